@@ -1,0 +1,93 @@
+package batholith
+
+import "time"
+
+// InvocationType says which operation each record stands for (Bedrock: ModelInvocationType).
+type InvocationType string
+
+// The two invocation types. An empty one means InvokeModel.
+const (
+	InvokeModel InvocationType = "InvokeModel" // modelInput is the model family's own body
+	Converse    InvocationType = "Converse"    // modelInput is a Converse body without modelId
+)
+
+// Request is what a client asked for when it created a job.
+type Request struct {
+	Name         string
+	ModelID      string // as the client wrote it: a model id, an alias or an ARN
+	RoleARN      string
+	Token        string `json:",omitempty"` // clientRequestToken, for idempotency
+	Type         InvocationType
+	Input        Location
+	InputFormat  string `json:",omitempty"` // "JSONL", when the client said so
+	Output       Location
+	KMSKeyID     string `json:",omitempty"` // encrypts the output objects
+	VPC          *VPC   `json:",omitempty"`
+	TimeoutHours int    `json:",omitempty"` // 0: the default of the settings
+	Tags         []Tag  `json:",omitempty"`
+}
+
+// Location is an S3 URI and, when named, the account that must own its bucket.
+type Location struct {
+	URI   string
+	Owner string `json:",omitempty"` // 12 digits
+}
+
+// VPC names the subnets and security groups that a job's traffic goes through.
+type VPC struct {
+	SubnetIDs        []string
+	SecurityGroupIDs []string
+}
+
+// Tag is a label that a client put on a job.
+type Tag struct {
+	Key, Value string
+}
+
+// Job is a model invocation job as the store knows it.
+type Job struct {
+	ID      string // 12 lower-case letters and digits
+	Account string // 12 digits
+	Region  string
+	Owner   string // principal that created it
+	Request
+
+	Status  Status
+	Message string // why it failed, or what is worth knowing; at most MaxMessage bytes
+
+	Submitted time.Time
+	Modified  time.Time
+	Ended     time.Time // zero until the status is terminal
+	Expires   time.Time // jobExpirationTime: Submitted plus the timeout
+
+	Counts Counts
+	Tokens Tokens
+}
+
+// MaxMessage is the longest Message in bytes (Bedrock: Message, at most 2048 characters).
+const MaxMessage = 2048
+
+// ARN is the job's name to clients.
+func (j Job) ARN() ARN { return JobARN(j.Region, j.Account, j.ID) }
+
+// Counts are the record counters that Get and List answer.
+// Processed is always Succeeded plus Errored, and Total is 0 until validation has counted the records.
+type Counts struct {
+	Total, Processed, Succeeded, Errored int64
+}
+
+// Add returns the sum of two counts.
+func (c Counts) Add(d Counts) Counts {
+	return Counts{c.Total + d.Total, c.Processed + d.Processed, c.Succeeded + d.Succeeded, c.Errored + d.Errored}
+}
+
+// Tokens are sums of what model servers reported, in their own tokens.
+// Input counts every prompt token; CacheRead and CacheWrite tell which of them a prompt cache held or took in.
+type Tokens struct {
+	Input, Output, CacheRead, CacheWrite int64
+}
+
+// Add returns the sum of two token counts.
+func (t Tokens) Add(u Tokens) Tokens {
+	return Tokens{t.Input + u.Input, t.Output + u.Output, t.CacheRead + u.CacheRead, t.CacheWrite + u.CacheWrite}
+}

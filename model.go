@@ -1,0 +1,24 @@
+package batholith
+
+// Model is a model that jobs may name, as the catalogue shows it.
+type Model struct {
+	ID       string   // Bedrock's model id, or any configured name
+	Aliases  []string // further names: inference profile ids, a short name
+	Name     string   // for people
+	Provider string   // at most 20 characters (Bedrock: providerName)
+	Family   string   // of bodies: anthropic, openai, titan-text, titan-embed, llama …
+	Inputs   []string // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
+	Outputs  []string
+}
+
+// Call is one request to a backend, in the backend's own protocol.
+type Call struct {
+	Path string // appended to the backend's URL: /chat/completions, /completions, /embeddings
+	Body []byte
+}
+
+// Answer is what a backend's answer became in the words of the record's body family.
+type Answer struct {
+	Output []byte // modelOutput: one JSON value without line breaks
+	Tokens Tokens
+}

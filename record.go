@@ -1,0 +1,83 @@
+package batholith
+
+import (
+	"fmt"
+	"time"
+)
+
+// RecordKey names a record inside a job: which file, and which record of it, both from 0.
+type RecordKey struct {
+	File   int
+	Record int64
+}
+
+// Compare orders keys as the output has them: by file, then by record.
+func (k RecordKey) Compare(l RecordKey) int {
+	switch {
+	case k.File != l.File:
+		return k.File - l.File
+	case k.Record < l.Record:
+		return -1
+	case k.Record > l.Record:
+		return 1
+	}
+	return 0
+}
+
+// Outcome is what became of one record: the line that the output will have for it, and what the ledger needs.
+type Outcome struct {
+	Job   string
+	Key   RecordKey
+	Chunk int   // number of the chunk within the job
+	Epoch int64 // of the lease under which it was made; a commit compares it
+	// Line is the whole output line with its newline:
+	// {"recordId":…,"modelInput":…,"modelOutput":…} or {"recordId":…,"modelInput":…,"error":{…}}.
+	Line     []byte
+	Errored  bool // Line has an error
+	Tokens   Tokens
+	Attempts int // requests that were counted for this record
+}
+
+// RecordError is the error member of an output line (Bedrock: error{errorCode, errorMessage}). It is data, never a fault:
+// a job with such lines still ends Completed.
+type RecordError struct {
+	Code    int    `json:"errorCode"` // follows the HTTP status that the runtime API would give
+	Message string `json:"errorMessage"`
+}
+
+func (e *RecordError) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }
+
+// FailureKind says what a failed attempt means for the record and for the backend.
+type FailureKind int
+
+// The four kinds of failure.
+const (
+	// FailureBackPressure: the backend has no room now (429, 503, 529, loading). Wait as told; no attempt is counted.
+	FailureBackPressure FailureKind = iota + 1
+	// FailureRetry: the attempt is lost (408, 500, 502, 504, reset, timeout, torn or nonsense answer). Counted, tried again later.
+	FailureRetry
+	// FailureBadRecord: the record will never do (400, 413, 422). It ends as an error line at once.
+	FailureBadRecord
+	// FailureMisconfigured: the backend is not usable as configured (401, 403, 404, DNS, refused).
+	// It is taken out and probed; records wait and are not blamed.
+	FailureMisconfigured
+)
+
+func (k FailureKind) String() string {
+	return [...]string{"unknown", "back-pressure", "retry", "bad record", "backend misconfigured"}[k]
+}
+
+// Failure is a failed attempt, classified.
+type Failure struct {
+	Kind       FailureKind
+	Status     int           // HTTP status, 0 when there was no answer
+	Message    string        // for the record's error line and the job's message; holds no secret and no prompt
+	RetryAfter time.Duration // as the backend told; 0 when it did not
+}
+
+func (f *Failure) Error() string {
+	if f.Status == 0 {
+		return fmt.Sprintf("%s: %s", f.Kind, f.Message)
+	}
+	return fmt.Sprintf("%s: HTTP %d: %s", f.Kind, f.Status, f.Message)
+}
