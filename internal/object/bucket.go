@@ -1,0 +1,189 @@
+package object
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	batholith "github.com/batholith/batholith"
+)
+
+// Info tells of an object without its content.
+type Info struct {
+	Key      string
+	Bytes    int64
+	ETag     string // without quotes
+	Modified time.Time
+}
+
+// Options hold for every request to a bucket.
+type Options struct {
+	Owner    string // account that must own the bucket, else access is denied; "" = any
+	KMSKeyID string // encrypts what is written (SSE-KMS); "" = as the bucket does by itself
+}
+
+// Bucket is one bucket as one principal sees it. It is safe for concurrent use.
+type Bucket struct {
+	api   *s3.Client
+	name  string
+	owner *string
+	kms   string
+}
+
+// Bucket names a bucket. Nothing is sent: whether it exists shows at the first request.
+func (c *Client) Bucket(name string, o Options) *Bucket {
+	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID}
+	if o.Owner != "" {
+		b.owner = &o.Owner
+	}
+	return b
+}
+
+// Name is the bucket's name.
+func (b *Bucket) Name() string { return b.name }
+
+// encryption is what Put and CreateUpload say of SSE.
+func (b *Bucket) encryption() (types.ServerSideEncryption, *string) {
+	if b.kms == "" {
+		return "", nil
+	}
+	return types.ServerSideEncryptionAwsKms, &b.kms
+}
+
+// List yields the objects whose key begins with prefix, in the order of their keys' bytes, page after page.
+// After an error, which comes with a zero Info, it ends.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		in := &s3.ListObjectsV2Input{Bucket: &b.name, ExpectedBucketOwner: b.owner}
+		if prefix != "" {
+			in.Prefix = &prefix
+		}
+		for {
+			page, err := b.page(ctx, in)
+			if err != nil {
+				yield(Info{}, explain(err, "list", b.name, prefix))
+				return
+			}
+			for _, o := range page.Contents {
+				if !yield(Info{aws.ToString(o.Key), aws.ToInt64(o.Size), unquote(o.ETag), aws.ToTime(o.LastModified)}, nil) {
+					return
+				}
+			}
+			if !aws.ToBool(page.IsTruncated) || aws.ToString(page.NextContinuationToken) == "" {
+				return
+			}
+			in.ContinuationToken = page.NextContinuationToken
+		}
+	}
+}
+
+func (b *Bucket) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	return b.api.ListObjectsV2(ctx, in)
+}
+
+// Head tells of one object.
+func (b *Bucket) Head(ctx context.Context, key string) (Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner})
+	if err != nil {
+		return Info{}, b.missing(ctx, err, "find", key)
+	}
+	return Info{key, aws.ToInt64(out.ContentLength), unquote(out.ETag), aws.ToTime(out.LastModified)}, nil
+}
+
+// missing explains the error of a HEAD, whose answer has no body to say whether the object or the whole bucket is missing.
+func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error {
+	if status(err) == http.StatusNotFound {
+		_, berr := b.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
+		if status(berr) == http.StatusNotFound {
+			return fmt.Errorf("%s %s: %w", verb, uri(b.name, key), batholith.ErrNoBucket)
+		}
+	}
+	return explain(err, verb, b.name, key)
+}
+
+// Put writes a whole object in place of any other. Repeated after an error it does no harm.
+func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
+	defer cancel()
+	sse, kms := b.encryption()
+	_, err := b.api.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner,
+		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
+		ServerSideEncryption: sse, SSEKMSKeyId: kms,
+	})
+	return explain(err, "write", b.name, key)
+}
+
+// deleteBatch is how many keys one request may name (S3: DeleteObjects, 1,000).
+const deleteBatch = 1000
+
+// Delete removes objects. One that is missing already is no error.
+func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
+	for len(keys) > 1 {
+		n := min(len(keys), deleteBatch)
+		err := b.deleteMany(ctx, keys[:n])
+		switch code(err) {
+		case "NotImplemented", "MissingContentMD5", "InvalidDigest", "MethodNotAllowed":
+			err = b.deleteEach(ctx, keys[:n]) // this S3 has no DeleteObjects, or not this form of it
+		}
+		if err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return b.deleteEach(ctx, keys)
+}
+
+func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	ids := make([]types.ObjectIdentifier, len(keys))
+	for i := range keys {
+		ids[i].Key = &keys[i]
+	}
+	out, err := b.api.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &b.name, ExpectedBucketOwner: b.owner,
+		Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)}})
+	if err != nil {
+		return explain(err, "delete", b.name, keys[0])
+	}
+	for _, e := range out.Errors {
+		if c := aws.ToString(e.Code); c != "NoSuchKey" {
+			return explain(&answer{c, aws.ToString(e.Message)}, "delete", b.name, aws.ToString(e.Key))
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) deleteEach(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := b.deleteOne(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) deleteOne(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	_, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner})
+	if code(err) == "NoSuchKey" {
+		return nil
+	}
+	return explain(err, "delete", b.name, key)
+}
+
+func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
+
+func quote(etag string) *string { return aws.String(`"` + etag + `"`) }

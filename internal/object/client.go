@@ -1,0 +1,147 @@
+package object
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// Config says where an S3 is and who asks.
+type Config struct {
+	Endpoint  string // base URL; "" is Amazon's own for the region
+	Region    string
+	PathStyle bool // bucket in the path rather than in the host name
+
+	AccessKeyID, SecretAccessKey, SessionToken string
+	// Credentials replaces the static keys. With neither, the AWS default credential chain is asked.
+	Credentials aws.CredentialsProvider
+
+	// HTTPClient carries the requests; nil makes one as [NewHTTPClient] does. Clients for several roles should share one,
+	// so that they share its idle connections.
+	HTTPClient *http.Client
+}
+
+// Client speaks to one S3 as one principal. It is safe for concurrent use and holds nothing but connections.
+type Client struct {
+	api    *s3.Client
+	region string
+}
+
+// Attempts of one request and the longest pause between two. Callers repeat whole verbs; this only smooths over a torn
+// connection or a moment of 503.
+const (
+	maxAttempts = 3
+	maxBackoff  = 2 * time.Second
+)
+
+// New makes a client. It sends nothing, except that the default credential chain may be read from files.
+func New(c Config) (*Client, error) {
+	if c.Region == "" {
+		return nil, fmt.Errorf("an S3 client needs a region")
+	}
+	creds, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	client := c.HTTPClient
+	if client == nil {
+		client = NewHTTPClient()
+	}
+	o := s3.Options{
+		Region:       c.Region,
+		UsePathStyle: c.PathStyle,
+		Credentials:  creds,
+		HTTPClient:   client,
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff
+		}),
+	}
+	if c.Endpoint != "" {
+		o.BaseEndpoint = aws.String(c.Endpoint)
+	}
+	if !c.amazon() {
+		// Many an S3 refuses the trailing checksums that the SDK would add by itself.
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	}
+	return &Client{api: s3.New(o), region: c.Region}, nil
+}
+
+// amazon tells whether the endpoint is one of Amazon's.
+func (c Config) amazon() bool {
+	return c.Endpoint == "" || strings.Contains(c.Endpoint, ".amazonaws.com")
+}
+
+func (c Config) credentials() (aws.CredentialsProvider, error) {
+	switch {
+	case c.Credentials != nil:
+		return c.Credentials, nil
+	case c.AccessKeyID != "":
+		return credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken), nil
+	}
+	chain, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(c.Region))
+	if err != nil {
+		return nil, fmt.Errorf("load the AWS default credentials: %w", err)
+	}
+	return chain.Credentials, nil
+}
+
+// NewHTTPClient makes an HTTP client fit for many S3 requests at once: it keeps enough idle connections, leaves bodies
+// compressed as they are stored, and follows no redirect, since a signature holds for one host only.
+func NewHTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			IdleConnTimeout:       90 * time.Second,
+			MaxIdleConns:          256,
+			MaxIdleConnsPerHost:   64,
+			DisableCompression:    true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// CreateBucket makes a bucket. It is no error when the bucket is the caller's already.
+func (c *Client) CreateBucket(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	in := &s3.CreateBucketInput{Bucket: &name}
+	if c.region != "us-east-1" { // S3: us-east-1 must not be named
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
+			LocationConstraint: types.BucketLocationConstraint(c.region)}
+	}
+	_, err := c.api.CreateBucket(ctx, in)
+	if code(err) == "BucketAlreadyOwnedByYou" {
+		return nil
+	}
+	return explain(err, "create bucket", name, "")
+}
+
+// Exists tells whether a bucket is there and may be used.
+func (c *Client) Exists(ctx context.Context, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	_, err := c.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name})
+	if status(err) == http.StatusNotFound {
+		return false, nil
+	}
+	return err == nil, explain(err, "find bucket", name, "")
+}
+
+// limit is how long a verb that carries n bytes may take, its few attempts included: a minute, and a second for each 512 KiB.
+func limit(n int64) time.Duration {
+	return time.Minute + time.Duration(n>>19)*time.Second
+}

@@ -1,0 +1,121 @@
+package objecttest
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	errNoUpload = errors.New("no such upload")
+	errBadPart  = errors.New("invalid part")
+)
+
+// CreateUpload begins an upload. When it failed yet happened, its id is known to nobody but OpenUploads.
+func (m *Memory) CreateUpload(ctx context.Context, key string) (string, error) {
+	id := ""
+	err := m.change(ctx, "CreateUpload", key, func() error {
+		m.lastID++
+		id = fmt.Sprintf("upload-%d", m.lastID)
+		m.uploads[id] = &upload{key: key, parts: map[int][]byte{}}
+		return nil
+	})
+	if err != nil {
+		return "", m.errorf("begin upload of", key, err)
+	}
+	return id, nil
+}
+
+// find is the upload of this id and key; the lock is held.
+func (m *Memory) find(key, id string) (*upload, error) {
+	if u := m.uploads[id]; u != nil && u.key == key {
+		return u, nil
+	}
+	return nil, errNoUpload
+}
+
+// UploadPart writes part n, counted from 1.
+func (m *Memory) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
+	sum := md5.Sum(body)
+	err := m.change(ctx, "UploadPart", key, func() error {
+		u, err := m.find(key, id)
+		if err == nil {
+			u.parts[n] = bytes.Clone(body)
+		}
+		return err
+	})
+	if err != nil {
+		return "", m.errorf(fmt.Sprintf("upload part %d of", n), key, err)
+	}
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// CompleteUpload makes the parts an object. All parts but the last must be of one size, and at least MinPart.
+// As with the client it may be repeated: an upload that became the object with these very parts is complete.
+func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
+	err := m.change(ctx, "CompleteUpload", key, func() error {
+		body, etag, err := m.assemble(key, id, etags)
+		if errors.Is(err, errNoUpload) && m.objects[key].etag == multipartETag(etags) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.objects[key] = blob{body, etag, time.Now()}
+		delete(m.uploads, id)
+		return nil
+	})
+	if err != nil {
+		return m.errorf("complete upload of", key, err)
+	}
+	return nil
+}
+
+func (m *Memory) assemble(key, id string, etags []string) (body []byte, etag string, err error) {
+	u, err := m.find(key, id)
+	if err != nil {
+		return nil, "", err
+	}
+	for i, want := range etags {
+		part, ok := u.parts[i+1]
+		if sum := md5.Sum(part); !ok || hex.EncodeToString(sum[:]) != want {
+			return nil, "", fmt.Errorf("part %d: %w", i+1, errBadPart)
+		}
+		if i < len(etags)-1 && (len(part) < m.MinPart || len(part) != len(u.parts[1])) || len(part) > len(u.parts[1]) {
+			return nil, "", fmt.Errorf("part %d has %d bytes, the first %d: %w", i+1, len(part), len(u.parts[1]), errBadPart)
+		}
+		body = append(body, part...)
+	}
+	if len(etags) == 0 {
+		return nil, "", errBadPart
+	}
+	return body, multipartETag(etags), nil
+}
+
+// multipartETag is the MD5 of the parts' MD5s and their number, as S3 has it.
+func multipartETag(etags []string) string {
+	h := md5.New()
+	for _, e := range etags {
+		sum, _ := hex.DecodeString(e) // what is no MD5 matches nothing
+		h.Write(sum)
+	}
+	return fmt.Sprintf("%x-%d", h.Sum(nil), len(etags))
+}
+
+// AbortUpload drops an upload.
+func (m *Memory) AbortUpload(ctx context.Context, key, id string) error {
+	err := m.change(ctx, "AbortUpload", key, func() error {
+		if _, err := m.find(key, id); err == nil {
+			delete(m.uploads, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return m.errorf("abort upload of", key, err)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package objecttest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	batholith "github.com/batholith/batholith"
+	"github.com/google/go-cmp/cmp"
+)
+
+// Run holds a bucket to its law. open makes an empty bucket; each subtest asks for its own.
+func Run(t *testing.T, open func(t *testing.T) Bucket) {
+	RunReads(t, func(t *testing.T, objects map[string][]byte) Reader {
+		b := open(t)
+		for key, body := range objects {
+			put(t, b, key, body)
+		}
+		return b
+	})
+	for name, law := range map[string]func(*testing.T, Bucket){
+		"PutReplaces":                    putReplaces,
+		"PutThenListHeadAndReadAgree":    putAgrees,
+		"ChangedObjectIsNotRead":         changedObject,
+		"DeleteIsIdempotent":             deleteIdempotent,
+		"DeleteLeavesNeighbours":         deleteNeighbours,
+		"ConcurrentPutsAllArrive":        concurrentPuts,
+		"ConcurrentPutsOfOneKeyAreWhole": concurrentPutsOfOneKey,
+		"UploadJoinsItsParts":            uploadJoins,
+		"UploadReplaces":                 uploadReplaces,
+		"PartIsReplaced":                 partReplaced,
+		"UploadIsInvisibleUntilComplete": uploadInvisible,
+		"AbortLeavesNothing":             abortLeavesNothing,
+		"CompleteRefusesAnotherPart":     completeRefuses,
+		"CompleteRefusesAnUnknownUpload": completeUnknown,
+		"CompleteMayBeRepeated":          completeRepeated,
+	} {
+		t.Run(name, func(t *testing.T) { law(t, open(t)) })
+	}
+}
+
+func putReplaces(t *testing.T, b Bucket) {
+	put(t, b, "a/key", []byte("the first body, which is longer"))
+	put(t, b, "a/key", []byte("second"))
+	same(t, b, "a/key", []byte("second"))
+	put(t, b, "a/key", nil)
+	same(t, b, "a/key", nil)
+}
+
+func putAgrees(t *testing.T, b Bucket) {
+	for _, key := range oddKeys() {
+		put(t, b, key, []byte("body of "+key))
+	}
+	listed := map[string]string{}
+	for info, err := range b.List(t.Context(), "") {
+		must(t, err)
+		listed[info.Key] = info.ETag
+	}
+	for _, key := range oddKeys() {
+		info, err := b.Head(t.Context(), key)
+		must(t, err)
+		if info.ETag == "" || info.ETag != listed[key] || strings.Contains(info.ETag, `"`) {
+			t.Errorf("%q: Head has ETag %q, List has %q", key, info.ETag, listed[key])
+		}
+		got, err := read(t, b, key, info.ETag, 0, -1)
+		must(t, err)
+		if string(got) != "body of "+key {
+			t.Errorf("%q holds %q", key, got)
+		}
+	}
+	must(t, b.Delete(t.Context(), oddKeys()...))
+	if got := keys(t, b, ""); len(got) != 0 {
+		t.Errorf("after deleting all there are %q", got)
+	}
+}
+
+func changedObject(t *testing.T, b Bucket) {
+	put(t, b, "k", []byte("before"))
+	info, err := b.Head(t.Context(), "k")
+	must(t, err)
+	put(t, b, "k", []byte("after!"))
+	if _, err := read(t, b, "k", info.ETag, 1, 2); !errors.Is(err, batholith.ErrObjectChanged) {
+		t.Errorf("read of a changed object: %v", err)
+	}
+}
+
+func deleteIdempotent(t *testing.T, b Bucket) {
+	put(t, b, "d/one", []byte("1"))
+	put(t, b, "d/two", []byte("2"))
+	for range 2 {
+		must(t, b.Delete(t.Context(), "d/one", "d/two", "d/never", "other/never"))
+	}
+	must(t, b.Delete(t.Context(), "d/one"))
+	must(t, b.Delete(t.Context()))
+	if _, err := b.Head(t.Context(), "d/one"); !errors.Is(err, batholith.ErrNoObject) {
+		t.Errorf("deleted object: %v", err)
+	}
+	put(t, b, "d/one", []byte("again"))
+	same(t, b, "d/one", []byte("again"))
+}
+
+func deleteNeighbours(t *testing.T, b Bucket) {
+	for _, key := range []string{"a/b/c", "a/b/d", "a/e"} {
+		put(t, b, key, []byte(key))
+	}
+	must(t, b.Delete(t.Context(), "a/b/c", "a/b", "a"))
+	if diff := cmp.Diff([]string{"a/b/d", "a/e"}, keys(t, b, "")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func concurrentPuts(t *testing.T, b Bucket) {
+	const n = 24
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := b.Put(t.Context(), fmt.Sprintf("deep/%d/er/%d", i%3, i), body(1000+i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := keys(t, b, "deep/"); len(got) != n {
+		t.Errorf("%d of %d objects arrived: %q", len(got), n, got)
+	}
+	for i := range n {
+		same(t, b, fmt.Sprintf("deep/%d/er/%d", i%3, i), body(1000+i))
+	}
+}
+
+func concurrentPutsOfOneKey(t *testing.T, b Bucket) {
+	var wg sync.WaitGroup
+	bodies := [][]byte{bytes.Repeat([]byte("a"), 100_000), bytes.Repeat([]byte("b"), 70_000), bytes.Repeat([]byte("c"), 10)}
+	for i := range 9 {
+		wg.Go(func() {
+			if err := b.Put(t.Context(), "same/key", bodies[i%3]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	got, err := read(t, b, "same/key", "", 0, -1)
+	must(t, err)
+	if !slices.ContainsFunc(bodies, func(b []byte) bool { return bytes.Equal(b, got) }) {
+		t.Errorf("a mixture of %d bytes", len(got))
+	}
+}
+
+// body makes n bytes that are the same for every n.
+func body(n int) []byte {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(uint64(n), 7))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}

@@ -1,0 +1,210 @@
+package objecttest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+
+	batholith "github.com/batholith/batholith"
+	"github.com/google/go-cmp/cmp"
+)
+
+// oddKeys are keys that a careless client or server would spoil.
+func oddKeys() []string {
+	return []string{"plain", "with space/and more", "ünïcode/日本語.jsonl", "plus+plus", "percent%20literal%", "a=b&c;d,e",
+		"quote'\"`", "tilde~star*", "hash#mark?query=1", "colon:at@", "brackets[1]{2}(3)", "back\\slash", ".dot/.hidden", "dots..and...more", "-dash"}
+}
+
+// RunReads holds a bucket that may be unable to write to the law of reading. open makes one with exactly these objects.
+func RunReads(t *testing.T, open func(t *testing.T, objects map[string][]byte) Reader) {
+	t.Run("ListIsInOrderOfBytes", func(t *testing.T) { listOrder(t, open) })
+	t.Run("ListOfManyIsComplete", func(t *testing.T) { listMany(t, open) })
+	t.Run("OddKeysAreKept", func(t *testing.T) { oddKeysKept(t, open) })
+	t.Run("RangesAreExact", func(t *testing.T) { ranges(t, open) })
+	t.Run("ShortReadIsAnError", func(t *testing.T) { shortRead(t, open) })
+	t.Run("EmptyObjectIsRead", func(t *testing.T) { emptyObject(t, open) })
+	t.Run("LargeObjectIsRead", func(t *testing.T) { largeObject(t, open) })
+	t.Run("MissingObjectIsNamed", func(t *testing.T) { missingObject(t, open) })
+	t.Run("ETagIsDemanded", func(t *testing.T) { etagDemanded(t, open) })
+}
+
+type opener = func(*testing.T, map[string][]byte) Reader
+
+func listOrder(t *testing.T, open opener) {
+	all := []string{"a", "a.b", "b/1", "b/10", "b/2", "b/c/d", "b/c/e/f", "b/cc", "b-", "b0", "Z", "é", "z/z"}
+	objects := map[string][]byte{}
+	for i, k := range all {
+		objects[k] = body(i)
+	}
+	b := open(t, objects)
+	slices.Sort(all)
+	for prefix, want := range map[string][]string{
+		"": all, "b/": {"b/1", "b/10", "b/2", "b/c/d", "b/c/e/f", "b/cc"}, "b/c": {"b/c/d", "b/c/e/f", "b/cc"}, "b": {"b-", "b/1", "b/10", "b/2", "b/c/d", "b/c/e/f", "b/cc", "b0"},
+		"b/c/": {"b/c/d", "b/c/e/f"}, "b/c/d": {"b/c/d"}, "a": {"a", "a.b"}, "nothing/": {}, "a/": {}, "é": {"é"},
+	} {
+		if diff := cmp.Diff(want, keys(t, b, prefix)); diff != "" {
+			t.Errorf("prefix %q:\n%s", prefix, diff)
+		}
+	}
+	for info, err := range b.List(t.Context(), "") {
+		must(t, err)
+		if info.Bytes != int64(len(objects[info.Key])) || info.Modified.IsZero() || info.ETag == "" {
+			t.Errorf("listed %+v, the object has %d bytes", info, len(objects[info.Key]))
+		}
+	}
+}
+
+func listMany(t *testing.T, open opener) {
+	objects, want := map[string][]byte{}, []string{}
+	for i := range 1100 { // more than a page
+		key := fmt.Sprintf("many/%04d", i)
+		objects[key], want = []byte("x"), append(want, key)
+	}
+	b := open(t, objects)
+	if diff := cmp.Diff(want, keys(t, b, "many/")); diff != "" {
+		t.Error(diff)
+	}
+	n := 0
+	for range b.List(t.Context(), "") {
+		if n++; n == 3 {
+			break // must not run on
+		}
+	}
+}
+
+func oddKeysKept(t *testing.T, open opener) {
+	objects := map[string][]byte{}
+	for _, key := range oddKeys() {
+		objects[key] = []byte("body of " + key)
+	}
+	b := open(t, objects)
+	want := slices.Sorted(slices.Values(oddKeys()))
+	if diff := cmp.Diff(want, keys(t, b, "")); diff != "" {
+		t.Error(diff)
+	}
+	for _, key := range oddKeys() {
+		same(t, b, key, objects[key])
+		if diff := cmp.Diff([]string{key}, keys(t, b, key)); diff != "" {
+			t.Errorf("prefix %q:\n%s", key, diff)
+		}
+	}
+}
+
+func ranges(t *testing.T, open opener) {
+	want := body(10_000)
+	b := open(t, map[string][]byte{"r": want})
+	for _, r := range [][2]int64{{0, -1}, {0, 1}, {0, 10_000}, {1, 1}, {9_999, 1}, {9_999, -1}, {5_000, 2_500}, {10_000, -1}, {3, 0}} {
+		end := r[0] + r[1]
+		if r[1] < 0 {
+			end = 10_000
+		}
+		got, err := read(t, b, "r", "", r[0], r[1])
+		if err != nil || !bytes.Equal(got, want[r[0]:end]) {
+			t.Errorf("range %v: %d bytes, %v", r, len(got), err)
+		}
+	}
+}
+
+func shortRead(t *testing.T, open opener) {
+	b := open(t, map[string][]byte{"s": body(100), "empty": nil})
+	for _, r := range []struct {
+		key       string
+		offset, n int64
+	}{{"s", 0, 101}, {"s", 99, 2}, {"s", 100, 1}, {"s", 200, 1}, {"s", 101, -1}, {"empty", 0, 1}} {
+		if got, err := read(t, b, r.key, "", r.offset, r.n); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%+v: %d bytes, error %v", r, len(got), err)
+		}
+	}
+}
+
+func emptyObject(t *testing.T, open opener) {
+	b := open(t, map[string][]byte{"empty": nil})
+	same(t, b, "empty", nil)
+	info, err := b.Head(t.Context(), "empty")
+	if err != nil || info.Bytes != 0 || info.ETag == "" || info.Key != "empty" {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+func largeObject(t *testing.T, open opener) {
+	want := body(20 << 20)
+	b := open(t, map[string][]byte{"large": want})
+	same(t, b, "large", want)
+	got, err := read(t, b, "large", "", 15<<20, 5<<20)
+	if err != nil || !bytes.Equal(got, want[15<<20:]) {
+		t.Errorf("the end of a large object: %d bytes, %v", len(got), err)
+	}
+}
+
+func missingObject(t *testing.T, open opener) {
+	b := open(t, map[string][]byte{"there/key": []byte("x")})
+	for _, key := range []string{"missing", "there/missing", "there", "there/key2", "no/such/path"} {
+		if _, err := b.Head(t.Context(), key); !errors.Is(err, batholith.ErrNoObject) {
+			t.Errorf("head of %q: %v", key, err)
+		} else if !bytes.Contains([]byte(err.Error()), []byte(key)) {
+			t.Errorf("the error does not name %q: %v", key, err)
+		}
+		if _, err := read(t, b, key, "", 0, -1); !errors.Is(err, batholith.ErrNoObject) {
+			t.Errorf("read of %q: %v", key, err)
+		}
+	}
+}
+
+func etagDemanded(t *testing.T, open opener) {
+	b := open(t, map[string][]byte{"k": []byte("0123456789")})
+	info, err := b.Head(t.Context(), "k")
+	must(t, err)
+	if got, err := read(t, b, "k", info.ETag, 2, 3); err != nil || string(got) != "234" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := read(t, b, "k", "00000000000000000000000000000000", 2, 3); !errors.Is(err, batholith.ErrObjectChanged) {
+		t.Errorf("read with another ETag: %v", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t *testing.T, b Bucket, key string, body []byte) {
+	t.Helper()
+	must(t, b.Put(t.Context(), key, body))
+}
+
+func read(t *testing.T, b Reader, key, etag string, offset, n int64) ([]byte, error) {
+	t.Helper()
+	r, err := b.Read(t.Context(), key, etag, offset, n)
+	if err != nil {
+		return nil, err
+	}
+	got, err := io.ReadAll(r)
+	must(t, r.Close())
+	return got, err
+}
+
+func same(t *testing.T, b Reader, key string, want []byte) {
+	t.Helper()
+	got, err := read(t, b, key, "", 0, -1)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%q holds %d bytes, not the %d written: %v", key, len(got), len(want), err)
+	}
+	if info, err := b.Head(t.Context(), key); err != nil || info.Bytes != int64(len(want)) || info.Key != key {
+		t.Errorf("head of %q: %+v, %v", key, info, err)
+	}
+}
+
+func keys(t *testing.T, b Reader, prefix string) []string {
+	t.Helper()
+	all := []string{}
+	for info, err := range b.List(t.Context(), prefix) {
+		must(t, err)
+		all = append(all, info.Key)
+	}
+	return all
+}
