@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // MinPartBytes is the smallest part but the last that S3 takes (S3: 5 MiB).
 const MinPartBytes = 5 << 20
+
+// abortTime bounds the clean-up of an upload that is given up, also when its context has ended.
+const abortTime = 10 * time.Second
 
 // WriterOptions say how a [Writer] uploads.
 type WriterOptions struct {
@@ -111,5 +115,7 @@ func (w *Writer) Abort() error {
 	}
 	id := w.upload
 	w.upload = ""
-	return w.bucket.AbortUpload(context.WithoutCancel(w.ctx), w.key, id)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), abortTime)
+	defer cancel()
+	return w.bucket.AbortUpload(ctx, w.key, id)
 }

@@ -1,0 +1,232 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/dialect"
+)
+
+// Store is what dispatch asks of the database.
+type Store interface {
+	// Claim leases up to n chunks of a job that is InProgress, in order, each under a new epoch.
+	Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error)
+	// Release makes the worker's chunks claimable again: those of one job, or all when job is empty.
+	Release(ctx context.Context, worker, job string) error
+	Heartbeat(ctx context.Context, worker string, until time.Time) error
+	Files(ctx context.Context, job string) ([]batholith.File, error)
+	// Note replaces the message of a job that goes on; an empty one takes it away.
+	Note(ctx context.Context, job, message string) error
+}
+
+// Sink takes finished outcomes. Add returns once the outcome is in the journal's queue; Flush once everything added for the job is
+// committed or known to be refused.
+type Sink interface {
+	Add(ctx context.Context, o batholith.Outcome) error
+	Flush(ctx context.Context, job string) error
+}
+
+// Backend is one model server. Do returns the body of a 200, or a *batholith.Failure, or the cause of its context.
+type Backend interface {
+	Do(ctx context.Context, c batholith.Call) ([]byte, error)
+	// Probe asks whether the server is there and serves its model.
+	Probe(ctx context.Context) error
+	// Slots is how many requests the server works on at once, where it publishes that.
+	Slots(ctx context.Context) (int, bool)
+	MaxInFlight() int  // as configured; 0 leaves it to dispatch
+	ModelName() string // the server's own name of the model
+	String() string    // for messages; holds no secret
+}
+
+// Serving is how a job's records are served. Jobs with the same Model share a queue and its lanes.
+type Serving struct {
+	Model    string
+	Backends []Backend
+	Dialect  dialect.Dialect
+}
+
+// Options are the parts that a Dispatcher joins. All but Log and the numbers are needed.
+type Options struct {
+	Worker  string // id of this process; owns the chunks it claims
+	Store   Store
+	Sink    Sink
+	Serving func(batholith.Job) (Serving, error)
+	Place   func(context.Context, batholith.Job) (blob.Place, error)
+	// Begin tells that a job's turn has come, before its first chunk is claimed. After an error the job is not opened.
+	Begin func(ctx context.Context, job string) error
+	// Fault tells that a job cannot go on, whatever is repeated: its input is gone or changed, or access was taken away.
+	Fault func(job string, err error)
+	Log   *slog.Logger
+
+	Attempts int           // counted attempts a record gets; 0: 4
+	Lease    time.Duration // how long a claim outlives the last heartbeat; 0: 5 s
+	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
+	Open     int           // jobs of one model that are open at once; 0: 8
+}
+
+// Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
+type Dispatcher struct {
+	o Options
+
+	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
+
+	mu     sync.Mutex
+	take   context.Context // ends when no new work may be taken; nil before Run
+	send   context.Context // ends when what is in flight must end
+	wg     sync.WaitGroup  // every goroutine but Run's own; Run waits for it
+	queues map[string]*queue
+	feeds  map[string]*feed // by job id, from Enqueue to the end of the feed
+}
+
+// New makes a Dispatcher. Nothing is sent before Run.
+func New(o Options) *Dispatcher {
+	o.Attempts = orInt(o.Attempts, 4)
+	o.Open = orInt(o.Open, 8)
+	o.Lease = orDuration(o.Lease, 5*time.Second)
+	o.Drain = orDuration(o.Drain, 30*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Dispatcher{o: o, queues: map[string]*queue{}, feeds: map[string]*feed{}}
+}
+
+func orInt(v, def int) int {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+func orDuration(v, def time.Duration) time.Duration {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// Run sends until ctx ends. Then it takes nothing new, gives what is in flight the drain time, commits what was finished, hands the
+// rest back, and returns.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	if err := d.beat(ctx); err != nil {
+		return fmt.Errorf("take the worker's lease: %w", err)
+	}
+	send, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	d.mu.Lock()
+	d.take, d.send = ctx, send
+	for _, q := range d.queues {
+		d.start(q)
+	}
+	d.mu.Unlock()
+
+	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
+	beating := make(chan struct{})
+	go func() { defer close(beating); d.heartbeats(beats) }()
+
+	<-ctx.Done()
+	d.drain(abort)
+	stopBeats()
+	<-beating
+	return d.handBack(ctx)
+}
+
+// drain waits until nothing is in flight, at most the drain time; then it calls the rest off.
+func (d *Dispatcher) drain(abort context.CancelCauseFunc) {
+	done := make(chan struct{})
+	go func() { d.wg.Wait(); close(done) }()
+	late := time.NewTimer(d.o.Drain)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		abort(batholith.ErrShutdown)
+		<-done
+	}
+}
+
+// handBack makes this worker's chunks claimable. Every feed has committed what it finished by now.
+func (d *Dispatcher) handBack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := d.o.Store.Release(ctx, d.o.Worker, ""); err != nil {
+		return fmt.Errorf("hand back chunks: %w", err)
+	}
+	return nil
+}
+
+// Enqueue puts a job that is Scheduled or InProgress at the end of its model's queue. A job that is there already stays where it is.
+func (d *Dispatcher) Enqueue(job batholith.Job) error {
+	s, err := d.o.Serving(job)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.feeds[job.ID] != nil {
+		return nil
+	}
+	q := d.queues[s.Model]
+	if q == nil {
+		q = newQueue(d, s)
+		d.queues[s.Model] = q
+		if d.take != nil {
+			d.start(q)
+		}
+	}
+	f := newFeed(d, q, job, s.Dialect)
+	d.feeds[job.ID] = f
+	q.enqueue(f)
+	return nil
+}
+
+// Halt takes a job out: nothing of it is sent any more, what is in flight is called off with this cause, and what was finished is
+// committed when Halt returns nil. Halting a job that is not here only commits.
+func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
+	d.mu.Lock()
+	f := d.feeds[job]
+	d.mu.Unlock()
+	if f != nil {
+		f.cancel(cause)
+		f.queue.remove(f)
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return d.o.Sink.Flush(ctx, job)
+}
+
+// Position is a job's place in its model's queue: 0 when it is open, 1 when it is the next to be, -1 when it is not here.
+func (d *Dispatcher) Position(job string) int {
+	d.mu.Lock()
+	f := d.feeds[job]
+	d.mu.Unlock()
+	if f == nil {
+		return -1
+	}
+	return f.queue.position(f)
+}
+
+// start sets a queue's lanes going. The caller holds d.mu, and Run has begun.
+func (d *Dispatcher) start(q *queue) {
+	for _, l := range q.lanes {
+		d.wg.Go(func() { l.run(d.take) })
+	}
+	q.admit()
+}
+
+// forget drops a feed that has ended.
+func (d *Dispatcher) forget(f *feed) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.feeds[f.job.ID] == f {
+		delete(d.feeds, f.job.ID)
+	}
+}

@@ -1,0 +1,19 @@
+// Package dispatch decides which record goes next, to which backend, and how many are in flight at once.
+//
+// A [Dispatcher] holds one queue for each model and one lane for each backend of a model. A job that was validated is enqueued; when
+// its turn comes it is opened: its first chunk is claimed, and from then on the lanes take records from the open jobs in turn. There is
+// no barrier between chunks, files or jobs: a feed reads the next chunk while the last one is being sent.
+//
+//	lane:  wait for a free slot → take the next record of the queue → send it in a goroutine → settle it
+//	feed:  claim a chunk → read its index block and its bytes → offer its records → claim the next
+//
+// Settling a record is one of four things: its outcome goes to the sink (an answer, or an error line); it waits and is tried again, the
+// attempt counted; it goes back at once, nothing counted (back-pressure, or a backend that is misconfigured); or it is let go, because
+// the job was halted or the lease was lost.
+//
+// The invariant: between claim and commit a record is in exactly one place (ready, waiting to be retried, in flight, or in the sink), and
+// it is sent only while the worker's lease holds. What a crash leaves is the chunks under this worker's lease: outcomes in the journal
+// are committed at the next start, the chunks are released, and what was in flight is asked again.
+//
+// The package must not know SQL, S3 or HTTP, nor what a status is: jobs are begun, halted and failed through its ports.
+package dispatch

@@ -1,0 +1,164 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// How long a backend that is out is left alone before it is probed again; it doubles up to the last.
+const (
+	firstProbe = 250 * time.Millisecond
+	lastProbe  = 10 * time.Second
+)
+
+// brokenAfter is how many counted failures in a row, with no success between, take a backend out: it is broken, not the records.
+const brokenAfter = 16
+
+// lane is one backend of a model and the requests in flight to it. It is out until a first probe has succeeded.
+type lane struct {
+	q       *queue
+	backend Backend
+	limit   *limiter // set by the first successful probe
+
+	mu       sync.Mutex
+	out      string // why the backend cannot be used; empty when it can
+	failures int    // counted ones since the last success
+	delay    time.Duration
+}
+
+func newLane(q *queue, b Backend) *lane {
+	return &lane{q: q, backend: b, out: "not asked yet", delay: firstProbe}
+}
+
+// run takes records and sends each in a goroutine of its own, until ctx ends.
+func (l *lane) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if !l.usable() {
+			l.probe(ctx)
+			continue
+		}
+		if l.limit.acquire(ctx) != nil {
+			return
+		}
+		it, err := l.q.next(ctx)
+		if err != nil {
+			l.limit.release()
+			return
+		}
+		if !l.usable() {
+			it.feed.back(it)
+			l.limit.release()
+			continue
+		}
+		l.q.d.wg.Go(func() {
+			defer l.limit.release()
+			l.send(it)
+		})
+	}
+}
+
+func (l *lane) usable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out == ""
+}
+
+// probe asks the backend whether it can be used, and waits before the next time when it cannot.
+func (l *lane) probe(ctx context.Context) {
+	err := l.backend.Probe(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		l.takeOut(ctx, err.Error())
+		l.wait(ctx)
+		return
+	}
+	if l.limit == nil {
+		slots := 0
+		if l.backend.MaxInFlight() == 0 {
+			slots, _ = l.backend.Slots(ctx)
+		}
+		l.limit = newLimiter(l.backend.MaxInFlight(), slots)
+	} else {
+		l.wait(ctx) // it has failed before, though it answers now
+		l.limit.retrial()
+	}
+	l.mu.Lock()
+	l.out = ""
+	l.mu.Unlock()
+	l.q.note(ctx, "")
+	l.q.admit()
+}
+
+// wait passes the time until the next probe, longer each time.
+func (l *lane) wait(ctx context.Context) {
+	l.mu.Lock()
+	delay := l.delay
+	l.delay = min(2*l.delay, lastProbe)
+	l.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(delay):
+	}
+}
+
+// takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait.
+func (l *lane) takeOut(ctx context.Context, why string) {
+	l.mu.Lock()
+	known := l.out == why
+	l.out = why
+	l.mu.Unlock()
+	if known {
+		return
+	}
+	l.q.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.q.model, "why", why)
+	if !l.q.usable() {
+		l.q.note(ctx, fmt.Sprintf("Records wait: model server %s cannot be used (%s). It is tried again.", l.backend, why))
+	}
+}
+
+// succeeded notes that the backend answered a record.
+func (l *lane) succeeded() {
+	l.limit.succeeded()
+	l.mu.Lock()
+	l.failures, l.delay = 0, firstProbe
+	l.mu.Unlock()
+}
+
+// failed notes a counted failure; after too many in a row the backend is taken out.
+func (l *lane) failed(f *batholith.Failure) {
+	l.mu.Lock()
+	l.failures++
+	broken := l.failures >= brokenAfter
+	l.mu.Unlock()
+	if broken {
+		l.takeOut(l.q.d.send, fmt.Sprintf("%d requests in a row failed, the last with: %s", brokenAfter, f))
+	}
+}
+
+// admitMore opens further jobs after one has ended.
+func (q *queue) admitMore() {
+	q.d.mu.Lock()
+	running := q.d.take != nil
+	q.d.mu.Unlock()
+	if running {
+		q.admit()
+	}
+}
+
+func without(feeds []*feed, f *feed) []*feed {
+	return slices.DeleteFunc(feeds, func(g *feed) bool { return g == f })
+}
+
+// permanent tells an error that no repetition mends.
+func permanent(err error) bool {
+	return blob.Permanent(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
+}

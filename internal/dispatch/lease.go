@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// heartbeats renews the worker's lease five times in its length until ctx ends. When it could not be renewed in time, every feed is
+// called off with ErrLeaseLost: another worker may own the chunks by now. The feeds begin again by themselves once it is renewed.
+func (d *Dispatcher) heartbeats(ctx context.Context) {
+	tick := time.NewTicker(d.o.Lease / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !d.holds() {
+			d.loseLease()
+		}
+		if err := d.beat(ctx); err != nil && ctx.Err() == nil {
+			d.o.Log.Warn("renew the worker's lease", "err", err)
+		}
+	}
+}
+
+// beat renews the lease once. Its end is reckoned from before the request, so that this worker never believes in it for longer than
+// the database does.
+func (d *Dispatcher) beat(ctx context.Context) error {
+	until := time.Now().Add(d.o.Lease)
+	ctx, cancel := context.WithTimeout(ctx, d.o.Lease/2)
+	defer cancel()
+	if err := d.o.Store.Heartbeat(ctx, d.o.Worker, until); err != nil {
+		return err
+	}
+	d.leaseUntil.Store(until.UnixNano())
+	return nil
+}
+
+// holds tells whether this worker may send now.
+func (d *Dispatcher) holds() bool { return time.Now().UnixNano() < d.leaseUntil.Load() }
+
+func (d *Dispatcher) loseLease() {
+	d.o.Log.Warn("the worker's lease was lost; records in flight are called off")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.feeds {
+		f.interrupt(batholith.ErrLeaseLost)
+	}
+}

@@ -1,0 +1,140 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/jsonl"
+)
+
+// Waiting between the counted attempts of a record: doubling, with jitter.
+const (
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// send makes one attempt at a record and settles it.
+func (l *lane) send(it *item) {
+	if !l.q.d.holds() {
+		it.feed.back(it)
+		return
+	}
+	answer, err := l.ask(it)
+	var bad *batholith.RecordError
+	var failure *batholith.Failure
+	switch {
+	case err == nil:
+		it.attempts++
+		l.succeeded()
+		l.conclude(it, answer, nil)
+	case errors.As(err, &bad):
+		l.conclude(it, batholith.Answer{}, bad)
+	case errors.As(err, &failure) && it.term.Err() == nil:
+		l.settle(it, failure)
+	default:
+		it.feed.drop()
+	}
+}
+
+// ask translates, sends, and translates back.
+func (l *lane) ask(it *item) (batholith.Answer, error) {
+	call, err := it.feed.dialect.Request(it.input, l.backend.ModelName())
+	if err != nil {
+		return batholith.Answer{}, recordError(err)
+	}
+	body, err := l.backend.Do(it.term, call)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	answer, err := it.feed.dialect.Answer(it.input, call, body)
+	if err != nil {
+		return answer, nonsense(err)
+	}
+	return answer, nil
+}
+
+// recordError is what a dialect says of a body that it cannot translate: the record's own fault, never the system's.
+func recordError(err error) error {
+	var e *batholith.RecordError
+	if errors.As(err, &e) {
+		return e
+	}
+	return &batholith.RecordError{Code: http.StatusBadRequest, Message: err.Error()}
+}
+
+// nonsense is an answer that is not what the protocol promises. A dialect may have found a failure in it that is better known.
+func nonsense(err error) error {
+	var f *batholith.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error()}
+}
+
+// settle decides what a failure means for the record and for the backend.
+func (l *lane) settle(it *item, f *batholith.Failure) {
+	switch f.Kind {
+	case batholith.FailureBackPressure:
+		l.limit.refused(f.RetryAfter)
+		it.feed.back(it)
+	case batholith.FailureMisconfigured:
+		l.takeOut(l.q.d.send, f.Error())
+		it.feed.back(it)
+	case batholith.FailureBadRecord:
+		it.attempts++
+		l.succeeded()
+		l.conclude(it, batholith.Answer{}, &batholith.RecordError{Code: f.Status, Message: f.Message})
+	default:
+		it.attempts++
+		l.failed(f)
+		if it.attempts < l.q.d.o.Attempts {
+			it.feed.again(it, retryDelay(it.attempts, f.RetryAfter))
+			return
+		}
+		l.conclude(it, batholith.Answer{}, spent(f, it.attempts))
+	}
+}
+
+// retryDelay is how long a record waits after so many attempts, at least what the backend asked for.
+func retryDelay(attempts int, asked time.Duration) time.Duration {
+	d := min(firstRetry<<(attempts-1), lastRetry)
+	return max(d/2+time.Duration(rand.Int64N(int64(d))), min(asked, time.Minute))
+}
+
+// spent is the error of a record that got all its attempts.
+func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
+	code := f.Status
+	if code < 400 {
+		code = http.StatusInternalServerError
+	}
+	return &batholith.RecordError{Code: code, Message: fmt.Sprintf("%s (after %d attempts)", f.Message, attempts)}
+}
+
+// conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
+// next owner of its chunk.
+func (l *lane) conclude(it *item, a batholith.Answer, e *batholith.RecordError) {
+	f := it.feed
+	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, Epoch: it.chunk.Epoch,
+		Errored: e != nil, Tokens: a.Tokens, Attempts: it.attempts}
+	room := len(it.id) + len(it.input) + len(a.Output) + 64
+	if e != nil {
+		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
+	} else {
+		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+	}
+	if err := f.d.o.Sink.Add(f.d.send, o); err != nil {
+		f.drop()
+		return
+	}
+	if note := f.watch(e); note != "" {
+		if err := f.d.o.Store.Note(context.WithoutCancel(f.d.send), f.job.ID, note); err != nil {
+			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
+		}
+	}
+	f.finish(it)
+}

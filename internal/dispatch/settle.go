@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// settled notes that a record is in flight no longer. The caller holds queue.mu.
+func (f *feed) settled() {
+	f.flying--
+	f.nudge()
+}
+
+// finish ends a record: its outcome is with the sink.
+func (f *feed) finish(it *item) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.settled()
+	if it.chunk.left--; it.chunk.left == 0 && f.held > 0 {
+		f.held -= it.chunk.Bytes
+	}
+}
+
+// again has a record wait for its next attempt.
+func (f *feed) again(it *item, delay time.Duration) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.settled()
+	if it.term.Err() == nil {
+		it.due = time.Now().Add(delay)
+		heap.Push(&f.later, it)
+		f.queue.wake()
+	}
+}
+
+// back puts a record where it was, first in line, as if it had not been taken.
+func (f *feed) back(it *item) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.settled()
+	if it.term.Err() == nil {
+		f.ready = append([]*item{it}, f.ready...)
+		f.queue.wake()
+	}
+}
+
+// drop lets go of a record that was called off.
+func (f *feed) drop() {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.settled()
+}
+
+// opening watches a job's first outcomes: when they all fail alike, the user wants to know before the rest do.
+type opening struct {
+	seen  int
+	first *batholith.RecordError // the job's first error
+	mixed bool                   // an answer, or another error, was seen among the first outcomes
+}
+
+// openingRecords is how many outcomes must fail alike.
+const openingRecords = 10
+
+// watch takes one outcome into account and returns what to note on the job, if anything.
+func (f *feed) watch(e *batholith.RecordError) string {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	o := &f.start
+	if e != nil && o.first == nil {
+		o.first = e
+	}
+	if o.seen++; o.seen > openingRecords {
+		return ""
+	}
+	o.mixed = o.mixed || e == nil || *e != *o.first
+	if o.seen < openingRecords || o.mixed {
+		return ""
+	}
+	return fmt.Sprintf("The first %d records all ended with the same error: %s", o.seen, o.first)
+}
+
+// FirstError is the first error line that a job got in this process, nil when there was none or the job is not here.
+func (d *Dispatcher) FirstError(job string) *batholith.RecordError {
+	d.mu.Lock()
+	f := d.feeds[job]
+	d.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	return f.start.first
+}
+
+// insist repeats do, waiting longer each time, until it succeeds, says that it never will, or ctx ends.
+func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) error {
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		err := do()
+		if err == nil || permanent(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		d.o.Log.Warn(what, "err", err, "again_in", delay)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+	}
+}

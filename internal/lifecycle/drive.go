@@ -1,0 +1,269 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// drive is one job on its way. Its goroutine is run; the other methods tell it what happened.
+type drive struct {
+	l           *Lifecycle
+	account, id string
+	wake        chan struct{} // 1-buffered; told after every change below
+
+	mu      sync.Mutex
+	calloff context.CancelCauseFunc // ends the work of the present status
+	counts  batholith.Counts        // the latest that were committed
+	broken  error                   // why the job cannot go on
+}
+
+func newDrive(l *Lifecycle, job batholith.Job) *drive {
+	return &drive{l: l, account: job.Account, id: job.ID, wake: make(chan struct{}, 1), counts: job.Counts}
+}
+
+// run takes the job from status to status until it is terminal or the process ends. What fails for a reason that may pass is repeated.
+func (d *drive) run(ctx context.Context) {
+	delay := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		over, err := d.step(ctx)
+		switch {
+		case over:
+			return
+		case err == nil, errors.Is(err, batholith.ErrMoved):
+			delay = 100 * time.Millisecond
+		case ctx.Err() == nil:
+			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", delay)
+			sleep(ctx, delay)
+			delay = min(2*delay, 5*time.Second)
+		}
+	}
+}
+
+// step does what the job's status asks for. The work is under a context of its own before the job is read, so that a stop is either
+// in what was read or calls the work off.
+func (d *drive) step(ctx context.Context) (over bool, err error) {
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d.mu.Lock()
+	d.calloff = cancel
+	d.mu.Unlock()
+	job, err := d.l.o.Store.Job(ctx, d.account, d.id)
+	if err != nil {
+		return false, err
+	}
+	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
+	defer release()
+	switch job.Status {
+	case batholith.StatusSubmitted:
+		return false, d.submitted(work, job)
+	case batholith.StatusValidating:
+		return false, d.validating(ctx, work, job)
+	case batholith.StatusScheduled, batholith.StatusInProgress:
+		return false, d.sending(ctx, work, job)
+	case batholith.StatusStopping:
+		return false, d.finish(ctx, job, batholith.EventHalted, batholith.ErrStopped)
+	}
+	return true, nil
+}
+
+// submitted waits for a place among the validations.
+func (d *drive) submitted(work context.Context, job batholith.Job) error {
+	select {
+	case d.l.validates <- struct{}{}:
+		<-d.l.validates
+		return d.move(context.WithoutCancel(work), job, batholith.EventValidate, "")
+	case <-work.Done():
+		return d.interrupted(work, job)
+	}
+}
+
+// validating checks the job and plans its work.
+func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
+	select {
+	case d.l.validates <- struct{}{}:
+		defer func() { <-d.l.validates }()
+	case <-work.Done():
+		return d.interrupted(work, job)
+	}
+	err := d.l.validate(work, job)
+	var no *refusal
+	switch {
+	case errors.As(err, &no):
+		return d.end(ctx, job, batholith.EventFail, no.message)
+	case work.Err() != nil:
+		return d.interrupted(work, job)
+	case err != nil:
+		return err
+	}
+	return d.move(ctx, job, batholith.EventAccept, "")
+}
+
+// sending has the records sent until the last has its outcome, the time is over, a stop was asked for, or the job cannot go on.
+func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
+	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
+		return d.finish(ctx, job, batholith.EventFail, err)
+	}
+	d.committed(job.Counts)
+	partial := d.partial(work)
+	e, cause := d.await(work, partial)
+	partial.stop() // before the final output, which it must not overwrite
+	if e == "" {
+		return d.interrupted(work, job)
+	}
+	return d.finish(ctx, job, e, cause)
+}
+
+// await returns the event that ends the sending and its cause, or no event when the work was called off.
+func (d *drive) await(work context.Context, partial *partial) (batholith.Event, error) {
+	for {
+		select {
+		case <-work.Done():
+			return "", nil
+		case <-d.wake:
+		}
+		counts, broken := d.state()
+		switch {
+		case counts.Total > 0 && counts.Processed == counts.Total:
+			return batholith.EventFinish, nil
+		case broken != nil:
+			return batholith.EventFail, broken
+		}
+		partial.consider(counts)
+	}
+}
+
+// interrupted says what becomes of a job whose work was called off: nothing for a stop or a shutdown, which are in the store or will
+// be found there at the next start; the end, when its time has passed.
+func (d *drive) interrupted(work context.Context, job batholith.Job) error {
+	if !errors.Is(context.Cause(work), batholith.ErrExpired) {
+		return nil
+	}
+	ctx := context.WithoutCancel(work)
+	current, err := d.l.o.Store.Job(ctx, d.account, d.id)
+	if err != nil || current.Status.Terminal() {
+		return err
+	}
+	if current.Status == batholith.StatusInProgress || current.Status == batholith.StatusScheduled {
+		return d.finish(ctx, current, batholith.EventExpire, batholith.ErrExpired)
+	}
+	if current.Status == batholith.StatusStopping {
+		return nil
+	}
+	return d.end(ctx, current, batholith.EventExpire, expiry(current))
+}
+
+// move applies an event to the job as it was read.
+func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
+	next, err := job.Status.Next(e)
+	if err != nil {
+		return err
+	}
+	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, time.Now()); err != nil {
+		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
+	}
+	d.l.o.Log.Info("job moved", "job", d.id, "from", job.Status, "to", next)
+	return nil
+}
+
+// callOff ends the work of the present status.
+func (d *drive) callOff(cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.calloff != nil {
+		d.calloff(cause)
+	}
+}
+
+func (d *drive) committed(c batholith.Counts) {
+	d.mu.Lock()
+	if c.Processed >= d.counts.Processed {
+		d.counts = c
+	}
+	d.mu.Unlock()
+	d.nudge()
+}
+
+// fault keeps the first reason why the job cannot go on, if it is one that will not pass.
+func (d *drive) fault(err error) {
+	d.mu.Lock()
+	if d.broken == nil {
+		d.broken = err
+	}
+	d.mu.Unlock()
+	d.nudge()
+}
+
+func (d *drive) state() (batholith.Counts, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.counts, d.broken
+}
+
+func (d *drive) nudge() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// partial publishes what there is so far, in the background, each time it is worth it.
+type partial struct {
+	d         *drive
+	ctx       context.Context
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when the publication that runs is over; nil when none does
+	published int64         // records in the last one
+}
+
+func (d *drive) partial(work context.Context) *partial {
+	ctx, cancel := context.WithCancel(work)
+	return &partial{d: d, ctx: ctx, cancel: cancel}
+}
+
+// firstPartial is how many records must have an outcome before output is published while the job runs.
+const firstPartial = 1000
+
+// consider begins a publication when the output has doubled since the last and none is running.
+func (p *partial) consider(c batholith.Counts) {
+	if p.done != nil {
+		select {
+		case <-p.done:
+			p.done = nil
+		default:
+			return
+		}
+	}
+	if c.Processed < max(firstPartial, 2*p.published) {
+		return
+	}
+	p.published = c.Processed
+	done := make(chan struct{})
+	p.done = done
+	go func() {
+		defer close(done)
+		job, err := p.d.l.o.Store.Job(p.ctx, p.d.account, p.d.id)
+		if err == nil {
+			_, err = p.d.l.o.Publisher.Publish(p.ctx, job, false)
+		}
+		if err != nil && p.ctx.Err() == nil {
+			p.d.l.o.Log.Warn("publish partial output", "job", p.d.id, "err", err)
+			if blob.Permanent(err) {
+				p.d.fault(err)
+			}
+		}
+	}()
+}
+
+// stop ends the publication that runs and waits for it, so that it cannot overwrite the final one.
+func (p *partial) stop() {
+	p.cancel()
+	if p.done != nil {
+		<-p.done
+	}
+}

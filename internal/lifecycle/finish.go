@@ -1,0 +1,120 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// finish brings a job that was planned to its end: halt, seal, publish, move, clean. An error means that it is to be called again.
+func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
+	first := d.l.o.Dispatch.FirstError(d.id)
+	if err := d.l.o.Dispatch.Halt(ctx, d.id, cause); err != nil && e != batholith.EventFail {
+		return fmt.Errorf("halt job %s: %w", d.id, err)
+	}
+	if err := d.l.o.Store.Seal(ctx, d.id); err != nil {
+		return fmt.Errorf("seal job %s: %w", d.id, err)
+	}
+	status := job.Status
+	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
+	if err != nil {
+		return err
+	}
+	if job.Status != status {
+		return batholith.ErrMoved
+	}
+	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
+		e = batholith.EventFinish // the last record made it
+	}
+	next, err := status.Next(e)
+	if err != nil {
+		return err
+	}
+	message := ending(job, next, cause, first)
+	published := job
+	published.Status, published.Message = next, message
+	if err := d.publish(ctx, published); err != nil {
+		if !blob.Permanent(err) {
+			return err
+		}
+		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
+	}
+	return d.end(ctx, job, e, message)
+}
+
+// publish writes the final output. A job that has no files yet has none; for one that failed or never began, an attempt is enough.
+func (d *drive) publish(ctx context.Context, job batholith.Job) error {
+	if job.Status == batholith.StatusExpired {
+		return nil
+	}
+	files, err := d.l.o.Store.Files(ctx, d.id)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	if job.Status != batholith.StatusFailed {
+		_, err = d.l.o.Publisher.Publish(ctx, job, true)
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if _, err := d.l.o.Publisher.Publish(ctx, job, true); err != nil {
+		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
+	}
+	return nil
+}
+
+// end makes the terminal move and cleans up. What is left of a clean-up that fails is done at the next start.
+func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
+	if err := d.move(ctx, job, e, message); err != nil {
+		return err
+	}
+	if err := d.l.clean(ctx, job); err != nil {
+		d.l.o.Log.Warn("clean up; the next start will", "job", d.id, "err", err)
+	}
+	return nil
+}
+
+// ending is the message of a job that ends in a status, for the person who asks what became of it.
+func ending(job batholith.Job, next batholith.Status, cause error, first *batholith.RecordError) string {
+	c := job.Counts
+	switch next {
+	case batholith.StatusFailed:
+		return "The job could not go on: " + cause.Error()
+	case batholith.StatusExpired:
+		return expiry(job)
+	case batholith.StatusPartiallyCompleted:
+		return fmt.Sprintf("The timeout passed when %d of %d records had been processed; their output is kept.%s",
+			c.Processed, c.Total, errored(c, first))
+	case batholith.StatusStopped:
+		return fmt.Sprintf("Stopped when %d of %d records had been processed; their output is kept.%s",
+			c.Processed, c.Total, errored(c, first))
+	}
+	if c.Errored == 0 {
+		return allProcessed
+	}
+	return allProcessed + errored(c, first)
+}
+
+// allProcessed takes the place of what was noted while the job ran.
+const allProcessed = "Every record was processed."
+
+func errored(c batholith.Counts, first *batholith.RecordError) string {
+	switch {
+	case c.Errored == 0:
+		return ""
+	case first == nil:
+		return fmt.Sprintf(" %d of %d ended with an error.", c.Errored, c.Processed)
+	}
+	return fmt.Sprintf(" %d of %d ended with an error, the first with %d: %s", c.Errored, c.Processed, first.Code, first.Message)
+}
+
+func expiry(job batholith.Job) string {
+	m := fmt.Sprintf("The job did not begin before %s, when its time ran out.", job.Expires.UTC().Format(time.RFC3339))
+	if job.Message != "" {
+		m += " " + job.Message
+	}
+	return m
+}

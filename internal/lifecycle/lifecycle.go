@@ -1,0 +1,232 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// Jobs is what lifecycle asks of the stored jobs.
+type Jobs interface {
+	Job(ctx context.Context, account, id string) (batholith.Job, error)
+	// Unfinished lists the jobs that are not terminal, oldest first.
+	Unfinished(ctx context.Context) ([]batholith.Job, error)
+	// Unclean lists terminal jobs that still have files, chunks, segments or uploads.
+	Unclean(ctx context.Context) ([]batholith.Job, error)
+	// Move changes the status from one to another, with one event; batholith.ErrMoved when it is another by now.
+	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
+	// Subscribe yields after every change of a job; changes may be merged.
+	Subscribe() (changes <-chan struct{}, cancel func())
+}
+
+// Plans is what lifecycle asks of a job's work.
+type Plans interface {
+	// Plan stores a Validating job's files and chunks in place of earlier ones, and its total.
+	Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error
+	Files(ctx context.Context, id string) ([]batholith.File, error)
+	// Seal has the store refuse every further claim and commit of the job.
+	Seal(ctx context.Context, id string) error
+	// Forget drops what only a running job needs.
+	Forget(ctx context.Context, id string) error
+	PutUpload(ctx context.Context, u batholith.Upload) error
+}
+
+// Store is both.
+type Store interface {
+	Jobs
+	Plans
+}
+
+// Dispatch sends the records of jobs.
+type Dispatch interface {
+	Enqueue(job batholith.Job) error
+	// Halt returns when nothing of the job is in flight and what was finished is committed.
+	Halt(ctx context.Context, job string, cause error) error
+	FirstError(job string) *batholith.RecordError
+}
+
+// Publisher makes output objects of committed outcomes.
+type Publisher interface {
+	// Publish writes every output object; final ones with the manifest, and only if outcomes and counters agree.
+	Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error)
+	// Clean removes what the job left beside its output.
+	Clean(ctx context.Context, job batholith.Job) error
+}
+
+// Options are the parts that a Lifecycle joins. All but Log and the numbers are needed.
+type Options struct {
+	Store     Store
+	Dispatch  Dispatch
+	Publisher Publisher
+	// Place opens the job's buckets with its role's rights. batholith.ErrAccessDenied when there is no such role.
+	Place  func(context.Context, batholith.Job) (blob.Place, error)
+	Limits batholith.Limits
+	Log    *slog.Logger
+
+	Validations int // jobs that are validated at once; 0: 2
+}
+
+// Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
+type Lifecycle struct {
+	o         Options
+	validates chan struct{} // a place for each validation that may run
+
+	mu     sync.Mutex
+	drives map[string]*drive // by job id
+}
+
+// New makes a Lifecycle. Nothing happens before Run.
+func New(o Options) *Lifecycle {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Validations == 0 {
+		o.Validations = 2
+	}
+	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), drives: map[string]*drive{}}
+}
+
+// Run drives every job that is not terminal until ctx ends; the jobs stay as they are then, and the next Run goes on with them.
+func (l *Lifecycle) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	changes, cancel := l.o.Store.Subscribe()
+	defer cancel()
+	wg.Go(func() { l.sweep(ctx) })
+	for ctx.Err() == nil {
+		jobs, err := l.o.Store.Unfinished(ctx)
+		if err != nil && ctx.Err() == nil {
+			l.o.Log.Error("list unfinished jobs", "err", err)
+			sleep(ctx, time.Second)
+			continue
+		}
+		for _, job := range jobs {
+			if d := l.adopt(job); d != nil {
+				wg.Go(func() { defer l.dismiss(d); d.run(ctx) })
+			}
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// adopt makes a drive for a job that has none.
+func (l *Lifecycle) adopt(job batholith.Job) *drive {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.drives[job.ID] != nil {
+		return nil
+	}
+	d := newDrive(l, job)
+	l.drives[job.ID] = d
+	return d
+}
+
+func (l *Lifecycle) dismiss(d *drive) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.drives, d.id)
+}
+
+func (l *Lifecycle) drive(job string) *drive {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drives[job]
+}
+
+// Stop asks for the end of a job. It returns once the job is Stopping and nothing more of it will be begun; what was in flight is
+// called off meanwhile. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over.
+func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
+	for {
+		job, err := l.o.Store.Job(ctx, account, id)
+		if err != nil {
+			return err
+		}
+		next, err := job.Status.Next(batholith.EventStop)
+		if err != nil {
+			return err
+		}
+		if next != job.Status {
+			err = l.o.Store.Move(ctx, id, job.Status, next, "", time.Now())
+		}
+		if errors.Is(err, batholith.ErrMoved) { // it moved on meanwhile: ask again, at most as often as a job has statuses
+			continue
+		}
+		if d := l.drive(id); err == nil && d != nil {
+			d.callOff(batholith.ErrStopped)
+		}
+		return err
+	}
+}
+
+// Begin moves a Scheduled job to InProgress because its turn at the model has come. A job that is InProgress already stays it.
+func (l *Lifecycle) Begin(ctx context.Context, id string) error {
+	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", time.Now())
+	d := l.drive(id)
+	if d == nil || !errors.Is(err, batholith.ErrMoved) {
+		return err
+	}
+	job, readErr := l.o.Store.Job(ctx, d.account, id)
+	if readErr != nil {
+		return readErr
+	}
+	if job.Status == batholith.StatusInProgress {
+		return nil
+	}
+	return err
+}
+
+// Committed tells how far a job has come.
+func (l *Lifecycle) Committed(id string, c batholith.Counts) {
+	if d := l.drive(id); d != nil {
+		d.committed(c)
+	}
+}
+
+// Fault tells that a job cannot go on.
+func (l *Lifecycle) Fault(id string, err error) {
+	if d := l.drive(id); d != nil {
+		d.fault(err)
+	}
+}
+
+// sweep cleans up after jobs that became terminal just before the last process ended.
+func (l *Lifecycle) sweep(ctx context.Context) {
+	jobs, err := l.o.Store.Unclean(ctx)
+	if err != nil {
+		l.o.Log.Error("list jobs to clean up", "err", err)
+		return
+	}
+	for _, job := range jobs {
+		if err := l.clean(ctx, job); err != nil && ctx.Err() == nil {
+			l.o.Log.Warn("clean up", "job", job.ID, "err", err)
+		}
+	}
+}
+
+// clean removes what a terminal job left. Where access is gone for good, only the rows go.
+func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
+	if err := l.o.Publisher.Clean(ctx, job); err != nil && !blob.Permanent(err) {
+		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
+	}
+	if err := l.o.Store.Forget(ctx, job.ID); err != nil {
+		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,182 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
+type refusal struct{ message string }
+
+func (r *refusal) Error() string { return r.message }
+
+func refuse(format string, args ...any) error {
+	return &refusal{message: fmt.Sprintf(format, args...)}
+}
+
+// scans is how many files of one job are read at once.
+const scans = 4
+
+// validate checks what Bedrock checks between Submitted and Scheduled, and plans the job's work. A *refusal says that the job is wrong;
+// any other error, that it could not be found out.
+func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
+	place, err := l.o.Place(ctx, job)
+	if err != nil {
+		return denied(err, "The role %s cannot be used: %v", job.RoleARN, err)
+	}
+	if err := writable(ctx, place); err != nil {
+		return err
+	}
+	files, err := l.inputs(ctx, place, job)
+	if err != nil {
+		return err
+	}
+	plans := make([]*plan, len(files))
+	found := &findings{}
+	g, scanCtx := errgroup.WithContext(ctx)
+	g.SetLimit(scans)
+	for i, file := range files {
+		g.Go(func() (err error) {
+			s := scan{l: l, job: job, place: place, file: file, found: found}
+			plans[i], err = s.run(scanCtx)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := found.verdict(); err != nil {
+		return err
+	}
+	return l.plan(ctx, job, plans)
+}
+
+// plan checks the counts, numbers the chunks and stores both.
+func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) error {
+	var files []batholith.File
+	var chunks []batholith.Chunk
+	total := int64(0)
+	for _, p := range plans {
+		if most := l.o.Limits.MaxRecordsPerFile; most > 0 && p.file.Records > most {
+			return refuse("File %s contains more records (%d) than the allowed maximum of: %d", p.file.Key, p.file.Records, most)
+		}
+		for _, c := range p.chunks {
+			c.Job, c.N, c.File, c.State = job.ID, len(chunks), p.file.N, batholith.ChunkPending
+			chunks = append(chunks, c)
+		}
+		files = append(files, p.file)
+		total += p.file.Records
+	}
+	if least := max(1, l.o.Limits.MinRecordsPerJob); total < least {
+		return refuse("Batch job contains less records (%d) than the required minimum of: %d", total, least)
+	}
+	if most := l.o.Limits.MaxRecordsPerJob; most > 0 && total > most {
+		return refuse("Batch job contains more records (%d) than the allowed maximum of: %d", total, most)
+	}
+	if err := l.o.Store.Plan(ctx, job.ID, files, chunks, total); err != nil {
+		return fmt.Errorf("store the plan of job %s: %w", job.ID, err)
+	}
+	return nil
+}
+
+// denied makes a refusal of an error that will not pass, and leaves others as they are.
+func denied(err error, format string, args ...any) error {
+	if blob.Permanent(err) {
+		return refuse(format, args...)
+	}
+	return err
+}
+
+// access is AWS's sentence for a bucket that the role cannot use (Bedrock: batch inference, troubleshooting), with the reason.
+func access(err error, operation, bucket, key string) error {
+	reason := "the role may not do this"
+	switch {
+	case errors.Is(err, batholith.ErrNoBucket):
+		reason = "the bucket does not exist"
+	case errors.Is(err, batholith.ErrNoObject):
+		reason = "there is no such object"
+	case errors.Is(err, batholith.ErrObjectChanged):
+		reason = "the object changed while it was being validated"
+	}
+	return denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)
+}
+
+// writable makes sure of the output by writing an object where the job's own will be.
+func writable(ctx context.Context, place blob.Place) error {
+	key := place.Prefix + ".batholith/access"
+	if err := place.Output.Put(ctx, key, nil); err != nil {
+		return access(err, "PutObject", place.Output.Name(), place.Prefix)
+	}
+	return nil
+}
+
+// inputs lists the job's files in the order of their keys: the object that the URI names, or every .jsonl object below it.
+func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.Job) ([]batholith.File, error) {
+	objects, err := list(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, refuse("There is no .jsonl file at %s: name one, or a folder that holds some. Is the file uploaded, and the key spelled right?", job.Input.URI)
+	}
+	slices.SortFunc(objects, func(a, b batholith.Object) int { return strings.Compare(a.Key, b.Key) })
+	var files []batholith.File
+	total := int64(0)
+	for _, o := range objects {
+		if most := l.o.Limits.MaxFileBytes; most > 0 && o.Bytes > most {
+			return nil, refuse("File %s has %d bytes; the allowed maximum is %d", o.Key, o.Bytes, most)
+		}
+		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
+			Output: below(place.InputKey, o.Key) + ".out",
+			Index:  fmt.Sprintf("%s.batholith/index/%06d.idx", place.Prefix, len(files))})
+		total += o.Bytes
+	}
+	if most := l.o.Limits.MaxJobBytes; most > 0 && total > most {
+		return nil, refuse("The job's files have %d bytes together; the allowed maximum is %d", total, most)
+	}
+	return files, nil
+}
+
+// list finds the object that the input key names, or the .jsonl objects below it.
+func list(ctx context.Context, place blob.Place) ([]batholith.Object, error) {
+	key := place.InputKey
+	if key != "" && !strings.HasSuffix(key, "/") {
+		o, err := place.Input.Head(ctx, key)
+		if err == nil && !strings.HasSuffix(key, ".jsonl") {
+			return nil, refuse("Input file s3://%s/%s does not end in .jsonl", place.Input.Name(), key)
+		}
+		if err == nil {
+			return []batholith.Object{o}, nil
+		}
+		if !errors.Is(err, batholith.ErrNoObject) {
+			return nil, access(err, "GetObject", place.Input.Name(), key)
+		}
+		key += "/"
+	}
+	var objects []batholith.Object
+	for o, err := range place.Input.List(ctx, key) {
+		if err != nil {
+			return nil, access(err, "ListBucket", place.Input.Name(), key)
+		}
+		if strings.HasSuffix(o.Key, ".jsonl") {
+			objects = append(objects, o)
+		}
+	}
+	return objects, nil
+}
+
+// below is an object's path below the input key; for the object itself, its last part.
+func below(prefix, key string) string {
+	if key == prefix {
+		return key[strings.LastIndexByte(key, '/')+1:]
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(key, prefix), "/")
+}
