@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is one run of the command: its streams and its environment.
+type app struct {
+	stdout io.Writer // data
+	stderr io.Writer // talk
+	env    []string
+	// terminal tells whether a person watches stderr: bars and colour are for them only.
+	terminal bool
+}
+
+// Main runs the command with these arguments and returns the exit code of the process.
+func Main(args []string) int {
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	ctx, stop := interruptible()
+	defer stop()
+	err := a.execute(ctx, args)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = &interrupted{cause: err}
+	}
+	a.complain(err)
+	return exitCode(err)
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM cancels. After that the signals have their usual effect, so
+// that a second one ends the process at once.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+func (a *app) execute(ctx context.Context, args []string) error {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && cmd == root && strings.HasPrefix(err.Error(), "unknown command") {
+		return unknownCommand(root, args)
+	}
+	return err
+}
+
+// getenv is os.Getenv over the environment that the app was given.
+func (a *app) getenv(name string) string {
+	for _, kv := range a.env {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// colour tells whether to colour talk.
+func (a *app) colour() bool {
+	return a.terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "batholith",
+		Short: "Amazon Bedrock batch inference on your own machines",
+		Long: `Batholith is Amazon Bedrock batch inference on your own machines.
+
+A batch job reads .jsonl files, one record a line: {"recordId": "1", "modelInput": {…}}. Every record goes to a model
+server, and every answer comes back in the same order, in <input>.jsonl.out beside manifest.json.out.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job ended other than Completed, 130 interrupted.`,
+		Example: `  batholith run questions.jsonl                  # one job over local files, no server
+  batholith serve                                # the whole service: Bedrock API and S3
+  eval "$(batholith env)"                        # point the AWS tools at it
+  batholith submit questions.jsonl --model batholith.tiny-v1 --wait`,
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true,
+		Version:            buildVersion(),
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetVersionTemplate("batholith {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongFlag(cmd, err) })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
+		a.watchCommand(), a.stopCommand(), a.configCommand(), a.versionCommand())
+	return root
+}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+)
+
+// The exit codes, as the help of the command promises them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnfinished  = 3
+	exitInterrupted = 130
+)
+
+// usageError is a wrong command line.
+type usageError struct {
+	reason, remedy string
+}
+
+func (e *usageError) Error() string { return e.reason }
+
+// hintedError is an error for which the place where it arose knows the remedy.
+type hintedError struct {
+	err    error
+	remedy string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+// hint adds a remedy to an error.
+func hint(err error, remedy string, args ...any) error {
+	return &hintedError{err: err, remedy: fmt.Sprintf(remedy, args...)}
+}
+
+// endedError says that a job ended other than Completed.
+type endedError struct {
+	status  batholith.Status
+	message string
+}
+
+func (e *endedError) Error() string {
+	s := "the job ended " + string(e.status)
+	if e.message != "" {
+		s += ": " + e.message
+	}
+	return s
+}
+
+// interrupted says that a signal ended the command before it was done.
+type interrupted struct {
+	cause error
+}
+
+func (e *interrupted) Error() string { return "interrupted" }
+func (e *interrupted) Unwrap() error { return e.cause }
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	var (
+		usage    *usageError
+		settings *config.Error
+		ended    *endedError
+		stopped  *interrupted
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage), errors.As(err, &settings):
+		return exitUsage
+	case errors.As(err, &ended):
+		return exitUnfinished
+	case errors.As(err, &stopped):
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// complain tells an error and its remedy on stderr.
+func (a *app) complain(err error) {
+	if err == nil {
+		return
+	}
+	var settings *config.Error
+	if errors.As(err, &settings) {
+		for _, p := range settings.Problems {
+			a.tell("error", p.String())
+			a.tell("hint", p.Remedy)
+		}
+		return
+	}
+	a.tell("error", err.Error())
+	a.tell("hint", remedy(err))
+}
+
+// tell writes one line of talk that begins with the name of the command.
+func (a *app) tell(kind, text string) {
+	if text == "" {
+		return
+	}
+	if a.colour() {
+		colours := map[string]string{"error": "\x1b[31m", "hint": "\x1b[36m", "warning": "\x1b[33m"}
+		kind = colours[kind] + kind + "\x1b[0m"
+	}
+	fmt.Fprintf(a.stderr, "batholith: %s: %s\n", kind, text)
+}
+
+// remedy finds what a person can do about an error.
+func remedy(err error) string {
+	var (
+		hinted *hintedError
+		usage  *usageError
+		inUse  *config.InUseError
+		api    smithy.APIError
+		dial   *net.OpError
+	)
+	switch {
+	case errors.As(err, &hinted):
+		return hinted.remedy
+	case errors.As(err, &usage):
+		return usage.remedy
+	case errors.As(err, &inUse):
+		return "stop that process, or give this one a directory of its own with --data DIR"
+	case errors.As(err, &api):
+		return apiRemedy(api.ErrorCode())
+	case errors.As(err, &dial) && dial.Op == "listen":
+		return "stop what listens there, or choose another port"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there; is the server running? Start it with: batholith serve"
+	}
+	return ""
+}
+
+// apiRemedy is what to do about an error that a server answered.
+func apiRemedy(code string) string {
+	switch code {
+	case "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch", "InvalidAccessKeyId",
+		"MissingAuthenticationTokenException", "IncompleteSignatureException":
+		return `the server does not know these keys; take its own with: eval "$(batholith env)"`
+	case "ResourceNotFoundException":
+		return "list the jobs with: batholith jobs"
+	case "NoSuchBucket":
+		return "make the bucket first: aws s3 mb s3://BUCKET"
+	}
+	return ""
+}
+
+// wrongFlag makes a usage error of what pflag says of a flag.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	e := &usageError{reason: err.Error(), remedy: "see: " + cmd.CommandPath() + " --help"}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if c := config.Closest(unknown.GetSpecifiedName(), names); c != "" {
+			e.remedy = fmt.Sprintf("did you mean --%s?", c)
+		}
+	}
+	return e
+}
+
+func unknownCommand(root *cobra.Command, args []string) error {
+	word := ""
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") {
+			word = a
+			break
+		}
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	e := &usageError{reason: fmt.Sprintf("unknown command %q", word), remedy: "see: batholith --help"}
+	if c := config.Closest(word, names); c != "" {
+		e.remedy = fmt.Sprintf("did you mean: batholith %s?", c)
+	}
+	return e
+}
+
+// arguments checks how many arguments a command got; most 0 means any number.
+func arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		see := "see: " + cmd.CommandPath() + " --help"
+		switch {
+		case len(args) < least:
+			return &usageError{reason: fmt.Sprintf("%s needs %s", cmd.CommandPath(), what), remedy: see}
+		case most >= least && most > 0 && len(args) > most, most < 0 && len(args) > 0:
+			return &usageError{reason: fmt.Sprintf("%s does not take the argument %q", cmd.CommandPath(), args[len(args)-1]), remedy: see}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+
+	"github.com/batholith/batholith"
+)
+
+// jobFacts is a job as the API tells it, with the API's names in JSON.
+type jobFacts struct {
+	ARN       string           `json:"jobArn"`
+	Name      string           `json:"jobName"`
+	Model     string           `json:"modelId"`
+	Status    batholith.Status `json:"status"`
+	Message   string           `json:"message,omitempty"`
+	Type      string           `json:"modelInvocationType,omitempty"`
+	Role      string           `json:"roleArn"`
+	Input     string           `json:"inputS3Uri"`
+	Output    string           `json:"outputS3Uri"`
+	Submitted *time.Time       `json:"submitTime,omitempty"`
+	Modified  *time.Time       `json:"lastModifiedTime,omitempty"`
+	Ended     *time.Time       `json:"endTime,omitempty"`
+	Expires   *time.Time       `json:"jobExpirationTime,omitempty"`
+	Total     int64            `json:"totalRecordCount"`
+	Processed int64            `json:"processedRecordCount"`
+	Succeeded int64            `json:"successRecordCount"`
+	Errored   int64            `json:"errorRecordCount"`
+}
+
+// id is the short name of the job.
+func (j jobFacts) id() string { return j.ARN[strings.LastIndex(j.ARN, "/")+1:] }
+
+// outputPrefix is the s3:// URI that everything of the job lies below.
+func (j jobFacts) outputPrefix() string {
+	return strings.TrimSuffix(j.Output, "/") + "/" + j.id() + "/"
+}
+
+func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
+	return jobFacts{
+		ARN: aws.ToString(o.JobArn), Name: aws.ToString(o.JobName), Model: aws.ToString(o.ModelId),
+		Status: batholith.Status(o.Status), Message: aws.ToString(o.Message), Type: string(o.ModelInvocationType),
+		Role: aws.ToString(o.RoleArn), Input: inputURI(o.InputDataConfig), Output: outputURI(o.OutputDataConfig),
+		Submitted: o.SubmitTime, Modified: o.LastModifiedTime, Ended: o.EndTime, Expires: o.JobExpirationTime,
+		Total: aws.ToInt64(o.TotalRecordCount), Processed: aws.ToInt64(o.ProcessedRecordCount),
+		Succeeded: aws.ToInt64(o.SuccessRecordCount), Errored: aws.ToInt64(o.ErrorRecordCount),
+	}
+}
+
+func factsOfSummary(o types.ModelInvocationJobSummary) jobFacts {
+	return jobFacts{
+		ARN: aws.ToString(o.JobArn), Name: aws.ToString(o.JobName), Model: aws.ToString(o.ModelId),
+		Status: batholith.Status(o.Status), Message: aws.ToString(o.Message), Type: string(o.ModelInvocationType),
+		Role: aws.ToString(o.RoleArn), Input: inputURI(o.InputDataConfig), Output: outputURI(o.OutputDataConfig),
+		Submitted: o.SubmitTime, Modified: o.LastModifiedTime, Ended: o.EndTime, Expires: o.JobExpirationTime,
+		Total: aws.ToInt64(o.TotalRecordCount), Processed: aws.ToInt64(o.ProcessedRecordCount),
+		Succeeded: aws.ToInt64(o.SuccessRecordCount), Errored: aws.ToInt64(o.ErrorRecordCount),
+	}
+}
+
+func inputURI(c types.ModelInvocationJobInputDataConfig) string {
+	if s, ok := c.(*types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig); ok {
+		return aws.ToString(s.Value.S3Uri)
+	}
+	return ""
+}
+
+func outputURI(c types.ModelInvocationJobOutputDataConfig) string {
+	if s, ok := c.(*types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig); ok {
+		return aws.ToString(s.Value.S3Uri)
+	}
+	return ""
+}
+
+// fetch reads one job by its id or ARN.
+func (c *clients) fetch(ctx context.Context, idOrARN string) (jobFacts, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	o, err := c.bedrock.GetModelInvocationJob(ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: &idOrARN})
+	if err != nil {
+		return jobFacts{}, fmt.Errorf("get the job: %w", plainly(err))
+	}
+	return factsOf(o), nil
+}
+
+// find reads the job that a person means by an id, an ARN or a name that only one job has.
+func (c *clients) find(ctx context.Context, word string) (jobFacts, error) {
+	if strings.HasPrefix(word, "arn:") || batholith.ValidJobID(word) {
+		j, err := c.fetch(ctx, word)
+		var none *types.ResourceNotFoundException
+		if err == nil || strings.HasPrefix(word, "arn:") || !errors.As(err, &none) {
+			return j, err
+		}
+	}
+	var same []jobFacts
+	for j, err := range c.list(ctx, &bedrock.ListModelInvocationJobsInput{NameContains: &word}) {
+		if err != nil {
+			return jobFacts{}, err
+		}
+		if j.Name == word {
+			same = append(same, j)
+		}
+	}
+	switch len(same) {
+	case 0:
+		return jobFacts{}, hint(fmt.Errorf("no job has the id, ARN or name %q", word), "list the jobs with: batholith jobs")
+	case 1:
+		return same[0], nil
+	}
+	var ids []string
+	for _, j := range same[:min(len(same), 5)] {
+		ids = append(ids, j.id()+" ("+string(j.Status)+")")
+	}
+	return jobFacts{}, hint(fmt.Errorf("%d jobs are named %q", len(same), word), "say which by its id: %s", strings.Join(ids, ", "))
+}
+
+// list yields jobs, newest first, a page at a time. After an error it ends.
+func (c *clients) list(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) func(yield func(jobFacts, error) bool) {
+	return func(yield func(jobFacts, error) bool) {
+		pages := bedrock.NewListModelInvocationJobsPaginator(c.bedrock, in)
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(jobFacts{}, fmt.Errorf("list the jobs: %w", plainly(err)))
+				return
+			}
+			for _, s := range page.InvocationJobSummaries {
+				if !yield(factsOfSummary(s), nil) {
+					return
+				}
+			}
+		}
+	}
+}

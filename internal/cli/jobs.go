@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+)
+
+// clientHelp is said by every command that talks to a server.
+const clientHelp = `
+
+The server is the one that the standard AWS variables name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID,
+…), or else the one that runs in ./batholith-data.`
+
+// bindTarget gives a command the flag that names a local server.
+func bindTarget(cmd *cobra.Command) *target {
+	var t target
+	cmd.Flags().StringVar(&t.data, "data", "", "talk to the server that runs in this data `directory`")
+	return &t
+}
+
+func (a *app) jobsCommand() *cobra.Command {
+	var (
+		status, name string
+		limit        int
+		asJSON       bool
+	)
+	cmd := &cobra.Command{
+		Use:   "jobs",
+		Short: "List jobs, newest first",
+		Long:  "List jobs, newest first." + clientHelp,
+		Example: `  batholith jobs
+  batholith jobs --status InProgress
+  batholith jobs --name nightly --limit 5 --json`,
+		Args: arguments(0, -1, ""),
+	}
+	t := bindTarget(cmd)
+	cmd.Flags().StringVar(&status, "status", "", "only jobs with this `status`: "+strings.Join(statusNames(), ", "))
+	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name contains this `text`")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of jobs; 0: all")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		in, err := listInput(status, name, limit)
+		if err != nil {
+			return err
+		}
+		c, err := a.connect(cmd.Context(), *t)
+		if err != nil {
+			return err
+		}
+		return a.listJobs(cmd.Context(), c, in, limit, asJSON)
+	}
+	return cmd
+}
+
+func statusNames() []string {
+	var names []string
+	for _, s := range batholith.Statuses() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobsInput, error) {
+	in := &bedrock.ListModelInvocationJobsInput{}
+	if name != "" {
+		in.NameContains = &name
+	}
+	if limit > 0 {
+		in.MaxResults = aws.Int32(int32(min(limit, 1000))) // Bedrock: maxResults, at most 1000
+	}
+	if status == "" {
+		return in, nil
+	}
+	for _, s := range statusNames() {
+		if strings.EqualFold(s, status) {
+			in.StatusEquals = types.ModelInvocationJobStatus(s)
+			return in, nil
+		}
+	}
+	e := &usageError{reason: fmt.Sprintf("%q is no status", status), remedy: "one of " + strings.Join(statusNames(), ", ")}
+	if c := config.Closest(status, statusNames()); c != "" {
+		e.remedy = fmt.Sprintf("did you mean %s?", c)
+	}
+	return nil, e
+}
+
+func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInvocationJobsInput, limit int, asJSON bool) error {
+	jobs := []jobFacts{}
+	more := false
+	for j, err := range c.list(ctx, in) {
+		if err != nil {
+			return err
+		}
+		if limit > 0 && len(jobs) == limit {
+			more = true
+			break
+		}
+		jobs = append(jobs, j)
+	}
+	if asJSON {
+		return a.printJSON(jobs)
+	}
+	if len(jobs) == 0 {
+		fmt.Fprintln(a.stderr, "no jobs")
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE")
+	for _, j := range jobs {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(a.stderr, "there are more; see them with --limit 0\n")
+	}
+	return nil
+}
+
+// progressOf is 120/500 24%, with the errors when there are any.
+func progressOf(j jobFacts) string {
+	if j.Total == 0 {
+		return "-"
+	}
+	s := fmt.Sprintf("%d/%d %d%%", j.Processed, j.Total, 100*j.Processed/j.Total)
+	if j.Errored > 0 {
+		s += fmt.Sprintf(", %s", plural(j.Errored, "error"))
+	}
+	return s
+}
+
+func age(j jobFacts, now time.Time) string {
+	if j.Submitted == nil {
+		return "-"
+	}
+	return shortSpan(now.Sub(*j.Submitted))
+}
+
+func (a *app) getCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "get JOB",
+		Short: "Show a job",
+		Long:  "Show a job. JOB is its id, its ARN, or its name when only one job has it." + clientHelp,
+		Example: `  batholith get 8fj2k4l6m8n0
+  batholith get nightly --json`,
+		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
+	}
+	t := bindTarget(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(cmd.Context(), *t)
+		if err != nil {
+			return err
+		}
+		j, err := c.find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return a.printJSON(j)
+		}
+		return a.showJob(j)
+	}
+	return cmd
+}
+
+func (a *app) showJob(j jobFacts) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("job", j.ARN)
+	row("name", j.Name)
+	row("model", j.Model)
+	row("type", j.Type)
+	row("status", string(j.Status))
+	row("message", j.Message)
+	row("records", progressOf(j))
+	row("role", j.Role)
+	row("input", j.Input)
+	row("output", j.outputPrefix())
+	row("submitted", moment(j.Submitted))
+	row("ended", moment(j.Ended))
+	if !j.Status.Terminal() {
+		row("expires", moment(j.Expires))
+	}
+	return w.Flush()
+}
+
+func moment(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05 MST")
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stop JOB",
+		Short: "Stop a job; what it has finished stays in its output",
+		Long: "Stop a job: no further record is sent, and what is finished stays in its output.\nJOB is its id, its ARN, or its name " +
+			"when only one job has it." + clientHelp,
+		Example: `  batholith stop 8fj2k4l6m8n0`,
+		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
+	}
+	t := bindTarget(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(cmd.Context(), *t)
+		if err != nil {
+			return err
+		}
+		j, err := c.find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), requestTimeout)
+		defer cancel()
+		if _, err := c.bedrock.StopModelInvocationJob(ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: &j.ARN}); err != nil {
+			return fmt.Errorf("stop the job: %w", plainly(err))
+		}
+		fmt.Fprintf(a.stderr, "stopping %s; see it end with: batholith watch %s\n", j.id(), j.id())
+		return nil
+	}
+	return cmd
+}

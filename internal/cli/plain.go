@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/aws/smithy-go"
+)
+
+// plainError is an SDK error in the words that matter: the service's code and message, or what the network said. The SDK wraps
+// them in its operation, its retries and its transport, none of which a person asked about.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
+
+// plainly shortens an error of an AWS client.
+func plainly(err error) error {
+	var (
+		api  smithy.APIError
+		dial *net.OpError
+	)
+	switch {
+	case errors.As(err, &api) && api.ErrorMessage() != "":
+		return &plainError{text: fmt.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
+	case errors.As(err, &api):
+		return &plainError{text: api.ErrorCode(), err: err}
+	case errors.As(err, &dial):
+		return &plainError{text: dial.Error(), err: err}
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+)
+
+// embeddedModel is served when the settings name no model.
+const embeddedModel = "batholith.tiny-v1"
+
+func (a *app) runCommand() *cobra.Command {
+	var (
+		model, output, typ string
+		asJSON             bool
+	)
+	cmd := &cobra.Command{
+		Use:   "run INPUT…",
+		Short: "Run one batch job over local files, without a server",
+		Long: `Run one batch job over local files or folders, without a server: the same validation, the same dispatcher and the same
+output files as the service, in DIR/<job id>/. The paths of the answers are printed on stdout.
+
+Run it again after a kill or a Ctrl-C, and it goes on where it was: no record that was answered is asked again.
+A second Ctrl-C ends the process at once. The exit code is 3 when the job ends other than Completed.
+Every setting of batholith serve --help that is not about addresses can be given here too.`,
+		Example: `  batholith run questions.jsonl
+  batholith run ./records --output answers --model batholith.simulated-v1
+  batholith run questions.jsonl --config batholith.yaml --model anthropic.claude-3-haiku-20240307-v1:0`,
+		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, or a folder of such files"),
+	}
+	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the one that is configured, else "+embeddedModel+")")
+	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` that the answers go below")
+	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	s := a.bindSettings(cmd, "attempts", "log.level")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		asked, err := parseType(typ)
+		if err != nil {
+			return err
+		}
+		c, err := a.load(s)
+		if err != nil {
+			return err
+		}
+		if model, err = a.pickModel(c, model); err != nil {
+			return err
+		}
+		return a.run(cmd.Context(), localOptions{Config: c, Inputs: args, Model: model, Type: asked, Output: output}, asJSON)
+	}
+	return cmd
+}
+
+// pickModel is the model that was named, or the only one there is to name.
+func (a *app) pickModel(c *config.Config, named string) (string, error) {
+	switch {
+	case named != "":
+		return named, nil
+	case len(c.Models) == 0:
+		fmt.Fprintf(a.stderr, "no model is named or configured: using the embedded %s, a small one\n", embeddedModel)
+		return embeddedModel, nil
+	case len(c.Models) == 1:
+		fmt.Fprintf(a.stderr, "using the configured model %s\n", c.Models[0].ID)
+		return c.Models[0].ID, nil
+	}
+	var ids []string
+	for _, m := range c.Models {
+		ids = append(ids, m.ID)
+	}
+	return "", &usageError{reason: "several models are configured", remedy: "say which with --model: " + strings.Join(ids, ", ")}
+}
+
+func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
+	files, err := gather(o.Inputs)
+	if err != nil {
+		return err
+	}
+	o.Type = a.invocationType(o.Type, files)
+	p := a.newProgress()
+	defer p.done()
+	o.Log = a.runLogger(o.Config, p)
+	began := time.Now()
+	var first *batholith.Counts
+	res, err := runLocal(ctx, o, func(j batholith.Job) {
+		if first == nil && j.Counts.Total > 0 {
+			first = &j.Counts
+		}
+		p.show(standing{status: j.Status, counts: j.Counts, tokens: j.Tokens.Input + j.Tokens.Output})
+	})
+	p.done()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return hint(errors.Join(ctx.Err(), err), "run the same command again, and it goes on where it was")
+	case err != nil:
+		return err
+	}
+	sum := summary{result: res, took: time.Since(began)}
+	if first != nil {
+		sum.before = *first
+	}
+	return a.closeRun(sum, asJSON)
+}
+
+// runLogger logs to the progress display, which makes room for each line. Without a word about it, only warnings are logged: the
+// display says the rest.
+func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
+	if c.Origin("log.level").Source == "default" {
+		c.Log.Level = "warn"
+	}
+	return newLogger(p, c.Log)
+}
+
+// closeRun prints where the answers are, and what became of the job.
+func (a *app) closeRun(s summary, asJSON bool) error {
+	job := s.result.Job
+	switch {
+	case asJSON:
+		if err := a.printJSON(s.facts()); err != nil {
+			return err
+		}
+	default:
+		s.write(a.stderr)
+		for _, path := range s.result.Outputs {
+			if _, err := fmt.Fprintln(a.stdout, path); err != nil {
+				return err
+			}
+		}
+	}
+	if job.Status != batholith.StatusCompleted {
+		return &endedError{status: job.Status, message: job.Message}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith/internal/config"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the whole service: Bedrock API, embedded S3, store and workers",
+		Long: `Run the whole service in one process: the Bedrock API, the embedded S3, the store and the workers.
+
+With no argument and no file it starts: it makes its data directory and its first access key, and says what to type next.
+
+SIGTERM or Ctrl-C: no new work is taken, and records in flight finish or are handed back within --drain. A second one ends
+the process at once; nothing that was finished is lost.`,
+		Example: `  batholith serve
+  batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600
+  batholith serve --config batholith.yaml --log-format json`,
+		Args: arguments(0, -1, ""),
+	}
+	s := a.bindSettings(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.load(s)
+		if err != nil {
+			return err
+		}
+		return a.serve(cmd.Context(), c)
+	}
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, c *config.Config) error {
+	data, err := config.OpenData(c.Data)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	c.Data = data.Dir
+	if err := adoptKey(data, c); err != nil {
+		return err
+	}
+	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
+	err = serve(ctx, serveOptions{Config: c, Log: newLogger(a.stderr, c.Log), Ready: func(at addresses) {
+		if err := data.Announce(announcement(c, at)); err != nil {
+			a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
+		}
+		a.welcome(c, at)
+	}})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // a signal is the usual way to end a server
+	}
+	return err
+}
+
+// adoptKey puts the key of the data directory into the settings when they name no credentials.
+func adoptKey(data *config.Data, c *config.Config) error {
+	if len(c.Credentials) > 0 {
+		return nil
+	}
+	key, _, err := data.AdminKey()
+	if err != nil {
+		return err
+	}
+	c.Credentials = []config.Credential{{AccessKeyID: key.ID, SecretAccessKey: key.Secret,
+		Principal: config.AdminPrincipal, Account: c.Account}}
+	return nil
+}
+
+func announcement(c *config.Config, at addresses) config.Server {
+	return config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
+		PID: os.Getpid(), Started: time.Now().UTC()}
+}
+
+// welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.
+func (a *app) welcome(c *config.Config, at addresses) {
+	model := embeddedModel
+	if len(c.Models) > 0 {
+		model = c.Models[0].ID
+	}
+	fmt.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
+In another terminal, in the same directory:
+  eval "$(batholith env%s)"
+  echo '{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":32}}' > hello.jsonl
+  aws s3 mb s3://my-bucket && aws s3 cp hello.jsonl s3://my-bucket/in/
+  aws bedrock create-model-invocation-job --job-name hello --model-id %s --role-arn %s \
+    --input-data-config s3InputDataConfig={s3Uri=s3://my-bucket/in/} --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
+Or shorter:
+  batholith submit hello.jsonl --model %s --wait
+  batholith jobs
+`, at.Bedrock, at.S3, c.Data, dataFlag(c), model, c.DefaultRole(), model)
+}
+
+// dataFlag is what batholith env needs to find a data directory that is not the default one.
+func dataFlag(c *config.Config) string {
+	if c.Origin("data").Source == "default" {
+		return ""
+	}
+	return " --data " + c.Data
+}
+
+// newLogger makes the log that the settings ask for.
+func newLogger(w io.Writer, l config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level)) // checked by config
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/batholith/batholith/internal/config"
+)
+
+// settings are the flags of a command that set settings.
+type settings struct {
+	file  string
+	flags map[string]string // path → text of the flags that were given
+}
+
+// bindSettings gives a command --config and a flag for every setting that can be one. The paths in shown are listed in its help;
+// the others work without being listed. No path: all are listed.
+func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
+	s := &settings{file: a.getenv(config.EnvPrefix + "CONFIG"), flags: map[string]string{}}
+	cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG); batholith config --sample shows one")
+	list := map[string]bool{}
+	for _, path := range shown {
+		list[path] = true
+	}
+	for _, setting := range config.Settings() {
+		if setting.Flag == "" || cmd.Flags().Lookup(setting.Flag) != nil {
+			continue
+		}
+		f := cmd.Flags().VarPF(&settingFlag{settings: s, setting: setting}, setting.Flag, "", strings.TrimSuffix(setting.Doc, "."))
+		f.DefValue = setting.Default
+		f.Hidden = len(shown) > 0 && !list[setting.Path] || strings.HasSuffix(setting.Doc, "(Not supported yet.)")
+		if setting.Kind == "bool" {
+			f.NoOptDefVal = "true"
+		}
+	}
+	return s
+}
+
+// settingFlag keeps the text of a flag; what it means is for package config to say, as with a file or a variable.
+type settingFlag struct {
+	settings *settings
+	setting  config.Setting
+}
+
+var _ pflag.Value = (*settingFlag)(nil)
+
+func (f *settingFlag) String() string { return f.settings.flags[f.setting.Path] }
+func (f *settingFlag) Type() string   { return f.setting.Kind }
+func (f *settingFlag) Set(text string) error {
+	f.settings.flags[f.setting.Path] = text
+	return nil
+}
+
+// load reads the effective settings and passes its warnings on.
+func (a *app) load(s *settings) (*config.Config, error) {
+	c, err := config.Load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.Warnings {
+		a.tell("warning", w)
+	}
+	return c, nil
+}
+
+func (a *app) configCommand() *cobra.Command {
+	var sample, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show the effective settings and where each comes from",
+		Long: `Show the effective settings as YAML, each with its origin: the default, the profile, a line of the file, a variable of
+the environment, or a flag. A flag goes before the environment, which goes before the file. Secrets are hidden.
+
+With --sample, print a settings file that explains every setting and shows its default.`,
+		Example: `  batholith config --sample > batholith.yaml
+  batholith config --config batholith.yaml
+  BATHOLITH_LISTEN=127.0.0.1:8080 batholith config`,
+		Args: arguments(0, -1, ""),
+	}
+	s := a.bindSettings(cmd)
+	cmd.Flags().BoolVar(&sample, "sample", false, "print a commented settings file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if sample {
+			return config.WriteSample(a.stdout)
+		}
+		c, err := a.load(s)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return a.printJSON(c.Values())
+		}
+		return c.Write(a.stdout)
+	}
+	return cmd
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// summary is what is worth reading when a local job has ended.
+type summary struct {
+	result localResult
+	took   time.Duration    // of this command
+	before batholith.Counts // what was done already when this command began
+}
+
+// How much of the answers a summary shows.
+const (
+	sampleCount  = 3
+	sampleLength = 100 // characters of a prompt or an answer
+	reasonCount  = 3
+	// mostReasons bounds the different error texts that are counted; messages that hold an id each would fill the memory.
+	mostReasons = 1000
+)
+
+func (s summary) write(w io.Writer) {
+	j := s.result.Job
+	fmt.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, grouped(j.Counts.Succeeded), grouped(j.Counts.Total),
+		plural(j.Counts.Errored, "error"), span(s.took), s.speed())
+	if j.Message != "" && j.Status == batholith.StatusCompleted {
+		fmt.Fprintf(w, "note      %s\n", j.Message)
+	}
+	fmt.Fprintf(w, "model     %s\n", j.ModelID)
+	if t := j.Tokens; t.Input+t.Output > 0 {
+		fmt.Fprintf(w, "tokens    %s in, %s out\n", grouped(t.Input), grouped(t.Output))
+	}
+	if s.result.Manifest != "" {
+		fmt.Fprintf(w, "manifest  %s\n", s.result.Manifest)
+	}
+	for _, path := range s.result.Outputs {
+		fmt.Fprintf(w, "answers   %s\n", path)
+	}
+	writeSamples(w, s.samples())
+	writeReasons(w, s.reasons())
+}
+
+// speed is of the records that this command did, not of those that an earlier one had done.
+func (s summary) speed() string {
+	done := s.result.Job.Counts.Processed - s.before.Processed
+	text := ""
+	if done > 0 {
+		text = fmt.Sprintf(" (%s records/s)", rate(done, s.took))
+	}
+	if s.result.Resumed {
+		text += fmt.Sprintf("; %s were done before", grouped(s.before.Processed))
+	}
+	return text
+}
+
+// runFacts is the summary for programs.
+type runFacts struct {
+	ARN       string           `json:"jobArn"`
+	Status    batholith.Status `json:"status"`
+	Message   string           `json:"message,omitempty"`
+	Model     string           `json:"modelId"`
+	Total     int64            `json:"totalRecordCount"`
+	Processed int64            `json:"processedRecordCount"`
+	Succeeded int64            `json:"successRecordCount"`
+	Errored   int64            `json:"errorRecordCount"`
+	Input     int64            `json:"inputTokenCount"`
+	Output    int64            `json:"outputTokenCount"`
+	Seconds   float64          `json:"seconds"`
+	Resumed   bool             `json:"resumed"`
+	Dir       string           `json:"directory"`
+	Outputs   []string         `json:"outputs"`
+	Manifest  string           `json:"manifest,omitempty"`
+}
+
+func (s summary) facts() runFacts {
+	j := s.result.Job
+	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: j.Message, Model: j.ModelID,
+		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
+		Input: j.Tokens.Input, Output: j.Tokens.Output, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
+		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest}
+}
+
+// answerLine is a line of an output file.
+type answerLine struct {
+	RecordID    string                 `json:"recordId"`
+	ModelInput  json.RawMessage        `json:"modelInput"`
+	ModelOutput json.RawMessage        `json:"modelOutput"`
+	Error       *batholith.RecordError `json:"error"`
+}
+
+// sample is one record in short.
+type sample struct {
+	id, prompt, answer string
+}
+
+// samples reads the first answers of the first files.
+func (s summary) samples() []sample {
+	var all []sample
+	for _, path := range s.result.Outputs {
+		eachLine(path, func(line []byte) bool {
+			var l answerLine
+			if json.Unmarshal(line, &l) == nil && l.ModelOutput != nil {
+				all = append(all, sample{id: l.RecordID, prompt: promptOf(l.ModelInput), answer: answerOf(l.ModelOutput)})
+			}
+			return len(all) < sampleCount
+		})
+		if len(all) >= sampleCount {
+			break
+		}
+	}
+	return all
+}
+
+func writeSamples(w io.Writer, all []sample) {
+	for _, s := range all {
+		fmt.Fprintf(w, "\n  %s  %s\n", s.id, shorten(s.prompt, sampleLength))
+		fmt.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", len([]rune(s.id))), shorten(s.answer, sampleLength))
+	}
+}
+
+// reason is why records failed, and how many did.
+type reason struct {
+	text  string
+	count int64
+}
+
+// reasons counts the error lines by their text, the most frequent first. It reads no file when no record failed.
+func (s summary) reasons() []reason {
+	left := s.result.Job.Counts.Errored
+	counts := map[string]int64{}
+	for _, path := range s.result.Outputs {
+		if left <= 0 {
+			break
+		}
+		eachLine(path, func(line []byte) bool {
+			if !bytes.Contains(line, []byte(`"errorCode"`)) {
+				return true
+			}
+			var l answerLine
+			if json.Unmarshal(line, &l) == nil && l.Error != nil {
+				left--
+				if text := l.Error.Error(); counts[text] > 0 || len(counts) < mostReasons {
+					counts[text]++
+				}
+			}
+			return left > 0
+		})
+	}
+	var all []reason
+	for _, text := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, reason{text, counts[text]})
+	}
+	slices.SortStableFunc(all, func(a, b reason) int { return cmp.Compare(b.count, a.count) })
+	return all[:min(len(all), reasonCount)]
+}
+
+func writeReasons(w io.Writer, all []reason) {
+	if len(all) > 0 {
+		fmt.Fprintf(w, "\nwhy records failed, the most frequent first:\n")
+	}
+	for _, r := range all {
+		fmt.Fprintf(w, "  %s × %s\n", grouped(r.count), shorten(r.text, 2*sampleLength))
+	}
+}
+
+// eachLine calls visit with the lines of a file until it returns false. A summary is no place to fail: what cannot be read is left
+// out of it.
+func eachLine(path string, visit func(line []byte) bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := r.ReadBytes('\n')
+		if len(line) > 0 && !visit(line) {
+			return
+		}
+		if err != nil || errors.Is(err, io.EOF) {
+			return
+		}
+	}
+}

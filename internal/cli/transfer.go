@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	"github.com/schollz/progressbar/v3"
+)
+
+const (
+	// singlePut is the largest file that goes up in one request; a longer one goes in parts, so that a retry repeats little.
+	singlePut = 64 << 20
+	// mostParts is S3's own bound on the parts of an object.
+	mostParts = 10_000
+)
+
+// upload puts the files below prefix and returns the s3:// URI of the job's input: the one file, or the prefix.
+func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, files []localFile) (string, error) {
+	if err := c.makeBucket(ctx, bucket); err != nil {
+		return "", err
+	}
+	var total int64
+	for _, f := range files {
+		total += f.bytes
+	}
+	bar := a.transferBar(total, "uploading")
+	defer bar.Clear()
+	for _, f := range files {
+		if err := c.put(ctx, bucket, prefix+f.key, f, bar); err != nil {
+			return "", fmt.Errorf("upload %s: %w", f.path, plainly(err))
+		}
+	}
+	if len(files) == 1 {
+		return "s3://" + bucket + "/" + prefix + files[0].key, nil
+	}
+	return "s3://" + bucket + "/" + prefix, nil
+}
+
+// transferBar counts bytes on a terminal, and nowhere else.
+func (a *app) transferBar(total int64, what string) *progressbar.ProgressBar {
+	out := io.Discard
+	if a.terminal {
+		out = a.stderr
+	}
+	return progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetTheme(progressbar.ThemeUnicode))
+}
+
+// makeBucket makes the bucket if it is not there.
+func (c *clients) makeBucket(ctx context.Context, bucket string) error {
+	client, err := c.objects()
+	if err != nil {
+		return err
+	}
+	_, err = client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
+	var api smithy.APIError
+	if err == nil || !errors.As(err, &api) || (api.ErrorCode() != "NotFound" && api.ErrorCode() != "NoSuchBucket") {
+		if err != nil {
+			return fmt.Errorf("look for the bucket %s: %w", bucket, plainly(err))
+		}
+		return nil
+	}
+	in := &s3.CreateBucketInput{Bucket: &bucket}
+	if c.region != "" && c.region != "us-east-1" { // S3: us-east-1 takes no location constraint
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(c.region)}
+	}
+	_, err = client.CreateBucket(ctx, in)
+	var ours *types.BucketAlreadyOwnedByYou
+	if err != nil && !errors.As(err, &ours) { // another submit made it meanwhile
+		return fmt.Errorf("make the bucket %s: %w", bucket, plainly(err))
+	}
+	return nil
+}
+
+func (c *clients) put(ctx context.Context, bucket, key string, f localFile, bar *progressbar.ProgressBar) error {
+	client, err := c.objects()
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(f.path)
+	if err != nil {
+		return plainPath(err)
+	}
+	defer file.Close()
+	if f.bytes > singlePut {
+		return putParts(ctx, client, bucket, key, file, f.bytes, bar)
+	}
+	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: file, ContentLength: &f.bytes})
+	bar.Add64(f.bytes)
+	return err
+}
+
+// putParts uploads a long file in parts, one after another. What fails is taken back, so that no parts stay behind unseen.
+func putParts(ctx context.Context, client *s3.Client, bucket, key string, file io.ReaderAt, size int64, bar *progressbar.ProgressBar) error {
+	up, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return err
+	}
+	part := max(singlePut, (size+mostParts-1)/mostParts)
+	var done []types.CompletedPart
+	for at := int64(0); at < size && err == nil; at += part {
+		n := int32(len(done) + 1)
+		body := io.NewSectionReader(file, at, min(part, size-at))
+		var o *s3.UploadPartOutput
+		o, err = client.UploadPart(ctx, &s3.UploadPartInput{Bucket: &bucket, Key: &key, UploadId: up.UploadId, PartNumber: &n, Body: body})
+		if err == nil {
+			done = append(done, types.CompletedPart{ETag: o.ETag, PartNumber: &n})
+			bar.Add64(body.Size())
+		}
+	}
+	if err == nil {
+		_, err = client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &bucket, Key: &key,
+			UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: done}})
+	}
+	if err == nil {
+		return nil
+	}
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	_, aborted := client.AbortMultipartUpload(back, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: up.UploadId})
+	return errors.Join(err, aborted)
+}
+
+// fetchOutput copies everything that the job wrote into DIR/<job id>/.
+func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir string) error {
+	client, err := c.objects()
+	if err != nil {
+		return err
+	}
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(j.outputPrefix(), "s3://"), "/")
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	found := 0
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("list the output: %w", plainly(err))
+		}
+		for _, o := range page.Contents {
+			rel := strings.TrimPrefix(aws.ToString(o.Key), prefix)
+			if strings.HasPrefix(rel, ".batholith/") || strings.HasSuffix(rel, "/") || !filepath.IsLocal(rel) {
+				continue
+			}
+			path := filepath.Join(dir, j.id(), filepath.FromSlash(rel))
+			if err := fetchObject(ctx, client, bucket, aws.ToString(o.Key), path); err != nil {
+				return fmt.Errorf("fetch s3://%s/%s: %w", bucket, aws.ToString(o.Key), plainly(err))
+			}
+			fmt.Fprintln(a.stdout, path)
+			found++
+		}
+	}
+	if found == 0 {
+		fmt.Fprintln(a.stderr, "the job has no output to fetch")
+	}
+	return nil
+}
+
+// fetchObject writes an object to a file, which appears only when it is whole.
+func fetchObject(ctx context.Context, client *s3.Client, bucket, key, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	o, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return err
+	}
+	defer o.Body.Close()
+	f, err := os.CreateTemp(filepath.Dir(path), ".fetch-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already when all went well
+	_, err = io.Copy(f, o.Body)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

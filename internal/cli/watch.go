@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith"
+)
+
+func (a *app) watchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "watch JOB",
+		Short: "Watch a job to its end",
+		Long: `Watch a job to its end: a progress bar on a terminal, else a line whenever something changed. Ctrl-C stops the watching,
+not the job. The exit code is 3 when the job ends other than Completed.
+JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
+		Example: `  batholith watch 8fj2k4l6m8n0`,
+		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
+	}
+	t := bindTarget(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(cmd.Context(), *t)
+		if err != nil {
+			return err
+		}
+		j, err := c.find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		j, err = a.watch(cmd.Context(), c, j)
+		if err != nil {
+			return err
+		}
+		return a.closeWatch(j)
+	}
+	return cmd
+}
+
+// How often a job is looked at: soon in its beginning, so that a short job ends at once, and every two seconds later on.
+const (
+	firstLook   = 100 * time.Millisecond
+	slowestLook = 2 * time.Second
+	// lookBudget is how many looks in a row may fail before watching gives up; the SDK has retried each.
+	lookBudget = 5
+)
+
+// watch shows a job until it has ended.
+func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, error) {
+	p := a.newProgress()
+	defer p.done()
+	wait, failed := firstLook, 0
+	for {
+		p.show(standing{status: j.Status, counts: batholith.Counts{
+			Total: j.Total, Processed: j.Processed, Succeeded: j.Succeeded, Errored: j.Errored}})
+		if j.Status.Terminal() {
+			return j, nil
+		}
+		select {
+		case <-ctx.Done():
+			return j, hint(ctx.Err(), "the job goes on; see it again with: batholith watch %s", j.id())
+		case <-time.After(wait):
+		}
+		wait = min(wait*5/4, slowestLook)
+		next, err := c.fetch(ctx, j.ARN)
+		switch {
+		case err == nil:
+			j, failed = next, 0
+		case ctx.Err() != nil:
+			return j, hint(errors.Join(ctx.Err(), err), "the job goes on; see it again with: batholith watch %s", j.id())
+		default:
+			if failed++; failed == lookBudget {
+				return j, err
+			}
+		}
+	}
+}
+
+// closeWatch tells how the job ended.
+func (a *app) closeWatch(j jobFacts) error {
+	fmt.Fprintf(a.stderr, "%s: %s of %s records succeeded, %s\n", j.Status, grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"))
+	if j.Submitted != nil && j.Ended != nil {
+		fmt.Fprintf(a.stderr, "took %s; output in %s\n", span(j.Ended.Sub(*j.Submitted)), j.outputPrefix())
+	}
+	if j.Status != batholith.StatusCompleted {
+		return &endedError{status: j.Status, message: j.Message}
+	}
+	return nil
+}

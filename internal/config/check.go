@@ -1,0 +1,181 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+	regionForm  = regexp.MustCompile(`^[a-z]{2}[a-z0-9-]*-[0-9]+$|^[a-z0-9][a-z0-9-]{0,62}$`)
+	roleForm    = regexp.MustCompile(`^arn:aws(-[^:]+)?:iam::[0-9]{12}:role/.+$`)
+	subnetForm  = regexp.MustCompile(`^[-0-9a-zA-Z]{1,32}$`) // Bedrock: SubnetId, SecurityGroupId
+)
+
+// bad notes a problem with the value at path.
+func (l *loader) bad(path, remedy, reason string, args ...any) {
+	l.problems = append(l.problems, Problem{
+		Origin: l.config.Origin(path), Reason: path + ": " + fmt.Sprintf(reason, args...), Remedy: remedy})
+}
+
+// later notes a setting that is understood but cannot be honoured yet. To pass it over would be to promise what is not done.
+func (l *loader) later(path string, given bool) {
+	if given {
+		l.bad(path, "remove it, or wait for the version that has it", "this is not supported yet in this version")
+	}
+}
+
+// oneOf checks a word against those that are possible.
+func (l *loader) oneOf(path, value string, words ...string) {
+	if !slices.Contains(words, value) {
+		l.bad(path, didYouMean(value, words), "%q is not possible", value)
+	}
+}
+
+func (l *loader) check() {
+	c := l.config
+	l.checkProcess()
+	l.checkS3()
+	l.checkCallers()
+	l.checkRoles()
+	l.checkModels()
+	l.checkLimits()
+	l.checkNetwork()
+	l.later("policy", c.Policy != "")
+	l.later("tls", c.TLS != TLS{})
+	l.later("events", len(c.Events) > 0)
+}
+
+func (l *loader) checkProcess() {
+	c := l.config
+	if c.Data == "" {
+		l.bad("data", "name a directory", "it is empty")
+	}
+	l.address("listen", c.Listen)
+	l.oneOf("profile", c.Profile, ProfileDefault, ProfileAWS)
+	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	l.oneOf("log.format", c.Log.Format, "text", "json")
+	switch {
+	case strings.HasPrefix(c.Store, "postgres://"), strings.HasPrefix(c.Store, "postgresql://"):
+		l.later("store", true)
+	default:
+		l.oneOf("store", c.Store, "sqlite")
+	}
+	for i, p := range c.Process {
+		l.oneOf(fmt.Sprintf("roles_of_this_process[%d]", i), p, "api", "worker")
+	}
+	if !slices.Contains(c.Process, "api") || !slices.Contains(c.Process, "worker") {
+		l.bad("roles_of_this_process", "leave it at [api, worker]",
+			"a store of one machine has one process, which is both; several processes are not supported yet in this version")
+	}
+	if !accountForm.MatchString(c.Account) {
+		l.bad("account", "write twelve digits, quoted", "%q is no account", c.Account)
+	}
+	if !regionForm.MatchString(c.Region) {
+		l.bad("region", "write a name such as us-east-1", "%q is no region", c.Region)
+	}
+	if c.Drain < 0 {
+		l.bad("drain", "write a duration such as 30s", "it is negative")
+	}
+}
+
+// address checks host:port as net.Listen takes it.
+func (l *loader) address(path, value string) {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		l.bad(path, "write host:port, such as 127.0.0.1:4600", "%q is no address", value)
+		return
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		l.bad(path, "write a port from 0 to 65535", "%q is no port", port)
+	}
+}
+
+func (l *loader) checkS3() {
+	s := l.config.S3
+	if s.Listen != "off" {
+		l.address("s3.listen", s.Listen)
+		if s.Endpoint != "" {
+			l.bad("s3.listen", "write listen: off, or remove s3.endpoint", "the embedded S3 and an endpoint exclude each other")
+		}
+	} else if s.Endpoint == "" {
+		l.bad("s3.listen", "name an s3.endpoint, or remove s3.listen", "with the embedded S3 off, there is no place for objects")
+	}
+	if s.Endpoint != "" && s.Endpoint != "aws" {
+		l.web("s3.endpoint", s.Endpoint)
+	}
+	if (s.AccessKeyID == "") != (s.SecretAccessKeyEnv == "") {
+		l.bad("s3.access_key_id", "give both, or none to use the default chain of the AWS SDK",
+			"access_key_id and secret_access_key_env belong together")
+	}
+	l.secretNamed("s3.secret_access_key_env", s.SecretAccessKeyEnv)
+}
+
+// web checks the URL of a server.
+func (l *loader) web(path, value string) {
+	u, err := url.Parse(value)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", value)
+		return
+	}
+	if u.User != nil {
+		l.bad(path, "name a variable that holds the key instead", "a password in a URL would be logged")
+	}
+}
+
+// secretNamed checks that the variable that shall hold a secret is there.
+func (l *loader) secretNamed(path, variable string) {
+	if variable != "" && l.env[variable] == "" {
+		l.bad(path, "export "+variable+" before the start", "the environment has no variable %s", variable)
+	}
+}
+
+func (l *loader) checkLimits() {
+	m := l.config.Limits
+	for path, n := range map[string]int64{
+		"limits.min_records_per_job": m.MinRecordsPerJob, "limits.max_records_per_file": m.MaxRecordsPerFile,
+		"limits.max_records_per_job": m.MaxRecordsPerJob, "limits.max_active_jobs_per_model": int64(m.MaxActiveJobsPerModel),
+	} {
+		if n < 0 {
+			l.bad(path, "write 0 for no limit", "it is negative")
+		}
+	}
+	if m.MaxRecordsPerJob > 0 && m.MinRecordsPerJob > m.MaxRecordsPerJob {
+		l.bad("limits.min_records_per_job", "lower it", "it is above limits.max_records_per_job")
+	}
+	if m.MinTimeoutHours < 1 || m.MinTimeoutHours > m.MaxTimeoutHours {
+		l.bad("limits.min_timeout_hours", "write 1 to limits.max_timeout_hours", "%d is not possible", m.MinTimeoutHours)
+	}
+	if m.DefaultTimeoutHours < m.MinTimeoutHours || m.DefaultTimeoutHours > m.MaxTimeoutHours {
+		l.bad("limits.default_timeout_hours", "write a number between them",
+			"%d is not between min_timeout_hours and max_timeout_hours", m.DefaultTimeoutHours)
+	}
+	if m.Hour <= 0 {
+		l.bad("limits.hour", "write a duration above 0", "it is not positive")
+	}
+	if l.config.Attempts < 1 {
+		l.bad("attempts", "write 1 or more", "%d is not possible", l.config.Attempts)
+	}
+}
+
+func (l *loader) checkNetwork() {
+	for i, s := range l.config.Network.Subnets {
+		at := fmt.Sprintf("network.subnets[%d]", i)
+		if !subnetForm.MatchString(s.ID) {
+			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no subnet id", s.ID)
+		}
+		l.later(at+".source_address", s.SourceAddress != "")
+		l.later(at+".proxy", s.Proxy != "")
+	}
+	for i, g := range l.config.Network.SecurityGroups {
+		at := fmt.Sprintf("network.security_groups[%d]", i)
+		if !subnetForm.MatchString(g.ID) {
+			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no security group id", g.ID)
+		}
+		l.later(at+".egress", len(g.Egress) > 0)
+	}
+}

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Names in the data directory that this package keeps.
+const (
+	lockFile   = "lock"
+	keyFile    = "credentials"
+	serverFile = "server.json"
+)
+
+// Data is a data directory that this process alone uses until Close. The kernel drops the lock when the process ends, however
+// it ends, so that a kill leaves nothing to clear away.
+type Data struct {
+	Dir  string
+	lock *os.File
+}
+
+// InUseError says that another process has the data directory.
+type InUseError struct {
+	Dir string
+	PID int // 0 when the other process has not written it yet
+}
+
+func (e *InUseError) Error() string {
+	who := "another process"
+	if e.PID > 0 {
+		who = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, who)
+}
+
+// OpenData makes the directory if it is not there (mode 0700) and locks it. The error is an [*InUseError] when another process
+// holds the lock.
+func OpenData(dir string) (*Data, error) {
+	full, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the data directory: %w", err)
+	}
+	if err := os.MkdirAll(full, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(full, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of the data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &InUseError{Dir: full, PID: readPID(f.Name())}
+		}
+		return nil, fmt.Errorf("lock the data directory %s: %w", full, err)
+	}
+	d := &Data{Dir: full, lock: f}
+	if err := d.sign(); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("write the lock of the data directory: %w", err)
+	}
+	return d, nil
+}
+
+// sign writes the process id into the lock. It is for people; the lock itself is the kernel's.
+func (d *Data) sign() error {
+	if err := d.lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err := d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+func readPID(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
+// Close lets another process have the directory.
+func (d *Data) Close() error {
+	return d.lock.Close()
+}
+
+// Server says where the server of a data directory can be reached. It is written once the listeners are open, since a port of 0
+// is known only then.
+type Server struct {
+	Bedrock string    `json:"bedrock"` // http://host:port
+	S3      string    `json:"s3"`      // http://host:port, or the external endpoint; "aws" for Amazon's own
+	Region  string    `json:"region"`
+	Account string    `json:"account"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+// Announce writes the addresses for the commands that look for this server.
+func (d *Data) Announce(s Server) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the addresses: %w", err)
+	}
+	return writeFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
+}
+
+// Withdraw takes the addresses away when the server ends. A server that was killed leaves them; whoever dials them then is
+// refused, and says so.
+func (d *Data) Withdraw() error {
+	err := os.Remove(filepath.Join(d.Dir, serverFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// ReadServer reads the addresses of the server of a data directory; os.ErrNotExist when none has announced itself.
+func ReadServer(dir string) (Server, error) {
+	var s Server
+	path := filepath.Join(dir, serverFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// writeFile puts a whole file in place: whatever crashes, there is the old one, the new one or none, and never a part.
+func writeFile(path string, content []byte, mode os.FileMode) error {
+	temp := path + ".new" // a leftover of a crash is written over by the next try
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

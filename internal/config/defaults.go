@@ -1,0 +1,99 @@
+package config
+
+import (
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// The two profiles.
+const (
+	ProfileDefault = "default" // a superset of Bedrock
+	ProfileAWS     = "aws"     // as the service itself
+)
+
+// DefaultTimeout is how long one attempt at a backend may take when nothing else is said.
+const DefaultTimeout = 10 * time.Minute
+
+// Default returns the settings of a profile before anything is set. An unknown profile gets those of "default".
+func Default(profile string) *Config {
+	limits := batholith.DefaultLimits()
+	if profile == ProfileAWS {
+		limits = batholith.AWSLimits()
+	}
+	return &Config{
+		Data:     "./batholith-data",
+		Listen:   "127.0.0.1:4600",
+		Store:    "sqlite",
+		Process:  []string{"api", "worker"},
+		Account:  "000000000000",
+		Region:   "us-east-1",
+		Profile:  profile,
+		Drain:    30 * time.Second,
+		Log:      Log{Level: "info", Format: "text"},
+		S3:       S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
+		Attempts: 4,
+		Limits:   limitsOf(limits),
+		origins:  map[string]Origin{},
+	}
+}
+
+// example fills the lists of a Config with one entry each, for the sample file.
+func example() *Config {
+	c := Default(ProfileDefault)
+	c.Credentials = []Credential{{AccessKeyID: "AKEXAMPLE", SecretAccessKeyEnv: "ALICE_SECRET", Principal: "alice"}}
+	c.APIKeys = []APIKey{{KeyEnv: "BOB_KEY", Principal: "bob"}}
+	c.Roles = []Role{{ARN: "arn:aws:iam::000000000000:role/batch", AccessKeyID: "ROLEKEY", SecretAccessKeyEnv: "ROLE_SECRET"}}
+	c.Models = []Model{{
+		ID:      "anthropic.claude-3-haiku-20240307-v1:0",
+		Aliases: []string{"us.anthropic.claude-3-haiku-20240307-v1:0"},
+		Family:  "anthropic",
+		Backends: []Backend{{URL: "http://127.0.0.1:8000/v1", Protocol: "openai", Model: "Qwen/Qwen2.5-7B-Instruct",
+			Timeout: DefaultTimeout}},
+	}}
+	c.Network = Network{Subnets: []Subnet{{ID: "subnet-0a"}}, SecurityGroups: []SecurityGroup{{ID: "sg-0a"}}}
+	c.Events = []Event{{URL: "http://127.0.0.1:9999/hook"}}
+	return c
+}
+
+func limitsOf(l batholith.Limits) Limits {
+	return Limits{
+		MinRecordsPerJob:      l.MinRecordsPerJob,
+		MaxRecordsPerFile:     l.MaxRecordsPerFile,
+		MaxRecordsPerJob:      l.MaxRecordsPerJob,
+		MaxFileBytes:          Bytes(l.MaxFileBytes),
+		MaxJobBytes:           Bytes(l.MaxJobBytes),
+		MaxActiveJobsPerModel: l.MaxActiveJobsPerModel,
+		MinTimeoutHours:       l.MinTimeoutHours,
+		MaxTimeoutHours:       l.MaxTimeoutHours,
+		DefaultTimeoutHours:   l.DefaultTimeoutHours,
+		Hour:                  l.Hour,
+	}
+}
+
+// Rules returns the limits as validation and Create read them.
+func (l Limits) Rules() batholith.Limits {
+	return batholith.Limits{
+		MinRecordsPerJob:      l.MinRecordsPerJob,
+		MaxRecordsPerFile:     l.MaxRecordsPerFile,
+		MaxRecordsPerJob:      l.MaxRecordsPerJob,
+		MaxFileBytes:          int64(l.MaxFileBytes),
+		MaxJobBytes:           int64(l.MaxJobBytes),
+		MaxActiveJobsPerModel: l.MaxActiveJobsPerModel,
+		MinTimeoutHours:       l.MinTimeoutHours,
+		MaxTimeoutHours:       l.MaxTimeoutHours,
+		DefaultTimeoutHours:   l.DefaultTimeoutHours,
+		Hour:                  l.Hour,
+	}
+}
+
+// AWS tells whether the profile is that of the service itself.
+func (c *Config) AWS() bool { return c.Profile == ProfileAWS }
+
+// DefaultRole is the role that always exists on the embedded S3.
+func (c *Config) DefaultRole() string {
+	return batholith.ARN{Partition: "aws", Service: "iam", Account: c.Account, Resource: "role/batholith"}.String()
+}
+
+// EmbeddedS3 tells whether the embedded S3 holds the objects.
+func (c *Config) EmbeddedS3() bool { return c.S3.Endpoint == "" }

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// EnvPrefix begins the environment variable of every setting.
+const EnvPrefix = "BATHOLITH_"
+
+// Setting is one setting as the command line and the environment know it: everything above the level of list entries.
+type Setting struct {
+	Path    string // s3.listen
+	Flag    string // s3-listen; "" when the setting is a list of entries or a secret, which no flag can give
+	Env     string // BATHOLITH_S3_LISTEN
+	Doc     string
+	Kind    string // string, int, bool, duration, bytes, list; what its value looks like in a usage text
+	Default string
+}
+
+// Settings lists every setting in the order of the struct.
+func Settings() []Setting {
+	var all []Setting
+	eachSetting(reflect.ValueOf(Default(ProfileDefault)).Elem(), "", func(path string, f reflect.StructField, v reflect.Value) {
+		s := Setting{Path: path, Env: envName(path), Flag: flagName(path, f), Kind: kindOf(v), Default: formatScalar(v)}
+		all = append(all, s)
+	})
+	docs := fieldDocs()
+	for i := range all {
+		all[i].Doc = docs[all[i].Path]
+	}
+	return all
+}
+
+// eachSetting visits the leaves of a struct: scalars and lists. It does not look into the entries of lists.
+func eachSetting(v reflect.Value, prefix string, visit func(path string, f reflect.StructField, v reflect.Value)) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key := f.Tag.Get("yaml")
+		switch {
+		case key == "" || key == "-":
+		case f.Type.Kind() == reflect.Struct:
+			eachSetting(v.Field(i), prefix+key+".", visit)
+		default:
+			visit(prefix+key, f, v.Field(i))
+		}
+	}
+}
+
+func envName(path string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+func flagName(path string, f reflect.StructField) string {
+	if name := f.Tag.Get("flag"); name != "" {
+		return name
+	}
+	if f.Type.Kind() == reflect.Slice || f.Tag.Get("secret") != "" {
+		return ""
+	}
+	return strings.NewReplacer(".", "-", "_", "-").Replace(path)
+}
+
+func kindOf(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "duration"
+	case Bytes:
+		return "size"
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		return "list"
+	case reflect.Int, reflect.Int64:
+		return "int"
+	}
+	return v.Kind().String()
+}
+
+// setScalar puts the text of a scalar into v.
+func setScalar(v reflect.Value, text string) error {
+	switch v.Interface().(type) {
+	case time.Duration:
+		d, err := parseDuration(text)
+		v.SetInt(int64(d))
+		return err
+	case Bytes:
+		b, err := parseBytes(text)
+		v.SetInt(int64(b))
+		return err
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		v.SetBool(text == "true")
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		v.SetInt(n)
+	default:
+		return fmt.Errorf("%q is a single value where %s is expected", text, v.Kind())
+	}
+	return nil
+}
+
+// formatScalar is the text that setScalar would read.
+func formatScalar(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return formatDuration(x)
+	case []string:
+		return strings.Join(x, ",")
+	}
+	if v.Kind() == reflect.Slice {
+		return ""
+	}
+	return fmt.Sprint(v.Interface())
+}

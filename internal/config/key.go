@@ -1,0 +1,68 @@
+package config
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// AdminPrincipal is who the first access key stands for.
+const AdminPrincipal = "admin"
+
+// Key is an access key with its secret.
+type Key struct {
+	ID, Secret string
+}
+
+// AdminKey returns the access key of the data directory. The first start makes it; made tells so.
+// A crash while it was being written leaves no key, and the next start makes one.
+func (d *Data) AdminKey() (key Key, made bool, err error) {
+	key, err = ReadKey(d.Dir)
+	if !errors.Is(err, os.ErrNotExist) {
+		return key, false, err
+	}
+	key = newKey()
+	text := fmt.Sprintf("# The admin key of this Batholith, in the form that AWS_SHARED_CREDENTIALS_FILE takes. Keep it to yourself.\n"+
+		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", key.ID, key.Secret)
+	path := filepath.Join(d.Dir, keyFile)
+	if err := writeFile(path, []byte(text), 0o600); err != nil {
+		return Key{}, false, fmt.Errorf("write the first access key: %w", err)
+	}
+	return key, true, nil
+}
+
+// newKey makes a key in Amazon's form: 20 upper-case letters and digits, and a secret of 40 characters.
+func newKey() Key {
+	id, secret := make([]byte, 10), make([]byte, 30)
+	rand.Read(id) // crypto/rand never returns an error
+	rand.Read(secret)
+	return Key{ID: "AKBA" + base32.StdEncoding.EncodeToString(id), Secret: base64.RawURLEncoding.EncodeToString(secret)}
+}
+
+// ReadKey reads the access key of a data directory; os.ErrNotExist when there is none.
+func ReadKey(dir string) (Key, error) {
+	path := filepath.Join(dir, keyFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Key{}, err
+	}
+	var key Key
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, "=")
+		switch strings.TrimSpace(name) {
+		case "aws_access_key_id":
+			key.ID = strings.TrimSpace(value)
+		case "aws_secret_access_key":
+			key.Secret = strings.TrimSpace(value)
+		}
+	}
+	if key.ID == "" || key.Secret == "" {
+		return Key{}, fmt.Errorf("%s holds no access key; remove the file to have a new one made", path)
+	}
+	return key, nil
+}

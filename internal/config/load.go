@@ -1,0 +1,160 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Sources are the places that settings come from.
+type Sources struct {
+	File  string            // path of the YAML file; "" for none
+	Env   []string          // as os.Environ gives it
+	Flags map[string]string // setting's path → text, for the flags that were given
+}
+
+// Load reads the settings, checks them and fills in what they leave out. Its error is an [*Error], or tells why the file cannot
+// be read.
+func Load(src Sources) (*Config, error) {
+	file := &decoder{origin: Origin{Source: "file", Name: src.File}, anchors: map[string]ast.Node{}}
+	var tree ast.Node
+	if src.File != "" {
+		text, err := os.ReadFile(src.File)
+		if err != nil {
+			return nil, fmt.Errorf("read the settings: %w", err)
+		}
+		tree = file.parse(text)
+	}
+	env := environment(src.Env)
+	c := Default(pickProfile(src, env, tree))
+	l := &loader{config: c, env: env, problems: file.problems}
+	c.setDefaults()
+	file.origins, file.problems = c.origins, nil
+	file.into(reflect.ValueOf(c).Elem(), tree, "")
+	l.problems = append(l.problems, file.problems...)
+	l.fromEnvironment()
+	l.fromFlags(src.Flags)
+	if len(l.problems) == 0 { // otherwise they would be told twice
+		l.complete()
+		l.check()
+	}
+	if len(l.problems) > 0 {
+		return nil, &Error{Problems: l.problems}
+	}
+	return c, nil
+}
+
+// loader gathers what Load finds.
+type loader struct {
+	config   *Config
+	env      map[string]string
+	problems []Problem
+}
+
+// pickProfile finds the profile before anything else is read, since the other defaults hang on it.
+func pickProfile(src Sources, env map[string]string, tree ast.Node) string {
+	if p, ok := src.Flags["profile"]; ok {
+		return p
+	}
+	if p := env[envName("profile")]; p != "" {
+		return p
+	}
+	entries, _ := entriesOf(tree)
+	for _, e := range entries {
+		if e.Key.GetToken().Value == "profile" && e.Value.Type() != ast.NullType {
+			return e.Value.GetToken().Value
+		}
+	}
+	return ProfileDefault
+}
+
+// setDefaults notes the origin of every setting that nothing has set yet.
+func (c *Config) setDefaults() {
+	eachSetting(reflect.ValueOf(c).Elem(), "", func(path string, _ reflect.StructField, _ reflect.Value) {
+		c.origins[path] = Origin{Source: "default"}
+		if strings.HasPrefix(path, "limits.") && c.Profile != ProfileDefault {
+			c.origins[path] = Origin{Source: "profile " + c.Profile}
+		}
+	})
+}
+
+func environment(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+// fromEnvironment applies the variables of settings. An empty variable counts as absent, as it does for the AWS tools.
+func (l *loader) fromEnvironment() {
+	known := map[string]bool{EnvPrefix + "CONFIG": true}
+	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, _ reflect.StructField, v reflect.Value) {
+		known[envName(path)] = true
+		if text := l.env[envName(path)]; text != "" {
+			l.set(v, path, text, Origin{Source: "environment", Name: envName(path)})
+		}
+	})
+	l.doubt(known)
+}
+
+// doubt warns of variables that look like a misspelt setting. It refuses none: Kubernetes, for one, puts
+// BATHOLITH_SERVICE_HOST into the environment of its own accord.
+func (l *loader) doubt(known map[string]bool) {
+	names := make([]string, 0, len(known))
+	for n := range known {
+		names = append(names, n)
+	}
+	for k := range l.env {
+		if !strings.HasPrefix(k, EnvPrefix) || known[k] {
+			continue
+		}
+		if c := Closest(k, names); c != "" && distance(k, c) <= 2 {
+			l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s is no setting; did you mean %s?", k, c))
+		}
+	}
+}
+
+func (l *loader) fromFlags(flags map[string]string) {
+	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, f reflect.StructField, v reflect.Value) {
+		if text, ok := flags[path]; ok {
+			l.set(v, path, text, Origin{Source: "flag", Name: "--" + flagName(path, f)})
+		}
+	})
+}
+
+// set puts text from the environment or a flag into a setting. A list is written a,b or as YAML, [a, b].
+func (l *loader) set(v reflect.Value, path, text string, origin Origin) {
+	l.config.origins[path] = origin
+	if v.Kind() != reflect.Slice {
+		if err := setScalar(v, text); err != nil {
+			l.problems = append(l.problems, Problem{Origin: origin, Reason: path + ": " + err.Error(),
+				Remedy: "correct the value, or leave it out to have the default"})
+		}
+		return
+	}
+	if v.Type().Elem().Kind() == reflect.String && !strings.HasPrefix(strings.TrimSpace(text), "[") {
+		text = "[" + text + "]"
+	}
+	d := &decoder{origin: origin, origins: l.config.origins, anchors: map[string]ast.Node{}}
+	if tree := d.parse([]byte(text)); tree != nil {
+		d.into(v, tree, path)
+	}
+	l.problems = append(l.problems, d.problems...)
+}
+
+// Origin tells where the value at a path came from; an entry of a list without an origin of its own has that of the list.
+func (c *Config) Origin(path string) Origin {
+	for path != "" {
+		if o, ok := c.origins[path]; ok {
+			return o
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return Origin{Source: "default"}
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WriteSample writes a commented settings file: every setting with its default, and one entry of each list as a comment.
+func WriteSample(w io.Writer) error {
+	docs := fieldDocs()
+	p := printer{
+		above: func(path string) string { return docs[indexes.ReplaceAllString(path, "[]")] },
+		muted: func(path string) bool {
+			return strings.ContainsAny(path, "[") || path == "policy" || strings.HasPrefix(path, "tls")
+		},
+		value: formatValue,
+	}
+	p.out.WriteString("# Settings of Batholith. Every line that is not a comment shows its default; remove what you leave alone.\n" +
+		"# Each is also an environment variable (s3.listen: BATHOLITH_S3_LISTEN) and a flag (--s3-listen), which go before it.\n")
+	p.fields(reflect.ValueOf(example()).Elem(), "", "")
+	_, err := w.Write(p.out.Bytes())
+	return err
+}
+
+var indexes = regexp.MustCompile(`\[\d+\]`)
+
+// Write writes the effective settings as YAML, each with its origin, secrets hidden.
+func (c *Config) Write(w io.Writer) error {
+	p := printer{
+		after: func(path string) string { return c.Origin(path).String() },
+		value: redacted,
+	}
+	p.fields(reflect.ValueOf(c).Elem(), "", "")
+	_, err := w.Write(p.out.Bytes())
+	return err
+}
+
+// Value is a setting with its origin, for programs.
+type Value struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// Values lists the effective settings, entries of lists included, secrets hidden.
+func (c *Config) Values() []Value {
+	var all []Value
+	p := printer{value: redacted, leaf: func(path, text string) {
+		all = append(all, Value{Key: path, Value: text, Origin: c.Origin(path).String()})
+	}}
+	p.fields(reflect.ValueOf(c).Elem(), "", "")
+	return all
+}
+
+// printer writes a Config as YAML. Its functions may be nil.
+type printer struct {
+	out   bytes.Buffer
+	above func(path string) string                            // comment on the line above
+	after func(path string) string                            // comment at the end of the line
+	muted func(path string) bool                              // whether the line is commented out
+	value func(f reflect.StructField, v reflect.Value) string // text of a scalar
+	leaf  func(path, text string)                             // sees each scalar
+}
+
+func (p *printer) fields(v reflect.Value, path, indent string) {
+	first := true
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key := f.Tag.Get("yaml")
+		if key == "" || key == "-" || v.Field(i).Kind() == reflect.Pointer {
+			continue
+		}
+		lead := indent
+		if first && strings.HasSuffix(path, "]") {
+			lead = indent[:len(indent)-2] + "- "
+		}
+		p.field(f, v.Field(i), join(path, key), key, lead, indent)
+		first = false
+	}
+}
+
+// field writes one key; lead is what its line begins with, indent that of the lines below it.
+func (p *printer) field(f reflect.StructField, v reflect.Value, path, key, lead, indent string) {
+	entries := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
+	switch {
+	case v.Kind() == reflect.Struct:
+		p.line(path, indent, lead+key+":", false)
+		p.fields(v, path, indent+"  ")
+	case entries && v.Len() > 0:
+		p.line(path+"[0]", indent, lead+key+":", false)
+		for i := range v.Len() {
+			p.fields(v.Index(i), fmt.Sprintf("%s[%d]", path, i), indent+"    ")
+		}
+	default:
+		text := p.value(f, v)
+		if p.leaf != nil {
+			p.leaf(path, text)
+		}
+		p.line(path, indent, lead+key+": "+quoted(v, text), true)
+	}
+}
+
+// line writes a line with its comments. Only a line that has a value tells where it came from.
+func (p *printer) line(path, indent, text string, value bool) {
+	mute := ""
+	if p.muted != nil && p.muted(path) {
+		mute = "# "
+	}
+	if p.above != nil {
+		if doc := p.above(strings.TrimSuffix(path, "[0]")); doc != "" {
+			if indent == "" {
+				p.out.WriteByte('\n')
+			}
+			if indent == "" {
+				fmt.Fprintf(&p.out, "\n# %s\n", doc)
+			} else {
+				fmt.Fprintf(&p.out, "%s%s# %s\n", mute, indent, doc)
+			}
+		}
+	}
+	if p.after != nil && value {
+		text = fmt.Sprintf("%-48s # %s", text, p.after(path))
+	}
+	p.out.WriteString(mute + text + "\n")
+}
+
+// formatValue is the text of a scalar or of a list of words.
+func formatValue(_ reflect.StructField, v reflect.Value) string {
+	if words, ok := v.Interface().([]string); ok {
+		texts := make([]string, len(words))
+		for i, w := range words {
+			texts[i] = quoteWord(w)
+		}
+		return "[" + strings.Join(texts, ", ") + "]"
+	}
+	if v.Kind() == reflect.Slice {
+		return "[]"
+	}
+	return formatScalar(v)
+}
+
+// redacted is formatValue with secrets hidden, those in URLs included.
+func redacted(f reflect.StructField, v reflect.Value) string {
+	if f.Tag.Get("secret") != "" && v.Len() > 0 {
+		return "(hidden)"
+	}
+	text := formatValue(f, v)
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return text
+}
+
+// quoted is the text of v as YAML.
+func quoted(v reflect.Value, text string) string {
+	if _, span := v.Interface().(time.Duration); span || v.Kind() != reflect.String {
+		return text
+	}
+	return quoteWord(text)
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
+
+func quoteWord(s string) string {
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on":
+		return strconv.Quote(s)
+	}
+	if plain.MatchString(s) || hostPort.MatchString(s) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// hostPort is 127.0.0.1:4600, which needs no quotes although it begins with a digit.
+var hostPort = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+$`)

@@ -1,0 +1,230 @@
+package config
+
+import "time"
+
+// Config is every setting. The comments on its fields are what users read: settings.go is embedded and parsed by docs.go.
+type Config struct {
+	// Directory of everything that must survive a restart: database, journal, embedded S3, first access key.
+	Data string `yaml:"data"`
+	// Address of the Bedrock API, /metrics, /healthz and /readyz. Port 0 takes a free one.
+	Listen string `yaml:"listen"`
+	// Where the state is kept: sqlite, or postgres://user@host:5432/db for several machines (not supported yet).
+	Store string `yaml:"store"`
+	// What this process does: api and worker. One of them alone is not supported yet.
+	Process []string `yaml:"roles_of_this_process" flag:"roles"`
+	// Account of the default role and of every credential that names none; 12 digits.
+	Account string `yaml:"account"`
+	// Region in ARNs, and the one that requests are signed for.
+	Region string `yaml:"region"`
+	// default is a superset of Bedrock; aws has Bedrock's own limits and refusals.
+	Profile string `yaml:"profile"`
+	// How long in-flight records may take to finish after SIGTERM before they are handed back.
+	Drain time.Duration `yaml:"drain"`
+	// What is logged, on stderr.
+	Log Log `yaml:"log"`
+	// Where input and output are: the embedded S3, or another.
+	S3 S3 `yaml:"s3"`
+	// Who may call, by access key. None given: one admin key is made at the first start and kept in DATA/credentials.
+	Credentials []Credential `yaml:"credentials"`
+	// Who may call, by bearer key (Authorization: Bearer …).
+	APIKeys []APIKey `yaml:"api_keys"`
+	// Cedar file that says who may do what. Absent: every known principal may do everything in its account. (Not supported yet.)
+	Policy string `yaml:"policy"`
+	// Certificate of the listener; absent: plain HTTP. (Not supported yet.)
+	TLS TLS `yaml:"tls"`
+	// What a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on the embedded S3.
+	Roles []Role `yaml:"roles"`
+	// Which models are served, and where. Absent: the embedded models.
+	Models []Model `yaml:"models"`
+	// Counted attempts that a record gets before it ends as an error line.
+	Attempts int `yaml:"attempts"`
+	// Quotas; 0 means no limit. The profile sets their defaults.
+	Limits Limits `yaml:"limits"`
+	// What a job's vpcConfig may name.
+	Network Network `yaml:"network"`
+	// Where an event of each status change is posted. (Not supported yet.)
+	Events []Event `yaml:"events"`
+
+	origins map[string]Origin
+	// Warnings are doubts that do not stop the start, such as an environment variable that looks like a misspelt setting.
+	Warnings []string `yaml:"-"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Least severity that is logged: debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Form of a log line: text or json.
+	Format string `yaml:"format"`
+}
+
+// S3 says where the objects are.
+type S3 struct {
+	// Address of the embedded S3; off when an endpoint is named.
+	Listen string `yaml:"listen"`
+	// An external S3, https://s3.example.net; aws for Amazon's own; empty for the embedded one.
+	Endpoint string `yaml:"endpoint"`
+	// Region that requests to the S3 are signed for.
+	Region string `yaml:"region"`
+	// Whether buckets stand in the path of a URL rather than in its host.
+	PathStyle bool `yaml:"path_style"`
+	// Access key for an external S3. Absent: the default chain of the AWS SDK.
+	AccessKeyID string `yaml:"access_key_id"`
+	// Name of the environment variable that holds the secret access key.
+	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+
+	// SecretAccessKey is the content of that variable.
+	SecretAccessKey string `yaml:"-"`
+}
+
+// Credential is an access key that may sign requests.
+type Credential struct {
+	// Identifier of the key, as clients send it.
+	AccessKeyID string `yaml:"access_key_id"`
+	// Its secret; or name a variable that holds it:
+	SecretAccessKey string `yaml:"secret_access_key" secret:"true"`
+	// Name of the environment variable that holds the secret.
+	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+	// Who the caller is, in policies and as owner of jobs.
+	Principal string `yaml:"principal"`
+	// Account of the caller; absent: the account above.
+	Account string `yaml:"account"`
+	// Groups that the principal is in, for policies.
+	Groups []string `yaml:"groups"`
+}
+
+// APIKey is a bearer key that may stand in for a signature.
+type APIKey struct {
+	// The key itself; or name a variable that holds it:
+	Key string `yaml:"key" secret:"true"`
+	// Name of the environment variable that holds the key.
+	KeyEnv string `yaml:"key_env"`
+	// Who the caller is.
+	Principal string `yaml:"principal"`
+	// Account of the caller; absent: the account above.
+	Account string `yaml:"account"`
+	// Groups that the principal is in, for policies.
+	Groups []string `yaml:"groups"`
+}
+
+// TLS names the files of the listener's certificate.
+type TLS struct {
+	// PEM file with the certificate and its chain. (Not supported yet.)
+	Cert string `yaml:"cert"`
+	// PEM file with its key. (Not supported yet.)
+	Key string `yaml:"key"`
+}
+
+// Role is a role that a job may name, and the keys with which its objects are reached.
+type Role struct {
+	// Name of the role, arn:aws:iam::ACCOUNT:role/NAME.
+	ARN string `yaml:"arn"`
+	// Static access key of the role.
+	AccessKeyID string `yaml:"access_key_id"`
+	// Name of the environment variable that holds its secret.
+	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+	// How the role is assumed at a token service, in place of static keys. (Not supported yet.)
+	Assume *Assume `yaml:"assume"`
+	// Buckets of the embedded S3 that the role may use; empty: all.
+	Buckets []string `yaml:"buckets"`
+
+	// SecretAccessKey is the content of that variable.
+	SecretAccessKey string `yaml:"-"`
+}
+
+// Assume says how a role is assumed.
+type Assume struct {
+	// Token service, https://sts.example.net.
+	STSEndpoint string `yaml:"sts_endpoint"`
+	// Role to assume there; absent: the same ARN.
+	RoleARN string `yaml:"role_arn"`
+	// External id that the role's trust demands.
+	ExternalID string `yaml:"external_id"`
+}
+
+// Model is a model that jobs may name, and the servers behind it.
+type Model struct {
+	// Name of the model as jobs write it: Bedrock's id, or any name.
+	ID string `yaml:"id"`
+	// Further names, such as ids of inference profiles.
+	Aliases []string `yaml:"aliases"`
+	// Family of bodies that the model takes; absent: inferred from the id.
+	Family string `yaml:"family"`
+	// The model servers, tried alike.
+	Backends []Backend `yaml:"backends"`
+}
+
+// Backend is one model server.
+type Backend struct {
+	// Base that the protocol's path is appended to: …/v1 for openai.
+	URL string `yaml:"url"`
+	// What the server speaks: openai. Others (bedrock, anthropic, ollama, tei) are not supported yet.
+	Protocol string `yaml:"protocol"`
+	// Name of the model on that server; absent: the id above.
+	Model string `yaml:"model"`
+	// Name of the environment variable that holds the server's API key.
+	APIKeyEnv string `yaml:"api_key_env"`
+	// Most requests in flight; 0: found automatically.
+	MaxInFlight int `yaml:"max_in_flight"`
+	// Longest time for one attempt.
+	Timeout time.Duration `yaml:"timeout"`
+
+	// APIKey is the content of that variable.
+	APIKey string `yaml:"-"`
+}
+
+// Limits are the quotas of jobs.
+type Limits struct {
+	// Fewest records that a job may have.
+	MinRecordsPerJob int64 `yaml:"min_records_per_job"`
+	// Most records in one input file.
+	MaxRecordsPerFile int64 `yaml:"max_records_per_file"`
+	// Most records in a job.
+	MaxRecordsPerJob int64 `yaml:"max_records_per_job"`
+	// Largest input file: bytes, or 1GB, 512MiB.
+	MaxFileBytes Bytes `yaml:"max_file_bytes"`
+	// Largest sum of a job's input files.
+	MaxJobBytes Bytes `yaml:"max_job_bytes"`
+	// Most jobs from Submitted to Stopping, per account and model.
+	MaxActiveJobsPerModel int `yaml:"max_active_jobs_per_model"`
+	// Shortest timeoutDurationInHours that is accepted.
+	MinTimeoutHours int `yaml:"min_timeout_hours"`
+	// Longest timeoutDurationInHours that is accepted.
+	MaxTimeoutHours int `yaml:"max_timeout_hours"`
+	// Timeout of a job that names none.
+	DefaultTimeoutHours int `yaml:"default_timeout_hours"`
+	// How long an hour of a job's timeout lasts; tests shorten it.
+	Hour time.Duration `yaml:"hour"`
+}
+
+// Network lists what a job's vpcConfig may name.
+type Network struct {
+	// Subnets, and how traffic from each leaves.
+	Subnets []Subnet `yaml:"subnets"`
+	// Security groups, and where each lets traffic go.
+	SecurityGroups []SecurityGroup `yaml:"security_groups"`
+}
+
+// Subnet is a subnet that a job may name.
+type Subnet struct {
+	// Identifier, as in vpcConfig.subnetIds.
+	ID string `yaml:"id"`
+	// Local address that requests go out from. (Not supported yet.)
+	SourceAddress string `yaml:"source_address"`
+	// Proxy that requests go out through. (Not supported yet.)
+	Proxy string `yaml:"proxy"`
+}
+
+// SecurityGroup is a security group that a job may name.
+type SecurityGroup struct {
+	// Identifier, as in vpcConfig.securityGroupIds.
+	ID string `yaml:"id"`
+	// Where traffic may go, 10.0.0.0/8:443. (Not supported yet.)
+	Egress []string `yaml:"egress"`
+}
+
+// Event is a receiver of status changes.
+type Event struct {
+	// Address that an EventBridge-form event is posted to.
+	URL string `yaml:"url"`
+}
