@@ -1,0 +1,108 @@
+package catalog
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/batholith/batholith"
+)
+
+// nowhere is a backend that is never asked.
+type nowhere struct{}
+
+func (nowhere) Do(context.Context, batholith.Call) ([]byte, error) { return nil, context.Canceled }
+func (nowhere) Probe(context.Context) error                        { return context.Canceled }
+func (nowhere) Slots(context.Context) (int, bool)                  { return 0, false }
+func (nowhere) MaxInFlight() int                                   { return 0 }
+func (nowhere) ModelName() string                                  { return "m" }
+func (nowhere) String() string                                     { return "nowhere" }
+
+func entry(id string, aliases ...string) Entry {
+	return Entry{Model: batholith.Model{ID: id, Aliases: aliases}, Backends: []Backend{nowhere{}}}
+}
+
+func TestAModelIsFoundByEveryNameItHas(t *testing.T) {
+	const haiku = "anthropic.claude-3-haiku-20240307-v1:0"
+	c, err := New([]Entry{entry(haiku, "haiku"), entry("Qwen/Qwen2.5-7B-Instruct"), entry("eu.meta.llama3-v1:0"), entry("meta.llama3-v1:0"), entry("abc123")}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		haiku:         haiku,
+		"haiku":       haiku,
+		"us." + haiku: haiku,
+		"arn:aws:bedrock:us-east-1::foundation-model/" + haiku:                       haiku,
+		"arn:aws:bedrock:us-east-1:000000000000:inference-profile/global." + haiku:   haiku,
+		"arn:aws:bedrock:us-east-1:000000000000:custom-model/" + haiku + "/abc123":   "abc123",
+		"arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/haiku": haiku,
+		"Qwen/Qwen2.5-7B-Instruct": "Qwen/Qwen2.5-7B-Instruct",
+		"eu.meta.llama3-v1:0":      "eu.meta.llama3-v1:0",
+		"us.meta.llama3-v1:0":      "meta.llama3-v1:0",
+	} {
+		m, ok := c.Lookup(name)
+		if !ok || m.ID != want {
+			t.Errorf("Lookup(%q) = %q, %v, want %q", name, m.ID, ok, want)
+		}
+		if s, ok := c.Serving(name); !ok || s.Model.ID != want {
+			t.Errorf("Serving(%q) = %q, %v, want %q", name, s.Model.ID, ok, want)
+		}
+	}
+	for _, name := range []string{"", "nobody", "arn:aws:bedrock:us-east-1::foundation-model/", "us."} {
+		if m, ok := c.Lookup(name); ok {
+			t.Errorf("Lookup(%q) found %q", name, m.ID)
+		}
+	}
+}
+
+func TestAConfigurationThatCannotBeServedIsRefused(t *testing.T) {
+	for want, entries := range map[string][]Entry{
+		"known: anthropic":      {entry("stability.sd3-large-v1:0")},
+		"a backend is required": {{Model: batholith.Model{ID: "m"}}},
+		"is that of the model":  {entry("m"), entry("n", "m")},
+		"an id is required":     {entry("")},
+		`protocol "carrier"`:    {{Model: batholith.Model{ID: "m"}, Protocol: "carrier", Backends: []Backend{nowhere{}}}},
+	} {
+		if _, err := New(entries, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}
+
+func TestWhatAConfigurationLeavesOutComesFromTheID(t *testing.T) {
+	c, err := New([]Entry{entry("anthropic.claude-3-haiku-20240307-v1:0"), entry("amazon.titan-embed-text-v2:0"), entry("Qwen/Qwen2.5-7B-Instruct"), entry("-")}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range c.Models() {
+		got = append(got, strings.Join([]string{m.Provider, m.Name, m.Family, strings.Join(m.Inputs, "+"), strings.Join(m.Outputs, "+")}, "|"))
+	}
+	for i, want := range []string{
+		"Anthropic|Claude 3 Haiku 20240307 V1:0|anthropic|TEXT+IMAGE|TEXT",
+		"Amazon|Titan Embed Text V2:0|titan-embed|TEXT|EMBEDDING",
+		"Qwen|Qwen2.5 7B Instruct|openai|TEXT|TEXT",
+	} {
+		if got[i] != want {
+			t.Errorf("got %s, want %s", got[i], want)
+		}
+	}
+}
+
+func TestTheEmbeddedModelsTakeBothInvocationTypes(t *testing.T) {
+	c, err := New(Embedded(nowhere{}, nowhere{}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{TinyModel, SimulatedModel} {
+		s, ok := c.Serving(id)
+		if !ok {
+			t.Fatalf("%s is not served", id)
+		}
+		for _, typ := range []batholith.InvocationType{batholith.InvokeModel, batholith.Converse} {
+			if _, err := s.Dialect(typ); err != nil {
+				t.Errorf("%s by %s: %v", id, typ, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package dialect
+
+import "github.com/batholith/batholith"
+
+func (d anthropic) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+	c, err := parseChat(body)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	b := make(buffer, 0, len(c.text)+len(c.reasoning)+512)
+	b.open('{')
+	b.textMember("id", c.name("msg_"))
+	b.literal(`"type":"message","role":"assistant"`)
+	b.textMember("model", claudeName(d.shown(c.model.text())))
+	b.key("content")
+	b.open('[')
+	d.content(&b, c)
+	b.close(']')
+	d.stopReason(&b, input, c)
+	b.key("usage")
+	b.open('{')
+	b.integerMember("input_tokens", c.tokens.Input-c.tokens.CacheRead)
+	b.integerMember("cache_creation_input_tokens", c.tokens.CacheWrite)
+	b.integerMember("cache_read_input_tokens", c.tokens.CacheRead)
+	b.integerMember("output_tokens", c.tokens.Output)
+	b.close('}')
+	b.close('}')
+	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+}
+
+func (d anthropic) content(b *buffer, c completion) {
+	if !c.reasoning.absent() {
+		b.open('{')
+		b.textMember("type", "thinking")
+		b.member("thinking", c.reasoning)
+		b.literal(`"signature":""`)
+		b.close('}')
+	}
+	if len(c.text) > len(`""`) || !c.text.absent() && len(c.calls) == 0 {
+		b.open('{')
+		b.textMember("type", "text")
+		b.member("text", c.text)
+		b.close('}')
+	}
+	for i, call := range c.calls {
+		b.open('{')
+		b.textMember("type", "tool_use")
+		b.textMember("id", c.callName("toolu_", i))
+		b.member("name", call.name)
+		b.member("input", call.arguments)
+		b.close('}')
+	}
+}
+
+func (d anthropic) stopReason(b *buffer, input []byte, c completion) {
+	if !c.stop.absent() {
+		if s := c.stopped(asked(input, "stop_sequences")); !s.absent() {
+			b.textMember("stop_reason", "stop_sequence")
+			b.member("stop_sequence", s)
+			return
+		}
+	}
+	reason := "end_turn"
+	switch c.finish {
+	case "length":
+		reason = "max_tokens"
+	case "tool_calls", "function_call":
+		reason = "tool_use"
+	case "content_filter":
+		reason = "refusal"
+	}
+	b.textMember("stop_reason", reason)
+}
+
+// claudeName is what Claude models call themselves: the id without provider and version.
+// Bedrock: "anthropic.claude-3-haiku-20240307-v1:0" answers as "claude-3-haiku-20240307".
+func claudeName(id string) string {
+	name, ok := cutProvider(id, "anthropic.")
+	if !ok {
+		return id
+	}
+	return cutVersion(name)
+}

@@ -1,0 +1,258 @@
+package dialect
+
+import (
+	"github.com/batholith/batholith"
+)
+
+// converse is the Converse API, the same for every family (Bedrock: Converse without modelId).
+type converse struct{ Options }
+
+func (d converse) Request(input []byte, model string) (batholith.Call, error) {
+	body, err := object(input)
+	if err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	c := newChat(model, len(body))
+	if err := d.body(c, body); err != nil {
+		return batholith.Call{}, refuse(hintInvoke(body, err))
+	}
+	return c.call(), nil
+}
+
+// body reads the members in any order. Additional fields are set last, so that they win over inferenceConfig.
+func (d converse) body(c *chat, body value) error {
+	var system, messages, additional value
+	for name, v := range body.members() {
+		if v.absent() {
+			continue
+		}
+		var err error
+		switch name {
+		case "messages":
+			messages = v
+		case "system":
+			system = v
+		case "additionalModelRequestFields":
+			additional = v
+		case "inferenceConfig":
+			err = at(name, d.inference(c, v))
+		case "toolConfig":
+			err = at(name, d.toolConfig(c, v))
+		case "outputConfig":
+			err = at(name, at("textFormat", d.textFormat(c, v.member("textFormat"))))
+		case "guardrailConfig":
+			err = at(name, wrong("there are no guardrails here to apply; leave it out"))
+		case "additionalModelResponseFieldPaths":
+			err = wantStrings(name, v)
+		case "requestMetadata", "performanceConfig", "serviceTier":
+			err = wantObject(name, v) // say nothing to a model
+		default:
+			err = extra(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return first(
+		needArray("messages", messages),
+		d.additional(c, additional),
+		d.system(c, system),
+		d.messages(c, messages))
+}
+
+func (d converse) inference(c *chat, v value) error {
+	if v.kind() != '{' {
+		return wrong("Input should be an object")
+	}
+	for name, m := range v.members() {
+		var err error
+		switch name {
+		case "maxTokens":
+			c.set("max_tokens", m)
+			err = wantCount(name, m, 1)
+		case "temperature":
+			c.set("temperature", m)
+			err = wantNumber(name, m, 0, 1)
+		case "topP":
+			c.set("top_p", m)
+			err = wantNumber(name, m, 0, 1)
+		case "stopSequences":
+			c.set("stop", m)
+			err = wantStrings(name, m)
+		default:
+			if !m.absent() {
+				err = extra(name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// additional merges the free fields. Those with a family's name for what servers call otherwise are renamed.
+func (d converse) additional(c *chat, v value) error {
+	const field = "additionalModelRequestFields"
+	if err := wantObject(field, v); err != nil {
+		return err
+	}
+	for name, m := range v.members() {
+		var err error
+		switch name {
+		case "model", "messages", "stream", "stream_options", "n":
+			err = extra(name)
+		case "anthropic_version", "anthropic_beta":
+		case "thinking", "reasoning_config", "reasoningConfig":
+			err = at(name, thinking(c, m))
+		case "topK", "k":
+			c.set("top_k", m)
+		case "stop_sequences":
+			c.set("stop", m)
+			err = wantStrings(name, m)
+		case "inferenceConfig": // Bedrock: where Nova has its topK
+			if k := m.member("topK"); !k.absent() {
+				c.set("top_k", k)
+			}
+		default:
+			c.set(name, m)
+		}
+		if err != nil {
+			return at(field, err)
+		}
+	}
+	return nil
+}
+
+func (d converse) system(c *chat, v value) error {
+	if err := wantArray("system", v); err != nil {
+		return err
+	}
+	t := turn{role: "system"}
+	for i, block := range v.elements() {
+		if err := systemBlock(&t, block); err != nil {
+			return at("system", at(i, err))
+		}
+	}
+	if len(t.parts) > 0 {
+		c.turn(&t)
+	}
+	return nil
+}
+
+func systemBlock(t *turn, block value) error {
+	name, v, err := only(block)
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "text":
+		t.parts = append(t.parts, part{kind: "text", text: v})
+		return wantString(name, v)
+	case "guardContent":
+		return guarded(t, v)
+	case "cachePoint":
+		return nil // servers find shared prefixes by themselves
+	}
+	return extra(name)
+}
+
+func (d converse) messages(c *chat, v value) error {
+	var t turn
+	for i, m := range v.elements() {
+		if err := converseMessage(&t, m); err != nil {
+			return at("messages", at(i, err))
+		}
+		c.turn(&t)
+	}
+	if c.last == "" || c.last == "system" {
+		return at("messages", wrong("at least one message is required"))
+	}
+	return nil
+}
+
+// converseMessage reads a message in the form that Converse and Nova share.
+func converseMessage(t *turn, m value) error {
+	if m.kind() != '{' {
+		return wrong("Input should be an object")
+	}
+	var role, content value
+	for name, v := range m.members() {
+		switch name {
+		case "role":
+			role = v
+		case "content":
+			content = v
+		default:
+			if !v.absent() {
+				return extra(name)
+			}
+		}
+	}
+	switch {
+	case role.absent():
+		return required("role")
+	case !role.is("user") && !role.is("assistant"):
+		return at("role", wrong("Input should be 'user' or 'assistant'"))
+	}
+	if err := needArray("content", content); err != nil {
+		return err
+	}
+	t.reset(role.text())
+	for i, b := range content.elements() {
+		if err := converseBlock(t, b); err != nil {
+			return at("content", at(i, err))
+		}
+	}
+	return nil
+}
+
+// only is the one member of a union that is set. Nulls beside it are what the service itself writes for the others.
+func only(block value) (name string, v value, err error) {
+	if block.kind() != '{' {
+		return "", nil, wrong("Input should be an object")
+	}
+	for n, m := range block.members() {
+		if m.absent() {
+			continue
+		}
+		if v != nil {
+			return "", nil, wrong("only one of %s and %s can be set", name, n)
+		}
+		name, v = n, m
+	}
+	if v == nil {
+		return "", nil, wrong("one member is required, such as text")
+	}
+	return name, v, nil
+}
+
+func (d converse) textFormat(c *chat, v value) error {
+	if v.absent() {
+		return nil
+	}
+	if !v.member("type").is("json_schema") {
+		return at("type", wrong("Input should be 'json_schema'"))
+	}
+	s := v.member("structure").member("jsonSchema")
+	schema := s.member("schema")
+	if err := needString("schema", schema); err != nil {
+		return at("structure", at("jsonSchema", err))
+	}
+	parsed, err := parse([]byte(schema.text())) // Bedrock: the schema is a string that holds JSON
+	if err != nil || parsed.kind() != '{' {
+		return at("structure", at("jsonSchema", at("schema", wrong("Input should be a string that holds a JSON object"))))
+	}
+	c.set("response_format", jsonSchema(s.member("name"), parsed))
+	return nil
+}
+
+func (d converse) toolConfig(c *chat, v value) error {
+	if d.RefuseConverseTools {
+		return wrong("tools are not supported in batch inference jobs of type Converse")
+	}
+	if v.kind() != '{' {
+		return wrong("Input should be an object")
+	}
+	return first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice"))))
+}

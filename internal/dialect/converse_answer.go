@@ -1,0 +1,88 @@
+package dialect
+
+import "github.com/batholith/batholith"
+
+func (d converse) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+	c, err := parseChat(body)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	b := make(buffer, 0, len(c.text)+len(c.reasoning)+512)
+	b.open('{')
+	b.converseOutput(c)
+	stop := c.stopped(asked(input, "inferenceConfig").member("stopSequences"))
+	b.textMember("stopReason", converseStop(c, stop))
+	b.key("usage")
+	b.open('{')
+	b.integerMember("inputTokens", c.tokens.Input-c.tokens.CacheRead)
+	b.integerMember("outputTokens", c.tokens.Output)
+	b.integerMember("totalTokens", c.tokens.Input+c.tokens.Output)
+	b.integerMember("cacheReadInputTokens", c.tokens.CacheRead)
+	b.integerMember("cacheWriteInputTokens", c.tokens.CacheWrite)
+	b.close('}')
+	d.responseFields(&b, input, body, stop)
+	b.close('}')
+	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+}
+
+// converseOutput writes the message in the form that Converse and Nova share.
+func (b *buffer) converseOutput(c completion) {
+	b.literal(`"output":{"message":{"role":"assistant","content":[`)
+	if !c.reasoning.absent() {
+		b.literal(`{"reasoningContent":{"reasoningText":{`)
+		b.member("text", c.reasoning)
+		*b = append(*b, "}}}"...)
+	}
+	if len(c.text) > len(`""`) || !c.text.absent() && len(c.calls) == 0 {
+		b.open('{')
+		b.member("text", c.text)
+		b.close('}')
+	}
+	for i, call := range c.calls {
+		b.literal(`{"toolUse":{`)
+		b.textMember("toolUseId", c.callName("tooluse_", i))
+		b.member("name", call.name)
+		b.member("input", call.arguments)
+		*b = append(*b, "}}"...)
+	}
+	*b = append(*b, "]}}"...)
+}
+
+func converseStop(c completion, stop value) string {
+	if !stop.absent() {
+		return "stop_sequence"
+	}
+	switch c.finish {
+	case "length":
+		return "max_tokens"
+	case "tool_calls", "function_call":
+		return "tool_use"
+	case "content_filter":
+		return "content_filtered"
+	}
+	return "end_turn"
+}
+
+// responseFields answers additionalModelResponseFieldPaths. The stop sequence stands where Anthropic's models have it; any
+// other path is looked up in the answer of the model server, and left out when nothing is there.
+func (d converse) responseFields(b *buffer, input, body []byte, stop value) {
+	paths := asked(input, "additionalModelResponseFieldPaths")
+	if paths.kind() != '[' {
+		return
+	}
+	doc, err := parse(body)
+	if err != nil {
+		return
+	}
+	b.key("additionalModelResponseFields")
+	b.open('{')
+	for _, p := range paths.elements() {
+		path := p.text()
+		found := pointed(doc, path)
+		if path == "/stop_sequence" && found.absent() {
+			found = stop
+		}
+		b.found(path, found)
+	}
+	b.close('}')
+}

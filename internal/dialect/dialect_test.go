@@ -1,0 +1,69 @@
+package dialect
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/batholith/batholith"
+)
+
+func TestFamilyOfReadsIDsProfilesARNsAndBareNames(t *testing.T) {
+	for id, want := range map[string]string{
+		"anthropic.claude-3-haiku-20240307-v1:0":                                                                  "anthropic",
+		"us.anthropic.claude-3-haiku-20240307-v1:0":                                                               "anthropic",
+		"us-gov.anthropic.claude-3-haiku-20240307-v1:0":                                                           "anthropic",
+		"arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2":                                         "anthropic",
+		"arn:aws:bedrock:us-east-1:000000000000:inference-profile/global.anthropic.claude-sonnet-4-20250514-v1:0": "anthropic",
+		"openai.gpt-oss-20b-1:0":                                                                                  "gpt-oss",
+		"openai/gpt-oss-120b":                                                                                     "gpt-oss",
+		"qwen.qwen3-32b-v1:0":                                                                                     "openai",
+		"deepseek.v3-v1:0":                                                                                        "openai",
+		"Qwen/Qwen2.5-7B-Instruct":                                                                                "openai",
+		"my-model":                                                                                                "openai",
+		"amazon.titan-text-express-v1":                                                                            "titan-text",
+		"amazon.titan-embed-text-v2:0":                                                                            "titan-embed",
+		"us.meta.llama3-3-70b-instruct-v1:0":                                                                      "llama",
+		"meta-llama/Llama-3.1-8B-Instruct":                                                                        "openai",
+		"batholith.tiny-v1":                                                                                       "any",
+		"stability.sd3-large-v1:0":                                                                                "",
+		"":                                                                                                        "",
+	} {
+		if got := FamilyOf(id); got != want {
+			t.Errorf("FamilyOf(%q) = %q, want %q", id, got, want)
+		}
+	}
+}
+
+func TestForNamesWhatItKnows(t *testing.T) {
+	for _, f := range Families() {
+		if _, err := For(f, ProtocolOpenAI, batholith.InvokeModel, Options{}); err != nil {
+			t.Errorf("family %s: %v", f, err)
+		}
+	}
+	if _, err := For("sonnet", ProtocolOpenAI, batholith.InvokeModel, Options{}); err == nil {
+		t.Error("an unknown family was taken")
+	}
+	if _, err := For("anthropic", "carrier-pigeon", batholith.InvokeModel, Options{}); err == nil {
+		t.Error("an unknown protocol was taken")
+	}
+}
+
+func TestABadBodyIsARecordErrorThatNamesTheField(t *testing.T) {
+	for _, c := range []struct{ family, input, want string }{
+		{"anthropic", `{"max_tokens":1,"messages":[{"role":"user","content":"x"}]}`, "anthropic_version: Field required"},
+		{"anthropic", `{"anthropic_version":"bedrock-2023-05-31","messages":[]}`, "max_tokens: Field required"},
+		{"anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"model":"m","messages":[]}`, "model: Extra inputs are not permitted"},
+		{"anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"stream":false,"messages":[]}`, "stream: Extra inputs are not permitted"},
+		{"openai", `{"messages":[{"role":"user"}],"model":"other"}`, "model: Input should be the job's model 'm', or absent"},
+	} {
+		d, err := For(c.family, ProtocolOpenAI, batholith.InvokeModel, Options{Names: []string{"m"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Request([]byte(c.input), "backend")
+		e, ok := errors.AsType[*batholith.RecordError](err)
+		if !ok || e.Code != 400 || e.Message != c.want {
+			t.Errorf("%s %s\n got %v\nwant %s", c.family, c.input, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package dialect
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// value is one JSON value as it was written, without space around it and without line breaks in it. It is valid: parse has
+// checked the whole document that it is a part of, so that reading it again costs no more than finding where it ends.
+type value []byte
+
+var errNotJSON = errors.New("not valid JSON")
+
+// parse checks that b is exactly one JSON value. Duplicate names are let through; the last one counts, as in most decoders.
+func parse(b []byte) (value, error) {
+	doc := jsontext.Value(b)
+	if !doc.IsValid(jsontext.AllowDuplicateNames(true)) {
+		return nil, errNotJSON
+	}
+	if bytes.ContainsAny(b, "\r\n") {
+		doc = doc.Clone()
+		if err := doc.Compact(jsontext.AllowDuplicateNames(true)); err != nil {
+			return nil, errNotJSON
+		}
+	}
+	return trim(doc), nil
+}
+
+func trim(b []byte) value {
+	return bytes.Trim(b, " \t\r\n")
+}
+
+// kind is the first byte of a value, with '0' for every number. An absent value and null are alike: 'n'.
+func (v value) kind() byte {
+	if len(v) == 0 {
+		return 'n'
+	}
+	if c := v[0]; c != '-' && (c < '0' || c > '9') {
+		return c
+	}
+	return '0'
+}
+
+// absent tells whether v is missing or null, which clients of batch inference write for "not set".
+func (v value) absent() bool { return v.kind() == 'n' }
+
+func (v value) isTrue() bool { return v.kind() == 't' }
+
+// text is the content of a string, or "" when v is none.
+func (v value) text() string {
+	if v.kind() != '"' {
+		return ""
+	}
+	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	b, err := jsontext.AppendUnquote(nil, []byte(v))
+	if err != nil && !utf8.Valid(b) {
+		return ""
+	}
+	return string(b)
+}
+
+// is tells whether v is the string s.
+func (v value) is(s string) bool {
+	return v.kind() == '"' && (string(v[1:len(v)-1]) == s || v.text() == s)
+}
+
+// integer is v as a whole number, or false when it has a fraction, an exponent, or no room in an int64.
+func (v value) integer() (int64, bool) {
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	return n, err == nil
+}
+
+// number is v as a float, for comparing only: what is passed on is v itself.
+func (v value) number() float64 {
+	f, _ := strconv.ParseFloat(string(v), 64)
+	return f
+}
+
+// members yields the names and values of an object in their order, and nothing for any other value.
+// Names are unescaped and valid until the next one.
+func (v value) members() iter.Seq2[string, value] {
+	return func(yield func(string, value) bool) {
+		if v.kind() != '{' {
+			return
+		}
+		for i := space(v, 1); i < len(v) && v[i] == '"'; {
+			end := skip(v, i)
+			name := value(v[i:end])
+			i = space(v, end)
+			i = space(v, i+1) // past the colon
+			end = skip(v, i)
+			if !yield(name.text(), v[i:end]) {
+				return
+			}
+			i = space(v, space(v, end)+1) // past the comma or the brace
+		}
+	}
+}
+
+// elements yields the items of an array with their positions, and nothing for any other value.
+func (v value) elements() iter.Seq2[int, value] {
+	return func(yield func(int, value) bool) {
+		if v.kind() != '[' {
+			return
+		}
+		i := space(v, 1)
+		for n := 0; i < len(v) && v[i] != ']'; n++ {
+			end := skip(v, i)
+			if !yield(n, v[i:end]) {
+				return
+			}
+			i = space(v, end)
+			if v[i] == ',' {
+				i = space(v, i+1)
+			}
+		}
+	}
+}
+
+// member is the value of one name, the last when there are several, or nil.
+func (v value) member(name string) value {
+	var found value
+	for n, m := range v.members() {
+		if n == name {
+			found = m
+		}
+	}
+	return found
+}
+
+// len counts the elements of an array.
+func (v value) len() int {
+	n := 0
+	for range v.elements() {
+		n++
+	}
+	return n
+}
+
+// space is the first position from i that is no white space.
+func space(v value, i int) int {
+	for i < len(v) && v[i] <= ' ' {
+		i++
+	}
+	return i
+}
+
+// skip is the position after the value that begins at i.
+func skip(v value, i int) int {
+	switch v[i] {
+	case '"':
+		return skipString(v, i)
+	case '{', '[':
+		return skipComposite(v, i)
+	}
+	for i < len(v) && v[i] > ' ' && v[i] != ',' && v[i] != ']' && v[i] != '}' {
+		i++
+	}
+	return i
+}
+
+func skipString(v value, i int) int {
+	for i++; ; i++ {
+		i += bytes.IndexByte(v[i:], '"')
+		back := i
+		for v[back-1] == '\\' {
+			back--
+		}
+		if (i-back)%2 == 0 { // an even number of backslashes escape one another, not the quote
+			return i + 1
+		}
+	}
+}
+
+func skipComposite(v value, i int) int {
+	for depth := 0; ; {
+		switch v[i] {
+		case '"':
+			i = skipString(v, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		if i++; depth == 0 {
+			return i
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package dialect
+
+import (
+	"slices"
+
+	"github.com/batholith/batholith"
+)
+
+// openai is the chat completions API, which most open models have on Bedrock. The body is the server's own but for the model.
+type openai struct {
+	Options
+	// tagged puts what the model thought before its answer, in <reasoning> (Bedrock: gpt-oss by InvokeModel).
+	tagged bool
+}
+
+func (d openai) Request(input []byte, model string) (batholith.Call, error) {
+	body, err := object(input)
+	if err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	if err := d.check(body, model); err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	b := make(buffer, 0, len(body)+len(model)+32)
+	b.open('{')
+	b.textMember("model", model)
+	for name, v := range body.members() {
+		switch {
+		case v.absent(), name == "model", name == "stream", name == "stream_options":
+		default:
+			b.anyKey(name)
+			b.raw(v)
+		}
+	}
+	b.close('}')
+	return batholith.Call{Path: "/chat/completions", Body: b}, nil
+}
+
+// check looks at what every server would refuse, and at what a batch cannot have. The rest is the server's to judge.
+func (d openai) check(body value, model string) error {
+	var messages value
+	for name, v := range body.members() {
+		if v.absent() {
+			continue
+		}
+		if name == "messages" {
+			messages = v
+		}
+		if err := d.member(name, v, model); err != nil {
+			return hintConverse(body, err)
+		}
+	}
+	if err := needArray("messages", messages); err != nil {
+		return hintConverse(body, err)
+	}
+	return d.messages(body, messages)
+}
+
+func (d openai) member(name string, v value, model string) error {
+	switch name {
+	case "model":
+		return d.model(v, model)
+	case "stream":
+		if v.kind() != 'f' {
+			return at(name, wrong("a batch record cannot be streamed; leave it out or give false"))
+		}
+	case "max_tokens", "max_completion_tokens":
+		return wantCount(name, v, 1)
+	case "temperature":
+		return wantNumber(name, v, 0, 2)
+	case "top_p":
+		return wantNumber(name, v, 0, 1)
+	case "presence_penalty", "frequency_penalty":
+		return wantNumber(name, v, -2, 2)
+	case "n":
+		return wantCount(name, v, 1)
+	case "tools":
+		return wantArray(name, v)
+	case "stop":
+		if v.kind() != '"' {
+			return wantStrings(name, v)
+		}
+	case "inferenceConfig", "toolConfig", "additionalModelRequestFields":
+		return extra(name)
+	}
+	return nil
+}
+
+// model must be the job's, as the job's request names it or as one of its other names.
+func (d openai) model(v value, backend string) error {
+	if v.kind() != '"' {
+		return wantString("model", v)
+	}
+	names := d.Names
+	if len(names) == 0 {
+		names = []string{backend}
+	}
+	id := LastPart(v.text())
+	bare, _ := CutGeography(id)
+	if !slices.Contains(names, id) && !slices.Contains(names, bare) {
+		return at("model", wrong("Input should be the job's model '%s', or absent", names[0]))
+	}
+	return nil
+}
+
+func (d openai) messages(body, messages value) error {
+	n := 0
+	for i, m := range messages.elements() {
+		n++
+		if m.kind() != '{' {
+			return at("messages", at(i, wrong("Input should be an object")))
+		}
+		if err := needString("role", m.member("role")); err != nil {
+			return at("messages", at(i, err))
+		}
+		for j, block := range m.member("content").elements() {
+			if err := needString("type", block.member("type")); err != nil {
+				return hintConverse(body, at("messages", at(i, at("content", at(j, err)))))
+			}
+		}
+	}
+	if n == 0 {
+		return at("messages", wrong("at least one message is required"))
+	}
+	return nil
+}
+
+func (d openai) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+	doc, err := answerObject(body)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	var tokens batholith.Tokens
+	choices := 0
+	b := make(buffer, 0, len(doc)+64)
+	b.open('{')
+	for name, v := range doc.members() {
+		if v.absent() {
+			continue
+		}
+		b.anyKey(name)
+		switch name {
+		case "model":
+			b.text(d.shown(v.text()))
+		case "choices":
+			if choices, err = d.choices(&b, v); err != nil {
+				return batholith.Answer{}, err
+			}
+		case "usage":
+			tokens = usage(v)
+			b.clean(v)
+		default:
+			b.raw(v)
+		}
+	}
+	b.close('}')
+	if choices == 0 {
+		return batholith.Answer{}, nonsense("it has no choices")
+	}
+	return batholith.Answer{Output: b, Tokens: tokens}, nil
+}
+
+func (d openai) choices(b *buffer, v value) (n int, err error) {
+	b.open('[')
+	for _, choice := range v.elements() {
+		if choice.member("message").kind() != '{' {
+			return 0, nonsense("a choice has no message")
+		}
+		b.open('{')
+		for name, m := range choice.members() {
+			switch {
+			case m.absent():
+			case name == "message":
+				b.key(name)
+				if err := d.message(b, m); err != nil {
+					return 0, err
+				}
+			default:
+				b.anyKey(name)
+				b.raw(m)
+			}
+		}
+		b.close('}')
+		n++
+	}
+	b.close(']')
+	return n, nil
+}
+
+// message copies a message without its nulls, and without the empty list of tool calls that some servers always give.
+func (d openai) message(b *buffer, message value) error {
+	var reasoning value
+	if d.tagged {
+		if reasoning = message.member("reasoning_content"); reasoning.kind() != '"' {
+			reasoning = message.member("reasoning")
+		}
+	}
+	b.open('{')
+	for name, v := range message.members() {
+		switch {
+		case name == "content":
+			text, err := contentText(v)
+			if err != nil {
+				return err
+			}
+			b.tagged(reasoning, text)
+		case v.absent(), name == "tool_calls" && v.len() == 0:
+		case d.tagged && (name == "reasoning_content" || name == "reasoning"):
+		default:
+			b.anyKey(name)
+			b.raw(v)
+		}
+	}
+	b.close('}')
+	return nil
+}
+
+// tagged writes the content with the reasoning, if there is any, before it.
+func (b *buffer) tagged(reasoning, text value) {
+	if reasoning.kind() != '"' || len(reasoning) == len(`""`) {
+		b.member("content", text)
+		return
+	}
+	if text.absent() {
+		text = value(`""`)
+	}
+	b.key("content")
+	*b = append(*b, `"<reasoning>`...)
+	*b = append(*b, reasoning[1:len(reasoning)-1]...)
+	*b = append(*b, `</reasoning>`...)
+	*b = append(*b, text[1:]...)
+}
+
+// clean copies an object without its nulls.
+func (b *buffer) clean(v value) {
+	if v.kind() != '{' {
+		b.raw(v)
+		return
+	}
+	b.open('{')
+	for name, m := range v.members() {
+		if !m.absent() {
+			b.anyKey(name)
+			b.clean(m)
+		}
+	}
+	b.close('}')
+}

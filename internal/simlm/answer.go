@@ -1,0 +1,136 @@
+package simlm
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// words that texts are made of, one token each.
+var words = strings.Fields(`granite basalt gabbro diorite mica quartz feldspar olivine magma vein dyke sill crust mantle ridge
+fault fold strata shale slate schist gneiss marble chalk flint clay sand gravel river delta basin plateau under over through
+slowly cools rises settles holds breaks turns carries the a of and with from into deep old hard grey`)
+
+// text is what the model says to this request, and why it ends there.
+func (q request) text() (s, finish, stop string) {
+	var b strings.Builder
+	b.Grow(q.output * 7)
+	for i, x := 0, q.hash; i < q.output; i++ {
+		x = mix(x)
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(words[x%uint64(len(words))])
+	}
+	s, finish = b.String(), "stop"
+	if q.limited {
+		finish = "length"
+	}
+	for _, w := range q.stop {
+		if i := strings.Index(s, w); i >= 0 && w != "" {
+			s, finish, stop = s[:i], "stop", w
+		}
+	}
+	return s, finish, stop
+}
+
+func (s *Server) chat(q request) []byte {
+	text, finish, stop := q.text()
+	b := s.head(q, "chatcmpl-", "chat.completion")
+	b = append(b, `,"choices":[{"index":0,"message":{"role":"assistant","content":"`...)
+	b = append(b, text...) // the words need no escaping
+	b = append(b, `"}`...)
+	return q.tail(b, text, finish, stop)
+}
+
+func (s *Server) complete(q request) []byte {
+	text, finish, stop := q.text()
+	b := s.head(q, "cmpl-", "text_completion")
+	b = append(b, `,"choices":[{"index":0,"text":"`...)
+	b = append(b, text...)
+	b = append(b, '"')
+	return q.tail(b, text, finish, stop)
+}
+
+func (s *Server) head(q request, prefix, object string) []byte {
+	b := make([]byte, 0, 320+q.output*7)
+	b = append(b, `{"id":"`...)
+	b = append(b, q.id(prefix)...)
+	b = append(b, `","object":"`...)
+	b = append(b, object...)
+	b = append(b, `","created":0,"model":`...)
+	return strconv.AppendQuote(b, s.o.Model)
+}
+
+func (q request) tail(b []byte, text, finish, stop string) []byte {
+	b = append(b, `,"finish_reason":"`...)
+	b = append(b, finish...)
+	b = append(b, '"')
+	if stop != "" {
+		b = append(b, `,"stop_reason":`...)
+		b, _ = jsontext.AppendQuote(b, stop)
+	}
+	b = append(b, `}],"usage":`...)
+	b = q.usage(b, countWords(text))
+	return append(b, '}')
+}
+
+func (q request) usage(b []byte, output int) []byte {
+	b = append(b, `{"prompt_tokens":`...)
+	b = strconv.AppendInt(b, int64(q.prompt), 10)
+	b = append(b, `,"completion_tokens":`...)
+	b = strconv.AppendInt(b, int64(output), 10)
+	b = append(b, `,"total_tokens":`...)
+	b = strconv.AppendInt(b, int64(q.prompt+output), 10)
+	return append(b, '}')
+}
+
+func countWords(s string) int {
+	if s == "" {
+		return 0
+	}
+	return strings.Count(s, " ") + 1
+}
+
+func (s *Server) embed(q request) []byte {
+	b := append([]byte(nil), `{"object":"list","model":`...)
+	b = strconv.AppendQuote(b, s.o.Model)
+	b = append(b, `,"data":[`...)
+	for i, h := range q.inputs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"object":"embedding","index":`...)
+		b = strconv.AppendInt(b, int64(i), 10)
+		b = append(b, `,"embedding":`...)
+		b = vector(b, h, q.dimensions)
+		b = append(b, '}')
+	}
+	b = append(b, `],"usage":{"prompt_tokens":`...)
+	b = strconv.AppendInt(b, int64(q.prompt), 10)
+	b = append(b, `,"total_tokens":`...)
+	b = strconv.AppendInt(b, int64(q.prompt), 10)
+	return append(b, `}}`...)
+}
+
+// vector writes a vector of length 1 whose direction depends on h.
+func vector(b []byte, h uint64, n int) []byte {
+	v := make([]float64, n)
+	sum := 0.0
+	for i := range v {
+		h = mix(h)
+		v[i] = float64(int64(h)) / math.MaxInt64
+		sum += v[i] * v[i]
+	}
+	length := math.Sqrt(sum)
+	b = append(b, '[')
+	for i := range v {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, v[i]/length, 'f', 8, 64)
+	}
+	return append(b, ']')
+}

@@ -1,0 +1,125 @@
+package simlm
+
+import (
+	"bytes"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// request is what matters of a body.
+type request struct {
+	hash       uint64 // of prompt and seeds
+	prompt     int    // tokens, about four bytes each
+	output     int    // tokens that the answer will have
+	limited    bool   // max_tokens cut the answer short
+	dimensions int
+	inputs     []uint64 // one hash for each text to embed
+	stop       []string
+}
+
+const (
+	defaultDimensions = 256
+	maxDimensions     = 4096
+	bytesPerToken     = 4
+)
+
+// wire is the part of the three request bodies that is read; the prompt stays as it was written.
+type wire struct {
+	Model      string         `json:"model"`
+	Messages   jsontext.Value `json:"messages"`
+	Prompt     jsontext.Value `json:"prompt"`
+	Input      jsontext.Value `json:"input"`
+	MaxTokens  *int           `json:"max_tokens"`
+	MaxNew     *int           `json:"max_completion_tokens"`
+	Dimensions *int           `json:"dimensions"`
+	Seed       jsontext.Value `json:"seed"`
+	Stop       jsontext.Value `json:"stop"`
+}
+
+func (s *Server) read(body []byte) (request, error) {
+	var w wire
+	if err := json.Unmarshal(body, &w, jsontext.AllowDuplicateNames(true)); err != nil {
+		return request{}, fmt.Errorf("the body is not the JSON of this request: %w", err)
+	}
+	if w.Model != "" && w.Model != s.o.Model {
+		return request{}, fmt.Errorf("the model %q is not served here; %q is", w.Model, s.o.Model)
+	}
+	prompt := w.Messages
+	for _, v := range []jsontext.Value{w.Prompt, w.Input} {
+		if len(prompt) == 0 {
+			prompt = v
+		}
+	}
+	if len(prompt) == 0 {
+		return request{}, fmt.Errorf("messages, prompt or input is required")
+	}
+	q := request{hash: hash(s.o.Seed, prompt, w.Seed), prompt: len(prompt)/bytesPerToken + 1, output: s.o.OutputTokens, dimensions: defaultDimensions}
+	for _, limit := range []*int{w.MaxTokens, w.MaxNew} {
+		if limit != nil && *limit > 0 && *limit < q.output {
+			q.output, q.limited = *limit, true
+		}
+	}
+	if len(w.Input) > 0 {
+		q.inputs, q.output = s.texts(w.Input), 0
+	}
+	if d := w.Dimensions; d != nil {
+		if *d < 1 || *d > maxDimensions {
+			return request{}, fmt.Errorf("dimensions should be from 1 to %d", maxDimensions)
+		}
+		q.dimensions = *d
+	}
+	q.stop = stops(w.Stop)
+	return q, nil
+}
+
+// texts hashes each text of an input, which is one or a list.
+func (s *Server) texts(input jsontext.Value) []uint64 {
+	var list []jsontext.Value
+	if input.Kind() != '[' || json.Unmarshal(input, &list) != nil {
+		return []uint64{hash(s.o.Seed, input, nil)}
+	}
+	var hashes []uint64
+	for _, v := range list {
+		hashes = append(hashes, hash(s.o.Seed, v, nil))
+	}
+	return hashes
+}
+
+func stops(v jsontext.Value) []string {
+	switch v.Kind() {
+	case '"':
+		var s string
+		if json.Unmarshal(v, &s) == nil {
+			return []string{s}
+		}
+	case '[':
+		var l []string
+		if json.Unmarshal(v, &l) == nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// hash mixes a prompt with the seeds of server and request. It is the same in every process.
+func hash(seed uint64, prompt, requestSeed []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(bytes.TrimSpace(prompt))
+	h.Write(requestSeed)
+	return mix(h.Sum64() ^ mix(seed))
+}
+
+// mix spreads every bit of x over all of them (the finalizer of SplitMix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// id names an answer.
+func (q request) id(prefix string) string { return prefix + strconv.FormatUint(q.hash, 36) }

@@ -1,0 +1,177 @@
+package upstream
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+const (
+	// maxAnswer is the longest answer that is read, in bytes.
+	maxAnswer = 64 << 20
+	// maxRefusal is how much of an error's body is read; what matters stands at its beginning.
+	maxRefusal = 64 << 10
+	// maxRedirects on one host, as behind a path-normalising proxy.
+	maxRedirects = 3
+	// DefaultTimeout of one attempt.
+	DefaultTimeout = 10 * time.Minute
+	// probeTimeout bounds the small questions: is it there, how many slots has it.
+	probeTimeout = 10 * time.Second
+	// defaultConnections are kept open while the limit is still to be found.
+	defaultConnections = 256
+)
+
+// Options describe one model server.
+type Options struct {
+	URL      string // what the protocol's paths are appended to: http://127.0.0.1:8000/v1
+	Protocol string // "openai", or "" for the same
+	Model    string // the name that the server knows the model by
+	APIKey   string // sent as Bearer; never in a message
+	// MaxInFlight is the configured limit, 0 when it is to be found. Connections are kept open for as many.
+	MaxInFlight int
+	Timeout     time.Duration     // of one attempt; 0: DefaultTimeout
+	Transport   http.RoundTripper // nil: one of the backend's own
+}
+
+// Backend is one model server. It is safe for concurrent use and holds nothing but idle connections.
+type Backend struct {
+	o      Options
+	base   *url.URL
+	host   string // for messages
+	client *http.Client
+}
+
+// New checks the options. It does not ask whether the server is there; see [Backend.Probe].
+func New(o Options) (*Backend, error) {
+	if p := cmp.Or(o.Protocol, "openai"); p != "openai" {
+		return nil, fmt.Errorf("backend protocol %q is not known; known: openai", p)
+	}
+	base, err := url.Parse(strings.TrimRight(o.URL, "/"))
+	if err != nil {
+		return nil, fmt.Errorf("read backend url: %w", withoutURL(err))
+	}
+	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+		return nil, fmt.Errorf("backend url %q should begin with http:// or https:// and a host", base.Redacted())
+	}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	if o.Transport == nil {
+		o.Transport = transport(o.MaxInFlight)
+	}
+	return &Backend{o: o, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost}}, nil
+}
+
+// transport keeps a connection open for every request in flight: net/http's two would make most requests dial anew.
+func transport(limit int) http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = cmp.Or(limit, defaultConnections)
+	t.MaxIdleConns = 0
+	t.DisableCompression = true // answers are small, the way is short, and CPU is what a batch has least of
+	t.ResponseHeaderTimeout = 0 // a long generation is silent until its end; the attempt's timeout bounds it
+	return t
+}
+
+// sameHost lets a server send a request on within itself. Another host would be given prompts and key that are not for it.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// String names the backend in messages: its host, without path and user.
+func (b *Backend) String() string { return b.host }
+
+// ModelName is the name that the server knows the model by.
+func (b *Backend) ModelName() string { return b.o.Model }
+
+// MaxInFlight is the configured limit, 0 when it is to be found.
+func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }
+
+// errTimeout is the cause of an attempt's context when its own time ran out, not the caller's.
+var errTimeout = errors.New("the attempt's time ran out")
+
+// Do sends one call and returns the body of its 200. Any other end is a [*batholith.Failure], except when ctx ended: then it
+// is the cause of ctx, and the attempt says nothing about record or backend.
+func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
+	attempt, cancel := context.WithTimeoutCause(ctx, b.o.Timeout, errTimeout)
+	defer cancel()
+	body, err := b.post(attempt, call)
+	if err == nil {
+		return body, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return nil, b.classify(attempt, err)
+}
+
+func (b *Backend) post(ctx context.Context, call batholith.Call) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return b.exchange(req)
+}
+
+// exchange sends a request and reads its answer: the body of a 200, or an error that classify knows.
+func (b *Backend) exchange(req *http.Request) ([]byte, error) {
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-Request-Id", rand.Text())
+	if b.o.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what was read of it will do
+		return nil, newRefusal(resp, body)
+	}
+	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, &mangled{"is encoded as " + printable(e, 40) + ", which was not asked for"}
+	}
+	body, err := readAll(resp)
+	if err != nil {
+		return nil, err
+	}
+	if e, ok := errorInside(body); ok {
+		return nil, &refusal{status: e.status(), inside: true, said: e, retryAfter: retryAfter(resp.Header)}
+	}
+	return body, nil
+}
+
+// readAll reads a body of a known length in one piece, and any other up to the bound.
+func readAll(resp *http.Response) ([]byte, error) {
+	if n := resp.ContentLength; n > maxAnswer {
+		return nil, &mangled{tooLong}
+	} else if n >= 0 {
+		body := make([]byte, n)
+		_, err := io.ReadFull(resp.Body, body)
+		return body, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if len(body) > maxAnswer {
+		return nil, &mangled{tooLong}
+	}
+	return body, err
+}
+
+var tooLong = fmt.Sprintf("is longer than %d MiB", maxAnswer>>20)
+
+// mangled is an answer that cannot be read, whatever it says.
+type mangled struct{ how string }
+
+func (e *mangled) Error() string { return "the answer " + e.how }

@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxSaid bounds what is repeated of a server's own message, in bytes.
+const maxSaid = 500
+
+// refusal is an answer that is no success: by its status, or by an error object inside a 200.
+type refusal struct {
+	status     int
+	inside     bool
+	said       said
+	retryAfter time.Duration
+}
+
+func (r *refusal) Error() string { return http.StatusText(r.status) }
+
+func newRefusal(resp *http.Response, body []byte) *refusal {
+	return &refusal{status: resp.StatusCode, said: readSaid(body), retryAfter: retryAfter(resp.Header)}
+}
+
+// said is what an error object says. OpenAI: {"error":{"message","type","code"}}; vLLM once had the members at the top,
+// Ollama has a string, FastAPI calls it "detail".
+type said struct {
+	Message string
+	Type    string
+	Code    string
+}
+
+func (s said) names(any ...string) bool {
+	for _, n := range any {
+		if s.Type == n || s.Code == n {
+			return true
+		}
+	}
+	return false
+}
+
+// status is the HTTP status that an error inside a 200 stands for.
+func (s said) status() int {
+	n := 0
+	for _, c := range s.Code {
+		if c < '0' || c > '9' || n > 599 {
+			n = 0
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	switch {
+	case n >= 400 && n <= 599:
+		return n
+	case s.names("invalid_request_error", "BadRequestError", "exceed_context_size_error", "context_length_exceeded"):
+		return http.StatusBadRequest
+	case s.names("rate_limit_error", "rate_limit_exceeded"):
+		return http.StatusTooManyRequests
+	case s.names("unavailable_error", "overloaded_error"):
+		return http.StatusServiceUnavailable
+	case s.names("authentication_error", "invalid_api_key"):
+		return http.StatusUnauthorized
+	}
+	return http.StatusInternalServerError
+}
+
+// readSaid finds the message in an error's body, whatever its form. A body that is no JSON speaks for itself, unless it is a
+// page for people.
+func readSaid(body []byte) said {
+	body = bytes.TrimSpace(body)
+	if s, ok := readObject(body); ok {
+		return s
+	}
+	if bytes.HasPrefix(body, []byte("<")) {
+		return said{Message: "an HTML page, not an API's answer"}
+	}
+	return said{Message: string(body)}
+}
+
+func readObject(body []byte) (said, bool) {
+	var doc map[string]jsontext.Value
+	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		return said{}, false
+	}
+	if e, ok := doc["error"]; ok {
+		var inner map[string]jsontext.Value
+		if json.Unmarshal(e, &inner, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+			return said{Message: scalar(e)}, true
+		}
+		doc = inner
+	}
+	s := said{Message: scalar(doc["message"]), Type: scalar(doc["type"]), Code: scalar(doc["code"])}
+	if d, ok := doc["detail"]; ok && s.Message == "" {
+		s.Message = scalar(d)
+	}
+	return s, true
+}
+
+// scalar is a string's content, and any other value as it is written.
+func scalar(v jsontext.Value) string {
+	if v.Kind() != '"' {
+		if v.Kind() == 'n' {
+			return ""
+		}
+		return string(v)
+	}
+	b, _ := jsontext.AppendUnquote(nil, v)
+	return string(b)
+}
+
+// errorInside finds an error object where an answer should be. Real answers do not begin with "error", so that only the first
+// bytes of most bodies are looked at.
+func errorInside(body []byte) (said, bool) {
+	head := body[:min(len(body), 200)]
+	if !bytes.Contains(head, []byte(`"error"`)) || bytes.Contains(body, []byte(`"choices"`)) || bytes.Contains(body, []byte(`"data"`)) {
+		return said{}, false
+	}
+	var doc struct {
+		Error jsontext.Value `json:"error"`
+	}
+	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true)); err != nil || len(doc.Error) == 0 || doc.Error.Kind() == 'n' {
+		return said{}, false
+	}
+	return readObject(body)
+}
+
+// printable makes text of another's making fit for a log line and a console: one line, valid UTF-8, at most n bytes.
+func printable(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = strings.TrimSpace(s)
+	if len(s) <= n {
+		return s
+	}
+	const more = "…"
+	cut := n - len(more)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + more
+}
+
+// isTLS tells whether no trusted connection could be made; trying again does not mend a certificate.
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+}
