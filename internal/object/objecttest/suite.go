@@ -18,9 +18,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) Bucket) {
 	RunReads(t, func(t *testing.T, objects map[string][]byte) Reader {
 		b := open(t)
-		for key, body := range objects {
-			put(t, b, key, body)
-		}
+		putAll(t, b, objects)
 		return b
 	})
 	for name, law := range map[string]func(*testing.T, Bucket){
@@ -41,6 +39,23 @@ func Run(t *testing.T, open func(t *testing.T) Bucket) {
 		"CompleteMayBeRepeated":          completeRepeated,
 	} {
 		t.Run(name, func(t *testing.T) { law(t, open(t)) })
+	}
+}
+
+// putAll writes objects, several at once.
+func putAll(t *testing.T, b Bucket, objects map[string][]byte) {
+	t.Helper()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, 16)
+	for key, body := range objects {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := b.Put(t.Context(), key, body); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,27 @@
+// Package s3serve is the embedded S3: the gateway of github.com/versity/versitygw over a directory, made durable, silent and
+// many-tenanted enough to be trusted with jobs.
+//
+// Its invariant: what was acknowledged survives the loss of power, and no object is ever seen, also after a crash, but whole
+// as some request wrote it. The gateway promises neither by itself. What is synced when:
+//
+//   - The bytes of an object or a part: before its name appears, when the gateway stores its ETag on the unnamed file
+//     (see durableMeta). So a crash leaves the old object or the new one.
+//   - Its name: before PutObject, CopyObject, UploadPart, UploadPartCopy and CompleteMultipartUpload answer; the file once more
+//     (for its attributes), its directory, and each directory above it that was not known to be on disk (see names).
+//   - The missing of a name: before DeleteObject, DeleteObjects, AbortMultipartUpload and DeleteBucket answer.
+//   - Attributes stored by path (tags, ACLs, policies, an upload's metadata): as they are stored.
+//
+// A process that dies while an upload is being completed leaves the upload in a claimed state, which the gateway would report
+// as success ever after; New puts such uploads back (see recoverUploads), and a completion is answered 200 only if the object
+// was made of this very upload.
+//
+// Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*); where the
+// file system has none, below meta/. Other files may be put into a bucket's directory and are served without an ETag.
+//
+// Limits of a file system as a key space: a key cannot be both an object and the directory of others ("d" and "d/e"): the second
+// is refused with 409 ObjectParentIsFile or ExistingObjectIsDirectory; no part of a key between slashes may exceed
+// 255 bytes; "a//b", "./a" and keys with ".." are refused or read as their clean form. Encryption headers are accepted and mean
+// nothing. There is one copy of each object: no versions.
+//
+// The package must not know what the objects are for.
+package s3serve

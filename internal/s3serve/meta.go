@@ -1,0 +1,130 @@
+package s3serve
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/pkg/xattr"
+	"github.com/versity/versitygw/backend/meta"
+)
+
+// The gateway's names of attributes that matter here.
+const (
+	etagAttribute   = "etag"
+	uploadAttribute = "mp-metadata" // on an object made by a multipart upload: which
+)
+
+// durableMeta stores the gateway's metadata, and is where data becomes durable: of every object and part the gateway stores
+// the ETag on its open, not yet named file, after the last byte and before the name. Syncing the file there means that no
+// name ever shows bytes that a crash could take back.
+type durableMeta struct {
+	meta.MetadataStorer
+	sidecar string // directory of attributes as files; "" when the file system keeps them
+}
+
+// openMeta chooses where attributes live: in the file system, if it can, else as files below sidecar.
+func openMeta(buckets, sidecar string) (durableMeta, error) {
+	if keepsAttributes(buckets) {
+		return durableMeta{MetadataStorer: meta.XattrMeta{}}, nil
+	}
+	if err := os.MkdirAll(sidecar, 0o700); err != nil {
+		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
+	}
+	files, err := meta.NewSideCar(sidecar)
+	if err != nil {
+		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
+	}
+	return durableMeta{MetadataStorer: files, sidecar: sidecar}, nil
+}
+
+// keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
+func keepsAttributes(dir string) bool {
+	if !xattr.XATTR_SUPPORTED {
+		return false
+	}
+	f, err := os.CreateTemp(dir, ".attributes-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	const name = "user.batholith"
+	if err := xattr.FSet(f, name, []byte("?")); err != nil {
+		return false
+	}
+	got, err := xattr.FGet(f, name)
+	return err == nil && string(got) == "?"
+}
+
+// StoreAttribute stores one attribute of an object: on f, its unnamed file, or by its path when f is nil.
+func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
+	if err := m.MetadataStorer.StoreAttribute(f, bucket, object, attribute, value); err != nil {
+		return err
+	}
+	if m.sidecar != "" {
+		if err := m.syncSidecar(bucket, object, attribute); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f != nil && attribute == etagAttribute:
+		return f.Sync()
+	case f == nil && m.sidecar == "":
+		return syncPath(filepath.Join(bucket, object))
+	}
+	return nil
+}
+
+// DeleteAttribute removes one attribute by its path.
+func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
+	err := m.MetadataStorer.DeleteAttribute(bucket, object, attribute)
+	if err != nil || m.sidecar != "" { // a file of attributes may be back after a crash, as if this had not been asked
+		return err
+	}
+	return syncPath(filepath.Join(bucket, object))
+}
+
+// syncSidecar syncs an attribute's file and the directories that lead to it.
+func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
+	path := filepath.Join(m.sidecar, bucket, object, "meta", attribute)
+	for ; path != m.sidecar; path = filepath.Dir(path) {
+		if err := syncPath(path); err != nil {
+			return err
+		}
+	}
+	return syncPath(m.sidecar)
+}
+
+// madeBy tells whether an object is what became of this upload.
+func (m durableMeta) madeBy(bucket, object, uploadID string, parse func([]byte) (string, error)) bool {
+	value, err := m.RetrieveAttribute(nil, bucket, object, uploadAttribute)
+	if err != nil {
+		return false
+	}
+	id, err := parse(value)
+	return err == nil && id == uploadID
+}
+
+// syncPath makes a file or a directory durable. One that is gone meanwhile needs nothing.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !unsyncable(err) {
+		return err
+	}
+	return nil
+}
+
+// unsyncable tells of file systems that cannot sync a directory and need not.
+func unsyncable(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}

@@ -1,0 +1,112 @@
+package s3serve
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// maxKnown bounds the memory of names; when it is full it begins anew, which costs syncs and nothing else.
+const maxKnown = 4096
+
+// names makes directory entries durable. It remembers which directories below a bucket have a durable name themselves, so
+// that an object costs two syncs however deep it lies.
+type names struct {
+	buckets string // directory of all buckets, absolute
+
+	mu    sync.Mutex
+	known map[string]struct{}
+}
+
+func newNames(buckets string) *names {
+	return &names{buckets: buckets, known: map[string]struct{}{}}
+}
+
+// appeared makes an object and its name durable. Its bytes are so already.
+func (n *names) appeared(bucket, key string) error {
+	path := filepath.Join(n.buckets, bucket, filepath.FromSlash(key))
+	if err := syncPath(path); err != nil {
+		return err
+	}
+	var fresh []string
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if err := syncPath(dir); err != nil {
+			return err
+		}
+		if n.isKnown(dir) || !n.inside(dir) {
+			break
+		}
+		fresh = append(fresh, dir)
+	}
+	n.learn(fresh)
+	return nil
+}
+
+// vanished makes the missing of an object durable, and of the directories that were removed with it.
+func (n *names) vanished(bucket, key string) error {
+	dir := filepath.Dir(filepath.Join(n.buckets, bucket, filepath.FromSlash(key)))
+	for n.inside(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return syncPath(dir)
+}
+
+// allVanished is vanished for many keys, with one sync a directory.
+func (n *names) allVanished(bucket string, keys []string) error {
+	dirs := map[string]string{}
+	for _, key := range keys {
+		dirs[filepath.Dir(filepath.FromSlash(key))] = key
+	}
+	for _, key := range dirs {
+		if err := n.vanished(bucket, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetAll comes before the removal of a whole bucket.
+func (n *names) forgetAll() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.known)
+}
+
+// forget comes before a removal: the directories above the key may go with it, and those made anew in their place must be
+// synced anew.
+func (n *names) forget(bucket, key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for dir := filepath.Join(n.buckets, bucket, filepath.FromSlash(key)); n.inside(dir); dir = filepath.Dir(dir) {
+		delete(n.known, dir)
+	}
+}
+
+// inside tells whether a directory lies below a bucket, that is below a directory below buckets.
+func (n *names) inside(dir string) bool {
+	rest, ok := strings.CutPrefix(dir, n.buckets+string(filepath.Separator))
+	return ok && strings.ContainsRune(rest, filepath.Separator)
+}
+
+func (n *names) isKnown(dir string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, ok := n.known[dir]
+	return ok
+}
+
+func (n *names) learn(dirs []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.known)+len(dirs) > maxKnown {
+		clear(n.known)
+	}
+	for _, dir := range dirs {
+		n.known[dir] = struct{}{}
+	}
+}

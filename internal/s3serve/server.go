@@ -1,0 +1,144 @@
+package s3serve
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/s3api"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+)
+
+// Options say what to serve to whom.
+type Options struct {
+	Dir      string       // holds everything; made if missing
+	Region   string       // that requests must be signed for
+	Owner    string       // account that owns every bucket: what clients may expect as bucket owner
+	Accounts []Account    // who may sign requests
+	Log      *slog.Logger // of faults; nil discards them
+}
+
+// Server is an S3 over a directory. Only one may use a directory at a time.
+type Server struct {
+	app      *fiber.App
+	store    *store
+	accounts *accounts
+	root     Account
+	log      *slog.Logger
+}
+
+const (
+	maxConnections = 4096
+	maxRequests    = 2048            // at once; more are told to slow down (503)
+	idleTimeout    = 3 * time.Minute // longer than clients keep connections, so that none is closed under a request
+	stopTimeout    = 10 * time.Second
+)
+
+// New opens the directory, makes what is missing and mends what a crash left behind. Nothing is served before Serve.
+func New(o Options) (*Server, error) {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the S3 directory: %w", err)
+	}
+	buckets := filepath.Join(dir, "buckets")
+	if err := os.MkdirAll(buckets, 0o700); err != nil {
+		return nil, fmt.Errorf("make the S3 directory: %w", err)
+	}
+	root := Account{AccessKeyID: "batholith-internal", Secret: rand.Text()}
+	accounts := newAccounts(o.Owner, root, o.Accounts)
+	store, err := openStore(buckets, filepath.Join(dir, "meta"), accounts, log)
+	if err != nil {
+		return nil, err
+	}
+	app, err := gateway(store, root, o.Region, accounts)
+	if err != nil {
+		store.close()
+		return nil, err
+	}
+	app.Server().IdleTimeout = idleTimeout
+	app.Server().Logger = quiet{log}
+	return &Server{app: app, store: store, accounts: accounts, root: root, log: log}, nil
+}
+
+// gateway builds the HTTP side. The gateway can only listen by itself, on addresses; its application, which could serve any
+// listener, is a field that it does not export. It is taken out by name, and a version without it is refused here.
+func gateway(store *store, root Account, region string, accounts *accounts) (*fiber.App, error) {
+	utils.SetBucketNameValidationStrict(true)
+	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
+		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
+		s3api.WithConcurrencyLimiter(maxConnections, maxRequests))
+	if err != nil {
+		return nil, fmt.Errorf("build the embedded S3: %w", err)
+	}
+	field := reflect.ValueOf(srv).Elem().FieldByName("app")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*fiber.App]() {
+		return nil, errors.New("build the embedded S3: this version of versitygw has no fiber application")
+	}
+	return (*fiber.App)(field.UnsafePointer()), nil
+}
+
+// Key is a key pair that may do everything. It is made anew at each start, for the process that embeds the server.
+func (s *Server) Key() (accessKeyID, secret string) { return s.root.AccessKeyID, s.root.Secret }
+
+// SetAccounts replaces the accounts, also while the server runs.
+func (s *Server) SetAccounts(list []Account) { s.accounts.set(list) }
+
+// EnsureBucket makes a bucket unless it exists.
+func (s *Server) EnsureBucket(name string) error {
+	if !utils.IsValidBucketName(name) {
+		return fmt.Errorf("make bucket %q: not a valid bucket name", name)
+	}
+	return s.store.ensureBucket(context.Background(), name)
+}
+
+// Serve answers requests on ln until ctx ends; then it takes no more, lets those in flight finish for at most ten seconds, and
+// returns nil. It closes ln and, whatever it returns, the server.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	defer s.store.close()
+	served := make(chan error, 1)
+	go func() {
+		served <- s.app.Listener(ln, fiber.ListenConfig{DisableStartupMessage: true})
+	}()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve S3 on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := s.app.ShutdownWithContext(stop); err != nil {
+		s.log.Warn("embedded S3: requests were cut off", "error", err)
+	}
+	ln.Close() // also when the shutdown came before the listening
+	<-served
+	return nil
+}
+
+// Close releases what New opened, for a server that is never served.
+func (s *Server) Close() error {
+	s.store.close()
+	return nil
+}
+
+// quiet sends what the HTTP server says of single connections to the debug log.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.log.Debug("embedded S3: " + fmt.Sprintf(format, args...))
+}
+
+var _ io.Closer = (*Server)(nil)

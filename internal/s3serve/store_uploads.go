@@ -1,0 +1,186 @@
+package s3serve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+)
+
+// What is asked of multipart uploads. The gateway keeps one as a directory of parts in the bucket, which a completion claims by
+// renaming it.
+
+const (
+	uploadsDir    = posix.MetaTmpMultipartDir
+	claimedSuffix = ".inprogress" // the gateway's: <upload id>.<etag>.inprogress
+)
+
+// uploadDir is where the gateway keeps an upload, below the bucket.
+func uploadDir(key, id string) string {
+	return path.Join(uploadsDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
+}
+
+func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
+	return call(s, ctx, "CreateMultipartUpload", *in.Bucket, func() (s3response.InitiateMultipartUploadResult, error) {
+		out, err := s.posix.CreateMultipartUpload(ctx, in)
+		if err == nil {
+			err = s.names.appeared(*in.Bucket, uploadDir(*in.Key, out.UploadId))
+		}
+		return out, err
+	})
+}
+
+func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	return call(s, ctx, "UploadPart", *in.Bucket, func() (*s3.UploadPartOutput, error) {
+		out, err := s.posix.UploadPart(ctx, in)
+		if err == nil {
+			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
+		}
+		return out, err
+	})
+}
+
+func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	if err := s.mayCopy(ctx, in.CopySource); err != nil {
+		return s3response.CopyPartResult{}, err
+	}
+	return call(s, ctx, "UploadPartCopy", *in.Bucket, func() (s3response.CopyPartResult, error) {
+		out, err := s.posix.UploadPartCopy(ctx, in)
+		if err == nil {
+			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
+		}
+		return out, err
+	})
+}
+
+func (s *store) partAppeared(bucket, key, id string, n int32) error {
+	return s.names.appeared(bucket, path.Join(uploadDir(key, id), strconv.Itoa(int(n))))
+}
+
+// CompleteMultipartUpload makes the object. The gateway says 200 also to an upload that another request is completing, and
+// to an unknown one if there is an object of its key; so completions of one upload run one after the other, and success
+// is believed only if the object says that it was made of this upload.
+func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
+	bucket, key, id := *in.Bucket, *in.Key, *in.UploadId
+	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
+	lock.Lock()
+	defer lock.Unlock()
+	out, err = call(s, ctx, "CompleteMultipartUpload", bucket, func() (out s3response.CompleteMultipartUploadResult, err error) {
+		s.names.forget(bucket, uploadDir(key, id))
+		out, version, err = s.posix.CompleteMultipartUpload(ctx, in)
+		if err != nil {
+			return out, err
+		}
+		if !s.meta.madeBy(bucket, key, id, uploadOf) {
+			return s3response.CompleteMultipartUploadResult{}, s3err.GetNoSuchUploadErr(id)
+		}
+		return out, s.names.appeared(bucket, key)
+	})
+	return out, version, err
+}
+
+// uploadOf reads the upload's id from what the gateway notes on an object.
+func uploadOf(value []byte) (string, error) {
+	m, err := backend.UnmarshalMpUploadMetadata(value, false)
+	return m.UploadID, err
+}
+
+func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
+	return s.exec(ctx, "AbortMultipartUpload", *in.Bucket, func() error {
+		dir := uploadDir(*in.Key, *in.UploadId)
+		s.names.forget(*in.Bucket, dir)
+		if err := s.posix.AbortMultipartUpload(ctx, in); err != nil {
+			return err
+		}
+		return s.names.vanished(*in.Bucket, dir)
+	})
+}
+
+func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
+	return call(s, ctx, "ListMultipartUploads", *in.Bucket, func() (s3response.ListMultipartUploadsResult, error) { return s.posix.ListMultipartUploads(ctx, in) })
+}
+
+func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
+	return call(s, ctx, "ListParts", *in.Bucket, func() (s3response.ListPartsResult, error) { return s.posix.ListParts(ctx, in) })
+}
+
+// recoverUploads runs in the cage before anything is served. Uploads that were being completed when the process died are
+// put back, so that they can be completed or aborted; unfinished files, which have names on some file systems only, go.
+func (s *store) recoverUploads() error {
+	buckets, err := os.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		keys, err := os.ReadDir(filepath.Join(b.Name(), uploadsDir))
+		if errors.Is(err, os.ErrNotExist) || !b.IsDir() {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := removeFiles(filepath.Join(b.Name(), posix.MetaTmpDir)); err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if err := s.recoverKey(b.Name(), path.Join(uploadsDir, k.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recoverKey puts back the claimed uploads of one key.
+func (s *store) recoverKey(bucket, dir string) error {
+	if err := removeFiles(filepath.Join(bucket, dir)); err != nil {
+		return err
+	}
+	uploads, err := os.ReadDir(filepath.Join(bucket, dir))
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		id, _, _ := strings.Cut(u.Name(), ".")
+		if !strings.HasSuffix(u.Name(), claimedSuffix) {
+			continue
+		}
+		from, to := path.Join(dir, u.Name()), path.Join(dir, id)
+		if err := s.meta.RenameObject(bucket, from, to); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(bucket, from), filepath.Join(bucket, to)); err != nil {
+			return err
+		}
+	}
+	return syncPath(filepath.Join(bucket, dir))
+}
+
+// removeFiles removes the files of a directory, not its directories.
+func removeFiles(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
