@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -28,7 +27,7 @@ func Main(args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if err != nil && ctx.Err() != nil && shutDown(err) {
 		err = &interrupted{cause: err}
 	}
 	a.complain(err)

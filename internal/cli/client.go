@@ -56,17 +56,21 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	if c.s3.Options().BaseEndpoint == nil {
 		c.s3 = nil
 	}
-	if cfg.Credentials == nil {
-		return nil, noKeys(nil)
+	if a.getenv("AWS_BEARER_TOKEN_BEDROCK") != "" {
+		return c, nil
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil && a.getenv("AWS_BEARER_TOKEN_BEDROCK") == "" {
-		return nil, noKeys(err)
+	if cfg.Credentials == nil {
+		return nil, noKeys()
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, noKeys()
 	}
 	return c, nil
 }
 
-func noKeys(err error) error {
-	return hint(fmt.Errorf("there are no AWS credentials for the endpoint that is set: %w", errors.Join(err, nil)),
+// noKeys leaves out what the SDK says: it looked in places such as the metadata of EC2, about which nobody asked.
+func noKeys() error {
+	return hint(errors.New("AWS_ENDPOINT_URL_BEDROCK is set, but there are no AWS credentials"),
 		`set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or all at once with: eval "$(batholith env)"`)
 }
 

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
+	for _, tt := range []struct {
+		name, file     string
+		want, remedied string
+	}{
+		{"unknown key", "data: d\nlisen: x", `b.yaml:2: unknown key "lisen"`, `did you mean "listen"?`},
+		{"unknown key far from any", "s3:\n  zzzzzz: x", `b.yaml:2: unknown key "zzzzzz" in s3`, "known here: listen, endpoint"},
+		{"unknown key in an entry", "models:\n- id: m\n  backend: []", `b.yaml:3: unknown key "backend" in models[0]`, `did you mean "backends"?`},
+		{"no number", "data: d\n\nattempts: many", `b.yaml:3: attempts: "many" is not a whole number`, "correct the value"},
+		{"no duration", "drain: 30", `b.yaml:1: drain: "30" is not a duration`, "correct the value"},
+		{"no size", "limits:\n  max_file_bytes: 1 GiB or so", `b.yaml:2: limits.max_file_bytes: "1 GiB or so" is not a size`, "correct"},
+		{"no truth", "s3:\n  path_style: maybe", `b.yaml:2: s3.path_style: "maybe" is neither true nor false`, "correct"},
+		{"value for a mapping", "s3: here", `b.yaml:1: s3 is no mapping`, "write its keys below it"},
+		{"value for a list", "models: one", `b.yaml:1: models is no list`, "dash"},
+		{"mapping for a value", "region: {a: b}", `b.yaml:1: region takes one value`, "key: value"},
+		{"list for the document", "- a", `b.yaml:1: the document is no mapping`, "write its keys"},
+		{"broken", "a: [1,", `b.yaml:1: `, "mend the YAML"},
+		{"twice", "data: a\ndata: b", `b.yaml:2: mapping key "data" already defined`, "mend the YAML"},
+		{"two documents", "data: a\n---\ndata: b", `b.yaml:3: a second document`, "remove the ---"},
+		{"profile", "profile: awz", `b.yaml:1: profile: "awz" is not possible`, `did you mean "aws"?`},
+		{"account", "account: me", `b.yaml:1: account: "me" is no account`, "twelve digits"},
+		{"address", "listen: here", `b.yaml:1: listen: "here" is no address`, "host:port"},
+		{"port", "listen: 127.0.0.1:99999", `b.yaml:1: listen: "99999" is no port`, "0 to 65535"},
+		{"backend without scheme", "models:\n- id: m\n  backends:\n  - url: host:8000", `b.yaml:4: models[0].backends[0].url: "host:8000" is no http`, "scheme"},
+		{"password in a URL", "models:\n- id: m\n  backends:\n  - url: http://u:p@h/v1", `b.yaml:4: models[0].backends[0].url: a password in a URL`, "variable"},
+		{"no backend", "models:\n- id: m", `b.yaml:2: models[0].backends: there is none`, "add the server"},
+		{"model twice", "models:\n- {id: m, backends: [{url: 'http://h'}]}\n- {id: n, aliases: [m], backends: [{url: 'http://h'}]}", `b.yaml:3: models[1]: the name "m" is taken`, "its own names"},
+		{"credential without secret", "credentials:\n- access_key_id: A\n  principal: p", `b.yaml:2: credentials[0]: it has no secret`, "secret_access_key_env"},
+		{"credential without principal", "credentials:\n- access_key_id: A\n  secret_access_key: s", `b.yaml:2: credentials[0].principal: it is missing`, "add it"},
+		{"missing variable", "api_keys:\n- principal: p\n  key_env: NOWHERE", `b.yaml:3: api_keys[0].key_env: the environment has no variable NOWHERE`, "export NOWHERE"},
+		{"role", "roles:\n- arn: arn:aws:iam::1:role/x", `b.yaml:2: roles[0].arn: "arn:aws:iam::1:role/x" is no ARN of a role`, "arn:aws:iam::ACCOUNT"},
+		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 and an endpoint exclude`, "off"},
+		{"no place for objects", "s3:\n  listen: \"off\"", `b.yaml:2: s3.listen: with the embedded S3 off`, "name an s3.endpoint"},
+		{"limits", "limits:\n  min_timeout_hours: 500", `b.yaml:2: limits.min_timeout_hours: 500 is not possible`, "max_timeout_hours"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.file, nil, nil)
+			p := first(t, err)
+			if got := strings.Replace(p.String(), p.Origin.Name, filepath.Base(p.Origin.Name), 1); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("says %q, want %q", got, tt.want)
+			}
+			if !strings.Contains(p.Remedy, tt.remedied) {
+				t.Errorf("remedy %q, want %q", p.Remedy, tt.remedied)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
+	for _, file := range []string{
+		"policy: p.cedar",
+		"tls: {cert: c, key: k}",
+		"events: [{url: 'http://h'}]",
+		"store: postgres://u@h/db",
+		"roles_of_this_process: [api]",
+		"roles: [{arn: 'arn:aws:iam::000000000000:role/x', assume: {sts_endpoint: 'https://h'}}]",
+		"models: [{id: m, backends: [{url: 'http://h', protocol: anthropic}]}]",
+		"network: {subnets: [{id: s, proxy: 'http://p'}]}",
+		"network: {subnets: [{id: s, source_address: 127.0.0.2}]}",
+		"network: {security_groups: [{id: g, egress: ['10.0.0.0/8:*']}]}",
+	} {
+		_, err := load(t, file, nil, nil)
+		p := first(t, err)
+		if !strings.Contains(p.Reason, "not supported yet in this version") || p.Origin.Line != 1 {
+			t.Errorf("%s: %v", file, p)
+		}
+	}
+}
+
+func TestNamesOfTheNetworkAreAccepted(t *testing.T) {
+	c, err := load(t, "network: {subnets: [{id: subnet-0a}], security_groups: [{id: sg-0a}]}", nil, nil)
+	if err != nil || c.Network.Subnets[0].ID != "subnet-0a" || c.Network.SecurityGroups[0].ID != "sg-0a" {
+		t.Error(c, err)
+	}
+}
+
+func TestSeveralProblemsAreToldAtOnce(t *testing.T) {
+	_, err := load(t, "a: 1\nb: 2\nattempts: x\n", []string{"BATHOLITH_DRAIN=x"}, nil)
+	var all *Error
+	if !errors.As(err, &all) || len(all.Problems) != 4 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAProblemWithAFlagNamesTheFlag(t *testing.T) {
+	_, err := Load(Sources{Flags: map[string]string{"attempts": "x"}})
+	if p := first(t, err); !strings.HasPrefix(p.String(), "--attempts: ") {
+		t.Error(p)
+	}
+}
+
+func first(t *testing.T, err error) Problem {
+	t.Helper()
+	var all *Error
+	if !errors.As(err, &all) || len(all.Problems) == 0 {
+		t.Fatalf("no problem was found: %v", err)
+	}
+	return all.Problems[0]
+}
+
+func TestDistanceCountsSlipsOfTheFinger(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"listen", "lisen", 1}, {"listen", "lisetn", 1}, {"abc", "xyz", 3}} {
+		if got := distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("%q to %q: %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+func TestSizesAndSpansAreReadAsWritten(t *testing.T) {
+	for text, want := range map[string]string{"0": "0", "7": "7", "1GiB": "1GiB", "1024 MiB": "1GiB", "1gb": "1GB", "5_000": "5KB", "12B": "12"} {
+		b, err := parseBytes(text)
+		if err != nil || b.String() != want {
+			t.Errorf("%q is %v %v, want %s", text, b, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5GB", "9999999TiB", "GB", "1XB"} {
+		if b, err := parseBytes(text); err == nil {
+			t.Errorf("%q is accepted as %v", text, b)
+		}
+	}
+	for _, text := range []string{"10m", "1h", "1h30m", "30s", "1h0m5s", "500ms", "0s"} {
+		d, err := parseDuration(text)
+		if err != nil || formatDuration(d) != text {
+			t.Errorf("%q is shown as %s %v", text, formatDuration(d), err)
+		}
+	}
+}
+
+func FuzzLoadNeverPanics(f *testing.F) {
+	for _, s := range []string{"a: b", "models: [{id: x}]", "s3:\n  listen: *x", "? a\n: b", "a: &x [*x]", "!!str a: b", "<<: {a: b}", "- - -", "limits: {hour: 1h}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		_, err := Load(Sources{Env: []string{"BATHOLITH_MODELS=" + text}, File: write(t, text)})
+		if err != nil && fmt.Sprint(err) == "" {
+			t.Error("an error without a word")
+		}
+	})
+}
