@@ -7,27 +7,21 @@ import (
 	"iter"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 )
-
-// Info tells of an object without its content.
-type Info struct {
-	Key      string
-	Bytes    int64
-	ETag     string // without quotes
-	Modified time.Time
-}
 
 // Options hold for every request to a bucket.
 type Options struct {
 	Owner    string // account that must own the bucket, else access is denied; "" = any
 	KMSKeyID string // encrypts what is written (SSE-KMS); "" = as the bucket does by itself
 }
+
+var _ blob.Bucket = (*Bucket)(nil)
 
 // Bucket is one bucket as one principal sees it. It is safe for concurrent use.
 type Bucket struct {
@@ -58,9 +52,9 @@ func (b *Bucket) encryption() (types.ServerSideEncryption, *string) {
 }
 
 // List yields the objects whose key begins with prefix, in the order of their keys' bytes, page after page.
-// After an error, which comes with a zero Info, it ends.
-func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+// After an error, which comes with a zero Object, it ends.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
+	return func(yield func(batholith.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{Bucket: &b.name, ExpectedBucketOwner: b.owner}
 		if prefix != "" {
 			in.Prefix = &prefix
@@ -68,11 +62,11 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 		for {
 			page, err := b.page(ctx, in)
 			if err != nil {
-				yield(Info{}, explain(err, "list", b.name, prefix))
+				yield(batholith.Object{}, explain(err, "list", b.name, prefix))
 				return
 			}
 			for _, o := range page.Contents {
-				if !yield(Info{aws.ToString(o.Key), aws.ToInt64(o.Size), unquote(o.ETag), aws.ToTime(o.LastModified)}, nil) {
+				if !yield(listed(o), nil) {
 					return
 				}
 			}
@@ -90,15 +84,21 @@ func (b *Bucket) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListO
 	return b.api.ListObjectsV2(ctx, in)
 }
 
+func listed(o types.Object) batholith.Object {
+	return batholith.Object{Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size), ETag: unquote(o.ETag),
+		Modified: aws.ToTime(o.LastModified)}
+}
+
 // Head tells of one object.
-func (b *Bucket) Head(ctx context.Context, key string) (Info, error) {
+func (b *Bucket) Head(ctx context.Context, key string) (batholith.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
 	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner})
 	if err != nil {
-		return Info{}, b.missing(ctx, err, "find", key)
+		return batholith.Object{}, b.missing(ctx, err, "find", key)
 	}
-	return Info{key, aws.ToInt64(out.ContentLength), unquote(out.ETag), aws.ToTime(out.LastModified)}, nil
+	return batholith.Object{Key: key, Bytes: aws.ToInt64(out.ContentLength), ETag: unquote(out.ETag),
+		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
 // missing explains the error of a HEAD, whose answer has no body to say whether the object or the whole bucket is missing.

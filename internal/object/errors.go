@@ -6,7 +6,7 @@ import (
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
 )
 
 // verdicts are the answers of an S3 that will be the same next time, by their code. HEAD answers have no body and no code but

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
 )
 
 // CreateUpload begins a multipart upload. Its object appears with CompleteUpload; until then, or AbortUpload, the S3 keeps

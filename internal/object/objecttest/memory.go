@@ -14,8 +14,7 @@ import (
 	"sync"
 	"time"
 
-	batholith "github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith"
 )
 
 // Memory is a bucket in memory. It is safe for concurrent use; its fields are set before it is used.
@@ -35,13 +34,13 @@ type Memory struct {
 
 	name    string
 	mu      sync.Mutex
-	objects map[string]blob
+	objects map[string]entry
 	uploads map[string]*upload
 	calls   map[string]int
 	lastID  int
 }
 
-type blob struct {
+type entry struct {
 	body     []byte // never written again
 	etag     string
 	modified time.Time
@@ -57,7 +56,7 @@ func NewMemory() *Memory { return NewNamedMemory("memory") }
 
 // NewNamedMemory makes an empty bucket.
 func NewNamedMemory(name string) *Memory {
-	return &Memory{name: name, objects: map[string]blob{}, uploads: map[string]*upload{}, calls: map[string]int{}}
+	return &Memory{name: name, objects: map[string]entry{}, uploads: map[string]*upload{}, calls: map[string]int{}}
 }
 
 // Keys lists the keys of all objects, sorted. Like the other looks from outside it asks no Fault.
@@ -137,14 +136,14 @@ func (m *Memory) sorted(prefix string) []string {
 func (m *Memory) Name() string { return m.name }
 
 // List yields what is there when it begins.
-func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[object.Info, error] {
-	return func(yield func(object.Info, error) bool) {
+func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
+	return func(yield func(batholith.Object, error) bool) {
 		if _, err := m.ask(ctx, "List", prefix); err != nil {
-			yield(object.Info{}, m.errorf("list", prefix, err))
+			yield(batholith.Object{}, m.errorf("list", prefix, err))
 			return
 		}
 		m.mu.Lock()
-		var infos []object.Info
+		var infos []batholith.Object
 		for _, k := range m.sorted(prefix) {
 			infos = append(infos, m.objects[k].info(k))
 		}
@@ -157,25 +156,25 @@ func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[object.Info,
 	}
 }
 
-func (o blob) info(key string) object.Info {
-	return object.Info{Key: key, Bytes: int64(len(o.body)), ETag: o.etag, Modified: o.modified}
+func (o entry) info(key string) batholith.Object {
+	return batholith.Object{Key: key, Bytes: int64(len(o.body)), ETag: o.etag, Modified: o.modified}
 }
 
 // Head tells of one object.
-func (m *Memory) Head(ctx context.Context, key string) (object.Info, error) {
+func (m *Memory) Head(ctx context.Context, key string) (batholith.Object, error) {
 	if _, err := m.ask(ctx, "Head", key); err != nil {
-		return object.Info{}, m.errorf("find", key, err)
+		return batholith.Object{}, m.errorf("find", key, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o, ok := m.objects[key]
 	if !ok {
-		return object.Info{}, m.errorf("find", key, batholith.ErrNoObject)
+		return batholith.Object{}, m.errorf("find", key, batholith.ErrNoObject)
 	}
 	return o.info(key), nil
 }
 
-// Read opens a range, as [object.Bucket.Read] does.
+// Read opens a range, as the client does.
 func (m *Memory) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	apply, fault := m.ask(ctx, "Read", key)
 	if fault != nil && !apply {
@@ -216,7 +215,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 func (m *Memory) Put(ctx context.Context, key string, body []byte) error {
 	err := m.change(ctx, "Put", key, func() error {
 		sum := md5.Sum(body)
-		m.objects[key] = blob{bytes.Clone(body), hex.EncodeToString(sum[:]), time.Now()}
+		m.objects[key] = entry{bytes.Clone(body), hex.EncodeToString(sum[:]), time.Now()}
 		return nil
 	})
 	if err != nil {

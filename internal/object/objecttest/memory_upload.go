@@ -65,7 +65,7 @@ func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []str
 		if err != nil {
 			return err
 		}
-		m.objects[key] = blob{body, etag, time.Now()}
+		m.objects[key] = entry{body, etag, time.Now()}
 		delete(m.uploads, id)
 		return nil
 	})

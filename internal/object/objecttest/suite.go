@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
 )
 

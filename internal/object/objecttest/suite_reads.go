@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
 )
 

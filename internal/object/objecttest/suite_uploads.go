@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	batholith "github.com/batholith/batholith"
+	"github.com/batholith/batholith"
 )
 
 // partSize is the least that S3 takes for a part that is not the last.
