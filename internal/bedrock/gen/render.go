@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// generate renders every file from the description, by file name.
+func generate(source []byte) (map[string][]byte, error) {
+	a, err := understand(source)
+	if err != nil {
+		return nil, fmt.Errorf("api.yaml: %w", err)
+	}
+	t, err := template.New("").Funcs(a.funcs()).Parse(templates)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, name := range []string{"types", "checks", "rules", "service", "errors"} {
+		var b bytes.Buffer
+		if err := t.ExecuteTemplate(&b, name, a); err != nil {
+			return nil, err
+		}
+		content, err := format.Source(b.Bytes())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", name, err, b.Bytes())
+		}
+		files[name+"_gen.go"] = content
+	}
+	return files, nil
+}
+
+func (a *api) funcs() template.FuncMap {
+	return template.FuncMap{
+		"goName": goName, "goLocal": goLocal, "quote": quote, "type": a.goType, "tag": a.tag, "check": a.check,
+		"checked": func(shape string) bool { return a.inputs[shape] },
+		"code":    func(s string) string { return "Code" + strings.TrimSuffix(s, "Exception") },
+		"value":   func(s string) string { return goValue(s) },
+	}
+}
+
+// quote prefers a raw string, which a pattern reads better in.
+func quote(s string) string {
+	if strconv.CanBackquote(s) {
+		return "`" + s + "`"
+	}
+	return strconv.Quote(s)
+}
+
+// goValue names the constant of an enum value: FINE_TUNING is FineTuning.
+func goValue(s string) string {
+	if s != strings.ToUpper(s) || s == "JSONL" {
+		return s
+	}
+	var b strings.Builder
+	for w := range strings.SplitSeq(strings.ToLower(s), "_") {
+		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
+	}
+	return b.String()
+}
+
+func (a *api) goType(shape string) string {
+	switch a.kinds[shape] {
+	case "string":
+		return "string"
+	case "enum":
+		if e := a.enums[shape]; e.Go != "" {
+			return e.Go
+		}
+	case "integer":
+		if shape == "Count" {
+			return "int64"
+		}
+		return "int"
+	case "list":
+		return "[]" + strings.TrimPrefix(a.goType(a.lists[shape].Of), "*")
+	case "structure":
+		return "*" + goName(shape)
+	case "builtin":
+		return map[string]string{"Timestamp": "Timestamp", "Boolean": "bool"}[shape]
+	}
+	return goName(shape)
+}
+
+func (a *api) tag(m member) string {
+	if m.Required || m.Always {
+		return "`json:\"" + m.Wire + "\"`"
+	}
+	return "`json:\"" + m.Wire + ",omitzero\"`"
+}
+
+// check is the expression that reads and checks member m of object o.
+func (a *api) check(m member) string {
+	at := fmt.Sprintf("o, %q, %t", m.Wire, m.Required)
+	rule := "c.rules." + goLocal(m.Shape)
+	switch a.kinds[m.Shape] {
+	case "string":
+		return fmt.Sprintf("c.text(%s, %s)", at, rule)
+	case "enum":
+		return fmt.Sprintf("enum[%s](c, %s, %s)", a.goType(m.Shape), at, rule)
+	case "integer":
+		return fmt.Sprintf("c.number(%s, %s)", at, rule)
+	case "structure":
+		return fmt.Sprintf("structure(c, %s, c.%s)", at, goLocal(m.Shape))
+	case "list":
+		return fmt.Sprintf("list(c, %s, %s, %s)", at, rule, a.element(a.lists[m.Shape].Of))
+	}
+	return fmt.Sprintf("c.timestamp(%s)", at)
+}
+
+// element is the function that reads and checks one element of a list.
+func (a *api) element(shape string) string {
+	if a.kinds[shape] == "structure" {
+		return "items(c, c." + goLocal(shape) + ")"
+	}
+	return "c.texts(c.rules." + goLocal(shape) + ")"
+}
