@@ -136,3 +136,10 @@ func (l *limiter) retrial() {
 	l.mu.Unlock()
 	l.signal()
 }
+
+// onTrial tells whether no request has succeeded since the last outage.
+func (l *limiter) onTrial() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trial
+}

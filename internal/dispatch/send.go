@@ -52,6 +52,11 @@ func (l *lane) ask(it *item) (batholith.Answer, error) {
 		return batholith.Answer{}, err
 	}
 	answer, err := it.feed.dialect.Answer(it.input, call, body)
+	var bad *batholith.RecordError
+	if errors.As(err, &bad) {
+		it.attempts++
+		return answer, bad
+	}
 	if err != nil {
 		return answer, nonsense(err)
 	}
@@ -76,8 +81,14 @@ func nonsense(err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error()}
 }
 
-// settle decides what a failure means for the record and for the backend.
+// settle decides what a failure means for the record and for the backend. A record that was sent alone after an outage tried the
+// server, not itself: such an attempt is not counted.
 func (l *lane) settle(it *item, f *batholith.Failure) {
+	if f.Kind == batholith.FailureRetry && l.limit.onTrial() {
+		l.takeOut(l.q.d.send, f.Error())
+		it.feed.again(it, lastRetry)
+		return
+	}
 	switch f.Kind {
 	case batholith.FailureBackPressure:
 		l.limit.refused(f.RetryAfter)

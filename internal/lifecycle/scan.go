@@ -66,7 +66,7 @@ func (s *scan) lines(ctx context.Context, lines *jsonl.Scanner) error {
 			continue
 		}
 		line := lines.Line()
-		s.entries = append(s.entries, jsonl.NewEntry(line))
+		s.entries = append(s.entries, jsonl.EntryOf(line))
 		s.file.Records++
 		first := s.entries[0].Offset
 		if len(s.entries) >= chunkRecords || line.Offset+int64(line.Length)-first >= chunkBytes {
@@ -96,7 +96,7 @@ func (s *scan) cut() error {
 	if _, err := s.index.Write(s.block); err != nil {
 		return fmt.Errorf("write index of %s: %w", s.file.Key, err)
 	}
-	s.chunks = append(s.chunks, batholith.Chunk{First: record, Count: int64(n), Offset: first.Offset,
+	s.chunks = append(s.chunks, batholith.Chunk{First: record, Count: n, Offset: first.Offset,
 		Bytes: last.Offset + int64(last.Length) - first.Offset, IndexOffset: s.at, IndexBytes: int64(len(s.block))})
 	s.at += int64(len(s.block))
 	s.entries = s.entries[:0]

@@ -1,0 +1,483 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+func TestEveryRecordHasOneOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(50*time.Millisecond)
+		d := w.dispatcher(Options{}, s)
+		jobs := []string{"a", "b", "c"}
+		for _, id := range jobs {
+			if err := d.Enqueue(w.job(id, 1000, 128)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer w.start(d)()
+		w.await(1000, jobs...)
+		if all, repeated := s.requests(); repeated != 0 && all != 3000 {
+			t.Errorf("%d requests, %d records asked more than once", all, repeated)
+		}
+		if len(w.twice) > 0 || w.errors("a") > 0 {
+			t.Errorf("outcomes twice: %v; errors: %d", w.twice, w.errors("a"))
+		}
+		if got, want := w.lines["a-7"], `{"recordId":"a-7","modelInput":{"n":7},"modelOutput":"ok"}`+"\n"; got != want {
+			t.Errorf("line %q, want %q", got, want)
+		}
+	})
+}
+
+func TestAJobThatIsEnqueuedWhileRunningIsSentAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(0)
+		d := w.dispatcher(Options{}, s)
+		defer w.start(d)()
+		time.Sleep(time.Hour) // an idle dispatcher
+		before := time.Now()
+		if err := d.Enqueue(w.job("a", 10, 10)); err != nil {
+			t.Fatal(err)
+		}
+		w.await(10, "a")
+		if waited := time.Since(before); waited > 0 {
+			t.Errorf("took %s, though nothing takes time here", waited)
+		}
+	})
+}
+
+func TestInFlightNeverExceedsTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		server       *server
+		least, atMos int
+	}{
+		{"configured", &server{limit: 3}, 3, 3},
+		{"published slots and a quarter", &server{slots: 8}, 10, 10},
+		{"found", &server{}, firstLimit + 1, lastLimit},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t), c.server
+				s.do = answering(time.Second).do
+				d := w.dispatcher(Options{}, s)
+				d.Enqueue(w.job("a", 2000, 100))
+				defer w.start(d)()
+				w.await(2000, "a")
+				if s.most < c.least || s.most > c.atMos {
+					t.Errorf("%d in flight, want %d to %d", s.most, c.least, c.atMos)
+				}
+			})
+		})
+	}
+}
+
+func TestBackPressureCountsNoAttemptAndLowersTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{}
+		s.do = func(ctx context.Context, _ string, _ int) ([]byte, error) {
+			if s.inFlight > 4 {
+				return nil, &batholith.Failure{Kind: batholith.FailureBackPressure, Status: http.StatusTooManyRequests}
+			}
+			return wait(ctx, 100*time.Millisecond)
+		}
+		d := w.dispatcher(Options{Attempts: 1}, s)
+		d.Enqueue(w.job("a", 400, 100))
+		defer w.start(d)()
+		w.await(400, "a")
+		if n := w.errors("a"); n > 0 {
+			t.Errorf("%d records failed although the server was only busy", n)
+		}
+		if all, _ := s.requests(); all > 800 {
+			t.Errorf("%d requests for 400 records", all)
+		}
+	})
+}
+
+func TestABadRecordEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{do: func(_ context.Context, body string, _ int) ([]byte, error) {
+			if body == `{"n":3}` {
+				return nil, &batholith.Failure{Kind: batholith.FailureBadRecord, Status: 422, Message: "too hot"}
+			}
+			return []byte(`{}`), nil
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		defer w.start(d)()
+		w.await(10, "a")
+		if got, want := w.lines["a-3"], `"error":{"errorCode":422,"errorMessage":"too hot"}`; !strings.Contains(got, want) {
+			t.Errorf("line %q lacks %s", got, want)
+		}
+		if all, _ := s.requests(); all != 10 || w.errors("a") != 1 {
+			t.Errorf("%d requests, %d errors", all, w.errors("a"))
+		}
+	})
+}
+
+func TestAttemptsAreBoundedAndFollowBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{do: func(_ context.Context, body string, nth int) ([]byte, error) {
+			switch {
+			case body == `{"n":0}`:
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 502, Message: "bad gateway"}
+			case body == `{"n":1}` && nth < 3:
+				return []byte("nonsense"), nil
+			}
+			return []byte(`{}`), nil
+		}}
+		d := w.dispatcher(Options{Attempts: 3}, s)
+		d.Enqueue(w.job("a", 5, 5))
+		defer w.start(d)()
+		w.await(5, "a")
+		if s.asked[`{"n":0}`] != 3 || s.asked[`{"n":1}`] != 3 || s.asked[`{"n":2}`] != 1 {
+			t.Errorf("attempts: %v", s.asked)
+		}
+		if got, want := w.lines["a-0"], `"errorCode":502,"errorMessage":"bad gateway (after 3 attempts)"`; !strings.Contains(got, want) {
+			t.Errorf("line %q lacks %s", got, want)
+		}
+		if w.errors("a") != 1 {
+			t.Errorf("%d errors, want 1", w.errors("a"))
+		}
+		if o := w.outcomes["a"][batholith.RecordKey{Record: 1}]; o.Attempts != 3 {
+			t.Errorf("the ledger has %d attempts, want 3", o.Attempts)
+		}
+	})
+}
+
+func TestAMisconfiguredBackendMakesRecordsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		mended := time.Now().Add(20 * time.Minute)
+		down := func() error {
+			if time.Now().Before(mended) {
+				return &batholith.Failure{Kind: batholith.FailureMisconfigured, Status: 401, Message: "no key"}
+			}
+			return nil
+		}
+		s := &server{probe: func(nth int) error { return nil }} // it answers a probe all the same
+		s.do = func(ctx context.Context, _ string, _ int) ([]byte, error) { return []byte(`{}`), down() }
+		d := w.dispatcher(Options{Attempts: 1}, s)
+		d.Enqueue(w.job("a", 100, 10))
+		defer w.start(d)()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if note := w.note("a"); !strings.Contains(note, "no key") && note != "" {
+			t.Errorf("note %q", note)
+		}
+		if all, _ := s.requests(); all > 200 {
+			t.Errorf("%d requests to a server that refuses them", all)
+		}
+		w.await(100, "a")
+		if w.errors("a") > 0 {
+			t.Error("records were blamed for the backend")
+		}
+		if note := w.note("a"); note != "" {
+			t.Errorf("note %q stays after the backend came back", note)
+		}
+	})
+}
+
+func TestAJobStaysScheduledWhileNoBackendIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := answering(0)
+		s.probe = func(nth int) error {
+			if nth < 5 {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		defer w.start(d)()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(w.begun) > 0 || !strings.Contains(w.note("a"), "connection refused") {
+			t.Errorf("begun %v, note %q", w.begun, w.note("a"))
+		}
+		w.await(10, "a")
+	})
+}
+
+func TestABrokenBackendIsTakenOutBeforeItSpoilsTheJob(t *testing.T) {
+	for _, probe := range []string{"fails too", "succeeds all the same"} {
+		t.Run("its probe "+probe, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				mended := time.Now().Add(40 * time.Minute)
+				s := &server{do: func(_ context.Context, _ string, _ int) ([]byte, error) {
+					if time.Now().Before(mended) {
+						return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Message: "out of memory"}
+					}
+					return []byte(`{}`), nil
+				}, probe: func(nth int) error {
+					if nth > 1 && time.Now().Before(mended) && probe == "fails too" {
+						return errors.New("HTTP 500")
+					}
+					return nil
+				}}
+				d := w.dispatcher(Options{}, s)
+				d.Enqueue(w.job("a", 1000, 100))
+				defer w.start(d)()
+				w.await(1000, "a")
+				if n := w.errors("a"); n > 0 {
+					t.Errorf("%d of 1000 records were lost to an outage", n)
+				}
+				if all, _ := s.requests(); all > 1500 {
+					t.Errorf("%d requests for 1000 records", all)
+				}
+			})
+		})
+	}
+}
+
+func TestASecondBackendTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bad := &server{do: func(context.Context, string, int) ([]byte, error) {
+			return nil, &batholith.Failure{Kind: batholith.FailureMisconfigured, Status: 404, Message: "no such model"}
+		}}
+		good := answering(10 * time.Millisecond)
+		d := w.dispatcher(Options{}, bad, good)
+		d.Enqueue(w.job("a", 500, 100))
+		defer w.start(d)()
+		w.await(500, "a")
+		if w.errors("a") > 0 || w.note("a") != "" {
+			t.Errorf("%d errors, note %q", w.errors("a"), w.note("a"))
+		}
+	})
+}
+
+func TestHaltCallsOffWhatIsInFlightAndKeepsWhatWasFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 4}
+		s.do = func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if body == `{"n":6}` || body == `{"n":7}` {
+				return wait(ctx, 24*time.Hour)
+			}
+			return wait(ctx, time.Second)
+		}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 100, 10))
+		defer w.start(d)()
+		w.await(10, "a")
+		before := time.Now()
+		if err := d.Halt(t.Context(), "a", batholith.ErrStopped); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("Halt took %s", took)
+		}
+		all, _ := s.requests()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if now, _ := s.requests(); now != all || s.inFlight != 0 {
+			t.Errorf("%d requests after Halt, %d in flight", now-all, s.inFlight)
+		}
+		if w.count("a") < 10 {
+			t.Errorf("%d outcomes were kept", w.count("a"))
+		}
+	})
+}
+
+func TestHaltOfAWaitingJobReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Minute)
+		d := w.dispatcher(Options{Open: 1}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		d.Enqueue(w.job("b", 10, 10))
+		defer w.start(d)()
+		synctest.Wait()
+		if p := d.Position("b"); p != 1 {
+			t.Errorf("position %d, want 1", p)
+		}
+		if err := d.Halt(t.Context(), "b", batholith.ErrStopped); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(w.begun) != "[a]" {
+			t.Errorf("begun: %v", w.begun)
+		}
+	})
+}
+
+func TestTheNextJobOpensWhenOneIsHalted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		d := w.dispatcher(Options{Open: 1}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		d.Enqueue(w.job("b", 10, 10))
+		defer w.start(d)()
+		w.await(10, "a")
+		if err := d.Halt(t.Context(), "a", nil); err != nil {
+			t.Fatal(err)
+		}
+		w.await(10, "b")
+	})
+}
+
+func TestOpenJobsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		s.limit = 10
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("big", 10_000, 500))
+		defer w.start(d)()
+		w.await(100, "big")
+		d.Enqueue(w.job("small", 50, 50))
+		before := time.Now()
+		w.await(50, "small")
+		if took := time.Since(before); took > 12*time.Second {
+			t.Errorf("50 records beside 10,000 took %s; with every second slot they take 10 s", took)
+		}
+	})
+}
+
+func TestNothingIsSentWithoutTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 4000, 500))
+		defer w.start(d)()
+		w.await(40, "a")
+		w.mu.Lock()
+		w.dead = true
+		w.mu.Unlock()
+		gone := time.Now()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if last := s.times[len(s.times)-1]; last.Sub(gone) > 5*time.Second {
+			t.Errorf("a record was sent %s after the last heartbeat", last.Sub(gone))
+		}
+		w.mu.Lock()
+		w.dead = false
+		w.mu.Unlock()
+		w.await(4000, "a")
+		if len(w.twice) > 0 {
+			t.Errorf("outcomes twice: %v", w.twice)
+		}
+		if all, _ := s.requests(); all > 4000+4 {
+			t.Errorf("%d requests for 4000 records: more were repeated than were in flight", all)
+		}
+	})
+}
+
+func TestShutdownFinishesWhatIsInFlightAndHandsBackTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(10*time.Second)
+		s.limit = 8
+		d := w.dispatcher(Options{Drain: 30 * time.Second}, s)
+		d.Enqueue(w.job("a", 100, 10))
+		stop := w.start(d)
+		synctest.Wait()
+		stop()
+		if all, _ := s.requests(); all != 8 || w.count("a") != 8 {
+			t.Errorf("%d requests, %d outcomes; want 8 of each", all, w.count("a"))
+		}
+		for _, c := range w.chunks["a"] {
+			if c.State == batholith.ChunkLeased {
+				t.Errorf("chunk %d is still leased", c.N)
+			}
+		}
+	})
+}
+
+func TestShutdownIsBoundedByTheDrainTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Hour)
+		d := w.dispatcher(Options{Drain: 30 * time.Second}, s)
+		d.Enqueue(w.job("a", 100, 10))
+		stop := w.start(d)
+		synctest.Wait()
+		before := time.Now()
+		stop()
+		if took := time.Since(before); took != 30*time.Second {
+			t.Errorf("shutdown took %s", took)
+		}
+	})
+}
+
+func TestAChangedInputIsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(0)
+		d := w.dispatcher(Options{}, s)
+		job := w.job("a", 10, 10)
+		w.files["a"][0].ETag = "another"
+		d.Enqueue(job)
+		defer w.start(d)()
+		synctest.Wait()
+		if !errors.Is(w.faults["a"], batholith.ErrObjectChanged) {
+			t.Errorf("fault %v", w.faults["a"])
+		}
+		if all, _ := s.requests(); all > 0 {
+			t.Errorf("%d requests", all)
+		}
+	})
+}
+
+func TestADamagedIndexIsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(0)
+		d := w.dispatcher(Options{}, s)
+		job := w.job("a", 10, 10)
+		index, _ := w.bucket.Object("a.idx")
+		index[len(index)/2] ^= 1
+		w.bucket.Put(t.Context(), "a.idx", index)
+		d.Enqueue(job)
+		defer w.start(d)()
+		synctest.Wait()
+		if !errors.Is(w.faults["a"], errIndex) {
+			t.Errorf("fault %v", w.faults["a"])
+		}
+	})
+}
+
+func TestFirstRecordsThatFailAlikeAreToldEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 1, do: func(ctx context.Context, _ string, _ int) ([]byte, error) {
+			time.Sleep(time.Second)
+			return nil, &batholith.Failure{Kind: batholith.FailureBadRecord, Status: 400, Message: "max_tokens is too large"}
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 1000, 100))
+		defer w.start(d)()
+		w.await(11, "a")
+		if note := w.note("a"); !strings.Contains(note, "max_tokens is too large") {
+			t.Errorf("note %q", note)
+		}
+		if e := d.FirstError("a"); e == nil || e.Code != 400 {
+			t.Errorf("first error %v", e)
+		}
+	})
+}
+
+func TestRecordsWithAnOutcomeAreNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(0)
+		d := w.dispatcher(Options{}, s)
+		job := w.job("a", 20, 10)
+		for i := range 7 {
+			w.chunks["a"][0].Done.Set(i)
+		}
+		d.Enqueue(job)
+		defer w.start(d)()
+		w.await(13, "a")
+		if all, _ := s.requests(); all != 13 || s.asked[`{"n":6}`] != 0 {
+			t.Errorf("%d requests: %v", all, s.asked)
+		}
+	})
+}

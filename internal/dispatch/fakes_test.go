@@ -1,0 +1,321 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/object/objecttest"
+)
+
+// world is a Dispatcher among fakes: jobs in memory, a sink that keeps outcomes, and backends made of functions.
+type world struct {
+	t      *testing.T
+	bucket *objecttest.Memory
+
+	mu       sync.Mutex
+	files    map[string][]batholith.File
+	chunks   map[string][]*batholith.Chunk
+	begun    []string
+	notes    map[string]string
+	faults   map[string]error
+	outcomes map[string]map[batholith.RecordKey]batholith.Outcome
+	twice    []string
+	lines    map[string]string // record id → output line
+	dead     bool              // heartbeats fail
+	sunk     chan struct{}     // told after every outcome
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
+		notes: map[string]string{}, faults: map[string]error{}, outcomes: map[string]map[batholith.RecordKey]batholith.Outcome{},
+		lines: map[string]string{}, sunk: make(chan struct{}, 1)}
+}
+
+// job stores the input, index and chunks of a job with so many records, whose ids are "<job>-<number>".
+func (w *world) job(id string, records, perChunk int) batholith.Job {
+	var data, index []byte
+	file := batholith.File{Key: id + ".jsonl", Index: id + ".idx", Records: int64(records)}
+	for first := 0; first < records; first += perChunk {
+		n := min(perChunk, records-first)
+		var entries []jsonl.Entry
+		start := len(data)
+		for i := range n {
+			line := fmt.Sprintf(`{"recordId":"%s-%d","modelInput":{"n":%d}}`, id, first+i, first+i)
+			entries = append(entries, jsonl.Entry{Offset: int64(len(data)), Length: uint32(len(line)), Line: int64(first + i + 1)})
+			data = append(data, line+"\n"...)
+		}
+		block := jsonl.AppendBlock(nil, int64(first), entries)
+		w.chunks[id] = append(w.chunks[id], &batholith.Chunk{Job: id, N: len(w.chunks[id]), First: int64(first), Count: n,
+			Offset: int64(start), Bytes: int64(len(data) - 1 - start), IndexOffset: int64(len(index)), IndexBytes: int64(len(block)),
+			State: batholith.ChunkPending, Done: batholith.NewBits(n)})
+		index = append(index, block...)
+	}
+	for key, body := range map[string][]byte{file.Key: data, file.Index: index} {
+		if err := w.bucket.Put(w.t.Context(), key, body); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.files[id] = []batholith.File{file}
+	return batholith.Job{ID: id, Request: batholith.Request{ModelID: "model"}}
+}
+
+func (w *world) dispatcher(o Options, backends ...Backend) *Dispatcher {
+	o.Worker, o.Store, o.Sink = "w1", w, w
+	o.Serving = func(j batholith.Job) (Serving, error) {
+		return Serving{Model: j.ModelID, Backends: backends, Dialect: plain{}}, nil
+	}
+	o.Place = func(context.Context, batholith.Job) (blob.Place, error) {
+		return blob.Place{Input: w.bucket, Output: w.bucket}, nil
+	}
+	o.Begin = func(_ context.Context, id string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.begun = append(w.begun, id)
+		return nil
+	}
+	o.Fault = func(id string, err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.faults[id] = err
+	}
+	return New(o)
+}
+
+func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time) (out []batholith.Chunk, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.chunks[job] {
+		if c.State == batholith.ChunkPending && len(out) < n {
+			c.State, c.Owner, c.Epoch = batholith.ChunkLeased, worker, c.Epoch+1
+			cp := *c
+			cp.Done = slices.Clone(c.Done)
+			out = append(out, cp)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) Release(_ context.Context, worker, job string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, chunks := range w.chunks {
+		for _, c := range chunks {
+			if (job == "" || job == id) && c.State == batholith.ChunkLeased && c.Owner == worker {
+				c.State = batholith.ChunkPending
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) Heartbeat(context.Context, string, time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dead {
+		return fmt.Errorf("the database is away")
+	}
+	return nil
+}
+
+func (w *world) Files(_ context.Context, job string) ([]batholith.File, error) {
+	return w.files[job], nil
+}
+
+func (w *world) Note(_ context.Context, job, message string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes[job] = message
+	return nil
+}
+
+// Add is the commit as well: an outcome under an old epoch is refused, one that is there already is remembered.
+func (w *world) Add(_ context.Context, o batholith.Outcome) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.chunks[o.Job][o.Chunk]
+	if c.Epoch != o.Epoch {
+		return nil
+	}
+	if w.outcomes[o.Job] == nil {
+		w.outcomes[o.Job] = map[batholith.RecordKey]batholith.Outcome{}
+	}
+	if _, ok := w.outcomes[o.Job][o.Key]; ok {
+		w.twice = append(w.twice, fmt.Sprint(o.Job, o.Key))
+	}
+	w.outcomes[o.Job][o.Key] = o
+	c.Done.Set(int(o.Key.Record - c.First))
+	if c.Done.Len() == int(c.Count) {
+		c.State = batholith.ChunkDone
+	}
+	var line struct{ RecordID string }
+	if err := json.Unmarshal(o.Line, &line); err != nil {
+		w.t.Errorf("output line %q: %v", o.Line, err)
+	}
+	w.lines[line.RecordID] = string(o.Line)
+	select {
+	case w.sunk <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (w *world) Flush(context.Context, string) error { return nil }
+
+// count returns how many records of a job have an outcome.
+func (w *world) count(job string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.outcomes[job])
+}
+
+// await waits until these jobs have so many outcomes each.
+func (w *world) await(n int, jobs ...string) {
+	w.t.Helper()
+	late := time.After(time.Hour)
+	for slices.ContainsFunc(jobs, func(j string) bool { return w.count(j) < n }) {
+		select {
+		case <-w.sunk:
+		case <-late:
+			w.t.Fatalf("after an hour, outcomes: %v", maps.Collect(func(yield func(string, int) bool) {
+				for _, j := range jobs {
+					yield(j, w.count(j))
+				}
+			}))
+		}
+	}
+}
+
+func (w *world) errors(job string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.outcomes[job] {
+		if o.Errored {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) note(job string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.notes[job]
+}
+
+// start runs d; the returned function ends it and waits.
+func (w *world) start(d *Dispatcher) (stop func()) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error)
+	go func() { done <- d.Run(ctx) }()
+	return func() {
+		w.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+// plain is a dialect that changes nothing.
+type plain struct{}
+
+func (plain) Request(input []byte, _ string) (batholith.Call, error) {
+	if strings.Contains(string(input), "impossible") {
+		return batholith.Call{}, &batholith.RecordError{Code: 400, Message: "cannot be asked"}
+	}
+	return batholith.Call{Path: "/x", Body: input}, nil
+}
+
+func (plain) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+	if string(body) == "nonsense" {
+		return batholith.Answer{}, fmt.Errorf("no JSON")
+	}
+	return batholith.Answer{Output: body, Tokens: batholith.Tokens{Input: 1, Output: 1}}, nil
+}
+
+// server is a backend made of a function that is given the number of the request for this body, from 1.
+type server struct {
+	do    func(ctx context.Context, body string, nth int) ([]byte, error)
+	probe func(nth int) error
+	limit int
+	slots int
+
+	mu       sync.Mutex
+	asked    map[string]int
+	probes   int
+	inFlight int
+	most     int
+	times    []time.Time
+}
+
+func answering(latency time.Duration) *server {
+	return &server{do: func(ctx context.Context, body string, _ int) ([]byte, error) { return wait(ctx, latency) }}
+}
+
+// wait answers after a while, unless it is called off.
+func wait(ctx context.Context, d time.Duration) ([]byte, error) {
+	select {
+	case <-time.After(d):
+		return []byte(`"ok"`), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *server) Do(ctx context.Context, c batholith.Call) ([]byte, error) {
+	s.mu.Lock()
+	if s.asked == nil {
+		s.asked = map[string]int{}
+	}
+	s.asked[string(c.Body)]++
+	nth := s.asked[string(c.Body)]
+	s.inFlight++
+	s.most = max(s.most, s.inFlight)
+	s.times = append(s.times, time.Now())
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.inFlight--
+		s.mu.Unlock()
+	}()
+	return s.do(ctx, string(c.Body), nth)
+}
+
+func (s *server) Probe(context.Context) error {
+	s.mu.Lock()
+	s.probes++
+	nth := s.probes
+	s.mu.Unlock()
+	if s.probe == nil {
+		return nil
+	}
+	return s.probe(nth)
+}
+
+func (s *server) Slots(context.Context) (int, bool) { return s.slots, s.slots > 0 }
+func (s *server) MaxInFlight() int                  { return s.limit }
+func (s *server) ModelName() string                 { return "m" }
+func (s *server) String() string                    { return "http://fake" }
+
+// requests returns how often each record was asked, and how often in all.
+func (s *server) requests() (all int, repeated int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.asked {
+		all += n
+		if n > 1 {
+			repeated++
+		}
+	}
+	return all, repeated
+}
