@@ -1,0 +1,184 @@
+package jsonl
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
+)
+
+// expected ends the reasons that concern the line as a whole.
+const expected = `; expected is one object {"recordId": "…", "modelInput": {…}} on a line`
+
+// examine decides on a line that check did not accept, with a reason for people when it is wrong. Columns count bytes
+// from 1. No reason quotes more than a byte of the line, for messages of jobs and logs must not show prompts.
+func examine(line []byte) (m members, reason string) {
+	if reason := alien(line); reason != "" {
+		return m, reason
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(line),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // lone surrogates; bytes were seen to above
+	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
+		return m, "the line is " + noun(kind) + expected
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return m, syntax(err, line)
+	}
+	for dec.PeekKind() == '"' {
+		reason, err := m.read(dec, line)
+		if err != nil {
+			return m, syntax(err, line)
+		}
+		if reason != "" {
+			return m, reason
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return m, syntax(err, line)
+	}
+	if end := int(dec.InputOffset()); space(line, end) != len(line) {
+		return m, fmt.Sprintf("column %d: something follows the object%s", space(line, end)+1, expected)
+	}
+	if m.input.absent() {
+		return m, "modelInput is missing" + expected
+	}
+	return m, ""
+}
+
+// alien names what is wrong with the bytes before any grammar is asked.
+func alien(line []byte) string {
+	if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) {
+		return "the line is UTF-16; expected is UTF-8"
+	}
+	for i := 0; i < len(line); {
+		r, n := utf8.DecodeRune(line[i:])
+		if r == utf8.RuneError && n == 1 {
+			return fmt.Sprintf("column %d: the byte 0x%02X is not UTF-8", i+1, line[i])
+		}
+		i += n
+	}
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		return fmt.Sprintf("column %d: a line break inside the line", i+1)
+	}
+	return ""
+}
+
+// read takes one member from dec: a reason when it is one of ours and unfit, an error when it is not JSON.
+func (m *members) read(dec *jsontext.Decoder, line []byte) (reason string, err error) {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return "", err
+	}
+	name := token.String()
+	kind := dec.PeekKind()
+	value, err := dec.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	end := int(dec.InputOffset())
+	s := span{end - len(value), end}
+	switch name {
+	case "recordId":
+		reason = m.id.take(s, name, kind, '"')
+		if reason == "" {
+			reason = unfitID(line, s)
+		}
+	case "modelInput":
+		reason = m.input.take(s, name, kind, '{')
+	}
+	if reason == "" && depth(value)+1 > MaxDepth {
+		reason = fmt.Sprintf("column %d: arrays and objects nest deeper than %d", s.from+1, MaxDepth)
+	}
+	return reason, nil
+}
+
+// take sets *s to v, unless the member is there already or of another kind than it must be.
+func (s *span) take(v span, name string, kind, must jsontext.Kind) string {
+	if !s.absent() {
+		return fmt.Sprintf("column %d: %s appears twice", v.from+1, name)
+	}
+	if kind != must {
+		return fmt.Sprintf("column %d: %s is %s; expected is %s", v.from+1, name, noun(kind), noun(must))
+	}
+	*s = v
+	return ""
+}
+
+// unfitID refuses an id that no output line could repeat.
+func unfitID(line []byte, s span) string {
+	if _, err := jsontext.AppendUnquote(nil, s.of(line)); err != nil {
+		return fmt.Sprintf("column %d: recordId has half of a surrogate pair", s.from+1)
+	}
+	return ""
+}
+
+// tooLong refuses a modelInput that no model would take.
+func (m members) tooLong() string {
+	if n := m.input.to - m.input.from; n > batholith.MaxInputBytes {
+		return fmt.Sprintf("modelInput is %s bytes long; one may have %s", grouped(int64(n)), grouped(batholith.MaxInputBytes))
+	}
+	return ""
+}
+
+// depth is how deep a valid value nests.
+func depth(value []byte) int {
+	deepest, now := 0, 0
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '"':
+			for i++; value[i] != '"'; i++ {
+				if value[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			now++
+			deepest = max(deepest, now)
+		case '}', ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+// syntax puts a decoder's error into words.
+func syntax(err error, line []byte) string {
+	var bad *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return fmt.Sprintf("the line ends at column %d inside a value%s", len(line), expected)
+	case errors.As(err, &bad):
+		return fmt.Sprintf("column %d: %v", bad.ByteOffset+1, bad.Err)
+	}
+	return err.Error()
+}
+
+func noun(kind jsontext.Kind) string {
+	switch kind {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '0':
+		return "a number"
+	case 't', 'f':
+		return "a boolean"
+	}
+	return "null"
+}
+
+// grouped writes n with a comma after each group of three digits.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

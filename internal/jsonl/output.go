@@ -1,0 +1,46 @@
+package jsonl
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
+)
+
+// AppendOutput appends the output line of a record that a model answered. input must come from a line and answer be one
+// JSON value; both are copied as they are, save line breaks inside answer, which JSON allows as white space only and which
+// become spaces.
+func AppendOutput(dst, id, input, answer []byte) []byte {
+	dst = appendHead(dst, id, input)
+	dst = append(dst, `,"modelOutput":`...)
+	start := len(dst)
+	dst = append(dst, answer...)
+	for start < len(dst) {
+		i := bytes.IndexByte(dst[start:], '\n')
+		if i < 0 {
+			break
+		}
+		start += i
+		dst[start] = ' '
+	}
+	return append(dst, "}\n"...)
+}
+
+// AppendError appends the output line of a record that ended with an error.
+func AppendError(dst, id, input []byte, e *batholith.RecordError) []byte {
+	dst = appendHead(dst, id, input)
+	dst = append(dst, `,"error":{"errorCode":`...)
+	dst = strconv.AppendInt(dst, int64(e.Code), 10)
+	dst = append(dst, `,"errorMessage":`...)
+	dst, _ = jsontext.AppendQuote(dst, e.Message) // its error says that bytes beyond UTF-8 became U+FFFD
+	return append(dst, "}}\n"...)
+}
+
+func appendHead(dst, id, input []byte) []byte {
+	dst = append(dst, `{"recordId":`...)
+	dst, _ = jsontext.AppendQuote(dst, id) // an id from a line is UTF-8
+	dst = append(dst, `,"modelInput":`...)
+	return append(dst, input...)
+}
