@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/batholith/batholith"
+)
+
+// jobColumns is what scanJob reads.
+const jobColumns = `id, account, region, owner, request, status, message, submitted, modified, ended, expires,
+	total, processed, succeeded, errored, input, output, cache_read, cache_write`
+
+// scanJob reads one row of jobColumns, followed by whatever else was selected.
+func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, error) {
+	var (
+		j                                   batholith.Job
+		request                             sql.RawBytes
+		text                                string
+		submitted, modified, ended, expires int64
+	)
+	// A single row cannot be scanned into RawBytes, which are gone when it is closed.
+	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &request, &j.Status, &j.Message, &submitted, &modified, &ended, &expires,
+		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
+		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite}
+	if _, single := row.(*sql.Row); single {
+		dst[4] = &text
+	}
+	if err := row.Scan(append(dst, more...)...); err != nil {
+		return j, found(err)
+	}
+	if request == nil {
+		request = []byte(text)
+	}
+	if err := json.Unmarshal(request, &j.Request); err != nil {
+		return j, fmt.Errorf("decode request: %w", err)
+	}
+	j.Submitted, j.Modified, j.Ended, j.Expires = fromMillis(submitted), fromMillis(modified), fromMillis(ended), fromMillis(expires)
+	return j, nil
+}
+
+// found turns the absence of a job's row into [batholith.ErrNotFound].
+func found(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return batholith.ErrNotFound
+	}
+	return err
+}
+
+// Job returns the account's job with this id, without its tags. Another account's job is not found.
+func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, error) {
+	j, err := scanJob(s.reader.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND account = $2`, id, account))
+	return j, wrap("read job", id, err)
+}
+
+// Unfinished returns the jobs of every account that are not terminal, oldest first.
+func (s *Store) Unfinished(ctx context.Context) ([]batholith.Job, error) {
+	return s.jobs(ctx, "list unfinished jobs", `SELECT `+jobColumns+` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`)
+}
+
+// Unclean returns the terminal jobs that were not forgotten yet, oldest first. Each may have rows left, and objects that
+// belong to them.
+func (s *Store) Unclean(ctx context.Context) ([]batholith.Job, error) {
+	return s.jobs(ctx, "list unclean jobs",
+		`SELECT `+jobColumns+` FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`)
+}
+
+func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]batholith.Job, error) {
+	js, err := collect(ctx, s.reader, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	return js, nil
+}
+
+// A queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// collect reads all rows of a query.
+func collect[T any](ctx context.Context, db queryer, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}

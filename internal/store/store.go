@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// readers is how many reads run at once. Each holds a page cache of its own.
+const readers = 4
+
+// Store is a database of jobs. Its methods may be called from any goroutine.
+type Store struct {
+	dialect dialect
+	writer  *sql.DB // one connection; its transactions take the write lock when they begin
+	reader  *sql.DB // cannot write
+	changes changes
+}
+
+// Open opens the SQLite database in the file at path, creates it where there is none, and brings its schema up to date.
+// A schema that is newer than this program is an error. The file can be read by its owner only: it holds what clients wrote.
+func Open(ctx context.Context, path string) (*Store, error) {
+	s, err := open(ctx, path)
+	return s, wrap("open database", path, err)
+}
+
+func open(ctx context.Context, path string) (*Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives the files beside it the same mode
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	s := &Store{dialect: sqliteDialect()}
+	if s.writer, err = sqliteDB(path, 1, "immediate"); err != nil {
+		return nil, err
+	}
+	if s.reader, err = sqliteDB(path, readers, "deferred", "query_only(1)"); err != nil {
+		return nil, errors.Join(err, s.writer.Close())
+	}
+	if err := migrate(ctx, s.writer, s.dialect); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// sqliteDB opens up to n connections to the file. With synchronous=FULL a transaction is on disk when its commit returns.
+func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
+		"busy_timeout(10000)", // another process may be writing
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"foreign_keys(1)",
+		"journal_size_limit(67108864)", // a great plan does not leave a great WAL behind
+		"cache_size(-4096)",            // KiB
+	}, pragmas...)}
+	c, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	return db, nil
+}
+
+// Close waits for the calls in progress and closes the database.
+func (s *Store) Close() error {
+	return errors.Join(s.reader.Close(), s.writer.Close()) // the last one to go folds the WAL into the file
+}
+
+// Check tells whether the database can be read and its write lock be taken.
+func (s *Store) Check(ctx context.Context) error {
+	var n int
+	if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM accounts WHERE account = ''`).Scan(&n); err != nil {
+		return wrap("check", "reading", err)
+	}
+	return wrap("check", "writing", s.write(ctx, func(*sql.Tx) error { return nil }))
+}
+
+// write runs f in one transaction. Whatever f refuses with is returned as it is, and nothing has happened then.
+func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after a commit it does nothing
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// wrap says what was being done to which thing when err came.
+func wrap(verb, thing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", verb, thing, err)
+}
+
+// Times are stored as milliseconds since 1970 UTC, and the zero time as 0.
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ceilMillis is the first whole millisecond that is not before t.
+func ceilMillis(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return ms
+}

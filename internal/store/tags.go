@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/batholith/batholith"
+)
+
+// Tags returns the tags of the account's job, by key.
+func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, error) {
+	tags, err := collect(ctx, s.reader, func(rows *sql.Rows) (t batholith.Tag, err error) {
+		return t, rows.Scan(&t.Key, &t.Value)
+	}, `SELECT name, value FROM tags WHERE job = (SELECT id FROM jobs WHERE id = $1 AND account = $2) ORDER BY name`, id, account)
+	if err == nil && len(tags) == 0 {
+		_, err = s.Job(ctx, account, id) // a job without tags, or no job
+		return nil, err
+	}
+	return tags, wrap("read tags of job", id, err)
+}
+
+// PutTags adds tags to the account's job and replaces the values of those that it has. With more than limit tags in the end
+// nothing changes, and the error is [batholith.ErrTooManyTags]; 0 is no limit.
+func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error {
+	return wrap("tag job", id, s.write(ctx, func(tx *sql.Tx) error {
+		if err := s.owned(ctx, tx, account, id); err != nil {
+			return err
+		}
+		if err := putTags(ctx, tx, id, tags); err != nil {
+			return err
+		}
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM tags WHERE job = $1`, id).Scan(&n)
+		if err == nil && limit > 0 && n > limit {
+			return batholith.ErrTooManyTags
+		}
+		return err
+	}))
+}
+
+// DeleteTags takes the tags with these keys from the account's job; keys that it does not have are passed over.
+func (s *Store) DeleteTags(ctx context.Context, account, id string, keys []string) error {
+	return wrap("untag job", id, s.write(ctx, func(tx *sql.Tx) error {
+		if err := s.owned(ctx, tx, account, id); err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM tags WHERE job = $1 AND name = $2`, id, k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// owned checks that the account has the job, and keeps two changes of its tags apart.
+func (s *Store) owned(ctx context.Context, tx *sql.Tx, account, id string) error {
+	var n int
+	return found(tx.QueryRowContext(ctx, `SELECT 1 FROM jobs WHERE id = $1 AND account = $2`+s.dialect.lock, id, account).Scan(&n))
+}
+
+func putTags(ctx context.Context, tx *sql.Tx, id string, tags []batholith.Tag) error {
+	for _, t := range tags {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO tags (job, name, value) VALUES ($1, $2, $3)
+			ON CONFLICT (job, name) DO UPDATE SET value = excluded.value`, id, t.Key, t.Value)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
