@@ -4,11 +4,11 @@ import "github.com/batholith/batholith"
 
 // auto takes any chat body, as the embedded models do. The shape decides, record by record, the first rule that fits:
 //
-//  1. "anthropic_version": Anthropic Messages
+//  1. a member that only Anthropic Messages has, such as "anthropic_version" or "system" with a text: Anthropic Messages
 //  2. "inputText": Titan text, or Titan embeddings when there are members that only those have
 //  3. "messages" with members or blocks that only Converse has: Converse
 //  4. "messages": OpenAI chat
-//  5. "prompt" with "max_gen_len", or any other prompt: Llama
+//  5. "prompt": Llama
 //
 // A body that no rule fits is refused with the list of them.
 type auto struct{ Options }
@@ -41,7 +41,7 @@ func (d auto) Answer(input []byte, call batholith.Call, body []byte) (batholith.
 // of is the dialect of a body, or nil.
 func (d auto) of(body value) Dialect {
 	switch {
-	case !body.member("anthropic_version").absent():
+	case looksAnthropic(body):
 		return anthropic{d.Options}
 	case !body.member("inputText").absent():
 		if embeds(body) {
@@ -57,6 +57,24 @@ func (d auto) of(body value) Dialect {
 		return converse{d.Options}
 	}
 	return openai{d.Options, false}
+}
+
+// looksAnthropic tells by members that neither Converse nor OpenAI chat has.
+func looksAnthropic(body value) bool {
+	for name, v := range body.members() {
+		switch name {
+		case "anthropic_version", "anthropic_beta", "stop_sequences", "thinking":
+			if !v.absent() {
+				return true
+			}
+		case "system": // Converse has it too, with blocks that are not tagged
+			for _, block := range v.elements() {
+				return !block.member("type").absent()
+			}
+			return v.kind() == '"'
+		}
+	}
+	return false
 }
 
 // embeds tells whether a body with inputText has what only embeddings have.

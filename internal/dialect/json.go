@@ -3,6 +3,7 @@ package dialect
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"iter"
 	"strconv"
 	"unicode/utf8"
@@ -14,21 +15,35 @@ import (
 // checked the whole document that it is a part of, so that reading it again costs no more than finding where it ends.
 type value []byte
 
-var errNotJSON = errors.New("not valid JSON")
+// looseNames lets duplicate names through; the last one counts, as in most decoders.
+var looseNames = jsontext.AllowDuplicateNames(true)
 
-// parse checks that b is exactly one JSON value. Duplicate names are let through; the last one counts, as in most decoders.
+// parse checks that b is exactly one JSON value in valid UTF-8.
 func parse(b []byte) (value, error) {
 	doc := jsontext.Value(b)
-	if !doc.IsValid(jsontext.AllowDuplicateNames(true)) {
-		return nil, errNotJSON
+	if !doc.IsValid(looseNames) {
+		return nil, errors.New("not valid JSON" + whyNot(doc))
 	}
-	if bytes.ContainsAny(b, "\r\n") {
+	if bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 {
 		doc = doc.Clone()
-		if err := doc.Compact(jsontext.AllowDuplicateNames(true)); err != nil {
-			return nil, errNotJSON
+		if err := doc.Compact(looseNames); err != nil {
+			return nil, errors.New("not valid JSON" + whyNot(doc))
 		}
 	}
 	return trim(doc), nil
+}
+
+// whyNot says where a text stops being JSON. It is asked after the fact, because the quick check does not tell.
+func whyNot(b []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(b), looseNames)
+	_, err := d.ReadValue()
+	if err == nil {
+		_, err = d.ReadToken()
+	}
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Sprintf(": %v after byte %d", e.Err, e.ByteOffset)
+	}
+	return ""
 }
 
 func trim(b []byte) value {

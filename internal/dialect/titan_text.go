@@ -17,8 +17,12 @@ func (d titanText) Request(input []byte, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
+// titanTokens is how long an answer may be when the body does not say (Bedrock: maxTokenCount).
+const titanTokens = "512"
+
 func (d titanText) body(c *chat, body value) error {
 	var text value
+	c.set("max_tokens", value(titanTokens))
 	for name, v := range body.members() {
 		var err error
 		switch {
@@ -49,7 +53,9 @@ func (d titanText) config(c *chat, v value) error {
 		var err error
 		switch name {
 		case "maxTokenCount":
-			c.set("max_tokens", m)
+			if !m.absent() {
+				c.set("max_tokens", m)
+			}
 			err = wantCount(name, m, 1)
 		case "temperature":
 			c.set("temperature", m)

@@ -1,0 +1,64 @@
+package dialect
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/batholith/batholith"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// benchmark bodies are of the size that batch records have: a prompt of about a kilobyte, an answer of half of it.
+var (
+	benchPrompt = strings.Repeat(`The quick brown fox jumps over the \"lazy\" dog.\n`, 20)
+	benchChat   = `{"id":"chatcmpl-0123456789abcdef","object":"chat.completion","created":1700000000,"model":"served","choices":[{"index":0,"message":{"role":"assistant","content":"` +
+		benchPrompt[:500] + `","refusal":null,"annotations":null,"audio":null,"function_call":null,"tool_calls":[],"reasoning_content":null},"logprobs":null,"finish_reason":"stop","stop_reason":null}],"service_tier":null,"usage":{"prompt_tokens":220,"total_tokens":330,"completion_tokens":110,"prompt_tokens_details":{"cached_tokens":64}},"prompt_logprobs":null}`
+	benchText  = `{"id":"cmpl-1","object":"text_completion","created":1,"model":"served","choices":[{"index":0,"text":"` + benchPrompt[:500] + `","logprobs":null,"finish_reason":"stop","stop_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":4,"total_tokens":9}}`
+	benchEmbed = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[` + strings.Repeat("-0.02345678,", 1023) + `0.03]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}`
+)
+
+// BenchmarkRecord translates one record both ways; "floor" checks the same bytes to be JSON and copies them.
+func BenchmarkRecord(b *testing.B) {
+	for _, c := range []struct {
+		name, family string
+		typ          batholith.InvocationType
+		input        string
+		answer       string
+	}{
+		{"anthropic", "anthropic", batholith.InvokeModel, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":256,"temperature":0.2,"system":"You are terse.","messages":[{"role":"user","content":[{"type":"text","text":"` + benchPrompt + `"}]}]}`, benchChat},
+		{"converse", "anthropic", batholith.Converse, `{"system":[{"text":"You are terse."}],"messages":[{"role":"user","content":[{"text":"` + benchPrompt + `"}]}],"inferenceConfig":{"maxTokens":256,"temperature":0.2}}`, benchChat},
+		{"openai", "openai", batholith.InvokeModel, `{"messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"` + benchPrompt + `"}],"max_tokens":256,"temperature":0.2}`, benchChat},
+		{"titan-text", "titan-text", batholith.InvokeModel, `{"inputText":"` + benchPrompt + `","textGenerationConfig":{"maxTokenCount":256}}`, benchChat},
+		{"llama", "llama", batholith.InvokeModel, `{"prompt":"` + benchPrompt + `","max_gen_len":256}`, benchText},
+		{"titan-embed", "titan-embed", batholith.InvokeModel, `{"inputText":"` + benchPrompt + `","dimensions":1024}`, benchEmbed},
+	} {
+		d, err := For(c.family, ProtocolOpenAI, c.typ, Options{Names: []string{"m"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		input, answer := []byte(c.input), []byte(c.answer)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				call, err := d.Request(input, "served")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := d.Answer(input, call, answer); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("%s-floor", c.name), func(b *testing.B) {
+			for b.Loop() {
+				for _, v := range []jsontext.Value{input, answer} {
+					if !v.IsValid() {
+						b.Fatal("not JSON")
+					}
+					v.Clone()
+				}
+			}
+		})
+	}
+}

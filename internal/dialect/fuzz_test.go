@@ -1,0 +1,75 @@
+package dialect
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/batholith/batholith"
+)
+
+// everyDialect is one of each family, and Converse.
+func everyDialect(t testing.TB) map[string]Dialect {
+	all := map[string]Dialect{}
+	for _, f := range Families() {
+		d, err := For(f, ProtocolOpenAI, batholith.InvokeModel, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f] = d
+	}
+	d, err := For("openai", ProtocolOpenAI, batholith.Converse, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["converse"] = d
+	return all
+}
+
+// FuzzRequest holds that any body becomes either a call, one line of valid JSON, or a record's error with a message.
+func FuzzRequest(f *testing.F) {
+	all := everyDialect(f)
+	for _, file := range goldenFiles(f) {
+		_, cases := readGolden(f, file)
+		for _, g := range cases {
+			f.Add(g.request)
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		for name, d := range all {
+			call, err := d.Request(input, "served-model")
+			if err == nil {
+				wholesome(t, name, call.Body)
+				continue
+			}
+			if e, ok := errors.AsType[*batholith.RecordError](err); !ok || e.Message == "" {
+				t.Errorf("%s: %v is not a record's error", name, err)
+			}
+		}
+	})
+}
+
+// FuzzAnswer holds that any answer becomes either an output, one line of valid JSON, nonsense, or a record's error.
+func FuzzAnswer(f *testing.F) {
+	all := everyDialect(f)
+	for _, file := range goldenFiles(f) {
+		_, cases := readGolden(f, file)
+		for _, g := range cases {
+			f.Add(g.request, g.answer)
+		}
+	}
+	f.Fuzz(func(t *testing.T, input, body []byte) {
+		for name, d := range all {
+			answer, err := d.Answer(input, batholith.Call{}, body)
+			if err == nil {
+				wholesome(t, name, answer.Output)
+				if n := answer.Tokens; n.Input < 0 || n.Output < 0 || n.CacheRead > n.Input {
+					t.Errorf("%s: tokens %+v", name, n)
+				}
+				continue
+			}
+			if _, ok := errors.AsType[*batholith.RecordError](err); !ok && !errors.Is(err, ErrNonsense) {
+				t.Errorf("%s: %v is neither nonsense nor a record's error", name, err)
+			}
+		}
+	})
+}
