@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/batholith/batholith"
+)
+
+// Segments returns the job's segments and runs, by key.
+func (s *Store) Segments(ctx context.Context, id string) ([]batholith.Segment, error) {
+	segs, err := collect(ctx, s.reader, func(rows *sql.Rows) (g batholith.Segment, err error) {
+		return g, rows.Scan(&g.Job, &g.Key, &g.Level, &g.Bytes, &g.Records, &g.Lines, &g.Sum)
+	}, `SELECT job, key, level, bytes, records, lines, sum FROM segments WHERE job = $1 ORDER BY key`, id)
+	return segs, wrap("read segments of job", id, err)
+}
+
+// ReplaceSegments puts a run in the place of the segments, named by their keys, that were merged into it. When one of them is
+// gone, nothing changes and it is an error, except when the run is there already: then this has happened before.
+func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error {
+	return wrap("replace segments of job", id, s.write(ctx, func(tx *sql.Tx) error {
+		if run.Job != id {
+			return fmt.Errorf("run %s belongs to job %s", run.Key, run.Job)
+		}
+		if _, err := s.lockJob(ctx, tx, id); err != nil {
+			return err
+		}
+		if known, err := hasSegment(ctx, tx, id, run.Key); err != nil || known {
+			return err
+		}
+		for _, key := range old {
+			if err := deleteSegment(ctx, tx, id, key); err != nil {
+				return err
+			}
+		}
+		return insertSegment(ctx, tx, run)
+	}))
+}
+
+func deleteSegment(ctx context.Context, tx *sql.Tx, id, key string) error {
+	r, err := tx.ExecContext(ctx, `DELETE FROM segments WHERE job = $1 AND key = $2`, id, key)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return fmt.Errorf("segment %s is gone", key)
+}
+
+func hasSegment(ctx context.Context, tx *sql.Tx, id, key string) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT 1 FROM segments WHERE job = $1 AND key = $2`, id, key).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func insertSegment(ctx context.Context, tx *sql.Tx, g batholith.Segment) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO segments (job, key, level, bytes, records, lines, sum) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		g.Job, g.Key, g.Level, g.Bytes, g.Records, g.Lines, int64(g.Sum))
+	return err
+}
