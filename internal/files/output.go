@@ -1,0 +1,311 @@
+package files
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// scratch is where files grow and uploads wait. It lies in the directory, so that a rename is all that publishing takes.
+const (
+	ours    = ".batholith"
+	scratch = ours + "/files"
+)
+
+// Output is a bucket over a directory. It is safe for concurrent use by one process.
+type Output struct {
+	dir  string
+	root *os.Root
+
+	// dirs is held for writing while empty directories are removed, and for reading from making one to having something in it.
+	dirs sync.RWMutex
+
+	mu       sync.Mutex
+	last     time.Time         // of the files written: each is later, so that no two ETags agree
+	complete map[string]string // upload id → ETag of the object it became, of the last few
+	order    []string          // of complete, oldest first
+}
+
+var _ blob.Bucket = (*Output)(nil)
+
+// NewOutput opens a directory, and makes it if it is missing. Files that are there already are objects like others.
+func NewOutput(dir string) (*Output, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("make the output directory: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the output directory: %w", err)
+	}
+	return &Output{dir: dir, root: root, complete: map[string]string{}}, nil
+}
+
+// Close ends the use of the directory.
+func (o *Output) Close() error { return o.root.Close() }
+
+// Name is "output".
+func (o *Output) Name() string { return "output" }
+
+// check refuses a key that does not name a file in the directory by its shortest path, or names one of ours.
+func check(ctx context.Context, verb, key string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if !clean(key) || key == scratch || strings.HasPrefix(key, scratch+"/") {
+		return fmt.Errorf("%s %q: %w: not a path inside the output directory", verb, key, batholith.ErrAccessDenied)
+	}
+	return nil
+}
+
+// List yields the files whose key begins with prefix, in the order of their keys' bytes. It reads a directory when it
+// comes to it; what is removed meanwhile is left out.
+func (o *Output) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
+	return func(yield func(batholith.Object, error) bool) {
+		if err := o.walk(ctx, ".", prefix, yield); err != nil && !errors.Is(err, fs.SkipAll) {
+			yield(batholith.Object{}, fmt.Errorf("list %s: %w", path.Join(o.dir, prefix), err))
+		}
+	}
+}
+
+// walk yields a directory; fs.SkipAll says that the caller has enough.
+func (o *Output) walk(ctx context.Context, dir, prefix string, yield func(batholith.Object, error) bool) error {
+	entries, err := fs.ReadDir(o.root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(sortName(a), sortName(b)) })
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := o.visit(ctx, path.Join(dir, e.Name()), e, prefix, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sortName makes a directory sort as its keys do: "a-", "a/b", "a0".
+func sortName(e fs.DirEntry) string {
+	if e.IsDir() {
+		return e.Name() + "/"
+	}
+	return e.Name()
+}
+
+func (o *Output) visit(ctx context.Context, key string, e fs.DirEntry, prefix string, yield func(batholith.Object, error) bool) error {
+	if e.IsDir() {
+		below := key + "/"
+		if key == scratch || !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below) {
+			return nil
+		}
+		return o.walk(ctx, key, prefix, yield)
+	}
+	if !strings.HasPrefix(key, prefix) {
+		return nil
+	}
+	info, err := o.root.Stat(key)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil // gone meanwhile, or not a file of ours: a socket, a link to elsewhere
+	}
+	if !yield(object(info, key), nil) {
+		return fs.SkipAll
+	}
+	return nil
+}
+
+// Head tells of one file.
+func (o *Output) Head(ctx context.Context, key string) (batholith.Object, error) {
+	f, err := o.open(ctx, "find", key)
+	if err != nil {
+		return batholith.Object{}, err
+	}
+	defer f.Close()
+	return describe(f, key)
+}
+
+// Read opens a range, as blob.Bucket demands.
+func (o *Output) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
+	if n == 0 {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	f, err := o.open(ctx, "read", key)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(ctx, f, key, etag, offset, n)
+}
+
+func (o *Output) open(ctx context.Context, verb, key string) (*os.File, error) {
+	if err := check(ctx, verb, key); err != nil {
+		return nil, err
+	}
+	f, err := regular(o.root.Open(key))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", verb, key, err)
+	}
+	return f, nil
+}
+
+// Put writes a whole file in place of any other.
+func (o *Output) Put(ctx context.Context, key string, body []byte) error {
+	if err := check(ctx, "write", key); err != nil {
+		return err
+	}
+	tmp, err := o.write(scratch+"/put-"+rand.Text(), func(f *os.File) error {
+		_, err := f.Write(body)
+		return err
+	})
+	if err == nil {
+		err = o.publish(tmp, key)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+// write makes a file in the scratch directory and syncs it. It leaves nothing when it fails.
+func (o *Output) write(name string, fill func(*os.File) error) (string, error) {
+	f, err := o.create(name)
+	if err != nil {
+		return "", err
+	}
+	if err = fill(f); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		o.root.Remove(name)
+		return "", err
+	}
+	return name, nil
+}
+
+func (o *Output) create(name string) (*os.File, error) {
+	o.dirs.RLock()
+	defer o.dirs.RUnlock()
+	if err := o.root.MkdirAll(path.Dir(name), 0o777); err != nil {
+		return nil, err
+	}
+	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+}
+
+func (o *Output) rename(tmp, key string) error {
+	o.dirs.RLock()
+	defer o.dirs.RUnlock()
+	if err := o.root.MkdirAll(path.Dir(key), 0o777); err != nil {
+		return err
+	}
+	return o.root.Rename(tmp, key)
+}
+
+// publish renames a synced file to its key and syncs the way to it.
+func (o *Output) publish(tmp, key string) error {
+	err := o.root.Chtimes(tmp, time.Time{}, o.tick())
+	if err == nil {
+		err = o.rename(tmp, key)
+	}
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EEXIST) {
+		err = fmt.Errorf("a file system cannot hold both a file and files below it: %w", err)
+	}
+	if err != nil {
+		o.root.Remove(tmp)
+		return err
+	}
+	return o.syncUp(path.Dir(key))
+}
+
+// tick is now, or a little later: later than every file before.
+func (o *Output) tick() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if !now.After(o.last) {
+		now = o.last.Add(time.Microsecond)
+	}
+	o.last = now
+	return now
+}
+
+// syncUp syncs a directory and those above it.
+func (o *Output) syncUp(dir string) error {
+	for {
+		if err := o.syncDir(dir); err != nil {
+			return err
+		}
+		if dir == "." {
+			return nil
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// syncDir makes a directory's names durable, where directories can be synced. One that is gone needs nothing.
+func (o *Output) syncDir(dir string) error {
+	f, err := o.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// Delete removes files, and the directories that become empty. One that is missing is no error.
+func (o *Output) Delete(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := check(ctx, "delete", key); err != nil {
+			return err
+		}
+		if err := o.remove(key); err != nil {
+			return fmt.Errorf("delete %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func (o *Output) remove(key string) error {
+	info, err := o.root.Lstat(key)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && info.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := o.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return o.syncUp(o.prune(path.Dir(key)))
+}
+
+// prune removes empty directories upwards and returns the first that is not.
+func (o *Output) prune(dir string) string {
+	o.dirs.Lock()
+	defer o.dirs.Unlock()
+	for dir != "." && o.root.Remove(dir) == nil {
+		dir = path.Dir(dir)
+	}
+	return dir
+}

@@ -1,0 +1,123 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/batholith/batholith"
+)
+
+// regular makes sure that what was opened is a file; everything else is no object.
+func regular(f *os.File, err error) (*os.File, error) {
+	if err != nil {
+		return nil, mapped(err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = batholith.ErrNoObject
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// mapped says in the root's terms what the system says of a path.
+func mapped(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w (%w)", batholith.ErrNoObject, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (%w)", batholith.ErrAccessDenied, err)
+	}
+	return err
+}
+
+func describe(f *os.File, key string) (batholith.Object, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return batholith.Object{}, fmt.Errorf("find %s: %w", key, err)
+	}
+	return object(info, key), nil
+}
+
+func object(info fs.FileInfo, key string) batholith.Object {
+	return batholith.Object{Key: key, Bytes: info.Size(), ETag: etagOf(info), Modified: info.ModTime()}
+}
+
+func etagOf(info fs.FileInfo) string {
+	return fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), inode(info))
+}
+
+// reader gives the bytes of a range, and an error if there are fewer or if the file changed under it.
+type reader struct {
+	ctx  context.Context
+	f    *os.File
+	key  string
+	etag string
+	at   int64
+	end  int64
+}
+
+// newReader takes f over, also when it returns an error.
+func newReader(ctx context.Context, f *os.File, key, etag string, offset, n int64) (io.ReadCloser, error) {
+	info, err := describe(f, key)
+	switch {
+	case err != nil:
+	case etag != "" && etag != info.ETag:
+		err = fmt.Errorf("read %s: %w", key, batholith.ErrObjectChanged)
+	case offset > info.Bytes, n > 0 && offset+n > info.Bytes:
+		err = fmt.Errorf("read %s: it has only %d bytes: %w", key, info.Bytes, io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	end := info.Bytes
+	if n > 0 {
+		end = offset + n
+	}
+	return &reader{ctx: ctx, f: f, key: key, etag: info.ETag, at: offset, end: end}, nil
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	if r.at == r.end {
+		return 0, r.unchanged()
+	}
+	n, err := r.f.ReadAt(p[:min(int64(len(p)), r.end-r.at)], r.at)
+	r.at += int64(n)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == io.EOF: // the file was cut
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, fmt.Errorf("read %s: %w", r.key, err)
+}
+
+// unchanged is io.EOF if the file is still the one that was opened. An editor may have written into it meanwhile.
+func (r *reader) unchanged() error {
+	info, err := describe(r.f, r.key)
+	if err != nil {
+		return err
+	}
+	if info.ETag != r.etag {
+		return fmt.Errorf("read %s: %w", r.key, batholith.ErrObjectChanged)
+	}
+	return io.EOF
+}
+
+func (r *reader) Close() error { return r.f.Close() }
+
+// clean tells whether a key names a file below a directory, by its one shortest path.
+func clean(key string) bool { return fs.ValidPath(key) && key != "." && !strings.ContainsRune(key, 0) }

@@ -1,0 +1,160 @@
+package files
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// An upload is a directory in the scratch directory with a file for each part, named by its number and its ETag, so that a part
+// sent twice stands there twice and the completion says which counts.
+
+// maxComplete is how many completed uploads are remembered for a completion that is repeated.
+const maxComplete = 64
+
+var errNoUpload = errors.New("no such upload")
+
+func uploadDir(key, id string) string {
+	sum := md5.Sum([]byte(key)) // an id is only good for its key
+	return fmt.Sprintf("%s/upload-%s-%x", scratch, id, sum[:6])
+}
+
+func partName(dir string, n int, etag string) string { return fmt.Sprintf("%s/%05d.%s", dir, n, etag) }
+
+// CreateUpload begins an upload.
+func (o *Output) CreateUpload(ctx context.Context, key string) (string, error) {
+	if err := check(ctx, "begin upload of", key); err != nil {
+		return "", err
+	}
+	id := rand.Text()
+	dir := uploadDir(key, id)
+	o.dirs.RLock()
+	err := o.root.MkdirAll(dir, 0o777)
+	o.dirs.RUnlock()
+	if err == nil {
+		err = o.syncUp(path.Dir(dir))
+	}
+	if err != nil {
+		return "", fmt.Errorf("begin upload of %s: %w", key, err)
+	}
+	return id, nil
+}
+
+// UploadPart writes part n, counted from 1.
+func (o *Output) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
+	if err := check(ctx, "upload part of", key); err != nil {
+		return "", err
+	}
+	dir := uploadDir(key, id)
+	if _, err := o.root.Stat(dir); err != nil {
+		return "", fmt.Errorf("upload part %d of %s: %w", n, key, errNoUpload)
+	}
+	sum := md5.Sum(body)
+	etag := hex.EncodeToString(sum[:])
+	tmp, err := o.write(dir+"/part-"+rand.Text(), func(f *os.File) error {
+		_, err := f.Write(body)
+		return err
+	})
+	if err == nil {
+		err = o.root.Rename(tmp, partName(dir, n, etag))
+	}
+	if err == nil {
+		err = o.syncDir(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("upload part %d of %s: %w", n, key, err)
+	}
+	return etag, nil
+}
+
+// CompleteUpload joins the parts to the file. Repeated, it succeeds as long as the file is still the one that it made.
+func (o *Output) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
+	if err := check(ctx, "complete upload of", key); err != nil {
+		return err
+	}
+	dir := uploadDir(key, id)
+	if _, err := o.root.Stat(dir); err != nil {
+		if info, err := o.Head(ctx, key); err == nil && info.ETag == o.completed(id) {
+			return nil
+		}
+		return fmt.Errorf("complete upload of %s: %w", key, errNoUpload)
+	}
+	tmp, err := o.write(dir+"/whole", func(f *os.File) error { return o.join(ctx, f, dir, etags) })
+	if err == nil {
+		err = o.publish(tmp, key)
+	}
+	if err != nil {
+		return fmt.Errorf("complete upload of %s: %w", key, err)
+	}
+	if info, err := o.Head(ctx, key); err == nil {
+		o.remember(id, info.ETag)
+	}
+	return o.drop(dir) // the file is there; what a fault leaves of the parts is not seen by anyone
+}
+
+// join copies the parts into f, inside the kernel where it can.
+func (o *Output) join(ctx context.Context, f *os.File, dir string, etags []string) error {
+	if len(etags) == 0 {
+		return errors.New("no parts")
+	}
+	for i, etag := range etags {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		part, err := o.root.Open(partName(dir, i+1, etag))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("part %d with ETag %s was not uploaded", i+1, etag)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, part)
+		if err = errors.Join(err, part.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Output) remember(id, etag string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.complete[id], o.order = etag, append(o.order, id)
+	if len(o.order) > maxComplete {
+		delete(o.complete, o.order[0])
+		o.order = o.order[1:]
+	}
+}
+
+// completed is the ETag that the object of an upload had; no object has the ETag "".
+func (o *Output) completed(id string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.complete[id]
+}
+
+// AbortUpload drops an upload and its parts. One that is gone already is no error.
+func (o *Output) AbortUpload(ctx context.Context, key, id string) error {
+	if err := check(ctx, "abort upload of", key); err != nil {
+		return err
+	}
+	if err := o.drop(uploadDir(key, id)); err != nil {
+		return fmt.Errorf("abort upload of %s: %w", key, err)
+	}
+	return nil
+}
+
+// drop removes an upload's directory, and the scratch directory with the last one.
+func (o *Output) drop(dir string) error {
+	if err := o.root.RemoveAll(dir); err != nil {
+		return err
+	}
+	return o.syncUp(o.prune(path.Dir(dir)))
+}
