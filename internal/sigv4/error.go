@@ -1,0 +1,44 @@
+package sigv4
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// Error refuses a request whose sender is not known.
+type Error struct {
+	Code    string // as AWS's front ends say it
+	Status  int
+	Message string
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Refusal tells the error to the caller.
+func (e *Error) Refusal() (code string, status int, message string) {
+	return e.Code, e.Status, e.Message
+}
+
+// The codes of refusals. Bedrock does not model them; SDKs show them as they are.
+const (
+	CodeMissing      = "MissingAuthenticationTokenException" // neither signature nor bearer key
+	CodeIncomplete   = "IncompleteSignatureException"        // an Authorization header that cannot be read
+	CodeUnrecognized = "UnrecognizedClientException"         // an unknown key, or a wrong session token
+	CodeInvalid      = "InvalidSignatureException"           // a wrong signature, scope or date
+)
+
+func missing(format string, a ...any) *Error {
+	return &Error{CodeMissing, http.StatusForbidden, fmt.Sprintf(format, a...)}
+}
+
+func incomplete(format string, a ...any) *Error {
+	return &Error{CodeIncomplete, http.StatusBadRequest, fmt.Sprintf(format, a...)}
+}
+
+func invalid(format string, a ...any) *Error {
+	return &Error{CodeInvalid, http.StatusForbidden, fmt.Sprintf(format, a...)}
+}
+
+func unrecognized() *Error {
+	return &Error{CodeUnrecognized, http.StatusForbidden, "The security token included in the request is invalid."}
+}

@@ -1,0 +1,138 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// Skew is how far a client's clock may be off, either way.
+const Skew = 5 * time.Minute
+
+// amzDate is the form of X-Amz-Date.
+const amzDate = "20060102T150405Z"
+
+// Verifier checks requests to one service in one region.
+type Verifier struct {
+	region, service string
+	keys            Keys
+	now             func() time.Time
+	signer          *v4.Signer
+}
+
+// New makes a verifier. Bedrock and its runtime both sign as the service "bedrock".
+func New(region, service string, keys Keys, now func() time.Time) *Verifier {
+	return &Verifier{region: region, service: service, keys: keys, now: now, signer: v4.NewSigner()}
+}
+
+// Verify tells who sent r, whose body is this. Any error is an [*Error]. It changes nothing of r.
+func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case scheme == algorithm:
+		return v.signed(r, body, rest)
+	case strings.EqualFold(scheme, "Bearer"):
+		who, ok := v.keys.Bearer(strings.TrimSpace(rest))
+		if !ok {
+			return Identity{}, unrecognized()
+		}
+		return who, nil
+	case scheme != "":
+		return Identity{}, incomplete("Authorization must be %s or Bearer.", algorithm)
+	case r.URL.Query().Has("X-Amz-Signature"):
+		return Identity{}, missing("Presigned requests are not taken here: sign the Authorization header.")
+	}
+	return Identity{}, missing("Missing Authentication Token")
+}
+
+func (v *Verifier) signed(r *http.Request, body []byte, header string) (Identity, error) {
+	a, err := parseAuthorization(header)
+	if err != nil {
+		return Identity{}, err
+	}
+	key, ok := v.keys.AccessKey(a.key)
+	if !ok || !equal(r.Header.Get("X-Amz-Security-Token"), key.SessionToken) {
+		return Identity{}, unrecognized()
+	}
+	at, err := v.scope(a, r.Header.Get("X-Amz-Date"))
+	if err != nil {
+		return Identity{}, err
+	}
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	if sent := r.Header.Get("X-Amz-Content-Sha256"); sent != "" && sent != hash {
+		return Identity{}, invalid("x-amz-content-sha256 is not the SHA-256 of the body, which the signature must cover.")
+	}
+	if !equal(v.sign(r, len(body), hash, key, a, at), a.signature) {
+		return Identity{}, mismatch(r)
+	}
+	return key.Identity, nil
+}
+
+// scope checks what the signature is good for: region, service and date.
+func (v *Verifier) scope(a authorization, date string) (time.Time, error) {
+	at, err := time.Parse(amzDate, date)
+	switch now := v.now().UTC(); {
+	case err != nil:
+		return at, incomplete("Authorization header requires existence of a 'X-Amz-Date' header such as %s.", amzDate)
+	case a.region != v.region:
+		return at, invalid("Credential should be scoped to a valid region: '%s'.", v.region)
+	case a.service != v.service:
+		return at, invalid("Credential should be scoped to correct service: '%s'.", v.service)
+	case a.date != date[:8]:
+		return at, invalid("Date in Credential scope does not match YYYYMMDD from X-Amz-Date: '%s'.", date[:8])
+	case at.Before(now.Add(-Skew)):
+		return at, invalid("Signature expired: %s is now earlier than %s (%s - 5 min.)",
+			date, now.Add(-Skew).Format(amzDate), now.Format(amzDate))
+	case at.After(now.Add(Skew)):
+		return at, invalid("Signature not yet current: %s is still later than %s (%s + 5 min.)",
+			date, now.Add(Skew).Format(amzDate), now.Format(amzDate))
+	}
+	return at, nil
+}
+
+// sign makes the signature that the holder of the key would have made.
+func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey, a authorization, at time.Time) string {
+	s := &http.Request{Method: r.Method, Host: r.Host, Header: http.Header{}}
+	u := *r.URL // the signer encodes the raw path once more and orders the query
+	s.URL = &u
+	for _, name := range a.headers {
+		switch name {
+		case "host", "x-amz-date": // the signer's own
+		case "content-length":
+			s.ContentLength = int64(length)
+		default:
+			// In lower case the signer does not recognise the headers that it would leave out for itself.
+			if values := r.Header.Values(name); len(values) > 0 {
+				s.Header[name] = slices.Clone(values)
+			}
+		}
+	}
+	secret := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}
+	if err := v.signer.SignHTTP(r.Context(), secret, s, hash, v.service, v.region, at); err != nil {
+		return ""
+	}
+	_, signature, _ := strings.Cut(s.Header.Get("Authorization"), "Signature=")
+	return signature
+}
+
+// mismatch is the refusal of a wrong signature. The usual cause after a wrong secret is a client that canonicalises the path as
+// S3 does.
+func mismatch(r *http.Request) *Error {
+	hint := ""
+	if path := r.URL.EscapedPath(); strings.Contains(path, "%") {
+		hint = " The canonical path is the path as sent, encoded once more: " + strings.ReplaceAll(path, "%", "%25") + "."
+	}
+	return invalid("The request signature we calculated does not match the signature you provided. "+
+		"Check your AWS Secret Access Key and signing method."+"%s", hint)
+}
+
+// equal compares in a time that depends on the lengths only.
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
