@@ -2,6 +2,7 @@ package simlm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -40,13 +41,15 @@ type wire struct {
 	Stop       jsontext.Value `json:"stop"`
 }
 
+var errModel = errors.New("this server does not have the model")
+
 func (s *Server) read(body []byte) (request, error) {
 	var w wire
 	if err := json.Unmarshal(body, &w, jsontext.AllowDuplicateNames(true)); err != nil {
 		return request{}, fmt.Errorf("the body is not the JSON of this request: %w", err)
 	}
 	if w.Model != "" && w.Model != s.o.Model {
-		return request{}, fmt.Errorf("the model %q is not served here; %q is", w.Model, s.o.Model)
+		return request{}, fmt.Errorf("%w: %q; it serves %q", errModel, w.Model, s.o.Model)
 	}
 	prompt := w.Messages
 	for _, v := range []jsontext.Value{w.Prompt, w.Input} {

@@ -3,6 +3,7 @@ package simlm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -93,6 +94,10 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 		return
 	}
 	q, err := s.read(body)
+	if errors.Is(err, errModel) {
+		refuse(w, http.StatusNotFound, "model_not_found", err.Error())
+		return
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 		return

@@ -80,9 +80,11 @@ func transport(limit int) http.RoundTripper {
 	return t
 }
 
-// sameHost lets a server send a request on within itself. Another host would be given prompts and key that are not for it.
+// sameHost lets a server send a request on within itself. Another host would be given prompts and key that are not for it,
+// and a POST that became a GET on the way would ask something else.
 func sameHost(req *http.Request, via []*http.Request) error {
-	if req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme || len(via) > maxRedirects {
+	first := via[0]
+	if req.URL.Host != first.URL.Host || req.URL.Scheme != first.URL.Scheme || req.Method != first.Method || len(via) > maxRedirects {
 		return http.ErrUseLastResponse
 	}
 	return nil

@@ -33,8 +33,8 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 	misconfigured := func(format string, args ...any) *batholith.Failure {
 		return &batholith.Failure{Kind: batholith.FailureMisconfigured, Message: fmt.Sprintf(format, args...)}
 	}
-	if e, ok := errors.AsType[*net.DNSError](err); ok && !e.IsTimeout && !e.IsTemporary {
-		return misconfigured("%s: the host name is not known; check the backend's url", b.host)
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return misconfigured("%s: the host name cannot be resolved (%s); check the backend's url", b.host, printable(e.Err, 200))
 	}
 	if e, ok := errors.AsType[*mangled](err); ok {
 		return retry("%s: %v", b.host, e)
@@ -44,8 +44,8 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 		return retry("%s did not answer within %v; a longer timeout can be set for the backend", b.host, b.o.Timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return misconfigured("%s refuses connections; is the model server running there?", b.host)
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return misconfigured("%s cannot be reached; check the backend's url and the network", b.host)
+	case isDial(err):
+		return misconfigured("%s cannot be reached (%s); check the backend's url and the network", b.host, printable(err.Error(), 200))
 	case isTLS(err):
 		return misconfigured("%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, printable(err.Error(), 200))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -59,8 +59,11 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 // classifyAnswer judges an answer other than a plain 200, by what the server says first and by its status then.
 func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	kind := r.kind()
-	f := &batholith.Failure{Kind: kind, Status: r.status, Message: b.withoutKey(b.answerText(r, kind)), RetryAfter: r.retryAfter}
-	return f
+	status := r.status
+	if kind == batholith.FailureBadRecord && (status < 400 || status >= 500) {
+		status = http.StatusBadRequest // the record's fault, whatever the server calls it; this is what its error line says
+	}
+	return &batholith.Failure{Kind: kind, Status: status, Message: b.withoutKey(b.answerText(r, kind)), RetryAfter: r.retryAfter}
 }
 
 func (r *refusal) kind() batholith.FailureKind {
@@ -165,6 +168,12 @@ func (b *Backend) withoutKey(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, b.o.APIKey, "[key]")
+}
+
+// isDial tells whether no connection could be made at all.
+func isDial(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
 }
 
 func holdsAny(s string, parts []string) bool {

@@ -3,48 +3,72 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/simlm"
 )
 
-func TestAnEmbeddedModelIsReachedWithoutASocket(t *testing.T) {
-	b, err := New(Options{URL: "http://embedded/v1", Model: simlm.Model, Transport: InProcess(simlm.New(simlm.Options{Slots: 3}))})
+func embedded(t *testing.T, h http.HandlerFunc) *Backend {
+	t.Helper()
+	b, err := New(Options{URL: "http://embedded/v1", Model: "m", Transport: InProcess(h)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+func TestAHandlerIsReachedWithoutASocket(t *testing.T) {
+	b := embedded(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v1/models":
+			io.WriteString(w, `{"data":[{"id":"m"}]}`)
+		case "/props":
+			io.WriteString(w, `{"total_slots":3}`)
+		case "/v1/chat/completions":
+			io.Copy(w, r.Body)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
 	if err := b.Probe(t.Context()); err != nil {
 		t.Errorf("Probe: %v", err)
 	}
 	if n, ok := b.Slots(t.Context()); n != 3 || !ok {
 		t.Errorf("Slots = %d, %v, want 3, true", n, ok)
 	}
-	call := batholith.Call{Path: "/chat/completions", Body: []byte(`{"model":"batholith.simulated-v1","messages":[{"role":"user","content":"hi"}]}`)}
-	one, err := b.Do(t.Context(), call)
-	if err != nil {
-		t.Fatal(err)
+	if body, err := b.Do(t.Context(), call); string(body) != string(call.Body) || err != nil {
+		t.Errorf("Do = %s, %v", body, err)
 	}
-	two, err := b.Do(t.Context(), call)
-	if err != nil || string(one) != string(two) {
-		t.Errorf("the same request had two answers:\n%s\n%s (%v)", one, two, err)
+	_, err := b.Do(t.Context(), batholith.Call{Path: "/nowhere"})
+	if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Status != http.StatusNotFound {
+		t.Errorf("got %v, want a failure with 404", err)
 	}
 }
 
-func TestAPanicOfAnEmbeddedModelIsABrokenConnection(t *testing.T) {
-	b, _ := New(Options{URL: "http://embedded/v1", Transport: InProcess(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }))})
-	_, err := b.Do(t.Context(), batholith.Call{Path: "/chat/completions"})
-	if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Kind != batholith.FailureRetry {
-		t.Errorf("got %v, want a failure to retry", err)
+func TestAPanicOfAHandlerIsABrokenConnection(t *testing.T) {
+	for text, p := range map[string]any{"boom": "boom", "closed the connection": http.ErrAbortHandler} {
+		_, err := embedded(t, func(http.ResponseWriter, *http.Request) { panic(p) }).Do(t.Context(), call)
+		if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Kind != retry || !strings.Contains(f.Message, text) {
+			t.Errorf("got %v, want a failure to retry with %q", err, text)
+		}
 	}
 }
 
-func TestTheCauseOfACancelledContextIsReturnedAsItIs(t *testing.T) {
-	b, _ := New(Options{URL: "http://embedded/v1", Transport: InProcess(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))})
+func TestAHandlerSeesTheCallersContextEnd(t *testing.T) {
+	began := make(chan struct{})
+	b := embedded(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+	})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	go cancel(batholith.ErrStopped)
-	if _, err := b.Do(ctx, batholith.Call{Path: "/chat/completions"}); err != batholith.ErrStopped {
+	go func() {
+		<-began
+		cancel(batholith.ErrStopped)
+	}()
+	if _, err := b.Do(ctx, call); err != batholith.ErrStopped {
 		t.Errorf("got %v, want ErrStopped", err)
 	}
 }

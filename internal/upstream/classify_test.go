@@ -1,0 +1,119 @@
+package upstream
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/batholith/batholith"
+)
+
+const (
+	backPressure  = batholith.FailureBackPressure
+	retry         = batholith.FailureRetry
+	badRecord     = batholith.FailureBadRecord
+	misconfigured = batholith.FailureMisconfigured
+)
+
+// failureOf sends one call to a handler and returns the failure that it must end with.
+func failureOf(t *testing.T, o Options, h http.HandlerFunc) *batholith.Failure {
+	t.Helper()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	o.URL = s.URL + "/v1"
+	b, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := b.Do(t.Context(), batholith.Call{Path: "/chat/completions", Body: []byte(`{}`)})
+	f, ok := errors.AsType[*batholith.Failure](err)
+	if !ok {
+		t.Fatalf("got body %.100q and error %v, want a failure", body, err)
+	}
+	return f
+}
+
+func says(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		w.Write([]byte(body))
+	}
+}
+
+func TestEveryAnswerHasItsKind(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		kind   batholith.FailureKind
+		text   string // in the message
+	}{
+		{429, `{"error":{"message":"slow down"}}`, backPressure, "slow down"},
+		{503, `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}`, backPressure, "Loading model"},
+		{500, `{"error":{"message":"Loading model"}}`, backPressure, "Loading model"},
+		{529, `{"error":{"type":"overloaded_error","message":"Overloaded"}}`, backPressure, "Overloaded"},
+		{408, ``, retry, "answered 408"},
+		{500, `{"error":{"message":"CUDA error"}}`, retry, "CUDA error"},
+		{502, `<html>Bad Gateway</html>`, retry, "an HTML page"},
+		{504, `upstream timed out`, retry, "upstream timed out"},
+		{400, `{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}`, badRecord, "maximum context length"},
+		{400, `{"error":{"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}`, badRecord, "available context"},
+		{413, `too long`, badRecord, "too long"},
+		{422, `{"detail":[{"loc":["body","temperature"],"msg":"not a number"}]}`, badRecord, "temperature"},
+		{500, `{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}`, badRecord, "too large"},
+		{401, `{"error":{"message":"Invalid key"}}`, misconfigured, "api_key_env"},
+		{403, ``, misconfigured, "api_key_env"},
+		{404, "{\"object\":\"error\",\"message\":\"The model `x` does not exist.\",\"type\":\"NotFoundError\",\"code\":404}", misconfigured, `serves the model "m"`},
+		{400, `{"error":{"message":"no such model","code":"model_not_found"}}`, misconfigured, "no such model"},
+		{404, `{"error":"model 'm' not found"}`, misconfigured, "model 'm' not found"},
+		{405, ``, misconfigured, "url and protocol"},
+		{301, ``, misconfigured, "answered 301"},
+		{204, ``, misconfigured, "answered 204"},
+		{429, `{"error":{"message":"You exceeded your quota","type":"insufficient_quota","code":"insufficient_quota"}}`, misconfigured, "quota"},
+		{200, `{"error":{"message":"out of memory","type":"server_error","code":500}}`, retry, "200 with an error inside: out of memory"},
+		{200, `{"error":{"message":"bad temperature","type":"invalid_request_error","code":null}}`, badRecord, "bad temperature"},
+		{200, `{"error":{"message":"busy","code":429}}`, backPressure, "busy"},
+	} {
+		f := failureOf(t, Options{Model: "m"}, says(c.status, c.body))
+		if f.Kind != c.kind || !strings.Contains(f.Message, c.text) {
+			t.Errorf("%d %s\n got %v\nwant %v with %q", c.status, c.body, f, c.kind, c.text)
+		}
+		if c.kind == badRecord && (f.Status < 400 || f.Status > 499) {
+			t.Errorf("%d %s: a bad record has status %d", c.status, c.body, f.Status)
+		}
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	for _, c := range []struct {
+		value    string
+		min, max time.Duration
+	}{
+		{"", 0, 0},
+		{"7", 7 * time.Second, 7 * time.Second},
+		{"0.5", time.Second / 2, time.Second / 2},
+		{time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat), 80 * time.Second, 90 * time.Second},
+		{"Mon, 02 Jan 2006 15:04:05 GMT", 0, 0},
+		{"-3", 0, 0},
+		{"soon", 0, 0},
+		{"999999", time.Hour, time.Hour},
+	} {
+		f := failureOf(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", c.value)
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		if f.RetryAfter < c.min || f.RetryAfter > c.max {
+			t.Errorf("Retry-After %q: got %v, want %v to %v", c.value, f.RetryAfter, c.min, c.max)
+		}
+	}
+}
+
+func TestMessagesAreShortPrintableAndHoldNoKey(t *testing.T) {
+	f := failureOf(t, Options{APIKey: "sk-secret"}, says(500, "key sk-secret \x1b[31m\xff\n"+strings.Repeat("é", 2000)))
+	if strings.Contains(f.Message, "sk-secret") || strings.ContainsAny(f.Message, "\x1b\n") || !utf8.ValidString(f.Message) || len(f.Message) > 600 {
+		t.Errorf("message of %d bytes: %q", len(f.Message), f.Message)
+	}
+}
