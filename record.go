@@ -29,6 +29,7 @@ type Outcome struct {
 	Job   string
 	Key   RecordKey
 	Chunk int   // number of the chunk within the job
+	First int64 // first record of that chunk: Key.Record-First is the outcome's bit in Chunk.Done
 	Epoch int64 // of the lease under which it was made; a commit compares it
 	// Line is the whole output line with its newline:
 	// {"recordId":…,"modelInput":…,"modelOutput":…} or {"recordId":…,"modelInput":…,"error":{…}}.

@@ -130,7 +130,7 @@ func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 // next owner of its chunk.
 func (l *lane) conclude(it *item, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
-	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, Epoch: it.chunk.Epoch,
+	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
 		Errored: e != nil, Tokens: a.Tokens, Attempts: it.attempts}
 	room := len(it.id) + len(it.input) + len(a.Output) + 64
 	if e != nil {
