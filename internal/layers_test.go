@@ -1,0 +1,173 @@
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/batholith/batholith"
+
+// layers is the order of the packages: each may import those of the layers before its own, and none beside it.
+// "." is the root package. A package below another belongs to its layer and may be imported by it (internal/tinylm/training).
+var layers = [][]string{
+	{"."},
+	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/blob", "internal/jsonl", "internal/dialect"},
+	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog"},
+	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",
+		"internal/console", "internal/events"},
+	{"internal/config", "internal/cli", "cmd/batholith"},
+}
+
+// beside are the imports within one layer that the table allows: the command reads its settings, and is started by its main.
+var beside = map[string][]string{
+	"internal/cli":  {"internal/config"},
+	"cmd/batholith": {"internal/cli"},
+}
+
+// adapters is the layer whose packages know the nouns and the pure packages, but nothing of the service between.
+const adapters = 3
+
+func TestImportsPointDownOnly(t *testing.T) {
+	seen := 0
+	eachImport(t, func(file, from, imported string) {
+		seen++
+		if why := forbidden(from, imported); why != "" {
+			t.Errorf("%s imports %s: %s", file, imported, why)
+		}
+	})
+	if seen == 0 {
+		t.Error("no import was found: the test does not look where the code is")
+	}
+}
+
+func TestForbiddenImportsAreSeen(t *testing.T) {
+	for _, tt := range []struct {
+		from, imported string
+		ok             bool
+	}{
+		{"internal/jsonl", module, true},
+		{"internal/cli", module + "/internal/store", true},
+		{"internal/tinylm", module + "/internal/tinylm/training", true},
+		{"internal/store", "modernc.org/sqlite", true},
+		{".", "time", true},
+		{".", "golang.org/x/sync/errgroup", false},
+		{".", module + "/internal/jsonl", false},
+		{"internal/jsonl", module + "/internal/dialect", false},
+		{"internal/dispatch", module + "/internal/store", false},
+		{"internal/store", module + "/internal/object", false},
+		{"internal/store", module + "/internal/catalog", false},
+		{"internal/config", module + "/internal/cli", false},
+		{"internal/unheard-of", module, false},
+	} {
+		if got := forbidden(tt.from, tt.imported) == ""; got != tt.ok {
+			t.Errorf("%s imports %s: allowed %v", tt.from, tt.imported, got)
+		}
+	}
+}
+
+// forbidden says why a package may not import another, or "".
+func forbidden(from, imported string) string {
+	layer := layerOf(from)
+	if layer < 0 {
+		return from + " is in no layer; add it to the table"
+	}
+	to, ours := strings.CutPrefix(imported, module)
+	if !ours {
+		if layer == 0 && strings.Contains(strings.Split(imported, "/")[0], ".") {
+			return "the root package uses the standard library only"
+		}
+		return ""
+	}
+	if to = strings.TrimPrefix(to, "/"); to == "" {
+		to = "."
+	}
+	target := layerOf(to)
+	switch {
+	case target < 0:
+		return to + " is in no layer; add it to the table"
+	case owner(from) == owner(to), slices.Contains(beside[owner(from)], to):
+		return ""
+	case target == layer:
+		return "packages of one layer do not import one another"
+	case target > layer:
+		return "arrows point down only"
+	case layer == adapters && target == adapters-1:
+		return "an adapter knows no part of the service"
+	}
+	return ""
+}
+
+// owner is the package of the table that a package is, or lies below.
+func owner(pkg string) string {
+	for _, layer := range layers {
+		for _, p := range layer {
+			if pkg == p || p != "." && strings.HasPrefix(pkg, p+"/") {
+				return p
+			}
+		}
+	}
+	return ""
+}
+
+func layerOf(pkg string) int {
+	for i, layer := range layers {
+		if slices.Contains(layer, owner(pkg)) {
+			return i
+		}
+	}
+	return -1
+}
+
+// tools are folders of programs and tests that join what they like.
+var tools = []string{"internal/bench", "internal/deps", "tests", "examples", "docs"}
+
+// eachImport parses the imports of every file of the module that is not a test. It reads the files itself, so that a cached result
+// of go list cannot hide a change.
+func eachImport(t *testing.T, visit func(file, from, imported string)) {
+	t.Helper()
+	root := ".."
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		if d.IsDir() {
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules" || slices.Contains(tools, rel)) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") {
+			return nil
+		}
+		return imports(path, func(imported string) { visit(rel, filepath.ToSlash(filepath.Dir(rel)), imported) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func imports(path string, visit func(string)) error {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		visit(name)
+	}
+	return nil
+}
