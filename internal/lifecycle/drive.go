@@ -15,7 +15,9 @@ import (
 type drive struct {
 	l           *Lifecycle
 	account, id string
+	expires     time.Time
 	wake        chan struct{} // 1-buffered; told after every change below
+	hurry       chan struct{} // 1-buffered; told when work is called off
 
 	mu      sync.Mutex
 	calloff context.CancelCauseFunc // ends the work of the present status
@@ -24,7 +26,8 @@ type drive struct {
 }
 
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
-	return &drive{l: l, account: job.Account, id: job.ID, wake: make(chan struct{}, 1), counts: job.Counts}
+	return &drive{l: l, account: job.Account, id: job.ID, expires: job.Expires,
+		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
 }
 
 // run takes the job from status to status until it is terminal or the process ends. What fails for a reason that may pass is repeated.
@@ -39,9 +42,21 @@ func (d *drive) run(ctx context.Context) {
 			delay = 100 * time.Millisecond
 		case ctx.Err() == nil:
 			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", delay)
-			sleep(ctx, delay)
+			d.pause(ctx, delay)
 			delay = min(2*delay, 5*time.Second)
 		}
+	}
+}
+
+// pause waits before a step is repeated, but not beyond the end of the job's time, nor after a stop.
+func (d *drive) pause(ctx context.Context, delay time.Duration) {
+	if left := time.Until(d.expires); left > 0 {
+		delay = min(delay, left)
+	}
+	select {
+	case <-time.After(delay):
+	case <-d.hurry:
+	case <-ctx.Done():
 	}
 }
 
@@ -177,6 +192,10 @@ func (d *drive) callOff(cause error) {
 	defer d.mu.Unlock()
 	if d.calloff != nil {
 		d.calloff(cause)
+	}
+	select {
+	case d.hurry <- struct{}{}:
+	default:
 	}
 }
 

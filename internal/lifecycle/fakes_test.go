@@ -1,0 +1,212 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/object/objecttest"
+	"github.com/batholith/batholith/internal/store"
+)
+
+const account = "000000000000"
+
+// world is a Lifecycle over a real store, with buckets in memory, a dispatcher that a test plays and a publisher that counts.
+type world struct {
+	t      *testing.T
+	store  *store.Store
+	bucket *objecttest.Memory
+	limits batholith.Limits
+	life   *Lifecycle
+
+	mu        sync.Mutex
+	enqueued  map[string]batholith.Job
+	halted    map[string]error
+	published map[string][]batholith.Status // of final publications
+	partial   map[string]int
+	cleaned   map[string]int
+	// step is called at the named moments: "halt", "publish", "clean"; an error is the step's.
+	step    func(name string) error
+	noRole  bool
+	commits int
+	first   *batholith.RecordError
+}
+
+func newWorld(t *testing.T) *world {
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	w := &world{t: t, store: s, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits(), step: func(string) error { return nil }}
+	w.forget()
+	return w
+}
+
+// forget is what a new process knows.
+func (w *world) forget() {
+	w.enqueued, w.halted = map[string]batholith.Job{}, map[string]error{}
+	w.published, w.partial, w.cleaned = map[string][]batholith.Status{}, map[string]int{}, map[string]int{}
+}
+
+// start runs a Lifecycle; the returned function ends it and waits.
+func (w *world) start() (stop func()) {
+	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Limits: w.limits,
+		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
+			if w.noRole {
+				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)
+			}
+			_, key, _ := strings.Cut(strings.TrimPrefix(j.Input.URI, "s3://"), "/")
+			return blob.Place{Input: w.bucket, Output: w.bucket, InputKey: key, Prefix: "out/" + j.ID + "/"}, nil
+		}})
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	life := w.life
+	go func() { defer close(done); life.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+func (w *world) Enqueue(j batholith.Job) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.enqueued[j.ID] = j
+	return nil
+}
+
+func (w *world) Halt(_ context.Context, job string, cause error) error {
+	w.mu.Lock()
+	w.halted[job] = cause
+	w.mu.Unlock()
+	return w.step("halt")
+}
+
+func (w *world) FirstError(string) *batholith.RecordError { return w.first }
+
+func (w *world) Publish(ctx context.Context, j batholith.Job, final bool) (batholith.Manifest, error) {
+	if err := w.step("publish"); err != nil {
+		return batholith.Manifest{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if final {
+		w.published[j.ID] = append(w.published[j.ID], j.Status)
+	} else {
+		w.partial[j.ID]++
+	}
+	return batholith.Manifest{}, ctx.Err()
+}
+
+func (w *world) Clean(_ context.Context, j batholith.Job) error {
+	w.mu.Lock()
+	w.cleaned[j.ID]++
+	w.mu.Unlock()
+	return w.step("clean")
+}
+
+func (w *world) put(key, body string) {
+	w.t.Helper()
+	if err := w.bucket.Put(w.t.Context(), key, []byte(body)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// create makes a job over the input at this key.
+func (w *world) create(id, key string) batholith.Job {
+	w.t.Helper()
+	now := time.Now()
+	j, err := w.store.CreateJob(w.t.Context(), batholith.Job{ID: id, Account: account, Region: "us-east-1", Status: batholith.StatusSubmitted,
+		Submitted: now, Modified: now, Expires: now.Add(24 * time.Hour),
+		Request: batholith.Request{Name: "n" + id, ModelID: "m", RoleARN: "arn:aws:iam::" + account + ":role/r",
+			Input: batholith.Location{URI: "s3://in/" + key}, Output: batholith.Location{URI: "s3://in/out"}}}, id, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return j
+}
+
+func (w *world) job(id string) batholith.Job {
+	w.t.Helper()
+	j, err := w.store.Job(w.t.Context(), account, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return j
+}
+
+// commit finishes n records of a job in the store, as a segment would, and tells the lifecycle.
+func (w *world) commit(id string, n int, errored int64) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	if err := w.store.Heartbeat(ctx, "w", time.Now().Add(time.Hour)); err != nil {
+		w.t.Fatal(err)
+	}
+	chunks, err := w.store.Claim(ctx, "w", id, 1000, time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := batholith.Commit{Worker: "w", Segment: batholith.Segment{Job: id, Key: fmt.Sprint("seg-", w.commits), Records: int64(n)}}
+	w.commits++
+	left := n
+	for _, chunk := range chunks {
+		part := batholith.CommitPart{Chunk: chunk.N, Epoch: chunk.Epoch, Done: batholith.NewBits(chunk.Count)}
+		for i := 0; i < chunk.Count && left > 0; i++ {
+			if !chunk.Done.Has(i) {
+				part.Done.Set(i)
+				left--
+			}
+		}
+		c.Parts = append(c.Parts, part)
+	}
+	c.Counts = batholith.Counts{Processed: int64(n), Succeeded: int64(n) - errored, Errored: errored}
+	counts, err := w.store.Commit(ctx, c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.store.Release(ctx, "w", id); err != nil {
+		w.t.Fatal(err)
+	}
+	w.life.Committed(id, counts)
+}
+
+// statuses are those that the job has had, in order.
+func (w *world) statuses(id string) string {
+	w.t.Helper()
+	changes, err := w.store.History(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all []string
+	for _, c := range changes {
+		all = append(all, string(c.Status))
+	}
+	return strings.Join(all, " ")
+}
+
+// records are n good lines.
+func records(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"recordId":"r%d","modelInput":{"n":%d}}`+"\n", i, i)
+	}
+	return b.String()
+}
+
+func (w *world) queued(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.enqueued[id]
+	return ok
+}
+
+func (w *world) finals(id string) []batholith.Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.published[id])
+}

@@ -1,0 +1,314 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
+)
+
+const id = "abcdefghij01"
+
+func TestAJobGoesThroughItsStatusesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(700))
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusScheduled || j.Counts.Total != 700 || !w.queued(id) {
+			t.Fatalf("after validation: %s, %d records, enqueued %v (%s)", j.Status, j.Counts.Total, w.queued(id), j.Message)
+		}
+		if err := w.life.Begin(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		w.commit(id, 300, 0)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusInProgress || j.Counts.Processed != 300 {
+			t.Fatalf("%s with %d processed", j.Status, j.Counts.Processed)
+		}
+		w.commit(id, 400, 3)
+		synctest.Wait()
+		j := w.job(id)
+		if want := "Submitted Validating Scheduled InProgress Completed"; w.statuses(id) != want {
+			t.Errorf("statuses: %s; want %s", w.statuses(id), want)
+		}
+		if j.Ended.IsZero() || !strings.Contains(j.Message, "3 of 700 ended with an error") {
+			t.Errorf("ended %v with message %q", j.Ended, j.Message)
+		}
+		if diff := cmp.Diff([]batholith.Status{batholith.StatusCompleted}, w.finals(id)); diff != "" || w.cleaned[id] != 1 {
+			t.Errorf("published: %s; cleaned %d times", diff, w.cleaned[id])
+		}
+	})
+}
+
+// reach brings a job to a status, from which a test goes on.
+func (w *world) reach(s batholith.Status) {
+	w.t.Helper()
+	synctest.Wait()
+	if s == batholith.StatusInProgress {
+		if err := w.life.Begin(w.t.Context(), id); err != nil {
+			w.t.Fatal(err)
+		}
+		w.commit(id, 5, 0)
+	}
+	synctest.Wait()
+	if got := w.job(id).Status; got != s {
+		w.t.Fatalf("the job is %s, want %s (%s)", got, s, w.job(id).Message)
+	}
+}
+
+// hold keeps the job from leaving a status: a bucket that does not answer for Validating, no validation for Submitted.
+func (w *world) hold(s batholith.Status) {
+	switch s {
+	case batholith.StatusValidating:
+		w.bucket.Fault = func(string, string) (bool, error) { return false, errors.New("503 SlowDown") }
+	case batholith.StatusSubmitted:
+		w.life.validates <- struct{}{}
+		w.life.validates <- struct{}{}
+	}
+}
+
+func TestStopWorksInEveryStatusWithinASecond(t *testing.T) {
+	for status, finals := range map[batholith.Status]int{batholith.StatusSubmitted: 0, batholith.StatusValidating: 0,
+		batholith.StatusScheduled: 1, batholith.StatusInProgress: 1} {
+		t.Run(string(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put("a.jsonl", records(20))
+				defer w.start()()
+				w.hold(status)
+				w.create(id, "a.jsonl")
+				w.reach(status)
+				asked := time.Now()
+				if err := w.life.Stop(t.Context(), account, id); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.life.Stop(t.Context(), account, id); err != nil {
+					var over *batholith.MoveError // it may be over by now
+					if !errors.As(err, &over) {
+						t.Errorf("stopping twice: %v", err)
+					}
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				j := w.job(id)
+				if j.Status != batholith.StatusStopped || j.Ended.Sub(asked) > time.Second {
+					t.Errorf("%s, ended %s after the request", j.Status, j.Ended.Sub(asked))
+				}
+				if !strings.HasSuffix(w.statuses(id), "Stopping Stopped") || len(w.finals(id)) != finals {
+					t.Errorf("statuses %s, published %v", w.statuses(id), w.finals(id))
+				}
+				var over *batholith.MoveError
+				if err := w.life.Stop(t.Context(), account, id); !errors.As(err, &over) {
+					t.Errorf("stopping a stopped job: %v, want a MoveError", err)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeRunsOutInEveryStatus(t *testing.T) {
+	for status, end := range map[batholith.Status]batholith.Status{
+		batholith.StatusSubmitted:  batholith.StatusExpired,
+		batholith.StatusValidating: batholith.StatusExpired,
+		batholith.StatusScheduled:  batholith.StatusExpired,
+		batholith.StatusInProgress: batholith.StatusPartiallyCompleted,
+	} {
+		t.Run(string(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put("a.jsonl", records(20))
+				defer w.start()()
+				w.hold(status)
+				w.create(id, "a.jsonl")
+				w.reach(status)
+				time.Sleep(24*time.Hour - time.Second)
+				synctest.Wait()
+				if got := w.job(id).Status; got != status {
+					t.Fatalf("%s a second before the time is over", got)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				j := w.job(id)
+				if j.Status != end || j.Ended.Sub(j.Expires) > time.Second || j.Message == "" {
+					t.Errorf("%s (%q), ended %s after its time", j.Status, j.Message, j.Ended.Sub(j.Expires))
+				}
+				if want := map[bool]int{true: 1}[end == batholith.StatusPartiallyCompleted]; len(w.finals(id)) != want {
+					t.Errorf("published %v", w.finals(id))
+				}
+			})
+		})
+	}
+}
+
+func TestAFaultEndsTheJobAsFailedWithItsCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(20))
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		w.reach(batholith.StatusInProgress)
+		w.life.Fault(id, fmt.Errorf("read s3://in/a.jsonl: %w", batholith.ErrObjectChanged))
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || !strings.Contains(j.Message, "the object changed") {
+			t.Errorf("%s: %q", j.Status, j.Message)
+		}
+	})
+}
+
+func TestOutputThatMayNotBeWrittenFailsTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(20))
+		w.step = func(name string) error {
+			if name == "publish" {
+				return batholith.ErrAccessDenied
+			}
+			return nil
+		}
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 15, 0)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || !strings.Contains(j.Message, "access denied") {
+			t.Errorf("%s: %q", j.Status, j.Message)
+		}
+	})
+}
+
+func TestAnOutageOfTheOutputIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(20))
+		back := time.Now().Add(time.Hour)
+		w.step = func(name string) error {
+			if name == "publish" && time.Now().Before(back) {
+				return errors.New("503 SlowDown")
+			}
+			return nil
+		}
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 15, 0)
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		if got := w.job(id).Status; got != batholith.StatusInProgress {
+			t.Fatalf("%s while the output cannot be written", got)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := w.job(id).Status; got != batholith.StatusCompleted {
+			t.Errorf("%s after the outage", got)
+		}
+	})
+}
+
+// A process that ends between any two steps leaves a job that the next one brings to the same end.
+func TestACrashBetweenAnyTwoStepsComesToTheSameEnd(t *testing.T) {
+	ends := map[string]struct {
+		end  batholith.Status
+		make func(w *world)
+	}{
+		"complete": {batholith.StatusCompleted, func(w *world) { w.commit(id, 15, 0) }},
+		"stop":     {batholith.StatusStopped, func(w *world) { w.life.Stop(w.t.Context(), account, id) }},
+		"expire":   {batholith.StatusPartiallyCompleted, func(w *world) { time.Sleep(25 * time.Hour) }},
+	}
+	for name, c := range ends {
+		for _, at := range []string{"halt", "publish", "clean"} {
+			t.Run(name+" at "+at, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.put("a.jsonl", records(20))
+					stop := w.start()
+					w.create(id, "a.jsonl")
+					w.reach(batholith.StatusInProgress)
+					crash := make(chan struct{})
+					w.step = func(name string) error {
+						if name == at {
+							<-crash
+							return errors.New("the process ends here")
+						}
+						return nil
+					}
+					c.make(w)
+					synctest.Wait()
+					go func() { close(crash) }()
+					stop()
+					w.step = func(string) error { return nil }
+					w.forget()
+					defer w.start()()
+					synctest.Wait()
+					if got := w.job(id).Status; got != c.end {
+						t.Errorf("%s after the restart, want %s", got, c.end)
+					}
+					unclean, err := w.store.Unclean(t.Context())
+					if err != nil || len(unclean) > 0 {
+						t.Errorf("%d jobs are not cleaned up (%v)", len(unclean), err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAJobGoesOnAfterARestartInEveryStatus(t *testing.T) {
+	for _, status := range []batholith.Status{batholith.StatusSubmitted, batholith.StatusValidating,
+		batholith.StatusScheduled, batholith.StatusInProgress} {
+		t.Run(string(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put("a.jsonl", records(20))
+				stop := w.start()
+				w.hold(status)
+				w.create(id, "a.jsonl")
+				w.reach(status)
+				stop()
+				if got := w.job(id).Status; got != status {
+					t.Fatalf("%s after a shutdown, want %s", got, status)
+				}
+				w.bucket.Fault = nil
+				w.forget()
+				defer w.start()()
+				synctest.Wait()
+				if !w.queued(id) {
+					t.Fatalf("the job is %s and not in the queue", w.job(id).Status)
+				}
+				if err := w.life.Begin(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				w.commit(id, int(20-w.job(id).Counts.Processed), 0)
+				synctest.Wait()
+				if got := w.job(id).Status; got != batholith.StatusCompleted {
+					t.Errorf("%s", got)
+				}
+			})
+		})
+	}
+}
+
+func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10_000))
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		synctest.Wait()
+		w.life.Begin(t.Context(), id)
+		for range 19 {
+			w.commit(id, 500, 0)
+			synctest.Wait()
+		}
+		if w.partial[id] != 4 { // at 1000, 2000, 4000, 8000
+			t.Errorf("%d partial publications, want 4", w.partial[id])
+		}
+	})
+}
