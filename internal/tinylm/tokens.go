@@ -1,0 +1,62 @@
+package tinylm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Tokens below 256 are bytes of text; these mark the turns of a conversation. Text never turns into them.
+const (
+	Begin     = 256
+	End       = 257
+	System    = 258
+	User      = 259
+	Assistant = 260
+)
+
+// Message is one turn. Role is "system", "user" or "assistant".
+type Message struct{ Role, Content string }
+
+// Encode applies the chat template: <s>, then for each message its role, its bytes and <|end|>; then <|assistant|>.
+func Encode(ms []Message) ([]int, error) {
+	ids := []int{Begin}
+	for _, m := range ms {
+		role, err := roleToken(m.Role)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(append(append(ids, role), textTokens(m.Content)...), End)
+	}
+	return append(ids, Assistant), nil
+}
+
+func roleToken(role string) (int, error) {
+	switch role {
+	case "system":
+		return System, nil
+	case "user":
+		return User, nil
+	case "assistant":
+		return Assistant, nil
+	}
+	return 0, fmt.Errorf("role %q is not system, user or assistant", role)
+}
+
+func textTokens(s string) []int {
+	ids := make([]int, len(s))
+	for i := range len(s) {
+		ids[i] = int(s[i])
+	}
+	return ids
+}
+
+// Decode turns tokens into text. Bytes that are not UTF-8 become U+FFFD; tokens that are not bytes are left out.
+func Decode(ids []int) string {
+	var b strings.Builder
+	for _, t := range ids {
+		if t < Begin {
+			b.WriteByte(byte(t))
+		}
+	}
+	return strings.ToValidUTF8(b.String(), "\uFFFD")
+}

@@ -1,0 +1,12 @@
+package tinylm
+
+import _ "embed"
+
+// Name is the model's id, in requests and in answers.
+const Name = "batholith.tiny-v1"
+
+//go:embed tiny-v1.gguf
+var weights []byte
+
+// Weights returns the GGUF file that the binary carries. It must not be changed.
+func Weights() []byte { return weights }
