@@ -1,0 +1,175 @@
+package storetest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func statuses() []law {
+	return []law{
+		{"EveryChangeHasOneEvent", oneEvent},
+		{"AMoveFromAnotherStatusIsRefused", movedMeanwhile},
+		{"ATerminalJobDoesNotMove", terminalStays},
+		{"OfConcurrentMovesOneHappens", oneMove},
+		{"ModifiedNeverFallsAndEndedIsSetAtTheEnd", timesOfMoves},
+		{"AnEmptyMessageKeepsTheMessage", messageKept},
+		{"AMessageIsCutBetweenCharacters", messageCut},
+		{"ANoteReplacesTheMessageOfALivingJob", note},
+		{"UnfinishedJobsAreListedOldestFirst", unfinished},
+	}
+}
+
+func oneEvent(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	at := start().Add(time.Second)
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", at))
+	no(t, p.Move(t.Context(), id, batholith.StatusValidating, batholith.StatusStopping, "asked to", at))
+	no(t, p.Move(t.Context(), id, batholith.StatusStopping, batholith.StatusStopping, "", at)) // asked twice
+	no(t, p.Move(t.Context(), id, batholith.StatusStopping, batholith.StatusStopped, "", at))
+	create(t, p, newJob(2))
+
+	history, err := p.History(t.Context(), id)
+	no(t, err)
+	noSeq := cmpopts.IgnoreFields(batholith.Change{}, "Seq")
+	want := []batholith.Change{
+		{Job: id, Status: batholith.StatusSubmitted, At: start()},
+		{Job: id, Status: batholith.StatusValidating, At: at},
+		{Job: id, Status: batholith.StatusStopping, Message: "asked to", At: at},
+		{Job: id, Status: batholith.StatusStopped, At: at},
+	}
+	if d := cmp.Diff(want, history, noSeq); d != "" {
+		t.Error(d)
+	}
+	var read []batholith.Change
+	for seq := int64(0); ; {
+		page, err := p.Events(t.Context(), seq, 2)
+		no(t, err)
+		if len(page) == 0 {
+			break
+		}
+		read = append(read, page...)
+		if seq = page[len(page)-1].Seq; seq < page[0].Seq {
+			t.Fatalf("events %d and %d are out of order", page[0].Seq, seq)
+		}
+	}
+	same(t, read[:4], history)
+	same(t, len(read), 5)
+}
+
+func movedMeanwhile(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	err := p.Move(t.Context(), id, batholith.StatusValidating, batholith.StatusScheduled, "", start())
+	refused(t, err, batholith.ErrMoved)
+	err = p.Move(t.Context(), "nosuchjob000", batholith.StatusSubmitted, batholith.StatusValidating, "", start())
+	refused(t, err, batholith.ErrNotFound)
+	history, err := p.History(t.Context(), id)
+	no(t, err)
+	same(t, len(history), 1)
+}
+
+func terminalStays(t *testing.T, p Port) {
+	for i, s := range []batholith.Status{batholith.StatusCompleted, batholith.StatusFailed, batholith.StatusStopped,
+		batholith.StatusExpired, batholith.StatusPartiallyCompleted} {
+		id := create(t, p, newJob(i)).ID
+		moveTo(t, p, id, s)
+		for _, to := range batholith.Statuses() {
+			refused(t, p.Move(t.Context(), id, s, to, "", start()), batholith.ErrMoved)
+		}
+		j, err := p.Job(t.Context(), account, id)
+		no(t, err)
+		same(t, j.Status, s)
+	}
+}
+
+func oneMove(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	_, errs := race(8, func(int) (batholith.Job, error) {
+		return batholith.Job{}, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", start())
+	})
+	same(t, count(t, errs, batholith.ErrMoved), 1)
+	history, err := p.History(t.Context(), id)
+	no(t, err)
+	same(t, len(history), 2)
+}
+
+func timesOfMoves(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	step := func(from, to batholith.Status, at time.Time) batholith.Job {
+		t.Helper()
+		no(t, p.Move(t.Context(), id, from, to, "", at))
+		j, err := p.Job(t.Context(), account, id)
+		no(t, err)
+		return j
+	}
+	late := start().Add(time.Hour)
+	j := step(batholith.StatusSubmitted, batholith.StatusValidating, late)
+	same(t, []time.Time{j.Modified, j.Ended}, []time.Time{late, {}})
+	j = step(batholith.StatusValidating, batholith.StatusFailed, start()) // by a clock that is behind
+	same(t, []time.Time{j.Submitted, j.Modified, j.Ended}, []time.Time{start(), late, late})
+}
+
+func messageKept(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "first", start()))
+	no(t, p.Move(t.Context(), id, batholith.StatusValidating, batholith.StatusScheduled, "", start()))
+	message(t, p, id, "first")
+	no(t, p.Move(t.Context(), id, batholith.StatusScheduled, batholith.StatusFailed, "last", start()))
+	message(t, p, id, "last")
+}
+
+func message(t *testing.T, p Port, id, want string) {
+	t.Helper()
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, j.Message, want)
+}
+
+func messageCut(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	long := "x" + strings.Repeat("é", batholith.MaxMessage) // the limit is in the midst of a character
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, long, start()))
+	message(t, p, id, long[:batholith.MaxMessage-1])
+	no(t, p.Note(t.Context(), id, long[1:]))
+	message(t, p, id, long[1:][:batholith.MaxMessage])
+}
+
+func note(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	no(t, p.Note(t.Context(), id, "slow"))
+	message(t, p, id, "slow")
+	no(t, p.Note(t.Context(), id, ""))
+	message(t, p, id, "")
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusFailed, "why", start()))
+	refused(t, p.Note(t.Context(), id, "slow"), batholith.ErrMoved)
+	message(t, p, id, "why")
+	refused(t, p.Note(t.Context(), "nosuchjob000", "x"), batholith.ErrNotFound)
+}
+
+func unfinished(t *testing.T, p Port) {
+	for i := range 5 {
+		j := newJob(i)
+		j.Submitted = start().Add(time.Duration(i) * time.Second)
+		if i%2 == 1 {
+			j.Account = "999999999999"
+		}
+		create(t, p, j)
+	}
+	moveTo(t, p, newJob(0).ID, batholith.StatusExpired)
+	moveTo(t, p, newJob(3).ID, batholith.StatusStopping)
+	jobs, err := p.Unfinished(t.Context())
+	no(t, err)
+	same(t, idsOf(jobs), []string{newJob(1).ID, newJob(2).ID, newJob(3).ID, newJob(4).ID})
+}
+
+func idsOf(jobs []batholith.Job) []string {
+	var ids []string
+	for _, j := range jobs {
+		ids = append(ids, j.ID)
+	}
+	return ids
+}
