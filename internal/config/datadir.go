@@ -109,7 +109,7 @@ func (d *Data) Announce(s Server) error {
 	if err != nil {
 		return fmt.Errorf("encode the addresses: %w", err)
 	}
-	return writeFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
+	return WriteFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
 }
 
 // Withdraw takes the addresses away when the server ends. A server that was killed leaves them; whoever dials them then is
@@ -136,8 +136,8 @@ func ReadServer(dir string) (Server, error) {
 	return s, nil
 }
 
-// writeFile puts a whole file in place: whatever crashes, there is the old one, the new one or none, and never a part.
-func writeFile(path string, content []byte, mode os.FileMode) error {
+// WriteFile puts a whole file in place: whatever crashes, there is the old one, the new one or none, and never a part.
+func WriteFile(path string, content []byte, mode os.FileMode) error {
 	temp := path + ".new" // a leftover of a crash is written over by the next try
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {

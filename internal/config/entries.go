@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"slices"
+
+	"github.com/batholith/batholith/internal/dialect"
 )
 
 // complete fills in what entries of lists leave out, and the secrets that they name variables for.
@@ -114,6 +116,9 @@ func (l *loader) checkModels() {
 				l.bad(at, "give every model its own names", "the name %q is taken by another model or alias", name)
 			}
 			seen[name] = true
+		}
+		if m.Family != "" {
+			l.oneOf(at+".family", m.Family, dialect.Families()...)
 		}
 		if len(m.Backends) == 0 {
 			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}]", "there is none")

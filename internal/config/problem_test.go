@@ -34,6 +34,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"backend without scheme", "models:\n- id: m\n  backends:\n  - url: host:8000", `b.yaml:4: models[0].backends[0].url: "host:8000" is no http`, "scheme"},
 		{"password in a URL", "models:\n- id: m\n  backends:\n  - url: http://u:p@h/v1", `b.yaml:4: models[0].backends[0].url: a password in a URL`, "variable"},
 		{"no backend", "models:\n- id: m", `b.yaml:2: models[0].backends: there is none`, "add the server"},
+		{"family", "models:\n- id: m\n  family: antropic\n  backends: [{url: 'http://h'}]", `b.yaml:3: models[0].family: "antropic" is not possible`, `did you mean "anthropic"?`},
 		{"model twice", "models:\n- {id: m, backends: [{url: 'http://h'}]}\n- {id: n, aliases: [m], backends: [{url: 'http://h'}]}", `b.yaml:3: models[1]: the name "m" is taken`, "its own names"},
 		{"credential without secret", "credentials:\n- access_key_id: A\n  principal: p", `b.yaml:2: credentials[0]: it has no secret`, "secret_access_key_env"},
 		{"credential without principal", "credentials:\n- access_key_id: A\n  secret_access_key: s", `b.yaml:2: credentials[0].principal: it is missing`, "add it"},

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts run this test binary as the command batholith.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"batholith": func() { os.Exit(Main(os.Args[1:])) },
+	})
+}
+
+// TestStories runs the stories of testdata/script. Each has a directory, a home and an environment of its own.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			// No story may reach for the keys or the metadata of the machine that it runs on.
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits,
+		},
+	})
+}
