@@ -1,0 +1,136 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/dialect"
+)
+
+// ListFoundationModels tells every model that is served. Bedrock has no inference type for batch, so all are ON_DEMAND.
+func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundationModelsInput) (*bedrock.ListFoundationModelsOutput, error) {
+	out := &bedrock.ListFoundationModelsOutput{ModelSummaries: []bedrock.FoundationModel{}}
+	for _, m := range a.Models.Models() {
+		d := a.describe(m)
+		switch {
+		case in.ByProvider != "" && !strings.EqualFold(in.ByProvider, d.ProviderName),
+			in.ByOutputModality != "" && !slices.Contains(d.OutputModalities, in.ByOutputModality),
+			in.ByInferenceType != "" && !slices.Contains(d.InferenceTypesSupported, in.ByInferenceType),
+			in.ByCustomizationType != "": // none is supported
+			continue
+		}
+		out.ModelSummaries = append(out.ModelSummaries, d)
+	}
+	return out, nil
+}
+
+// GetFoundationModel tells of a model by any of its names.
+func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationModelInput) (*bedrock.GetFoundationModelOutput, error) {
+	m, ok := a.Models.Lookup(in.ModelIdentifier)
+	if !ok {
+		return nil, noModel(in.ModelIdentifier)
+	}
+	d := a.describe(m)
+	return &bedrock.GetFoundationModelOutput{ModelDetails: &d}, nil
+}
+
+// GetFoundationModelAvailability tells that a model that is served can be used: there is nothing to agree to here.
+func (a *API) GetFoundationModelAvailability(_ context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
+	if _, ok := a.Models.Lookup(in.ModelID); !ok {
+		return nil, noModel(in.ModelID)
+	}
+	const available = "AVAILABLE"
+	return &bedrock.GetFoundationModelAvailabilityOutput{ModelID: in.ModelID, AuthorizationStatus: "AUTHORIZED",
+		AgreementAvailability:   &bedrock.AgreementAvailability{Status: available},
+		EntitlementAvailability: available, RegionAvailability: available}, nil
+}
+
+func noModel(id string) error {
+	return bedrock.NotFound("Could not find the model %s. ListFoundationModels tells those that are configured.", id)
+}
+
+func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
+	return bedrock.FoundationModel{
+		ModelARN: a.modelARN(m), ModelID: m.ID, ModelName: m.Name, ProviderName: m.Provider,
+		InputModalities: modalities(m.Inputs), OutputModalities: modalities(m.Outputs),
+		InferenceTypesSupported: []bedrock.InferenceType{bedrock.InferenceTypeOnDemand},
+		ModelLifecycle:          &bedrock.ModelLifecycle{Status: "ACTIVE"},
+	}
+}
+
+func (a *API) modelARN(m batholith.Model) string {
+	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + m.ID}.String()
+}
+
+func modalities(names []string) []bedrock.ModelModality {
+	all := make([]bedrock.ModelModality, len(names))
+	for i, n := range names {
+		all[i] = bedrock.ModelModality(n)
+	}
+	return all
+}
+
+// ListInferenceProfiles tells the names with a geography that models have.
+func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferenceProfilesInput) (*bedrock.ListInferenceProfilesOutput, error) {
+	p := page{of: "inference profiles " + string(in.TypeEquals)}
+	from, err := p.cursor(in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	all := a.profiles(bedrock.CallerFrom(ctx).Account)
+	if in.TypeEquals == bedrock.InferenceProfileTypeApplication {
+		all = nil
+	}
+	all = all[min(int(from), len(all)):]
+	out := &bedrock.ListInferenceProfilesOutput{InferenceProfileSummaries: all}
+	if limit := in.MaxResults; limit > 0 && limit < len(all) {
+		out.InferenceProfileSummaries = all[:limit]
+		out.NextToken = p.token(from + int64(limit))
+	}
+	return out, nil
+}
+
+// GetInferenceProfile tells of a name with a geography. One that is not listed does as well when a job could name it.
+func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceProfileInput) (*bedrock.GetInferenceProfileOutput, error) {
+	id := dialect.LastPart(in.InferenceProfileIdentifier)
+	m, ok := a.Models.Lookup(id)
+	if _, geographic := dialect.CutGeography(id); !ok || !geographic {
+		return nil, bedrock.NotFound("Could not find the inference profile %s.", in.InferenceProfileIdentifier)
+	}
+	p := a.profile(bedrock.CallerFrom(ctx).Account, id, m)
+	return &p, nil
+}
+
+func (a *API) profiles(account string) []bedrock.InferenceProfile {
+	var all []bedrock.InferenceProfile
+	for _, m := range a.Models.Models() {
+		for _, id := range append([]string{m.ID}, m.Aliases...) {
+			if _, ok := dialect.CutGeography(id); ok {
+				all = append(all, a.profile(account, id, m))
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y bedrock.InferenceProfile) int {
+		return strings.Compare(x.InferenceProfileID, y.InferenceProfileID)
+	})
+	return all
+}
+
+// maxProfileName is the longest name of an inference profile in bytes (Bedrock: 64 characters).
+const maxProfileName = 64
+
+func (a *API) profile(account, id string, m batholith.Model) bedrock.InferenceProfile {
+	geography, _, _ := strings.Cut(id, ".")
+	name := strings.ToUpper(geography) + " " + m.Name
+	return bedrock.InferenceProfile{
+		InferenceProfileName: strings.ToValidUTF8(name[:min(len(name), maxProfileName)], ""),
+		InferenceProfileID:   id,
+		InferenceProfileARN: batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Account: account,
+			Resource: "inference-profile/" + id}.String(),
+		Models: []bedrock.InferenceProfileModel{{ModelARN: a.modelARN(m)}},
+		Status: "ACTIVE", Type: bedrock.InferenceProfileTypeSystemDefined,
+	}
+}

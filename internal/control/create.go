@@ -1,0 +1,139 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+)
+
+// CreateModelInvocationJob takes in a job. It does not look at S3 (Bedrock: a missing input is found in validation).
+// The order of the checks is Bedrock's: the request itself, the role, the model; then ours: the network, the token, the
+// name, the quota.
+func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
+	who := bedrock.CallerFrom(ctx)
+	req := request(in)
+	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkTags, a.checkRole, a.checkModel, a.checkNetwork} {
+		if err := check(who, req); err != nil {
+			return nil, err
+		}
+	}
+	hash, err := requestHash(req)
+	if err != nil {
+		return nil, err
+	}
+	// A job says for good which timeout it has, whatever becomes of the settings.
+	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
+	now := a.Now().UTC()
+	job, err := a.Store.CreateJob(ctx, batholith.Job{
+		ID: a.NewID(), Account: who.Account, Region: a.Region, Owner: who.Principal,
+		Request: req, Status: batholith.StatusSubmitted,
+		Submitted: now, Modified: now, Expires: now.Add(a.Limits.Timeout(req.TimeoutHours)),
+	}, hash, a.Limits.MaxActiveJobsPerModel)
+	if err != nil {
+		return nil, a.refuseCreate(err, req)
+	}
+	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
+}
+
+// refuseCreate says in Bedrock's words why the store took no job.
+func (a *API) refuseCreate(err error, req batholith.Request) error {
+	switch {
+	case errors.Is(err, batholith.ErrTokenReused):
+		return bedrock.Conflict("The client request token was used before with other parameters.")
+	case errors.Is(err, batholith.ErrNameInUse):
+		return bedrock.Conflict("The provided job name is currently in use.")
+	case errors.Is(err, batholith.ErrTooManyActive):
+		return bedrock.QuotaExceeded("There are %d jobs in progress and submitted for model %s, and no more are allowed. "+
+			"Wait for one to end, or stop one.", a.Limits.MaxActiveJobsPerModel, req.ModelID)
+	}
+	return fmt.Errorf("create job: %w", err)
+}
+
+func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
+	if len(req.Tags) > a.maxTags() {
+		return bedrock.Validation("A job has at most %d tags.", a.maxTags())
+	}
+	return checkTagKeys(req.Tags)
+}
+
+func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
+	role, err := batholith.ParseARN(req.RoleARN)
+	if err == nil && role.Account != "" && role.Account != who.Account {
+		return bedrock.AccessDenied("Cross-account pass role is not allowed.")
+	}
+	if err != nil || !a.Roles.Known(req.RoleARN) {
+		return bedrock.AccessDenied("User: %s is not authorized to perform: iam:PassRole on resource: %s because no role of this name is configured.",
+			who.Principal, req.RoleARN)
+	}
+	return nil
+}
+
+func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
+	if _, ok := a.Models.Lookup(req.ModelID); !ok {
+		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
+			"ListFoundationModels tells those that are.", req.ModelID)
+	}
+	return nil
+}
+
+func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
+	if req.VPC == nil {
+		return nil
+	}
+	var unknown []string
+	for _, id := range req.VPC.SubnetIDs {
+		if !a.Network.Subnet(id) {
+			unknown = append(unknown, "subnet '"+id+"'")
+		}
+	}
+	for _, id := range req.VPC.SecurityGroupIDs {
+		if !a.Network.SecurityGroup(id) {
+			unknown = append(unknown, "security group '"+id+"'")
+		}
+	}
+	if len(unknown) > 0 {
+		return bedrock.Validation("vpcConfig names what does not exist: %s.", strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// request turns the input into the nouns of the root package.
+func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
+	from, to := in.InputDataConfig.S3InputDataConfig, in.OutputDataConfig.S3OutputDataConfig
+	r := batholith.Request{
+		Name: in.JobName, ModelID: in.ModelID, RoleARN: in.RoleARN, Token: in.ClientRequestToken,
+		Type:         cmp.Or(in.ModelInvocationType, batholith.InvokeModel),
+		Input:        batholith.Location{URI: from.S3URI, Owner: from.S3BucketOwner},
+		InputFormat:  string(from.S3InputFormat),
+		Output:       batholith.Location{URI: to.S3URI, Owner: to.S3BucketOwner},
+		KMSKeyID:     to.S3EncryptionKeyID,
+		TimeoutHours: in.TimeoutDurationInHours,
+		Tags:         tagsFrom(in.Tags),
+	}
+	if v := in.VPCConfig; v != nil {
+		r.VPC = &batholith.VPC{SubnetIDs: v.SubnetIDs, SecurityGroupIDs: v.SecurityGroupIDs}
+	}
+	return r
+}
+
+// requestHash tells whether two requests ask for the same: everything counts but the token and the order of tags.
+// It is kept with the token, so its form may only change with a way to tell old hashes from new ones.
+func requestHash(r batholith.Request) (string, error) {
+	r.Token = ""
+	r.Tags = slices.SortedFunc(slices.Values(r.Tags), func(x, y batholith.Tag) int { return strings.Compare(x.Key, y.Key) })
+	b, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("hash request: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,48 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+)
+
+// defaultPage is how many jobs a page has when the client does not say (our choice: Bedrock does not).
+const defaultPage = 100
+
+// ListModelInvocationJobs tells of the account's jobs, newest first unless asked otherwise. The bounds in time are strict.
+func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) (*bedrock.ListModelInvocationJobsOutput, error) {
+	q := batholith.ListQuery{
+		Account: bedrock.CallerFrom(ctx).Account,
+		After:   in.SubmitTimeAfter.Time, Before: in.SubmitTimeBefore.Time,
+		Status: in.StatusEquals, NameContains: in.NameContains,
+		Ascending: in.SortOrder == bedrock.SortOrderAscending,
+		Limit:     cmp.Or(in.MaxResults, defaultPage),
+	}
+	p := page{of: fmt.Sprintf("jobs of %s from %s to %s status %s name %q ascending %t",
+		q.Account, q.After, q.Before, q.Status, q.NameContains, q.Ascending)}
+	var err error
+	if q.Cursor, err = p.cursor(in.NextToken); err != nil {
+		return nil, err
+	}
+	jobs, next, err := a.Store.Jobs(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	out := &bedrock.ListModelInvocationJobsOutput{NextToken: p.token(next), InvocationJobSummaries: make([]bedrock.JobSummary, len(jobs))}
+	for i, j := range jobs {
+		out.InvocationJobSummaries[i] = summary(j)
+	}
+	return out, nil
+}
+
+// stamp puts a time on the wire; the zero time is absent there.
+func stamp(t time.Time) bedrock.Timestamp {
+	if t.IsZero() {
+		return bedrock.Timestamp{}
+	}
+	return bedrock.Timestamp{Time: t}
+}

@@ -1,0 +1,90 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+)
+
+// maxTags is how many tags a job may have: what the service model allows, or with the profile "aws" what AWS allows any resource.
+func (a *API) maxTags() int {
+	if a.Profile == bedrock.ProfileAWS {
+		return 50
+	}
+	return 200
+}
+
+// TagResource puts tags on a job, whatever its status.
+func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*bedrock.TagResourceOutput, error) {
+	account, id, err := a.job(ctx, in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	tags := tagsFrom(in.Tags)
+	if err := checkTagKeys(tags); err != nil {
+		return nil, err
+	}
+	err = a.Store.PutTags(ctx, account, id, tags, a.maxTags())
+	if errors.Is(err, batholith.ErrTooManyTags) {
+		return nil, bedrock.TooManyTags(in.ResourceARN, "The job would have more than %d tags.", a.maxTags())
+	}
+	if err != nil {
+		return nil, refuse("tag job", in.ResourceARN, err)
+	}
+	return &bedrock.TagResourceOutput{}, nil
+}
+
+// UntagResource takes tags off a job.
+func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput) (*bedrock.UntagResourceOutput, error) {
+	account, id, err := a.job(ctx, in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Store.DeleteTags(ctx, account, id, in.TagKeys); err != nil {
+		return nil, refuse("untag job", in.ResourceARN, err)
+	}
+	return &bedrock.UntagResourceOutput{}, nil
+}
+
+// ListTagsForResource tells a job's tags, by key.
+func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForResourceInput) (*bedrock.ListTagsForResourceOutput, error) {
+	account, id, err := a.job(ctx, in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := a.Store.Tags(ctx, account, id)
+	if err != nil {
+		return nil, refuse("list tags of job", in.ResourceARN, err)
+	}
+	out := &bedrock.ListTagsForResourceOutput{Tags: make([]bedrock.Tag, len(tags))}
+	for i, t := range tags {
+		out.Tags[i] = bedrock.Tag(t)
+	}
+	return out, nil
+}
+
+// checkTagKeys refuses keys that AWS keeps to itself, and one key twice, of which nobody could say which value was meant.
+func checkTagKeys(tags []batholith.Tag) error {
+	seen := make(map[string]bool, len(tags))
+	for _, t := range tags {
+		if len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:") {
+			return bedrock.Validation("The tag key '%s' is reserved: keys must not begin with aws:.", t.Key)
+		}
+		if seen[t.Key] {
+			return bedrock.Validation("The tag key '%s' is there twice.", t.Key)
+		}
+		seen[t.Key] = true
+	}
+	return nil
+}
+
+func tagsFrom(in []bedrock.Tag) []batholith.Tag {
+	tags := make([]batholith.Tag, len(in))
+	for i, t := range in {
+		tags[i] = batholith.Tag(t)
+	}
+	return tags
+}
