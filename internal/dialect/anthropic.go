@@ -2,20 +2,26 @@ package dialect
 
 import "github.com/batholith/batholith"
 
+// anthropicBodies are two: messages, or one prompt with turns marked in it.
+func anthropicBodies(o Options) translator {
+	return byShape(func(body value) (translator, error) {
+		if !body.member("prompt").absent() && body.member("messages").absent() {
+			return claudeText{o}, nil
+		}
+		return anthropic{o}, nil
+	})
+}
+
 // anthropic is the Messages API (Bedrock: Anthropic Claude Messages).
 type anthropic struct{ Options }
 
 // anthropicVersion is the only one that Bedrock takes.
 const anthropicVersion = "bedrock-2023-05-31"
 
-func (d anthropic) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
-	if err != nil {
-		return batholith.Call{}, refuse(err)
-	}
+func (d anthropic) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
-		return batholith.Call{}, refuse(hintConverse(body, err))
+		return batholith.Call{}, hintConverse(body, err)
 	}
 	return c.call(), nil
 }

@@ -2,7 +2,7 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-func (d anthropic) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d anthropic) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -52,9 +52,9 @@ func (d anthropic) content(b *buffer, c completion) {
 	}
 }
 
-func (d anthropic) stopReason(b *buffer, input []byte, c completion) {
+func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	if !c.stop.absent() {
-		if s := c.stopped(asked(input, "stop_sequences")); !s.absent() {
+		if s := c.stopped(input.member("stop_sequences")); !s.absent() {
 			b.textMember("stop_reason", "stop_sequence")
 			b.member("stop_sequence", s)
 			return

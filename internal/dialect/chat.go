@@ -48,14 +48,18 @@ func (c *chat) call() batholith.Call {
 		c.set("continue_final_message", value("true"))
 		c.set("add_generation_prompt", value("false"))
 	}
+	c.parameters()
+	c.close('}')
+	return batholith.Call{Path: "/chat/completions", Body: c.buffer}
+}
+
+func (c *chat) parameters() {
 	for _, p := range c.params {
 		if !p.raw.absent() {
 			c.anyKey(p.name)
 			c.raw(p.raw)
 		}
 	}
-	c.close('}')
-	return batholith.Call{Path: "/chat/completions", Body: c.buffer}
 }
 
 // turn is one message, taken apart. Its slices are used again for the next message.

@@ -222,15 +222,6 @@ func (c completion) stopped(asked value) value {
 	return nil
 }
 
-// asked is a member of the record's own body, read again. It is nil where the body is none.
-func asked(input []byte, name string) value {
-	doc, err := parse(input)
-	if err != nil {
-		return nil
-	}
-	return doc.member(name)
-}
-
 // callName is the id of the tool call at position i, made up where the server gave none.
 func (c completion) callName(prefix string, i int) string {
 	if id := c.calls[i].id.text(); id != "" {

@@ -7,14 +7,10 @@ import (
 // converse is the Converse API, the same for every family (Bedrock: Converse without modelId).
 type converse struct{ Options }
 
-func (d converse) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
-	if err != nil {
-		return batholith.Call{}, refuse(err)
-	}
+func (d converse) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
-		return batholith.Call{}, refuse(hintInvoke(body, err))
+		return batholith.Call{}, hintInvoke(body, err)
 	}
 	return c.call(), nil
 }

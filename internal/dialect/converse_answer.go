@@ -2,7 +2,7 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-func (d converse) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d converse) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -10,7 +10,7 @@ func (d converse) Answer(input []byte, call batholith.Call, body []byte) (bathol
 	b := make(buffer, 0, len(c.text)+len(c.reasoning)+512)
 	b.open('{')
 	b.converseOutput(c)
-	stop := c.stopped(asked(input, "inferenceConfig").member("stopSequences"))
+	stop := c.stopped(input.member("inferenceConfig").member("stopSequences"))
 	b.textMember("stopReason", converseStop(c, stop))
 	b.key("usage")
 	b.open('{')
@@ -65,8 +65,8 @@ func converseStop(c completion, stop value) string {
 
 // responseFields answers additionalModelResponseFieldPaths. The stop sequence stands where Anthropic's models have it; any
 // other path is looked up in the answer of the model server, and left out when nothing is there.
-func (d converse) responseFields(b *buffer, input, body []byte, stop value) {
-	paths := asked(input, "additionalModelResponseFieldPaths")
+func (d converse) responseFields(b *buffer, input value, body []byte, stop value) {
+	paths := input.member("additionalModelResponseFieldPaths")
 	if paths.kind() != '[' {
 		return
 	}

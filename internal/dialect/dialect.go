@@ -15,7 +15,7 @@ type Dialect interface {
 	// A body that cannot be served is a [*batholith.RecordError].
 	Request(input []byte, model string) (batholith.Call, error)
 
-	// Answer turns the body of a backend's 200 into a modelOutput. The error wraps [ErrNonsense] when the body is not what
+	// Answer turns the body of a backend's 200 into a modelOutput. The input is one that Request has taken. The error wraps [ErrNonsense] when the body is not what
 	// the protocol promises, and is a [*batholith.RecordError] when the model cannot do what the record asked for.
 	Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error)
 }
@@ -45,17 +45,26 @@ const FamilyAny = "any"
 
 // families says who translates a family's InvokeModel bodies for an OpenAI-compatible server.
 // A new family is a row here, a row in family.go where its ids are recognised, and a file.
-var families = []struct {
+var families = []family{
+	{"anthropic", anthropicBodies},
+	{"nova", func(o Options) translator { return nova{o} }},
+	{"nova-embed", func(o Options) translator { return novaEmbed{o} }},
+	{"titan-text", func(o Options) translator { return titanText{o} }},
+	{"titan-embed", func(o Options) translator { return titanEmbed{o} }},
+	{"llama", llama},
+	{"mistral", mistralBodies},
+	{"cohere", func(o Options) translator { return cohere{o} }},
+	{"cohere-embed", func(o Options) translator { return cohereEmbed{o} }},
+	{"jamba", func(o Options) translator { return openai{o, false} }},
+	{"deepseek-r1", deepSeekR1},
+	{"openai", func(o Options) translator { return openai{o, namedGPTOSS(o)} }},
+	{"gpt-oss", func(o Options) translator { return openai{o, true} }},
+	{FamilyAny, anyBodies},
+}
+
+type family struct {
 	name string
-	make func(Options) Dialect
-}{
-	{"anthropic", func(o Options) Dialect { return anthropic{o} }},
-	{"openai", func(o Options) Dialect { return openai{o, namedGPTOSS(o)} }},
-	{"gpt-oss", func(o Options) Dialect { return openai{o, true} }},
-	{"titan-text", func(o Options) Dialect { return titanText{o} }},
-	{"titan-embed", func(o Options) Dialect { return titanEmbed{o} }},
-	{"llama", func(o Options) Dialect { return llama{o} }},
-	{FamilyAny, func(o Options) Dialect { return auto{o} }},
+	make func(Options) translator
 }
 
 // Families lists the names that For knows, for messages.
@@ -69,23 +78,66 @@ func Families() []string {
 
 // For finds the dialect between a family's bodies and a backend's protocol. With invocation type Converse the bodies are
 // Converse's, whatever the family is.
-func For(family, protocol string, typ batholith.InvocationType, o Options) (Dialect, error) {
+func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialect, error) {
 	if protocol != ProtocolOpenAI {
 		return nil, fmt.Errorf("backend protocol %q is not known; known: %s", protocol, ProtocolOpenAI)
 	}
-	i := slices.IndexFunc(families, func(f struct {
-		name string
-		make func(Options) Dialect
-	}) bool {
-		return f.name == family
-	})
+	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("model family %q is not known; known: %s", family, strings.Join(Families(), ", "))
+		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))
 	}
 	if typ == batholith.Converse {
-		return converse{o}, nil
+		return checked{converse{o}}, nil
 	}
-	return families[i].make(o), nil
+	return checked{families[i].make(o)}, nil
+}
+
+// translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.
+type translator interface {
+	request(body value, model string) (batholith.Call, error)
+	answer(input value, body []byte) (batholith.Answer, error)
+}
+
+// checked makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
+type checked struct{ t translator }
+
+func (c checked) Request(input []byte, model string) (batholith.Call, error) {
+	body, err := object(input)
+	if err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	call, err := c.t.request(body, model)
+	if err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	return call, nil
+}
+
+func (c checked) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+	answer, err := c.t.answer(known(input), body)
+	if err != nil {
+		return batholith.Answer{}, refuse(err)
+	}
+	return answer, nil
+}
+
+// byShape is a family with several bodies: it says which translator a body is for.
+type byShape func(body value) (translator, error)
+
+func (of byShape) request(body value, model string) (batholith.Call, error) {
+	t, err := of(body)
+	if err != nil {
+		return batholith.Call{}, err
+	}
+	return t.request(body, model)
+}
+
+func (of byShape) answer(input value, body []byte) (batholith.Answer, error) {
+	t, err := of(input)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	return t.answer(input, body)
 }
 
 // shown is the model name that an answer carries.

@@ -28,14 +28,21 @@ func CutGeography(id string) (string, bool) {
 var marks = []struct{ prefix, holds, family string }{
 	{"batholith.", "", FamilyAny},
 	{"anthropic.", "", "anthropic"},
-	{"amazon.titan-embed-text", "", "titan-embed"},
+	{"amazon.nova", "embed", "nova-embed"},
+	{"amazon.nova", "", "nova"},
+	{"amazon.titan-embed", "", "titan-embed"},
 	{"amazon.titan-text", "", "titan-text"},
 	{"amazon.titan-tg1", "", "titan-text"},
 	{"meta.", "", "llama"},
 	{"openai.gpt-oss", "", "gpt-oss"},
 	{"openai.", "", "openai"},
 	{"qwen.", "", "openai"},
-	{"deepseek.v", "", "openai"},
+	{"deepseek.r1", "", "deepseek-r1"},
+	{"deepseek.", "", "openai"},
+	{"mistral.", "", "mistral"},
+	{"cohere.embed", "", "cohere-embed"},
+	{"cohere.command-r", "", "cohere"},
+	{"ai21.jamba", "", "jamba"},
 	{"zai.", "", "openai"},
 	{"minimax.", "", "openai"},
 	{"google.", "", "openai"},
@@ -66,7 +73,7 @@ func FamilyOf(modelID string) string {
 
 // knownProviders have bodies of their own, so that an unknown id of theirs must not be taken for an open model's.
 var knownProviders = map[string]bool{
-	"amazon": true, "ai21": true, "cohere": true, "mistral": true, "deepseek": true, "stability": true, "writer": true, "twelvelabs": true, "luma": true,
+	"amazon": true, "ai21": true, "cohere": true, "stability": true, "writer": true, "twelvelabs": true, "luma": true,
 }
 
 // cutProvider removes the geography and the provider from an id, and tells whether it was this provider's.

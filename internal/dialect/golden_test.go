@@ -25,11 +25,13 @@ type golden struct {
 	request, call, answer, output []byte
 }
 
-// readGolden reads a file testdata/golden/FAMILY[.converse].txtar.
+// readGolden reads a file testdata/golden/FAMILY.txtar. Of a family with several, a word after a dot tells them apart;
+// "converse" is the invocation type.
 func readGolden(t testing.TB, file string) (Dialect, []golden) {
-	family, typ := strings.TrimSuffix(filepath.Base(file), ".txtar"), batholith.InvokeModel
-	if f, ok := strings.CutSuffix(family, ".converse"); ok {
-		family, typ = f, batholith.Converse
+	family, word, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".txtar"), ".")
+	typ := batholith.InvokeModel
+	if word == "converse" {
+		typ = batholith.Converse
 	}
 	id := map[string]string{"anthropic": "anthropic.claude-3-haiku-20240307-v1:0"}[family]
 	if id == "" {

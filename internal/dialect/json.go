@@ -46,6 +46,15 @@ func whyNot(b []byte) string {
 	return ""
 }
 
+// known is a document that was checked before, by parse.
+func known(b []byte) value {
+	if bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 {
+		v, _ := parse(b)
+		return v
+	}
+	return trim(b)
+}
+
 func trim(b []byte) value {
 	return bytes.Trim(b, " \t\r\n")
 }
@@ -132,7 +141,7 @@ func (v value) elements() iter.Seq2[int, value] {
 				return
 			}
 			i = space(v, end)
-			if v[i] == ',' {
+			if i < len(v) && v[i] == ',' {
 				i = space(v, i+1)
 			}
 		}
@@ -167,23 +176,30 @@ func space(v value, i int) int {
 	return i
 }
 
-// skip is the position after the value that begins at i.
+// skip is the position after the value that begins at i. In a text that is no JSON it is some position further on, at most
+// the end.
 func skip(v value, i int) int {
+	if i >= len(v) {
+		return len(v)
+	}
 	switch v[i] {
 	case '"':
 		return skipString(v, i)
 	case '{', '[':
 		return skipComposite(v, i)
 	}
-	for i < len(v) && v[i] > ' ' && v[i] != ',' && v[i] != ']' && v[i] != '}' {
-		i++
+	for i++; i < len(v) && v[i] > ' ' && v[i] != ',' && v[i] != ']' && v[i] != '}'; i++ {
 	}
 	return i
 }
 
 func skipString(v value, i int) int {
 	for i++; ; i++ {
-		i += bytes.IndexByte(v[i:], '"')
+		n := bytes.IndexByte(v[i:], '"')
+		if n < 0 {
+			return len(v)
+		}
+		i += n
 		back := i
 		for v[back-1] == '\\' {
 			back--
@@ -195,7 +211,7 @@ func skipString(v value, i int) int {
 }
 
 func skipComposite(v value, i int) int {
-	for depth := 0; ; {
+	for depth := 0; i < len(v); {
 		switch v[i] {
 		case '"':
 			i = skipString(v, i)
@@ -209,4 +225,5 @@ func skipComposite(v value, i int) int {
 			return i
 		}
 	}
+	return len(v)
 }

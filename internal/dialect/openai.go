@@ -13,13 +13,9 @@ type openai struct {
 	tagged bool
 }
 
-func (d openai) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
-	if err != nil {
-		return batholith.Call{}, refuse(err)
-	}
+func (d openai) request(body value, model string) (batholith.Call, error) {
 	if err := d.check(body, model); err != nil {
-		return batholith.Call{}, refuse(err)
+		return batholith.Call{}, err
 	}
 	b := make(buffer, 0, len(body)+len(model)+32)
 	b.open('{')
@@ -125,7 +121,7 @@ func (d openai) messages(body, messages value) error {
 	return nil
 }
 
-func (d openai) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d openai) answer(input value, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
 		return batholith.Answer{}, err

@@ -1,33 +1,17 @@
 package dialect
 
-import (
-	"math"
-	"strconv"
+import "github.com/batholith/batholith"
 
-	"github.com/batholith/batholith"
-)
-
-// titanEmbed is the body of Amazon's Titan text embeddings, version 2 and, without options, version 1
-// (Bedrock: Titan Text Embeddings).
+// titanEmbed is the body of Amazon's Titan embeddings of texts: version 2, version 1, which has no options, and the multimodal
+// ones without an image (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings).
 type titanEmbed struct{ Options }
 
-func (d titanEmbed) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
-	if err != nil {
-		return batholith.Call{}, refuse(err)
-	}
+func (d titanEmbed) request(body value, model string) (batholith.Call, error) {
 	w, err := readEmbed(body)
 	if err != nil {
-		return batholith.Call{}, refuse(hintConverse(body, err))
+		return batholith.Call{}, hintConverse(body, err)
 	}
-	b := make(buffer, 0, len(body)+128)
-	b.open('{')
-	b.textMember("model", model)
-	b.member("input", w.text)
-	b.member("dimensions", w.dimensions)
-	b.textMember("encoding_format", "float")
-	b.close('}')
-	return batholith.Call{Path: "/embeddings", Body: b}, nil
+	return embeddingsCall(model, w.text, w.dimensions), nil
 }
 
 // embedBody is what a record asks for.
@@ -52,6 +36,11 @@ func readEmbed(body value) (embedBody, error) {
 			w.normalize, err = v.isTrue(), wantBool(name, v)
 		case name == "embeddingTypes":
 			err = at(name, w.kinds(v))
+		case name == "embeddingConfig": // Titan Multimodal Embeddings
+			w.dimensions = v.member("outputEmbeddingLength")
+			err = at(name, wantCount("outputEmbeddingLength", w.dimensions, 1))
+		case name == "inputImage":
+			err = at(name, wrong("images cannot be embedded by a backend of this protocol"))
 		default:
 			err = extra(name)
 		}
@@ -86,22 +75,18 @@ func (w *embedBody) kinds(v value) error {
 	return nil
 }
 
-func (d titanEmbed) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
-	doc, err := object(input)
+func (d titanEmbed) answer(input value, body []byte) (batholith.Answer, error) {
+	w, err := readEmbed(input)
 	if err != nil {
-		return batholith.Answer{}, refuse(err)
+		return batholith.Answer{}, err
 	}
-	w, err := readEmbed(doc)
-	if err != nil {
-		return batholith.Answer{}, refuse(err)
-	}
-	vectors, tokens, err := parseEmbeddings(body)
+	vectors, tokens, err := parseEmbeddings(body, 1)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
 	v := vectors[0]
-	if want, ok := w.dimensions.integer(); ok && want != int64(len(v.numbers)) {
-		return batholith.Answer{}, refuse(at("dimensions", wrong("the model makes vectors of %d dimensions, not of %d", len(v.numbers), want)))
+	if err := v.sized("dimensions", w.dimensions); err != nil {
+		return batholith.Answer{}, err
 	}
 	if w.normalize {
 		v.normalize()
@@ -130,81 +115,4 @@ func (w embedBody) answer(v vector, tokens batholith.Tokens) []byte {
 	}
 	b.close('}')
 	return b
-}
-
-// bits writes one 0 or 1 for each dimension, by its sign.
-func (b *buffer) bits(numbers []float64) {
-	b.open('[')
-	for _, f := range numbers {
-		if f > 0 {
-			b.literal("1")
-		} else {
-			b.literal("0")
-		}
-	}
-	b.close(']')
-}
-
-// vector is an embedding as the server wrote it, and its numbers.
-type vector struct {
-	raw     value
-	numbers []float64
-}
-
-// unit is how far from 1 the length of a vector may be to count as normalized: servers that normalize round to 32 bits or less.
-const unit = 1e-3
-
-// normalize gives v the length 1. A vector that has it keeps the digits that the server gave it.
-func (v *vector) normalize() {
-	sum := 0.0
-	for _, f := range v.numbers {
-		sum += f * f
-	}
-	length := math.Sqrt(sum)
-	if length == 0 || math.Abs(length-1) < unit || math.IsInf(length, 0) {
-		return
-	}
-	b := make(buffer, 0, len(v.raw))
-	b.open('[')
-	for i, f := range v.numbers {
-		v.numbers[i] = f / length
-		b.comma()
-		b = strconv.AppendFloat(b, v.numbers[i], 'g', -1, 32)
-	}
-	b.close(']')
-	v.raw = value(b)
-}
-
-// parseEmbeddings reads the answer of /embeddings; there is at least one vector in it.
-func parseEmbeddings(body []byte) ([]vector, batholith.Tokens, error) {
-	doc, err := answerObject(body)
-	if err != nil {
-		return nil, batholith.Tokens{}, err
-	}
-	var vectors []vector
-	for _, e := range doc.member("data").elements() {
-		v, err := parseVector(e.member("embedding"))
-		if err != nil {
-			return nil, batholith.Tokens{}, err
-		}
-		vectors = append(vectors, v)
-	}
-	if len(vectors) == 0 {
-		return nil, batholith.Tokens{}, nonsense("it has no embedding")
-	}
-	return vectors, usage(doc.member("usage")), nil
-}
-
-func parseVector(raw value) (vector, error) {
-	v := vector{raw: raw, numbers: make([]float64, 0, len(raw)/8)}
-	for _, e := range raw.elements() {
-		if e.kind() != '0' {
-			return v, nonsense("its embedding is no list of numbers")
-		}
-		v.numbers = append(v.numbers, e.number())
-	}
-	if len(v.numbers) == 0 {
-		return v, nonsense("its embedding is no list of numbers")
-	}
-	return v, nil
 }

@@ -5,14 +5,10 @@ import "github.com/batholith/batholith"
 // titanText is the body of Amazon's Titan text models (Bedrock: Titan Text). The text becomes the user's one message.
 type titanText struct{ Options }
 
-func (d titanText) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
-	if err != nil {
-		return batholith.Call{}, refuse(err)
-	}
+func (d titanText) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
-		return batholith.Call{}, refuse(hintConverse(body, err))
+		return batholith.Call{}, hintConverse(body, err)
 	}
 	return c.call(), nil
 }
@@ -80,7 +76,7 @@ func (d titanText) config(c *chat, v value) error {
 	return nil
 }
 
-func (d titanText) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -99,8 +95,8 @@ func (d titanText) Answer(input []byte, call batholith.Call, body []byte) (batho
 	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
 }
 
-func (d titanText) reason(c completion, input []byte) string {
-	if !c.stopped(asked(input, "textGenerationConfig").member("stopSequences")).absent() {
+func (d titanText) reason(c completion, input value) string {
+	if !c.stopped(input.member("textGenerationConfig").member("stopSequences")).absent() {
 		return "STOP_CRITERIA_MET"
 	}
 	switch c.finish {

@@ -1,0 +1,113 @@
+package dialect
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/batholith/batholith"
+)
+
+// embeddingsCall asks for the vectors of a text or of a list of texts.
+func embeddingsCall(model string, input, dimensions value) batholith.Call {
+	b := make(buffer, 0, len(input)+128)
+	b.open('{')
+	b.textMember("model", model)
+	b.member("input", input)
+	b.member("dimensions", dimensions)
+	b.textMember("encoding_format", "float")
+	b.close('}')
+	return batholith.Call{Path: "/embeddings", Body: b}
+}
+
+// vector is an embedding as the server wrote it, and its numbers.
+type vector struct {
+	raw     value
+	numbers []float64
+}
+
+// parseEmbeddings reads the answer of /embeddings: one vector for each text, in their order.
+func parseEmbeddings(body []byte, texts int) ([]vector, batholith.Tokens, error) {
+	doc, err := answerObject(body)
+	if err != nil {
+		return nil, batholith.Tokens{}, err
+	}
+	vectors := make([]vector, texts)
+	n := 0
+	for i, e := range doc.member("data").elements() {
+		at := int64(i)
+		if index := e.member("index"); !index.absent() {
+			at, _ = index.integer()
+		}
+		if at < 0 || at >= int64(texts) || vectors[at].raw != nil {
+			return nil, batholith.Tokens{}, nonsense("its embeddings do not go with the texts")
+		}
+		if vectors[at], err = parseVector(e.member("embedding")); err != nil {
+			return nil, batholith.Tokens{}, err
+		}
+		n++
+	}
+	if n != texts {
+		return nil, batholith.Tokens{}, nonsense("it has %d embeddings for %d texts", n, texts)
+	}
+	return vectors, usage(doc.member("usage")), nil
+}
+
+func parseVector(raw value) (vector, error) {
+	v := vector{raw: raw, numbers: make([]float64, 0, len(raw)/8)}
+	for _, e := range raw.elements() {
+		if e.kind() != '0' {
+			return v, nonsense("its embedding is no list of numbers")
+		}
+		v.numbers = append(v.numbers, e.number())
+	}
+	if len(v.numbers) == 0 {
+		return v, nonsense("its embedding is no list of numbers")
+	}
+	return v, nil
+}
+
+// sized refuses vectors of another size than the body asked for. Cutting them is not for us: few models can stand it.
+func (v vector) sized(name string, want value) error {
+	n, ok := want.integer()
+	if !ok || n == int64(len(v.numbers)) {
+		return nil
+	}
+	return at(name, wrong("the model makes vectors of %d dimensions, not of %d", len(v.numbers), n))
+}
+
+// unit is how far from 1 the length of a vector may be to count as normalized: servers that normalize round to 32 bits or less.
+const unit = 1e-3
+
+// normalize gives v the length 1. A vector that has it keeps the digits that the server gave it.
+func (v *vector) normalize() {
+	sum := 0.0
+	for _, f := range v.numbers {
+		sum += f * f
+	}
+	length := math.Sqrt(sum)
+	if length == 0 || math.Abs(length-1) < unit || math.IsInf(length, 0) {
+		return
+	}
+	b := make(buffer, 0, len(v.raw))
+	b.open('[')
+	for i, f := range v.numbers {
+		v.numbers[i] = f / length
+		b.comma()
+		b = strconv.AppendFloat(b, v.numbers[i], 'g', -1, 32)
+	}
+	b.close(']')
+	v.raw = value(b)
+}
+
+// bits writes one 0 or 1 for each dimension, by its sign.
+func (b *buffer) bits(numbers []float64) {
+	b.open('[')
+	for _, f := range numbers {
+		if f > 0 {
+			b.literal("1")
+		} else {
+			b.literal("0")
+		}
+	}
+	b.close(']')
+}

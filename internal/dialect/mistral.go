@@ -1,0 +1,73 @@
+package dialect
+
+import "github.com/batholith/batholith"
+
+// mistralBodies are two: a templated prompt, or messages (Bedrock: Mistral AI text completion and chat completion).
+func mistralBodies(o Options) translator {
+	return byShape(func(body value) (translator, error) {
+		if !body.member("prompt").absent() {
+			return mistralText(o), nil
+		}
+		return mistralChat{openai{o, false}}, nil
+	})
+}
+
+// mistralChat is OpenAI's chat but for two words: a tool_choice of "any", and a "stop_reason" in the answer.
+type mistralChat struct{ openai }
+
+func (d mistralChat) request(body value, model string) (batholith.Call, error) {
+	if !body.member("tool_choice").is("any") {
+		return d.openai.request(body, model)
+	}
+	b := make(buffer, 0, len(body)+8)
+	b.open('{')
+	for name, v := range body.members() {
+		if name == "tool_choice" {
+			v = value(`"required"`)
+		}
+		b.anyKey(name)
+		b.raw(v)
+	}
+	b.close('}')
+	return d.openai.request(value(b), model)
+}
+
+// Answer gives the reason under both names: clients of older models read stop_reason, of newer ones finish_reason.
+func (d mistralChat) answer(input value, body []byte) (batholith.Answer, error) {
+	a, err := d.openai.answer(input, body)
+	if err != nil {
+		return a, err
+	}
+	b := make(buffer, 0, len(a.Output)+32)
+	b.open('{')
+	for name, v := range value(a.Output).members() {
+		b.anyKey(name)
+		if name != "choices" {
+			b.raw(v)
+			continue
+		}
+		b.open('[')
+		for _, choice := range v.elements() {
+			b.choice(choice)
+		}
+		b.close(']')
+	}
+	b.close('}')
+	a.Output = b
+	return a, nil
+}
+
+func (b *buffer) choice(choice value) {
+	b.open('{')
+	for name, v := range choice.members() {
+		if name == "stop_reason" { // the server's, which names a sequence
+			continue
+		}
+		b.anyKey(name)
+		b.raw(v)
+		if name == "finish_reason" {
+			b.member("stop_reason", v)
+		}
+	}
+	b.close('}')
+}

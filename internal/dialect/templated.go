@@ -1,0 +1,138 @@
+package dialect
+
+import (
+	"strings"
+
+	"github.com/batholith/batholith"
+)
+
+// templated takes bodies whose prompt bears the model's own marks already. It goes to /completions word for word.
+type templated struct {
+	Options
+	limit    string // the member that bounds the answer
+	fallback string // how long an answer may be without it, in tokens
+	write    func(b *buffer, c completion)
+}
+
+// llama is Meta's (Bedrock: Meta Llama; max_gen_len is 512 unless given).
+func llama(o Options) translator { return templated{o, "max_gen_len", "512", writeLlama} }
+
+// mistralText is Mistral's (Bedrock: Mistral AI text completion; max_tokens is 512 unless given).
+func mistralText(o Options) translator { return templated{o, "max_tokens", "512", writeMistralText} }
+
+// deepSeekR1 is DeepSeek's (Bedrock: DeepSeek-R1, which advises to ask for 8192 tokens at most).
+func deepSeekR1(o Options) translator { return templated{o, "max_tokens", "8192", writeR1} }
+
+func (d templated) request(body value, model string) (batholith.Call, error) {
+	r, err := d.body(body, model)
+	if err != nil {
+		return batholith.Call{}, hintConverse(body, err)
+	}
+	return r.call(), nil
+}
+
+func (d templated) body(body value, model string) (*completionRequest, error) {
+	prompt := body.member("prompt")
+	if err := needString("prompt", prompt); err != nil {
+		return nil, err
+	}
+	r := newCompletion(model, prompt)
+	r.set("max_tokens", value(d.fallback))
+	for name, v := range body.members() {
+		if v.absent() || name == "prompt" {
+			continue
+		}
+		if err := d.member(r, name, v); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (d templated) member(r *completionRequest, name string, v value) error {
+	switch name {
+	case d.limit:
+		r.set("max_tokens", v)
+		return wantCount(name, v, 1)
+	case "temperature", "top_p":
+		r.set(name, v)
+		return wantNumber(name, v, 0, 1)
+	case "stop":
+		r.set(name, v)
+		return wantStrings(name, v)
+	case "images":
+		return at(name, wrong("images beside a templated prompt cannot be served; use Converse"))
+	}
+	return r.other(name, v)
+}
+
+func (d templated) answer(input value, body []byte) (batholith.Answer, error) {
+	c, err := parseText(body)
+	if err != nil {
+		return batholith.Answer{}, err
+	}
+	b := make(buffer, 0, len(c.text)+128)
+	d.write(&b, c)
+	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+}
+
+func writeLlama(b *buffer, c completion) {
+	b.open('{')
+	b.member("generation", c.text)
+	b.integerMember("prompt_token_count", c.tokens.Input)
+	b.integerMember("generation_token_count", c.tokens.Output)
+	b.textMember("stop_reason", stopOrLength(c))
+	b.close('}')
+}
+
+func writeMistralText(b *buffer, c completion) { b.texts("outputs", c) }
+
+func writeR1(b *buffer, c completion) { b.texts("choices", c) }
+
+// texts writes the one text as a list, under the family's name for it.
+func (b *buffer) texts(name string, c completion) {
+	b.open('{')
+	b.key(name)
+	b.open('[')
+	b.open('{')
+	b.member("text", c.text)
+	b.textMember("stop_reason", stopOrLength(c))
+	b.close('}')
+	b.close(']')
+	b.close('}')
+}
+
+func stopOrLength(c completion) string {
+	if c.finish == "length" {
+		return "length"
+	}
+	return "stop"
+}
+
+// completionRequest is the body of an OpenAI /completions request in the making.
+type completionRequest struct{ chat }
+
+// newCompletion begins a request. Where the prompt begins with the mark that tokenizers add by themselves, they are told not
+// to, or the model would see it twice.
+func newCompletion(model string, prompt value) *completionRequest {
+	r := &completionRequest{chat{buffer: make(buffer, 0, len(prompt)+256)}}
+	r.open('{')
+	r.textMember("model", model)
+	r.member("prompt", prompt)
+	for _, mark := range beginnings {
+		if strings.HasPrefix(string(prompt[1:min(len(prompt), 64)]), mark) {
+			r.set("add_special_tokens", value("false"))
+		}
+	}
+	return r
+}
+
+// beginnings are the marks of the beginning of a text, as Llama, Mistral and DeepSeek have them.
+var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>"}
+
+// call ends the request. Nothing may be written afterwards.
+func (r *completionRequest) call() batholith.Call {
+	r.parameters()
+	r.close('}')
+	return batholith.Call{Path: "/completions", Body: r.buffer}
+}
