@@ -85,7 +85,7 @@ func TestBackPressureCountsNoAttemptAndLowersTheLimit(t *testing.T) {
 		w := newWorld(t)
 		s := &server{}
 		s.do = func(ctx context.Context, _ string, _ int) ([]byte, error) {
-			if s.inFlight > 4 {
+			if s.busy() > 4 {
 				return nil, &batholith.Failure{Kind: batholith.FailureBackPressure, Status: http.StatusTooManyRequests}
 			}
 			return wait(ctx, 100*time.Millisecond)

@@ -319,3 +319,9 @@ func (s *server) requests() (all int, repeated int) {
 	}
 	return all, repeated
 }
+
+func (s *server) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inFlight
+}

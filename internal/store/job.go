@@ -56,16 +56,27 @@ func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, err
 	return j, wrap("read job", id, err)
 }
 
+// Each reads the partial index of its condition: the jobs that are over and forgotten cost nothing.
+const (
+	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
+	uncleanQuery    = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`
+)
+
+// Find returns the job with this id, whosever it is: for the service itself, never for a caller.
+func (s *Store) Find(ctx context.Context, id string) (batholith.Job, error) {
+	j, err := scanJob(s.reader.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id))
+	return j, wrap("read job", id, err)
+}
+
 // Unfinished returns the jobs of every account that are not terminal, oldest first.
 func (s *Store) Unfinished(ctx context.Context) ([]batholith.Job, error) {
-	return s.jobs(ctx, "list unfinished jobs", `SELECT `+jobColumns+` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`)
+	return s.jobs(ctx, "list unfinished jobs", unfinishedQuery)
 }
 
 // Unclean returns the terminal jobs that were not forgotten yet, oldest first. Each may have rows left, and objects that
 // belong to them.
 func (s *Store) Unclean(ctx context.Context) ([]batholith.Job, error) {
-	return s.jobs(ctx, "list unclean jobs",
-		`SELECT `+jobColumns+` FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`)
+	return s.jobs(ctx, "list unclean jobs", uncleanQuery)
 }
 
 func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]batholith.Job, error) {

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/lifecycle"
+	"github.com/batholith/batholith/internal/results"
+	"github.com/batholith/batholith/internal/store"
+)
+
+// engine is what serve and run have in common: everything between a created job and its output.
+type engine struct {
+	store    *store.Store
+	catalog  *catalog.Catalog
+	models   *models
+	writer   *results.Writer
+	dispatch *dispatch.Dispatcher
+	life     *lifecycle.Lifecycle
+	worker   string
+}
+
+// engineOptions are what they do not have in common.
+type engineOptions struct {
+	Config *config.Config
+	Log    *slog.Logger
+	Store  *store.Store
+	Dir    string // holds the journal and the worker's id
+	Place  func(context.Context, batholith.Job) (blob.Place, error)
+	// Committed is told the counters of a job after each commit; it may be nil.
+	Committed func(job string, c batholith.Counts)
+}
+
+func newEngine(ctx context.Context, o engineOptions) (*engine, error) {
+	models, err := openModels(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{store: o.Store, catalog: models.catalog, models: models}
+	if e.worker, err = workerID(o.Dir); err != nil {
+		return nil, err
+	}
+	place := func(ctx context.Context, job string) (blob.Place, error) {
+		j, err := o.Store.Find(ctx, job)
+		if err != nil {
+			return blob.Place{}, err
+		}
+		return o.Place(ctx, j)
+	}
+	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
+		OnFault: func(job string, err error) { e.life.Fault(job, err) },
+		OnCommit: func(job string, c batholith.Counts) {
+			e.life.Committed(job, c)
+			if o.Committed != nil {
+				o.Committed(job, c)
+			}
+		}})
+	if err != nil {
+		return nil, err
+	}
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.worker, Store: o.Store, Sink: e.writer, Serving: e.serving, Place: o.Place, Log: o.Log,
+		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
+		Fault:    func(job string, err error) { e.life.Fault(job, err) },
+		Attempts: o.Config.Attempts, Drain: o.Config.Drain})
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log})
+	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
+		Limits: o.Config.Limits.Rules(), Log: o.Log})
+	return e, nil
+}
+
+// serving finds where a job's records go.
+func (e *engine) serving(j batholith.Job) (dispatch.Serving, error) {
+	s, ok := e.catalog.Serving(j.ModelID)
+	if !ok {
+		return dispatch.Serving{}, fmt.Errorf("the model %s is not served here any more", j.ModelID)
+	}
+	d, err := s.Dialect(j.Type)
+	if err != nil {
+		return dispatch.Serving{}, err
+	}
+	serving := dispatch.Serving{Model: s.Model.ID, Dialect: d}
+	for _, b := range s.Backends {
+		serving.Backends = append(serving.Backends, b)
+	}
+	return serving, nil
+}
+
+// Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run.
+func (e *engine) Recover(ctx context.Context) error {
+	if err := e.writer.Recover(ctx); err != nil {
+		return fmt.Errorf("take up the journal: %w", err)
+	}
+	return e.store.Release(ctx, e.worker, "")
+}
+
+// Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:
+// nothing new, nothing in flight, nothing uncommitted; the models last.
+func (e *engine) Run(ctx context.Context) error {
+	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWriting()
+	var after, before errgroup.Group
+	after.Go(func() error { return unlessCancelled(e.writer.Run(writing)) })
+	after.Go(func() error { return unlessCancelled(e.models.Run(writing)) })
+	sending, stopSending := context.WithCancel(ctx)
+	defer stopSending()
+	before.Go(func() error { defer stopSending(); return unlessCancelled(e.dispatch.Run(sending)) })
+	before.Go(func() error { defer stopSending(); return unlessCancelled(e.life.Run(sending)) })
+	err := before.Wait()
+	stopWriting()
+	return errors.Join(err, after.Wait())
+}
+
+func unlessCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// workerID is the name under which this data directory's process claims chunks: made once, since the journal beside it is its own.
+func workerID(dir string) (string, error) {
+	path := filepath.Join(dir, "worker")
+	if b, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(b))) > 0 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	id := "w-" + strings.ToLower(rand.Text())[:10]
+	if err := config.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name the worker: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/tinylm"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// models are those that the settings name, or the embedded ones when they name none.
+type models struct {
+	catalog *catalog.Catalog
+	tiny    *tinylm.Engine // nil when it is not served
+}
+
+func openModels(c *config.Config) (*models, error) {
+	m := &models{}
+	entries, err := m.entries(c)
+	if err != nil {
+		return nil, err
+	}
+	m.catalog, err = catalog.New(entries, catalog.Options{RefuseConverseTools: c.AWS()})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *models) entries(c *config.Config) ([]catalog.Entry, error) {
+	if len(c.Models) == 0 {
+		return m.embedded()
+	}
+	var entries []catalog.Entry
+	for _, set := range c.Models {
+		e := catalog.Entry{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
+		for _, b := range set.Backends {
+			backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: cmp.Or(b.Model, set.ID),
+				APIKey: b.APIKey, MaxInFlight: b.MaxInFlight, Timeout: b.Timeout})
+			if err != nil {
+				return nil, fmt.Errorf("model %q: %w", set.ID, err)
+			}
+			e.Backends = append(e.Backends, backend)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// embedded makes the models that are part of the program. They are reached like any server, without a socket.
+func (m *models) embedded() ([]catalog.Entry, error) {
+	weights, err := tinylm.Load(tinylm.Weights())
+	if err != nil {
+		return nil, fmt.Errorf("load the embedded model: %w", err)
+	}
+	m.tiny = tinylm.NewEngine(weights, tinylm.Options{})
+	tiny, err := upstream.New(upstream.Options{URL: "http://tiny.embedded/v1", Model: catalog.TinyModel, Transport: upstream.InProcess(m.tiny)})
+	if err != nil {
+		return nil, err
+	}
+	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel,
+		Transport: upstream.InProcess(simlm.New(simlm.Options{}))})
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Embedded(tiny, simulated), nil
+}
+
+// Run computes for the embedded model until ctx ends.
+func (m *models) Run(ctx context.Context) error {
+	if m.tiny == nil {
+		return nil
+	}
+	return m.tiny.Run(ctx)
+}
