@@ -27,7 +27,7 @@ func Main(args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)
-	if err != nil && ctx.Err() != nil && shutDown(err) {
+	if shutDown(ctx, err) {
 		err = &interrupted{cause: err}
 	}
 	a.complain(err)

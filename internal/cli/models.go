@@ -34,7 +34,7 @@ func openModels(c *config.Config) (*models, error) {
 
 func (m *models) entries(c *config.Config) ([]catalog.Entry, error) {
 	if len(c.Models) == 0 {
-		return m.embedded()
+		return m.embedded(c)
 	}
 	var entries []catalog.Entry
 	for _, set := range c.Models {
@@ -53,7 +53,7 @@ func (m *models) entries(c *config.Config) ([]catalog.Entry, error) {
 }
 
 // embedded makes the models that are part of the program. They are reached like any server, without a socket.
-func (m *models) embedded() ([]catalog.Entry, error) {
+func (m *models) embedded(c *config.Config) ([]catalog.Entry, error) {
 	weights, err := tinylm.Load(tinylm.Weights())
 	if err != nil {
 		return nil, fmt.Errorf("load the embedded model: %w", err)
@@ -64,11 +64,19 @@ func (m *models) embedded() ([]catalog.Entry, error) {
 		return nil, err
 	}
 	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel,
-		Transport: upstream.InProcess(simlm.New(simlm.Options{}))})
+		Transport: upstream.InProcess(simlm.New(simulated(c.Simulated)))})
 	if err != nil {
 		return nil, err
 	}
 	return catalog.Embedded(tiny, simulated), nil
+}
+
+// simulated is how the settings want the simulated model to behave.
+func simulated(s config.Simulated) simlm.Options {
+	f := s.Failures
+	return simlm.Options{Latency: s.Latency, PerToken: s.PerToken, OutputTokens: s.OutputTokens, Slots: s.Slots, Seed: uint64(s.Seed),
+		Failures: simlm.Failures{RateLimit: f.RateLimit, Internal: f.Internal, Unavailable: f.Unavailable, BadRequest: f.BadRequest,
+			Reset: f.Reset, Nonsense: f.Nonsense, Times: f.Times}}
 }
 
 // Run computes for the embedded model until ctx ends.

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,29 +58,18 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 		}
 		a.welcome(c, at)
 	}})
-	if ctx.Err() != nil && shutDown(err) {
+	if shutDown(ctx, err) {
 		return nil // a signal is the usual way to end a server
 	}
-	return listening(err, c)
+	return err
 }
 
-// shutDown tells whether an error says no more than that a signal came.
-func shutDown(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, batholith.ErrShutdown)
-}
-
-// listening names the flag of an address that is taken.
-func listening(err error, c *config.Config) error {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Op != "listen" || !errors.Is(err, syscall.EADDRINUSE) {
-		return err
+// shutDown tells whether an error says no more than that a signal ended ctx.
+func shutDown(ctx context.Context, err error) bool {
+	if ctx.Err() == nil {
+		return false
 	}
-	flag, address := "--listen", c.Listen
-	if op.Addr != nil && op.Addr.String() == c.S3.Listen {
-		flag, address = "--s3-listen", c.S3.Listen
-	}
-	return hint(fmt.Errorf("the address %s is in use", address),
-		"stop what listens there, or choose another with %s HOST:PORT; port 0 takes a free one", flag)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, batholith.ErrShutdown)
 }
 
 // adoptKey puts the key of the data directory into the settings when they name no credentials.

@@ -43,6 +43,7 @@ func (l *loader) check() {
 	l.checkCallers()
 	l.checkRoles()
 	l.checkModels()
+	l.checkSimulated()
 	l.checkLimits()
 	l.checkNetwork()
 	l.later("policy", c.Policy != "")
@@ -131,6 +132,24 @@ func (l *loader) web(path, value string) {
 func (l *loader) secretNamed(path, variable string) {
 	if variable != "" && l.env[variable] == "" {
 		l.bad(path, "export "+variable+" before the start", "the environment has no variable %s", variable)
+	}
+}
+
+func (l *loader) checkSimulated() {
+	s := l.config.Simulated
+	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.Slots < 0 || s.Failures.Times < 0 {
+		l.bad("simulated", "write 0 or more, and at least one output token", "a number below what is possible")
+	}
+	f, sum := s.Failures, 0.0
+	for path, share := range map[string]float64{"rate_limit": f.RateLimit, "internal": f.Internal, "unavailable": f.Unavailable,
+		"bad_request": f.BadRequest, "reset": f.Reset, "nonsense": f.Nonsense} {
+		sum += share
+		if !(share >= 0 && share <= 1) { // so that NaN is refused, too
+			l.bad("simulated.failures."+path, "write a share from 0 to 1", "%v is no share", share)
+		}
+	}
+	if sum > 1 {
+		l.bad("simulated.failures", "lower them", "the shares add up to more than 1")
 	}
 }
 

@@ -78,7 +78,7 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 		t.Run(s.Path, func(t *testing.T) {
 			text, ok := valueOf[s.Path]
 			if !ok {
-				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m"}[s.Kind]
+				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m", "number": "0.5"}[s.Kind]
 			}
 			others := map[string]string{}
 			if s.Path == "s3.access_key_id" {
@@ -110,7 +110,7 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 // nested is a YAML document that sets one key.
 func nested(path, text string) string {
 	if before, after, ok := strings.Cut(path, "."); ok {
-		return before + ": {" + after + ": " + text + "}"
+		return before + ": {" + nested(after, text) + "}"
 	}
 	return path + ": " + text
 }

@@ -22,19 +22,20 @@ func Default(profile string) *Config {
 		limits = batholith.AWSLimits()
 	}
 	return &Config{
-		Data:     "./batholith-data",
-		Listen:   "127.0.0.1:4600",
-		Store:    "sqlite",
-		Process:  []string{"api", "worker"},
-		Account:  "000000000000",
-		Region:   "us-east-1",
-		Profile:  profile,
-		Drain:    30 * time.Second,
-		Log:      Log{Level: "info", Format: "text"},
-		S3:       S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
-		Attempts: 4,
-		Limits:   limitsOf(limits),
-		origins:  map[string]Origin{},
+		Data:      "./batholith-data",
+		Listen:    "127.0.0.1:4600",
+		Store:     "sqlite",
+		Process:   []string{"api", "worker"},
+		Account:   "000000000000",
+		Region:    "us-east-1",
+		Profile:   profile,
+		Drain:     30 * time.Second,
+		Log:       Log{Level: "info", Format: "text"},
+		S3:        S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
+		Simulated: Simulated{OutputTokens: 32},
+		Attempts:  4,
+		Limits:    limitsOf(limits),
+		origins:   map[string]Origin{},
 	}
 }
 

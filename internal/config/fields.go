@@ -17,7 +17,7 @@ type Setting struct {
 	Flag    string // s3-listen; "" when the setting is a list of entries or a secret, which no flag can give
 	Env     string // BATHOLITH_S3_LISTEN
 	Doc     string
-	Kind    string // string, int, bool, duration, bytes, list; what its value looks like in a usage text
+	Kind    string // string, int, number, bool, duration, size, list; what its value looks like in a usage text
 	Default string
 }
 
@@ -76,6 +76,8 @@ func kindOf(v reflect.Value) string {
 		return "list"
 	case reflect.Int, reflect.Int64:
 		return "int"
+	case reflect.Float64:
+		return "number"
 	}
 	return v.Kind().String()
 }
@@ -100,6 +102,12 @@ func setScalar(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is neither true nor false", text)
 		}
 		v.SetBool(text == "true")
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		v.SetFloat(n)
 	case reflect.Int, reflect.Int64:
 		n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64)
 		if err != nil {

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -42,6 +44,9 @@ func Load(src Sources) (*Config, error) {
 		l.check()
 	}
 	if len(l.problems) > 0 {
+		slices.SortStableFunc(l.problems, func(p, q Problem) int {
+			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // those without a line last
+		})
 		return nil, &Error{Problems: l.problems}
 	}
 	return c, nil

@@ -36,6 +36,8 @@ type Config struct {
 	Roles []Role `yaml:"roles"`
 	// Which models are served, and where. Absent: the embedded models.
 	Models []Model `yaml:"models"`
+	// How the embedded batholith.simulated-v1 behaves; for load tests.
+	Simulated Simulated `yaml:"simulated"`
 	// Counted attempts that a record gets before it ends as an error line.
 	Attempts int `yaml:"attempts"`
 	// Quotas; 0 means no limit. The profile sets their defaults.
@@ -171,6 +173,40 @@ type Backend struct {
 
 	// APIKey is the content of that variable.
 	APIKey string `yaml:"-"`
+}
+
+// Simulated says how the simulated model behaves. With no time set, it answers at once.
+type Simulated struct {
+	// Time that every request takes.
+	Latency time.Duration `yaml:"latency"`
+	// Time that every output token takes, besides.
+	PerToken time.Duration `yaml:"per_token"`
+	// Tokens of an answer; max_tokens of the request bounds it.
+	OutputTokens int `yaml:"output_tokens"`
+	// Requests that are worked on at once, while others wait; 0: no bound.
+	Slots int `yaml:"slots"`
+	// Number that changes every text, and who fails.
+	Seed int64 `yaml:"seed"`
+	// Shares of the prompts that fail, from 0 to 1.
+	Failures Failures `yaml:"failures"`
+}
+
+// Failures are shares of prompts, one kind of failure each.
+type Failures struct {
+	// Refused with 429.
+	RateLimit float64 `yaml:"rate_limit"`
+	// Answered 500.
+	Internal float64 `yaml:"internal"`
+	// Answered 503.
+	Unavailable float64 `yaml:"unavailable"`
+	// Refused with 400, for good.
+	BadRequest float64 `yaml:"bad_request"`
+	// Cut off in the middle.
+	Reset float64 `yaml:"reset"`
+	// Answered 200 with something that is no answer.
+	Nonsense float64 `yaml:"nonsense"`
+	// How often such a prompt fails before it is answered; 0: always.
+	Times int `yaml:"times"`
 }
 
 // Limits are the quotas of jobs.

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/store"
+)
+
+// localOptions are what the command run hands over.
+type localOptions struct {
+	Config *config.Config
+	Inputs []string // files and folders
+	Model  string
+	Type   batholith.InvocationType
+	Output string // directory; the job's files go to Output/<job id>/
+	Log    *slog.Logger
+}
+
+// localResult is what became of the job.
+type localResult struct {
+	Job      batholith.Job
+	Dir      string   // Output/<job id>
+	Outputs  []string // paths of the .out files
+	Manifest string   // path of manifest.json.out
+	Resumed  bool     // an earlier run had begun the job
+}
+
+// state is where run keeps what it needs to go on after a kill, below the output directory.
+const state = ".batholith"
+
+// runLocal runs one job over local files: the same engine as the service, without API and S3. Run again over the same inputs, it goes
+// on with a job that is not over.
+func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job)) (res localResult, err error) {
+	data, err := config.OpenData(filepath.Join(o.Output, state))
+	if err != nil {
+		return res, err
+	}
+	defer data.Close()
+	db, err := store.Open(ctx, filepath.Join(data.Dir, "batholith.db"))
+	if err != nil {
+		return res, err
+	}
+	defer db.Close()
+	l := &local{o: o, store: db, progress: onProgress}
+	if l.output, err = files.NewOutput(o.Output); err != nil {
+		return res, err
+	}
+	defer l.output.Close()
+	job, resumed, err := l.create(ctx)
+	if err != nil {
+		return res, err
+	}
+	job, err = l.run(ctx, job, data.Dir)
+	if err != nil {
+		return res, err
+	}
+	res = localResult{Job: job, Dir: filepath.Join(o.Output, job.ID), Resumed: resumed}
+	return res, l.outputs(&res)
+}
+
+// local is one run.
+type local struct {
+	o        localOptions
+	store    *store.Store
+	output   *files.Output
+	inputs   []localFile
+	progress func(batholith.Job)
+}
+
+// create finds the job of an earlier run over the same inputs that is not over, or makes a new one. The token says what is the same:
+// each file's path, size and time, the model and the type; the number behind it goes on when a job with it is over.
+func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, err error) {
+	if l.inputs, err = gather(l.o.Inputs); err != nil {
+		return job, false, err
+	}
+	same, err := l.fingerprint()
+	if err != nil {
+		return job, false, err
+	}
+	uri := "s3://input/"
+	if len(l.inputs) == 1 {
+		uri += l.inputs[0].key
+	}
+	for n := 0; ; n++ {
+		now := time.Now()
+		id := strings.ToLower(rand.Text())[:batholith.JobIDLength]
+		job, err = l.store.CreateJob(ctx, batholith.Job{ID: id, Account: l.o.Config.Account, Region: l.o.Config.Region, Owner: "local",
+			Status: batholith.StatusSubmitted, Submitted: now, Modified: now, Expires: now.Add(l.o.Config.Limits.Rules().Timeout(0)),
+			Request: batholith.Request{Name: "run-" + id, ModelID: l.o.Model, RoleARN: l.o.Config.DefaultRole(), Type: l.o.Type,
+				Token: fmt.Sprintf("%s%d", same, n), Input: batholith.Location{URI: uri}, Output: batholith.Location{URI: "s3://output/"}}},
+			same, 0)
+		if err != nil || !job.Status.Terminal() {
+			return job, job.ID != id, err
+		}
+	}
+}
+
+func (l *local) fingerprint() (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", l.o.Model, l.o.Type)
+	for _, f := range l.inputs {
+		path, err := filepath.Abs(f.path)
+		if err != nil {
+			return "", err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", plainPath(err)
+		}
+		fmt.Fprintf(h, "%s\n%d\n%d\n", path, info.Size(), info.ModTime().UnixNano())
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32], nil
+}
+
+// run drives the job to its end.
+func (l *local) run(ctx context.Context, job batholith.Job, dir string) (batholith.Job, error) {
+	paths := map[string]string{}
+	for _, f := range l.inputs {
+		paths[f.key] = f.path
+	}
+	input := files.NewInput(paths)
+	e, err := newEngine(ctx, engineOptions{Config: l.o.Config, Log: l.o.Log, Store: l.store, Dir: dir,
+		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
+			return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, "s3://input/"), Prefix: j.ID + "/"}, nil
+		}})
+	if err != nil {
+		return job, err
+	}
+	if _, ok := e.catalog.Lookup(job.ModelID); !ok {
+		return job, unknownModel(job.ModelID, e.catalog.Models())
+	}
+	if err := e.Recover(ctx); err != nil {
+		return job, err
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- e.Run(running) }()
+	job, err = l.watch(ctx, job, done)
+	stop()
+	return job, errors.Join(err, <-done)
+}
+
+// unknownModel names the models that there are.
+func unknownModel(id string, models []batholith.Model) error {
+	var ids []string
+	for _, m := range models {
+		ids = append(ids, m.ID)
+	}
+	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the file given by --config", strings.Join(ids, ", "))
+}
+
+// tick is how often progress is told between changes of the status.
+const tick = 200 * time.Millisecond
+
+// watch tells the job's progress until it is over or ctx ends.
+func (l *local) watch(ctx context.Context, job batholith.Job, done chan error) (batholith.Job, error) {
+	changes, cancel := l.store.Subscribe()
+	defer cancel()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		j, err := l.store.Find(ctx, job.ID)
+		if err != nil {
+			return job, err
+		}
+		job = j
+		l.progress(job)
+		if job.Status.Terminal() {
+			return job, nil
+		}
+		select {
+		case <-ctx.Done():
+			return job, context.Cause(ctx)
+		case err := <-done:
+			done <- nil
+			return job, errors.Join(errors.New("the engine ended before the job"), err)
+		case <-changes:
+		case <-ticker.C:
+		}
+	}
+}
+
+// outputs lists what the job wrote.
+func (l *local) outputs(res *localResult) error {
+	for o, err := range l.output.List(context.Background(), res.Job.ID+"/") {
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(l.o.Output, filepath.FromSlash(o.Key))
+		switch {
+		case o.Key == res.Job.ID+"/"+batholith.ManifestName:
+			res.Manifest = path
+		case strings.HasSuffix(o.Key, ".jsonl.out"):
+			res.Outputs = append(res.Outputs, path)
+		}
+	}
+	slices.Sort(res.Outputs)
+	return nil
+}

@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/control"
+	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/s3serve"
+	"github.com/batholith/batholith/internal/sigv4"
+	"github.com/batholith/batholith/internal/store"
+)
+
+// serveOptions are what the command serve hands over.
+type serveOptions struct {
+	Config *config.Config
+	Log    *slog.Logger
+	Ready  func(addresses) // called once jobs can be taken and run
+}
+
+// addresses are where the parts of the service listen, as URLs.
+type addresses struct{ Bedrock, S3 string }
+
+// service is the whole of it in one process.
+type service struct {
+	o      serveOptions
+	store  *store.Store
+	s3     *s3serve.Server // nil with an external S3
+	places *places
+	engine *engine
+	ready  atomic.Bool // jobs can be taken and run
+}
+
+// defaultBucket exists from the start on the embedded S3, so that the first upload needs no other step.
+const defaultBucket = "batholith"
+
+// serve runs the service until ctx ends. The parts start from the bottom up and end from the top down: the API takes nothing more,
+// records in flight are drained, what was finished is committed, and only then the S3 that holds it goes.
+func serve(ctx context.Context, o serveOptions) error {
+	api, err := listen(ctx, o.Config.Listen, "--listen")
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	s := &service{o: o}
+	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, "batholith.db")); err != nil {
+		return err
+	}
+	defer s.store.Close()
+
+	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBelow()
+	var base errgroup.Group
+	at := addresses{Bedrock: "http://" + api.Addr().String()}
+	if at.S3, err = s.startS3(ctx, below, &base); err != nil {
+		return err
+	}
+	err = s.work(ctx, api, at)
+	stopBelow()
+	return errors.Join(err, base.Wait())
+}
+
+// work joins the parts and runs them.
+func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err error) {
+	if s.places, err = newPlaces(s.o.Config, s.reach(at)); err != nil {
+		return err
+	}
+	s.engine, err = newEngine(ctx, engineOptions{Config: s.o.Config, Log: s.o.Log, Store: s.store, Dir: s.o.Config.Data, Place: s.places.open})
+	if err != nil {
+		return err
+	}
+	if err := s.engine.Recover(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.engine.Run(ctx) })
+	g.Go(func() error { return serveHTTP(ctx, api, s.handler()) })
+	s.ready.Store(true)
+	if s.o.Ready != nil {
+		s.o.Ready(at)
+	}
+	return g.Wait()
+}
+
+// startS3 serves the embedded S3 and returns its URL; with an external one it returns that.
+func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string, error) {
+	c := s.o.Config
+	if !c.EmbeddedS3() {
+		return c.S3.Endpoint, nil
+	}
+	ln, err := listen(ctx, c.S3.Listen, "--s3-listen")
+	if err != nil {
+		return "", err
+	}
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, "s3"), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log})
+	if err != nil {
+		return "", errors.Join(err, ln.Close())
+	}
+	if err := s.s3.EnsureBucket(defaultBucket); err != nil {
+		return "", errors.Join(err, s.s3.Close(), ln.Close())
+	}
+	g.Go(func() error { return s.s3.Serve(below, ln) })
+	return "http://" + ln.Addr().String(), nil
+}
+
+// s3Accounts are the keys that the embedded S3 takes: those of callers, and those of roles, narrowed to their buckets.
+func s3Accounts(c *config.Config) []s3serve.Account {
+	var accounts []s3serve.Account
+	for _, k := range c.Credentials {
+		accounts = append(accounts, s3serve.Account{AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey})
+	}
+	for _, r := range c.Roles {
+		accounts = append(accounts, s3serve.Account{AccessKeyID: r.AccessKeyID, Secret: r.SecretAccessKey, Buckets: r.Buckets})
+	}
+	return accounts
+}
+
+// reach is how the service itself reaches the S3.
+func (s *service) reach(at addresses) object.Config {
+	c := s.o.Config
+	o := object.Config{Endpoint: at.S3, Region: c.S3.Region, PathStyle: c.S3.PathStyle, AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey}
+	if s.s3 != nil {
+		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
+		o.PathStyle = true
+	}
+	if c.S3.Endpoint == "aws" {
+		o.Endpoint = ""
+	}
+	return o
+}
+
+// handler is everything that --listen serves.
+func (s *service) handler() http.Handler {
+	c := s.o.Config
+	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
+	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c),
+		Limits: c.Limits.Rules(), Profile: profile(c), Region: c.Region})
+	wire := bedrock.NewHandler(api, bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
+		Authenticate: func(r *http.Request, body []byte) (bedrock.Caller, error) {
+			who, err := verifier.Verify(r, body)
+			return bedrock.Caller{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err
+		}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
+		switch r.URL.Path {
+		case "/healthz":
+			fmt.Fprintln(w, "ok")
+		case "/readyz":
+			s.readyz(w, r)
+		default:
+			wire.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
+	err := s.store.Check(r.Context())
+	if err != nil || !s.ready.Load() {
+		s.o.Log.Warn("not ready", "err", err)
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func profile(c *config.Config) bedrock.Profile {
+	if c.AWS() {
+		return bedrock.ProfileAWS
+	}
+	return bedrock.ProfileDefault
+}
+
+// keyRing holds the keys that may call.
+func keyRing(c *config.Config) *sigv4.Ring {
+	var access []sigv4.AccessKey
+	for _, k := range c.Credentials {
+		access = append(access, sigv4.AccessKey{ID: k.AccessKeyID, Secret: k.SecretAccessKey,
+			Identity: sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}})
+	}
+	var bearer []sigv4.APIKey
+	for _, k := range c.APIKeys {
+		bearer = append(bearer, sigv4.APIKey{Key: k.Key, Identity: sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}})
+	}
+	return sigv4.NewRing(access, bearer)
+}
+
+// networks are the subnets and security groups that a job may name.
+type networks struct{ subnets, groups map[string]bool }
+
+func network(c *config.Config) networks {
+	n := networks{subnets: map[string]bool{}, groups: map[string]bool{}}
+	for _, s := range c.Network.Subnets {
+		n.subnets[s.ID] = true
+	}
+	for _, g := range c.Network.SecurityGroups {
+		n.groups[g.ID] = true
+	}
+	return n
+}
+
+// Subnet tells whether there is a subnet with this id.
+func (n networks) Subnet(id string) bool { return n.subnets[id] }
+
+// SecurityGroup tells whether there is a security group with this id.
+func (n networks) SecurityGroup(id string) bool { return n.groups[id] }
+
+// listen opens an address; a port in use is told with the flag that moves it.
+func listen(ctx context.Context, address, flag string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)
+	}
+	return ln, nil
+}
+
+// How long a client may take to send a request's head, and how long requests get to finish at a shutdown.
+const (
+	headTime = 30 * time.Second
+	stopTime = 5 * time.Second
+)
+
+// serveHTTP answers on ln until ctx ends. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headTime, ReadTimeout: 2 * headTime, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		srv.Close()
+	}
+	<-done
+	return nil
+}
