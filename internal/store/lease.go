@@ -20,13 +20,8 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Ti
 		if err != nil || j.sealed || j.status != batholith.StatusInProgress {
 			return err
 		}
-		chunks, err = collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) }, `
-			UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1
-			WHERE job = $2 AND n IN (
-				SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT EXISTS (
-					SELECT 1 FROM workers WHERE id = chunks.owner AND lease_until > $3))
-				ORDER BY n LIMIT $4`+s.dialect.skipLocked+`)
-			RETURNING `+chunkColumns, worker, id, millis(now), n)
+		chunks, err = collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
+			s.dialect.claim(), worker, id, millis(now), n)
 		return err
 	})
 	if err != nil {
@@ -35,6 +30,16 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Ti
 	// The order of the rows that an UPDATE returns is the database's own.
 	slices.SortFunc(chunks, func(a, b batholith.Chunk) int { return cmp.Compare(a.N, b.N) })
 	return chunks, nil
+}
+
+// claim reads the chunks that are not done by an index of their own: those before them cost nothing.
+func (d dialect) claim() string {
+	return `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1
+		WHERE job = $2 AND n IN (
+			SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT EXISTS (
+				SELECT 1 FROM workers WHERE id = chunks.owner AND lease_until > $3))
+			ORDER BY n LIMIT $4` + d.skipLocked + `)
+		RETURNING ` + chunkColumns
 }
 
 // gate is what says whether a job takes claims and commits.
@@ -56,16 +61,20 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 // What it commits of them from now on is refused.
 func (s *Store) Release(ctx context.Context, worker, id string) error {
 	return wrap("release chunks of worker", worker, s.write(ctx, func(tx *sql.Tx) error {
-		const release = `UPDATE chunks SET state = 'pending', owner = '' WHERE state = 'leased' AND owner = $1`
 		var err error
 		if id == "" {
-			_, err = tx.ExecContext(ctx, release, worker)
+			_, err = tx.ExecContext(ctx, releaseQuery, worker)
 		} else {
-			_, err = tx.ExecContext(ctx, release+` AND job = $2`, worker, id)
+			_, err = tx.ExecContext(ctx, releaseQuery+releaseJob, worker, id)
 		}
 		return err
 	}))
 }
+
+const (
+	releaseQuery = `UPDATE chunks SET state = 'pending', owner = '' WHERE state = 'leased' AND owner = $1`
+	releaseJob   = ` AND job = $2`
+)
 
 // forgotten is how long after its lease a worker's row is kept. No row and a lease that ran out mean the same.
 const forgotten = time.Hour

@@ -25,7 +25,7 @@ func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, 
 				message = CASE WHEN $3 = '' THEN message ELSE $3 END,
 				modified = CASE WHEN modified > $4 THEN modified ELSE $4 END
 			WHERE id = $5 AND status = $6 RETURNING modified`,
-			string(to), flag(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
+			string(to), bit(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
 		if errors.Is(err, sql.ErrNoRows) {
 			return cause(ctx, tx, id, batholith.ErrMoved)
 		}

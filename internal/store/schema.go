@@ -15,6 +15,7 @@ var migrations embed.FS
 
 // migrate brings the schema of db to what this program knows. Each migration is a transaction, so a crash leaves the schema
 // of one version or of the next. A newer schema is refused: an older program would break what it does not know.
+// Only one process may be in here for a file.
 func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, "migrations/"+d.migrations)
 	if err != nil {
@@ -36,10 +37,6 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 		return fmt.Errorf("its schema is version %d and this program knows versions up to %d: run a newer batholith", has, knows)
 	}
 	if _, err := p.Up(ctx); err != nil {
-		// Another process may have migrated the same file meanwhile, and then all is well.
-		if has, knows, e := p.GetVersions(ctx); e == nil && has == knows {
-			return nil
-		}
 		return fmt.Errorf("migrate from version %d to %d: %w", has, knows, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 
 	"modernc.org/sqlite"
 )
+
+// busyTimeout is how long to wait for another process that writes the same file.
+const busyTimeout = 10 * time.Second
 
 // readers is how many reads run at once. Each holds a page cache of its own.
 const readers = 4
@@ -36,13 +40,19 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite gives the files beside it the same mode
+	unlock, err := lockDir(ctx, filepath.Dir(path)) // of two processes, one makes the file and the schema
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Close(); err != nil {
+	s, err := openFile(ctx, path)
+	return s, errors.Join(err, unlock())
+}
+
+func openFile(ctx context.Context, path string) (*Store, error) {
+	if err := makeFile(path); err != nil {
 		return nil, err
 	}
+	var err error
 	s := &Store{dialect: sqliteDialect()}
 	if s.writer, err = sqliteDB(path, 1, "immediate"); err != nil {
 		return nil, err
@@ -56,10 +66,23 @@ func open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
+// makeFile makes an empty file where there is none. SQLite gives the files beside it the same mode.
+func makeFile(path string) error {
+	// A file that exists must not even be opened: closing it again would drop the locks that SQLite has on it in this process.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // sqliteDB opens up to n connections to the file. With synchronous=FULL a transaction is on disk when its commit returns.
 func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, error) {
 	q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
-		"busy_timeout(10000)", // another process may be writing
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(1)",
@@ -127,7 +150,7 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-func flag(b bool) int {
+func bit(b bool) int {
 	if b {
 		return 1
 	}

@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func openStore(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func text(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	lines, err := collect(t.Context(), db, func(rows *sql.Rows) (s string, err error) { return s, rows.Scan(&s) }, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// A released migration must not change: its schema would differ from that of databases that ran it. Add another instead.
+func TestTheSchemaIsTheGoldenOne(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+	got := text(t, s.reader, `SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL
+		AND tbl_name NOT LIKE 'sqlite%' AND tbl_name <> 'goose_db_version' ORDER BY tbl_name, type DESC, name`)
+	got += text(t, s.reader, `SELECT '-- ' || tbl || ' ' || idx || ': ' || stat FROM sqlite_stat1 ORDER BY idx`)
+	golden := filepath.Join("testdata", "schema.sql")
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestANewerSchemaIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	s := openStore(t, path)
+	if _, err := s.writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	_, err := Open(t.Context(), path)
+	if err == nil || !strings.Contains(err.Error(), "version 9999") || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAnOlderSchemaIsMigratedWithItsJobs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	db, err := sqliteDB(path, 1, "immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	old := &Store{dialect: sqliteDialect(), writer: db, reader: db}
+	if _, err := old.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+
+	s := openStore(t, path)
+	if _, err := s.Job(t.Context(), "123456789012", job(1).ID); err != nil {
+		t.Error(err)
+	}
+	if n := text(t, s.reader, `SELECT count(*) FROM sqlite_stat1`); n == "0\n" {
+		t.Error("the second migration did not run")
+	}
+}
+
+func TestAFreshFileIsMigratedOnceByManyOpeners(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	errs := make(chan error, 4)
+	for range cap(errs) {
+		go func() {
+			s, err := Open(t.Context(), path)
+			if err == nil {
+				err = s.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheFileIsItsOwnersOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	openStore(t, path)
+	for _, f := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := info.Mode().Perm(); m != 0o600 {
+			t.Errorf("%s has mode %o", filepath.Base(f), m)
+		}
+	}
+}
+
+func TestAFileThatIsNoDatabaseIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("not a database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestEveryCommitIsOnDisk(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+	for _, db := range []*sql.DB{s.writer, s.reader} {
+		got := text(t, db, `PRAGMA journal_mode`) + text(t, db, `PRAGMA synchronous`) + text(t, db, `PRAGMA foreign_keys`)
+		if got != "wal\n2\n1\n" {
+			t.Errorf("journal_mode, synchronous and foreign_keys are %q", got)
+		}
+	}
+	if _, err := s.reader.Exec(`DELETE FROM jobs`); err == nil {
+		t.Error("a reader can write")
+	}
+}
+
+// Every list is a scan of one index, and it never sorts: a page costs the same among a hundred jobs and among a million.
+func TestListsAreIndexScans(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+	at := time.Unix(1, 0)
+	for _, c := range []struct {
+		q     batholith.ListQuery
+		index string
+	}{
+		{batholith.ListQuery{}, "jobs_by_seq (account=?)"},
+		{batholith.ListQuery{Ascending: true, Cursor: 3}, "jobs_by_seq (account=? AND seq>?)"},
+		{batholith.ListQuery{NameContains: "x", After: at, Before: at, Cursor: 3}, "jobs_by_seq (account=? AND seq>? AND seq<?)"},
+		{batholith.ListQuery{Status: "Failed"}, "jobs_by_status (account=? AND status=?)"},
+		{batholith.ListQuery{Status: "Failed", NameContains: "x", After: at, Cursor: 3}, "jobs_by_status (account=? AND status=? AND seq>? AND seq<?)"},
+	} {
+		query, args := s.dialect.list(c.q)
+		checkPlan(t, s, "SEARCH jobs USING INDEX "+c.index, query, args...)
+	}
+}
+
+func TestHotStatementsUseTheirIndex(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", unfinishedQuery)
+	checkPlan(t, s, "SCAN jobs USING INDEX jobs_unclean", uncleanQuery)
+	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(), "w", "j", 0, 1)
+	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=?)", releaseQuery, "w")
+	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=? AND job=?)", releaseQuery+releaseJob, "w", "j")
+}
+
+func checkPlan(t *testing.T, s *Store, step, query string, args ...any) {
+	t.Helper()
+	steps, err := collect(context.Background(), s.reader, func(rows *sql.Rows) (step string, err error) {
+		var id, parent, unused int
+		return step, rows.Scan(&id, &parent, &unused, &step)
+	}, "EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(steps, "\n")
+	if !strings.Contains(all+"\n", step+"\n") || strings.Contains(all, "TEMP B-TREE") {
+		t.Errorf("the plan of\n%s\nis\n%s\nwithout %q", query, all, step)
+	}
+}
+
+// job is a job of account 123456789012.
+func job(n int) batholith.Job {
+	now := time.Now()
+	return batholith.Job{ID: "job" + pad(n), Account: "123456789012", Region: "r", Owner: "o", Submitted: now, Expires: now.Add(time.Hour),
+		Request: batholith.Request{Name: "job-" + pad(n), ModelID: "m", Token: "t" + pad(n), RoleARN: "arn:aws:iam::123456789012:role/r",
+			Type: batholith.InvokeModel, Input: batholith.Location{URI: "s3://in/a/"}, Output: batholith.Location{URI: "s3://out/"}}}
+}
+
+func pad(n int) string { return fmt.Sprintf("%09d", n) }

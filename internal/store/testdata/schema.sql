@@ -1,0 +1,121 @@
+CREATE TABLE accounts (
+    account   TEXT    NOT NULL PRIMARY KEY,
+    seq       INTEGER NOT NULL, -- of the latest job
+    submitted INTEGER NOT NULL  -- of the latest job
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chunks (
+    job          TEXT    NOT NULL REFERENCES jobs (id),
+    n            INTEGER NOT NULL,
+    file         INTEGER NOT NULL,
+    first        INTEGER NOT NULL,
+    count        INTEGER NOT NULL,
+    pos          INTEGER NOT NULL, -- first byte in the input object
+    bytes        INTEGER NOT NULL,
+    index_offset INTEGER NOT NULL,
+    index_bytes  INTEGER NOT NULL,
+    state        TEXT    NOT NULL,
+    owner        TEXT    NOT NULL,
+    epoch        INTEGER NOT NULL,
+    done         BLOB    NOT NULL, -- bit i of byte i/8 is record first+i; empty: none
+    PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX chunks_leased ON chunks (owner, job) WHERE state = 'leased';
+CREATE INDEX chunks_open ON chunks (job, n) WHERE state <> 'done';
+CREATE TABLE events (
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+    job     TEXT    NOT NULL REFERENCES jobs (id),
+    status  TEXT    NOT NULL,
+    message TEXT    NOT NULL,
+    at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX events_by_job ON events (job, seq);
+CREATE TABLE files (
+    job        TEXT    NOT NULL REFERENCES jobs (id),
+    n          INTEGER NOT NULL,
+    key        TEXT    NOT NULL,
+    etag       TEXT    NOT NULL,
+    bytes      INTEGER NOT NULL,
+    records    INTEGER NOT NULL,
+    output     TEXT    NOT NULL,
+    index_key  TEXT    NOT NULL,
+    PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE jobs (
+    id          TEXT    NOT NULL PRIMARY KEY,
+    account     TEXT    NOT NULL,
+    seq         INTEGER NOT NULL, -- from 1 within the account, in the order of submission
+    region      TEXT    NOT NULL,
+    owner       TEXT    NOT NULL,
+    name        TEXT    NOT NULL,
+    model       TEXT    NOT NULL,
+    request     TEXT    NOT NULL, -- JSON, without the tags
+    status      TEXT    NOT NULL,
+    message     TEXT    NOT NULL,
+    submitted   INTEGER NOT NULL,
+    modified    INTEGER NOT NULL,
+    ended       INTEGER NOT NULL,
+    expires     INTEGER NOT NULL,
+    total       INTEGER NOT NULL,
+    processed   INTEGER NOT NULL,
+    succeeded   INTEGER NOT NULL,
+    errored     INTEGER NOT NULL,
+    input       INTEGER NOT NULL, -- tokens, as the next three
+    output      INTEGER NOT NULL,
+    cache_read  INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    active      INTEGER NOT NULL, -- 1 until the status is terminal
+    sealed      INTEGER NOT NULL, -- 1: no claim and no commit any more
+    unclean     INTEGER NOT NULL  -- 1 until the job is forgotten
+) STRICT;
+CREATE INDEX jobs_active ON jobs (submitted, account, seq) WHERE active = 1;
+CREATE UNIQUE INDEX jobs_by_seq ON jobs (account, seq, name);
+CREATE INDEX jobs_by_status ON jobs (account, status, seq, name);
+CREATE INDEX jobs_by_time ON jobs (account, submitted, seq);
+CREATE INDEX jobs_models ON jobs (account, model) WHERE active = 1;
+CREATE UNIQUE INDEX jobs_names ON jobs (account, name) WHERE active = 1;
+CREATE INDEX jobs_unclean ON jobs (submitted, account, seq) WHERE active = 0 AND unclean = 1;
+CREATE TABLE segments (
+    job     TEXT    NOT NULL REFERENCES jobs (id),
+    key     TEXT    NOT NULL,
+    level   INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    lines   INTEGER NOT NULL,
+    sum     INTEGER NOT NULL,
+    PRIMARY KEY (job, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tags (
+    job   TEXT NOT NULL REFERENCES jobs (id),
+    name  TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (job, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tokens (
+    account TEXT NOT NULL,
+    token   TEXT NOT NULL,
+    job     TEXT NOT NULL REFERENCES jobs (id),
+    hash    TEXT NOT NULL, -- of the request that came with it
+    PRIMARY KEY (account, token)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE uploads (
+    job       TEXT NOT NULL REFERENCES jobs (id),
+    key       TEXT NOT NULL,
+    upload_id TEXT NOT NULL,
+    PRIMARY KEY (job, key, upload_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE workers (
+    id          TEXT    NOT NULL PRIMARY KEY,
+    lease_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- chunks chunks: 200000 10000 1
+-- chunks chunks_leased: 200 50 10
+-- chunks chunks_open: 2000 100 1
+-- events events_by_job: 500000 5 1
+-- jobs jobs_active: 200 1 1 1
+-- jobs jobs_by_seq: 100000 10000 1 1
+-- jobs jobs_by_status: 100000 10000 1000 1 1
+-- jobs jobs_by_time: 100000 10000 2 1
+-- jobs jobs_models: 200 50 10
+-- jobs jobs_names: 200 50 1
+-- jobs jobs_unclean: 10 1 1 1
