@@ -1,0 +1,160 @@
+package results
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/batholith/batholith"
+)
+
+// Journals and segments are frames after a head of 8 bytes. docs/formats.md describes both; integers are little-endian.
+//
+//	frame = length of payload (4) | CRC-32C of payload (4) | payload
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const (
+	headBytes  = 8
+	frameBytes = 8 // before a frame's payload
+
+	journalMagic = "BLJR"
+	segmentMagic = "BLSG"
+	version      = 1
+)
+
+var (
+	// errTorn says that the bytes end inside a frame, as they do when the writer was killed.
+	errTorn = errors.New("the bytes end inside a frame")
+	// errDamaged says that bytes are not what was written.
+	errDamaged = errors.New("the bytes are damaged")
+)
+
+func appendHead(dst []byte, magic string) []byte {
+	dst = append(dst, magic...)
+	dst = binary.LittleEndian.AppendUint16(dst, version)
+	return binary.LittleEndian.AppendUint16(dst, 0)
+}
+
+// checkHead tells whether b is the head of a file that this program can read.
+func checkHead(b []byte, magic string) error {
+	switch {
+	case len(b) != headBytes || string(b[:4]) != magic:
+		return errDamaged
+	case binary.LittleEndian.Uint16(b[4:]) != version:
+		return fmt.Errorf("version %d; this program knows version %d", binary.LittleEndian.Uint16(b[4:]), version)
+	}
+	return nil
+}
+
+// openFrame makes room for a frame's lengths; closeFrame fills it in when the payload is behind it.
+func openFrame(dst []byte) []byte { return append(dst, make([]byte, frameBytes)...) }
+
+func closeFrame(dst []byte, start int) {
+	payload := dst[start+frameBytes:]
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(payload)))
+	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
+}
+
+// frames reads one frame after another.
+type frames struct {
+	r    io.Reader
+	left int64 // bytes that r has still; a frame cannot be longer
+	buf  []byte
+}
+
+// head reads what a file begins with.
+func (f *frames) head(magic string) error {
+	var b [headBytes]byte
+	if err := f.fill(b[:]); err != nil {
+		return err
+	}
+	return checkHead(b[:], magic)
+}
+
+// next returns the payload of the next frame, which holds until the next call, or io.EOF after the last one. errTorn and
+// errDamaged say what is wrong with the bytes; any other error is the reader's.
+func (f *frames) next() ([]byte, error) {
+	if f.left == 0 {
+		return nil, io.EOF
+	}
+	var b [frameBytes]byte
+	if err := f.fill(b[:]); err != nil {
+		return nil, err
+	}
+	n := int64(binary.LittleEndian.Uint32(b[:]))
+	if n > f.left {
+		return nil, errTorn
+	}
+	if int64(cap(f.buf)) < n || int64(cap(f.buf)) > 4*n+blockBytes {
+		f.buf = make([]byte, n)
+	}
+	f.buf = f.buf[:n]
+	if err := f.fill(f.buf); err != nil {
+		return nil, err
+	}
+	if n == 0 || crc32.Checksum(f.buf, castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
+		return nil, errDamaged // an empty frame is never written, but disks leave zeros behind
+	}
+	return f.buf, nil
+}
+
+func (f *frames) fill(b []byte) error {
+	if f.left < int64(len(b)) {
+		return errTorn
+	}
+	n, err := io.ReadFull(f.r, b)
+	f.left -= int64(n)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errTorn
+	}
+	return err
+}
+
+// appendOutcome appends an outcome without its job's id.
+func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
+	for _, n := range [...]uint64{uint64(o.Key.File), uint64(o.Key.Record), uint64(o.Chunk), uint64(o.First), uint64(o.Epoch),
+		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	dst = append(dst, 0)
+	if o.Errored {
+		dst[len(dst)-1] = 1
+	}
+	return appendBytes(dst, o.Line)
+}
+
+// takeOutcome reads what appendOutcome wrote from the start of b; the line is a part of b. It returns what follows.
+func takeOutcome(b []byte) (o batholith.Outcome, rest []byte, err error) {
+	var n [10]uint64
+	for i := range n {
+		v, size := binary.Uvarint(b)
+		if size <= 0 || int64(v) < 0 {
+			return o, nil, errDamaged
+		}
+		n[i], b = v, b[size:]
+	}
+	if len(b) == 0 || b[0] > 1 {
+		return o, nil, errDamaged
+	}
+	o = batholith.Outcome{Key: batholith.RecordKey{File: int(n[0]), Record: int64(n[1])}, Chunk: int(n[2]), First: int64(n[3]),
+		Epoch: int64(n[4]), Attempts: int(n[5]), Errored: b[0] == 1,
+		Tokens: batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])}}
+	o.Line, rest, err = takeBytes(b[1:])
+	return o, rest, err
+}
+
+func appendBytes[B ~[]byte | ~string](dst []byte, b B) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
+}
+
+func takeBytes(b []byte) (taken, rest []byte, err error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, errDamaged
+	}
+	end := size + int(n)
+	return b[size:end:end], b[end:], nil
+}

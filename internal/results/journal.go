@@ -1,0 +1,296 @@
+package results
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+const (
+	syncEvery  = 20 * time.Millisecond // what is written is on the disk this much later, and the time of one fsync
+	fileBytes  = 16 << 20              // a journal file that has grown to this takes no more
+	muteTime   = time.Second           // how long nothing is journalled after the disk refused
+	journalExt = ".log"
+)
+
+// journal keeps outcomes on the worker's own disk until they are committed. What is appended is written as soon as the
+// writing goroutine runs, so that kill -9 loses next to nothing, and synced soon after.
+//
+// It is a second net: a disk that refuses is logged and the journal falls silent for a while. Outcomes are in memory until
+// they are committed in any case.
+type journal struct {
+	dir, worker string
+	log         *slog.Logger
+	wake        chan struct{} // holds one token when there is something to do; never closed
+
+	mu    sync.Mutex
+	next  int        // number of the next file
+	files []*logFile // every file of this process that may exist, by number
+	muted time.Time  // until then nothing is journalled
+}
+
+// logFile is one journal file. The journal's mutex guards the first group, the rest belongs to the goroutine of run.
+type logFile struct {
+	queued []byte // frames that are not written yet
+	bytes  int64  // of frames, written or not
+	live   int    // outcomes in it that are neither committed nor refused
+	full   bool   // takes no more
+
+	path    string
+	file    *os.File
+	synced  bool
+	syncing bool
+}
+
+// openJournal prepares dir, which it makes if need be. Files of earlier processes stay as they are; see replay.
+func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make journal folder: %w", err)
+	}
+	old, err := journalFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{dir: dir, worker: worker, log: log, wake: make(chan struct{}, 1)}
+	for _, path := range old {
+		var n int
+		if _, err := fmt.Sscanf(filepath.Base(path), "%d", &n); err == nil {
+			j.next = max(j.next, n+1)
+		}
+	}
+	return j, nil
+}
+
+// journalFiles lists the journal files in dir by age.
+func journalFiles(dir string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+journalExt)) // sorted, and numbers have leading zeros
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	return paths, nil
+}
+
+// append queues an outcome for writing and returns the file that it is in; nil when the journal is silent. The caller gives
+// the file back with release when the outcome needs it no longer.
+func (j *journal) append(o *batholith.Outcome) *logFile {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if time.Now().Before(j.muted) {
+		return nil
+	}
+	f := j.current()
+	start := len(f.queued)
+	f.queued = appendBytes(openFrame(f.queued), o.Job)
+	f.queued = appendOutcome(f.queued, o)
+	closeFrame(f.queued[start:], 0)
+	f.bytes += int64(len(f.queued) - start)
+	f.live++
+	f.full = f.bytes >= fileBytes
+	j.nudge()
+	return f
+}
+
+// current is the file that takes the next outcome. The caller holds mu.
+func (j *journal) current() *logFile {
+	if n := len(j.files); n > 0 && !j.files[n-1].full {
+		return j.files[n-1]
+	}
+	f := &logFile{path: filepath.Join(j.dir, fmt.Sprintf("%010d%s", j.next, journalExt))}
+	j.next++
+	f.queued = openFrame(appendHead(nil, journalMagic))
+	f.queued = append(f.queued, j.worker...)
+	closeFrame(f.queued, headBytes)
+	j.files = append(j.files, f)
+	return f
+}
+
+// release says that n outcomes in f are committed or refused. A full file without any other is deleted.
+func (j *journal) release(f *logFile, n int) {
+	if f == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if f.live -= n; f.live == 0 && f.full {
+		j.nudge()
+	}
+}
+
+func (j *journal) nudge() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes and syncs until ctx ends; then it writes what is queued, syncs it, and deletes the files that nobody needs.
+// Writing goes on while an fsync, of which there is one at most, takes its time.
+func (j *journal) run(ctx context.Context) {
+	timer := time.NewTimer(syncEvery)
+	timer.Stop()
+	synced := make(chan []*logFile) // an fsync that began sends once
+	armed, syncing := false, false
+	for {
+		select {
+		case <-j.wake:
+		case <-timer.C:
+			armed, syncing = false, true
+			dirty := j.dirty()
+			go func() { synced <- j.sync(dirty) }()
+		case done := <-synced:
+			syncing = false
+			for _, f := range done {
+				f.syncing = false
+			}
+		case <-ctx.Done():
+			if syncing {
+				<-synced
+			}
+			j.end()
+			return
+		}
+		if j.write() && !armed && !syncing {
+			armed = true
+			timer.Reset(syncEvery)
+		}
+		j.tidy()
+	}
+}
+
+// write writes what is queued and tells whether anything is unsynced.
+func (j *journal) write() (dirty bool) {
+	j.mu.Lock()
+	files := append([]*logFile(nil), j.files...)
+	j.mu.Unlock()
+	for _, f := range files {
+		j.mu.Lock()
+		b := f.queued
+		f.queued = nil
+		needless := f.full && f.live == 0
+		j.mu.Unlock()
+		if len(b) > 0 && !needless {
+			if err := j.put(f, b); err != nil {
+				j.broken(f, err)
+				continue
+			}
+			f.synced = false
+		}
+		dirty = dirty || f.file != nil && !f.synced
+	}
+	return dirty
+}
+
+// put writes b to the end of f, which it makes when it has not been.
+func (j *journal) put(f *logFile, b []byte) error {
+	if f.file == nil {
+		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("make journal file: %w", err)
+		}
+		f.file = file
+		if err := syncFolder(j.dir); err != nil {
+			return err
+		}
+	}
+	if _, err := f.file.Write(b); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// broken gives a file up that the disk refused: what follows a half-written frame would never be read.
+func (j *journal) broken(f *logFile, err error) {
+	j.log.Error("outcomes are not journalled for now; they are safe once committed", "err", err)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f.full, f.queued = true, nil
+	j.muted = time.Now().Add(muteTime)
+}
+
+// dirty lists the files that have bytes to be synced, and says that they are being.
+func (j *journal) dirty() []*logFile {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var dirty []*logFile
+	for _, f := range j.files {
+		if f.file != nil && !f.synced {
+			f.synced, f.syncing = true, true
+			dirty = append(dirty, f)
+		}
+	}
+	return dirty
+}
+
+func (j *journal) sync(files []*logFile) []*logFile {
+	for _, f := range files {
+		if err := f.file.Sync(); err != nil {
+			j.broken(f, fmt.Errorf("sync journal: %w", err))
+		}
+	}
+	return files
+}
+
+// tidy deletes the files that nobody needs.
+func (j *journal) tidy() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	kept := j.files[:0]
+	for _, f := range j.files {
+		if f.full && f.live == 0 && !f.syncing {
+			j.remove(f)
+			continue
+		}
+		kept = append(kept, f)
+	}
+	clear(j.files[len(kept):])
+	j.files = kept
+}
+
+func (j *journal) remove(f *logFile) {
+	if f.file == nil {
+		return
+	}
+	f.file.Close()
+	if err := os.Remove(f.path); err != nil {
+		j.log.Warn("delete journal file", "err", err)
+	}
+}
+
+// end makes the journal complete on the disk: only files with outcomes that are not committed stay.
+func (j *journal) end() {
+	j.mu.Lock()
+	for _, f := range j.files {
+		f.full, f.syncing = true, false
+	}
+	j.mu.Unlock()
+	j.write()
+	j.sync(j.dirty())
+	for _, f := range j.files {
+		f.syncing = false
+	}
+	j.tidy()
+	for _, f := range j.files {
+		if f.file != nil {
+			f.file.Close()
+		}
+	}
+}
+
+// syncFolder makes the names in dir durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync journal folder: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync journal folder: %w", err)
+	}
+	return nil
+}

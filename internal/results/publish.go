@@ -1,0 +1,311 @@
+package results
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// PublisherStore is what a Publisher asks of the database.
+type PublisherStore interface {
+	Segments
+	Uploads
+	Files(ctx context.Context, job string) ([]batholith.File, error)
+	Ledger(ctx context.Context, job string) (batholith.Ledger, error)
+}
+
+// PublisherOptions are the parts that a Publisher joins. Store and Open are needed.
+type PublisherOptions struct {
+	Store PublisherStore
+	Open  Opener
+	Log   *slog.Logger
+}
+
+// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes:
+// two that publish the same write the same bytes, and it does not matter which is later. Its methods may be called by any
+// goroutine.
+type Publisher struct {
+	o PublisherOptions
+}
+
+// NewPublisher returns a Publisher.
+func NewPublisher(o PublisherOptions) *Publisher {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Publisher{o}
+}
+
+// ShouldPublish tells whether a partial output is worth its bytes: when what there is has doubled since the last one, of which
+// published bytes, or records, were. So all partial outputs together are no more than twice the last.
+func ShouldPublish(published, now int64) bool { return now > 0 && now >= 2*published }
+
+// startOver is how often a publication begins again because segments were merged away under it.
+const startOver = 5
+
+// Publish writes an output object for every file of the job that has outcomes: one whole line for each, in input order.
+//
+// With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
+// counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
+// no manifest. Without final it publishes what there is so far, while the job goes on.
+func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error) {
+	var m batholith.Manifest
+	place, err := p.o.Open(ctx, job.ID)
+	for try := 0; err == nil; try++ {
+		m, err = p.publish(ctx, job, place, final)
+		if !errors.Is(err, batholith.ErrNoObject) || try == startOver {
+			break
+		}
+		p.o.Log.Debug("segments were merged while they were read; beginning again", "job", job.ID)
+		err = nil
+	}
+	if err != nil {
+		return m, fmt.Errorf("publish job %s: %w", job.ID, err)
+	}
+	return m, nil
+}
+
+func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, final bool) (m batholith.Manifest, err error) {
+	files, err := p.o.Store.Files(ctx, job.ID)
+	if err != nil {
+		return m, err
+	}
+	segs, err := p.few(ctx, job, place)
+	if err != nil {
+		return m, err
+	}
+	outcomes, err := merge(ctx, place.Output, segs)
+	if err != nil {
+		return m, err
+	}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, final: final, size: linesOf(segs)}
+	if err := out.write(outcomes); err != nil {
+		return m, err
+	}
+	if !final {
+		return batholith.NewManifest(job, 0, out.done), nil
+	}
+	if err := out.agree(); err != nil {
+		return m, err
+	}
+	ledger, err := p.o.Store.Ledger(ctx, job.ID)
+	if err != nil {
+		return m, err
+	}
+	m = batholith.NewManifest(job, ledger.Attempts, out.done)
+	body, err := json.Marshal(m)
+	if err != nil {
+		return m, err
+	}
+	return m, place.Output.Put(ctx, place.Prefix+batholith.ManifestName, append(body, '\n'))
+}
+
+// few returns the job's segments, merged so far that they can be read all at once.
+func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place) ([]batholith.Segment, error) {
+	for {
+		segs, err := p.o.Store.Segments(ctx, job.ID)
+		if err != nil || len(segs) <= fanIn {
+			return segs, err
+		}
+		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
+		if err := r.replace(ctx, smallest(segs, fanIn)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func linesOf(segs []batholith.Segment) (n int64) {
+	for _, s := range segs {
+		n += s.Lines
+	}
+	return n
+}
+
+// outputs is one publication.
+type outputs struct {
+	p     *Publisher
+	ctx   context.Context
+	job   batholith.Job
+	place blob.Place
+	files []batholith.File
+	final bool
+	size  int64 // bytes of all lines: no file has more
+
+	object *object // of the file that is being written, or nil
+	entry  batholith.ManifestFile
+	sum    uint32
+	counts batholith.Counts
+	done   []batholith.ManifestFile
+}
+
+// write goes through the outcomes and the files together; both are in the same order.
+func (w *outputs) write(outcomes *merged) error {
+	next := 0 // file that was not begun yet
+	o, err := outcomes.next()
+	for ; err == nil; o, err = outcomes.next() {
+		if o.Key.File >= len(w.files) {
+			err = fmt.Errorf("an outcome is of file %d; the job has %d", o.Key.File, len(w.files))
+			break
+		}
+		for next <= o.Key.File {
+			if err = w.begin(next); err != nil {
+				break
+			}
+			next++
+		}
+		if err == nil {
+			err = w.line(o)
+		}
+		if err != nil {
+			break
+		}
+	}
+	for err == io.EOF && next < len(w.files) {
+		if e := w.begin(next); e != nil {
+			err = e
+		}
+		next++
+	}
+	if err == io.EOF {
+		return w.finish()
+	}
+	if w.object != nil {
+		err = errors.Join(err, w.object.abort())
+	}
+	return err
+}
+
+// begin finishes the file that is being written and begins another.
+func (w *outputs) begin(n int) error {
+	if err := w.finish(); err != nil {
+		return err
+	}
+	f := w.files[n]
+	key := w.place.Prefix + f.Output
+	if err := w.p.abort(w.ctx, w.job.ID, w.place, func(k string) bool { return k == key }); err != nil {
+		return err
+	}
+	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, w.job.ID, key, w.size)
+	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
+		InputETag: f.ETag, Records: f.Records}
+	w.sum = 0
+	return nil
+}
+
+func (w *outputs) line(o *batholith.Outcome) error {
+	w.counts.Processed++
+	if o.Errored {
+		w.counts.Errored++
+	} else {
+		w.counts.Succeeded++
+	}
+	w.entry.Lines++
+	w.entry.Bytes += int64(len(o.Line))
+	w.sum = crc32.Update(w.sum, castagnoli, o.Line)
+	_, err := w.object.Write(o.Line)
+	return err
+}
+
+// finish makes the file that is being written appear. A partial output has no empty objects.
+func (w *outputs) finish() error {
+	if w.object == nil {
+		return nil
+	}
+	object := w.object
+	w.object = nil
+	if w.entry.Lines == 0 && !w.final {
+		return nil
+	}
+	if err := object.close(); err != nil {
+		return err
+	}
+	w.entry.CRC32C = fmt.Sprintf("%08x", w.sum)
+	w.done = append(w.done, w.entry)
+	return nil
+}
+
+// agree compares what was written with what the job's counters promise.
+func (w *outputs) agree() error {
+	promised := w.job.Counts
+	w.counts.Total = promised.Total
+	if w.counts != promised {
+		return fmt.Errorf("the segments hold %d outcomes (%d succeeded, %d errored) and the job counts %d (%d, %d)",
+			w.counts.Processed, w.counts.Succeeded, w.counts.Errored, promised.Processed, promised.Succeeded, promised.Errored)
+	}
+	if w.job.Status == batholith.StatusCompleted && promised.Processed != promised.Total {
+		return fmt.Errorf("%d of %d records have an outcome; the job is not complete", promised.Processed, promised.Total)
+	}
+	return nil
+}
+
+// uri names an object as the client named its neighbours.
+func uri(location string, b blob.Bucket, key string) string {
+	scheme, _, ok := strings.Cut(location, "://")
+	if !ok {
+		scheme = "s3"
+	}
+	return scheme + "://" + b.Name() + "/" + key
+}
+
+// Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
+func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
+	place, err := p.o.Open(ctx, job.ID)
+	if err == nil {
+		err = p.abort(ctx, job.ID, place, func(string) bool { return true })
+	}
+	if err == nil {
+		err = empty(ctx, place.Output, place.Prefix+hidden)
+	}
+	if err != nil {
+		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
+	}
+	return nil
+}
+
+// abort aborts the job's uploads whose key is wanted.
+func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wanted func(key string) bool) error {
+	uploads, err := p.o.Store.Uploads(ctx, job)
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if !wanted(u.Key) {
+			continue
+		}
+		if err := place.Output.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
+			return err
+		}
+		if err := p.o.Store.DeleteUpload(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty deletes the objects below a prefix, as many at once as S3 allows.
+func empty(ctx context.Context, b blob.Bucket, prefix string) error {
+	var keys []string
+	for o, err := range b.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if keys = append(keys, o.Key); len(keys) == 1000 {
+			if err := b.Delete(ctx, keys...); err != nil {
+				return err
+			}
+			keys = keys[:0]
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.Delete(ctx, keys...)
+}

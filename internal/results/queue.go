@@ -1,0 +1,167 @@
+package results
+
+import (
+	"context"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// item is a pending outcome and the journal file that keeps it, if any.
+type item struct {
+	batholith.Outcome
+	file *logFile
+}
+
+func (i *item) size() int64 { return int64(len(i.Line) + overhead) }
+
+// queue holds the outcomes of one job until they are settled: committed, or known to be refused. The Writer's mutex guards
+// all of it, but wake and ctx.
+type queue struct {
+	job     string
+	items   []item // in the order of Add; the first taken are being committed
+	taken   int
+	bytes   int64         // of items
+	oldest  time.Time     // when the first that is not taken was added
+	added   int64         // ever
+	settled int64         // ever
+	urgent  int64         // outcomes up to this one are to be committed at once
+	moved   chan struct{} // closed, and replaced, when settled has risen
+
+	wake   chan struct{} // holds one token when there may be more to do; never closed
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func newQueue(job string) *queue {
+	q := &queue{job: job, moved: make(chan struct{}), wake: make(chan struct{}, 1)}
+	q.ctx, q.cancel = context.WithCancelCause(context.Background())
+	return q
+}
+
+func (q *queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push appends an item and returns its size.
+func (q *queue) push(i item) int64 {
+	if len(q.items) == q.taken {
+		q.oldest = time.Now()
+	}
+	q.items = append(q.items, i)
+	q.added++
+	q.bytes += i.size()
+	if len(q.items) == q.taken+1 || q.bytes >= segmentBytes {
+		q.nudge()
+	}
+	return i.size()
+}
+
+func (q *queue) hurry(target int64) {
+	q.urgent = max(q.urgent, target)
+	q.nudge()
+}
+
+func (q *queue) drop(cause error) {
+	q.cancel(cause)
+	q.nudge()
+}
+
+// due is when the next segment is to be made. There must be an item.
+func (q *queue) due() time.Time {
+	if q.urgent > q.settled || q.bytes >= segmentBytes || q.ctx.Err() != nil {
+		return time.Time{}
+	}
+	return q.oldest.Add(segmentEvery)
+}
+
+// take returns the outcomes for the next segment. They stay in the queue until settle.
+func (q *queue) take() []item {
+	size := int64(0)
+	for q.taken = 0; q.taken < len(q.items) && size < segmentBytes; q.taken++ {
+		size += q.items[q.taken].size()
+	}
+	q.oldest = time.Now() // the rest was added later than what is taken: its second begins now at the latest
+	return q.items[:q.taken:q.taken]
+}
+
+// settle removes what was taken and returns its size.
+func (q *queue) settle() int64 {
+	size := int64(0)
+	for i := range q.items[:q.taken] {
+		size += q.items[i].size()
+	}
+	rest := copy(q.items, q.items[q.taken:])
+	clear(q.items[rest:])
+	q.items = q.items[:rest]
+	q.settled += int64(q.taken)
+	q.taken = 0
+	q.bytes -= size
+	close(q.moved)
+	q.moved = make(chan struct{})
+	return size
+}
+
+// drive settles a queue's outcomes until there are none, or until ctx ends. It is the only goroutine that takes from it.
+func (w *Writer) drive(ctx context.Context, q *queue) {
+	defer q.cancel(nil)
+	defer context.AfterFunc(ctx, func() { q.cancel(context.Cause(ctx)) })()
+	for ctx.Err() == nil {
+		batch, wait := w.nextBatch(q)
+		switch {
+		case wait > 0:
+			timer := time.NewTimer(wait)
+			select {
+			case <-q.wake:
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+		case len(batch) == 0:
+			return // the queue is out of the map
+		default:
+			err := w.settle(q.ctx, w.o.Worker, batch)
+			if err != nil && ctx.Err() != nil {
+				return // the outcomes stay in the journal
+			}
+			if err != nil {
+				w.o.Log.Warn("outcomes given up", "job", q.job, "outcomes", len(batch), "err", err)
+			}
+			w.settled(q, batch)
+		}
+	}
+}
+
+// nextBatch returns what the next segment is made of, or how long to wait for it; neither when the queue was empty, and then
+// it is gone.
+func (w *Writer) nextBatch(q *queue) ([]item, time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(q.items) == 0 {
+		delete(w.queues, q.job)
+		return nil, 0
+	}
+	if wait := time.Until(q.due()); wait > 0 && !w.closing {
+		return nil, wait
+	}
+	return q.take(), 0
+}
+
+// settled lets go of a batch that is committed or refused.
+func (w *Writer) settled(q *queue, batch []item) {
+	byFile := map[*logFile]int{}
+	for _, i := range batch {
+		byFile[i.file]++
+	}
+	for f, n := range byFile {
+		w.journal.release(f, n)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending -= q.settle()
+	close(w.freed)
+	w.freed = make(chan struct{})
+}

@@ -1,0 +1,195 @@
+package results
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// blockBytes is about how many bytes of outcomes share a frame of a segment. A reader holds one block at a time.
+const blockBytes = 64 << 10
+
+// A segmentWriter encodes outcomes, in the order of keys, as a segment. It hands full blocks to w.
+type segmentWriter struct {
+	w     io.Writer
+	buf   []byte // the frame that is being filled
+	seg   batholith.Segment
+	start bool // the head was written
+}
+
+func newSegmentWriter(w io.Writer, job, key string, level int) *segmentWriter {
+	return &segmentWriter{w: w, seg: batholith.Segment{Job: job, Key: key, Level: level}}
+}
+
+// add takes in the next outcome.
+func (s *segmentWriter) add(o *batholith.Outcome) error {
+	if !s.start {
+		s.start = true
+		head := openFrame(appendHead(nil, segmentMagic))
+		head = append(head, s.seg.Job...)
+		closeFrame(head, headBytes)
+		if err := s.write(head); err != nil {
+			return err
+		}
+	}
+	if len(s.buf) == 0 {
+		s.buf = openFrame(s.buf)
+	}
+	s.buf = appendOutcome(s.buf, o)
+	s.seg.Records++
+	s.seg.Lines += int64(len(o.Line))
+	if len(s.buf) >= blockBytes {
+		return s.block()
+	}
+	return nil
+}
+
+func (s *segmentWriter) block() error {
+	closeFrame(s.buf, 0)
+	err := s.write(s.buf)
+	s.buf = s.buf[:0]
+	if cap(s.buf) > 4*blockBytes {
+		s.buf = nil
+	}
+	return err
+}
+
+func (s *segmentWriter) write(b []byte) error {
+	s.seg.Sum = crc32.Update(s.seg.Sum, castagnoli, b)
+	s.seg.Bytes += int64(len(b))
+	_, err := s.w.Write(b)
+	return err
+}
+
+// end writes what is left and returns the account of the segment.
+func (s *segmentWriter) end() (batholith.Segment, error) {
+	if len(s.buf) > 0 {
+		if err := s.block(); err != nil {
+			return s.seg, err
+		}
+	}
+	return s.seg, nil
+}
+
+// A segmentReader reads a segment's outcomes one after another, in pieces of bounded size, and refuses every byte that is
+// not as it was committed.
+type segmentReader struct {
+	seg    batholith.Segment
+	frames frames
+	block  []byte
+	sum    uint32
+	read   int64
+	lines  int64
+	now    batholith.Outcome
+}
+
+// openSegment begins to read a committed segment, in requests of about piece bytes.
+func openSegment(ctx context.Context, b blob.Bucket, seg batholith.Segment, piece int64) (*segmentReader, error) {
+	s := &segmentReader{seg: seg}
+	from := &ranges{ctx: ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece}
+	s.frames = frames{r: io.TeeReader(from, summer{&s.sum}), left: seg.Bytes}
+	if err := s.frames.head(segmentMagic); err != nil {
+		return nil, s.fault(err)
+	}
+	job, err := s.frames.next()
+	if err == nil && string(job) != seg.Job {
+		err = errDamaged
+	}
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	return s, nil
+}
+
+// next moves on to the next outcome, s.now, whose line holds until the call after. It returns io.EOF after the last, and
+// only when the whole segment was as committed.
+func (s *segmentReader) next() error {
+	if len(s.block) == 0 {
+		block, err := s.frames.next()
+		if err == io.EOF {
+			return s.end()
+		}
+		if err != nil {
+			return s.fault(err)
+		}
+		s.block = block
+	}
+	o, rest, err := takeOutcome(s.block)
+	if err != nil {
+		return s.fault(err)
+	}
+	o.Job = s.seg.Job
+	if s.read > 0 && s.now.Key.Compare(o.Key) >= 0 {
+		return s.fault(fmt.Errorf("record %v after %v", o.Key, s.now.Key))
+	}
+	s.read++
+	s.lines += int64(len(o.Line))
+	s.now, s.block = o, rest
+	return nil
+}
+
+func (s *segmentReader) end() error {
+	if s.sum != s.seg.Sum || s.read != s.seg.Records || s.lines != s.seg.Lines {
+		return s.fault(errDamaged)
+	}
+	return io.EOF
+}
+
+func (s *segmentReader) fault(err error) error {
+	return fmt.Errorf("read segment %s: %w", s.seg.Key, err)
+}
+
+// summer keeps the CRC-32C of what passes.
+type summer struct{ sum *uint32 }
+
+func (s summer) Write(p []byte) (int, error) {
+	*s.sum = crc32.Update(*s.sum, castagnoli, p)
+	return len(p), nil
+}
+
+// ranges reads an object piece by piece, each piece whole before any of it is handed out, so that no request stays open
+// while other segments are read.
+type ranges struct {
+	ctx    context.Context
+	bucket blob.Bucket
+	key    string
+	at     int64 // of the next piece
+	end    int64
+	piece  int64
+	buf    []byte
+	unread []byte
+}
+
+// Read hands out of the current piece, after fetching one if there is none.
+func (r *ranges) Read(p []byte) (int, error) {
+	if len(r.unread) == 0 {
+		if r.at == r.end {
+			return 0, io.EOF
+		}
+		n := min(r.piece, r.end-r.at)
+		if int64(cap(r.buf)) < n {
+			r.buf = make([]byte, n)
+		}
+		if err := r.fetch(r.buf[:n]); err != nil {
+			return 0, err
+		}
+		r.unread, r.at = r.buf[:n], r.at+n
+	}
+	n := copy(p, r.unread)
+	r.unread = r.unread[n:]
+	return n, nil
+}
+
+// fetch fills b from r.at, with the patience of blob.Reader.
+func (r *ranges) fetch(b []byte) error {
+	in := blob.NewReader(r.ctx, r.bucket, r.key, "", r.at, int64(len(b)))
+	_, err := io.ReadFull(in, b)
+	if closing := in.Close(); err == nil && closing != nil {
+		return closing
+	}
+	return err
+}

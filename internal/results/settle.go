@@ -1,0 +1,258 @@
+package results
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+const (
+	attemptTime = 2 * time.Minute // of one upload and commit
+	firstDelay  = 100 * time.Millisecond
+	lastDelay   = 10 * time.Second
+)
+
+// settle sees outcomes of one job through until each is committed or known to be refused, however long that takes. It returns
+// an error only when ctx ends first, its cause; then it is unknown what became of them.
+func (w *Writer) settle(ctx context.Context, worker string, batch []item) error {
+	batch = ordered(batch)
+	for len(batch) > 0 {
+		p := &parcel{worker: worker, items: batch}
+		refusal, err := w.deliver(ctx, p)
+		if err != nil || refusal == nil {
+			return err
+		}
+		w.o.Log.Info("outcomes refused", "job", p.job(), "segment", p.commit.Segment.Key, "err", refusal)
+		w.discard(ctx, p)
+		if batch, err = w.survivors(ctx, p, refusal); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ordered returns the items in the order of keys, each record once: the first that was added.
+func ordered(batch []item) []item {
+	batch = slices.Clone(batch)
+	slices.SortStableFunc(batch, func(a, b item) int { return a.Key.Compare(b.Key) })
+	return slices.CompactFunc(batch, func(a, b item) bool { return a.Key == b.Key })
+}
+
+// A parcel is a batch on its way: the same object under the same key, and the same commit, however often they are tried.
+type parcel struct {
+	worker    string
+	items     []item
+	body      []byte // of the segment; nil once it is stored
+	place     blob.Place
+	commit    batholith.Commit
+	stored    bool // the segment is in the bucket
+	uncertain bool // a commit was tried, and it is not known what came of it
+}
+
+func (p *parcel) job() string { return p.items[0].Job }
+
+// deliver tries until the store has decided. The refusal is nil when the outcomes are committed.
+func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
+	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
+		err := w.attempt(ctx, p)
+		switch {
+		case err == nil:
+			return nil, nil
+		case refused(err):
+			return err, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+		if blob.Permanent(err) {
+			w.o.OnFault(p.job(), err)
+		}
+		w.o.Log.Warn("outcomes are not committed yet", "job", p.job(), "outcomes", len(p.items), "again_in", delay, "err", err)
+		if err := pause(ctx, delay); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// refused tells whether the store decided against a commit for good.
+func refused(err error) bool {
+	var stale *batholith.StaleError
+	return errors.As(err, &stale) || errors.Is(err, batholith.ErrSealed) || errors.Is(err, batholith.ErrNotFound)
+}
+
+// pause waits between half of delay and all of it.
+func pause(ctx context.Context, delay time.Duration) error {
+	timer := time.NewTimer(delay/2 + rand.N(delay/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// attempt stores the segment, unless that is done, and commits it.
+func (w *Writer) attempt(ctx context.Context, p *parcel) error {
+	select {
+	case w.slots <- struct{}{}:
+		defer func() { <-w.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	if !p.stored {
+		if err := w.put(ctx, p); err != nil {
+			return fmt.Errorf("store segment: %w", err)
+		}
+	}
+	counts, err := w.o.Store.Commit(ctx, p.commit)
+	if err != nil {
+		p.uncertain = p.uncertain || !refused(err)
+		return fmt.Errorf("commit segment: %w", err)
+	}
+	w.o.OnCommit(p.job(), counts)
+	w.offerMerge(p.job())
+	return nil
+}
+
+// put writes the segment's object. A key is chosen once; repeating the write changes nothing.
+func (w *Writer) put(ctx context.Context, p *parcel) error {
+	place, err := w.o.Open(ctx, p.job())
+	if err != nil {
+		return err
+	}
+	if p.body == nil {
+		if p.body, p.commit, err = encode(p, w.key(place.Prefix, ".seg")); err != nil {
+			return err
+		}
+	}
+	if err := place.Output.Put(ctx, p.commit.Segment.Key, p.body); err != nil {
+		return err
+	}
+	p.place, p.stored, p.body = place, true, nil
+	return nil
+}
+
+// encode makes the segment and the commit of a parcel.
+func encode(p *parcel, key string) ([]byte, batholith.Commit, error) {
+	var body bytes.Buffer
+	size := 1 << 10
+	for i := range p.items {
+		size += len(p.items[i].Line) + 48
+	}
+	body.Grow(size)
+	s := newSegmentWriter(&body, p.job(), key, 0)
+	c := batholith.Commit{Worker: p.worker}
+	for i := range p.items {
+		o := &p.items[i].Outcome
+		if err := s.add(o); err != nil {
+			return nil, c, err
+		}
+		account(&c, o)
+	}
+	var err error
+	c.Segment, err = s.end()
+	return body.Bytes(), c, err
+}
+
+// account adds an outcome to a commit. Outcomes of a chunk come one after another.
+func account(c *batholith.Commit, o *batholith.Outcome) {
+	c.Counts.Processed++
+	if o.Errored {
+		c.Counts.Errored++
+	} else {
+		c.Counts.Succeeded++
+	}
+	c.Tokens = c.Tokens.Add(o.Tokens)
+	c.Ledger.Attempts += int64(o.Attempts)
+	n := len(c.Parts)
+	if n == 0 || c.Parts[n-1].Chunk != o.Chunk || c.Parts[n-1].Epoch != o.Epoch {
+		c.Parts = append(c.Parts, batholith.CommitPart{Chunk: o.Chunk, Epoch: o.Epoch})
+		n++
+	}
+	part, bit := &c.Parts[n-1], int(o.Key.Record-o.First)
+	for len(part.Done) <= bit/8 {
+		part.Done = append(part.Done, 0)
+	}
+	part.Done.Set(bit)
+}
+
+// discard deletes the object of a refused commit. When an earlier attempt may still take effect in the database, the object
+// stays, for it would be missed then; the clean-up of the job deletes it.
+func (w *Writer) discard(ctx context.Context, p *parcel) {
+	if p.uncertain || !p.stored {
+		return
+	}
+	if err := p.place.Output.Delete(ctx, p.commit.Segment.Key); err != nil {
+		w.o.Log.Debug("delete refused segment", "segment", p.commit.Segment.Key, "err", err)
+	}
+}
+
+// survivors returns the outcomes of a refused parcel that may be committed yet. Those of a job that takes none any more, of a
+// chunk that has another owner or epoch, and of a record that has an outcome are lost to this worker.
+func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]item, error) {
+	var stale *batholith.StaleError
+	if !errors.As(refusal, &stale) {
+		return nil, nil
+	}
+	chunks, err := w.chunks(ctx, p.job())
+	if err != nil {
+		return nil, err
+	}
+	rest := chunks.open(p.worker, p.items)
+	if len(rest) == len(p.items) { // what the store says and what it shows do not agree: what it says counts
+		rest = slices.DeleteFunc(rest, func(i item) bool { return slices.Contains(stale.Chunks, i.Chunk) })
+	}
+	if len(rest) == len(p.items) {
+		return nil, fmt.Errorf("outcomes of job %s are refused, and none is named: %w", p.job(), refusal)
+	}
+	return rest, nil
+}
+
+// chunkTable is a job's chunks by number.
+type chunkTable map[int]batholith.Chunk
+
+// chunks reads a job's chunks, however often it has to try. A job that is not known has none.
+func (w *Writer) chunks(ctx context.Context, job string) (chunkTable, error) {
+	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
+		list, err := w.o.Store.Chunks(ctx, job)
+		if err == nil || errors.Is(err, batholith.ErrNotFound) {
+			table := make(chunkTable, len(list))
+			for _, c := range list {
+				table[c.N] = c
+			}
+			return table, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		w.o.Log.Warn("read chunks", "job", job, "again_in", delay, "err", err)
+		if err := pause(ctx, delay); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// open returns those of the items whose chunk is still worker's under their epoch and whose record has no outcome yet.
+func (t chunkTable) open(worker string, items []item) []item {
+	var rest []item
+	for _, i := range items {
+		if t.takes(worker, &i.Outcome) {
+			rest = append(rest, i)
+		}
+	}
+	return rest
+}
+
+func (t chunkTable) takes(worker string, o *batholith.Outcome) bool {
+	c, ok := t[o.Chunk]
+	return ok && c.State == batholith.ChunkLeased && c.Owner == worker && c.Epoch == o.Epoch && !c.Done.Has(int(o.Key.Record-c.First))
+}

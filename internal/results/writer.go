@@ -1,0 +1,233 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith"
+)
+
+const (
+	segmentEvery = time.Second // an outcome waits no longer than this for its segment to begin
+	segmentBytes = 8 << 20     // of lines; as many outcomes make a segment at once
+	overhead     = 160         // memory of a pending outcome beside its line
+	pendingBytes = 64 << 20
+
+	commitsAtOnce = 32
+)
+
+// Options are the parts that a Writer joins. Dir, Worker, Store and Open are needed.
+type Options struct {
+	Dir    string // of the journal; no other process writes there
+	Worker string // id under which the chunks are leased; the same at every start with the same Dir
+	Store  Store
+	Open   Opener
+	Log    *slog.Logger
+
+	// OnCommit is told a job's counters after each of its commits.
+	OnCommit func(job string, c batholith.Counts)
+	// OnFault is told why a job's outcomes cannot be stored although the store answers: access was denied, or the bucket is
+	// gone. They are kept and tried again all the same, until it works or Drop is called.
+	// It is told again with every attempt.
+	OnFault func(job string, err error)
+
+	PendingBytes int64 // outcomes in memory; 0: 64 MiB
+}
+
+// Writer takes finished outcomes and sees to it that they are committed. Add, Flush and Drop may be called by any goroutine.
+type Writer struct {
+	o       Options
+	boot    string // tells the segments of this process from those of earlier ones
+	made    atomic.Int64
+	journal *journal
+	slots   chan struct{} // one token for each commit that is on its way
+	fresh   chan struct{} // holds one token when idle queues wait for a goroutine; never closed
+	merges  chan string   // jobs that may have segments to merge; never closed
+
+	mu      sync.Mutex
+	queues  map[string]*queue // one for each job with outcomes that are not settled
+	starts  []*queue          // those among them that no goroutine drives yet
+	pending int64             // bytes in all queues
+	freed   chan struct{}     // closed, and replaced, when pending has fallen
+	closing bool              // Run is ending: what is pending is committed at once
+	ended   bool              // Run has ended
+}
+
+// NewWriter prepares the journal folder. Nothing happens before Recover and Run are called.
+func NewWriter(o Options) (*Writer, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.PendingBytes == 0 {
+		o.PendingBytes = pendingBytes
+	}
+	if o.OnCommit == nil {
+		o.OnCommit = func(string, batholith.Counts) {}
+	}
+	if o.OnFault == nil {
+		o.OnFault = func(string, error) {}
+	}
+	j, err := openJournal(o.Dir, o.Worker, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{o: o, boot: newID(), journal: j, slots: make(chan struct{}, commitsAtOnce),
+		fresh: make(chan struct{}, 1), merges: make(chan string, 64), queues: map[string]*queue{}, freed: make(chan struct{})}, nil
+}
+
+// lastCommits is how long Run tries to commit what is pending after its context has ended. The rest stays in the journal.
+const lastCommits = 5 * time.Second
+
+// Run journals, commits and merges until ctx ends. Then it commits what is pending if that takes no longer than some seconds,
+// and leaves the rest in the journal. It must be the last part to stop: an Add after that is refused.
+func (w *Writer) Run(ctx context.Context) error {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	var drives, others errgroup.Group
+	others.Go(func() error { w.journal.run(work); return nil })
+	others.Go(func() error { w.mergeAll(ctx); return nil })
+	for ctx.Err() == nil {
+		w.startQueues(work, &drives)
+		select {
+		case <-w.fresh:
+		case <-ctx.Done():
+		}
+	}
+	w.close()
+	w.startQueues(work, &drives)
+	late := time.AfterFunc(lastCommits, func() { cancel(batholith.ErrShutdown) })
+	drives.Wait()
+	late.Stop()
+	w.end()
+	cancel(batholith.ErrShutdown)
+	others.Wait()
+	return nil
+}
+
+// end turns away whoever waits in Add or Flush.
+func (w *Writer) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	close(w.freed)
+	for _, q := range w.queues {
+		close(q.moved)
+	}
+}
+
+// startQueues gives each queue that has none a goroutine of its own.
+func (w *Writer) startQueues(ctx context.Context, drives *errgroup.Group) {
+	w.mu.Lock()
+	starts := w.starts
+	w.starts = nil
+	w.mu.Unlock()
+	for _, q := range starts {
+		drives.Go(func() error { w.drive(ctx, q); return nil })
+	}
+}
+
+func (w *Writer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closing = true
+	for _, q := range w.queues {
+		q.nudge()
+	}
+}
+
+// Add takes an outcome over, its line included. It returns when the outcome is queued for the journal and for its segment,
+// and waits for that while too much is pending. A single job never gets all of the room: it waits when it holds as much
+// as is free, so that one whose bucket is out of reach leaves room for the others.
+func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
+	size := int64(len(o.Line) + overhead)
+	w.mu.Lock()
+	for !w.ended && !w.room(o.Job, size) {
+		freed := w.freed
+		w.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		w.mu.Lock()
+	}
+	defer w.mu.Unlock()
+	if w.ended {
+		return batholith.ErrShutdown
+	}
+	w.enqueue(o, w.journal.append(&o))
+	return nil
+}
+
+// room tells whether the job may have size more bytes pending. A job with nothing pending always may.
+func (w *Writer) room(job string, size int64) bool {
+	q := w.queues[job]
+	return q == nil || q.bytes+size <= w.o.PendingBytes-w.pending-size
+}
+
+// enqueue puts an outcome that is in a journal file, or in none, into its job's queue. The caller holds mu.
+func (w *Writer) enqueue(o batholith.Outcome, f *logFile) {
+	q := w.queues[o.Job]
+	if q == nil {
+		q = newQueue(o.Job)
+		w.queues[o.Job] = q
+		w.starts = append(w.starts, q)
+		select {
+		case w.fresh <- struct{}{}:
+		default:
+		}
+	}
+	w.pending += q.push(item{o, f})
+}
+
+// Flush returns nil when every outcome of the job that was added before is committed, or known to be refused.
+func (w *Writer) Flush(ctx context.Context, job string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	q := w.queues[job]
+	if q == nil {
+		return nil
+	}
+	target := q.added
+	q.hurry(target)
+	for q.settled < target {
+		if w.ended {
+			return batholith.ErrShutdown
+		}
+		moved := q.moved
+		w.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		w.mu.Lock()
+		if q.settled < target && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// errDropped ends the attempts to commit the outcomes of a job that was given up.
+var errDropped = errors.New("the job was given up")
+
+// Drop gives up the outcomes of a job that are not committed. Those of a commit that is on its way may count all the same.
+func (w *Writer) Drop(job string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if q := w.queues[job]; q != nil {
+		q.drop(errDropped)
+	}
+}
+
+// key names a new object of the worker: never twice, whatever happens.
+func (w *Writer) key(prefix, ext string) string {
+	return fmt.Sprintf("%s%s%s-%s-%d%s", prefix, segmentFolder, w.o.Worker, w.boot, w.made.Add(1), ext)
+}
