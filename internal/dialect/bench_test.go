@@ -15,7 +15,7 @@ var (
 	benchChat   = `{"id":"chatcmpl-0123456789abcdef","object":"chat.completion","created":1700000000,"model":"served","choices":[{"index":0,"message":{"role":"assistant","content":"` +
 		benchPrompt[:500] + `","refusal":null,"annotations":null,"audio":null,"function_call":null,"tool_calls":[],"reasoning_content":null},"logprobs":null,"finish_reason":"stop","stop_reason":null}],"service_tier":null,"usage":{"prompt_tokens":220,"total_tokens":330,"completion_tokens":110,"prompt_tokens_details":{"cached_tokens":64}},"prompt_logprobs":null}`
 	benchText  = `{"id":"cmpl-1","object":"text_completion","created":1,"model":"served","choices":[{"index":0,"text":"` + benchPrompt[:500] + `","logprobs":null,"finish_reason":"stop","stop_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":4,"total_tokens":9}}`
-	benchEmbed = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[` + strings.Repeat("-0.02345678,", 1023) + `0.03]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}`
+	benchEmbed = `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[` + strings.Repeat("-0.03125000,", 1023) + `0.03125]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}`
 )
 
 // BenchmarkRecord translates one record both ways; "floor" checks the same bytes to be JSON and copies them.

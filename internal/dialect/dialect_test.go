@@ -67,3 +67,56 @@ func TestABadBodyIsARecordErrorThatNamesTheField(t *testing.T) {
 		}
 	}
 }
+
+func TestToolsInConverseAreRefusedWhereTheServiceDoes(t *testing.T) {
+	body := []byte(`{"messages":[{"role":"user","content":[{"text":"Hi"}]}],"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]}}`)
+	for refuse, want := range map[bool]string{false: "", true: "toolConfig: tools are not supported in batch inference jobs of type Converse"} {
+		d, err := For("anthropic", ProtocolOpenAI, batholith.Converse, Options{RefuseConverseTools: refuse})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Request(body, "m")
+		e, _ := errors.AsType[*batholith.RecordError](err)
+		if e == nil && want != "" || e != nil && (e.Message != want || e.Code != 400) {
+			t.Errorf("refused %v: got %v, want %q", refuse, err, want)
+		}
+	}
+}
+
+func TestTheModelOfABodyMustBeTheJobs(t *testing.T) {
+	d, err := For("openai", ProtocolOpenAI, batholith.InvokeModel, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for model, want := range map[string]bool{"served": true, "other": false} {
+		_, err := d.Request([]byte(`{"model":"`+model+`","messages":[{"role":"user","content":"x"}]}`), "served")
+		if got := err == nil; got != want {
+			t.Errorf("without names, %q was taken: %v (%v)", model, got, err)
+		}
+	}
+}
+
+func TestGPTOSSIsKnownByItsName(t *testing.T) {
+	d, err := For("openai", ProtocolOpenAI, batholith.InvokeModel, Options{Names: []string{"openai.gpt-oss-20b-1:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := d.Answer([]byte(`{}`), batholith.Call{}, []byte(`{"choices":[{"message":{"reasoning_content":"a","content":"b"}}]}`))
+	if want := `{"choices":[{"message":{"content":"<reasoning>a</reasoning>b"}}]}`; string(answer.Output) != want || err != nil {
+		t.Errorf("got %s, %v, want %s", answer.Output, err, want)
+	}
+}
+
+func TestClaudeAnswersByItsShortName(t *testing.T) {
+	for id, want := range map[string]string{
+		"anthropic.claude-3-haiku-20240307-v1:0":     "claude-3-haiku-20240307",
+		"us.anthropic.claude-sonnet-4-20250514-v1:0": "claude-sonnet-4-20250514",
+		"anthropic.claude-opus-4-6-v1":               "claude-opus-4-6",
+		"anthropic.claude-instant-vivid":             "claude-instant-vivid",
+		"Qwen/Qwen2.5-7B-Instruct":                   "Qwen/Qwen2.5-7B-Instruct",
+	} {
+		if got := claudeName(id); got != want {
+			t.Errorf("claudeName(%q) = %q, want %q", id, got, want)
+		}
+	}
+}

@@ -31,25 +31,53 @@ func parseEmbeddings(body []byte, texts int) ([]vector, batholith.Tokens, error)
 	if err != nil {
 		return nil, batholith.Tokens{}, err
 	}
-	vectors := make([]vector, texts)
-	n := 0
-	for i, e := range doc.member("data").elements() {
-		at := int64(i)
-		if index := e.member("index"); !index.absent() {
-			at, _ = index.integer()
+	var data value
+	var tokens batholith.Tokens
+	for name, v := range doc.members() {
+		switch name {
+		case "data":
+			data = v
+		case "usage":
+			tokens = usage(v)
+		}
+	}
+	vectors, n := make([]vector, texts), 0
+	for i, e := range data.elements() {
+		at, v, err := parseEmbedding(i, e)
+		if err != nil {
+			return nil, tokens, err
 		}
 		if at < 0 || at >= int64(texts) || vectors[at].raw != nil {
-			return nil, batholith.Tokens{}, nonsense("its embeddings do not go with the texts")
+			return nil, tokens, nonsense("its embeddings do not go with the texts")
 		}
-		if vectors[at], err = parseVector(e.member("embedding")); err != nil {
-			return nil, batholith.Tokens{}, err
-		}
+		vectors[at] = v
 		n++
 	}
 	if n != texts {
-		return nil, batholith.Tokens{}, nonsense("it has %d embeddings for %d texts", n, texts)
+		return nil, tokens, nonsense("it has %d embeddings for %d texts", n, texts)
 	}
-	return vectors, usage(doc.member("usage")), nil
+	return vectors, tokens, nil
+}
+
+// parseEmbedding reads one item of the answer: which text it is of, its place in the list unless it says, and the vector.
+func parseEmbedding(place int, e value) (at int64, v vector, err error) {
+	at = int64(place)
+	for name, m := range e.members() {
+		switch name {
+		case "index":
+			if !m.absent() {
+				at, _ = m.integer()
+			}
+		case "embedding":
+			if v, err = parseVector(m); err != nil {
+				return at, v, err
+			}
+		}
+	}
+	if v.raw == nil {
+		return at, v, nonsense("an embedding has no vector")
+	}
+	return at, v, nil
 }
 
 func parseVector(raw value) (vector, error) {

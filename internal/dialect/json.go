@@ -77,7 +77,7 @@ func (v value) isTrue() bool { return v.kind() == 't' }
 
 // text is the content of a string, or "" when v is none.
 func (v value) text() string {
-	if v.kind() != '"' {
+	if v.kind() != '"' || len(v) < 2 {
 		return ""
 	}
 	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
@@ -92,7 +92,11 @@ func (v value) text() string {
 
 // is tells whether v is the string s.
 func (v value) is(s string) bool {
-	return v.kind() == '"' && (string(v[1:len(v)-1]) == s || v.text() == s)
+	if v.kind() != '"' || len(v) < 2 {
+		return false
+	}
+	inner := v[1 : len(v)-1]
+	return string(inner) == s || bytes.IndexByte(inner, '\\') >= 0 && v.text() == s
 }
 
 // integer is v as a whole number, or false when it has a fraction, an exponent, or no room in an int64.
@@ -108,19 +112,29 @@ func (v value) number() float64 {
 }
 
 // members yields the names and values of an object in their order, and nothing for any other value.
-// Names are unescaped and valid until the next one.
 func (v value) members() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
+		for name, m := range v.fields() {
+			if !yield(name.text(), m) {
+				return
+			}
+		}
+	}
+}
+
+// fields is members with the names as they are written.
+func (v value) fields() iter.Seq2[value, value] {
+	return func(yield func(name, m value) bool) {
 		if v.kind() != '{' {
 			return
 		}
 		for i := space(v, 1); i < len(v) && v[i] == '"'; {
 			end := skip(v, i)
-			name := value(v[i:end])
+			name := v[i:end]
 			i = space(v, end)
 			i = space(v, i+1) // past the colon
 			end = skip(v, i)
-			if !yield(name.text(), v[i:end]) {
+			if !yield(name, v[i:end]) {
 				return
 			}
 			i = space(v, space(v, end)+1) // past the comma or the brace
@@ -151,8 +165,8 @@ func (v value) elements() iter.Seq2[int, value] {
 // member is the value of one name, the last when there are several, or nil.
 func (v value) member(name string) value {
 	var found value
-	for n, m := range v.members() {
-		if n == name {
+	for n, m := range v.fields() {
+		if n.is(name) {
 			found = m
 		}
 	}
@@ -168,12 +182,12 @@ func (v value) len() int {
 	return n
 }
 
-// space is the first position from i that is no white space.
+// space is the first position from i that is no white space, at most the end.
 func space(v value, i int) int {
 	for i < len(v) && v[i] <= ' ' {
 		i++
 	}
-	return i
+	return min(i, len(v))
 }
 
 // skip is the position after the value that begins at i. In a text that is no JSON it is some position further on, at most
@@ -216,7 +230,13 @@ func skipComposite(v value, i int) int {
 		case '"':
 			i = skipString(v, i)
 			continue
-		case '{', '[':
+		case '[':
+			if end, ok := skipNumbers(v, i); ok {
+				i = end - 1 // its closing bracket; the depth is as before
+			} else {
+				depth++
+			}
+		case '{':
 			depth++
 		case '}', ']':
 			depth--
@@ -226,4 +246,25 @@ func skipComposite(v value, i int) int {
 		}
 	}
 	return len(v)
+}
+
+// longestVector bounds how far skipNumbers looks ahead, in bytes, so that lists in lists do not cost the square of their length.
+const longestVector = 128 << 10
+
+// skipNumbers is skip for what embeddings consist of: a list of numbers, found to its end at the speed of memory.
+func skipNumbers(v value, i int) (end int, ok bool) {
+	if first := space(v, i+1); first >= len(v) || v[first:].kind() != '0' {
+		return 0, false
+	}
+	n := bytes.IndexByte(v[i:min(len(v), i+longestVector)], ']')
+	if n < 0 {
+		return 0, false
+	}
+	list := v[i+1 : i+n]
+	for _, c := range []byte(`"[{`) {
+		if bytes.IndexByte(list, c) >= 0 {
+			return 0, false
+		}
+	}
+	return i + n + 1, true
 }

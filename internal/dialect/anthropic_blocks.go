@@ -1,0 +1,94 @@
+package dialect
+
+func (d anthropic) blocks(t *turn, content value) error {
+	for i, b := range content.elements() {
+		if err := d.block(t, b); err != nil {
+			return at(i, err)
+		}
+	}
+	return nil
+}
+
+func (d anthropic) block(t *turn, b value) error {
+	switch typ := b.member("type").text(); typ {
+	case "":
+		return required("type")
+	case "tool_use":
+		call := toolCall{id: b.member("id"), name: b.member("name"), arguments: b.member("input")}
+		t.calls = append(t.calls, call)
+		return first(needString("id", call.id), needString("name", call.name), needObject("input", call.arguments))
+	case "tool_result":
+		return d.toolResult(t, b)
+	case "thinking":
+		t.reasoning = b.member("thinking")
+		return needString("thinking", t.reasoning)
+	case "redacted_thinking":
+		return nil // only its maker can read it
+	default:
+		p, err := d.part(typ, b)
+		t.parts = append(t.parts, p)
+		return err
+	}
+}
+
+// part reads a block that can stand in a message as well as in a tool's result.
+func (d anthropic) part(typ string, b value) (part, error) {
+	switch typ {
+	case "text":
+		text := b.member("text")
+		return part{kind: "text", text: text}, needString("text", text)
+	case "image":
+		p, err := d.image(b.member("source"))
+		return p, at("source", err)
+	case "document":
+		p, err := d.document(b.member("source"))
+		return p, at("source", err)
+	}
+	return part{}, at("type", wrong("Input tag '%s' is not one of text, image, document, tool_use, tool_result, thinking", typ))
+}
+
+func (d anthropic) image(source value) (part, error) {
+	switch source.member("type").text() {
+	case "base64":
+		media, data := source.member("media_type"), source.member("data")
+		err := first(needString("media_type", media), needString("data", data))
+		return part{kind: "image_url", prefix: "data:" + media.text() + ";base64,", text: data}, err
+	case "url":
+		url := source.member("url")
+		return part{kind: "image_url", text: url}, needString("url", url)
+	}
+	return part{}, at("type", wrong("Input should be 'base64' or 'url'"))
+}
+
+// document takes plain text, which any model reads. Other documents need a reader that model servers do not have.
+func (d anthropic) document(source value) (part, error) {
+	if !source.member("type").is("text") {
+		return part{}, at("type", wrong("only documents of type 'text' can be served; give the text itself"))
+	}
+	data := source.member("data")
+	return part{kind: "text", text: data}, needString("data", data)
+}
+
+func (d anthropic) toolResult(t *turn, b value) error {
+	r := toolResult{id: b.member("tool_use_id")}
+	if err := needString("tool_use_id", r.id); err != nil {
+		return err
+	}
+	switch content := b.member("content"); content.kind() {
+	case 'n':
+	case '"':
+		r.parts = []part{{kind: "text", text: content}}
+	case '[':
+		for i, e := range content.elements() {
+			p, err := d.part(e.member("type").text(), e)
+			if err != nil {
+				return at("content", at(i, err))
+			}
+			r.parts = append(r.parts, p)
+		}
+	default:
+		return at("content", wrong("Input should be a valid string or a list of content blocks"))
+	}
+	t.results = append(t.results, r)
+	return nil
+}
