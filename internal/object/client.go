@@ -69,10 +69,12 @@ func New(c Config) (*Client, error) {
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
 	}
-	if !c.amazon() {
-		// Many an S3 refuses the trailing checksums that the SDK would add by itself.
-		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	// Many an S3 refuses the trailing checksums that are the rule on Amazon's.
+	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	if c.amazon() {
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
 	}
 	return &Client{api: s3.New(o), region: c.Region}, nil
 }

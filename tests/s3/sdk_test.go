@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -22,10 +23,15 @@ import (
 	"github.com/batholith/batholith/internal/s3serve"
 )
 
-// sdk is the AWS SDK with nothing set but where and who.
+// sdk is the AWS SDK as its default configuration makes it, with nothing set but where and who.
 func sdk(url, id, secret string, client *http.Client) *s3.Client {
-	return s3.New(s3.Options{Region: region, BaseEndpoint: &url, UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""), HTTPClient: client})
+	c, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(region),
+		config.WithBaseEndpoint(url), config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(id, secret, "")))
+	if err != nil {
+		panic(err)
+	}
+	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle, o.HTTPClient = true, client })
 }
 
 // serveTLS runs a server that speaks TLS, where the SDK sends bodies in chunks with a trailing checksum.
@@ -76,13 +82,22 @@ func sdkDefaults(t *testing.T, api *s3.Client) {
 			t.Errorf("get with checksum %q: %d bytes, %v", algorithm, len(got), err)
 		}
 	}
-	up, err := api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
-	must(t, err)
-	part, err := api.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader(body)})
-	must(t, err)
-	_, err = api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key, UploadId: up.UploadId,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}}}})
-	must(t, err)
+	for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32, types.ChecksumAlgorithmCrc64nvme} {
+		up, err := api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key, ChecksumAlgorithm: algorithm})
+		must(t, err)
+		part, err := api.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1),
+			Body: bytes.NewReader(body), ChecksumAlgorithm: algorithm})
+		must(t, err)
+		done := types.CompletedPart{PartNumber: aws.Int32(1), ETag: part.ETag}
+		if algorithm != "" {
+			done.ChecksumCRC32, done.ChecksumCRC64NVME = part.ChecksumCRC32, part.ChecksumCRC64NVME
+		}
+		_, err = api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key, UploadId: up.UploadId,
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{done}}})
+		if err != nil {
+			t.Errorf("upload with checksum %q: %v", algorithm, err)
+		}
+	}
 	_, err = api.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: key}}}})
 	must(t, err)
 }
