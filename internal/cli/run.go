@@ -101,11 +101,20 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	case err != nil:
 		return err
 	}
+	res.Job.Message = inPaths(res.Job.Message, files)
 	sum := summary{result: res, took: time.Since(began)}
 	if first != nil {
 		sum.before = *first
 	}
 	return a.closeRun(sum, asJSON)
+}
+
+// inPaths puts a person's own paths where a message of validation names the objects that the files stand for.
+func inPaths(message string, files []localFile) string {
+	for _, f := range files {
+		message = strings.ReplaceAll(message, "s3://input/"+f.key+" ", f.path+" ")
+	}
+	return message
 }
 
 // runLogger logs to the progress display, which makes room for each line. Without a word about it, only warnings are logged: the

@@ -24,10 +24,9 @@ func TestStories(t *testing.T) {
 			// No story may reach for the keys or the metadata of the machine that it runs on.
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+			e.Values[storyKey{}] = &story{processes: map[string]*process{}}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits,
-		},
+		Cmds: storyCommands,
 	})
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -172,8 +173,12 @@ func (c *clients) create(ctx context.Context, s submission, input string) (strin
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	o, err := c.bedrock.CreateModelInvocationJob(ctx, in)
-	if err != nil {
-		return "", fmt.Errorf("create the job: %w", plainly(err))
+	var denied *types.AccessDeniedException
+	switch err := plainly(err); {
+	case errors.As(err, &denied) && strings.Contains(err.Error(), "iam:PassRole"):
+		return "", hint(fmt.Errorf("create the job: %w", err), "name a role of the server's settings with --role; without it, the job has role/batholith")
+	case err != nil:
+		return "", fmt.Errorf("create the job: %w", err)
 	}
 	return aws.ToString(o.JobArn), nil
 }

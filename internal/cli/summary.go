@@ -35,9 +35,13 @@ const (
 
 func (s summary) write(w io.Writer) {
 	j := s.result.Job
+	if j.Counts.Total == 0 {
+		fmt.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, span(s.took))
+		return
+	}
 	fmt.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, grouped(j.Counts.Succeeded), grouped(j.Counts.Total),
 		plural(j.Counts.Errored, "error"), span(s.took), s.speed())
-	if j.Message != "" && j.Status == batholith.StatusCompleted {
+	if j.Message != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
 		fmt.Fprintf(w, "note      %s\n", j.Message)
 	}
 	fmt.Fprintf(w, "model     %s\n", j.ModelID)

@@ -81,9 +81,15 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 
 // closeWatch tells how the job ended.
 func (a *app) closeWatch(j jobFacts) error {
-	fmt.Fprintf(a.stderr, "%s: %s of %s records succeeded, %s\n", j.Status, grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"))
+	took := ""
 	if j.Submitted != nil && j.Ended != nil {
-		fmt.Fprintf(a.stderr, "took %s; output in %s\n", span(j.Ended.Sub(*j.Submitted)), j.outputPrefix())
+		took = " after " + span(j.Ended.Sub(*j.Submitted))
+	}
+	if j.Processed == 0 {
+		fmt.Fprintf(a.stderr, "%s%s, with no record done\n", j.Status, took)
+	} else {
+		fmt.Fprintf(a.stderr, "%s%s: %s of %s records succeeded, %s\noutput in %s\n", j.Status, took,
+			grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"), j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {
 		return &endedError{status: j.Status, message: j.Message}

@@ -66,11 +66,16 @@ func (d *drive) publish(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
+// cleanTime is what a clean-up gets, also when the process is to end meanwhile.
+const cleanTime = 30 * time.Second
+
 // end makes the terminal move and cleans up. What is left of a clean-up that fails is done at the next start.
 func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	defer cancel()
 	if err := d.l.clean(ctx, job); err != nil {
 		d.l.o.Log.Warn("clean up; the next start will", "job", d.id, "err", err)
 	}
