@@ -70,6 +70,8 @@ func (r *refusal) kind() batholith.FailureKind {
 	switch said := strings.ToLower(r.said.Message); {
 	case r.said.names("insufficient_quota", "invalid_api_key", "model_not_found", "billing_hard_limit_reached"):
 		return batholith.FailureMisconfigured
+	case r.inside && strings.Contains(said, "unexpected endpoint"): // LM Studio's way to say 404
+		return batholith.FailureMisconfigured
 	case r.said.names("context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"):
 		return batholith.FailureBadRecord
 	case r.status >= 500 && holdsAny(said, tooLarge):

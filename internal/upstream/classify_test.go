@@ -62,7 +62,8 @@ func TestEveryAnswerHasItsKind(t *testing.T) {
 		{400, `{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}`, badRecord, "maximum context length"},
 		{400, `{"error":{"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}`, badRecord, "available context"},
 		{413, `too long`, badRecord, "too long"},
-		{422, `{"detail":[{"loc":["body","temperature"],"msg":"not a number"}]}`, badRecord, "temperature"},
+		{422, `{"detail":[{"loc":["body","temperature"],"msg":"not a number"}]}`, badRecord, "body.temperature: not a number"},
+		{400, `{"object":"error","message":"[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required', 'input': {'prompt': 'my secret'}}]"}`, badRecord, "Field required"},
 		{500, `{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}`, badRecord, "too large"},
 		{401, `{"error":{"message":"Invalid key"}}`, misconfigured, "api_key_env"},
 		{403, ``, misconfigured, "api_key_env"},
@@ -76,10 +77,14 @@ func TestEveryAnswerHasItsKind(t *testing.T) {
 		{200, `{"error":{"message":"out of memory","type":"server_error","code":500}}`, retry, "200 with an error inside: out of memory"},
 		{200, `{"error":{"message":"bad temperature","type":"invalid_request_error","code":null}}`, badRecord, "bad temperature"},
 		{200, `{"error":{"message":"busy","code":429}}`, backPressure, "busy"},
+		{200, `{"error":"Unexpected endpoint or method. (POST /chat/completions)"}`, misconfigured, "url and protocol"},
 	} {
 		f := failureOf(t, Options{Model: "m"}, says(c.status, c.body))
 		if f.Kind != c.kind || !strings.Contains(f.Message, c.text) {
 			t.Errorf("%d %s\n got %v\nwant %v with %q", c.status, c.body, f, c.kind, c.text)
+		}
+		if strings.Contains(f.Message, "secret") {
+			t.Errorf("%d %s: the message repeats the prompt: %s", c.status, c.body, f.Message)
 		}
 		if c.kind == badRecord && (f.Status < 400 || f.Status > 499) {
 			t.Errorf("%d %s: a bad record has status %d", c.status, c.body, f.Status)
@@ -115,5 +120,19 @@ func TestMessagesAreShortPrintableAndHoldNoKey(t *testing.T) {
 	f := failureOf(t, Options{APIKey: "sk-secret"}, says(500, "key sk-secret \x1b[31m\xff\n"+strings.Repeat("é", 2000)))
 	if strings.Contains(f.Message, "sk-secret") || strings.ContainsAny(f.Message, "\x1b\n") || !utf8.ValidString(f.Message) || len(f.Message) > 600 {
 		t.Errorf("message of %d bytes: %q", len(f.Message), f.Message)
+	}
+}
+
+func TestEveryStatusHasOneKind(t *testing.T) {
+	for status := 100; status < 600; status++ {
+		kind := kindOf(status)
+		switch {
+		case kind == 0:
+			t.Errorf("%d has no kind", status)
+		case status >= 500 && kind == badRecord:
+			t.Errorf("%d blames the record", status)
+		case status >= 300 && status < 400 && kind != misconfigured:
+			t.Errorf("%d is %v", status, kind)
+		}
 	}
 }

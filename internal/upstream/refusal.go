@@ -101,9 +101,41 @@ func readObject(body []byte) (said, bool) {
 	}
 	s := said{Message: scalar(doc["message"]), Type: scalar(doc["type"]), Code: scalar(doc["code"])}
 	if d, ok := doc["detail"]; ok && s.Message == "" {
-		s.Message = scalar(d)
+		s.Message = detail(d)
 	}
+	s.Message = withoutInput(s.Message)
 	return s, true
+}
+
+// detail reads FastAPI's list of violations: {"loc":["body","temperature"],"msg":"…","input":…}. The input is the prompt, and
+// has no place in a message.
+func detail(v jsontext.Value) string {
+	var list []struct {
+		Loc []jsontext.Value `json:"loc"`
+		Msg string           `json:"msg"`
+	}
+	if json.Unmarshal(v, &list, lenient) != nil {
+		return scalar(v)
+	}
+	var lines []string
+	for _, e := range list {
+		var path []string
+		for _, l := range e.Loc {
+			path = append(path, scalar(l))
+		}
+		lines = append(lines, strings.Join(path, ".")+": "+e.Msg)
+	}
+	return strings.Join(lines, "; ")
+}
+
+// withoutInput cuts a message where it repeats what was sent, as vLLM's do: "…, 'msg': 'Field required', 'input': {…}}".
+func withoutInput(s string) string {
+	for _, mark := range []string{"'input': ", `"input": `, `"input":`} {
+		if before, _, ok := strings.Cut(s, mark); ok {
+			s = strings.TrimRight(before, ", ")
+		}
+	}
+	return s
 }
 
 // scalar is a string's content, and any other value as it is written.
