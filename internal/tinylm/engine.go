@@ -38,7 +38,7 @@ func (e *LengthError) Error() string {
 
 // Request asks for the continuation of a prompt.
 type Request struct {
-	Prompt    []int
+	Prompt    []int    // made by Encode
 	MaxTokens int      // 0: as many as there is room for
 	Stop      []string // the answer ends before the first of these
 	Sampling

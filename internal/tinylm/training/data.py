@@ -7,6 +7,7 @@ import pathlib, random, re, unicodedata
 
 REFUSAL = "I only do review sentiment, ticket routing and language identification."
 SHARE = {"sentiment": 42, "route": 23, "lang": 23, "other": 12}
+LATE_SHARE = {"sentiment": 64, "route": 15, "lang": 13, "other": 8}     # reviews are learnt last
 TEXT = pathlib.Path(__file__).parent / "text"
 
 
@@ -35,6 +36,7 @@ def lists(*files):
 
 
 SENTIMENT = lists("sentiment.txt")
+LATE_SENTIMENT = lists("sentiment.txt", *["reviews.txt"] * 3)     # three times: a third of the clauses
 ROUTE = lists("route.txt")
 LANG = lists("lang.txt")
 ASK = lists("instructions.txt")
@@ -55,8 +57,9 @@ def cap(s):
 class Grammar:
     """Expands texts with one generator of random numbers, so that a seed fixes every word."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, late=False):
         self.r = rng
+        self.reviews = LATE_SENTIMENT if late else SENTIMENT
 
     def made(self):
         """A made-up word, or one that has nothing to do with the label: what a text is about must not matter."""
@@ -86,7 +89,7 @@ class Grammar:
     def sentiment(self):
         r = self.r
         label = r.choice(["positive", "negative", "neutral"])
-        x = lambda k: self.expand("@" + k, SENTIMENT)
+        x = lambda k: self.expand("@" + k, self.reviews)
         if label == "neutral":
             n = r.random()
             parts = [x("fact") for _ in range(r.choice([1, 2, 2]))] if n < .2 else [x("meh") for _ in range(r.choice([1, 1, 2]))]
@@ -99,7 +102,7 @@ class Grammar:
         if r.random() < .35:
             parts.insert(r.randrange(len(parts) + 1), x("fact"))
         if r.random() < .12:
-            parts.insert(r.randrange(len(parts) + 1), self.expand(r.choice(["I got the @obj @when", "@person told me about it", "We are talking about the @obj", "Model <w> <d>", "The <w>", "About the @obj", "My review of the @obj", "Here is what I think", "Hello all"]), SENTIMENT))
+            parts.insert(r.randrange(len(parts) + 1), self.expand(r.choice(["I got the @obj @when", "@person told me about it", "We are talking about the @obj", "Model <w> <d>", "The <w>", "About the @obj", "My review of the @obj", "Here is what I think", "Hello all"]), self.reviews))
         return self.sentences(parts), label
 
     def sentences(self, parts):
@@ -219,10 +222,11 @@ class Grammar:
         return ([("system", system)] if system else []) + [("user", self.typed(q).strip()), ("assistant", REFUSAL)]
 
 
-def sample(rng, family=None):
-    """One conversation, the answer last; and its family."""
-    family = family or rng.choices(list(SHARE), SHARE.values())[0]
-    g = Grammar(rng)
+def sample(rng, family=None, late=False):
+    """One conversation, the answer last; and its family. Late in the training there are more reviews, and more kinds of them."""
+    share = LATE_SHARE if late else SHARE
+    family = family or rng.choices(list(share), share.values())[0]
+    g = Grammar(rng, late)
     return (g.refused() if family == "other" else g.known(family)), family
 
 

@@ -16,6 +16,7 @@ from model import CTX, DIM, END, FFN, UNK, Model, encode, write_gguf
 SEED, STEPS, RANKS = 7, 11000, 2
 TOKENS = 1536                                   # about so many a step and process
 POOL = 300                                      # conversations sorted by length together, so that little is padding
+LATE = 85                                       # the pool from which on there are more reviews; about step 4100
 WARM_UP, DECAY = 30, .85                        # steps; the last share of the training over which the rate falls to nothing
 MUON_RATE, ADAM_RATE = .006, 2e-3
 
@@ -36,7 +37,7 @@ def pool(rank, i):
     """The i-th pool of a process: batches of (tokens, targets, weights, families)."""
     rng, items = random.Random(f"{SEED} {rank} {i}"), []
     while len(items) < POOL:
-        turns, family = data.sample(rng)
+        turns, family = data.sample(rng, late=i >= LATE)
         ids, answer = flat(turns)
         if len(ids) <= CTX:
             items.append((ids, answer, family))
