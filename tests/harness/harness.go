@@ -1,0 +1,195 @@
+// Package harness runs the real program for tests: built once, started on free ports with a data directory of its own, killed and
+// started again.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startTime bounds how long the program may take to be ready.
+const startTime = 60 * time.Second
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "batholith-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "batholith")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/batholith/batholith/cmd/batholith").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Main runs a package's tests and removes what they built. A package that uses the harness calls it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if path, err := build(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// Binary is the path of the program, built at the first call.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Server is one data directory and the process that serves it, if any.
+type Server struct {
+	t    testing.TB
+	Dir  string // working directory; the data directory is below it
+	Data string
+	args []string
+
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	done chan struct{} // closed when the process has ended
+	At   Addresses
+}
+
+// Addresses are where the server can be reached, and the first key.
+type Addresses struct {
+	Bedrock, S3, Region, AccessKeyID, SecretAccessKey string
+}
+
+// New prepares a server with these settings (YAML, may be empty) and flags. It does not start it.
+func New(t testing.TB, settings string, flags ...string) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Server{t: t, Dir: dir, Data: filepath.Join(dir, "batholith-data")}
+	s.args = append([]string{"serve", "--data", s.Data, "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"}, flags...)
+	if settings != "" {
+		path := filepath.Join(dir, "batholith.yaml")
+		if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.args = append(s.args, "--config", path)
+	}
+	t.Cleanup(func() { s.Kill() })
+	return s
+}
+
+// Start starts the process and waits until it is ready.
+func Start(t testing.TB, settings string, flags ...string) *Server {
+	t.Helper()
+	s := New(t, settings, flags...)
+	s.Start()
+	return s
+}
+
+// Start starts the process and waits until it is ready to take and run jobs.
+func (s *Server) Start() {
+	s.t.Helper()
+	os.Remove(filepath.Join(s.Data, "server.json"))
+	s.log, s.done = &bytes.Buffer{}, make(chan struct{})
+	s.cmd = exec.Command(Binary(s.t), s.args...)
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(s.cmd, s.done)
+	ctx, cancel := context.WithTimeout(s.t.Context(), startTime)
+	defer cancel()
+	for !s.isReady() {
+		select {
+		case <-s.done:
+			s.t.Fatalf("the server ended at its start: %s\n%s", s.cmd.ProcessState, s.log)
+		case <-ctx.Done():
+			s.Kill()
+			s.t.Fatalf("the server was not ready in time\n%s", s.log)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// isReady reads where the server listens and asks it.
+func (s *Server) isReady() bool {
+	text, err := os.ReadFile(filepath.Join(s.Data, "server.json"))
+	var at struct{ Bedrock, S3, Region string }
+	if err != nil || json.Unmarshal(text, &at) != nil {
+		return false
+	}
+	resp, err := http.Get(at.Bedrock + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	s.At = Addresses{Bedrock: at.Bedrock, S3: at.S3, Region: at.Region}
+	for _, line := range s.exports() {
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		value = strings.Trim(value, `'"`)
+		switch name {
+		case "AWS_ACCESS_KEY_ID":
+			s.At.AccessKeyID = value
+		case "AWS_SECRET_ACCESS_KEY":
+			s.At.SecretAccessKey = value
+		}
+	}
+	return resp.StatusCode == http.StatusOK
+}
+
+// exports are the lines that batholith env prints for this server.
+func (s *Server) exports() []string {
+	out, err := exec.Command(Binary(s.t), "env", "--data", s.Data).Output()
+	if err != nil {
+		s.t.Fatalf("batholith env: %v", err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// Environ is the environment of this process with what batholith env exports, for clients of the server.
+func (s *Server) Environ() []string {
+	env := os.Environ()
+	for _, line := range s.exports() {
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		env = append(env, name+"="+strings.Trim(value, `'"`))
+	}
+	return env
+}
+
+// Kill ends the process as kill -9 does, and waits for its end.
+func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
+
+// Stop ends the process as an operator would, and returns its exit status.
+func (s *Server) Stop() int {
+	s.signal(syscall.SIGTERM)
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// Signal sends a signal to the process without waiting for anything.
+func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	s.cmd.Process.Signal(sig) // it may have ended by itself
+	select {
+	case <-s.done:
+	case <-time.After(startTime):
+		s.cmd.Process.Kill()
+		<-s.done
+	}
+}
+
+// Log is what the process has written so far; complete once it has ended.
+func (s *Server) Log() string { return s.log.String() }
