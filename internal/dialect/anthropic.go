@@ -29,11 +29,7 @@ func (d anthropic) request(body value, model string) (batholith.Call, error) {
 // body reads the members in any order; the messages are written last, because the system prompt comes before them.
 func (d anthropic) body(c *chat, body value) error {
 	var version, maxTokens, system, messages value
-	for name, v := range body.members() {
-		if v.absent() {
-			continue
-		}
-		var err error
+	err := body.each(func(name string, v value) error {
 		switch name {
 		case "anthropic_version":
 			version = v
@@ -45,11 +41,12 @@ func (d anthropic) body(c *chat, body value) error {
 		case "system":
 			system = v
 		default:
-			err = d.parameter(c, name, v)
+			return d.parameter(c, name, v)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	switch {
 	case version.absent():
@@ -64,18 +61,17 @@ func (d anthropic) body(c *chat, body value) error {
 	return first(wantCount("max_tokens", maxTokens, 1), d.system(c, system), d.messages(c, messages))
 }
 
+// anthropicParameters have the ranges of the Messages API (Bedrock: Anthropic Claude Messages, request).
+var anthropicParameters = parameters{
+	"temperature":    {"temperature", number(0, 1)},
+	"top_p":          {"top_p", number(0, 1)},
+	"top_k":          {"top_k", count(0)},
+	"stop_sequences": {"stop", wantStrings},
+}
+
 // parameter takes everything but the conversation.
 func (d anthropic) parameter(c *chat, name string, v value) error {
 	switch name {
-	case "temperature", "top_p":
-		c.set(name, v)
-		return wantNumber(name, v, 0, 1)
-	case "top_k":
-		c.set(name, v)
-		return wantCount(name, v, 0)
-	case "stop_sequences":
-		c.set("stop", v)
-		return wantStrings(name, v)
 	case "tools":
 		return at(name, d.tools(c, v))
 	case "tool_choice":
@@ -89,9 +85,10 @@ func (d anthropic) parameter(c *chat, name string, v value) error {
 	case "anthropic_beta", "metadata", "service_tier":
 		return nil // say nothing to a model
 	}
-	return c.other(name, v)
+	return c.take(anthropicParameters, name, v)
 }
 
+// system is one text or a list of them; cache marks on the blocks are dropped, since servers find shared prefixes by themselves.
 func (d anthropic) system(c *chat, v value) error {
 	if v.absent() {
 		return nil
@@ -118,6 +115,7 @@ func (d anthropic) system(c *chat, v value) error {
 	return nil
 }
 
+// messages writes the conversation. Two turns of one role in a row stay two: merging them is the template's matter.
 func (d anthropic) messages(c *chat, v value) error {
 	if err := wantArray("messages", v); err != nil {
 		return err
@@ -135,6 +133,7 @@ func (d anthropic) messages(c *chat, v value) error {
 	return nil
 }
 
+// message takes one turn apart.
 func (d anthropic) message(t *turn, m value) error {
 	if m.kind() != '{' {
 		return wrong("Input should be an object")
@@ -171,6 +170,7 @@ func (d anthropic) message(t *turn, m value) error {
 	return at("content", wrong("Input should be a valid string or a list of content blocks"))
 }
 
+// tools takes what the client runs. Tools that Anthropic runs itself, such as a shell, have another type, and nobody to run them.
 func (d anthropic) tools(c *chat, v value) error {
 	if err := wantArray("", v); err != nil {
 		return wrong("Input should be a valid list")
@@ -194,6 +194,7 @@ func (d anthropic) tools(c *chat, v value) error {
 	return nil
 }
 
+// toolChoice maps Anthropic's words: "any" is "required" to a server.
 func (d anthropic) toolChoice(c *chat, v value) error {
 	switch v.member("type").text() {
 	case "auto":
@@ -217,6 +218,7 @@ func (d anthropic) toolChoice(c *chat, v value) error {
 	return nil
 }
 
+// format holds the answer to a schema (Bedrock: structured outputs).
 func (d anthropic) format(c *chat, v value) error {
 	if v.absent() {
 		return nil

@@ -2,6 +2,7 @@ package dialect
 
 import "github.com/batholith/batholith"
 
+// answer writes a message. input_tokens counts what was not read from a cache (Anthropic: usage).
 func (d anthropic) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -28,6 +29,7 @@ func (d anthropic) answer(input value, body []byte) (batholith.Answer, error) {
 	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
 }
 
+// content writes what the model thought, said and called, in this order. A signature is its maker's alone and stays empty.
 func (d anthropic) content(b *buffer, c completion) {
 	if !c.reasoning.absent() {
 		b.open('{')
@@ -52,6 +54,7 @@ func (d anthropic) content(b *buffer, c completion) {
 	}
 }
 
+// stopReason writes why the answer ended, and the stop sequence where the server told which it was.
 func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	if !c.stop.absent() {
 		if s := c.stopped(input.member("stop_sequences")); !s.absent() {

@@ -1,5 +1,6 @@
 package dialect
 
+// blocks adds the content of a message to the turn.
 func (d anthropic) blocks(t *turn, content value) error {
 	for i, b := range content.elements() {
 		if err := d.block(t, b); err != nil {
@@ -9,6 +10,7 @@ func (d anthropic) blocks(t *turn, content value) error {
 	return nil
 }
 
+// block reads one block. Calls, results and thoughts have places of their own in a turn; the rest is content.
 func (d anthropic) block(t *turn, b value) error {
 	switch typ := b.member("type").text(); typ {
 	case "":
@@ -47,6 +49,7 @@ func (d anthropic) part(typ string, b value) (part, error) {
 	return part{}, at("type", wrong("Input tag '%s' is not one of text, image, document, tool_use, tool_result, thinking", typ))
 }
 
+// image makes a URL of a picture: a data: URL when it comes with the body.
 func (d anthropic) image(source value) (part, error) {
 	switch source.member("type").text() {
 	case "base64":
@@ -69,6 +72,7 @@ func (d anthropic) document(source value) (part, error) {
 	return part{kind: "text", text: data}, needString("data", data)
 }
 
+// toolResult reads what a tool gave. A server has no place for is_error: the text itself tells the model.
 func (d anthropic) toolResult(t *turn, b value) error {
 	r := toolResult{id: b.member("tool_use_id")}
 	if err := needString("tool_use_id", r.id); err != nil {

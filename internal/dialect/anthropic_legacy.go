@@ -25,22 +25,21 @@ func (d claudeText) request(body value, model string) (batholith.Call, error) {
 
 func (d claudeText) body(c *chat, body value) error {
 	var prompt, limit value
-	for name, v := range body.members() {
-		var err error
-		switch {
-		case v.absent():
-		case name == "prompt":
+	err := body.each(func(name string, v value) error {
+		switch name {
+		case "prompt":
 			prompt = v
-		case name == "max_tokens_to_sample":
+		case "max_tokens_to_sample":
 			limit = v
 			c.set("max_tokens", v)
-		case name == "anthropic_version":
+		case "anthropic_version":
 		default:
-			err = anthropic{d.Options}.parameter(c, name, v)
+			return c.take(anthropicParameters, name, v)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if limit.absent() {
 		return required("max_tokens_to_sample")

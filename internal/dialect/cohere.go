@@ -19,24 +19,26 @@ func (d cohere) request(body value, model string) (batholith.Call, error) {
 
 func (d cohere) body(c *chat, body value) error {
 	var message, history, preamble, results value
-	for name, v := range body.members() {
-		var err error
-		switch {
-		case v.absent():
-		case name == "message":
+	err := body.each(func(name string, v value) error {
+		switch name {
+		case "message":
 			message = v
-		case name == "chat_history":
-			history, err = v, wantArray(name, v)
-		case name == "preamble":
-			preamble, err = v, wantString(name, v)
-		case name == "tool_results":
-			results, err = v, wantArray(name, v)
+		case "chat_history":
+			history = v
+			return wantArray(name, v)
+		case "preamble":
+			preamble = v
+			return wantString(name, v)
+		case "tool_results":
+			results = v
+			return wantArray(name, v)
 		default:
-			err = d.parameter(c, name, v)
+			return d.parameter(c, name, v)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := needString("message", message); err != nil {
 		return err
@@ -52,40 +54,32 @@ func (d cohere) body(c *chat, body value) error {
 	return at("tool_results", d.results(c, results))
 }
 
+// cohereParameters have the names and ranges of the models (Bedrock: Cohere Command R, request). Documents go to the chat
+// template, as vLLM has it.
+var cohereParameters = parameters{
+	"max_tokens":      {"max_tokens", count(1)},
+	"temperature":     {"temperature", number(0, 5)},
+	"p":               {"top_p", number(0, 1)},
+	"k":               {"top_k", count(0)},
+	"stop_sequences":  {"stop", wantStrings},
+	"documents":       {"documents", wantArray},
+	"response_format": {"response_format", wantObject},
+}
+
 func (d cohere) parameter(c *chat, name string, v value) error {
 	switch name {
-	case "max_tokens":
-		c.set(name, v)
-		return wantCount(name, v, 1)
-	case "temperature":
-		c.set(name, v)
-		return wantNumber(name, v, 0, 5)
-	case "p":
-		c.set("top_p", v)
-		return wantNumber(name, v, 0, 1)
-	case "k":
-		c.set("top_k", v)
-		return wantCount(name, v, 0)
-	case "stop_sequences":
-		c.set("stop", v)
-		return wantStrings(name, v)
-	case "documents":
-		c.set(name, v) // vLLM: given to the chat template
-		return wantArray(name, v)
 	case "tools":
 		return at(name, d.tools(c, v))
-	case "response_format":
-		c.set(name, v)
-		return wantObject(name, v)
 	case "prompt_truncation", "search_queries_only", "raw_prompting", "return_prompt", "citation_quality", "force_single_step":
 		if v.isTrue() {
 			return at(name, wrong("cannot be served"))
 		}
 		return nil
 	}
-	return c.other(name, v)
+	return c.take(cohereParameters, name, v)
 }
 
+// history writes the turns before the message.
 func (d cohere) history(c *chat, v value) error {
 	for i, m := range v.elements() {
 		text := m.member("message")
@@ -165,6 +159,7 @@ var cohereTypes = map[string]string{
 	"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object",
 }
 
+// cohereSchema makes a JSON Schema of parameter_definitions.
 func cohereSchema(definitions value) value {
 	var b, required buffer
 	b.literal(`{"type":"object","properties":{`)
@@ -192,6 +187,7 @@ func cohereSchema(definitions value) value {
 	return value(b)
 }
 
+// answer writes one turn. All prompt tokens are billed units: Cohere knows no cache.
 func (d cohere) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -241,6 +237,7 @@ func (d cohere) grown(b *buffer, input, text value) {
 	b.close(']')
 }
 
+// cohereFinish is the finish_reason in Cohere's words.
 func cohereFinish(c completion) string {
 	switch c.finish {
 	case "length":

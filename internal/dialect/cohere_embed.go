@@ -22,37 +22,41 @@ func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
 	return embeddingsCall(model, w.texts, w.dimensions), nil
 }
 
+// read takes what servers can use. How the texts are to be used and cut is the server's own setting.
 func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	var purpose value
-	for name, v := range body.members() {
-		switch {
-		case v.absent():
-		case name == "texts":
-			w.texts, err = v, wantStrings(name, v)
-		case name == "inputs":
+	err = body.each(func(name string, v value) (err error) {
+		switch name {
+		case "texts":
+			w.texts = v
+			return wantStrings(name, v)
+		case "inputs":
 			w.texts, err = d.inputs(v)
-			err = at(name, err)
-		case name == "input_type":
-			purpose, err = v, wantString(name, v)
-		case name == "output_dimension":
-			w.dimensions, err = v, wantCount(name, v, 1)
-		case name == "embedding_types":
-			w.byType, err = true, at(name, d.types(v))
-		case name == "images":
-			err = at(name, wrong("images cannot be embedded by a backend of this protocol"))
-		case name == "truncate", name == "max_tokens": // the server cuts as it was set up to
-		default:
-			err = extra(name)
+			return at(name, err)
+		case "input_type":
+			purpose = v
+			return wantString(name, v)
+		case "output_dimension":
+			w.dimensions = v
+			return wantCount(name, v, 1)
+		case "embedding_types":
+			w.byType = true
+			return at(name, d.types(v))
+		case "images":
+			return at(name, wrong("images cannot be embedded by a backend of this protocol"))
+		case "truncate", "max_tokens":
+			return nil
 		}
-		if err != nil {
-			return w, hintConverse(body, err)
-		}
+		return extra(name)
+	})
+	if err == nil && purpose.absent() {
+		err = required("input_type")
 	}
-	if purpose.absent() {
-		return w, hintConverse(body, required("input_type"))
+	if err == nil && w.texts.absent() {
+		err = required("texts")
 	}
-	if w.texts.absent() {
-		return w, required("texts")
+	if err != nil {
+		return w, hintConverse(body, err)
 	}
 	if n := w.texts.len(); n < 1 || n > maxTexts {
 		return w, at("texts", wrong("List should have from 1 to %d items", maxTexts))
@@ -60,6 +64,7 @@ func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	return w, nil
 }
 
+// types refuses what would have to be made of the server's floats by quantizing, which is not the model's own.
 func (d cohereEmbed) types(v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")

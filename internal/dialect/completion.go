@@ -62,6 +62,7 @@ func parseText(body []byte) (completion, error) {
 	return c, nil
 }
 
+// parseCompletion reads what both kinds of answer have in common.
 func parseCompletion(body []byte) (c completion, err error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -164,6 +165,7 @@ func parseCalls(v value) ([]toolCall, error) {
 	return calls, nil
 }
 
+// arguments is the object in a call's arguments. Some servers give the object itself, and nothing where there are none.
 func arguments(v value) (value, error) {
 	if v.kind() == '{' {
 		return v, nil

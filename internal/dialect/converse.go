@@ -18,11 +18,7 @@ func (d converse) request(body value, model string) (batholith.Call, error) {
 // body reads the members in any order. Additional fields are set last, so that they win over inferenceConfig.
 func (d converse) body(c *chat, body value) error {
 	var system, messages, additional value
-	for name, v := range body.members() {
-		if v.absent() {
-			continue
-		}
-		var err error
+	err := body.each(func(name string, v value) error {
 		switch name {
 		case "messages":
 			messages = v
@@ -31,23 +27,24 @@ func (d converse) body(c *chat, body value) error {
 		case "additionalModelRequestFields":
 			additional = v
 		case "inferenceConfig":
-			err = at(name, d.inference(c, v))
+			return at(name, c.takeOnly(inferenceConfig, v))
 		case "toolConfig":
-			err = at(name, d.toolConfig(c, v))
+			return at(name, d.toolConfig(c, v))
 		case "outputConfig":
-			err = at(name, at("textFormat", d.textFormat(c, v.member("textFormat"))))
-		case "guardrailConfig":
-			err = at(name, wrong("there are no guardrails here to apply; leave it out"))
+			return at(name, at("textFormat", d.textFormat(c, v.member("textFormat"))))
+		case "guardrailConfig": // better no answer than one that nobody has looked at
+			return at(name, wrong("there are no guardrails here to apply; leave it out"))
 		case "additionalModelResponseFieldPaths":
-			err = wantStrings(name, v)
-		case "requestMetadata", "performanceConfig", "serviceTier":
-			err = wantObject(name, v) // say nothing to a model
+			return wantStrings(name, v)
+		case "requestMetadata", "performanceConfig", "serviceTier": // say nothing to a model
+			return wantObject(name, v)
 		default:
-			err = extra(name)
+			return extra(name)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return first(
 		needArray("messages", messages),
@@ -56,35 +53,12 @@ func (d converse) body(c *chat, body value) error {
 		d.messages(c, messages))
 }
 
-func (d converse) inference(c *chat, v value) error {
-	if v.kind() != '{' {
-		return wrong("Input should be an object")
-	}
-	for name, m := range v.members() {
-		var err error
-		switch name {
-		case "maxTokens":
-			c.set("max_tokens", m)
-			err = wantCount(name, m, 1)
-		case "temperature":
-			c.set("temperature", m)
-			err = wantNumber(name, m, 0, 1)
-		case "topP":
-			c.set("top_p", m)
-			err = wantNumber(name, m, 0, 1)
-		case "stopSequences":
-			c.set("stop", m)
-			err = wantStrings(name, m)
-		default:
-			if !m.absent() {
-				err = extra(name)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// inferenceConfig has the ranges of the API (Bedrock: InferenceConfiguration); the number of stop sequences is the server's matter.
+var inferenceConfig = parameters{
+	"maxTokens":     {"max_tokens", count(1)},
+	"temperature":   {"temperature", number(0, 1)},
+	"topP":          {"top_p", number(0, 1)},
+	"stopSequences": {"stop", wantStrings},
 }
 
 // additional merges the free fields. Those with a family's name for what servers call otherwise are renamed.
@@ -93,19 +67,18 @@ func (d converse) additional(c *chat, v value) error {
 	if err := wantObject(field, v); err != nil {
 		return err
 	}
-	for name, m := range v.members() {
-		var err error
+	return at(field, v.each(func(name string, m value) error {
 		switch name {
 		case "model", "messages", "stream", "stream_options", "n":
-			err = extra(name)
+			return extra(name)
 		case "anthropic_version", "anthropic_beta":
 		case "thinking", "reasoning_config", "reasoningConfig":
-			err = at(name, thinking(c, m))
+			return at(name, thinking(c, m))
 		case "topK", "k":
 			c.set("top_k", m)
 		case "stop_sequences":
 			c.set("stop", m)
-			err = wantStrings(name, m)
+			return wantStrings(name, m)
 		case "inferenceConfig": // Bedrock: where Nova has its topK
 			if k := m.member("topK"); !k.absent() {
 				c.set("top_k", k)
@@ -113,13 +86,11 @@ func (d converse) additional(c *chat, v value) error {
 		default:
 			c.set(name, m)
 		}
-		if err != nil {
-			return at(field, err)
-		}
-	}
-	return nil
+		return nil
+	}))
 }
 
+// system writes the blocks of the system prompt as one message.
 func (d converse) system(c *chat, v value) error {
 	if err := wantArray("system", v); err != nil {
 		return err
@@ -153,6 +124,7 @@ func systemBlock(t *turn, block value) error {
 	return extra(name)
 }
 
+// messages writes the conversation.
 func (d converse) messages(c *chat, v value) error {
 	var t turn
 	for i, m := range v.elements() {
@@ -223,6 +195,7 @@ func only(block value) (name string, v value, err error) {
 	return name, v, nil
 }
 
+// textFormat holds the answer to a schema (Bedrock: structured outputs).
 func (d converse) textFormat(c *chat, v value) error {
 	if v.absent() {
 		return nil
@@ -243,6 +216,7 @@ func (d converse) textFormat(c *chat, v value) error {
 	return nil
 }
 
+// toolConfig is a superset of the service, which takes no tools in batch jobs of this type (Bedrock: batch inference).
 func (d converse) toolConfig(c *chat, v value) error {
 	if d.RefuseConverseTools {
 		return wrong("tools are not supported in batch inference jobs of type Converse")

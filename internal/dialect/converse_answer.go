@@ -2,6 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
+// answer writes a ConverseResponse without metrics: how long the model took is not known here. inputTokens counts what was not
+// read from a cache, and totalTokens everything (Bedrock: TokenUsage).
 func (d converse) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -48,6 +50,7 @@ func (b *buffer) converseOutput(c completion) {
 	*b = append(*b, "]}}"...)
 }
 
+// converseStop is the stopReason of the answer.
 func converseStop(c completion, stop value) string {
 	if !stop.absent() {
 		return "stop_sequence"

@@ -108,6 +108,7 @@ func converseDocument(v value) (part, error) {
 	return part{kind: "text", text: value(b)}, nil
 }
 
+// converseResult reads what a tool gave. A server has no place for its status: the content itself tells the model.
 func converseResult(t *turn, v value) error {
 	r := toolResult{id: v.member("toolUseId")}
 	if err := first(needString("toolUseId", r.id), needArray("content", v.member("content"))); err != nil {
@@ -170,6 +171,7 @@ func toolSpecs(c *chat, v value) error {
 	return nil
 }
 
+// toolChoice maps Converse's words: "any" is "required" to a server.
 func toolChoice(c *chat, v value) error {
 	if v.absent() {
 		return nil

@@ -101,6 +101,7 @@ type translator interface {
 // checked makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
 type checked struct{ t translator }
 
+// Request implements [Dialect].
 func (c checked) Request(input []byte, model string) (batholith.Call, error) {
 	body, err := object(input)
 	if err != nil {
@@ -113,6 +114,7 @@ func (c checked) Request(input []byte, model string) (batholith.Call, error) {
 	return call, nil
 }
 
+// Answer implements [Dialect].
 func (c checked) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
 	answer, err := c.t.answer(known(input), body)
 	if err != nil {

@@ -80,6 +80,7 @@ func parseEmbedding(place int, e value) (at int64, v vector, err error) {
 	return at, v, nil
 }
 
+// parseVector reads the numbers of a vector. Base64, which was not asked for, is nonsense.
 func parseVector(raw value) (vector, error) {
 	v := vector{raw: raw, numbers: make([]float64, 0, len(raw)/8)}
 	for _, e := range raw.elements() {

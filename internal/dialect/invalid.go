@@ -14,6 +14,7 @@ type invalid struct {
 	text string
 }
 
+// Error is the path and the text, as the error line of the record will have them.
 func (e *invalid) Error() string {
 	if e.path == "" {
 		return e.text
@@ -42,6 +43,7 @@ func refuse(err error) error {
 	return err
 }
 
+// wrong begins an error at the place where it was found.
 func wrong(format string, args ...any) error { return &invalid{text: fmt.Sprintf(format, args...)} }
 
 // required and extra are the service's own words (Bedrock: seen in the error lines of batch jobs).
@@ -115,6 +117,7 @@ func wantNumber(name string, v value, min, max float64) error {
 
 func short(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
+// wantStrings checks for a list of strings.
 func wantStrings(name string, v value) error {
 	if err := wantArray(name, v); err != nil {
 		return err

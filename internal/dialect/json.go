@@ -122,6 +122,19 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
+// each visits the members that are set, and stops at the first error. Clients write null for what they leave out.
+func (v value) each(visit func(name string, v value) error) error {
+	for name, m := range v.members() {
+		if m.absent() {
+			continue
+		}
+		if err := visit(name, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fields is members with the names as they are written.
 func (v value) fields() iter.Seq2[value, value] {
 	return func(yield func(name, m value) bool) {

@@ -16,75 +16,60 @@ func (d nova) request(body value, model string) (batholith.Call, error) {
 
 func (d nova) body(c *chat, body value) error {
 	var system, messages value
-	for name, v := range body.members() {
-		if v.absent() {
-			continue
-		}
-		var err error
+	shared := converse(d)
+	err := body.each(func(name string, v value) error {
 		switch name {
 		case "messages":
 			messages = v
 		case "system":
 			system = v
 		case "inferenceConfig":
-			err = at(name, d.inference(c, v))
+			return at(name, d.inference(c, v))
 		case "toolConfig":
-			err = at(name, first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice")))))
+			return at(name, first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice")))))
 		case "schemaVersion":
 			if !v.is("messages-v1") {
-				err = at(name, wrong("Input should be 'messages-v1'"))
+				return at(name, wrong("Input should be 'messages-v1'"))
 			}
 		case "additionalModelRequestFields":
-			err = converse{d.Options}.additional(c, v)
+			return shared.additional(c, v)
 		default:
-			err = c.other(name, v)
+			return c.other(name, v)
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	shared := converse{d.Options}
 	return first(needArray("messages", messages), shared.system(c, system), shared.messages(c, messages))
 }
 
+// novaConfig has the names of today and those of the first models (Bedrock: Amazon Nova, request).
+var novaConfig = parameters{
+	"maxTokens":      {"max_tokens", count(1)},
+	"max_new_tokens": {"max_tokens", count(1)},
+	"temperature":    {"temperature", number(0, 1)},
+	"topP":           {"top_p", number(0, 1)},
+	"top_p":          {"top_p", number(0, 1)},
+	"topK":           {"top_k", count(0)},
+	"top_k":          {"top_k", count(0)},
+	"stopSequences":  {"stop", wantStrings},
+}
+
+// inference reads the configuration; thinking is a part of it.
 func (d nova) inference(c *chat, v value) error {
 	if v.kind() != '{' {
 		return wrong("Input should be an object")
 	}
-	for name, m := range v.members() {
-		if m.absent() {
-			continue
+	return v.each(func(name string, m value) error {
+		if name == "reasoningConfig" {
+			return at(name, thinking(c, m))
 		}
-		if err := d.setting(c, name, m); err != nil {
-			return err
-		}
-	}
-	return nil
+		return c.takeKnown(novaConfig, name, m)
+	})
 }
 
-func (d nova) setting(c *chat, name string, v value) error {
-	switch name {
-	case "maxTokens", "max_new_tokens":
-		c.set("max_tokens", v)
-		return wantCount(name, v, 1)
-	case "temperature":
-		c.set(name, v)
-		return wantNumber(name, v, 0, 1)
-	case "topP", "top_p":
-		c.set("top_p", v)
-		return wantNumber(name, v, 0, 1)
-	case "topK", "top_k":
-		c.set("top_k", v)
-		return wantCount(name, v, 0)
-	case "stopSequences":
-		c.set("stop", v)
-		return wantStrings(name, v)
-	case "reasoningConfig":
-		return at(name, thinking(c, v))
-	}
-	return extra(name)
-}
-
+// answer is Converse's but for the names of two counters.
 func (d nova) answer(input value, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {

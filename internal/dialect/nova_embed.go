@@ -13,44 +13,53 @@ func (d novaEmbed) request(body value, model string) (batholith.Call, error) {
 	return embeddingsCall(model, text, dimensions), nil
 }
 
+// read takes a task of one text.
 func (d novaEmbed) read(body value) (text, dimensions value, err error) {
-	var params value
-	for name, v := range body.members() {
-		switch {
-		case v.absent(), name == "schemaVersion":
-		case name == "taskType":
-			if !v.is("SINGLE_EMBEDDING") {
-				return nil, nil, at(name, wrong("Input should be 'SINGLE_EMBEDDING'"))
-			}
-		case name == "singleEmbeddingParams":
-			params = v
-		default:
-			return nil, nil, extra(name)
-		}
-	}
 	const field = "singleEmbeddingParams"
-	if err := needObject(field, params); err != nil {
+	var params value
+	err = body.each(func(name string, v value) error {
+		switch name {
+		case "schemaVersion":
+			return nil
+		case "taskType":
+			if !v.is("SINGLE_EMBEDDING") {
+				return at(name, wrong("Input should be 'SINGLE_EMBEDDING'"))
+			}
+			return nil
+		case field:
+			params = v
+			return wantObject(name, v)
+		}
+		return extra(name)
+	})
+	if err == nil && params.absent() {
+		err = required(field)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
-	for name, v := range params.members() {
-		switch {
-		case v.absent(), name == "embeddingPurpose":
-		case name == "embeddingDimension":
-			dimensions, err = v, wantCount(name, v, 1)
-		case name == "text":
+	text, dimensions, err = d.params(params)
+	return text, dimensions, at(field, err)
+}
+
+func (d novaEmbed) params(params value) (text, dimensions value, err error) {
+	err = params.each(func(name string, v value) error {
+		switch name {
+		case "embeddingPurpose":
+			return nil
+		case "embeddingDimension":
+			dimensions = v
+			return wantCount(name, v, 1)
+		case "text":
 			text = v.member("value")
-			err = at(name, needString("value", text))
-		default:
-			err = at(name, wrong("only text can be embedded by a backend of this protocol"))
+			return at(name, needString("value", text))
 		}
-		if err != nil {
-			return nil, nil, at(field, err)
-		}
+		return at(name, wrong("only text can be embedded by a backend of this protocol"))
+	})
+	if err == nil && text.absent() {
+		err = required("text")
 	}
-	if text.absent() {
-		return nil, nil, at(field, required("text"))
-	}
-	return text, dimensions, nil
+	return text, dimensions, err
 }
 
 func (d novaEmbed) answer(input value, body []byte) (batholith.Answer, error) {

@@ -13,6 +13,7 @@ type openai struct {
 	tagged bool
 }
 
+// request copies the body member by member, in its order. What is unknown here may be known to the server, which speaks the same API.
 func (d openai) request(body value, model string) (batholith.Call, error) {
 	if err := d.check(body, model); err != nil {
 		return batholith.Call{}, err
@@ -52,6 +53,7 @@ func (d openai) check(body value, model string) error {
 	return d.messages(body, messages)
 }
 
+// member checks what has one meaning on every server; ranges are OpenAI's.
 func (d openai) member(name string, v value, model string) error {
 	switch name {
 	case "model":
@@ -99,6 +101,7 @@ func (d openai) model(v value, backend string) error {
 	return nil
 }
 
+// messages looks at the form of each message only: content may be null, and roles differ between models.
 func (d openai) messages(body, messages value) error {
 	n := 0
 	for i, m := range messages.elements() {
@@ -121,6 +124,7 @@ func (d openai) messages(body, messages value) error {
 	return nil
 }
 
+// answer copies the server's answer member by member, without nulls and under the job's model id.
 func (d openai) answer(input value, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -156,6 +160,7 @@ func (d openai) answer(input value, body []byte) (batholith.Answer, error) {
 	return batholith.Answer{Output: b, Tokens: tokens}, nil
 }
 
+// choices copies every choice; there are several where the body asked for n.
 func (d openai) choices(b *buffer, v value) (n int, err error) {
 	b.open('[')
 	for _, choice := range v.elements() {

@@ -17,6 +17,7 @@ func pointed(v value, path string) value {
 	return v
 }
 
+// steps splits a pointer and unescapes its steps.
 func steps(path string) []string {
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {
@@ -29,6 +30,7 @@ func steps(path string) []string {
 	return parts
 }
 
+// element is the item of an array at a position that is written as text.
 func (v value) element(step string) value {
 	n, err := strconv.Atoi(step)
 	if err != nil {

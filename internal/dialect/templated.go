@@ -31,6 +31,7 @@ func (d templated) request(body value, model string) (batholith.Call, error) {
 	return r.call(), nil
 }
 
+// body sets the limit first: without one, servers stop after 16 tokens (OpenAI: completions, max_tokens).
 func (d templated) body(body value, model string) (*completionRequest, error) {
 	prompt := body.member("prompt")
 	if err := needString("prompt", prompt); err != nil {
@@ -38,32 +39,25 @@ func (d templated) body(body value, model string) (*completionRequest, error) {
 	}
 	r := newCompletion(model, prompt)
 	r.set("max_tokens", value(d.fallback))
-	for name, v := range body.members() {
-		if v.absent() || name == "prompt" {
-			continue
+	return r, body.each(func(name string, v value) error {
+		switch name {
+		case "prompt":
+			return nil
+		case d.limit:
+			r.set("max_tokens", v)
+			return wantCount(name, v, 1)
+		case "images":
+			return at(name, wrong("images beside a templated prompt cannot be served; use Converse"))
 		}
-		if err := d.member(r, name, v); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+		return r.take(templatedParameters, name, v)
+	})
 }
 
-func (d templated) member(r *completionRequest, name string, v value) error {
-	switch name {
-	case d.limit:
-		r.set("max_tokens", v)
-		return wantCount(name, v, 1)
-	case "temperature", "top_p":
-		r.set(name, v)
-		return wantNumber(name, v, 0, 1)
-	case "stop":
-		r.set(name, v)
-		return wantStrings(name, v)
-	case "images":
-		return at(name, wrong("images beside a templated prompt cannot be served; use Converse"))
-	}
-	return r.other(name, v)
+// templatedParameters are those that the families with templated prompts share; top_k and the like are passed on.
+var templatedParameters = parameters{
+	"temperature": {"temperature", number(0, 1)},
+	"top_p":       {"top_p", number(0, 1)},
+	"stop":        {"stop", wantStrings},
 }
 
 func (d templated) answer(input value, body []byte) (batholith.Answer, error) {
@@ -76,6 +70,7 @@ func (d templated) answer(input value, body []byte) (batholith.Answer, error) {
 	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
 }
 
+// writeLlama has the counts that the other families with a templated prompt leave out.
 func writeLlama(b *buffer, c completion) {
 	b.open('{')
 	b.member("generation", c.text)
@@ -102,6 +97,7 @@ func (b *buffer) texts(name string, c completion) {
 	b.close('}')
 }
 
+// stopOrLength is the reason in the two words that these families have.
 func stopOrLength(c completion) string {
 	if c.finish == "length" {
 		return "length"

@@ -22,31 +22,32 @@ type embedBody struct {
 	byType           bool // kinds were named, so that the answer names them too
 }
 
+// readEmbed reads a body. Vectors are normalized unless the body says otherwise (Bedrock: normalize is true by default).
 func readEmbed(body value) (embedBody, error) {
 	w := embedBody{normalize: true, float: true}
-	for name, v := range body.members() {
-		var err error
-		switch {
-		case v.absent():
-		case name == "inputText":
-			w.text, err = v, wantString(name, v)
-		case name == "dimensions":
-			w.dimensions, err = v, wantCount(name, v, 1)
-		case name == "normalize":
-			w.normalize, err = v.isTrue(), wantBool(name, v)
-		case name == "embeddingTypes":
-			err = at(name, w.kinds(v))
-		case name == "embeddingConfig": // Titan Multimodal Embeddings
+	err := body.each(func(name string, v value) error {
+		switch name {
+		case "inputText":
+			w.text = v
+			return wantString(name, v)
+		case "dimensions":
+			w.dimensions = v
+			return wantCount(name, v, 1)
+		case "normalize":
+			w.normalize = v.isTrue()
+			return wantBool(name, v)
+		case "embeddingTypes":
+			return at(name, w.kinds(v))
+		case "embeddingConfig": // Titan Multimodal Embeddings
 			w.dimensions = v.member("outputEmbeddingLength")
-			err = at(name, wantCount("outputEmbeddingLength", w.dimensions, 1))
-		case name == "inputImage":
-			err = at(name, wrong("images cannot be embedded by a backend of this protocol"))
-		default:
-			err = extra(name)
+			return at(name, wantCount("outputEmbeddingLength", w.dimensions, 1))
+		case "inputImage":
+			return at(name, wrong("images cannot be embedded by a backend of this protocol"))
 		}
-		if err != nil {
-			return w, err
-		}
+		return extra(name)
+	})
+	if err != nil {
+		return w, err
 	}
 	if w.text.absent() {
 		return w, required("inputText")
@@ -54,6 +55,7 @@ func readEmbed(body value) (embedBody, error) {
 	return w, nil
 }
 
+// kinds reads embeddingTypes.
 func (w *embedBody) kinds(v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -94,6 +96,7 @@ func (d titanEmbed) answer(input value, body []byte) (batholith.Answer, error) {
 	return batholith.Answer{Output: w.answer(v, tokens), Tokens: tokens}, nil
 }
 
+// answer has the vector twice when kinds were named: clients of the first version read it at the top.
 func (w embedBody) answer(v vector, tokens batholith.Tokens) []byte {
 	b := make(buffer, 0, 2*len(v.raw)+128)
 	b.open('{')

@@ -17,22 +17,20 @@ func (d titanText) request(body value, model string) (batholith.Call, error) {
 const titanTokens = "512"
 
 func (d titanText) body(c *chat, body value) error {
-	var text value
 	c.set("max_tokens", value(titanTokens))
-	for name, v := range body.members() {
-		var err error
-		switch {
-		case v.absent():
-		case name == "inputText":
-			text, err = v, wantString(name, v)
-		case name == "textGenerationConfig":
-			err = at(name, d.config(c, v))
-		default:
-			err = c.other(name, v)
+	var text value
+	err := body.each(func(name string, v value) error {
+		switch name {
+		case "inputText":
+			text = v
+			return wantString(name, v)
+		case "textGenerationConfig":
+			return at(name, d.config(c, v))
 		}
-		if err != nil {
-			return err
-		}
+		return c.other(name, v)
+	})
+	if err != nil {
+		return err
 	}
 	if text.absent() {
 		return required("inputText")
@@ -41,39 +39,25 @@ func (d titanText) body(c *chat, body value) error {
 	return nil
 }
 
+// titanConfig has the ranges of the models (Bedrock: Amazon Titan Text, textGenerationConfig).
+var titanConfig = parameters{
+	"maxTokenCount": {"max_tokens", count(1)},
+	"temperature":   {"temperature", number(0, 1)},
+	"topP":          {"top_p", number(0, 1)},
+	"stopSequences": {"stop", wantStrings},
+}
+
+// config leaves out an empty list of stop sequences: it is what clients send by default, and some servers refuse it.
 func (d titanText) config(c *chat, v value) error {
 	if v.kind() != '{' {
 		return wrong("Input should be an object")
 	}
-	for name, m := range v.members() {
-		var err error
-		switch name {
-		case "maxTokenCount":
-			if !m.absent() {
-				c.set("max_tokens", m)
-			}
-			err = wantCount(name, m, 1)
-		case "temperature":
-			c.set("temperature", m)
-			err = wantNumber(name, m, 0, 1)
-		case "topP":
-			c.set("top_p", m)
-			err = wantNumber(name, m, 0, 1)
-		case "stopSequences":
-			if m.len() > 0 {
-				c.set("stop", m)
-			}
-			err = wantStrings(name, m)
-		default:
-			if !m.absent() {
-				err = extra(name)
-			}
+	return v.each(func(name string, m value) error {
+		if m.kind() == '[' && m.len() == 0 && name == "stopSequences" {
+			return nil
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return c.takeKnown(titanConfig, name, m)
+	})
 }
 
 func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {
@@ -95,6 +79,7 @@ func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {
 	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
 }
 
+// reason is why the answer ended, in Titan's words (Bedrock: completionReason).
 func (d titanText) reason(c completion, input value) string {
 	if !c.stopped(input.member("textGenerationConfig").member("stopSequences")).absent() {
 		return "STOP_CRITERIA_MET"

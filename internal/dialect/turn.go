@@ -1,0 +1,131 @@
+package dialect
+
+// turn is one message, taken apart. Its slices are used again for the next message.
+type turn struct {
+	role      string
+	parts     []part
+	reasoning value // a string: what the model thought in an earlier turn
+	calls     []toolCall
+	results   []toolResult
+}
+
+// reset empties t for the next message and keeps its memory.
+func (t *turn) reset(role string) {
+	*t = turn{role: role, parts: t.parts[:0], calls: t.calls[:0], results: t.results[:0]}
+}
+
+// part is a piece of content: a text, or a medium by its URL.
+type part struct {
+	kind string // text, image_url, video_url, input_audio
+	// text is a JSON string: the text, the URL, or the Base64 that follows the prefix.
+	text   value
+	prefix string // "data:image/png;base64,"; of audio its format
+}
+
+// toolCall is what an assistant asked a tool. All three are strings but arguments, which is any JSON.
+type toolCall struct {
+	id, name, arguments value
+}
+
+// toolResult is what a tool gave, and the call that it answers.
+type toolResult struct {
+	id    value
+	parts []part
+}
+
+// turn writes a message. Results of tools are messages of their own and come before what the user says to them.
+func (c *chat) turn(t *turn) {
+	for _, r := range t.results {
+		c.open('{')
+		c.textMember("role", "tool")
+		c.member("tool_call_id", r.id)
+		c.content(r.parts)
+		c.close('}')
+		c.last = "tool"
+	}
+	if len(t.parts) == 0 && len(t.calls) == 0 && len(t.results) > 0 {
+		return
+	}
+	c.open('{')
+	c.textMember("role", t.role)
+	if len(t.parts) > 0 || len(t.calls) == 0 {
+		c.content(t.parts)
+	}
+	c.member("reasoning_content", t.reasoning)
+	c.calls(t.calls)
+	c.close('}')
+	c.last = t.role
+}
+
+// content writes a single text as a string, which every server takes, and anything else as a list of parts.
+func (c *chat) content(parts []part) {
+	c.key("content")
+	if len(parts) == 0 {
+		c.literal(`""`)
+		return
+	}
+	if len(parts) == 1 && parts[0].kind == "text" {
+		c.raw(parts[0].text)
+		return
+	}
+	c.open('[')
+	for _, p := range parts {
+		c.part(p)
+	}
+	c.close(']')
+}
+
+// part writes a text, or a medium in the form that OpenAI, and vLLM for video, have for it.
+func (c *chat) part(p part) {
+	c.open('{')
+	c.textMember("type", p.kind)
+	c.key(p.kind)
+	switch p.kind {
+	case "text":
+		c.raw(p.text)
+	case "input_audio":
+		c.open('{')
+		c.member("data", p.text)
+		c.textMember("format", p.prefix)
+		c.close('}')
+	default:
+		c.open('{')
+		c.key("url")
+		c.joined(p.prefix, p.text)
+		c.close('}')
+	}
+	c.close('}')
+}
+
+// joined writes one string: the prefix, then the content of the string v.
+func (b *buffer) joined(prefix string, v value) {
+	if prefix == "" {
+		b.raw(v)
+		return
+	}
+	b.text(prefix)
+	*b = (*b)[:len(*b)-1]
+	*b = append(*b, v[1:]...)
+}
+
+// calls writes what the assistant asked tools in an earlier turn. Arguments are a string that holds JSON (OpenAI: tool_calls).
+func (c *chat) calls(calls []toolCall) {
+	if len(calls) == 0 {
+		return
+	}
+	c.key("tool_calls")
+	c.open('[')
+	for _, call := range calls {
+		c.open('{')
+		c.member("id", call.id)
+		c.textMember("type", "function")
+		c.key("function")
+		c.open('{')
+		c.member("name", call.name)
+		c.key("arguments")
+		c.quoted(call.arguments)
+		c.close('}')
+		c.close('}')
+	}
+	c.close(']')
+}
