@@ -23,7 +23,7 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 		return batholith.Counts{}, wrap("commit to job", id, err)
 	}
 	var counts batholith.Counts
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		g, err := s.lockJob(ctx, tx, id)
 		if err != nil {
 			return err

@@ -178,7 +178,7 @@ func TestACopyOfTheFilesInUseOpensWithWhatWasCommitted(t *testing.T) {
 		}
 	}
 	var copied string
-	err := s.write(t.Context(), func(tx *sql.Tx) error {
+	err := s.write(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(t.Context(), `UPDATE jobs SET status = 'Failed', active = 0`); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ import (
 // most maxActive such jobs of the account may ask for one model (ErrTooManyActive); 0 is no limit.
 func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error) {
 	var first bool
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		seq, submitted, err := nextSeq(ctx, tx, j.Account, millis(j.Submitted))
 		if err != nil {
 			return err

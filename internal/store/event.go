@@ -16,14 +16,14 @@ func insertEvent(ctx context.Context, tx *sql.Tx, id string, status batholith.St
 // Events returns up to limit changes of any job's status after the one numbered seq, in order. Each change has been committed
 // with its status, so that a reader who remembers the last number sees every change once or more, and never out of order.
 func (s *Store) Events(ctx context.Context, seq int64, limit int) ([]batholith.Change, error) {
-	cs, err := collect(ctx, s.reader, scanEvent,
+	cs, err := read(ctx, s, scanEvent,
 		`SELECT seq, job, status, message, at FROM events WHERE seq > $1 ORDER BY seq LIMIT $2`, seq, limit)
 	return cs, wrap("read", "events", err)
 }
 
 // History returns the changes of one job's status, oldest first.
 func (s *Store) History(ctx context.Context, id string) ([]batholith.Change, error) {
-	cs, err := collect(ctx, s.reader, scanEvent,
+	cs, err := read(ctx, s, scanEvent,
 		`SELECT seq, job, status, message, at FROM events WHERE job = $1 ORDER BY seq`, id)
 	return cs, wrap("read the history of job", id, err)
 }

@@ -80,14 +80,31 @@ func (s *Store) Unclean(ctx context.Context) ([]batholith.Job, error) {
 }
 
 func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]batholith.Job, error) {
-	js, err := collect(ctx, s.reader, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
+	js, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", verb, err)
 	}
 	return js, nil
 }
 
-// A queryer is a database or a transaction.
+// read collects the rows of a query on a connection that reads. Only the wait for the connection and the pace from row to
+// row watch ctx: see write.
+func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	conn, err := s.reader.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() // back to the pool
+	quiet := context.WithoutCancel(ctx)
+	return collect(quiet, conn, func(rows *sql.Rows) (one T, err error) {
+		if err := ctx.Err(); err != nil {
+			return one, err
+		}
+		return scan(rows)
+	}, query, args...)
+}
+
+// A queryer is a database, a connection or a transaction.
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }

@@ -15,7 +15,7 @@ import (
 // chunks are not among them before it releases them. A job that is sealed or not InProgress has none.
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Time) ([]batholith.Chunk, error) {
 	var chunks []batholith.Chunk
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := s.lockJob(ctx, tx, id)
 		if err != nil || j.sealed || j.status != batholith.StatusInProgress {
 			return err
@@ -60,7 +60,7 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 // Release makes chunks pending again that the worker has leased: those of one job, or of every job when id is empty.
 // What it commits of them from now on is refused.
 func (s *Store) Release(ctx context.Context, worker, id string) error {
-	return wrap("release chunks of worker", worker, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("release chunks of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var err error
 		if id == "" {
 			_, err = tx.ExecContext(ctx, releaseQuery, worker)
@@ -81,7 +81,7 @@ const forgotten = time.Hour
 
 // Heartbeat has the leases of the worker's chunks last until then. An earlier time than before gives them up.
 func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) error {
-	return wrap("renew the lease of worker", worker, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("renew the lease of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO workers (id, lease_until) VALUES ($1, $2)
 			ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until`, worker, millis(until))

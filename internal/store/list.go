@@ -15,7 +15,7 @@ import (
 func (s *Store) Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error) {
 	query, args := s.dialect.list(q)
 	var last int64
-	jobs, err := collect(ctx, s.reader, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows, &last) }, query, args...)
+	jobs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows, &last) }, query, args...)
 	if err != nil {
 		return nil, 0, wrap("list jobs of account", q.Account, err)
 	}

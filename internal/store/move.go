@@ -15,7 +15,7 @@ import (
 // and Ended becomes Modified when the new status is terminal. A move to the same status changes the message only.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
 	message = trim(message)
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if from.Terminal() {
 			return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
 		}
@@ -49,7 +49,7 @@ func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, 
 // Note replaces the message of a job that is not terminal; an empty one takes it away. A terminal job keeps its last word:
 // batholith.ErrMoved.
 func (s *Store) Note(ctx context.Context, id, message string) error {
-	return wrap("note on job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET message = $1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
 			WHERE id = $3 AND active = 1`, trim(message), millis(time.Now()), id)
@@ -59,7 +59,7 @@ func (s *Store) Note(ctx context.Context, id, message string) error {
 
 // Seal has the store refuse every further claim and commit of the job. There is no way back.
 func (s *Store) Seal(ctx context.Context, id string) error {
-	return wrap("seal job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET sealed = 1 WHERE id = $1`, id)
 		return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
 	}))

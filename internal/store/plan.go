@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/batholith/batholith"
 )
@@ -16,7 +15,7 @@ func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chu
 	if err := checkChunks(chunks); err != nil {
 		return wrap("plan job", id, err)
 	}
-	return wrap("plan job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("plan job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET total = $1 WHERE id = $2 AND status = $3`,
 			total, id, string(batholith.StatusValidating))
 		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {
@@ -51,89 +50,40 @@ func deletePlan(ctx context.Context, tx *sql.Tx, id string) error {
 	return err
 }
 
+// insertFiles inserts row by row: the cost of a statement with many rows rises with the square of its placeholders.
 func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.File) error {
-	in := inserter{tx: tx, into: `files (job, n, key, etag, bytes, records, output, index_key)`, columns: 8}
+	stmt, err := tx.PrepareContext(ctx, `
+		INSERT INTO files (job, n, key, etag, bytes, records, output, index_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
+	if err != nil {
+		return err
+	}
 	for _, f := range files {
-		if err := in.add(ctx, id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.Output, f.Index); err != nil {
-			return err
+		if _, err := stmt.ExecContext(ctx, id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.Output, f.Index); err != nil {
+			return fmt.Errorf("file %d: %w", f.N, err)
 		}
 	}
-	return in.flush(ctx)
+	return nil
 }
 
 func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith.Chunk) error {
-	in := inserter{tx: tx, into: `chunks (job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done)`,
-		columns: 13}
+	stmt, err := tx.PrepareContext(ctx, `
+		INSERT INTO chunks (job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', '', 0, $10)`)
+	if err != nil {
+		return err
+	}
 	for _, c := range chunks {
-		err := in.add(ctx, id, c.N, c.File, c.First, c.Count, c.Offset, c.Bytes, c.IndexOffset, c.IndexBytes,
-			string(batholith.ChunkPending), "", 0, []byte{})
+		_, err := stmt.ExecContext(ctx, id, c.N, c.File, c.First, c.Count, c.Offset, c.Bytes, c.IndexOffset, c.IndexBytes, []byte{})
 		if err != nil {
-			return err
+			return fmt.Errorf("chunk %d: %w", c.N, err)
 		}
 	}
-	return in.flush(ctx)
-}
-
-// inserterRows is how many rows one statement inserts. Beyond that, binding the values is what takes the time.
-const inserterRows = 50
-
-// An inserter inserts many rows, inserterRows to a statement that is prepared once.
-type inserter struct {
-	tx      *sql.Tx
-	into    string // table and columns
-	columns int
-	full    *sql.Stmt // of inserterRows rows; belongs to tx, which closes it
-	args    []any
-}
-
-func (in *inserter) add(ctx context.Context, row ...any) error {
-	in.args = append(in.args, row...)
-	if len(in.args) < inserterRows*in.columns {
-		return nil
-	}
-	if in.full == nil {
-		stmt, err := in.tx.PrepareContext(ctx, in.text(inserterRows))
-		if err != nil {
-			return err
-		}
-		in.full = stmt
-	}
-	_, err := in.full.ExecContext(ctx, in.args...)
-	in.args = in.args[:0]
-	return err
-}
-
-// flush inserts what is left.
-func (in *inserter) flush(ctx context.Context) error {
-	if len(in.args) == 0 {
-		return nil
-	}
-	_, err := in.tx.ExecContext(ctx, in.text(len(in.args)/in.columns), in.args...)
-	in.args = nil
-	return err
-}
-
-func (in *inserter) text(rows int) string {
-	var b strings.Builder
-	b.WriteString("INSERT INTO " + in.into + " VALUES ")
-	for i := range rows * in.columns {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%in.columns == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "$%d", i+1)
-	}
-	b.WriteString(")")
-	return b.String()
+	return nil
 }
 
 // Files returns the job's input files in their order.
 func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) {
-	fs, err := collect(ctx, s.reader, func(rows *sql.Rows) (f batholith.File, err error) {
+	fs, err := read(ctx, s, func(rows *sql.Rows) (f batholith.File, err error) {
 		return f, rows.Scan(&f.N, &f.Key, &f.ETag, &f.Bytes, &f.Records, &f.Output, &f.Index)
 	}, `SELECT n, key, etag, bytes, records, output, index_key FROM files WHERE job = $1 ORDER BY n`, id)
 	return fs, wrap("read files of job", id, err)
@@ -141,7 +91,7 @@ func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) 
 
 // Chunks returns the job's chunks in their order.
 func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error) {
-	cs, err := collect(ctx, s.reader, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
+	cs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
 		`SELECT `+chunkColumns+` FROM chunks WHERE job = $1 ORDER BY n`, id)
 	return cs, wrap("read chunks of job", id, err)
 }

@@ -11,7 +11,7 @@ import (
 
 // Segments returns the job's segments and runs, by key.
 func (s *Store) Segments(ctx context.Context, id string) ([]batholith.Segment, error) {
-	segs, err := collect(ctx, s.reader, func(rows *sql.Rows) (g batholith.Segment, err error) {
+	segs, err := read(ctx, s, func(rows *sql.Rows) (g batholith.Segment, err error) {
 		return g, rows.Scan(&g.Job, &g.Key, &g.Level, &g.Bytes, &g.Records, &g.Lines, &g.Sum)
 	}, `SELECT job, key, level, bytes, records, lines, sum FROM segments WHERE job = $1 ORDER BY key`, id)
 	return segs, wrap("read segments of job", id, err)
@@ -20,7 +20,7 @@ func (s *Store) Segments(ctx context.Context, id string) ([]batholith.Segment, e
 // ReplaceSegments puts a run in the place of the segments, named by their keys, that were merged into it. When one of them is
 // gone, nothing changes and it is an error, except when the run is there already: then this has happened before.
 func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error {
-	return wrap("replace segments of job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("replace segments of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if run.Job != id {
 			return fmt.Errorf("run %s belongs to job %s", run.Key, run.Job)
 		}

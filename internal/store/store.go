@@ -110,20 +110,27 @@ func (s *Store) Check(ctx context.Context) error {
 	if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM accounts WHERE account = ''`).Scan(&n); err != nil {
 		return wrap("check", "reading", err)
 	}
-	return wrap("check", "writing", s.write(ctx, func(*sql.Tx) error { return nil }))
+	return wrap("check", "writing", s.write(ctx, func(context.Context, *sql.Tx) error { return nil }))
 }
 
 // write runs f in one transaction. Whatever f refuses with is returned as it is, and nothing has happened then.
-func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
+//
+// The context that f is given is never done: the end of ctx rolls the transaction back by itself, and the driver would start
+// a goroutine for each statement, and each row, to watch it.
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if err := f(tx); err != nil {
-		return err
+	err = f(context.WithoutCancel(ctx), tx)
+	if err == nil {
+		err = tx.Commit()
 	}
-	return tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return ctx.Err() // it was rolled back under f
+	}
+	return err
 }
 
 // wrap says what was being done to which thing when err came.

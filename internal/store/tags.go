@@ -9,7 +9,7 @@ import (
 
 // Tags returns the tags of the account's job, by key.
 func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, error) {
-	tags, err := collect(ctx, s.reader, func(rows *sql.Rows) (t batholith.Tag, err error) {
+	tags, err := read(ctx, s, func(rows *sql.Rows) (t batholith.Tag, err error) {
 		return t, rows.Scan(&t.Key, &t.Value)
 	}, `SELECT name, value FROM tags WHERE job = (SELECT id FROM jobs WHERE id = $1 AND account = $2) ORDER BY name`, id, account)
 	if err == nil && len(tags) == 0 {
@@ -22,7 +22,7 @@ func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, 
 // PutTags adds tags to the account's job and replaces the values of those that it has. With more than limit tags in the end
 // nothing changes, and the error is [batholith.ErrTooManyTags]; 0 is no limit.
 func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error {
-	return wrap("tag job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("tag job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.owned(ctx, tx, account, id); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholit
 
 // DeleteTags takes the tags with these keys from the account's job; keys that it does not have are passed over.
 func (s *Store) DeleteTags(ctx context.Context, account, id string, keys []string) error {
-	return wrap("untag job", id, s.write(ctx, func(tx *sql.Tx) error {
+	return wrap("untag job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.owned(ctx, tx, account, id); err != nil {
 			return err
 		}
