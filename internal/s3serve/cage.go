@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 )
 
@@ -40,18 +41,24 @@ func newCage(dir string) (*cage, error) {
 	return c, nil
 }
 
-// do runs f and returns when it is done.
+// do runs f and returns when it is done. A panic, which nobody on that thread would catch, becomes an error.
 func (c *cage) do(f func()) error {
 	jobs, err := c.take()
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	jobs <- func() {
-		defer close(done)
-		f()
-	}
-	<-done
+	done := make(chan error)
+	jobs <- func() { done <- caught(f) }
+	return <-done
+}
+
+func caught(f func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
 	return nil
 }
 

@@ -25,19 +25,19 @@ type durableMeta struct {
 	sidecar string // directory of attributes as files; "" when the file system keeps them
 }
 
-// openMeta chooses where attributes live: in the file system, if it can, else as files below sidecar.
-func openMeta(buckets, sidecar string) (durableMeta, error) {
-	if keepsAttributes(buckets) {
+// openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
+func openMeta(buckets, sidecar string, files bool) (durableMeta, error) {
+	if !files && keepsAttributes(buckets) {
 		return durableMeta{MetadataStorer: meta.XattrMeta{}}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
 	}
-	files, err := meta.NewSideCar(sidecar)
+	m, err := meta.NewSideCar(sidecar)
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: files, sidecar: sidecar}, nil
+	return durableMeta{MetadataStorer: m, sidecar: sidecar}, nil
 }
 
 // keepsAttributes tries it out with a file: some file systems only refuse when asked to write.

@@ -26,6 +26,9 @@ type Options struct {
 	Owner    string       // account that owns every bucket: what clients may expect as bucket owner
 	Accounts []Account    // who may sign requests
 	Log      *slog.Logger // of faults; nil discards them
+	// MetaFiles keeps metadata in files also where the file system has extended attributes, for a directory that is copied
+	// by tools that drop them. It must not change over the life of a directory.
+	MetaFiles bool
 }
 
 // Server is an S3 over a directory. Only one may use a directory at a time.
@@ -41,6 +44,7 @@ const (
 	maxConnections = 4096
 	maxRequests    = 2048            // at once; more are told to slow down (503)
 	idleTimeout    = 3 * time.Minute // longer than clients keep connections, so that none is closed under a request
+	stallTimeout   = 3 * time.Minute // for the next bytes of a request, or of an answer to be taken
 	stopTimeout    = 10 * time.Second
 )
 
@@ -60,7 +64,7 @@ func New(o Options) (*Server, error) {
 	}
 	root := Account{AccessKeyID: "batholith-internal", Secret: rand.Text()}
 	accounts := newAccounts(o.Owner, root, o.Accounts)
-	store, err := openStore(buckets, filepath.Join(dir, "meta"), accounts, log)
+	store, err := openStore(buckets, filepath.Join(dir, "meta"), o.MetaFiles, accounts, log)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
 	served := make(chan error, 1)
 	go func() {
-		served <- s.app.Listener(ln, fiber.ListenConfig{DisableStartupMessage: true})
+		served <- s.app.Listener(impatient{ln}, fiber.ListenConfig{DisableStartupMessage: true})
 	}()
 	select {
 	case err := <-served:

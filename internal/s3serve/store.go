@@ -38,8 +38,8 @@ type store struct {
 
 var _ backend.Backend = (*store)(nil)
 
-func openStore(buckets, sidecar string, accounts *accounts, log *slog.Logger) (*store, error) {
-	meta, err := openMeta(buckets, sidecar)
+func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log *slog.Logger) (*store, error) {
+	meta, err := openMeta(buckets, sidecar, metaFiles)
 	if err != nil {
 		return nil, err
 	}

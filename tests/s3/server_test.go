@@ -34,9 +34,15 @@ type endpoint struct {
 // serve runs a server over dir until the test ends.
 func serve(t testing.TB, dir string, more ...s3serve.Account) endpoint {
 	t.Helper()
-	s, err := s3serve.New(s3serve.Options{Dir: dir, Region: region, Owner: accountID,
-		Accounts: append(more, s3serve.Account{AccessKeyID: keyID, Secret: secret}),
-		Log:      slog.New(slog.NewTextHandler(testWriter{t}, nil))})
+	return serveWith(t, s3serve.Options{Dir: dir, Accounts: more})
+}
+
+func serveWith(t testing.TB, o s3serve.Options) endpoint {
+	t.Helper()
+	o.Region, o.Owner = region, accountID
+	o.Accounts = append(o.Accounts, s3serve.Account{AccessKeyID: keyID, Secret: secret})
+	o.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	s, err := s3serve.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +84,14 @@ func client(t testing.TB, e endpoint, id, secret string) *object.Client {
 }
 
 func TestEmbeddedServerKeepsTheLawOfABucket(t *testing.T) {
-	e := serve(t, t.TempDir())
+	law(t, serve(t, t.TempDir()))
+}
+
+func TestEmbeddedServerKeepsTheLawWithoutExtendedAttributes(t *testing.T) {
+	law(t, serveWith(t, s3serve.Options{Dir: t.TempDir(), MetaFiles: true}))
+}
+
+func law(t *testing.T, e endpoint) {
 	c := client(t, e, keyID, secret)
 	n := 0
 	objecttest.Run(t, func(t *testing.T) objecttest.Bucket {
