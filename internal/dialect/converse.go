@@ -226,3 +226,14 @@ func (d converse) toolConfig(c *chat, v value) error {
 	}
 	return first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice"))))
 }
+
+// noConverse refuses Converse bodies for models that make vectors, record by record, as the service does.
+type noConverse struct{}
+
+func (noConverse) request(value, string) (batholith.Call, error) {
+	return batholith.Call{}, wrong("the model makes embeddings and cannot converse; set modelInvocationType to InvokeModel and give the body of the model's family")
+}
+
+func (noConverse) answer(value, []byte) (batholith.Answer, error) {
+	return batholith.Answer{}, nonsense("nothing was asked")
+}

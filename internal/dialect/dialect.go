@@ -46,25 +46,27 @@ const FamilyAny = "any"
 // families says who translates a family's InvokeModel bodies for an OpenAI-compatible server.
 // A new family is a row here, a row in family.go where its ids are recognised, and a file.
 var families = []family{
-	{"anthropic", anthropicBodies},
-	{"nova", func(o Options) translator { return nova{o} }},
-	{"nova-embed", func(o Options) translator { return novaEmbed{o} }},
-	{"titan-text", func(o Options) translator { return titanText{o} }},
-	{"titan-embed", func(o Options) translator { return titanEmbed{o} }},
-	{"llama", llama},
-	{"mistral", mistralBodies},
-	{"cohere", func(o Options) translator { return cohere{o} }},
-	{"cohere-embed", func(o Options) translator { return cohereEmbed{o} }},
-	{"jamba", func(o Options) translator { return openai{o, false} }},
-	{"deepseek-r1", deepSeekR1},
-	{"openai", func(o Options) translator { return openai{o, namedGPTOSS(o)} }},
-	{"gpt-oss", func(o Options) translator { return openai{o, true} }},
-	{FamilyAny, anyBodies},
+	{"anthropic", anthropicBodies, false},
+	{"nova", func(o Options) translator { return nova{o} }, false},
+	{"nova-embed", func(o Options) translator { return novaEmbed{o} }, true},
+	{"titan-text", func(o Options) translator { return titanText{o} }, false},
+	{"titan-embed", func(o Options) translator { return titanEmbed{o} }, true},
+	{"llama", llama, false},
+	{"mistral", mistralBodies, false},
+	{"cohere", func(o Options) translator { return cohere{o} }, false},
+	{"cohere-embed", func(o Options) translator { return cohereEmbed{o} }, true},
+	{"jamba", func(o Options) translator { return openai{o, false} }, false},
+	{"deepseek-r1", deepSeekR1, false},
+	{"openai", func(o Options) translator { return openai{o, namedGPTOSS(o)} }, false},
+	{"gpt-oss", func(o Options) translator { return openai{o, true} }, false},
+	{FamilyAny, anyBodies, false},
 }
 
 type family struct {
 	name string
 	make func(Options) translator
+	// embeds: the models make vectors, and there is nothing to converse about.
+	embeds bool
 }
 
 // Families lists the names that For knows, for messages.
@@ -86,10 +88,13 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	if i < 0 {
 		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))
 	}
-	if typ == batholith.Converse {
-		return checked{converse{o}}, nil
+	switch {
+	case typ != batholith.Converse:
+		return checked{families[i].make(o)}, nil
+	case families[i].embeds:
+		return checked{noConverse{}}, nil
 	}
-	return checked{families[i].make(o)}, nil
+	return checked{converse{o}}, nil
 }
 
 // translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.

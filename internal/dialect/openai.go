@@ -78,8 +78,8 @@ func (d openai) member(name string, v value, model string) error {
 		if v.kind() != '"' {
 			return wantStrings(name, v)
 		}
-	case "inferenceConfig", "toolConfig", "additionalModelRequestFields":
-		return extra(name)
+	case "inferenceConfig", "toolConfig", "additionalModelRequestFields", "anthropic_version":
+		return extra(name) // the body is of another family; the server's answer would not say so
 	}
 	return nil
 }
