@@ -169,9 +169,6 @@ func concurrentPutsOfOneKey(t *testing.T, b Bucket) {
 // body makes n bytes that are the same for every n.
 func body(n int) []byte {
 	b := make([]byte, n)
-	r := rand.New(rand.NewPCG(uint64(n), 7))
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b)
 	return b
 }
