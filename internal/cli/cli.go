@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/batholith/batholith"
 )
 
 // app is one run of the command: its streams and its environment.
@@ -34,12 +36,25 @@ func Main(args []string) int {
 	return exitCode(err)
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM cancels. After that the signals have their usual effect, so
-// that a second one ends the process at once.
-func interruptible() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+// interruptible returns a context that the first SIGINT or SIGTERM ends, with [batholith.ErrShutdown] as its cause. By then the
+// signals have their usual effect again: whoever has seen the context end can rely on a second signal to end the process at once.
+// The function that is returned ends the waiting.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel(batholith.ErrShutdown)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
 }
 
 func (a *app) execute(ctx context.Context, args []string) error {

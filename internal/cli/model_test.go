@@ -24,7 +24,7 @@ type heldModel struct {
 
 // modelCommand is the command model:
 //
-//	model start      starts it; its URL is in $MODEL
+//	model start      starts it, and makes it the one model of the settings
 //	model hold N     gives N more answers and holds the next ones back
 //	model held       waits until an answer is held back
 //	model release    gives all answers
@@ -58,7 +58,7 @@ func startModel(ts *testscript.TestScript) {
 	server := httptest.NewServer(m)
 	ts.Defer(server.Close)
 	ts.Defer(m.release)
-	ts.Setenv("MODEL", server.URL+"/v1")
+	ts.Setenv("BATHOLITH_MODELS", fmt.Sprintf("[{id: held, family: openai, backends: [{url: '%s/v1'}]}]", server.URL))
 	of(ts).model = m
 }
 
@@ -66,6 +66,9 @@ func (m *heldModel) hold(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left, m.held = n, make(chan struct{})
+	for len(m.arrived) > 0 {
+		<-m.arrived // those of an earlier hold
+	}
 }
 
 func (m *heldModel) release() {

@@ -86,6 +86,9 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	p := a.newProgress()
 	defer p.done()
 	o.Log = a.runLogger(o.Config, p)
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))
+	})()
 	began := time.Now()
 	var first *batholith.Counts
 	res, err := runLocal(ctx, o, func(j batholith.Job) {

@@ -52,6 +52,9 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
+	})()
 	err = serve(ctx, serveOptions{Config: c, Log: newLogger(a.stderr, c.Log), Ready: func(at addresses) {
 		if err := data.Announce(announcement(c, at)); err != nil {
 			a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
@@ -69,7 +72,7 @@ func shutDown(ctx context.Context, err error) bool {
 	if ctx.Err() == nil {
 		return false
 	}
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, batholith.ErrShutdown)
+	return errors.Is(err, context.Canceled) || errors.Is(err, batholith.ErrShutdown)
 }
 
 // adoptKey puts the key of the data directory into the settings when they name no credentials.

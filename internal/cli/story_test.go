@@ -26,6 +26,7 @@ var storyCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"exits":  exits,
 	"start":  start,
 	"signal": signalCommand,
+	"await":  await,
 	"ended":  ended,
 	"follow": follow,
 	"bytes":  writeBytes,
@@ -159,6 +160,14 @@ func (p *process) await(ts *testscript.TestScript, name, pattern string) {
 	}
 }
 
+// await NAME REGEXP: the story goes on when the process has said something that matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await NAME REGEXP")
+	}
+	of(ts).process(ts, args[0]).await(ts, args[0], args[1])
+}
+
 // signal NAME KILL|TERM|INT sends a signal to a process that was started.
 func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
@@ -197,12 +206,12 @@ func follow(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// bytes FILE TEXT writes a file from a Go string literal, for bytes that no text file should hold.
+// bytes FILE TEXT writes a file from a text with Go's escapes, for bytes that no text file should hold.
 func writeBytes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: bytes FILE TEXT")
 	}
-	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	text, err := strconv.Unquote(`"` + strings.ReplaceAll(args[1], `"`, `\"`) + `"`)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
