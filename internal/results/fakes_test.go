@@ -404,10 +404,17 @@ func start(t testing.TB, p *process, dir, worker string, change func(*Options)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Recover(t.Context()); err != nil && !p.dead.Load() {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-p.killed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := w.Recover(ctx); err != nil && !p.dead.Load() {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
