@@ -5,49 +5,83 @@ package storetest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/google/go-cmp/cmp"
 )
 
 // Port is all that a store does. Its users have interfaces of their own, with what they need of it.
 type Port interface {
+	Table
+	Tags
+	Life
+	History
+	Plans
+	Leases
+	Commits
+	Uploads
+	Check(ctx context.Context) error
+}
+
+// Table creates and finds jobs.
+type Table interface {
 	CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error)
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	Jobs(ctx context.Context, q batholith.ListQuery) (jobs []batholith.Job, next int64, err error)
+	Unfinished(ctx context.Context) ([]batholith.Job, error)
+	Unclean(ctx context.Context) ([]batholith.Job, error)
+}
+
+// Tags reads and changes the tags of a job.
+type Tags interface {
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
+}
 
-	Unfinished(ctx context.Context) ([]batholith.Job, error)
-	Unclean(ctx context.Context) ([]batholith.Job, error)
+// Life takes a job from its creation to its end, and beyond.
+type Life interface {
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	Note(ctx context.Context, id, message string) error
 	Seal(ctx context.Context, id string) error
 	Forget(ctx context.Context, id string) error
+}
+
+// History tells of changes: that there was one, and which.
+type History interface {
 	Subscribe() (changes <-chan struct{}, cancel func())
 	Events(ctx context.Context, seq int64, limit int) ([]batholith.Change, error)
 	History(ctx context.Context, id string) ([]batholith.Change, error)
+}
 
+// Plans keeps what validation found.
+type Plans interface {
 	Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error
 	Files(ctx context.Context, id string) ([]batholith.File, error)
 	Chunks(ctx context.Context, id string) ([]batholith.Chunk, error)
+}
+
+// Leases hands chunks to workers.
+type Leases interface {
 	Claim(ctx context.Context, worker, id string, n int, now time.Time) ([]batholith.Chunk, error)
 	Release(ctx context.Context, worker, id string) error
 	Heartbeat(ctx context.Context, worker string, until time.Time) error
+}
+
+// Commits makes outcomes count, and keeps the segments that hold them.
+type Commits interface {
 	Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error)
 	Ledger(ctx context.Context, id string) (batholith.Ledger, error)
 	Segments(ctx context.Context, id string) ([]batholith.Segment, error)
 	ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error
+}
+
+// Uploads remembers multipart uploads.
+type Uploads interface {
 	PutUpload(ctx context.Context, u batholith.Upload) error
 	Uploads(ctx context.Context, id string) ([]batholith.Upload, error)
 	DeleteUpload(ctx context.Context, u batholith.Upload) error
-
-	Check(ctx context.Context) error
 }
 
 // A law is one test of a store that is empty when it begins.
@@ -70,137 +104,5 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 				t.Run(l.name, func(t *testing.T) { l.test(t, open(t)) })
 			}
 		})
-	}
-}
-
-// The jobs of the laws belong to this account, when nothing else is said, and begin at this time.
-const account = "123456789012"
-
-func start() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC) }
-
-// newJob returns a job to create. Its id and name end in n.
-func newJob(n int) batholith.Job {
-	return batholith.Job{
-		ID: fmt.Sprintf("job%09d", n), Account: account, Region: "eu-central-1", Owner: "arn:aws:iam::123456789012:user/ann",
-		Request: batholith.Request{
-			Name: fmt.Sprintf("job-%d", n), ModelID: "a.model", RoleARN: "arn:aws:iam::123456789012:role/r", Type: batholith.Converse,
-			Input:  batholith.Location{URI: "s3://in/data/", Owner: account},
-			Output: batholith.Location{URI: "s3://out/"}, KMSKeyID: "key", InputFormat: "JSONL", TimeoutHours: 24,
-			VPC: &batholith.VPC{SubnetIDs: []string{"subnet-1"}, SecurityGroupIDs: []string{"sg-1", "sg-2"}},
-		},
-		Submitted: start(), Expires: start().Add(24 * time.Hour),
-	}
-}
-
-func create(t *testing.T, p Port, j batholith.Job) batholith.Job {
-	t.Helper()
-	got, err := p.CreateJob(t.Context(), j, "hash", 0)
-	no(t, err)
-	return got
-}
-
-// moveTo walks a job that was just created along these statuses.
-func moveTo(t *testing.T, p Port, id string, path ...batholith.Status) {
-	t.Helper()
-	from := batholith.StatusSubmitted
-	for _, to := range path {
-		no(t, p.Move(t.Context(), id, from, to, "", start().Add(time.Minute)))
-		from = to
-	}
-}
-
-// planned creates job n and plans it: chunks of 10 records of one file.
-func planned(t *testing.T, p Port, n, chunks int) string {
-	t.Helper()
-	id := create(t, p, newJob(n)).ID
-	moveTo(t, p, id, batholith.StatusValidating)
-	files, cs := plan(id, chunks)
-	no(t, p.Plan(t.Context(), id, files, cs, int64(chunks*10)))
-	return id
-}
-
-// running is planned, and the job is InProgress.
-func running(t *testing.T, p Port, n, chunks int) string {
-	t.Helper()
-	id := planned(t, p, n, chunks)
-	no(t, p.Move(t.Context(), id, batholith.StatusValidating, batholith.StatusScheduled, "", start()))
-	no(t, p.Move(t.Context(), id, batholith.StatusScheduled, batholith.StatusInProgress, "", start()))
-	return id
-}
-
-func plan(id string, chunks int) ([]batholith.File, []batholith.Chunk) {
-	files := []batholith.File{{N: 0, Key: "data/a.jsonl", ETag: "e1", Bytes: int64(chunks) * 1000, Records: int64(chunks) * 10,
-		Output: "a.jsonl.out", Index: "out/x/a.index"}}
-	var cs []batholith.Chunk
-	for i := range chunks {
-		cs = append(cs, batholith.Chunk{Job: id, N: i, First: int64(i) * 10, Count: 10, Offset: int64(i) * 1000, Bytes: 1000,
-			IndexOffset: int64(i) * 400, IndexBytes: 400, State: batholith.ChunkPending, Done: batholith.NewBits(10)})
-	}
-	return files, cs
-}
-
-// commitOf is a commit of these records of one chunk, one of them in error when there are several.
-func commitOf(worker, key string, c batholith.Chunk, records ...int) batholith.Commit {
-	n := int64(len(records))
-	errored := min(n-1, 1)
-	return batholith.Commit{
-		Segment: batholith.Segment{Job: c.Job, Key: key, Bytes: 100 * n, Records: n, Lines: 90 * n, Sum: 0xfedcba98},
-		Worker:  worker,
-		Parts:   []batholith.CommitPart{{Chunk: c.N, Epoch: c.Epoch, Done: bits(records...)}},
-		Counts:  batholith.Counts{Processed: n, Succeeded: n - errored, Errored: errored},
-		Tokens:  batholith.Tokens{Input: 7 * n, Output: 3 * n, CacheRead: 2 * n, CacheWrite: n},
-		Ledger:  batholith.Ledger{Attempts: n + 1},
-	}
-}
-
-// bits is a set of records of a chunk of 10.
-func bits(records ...int) batholith.Bits {
-	b := batholith.NewBits(10)
-	for _, i := range records {
-		b.Set(i)
-	}
-	return b
-}
-
-// all are the records of a chunk of 10.
-func all() []int { return []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9} }
-
-// A tester is a test, or one history of a model.
-type tester interface {
-	Helper()
-	Context() context.Context
-	Fatal(args ...any)
-	Fatalf(format string, args ...any)
-}
-
-func no(t tester, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// refused demands this refusal.
-func refused(t tester, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Fatalf("the error is %v, not %q", err, want)
-	}
-}
-
-// stale demands a refusal that names these chunks.
-func stale(t tester, err error, chunks ...int) {
-	t.Helper()
-	var e *batholith.StaleError
-	if !errors.As(err, &e) {
-		t.Fatalf("the error is %v, not a StaleError", err)
-	}
-	same(t, e.Chunks, chunks)
-}
-
-func same(t tester, got, want any) {
-	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
-		t.Fatalf("not as wanted (-want +got):\n%s", d)
 	}
 }
