@@ -121,7 +121,7 @@ func errorText(e value) string {
 	if m := e.member("message"); m.kind() == '"' {
 		s = m.text()
 	}
-	return s[:min(len(s), 300)]
+	return shortened(s, 300)
 }
 
 // contentText is the text of a message: a string as a rule, a list of text parts from some servers.

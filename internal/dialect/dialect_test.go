@@ -2,7 +2,9 @@ package dialect
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/batholith/batholith"
 )
@@ -118,5 +120,17 @@ func TestClaudeAnswersByItsShortName(t *testing.T) {
 		if got := claudeName(id); got != want {
 			t.Errorf("claudeName(%q) = %q, want %q", id, got, want)
 		}
+	}
+}
+
+func TestARefusalIsShortWhateverTheClientWrote(t *testing.T) {
+	d, err := For("anthropic", ProtocolOpenAI, batholith.InvokeModel, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Request([]byte(`{"`+strings.Repeat("é", 5000)+`":1}`), "m")
+	e, ok := errors.AsType[*batholith.RecordError](err)
+	if !ok || len(e.Message) > 1000 || !utf8.ValidString(e.Message) {
+		t.Errorf("got a message of %d bytes: %v", len(e.Message), err)
 	}
 }

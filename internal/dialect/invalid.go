@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/batholith/batholith"
 )
@@ -38,9 +40,23 @@ func at[N int | string](name N, err error) error {
 // refuse makes a record's failure of what is wrong with its body.
 func refuse(err error) error {
 	if e, ok := errors.AsType[*invalid](err); ok {
-		return &batholith.RecordError{Code: 400, Message: e.Error()}
+		return &batholith.RecordError{Code: 400, Message: shortened(e.Error(), maxRefusal)}
 	}
 	return err
+}
+
+// maxRefusal bounds the message of a refusal in bytes: names and values in it are the client's.
+const maxRefusal = 1000
+
+// shortened cuts s at a character, to at most n bytes.
+func shortened(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	for n -= len("…"); !utf8.RuneStart(s[n]); n-- {
+	}
+	return s[:n] + "…"
 }
 
 // wrong begins an error at the place where it was found.

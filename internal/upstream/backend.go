@@ -27,8 +27,10 @@ const (
 	DefaultTimeout = 10 * time.Minute
 	// probeTimeout bounds the small questions: is it there, how many slots has it.
 	probeTimeout = 10 * time.Second
-	// defaultConnections are kept open while the limit is still to be found.
-	defaultConnections = 256
+	// defaultConnections may be kept open while the limit is still to be found. Only those that were needed are.
+	defaultConnections = 4096
+	// bufferSize holds most requests and answers, so that each is one system call.
+	bufferSize = 16 << 10
 )
 
 // Options describe one model server.
@@ -75,6 +77,7 @@ func transport(limit int) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = cmp.Or(limit, defaultConnections)
 	t.MaxIdleConns = 0
+	t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
 	t.DisableCompression = true // answers are small, the way is short, and CPU is what a batch has least of
 	t.ResponseHeaderTimeout = 0 // a long generation is silent until its end; the attempt's timeout bounds it
 	return t

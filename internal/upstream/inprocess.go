@@ -14,6 +14,7 @@ func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
 
+// RoundTrip implements [http.RoundTripper].
 func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if req.Body == nil {
 		r := *req // a handler may rely on a body
@@ -53,6 +54,7 @@ type recorder struct {
 	body   bytes.Buffer
 }
 
+// Header, WriteHeader and Write implement [http.ResponseWriter].
 func (w *recorder) Header() http.Header { return w.header }
 
 func (w *recorder) WriteHeader(status int) {
