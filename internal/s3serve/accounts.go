@@ -34,7 +34,9 @@ func newAccounts(owner string, root Account, list []Account) *accounts {
 func (a *accounts) set(list []Account) {
 	byKey := map[string]Account{a.root.AccessKeyID: a.root}
 	for _, acc := range list {
-		byKey[acc.AccessKeyID] = acc
+		if acc.AccessKeyID != "" && acc.Secret != "" { // what has no keys cannot sign
+			byKey[acc.AccessKeyID] = acc
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -40,6 +40,10 @@ type Server struct {
 	log      *slog.Logger
 }
 
+// hostStyle is the domain below which host names may begin with a bucket, as SDKs write them unless they are told not to:
+// http://bucket.localhost:4601/key. Many systems resolve such names by themselves.
+const hostStyle = "localhost"
+
 const (
 	maxConnections = 4096
 	maxRequests    = 2048            // at once; more are told to slow down (503)
@@ -84,7 +88,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	utils.SetBucketNameValidationStrict(true)
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
-		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithMiddleware("/", presigned{accounts, region}.handle))
+		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithHostStyle(hostStyle), s3api.WithMiddleware("/", presigned{accounts, region}.handle))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)
 	}

@@ -124,6 +124,26 @@ func TestSDKWaitersAndPresignWork(t *testing.T) {
 	}
 }
 
+func TestBucketMayStandInTheHostName(t *testing.T) {
+	e := serve(t, t.TempDir())
+	must(t, e.server.EnsureBucket("in-host"))
+	address := strings.TrimPrefix(e.url, "http://")
+	_, port, err := net.SplitHostPort(address)
+	must(t, err)
+	resolving := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address) // *.localhost
+	}}}
+	api := s3.NewFromConfig(aws.Config{Region: region, BaseEndpoint: aws.String("http://localhost:" + port), HTTPClient: resolving,
+		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")})
+	_, err = api.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("in-host"), Key: aws.String("a b/k"), Body: strings.NewReader("x")})
+	must(t, err)
+	out, err := api.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("in-host")})
+	must(t, err)
+	if len(out.Contents) != 1 || *out.Contents[0].Key != "a b/k" {
+		t.Errorf("listed %v", out.Contents)
+	}
+}
+
 func TestWrongSignaturesAreRefused(t *testing.T) {
 	e := serve(t, t.TempDir())
 	must(t, e.server.EnsureBucket("guarded"))
