@@ -16,7 +16,12 @@
 // was made of this very upload.
 //
 // Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*); where the
-// file system has none, below meta/. Other files may be put into a bucket's directory and are served without an ETag.
+// file system has none, below meta/. Metadata in files is written before the object's name, so that a crash between the two
+// can leave an old object with the ETag of the new one; with attributes, the two appear at once. Other files may be put into
+// a bucket's directory and are served without an ETag.
+//
+// The gateway's storage works in the current directory. Here it does so on threads of its own (see cage), so that the process
+// stays where it is and may run several servers.
 //
 // Limits of a file system as a key space: a key cannot be both an object and the directory of others ("d" and "d/e"): the second
 // is refused with 409 ObjectParentIsFile or ExistingObjectIsDirectory; no part of a key between slashes may exceed

@@ -1,11 +1,9 @@
 package s3serve
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/backend/meta"
@@ -22,13 +20,14 @@ const (
 // name ever shows bytes that a crash could take back.
 type durableMeta struct {
 	meta.MetadataStorer
+	disk    disk
 	sidecar string // directory of attributes as files; "" when the file system keeps them
 }
 
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
-func openMeta(buckets, sidecar string, files bool) (durableMeta, error) {
+func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
-		return durableMeta{MetadataStorer: meta.XattrMeta{}}, nil
+		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
@@ -37,7 +36,7 @@ func openMeta(buckets, sidecar string, files bool) (durableMeta, error) {
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: m, sidecar: sidecar}, nil
+	return durableMeta{MetadataStorer: m, disk: d, sidecar: sidecar}, nil
 }
 
 // keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
@@ -71,9 +70,9 @@ func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string
 	}
 	switch {
 	case f != nil && attribute == etagAttribute:
-		return f.Sync()
+		return m.disk.sync(f)
 	case f == nil && m.sidecar == "":
-		return syncPath(filepath.Join(bucket, object))
+		return m.disk.path(filepath.Join(bucket, object))
 	}
 	return nil
 }
@@ -84,18 +83,18 @@ func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
 	if err != nil || m.sidecar != "" { // a file of attributes may be back after a crash, as if this had not been asked
 		return err
 	}
-	return syncPath(filepath.Join(bucket, object))
+	return m.disk.path(filepath.Join(bucket, object))
 }
 
 // syncSidecar syncs an attribute's file and the directories that lead to it.
 func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 	path := filepath.Join(m.sidecar, bucket, object, "meta", attribute)
 	for ; path != m.sidecar; path = filepath.Dir(path) {
-		if err := syncPath(path); err != nil {
+		if err := m.disk.path(path); err != nil {
 			return err
 		}
 	}
-	return syncPath(m.sidecar)
+	return m.disk.path(m.sidecar)
 }
 
 // madeBy tells whether an object is what became of this upload.
@@ -106,25 +105,4 @@ func (m durableMeta) madeBy(bucket, object, uploadID string, parse func([]byte) 
 	}
 	id, err := parse(value)
 	return err == nil && id == uploadID
-}
-
-// syncPath makes a file or a directory durable. One that is gone meanwhile needs nothing.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !unsyncable(err) {
-		return err
-	}
-	return nil
-}
-
-// unsyncable tells of file systems that cannot sync a directory and need not.
-func unsyncable(err error) bool {
-	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }

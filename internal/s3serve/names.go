@@ -14,25 +14,26 @@ const maxKnown = 4096
 // names makes directory entries durable. It remembers which directories below a bucket have a durable name themselves, so
 // that an object costs two syncs however deep it lies.
 type names struct {
+	disk    disk
 	buckets string // directory of all buckets, absolute
 
 	mu    sync.Mutex
 	known map[string]struct{}
 }
 
-func newNames(buckets string) *names {
-	return &names{buckets: buckets, known: map[string]struct{}{}}
+func newNames(d disk, buckets string) *names {
+	return &names{disk: d, buckets: buckets, known: map[string]struct{}{}}
 }
 
 // appeared makes an object and its name durable. Its bytes are so already.
 func (n *names) appeared(bucket, key string) error {
 	path := filepath.Join(n.buckets, bucket, filepath.FromSlash(key))
-	if err := syncPath(path); err != nil {
+	if err := n.disk.path(path); err != nil {
 		return err
 	}
 	var fresh []string
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if err := syncPath(dir); err != nil {
+		if err := n.disk.path(dir); err != nil {
 			return err
 		}
 		if n.isKnown(dir) || !n.inside(dir) {
@@ -53,7 +54,7 @@ func (n *names) vanished(bucket, key string) error {
 		}
 		dir = filepath.Dir(dir)
 	}
-	return syncPath(dir)
+	return n.disk.path(dir)
 }
 
 // allVanished is vanished for many keys, with one sync a directory.

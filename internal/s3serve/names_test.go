@@ -16,7 +16,7 @@ func mkdir(t *testing.T, path string) {
 
 func TestDirectoriesAreSyncedUntilTheyAreKnown(t *testing.T) {
 	root := t.TempDir()
-	n := newNames(root)
+	n := newNames(realDisk(), root)
 	mkdir(t, filepath.Join(root, "box/a/b"))
 	if err := n.appeared("box", "a/b/key"); err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestDirectoriesAreSyncedUntilTheyAreKnown(t *testing.T) {
 
 func TestMissingDirectoriesAreNoFault(t *testing.T) {
 	root := t.TempDir()
-	n := newNames(root)
+	n := newNames(realDisk(), root)
 	mkdir(t, filepath.Join(root, "box"))
 	for _, key := range []string{"key", "gone/with/the/key", ""} {
 		if err := n.vanished("box", key); err != nil {
@@ -50,7 +50,7 @@ func TestMissingDirectoriesAreNoFault(t *testing.T) {
 }
 
 func TestMemoryOfNamesIsBounded(t *testing.T) {
-	n := newNames(t.TempDir())
+	n := newNames(realDisk(), t.TempDir())
 	for i := range 3 * maxKnown {
 		n.learn([]string{fmt.Sprint(i)})
 		if len(n.known) > maxKnown {

@@ -68,7 +68,7 @@ func New(o Options) (*Server, error) {
 	}
 	root := Account{AccessKeyID: "batholith-internal", Secret: rand.Text()}
 	accounts := newAccounts(o.Owner, root, o.Accounts)
-	store, err := openStore(buckets, filepath.Join(dir, "meta"), o.MetaFiles, accounts, log)
+	store, err := openStore(buckets, filepath.Join(dir, "meta"), o.MetaFiles, accounts, log, realDisk())
 	if err != nil {
 		return nil, err
 	}

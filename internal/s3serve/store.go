@@ -38,8 +38,8 @@ type store struct {
 
 var _ backend.Backend = (*store)(nil)
 
-func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log *slog.Logger) (*store, error) {
-	meta, err := openMeta(buckets, sidecar, metaFiles)
+func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log *slog.Logger, d disk) (*store, error) {
+	meta, err := openMeta(buckets, sidecar, metaFiles, d)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log 
 	if err != nil {
 		return nil, err
 	}
-	s := &store{meta: meta, cage: cage, names: newNames(buckets), accounts: accounts, log: log, seed: maphash.MakeSeed()}
+	s := &store{meta: meta, cage: cage, names: newNames(d, buckets), accounts: accounts, log: log, seed: maphash.MakeSeed()}
 	cerr := cage.do(func() {
 		if s.posix, err = posix.New(buckets, meta, options()); err == nil {
 			err = s.recoverUploads()

@@ -165,7 +165,7 @@ func (s *store) recoverKey(bucket, dir string) error {
 			return err
 		}
 	}
-	return syncPath(filepath.Join(bucket, dir))
+	return s.meta.disk.path(filepath.Join(bucket, dir))
 }
 
 // removeFiles removes the files of a directory, not its directories.
