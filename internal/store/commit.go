@@ -50,7 +50,10 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 		counts, err = count(ctx, tx, c)
 		return err
 	})
-	return counts, wrap("commit to job", id, err)
+	if err != nil {
+		return batholith.Counts{}, wrap("commit to job", id, err)
+	}
+	return counts, nil
 }
 
 // checkCommit refuses counters that do not tell the same as the parts.

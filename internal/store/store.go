@@ -45,7 +45,10 @@ func open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	s, err := openFile(ctx, path)
-	return s, errors.Join(err, unlock())
+	if e := unlock(); e != nil && err == nil {
+		return nil, errors.Join(e, s.Close())
+	}
+	return s, err
 }
 
 func openFile(ctx context.Context, path string) (*Store, error) {
