@@ -77,9 +77,20 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
+// live tells whether a line of stderr can be drawn over.
+func (a *app) live() bool { return a.terminal && a.getenv("TERM") != "dumb" }
+
 // colour tells whether to colour talk.
-func (a *app) colour() bool {
-	return a.terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+func (a *app) colour() bool { return a.live() && a.getenv("NO_COLOR") == "" }
+
+func (a *app) newBar() bar {
+	return bar{out: a.stderr, width: func() int {
+		width, _, err := term.GetSize(int(os.Stderr.Fd()))
+		if err != nil || width == 0 {
+			return 80
+		}
+		return width
+	}}
 }
 
 func (a *app) root() *cobra.Command {

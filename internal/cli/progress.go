@@ -3,10 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/batholith/batholith"
 )
@@ -24,8 +23,8 @@ type progress struct {
 	live bool // a person watches
 	now  func() time.Time
 
-	mu  sync.Mutex               // guards what follows: the job's goroutine shows, any goroutine logs
-	bar *progressbar.ProgressBar // nil off a terminal
+	mu  sync.Mutex // guards what follows: the job's goroutine shows, any goroutine logs
+	bar bar        // used only when live
 
 	begun     time.Time // when the first record count was seen
 	begunAt   standing
@@ -34,7 +33,7 @@ type progress struct {
 }
 
 func (a *app) newProgress() *progress {
-	return &progress{out: a.stderr, live: a.terminal, now: time.Now}
+	return &progress{out: a.stderr, live: a.live(), now: time.Now, bar: a.newBar()}
 }
 
 // show takes in how the job stands.
@@ -45,7 +44,7 @@ func (p *progress) show(s standing) {
 		p.begun, p.begunAt = p.now(), s
 	}
 	if p.live {
-		p.showBar(s)
+		p.bar.draw(s.counts.Processed, s.counts.Total, p.words(s))
 	} else if p.worthALine(s) {
 		fmt.Fprintf(p.out, "%s\n", p.line(s))
 		p.lastShown, p.shownAt = s, p.now()
@@ -62,74 +61,60 @@ func (p *progress) worthALine(s standing) bool {
 	return moved > 0 && (moved >= tenth || p.now().Sub(p.shownAt) >= 30*time.Second)
 }
 
-// line tells the standing in words: InProgress 120/500, 3 errors, 45 records/s, 1,200 tokens/s, 8s left.
+// line tells the standing in words: InProgress 120/500 records, 3 errors, 45 records/s, 1,200 tokens/s, 8s left.
 func (p *progress) line(s standing) string {
-	text := string(s.status)
+	parts := []string{string(s.status)}
 	if s.counts.Total > 0 {
-		text += fmt.Sprintf(" %s/%s records", grouped(s.counts.Processed), grouped(s.counts.Total))
+		parts[0] += fmt.Sprintf(" %s/%s records", grouped(s.counts.Processed), grouped(s.counts.Total))
 	}
 	if s.counts.Errored > 0 {
-		text += ", " + plural(s.counts.Errored, "error")
+		parts = append(parts, plural(s.counts.Errored, "error"))
 	}
-	return text + p.pace(s)
+	return strings.Join(append(parts, p.pace(s, "records")...), ", ")
 }
 
-// pace is the rate since this command began to look, which is not since the job began when it was resumed.
-func (p *progress) pace(s standing) string {
+// words are the line in short, since they stand beside a bar that says the rest: 120/500 · 3 errors · 45/s · 1,200 tokens/s · 8s left.
+func (p *progress) words(s standing) string {
+	if s.status != batholith.StatusInProgress {
+		return p.line(s)
+	}
+	parts := []string{grouped(s.counts.Processed) + "/" + grouped(s.counts.Total)}
+	if s.counts.Errored > 0 {
+		parts = append(parts, plural(s.counts.Errored, "error"))
+	}
+	return strings.Join(append(parts, p.pace(s, "")...), " · ")
+}
+
+// pace is the rate since this command began to look, which is not since the job began when it was resumed, and the time that is left
+// at that rate.
+func (p *progress) pace(s standing, unit string) []string {
 	elapsed := p.now().Sub(p.begun)
 	done := s.counts.Processed - p.begunAt.counts.Processed
 	if p.begun.IsZero() || done <= 0 || elapsed < 200*time.Millisecond {
-		return ""
+		return nil
 	}
-	text := fmt.Sprintf(", %s records/s", rate(done, elapsed))
+	parts := []string{strings.TrimSpace(rate(done, elapsed)+" "+unit) + "/s"}
 	if tokens := s.tokens - p.begunAt.tokens; tokens > 0 {
-		text += fmt.Sprintf(", %s tokens/s", rate(tokens, elapsed))
+		parts = append(parts, rate(tokens, elapsed)+" tokens/s")
 	}
 	if left := s.counts.Total - s.counts.Processed; left > 0 && !s.status.Terminal() {
 		eta := time.Duration(float64(elapsed) * float64(left) / float64(done))
-		text += fmt.Sprintf(", %s left", shortSpan(eta+time.Second/2))
+		parts = append(parts, shortSpan(eta+time.Second/2)+" left")
 	}
-	return text
-}
-
-func (p *progress) showBar(s standing) {
-	if p.bar == nil {
-		p.bar = progressbar.NewOptions64(-1,
-			progressbar.OptionSetWriter(p.out),
-			progressbar.OptionSetWidth(24),
-			progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionSetPredictTime(false),
-			progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetTheme(progressbar.ThemeUnicode),
-		)
-	}
-	if s.counts.Total > 0 && p.bar.GetMax64() != s.counts.Total {
-		p.bar.ChangeMax64(s.counts.Total)
-	}
-	p.bar.Describe(p.line(s))
-	if s.counts.Total > 0 {
-		// A bar at its end would finish and clear itself; done does that.
-		_ = p.bar.Set64(min(s.counts.Processed, s.counts.Total-1))
-	}
+	return parts
 }
 
 // done takes the bar away and leaves the cursor on an empty line.
 func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		_ = p.bar.Clear()
-		_ = p.bar.Exit()
-		p.bar = nil
-	}
+	p.bar.clear()
 }
 
 // Write lets a log share the terminal with the bar: the bar makes room, and is drawn again with the next change.
 func (p *progress) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
+	p.bar.clear()
 	return p.out.Write(b)
 }

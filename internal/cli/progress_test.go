@@ -46,19 +46,19 @@ func TestALogGetsALineWhenSomethingChanged(t *testing.T) {
 
 func TestTheBarLeavesNothingBehindAndLogsStandAlone(t *testing.T) {
 	var out bytes.Buffer
-	p := &progress{out: &out, live: true, now: time.Now}
+	p := &progress{out: &out, live: true, now: time.Now, bar: bar{out: &out, width: func() int { return 80 }}}
 	p.show(at(batholith.StatusValidating, 0, 0, 0))
 	p.show(at(batholith.StatusInProgress, 5, 0, 10))
 	if _, err := p.Write([]byte("a log line\n")); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "\ra log line\n") {
+	if !strings.Contains(out.String(), "\r\x1b[Ka log line\n") {
 		t.Errorf("the log line shares a line with the bar: %q", out.String())
 	}
 	p.show(at(batholith.StatusCompleted, 10, 0, 10))
 	p.done()
-	if got := out.String(); strings.TrimRight(got[strings.LastIndex(got, "\r"):], " \r") != "" {
-		t.Errorf("the last line is not empty: %q", got[strings.LastIndex(got, "\r"):])
+	if !strings.HasSuffix(out.String(), "\r\x1b[K") {
+		t.Errorf("the last line is not taken away: %q", out.String())
 	}
 }
 

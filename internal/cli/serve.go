@@ -101,13 +101,13 @@ func (a *app) welcome(c *config.Config, at addresses) {
 		model = c.Models[0].ID
 	}
 	fmt.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
-In another terminal, in the same directory:
+In another terminal, in the same directory, type:
   eval "$(batholith env%s)"
   echo '{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":32}}' > hello.jsonl
   aws s3 mb s3://my-bucket && aws s3 cp hello.jsonl s3://my-bucket/in/
   aws bedrock create-model-invocation-job --job-name hello --model-id %s --role-arn %s \
     --input-data-config s3InputDataConfig={s3Uri=s3://my-bucket/in/} --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
-Or shorter:
+  # or shorter:
   batholith submit hello.jsonl --model %s --wait
   batholith jobs
 `, at.Bedrock, at.S3, c.Data, dataFlag(c), model, c.DefaultRole(), model)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
-	"github.com/schollz/progressbar/v3"
+	"github.com/dustin/go-humanize"
 )
 
 const (
@@ -28,14 +28,13 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, fil
 	if err := c.makeBucket(ctx, bucket); err != nil {
 		return "", err
 	}
-	var total int64
+	m := &meter{live: a.live(), bar: a.newBar()}
+	defer m.bar.clear()
 	for _, f := range files {
-		total += f.bytes
+		m.total += f.bytes
 	}
-	bar := a.transferBar(total, "uploading")
-	defer bar.Clear()
 	for _, f := range files {
-		if err := c.put(ctx, bucket, prefix+f.key, f, bar); err != nil {
+		if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
 			return "", fmt.Errorf("upload %s: %w", f.path, plainly(err))
 		}
 	}
@@ -45,15 +44,18 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, fil
 	return "s3://" + bucket + "/" + prefix, nil
 }
 
-// transferBar counts bytes on a terminal, and nowhere else.
-func (a *app) transferBar(total int64, what string) *progressbar.ProgressBar {
-	out := io.Discard
-	if a.terminal {
-		out = a.stderr
+// meter counts the bytes of a transfer on a terminal, and nowhere else.
+type meter struct {
+	live        bool
+	bar         bar
+	done, total int64
+}
+
+func (m *meter) add(n int64) {
+	m.done += n
+	if m.live {
+		m.bar.draw(m.done, m.total, fmt.Sprintf("uploaded %s of %s", humanize.IBytes(uint64(m.done)), humanize.IBytes(uint64(m.total))))
 	}
-	return progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetTheme(progressbar.ThemeUnicode))
 }
 
 // makeBucket makes the bucket if it is not there.
@@ -82,7 +84,7 @@ func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
-func (c *clients) put(ctx context.Context, bucket, key string, f localFile, bar *progressbar.ProgressBar) error {
+func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *meter) error {
 	client, err := c.objects()
 	if err != nil {
 		return err
@@ -93,15 +95,15 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, bar 
 	}
 	defer file.Close()
 	if f.bytes > singlePut {
-		return putParts(ctx, client, bucket, key, file, f.bytes, bar)
+		return putParts(ctx, client, bucket, key, file, f.bytes, m)
 	}
 	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: file, ContentLength: &f.bytes})
-	bar.Add64(f.bytes)
+	m.add(f.bytes)
 	return err
 }
 
 // putParts uploads a long file in parts, one after another. What fails is taken back, so that no parts stay behind unseen.
-func putParts(ctx context.Context, client *s3.Client, bucket, key string, file io.ReaderAt, size int64, bar *progressbar.ProgressBar) error {
+func putParts(ctx context.Context, client *s3.Client, bucket, key string, file io.ReaderAt, size int64, m *meter) error {
 	up, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return err
@@ -115,7 +117,7 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, file i
 		o, err = client.UploadPart(ctx, &s3.UploadPartInput{Bucket: &bucket, Key: &key, UploadId: up.UploadId, PartNumber: &n, Body: body})
 		if err == nil {
 			done = append(done, types.CompletedPart{ETag: o.ETag, PartNumber: &n})
-			bar.Add64(body.Size())
+			m.add(body.Size())
 		}
 	}
 	if err == nil {

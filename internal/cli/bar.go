@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// bar is one line at the bottom of a terminal that is drawn over and over: a bar, a percentage and words about it. It never
+// wraps, since a line that has wrapped cannot be taken back.
+type bar struct {
+	out   io.Writer
+	width func() int // columns of the terminal now; it may be resized
+	shown bool
+}
+
+// barCells is how many characters the bar itself has.
+const barCells = 20
+
+// draw shows part of whole; with no whole there are only words.
+func (b *bar) draw(part, whole int64, words string) {
+	line := words
+	if whole > 0 {
+		part = min(max(part, 0), whole)
+		full := int(barCells * part / whole)
+		line = fmt.Sprintf("%s%s %3d%% %s", strings.Repeat("█", full), strings.Repeat("░", barCells-full), 100*part/whole, words)
+	}
+	if room := b.width() - 1; len([]rune(line)) > room {
+		line = string([]rune(line)[:max(room, 0)])
+	}
+	fmt.Fprintf(b.out, "\r%s\x1b[K", line) // K: clear to the end of the line
+	b.shown = true
+}
+
+// clear takes the line away and leaves the cursor at its beginning.
+func (b *bar) clear() {
+	if b.shown {
+		fmt.Fprint(b.out, "\r\x1b[K")
+		b.shown = false
+	}
+}
