@@ -77,7 +77,7 @@ func (l *lane) probe(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		l.takeOut(ctx, err.Error())
+		l.takeOut(ctx, reason(err))
 		l.wait(ctx)
 		return
 	}
@@ -110,6 +110,18 @@ func (l *lane) wait(ctx context.Context) {
 	}
 }
 
+// reason is why a backend cannot be used, in words for the jobs' users: the kind of failure is not among them.
+func reason(err error) string {
+	var f *batholith.Failure
+	switch {
+	case !errors.As(err, &f):
+		return err.Error()
+	case f.Status == 0:
+		return f.Message
+	}
+	return fmt.Sprintf("HTTP %d: %s", f.Status, f.Message)
+}
+
 // takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait.
 func (l *lane) takeOut(ctx context.Context, why string) {
 	l.mu.Lock()
@@ -140,7 +152,7 @@ func (l *lane) failed(f *batholith.Failure) {
 	broken := l.failures >= brokenAfter
 	l.mu.Unlock()
 	if broken {
-		l.takeOut(l.q.d.send, fmt.Sprintf("%d requests in a row failed, the last with: %s", brokenAfter, f))
+		l.takeOut(l.q.d.send, fmt.Sprintf("%d requests in a row failed, the last with: %s", brokenAfter, reason(f)))
 	}
 }
 

@@ -85,7 +85,7 @@ func nonsense(err error) error {
 // server, not itself: such an attempt is not counted.
 func (l *lane) settle(it *item, f *batholith.Failure) {
 	if f.Kind == batholith.FailureRetry && l.limit.onTrial() {
-		l.takeOut(l.q.d.send, f.Error())
+		l.takeOut(l.q.d.send, reason(f))
 		it.feed.again(it, lastRetry)
 		return
 	}
@@ -94,7 +94,7 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 		l.limit.refused(f.RetryAfter)
 		it.feed.back(it)
 	case batholith.FailureMisconfigured:
-		l.takeOut(l.q.d.send, f.Error())
+		l.takeOut(l.q.d.send, reason(f))
 		it.feed.back(it)
 	case batholith.FailureBadRecord:
 		it.attempts++

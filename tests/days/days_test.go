@@ -1,0 +1,214 @@
+// Package days puts the real program through bad days: model servers that are down, slow, wrong or talking nonsense, disks that are
+// full, times that run out. Each says what is wrong, and nothing that was finished is lost.
+package days
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+
+	"github.com/batholith/batholith/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// says waits until a job's message has this in it.
+func says(t *testing.T, s *harness.Server, job, part string) *harness.Job {
+	t.Helper()
+	return s.Until(job, func(j *harness.Job) bool {
+		if j.EndTime != nil && !strings.Contains(aws.ToString(j.Message), part) {
+			t.Fatalf("the job ended %s, message %q", j.Status, aws.ToString(j.Message))
+		}
+		return strings.Contains(aws.ToString(j.Message), part)
+	})
+}
+
+func completed(t *testing.T, s *harness.Server, job string, records, errors int64) *harness.Job {
+	t.Helper()
+	j := s.End(job)
+	if j.Status != types.ModelInvocationJobStatusCompleted || *j.SuccessRecordCount != records-errors || *j.ErrorRecordCount != errors {
+		t.Fatalf("the job ended %s: %d answers, %d errors (want %d of %d); message %q", j.Status, *j.SuccessRecordCount, *j.ErrorRecordCount, errors, records,
+			aws.ToString(j.Message))
+	}
+	return j
+}
+
+func TestAServerThatIsDownIsWaitedFor(t *testing.T) {
+	w := harness.NewWitness(t, 0)
+	w.Close()
+	s := harness.Start(t, harness.Model(w.URL, ""))
+	s.Put("a.jsonl", harness.Prompts(50))
+	job := s.Create("a.jsonl")
+	if j := says(t, s, job, "refuses connections"); j.Status != types.ModelInvocationJobStatusScheduled {
+		t.Errorf("the job is %s while its model server is down", j.Status)
+	}
+	w.Listen(t, w.Address())
+	completed(t, s, job, 50, 0)
+}
+
+func TestAServerThatGoesAwayIsWaitedFor(t *testing.T) {
+	w := harness.NewWitness(t, 20*time.Millisecond)
+	s := harness.Start(t, harness.Model(w.URL, ", max_in_flight: 4"))
+	s.Put("a.jsonl", harness.Prompts(300))
+	job := s.Create("a.jsonl")
+	w.Await(t, 50)
+	w.Close()
+	says(t, s, job, "refuses connections")
+	w.Listen(t, w.Address())
+	completed(t, s, job, 300, 0)
+}
+
+func TestAServerWithoutTheModelIsNamed(t *testing.T) {
+	w := harness.NewWitness(t, 0)
+	s := harness.Start(t, strings.Replace(harness.Model(w.URL, ", model: other"), "id: m", "id: m", 1))
+	s.Put("a.jsonl", harness.Prompts(5))
+	job := s.Create("a.jsonl")
+	says(t, s, job, "other")
+}
+
+func TestASlowServerEndsInErrorLinesThatSaySo(t *testing.T) {
+	w := harness.NewWitness(t, 0)
+	w.Answer = func(rw http.ResponseWriter, prompt string, _ int) bool {
+		if prompt == "p3" {
+			time.Sleep(2 * time.Second) // the server's own time
+		}
+		return false
+	}
+	s := harness.Start(t, harness.Model(w.URL, ", timeout: 300ms")+"attempts: 2\n")
+	s.Put("a.jsonl", harness.Prompts(20))
+	job := s.Create("a.jsonl")
+	completed(t, s, job, 20, 1)
+	if l := s.Lines(job, "a.jsonl.out")[3]; l.Error == nil || !strings.Contains(l.Error.ErrorMessage, "300ms") || !strings.Contains(l.Error.ErrorMessage, "2 attempts") {
+		t.Errorf("error %+v", l.Error)
+	}
+}
+
+func TestNonsenseIsAskedForAgainAndThenSaid(t *testing.T) {
+	w := harness.NewWitness(t, 0)
+	w.Answer = func(rw http.ResponseWriter, prompt string, nth int) bool {
+		switch {
+		case prompt == "p1" && nth < 3: // a page in place of JSON, twice
+			fmt.Fprint(rw, "<html>hello</html>")
+		case prompt == "p2" && nth < 3: // torn
+			rw.Header().Set("Content-Length", "1000")
+			fmt.Fprint(rw, `{"choices":[{"mess`)
+		case prompt == "p3" && nth < 3:
+			http.Error(rw, "oops", http.StatusInternalServerError)
+		case prompt == "p4" && nth < 5: // busy: not counted
+			rw.Header().Set("Retry-After", "0")
+			http.Error(rw, "busy", http.StatusTooManyRequests)
+		case prompt == "p5":
+			fmt.Fprint(rw, `{"choices":[]}`)
+		case prompt == "p6":
+			http.Error(rw, `{"error":{"message":"this model's maximum context length is 10 tokens"}}`, http.StatusBadRequest)
+		default:
+			return false
+		}
+		return true
+	}
+	s := harness.Start(t, harness.Model(w.URL, "")+"attempts: 3\n")
+	s.Put("a.jsonl", harness.Prompts(40))
+	job := s.Create("a.jsonl")
+	j := completed(t, s, job, 40, 2)
+	lines := s.Lines(job, "a.jsonl.out")
+	if e := lines[5].Error; e == nil || !strings.Contains(e.ErrorMessage, "3 attempts") {
+		t.Errorf("an answer without choices: %+v", e)
+	}
+	if e := lines[6].Error; e == nil || e.ErrorCode != 400 || !strings.Contains(e.ErrorMessage, "maximum context length") {
+		t.Errorf("a prompt that is too long: %+v", e)
+	}
+	if !strings.Contains(aws.ToString(j.Message), "2 of 40 ended with an error") {
+		t.Errorf("message %q", aws.ToString(j.Message))
+	}
+}
+
+// brief makes an hour of a job's timeout last 100 ms, so that 24 of them are over in 2.4 s.
+const brief = "limits: {hour: 100ms}\n"
+
+func TestAJobThatNeverBeganExpires(t *testing.T) {
+	w := harness.NewWitness(t, 0)
+	w.Close()
+	s := harness.Start(t, harness.Model(w.URL, "")+brief)
+	s.Put("a.jsonl", harness.Prompts(5))
+	job := s.Create("a.jsonl")
+	j := s.End(job)
+	if j.Status != types.ModelInvocationJobStatusExpired || !strings.Contains(aws.ToString(j.Message), "refuses connections") {
+		t.Errorf("%s: %q", j.Status, aws.ToString(j.Message))
+	}
+	if j.EndTime.Before(*j.JobExpirationTime) {
+		t.Errorf("ended %s, before %s", j.EndTime, j.JobExpirationTime)
+	}
+}
+
+func TestAJobWhoseTimeIsOverKeepsWhatItHas(t *testing.T) {
+	w := harness.NewWitness(t, 100*time.Millisecond)
+	s := harness.Start(t, harness.Model(w.URL, ", max_in_flight: 2")+brief)
+	s.Put("a.jsonl", harness.Prompts(500))
+	job := s.Create("a.jsonl")
+	j := s.End(job)
+	lines := s.Lines(job, "a.jsonl.out")
+	if j.Status != types.ModelInvocationJobStatusPartiallyCompleted || len(lines) == 0 || int64(len(lines)) != *j.ProcessedRecordCount || len(lines) == 500 {
+		t.Errorf("%s, %d lines, %d processed", j.Status, len(lines), *j.ProcessedRecordCount)
+	}
+	s.Output(job, "manifest.json.out")
+}
+
+func TestBadInputIsToldWithFileLineAndReason(t *testing.T) {
+	s := harness.Start(t, "")
+	long := bytes.Repeat([]byte("x"), 100<<20)
+	copy(long, `{"recordId":"1","modelInput":{"messages":"`)
+	for name, c := range map[string]struct {
+		body []byte
+		want string
+	}{
+		"long":    {append(append(harness.Prompts(2), long...), []byte("\"}}\n"+harness.Prompt(3))...), "s3://batholith/long.jsonl line 3: "},
+		"json":    {[]byte(harness.Prompt(0) + "\nhello\n"), "s3://batholith/json.jsonl line 2: "},
+		"array":   {[]byte("[]\n"), "s3://batholith/array.jsonl line 1: "},
+		"input":   {[]byte(`{"recordId":"1"}`), "modelInput"},
+		"utf8":    {[]byte("{\"modelInput\":{\"a\":\"\xff\"}}"), "UTF-8"},
+		"empty":   {nil, "less records (0) than the required minimum of: 1"},
+		"missing": {nil, "There is no .jsonl file at s3://batholith/missing.jsonl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "missing" {
+				s.Put(name+".jsonl", c.body)
+			}
+			j := s.End(s.Create(name+".jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
+				in.JobName, in.ModelId = aws.String(name), aws.String("batholith.simulated-v1")
+			}))
+			if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, c.want) || strings.Contains(m, "xxxxxxxx") {
+				t.Errorf("%s: %.300q", j.Status, m)
+			}
+		})
+	}
+	j := s.End(s.Create("x", func(in *bedrock.CreateModelInvocationJobInput) {
+		in.ModelId = aws.String("batholith.simulated-v1")
+		in.InputDataConfig = &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
+			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://nowhere/x.jsonl")}}
+	}))
+	if m := aws.ToString(j.Message); !strings.Contains(m, "Could not validate GetObject permissions to access Amazon S3 bucket: nowhere at key x.jsonl") {
+		t.Errorf("%s: %q", j.Status, m)
+	}
+}
+
+func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
+	t.Setenv("ROLE_SECRET", "narrowrolesecret")
+	s := harness.Start(t, `roles:
+- {arn: "arn:aws:iam::000000000000:role/narrow", access_key_id: ROLEKEY, secret_access_key_env: ROLE_SECRET, buckets: [elsewhere]}
+`)
+	s.Put("a.jsonl", harness.Prompts(5))
+	j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
+		in.ModelId, in.RoleArn = aws.String("batholith.simulated-v1"), aws.String("arn:aws:iam::000000000000:role/narrow")
+	}))
+	want := "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/"
+	if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.HasPrefix(m, want) {
+		t.Errorf("%s: %q, want %q", j.Status, m, want)
+	}
+}

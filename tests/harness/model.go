@@ -1,0 +1,126 @@
+package harness
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Witness is a model server of the test's own. It remembers how often each prompt was asked and how many requests were open at once.
+type Witness struct {
+	URL     string
+	Latency time.Duration
+	// Answer replaces the usual answer to the nth request for a prompt, from 1; it returns false to leave it.
+	Answer func(w http.ResponseWriter, prompt string, nth int) bool
+
+	srv    *http.Server
+	signal chan struct{} // told at every request
+	mu     sync.Mutex
+	asked  map[string]int
+	open   int
+	most   int
+}
+
+// NewWitness starts a model server that answers after a while.
+func NewWitness(t testing.TB, latency time.Duration) *Witness {
+	t.Helper()
+	w := &Witness{Latency: latency, asked: map[string]int{}, signal: make(chan struct{}, 1)}
+	w.Listen(t, "127.0.0.1:0")
+	return w
+}
+
+// Listen (re)opens the server at an address.
+func (w *Witness) Listen(t testing.TB, address string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.URL, w.srv = "http://"+ln.Addr().String()+"/v1", &http.Server{Handler: w}
+	go w.srv.Serve(ln)
+	t.Cleanup(w.Close)
+}
+
+// Address is where it listens, or did.
+func (w *Witness) Address() string {
+	return strings.TrimSuffix(strings.TrimPrefix(w.URL, "http://"), "/v1")
+}
+
+// Close ends the server; connections are cut.
+func (w *Witness) Close() { w.srv.Close() }
+
+func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/models") {
+		io.WriteString(rw, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
+		return
+	}
+	var body struct{ Messages []struct{ Content string } }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Messages) != 1 {
+		http.Error(rw, `{"error":{"message":"bad body"}}`, http.StatusBadRequest)
+		return
+	}
+	prompt := body.Messages[0].Content
+	nth := w.enter(prompt)
+	select {
+	case <-time.After(w.Latency):
+	case <-r.Context().Done():
+	}
+	w.leave()
+	if w.Answer != nil && w.Answer(rw, prompt, nth) {
+		return
+	}
+	fmt.Fprintf(rw, `{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}`,
+		"answer to "+prompt)
+}
+
+func (w *Witness) enter(prompt string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked[prompt]++
+	w.open++
+	w.most = max(w.most, w.open)
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+	return w.asked[prompt]
+}
+
+func (w *Witness) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open--
+}
+
+// Requests returns all requests, the different prompts among them, and the most that were open at once.
+func (w *Witness) Requests() (all, prompts, most int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.asked {
+		all += n
+	}
+	return all, len(w.asked), w.most
+}
+
+// Await waits until the server was asked so often.
+func (w *Witness) Await(t testing.TB, n int) {
+	t.Helper()
+	late := time.After(endTime)
+	for {
+		if all, _, _ := w.Requests(); all >= n {
+			return
+		}
+		select {
+		case <-w.signal:
+		case <-late:
+			all, _, _ := w.Requests()
+			t.Fatalf("the model server was asked %d times, want %d", all, n)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Bucket is the one that every embedded S3 has from the start.
+const Bucket = "batholith"
+
+// endTime bounds how long a job may take.
+const endTime = 2 * time.Minute
+
+// Job is what the API answers of a job.
+type Job = bedrock.GetModelInvocationJobOutput
+
+// BedrockClient is an SDK client of the server.
+func (s *Server) BedrockClient() *bedrock.Client {
+	return bedrock.New(bedrock.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock,
+		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
+}
+
+// S3Client is an SDK client of the server's S3.
+func (s *Server) S3Client() *s3.Client {
+	return s3.New(s3.Options{Region: s.At.Region, BaseEndpoint: &s.At.S3, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
+}
+
+// Put uploads an object to Bucket.
+func (s *Server) Put(key string, body []byte) {
+	s.t.Helper()
+	_, err := s.S3Client().PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String(Bucket), Key: &key, Body: bytes.NewReader(body)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Create makes a job of model "m" over s3://batholith/INPUT, with its output below s3://batholith/out/, and returns its ARN.
+// Changes adjust the request before it is sent.
+func (s *Server) Create(input string, changes ...func(*bedrock.CreateModelInvocationJobInput)) string {
+	s.t.Helper()
+	in := &bedrock.CreateModelInvocationJobInput{
+		JobName: aws.String("test"), ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
+		InputDataConfig: &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
+			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/" + input)}},
+		OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
+			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/out/")}},
+	}
+	for _, change := range changes {
+		change(in)
+	}
+	out, err := s.BedrockClient().CreateModelInvocationJob(s.t.Context(), in)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return *out.JobArn
+}
+
+// Job asks for a job.
+func (s *Server) Job(arn string) *Job {
+	s.t.Helper()
+	out, err := s.BedrockClient().GetModelInvocationJob(s.t.Context(), &bedrock.GetModelInvocationJobInput{JobIdentifier: &arn})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// Until asks for a job until it is as wanted.
+func (s *Server) Until(arn string, wanted func(*Job) bool) *Job {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), endTime)
+	defer cancel()
+	for {
+		out := s.Job(arn)
+		if wanted(out) {
+			return out
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("the job is %s with %d of %d records, message %q\n%s", out.Status, aws.ToInt64(out.ProcessedRecordCount),
+				aws.ToInt64(out.TotalRecordCount), aws.ToString(out.Message), s.Log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// End waits for a job's end.
+func (s *Server) End(arn string) *Job {
+	s.t.Helper()
+	return s.Until(arn, func(j *Job) bool { return j.EndTime != nil })
+}
+
+// ID is the last part of a job's ARN.
+func ID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
+// Output reads an object below a job's output prefix.
+func (s *Server) Output(arn, name string) []byte {
+	s.t.Helper()
+	key := "out/" + ID(arn) + "/" + name
+	out, err := s.S3Client().GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(Bucket), Key: &key})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer out.Body.Close()
+	b, err := io.ReadAll(out.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
+// Line is an output line.
+type Line struct {
+	RecordID    string
+	ModelInput  json.RawMessage
+	ModelOutput json.RawMessage
+	Error       *struct {
+		ErrorCode    int
+		ErrorMessage string
+	}
+}
+
+// Lines reads an output object of a job line by line.
+func (s *Server) Lines(arn, name string) []Line {
+	s.t.Helper()
+	var lines []Line
+	sc := bufio.NewScanner(bytes.NewReader(s.Output(arn, name)))
+	sc.Buffer(nil, 64<<20)
+	for sc.Scan() {
+		var l Line
+		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
+			s.t.Fatalf("output line %q: %v", sc.Text(), err)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// Left lists the objects below the output prefix of all jobs.
+func (s *Server) Left() (keys []string) {
+	s.t.Helper()
+	list, err := s.S3Client().ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(Bucket), Prefix: aws.String("out/")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, o := range list.Contents {
+		keys = append(keys, *o.Key)
+	}
+	return keys
+}
+
+// Prompt is the input line of a record of an OpenAI model whose only message is p<n>.
+func Prompt(n int) string {
+	return fmt.Sprintf(`{"recordId":"r%d", "modelInput":{"messages":[{"role":"user","content":"p%d"}] , "max_tokens":5}}`, n, n)
+}
+
+// Prompts are the lines of the records 0 to n-1.
+func Prompts(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		b.WriteString(Prompt(i) + "\n")
+	}
+	return b.Bytes()
+}
+
+// Model is the setting of a model "m" at this URL.
+func Model(url, more string) string {
+	return fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q%s}]}\n", url, more)
+}
