@@ -41,7 +41,7 @@ func appendHead(dst []byte, magic string) []byte {
 // checkHead tells whether b is the head of a file that this program can read.
 func checkHead(b []byte, magic string) error {
 	switch {
-	case len(b) != headBytes || string(b[:4]) != magic:
+	case len(b) != headBytes || string(b[:4]) != magic || b[6] != 0 || b[7] != 0:
 		return errDamaged
 	case binary.LittleEndian.Uint16(b[4:]) != version:
 		return fmt.Errorf("version %d; this program knows version %d", binary.LittleEndian.Uint16(b[4:]), version)

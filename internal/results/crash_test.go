@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,10 +41,14 @@ type history struct {
 	random *rand.Rand
 	world  *world
 	dirs   map[string]string // journal of each worker
+
+	mu     sync.Mutex
 	events []string
 }
 
 func (h *history) note(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.events = append(h.events, fmt.Sprintf(format, args...))
 }
 
@@ -105,10 +110,11 @@ func (h *history) live(worker string) {
 func (h *history) verdicts() func(string) verdict {
 	fatal, faulty := h.random.IntN(30), h.random.IntN(2) == 0
 	random := rand.New(rand.NewPCG(h.random.Uint64(), 1)) // calls come from several goroutines
+	var mu sync.Mutex
 	calls := 0
 	return func(op string) verdict {
-		h.world.mu.Lock()
-		defer h.world.mu.Unlock()
+		mu.Lock()
+		defer mu.Unlock()
 		calls++
 		switch {
 		case calls == fatal:

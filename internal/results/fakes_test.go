@@ -201,6 +201,8 @@ func (w *world) DeleteUpload(_ context.Context, u batholith.Upload) error {
 }
 
 func (w *world) Files(_ context.Context, job string) ([]batholith.File, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.jobs[job].files, nil
 }
 
@@ -373,6 +375,8 @@ func (w *world) expected(job string) map[string]string {
 
 // output is what the output files of a job are.
 func (w *world) output(job string) map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	out := map[string]string{}
 	for _, f := range w.jobs[job].files {
 		key := "out/" + job + "/" + f.Output
@@ -413,6 +417,7 @@ func start(t testing.TB, p *process, dir, worker string, change func(*Options)) 
 		}
 	}()
 	if err := w.Recover(ctx); err != nil && !p.dead.Load() {
+		cancel()
 		t.Fatal(err)
 	}
 	done := make(chan struct{})

@@ -16,6 +16,7 @@ const (
 	syncEvery  = 20 * time.Millisecond // what is written is on the disk this much later, and the time of one fsync
 	fileBytes  = 16 << 20              // a journal file that has grown to this takes no more
 	muteTime   = time.Second           // how long nothing is journalled after the disk refused
+	maxFiles   = 16                    // when there are more, the oldest is made superfluous
 	journalExt = ".log"
 )
 
@@ -27,6 +28,7 @@ const (
 type journal struct {
 	dir, worker string
 	log         *slog.Logger
+	size        int64         // fileBytes; tests make it smaller
 	wake        chan struct{} // holds one token when there is something to do; never closed
 
 	mu    sync.Mutex
@@ -57,7 +59,7 @@ func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, worker: worker, log: log, wake: make(chan struct{}, 1)}
+	j := &journal{dir: dir, worker: worker, log: log, size: fileBytes, wake: make(chan struct{}, 1)}
 	for _, path := range old {
 		var n int
 		if _, err := fmt.Sscanf(filepath.Base(path), "%d", &n); err == nil {
@@ -91,7 +93,7 @@ func (j *journal) append(o *batholith.Outcome) *logFile {
 	closeFrame(f.queued[start:], 0)
 	f.bytes += int64(len(f.queued) - start)
 	f.live++
-	f.full = f.bytes >= fileBytes
+	f.full = f.bytes >= j.size
 	j.nudge()
 	return f
 }
@@ -120,6 +122,16 @@ func (j *journal) release(f *logFile, n int) {
 	if f.live -= n; f.live == 0 && f.full {
 		j.nudge()
 	}
+}
+
+// crowded returns the oldest file when there are too many, or nil. It is asked after every append, so that one at a time is enough.
+func (j *journal) crowded() *logFile {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.files) <= maxFiles || j.files[0].live == 0 {
+		return nil
+	}
+	return j.files[0]
 }
 
 func (j *journal) nudge() {

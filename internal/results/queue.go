@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -84,8 +85,8 @@ func (q *queue) take() []item {
 	for q.taken = 0; q.taken < len(q.items) && size < segmentBytes; q.taken++ {
 		size += q.items[q.taken].size()
 	}
-	q.oldest = time.Now() // the rest was added later than what is taken: its second begins now at the latest
-	return q.items[:q.taken:q.taken]
+	q.oldest = time.Now()                  // the rest was added later than what is taken: its second begins now at the latest
+	return slices.Clone(q.items[:q.taken]) // the queue's own may move to another journal file
 }
 
 // settle removes what was taken and returns its size.
@@ -103,6 +104,21 @@ func (q *queue) settle() int64 {
 	close(q.moved)
 	q.moved = make(chan struct{})
 	return size
+}
+
+// unpin journals once more what keeps an old journal file from being deleted: a few outcomes of a job that cannot be committed
+// would otherwise hold on to all that the other jobs wrote beside them. The caller holds the Writer's mutex.
+func (w *Writer) unpin(old *logFile) {
+	moved := 0
+	for _, q := range w.queues {
+		for i := range q.items {
+			if it := &q.items[i]; it.file == old {
+				it.file = w.journal.append(&it.Outcome)
+				moved++
+			}
+		}
+	}
+	w.journal.release(old, moved)
 }
 
 // drive settles a queue's outcomes until there are none, or until ctx ends. It is the only goroutine that takes from it.
@@ -130,7 +146,7 @@ func (w *Writer) drive(ctx context.Context, q *queue) {
 			if err != nil {
 				w.o.Log.Warn("outcomes given up", "job", q.job, "outcomes", len(batch), "err", err)
 			}
-			w.settled(q, batch)
+			w.settled(q)
 		}
 	}
 }
@@ -150,17 +166,17 @@ func (w *Writer) nextBatch(q *queue) ([]item, time.Duration) {
 	return q.take(), 0
 }
 
-// settled lets go of a batch that is committed or refused.
-func (w *Writer) settled(q *queue, batch []item) {
+// settled lets go of what was taken from q and is committed or refused.
+func (w *Writer) settled(q *queue) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	byFile := map[*logFile]int{}
-	for _, i := range batch {
+	for _, i := range q.items[:q.taken] {
 		byFile[i.file]++
 	}
 	for f, n := range byFile {
 		w.journal.release(f, n)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.pending -= q.settle()
 	close(w.freed)
 	w.freed = make(chan struct{})

@@ -27,11 +27,14 @@ func replay(path string, visit func(worker string, o batholith.Outcome) error) e
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
-	in := frames{r: bufio.NewReaderSize(file, 1<<20), left: info.Size()}
+	in := frames{r: bufio.NewReaderSize(file, 64<<10), left: info.Size()}
 	if err := in.head(journalMagic); err != nil {
 		return unlessTorn(path, err)
 	}
 	worker, err := in.next()
+	if err == io.EOF {
+		return nil
+	}
 	if err != nil {
 		return in.stop(path, err)
 	}
@@ -68,7 +71,7 @@ func journalled(payload []byte) (batholith.Outcome, error) {
 	return o, err
 }
 
-// stop decides what an unreadable frame means: a frame at the end of the file, or zeros to its end, were never finished.
+// stop decides what an unreadable frame means: one that the file ends with, or that zeros follow to its end, was never finished.
 func (f *frames) stop(path string, err error) error {
 	if errors.Is(err, errDamaged) && (f.left == 0 || f.zeros()) {
 		return nil
@@ -78,11 +81,6 @@ func (f *frames) stop(path string, err error) error {
 
 // zeros tells whether nothing but zeros is left: a disk may have grown the file without having got the bytes.
 func (f *frames) zeros() bool {
-	for _, c := range f.buf {
-		if c != 0 {
-			return false
-		}
-	}
 	var b [4096]byte
 	for {
 		n, err := f.r.Read(b[:])

@@ -38,9 +38,8 @@ func (w *Writer) settle(ctx context.Context, worker string, batch []item) error 
 	return nil
 }
 
-// ordered returns the items in the order of keys, each record once: the first that was added.
+// ordered sorts the items by key and returns each record once: the first that was added.
 func ordered(batch []item) []item {
-	batch = slices.Clone(batch)
 	slices.SortStableFunc(batch, func(a, b item) int { return a.Key.Compare(b.Key) })
 	return slices.CompactFunc(batch, func(a, b item) bool { return a.Key == b.Key })
 }

@@ -163,6 +163,9 @@ func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 		return batholith.ErrShutdown
 	}
 	w.enqueue(o, w.journal.append(&o))
+	if old := w.journal.crowded(); old != nil {
+		w.unpin(old)
+	}
 	return nil
 }
 

@@ -1,0 +1,225 @@
+package results
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/batholith/batholith"
+)
+
+// journalOf writes outcomes to a journal as a process does that is killed then, and returns the folder.
+func journalOf(t testing.TB, outcomes []batholith.Outcome) string {
+	t.Helper()
+	dir := t.TempDir()
+	j, err := openJournal(dir, "a", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range outcomes {
+		j.append(&outcomes[i])
+	}
+	j.write()
+	for _, f := range j.files {
+		f.file.Close()
+	}
+	return dir
+}
+
+func replayed(path string) (all []batholith.Outcome, err error) {
+	err = replay(path, func(worker string, o batholith.Outcome) error {
+		if worker != "a" {
+			return fmt.Errorf("worker %q", worker)
+		}
+		all = append(all, o)
+		return nil
+	})
+	return all, err
+}
+
+func some(n int) []batholith.Outcome {
+	var all []batholith.Outcome
+	for i := range n {
+		all = append(all, outcome(batholith.Chunk{Job: "job", N: i / 10, File: i % 3, First: int64(i), Epoch: 1 << 40}, i, "a"))
+	}
+	return all
+}
+
+func TestAJournalReadsBackUpToWhereItIsCut(t *testing.T) {
+	want := some(5)
+	path := filepath.Join(journalOf(t, want), "0000000000.log")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for cut := range len(whole) + 1 {
+		for _, tail := range [][]byte{nil, make([]byte, 5), make([]byte, 5000)} { // zeros: the file grew, its bytes did not arrive
+			if err := os.WriteFile(path, append(bytes.Clone(whole[:cut]), tail...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := replayed(path)
+			if err != nil && cut >= headBytes {
+				t.Fatalf("cut at %d of %d, %d zeros: %v", cut, len(whole), len(tail), err)
+			}
+			if tail == nil && len(got) < last || len(got) > len(want) {
+				t.Fatalf("cut at %d: %d outcomes after %d", cut, len(got), last)
+			}
+			if diff := cmp.Diff(want[:len(got)], got[:len(got):len(got)]); diff != "" && len(got) > 0 {
+				t.Fatalf("cut at %d (-want +got):\n%s", cut, diff)
+			}
+			last = max(last, len(got))
+		}
+	}
+	if last != len(want) {
+		t.Errorf("%d of %d outcomes in the whole file", last, len(want))
+	}
+}
+
+func TestDamageInsideAJournalIsReportedAndNothingBehindItTrusted(t *testing.T) {
+	want := some(20)
+	path := filepath.Join(journalOf(t, want), "0000000000.log")
+	whole, _ := os.ReadFile(path)
+	rapid.Check(t, func(t *rapid.T) {
+		at := rapid.IntRange(0, len(whole)-1).Draw(t, "at")
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
+		os.WriteFile(path, damaged, 0o600)
+		got, err := replayed(path)
+		if len(got) == len(want) {
+			t.Fatalf("damage at %d went unseen", at)
+		}
+		for i := range got {
+			if !bytes.Equal(got[i].Line, want[i].Line) || got[i].Key != want[i].Key {
+				t.Fatalf("damage at %d: outcome %d is %+v", at, i, got[i])
+			}
+		}
+		if err != nil && !errors.Is(err, errDamaged) && !strings.Contains(err.Error(), "version") {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestADamagedJournalIsPutAsideAndWhatStandsBeforeTheDamageCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 10, 30)
+		var outcomes []batholith.Outcome
+		for _, c := range world.lease("job", "a") {
+			for i := range c.Count {
+				outcomes = append(outcomes, outcome(c, i, "a"))
+			}
+		}
+		dir := journalOf(t, outcomes)
+		path := filepath.Join(dir, "0000000000.log")
+		b, _ := os.ReadFile(path)
+		b[len(b)/2] ^= 1
+		os.WriteFile(path, b, 0o600)
+		_, stop := start(t, newProcess(world, nil), dir, "a", nil)
+		stop()
+		if n := world.jobs["job"].counts.Processed; n < 10 || n > 15 {
+			t.Errorf("%d outcomes counted; the damage is in the middle of 30", n)
+		}
+		if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 || files[0] != path+".damaged" {
+			t.Errorf("journal folder holds %v", files)
+		}
+	})
+}
+
+func TestTheJournalStaysSmallThoughAJobCannotCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("dead", 100, 30)
+		world.plan("well", 1000, 3000)
+		world.bucket.Fault = func(op, key string) (bool, error) {
+			return !strings.HasPrefix(key, "out/dead"), map[bool]error{true: batholith.ErrNoBucket}[strings.HasPrefix(key, "out/dead")]
+		}
+		dir := t.TempDir()
+		w, stop := start(t, newProcess(world, nil), dir, "a", nil)
+		w.journal.size = 64 << 10
+		dead, well := world.lease("dead", "a"), world.lease("well", "a")
+		most, padding := 0, strings.Repeat("x", 2000)
+		for n, c := range well {
+			for i := range c.Count {
+				o := outcome(c, i, "a")
+				o.Line = []byte(padding)
+				if err := w.Add(t.Context(), o); err != nil {
+					t.Fatal(err)
+				}
+				if i%100 == 0 {
+					if err := w.Add(t.Context(), outcome(dead[0], n*10+i/100, "a")); err != nil {
+						t.Fatal(err)
+					}
+					w.Flush(t.Context(), "well")
+					synctest.Wait()
+					files, _ := journalFiles(dir)
+					most = max(most, len(files))
+				}
+			}
+		}
+		if most > maxFiles+5 {
+			t.Errorf("%d journal files for %d bytes pending", most, 30*100)
+		}
+		world.bucket.Fault = nil
+		stop()
+		if n := world.jobs["dead"].counts.Processed + world.jobs["well"].counts.Processed; n != 3030 {
+			t.Errorf("%d outcomes counted", n)
+		}
+		if files, _ := journalFiles(dir); len(files) > 0 {
+			t.Errorf("left: %v", files)
+		}
+	})
+}
+
+func TestADiskThatRefusesDoesNotStopTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 10, 30)
+		dir := filepath.Join(t.TempDir(), "journal")
+		w, stop := start(t, newProcess(world, nil), dir, "a", nil)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range world.lease("job", "a") {
+			for i := range c.Count {
+				if err := w.Add(t.Context(), outcome(c, i, "a")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Flush(t.Context(), "job"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop()
+		if n := world.jobs["job"].counts.Processed; n != 30 {
+			t.Errorf("%d outcomes counted", n)
+		}
+	})
+}
+
+func FuzzTakeOutcome(f *testing.F) {
+	for _, o := range some(3) {
+		f.Add(appendOutcome(nil, &o))
+	}
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, 40))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, rest, err := takeOutcome(b)
+		if err != nil {
+			return
+		}
+		again, _, err := takeOutcome(appendOutcome(nil, &o))
+		if diff := cmp.Diff(o, again); err != nil || diff != "" || len(rest) > len(b) {
+			t.Errorf("%x: %v (-want +got):\n%s", b, err, diff)
+		}
+	})
+}

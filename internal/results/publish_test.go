@@ -1,0 +1,354 @@
+package results
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// fill commits an outcome for every record of a job, or for those that wanted names, in segments of about size records.
+func fill(t testing.TB, w *world, job string, size int, wanted func(batholith.RecordKey) bool, seed uint64) {
+	t.Helper()
+	var items []item
+	for _, c := range w.lease(job, "a") {
+		for i := range c.Count {
+			if o := outcome(c, i, "a"); !c.Done.Has(i) && (wanted == nil || wanted(o.Key)) {
+				items = append(items, item{Outcome: o})
+			}
+		}
+	}
+	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(items) > 0 {
+		n := min(size, len(items))
+		if err := writer.settle(t.Context(), "a", items[:n]); err != nil {
+			t.Fatal(err)
+		}
+		items = items[n:]
+	}
+}
+
+func TestPublishedBytesAreAFunctionOfTheOutcomes(t *testing.T) {
+	var outputs []map[string]string
+	for seed, size := range []int{1, 7, 40, 1000} { // 250 segments need merging before they can be read together
+		w := newWorld()
+		w.plan("job", 10, 150, 100)
+		fill(t, w, "job", size, nil, uint64(seed))
+		for range 2 {
+			publish(t, w, "job", batholith.StatusCompleted)
+			outputs = append(outputs, w.output("job"))
+		}
+		manifest, _ := w.bucket.Object("out/job/" + batholith.ManifestName)
+		outputs[len(outputs)-1]["manifest"] = string(manifest)
+		outputs[len(outputs)-2]["manifest"] = string(manifest)
+		if diff := cmp.Diff(outputs[0], outputs[len(outputs)-1]); diff != "" {
+			t.Errorf("segments of %d records (-first +this):\n%s", size, diff)
+		}
+	}
+}
+
+func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 50, 50, 50)
+	p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+	for step, wanted := range []func(batholith.RecordKey) bool{
+		func(k batholith.RecordKey) bool { return k.File == 1 && k.Record%3 == 0 },
+		func(k batholith.RecordKey) bool { return k.File < 2 && k.Record%2 == 0 },
+		func(k batholith.RecordKey) bool { return k.Record != 7 },
+	} {
+		fill(t, w, "job", 13, wanted, uint64(step))
+		if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusInProgress), false); err != nil {
+			t.Fatal(err)
+		}
+		want := w.expected("job")
+		for key, text := range want {
+			if text == "" {
+				delete(want, key)
+			}
+		}
+		if diff := cmp.Diff(want, w.output("job")); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", step, diff)
+		}
+	}
+	if _, ok := w.bucket.Object("out/job/" + batholith.ManifestName); ok {
+		t.Error("a manifest while the job goes on")
+	}
+	if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), true); err == nil || !strings.Contains(err.Error(), "147 of 150") {
+		t.Errorf("three records have no outcome; completed with %v", err)
+	}
+	m := publish(t, w, "job", batholith.StatusPartiallyCompleted)
+	if m.TotalRecordCount != 150 || m.ProcessedRecordCount != 147 || m.Batholith.Status != batholith.StatusPartiallyCompleted {
+		t.Errorf("manifest %+v", m)
+	}
+}
+
+func TestPublishingIsWorthItWhenTheOutputHasDoubled(t *testing.T) {
+	published, written := int64(0), int64(0)
+	for now := int64(0); now < 1_000_000; now++ {
+		if ShouldPublish(published, now) {
+			published, written = now, written+now
+		}
+	}
+	if written > 2*published || published < 500_000 {
+		t.Errorf("%d written in all, %d in the last", written, published)
+	}
+}
+
+func TestCountersThatDisagreeKeepTheManifestAway(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 50)
+	fill(t, w, "job", 10, nil, 1)
+	w.jobs["job"].counts.Processed--
+	w.jobs["job"].counts.Succeeded--
+	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), true)
+	if err == nil || !strings.Contains(err.Error(), "the segments hold 50 outcomes") {
+		t.Errorf("published with %v", err)
+	}
+	if _, ok := w.bucket.Object("out/job/" + batholith.ManifestName); ok {
+		t.Error("there is a manifest")
+	}
+}
+
+func TestARecordWithTwoOutcomesIsAnError(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 50)
+	fill(t, w, "job", 50, nil, 1)
+	for key, seg := range w.jobs["job"].segments {
+		body, _ := w.bucket.Object(key)
+		w.bucket.Put(t.Context(), key+"2", body)
+		seg.Key += "2"
+		w.jobs["job"].segments[seg.Key] = seg
+		break
+	}
+	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), true)
+	if err == nil || !strings.Contains(err.Error(), "two outcomes") {
+		t.Errorf("published with %v", err)
+	}
+}
+
+func TestDamagedSegmentsAreNeverPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // a cut object is asked for several times
+		w := newWorld()
+		w.plan("job", 10, 50)
+		fill(t, w, "job", 50, nil, 1)
+		segs, _ := w.Segments(t.Context(), "job")
+		key := segs[0].Key
+		body, _ := w.bucket.Object(key)
+		for at := range body {
+			damaged := bytes.Clone(body)
+			damaged[at] ^= 0x10
+			if at%2 == 1 {
+				damaged = damaged[:at]
+			}
+			w.bucket.Put(t.Context(), key, damaged)
+			if n, err := drain(t.Context(), w.bucket, segs); err == nil {
+				t.Fatalf("byte %d of %d damaged; %d outcomes read", at, len(body), n)
+			}
+		}
+	})
+}
+
+// drain reads segments to their end.
+func drain(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (n int, err error) {
+	m, err := merge(ctx, b, segs)
+	for ; err == nil; n++ {
+		_, err = m.next()
+	}
+	if err == io.EOF {
+		return n, nil
+	}
+	return n, err
+}
+
+func TestLargeOutputsGoUpInEqualParts(t *testing.T) {
+	w := newWorld()
+	w.bucket.MinPart = blob.MinPartBytes
+	w.plan("job", 100, 300, 10)
+	var sizes []int
+	p := newProcess(w, nil)
+	watched := func(ctx context.Context, job string) (blob.Place, error) {
+		place, err := p.open(ctx, job)
+		place.Output = partWatcher{place.Output, &sizes}
+		return place, err
+	}
+	writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]byte{}
+	for _, c := range w.lease("job", "a") {
+		var items []item
+		for i := range c.Count {
+			o := outcome(c, i, "a")
+			o.Line = []byte(fmt.Sprintf("{%d:%s}\n", o.Key.Record, strings.Repeat("x", 100_000)))
+			key := fmt.Sprintf("out/job/%d.jsonl.out", c.File)
+			want[key] = append(want[key], o.Line...)
+			items = append(items, item{Outcome: o})
+		}
+		if err := writer.settle(t.Context(), "a", items); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out") // of a publisher that died
+	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old})
+	m, err := NewPublisher(PublisherOptions{Store: w, Open: watched}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, f := range m.Batholith.Files {
+		key := fmt.Sprintf("out/job/%d.jsonl.out", i)
+		if got, _ := w.bucket.Object(key); !bytes.Equal(got, want[key]) || f.Bytes != int64(len(got)) {
+			t.Errorf("%s: %d bytes, %d in the manifest; want %d", key, len(got), f.Bytes, len(want[key]))
+		}
+	}
+	if len(sizes) != 4 || sizes[0] != partBytes || sizes[1] != partBytes || sizes[2] != partBytes {
+		t.Errorf("parts of %v bytes", sizes)
+	}
+	if len(w.bucket.OpenUploads()) > 0 || len(w.uploads) > 0 {
+		t.Errorf("uploads left: %v, %v", w.bucket.OpenUploads(), w.uploads)
+	}
+}
+
+// partWatcher notes the sizes of parts.
+type partWatcher struct {
+	blob.Bucket
+	sizes *[]int
+}
+
+func (p partWatcher) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
+	*p.sizes = append(*p.sizes, len(body))
+	return p.Bucket.UploadPart(ctx, key, id, n, body)
+}
+
+// TestPublishingAgainMendsWhateverWentWrong fails every single call of a publication, before or after it took effect; the next
+// attempt ends with the same bytes, and the clean-up leaves nothing.
+func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
+	for _, v := range []verdict{failBefore, failAfter, killBefore, killAfter} {
+		for fatal := 1; ; fatal++ {
+			w := newWorld()
+			w.plan("job", 10, 30, 0, 40)
+			fill(t, w, "job", 1, nil, 1) // more segments than can be read at once
+			calls := 0
+			p := newProcess(w, func(string) verdict {
+				if calls++; calls == fatal {
+					return v
+				}
+				return pass
+			})
+			synctest.Test(t, func(t *testing.T) {
+				_, err := NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), true)
+				for _, text := range w.output("job") {
+					if text != "" && !strings.HasSuffix(text, "\n") {
+						t.Errorf("call %d: a torn output", fatal)
+					}
+				}
+				if err != nil {
+					publish(t, w, "job", batholith.StatusCompleted)
+				}
+				if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+					t.Errorf("call %d (-want +got):\n%s", fatal, diff)
+				}
+				if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusCompleted)); err != nil {
+					t.Error(err)
+				}
+				if keys := w.bucket.Keys(); len(keys) != 4 || len(w.uploads) > 0 || len(w.bucket.OpenUploads()) > 0 {
+					t.Errorf("call %d: left %v", fatal, keys)
+				}
+			})
+			if calls < fatal {
+				break
+			}
+		}
+	}
+}
+
+func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 100)
+	fill(t, w, "job", 10, nil, 1)
+	merged := false
+	w.bucket.Fault = func(op, key string) (bool, error) {
+		if op == "Read" && strings.HasSuffix(key, ".seg") && !merged {
+			merged = true // in the middle of opening segments
+			segs, _ := w.Segments(t.Context(), "job")
+			place, _ := w.open(t.Context(), "job")
+			r := runMaker{w, place, func() string { return place.Prefix + segmentFolder + "x.run" }}
+			if err := r.replace(t.Context(), segs); err != nil {
+				t.Error(err)
+			}
+		}
+		return true, nil
+	}
+	publish(t, w, "job", batholith.StatusCompleted)
+	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" || !merged {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func TestMergingKeepsSegmentsFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 50, 1500)
+		w, stop := start(t, newProcess(world, nil), t.TempDir(), "a", nil)
+		most := 0
+		for _, c := range world.lease("job", "a") {
+			for i := range c.Count {
+				if err := w.Add(t.Context(), outcome(c, i, "a")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(500 * time.Millisecond)
+				segs, _ := world.Segments(t.Context(), "job")
+				most = max(most, len(segs))
+			}
+		}
+		w.Flush(t.Context(), "job")
+		stop()
+		if most > 3*mergeWidth {
+			t.Errorf("%d segments at once", most)
+		}
+		if objects := len(world.bucket.Keys()); objects != len(world.jobs["job"].segments) {
+			t.Errorf("%d objects for %d segments", objects, len(world.jobs["job"].segments))
+		}
+		publish(t, world, "job", batholith.StatusCompleted)
+		if diff := cmp.Diff(world.expected("job"), world.output("job")); diff != "" {
+			t.Errorf("output (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestARunThatTheStoreCannotTakeLeavesNoObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plan("job", 10, 40)
+		fill(t, w, "job", 10, nil, 1)
+		segs, _ := w.Segments(t.Context(), "job")
+		place, _ := w.open(t.Context(), "job")
+		first := runMaker{w, place, func() string { return place.Prefix + segmentFolder + "1.run" }}
+		late := runMaker{w, place, func() string { // the other one is done while this one writes
+			if err := first.replace(t.Context(), segs[:3]); err != nil {
+				t.Error(err)
+			}
+			return place.Prefix + segmentFolder + "2.run"
+		}}
+		if err := late.replace(t.Context(), segs[1:]); err == nil {
+			t.Error("two runs took the same segments")
+		}
+		if len(w.bucket.Keys()) != 2 {
+			t.Errorf("objects %v", w.bucket.Keys())
+		}
+	})
+}
