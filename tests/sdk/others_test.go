@@ -63,6 +63,14 @@ func TestPythonTellsTheSameStory(t *testing.T) {
 	}
 }
 
+func TestTheDescriptionIsWhatBedrockPublishes(t *testing.T) {
+	t.Parallel()
+	need(t, "python3", "-c", "import botocore, yaml")
+	if out, err := (server{}).run(t, "python3", "conform.py"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // shell is the AWS CLI against a server.
 type shell struct {
 	*testing.T

@@ -86,7 +86,7 @@ func serve(t *testing.T, profile string) server {
 	if err := os.WriteFile(file, fmt.Appendf(nil, settings, data, profile, backend(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve", "--config", file)
+	cmd := exec.Command(binary, "serve", "--config", file, "--drain", "100ms") // what is held would be waited for
 	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	said, talk, err := os.Pipe()
 	if err != nil {
