@@ -40,6 +40,7 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 // Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay.
 // A job that is not terminal is [batholith.ErrMoved].
 func (s *Store) Forget(ctx context.Context, id string) error {
+	// The rows tell which objects to delete, so they go last of all that the job left behind.
 	return wrap("forget job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET unclean = 0 WHERE id = $1 AND active = 0`, id)
 		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {

@@ -22,12 +22,15 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 	if err := checkCommit(c); err != nil {
 		return batholith.Counts{}, wrap("commit to job", id, err)
 	}
+	// Before the transaction ends nothing of the segment counts, and its object is garbage that Clean finds. Afterwards its
+	// records are never sent again, whatever happens to the worker.
 	var counts batholith.Counts
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		g, err := s.lockJob(ctx, tx, id)
 		if err != nil {
 			return err
 		}
+		// This is asked first: a commit that happened did so while the job was open, sealed as it may be by now.
 		if known, err := hasSegment(ctx, tx, id, c.Segment.Key); err != nil {
 			return err
 		} else if known {

@@ -45,6 +45,8 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return batholith.Job{}, wrap("create job", j.ID, err)
 	}
+	// A crash from here on loses the answer and the hint, not the job: the client asks again with its token, and whoever
+	// waits for the hint looks at the jobs when it starts.
 	if first {
 		s.changes.signal()
 	}

@@ -14,6 +14,8 @@ import (
 // now. Each has a new epoch, higher by one, so that whatever its owner before still commits is refused. The worker's own
 // chunks are not among them before it releases them. A job that is sealed or not InProgress has none.
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Time) ([]batholith.Chunk, error) {
+	// A worker that dies here never learns of its chunks. They are claimed again when its lease has run out, or at once when
+	// it comes back under its name and releases them.
 	var chunks []batholith.Chunk
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := s.lockJob(ctx, tx, id)
@@ -21,7 +23,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Ti
 			return err
 		}
 		chunks, err = collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
-			s.dialect.claim(), worker, id, millis(now), n)
+			s.dialect.claim(), worker, id, millis(now), max(n, 0))
 		return err
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chu
 	if err := checkChunks(chunks); err != nil {
 		return wrap("plan job", id, err)
 	}
+	// A crash leaves the plan that was there before, or none: the job is still Validating, and is validated again.
 	return wrap("plan job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET total = $1 WHERE id = $2 AND status = $3`,
 			total, id, string(batholith.StatusValidating))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -110,4 +112,28 @@ func TestTwoProcessesOnOneFileTakeTurns(t *testing.T) {
 	if err != nil || len(jobs) != 40 || next != 0 {
 		t.Errorf("%d jobs, next %d, %v", len(jobs), next, err)
 	}
+}
+
+// The laws of whole jobs are tested under a virtual clock: nothing in a store may wait for the real one.
+func TestAStoreLivesInABubble(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, path)
+		changes, cancel := s.Subscribe()
+		defer cancel()
+		created := make(chan error, 1)
+		go func() {
+			time.Sleep(24 * time.Hour)
+			_, err := s.CreateJob(t.Context(), job(1), "hash", 0)
+			created <- err
+		}()
+		<-changes
+		if err := <-created; err != nil {
+			t.Fatal(err)
+		}
+		j, err := s.Job(t.Context(), job(1).Account, job(1).ID)
+		if err != nil || !j.Submitted.Equal(time.Now()) {
+			t.Errorf("submitted at %v, %v", j.Submitted, err)
+		}
+	})
 }

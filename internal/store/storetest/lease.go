@@ -49,6 +49,8 @@ func claimsInOrder(t *testing.T, p Port) {
 	no(t, err)
 	same(t, stored[:2], want)
 	same(t, ns(claim(t, p, "w1", id, 2)), []int{2, 3}) // its own are not handed out again
+	same(t, ns(claim(t, p, "w1", id, 0)), []int{})
+	same(t, ns(claim(t, p, "w1", id, -1)), []int{})
 	same(t, ns(claim(t, p, "w1", id, 2)), []int{4})
 	same(t, ns(claim(t, p, "w1", id, 2)), []int{})
 }
