@@ -93,7 +93,7 @@ def cases(n):
     fresh = random.Random(99)
     for family in data.SHARE:
         for _ in range(n):
-            turns = data.sample(fresh, family)[0]
+            turns = data.sample(fresh, family, late=True)[0]
             first = next(i for i, (role, _) in enumerate(turns) if role == "assistant")
             yield "fresh", family, turns[:first], turns[first][1]
 

@@ -1,10 +1,10 @@
 """Trains batholith.tiny-v1 from nothing and writes OUT/tiny-v1.gguf.
 
-usage: train.py OUT [STEPS]
+usage: train.py OUT
 
-The same STEPS give the same file, byte for byte, on the same kind of machine and libraries (Debian's python3-torch 1.13
-with libopenblas0-pthread): the schedule counts steps, not seconds, and every random number comes from SEED. Two processes
-train on a core each. OUT/state.pt is replaced every 100 steps; run again after a crash, the training goes on from it and
+Every run gives the same file, byte for byte, on the same kind of machine and libraries (Debian's python3-torch 1.13 with
+libopenblas0-pthread): the schedule counts steps, not seconds, and every random number comes from SEED. Two processes train
+on a core each. OUT/state.pt is replaced every 100 steps; run again after a crash, the training goes on from it and
 ends with the very same file."""
 import os, random, sys, time
 for v in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -13,11 +13,12 @@ import torch, torch.nn.functional as F, torch.multiprocessing as mp
 import data
 from model import CTX, DIM, END, FFN, UNK, Model, encode, write_gguf
 
-SEED, STEPS, RANKS = 7, 11000, 2
+SEED, STEPS, RANKS = 7, 9500, 2
 TOKENS = 1536                                   # about so many a step and process
 POOL = 300                                      # conversations sorted by length together, so that little is padding
 LATE = 85                                       # the pool from which on there are more reviews; about step 4100
-WARM_UP, DECAY = 30, .85                        # steps; the last share of the training over which the rate falls to nothing
+WARM_UP, DECAY, PLAN = 30, .85, 11000           # steps, and the share of PLAN over which the rate falls towards nothing
+EARLY, BEND = 4400, 6000                        # steps: until then spelling counts more; from then on the rate falls faster
 MUON_RATE, ADAM_RATE = .006, 2e-3
 
 
@@ -142,6 +143,13 @@ def objective(model, batch, early):
     return each.sum() / (ids.numel() / 170) + (1 if early else .3) * spelling, each, spelling
 
 
+def rate(step):
+    """The share of the full learning rates at a step: up, level, down, and from BEND on down to nothing at STEPS."""
+    if step >= BEND:
+        return (PLAN - BEND) / PLAN / DECAY * (STEPS - step) / (STEPS - BEND)
+    return min(1, (step + 1) / WARM_UP) * min(1, (PLAN - step) / PLAN / DECAY)
+
+
 @torch.no_grad()
 def update(s, rank, step, f):
     """Each process averages the gradients of its share of the parameters, and updates them."""
@@ -155,20 +163,19 @@ def update(s, rank, step, f):
             adam(p, s.m[i], s.v[i], g, ADAM_RATE * f, step + 1)
 
 
-def worker(rank, s, steps, stop, barrier, out):
+def worker(rank, s, stop, barrier, out):
     torch.set_num_threads(1)
     began, tokens, seen = time.time(), 0, {}
     position = torch.tensor([*s.at[rank].tolist(), rank])
     source = batches(position)
     for step in range(s.step, stop):
         batch = next(source)
-        f = min(1, (step + 1) / WARM_UP) * min(1, (steps - step) / steps / DECAY)
-        loss, each, spelling = objective(s.model, batch, step < .4 * steps)
+        loss, each, spelling = objective(s.model, batch, step < EARLY)
         for d, g in zip(s.grads[rank], torch.autograd.grad(loss, s.params)):
             d.copy_(g)
         s.at[rank] = position[:2]
         barrier.wait()
-        update(s, rank, step, f)
+        update(s, rank, step, rate(step))
         barrier.wait()
         tokens += batch[0].numel() * RANKS
         seen.setdefault("spelling", []).append(spelling.item())
@@ -183,7 +190,7 @@ def worker(rank, s, steps, stop, barrier, out):
             barrier.wait()                      # nobody moves on while the state is being saved
 
 
-def train(out, steps, stop):
+def train(out, stop):
     os.makedirs(out, exist_ok=True)
     torch.set_num_threads(1)
     s = State()
@@ -192,7 +199,7 @@ def train(out, steps, stop):
     s.share()
     ctx = mp.get_context("fork")
     barrier = ctx.Barrier(RANKS)
-    ps = [ctx.Process(target=worker, args=(r, s, steps, stop, barrier, out)) for r in range(RANKS)]
+    ps = [ctx.Process(target=worker, args=(r, s, stop, barrier, out)) for r in range(RANKS)]
     for p in ps:
         p.start()
     for p in ps:
@@ -203,5 +210,4 @@ def train(out, steps, stop):
 
 
 if __name__ == "__main__":
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS
-    train(sys.argv[1], steps, int(os.environ.get("STOP", steps)))     # STOP: end early, as a crash would, to test resuming
+    train(sys.argv[1], int(os.environ.get("STOP", STEPS)))      # STOP: end early, as a crash would, to test resuming
