@@ -9,7 +9,9 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// checker reads the members of one request and collects everything that is wrong with them.
+// checker reads the members of one request and collects everything that is wrong with them. The generated methods ask for one
+// member after the other, in the order of the description, and never stop at the first that is wrong; what they return is used
+// only when nothing is.
 type checker struct {
 	rules *rules
 	wrong []violation
@@ -37,16 +39,19 @@ func (c *checker) get(o object, name string, required bool) (v any, ok bool) {
 	return v, v != nil
 }
 
+// add notes the constraints that a value breaks.
 func (c *checker) add(path string, v any, constraints ...string) {
 	for _, s := range constraints {
 		c.wrong = append(c.wrong, violation{path: path, value: show(v), constraint: s})
 	}
 }
 
+// mistyped notes a value of another JSON type than the member's.
 func (c *checker) mistyped(path string, v any, want string) {
 	c.wrong = append(c.wrong, violation{path: path, value: show(v), constraint: "Member must be " + want, wrongType: true})
 }
 
+// text reads a string member; empty when it is absent.
 func (c *checker) text(o object, name string, required bool, r textRule) string {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -85,6 +90,7 @@ func enum[T ~string](c *checker, o object, name string, required bool, r enumRul
 	return T(s)
 }
 
+// number reads an integer member; 0 when it is absent, which no member allows as a value.
 func (c *checker) number(o object, name string, required bool, r rangeRule) int {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -114,6 +120,7 @@ func integer(v any, plain bool) (int, bool) {
 	return 0, false
 }
 
+// timestamp reads a moment; the zero one when it is absent.
 func (c *checker) timestamp(o object, name string, required bool) Timestamp {
 	v, ok := c.get(o, name, required)
 	if !ok {

@@ -24,7 +24,8 @@ const MaxBody = 1 << 20
 type Options struct {
 	Profile Profile
 	Limits  batholith.Limits // MinTimeoutHours and MaxTimeoutHours bound timeoutDurationInHours; 0: as published
-	// Authenticate tells who sent a request whose body is this. An error should be a [Refusal].
+	// Authenticate tells who sent a request whose body is this. An error should be a [Refusal]. It must be set: the handler
+	// has no notion of an anonymous caller.
 	Authenticate func(r *http.Request, body []byte) (Caller, error)
 	Log          *slog.Logger // nil: none
 	// Observe, when there is one, hears of every answer. Code is empty when the operation succeeded; Operation is when the
@@ -39,6 +40,7 @@ type Observation struct {
 	Took            time.Duration
 }
 
+// handler holds nothing that changes, so requests need no lock.
 type handler struct {
 	Options
 	routes []route
@@ -67,6 +69,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		seen.Code, seen.Status, answer = h.refuse(ctx, rt, err)
 		w.Header().Set("x-amzn-ErrorType", seen.Code)
 	}
+	// The whole answer is known before its first byte goes out, so an error never looks like success.
 	w.WriteHeader(seen.Status)
 	_, _ = w.Write(answer) // a client that has gone needs no answer
 	seen.Took = time.Since(began)
@@ -88,6 +91,7 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return rt, nil, err
 	}
+	// The body comes before the caller, because the signature covers it; MaxBody bounds what a stranger can make us hold.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		return rt, nil, unread(err)

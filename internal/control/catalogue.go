@@ -52,6 +52,7 @@ func noModel(id string) error {
 	return bedrock.NotFound("Could not find the model %s. ListFoundationModels tells those that are configured.", id)
 }
 
+// describe is a model in Bedrock's words. Responses are not streamed: there is only batch here.
 func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	return bedrock.FoundationModel{
 		ModelARN: a.modelARN(m), ModelID: m.ID, ModelName: m.Name, ProviderName: m.Provider,
@@ -61,6 +62,7 @@ func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	}
 }
 
+// modelARN names a model as Bedrock does: foundation models belong to no account.
 func (a *API) modelARN(m batholith.Model) string {
 	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + m.ID}.String()
 }
@@ -104,6 +106,7 @@ func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceP
 	return &p, nil
 }
 
+// profiles are all inference profiles, by id: an order that lasts from page to page.
 func (a *API) profiles(account string) []bedrock.InferenceProfile {
 	var all []bedrock.InferenceProfile
 	for _, m := range a.Models.Models() {
@@ -122,6 +125,7 @@ func (a *API) profiles(account string) []bedrock.InferenceProfile {
 // maxProfileName is the longest name of an inference profile in bytes (Bedrock: 64 characters).
 const maxProfileName = 64
 
+// profile describes a name with a geography; here all regions are this one.
 func (a *API) profile(account, id string, m batholith.Model) bedrock.InferenceProfile {
 	geography, _, _ := strings.Cut(id, ".")
 	name := strings.ToUpper(geography) + " " + m.Name

@@ -18,6 +18,9 @@ import (
 // CreateModelInvocationJob takes in a job. It does not look at S3 (Bedrock: a missing input is found in validation).
 // The order of the checks is Bedrock's: the request itself, the role, the model; then ours: the network, the token, the
 // name, the quota.
+//
+// The store decides on token, name and quota in the one transaction that writes the job. When the process dies after that and
+// before the answer is out, the SDK asks again with the same token and is told the ARN of the job that is there.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
@@ -58,6 +61,7 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 	return fmt.Errorf("create job: %w", err)
 }
 
+// checkTags refuses too many tags as a ValidationException, since Create declares no TooManyTagsException.
 func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
 	if len(req.Tags) > a.maxTags() {
 		return bedrock.Validation("A job has at most %d tags.", a.maxTags())
@@ -65,6 +69,8 @@ func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
 	return checkTagKeys(req.Tags)
 }
 
+// checkRole lets a job run only as a role that is configured, and only of the caller's own account (Bedrock: cross-account
+// PassRole is refused before anything else).
 func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	role, err := batholith.ParseARN(req.RoleARN)
 	if err == nil && role.Account != "" && role.Account != who.Account {
@@ -77,6 +83,7 @@ func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
+// checkModel demands that the model is served; which body family it takes is for validation to find out.
 func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	if _, ok := a.Models.Lookup(req.ModelID); !ok {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
@@ -85,6 +92,7 @@ func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
+// checkNetwork names every subnet and security group that is not configured, not just the first.
 func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	if req.VPC == nil {
 		return nil

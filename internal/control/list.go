@@ -13,7 +13,8 @@ import (
 // defaultPage is how many jobs a page has when the client does not say (our choice: Bedrock does not).
 const defaultPage = 100
 
-// ListModelInvocationJobs tells of the account's jobs, newest first unless asked otherwise. The bounds in time are strict.
+// ListModelInvocationJobs tells of the account's jobs, newest first unless asked otherwise. The bounds in time are strict (our
+// choice: Bedrock says "after" and "before"). Pages neither repeat nor skip a job that was there when the first was read.
 func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) (*bedrock.ListModelInvocationJobsOutput, error) {
 	q := batholith.ListQuery{
 		Account: bedrock.CallerFrom(ctx).Account,

@@ -95,11 +95,12 @@ const (
 func TestWhatAClientSignedIsRecognised(t *testing.T) {
 	json := map[string]string{"Content-Type": "application/json"}
 	for name, c := range map[string]call{
-		"create":                 {method: "POST", target: "/model-invocation-job", body: `{"jobName":"a"}`, header: json},
-		"get by an escaped ARN":  {method: "GET", target: getByARN},
-		"stop by an escaped ARN": {method: "POST", target: getByARN + "/stop"},
-		"list with a query":      {method: "GET", target: listQuery},
-		"header of many spaces":  {method: "GET", target: "/model-invocation-jobs", header: map[string]string{"X-Amz-User-Agent": "a   b  "}},
+		"create":                         {method: "POST", target: "/model-invocation-job", body: `{"jobName":"a"}`, header: json},
+		"get by an escaped ARN":          {method: "GET", target: getByARN},
+		"stop by an escaped ARN":         {method: "POST", target: getByARN + "/stop"},
+		"get by an ARN with a raw slash": {method: "GET", target: "/model-invocation-job/arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abcdefghijkl"},
+		"list with a query":              {method: "GET", target: listQuery},
+		"header of many spaces":          {method: "GET", target: "/model-invocation-jobs", header: map[string]string{"X-Amz-User-Agent": "a   b  "}},
 		"content hash": {method: "POST", target: "/tagResource", body: `{}`,
 			header: map[string]string{"X-Amz-Content-Sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}},
 		"session":              {method: "GET", target: "/model-invocation-jobs", key: "ASIASESSION", token: "today"},

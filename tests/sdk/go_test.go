@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -188,6 +190,36 @@ func TestGoTokensNamesAndQuotas(t *testing.T) {
 	refused[*types.ConflictException](s, err, "Stopped")
 	if next := s.create(s.job("held", held)); next == arn {
 		t.Error("a job that has ended still holds its name")
+	}
+}
+
+// An answer that is lost makes the SDK send the request again, under the token that it made up for the first one.
+func TestGoRetriesMakeOneJob(t *testing.T) {
+	s := tell(t, "default")
+	to, err := url.Parse(s.server.Bedrock)
+	s.ok(err)
+	lost := 0
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }, // the host is signed
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.Method == http.MethodPost && lost < 2 {
+				lost++
+				return errors.New("lost") // 502 to the client, after the server has done its work
+			}
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
+	})
+	t.Cleanup(proxy.Close)
+	direct := s.bedrock
+	s.bedrock = bedrock.New(bedrock.Options{Region: region, BaseEndpoint: &proxy.URL, RetryMaxAttempts: 5,
+		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")})
+	arn := s.create(s.job("retried", held))
+	s.bedrock = direct
+	out, err := direct.ListModelInvocationJobs(s.ctx, &bedrock.ListModelInvocationJobsInput{})
+	s.ok(err)
+	if n := len(out.InvocationJobSummaries); n != 1 || *out.InvocationJobSummaries[0].JobArn != arn || lost != 2 {
+		t.Errorf("%d jobs after %d lost answers", n, lost)
 	}
 }
 

@@ -70,6 +70,7 @@ func understand(source []byte) (*api, error) {
 	return a, a.connect()
 }
 
+// shapes learns every named shape and its kind, before anything refers to one.
 func (a *api) shapes(d description) error {
 	var broken error
 	return cmp.Or(
@@ -94,6 +95,7 @@ func (a *api) shapes(d description) error {
 		broken)
 }
 
+// operation learns an operation, and makes structures of its input and output.
 func (a *api) operation(o operation) error {
 	method, path, ok := strings.Cut(o.Route, " ")
 	if !ok {
@@ -152,6 +154,7 @@ func (a *api) connect() error {
 	return nil
 }
 
+// reach marks the shapes below s. The description has no shape that holds itself.
 func (a *api) reach(s structure) {
 	for _, m := range s.Members {
 		a.inputs[m.Shape] = true

@@ -71,7 +71,7 @@ type structShape struct {
 	Members yaml.MapSlice
 }
 
-// member is one line `name: Shape! always as NAME`.
+// member is one line of a structure: `name: Shape! always as NAME`.
 type member struct {
 	Name     string // in Go's naming
 	Wire     string
@@ -97,6 +97,7 @@ func each[T any](m yaml.MapSlice, use func(name string, v T)) error {
 	return nil
 }
 
+// members reads the members of a structure in the order in which they are written: it is the order of messages.
 func members(m yaml.MapSlice) ([]member, error) {
 	var all []member
 	for _, item := range m {

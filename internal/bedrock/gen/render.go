@@ -34,6 +34,7 @@ func generate(source []byte) (map[string][]byte, error) {
 	return files, nil
 }
 
+// funcs are what the templates call.
 func (a *api) funcs() template.FuncMap {
 	return template.FuncMap{
 		"goName": goName, "goLocal": goLocal, "quote": quote, "type": a.goType, "tag": a.tag, "check": a.check,
@@ -63,6 +64,7 @@ func goValue(s string) string {
 	return b.String()
 }
 
+// goType is the type of a field. Structures are pointers, since most are optional; elements of lists are values.
 func (a *api) goType(shape string) string {
 	switch a.kinds[shape] {
 	case "string":
@@ -86,6 +88,7 @@ func (a *api) goType(shape string) string {
 	return goName(shape)
 }
 
+// tag leaves optional members out when they are unset: no SDK needs a null (Bedrock: optional members are absent).
 func (a *api) tag(m member) string {
 	if m.Required || m.Always {
 		return "`json:\"" + m.Wire + "\"`"
