@@ -4,9 +4,13 @@ package days
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -210,5 +214,48 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 	want := "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/"
 	if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.HasPrefix(m, want) {
 		t.Errorf("%s: %q, want %q", j.Status, m, want)
+	}
+}
+
+func TestAFullDiskIsWaitedForAndNothingIsAskedTwice(t *testing.T) {
+	const records = 2000
+	w := harness.NewWitness(t, 10*time.Millisecond)
+	s := harness.StartOnDisk(t, 64, harness.Model(w.URL, ", max_in_flight: 8"))
+	s.Put("a.jsonl", harness.Prompts(records))
+	job := s.Create("a.jsonl")
+	w.Await(t, 200)
+	filler := filepath.Join(s.Data, "filler")
+	fill(t, filler)
+	w.Await(t, 1000) // what was read ahead is sent all the same
+	if j := s.Job(job); j.EndTime != nil {
+		t.Fatalf("the job ended %s on a full disk: %s", j.Status, aws.ToString(j.Message))
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	completed(t, s, job, records, 0)
+	if lines := s.Lines(job, "a.jsonl.out"); len(lines) != records {
+		t.Errorf("%d lines", len(lines))
+	}
+	if all, prompts, _ := w.Requests(); all != records || prompts != records {
+		t.Errorf("%d requests for %d records", all, prompts)
+	}
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<16); err == nil; {
+		if _, err = f.Write(block); err != nil && len(block) > 1 {
+			block, err = block[:1], nil // to the last byte
+		}
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
 	}
 }

@@ -59,6 +59,7 @@ type Server struct {
 	Dir  string // working directory; the data directory is below it
 	Data string
 	args []string
+	disk int // MiB of a disk of its own for the data directory; 0: none
 
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
@@ -96,15 +97,41 @@ func Start(t testing.TB, settings string, flags ...string) *Server {
 	return s
 }
 
+// StartOnDisk starts a server whose data directory is a disk of so many MiB, which ends with the process.
+func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
+	t.Helper()
+	s := New(t, settings)
+	s.disk = mebibytes
+	if err := os.Mkdir(s.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	return s
+}
+
+// command is how the process is started. A disk of its own is a tmpfs in a mount namespace of its own; the process's view of it is
+// reached through /proc.
+func (s *Server) command() *exec.Cmd {
+	if s.disk == 0 {
+		return exec.Command(Binary(s.t), s.args...)
+	}
+	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs %q && exec "$0" "$@"`, s.disk, s.Data)
+	args := append([]string{"--user", "--map-root-user", "--mount", "sh", "-c", script, Binary(s.t)}, s.args...)
+	return exec.Command("unshare", args...)
+}
+
 // Start starts the process and waits until it is ready to take and run jobs.
 func (s *Server) Start() {
 	s.t.Helper()
 	os.Remove(filepath.Join(s.Data, "server.json"))
 	s.log, s.done = &bytes.Buffer{}, make(chan struct{})
-	s.cmd = exec.Command(Binary(s.t), s.args...)
+	s.cmd = s.command()
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
+	}
+	if s.disk > 0 {
+		s.Data = fmt.Sprintf("/proc/%d/root%s", s.cmd.Process.Pid, filepath.Join(s.Dir, "batholith-data"))
 	}
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(s.cmd, s.done)
 	ctx, cancel := context.WithTimeout(s.t.Context(), startTime)
