@@ -50,6 +50,7 @@ type Job struct {
 	Account string // 12 digits
 	Region  string
 	Owner   string // principal that created it
+	Model   string // the catalogue's id of what ModelID names: quotas and queues are by model, whatever name was used
 	Request
 
 	Status  Status

@@ -35,10 +35,11 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	}
 	// A job says for good which timeout it has, whatever becomes of the settings.
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
+	model, _ := a.Models.Lookup(req.ModelID) // checked above
 	now := a.Now().UTC()
 	job, err := a.Store.CreateJob(ctx, batholith.Job{
 		ID: a.NewID(), Account: who.Account, Region: a.Region, Owner: who.Principal,
-		Request: req, Status: batholith.StatusSubmitted,
+		Model: model.ID, Request: req, Status: batholith.StatusSubmitted,
 		Submitted: now, Modified: now, Expires: now.Add(a.Limits.Timeout(req.TimeoutHours)),
 	}, hash, a.Limits.MaxActiveJobsPerModel)
 	if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 // most maxActive such jobs of the account may ask for one model (ErrTooManyActive); 0 is no limit.
 func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error) {
 	var first bool
+	j.Model = cmp.Or(j.Model, j.ModelID)
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		seq, submitted, err := nextSeq(ctx, tx, j.Account, millis(j.Submitted))
 		if err != nil {
@@ -107,7 +109,7 @@ func mayCreate(ctx context.Context, tx *sql.Tx, j batholith.Job, maxActive int) 
 		return nil
 	}
 	err = tx.QueryRowContext(ctx, `SELECT count(*) FROM jobs WHERE account = $1 AND model = $2 AND active = 1`,
-		j.Account, j.ModelID).Scan(&n)
+		j.Account, j.Model).Scan(&n)
 	if err == nil && n >= maxActive {
 		return batholith.ErrTooManyActive
 	}
@@ -123,7 +125,7 @@ func insertJob(ctx context.Context, tx *sql.Tx, j batholith.Job, seq int64, hash
 		INSERT INTO jobs (id, account, seq, region, owner, name, model, request, status, message, submitted, modified, ended, expires,
 			total, processed, succeeded, errored, input, output, cache_read, cache_write, attempts, active, sealed, unclean)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $10, 0, $11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1)`,
-		j.ID, j.Account, seq, j.Region, j.Owner, j.Name, j.ModelID, request, string(j.Status), millis(j.Submitted), millis(j.Expires))
+		j.ID, j.Account, seq, j.Region, j.Owner, j.Name, j.Model, request, string(j.Status), millis(j.Submitted), millis(j.Expires))
 	if err != nil {
 		return err
 	}

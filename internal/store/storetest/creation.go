@@ -145,7 +145,7 @@ func activeLimited(t *testing.T, p Port) {
 	_, err := p.CreateJob(t.Context(), j, "hash", 2)
 	refused(t, err, batholith.ErrTooManyActive)
 	other := newJob(4)
-	other.ModelID = "another.model"
+	other.Model, other.ModelID = "another.model", "another.model"
 	_, err = p.CreateJob(t.Context(), other, "hash", 2)
 	no(t, err)
 	moveTo(t, p, newJob(0).ID, batholith.StatusFailed)

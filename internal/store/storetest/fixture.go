@@ -19,7 +19,7 @@ func start() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC) }
 // newJob returns a job to create. Its id and name end in n.
 func newJob(n int) batholith.Job {
 	return batholith.Job{
-		ID: fmt.Sprintf("job%09d", n), Account: account, Region: "eu-central-1", Owner: "arn:aws:iam::123456789012:user/ann",
+		ID: fmt.Sprintf("job%09d", n), Account: account, Region: "eu-central-1", Owner: "arn:aws:iam::123456789012:user/ann", Model: "a.model",
 		Request: batholith.Request{
 			Name: fmt.Sprintf("job-%d", n), ModelID: "a.model", RoleARN: "arn:aws:iam::123456789012:role/r", Type: batholith.Converse,
 			Input:  batholith.Location{URI: "s3://in/data/", Owner: account},

@@ -31,7 +31,8 @@ func (m *jobModel) Create(t *rapid.T) {
 	j.ID = m.account[6:] + j.ID[6:]
 	j.Account = m.account
 	j.Name = rapid.SampledFrom([]string{"alpha", "beta", "alphabet", "gamma"}).Draw(t, "name")
-	j.ModelID = rapid.SampledFrom([]string{"m1", "m2"}).Draw(t, "model")
+	j.Model = rapid.SampledFrom([]string{"m1", "m2"}).Draw(t, "model")
+	j.ModelID = rapid.SampledFrom([]string{"", "alias-of-"}).Draw(t, "alias") + j.Model
 	j.Token = rapid.SampledFrom([]string{"", "", "t1", "t2", "t3"}).Draw(t, "token")
 	j.Submitted = m.now.Add(time.Duration(rapid.IntRange(-2, 5).Draw(t, "skew")) * time.Second)
 	j.Expires = j.Submitted.Add(time.Hour)
@@ -60,7 +61,7 @@ func (m *jobModel) create(j batholith.Job, hash string, maxActive int) (batholit
 		case k.Status.Terminal():
 		case k.Name == j.Name:
 			return j, batholith.ErrNameInUse
-		case k.ModelID == j.ModelID:
+		case k.Model == j.Model:
 			active++
 		}
 	}
