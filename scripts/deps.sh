@@ -25,7 +25,7 @@ need() {
 # knows_batch PYTHON: its boto3 has the batch operations and the type Converse.
 knows_batch() {
   "$1" - 2>/dev/null <<'PY'
-import boto3
+import boto3, yaml
 client = boto3.client("bedrock", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
 shape = client.meta.service_model.operation_model("CreateModelInvocationJob").input_shape
 assert "modelInvocationType" in shape.members

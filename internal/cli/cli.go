@@ -57,6 +57,7 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
+// execute finds the command that the arguments name and runs it.
 func (a *app) execute(ctx context.Context, args []string) error {
 	root := a.root()
 	root.SetArgs(args)
@@ -83,6 +84,7 @@ func (a *app) live() bool { return a.terminal && a.getenv("TERM") != "dumb" }
 // colour tells whether to colour talk.
 func (a *app) colour() bool { return a.live() && a.getenv("NO_COLOR") == "" }
 
+// newBar is a bar on stderr, as wide as the terminal is at the moment of each drawing.
 func (a *app) newBar() bar {
 	return bar{out: a.stderr, width: func() int {
 		width, _, err := term.GetSize(int(os.Stderr.Fd()))
@@ -93,6 +95,8 @@ func (a *app) newBar() bar {
 	}}
 }
 
+// root is the command itself with all its commands below it. Cobra prints nothing of its own accord but help and completion: errors
+// are told by complain, once.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "batholith",

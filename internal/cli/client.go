@@ -123,6 +123,7 @@ func (a *app) connectLocal(ctx context.Context, dir string) (*clients, error) {
 	return k, nil
 }
 
+// newClients makes both clients from the AWS settings, each with the endpoint that these name for it.
 func newClients(cfg aws.Config, account string) *clients {
 	return &clients{
 		bedrock: bedrock.NewFromConfig(cfg),

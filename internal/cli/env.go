@@ -11,6 +11,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 )
 
+// envCommand is env. It is the only command that prints a secret, which is what it is for.
 func (a *app) envCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -86,6 +87,7 @@ func s3Endpoint(s config.Server) string {
 	return s.S3
 }
 
+// printEnvironment prints the variables for a shell to evaluate, or as a JSON object.
 func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 	if asJSON {
 		m := map[string]string{}

@@ -171,6 +171,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return e
 }
 
+// unknownCommand makes a usage error of a word that is no command, with the command that was probably meant.
 func unknownCommand(root *cobra.Command, args []string) error {
 	word := ""
 	for _, a := range args {

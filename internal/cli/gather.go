@@ -73,6 +73,7 @@ func gatherFolder(dir, prefix string) ([]localFile, error) {
 	return files, err
 }
 
+// checkGathered refuses what cannot become a job: two files of one name, and no file of records at all.
 func checkGathered(inputs []string, files []localFile) error {
 	seen, records := map[string]string{}, 0
 	for _, f := range files {

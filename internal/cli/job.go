@@ -43,6 +43,7 @@ func (j jobFacts) outputPrefix() string {
 	return strings.TrimSuffix(j.Output, "/") + "/" + j.id() + "/"
 }
 
+// factsOf and factsOfSummary read the same members of two types that the SDK keeps apart.
 func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
 	return jobFacts{
 		ARN: aws.ToString(o.JobArn), Name: aws.ToString(o.JobName), Model: aws.ToString(o.ModelId),
@@ -65,6 +66,7 @@ func factsOfSummary(o types.ModelInvocationJobSummary) jobFacts {
 	}
 }
 
+// inputURI and outputURI look into the unions of the API, which have one member each so far.
 func inputURI(c types.ModelInvocationJobInputDataConfig) string {
 	if s, ok := c.(*types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig); ok {
 		return aws.ToString(s.Value.S3Uri)

@@ -29,6 +29,7 @@ func bindTarget(cmd *cobra.Command) *target {
 	return &t
 }
 
+// jobsCommand is jobs.
 func (a *app) jobsCommand() *cobra.Command {
 	var (
 		status, name string
@@ -63,6 +64,7 @@ func (a *app) jobsCommand() *cobra.Command {
 	return cmd
 }
 
+// statusNames are the ten statuses as the API writes them.
 func statusNames() []string {
 	var names []string
 	for _, s := range batholith.Statuses() {
@@ -71,6 +73,7 @@ func statusNames() []string {
 	return names
 }
 
+// listInput is the query for some filters. The status is matched without regard to case.
 func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobsInput, error) {
 	in := &bedrock.ListModelInvocationJobsInput{}
 	if name != "" {
@@ -95,6 +98,7 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 	return nil, e
 }
 
+// listJobs prints the jobs of a query, page by page as they are needed, and says when the limit has left some out.
 func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInvocationJobsInput, limit int, asJSON bool) error {
 	jobs := []jobFacts{}
 	more := false
@@ -141,6 +145,7 @@ func progressOf(j jobFacts) string {
 	return s
 }
 
+// age is how long ago the job was submitted.
 func age(j jobFacts, now time.Time) string {
 	if j.Submitted == nil {
 		return "-"
@@ -148,6 +153,7 @@ func age(j jobFacts, now time.Time) string {
 	return shortSpan(now.Sub(*j.Submitted))
 }
 
+// getCommand is get.
 func (a *app) getCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -177,6 +183,7 @@ func (a *app) getCommand() *cobra.Command {
 	return cmd
 }
 
+// showJob prints what is known of a job, a line a fact; what is not known has no line.
 func (a *app) showJob(j jobFacts) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
@@ -202,6 +209,7 @@ func (a *app) showJob(j jobFacts) error {
 	return w.Flush()
 }
 
+// moment is a time in the zone of whoever reads it.
 func moment(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -209,6 +217,7 @@ func moment(t *time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05 MST")
 }
 
+// stopCommand is stop. It does not wait for the job to have stopped; watch does.
 func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop JOB",

@@ -32,6 +32,7 @@ type progress struct {
 	shownAt   time.Time
 }
 
+// newProgress is a display on stderr that fits whether a person watches.
 func (a *app) newProgress() *progress {
 	return &progress{out: a.stderr, live: a.live(), now: time.Now, bar: a.newBar()}
 }

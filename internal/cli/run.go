@@ -17,6 +17,7 @@ import (
 // embeddedModel is served when the settings name no model.
 const embeddedModel = "batholith.tiny-v1"
 
+// runCommand is run.
 func (a *app) runCommand() *cobra.Command {
 	var (
 		model, output, typ string
@@ -77,6 +78,7 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	return "", &usageError{reason: "several models are configured", remedy: "say which with --model: " + strings.Join(ids, ", ")}
 }
 
+// run checks the inputs, runs the job with a display of its progress, and tells what became of it.
 func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	files, err := gather(o.Inputs)
 	if err != nil {

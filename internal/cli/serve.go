@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 )
 
+// serveCommand is serve, the only command that shows every setting in its help.
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -41,6 +42,9 @@ the process at once; nothing that was finished is lost.`,
 	return cmd
 }
 
+// serve holds the data directory for as long as the service runs, and tells where it can be reached while it can. A crash anywhere in it
+// leaves a directory that the next start takes as it is: the lock goes with the process, and addresses of a dead server are refused
+// by whoever dials them.
 func (a *app) serve(ctx context.Context, c *config.Config) error {
 	data, err := config.OpenData(c.Data)
 	if err != nil {
@@ -89,6 +93,7 @@ func adoptKey(data *config.Data, c *config.Config) error {
 	return nil
 }
 
+// announcement is what other commands find in the data directory while this server runs.
 func announcement(c *config.Config, at addresses) config.Server {
 	return config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
 		PID: os.Getpid(), Started: time.Now().UTC()}

@@ -46,6 +46,7 @@ type settingFlag struct {
 
 var _ pflag.Value = (*settingFlag)(nil)
 
+// String, Type and Set make it a flag for pflag. Set accepts any text.
 func (f *settingFlag) String() string { return f.settings.flags[f.setting.Path] }
 func (f *settingFlag) Type() string   { return f.setting.Kind }
 func (f *settingFlag) Set(text string) error {
@@ -65,6 +66,7 @@ func (a *app) load(s *settings) (*config.Config, error) {
 	return c, nil
 }
 
+// configCommand shows settings and where they come from; it starts nothing and reads no data directory.
 func (a *app) configCommand() *cobra.Command {
 	var sample, asJSON bool
 	cmd := &cobra.Command{

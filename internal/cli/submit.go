@@ -34,6 +34,7 @@ type submission struct {
 	asJSON   bool
 }
 
+// submitCommand is submit.
 func (a *app) submitCommand() *cobra.Command {
 	var (
 		s   submission
@@ -82,6 +83,7 @@ With --wait the job is watched to its end, and the exit code is 3 when it ends o
 	return cmd
 }
 
+// check finds what is wrong with the command line before anything is uploaded.
 func (s *submission) check() error {
 	if s.model == "" {
 		return &usageError{reason: "submit needs --model ID", remedy: "for example --model batholith.tiny-v1"}
@@ -97,8 +99,11 @@ func (s *submission) check() error {
 	return nil
 }
 
+// isS3 tells a URI of objects from a path.
 func isS3(s string) bool { return strings.HasPrefix(s, "s3://") }
 
+// submit uploads what is local, creates the job and follows it as far as was asked. When the job is refused, the uploaded files stay:
+// they are named, and cost nothing to whoever tries again.
 func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	stamp := time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:3])
 	prefix := jobName(s.name, stamp)
@@ -152,6 +157,7 @@ func jobName(word, stamp string) string {
 	return clean[:min(len(clean), 63-1-len(stamp))] + "-" + stamp
 }
 
+// create asks for the job. The SDK gives the request a token of its own and keeps it over its retries, so that one call makes one job.
 func (c *clients) create(ctx context.Context, s submission, input string) (string, error) {
 	if s.role == "" {
 		s.role = batholith.ARN{Partition: "aws", Service: "iam", Account: c.account, Resource: "role/batholith"}.String()

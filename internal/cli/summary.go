@@ -33,6 +33,7 @@ const (
 	mostReasons = 1000
 )
 
+// write tells people what became of the job: the counts first, then where the files are, then a taste of the answers.
 func (s summary) write(w io.Writer) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
@@ -90,6 +91,7 @@ type runFacts struct {
 	Manifest  string           `json:"manifest,omitempty"`
 }
 
+// facts tells programs the same.
 func (s summary) facts() runFacts {
 	j := s.result.Job
 	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: j.Message, Model: j.ModelID,
@@ -129,6 +131,7 @@ func (s summary) samples() []sample {
 	return all
 }
 
+// writeSamples prints each record as its id, the prompt, and the answer below the prompt.
 func writeSamples(w io.Writer, all []sample) {
 	for _, s := range all {
 		fmt.Fprintf(w, "\n  %s  %s\n", s.id, shorten(s.prompt, sampleLength))
@@ -172,6 +175,7 @@ func (s summary) reasons() []reason {
 	return all[:min(len(all), reasonCount)]
 }
 
+// writeReasons prints why records failed.
 func writeReasons(w io.Writer, all []reason) {
 	if len(all) > 0 {
 		fmt.Fprintf(w, "\nwhy records failed, the most frequent first:\n")

@@ -51,6 +51,7 @@ type meter struct {
 	done, total int64
 }
 
+// add counts bytes that are done.
 func (m *meter) add(n int64) {
 	m.done += n
 	if m.live {
@@ -84,6 +85,7 @@ func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
+// put uploads one file.
 func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *meter) error {
 	client, err := c.objects()
 	if err != nil {

@@ -19,6 +19,7 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
+// readBuild reads what the Go toolchain has written into the binary. A build outside of version control knows no revision.
 func readBuild() build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -41,8 +42,10 @@ func readBuild() build {
 	return b
 }
 
+// buildVersion is the version alone.
 func buildVersion() string { return readBuild().Version }
 
+// String is what version prints for people.
 func (b build) String() string {
 	s := fmt.Sprintf("batholith %s %s %s", b.Version, b.Go, b.Platform)
 	if b.Revision == "" {
@@ -55,6 +58,7 @@ func (b build) String() string {
 	return s
 }
 
+// versionCommand is version.
 func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{

@@ -11,6 +11,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
+// watchCommand is watch.
 func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch JOB",

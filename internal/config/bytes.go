@@ -19,6 +19,7 @@ var units = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
 }
 
+// String writes the size with the largest unit that divides it, so that what was written is what is shown.
 func (b Bytes) String() string {
 	for _, u := range units {
 		if b > 0 && u.size > 1 && int64(b)%u.size == 0 {

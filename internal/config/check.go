@@ -36,6 +36,8 @@ func (l *loader) oneOf(path, value string, words ...string) {
 	}
 }
 
+// check looks for values that are possible each by itself but not here, and for settings that this version cannot honour. It notes
+// every problem rather than the first.
 func (l *loader) check() {
 	c := l.config
 	l.checkProcess()
@@ -51,6 +53,7 @@ func (l *loader) check() {
 	l.later("events", len(c.Events) > 0)
 }
 
+// checkProcess checks what the process itself is: directory, address, store, account, log.
 func (l *loader) checkProcess() {
 	c := l.config
 	if c.Data == "" {
@@ -96,6 +99,7 @@ func (l *loader) address(path, value string) {
 	}
 }
 
+// checkS3 checks that there is exactly one place for objects.
 func (l *loader) checkS3() {
 	s := l.config.S3
 	if s.Listen != "off" {
@@ -135,6 +139,7 @@ func (l *loader) secretNamed(path, variable string) {
 	}
 }
 
+// checkSimulated checks the times and shares of the simulated model.
 func (l *loader) checkSimulated() {
 	s := l.config.Simulated
 	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.Slots < 0 || s.Failures.Times < 0 {
@@ -153,6 +158,7 @@ func (l *loader) checkSimulated() {
 	}
 }
 
+// checkLimits checks that the quotas leave a job that can be made.
 func (l *loader) checkLimits() {
 	m := l.config.Limits
 	for path, n := range map[string]int64{
@@ -181,6 +187,7 @@ func (l *loader) checkLimits() {
 	}
 }
 
+// checkNetwork checks names only: they are what a job's vpcConfig may name, and nothing is routed by them yet.
 func (l *loader) checkNetwork() {
 	for i, s := range l.config.Network.Subnets {
 		at := fmt.Sprintf("network.subnets[%d]", i)

@@ -78,6 +78,7 @@ func (d *Data) sign() error {
 	return err
 }
 
+// readPID reads who holds the lock; 0 when that cannot be told.
 func readPID(path string) int {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -46,6 +46,7 @@ func (d *decoder) parse(text []byte) ast.Node {
 	return body
 }
 
+// at is the origin of what stands on a line of the document.
 func (d *decoder) at(line int) Origin {
 	o := d.origin
 	if o.Source == "file" {
@@ -54,6 +55,7 @@ func (d *decoder) at(line int) Origin {
 	return o
 }
 
+// problem notes what is wrong at a node.
 func (d *decoder) problem(node ast.Node, reason, remedy string) {
 	d.problems = append(d.problems, Problem{Origin: d.at(node.GetToken().Position.Line), Reason: reason, Remedy: remedy})
 }
@@ -77,6 +79,7 @@ func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
+// intoStruct fills the fields that the mapping has keys for. A key that no field has is a problem, and the others are read all the same.
 func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	entries, ok := entriesOf(node)
 	if !ok {
@@ -97,6 +100,7 @@ func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
+// intoList replaces the list by the entries of the document; lists of several sources are never joined.
 func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 	seq, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -112,6 +116,7 @@ func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 	v.Set(list)
 }
 
+// intoScalar reads one value from its spelling in the document.
 func (d *decoder) intoScalar(v reflect.Value, node ast.Node, path string) {
 	var text string
 	switch n := node.(type) {
@@ -142,6 +147,7 @@ func (d *decoder) resolve(node ast.Node) ast.Node {
 	return node
 }
 
+// entriesOf are the keys and values of a mapping; false when the node is none. The parser has two forms of it.
 func entriesOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
 	switch n := node.(type) {
 	case *ast.MappingNode:
@@ -163,6 +169,7 @@ func keysOf(t reflect.Type) map[string]int {
 	return keys
 }
 
+// keyNames are the keys of a struct in its own order, for telling them to people.
 func keyNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
@@ -173,8 +180,10 @@ func keyNames(t reflect.Type) []string {
 	return names
 }
 
+// join is the path of a key below a path.
 func join(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
+// name is a path as a sentence begins with it.
 func name(path string) string {
 	if path == "" {
 		return "the document"
@@ -182,6 +191,7 @@ func name(path string) string {
 	return path
 }
 
+// within is a path as a sentence ends with it.
 func within(path string) string {
 	if path == "" {
 		return ""

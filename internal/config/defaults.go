@@ -57,6 +57,7 @@ func example() *Config {
 	return c
 }
 
+// limitsOf writes limits as settings; Rules is the way back.
 func limitsOf(l batholith.Limits) Limits {
 	return Limits{
 		MinRecordsPerJob:      l.MinRecordsPerJob,

@@ -20,6 +20,7 @@ func fieldDocs() map[string]string {
 	return docs
 }
 
+// collectDocs walks the type of the settings beside the comments on its fields.
 func collectDocs(t reflect.Type, prefix string, types map[string]map[string]string, docs map[string]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)

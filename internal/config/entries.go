@@ -41,6 +41,7 @@ func (l *loader) complete() {
 	}
 }
 
+// orElse is s, or another text when s is empty.
 func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
@@ -48,6 +49,7 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
+// checkCallers checks who may call: names are there, secrets are there, no key is there twice.
 func (l *loader) checkCallers() {
 	seen := map[string]bool{}
 	for i, k := range l.config.Credentials {
@@ -79,12 +81,14 @@ func (l *loader) caller(at, account, secret, key, variable string) {
 	}
 }
 
+// required notes an entry that lacks what it cannot do without.
 func (l *loader) required(path, value string) {
 	if value == "" {
 		l.bad(path, "add it", "it is missing")
 	}
 }
 
+// checkRoles checks what jobs may name as their role.
 func (l *loader) checkRoles() {
 	seen := map[string]bool{}
 	for i, r := range l.config.Roles {
@@ -106,6 +110,7 @@ func (l *loader) checkRoles() {
 	}
 }
 
+// checkModels checks that every name leads to one model, and every model to a server.
 func (l *loader) checkModels() {
 	seen := map[string]bool{}
 	for i, m := range l.config.Models {
@@ -129,6 +134,7 @@ func (l *loader) checkModels() {
 	}
 }
 
+// checkBackend checks one model server. Whether it is there is not asked: it may come up later than this process.
 func (l *loader) checkBackend(at string, b Backend) {
 	l.web(at+".url", b.URL)
 	switch b.Protocol {

@@ -50,10 +50,13 @@ func eachSetting(v reflect.Value, prefix string, visit func(path string, f refle
 	}
 }
 
+// envName is the environment variable of a setting.
 func envName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
+// flagName is the flag of a setting, or "" when it has none: lists of entries are too long for one, and secrets would be seen by
+// every user of the machine.
 func flagName(path string, f reflect.StructField) string {
 	if name := f.Tag.Get("flag"); name != "" {
 		return name
@@ -64,6 +67,7 @@ func flagName(path string, f reflect.StructField) string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(path)
 }
 
+// kindOf names what the value of a setting looks like.
 func kindOf(v reflect.Value) string {
 	switch v.Interface().(type) {
 	case time.Duration:

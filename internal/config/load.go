@@ -86,6 +86,7 @@ func (c *Config) setDefaults() {
 	})
 }
 
+// environment makes a map of what os.Environ gives.
 func environment(environ []string) map[string]string {
 	env := map[string]string{}
 	for _, kv := range environ {
@@ -125,6 +126,7 @@ func (l *loader) doubt(known map[string]bool) {
 	}
 }
 
+// fromFlags applies the flags, last, so that they win.
 func (l *loader) fromFlags(flags map[string]string) {
 	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, f reflect.StructField, v reflect.Value) {
 		if text, ok := flags[path]; ok {

@@ -69,6 +69,7 @@ type printer struct {
 	leaf  func(path, text string)                             // sees each scalar
 }
 
+// fields writes the fields of a struct. The first one of an entry of a list has the dash of the entry.
 func (p *printer) fields(v reflect.Value, path, indent string) {
 	first := true
 	for i := range v.NumField() {
@@ -168,6 +169,7 @@ func quoted(v reflect.Value, text string) string {
 
 var plain = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
 
+// quoteWord quotes a text when YAML could take it for something else. It quotes more than it must.
 func quoteWord(s string) string {
 	switch strings.ToLower(s) {
 	case "true", "false", "null", "yes", "no", "on":

@@ -30,6 +30,7 @@ type Problem struct {
 	Remedy string // what to do about it
 }
 
+// String is the place and the reason on one line; the remedy is told apart.
 func (p Problem) String() string {
 	if p.Origin.Name == "" {
 		return p.Reason
