@@ -118,8 +118,9 @@ func (s *Server) EnsureBucket(name string) error {
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
 	served := make(chan error, 1)
+	door := &impatient{Listener: ln}
 	go func() {
-		served <- s.app.Listener(impatient{ln}, fiber.ListenConfig{DisableStartupMessage: true})
+		served <- s.app.Listener(door, fiber.ListenConfig{DisableStartupMessage: true})
 	}()
 	select {
 	case err := <-served:
@@ -128,6 +129,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	door.hangUp()
 	if err := s.app.ShutdownWithContext(stop); err != nil {
 		s.log.Warn("embedded S3: requests were cut off", "error", err)
 	}

@@ -2,31 +2,72 @@ package s3serve
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
 // impatient gives up connections on which a read or a write waits for longer than stallTimeout. The HTTP server has limits for
 // whole requests only, and an upload may well take hours.
-type impatient struct{ net.Listener }
+type impatient struct {
+	net.Listener
 
-func (l impatient) Accept() (net.Conn, error) {
+	mu    sync.Mutex
+	fresh map[*stalling]bool // connections over which nothing has come yet
+	over  bool               // hangUp was called
+}
+
+func (l *impatient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return stalling{c}, nil
+	s := &stalling{Conn: c, of: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		c.Close() // the server finds it closed
+		return s, nil
+	}
+	if l.fresh == nil {
+		l.fresh = map[*stalling]bool{}
+	}
+	l.fresh[s] = true
+	return s, nil
 }
 
-type stalling struct{ net.Conn }
+// hangUp closes the connections over which no request has begun: clients open some in advance. When the HTTP server stops it
+// closes those that wait for a further request, but would wait for these until its time is up.
+func (l *impatient) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	for c := range l.fresh {
+		c.Close()
+	}
+}
 
-func (c stalling) Read(p []byte) (int, error) {
+func (l *impatient) used(c *stalling) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.fresh, c)
+}
+
+type stalling struct {
+	net.Conn
+	of   *impatient
+	once sync.Once // the first read has ended
+}
+
+func (c *stalling) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.once.Do(func() { c.of.used(c) })
+	return n, err
 }
 
-func (c stalling) Write(p []byte) (int, error) {
+func (c *stalling) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
 		return 0, err
 	}
