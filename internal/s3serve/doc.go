@@ -20,9 +20,6 @@
 // can leave an old object with the ETag of the new one; with attributes, the two appear at once. Other files may be put into
 // a bucket's directory and are served without an ETag.
 //
-// The gateway's storage works in the current directory. Here it does so on threads of its own (see cage), so that the process
-// stays where it is and may run several servers.
-//
 // Limits of a file system as a key space: a key cannot be both an object and the directory of others ("d" and "d/e"): the second
 // is refused with 409 ObjectParentIsFile or ExistingObjectIsDirectory; no part of a key between slashes may exceed
 // 255 bytes; "a//b", "./a" and keys with ".." are refused or read as their clean form. Encryption headers are accepted and mean

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/backend/meta"
@@ -21,13 +22,14 @@ const (
 type durableMeta struct {
 	meta.MetadataStorer
 	disk    disk
+	buckets string // directory of all buckets, absolute
 	sidecar string // directory of attributes as files; "" when the file system keeps them
 }
 
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
 func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
-		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d}, nil
+		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
@@ -36,7 +38,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: m, disk: d, sidecar: sidecar}, nil
+	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar}, nil
 }
 
 // keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
@@ -58,13 +60,35 @@ func keepsAttributes(dir string) bool {
 	return err == nil && string(got) == "?"
 }
 
+// place is what a bucket and an object are to the storer of attributes. Both may be paths of the storage (see store): absolute,
+// or up to the root and down again. Files of attributes lie by the names of bucket and object, so that the directory may be moved.
+func (m durableMeta) place(bucket, object string) (string, string) {
+	path := filepath.Join(bucket, object)
+	if m.sidecar == "" {
+		return path, ""
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(string(filepath.Separator), path)
+	}
+	rest := strings.TrimPrefix(path, m.buckets+string(filepath.Separator))
+	bucket, object, _ = strings.Cut(rest, string(filepath.Separator))
+	return bucket, object
+}
+
+// RetrieveAttribute reads one attribute.
+func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute string) ([]byte, error) {
+	bucket, object = m.place(bucket, object)
+	return m.MetadataStorer.RetrieveAttribute(f, bucket, object, attribute)
+}
+
 // StoreAttribute stores one attribute of an object: on f, its unnamed file, or by its path when f is nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
-	if err := m.MetadataStorer.StoreAttribute(f, bucket, object, attribute, value); err != nil {
+	at, below := m.place(bucket, object)
+	if err := m.MetadataStorer.StoreAttribute(f, at, below, attribute, value); err != nil {
 		return err
 	}
 	if m.sidecar != "" {
-		if err := m.syncSidecar(bucket, object, attribute); err != nil {
+		if err := m.syncSidecar(at, below, attribute); err != nil {
 			return err
 		}
 	}
@@ -72,18 +96,38 @@ func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string
 	case f != nil && attribute == etagAttribute:
 		return m.disk.sync(f)
 	case f == nil && m.sidecar == "":
-		return m.disk.path(filepath.Join(bucket, object))
+		return m.disk.path(at)
 	}
 	return nil
 }
 
 // DeleteAttribute removes one attribute by its path.
 func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
+	bucket, object = m.place(bucket, object)
 	err := m.MetadataStorer.DeleteAttribute(bucket, object, attribute)
 	if err != nil || m.sidecar != "" { // a file of attributes may be back after a crash, as if this had not been asked
 		return err
 	}
-	return m.disk.path(filepath.Join(bucket, object))
+	return m.disk.path(bucket)
+}
+
+// DeleteAttributes removes all attributes of an object or, when it is "", of a bucket with all its objects.
+func (m durableMeta) DeleteAttributes(bucket, object string) error {
+	bucket, object = m.place(bucket, object)
+	return m.MetadataStorer.DeleteAttributes(bucket, object)
+}
+
+// ListAttributes names the attributes of an object.
+func (m durableMeta) ListAttributes(bucket, object string) ([]string, error) {
+	bucket, object = m.place(bucket, object)
+	return m.MetadataStorer.ListAttributes(bucket, object)
+}
+
+// RenameObject moves what is known of an object in a bucket to another.
+func (m durableMeta) RenameObject(bucket, from, to string) error {
+	at, from := m.place(bucket, from)
+	_, to = m.place(bucket, to)
+	return m.MetadataStorer.RenameObject(at, from, to)
 }
 
 // syncSidecar syncs an attribute's file and the directories that lead to it.

@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -18,19 +19,23 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// copyLimit is the largest object that one copy request takes (S3: CopyObject, 5 GiB).
-const copyLimit = 5 << 30
+const (
+	copyLimit  = 5 << 30   // largest object that one copy request takes (S3: CopyObject, 5 GiB)
+	copyBuffer = 256 << 10 // memory of a request that takes bytes in
+)
 
-// store is the gateway's storage as the gateway's HTTP side sees it: each call is checked against the signer's buckets, runs in
-// the cage, and has its effect on disk before it returns. Its methods are in store_buckets.go, store_objects.go and
-// store_uploads.go.
+// store is the gateway's storage as the gateway's HTTP side sees it: each call is checked against the signer's buckets and has its
+// effect on disk before it returns. Its methods are in store_buckets.go, store_objects.go and store_uploads.go.
+//
+// The gateway's storage takes a bucket's name for a path relative to the current directory, into which it would move the
+// whole process. So it is given absolute paths for names, and what comes back is given its name again.
 type store struct {
 	posix    *posix.Posix
 	meta     durableMeta
-	cage     *cage
 	names    *names
 	accounts *accounts
 	log      *slog.Logger
+	buckets  string // directory of all buckets, absolute
 
 	seed       maphash.Seed
 	completing [64]sync.Mutex // by upload: its completions run one after the other
@@ -43,18 +48,12 @@ func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log 
 	if err != nil {
 		return nil, err
 	}
-	cage, err := newCage(buckets)
-	if err != nil {
-		return nil, err
+	s := &store{meta: meta, names: newNames(d, buckets), accounts: accounts, log: log, buckets: buckets, seed: maphash.MakeSeed()}
+	if s.posix, err = posix.New(".", meta, options()); err != nil { // "." so that it stays where we are
+		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
-	s := &store{meta: meta, cage: cage, names: newNames(d, buckets), accounts: accounts, log: log, seed: maphash.MakeSeed()}
-	cerr := cage.do(func() {
-		if s.posix, err = posix.New(buckets, meta, options()); err == nil {
-			err = s.recoverUploads()
-		}
-	})
-	if err := errors.Join(cerr, err); err != nil {
-		cage.close()
+	if err := s.recoverUploads(); err != nil {
+		s.close()
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
 	return s, nil
@@ -64,17 +63,14 @@ func options() posix.PosixOpts {
 	o := posix.PosixOpts{
 		CopyObjectThreshold: copyLimit,
 		ForceNoObjLockFile:  true, // no other process works on the directory
-		ValidateBucketNames: true,
+		IOBufferSize:        copyBuffer,
 	}
 	o.SetNewDirPerm(0o700)
 	o.SetNewFilePerm(0o600)
 	return o
 }
 
-func (s *store) close() {
-	s.cage.close()
-	s.posix.Shutdown()
-}
+func (s *store) close() { s.posix.Shutdown() }
 
 // signer is the access key that signed the request, "" when nobody did. The gateway puts it into each request's context.
 func signer(ctx context.Context) string {
@@ -82,54 +78,61 @@ func signer(ctx context.Context) string {
 	return account.Access
 }
 
-// call runs f for a request that touches a bucket.
-func call[R any](s *store, ctx context.Context, verb, bucket string, f func() (R, error)) (R, error) {
+// path is what the gateway's storage is told for the name of a bucket.
+func (s *store) path(bucket string) string { return filepath.Join(s.buckets, bucket) }
+
+// call runs f, with the bucket's path, for a request that touches the bucket.
+func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (R, error) {
 	if !s.accounts.may(signer(ctx), bucket) {
 		var none R
 		return none, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
-	return run(s, verb, f)
-}
-
-// run runs f in the cage. What is no answer of S3's is a fault of ours: it is logged here, and the client learns only that.
-func run[R any](s *store, verb string, f func() (R, error)) (result R, err error) {
-	if cerr := s.cage.do(func() { result, err = f() }); cerr != nil {
-		err = cerr
-	}
-	var answer s3err.S3Error
-	if err != nil && !errors.As(err, &answer) && !errors.Is(err, context.Canceled) {
-		s.log.Error("embedded S3: request failed", "verb", verb, "error", err)
-		err = s3err.GetAPIError(s3err.ErrInternalError)
-	}
-	return result, err
+	out, err := f(s.path(bucket))
+	return out, s.explain(verb, err)
 }
 
 // exec is call for what answers nothing but an error.
-func (s *store) exec(ctx context.Context, verb, bucket string, f func() error) error {
-	_, err := call(s, ctx, verb, bucket, func() (struct{}, error) { return struct{}{}, f() })
+func (s *store) exec(ctx context.Context, verb, bucket string, f func(path string) error) error {
+	_, err := call(s, ctx, verb, bucket, func(path string) (struct{}, error) { return struct{}{}, f(path) })
 	return err
+}
+
+// explain makes an error fit for the client. One that is no answer of S3's is a fault of ours: it is logged here, and the
+// client learns only that.
+func (s *store) explain(verb string, err error) error {
+	var named s3err.BucketError
+	var answer s3err.S3Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &named):
+		named.BucketName = filepath.Base(named.BucketName)
+		return named
+	case errors.As(err, &answer):
+		return err
+	}
+	s.log.Error("embedded S3: request failed", "verb", verb, "error", err)
+	return s3err.GetAPIError(s3err.ErrInternalError)
 }
 
 // ensureBucket makes a bucket, for no client.
 func (s *store) ensureBucket(ctx context.Context, name string) error {
-	owner := s.accounts.BucketOwner()
+	owner, path := s.accounts.BucketOwner(), s.path(name)
 	acl, err := json.Marshal(auth.ACL{Owner: owner.Access})
 	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", name, err)
 	}
 	ctx = context.WithValue(ctx, "bucket-owner", owner) //nolint:staticcheck // the gateway's key
-	cerr := s.cage.do(func() {
-		err = s.posix.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name,
-			ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
-			CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, acl)
-		if _, serr := os.Stat(name); serr == nil && err != nil {
-			err = nil // it was there
-		}
-		if err == nil {
-			err = s.names.appeared(name, "")
-		}
-	})
-	if err := errors.Join(cerr, err); err != nil {
+	err = s.posix.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &path,
+		ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
+		CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, acl)
+	if _, serr := os.Stat(path); serr == nil && err != nil {
+		err = nil // it was there
+	}
+	if err == nil {
+		err = s.names.appeared(name, "")
+	}
+	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", name, err)
 	}
 	return nil

@@ -2,31 +2,62 @@ package s3serve
 
 import (
 	"context"
-	"slices"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3response"
 )
 
 // What is asked of buckets. Their attributes are synced as they are stored.
 
+// ListBuckets lists what the signer may use, in the order of names. A page ends with the name after which the next begins.
 func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
-	out, err := run(s, "ListBuckets", func() (s3response.ListAllMyBucketsResult, error) { return s.posix.ListBuckets(ctx, in) })
-	out.Buckets.Bucket = slices.DeleteFunc(out.Buckets.Bucket, func(b s3response.ListAllMyBucketsEntry) bool {
-		return !s.accounts.may(signer(ctx), b.Name)
-	})
-	return out, err
+	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: s.accounts.owner}, Prefix: in.Prefix}
+	all, err := os.ReadDir(s.buckets)
+	if err != nil {
+		return out, s.explain("ListBuckets", err)
+	}
+	for _, e := range all {
+		if !s.lists(ctx, e, in) {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return out, s.explain("ListBuckets", err)
+		}
+		if n := len(out.Buckets.Bucket); in.MaxBuckets > 0 && n == int(in.MaxBuckets) {
+			out.ContinuationToken = out.Buckets.Bucket[n-1].Name
+			break
+		}
+		out.Buckets.Bucket = append(out.Buckets.Bucket, s3response.ListAllMyBucketsEntry{Name: e.Name(), CreationDate: info.ModTime()})
+	}
+	return out, nil
 }
 
-func (s *store) ListBucketsAndOwners(ctx context.Context) ([]s3response.Bucket, error) {
-	out, err := run(s, "ListBucketsAndOwners", func() ([]s3response.Bucket, error) { return s.posix.ListBucketsAndOwners(ctx) })
-	return slices.DeleteFunc(out, func(b s3response.Bucket) bool { return !s.accounts.may(signer(ctx), b.Name) }), err
+// lists tells whether a directory is a bucket that a listing has.
+func (s *store) lists(ctx context.Context, e fs.DirEntry, in s3response.ListBucketsInput) bool {
+	return e.IsDir() && strings.HasPrefix(e.Name(), in.Prefix) && e.Name() > in.ContinuationToken &&
+		utils.IsValidBucketName(e.Name()) && s.accounts.may(signer(ctx), e.Name())
+}
+
+// ListBucketsAndOwners is for the gateway's own administration, which is not served.
+func (s *store) ListBucketsAndOwners(context.Context) ([]s3response.Bucket, error) {
+	return nil, errManaged()
 }
 
 func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
-	return s.exec(ctx, "CreateBucket", *in.Bucket, func() error {
-		if err := s.posix.CreateBucket(ctx, in, acl); err != nil {
+	return s.exec(ctx, "CreateBucket", *in.Bucket, func(path string) error {
+		at := *in
+		at.Bucket = &path
+		if err := s.posix.CreateBucket(ctx, &at, acl); err != nil {
 			return err
 		}
 		return s.names.appeared(*in.Bucket, "")
@@ -34,9 +65,9 @@ func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl 
 }
 
 func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucket", bucket, func() error {
+	return s.exec(ctx, "DeleteBucket", bucket, func(path string) error {
 		s.names.forgetAll()
-		if err := s.posix.DeleteBucket(ctx, bucket); err != nil {
+		if err := s.posix.DeleteBucket(ctx, path); err != nil {
 			return err
 		}
 		return s.names.vanished(bucket, "")
@@ -45,93 +76,104 @@ func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 
 // GetBucketCors is asked before it is known who asks, and tells nothing that a browser could not find out.
 func (s *store) GetBucketCors(ctx context.Context, bucket string) ([]byte, error) {
-	return run(s, "GetBucketCors", func() ([]byte, error) { return s.posix.GetBucketCors(ctx, bucket) })
+	cors, err := s.posix.GetBucketCors(ctx, s.path(bucket))
+	return cors, s.explain("GetBucketCors", err)
 }
 
 func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
-	return call(s, ctx, "HeadBucket", *in.Bucket, func() (*s3.HeadBucketOutput, error) { return s.posix.HeadBucket(ctx, in) })
+	return call(s, ctx, "HeadBucket", *in.Bucket, func(path string) (*s3.HeadBucketOutput, error) {
+		at := *in
+		at.Bucket = &path
+		return s.posix.HeadBucket(ctx, &at)
+	})
 }
 
 func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
-	return call(s, ctx, "GetBucketAcl", *in.Bucket, func() ([]byte, error) { return s.posix.GetBucketAcl(ctx, in) })
+	return call(s, ctx, "GetBucketAcl", *in.Bucket, func(path string) ([]byte, error) {
+		at := *in
+		at.Bucket = &path
+		return s.posix.GetBucketAcl(ctx, &at)
+	})
 }
 
 func (s *store) PutBucketAcl(ctx context.Context, bucket string, acl []byte) error {
-	return s.exec(ctx, "PutBucketAcl", bucket, func() error { return s.posix.PutBucketAcl(ctx, bucket, acl) })
+	return s.exec(ctx, "PutBucketAcl", bucket, func(path string) error { return s.posix.PutBucketAcl(ctx, path, acl) })
 }
 
 func (s *store) PutBucketVersioning(ctx context.Context, bucket string, status types.BucketVersioningStatus) error {
-	return s.exec(ctx, "PutBucketVersioning", bucket, func() error { return s.posix.PutBucketVersioning(ctx, bucket, status) })
+	return s.exec(ctx, "PutBucketVersioning", bucket, func(path string) error { return s.posix.PutBucketVersioning(ctx, path, status) })
 }
 
 func (s *store) GetBucketVersioning(ctx context.Context, bucket string) (s3response.GetBucketVersioningOutput, error) {
-	return call(s, ctx, "GetBucketVersioning", bucket, func() (s3response.GetBucketVersioningOutput, error) { return s.posix.GetBucketVersioning(ctx, bucket) })
+	return call(s, ctx, "GetBucketVersioning", bucket, func(path string) (s3response.GetBucketVersioningOutput, error) {
+		return s.posix.GetBucketVersioning(ctx, path)
+	})
 }
 
 func (s *store) PutBucketPolicy(ctx context.Context, bucket string, policy []byte) error {
-	return s.exec(ctx, "PutBucketPolicy", bucket, func() error { return s.posix.PutBucketPolicy(ctx, bucket, policy) })
+	return s.exec(ctx, "PutBucketPolicy", bucket, func(path string) error { return s.posix.PutBucketPolicy(ctx, path, policy) })
 }
 
 func (s *store) GetBucketPolicy(ctx context.Context, bucket string) ([]byte, error) {
-	return call(s, ctx, "GetBucketPolicy", bucket, func() ([]byte, error) { return s.posix.GetBucketPolicy(ctx, bucket) })
+	return call(s, ctx, "GetBucketPolicy", bucket, func(path string) ([]byte, error) { return s.posix.GetBucketPolicy(ctx, path) })
 }
 
 func (s *store) DeleteBucketPolicy(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucketPolicy", bucket, func() error { return s.posix.DeleteBucketPolicy(ctx, bucket) })
+	return s.exec(ctx, "DeleteBucketPolicy", bucket, func(path string) error { return s.posix.DeleteBucketPolicy(ctx, path) })
 }
 
 func (s *store) PutBucketOwnershipControls(ctx context.Context, bucket string, ownership types.ObjectOwnership) error {
-	return s.exec(ctx, "PutBucketOwnershipControls", bucket, func() error { return s.posix.PutBucketOwnershipControls(ctx, bucket, ownership) })
+	return s.exec(ctx, "PutBucketOwnershipControls", bucket, func(path string) error { return s.posix.PutBucketOwnershipControls(ctx, path, ownership) })
 }
 
 func (s *store) GetBucketOwnershipControls(ctx context.Context, bucket string) (types.ObjectOwnership, error) {
-	return call(s, ctx, "GetBucketOwnershipControls", bucket, func() (types.ObjectOwnership, error) { return s.posix.GetBucketOwnershipControls(ctx, bucket) })
+	return call(s, ctx, "GetBucketOwnershipControls", bucket, func(path string) (types.ObjectOwnership, error) { return s.posix.GetBucketOwnershipControls(ctx, path) })
 }
 
 func (s *store) DeleteBucketOwnershipControls(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucketOwnershipControls", bucket, func() error { return s.posix.DeleteBucketOwnershipControls(ctx, bucket) })
+	return s.exec(ctx, "DeleteBucketOwnershipControls", bucket, func(path string) error { return s.posix.DeleteBucketOwnershipControls(ctx, path) })
 }
 
 func (s *store) PutBucketCors(ctx context.Context, bucket string, cors []byte) error {
-	return s.exec(ctx, "PutBucketCors", bucket, func() error { return s.posix.PutBucketCors(ctx, bucket, cors) })
+	return s.exec(ctx, "PutBucketCors", bucket, func(path string) error { return s.posix.PutBucketCors(ctx, path, cors) })
 }
 
 func (s *store) DeleteBucketCors(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucketCors", bucket, func() error { return s.posix.DeleteBucketCors(ctx, bucket) })
+	return s.exec(ctx, "DeleteBucketCors", bucket, func(path string) error { return s.posix.DeleteBucketCors(ctx, path) })
 }
 
 func (s *store) PutBucketWebsite(ctx context.Context, bucket string, website []byte) error {
-	return s.exec(ctx, "PutBucketWebsite", bucket, func() error { return s.posix.PutBucketWebsite(ctx, bucket, website) })
+	return s.exec(ctx, "PutBucketWebsite", bucket, func(path string) error { return s.posix.PutBucketWebsite(ctx, path, website) })
 }
 
 func (s *store) GetBucketWebsite(ctx context.Context, bucket string) ([]byte, error) {
-	return call(s, ctx, "GetBucketWebsite", bucket, func() ([]byte, error) { return s.posix.GetBucketWebsite(ctx, bucket) })
+	return call(s, ctx, "GetBucketWebsite", bucket, func(path string) ([]byte, error) { return s.posix.GetBucketWebsite(ctx, path) })
 }
 
 func (s *store) DeleteBucketWebsite(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucketWebsite", bucket, func() error { return s.posix.DeleteBucketWebsite(ctx, bucket) })
+	return s.exec(ctx, "DeleteBucketWebsite", bucket, func(path string) error { return s.posix.DeleteBucketWebsite(ctx, path) })
 }
 
 func (s *store) GetBucketTagging(ctx context.Context, bucket string) (map[string]string, error) {
-	return call(s, ctx, "GetBucketTagging", bucket, func() (map[string]string, error) { return s.posix.GetBucketTagging(ctx, bucket) })
+	return call(s, ctx, "GetBucketTagging", bucket, func(path string) (map[string]string, error) { return s.posix.GetBucketTagging(ctx, path) })
 }
 
 func (s *store) PutBucketTagging(ctx context.Context, bucket string, tags map[string]string) error {
-	return s.exec(ctx, "PutBucketTagging", bucket, func() error { return s.posix.PutBucketTagging(ctx, bucket, tags) })
+	return s.exec(ctx, "PutBucketTagging", bucket, func(path string) error { return s.posix.PutBucketTagging(ctx, path, tags) })
 }
 
 func (s *store) DeleteBucketTagging(ctx context.Context, bucket string) error {
-	return s.exec(ctx, "DeleteBucketTagging", bucket, func() error { return s.posix.DeleteBucketTagging(ctx, bucket) })
+	return s.exec(ctx, "DeleteBucketTagging", bucket, func(path string) error { return s.posix.DeleteBucketTagging(ctx, path) })
 }
 
 func (s *store) PutObjectLockConfiguration(ctx context.Context, bucket string, config []byte) error {
-	return s.exec(ctx, "PutObjectLockConfiguration", bucket, func() error { return s.posix.PutObjectLockConfiguration(ctx, bucket, config) })
+	return s.exec(ctx, "PutObjectLockConfiguration", bucket, func(path string) error { return s.posix.PutObjectLockConfiguration(ctx, path, config) })
 }
 
 func (s *store) GetObjectLockConfiguration(ctx context.Context, bucket string) ([]byte, error) {
-	return call(s, ctx, "GetObjectLockConfiguration", bucket, func() ([]byte, error) { return s.posix.GetObjectLockConfiguration(ctx, bucket) })
+	return call(s, ctx, "GetObjectLockConfiguration", bucket, func(path string) ([]byte, error) { return s.posix.GetObjectLockConfiguration(ctx, path) })
 }
 
 func (s *store) ChangeBucketOwner(ctx context.Context, bucket, owner string) error {
-	return s.exec(ctx, "ChangeBucketOwner", bucket, func() error { return s.posix.ChangeBucketOwner(ctx, bucket, owner) })
+	return s.exec(ctx, "ChangeBucketOwner", bucket, func(path string) error { return s.posix.ChangeBucketOwner(ctx, path, owner) })
 }

@@ -33,31 +33,23 @@ func uploadDir(key, id string) string {
 }
 
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
-	return call(s, ctx, "CreateMultipartUpload", *in.Bucket, func() (s3response.InitiateMultipartUploadResult, error) {
+	bucket := *in.Bucket
+	return call(s, ctx, "CreateMultipartUpload", bucket, func(path string) (s3response.InitiateMultipartUploadResult, error) {
+		in.Bucket = &path
 		out, err := s.posix.CreateMultipartUpload(ctx, in)
 		if err == nil {
-			err = s.names.appeared(*in.Bucket, uploadDir(*in.Key, out.UploadId))
+			err = s.names.appeared(bucket, uploadDir(*in.Key, out.UploadId))
 		}
+		out.Bucket = bucket
 		return out, err
 	})
 }
 
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	return call(s, ctx, "UploadPart", *in.Bucket, func() (*s3.UploadPartOutput, error) {
-		out, err := s.posix.UploadPart(ctx, in)
-		if err == nil {
-			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
-		}
-		return out, err
-	})
-}
-
-func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
-	if err := s.mayCopy(ctx, in.CopySource); err != nil {
-		return s3response.CopyPartResult{}, err
-	}
-	return call(s, ctx, "UploadPartCopy", *in.Bucket, func() (s3response.CopyPartResult, error) {
-		out, err := s.posix.UploadPartCopy(ctx, in)
+	return call(s, ctx, "UploadPart", *in.Bucket, func(path string) (*s3.UploadPartOutput, error) {
+		at := *in
+		at.Bucket = &path
+		out, err := s.posix.UploadPart(ctx, &at)
 		if err == nil {
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
 		}
@@ -73,20 +65,23 @@ func (s *store) partAppeared(bucket, key, id string, n int32) error {
 // to an unknown one if there is an object of its key; so completions of one upload run one after the other, and success
 // is believed only if the object says that it was made of this upload.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
-	bucket, key, id := *in.Bucket, *in.Key, *in.UploadId
+	key, id := *in.Key, *in.UploadId
 	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
 	lock.Lock()
 	defer lock.Unlock()
-	out, err = call(s, ctx, "CompleteMultipartUpload", bucket, func() (out s3response.CompleteMultipartUploadResult, err error) {
-		s.names.forget(bucket, uploadDir(key, id))
-		out, version, err = s.posix.CompleteMultipartUpload(ctx, in)
+	out, err = call(s, ctx, "CompleteMultipartUpload", *in.Bucket, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
+		s.names.forget(*in.Bucket, uploadDir(key, id))
+		at := *in
+		at.Bucket = &path
+		out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
 		if err != nil {
 			return out, err
 		}
-		if !s.meta.madeBy(bucket, key, id, uploadOf) {
-			return s3response.CompleteMultipartUploadResult{}, s3err.GetNoSuchUploadErr(id)
+		out.Bucket = in.Bucket
+		if !s.meta.madeBy(path, key, id, uploadOf) {
+			return out, s3err.GetNoSuchUploadErr(id)
 		}
-		return out, s.names.appeared(bucket, key)
+		return out, s.names.appeared(*in.Bucket, key)
 	})
 	return out, version, err
 }
@@ -98,10 +93,12 @@ func uploadOf(value []byte) (string, error) {
 }
 
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	return s.exec(ctx, "AbortMultipartUpload", *in.Bucket, func() error {
+	return s.exec(ctx, "AbortMultipartUpload", *in.Bucket, func(path string) error {
 		dir := uploadDir(*in.Key, *in.UploadId)
 		s.names.forget(*in.Bucket, dir)
-		if err := s.posix.AbortMultipartUpload(ctx, in); err != nil {
+		at := *in
+		at.Bucket = &path
+		if err := s.posix.AbortMultipartUpload(ctx, &at); err != nil {
 			return err
 		}
 		return s.names.vanished(*in.Bucket, dir)
@@ -109,33 +106,46 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 }
 
 func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
-	return call(s, ctx, "ListMultipartUploads", *in.Bucket, func() (s3response.ListMultipartUploadsResult, error) { return s.posix.ListMultipartUploads(ctx, in) })
+	return call(s, ctx, "ListMultipartUploads", *in.Bucket, func(path string) (s3response.ListMultipartUploadsResult, error) {
+		at := *in
+		at.Bucket = &path
+		out, err := s.posix.ListMultipartUploads(ctx, &at)
+		out.Bucket = *in.Bucket
+		return out, err
+	})
 }
 
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
-	return call(s, ctx, "ListParts", *in.Bucket, func() (s3response.ListPartsResult, error) { return s.posix.ListParts(ctx, in) })
+	return call(s, ctx, "ListParts", *in.Bucket, func(path string) (s3response.ListPartsResult, error) {
+		at := *in
+		at.Bucket = &path
+		out, err := s.posix.ListParts(ctx, &at)
+		out.Bucket = *in.Bucket
+		return out, err
+	})
 }
 
-// recoverUploads runs in the cage before anything is served. Uploads that were being completed when the process died are
+// recoverUploads runs before anything is served. Uploads that were being completed when the process died are
 // put back, so that they can be completed or aborted; unfinished files, which have names on some file systems only, go.
 func (s *store) recoverUploads() error {
-	buckets, err := os.ReadDir(".")
+	buckets, err := os.ReadDir(s.buckets)
 	if err != nil {
 		return err
 	}
 	for _, b := range buckets {
-		keys, err := os.ReadDir(filepath.Join(b.Name(), uploadsDir))
+		bucket := s.path(b.Name())
+		keys, err := os.ReadDir(filepath.Join(bucket, uploadsDir))
 		if errors.Is(err, os.ErrNotExist) || !b.IsDir() {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := removeFiles(filepath.Join(b.Name(), posix.MetaTmpDir)); err != nil {
+		if err := removeFiles(filepath.Join(bucket, posix.MetaTmpDir)); err != nil {
 			return err
 		}
 		for _, k := range keys {
-			if err := s.recoverKey(b.Name(), path.Join(uploadsDir, k.Name())); err != nil {
+			if err := s.recoverKey(bucket, path.Join(uploadsDir, k.Name())); err != nil {
 				return err
 			}
 		}
@@ -143,7 +153,7 @@ func (s *store) recoverUploads() error {
 	return nil
 }
 
-// recoverKey puts back the claimed uploads of one key.
+// recoverKey puts back the claimed uploads of one key. The bucket is named by its path.
 func (s *store) recoverKey(bucket, dir string) error {
 	if err := removeFiles(filepath.Join(bucket, dir)); err != nil {
 		return err

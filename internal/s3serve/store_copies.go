@@ -1,0 +1,87 @@
+package s3serve
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+)
+
+// What copies an object into another, or into a part.
+
+func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
+	from, err := s.source(ctx, in.CopySource)
+	if err != nil {
+		return s3response.CopyObjectOutput{}, err
+	}
+	if from.bucket == *in.Bucket && from.key == *in.Key && in.MetadataDirective != types.MetadataDirectiveReplace {
+		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
+	}
+	bucket := *in.Bucket
+	return call(s, ctx, "CopyObject", bucket, func(path string) (s3response.CopyObjectOutput, error) {
+		in.Bucket, in.CopySource = &path, &from.path
+		out, err := s.posix.CopyObject(ctx, in)
+		if err == nil {
+			err = s.names.appeared(bucket, *in.Key)
+		}
+		return out, err
+	})
+}
+
+func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	from, err := s.source(ctx, in.CopySource)
+	if err != nil {
+		return s3response.CopyPartResult{}, err
+	}
+	return call(s, ctx, "UploadPartCopy", *in.Bucket, func(path string) (s3response.CopyPartResult, error) {
+		at := *in
+		at.Bucket, at.CopySource = &path, &from.path
+		out, err := s.posix.UploadPartCopy(ctx, &at)
+		if err == nil {
+			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
+		}
+		return out, err
+	})
+}
+
+// copied is what a copy reads.
+type copied struct {
+	bucket, key string
+	path        string // as the gateway's storage is told
+}
+
+// source checks what a copy reads and finds a name for it. The storage takes what stands before the first slash for the bucket,
+// which therefore cannot be an absolute path; but it can be "..", from wherever the process is up to the root and down again.
+func (s *store) source(ctx context.Context, header *string) (copied, error) {
+	bucket, key, version, err := backend.ParseCopySource(*header)
+	if err != nil {
+		return copied{}, err
+	}
+	switch {
+	case !utils.IsValidBucketName(bucket):
+		return copied{}, s3err.GetBucketErr(s3err.ErrInvalidBucketName, bucket)
+	case !utils.IsObjectNameValid(key):
+		return copied{}, s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case !s.accounts.may(signer(ctx), bucket):
+		return copied{}, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	if _, err := os.Stat(s.path(bucket)); err != nil {
+		return copied{}, s3err.GetBucketErr(s3err.ErrNoSuchBucket, bucket)
+	}
+	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
+	if version != "" {
+		path += "?versionId=" + version
+	}
+	return copied{bucket, key, url.QueryEscape(path)}, nil
+}
+
+// deepest is how many directories deep the process may stand. Going up from the root stays there.
+const deepest = 64
