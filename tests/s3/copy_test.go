@@ -12,11 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/batholith/batholith/internal/s3serve"
 )
 
 func TestCopyReachesWhatItNamesAndNothingElse(t *testing.T) {
-	dir := t.TempDir()
-	e := serve(t, dir)
+	for name, files := range map[string]bool{"attributes": false, "files": true} {
+		t.Run(name, func(t *testing.T) { copies(t, serveWith(t, s3serve.Options{Dir: t.TempDir(), MetaFiles: files})) })
+	}
+}
+
+func copies(t *testing.T, e endpoint) {
 	ctx, api := t.Context(), sdk(e.url, keyID, secret, http.DefaultClient)
 	for _, name := range []string{"from", "into"} {
 		must(t, e.server.EnsureBucket(name))
