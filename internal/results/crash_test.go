@@ -53,6 +53,7 @@ func (h *history) note(format string, args ...any) {
 }
 
 func (h *history) play() string {
+	h.world.width = 3
 	h.world.plan("job", 1+h.random.IntN(12), h.random.IntN(60), h.random.IntN(3), h.random.IntN(60))
 	for range 1 + h.random.IntN(6) {
 		h.live([]string{"a", "b"}[h.random.IntN(2)])
@@ -121,6 +122,8 @@ func (h *history) verdicts() func(string) verdict {
 			v := killBefore + verdict(random.IntN(2))
 			h.note("killed in %s (%d)", op, v)
 			return v
+		case faulty && random.IntN(10) == 0 && (op == "Commit" || op == "ReplaceSegments"):
+			return failLate
 		case faulty && random.IntN(5) == 0:
 			return failBefore + verdict(random.IntN(2))
 		}
@@ -163,6 +166,7 @@ func (h *history) finish() string {
 	}
 	publisher := NewPublisher(PublisherOptions{Store: h.world, Open: h.world.open})
 	job := h.world.job("job", batholith.StatusCompleted)
+	defer time.Sleep(time.Minute) // until the latest transaction is over
 	if _, err := publisher.Publish(h.t.Context(), job, true); err != nil {
 		return h.story(err.Error())
 	}

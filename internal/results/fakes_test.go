@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -19,6 +20,7 @@ import (
 // world is a database and a bucket that outlive the processes of a test.
 type world struct {
 	bucket *objecttest.Memory
+	width  int // of the merges of its processes; 0: as usual
 
 	mu       sync.Mutex
 	jobs     map[string]*jobRow
@@ -234,6 +236,7 @@ const (
 	pass verdict = iota
 	failBefore
 	failAfter
+	failLate // of a transaction: it is applied some seconds after its caller was told that it failed
 	killBefore
 	killAfter
 )
@@ -262,6 +265,13 @@ func (p *process) step(op string, do func() error) error {
 	if v == killBefore || v == failBefore {
 		return fmt.Errorf("%s fails", op)
 	}
+	if v == failLate {
+		go func() {
+			time.Sleep(time.Duration(len(op)) * time.Second)
+			do()
+		}()
+		return fmt.Errorf("%s fails for now", op)
+	}
 	err := do()
 	if v == killAfter {
 		p.kill()
@@ -273,8 +283,11 @@ func (p *process) step(op string, do func() error) error {
 }
 
 func (p *process) Commit(ctx context.Context, c batholith.Commit) (n batholith.Counts, err error) {
-	err = p.step("Commit", func() error { n, err = p.world.Commit(ctx, c); return err })
-	return n, err
+	answer := make(chan batholith.Counts, 1)
+	if err := p.step("Commit", func() error { n, err := p.world.Commit(ctx, c); answer <- n; return err }); err != nil {
+		return n, err
+	}
+	return <-answer, nil
 }
 
 func (p *process) Chunks(ctx context.Context, job string) (cs []batholith.Chunk, err error) {
@@ -407,6 +420,9 @@ func start(t testing.TB, p *process, dir, worker string, change func(*Options)) 
 	w, err := NewWriter(o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if p.width > 0 {
+		w.width = p.width
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {

@@ -2,19 +2,23 @@ package results
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 )
 
 // journalOf writes outcomes to a journal as a process does that is killed then, and returns the folder.
@@ -176,6 +180,52 @@ func TestTheJournalStaysSmallThoughAJobCannotCommit(t *testing.T) {
 		}
 		if files, _ := journalFiles(dir); len(files) > 0 {
 			t.Errorf("left: %v", files)
+		}
+	})
+}
+
+func TestADeadBucketDoesNotHoldUpTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("dead", 10, 30)
+		world.plan("well", 10, 30)
+		var outcomes []batholith.Outcome
+		for _, job := range []string{"dead", "well"} {
+			for _, c := range world.lease(job, "a") {
+				for i := range c.Count {
+					outcomes = append(outcomes, outcome(c, i, "a"))
+				}
+			}
+		}
+		dir := journalOf(t, outcomes)
+		var broken atomic.Bool
+		broken.Store(true)
+		p := newProcess(world, nil)
+		begin := time.Now()
+		_, stop := start(t, p, dir, "a", func(o *Options) {
+			o.Open = func(ctx context.Context, job string) (blob.Place, error) {
+				if job == "dead" && broken.Load() {
+					return blob.Place{}, batholith.ErrAccessDenied
+				}
+				return p.open(ctx, job)
+			}
+		})
+		if took := time.Since(begin); took > 20*time.Second {
+			t.Errorf("the start took %v", took)
+		}
+		if n := world.job("well", "").Counts.Processed; n != 30 {
+			t.Errorf("%d outcomes of the other job are committed", n)
+		}
+		broken.Store(false)
+		time.Sleep(time.Minute)
+		stop()
+		if n := world.job("dead", "").Counts.Processed; n != 30 {
+			t.Errorf("%d outcomes are committed after the bucket came back", n)
+		}
+		_, stop = start(t, newProcess(world, nil), dir, "a", nil)
+		stop()
+		if files, _ := journalFiles(dir); len(files) > 0 {
+			t.Errorf("left at the next start: %v", files)
 		}
 	})
 }

@@ -162,6 +162,21 @@ func TestDamagedSegmentsAreNeverPublished(t *testing.T) {
 	})
 }
 
+func TestASegmentInThePlaceOfAnotherIsNotRead(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 20)
+	fill(t, w, "job", 5, func(k batholith.RecordKey) bool { return k.Record >= 10 }, 1)
+	segs, _ := w.Segments(t.Context(), "job")
+	other, _ := w.bucket.Object(segs[1].Key)
+	if segs[0].Bytes != segs[1].Bytes {
+		t.Fatal("the segments differ in length; the test wants only their content to differ")
+	}
+	w.bucket.Put(t.Context(), segs[0].Key, other)
+	if _, err := drain(t.Context(), w.bucket, segs[:1]); err == nil {
+		t.Error("another segment's bytes went unseen")
+	}
+}
+
 // drain reads segments to their end.
 func drain(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (n int, err error) {
 	m, err := merge(ctx, b, segs)
@@ -274,6 +289,82 @@ func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNoUploadIsForgottenWhereverAPublisherDies is the same for an output of several parts.
+func TestNoUploadIsForgottenWhereverAPublisherDies(t *testing.T) {
+	for _, v := range []verdict{failBefore, failAfter, killBefore, killAfter} {
+		for fatal := 1; ; fatal++ {
+			w := newWorld()
+			w.plan("job", 100, 100)
+			writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var items []item
+			for i := range 100 {
+				o := outcome(w.jobs["job"].chunks[0], i, "a")
+				o.Epoch, o.Line = 1, bytes.Repeat([]byte{'x'}, 100_000)
+				items = append(items, item{Outcome: o})
+			}
+			w.lease("job", "a")
+			if err := writer.settle(t.Context(), "a", items); err != nil {
+				t.Fatal(err)
+			}
+			calls, last := 0, ""
+			p := newProcess(w, func(op string) verdict {
+				if calls++; calls == fatal {
+					last = op
+					return v
+				}
+				return pass
+			})
+			job := w.job("job", batholith.StatusCompleted)
+			NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), job, true)
+			if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), job); err != nil {
+				t.Error(err)
+			}
+			// An id that never arrived, or could not be noted any more, is the bucket's own to expire.
+			if left := w.bucket.OpenUploads(); len(left) > 0 && last != "CreateUpload" && last != "PutUpload" {
+				t.Errorf("died in %s (%d): %v are left", last, v, left)
+			}
+			if calls < fatal {
+				break
+			}
+		}
+	}
+}
+
+func TestARunWhoseTransactionIsLateKeepsItsObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plan("job", 10, 40)
+		fill(t, w, "job", 10, nil, 1)
+		tries := 0
+		p := newProcess(w, func(op string) verdict {
+			if op != "ReplaceSegments" {
+				return pass
+			}
+			if tries++; tries == 1 {
+				return failLate
+			}
+			return failBefore
+		})
+		segs, _ := w.Segments(t.Context(), "job")
+		place, _ := p.open(t.Context(), "job")
+		r := runMaker{p, place, func() string { return place.Prefix + segmentFolder + "1.run" }}
+		if err := r.replace(t.Context(), segs); err == nil {
+			t.Error("no error though the store never said yes")
+		}
+		time.Sleep(time.Minute)
+		if segs, _ := w.Segments(t.Context(), "job"); len(segs) != 1 {
+			t.Errorf("the late transaction did not take effect: %v", segs)
+		}
+		publish(t, w, "job", batholith.StatusCompleted)
+		if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+			t.Errorf("output (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 const (
 	recoverBytes = 32 << 20         // outcomes in memory while journals are read
-	recoverTime  = 30 * time.Second // for one segment; then its outcomes go on like new ones and the start goes on
+	recoverTime  = 10 * time.Second // for the segments of one job; then its outcomes go on like new ones and the start goes on
 )
 
 // Recover commits what earlier processes left in the journal. It must be called once, before Add and Run and before the
@@ -26,7 +26,7 @@ func (w *Writer) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &recovery{w: w, tables: map[string]chunkTable{}, batches: map[origin][]item{}, bytes: map[origin]int64{}}
+	r := &recovery{w: w, tables: map[string]chunkTable{}, batches: map[origin][]item{}, bytes: map[origin]int64{}, stuck: map[string]bool{}}
 	var damaged []string
 	for _, path := range paths {
 		err := replay(path, func(worker string, o batholith.Outcome) error { return r.visit(ctx, worker, o) })
@@ -76,8 +76,9 @@ type recovery struct {
 	batches map[origin][]item
 	bytes   map[origin]int64
 	total   int64
-	done    int // outcomes that were committed, or found refused in the end
-	pending int // outcomes that wait in the Writer's queues
+	done    int             // outcomes that were committed, or found refused in the end
+	pending int             // outcomes that wait in the Writer's queues
+	stuck   map[string]bool // jobs that ran out of recoverTime
 }
 
 // visit takes in an outcome that may still count.
@@ -128,6 +129,10 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	delete(r.batches, from)
 	delete(r.bytes, from)
 
+	if r.stuck[from.job] {
+		r.keep(batch)
+		return nil
+	}
 	limited, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
 	err := r.w.settle(limited, from.worker, batch)
@@ -139,13 +144,19 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	case limited.Err() == nil || from.worker != r.w.o.Worker:
 		r.w.o.Log.Warn("outcomes given up", "job", from.job, "outcomes", len(batch), "err", err)
 	default:
-		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "outcomes", len(batch), "err", err)
-		r.pending += len(batch)
-		r.w.mu.Lock()
-		defer r.w.mu.Unlock()
-		for _, i := range batch {
-			r.w.enqueue(i.Outcome, nil) // the old files keep them
-		}
+		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "err", err)
+		r.stuck[from.job] = true
+		r.keep(batch)
 	}
 	return nil
+}
+
+// keep leaves outcomes to the Writer's queues. They are not journalled anew: the old files stay.
+func (r *recovery) keep(batch []item) {
+	r.pending += len(batch)
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	for _, i := range batch {
+		r.w.enqueue(i.Outcome, nil)
+	}
 }

@@ -63,7 +63,7 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 	}
 }
 
-// mergeable returns mergeWidth segments of this worker that are of one level, the lowest, or nil.
+// mergeable returns the segments of this worker that the next run is made of, all of one level, or nil.
 func (w *Writer) mergeable(segs []batholith.Segment) []batholith.Segment {
 	levels := map[int][]batholith.Segment{}
 	for _, s := range segs {
@@ -72,8 +72,8 @@ func (w *Writer) mergeable(segs []batholith.Segment) []batholith.Segment {
 		}
 	}
 	for level := 0; len(levels) > 0; level++ {
-		if len(levels[level]) >= mergeWidth {
-			return levels[level][:mergeWidth]
+		if len(levels[level]) >= w.width {
+			return levels[level][:w.width]
 		}
 		delete(levels, level)
 	}

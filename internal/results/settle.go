@@ -46,13 +46,12 @@ func ordered(batch []item) []item {
 
 // A parcel is a batch on its way: the same object under the same key, and the same commit, however often they are tried.
 type parcel struct {
-	worker    string
-	items     []item
-	body      []byte // of the segment; nil once it is stored
-	place     blob.Place
-	commit    batholith.Commit
-	stored    bool // the segment is in the bucket
-	uncertain bool // a commit was tried, and it is not known what came of it
+	worker string
+	items  []item
+	body   []byte // of the segment; nil once it is stored
+	place  blob.Place
+	commit batholith.Commit
+	stored bool // the segment is in the bucket
 }
 
 func (p *parcel) job() string { return p.items[0].Job }
@@ -114,7 +113,6 @@ func (w *Writer) attempt(ctx context.Context, p *parcel) error {
 	}
 	counts, err := w.o.Store.Commit(ctx, p.commit)
 	if err != nil {
-		p.uncertain = p.uncertain || !refused(err)
 		return fmt.Errorf("commit segment: %w", err)
 	}
 	w.o.OnCommit(p.job(), counts)
@@ -184,10 +182,11 @@ func account(c *batholith.Commit, o *batholith.Outcome) {
 	part.Done.Set(bit)
 }
 
-// discard deletes the object of a refused commit. When an earlier attempt may still take effect in the database, the object
-// stays, for it would be missed then; the clean-up of the job deletes it.
+// discard deletes the object of a refused commit. An earlier attempt at the same commit that is still on its way to the database
+// will be refused as well, for what refuses it only grows: epochs rise, records get done, jobs are sealed. And one that took
+// effect would have been recognised by its key; if it was merged away since, the object is superfluous all the same.
 func (w *Writer) discard(ctx context.Context, p *parcel) {
-	if p.uncertain || !p.stored {
+	if !p.stored {
 		return
 	}
 	if err := p.place.Output.Delete(ctx, p.commit.Segment.Key); err != nil {

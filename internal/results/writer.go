@@ -50,6 +50,7 @@ type Writer struct {
 	slots   chan struct{} // one token for each commit that is on its way
 	fresh   chan struct{} // holds one token when idle queues wait for a goroutine; never closed
 	merges  chan string   // jobs that may have segments to merge; never closed
+	width   int           // mergeWidth; tests make it smaller
 
 	mu      sync.Mutex
 	queues  map[string]*queue // one for each job with outcomes that are not settled
@@ -79,7 +80,8 @@ func NewWriter(o Options) (*Writer, error) {
 		return nil, err
 	}
 	return &Writer{o: o, boot: newID(), journal: j, slots: make(chan struct{}, commitsAtOnce),
-		fresh: make(chan struct{}, 1), merges: make(chan string, 64), queues: map[string]*queue{}, freed: make(chan struct{})}, nil
+		fresh: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth,
+		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
 
 // lastCommits is how long Run tries to commit what is pending after its context has ended. The rest stays in the journal.
