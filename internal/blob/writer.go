@@ -21,6 +21,9 @@ type WriterOptions struct {
 	Begun func(ctx context.Context, uploadID string) error
 }
 
+// smallObject is how long an object may grow before its writer takes memory for a whole part.
+const smallObject = 1 << 20
+
 // Writer makes one object of what is written to it. The object appears, whole, when Close returns nil. Used by one goroutine.
 type Writer struct {
 	ctx    context.Context
@@ -50,6 +53,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 			continue
 		}
 		n := min(len(p), w.o.PartBytes-len(w.buf))
+		if len(w.buf)+n > smallObject && cap(w.buf) < w.o.PartBytes { // doubling on the way there would waste as much again
+			w.buf = append(make([]byte, 0, w.o.PartBytes), w.buf...)
+		}
 		w.buf = append(w.buf, p[:n]...)
 		p, written = p[n:], written+n
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -25,6 +26,9 @@ type app struct {
 
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	ctx, stop := interruptible()
 	defer stop()
@@ -35,6 +39,10 @@ func Main(args []string) int {
 	a.complain(err)
 	return exitCode(err)
 }
+
+// gcPercent makes the collector run twice as often as Go's default: a tenth more CPU for a third less memory, which the model servers
+// on the same machine can use.
+const gcPercent = 50
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, with [batholith.ErrShutdown] as its cause. By then the
 // signals have their usual effect again: whoever has seen the context end can rely on a second signal to end the process at once.

@@ -44,6 +44,9 @@ type engineOptions struct {
 	Committed func(job string, c batholith.Counts)
 }
 
+// pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
+const pendingBytes = 24 << 20
+
 func newEngine(ctx context.Context, o engineOptions) (*engine, error) {
 	models, err := openModels(o.Config)
 	if err != nil {
@@ -61,7 +64,7 @@ func newEngine(ctx context.Context, o engineOptions) (*engine, error) {
 		return o.Place(ctx, j)
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
-		OnFault: func(job string, err error) { e.life.Fault(job, err) },
+		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes,
 		OnCommit: func(job string, c batholith.Counts) {
 			e.life.Committed(job, c)
 			if o.Committed != nil {

@@ -43,6 +43,9 @@ type localResult struct {
 // state is where run keeps what it needs to go on after a kill, below the output directory.
 const state = ".batholith"
 
+// localURI is what local files are called inside of a job.
+const localURI = "s3://input/"
+
 // runLocal runs one job over local files: the same engine as the service, without API and S3. Run again over the same inputs, it goes
 // on with a job that is not over.
 func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job)) (res localResult, err error) {
@@ -92,7 +95,7 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 	if err != nil {
 		return job, false, err
 	}
-	uri := "s3://input/"
+	uri := localURI
 	if len(l.inputs) == 1 {
 		uri += l.inputs[0].key
 	}
@@ -136,7 +139,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, dir string) (batholi
 	input := files.NewInput(paths)
 	e, err := newEngine(ctx, engineOptions{Config: l.o.Config, Log: l.o.Log, Store: l.store, Dir: dir,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
-			return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, "s3://input/"), Prefix: j.ID + "/"}, nil
+			return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil
 		}})
 	if err != nil {
 		return job, err

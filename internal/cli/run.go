@@ -117,7 +117,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 // inPaths puts a person's own paths where a message of validation names the objects that the files stand for.
 func inPaths(message string, files []localFile) string {
 	for _, f := range files {
-		message = strings.ReplaceAll(message, "s3://input/"+f.key+" ", f.path+" ")
+		message = strings.ReplaceAll(message, localURI+f.key+" ", f.path+" ")
 	}
 	return message
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,6 +104,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	if err != nil {
 		return "", err
 	}
+	giveRolesKeys(c)
 	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, "s3"), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
@@ -112,6 +114,15 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	}
 	g.Go(func() error { return s.s3.Serve(below, ln) })
 	return "http://" + ln.Addr().String(), nil
+}
+
+// giveRolesKeys makes keys for the roles that have none, for this process only, so that what narrows a role holds for each.
+func giveRolesKeys(c *config.Config) {
+	for i := range c.Roles {
+		if r := &c.Roles[i]; r.AccessKeyID == "" {
+			r.AccessKeyID, r.SecretAccessKey = fmt.Sprintf("batholith-role-%d", i), rand.Text()
+		}
+	}
 }
 
 // s3Accounts are the keys that the embedded S3 takes: those of callers, and those of roles, narrowed to their buckets.

@@ -32,8 +32,8 @@ type world struct {
 	published map[string][]batholith.Status // of final publications
 	partial   map[string]int
 	cleaned   map[string]int
-	// step is called at the named moments: "halt", "publish", "clean"; an error is the step's.
-	step    func(name string) error
+	// failing is called at the named moments: "halt", "publish", "clean"; an error is the step's.
+	failing func(name string) error
 	noRole  bool
 	commits int
 	first   *batholith.RecordError
@@ -45,13 +45,15 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &world{t: t, store: s, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits(), step: func(string) error { return nil }}
+	w := &world{t: t, store: s, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits()}
 	w.forget()
 	return w
 }
 
 // forget is what a new process knows.
 func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.enqueued, w.halted = map[string]batholith.Job{}, map[string]error{}
 	w.published, w.partial, w.cleaned = map[string][]batholith.Status{}, map[string]int{}, map[string]int{}
 }
@@ -71,6 +73,23 @@ func (w *world) start() (stop func()) {
 	life := w.life
 	go func() { defer close(done); life.Run(ctx) }()
 	return func() { cancel(); <-done }
+}
+
+// at has f decide what fails from now on; nil: nothing does.
+func (w *world) at(f func(name string) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failing = f
+}
+
+func (w *world) step(name string) error {
+	w.mu.Lock()
+	f := w.failing
+	w.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f(name)
 }
 
 func (w *world) Enqueue(j batholith.Job) error {

@@ -167,12 +167,12 @@ func TestOutputThatMayNotBeWrittenFailsTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put("a.jsonl", records(20))
-		w.step = func(name string) error {
+		w.at(func(name string) error {
 			if name == "publish" {
 				return batholith.ErrAccessDenied
 			}
 			return nil
-		}
+		})
 		defer w.start()()
 		w.create(id, "a.jsonl")
 		w.reach(batholith.StatusInProgress)
@@ -189,12 +189,12 @@ func TestAnOutageOfTheOutputIsWaitedFor(t *testing.T) {
 		w := newWorld(t)
 		w.put("a.jsonl", records(20))
 		back := time.Now().Add(time.Hour)
-		w.step = func(name string) error {
+		w.at(func(name string) error {
 			if name == "publish" && time.Now().Before(back) {
 				return errors.New("503 SlowDown")
 			}
 			return nil
-		}
+		})
 		defer w.start()()
 		w.create(id, "a.jsonl")
 		w.reach(batholith.StatusInProgress)
@@ -223,8 +223,8 @@ func TestACrashBetweenAnyTwoStepsComesToTheSameEnd(t *testing.T) {
 		"expire":   {batholith.StatusPartiallyCompleted, func(w *world) { time.Sleep(25 * time.Hour) }},
 	}
 	for name, c := range ends {
-		for _, at := range []string{"halt", "publish", "clean"} {
-			t.Run(name+" at "+at, func(t *testing.T) {
+		for _, moment := range []string{"halt", "publish", "clean"} {
+			t.Run(name+" at "+moment, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
 					w.put("a.jsonl", records(20))
@@ -232,18 +232,18 @@ func TestACrashBetweenAnyTwoStepsComesToTheSameEnd(t *testing.T) {
 					w.create(id, "a.jsonl")
 					w.reach(batholith.StatusInProgress)
 					crash := make(chan struct{})
-					w.step = func(name string) error {
-						if name == at {
+					w.at(func(name string) error {
+						if name == moment {
 							<-crash
 							return errors.New("the process ends here")
 						}
 						return nil
-					}
+					})
 					c.make(w)
 					synctest.Wait()
 					go func() { close(crash) }()
 					stop()
-					w.step = func(string) error { return nil }
+					w.at(nil)
 					w.forget()
 					defer w.start()()
 					synctest.Wait()

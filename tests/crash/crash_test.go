@@ -46,9 +46,7 @@ func check(t *testing.T, s *harness.Server, job string, records int) {
 	if len(lines) != records || manifest.TotalRecordCount != records || manifest.SuccessRecordCount != records || manifest.ProcessedRecordCount != records {
 		t.Errorf("%d lines, manifest %+v; want %d", len(lines), manifest, records)
 	}
-	if left := s.Left(); len(left) != 2 {
-		t.Errorf("objects below the output: %v; want the answers and the manifest only", left)
-	}
+	s.CleanedUp(2)
 }
 
 func TestKillsAtRandomMomentsLoseNothingAndRepeatOnlyWhatWasInFlight(t *testing.T) {

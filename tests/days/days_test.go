@@ -206,14 +206,22 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 	t.Setenv("ROLE_SECRET", "narrowrolesecret")
 	s := harness.Start(t, `roles:
 - {arn: "arn:aws:iam::000000000000:role/narrow", access_key_id: ROLEKEY, secret_access_key_env: ROLE_SECRET, buckets: [elsewhere]}
+- {arn: "arn:aws:iam::000000000000:role/keyless", buckets: [elsewhere]}
+- {arn: "arn:aws:iam::000000000000:role/wide", buckets: [elsewhere, batholith]}
 `)
 	s.Put("a.jsonl", harness.Prompts(5))
-	j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
-		in.ModelId, in.RoleArn = aws.String("batholith.simulated-v1"), aws.String("arn:aws:iam::000000000000:role/narrow")
-	}))
-	want := "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/"
-	if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.HasPrefix(m, want) {
-		t.Errorf("%s: %q, want %q", j.Status, m, want)
+	for role, want := range map[string]string{
+		"narrow":  "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
+		"keyless": "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
+		"wide":    "",
+	} {
+		j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
+			in.ModelId, in.RoleArn = aws.String("batholith.simulated-v1"), aws.String("arn:aws:iam::000000000000:role/"+role)
+		}))
+		failed := j.Status == types.ModelInvocationJobStatusFailed
+		if m := aws.ToString(j.Message); failed != (want != "") || !strings.HasPrefix(m, want) {
+			t.Errorf("role %s: %s: %q, want %q", role, j.Status, m, want)
+		}
 	}
 }
 

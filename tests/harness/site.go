@@ -162,6 +162,19 @@ func (s *Server) Left() (keys []string) {
 	return keys
 }
 
+// CleanedUp waits until there are so many objects below the output prefix: the clean-up comes after the job's end.
+func (s *Server) CleanedUp(objects int) {
+	s.t.Helper()
+	late := time.After(endTime)
+	for len(s.Left()) != objects {
+		select {
+		case <-late:
+			s.t.Fatalf("objects below the output: %v; want %d", s.Left(), objects)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // Prompt is the input line of a record of an OpenAI model whose only message is p<n>.
 func Prompt(n int) string {
 	return fmt.Sprintf(`{"recordId":"r%d", "modelInput":{"messages":[{"role":"user","content":"p%d"}] , "max_tokens":5}}`, n, n)
