@@ -259,8 +259,12 @@ func TestANameIsHeldUntilTheEnd(t *testing.T) {
 func TestTheQuotaCountsActiveJobsOfTheModel(t *testing.T) {
 	a := newTester(func(o *Options) { o.Limits.MaxActiveJobsPerModel = 1 })
 	first := a.create(t, input("a"))
-	_, err := a.CreateModelInvocationJob(a.ctx, input("b"))
-	refused(t, err, bedrock.CodeServiceQuotaExceeded, haiku)
+	for _, name := range []string{haiku, "us." + haiku, "arn:aws:bedrock:us-east-1::foundation-model/" + haiku} {
+		in := input("b")
+		in.ModelID = name
+		_, err := a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, bedrock.CodeServiceQuotaExceeded, name)
+	}
 	other := input("c")
 	other.ModelID = "amazon.titan-embed-text-v2:0"
 	a.create(t, other)

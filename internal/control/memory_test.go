@@ -40,7 +40,7 @@ func (m *memory) CreateJob(_ context.Context, j batholith.Job, hash string, maxA
 		if k.Name == j.Name {
 			return batholith.Job{}, batholith.ErrNameInUse
 		}
-		if k.ModelID == j.ModelID {
+		if k.Model == j.Model {
 			active++
 		}
 	}

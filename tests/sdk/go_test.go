@@ -371,3 +371,18 @@ func TestGoSeesTheCatalogue(t *testing.T) {
 	_, err = s.bedrock.GetFoundationModel(s.ctx, &bedrock.GetFoundationModelInput{ModelIdentifier: aws.String("a.b-c")})
 	refused[*types.ResourceNotFoundException](s, err, "a.b-c")
 }
+
+// The runtime client of JavaScript speaks HTTP/2 to http:// at once, without asking first.
+func TestHTTP2IsTakenWithoutTLS(t *testing.T) {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	s := tell(t, "default")
+	out, err := (&http.Client{Transport: transport}).Get(s.server.Bedrock + "/model-invocation-jobs")
+	s.ok(err)
+	defer out.Body.Close()
+	if out.ProtoMajor != 2 || out.Header.Get("x-amzn-ErrorType") != "MissingAuthenticationTokenException" {
+		t.Errorf("%s %s: %v", out.Proto, out.Status, out.Header)
+	}
+}
