@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	syncEvery  = 20 * time.Millisecond // what is written is on the disk this much later, and the time of one fsync
-	fileBytes  = 16 << 20              // a journal file that has grown to this takes no more
-	muteTime   = time.Second           // how long nothing is journalled after the disk refused
-	maxFiles   = 16                    // when there are more, the oldest is made superfluous
-	journalExt = ".log"
+	syncEvery    = 20 * time.Millisecond // what is written is on the disk this much later, and the time of one fsync
+	fileBytes    = 16 << 20              // a journal file that has grown to this takes no more
+	muteTime     = time.Second           // how long nothing is journalled after the disk refused
+	maxUnwritten = 8 << 20               // a disk that is so far behind gets nothing more for now
+	maxFiles     = 16                    // when there are more, the oldest is made superfluous
+	journalExt   = ".log"
 )
 
 // journal keeps outcomes on the worker's own disk until they are committed. What is appended is written as soon as the
@@ -31,10 +32,11 @@ type journal struct {
 	size        int64         // fileBytes; tests make it smaller
 	wake        chan struct{} // holds one token when there is something to do; never closed
 
-	mu    sync.Mutex
-	next  int        // number of the next file
-	files []*logFile // every file of this process that may exist, by number
-	muted time.Time  // until then nothing is journalled
+	mu        sync.Mutex
+	next      int        // number of the next file
+	files     []*logFile // every file of this process that may exist, by number
+	muted     time.Time  // until then nothing is journalled
+	unwritten int64      // bytes queued in all files
 }
 
 // logFile is one journal file. The journal's mutex guards the first group, the rest belongs to the goroutine of run.
@@ -83,15 +85,16 @@ func journalFiles(dir string) ([]string, error) {
 func (j *journal) append(o *batholith.Outcome) *logFile {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if time.Now().Before(j.muted) {
+	if time.Now().Before(j.muted) || j.unwritten > maxUnwritten {
 		return nil
 	}
 	f := j.current()
 	start := len(f.queued)
 	f.queued = appendBytes(openFrame(f.queued), o.Job)
 	f.queued = appendOutcome(f.queued, o)
-	closeFrame(f.queued[start:], 0)
+	closeFrame(f.queued, start)
 	f.bytes += int64(len(f.queued) - start)
+	j.unwritten += int64(len(f.queued) - start)
 	f.live++
 	f.full = f.bytes >= j.size
 	j.nudge()
@@ -108,6 +111,7 @@ func (j *journal) current() *logFile {
 	f.queued = openFrame(appendHead(nil, journalMagic))
 	f.queued = append(f.queued, j.worker...)
 	closeFrame(f.queued, headBytes)
+	j.unwritten += int64(len(f.queued))
 	j.files = append(j.files, f)
 	return f
 }
@@ -184,6 +188,7 @@ func (j *journal) write() (dirty bool) {
 		j.mu.Lock()
 		b := f.queued
 		f.queued = nil
+		j.unwritten -= int64(len(b)) // what is being written is a second share, no more
 		needless := f.full && f.live == 0
 		j.mu.Unlock()
 		if len(b) > 0 && !needless {
@@ -221,6 +226,7 @@ func (j *journal) broken(f *logFile, err error) {
 	j.log.Error("outcomes are not journalled for now; they are safe once committed", "err", err)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.unwritten -= int64(len(f.queued))
 	f.full, f.queued = true, nil
 	j.muted = time.Now().Add(muteTime)
 }

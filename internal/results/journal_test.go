@@ -256,6 +256,36 @@ func TestADiskThatRefusesDoesNotStopTheWork(t *testing.T) {
 	})
 }
 
+func TestADiskThatFallsBehindCostsNoMemoryWithoutBound(t *testing.T) {
+	j, err := openJournal(t.TempDir(), "a", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := some(1)[0]
+	o.Line = make([]byte, 100_000)
+	fill := func() (taken int) {
+		for range 1000 {
+			if f := j.append(&o); f != nil {
+				j.release(f, 1)
+				taken++
+			}
+		}
+		return taken
+	}
+	if n := fill(); n < 50 || n > maxUnwritten/100_000+2 {
+		t.Errorf("%d outcomes of 100 kB are queued for a disk that stands still", n)
+	}
+	j.write()
+	if n := fill(); n < 50 || j.unwritten < 50*100_000 {
+		t.Errorf("%d outcomes are taken when the disk has caught up", n)
+	}
+	j.write()
+	j.end()
+	if j.unwritten != 0 {
+		t.Errorf("%d bytes unwritten in the end", j.unwritten)
+	}
+}
+
 func FuzzTakeOutcome(f *testing.F) {
 	for _, o := range some(3) {
 		f.Add(appendOutcome(nil, &o))
