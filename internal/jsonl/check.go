@@ -113,6 +113,7 @@ func (w *walker) value(b []byte, i, depth int) int {
 	return -1
 }
 
+// object passes over an object. Names may repeat: what a name means twice is for the model to say.
 func (w *walker) object(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
@@ -145,6 +146,7 @@ func (w *walker) object(b []byte, i, depth int) int {
 	}
 }
 
+// array passes over an array.
 func (w *walker) array(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
@@ -225,6 +227,7 @@ func escape(b []byte, i int) int {
 	return -1
 }
 
+// number passes over a number as RFC 8259 writes it: no leading zero, no bare point. Its size does not matter.
 func number(b []byte, i int) int {
 	if at(b, i) == '-' {
 		i++
@@ -264,6 +267,7 @@ func digits(b []byte, i int) int {
 	return i
 }
 
+// literal passes over true, false or null.
 func literal(b []byte, i int, word string) int {
 	if len(b)-i >= len(word) && string(b[i:i+len(word)]) == word {
 		return i + len(word)

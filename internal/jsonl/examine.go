@@ -158,6 +158,7 @@ func syntax(err error, line []byte) string {
 	return err.Error()
 }
 
+// noun names a kind of JSON value.
 func noun(kind jsontext.Kind) string {
 	switch kind {
 	case '"':

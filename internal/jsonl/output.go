@@ -38,6 +38,7 @@ func AppendError(dst, id, input []byte, e *batholith.RecordError) []byte {
 	return append(dst, "}}\n"...)
 }
 
+// appendHead appends what both kinds of lines begin with.
 func appendHead(dst, id, input []byte) []byte {
 	dst = append(dst, `{"recordId":`...)
 	dst, _ = jsontext.AppendQuote(dst, id) // an id from a line is UTF-8

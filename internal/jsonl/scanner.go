@@ -50,6 +50,7 @@ type Scanner struct {
 	id      []byte // scratch for an id with escapes
 }
 
+// startBuffer is enough for some hundred records; the copying when it wraps costs little then.
 const startBuffer = 256 << 10
 
 // NewScanner returns a scanner of the file that r reads from its start.
@@ -148,6 +149,8 @@ func (s *Scanner) fill() {
 	s.end(io.ErrNoProgress)
 }
 
+// end notes that the reader has no more, and why, unless that is the end of the file. A torn last line is not handed out when the
+// reader failed: it may go on in bytes that did not arrive.
 func (s *Scanner) end(err error) {
 	s.ended = true
 	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -178,6 +181,7 @@ func (s *Scanner) overlong() bool {
 	return s.err == nil
 }
 
+// longLine is the reason against a line that is longer than MaxLineBytes.
 func longLine(length int64) string {
 	return fmt.Sprintf("the line is %s bytes long; one modelInput may have %s",
 		grouped(length), grouped(batholith.MaxInputBytes))

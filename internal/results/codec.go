@@ -32,6 +32,7 @@ var (
 	errDamaged = errors.New("the bytes are damaged")
 )
 
+// appendHead appends what a file begins with.
 func appendHead(dst []byte, magic string) []byte {
 	dst = append(dst, magic...)
 	dst = binary.LittleEndian.AppendUint16(dst, version)
@@ -101,6 +102,7 @@ func (f *frames) next() ([]byte, error) {
 	return f.buf, nil
 }
 
+// fill reads all of b. Bytes that are missing are torn, whether the length of the file or the reader says so.
 func (f *frames) fill(b []byte) error {
 	if f.left < int64(len(b)) {
 		return errTorn
@@ -146,6 +148,7 @@ func takeOutcome(b []byte) (o batholith.Outcome, rest []byte, err error) {
 	return o, rest, err
 }
 
+// appendBytes appends b behind its length; takeBytes is the way back, and returns what follows as well.
 func appendBytes[B ~[]byte | ~string](dst []byte, b B) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }

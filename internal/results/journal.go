@@ -138,6 +138,7 @@ func (j *journal) crowded() *logFile {
 	return j.files[0]
 }
 
+// nudge wakes the writing goroutine. A token that is there already will do.
 func (j *journal) nudge() {
 	select {
 	case j.wake <- struct{}{}:
@@ -184,6 +185,7 @@ func (j *journal) write() (dirty bool) {
 	j.mu.Lock()
 	files := append([]*logFile(nil), j.files...)
 	j.mu.Unlock()
+	// Only this goroutine removes files, so the copy stays true; the mutex is not held while the disk works.
 	for _, f := range files {
 		j.mu.Lock()
 		b := f.queued
@@ -245,6 +247,8 @@ func (j *journal) dirty() []*logFile {
 	return dirty
 }
 
+// sync makes files durable, in a goroutine of its own, and hands them back. After a failed fsync nobody knows what is on the
+// disk, and asking again would answer nothing: the file takes no more.
 func (j *journal) sync(files []*logFile) []*logFile {
 	for _, f := range files {
 		if err := f.file.Sync(); err != nil {
@@ -270,6 +274,7 @@ func (j *journal) tidy() {
 	j.files = kept
 }
 
+// remove deletes a file. One that was never written has no name yet.
 func (j *journal) remove(f *logFile) {
 	if f.file == nil {
 		return

@@ -1,7 +1,6 @@
 package results
 
 import (
-	"container/heap"
 	"context"
 	"fmt"
 	"io"
@@ -23,7 +22,8 @@ type merged struct {
 	count   int64
 }
 
-// merge opens segments. Memory is bounded however large they are, and grows with their number only below fanIn.
+// merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
+// holds a block besides, and a block is larger than blockBytes only where a single line is.
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), 2<<20)
 	m := &merged{}
@@ -40,7 +40,9 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (*merge
 		}
 		m.readers = append(m.readers, r)
 	}
-	heap.Init(m)
+	for i := len(m.readers) / 2; i >= 0; i-- {
+		m.sink(i)
+	}
 	return m, nil
 }
 
@@ -64,29 +66,36 @@ func (m *merged) next() (*batholith.Outcome, error) {
 	return &r.now, nil
 }
 
+// advance moves the first reader on, and lets it go at its end.
 func (m *merged) advance() error {
 	m.stale = false
-	switch err := m.readers[0].next(); err {
-	case nil:
-		heap.Fix(m, 0)
-	case io.EOF:
-		heap.Pop(m)
-	default:
-		return err
+	err := m.readers[0].next()
+	if err == io.EOF {
+		n := len(m.readers) - 1
+		m.readers[0], m.readers[n] = m.readers[n], nil
+		m.readers = m.readers[:n]
+		err = nil
 	}
-	return nil
+	m.sink(0)
+	return err
 }
 
-// The methods of heap.Interface.
-
-func (m *merged) Len() int           { return len(m.readers) }
-func (m *merged) Less(i, j int) bool { return m.readers[i].now.Key.Compare(m.readers[j].now.Key) < 0 }
-func (m *merged) Swap(i, j int)      { m.readers[i], m.readers[j] = m.readers[j], m.readers[i] }
-func (m *merged) Push(x any)         { m.readers = append(m.readers, x.(*segmentReader)) }
-func (m *merged) Pop() any {
-	n := len(m.readers) - 1
-	r := m.readers[n]
-	m.readers[n] = nil
-	m.readers = m.readers[:n]
-	return r
+// sink moves the reader at i down until none below it has a lower key.
+func (m *merged) sink(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(m.readers) {
+			return
+		}
+		if right := child + 1; right < len(m.readers) && m.less(right, child) {
+			child = right
+		}
+		if !m.less(child, i) {
+			return
+		}
+		m.readers[i], m.readers[child] = m.readers[child], m.readers[i]
+		i = child
+	}
 }
+
+func (m *merged) less(i, j int) bool { return m.readers[i].now.Key.Compare(m.readers[j].now.Key) < 0 }

@@ -31,6 +31,7 @@ func newObject(ctx context.Context, store Uploads, b blob.Bucket, job, key strin
 	return o
 }
 
+// begun notes an upload before its first part is sent.
 func (o *object) begun(ctx context.Context, id string) error {
 	o.upload.UploadID = id
 	return o.store.PutUpload(ctx, o.upload)
@@ -44,6 +45,7 @@ func (o *object) close() error {
 	return o.forget()
 }
 
+// abort gives up; nothing appears.
 func (o *object) abort() error {
 	if err := o.Writer.Abort(); err != nil {
 		return err

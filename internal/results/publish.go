@@ -73,6 +73,7 @@ func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) 
 	return m, nil
 }
 
+// publish is one attempt. The manifest comes last: where there is one, everything it names is there.
 func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, final bool) (m batholith.Manifest, err error) {
 	files, err := p.o.Store.Files(ctx, job.ID)
 	if err != nil {
@@ -122,6 +123,7 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 	}
 }
 
+// linesOf is how many bytes of lines the segments hold.
 func linesOf(segs []batholith.Segment) (n int64) {
 	for _, s := range segs {
 		n += s.Lines
@@ -200,6 +202,7 @@ func (w *outputs) begin(n int) error {
 	return nil
 }
 
+// line appends an outcome's line to the file that is being written.
 func (w *outputs) line(o *batholith.Outcome) error {
 	w.counts.Processed++
 	if o.Errored {

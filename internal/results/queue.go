@@ -34,6 +34,7 @@ type queue struct {
 	cancel context.CancelCauseFunc
 }
 
+// newQueue makes the queue of a job. Its context ends with its goroutine, or when the job is given up.
 func newQueue(job string) *queue {
 	q := &queue{job: job, moved: make(chan struct{}), wake: make(chan struct{}, 1)}
 	q.ctx, q.cancel = context.WithCancelCause(context.Background())
@@ -61,11 +62,13 @@ func (q *queue) push(i item) int64 {
 	return i.size()
 }
 
+// hurry has everything up to the target committed without waiting for more.
 func (q *queue) hurry(target int64) {
 	q.urgent = max(q.urgent, target)
 	q.nudge()
 }
 
+// drop calls off what is on its way; the outcomes leave the queue as if they had been refused.
 func (q *queue) drop(cause error) {
 	q.cancel(cause)
 	q.nudge()
@@ -170,6 +173,7 @@ func (w *Writer) nextBatch(q *queue) ([]item, time.Duration) {
 func (w *Writer) settled(q *queue) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// One release for each file instead of one for each outcome: the journal's mutex is asked for by every Add.
 	byFile := map[*logFile]int{}
 	for _, i := range q.items[:q.taken] {
 		byFile[i.file]++

@@ -48,6 +48,7 @@ func (s *segmentWriter) add(o *batholith.Outcome) error {
 	return nil
 }
 
+// block ends the frame that is being filled. A buffer that a huge line has stretched is not kept.
 func (s *segmentWriter) block() error {
 	closeFrame(s.buf, 0)
 	err := s.write(s.buf)
@@ -58,6 +59,7 @@ func (s *segmentWriter) block() error {
 	return err
 }
 
+// write passes bytes on and keeps the account of them.
 func (s *segmentWriter) write(b []byte) error {
 	s.seg.Sum = crc32.Update(s.seg.Sum, castagnoli, b)
 	s.seg.Bytes += int64(len(b))
@@ -132,6 +134,7 @@ func (s *segmentReader) next() error {
 	return nil
 }
 
+// end compares all that was read with what the commit said. The frames vouch for their bytes; the sum vouches for the object.
 func (s *segmentReader) end() error {
 	if s.sum != s.seg.Sum || s.read != s.seg.Records || s.lines != s.seg.Lines {
 		return s.fault(errDamaged)

@@ -135,6 +135,7 @@ func (w *Writer) startQueues(ctx context.Context, drives *errgroup.Group) {
 	}
 }
 
+// close has every queue commit what it holds at once.
 func (w *Writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
