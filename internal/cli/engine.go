@@ -19,12 +19,11 @@ import (
 	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/results"
-	"github.com/batholith/batholith/internal/store"
 )
 
 // engine is what serve and run have in common: everything between a created job and its output.
 type engine struct {
-	store    *store.Store
+	store    engineStore
 	catalog  *catalog.Catalog
 	models   *models
 	writer   *results.Writer
@@ -33,26 +32,35 @@ type engine struct {
 	worker   string
 }
 
+// engineStore is what its parts ask of the database, together.
+type engineStore interface {
+	lifecycle.Store
+	dispatch.Store
+	results.Store
+	results.PublisherStore
+	Find(ctx context.Context, id string) (batholith.Job, error)
+}
+
 // engineOptions are what they do not have in common.
 type engineOptions struct {
 	Config *config.Config
 	Log    *slog.Logger
-	Store  *store.Store
-	Dir    string // holds the journal and the worker's id
+	Store  engineStore
+	Models *models // nil: those of Config
+	Dir    string  // holds the journal and the worker's id
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
-	// Committed is told the counters of a job after each commit; it may be nil.
-	Committed func(job string, c batholith.Counts)
 }
 
 // pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
 const pendingBytes = 24 << 20
 
-func newEngine(ctx context.Context, o engineOptions) (*engine, error) {
-	models, err := openModels(o.Config)
-	if err != nil {
-		return nil, err
+func newEngine(o engineOptions) (_ *engine, err error) {
+	if o.Models == nil {
+		if o.Models, err = openModels(o.Config); err != nil {
+			return nil, err
+		}
 	}
-	e := &engine{store: o.Store, catalog: models.catalog, models: models}
+	e := &engine{store: o.Store, catalog: o.Models.catalog, models: o.Models}
 	if e.worker, err = workerID(o.Dir); err != nil {
 		return nil, err
 	}
@@ -64,13 +72,9 @@ func newEngine(ctx context.Context, o engineOptions) (*engine, error) {
 		return o.Place(ctx, j)
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
-		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes,
-		OnCommit: func(job string, c batholith.Counts) {
-			e.life.Committed(job, c)
-			if o.Committed != nil {
-				o.Committed(job, c)
-			}
-		}})
+		// The job fails: what is pending of it would only hold up its end.
+		OnFault: func(job string, err error) { e.life.Fault(job, err); e.writer.Drop(job) }, PendingBytes: pendingBytes,
+		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +110,13 @@ func (e *engine) Recover(ctx context.Context) error {
 	if err := e.writer.Recover(ctx); err != nil {
 		return fmt.Errorf("take up the journal: %w", err)
 	}
-	return e.store.Release(ctx, e.worker, "")
+	var err error
+	for range 3 { // releasing twice is harmless
+		if err = e.store.Release(ctx, e.worker, ""); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("release the chunks of the last run: %w", err)
 }
 
 // Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:

@@ -137,7 +137,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, dir string) (batholi
 		paths[f.key] = f.path
 	}
 	input := files.NewInput(paths)
-	e, err := newEngine(ctx, engineOptions{Config: l.o.Config, Log: l.o.Log, Store: l.store, Dir: dir,
+	e, err := newEngine(engineOptions{Config: l.o.Config, Log: l.o.Log, Store: l.store, Dir: dir,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil
 		}})

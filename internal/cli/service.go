@@ -77,7 +77,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.places, err = newPlaces(s.o.Config, s.reach(at)); err != nil {
 		return err
 	}
-	s.engine, err = newEngine(ctx, engineOptions{Config: s.o.Config, Log: s.o.Log, Store: s.store, Dir: s.o.Config.Data, Place: s.places.open})
+	s.engine, err = newEngine(engineOptions{Config: s.o.Config, Log: s.o.Log, Store: s.store, Dir: s.o.Config.Data, Place: s.places.open})
 	if err != nil {
 		return err
 	}

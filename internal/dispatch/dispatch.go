@@ -133,7 +133,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.drain(abort)
 	stopBeats()
 	<-beating
-	return d.handBack(ctx)
+	d.handBack(ctx)
+	return nil
 }
 
 // drain waits until nothing is in flight, at most the drain time; then it calls the rest off.
@@ -150,14 +151,15 @@ func (d *Dispatcher) drain(abort context.CancelCauseFunc) {
 	}
 }
 
-// handBack makes this worker's chunks claimable. Every feed has committed what it finished by now.
-func (d *Dispatcher) handBack(ctx context.Context) error {
+// handBack makes this worker's chunks claimable. Every feed has committed what it finished by now. Where the database does not answer,
+// the next start does it.
+func (d *Dispatcher) handBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := d.o.Store.Release(ctx, d.o.Worker, ""); err != nil {
-		return fmt.Errorf("hand back chunks: %w", err)
+	err := d.insist(ctx, "hand back chunks", func() error { return d.o.Store.Release(ctx, d.o.Worker, "") })
+	if err != nil {
+		d.o.Log.Warn("chunks are handed back at the next start", "err", err)
 	}
-	return nil
 }
 
 // Enqueue puts a job that is Scheduled or InProgress at the end of its model's queue. A job that is there already stays where it is.
