@@ -23,8 +23,8 @@ func examine(line []byte) (m members, reason string) {
 	}
 	dec := jsontext.NewDecoder(bytes.NewReader(line),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // lone surrogates; bytes were seen to above
-	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
-		return m, "the line is " + noun(kind) + expected
+	if kind := dec.PeekKind(); kind != '{' {
+		return m, notAnObject(dec, line)
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return m, syntax(err, line)
@@ -42,23 +42,23 @@ func examine(line []byte) (m members, reason string) {
 		return m, syntax(err, line)
 	}
 	if end := int(dec.InputOffset()); space(line, end) != len(line) {
-		return m, fmt.Sprintf("column %d: something follows the object%s", space(line, end)+1, expected)
+		return m, trailing(line, space(line, end))
 	}
 	if m.input.absent() {
-		return m, "modelInput is missing" + expected
+		return m, missing(line)
 	}
 	return m, ""
 }
 
 // alien names what is wrong with the bytes before any grammar is asked.
 func alien(line []byte) string {
-	if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) {
-		return "the line is UTF-16; expected is UTF-8"
+	if what := wholly(line); what != "" {
+		return what
 	}
 	for i := 0; i < len(line); {
 		r, n := utf8.DecodeRune(line[i:])
 		if r == utf8.RuneError && n == 1 {
-			return fmt.Sprintf("column %d: the byte 0x%02X is not UTF-8", i+1, line[i])
+			return fmt.Sprintf("column %d: the byte 0x%02X is not UTF-8; convert the file, perhaps from Latin-1", i+1, line[i])
 		}
 		i += n
 	}
@@ -151,8 +151,12 @@ func syntax(err error, line []byte) string {
 	var bad *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return fmt.Sprintf("the line ends at column %d inside a value%s", len(line), expected)
+		return fmt.Sprintf("the line ends at column %d inside a value; a record is on one line as a whole, and a line break in a string is written \\n",
+			len(line))
 	case errors.As(err, &bad):
+		if what := familiar(line, int(bad.ByteOffset)); what != "" {
+			return fmt.Sprintf("column %d: %s", bad.ByteOffset+1, what)
+		}
 		return fmt.Sprintf("column %d: %v", bad.ByteOffset+1, bad.Err)
 	}
 	return err.Error()

@@ -1,0 +1,119 @@
+package jsonl
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// packed are the first bytes of files that hold lines only when they are unpacked.
+var packed = []struct{ magic, name string }{
+	{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", "zip"}, {"BZh", "bzip2"}, {"PAR1", "Parquet"},
+}
+
+// wholly recognizes lines of files that are something else altogether.
+func wholly(line []byte) string {
+	for _, p := range packed {
+		if bytes.HasPrefix(line, []byte(p.magic)) {
+			return "the file is in " + p.name + " format; expected is plain text, one JSON object on a line"
+		}
+	}
+	// Without a mark at the start of the file, and in all lines but the first, UTF-16 shows by the zero byte of each ASCII character.
+	if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) || slices.Contains(line[:min(2, len(line))], 0) {
+		return "the line is UTF-16; expected is UTF-8"
+	}
+	return ""
+}
+
+// notAnObject is why a line that does not begin with { is wrong. What looks like null at first may be any word with an n.
+func notAnObject(dec *jsontext.Decoder, line []byte) string {
+	kind := dec.PeekKind()
+	_, err := dec.ReadValue()
+	switch {
+	case kind == '[':
+		return "the line is an array" + expected + ", with no [ ] around the lines"
+	case err != nil:
+		return "the line is not JSON" + expected
+	case space(line, int(dec.InputOffset())) != len(line):
+		return "the line begins with " + noun(kind) + expected
+	}
+	return "the line is " + noun(kind) + expected
+}
+
+// trailing is why a line is wrong on which something follows the object, at i.
+func trailing(line []byte, i int) string {
+	what := "something follows the object" + expected
+	switch line[i] {
+	case '{':
+		what = "a second object follows; each must stand on a line of its own"
+	case ',':
+		what = "a comma follows the object; lines are not joined by commas"
+	}
+	return fmt.Sprintf("column %d: %s", i+1, what)
+}
+
+// familiar recognizes, at the byte where the grammar was left, what people and programs write in place of JSON.
+func familiar(line []byte, i int) string {
+	rest := line[min(i, len(line)):]
+	before, after := around(line, i)
+	begins := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return bytes.HasPrefix(rest, []byte(w)) })
+	}
+	switch c := at(line, i); {
+	case c == '\'':
+		return "a single quote; JSON has double quotes around names and strings"
+	case c == ',' && strings.IndexByte("}]", after) >= 0, (c == '}' || c == ']') && before == ',':
+		return "a comma with nothing after it; leave it out"
+	case c == '/' || c == '#':
+		return "a comment; JSON has none"
+	case begins("True", "False", "None"):
+		return "a word of Python's; JSON writes true, false and null"
+	case begins("NaN", "Infinity"):
+		return "NaN and Infinity are no JSON numbers; write a number or null"
+	case c|0x20 >= 'a' && c|0x20 <= 'z' && strings.IndexByte("{,:[", before) >= 0:
+		return "a word without quotes; JSON has double quotes around names and strings"
+	case c < ' ' && i < len(line):
+		return fmt.Sprintf(`a control character (0x%02X) inside a string; escape it, a tab as \t`, c)
+	}
+	return ""
+}
+
+// around are the bytes next to the one at i that are not white space, 0 where there is none.
+func around(line []byte, i int) (before, after byte) {
+	k := i - 1
+	for k >= 0 && (line[k] == ' ' || line[k] == '\t') {
+		k--
+	}
+	return at(line, k), at(line, space(line, i+1))
+}
+
+// misnamed are names that stand where modelInput is expected.
+var misnamed = map[string]string{
+	"modelinput":  `names are compared with their case`,
+	"model_input": `there is a "model_input"`,
+	"body":        `there is a "body", as in OpenAI's batch files; it is "modelInput" here, and "custom_id" is "recordId"`,
+	"params":      `there are "params", as in Anthropic's batches; they are "modelInput" here, and "custom_id" is "recordId"`,
+	"messages":    `there are "messages"; the whole body of the model goes inside "modelInput"`,
+	"prompt":      `there is a "prompt"; the whole body of the model goes inside "modelInput"`,
+	"inputtext":   `there is an "inputText"; the whole body of the model goes inside "modelInput"`,
+}
+
+// missing says that there is no modelInput, and what there is in its place. The line is an object.
+func missing(line []byte) string {
+	dec := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	_, err := dec.ReadToken()
+	for err == nil && dec.PeekKind() == '"' {
+		var name jsontext.Token
+		if name, err = dec.ReadToken(); err != nil {
+			break
+		}
+		if why, ok := misnamed[strings.ToLower(name.String())]; ok {
+			return "modelInput is missing (" + why + ")" + expected
+		}
+		err = dec.SkipValue()
+	}
+	return "modelInput is missing" + expected
+}
