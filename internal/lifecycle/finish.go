@@ -18,20 +18,16 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if err := d.l.o.Store.Seal(ctx, d.id); err != nil {
 		return fmt.Errorf("seal job %s: %w", d.id, err)
 	}
-	status := job.Status
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
 	if err != nil {
 		return err
 	}
-	if job.Status != status {
-		return batholith.ErrMoved
-	}
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
 		e = batholith.EventFinish // the last record made it
 	}
-	next, err := status.Next(e)
+	next, err := job.Status.Next(e)
 	if err != nil {
-		return err
+		return batholith.ErrMoved // a stop came first
 	}
 	message := ending(job, next, cause, first)
 	published := job

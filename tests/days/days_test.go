@@ -128,7 +128,7 @@ func TestNonsenseIsAskedForAgainAndThenSaid(t *testing.T) {
 	if e := lines[6].Error; e == nil || e.ErrorCode != 400 || !strings.Contains(e.ErrorMessage, "maximum context length") {
 		t.Errorf("a prompt that is too long: %+v", e)
 	}
-	if !strings.Contains(aws.ToString(j.Message), "2 of 40 ended with an error") {
+	if !strings.Contains(aws.ToString(j.Message), "2 of 40 ended with an error, the first with ") {
 		t.Errorf("message %q", aws.ToString(j.Message))
 	}
 }
