@@ -22,7 +22,7 @@ const (
 )
 
 // journal keeps outcomes on the worker's own disk until they are committed. What is appended is written as soon as the
-// writing goroutine runs, so that kill -9 loses next to nothing, and synced soon after.
+// writing goroutine runs, which Add waits for, so that kill -9 loses only what was in flight, and synced soon after.
 //
 // It is a second net: a disk that refuses is logged and the journal falls silent for a while. Outcomes are in memory until
 // they are committed in any case.
@@ -37,6 +37,8 @@ type journal struct {
 	files     []*logFile // every file of this process that may exist, by number
 	muted     time.Time  // until then nothing is journalled
 	unwritten int64      // bytes queued in all files
+	// written is closed, and replaced, when what was queued before is written or given up.
+	written chan struct{}
 }
 
 // logFile is one journal file. The journal's mutex guards the first group, the rest belongs to the goroutine of run.
@@ -61,7 +63,7 @@ func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, worker: worker, log: log, size: fileBytes, wake: make(chan struct{}, 1)}
+	j := &journal{dir: dir, worker: worker, log: log, size: fileBytes, wake: make(chan struct{}, 1), written: make(chan struct{})}
 	for _, path := range old {
 		var n int
 		if _, err := fmt.Sscanf(filepath.Base(path), "%d", &n); err == nil {
@@ -81,12 +83,13 @@ func journalFiles(dir string) ([]string, error) {
 }
 
 // append queues an outcome for writing and returns the file that it is in; nil when the journal is silent. The caller gives
-// the file back with release when the outcome needs it no longer.
-func (j *journal) append(o *batholith.Outcome) *logFile {
+// the file back with release when the outcome needs it no longer. The channel is closed once the outcome is written, from when on
+// kill -9 does not lose it, or will not be.
+func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if time.Now().Before(j.muted) || j.unwritten > maxUnwritten {
-		return nil
+		return nil, nil
 	}
 	f := j.current()
 	start := len(f.queued)
@@ -98,7 +101,7 @@ func (j *journal) append(o *batholith.Outcome) *logFile {
 	f.live++
 	f.full = f.bytes >= j.size
 	j.nudge()
-	return f
+	return f, j.written
 }
 
 // current is the file that takes the next outcome. The caller holds mu.
@@ -184,7 +187,10 @@ func (j *journal) run(ctx context.Context) {
 func (j *journal) write() (dirty bool) {
 	j.mu.Lock()
 	files := append([]*logFile(nil), j.files...)
+	written := j.written
+	j.written = make(chan struct{})
 	j.mu.Unlock()
+	defer close(written)
 	// Only this goroutine removes files, so the copy stays true; the mutex is not held while the disk works.
 	for _, f := range files {
 		j.mu.Lock()

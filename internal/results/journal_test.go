@@ -265,7 +265,7 @@ func TestADiskThatFallsBehindCostsNoMemoryWithoutBound(t *testing.T) {
 	o.Line = make([]byte, 100_000)
 	fill := func() (taken int) {
 		for range 1000 {
-			if f := j.append(&o); f != nil {
+			if f, _ := j.append(&o); f != nil {
 				j.release(f, 1)
 				taken++
 			}

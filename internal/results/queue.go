@@ -116,7 +116,7 @@ func (w *Writer) unpin(old *logFile) {
 	for _, q := range w.queues {
 		for i := range q.items {
 			if it := &q.items[i]; it.file == old {
-				it.file = w.journal.append(&it.Outcome)
+				it.file, _ = w.journal.append(&it.Outcome)
 				moved++
 			}
 		}

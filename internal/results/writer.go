@@ -20,6 +20,8 @@ const (
 	overhead     = 160         // memory of a pending outcome beside its line
 	pendingBytes = 64 << 20
 
+	diskTime = 100 * time.Millisecond // an Add waits no longer than this for the journal
+
 	commitsAtOnce = 32
 )
 
@@ -145,8 +147,9 @@ func (w *Writer) close() {
 	}
 }
 
-// Add takes an outcome over, its line included. It returns when the outcome is queued for the journal and for its segment,
-// and waits for that while too much is pending. A single job never gets all of the room: it waits when it holds as much
+// Add takes an outcome over, its line included. It returns when the outcome is queued for its segment and written to the journal,
+// so that a slot that is given back afterwards is not asked again after kill -9; a disk that takes longer than a moment is not
+// waited for. It waits while too much is pending. A single job never gets all of the room: it waits when it holds as much
 // as is free, so that one whose bucket is out of reach leaves room for the others.
 func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 	size := int64(len(o.Line) + overhead)
@@ -161,15 +164,30 @@ func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 		}
 		w.mu.Lock()
 	}
-	defer w.mu.Unlock()
 	if w.ended {
+		w.mu.Unlock()
 		return batholith.ErrShutdown
 	}
-	w.enqueue(o, w.journal.append(&o))
+	file, written := w.journal.append(&o)
+	w.enqueue(o, file)
 	if old := w.journal.crowded(); old != nil {
 		w.unpin(old)
 	}
+	w.mu.Unlock()
+	if written != nil {
+		awaitDisk(written)
+	}
 	return nil
+}
+
+// awaitDisk waits for a write that began, but not for a disk that hangs: the outcome is in memory until it is committed in any case.
+func awaitDisk(written <-chan struct{}) {
+	late := time.NewTimer(diskTime)
+	defer late.Stop()
+	select {
+	case <-written:
+	case <-late.C:
+	}
 }
 
 // room tells whether the job may have size more bytes pending. A job with nothing pending always may.
