@@ -6,7 +6,7 @@ import "time"
 type Config struct {
 	// Directory of everything that must survive a restart: database, journal, embedded S3, first access key.
 	Data string `yaml:"data"`
-	// Address of the Bedrock API, /metrics, /healthz and /readyz. Port 0 takes a free one.
+	// Address of the Bedrock API, /healthz and /readyz. Port 0 takes a free one.
 	Listen string `yaml:"listen"`
 	// Where the state is kept: sqlite, or postgres://user@host:5432/db for several machines (not supported yet).
 	Store string `yaml:"store"`

@@ -57,6 +57,8 @@ type Options struct {
 	Limits  batholith.Limits
 	Profile bedrock.Profile
 	Region  string
+	// Encrypts tells whether the S3 encrypts with the keys that s3EncryptionKeyId names. Where it does not, such jobs are refused.
+	Encrypts bool
 
 	Now   func() time.Time // nil: the clock
 	NewID func() string    // nil: random

@@ -57,7 +57,7 @@ type tester struct {
 func newTester(change func(*Options)) *tester {
 	m := newMemory()
 	minute := 0
-	o := Options{
+	o := Options{Encrypts: true,
 		Store: m, Stopper: m, Roles: oneRole(role), Network: net{}, Limits: batholith.DefaultLimits(), Region: "us-east-1",
 		Models: shelf{
 			{ID: haiku, Aliases: []string{"us." + haiku, "eu." + haiku}, Name: "Claude 3 Haiku", Provider: "Anthropic",
@@ -479,4 +479,12 @@ func TestIDsAreOfTheirForm(t *testing.T) {
 		}
 		seen[id] = true
 	}
+}
+
+func TestAKeyThatWouldEncryptNothingIsRefused(t *testing.T) {
+	a := newTester(func(o *Options) { o.Encrypts = false })
+	in := input("k")
+	in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = "alias/key"
+	_, err := a.CreateModelInvocationJob(a.ctx, in)
+	refused(t, err, "ValidationException", "s3EncryptionKeyId")
 }

@@ -24,7 +24,7 @@ import (
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
-	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkTags, a.checkRole, a.checkModel, a.checkNetwork} {
+	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
 		if err := check(who, req); err != nil {
 			return nil, err
 		}
@@ -111,6 +111,14 @@ func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	}
 	if len(unknown) > 0 {
 		return bedrock.Validation("vpcConfig names what does not exist: %s.", strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// checkKey refuses a key that would encrypt nothing.
+func (a *API) checkKey(_ bedrock.Caller, req batholith.Request) error {
+	if req.KMSKeyID != "" && !a.Encrypts {
+		return bedrock.Validation("s3EncryptionKeyId cannot be used here: the embedded S3 does not encrypt. Leave it out, or serve with an external S3 that does (s3.endpoint).")
 	}
 	return nil
 }
