@@ -26,7 +26,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	}
 	bucket := *in.Bucket
-	return call(s, ctx, "CopyObject", bucket, func(path string) (s3response.CopyObjectOutput, error) {
+	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
 		in.Bucket, in.CopySource = &path, &from.path
 		out, err := s.posix.CopyObject(ctx, in)
 		if err == nil {
@@ -41,7 +41,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 	if err != nil {
 		return s3response.CopyPartResult{}, err
 	}
-	return call(s, ctx, "UploadPartCopy", *in.Bucket, func(path string) (s3response.CopyPartResult, error) {
+	return placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, func(path string) (s3response.CopyPartResult, error) {
 		at := *in
 		at.Bucket, at.CopySource = &path, &from.path
 		out, err := s.posix.UploadPartCopy(ctx, &at)
@@ -65,10 +65,11 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	if err != nil {
 		return copied{}, err
 	}
+	_, cannot := unfit(key)
 	switch {
 	case !utils.IsValidBucketName(bucket):
 		return copied{}, s3err.GetBucketErr(s3err.ErrInvalidBucketName, bucket)
-	case !utils.IsObjectNameValid(key):
+	case cannot:
 		return copied{}, s3err.GetAPIError(s3err.ErrNoSuchKey)
 	case !s.accounts.may(signer(ctx), bucket):
 		return copied{}, s3err.GetAPIError(s3err.ErrAccessDenied)

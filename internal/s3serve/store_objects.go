@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3response"
 )
 
@@ -12,7 +14,7 @@ import (
 
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	bucket := *in.Bucket
-	return call(s, ctx, "PutObject", bucket, func(path string) (s3response.PutObjectOutput, error) {
+	return placed(s, ctx, "PutObject", bucket, *in.Key, func(path string) (s3response.PutObjectOutput, error) {
 		in.Bucket = &path
 		out, err := s.posix.PutObject(ctx, in)
 		if err == nil {
@@ -24,6 +26,9 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 
 func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
 	return call(s, ctx, "DeleteObject", *in.Bucket, func(path string) (*s3.DeleteObjectOutput, error) {
+		if _, cannot := unfit(*in.Key); cannot {
+			return &s3.DeleteObjectOutput{}, nil // there was none, which is no error
+		}
 		s.names.forget(*in.Bucket, *in.Key)
 		at := *in
 		at.Bucket = &path
@@ -37,19 +42,31 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 
 func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
 	return call(s, ctx, "DeleteObjects", *in.Bucket, func(path string) (s3response.DeleteResult, error) {
-		keys := make([]string, len(in.Delete.Objects))
-		for i, o := range in.Delete.Objects {
+		there, none := parted(in.Delete.Objects)
+		keys := make([]string, len(there))
+		for i, o := range there {
 			keys[i] = *o.Key
 			s.names.forget(*in.Bucket, *o.Key)
 		}
-		at := *in
-		at.Bucket = &path
-		out, err := s.posix.DeleteObjects(ctx, &at)
+		out, err := s.posix.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &path, Delete: &types.Delete{Objects: there}})
 		if err == nil {
 			err = s.names.allVanished(*in.Bucket, keys)
 		}
+		out.Deleted = append(out.Deleted, none...)
 		return out, err
 	})
+}
+
+// parted parts what is to be deleted into what may be there and what cannot be.
+func parted(objects []types.ObjectIdentifier) (there []types.ObjectIdentifier, none []types.DeletedObject) {
+	for _, o := range objects {
+		if _, cannot := unfit(aws.ToString(o.Key)); cannot {
+			none = append(none, types.DeletedObject{Key: o.Key, VersionId: o.VersionId})
+		} else {
+			there = append(there, o)
+		}
+	}
+	return there, none
 }
 
 func (s *store) SelectObjectContent(ctx context.Context, in *s3.SelectObjectContentInput) func(w *bufio.Writer) {
@@ -57,7 +74,7 @@ func (s *store) SelectObjectContent(ctx context.Context, in *s3.SelectObjectCont
 }
 
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	return call(s, ctx, "HeadObject", *in.Bucket, func(path string) (*s3.HeadObjectOutput, error) {
+	return found(s, ctx, "HeadObject", *in.Bucket, *in.Key, func(path string) (*s3.HeadObjectOutput, error) {
 		at := *in
 		at.Bucket = &path
 		return s.posix.HeadObject(ctx, &at)
@@ -65,7 +82,7 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 }
 
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	return call(s, ctx, "GetObject", *in.Bucket, func(path string) (*s3.GetObjectOutput, error) {
+	return found(s, ctx, "GetObject", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectOutput, error) {
 		at := *in
 		at.Bucket = &path
 		return s.posix.GetObject(ctx, &at)
@@ -73,7 +90,7 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 }
 
 func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	return call(s, ctx, "GetObjectAcl", *in.Bucket, func(path string) (*s3.GetObjectAclOutput, error) {
+	return found(s, ctx, "GetObjectAcl", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectAclOutput, error) {
 		at := *in
 		at.Bucket = &path
 		return s.posix.GetObjectAcl(ctx, &at)
@@ -81,7 +98,7 @@ func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3
 }
 
 func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) error {
-	return s.exec(ctx, "PutObjectAcl", *in.Bucket, func(path string) error {
+	return s.change(ctx, "PutObjectAcl", *in.Bucket, *in.Key, func(path string) error {
 		at := *in
 		at.Bucket = &path
 		return s.posix.PutObjectAcl(ctx, &at)
@@ -89,7 +106,7 @@ func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) erro
 }
 
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
-	return call(s, ctx, "GetObjectAttributes", *in.Bucket, func(path string) (s3response.GetObjectAttributesResponse, error) {
+	return found(s, ctx, "GetObjectAttributes", *in.Bucket, *in.Key, func(path string) (s3response.GetObjectAttributesResponse, error) {
 		at := *in
 		at.Bucket = &path
 		return s.posix.GetObjectAttributes(ctx, &at)
@@ -127,7 +144,7 @@ func (s *store) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersion
 }
 
 func (s *store) RestoreObject(ctx context.Context, in *s3.RestoreObjectInput) error {
-	return s.exec(ctx, "RestoreObject", *in.Bucket, func(path string) error {
+	return s.change(ctx, "RestoreObject", *in.Bucket, *in.Key, func(path string) error {
 		at := *in
 		at.Bucket = &path
 		return s.posix.RestoreObject(ctx, &at)
@@ -135,29 +152,29 @@ func (s *store) RestoreObject(ctx context.Context, in *s3.RestoreObjectInput) er
 }
 
 func (s *store) GetObjectTagging(ctx context.Context, bucket, key, version string) (map[string]string, error) {
-	return call(s, ctx, "GetObjectTagging", bucket, func(path string) (map[string]string, error) { return s.posix.GetObjectTagging(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectTagging", bucket, key, func(path string) (map[string]string, error) { return s.posix.GetObjectTagging(ctx, path, key, version) })
 }
 
 func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
-	return s.exec(ctx, "PutObjectTagging", bucket, func(path string) error { return s.posix.PutObjectTagging(ctx, path, key, version, tags) })
+	return s.change(ctx, "PutObjectTagging", bucket, key, func(path string) error { return s.posix.PutObjectTagging(ctx, path, key, version, tags) })
 }
 
 func (s *store) DeleteObjectTagging(ctx context.Context, bucket, key, version string) error {
-	return s.exec(ctx, "DeleteObjectTagging", bucket, func(path string) error { return s.posix.DeleteObjectTagging(ctx, path, key, version) })
+	return s.change(ctx, "DeleteObjectTagging", bucket, key, func(path string) error { return s.posix.DeleteObjectTagging(ctx, path, key, version) })
 }
 
 func (s *store) PutObjectRetention(ctx context.Context, bucket, key, version string, retention []byte) error {
-	return s.exec(ctx, "PutObjectRetention", bucket, func(path string) error { return s.posix.PutObjectRetention(ctx, path, key, version, retention) })
+	return s.change(ctx, "PutObjectRetention", bucket, key, func(path string) error { return s.posix.PutObjectRetention(ctx, path, key, version, retention) })
 }
 
 func (s *store) GetObjectRetention(ctx context.Context, bucket, key, version string) ([]byte, error) {
-	return call(s, ctx, "GetObjectRetention", bucket, func(path string) ([]byte, error) { return s.posix.GetObjectRetention(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectRetention", bucket, key, func(path string) ([]byte, error) { return s.posix.GetObjectRetention(ctx, path, key, version) })
 }
 
 func (s *store) PutObjectLegalHold(ctx context.Context, bucket, key, version string, on bool) error {
-	return s.exec(ctx, "PutObjectLegalHold", bucket, func(path string) error { return s.posix.PutObjectLegalHold(ctx, path, key, version, on) })
+	return s.change(ctx, "PutObjectLegalHold", bucket, key, func(path string) error { return s.posix.PutObjectLegalHold(ctx, path, key, version, on) })
 }
 
 func (s *store) GetObjectLegalHold(ctx context.Context, bucket, key, version string) (*bool, error) {
-	return call(s, ctx, "GetObjectLegalHold", bucket, func(path string) (*bool, error) { return s.posix.GetObjectLegalHold(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectLegalHold", bucket, key, func(path string) (*bool, error) { return s.posix.GetObjectLegalHold(ctx, path, key, version) })
 }

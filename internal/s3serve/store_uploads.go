@@ -34,7 +34,7 @@ func uploadDir(key, id string) string {
 
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	bucket := *in.Bucket
-	return call(s, ctx, "CreateMultipartUpload", bucket, func(path string) (s3response.InitiateMultipartUploadResult, error) {
+	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
 		in.Bucket = &path
 		out, err := s.posix.CreateMultipartUpload(ctx, in)
 		if err == nil {
@@ -46,7 +46,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 }
 
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	return call(s, ctx, "UploadPart", *in.Bucket, func(path string) (*s3.UploadPartOutput, error) {
+	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, func(path string) (*s3.UploadPartOutput, error) {
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.UploadPart(ctx, &at)
@@ -69,7 +69,7 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
 	lock.Lock()
 	defer lock.Unlock()
-	out, err = call(s, ctx, "CompleteMultipartUpload", *in.Bucket, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
+	out, err = placed(s, ctx, "CompleteMultipartUpload", *in.Bucket, key, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path

@@ -1,0 +1,70 @@
+package s3serve
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3err"
+)
+
+// unfit finds the first segment of a key because of which it has no path, or that of another key, or one among the gateway's own
+// files. A slash at the end is no segment: the key is that of a directory, which is an object too.
+func unfit(key string) (segment string, found bool) {
+	for part := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
+		switch part {
+		case "", ".", "..", posix.MetaTmpDir:
+			return part, true
+		}
+		if strings.ContainsRune(part, 0) { // ends a name in every file system's eyes
+			return part, true
+		}
+	}
+	return "", false
+}
+
+// refuseUnfit is the answer to a request that would make an object of such a key.
+func refuseUnfit(key string) error {
+	segment, found := unfit(key)
+	if !found {
+		return nil
+	}
+	why := fmt.Sprintf("has the segment %q", segment)
+	switch {
+	case segment == "" && strings.HasPrefix(key, "/"):
+		why = "begins with a slash"
+	case segment == "":
+		why = "has an empty segment (two slashes in a row)"
+	}
+	return s3err.InvalidArgumentError{ArgumentName: "key", ArgumentValue: key,
+		Description: "The key " + why + ". The embedded S3 keeps objects in files and their keys as paths, in which this segment cannot be kept."}
+}
+
+// placed is call for what makes an object.
+func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
+	return call(s, ctx, verb, bucket, func(path string) (R, error) {
+		if err := refuseUnfit(key); err != nil {
+			var none R
+			return none, err
+		}
+		return f(path)
+	})
+}
+
+// found is call for what is asked of an object. Under a key that cannot be kept there is none.
+func found[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
+	return call(s, ctx, verb, bucket, func(path string) (R, error) {
+		if _, cannot := unfit(key); cannot {
+			var none R
+			return none, s3err.GetAPIError(s3err.ErrNoSuchKey)
+		}
+		return f(path)
+	})
+}
+
+// change is found for what answers nothing but an error.
+func (s *store) change(ctx context.Context, verb, bucket, key string, f func(path string) error) error {
+	_, err := found(s, ctx, verb, bucket, key, func(path string) (struct{}, error) { return struct{}{}, f(path) })
+	return err
+}
