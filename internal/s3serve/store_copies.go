@@ -41,7 +41,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 	if err != nil {
 		return s3response.CopyPartResult{}, err
 	}
-	return placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, func(path string) (s3response.CopyPartResult, error) {
+	return placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (s3response.CopyPartResult, error) {
 		at := *in
 		at.Bucket, at.CopySource = &path, &from.path
 		out, err := s.posix.UploadPartCopy(ctx, &at)
@@ -49,7 +49,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
 		}
 		return out, err
-	})
+	}))
 }
 
 // copied is what a copy reads.

@@ -32,6 +32,18 @@ func uploadDir(key, id string) string {
 	return path.Join(uploadsDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
 }
 
+// ofUpload keeps what is no id of an upload from f. The gateway makes a path of whatever the client sends, which might lead
+// to any directory, and aborting an upload removes its directory.
+func ofUpload[R any](id string, f func(path string) (R, error)) func(path string) (R, error) {
+	if id != "" && strings.Trim(id, "0123456789abcdef-") == "" { // the gateway's are UUIDs
+		return f
+	}
+	return func(string) (R, error) {
+		var none R
+		return none, s3err.GetNoSuchUploadErr(id)
+	}
+}
+
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
@@ -46,7 +58,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 }
 
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, func(path string) (*s3.UploadPartOutput, error) {
+	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (*s3.UploadPartOutput, error) {
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.UploadPart(ctx, &at)
@@ -54,7 +66,7 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
 		}
 		return out, err
-	})
+	}))
 }
 
 func (s *store) partAppeared(bucket, key, id string, n int32) error {
@@ -69,7 +81,7 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
 	lock.Lock()
 	defer lock.Unlock()
-	out, err = placed(s, ctx, "CompleteMultipartUpload", *in.Bucket, key, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
+	out, err = placed(s, ctx, "CompleteMultipartUpload", *in.Bucket, key, ofUpload(id, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
@@ -82,7 +94,7 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 			return out, s3err.GetNoSuchUploadErr(id)
 		}
 		return out, s.names.appeared(*in.Bucket, key)
-	})
+	}))
 	return out, version, err
 }
 
@@ -93,16 +105,17 @@ func uploadOf(value []byte) (string, error) {
 }
 
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	return s.exec(ctx, "AbortMultipartUpload", *in.Bucket, func(path string) error {
+	_, err := call(s, ctx, "AbortMultipartUpload", *in.Bucket, ofUpload(*in.UploadId, func(path string) (struct{}, error) {
 		dir := uploadDir(*in.Key, *in.UploadId)
 		s.names.forget(*in.Bucket, dir)
 		at := *in
 		at.Bucket = &path
 		if err := s.posix.AbortMultipartUpload(ctx, &at); err != nil {
-			return err
+			return struct{}{}, err
 		}
-		return s.names.vanished(*in.Bucket, dir)
-	})
+		return struct{}{}, s.names.vanished(*in.Bucket, dir)
+	}))
+	return err
 }
 
 func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
@@ -116,13 +129,13 @@ func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUp
 }
 
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
-	return call(s, ctx, "ListParts", *in.Bucket, func(path string) (s3response.ListPartsResult, error) {
+	return call(s, ctx, "ListParts", *in.Bucket, ofUpload(*in.UploadId, func(path string) (s3response.ListPartsResult, error) {
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.ListParts(ctx, &at)
 		out.Bucket = *in.Bucket
 		return out, err
-	})
+	}))
 }
 
 // recoverUploads runs before anything is served. Uploads that were being completed when the process died are
