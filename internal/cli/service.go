@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/control"
+	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/sigv4"
@@ -84,6 +85,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if err := s.engine.Recover(ctx); err != nil {
 		return err
 	}
+	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler()) })
@@ -112,6 +114,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	if err := s.s3.EnsureBucket(defaultBucket); err != nil {
 		return "", errors.Join(err, s.s3.Close(), ln.Close())
 	}
+	failpoint.Here("cli.s3-opened")
 	g.Go(func() error { return s.s3.Serve(below, ln) })
 	return "http://" + ln.Addr().String(), nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // Names in the data directory that this package keeps.
@@ -66,6 +68,7 @@ func OpenData(dir string) (*Data, error) {
 		d.Close()
 		return nil, fmt.Errorf("write the lock of the data directory: %w", err)
 	}
+	failpoint.Here("config.data-made")
 	return d, nil
 }
 
@@ -149,6 +152,7 @@ func WriteFile(path string, content []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Here("config.file-written")
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // CreateModelInvocationJob takes in a job. It does not look at S3 (Bedrock: a missing input is found in validation).
@@ -45,6 +46,7 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	if err != nil {
 		return nil, a.refuseCreate(err, req)
 	}
+	failpoint.Here("control.created")
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // Store is what dispatch asks of the database.
@@ -131,9 +132,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	d.drain(abort)
+	failpoint.Here("dispatch.drained")
 	stopBeats()
 	<-beating
 	d.handBack(ctx)
+	failpoint.Here("dispatch.released")
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
@@ -153,6 +154,7 @@ func (f *feed) feed(take context.Context) error {
 		if len(chunks) == 0 {
 			err = f.rest(take)
 		}
+		failpoint.Here("dispatch.claimed")
 		for _, c := range chunks {
 			if err = f.load(take, c); err != nil {
 				break

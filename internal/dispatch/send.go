@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
@@ -138,6 +139,7 @@ func (l *lane) conclude(it *item, a batholith.Answer, e *batholith.RecordError) 
 	} else {
 		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
 	}
+	failpoint.Here("dispatch.answered")
 	if err := f.d.o.Sink.Add(f.d.send, o); err != nil {
 		f.drop()
 		return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // drive is one job on its way. Its goroutine is run; the other methods tell it what happened.
@@ -182,6 +183,7 @@ func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, 
 	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, time.Now()); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
 	}
+	failpoint.Here("lifecycle.moved")
 	d.l.o.Log.Info("job moved", "job", d.id, "from", job.Status, "to", next)
 	return nil
 }

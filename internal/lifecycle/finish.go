@@ -7,6 +7,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // finish brings a job that was planned to its end: halt, seal, publish, move, clean. An error means that it is to be called again.
@@ -15,9 +16,11 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if err := d.l.o.Dispatch.Halt(ctx, d.id, cause); err != nil && e != batholith.EventFail {
 		return fmt.Errorf("halt job %s: %w", d.id, err)
 	}
+	failpoint.Here("lifecycle.halted")
 	if err := d.l.o.Store.Seal(ctx, d.id); err != nil {
 		return fmt.Errorf("seal job %s: %w", d.id, err)
 	}
+	failpoint.Here("lifecycle.sealed")
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
 	if err != nil {
 		return err
@@ -70,6 +73,7 @@ func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, m
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err
 	}
+	failpoint.Here("lifecycle.ended")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
 	if err := d.l.clean(ctx, job); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // Jobs is what lifecycle asks of the stored jobs.
@@ -161,6 +162,7 @@ func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
 		if errors.Is(err, batholith.ErrMoved) { // it moved on meanwhile: ask again, at most as often as a job has statuses
 			continue
 		}
+		failpoint.Here("lifecycle.stopping")
 		if d := l.drive(id); err == nil && d != nil {
 			d.callOff(batholith.ErrStopped)
 		}
@@ -171,6 +173,7 @@ func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
 // Begin moves a Scheduled job to InProgress because its turn at the model has come. A job that is InProgress already stays it.
 func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", time.Now())
+	failpoint.Here("lifecycle.begun")
 	d := l.drive(id)
 	if d == nil || !errors.Is(err, batholith.ErrMoved) {
 		return err
@@ -218,9 +221,11 @@ func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
 	if err := l.o.Publisher.Clean(ctx, job); err != nil && !blob.Permanent(err) {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}
+	failpoint.Here("lifecycle.cleaned")
 	if err := l.o.Store.Forget(ctx, job.ID); err != nil {
 		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
 	}
+	failpoint.Here("lifecycle.forgotten")
 	return nil
 }
 

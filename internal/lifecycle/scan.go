@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
@@ -50,6 +51,7 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.index.Abort())
 	}
+	failpoint.Here("lifecycle.indexed")
 	return &plan{file: s.file, chunks: s.chunks}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
@@ -35,6 +36,7 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 	if err := writable(ctx, place); err != nil {
 		return err
 	}
+	failpoint.Here("lifecycle.probed")
 	files, err := l.inputs(ctx, place, job)
 	if err != nil {
 		return err
@@ -84,6 +86,7 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 	if err := l.o.Store.Plan(ctx, job.ID, files, chunks, total); err != nil {
 		return fmt.Errorf("store the plan of job %s: %w", job.ID, err)
 	}
+	failpoint.Here("lifecycle.planned")
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // PublisherStore is what a Publisher asks of the database.
@@ -106,7 +107,11 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	return m, place.Output.Put(ctx, place.Prefix+batholith.ManifestName, append(body, '\n'))
+	if err := place.Output.Put(ctx, place.Prefix+batholith.ManifestName, append(body, '\n')); err != nil {
+		return m, err
+	}
+	failpoint.Here("results.manifested")
+	return m, nil
 }
 
 // few returns the job's segments, merged so far that they can be read all at once.
@@ -230,6 +235,7 @@ func (w *outputs) finish() error {
 	if err := object.close(); err != nil {
 		return err
 	}
+	failpoint.Here("results.published")
 	w.entry.CRC32C = fmt.Sprintf("%08x", w.sum)
 	w.done = append(w.done, w.entry)
 	return nil

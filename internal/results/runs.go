@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // mergeWidth is how many segments of a level become one run of the next.
@@ -100,6 +101,7 @@ func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) error {
 	if err != nil {
 		return fmt.Errorf("merge %d segments: %w", len(segs), err)
 	}
+	failpoint.Here("results.merged")
 	old := make([]string, len(segs))
 	for i, s := range segs {
 		old[i] = s.Key
@@ -115,6 +117,7 @@ func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) error {
 			return err
 		}
 	}
+	failpoint.Here("results.exchanged")
 	if err := r.place.Output.Delete(ctx, old...); err != nil {
 		return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
 	}

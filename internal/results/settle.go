@@ -11,6 +11,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 const (
@@ -111,10 +112,12 @@ func (w *Writer) attempt(ctx context.Context, p *parcel) error {
 			return fmt.Errorf("store segment: %w", err)
 		}
 	}
+	failpoint.Here("results.stored")
 	counts, err := w.o.Store.Commit(ctx, p.commit)
 	if err != nil {
 		return fmt.Errorf("commit segment: %w", err)
 	}
+	failpoint.Here("results.committed")
 	w.o.OnCommit(p.job(), counts)
 	w.offerMerge(p.job())
 	return nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 const (
@@ -112,6 +113,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	w.end()
 	cancel(batholith.ErrShutdown)
 	others.Wait()
+	failpoint.Here("results.closed")
 	return nil
 }
 
@@ -177,6 +179,7 @@ func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 	if written != nil {
 		awaitDisk(written)
 	}
+	failpoint.Here("results.journalled")
 	return nil
 }
 

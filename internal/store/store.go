@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // busyTimeout is how long to wait for another process that writes the same file.
@@ -55,6 +57,7 @@ func openFile(ctx context.Context, path string) (*Store, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
+	failpoint.Here("store.file-made")
 	var err error
 	s := &Store{dialect: sqliteDialect()}
 	if s.writer, err = sqliteDB(path, 1, "immediate"); err != nil {
@@ -66,6 +69,7 @@ func openFile(ctx context.Context, path string) (*Store, error) {
 	if err := migrate(ctx, s.writer, s.dialect); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	failpoint.Here("store.migrated")
 	return s, nil
 }
 

@@ -1,0 +1,43 @@
+package failpoint
+
+// Point is a place in the program where it can be made to die.
+type Point struct {
+	Name string // PACKAGE.WHAT-HAS-HAPPENED
+	Left string // what a death there leaves behind
+}
+
+// Points lists every point in the order in which the service and a job come to them.
+func Points() []Point {
+	return []Point{
+		{"config.data-made", "a data directory with a lock and nothing else"},
+		{"config.file-written", "a file under its temporary name: the first key, the worker's id or the addresses"},
+		{"store.file-made", "an empty database file"},
+		{"store.migrated", "a database without jobs"},
+		{"cli.s3-opened", "a bucket without objects"},
+		{"cli.recovered", "a journal that was taken up, and released chunks"},
+		{"control.created", "a job that its client has not heard of"},
+		{"lifecycle.moved", "a status that nobody acts on yet"},
+		{"lifecycle.probed", "the object that tried the access to the output"},
+		{"lifecycle.indexed", "the index of a file, and no plan"},
+		{"lifecycle.planned", "a Validating job with a plan"},
+		{"lifecycle.begun", "an InProgress job without a claim"},
+		{"dispatch.claimed", "a chunk under this worker's name"},
+		{"dispatch.answered", "an answer that is nowhere"},
+		{"results.journalled", "a frame in the journal"},
+		{"results.stored", "a segment that no transaction names"},
+		{"results.committed", "a job that is further along, and its frames in the journal"},
+		{"results.merged", "a run that no transaction names"},
+		{"results.exchanged", "segments that a run has replaced"},
+		{"lifecycle.stopping", "a Stopping job whose client has not heard of it"},
+		{"lifecycle.halted", "a job that has ended and is not terminal"},
+		{"lifecycle.sealed", "the same, and nobody can commit to it"},
+		{"results.published", "the output of a file, and no manifest"},
+		{"results.manifested", "the whole output of a job that is not terminal"},
+		{"lifecycle.ended", "rows and objects of a terminal job"},
+		{"lifecycle.cleaned", "rows of a terminal job"},
+		{"lifecycle.forgotten", "nothing beside the job and its output"},
+		{"dispatch.drained", "a worker that has chunks and does not send"},
+		{"dispatch.released", "an orderly end, but for the journal"},
+		{"results.closed", "an orderly end of everything but the S3 and the database"},
+	}
+}
