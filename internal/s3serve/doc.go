@@ -23,8 +23,8 @@
 // Limits of a file system as a key space: a key cannot be both an object and the directory of others ("d" and "d/e"): the second
 // is refused with 409 ObjectParentIsFile or ExistingObjectIsDirectory; no part of a key between slashes may exceed
 // 255 bytes; keys with empty segments, ".", ".." or a NUL are refused with 400 and never found, as their path would be that of
-// another key; only a slash at the end is a key's own, that of a directory. Encryption headers are accepted and mean
-// nothing. There is one copy of each object: no versions.
+// another key; only a slash at the end is a key's own, that of a directory. There is one copy of each object: no versions.
+// Nothing is encrypted, and a request that asks for encryption is refused with 501, as else its client would believe in it.
 //
 // The package must not know what the objects are for.
 package s3serve

@@ -88,7 +88,8 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	utils.SetBucketNameValidationStrict(true)
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
-		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithHostStyle(hostStyle), s3api.WithMiddleware("/", presigned{accounts, region}.handle))
+		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithHostStyle(hostStyle),
+		s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", presigned{accounts, region}.handle))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)
 	}

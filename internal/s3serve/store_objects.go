@@ -15,6 +15,9 @@ import (
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "PutObject", bucket, *in.Key, func(path string) (s3response.PutObjectOutput, error) {
+		if err := formEncryption(ctx); err != nil {
+			return s3response.PutObjectOutput{}, err
+		}
 		in.Bucket = &path
 		out, err := s.posix.PutObject(ctx, in)
 		if err == nil {

@@ -1,0 +1,64 @@
+package s3serve
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+)
+
+// What every request passes before the gateway looks at it.
+
+// oneID keeps the answer's ids single. The gateway sets them twice, the second time with names in lower case and the HTTP
+// library told to keep them so; told earlier, it finds them again.
+func oneID(ctx fiber.Ctx) error {
+	header := &ctx.Response().Header
+	header.Del(utils.HeaderAmzRequestID)
+	header.Del(utils.HeaderAmzID2)
+	header.DisableNormalizing()
+	utils.EnsureRequestIDs(ctx)
+	return ctx.Next()
+}
+
+// noEncryption refuses to promise encryption: a client that asks for it must not believe that it got it.
+func noEncryption(ctx fiber.Ctx) error {
+	for name := range ctx.Request().Header.All() {
+		if asksEncryption(string(name)) {
+			return answer(ctx, errEncryption(string(name)))
+		}
+	}
+	for name := range ctx.Request().URI().QueryArgs().All() {
+		if asksEncryption(string(name)) {
+			return answer(ctx, errEncryption(string(name)))
+		}
+	}
+	return ctx.Next()
+}
+
+// formEncryption is noEncryption for an upload by form, whose fields the gateway reads.
+func formEncryption(ctx context.Context) error {
+	form, _ := ctx.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
+	for name := range form.Fields {
+		if asksEncryption(name) {
+			return errEncryption(name)
+		}
+	}
+	return nil
+}
+
+// asksEncryption tells of the headers, and parameters of signed URLs and forms, that are about encryption by the server
+// (S3: SSE-S3, SSE-KMS, DSSE-KMS and SSE-C), of a copy's source too.
+func asksEncryption(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption")
+}
+
+func errEncryption(name string) s3err.S3Error {
+	return s3err.NotImplementedError{Header: name, APIError: s3err.APIError{Code: "NotImplemented", HTTPStatusCode: http.StatusNotImplemented,
+		Description: "The embedded S3 does not encrypt, so " + strings.ToLower(name) +
+			" is refused: leave it out and use an encrypted disk, or use an external S3."}}
+}
