@@ -17,29 +17,55 @@ type Manifest struct {
 	Batholith ManifestDetail `json:"batholith"`
 }
 
+// ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input.
+const ManifestVersion = 2
+
 // ManifestDetail is what Batholith tells beyond Bedrock.
 type ManifestDetail struct {
-	Version  int            `json:"version"` // 1
-	JobARN   string         `json:"jobArn"`
-	Status   Status         `json:"status"`
-	ModelID  string         `json:"modelId"`
-	Attempts int64          `json:"attemptCount"` // requests that were counted
-	Files    []ManifestFile `json:"files"`
+	Version  int              `json:"version"`
+	JobARN   string           `json:"jobArn"`
+	Status   Status           `json:"status"`
+	ModelID  string           `json:"modelId"`
+	Attempts int64            `json:"attemptCount"`
+	Repeats  int64            `json:"repeatCount"`
+	Reissued int64            `json:"reissuedRecordCount"`
+	Outcomes ManifestOutcomes `json:"outcomes"`
+	Wasted   ManifestTokens   `json:"wastedTokens"`
+	Files    []ManifestFile   `json:"files"`
+}
+
+// ManifestOutcomes counts records by how they ended; the sum is processedRecordCount.
+type ManifestOutcomes struct {
+	Answer    int64 `json:"answer"`
+	Invalid   int64 `json:"invalid"`
+	Refused   int64 `json:"refused"`
+	Exhausted int64 `json:"exhausted"`
+	Other     int64 `json:"other"` // journalled by a version that did not tell errors apart
+}
+
+// ManifestTokens are tokens of answers that could not be used. They are in no other count.
+type ManifestTokens struct {
+	Input      int64 `json:"inputTokenCount"`
+	Output     int64 `json:"outputTokenCount"`
+	CacheRead  int64 `json:"cacheReadInputTokenCount"`
+	CacheWrite int64 `json:"cacheWriteInputTokenCount"`
 }
 
 // ManifestFile tells of one input file and its output.
 type ManifestFile struct {
-	Input     string `json:"input"`  // s3:// URI
-	Output    string `json:"output"` // s3:// URI
-	InputETag string `json:"inputETag"`
-	Records   int64  `json:"recordCount"` // lines of the input that are records
-	Lines     int64  `json:"lineCount"`   // lines of the output
-	Bytes     int64  `json:"outputBytes"`
-	CRC32C    string `json:"outputCrc32c"` // of the output object, 8 hexadecimal digits
+	Input       string `json:"input"`  // s3:// URI; file:// where there is no S3
+	Output      string `json:"output"` // likewise
+	InputETag   string `json:"inputETag"`
+	InputBytes  int64  `json:"inputBytes"`
+	InputCRC32C string `json:"inputCrc32c,omitempty"` // as read at validation, 8 hexadecimal digits
+	Records     int64  `json:"recordCount"`           // lines of the input that are records
+	Lines       int64  `json:"lineCount"`             // lines of the output
+	Bytes       int64  `json:"outputBytes"`
+	CRC32C      string `json:"outputCrc32c"` // of the output object, 8 hexadecimal digits
 }
 
-// NewManifest fills Bedrock's part from a job's counters.
-func NewManifest(j Job, attempts int64, files []ManifestFile) Manifest {
+// NewManifest makes a job's manifest from its counters, its ledger and the files that were written.
+func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 	return Manifest{
 		TotalRecordCount:     j.Counts.Total,
 		ProcessedRecordCount: j.Counts.Processed,
@@ -49,7 +75,11 @@ func NewManifest(j Job, attempts int64, files []ManifestFile) Manifest {
 		OutputTokenCount:     j.Tokens.Output,
 		CacheReadTokenCount:  j.Tokens.CacheRead,
 		CacheWriteTokenCount: j.Tokens.CacheWrite,
-		Batholith: ManifestDetail{Version: 1, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
-			Attempts: attempts, Files: files},
+		Batholith: ManifestDetail{Version: ManifestVersion, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
+			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued,
+			Outcomes: ManifestOutcomes{Answer: j.Counts.Succeeded, Invalid: l.Outcomes.Invalid, Refused: l.Outcomes.Refused,
+				Exhausted: l.Outcomes.Exhausted, Other: j.Counts.Errored - l.Outcomes.Sum()},
+			Wasted: ManifestTokens{Input: l.Wasted.Input, Output: l.Wasted.Output, CacheRead: l.Wasted.CacheRead, CacheWrite: l.Wasted.CacheWrite},
+			Files:  files},
 	}
 }

@@ -35,8 +35,10 @@ type Outcome struct {
 	// {"recordId":…,"modelInput":…,"modelOutput":…} or {"recordId":…,"modelInput":…,"error":{…}}.
 	Line     []byte
 	Errored  bool // Line has an error
-	Tokens   Tokens
-	Attempts int // requests that were counted for this record
+	Kind     OutcomeKind
+	Tokens   Tokens // of the answer
+	Wasted   Tokens // of answers before it that could not be used
+	Attempts int    // requests that were counted for this record
 }
 
 // RecordError is the error member of an output line (Bedrock: error{errorCode, errorMessage}). It is data, never a fault:

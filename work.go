@@ -7,6 +7,7 @@ type File struct {
 	ETag    string // every later read demands it; a changed object is a fault, not other data
 	Bytes   int64
 	Records int64
+	CRC32C  string // of the object's bytes as validation read them, 8 hexadecimal digits; "" when a version that kept none planned the job
 	Output  string // path below OUT/<job id>/, ends in .out
 	Index   string // object key of the file's index in the output bucket
 }
@@ -98,14 +99,6 @@ type CommitPart struct {
 	Epoch int64 // refused unless it is the chunk's
 	Done  Bits  // the records; refused when one of them is done already
 }
-
-// Ledger counts what a job's records cost beyond their outcomes.
-type Ledger struct {
-	Attempts int64 // requests that were counted, those that failed included
-}
-
-// Add returns the sum of two ledgers.
-func (l Ledger) Add(m Ledger) Ledger { return Ledger{l.Attempts + m.Attempts} }
 
 // Upload is a multipart upload that a publisher began. Its id is stored before its first part, so that a crash leaves nothing
 // behind that nobody knows of.

@@ -57,6 +57,7 @@ type item struct {
 	key       batholith.RecordKey
 	id, input []byte // slices of the chunk's bytes
 	attempts  int    // counted ones
+	wasted    batholith.Tokens
 	due       time.Time
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
 )
@@ -32,9 +33,13 @@ func (l *lane) send(it *item) {
 	case err == nil:
 		it.attempts++
 		l.succeeded()
-		l.conclude(it, answer, nil)
+		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
 	case errors.As(err, &bad):
-		l.conclude(it, batholith.Answer{}, bad)
+		kind := batholith.OutcomeInvalid
+		if it.attempts > 0 { // a translation that fails does so before the first
+			kind = batholith.OutcomeRefused
+		}
+		l.conclude(it, kind, batholith.Answer{}, bad)
 	case errors.As(err, &failure) && it.term.Err() == nil:
 		l.settle(it, failure)
 	default:
@@ -53,6 +58,9 @@ func (l *lane) ask(it *item) (batholith.Answer, error) {
 		return batholith.Answer{}, err
 	}
 	answer, err := it.feed.dialect.Answer(it.input, call, body)
+	if err != nil {
+		it.wasted = it.wasted.Add(dialect.Usage(body))
+	}
 	var bad *batholith.RecordError
 	if errors.As(err, &bad) {
 		it.attempts++
@@ -100,7 +108,7 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 	case batholith.FailureBadRecord:
 		it.attempts++
 		l.succeeded()
-		l.conclude(it, batholith.Answer{}, &batholith.RecordError{Code: f.Status, Message: f.Message})
+		l.conclude(it, batholith.OutcomeRefused, batholith.Answer{}, &batholith.RecordError{Code: f.Status, Message: f.Message})
 	default:
 		it.attempts++
 		l.failed(f)
@@ -108,7 +116,7 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 			it.feed.again(it, retryDelay(it.attempts, f.RetryAfter))
 			return
 		}
-		l.conclude(it, batholith.Answer{}, spent(f, it.attempts))
+		l.conclude(it, batholith.OutcomeExhausted, batholith.Answer{}, spent(f, it.attempts))
 	}
 }
 
@@ -129,10 +137,10 @@ func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 
 // conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
 // next owner of its chunk.
-func (l *lane) conclude(it *item, a batholith.Answer, e *batholith.RecordError) {
+func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
 	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
-		Errored: e != nil, Tokens: a.Tokens, Attempts: it.attempts}
+		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
 	room := len(it.id) + len(it.input) + len(a.Output) + 64
 	if e != nil {
 		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"strings"
 	"sync"
 
@@ -44,7 +46,8 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 	r := blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, 0, s.file.Bytes)
 	defer r.Close()
 	s.index = blob.NewWriter(ctx, s.place.Output, s.file.Index, blob.WriterOptions{Begun: s.begun})
-	err := s.lines(ctx, jsonl.NewScanner(r))
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	err := s.lines(ctx, jsonl.NewScanner(io.TeeReader(r, sum)))
 	if err == nil {
 		err = s.index.Close()
 	}
@@ -52,6 +55,7 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 		return nil, errors.Join(err, s.index.Abort())
 	}
 	failpoint.Here("lifecycle.indexed")
+	s.file.CRC32C = fmt.Sprintf("%08x", sum.Sum32()) // the scanner read to the end
 	return &plan{file: s.file, chunks: s.chunks}, nil
 }
 

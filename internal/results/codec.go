@@ -22,7 +22,9 @@ const (
 
 	journalMagic = "BLJR"
 	segmentMagic = "BLSG"
-	version      = 1
+	version      = 2
+	// oldVersion knew of an error no more than that it was one, and no tokens that were wasted. It is read, never written.
+	oldVersion = 1
 )
 
 var (
@@ -39,15 +41,16 @@ func appendHead(dst []byte, magic string) []byte {
 	return binary.LittleEndian.AppendUint16(dst, 0)
 }
 
-// checkHead tells whether b is the head of a file that this program can read.
-func checkHead(b []byte, magic string) error {
-	switch {
-	case len(b) != headBytes || string(b[:4]) != magic || b[6] != 0 || b[7] != 0:
-		return errDamaged
-	case binary.LittleEndian.Uint16(b[4:]) != version:
-		return fmt.Errorf("version %d; this program knows version %d", binary.LittleEndian.Uint16(b[4:]), version)
+// checkHead returns the version of a file that this program can read and b is the head of.
+func checkHead(b []byte, magic string) (uint16, error) {
+	if len(b) != headBytes || string(b[:4]) != magic || b[6] != 0 || b[7] != 0 {
+		return 0, errDamaged
 	}
-	return nil
+	v := binary.LittleEndian.Uint16(b[4:])
+	if v != version && v != oldVersion {
+		return 0, fmt.Errorf("version %d; this program knows versions up to %d", v, version)
+	}
+	return v, nil
 }
 
 // openFrame makes room for a frame's lengths; closeFrame fills it in when the payload is behind it.
@@ -64,6 +67,7 @@ type frames struct {
 	r    io.Reader
 	left int64 // bytes that r has still; a frame cannot be longer
 	buf  []byte
+	form uint16 // version of the outcomes, once head was read
 }
 
 // head reads what a file begins with.
@@ -72,7 +76,9 @@ func (f *frames) head(magic string) error {
 	if err := f.fill(b[:]); err != nil {
 		return err
 	}
-	return checkHead(b[:], magic)
+	v, err := checkHead(b[:], magic)
+	f.form = v
+	return err
 }
 
 // next returns the payload of the next frame, which holds until the next call, or io.EOF after the last one. errTorn and
@@ -118,32 +124,40 @@ func (f *frames) fill(b []byte) error {
 // appendOutcome appends an outcome without its job's id.
 func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
 	for _, n := range [...]uint64{uint64(o.Key.File), uint64(o.Key.Record), uint64(o.Chunk), uint64(o.First), uint64(o.Epoch),
-		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite)} {
+		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite),
+		uint64(o.Wasted.Input), uint64(o.Wasted.Output), uint64(o.Wasted.CacheRead), uint64(o.Wasted.CacheWrite)} {
 		dst = binary.AppendUvarint(dst, n)
 	}
-	dst = append(dst, 0)
-	if o.Errored {
-		dst[len(dst)-1] = 1
+	kind := o.Kind
+	if o.Errored && kind == batholith.OutcomeAnswer {
+		kind = batholith.OutcomeError
 	}
-	return appendBytes(dst, o.Line)
+	return appendBytes(append(dst, byte(kind)), o.Line)
 }
 
-// takeOutcome reads what appendOutcome wrote from the start of b; the line is a part of b. It returns what follows.
-func takeOutcome(b []byte) (o batholith.Outcome, rest []byte, err error) {
-	var n [10]uint64
-	for i := range n {
+// takeOutcome reads what appendOutcome wrote from the start of b, in this version or the old one; the line is a part of b. It
+// returns what follows.
+func takeOutcome(b []byte, form uint16) (o batholith.Outcome, rest []byte, err error) {
+	var n [14]uint64
+	numbers, kinds := n[:], byte(batholith.OutcomeExhausted)
+	if form == oldVersion {
+		numbers, kinds = n[:10], byte(batholith.OutcomeError)
+	}
+	for i := range numbers {
 		v, size := binary.Uvarint(b)
 		if size <= 0 || int64(v) < 0 {
 			return o, nil, errDamaged
 		}
 		n[i], b = v, b[size:]
 	}
-	if len(b) == 0 || b[0] > 1 {
+	if len(b) == 0 || b[0] > kinds {
 		return o, nil, errDamaged
 	}
+	kind := batholith.OutcomeKind(b[0])
 	o = batholith.Outcome{Key: batholith.RecordKey{File: int(n[0]), Record: int64(n[1])}, Chunk: int(n[2]), First: int64(n[3]),
-		Epoch: int64(n[4]), Attempts: int(n[5]), Errored: b[0] == 1,
-		Tokens: batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])}}
+		Epoch: int64(n[4]), Attempts: int(n[5]), Errored: kind != batholith.OutcomeAnswer, Kind: kind,
+		Tokens: batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])},
+		Wasted: batholith.Tokens{Input: int64(n[10]), Output: int64(n[11]), CacheRead: int64(n[12]), CacheWrite: int64(n[13])}}
 	o.Line, rest, err = takeBytes(b[1:])
 	return o, rest, err
 }

@@ -359,8 +359,12 @@ func (m mortal) AbortUpload(ctx context.Context, key, id string) error {
 // outcome is what worker would answer for a record of a chunk.
 func outcome(c batholith.Chunk, i int, worker string) batholith.Outcome {
 	key := batholith.RecordKey{File: c.File, Record: c.First + int64(i)}
-	return batholith.Outcome{Job: c.Job, Key: key, Chunk: c.N, First: c.First, Epoch: c.Epoch, Line: []byte(lineOf(key, fmt.Sprintf("%s/%d", worker, c.Epoch))),
-		Errored: key.Record%7 == 3, Tokens: batholith.Tokens{Input: 3, Output: 2}, Attempts: 1}
+	o := batholith.Outcome{Job: c.Job, Key: key, Chunk: c.N, First: c.First, Epoch: c.Epoch, Line: []byte(lineOf(key, fmt.Sprintf("%s/%d", worker, c.Epoch))),
+		Errored: key.Record%7 == 3, Tokens: batholith.Tokens{Input: 3, Output: 2}, Wasted: batholith.Tokens{Input: key.Record % 5}, Attempts: 1}
+	if o.Errored {
+		o.Kind = batholith.OutcomeInvalid + batholith.OutcomeKind(key.Record%3)
+	}
+	return o
 }
 
 // lineOf is the output line of a record that was answered by a worker under an epoch.

@@ -293,11 +293,11 @@ func FuzzTakeOutcome(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, rest, err := takeOutcome(b)
+		o, rest, err := takeOutcome(b, version)
 		if err != nil {
 			return
 		}
-		again, _, err := takeOutcome(appendOutcome(nil, &o))
+		again, _, err := takeOutcome(appendOutcome(nil, &o), version)
 		if diff := cmp.Diff(o, again); err != nil || diff != "" || len(rest) > len(b) {
 			t.Errorf("%x: %v (-want +got):\n%s", b, err, diff)
 		}

@@ -93,7 +93,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 		return m, err
 	}
 	if !final {
-		return batholith.NewManifest(job, 0, out.done), nil
+		return batholith.NewManifest(job, batholith.Ledger{}, out.done), nil
 	}
 	if err := out.agree(); err != nil {
 		return m, err
@@ -102,7 +102,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	m = batholith.NewManifest(job, ledger.Attempts, out.done)
+	m = batholith.NewManifest(job, ledger, out.done)
 	body, err := json.Marshal(m)
 	if err != nil {
 		return m, err
@@ -202,7 +202,7 @@ func (w *outputs) begin(n int) error {
 	}
 	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, w.job.ID, key, w.size)
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
-		InputETag: f.ETag, Records: f.Records}
+		InputETag: f.ETag, InputBytes: f.Bytes, InputCRC32C: f.CRC32C, Records: f.Records}
 	w.sum = 0
 	return nil
 }
@@ -255,8 +255,14 @@ func (w *outputs) agree() error {
 	return nil
 }
 
+// located is a bucket whose objects have addresses of their own, as files have.
+type located interface{ URI(key string) string }
+
 // uri names an object as the client named its neighbours.
 func uri(location string, b blob.Bucket, key string) string {
+	if at, ok := b.(located); ok {
+		return at.URI(key)
+	}
 	scheme, _, ok := strings.Cut(location, "://")
 	if !ok {
 		scheme = "s3"

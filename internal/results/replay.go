@@ -47,7 +47,7 @@ func replay(path string, visit func(worker string, o batholith.Outcome) error) e
 		if err != nil {
 			return in.stop(path, err)
 		}
-		o, err := journalled(payload)
+		o, err := journalled(payload, in.form)
 		if err != nil {
 			return fmt.Errorf("read journal %s: %w", path, err)
 		}
@@ -58,12 +58,12 @@ func replay(path string, visit func(worker string, o batholith.Outcome) error) e
 }
 
 // journalled decodes a frame's payload into an outcome of its own memory.
-func journalled(payload []byte) (batholith.Outcome, error) {
+func journalled(payload []byte, form uint16) (batholith.Outcome, error) {
 	job, rest, err := takeBytes(payload)
 	if err != nil {
 		return batholith.Outcome{}, err
 	}
-	o, rest, err := takeOutcome(rest)
+	o, rest, err := takeOutcome(rest, form)
 	if err == nil && len(rest) > 0 {
 		err = errDamaged
 	}

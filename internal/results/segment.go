@@ -120,7 +120,7 @@ func (s *segmentReader) next() error {
 		}
 		s.block = block
 	}
-	o, rest, err := takeOutcome(s.block)
+	o, rest, err := takeOutcome(s.block, s.frames.form)
 	if err != nil {
 		return s.fault(err)
 	}

@@ -172,7 +172,7 @@ func account(c *batholith.Commit, o *batholith.Outcome) {
 		c.Counts.Succeeded++
 	}
 	c.Tokens = c.Tokens.Add(o.Tokens)
-	c.Ledger.Attempts += int64(o.Attempts)
+	c.Ledger.Note(o)
 	n := len(c.Parts)
 	if n == 0 || c.Parts[n-1].Chunk != o.Chunk || c.Parts[n-1].Epoch != o.Epoch {
 		c.Parts = append(c.Parts, batholith.CommitPart{Chunk: o.Chunk, Epoch: o.Epoch})

@@ -146,19 +146,28 @@ func readCounts(ctx context.Context, tx *sql.Tx, id string) (batholith.Counts, e
 
 // count adds what the commit counts to the job.
 func count(ctx context.Context, tx *sql.Tx, c batholith.Commit) (batholith.Counts, error) {
+	l := c.Ledger
 	return scanCounts(tx.QueryRowContext(ctx, `
 		UPDATE jobs SET processed = processed + $1, succeeded = succeeded + $2, errored = errored + $3,
 			input = input + $4, output = output + $5, cache_read = cache_read + $6, cache_write = cache_write + $7,
-			attempts = attempts + $8, modified = CASE WHEN modified > $9 THEN modified ELSE $9 END
-		WHERE id = $10 RETURNING `+countColumns,
+			attempts = attempts + $8, repeats = repeats + $9, reissued = reissued + $10,
+			invalid = invalid + $11, refused = refused + $12, exhausted = exhausted + $13,
+			wasted_input = wasted_input + $14, wasted_output = wasted_output + $15,
+			wasted_cache_read = wasted_cache_read + $16, wasted_cache_write = wasted_cache_write + $17,
+			modified = CASE WHEN modified > $18 THEN modified ELSE $18 END
+		WHERE id = $19 RETURNING `+countColumns,
 		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored,
 		c.Tokens.Input, c.Tokens.Output, c.Tokens.CacheRead, c.Tokens.CacheWrite,
-		c.Ledger.Attempts, millis(time.Now()), c.Segment.Job))
+		l.Attempts, l.Repeats, l.Reissued, l.Outcomes.Invalid, l.Outcomes.Refused, l.Outcomes.Exhausted,
+		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, millis(time.Now()), c.Segment.Job))
 }
 
 // Ledger returns what the job's committed records cost.
 func (s *Store) Ledger(ctx context.Context, id string) (batholith.Ledger, error) {
 	var l batholith.Ledger
-	err := s.reader.QueryRowContext(ctx, `SELECT attempts FROM jobs WHERE id = $1`, id).Scan(&l.Attempts)
+	err := s.reader.QueryRowContext(ctx, `SELECT attempts, repeats, reissued, invalid, refused, exhausted,
+		wasted_input, wasted_output, wasted_cache_read, wasted_cache_write FROM jobs WHERE id = $1`, id).
+		Scan(&l.Attempts, &l.Repeats, &l.Reissued, &l.Outcomes.Invalid, &l.Outcomes.Refused, &l.Outcomes.Exhausted,
+			&l.Wasted.Input, &l.Wasted.Output, &l.Wasted.CacheRead, &l.Wasted.CacheWrite)
 	return l, wrap("read the ledger of job", id, found(err))
 }

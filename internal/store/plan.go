@@ -54,12 +54,12 @@ func deletePlan(ctx context.Context, tx *sql.Tx, id string) error {
 // insertFiles inserts row by row: the cost of a statement with many rows rises with the square of its placeholders.
 func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.File) error {
 	stmt, err := tx.PrepareContext(ctx, `
-		INSERT INTO files (job, n, key, etag, bytes, records, output, index_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`)
+		INSERT INTO files (job, n, key, etag, bytes, records, crc32c, output, index_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
-		if _, err := stmt.ExecContext(ctx, id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.Output, f.Index); err != nil {
+		if _, err := stmt.ExecContext(ctx, id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.CRC32C, f.Output, f.Index); err != nil {
 			return fmt.Errorf("file %d: %w", f.N, err)
 		}
 	}
@@ -85,8 +85,8 @@ func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith
 // Files returns the job's input files in their order.
 func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) {
 	fs, err := read(ctx, s, func(rows *sql.Rows) (f batholith.File, err error) {
-		return f, rows.Scan(&f.N, &f.Key, &f.ETag, &f.Bytes, &f.Records, &f.Output, &f.Index)
-	}, `SELECT n, key, etag, bytes, records, output, index_key FROM files WHERE job = $1 ORDER BY n`, id)
+		return f, rows.Scan(&f.N, &f.Key, &f.ETag, &f.Bytes, &f.Records, &f.CRC32C, &f.Output, &f.Index)
+	}, `SELECT n, key, etag, bytes, records, crc32c, output, index_key FROM files WHERE job = $1 ORDER BY n`, id)
 	return fs, wrap("read files of job", id, err)
 }
 

@@ -93,9 +93,20 @@ func TestAnOlderSchemaIsMigratedWithItsJobs(t *testing.T) {
 	if _, err := old.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := db.Exec(`INSERT INTO files (job, n, key, etag, bytes, records, output, index_key) VALUES ($1, 0, 'k', 'e', 7, 1, 'k.out', 'i')`,
+		job(1).ID); err != nil {
+		t.Fatal(err)
+	}
 	old.Close()
 
 	s := openStore(t, path)
+	if l, err := s.Ledger(t.Context(), job(1).ID); err != nil || l != (batholith.Ledger{}) {
+		t.Errorf("the ledger of a job of the first schema is %+v, %v", l, err)
+	}
+	fs, err := s.Files(t.Context(), job(1).ID)
+	if d := cmp.Diff([]batholith.File{{Key: "k", ETag: "e", Bytes: 7, Records: 1, Output: "k.out", Index: "i"}}, fs); err != nil || d != "" {
+		t.Error(err, d)
+	}
 	if _, err := s.Job(t.Context(), "123456789012", job(1).ID); err != nil {
 		t.Error(err)
 	}

@@ -68,7 +68,7 @@ func running(t *testing.T, p Port, n, chunks int) string {
 
 func plan(id string, chunks int) ([]batholith.File, []batholith.Chunk) {
 	files := []batholith.File{{N: 0, Key: "data/a.jsonl", ETag: "e1", Bytes: int64(chunks) * 1000, Records: int64(chunks) * 10,
-		Output: "a.jsonl.out", Index: "out/x/a.index"}}
+		CRC32C: "e3069283", Output: "a.jsonl.out", Index: "out/x/a.index"}}
 	var cs []batholith.Chunk
 	for i := range chunks {
 		cs = append(cs, batholith.Chunk{Job: id, N: i, First: int64(i) * 10, Count: 10, Offset: int64(i) * 1000, Bytes: 1000,
@@ -87,7 +87,8 @@ func commitOf(worker, key string, c batholith.Chunk, records ...int) batholith.C
 		Parts:   []batholith.CommitPart{{Chunk: c.N, Epoch: c.Epoch, Done: bits(records...)}},
 		Counts:  batholith.Counts{Processed: n, Succeeded: n - errored, Errored: errored},
 		Tokens:  batholith.Tokens{Input: 7 * n, Output: 3 * n, CacheRead: 2 * n, CacheWrite: n},
-		Ledger:  batholith.Ledger{Attempts: n + 1},
+		Ledger: batholith.Ledger{Attempts: n + 1, Repeats: 1, Reissued: n, Outcomes: batholith.Outcomes{Invalid: 2 * n, Refused: 3 * n, Exhausted: 4 * n},
+			Wasted: batholith.Tokens{Input: 5 * n, Output: 6 * n, CacheRead: 7 * n, CacheWrite: 8 * n}},
 	}
 }
 

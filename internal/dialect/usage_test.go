@@ -1,0 +1,19 @@
+package dialect_test
+
+import (
+	"testing"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
+)
+
+func TestUsageIsReadOffAnAnswerThatIsOfNoUse(t *testing.T) {
+	for body, want := range map[string]batholith.Tokens{
+		`{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4}}}`: {Input: 7, Output: 3, CacheRead: 4},
+		`{"choices":[]}`: {}, `[1]`: {}, `{"usage":[3]}`: {}, `{"usage":{"prompt_tokens":-1,"completion_tokens":"x"}}`: {}, `<html>`: {}, ``: {},
+	} {
+		if got := dialect.Usage([]byte(body)); got != want {
+			t.Errorf("%s: %+v, want %+v", body, got, want)
+		}
+	}
+}
