@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // startTime bounds how long the program may take to be ready.
@@ -123,10 +125,27 @@ func (s *Server) command() *exec.Cmd {
 // Start starts the process and waits until it is ready to take and run jobs.
 func (s *Server) Start() {
 	s.t.Helper()
+	s.launch()
+	if !s.awaitReady() {
+		s.t.Fatalf("the server ended at its start: %s\n%s", s.cmd.ProcessState, s.log)
+	}
+}
+
+// StartTo starts the process so that it dies when it passes a point of package failpoint, and waits until it is ready or dead.
+func (s *Server) StartTo(point string) (ready bool) {
+	s.t.Helper()
+	s.launch(failpoint.Variable + "=" + point)
+	return s.awaitReady()
+}
+
+// launch starts the process with more in its environment.
+func (s *Server) launch(env ...string) {
+	s.t.Helper()
 	os.Remove(filepath.Join(s.Data, "server.json"))
 	s.log, s.done = &bytes.Buffer{}, make(chan struct{})
 	s.cmd = s.command()
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, s.log, s.log
+	s.cmd.Env = append(os.Environ(), env...)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -134,17 +153,37 @@ func (s *Server) Start() {
 		s.Data = fmt.Sprintf("/proc/%d/root%s", s.cmd.Process.Pid, filepath.Join(s.Dir, "batholith-data"))
 	}
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(s.cmd, s.done)
+}
+
+// awaitReady waits until the process is ready, or has ended, which is false.
+func (s *Server) awaitReady() bool {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), startTime)
 	defer cancel()
 	for !s.isReady() {
 		select {
 		case <-s.done:
-			s.t.Fatalf("the server ended at its start: %s\n%s", s.cmd.ProcessState, s.log)
+			return false
 		case <-ctx.Done():
 			s.Kill()
 			s.t.Fatalf("the server was not ready in time\n%s", s.log)
 		case <-time.After(5 * time.Millisecond):
 		}
+	}
+	return true
+}
+
+// Died waits until the process is dead, and makes sure that it was killed.
+func (s *Server) Died() {
+	s.t.Helper()
+	select {
+	case <-s.done:
+	case <-time.After(startTime):
+		s.Kill()
+		s.t.Fatalf("the server did not come to its point\n%s", s.log)
+	}
+	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		s.t.Fatalf("the server ended: %s\n%s", s.cmd.ProcessState, s.log)
 	}
 }
 
@@ -201,6 +240,9 @@ func (s *Server) Stop() int {
 	s.signal(syscall.SIGTERM)
 	return s.cmd.ProcessState.ExitCode()
 }
+
+// Terminate tells the process to end, as Stop does, and does not wait.
+func (s *Server) Terminate() error { return s.Signal(syscall.SIGTERM) }
 
 // Signal sends a signal to the process without waiting for anything.
 func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }

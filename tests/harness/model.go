@@ -108,6 +108,25 @@ func (w *Witness) Requests() (all, prompts, most int) {
 	return all, len(w.asked), w.most
 }
 
+// Idle waits until no request is open.
+func (w *Witness) Idle(t testing.TB) {
+	t.Helper()
+	late := time.After(endTime)
+	for {
+		w.mu.Lock()
+		open := w.open
+		w.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatalf("%d requests are still open", open)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // Await waits until the server was asked so often.
 func (w *Witness) Await(t testing.TB, n int) {
 	t.Helper()

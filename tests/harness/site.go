@@ -51,13 +51,7 @@ func (s *Server) Put(key string, body []byte) {
 // Changes adjust the request before it is sent.
 func (s *Server) Create(input string, changes ...func(*bedrock.CreateModelInvocationJobInput)) string {
 	s.t.Helper()
-	in := &bedrock.CreateModelInvocationJobInput{
-		JobName: aws.String("test"), ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
-		InputDataConfig: &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
-			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/" + input)}},
-		OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
-			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/out/")}},
-	}
+	in := s.Request(input)
 	for _, change := range changes {
 		change(in)
 	}
@@ -66,6 +60,17 @@ func (s *Server) Create(input string, changes ...func(*bedrock.CreateModelInvoca
 		s.t.Fatal(err)
 	}
 	return *out.JobArn
+}
+
+// Request is what Create sends.
+func (s *Server) Request(input string) *bedrock.CreateModelInvocationJobInput {
+	return &bedrock.CreateModelInvocationJobInput{
+		JobName: aws.String("test"), ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
+		InputDataConfig: &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
+			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/" + input)}},
+		OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
+			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/out/")}},
+	}
 }
 
 // Job asks for a job.
@@ -149,6 +154,18 @@ func (s *Server) Lines(arn, name string) []Line {
 	return lines
 }
 
+// Manifest is what a job's manifest counts.
+type Manifest struct{ TotalRecordCount, ProcessedRecordCount, SuccessRecordCount, ErrorRecordCount int64 }
+
+// Manifest reads a job's manifest.
+func (s *Server) Manifest(arn string) (m Manifest) {
+	s.t.Helper()
+	if err := json.Unmarshal(s.Output(arn, "manifest.json.out"), &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
 // Left lists the objects below the output prefix of all jobs.
 func (s *Server) Left() (keys []string) {
 	s.t.Helper()
@@ -181,10 +198,13 @@ func Prompt(n int) string {
 }
 
 // Prompts are the lines of the records 0 to n-1.
-func Prompts(n int) []byte {
+func Prompts(n int) []byte { return PromptsFrom(0, n) }
+
+// PromptsFrom are the lines of n records from a first.
+func PromptsFrom(first, n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
-		b.WriteString(Prompt(i) + "\n")
+		b.WriteString(Prompt(first+i) + "\n")
 	}
 	return b.Bytes()
 }

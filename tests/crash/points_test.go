@@ -1,0 +1,317 @@
+package crash
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+
+	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/tests/harness"
+)
+
+// files is how many input files the jobs of these tests have.
+const files = 3
+
+// soon is how long after it is ready a server may take to send the first record that remains.
+const soon = time.Second
+
+// death is a server that is to die at a point, in a story that comes by it.
+type death struct {
+	t     *testing.T
+	point string // with its count
+	s     *harness.Server
+	w     *harness.Witness
+	each  int    // records in a file
+	job   string // empty when its client has not heard of it
+}
+
+// stories are the ways to come to the points. The same point may be met on different ways.
+func stories() map[string][]func(*death) {
+	return map[string][]func(*death){
+		"config.data-made:1":     {(*death).atTheFirstStart},
+		"config.file-written:1":  {(*death).atTheFirstStart},
+		"config.file-written:2":  {(*death).atTheFirstStart},
+		"config.file-written:3":  {(*death).atTheFirstStart},
+		"store.file-made:1":      {(*death).atTheFirstStart},
+		"store.migrated:1":       {(*death).atTheFirstStart},
+		"cli.s3-opened:1":        {(*death).atTheFirstStart},
+		"cli.recovered:1":        {(*death).atTheFirstStart, (*death).atTheNextStart},
+		"control.created:1":      {(*death).beforeTheAnswer},
+		"lifecycle.moved:1":      {(*death).onItsWay},
+		"lifecycle.moved:2":      {(*death).onItsWay},
+		"lifecycle.moved:3":      {(*death).onItsWay},
+		"lifecycle.probed:1":     {(*death).onItsWay},
+		"lifecycle.indexed:2":    {(*death).onItsWay},
+		"lifecycle.planned:1":    {(*death).onItsWay},
+		"lifecycle.begun:1":      {(*death).onItsWay},
+		"dispatch.claimed:1":     {(*death).onItsWay, (*death).atTheNextStart},
+		"dispatch.claimed:3":     {(*death).onItsWay},
+		"dispatch.answered:40":   {(*death).onItsWay},
+		"results.journalled:100": {(*death).onItsWay},
+		"results.stored:1":       {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
+		"results.committed:1":    {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
+		"results.merged:1":       {(*death).afterManySegments},
+		"results.exchanged:1":    {(*death).afterManySegments},
+		"lifecycle.stopping:1":   {(*death).atTheStop},
+		"lifecycle.halted:1":     {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
+		"lifecycle.sealed:1":     {(*death).onItsWay, (*death).atTheStop},
+		"results.published:2":    {(*death).onItsWay, (*death).atTheStop},
+		"results.manifested:1":   {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"lifecycle.ended:1":      {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.cleaned:1":    {(*death).onItsWay},
+		"lifecycle.forgotten:1":  {(*death).onItsWay},
+		"dispatch.drained:1":     {(*death).atTheSignal},
+		"dispatch.released:1":    {(*death).atTheSignal},
+		"results.closed:1":       {(*death).atTheSignal},
+	}
+}
+
+func TestWhereverItDiesTheJobEndsAsItWouldHave(t *testing.T) {
+	for at, ways := range stories() {
+		for i, story := range ways {
+			t.Run(fmt.Sprintf("%s/%d", at, i), func(t *testing.T) {
+				t.Parallel()
+				story(&death{t: t, point: at, each: 120})
+			})
+		}
+	}
+}
+
+func TestEveryPointHasAStory(t *testing.T) {
+	var met []string
+	for at := range stories() {
+		name, _, _ := strings.Cut(at, ":")
+		met = append(met, name)
+	}
+	for _, p := range failpoint.Points() {
+		if !slices.Contains(met, p.Name) {
+			t.Errorf("no test dies at %s, which leaves %s", p.Name, p.Left)
+		}
+	}
+}
+
+// begin prepares a model server and a server before it.
+func (d *death) begin(latency time.Duration, settings string) {
+	d.w = harness.NewWitness(d.t, latency)
+	d.s = harness.New(d.t, settings+harness.Model(d.w.URL, fmt.Sprint(", max_in_flight: ", slots)))
+}
+
+// upload puts the input files in place.
+func (d *death) upload() {
+	d.t.Helper()
+	for i := range files {
+		d.s.Put(fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*d.each, d.each))
+	}
+}
+
+// submit makes the job of the files. The answer may not come: then the server died, and the job has no name.
+func (d *death) submit(token string) error {
+	in := d.s.Request("in/")
+	if token != "" {
+		in.ClientRequestToken = &token
+	}
+	out, err := d.s.BedrockClient().CreateModelInvocationJob(d.t.Context(), in, func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
+	if err == nil {
+		d.job = *out.JobArn
+	}
+	return err
+}
+
+// atTheFirstStart dies before there is anything to lose, and must not stand in the way of the second start.
+func (d *death) atTheFirstStart() {
+	d.begin(0, "")
+	d.s.StartTo(d.point)
+	d.s.Died()
+	d.s.Start()
+	d.upload()
+	if err := d.submit(""); err != nil {
+		d.t.Fatal(err)
+	}
+	d.completes(0)
+}
+
+// onItsWay dies while the job goes from Submitted to its end.
+func (d *death) onItsWay() {
+	d.begin(5*time.Millisecond, "")
+	d.runTo(d.point)
+	d.s.Died()
+	d.restart()
+	d.completes(slots)
+}
+
+// atTheNextStart dies at the point at a start that finds a job half done.
+func (d *death) atTheNextStart() {
+	d.begin(5*time.Millisecond, "")
+	d.runTo("results.journalled:100")
+	d.s.Died()
+	d.s.StartTo(d.point)
+	d.s.Died()
+	d.restart()
+	d.completes(2 * slots)
+}
+
+// runTo starts the server and a job that comes to a point.
+func (d *death) runTo(point string) {
+	d.t.Helper()
+	if !d.s.StartTo(point) {
+		d.t.Fatalf("the server ended at its start\n%s", d.s.Log())
+	}
+	d.upload()
+	if err := d.submit(""); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// beforeTheAnswer dies with a job that its client asks for once more, with the same token.
+func (d *death) beforeTheAnswer() {
+	d.begin(0, "")
+	d.s.StartTo(d.point)
+	d.upload()
+	if err := d.submit("the-only-one"); err == nil {
+		d.t.Error("the answer came all the same")
+	}
+	d.s.Died()
+	d.s.Start()
+	if err := d.submit("the-only-one"); err != nil {
+		d.t.Fatal(err)
+	}
+	list, err := d.s.BedrockClient().ListModelInvocationJobs(d.t.Context(), &bedrock.ListModelInvocationJobsInput{})
+	if err != nil || len(list.InvocationJobSummaries) != 1 || *list.InvocationJobSummaries[0].JobArn != d.job {
+		d.t.Errorf("%d jobs of one token, %v", len(list.InvocationJobSummaries), err)
+	}
+	d.completes(0)
+}
+
+// atTheSignal dies while it ends as it was told to. Nothing is in flight any more then.
+func (d *death) atTheSignal() {
+	d.each = 400
+	d.begin(20*time.Millisecond, "")
+	if strings.HasPrefix(d.point, "results.stored") || strings.HasPrefix(d.point, "results.committed") {
+		d.point = strings.Replace(d.point, ":1", ":2", 1) // the first is that of the first second
+	}
+	d.runTo(d.point)
+	d.w.Await(d.t, 900)
+	_ = d.s.Terminate() // it may be dead
+	d.s.Died()
+	d.restart()
+	d.completes(slots)
+}
+
+// atTheStop dies while a job is being stopped. The server that comes after sends nothing of it.
+func (d *death) atTheStop() {
+	d.each = 2000
+	d.begin(20*time.Millisecond, "")
+	d.runTo(d.point)
+	d.w.Await(d.t, 100)
+	_, err := d.s.BedrockClient().StopModelInvocationJob(d.t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &d.job},
+		func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
+	if err == nil && strings.HasPrefix(d.point, "lifecycle.stopping") {
+		d.t.Error("the answer came all the same")
+	}
+	d.s.Died()
+	d.endsShort(types.ModelInvocationJobStatusStopped)
+}
+
+// whenTheTimeIsOver dies while a job ends because its time is over.
+func (d *death) whenTheTimeIsOver() {
+	d.each = 2000
+	d.begin(20*time.Millisecond, "limits: {hour: 50ms}\n") // a job has 24 of them
+	d.runTo(d.point)
+	d.s.Died()
+	d.endsShort(types.ModelInvocationJobStatusPartiallyCompleted)
+}
+
+// afterManySegments dies twice: there are enough segments to merge when the job has run for so many seconds.
+func (d *death) afterManySegments() {
+	d.each = 110
+	d.begin(time.Second, "")
+	d.runTo(d.point)
+	d.s.Died()
+	d.restart()
+	d.completes(slots)
+}
+
+// restart starts the server again and makes sure that what remains of the job does not wait.
+func (d *death) restart() {
+	d.t.Helper()
+	d.w.Idle(d.t)
+	before, asked, _ := d.w.Requests()
+	d.s.Start()
+	ready := time.Now()
+	if asked < files*d.each-slots {
+		d.w.Await(d.t, before+1)
+		if took := time.Since(ready); took > soon {
+			d.t.Errorf("the first record was sent %s after the server was ready", took)
+		}
+	}
+}
+
+// completes waits for the end of the job and makes sure that every record is there once, that no more were asked again than were in
+// flight, and that nothing is left.
+func (d *death) completes(repeats int) {
+	d.t.Helper()
+	if out := d.s.End(d.job); out.Status != types.ModelInvocationJobStatusCompleted {
+		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+	}
+	for i := range files {
+		lines := d.s.Lines(d.job, fmt.Sprintf("%d.jsonl.out", i))
+		if len(lines) != d.each {
+			d.t.Errorf("%d lines in file %d; want %d", len(lines), i, d.each)
+		}
+		for n, l := range lines {
+			if want := i*d.each + n; l.RecordID != fmt.Sprintf("r%d", want) || !strings.Contains(string(l.ModelOutput), fmt.Sprintf("answer to p%d\"", want)) {
+				d.t.Fatalf("line %d of file %d is of %s: %s", n+1, i, l.RecordID, l.ModelOutput)
+			}
+		}
+	}
+	m := d.s.Manifest(d.job)
+	if n := int64(files * d.each); m.TotalRecordCount != n || m.SuccessRecordCount != n || m.ProcessedRecordCount != n {
+		d.t.Errorf("manifest %+v; want %d", m, n)
+	}
+	all, prompts, most := d.w.Requests()
+	if prompts != files*d.each || all-prompts > repeats || most > slots {
+		d.t.Errorf("%d records asked, %d repeats (want no more than %d), %d in flight", prompts, all-prompts, repeats, most)
+	}
+	d.s.NothingLeft(files + 1)
+}
+
+// endsShort starts the server again and makes sure that the job ends with what had been finished and nothing more is sent.
+func (d *death) endsShort(want types.ModelInvocationJobStatus) {
+	d.t.Helper()
+	d.w.Idle(d.t)
+	all, prompts, _ := d.w.Requests()
+	d.s.Start()
+	out := d.s.End(d.job)
+	if out.Status != want {
+		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+	}
+	processed := int(*out.ProcessedRecordCount)
+	if processed < prompts-slots || processed > prompts {
+		d.t.Errorf("%d records processed of %d that were asked", processed, prompts)
+	}
+	lines := 0
+	for i := range files {
+		last := -1
+		for _, l := range d.s.Lines(d.job, fmt.Sprintf("%d.jsonl.out", i)) {
+			var n int
+			if _, err := fmt.Sscanf(l.RecordID, "r%d", &n); err != nil || n <= last {
+				d.t.Fatalf("record %s comes after r%d", l.RecordID, last)
+			}
+			last = n
+			lines++
+		}
+	}
+	if lines != processed {
+		d.t.Errorf("%d lines, %d records processed", lines, processed)
+	}
+	if now, _, _ := d.w.Requests(); now != all {
+		d.t.Errorf("%d records were sent after the end", now-all)
+	}
+	d.s.NothingLeft(files + 1)
+}
