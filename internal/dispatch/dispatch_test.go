@@ -122,6 +122,9 @@ func TestABadRecordEndsAtOnce(t *testing.T) {
 		if all, _ := s.requests(); all != 10 || w.errors("a") != 1 {
 			t.Errorf("%d requests, %d errors", all, w.errors("a"))
 		}
+		if o := w.outcomes["a"][batholith.RecordKey{Record: 3}]; o.Kind != batholith.OutcomeRefused {
+			t.Errorf("the outcome is of kind %d", o.Kind)
+		}
 	})
 }
 
@@ -133,7 +136,7 @@ func TestAttemptsAreBoundedAndFollowBackoff(t *testing.T) {
 			case body == `{"n":0}`:
 				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 502, Message: "bad gateway"}
 			case body == `{"n":1}` && nth < 3:
-				return []byte("nonsense"), nil
+				return []byte(`{"nonsense":1,"usage":{"prompt_tokens":7,"completion_tokens":2}}`), nil
 			}
 			return []byte(`{}`), nil
 		}}
@@ -150,8 +153,12 @@ func TestAttemptsAreBoundedAndFollowBackoff(t *testing.T) {
 		if w.errors("a") != 1 {
 			t.Errorf("%d errors, want 1", w.errors("a"))
 		}
-		if o := w.outcomes["a"][batholith.RecordKey{Record: 1}]; o.Attempts != 3 {
-			t.Errorf("the ledger has %d attempts, want 3", o.Attempts)
+		if o := w.outcomes["a"][batholith.RecordKey{Record: 0}]; o.Kind != batholith.OutcomeExhausted {
+			t.Errorf("the outcome after the last attempt is of kind %d", o.Kind)
+		}
+		o := w.outcomes["a"][batholith.RecordKey{Record: 1}]
+		if wasted := (batholith.Tokens{Input: 14, Output: 4}); o.Attempts != 3 || o.Kind != batholith.OutcomeAnswer || o.Wasted != wasted {
+			t.Errorf("the ledger has %d attempts, kind %d and wasted %+v, want 3, an answer and %+v", o.Attempts, o.Kind, o.Wasted, wasted)
 		}
 	})
 }

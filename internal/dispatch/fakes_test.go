@@ -237,7 +237,7 @@ func (plain) Request(input []byte, _ string) (batholith.Call, error) {
 }
 
 func (plain) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
-	if string(body) == "nonsense" {
+	if strings.Contains(string(body), "nonsense") {
 		return batholith.Answer{}, fmt.Errorf("no JSON")
 	}
 	return batholith.Answer{Output: body, Tokens: batholith.Tokens{Input: 1, Output: 1}}, nil

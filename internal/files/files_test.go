@@ -204,3 +204,20 @@ func TestFileAndDirectoryOfOneNameIsExplained(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFilesAreNamedByWhereTheyLie(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	in := files.NewInput(map[string]string{"a b.jsonl": "x/a b.jsonl"})
+	if got, want := in.URI("a b.jsonl"), "file://"+filepath.ToSlash(dir)+"/x/a%20b.jsonl"; got != want {
+		t.Errorf("the input is %s, want %s", got, want)
+	}
+	out, err := files.NewOutput("out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if got, want := out.URI("job/x/a.jsonl.out"), "file://"+filepath.ToSlash(dir)+"/out/job/x/a.jsonl.out"; got != want {
+		t.Errorf("the output is %s, want %s", got, want)
+	}
+}

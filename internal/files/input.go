@@ -31,6 +31,9 @@ func NewInput(paths map[string]string) *Input {
 // Name is "input".
 func (in *Input) Name() string { return "input" }
 
+// URI is where a file lies, as file://.
+func (in *Input) URI(key string) string { return fileURI(in.paths[key]) }
+
 // List yields the files of a prefix. One that is missing is an error here: it was named by hand.
 func (in *Input) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {

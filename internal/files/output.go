@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -59,6 +61,19 @@ func (o *Output) Close() error { return o.root.Close() }
 
 // Name is "output".
 func (o *Output) Name() string { return "output" }
+
+// URI is where a file lies or would, as file://.
+func (o *Output) URI(key string) string {
+	return fileURI(filepath.Join(o.dir, filepath.FromSlash(key)))
+}
+
+// fileURI names a path for readers that stand elsewhere. A working directory that is gone leaves it as it was given.
+func fileURI(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		path = full
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
+}
 
 // check refuses a key that does not name a file in the directory by its shortest path, or names one of ours.
 func check(ctx context.Context, verb, key string) error {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,10 @@ func TestThePlanCoversEveryRecordOnce(t *testing.T) {
 		var names []string
 		for _, f := range files {
 			names = append(names, fmt.Sprintf("%s→%s:%d", f.Key, f.Output, f.Records))
+			data, _ := w.bucket.Object(f.Key)
+			if want := fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))); f.CRC32C != want {
+				t.Errorf("%s has the sum %q, want %s", f.Key, f.CRC32C, want)
+			}
 		}
 		if want := "[f/a.jsonl→a.jsonl.out:3 f/b.jsonl→b.jsonl.out:1300 f/n/c.jsonl→n/c.jsonl.out:513]"; fmt.Sprint(names) != want {
 			t.Errorf("files %v, want %s", names, want)
