@@ -26,7 +26,7 @@ func (b *bar) draw(part, whole int64, words string) {
 		line = fmt.Sprintf("%s%s %3d%% %s", strings.Repeat("█", full), strings.Repeat("░", barCells-full), 100*part/whole, words)
 	}
 	if room := b.width() - 1; len([]rune(line)) > room {
-		line = string([]rune(line)[:max(room, 0)])
+		line = fit(line, max(room, 0))
 	}
 	fmt.Fprintf(b.out, "\r%s\x1b[K", line) // K: clear to the end of the line
 	b.shown = true
@@ -38,4 +38,13 @@ func (b *bar) clear() {
 		fmt.Fprint(b.out, "\r\x1b[K")
 		b.shown = false
 	}
+}
+
+// fit shortens a line to some columns, by whole parts if it has any.
+func fit(line string, columns int) string {
+	cut := string([]rune(line)[:columns])
+	if i := strings.LastIndex(cut, " ·"); i > 0 {
+		return cut[:i]
+	}
+	return cut
 }

@@ -29,6 +29,8 @@ type localOptions struct {
 	Type   batholith.InvocationType
 	Output string // directory; the job's files go to Output/<job id>/
 	Log    *slog.Logger
+	// Resuming is told the job when an earlier run had begun it, with what that run finished; it may be nil.
+	Resuming func(batholith.Job)
 }
 
 // localResult is what became of the job.
@@ -50,7 +52,10 @@ const localURI = "s3://input/"
 // on with a job that is not over.
 func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job)) (res localResult, err error) {
 	data, err := config.OpenData(filepath.Join(o.Output, state))
-	if err != nil {
+	var inUse *config.InUseError
+	if errors.As(err, &inUse) {
+		return res, hint(err, "another run writes there: wait for it, or give this one a folder of its own with --output DIR")
+	} else if err != nil {
 		return res, err
 	}
 	defer data.Close()
@@ -68,7 +73,7 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	if err != nil {
 		return res, err
 	}
-	job, err = l.run(ctx, job, data.Dir)
+	job, err = l.run(ctx, job, resumed, data.Dir)
 	if err != nil {
 		return res, err
 	}
@@ -131,7 +136,7 @@ func (l *local) fingerprint() (string, error) {
 }
 
 // run drives the job to its end.
-func (l *local) run(ctx context.Context, job batholith.Job, dir string) (batholith.Job, error) {
+func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir string) (batholith.Job, error) {
 	paths := map[string]string{}
 	for _, f := range l.inputs {
 		paths[f.key] = f.path
@@ -149,6 +154,12 @@ func (l *local) run(ctx context.Context, job batholith.Job, dir string) (batholi
 	}
 	if err := e.Recover(ctx); err != nil {
 		return job, err
+	}
+	if resumed && l.o.Resuming != nil {
+		if job, err = l.store.Find(ctx, job.ID); err != nil { // with what was in the journal
+			return job, err
+		}
+		l.o.Resuming(job)
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()

@@ -19,6 +19,8 @@ type heldModel struct {
 	left     int            // answers that may be given; -1: any number
 	held     chan struct{}  // closed when answers may be given again
 	arrived  chan struct{}  // gets a token when a request is held back
+	waiting  int            // requests that are held back
+	gone     chan struct{}  // gets a token when the caller of one has gone
 	answered map[string]int // prompt → answers given
 }
 
@@ -27,6 +29,7 @@ type heldModel struct {
 //	model start      starts it, and makes it the one model of the settings
 //	model hold N     gives N more answers and holds the next ones back
 //	model held       waits until an answer is held back
+//	model gone       waits until nobody waits for an answer any more
 //	model release    gives all answers
 //	model once N     N prompts were answered, each once
 func modelCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -44,17 +47,21 @@ func modelCommand(ts *testscript.TestScript, neg bool, args []string) {
 		case <-time.After(patience):
 			ts.Fatalf("the model has no request to hold back")
 		}
+	case !neg && len(args) == 1 && args[0] == "gone":
+		if !m.nobodyWaits() {
+			ts.Fatalf("somebody still waits for the model")
+		}
 	case !neg && len(args) == 1 && args[0] == "release":
 		m.release()
 	case !neg && len(args) == 2 && args[0] == "once":
 		ts.Check(m.checkOnce(args[1]))
 	default:
-		ts.Fatalf("usage: model start|hold N|held|release|once N")
+		ts.Fatalf("usage: model start|hold N|held|gone|release|once N")
 	}
 }
 
 func startModel(ts *testscript.TestScript) {
-	m := &heldModel{left: -1, held: make(chan struct{}), arrived: make(chan struct{}, 1000), answered: map[string]int{}}
+	m := &heldModel{left: -1, held: make(chan struct{}), arrived: make(chan struct{}, 1000), gone: make(chan struct{}, 1000), answered: map[string]int{}}
 	server := httptest.NewServer(m)
 	ts.Defer(server.Close)
 	ts.Defer(m.release)
@@ -77,6 +84,24 @@ func (m *heldModel) release() {
 	if m.left >= 0 {
 		m.left = -1
 		close(m.held)
+	}
+}
+
+// nobodyWaits waits until every caller of a held answer has gone: the end of a process reaches its model server some time later.
+func (m *heldModel) nobodyWaits() bool {
+	late := time.After(patience)
+	for {
+		m.mu.Lock()
+		waiting := m.waiting
+		m.mu.Unlock()
+		if waiting == 0 {
+			return true
+		}
+		select {
+		case <-m.gone:
+		case <-late:
+			return false
+		}
 	}
 }
 
@@ -137,6 +162,7 @@ func (m *heldModel) turn(r *http.Request, prompt string) bool {
 	defer m.mu.Unlock()
 	for m.left == 0 {
 		held := m.held
+		m.waiting++
 		m.mu.Unlock()
 		m.arrived <- struct{}{}
 		select {
@@ -144,7 +170,9 @@ func (m *heldModel) turn(r *http.Request, prompt string) bool {
 		case <-r.Context().Done():
 		}
 		m.mu.Lock()
+		m.waiting--
 		if r.Context().Err() != nil {
+			m.gone <- struct{}{}
 			return false
 		}
 	}

@@ -51,9 +51,6 @@ Every setting of batholith serve --help that is not about addresses can be given
 		if err != nil {
 			return err
 		}
-		if model, err = a.pickModel(c, model); err != nil {
-			return err
-		}
 		return a.run(cmd.Context(), localOptions{Config: c, Inputs: args, Model: model, Type: asked, Output: output}, asJSON)
 	}
 	return cmd
@@ -84,18 +81,28 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	if o.Model, err = a.pickModel(o.Config, o.Model); err != nil {
+		return err
+	}
 	o.Type = a.invocationType(o.Type, files)
 	p := a.newProgress()
 	defer p.done()
 	o.Log = a.runLogger(o.Config, p)
+	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
 	defer context.AfterFunc(ctx, func() {
 		fmt.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))
 	})()
 	began := time.Now()
 	var first *batholith.Counts
+	waits := false
 	res, err := runLocal(ctx, o, func(j batholith.Job) {
 		if first == nil && j.Counts.Total > 0 {
 			first = &j.Counts
+		}
+		if j.Message != "" && !j.Status.Terminal() && !waits { // the log has said for what
+			waits = true
+			p.done()
+			a.tell("hint", "the records wait, and go on as soon as that is mended; to change the settings, Ctrl-C, and run the same command again")
 		}
 		p.show(standing{status: j.Status, counts: j.Counts, tokens: j.Tokens.Input + j.Tokens.Output})
 	})
@@ -114,19 +121,33 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	return a.closeRun(sum, asJSON)
 }
 
-// inPaths puts a person's own paths where a message of validation names the objects that the files stand for.
+// tellResuming says that an earlier run had begun the job, and how far it came.
+func (a *app) tellResuming(p *progress, j batholith.Job) {
+	p.done()
+	how := ""
+	if j.Counts.Total > 0 {
+		how = fmt.Sprintf(": %s of %s are done", grouped(j.Counts.Processed), plural(j.Counts.Total, "record"))
+	}
+	fmt.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
+}
+
+// inPaths puts a person's own paths where a message of validation names the objects that the files stand for, each on a line.
 func inPaths(message string, files []localFile) string {
 	for _, f := range files {
+		message = strings.ReplaceAll(message, " "+localURI+f.key+" line ", "\n  "+f.path+" line ")
 		message = strings.ReplaceAll(message, localURI+f.key+" ", f.path+" ")
 	}
 	return message
 }
 
-// runLogger logs to the progress display, which makes room for each line. Without a word about it, only warnings are logged: the
-// display says the rest.
+// runLogger logs through the progress display, which makes room for each line. Without a word about it, only warnings are logged, as
+// the talk of a command: the display says the rest.
 func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 	if c.Origin("log.level").Source == "default" {
 		c.Log.Level = "warn"
+	}
+	if c.Origin("log.format").Source == "default" {
+		return slog.New(&talkHandler{a: a, level: logLevel(c.Log), room: p.done})
 	}
 	return newLogger(p, c.Log)
 }
@@ -141,6 +162,9 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 		}
 	default:
 		s.write(a.stderr)
+		if len(s.result.Outputs) > 0 {
+			fmt.Fprintln(a.stderr, "\nanswers:")
+		}
 		for _, path := range s.result.Outputs {
 			if _, err := fmt.Fprintln(a.stdout, path); err != nil {
 				return err

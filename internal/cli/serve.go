@@ -101,21 +101,19 @@ func announcement(c *config.Config, at addresses) config.Server {
 
 // welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.
 func (a *app) welcome(c *config.Config, at addresses) {
-	model := embeddedModel
-	if len(c.Models) > 0 {
-		model = c.Models[0].ID
-	}
+	model, family := firstModel(c)
+	me := commandName()
 	fmt.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
 In another terminal, in the same directory, type:
-  eval "$(batholith env%s)"
-  echo '{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":32}}' > hello.jsonl
+  eval "$(%s env%s)"
+  echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
   aws s3 mb s3://my-bucket && aws s3 cp hello.jsonl s3://my-bucket/in/
-  aws bedrock create-model-invocation-job --job-name hello --model-id %s --role-arn %s \
-    --input-data-config s3InputDataConfig={s3Uri=s3://my-bucket/in/} --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
+  aws bedrock create-model-invocation-job --job-name hello --model-id %s \
+    --role-arn %s --input-data-config s3InputDataConfig={s3Uri=s3://my-bucket/in/} \
+    --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
-  batholith submit hello.jsonl --model %s --wait
-  batholith jobs
-`, at.Bedrock, at.S3, c.Data, dataFlag(c), model, c.DefaultRole(), model)
+  %s submit hello.jsonl --model %s --wait && %s jobs
+`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, c.DefaultRole(), me, model, me)
 }
 
 // dataFlag is what batholith env needs to find a data directory that is not the default one.
@@ -128,11 +126,16 @@ func dataFlag(c *config.Config) string {
 
 // newLogger makes the log that the settings ask for.
 func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(l.Level)) // checked by config
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: logLevel(l)}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// logLevel is the least that is logged.
+func logLevel(l config.Log) slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level)) // checked by config
+	return level
 }

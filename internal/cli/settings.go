@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,8 +58,12 @@ func (f *settingFlag) Set(text string) error {
 // load reads the effective settings and passes its warnings on.
 func (a *app) load(s *settings) (*config.Config, error) {
 	c, err := config.Load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
-	if err != nil {
+	var wrong *config.Error
+	switch {
+	case errors.As(err, &wrong):
 		return nil, err
+	case err != nil: // there is a file's name, and no file
+		return nil, &usageError{reason: err.Error(), remedy: "name another file with --config, or make one with: batholith config --sample > batholith.yaml"}
 	}
 	for _, w := range c.Warnings {
 		a.tell("warning", w)

@@ -1,12 +1,8 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,300 +12,114 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/blob"
-	"github.com/batholith/batholith/internal/catalog"
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/object/objecttest"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/store"
-	"github.com/batholith/batholith/internal/upstream"
 )
 
-// A simulation is the whole engine in a bubble of virtual time: the real database and journal, a bucket in memory, the simulated
-// model, all of them failing as one seed decides, and the process killed again and again.
+// A simulation is the whole engine in a bubble of virtual time: the real database and journal, a bucket in memory, simulated models,
+// all of them failing as one seed decides, and processes that are killed, frozen and started again. sim_process_test.go is a process,
+// sim_faults_test.go what it meets on its way out, sim_laws_test.go what must hold in the end.
 type simulation struct {
 	t      *testing.T
-	r      *rand.Rand
 	db     *store.Store
 	bucket *objecttest.Memory
 	dir    string
-	model  *simlm.Server
+	models map[string]*simlm.Server
+	jobs   []*simJob
+	plan   *rand.Rand // decides what happens when; the test's own goroutine's
 
-	mu       sync.Mutex
-	process  int // raised by a kill: what an earlier process asks has no effect any more
-	trouble  float64
-	requests int
+	mu            sync.Mutex
+	r             *rand.Rand // decides which calls fail
+	trouble       float64    // how often they do; 1 is as written
+	outages       map[part]time.Time
+	denied        bool // the output may not be written any more
+	requests      map[string]*requests
+	questions     int // requests that are not records: probes
+	interruptions int // kills, and leases that were lost: each may cost what was in flight
 }
 
-// errKilled is what a process that was killed gets for everything it still asks: nobody hears it.
-var errKilled = errors.New("this process was killed")
-
-func (s *simulation) chance(p float64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.r.Float64() < p*s.trouble
+// simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.
+type simJob struct {
+	id, model string
+	files     []int // records of each
 }
 
-// alive tells whether a process may still have an effect.
-func (s *simulation) alive(process int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return process == s.process
+func (j *simJob) input(file int) string  { return fmt.Sprintf("in/%s/%d.jsonl", j.id, file) }
+func (j *simJob) output(file int) string { return fmt.Sprintf("out/%s/%d.jsonl.out", j.id, file) }
+
+// requests are those that reached a model for one job.
+type requests struct {
+	asked  map[string]int // by record
+	failed map[string]int // of them, those that the model answered with a failure that is tried again
+	last   time.Time
 }
 
-// flaky is the database as one process sees it: refusing before, or failing after, the effect.
-type flaky struct {
-	*store.Store
-	s       *simulation
-	process int
+// simInFlight is the limit of every backend of the simulation.
+const simInFlight = 16
+
+// simSetup says what is in a simulation.
+type simSetup struct {
+	models   int // 0: 1
+	calm     bool
+	latency  time.Duration // 0: 300 ms
+	failures *simlm.Failures
 }
 
-func (f flaky) try(do func() error) error {
-	switch {
-	case !f.s.alive(f.process):
-		return errKilled
-	case f.s.chance(0.03):
-		return errors.New("database is locked")
+// everyFailure is a model that fails in every way, and recovers.
+var everyFailure = simlm.Failures{RateLimit: .02, Internal: .03, Unavailable: .01, BadRequest: .02, Reset: .02, Nonsense: .01, Times: 2}
+
+// simulate runs a test in a bubble, for each of so many seeds, or as many as BATHOLITH_SEEDS says; BATHOLITH_SEED names a single one.
+func simulate(t *testing.T, seeds int, setup simSetup, test func(s *simulation)) {
+	from, to := 0, seeds
+	for name, at := range map[string]*int{"BATHOLITH_SEEDS": &to, "BATHOLITH_SEED": &from} {
+		if text := os.Getenv(name); text != "" {
+			if _, err := fmt.Sscan(text, at); err != nil {
+				t.Fatalf("%s=%s: %v", name, text, err)
+			}
+		}
 	}
-	err := do()
-	if err == nil && f.s.chance(0.03) {
-		return errors.New("disk I/O error, after the commit")
+	if os.Getenv("BATHOLITH_SEED") != "" {
+		to = from + 1
 	}
-	return err
+	for seed := from; seed < to; seed++ {
+		law := t.Name()
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("again: BATHOLITH_SEED=%d go test ./internal/cli -run '^%s$'", seed, law)
+				}
+			})
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, uint64(seed), setup)
+				defer s.db.Close()
+				test(s)
+			})
+		})
+	}
 }
 
-func (f flaky) Commit(ctx context.Context, c batholith.Commit) (counts batholith.Counts, err error) {
-	err = f.try(func() error { counts, err = f.Store.Commit(ctx, c); return err })
-	return counts, err
-}
-
-func (f flaky) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
-	return f.try(func() error { return f.Store.Move(ctx, id, from, to, message, at) })
-}
-
-func (f flaky) Claim(ctx context.Context, worker, job string, n int, now time.Time) (chunks []batholith.Chunk, err error) {
-	err = f.try(func() error { chunks, err = f.Store.Claim(ctx, worker, job, n, now); return err })
+func newSimulation(t *testing.T, seed uint64, setup simSetup) *simulation {
+	dir := memoryDir(t)
+	db, err := store.Open(t.Context(), filepath.Join(dir, "db"))
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	return chunks, nil
-}
-
-func (f flaky) Release(ctx context.Context, worker, job string) error {
-	return f.try(func() error { return f.Store.Release(ctx, worker, job) })
-}
-
-func (f flaky) Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error {
-	return f.try(func() error { return f.Store.Plan(ctx, id, files, chunks, total) })
-}
-
-func (f flaky) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error {
-	return f.try(func() error { return f.Store.ReplaceSegments(ctx, id, old, run) })
-}
-
-func (f flaky) Seal(ctx context.Context, id string) error {
-	return f.try(func() error { return f.Store.Seal(ctx, id) })
-}
-
-func (f flaky) Forget(ctx context.Context, id string) error {
-	return f.try(func() error { return f.Store.Forget(ctx, id) })
-}
-
-// fault is the bucket's: what a killed process asks has no effect; otherwise some calls fail, before or after the effect.
-func (s *simulation) fault(string, string) (bool, error) {
-	if s.chance(0.04) {
-		return s.chance(0.5), errors.New("503 SlowDown")
-	}
-	return true, nil
-}
-
-// start runs a process; the returned function kills it: what it has in flight is gone, its journal is what the disk has at that moment.
-func (s *simulation) start() (kill func()) {
-	s.mu.Lock()
-	process := s.process
-	s.mu.Unlock()
-	dir := filepath.Join(s.dir, fmt.Sprint(process))
-	ctx, cancel := context.WithCancel(s.t.Context())
-	done := make(chan error, 1)
-	e := s.engine(process, dir)
-	go func() {
-		if err := e.Recover(ctx); err != nil && ctx.Err() == nil {
-			done <- err
-			return
-		}
-		done <- e.Run(ctx)
-	}()
-	return func() {
-		s.mu.Lock()
-		s.process++
-		next := filepath.Join(s.dir, fmt.Sprint(s.process))
-		s.mu.Unlock()
-		if err := os.CopyFS(next, os.DirFS(dir)); err != nil {
-			s.t.Fatal(err)
-		}
-		cancel()
-		if err := <-done; err != nil && !strings.Contains(err.Error(), errKilled.Error()) {
-			s.t.Errorf("process %d: %v", process, err)
-		}
-	}
-}
-
-func (s *simulation) engine(process int, dir string) *engine {
-	s.t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.alive(process) {
-			panic(http.ErrAbortHandler)
-		}
-		s.mu.Lock()
-		s.requests++
-		s.mu.Unlock()
-		s.model.ServeHTTP(w, r)
-	})
-	backend, err := upstream.New(upstream.Options{URL: "http://model/v1", Model: simlm.Model, MaxInFlight: 16, Transport: upstream.InProcess(handler)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	c, err := catalog.New([]catalog.Entry{{Model: batholith.Model{ID: "m", Family: "openai"}, Backends: []catalog.Backend{backend}}}, catalog.Options{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	settings := config.Default(config.ProfileDefault)
-	settings.Drain = time.Second
-	e, err := newEngine(engineOptions{Config: settings, Log: slog.New(slog.DiscardHandler), Store: flaky{s.db, s, process}, Models: &models{catalog: c}, Dir: dir,
-		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
-			b := fenced{s.bucket, s, process}
-			return blob.Place{Input: b, Output: b, InputKey: "in.jsonl", Prefix: "out/" + j.ID + "/"}, nil
-		}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return e
-}
-
-// fenced is the bucket as one process sees it.
-type fenced struct {
-	*objecttest.Memory
-	s       *simulation
-	process int
-}
-
-func (f fenced) Put(ctx context.Context, key string, body []byte) error {
-	if !f.s.alive(f.process) {
-		return errKilled
-	}
-	return f.Memory.Put(ctx, key, body)
-}
-
-func (f fenced) Delete(ctx context.Context, keys ...string) error {
-	if !f.s.alive(f.process) {
-		return errKilled
-	}
-	return f.Memory.Delete(ctx, keys...)
-}
-
-func (f fenced) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
-	if !f.s.alive(f.process) {
-		return errKilled
-	}
-	return f.Memory.CompleteUpload(ctx, key, id, etags)
-}
-
-func (s *simulation) job(id string) batholith.Job {
-	s.t.Helper()
-	j, err := s.db.Find(s.t.Context(), id)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return j
-}
-
-// check holds the laws of a job that ended.
-func (s *simulation) check(id string, records int, want batholith.Status) {
-	s.t.Helper()
-	j := s.job(id)
-	if j.Status != want {
-		s.t.Fatalf("the job is %s, want %s: %s", j.Status, want, j.Message)
-	}
-	out, ok := s.bucket.Object("out/" + id + "/in.jsonl.out")
-	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(out) == 0 {
-		lines = nil
-	}
-	if !ok || int64(len(lines)) != j.Counts.Processed || j.Counts.Processed != j.Counts.Succeeded+j.Counts.Errored {
-		s.t.Fatalf("%d lines, counters %+v", len(lines), j.Counts)
-	}
-	if want == batholith.StatusCompleted && len(lines) != records {
-		s.t.Fatalf("%d lines of %d records", len(lines), records)
-	}
-	last := -1
-	for _, line := range lines {
-		var n int
-		if _, err := fmt.Sscanf(line, `{"recordId":"r%d","modelInput":`, &n); err != nil || n <= last {
-			s.t.Fatalf("line %q comes after record %d", line, last)
-		}
-		last = n
-	}
-	if _, ok := s.bucket.Object("out/" + id + "/" + batholith.ManifestName); !ok {
-		s.t.Error("there is no manifest")
-	}
-	for _, key := range s.bucket.Keys() {
-		if strings.Contains(key, ".batholith/") {
-			s.t.Errorf("left over: %s", key)
-		}
-	}
-	if open := s.bucket.OpenUploads(); len(open) > 0 {
-		s.t.Errorf("open uploads: %v", open)
-	}
-}
-
-// simulate runs one job of so many records through so many kills. Then the trouble ends, and so must the job.
-func simulate(t *testing.T, seed uint64) {
-	synctest.Test(t, func(t *testing.T) {
-		const records, kills = 700, 4
-		dir := memoryDir(t)
-		db, err := store.Open(t.Context(), filepath.Join(dir, "db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		r := rand.New(rand.NewPCG(seed, 1))
-		s := &simulation{t: t, r: r, db: db, bucket: objecttest.NewMemory(), dir: dir, trouble: 1,
-			model: simlm.New(simlm.Options{Latency: 300 * time.Millisecond, Seed: seed,
-				Failures: simlm.Failures{RateLimit: .02, Internal: .03, Unavailable: .01, BadRequest: .02, Reset: .02, Nonsense: .01, Times: 2}})}
-		var input strings.Builder
-		for i := range records {
-			fmt.Fprintf(&input, `{"recordId":"r%d","modelInput":{"messages":[{"role":"user","content":"p%d"}]}}`+"\n", i, i)
-		}
-		if err := s.bucket.Put(t.Context(), "in.jsonl", []byte(input.String())); err != nil {
-			t.Fatal(err)
-		}
-		s.bucket.Fault = s.fault
-		const id = "abcdefghij01"
-		now := time.Now()
-		if _, err := db.CreateJob(t.Context(), batholith.Job{ID: id, Account: "000000000000", Region: "us-east-1", Submitted: now, Expires: now.Add(24 * time.Hour),
-			Request: batholith.Request{Name: "sim", ModelID: "m", RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0); err != nil {
-			t.Fatal(err)
-		}
-		for range kills {
-			kill := s.start()
-			time.Sleep(time.Duration(r.IntN(6000)) * time.Millisecond)
-			kill()
-		}
-		s.mu.Lock()
+	s := &simulation{t: t, db: db, bucket: objecttest.NewMemory(), dir: dir, models: map[string]*simlm.Server{},
+		plan: rand.New(rand.NewPCG(seed, 2)), r: rand.New(rand.NewPCG(seed, 1)), trouble: 1, outages: map[part]time.Time{}, requests: map[string]*requests{}}
+	if setup.calm {
 		s.trouble = 0
-		s.mu.Unlock()
-		kill := s.start()
-		time.Sleep(2 * time.Hour)
-		synctest.Wait()
-		kill()
-		s.check(id, records, batholith.StatusCompleted)
-		if most := records*3 + kills*16*3; s.requests > most {
-			t.Errorf("%d requests, want at most %d", s.requests, most)
-		}
-	})
+	}
+	if setup.failures == nil {
+		setup.failures = &everyFailure
+	}
+	if setup.latency == 0 {
+		setup.latency = 300 * time.Millisecond
+	}
+	for i := range max(1, setup.models) {
+		s.models[fmt.Sprint("m", i)] = simlm.New(simlm.Options{Latency: setup.latency, Seed: seed, Failures: *setup.failures})
+	}
+	return s
 }
 
 // memoryDir is a folder whose syncs cost nothing, where there is one: nothing here depends on a disk.
@@ -322,19 +132,77 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// seeds is how many simulations a test run makes; BATHOLITH_SEEDS asks for more.
-func seeds(t *testing.T) int {
-	n := 20
-	if text := os.Getenv("BATHOLITH_SEEDS"); text != "" {
-		if _, err := fmt.Sscan(text, &n); err != nil {
-			t.Fatalf("BATHOLITH_SEEDS=%s: %v", text, err)
-		}
+// create makes a job for a model with files of so many records.
+func (s *simulation) create(model string, life time.Duration, files ...int) *simJob {
+	s.t.Helper()
+	j := &simJob{id: fmt.Sprintf("abcdefghij%02d", len(s.jobs)), model: model, files: files}
+	for n, records := range files {
+		s.put(j, n, records, "")
 	}
-	return n
+	now := time.Now()
+	_, err := s.db.CreateJob(s.t.Context(), batholith.Job{ID: j.id, Account: simAccount, Region: "us-east-1", Submitted: now, Expires: now.Add(life),
+		Request: batholith.Request{Name: j.id, ModelID: model, RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.requests[j.id] = &requests{asked: map[string]int{}, failed: map[string]int{}}
+	s.mu.Unlock()
+	s.jobs = append(s.jobs, j)
+	return j
 }
 
-func TestAJobThroughKillsAndFaultsEndsWithEveryRecordOnce(t *testing.T) {
-	for seed := range seeds(t) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { simulate(t, uint64(seed)) })
+const simAccount = "000000000000"
+
+// put writes an input file.
+func (s *simulation) put(j *simJob, file, records int, more string) {
+	s.t.Helper()
+	var input strings.Builder
+	for i := range records {
+		fmt.Fprintf(&input, `{"recordId":"r%d","modelInput":{"messages":[{"role":"user","content":"%s/%d/%d%s"}]}}`+"\n", i, j.id, file, i, more)
 	}
+	if err := s.bucket.Put(s.t.Context(), j.input(file), []byte(input.String())); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// some returns a time up to most.
+func (s *simulation) some(most time.Duration) time.Duration {
+	return time.Duration(s.plan.Int64N(int64(most/time.Millisecond))) * time.Millisecond
+}
+
+// calm ends the trouble.
+func (s *simulation) calm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble = 0
+	clear(s.outages)
+}
+
+func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
+	simulate(t, 10, simSetup{models: 2}, func(s *simulation) {
+		for range 1 + s.plan.IntN(3) {
+			files := make([]int, 1+s.plan.IntN(3))
+			for i := range files {
+				files[i] = 1 + s.plan.IntN(250)
+			}
+			s.create(fmt.Sprint("m", s.plan.IntN(2)), 24*time.Hour, files...)
+		}
+		s.create("m0", 24*time.Hour, 600) // more than a chunk
+		w := s.worker("w")
+		for range 4 {
+			w.start()
+			time.Sleep(s.some(6 * time.Second))
+			w.kill()
+		}
+		s.calm()
+		w.start()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		w.stop()
+		for _, j := range s.jobs {
+			s.check(j, batholith.StatusCompleted)
+		}
+		s.checkTraces(w)
+	})
 }

@@ -33,7 +33,7 @@ const (
 	mostReasons = 1000
 )
 
-// write tells people what became of the job: the counts first, then where the files are, then a taste of the answers.
+// write tells people what became of the job: the counts first, then a taste of the answers. Where these are is data, and goes to stdout.
 func (s summary) write(w io.Writer) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
@@ -51,9 +51,6 @@ func (s summary) write(w io.Writer) {
 	}
 	if s.result.Manifest != "" {
 		fmt.Fprintf(w, "manifest  %s\n", s.result.Manifest)
-	}
-	for _, path := range s.result.Outputs {
-		fmt.Fprintf(w, "answers   %s\n", path)
 	}
 	writeSamples(w, s.samples())
 	writeReasons(w, s.reasons())

@@ -41,7 +41,6 @@ func TestSummaryTellsWhatBecameOfTheJob(t *testing.T) {
 model     m
 tokens    1,234 in, 7 out
 manifest  out/manifest.json.out
-answers   ` + s.result.Outputs[0] + `
 
   r1  How are you?
     → Fine, thanks.

@@ -53,8 +53,14 @@ const (
 func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, error) {
 	p := a.newProgress()
 	defer p.done()
-	wait, failed := firstLook, 0
+	wait, failed, told := firstLook, 0, ""
 	for {
+		if j.Message != told && !j.Status.Terminal() {
+			if told = j.Message; told != "" {
+				p.done()
+				a.tell("warning", told)
+			}
+		}
 		p.show(standing{status: j.Status, counts: batholith.Counts{
 			Total: j.Total, Processed: j.Processed, Succeeded: j.Succeeded, Errored: j.Errored}})
 		if j.Status.Terminal() {

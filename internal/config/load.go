@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -26,7 +28,7 @@ func Load(src Sources) (*Config, error) {
 	if src.File != "" {
 		text, err := os.ReadFile(src.File)
 		if err != nil {
-			return nil, fmt.Errorf("read the settings: %w", err)
+			return nil, fmt.Errorf("read the settings: %w", pathError(err))
 		}
 		tree = file.parse(text)
 	}
@@ -50,6 +52,15 @@ func Load(src Sources) (*Config, error) {
 		return nil, &Error{Problems: l.problems}
 	}
 	return c, nil
+}
+
+// pathError leaves the system call out of an error about a path.
+func pathError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
 }
 
 // loader gathers what Load finds.

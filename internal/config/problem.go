@@ -35,7 +35,16 @@ func (p Problem) String() string {
 	if p.Origin.Name == "" {
 		return p.Reason
 	}
-	return p.Origin.String() + ": " + p.Reason
+	return p.Origin.String() + ": " + p.reasonThere()
+}
+
+// reasonThere is the reason without the key, where a flag or a variable already names it: --attempts and not --attempts: attempts.
+func (p Problem) reasonThere() string {
+	path, reason, ok := strings.Cut(p.Reason, ": ")
+	if ok && (p.Name == envName(path) || p.Name == "--"+strings.NewReplacer(".", "-", "_", "-").Replace(path)) {
+		return reason
+	}
+	return p.Reason
 }
 
 // Error is every problem that was found, in the order of the file.
