@@ -4,7 +4,7 @@
 // Its invariant: what was acknowledged survives the loss of power, and no object is ever seen, also after a crash, but whole
 // as some request wrote it. The gateway promises neither by itself. What is synced when:
 //
-//   - The bytes of an object or a part: before its name appears, when the gateway stores its ETag on the unnamed file
+//   - The bytes of an object or a part: before its name appears, when the gateway stores its ETag on the staged file
 //     (see durableMeta). So a crash leaves the old object or the new one.
 //   - Its name: before PutObject, CopyObject, UploadPart, UploadPartCopy and CompleteMultipartUpload answer; the file once more
 //     (for its attributes), its directory, and each directory above it that was not known to be on disk (see names).
@@ -13,7 +13,8 @@
 //
 // A process that dies while an upload is being completed leaves the upload in a claimed state, which the gateway would report
 // as success ever after; New puts such uploads back (see recoverUploads), and a completion is answered 200 only if the object
-// was made of this very upload.
+// was made of this very upload. What was being written when the process died lies below .sgwtmp of its bucket, where no request
+// and no listing reaches it, and New removes it.
 //
 // Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*); where the
 // file system has none, below meta/. Metadata in files is written before the object's name, so that a crash between the two

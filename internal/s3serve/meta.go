@@ -17,7 +17,7 @@ const (
 )
 
 // durableMeta stores the gateway's metadata, and is where data becomes durable: of every object and part the gateway stores
-// the ETag on its open, not yet named file, after the last byte and before the name. Syncing the file there means that no
+// the ETag on its open file, staged below .sgwtmp, after the last byte and before the name. Syncing the file there means that no
 // name ever shows bytes that a crash could take back.
 type durableMeta struct {
 	meta.MetadataStorer
@@ -81,7 +81,7 @@ func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute str
 	return m.MetadataStorer.RetrieveAttribute(f, bucket, object, attribute)
 }
 
-// StoreAttribute stores one attribute of an object: on f, its unnamed file, or by its path when f is nil.
+// StoreAttribute stores one attribute of an object: on f, its staged file, or by its path when f is nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
 	at, below := m.place(bucket, object)
 	if err := m.MetadataStorer.StoreAttribute(f, at, below, attribute, value); err != nil {

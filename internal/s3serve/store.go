@@ -64,6 +64,9 @@ func options() posix.PosixOpts {
 		CopyObjectThreshold: copyLimit,
 		ForceNoObjLockFile:  true, // no other process works on the directory
 		IOBufferSize:        copyBuffer,
+		// Files without names would be linked into the bucket as .KEY.sgwtmp.N to replace an object, stay there if the process
+		// dies before the second step, and be listed as objects. With names of their own, they lie where openStore clears up.
+		ForceNoTmpFile: true,
 	}
 	o.SetNewDirPerm(0o700)
 	o.SetNewFilePerm(0o600)

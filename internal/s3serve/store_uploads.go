@@ -139,22 +139,22 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 }
 
 // recoverUploads runs before anything is served. Uploads that were being completed when the process died are
-// put back, so that they can be completed or aborted; unfinished files, which have names on some file systems only, go.
+// put back, so that they can be completed or aborted; files that were being written go.
 func (s *store) recoverUploads() error {
 	buckets, err := os.ReadDir(s.buckets)
 	if err != nil {
 		return err
 	}
 	for _, b := range buckets {
-		bucket := s.path(b.Name())
-		keys, err := os.ReadDir(filepath.Join(bucket, uploadsDir))
-		if errors.Is(err, os.ErrNotExist) || !b.IsDir() {
+		if !b.IsDir() {
 			continue
 		}
-		if err != nil {
+		bucket := s.path(b.Name())
+		if err := removeFiles(filepath.Join(bucket, posix.MetaTmpDir)); err != nil {
 			return err
 		}
-		if err := removeFiles(filepath.Join(bucket, posix.MetaTmpDir)); err != nil {
+		keys, err := entries(filepath.Join(bucket, uploadsDir))
+		if err != nil {
 			return err
 		}
 		for _, k := range keys {
@@ -193,11 +193,11 @@ func (s *store) recoverKey(bucket, dir string) error {
 
 // removeFiles removes the files of a directory, not its directories.
 func removeFiles(dir string) error {
-	entries, err := os.ReadDir(dir)
+	all, err := entries(dir)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
+	for _, e := range all {
 		if e.IsDir() {
 			continue
 		}
@@ -206,4 +206,13 @@ func removeFiles(dir string) error {
 		}
 	}
 	return nil
+}
+
+// entries are what is in a directory: nothing when there is none.
+func entries(dir string) ([]os.DirEntry, error) {
+	all, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
 }

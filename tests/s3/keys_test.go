@@ -108,3 +108,16 @@ func TestKeysOfDirectoriesAreObjects(t *testing.T) {
 	_, err = api.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: box, Key: marker})
 	must(t, err)
 }
+
+func TestObjectsOfTheLongestNamesAreReplaced(t *testing.T) {
+	e := serve(t, t.TempDir())
+	must(t, e.server.EnsureBucket("box"))
+	b := client(t, e, keyID, secret).Bucket("box", noOptions)
+	key := strings.Repeat("k", 255) // what a file system gives a name
+	for _, body := range []string{"first", "second"} {
+		must(t, b.Put(t.Context(), key, []byte(body)))
+		if got, err := read(t, b, key); err != nil || got != body {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}

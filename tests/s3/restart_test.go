@@ -63,6 +63,23 @@ func TestUploadSurvivesADeathWhileItWasCompleted(t *testing.T) {
 	}
 }
 
+func TestWhatADeathLeftUnfinishedGoes(t *testing.T) {
+	dir := t.TempDir()
+	e := serve(t, dir)
+	must(t, e.server.EnsureBucket("box"))
+	must(t, client(t, e, keyID, secret).Bucket("box", noOptions).Put(t.Context(), "k", []byte("body")))
+	e.stop()
+	torn := filepath.Join(dir, "buckets/box/.sgwtmp/deadbeef.12345")
+	must(t, os.WriteFile(torn, []byte("half an obj"), 0o600))
+	e = serve(t, dir)
+	if _, err := os.Stat(torn); err == nil {
+		t.Error("a torn file is still there")
+	}
+	if got, err := read(t, client(t, e, keyID, secret).Bucket("box", noOptions), "k"); err != nil || got != "body" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestServersOfOneProcessDoNotDisturbEachOther(t *testing.T) {
 	before, err := os.Getwd()
 	must(t, err)
