@@ -114,7 +114,7 @@ func orDuration(v, def time.Duration) time.Duration {
 // Run sends until ctx ends. Then it takes nothing new, gives what is in flight the drain time, commits what was finished, hands the
 // rest back, and returns.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	if err := d.beat(ctx); err != nil {
+	if err := d.insist(ctx, "take the worker's lease", func() error { return d.beat(ctx) }); err != nil {
 		return fmt.Errorf("take the worker's lease: %w", err)
 	}
 	send, abort := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// worker is a machine with a disk: one process after the other.
+type worker struct {
+	s    *simulation
+	name string
+	life int // number of the present process
+	p    *simProcess
+}
+
+func (s *simulation) worker(name string) *worker { return &worker{s: s, name: name} }
+
+// dir is what the present process finds on the disk, and what it writes.
+func (w *worker) dir() string { return filepath.Join(w.s.dir, fmt.Sprint(w.name, "-", w.life)) }
+
+// simProcess is one engine. Everything that leaves it passes through enter.
+type simProcess struct {
+	s      *simulation
+	engine *engine
+	cancel context.CancelFunc
+	done   chan error
+
+	dead   bool      // guarded by s.mu: what it asks from now on has no effect
+	frozen time.Time // guarded by s.mu: until then it does nothing, and what it had asked happens afterwards
+}
+
+// start runs a process.
+func (w *worker) start() {
+	w.s.t.Helper()
+	ctx, cancel := context.WithCancel(w.s.t.Context())
+	p := &simProcess{s: w.s, cancel: cancel, done: make(chan error, 1)}
+	p.open(w.dir())
+	w.p = p
+	go func() {
+		if err := p.engine.Recover(ctx); err != nil {
+			p.done <- err
+			return
+		}
+		p.done <- p.engine.Run(ctx)
+	}()
+}
+
+// kill ends the process at once: what it has in flight is gone, and the next one finds the disk as it is now.
+func (w *worker) kill() {
+	w.s.t.Helper()
+	w.s.mu.Lock()
+	w.p.dead = true
+	w.s.interruptions++
+	w.s.mu.Unlock()
+	was := w.dir()
+	w.life++
+	if err := os.CopyFS(w.dir(), os.DirFS(was)); err != nil {
+		w.s.t.Fatal(err)
+	}
+	w.p.end(w.s)
+}
+
+// stop ends the process as a service manager does.
+func (w *worker) stop() {
+	w.s.t.Helper()
+	w.p.end(w.s)
+}
+
+func (p *simProcess) end(s *simulation) {
+	s.t.Helper()
+	p.cancel()
+	err := <-p.done
+	if err != nil && !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), errKilled.Error()) {
+		s.t.Errorf("a process ended by itself: %v", err)
+	}
+}
+
+// freeze stops the process for a while.
+func (p *simProcess) freeze(d time.Duration) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.frozen = time.Now().Add(d)
+	p.s.interruptions++
+}
+
+// open makes the engine of a process on a disk.
+func (p *simProcess) open(dir string) {
+	s := p.s
+	s.t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	var entries []catalog.Entry
+	for name, model := range s.models {
+		backend, err := upstream.New(upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: simInFlight,
+			Transport: modelOf{p, upstream.InProcess(p.serve(model))}})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		entries = append(entries, catalog.Entry{Model: batholith.Model{ID: name, Family: "openai"}, Backends: []catalog.Backend{backend}})
+	}
+	c, err := catalog.New(entries, catalog.Options{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	settings := config.Default(config.ProfileDefault)
+	settings.Drain = time.Second
+	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir,
+		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
+			b := flakyBucket{s.bucket, p}
+			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
+		}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// simLog shows what the engines log when BATHOLITH_SIM_LOG is set.
+func simLog() *slog.Logger {
+	if os.Getenv("BATHOLITH_SIM_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// modelOf is the way to a model server: it refuses connections while there is an outage.
+type modelOf struct {
+	p  *simProcess
+	to http.RoundTripper
+}
+
+func (m modelOf) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := m.p.enter(r.Context(), model); err != nil {
+		m.p.s.count(func() { m.p.s.questions++ })
+		return nil, err
+	}
+	return m.to.RoundTrip(r)
+}
+
+// serve is a model as a process reaches it, with an account of what it was asked.
+func (p *simProcess) serve(model http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := p.s
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		_, prompt, isRecord := strings.Cut(string(body), `"content":"`)
+		if !isRecord {
+			s.count(func() { s.questions++ })
+			model.ServeHTTP(w, r)
+			return
+		}
+		record, _, _ := strings.Cut(prompt, `"`)
+		job, _, _ := strings.Cut(record, "/")
+		s.count(func() {
+			s.requests[job].asked[record]++
+			s.requests[job].last = time.Now()
+		})
+		failed := func() { s.count(func() { s.requests[job].failed[record]++ }) }
+		defer func() {
+			if broken := recover(); broken != nil {
+				failed()
+				panic(broken)
+			}
+		}()
+		answer := httptest.NewRecorder()
+		model.ServeHTTP(answer, r)
+		switch code := answer.Code; {
+		case code >= 429, code == 200 && answer.Body.Len() > 0 && answer.Body.Bytes()[0] != '{':
+			failed()
+		}
+		if err := p.enter(r.Context(), nowhere); err != nil {
+			return // nobody is there to hear it
+		}
+		w.WriteHeader(answer.Code)
+		w.Write(answer.Body.Bytes())
+	})
+}
+
+// count changes an account.
+func (s *simulation) count(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
