@@ -64,9 +64,27 @@ type Server struct {
 	disk int // MiB of a disk of its own for the data directory; 0: none
 
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *output
 	done chan struct{} // closed when the process has ended
 	At   Addresses
+}
+
+// output is what a process has written; it may be read while more is.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // Addresses are where the server can be reached, and the first key.
@@ -142,7 +160,7 @@ func (s *Server) StartTo(point string) (ready bool) {
 func (s *Server) launch(env ...string) {
 	s.t.Helper()
 	os.Remove(filepath.Join(s.Data, "server.json"))
-	s.log, s.done = &bytes.Buffer{}, make(chan struct{})
+	s.log, s.done = &output{}, make(chan struct{})
 	s.cmd = s.command()
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, s.log, s.log
 	s.cmd.Env = append(os.Environ(), env...)

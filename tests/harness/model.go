@@ -23,6 +23,7 @@ type Witness struct {
 	signal chan struct{} // told at every request
 	mu     sync.Mutex
 	asked  map[string]int
+	times  []time.Time // of all requests
 	open   int
 	most   int
 }
@@ -83,6 +84,7 @@ func (w *Witness) enter(prompt string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked[prompt]++
+	w.times = append(w.times, time.Now())
 	w.open++
 	w.most = max(w.most, w.open)
 	select {
@@ -106,6 +108,13 @@ func (w *Witness) Requests() (all, prompts, most int) {
 		all += n
 	}
 	return all, len(w.asked), w.most
+}
+
+// Time is when the nth request came, from 1.
+func (w *Witness) Time(n int) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.times[n-1]
 }
 
 // Idle waits until no request is open.
