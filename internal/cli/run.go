@@ -171,8 +171,12 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 			}
 		}
 	}
-	if job.Status != batholith.StatusCompleted {
-		return &endedError{status: job.Status, message: job.Message}
+	ended := &endedError{status: job.Status, message: job.Message}
+	switch {
+	case job.Status == batholith.StatusFailed && job.Counts.Processed == 0:
+		return hint(ended, "mend what it names, and run the same command again; no record was sent")
+	case job.Status != batholith.StatusCompleted:
+		return ended
 	}
 	return nil
 }
