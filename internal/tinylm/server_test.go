@@ -42,21 +42,21 @@ func at(v any, path string) any {
 	return v
 }
 
-const review = `What a wonderful kettle, I love it!`
+const ticket = `I was charged twice for my order, please refund one payment.`
 
 func TestChatAnswersTextAndPartsAlike(t *testing.T) {
 	e := start(t, load(t), Options{Workers: 1})
-	const system = "Classify the review as positive, negative or neutral. Answer with one word."
+	const system = "Route the support ticket to one of: billing, shipping, technical, account, other. Answer with one word."
 	for _, messages := range []string{
-		`[{"role":"system","content":"` + system + `"},{"role":"user","content":"` + review + `"}]`,
-		`[{"role":"developer","content":"` + system + `"},{"role":"user","content":[{"type":"text","text":"What a wonderful "},{"type":"text","text":"kettle, I love it!"}]}]`,
+		`[{"role":"system","content":"` + system + `"},{"role":"user","content":"` + ticket + `"}]`,
+		`[{"role":"developer","content":"` + system + `"},{"role":"user","content":[{"type":"text","text":"I was charged twice for my order, "},{"type":"text","text":"please refund one payment."}]}]`,
 	} {
 		code, v := call(t, e, "POST", "/v1/chat/completions", `{"model":"batholith.tiny-v1","max_completion_tokens":20,"temperature":0,"messages":`+messages+`}`)
-		if code != 200 || at(v, "choices.0.message.content") != "positive" || at(v, "choices.0.finish_reason") != "stop" || at(v, "choices.0.message.role") != "assistant" {
+		if code != 200 || at(v, "choices.0.message.content") != "billing" || at(v, "choices.0.finish_reason") != "stop" || at(v, "choices.0.message.role") != "assistant" {
 			t.Errorf("%d %v", code, v)
 		}
-		prompt := float64(1 + 1 + len(system) + 1 + 1 + len(review) + 1 + 1)
-		if at(v, "usage.prompt_tokens") != prompt || at(v, "usage.completion_tokens") != 8. || at(v, "usage.total_tokens") != prompt+8 {
+		prompt := float64(1 + 1 + len(system) + 1 + 1 + len(ticket) + 1 + 1)
+		if at(v, "usage.prompt_tokens") != prompt || at(v, "usage.completion_tokens") != 7. || at(v, "usage.total_tokens") != prompt+7 {
 			t.Errorf("usage %v, the prompt has %v tokens", v["usage"], prompt)
 		}
 		if v["object"] != "chat.completion" || v["model"] != Name || !strings.HasPrefix(v["id"].(string), "chatcmpl-") {
@@ -67,7 +67,7 @@ func TestChatAnswersTextAndPartsAlike(t *testing.T) {
 
 func TestAnswerCutShortSaysSo(t *testing.T) {
 	e := start(t, load(t), Options{Workers: 1})
-	_, v := call(t, e, "POST", "/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"Sentiment? `+review+`"}]}`)
+	_, v := call(t, e, "POST", "/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"Which team? `+ticket+`"}]}`)
 	if at(v, "choices.0.finish_reason") != "length" || at(v, "usage.completion_tokens") != 2. {
 		t.Errorf("%v", v)
 	}
@@ -75,7 +75,7 @@ func TestAnswerCutShortSaysSo(t *testing.T) {
 
 func TestCompletionIsOneUserTurn(t *testing.T) {
 	e := start(t, load(t), Options{Workers: 1})
-	text := "Is this review positive, negative or neutral? " + review
+	text := "Which team should get this ticket: billing, shipping, technical, account or other? " + ticket
 	_, chat := call(t, e, "POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"`+text+`"}]}`)
 	code, v := call(t, e, "POST", "/v1/completions", `{"model":"batholith.tiny-v1","prompt":"`+text+`"}`)
 	if code != 200 || at(v, "choices.0.text") != at(chat, "choices.0.message.content") || at(v, "usage.prompt_tokens") != at(chat, "usage.prompt_tokens") {

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import data
 
 HERE = pathlib.Path(__file__).parent
-INSTRUCTIONS = {    # none of them can be produced from text/instructions.txt
+INSTRUCTIONS = {    # none of them comes from text/instructions.txt
     "sentiment": ["Is the opinion below positive, negative or neutral?", "Please judge the mood of this shopper: positive, negative or neutral.", "Sentiment (positive/negative/neutral)?", "Assign a sentiment label to the review. Labels: positive, negative, neutral. Output the label only.", "How satisfied is the buyer? Use one of the words positive, negative, neutral.", "You are a sentiment classifier. Respond with exactly one word: positive, negative or neutral."],
     "route": ["Which desk does this belong to: billing, shipping, technical, account or other?", "Put the ticket into one category (billing, shipping, technical, account, other) and print just the category.", "Support ticket triage. Allowed answers: billing, shipping, technical, account, other.", "Choose the best department for the customer's message from billing, shipping, technical, account, other.", "Route it: billing / shipping / technical / account / other?", "You are a support ticket router. Valid queues: billing, shipping, technical, account, other. Answer with the queue name only."],
     "lang": ["So, which language do we have here?", "Name the language of the text (English, French, German, Spanish, Italian, Portuguese or Dutch).", "Detect the language. One word.", "Which language has been used by whoever wrote it?", "In what language was this written? Answer with the English name of the language.", "Answer with the name of the language of the user's text."],
