@@ -8,6 +8,7 @@ var (
 	ErrNoObject      = errors.New("no such object")
 	ErrNoBucket      = errors.New("no such bucket")
 	ErrAccessDenied  = errors.New("access denied")
+	ErrRefused       = errors.New("the object store does not take this request")
 	ErrObjectChanged = errors.New("the object changed since it was validated")
 )
 

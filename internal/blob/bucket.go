@@ -8,8 +8,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Bucket is one bucket as one caller may use it. Its methods wrap batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied and
-// ErrObjectChanged where they apply; any other error may pass when the call is repeated, and repeating any call is safe.
+// Bucket is one bucket as one caller may use it. Its methods wrap batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied,
+// ErrObjectChanged and ErrRefused where they apply; any other error may pass when the call is repeated, and repeating any call is safe.
 type Bucket interface {
 	Name() string
 

@@ -108,6 +108,8 @@ func access(err error, operation, bucket, key string) error {
 		reason = "there is no such object"
 	case errors.Is(err, batholith.ErrObjectChanged):
 		reason = "the object changed while it was being validated"
+	case errors.Is(err, batholith.ErrRefused):
+		reason = err.Error()
 	}
 	return denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)
 }

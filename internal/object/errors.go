@@ -3,6 +3,7 @@ package object
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -25,6 +26,14 @@ var verdicts = map[string]error{
 	"InvalidToken":          batholith.ErrAccessDenied,
 	"ExpiredToken":          batholith.ErrAccessDenied,
 	"PreconditionFailed":    batholith.ErrObjectChanged,
+
+	"InvalidArgument":           batholith.ErrRefused,
+	"InvalidRequest":            batholith.ErrRefused,
+	"KeyTooLongError":           batholith.ErrRefused,
+	"MethodNotAllowed":          batholith.ErrRefused,
+	"NotImplemented":            batholith.ErrRefused,
+	"ObjectParentIsFile":        batholith.ErrRefused, // the embedded S3: a key below another object
+	"ExistingObjectIsDirectory": batholith.ErrRefused,
 }
 
 // explain wraps what the SDK says of a request: verb and thing first, then the verdict when there is one.
@@ -43,9 +52,9 @@ func explain(err error, verb, bucket, key string) error {
 	case known && key == "" && verdict == batholith.ErrNoObject:
 		return fmt.Errorf("%s %s: %w", verb, thing, batholith.ErrNoBucket)
 	case known && api.ErrorMessage() != "":
-		return fmt.Errorf("%s %s: %w (%s: %s)", verb, thing, verdict, api.ErrorCode(), api.ErrorMessage())
+		return fmt.Errorf("%s %s: %w (%w)", verb, thing, verdict, &answer{api.ErrorCode(), api.ErrorMessage()})
 	case known:
-		return fmt.Errorf("%s %s: %w", verb, thing, verdict)
+		return fmt.Errorf("%s %s: %w (%w)", verb, thing, verdict, &answer{code: api.ErrorCode()})
 	}
 	return fmt.Errorf("%s %s: %w", verb, thing, err)
 }
@@ -71,7 +80,7 @@ func status(err error) int {
 // answer is one key's error inside the answer to a request for many.
 type answer struct{ code, message string }
 
-func (a *answer) Error() string                 { return a.code + ": " + a.message }
+func (a *answer) Error() string                 { return strings.TrimSuffix(a.code+": "+a.message, ": ") }
 func (a *answer) ErrorCode() string             { return a.code }
 func (a *answer) ErrorMessage() string          { return a.message }
 func (a *answer) ErrorFault() smithy.ErrorFault { return smithy.FaultUnknown }

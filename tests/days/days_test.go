@@ -267,3 +267,16 @@ func fill(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestAnOutputThatTheS3CannotHoldFailsTheJob(t *testing.T) {
+	s := harness.Start(t, "")
+	s.Put("a.jsonl", harness.Prompts(5))
+	j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
+		in.ModelId = aws.String("batholith.simulated-v1")
+		in.OutputDataConfig = &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
+			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://batholith/a//b/")}}
+	}))
+	if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, "PutObject") || !strings.Contains(m, "empty") {
+		t.Errorf("%s: %q", j.Status, m)
+	}
+}
