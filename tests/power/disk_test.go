@@ -1,0 +1,152 @@
+//go:build linux
+
+package power
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount mounts a disk for the length of a test.
+func mount(t *testing.T, d *Disk, dir string) *Mounted {
+	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
+		t.Skipf("the power cannot be taken away here: this needs /dev/fuse (%v) and root (uid %d)", err, os.Geteuid())
+	}
+	m, err := Mount(d, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // the test may have unmounted it
+	return m
+}
+
+// on does something with a mounted disk and returns what the loss of power leaves, as the names of the files and what is in them.
+func on(t *testing.T, r *rand.Rand, do func(dir string)) map[string]string {
+	t.Helper()
+	disk, dir := NewDisk(), t.TempDir()
+	m := mount(t, disk, dir)
+	do(dir)
+	if err := m.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	m = mount(t, disk.Lose(r), dir)
+	left := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && !info.IsDir() {
+			var b []byte
+			b, err = os.ReadFile(path)
+			left[info.Name()] = string(b)
+		}
+		return err
+	})
+	if err := m.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fsync(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	must(t, f.Sync())
+	must(t, f.Close())
+}
+
+func TestAFileIsThereWhenItAndItsNameWereSynced(t *testing.T) {
+	left := on(t, nil, func(dir string) {
+		for _, name := range []string{"both", "name"} {
+			must(t, os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o600))
+		}
+		fsync(t, filepath.Join(dir, "both"))
+		fsync(t, dir)
+		must(t, os.WriteFile(filepath.Join(dir, "bytes"), []byte("old"), 0o600))
+		fsync(t, filepath.Join(dir, "bytes"))
+		must(t, os.WriteFile(filepath.Join(dir, "neither"), []byte("old"), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "both"), []byte("newer"), 0o600)) // not synced
+	})
+	if len(left) != 2 || left["both"] != "old" || left["name"] != "" {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestARenameIsThereWhenItsFolderWasSynced(t *testing.T) {
+	for _, synced := range []bool{false, true} {
+		left := on(t, nil, func(dir string) {
+			for _, name := range []string{"old", "new"} {
+				must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+				fsync(t, filepath.Join(dir, name))
+			}
+			fsync(t, dir)
+			must(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "old")))
+			if synced {
+				fsync(t, dir)
+			}
+		})
+		if synced && (len(left) != 1 || left["old"] != "new") || !synced && (len(left) != 2 || left["old"] != "old") {
+			t.Errorf("synced %v, left %q", synced, left)
+		}
+	}
+}
+
+func TestAnUnnamedFileGetsItsNameWhole(t *testing.T) {
+	left := on(t, nil, func(dir string) {
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY, 0o600)
+		must(t, err)
+		f := os.NewFile(uintptr(fd), "unnamed")
+		_, err = f.WriteString("whole")
+		must(t, err)
+		must(t, unix.Fsetxattr(fd, "user.etag", []byte("x"), 0))
+		must(t, f.Sync())
+		must(t, unix.Linkat(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", fd), unix.AT_FDCWD, filepath.Join(dir, "named"), unix.AT_SYMLINK_FOLLOW))
+		must(t, f.Close())
+		fsync(t, dir)
+	})
+	if left["named"] != "whole" {
+		t.Errorf("left %q", left)
+	}
+}
+
+func TestADiskMayKeepPagesThatWereNotSynced(t *testing.T) {
+	const pages = 64
+	left := on(t, rand.New(rand.NewPCG(1, 1)), func(dir string) {
+		path := filepath.Join(dir, "file")
+		must(t, os.WriteFile(path, bytes.Repeat([]byte{'a'}, pages*pageBytes), 0o600))
+		fsync(t, path)
+		fsync(t, dir)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		must(t, err)
+		_, err = f.WriteAt(bytes.Repeat([]byte{'b'}, pages*pageBytes), 0)
+		must(t, err)
+		must(t, f.Close())
+	})
+	kept := 0
+	for p := range pages {
+		page := left["file"][p*pageBytes : (p+1)*pageBytes]
+		if page == string(bytes.Repeat([]byte{'b'}, pageBytes)) {
+			kept++
+		} else if page != string(bytes.Repeat([]byte{'a'}, pageBytes)) {
+			t.Fatalf("page %d was written in part", p)
+		}
+	}
+	if kept == 0 || kept == pages {
+		t.Errorf("%d of %d pages were kept", kept, pages)
+	}
+}

@@ -1,0 +1,333 @@
+//go:build linux
+
+package power
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Mounted is a Disk that processes see as a file system.
+type Mounted struct {
+	fuse.RawFileSystem
+	disk   *Disk
+	server *fuse.Server
+	dir    string
+
+	listings map[uint64][]listed // of open directories, by handle; guarded by the disk's mutex
+	handle   uint64
+}
+
+// listed is a name in a directory when it was opened.
+type listed struct {
+	name string
+	node *node
+}
+
+// Mount mounts a disk at a directory. It needs /dev/fuse and the right to mount.
+func Mount(disk *Disk, dir string) (*Mounted, error) {
+	m := &Mounted{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: disk, dir: dir, listings: map[uint64][]listed{}}
+	server, err := fuse.NewServer(m, dir, &fuse.MountOptions{DirectMountStrict: true, FsName: "power", Name: "power", MaxWrite: 1 << 20,
+		DisableReadDirPlus: true, IgnoreSecurityLabels: true})
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", dir, err)
+	}
+	m.server = server
+	go server.Serve() // ends when the file system is unmounted
+	return m, server.WaitMount()
+}
+
+// Unmount takes the file system away. No process may use it any more.
+func (m *Mounted) Unmount() error {
+	if err := unix.Unmount(m.dir, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", m.dir, err)
+	}
+	m.server.Wait()
+	return nil
+}
+
+// cached is how long the kernel may believe what it was told: nothing changes but through it.
+const cached = time.Hour
+
+// with calls f with a node under the disk's mutex.
+func (m *Mounted) with(id uint64, f func(*node) syscall.Errno) fuse.Status {
+	m.disk.mu.Lock()
+	defer m.disk.mu.Unlock()
+	n := m.disk.nodes[id]
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	return fuse.Status(f(n))
+}
+
+func (n *node) attr(out *fuse.Attr) {
+	kind := uint32(syscall.S_IFREG)
+	if n.dir {
+		kind = syscall.S_IFDIR
+	}
+	size := uint64(len(n.now.data))
+	*out = fuse.Attr{Ino: n.id, Size: size, Blocks: (size + 511) / 512, Mode: kind | n.mode, Nlink: uint32(n.links), Blksize: pageBytes}
+	out.SetTimes(&n.modified, &n.modified, &n.modified)
+}
+
+func (n *node) entry(out *fuse.EntryOut) {
+	out.NodeId, out.Generation = n.id, 1
+	out.SetEntryTimeout(cached)
+	out.SetAttrTimeout(cached)
+	n.attr(&out.Attr)
+}
+
+// Lookup, GetAttr and SetAttr are the calls of the kernel that they say.
+func (m *Mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno {
+		n := dir.now.names[name]
+		if n == nil {
+			return syscall.ENOENT
+		}
+		n.entry(out)
+		return 0
+	})
+}
+
+func (m *Mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		out.SetTimeout(cached)
+		n.attr(&out.Attr)
+		return 0
+	})
+}
+
+func (m *Mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		if mode, ok := in.GetMode(); ok {
+			n.mode = mode & 0o7777
+		}
+		if size, ok := in.GetSize(); ok {
+			n.resize(int(size))
+		}
+		if t, ok := in.GetMTime(); ok {
+			n.modified = t
+		}
+		out.SetTimeout(cached)
+		n.attr(&out.Attr)
+		return 0
+	})
+}
+
+// Mkdir, Create, Tmpfile, Link, Unlink, Rmdir and Rename change names.
+func (m *Mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno {
+		n := m.disk.add(true, in.Mode)
+		if err := m.disk.put(dir, name, n); err != 0 {
+			return err
+		}
+		n.entry(out)
+		return 0
+	})
+}
+
+func (m *Mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno {
+		n := dir.now.names[name]
+		if n == nil {
+			n = m.disk.add(false, in.Mode)
+			m.disk.put(dir, name, n)
+		} else if in.Flags&syscall.O_EXCL != 0 {
+			return syscall.EEXIST
+		}
+		if in.Flags&syscall.O_TRUNC != 0 {
+			n.resize(0)
+		}
+		n.entry(&out.EntryOut)
+		return 0
+	})
+}
+
+func (m *Mounted) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	return m.with(in.NodeId, func(*node) syscall.Errno {
+		m.disk.add(false, in.Mode).entry(&out.EntryOut)
+		return 0
+	})
+}
+
+func (m *Mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno {
+		n := m.disk.nodes[in.Oldnodeid]
+		if err := m.disk.put(dir, name, n); err != 0 {
+			return err
+		}
+		n.entry(out)
+		return 0
+	})
+}
+
+func (m *Mounted) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, false) })
+}
+
+func (m *Mounted) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, true) })
+}
+
+func (m *Mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string) fuse.Status {
+	return m.with(in.NodeId, func(from *node) syscall.Errno {
+		if in.Flags&^unix.RENAME_NOREPLACE != 0 {
+			return syscall.EINVAL
+		}
+		return m.disk.rename(from, old, m.disk.nodes[in.Newdir], name, in.Flags != 0)
+	})
+}
+
+// Open, Read, Write, Fallocate and Fsync are for files. A handle is not needed: the node says it all.
+func (m *Mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		if in.Flags&syscall.O_TRUNC != 0 {
+			n.resize(0)
+		}
+		out.OpenFlags = fuse.FOPEN_KEEP_CACHE
+		return 0
+	})
+}
+
+func (m *Mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	read := 0
+	status := m.with(in.NodeId, func(n *node) syscall.Errno {
+		if in.Offset < uint64(len(n.now.data)) {
+			read = copy(buf, n.now.data[in.Offset:])
+		}
+		return 0
+	})
+	return fuse.ReadResultData(buf[:read]), status
+}
+
+func (m *Mounted) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
+	return uint32(len(b)), m.with(in.NodeId, func(n *node) syscall.Errno {
+		n.write(int64(in.Offset), b)
+		return 0
+	})
+}
+
+func (m *Mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		if in.Mode != 0 {
+			return syscall.EOPNOTSUPP
+		}
+		if end := int(in.Offset + in.Length); end > len(n.now.data) {
+			n.resize(end)
+		}
+		return 0
+	})
+}
+
+func (m *Mounted) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
+}
+
+func (m *Mounted) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
+
+// OpenDir, ReadDir, ReleaseDir and FsyncDir are for directories. What is listed is what was there when it was opened.
+func (m *Mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	return m.with(in.NodeId, func(dir *node) syscall.Errno {
+		list := []listed{{".", dir}, {"..", dir}}
+		for _, name := range slices.Sorted(maps.Keys(dir.now.names)) {
+			list = append(list, listed{name, dir.now.names[name]})
+		}
+		m.handle++
+		m.listings[m.handle], out.Fh = list, m.handle
+		return 0
+	})
+}
+
+func (m *Mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return m.with(in.NodeId, func(*node) syscall.Errno {
+		list := m.listings[in.Fh]
+		for i := int(in.Offset); i < len(list); i++ {
+			mode := uint32(syscall.S_IFREG)
+			if list[i].node.dir {
+				mode = syscall.S_IFDIR
+			}
+			if !out.AddDirEntry(fuse.DirEntry{Name: list[i].name, Mode: mode, Ino: list[i].node.id, Off: uint64(i + 1)}) {
+				break
+			}
+		}
+		return 0
+	})
+}
+
+func (m *Mounted) ReleaseDir(in *fuse.ReleaseIn) {
+	m.with(in.NodeId, func(*node) syscall.Errno { delete(m.listings, in.Fh); return 0 })
+}
+
+func (m *Mounted) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
+}
+
+// GetXAttr, ListXAttr, SetXAttr and RemoveXAttr are for extended attributes. They are durable with the file.
+func (m *Mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, _ fuse.Status) {
+	status := m.with(in.NodeId, func(n *node) syscall.Errno {
+		value, ok := n.now.attrs[name]
+		if !ok {
+			return syscall.ENODATA
+		}
+		return fit(value, dest, &size)
+	})
+	return size, status
+}
+
+func (m *Mounted) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, _ fuse.Status) {
+	status := m.with(in.NodeId, func(n *node) syscall.Errno {
+		var all string
+		for _, name := range slices.Sorted(maps.Keys(n.now.attrs)) {
+			all += name + "\x00"
+		}
+		return fit(all, dest, &size)
+	})
+	return size, status
+}
+
+// fit copies a value and says how long it is, also when it does not fit.
+func fit(value string, dest []byte, size *uint32) syscall.Errno {
+	*size = uint32(len(value))
+	if len(value) > len(dest) {
+		return syscall.ERANGE
+	}
+	copy(dest, value)
+	return 0
+}
+
+func (m *Mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		_, there := n.now.attrs[name]
+		switch {
+		case in.Flags == unix.XATTR_CREATE && there:
+			return syscall.EEXIST
+		case in.Flags == unix.XATTR_REPLACE && !there:
+			return syscall.ENODATA
+		}
+		n.now.attrs[name] = string(value)
+		return 0
+	})
+}
+
+func (m *Mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+	return m.with(in.NodeId, func(n *node) syscall.Errno {
+		if _, there := n.now.attrs[name]; !there {
+			return syscall.ENODATA
+		}
+		delete(n.now.attrs, name)
+		return 0
+	})
+}
+
+// StatFs says that there is room.
+func (m *Mounted) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	const blocks = 1 << 20
+	*out = fuse.StatfsOut{Blocks: blocks, Bfree: blocks, Bavail: blocks, Files: blocks, Ffree: blocks, Bsize: pageBytes, Frsize: pageBytes, NameLen: 255}
+	return fuse.OK
+}
