@@ -12,9 +12,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/batholith/batholith"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // MaxBody is the longest body of a request in bytes. The longest valid one has 200 tags and is a tenth of it.

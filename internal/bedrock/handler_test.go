@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
 )
 
 func TestAPathFindsItsOperation(t *testing.T) {

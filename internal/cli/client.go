@@ -39,7 +39,7 @@ type target struct {
 // connect finds the server. It never falls back to Amazon's own endpoints: a person who forgot a variable would be billed there.
 func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	if t.data != "" {
-		return a.connectLocal(ctx, t.data)
+		return a.connectLocal(t.data)
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(httpClient()),
 		awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled))
@@ -51,7 +51,7 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	}
 	c := newClients(cfg, config.Default(config.ProfileDefault).Account)
 	if c.bedrock.Options().BaseEndpoint == nil {
-		return a.connectDefault(ctx)
+		return a.connectDefault()
 	}
 	if c.s3.Options().BaseEndpoint == nil {
 		c.s3 = nil
@@ -75,7 +75,7 @@ func noKeys() error {
 }
 
 // connectDefault is for a shell that has no AWS endpoint: the server of the default data directory, if there is one.
-func (a *app) connectDefault(ctx context.Context) (*clients, error) {
+func (a *app) connectDefault() (*clients, error) {
 	dir := a.getenv(config.EnvPrefix + "DATA")
 	if dir == "" {
 		dir = config.Default(config.ProfileDefault).Data
@@ -85,7 +85,7 @@ func (a *app) connectDefault(ctx context.Context) (*clients, error) {
 			`start one with: batholith serve; or name one: AWS_ENDPOINT_URL_BEDROCK and AWS_ENDPOINT_URL_S3. `+
 				`Amazon's own endpoints are used only when these variables name them`)
 	}
-	c, err := a.connectLocal(ctx, dir)
+	c, err := a.connectLocal(dir)
 	if err == nil {
 		fmt.Fprintf(a.stderr, "batholith: using the server of %s, since AWS_ENDPOINT_URL_BEDROCK is not set\n", dir)
 	}
@@ -93,7 +93,7 @@ func (a *app) connectDefault(ctx context.Context) (*clients, error) {
 }
 
 // connectLocal reaches the server that runs in a data directory, with its own key.
-func (a *app) connectLocal(ctx context.Context, dir string) (*clients, error) {
+func (a *app) connectLocal(dir string) (*clients, error) {
 	c := config.Default(config.ProfileDefault)
 	c.Data = dir
 	vars, err := serverEnvironment(c)

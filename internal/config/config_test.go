@@ -81,9 +81,10 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m", "number": "0.5"}[s.Kind]
 			}
 			others := map[string]string{}
-			if s.Path == "s3.access_key_id" {
+			switch s.Path {
+			case "s3.access_key_id":
 				others["s3.secret_access_key_env"] = "SECRET"
-			} else if s.Path == "s3.secret_access_key_env" {
+			case "s3.secret_access_key_env":
 				others["s3.access_key_id"] = "K"
 			}
 			env := []string{"SECRET=x"}

@@ -3,8 +3,9 @@ package control
 import (
 	"testing"
 
-	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith/internal/bedrock"
 )
 
 const haikuARN = "arn:aws:bedrock:us-east-1::foundation-model/" + haiku

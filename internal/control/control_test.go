@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
-	"github.com/google/go-cmp/cmp"
 )
 
 const (

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/batholith/batholith"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // benchmark bodies are of the size that batch records have: a prompt of about a kilobyte, an answer of half of it.

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/batholith/batholith"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/batholith/batholith"
 )
 
 var update = flag.Bool("update", false, "write what the dialects do into the golden files, to be read before it is committed")

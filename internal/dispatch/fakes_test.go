@@ -154,7 +154,7 @@ func (w *world) Add(_ context.Context, o batholith.Outcome) error {
 	}
 	w.outcomes[o.Job][o.Key] = o
 	c.Done.Set(int(o.Key.Record - c.First))
-	if c.Done.Len() == int(c.Count) {
+	if c.Done.Len() == c.Count {
 		c.State = batholith.ChunkDone
 	}
 	var line struct{ RecordID string }

@@ -11,10 +11,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/object/objecttest"
-	"github.com/google/go-cmp/cmp"
 )
 
 func open(t *testing.T, dir string) *files.Output {

@@ -95,7 +95,7 @@ func (d *drive) submitted(work context.Context, job batholith.Job) error {
 		<-d.l.validates
 		return d.move(context.WithoutCancel(work), job, batholith.EventValidate, "")
 	case <-work.Done():
-		return d.interrupted(work, job)
+		return d.interrupted(work)
 	}
 }
 
@@ -105,7 +105,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case d.l.validates <- struct{}{}:
 		defer func() { <-d.l.validates }()
 	case <-work.Done():
-		return d.interrupted(work, job)
+		return d.interrupted(work)
 	}
 	err := d.l.validate(work, job)
 	var no *refusal
@@ -113,7 +113,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case errors.As(err, &no):
 		return d.end(ctx, job, batholith.EventFail, no.message)
 	case work.Err() != nil:
-		return d.interrupted(work, job)
+		return d.interrupted(work)
 	case err != nil:
 		return err
 	}
@@ -130,7 +130,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	e, cause := d.await(work, partial)
 	partial.stop() // before the final output, which it must not overwrite
 	if e == "" {
-		return d.interrupted(work, job)
+		return d.interrupted(work)
 	}
 	return d.finish(ctx, job, e, cause)
 }
@@ -156,7 +156,7 @@ func (d *drive) await(work context.Context, partial *partial) (batholith.Event, 
 
 // interrupted says what becomes of a job whose work was called off: nothing for a stop or a shutdown, which are in the store or will
 // be found there at the next start; the end, when its time has passed.
-func (d *drive) interrupted(work context.Context, job batholith.Job) error {
+func (d *drive) interrupted(work context.Context) error {
 	if !errors.Is(context.Cause(work), batholith.ErrExpired) {
 		return nil
 	}

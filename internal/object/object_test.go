@@ -13,9 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/object"
-	"github.com/google/go-cmp/cmp"
 )
 
 // s3 stands for the network and an S3 behind it.

@@ -98,7 +98,7 @@ func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
 
 func TestPublishingIsWorthItWhenTheOutputHasDoubled(t *testing.T) {
 	published, written := int64(0), int64(0)
-	for now := int64(0); now < 1_000_000; now++ {
+	for now := range int64(1_000_000) {
 		if ShouldPublish(published, now) {
 			published, written = now, written+now
 		}

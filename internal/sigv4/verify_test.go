@@ -129,8 +129,8 @@ func TestWhatAClientSignedIsRecognised(t *testing.T) {
 
 // botocore signs content-type, host and x-amz-date only: neither the length nor anything that the SDK for Go adds.
 func TestOnlyTheListedHeadersCount(t *testing.T) {
-	r, body := received(t, call{method: "POST", target: "/tagResource", header: map[string]string{"Content-Type": "application/json"}})
-	body = []byte(`{"resourceARN":"x"}`)
+	r, _ := received(t, call{method: "POST", target: "/tagResource", header: map[string]string{"Content-Type": "application/json"}})
+	body := []byte(`{"resourceARN":"x"}`)
 	sum := sha256.Sum256(body)
 	r.Header.Del("Authorization")
 	s := r.Clone(context.Background())

@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
 	"github.com/pressly/goose/v3"
+
+	"github.com/batholith/batholith"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

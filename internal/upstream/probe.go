@@ -7,9 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/batholith/batholith"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // Probe asks whether the server is there and serves the model. The error is as of [Backend.Do].

@@ -71,7 +71,7 @@ func TestAServerThatGoesAwayIsWaitedFor(t *testing.T) {
 
 func TestAServerWithoutTheModelIsNamed(t *testing.T) {
 	w := harness.NewWitness(t, 0)
-	s := harness.Start(t, strings.Replace(harness.Model(w.URL, ", model: other"), "id: m", "id: m", 1))
+	s := harness.Start(t, harness.Model(w.URL, ", model: other"))
 	s.Put("a.jsonl", harness.Prompts(5))
 	job := s.Create("a.jsonl")
 	says(t, s, job, "other")

@@ -40,7 +40,7 @@ func (a *api) funcs() template.FuncMap {
 		"goName": goName, "goLocal": goLocal, "quote": quote, "type": a.goType, "tag": a.tag, "check": a.check,
 		"checked": func(shape string) bool { return a.inputs[shape] },
 		"code":    func(s string) string { return "Code" + strings.TrimSuffix(s, "Exception") },
-		"value":   func(s string) string { return goValue(s) },
+		"value":   goValue,
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
 )
 
 // Run holds a bucket to its law. open makes an empty bucket; each subtest asks for its own.

@@ -8,8 +8,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
 )
 
 // oddKeys are keys that a careless client or server would spoil.

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith"
 )
 
 // The jobs of the laws belong to this account, when nothing else is said, and begin at this time.

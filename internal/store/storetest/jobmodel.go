@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/batholith/batholith"
 	"pgregory.net/rapid"
+
+	"github.com/batholith/batholith"
 )
 
 // jobModel is the job table of one account in memory.

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/batholith/batholith"
 	"pgregory.net/rapid"
+
+	"github.com/batholith/batholith"
 )
 
 // leaseModel is the chunks of one job and the workers that contend for them, in memory. A worker never learns that it lost

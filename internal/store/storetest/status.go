@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/batholith/batholith"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/batholith/batholith"
 )
 
 func statuses() []law {
