@@ -27,7 +27,7 @@ With no argument and no file it starts: it makes its data directory and its firs
 SIGTERM or Ctrl-C: no new work is taken, and records in flight finish or are handed back within --drain. A second one ends
 the process at once; nothing that was finished is lost.`,
 		Example: `  batholith serve
-  batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600
+  batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601
   batholith serve --config batholith.yaml --log-format json`,
 		Args: arguments(0, -1, ""),
 	}

@@ -64,7 +64,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBelow()
 	var base errgroup.Group
-	at := addresses{Bedrock: "http://" + api.Addr().String()}
+	at := addresses{Bedrock: reachable(api)}
 	if at.S3, err = s.startS3(ctx, below, &base); err != nil {
 		return err
 	}
@@ -116,7 +116,16 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	}
 	failpoint.Here("cli.s3-opened")
 	g.Go(func() error { return s.s3.Serve(below, ln) })
-	return "http://" + ln.Addr().String(), nil
+	return reachable(ln), nil
+}
+
+// reachable is the URL of a listener for clients on this machine: one that listens everywhere is reached on the loopback.
+func reachable(ln net.Listener) string {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	if ok && addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
+	}
+	return "http://" + ln.Addr().String()
 }
 
 // giveRolesKeys makes keys for the roles that have none, for this process only, so that what narrows a role holds for each.
@@ -261,6 +270,6 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
 	if err := srv.Shutdown(stop); err != nil {
 		srv.Close()
 	}
-	<-done
+	_ = <-done // that it was shut down
 	return nil
 }

@@ -193,17 +193,17 @@ type Simulated struct {
 
 // Failures are shares of prompts, one kind of failure each.
 type Failures struct {
-	// Refused with 429.
+	// Share that is refused with 429.
 	RateLimit float64 `yaml:"rate_limit"`
-	// Answered 500.
+	// Share that is answered 500.
 	Internal float64 `yaml:"internal"`
-	// Answered 503.
+	// Share that is answered 503.
 	Unavailable float64 `yaml:"unavailable"`
-	// Refused with 400, for good.
+	// Share that is refused with 400, for good.
 	BadRequest float64 `yaml:"bad_request"`
-	// Cut off in the middle.
+	// Share that is cut off in the middle.
 	Reset float64 `yaml:"reset"`
-	// Answered 200 with something that is no answer.
+	// Share that is answered 200 with something that is no answer.
 	Nonsense float64 `yaml:"nonsense"`
 	// How often such a prompt fails before it is answered; 0: always.
 	Times int `yaml:"times"`

@@ -134,8 +134,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if err := s.app.ShutdownWithContext(stop); err != nil {
 		s.log.Warn("embedded S3: requests were cut off", "error", err)
 	}
-	ln.Close() // also when the shutdown came before the listening
-	<-served
+	ln.Close()   // also when the shutdown came before the listening
+	_ = <-served // that it was shut down
 	return nil
 }
 
