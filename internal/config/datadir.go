@@ -52,6 +52,7 @@ func OpenData(dir string) (*Data, error) {
 	if err := os.MkdirAll(full, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
+	_ = syncDir(filepath.Dir(full)) // its own name; where that folder cannot be synced, the kernel does it soon
 	f, err := os.OpenFile(filepath.Join(full, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the data directory: %w", err)

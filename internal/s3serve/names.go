@@ -25,6 +25,12 @@ func newNames(d disk, buckets string) *names {
 	return &names{disk: d, buckets: buckets, known: map[string]struct{}{}}
 }
 
+// rooted makes the directory of all buckets durable, in which every other name lies: what was made with it, and the one above.
+func (n *names) rooted() error {
+	dir := filepath.Dir(n.buckets)
+	return errors.Join(n.disk.path(n.buckets), n.disk.path(dir), n.disk.path(filepath.Dir(dir)))
+}
+
 // appeared makes an object and its name durable. Its bytes are so already.
 func (n *names) appeared(bucket, key string) error {
 	path := filepath.Join(n.buckets, bucket, filepath.FromSlash(key))

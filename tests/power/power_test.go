@@ -1,0 +1,298 @@
+//go:build linux
+
+package power
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/tests/harness"
+)
+
+// TestMain gives the tests a namespace of their own where they may mount, unless they are root already.
+func TestMain(m *testing.M) {
+	alone := []string{"--user", "--map-root-user", "--mount"}
+	if os.Geteuid() == 0 || exec.Command("unshare", append(alone, "true")...).Run() != nil {
+		harness.Main(m)
+	}
+	cmd := exec.Command("unshare", append(alone, os.Args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+const (
+	slots = 16 // requests that the model server gets at once
+	// What was finished is synced 20 ms later, and an fsync takes its time; this is how many records that may be at most.
+	unsynced = 8 * slots
+)
+
+// site is a server on a disk that loses power.
+type site struct {
+	t    *testing.T
+	r    *rand.Rand // nil: a disk keeps nothing that was not synced
+	disk *Disk
+	m    *Mounted
+	s    *harness.Server
+	w    *harness.Witness
+}
+
+func newSite(t *testing.T, latency time.Duration, r *rand.Rand) *site {
+	t.Helper()
+	w := harness.NewWitness(t, latency)
+	p := &site{t: t, r: r, disk: NewDisk(), w: w}
+	p.s = harness.New(t, harness.Model(w.URL, fmt.Sprint(", max_in_flight: ", slots)))
+	must(t, os.Mkdir(p.s.Data, 0o700))
+	p.m = mount(t, p.disk, p.s.Data)
+	t.Cleanup(p.s.Kill) // before the file system goes
+	return p
+}
+
+// lose takes the power away, and mounts what is left.
+func (p *site) lose() {
+	p.t.Helper()
+	p.s.Kill()
+	must(p.t, p.m.Unmount())
+	p.disk = p.disk.Lose(p.r)
+	p.m = mount(p.t, p.disk, p.s.Data)
+}
+
+// create makes job i, once or again: its token is always the same.
+func (p *site) create(i int) (arn string, err error) {
+	in := p.s.Request(fmt.Sprintf("in/%d.jsonl", i))
+	in.JobName, in.ClientRequestToken = aws.String(fmt.Sprint("job-", i)), aws.String(fmt.Sprint("token-", i))
+	out, err := p.s.BedrockClient().CreateModelInvocationJob(p.t.Context(), in, func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
+	if err != nil {
+		return "", err
+	}
+	return *out.JobArn, nil
+}
+
+// put uploads an object, without another try.
+func (p *site) put(ctx context.Context, key string, body []byte) error {
+	_, err := p.s.S3Client().PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(harness.Bucket), Key: &key, Body: bytes.NewReader(body)},
+		func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+	return err
+}
+
+// read reads an object.
+func (p *site) read(key string) []byte {
+	p.t.Helper()
+	out, err := p.s.S3Client().GetObject(p.t.Context(), &s3.GetObjectInput{Bucket: aws.String(harness.Bucket), Key: &key})
+	if err != nil {
+		p.t.Fatalf("%s was acknowledged, and is gone: %v", key, err)
+	}
+	defer out.Body.Close()
+	b, err := io.ReadAll(out.Body)
+	must(p.t, err)
+	return b
+}
+
+// completes waits for the end of job i, with so many records, and makes sure that each is there once, in order.
+func (p *site) completes(i int, arn string, records int) {
+	p.t.Helper()
+	if out := p.s.End(arn); out.Status != types.ModelInvocationJobStatusCompleted {
+		p.t.Fatalf("job %d ended %s: %s", i, out.Status, aws.ToString(out.Message))
+	}
+	lines := p.s.Lines(arn, fmt.Sprintf("%d.jsonl.out", i))
+	if m := p.s.Manifest(arn); len(lines) != records || m.SuccessRecordCount != int64(records) || m.ProcessedRecordCount != int64(records) {
+		p.t.Errorf("job %d has %d lines, manifest %+v; want %d", i, len(lines), m, records)
+	}
+	for n, l := range lines {
+		if want := i*records + n; l.RecordID != fmt.Sprintf("r%d", want) || !strings.Contains(string(l.ModelOutput), fmt.Sprintf("answer to p%d\"", want)) {
+			p.t.Fatalf("line %d of job %d is of %s: %s", n+1, i, l.RecordID, l.ModelOutput)
+		}
+	}
+}
+
+func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
+	t.Parallel()
+	// A job on its way does not come to these.
+	elsewhere := map[string]bool{"results.merged": true, "results.exchanged": true, "lifecycle.stopping": true, "dispatch.drained": true,
+		"dispatch.released": true, "results.closed": true}
+	for _, point := range failpoint.Points() {
+		if elsewhere[point.Name] {
+			continue
+		}
+		for _, keeps := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/%v", point.Name, keeps), func(t *testing.T) {
+				t.Parallel()
+				var r *rand.Rand
+				if keeps {
+					seed := rand.Uint64()
+					t.Logf("seed %d", seed)
+					r = rand.New(rand.NewPCG(seed, 0))
+				}
+				dieAt(t, point.Name, r)
+			})
+		}
+	}
+}
+
+// dieAt takes the power away when a job comes to a point, and has it end all the same.
+func dieAt(t *testing.T, point string, r *rand.Rand) {
+	const records = 200
+	p := newSite(t, 5*time.Millisecond, r)
+	var arn string
+	input := harness.Prompts(records)
+	begun := p.s.StartTo(point)
+	if begun {
+		must(t, p.put(t.Context(), "in/0.jsonl", input))
+		arn, _ = p.create(0) // the answer may not come; then it is asked for again
+	}
+	p.s.Died()
+	p.lose()
+	p.s.Start()
+	if !begun {
+		must(t, p.put(t.Context(), "in/0.jsonl", input))
+	} else if !bytes.Equal(p.read("in/0.jsonl"), input) {
+		t.Error("the input is not what was acknowledged")
+	}
+	again, err := p.create(0)
+	must(t, err)
+	if arn != "" && again != arn {
+		t.Errorf("a token that made %s now makes %s", arn, again)
+	}
+	p.completes(0, again, records)
+	p.s.NothingLeft(2)
+}
+
+// client uploads and creates until the power goes, and remembers what it was told.
+type client struct {
+	p       *site
+	each    int               // records of a job
+	objects map[string][]byte // that were acknowledged
+	jobs    []string          // ARNs; "" where the answer did not come
+}
+
+// work goes on with uploads and jobs until one is not acknowledged, or there are enough.
+func (c *client) work(ctx context.Context, most int) {
+	for len(c.jobs) < most {
+		i := len(c.jobs)
+		key, body := fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*c.each, c.each)
+		if c.p.put(ctx, key, body) != nil {
+			return
+		}
+		c.objects[key] = body
+		arn, err := c.p.create(i)
+		c.jobs = append(c.jobs, arn)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// check makes sure that everything that was acknowledged is there.
+func (c *client) check(t *testing.T) {
+	t.Helper()
+	for key, body := range c.objects {
+		if !bytes.Equal(c.p.read(key), body) {
+			t.Fatalf("%s is not what was acknowledged", key)
+		}
+	}
+	for i, arn := range c.jobs {
+		if arn != "" {
+			c.p.s.Job(arn)
+		}
+		again, err := c.p.create(i)
+		if err != nil || arn != "" && again != arn {
+			t.Fatalf("the token of job %d, which made %q, makes %q, %v", i, arn, again, err)
+		}
+		c.jobs[i] = again
+	}
+}
+
+// committed is how many records of all jobs are counted as done.
+func (c *client) committed() (n int) {
+	for _, arn := range c.jobs {
+		if arn != "" {
+			n += int(aws.ToInt64(c.p.s.Job(arn).ProcessedRecordCount))
+		}
+	}
+	return n
+}
+
+func TestWhatWasAcknowledgedSurvivesTheLossOfPowerAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	const losses, each = 10, 250
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	p := newSite(t, 15*time.Millisecond, nil)
+	c := &client{p: p, each: each, objects: map[string][]byte{}}
+	for n := range losses {
+		p.s.Start()
+		c.check(t)
+		done := make(chan struct{})
+		go func() { defer close(done); c.work(t.Context(), 3*(n+1)) }()
+		<-time.After(time.Duration(r.IntN(600)) * time.Millisecond)
+		if p.r = nil; n%2 == 1 {
+			p.r = r
+		}
+		p.s.Kill()
+		<-done
+		p.lose()
+	}
+	p.s.Start()
+	c.check(t)
+	for i, arn := range c.jobs {
+		p.completes(i, arn, each)
+	}
+	all, prompts, _ := p.w.Requests()
+	repeats := all - prompts
+	t.Logf("%d jobs, %d repeats after %d losses", len(c.jobs), repeats, losses)
+	if prompts != each*len(c.jobs) || repeats > losses*(slots+unsynced) {
+		t.Errorf("%d records asked of %d, %d repeats after %d losses", prompts, each*len(c.jobs), repeats, losses)
+	}
+	p.s.NothingLeft(2 * len(c.jobs))
+}
+
+func TestACommittedRecordIsNotAskedAgainAfterTheLossOfPower(t *testing.T) {
+	t.Parallel()
+	const losses, each = 5, 4000
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	p := newSite(t, 15*time.Millisecond, nil)
+	c := &client{p: p, each: each, objects: map[string][]byte{}}
+	p.s.Start()
+	c.work(t.Context(), 1)
+	may := 0 // records that may be asked again
+	for range losses {
+		all, _, _ := p.w.Requests()
+		p.w.Await(t, all+300+r.IntN(400))
+		committed := c.committed()
+		p.s.Kill()
+		p.w.Idle(t)
+		_, asked, _ := p.w.Requests()
+		may += asked - committed
+		p.lose()
+		p.s.Start()
+		if now := c.committed(); now < committed {
+			t.Errorf("%d records were committed, and %d are", committed, now)
+		}
+	}
+	p.completes(0, c.jobs[0], each)
+	all, prompts, _ := p.w.Requests()
+	t.Logf("%d repeats after %d losses; %d records were asked and not committed", all-prompts, losses, may)
+	if prompts != each || all-prompts > may || all-prompts > losses*(slots+unsynced) {
+		t.Errorf("%d records asked, %d repeats; %d were not committed", prompts, all-prompts, may)
+	}
+	p.s.NothingLeft(2)
+}
