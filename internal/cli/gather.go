@@ -49,7 +49,7 @@ func gather(inputs []string) ([]localFile, error) {
 	return files, checkGathered(inputs, files)
 }
 
-// gatherFolder lists the regular files of a folder, hidden ones apart.
+// gatherFolder lists the regular files of a folder, apart from hidden ones and what this program keeps below it.
 func gatherFolder(dir, prefix string) ([]localFile, error) {
 	var files []localFile
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -62,6 +62,9 @@ func gatherFolder(dir, prefix string) ([]localFile, error) {
 			}
 			return nil
 		}
+		if path != dir && d.IsDir() && ours(path) {
+			return fs.SkipDir
+		}
 		info, err := os.Stat(path) // follows a link to a file
 		if err != nil || !info.Mode().IsRegular() {
 			return err
@@ -71,6 +74,17 @@ func gatherFolder(dir, prefix string) ([]localFile, error) {
 		return err
 	})
 	return files, err
+}
+
+// ours tells an output directory of run and a data directory from folders of records. Were they taken in, no run over the folder that
+// holds them could go on, since its input would differ each time.
+func ours(dir string) bool {
+	for _, mark := range []string{state, "batholith.db"} {
+		if _, err := os.Lstat(filepath.Join(dir, mark)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // checkGathered refuses what cannot become a job: two files of one name, and no file of records at all.

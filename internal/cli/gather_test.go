@@ -75,6 +75,18 @@ func TestInputsThatMakeNoJobAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhatAnEarlierRunWroteIsNoInput(t *testing.T) {
+	dir := folder(t, map[string]string{"a.jsonl": "x", "batholith-out/.batholith/worker": "", "batholith-out/j/a.jsonl.out": "x",
+		"data/batholith.db": "", "data/s3/batholith/in/a.jsonl": "x"})
+	files, err := gather([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a.jsonl"}, keysOf(files)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestConverseBodiesAreTold(t *testing.T) {
 	for line, want := range map[string]batholith.InvocationType{
 		`{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`:                                  batholith.Converse,
