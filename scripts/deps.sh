@@ -44,6 +44,7 @@ cli_knows_batch() { aws bedrock create-model-invocation-job --generate-cli-skele
 command -v go >/dev/null || { say "Go is missing; see go.mod for the version"; exit 1; }
 need gcc gcc libc6-dev # the race detector links with it
 need git git
+need curl curl # the stories of the commands ask /readyz with it
 if [ -d tests/sdk ]; then
   need node nodejs
   need npm npm
