@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -105,18 +106,42 @@ func (e *engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	return serving, nil
 }
 
-// Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run.
+// Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run. A job whose
+// outcomes cannot be committed yet keeps its chunks until it is opened: once released, they would be asked again.
 func (e *engine) Recover(ctx context.Context) error {
 	if err := e.writer.Recover(ctx); err != nil {
 		return fmt.Errorf("take up the journal: %w", err)
 	}
 	var err error
-	for range 3 { // releasing twice is harmless
-		if err = e.store.Release(ctx, e.worker, ""); err == nil || ctx.Err() != nil {
+	for delay := 100 * time.Millisecond; delay < 10*time.Second; delay *= 2 { // releasing twice is harmless
+		if err = e.release(ctx); err == nil || ctx.Err() != nil {
 			return err
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
 		}
 	}
 	return fmt.Errorf("release the chunks of the last run: %w", err)
+}
+
+// release makes the chunks claimable of every job of which nothing waits for its commit.
+func (e *engine) release(ctx context.Context) error {
+	jobs, err := e.store.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, job := range jobs {
+		if e.writer.Flush(now, job.ID) != nil {
+			continue
+		}
+		if err := e.store.Release(ctx, e.worker, job.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:

@@ -68,6 +68,9 @@ func (w *worker) kill() {
 	w.s.mu.Lock()
 	w.p.dead = true
 	w.s.interruptions++
+	if w.s.denied { // what was finished can never be kept, and is asked again before this is found out again
+		w.s.interruptions++
+	}
 	w.s.mu.Unlock()
 	was := w.dir()
 	w.life++

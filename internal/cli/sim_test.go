@@ -180,7 +180,7 @@ func (s *simulation) calm() {
 }
 
 func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
-	simulate(t, 10, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 8, simSetup{models: 2}, func(s *simulation) {
 		for range 1 + s.plan.IntN(3) {
 			files := make([]int, 1+s.plan.IntN(3))
 			for i := range files {
@@ -197,7 +197,7 @@ func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
 		}
 		s.calm()
 		w.start()
-		time.Sleep(2 * time.Hour)
+		time.Sleep(20 * time.Minute)
 		synctest.Wait()
 		w.stop()
 		for _, j := range s.jobs {

@@ -138,8 +138,17 @@ func (f *feed) open(ctx context.Context) error {
 		for _, file := range files {
 			f.files[file.N] = file
 		}
-		return nil
+		return f.giveUp(ctx)
 	})
+}
+
+// giveUp releases what this worker holds of the job from an earlier process or lease. What it had finished is committed first, however
+// long that takes: after the release it would be refused, and asked again.
+func (f *feed) giveUp(ctx context.Context) error {
+	if err := f.d.o.Sink.Flush(ctx, f.job.ID); err != nil {
+		return fmt.Errorf("commit what was finished before: %w", err)
+	}
+	return f.d.o.Store.Release(ctx, f.d.o.Worker, f.job.ID)
 }
 
 // feed claims chunk after chunk and offers their records. It returns only with an error: the cause of the end.
@@ -335,7 +344,7 @@ func (f *feed) renew(take context.Context) error {
 		if !f.d.holds() {
 			return errors.New("the lease is not renewed yet")
 		}
-		return f.d.o.Store.Release(take, f.d.o.Worker, f.job.ID)
+		return f.giveUp(take)
 	})
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()

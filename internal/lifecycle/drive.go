@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +19,12 @@ type drive struct {
 	account, id string
 	expires     time.Time
 	wake        chan struct{} // 1-buffered; told after every change below
-	hurry       chan struct{} // 1-buffered; told when work is called off
+	stopping    sync.Once     // a stop that was seen in the database calls work off once
+
+	// The next two are the goroutine's own.
+	first *batholith.RecordError // the job's first error in this process
+	ended bool                   // this process made the terminal move
+	hurry chan struct{}          // 1-buffered; told when work is called off
 
 	mu      sync.Mutex
 	calloff context.CancelCauseFunc // ends the work of the present status
@@ -37,7 +43,7 @@ func (d *drive) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		over, err := d.step(ctx)
 		switch {
-		case over:
+		case over && err == nil:
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
 			delay = 100 * time.Millisecond
@@ -81,11 +87,27 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	case batholith.StatusValidating:
 		return false, d.validating(ctx, work, job)
 	case batholith.StatusScheduled, batholith.StatusInProgress:
+		if why, ok := strings.CutPrefix(job.Message, couldNotGoOn); ok {
+			return false, d.finish(ctx, job, batholith.EventFail, errors.New(why))
+		}
 		return false, d.sending(ctx, work, job)
 	case batholith.StatusStopping:
 		return false, d.finish(ctx, job, batholith.EventHalted, batholith.ErrStopped)
 	}
-	return true, nil
+	return true, d.depart(ctx, job)
+}
+
+// depart lets go of a job that is over. When another process ended it, what this one still had of it is called off, and what it wrote
+// since the other's clean-up is cleaned up.
+func (d *drive) depart(ctx context.Context, job batholith.Job) error {
+	if d.ended {
+		return nil
+	}
+	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
+		return err
+	}
+	d.l.cleanSoon(ctx, job)
+	return nil
 }
 
 // submitted waits for a place among the validations.
@@ -122,6 +144,9 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 
 // sending has the records sent until the last has its outcome, the time is over, a stop was asked for, or the job cannot go on.
 func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
+	if work.Err() != nil { // a process that starts when the time is over sends nothing any more
+		return d.interrupted(work)
+	}
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
 		return d.finish(ctx, job, batholith.EventFail, err)
 	}
@@ -129,10 +154,39 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	partial := d.partial(work)
 	e, cause := d.await(work, partial)
 	partial.stop() // before the final output, which it must not overwrite
-	if e == "" {
-		return d.interrupted(work)
+	if e != "" {
+		return d.finish(ctx, job, e, cause)
 	}
-	return d.finish(ctx, job, e, cause)
+	// What is in flight ends now, not only when the database says how the job stands.
+	if cause := context.Cause(work); ctx.Err() == nil {
+		if err := d.halt(ctx, cause); err != nil {
+			return err
+		}
+	}
+	return d.interrupted(work)
+}
+
+// halt calls off what the dispatcher has of the job, and keeps the first error that it saw.
+func (d *drive) halt(ctx context.Context, cause error) error {
+	if first := d.l.o.Dispatch.FirstError(d.id); first != nil {
+		d.first = first
+	}
+	if err := d.l.o.Dispatch.Halt(ctx, d.id, cause); err != nil {
+		return fmt.Errorf("halt job %s: %w", d.id, err)
+	}
+	return nil
+}
+
+// observe takes in how the job stands in the database, where another process may have changed it.
+func (d *drive) observe(job batholith.Job) {
+	switch {
+	case job.Status == batholith.StatusStopping:
+		d.stopping.Do(func() { d.callOff(batholith.ErrStopped) })
+	case job.Status.Terminal():
+		d.callOff(batholith.ErrMoved)
+	default:
+		d.committed(job.Counts)
+	}
 }
 
 // await returns the event that ends the sending and its cause, or no event when the work was called off.

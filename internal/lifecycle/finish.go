@@ -12,9 +12,13 @@ import (
 
 // finish brings a job that was planned to its end: halt, seal, publish, move, clean. An error means that it is to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
-	first := d.l.o.Dispatch.FirstError(d.id)
-	if err := d.l.o.Dispatch.Halt(ctx, d.id, cause); err != nil && e != batholith.EventFail {
-		return fmt.Errorf("halt job %s: %w", d.id, err)
+	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
+		return err
+	}
+	if e == batholith.EventFail { // before the seal, after which nobody could find out again why the job ends
+		if err := d.l.o.Store.Move(ctx, d.id, job.Status, job.Status, couldNotGoOn+cause.Error(), time.Now()); err != nil {
+			return fmt.Errorf("say why job %s fails: %w", d.id, err)
+		}
 	}
 	failpoint.Here("lifecycle.halted")
 	if err := d.l.o.Store.Seal(ctx, d.id); err != nil {
@@ -32,7 +36,7 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if err != nil {
 		return batholith.ErrMoved // a stop came first
 	}
-	message := ending(job, next, cause, first)
+	message := ending(job, next, cause, d.first)
 	published := job
 	published.Status, published.Message = next, message
 	if err := d.publish(ctx, published); err != nil {
@@ -68,26 +72,36 @@ func (d *drive) publish(ctx context.Context, job batholith.Job) error {
 // cleanTime is what a clean-up gets, also when the process is to end meanwhile.
 const cleanTime = 30 * time.Second
 
-// end makes the terminal move and cleans up. What is left of a clean-up that fails is done at the next start.
+// end makes the terminal move and cleans up.
 func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err
 	}
 	failpoint.Here("lifecycle.ended")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
-	defer cancel()
-	if err := d.l.clean(ctx, job); err != nil {
-		d.l.o.Log.Warn("clean up; the next start will", "job", d.id, "err", err)
-	}
+	d.ended = true
+	d.l.cleanSoon(ctx, job)
 	return nil
 }
+
+// cleanSoon cleans up after a job that is over. What fails is done by the next sweep.
+func (l *Lifecycle) cleanSoon(ctx context.Context, job batholith.Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	defer cancel()
+	if err := l.clean(ctx, job); err != nil {
+		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
+	}
+}
+
+// couldNotGoOn begins the message of a job that failed after validation. A job that is not over and has it is on its way to Failed: that
+// it was decided, and why, is kept there through a crash.
+const couldNotGoOn = "The job could not go on: "
 
 // ending is the message of a job that ends in a status, for the person who asks what became of it.
 func ending(job batholith.Job, next batholith.Status, cause error, first *batholith.RecordError) string {
 	c := job.Counts
 	switch next {
 	case batholith.StatusFailed:
-		return "The job could not go on: " + cause.Error()
+		return couldNotGoOn + cause.Error()
 	case batholith.StatusExpired:
 		return expiry(job)
 	case batholith.StatusPartiallyCompleted:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -107,6 +108,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 			sleep(ctx, time.Second)
 			continue
 		}
+		l.observe(jobs)
 		for _, job := range jobs {
 			if d := l.adopt(job); d != nil {
 				wg.Go(func() { defer l.dismiss(d); d.run(ctx) })
@@ -114,10 +116,31 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		}
 		select {
 		case <-changes:
+		case <-time.After(lookEvery):
 		case <-ctx.Done():
 		}
 	}
 	return nil
+}
+
+// lookEvery is how soon is seen what another process did to a job, whose changes may wake nobody here: as soon as a lease of it that ran
+// out would be.
+const lookEvery = 5 * time.Second
+
+// observe tells every drive how its job stands. A job that is not listed is over.
+func (l *Lifecycle) observe(jobs []batholith.Job) {
+	l.mu.Lock()
+	over := maps.Clone(l.drives)
+	l.mu.Unlock()
+	for _, job := range jobs {
+		if d := over[job.ID]; d != nil {
+			delete(over, job.ID)
+			d.observe(job)
+		}
+	}
+	for _, d := range over {
+		d.callOff(batholith.ErrMoved)
+	}
 }
 
 // adopt makes a drive for a job that has none.
@@ -202,17 +225,22 @@ func (l *Lifecycle) Fault(id string, err error) {
 	}
 }
 
-// sweep cleans up after jobs that became terminal just before the last process ended.
+// sweepEvery is how often is looked for what a clean-up left.
+const sweepEvery = 10 * time.Minute
+
+// sweep cleans up after jobs that became terminal just before the last process ended, and those whose clean-up failed.
 func (l *Lifecycle) sweep(ctx context.Context) {
-	jobs, err := l.o.Store.Unclean(ctx)
-	if err != nil {
-		l.o.Log.Error("list jobs to clean up", "err", err)
-		return
-	}
-	for _, job := range jobs {
-		if err := l.clean(ctx, job); err != nil && ctx.Err() == nil {
-			l.o.Log.Warn("clean up", "job", job.ID, "err", err)
+	for ctx.Err() == nil {
+		jobs, err := l.o.Store.Unclean(ctx)
+		if err != nil && ctx.Err() == nil {
+			l.o.Log.Error("list jobs to clean up", "err", err)
 		}
+		for _, job := range jobs {
+			if l.drive(job.ID) == nil && ctx.Err() == nil {
+				l.cleanSoon(ctx, job)
+			}
+		}
+		sleep(ctx, sweepEvery)
 	}
 }
 

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// through runs a worker that is killed now and then, does something to the job meanwhile, and lets everything come to its end.
+func (s *simulation) through(meanwhile func(w *worker)) *worker {
+	s.t.Helper()
+	w := s.worker("w")
+	w.start()
+	for range s.plan.IntN(3) {
+		time.Sleep(s.some(4 * time.Second))
+		w.kill()
+		w.start()
+	}
+	time.Sleep(s.some(8 * time.Second))
+	meanwhile(w)
+	for range s.plan.IntN(3) {
+		time.Sleep(s.some(2 * time.Second))
+		w.kill()
+		w.start()
+	}
+	time.Sleep(s.some(2 * time.Second))
+	s.calm()
+	time.Sleep(20 * time.Minute)
+	synctest.Wait()
+	w.kill() // what the end of a process would tidy away has to be tidy already, or be found by the next
+	w.start()
+	time.Sleep(time.Minute)
+	w.stop()
+	return w
+}
+
+// halt asks for a stop as a client does: again, until it has an answer.
+func (s *simulation) halt(w *worker, j *simJob) {
+	s.t.Helper()
+	var over *batholith.MoveError
+	for {
+		err := w.p.engine.life.Stop(s.t.Context(), simAccount, j.id)
+		if err == nil || errors.As(err, &over) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
+	simulate(t, 3, simSetup{}, func(s *simulation) {
+		j := s.create("m0", 24*time.Hour, 1+s.plan.IntN(300), 1+s.plan.IntN(300))
+		other := s.create("m0", 24*time.Hour, 50)
+		w := s.through(func(w *worker) { s.halt(w, j) })
+		s.check(j, batholith.StatusStopped, batholith.StatusCompleted)
+		s.check(other, batholith.StatusCompleted)
+		s.checkTraces(w)
+	})
+}
+
+func TestAJobWhoseTimeEndsKeepsTheLaws(t *testing.T) {
+	simulate(t, 3, simSetup{}, func(s *simulation) {
+		j := s.create("m0", s.some(16*time.Second), 1+s.plan.IntN(300), 1+s.plan.IntN(300))
+		if s.plan.IntN(3) == 0 {
+			s.away(model, time.Minute) // it never begins
+		}
+		w := s.through(func(*worker) {})
+		s.check(j, batholith.StatusExpired, batholith.StatusPartiallyCompleted, batholith.StatusCompleted)
+		s.checkTraces(w)
+	})
+}
+
+func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
+	simulate(t, 3, simSetup{}, func(s *simulation) {
+		j := s.create("m0", 24*time.Hour, 600, 200)
+		w := s.through(func(*worker) {
+			if s.plan.IntN(2) == 0 {
+				s.put(j, 0, 600, " and more")
+			} else if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
+				s.t.Fatal(err)
+			}
+		})
+		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
+		s.checkTraces(w)
+	})
+}
+
+func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
+	simulate(t, 3, simSetup{}, func(s *simulation) {
+		j := s.create("m0", 24*time.Hour, 600, 200)
+		w := s.through(func(*worker) { s.count(func() { s.denied = true; s.interruptions++ }) })
+		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
+		s.checkTraces(w)
+	})
+}
+
+func TestAJobThatNeverLeavesValidationIsNotSent(t *testing.T) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
+		j := s.create("m0", 24*time.Hour, 200)
+		if err := s.bucket.Put(t.Context(), j.input(1), []byte("no JSON\n")); err != nil {
+			s.t.Fatal(err)
+		}
+		w := s.through(func(*worker) {})
+		s.check(j, batholith.StatusFailed)
+		s.checkTraces(w)
+	})
+}
