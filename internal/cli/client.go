@@ -96,6 +96,11 @@ func (a *app) connectDefault() (*clients, error) {
 func (a *app) connectLocal(dir string) (*clients, error) {
 	c := config.Default(config.ProfileDefault)
 	c.Data = dir
+	return connectServer(c)
+}
+
+// connectServer reaches the server of the settings' data directory, with the first of its keys.
+func connectServer(c *config.Config) (*clients, error) {
 	vars, err := serverEnvironment(c)
 	if err != nil {
 		return nil, err
@@ -110,7 +115,7 @@ func (a *app) connectLocal(dir string) (*clients, error) {
 		Credentials: credentials.NewStaticCredentialsProvider(
 			env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
 	}
-	server, err := config.ReadServer(dir)
+	server, err := config.ReadServer(c.Data)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/results"
+)
+
+// data looks at the data directory and tells whether a process holds it.
+func (d *doctor) data(c *config.Config) (alive bool) {
+	info, err := os.Stat(c.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.find(finding{note, "data", c.Data + " is not there yet", "", "the first batholith serve makes it"})
+		return false
+	}
+	if err != nil || !info.IsDir() {
+		why := "it is no directory"
+		if err != nil {
+			why = plainPath(err).Error()
+		}
+		d.find(finding{problem, "data", c.Data + " cannot be used", why, "name another directory with --data DIR"})
+		return false
+	}
+	d.private(c.Data, info, 0o700)
+	key := filepath.Join(c.Data, "credentials")
+	if info, err := os.Stat(key); err == nil {
+		d.private(key, info, 0o600)
+	}
+	d.writable(c.Data)
+	d.space(c.Data)
+	alive = d.holder(c.Data)
+	d.journal(c.Data, alive)
+	return alive
+}
+
+// private notes what others on this machine can read.
+func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
+	if info.Mode().Perm()&0o077 != 0 {
+		d.find(finding{problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
+			"it holds keys, prompts and answers", fmt.Sprintf("chmod %o %s", mode, shellQuote(path))})
+	}
+}
+
+// writable tries what every job does: it makes a file and removes it.
+func (d *doctor) writable(dir string) {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		d.find(finding{problem, "data", "no file can be made in " + dir, plainPath(err).Error(),
+			fmt.Sprintf("give it to the user that runs batholith: chown -R %d %s", os.Getuid(), shellQuote(dir))})
+		return
+	}
+	f.Close()
+	os.Remove(f.Name())
+}
+
+// Free space below which a disk is a problem: a job's segments and outputs, and a journal of 16 files, must fit.
+const (
+	leastFree = 1 << 30
+	littleOf  = 50 // and at least one part in so many of the whole
+)
+
+// space looks at the disk of a directory.
+func (d *doctor) space(dir string) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return
+	}
+	d.find(spaceOf(dir, uint64(s.Bavail)*uint64(s.Bsize), uint64(s.Blocks)*uint64(s.Bsize)))
+}
+
+func spaceOf(dir string, free, whole uint64) finding {
+	what := fmt.Sprintf("%s free of %s on the disk of %s", humanize.IBytes(free), humanize.IBytes(whole), dir)
+	if free >= leastFree && free >= whole/littleOf {
+		return finding{Severity: sound, Check: "data", What: what}
+	}
+	return finding{problem, "data", what, "on a full disk nothing is committed: jobs wait, and what they finish is lost with the process",
+		"make room there, or move the directory and name it with --data DIR; jobs go on by themselves"}
+}
+
+// holder tells which process holds the directory, if any, and asks the kernel rather than the file.
+func (d *doctor) holder(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // given back with f; a start at this very moment would be refused
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		text, _ := os.ReadFile(f.Name())
+		d.find(finding{Severity: sound, Check: "data", What: fmt.Sprintf("%s is in use by process %s", dir, strings.TrimSpace(string(text)))})
+		return true
+	}
+	if _, err := os.Stat(filepath.Join(dir, "server.json")); err == nil {
+		d.find(finding{note, "data", "the last server of " + dir + " was killed", "", "nothing that was finished is lost; start it again with: batholith serve --data " + shellQuote(dir)})
+	}
+	return false
+}
+
+// pinned is how old a journal file of a running server may be: what is in it is committed within seconds when all is well.
+const pinned = 10 * time.Minute
+
+// journal looks for outcomes that wait for their commit.
+func (d *doctor) journal(dir string, alive bool) {
+	files, err := results.Inspect(filepath.Join(dir, "journal"))
+	if err != nil {
+		d.find(finding{Severity: problem, Check: "data", What: "the journal cannot be read", Why: err.Error()})
+		return
+	}
+	jobs, held := map[string]int{}, int64(0)
+	for i, f := range files {
+		switch {
+		case f.Damaged:
+			d.find(finding{note, "data", f.Path + " was damaged and put aside", "a disk fault; the records behind the place were asked again",
+				"keep an eye on the disk; once seen, remove it: rm " + shellQuote(f.Path)})
+		case !alive:
+			held++
+			for job, n := range f.Jobs {
+				jobs[job] += n
+			}
+		case d.now().Sub(f.Modified) > pinned && i < len(files)-1:
+			d.find(finding{problem, "data", fmt.Sprintf("the journal file %s is held since %s by outcomes of %s", f.Path, shortSpan(d.now().Sub(f.Modified)), jobNames(f.Jobs)),
+				"they cannot be committed: the output bucket of the job, or the disk, does not take them",
+				"see the job's message: batholith get JOB; they are committed as soon as it can be"})
+		}
+	}
+	if held > 0 && len(jobs) > 0 {
+		d.find(finding{note, "data", fmt.Sprintf("%s with outcomes of %s", plural(held, "journal file"), jobNames(jobs)), "the process that wrote them has ended",
+			"the next start commits what is not committed yet; do not delete them"})
+	}
+}
+
+// jobNames names a few jobs.
+func jobNames(jobs map[string]int) string {
+	var names []string
+	for id := range jobs {
+		names = append(names, id)
+	}
+	if len(names) == 0 {
+		return "no job that could be read"
+	}
+	return listSome("job", names)
+}
