@@ -116,7 +116,12 @@ func (d *doctor) journal(dir string, alive bool) {
 		d.find(finding{Severity: problem, Check: "data", What: "the journal cannot be read", Why: err.Error()})
 		return
 	}
-	jobs, held := map[string]int{}, int64(0)
+	jobs, held, last := map[string]int{}, int64(0), -1
+	for i, f := range files {
+		if !f.Damaged {
+			last = i // takes the next outcome, and stays while it is not full
+		}
+	}
 	for i, f := range files {
 		switch {
 		case f.Damaged:
@@ -127,7 +132,7 @@ func (d *doctor) journal(dir string, alive bool) {
 			for job, n := range f.Jobs {
 				jobs[job] += n
 			}
-		case d.now().Sub(f.Modified) > pinned && i < len(files)-1:
+		case d.now().Sub(f.Modified) > pinned && i < last:
 			d.find(finding{problem, "data", fmt.Sprintf("the journal file %s is held since %s by outcomes of %s", f.Path, shortSpan(d.now().Sub(f.Modified)), jobNames(f.Jobs)),
 				"they cannot be committed: the output bucket of the job, or the disk, does not take them",
 				"see the job's message: batholith get JOB; they are committed as soon as it can be"})

@@ -151,7 +151,7 @@ func TestDoctorLooksAtTheDataDirectory(t *testing.T) {
 			t.Errorf("no %q in %s", want, d.said(problem))
 		}
 	}
-	if strings.Contains(d.said(problem), "0000000002.log") || !strings.Contains(d.said(note), "0.log.damaged was damaged") ||
+	if strings.Contains(d.said(problem), "0000000002.log is held") || !strings.Contains(d.said(note), "0.log.damaged was damaged") ||
 		!strings.Contains(d.said(sound), fmt.Sprintf("in use by process %d", os.Getpid())) {
 		t.Errorf("%+v", d.findings)
 	}
@@ -232,7 +232,7 @@ func bucketOf(t *testing.T) *s3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.EnsureBucket("b"); err != nil {
+	if err := server.EnsureBucket("bucket"); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -251,7 +251,7 @@ func bucketOf(t *testing.T) *s3.Client {
 func TestDoctorFindsLeftoversAndClearsThemAwayOnlyWhenAsked(t *testing.T) {
 	client := bucketOf(t)
 	put := func(key string) {
-		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("b"), Key: &key, Body: strings.NewReader("x")}); err != nil {
+		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: &key, Body: strings.NewReader("x")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,23 +259,23 @@ func TestDoctorFindsLeftoversAndClearsThemAwayOnlyWhenAsked(t *testing.T) {
 		put(key)
 	}
 	for _, key := range []string{"out/over/b.jsonl.out", "out/alive/b.jsonl.out"} {
-		if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("b"), Key: &key}); err != nil {
+		if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String("bucket"), Key: &key}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	over := []jobFacts{{ARN: "arn/over", Output: "s3://b/out/"}}
+	over := []jobFacts{{ARN: "arn/over", Output: "s3://bucket/out/"}}
 	look := func(fix bool) *doctor {
 		d := newDoctor()
 		d.fix = fix
-		if err := d.leftovers(t.Context(), client, "b", over); err != nil {
+		if err := d.leftovers(t.Context(), client, "bucket", over); err != nil {
 			t.Fatal(err)
 		}
 		return d
 	}
 	for range 2 { // looking changes nothing
 		d := look(false)
-		if got := d.said(problem); len(d.findings) != 2 || !strings.Contains(got, "left 2 objects below s3://b/out/over/.batholith/") ||
-			!strings.Contains(got, "left an upload of s3://b/out/over/b.jsonl.out open") {
+		if got := d.said(problem); len(d.findings) != 2 || !strings.Contains(got, "left 2 objects below s3://bucket/out/over/.batholith/") ||
+			!strings.Contains(got, "left an upload of s3://bucket/out/over/b.jsonl.out open") {
 			t.Fatalf("%s", got)
 		}
 	}
@@ -285,11 +285,11 @@ func TestDoctorFindsLeftoversAndClearsThemAwayOnlyWhenAsked(t *testing.T) {
 	if d := look(false); len(d.findings) != 0 {
 		t.Errorf("after --fix: %+v", d.findings)
 	}
-	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("b")})
+	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("bucket")})
 	if err != nil || len(list.Contents) != 2 {
 		t.Errorf("%d objects are left, %v", len(list.Contents), err)
 	}
-	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("b")})
+	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("bucket")})
 	if err != nil || len(uploads.Uploads) != 1 {
 		t.Errorf("%d uploads are left, %v", len(uploads.Uploads), err)
 	}
