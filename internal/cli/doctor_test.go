@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/goccy/go-yaml"
 
@@ -292,5 +293,83 @@ func TestDoctorFindsLeftoversAndClearsThemAwayOnlyWhenAsked(t *testing.T) {
 	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("bucket")})
 	if err != nil || len(uploads.Uploads) != 1 {
 		t.Errorf("%d uploads are left, %v", len(uploads.Uploads), err)
+	}
+}
+
+// readiness is told when a server says that it is ready.
+type readiness struct{ ready chan struct{} }
+
+func (r *readiness) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("Batholith is ready")) {
+		close(r.ready)
+	}
+	return len(p), nil
+}
+
+func TestDoctorAsksTheServerWhichJobsAreOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	input := filepath.Join(t.TempDir(), "a.jsonl")
+	if err := os.WriteFile(input, []byte(`{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hi"}]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	said := &readiness{make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		a := &app{stdout: said, stderr: said}
+		done <- a.execute(ctx, []string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--log-level", "error"})
+	}()
+	defer func() { stop(); <-done }()
+	select {
+	case <-said.ready:
+	case err := <-done:
+		done <- err
+		t.Fatal(err)
+	}
+	a := &app{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+	if err := a.execute(ctx, []string{"submit", input, "--data", dir, "--model", "batholith.simulated-v1", "--wait"}); err != nil {
+		t.Fatal(err)
+	}
+
+	c, err := config.Load(config.Sources{Flags: map[string]string{"data": dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := connectServer(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var job jobFacts
+	for j, err := range clients.list(ctx, &bedrock.ListModelInvocationJobsInput{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		job = j
+	}
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(job.outputPrefix(), "s3://"), "/")
+	if _, err := clients.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(prefix + ".batholith/left.seg"), Body: strings.NewReader("x")}); err != nil {
+		t.Fatal(err)
+	}
+	look := func(fix bool, after time.Duration) *doctor {
+		d := newDoctor()
+		d.fix, d.now = fix, func() time.Time { return time.Now().Add(after) }
+		if !d.server(ctx, c, true) {
+			t.Fatalf("%+v", d.findings)
+		}
+		d.findings = nil
+		d.jobs(ctx, c)
+		return d
+	}
+	if d := look(true, 0); len(d.findings) != 0 {
+		t.Errorf("a job that may still be clearing up: %+v", d.findings)
+	}
+	if d := look(false, time.Hour); !strings.Contains(d.said(problem), "job "+job.id()+" is over and left 1 object below s3://"+bucket+"/"+prefix) {
+		t.Errorf("%+v", d.findings)
+	}
+	if d := look(true, time.Hour); !strings.Contains(d.said(mended), job.id()) || d.said(problem) != "" {
+		t.Errorf("%+v", d.findings)
+	}
+	if d := look(false, time.Hour); !strings.Contains(d.said(sound), "left nothing behind") || len(d.findings) != 1 {
+		t.Errorf("%+v", d.findings)
 	}
 }
