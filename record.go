@@ -76,6 +76,7 @@ type Failure struct {
 	Status     int           // HTTP status, 0 when there was no answer
 	Message    string        // for the record's error line and the job's message; holds no secret and no prompt
 	RetryAfter time.Duration // as the backend told; 0 when it did not
+	Crash      bool          // a retry whose connection broke: the server may have crashed, over this record or another
 }
 
 func (f *Failure) Error() string {

@@ -57,6 +57,9 @@ type item struct {
 	key       batholith.RecordKey
 	id, input []byte // slices of the chunk's bytes
 	attempts  int    // counted ones
+	crashes   int    // of them, those that a crash of the backend may have ended
+	trials    int    // attempts that tried a backend after an outage, and ended in a crash
+	alone     bool   // it is sent with nothing beside it
 	wasted    batholith.Tokens
 	due       time.Time
 }

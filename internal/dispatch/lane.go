@@ -57,6 +57,11 @@ func (l *lane) run(ctx context.Context) {
 			l.limit.release()
 			continue
 		}
+		if it.suspect() {
+			l.sendAlone(ctx, it)
+			l.limit.release()
+			continue
+		}
 		l.q.d.wg.Go(func() {
 			defer l.limit.release()
 			l.send(it)

@@ -96,6 +96,23 @@ func (l *limiter) release() {
 	l.signal()
 }
 
+// drained waits until the caller's slot is the only one in use. Only the goroutine that acquires may wait for it.
+func (l *limiter) drained(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		n := l.inFlight
+		l.mu.Unlock()
+		if n <= 1 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.free:
+		}
+	}
+}
+
 // succeeded notes an answer; after as many as the limit, with every slot in use, the limit rises.
 func (l *limiter) succeeded() {
 	l.mu.Lock()

@@ -90,12 +90,10 @@ func nonsense(err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error()}
 }
 
-// settle decides what a failure means for the record and for the backend. A record that was sent alone after an outage tried the
-// server, not itself: such an attempt is not counted.
+// settle decides what a failure means for the record and for the backend.
 func (l *lane) settle(it *item, f *batholith.Failure) {
 	if f.Kind == batholith.FailureRetry && l.limit.onTrial() {
-		l.takeOut(l.q.d.send, reason(f))
-		it.feed.again(it, lastRetry)
+		l.tried(it, f)
 		return
 	}
 	switch f.Kind {
@@ -112,6 +110,10 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 	default:
 		it.attempts++
 		l.failed(f)
+		if f.Crash {
+			l.crashed(it, f)
+			return
+		}
 		if it.attempts < l.q.d.o.Attempts {
 			it.feed.again(it, retryDelay(it.attempts, f.RetryAfter))
 			return

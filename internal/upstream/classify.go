@@ -30,6 +30,11 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 	retry := func(format string, args ...any) *batholith.Failure {
 		return &batholith.Failure{Kind: batholith.FailureRetry, Message: fmt.Sprintf(format, args...)}
 	}
+	crash := func(format string, args ...any) *batholith.Failure {
+		f := retry(format, args...)
+		f.Crash = true
+		return f
+	}
 	misconfigured := func(format string, args ...any) *batholith.Failure {
 		return &batholith.Failure{Kind: batholith.FailureMisconfigured, Message: fmt.Sprintf(format, args...)}
 	}
@@ -49,9 +54,9 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 	case isTLS(err):
 		return misconfigured("%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, printable(err.Error(), 200))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return retry("%s closed the connection before the end of its answer", b.host)
+		return crash("%s closed the connection before the end of its answer", b.host)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return retry("%s reset the connection", b.host)
+		return crash("%s reset the connection", b.host)
 	}
 	return retry("%s: %s", b.host, printable(err.Error(), maxSaid))
 }
