@@ -218,6 +218,34 @@ func TestAJobStaysScheduledWhileNoBackendIsThere(t *testing.T) {
 	})
 }
 
+func TestAJobThatComesWhileNoBackendIsThereIsToldToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := answering(0)
+		s.probe = func(nth int) error {
+			if nth < 8 {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		defer w.start(d)()
+		time.Sleep(time.Second)
+		d.Enqueue(w.job("b", 10, 10))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if !strings.Contains(w.note("b"), "connection refused") {
+			t.Errorf("note %q", w.note("b"))
+		}
+		w.await(10, "a")
+		w.await(10, "b")
+		if w.note("a")+w.note("b") != "" {
+			t.Errorf("notes %q, %q are left", w.note("a"), w.note("b"))
+		}
+	})
+}
+
 func TestABrokenBackendIsTakenOutBeforeItSpoilsTheJob(t *testing.T) {
 	for _, probe := range []string{"fails too", "succeeds all the same"} {
 		t.Run("its probe "+probe, func(t *testing.T) {

@@ -99,7 +99,7 @@ func (l *lane) probe(ctx context.Context) {
 	l.mu.Lock()
 	l.out = ""
 	l.mu.Unlock()
-	l.q.note(ctx, "")
+	l.q.note(ctx, "", false)
 	l.q.admit()
 }
 
@@ -127,18 +127,18 @@ func reason(err error) string {
 	return fmt.Sprintf("HTTP %d: %s", f.Status, f.Message)
 }
 
-// takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait.
+// takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait; those that came since, at the
+// next probe.
 func (l *lane) takeOut(ctx context.Context, why string) {
 	l.mu.Lock()
 	known := l.out == why
 	l.out = why
 	l.mu.Unlock()
-	if known {
-		return
+	if !known {
+		l.q.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.q.model, "why", why)
 	}
-	l.q.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.q.model, "why", why)
 	if !l.q.usable() {
-		l.q.note(ctx, fmt.Sprintf("Records wait: model server %s cannot be used (%s). It is tried again.", l.backend, why))
+		l.q.note(ctx, fmt.Sprintf("Records wait: model server %s cannot be used (%s). It is tried again.", l.backend, why), known)
 	}
 }
 

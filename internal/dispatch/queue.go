@@ -121,12 +121,13 @@ func (q *queue) wake() {
 	q.changed = make(chan struct{})
 }
 
-// note tells the jobs of the queue why they wait, or, when message is empty, that they no longer do.
-func (q *queue) note(ctx context.Context, message string) {
+// note tells the jobs of the queue why they wait, or, when message is empty, that they no longer do. Those that have been told why are
+// not told again when the message is the same as before.
+func (q *queue) note(ctx context.Context, message string, again bool) {
 	q.mu.Lock()
 	var ids []string
 	for _, f := range slices.Concat(q.open, q.waiting) {
-		if message != "" || f.noted {
+		if f.noted && !again || !f.noted && message != "" {
 			f.noted = message != ""
 			ids = append(ids, f.job.ID)
 		}
