@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,7 @@ func (w *worker) start() {
 	p := &simProcess{s: w.s, cancel: cancel, done: make(chan error, 1)}
 	p.open(w.dir())
 	w.p = p
+	w.s.processes = append(w.s.processes, p)
 	go func() {
 		if err := p.engine.Recover(ctx); err != nil {
 			p.done <- err
@@ -89,6 +91,7 @@ func (w *worker) stop() {
 func (p *simProcess) end(s *simulation) {
 	s.t.Helper()
 	p.cancel()
+	s.processes = slices.DeleteFunc(s.processes, func(q *simProcess) bool { return p == q })
 	err := <-p.done
 	if err != nil && !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), errKilled.Error()) {
 		s.t.Errorf("a process ended by itself: %v", err)

@@ -27,7 +27,10 @@ type simulation struct {
 	dir    string
 	models map[string]*simlm.Server
 	jobs   []*simJob
-	plan   *rand.Rand // decides what happens when; the test's own goroutine's
+
+	processes []*simProcess // those that have not ended
+
+	plan *rand.Rand // decides what happens when; the test's own goroutine's
 
 	mu            sync.Mutex
 	r             *rand.Rand // decides which calls fail
@@ -92,11 +95,19 @@ func simulate(t *testing.T, seeds int, setup simSetup, test func(s *simulation))
 			})
 			synctest.Test(t, func(t *testing.T) {
 				s := newSimulation(t, uint64(seed), setup)
-				defer s.db.Close()
+				defer s.close()
 				test(s)
 			})
 		})
 	}
+}
+
+// close ends what a test that failed has left running.
+func (s *simulation) close() {
+	for len(s.processes) > 0 {
+		s.processes[0].end(s)
+	}
+	s.db.Close()
 }
 
 func newSimulation(t *testing.T, seed uint64, setup simSetup) *simulation {

@@ -516,3 +516,22 @@ func TestRecordsWithAnOutcomeAreNotSentAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestAChunkWhoseClaimFailedAfterItsEffectIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(0)
+		w.claimed = func(nth int) error {
+			if nth == 2 {
+				return errors.New("the answer was lost")
+			}
+			return nil
+		}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 50, 10))
+		defer w.start(d)()
+		w.await(50, "a")
+		if all, _ := s.requests(); all != 50 {
+			t.Errorf("%d requests for 50 records", all)
+		}
+	})
+}

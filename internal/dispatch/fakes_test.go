@@ -32,7 +32,9 @@ type world struct {
 	twice    []string
 	lines    map[string]string // record id → output line
 	dead     bool              // heartbeats fail
-	sunk     chan struct{}     // told after every outcome
+	claims   int
+	claimed  func(nth int) error // fails a claim after its effect
+	sunk     chan struct{}       // told after every outcome
 }
 
 func newWorld(t *testing.T) *world {
@@ -100,6 +102,12 @@ func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time)
 			cp := *c
 			cp.Done = slices.Clone(c.Done)
 			out = append(out, cp)
+		}
+	}
+	w.claims++
+	if w.claimed != nil {
+		if err := w.claimed(w.claims); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

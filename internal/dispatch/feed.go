@@ -34,8 +34,9 @@ type feed struct {
 	done   chan struct{} // closed by end: the goroutine is over and nothing is in flight
 	idle   chan struct{} // 1-buffered; told whenever a record was settled or taken
 
-	place blob.Place
-	files map[int]batholith.File
+	place  blob.Place
+	files  map[int]batholith.File
+	unsure bool // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
 
 	// guarded by queue.mu
 	opened bool
@@ -182,6 +183,7 @@ func (f *feed) feed(take context.Context) error {
 func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
 	err = f.d.insist(take, "claim a chunk", func() error {
 		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, 1, time.Now())
+		f.unsure = f.unsure || err != nil
 		return err
 	})
 	return chunks, err
@@ -199,6 +201,10 @@ func (f *feed) room(take context.Context) error {
 func (f *feed) rest(take context.Context) error {
 	if err := f.until(take, 0, func() bool { return f.flying+len(f.ready)+len(f.later) == 0 }); err != nil {
 		return err
+	}
+	if f.unsure {
+		f.unsure = false
+		return f.d.insist(take, "give up chunks", func() error { return f.giveUp(take) })
 	}
 	err := f.d.insist(take, "commit outcomes", func() error { return f.d.o.Sink.Flush(take, f.job.ID) })
 	if err != nil {

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// lease is how long a worker's claims outlive its last heartbeat, and slack how much longer its successor may take to see that.
+const (
+	lease = 5 * time.Second
+	slack = 12 * time.Second
+)
+
+// pair starts two workers on the same database and bucket, and jobs for both.
+func (s *simulation) pair() (a, b *worker) {
+	for i := range 3 {
+		s.create(fmt.Sprint("m", i%2), 24*time.Hour, 100+s.plan.IntN(500), 1+s.plan.IntN(200))
+	}
+	a, b = s.worker("a"), s.worker("b")
+	a.start()
+	b.start()
+	time.Sleep(time.Second + s.some(6*time.Second))
+	return a, b
+}
+
+// lose accounts for a worker whose chunks another takes: what it had finished and not committed is asked again as well, some seconds of
+// work where commits have to be repeated.
+func (s *simulation) lose() {
+	const seconds = 3
+	s.count(func() { s.interruptions += seconds * 4 })
+}
+
+// finished waits for the jobs to be complete.
+func (s *simulation) finished() {
+	s.t.Helper()
+	time.Sleep(20 * time.Minute)
+	synctest.Wait()
+	for _, j := range s.jobs {
+		s.check(j, batholith.StatusCompleted)
+	}
+}
+
+func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
+	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
+		a, b := s.pair()
+		s.lose()
+		a.kill()
+		died := time.Now()
+		s.calm()
+		s.finished()
+		for _, j := range s.jobs {
+			done, err := s.db.Find(s.t.Context(), j.id)
+			// The records that were left are at most all of them, at the pace of one worker.
+			if most := lease + slack + time.Minute; err != nil || done.Ended.Sub(died) > most {
+				s.t.Errorf("job %s ended %s after a worker died, want at most %s (%v)", j.id, done.Ended.Sub(died), most, err)
+			}
+		}
+		b.stop()
+		s.checkTraces(a, b)
+	})
+}
+
+func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
+	simulate(t, 5, simSetup{models: 2}, func(s *simulation) {
+		a, b := s.pair()
+		for range 1 + s.plan.IntN(2) {
+			s.lose()
+			a.p.freeze(lease + s.some(20*time.Second))
+			time.Sleep(s.some(40 * time.Second))
+		}
+		s.calm()
+		s.finished()
+		a.stop()
+		b.stop()
+		s.checkTraces(a, b)
+	})
+}
+
+func TestAStopReachesEveryWorker(t *testing.T) {
+	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
+		a, b := s.pair()
+		s.halt(a, s.jobs[0])
+		time.Sleep(time.Second)
+		s.lose()
+		b.kill()
+		b.start()
+		s.calm()
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		s.check(s.jobs[0], batholith.StatusStopped, batholith.StatusCompleted)
+		s.check(s.jobs[1], batholith.StatusCompleted)
+		s.check(s.jobs[2], batholith.StatusCompleted)
+		a.stop()
+		b.stop()
+		s.checkTraces(a, b)
+	})
+}
