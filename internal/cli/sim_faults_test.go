@@ -33,6 +33,9 @@ func (p *simProcess) enter(ctx context.Context, to part) error {
 	for {
 		p.s.mu.Lock()
 		dead, wait, away := p.dead, time.Until(p.frozen), time.Now().Before(p.s.outages[to])
+		if away {
+			p.s.refused[to]++
+		}
 		p.s.mu.Unlock()
 		switch {
 		case dead:

@@ -154,7 +154,6 @@ type modelOf struct {
 
 func (m modelOf) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := m.p.enter(r.Context(), model); err != nil {
-		m.p.s.count(func() { m.p.s.questions++ })
 		return nil, err
 	}
 	return m.to.RoundTrip(r)
@@ -171,7 +170,6 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		_, prompt, isRecord := strings.Cut(string(body), `"content":"`)
 		if !isRecord {
-			s.count(func() { s.questions++ })
 			model.ServeHTTP(w, r)
 			return
 		}

@@ -36,9 +36,9 @@ type simulation struct {
 	r             *rand.Rand // decides which calls fail
 	trouble       float64    // how often they do; 1 is as written
 	outages       map[part]time.Time
-	denied        bool // the output may not be written any more
+	refused       map[part]int // calls during them
+	denied        bool         // the output may not be written any more
 	requests      map[string]*requests
-	questions     int // requests that are not records: probes
 	interruptions int // kills, and leases that were lost: each may cost what was in flight
 }
 
@@ -117,7 +117,7 @@ func newSimulation(t *testing.T, seed uint64, setup simSetup) *simulation {
 		t.Fatal(err)
 	}
 	s := &simulation{t: t, db: db, bucket: objecttest.NewMemory(), dir: dir, models: map[string]*simlm.Server{},
-		plan: rand.New(rand.NewPCG(seed, 2)), r: rand.New(rand.NewPCG(seed, 1)), trouble: 1, outages: map[part]time.Time{}, requests: map[string]*requests{}}
+		plan: rand.New(rand.NewPCG(seed, 2)), r: rand.New(rand.NewPCG(seed, 1)), trouble: 1, outages: map[part]time.Time{}, refused: map[part]int{}, requests: map[string]*requests{}}
 	if setup.calm {
 		s.trouble = 0
 	}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/simlm"
+)
+
+// An outage is waited for: no record is lost, few are asked again, and what is away is not asked more often than it can bear.
+func TestAnOutageIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		what   part
+		long   time.Duration
+		kill   bool
+		losses int           // leases that are lost: what was in flight is asked again
+		every  time.Duration // calls to what is away are no more frequent, all in all
+	}{
+		{"bucket for minutes", bucket, 10 * time.Minute, false, 0, 500 * time.Millisecond},
+		{"bucket for minutes, over a restart", bucket, 10 * time.Minute, true, 0, 500 * time.Millisecond},
+		{"database for seconds", database, 3 * time.Second, false, 0, 20 * time.Millisecond},
+		{"database for minutes", database, 10 * time.Minute, false, 1, 250 * time.Millisecond},
+		{"model for an hour", model, time.Hour, false, 1, 5 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, 1, simSetup{calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
+				j := s.create("m0", 24*time.Hour, 1200, 300)
+				w := s.worker("w")
+				w.start()
+				time.Sleep(time.Second + s.some(15*time.Second))
+				s.away(c.what, c.long)
+				s.interruptions += c.losses
+				if c.kill {
+					time.Sleep(5 * time.Second)
+					w.kill()
+					w.start()
+				}
+				time.Sleep(c.long + time.Minute)
+				synctest.Wait()
+				s.check(j, batholith.StatusCompleted)
+				w.stop()
+				s.checkTraces(w)
+				if most := int(c.long/c.every) + 100; s.refused[c.what] > most {
+					t.Errorf("%d calls to what was away, want at most %d", s.refused[c.what], most)
+				}
+				t.Logf("%d calls in vain, %d requests repeated", s.refused[c.what], s.repeats())
+			})
+		})
+	}
+}
