@@ -1,0 +1,133 @@
+package lifecycle
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// After the seal nobody could find out again what is wrong with the job, so it is in the store by then.
+func TestWhyAJobFailsIsKeptThroughACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		told := ""
+		w.at(func(name string) error {
+			if name == "publish" && told == "" {
+				told = w.job(id).Message
+			}
+			return nil
+		})
+		w.life.Fault(id, errors.New("the input is gone"))
+		synctest.Wait()
+		stop()
+		if !strings.Contains(told, "the input is gone") || w.job(id).Status != batholith.StatusFailed {
+			t.Errorf("before the output was published the message was %q", told)
+		}
+	})
+}
+
+func TestAJobThatWasFailingWhenTheProcessDiedFailsInTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		stop()
+		w.forget()
+		err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusInProgress, couldNotGoOn+"the input is gone", time.Now())
+		if err := errors.Join(err, w.store.Seal(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+		defer w.start()()
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"the input is gone" || w.queued(id) {
+			t.Errorf("the job is %s (%s), enqueued: %v", j.Status, j.Message, w.queued(id))
+		}
+	})
+}
+
+func TestAProcessThatStartsWhenTheTimeIsOverSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		stop()
+		w.forget()
+		time.Sleep(25 * time.Hour)
+		defer w.start()()
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusPartiallyCompleted || w.queued(id) {
+			t.Errorf("the job is %s, enqueued: %v", j.Status, w.queued(id))
+		}
+	})
+}
+
+func TestTheLastRecordMayBeCommittedByAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		w.life = New(Options{}) // the other process, which dies before it can do more
+		w.commit(id, 5, 0)
+		time.Sleep(lookEvery + time.Second)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusCompleted {
+			t.Errorf("the job is %s", j.Status)
+		}
+	})
+}
+
+func TestAJobThatAnotherProcessEndedIsHalted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		if err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusFailed, "", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if _, halted := w.halted[id]; !halted || w.cleaned[id] == 0 || len(w.published[id]) > 0 {
+			t.Errorf("halted: %v, cleaned %d times, published: %v", halted, w.cleaned[id], w.published[id])
+		}
+	})
+}
+
+func TestACleanUpThatFailedIsMadeLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.at(func(name string) error {
+			if name == "clean" {
+				return errors.New("503")
+			}
+			return nil
+		})
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 5, 0)
+		synctest.Wait()
+		w.at(nil)
+		time.Sleep(2 * sweepEvery)
+		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("%d jobs left to clean up, %v", len(left), err)
+		}
+	})
+}
