@@ -5,7 +5,6 @@ package power
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,30 +12,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount mounts a disk for the length of a test.
-func mount(t *testing.T, d *Disk, dir string) *Mounted {
+// needsFUSE says plainly where the tests cannot run.
+func needsFUSE(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
-		t.Skipf("the power cannot be taken away here: this needs /dev/fuse (%v) and root (uid %d)", err, os.Geteuid())
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil || os.Geteuid() != 0 {
+		t.Skipf("the power cannot be taken away here: it takes /dev/fuse (%v) and root, if only of a namespace (uid %d)", err, os.Geteuid())
 	}
-	m, err := Mount(d, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // the test may have unmounted it
-	return m
+	must(t, f.Close())
+}
+
+// mount mounts an empty disk for the length of a test.
+func mount(t *testing.T, dir string) *Keeper {
+	t.Helper()
+	needsFUSE(t)
+	k, err := StartKeeper(dir)
+	must(t, err)
+	t.Cleanup(func() { must(t, k.Stop()) })
+	return k
 }
 
 // on does something with a mounted disk and returns what the loss of power leaves, as the names of the files and what is in them.
-func on(t *testing.T, r *rand.Rand, do func(dir string)) map[string]string {
+func on(t *testing.T, seed uint64, do func(dir string)) map[string]string {
 	t.Helper()
-	disk, dir := NewDisk(), t.TempDir()
-	m := mount(t, disk, dir)
+	dir := t.TempDir()
+	k := mount(t, dir)
 	do(dir)
-	if err := m.Unmount(); err != nil {
-		t.Fatal(err)
-	}
-	m = mount(t, disk.Lose(r), dir)
+	must(t, k.Lose(seed))
 	left := map[string]string{}
 	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
 		if err == nil && !info.IsDir() {
@@ -46,12 +48,7 @@ func on(t *testing.T, r *rand.Rand, do func(dir string)) map[string]string {
 		}
 		return err
 	})
-	if err := m.Unmount(); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return left
 }
 
@@ -71,7 +68,7 @@ func fsync(t *testing.T, path string) {
 }
 
 func TestAFileIsThereWhenItAndItsNameWereSynced(t *testing.T) {
-	left := on(t, nil, func(dir string) {
+	left := on(t, 0, func(dir string) {
 		for _, name := range []string{"both", "name"} {
 			must(t, os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o600))
 		}
@@ -89,7 +86,7 @@ func TestAFileIsThereWhenItAndItsNameWereSynced(t *testing.T) {
 
 func TestARenameIsThereWhenItsFolderWasSynced(t *testing.T) {
 	for _, synced := range []bool{false, true} {
-		left := on(t, nil, func(dir string) {
+		left := on(t, 0, func(dir string) {
 			for _, name := range []string{"old", "new"} {
 				must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
 				fsync(t, filepath.Join(dir, name))
@@ -107,7 +104,7 @@ func TestARenameIsThereWhenItsFolderWasSynced(t *testing.T) {
 }
 
 func TestAnUnnamedFileGetsItsNameWhole(t *testing.T) {
-	left := on(t, nil, func(dir string) {
+	left := on(t, 0, func(dir string) {
 		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY, 0o600)
 		must(t, err)
 		f := os.NewFile(uintptr(fd), "unnamed")
@@ -126,7 +123,7 @@ func TestAnUnnamedFileGetsItsNameWhole(t *testing.T) {
 
 func TestADiskMayKeepPagesThatWereNotSynced(t *testing.T) {
 	const pages = 64
-	left := on(t, rand.New(rand.NewPCG(1, 1)), func(dir string) {
+	left := on(t, 1, func(dir string) {
 		path := filepath.Join(dir, "file")
 		must(t, os.WriteFile(path, bytes.Repeat([]byte{'a'}, pages*pageBytes), 0o600))
 		fsync(t, path)

@@ -52,6 +52,13 @@ func (m *Mounted) Unmount() error {
 	return nil
 }
 
+// abandon takes the file system away from whoever uses it.
+func (m *Mounted) abandon() {
+	if m != nil {
+		_ = unix.Unmount(m.dir, unix.MNT_DETACH) // the process ends, and the mount with it
+	}
+}
+
 // cached is how long the kernel may believe what it was told: nothing changes but through it.
 const cached = time.Hour
 

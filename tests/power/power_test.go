@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/tests/harness"
@@ -25,6 +27,7 @@ import (
 
 // TestMain gives the tests a namespace of their own where they may mount, unless they are root already.
 func TestMain(m *testing.M) {
+	Keep()
 	alone := []string{"--user", "--map-root-user", "--mount"}
 	if os.Geteuid() == 0 || exec.Command("unshare", append(alone, "true")...).Run() != nil {
 		harness.Main(m)
@@ -46,20 +49,19 @@ const (
 // site is a server on a disk that loses power.
 type site struct {
 	t    *testing.T
-	r    *rand.Rand // nil: a disk keeps nothing that was not synced
-	disk *Disk
-	m    *Mounted
+	seed uint64 // of what the disk keeps that was not synced; 0: nothing
+	disk *Keeper
 	s    *harness.Server
 	w    *harness.Witness
 }
 
-func newSite(t *testing.T, latency time.Duration, r *rand.Rand) *site {
+func newSite(t *testing.T, latency time.Duration) *site {
 	t.Helper()
 	w := harness.NewWitness(t, latency)
-	p := &site{t: t, r: r, disk: NewDisk(), w: w}
+	p := &site{t: t, w: w}
 	p.s = harness.New(t, harness.Model(w.URL, fmt.Sprint(", max_in_flight: ", slots)))
 	must(t, os.Mkdir(p.s.Data, 0o700))
-	p.m = mount(t, p.disk, p.s.Data)
+	p.disk = mount(t, p.s.Data)
 	t.Cleanup(p.s.Kill) // before the file system goes
 	return p
 }
@@ -68,9 +70,7 @@ func newSite(t *testing.T, latency time.Duration, r *rand.Rand) *site {
 func (p *site) lose() {
 	p.t.Helper()
 	p.s.Kill()
-	must(p.t, p.m.Unmount())
-	p.disk = p.disk.Lose(p.r)
-	p.m = mount(p.t, p.disk, p.s.Data)
+	must(p.t, p.disk.Lose(p.seed))
 }
 
 // create makes job i, once or again: its token is always the same.
@@ -89,6 +89,47 @@ func (p *site) put(ctx context.Context, key string, body []byte) error {
 	_, err := p.s.S3Client().PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(harness.Bucket), Key: &key, Body: bytes.NewReader(body)},
 		func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 	return err
+}
+
+// putInParts uploads an object in one part, without another try.
+func (p *site) putInParts(ctx context.Context, key string, body []byte) error {
+	c := p.s.S3Client()
+	once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
+	up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String(harness.Bucket), Key: &key}, once)
+	if err != nil {
+		return err
+	}
+	part, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: up.Bucket, Key: &key, UploadId: up.UploadId, PartNumber: aws.Int32(1),
+		Body: bytes.NewReader(body)}, once)
+	if err != nil {
+		return err
+	}
+	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: up.Bucket, Key: &key, UploadId: up.UploadId,
+		MultipartUpload: &s3types.CompletedMultipartUpload{Parts: []s3types.CompletedPart{{PartNumber: aws.Int32(1), ETag: part.ETag}}}}, once)
+	return err
+}
+
+// abortUploads ends the uploads that a client began and did not complete.
+func (p *site) abortUploads() {
+	p.t.Helper()
+	c := p.s.S3Client()
+	list, err := c.ListMultipartUploads(p.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(harness.Bucket), Prefix: aws.String("in/")})
+	must(p.t, err)
+	for _, u := range list.Uploads {
+		_, err := c.AbortMultipartUpload(p.t.Context(), &s3.AbortMultipartUploadInput{Bucket: aws.String(harness.Bucket), Key: u.Key, UploadId: u.UploadId})
+		must(p.t, err)
+	}
+}
+
+// forgiveJournal removes what was put aside: a disk that writes pages in an order of its own may tear the journal's unsynced end in the
+// middle, which cannot be told from damage.
+func (p *site) forgiveJournal() {
+	p.t.Helper()
+	aside, err := filepath.Glob(filepath.Join(p.s.Data, "journal", "*.damaged"))
+	must(p.t, err)
+	for _, path := range aside {
+		must(p.t, os.Remove(path))
+	}
 }
 
 // read reads an object.
@@ -133,22 +174,22 @@ func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
 		for _, keeps := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%v", point.Name, keeps), func(t *testing.T) {
 				t.Parallel()
-				var r *rand.Rand
+				var seed uint64
 				if keeps {
-					seed := rand.Uint64()
+					seed = rand.Uint64()
 					t.Logf("seed %d", seed)
-					r = rand.New(rand.NewPCG(seed, 0))
 				}
-				dieAt(t, point.Name, r)
+				dieAt(t, point.Name, seed)
 			})
 		}
 	}
 }
 
 // dieAt takes the power away when a job comes to a point, and has it end all the same.
-func dieAt(t *testing.T, point string, r *rand.Rand) {
+func dieAt(t *testing.T, point string, seed uint64) {
 	const records = 200
-	p := newSite(t, 5*time.Millisecond, r)
+	p := newSite(t, 5*time.Millisecond)
+	p.seed = seed
 	var arn string
 	input := harness.Prompts(records)
 	begun := p.s.StartTo(point)
@@ -170,6 +211,9 @@ func dieAt(t *testing.T, point string, r *rand.Rand) {
 		t.Errorf("a token that made %s now makes %s", arn, again)
 	}
 	p.completes(0, again, records)
+	if seed != 0 {
+		p.forgiveJournal()
+	}
 	p.s.NothingLeft(2)
 }
 
@@ -179,6 +223,11 @@ type client struct {
 	each    int               // records of a job
 	objects map[string][]byte // that were acknowledged
 	jobs    []string          // ARNs; "" where the answer did not come
+	ended   map[string]bool   // jobs that were seen to be Completed
+}
+
+func newClient(p *site, each int) *client {
+	return &client{p: p, each: each, objects: map[string][]byte{}, ended: map[string]bool{}}
 }
 
 // work goes on with uploads and jobs until one is not acknowledged, or there are enough.
@@ -186,7 +235,11 @@ func (c *client) work(ctx context.Context, most int) {
 	for len(c.jobs) < most {
 		i := len(c.jobs)
 		key, body := fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*c.each, c.each)
-		if c.p.put(ctx, key, body) != nil {
+		put := c.p.put
+		if i%2 == 1 {
+			put = c.p.putInParts
+		}
+		if put(ctx, key, body) != nil {
 			return
 		}
 		c.objects[key] = body
@@ -207,14 +260,19 @@ func (c *client) check(t *testing.T) {
 		}
 	}
 	for i, arn := range c.jobs {
-		if arn != "" {
-			c.p.s.Job(arn)
-		}
 		again, err := c.p.create(i)
 		if err != nil || arn != "" && again != arn {
 			t.Fatalf("the token of job %d, which made %q, makes %q, %v", i, arn, again, err)
 		}
 		c.jobs[i] = again
+		ended := c.p.s.Job(again).Status == types.ModelInvocationJobStatusCompleted
+		if c.ended[again] {
+			c.p.completes(i, again, c.each)
+		}
+		if c.ended[again] && !ended {
+			t.Errorf("job %d was Completed and is not any more", i)
+		}
+		c.ended[again] = ended
 	}
 }
 
@@ -234,16 +292,16 @@ func TestWhatWasAcknowledgedSurvivesTheLossOfPowerAtAnyMoment(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	p := newSite(t, 15*time.Millisecond, nil)
-	c := &client{p: p, each: each, objects: map[string][]byte{}}
+	p := newSite(t, 15*time.Millisecond)
+	c := newClient(p, each)
 	for n := range losses {
 		p.s.Start()
 		c.check(t)
 		done := make(chan struct{})
 		go func() { defer close(done); c.work(t.Context(), 3*(n+1)) }()
 		<-time.After(time.Duration(r.IntN(600)) * time.Millisecond)
-		if p.r = nil; n%2 == 1 {
-			p.r = r
+		if p.seed = 0; n%2 == 1 {
+			p.seed = r.Uint64()
 		}
 		p.s.Kill()
 		<-done
@@ -260,6 +318,8 @@ func TestWhatWasAcknowledgedSurvivesTheLossOfPowerAtAnyMoment(t *testing.T) {
 	if prompts != each*len(c.jobs) || repeats > losses*(slots+unsynced) {
 		t.Errorf("%d records asked of %d, %d repeats after %d losses", prompts, each*len(c.jobs), repeats, losses)
 	}
+	p.abortUploads()
+	p.forgiveJournal()
 	p.s.NothingLeft(2 * len(c.jobs))
 }
 
@@ -269,8 +329,8 @@ func TestACommittedRecordIsNotAskedAgainAfterTheLossOfPower(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	p := newSite(t, 15*time.Millisecond, nil)
-	c := &client{p: p, each: each, objects: map[string][]byte{}}
+	p := newSite(t, 15*time.Millisecond)
+	c := newClient(p, each)
 	p.s.Start()
 	c.work(t.Context(), 1)
 	may := 0 // records that may be asked again
@@ -293,6 +353,33 @@ func TestACommittedRecordIsNotAskedAgainAfterTheLossOfPower(t *testing.T) {
 	t.Logf("%d repeats after %d losses; %d records were asked and not committed", all-prompts, losses, may)
 	if prompts != each || all-prompts > may || all-prompts > losses*(slots+unsynced) {
 		t.Errorf("%d records asked, %d repeats; %d were not committed", prompts, all-prompts, may)
+	}
+	p.s.NothingLeft(2)
+}
+
+func TestAnAcknowledgedStopSurvivesTheLossOfPower(t *testing.T) {
+	t.Parallel()
+	p := newSite(t, 15*time.Millisecond)
+	c := newClient(p, 3000)
+	p.s.Start()
+	c.work(t.Context(), 1)
+	p.w.Await(t, 400)
+	_, err := p.s.BedrockClient().StopModelInvocationJob(t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &c.jobs[0]})
+	must(t, err)
+	p.s.Kill()
+	p.w.Idle(t)
+	before, _, _ := p.w.Requests()
+	p.lose()
+	p.s.Start()
+	out := p.s.End(c.jobs[0])
+	if out.Status != types.ModelInvocationJobStatusStopped {
+		t.Errorf("the job ended %s", out.Status)
+	}
+	if lines := p.s.Lines(c.jobs[0], "0.jsonl.out"); int64(len(lines)) != *out.ProcessedRecordCount {
+		t.Errorf("%d lines, %d records processed", len(lines), *out.ProcessedRecordCount)
+	}
+	if now, _, _ := p.w.Requests(); now != before {
+		t.Errorf("%d records were sent after the stop", now-before)
 	}
 	p.s.NothingLeft(2)
 }
