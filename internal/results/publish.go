@@ -84,6 +84,10 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
+	// Before anything is written: another process may have ended the job meanwhile and let its segments go, and its output stays.
+	if n := outcomesOf(segs); final && n < job.Counts.Processed {
+		return m, fmt.Errorf("the segments hold %d outcomes and the job counts %d", n, job.Counts.Processed)
+	}
 	outcomes, err := merge(ctx, place.Output, segs)
 	if err != nil {
 		return m, err
@@ -132,6 +136,13 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 func linesOf(segs []batholith.Segment) (n int64) {
 	for _, s := range segs {
 		n += s.Lines
+	}
+	return n
+}
+
+func outcomesOf(segs []batholith.Segment) (n int64) {
+	for _, s := range segs {
+		n += s.Records
 	}
 	return n
 }

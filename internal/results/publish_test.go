@@ -443,3 +443,23 @@ func TestARunThatTheStoreCannotTakeLeavesNoObject(t *testing.T) {
 		}
 	})
 }
+
+// forgotten is a store from which another process takes a job's rows, after it published, while this one publishes as well.
+type forgotten struct{ *world }
+
+func (forgotten) Segments(context.Context, string) ([]batholith.Segment, error) { return nil, nil }
+
+func TestAPublisherThatIsLateOverwritesNothing(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 50)
+	fill(t, w, "job", 10, nil, 1)
+	publish(t, w, "job", batholith.StatusCompleted)
+	want := w.output("job")
+	late := NewPublisher(PublisherOptions{Store: forgotten{w}, Open: w.open})
+	if _, err := late.Publish(t.Context(), w.job("job", batholith.StatusCompleted), true); err == nil {
+		t.Error("a job whose segments are gone was published")
+	}
+	if diff := cmp.Diff(want, w.output("job")); diff != "" {
+		t.Errorf("the output that was there is overwritten (-before +after):\n%s", diff)
+	}
+}
