@@ -42,6 +42,12 @@ vet: ## run go vet
 bench: ## measure against floors that are measured in the same run
 	$(GO) run ./internal/bench
 
+SEEDS ?= 200
+
+.PHONY: sim
+sim: ## simulate the engine through kills, freezes and outages, SEEDS times each
+	BATHOLITH_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 24h ./internal/cli -run 'ThroughKills|KeepsTheLaws|NeverLeaves|AWorker|EveryWorker|AnOutage'
+
 .PHONY: lint
 lint: ## run golangci-lint, when it is installed
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; \
