@@ -11,6 +11,9 @@
 // attempt counted; it goes back at once, nothing counted (back-pressure, or a backend that is misconfigured); or it is let go, because
 // the job was halted or the lease was lost.
 //
+// A record whose request broke off may have crashed the backend, or been beside one that did. After two such crashes it is sent with
+// nothing beside it, and only a crash then ends it with an error.
+//
 // The invariant: between claim and commit a record is in exactly one place (ready, waiting to be retried, in flight, or in the sink), and
 // it is sent only while the worker's lease holds. What a crash leaves is the chunks under this worker's lease: outcomes in the journal
 // are committed at the next start, the chunks are released, and what was in flight is asked again.
