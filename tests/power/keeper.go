@@ -75,7 +75,7 @@ func Keep() {
 		return
 	}
 	disk := NewDisk()
-	m, err := Mount(disk, dir)
+	m, err := show(disk, dir)
 	tell(err)
 	for orders := bufio.NewScanner(os.Stdin); err == nil && orders.Scan(); tell(err) {
 		var r *rand.Rand
@@ -88,7 +88,7 @@ func Keep() {
 		}
 		if err == nil {
 			disk = disk.Lose(r)
-			m, err = Mount(disk, dir)
+			m, err = show(disk, dir)
 		}
 	}
 	m.abandon()

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mounted is a Disk that processes see as a file system.
-type Mounted struct {
+// mounted is a Disk that processes see as a file system.
+type mounted struct {
 	fuse.RawFileSystem
 	disk   *Disk
 	server *fuse.Server
@@ -30,9 +30,9 @@ type listed struct {
 	node *node
 }
 
-// Mount mounts a disk at a directory. It needs /dev/fuse and the right to mount.
-func Mount(disk *Disk, dir string) (*Mounted, error) {
-	m := &Mounted{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: disk, dir: dir, listings: map[uint64][]listed{}}
+// show mounts a disk at a directory. It needs /dev/fuse and the right to mount.
+func show(disk *Disk, dir string) (*mounted, error) {
+	m := &mounted{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: disk, dir: dir, listings: map[uint64][]listed{}}
 	server, err := fuse.NewServer(m, dir, &fuse.MountOptions{DirectMountStrict: true, FsName: "power", Name: "power", MaxWrite: 1 << 20,
 		DisableReadDirPlus: true, IgnoreSecurityLabels: true})
 	if err != nil {
@@ -44,7 +44,7 @@ func Mount(disk *Disk, dir string) (*Mounted, error) {
 }
 
 // Unmount takes the file system away. No process may use it any more.
-func (m *Mounted) Unmount() error {
+func (m *mounted) Unmount() error {
 	if err := unix.Unmount(m.dir, 0); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
@@ -53,7 +53,7 @@ func (m *Mounted) Unmount() error {
 }
 
 // abandon takes the file system away from whoever uses it.
-func (m *Mounted) abandon() {
+func (m *mounted) abandon() {
 	if m != nil {
 		_ = unix.Unmount(m.dir, unix.MNT_DETACH) // the process ends, and the mount with it
 	}
@@ -63,7 +63,7 @@ func (m *Mounted) abandon() {
 const cached = time.Hour
 
 // with calls f with a node under the disk's mutex.
-func (m *Mounted) with(id uint64, f func(*node) syscall.Errno) fuse.Status {
+func (m *mounted) with(id uint64, f func(*node) syscall.Errno) fuse.Status {
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
 	n := m.disk.nodes[id]
@@ -91,7 +91,7 @@ func (n *node) entry(out *fuse.EntryOut) {
 }
 
 // Lookup, GetAttr and SetAttr are the calls of the kernel that they say.
-func (m *Mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+func (m *mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := dir.now.names[name]
 		if n == nil {
@@ -102,7 +102,7 @@ func (m *Mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out 
 	})
 }
 
-func (m *Mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+func (m *mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		out.SetTimeout(cached)
 		n.attr(&out.Attr)
@@ -110,7 +110,7 @@ func (m *Mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrO
 	})
 }
 
-func (m *Mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+func (m *mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if mode, ok := in.GetMode(); ok {
 			n.mode = mode & 0o7777
@@ -128,7 +128,7 @@ func (m *Mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 }
 
 // Mkdir, Create, Tmpfile, Link, Unlink, Rmdir and Rename change names.
-func (m *Mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+func (m *mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := m.disk.add(true, in.Mode)
 		if err := m.disk.put(dir, name, n); err != 0 {
@@ -139,7 +139,7 @@ func (m *Mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *f
 	})
 }
 
-func (m *Mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+func (m *mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := dir.now.names[name]
 		if n == nil {
@@ -156,14 +156,14 @@ func (m *Mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out 
 	})
 }
 
-func (m *Mounted) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+func (m *mounted) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	return m.with(in.NodeId, func(*node) syscall.Errno {
 		m.disk.add(false, in.Mode).entry(&out.EntryOut)
 		return 0
 	})
 }
 
-func (m *Mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+func (m *mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := m.disk.nodes[in.Oldnodeid]
 		if err := m.disk.put(dir, name, n); err != 0 {
@@ -174,15 +174,15 @@ func (m *Mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fus
 	})
 }
 
-func (m *Mounted) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+func (m *mounted) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, false) })
 }
 
-func (m *Mounted) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+func (m *mounted) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, true) })
 }
 
-func (m *Mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string) fuse.Status {
+func (m *mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string) fuse.Status {
 	return m.with(in.NodeId, func(from *node) syscall.Errno {
 		if in.Flags&^unix.RENAME_NOREPLACE != 0 {
 			return syscall.EINVAL
@@ -192,7 +192,7 @@ func (m *Mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string)
 }
 
 // Open, Read, Write, Fallocate and Fsync are for files. A handle is not needed: the node says it all.
-func (m *Mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+func (m *mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if in.Flags&syscall.O_TRUNC != 0 {
 			n.resize(0)
@@ -202,7 +202,7 @@ func (m *Mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	})
 }
 
-func (m *Mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+func (m *mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	read := 0
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
 		if in.Offset < uint64(len(n.now.data)) {
@@ -213,14 +213,14 @@ func (m *Mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	return fuse.ReadResultData(buf[:read]), status
 }
 
-func (m *Mounted) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
+func (m *mounted) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
 	return uint32(len(b)), m.with(in.NodeId, func(n *node) syscall.Errno {
 		n.write(int64(in.Offset), b)
 		return 0
 	})
 }
 
-func (m *Mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+func (m *mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if in.Mode != 0 {
 			return syscall.EOPNOTSUPP
@@ -232,14 +232,14 @@ func (m *Mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status
 	})
 }
 
-func (m *Mounted) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+func (m *mounted) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
 }
 
-func (m *Mounted) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
+func (m *mounted) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
 
 // OpenDir, ReadDir, ReleaseDir and FsyncDir are for directories. What is listed is what was there when it was opened.
-func (m *Mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+func (m *mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		list := []listed{{".", dir}, {"..", dir}}
 		for _, name := range slices.Sorted(maps.Keys(dir.now.names)) {
@@ -251,7 +251,7 @@ func (m *Mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut)
 	})
 }
 
-func (m *Mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+func (m *mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return m.with(in.NodeId, func(*node) syscall.Errno {
 		list := m.listings[in.Fh]
 		for i := int(in.Offset); i < len(list); i++ {
@@ -267,16 +267,16 @@ func (m *Mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntry
 	})
 }
 
-func (m *Mounted) ReleaseDir(in *fuse.ReleaseIn) {
+func (m *mounted) ReleaseDir(in *fuse.ReleaseIn) {
 	m.with(in.NodeId, func(*node) syscall.Errno { delete(m.listings, in.Fh); return 0 })
 }
 
-func (m *Mounted) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+func (m *mounted) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
 }
 
 // GetXAttr, ListXAttr, SetXAttr and RemoveXAttr are for extended attributes. They are durable with the file.
-func (m *Mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, _ fuse.Status) {
+func (m *mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, _ fuse.Status) {
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
 		value, ok := n.now.attrs[name]
 		if !ok {
@@ -287,7 +287,7 @@ func (m *Mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, de
 	return size, status
 }
 
-func (m *Mounted) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, _ fuse.Status) {
+func (m *mounted) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, _ fuse.Status) {
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
 		var all string
 		for _, name := range slices.Sorted(maps.Keys(n.now.attrs)) {
@@ -308,7 +308,7 @@ func fit(value string, dest []byte, size *uint32) syscall.Errno {
 	return 0
 }
 
-func (m *Mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
+func (m *mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		_, there := n.now.attrs[name]
 		switch {
@@ -322,7 +322,7 @@ func (m *Mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, 
 	})
 }
 
-func (m *Mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
+func (m *mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if _, there := n.now.attrs[name]; !there {
 			return syscall.ENODATA
@@ -333,7 +333,7 @@ func (m *Mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string)
 }
 
 // StatFs says that there is room.
-func (m *Mounted) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+func (m *mounted) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	const blocks = 1 << 20
 	*out = fuse.StatfsOut{Blocks: blocks, Bfree: blocks, Bavail: blocks, Files: blocks, Ffree: blocks, Bsize: pageBytes, Frsize: pageBytes, NameLen: 255}
 	return fuse.OK
