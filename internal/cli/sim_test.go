@@ -27,6 +27,8 @@ type simulation struct {
 	dir    string
 	models map[string]*simlm.Server
 	jobs   []*simJob
+	// A worker was killed while another ended its jobs: a segment that it wrote after their clean-up is known to nobody.
+	orphans bool
 
 	processes []*simProcess // those that have not ended
 

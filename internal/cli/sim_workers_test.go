@@ -84,6 +84,7 @@ func TestAStopReachesEveryWorker(t *testing.T) {
 	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
+		s.orphans = true
 		time.Sleep(time.Second)
 		s.lose()
 		b.kill()

@@ -18,9 +18,9 @@
 //	5 clean     everything below .batholith/ and the rows that only a running job needs
 //
 // A crash after 1 or 2 leaves a job that is not terminal: the next start drives it again and comes to the same end, since why it ends
-// can be read off the stored job (every record processed, the time passed, Stopping, or the reason of a failure as its message). After 3 the same bytes are published once more.
-// After 4 the next start finds rows of a terminal job and cleans. A stop that arrives during 1 to 3 wins: the move at 4 is refused,
-// and the job is driven as Stopping.
+// can be read off the stored job (every record processed, the time passed, Stopping, or the reason of a failure as its message). After 3
+// the same bytes are published once more. After 4 the next start finds rows of a terminal job and cleans. A stop that arrives during 1
+// to 3 wins: the move at 4 is refused, and the job is driven as Stopping.
 //
 // Several processes may drive the same job. Each move is one process's; the others see it, at once or some seconds later, call off what
 // they have of the job, and clean up what they wrote since.
