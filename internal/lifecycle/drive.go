@@ -106,8 +106,7 @@ func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
 		return err
 	}
-	d.l.cleanSoon(ctx, job)
-	return nil
+	return d.l.clean(ctx, job) // repeated until it succeeds: no sweep would find what came after the other's clean-up
 }
 
 // submitted waits for a place among the validations.
