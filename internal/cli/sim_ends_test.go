@@ -51,7 +51,7 @@ func (s *simulation) halt(w *worker, j *simJob) {
 }
 
 func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
-	simulate(t, 3, simSetup{}, func(s *simulation) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 1+s.plan.IntN(300), 1+s.plan.IntN(300))
 		other := s.create("m0", 24*time.Hour, 50)
 		w := s.through(func(w *worker) { s.halt(w, j) })
@@ -62,7 +62,7 @@ func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseTimeEndsKeepsTheLaws(t *testing.T) {
-	simulate(t, 3, simSetup{}, func(s *simulation) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
 		j := s.create("m0", s.some(16*time.Second), 1+s.plan.IntN(300), 1+s.plan.IntN(300))
 		if s.plan.IntN(3) == 0 {
 			s.away(model, time.Minute) // it never begins
@@ -74,7 +74,7 @@ func TestAJobWhoseTimeEndsKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
-	simulate(t, 3, simSetup{}, func(s *simulation) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		w := s.through(func(*worker) {
 			if s.plan.IntN(2) == 0 {
@@ -89,7 +89,7 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
-	simulate(t, 3, simSetup{}, func(s *simulation) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		w := s.through(func(*worker) { s.count(func() { s.denied = true; s.interruptions++ }) })
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)

@@ -45,7 +45,7 @@ func (s *simulation) finished() {
 }
 
 func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
-	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		s.lose()
 		a.kill()
@@ -65,7 +65,7 @@ func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
 }
 
 func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
-	simulate(t, 5, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		for range 1 + s.plan.IntN(2) {
 			s.lose()
@@ -81,7 +81,7 @@ func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
 }
 
 func TestAStopReachesEveryWorker(t *testing.T) {
-	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
 		s.orphans = true
