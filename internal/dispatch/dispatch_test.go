@@ -2,10 +2,12 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -532,6 +534,43 @@ func TestAChunkWhoseClaimFailedAfterItsEffectIsNotForgotten(t *testing.T) {
 		w.await(50, "a")
 		if all, _ := s.requests(); all != 50 {
 			t.Errorf("%d requests for 50 records", all)
+		}
+	})
+}
+
+func TestRetriesAreAShareOfTheAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var answered, repeated atomic.Int64
+		s := &server{limit: 8}
+		s.do = func(ctx context.Context, body string, nth int) ([]byte, error) {
+			var in struct{ N int }
+			if err := json.Unmarshal([]byte(body), &in); err != nil {
+				t.Error(err)
+			}
+			if nth > 1 && repeated.Add(1) > firstRetries+answered.Load()/5+1 {
+				t.Errorf("%d retries after %d answers", repeated.Load(), answered.Load())
+			}
+			if _, err := wait(ctx, 10*time.Millisecond); err != nil {
+				return nil, err
+			}
+			if in.N%2 == 0 && nth < 3 { // half of the records fail twice
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Message: "half broken"}
+			}
+			answered.Add(1)
+			return []byte(`{}`), nil
+		}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 3000, 500))
+		defer w.start(d)()
+		for answered.Load() < 1400 { // while there are records that were not asked yet
+			<-w.sunk
+		}
+		synctest.Wait()
+		answered.Add(1 << 40) // from here on only retries are left; they wait, and need no bound
+		w.await(3000, "a")
+		if n := w.errors("a"); n > 0 {
+			t.Errorf("%d records failed", n)
 		}
 	})
 }

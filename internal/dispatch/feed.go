@@ -28,6 +28,7 @@ type feed struct {
 	queue   *queue
 	job     batholith.Job
 	dialect dialect.Dialect
+	retries *budget
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
@@ -72,7 +73,7 @@ type portion struct {
 }
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1)}
+	f := &feed{d: d, queue: q, job: job, dialect: dia, retries: newBudget(), done: make(chan struct{}), idle: make(chan struct{}, 1)}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	return f

@@ -26,6 +26,7 @@ type lane struct {
 	q       *queue
 	backend Backend
 	limit   *limiter // set by the first successful probe
+	retries *budget
 
 	mu       sync.Mutex
 	out      string // why the backend cannot be used; empty when it can
@@ -34,7 +35,7 @@ type lane struct {
 }
 
 func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, out: "not asked yet", delay: firstProbe}
+	return &lane{q: q, backend: b, retries: newBudget(), out: "not asked yet", delay: firstProbe}
 }
 
 // run takes records and sends each in a goroutine of its own, until ctx ends.

@@ -33,6 +33,8 @@ func (l *lane) send(it *item) {
 	case err == nil:
 		it.attempts++
 		l.succeeded()
+		l.retries.earn()
+		it.feed.retries.earn()
 		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
 	case errors.As(err, &bad):
 		kind := batholith.OutcomeInvalid
@@ -115,11 +117,21 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 			return
 		}
 		if it.attempts < l.q.d.o.Attempts {
-			it.feed.again(it, retryDelay(it.attempts, f.RetryAfter))
+			it.feed.again(it, l.pace(it, f))
 			return
 		}
 		l.conclude(it, batholith.OutcomeExhausted, batholith.Answer{}, spent(f, it.attempts))
 	}
+}
+
+// pace is how long a record waits for its next attempt: longer when its job or the backend has spent its retries.
+func (l *lane) pace(it *item, f *batholith.Failure) time.Duration {
+	delay := retryDelay(it.attempts, f.RetryAfter)
+	backend, job := l.retries.spend(), it.feed.retries.spend()
+	if !backend || !job {
+		delay = max(delay, overBudget)
+	}
+	return delay
 }
 
 // retryDelay is how long a record waits after so many attempts, at least what the backend asked for.
