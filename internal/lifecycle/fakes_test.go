@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type world struct {
 	store  *store.Store
 	bucket *objecttest.Memory
 	limits batholith.Limits
+	look   time.Duration // Options.Look; a test that passes days need not look every five seconds of them
 	life   *Lifecycle
 
 	mu        sync.Mutex
@@ -39,8 +41,18 @@ type world struct {
 	first   *batholith.RecordError
 }
 
+// memoryDir is a folder whose syncs cost nothing, where there is one: nothing here depends on a disk.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "batholith-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func newWorld(t *testing.T) *world {
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"))
+	s, err := store.Open(t.Context(), filepath.Join(memoryDir(t), "db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +72,7 @@ func (w *world) forget() {
 
 // start runs a Lifecycle; the returned function ends it and waits.
 func (w *world) start() (stop func()) {
-	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Limits: w.limits,
+	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Limits: w.limits, Look: w.look,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if w.noRole {
 				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)

@@ -71,7 +71,8 @@ type Options struct {
 	Limits batholith.Limits
 	Log    *slog.Logger
 
-	Validations int // jobs that are validated at once; 0: 2
+	Validations int           // jobs that are validated at once; 0: 2
+	Look        time.Duration // how often the database is looked at without being told of a change; 0: 5 s
 }
 
 // Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
@@ -90,6 +91,9 @@ func New(o Options) *Lifecycle {
 	}
 	if o.Validations == 0 {
 		o.Validations = 2
+	}
+	if o.Look == 0 {
+		o.Look = lookEvery
 	}
 	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), drives: map[string]*drive{}}
 }
@@ -116,7 +120,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		}
 		select {
 		case <-changes:
-		case <-time.After(lookEvery):
+		case <-time.After(l.o.Look):
 		case <-ctx.Done():
 		}
 	}

@@ -124,6 +124,7 @@ func TestTimeRunsOutInEveryStatus(t *testing.T) {
 		t.Run(string(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
+				w.look = time.Hour
 				w.put("a.jsonl", records(20))
 				defer w.start()()
 				w.hold(status)
@@ -227,6 +228,7 @@ func TestACrashBetweenAnyTwoStepsComesToTheSameEnd(t *testing.T) {
 			t.Run(name+" at "+moment, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
+					w.look = time.Hour
 					w.put("a.jsonl", records(20))
 					stop := w.start()
 					w.create(id, "a.jsonl")
