@@ -61,13 +61,3 @@ func TestMadeIDsAreStableAndNeverCollideWithinAJob(t *testing.T) {
 		t.Error("two jobs share an id")
 	}
 }
-
-func TestFirstThousandProblemsAreKeptAndTheRestCounted(t *testing.T) {
-	var p Problems
-	for i := range int64(2500) {
-		p.Add(Problem{Line: i})
-	}
-	if p.Len() != 2500 || len(p.First()) != 1000 || p.First()[999].Line != 999 {
-		t.Errorf("%d problems, %d kept", p.Len(), len(p.First()))
-	}
-}

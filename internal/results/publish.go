@@ -45,10 +45,6 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	return &Publisher{o}
 }
 
-// ShouldPublish tells whether a partial output is worth its bytes: when what there is has doubled since the last one, of which
-// published bytes, or records, were. So all partial outputs together are no more than twice the last.
-func ShouldPublish(published, now int64) bool { return now > 0 && now >= 2*published }
-
 // startOver is how often a publication begins again because segments were merged away under it.
 const startOver = 5
 

@@ -96,18 +96,6 @@ func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
 	}
 }
 
-func TestPublishingIsWorthItWhenTheOutputHasDoubled(t *testing.T) {
-	published, written := int64(0), int64(0)
-	for now := range int64(1_000_000) {
-		if ShouldPublish(published, now) {
-			published, written = now, written+now
-		}
-	}
-	if written > 2*published || published < 500_000 {
-		t.Errorf("%d written in all, %d in the last", written, published)
-	}
-}
-
 func TestCountersThatDisagreeKeepTheManifestAway(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 50)

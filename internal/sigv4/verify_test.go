@@ -267,7 +267,7 @@ func FuzzAuthorizationHeader(f *testing.F) {
 	f.Add("Bearer bedrock-test-kex")
 	f.Fuzz(func(t *testing.T, header string) {
 		if strings.Contains(header, "bedrock-test-key") {
-			t.Skip()
+			return // the right key, which is not to be refused
 		}
 		r := httptest.NewRequest("POST", "/model-invocation-job", nil)
 		r.Header = http.Header{"Authorization": {header}, "X-Amz-Date": {"20260102T120000Z"}}
