@@ -1,7 +1,9 @@
 package results
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -209,7 +211,12 @@ func TestJournalledOutcomesAreNotAskedAgainAfterKill(t *testing.T) {
 			synctest.Wait() // what was added is written
 			p.kill()
 			left := t.TempDir()
-			if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+			err := os.CopyFS(left, os.DirFS(dir))
+			for errors.Is(err, fs.ErrNotExist) { // a file whose outcomes are all committed went while it was copied
+				left = t.TempDir()
+				err = os.CopyFS(left, os.DirFS(dir))
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			stop()
