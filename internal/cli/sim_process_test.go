@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -76,7 +77,12 @@ func (w *worker) kill() {
 	w.s.mu.Unlock()
 	was := w.dir()
 	w.life++
-	if err := os.CopyFS(w.dir(), os.DirFS(was)); err != nil {
+	err := os.CopyFS(w.dir(), os.DirFS(was))
+	for errors.Is(err, fs.ErrNotExist) { // a journal file that nobody needs any more went while it was copied
+		os.RemoveAll(w.dir())
+		err = os.CopyFS(w.dir(), os.DirFS(was))
+	}
+	if err != nil {
 		w.s.t.Fatal(err)
 	}
 	w.p.end(w.s)
