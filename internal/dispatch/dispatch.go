@@ -22,6 +22,8 @@ type Store interface {
 	Release(ctx context.Context, worker, job string) error
 	Heartbeat(ctx context.Context, worker string, until time.Time) error
 	Files(ctx context.Context, job string) ([]batholith.File, error)
+	// Tags are those that the job has now; one of them may be PriorityTag.
+	Tags(ctx context.Context, account, job string) ([]batholith.Tag, error)
 	// Note replaces the message of a job that goes on; an empty one takes it away.
 	Note(ctx context.Context, job, message string) error
 }
@@ -68,7 +70,6 @@ type Options struct {
 	Attempts int           // counted attempts a record gets; 0: 4
 	Lease    time.Duration // how long a claim outlives the last heartbeat; 0: 5 s
 	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
-	Open     int           // jobs of one model that are open at once; 0: 8
 }
 
 // Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
@@ -88,7 +89,6 @@ type Dispatcher struct {
 // New makes a Dispatcher. Nothing is sent before Run.
 func New(o Options) *Dispatcher {
 	o.Attempts = orInt(o.Attempts, 4)
-	o.Open = orInt(o.Open, 8)
 	o.Lease = orDuration(o.Lease, 5*time.Second)
 	o.Drain = orDuration(o.Drain, 30*time.Second)
 	if o.Log == nil {
@@ -208,23 +208,16 @@ func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 	return d.o.Sink.Flush(ctx, job)
 }
 
-// Position is a job's place in its model's queue: 0 when it is open, 1 when it is the next to be, -1 when it is not here.
-func (d *Dispatcher) Position(job string) int {
-	d.mu.Lock()
-	f := d.feeds[job]
-	d.mu.Unlock()
-	if f == nil {
-		return -1
-	}
-	return f.queue.position(f)
-}
-
 // start sets a queue's lanes going. The caller holds d.mu, and Run has begun.
 func (d *Dispatcher) start(q *queue) {
 	for _, l := range q.lanes {
 		d.wg.Go(func() { l.run(d.take) })
 	}
-	q.admit()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, f := range q.feeds {
+		q.run(f)
+	}
 }
 
 // forget drops a feed that has ended.

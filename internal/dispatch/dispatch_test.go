@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -332,53 +333,50 @@ func TestHaltCallsOffWhatIsInFlightAndKeepsWhatWasFinished(t *testing.T) {
 
 func TestHaltOfAWaitingJobReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, s := newWorld(t), answering(time.Minute)
-		d := w.dispatcher(Options{Open: 1}, s)
-		d.Enqueue(w.job("a", 10, 10))
-		d.Enqueue(w.job("b", 10, 10))
+		w, s := newWorld(t), answering(time.Hour)
+		d := w.dispatcher(Options{}, s)
 		defer w.start(d)()
-		synctest.Wait()
-		if p := d.Position("b"); p != 1 {
-			t.Errorf("position %d, want 1", p)
+		for _, j := range []struct {
+			name    string
+			records int
+		}{{"first", 9000}, {"small", 1000}, {"waits", 5000}} { // the oldest begins, and the shortest
+			d.Enqueue(w.job(j.name, j.records, 1000))
+			synctest.Wait()
 		}
-		if err := d.Halt(t.Context(), "b", batholith.ErrStopped); err != nil {
+		if fc, ok := d.Forecast("waits"); !ok || fc.Position != 1 {
+			t.Errorf("forecast %+v, want position 1", fc)
+		}
+		if err := d.Halt(t.Context(), "waits", batholith.ErrStopped); err != nil {
 			t.Fatal(err)
 		}
-		if fmt.Sprint(w.begun) != "[a]" {
+		if slices.Sort(w.begun); fmt.Sprint(w.begun) != "[first small]" {
 			t.Errorf("begun: %v", w.begun)
 		}
 	})
 }
 
-func TestTheNextJobOpensWhenOneIsHalted(t *testing.T) {
+func TestAWaitingJobBeginsWhenAnotherIsHalted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), answering(time.Second)
-		d := w.dispatcher(Options{Open: 1}, s)
-		d.Enqueue(w.job("a", 10, 10))
-		d.Enqueue(w.job("b", 10, 10))
-		defer w.start(d)()
-		w.await(10, "a")
-		if err := d.Halt(t.Context(), "a", nil); err != nil {
-			t.Fatal(err)
-		}
-		w.await(10, "b")
-	})
-}
-
-func TestOpenJobsTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := newWorld(t), answering(time.Second)
-		s.limit = 10
 		d := w.dispatcher(Options{}, s)
-		d.Enqueue(w.job("big", 10_000, 500))
 		defer w.start(d)()
-		w.await(100, "big")
-		d.Enqueue(w.job("small", 50, 50))
-		before := time.Now()
-		w.await(50, "small")
-		if took := time.Since(before); took > 12*time.Second {
-			t.Errorf("50 records beside 10,000 took %s; with every second slot they take 10 s", took)
+		for _, j := range []struct {
+			name    string
+			records int
+		}{{"first", 9000}, {"small", 4000}, {"waits", 5000}} {
+			d.Enqueue(w.job(j.name, j.records, 1000))
+			synctest.Wait()
 		}
+		w.await(10, "small")
+		if w.count("waits") > 0 {
+			t.Fatal("it did not wait")
+		}
+		for _, id := range []string{"small", "first"} {
+			if err := d.Halt(t.Context(), id, batholith.ErrStopped); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.await(10, "waits")
 	})
 }
 
@@ -554,7 +552,7 @@ func TestRetriesAreAShareOfTheAnswers(t *testing.T) {
 			if _, err := wait(ctx, 10*time.Millisecond); err != nil {
 				return nil, err
 			}
-			if in.N%2 == 0 && nth < 3 { // half of the records fail twice
+			if in.N%2 == 0 && nth < 2 { // half of the records fail once
 				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Message: "half broken"}
 			}
 			answered.Add(1)

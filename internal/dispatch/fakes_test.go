@@ -27,6 +27,7 @@ type world struct {
 	chunks   map[string][]*batholith.Chunk
 	begun    []string
 	notes    map[string]string
+	tags     map[string][]batholith.Tag
 	faults   map[string]error
 	outcomes map[string]map[batholith.RecordKey]batholith.Outcome
 	twice    []string
@@ -45,6 +46,11 @@ func newWorld(t *testing.T) *world {
 
 // job stores the input, index and chunks of a job with so many records, whose ids are "<job>-<number>".
 func (w *world) job(id string, records, perChunk int) batholith.Job {
+	return w.jobOf(id, records, perChunk, func(n int) string { return fmt.Sprintf(`{"n":%d}`, n) })
+}
+
+// jobOf stores a job whose records have these inputs.
+func (w *world) jobOf(id string, records, perChunk int, input func(n int) string) batholith.Job {
 	var data, index []byte
 	file := batholith.File{Key: id + ".jsonl", Index: id + ".idx", Records: int64(records)}
 	for first := 0; first < records; first += perChunk {
@@ -52,7 +58,7 @@ func (w *world) job(id string, records, perChunk int) batholith.Job {
 		var entries []jsonl.Entry
 		start := len(data)
 		for i := range n {
-			line := fmt.Sprintf(`{"recordId":"%s-%d","modelInput":{"n":%d}}`, id, first+i, first+i)
+			line := fmt.Sprintf(`{"recordId":"%s-%d","modelInput":%s}`, id, first+i, input(first+i))
 			entries = append(entries, jsonl.Entry{Offset: int64(len(data)), Length: uint32(len(line)), Line: int64(first + i + 1)})
 			data = append(data, line+"\n"...)
 		}
@@ -68,7 +74,7 @@ func (w *world) job(id string, records, perChunk int) batholith.Job {
 		}
 	}
 	w.files[id] = []batholith.File{file}
-	return batholith.Job{ID: id, Request: batholith.Request{ModelID: "model"}}
+	return batholith.Job{ID: id, Counts: batholith.Counts{Total: int64(records)}, Request: batholith.Request{ModelID: "model"}}
 }
 
 func (w *world) dispatcher(o Options, backends ...Backend) *Dispatcher {
@@ -137,6 +143,12 @@ func (w *world) Heartbeat(context.Context, string, time.Time) error {
 
 func (w *world) Files(_ context.Context, job string) ([]batholith.File, error) {
 	return w.files[job], nil
+}
+
+func (w *world) Tags(_ context.Context, _, job string) ([]batholith.Tag, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tags[job], nil
 }
 
 func (w *world) Note(_ context.Context, job, message string) error {
@@ -244,11 +256,15 @@ func (plain) Request(input []byte, _ string) (batholith.Call, error) {
 	return batholith.Call{Path: "/x", Body: input}, nil
 }
 
-func (plain) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+func (plain) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
 	if strings.Contains(string(body), "nonsense") {
 		return batholith.Answer{}, fmt.Errorf("no JSON")
 	}
-	return batholith.Answer{Output: body, Tokens: batholith.Tokens{Input: 1, Output: 1}}, nil
+	tokens := batholith.Tokens{Input: 1, Output: 1}
+	if _, n, ok := strings.Cut(string(input), `"tokens":`); ok {
+		fmt.Sscan(n, &tokens.Output)
+	}
+	return batholith.Answer{Output: body, Tokens: tokens}, nil
 }
 
 // server is a backend made of a function that is given the number of the request for this body, from 1.

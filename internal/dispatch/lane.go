@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/dialect"
 )
 
 // How long a backend that is out is left alone before it is probed again; it doubles up to the last.
@@ -27,6 +26,7 @@ type lane struct {
 	backend Backend
 	limit   *limiter // set by the first successful probe
 	retries *budget
+	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
 
 	mu       sync.Mutex
 	out      string // why the backend cannot be used; empty when it can
@@ -48,7 +48,7 @@ func (l *lane) run(ctx context.Context) {
 		if l.limit.acquire(ctx) != nil {
 			return
 		}
-		it, err := l.q.next(ctx)
+		it, err := l.q.next(ctx, l)
 		if err != nil {
 			l.limit.release()
 			return
@@ -68,6 +68,17 @@ func (l *lane) run(ctx context.Context) {
 			l.send(it)
 		})
 	}
+}
+
+// width is how many requests the backend gets at once, as far as is known.
+func (l *lane) width() int {
+	l.mu.Lock()
+	limit := l.limit
+	l.mu.Unlock()
+	if limit == nil {
+		return 0
+	}
+	return limit.size()
 }
 
 func (l *lane) usable() bool {
@@ -92,7 +103,9 @@ func (l *lane) probe(ctx context.Context) {
 		if l.backend.MaxInFlight() == 0 {
 			slots, _ = l.backend.Slots(ctx)
 		}
+		l.mu.Lock()
 		l.limit = newLimiter(l.backend.MaxInFlight(), slots)
+		l.mu.Unlock()
 	} else {
 		l.wait(ctx) // it has failed before, though it answers now
 		l.limit.retrial()
@@ -160,23 +173,4 @@ func (l *lane) failed(f *batholith.Failure) {
 	if broken {
 		l.takeOut(l.q.d.send, fmt.Sprintf("%d requests in a row failed, the last with: %s", brokenAfter, reason(f)))
 	}
-}
-
-// admitMore opens further jobs after one has ended.
-func (q *queue) admitMore() {
-	q.d.mu.Lock()
-	running := q.d.take != nil
-	q.d.mu.Unlock()
-	if running {
-		q.admit()
-	}
-}
-
-func without(feeds []*feed, f *feed) []*feed {
-	return slices.DeleteFunc(feeds, func(g *feed) bool { return g == f })
-}
-
-// permanent tells an error that no repetition mends.
-func permanent(err error) bool {
-	return blob.Permanent(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
 }

@@ -47,6 +47,13 @@ func newLimiter(configured, slots int) *limiter {
 	return l
 }
 
+// size is the present limit.
+func (l *limiter) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
+}
+
 // acquire waits for a free slot.
 func (l *limiter) acquire(ctx context.Context) error {
 	for {

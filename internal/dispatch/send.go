@@ -45,7 +45,7 @@ func (l *lane) send(it *item) {
 	case errors.As(err, &failure) && it.term.Err() == nil:
 		l.settle(it, failure)
 	default:
-		it.feed.drop()
+		it.feed.drop(it)
 	}
 }
 
@@ -163,7 +163,7 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 	}
 	failpoint.Here("dispatch.answered")
 	if err := f.d.o.Sink.Add(f.d.send, o); err != nil {
-		f.drop()
+		f.drop(it)
 		return
 	}
 	if note := f.watch(e); note != "" {
@@ -171,5 +171,5 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
 		}
 	}
-	f.finish(it)
+	f.finish(it, a.Tokens.Add(it.wasted))
 }

@@ -1,9 +1,11 @@
 package dispatch
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -12,23 +14,43 @@ import (
 // settled notes that a record is in flight no longer. The caller holds queue.mu.
 func (f *feed) settled() {
 	f.flying--
+	if !slices.ContainsFunc(f.queue.feeds, func(g *feed) bool { return g.flying+len(g.ready.items) > 0 }) {
+		f.queue.rate.pause()
+	}
 	f.nudge()
 }
 
-// finish ends a record: its outcome is with the sink.
-func (f *feed) finish(it *item) {
-	f.queue.mu.Lock()
-	defer f.queue.mu.Unlock()
-	f.settled()
-	if it.chunk.left--; it.chunk.left == 0 && f.held > 0 {
-		f.held -= it.chunk.Bytes
+// finish ends a record: its outcome is with the sink. What it took in fact is on its job's account from here on.
+func (f *feed) finish(it *item, took batholith.Tokens) {
+	q := f.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	tokens := float64(took.Input + took.Output)
+	if tokens > 0 {
+		if it.prompt.MaxTokens > 0 {
+			f.meanMost.add(float64(it.prompt.MaxTokens))
+		}
+		for _, m := range [...]struct{ in, out *average }{{&f.meanIn, &f.meanOut}, {&q.meanIn, &q.meanOut}} {
+			m.in.add(float64(took.Input))
+			m.out.add(float64(took.Output))
+		}
 	}
+	tokens = cmp.Or(tokens, it.charged) // a server that does not say how many is believed to have taken what was reckoned
+	q.shares.settle(it, tokens)
+	q.rate.add(tokens, time.Now())
+	f.concluded++
+	f.settled()
+	if it.chunk.left--; it.chunk.left == 0 && it.chunk.holding == f.holding {
+		f.held, q.held = f.held-it.chunk.Bytes, q.held-it.chunk.Bytes
+	}
+	q.grant()
 }
 
 // again has a record wait for its next attempt.
 func (f *feed) again(it *item, delay time.Duration) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
+	f.queue.shares.settle(it, 0)
 	f.settled()
 	if it.term.Err() == nil {
 		it.due = time.Now().Add(delay)
@@ -37,21 +59,23 @@ func (f *feed) again(it *item, delay time.Duration) {
 	}
 }
 
-// back puts a record where it was, first in line, as if it had not been taken.
+// back puts a record where it was, as if it had not been taken.
 func (f *feed) back(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
+	f.queue.shares.settle(it, 0)
 	f.settled()
 	if it.term.Err() == nil {
-		f.ready = append([]*item{it}, f.ready...)
+		f.ready.back(it)
 		f.queue.wake()
 	}
 }
 
 // drop lets go of a record that was called off.
-func (f *feed) drop() {
+func (f *feed) drop(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
+	f.queue.shares.settle(it, 0)
 	f.settled()
 }
 

@@ -69,7 +69,7 @@ func (q *queue) others() bool {
 	untried := func(it *item) bool { return it.trials < lastTrials }
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting) > 0 || slices.ContainsFunc(q.open, func(f *feed) bool {
-		return slices.ContainsFunc(f.ready, untried) || slices.ContainsFunc(f.later, untried)
+	return slices.ContainsFunc(q.feeds, func(f *feed) bool {
+		return !f.opened || slices.ContainsFunc(f.ready.items, untried) || slices.ContainsFunc(f.later, untried)
 	})
 }

@@ -1,0 +1,83 @@
+package dialect
+
+import "bytes"
+
+// Prompt is what a model reads of a modelInput, in the order in which it reads it: tools, system prompt, turns. Two records whose
+// prompts begin alike share what a model server has cached of that beginning. The parts are slices of the input, as it is written.
+type Prompt struct {
+	Tools, System, Turns []byte
+	MaxTokens            int64 // the bound that the body sets on its answer; 0: none
+}
+
+// PromptOf finds the prompt of a body of any family, which must be valid JSON. A body of no family that is known is its own prompt.
+func PromptOf(input []byte) Prompt {
+	var p Prompt
+	for name, v := range trim(input).fields() {
+		switch string(name) {
+		case `"tools"`, `"toolConfig"`:
+			p.Tools = v
+		case `"system"`, `"preamble"`:
+			p.System = v
+		case `"messages"`, `"prompt"`, `"inputText"`, `"message"`, `"texts"`, `"inputs"`:
+			p.Turns = v
+		case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
+			p.MaxTokens, _ = v.integer()
+		case `"inferenceConfig"`, `"textGenerationConfig"`:
+			p.MaxTokens = nestedLimit(v)
+		}
+	}
+	if p.Turns == nil {
+		p.Turns = input
+	}
+	return p
+}
+
+func nestedLimit(v value) (n int64) {
+	for name, m := range v.fields() {
+		switch string(name) {
+		case `"maxTokens"`, `"max_new_tokens"`, `"maxTokenCount"`:
+			n, _ = m.integer()
+		}
+	}
+	return n
+}
+
+// Compare orders prompts so that those which begin alike are neighbours.
+func (p *Prompt) Compare(q *Prompt) int {
+	if c := bytes.Compare(p.Tools, q.Tools); c != 0 {
+		return c
+	}
+	if c := bytes.Compare(p.System, q.System); c != 0 {
+		return c
+	}
+	return bytes.Compare(p.Turns, q.Turns)
+}
+
+// Shared is how many bytes the beginnings of two prompts have in common.
+func (p *Prompt) Shared(q *Prompt) int {
+	n := 0
+	for _, part := range [...][2][]byte{{p.Tools, q.Tools}, {p.System, q.System}, {p.Turns, q.Turns}} {
+		same := common(part[0], part[1])
+		n += same
+		if same < max(len(part[0]), len(part[1])) {
+			break
+		}
+	}
+	return n
+}
+
+// Len is the length of the prompt in bytes.
+func (p *Prompt) Len() int { return len(p.Tools) + len(p.System) + len(p.Turns) }
+
+// common counts the bytes before the first difference, a stretch at a time.
+func common(a, b []byte) int {
+	const stretch = 64
+	n, most := 0, min(len(a), len(b))
+	for n+stretch <= most && bytes.Equal(a[n:n+stretch], b[n:n+stretch]) {
+		n += stretch
+	}
+	for n < most && a[n] == b[n] {
+		n++
+	}
+	return n
+}

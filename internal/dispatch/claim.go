@@ -1,0 +1,225 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/jsonl"
+)
+
+// feed claims chunk after chunk and offers their records. It returns only with an error: the cause of the end.
+func (f *feed) feed(take context.Context) error {
+	for {
+		if err := f.room(take); err != nil {
+			return err
+		}
+		chunks, err := f.claim(take)
+		if err != nil {
+			return err
+		}
+		failpoint.Here("dispatch.claimed")
+		for _, c := range chunks {
+			if err = f.load(take, c); err != nil {
+				return err
+			}
+		}
+		if len(chunks) == 0 {
+			f.unneeded()
+			if err = f.rest(take); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// room waits until the job may claim a chunk: its records are wanted, and there is memory for it.
+func (f *feed) room(take context.Context) error {
+	f.queue.mu.Lock()
+	if !f.granted {
+		f.wanting = true
+		f.queue.grant()
+	}
+	f.queue.mu.Unlock()
+	return f.until(take, 0, func() bool { return f.granted })
+}
+
+// claim takes the next chunk of the job.
+func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
+	err = f.d.insist(take, "claim a chunk", func() error {
+		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, 1, time.Now())
+		f.unsure = f.unsure || err != nil
+		return err
+	})
+	f.rank(take)
+	return chunks, err
+}
+
+// rank looks how urgent the job's owner finds it by now. When the database does not say, it stays as it was.
+func (f *feed) rank(take context.Context) {
+	tags, err := f.d.o.Store.Tags(take, f.job.Account, f.job.ID)
+	if err != nil {
+		return
+	}
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	if slices.Contains(f.queue.feeds, f) {
+		f.queue.shares.move(f, priorityOf(tags))
+	}
+}
+
+// unneeded gives back the room of a chunk that was not there.
+func (f *feed) unneeded() {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.dry = true
+	f.ungrant()
+	f.queue.grant()
+}
+
+// ungrant gives back the room that was set aside for the next chunk. The caller holds queue.mu.
+func (f *feed) ungrant() {
+	if f.granted {
+		f.granted = false
+		f.queue.held -= reserve
+	}
+}
+
+// rest is for a job without claimable chunks: what is out is waited for and committed, and after a while it is looked again, for the
+// chunks of a worker that died.
+func (f *feed) rest(take context.Context) error {
+	if err := f.until(take, 0, func() bool { return f.flying+len(f.ready.items)+len(f.later) == 0 }); err != nil {
+		return err
+	}
+	if f.unsure {
+		f.unsure = false
+		return f.d.insist(take, "give up chunks", func() error { return f.giveUp(take) })
+	}
+	err := f.d.insist(take, "commit outcomes", func() error { return f.d.o.Sink.Flush(take, f.job.ID) })
+	if err != nil {
+		return err
+	}
+	return f.until(take, f.d.o.Lease, func() bool { return false })
+}
+
+// until waits for cond, which is evaluated under the queue's mutex whenever something was settled; with a limit above 0 no longer
+// than that.
+func (f *feed) until(take context.Context, limit time.Duration, cond func() bool) error {
+	var late <-chan time.Time
+	if limit > 0 {
+		late = time.After(limit)
+	}
+	for {
+		f.queue.mu.Lock()
+		ok, term := cond(), f.term
+		f.queue.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-take.Done():
+			return context.Cause(take)
+		case <-term.Done():
+			return context.Cause(term)
+		case <-f.idle:
+		case <-late:
+			return nil
+		}
+	}
+}
+
+// load reads a chunk and offers those of its records that have no outcome yet.
+func (f *feed) load(take context.Context, c batholith.Chunk) error {
+	var data []byte
+	var entries []jsonl.Entry
+	err := f.d.insist(take, "read a chunk", func() (err error) {
+		data, entries, err = f.read(take, c)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p := &portion{Chunk: c}
+	items, err := f.items(p, data, entries)
+	if err != nil {
+		return err
+	}
+	q := f.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if f.term.Err() != nil {
+		return context.Cause(f.term)
+	}
+	f.dry = false
+	f.ungrant()
+	p.left, p.holding = len(items), f.holding
+	if p.left > 0 {
+		f.held, q.held = f.held+c.Bytes, q.held+c.Bytes
+	}
+	for _, it := range items {
+		it.term = f.term
+	}
+	f.ready.add(items)
+	q.wake()
+	return nil
+}
+
+// read fetches a chunk's bytes and its block of the index.
+func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Entry, error) {
+	file := f.files[c.File]
+	block, err := readAll(ctx, f.place.Output, file.Index, "", c.IndexOffset, c.IndexBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	first, entries, err := jsonl.ReadBlock(block)
+	if err == nil && (first != c.First || len(entries) != int(c.Count)) {
+		err = fmt.Errorf("it has records %d to %d", first, first+int64(len(entries))-1)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: block of chunk %d: %w", errIndex, c.N, err)
+	}
+	data, err := readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes)
+	return data, entries, err
+}
+
+// errIndex: what validation wrote is not what it wrote. Nothing is guessed from it.
+var errIndex = errors.New("the job's index is damaged")
+
+func readAll(ctx context.Context, b blob.Bucket, key, etag string, offset, n int64) ([]byte, error) {
+	r := blob.NewReader(ctx, b, key, etag, offset, n)
+	defer r.Close()
+	data := make([]byte, n)
+	_, err := io.ReadFull(r, data)
+	return data, err
+}
+
+// items cuts a chunk's bytes into the records that are to be asked.
+func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, error) {
+	items := make([]*item, 0, len(entries))
+	for i, e := range entries {
+		if p.Done.Has(i) {
+			continue
+		}
+		at := e.Offset - p.Offset
+		if at < 0 || at+int64(e.Length) > int64(len(data)) {
+			return nil, fmt.Errorf("%w: chunk %d ends before its record %d", errIndex, p.N, i)
+		}
+		id, input, err := jsonl.Parse(data[at : at+int64(e.Length)])
+		if err != nil {
+			return nil, fmt.Errorf("record %d of %s, line %d: %w", p.First+int64(i), f.files[p.File].Key, e.Line, err)
+		}
+		if id == nil {
+			id = []byte(jsonl.MakeID(f.job.ID, p.File, e.Line))
+		}
+		items = append(items, &item{feed: f, chunk: p, id: id, input: input, prompt: dialect.PromptOf(input),
+			key: batholith.RecordKey{File: p.File, Record: p.First + int64(i)}})
+	}
+	return items, nil
+}

@@ -1,0 +1,266 @@
+package dispatch
+
+import (
+	"math"
+	"slices"
+
+	"github.com/batholith/batholith"
+)
+
+// PriorityTag is the tag by which a job goes before or after others of its principal: high, normal or low.
+const PriorityTag = "batholith:priority"
+
+// priority is an index of line weights.
+type priority int
+
+const (
+	high priority = iota
+	normal
+	low
+	priorities
+)
+
+// weights are the shares of a tenant's tokens that each priority gets while there is work of all three.
+var weights = [priorities]float64{16, 4, 1}
+
+// priorityOf reads a job's tags. Any other value of the tag is normal.
+func priorityOf(tags []batholith.Tag) priority {
+	for _, t := range tags {
+		if t.Key == PriorityTag {
+			switch t.Value {
+			case "high":
+				return high
+			case "low":
+				return low
+			}
+		}
+	}
+	return normal
+}
+
+// shares divides a model's tokens: among the principals alike, among a principal's priorities by weight, and at one priority between
+// two jobs: the one with the least left, so that small jobs do not wait for a large one, and the oldest, so that nobody waits for ever.
+// The others get what these two cannot use. All of it is guarded by queue.mu.
+type shares struct {
+	tenants []*tenant
+}
+
+// tenant is one principal of one account.
+type tenant struct {
+	account
+	name  string
+	lines [priorities]line
+}
+
+// line is a tenant's jobs of one priority, in the order in which they came.
+type line struct {
+	account // over the weight of the priority
+	feeds   []*feed
+	roles   [2]account
+}
+
+// account is tokens: those of records that are done, and what is reckoned of those that are in flight.
+type account struct{ spent, flying float64 }
+
+func (a *account) used() float64 { return a.spent + a.flying }
+
+// join begins an account beside others: one that comes to an empty place has no claim to what it missed.
+func (a *account) join(least float64) { a.spent = max(a.spent, least) }
+
+// The two jobs of a line that are served before the others, and their shares of its tokens.
+const (
+	shortest = iota
+	oldest
+	both
+)
+
+var roleShares = [2]float64{shortest: 3, oldest: 1}
+
+// maxLag bounds what a tenant that could not be served for a while may catch up, in tokens.
+const maxLag = 256 << 10
+
+func tenantName(job *batholith.Job) string { return job.Account + "/" + job.Owner }
+
+// add puts a feed into the line of its priority.
+func (s *shares) add(f *feed) {
+	name := tenantName(&f.job)
+	i := slices.IndexFunc(s.tenants, func(t *tenant) bool { return t.name == name })
+	if i < 0 {
+		i = len(s.tenants)
+		t := &tenant{name: name}
+		t.join(s.least())
+		s.tenants = append(s.tenants, t)
+	}
+	f.tenant = s.tenants[i]
+	l := &f.tenant.lines[f.priority]
+	if len(l.feeds) == 0 {
+		l.join(f.tenant.least())
+	}
+	l.feeds = append(l.feeds, f)
+}
+
+// least is what the tenant with the least has spent.
+func (s *shares) least() float64 {
+	least := math.Inf(1)
+	for _, t := range s.tenants {
+		least = min(least, t.spent)
+	}
+	return zeroIfNone(least)
+}
+
+// least is what the line with the least has spent.
+func (t *tenant) least() float64 {
+	least := math.Inf(1)
+	for i := range t.lines {
+		if l := &t.lines[i]; len(l.feeds) > 0 {
+			least = min(least, l.spent)
+		}
+	}
+	return zeroIfNone(least)
+}
+
+func zeroIfNone(least float64) float64 {
+	if math.IsInf(least, 1) {
+		return 0
+	}
+	return least
+}
+
+func (s *shares) remove(f *feed) {
+	l := &f.tenant.lines[f.priority]
+	l.feeds = without(l.feeds, f)
+	if !f.tenant.any(func(*feed) bool { return true }) {
+		s.tenants = slices.DeleteFunc(s.tenants, func(t *tenant) bool { return t == f.tenant })
+	}
+}
+
+// move changes a feed's priority.
+func (s *shares) move(f *feed, to priority) {
+	if f.priority != to {
+		s.remove(f)
+		f.priority = to
+		s.add(f)
+	}
+}
+
+func (t *tenant) any(can func(*feed) bool) bool {
+	for i := range t.lines {
+		if slices.ContainsFunc(t.lines[i].feeds, can) {
+			return true
+		}
+	}
+	return false
+}
+
+// entitled is the feed whose turn it is among those that can, or nil.
+func (s *shares) entitled(can func(*feed) bool) *feed {
+	var turn *tenant
+	for _, t := range s.tenants {
+		if (turn == nil || t.used() < turn.used()) && t.any(can) {
+			turn = t
+		}
+	}
+	if turn == nil {
+		return nil
+	}
+	var at *line
+	for i := range turn.lines {
+		l := &turn.lines[i]
+		if (at == nil || l.used() < at.used()) && slices.ContainsFunc(l.feeds, can) {
+			at = l
+		}
+	}
+	return at.turn(can)
+}
+
+// turn is the job of a line to serve next: one that can, which there must be.
+func (l *line) turn(can func(*feed) bool) *feed {
+	first, short := l.heads(can)
+	if l.roles[oldest].used()/roleShares[oldest] < l.roles[shortest].used()/roleShares[shortest] {
+		return first
+	}
+	return short
+}
+
+// heads are the first of a line that can, and the one of them with the least left.
+func (l *line) heads(can func(*feed) bool) (first, short *feed) {
+	for _, f := range l.feeds {
+		if !can(f) {
+			continue
+		}
+		if first == nil {
+			first, short = f, f
+		}
+		if f.left() < short.left() {
+			short = f
+		}
+	}
+	return first, short
+}
+
+// charge takes what a record is reckoned to take off the shares of its job.
+func (s *shares) charge(it *item) {
+	it.charged = it.size()
+	it.line, it.role = it.feed.priority, it.feed.role()
+	it.feed.book(it, func(a *account, weight float64) { a.flying += it.charged / weight })
+}
+
+// settle replaces what was reckoned of a record by what it took; nothing, when it was not done.
+func (s *shares) settle(it *item, took float64) {
+	it.feed.book(it, func(a *account, weight float64) {
+		a.flying -= it.charged / weight
+		a.spent += took / weight
+	})
+	behind := s.most() - maxLag
+	for _, t := range s.tenants {
+		t.join(behind)
+	}
+}
+
+// most is what the tenant with the most has spent.
+func (s *shares) most() (most float64) {
+	for _, t := range s.tenants {
+		most = max(most, t.spent)
+	}
+	return most
+}
+
+// book changes every account that a record of the feed is on.
+func (f *feed) book(it *item, change func(a *account, weight float64)) {
+	l := &f.tenant.lines[it.line]
+	change(&f.tenant.account, 1)
+	change(&l.account, weights[it.line])
+	if it.role != both {
+		change(&l.roles[it.role], 1)
+	}
+}
+
+// role says on whose share of its line's tokens the job is. One that is the oldest and has the least left has both.
+func (f *feed) role() int {
+	first, short := f.tenant.lines[f.priority].heads(func(*feed) bool { return true })
+	switch {
+	case first == short:
+		return both
+	case f == first:
+		return oldest
+	}
+	return shortest
+}
+
+// ahead counts the records that are ready of the jobs before f in its line: those that came before, and those with less left.
+func (l *line) ahead(f *feed) (older, shorter int) {
+	seen := false
+	for _, g := range l.feeds {
+		if g == f {
+			seen = true
+			continue
+		}
+		if !seen {
+			older += g.stock()
+		}
+		if g.left() <= f.left() {
+			shorter += g.stock()
+		}
+	}
+	return older, shorter
+}

@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+)
+
+// interrupt ends the present term of the lease: what is in flight is called off.
+func (f *feed) interrupt(cause error) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.lapse(cause)
+	f.letGo()
+}
+
+// land waits until nothing is in flight.
+func (f *feed) land() {
+	for {
+		f.queue.mu.Lock()
+		f.letGo()
+		n := f.flying
+		f.queue.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		<-f.idle
+	}
+}
+
+// renew waits until the worker's lease holds again, releases what it had claimed before, and begins another term.
+func (f *feed) renew(take context.Context) error {
+	err := f.d.insist(take, "release chunks after the lease was lost", func() error {
+		if !f.d.holds() {
+			return errors.New("the lease is not renewed yet")
+		}
+		return f.giveUp(take)
+	})
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.term, f.lapse = context.WithCancelCause(f.life)
+	return err
+}
+
+// letGo forgets the records that are not in flight, whose chunks are claimed again, and wants no more. The caller holds queue.mu.
+func (f *feed) letGo() {
+	f.ready, f.later = newWindow(), nil
+	f.queue.held -= f.held
+	f.held, f.dry = 0, false
+	f.holding++
+	f.ungrant()
+	f.wanting = false
+	f.queue.grant()
+}
