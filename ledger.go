@@ -39,6 +39,8 @@ type Ledger struct {
 	// Reissued counts the outcomes of chunks that had been handed out before: after a crash, a shutdown or a lost lease. Which of
 	// these records had been sent by then only the dead process knew; no more than these were asked again without being counted.
 	Reissued int64
+	// Reused counts the answers that were another record's of the job, with the same modelInput: no request was made for them.
+	Reused   int64
 	Outcomes Outcomes
 	Wasted   Tokens // spent on answers that could not be used, as far as the model server told
 }
@@ -52,6 +54,10 @@ func (l *Ledger) Note(o *Outcome) {
 	}
 	l.Wasted = l.Wasted.Add(o.Wasted)
 	switch o.Kind {
+	case OutcomeAnswer:
+		if o.Attempts == 0 {
+			l.Reused++
+		}
 	case OutcomeInvalid:
 		l.Outcomes.Invalid++
 	case OutcomeRefused:
@@ -63,7 +69,7 @@ func (l *Ledger) Note(o *Outcome) {
 
 // Add returns the sum of two ledgers.
 func (l Ledger) Add(m Ledger) Ledger {
-	return Ledger{Attempts: l.Attempts + m.Attempts, Repeats: l.Repeats + m.Repeats, Reissued: l.Reissued + m.Reissued,
+	return Ledger{Attempts: l.Attempts + m.Attempts, Repeats: l.Repeats + m.Repeats, Reissued: l.Reissued + m.Reissued, Reused: l.Reused + m.Reused,
 		Outcomes: Outcomes{l.Outcomes.Invalid + m.Outcomes.Invalid, l.Outcomes.Refused + m.Outcomes.Refused, l.Outcomes.Exhausted + m.Outcomes.Exhausted},
 		Wasted:   l.Wasted.Add(m.Wasted)}
 }

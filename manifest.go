@@ -29,6 +29,7 @@ type ManifestDetail struct {
 	Attempts int64            `json:"attemptCount"`
 	Repeats  int64            `json:"repeatCount"`
 	Reissued int64            `json:"reissuedRecordCount"`
+	Reused   int64            `json:"reusedRecordCount"`
 	Outcomes ManifestOutcomes `json:"outcomes"`
 	Wasted   ManifestTokens   `json:"wastedTokens"`
 	Files    []ManifestFile   `json:"files"`
@@ -76,7 +77,7 @@ func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 		CacheReadTokenCount:  j.Tokens.CacheRead,
 		CacheWriteTokenCount: j.Tokens.CacheWrite,
 		Batholith: ManifestDetail{Version: ManifestVersion, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
-			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued,
+			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued, Reused: l.Reused,
 			Outcomes: ManifestOutcomes{Answer: j.Counts.Succeeded, Invalid: l.Outcomes.Invalid, Refused: l.Outcomes.Refused,
 				Exhausted: l.Outcomes.Exhausted, Other: j.Counts.Errored - l.Outcomes.Sum()},
 			Wasted: ManifestTokens{Input: l.Wasted.Input, Output: l.Wasted.Output, CacheRead: l.Wasted.CacheRead, CacheWrite: l.Wasted.CacheWrite},

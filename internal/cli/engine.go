@@ -82,7 +82,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.worker, Store: o.Store, Sink: e.writer, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
-		Attempts: o.Config.Attempts, Drain: o.Config.Drain})
+		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
 		Limits: o.Config.Limits.Rules(), Log: o.Log})

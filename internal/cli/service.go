@@ -167,7 +167,7 @@ func (s *service) reach(at addresses) object.Config {
 func (s *service) handler() http.Handler {
 	c := s.o.Config
 	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
-	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c),
+	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c), Forecaster: s.engine.dispatch,
 		Limits: c.Limits.Rules(), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3()})
 	wire := bedrock.NewHandler(api, bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Authenticate: func(r *http.Request, body []byte) (bedrock.Caller, error) {

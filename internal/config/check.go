@@ -182,6 +182,7 @@ func (l *loader) checkLimits() {
 	if m.Hour <= 0 {
 		l.bad("limits.hour", "write a duration above 0", "it is not positive")
 	}
+	l.oneOf("reuse", l.config.Reuse, "off", "identical")
 	if l.config.Attempts < 1 {
 		l.bad("attempts", "write 1 or more", "%d is not possible", l.config.Attempts)
 	}

@@ -34,6 +34,7 @@ func Default(profile string) *Config {
 		S3:        S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
 		Simulated: Simulated{OutputTokens: 32},
 		Attempts:  4,
+		Reuse:     "off",
 		Limits:    limitsOf(limits),
 		origins:   map[string]Origin{},
 	}

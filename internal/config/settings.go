@@ -40,6 +40,9 @@ type Config struct {
 	Simulated Simulated `yaml:"simulated"`
 	// Counted attempts that a record gets before it ends as an error line.
 	Attempts int `yaml:"attempts"`
+	// Whether work is done once that is the same (off or identical). With identical, records of a job that have the same modelInput, byte
+	// for byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
+	Reuse string `yaml:"reuse"`
 	// Quotas; 0 means no limit. The profile sets their defaults.
 	Limits Limits `yaml:"limits"`
 	// What a job's vpcConfig may name.

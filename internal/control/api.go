@@ -36,6 +36,12 @@ type Stopper interface {
 	Stop(ctx context.Context, account, id string) error
 }
 
+// Forecaster knows what is expected of the jobs that this process runs.
+type Forecaster interface {
+	// Forecast is not ok for a job that it does not know.
+	Forecast(job string) (batholith.Forecast, bool)
+}
+
 // Roles knows which roles a job may run as.
 type Roles interface {
 	Known(arn string) bool
@@ -54,9 +60,11 @@ type Options struct {
 	Stopper Stopper
 	Roles   Roles
 	Network Network // nil: nothing is known
-	Limits  batholith.Limits
-	Profile bedrock.Profile
-	Region  string
+	// Forecaster tells in a job's message when it will begin and end, where there is no other message. nil: nothing is told.
+	Forecaster Forecaster
+	Limits     batholith.Limits
+	Profile    bedrock.Profile
+	Region     string
 	// Encrypts tells whether the S3 encrypts with the keys that s3EncryptionKeyId names. Where it does not, such jobs are refused.
 	Encrypts bool
 

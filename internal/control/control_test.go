@@ -489,3 +489,33 @@ func TestAKeyThatWouldEncryptNothingIsRefused(t *testing.T) {
 	_, err := a.CreateModelInvocationJob(a.ctx, in)
 	refused(t, err, "ValidationException", "s3EncryptionKeyId")
 }
+
+type forecasts map[string]batholith.Forecast
+
+func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f[job]; return fc, ok }
+
+func TestAMessageTellsWhatIsExpectedWhereThereIsNothingElseToSay(t *testing.T) {
+	later := noon.Add(2 * time.Hour)
+	for _, c := range []struct {
+		name    string
+		status  batholith.Status
+		message string
+		fc      batholith.Forecast
+		want    string
+	}{
+		{"waiting, nothing known", batholith.StatusScheduled, "", batholith.Forecast{Position: 2}, "Number 2 of the jobs that wait for this model."},
+		{"waiting", batholith.StatusScheduled, "", batholith.Forecast{Position: 1, Begin: noon, End: later},
+			"Number 1 of the jobs that wait for this model. Expected to begin about 2026-01-02T12:00:00Z. Expected to end about 2026-01-02T14:00:00Z."},
+		{"running", batholith.StatusInProgress, "", batholith.Forecast{End: later}, "Expected to end about 2026-01-02T14:00:00Z."},
+		{"late", batholith.StatusInProgress, "", batholith.Forecast{End: later, Late: true},
+			"Expected to end about 2026-01-02T14:00:00Z. That is after its time is over; what is done by then is kept."},
+		{"another message", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, "Records wait."},
+		{"over", batholith.StatusStopped, "", batholith.Forecast{End: later}, ""},
+	} {
+		a := newTester(func(o *Options) { o.Forecaster = forecasts{"abcdefghij00": c.fc} })
+		got := a.summary(batholith.Job{ID: "abcdefghij00", Status: c.status, Message: c.message})
+		if got.Message != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got.Message, c.want)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -19,7 +21,7 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	if err != nil {
 		return nil, refuse("get job", in.JobIdentifier, err)
 	}
-	out := summary(j)
+	out := a.summary(j)
 	return &out, nil
 }
 
@@ -70,8 +72,38 @@ func refuse(verb, identifier string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, identifier, err)
 }
 
+// expected is what a job's message says while there is nothing else to say: its place in the queue, and when it will end.
+func (a *API) expected(j batholith.Job) string {
+	if a.Forecaster == nil || j.Status != batholith.StatusScheduled && j.Status != batholith.StatusInProgress {
+		return ""
+	}
+	f, ok := a.Forecaster.Forecast(j.ID)
+	if !ok {
+		return ""
+	}
+	said := ""
+	if f.Position > 0 {
+		said = fmt.Sprintf("Number %d of the jobs that wait for this model.", f.Position)
+	}
+	for _, at := range []struct {
+		what string
+		when time.Time
+	}{{"begin", f.Begin}, {"end", f.End}} {
+		if !at.when.IsZero() {
+			said += fmt.Sprintf(" Expected to %s about %s.", at.what, at.when.UTC().Format(time.RFC3339))
+		}
+	}
+	if f.Late {
+		said += " That is after its time is over; what is done by then is kept."
+	}
+	return strings.TrimSpace(said)
+}
+
 // summary is a job in Bedrock's words. The model is named as the client named it.
-func summary(j batholith.Job) bedrock.JobSummary {
+func (a *API) summary(j batholith.Job) bedrock.JobSummary {
+	if j.Message == "" {
+		j.Message = a.expected(j)
+	}
 	s := bedrock.JobSummary{
 		JobARN: j.ARN().String(), JobName: j.Name, ModelID: j.ModelID, ClientRequestToken: j.Token, RoleARN: j.RoleARN,
 		Status: j.Status, Message: j.Message,

@@ -35,7 +35,7 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 	}
 	out := &bedrock.ListModelInvocationJobsOutput{NextToken: p.token(next), InvocationJobSummaries: make([]bedrock.JobSummary, len(jobs))}
 	for i, j := range jobs {
-		out.InvocationJobSummaries[i] = summary(j)
+		out.InvocationJobSummaries[i] = a.summary(j)
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import "bytes"
 type Prompt struct {
 	Tools, System, Turns []byte
 	MaxTokens            int64 // the bound that the body sets on its answer; 0: none
+	Fixed                bool  // the temperature is 0 or there is a seed: the same body has the same answer
 }
 
 // PromptOf finds the prompt of a body of any family, which must be valid JSON. A body of no family that is known is its own prompt.
@@ -22,8 +23,12 @@ func PromptOf(input []byte) Prompt {
 			p.Turns = v
 		case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
 			p.MaxTokens, _ = v.integer()
+		case `"temperature"`:
+			p.Fixed = p.Fixed || v.kind() == '0' && v.number() == 0
+		case `"seed"`:
+			p.Fixed = p.Fixed || v.kind() == '0'
 		case `"inferenceConfig"`, `"textGenerationConfig"`:
-			p.MaxTokens = nestedLimit(v)
+			p.nested(v)
 		}
 	}
 	if p.Turns == nil {
@@ -32,14 +37,16 @@ func PromptOf(input []byte) Prompt {
 	return p
 }
 
-func nestedLimit(v value) (n int64) {
+// nested reads what the families of Amazon have in an object of its own.
+func (p *Prompt) nested(v value) {
 	for name, m := range v.fields() {
 		switch string(name) {
 		case `"maxTokens"`, `"max_new_tokens"`, `"maxTokenCount"`:
-			n, _ = m.integer()
+			p.MaxTokens, _ = m.integer()
+		case `"temperature"`:
+			p.Fixed = p.Fixed || m.kind() == '0' && m.number() == 0
 		}
 	}
-	return n
 }
 
 // Compare orders prompts so that those which begin alike are neighbours.

@@ -22,6 +22,17 @@ func TestAPromptIsReadInTheOrderOfTheModel(t *testing.T) {
 	}
 }
 
+func TestABodyIsFixedByTemperatureZeroOrASeed(t *testing.T) {
+	for input, fixed := range map[string]bool{
+		`{"temperature":0}`: true, `{"temperature":0.0,"seed":null}`: true, `{"temperature":1,"seed":7}`: true, `{"inferenceConfig":{"temperature":0}}`: true,
+		`{}`: false, `{"temperature":0.1}`: false, `{"temperature":null}`: false, `{"temperature":"0"}`: false, `{"messages":[{"temperature":0}]}`: false,
+	} {
+		if got := PromptOf([]byte(input)).Fixed; got != fixed {
+			t.Errorf("%s: fixed is %v", input, got)
+		}
+	}
+}
+
 func TestPromptsThatBeginAlikeAreNeighbours(t *testing.T) {
 	prompt := func(system, turns string) *Prompt { return &Prompt{System: []byte(system), Turns: []byte(turns)} }
 	long := strings.Repeat("x", 1000)

@@ -151,24 +151,39 @@ func (f *feed) load(take context.Context, c batholith.Chunk) error {
 	if err != nil {
 		return err
 	}
+	known, answers, err := f.offer(p, items)
+	for i, it := range known {
+		f.repeat(it, answers[i])
+	}
+	return err
+}
+
+// offer hands a chunk's records to the lanes. Those whose answer is known are returned with it: they are in flight, to be ended by the
+// caller.
+func (f *feed) offer(p *portion, items []*item) (known []*item, answers []batholith.Answer, err error) {
 	q := f.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if f.term.Err() != nil {
-		return context.Cause(f.term)
+		return nil, nil, context.Cause(f.term)
 	}
 	f.dry = false
 	f.ungrant()
 	p.left, p.holding = len(items), f.holding
 	if p.left > 0 {
-		f.held, q.held = f.held+c.Bytes, q.held+c.Bytes
+		f.held, q.held = f.held+p.Bytes, q.held+p.Bytes
 	}
 	for _, it := range items {
 		it.term = f.term
 	}
-	f.ready.add(items)
+	ask, known := f.sort(items)
+	for _, it := range known {
+		answers = append(answers, q.answers.known[it.same])
+	}
+	f.flying += len(known)
+	f.ready.add(ask)
 	q.wake()
-	return nil
+	return known, answers, nil
 }
 
 // read fetches a chunk's bytes and its block of the index.

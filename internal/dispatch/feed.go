@@ -45,6 +45,7 @@ type feed struct {
 	held     int64
 	ready    window
 	later    retries
+	twins    twins
 	flying   int
 	borrowed float64 // tokens that it got out of turn, because its prompts went with another's
 
@@ -64,6 +65,8 @@ type item struct {
 	key       batholith.RecordKey
 	id, input []byte         // slices of the chunk's bytes
 	prompt    dialect.Prompt // the same
+	same      digest         // of the input, when it may have twins
+	twins     []*item        // that end with it
 	charged   float64        // tokens that it was reckoned to take when it was sent
 	line      priority       // and on which accounts they are
 	role      int

@@ -33,6 +33,7 @@ type queue struct {
 	rate     meter
 	meanIn   average // tokens of a record of any job
 	meanOut  average
+	answers  answers       // that twins of records to come may share
 	slowNext int           // of served: when to look again for a record that takes long
 	looked   time.Time     // at the outlook
 	changed  chan struct{} // closed, and replaced, whenever a record may have become ready

@@ -153,16 +153,8 @@ func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 // next owner of its chunk.
 func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
-	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
-		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
-	room := len(it.id) + len(it.input) + len(a.Output) + 64
-	if e != nil {
-		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
-	} else {
-		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
-	}
 	failpoint.Here("dispatch.answered")
-	if err := f.d.o.Sink.Add(f.d.send, o); err != nil {
+	if err := f.d.o.Sink.Add(f.d.send, f.outcome(it, kind, a, e)); err != nil {
 		f.drop(it)
 		return
 	}
@@ -171,5 +163,19 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
 		}
 	}
+	f.share(it, a, e != nil)
 	f.finish(it, a.Tokens.Add(it.wasted))
+}
+
+// outcome is what becomes of a record, with its output line.
+func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) batholith.Outcome {
+	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
+		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
+	room := len(it.id) + len(it.input) + len(a.Output) + 64
+	if e != nil {
+		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
+	} else {
+		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+	}
+	return o
 }

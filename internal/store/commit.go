@@ -154,20 +154,20 @@ func count(ctx context.Context, tx *sql.Tx, c batholith.Commit) (batholith.Count
 			invalid = invalid + $11, refused = refused + $12, exhausted = exhausted + $13,
 			wasted_input = wasted_input + $14, wasted_output = wasted_output + $15,
 			wasted_cache_read = wasted_cache_read + $16, wasted_cache_write = wasted_cache_write + $17,
-			modified = CASE WHEN modified > $18 THEN modified ELSE $18 END
-		WHERE id = $19 RETURNING `+countColumns,
+			reused = reused + $18, modified = CASE WHEN modified > $19 THEN modified ELSE $19 END
+		WHERE id = $20 RETURNING `+countColumns,
 		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored,
 		c.Tokens.Input, c.Tokens.Output, c.Tokens.CacheRead, c.Tokens.CacheWrite,
 		l.Attempts, l.Repeats, l.Reissued, l.Outcomes.Invalid, l.Outcomes.Refused, l.Outcomes.Exhausted,
-		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, millis(time.Now()), c.Segment.Job))
+		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, millis(time.Now()), c.Segment.Job))
 }
 
 // Ledger returns what the job's committed records cost.
 func (s *Store) Ledger(ctx context.Context, id string) (batholith.Ledger, error) {
 	var l batholith.Ledger
 	err := s.reader.QueryRowContext(ctx, `SELECT attempts, repeats, reissued, invalid, refused, exhausted,
-		wasted_input, wasted_output, wasted_cache_read, wasted_cache_write FROM jobs WHERE id = $1`, id).
+		wasted_input, wasted_output, wasted_cache_read, wasted_cache_write, reused FROM jobs WHERE id = $1`, id).
 		Scan(&l.Attempts, &l.Repeats, &l.Reissued, &l.Outcomes.Invalid, &l.Outcomes.Refused, &l.Outcomes.Exhausted,
-			&l.Wasted.Input, &l.Wasted.Output, &l.Wasted.CacheRead, &l.Wasted.CacheWrite)
+			&l.Wasted.Input, &l.Wasted.Output, &l.Wasted.CacheRead, &l.Wasted.CacheWrite, &l.Reused)
 	return l, wrap("read the ledger of job", id, found(err))
 }
