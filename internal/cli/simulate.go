@@ -116,6 +116,9 @@ func (s *simulatedServer) read() error {
 	if o.Schedule, err = simlm.ParseSchedule(s.schedule); err != nil {
 		return &usageError{reason: "--schedule: " + err.Error(), remedy: "write slots and times that go up, such as 64@0s,16@30s"}
 	}
+	if o.Queue < -1 {
+		return &usageError{reason: fmt.Sprintf("--queue %d is not possible", o.Queue), remedy: "write how many may wait, 0 for any number, or -1 for none"}
+	}
 	for name, below := range map[string]bool{"slots": o.Slots < 0, "step": o.Step < 0, "decode": o.Decode < 0, "prefill": o.Prefill < 0,
 		"chunk": o.Chunk < 0, "cache": o.Cache < 0, "latency": o.Latency < 0, "retry-after": o.RetryAfter < 0, "series": o.Series < 0,
 		"fail-times": o.Failures.Times < 0, "others": !(o.Others.Rate >= 0)} {
