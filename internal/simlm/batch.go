@@ -180,14 +180,14 @@ func (b *batch) changed() {
 	b.proceed(now)
 }
 
-// admit gives free slots to those that have waited longest. What the cache holds of their prompts is theirs, but for the last
-// token: without computing one there is no answer (vLLM does likewise).
+// admit gives free slots to those that have waited longest. What the cache holds of their prompts need not be computed; the last
+// token of a prompt is in no block, so that one at least is, as an answer demands (vLLM does likewise).
 func (b *batch) admit(now time.Time) {
 	for b.waiting.Len() > 0 && (b.account.slots < 0 || b.account.running < b.account.slots) {
 		s := b.waiting.Remove(b.waiting.Front()).(*sequence)
 		s.place = nil
 		if b.cache != nil {
-			s.cached = min(b.cache.leading(s.blocks)*blockTokens, (s.prompt-1)/blockTokens*blockTokens)
+			s.cached = b.cache.leading(s.blocks) * blockTokens
 			s.computed = s.cached
 		}
 		b.account.admitted(s, now)

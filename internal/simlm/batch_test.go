@@ -78,7 +78,7 @@ func TestAFullBatchGeneratesATokenForEachSlotInEachStep(t *testing.T) {
 			go load(t, s, clients, time.Hour) // the end of the test ends it
 			time.Sleep(time.Minute)           // so that it is full, and everybody elsewhere in an answer
 			s.Reset()
-			time.Sleep(10 * time.Minute)
+			time.Sleep(3 * time.Minute)
 			st := s.Stats()
 			full := float64(slots) / (step + slots*decode).Seconds()
 			got := float64(st.GeneratedTokens) / st.Seconds
@@ -148,6 +148,30 @@ func TestAStepComputesNoMoreThanItsChunk(t *testing.T) {
 		if d := took(t, s, body); d != 40*time.Millisecond {
 			t.Errorf("took %v, want 4 steps", d)
 		}
+		var all sync.WaitGroup
+		all.Go(func() { took(t, s, body) })
+		time.Sleep(time.Millisecond)
+		// 24 tokens, which is what the first leaves of its last step: they come in the order of admission.
+		if d := took(t, s, chatBody(strings.Repeat("x", 4*23-len("<|user|>\n<|assistant|>")))); d != 39*time.Millisecond {
+			t.Errorf("behind another it took %v, want what is left of 4 steps", d)
+		}
+		all.Wait()
+	})
+}
+
+func TestALateStepIsMadeUpForAndALongStopIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{Step: 100 * time.Millisecond, Slots: 1}).batch
+		if err := b.enter(&sequence{prompt: 1, output: 100}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct{ behind, next time.Duration }{{0, 100 * time.Millisecond}, {time.Second / 2, -400 * time.Millisecond}, {time.Hour, 100 * time.Millisecond}} {
+			b.due = time.Now().Add(-c.behind)
+			b.end()
+			if d := time.Until(b.due); d != c.next {
+				t.Errorf("%v behind, the next step ends in %v, want %v", c.behind, d, c.next)
+			}
+		}
 	})
 }
 
@@ -200,7 +224,7 @@ func TestTheScheduleChangesTheSlots(t *testing.T) {
 				go load(t, s, 10, time.Minute)
 				for _, want := range []int{4, 1, 0, 3} {
 					time.Sleep(5 * time.Second)
-					if st := s.Stats(); st.Slots != want || st.Running != want || st.Waiting > 10-want {
+					if st := s.Stats(); st.Busy > 1 || st.Slots != want || st.Running != want || st.Waiting > 10-want {
 						t.Errorf("after %.0f s: %d slots, %d running, %d waiting, want %d slots full", st.Seconds, st.Slots, st.Running, st.Waiting, want)
 					}
 					time.Sleep(5 * time.Second)

@@ -117,6 +117,9 @@ func TestTheGaugesAreWhatRunsAndWaits(t *testing.T) {
 				gauge(t, s, names[0], "0")
 				gauge(t, s, names[1], "0")
 				gauge(t, s, names[2], "50")
+				if names[3] != "" {
+					gauge(t, s, names[3], "0")
+				}
 			})
 		})
 	}
