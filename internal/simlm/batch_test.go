@@ -78,7 +78,7 @@ func TestAFullBatchGeneratesATokenForEachSlotInEachStep(t *testing.T) {
 			go load(t, s, clients, time.Hour) // the end of the test ends it
 			time.Sleep(time.Minute)           // so that it is full, and everybody elsewhere in an answer
 			s.Reset()
-			time.Sleep(3 * time.Minute)
+			time.Sleep(time.Minute)
 			st := s.Stats()
 			full := float64(slots) / (step + slots*decode).Seconds()
 			got := float64(st.GeneratedTokens) / st.Seconds

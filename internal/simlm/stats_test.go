@@ -50,6 +50,18 @@ func TestTheAccountAddsUp(t *testing.T) {
 	})
 }
 
+func TestThoseFromWhomASlotIsTakenStillTakeOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{Latency: 10 * time.Second, Schedule: []Slots{{0, 4}, {5 * time.Second, 1}}})
+		var all sync.WaitGroup
+		several(t, s, 4, &all)
+		all.Wait()
+		if st := s.Stats(); st.Busy != 1 || st.Slots != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestAResetBeginsTheAccountAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{Step: time.Second, Schedule: []Slots{{0, 2}, {20 * time.Second, 1}}, OutputTokens: 10, Series: time.Second})
@@ -181,12 +193,12 @@ func TestOthersWaitWhenTheQueueIsOurs(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- s.Run(ctx) }()
-			load(t, s, clients, 10*time.Minute)
+			load(t, s, clients, 3*time.Minute)
 			cancel()
 			<-ended
 			st := s.Stats()
-			if n := st.Others.Requests; n < 1100 || n > 1300 {
-				t.Errorf("%d requests of others in ten minutes, want about 1,200", n)
+			if n := st.Others.Requests; n < 310 || n > 410 {
+				t.Errorf("%d requests of others in three minutes, want about 360", n)
 			}
 			w = st.Others.Wait
 		})
