@@ -74,7 +74,10 @@ func (m *models) embedded(c *config.Config) ([]catalog.Entry, error) {
 // simulated is how the settings want the simulated model to behave.
 func simulated(s config.Simulated) simlm.Options {
 	f := s.Failures
-	return simlm.Options{Latency: s.Latency, PerToken: s.PerToken, OutputTokens: s.OutputTokens, Slots: s.Slots, Seed: uint64(s.Seed),
+	schedule, _ := simlm.ParseSchedule(s.Schedule) // checked by config
+	return simlm.Options{Latency: s.Latency, PerToken: s.PerToken, Step: s.Step, Decode: s.Decode, Prefill: s.Prefill, Chunk: s.Chunk, Cache: s.Cache,
+		OutputTokens: s.OutputTokens, OutputTokensMax: s.OutputTokensMax, Slots: s.Slots, Schedule: schedule, Queue: s.Queue,
+		RefuseStatus: s.Refuse, RetryAfter: s.RetryAfter, Seed: uint64(s.Seed),
 		Failures: simlm.Failures{RateLimit: f.RateLimit, Internal: f.Internal, Unavailable: f.Unavailable, BadRequest: f.BadRequest,
 			Reset: f.Reset, Nonsense: f.Nonsense, Times: f.Times}}
 }

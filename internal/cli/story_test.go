@@ -28,6 +28,7 @@ var storyCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"signal": signalCommand,
 	"await":  await,
 	"ended":  ended,
+	"said":   said,
 	"follow": follow,
 	"bytes":  writeBytes,
 	"model":  modelCommand,
@@ -191,6 +192,14 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 	if got := exitOf(ts, p.err); got != want {
 		ts.Fatalf("%s ended with %d, want %d:\n%s", args[1], got, want, p.said())
 	}
+}
+
+// said NAME: what the process has said until now is in the file NAME.stderr then.
+func said(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: said NAME")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stderr"), []byte(of(ts).process(ts, args[0]).said()), 0o600))
 }
 
 // follow makes the environment of the story that of the server in ./batholith-data, as eval "$(batholith env)" does.

@@ -3,10 +3,13 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/batholith/batholith/internal/simlm"
 )
 
 var (
@@ -142,8 +145,15 @@ func (l *loader) secretNamed(path, variable string) {
 // checkSimulated checks the times and shares of the simulated model.
 func (l *loader) checkSimulated() {
 	s := l.config.Simulated
-	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.Slots < 0 || s.Failures.Times < 0 {
+	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.OutputTokensMax < 0 || s.Slots < 0 || s.Failures.Times < 0 ||
+		s.Step < 0 || s.Decode < 0 || s.Prefill < 0 || s.Chunk < 0 || s.Cache < 0 || s.Queue < -1 || s.RetryAfter < 0 {
 		l.bad("simulated", "write 0 or more, and at least one output token", "a number below what is possible")
+	}
+	if s.Refuse != http.StatusTooManyRequests && s.Refuse != http.StatusServiceUnavailable {
+		l.bad("simulated.refuse", "write 429 or 503", "%d is not possible", s.Refuse)
+	}
+	if _, err := simlm.ParseSchedule(s.Schedule); err != nil {
+		l.bad("simulated.schedule", "write slots and times that go up, such as 64@0s,16@30s", "%v", err)
 	}
 	f, sum := s.Failures, 0.0
 	for path, share := range map[string]float64{"rate_limit": f.RateLimit, "internal": f.Internal, "unavailable": f.Unavailable,

@@ -68,6 +68,7 @@ var valueOf = map[string]string{
 	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false",
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
+	"simulated.schedule": "16@30s", "simulated.refuse": "503",
 }
 
 func TestEverySettingHasItsThreeNames(t *testing.T) {

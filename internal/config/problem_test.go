@@ -43,6 +43,8 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 and an endpoint exclude`, "off"},
 		{"no place for objects", "s3:\n  listen: \"off\"", `b.yaml:2: s3.listen: with the embedded S3 off`, "name an s3.endpoint"},
 		{"share", "simulated:\n  failures: {reset: 2}", `b.yaml:2: simulated.failures.reset: 2 is no share`, "from 0 to 1"},
+		{"refusal", "simulated: {refuse: 500}", `b.yaml:1: simulated.refuse: 500 is not possible`, "429 or 503"},
+		{"schedule", "simulated:\n  schedule: 64@1m,16@30s", `b.yaml:2: simulated.schedule: "16@30s" does not come after`, "64@0s"},
 		{"shares", "simulated:\n  failures: {reset: 0.6, internal: 0.6}", `b.yaml:2: simulated.failures: the shares add up`, "lower"},
 		{"limits", "limits:\n  min_timeout_hours: 500", `b.yaml:2: limits.min_timeout_hours: 500 is not possible`, "max_timeout_hours"},
 	} {

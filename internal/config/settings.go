@@ -184,10 +184,30 @@ type Simulated struct {
 	Latency time.Duration `yaml:"latency"`
 	// Time that every output token takes, besides.
 	PerToken time.Duration `yaml:"per_token"`
+	// Time of every step of continuous batching, in which each running request gains a token.
+	Step time.Duration `yaml:"step"`
+	// Time of a step for each request that runs, besides.
+	Decode time.Duration `yaml:"decode"`
+	// Time of a step for each prompt token that is computed in it, besides.
+	Prefill time.Duration `yaml:"prefill"`
+	// Most prompt tokens that a step computes; 0: no bound.
+	Chunk int `yaml:"chunk"`
+	// Tokens of prompts that the prefix cache holds; 0: there is none.
+	Cache int `yaml:"cache"`
 	// Tokens of an answer; max_tokens of the request bounds it.
 	OutputTokens int `yaml:"output_tokens"`
+	// Above output_tokens: answers have between the two, as prompt and seed have it.
+	OutputTokensMax int `yaml:"output_tokens_max"`
 	// Requests that are worked on at once, while others wait; 0: no bound.
 	Slots int `yaml:"slots"`
+	// Changes of slots, counted from the start: 64@0s,16@30s.
+	Schedule string `yaml:"schedule"`
+	// Requests that may wait besides; 0: any number, -1: none.
+	Queue int `yaml:"queue"`
+	// Status for those beyond the queue: 429 or 503.
+	Refuse int `yaml:"refuse"`
+	// When those should come back; 0: they are not told.
+	RetryAfter time.Duration `yaml:"retry_after"`
 	// Number that changes every text, and who fails.
 	Seed int64 `yaml:"seed"`
 	// Shares of the prompts that fail, from 0 to 1.

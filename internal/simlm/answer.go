@@ -42,7 +42,7 @@ func (s *Server) chat(q request) []byte {
 	b = append(b, `,"choices":[{"index":0,"message":{"role":"assistant","content":"`...)
 	b = append(b, text...) // the words need no escaping
 	b = append(b, `"}`...)
-	return q.tail(b, text, finish, stop)
+	return s.tail(q, b, text, finish, stop)
 }
 
 func (s *Server) complete(q request) []byte {
@@ -51,7 +51,7 @@ func (s *Server) complete(q request) []byte {
 	b = append(b, `,"choices":[{"index":0,"text":"`...)
 	b = append(b, text...)
 	b = append(b, '"')
-	return q.tail(b, text, finish, stop)
+	return s.tail(q, b, text, finish, stop)
 }
 
 func (s *Server) head(q request, prefix, object string) []byte {
@@ -64,7 +64,7 @@ func (s *Server) head(q request, prefix, object string) []byte {
 	return strconv.AppendQuote(b, s.o.Model)
 }
 
-func (q request) tail(b []byte, text, finish, stop string) []byte {
+func (s *Server) tail(q request, b []byte, text, finish, stop string) []byte {
 	b = append(b, `,"finish_reason":"`...)
 	b = append(b, finish...)
 	b = append(b, '"')
@@ -73,17 +73,22 @@ func (q request) tail(b []byte, text, finish, stop string) []byte {
 		b, _ = jsontext.AppendQuote(b, stop)
 	}
 	b = append(b, `}],"usage":`...)
-	b = q.usage(b, countWords(text))
+	b = s.usage(q, b, countWords(text))
 	return append(b, '}')
 }
 
-func (q request) usage(b []byte, output int) []byte {
+func (s *Server) usage(q request, b []byte, output int) []byte {
 	b = append(b, `{"prompt_tokens":`...)
 	b = strconv.AppendInt(b, int64(q.prompt), 10)
 	b = append(b, `,"completion_tokens":`...)
 	b = strconv.AppendInt(b, int64(output), 10)
 	b = append(b, `,"total_tokens":`...)
 	b = strconv.AppendInt(b, int64(q.prompt+output), 10)
+	if s.batch.cache != nil {
+		b = append(b, `,"prompt_tokens_details":{"cached_tokens":`...)
+		b = strconv.AppendInt(b, int64(q.cached), 10)
+		b = append(b, '}')
+	}
 	return append(b, '}')
 }
 

@@ -36,6 +36,7 @@ func (s *Server) fail(w http.ResponseWriter, prompt uint64) bool {
 			if s.recovered(prompt) {
 				return false
 			}
+			s.quick.failed.Add(1)
 			kind.do(w)
 			return true
 		}

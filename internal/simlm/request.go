@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
@@ -13,10 +14,12 @@ import (
 
 // request is what matters of a body.
 type request struct {
-	hash       uint64 // of prompt and seeds
-	prompt     int    // tokens, about four bytes each
-	output     int    // tokens that the answer will have
-	limited    bool   // max_tokens cut the answer short
+	hash       uint64   // of prompt and seeds
+	prompt     int      // tokens, about four bytes each
+	blocks     []uint64 // of the prompt, for the prefix cache
+	cached     int      // tokens of the prompt that it held, once that is known
+	output     int      // tokens that the answer will have
+	limited    bool     // max_tokens cut the answer short
 	dimensions int
 	inputs     []uint64 // one hash for each text to embed
 	stop       []string
@@ -32,6 +35,7 @@ const (
 type wire struct {
 	Model      string         `json:"model"`
 	Messages   jsontext.Value `json:"messages"`
+	Tools      jsontext.Value `json:"tools"`
 	Prompt     jsontext.Value `json:"prompt"`
 	Input      jsontext.Value `json:"input"`
 	MaxTokens  *int           `json:"max_tokens"`
@@ -60,7 +64,15 @@ func (s *Server) read(body []byte) (request, error) {
 	if len(prompt) == 0 {
 		return request{}, fmt.Errorf("messages, prompt or input is required")
 	}
-	q := request{hash: hash(s.o.Seed, prompt, w.Seed), prompt: len(prompt)/bytesPerToken + 1, output: s.o.OutputTokens, dimensions: defaultDimensions}
+	q := request{hash: hash(s.o.Seed, prompt, w.Seed), prompt: len(prompt)/bytesPerToken + 1, dimensions: defaultDimensions}
+	if !s.free { // else the prompt as it is written is near enough, and costs nothing
+		text := w.rendered()
+		q.prompt = len(text)/bytesPerToken + 1
+		if s.batch.cache != nil {
+			q.blocks = blocksOf(text)
+		}
+	}
+	q.output = s.length(q.hash)
 	for _, limit := range []*int{w.MaxTokens, w.MaxNew} {
 		if limit != nil && *limit > 0 && *limit < q.output {
 			q.output, q.limited = *limit, true
@@ -77,6 +89,21 @@ func (s *Server) read(body []byte) (request, error) {
 	}
 	q.stop = stops(w.Stop)
 	return q, nil
+}
+
+// length is how many tokens an answer has before max_tokens bounds it: the lengths lie between the two bounds, most of them around
+// the geometric middle, and few are long.
+func (s *Server) length(h uint64) int {
+	least, most := s.o.OutputTokens, s.o.OutputTokensMax
+	if most <= least {
+		return least
+	}
+	z := 0.0 // the mean of four uniform numbers is nearly normal, and bounded
+	for range 4 {
+		h = mix(h)
+		z += float64(h>>11) / (1 << 53) / 4
+	}
+	return int(math.Round(float64(least) * math.Pow(float64(most)/float64(least), z)))
 }
 
 // texts hashes each text of an input, which is one or a list.

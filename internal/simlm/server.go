@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,13 +22,39 @@ const (
 
 // Options say how the model behaves. The zero value answers at once, always, and everybody.
 type Options struct {
-	Model        string        // "" is [Model]
-	Latency      time.Duration // of every request
-	PerToken     time.Duration // of every output token, besides
-	OutputTokens int           // 0: 32. A request's max_tokens bounds it
-	Slots        int           // requests worked on at once, others wait; 0: no bound
-	Seed         uint64        // changes every text and every choice of who fails
-	Failures     Failures
+	Model  string // "" is [Model]
+	Engine Engine // whose gauges and side paths are there; "" is EngineLlamaCPP
+	Seed   uint64 // changes every text and every choice of who fails
+
+	Latency  time.Duration // of every request
+	PerToken time.Duration // of every output token, besides; with a cost of steps both pass outside the slot
+	// Step, Decode and Prefill are the cost of continuous batching. Time passes in steps, in each of which every running sequence
+	// gains a token: a step takes Step, and Decode for each sequence in it, and Prefill for each prompt token that is computed in it.
+	Step    time.Duration
+	Decode  time.Duration
+	Prefill time.Duration
+	Chunk   int // most prompt tokens that a step computes; 0: no bound
+
+	OutputTokens    int // 0: 32. A request's max_tokens bounds it
+	OutputTokensMax int // above OutputTokens: an answer's length lies between the two, as prompt and seed have it
+
+	Slots    int     // requests worked on at once, others wait; 0: no bound
+	Schedule []Slots // changes of Slots, in the order of their times
+	// Queue is how many may wait besides; 0: any number, below 0: none. One more is refused with RefuseStatus (0: 429), and told to
+	// come back after RetryAfter (0: not told).
+	Queue        int
+	RefuseStatus int
+	RetryAfter   time.Duration
+
+	Cache    int // tokens of prompts that the prefix cache holds; 0: there is none
+	Others   Background
+	Series   time.Duration // how often [Stats.Series] notes what runs and waits; 0: never
+	Failures Failures
+}
+
+// free tells whether nothing is set that takes time, slots or notes.
+func (o *Options) free() bool {
+	return o.own(1) <= 0 && !o.steps() && o.Slots <= 0 && len(o.Schedule) == 0 && o.Cache <= 0 && o.Others.Rate <= 0 && o.Series <= 0
 }
 
 // Failures are the shares of prompts that fail, from 0 to 1, one kind each. Whether a prompt does depends on it and the seed.
@@ -45,20 +72,23 @@ type Failures struct {
 // Server answers as the simulated model. It is safe for concurrent use.
 type Server struct {
 	o     Options
-	slots chan struct{} // one for each request being worked on; nil: no bound
+	batch *batch
+	// free says that requests pass the batch by: they cost no time, and all that is known of them is their sums.
+	free  bool
+	quick struct{ requests, prompt, generated, failed atomic.Int64 }
 
 	mu     sync.Mutex
 	failed map[uint64]int // how often a prompt has failed so far; only those that will be served in the end
 }
 
-// New returns a server. It starts nothing.
+// New returns a server. It starts nothing; see [Server.Run] for the background's requests.
 func New(o Options) *Server {
 	o.Model = cmp.Or(o.Model, Model)
+	o.Engine = cmp.Or(o.Engine, EngineLlamaCPP)
 	o.OutputTokens = cmp.Or(o.OutputTokens, defaultOutputTokens)
-	s := &Server{o: o, failed: map[uint64]int{}}
-	if o.Slots > 0 {
-		s.slots = make(chan struct{}, o.Slots)
-	}
+	o.RefuseStatus = cmp.Or(o.RefuseStatus, http.StatusTooManyRequests)
+	s := &Server{o: o, free: o.free(), failed: map[uint64]int{}}
+	s.batch = newBatch(&s.o)
 	return s
 }
 
@@ -73,11 +103,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.post(w, r, s.embed)
 	case "/v1/models":
 		reply(w, `{"object":"list","data":[{"id":`+strconv.Quote(s.o.Model)+`,"object":"model","created":0,"owned_by":"batholith"}]}`)
-	case "/props":
-		reply(w, `{"total_slots":`+strconv.Itoa(s.o.Slots)+`}`)
-	case "/health":
-		reply(w, `{"status":"ok"}`)
 	default:
+		if s.aside(w, r) {
+			return
+		}
 		refuse(w, http.StatusNotFound, "not_found_error", "no such path: "+r.URL.Path)
 	}
 }
@@ -105,36 +134,48 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 	if s.fail(w, q.hash) {
 		return
 	}
-	if !s.work(r.Context(), q) {
+	switch err := s.work(r.Context(), &q); {
+	case errors.Is(err, errFull):
+		s.turnAway(w)
+		return
+	case err != nil:
 		return // the client is gone
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(answer(q))
 }
 
-// work is the one place where time passes. Batching, prefill and a prefix cache would go here: it knows the request's
-// size in both directions before it is answered.
-func (s *Server) work(ctx context.Context, q request) bool {
-	if s.slots != nil {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		case <-ctx.Done():
-			return false
-		}
+// work is the one place where time passes.
+func (s *Server) work(ctx context.Context, q *request) error {
+	output := q.output
+	if len(q.stop) > 0 { // what follows a stop is not generated
+		text, _, _ := q.text()
+		output = min(output, countWords(text)+1)
 	}
-	d := s.o.Latency + time.Duration(q.output)*s.o.PerToken
-	if d <= 0 {
-		return ctx.Err() == nil
+	if s.free {
+		s.quick.requests.Add(1)
+		s.quick.prompt.Add(int64(q.prompt))
+		s.quick.generated.Add(int64(output))
+		return ctx.Err()
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks}
+	if err := s.batch.do(ctx, seq); err != nil {
+		return err
 	}
+	q.cached = seq.cached // it is finished: nobody writes it any more
+	return nil
+}
+
+// turnAway refuses a request for which there is no place in the queue.
+func (s *Server) turnAway(w http.ResponseWriter) {
+	if d := s.o.RetryAfter; d > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)) // RFC 9110, 10.2.3: whole seconds
+	}
+	kind := "rate_limit_error"
+	if s.o.RefuseStatus >= http.StatusInternalServerError {
+		kind = "unavailable_error"
+	}
+	refuse(w, s.o.RefuseStatus, kind, "simulated: the queue is full")
 }
 
 func readBody(r *http.Request) ([]byte, error) {

@@ -152,8 +152,8 @@ func TestACancelledRequestGivesItsSlotBack(t *testing.T) {
 		if d := time.Since(begin); d != time.Second {
 			t.Errorf("took %v, want 1s", d)
 		}
-		if len(s.slots) != 0 {
-			t.Error("a slot is still taken")
+		if st := s.Stats(); st.Running+st.Waiting != 0 || st.Cancelled != 2 {
+			t.Errorf("a place is still taken: %+v", st)
 		}
 	})
 }

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/simlm"
+)
+
+// simulatedServer is what the flags of simulate say, before it is checked.
+type simulatedServer struct {
+	options  simlm.Options
+	listen   string
+	engine   string
+	output   string
+	schedule string
+	seed     int64
+	fail     map[string]string
+	asJSON   bool
+}
+
+// The steps of a server of which nothing else was said. They are no server's in particular: docs/simulate.md says how to find one's own.
+const (
+	simulatedSlots = 64
+	simulatedStep  = 20 * time.Millisecond
+)
+
+func (a *app) simulateCommand() *cobra.Command {
+	var s simulatedServer
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Serve a simulated model over HTTP, as a model server with continuous batching does",
+		Long: `Serve a simulated model over HTTP, as a model server with continuous batching does: to see how a job would run on a server of
+some size before there is one, and as the other end of load tests. It needs no GPU and no weights; its answers are made up.
+
+Its protocol is OpenAI's (chat completions, completions, embeddings). Requests take one of --slots, and wait in the order of their
+arrival while all are taken. Time passes in steps: in each, every running request gains a token, and a step takes --step, and
+--decode for each request that runs, and --prefill for each token of a prompt that begins and is not in the cache of --cache tokens.
+
+--engine decides whose gauges are at /metrics, and whether the slots are told: at /props (llamacpp) or /info (tei). The true account
+is at /simulated/stats, and begins anew with a POST to /simulated/reset. SIGTERM or Ctrl-C ends the server with a summary.`,
+		Example: `  batholith simulate
+  batholith simulate --slots 256 --step 15ms --decode 40us --prefill 60us --cache 400000 --output-tokens 64-512
+  batholith simulate --schedule 64@0s,16@30s,128@1m --others 2 --queue 128 --refuse 503 --fail internal=0.01,reset=0.005`,
+		Args: arguments(0, -1, ""),
+	}
+	s.bind(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.read(); err != nil {
+			return err
+		}
+		return a.serveSimulated(cmd.Context(), &s)
+	}
+	return cmd
+}
+
+// bind makes the flags.
+func (s *simulatedServer) bind(cmd *cobra.Command) {
+	f, o := cmd.Flags(), &s.options
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`address` to listen on; port 0 takes a free one")
+	f.StringVar(&o.Model, "model", simlm.Model, "`name` of the model that it serves")
+	f.StringVar(&s.engine, "engine", string(simlm.EngineVLLM), "whose gauges it has: "+engineNames())
+	f.Int64Var(&s.seed, "seed", 0, "`number` that changes every text and length, and who fails")
+
+	f.IntVar(&o.Slots, "slots", simulatedSlots, "requests that run at once; 0: any `number`")
+	f.StringVar(&s.schedule, "schedule", "", "slots that change, `SLOTS@TIME,…`, counted from the start or the last reset")
+	f.IntVar(&o.Queue, "queue", 0, "requests that may wait besides; 0: any `number`, -1: none")
+	f.IntVar(&o.RefuseStatus, "refuse", 429, "`status` for those beyond the queue: 429 or 503")
+	f.DurationVar(&o.RetryAfter, "retry-after", 0, "when those should come back; 0: they are not told")
+
+	f.DurationVar(&o.Step, "step", simulatedStep, "time of every step")
+	f.DurationVar(&o.Decode, "decode", 0, "time of a step for each running request, besides")
+	f.DurationVar(&o.Prefill, "prefill", 0, "time of a step for each prompt token computed in it, besides")
+	f.IntVar(&o.Chunk, "chunk", 0, "most prompt `tokens` computed in a step; 0: no bound")
+	f.DurationVar(&o.Latency, "latency", 0, "time on the way to the server and back")
+	f.IntVar(&o.Cache, "cache", 0, "`tokens` of prompts that the prefix cache holds; 0: there is none")
+	f.StringVar(&s.output, "output-tokens", "32", "`tokens` of an answer, or a range such as 16-256; max_tokens bounds them")
+
+	f.Float64Var(&o.Others.Rate, "others", 0, "requests of others a second, at random times, which take slots and wait: their `rate`")
+	f.StringToStringVar(&s.fail, "fail", nil, "shares of the prompts that fail, `KIND=SHARE,…`; kinds: "+strings.Join(failureNames, ", "))
+	f.IntVar(&o.Failures.Times, "fail-times", 0, "`times` that such a prompt fails before it is answered; 0: always")
+	f.DurationVar(&o.Series, "series", 0, "how often to note what runs and waits, for /simulated/stats?series=1 and --json; 0: never")
+	f.BoolVar(&s.asJSON, "json", false, "print the summary as JSON")
+	f.SortFlags = false
+}
+
+func engineNames() string {
+	var names []string
+	for _, e := range simlm.Engines {
+		names = append(names, string(e))
+	}
+	return strings.Join(names, ", ")
+}
+
+// read makes options of the flags' texts, and refuses what is not possible.
+func (s *simulatedServer) read() error {
+	o := &s.options
+	o.Seed, o.Engine = uint64(s.seed), simlm.Engine(s.engine)
+	if !slices.Contains(simlm.Engines, o.Engine) {
+		return &usageError{reason: fmt.Sprintf("--engine %q is not known", s.engine), remedy: didYouMeanOf(s.engine, strings.Split(engineNames(), ", "))}
+	}
+	if o.RefuseStatus != 429 && o.RefuseStatus != 503 {
+		return &usageError{reason: fmt.Sprintf("--refuse %d is not possible", o.RefuseStatus), remedy: "write 429 or 503"}
+	}
+	if err := s.readOutput(); err != nil {
+		return err
+	}
+	var err error
+	if o.Schedule, err = simlm.ParseSchedule(s.schedule); err != nil {
+		return &usageError{reason: "--schedule: " + err.Error(), remedy: "write slots and times that go up, such as 64@0s,16@30s"}
+	}
+	if o.Queue < -1 {
+		return &usageError{reason: fmt.Sprintf("--queue %d is not possible", o.Queue), remedy: "write how many may wait, 0 for any number, or -1 for none"}
+	}
+	for name, below := range map[string]bool{"slots": o.Slots < 0, "step": o.Step < 0, "decode": o.Decode < 0, "prefill": o.Prefill < 0,
+		"chunk": o.Chunk < 0, "cache": o.Cache < 0, "latency": o.Latency < 0, "retry-after": o.RetryAfter < 0, "series": o.Series < 0,
+		"fail-times": o.Failures.Times < 0, "others": !(o.Others.Rate >= 0)} {
+		if below {
+			return &usageError{reason: fmt.Sprintf("--%s is below 0", name), remedy: "write 0 or more"}
+		}
+	}
+	return s.readFailures()
+}
+
+// readOutput reads 32 or 16-256.
+func (s *simulatedServer) readOutput() error {
+	low, high, ranged := strings.Cut(s.output, "-")
+	least, err := strconv.Atoi(low)
+	most := least
+	if err == nil && ranged {
+		most, err = strconv.Atoi(high)
+	}
+	if err != nil || least < 1 || most < least {
+		return &usageError{reason: fmt.Sprintf("--output-tokens %q is no number of tokens and no range", s.output), remedy: "write a number such as 32, or a range such as 16-256"}
+	}
+	s.options.OutputTokens, s.options.OutputTokensMax = least, most
+	return nil
+}
+
+// failureNames are those of the settings.
+var failureNames = []string{"rate_limit", "internal", "unavailable", "bad_request", "reset", "nonsense"}
+
+// readFailures reads the shares of --fail.
+func (s *simulatedServer) readFailures() error {
+	f := &s.options.Failures
+	shares := []*float64{&f.RateLimit, &f.Internal, &f.Unavailable, &f.BadRequest, &f.Reset, &f.Nonsense}
+	sum := 0.0
+	for _, name := range slices.Sorted(maps.Keys(s.fail)) {
+		i := slices.Index(failureNames, name)
+		if i < 0 {
+			return &usageError{reason: fmt.Sprintf("--fail: %q is no kind of failure", name), remedy: didYouMeanOf(name, failureNames)}
+		}
+		share, err := strconv.ParseFloat(s.fail[name], 64)
+		if err != nil || !(share >= 0 && share <= 1) {
+			return &usageError{reason: fmt.Sprintf("--fail %s=%s is no share", name, s.fail[name]), remedy: "write shares from 0 to 1"}
+		}
+		*shares[i] = share
+		sum += share
+	}
+	if sum > 1 {
+		return &usageError{reason: "--fail: the shares add up to more than 1", remedy: "lower them"}
+	}
+	return nil
+}
+
+// didYouMeanOf is the remedy for a word that is none of those possible.
+func didYouMeanOf(word string, words []string) string {
+	if c := config.Closest(word, words); c != "" {
+		return fmt.Sprintf("did you mean %s?", c)
+	}
+	return "one of " + strings.Join(words, ", ")
+}

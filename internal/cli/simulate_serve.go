@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith/internal/simlm"
+)
+
+// serveSimulated serves the simulated model until a signal ends it, and sums up. Requests in flight are cut off: their clients see
+// what they would see of any model server that is stopped.
+func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
+	ln, err := listen(ctx, s.listen, "--listen")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	server := simlm.New(s.options)
+	a.announceSimulated(ln, &s.options)
+	g, serving := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Run(serving) })
+	g.Go(func() error { return serveModel(serving, ln, server) })
+	if err := g.Wait(); err != nil && !shutDown(ctx, err) {
+		return err
+	}
+	st := server.Stats()
+	if s.asJSON {
+		return a.printJSON(st)
+	}
+	fmt.Fprintln(a.stderr, simulatedSummary(st))
+	return nil
+}
+
+// serveModel answers on ln until ctx ends. There is no time limit on requests: an answer may take as long as it takes.
+func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headTime}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	if err := srv.Serve(ln); ctx.Err() == nil {
+		return fmt.Errorf("serve the simulated model: %w", err)
+	}
+	return nil
+}
+
+// announceSimulated says where the server is, what it is, and how to send jobs there.
+func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
+	at := strings.TrimPrefix(reachable(ln), "http://")
+	fmt.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
+To send it jobs, put this into the settings; id is what jobs ask for, and may be any name:
+%s
+Its account: curl http://%s/simulated/stats
+`, at, slotsInWords(o), o.Step, o.Engine, offer(at, o.Model), at)
+}
+
+func slotsInWords(o *simlm.Options) string {
+	if len(o.Schedule) > 0 {
+		return "slots by the schedule"
+	}
+	if o.Slots == 0 {
+		return "no bound on slots"
+	}
+	return plural(int64(o.Slots), "slot")
+}
+
+// simulatedSummary is what it did, on a line or two.
+func simulatedSummary(st simlm.Stats) string {
+	d := time.Duration(st.Loaded.Seconds * float64(time.Second))
+	text := fmt.Sprintf("%s answered", plural(st.Answered, "request"))
+	if st.Answered > 0 {
+		text += fmt.Sprintf(" in %s: %s tokens generated (%s/s)", span(d), grouped(st.GeneratedTokens), rate(st.GeneratedTokens, d))
+	}
+	if st.CachedTokens > 0 {
+		text += fmt.Sprintf(", %.0f%% of the prompts' from the cache", 100*float64(st.CachedTokens)/float64(st.PromptTokens))
+	}
+	if st.Slots >= 0 && st.Answered > 0 {
+		text += fmt.Sprintf("; slots busy %.1f%% of that time, %.1f requests waiting on average, %d at most", 100*st.Loaded.Busy, st.Loaded.WaitingMean, st.WaitingMax)
+	}
+	for _, n := range []struct {
+		count int64
+		what  string
+	}{{st.Refused, "refused"}, {st.Failed, "failed as set"}, {st.Cancelled, "given up by their clients"}} {
+		if n.count > 0 {
+			text += fmt.Sprintf("; %s %s", grouped(n.count), n.what)
+		}
+	}
+	if o := st.Others; o.Requests > 0 {
+		text += fmt.Sprintf("\n%s of others, %s refused, in the queue for %.0f ms (p50), %.0f ms (p95)", plural(o.Requests, "request"), grouped(o.Refused),
+			1000*o.Wait.P50, 1000*o.Wait.P95)
+	}
+	return text
+}

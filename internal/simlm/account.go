@@ -1,0 +1,195 @@
+package simlm
+
+import (
+	"slices"
+	"time"
+)
+
+// account is what happened since the start and since the last reset. The batch's mutex guards it.
+type account struct {
+	schedule []Slots
+	later    int // index of the next change in schedule
+	slots    int // now; -1: no bound
+
+	running, waiting int
+	flying           int // requests of clients, running or waiting
+	held             int // tokens of those that run: prompts, and answers so far
+
+	total, base   Totals // since the start, and what they were at the last reset
+	others        OtherTotals
+	otherBase     OtherTotals
+	waits, otherW waits
+
+	began, at time.Time // the last reset; up to when the sums below go
+	sums      sums
+	most      struct{ running, waiting, flying int }
+	first     time.Time // when the first request of a client came since then, and what the sums were
+	firstSums sums
+	last      time.Time // when the last was answered
+	lastSums  sums
+	series    series
+	interval  time.Duration
+	initial   int // slots before the schedule begins
+}
+
+// sums are integrals over time, in seconds times requests.
+type sums struct {
+	busy, offered            float64 // slots that were taken; slots that there were
+	running, waiting, flying float64
+}
+
+func (a *account) open(o *Options, now time.Time) {
+	a.schedule, a.interval, a.initial = o.Schedule, o.Series, o.Slots
+	if o.Slots <= 0 {
+		a.initial = -1
+	}
+	a.at = now
+	a.reset(now)
+}
+
+// reset begins the account, and the schedule of slots, anew. What runs goes on.
+func (a *account) reset(now time.Time) {
+	a.began, a.at, a.sums = now, now, sums{}
+	a.first, a.last, a.firstSums, a.lastSums = time.Time{}, time.Time{}, sums{}, sums{}
+	a.base, a.otherBase = a.total, a.others
+	a.waits, a.otherW = waits{}, waits{}
+	a.slots, a.later = a.initial, 0
+	a.series = newSeries(a.interval, now)
+	a.most.running, a.most.waiting, a.most.flying = a.running, a.waiting, a.flying
+	a.advance(now)
+}
+
+// change is when the number of slots changes next.
+func (a *account) change() (time.Time, bool) {
+	if a.later == len(a.schedule) {
+		return time.Time{}, false
+	}
+	return a.began.Add(a.schedule[a.later].From), true
+}
+
+// advance brings the account up to now. It comes before every change of what runs or waits.
+func (a *account) advance(now time.Time) {
+	for {
+		at, ok := a.change()
+		if !ok || at.After(now) {
+			break
+		}
+		a.sum(at)
+		a.slots = a.schedule[a.later].Count
+		a.later++
+	}
+	a.sum(now)
+}
+
+func (a *account) sum(until time.Time) {
+	d := until.Sub(a.at).Seconds()
+	if d <= 0 {
+		return
+	}
+	a.at = until
+	a.most.waiting = max(a.most.waiting, a.waiting) // here, since one that finds a free slot does not wait
+	if a.slots >= 0 {                               // a schedule may take slots from under those that run
+		a.sums.busy += d * float64(a.running)
+		a.sums.offered += d * float64(max(a.slots, a.running))
+	}
+	a.sums.running += d * float64(a.running)
+	a.sums.waiting += d * float64(a.waiting)
+	a.sums.flying += d * float64(a.flying)
+	a.series.note(until, a.running, a.waiting, a.slots)
+}
+
+func (a *account) entered(s *sequence) {
+	a.waiting++
+	if s.other {
+		a.others.Requests++
+	} else {
+		a.total.Requests++
+		a.flying++
+		if a.first.IsZero() {
+			a.first, a.firstSums = a.at, a.sums
+		}
+	}
+	a.most.flying = max(a.most.flying, a.flying)
+}
+
+func (a *account) refused(s *sequence) {
+	if s.other {
+		a.others.Requests++
+		a.others.Refused++
+		return
+	}
+	a.total.Requests++
+	a.total.Refused++
+}
+
+// gaveUp is a client's going while its request waits.
+func (a *account) gaveUp() {
+	a.waiting--
+	a.flying--
+}
+
+func (a *account) admitted(s *sequence, now time.Time) {
+	a.waiting--
+	a.running++
+	a.held += s.prompt
+	a.most.running = max(a.most.running, a.running)
+	a.total.PromptTokens += int64(s.prompt)
+	a.total.CachedTokens += int64(s.cached)
+	if s.other {
+		a.otherW.add(now.Sub(s.came))
+	} else {
+		a.waits.add(now.Sub(s.came))
+	}
+}
+
+func (a *account) generated(s *sequence, tokens int) {
+	s.made += tokens
+	a.held += tokens
+	a.total.GeneratedTokens += int64(tokens)
+}
+
+func (a *account) answered(s *sequence) {
+	if s.other {
+		a.others.Answered++
+		return
+	}
+	a.total.Answered++
+	a.last, a.lastSums = a.at, a.sums
+}
+
+// freed is the end of one that ran, with or without an answer.
+func (a *account) freed(s *sequence) {
+	a.running--
+	a.held -= s.prompt + s.made
+	if !s.other {
+		a.flying--
+	}
+}
+
+// waits are the last waiting times of one kind of request.
+type waits struct {
+	ring []time.Duration
+	next int
+}
+
+// maxWaits bounds the memory that they take.
+const maxWaits = 1 << 16
+
+func (w *waits) add(d time.Duration) {
+	if len(w.ring) < maxWaits {
+		w.ring = append(w.ring, d)
+		return
+	}
+	w.ring[w.next] = d
+	w.next = (w.next + 1) % maxWaits
+}
+
+func (w *waits) figures() Waits {
+	if len(w.ring) == 0 {
+		return Waits{}
+	}
+	sorted := slices.Clone(w.ring)
+	slices.Sort(sorted)
+	at := func(share float64) float64 { return sorted[int(share*float64(len(sorted)-1)+0.5)].Seconds() }
+	return Waits{P50: at(0.5), P95: at(0.95), Max: at(1)}
+}

@@ -1,0 +1,73 @@
+package simlm
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// message is one turn of a conversation; its content is a text or a list of parts.
+type message struct {
+	Role    string         `json:"role"`
+	Content jsontext.Value `json:"content"`
+}
+
+// rendered is the text that the model reads, as a chat template would make it: tools and system first, then the turns in their
+// order. Parameters are no part of it, so that bodies that differ in nothing else share their prefix.
+func (w *wire) rendered() []byte {
+	var b []byte
+	for _, whole := range []jsontext.Value{w.Prompt, w.Input} {
+		if len(w.Messages) == 0 && len(whole) > 0 {
+			return appendText(b, whole)
+		}
+	}
+	var turns []message
+	if json.Unmarshal(w.Messages, &turns, jsontext.AllowDuplicateNames(true)) != nil {
+		return bytes.Clone(w.Messages)
+	}
+	if len(w.Tools) > 0 {
+		b = append(append(b, "<|tools|>"...), w.Tools...)
+	}
+	for _, system := range []bool{true, false} {
+		for _, m := range turns {
+			if (m.Role == "system" || m.Role == "developer") == system {
+				b = append(append(append(b, "<|"...), m.Role...), "|>"...)
+				b = append(appendText(b, m.Content), '\n')
+			}
+		}
+	}
+	return append(b, "<|assistant|>"...)
+}
+
+// appendText appends a text, or the texts of a list of parts; what is no text stands for itself.
+func appendText(b []byte, v jsontext.Value) []byte {
+	switch v.Kind() {
+	case '"':
+		text, _ := jsontext.AppendUnquote(b, v)
+		return text
+	case '[':
+		var parts []jsontext.Value
+		if json.Unmarshal(v, &parts) != nil {
+			return append(b, v...)
+		}
+		for _, p := range parts {
+			b = appendPart(b, p)
+		}
+		return b
+	}
+	return append(b, v...)
+}
+
+func appendPart(b []byte, v jsontext.Value) []byte {
+	var part struct {
+		Text jsontext.Value `json:"text"`
+	}
+	if v.Kind() == '{' && json.Unmarshal(v, &part, jsontext.AllowDuplicateNames(true)) == nil && part.Text.Kind() == '"' {
+		v = part.Text
+	}
+	if v.Kind() == '"' {
+		return appendText(b, v)
+	}
+	return append(b, v...)
+}

@@ -1,0 +1,140 @@
+package simlm
+
+import (
+	"slices"
+	"time"
+)
+
+// Stats are the server's own account of itself since its start or the last [Server.Reset]. Times are seconds, and means are over time.
+type Stats struct {
+	Seconds float64 `json:"seconds"`
+	Slots   int     `json:"slots"` // now; -1: no bound
+	Running int     `json:"running"`
+	Waiting int     `json:"waiting"`
+	// Busy is the share of the slots' time in which they were taken, Idle the rest; both 0 with no bound on slots. Whether a
+	// free slot starved only the client knows: it was free although there was work.
+	Busy float64 `json:"busy_fraction"`
+	Idle float64 `json:"idle_fraction"`
+	// Loaded is the same from the first request of a client to the last answer.
+	Loaded Loaded `json:"loaded"`
+
+	RunningMean  float64 `json:"running_mean"`
+	RunningMax   int     `json:"running_max"`
+	WaitingMean  float64 `json:"waiting_mean"`
+	WaitingMax   int     `json:"waiting_max"`
+	InFlightMean float64 `json:"in_flight_mean"` // requests of clients, running or waiting
+	InFlightMax  int     `json:"in_flight_max"`
+
+	Totals
+	Wait   Waits  `json:"queue_wait_s"`
+	Others Others `json:"others"`
+
+	Series *Series `json:"series,omitzero"`
+}
+
+// Loaded is the time from the first request of a client to the last answer.
+type Loaded struct {
+	Seconds     float64 `json:"seconds"`
+	Busy        float64 `json:"busy_fraction"`
+	RunningMean float64 `json:"running_mean"`
+	WaitingMean float64 `json:"waiting_mean"`
+}
+
+// Totals are counters; those of requests are of clients', those of tokens and steps of everybody's.
+type Totals struct {
+	Requests        int64 `json:"requests"`
+	Answered        int64 `json:"answered"`
+	Refused         int64 `json:"refused"` // since the queue was full
+	Failed          int64 `json:"failed"`  // as Failures have it
+	Cancelled       int64 `json:"cancelled"`
+	PromptTokens    int64 `json:"prompt_tokens"`
+	CachedTokens    int64 `json:"cached_tokens"`
+	PrefilledTokens int64 `json:"prefilled_tokens"`
+	GeneratedTokens int64 `json:"generated_tokens"`
+	Steps           int64 `json:"steps"`
+}
+
+func (t Totals) minus(u Totals) Totals {
+	return Totals{Requests: t.Requests - u.Requests, Answered: t.Answered - u.Answered, Refused: t.Refused - u.Refused,
+		Failed: t.Failed - u.Failed, Cancelled: t.Cancelled - u.Cancelled, PromptTokens: t.PromptTokens - u.PromptTokens,
+		CachedTokens: t.CachedTokens - u.CachedTokens, PrefilledTokens: t.PrefilledTokens - u.PrefilledTokens,
+		GeneratedTokens: t.GeneratedTokens - u.GeneratedTokens, Steps: t.Steps - u.Steps}
+}
+
+// Waits are how long requests were in the queue, over the last 65,536 of them.
+type Waits struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	Max float64 `json:"max"`
+}
+
+// Others are the requests of the background.
+type Others struct {
+	OtherTotals
+	Wait Waits `json:"queue_wait_s"`
+}
+
+// OtherTotals count them.
+type OtherTotals struct {
+	Requests int64 `json:"requests"`
+	Answered int64 `json:"answered"`
+	Refused  int64 `json:"refused"`
+}
+
+// Stats returns the account; the series is in it when [Options.Series] says so.
+func (s *Server) Stats() Stats {
+	s.batch.mu.Lock()
+	defer s.batch.mu.Unlock()
+	a := s.accountNow()
+	o, p := a.others, a.otherBase
+	st := Stats{Seconds: a.at.Sub(a.began).Seconds(), Slots: a.slots, Running: a.running, Waiting: a.waiting,
+		RunningMax: a.most.running, WaitingMax: a.most.waiting, InFlightMax: a.most.flying,
+		Totals: a.total.minus(a.base), Wait: a.waits.figures(),
+		Others: Others{Wait: a.otherW.figures(),
+			OtherTotals: OtherTotals{Requests: o.Requests - p.Requests, Answered: o.Answered - p.Answered, Refused: o.Refused - p.Refused}}}
+	st.Busy = ratio(a.sums.busy, a.sums.offered)
+	st.Idle = ratio(a.sums.offered-a.sums.busy, a.sums.offered)
+	st.RunningMean, st.WaitingMean, st.InFlightMean =
+		ratio(a.sums.running, st.Seconds), ratio(a.sums.waiting, st.Seconds), ratio(a.sums.flying, st.Seconds)
+	if f, l := a.firstSums, a.lastSums; a.last.After(a.first) {
+		d := a.last.Sub(a.first).Seconds()
+		st.Loaded = Loaded{Seconds: d, Busy: ratio(l.busy-f.busy, l.offered-f.offered),
+			RunningMean: (l.running - f.running) / d, WaitingMean: (l.waiting - f.waiting) / d}
+	}
+	if a.series.every > 0 {
+		m := a.series.moments
+		st.Series = &Series{Interval: a.series.every.Seconds(), Running: slices.Clone(m.Running), Waiting: slices.Clone(m.Waiting), Slots: slices.Clone(m.Slots)}
+	}
+	return st
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// Reset begins the account anew, and the schedule of slots with it. Counters of /metrics go on.
+func (s *Server) Reset() {
+	s.batch.mu.Lock()
+	defer s.batch.mu.Unlock()
+	now := time.Now()
+	s.accountNow().reset(now)
+	s.batch.proceed(now)
+}
+
+// accountNow is the account up to now, with what was counted beside it. The caller has the batch's mutex.
+func (s *Server) accountNow() *account {
+	a := &s.batch.account
+	a.advance(time.Now())
+	n := s.quick.requests.Swap(0)
+	a.total.Requests += n
+	a.total.Answered += n
+	prompt := s.quick.prompt.Swap(0)
+	a.total.PromptTokens += prompt
+	a.total.PrefilledTokens += prompt
+	a.total.GeneratedTokens += s.quick.generated.Swap(0)
+	a.total.Failed += s.quick.failed.Swap(0)
+	return a
+}
