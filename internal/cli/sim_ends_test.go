@@ -83,7 +83,7 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		})
-		if done, err := s.db.Find(t.Context(), j.id); err == nil && done.Counts.Total == 600 {
+		if done, err := s.db.Find(s.t.Context(), j.id); err == nil && done.Counts.Total == 600 {
 			j.files = j.files[:1] // the other was gone before it was listed
 		}
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
