@@ -111,10 +111,15 @@ func ending(job batholith.Job, next batholith.Status, cause error, first *bathol
 		return fmt.Sprintf("Stopped when %d of %d records had been processed; their output is kept.%s",
 			c.Processed, c.Total, errored(c, first))
 	}
-	if c.Errored == 0 {
-		return allProcessed
+	return allProcessed + errored(c, first) + saved(job.Tokens)
+}
+
+// saved says what the model server's prefix cache spared it, where it tells.
+func saved(t batholith.Tokens) string {
+	if t.CacheRead == 0 || t.Input == 0 {
+		return ""
 	}
-	return allProcessed + errored(c, first)
+	return fmt.Sprintf(" %d of %d prompt tokens (%d %%) were in the model server's cache.", t.CacheRead, t.Input, 100*t.CacheRead/t.Input)
 }
 
 // allProcessed takes the place of what was noted while the job ran.
