@@ -195,6 +195,7 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", unfinishedQuery)
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_unclean", uncleanQuery)
+	checkPlan(t, s, "SEARCH jobs USING INDEX jobs_sweep (sweep>? AND sweep<?)", unsweptQuery, 1)
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(), "w", "j", 0, 1)
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=?)", releaseQuery, "w")
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=? AND job=?)", releaseQuery+releaseJob, "w", "j")
