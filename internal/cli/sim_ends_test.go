@@ -28,7 +28,7 @@ func (s *simulation) through(meanwhile func(w *worker)) *worker {
 	}
 	time.Sleep(s.some(2 * time.Second))
 	s.calm()
-	time.Sleep(20 * time.Minute)
+	time.Sleep(longEnough)
 	synctest.Wait()
 	w.kill() // what the end of a process would tidy away has to be tidy already, or be found by the next
 	w.start()
