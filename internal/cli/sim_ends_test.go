@@ -50,6 +50,21 @@ func (s *simulation) halt(w *worker, j *simJob) {
 	}
 }
 
+// validated waits until the job has a plan.
+func (s *simulation) validated(j *simJob) {
+	s.t.Helper()
+	for {
+		job, err := s.db.Find(s.t.Context(), j.id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if rank(job.Status) >= rank(batholith.StatusScheduled) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
 	simulate(t, 2, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 1+s.plan.IntN(300), 1+s.plan.IntN(300))
@@ -79,7 +94,10 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 		w := s.through(func(*worker) {
 			if s.plan.IntN(2) == 0 {
 				s.put(j, 0, 600, " and more")
-			} else if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
+				return
+			}
+			s.validated(j) // before, the file would be none of the job's
+			if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
 				s.t.Fatal(err)
 			}
 		})
