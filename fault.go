@@ -21,6 +21,7 @@ var (
 	ErrTooManyTags   = errors.New("too many tags")
 	ErrMoved         = errors.New("the job's status has changed meanwhile")
 	ErrSealed        = errors.New("the job takes no more outcomes")
+	ErrHeld          = errors.New("another worker publishes the job's output")
 )
 
 // StaleError refuses a [Commit]: these chunks belong to another epoch or owner now, or have one of the records already.

@@ -50,6 +50,9 @@ type engineOptions struct {
 	Models *models // nil: those of Config
 	Dir    string  // holds the journal and the worker's id
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
+
+	// For simulations, whose jobs are small; 0: as usual.
+	PartBytes, FirstPartial int64
 }
 
 // pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
@@ -83,9 +86,9 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
-	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log})
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
-		Limits: o.Config.Limits.Rules(), Log: o.Log})
+		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial})
 	return e, nil
 }
 

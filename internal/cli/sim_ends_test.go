@@ -28,7 +28,7 @@ func (s *simulation) through(meanwhile func(w *worker)) *worker {
 	}
 	time.Sleep(s.some(2 * time.Second))
 	s.calm()
-	time.Sleep(20 * time.Minute)
+	time.Sleep(longEnough)
 	synctest.Wait()
 	w.kill() // what the end of a process would tidy away has to be tidy already, or be found by the next
 	w.start()
@@ -47,6 +47,21 @@ func (s *simulation) halt(w *worker, j *simJob) {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// validated waits until the job has a plan.
+func (s *simulation) validated(j *simJob) {
+	s.t.Helper()
+	for {
+		job, err := s.db.Find(s.t.Context(), j.id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if rank(job.Status) >= rank(batholith.StatusScheduled) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -79,7 +94,10 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 		w := s.through(func(*worker) {
 			if s.plan.IntN(2) == 0 {
 				s.put(j, 0, 600, " and more")
-			} else if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
+				return
+			}
+			s.validated(j) // before, the file would be none of the job's
+			if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
 				s.t.Fatal(err)
 			}
 		})

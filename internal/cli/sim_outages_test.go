@@ -38,7 +38,7 @@ func TestAnOutageIsWaitedFor(t *testing.T) {
 					w.kill()
 					w.start()
 				}
-				time.Sleep(c.long + time.Minute)
+				time.Sleep(c.long + longEnough)
 				synctest.Wait()
 				s.check(j, batholith.StatusCompleted)
 				w.stop()

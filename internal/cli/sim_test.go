@@ -21,16 +21,16 @@ import (
 // all of them failing as one seed decides, and processes that are killed, frozen and started again. sim_process_test.go is a process,
 // sim_faults_test.go what it meets on its way out, sim_laws_test.go what must hold in the end.
 type simulation struct {
-	t      *testing.T
-	db     *store.Store
-	bucket *objecttest.Memory
-	dir    string
-	models map[string]*simlm.Server
-	jobs   []*simJob
-	// A worker was killed while another ended its jobs: a segment that it wrote after their clean-up is known to nobody.
-	orphans bool
-
+	t         *testing.T
+	db        *store.Store
+	bucket    *objecttest.Memory
+	dir       string
+	models    map[string]*simlm.Server
+	jobs      []*simJob
 	processes []*simProcess // those that have not ended
+
+	late    sync.WaitGroup // calls that take effect later
+	visible sync.Mutex     // held while an object of the bucket changes
 
 	plan *rand.Rand // decides what happens when; the test's own goroutine's
 
@@ -41,7 +41,8 @@ type simulation struct {
 	refused       map[part]int // calls during them
 	denied        bool         // the output may not be written any more
 	requests      map[string]*requests
-	interruptions int // kills, and leases that were lost: each may cost what was in flight
+	shrunk        []string // outputs that were replaced by less
+	interruptions int      // kills, and leases that were lost: each may cost what was in flight
 }
 
 // simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.
@@ -62,6 +63,15 @@ type requests struct {
 
 // simInFlight is the limit of every backend of the simulation.
 const simInFlight = 16
+
+// longEnough is when all that a job may have left behind must be gone: it is cleaned up for the second time within 25 minutes.
+const longEnough = 30 * time.Minute
+
+// The jobs of the simulation are small, and yet their output is published while they run, and in several parts.
+const (
+	simPart    = 16 << 10
+	simPartial = 40
+)
 
 // simSetup says what is in a simulation.
 type simSetup struct {
@@ -109,6 +119,7 @@ func (s *simulation) close() {
 	for len(s.processes) > 0 {
 		s.processes[0].end(s)
 	}
+	s.late.Wait()
 	s.db.Close()
 }
 
@@ -210,7 +221,7 @@ func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
 		}
 		s.calm()
 		w.start()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(longEnough)
 		synctest.Wait()
 		w.stop()
 		for _, j := range s.jobs {

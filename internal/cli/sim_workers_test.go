@@ -30,14 +30,14 @@ func (s *simulation) pair() (a, b *worker) {
 // lose accounts for a worker whose chunks another takes: what it had finished and not committed is asked again as well, some seconds of
 // work where commits have to be repeated.
 func (s *simulation) lose() {
-	const seconds = 3
+	const seconds = 6
 	s.count(func() { s.interruptions += seconds * 4 })
 }
 
 // finished waits for the jobs to be complete.
 func (s *simulation) finished() {
 	s.t.Helper()
-	time.Sleep(20 * time.Minute)
+	time.Sleep(longEnough)
 	synctest.Wait()
 	for _, j := range s.jobs {
 		s.check(j, batholith.StatusCompleted)
@@ -84,17 +84,47 @@ func TestAStopReachesEveryWorker(t *testing.T) {
 	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
-		s.orphans = true
 		time.Sleep(time.Second)
 		s.lose()
 		b.kill()
 		b.start()
 		s.calm()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(longEnough)
 		synctest.Wait()
 		s.check(s.jobs[0], batholith.StatusStopped, batholith.StatusCompleted)
 		s.check(s.jobs[1], batholith.StatusCompleted)
 		s.check(s.jobs[2], batholith.StatusCompleted)
+		a.stop()
+		b.stop()
+		s.checkTraces(a, b)
+	})
+}
+
+// Both workers publish the same jobs, die, freeze and come back, and what they had on its way to the bucket arrives all the same.
+func TestTwoWorkersThroughKillsAndLateWritesPublishOneEnd(t *testing.T) {
+	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+		a, b := s.pair()
+		if s.plan.IntN(2) == 0 {
+			s.halt(a, s.jobs[0])
+		}
+		for range 2 + s.plan.IntN(5) {
+			w := []*worker{a, b}[s.plan.IntN(2)]
+			s.lose()
+			if s.plan.IntN(2) == 0 {
+				w.kill()
+				time.Sleep(s.some(10 * time.Second))
+				w.start()
+			} else {
+				w.p.freeze(s.some(15 * time.Second))
+			}
+			time.Sleep(s.some(8 * time.Second))
+		}
+		s.calm()
+		time.Sleep(longEnough)
+		synctest.Wait()
+		for _, j := range s.jobs {
+			s.check(j, batholith.StatusStopped, batholith.StatusCompleted)
+		}
 		a.stop()
 		b.stop()
 		s.checkTraces(a, b)

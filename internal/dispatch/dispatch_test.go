@@ -410,6 +410,43 @@ func TestNothingIsSentWithoutTheLease(t *testing.T) {
 	})
 }
 
+// The database is slow: a renewal takes longer than it may, and the next one gets through just after the lease has run out. By then
+// another worker has the chunks.
+func TestALeaseThatIsRenewedTooLateIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 500, 500))
+		defer w.start(d)()
+		w.await(40, "a")
+		slow, taken := 0, time.Time{}
+		w.mu.Lock()
+		w.beat = func(ctx context.Context) error {
+			switch slow++; slow {
+			case 1:
+				<-ctx.Done()
+				return context.Cause(ctx)
+			case 2:
+				time.Sleep(2 * time.Second)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				for _, c := range w.chunks["a"] {
+					c.Owner, c.Epoch = "another", c.Epoch+1
+				}
+				taken = time.Now()
+			}
+			return nil
+		}
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if last := s.times[len(s.times)-1]; taken.IsZero() || last.Sub(taken) > 100*time.Millisecond {
+			t.Errorf("a record was sent %s after another had taken its chunk", last.Sub(taken))
+		}
+	})
+}
+
 func TestShutdownFinishesWhatIsInFlightAndHandsBackTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), answering(10*time.Second)

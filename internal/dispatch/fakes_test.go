@@ -31,8 +31,9 @@ type world struct {
 	faults   map[string]error
 	outcomes map[string]map[batholith.RecordKey]batholith.Outcome
 	twice    []string
-	lines    map[string]string // record id → output line
-	dead     bool              // heartbeats fail
+	lines    map[string]string               // record id → output line
+	dead     bool                            // heartbeats fail
+	beat     func(ctx context.Context) error // when set, is passed before every heartbeat
 	claims   int
 	claimed  func(nth int) error // fails a claim after its effect
 	sunk     chan struct{}       // told after every outcome
@@ -132,7 +133,15 @@ func (w *world) Release(_ context.Context, worker, job string) error {
 	return nil
 }
 
-func (w *world) Heartbeat(context.Context, string, time.Time) error {
+func (w *world) Heartbeat(ctx context.Context, _ string, _ time.Time) error {
+	w.mu.Lock()
+	beat := w.beat
+	w.mu.Unlock()
+	if beat != nil {
+		if err := beat(ctx); err != nil {
+			return err
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead {

@@ -12,20 +12,30 @@ import (
 func (d *Dispatcher) heartbeats(ctx context.Context) {
 	tick := time.NewTicker(d.o.Lease / 5)
 	defer tick.Stop()
+	end := time.AfterFunc(d.left(), d.loseLease) // also while a renewal is on its way
+	defer end.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if !d.holds() {
-			d.loseLease()
+		before := d.leaseUntil.Load()
+		if err := d.beat(ctx); err != nil {
+			if ctx.Err() == nil {
+				d.o.Log.Warn("renew the worker's lease", "err", err)
+			}
+			continue
 		}
-		if err := d.beat(ctx); err != nil && ctx.Err() == nil {
-			d.o.Log.Warn("renew the worker's lease", "err", err)
+		if end.Stop() && time.Now().UnixNano() >= before {
+			d.loseLease() // it was renewed too late: between the two another may have claimed
 		}
+		end.Reset(d.left())
 	}
 }
+
+// left is how long the lease lasts.
+func (d *Dispatcher) left() time.Duration { return time.Until(time.Unix(0, d.leaseUntil.Load())) }
 
 // beat renews the lease once. Its end is reckoned from before the request, so that this worker never believes in it for longer than
 // the database does.

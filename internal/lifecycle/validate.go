@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -135,13 +136,15 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 	slices.SortFunc(objects, func(a, b batholith.Object) int { return strings.Compare(a.Key, b.Key) })
 	var files []batholith.File
 	total := int64(0)
+	// Every validation writes indexes of its own: one that was begun before, of an input that was another, may still be on its way.
+	index := place.Prefix + ".batholith/index/" + strings.ToLower(rand.Text()[:13])
 	for _, o := range objects {
 		if most := l.o.Limits.MaxFileBytes; most > 0 && o.Bytes > most {
 			return nil, refuse("File %s has %d bytes; the allowed maximum is %d", o.Key, o.Bytes, most)
 		}
 		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
 			Output: below(place.InputKey, o.Key) + ".out",
-			Index:  fmt.Sprintf("%s.batholith/index/%06d.idx", place.Prefix, len(files))})
+			Index:  fmt.Sprintf("%s-%06d.idx", index, len(files))})
 		total += o.Bytes
 	}
 	if most := l.o.Limits.MaxJobBytes; most > 0 && total > most {

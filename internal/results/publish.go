@@ -28,11 +28,17 @@ type PublisherOptions struct {
 	Store PublisherStore
 	Open  Opener
 	Log   *slog.Logger
+
+	PartBytes int64 // of the parts of an output, at least; 0: 8 MiB
 }
 
-// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes:
-// two that publish the same write the same bytes, and it does not matter which is later. Its methods may be called by any
-// goroutine.
+// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes, and of
+// the status in the manifest. Its methods may be called by any goroutine.
+//
+// One process publishes a job at a time, under an epoch that the store gave it. It may lose that to another without noticing, while a
+// call of it is still on its way to the bucket. So whatever another might write differently, partial output and the manifest, is a
+// multipart upload that the store knows under its epoch, and a publisher aborts those of the epochs before its own before it writes:
+// they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone.
 type Publisher struct {
 	o PublisherOptions
 }
@@ -52,12 +58,13 @@ const startOver = 5
 //
 // With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
 // counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
-// no manifest. Without final it publishes what there is so far, while the job goes on.
-func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error) {
+// no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
+// caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
+func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
-		m, err = p.publish(ctx, job, place, final)
+		m, err = p.publish(ctx, job, place, epoch, final)
 		if !errors.Is(err, batholith.ErrNoObject) || try == startOver {
 			break
 		}
@@ -71,7 +78,7 @@ func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) 
 }
 
 // publish is one attempt. The manifest comes last: where there is one, everything it names is there.
-func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, final bool) (m batholith.Manifest, err error) {
+func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, epoch int64, final bool) (m batholith.Manifest, err error) {
 	files, err := p.o.Store.Files(ctx, job.ID)
 	if err != nil {
 		return m, err
@@ -84,11 +91,14 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if n := outcomesOf(segs); final && n < job.Counts.Processed {
 		return m, fmt.Errorf("the segments hold %d outcomes and the job counts %d", n, job.Counts.Processed)
 	}
+	if err := p.supersede(ctx, job.ID, place, epoch); err != nil {
+		return m, err
+	}
 	outcomes, err := merge(ctx, place.Output, segs)
 	if err != nil {
 		return m, err
 	}
-	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, final: final, size: linesOf(segs)}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs)}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -107,11 +117,24 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	if err := place.Output.Put(ctx, place.Prefix+batholith.ManifestName, append(body, '\n')); err != nil {
+	object := newObject(ctx, p.o.Store, place.Output, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch},
+		objectOptions{Bytes: int64(len(body)), Abortable: true})
+	if _, err := object.Write(append(body, '\n')); err != nil {
+		return m, errors.Join(err, object.abort())
+	}
+	if err := object.close(); err != nil {
 		return m, err
 	}
 	failpoint.Here("results.manifested")
 	return m, nil
+}
+
+// supersede aborts what publishers before this epoch, or an earlier attempt under it, may still have on its way to an output object.
+// Of later epochs it keeps off: then it is this one that is superseded, and will hear of it.
+func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place, epoch int64) error {
+	return p.abort(ctx, job, place, func(u batholith.Upload) bool {
+		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
+	})
 }
 
 // few returns the job's segments, merged so far that they can be read all at once.
@@ -150,6 +173,7 @@ type outputs struct {
 	job   batholith.Job
 	place blob.Place
 	files []batholith.File
+	epoch int64
 	final bool
 	size  int64 // bytes of all lines: no file has more
 
@@ -204,10 +228,9 @@ func (w *outputs) begin(n int) error {
 	}
 	f := w.files[n]
 	key := w.place.Prefix + f.Output
-	if err := w.p.abort(w.ctx, w.job.ID, w.place, func(k string) bool { return k == key }); err != nil {
-		return err
-	}
-	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, w.job.ID, key, w.size)
+	// A partial output may be followed by a longer one while it is on its way. A final one is not followed by another.
+	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, batholith.Upload{Job: w.job.ID, Key: key, Epoch: w.epoch},
+		objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final})
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
 		InputETag: f.ETag, InputBytes: f.Bytes, InputCRC32C: f.CRC32C, Records: f.Records}
 	w.sum = 0
@@ -275,59 +298,4 @@ func uri(location string, b blob.Bucket, key string) string {
 		scheme = "s3"
 	}
 	return scheme + "://" + b.Name() + "/" + key
-}
-
-// Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
-func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
-	place, err := p.o.Open(ctx, job.ID)
-	if err == nil {
-		err = p.abort(ctx, job.ID, place, func(string) bool { return true })
-	}
-	if err == nil {
-		err = empty(ctx, place.Output, place.Prefix+hidden)
-	}
-	if err != nil {
-		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
-	}
-	return nil
-}
-
-// abort aborts the job's uploads whose key is wanted.
-func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wanted func(key string) bool) error {
-	uploads, err := p.o.Store.Uploads(ctx, job)
-	if err != nil {
-		return err
-	}
-	for _, u := range uploads {
-		if !wanted(u.Key) {
-			continue
-		}
-		if err := place.Output.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
-			return err
-		}
-		if err := p.o.Store.DeleteUpload(ctx, u); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// empty deletes the objects below a prefix, as many at once as S3 allows.
-func empty(ctx context.Context, b blob.Bucket, prefix string) error {
-	var keys []string
-	for o, err := range b.List(ctx, prefix) {
-		if err != nil {
-			return err
-		}
-		if keys = append(keys, o.Key); len(keys) == 1000 {
-			if err := b.Delete(ctx, keys...); err != nil {
-				return err
-			}
-			keys = keys[:0]
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return b.Delete(ctx, keys...)
 }

@@ -156,7 +156,7 @@ func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholit
 	for _, s := range segs {
 		level, size = max(level, s.Level+1), size+s.Bytes
 	}
-	object := newObject(ctx, r.store, r.place.Output, segs[0].Job, r.key(), size)
+	object := newObject(ctx, r.store, r.place.Output, batholith.Upload{Job: segs[0].Job, Key: r.key()}, objectOptions{Bytes: size})
 	out := newSegmentWriter(object, segs[0].Job, object.key, level)
 	for {
 		o, err := in.next()

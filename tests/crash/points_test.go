@@ -61,11 +61,15 @@ func stories() map[string][]func(*death) {
 		"lifecycle.stopping:1":   {(*death).atTheStop},
 		"lifecycle.halted:1":     {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
 		"lifecycle.sealed:1":     {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.claimed:1":    {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"results.begun:1":        {(*death).onItsWay, (*death).atTheStop},
+		"results.registered:1":   {(*death).onItsWay, (*death).atTheStop},
 		"results.published:2":    {(*death).onItsWay, (*death).atTheStop},
 		"results.manifested:1":   {(*death).onItsWay, (*death).whenTheTimeIsOver},
 		"lifecycle.ended:1":      {(*death).onItsWay, (*death).atTheStop},
 		"lifecycle.cleaned:1":    {(*death).onItsWay},
 		"lifecycle.forgotten:1":  {(*death).onItsWay},
+		"lifecycle.swept:1":      {(*death).atTheSweep},
 		"dispatch.drained:1":     {(*death).atTheSignal},
 		"dispatch.released:1":    {(*death).atTheSignal},
 		"results.closed:1":       {(*death).atTheSignal},
@@ -235,6 +239,22 @@ func (d *death) afterManySegments() {
 	d.s.Died()
 	d.restart()
 	d.completes(slots)
+}
+
+// atTheSweep dies when it has cleaned up once more after a job that is over.
+func (d *death) atTheSweep() {
+	d.begin(0, "")
+	d.s.Start()
+	d.upload()
+	if err := d.submit(""); err != nil {
+		d.t.Fatal(err)
+	}
+	d.s.End(d.job)
+	d.s.Kill()
+	d.s.StartTo(d.point)
+	d.s.Died()
+	d.s.Start()
+	d.completes(0)
 }
 
 // restart starts the server again and makes sure that what remains of the job does not wait.
