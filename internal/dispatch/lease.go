@@ -28,13 +28,17 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 }
 
 // beat renews the lease once. Its end is reckoned from before the request, so that this worker never believes in it for longer than
-// the database does.
+// the database does. A renewal that is answered when the lease before has run out came too late, though it succeeded: in between,
+// another worker may have claimed the chunks, and what is sent of them would be refused.
 func (d *Dispatcher) beat(ctx context.Context) error {
 	until := time.Now().Add(d.o.Lease)
 	ctx, cancel := context.WithTimeout(ctx, d.o.Lease/2)
 	defer cancel()
 	if err := d.o.Store.Heartbeat(ctx, d.o.Worker, until); err != nil {
 		return err
+	}
+	if d.leaseUntil.Load() != 0 && !d.holds() {
+		d.loseLease() // before the next line lets records be sent again
 	}
 	d.leaseUntil.Store(until.UnixNano())
 	return nil
