@@ -98,7 +98,9 @@ func read[T any](ctx context.Context, f flaky, do func() (T, error)) (T, error) 
 }
 
 func (f flaky) Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error) {
-	return read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+	counts, err := read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+	f.p.setBack(c.Segment.Job, err)
+	return counts, err
 }
 
 func (f flaky) Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error) {
@@ -110,7 +112,9 @@ func (f flaky) Job(ctx context.Context, account, id string) (batholith.Job, erro
 }
 
 func (f flaky) Find(ctx context.Context, id string) (batholith.Job, error) {
-	return read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+	job, err := read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+	f.p.setBack(id, err)
+	return job, err
 }
 
 func (f flaky) Unfinished(ctx context.Context) ([]batholith.Job, error) {
@@ -150,7 +154,16 @@ func (f flaky) Note(ctx context.Context, id, message string) error {
 }
 
 func (f flaky) Heartbeat(ctx context.Context, worker string, until time.Time) error {
-	return f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	err := f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	f.p.s.count(func() {
+		if p := f.p; !p.lease.IsZero() && !time.Now().Before(p.lease) {
+			p.losses = append(p.losses, p.lease)
+		}
+		if err == nil {
+			f.p.lease = until
+		}
+	})
+	return err
 }
 
 func (f flaky) Release(ctx context.Context, worker, job string) error {
@@ -230,7 +243,11 @@ func (b flakyBucket) Read(ctx context.Context, key, etag string, offset, n int64
 }
 
 func (b flakyBucket) Put(ctx context.Context, key string, body []byte) error {
-	return b.try(ctx, key, true, func() error { return b.Memory.Put(ctx, key, body) })
+	err := b.try(ctx, key, true, func() error { return b.Memory.Put(ctx, key, body) })
+	_, job, _ := strings.Cut(key, "/")
+	job, _, _ = strings.Cut(job, "/")
+	b.p.setBack(job, err)
+	return err
 }
 
 func (b flakyBucket) Delete(ctx context.Context, keys ...string) error {

@@ -29,6 +29,7 @@ type simulation struct {
 	jobs   []*simJob
 	// A worker was killed while another ended its jobs: a segment that it wrote after their clean-up is known to nobody.
 	orphans bool
+	shared  bool // a worker's chunks may be another's before it comes back
 
 	processes []*simProcess // those that have not ended
 
@@ -55,9 +56,8 @@ func (j *simJob) output(file int) string { return fmt.Sprintf("out/%s/%d.jsonl.o
 
 // requests are those that reached a model for one job.
 type requests struct {
-	asked  map[string]int // by record
-	failed map[string]int // of them, those that the model answered with a failure that is tried again
-	last   time.Time
+	asked map[string][]*asking // by record
+	last  time.Time
 }
 
 // simInFlight is the limit of every backend of the simulation.
@@ -159,7 +159,7 @@ func (s *simulation) create(model string, life time.Duration, files ...int) *sim
 		s.t.Fatal(err)
 	}
 	s.mu.Lock()
-	s.requests[j.id] = &requests{asked: map[string]int{}, failed: map[string]int{}}
+	s.requests[j.id] = &requests{asked: map[string][]*asking{}}
 	s.mu.Unlock()
 	s.jobs = append(s.jobs, j)
 	return j
