@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,12 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 			return err
 		}
 		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
+		if errors.Is(err, batholith.ErrOutcomesLost) { // the rest of them can be
+			published.Status, published.Message = batholith.StatusFailed, message
+			if err := d.publish(ctx, published); err != nil {
+				return err
+			}
+		}
 	}
 	return d.end(ctx, job, e, message)
 }

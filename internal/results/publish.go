@@ -53,12 +53,15 @@ const startOver = 5
 // With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
 // counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
 // no manifest. Without final it publishes what there is so far, while the job goes on.
+//
+// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears, unless the job failed:
+// then what can be read is published.
 func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
 		m, err = p.publish(ctx, job, place, final)
-		if !errors.Is(err, batholith.ErrNoObject) || try == startOver {
+		if err = judge(ctx, p.o.Store, place.Output, err); !errors.Is(err, errMerged) || try == startOver {
 			break
 		}
 		p.o.Log.Debug("segments were merged while they were read; beginning again", "job", job.ID)
@@ -84,7 +87,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if n := outcomesOf(segs); final && n < job.Counts.Processed {
 		return m, fmt.Errorf("the segments hold %d outcomes and the job counts %d", n, job.Counts.Processed)
 	}
-	outcomes, err := merge(ctx, place.Output, segs)
+	outcomes, err := merge(ctx, place.Output, segs, job.Status == batholith.StatusFailed)
 	if err != nil {
 		return m, err
 	}
@@ -118,7 +121,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place) ([]batholith.Segment, error) {
 	for {
 		segs, err := p.o.Store.Segments(ctx, job.ID)
-		if err != nil || len(segs) <= fanIn {
+		if err != nil || len(segs) <= fanIn || job.Status == batholith.StatusFailed { // one that is lost would end the merge
 			return segs, err
 		}
 		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
