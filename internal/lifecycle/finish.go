@@ -45,7 +45,8 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 			return err
 		}
 		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
-		if errors.Is(err, batholith.ErrOutcomesLost) { // the rest of them can be
+		if errors.Is(err, batholith.ErrOutcomesLost) { // the rest can be
+			message = couldNotGoOn + err.Error()
 			published.Status, published.Message = batholith.StatusFailed, message
 			if err := d.publish(ctx, published); err != nil {
 				return err
