@@ -462,6 +462,7 @@ func TestALeaseThatRunsOutDuringARenewalIsSeenAtOnce(t *testing.T) {
 		d.Enqueue(w.job("a", 4000, 512))
 		defer w.start(d)()
 		time.Sleep(30 * time.Second) // with a lane that never rests this would not end
+		synctest.Wait()
 		if last := s.times[len(s.times)-1]; last.Sub(start) > 15*time.Second {
 			t.Errorf("a record was sent %s after the last heartbeat", last.Sub(start)-10*time.Second)
 		}
