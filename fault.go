@@ -10,6 +10,8 @@ var (
 	ErrAccessDenied  = errors.New("access denied")
 	ErrRefused       = errors.New("the object store does not take this request")
 	ErrObjectChanged = errors.New("the object changed since it was validated")
+	// ErrOutcomesLost is about what this program wrote itself, and somebody else deleted or overwrote.
+	ErrOutcomesLost = errors.New("finished records are lost")
 )
 
 // What the store says of a change that it refuses. Nothing of a refused change is applied.

@@ -76,8 +76,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		return o.Place(ctx, j)
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
-		// The job fails: what is pending of it would only hold up its end.
-		OnFault: func(job string, err error) { e.life.Fault(job, err); e.writer.Drop(job) }, PendingBytes: pendingBytes,
+		OnFault: e.fault, PendingBytes: pendingBytes,
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
 		return nil, err
@@ -90,6 +89,14 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
 		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial})
 	return e, nil
+}
+
+// fault has a job fail. What is pending of it would only hold up its end, if it cannot be stored.
+func (e *engine) fault(job string, err error) {
+	e.life.Fault(job, err)
+	if !errors.Is(err, batholith.ErrOutcomesLost) {
+		e.writer.Drop(job)
+	}
 }
 
 // serving finds where a job's records go.

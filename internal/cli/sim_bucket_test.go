@@ -108,12 +108,33 @@ func (b flakyBucket) Head(ctx context.Context, key string) (o batholith.Object, 
 
 func (b flakyBucket) Read(ctx context.Context, key, etag string, offset, n int64) (r io.ReadCloser, err error) {
 	err = b.try(ctx, key, false, func() error { r, err = b.Memory.Read(ctx, key, etag, offset, n); return err })
+	if err == nil && n > 1 && b.p.s.chance(0.02) {
+		return torn{io.LimitReader(r, n/2), r}, nil
+	}
 	return r, err
+}
+
+// torn is an answer whose connection breaks off.
+type torn struct {
+	io.Reader
+	io.Closer
+}
+
+func (t torn) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (b flakyBucket) Put(ctx context.Context, key string, body []byte) error {
 	body, late := slices.Clone(body), context.WithoutCancel(ctx)
-	return b.slow(ctx, key, func() error { return b.Memory.Put(late, key, body) })
+	_, job, _ := strings.Cut(key, "/")
+	job, _, _ = strings.Cut(job, "/")
+	return b.p.toCommit(job, func() error {
+		return b.slow(ctx, key, func() error { return b.Memory.Put(late, key, body) })
+	})
 }
 
 func (b flakyBucket) Delete(ctx context.Context, keys ...string) error {

@@ -94,7 +94,12 @@ func read[T any](ctx context.Context, f flaky, do func() (T, error)) (T, error) 
 }
 
 func (f flaky) Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error) {
-	return read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+	var counts batholith.Counts
+	err := f.p.toCommit(c.Segment.Job, func() (err error) {
+		counts, err = read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+		return err
+	})
+	return counts, err
 }
 
 func (f flaky) Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error) {
@@ -106,7 +111,12 @@ func (f flaky) Job(ctx context.Context, account, id string) (batholith.Job, erro
 }
 
 func (f flaky) Find(ctx context.Context, id string) (batholith.Job, error) {
-	return read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+	var job batholith.Job
+	err := f.p.toCommit(id, func() (err error) {
+		job, err = read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+		return err
+	})
+	return job, err
 }
 
 func (f flaky) Unfinished(ctx context.Context) ([]batholith.Job, error) {
@@ -146,7 +156,16 @@ func (f flaky) Note(ctx context.Context, id, message string) error {
 }
 
 func (f flaky) Heartbeat(ctx context.Context, worker string, until time.Time) error {
-	return f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	err := f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	f.p.s.count(func() {
+		if p := f.p; !p.lease.IsZero() && !time.Now().Before(p.lease) {
+			p.losses = append(p.losses, p.lease)
+		}
+		if err == nil {
+			f.p.lease = until
+		}
+	})
+	return err
 }
 
 func (f flaky) Release(ctx context.Context, worker, job string) error {

@@ -21,12 +21,14 @@ import (
 // all of them failing as one seed decides, and processes that are killed, frozen and started again. sim_process_test.go is a process,
 // sim_faults_test.go what it meets on its way out, sim_laws_test.go what must hold in the end.
 type simulation struct {
-	t         *testing.T
-	db        *store.Store
-	bucket    *objecttest.Memory
-	dir       string
-	models    map[string]*simlm.Server
-	jobs      []*simJob
+	t      *testing.T
+	db     *store.Store
+	bucket *objecttest.Memory
+	dir    string
+	models map[string]*simlm.Server
+	jobs   []*simJob
+	shared bool // a worker's chunks may be another's before it comes back
+
 	processes []*simProcess // those that have not ended
 
 	late    sync.WaitGroup // calls that take effect later
@@ -56,9 +58,8 @@ func (j *simJob) output(file int) string { return fmt.Sprintf("out/%s/%d.jsonl.o
 
 // requests are those that reached a model for one job.
 type requests struct {
-	asked  map[string]int // by record
-	failed map[string]int // of them, those that the model answered with a failure that is tried again
-	last   time.Time
+	asked map[string][]*asking // by record
+	last  time.Time
 }
 
 // simInFlight is the limit of every backend of the simulation.
@@ -170,7 +171,7 @@ func (s *simulation) create(model string, life time.Duration, files ...int) *sim
 		s.t.Fatal(err)
 	}
 	s.mu.Lock()
-	s.requests[j.id] = &requests{asked: map[string]int{}, failed: map[string]int{}}
+	s.requests[j.id] = &requests{asked: map[string][]*asking{}}
 	s.mu.Unlock()
 	s.jobs = append(s.jobs, j)
 	return j

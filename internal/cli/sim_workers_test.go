@@ -15,23 +15,23 @@ const (
 	slack = 12 * time.Second
 )
 
+// inBothWeathers runs a test where database and bucket are calm, and where they fail now and then. The models fail in both.
+func inBothWeathers(t *testing.T, test func(s *simulation)) {
+	t.Run("calm", func(t *testing.T) { simulate(t, 2, simSetup{models: 2, calm: true}, test) })
+	t.Run("faults", func(t *testing.T) { simulate(t, 2, simSetup{models: 2}, test) })
+}
+
 // pair starts two workers on the same database and bucket, and jobs for both.
 func (s *simulation) pair() (a, b *worker) {
 	for i := range 3 {
 		s.create(fmt.Sprint("m", i%2), 24*time.Hour, 100+s.plan.IntN(500), 1+s.plan.IntN(200))
 	}
+	s.shared = true
 	a, b = s.worker("a"), s.worker("b")
 	a.start()
 	b.start()
 	time.Sleep(time.Second + s.some(6*time.Second))
 	return a, b
-}
-
-// lose accounts for a worker whose chunks another takes: what it had finished and not committed is asked again as well, some seconds of
-// work where commits have to be repeated.
-func (s *simulation) lose() {
-	const seconds = 6
-	s.count(func() { s.interruptions += seconds * 4 })
 }
 
 // finished waits for the jobs to be complete.
@@ -45,9 +45,8 @@ func (s *simulation) finished() {
 }
 
 func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
-		s.lose()
 		a.kill()
 		died := time.Now()
 		s.calm()
@@ -65,10 +64,9 @@ func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
 }
 
 func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
 		for range 1 + s.plan.IntN(2) {
-			s.lose()
 			a.p.freeze(lease + s.some(20*time.Second))
 			time.Sleep(s.some(40 * time.Second))
 		}
@@ -81,11 +79,10 @@ func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
 }
 
 func TestAStopReachesEveryWorker(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
 		time.Sleep(time.Second)
-		s.lose()
 		b.kill()
 		b.start()
 		s.calm()
@@ -109,7 +106,6 @@ func TestTwoWorkersThroughKillsAndLateWritesPublishOneEnd(t *testing.T) {
 		}
 		for range 2 + s.plan.IntN(5) {
 			w := []*worker{a, b}[s.plan.IntN(2)]
-			s.lose()
 			if s.plan.IntN(2) == 0 {
 				w.kill()
 				time.Sleep(s.some(10 * time.Second))

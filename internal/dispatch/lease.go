@@ -20,15 +20,11 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		before := d.leaseUntil.Load()
 		if err := d.beat(ctx); err != nil {
 			if ctx.Err() == nil {
 				d.o.Log.Warn("renew the worker's lease", "err", err)
 			}
 			continue
-		}
-		if end.Stop() && time.Now().UnixNano() >= before {
-			d.loseLease() // it was renewed too late: between the two another may have claimed
 		}
 		end.Reset(d.left())
 	}
@@ -38,13 +34,17 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 func (d *Dispatcher) left() time.Duration { return time.Until(time.Unix(0, d.leaseUntil.Load())) }
 
 // beat renews the lease once. Its end is reckoned from before the request, so that this worker never believes in it for longer than
-// the database does.
+// the database does. A renewal that is answered when the lease before has run out came too late, though it succeeded: in between,
+// another worker may have claimed the chunks, and what is sent of them would be refused.
 func (d *Dispatcher) beat(ctx context.Context) error {
 	until := time.Now().Add(d.o.Lease)
 	ctx, cancel := context.WithTimeout(ctx, d.o.Lease/2)
 	defer cancel()
 	if err := d.o.Store.Heartbeat(ctx, d.o.Worker, until); err != nil {
 		return err
+	}
+	if d.leaseUntil.Load() != 0 && !d.holds() {
+		d.loseLease() // before the next line lets records be sent again
 	}
 	d.leaseUntil.Store(until.UnixNano())
 	return nil

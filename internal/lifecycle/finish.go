@@ -69,6 +69,13 @@ func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Eve
 	if err != nil {
 		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
 	}
+	if errors.Is(err, batholith.ErrOutcomesLost) { // the rest can be
+		message = couldNotGoOn + err.Error()
+		published.Status, published.Message = batholith.StatusFailed, message
+		if err := d.publish(ctx, published, epoch); err != nil {
+			return err
+		}
+	}
 	return d.over(ctx, job, e, func(from, to batholith.Status) error {
 		return d.l.o.Store.Conclude(ctx, d.id, epoch, from, to, message, time.Now())
 	})

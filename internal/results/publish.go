@@ -60,12 +60,15 @@ const startOver = 5
 // counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
 // no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
 // caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
+//
+// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears, unless the job failed:
+// then what can be read is published.
 func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
 		m, err = p.publish(ctx, job, place, epoch, final)
-		if !errors.Is(err, batholith.ErrNoObject) || try == startOver {
+		if err = judge(ctx, p.o.Store, place.Output, err); !errors.Is(err, errMerged) || try == startOver {
 			break
 		}
 		p.o.Log.Debug("segments were merged while they were read; beginning again", "job", job.ID)
@@ -94,7 +97,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err := p.supersede(ctx, job.ID, place, epoch); err != nil {
 		return m, err
 	}
-	outcomes, err := merge(ctx, place.Output, segs)
+	outcomes, err := merge(ctx, place.Output, segs, job.Status == batholith.StatusFailed)
 	if err != nil {
 		return m, err
 	}
@@ -141,7 +144,7 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place) ([]batholith.Segment, error) {
 	for {
 		segs, err := p.o.Store.Segments(ctx, job.ID)
-		if err != nil || len(segs) <= fanIn {
+		if err != nil || len(segs) <= fanIn || job.Status == batholith.StatusFailed { // one that is lost would end the merge
 			return segs, err
 		}
 		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}

@@ -168,7 +168,7 @@ func TestASegmentInThePlaceOfAnotherIsNotRead(t *testing.T) {
 
 // drain reads segments to their end.
 func drain(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (n int, err error) {
-	m, err := merge(ctx, b, segs)
+	m, err := merge(ctx, b, segs, false)
 	for ; err == nil; n++ {
 		_, err = m.next()
 	}

@@ -75,7 +75,8 @@ func (s *store) partAppeared(bucket, key, id string, n int32) error {
 
 // CompleteMultipartUpload makes the object. The gateway says 200 also to an upload that another request is completing, and
 // to an unknown one if there is an object of its key; so the ends of one upload run one after the other, and success
-// is believed only if the object says that it was made of this upload.
+// is believed only if the object says that it was made of this upload. The object is durable first, then the end of the
+// upload: whoever was answered asks for it no more, and a power failure must not bring it back.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
 	key, id := *in.Key, *in.UploadId
 	defer s.ending(id)()
@@ -91,7 +92,10 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		if !s.meta.madeBy(path, key, id, uploadOf) {
 			return out, s3err.GetNoSuchUploadErr(id)
 		}
-		return out, s.names.appeared(*in.Bucket, key)
+		if err := s.names.appeared(*in.Bucket, key); err != nil {
+			return out, err
+		}
+		return out, s.names.vanished(*in.Bucket, uploadDir(key, id))
 	}))
 	return out, version, err
 }
