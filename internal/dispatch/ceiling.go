@@ -28,7 +28,7 @@ type ceiling struct {
 // requests that were sent before the last decrease belong to it: when the last of them is back, what is held is what was taken.
 func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
 	c.refusals++
-	if c.at > 0 && sent.Before(c.cut) {
+	if c.at > 0 && !sent.After(c.cut) {
 		c.at = min(c.at, max(others, 1))
 		return false
 	}

@@ -2,13 +2,14 @@ package dispatch
 
 import (
 	"math"
+	"os"
 	"time"
 )
 
 const (
-	firstStep = 4    // factor between the first levels
+	firstStep = 4    // factor between the first levels,
 	smallStep = 1.25 // between those around a limit that is remembered
-	probeStep = 1.3  // of a look whether the server has grown
+	lookStep  = 1.1  // of a look whether the server has grown
 
 	enough   = 0.97 // share of the best goodput that a limit must reach
 	bracket  = 1.07 // the search is over when two levels are so near
@@ -38,61 +39,106 @@ type level struct {
 // with what is in flight until every slot is busy, and then stays; latency rises all the way and tells nothing of the kind. So the limit
 // rises as long as goodput does, falls to the lowest level that is good enough, and stays a little above it.
 type climb struct {
-	limit int
-	phase phase
-	step  float64
-	first window // of the first answers: how fast a request is in an empty server
-	low   level  // the highest level that is not enough
-	high  level  // the lowest that is
-	best  float64
-	hold  level // the limit that is held, and its goodput, smoothed
-	worse int   // windows in a row with much less than that
-	look  time.Time
-	every time.Duration
-	w     window
+	limit  int
+	phase  phase
+	step   float64
+	first  window // of the first answers: how fast a request is in an empty server
+	fresh  window // of answers to requests that were sent at this level
+	before int    // the limit before this one, on the way up
+	top    int    // the highest level of a search, when none above it was tried
+	low    level  // the highest level that is not enough
+	high   level  // the lowest that is
+	best   float64
+	hold   level // the limit that is held, and its goodput, smoothed
+	worse  int   // windows in a row with much less than that
+	look   time.Time
+	every  time.Duration
+	w      window
 }
 
 func newClimb(limit int, step float64) climb {
 	c := climb{limit: limit, step: step, every: firstLook}
-	c.w.skip = limit
+	c.w.reset(limit)
 	return c
 }
 
 func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
 
-// restart drops what was measured of the present level: it was disturbed. So much is in flight from now on.
-func (c *climb) restart(now time.Time, limit int) { c.w.reset(now, min(c.limit, limit)) }
+// restart drops what was measured of the present level: it was disturbed. No more than so much is in flight from now on.
+func (c *climb) restart(ceiling int) { c.level(min(c.limit, ceiling)) }
 
-// firstAnswers of a server are hardly ever of requests that had to wait.
-const firstAnswers = 8
+// level begins to measure a level.
+func (c *climb) level(limit int) {
+	c.w.reset(limit)
+	c.fresh = window{}
+}
+
+const (
+	firstAnswers = 8   // of an empty server are hardly ever to requests that had to wait
+	unhindered   = 0.8 // share of their rate at which a request has not waited either
+)
 
 // answered takes an answer, with the most that may be in flight. After enough of them the limit moves.
 func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
-	c.w.add(now, f.took, work)
-	if c.first.n < firstAnswers {
+	switch ours := c.w.add(now, f, work); {
+	case c.first.n < firstAnswers:
 		c.first.count(f.took, work)
+	case ours:
+		c.fresh.count(f.took, work)
+	}
+	if c.hurry(ceiling) {
+		return
 	}
 	limit := min(c.limit, ceiling)
-	least, precision := max(limit, 48), 0.01
-	if c.phase == rising {
-		least, precision = max(limit/2, 8), 0.05
-	}
-	if !c.w.sure(least, precision) {
+	if !c.sure(limit) {
 		return
 	}
 	goodput, held := c.w.close()
+	if debug {
+		d := now.Sub(c.w.from).Seconds()
+		println("WIN", int(now.UnixMilli()-946684800000), "phase", c.phase, "limit", limit, "G", int(goodput), "direct", int(c.w.work/d), "n", c.w.n, "ms", int(1000*d), "rate/first%", int(100*c.w.rate()/c.first.rate()), "err%%", int(10000*c.w.errorOf()))
+	}
 	if held < 0.85*float64(limit) { // there was not enough to send
-		c.w.reset(now, 0)
+		c.level(limit)
 		return
 	}
-	before := c.limit
 	c.measured(now, level{limit, goodput}, ceiling)
 	c.limit = min(max(c.limit, 1), lastLimit)
-	skip := 0
-	if c.limit != before {
-		skip = max(limit, min(c.limit, ceiling))
+	if next := min(c.limit, ceiling); next != limit {
+		c.level(next)
+		return
 	}
-	c.w.reset(now, skip)
+	c.w.again(now)
+}
+
+// sure tells whether the level has been measured well enough: roughly on the way up; in the search until it is clear whether it is good
+// enough, of a small server less precisely, where a single request more or less makes much of a difference.
+func (c *climb) sure(limit int) bool {
+	if c.phase == rising {
+		return c.w.sure(max(limit/2, firstAnswers), 0.05)
+	}
+	least := max(limit, 48)
+	if !c.w.sure(least, min(max(0.3/c.slots(), 0.01), 0.03)) {
+		return false
+	}
+	goodput, _ := c.w.close()
+	return c.phase != searching || c.w.n >= 4*least || math.Abs(goodput/c.best-enough) >= 1.5*c.w.errorOf()
+}
+
+// slots is how many requests at the speed of an empty server would do the work of the best level: there are no fewer slots, and hardly
+// ever more than three times as many.
+func (c *climb) slots() float64 { return max(c.best/c.first.rate(), 1) }
+
+// hurry leaves a level of the first steps before it is measured, when a good part of the requests that it has more than the one before
+// are back and were as fast as in an empty server: they cannot have waited.
+func (c *climb) hurry(ceiling int) bool {
+	if c.phase != rising || c.step < firstStep || c.fresh.n < (c.limit-c.before+1)/2 || c.limit >= ceiling ||
+		c.fresh.rate() < unhindered*c.first.rate() {
+		return false
+	}
+	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
+	c.level(min(c.limit, ceiling))
+	return true
 }
 
 func (c *climb) measured(now time.Time, at level, ceiling int) {
@@ -101,7 +147,8 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 		c.rise(now, at, ceiling)
 	case searching:
 		if at.goodput >= enough*c.best {
-			c.high, c.best = at, max(c.best, at.goodput)
+			c.high = at
+			c.best = max(c.best, (c.best+at.goodput)/2) // not the luckiest measurement
 		} else {
 			c.low = at
 		}
@@ -146,17 +193,20 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		}
 	}
 	c.high, c.best = at, max(c.best, at.goodput)
-	if at.limit >= min(ceiling, lastLimit) { // it cannot go higher
+	share := at.goodput / float64(at.limit) / c.first.rate()
+	if at.limit >= min(ceiling, lastLimit) || share < 0.2 || share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
+		c.top = at.limit
 		c.search(now)
 		return
 	}
-	c.limit = int(math.Ceil(float64(at.limit) * c.stride(at)))
+	c.before = at.limit
+	c.limit = int(math.Ceil(float64(at.limit) * c.stride(share)))
 }
 
 // stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become
 // smaller, though it is goodput that says when they end.
-func (c *climb) stride(at level) float64 {
-	switch share := at.goodput / float64(at.limit) / c.first.rate(); {
+func (c *climb) stride(share float64) float64 {
+	switch {
 	case share < 0.4:
 		return min(c.step, 1.5)
 	case share < 0.7:
@@ -167,14 +217,20 @@ func (c *climb) stride(at level) float64 {
 
 // search tries a level between the highest that is not enough and the lowest that is, until they are near.
 func (c *climb) search(now time.Time) {
+	if least := int(enough * c.slots()); c.low.limit < least && least < c.high.limit { // too few, without a try
+		c.low = level{limit: least}
+	}
 	low, high := float64(c.low.limit), float64(c.high.limit)
 	if c.high.limit-c.low.limit <= 1 || high <= bracket*low {
 		c.hold = level{max(int(math.Ceil(headroom*low)), c.high.limit), c.best}
 		c.rest(now)
+		if c.high.limit == c.top { // what is above was not tried
+			c.look = now
+		}
 		return
 	}
 	c.phase = searching
-	try := 0.6 * high
+	try := min(0.6*high, 2*c.slots())
 	if c.low.goodput > 0 {
 		// Goodput rises at most in proportion: the knee is not below this.
 		try = max(1.1*low*c.best/c.low.goodput, 1.05*low)
@@ -202,11 +258,11 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		return
 	}
 	c.worse = 0
-	if at.goodput > 1.1*c.hold.goodput {
-		c.hold.goodput = at.goodput
-	}
+	grown := at.goodput > 1.04*c.hold.goodput // what waited before does not wait any more
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
-	if !now.Before(c.look) && ceiling > c.limit {
-		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*probeStep))
+	if (grown || !now.Before(c.look)) && ceiling > c.limit {
+		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*lookStep))
 	}
 }
+
+var debug = os.Getenv("DEBUG") != ""

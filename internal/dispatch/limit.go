@@ -11,7 +11,7 @@ import (
 
 // Bounds of what a limiter finds by itself.
 const (
-	firstLimit = 16
+	firstLimit = 32
 	lastLimit  = 4096
 	minPause   = 100 * time.Millisecond
 	maxPause   = 30 * time.Second
@@ -234,7 +234,7 @@ func (l *limiter) refused(f flight, after time.Duration) {
 		l.pause = until
 	}
 	if l.source != fromOperator && l.ceiling.refused(now, f.sent, l.held-1, l.limit(now)) {
-		l.climb.restart(now, l.ceiling.now(now))
+		l.climb.restart(l.ceiling.now(now))
 	}
 }
 
@@ -268,7 +268,7 @@ func (l *limiter) blind() {
 func (l *limiter) retrial() {
 	l.mu.Lock()
 	l.trial = true
-	l.climb.restart(time.Now(), lastLimit)
+	l.climb.restart(lastLimit)
 	l.mu.Unlock()
 	l.signal()
 }

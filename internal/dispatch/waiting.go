@@ -1,13 +1,18 @@
 package dispatch
 
-import "github.com/batholith/batholith"
+import (
+	"math"
+
+	"github.com/batholith/batholith"
+)
 
 // waiting is the law for a backend that says how many requests run and how many wait. Its slots are those that run while others wait;
 // the limit is what fills them and keeps a short queue behind them, whoever's requests the others are.
 type waiting struct {
 	limit     int
-	slots     int  // 0: not known yet
-	published bool // slots are what the server says
+	fine      float64 // the limit before it is rounded
+	slots     int     // 0: not known yet
+	published bool    // slots are what the server says
 	last      batholith.Gauges
 	stalled   int // readings in a row with a queue and no more running than before
 	peak      int // most running in them
@@ -37,11 +42,7 @@ func (w *waiting) queue() int {
 	if w.published {
 		return (w.slots + 3) / 4
 	}
-	n := int(queueShare*float64(w.slots) + 0.5)
-	if w.slots >= 8 {
-		return max(n, 2)
-	}
-	return max(n, 1)
+	return max(int(math.Round(queueShare*float64(w.slots))), 1)
 }
 
 // read takes a reading, with the slots that are held here, those of them that are in flight, and the limit at the time.
@@ -63,25 +64,33 @@ func (w *waiting) read(g batholith.Gauges, held, flying, limit int) {
 	// What is held and not seen at the server is on its way, or waits to be written; when nothing is written, more would not help.
 	mine := min(held, flying+flying/4+1)
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
-	switch {
-	case want > limit:
-		if full {
-			w.raise(want, limit)
-		}
-	case held > limit+1: // what was cut last is not gone yet: only a queue that grows counts
+	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {
-			w.limit = max(1, limit-grown)
+			w.set(float64(limit - grown))
 		}
-	case limit-want > limit/50:
-		w.limit = max(1, want)
+		return
 	}
+	if want > limit && !full {
+		return
+	}
+	if w.limit != limit || math.Abs(w.fine-float64(limit)) > 1 {
+		w.fine = float64(limit)
+	}
+	gap := float64(want) - w.fine
+	if math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
+		gap /= 4
+	}
+	w.set(min(w.fine+gap, 2*float64(limit)))
 }
 
-func (w *waiting) raise(want, limit int) {
-	w.limit = min(want, 2*limit, lastLimit)
+// set keeps a limit within its bounds.
+func (w *waiting) set(limit float64) {
+	most := float64(lastLimit)
 	if w.published {
-		w.limit = min(w.limit, w.slots+w.queue())
+		most = min(most, float64(w.slots+w.queue()))
 	}
+	w.fine = min(max(limit, 1), most)
+	w.limit = int(math.Round(w.fine))
 }
 
 // learn keeps the number of slots: no fewer than run, and no more than run while a queue does not get shorter by it. What has just

@@ -11,19 +11,26 @@ import (
 // taken the other way round, by Little's law: goodput is the mean number in flight times the work of a request for each second that it
 // is in flight. Both are even where answers are not, and a few hundred answers tell one part in a hundred.
 type window struct {
-	from   time.Time // zero: no window is open
-	last   time.Time // until when held and flying are summed
-	skip   int       // answers to pass before it opens
-	held   float64   // request-seconds, as the next
-	flying float64
+	limit int       // the level to be measured
+	sent  time.Time // only answers to requests sent since then count: no more than limit were in flight; zero: not yet
+	skip  int       // answers to pass before it opens
+	from  time.Time // when it opened; zero: not yet
+	last  time.Time // until when held and flying are summed
+
+	held, flying float64 // request-seconds
 
 	n                      int
 	work, took             float64 // sums over answers, and of their products
 	work2, took2, workTook float64
 }
 
-// reset makes the window open after so many more answers: those of the requests that were sent before the limit was reached.
-func (w *window) reset(now time.Time, skip int) { *w = window{skip: skip, last: now} }
+// reset begins anew. The window opens when no more than the limit are in flight, and all that were sent before that have been answered.
+func (w *window) reset(limit int) { *w = window{limit: limit, skip: limit} }
+
+// again measures the same level once more.
+func (w *window) again(now time.Time) {
+	*w = window{limit: w.limit, sent: w.sent, from: now, last: now}
+}
 
 // pass sums what was in flight until now.
 func (w *window) pass(now time.Time, held, flying int) {
@@ -33,17 +40,25 @@ func (w *window) pass(now time.Time, held, flying int) {
 		w.flying += d * float64(flying)
 	}
 	w.last = now
+	if w.sent.IsZero() && held <= w.limit {
+		w.sent = now
+	}
 }
 
-// add takes an answer.
-func (w *window) add(now time.Time, took time.Duration, work float64) {
+// add takes an answer, and tells whether it was of a request that was sent at this level.
+func (w *window) add(now time.Time, f flight, work float64) bool {
+	if w.sent.IsZero() {
+		return false
+	}
+	ours := !f.sent.Before(w.sent)
 	if w.from.IsZero() {
 		if w.skip--; w.skip <= 0 {
 			w.from, w.last = now, now
 		}
-		return
+	} else if ours {
+		w.count(f.took, work)
 	}
-	w.count(took, work)
+	return ours
 }
 
 func (w *window) count(took time.Duration, work float64) {
