@@ -66,3 +66,10 @@ func (c *ceiling) now(now time.Time) int {
 	}
 	return min(c.at+1<<min(rising/riseEvery, 12), lastLimit)
 }
+
+// lift ends the quiet time: there is a sign that the backend takes more by now.
+func (c *ceiling) lift(now time.Time) {
+	if c.at > 0 && now.Sub(c.cut) < c.quiet {
+		c.quiet = now.Sub(c.cut)
+	}
+}

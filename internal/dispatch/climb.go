@@ -13,6 +13,7 @@ const (
 
 	enough   = 0.97 // share of the best goodput that a limit must reach
 	bracket  = 1.07 // the search is over when two levels are so near
+	grown    = 1.04 // of the goodput before: the server has more slots
 	headroom = 1.16 // of the limit over the last level that was too low: more waits than is missing at the moment
 
 	firstLook = 30 * time.Second // between looks whether the server has grown,
@@ -44,12 +45,14 @@ type climb struct {
 	step   float64
 	first  window // of the first answers: how fast a request is in an empty server
 	fresh  window // of answers to requests that were sent at this level
+	late   bool   // fresh is of the later ones
 	before int    // the limit before this one, on the way up
 	top    int    // the highest level of a search, when none above it was tried
 	low    level  // the highest level that is not enough
 	high   level  // the lowest that is
 	best   float64
 	hold   level // the limit that is held, and its goodput, smoothed
+	grown  bool  // at the last measurement
 	worse  int   // windows in a row with much less than that
 	look   time.Time
 	every  time.Duration
@@ -70,12 +73,12 @@ func (c *climb) restart(ceiling int) { c.level(min(c.limit, ceiling)) }
 // level begins to measure a level.
 func (c *climb) level(limit int) {
 	c.w.reset(limit)
-	c.fresh = window{}
+	c.fresh, c.late = window{}, false
 }
 
 const (
-	firstAnswers = 8   // of an empty server are hardly ever to requests that had to wait
-	unhindered   = 0.8 // share of their rate at which a request has not waited either
+	firstAnswers = 8    // of an empty server are hardly ever to requests that had to wait
+	unhindered   = 0.85 // share of their rate at which a request has not waited either
 )
 
 // answered takes an answer, with the most that may be in flight. After enough of them the limit moves.
@@ -129,11 +132,21 @@ func (c *climb) sure(limit int) bool {
 // ever more than three times as many.
 func (c *climb) slots() float64 { return max(c.best/c.first.rate(), 1) }
 
-// hurry leaves a level of the first steps before it is measured, when a good part of the requests that it has more than the one before
-// are back and were as fast as in an empty server: they cannot have waited.
+// hurry leaves a level of the first steps before it is measured, when most of the requests that it has more than the one before are back
+// and the later ones of them were about as fast as in an empty server: they cannot have waited.
 func (c *climb) hurry(ceiling int) bool {
-	if c.phase != rising || c.step < firstStep || c.fresh.n < (c.limit-c.before+1)/2 || c.limit >= ceiling ||
-		c.fresh.rate() < unhindered*c.first.rate() {
+	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
+		return false
+	}
+	half := max((c.limit-c.before)*3/10, firstAnswers)
+	if c.fresh.n < half {
+		return false
+	}
+	if !c.late {
+		c.late, c.fresh = true, window{}
+		return false
+	}
+	if c.fresh.rate() < unhindered*c.first.rate() {
 		return false
 	}
 	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
@@ -156,7 +169,7 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case holding:
 		c.watch(now, at, ceiling)
 	case looking:
-		if at.goodput > 1.04*c.hold.goodput && at.limit > c.hold.limit {
+		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
 			c.every, c.phase, c.step = firstLook, rising, 2
 			c.low, c.high, c.best = c.hold, level{}, c.hold.goodput
 			c.rise(now, at, ceiling)
@@ -215,14 +228,16 @@ func (c *climb) stride(share float64) float64 {
 	return c.step
 }
 
-// search tries a level between the highest that is not enough and the lowest that is, until they are near.
+// search tries a level between the highest that is not enough and the lowest that is, until they are near. What is too low leaves slots
+// empty, so it comes from above.
 func (c *climb) search(now time.Time) {
-	if least := int(enough * c.slots()); c.low.limit < least && least < c.high.limit { // too few, without a try
-		c.low = level{limit: least}
+	floor := enough * c.slots()
+	if c.low.goodput > 0 { // goodput rises at most in proportion: the knee is not below this
+		floor = max(floor, float64(c.low.limit)*max(enough*c.best/c.low.goodput, 1))
 	}
-	low, high := float64(c.low.limit), float64(c.high.limit)
-	if c.high.limit-c.low.limit <= 1 || high <= bracket*low {
-		c.hold = level{max(int(math.Ceil(headroom*low)), c.high.limit), c.best}
+	high := float64(c.high.limit)
+	if high <= bracket*floor || high-floor <= 1 {
+		c.hold = level{max(int(math.Ceil(headroom*min(floor, high))), c.high.limit), c.best}
 		c.rest(now)
 		if c.high.limit == c.top { // what is above was not tried
 			c.look = now
@@ -230,12 +245,11 @@ func (c *climb) search(now time.Time) {
 		return
 	}
 	c.phase = searching
-	try := min(0.6*high, 2*c.slots())
-	if c.low.goodput > 0 {
-		// Goodput rises at most in proportion: the knee is not below this.
-		try = max(1.1*low*c.best/c.low.goodput, 1.05*low)
+	try := 0.93 * high
+	if high > 1.4*floor {
+		try = max(1.25*floor, 0.5*high)
 	}
-	c.limit = min(max(int(math.Ceil(min(try, 0.95*high))), c.low.limit+1), c.high.limit-1)
+	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)
 }
 
 // rest holds the limit that was found.
@@ -245,10 +259,6 @@ func (c *climb) rest(now time.Time) {
 
 // watch sees whether goodput is still what it was, and looks from time to time whether more is to be had.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
-	if at.limit < c.limit { // below the limit that was found, since the server refused
-		c.hold.goodput = at.goodput
-		return
-	}
 	if at.goodput < 0.9*c.hold.goodput {
 		if c.worse++; c.worse >= 2 { // fewer slots, or other work: begin again from here
 			c.low, c.high, c.best = level{}, at, at.goodput
@@ -258,9 +268,9 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		return
 	}
 	c.worse = 0
-	grown := at.goodput > 1.04*c.hold.goodput // what waited before does not wait any more
+	c.grown = at.goodput > grown*c.hold.goodput // what waited before does not wait any more
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
-	if (grown || !now.Before(c.look)) && ceiling > c.limit {
+	if (c.grown || !now.Before(c.look)) && ceiling > c.limit {
 		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*lookStep))
 	}
 }

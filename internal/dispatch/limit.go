@@ -213,7 +213,10 @@ func (l *limiter) succeeded(f flight, work float64) {
 	l.trial, l.repeat = false, 0
 	l.ceiling.answered()
 	if work > 0 && l.source == fromGoodput {
-		l.climb.answered(now, f, work, l.ceiling.now(now))
+		if l.climb.answered(now, f, work, l.ceiling.now(now)); l.climb.grown {
+			l.climb.grown = false
+			l.ceiling.lift(now)
+		}
 	}
 }
 
@@ -257,7 +260,10 @@ func (l *limiter) gauge(g batholith.Gauges) {
 func (l *limiter) blind() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.source == fromGauges {
+	switch l.source {
+	case fromSlots:
+		l.waiting.blind()
+	case fromGauges:
 		l.source = fromGoodput
 		l.climb = newClimb(l.waiting.limit, smallStep)
 		l.waiting = waiting{limit: firstLimit}

@@ -132,6 +132,41 @@ func (r *rig) picture(full, settled, until time.Duration) picture {
 	return p
 }
 
+func TestYY(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    simlm.Options
+	}{
+		{"vllm others", simlm.Options{Engine: simlm.EngineVLLM, Slots: 64, Others: simlm.Background{Rate: 12}}},
+		{"sglang others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}},
+		{"llama others", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 8, Others: simlm.Background{Rate: 2}}},
+		{"none others", simlm.Options{Engine: simlm.EngineNone, Slots: 64, Others: simlm.Background{Rate: 12}}},
+		{"vllm up", simlm.Options{Engine: simlm.EngineVLLM, Schedule: change(64, 256)}},
+		{"vllm down", simlm.Options{Engine: simlm.EngineVLLM, Schedule: change(256, 64)}},
+		{"none up", simlm.Options{Engine: simlm.EngineNone, Schedule: change(64, 256)}},
+		{"none down", simlm.Options{Engine: simlm.EngineNone, Schedule: change(256, 64)}},
+		{"llama up", simlm.Options{Engine: simlm.EngineLlamaCPP, Schedule: change(64, 256)}},
+		{"none 503 retry after 1", simlm.Options{Engine: simlm.EngineNone, Slots: 256, Queue: 32, RefuseStatus: 503, RetryAfter: time.Second}},
+		{"vllm 503 retry after 1", simlm.Options{Engine: simlm.EngineVLLM, Slots: 256, Queue: 32, RefuseStatus: 503, RetryAfter: time.Second}},
+		{"none queue up", simlm.Options{Engine: simlm.EngineNone, Queue: 8, Schedule: change(64, 256)}},
+		{"none queue down", simlm.Options{Engine: simlm.EngineNone, Queue: 32, Schedule: change(256, 64)}},
+		{"tei", simlm.Options{Engine: simlm.EngineTEI, Slots: 256, Queue: 32}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.o.Decode, c.o.Series = 20*time.Millisecond/256/2, 50*time.Millisecond
+				r := newRig(t, c.o, nil)
+				r.run(180 * time.Second)
+				st := r.server.Stats()
+				p := r.picture(10*time.Second, 30*time.Second, 59*time.Second)
+				t.Logf("%v saturated %.1fs busy %.4f inflight %.2f peak %.2f waiting %.3f refused %d of %d others %+v", t.Name(), p.saturated.Seconds(), p.busy, p.inFlight, p.peak, p.waiting, st.Refused, st.Requests, st.Others)
+				p = r.picture(100*time.Second, 120*time.Second, 179*time.Second)
+				t.Logf("%v saturated %.1fs busy %.4f inflight %.2f peak %.2f waiting %.3f refused %d of %d others %+v", t.Name(), p.saturated.Seconds(), p.busy, p.inFlight, p.peak, p.waiting, st.Refused, st.Requests, st.Others)
+			})
+		})
+	}
+}
+
 func TestXX(t *testing.T) {
 	for _, slots := range []int{8, 64, 256, 1024} {
 		for _, engine := range []simlm.Engine{simlm.EngineVLLM, simlm.EngineLlamaCPP, simlm.EngineNone} {
@@ -148,4 +183,8 @@ func TestXX(t *testing.T) {
 			}
 		}
 	}
+}
+
+func change(from, to int) []simlm.Slots {
+	return []simlm.Slots{{Count: from}, {From: time.Minute, Count: to}}
 }

@@ -13,6 +13,7 @@ type waiting struct {
 	fine      float64 // the limit before it is rounded
 	slots     int     // 0: not known yet
 	published bool    // slots are what the server says
+	reads     bool    // there are gauges
 	last      batholith.Gauges
 	stalled   int // readings in a row with a queue and no more running than before
 	peak      int // most running in them
@@ -21,7 +22,7 @@ type waiting struct {
 // queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
 const queueShare = 0.09
 
-// publishedShare is as much for a backend that publishes its slots.
+// publishedShare is as much for a backend that publishes its slots and has no gauges.
 const publishedShare = 0.25
 
 func (w *waiting) publish(slots int) {
@@ -32,6 +33,12 @@ func (w *waiting) publish(slots int) {
 	w.limit = min(slots+w.queue(), lastLimit)
 }
 
+// blind goes back to what is published.
+func (w *waiting) blind() {
+	w.reads = false
+	w.set(float64(w.slots + w.queue()))
+}
+
 func (w *waiting) resume(limit int) {
 	w.limit = limit
 	w.slots = limit
@@ -39,7 +46,7 @@ func (w *waiting) resume(limit int) {
 
 // queue is how many should wait.
 func (w *waiting) queue() int {
-	if w.published {
+	if w.published && !w.reads {
 		return (w.slots + 3) / 4
 	}
 	return max(int(math.Round(queueShare*float64(w.slots))), 1)
@@ -47,11 +54,11 @@ func (w *waiting) queue() int {
 
 // read takes a reading, with the slots that are held here, those of them that are in flight, and the limit at the time.
 func (w *waiting) read(g batholith.Gauges, held, flying, limit int) {
-	if g == w.last {
+	if w.reads && g == w.last {
 		return // the gauges are renewed more seldom than they are read
 	}
 	last := w.last
-	w.last = g
+	w.last, w.reads = g, true
 	rising := g.Running > last.Running+last.Running/50
 	full := held >= limit
 	w.learn(g, rising)
@@ -87,7 +94,7 @@ func (w *waiting) read(g batholith.Gauges, held, flying, limit int) {
 func (w *waiting) set(limit float64) {
 	most := float64(lastLimit)
 	if w.published {
-		most = min(most, float64(w.slots+w.queue()))
+		most = min(most, math.Ceil(float64(w.slots)*(1+publishedShare)))
 	}
 	w.fine = min(max(limit, 1), most)
 	w.limit = int(math.Round(w.fine))
