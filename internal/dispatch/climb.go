@@ -2,19 +2,18 @@ package dispatch
 
 import (
 	"math"
-	"os"
 	"time"
 )
 
 const (
 	firstStep = 4    // factor between the first levels,
 	smallStep = 1.25 // between those around a limit that is remembered
-	lookStep  = 1.1  // of a look whether the server has grown
+	lookStep  = 1.07 // of a look whether the server has grown
 
 	enough   = 0.97 // share of the best goodput that a limit must reach
 	bracket  = 1.07 // the search is over when two levels are so near
 	grown    = 1.04 // of the goodput before: the server has more slots
-	headroom = 1.16 // of the limit over the last level that was too low: more waits than is missing at the moment
+	headroom = 1.14 // of the limit over the last level that was too low: more waits than is missing at the moment
 
 	firstLook = 30 * time.Second // between looks whether the server has grown,
 	lastLook  = 5 * time.Minute  // and at most, when it has not
@@ -43,13 +42,15 @@ type climb struct {
 	limit  int
 	phase  phase
 	step   float64
-	first  window // of the first answers: how fast a request is in an empty server
-	fresh  window // of answers to requests that were sent at this level
-	late   bool   // fresh is of the later ones
-	before int    // the limit before this one, on the way up
-	top    int    // the highest level of a search, when none above it was tried
-	low    level  // the highest level that is not enough
-	high   level  // the lowest that is
+	first  window  // of the first answers
+	idle   float64 // rate of a request in an empty server, as far as one was seen
+	fresh  window  // of answers to requests that were sent at this level
+	late   bool    // fresh is of the later ones
+	share  float64 // of that rate at the last measurement
+	before int     // the limit before this one, on the way up
+	top    int     // the highest level of a search, when none above it was tried
+	low    level   // the highest level that is not enough
+	high   level   // the lowest that is
 	best   float64
 	hold   level // the limit that is held, and its goodput, smoothed
 	grown  bool  // at the last measurement
@@ -86,6 +87,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 	switch ours := c.w.add(now, f, work); {
 	case c.first.n < firstAnswers:
 		c.first.count(f.took, work)
+		c.idle = c.first.rate()
 	case ours:
 		c.fresh.count(f.took, work)
 	}
@@ -97,10 +99,8 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 		return
 	}
 	goodput, held := c.w.close()
-	if debug {
-		d := now.Sub(c.w.from).Seconds()
-		println("WIN", int(now.UnixMilli()-946684800000), "phase", c.phase, "limit", limit, "G", int(goodput), "direct", int(c.w.work/d), "n", c.w.n, "ms", int(1000*d), "rate/first%", int(100*c.w.rate()/c.first.rate()), "err%%", int(10000*c.w.errorOf()))
-	}
+	c.share = c.w.rate() / c.idle
+	c.idle = max(c.idle, c.w.rate())
 	if held < 0.85*float64(limit) { // there was not enough to send
 		c.level(limit)
 		return
@@ -130,7 +130,7 @@ func (c *climb) sure(limit int) bool {
 
 // slots is how many requests at the speed of an empty server would do the work of the best level: there are no fewer slots, and hardly
 // ever more than three times as many.
-func (c *climb) slots() float64 { return max(c.best/c.first.rate(), 1) }
+func (c *climb) slots() float64 { return max(c.best/c.idle, 1) }
 
 // hurry leaves a level of the first steps before it is measured, when most of the requests that it has more than the one before are back
 // and the later ones of them were about as fast as in an empty server: they cannot have waited.
@@ -146,7 +146,7 @@ func (c *climb) hurry(ceiling int) bool {
 		c.late, c.fresh = true, window{}
 		return false
 	}
-	if c.fresh.rate() < unhindered*c.first.rate() {
+	if c.fresh.rate() < unhindered*c.idle {
 		return false
 	}
 	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
@@ -206,23 +206,22 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		}
 	}
 	c.high, c.best = at, max(c.best, at.goodput)
-	share := at.goodput / float64(at.limit) / c.first.rate()
-	if at.limit >= min(ceiling, lastLimit) || share < 0.2 || share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
+	if at.limit >= min(ceiling, lastLimit) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
 		c.top = at.limit
 		c.search(now)
 		return
 	}
 	c.before = at.limit
-	c.limit = int(math.Ceil(float64(at.limit) * c.stride(share)))
+	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
 }
 
 // stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become
 // smaller, though it is goodput that says when they end.
-func (c *climb) stride(share float64) float64 {
+func (c *climb) stride() float64 {
 	switch {
-	case share < 0.4:
+	case c.share < 0.4:
 		return min(c.step, 1.5)
-	case share < 0.7:
+	case c.share < 0.7:
 		return min(c.step, 2)
 	}
 	return c.step
@@ -237,7 +236,7 @@ func (c *climb) search(now time.Time) {
 	}
 	high := float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
-		c.hold = level{max(int(math.Ceil(headroom*min(floor, high))), c.high.limit), c.best}
+		c.hold = level{max(int(math.Round(headroom*min(floor, high))), c.high.limit), c.best}
 		c.rest(now)
 		if c.high.limit == c.top { // what is above was not tried
 			c.look = now
@@ -274,5 +273,3 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*lookStep))
 	}
 }
-
-var debug = os.Getenv("DEBUG") != ""

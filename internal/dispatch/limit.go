@@ -47,6 +47,8 @@ type limiter struct {
 	flying  int  // requests in flight
 	pause   time.Time
 	repeat  time.Duration // of the last pause, while nothing but refusals comes
+	read    time.Time     // when the gauges were
+	landed  int           // requests since then
 	ceiling ceiling
 	waiting waiting
 	climb   climb
@@ -195,6 +197,7 @@ func (l *limiter) land(f *flight) {
 	now := time.Now()
 	l.climb.pass(now, l.held, l.flying)
 	l.flying--
+	l.landed++
 	f.took = now.Sub(f.sent)
 }
 
@@ -248,11 +251,17 @@ func (l *limiter) gauge(g batholith.Gauges) {
 	if l.source == fromOperator {
 		return
 	}
+	now := time.Now()
 	if l.source == fromGoodput {
 		l.source = fromGauges
-		l.waiting.limit = min(l.climb.limit, l.ceiling.now(time.Now()))
+		l.waiting.limit = min(l.climb.limit, l.ceiling.now(now))
 	}
-	l.waiting.read(g, l.held, l.flying, l.limit(time.Now()))
+	s := standing{limit: l.limit(now), held: l.held, flying: l.flying}
+	if d := now.Sub(l.read); d > 0 {
+		s.passed = int(float64(l.landed) * (100 * time.Millisecond).Seconds() / d.Seconds())
+	}
+	l.read, l.landed = now, 0
+	l.waiting.read(g, s)
 	l.signal()
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,8 +29,8 @@ const transit = 4 * time.Millisecond
 
 func newRig(t *testing.T, o simlm.Options, memory Memory) *rig {
 	o.OutputTokens, o.OutputTokensMax = 20, 120
-	o.Step, o.Prefill, o.Chunk = 20*time.Millisecond, 5*time.Microsecond, 8192
-	o.Model = "m"
+	o.Step, o.Decode, o.Prefill, o.Chunk = 20*time.Millisecond, 40*time.Microsecond, 5*time.Microsecond, 8192
+	o.Model, o.Series = "m", 50*time.Millisecond
 	r := &rig{t: t, server: simlm.New(o)}
 	b, err := upstream.New(upstream.Options{URL: "http://sim/v1", Model: "m", Transport: upstream.InProcess(r.server)})
 	if err != nil {
@@ -82,109 +81,101 @@ func (r *rig) ask(ctx context.Context, n int) {
 type picture struct {
 	saturated time.Duration // from the start until 0.98 of the slots were busy for a second
 	busy      float64       // share of the slots' time, from the time at which it should be full
-	inFlight  float64       // the most in flight for each slot, from settled on
-	peak      float64       // and from the start
-	waiting   float64       // mean, for each slot, from settled on
+	inFlight  float64       // the most that ran and waited for each slot, from settled on
+	waiting   float64       // mean for each slot, from settled on
 }
 
-func (r *rig) picture(full, settled, until time.Duration) picture {
+func (r *rig) picture(full, settled time.Duration) (p picture) {
 	s := r.server.Stats().Series
-	var p picture
+	second := int(1 / s.Interval)
+	moment := func(d time.Duration) int { return int(d.Seconds() / s.Interval) }
 	var busy, offered, waiting, slots float64
-	run := 0
-	for i := range s.Running {
-		at := time.Duration(float64(i) * s.Interval * float64(time.Second))
-		if at > until {
-			break
-		}
-		have := float64(s.Slots[i])
-		if float64(s.Running[i]) >= 0.98*have {
-			run++
-		} else {
+	run, end := 0, len(s.Running)-second // the end calls off what is in flight
+	p.saturated = time.Hour
+	for i := range end {
+		have, running := float64(s.Slots[i]), float64(s.Running[i])
+		if run++; running < 0.98*have {
 			run = 0
 		}
-		if p.saturated == 0 && run == int(1/s.Interval) {
-			p.saturated = at - time.Second
+		if run == second {
+			p.saturated = min(p.saturated, time.Duration(float64(i+1-second)*s.Interval*float64(time.Second)))
 		}
-		flying := float64(s.Running[i]+s.Waiting[i]) / have
-		p.peak = max(p.peak, flying)
-		if at >= full {
-			busy += float64(s.Running[i])
-			offered += have
+		if i >= moment(full) {
+			busy, offered = busy+running, offered+have
 		}
-		if at >= settled {
-			p.inFlight = max(p.inFlight, flying)
-			waiting += float64(s.Waiting[i])
-			slots += have
+		if i >= moment(settled) {
+			p.inFlight = max(p.inFlight, (running+float64(s.Waiting[i]))/have)
+			waiting, slots = waiting+float64(s.Waiting[i]), slots+have
 		}
 	}
 	p.busy, p.waiting = busy/offered, waiting/slots
-	if p.saturated == 0 {
-		p.saturated = until
-	}
-	if name := os.Getenv("TRACE"); name != "" {
-		f, _ := os.Create(fmt.Sprintf("%s-%d.csv", name, time.Now().UnixNano()))
-		defer f.Close()
-		for _, s := range r.trace {
-			fmt.Fprintf(f, "%d,%s,%d,%d,%d,%d,%.1f\n", s.At.UnixMilli(), s.Source, s.Limit, s.InFlight, s.Gauges.Running, s.Gauges.Waiting, s.Goodput)
-		}
-	}
 	return p
 }
 
-func TestYY(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		o    simlm.Options
-	}{
-		{"vllm others", simlm.Options{Engine: simlm.EngineVLLM, Slots: 64, Others: simlm.Background{Rate: 12}}},
-		{"sglang others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}},
-		{"llama others", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 8, Others: simlm.Background{Rate: 2}}},
-		{"none others", simlm.Options{Engine: simlm.EngineNone, Slots: 64, Others: simlm.Background{Rate: 12}}},
-		{"vllm up", simlm.Options{Engine: simlm.EngineVLLM, Schedule: change(64, 256)}},
-		{"vllm down", simlm.Options{Engine: simlm.EngineVLLM, Schedule: change(256, 64)}},
-		{"none up", simlm.Options{Engine: simlm.EngineNone, Schedule: change(64, 256)}},
-		{"none down", simlm.Options{Engine: simlm.EngineNone, Schedule: change(256, 64)}},
-		{"llama up", simlm.Options{Engine: simlm.EngineLlamaCPP, Schedule: change(64, 256)}},
-		{"none 503 retry after 1", simlm.Options{Engine: simlm.EngineNone, Slots: 256, Queue: 32, RefuseStatus: 503, RetryAfter: time.Second}},
-		{"vllm 503 retry after 1", simlm.Options{Engine: simlm.EngineVLLM, Slots: 256, Queue: 32, RefuseStatus: 503, RetryAfter: time.Second}},
-		{"none queue up", simlm.Options{Engine: simlm.EngineNone, Queue: 8, Schedule: change(64, 256)}},
-		{"none queue down", simlm.Options{Engine: simlm.EngineNone, Queue: 32, Schedule: change(256, 64)}},
-		{"tei", simlm.Options{Engine: simlm.EngineTEI, Slots: 256, Queue: 32}},
-	} {
+// saturation is one way in which a server may be, and what is asked of the limiter then.
+type saturation struct {
+	name      string
+	server    simlm.Options
+	saturated time.Duration // at the latest; 0: it cannot be
+	full      time.Duration // busy is counted from then on,
+	settled   time.Duration // and what waits
+	until     time.Duration
+	busy      float64 // at least
+}
+
+// A law of the whole: whatever a server says of itself, or nothing, and whatever becomes of it, it is kept full, and not much more.
+func TestEveryServerIsKeptFull(t *testing.T) {
+	for _, c := range saturations() {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.o.Decode, c.o.Series = 20*time.Millisecond/256/2, 50*time.Millisecond
-				r := newRig(t, c.o, nil)
-				r.run(180 * time.Second)
-				st := r.server.Stats()
-				p := r.picture(10*time.Second, 30*time.Second, 59*time.Second)
-				t.Logf("%v saturated %.1fs busy %.4f inflight %.2f peak %.2f waiting %.3f refused %d of %d others %+v", t.Name(), p.saturated.Seconds(), p.busy, p.inFlight, p.peak, p.waiting, st.Refused, st.Requests, st.Others)
-				p = r.picture(100*time.Second, 120*time.Second, 179*time.Second)
-				t.Logf("%v saturated %.1fs busy %.4f inflight %.2f peak %.2f waiting %.3f refused %d of %d others %+v", t.Name(), p.saturated.Seconds(), p.busy, p.inFlight, p.peak, p.waiting, st.Refused, st.Requests, st.Others)
+				r := newRig(t, c.server, nil)
+				r.run(c.until)
+				p, st := r.picture(c.full, c.settled), r.server.Stats()
+				t.Logf("full after %.1f s, busy %.4f, at most %.2f in flight for each slot, %.3f waiting; %d of %d refused",
+					p.saturated.Seconds(), p.busy, p.inFlight, p.waiting, st.Refused, st.Requests)
+				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > 1.3 {
+					t.Errorf("want: full after %s, busy %.2f, at most 1.3 in flight for each slot", c.saturated, c.busy)
+				}
+				if st.Refused*10 > st.Requests {
+					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
+				}
+				if w := st.Others.Wait; w.P50 > 0.25 || w.P95 > 0.5 {
+					t.Errorf("others wait for %+v s, where an answer takes about two", w)
+				}
 			})
 		})
 	}
 }
 
-func TestXX(t *testing.T) {
-	for _, slots := range []int{8, 64, 256, 1024} {
-		for _, engine := range []simlm.Engine{simlm.EngineVLLM, simlm.EngineLlamaCPP, simlm.EngineNone} {
-			for _, queue := range []int{0, -1, slots / 8} {
-				t.Run(fmt.Sprint(slots, engine, queue), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						r := newRig(t, simlm.Options{Engine: engine, Slots: slots, Queue: queue, Decode: 20 * time.Millisecond / 256 / 2, Series: 50 * time.Millisecond}, nil)
-						r.run(150 * time.Second)
-						p := r.picture(10*time.Second, 60*time.Second, 149*time.Second)
-						st := r.server.Stats()
-						t.Logf("%v saturated %.1fs busy %.4f inflight %.2f peak %.2f waiting %.3f refused %d of %d", t.Name(), p.saturated.Seconds(), p.busy, p.inFlight, p.peak, p.waiting, st.Refused, st.Requests)
-					})
-				})
-			}
-		}
+func saturations() (all []saturation) {
+	const s = time.Second
+	add := func(name string, o simlm.Options, saturated, full, settled, until time.Duration, busy float64) {
+		all = append(all, saturation{name, o, saturated, full, settled, until, busy})
 	}
-}
-
-func change(from, to int) []simlm.Slots {
-	return []simlm.Slots{{Count: from}, {From: time.Minute, Count: to}}
+	for _, slots := range []int{8, 64, 256, 1024} {
+		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 40*s, 0.99)
+		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 130*s, 0.99)
+	}
+	bounded := func(e simlm.Engine, slots, queue int) simlm.Options {
+		return simlm.Options{Engine: e, Slots: slots, Queue: queue}
+	}
+	changing := func(e simlm.Engine, queue, from, to int) simlm.Options {
+		return simlm.Options{Engine: e, Queue: queue, Schedule: []simlm.Slots{{Count: from}, {From: 60 * s, Count: to}}}
+	}
+	told := bounded(simlm.EngineNone, 256, 32)
+	told.RefuseStatus, told.RetryAfter = 503, s
+	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("published slots", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 64}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("published bound", bounded(simlm.EngineTEI, 64, 16), 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("gauges and refusals", bounded(simlm.EngineVLLM, 64, 8), 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("refusals", bounded(simlm.EngineNone, 64, 8), 10*s, 10*s, 75*s, 120*s, 0.99)
+	add("refusals before anything waits", bounded(simlm.EngineNone, 64, -1), 0, 10*s, 10*s, 120*s, 0.97) // an answer's way takes the rest
+	add("refusals with a time to wait", told, 10*s, 10*s, 75*s, 120*s, 0.98)
+	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 64, 256), 3*s, 65*s, 70*s, 120*s, 0.99)
+	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 256, 64), 3*s, 3*s, 80*s, 120*s, 0.99)
+	add("nothing, more slots", changing(simlm.EngineNone, 0, 64, 256), 10*s, 90*s, 150*s, 180*s, 0.99)
+	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.99)
+	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 90*s, 90*s, 150*s, 0.99)
+	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
+	return all
 }

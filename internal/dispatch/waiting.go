@@ -15,7 +15,8 @@ type waiting struct {
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
-	stalled   int // readings in a row with a queue and no more running than before
+	stalled   int // readings in a row with a queue and no more running than before it
+	hungry    int // readings in a row in which all that was sent ran: there may be more slots
 	peak      int // most running in them
 }
 
@@ -52,24 +53,31 @@ func (w *waiting) queue() int {
 	return max(int(math.Round(queueShare*float64(w.slots))), 1)
 }
 
-// read takes a reading, with the slots that are held here, those of them that are in flight, and the limit at the time.
-func (w *waiting) read(g batholith.Gauges, held, flying, limit int) {
-	if w.reads && g == w.last {
+// standing is how a lane stands at the time of a reading.
+type standing struct {
+	limit  int
+	held   int // slots that are taken
+	flying int // of them, those with a request in flight
+	passed int // requests that were answered in a tenth of a second, on the average since the last reading
+}
+
+// read takes a reading.
+func (w *waiting) read(g batholith.Gauges, s standing) {
+	last, limit, held := w.last, s.limit, s.held
+	full := held >= limit
+	if w.reads && g == last && (g.Waiting > 0 || 2*s.flying > held) {
 		return // the gauges are renewed more seldom than they are read
 	}
-	last := w.last
 	w.last, w.reads = g, true
-	rising := g.Running > last.Running+last.Running/50
-	full := held >= limit
-	w.learn(g, rising)
+	w.learn(g, g.Running > last.Running+last.Running/50)
 	if w.slots == 0 {
-		if g.Waiting == 0 && full && !w.published {
-			w.limit = min(2*limit, lastLimit)
+		if full && !queued(g) {
+			w.set(2 * float64(limit))
 		}
 		return
 	}
-	// What is held and not seen at the server is on its way, or waits to be written; when nothing is written, more would not help.
-	mine := min(held, flying+flying/4+1)
+	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
+	mine := min(held, s.flying+max(s.flying/4+1, s.passed))
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
 	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {
@@ -83,12 +91,18 @@ func (w *waiting) read(g batholith.Gauges, held, flying, limit int) {
 	if w.limit != limit || math.Abs(w.fine-float64(limit)) > 1 {
 		w.fine = float64(limit)
 	}
+	if w.hungry++; want <= limit || g.Running < w.slots || queued(g) {
+		w.hungry = 0
+	}
 	gap := float64(want) - w.fine
-	if math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
+	if w.hungry < 2 && math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
 		gap /= 4
 	}
 	w.set(min(w.fine+gap, 2*float64(limit)))
 }
+
+// queued tells whether more wait than those that have just come, for the next step.
+func queued(g batholith.Gauges) bool { return g.Waiting*20 > g.Running }
 
 // set keeps a limit within its bounds.
 func (w *waiting) set(limit float64) {
@@ -109,7 +123,7 @@ func (w *waiting) learn(g batholith.Gauges, rising bool) {
 	if w.slots > 0 && g.Running > w.slots {
 		w.slots = g.Running
 	}
-	if g.Waiting == 0 || rising {
+	if !queued(g) || rising {
 		w.stalled, w.peak = 0, 0
 		return
 	}
