@@ -133,8 +133,9 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 				p, st := r.picture(c.full, c.settled), r.server.Stats()
 				t.Logf("full after %.1f s, busy %.4f, at most %.2f in flight for each slot, %.3f waiting; %d of %d refused",
 					p.saturated.Seconds(), p.busy, p.inFlight, p.waiting, st.Refused, st.Requests)
-				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > 1.3 {
-					t.Errorf("want: full after %s, busy %.2f, at most 1.3 in flight for each slot", c.saturated, c.busy)
+				most := 1.3 + 1/float64(st.Slots) // a small server cannot be met more finely than by a whole request
+				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > most {
+					t.Errorf("want: full after %s, busy %.2f, at most %.2f in flight for each slot", c.saturated, c.busy, most)
 				}
 				if st.Refused*10 > st.Requests {
 					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
@@ -178,4 +179,57 @@ func saturations() (all []saturation) {
 	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 100*s, 100*s, 150*s, 0.99)
 	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
 	return all
+}
+
+// chatty asks for a record as a chat.
+type chatty struct{}
+
+func (chatty) Request(input []byte, _ string) (batholith.Call, error) {
+	return batholith.Call{Path: "/chat/completions", Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":%q}]}`, input)}, nil
+}
+
+func (chatty) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+	return batholith.Answer{Output: body, Tokens: dialect.Usage(body)}, nil
+}
+
+// Servers of one model are kept full each as it is, the slow beside the fast, by the dispatcher as a whole.
+func TestServersOfDifferentSpeedAreAllKeptFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var servers []*simlm.Server
+		var backends []Backend
+		for i, o := range []simlm.Options{
+			{Engine: simlm.EngineVLLM, Slots: 64, Step: 10 * time.Millisecond},
+			{Engine: simlm.EngineNone, Slots: 32, Step: 20 * time.Millisecond},
+			{Engine: simlm.EngineLlamaCPP, Slots: 8, Step: 60 * time.Millisecond},
+		} {
+			o.Model, o.Series, o.OutputTokens, o.OutputTokensMax = "m", 100*time.Millisecond, 20, 120
+			s := simlm.New(o)
+			b, err := upstream.New(upstream.Options{URL: fmt.Sprintf("http://s%d/v1", i), Model: "m", Transport: upstream.InProcess(s)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			servers, backends = append(servers, s), append(backends, b)
+		}
+		w := newWorld(t)
+		d := w.dispatcher(Options{}, backends...)
+		serving := d.o.Serving
+		d.o.Serving = func(j batholith.Job) (Serving, error) {
+			s, err := serving(j)
+			s.Dialect = chatty{}
+			return s, err
+		}
+		const records = 16000
+		if err := d.Enqueue(w.job("a", records, 512)); err != nil {
+			t.Fatal(err)
+		}
+		defer w.start(d)()
+		w.await(records*9/10, "a") // not the end, when there is no more to send
+		for i, s := range servers {
+			p := (&rig{server: s}).picture(10*time.Second, time.Minute)
+			t.Logf("server %d: full after %.1f s, busy %.4f, at most %.2f in flight for each slot, for %.0f s", i, p.saturated.Seconds(), p.busy, p.inFlight, s.Stats().Seconds)
+			if p.busy < 0.98 || p.saturated > 10*time.Second || p.inFlight > 1.43 {
+				t.Errorf("server %d: %+v", i, p)
+			}
+		}
+	})
 }
