@@ -7,6 +7,9 @@
 //	lane:  wait for a free slot → take the next record of the queue → send it in a goroutine → settle it
 //	feed:  claim a chunk → read its index block and its bytes → offer its records → claim the next
 //
+// How many slots a lane has is found by its limiter, from what the backend publishes, its gauges, its refusals, or the work that comes
+// back; a second goroutine of the lane reads the gauges while requests are in flight.
+//
 // Settling a record is one of four things: its outcome goes to the sink (an answer, or an error line); it waits and is tried again, the
 // attempt counted; it goes back at once, nothing counted (back-pressure, or a backend that is misconfigured); or it is let go, because
 // the job was halted or the lease was lost.
