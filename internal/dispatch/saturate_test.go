@@ -63,7 +63,7 @@ func (r *rig) ask(ctx context.Context, n int) {
 	f := l.begin()
 	time.Sleep(transit / 2)
 	body, err := r.lane.backend.Do(ctx, batholith.Call{Path: "/chat/completions",
-		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0900d"}]}`, n, n)})
+		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0300d"}]}`, n, n)})
 	time.Sleep(transit / 2)
 	l.land(&f)
 	var bad *batholith.Failure
@@ -154,8 +154,8 @@ func saturations() (all []saturation) {
 		all = append(all, saturation{name, o, saturated, full, settled, until, busy})
 	}
 	for _, slots := range []int{8, 64, 256, 1024} {
-		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 40*s, 0.99)
-		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 130*s, 0.99)
+		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 30*s, 0.99)
+		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 100*s, 0.98)
 	}
 	bounded := func(e simlm.Engine, slots, queue int) simlm.Options {
 		return simlm.Options{Engine: e, Slots: slots, Queue: queue}
@@ -163,21 +163,21 @@ func saturations() (all []saturation) {
 	changing := func(e simlm.Engine, queue, from, to int) simlm.Options {
 		return simlm.Options{Engine: e, Queue: queue, Schedule: []simlm.Slots{{Count: from}, {From: 60 * s, Count: to}}}
 	}
-	told := bounded(simlm.EngineNone, 256, 32)
+	told := bounded(simlm.EngineNone, 64, 8)
 	told.RefuseStatus, told.RetryAfter = 503, s
-	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 128, Others: simlm.Background{Rate: 15}}, 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("published slots", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 64}, 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("published bound", bounded(simlm.EngineTEI, 64, 16), 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("gauges and refusals", bounded(simlm.EngineVLLM, 64, 8), 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("refusals", bounded(simlm.EngineNone, 64, 8), 10*s, 10*s, 75*s, 120*s, 0.99)
 	add("refusals before anything waits", bounded(simlm.EngineNone, 64, -1), 0, 10*s, 10*s, 120*s, 0.97) // an answer's way takes the rest
 	add("refusals with a time to wait", told, 10*s, 10*s, 75*s, 120*s, 0.98)
-	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 64, 256), 3*s, 65*s, 70*s, 120*s, 0.99)
-	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 256, 64), 3*s, 3*s, 80*s, 120*s, 0.99)
-	add("nothing, more slots", changing(simlm.EngineNone, 0, 64, 256), 10*s, 90*s, 150*s, 180*s, 0.99)
-	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.99)
-	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 100*s, 100*s, 150*s, 0.99)
-	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
+	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 32, 128), 3*s, 65*s, 70*s, 120*s, 0.99)
+	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 128, 32), 3*s, 3*s, 80*s, 120*s, 0.99)
+	add("nothing, more slots", changing(simlm.EngineNone, 0, 32, 128), 10*s, 90*s, 150*s, 180*s, 0.99)
+	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.99)
+	add("refusals, more slots", changing(simlm.EngineNone, 8, 32, 128), 10*s, 100*s, 100*s, 150*s, 0.99)
+	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.98)
 	return all
 }
 
@@ -218,7 +218,7 @@ func TestServersOfDifferentSpeedAreAllKeptFull(t *testing.T) {
 			s.Dialect = chatty{}
 			return s, err
 		}
-		const records = 16000
+		const records = 12000
 		if err := d.Enqueue(w.job("a", records, 512)); err != nil {
 			t.Fatal(err)
 		}
