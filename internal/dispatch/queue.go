@@ -14,12 +14,12 @@ import (
 // Bounds of what the feeds of a queue hold in memory.
 const (
 	leastReady = 512      // records that should be ready for the lanes at any time, if there are so many
-	queueBytes = 16 << 20 // of claimed chunks. A job's window takes no more than windowBytes of it, so that another can begin
+	queueBytes = 16 << 20 // of claimed chunks. A job's window takes no more than walkBytes of it, so that another can begin
 	reserve    = 1 << 20  // set aside for a chunk before its size is known
 )
 
 // queue is one model's jobs, and the lanes that take their records. Whose turn it is, shares.go says; when a job goes first because
-// its time would run out, outlook.go; which of its records is next, window.go.
+// its time would run out, outlook.go; which of its records is next, walk.go.
 type queue struct {
 	d     *Dispatcher
 	model string
@@ -122,7 +122,7 @@ func (q *queue) fits(f *feed) bool {
 	case f.held == 0:
 		return q.held == 0 || q.held+reserve <= queueBytes
 	}
-	return f.held+reserve <= windowBytes && q.held+reserve <= windowBytes
+	return f.held+reserve <= walkBytes && q.held+reserve <= walkBytes
 }
 
 // width is how many records should be ready: as many as the lanes take at once, or more.

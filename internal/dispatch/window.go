@@ -1,153 +1,109 @@
 package dispatch
 
 import (
-	"slices"
-	"sort"
-
-	"github.com/batholith/batholith/internal/dialect"
+	"math"
+	"time"
 )
 
-// Bounds of what one job has in memory when its records are sent in the order of their prompts: the wider the window, the more of them
-// share a beginning.
-const (
-	windowRecords = 8192
-	windowBytes   = 12 << 20
-)
-
-// Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
-const (
-	leastGain   = 0.05 // of the prompts' bytes; below that the input's order stays
-	trialChunks = 16   // are ordered before it is decided
-	plainChunks = 64   // pass in the input's order before the next trial
-)
-
-// window is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
-// that pays, and else that of the input. Sorted text is a depth-first walk of the beginnings that prompts share, so that what a model
-// server has cached of one record serves the next ones. It is guarded by queue.mu.
+// window measures how much work comes back for each second while the limit stays what it is.
+//
+// Work that is only counted when it is finished makes a rough measure: a long answer falls into one window or the next. So the sum is
+// taken the other way round, by Little's law: goodput is the mean number in flight times the work of a request for each second that it
+// is in flight. Both are even where answers are not, and a few hundred answers tell one part in a hundred.
 type window struct {
-	items   []*item
-	ordered bool // by prompt
-	chunks  int  // since ordered last changed
+	limit int       // the level to be measured
+	sent  time.Time // only answers to requests sent since then count: no more than limit were in flight; zero: not yet
+	skip  int       // answers to pass before it opens
+	from  time.Time // when it opened; zero: not yet
+	last  time.Time // until when held and flying are summed
 
-	// Sums over the chunks of the present trial, older ones counting less.
-	bytes, inOrder, asRead float64
+	held, flying float64 // request-seconds
+
+	n                      int
+	work, took             float64 // sums over answers, and of their products
+	work2, took2, workTook float64
 }
 
-func newWindow() window { return window{ordered: true} }
+// reset begins anew. The window opens when no more than the limit are in flight, and all that were sent before that have been answered.
+func (w *window) reset(limit int) { *w = window{limit: limit, skip: limit} }
 
-// wide is how many records the window should hold; the lanes want at least so many.
-func (w *window) wide(lanes int) int {
-	if w.ordered {
-		return max(windowRecords, lanes)
+// again measures the same level once more.
+func (w *window) again(now time.Time) {
+	*w = window{limit: w.limit, sent: w.sent, from: now, last: now}
+}
+
+// pass sums what was in flight until now.
+func (w *window) pass(now time.Time, held, flying int) {
+	if !w.from.IsZero() {
+		d := now.Sub(w.last).Seconds()
+		w.held += d * float64(held)
+		w.flying += d * float64(flying)
 	}
-	return lanes
+	w.last = now
+	if w.sent.IsZero() && held <= w.limit {
+		w.sent = now
+	}
 }
 
-// add takes in the records of a chunk.
-func (w *window) add(items []*item) {
-	w.chunks++
-	if !w.ordered {
-		w.items = append(w.items, items...)
-		if w.chunks >= plainChunks {
-			w.reorder()
+// add takes an answer, and tells whether it was of a request that was sent at this level.
+func (w *window) add(now time.Time, f flight, work float64) bool {
+	if w.sent.IsZero() {
+		return false
+	}
+	ours := !f.sent.Before(w.sent)
+	if w.from.IsZero() {
+		if w.skip--; w.skip <= 0 {
+			w.from, w.last = now, now
 		}
-		return
+	} else if ours {
+		w.count(f.took, work)
 	}
-	w.measure(items)
-	slices.SortStableFunc(items, comparePrompts)
-	w.merge(items)
-	if w.chunks >= trialChunks && !w.pays() {
-		w.ordered, w.chunks = false, 0
-	}
+	return ours
 }
 
-func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
-
-// reorder begins another trial.
-func (w *window) reorder() {
-	*w = window{items: w.items, ordered: true}
-	slices.SortStableFunc(w.items, comparePrompts)
+func (w *window) count(took time.Duration, work float64) {
+	t := max(took.Seconds(), 1e-9)
+	w.n++
+	w.work += work
+	w.took += t
+	w.work2 += work * work
+	w.took2 += t * t
+	w.workTook += work * t
 }
 
-// measure counts what the records of a chunk share with their neighbours as they were read.
-func (w *window) measure(items []*item) {
-	const fade = 0.9
-	w.bytes, w.inOrder, w.asRead = w.bytes*fade, w.inOrder*fade, w.asRead*fade
-	for i, it := range items {
-		w.bytes += float64(it.prompt.Len())
-		if i > 0 {
-			w.asRead += float64(it.prompt.Shared(&items[i-1].prompt))
-		}
-	}
-}
-
-func (w *window) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
-
-// merge puts sorted items between those that are there, and counts what each shares with the one before it.
-func (w *window) merge(items []*item) {
-	merged := make([]*item, 0, len(w.items)+len(items))
-	old := w.items
-	for _, it := range items {
-		n := 0
-		for n < len(old) && comparePrompts(old[n], it) <= 0 {
-			n++
-		}
-		merged = append(merged, old[:n]...)
-		old = old[n:]
-		if n := len(merged); n > 0 {
-			w.inOrder += float64(it.prompt.Shared(&merged[n-1].prompt))
-		}
-		merged = append(merged, it)
-	}
-	w.items = append(merged, old...)
-}
-
-// back returns a record that was taken to its place.
-func (w *window) back(it *item) {
-	at := 0
-	if w.ordered {
-		at = w.from(&it.prompt)
-	}
-	w.items = slices.Insert(w.items, at, it)
-}
-
-// from is the position of the first record whose prompt is not before p.
-func (w *window) from(p *dialect.Prompt) int {
-	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })
-}
-
-// next is the position of the record to send after one with the prompt last: the walk goes on from there, and begins again
-// when it has come to the end. There must be a record.
-func (w *window) next(last *dialect.Prompt) int {
-	if !w.ordered || last == nil {
+// rate is the work of a request for each second that it is in flight.
+func (w *window) rate() float64 {
+	if w.took == 0 {
 		return 0
 	}
-	at := w.from(last)
-	if at == len(w.items) {
-		return 0
-	}
-	return at
+	return w.work / w.took
 }
 
-// longest is the position of the record that will take the longest, as far as can be told.
-func (w *window) longest() int {
-	at := 0
-	for i, it := range w.items {
-		if it.size() > w.items[at].size() {
-			at = i
-		}
+// errorOf is the standard error of the rate, as a share of it.
+func (w *window) errorOf() float64 {
+	if w.work == 0 {
+		return 1
 	}
-	return at
+	r := w.rate()
+	return math.Sqrt(max(0, w.work2-2*r*w.workTook+r*r*w.took2)) / w.work
 }
 
-// take removes the record at a position.
-func (w *window) take(at int) *item {
-	it := w.items[at]
-	if at == 0 {
-		w.items[0] = nil // the slice moves on, and must not hold it
-		w.items = w.items[1:]
-	} else {
-		w.items = slices.Delete(w.items, at, at+1)
+// sure tells whether the window tells goodput as precisely as asked, or has gone on for so long that it must do.
+func (w *window) sure(least int, precision float64) bool {
+	switch {
+	case w.n < least:
+		return false
+	case w.n >= 30*least:
+		return true
 	}
-	return it
+	return w.errorOf() <= precision
+}
+
+// close returns goodput and the mean number of slots that were taken.
+func (w *window) close() (goodput, held float64) {
+	d := w.last.Sub(w.from).Seconds()
+	if d <= 0 {
+		return 0, 0
+	}
+	return w.flying / d * w.rate(), w.held / d
 }

@@ -22,6 +22,7 @@ type Port interface {
 	Commits
 	Uploads
 	Publications
+	Memory
 	Check(ctx context.Context) error
 }
 
@@ -94,6 +95,12 @@ type Publications interface {
 	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
 }
 
+// Memory keeps what was learned of backends.
+type Memory interface {
+	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
+	Learn(ctx context.Context, l batholith.Learned) error
+}
+
 // A law is one test of a store that is empty when it begins.
 type law struct {
 	name string
@@ -107,7 +114,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Publication", publishing()}, {"Cleaning", cleaning()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Publication", publishing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

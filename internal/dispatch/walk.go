@@ -1,0 +1,153 @@
+package dispatch
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/batholith/batholith/internal/dialect"
+)
+
+// Bounds of what one job has in memory when its records are sent in the order of their prompts: the wider the window, the more of them
+// share a beginning.
+const (
+	walkRecords = 8192
+	walkBytes   = 12 << 20
+)
+
+// Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
+const (
+	leastGain   = 0.05 // of the prompts' bytes; below that the input's order stays
+	trialChunks = 16   // are ordered before it is decided
+	plainChunks = 64   // pass in the input's order before the next trial
+)
+
+// walk is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
+// that pays, and else that of the input. Sorted text is a depth-first walk of the beginnings that prompts share, so that what a model
+// server has cached of one record serves the next ones. It is guarded by queue.mu.
+type walk struct {
+	items   []*item
+	ordered bool // by prompt
+	chunks  int  // since ordered last changed
+
+	// Sums over the chunks of the present trial, older ones counting less.
+	bytes, inOrder, asRead float64
+}
+
+func newWalk() walk { return walk{ordered: true} }
+
+// wide is how many records the window should hold; the lanes want at least so many.
+func (w *walk) wide(lanes int) int {
+	if w.ordered {
+		return max(walkRecords, lanes)
+	}
+	return lanes
+}
+
+// add takes in the records of a chunk.
+func (w *walk) add(items []*item) {
+	w.chunks++
+	if !w.ordered {
+		w.items = append(w.items, items...)
+		if w.chunks >= plainChunks {
+			w.reorder()
+		}
+		return
+	}
+	w.measure(items)
+	slices.SortStableFunc(items, comparePrompts)
+	w.merge(items)
+	if w.chunks >= trialChunks && !w.pays() {
+		w.ordered, w.chunks = false, 0
+	}
+}
+
+func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
+
+// reorder begins another trial.
+func (w *walk) reorder() {
+	*w = walk{items: w.items, ordered: true}
+	slices.SortStableFunc(w.items, comparePrompts)
+}
+
+// measure counts what the records of a chunk share with their neighbours as they were read.
+func (w *walk) measure(items []*item) {
+	const fade = 0.9
+	w.bytes, w.inOrder, w.asRead = w.bytes*fade, w.inOrder*fade, w.asRead*fade
+	for i, it := range items {
+		w.bytes += float64(it.prompt.Len())
+		if i > 0 {
+			w.asRead += float64(it.prompt.Shared(&items[i-1].prompt))
+		}
+	}
+}
+
+func (w *walk) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
+
+// merge puts sorted items between those that are there, and counts what each shares with the one before it.
+func (w *walk) merge(items []*item) {
+	merged := make([]*item, 0, len(w.items)+len(items))
+	old := w.items
+	for _, it := range items {
+		n := 0
+		for n < len(old) && comparePrompts(old[n], it) <= 0 {
+			n++
+		}
+		merged = append(merged, old[:n]...)
+		old = old[n:]
+		if n := len(merged); n > 0 {
+			w.inOrder += float64(it.prompt.Shared(&merged[n-1].prompt))
+		}
+		merged = append(merged, it)
+	}
+	w.items = append(merged, old...)
+}
+
+// back returns a record that was taken to its place.
+func (w *walk) back(it *item) {
+	at := 0
+	if w.ordered {
+		at = w.from(&it.prompt)
+	}
+	w.items = slices.Insert(w.items, at, it)
+}
+
+// from is the position of the first record whose prompt is not before p.
+func (w *walk) from(p *dialect.Prompt) int {
+	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })
+}
+
+// next is the position of the record to send after one with the prompt last: the walk goes on from there, and begins again
+// when it has come to the end. There must be a record.
+func (w *walk) next(last *dialect.Prompt) int {
+	if !w.ordered || last == nil {
+		return 0
+	}
+	at := w.from(last)
+	if at == len(w.items) {
+		return 0
+	}
+	return at
+}
+
+// longest is the position of the record that will take the longest, as far as can be told.
+func (w *walk) longest() int {
+	at := 0
+	for i, it := range w.items {
+		if it.size() > w.items[at].size() {
+			at = i
+		}
+	}
+	return at
+}
+
+// take removes the record at a position.
+func (w *walk) take(at int) *item {
+	it := w.items[at]
+	if at == 0 {
+		w.items[0] = nil // the slice moves on, and must not hold it
+		w.items = w.items[1:]
+	} else {
+		w.items = slices.Delete(w.items, at, at+1)
+	}
+	return it
+}
