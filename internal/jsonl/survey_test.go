@@ -71,16 +71,16 @@ func plainly(r io.Reader) io.Reader { return r }
 // small is a pool whose pages run out at once.
 func small(pages int) *Pool {
 	p := NewPool()
-	for len(p.pages) > pages {
-		<-p.pages
+	for len(p.fresh) > pages {
+		<-p.fresh
 	}
 	return p
 }
 
 // idle fails the test when something of the pool was not given back.
 func idle(t interface{ Errorf(string, ...any) }, p *Pool, pages int) {
-	if len(p.pages) != pages || len(p.scanners) != cap(p.scanners) {
-		t.Errorf("%d of %d pages and %d of %d scanners came back", len(p.pages), pages, len(p.scanners), cap(p.scanners))
+	if free := len(p.used) + len(p.fresh); free != pages || len(p.scanners) != cap(p.scanners) {
+		t.Errorf("%d of %d pages and %d of %d scanners came back", free, pages, len(p.scanners), cap(p.scanners))
 	}
 }
 
