@@ -4,6 +4,7 @@
 // figure. The model server they load is another process, which answers at once; its cost is nobody's.
 //
 //	go run ./internal/bench [-records 20000] [-bytes 900]
+//	go run ./internal/bench -validate-only -validate 2000000000
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 const roleVariable = "BATHOLITH_BENCH_ROLE"
 
 func main() {
-	roles := map[string]func([]string) error{"server": serve, "floor": floor, "newlines": newlines, "scan": scan}
+	roles := map[string]func([]string) error{"server": serve, "floor": floor, "newlines": newlines, "scan": scan, "copy": copyAll}
 	err := fmt.Errorf("%s=%s is no role", roleVariable, os.Getenv(roleVariable))
 	if role, ok := roles[os.Getenv(roleVariable)]; ok {
 		err = role(os.Args[1:])
@@ -37,12 +38,16 @@ func main() {
 type setup struct {
 	dir, self, binary, url string
 	records, bytes         int
+	validate               int64 // bytes of input to validate
+	validateOnly           bool
 }
 
 func bench() error {
 	s := setup{}
 	flag.IntVar(&s.records, "records", 20_000, "records of the job")
 	flag.IntVar(&s.bytes, "bytes", 900, "bytes of each prompt")
+	flag.Int64Var(&s.validate, "validate", 512<<20, "bytes of input to validate, as one file and as files of 100 records")
+	flag.BoolVar(&s.validateOnly, "validate-only", false, "measure validation only")
 	flag.Parse()
 	var err error
 	if s.self, err = os.Executable(); err != nil {
@@ -66,8 +71,14 @@ func bench() error {
 	if err := s.write(); err != nil {
 		return err
 	}
+	if s.validateOnly {
+		header()
+		return s.validation()
+	}
 	return s.measure()
 }
+
+func header() { fmt.Printf("%-52s %12s %12s %8s %8s\n", "measure", "floor", "ours", "ratio", "goal") }
 
 // measure runs everything and prints the table.
 func (s *setup) measure() error {
@@ -76,7 +87,7 @@ func (s *setup) measure() error {
 		return err
 	}
 	fmt.Printf("%d records, prompts of %d bytes, a model server that answers at once; figures of whole processes\n\n", s.records, s.bytes)
-	fmt.Printf("%-52s %12s %12s %8s %8s\n", "measure", "floor", "ours", "ratio", "goal")
+	header()
 	for _, body := range []string{"openai", "anthropic"} {
 		job, err := s.run(s.batholith(body))
 		if err != nil {
@@ -88,27 +99,6 @@ func (s *setup) measure() error {
 		row("largest resident memory, MB, "+body+" bodies", bare.memory, job.memory, "%.0f", "≤ 100")
 	}
 	return s.validation()
-}
-
-// validation compares the scanner with a search for line ends.
-func (s *setup) validation() error {
-	file := s.path("anthropic.jsonl")
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	repeat := max(1, int(400<<20/info.Size()))
-	lines, err := s.run(s.role("newlines", file, fmt.Sprint(repeat)))
-	if err != nil {
-		return err
-	}
-	checked, err := s.run(s.role("scan", file, fmt.Sprint(repeat)))
-	if err != nil {
-		return err
-	}
-	gb := float64(info.Size()) * float64(repeat) / 1e9
-	row("validation, GB per CPU-second (floor: line ends)", gb/lines.cpu.Seconds(), gb/checked.cpu.Seconds(), "%.2f", "≥ 0.40")
-	return nil
 }
 
 func row(name string, floor, ours float64, format, goal string) {
@@ -137,11 +127,14 @@ type usage struct {
 	memory    float64 // largest resident set, MB
 }
 
-func (s *setup) run(cmd *exec.Cmd) (usage, error) {
+func (s *setup) run(cmd *exec.Cmd) (usage, error) { return s.exits(0, cmd) }
+
+// exits runs a process that must end with this code.
+func (s *setup) exits(code int, cmd *exec.Cmd) (usage, error) {
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return usage{}, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
+		return usage{}, fmt.Errorf("%s: %v, expected is exit code %d\n%s", cmd, err, code, out)
 	}
 	state := cmd.ProcessState
 	u := usage{cpu: state.UserTime() + state.SystemTime(), wall: time.Since(began)}

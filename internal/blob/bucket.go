@@ -42,6 +42,14 @@ type Multipart interface {
 	ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error]
 }
 
+// URI names an object for people and programs: a bucket whose objects have addresses of their own, as files have, tells it.
+func URI(b Bucket, key string) string {
+	if at, ok := b.(interface{ URI(key string) string }); ok {
+		return at.URI(key)
+	}
+	return "s3://" + b.Name() + "/" + key
+}
+
 // Place is where a job's bytes lie, as its role reaches them.
 type Place struct {
 	Input, Output Bucket
