@@ -45,10 +45,9 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 			return err
 		}
 		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
-		if errors.Is(err, batholith.ErrOutcomesLost) { // the rest can be
+		if errors.Is(err, batholith.ErrOutcomesLost) {
 			message = couldNotGoOn + err.Error()
-			published.Status, published.Message = batholith.StatusFailed, message
-			if err := d.publish(ctx, published); err != nil {
+			if err := d.salvage(ctx, job); err != nil {
 				return err
 			}
 		}
@@ -71,7 +70,29 @@ func (d *drive) publish(ctx context.Context, job batholith.Job) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if _, err := d.l.o.Publisher.Publish(ctx, job, true); err != nil {
+	_, err = d.l.o.Publisher.Publish(ctx, job, true)
+	if errors.Is(err, batholith.ErrOutcomesLost) {
+		return d.salvage(ctx, job)
+	}
+	if err != nil {
+		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
+	}
+	return nil
+}
+
+// salvage publishes what is left of a job whose outcomes are lost. A job that another process ended meanwhile has lost nothing: its
+// segments went with the clean-up, which comes after the terminal status, and its output must stay as it is.
+func (d *drive) salvage(ctx context.Context, job batholith.Job) error {
+	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
+	if err != nil {
+		return err
+	}
+	if now.Status.Terminal() {
+		return batholith.ErrMoved
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := d.l.o.Publisher.Salvage(ctx, job); err != nil {
 		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
 	}
 	return nil

@@ -57,6 +57,8 @@ type Dispatch interface {
 type Publisher interface {
 	// Publish writes every output object; final ones with the manifest, and only if outcomes and counters agree.
 	Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error)
+	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
+	Salvage(ctx context.Context, job batholith.Job) error
 	// Clean removes what the job left beside its output.
 	Clean(ctx context.Context, job batholith.Job) error
 }
