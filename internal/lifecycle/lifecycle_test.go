@@ -206,7 +206,7 @@ func TestOnlyAJobThatIsNotOverIsSalvaged(t *testing.T) {
 			defer w.start()()
 			w.create(id, "a.jsonl")
 			w.reach(batholith.StatusInProgress)
-			w.commit(id, 20, 0)
+			w.commit(id, 15, 0)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			job := w.job(id)
