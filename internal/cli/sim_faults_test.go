@@ -159,7 +159,7 @@ func (f flaky) Heartbeat(ctx context.Context, worker string, until time.Time) er
 	err := f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
 	f.p.s.count(func() {
 		if p := f.p; !p.lease.IsZero() && !time.Now().Before(p.lease) {
-			p.losses = append(p.losses, p.lease)
+			p.losses = append(p.losses, absence{p.lease, time.Now()})
 		}
 		if err == nil {
 			f.p.lease = until

@@ -45,11 +45,11 @@ type simProcess struct {
 	done   chan error
 
 	// Guarded by s.mu.
-	dead     bool        // what it asks from now on has no effect
-	frozen   time.Time   // until then it does nothing, and what it had asked happens afterwards
-	lease    time.Time   // until when it knows that it lasts
-	losses   []time.Time // when it was killed or frozen, or the lease ran out
-	setbacks []*setback  // on the way of outcomes to their commit
+	dead     bool       // what it asks from now on has no effect
+	frozen   time.Time  // until then it does nothing, and what it had asked happens afterwards
+	lease    time.Time  // until when it knows that it lasts
+	losses   []absence  // when it was dead or frozen, or had no lease and did not see it
+	setbacks []*setback // on the way of outcomes to their commit
 }
 
 // start runs a process.
@@ -74,7 +74,7 @@ func (w *worker) kill() {
 	w.s.t.Helper()
 	w.s.mu.Lock()
 	w.p.dead = true
-	w.p.losses = append(w.p.losses, time.Now())
+	w.p.losses = append(w.p.losses, absence{time.Now(), time.Now()})
 	w.s.interruptions++
 	if w.s.denied { // what was finished can never be kept, and is asked again before this is found out again
 		w.s.interruptions++
@@ -114,7 +114,7 @@ func (p *simProcess) freeze(d time.Duration) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.frozen = time.Now().Add(d)
-	p.losses = append(p.losses, time.Now())
+	p.losses = append(p.losses, absence{time.Now(), p.frozen})
 	p.s.interruptions++
 }
 

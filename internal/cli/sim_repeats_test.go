@@ -49,15 +49,18 @@ type repeat struct {
 	age         time.Duration // of the answer then; 0 when the request was in flight
 }
 
+// absence is a time in which a process lost what it had not committed. What it begins in it, it may only go on with afterwards.
+type absence struct{ from, until time.Time }
+
 // lost tells how old the answer to a request was when its process lost what it had not committed.
 func (a *asking) lost() (age time.Duration, ok bool) {
 	for _, l := range a.p.losses {
 		switch {
-		case a.begun.After(l):
-		case a.answered.IsZero() || a.answered.After(l):
+		case a.begun.After(l.until):
+		case a.answered.IsZero() || a.answered.After(l.from):
 			return 0, true
 		default:
-			return l.Sub(a.answered), true
+			return l.from.Sub(a.answered), true
 		}
 	}
 	return 0, false
@@ -136,7 +139,8 @@ func (s *simulation) checkRepeats() {
 		}
 		finished, oldest = finished+1, max(oldest, r.age)
 		if most := s.keeps(r); !r.known || r.age > most {
-			s.t.Errorf("%s was asked again; its answer was %s old (want at most %s) when its worker was lost (%v)", r.record, r.age, most, r.known)
+			s.t.Errorf("%s was asked again; its answer was %s old (want at most %s) when its worker was lost (%v); begun %s, answered %s, losses %v",
+				r.record, r.age, most, r.known, r.begun, r.answered, r.p.losses)
 		}
 	}
 	if most := s.interruptions * simInFlight * len(s.models); inFlight > most {

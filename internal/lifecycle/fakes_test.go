@@ -120,6 +120,16 @@ func (w *world) Halt(_ context.Context, job string, cause error) error {
 
 func (w *world) FirstError(string) *batholith.RecordError { return w.first }
 
+func (w *world) Salvage(_ context.Context, j batholith.Job, _ int64) error {
+	if err := w.step("salvage"); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.partial[j.ID]++
+	return nil
+}
+
 func (w *world) Publish(ctx context.Context, j batholith.Job, _ int64, final bool) (batholith.Manifest, error) {
 	if err := w.step("publish"); err != nil {
 		return batholith.Manifest{}, err

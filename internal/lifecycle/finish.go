@@ -69,10 +69,9 @@ func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Eve
 	if err != nil {
 		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
 	}
-	if errors.Is(err, batholith.ErrOutcomesLost) { // the rest can be
+	if errors.Is(err, batholith.ErrOutcomesLost) {
 		message = couldNotGoOn + err.Error()
-		published.Status, published.Message = batholith.StatusFailed, message
-		if err := d.publish(ctx, published, epoch); err != nil {
+		if err := d.salvage(ctx, job, epoch); err != nil {
 			return err
 		}
 	}
@@ -102,10 +101,30 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) err
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
-	if errors.Is(err, batholith.ErrHeld) {
+	switch {
+	case errors.Is(err, batholith.ErrHeld):
+		return err
+	case errors.Is(err, batholith.ErrOutcomesLost):
+		return d.salvage(ctx, job, epoch)
+	case err != nil:
+		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
+	}
+	return nil
+}
+
+// salvage publishes what is left of a job whose outcomes are lost. A job that another process ended meanwhile has lost nothing: its
+// segments went with the clean-up, which comes after the terminal status, and its output must stay as it is.
+func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) error {
+	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
+	if err != nil {
 		return err
 	}
-	if err != nil {
+	if now.Status.Terminal() {
+		return batholith.ErrMoved
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := d.l.o.Publisher.Salvage(ctx, job, epoch); err != nil {
 		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
 	}
 	return nil

@@ -75,6 +75,8 @@ type Dispatch interface {
 type Publisher interface {
 	// Publish writes every output object under a claimed epoch; final ones with the manifest, and only if outcomes and counters agree.
 	Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error)
+	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
+	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
 	// Clean removes what the job left beside its output.
 	Clean(ctx context.Context, job batholith.Job) error
 }

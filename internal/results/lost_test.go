@@ -72,10 +72,11 @@ func TestALostSegmentIsNamedAndTheOthersArePublished(t *testing.T) {
 				if out := w.output("job"); len(out) > 1 { // the first file may be whole before the loss is met in the second
 					t.Errorf("%d output objects", len(out))
 				}
-				_, err = p.Publish(t.Context(), w.job("job", batholith.StatusFailed), 2, true)
-				if _, ok := w.bucket.Object("out/job/" + batholith.ManifestName); ok || err == nil {
-					t.Errorf("there is a manifest of less than was counted, %v", err)
+				check(t, p.Salvage(t.Context(), w.job("job", batholith.StatusFailed), 1))
+				if _, ok := w.bucket.Object("out/job/" + batholith.ManifestName); ok {
+					t.Error("there is a manifest of less than was counted")
 				}
+				check(t, p.Salvage(t.Context(), w.job("job", batholith.StatusFailed), 1)) // twice is once
 				for _, k := range inIt {
 					delete(w.accepted["job"], k)
 				}
@@ -85,6 +86,27 @@ func TestALostSegmentIsNamedAndTheOthersArePublished(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was published while all was there has more than what can be read now.
+func TestWhatIsSalvagedTakesNothingAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.plan("job", 10, 60, 40)
+		fill(t, w, "job", 13, nil, 1)
+		p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+		_, err := p.Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false)
+		check(t, err)
+		segs, err := w.Segments(t.Context(), "job")
+		check(t, err)
+		for i := range segs { // in the end all of them
+			check(t, w.bucket.Delete(t.Context(), segs[i].Key))
+			check(t, p.Salvage(t.Context(), w.job("job", batholith.StatusFailed), 1))
+			if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+				t.Fatalf("output without %d segments (-want +got):\n%s", i+1, diff)
+			}
+		}
+	})
 }
 
 // What may be the network's fault is tried again later.

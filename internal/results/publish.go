@@ -61,13 +61,24 @@ const startOver = 5
 // no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
 // caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
 //
-// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears, unless the job failed:
-// then what can be read is published.
+// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears; see Salvage.
 func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error) {
+	return p.attempt(ctx, job, epoch, final, false)
+}
+
+// Salvage publishes what can be read of a job that failed with batholith.ErrOutcomesLost, without a manifest. The caller has made sure,
+// after that error, that the job was not over: otherwise its segments are gone because its output is there.
+func (p *Publisher) Salvage(ctx context.Context, job batholith.Job, epoch int64) error {
+	_, err := p.attempt(ctx, job, epoch, false, true)
+	return err
+}
+
+// attempt publishes, from the beginning when segments are merged meanwhile.
+func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64, final, lenient bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
-		m, err = p.publish(ctx, job, place, epoch, final)
+		m, err = p.publish(ctx, job, place, epoch, final, lenient)
 		if err = judge(ctx, p.o.Store, place.Output, err); !errors.Is(err, errMerged) || try == startOver {
 			break
 		}
@@ -81,12 +92,12 @@ func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64,
 }
 
 // publish is one attempt. The manifest comes last: where there is one, everything it names is there.
-func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, epoch int64, final bool) (m batholith.Manifest, err error) {
+func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, epoch int64, final, lenient bool) (m batholith.Manifest, err error) {
 	files, err := p.o.Store.Files(ctx, job.ID)
 	if err != nil {
 		return m, err
 	}
-	segs, err := p.few(ctx, job, place)
+	segs, err := p.few(ctx, job, place, lenient)
 	if err != nil {
 		return m, err
 	}
@@ -97,11 +108,11 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err := p.supersede(ctx, job.ID, place, epoch); err != nil {
 		return m, err
 	}
-	outcomes, err := merge(ctx, place.Output, segs, job.Status == batholith.StatusFailed)
+	outcomes, err := merge(ctx, place.Output, segs, lenient)
 	if err != nil {
 		return m, err
 	}
-	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs)}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -141,10 +152,10 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 }
 
 // few returns the job's segments, merged so far that they can be read all at once.
-func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place) ([]batholith.Segment, error) {
+func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place, lenient bool) ([]batholith.Segment, error) {
 	for {
 		segs, err := p.o.Store.Segments(ctx, job.ID)
-		if err != nil || len(segs) <= fanIn || job.Status == batholith.StatusFailed { // one that is lost would end the merge
+		if err != nil || len(segs) <= fanIn || lenient { // one that is lost would end the merge
 			return segs, err
 		}
 		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
@@ -179,6 +190,8 @@ type outputs struct {
 	epoch int64
 	final bool
 	size  int64 // bytes of all lines: no file has more
+	// What is there already and has more, a partial output from before the loss or that of another process, stays.
+	lenient bool
 
 	object *object // of the file that is being written, or nil
 	entry  batholith.ManifestFile
@@ -264,6 +277,11 @@ func (w *outputs) finish() error {
 	w.object = nil
 	if w.entry.Lines == 0 && !w.final {
 		return nil
+	}
+	if w.lenient {
+		if there, err := w.place.Output.Head(w.ctx, object.key); err == nil && there.Bytes > w.entry.Bytes {
+			return object.abort()
+		}
 	}
 	if err := object.close(); err != nil {
 		return err
