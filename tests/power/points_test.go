@@ -152,8 +152,8 @@ func (o *outage) atTheSignal() {
 		inFlight = slots
 	}
 	o.begin()
-	o.w.Await(o.t, 900)
-	_ = o.s.Terminate() // it may be dead
+	o.s.Until(o.arn, func(j *harness.Job) bool { return aws.ToInt64(j.ProcessedRecordCount) > 0 })
+	_ = o.s.Terminate()
 	o.again(true)
 	o.ends(inFlight, 2*slots) // 20 ms and an fsync
 }
