@@ -2,9 +2,9 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,74 +77,90 @@ func (s *setup) validated(what, input string, write func(string) (int64, error))
 // badLine makes a job fail in the end of its validation.
 const badLine = "this is no record\n"
 
-// renumber gives the records of the job other ids, from n on; they are as long as those that they had.
-func renumber(records []byte, n int) int {
-	const before = `{"recordId":"r`
-	for rest := records; len(rest) > len(before)+7; n++ {
-		copy(rest[len(before):], fmt.Sprintf("%07d", n))
-		rest = rest[bytes.IndexByte(rest, '\n')+1:]
-	}
-	return n
+// endless gives the records of the job over and over, each with an id of its own. It holds one line: the largest resident memory that the
+// system tells of a process is at least that of the process which started it.
+type endless struct {
+	f  *os.File
+	in *bufio.Reader
+	n  int
 }
 
-// writeLarge makes one file of the job's records, over and over, each with an id of its own.
-func (s *setup) writeLarge(path string) (int64, error) {
-	records, err := os.ReadFile(s.path("anthropic.jsonl"))
+func (s *setup) endless() (*endless, error) {
+	f, err := os.Open(s.path("anthropic.jsonl"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	return &endless{f: f, in: bufio.NewReaderSize(f, 256<<10)}, nil
+}
+
+// next holds until it is called again.
+func (e *endless) next() ([]byte, error) {
+	line, err := e.in.ReadSlice('\n')
+	if err == io.EOF {
+		if _, err := e.f.Seek(0, io.SeekStart); err != nil {
+			return nil, err
+		}
+		e.in.Reset(e.f)
+		line, err = e.in.ReadSlice('\n')
+	}
+	if err != nil {
+		return nil, err
+	}
+	copy(line[len(`{"recordId":"r`):], fmt.Sprintf("%07d", e.n)) // as long as the id that was there
+	e.n++
+	return line, nil
+}
+
+// writeFile writes records until a file has count of them or the input is as large as it shall be, and returns the file's size.
+func (s *setup) writeFile(path string, e *endless, count int, before int64) (size int64, err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	size := int64(0)
-	for n := 0; size < s.validate && err == nil; {
-		n = renumber(records, n)
-		_, err = f.Write(records)
-		size += int64(len(records))
+	w := bufio.NewWriterSize(f, 64<<10)
+	for n := 0; n < count && before+size < s.validate; n++ {
+		line, err := e.next()
+		if err != nil {
+			return 0, err
+		}
+		w.Write(line)
+		size += int64(len(line))
 	}
-	if err == nil {
-		_, err = f.WriteString(badLine)
+	if before+size >= s.validate {
+		w.WriteString(badLine)
 	}
-	return size, err
+	return size, w.Flush()
 }
 
-// writeMany makes files of a hundred records each.
-func (s *setup) writeMany(dir string) (int64, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return 0, err
-	}
-	f, err := os.Open(s.path("anthropic.jsonl"))
+// writeLarge makes one file.
+func (s *setup) writeLarge(path string) (int64, error) {
+	e, err := s.endless()
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<20)
-	size := int64(0)
-	for n := 0; size < s.validate; n++ {
-		var file []byte
-		for range 100 {
-			line, err := in.ReadSlice('\n')
-			if err == io.EOF { // from the beginning again
-				_, err = f.Seek(0, io.SeekStart)
-				in.Reset(f)
-			}
-			if err != nil {
-				return 0, err
-			}
-			file = append(file, line...)
-		}
-		renumber(file, 100*n)
-		size += int64(len(file))
-		if size >= s.validate {
-			file = append(file, badLine...)
-		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%06d.jsonl", n)), file, 0o600); err != nil {
+	defer e.f.Close()
+	return s.writeFile(path, e, math.MaxInt, 0)
+}
+
+// writeMany makes files of a hundred records each.
+func (s *setup) writeMany(dir string) (total int64, err error) {
+	e, err := s.endless()
+	if err != nil {
+		return 0, err
+	}
+	defer e.f.Close()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return 0, err
+	}
+	for n := 0; total < s.validate; n++ {
+		size, err := s.writeFile(filepath.Join(dir, fmt.Sprintf("%06d.jsonl", n)), e, 100, total)
+		if err != nil {
 			return 0, err
 		}
+		total += size
 	}
-	return size, nil
+	return total, nil
 }
 
 // copyAll reads a file, or the files of a directory, and does nothing with them.
