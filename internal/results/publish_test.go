@@ -389,6 +389,27 @@ func TestAPublisherThatWasTakenOverFromIsTold(t *testing.T) {
 	}
 }
 
+func TestARoleThatMayNotAbortPublishesAllTheSame(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30)
+	fill(t, w, "job", 10, nil, 1)
+	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out")
+	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old, Epoch: 1})
+	w.claim("job")
+	w.bucket.Fault = func(op, _ string) (bool, error) {
+		if op == "AbortUpload" {
+			return false, batholith.ErrAccessDenied
+		}
+		return true, nil
+	}
+	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 2, true); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
 func TestABucketThatListsNoUploadsIsCleanedAllTheSame(t *testing.T) {
 	for _, refusal := range []error{batholith.ErrRefused, batholith.ErrAccessDenied} {
 		w := newWorld()
