@@ -22,8 +22,9 @@ const (
 
 // send makes one attempt at a record and settles it.
 func (l *lane) send(it *item) {
-	if !l.q.d.holds() {
-		it.feed.back(it)
+	if !l.q.d.holds() { // put back, it would be taken again at once, and again
+		it.feed.drop()
+		it.feed.interrupt(batholith.ErrLeaseLost)
 		return
 	}
 	answer, err := l.ask(it)
