@@ -509,6 +509,37 @@ func TestALeaseThatRunsOutDuringARenewalIsSeenAtOnce(t *testing.T) {
 	})
 }
 
+// A worker whose lease runs out again while it gives up what it had under the one before must wait for the next: a record that it may not
+// send and puts back would be taken again at once, for ever.
+func TestALeaseThatIsLostWhileChunksAreGivenUpIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 4000, 500))
+		defer w.start(d)()
+		w.await(40, "a")
+		lose := func() {
+			d.leaseUntil.Store(time.Now().UnixNano())
+			d.loseLease()
+		}
+		again := true
+		w.mu.Lock()
+		w.releasing = func() {
+			if again {
+				again = false
+				lose()
+			}
+		}
+		w.mu.Unlock()
+		lose()
+		w.await(4000, "a")
+		if again || len(w.twice) > 0 {
+			t.Errorf("lost again: %v; outcomes twice: %v", !again, w.twice)
+		}
+	})
+}
+
 func TestShutdownFinishesWhatIsInFlightAndHandsBackTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), answering(10*time.Second)

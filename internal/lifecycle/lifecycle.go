@@ -132,13 +132,16 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	changes, cancel := l.o.Store.Subscribe()
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
+	delay := firstAgain
 	for ctx.Err() == nil {
 		jobs, err := l.o.Store.Unfinished(ctx)
 		if err != nil && ctx.Err() == nil {
 			l.o.Log.Error("list unfinished jobs", "err", err)
-			sleep(ctx, time.Second)
+			sleep(ctx, delay)
+			delay = min(2*delay, time.Second)
 			continue
 		}
+		delay = firstAgain
 		l.observe(jobs)
 		for _, job := range jobs {
 			if d := l.adopt(job); d != nil {
@@ -153,6 +156,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// firstAgain is how soon is looked again when that failed once: a stop must be seen within a second.
+const firstAgain = 100 * time.Millisecond
 
 // lookEvery is how soon is seen what another process did to a job, whose changes may wake nobody here: as soon as a lease of it that ran
 // out would be.

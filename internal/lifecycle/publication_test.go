@@ -137,6 +137,7 @@ func TestATerminalMoveIsThePublishersOwn(t *testing.T) {
 func TestAJobThatIsOverIsCleanedUpTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.look = time.Hour
 		w.put("a.jsonl", records(10))
 		w.create(id, "a.jsonl")
 		stop := w.start()
@@ -159,7 +160,7 @@ func TestAJobThatIsOverIsCleanedUpTwice(t *testing.T) {
 		cleaned(2, "at the start of a process")
 		time.Sleep(sweepEvery)
 		cleaned(3, "when it was due")
-		time.Sleep(24 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		stop()
 		stop = w.start()
 		cleaned(3, "in the end")
@@ -170,6 +171,7 @@ func TestAJobThatIsOverIsCleanedUpTwice(t *testing.T) {
 func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.look = time.Hour
 		w.put("a.jsonl", records(10))
 		w.create(id, "a.jsonl")
 		defer w.start()()

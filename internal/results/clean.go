@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -25,6 +26,20 @@ func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}
 	return nil
+}
+
+// supersede aborts what publishers before this epoch, or an earlier attempt under it, may still have on its way to an output object.
+// Of later epochs it keeps off: then it is this one that is superseded, and will hear of it. A role that may write and not abort costs
+// the certainty that nothing late appears, not the output.
+func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place, epoch int64) error {
+	err := p.abort(ctx, job, place, func(u batholith.Upload) bool {
+		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
+	})
+	if blob.Permanent(err) {
+		p.o.Log.Warn("an upload of an earlier publication cannot be aborted: the role lacks s3:AbortMultipartUpload?", "job", job, "err", err)
+		return nil
+	}
+	return err
 }
 
 // abortUnknown aborts the uploads below a job's prefix. One whose beginning was not noted any more is known to the bucket alone. Where

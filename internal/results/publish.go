@@ -143,14 +143,6 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	return m, nil
 }
 
-// supersede aborts what publishers before this epoch, or an earlier attempt under it, may still have on its way to an output object.
-// Of later epochs it keeps off: then it is this one that is superseded, and will hear of it.
-func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place, epoch int64) error {
-	return p.abort(ctx, job, place, func(u batholith.Upload) bool {
-		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
-	})
-}
-
 // few returns the job's segments, merged so far that they can be read all at once.
 func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place, lenient bool) ([]batholith.Segment, error) {
 	for {

@@ -323,9 +323,10 @@ func TestNoUploadIsForgottenWhereverAPublisherDies(t *testing.T) {
 }
 
 // TestWhatIsLateOfADeadPublisherIsNotSeen has a publisher die in every single call of its, which takes effect long after its successor
-// has published: be it a part of a shorter output, or a manifest with another status.
+// has published, before or after the clean-up: be it a part of a shorter output, or a manifest with another status.
 func TestWhatIsLateOfADeadPublisherIsNotSeen(t *testing.T) {
-	for _, final := range []bool{false, true} {
+	for n := range 8 {
+		final, cleanFirst, part := n&1 > 0, n&2 > 0, int64(n&4*75) // in several parts or in one
 		for fatal := 1; ; fatal++ {
 			calls := 0
 			synctest.Test(t, func(t *testing.T) {
@@ -339,18 +340,20 @@ func TestWhatIsLateOfADeadPublisherIsNotSeen(t *testing.T) {
 					}
 					return pass
 				})
-				first := NewPublisher(PublisherOptions{Store: p, Open: p.open, PartBytes: 300})
+				first := NewPublisher(PublisherOptions{Store: p, Open: p.open, PartBytes: part})
 				first.Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, final)
 
 				fill(t, w, "job", 4, nil, 2)
 				w.claim("job")
-				second := NewPublisher(PublisherOptions{Store: w, Open: w.open, PartBytes: 300})
+				second := NewPublisher(PublisherOptions{Store: w, Open: w.open, PartBytes: part})
 				job := w.job("job", batholith.StatusCompleted)
 				if _, err := second.Publish(t.Context(), job, 2, true); err != nil {
 					t.Fatal(err)
 				}
-				if err := second.Clean(t.Context(), job); err != nil {
-					t.Fatal(err)
+				if cleanFirst {
+					if err := second.Clean(t.Context(), job); err != nil {
+						t.Fatal(err)
+					}
 				}
 				time.Sleep(late + time.Second)
 				if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
@@ -386,6 +389,27 @@ func TestAPublisherThatWasTakenOverFromIsTold(t *testing.T) {
 	}
 	if open := w.bucket.OpenUploads(); len(open) > 0 {
 		t.Errorf("uploads left: %v", open)
+	}
+}
+
+func TestARoleThatMayNotAbortPublishesAllTheSame(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30)
+	fill(t, w, "job", 10, nil, 1)
+	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out")
+	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old, Epoch: 1})
+	w.claim("job")
+	w.bucket.Fault = func(op, _ string) (bool, error) {
+		if op == "AbortUpload" {
+			return false, batholith.ErrAccessDenied
+		}
+		return true, nil
+	}
+	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 2, true); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
 	}
 }
 
