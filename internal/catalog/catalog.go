@@ -18,6 +18,8 @@ type Backend interface {
 	Probe(ctx context.Context) error
 	// Slots is how many requests the server says it works on at once; not ok when it does not say.
 	Slots(ctx context.Context) (n int, ok bool)
+	// Gauges are what the server says of itself at the moment; not ok when it says nothing.
+	Gauges(ctx context.Context) (batholith.Gauges, bool)
 	// MaxInFlight is the configured limit, 0 when it is to be found.
 	MaxInFlight() int
 	// ModelName is the name that the server knows the model by.

@@ -13,6 +13,7 @@ type nowhere struct{}
 
 func (nowhere) Do(context.Context, batholith.Call) ([]byte, error) { return nil, context.Canceled }
 func (nowhere) Probe(context.Context) error                        { return context.Canceled }
+func (nowhere) Gauges(context.Context) (batholith.Gauges, bool)    { return batholith.Gauges{}, false }
 func (nowhere) Slots(context.Context) (int, bool)                  { return 0, false }
 func (nowhere) MaxInFlight() int                                   { return 0 }
 func (nowhere) ModelName() string                                  { return "m" }

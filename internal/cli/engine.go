@@ -37,6 +37,7 @@ type engine struct {
 type engineStore interface {
 	lifecycle.Store
 	dispatch.Store
+	dispatch.Memory
 	results.Store
 	results.PublisherStore
 	Find(ctx context.Context, id string) (batholith.Job, error)
@@ -79,7 +80,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.dispatch = dispatch.New(dispatch.Options{Worker: e.worker, Store: o.Store, Sink: e.writer, Serving: e.serving, Place: o.Place, Log: o.Log,
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.worker, Store: o.Store, Sink: e.writer, Memory: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})

@@ -45,6 +45,8 @@ type Backend interface {
 	MaxInFlight() int  // as configured; 0 leaves it to dispatch
 	ModelName() string // the server's own name of the model
 	String() string    // for messages; holds no secret
+	// Gauges are what the server says of itself at the moment; not ok when it says nothing.
+	Gauges(ctx context.Context) (batholith.Gauges, bool)
 }
 
 // Serving is how a job's records are served. Jobs with the same Model share a queue and its lanes.
@@ -54,7 +56,7 @@ type Serving struct {
 	Dialect  dialect.Dialect
 }
 
-// Options are the parts that a Dispatcher joins. All but Log and the numbers are needed.
+// Options are the parts that a Dispatcher joins. All but Log, Memory, Trace and the numbers are needed.
 type Options struct {
 	Worker  string // id of this process; owns the chunks it claims
 	Store   Store
@@ -66,6 +68,10 @@ type Options struct {
 	// Fault tells that a job cannot go on, whatever is repeated: its input is gone or changed, or access was taken away.
 	Fault func(job string, err error)
 	Log   *slog.Logger
+	// Memory keeps what was found of the backends; nil: every start finds it anew.
+	Memory Memory
+	// Trace is told, while requests are in flight, how each lane stands, a few times a second; nil: nobody wants to know.
+	Trace func(Sample)
 
 	Attempts int           // counted attempts a record gets; 0: 4
 	Reuse    bool          // records of a job that are the same, and fixed by temperature 0 or a seed, are sent once

@@ -269,10 +269,11 @@ func (plain) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answ
 
 // server is a backend made of a function that is given the number of the request for this body, from 1.
 type server struct {
-	do    func(ctx context.Context, body string, nth int) ([]byte, error)
-	probe func(nth int) error
-	limit int
-	slots int
+	do     func(ctx context.Context, body string, nth int) ([]byte, error)
+	probe  func(nth int) error
+	limit  int
+	slots  int
+	gauges func() batholith.Gauges
 
 	mu       sync.Mutex
 	asked    map[string]int
@@ -326,6 +327,12 @@ func (s *server) Probe(context.Context) error {
 	return s.probe(nth)
 }
 
+func (s *server) Gauges(context.Context) (batholith.Gauges, bool) {
+	if s.gauges == nil {
+		return batholith.Gauges{}, false
+	}
+	return s.gauges(), true
+}
 func (s *server) Slots(context.Context) (int, bool) { return s.slots, s.slots > 0 }
 func (s *server) MaxInFlight() int                  { return s.limit }
 func (s *server) ModelName() string                 { return "m" }

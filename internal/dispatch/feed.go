@@ -76,6 +76,7 @@ type item struct {
 	alone     bool // it is sent with nothing beside it
 	wasted    batholith.Tokens
 	due       time.Time
+	flight    flight // of the last attempt
 }
 
 // portion is a claimed chunk with its bytes.

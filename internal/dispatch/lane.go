@@ -24,8 +24,9 @@ const brokenAfter = 16
 type lane struct {
 	q       *queue
 	backend Backend
-	limit   *limiter // set by the first successful probe
+	limit   *limiter
 	retries *budget
+	watcher watcher
 	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
 
 	mu       sync.Mutex
@@ -35,11 +36,14 @@ type lane struct {
 }
 
 func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, retries: newBudget(), out: "not asked yet", delay: firstProbe}
+	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), out: "not asked yet", delay: firstProbe}
 }
 
 // run takes records and sends each in a goroutine of its own, until ctx ends.
 func (l *lane) run(ctx context.Context) {
+	watching := make(chan struct{})
+	go func() { defer close(watching); l.watch(ctx) }()
+	defer func() { <-watching }()
 	for ctx.Err() == nil {
 		if !l.usable() {
 			l.probe(ctx)
@@ -70,15 +74,12 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// width is how many requests the backend gets at once, as far as is known.
+// width is how many requests the backend gets at once, 0 while it cannot be used.
 func (l *lane) width() int {
-	l.mu.Lock()
-	limit := l.limit
-	l.mu.Unlock()
-	if limit == nil {
+	if !l.usable() {
 		return 0
 	}
-	return limit.size()
+	return l.limit.size()
 }
 
 func (l *lane) usable() bool {
@@ -98,18 +99,11 @@ func (l *lane) probe(ctx context.Context) {
 		l.wait(ctx)
 		return
 	}
-	if l.limit == nil {
-		slots := 0
-		if l.backend.MaxInFlight() == 0 {
-			slots, _ = l.backend.Slots(ctx)
-		}
-		l.mu.Lock()
-		l.limit = newLimiter(l.backend.MaxInFlight(), slots)
-		l.mu.Unlock()
-	} else {
+	if l.watcher.known {
 		l.wait(ctx) // it has failed before, though it answers now
 		l.limit.retrial()
 	}
+	l.learn(ctx)
 	l.mu.Lock()
 	l.out = ""
 	l.mu.Unlock()
@@ -156,9 +150,9 @@ func (l *lane) takeOut(ctx context.Context, why string) {
 	}
 }
 
-// succeeded notes that the backend answered a record.
-func (l *lane) succeeded() {
-	l.limit.succeeded()
+// succeeded notes that the backend answered a record, and the work in it.
+func (l *lane) succeeded(it *item, work float64) {
+	l.limit.succeeded(it.flight, work)
 	l.mu.Lock()
 	l.failures, l.delay = 0, firstProbe
 	l.mu.Unlock()

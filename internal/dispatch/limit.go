@@ -5,53 +5,106 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/batholith/batholith"
 )
 
 // Bounds of what a limiter finds by itself.
 const (
-	firstLimit = 16
-	lastLimit  = 256
+	firstLimit = 32
+	lastLimit  = 4096
 	minPause   = 100 * time.Millisecond
 	maxPause   = 30 * time.Second
-	cutWindow  = time.Second // one decrease a window, however many refusals it has
+	lastRepeat = 2 * time.Second // the longest pause between requests to a server that refuses all and does not say for how long
 )
 
-// limiter says how many requests a backend gets at once. With a configured or published number it stays there; otherwise it
-// doubles while every slot is used and nothing is refused, and after the first refusal it rises by one and falls by three tenths.
+// source is where a limit comes from, the most trusted last.
+type source int
+
+const (
+	fromGoodput  source = iota // what comes back for how much is in flight
+	fromGauges                 // what the server says is running and waiting
+	fromSlots                  // what the server publishes
+	fromOperator               // configured
+)
+
+func (s source) String() string {
+	return [...]string{"goodput", "gauges", "slots", "configured"}[s]
+}
+
+// limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
+// happened so far, and never more than the backend was seen to refuse. It starts nothing and asks nobody.
 // One goroutine acquires; any goroutine releases.
 type limiter struct {
 	free chan struct{} // 1-buffered; told when acquire may succeed
+	sent chan struct{} // 1-buffered; told when a request goes to an idle backend
 
-	mu       sync.Mutex
-	limit    int
-	top      int  // limit never exceeds it
-	fixed    bool // limit is not to be found
-	slow     bool // a refusal was seen: no more doubling
-	trial    bool // after an outage: one at a time until one succeeds
-	inFlight int
-	good     int // successes since the limit last changed
-	pause    time.Time
-	cut      time.Time // of the last decrease
+	mu      sync.Mutex
+	source  source
+	fixed   int  // by the operator
+	trial   bool // after an outage: one at a time until one succeeds
+	held    int  // slots taken: requests in flight, and outcomes that are not written yet
+	flying  int  // requests in flight
+	pause   time.Time
+	repeat  time.Duration // of the last pause, while nothing but refusals comes
+	read    time.Time     // when the gauges were
+	landed  int           // requests since then
+	ceiling ceiling
+	waiting waiting
+	climb   climb
 }
 
-// newLimiter takes the configured number of requests, else the slots that the backend publishes, else it searches.
-func newLimiter(configured, slots int) *limiter {
-	l := &limiter{free: make(chan struct{}, 1), limit: firstLimit, top: lastLimit}
-	switch {
-	case configured > 0:
-		l.limit, l.top, l.fixed = configured, configured, true
-	case slots > 0:
-		l.limit = slots + (slots+3)/4 // a quarter more keeps the slots busy while answers travel
-		l.top = l.limit
+// newLimiter takes the configured number of requests; with 0 it searches.
+func newLimiter(configured int) *limiter {
+	l := &limiter{free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(firstLimit, firstStep)}
+	if configured > 0 {
+		l.source = fromOperator
 	}
+	l.waiting.limit = firstLimit
 	return l
+}
+
+// resume begins where an earlier process was, a little below: the server may have shrunk.
+func (l *limiter) resume(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit = min(max(limit*4/5, 1), lastLimit)
+	l.climb = newClimb(limit, smallStep)
+	l.waiting.resume(limit)
+}
+
+// publish takes the number of slots that the server says it has.
+func (l *limiter) publish(slots int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source == fromOperator || slots <= 0 {
+		return
+	}
+	l.source = fromSlots
+	l.waiting.publish(slots)
+	l.signal()
+}
+
+// limit is how many may be in flight now. The caller holds mu.
+func (l *limiter) limit(now time.Time) int {
+	switch {
+	case l.trial:
+		return 1
+	case l.source == fromOperator:
+		return l.fixed
+	}
+	found := l.climb.limit
+	if l.source != fromGoodput {
+		found = l.waiting.limit
+	}
+	return max(1, min(found, l.ceiling.now(now), lastLimit))
 }
 
 // size is the present limit.
 func (l *limiter) size() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.limit
+	return l.limit(time.Now())
 }
 
 // acquire waits for a free slot.
@@ -78,13 +131,15 @@ func (l *limiter) acquire(ctx context.Context) error {
 func (l *limiter) try() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if wait := time.Until(l.pause); wait > 0 {
+	now := time.Now()
+	if wait := l.pause.Sub(now); wait > 0 {
 		return wait, false
 	}
-	if l.inFlight >= l.limit || l.trial && l.inFlight > 0 {
+	if l.held >= l.limit(now) {
 		return 0, false
 	}
-	l.inFlight++
+	l.climb.pass(now, l.held, l.flying)
+	l.held++
 	return 0, true
 }
 
@@ -98,7 +153,8 @@ func (l *limiter) signal() {
 // release gives the slot back without saying anything of the backend.
 func (l *limiter) release() {
 	l.mu.Lock()
-	l.inFlight--
+	l.climb.pass(time.Now(), l.held, l.flying)
+	l.held--
 	l.mu.Unlock()
 	l.signal()
 }
@@ -107,7 +163,7 @@ func (l *limiter) release() {
 func (l *limiter) drained(ctx context.Context) error {
 	for {
 		l.mu.Lock()
-		n := l.inFlight
+		n := l.held
 		l.mu.Unlock()
 		if n <= 1 {
 			return nil
@@ -120,43 +176,121 @@ func (l *limiter) drained(ctx context.Context) error {
 	}
 }
 
-// succeeded notes an answer; after as many as the limit, with every slot in use, the limit rises.
-func (l *limiter) succeeded() {
-	l.mu.Lock()
-	l.trial = false
-	l.good++
-	if !l.fixed && l.good >= l.limit && l.inFlight >= l.limit && l.limit < l.top {
-		l.good = 0
-		if l.slow {
-			l.limit++
-		} else {
-			l.limit = min(2*l.limit, l.top)
-		}
-	}
-	l.mu.Unlock()
+// flight is one request on its way.
+type flight struct {
+	sent time.Time
+	took time.Duration // until it was answered, however that was
 }
 
-// refused notes back-pressure: nothing is sent for as long as the backend asked, and the limit falls once a window.
-func (l *limiter) refused(after time.Duration) {
+// begin notes that a request is sent, under a slot that was acquired.
+func (l *limiter) begin() flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.climb.pass(now, l.held, l.flying)
+	if l.flying++; l.flying == 1 {
+		select {
+		case l.sent <- struct{}{}:
+		default:
+		}
+	}
+	return flight{sent: now}
+}
+
+// land notes that it is in flight no longer.
+func (l *limiter) land(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.climb.pass(now, l.held, l.flying)
+	l.flying--
+	l.landed++
+	f.took = now.Sub(f.sent)
+}
+
+// busy tells whether anything is in flight.
+func (l *limiter) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flying > 0
+}
+
+// succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
+func (l *limiter) succeeded(f flight, work float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.trial, l.repeat = false, 0
+	l.ceiling.answered()
+	if work > 0 && l.source == fromGoodput {
+		if l.climb.answered(now, f, work, l.ceiling.now(now)); l.climb.grown {
+			l.climb.grown = false
+			l.ceiling.lift(now)
+		}
+	}
+}
+
+// refused notes back-pressure: nothing is sent for as long as the backend asked, and no more than what it did not refuse is sent
+// from then on.
+func (l *limiter) refused(f flight, after time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.repeat = min(max(2*l.repeat, minPause), lastRepeat); after == 0 {
+		after = minPause
+		if l.flying == 0 {
+			after = l.repeat // it refuses everything
+		}
+	}
 	after = min(max(after, minPause), maxPause)
-	until := now.Add(after + time.Duration(rand.Int64N(int64(after)/4+1)))
-	if until.After(l.pause) {
+	if until := now.Add(after + time.Duration(rand.Int64N(int64(after)/4+1))); until.After(l.pause) {
 		l.pause = until
 	}
-	if l.fixed || now.Sub(l.cut) < cutWindow {
+	if l.source != fromOperator && l.ceiling.refused(now, f.sent, l.held-1, l.limit(now)) {
+		l.climb.restart(l.ceiling.now(now))
+	}
+}
+
+// gauge takes a reading of the backend's own gauges.
+func (l *limiter) gauge(g batholith.Gauges) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source == fromOperator {
 		return
 	}
-	l.cut, l.good, l.slow = now, 0, true
-	l.limit = max(1, l.limit*7/10)
+	now := time.Now()
+	if l.source == fromGoodput {
+		l.source = fromGauges
+		l.waiting.limit = min(l.climb.limit, l.ceiling.now(now))
+	}
+	s := standing{limit: l.limit(now), held: l.held, flying: l.flying}
+	if d := now.Sub(l.read); d > 0 {
+		s.passed = int(float64(l.landed) * (100 * time.Millisecond).Seconds() / d.Seconds())
+	}
+	l.read, l.landed = now, 0
+	l.waiting.read(g, s)
+	l.signal()
+}
+
+// blind notes that the backend has no gauges any more.
+func (l *limiter) blind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.source {
+	case fromSlots:
+		l.waiting.blind()
+	case fromGauges:
+		l.source = fromGoodput
+		l.climb = newClimb(l.waiting.limit, smallStep)
+		l.waiting = waiting{limit: firstLimit}
+	}
 }
 
 // retrial lets one request through at a time until one succeeds.
 func (l *limiter) retrial() {
 	l.mu.Lock()
 	l.trial = true
+	l.climb.restart(lastLimit)
 	l.mu.Unlock()
 	l.signal()
 }
@@ -166,4 +300,39 @@ func (l *limiter) onTrial() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trial
+}
+
+// published tells whether the limit comes from the slots that the server publishes.
+func (l *limiter) published() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.source == fromSlots
+}
+
+// found tells whether the limit was found out by measuring, and not only just begun with.
+func (l *limiter) found() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.source {
+	case fromGauges:
+		return l.waiting.slots > 0
+	case fromGoodput:
+		return l.climb.phase == holding
+	}
+	return false
+}
+
+// sample tells how it stands.
+func (l *limiter) sample() Sample {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	s := Sample{At: now, Source: l.source.String(), Limit: l.limit(now), InFlight: l.flying}
+	switch l.source {
+	case fromGoodput:
+		s.Goodput = l.climb.hold.goodput
+	case fromGauges, fromSlots:
+		s.Gauges = l.waiting.last
+	}
+	return s
 }

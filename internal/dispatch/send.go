@@ -32,7 +32,7 @@ func (l *lane) send(it *item) {
 	switch {
 	case err == nil:
 		it.attempts++
-		l.succeeded()
+		l.succeeded(it, float64(max(answer.Tokens.Output, 1)))
 		l.retries.earn()
 		it.feed.retries.earn()
 		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
@@ -55,7 +55,9 @@ func (l *lane) ask(it *item) (batholith.Answer, error) {
 	if err != nil {
 		return batholith.Answer{}, recordError(err)
 	}
+	it.flight = l.limit.begin()
 	body, err := l.backend.Do(it.term, call)
+	l.limit.land(&it.flight)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
@@ -100,14 +102,14 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 	}
 	switch f.Kind {
 	case batholith.FailureBackPressure:
-		l.limit.refused(f.RetryAfter)
+		l.limit.refused(it.flight, f.RetryAfter)
 		it.feed.back(it)
 	case batholith.FailureMisconfigured:
 		l.takeOut(l.q.d.send, reason(f))
 		it.feed.back(it)
 	case batholith.FailureBadRecord:
 		it.attempts++
-		l.succeeded()
+		l.succeeded(it, 0)
 		l.conclude(it, batholith.OutcomeRefused, batholith.Answer{}, &batholith.RecordError{Code: f.Status, Message: f.Message})
 	default:
 		it.attempts++

@@ -54,22 +54,6 @@ func listed(names []string) string {
 	return printable(text, maxSaid)
 }
 
-// Slots is how many requests the server says it works on at once; not ok when it does not say.
-// llama.cpp has it in /props, beside its /v1.
-func (b *Backend) Slots(ctx context.Context) (n int, ok bool) {
-	body, err := b.ask(ctx, strings.TrimSuffix(b.base.String(), "/v1")+"/props")
-	if err != nil {
-		return 0, false
-	}
-	var props struct {
-		Slots int `json:"total_slots"`
-	}
-	if json.Unmarshal(body, &props, lenient) != nil {
-		return 0, false
-	}
-	return props.Slots, props.Slots > 0
-}
-
 // ask sends a GET with a short timeout of its own.
 func (b *Backend) ask(ctx context.Context, url string) ([]byte, error) {
 	attempt, cancel := context.WithTimeoutCause(ctx, min(probeTimeout, b.o.Timeout), errTimeout)

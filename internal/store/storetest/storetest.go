@@ -21,6 +21,7 @@ type Port interface {
 	Leases
 	Commits
 	Uploads
+	Memory
 	Check(ctx context.Context) error
 }
 
@@ -84,6 +85,12 @@ type Uploads interface {
 	DeleteUpload(ctx context.Context, u batholith.Upload) error
 }
 
+// Memory keeps what was learned of backends.
+type Memory interface {
+	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
+	Learn(ctx context.Context, l batholith.Learned) error
+}
+
 // A law is one test of a store that is empty when it begins.
 type law struct {
 	name string
@@ -97,7 +104,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Cleaning", cleaning()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

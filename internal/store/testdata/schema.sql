@@ -75,6 +75,14 @@ CREATE INDEX jobs_by_time ON jobs (account, submitted, seq);
 CREATE INDEX jobs_models ON jobs (account, model) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_names ON jobs (account, name) WHERE active = 1;
 CREATE INDEX jobs_unclean ON jobs (submitted, account, seq) WHERE active = 0 AND unclean = 1;
+CREATE TABLE limits (
+    backend  TEXT    NOT NULL, -- as it names itself, without a secret
+    model    TEXT    NOT NULL, -- the backend's own name of it
+    inflight INTEGER NOT NULL, -- requests at once
+    goodput  REAL    NOT NULL, -- output tokens a second, or answers; 0: not measured
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (backend, model)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
     job     TEXT    NOT NULL REFERENCES jobs (id),
     key     TEXT    NOT NULL,

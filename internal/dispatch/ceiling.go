@@ -1,0 +1,75 @@
+package dispatch
+
+import "time"
+
+const (
+	cutWindow  = time.Second       // one decrease a window, however many refusals it has
+	firstQuiet = 20 * time.Second  // how long a ceiling stays before more is tried,
+	lastQuiet  = 320 * time.Second // and at most, after it was found where it was
+	riseEvery  = 2 * time.Second   // a ceiling that nothing is refused at rises by 1, 2, 4, …
+	// chance is the share of refusals that may have another reason than how much was in flight: a server that refuses at random would
+	// otherwise be left with nothing.
+	chance = 0.1
+)
+
+// ceiling is the memory of back-pressure: how many requests a backend held when it refused others. It knows no more than that a
+// refusal happened and what was in flight beside it, and so it finds the bound of a queue at once, whatever was sent too much.
+type ceiling struct {
+	at    int // the most that may be in flight; 0: nothing was refused yet
+	cut   time.Time
+	quiet time.Duration
+	first int // where the present run of decreases began
+	run   time.Time
+
+	answers, refusals int // since the last decrease
+}
+
+// refused notes that a request was refused while so many others were held, and tells whether this is a new decrease. The refusals of
+// requests that were sent before the last decrease belong to it: when the last of them is back, what is held is what was taken.
+func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
+	c.refusals++
+	if c.at > 0 && !sent.After(c.cut) {
+		c.at = min(c.at, max(others, 1))
+		return false
+	}
+	if c.at > 0 && now.Sub(c.cut) < cutWindow {
+		return false
+	}
+	at := max(1, min(others, limit-1))
+	if now.Sub(c.run) > firstQuiet/2 {
+		c.first = limit
+	}
+	if rare := float64(c.refusals) <= chance*float64(c.answers); rare && at*10 < c.first*9 {
+		at = min(limit, c.first*9/10)
+	}
+	switch near := c.at > 0 && at*20 >= c.at*19 && at*20 <= c.at*21; {
+	case now.Sub(c.cut) < firstQuiet/2 && c.at > 0: // of the same run
+	case near:
+		c.quiet = min(2*c.quiet, lastQuiet)
+	default:
+		c.quiet = firstQuiet
+	}
+	c.at, c.cut, c.run, c.answers, c.refusals = at, now, now, 0, 0
+	return true
+}
+
+func (c *ceiling) answered() { c.answers++ }
+
+// now is the most that may be in flight: what was taken, and after a quiet time more, slowly at first.
+func (c *ceiling) now(now time.Time) int {
+	if c.at == 0 {
+		return lastLimit
+	}
+	rising := now.Sub(c.cut) - c.quiet
+	if rising < 0 {
+		return c.at
+	}
+	return min(c.at+1<<min(rising/riseEvery, 12), lastLimit)
+}
+
+// lift ends the quiet time: there is a sign that the backend takes more by now.
+func (c *ceiling) lift(now time.Time) {
+	if c.at > 0 && now.Sub(c.cut) < c.quiet {
+		c.quiet = now.Sub(c.cut)
+	}
+}

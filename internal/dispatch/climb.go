@@ -1,0 +1,275 @@
+package dispatch
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	firstStep = 4    // factor between the first levels,
+	smallStep = 1.25 // between those around a limit that is remembered
+	lookStep  = 1.07 // of a look whether the server has grown
+
+	enough   = 0.97 // share of the best goodput that a limit must reach
+	bracket  = 1.07 // the search is over when two levels are so near
+	grown    = 1.04 // of the goodput before: the server has more slots
+	headroom = 1.14 // of the limit over the last level that was too low: more waits than is missing at the moment
+
+	firstLook = 30 * time.Second // between looks whether the server has grown,
+	lastLook  = 5 * time.Minute  // and at most, when it has not
+)
+
+// phase is what the climb is at.
+type phase int
+
+const (
+	rising    phase = iota // goodput rises with the limit
+	searching              // the knee is between two levels
+	holding
+	looking // whether a higher limit gives more
+)
+
+// level is a limit and the goodput that it gave; goodput 0: not measured.
+type level struct {
+	limit   int
+	goodput float64
+}
+
+// climb finds the limit of a backend that says nothing of itself, from the work that comes back. Under continuous batching goodput rises
+// with what is in flight until every slot is busy, and then stays; latency rises all the way and tells nothing of the kind. So the limit
+// rises as long as goodput does, falls to the lowest level that is good enough, and stays a little above it.
+type climb struct {
+	limit  int
+	phase  phase
+	step   float64
+	first  period  // of the first answers
+	idle   float64 // rate of a request in an empty server, as far as one was seen
+	fresh  period  // of answers to requests that were sent at this level
+	late   bool    // fresh is of the later ones
+	share  float64 // of that rate at the last measurement
+	before int     // the limit before this one, on the way up
+	top    int     // the highest level of a search, when none above it was tried
+	low    level   // the highest level that is not enough
+	high   level   // the lowest that is
+	best   float64
+	hold   level // the limit that is held, and its goodput, smoothed
+	grown  bool  // at the last measurement
+	worse  int   // windows in a row with much less than that
+	look   time.Time
+	every  time.Duration
+	w      period
+}
+
+func newClimb(limit int, step float64) climb {
+	c := climb{limit: limit, step: step, every: firstLook}
+	c.w.reset(limit)
+	return c
+}
+
+func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
+
+// restart drops what was measured of the present level: it was disturbed. No more than so much is in flight from now on.
+func (c *climb) restart(ceiling int) { c.level(min(c.limit, ceiling)) }
+
+// level begins to measure a level.
+func (c *climb) level(limit int) {
+	c.w.reset(limit)
+	c.fresh, c.late = period{}, false
+}
+
+const (
+	firstAnswers = 8    // of an empty server are hardly ever to requests that had to wait
+	unhindered   = 0.85 // share of their rate at which a request has not waited either
+)
+
+// answered takes an answer, with the most that may be in flight. After enough of them the limit moves.
+func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
+	switch ours := c.w.add(now, f, work); {
+	case c.first.n < firstAnswers:
+		c.first.count(f.took, work)
+		c.idle = c.first.rate()
+	case ours:
+		c.fresh.count(f.took, work)
+	}
+	if c.hurry(ceiling) {
+		return
+	}
+	limit := min(c.limit, ceiling)
+	if !c.sure(limit) {
+		return
+	}
+	goodput, held := c.w.close()
+	c.share = c.w.rate() / c.idle
+	c.idle = max(c.idle, c.w.rate())
+	if held < 0.85*float64(limit) { // there was not enough to send
+		c.level(limit)
+		return
+	}
+	c.measured(now, level{limit, goodput}, ceiling)
+	c.limit = min(max(c.limit, 1), lastLimit)
+	if next := min(c.limit, ceiling); next != limit {
+		c.level(next)
+		return
+	}
+	c.w.again(now)
+}
+
+// sure tells whether the level has been measured well enough: roughly on the way up; in the search until it is clear whether it is good
+// enough, of a small server less precisely, where a single request more or less makes much of a difference.
+func (c *climb) sure(limit int) bool {
+	if c.phase == rising {
+		return c.w.sure(max(limit/2, firstAnswers), 0.05)
+	}
+	least := max(limit, 48)
+	if !c.w.sure(least, min(max(0.3/c.slots(), 0.01), 0.03)) {
+		return false
+	}
+	goodput, _ := c.w.close()
+	return c.phase != searching || c.w.n >= 4*least || math.Abs(goodput/c.best-enough) >= 1.5*c.w.errorOf()
+}
+
+// slots is how many requests at the speed of an empty server would do the work of the best level: there are no fewer slots, and hardly
+// ever more than three times as many.
+func (c *climb) slots() float64 { return max(c.best/c.idle, 1) }
+
+// hurry leaves a level of the first steps before it is measured, when most of the requests that it has more than the one before are back
+// and the later ones of them were about as fast as in an empty server: they cannot have waited.
+func (c *climb) hurry(ceiling int) bool {
+	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
+		return false
+	}
+	half := max((c.limit-c.before)*3/10, firstAnswers)
+	if c.fresh.n < half {
+		return false
+	}
+	if !c.late {
+		c.late, c.fresh = true, period{}
+		return false
+	}
+	if c.fresh.rate() < unhindered*c.idle {
+		return false
+	}
+	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
+	c.level(min(c.limit, ceiling))
+	return true
+}
+
+func (c *climb) measured(now time.Time, at level, ceiling int) {
+	switch c.phase {
+	case rising:
+		c.rise(now, at, ceiling)
+	case searching:
+		if at.goodput >= enough*c.best {
+			c.high = at
+			c.best = max(c.best, (c.best+at.goodput)/2) // not the luckiest measurement
+		} else {
+			c.low = at
+		}
+		c.search(now)
+	case holding:
+		c.watch(now, at, ceiling)
+	case looking:
+		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
+			c.every, c.phase, c.step = firstLook, rising, 2
+			c.low, c.high, c.best = c.hold, level{}, c.hold.goodput
+			c.rise(now, at, ceiling)
+			return
+		}
+		c.every = min(2*c.every, lastLook)
+		c.rest(now)
+	}
+}
+
+// rise goes up while goodput does.
+func (c *climb) rise(now time.Time, at level, ceiling int) {
+	if prev := c.high; prev.goodput > 0 || c.low.goodput > 0 {
+		if prev.goodput == 0 {
+			prev = c.low
+		}
+		gain, ratio := at.goodput/prev.goodput, float64(at.limit)/float64(prev.limit)
+		if gain < 1+0.1*(ratio-1) {
+			c.best = max(c.best, at.goodput, prev.goodput)
+			if prev.goodput < enough*c.best {
+				c.low, c.high = prev, at
+			} else {
+				c.high = prev
+				if c.low.limit >= prev.limit {
+					c.low = level{}
+				}
+			}
+			c.search(now)
+			return
+		}
+		c.low = prev
+		if gain < 0.55*ratio {
+			c.step = min(c.step, 2)
+		}
+	}
+	c.high, c.best = at, max(c.best, at.goodput)
+	if at.limit >= min(ceiling, lastLimit) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
+		c.top = at.limit
+		c.search(now)
+		return
+	}
+	c.before = at.limit
+	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
+}
+
+// stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become
+// smaller, though it is goodput that says when they end.
+func (c *climb) stride() float64 {
+	switch {
+	case c.share < 0.4:
+		return min(c.step, 1.5)
+	case c.share < 0.7:
+		return min(c.step, 2)
+	}
+	return c.step
+}
+
+// search tries a level between the highest that is not enough and the lowest that is, until they are near. What is too low leaves slots
+// empty, so it comes from above.
+func (c *climb) search(now time.Time) {
+	floor := enough * c.slots()
+	if c.low.goodput > 0 { // goodput rises at most in proportion: the knee is not below this
+		floor = max(floor, float64(c.low.limit)*max(enough*c.best/c.low.goodput, 1))
+	}
+	high := float64(c.high.limit)
+	if high <= bracket*floor || high-floor <= 1 {
+		c.hold = level{max(int(math.Round(headroom*min(floor, high))), c.high.limit), c.best}
+		c.rest(now)
+		if c.high.limit == c.top { // what is above was not tried
+			c.look = now
+		}
+		return
+	}
+	c.phase = searching
+	try := 0.93 * high
+	if high > 1.4*floor {
+		try = max(1.25*floor, 0.5*high)
+	}
+	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)
+}
+
+// rest holds the limit that was found.
+func (c *climb) rest(now time.Time) {
+	c.limit, c.phase, c.worse, c.look = c.hold.limit, holding, 0, now.Add(c.every)
+}
+
+// watch sees whether goodput is still what it was, and looks from time to time whether more is to be had.
+func (c *climb) watch(now time.Time, at level, ceiling int) {
+	if at.goodput < 0.9*c.hold.goodput {
+		if c.worse++; c.worse >= 2 { // fewer slots, or other work: begin again from here
+			c.low, c.high, c.best = level{}, at, at.goodput
+			c.every = firstLook
+			c.search(now)
+		}
+		return
+	}
+	c.worse = 0
+	c.grown = at.goodput > grown*c.hold.goodput // what waited before does not wait any more
+	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
+	if (c.grown || !now.Before(c.look)) && ceiling > c.limit {
+		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*lookStep))
+	}
+}

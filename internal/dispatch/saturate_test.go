@@ -1,0 +1,181 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// rig is a lane that never runs out of records, and a simulated server behind it: the limiter and its watcher without the rest of dispatch.
+type rig struct {
+	t      *testing.T
+	server *simlm.Server
+	lane   *lane
+	trace  []Sample
+}
+
+// transit is how long a request and its answer are on their ways, together.
+const transit = 4 * time.Millisecond
+
+func newRig(t *testing.T, o simlm.Options, memory Memory) *rig {
+	o.OutputTokens, o.OutputTokensMax = 20, 120
+	o.Step, o.Decode, o.Prefill, o.Chunk = 20*time.Millisecond, 40*time.Microsecond, 5*time.Microsecond, 8192
+	o.Model, o.Series = "m", 50*time.Millisecond
+	r := &rig{t: t, server: simlm.New(o)}
+	b, err := upstream.New(upstream.Options{URL: "http://sim/v1", Model: "m", Transport: upstream.InProcess(r.server)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := New(Options{Log: slog.New(slog.DiscardHandler), Memory: memory, Trace: func(s Sample) { r.trace = append(r.trace, s) }})
+	r.lane = newLane(&queue{d: d}, b)
+	return r
+}
+
+// run keeps the server as full as the limiter wants until the time is over; then everything ends.
+func (r *rig) run(d time.Duration) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), d)
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	r.lane.learn(ctx)
+	all.Go(func() { r.lane.watch(ctx) })
+	all.Go(func() { r.server.Run(ctx) })
+	for n := 0; r.lane.limit.acquire(ctx) == nil; n++ {
+		all.Go(func() {
+			defer r.lane.limit.release()
+			r.ask(ctx, n)
+		})
+	}
+}
+
+func (r *rig) ask(ctx context.Context, n int) {
+	l := r.lane.limit
+	f := l.begin()
+	time.Sleep(transit / 2)
+	body, err := r.lane.backend.Do(ctx, batholith.Call{Path: "/chat/completions",
+		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0900d"}]}`, n, n)})
+	time.Sleep(transit / 2)
+	l.land(&f)
+	var bad *batholith.Failure
+	switch {
+	case err == nil:
+		l.succeeded(f, float64(dialect.Usage(body).Output))
+	case errors.As(err, &bad) && bad.Kind == batholith.FailureBackPressure:
+		l.refused(f, bad.RetryAfter)
+	case ctx.Err() == nil:
+		r.t.Errorf("the server: %v", err)
+	}
+}
+
+// picture is how full the server was.
+type picture struct {
+	saturated time.Duration // from the start until 0.98 of the slots were busy for a second
+	busy      float64       // share of the slots' time, from the time at which it should be full
+	inFlight  float64       // the most that ran and waited for each slot, from settled on
+	waiting   float64       // mean for each slot, from settled on
+}
+
+func (r *rig) picture(full, settled time.Duration) (p picture) {
+	s := r.server.Stats().Series
+	second := int(1 / s.Interval)
+	moment := func(d time.Duration) int { return int(d.Seconds() / s.Interval) }
+	var busy, offered, waiting, slots float64
+	run, end := 0, len(s.Running)-second // the end calls off what is in flight
+	p.saturated = time.Hour
+	for i := range end {
+		have, running := float64(s.Slots[i]), float64(s.Running[i])
+		if run++; running < 0.98*have {
+			run = 0
+		}
+		if run == second {
+			p.saturated = min(p.saturated, time.Duration(float64(i+1-second)*s.Interval*float64(time.Second)))
+		}
+		if i >= moment(full) {
+			busy, offered = busy+running, offered+have
+		}
+		if i >= moment(settled) {
+			p.inFlight = max(p.inFlight, (running+float64(s.Waiting[i]))/have)
+			waiting, slots = waiting+float64(s.Waiting[i]), slots+have
+		}
+	}
+	p.busy, p.waiting = busy/offered, waiting/slots
+	return p
+}
+
+// saturation is one way in which a server may be, and what is asked of the limiter then.
+type saturation struct {
+	name      string
+	server    simlm.Options
+	saturated time.Duration // at the latest; 0: it cannot be
+	full      time.Duration // busy is counted from then on,
+	settled   time.Duration // and what waits
+	until     time.Duration
+	busy      float64 // at least
+}
+
+// A law of the whole: whatever a server says of itself, or nothing, and whatever becomes of it, it is kept full, and not much more.
+func TestEveryServerIsKeptFull(t *testing.T) {
+	for _, c := range saturations() {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, c.server, nil)
+				r.run(c.until)
+				p, st := r.picture(c.full, c.settled), r.server.Stats()
+				t.Logf("full after %.1f s, busy %.4f, at most %.2f in flight for each slot, %.3f waiting; %d of %d refused",
+					p.saturated.Seconds(), p.busy, p.inFlight, p.waiting, st.Refused, st.Requests)
+				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > 1.3 {
+					t.Errorf("want: full after %s, busy %.2f, at most 1.3 in flight for each slot", c.saturated, c.busy)
+				}
+				if st.Refused*10 > st.Requests {
+					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
+				}
+				if w := st.Others.Wait; w.P50 > 0.25 || w.P95 > 0.5 {
+					t.Errorf("others wait for %+v s, where an answer takes about two", w)
+				}
+			})
+		})
+	}
+}
+
+func saturations() (all []saturation) {
+	const s = time.Second
+	add := func(name string, o simlm.Options, saturated, full, settled, until time.Duration, busy float64) {
+		all = append(all, saturation{name, o, saturated, full, settled, until, busy})
+	}
+	for _, slots := range []int{8, 64, 256, 1024} {
+		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 40*s, 0.99)
+		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 130*s, 0.99)
+	}
+	bounded := func(e simlm.Engine, slots, queue int) simlm.Options {
+		return simlm.Options{Engine: e, Slots: slots, Queue: queue}
+	}
+	changing := func(e simlm.Engine, queue, from, to int) simlm.Options {
+		return simlm.Options{Engine: e, Queue: queue, Schedule: []simlm.Slots{{Count: from}, {From: 60 * s, Count: to}}}
+	}
+	told := bounded(simlm.EngineNone, 256, 32)
+	told.RefuseStatus, told.RetryAfter = 503, s
+	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("published slots", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 64}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("published bound", bounded(simlm.EngineTEI, 64, 16), 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("gauges and refusals", bounded(simlm.EngineVLLM, 64, 8), 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("refusals", bounded(simlm.EngineNone, 64, 8), 10*s, 10*s, 75*s, 120*s, 0.99)
+	add("refusals before anything waits", bounded(simlm.EngineNone, 64, -1), 0, 10*s, 10*s, 120*s, 0.97) // an answer's way takes the rest
+	add("refusals with a time to wait", told, 10*s, 10*s, 75*s, 120*s, 0.98)
+	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 64, 256), 3*s, 65*s, 70*s, 120*s, 0.99)
+	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 256, 64), 3*s, 3*s, 80*s, 120*s, 0.99)
+	add("nothing, more slots", changing(simlm.EngineNone, 0, 64, 256), 10*s, 90*s, 150*s, 180*s, 0.99)
+	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.99)
+	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 90*s, 90*s, 150*s, 0.99)
+	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
+	return all
+}

@@ -1,0 +1,138 @@
+package dispatch
+
+import (
+	"math"
+
+	"github.com/batholith/batholith"
+)
+
+// waiting is the law for a backend that says how many requests run and how many wait. Its slots are those that run while others wait;
+// the limit is what fills them and keeps a short queue behind them, whoever's requests the others are.
+type waiting struct {
+	limit     int
+	fine      float64 // the limit before it is rounded
+	slots     int     // 0: not known yet
+	published bool    // slots are what the server says
+	reads     bool    // there are gauges
+	last      batholith.Gauges
+	stalled   int // readings in a row with a queue and no more running than before it
+	hungry    int // readings in a row in which all that was sent ran: there may be more slots
+	peak      int // most running in them
+}
+
+// queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
+const queueShare = 0.09
+
+// publishedShare is as much for a backend that publishes its slots and has no gauges.
+const publishedShare = 0.25
+
+func (w *waiting) publish(slots int) {
+	if w.published && w.slots == slots {
+		return
+	}
+	w.published, w.slots = true, slots
+	w.limit = min(slots+w.queue(), lastLimit)
+}
+
+// blind goes back to what is published.
+func (w *waiting) blind() {
+	w.reads = false
+	w.set(float64(w.slots + w.queue()))
+}
+
+func (w *waiting) resume(limit int) {
+	w.limit = limit
+	w.slots = limit
+}
+
+// queue is how many should wait.
+func (w *waiting) queue() int {
+	if w.published && !w.reads {
+		return (w.slots + 3) / 4
+	}
+	return max(int(math.Round(queueShare*float64(w.slots))), 1)
+}
+
+// standing is how a lane stands at the time of a reading.
+type standing struct {
+	limit  int
+	held   int // slots that are taken
+	flying int // of them, those with a request in flight
+	passed int // requests that were answered in a tenth of a second, on the average since the last reading
+}
+
+// read takes a reading.
+func (w *waiting) read(g batholith.Gauges, s standing) {
+	last, limit, held := w.last, s.limit, s.held
+	full := held >= limit
+	if w.reads && g == last && (g.Waiting > 0 || 2*s.flying > held) {
+		return // the gauges are renewed more seldom than they are read
+	}
+	w.last, w.reads = g, true
+	w.learn(g, g.Running > last.Running+last.Running/50)
+	if w.slots == 0 {
+		if full && !queued(g) {
+			w.set(2 * float64(limit))
+		}
+		return
+	}
+	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
+	mine := min(held, s.flying+max(s.flying/4+1, s.passed))
+	want := mine + w.slots - g.Running + w.queue() - g.Waiting
+	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
+		if grown := g.Waiting - last.Waiting; grown > w.queue() {
+			w.set(float64(limit - grown))
+		}
+		return
+	}
+	if want > limit && !full {
+		return
+	}
+	if w.limit != limit || math.Abs(w.fine-float64(limit)) > 1 {
+		w.fine = float64(limit)
+	}
+	if w.hungry++; want <= limit || g.Running < w.slots || queued(g) {
+		w.hungry = 0
+	}
+	gap := float64(want) - w.fine
+	if w.hungry < 2 && math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
+		gap /= 4
+	}
+	w.set(min(w.fine+gap, 2*float64(limit)))
+}
+
+// queued tells whether more wait than those that have just come, for the next step.
+func queued(g batholith.Gauges) bool { return g.Waiting*20 > g.Running }
+
+// set keeps a limit within its bounds.
+func (w *waiting) set(limit float64) {
+	most := float64(lastLimit)
+	if w.published {
+		most = min(most, math.Ceil(float64(w.slots)*(1+publishedShare)))
+	}
+	w.fine = min(max(limit, 1), most)
+	w.limit = int(math.Round(w.fine))
+}
+
+// learn keeps the number of slots: no fewer than run, and no more than run while a queue does not get shorter by it. What has just
+// arrived waits for the next step and for its prompt to be read, so a queue counts when the number that run has come to rest.
+func (w *waiting) learn(g batholith.Gauges, rising bool) {
+	if w.published {
+		return
+	}
+	if w.slots > 0 && g.Running > w.slots {
+		w.slots = g.Running
+	}
+	if !queued(g) || rising {
+		w.stalled, w.peak = 0, 0
+		return
+	}
+	w.stalled++
+	w.peak = max(w.peak, g.Running)
+	if w.stalled >= 2 && w.peak > 0 && (w.slots == 0 || w.peak < w.slots) {
+		w.slots = w.peak
+	}
+	if w.stalled >= 4 {
+		w.stalled, w.peak = 1, g.Running
+	}
+}

@@ -1,0 +1,169 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// How often a backend is asked about itself while it has requests of ours, and not at all when it has none.
+const (
+	readEvery   = 250 * time.Millisecond
+	readTimeout = 2 * time.Second
+	blindAfter  = 8           // readings in a row that failed: it has no gauges any more
+	askAgain    = time.Minute // for gauges, of a backend that has none; for its slots, of one that publishes them
+	saveEvery   = time.Minute
+	forgetAfter = 7 * 24 * time.Hour
+)
+
+// Memory keeps over restarts how many requests a backend takes at once.
+type Memory interface {
+	// Learned returns what is kept, or batholith.ErrNotFound.
+	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
+	Learn(ctx context.Context, l batholith.Learned) error
+}
+
+// Sample is the state of a lane at one moment, for those who want to see how a limit is found.
+type Sample struct {
+	At       time.Time
+	Backend  string
+	Model    string // the backend's own name of it
+	Source   string // of the limit: configured, slots, gauges, goodput
+	Limit    int
+	InFlight int
+	Gauges   batholith.Gauges // as last read; zero where there are none
+	Goodput  float64          // output tokens a second, or answers where there are no tokens; 0: not measured
+}
+
+// watcher asks a backend about itself. Its fields belong to the goroutine of watch, and before that to the lane's.
+type watcher struct {
+	known  bool // it was asked once
+	reads  bool // it has gauges
+	fails  int
+	missed time.Time // when it was last asked for gauges in vain
+	asked  time.Time // when it was last asked for its slots
+	saved  time.Time
+	limit  int // as last saved
+}
+
+// learn asks a backend that has just been found usable what it publishes, and begins where an earlier process left off. After an outage
+// it may be another server that answers.
+func (l *lane) learn(ctx context.Context) {
+	first := !l.watcher.known
+	l.watcher.known = true
+	if l.backend.MaxInFlight() > 0 {
+		return
+	}
+	if n, ok := l.backend.Slots(ctx); ok {
+		l.limit.publish(n)
+	}
+	if !first {
+		return
+	}
+	l.watcher.asked, l.watcher.saved = time.Now(), time.Now()
+	if m := l.q.d.o.Memory; m != nil {
+		switch was, err := m.Learned(ctx, l.backend.String(), l.backend.ModelName()); {
+		case err == nil && time.Since(was.At) < forgetAfter:
+			l.limit.resume(was.Limit)
+			l.watcher.limit = was.Limit
+		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
+			l.q.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
+		}
+	}
+	l.read(ctx)
+}
+
+// watch looks at the backend while requests are in flight, until ctx ends.
+func (l *lane) watch(ctx context.Context) {
+	defer l.save(context.WithoutCancel(ctx))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.limit.sent:
+		}
+		if l.look(ctx) != nil {
+			return
+		}
+	}
+}
+
+// look reads the gauges time and again, until nothing is in flight any more.
+func (l *lane) look(ctx context.Context) error {
+	tick := time.NewTicker(readEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if !l.limit.busy() {
+			return nil
+		}
+		l.read(ctx)
+		if l.q.d.o.Trace != nil {
+			l.q.d.o.Trace(l.sample())
+		}
+		if time.Since(l.watcher.saved) >= saveEvery {
+			l.save(ctx)
+		}
+	}
+}
+
+// read takes a reading of the gauges. A backend that has none, or none any more, is asked again after a while.
+func (l *lane) read(ctx context.Context) {
+	w := &l.watcher
+	if l.backend.MaxInFlight() > 0 {
+		return
+	}
+	if l.limit.published() && time.Since(w.asked) >= askAgain {
+		w.asked = time.Now()
+		if n, ok := l.backend.Slots(ctx); ok {
+			l.limit.publish(n)
+		}
+	}
+	if !w.reads && w.fails > 0 && time.Since(w.missed) < askAgain {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	g, ok := l.backend.Gauges(ctx)
+	if ok {
+		w.reads, w.fails = true, 0
+		l.limit.gauge(g)
+		return
+	}
+	w.missed = time.Now()
+	if w.fails++; w.reads && w.fails >= blindAfter {
+		w.reads = false
+		l.limit.blind()
+	}
+}
+
+// save keeps what was found, when it is something else than before. What the operator or the server says need not be kept.
+func (l *lane) save(ctx context.Context) {
+	w, m := &l.watcher, l.q.d.o.Memory
+	s := l.sample()
+	w.saved = s.At
+	if m == nil || !l.limit.found() || s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err := m.Learn(ctx, batholith.Learned{Backend: s.Backend, Model: s.Model, Limit: s.Limit, Goodput: s.Goodput, At: s.At})
+	if err != nil {
+		l.q.d.o.Log.Warn("keep the limit of a backend", "backend", s.Backend, "err", err)
+		return
+	}
+	w.limit = s.Limit
+}
+
+// sample tells how the lane stands.
+func (l *lane) sample() Sample {
+	s := l.limit.sample()
+	s.Backend, s.Model = l.backend.String(), l.backend.ModelName()
+	return s
+}

@@ -1,0 +1,36 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// forgetLearned is how long what was learned of a backend is kept after it was last confirmed.
+const forgetLearned = 7 * 24 * time.Hour
+
+// Learned returns what was found of a backend and its model, or [batholith.ErrNotFound].
+func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.Learned, error) {
+	l := batholith.Learned{Backend: backend, Model: model}
+	var at int64
+	err := found(s.reader.QueryRowContext(ctx, `SELECT inflight, goodput, at FROM limits WHERE backend = $1 AND model = $2`, backend, model).
+		Scan(&l.Limit, &l.Goodput, &at))
+	l.At = fromMillis(at)
+	return l, wrap("read the limit of", backend, err)
+}
+
+// Learn keeps what was found of a backend, and forgets what was not confirmed for a week.
+func (s *Store) Learn(ctx context.Context, l batholith.Learned) error {
+	return wrap("keep the limit of", l.Backend, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM limits WHERE at < $1`, millis(l.At.Add(-forgetLearned))); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO limits (backend, model, inflight, goodput, at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (backend, model) DO UPDATE SET inflight = excluded.inflight, goodput = excluded.goodput, at = excluded.at`,
+			l.Backend, l.Model, l.Limit, l.Goodput, millis(l.At))
+		return err
+	}))
+}
