@@ -8,12 +8,12 @@ import (
 const (
 	firstStep = 4    // factor between the first levels,
 	smallStep = 1.25 // between those around a limit that is remembered
-	lookStep  = 1.07 // of a look whether the server has grown
+	lookStep  = 1.05 // of a look whether the server has grown
 
-	enough   = 0.97 // share of the best goodput that a limit must reach
-	bracket  = 1.07 // the search is over when two levels are so near
-	grown    = 1.04 // of the goodput before: the server has more slots
-	headroom = 1.14 // of the limit over the last level that was too low: more waits than is missing at the moment
+	enough   = 0.97  // share of the best goodput that a limit must reach
+	bracket  = 1.07  // the search is over when two levels are so near
+	grown    = 1.035 // of the goodput before: the server has more slots
+	headroom = 1.14  // of the limit over the knee: more waits than is missing at the moment
 
 	firstLook = 30 * time.Second // between looks whether the server has grown,
 	lastLook  = 5 * time.Minute  // and at most, when it has not
@@ -189,13 +189,16 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		gain, ratio := at.goodput/prev.goodput, float64(at.limit)/float64(prev.limit)
 		if gain < 1+0.1*(ratio-1) {
 			c.best = max(c.best, at.goodput, prev.goodput)
-			if prev.goodput < enough*c.best {
+			switch { // on the way up, measurements are rough
+			case prev.goodput < 0.9*c.best:
 				c.low, c.high = prev, at
-			} else {
+			case prev.goodput >= c.best:
 				c.high = prev
-				if c.low.limit >= prev.limit {
-					c.low = level{}
-				}
+			default:
+				c.high = at
+			}
+			if c.low.limit >= c.high.limit {
+				c.low = level{}
 			}
 			c.search(now)
 			return
@@ -236,7 +239,7 @@ func (c *climb) search(now time.Time) {
 	}
 	high := float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
-		c.hold = level{max(int(math.Round(headroom*min(floor, high))), c.high.limit), c.best}
+		c.hold = level{max(int(math.Round(headroom*math.Sqrt(min(floor, high)*high))), c.high.limit), c.best}
 		c.rest(now)
 		if c.high.limit == c.top { // what is above was not tried
 			c.look = now
@@ -267,9 +270,11 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		return
 	}
 	c.worse = 0
-	c.grown = at.goodput > grown*c.hold.goodput // what waited before does not wait any more
+	if c.grown = at.goodput > grown*c.hold.goodput; c.grown { // what waited before does not wait any more
+		c.look = now
+	}
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
-	if (c.grown || !now.Before(c.look)) && ceiling > c.limit {
-		c.phase, c.limit = looking, int(math.Ceil(float64(c.limit)*lookStep))
+	if next := int(math.Ceil(float64(c.limit) * lookStep)); !now.Before(c.look) && next <= min(ceiling, lastLimit) {
+		c.phase, c.limit = looking, next
 	}
 }

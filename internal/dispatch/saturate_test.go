@@ -175,7 +175,7 @@ func saturations() (all []saturation) {
 	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 256, 64), 3*s, 3*s, 80*s, 120*s, 0.99)
 	add("nothing, more slots", changing(simlm.EngineNone, 0, 64, 256), 10*s, 90*s, 150*s, 180*s, 0.99)
 	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.99)
-	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 90*s, 90*s, 150*s, 0.99)
+	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 100*s, 100*s, 150*s, 0.99)
 	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
 	return all
 }

@@ -15,6 +15,7 @@ type waiting struct {
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
+	same      int // readings in a row that were like the last
 	stalled   int // readings in a row with a queue and no more running than before it
 	hungry    int // readings in a row in which all that was sent ran: there may be more slots
 	peak      int // most running in them
@@ -53,6 +54,9 @@ func (w *waiting) queue() int {
 	return max(int(math.Round(queueShare*float64(w.slots))), 1)
 }
 
+// stale is how many readings in a row must be alike to be believed: a second, in which every server renews its gauges.
+const stale = 4
+
 // standing is how a lane stands at the time of a reading.
 type standing struct {
 	limit  int
@@ -65,10 +69,10 @@ type standing struct {
 func (w *waiting) read(g batholith.Gauges, s standing) {
 	last, limit, held := w.last, s.limit, s.held
 	full := held >= limit
-	if w.reads && g == last && (g.Waiting > 0 || 2*s.flying > held) {
+	if w.same++; w.reads && g == last && w.same < stale && (g.Waiting > 0 || 2*s.flying > held) {
 		return // the gauges are renewed more seldom than they are read
 	}
-	w.last, w.reads = g, true
+	w.last, w.reads, w.same = g, true, 0
 	w.learn(g, g.Running > last.Running+last.Running/50)
 	if w.slots == 0 {
 		if full && !queued(g) {
