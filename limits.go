@@ -1,6 +1,9 @@
 package batholith
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Limits are the quotas that validation and Create hold a job to. Zero means no limit, except where said.
 type Limits struct {
@@ -40,4 +43,37 @@ func (l Limits) Timeout(hours int) time.Duration {
 		hours = l.DefaultTimeoutHours
 	}
 	return time.Duration(hours) * l.Hour
+}
+
+// RefuseBytes says why files of these sizes make no job, or "".
+func (l Limits) RefuseBytes(files []File) string {
+	total := int64(0)
+	for _, f := range files {
+		if l.MaxFileBytes > 0 && f.Bytes > l.MaxFileBytes {
+			return fmt.Sprintf("File %s has %d bytes; the allowed maximum is %d", f.Key, f.Bytes, l.MaxFileBytes)
+		}
+		total += f.Bytes
+	}
+	if l.MaxJobBytes > 0 && total > l.MaxJobBytes {
+		return fmt.Sprintf("The job's files have %d bytes together; the allowed maximum is %d", total, l.MaxJobBytes)
+	}
+	return ""
+}
+
+// RefuseRecords says why files of so many records make no job, or "" (Bedrock: the messages of jobs that fail in validation).
+func (l Limits) RefuseRecords(files []File) string {
+	total := int64(0)
+	for _, f := range files {
+		if l.MaxRecordsPerFile > 0 && f.Records > l.MaxRecordsPerFile {
+			return fmt.Sprintf("File %s contains more records (%d) than the allowed maximum of: %d", f.Key, f.Records, l.MaxRecordsPerFile)
+		}
+		total += f.Records
+	}
+	if least := max(1, l.MinRecordsPerJob); total < least {
+		return fmt.Sprintf("Batch job contains less records (%d) than the required minimum of: %d", total, least)
+	}
+	if l.MaxRecordsPerJob > 0 && total > l.MaxRecordsPerJob {
+		return fmt.Sprintf("Batch job contains more records (%d) than the allowed maximum of: %d", total, l.MaxRecordsPerJob)
+	}
+	return ""
 }

@@ -38,6 +38,14 @@ type Multipart interface {
 	AbortUpload(ctx context.Context, key, id string) error
 }
 
+// URI names an object for people and programs: a bucket whose objects have addresses of their own, as files have, tells it.
+func URI(b Bucket, key string) string {
+	if at, ok := b.(interface{ URI(key string) string }); ok {
+		return at.URI(key)
+	}
+	return "s3://" + b.Name() + "/" + key
+}
+
 // Place is where a job's bytes lie, as its role reaches them.
 type Place struct {
 	Input, Output Bucket

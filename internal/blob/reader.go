@@ -66,7 +66,7 @@ func (r *Reader) some(p []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil || r.at+int64(n) == r.bodyEnd {
-		r.Close()
+		r.hangUp()
 	}
 	if err == io.EOF {
 		err = nil
@@ -90,11 +90,22 @@ func (r *Reader) fault(err error) error {
 	return nil
 }
 
+// drainBytes are read to the end of a range rather than cut off: a connection whose answer is not read to its end is lost.
+const drainBytes = 128 << 10
+
 // Close ends the open range, if any. The Reader may be used further.
 func (r *Reader) Close() error {
 	if r.body == nil {
 		return nil
 	}
+	if left := r.bodyEnd - r.at; left <= drainBytes {
+		_, _ = io.CopyN(io.Discard, r.body, left) // nobody asked for these bytes
+	}
+	return r.hangUp()
+}
+
+// hangUp ends the open range where it is.
+func (r *Reader) hangUp() error {
 	err := r.body.Close()
 	r.body = nil
 	return err

@@ -43,6 +43,12 @@ func (j jobFacts) outputPrefix() string {
 	return strings.TrimSuffix(j.Output, "/") + "/" + j.id() + "/"
 }
 
+// laidOut is the message for people: bad lines of the input each on a line.
+func (j jobFacts) laidOut() string {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(j.Input, "s3://"), "/")
+	return laidOut(j.Message, "s3://"+bucket+"/")
+}
+
 // factsOf and factsOfSummary read the same members of two types that the SDK keeps apart.
 func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
 	return jobFacts{

@@ -196,7 +196,9 @@ func (a *app) showJob(j jobFacts) error {
 	row("model", j.Model)
 	row("type", j.Type)
 	row("status", string(j.Status))
-	row("message", j.Message)
+	for i, line := range strings.Split(j.laidOut(), "\n") {
+		row([]string{"message", ""}[min(i, 1)], line)
+	}
 	row("records", progressOf(j))
 	row("role", j.Role)
 	row("input", j.Input)

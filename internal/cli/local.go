@@ -39,6 +39,7 @@ type localResult struct {
 	Dir      string   // Output/<job id>
 	Outputs  []string // paths of the .out files
 	Manifest string   // path of manifest.json.out
+	Invalid  string   // path of the list of lines that are no records; "" when all are
 	Resumed  bool     // an earlier run had begun the job
 }
 
@@ -220,6 +221,8 @@ func (l *local) outputs(res *localResult) error {
 		switch {
 		case o.Key == res.Job.ID+"/"+batholith.ManifestName:
 			res.Manifest = path
+		case o.Key == res.Job.ID+"/"+batholith.ValidationName:
+			res.Invalid = path
 		case strings.HasSuffix(o.Key, ".jsonl.out"):
 			res.Outputs = append(res.Outputs, path)
 		}

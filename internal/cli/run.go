@@ -114,7 +114,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	case err != nil:
 		return err
 	}
-	res.Job.Message = inPaths(res.Job.Message, files)
+	res.Job.Message = inPaths(laidOut(res.Job.Message, localURI), files, res.Invalid)
 	sum := summary{result: res, took: time.Since(began)}
 	if first != nil {
 		sum.before = *first
@@ -132,13 +132,31 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 	fmt.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
 }
 
-// inPaths puts a person's own paths where a message of validation names the objects that the files stand for, each on a line.
-func inPaths(message string, files []localFile) string {
+// inPaths puts a person's own paths where a message names the objects that the files stand for, and the list of bad lines.
+func inPaths(message string, files []localFile, list string) string {
+	if i := strings.LastIndex(message, " file://"); i >= 0 && list != "" {
+		message = message[:i+1] + list
+	}
+	if !strings.Contains(message, localURI) {
+		return message
+	}
 	for _, f := range files {
-		message = strings.ReplaceAll(message, " "+localURI+f.key+" line ", "\n  "+f.path+" line ")
 		message = strings.ReplaceAll(message, localURI+f.key+" ", f.path+" ")
 	}
 	return message
+}
+
+// laidOut puts every line that a message of validation names, and where they are listed, on a line of its own. The lines are of objects
+// whose URIs begin with input.
+func laidOut(message, input string) string {
+	if !strings.Contains(message, " not a valid record.") {
+		return message
+	}
+	where := ""
+	if i := strings.LastIndex(message, ". "); i >= 0 && strings.HasSuffix(message, "/"+batholith.ValidationName) {
+		message, where = message[:i+1], "\n  "+message[i+2:]
+	}
+	return strings.ReplaceAll(message, " "+input, "\n  "+input) + where
 }
 
 // runLogger logs through the progress display, which makes room for each line. Without a word about it, only warnings are logged, as

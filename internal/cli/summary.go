@@ -86,6 +86,7 @@ type runFacts struct {
 	Dir       string           `json:"directory"`
 	Outputs   []string         `json:"outputs"`
 	Manifest  string           `json:"manifest,omitempty"`
+	Invalid   string           `json:"invalidLines,omitempty"` // path of the list
 }
 
 // facts tells programs the same.
@@ -94,7 +95,7 @@ func (s summary) facts() runFacts {
 	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: j.Message, Model: j.ModelID,
 		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
 		Input: j.Tokens.Input, Output: j.Tokens.Output, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
-		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest}
+		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 
 // answerLine is a line of an output file.

@@ -99,7 +99,7 @@ func (a *app) closeWatch(j jobFacts) error {
 			grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"), j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {
-		return &endedError{status: j.Status, message: j.Message}
+		return &endedError{status: j.Status, message: j.laidOut()}
 	}
 	return nil
 }

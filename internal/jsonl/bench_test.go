@@ -2,7 +2,9 @@ package jsonl
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strings"
 	"syscall"
@@ -98,4 +100,42 @@ func BenchmarkScan(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkSurvey reads a file of 64 MB on all processors, beside one goroutine that reads it from front to back, and many small files.
+func BenchmarkSurvey(b *testing.B) {
+	piece := benchFile(plain)
+	large := bytes.Repeat(piece, 4)
+	survey := func(b *testing.B, p *Pool, file []byte) {
+		_, err := p.Run(b.Context(), Survey{Bytes: int64(len(file)), Entries: func([]Entry) error { return nil },
+			Open: func(_ context.Context, from int64) io.ReadCloser { return io.NopCloser(bytes.NewReader(file[from:])) }})
+		if err != nil {
+			b.Error(err)
+		}
+	}
+	b.Run("large/ranges", func(b *testing.B) {
+		p := NewPool()
+		measure(b, large, func() { survey(b, p, large) })
+	})
+	b.Run("large/front", func(b *testing.B) {
+		measure(b, large, func() {
+			sum := crc32.New(castagnoli)
+			for s := NewScanner(io.TeeReader(bytes.NewReader(large), sum)); s.Next(); {
+				EntryOf(s.Line())
+			}
+		})
+	})
+	small := piece[:bytes.IndexByte(piece[90_000:], '\n')+90_001]
+	b.Run("small/ranges", func(b *testing.B) {
+		p := NewPool()
+		measure(b, small, func() { survey(b, p, small) })
+	})
+	b.Run("small/front", func(b *testing.B) {
+		measure(b, small, func() {
+			sum := crc32.New(castagnoli)
+			for s := NewScanner(io.TeeReader(bytes.NewReader(small), sum)); s.Next(); {
+				EntryOf(s.Line())
+			}
+		})
+	})
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -26,10 +29,21 @@ type Line struct {
 // Problem is a line that holds no record though it is not blank.
 type Problem struct {
 	Line   int64  // line number in the file, from 1
+	Offset int64  // of the line's first byte in the file
 	Reason string // what is wrong, where, and what is expected
 }
 
 func (p *Problem) Error() string { return fmt.Sprintf("line %d: %s", p.Line, p.Reason) }
+
+// Column is the byte of the line, from 1, that the reason names; 0 when it concerns the line as a whole.
+func (p *Problem) Column() int {
+	digits, _, ok := strings.Cut(strings.TrimPrefix(p.Reason, "column "), ":")
+	n, err := strconv.Atoi(digits)
+	if !ok || err != nil {
+		return 0
+	}
+	return n
+}
 
 // Scanner reads an input file line by line. Lines end at \n and nowhere else; a \r before it is white space, as is a line
 // of white space only, which is passed over. A byte order mark at the start is not part of the first line.
@@ -43,6 +57,7 @@ type Scanner struct {
 	to      int
 	seen    int   // buf[from:seen] has no newline
 	offset  int64 // of buf[from] in the file
+	until   int64 // a line that begins there or later is another's
 	ended   bool  // r has no more
 	err     error // of r
 	line    Line
@@ -53,9 +68,43 @@ type Scanner struct {
 // startBuffer is enough for some hundred records; the copying when it wraps costs little then.
 const startBuffer = 256 << 10
 
+// mostKept is the largest buffer that is used for another file.
+const mostKept = 1 << 20
+
 // NewScanner returns a scanner of the file that r reads from its start.
 func NewScanner(r io.Reader) *Scanner {
-	return &Scanner{r: r, buf: make([]byte, startBuffer)}
+	s := &Scanner{}
+	s.begin(r, 0, math.MaxInt64)
+	return s
+}
+
+// begin makes s read the lines that begin before until from r, whose first byte is number at of the file. The buffer is used on,
+// unless one long line has made it large.
+func (s *Scanner) begin(r io.Reader, at, until int64) {
+	buf := s.buf
+	if len(buf) == 0 || len(buf) > mostKept {
+		buf = make([]byte, startBuffer)
+	}
+	*s = Scanner{r: r, buf: buf, offset: at, until: until, id: s.id}
+}
+
+// pass passes over the rest of a line that began before, with its newline. It leaves the line unnumbered.
+func (s *Scanner) pass() {
+	for s.offset < s.until {
+		rest := s.buf[s.from:s.to]
+		n := bytes.IndexByte(rest, '\n') + 1
+		if n > 0 {
+			s.from, s.offset = s.from+n, s.offset+int64(n)
+			s.seen = s.from
+			return
+		}
+		s.offset += int64(len(rest))
+		s.from, s.to, s.seen = 0, 0, 0
+		if s.ended {
+			return
+		}
+		s.fill()
+	}
 }
 
 // Next moves on to the next line that is not blank, and tells whether there is one.
@@ -88,6 +137,9 @@ func (s *Scanner) Err() error { return s.err }
 
 // raw takes the next line from the buffer, without its newline, and numbers it.
 func (s *Scanner) raw() ([]byte, bool) {
+	if s.offset >= s.until {
+		return nil, false
+	}
 	for {
 		if i := bytes.IndexByte(s.buf[s.seen:s.to], '\n'); i >= 0 {
 			return s.take(s.seen+i, 1), true
@@ -177,7 +229,7 @@ func (s *Scanner) overlong() bool {
 	s.from, s.seen = end+gap, end+gap
 	s.offset += length + int64(gap)
 	s.line.Length = int(length)
-	s.problem = &Problem{s.line.N, longLine(length)}
+	s.problem = &Problem{s.line.N, s.line.Offset, longLine(length)}
 	return s.err == nil
 }
 
@@ -191,7 +243,7 @@ func longLine(length int64) string {
 func (s *Scanner) parse(raw []byte) {
 	m, reason := find(raw)
 	if reason != "" {
-		s.problem = &Problem{s.line.N, reason}
+		s.problem = &Problem{s.line.N, s.line.Offset, reason}
 		return
 	}
 	s.line.Input = m.input.of(raw)

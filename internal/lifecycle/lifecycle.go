@@ -9,9 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/jsonl"
 )
 
 // Jobs is what lifecycle asks of the stored jobs.
@@ -79,6 +82,8 @@ type Options struct {
 type Lifecycle struct {
 	o         Options
 	validates chan struct{} // a place for each validation that may run
+	pool      *jsonl.Pool   // reads for all of them
+	weights   *semaphore.Weighted
 
 	mu     sync.Mutex
 	drives map[string]*drive // by job id
@@ -95,7 +100,7 @@ func New(o Options) *Lifecycle {
 	if o.Look == 0 {
 		o.Look = lookEvery
 	}
-	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), drives: map[string]*drive{}}
+	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), pool: jsonl.NewPool(), weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
 }
 
 // Run drives every job that is not terminal until ctx ends; the jobs stay as they are then, and the next Run goes on with them.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"strings"
-	"sync"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -23,31 +20,34 @@ const (
 
 // plan is one file's share of a job's work.
 type plan struct {
-	file   batholith.File
-	chunks []batholith.Chunk // not numbered yet
+	file    batholith.File
+	chunks  []batholith.Chunk // not numbered yet
+	invalid int64             // lines that are no records
 }
 
-// scan reads one file once: every line is checked, an index block is written for every chunk.
+// scan reads one file once: every line is checked, an index block is written for every chunk. One goroutine has it; those of the
+// survey bring the entries to it, in the order of the file.
 type scan struct {
 	l     *Lifecycle
 	job   batholith.Job
 	place blob.Place
 	file  batholith.File
-	found *findings
+	found *jsonl.First
 
 	index   *blob.Writer
 	at      int64 // bytes of the index so far
 	entries []jsonl.Entry
 	chunks  []batholith.Chunk
 	block   []byte
+	broken  error // why the index cannot be written
 }
 
 func (s *scan) run(ctx context.Context) (*plan, error) {
-	r := blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, 0, s.file.Bytes)
-	defer r.Close()
 	s.index = blob.NewWriter(ctx, s.place.Output, s.file.Index, blob.WriterOptions{Begun: s.begun})
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	err := s.lines(ctx, jsonl.NewScanner(io.TeeReader(r, sum)))
+	got, err := s.survey(ctx)
+	if err == nil {
+		err = s.cut()
+	}
 	if err == nil {
 		err = s.index.Close()
 	}
@@ -55,8 +55,8 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 		return nil, errors.Join(err, s.index.Abort())
 	}
 	failpoint.Here("lifecycle.indexed")
-	s.file.CRC32C = fmt.Sprintf("%08x", sum.Sum32()) // the scanner read to the end
-	return &plan{file: s.file, chunks: s.chunks}, nil
+	s.file.CRC32C = fmt.Sprintf("%08x", got.Sum) // it was read to the end
+	return &plan{file: s.file, chunks: s.chunks, invalid: got.Problems}, nil
 }
 
 // begun remembers a multipart upload of the index, so that it can be aborted after a crash.
@@ -64,30 +64,36 @@ func (s *scan) begun(ctx context.Context, id string) error {
 	return s.l.o.Store.PutUpload(ctx, batholith.Upload{Job: s.job.ID, Key: s.file.Index, UploadID: id})
 }
 
-// lines takes in line after line. A bad one is noted, and the rest is read all the same, so that the user hears of all at once.
-func (s *scan) lines(ctx context.Context, lines *jsonl.Scanner) error {
-	for lines.Next() {
-		if p := lines.Problem(); p != nil {
-			s.found.add(s.place.Input.Name(), s.file.Key, *p)
-			continue
-		}
-		line := lines.Line()
-		s.entries = append(s.entries, jsonl.EntryOf(line))
+// survey reads the file. A bad line is noted, and the rest is read all the same, so that the user hears of all at once.
+func (s *scan) survey(ctx context.Context) (jsonl.Surveyed, error) {
+	got, err := s.l.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take,
+		Open: func(ctx context.Context, from int64) io.ReadCloser {
+			return blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from)
+		},
+		Problems: func(problems, _ []jsonl.Problem) { s.found.Add(s.file.N, problems) }})
+	switch {
+	case err == nil:
+		return got, nil
+	case ctx.Err() != nil:
+		return got, context.Cause(ctx)
+	case s.broken != nil:
+		return got, s.broken
+	}
+	return got, access(err, "GetObject", s.place.Input.Name(), s.file.Key)
+}
+
+// take takes entries in and cuts chunks of them.
+func (s *scan) take(entries []jsonl.Entry) error {
+	for _, e := range entries {
+		s.entries = append(s.entries, e)
 		s.file.Records++
-		first := s.entries[0].Offset
-		if len(s.entries) >= chunkRecords || line.Offset+int64(line.Length)-first >= chunkBytes {
-			if err := s.cut(); err != nil {
-				return err
+		if len(s.entries) >= chunkRecords || e.Offset+int64(e.Length)-s.entries[0].Offset >= chunkBytes {
+			if s.broken = s.cut(); s.broken != nil {
+				return s.broken
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return access(err, "GetObject", s.place.Input.Name(), s.file.Key)
-	}
-	return s.cut()
+	return nil
 }
 
 // cut makes a chunk of the records since the last one, and writes its index block.
@@ -107,47 +113,4 @@ func (s *scan) cut() error {
 	s.at += int64(len(s.block))
 	s.entries = s.entries[:0]
 	return nil
-}
-
-// findings collects what is wrong with a job's lines. Files are scanned by several goroutines.
-type findings struct {
-	mu    sync.Mutex
-	count int
-	kept  []string // the first ones, in full
-}
-
-// keptFindings is how many bad lines are told in full, room permitting.
-const keptFindings = 20
-
-func (f *findings) add(bucket, key string, p jsonl.Problem) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.count++; len(f.kept) < keptFindings {
-		f.kept = append(f.kept, fmt.Sprintf("s3://%s/%s line %d: %s", bucket, key, p.Line, p.Reason))
-	}
-}
-
-// verdict is a refusal that names bad lines, as many as fit into a message, and says how many there are.
-func (f *findings) verdict() error {
-	if f.count == 0 {
-		return nil
-	}
-	var b strings.Builder
-	lines := "lines are"
-	if f.count == 1 {
-		lines = "line is"
-	}
-	fmt.Fprintf(&b, "%d %s not a valid record.", f.count, lines)
-	told := 0
-	for _, k := range f.kept {
-		if b.Len()+len(k) > batholith.MaxMessage-64 && told > 0 {
-			break
-		}
-		b.WriteString(" " + k + ".")
-		told++
-	}
-	if told < f.count {
-		fmt.Fprintf(&b, " And %d more.", f.count-told)
-	}
-	return &refusal{message: b.String()}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/jsonl"
 )
 
 // refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
@@ -23,8 +24,13 @@ func refuse(format string, args ...any) error {
 	return &refusal{message: fmt.Sprintf(format, args...)}
 }
 
-// scans is how many files of one job are read at once.
-const scans = 4
+// How much is under way at once, besides what the pool of scanners bounds. A file costs the memory of its index on the way, which
+// grows with the file until a part of it is uploaded.
+const (
+	scans       = 16       // files of one job: the bucket's answers are waited for together
+	weightBytes = 32 << 20 // of files in the whole process
+	heaviest    = 16 << 20 // what a file counts for at most
+)
 
 // validate checks what Bedrock checks between Submitted and Scheduled, and plans the job's work. A *refusal says that the job is wrong;
 // any other error, that it could not be found out.
@@ -42,11 +48,16 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 		return err
 	}
 	plans := make([]*plan, len(files))
-	found := &findings{}
+	found := jsonl.NewFirst(batholith.ListedLines)
 	g, scanCtx := errgroup.WithContext(ctx)
 	g.SetLimit(scans)
 	for i, file := range files {
+		weight := min(file.Bytes, heaviest)
 		g.Go(func() (err error) {
+			if err := l.weights.Acquire(scanCtx, weight); err != nil {
+				return context.Cause(scanCtx)
+			}
+			defer l.weights.Release(weight)
 			s := scan{l: l, job: job, place: place, file: file, found: found}
 			plans[i], err = s.run(scanCtx)
 			return err
@@ -55,7 +66,7 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := found.verdict(); err != nil {
+	if err := refuseLines(ctx, job, place, plans, found.List()); err != nil {
 		return err
 	}
 	return l.plan(ctx, job, plans)
@@ -67,9 +78,6 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 	var chunks []batholith.Chunk
 	total := int64(0)
 	for _, p := range plans {
-		if most := l.o.Limits.MaxRecordsPerFile; most > 0 && p.file.Records > most {
-			return refuse("File %s contains more records (%d) than the allowed maximum of: %d", p.file.Key, p.file.Records, most)
-		}
 		for _, c := range p.chunks {
 			c.Job, c.N, c.File, c.State = job.ID, len(chunks), p.file.N, batholith.ChunkPending
 			chunks = append(chunks, c)
@@ -77,11 +85,8 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 		files = append(files, p.file)
 		total += p.file.Records
 	}
-	if least := max(1, l.o.Limits.MinRecordsPerJob); total < least {
-		return refuse("Batch job contains less records (%d) than the required minimum of: %d", total, least)
-	}
-	if most := l.o.Limits.MaxRecordsPerJob; most > 0 && total > most {
-		return refuse("Batch job contains more records (%d) than the allowed maximum of: %d", total, most)
+	if why := l.o.Limits.RefuseRecords(files); why != "" {
+		return &refusal{message: why}
 	}
 	if err := l.o.Store.Plan(ctx, job.ID, files, chunks, total); err != nil {
 		return fmt.Errorf("store the plan of job %s: %w", job.ID, err)
@@ -125,56 +130,50 @@ func writable(ctx context.Context, place blob.Place) error {
 
 // inputs lists the job's files in the order of their keys: the object that the URI names, or every .jsonl object below it.
 func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.Job) ([]batholith.File, error) {
-	objects, err := list(ctx, place)
+	objects, err := Inputs(ctx, place.Input, place.InputKey)
 	if err != nil {
 		return nil, err
 	}
 	if len(objects) == 0 {
 		return nil, refuse("There is no .jsonl file at %s: name one, or a folder that holds some. Is the file uploaded, and the key spelled right?", job.Input.URI)
 	}
-	slices.SortFunc(objects, func(a, b batholith.Object) int { return strings.Compare(a.Key, b.Key) })
 	var files []batholith.File
-	total := int64(0)
 	for _, o := range objects {
-		if most := l.o.Limits.MaxFileBytes; most > 0 && o.Bytes > most {
-			return nil, refuse("File %s has %d bytes; the allowed maximum is %d", o.Key, o.Bytes, most)
-		}
 		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
 			Output: below(place.InputKey, o.Key) + ".out",
 			Index:  fmt.Sprintf("%s.batholith/index/%06d.idx", place.Prefix, len(files))})
-		total += o.Bytes
 	}
-	if most := l.o.Limits.MaxJobBytes; most > 0 && total > most {
-		return nil, refuse("The job's files have %d bytes together; the allowed maximum is %d", total, most)
+	if why := l.o.Limits.RefuseBytes(files); why != "" {
+		return nil, &refusal{message: why}
 	}
 	return files, nil
 }
 
-// list finds the object that the input key names, or the .jsonl objects below it.
-func list(ctx context.Context, place blob.Place) ([]batholith.Object, error) {
-	key := place.InputKey
+// Inputs finds what the key of an input s3Uri means: the object of that name, or the .jsonl objects below it, in the order of keys.
+func Inputs(ctx context.Context, b blob.Bucket, key string) ([]batholith.Object, error) {
 	if key != "" && !strings.HasSuffix(key, "/") {
-		o, err := place.Input.Head(ctx, key)
+		o, err := b.Head(ctx, key)
 		if err == nil && !strings.HasSuffix(key, ".jsonl") {
-			return nil, refuse("Input file s3://%s/%s does not end in .jsonl", place.Input.Name(), key)
+			return nil, refuse("Input file s3://%s/%s does not end in .jsonl", b.Name(), key)
 		}
 		if err == nil {
 			return []batholith.Object{o}, nil
 		}
 		if !errors.Is(err, batholith.ErrNoObject) {
-			return nil, access(err, "GetObject", place.Input.Name(), key)
+			return nil, access(err, "GetObject", b.Name(), key)
 		}
 		key += "/"
 	}
 	var objects []batholith.Object
-	for o, err := range place.Input.List(ctx, key) {
+	for o, err := range b.List(ctx, key) {
 		if err != nil {
-			return nil, access(err, "ListBucket", place.Input.Name(), key)
+			return nil, access(err, "ListBucket", b.Name(), key)
 		}
 		if strings.HasSuffix(o.Key, ".jsonl") {
 			objects = append(objects, o)
 		}
 	}
+	slices.SortFunc(objects, func(a, b batholith.Object) int { return strings.Compare(a.Key, b.Key) })
 	return objects, nil
 }
 

@@ -126,50 +126,57 @@ func TestThePlanCoversEveryRecordOnce(t *testing.T) {
 		defer w.start()()
 		w.create(id, "f/")
 		w.reach(batholith.StatusScheduled)
-		files, err := w.store.Files(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for _, f := range files {
-			names = append(names, fmt.Sprintf("%s→%s:%d", f.Key, f.Output, f.Records))
-			data, _ := w.bucket.Object(f.Key)
-			if want := fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))); f.CRC32C != want {
-				t.Errorf("%s has the sum %q, want %s", f.Key, f.CRC32C, want)
-			}
-		}
-		if want := "[f/a.jsonl→a.jsonl.out:3 f/b.jsonl→b.jsonl.out:1300 f/n/c.jsonl→n/c.jsonl.out:513]"; fmt.Sprint(names) != want {
+		if want, names := "[f/a.jsonl→a.jsonl.out:3 f/b.jsonl→b.jsonl.out:1300 f/n/c.jsonl→n/c.jsonl.out:513]", w.covers(1816); fmt.Sprint(names) != want {
 			t.Errorf("files %v, want %s", names, want)
 		}
-		chunks, err := w.store.Chunks(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen := map[batholith.RecordKey]bool{}
-		for n, c := range chunks {
-			if c.N != n {
-				t.Errorf("chunk %d has number %d", n, c.N)
-			}
-			index, _ := w.bucket.Object(files[c.File].Index)
-			data, _ := w.bucket.Object(files[c.File].Key)
-			first, entries, err := jsonl.ReadBlock(index[c.IndexOffset:][:c.IndexBytes])
-			if err != nil || first != c.First || len(entries) != c.Count {
-				t.Fatalf("block of chunk %d: from %d, %d entries, %v", n, first, len(entries), err)
-			}
-			for i, e := range entries {
-				key := batholith.RecordKey{File: c.File, Record: c.First + int64(i)}
-				recordID, _, err := jsonl.Parse(data[e.Offset:][:e.Length])
-				if err != nil || string(recordID) != fmt.Sprintf("r%d", key.Record) || seen[key] {
-					t.Fatalf("record %v: id %s, seen %v, %v", key, recordID, seen[key], err)
-				}
-				seen[key] = true
-				if e.Offset < c.Offset || e.Offset+int64(e.Length) > c.Offset+c.Bytes {
-					t.Fatalf("record %v lies outside of its chunk", key)
-				}
-			}
-		}
-		if len(seen) != 1816 {
-			t.Errorf("%d records are planned, want 1816", len(seen))
-		}
 	})
+}
+
+// covers fails the test unless the plan has so many records, each once, and index and checksums are those of the files. It returns the
+// files in short.
+func (w *world) covers(records int) (names []string) {
+	t := w.t
+	t.Helper()
+	files, err := w.store.Files(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		names = append(names, fmt.Sprintf("%s→%s:%d", f.Key, f.Output, f.Records))
+		data, _ := w.bucket.Object(f.Key)
+		if want := fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))); f.CRC32C != want {
+			t.Errorf("%s has the sum %q, want %s", f.Key, f.CRC32C, want)
+		}
+	}
+	chunks, err := w.store.Chunks(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[batholith.RecordKey]bool{}
+	for n, c := range chunks {
+		if c.N != n {
+			t.Errorf("chunk %d has number %d", n, c.N)
+		}
+		index, _ := w.bucket.Object(files[c.File].Index)
+		data, _ := w.bucket.Object(files[c.File].Key)
+		first, entries, err := jsonl.ReadBlock(index[c.IndexOffset:][:c.IndexBytes])
+		if err != nil || first != c.First || len(entries) != c.Count {
+			t.Fatalf("block of chunk %d: from %d, %d entries, %v", n, first, len(entries), err)
+		}
+		for i, e := range entries {
+			key := batholith.RecordKey{File: c.File, Record: c.First + int64(i)}
+			recordID, _, err := jsonl.Parse(data[e.Offset:][:e.Length])
+			if err != nil || string(recordID) != fmt.Sprintf("r%d", key.Record) || seen[key] {
+				t.Fatalf("record %v: id %s, seen %v, %v", key, recordID, seen[key], err)
+			}
+			seen[key] = true
+			if e.Offset < c.Offset || e.Offset+int64(e.Length) > c.Offset+c.Bytes {
+				t.Fatalf("record %v lies outside of its chunk", key)
+			}
+		}
+	}
+	if len(seen) != records {
+		t.Errorf("%d records are planned, want %d", len(seen), records)
+	}
+	return names
 }

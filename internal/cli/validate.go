@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/lifecycle"
+	"github.com/batholith/batholith/internal/object"
+)
+
+// validateCommand is validate.
+func (a *app) validateCommand() *cobra.Command {
+	var (
+		model, typ string
+		asJSON     bool
+	)
+	cmd := &cobra.Command{
+		Use:   "validate INPUT…",
+		Short: "List every problem in the input, and estimate what it costs; nothing is submitted",
+		Long: `Read the input as a job would, and list every problem with file, line and reason; then counts, size and an estimate of the
+tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
+
+Lines that are no records, and counts beyond the quotas of the settings, are errors: a job over this input would fail. Bodies that
+the model's family does not take, which would end as error lines, and a recordId that appears again are warnings.
+The first ` + grouped(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 when there is an error.
+
+Tokens are estimated from 4 bytes of text each; the most that may be answered is the sum of what the bodies name as their limit.
+An s3:// URI is read from the server that the standard AWS variables name, or else from the one that runs in ./batholith-data.`,
+		Example: `  batholith validate questions.jsonl
+  batholith validate ./records --model anthropic.claude-3-haiku-20240307-v1:0
+  batholith validate s3://my-bucket/in/ --json`,
+		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, a folder of such files, or an s3:// URI"),
+	}
+	t := bindTarget(cmd)
+	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias whose bodies these are (default: the one that is configured, else "+embeddedModel+")")
+	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	s := a.bindSettings(cmd, "profile")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		asked, err := parseType(typ)
+		if err != nil {
+			return err
+		}
+		c, err := a.load(s)
+		if err != nil {
+			return err
+		}
+		v := &validator{app: a, target: *t, limits: c.Limits.Rules()}
+		if v.inputs, err = v.find(cmd.Context(), args, &asked); err != nil {
+			return err
+		}
+		if v.bodies, err = a.newBodies(c, model, asked); err != nil {
+			return err
+		}
+		found, err := v.run(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return a.closeValidate(found, asJSON)
+	}
+	return cmd
+}
+
+// inputFile is a file that a job would read.
+type inputFile struct {
+	name   string // path or URI, as people know it
+	bucket blob.Bucket
+	object batholith.Object
+}
+
+// validator reads an input. What is below inputs is shared by the goroutines that read.
+type validator struct {
+	app    *app
+	target target
+	limits batholith.Limits
+	inputs []inputFile
+
+	bodies   *bodies
+	ids      *idSet
+	read     atomic.Int64 // bytes; ends of lines behind a range count twice
+	problems atomic.Int64
+}
+
+// find lists the files of the inputs. Where nobody said of what type the bodies are, the first local record does.
+func (v *validator) find(ctx context.Context, args []string, typ *batholith.InvocationType) (all []inputFile, err error) {
+	var local []string
+	for _, arg := range args {
+		if !isS3(arg) {
+			local = append(local, arg)
+		}
+	}
+	if len(local) > 0 {
+		gathered, err := gather(local)
+		if err != nil {
+			return nil, err
+		}
+		*typ = v.app.invocationType(*typ, gathered)
+		if all, err = localInputs(ctx, gathered); err != nil {
+			return nil, err
+		}
+	}
+	for _, arg := range args {
+		if isS3(arg) {
+			found, err := v.remote(ctx, arg)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, found...)
+		}
+	}
+	return all, nil
+}
+
+// localInputs are the files of records among those that were gathered.
+func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, err error) {
+	paths := map[string]string{}
+	for _, f := range gathered {
+		if strings.HasSuffix(f.key, inputSuffix) {
+			paths[f.key] = f.path
+		}
+	}
+	bucket := files.NewInput(paths)
+	for o, err := range bucket.List(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inputFile{name: paths[o.Key], bucket: bucket, object: o})
+	}
+	return all, nil
+}
+
+// remote are the objects that a URI means as a job's input.
+func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, err error) {
+	name, key, err := object.ParseURI(uri)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.app.reachServer(ctx, v.target)
+	if err != nil {
+		return nil, err
+	}
+	bucket := r.store.Bucket(name, object.Options{})
+	objects, err := lifecycle.Inputs(ctx, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, hint(fmt.Errorf("there is no %s file at %s", inputSuffix, uri), "is it uploaded, and the key spelled right?")
+	}
+	for _, o := range objects {
+		all = append(all, inputFile{name: blob.URI(bucket, o.Key), bucket: bucket, object: o})
+	}
+	return all, nil
+}
+
+// filesAtOnce is how many files are open: their first bytes are waited for together.
+const filesAtOnce = 16
+
+// run surveys the files and sums up what was found.
+func (v *validator) run(ctx context.Context) (*validated, error) {
+	began := time.Now()
+	v.ids = &idSet{most: memoryIDs}
+	defer v.ids.close()
+	stop := v.showProgress()
+	defer stop()
+	pool, first, remarks := jsonl.NewPool(), jsonl.NewFirst(batholith.ListedLines), jsonl.NewFirst(batholith.ListedLines)
+	counts := make([]batholith.File, len(v.inputs))
+	sums := make([]jsonl.Surveyed, len(v.inputs))
+	g, surveying := errgroup.WithContext(ctx)
+	g.SetLimit(filesAtOnce)
+	for i, in := range v.inputs {
+		counts[i] = batholith.File{Key: in.name, Bytes: in.object.Bytes}
+		g.Go(func() (err error) {
+			sums[i], err = pool.Run(surveying, jsonl.Survey{Bytes: in.object.Bytes, Keep: batholith.ListedLines, Open: v.opener(in), Remark: v.bodies.remark,
+				Entries: func(es []jsonl.Entry) error {
+					counts[i].Records += int64(len(es))
+					return v.ids.add(i, es)
+				},
+				Problems: func(problems, warnings []jsonl.Problem) {
+					v.problems.Add(int64(len(problems)))
+					first.Add(i, problems)
+					remarks.Add(i, warnings)
+				}})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = errors.Join(cause, err)
+		}
+		return nil, err
+	}
+	again, err := v.ids.repeated(remarks, func(file int) string { return v.inputs[file].name })
+	if err != nil {
+		return nil, err
+	}
+	found := v.sum(counts, sums)
+	found.Repeated, found.Warnings = again, found.Warnings+again
+	found.ErrorList, found.WarningList = v.located(first), v.located(remarks)
+	found.Seconds = time.Since(began).Seconds()
+	return found, nil
+}
+
+// opener reads a file and counts what it reads.
+func (v *validator) opener(in inputFile) func(context.Context, int64) io.ReadCloser {
+	return func(ctx context.Context, from int64) io.ReadCloser {
+		r := blob.NewReader(ctx, in.bucket, in.object.Key, in.object.ETag, from, in.object.Bytes-from)
+		return &countedReader{r, &v.read}
+	}
+}
+
+type countedReader struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// drawEvery is how often the bar moves.
+const drawEvery = 100 * time.Millisecond
+
+// showProgress draws a bar for a person until the returned function is called, which may be done twice.
+func (v *validator) showProgress() (stop func()) {
+	if !v.app.live() {
+		return func() {}
+	}
+	total := int64(0)
+	for _, in := range v.inputs {
+		total += in.object.Bytes
+	}
+	b := v.app.newBar()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(drawEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				done := min(v.read.Load(), total)
+				words := fmt.Sprintf("read %s of %s", humanize.IBytes(uint64(done)), humanize.IBytes(uint64(total)))
+				if n := v.problems.Load(); n > 0 {
+					words += " · " + plural(n, "error")
+				}
+				b.draw(done, total, words)
+			case <-end:
+				b.clear()
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(end); <-ended })
+}

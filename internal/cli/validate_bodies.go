@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/jsonl"
+)
+
+// bodies makes a request of every record, as dispatch would, and sends none. Its methods may be called by any goroutine.
+type bodies struct {
+	model   string // "": bodies are weighed only
+	typ     batholith.InvocationType
+	dialect dialect.Dialect // nil: likewise
+
+	records, text, most, unlimited atomic.Int64 // bytes of text, and tokens
+
+	mu      sync.Mutex
+	reasons map[string]int64
+}
+
+// newBodies finds out whose bodies these are.
+func (a *app) newBodies(c *config.Config, named string, typ batholith.InvocationType) (*bodies, error) {
+	if typ == "" {
+		typ = batholith.InvokeModel
+	}
+	b := &bodies{typ: typ, reasons: map[string]int64{}}
+	if named == "" && len(c.Models) > 1 {
+		a.tell("hint", "several models are configured: bodies are checked when one is named with --model ID")
+		return b, nil
+	}
+	id, err := a.pickModel(c, named)
+	if err != nil {
+		return nil, err
+	}
+	b.model, b.dialect, err = a.dialectOf(c, id, typ)
+	return b, err
+}
+
+// dialectOf is how the bodies of a model are translated. A model that is not configured here is known by its id.
+func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationType) (string, dialect.Dialect, error) {
+	entries := catalog.Embedded(nil, nil) // nothing is sent to them
+	if len(c.Models) > 0 {
+		var err error
+		if entries, err = (&models{}).entries(c); err != nil {
+			return "", nil, err
+		}
+	}
+	all, err := catalog.New(entries, catalog.Options{RefuseConverseTools: c.AWS()})
+	if err != nil {
+		return "", nil, err
+	}
+	if s, ok := all.Serving(id); ok {
+		d, err := s.Dialect(typ)
+		return s.Model.ID, d, err
+	}
+	family := dialect.FamilyOf(id)
+	if family == "" {
+		return "", nil, unknownModel(id, all.Models())
+	}
+	fmt.Fprintf(a.stderr, "the model %s is not configured here: bodies are checked as those of the family %s\n", id, family)
+	d, err := dialect.For(family, dialect.ProtocolOpenAI, typ, dialect.Options{Names: []string{dialect.LastPart(id)}, RefuseConverseTools: c.AWS()})
+	return id, d, err
+}
+
+// remark weighs a record's body and says why it would be refused, or "".
+func (b *bodies) remark(l jsonl.Line) string {
+	w := dialect.Weigh(l.Input)
+	b.records.Add(1)
+	b.text.Add(w.Text)
+	b.most.Add(w.Most)
+	if w.Most == 0 {
+		b.unlimited.Add(1)
+	}
+	if b.dialect == nil {
+		return ""
+	}
+	_, err := b.dialect.Request(l.Input, b.model)
+	if err == nil {
+		return ""
+	}
+	why := err.Error()
+	var refused *batholith.RecordError
+	if errors.As(err, &refused) {
+		why = refused.Message
+	}
+	b.count(why)
+	return why
+}
+
+func (b *bodies) count(why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reasons[why] > 0 || len(b.reasons) < mostReasons {
+		b.reasons[why]++
+	}
+}
+
+// otherType is the type that refused bodies look like, or "".
+func (b *bodies) otherType() batholith.InvocationType {
+	for why := range b.reasons {
+		if strings.HasPrefix(why, "this body has the shape of ") {
+			if b.typ == batholith.Converse {
+				return batholith.InvokeModel
+			}
+			return batholith.Converse
+		}
+	}
+	return ""
+}

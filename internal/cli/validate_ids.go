@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/batholith/batholith/internal/jsonl"
+)
+
+// idSet finds recordIds that appear again, by their hashes. So many as fit are in memory; more go to files by the first bits of the hash,
+// and are looked at one file after the other: 16 bytes of disk a record.
+type idSet struct {
+	most int // in memory
+
+	mu      sync.Mutex
+	missing int64 // records without an id
+	ids     []idPlace
+	dir     string // of the parts; "" while there are none
+	parts   []*idPart
+}
+
+// idPlace is where an id stands: the file in the upper bits of place, the line in the lower ones, so that places are in the order of the
+// input.
+type idPlace struct{ hash, place uint64 }
+
+const lineBits = 40
+
+func (p idPlace) file() int   { return int(p.place >> lineBits) }
+func (p idPlace) line() int64 { return int64(p.place & (1<<lineBits - 1)) }
+
+type idPart struct {
+	file *os.File
+	w    *bufio.Writer
+}
+
+const (
+	// memoryIDs take 16 MiB.
+	memoryIDs = 1 << 20
+	idParts   = 64
+	idBytes   = 16
+)
+
+// add takes in the ids of a file's records.
+func (s *idSet) add(file int, es []jsonl.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range es {
+		if e.IDHash == 0 {
+			s.missing++
+			continue
+		}
+		if len(s.ids) == s.most {
+			if err := s.spill(); err != nil {
+				return err
+			}
+		}
+		s.ids = append(s.ids, idPlace{e.IDHash, uint64(file)<<lineBits | uint64(e.Line)})
+	}
+	return nil
+}
+
+// spill moves what is in memory to the parts.
+func (s *idSet) spill() error {
+	if s.dir == "" {
+		if err := s.open(); err != nil {
+			return fmt.Errorf("make room for recordIds: %w", err)
+		}
+	}
+	var b [idBytes]byte
+	for _, id := range s.ids {
+		binary.LittleEndian.PutUint64(b[:], id.hash)
+		binary.LittleEndian.PutUint64(b[8:], id.place)
+		if _, err := s.parts[id.hash%idParts].w.Write(b[:]); err != nil {
+			return fmt.Errorf("keep recordIds: %w", err)
+		}
+	}
+	s.ids = s.ids[:0]
+	return nil
+}
+
+func (s *idSet) open() (err error) {
+	if s.dir, err = os.MkdirTemp("", "batholith-validate-"); err != nil {
+		return err
+	}
+	for i := range idParts {
+		f, err := os.Create(filepath.Join(s.dir, fmt.Sprint(i)))
+		if err != nil {
+			return err
+		}
+		s.parts = append(s.parts, &idPart{f, bufio.NewWriterSize(f, 16<<10)})
+	}
+	return nil
+}
+
+// close removes the parts.
+func (s *idSet) close() {
+	for _, p := range s.parts {
+		p.file.Close()
+	}
+	if s.dir != "" {
+		os.RemoveAll(s.dir)
+	}
+}
+
+// each calls visit with the ids, all of one hash in one call.
+func (s *idSet) each(visit func([]idPlace)) error {
+	if s.dir == "" {
+		visit(s.ids)
+		return nil
+	}
+	if err := s.spill(); err != nil {
+		return err
+	}
+	for _, p := range s.parts {
+		if err := errors.Join(p.w.Flush(), p.load(&s.ids)); err != nil {
+			return fmt.Errorf("read recordIds: %w", err)
+		}
+		visit(s.ids)
+	}
+	return nil
+}
+
+// load reads a part back.
+func (p *idPart) load(into *[]idPlace) error {
+	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	*into = (*into)[:0]
+	r := bufio.NewReaderSize(p.file, 64<<10)
+	var b [idBytes]byte
+	for {
+		_, err := io.ReadFull(r, b[:])
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		*into = append(*into, idPlace{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])})
+	}
+}
+
+// repeated counts the records whose id stands before them, and lists the first into first.
+func (s *idSet) repeated(first *jsonl.First, name func(file int) string) (n int64, err error) {
+	err = s.each(func(ids []idPlace) {
+		slices.SortFunc(ids, func(a, b idPlace) int {
+			return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
+		})
+		one := 0 // the first of its id
+		for i := 1; i < len(ids); i++ {
+			if ids[i].hash != ids[one].hash {
+				one = i
+				continue
+			}
+			n++
+			first.Add(ids[i].file(), []jsonl.Problem{{Line: ids[i].line(),
+				Reason: fmt.Sprintf("the recordId is that of %s:%d", name(ids[one].file()), ids[one].line())}})
+		}
+	})
+	return n, err
+}

@@ -1,0 +1,45 @@
+package jsonl
+
+import "runtime"
+
+// Pool bounds what surveys do at once, and reuses their memory. It is safe for concurrent use.
+type Pool struct {
+	scanners chan *Scanner // each belongs to the goroutine that took it out
+	pages    chan *page    // free ones
+}
+
+// page holds entries on their way from the goroutine that made them to the one that joins them.
+type page struct {
+	entries []Entry
+	extra   bool // made beyond the pool's number
+}
+
+const (
+	pageEntries = 1024
+	// poolPages are 10 MiB of entries, those of 240 MB of lines of 900 bytes.
+	poolPages = 256
+	// leastScanners are worth having on any machine: a reader of objects waits more than it computes.
+	leastScanners = 4
+)
+
+// NewPool makes a pool for all the surveys of a process: as many goroutines read as there are processors, but at least a few. Its
+// memory is taken when it is needed.
+func NewPool() *Pool {
+	n := max(leastScanners, runtime.GOMAXPROCS(0))
+	p := &Pool{scanners: make(chan *Scanner, n), pages: make(chan *page, poolPages)}
+	for range n {
+		p.scanners <- &Scanner{}
+	}
+	for range poolPages {
+		p.pages <- &page{}
+	}
+	return p
+}
+
+// put takes a page back.
+func (p *Pool) put(pg *page) {
+	if !pg.extra {
+		pg.entries = pg.entries[:0]
+		p.pages <- pg
+	}
+}
