@@ -51,7 +51,7 @@ func (b *bench) smallBesideLarge() error {
 	}
 	defer w.close()
 	defer s.end()
-	small := b.size(200, 40)
+	small := b.size(150, 30)
 	for i := range small {
 		for _, when := range []string{"alone", "beside"} {
 			if err := s.named(fmt.Sprintf("%s-%d", when, i), 8, 200, 20); err != nil {
@@ -81,7 +81,7 @@ func (b *bench) smallBesideLarge() error {
 	}
 	_, after := w.counts("large")
 	_, ofSmall := w.counts("beside")
-	what := fmt.Sprintf("%d small jobs, ten a second, beside a large one: ", small)
+	what := fmt.Sprintf("%d small jobs, five a second, beside a large one: ", small)
 	for _, share := range []float64{0.5, 0.95} {
 		b.table.add(row{what: fmt.Sprintf("%sseconds each, p%.0f", what, 100*share), against: "alone", digits: 2, reference: quantile(alone, share),
 			ours: quantile(beside, share), ofRatio: true, goal: atMost(2)})
@@ -92,12 +92,12 @@ func (b *bench) smallBesideLarge() error {
 	return nil
 }
 
-// smallJobs submits jobs, one every tenth of a second, and returns how many seconds each took until a client saw its end.
+// smallJobs submits jobs, one every fifth of a second, and returns how many seconds each took until a client saw its end.
 func (s *server) smallJobs(when string, n int) ([]float64, error) {
 	took := make([]float64, n)
 	c := s.client(0)
 	var g errgroup.Group
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for i := range n {
 		<-tick.C

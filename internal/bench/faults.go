@@ -59,7 +59,6 @@ func killed(b *bench) error {
 		return err
 	}
 	c.kill()
-	began := time.Now()
 	before, _ := w.counts("kill")
 	if _, err := b.measured(0, &again); err != nil {
 		return err
@@ -68,7 +67,6 @@ func killed(b *bench) error {
 	if err != nil {
 		return err
 	}
-	_ = began
 	asked, _ := w.counts("kill")
 	b.table.add(row{what: "kill -9 in the middle: records without an answer", against: "records", reference: float64(n), ours: float64(n - m.SuccessRecordCount), goal: atMost(0)})
 	b.table.add(row{what: fmt.Sprintf("kill -9 in the middle, %d requests sent: asked again", before), against: "in flight at most", reference: float64(w.most), ours: float64(asked - n),

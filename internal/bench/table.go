@@ -59,10 +59,10 @@ func (r *row) verdict() string {
 		x = r.ratio()
 	}
 	switch {
-	case !r.goal.asked:
-		return ""
 	case r.stretch.asked && r.stretch.met(x):
 		return "stretch"
+	case !r.goal.asked:
+		return ""
 	case r.goal.met(x):
 		return "goal"
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -26,9 +25,7 @@ type app struct {
 
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	keepSmall()
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	ctx, stop := interruptible()
 	defer stop()
@@ -39,11 +36,6 @@ func Main(args []string) int {
 	a.complain(err)
 	return exitCode(err)
 }
-
-// memoryLimit is what the heap is kept to while that is possible: the collector runs earlier than it would by itself, which costs next
-// to nothing, and the memory is left to the model servers on the same machine. It is no hard bound: a job whose records have
-// megabytes each takes what its slots need. GOMEMLIMIT in the environment takes its place.
-const memoryLimit = 64 << 20
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, with [batholith.ErrShutdown] as its cause. By then the
 // signals have their usual effect again: whoever has seen the context end can rely on a second signal to end the process at once.

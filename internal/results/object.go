@@ -27,7 +27,7 @@ const (
 func newObject(ctx context.Context, store Uploads, b blob.Bucket, job, key string, size int64) *object {
 	o := &object{ctx: ctx, store: store, upload: batholith.Upload{Job: job, Key: key}, key: key}
 	part := max(partBytes, (size/maxParts>>20+1)<<20)
-	o.Writer = blob.NewWriter(ctx, b, key, blob.WriterOptions{PartBytes: int(part), Begun: o.begun})
+	o.Writer = blob.NewWriter(ctx, b, key, blob.WriterOptions{PartBytes: int(part), Size: size, Begun: o.begun})
 	return o
 }
 
