@@ -1,32 +1,72 @@
-// Command bench measures what Batholith itself costs, as ratios to a floor that is measured in the same run on the same machine.
+// Command bench measures how every figure stands that Batholith promises: each beside a floor or an ideal that is measured in the same run
+// on the same machine, since ratios hold where absolute figures do not. What is measured is whole processes: the program as it is
+// built, the simulated model server, and the floors, each a process of its own.
 //
-// Each measure is a process of its own, so that the operating system's accounting of it (CPU time, largest resident memory) is the
-// figure. The model server they load is another process, which answers at once; its cost is nobody's.
+//	go run ./internal/bench                       the whole table, in about ten minutes on two cores
+//	go run ./internal/bench -quick -run cost      smaller sizes; the measures whose name matches
+//	go run ./internal/bench -markdown table.md -plots docs/plots
+//	go run ./internal/bench -run cost -profile cpu.out
 //
-//	go run ./internal/bench [-records 20000] [-bytes 900]
-//	go run ./internal/bench -validate-only -validate 2000000000
+// Each measure is a file of its own: cost.go, memory.go, first.go, saturation.go, prefix.go, fair.go, identical.go, validation.go, control.go,
+// faults.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
+// simulate.go and witness.go (the parties), input.go (records).
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
-	"time"
 )
 
-// roles are what a process of this program can be, by the value of the environment variable.
+// roles are what a process of this program can be besides the bench itself, by the value of the environment variable.
 const roleVariable = "BATHOLITH_BENCH_ROLE"
 
+var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "newlines": newlines, "scan": scan, "copy": copyAll,
+	"profiled": profiled}
+
+// measures are in the order of the table.
+var measures = []struct {
+	name string
+	run  func(*bench) error
+}{
+	{"cost", cost},
+	{"memory", memory},
+	{"first", first},
+	{"saturation", saturation},
+	{"prefix", prefix},
+	{"fair", fair},
+	{"identical", identical},
+	{"faults", faults},
+	{"validation", validation},
+	{"control", control},
+}
+
+// bench is what the measures of a run have in common.
+type bench struct {
+	ctx     context.Context
+	dir     string // removed at the end
+	self    string // this program
+	binary  string // the program that is measured
+	quick   bool
+	plots   string // folder of plots; "": none
+	profile string // file for a CPU profile of the cost measure; "": none
+	table   table
+	silent  string // URL of the model server that answers at once, once it is there
+}
+
 func main() {
-	roles := map[string]func([]string) error{"server": serve, "floor": floor, "newlines": newlines, "scan": scan, "copy": copyAll}
-	err := fmt.Errorf("%s=%s is no role", roleVariable, os.Getenv(roleVariable))
-	if role, ok := roles[os.Getenv(roleVariable)]; ok {
-		err = role(os.Args[1:])
-	} else if os.Getenv(roleVariable) == "" {
-		err = bench()
+	role := os.Getenv(roleVariable)
+	err := fmt.Errorf("%s=%s is no role", roleVariable, role)
+	if do, ok := roles[role]; ok {
+		err = do(os.Args[1:])
+	} else if role == "" {
+		err = run()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -34,112 +74,64 @@ func main() {
 	}
 }
 
-// setup is what all measures of a run have in common.
-type setup struct {
-	dir, self, binary, url string
-	records, bytes         int
-	validate               int64 // bytes of input to validate
-	validateOnly           bool
+func run() error {
+	b := &bench{}
+	which := flag.String("run", "", "only the measures whose name matches this `regexp`")
+	markdown := flag.String("markdown", "", "write the table to this `file`, too")
+	flag.BoolVar(&b.quick, "quick", false, "smaller sizes: for trying, not for telling")
+	flag.StringVar(&b.plots, "plots", "", "write plots of the saturation into this `folder`")
+	flag.StringVar(&b.profile, "profile", "", "write a CPU profile of the job of cost to this `file`")
+	flag.Parse()
+	match, err := regexp.Compile(*which)
+	if err != nil {
+		return fmt.Errorf("read -run: %w", err)
+	}
+	var stop context.CancelFunc
+	b.ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if b.dir, err = os.MkdirTemp("", "batholith-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if err := b.build(); err != nil {
+		return err
+	}
+	b.table.begin()
+	for _, m := range measures {
+		if !match.MatchString(m.name) {
+			continue
+		}
+		if err := m.run(b); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	b.table.end()
+	if *markdown != "" {
+		return os.WriteFile(*markdown, b.table.markdown(), 0o644)
+	}
+	return nil
 }
 
-func bench() error {
-	s := setup{}
-	flag.IntVar(&s.records, "records", 20_000, "records of the job")
-	flag.IntVar(&s.bytes, "bytes", 900, "bytes of each prompt")
-	flag.Int64Var(&s.validate, "validate", 512<<20, "bytes of input to validate, as one file and as files of 100 records")
-	flag.BoolVar(&s.validateOnly, "validate-only", false, "measure validation only")
-	flag.Parse()
-	var err error
-	if s.self, err = os.Executable(); err != nil {
+// build makes the program that is measured.
+func (b *bench) build() (err error) {
+	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if s.dir, err = os.MkdirTemp("", "batholith-bench-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(s.dir)
-	s.binary = filepath.Join(s.dir, "batholith")
-	build := exec.Command("go", "build", "-o", s.binary, "./cmd/batholith")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	b.binary = filepath.Join(b.dir, "batholith")
+	cmd := exec.CommandContext(b.ctx, "go", "build", "-o", b.binary, "github.com/batholith/batholith/cmd/batholith")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build the program: %w", err)
 	}
-	stop, err := s.startServer()
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if err := s.write(); err != nil {
-		return err
-	}
-	if s.validateOnly {
-		header()
-		return s.validation()
-	}
-	return s.measure()
+	return nil
 }
 
-func header() { fmt.Printf("%-52s %12s %12s %8s %8s\n", "measure", "floor", "ours", "ratio", "goal") }
-
-// measure runs everything and prints the table.
-func (s *setup) measure() error {
-	bare, err := s.run(s.role("floor", s.url, s.path("anthropic.jsonl")))
-	if err != nil {
-		return err
+// size is a number for the whole table, or a smaller one with -quick.
+func (b *bench) size(whole, quick int) int {
+	if b.quick {
+		return quick
 	}
-	fmt.Printf("%d records, prompts of %d bytes, a model server that answers at once; figures of whole processes\n\n", s.records, s.bytes)
-	header()
-	for _, body := range []string{"openai", "anthropic"} {
-		job, err := s.run(s.batholith(body))
-		if err != nil {
-			return err
-		}
-		per := float64(s.records) / 1000
-		row("CPU-seconds per 1,000 records, "+body+" bodies", bare.cpu.Seconds()/per, job.cpu.Seconds()/per, "%.3f", "≤ 0.150")
-		row("records per second, "+body+" bodies", float64(s.records)/bare.wall.Seconds(), float64(s.records)/job.wall.Seconds(), "%.0f", "")
-		row("largest resident memory, MB, "+body+" bodies", bare.memory, job.memory, "%.0f", "≤ 100")
-	}
-	return s.validation()
+	return whole
 }
 
-func row(name string, floor, ours float64, format, goal string) {
-	fmt.Printf("%-52s %12s %12s %8.2f %8s\n", name, fmt.Sprintf(format, floor), fmt.Sprintf(format, ours), ours/floor, goal)
-}
-
-func (s *setup) path(name string) string { return filepath.Join(s.dir, name) }
-
-// role is this program as another process.
-func (s *setup) role(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(s.self, args...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+name)
-	return cmd
-}
-
-// batholith is the program over the job with these bodies.
-func (s *setup) batholith(body string) *exec.Cmd {
-	cmd := exec.Command(s.binary, "run", s.path(body+".jsonl"), "--config", s.path("config.yaml"), "--model", "bench-"+body, "--output", s.path("out-"+body))
-	cmd.Dir = s.dir
-	return cmd
-}
-
-// usage is what the operating system says of a process that has ended.
-type usage struct {
-	cpu, wall time.Duration
-	memory    float64 // largest resident set, MB
-}
-
-func (s *setup) run(cmd *exec.Cmd) (usage, error) { return s.exits(0, cmd) }
-
-// exits runs a process that must end with this code.
-func (s *setup) exits(code int, cmd *exec.Cmd) (usage, error) {
-	began := time.Now()
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
-		return usage{}, fmt.Errorf("%s: %v, expected is exit code %d\n%s", cmd, err, code, out)
-	}
-	state := cmd.ProcessState
-	u := usage{cpu: state.UserTime() + state.SystemTime(), wall: time.Since(began)}
-	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-		u.memory = float64(ru.Maxrss) / 1024
-	}
-	return u, nil
-}
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }

@@ -1,51 +1,58 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+
+	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// validation compares the scanner with a search for line ends, and then whole processes with a copy of the same bytes to nowhere: the
-// command validate, with the bodies left alone and with a request made of each, and run over an input whose last line is bad, so that the
-// job is validated, indexed and no more.
-func (s *setup) validation() error {
-	file := s.path("anthropic.jsonl")
+// validation is what it costs to read an input: the scanner by itself next to a search for line ends, and whole processes next to a copy of the same
+// bytes to nowhere. A file that is large is read on all processors.
+func validation(b *bench) error {
+	file, err := b.input(20_000, 900, anthropicBody)
+	if err != nil {
+		return err
+	}
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	repeat := max(1, int(400<<20/info.Size()))
-	lines, err := s.run(s.role("newlines", file, fmt.Sprint(repeat)))
-	if err != nil {
-		return err
-	}
-	checked, err := s.run(s.role("scan", file, fmt.Sprint(repeat)))
-	if err != nil {
-		return err
-	}
+	repeat := b.size(20, 5)
 	gb := float64(info.Size()) * float64(repeat) / 1e9
-	row("validation, GB per CPU-second (floor: line ends)", gb/lines.cpu.Seconds(), gb/checked.cpu.Seconds(), "%.2f", "≥ 0.40")
-	if err := s.validated("one file", s.path("large.jsonl"), s.writeLarge); err != nil {
+	lines, err := b.measured(0, b.inner("newlines", file, fmt.Sprint(repeat)))
+	if err != nil {
 		return err
 	}
-	return s.validated("files of 100 records", s.path("many"), s.writeMany)
+	checked, err := b.measured(0, b.inner("scan", file, fmt.Sprint(repeat)))
+	if err != nil {
+		return err
+	}
+	b.table.add(row{what: "validation: scanner, GB per CPU-second", against: "a search for line ends", digits: 2, reference: gb / lines.CPU.Seconds(), ours: gb / checked.CPU.Seconds(),
+		goal: atLeast(0.4), stretch: atLeast(0.8)})
+	return b.validated(file, info.Size())
 }
 
-// validated measures an input that write makes, and removes it.
-func (s *setup) validated(what, input string, write func(string) (int64, error)) error {
-	size, err := write(input)
+// validated measures the program over a large file: the records of one, over and over, and in the end a line that is none, so that a job over it
+// is validated, indexed and no more.
+func (b *bench) validated(file string, size int64) error {
+	large, total, err := b.repeated(file, size)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(input)
-	gb := float64(size) / 1e9
-	copied, err := s.run(s.role("copy", input))
+	defer os.Remove(large)
+	gb := float64(total) / 1e9
+	copied, err := b.measured(0, b.inner("copy", large))
 	if err != nil {
+		return err
+	}
+	config := b.unique("config.yaml")
+	if err := os.WriteFile(config, []byte("models:\n- {id: m, family: anthropic, backends: [{url: http://127.0.0.1:1/v1}]}\n"), 0o600); err != nil {
 		return err
 	}
 	for _, m := range []struct {
@@ -53,119 +60,52 @@ func (s *setup) validated(what, input string, write func(string) (int64, error))
 		code int
 		args []string
 	}{
-		{"validate", 1, []string{"validate", input}},
-		{"validate --model", 1, []string{"validate", input, "--model", "bench-anthropic"}},
-		{"run", 3, []string{"run", input, "--model", "bench-anthropic", "--output", s.path("out-validate")}},
+		{"job", 3, []string{"run", large, "--model", "m", "--output", b.unique("out")}},
+		{"batholith validate", 1, []string{"validate", large, "--model", "m"}},
 	} {
-		cmd := exec.Command(s.binary, append(m.args, "--config", s.path("config.yaml"))...)
-		cmd.Dir = s.dir
-		u, err := s.exits(m.code, cmd)
+		all := exec.CommandContext(b.ctx, b.binary, append(m.args, "--config", config)...)
+		one := exec.CommandContext(b.ctx, b.binary, append(m.args, "--config", config)...)
+		one.Env = []string{"GOMAXPROCS=1"}
+		u, err := b.measured(m.code, all)
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("%s, %s of %.1f GB: ", m.name, what, gb)
-		row(name+"GB/s", gb/copied.wall.Seconds(), gb/u.wall.Seconds(), "%.2f", "")
-		row(name+"GB/CPU-s", gb/copied.cpu.Seconds(), gb/u.cpu.Seconds(), "%.2f", "≥ 0.40")
-		row(name+"MB", copied.memory, u.memory, "%.0f", "≤ 100")
-		if err := os.RemoveAll(s.path("out-validate")); err != nil {
+		single, err := b.measured(m.code, one)
+		if err != nil {
 			return err
 		}
+		what := fmt.Sprintf("validation: %s, a file of %.1f GB, ", m.name, gb)
+		b.table.add(row{what: what + "GB per CPU-second", against: "a copy to nowhere", digits: 2, reference: gb / copied.CPU.Seconds(), ours: gb / u.CPU.Seconds(), goal: atLeast(0.4), stretch: atLeast(0.8)})
+		b.table.add(row{what: what + "GB/s on all processors", against: "on one", digits: 2, reference: gb / single.Wall.Seconds(), ours: gb / u.Wall.Seconds()})
+		b.table.add(row{what: what + "MB resident", reference: none, ours: u.Memory, goal: atMost(100), stretch: atMost(64)})
 	}
 	return nil
 }
 
-// badLine makes a job fail in the end of its validation.
-const badLine = "this is no record\n"
-
-// endless gives the records of the job over and over, each with an id of its own. It holds one line: the largest resident memory that the
-// system tells of a process is at least that of the process which started it.
-type endless struct {
-	f  *os.File
-	in *bufio.Reader
-	n  int
-}
-
-func (s *setup) endless() (*endless, error) {
-	f, err := os.Open(s.path("anthropic.jsonl"))
+// repeated makes the large file.
+func (b *bench) repeated(file string, size int64) (path string, total int64, err error) {
+	records, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	return &endless{f: f, in: bufio.NewReaderSize(f, 256<<10)}, nil
-}
-
-// next holds until it is called again.
-func (e *endless) next() ([]byte, error) {
-	line, err := e.in.ReadSlice('\n')
-	if err == io.EOF {
-		if _, err := e.f.Seek(0, io.SeekStart); err != nil {
-			return nil, err
-		}
-		e.in.Reset(e.f)
-		line, err = e.in.ReadSlice('\n')
-	}
-	if err != nil {
-		return nil, err
-	}
-	copy(line[len(`{"recordId":"r`):], fmt.Sprintf("%07d", e.n)) // as long as the id that was there
-	e.n++
-	return line, nil
-}
-
-// writeFile writes records until a file has count of them or the input is as large as it shall be, and returns the file's size.
-func (s *setup) writeFile(path string, e *endless, count int, before int64) (size int64, err error) {
+	path = b.unique("large") + ".jsonl"
 	f, err := os.Create(path)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	defer f.Close()
-	w := bufio.NewWriterSize(f, 64<<10)
-	for n := 0; n < count && before+size < s.validate; n++ {
-		line, err := e.next()
-		if err != nil {
-			return 0, err
-		}
-		w.Write(line)
-		size += int64(len(line))
-	}
-	if before+size >= s.validate {
-		w.WriteString(badLine)
-	}
-	return size, w.Flush()
-}
-
-// writeLarge makes one file.
-func (s *setup) writeLarge(path string) (int64, error) {
-	e, err := s.endless()
-	if err != nil {
-		return 0, err
-	}
-	defer e.f.Close()
-	return s.writeFile(path, e, math.MaxInt, 0)
-}
-
-// writeMany makes files of a hundred records each.
-func (s *setup) writeMany(dir string) (total int64, err error) {
-	e, err := s.endless()
-	if err != nil {
-		return 0, err
-	}
-	defer e.f.Close()
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return 0, err
-	}
-	for n := 0; total < s.validate; n++ {
-		size, err := s.writeFile(filepath.Join(dir, fmt.Sprintf("%06d.jsonl", n)), e, 100, total)
-		if err != nil {
-			return 0, err
+	for range b.size(50, 10) {
+		if _, err := f.Write(records); err != nil {
+			return "", 0, err
 		}
 		total += size
 	}
-	return total, nil
+	_, err = f.WriteString("this is no record\n")
+	return path, total, err
 }
 
 // copyAll reads a file, or the files of a directory, and does nothing with them.
 func copyAll(args []string) error {
-	buf := make([]byte, 256<<10)
 	return filepath.WalkDir(args[0], func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -175,7 +115,48 @@ func copyAll(args []string) error {
 			return err
 		}
 		defer f.Close()
-		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, buf)
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, 256<<10))
 		return err
 	})
+}
+
+// newlines looks for line ends only; scan checks every line as validation does. Both read a file from memory so many times.
+func newlines(args []string) error {
+	return repeat(args, func(b []byte) error {
+		for len(b) > 0 {
+			b = b[bytes.IndexByte(b, '\n')+1:]
+		}
+		return nil
+	})
+}
+
+func scan(args []string) error {
+	var block []byte
+	var entries []jsonl.Entry
+	return repeat(args, func(b []byte) error {
+		sc := jsonl.NewScanner(bytes.NewReader(b))
+		for sc.Next() {
+			if p := sc.Problem(); p != nil {
+				return p
+			}
+			if entries = append(entries, jsonl.EntryOf(sc.Line())); len(entries) == 512 {
+				block, entries = jsonl.AppendBlock(block[:0], 0, entries), entries[:0]
+			}
+		}
+		return sc.Err()
+	})
+}
+
+func repeat(args []string, do func([]byte) error) error {
+	b, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[1])
+	for range n {
+		if err == nil {
+			err = do(b)
+		}
+	}
+	return err
 }

@@ -19,6 +19,8 @@ type WriterOptions struct {
 	PartBytes int
 	// Abortable makes every object by a multipart upload, so that another can keep it from appearing by its id. It must not be empty.
 	Abortable bool
+	// Size is about how long the object will be, if that is known, so that one smaller than a part takes no memory for a whole one.
+	Size int64
 	// Begun is told the id of a multipart upload before its first part is sent, so that a crash leaves nothing unknown behind.
 	Begun func(ctx context.Context, uploadID string) error
 }
@@ -55,13 +57,25 @@ func (w *Writer) Write(p []byte) (int, error) {
 			continue
 		}
 		n := min(len(p), w.o.PartBytes-len(w.buf))
-		if len(w.buf)+n > smallObject && cap(w.buf) < w.o.PartBytes { // doubling on the way there would waste as much again
-			w.buf = append(make([]byte, 0, w.o.PartBytes), w.buf...)
+		if len(w.buf)+n > smallObject { // doubling on the way there would waste as much again
+			w.reserve(len(w.buf) + n)
 		}
 		w.buf = append(w.buf, p[:n]...)
 		p, written = p[n:], written+n
 	}
 	return written, w.err
+}
+
+// reserve takes memory for the object or for a whole part, whichever is smaller; for the part when n bytes are more than was expected.
+func (w *Writer) reserve(n int) {
+	if n <= cap(w.buf) {
+		return
+	}
+	size := w.o.PartBytes
+	if expected := w.o.Size + w.o.Size/64; int64(n) <= expected && expected < int64(size) {
+		size = int(expected)
+	}
+	w.buf = append(make([]byte, 0, size), w.buf...)
 }
 
 // part sends the buffer as the next part, after beginning the upload if this is the first.

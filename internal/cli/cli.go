@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -26,9 +25,7 @@ type app struct {
 
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	keepSmall()
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	ctx, stop := interruptible()
 	defer stop()
@@ -39,11 +36,6 @@ func Main(args []string) int {
 	a.complain(err)
 	return exitCode(err)
 }
-
-// memoryLimit is what the heap is kept to while that is possible: the collector runs earlier than it would by itself, which costs next
-// to nothing, and the memory is left to the model servers on the same machine. It is no hard bound: a job whose records have
-// megabytes each takes what its slots need. GOMEMLIMIT in the environment takes its place.
-const memoryLimit = 64 << 20
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends, with [batholith.ErrShutdown] as its cause. By then the
 // signals have their usual effect again: whoever has seen the context end can rely on a second signal to end the process at once.
@@ -132,6 +124,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job ended other t
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
-		a.watchCommand(), a.stopCommand(), a.validateCommand(), a.verifyCommand(), a.doctorCommand(), a.simulateCommand(), a.configCommand(), a.versionCommand())
+		a.watchCommand(), a.stopCommand(), a.validateCommand(), a.verifyCommand(), a.doctorCommand(), a.simulateCommand(), a.configCommand(),
+		a.versionCommand())
 	return root
 }

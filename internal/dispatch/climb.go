@@ -44,9 +44,9 @@ type climb struct {
 	limit  int
 	phase  phase
 	step   float64
-	first  window  // of the first answers
+	first  period  // of the first answers
 	idle   float64 // rate of a request in an empty server, as far as one was seen
-	fresh  window  // of answers to requests that were sent at this level
+	fresh  period  // of answers to requests that were sent at this level
 	late   bool    // fresh is of the later ones
 	share  float64 // of that rate at the last measurement
 	before int     // the limit before this one, on the way up
@@ -59,7 +59,7 @@ type climb struct {
 	worse  int     // windows in a row with much less than that
 	look   time.Time
 	every  time.Duration
-	w      window
+	w      period
 }
 
 func newClimb(limit int, step float64) climb {
@@ -76,7 +76,7 @@ func (c *climb) restart(ceiling int) { c.level(min(c.limit, ceiling)) }
 // level begins to measure a level.
 func (c *climb) level(limit int) {
 	c.w.reset(limit)
-	c.fresh, c.late = window{}, false
+	c.fresh, c.late = period{}, false
 }
 
 const (
@@ -147,7 +147,7 @@ func (c *climb) hurry(ceiling int) bool {
 		return false
 	}
 	if !c.late {
-		c.late, c.fresh = true, window{}
+		c.late, c.fresh = true, period{}
 		return false
 	}
 	if c.fresh.rate() < unhindered*c.idle {

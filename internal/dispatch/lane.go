@@ -26,8 +26,8 @@ type lane struct {
 	backend Backend
 	limit   *limiter
 	retries *budget
-	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
 	watcher watcher
+	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
 
 	mu       sync.Mutex
 	out      string // why the backend cannot be used; empty when it can
@@ -74,8 +74,13 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// width is how many requests the backend gets at once, as far as is known.
-func (l *lane) width() int { return l.limit.size() }
+// width is how many requests the backend gets at once, 0 while it cannot be used.
+func (l *lane) width() int {
+	if !l.usable() {
+		return 0
+	}
+	return l.limit.size()
+}
 
 func (l *lane) usable() bool {
 	l.mu.Lock()

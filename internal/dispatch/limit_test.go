@@ -248,7 +248,7 @@ func TestGoodputIsToldByFewAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 4))
 		const slots, perSecond = 32, 50.0
-		var w window
+		var w period
 		w.reset(slots)
 		var ends []time.Duration
 		var work []float64

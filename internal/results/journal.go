@@ -17,6 +17,7 @@ const (
 	fileBytes    = 16 << 20              // a journal file that has grown to this takes no more
 	muteTime     = time.Second           // how long nothing is journalled after the disk refused
 	maxUnwritten = 8 << 20               // a disk that is so far behind gets nothing more for now
+	maxSpare     = 1 << 20               // a longer buffer is not kept for what comes next
 	maxFiles     = 16                    // when there are more, the oldest is made superfluous
 	journalExt   = ".log"
 )
@@ -50,6 +51,7 @@ type logFile struct {
 
 	path    string
 	file    *os.File
+	spare   []byte // written, and to be queued into again
 	synced  bool
 	syncing bool
 }
@@ -195,9 +197,9 @@ func (j *journal) write() (dirty bool) {
 	for _, f := range files {
 		j.mu.Lock()
 		b := f.queued
-		f.queued = nil
+		f.queued, f.spare = f.spare, nil
 		j.unwritten -= int64(len(b)) // what is being written is a second share, no more
-		needless := f.full && f.live == 0
+		full, needless := f.full, f.full && f.live == 0
 		j.mu.Unlock()
 		if len(b) > 0 && !needless {
 			if err := j.put(f, b); err != nil {
@@ -205,6 +207,9 @@ func (j *journal) write() (dirty bool) {
 				continue
 			}
 			f.synced = false
+		}
+		if !full && cap(b) <= maxSpare {
+			f.spare = b[:0]
 		}
 		dirty = dirty || f.file != nil && !f.synced
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	mergeMemory = 16 << 20 // of all readers of a merge together, about
-	fanIn       = 64       // segments that are read at once, at most
+	mergeMemory = 8 << 20 // of all readers of a merge together, about,
+	mergePiece  = 1 << 20 // and of one of them
+	fanIn       = 64      // segments that are read at once, at most
 )
 
 // merged reads several segments as one, in the order of keys. Its readers are a heap by their next key.
@@ -27,7 +28,7 @@ type merged struct {
 // merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
 // holds a block besides, and a block is larger than blockBytes only where a single line is.
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
-	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), 2<<20)
+	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
 	m := &merged{lenient: lenient}
 	for _, seg := range segs {
 		if seg.Records == 0 {

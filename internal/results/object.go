@@ -39,7 +39,7 @@ func newObject(ctx context.Context, store Uploads, b blob.Bucket, u batholith.Up
 	if part > partBytes {
 		part = (part>>20 + 1) << 20
 	}
-	o.Writer = blob.NewWriter(ctx, b, u.Key, blob.WriterOptions{PartBytes: int(part), Abortable: opts.Abortable, Begun: o.begun})
+	o.Writer = blob.NewWriter(ctx, b, u.Key, blob.WriterOptions{PartBytes: int(part), Size: opts.Bytes, Abortable: opts.Abortable, Begun: o.begun})
 	return o
 }
 

@@ -10,7 +10,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -51,6 +53,8 @@ type Backend struct {
 	base   *url.URL
 	host   string // for messages
 	client *http.Client
+	boot   string       // what the ids of this backend's requests begin with
+	asked  atomic.Int64 // requests so far
 }
 
 // New checks the options. It does not ask whether the server is there; see [Backend.Probe].
@@ -69,7 +73,8 @@ func New(o Options) (*Backend, error) {
 	if o.Transport == nil {
 		o.Transport = transport(o.MaxInFlight)
 	}
-	return &Backend{o: o, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost}}, nil
+	return &Backend{o: o, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
+		boot: rand.Text() + "-"}, nil
 }
 
 // transport keeps a connection open for every request in flight: net/http's two would make most requests dial anew.
@@ -132,7 +137,7 @@ func (b *Backend) post(ctx context.Context, call batholith.Call) ([]byte, error)
 // exchange sends a request and reads its answer: the body of a 200, or an error that classify knows.
 func (b *Backend) exchange(req *http.Request) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-Request-Id", rand.Text())
+	req.Header.Set("X-Request-Id", b.requestID())
 	if b.o.APIKey != "" {
 		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
 	}
@@ -156,6 +161,11 @@ func (b *Backend) exchange(req *http.Request) ([]byte, error) {
 		return nil, &refusal{status: e.status(), inside: true, said: e, retryAfter: retryAfter(resp.Header)}
 	}
 	return body, nil
+}
+
+// requestID is another for every request, of this process and of all.
+func (b *Backend) requestID() string {
+	return string(strconv.AppendInt(append(make([]byte, 0, 48), b.boot...), b.asked.Add(1), 36))
 }
 
 // readAll reads a body of a known length in one piece, and any other up to the bound.

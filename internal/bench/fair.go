@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith/internal/simlm"
+)
+
+// fair is how a server is shared: small jobs, one after another, beside a large one of the same principal; and three principals whose records
+// are of different sizes.
+func fair(b *bench) error {
+	if err := b.smallBesideLarge(); err != nil {
+		return err
+	}
+	return b.threePrincipals()
+}
+
+// shareServer is a model server of 32 slots, and a Batholith over it.
+func (b *bench) shareServer() (*witness, *server, error) {
+	w, err := newWitness(simlm.Options{Slots: 32, Step: 10 * time.Millisecond, OutputTokens: 64})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := b.serve(fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench}]}\n", w.url))
+	if err != nil {
+		w.close()
+	}
+	return w, s, err
+}
+
+// named uploads a job's records: prompts that begin with its name, answers of so many tokens.
+func (s *server) named(name string, n, bytes, tokens int) error {
+	r, prompt := randomly(), make([]byte, bytes)
+	path := s.b.unique(name)
+	err := write(path, n, func(i int) string {
+		return fmt.Sprintf(`{"messages":[{"role":"user","content":"%s|%d %s"}],"max_tokens":%d}`, name, i, words(r, prompt), tokens)
+	})
+	if err != nil {
+		return err
+	}
+	return s.upload("in/"+name+".jsonl", path)
+}
+
+func (b *bench) smallBesideLarge() error {
+	w, s, err := b.shareServer()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	defer s.end()
+	small := b.size(150, 30)
+	for i := range small {
+		for _, when := range []string{"alone", "beside"} {
+			if err := s.named(fmt.Sprintf("%s-%d", when, i), 8, 200, 20); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.named("large", 40_000, 200, 20); err != nil {
+		return err
+	}
+	alone, err := s.smallJobs("alone", small)
+	if err != nil {
+		return err
+	}
+	c := s.client(0)
+	if _, err := s.create(c, "large", "in/large.jsonl"); err != nil {
+		return err
+	}
+	if err := until("the large job runs", time.Minute, func() (bool, error) { _, done := w.counts("large"); return done > 200, nil }); err != nil {
+		return err
+	}
+	_, before := w.counts("large")
+	began := time.Now()
+	beside, err := s.smallJobs("beside", small)
+	if err != nil {
+		return err
+	}
+	_, after := w.counts("large")
+	_, ofSmall := w.counts("beside")
+	what := fmt.Sprintf("%d small jobs, five a second, beside a large one: ", small)
+	for _, share := range []float64{0.5, 0.95} {
+		b.table.add(row{what: fmt.Sprintf("%sseconds each, p%.0f", what, 100*share), against: "alone", digits: 2, reference: quantile(alone, share),
+			ours: quantile(beside, share), ofRatio: true, goal: atMost(2)})
+	}
+	// What the small ones leave, of 32 slots at 20 tokens of 10 ms each.
+	left := time.Since(began).Seconds()*32/0.2 - float64(ofSmall)
+	b.table.add(row{what: what + "its records meanwhile", against: "what they leave it", reference: left, ours: float64(after - before), ofRatio: true, goal: atLeast(0.9)})
+	return nil
+}
+
+// smallJobs submits jobs, one every fifth of a second, and returns how many seconds each took until a client saw its end.
+func (s *server) smallJobs(when string, n int) ([]float64, error) {
+	took := make([]float64, n)
+	c := s.client(0)
+	var g errgroup.Group
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for i := range n {
+		<-tick.C
+		g.Go(func() error {
+			began := time.Now()
+			name := fmt.Sprintf("%s-%d", when, i)
+			arn, err := s.create(c, name, "in/"+name+".jsonl")
+			if err != nil {
+				return err
+			}
+			job, err := s.finally(c, arn)
+			took[i] = job.Sub(began).Seconds()
+			return err
+		})
+	}
+	return took, g.Wait()
+}
+
+// finally waits for a job's end, asking only as often as does not burden the server, and returns when it was.
+func (s *server) finally(c client, arn string) (time.Time, error) {
+	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(20 * time.Millisecond) {
+		job, err := s.get(c, arn)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if job.EndTime != nil {
+			return *job.EndTime, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("the job %s did not end", arn)
+}
+
+// threePrincipals share a server; the records of each have another size.
+func (b *bench) threePrincipals() error {
+	w, s, err := b.shareServer()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	defer s.end()
+	sizes := []struct{ bytes, tokens int }{{2_000, 10}, {400, 20}, {200, 60}}
+	for i, p := range principals {
+		if err := s.named(p, 20_000, sizes[i].bytes, sizes[i].tokens); err != nil {
+			return err
+		}
+	}
+	for i, p := range principals {
+		if _, err := s.create(s.client(i), p, "in/"+p+".jsonl"); err != nil {
+			return err
+		}
+	}
+	err = until("all three run", time.Minute, func() (bool, error) {
+		for _, p := range principals {
+			if _, done := w.counts(p); done == 0 {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	time.Sleep(3 * time.Second) // until it is known how many tokens each one's answers have
+	w.forget()
+	time.Sleep(time.Duration(b.size(15, 6)) * time.Second)
+	tokens := make([]float64, len(principals))
+	sum, least := 0.0, 1.0
+	for i, p := range principals {
+		_, done := w.counts(p)
+		tokens[i] = float64(done * (sizes[i].bytes/4 + 12 + sizes[i].tokens))
+		sum += tokens[i]
+	}
+	for _, t := range tokens {
+		least = min(least, t/sum)
+	}
+	b.table.add(row{what: "three principals, records of 510, 120 and 110 tokens: the least share of tokens", against: "equal shares", digits: 3, reference: 1.0 / 3, ours: least,
+		ofRatio: true, goal: atLeast(0.9)})
+	return nil
+}

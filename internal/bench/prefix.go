@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/batholith/batholith/internal/simlm"
+)
+
+// The records of prefix: groups that share a system prompt, and a server that has room for a quarter of these.
+const (
+	prefixGroups = 200
+	prefixBytes  = 6_000 // of a system prompt, 1,500 tokens
+	prefixFlying = 40    // requests at once, for everybody
+)
+
+// arrangement is one order of the records, one way to send them, and what came of it.
+type arrangement struct {
+	name       string
+	run        func(s *simulated) error
+	acrossJobs bool
+	took       time.Duration
+	hits       float64 // share of the prompts' tokens that was cached
+}
+
+// prefix is how much of what perfect grouping gains is gained for records that share their beginnings and come in no order. All have the
+// same number of requests in flight; the floor loop sends a file as it is.
+func prefix(b *bench) error {
+	per := b.size(15, 6)
+	shuffled, grouped := b.path("shuffled.jsonl"), b.path("grouped.jsonl")
+	bodies := prefixBodies(per)
+	if err := write(grouped, len(bodies), func(i int) string { return bodies[i] }); err != nil {
+		return err
+	}
+	rand.New(rand.NewPCG(5, 6)).Shuffle(len(bodies), func(i, j int) { bodies[i], bodies[j] = bodies[j], bodies[i] })
+	if err := write(shuffled, len(bodies), func(i int) string { return bodies[i] }); err != nil {
+		return err
+	}
+	parts := b.path("parts")
+	if err := os.Mkdir(parts, 0o700); err != nil {
+		return err
+	}
+	for n, part := range slices.Collect(slices.Chunk(bodies, (len(bodies)+3)/4)) {
+		if err := write(filepath.Join(parts, fmt.Sprintf("%d.jsonl", n)), len(part), func(i int) string { return part[i] }); err != nil {
+			return err
+		}
+	}
+	all := []*arrangement{
+		{name: "in the input's order", run: func(s *simulated) error { return b.looped(s, shuffled) }},
+		{name: "perfectly grouped", run: func(s *simulated) error { return b.looped(s, grouped) }},
+		{name: "one file", run: func(s *simulated) error { return b.ordered(s, shuffled) }},
+		{name: "four files", run: func(s *simulated) error { return b.ordered(s, parts) }},
+		{name: "four jobs", acrossJobs: true, run: func(s *simulated) error { return b.fourJobs(s, parts) }},
+	}
+	var g errgroup.Group
+	for _, a := range all {
+		g.Go(func() error {
+			if err := b.arrange(a); err != nil {
+				return fmt.Errorf("%s: %w", a.name, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	tellPrefix(b, all)
+	return nil
+}
+
+// tellPrefix adds the rows; the first two arrangements are what the others are measured by.
+func tellPrefix(b *bench, all []*arrangement) {
+	none, best := all[0], all[1]
+	b.table.add(row{what: fmt.Sprintf("%d shared prefixes, cache for a quarter: seconds in the input's order", prefixGroups), against: "perfectly grouped", digits: 1,
+		reference: best.took.Seconds(), ours: none.took.Seconds()})
+	b.table.add(row{what: "share of the prompts cached, in the input's order", against: "perfectly grouped", digits: 2, reference: best.hits, ours: none.hits})
+	for _, a := range all[2:] {
+		b.table.add(row{what: "share of the prompts cached: " + a.name, against: "perfectly grouped", digits: 2, reference: best.hits, ours: a.hits})
+		gain := row{what: "share of the time that grouping gains: " + a.name, against: "perfectly grouped", digits: 2, reference: 1,
+			ours: (none.took - a.took).Seconds() / (none.took - best.took).Seconds(), goal: atLeast(0.9)}
+		if a.acrossJobs {
+			gain.goal, gain.stretch = bound{}, gain.goal
+		}
+		b.table.add(gain)
+	}
+}
+
+// prefixBodies are so many records of each group, group by group.
+func prefixBodies(per int) (bodies []string) {
+	r := randomly()
+	system, user := make([]byte, prefixBytes), make([]byte, 200)
+	for range prefixGroups {
+		shared := words(r, system)
+		for range per {
+			bodies = append(bodies, fmt.Sprintf(systemBody, shared, words(r, user), 16))
+		}
+	}
+	return bodies
+}
+
+// arrange runs one of them over a server of its own.
+func (b *bench) arrange(a *arrangement) error {
+	cache := prefixGroups / 4 * (prefixBytes/4 + 60) // the prompts' own parts are in it, too
+	s, err := b.simulate("--slots", "32", "--step", "10ms", "--prefill", "5us", "--cache", fmt.Sprint(cache), "--output-tokens", "16")
+	if err != nil {
+		return err
+	}
+	defer s.child.kill()
+	if err := a.run(s); err != nil {
+		return err
+	}
+	st, err := s.stats()
+	a.took, a.hits = loaded(st), float64(st.CachedTokens)/float64(st.PromptTokens)
+	return err
+}
+
+func loaded(st simlm.Stats) time.Duration {
+	return time.Duration(st.Loaded.Seconds * float64(time.Second))
+}
+
+func (b *bench) looped(s *simulated, file string) error {
+	_, err := b.measured(0, b.inner("floor", s.url(), file, fmt.Sprint(prefixFlying)))
+	return err
+}
+
+func prefixSettings(s *simulated) string {
+	return fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", s.url(), prefixFlying)
+}
+
+func (b *bench) ordered(s *simulated, input string) error {
+	_, err := b.finished(prefixSettings(s), "m", input)
+	return err
+}
+
+// fourJobs sends the four parts as a job each, through a server.
+func (b *bench) fourJobs(s *simulated, parts string) error {
+	server, err := b.serve(prefixSettings(s))
+	if err != nil {
+		return err
+	}
+	defer server.end()
+	var arns []string
+	for n := range 4 {
+		if err := server.upload(fmt.Sprintf("in/%d.jsonl", n), filepath.Join(parts, fmt.Sprintf("%d.jsonl", n))); err != nil {
+			return err
+		}
+	}
+	for n := range 4 {
+		arn, err := server.create(server.client(0), fmt.Sprintf("part-%d", n), fmt.Sprintf("in/%d.jsonl", n))
+		if err != nil {
+			return err
+		}
+		arns = append(arns, arn)
+	}
+	for _, arn := range arns {
+		if _, err := server.ended(arn, 5*time.Minute); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,10 @@
+package main
+
+import "syscall"
+
+// room is how many bytes are free on the disk of a folder.
+func room(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	err := syscall.Statfs(dir, &st)
+	return int64(st.Bavail) * int64(st.Bsize), err
+}

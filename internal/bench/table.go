@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"time"
+)
+
+// bound is what a figure must reach; the zero value asks nothing.
+type bound struct {
+	at    float64
+	least bool // a figure must not be below it; else not above
+	asked bool
+}
+
+func atMost(x float64) bound  { return bound{at: x, asked: true} }
+func atLeast(x float64) bound { return bound{at: x, least: true, asked: true} }
+
+func (d bound) met(x float64) bool {
+	if d.least {
+		return x >= d.at
+	}
+	return x <= d.at
+}
+
+func (d bound) text() string {
+	sign := "≤"
+	switch {
+	case !d.asked:
+		return ""
+	case d.least:
+		sign = "≥"
+	}
+	return fmt.Sprintf("%s %.6g", sign, d.at)
+}
+
+// row is one figure.
+type row struct {
+	what      string
+	against   string  // what the reference is: a floor, an ideal, or the same without something
+	reference float64 // NaN: there is none
+	ours      float64
+	digits    int  // behind the point
+	ofRatio   bool // goal and stretch are asked of the ratio
+	goal      bound
+	stretch   bound
+}
+
+// none is the reference of a row that has none.
+var none = math.NaN()
+
+func (r *row) ratio() float64 { return r.ours / r.reference }
+
+// verdict is how the figure stands: better than asked, as asked, or missed.
+func (r *row) verdict() string {
+	x := r.ours
+	if r.ofRatio {
+		x = r.ratio()
+	}
+	switch {
+	case r.stretch.asked && r.stretch.met(x):
+		return "stretch"
+	case !r.goal.asked:
+		return ""
+	case r.goal.met(x):
+		return "goal"
+	}
+	return "MISSED"
+}
+
+// cells are the columns of a row, as texts.
+func (r *row) cells() [8]string {
+	number := func(x float64, digits int) string {
+		if math.IsNaN(x) {
+			return ""
+		}
+		return fmt.Sprintf("%.*f", digits, x)
+	}
+	goal, stretch := r.goal.text(), r.stretch.text()
+	if r.ofRatio && r.goal.asked {
+		goal += " ×"
+	}
+	return [8]string{r.what, r.against, number(r.reference, r.digits), number(r.ours, r.digits), number(r.ratio(), 2), goal, stretch, r.verdict()}
+}
+
+var columns = [8]string{"measure", "beside", "that", "ours", "ratio", "goal", "stretch", ""}
+
+// table prints its rows as they come.
+type table struct {
+	began  time.Time
+	rows   []row
+	missed int
+}
+
+func (t *table) begin() {
+	t.began = time.Now()
+	t.print(columns)
+}
+
+func (t *table) add(r row) {
+	t.rows = append(t.rows, r)
+	if r.verdict() == "MISSED" {
+		t.missed++
+	}
+	t.print(r.cells())
+}
+
+func (t *table) print(c [8]string) {
+	fmt.Printf("%-66s %-22s %9s %9s %7s %9s %9s %s\n", c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7])
+}
+
+func (t *table) end() {
+	fmt.Printf("\n%d figures in %s, %d miss their goal\n", len(t.rows), time.Since(t.began).Round(time.Second), t.missed)
+}
+
+// markdown is the table as a document shows it.
+func (t *table) markdown() []byte {
+	var out bytes.Buffer
+	line := func(c [8]string) {
+		out.WriteString("|")
+		for _, cell := range c {
+			out.WriteString(" " + cell + " |")
+		}
+		out.WriteString("\n")
+	}
+	line(columns)
+	out.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n")
+	for _, r := range t.rows {
+		line(r.cells())
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// What the process may take in memory besides the pages of its own file: what is in use and a quarter, and as much as this. Left to itself,
+// the collector lets the heap grow to twice of what is in use before it runs; so it runs somewhat more often, which costs a few
+// hundredths of the CPU, and the memory is left to the model servers on the same machine.
+const (
+	leastMemory = 40 << 20
+	roomToWork  = 20 << 20
+)
+
+// keepSmall has the collector keep the process small, from now on. The limit follows what is in use, after every collection: one that
+// stays would have the collector run without end as soon as a job's records need more than it. GOMEMLIMIT and GOGC in the
+// environment take its place.
+func keepSmall() {
+	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
+		return
+	}
+	debug.SetMemoryLimit(memoryLimit(inUse()))
+	runtime.SetFinalizer(&tide{}, func(*tide) { keepSmall() })
+}
+
+// tide is something that nobody holds, so that the next collection finds it and says so. Its size keeps it from sharing a place.
+type tide struct{ _ [64]byte }
+
+// memoryLimit is how much the process may take when so much of its heap is in use.
+func memoryLimit(live int64) int64 { return max(leastMemory, live+live/4+roomToWork) }
+
+// inUse is what the last collection left on the heap.
+func inUse() int64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return int64(s[0].Value.Uint64())
+}

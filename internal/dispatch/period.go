@@ -1,0 +1,109 @@
+package dispatch
+
+import (
+	"math"
+	"time"
+)
+
+// period measures how much work comes back for each second while the limit stays what it is.
+//
+// Work that is only counted when it is finished makes a rough measure: a long answer falls into one period or the next. So the sum is
+// taken the other way round, by Little's law: goodput is the mean number in flight times the work of a request for each second that it
+// is in flight. Both are even where answers are not, and a few hundred answers tell one part in a hundred.
+type period struct {
+	limit int       // the level to be measured
+	sent  time.Time // only answers to requests sent since then count: no more than limit were in flight; zero: not yet
+	skip  int       // answers to pass before it opens
+	from  time.Time // when it opened; zero: not yet
+	last  time.Time // until when held and flying are summed
+
+	held, flying float64 // request-seconds
+
+	n                      int
+	work, took             float64 // sums over answers, and of their products
+	work2, took2, workTook float64
+}
+
+// reset begins anew. It opens when no more than the limit are in flight, and all that were sent before that have been answered.
+func (p *period) reset(limit int) { *p = period{limit: limit, skip: limit} }
+
+// again measures the same level once more.
+func (p *period) again(now time.Time) {
+	*p = period{limit: p.limit, sent: p.sent, from: now, last: now}
+}
+
+// pass sums what was in flight until now.
+func (p *period) pass(now time.Time, held, flying int) {
+	if !p.from.IsZero() {
+		d := now.Sub(p.last).Seconds()
+		p.held += d * float64(held)
+		p.flying += d * float64(flying)
+	}
+	p.last = now
+	if p.sent.IsZero() && held <= p.limit {
+		p.sent = now
+	}
+}
+
+// add takes an answer, and tells whether it was of a request that was sent at this level.
+func (p *period) add(now time.Time, f flight, work float64) bool {
+	if p.sent.IsZero() {
+		return false
+	}
+	ours := !f.sent.Before(p.sent)
+	if p.from.IsZero() {
+		if p.skip--; p.skip <= 0 {
+			p.from, p.last = now, now
+		}
+	} else if ours {
+		p.count(f.took, work)
+	}
+	return ours
+}
+
+func (p *period) count(took time.Duration, work float64) {
+	t := max(took.Seconds(), 1e-9)
+	p.n++
+	p.work += work
+	p.took += t
+	p.work2 += work * work
+	p.took2 += t * t
+	p.workTook += work * t
+}
+
+// rate is the work of a request for each second that it is in flight.
+func (p *period) rate() float64 {
+	if p.took == 0 {
+		return 0
+	}
+	return p.work / p.took
+}
+
+// errorOf is the standard error of the rate, as a share of it.
+func (p *period) errorOf() float64 {
+	if p.work == 0 {
+		return 1
+	}
+	r := p.rate()
+	return math.Sqrt(max(0, p.work2-2*r*p.workTook+r*r*p.took2)) / p.work
+}
+
+// sure tells whether the period tells goodput as precisely as asked, or has gone on for so long that it must do.
+func (p *period) sure(least int, precision float64) bool {
+	switch {
+	case p.n < least:
+		return false
+	case p.n >= 30*least:
+		return true
+	}
+	return p.errorOf() <= precision
+}
+
+// close returns goodput and the mean number of slots that were taken.
+func (p *period) close() (goodput, held float64) {
+	d := p.last.Sub(p.from).Seconds()
+	if d <= 0 {
+		return 0, 0
+	}
+	return p.flying / d * p.rate(), p.held / d
+}
