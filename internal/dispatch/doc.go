@@ -9,11 +9,11 @@
 //
 // Which record is next is decided in this order, each in a file of its own:
 //
-//	outlook.go  a job that would end after its time is over goes first, if that saves it (nine records of ten)
+//	outlook.go  a job that would end after its time is over goes first, if that saves it (nine records of ten); forecast.go reckons that
 //	share.go    principals get equal shares of tokens; a principal's jobs by their priority; and of one priority, the job with the least
 //	            left three quarters and the oldest one, the others what these cannot use
 //	walk.go     of a job's records, the next in the order of their prompts where that pays, and else in that of the input
-//	queue.go    a job may get some records out of turn that go on with the prompts that a lane has just sent; and when little is left
+//	pick.go     a job may get some records out of turn that go on with the prompts that a lane has just sent; and when little is left
 //	            of all jobs, the record that takes longest is not left for the end
 //
 // With Options.Reuse, records that are the same are sent once (twins.go).
