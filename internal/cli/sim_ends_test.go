@@ -67,7 +67,7 @@ func (s *simulation) validated(j *simJob) {
 }
 
 func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 1+s.plan.IntN(300), 1+s.plan.IntN(300))
 		other := s.create("m0", 24*time.Hour, 50)
 		w := s.through(func(w *worker) { s.halt(w, j) })
@@ -78,7 +78,7 @@ func TestAJobThatIsStoppedKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseTimeEndsKeepsTheLaws(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", s.some(16*time.Second), 1+s.plan.IntN(300), 1+s.plan.IntN(300))
 		if s.plan.IntN(3) == 0 {
 			s.away(model, time.Minute) // it never begins
@@ -90,7 +90,7 @@ func TestAJobWhoseTimeEndsKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		w := s.through(func(*worker) {
 			if s.plan.IntN(2) == 0 {
@@ -111,7 +111,7 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		w := s.through(func(*worker) { s.count(func() { s.denied = true; s.interruptions++ }) })
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
@@ -120,7 +120,7 @@ func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
 }
 
 func TestAJobThatNeverLeavesValidationIsNotSent(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 200)
 		if err := s.bucket.Put(t.Context(), j.input(1), []byte("no JSON\n")); err != nil {
 			s.t.Fatal(err)
@@ -133,7 +133,7 @@ func TestAJobThatNeverLeavesValidationIsNotSent(t *testing.T) {
 
 // Somebody else deletes what the job had committed, or writes over it: the job fails, unless it did not need that any more.
 func TestAJobWhoseSegmentIsDestroyedKeepsTheLaws(t *testing.T) {
-	simulate(t, 2, simSetup{}, func(s *simulation) {
+	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		named := ""
 		w := s.through(func(*worker) {

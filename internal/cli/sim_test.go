@@ -205,7 +205,7 @@ func (s *simulation) calm() {
 }
 
 func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
-	simulate(t, 5, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 3, simSetup{models: 2}, func(s *simulation) {
 		for range 1 + s.plan.IntN(3) {
 			files := make([]int, 1+s.plan.IntN(3))
 			for i := range files {

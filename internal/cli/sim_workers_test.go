@@ -17,8 +17,8 @@ const (
 
 // inBothWeathers runs a test where database and bucket are calm, and where they fail now and then. The models fail in both.
 func inBothWeathers(t *testing.T, test func(s *simulation)) {
-	t.Run("calm", func(t *testing.T) { simulate(t, 2, simSetup{models: 2, calm: true}, test) })
-	t.Run("faults", func(t *testing.T) { simulate(t, 2, simSetup{models: 2}, test) })
+	t.Run("calm", func(t *testing.T) { simulate(t, 1, simSetup{models: 2, calm: true}, test) })
+	t.Run("faults", func(t *testing.T) { simulate(t, 1, simSetup{models: 2}, test) })
 }
 
 // pair starts two workers on the same database and bucket, and jobs for both.
@@ -99,7 +99,7 @@ func TestAStopReachesEveryWorker(t *testing.T) {
 
 // Both workers publish the same jobs, die, freeze and come back, and what they had on its way to the bucket arrives all the same.
 func TestTwoWorkersThroughKillsAndLateWritesPublishOneEnd(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	simulate(t, 1, simSetup{models: 2}, func(s *simulation) {
 		a, b := s.pair()
 		if s.plan.IntN(2) == 0 {
 			s.halt(a, s.jobs[0])

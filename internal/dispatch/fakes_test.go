@@ -54,6 +54,7 @@ func (w *world) job(id string, records, perChunk int) batholith.Job {
 // jobOf stores a job whose records have these inputs.
 func (w *world) jobOf(id string, records, perChunk int, input func(n int) string) batholith.Job {
 	var data, index []byte
+	var chunks []*batholith.Chunk
 	file := batholith.File{Key: id + ".jsonl", Index: id + ".idx", Records: int64(records)}
 	for first := 0; first < records; first += perChunk {
 		n := min(perChunk, records-first)
@@ -65,7 +66,7 @@ func (w *world) jobOf(id string, records, perChunk int, input func(n int) string
 			data = append(data, line+"\n"...)
 		}
 		block := jsonl.AppendBlock(nil, int64(first), entries)
-		w.chunks[id] = append(w.chunks[id], &batholith.Chunk{Job: id, N: len(w.chunks[id]), First: int64(first), Count: n,
+		chunks = append(chunks, &batholith.Chunk{Job: id, N: len(chunks), First: int64(first), Count: n,
 			Offset: int64(start), Bytes: int64(len(data) - 1 - start), IndexOffset: int64(len(index)), IndexBytes: int64(len(block)),
 			State: batholith.ChunkPending, Done: batholith.NewBits(n)})
 		index = append(index, block...)
@@ -75,7 +76,9 @@ func (w *world) jobOf(id string, records, perChunk int, input func(n int) string
 			w.t.Fatal(err)
 		}
 	}
-	w.files[id] = []batholith.File{file}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.chunks[id], w.files[id] = chunks, []batholith.File{file}
 	return batholith.Job{ID: id, Counts: batholith.Counts{Total: int64(records)}, Request: batholith.Request{ModelID: "model"}}
 }
 
@@ -158,6 +161,8 @@ func (w *world) Heartbeat(ctx context.Context, _ string, _ time.Time) error {
 }
 
 func (w *world) Files(_ context.Context, job string) ([]batholith.File, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.files[job], nil
 }
 

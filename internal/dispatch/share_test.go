@@ -91,27 +91,27 @@ func TestSmallJobsDoNotWaitForALargeOneWhichGoesOn(t *testing.T) {
 		w, s := newWorld(t), answering(time.Second)
 		s.limit = 64
 		d := w.dispatcher(Options{}, s)
-		d.Enqueue(w.job("large", 40_000, 500))
+		d.Enqueue(w.job("large", 12_000, 500))
 		defer w.start(d)()
 		time.Sleep(time.Minute)
 		before, began := w.count("large"), time.Now()
 		small := make([]string, 200)
 		for i := range small {
 			small[i] = fmt.Sprint("small", i)
-			d.Enqueue(w.job(small[i], 100, 100))
+			d.Enqueue(w.job(small[i], 30, 30))
 		}
-		w.await(100, small[0])
+		w.await(30, small[0])
 		first := time.Since(began)
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("the first of them took %s", took)
 		}
-		w.await(100, small...)
-		alone := time.Duration(200*100/64) * time.Second
+		w.await(30, small...)
+		alone := time.Duration(200*30/64) * time.Second
 		if took := time.Since(began); took > alone*3/2 {
 			t.Errorf("all of them took %s; alone they take %s", took, alone)
 		}
 		t.Logf("the first small job took %s, all of them %s; alone %s", first, time.Since(began), alone)
-		if share := float64(w.count("large")-before) / (200 * 100); share < 0.25 {
+		if share := float64(w.count("large")-before) / (200 * 30); share < 0.25 {
 			t.Errorf("meanwhile the large one got %.2f of what they got, want a third", share)
 		}
 	})
