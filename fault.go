@@ -10,6 +10,8 @@ var (
 	ErrAccessDenied  = errors.New("access denied")
 	ErrRefused       = errors.New("the object store does not take this request")
 	ErrObjectChanged = errors.New("the object changed since it was validated")
+	// ErrOutcomesLost is about what this program wrote itself, and somebody else deleted or overwrote.
+	ErrOutcomesLost = errors.New("finished records are lost")
 )
 
 // What the store says of a change that it refuses. Nothing of a refused change is applied.
@@ -21,6 +23,7 @@ var (
 	ErrTooManyTags   = errors.New("too many tags")
 	ErrMoved         = errors.New("the job's status has changed meanwhile")
 	ErrSealed        = errors.New("the job takes no more outcomes")
+	ErrHeld          = errors.New("another worker publishes the job's output")
 )
 
 // StaleError refuses a [Commit]: these chunks belong to another epoch or owner now, or have one of the records already.

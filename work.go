@@ -100,10 +100,10 @@ type CommitPart struct {
 	Done  Bits  // the records; refused when one of them is done already
 }
 
-// Upload is a multipart upload that a publisher began. Its id is stored before its first part, so that a crash leaves nothing
-// behind that nobody knows of.
+// Upload is a multipart upload. Its id is stored before its first part, so that a crash leaves nothing behind that nobody knows of.
 type Upload struct {
 	Job      string
 	Key      string
 	UploadID string
+	Epoch    int64 // of the publication that it belongs to, which is refused unless it is the job's; 0: it is no output
 }

@@ -35,7 +35,11 @@ type Multipart interface {
 	CreateUpload(ctx context.Context, key string) (id string, err error)
 	UploadPart(ctx context.Context, key, id string, n int, body []byte) (etag string, err error)
 	CompleteUpload(ctx context.Context, key, id string, etags []string) error
+	// AbortUpload drops the parts. When it has returned nil no completion of the upload takes effect any more, also none that is on its way.
 	AbortUpload(ctx context.Context, key, id string) error
+	// ListUploads yields key and id of the uploads whose keys begin with prefix and that are neither complete nor aborted. A store
+	// that has no such list, or keeps it from this caller, is ErrRefused or ErrAccessDenied.
+	ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error]
 }
 
 // URI names an object for people and programs: a bucket whose objects have addresses of their own, as files have, tells it.

@@ -114,5 +114,6 @@ func (r *Reader) hangUp() error {
 // Permanent tells whether a bucket's error will not pass by itself.
 func Permanent(err error) bool {
 	return errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrNoBucket) ||
-		errors.Is(err, batholith.ErrAccessDenied) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrRefused)
+		errors.Is(err, batholith.ErrAccessDenied) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrRefused) ||
+		errors.Is(err, batholith.ErrOutcomesLost)
 }

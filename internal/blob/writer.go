@@ -17,6 +17,8 @@ const abortTime = 10 * time.Second
 type WriterOptions struct {
 	// PartBytes is the size of every part but the last; 0 means RangeBytes. An object of at most one part is a single Put.
 	PartBytes int
+	// Abortable makes every object by a multipart upload, so that another can keep it from appearing by its id. It must not be empty.
+	Abortable bool
 	// Size is about how long the object will be, if that is known, so that one smaller than a part takes no memory for a whole one.
 	Size int64
 	// Begun is told the id of a multipart upload before its first part is sent, so that a crash leaves nothing unknown behind.
@@ -110,7 +112,7 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) finish() error {
-	if w.upload == "" {
+	if w.upload == "" && !w.o.Abortable {
 		if err := w.bucket.Put(w.ctx, w.key, w.buf); err != nil {
 			return fmt.Errorf("put %s: %w", w.key, err)
 		}

@@ -51,6 +51,9 @@ type engineOptions struct {
 	Models *models // nil: those of Config
 	Dir    string  // holds the journal and the worker's id
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
+
+	// For simulations, whose jobs are small; 0: as usual.
+	PartBytes, FirstPartial int64
 }
 
 // pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
@@ -74,8 +77,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		return o.Place(ctx, j)
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
-		// The job fails: what is pending of it would only hold up its end.
-		OnFault: func(job string, err error) { e.life.Fault(job, err); e.writer.Drop(job) }, PendingBytes: pendingBytes,
+		OnFault: e.fault, PendingBytes: pendingBytes,
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
 		return nil, err
@@ -84,10 +86,18 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
-	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log})
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
-		Limits: o.Config.Limits.Rules(), Log: o.Log})
+		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial})
 	return e, nil
+}
+
+// fault has a job fail. What is pending of it would only hold up its end, if it cannot be stored.
+func (e *engine) fault(job string, err error) {
+	e.life.Fault(job, err)
+	if !errors.Is(err, batholith.ErrOutcomesLost) {
+		e.writer.Drop(job)
+	}
 }
 
 // serving finds where a job's records go.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ func (s *simulation) through(meanwhile func(w *worker)) *worker {
 	}
 	time.Sleep(s.some(2 * time.Second))
 	s.calm()
-	time.Sleep(20 * time.Minute)
+	time.Sleep(longEnough)
 	synctest.Wait()
 	w.kill() // what the end of a process would tidy away has to be tidy already, or be found by the next
 	w.start()
@@ -47,6 +48,21 @@ func (s *simulation) halt(w *worker, j *simJob) {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// validated waits until the job has a plan.
+func (s *simulation) validated(j *simJob) {
+	s.t.Helper()
+	for {
+		job, err := s.db.Find(s.t.Context(), j.id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if rank(job.Status) >= rank(batholith.StatusScheduled) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -79,10 +95,16 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 		w := s.through(func(*worker) {
 			if s.plan.IntN(2) == 0 {
 				s.put(j, 0, 600, " and more")
-			} else if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
+				return
+			}
+			s.validated(j) // before, the file would be none of the job's
+			if err := s.bucket.Delete(s.t.Context(), j.input(1)); err != nil {
 				s.t.Fatal(err)
 			}
 		})
+		if done, err := s.db.Find(s.t.Context(), j.id); err == nil && done.Counts.Total == 600 {
+			j.files = j.files[:1] // the other was gone before it was listed
+		}
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
 		s.checkTraces(w)
 	})
@@ -105,6 +127,38 @@ func TestAJobThatNeverLeavesValidationIsNotSent(t *testing.T) {
 		}
 		w := s.through(func(*worker) {})
 		s.check(j, batholith.StatusFailed)
+		s.checkTraces(w)
+	})
+}
+
+// Somebody else deletes what the job had committed, or writes over it: the job fails, unless it did not need that any more.
+func TestAJobWhoseSegmentIsDestroyedKeepsTheLaws(t *testing.T) {
+	simulate(t, 2, simSetup{}, func(s *simulation) {
+		j := s.create("m0", 24*time.Hour, 600, 200)
+		named := ""
+		w := s.through(func(*worker) {
+			segs, err := s.db.Segments(s.t.Context(), j.id)
+			if err != nil || len(segs) == 0 {
+				return
+			}
+			named = segs[s.plan.IntN(len(segs))].Key
+			body, _ := s.bucket.Object(named)
+			if n := s.plan.IntN(3); n == 0 || len(body) == 0 {
+				err = s.bucket.Delete(s.t.Context(), named)
+			} else if n == 1 {
+				err = s.bucket.Put(s.t.Context(), named, body[:s.plan.IntN(len(body))])
+			} else {
+				body[s.plan.IntN(len(body))] ^= 1 << s.plan.IntN(8)
+				err = s.bucket.Put(s.t.Context(), named, body)
+			}
+			if err != nil {
+				s.t.Fatal(err)
+			}
+		})
+		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
+		if job, err := s.db.Find(s.t.Context(), j.id); err != nil || job.Status == batholith.StatusFailed && !strings.Contains(job.Message, named) {
+			s.t.Errorf("the job failed and does not name %s: %q, %v", named, job.Message, err)
+		}
 		s.checkTraces(w)
 	})
 }

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/object/objecttest"
 	"github.com/batholith/batholith/internal/store"
 )
 
@@ -98,7 +94,12 @@ func read[T any](ctx context.Context, f flaky, do func() (T, error)) (T, error) 
 }
 
 func (f flaky) Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error) {
-	return read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+	var counts batholith.Counts
+	err := f.p.toCommit(c.Segment.Job, func() (err error) {
+		counts, err = read(ctx, f, func() (batholith.Counts, error) { return f.Store.Commit(ctx, c) })
+		return err
+	})
+	return counts, err
 }
 
 func (f flaky) Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error) {
@@ -110,7 +111,12 @@ func (f flaky) Job(ctx context.Context, account, id string) (batholith.Job, erro
 }
 
 func (f flaky) Find(ctx context.Context, id string) (batholith.Job, error) {
-	return read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+	var job batholith.Job
+	err := f.p.toCommit(id, func() (err error) {
+		job, err = read(ctx, f, func() (batholith.Job, error) { return f.Store.Find(ctx, id) })
+		return err
+	})
+	return job, err
 }
 
 func (f flaky) Unfinished(ctx context.Context) ([]batholith.Job, error) {
@@ -150,7 +156,16 @@ func (f flaky) Note(ctx context.Context, id, message string) error {
 }
 
 func (f flaky) Heartbeat(ctx context.Context, worker string, until time.Time) error {
-	return f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	err := f.try(ctx, func() error { return f.Store.Heartbeat(ctx, worker, until) })
+	f.p.s.count(func() {
+		if p := f.p; !p.lease.IsZero() && !time.Now().Before(p.lease) {
+			p.losses = append(p.losses, absence{p.lease, time.Now()})
+		}
+		if err == nil {
+			f.p.lease = until
+		}
+	})
+	return err
 }
 
 func (f flaky) Release(ctx context.Context, worker, job string) error {
@@ -177,80 +192,26 @@ func (f flaky) Seal(ctx context.Context, id string) error {
 	return f.try(ctx, func() error { return f.Store.Seal(ctx, id) })
 }
 
-func (f flaky) Forget(ctx context.Context, id string) error {
-	return f.try(ctx, func() error { return f.Store.Forget(ctx, id) })
+func (f flaky) Forget(ctx context.Context, id string, sweep time.Time) error {
+	return f.try(ctx, func() error { return f.Store.Forget(ctx, id, sweep) })
 }
 
-// flakyBucket is the bucket as one process sees it: some calls fail, before or after the effect.
-type flakyBucket struct {
-	*objecttest.Memory
-	p *simProcess
+func (f flaky) Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error) {
+	return read(ctx, f, func() ([]batholith.Job, error) { return f.Store.Unswept(ctx, until) })
 }
 
-func (b flakyBucket) try(ctx context.Context, key string, writes bool, do func() error) error {
-	if err := b.p.enter(ctx, bucket); err != nil {
-		return err
-	}
-	if writes && b.p.s.refuses(key) {
-		return fmt.Errorf("write %s: %w", key, batholith.ErrAccessDenied)
-	}
-	if b.p.s.chance(0.02) {
-		return errors.New("503 SlowDown")
-	}
-	err := do()
-	if err == nil && b.p.s.chance(0.02) {
-		return errors.New("500 InternalError, after the effect")
-	}
-	return err
+func (f flaky) Swept(ctx context.Context, id string, now time.Time) error {
+	return f.try(ctx, func() error { return f.Store.Swept(ctx, id, now) })
 }
 
-// refuses tells whether the output may not be written any more.
-func (s *simulation) refuses(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.denied && strings.HasPrefix(key, "out/")
+func (f flaky) ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (int64, error) {
+	return read(ctx, f, func() (int64, error) { return f.Store.ClaimPublication(ctx, id, worker, final, now) })
 }
 
-func (b flakyBucket) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
-	err := b.try(ctx, prefix, false, func() error { return nil })
-	if err == nil {
-		return b.Memory.List(ctx, prefix)
-	}
-	return func(yield func(batholith.Object, error) bool) { yield(batholith.Object{}, err) }
+func (f flaky) YieldPublication(ctx context.Context, id string, epoch int64) error {
+	return f.try(ctx, func() error { return f.Store.YieldPublication(ctx, id, epoch) })
 }
 
-func (b flakyBucket) Head(ctx context.Context, key string) (o batholith.Object, err error) {
-	err = b.try(ctx, key, false, func() error { o, err = b.Memory.Head(ctx, key); return err })
-	return o, err
-}
-
-func (b flakyBucket) Read(ctx context.Context, key, etag string, offset, n int64) (r io.ReadCloser, err error) {
-	err = b.try(ctx, key, false, func() error { r, err = b.Memory.Read(ctx, key, etag, offset, n); return err })
-	return r, err
-}
-
-func (b flakyBucket) Put(ctx context.Context, key string, body []byte) error {
-	return b.try(ctx, key, true, func() error { return b.Memory.Put(ctx, key, body) })
-}
-
-func (b flakyBucket) Delete(ctx context.Context, keys ...string) error {
-	return b.try(ctx, keys[0], true, func() error { return b.Memory.Delete(ctx, keys...) })
-}
-
-func (b flakyBucket) CreateUpload(ctx context.Context, key string) (id string, err error) {
-	err = b.try(ctx, key, true, func() error { id, err = b.Memory.CreateUpload(ctx, key); return err })
-	return id, err
-}
-
-func (b flakyBucket) UploadPart(ctx context.Context, key, id string, n int, body []byte) (etag string, err error) {
-	err = b.try(ctx, key, true, func() error { etag, err = b.Memory.UploadPart(ctx, key, id, n, body); return err })
-	return etag, err
-}
-
-func (b flakyBucket) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
-	return b.try(ctx, key, true, func() error { return b.Memory.CompleteUpload(ctx, key, id, etags) })
-}
-
-func (b flakyBucket) AbortUpload(ctx context.Context, key, id string) error {
-	return b.try(ctx, key, true, func() error { return b.Memory.AbortUpload(ctx, key, id) })
+func (f flaky) Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error {
+	return f.try(ctx, func() error { return f.Store.Conclude(ctx, id, epoch, from, to, message, at) })
 }

@@ -44,8 +44,12 @@ type simProcess struct {
 	cancel context.CancelFunc
 	done   chan error
 
-	dead   bool      // guarded by s.mu: what it asks from now on has no effect
-	frozen time.Time // guarded by s.mu: until then it does nothing, and what it had asked happens afterwards
+	// Guarded by s.mu.
+	dead     bool       // what it asks from now on has no effect
+	frozen   time.Time  // until then it does nothing, and what it had asked happens afterwards
+	lease    time.Time  // until when it knows that it lasts
+	losses   []absence  // when it was dead or frozen, or had no lease and did not see it
+	setbacks []*setback // on the way of outcomes to their commit
 }
 
 // start runs a process.
@@ -70,6 +74,7 @@ func (w *worker) kill() {
 	w.s.t.Helper()
 	w.s.mu.Lock()
 	w.p.dead = true
+	w.p.losses = append(w.p.losses, absence{time.Now(), time.Now()})
 	w.s.interruptions++
 	if w.s.denied { // what was finished can never be kept, and is asked again before this is found out again
 		w.s.interruptions++
@@ -85,7 +90,7 @@ func (w *worker) kill() {
 	if err != nil {
 		w.s.t.Fatal(err)
 	}
-	w.p.end(w.s)
+	w.p.cancel() // what is left of it takes its time to end, and has no effect: nobody waits for it
 }
 
 // stop ends the process as a service manager does.
@@ -109,6 +114,7 @@ func (p *simProcess) freeze(d time.Duration) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.frozen = time.Now().Add(d)
+	p.losses = append(p.losses, absence{time.Now(), p.frozen})
 	p.s.interruptions++
 }
 
@@ -134,7 +140,7 @@ func (p *simProcess) open(dir string) {
 	}
 	settings := config.Default(config.ProfileDefault)
 	settings.Drain = time.Second
-	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir,
+	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir, PartBytes: simPart, FirstPartial: simPartial,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			b := flakyBucket{s.bucket, p}
 			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
@@ -159,6 +165,7 @@ type modelOf struct {
 }
 
 func (m modelOf) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.WithContext(context.WithValue(r.Context(), begunKey{}, time.Now()))
 	if err := m.p.enter(r.Context(), model); err != nil {
 		return nil, err
 	}
@@ -181,11 +188,12 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		}
 		record, _, _ := strings.Cut(prompt, `"`)
 		job, _, _ := strings.Cut(record, "/")
+		a := &asking{p: p, begun: begun(r.Context())}
 		s.count(func() {
-			s.requests[job].asked[record]++
+			s.requests[job].asked[record] = append(s.requests[job].asked[record], a)
 			s.requests[job].last = time.Now()
 		})
-		failed := func() { s.count(func() { s.requests[job].failed[record]++ }) }
+		failed := func() { s.count(func() { a.failed = true }) }
 		defer func() {
 			if broken := recover(); broken != nil {
 				failed()
@@ -201,6 +209,7 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		if err := p.enter(r.Context(), nowhere); err != nil {
 			return // nobody is there to hear it
 		}
+		s.count(func() { a.answered = time.Now() })
 		w.WriteHeader(answer.Code)
 		w.Write(answer.Body.Bytes())
 	})

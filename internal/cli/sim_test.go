@@ -27,10 +27,12 @@ type simulation struct {
 	dir    string
 	models map[string]*simlm.Server
 	jobs   []*simJob
-	// A worker was killed while another ended its jobs: a segment that it wrote after their clean-up is known to nobody.
-	orphans bool
+	shared bool // a worker's chunks may be another's before it comes back
 
 	processes []*simProcess // those that have not ended
+
+	late    sync.WaitGroup // calls that take effect later
+	visible sync.Mutex     // held while an object of the bucket changes
 
 	plan *rand.Rand // decides what happens when; the test's own goroutine's
 
@@ -41,7 +43,8 @@ type simulation struct {
 	refused       map[part]int // calls during them
 	denied        bool         // the output may not be written any more
 	requests      map[string]*requests
-	interruptions int // kills, and leases that were lost: each may cost what was in flight
+	shrunk        []string // outputs that were replaced by less
+	interruptions int      // kills, and leases that were lost: each may cost what was in flight
 }
 
 // simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.
@@ -55,13 +58,21 @@ func (j *simJob) output(file int) string { return fmt.Sprintf("out/%s/%d.jsonl.o
 
 // requests are those that reached a model for one job.
 type requests struct {
-	asked  map[string]int // by record
-	failed map[string]int // of them, those that the model answered with a failure that is tried again
-	last   time.Time
+	asked map[string][]*asking // by record
+	last  time.Time
 }
 
 // simInFlight is the limit of every backend of the simulation.
 const simInFlight = 16
+
+// longEnough is when all that a job may have left behind must be gone: it is cleaned up for the second time within 25 minutes.
+const longEnough = 30 * time.Minute
+
+// The jobs of the simulation are small, and yet their output is published while they run, and in several parts.
+const (
+	simPart    = 16 << 10
+	simPartial = 40
+)
 
 // simSetup says what is in a simulation.
 type simSetup struct {
@@ -109,6 +120,7 @@ func (s *simulation) close() {
 	for len(s.processes) > 0 {
 		s.processes[0].end(s)
 	}
+	s.late.Wait()
 	s.db.Close()
 }
 
@@ -159,7 +171,7 @@ func (s *simulation) create(model string, life time.Duration, files ...int) *sim
 		s.t.Fatal(err)
 	}
 	s.mu.Lock()
-	s.requests[j.id] = &requests{asked: map[string]int{}, failed: map[string]int{}}
+	s.requests[j.id] = &requests{asked: map[string][]*asking{}}
 	s.mu.Unlock()
 	s.jobs = append(s.jobs, j)
 	return j
@@ -210,7 +222,7 @@ func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
 		}
 		s.calm()
 		w.start()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(longEnough)
 		synctest.Wait()
 		w.stop()
 		for _, j := range s.jobs {

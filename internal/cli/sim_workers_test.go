@@ -15,11 +15,18 @@ const (
 	slack = 12 * time.Second
 )
 
+// inBothWeathers runs a test where database and bucket are calm, and where they fail now and then. The models fail in both.
+func inBothWeathers(t *testing.T, test func(s *simulation)) {
+	t.Run("calm", func(t *testing.T) { simulate(t, 2, simSetup{models: 2, calm: true}, test) })
+	t.Run("faults", func(t *testing.T) { simulate(t, 2, simSetup{models: 2}, test) })
+}
+
 // pair starts two workers on the same database and bucket, and jobs for both.
 func (s *simulation) pair() (a, b *worker) {
 	for i := range 3 {
 		s.create(fmt.Sprint("m", i%2), 24*time.Hour, 100+s.plan.IntN(500), 1+s.plan.IntN(200))
 	}
+	s.shared = true
 	a, b = s.worker("a"), s.worker("b")
 	a.start()
 	b.start()
@@ -27,17 +34,10 @@ func (s *simulation) pair() (a, b *worker) {
 	return a, b
 }
 
-// lose accounts for a worker whose chunks another takes: what it had finished and not committed is asked again as well, some seconds of
-// work where commits have to be repeated.
-func (s *simulation) lose() {
-	const seconds = 3
-	s.count(func() { s.interruptions += seconds * 4 })
-}
-
 // finished waits for the jobs to be complete.
 func (s *simulation) finished() {
 	s.t.Helper()
-	time.Sleep(20 * time.Minute)
+	time.Sleep(longEnough)
 	synctest.Wait()
 	for _, j := range s.jobs {
 		s.check(j, batholith.StatusCompleted)
@@ -45,9 +45,8 @@ func (s *simulation) finished() {
 }
 
 func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
-		s.lose()
 		a.kill()
 		died := time.Now()
 		s.calm()
@@ -65,10 +64,9 @@ func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
 }
 
 func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
 		for range 1 + s.plan.IntN(2) {
-			s.lose()
 			a.p.freeze(lease + s.some(20*time.Second))
 			time.Sleep(s.some(40 * time.Second))
 		}
@@ -81,20 +79,48 @@ func TestAWorkerThatWasFrozenSpoilsNothing(t *testing.T) {
 }
 
 func TestAStopReachesEveryWorker(t *testing.T) {
-	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
-		s.orphans = true
 		time.Sleep(time.Second)
-		s.lose()
 		b.kill()
 		b.start()
 		s.calm()
-		time.Sleep(20 * time.Minute)
+		time.Sleep(longEnough)
 		synctest.Wait()
 		s.check(s.jobs[0], batholith.StatusStopped, batholith.StatusCompleted)
 		s.check(s.jobs[1], batholith.StatusCompleted)
 		s.check(s.jobs[2], batholith.StatusCompleted)
+		a.stop()
+		b.stop()
+		s.checkTraces(a, b)
+	})
+}
+
+// Both workers publish the same jobs, die, freeze and come back, and what they had on its way to the bucket arrives all the same.
+func TestTwoWorkersThroughKillsAndLateWritesPublishOneEnd(t *testing.T) {
+	simulate(t, 2, simSetup{models: 2}, func(s *simulation) {
+		a, b := s.pair()
+		if s.plan.IntN(2) == 0 {
+			s.halt(a, s.jobs[0])
+		}
+		for range 2 + s.plan.IntN(5) {
+			w := []*worker{a, b}[s.plan.IntN(2)]
+			if s.plan.IntN(2) == 0 {
+				w.kill()
+				time.Sleep(s.some(10 * time.Second))
+				w.start()
+			} else {
+				w.p.freeze(s.some(15 * time.Second))
+			}
+			time.Sleep(s.some(8 * time.Second))
+		}
+		s.calm()
+		time.Sleep(longEnough)
+		synctest.Wait()
+		for _, j := range s.jobs {
+			s.check(j, batholith.StatusStopped, batholith.StatusCompleted)
+		}
 		a.stop()
 		b.stop()
 		s.checkTraces(a, b)

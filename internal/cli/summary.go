@@ -47,13 +47,21 @@ func (s summary) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "model     %s\n", j.ModelID)
 	if t := j.Tokens; t.Input+t.Output > 0 {
-		fmt.Fprintf(w, "tokens    %s in, %s out\n", grouped(t.Input), grouped(t.Output))
+		fmt.Fprintf(w, "tokens    %s in%s, %s out\n", grouped(t.Input), cached(t), grouped(t.Output))
 	}
 	if s.result.Manifest != "" {
 		fmt.Fprintf(w, "manifest  %s\n", s.result.Manifest)
 	}
 	writeSamples(w, s.samples())
 	writeReasons(w, s.reasons())
+}
+
+// cached tells how much of the prompts the model server had in its cache, where it says so.
+func cached(t batholith.Tokens) string {
+	if t.CacheRead == 0 || t.Input == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d %% of them from the model server's cache)", 100*t.CacheRead/t.Input)
 }
 
 // speed is of the records that this command did, not of those that an earlier one had done.
@@ -81,6 +89,7 @@ type runFacts struct {
 	Errored   int64            `json:"errorRecordCount"`
 	Input     int64            `json:"inputTokenCount"`
 	Output    int64            `json:"outputTokenCount"`
+	CacheRead int64            `json:"cacheReadInputTokenCount,omitempty"`
 	Seconds   float64          `json:"seconds"`
 	Resumed   bool             `json:"resumed"`
 	Dir       string           `json:"directory"`
@@ -94,7 +103,7 @@ func (s summary) facts() runFacts {
 	j := s.result.Job
 	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: j.Message, Model: j.ModelID,
 		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
-		Input: j.Tokens.Input, Output: j.Tokens.Output, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
+		Input: j.Tokens.Input, Output: j.Tokens.Output, CacheRead: j.Tokens.CacheRead, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
 		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 

@@ -33,13 +33,13 @@ func TestSummaryTellsWhatBecameOfTheJob(t *testing.T) {
 		took: 4 * time.Second,
 		result: localResult{Manifest: "out/manifest.json.out", Outputs: []string{outputFile(t, answered, failed("400", "too long"))},
 			Job: batholith.Job{Status: batholith.StatusCompleted, Request: batholith.Request{ModelID: "m"},
-				Counts: batholith.Counts{Total: 2000, Processed: 2000, Succeeded: 1999, Errored: 1}, Tokens: batholith.Tokens{Input: 1234, Output: 7}}},
+				Counts: batholith.Counts{Total: 2000, Processed: 2000, Succeeded: 1999, Errored: 1}, Tokens: batholith.Tokens{Input: 1234, Output: 7, CacheRead: 823}}},
 	}
 	var out bytes.Buffer
 	s.write(&out)
 	want := `Completed: 1,999 of 2,000 records answered, 1 error, in 4s (500 records/s)
 model     m
-tokens    1,234 in, 7 out
+tokens    1,234 in (66 % of them from the model server's cache), 7 out
 manifest  out/manifest.json.out
 
   r1  How are you?

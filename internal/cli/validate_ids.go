@@ -42,8 +42,8 @@ type idPart struct {
 }
 
 const (
-	// memoryIDs take 16 MiB.
-	memoryIDs = 1 << 20
+	// memoryIDs take 8 MiB.
+	memoryIDs = 1 << 19
 	idParts   = 64
 	idBytes   = 16
 )
@@ -161,6 +161,9 @@ func (s *idSet) repeated(first *jsonl.First, name func(file int) string) (n int6
 				continue
 			}
 			n++
+			if !first.Room(ids[i].file(), ids[i].line()) {
+				continue // a million of them would cost their words
+			}
 			first.Add(ids[i].file(), []jsonl.Problem{{Line: ids[i].line(),
 				Reason: fmt.Sprintf("the recordId is that of %s:%d", name(ids[one].file()), ids[one].line())}})
 		}

@@ -135,11 +135,11 @@ func (a *app) reportValidated(f *validated) error {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("records", "%s in %s, %s (read in %s)", grouped(f.Records), plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), span(time.Duration(f.Seconds*float64(time.Second))))
+	row("records", "%s in %s, %s (read in %s)", grouped(f.Records), plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), span(max(time.Millisecond, time.Duration(f.Seconds*float64(time.Second)))))
 	row("errors", "%s", more(f.Errors, len(f.ErrorList)))
 	row("warnings", "%s", more(f.Warnings, len(f.WarningList)))
 	if f.Model != "" {
-		row("bodies", "%s as %s of %s", refusedBodies(f.Refused), f.Type, f.Model)
+		row("bodies", "%s (%s of %s)", refusedBodies(f.Refused), f.Type, f.Model)
 	}
 	for _, r := range f.Reasons[:min(len(f.Reasons), reasonCount)] {
 		row("", "%s × %s", grouped(r.Count), shorten(r.Reason, 2*sampleLength))
@@ -154,14 +154,17 @@ func (f *validated) outputTokens() string {
 	case f.Unlimited == f.Records:
 		return "no limit named for what comes out"
 	case f.Unlimited > 0:
-		return fmt.Sprintf("at most %s out, without %s that name no limit", grouped(f.OutputTokens), plural(f.Unlimited, "record"))
+		return fmt.Sprintf("at most %s out, not counting %s without a limit", grouped(f.OutputTokens), plural(f.Unlimited, "record"))
 	}
 	return fmt.Sprintf("at most %s out", grouped(f.OutputTokens))
 }
 
 func refusedBodies(n int64) string {
-	if n == 0 {
+	switch n {
+	case 0:
 		return "all fit"
+	case 1:
+		return "1 would end as an error line"
 	}
 	return fmt.Sprintf("%s would end as error lines", grouped(n))
 }

@@ -169,7 +169,8 @@ type Backend struct {
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
-	// Most requests in flight; 0: found automatically.
+	// Most requests in flight; 0: found automatically, and followed when the server changes. Set it for a server without /metrics
+	// that others use too, or one with a quota.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// Longest time for one attempt.
 	Timeout time.Duration `yaml:"timeout"`

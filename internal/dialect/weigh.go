@@ -1,6 +1,6 @@
 package dialect
 
-import "slices"
+import "bytes"
 
 // Weight is what a body is going to cost, as far as it tells by itself.
 type Weight struct {
@@ -8,41 +8,57 @@ type Weight struct {
 	Most int64 // tokens that it may answer with; 0: the body names no limit
 }
 
-// Weigh estimates a body of any family by the names of its members. It is a JSON object; whether a model takes it is another question.
-func Weigh(input []byte) Weight {
-	var w Weight
-	w.add(nil, known(input))
-	return w
-}
-
-// add takes in the value of a name, as it is written; the elements of an array have that of the array.
-func (w *Weight) add(name, v value) {
-	switch v.kind() {
-	case '"':
-		if !slices.ContainsFunc(silent, name.is) {
-			w.Text += int64(len(v) - len(`""`))
+// Weigh estimates a body of any family by the names of its members, in one pass that does not care for how they nest. It must be JSON;
+// whether a model takes it is another question.
+func Weigh(input []byte) (w Weight) {
+	v := value(input)
+	var name value // the last one; the elements of an array have that of the array
+	for i := 0; i < len(v); {
+		n := bytes.IndexByte(v[i:], '"')
+		if n < 0 {
+			break
 		}
-	case '{':
-		for n, m := range v.fields() {
-			w.add(n, m)
+		i += n
+		end := skip(v, i)
+		text := v[i:end]
+		i = space(v, end)
+		if i == len(v) || v[i] != ':' {
+			if !silent[name.inner()] {
+				w.Text += int64(len(text) - len(`""`))
+			}
+			continue
 		}
-	case '[':
-		for _, e := range v.elements() {
-			w.add(name, e)
-		}
-	case '0':
-		if slices.ContainsFunc(limits, name.is) {
-			if n, ok := v.integer(); ok {
+		name = text
+		i = space(v, i+1)
+		if limits[name.inner()] {
+			if n, ok := v[i:skip(v, i)].integer(); ok {
 				w.Most = max(w.Most, n)
 			}
 		}
 	}
+	return w
+}
+
+// inner is what stands between the quotes of a string, escapes and all.
+func (v value) inner() string {
+	if len(v) < len(`""`) {
+		return ""
+	}
+	return string(v[1 : len(v)-1])
 }
 
 // silent are members whose strings no model reads as text: marks, names, and media.
-var silent = []string{"type", "role", "anthropic_version", "anthropic_beta", "data", "bytes", "url", "uri", "format", "media_type", "detail", "id",
+var silent = setOf("type", "role", "anthropic_version", "anthropic_beta", "data", "bytes", "url", "uri", "format", "media_type", "detail", "id",
 	"tool_use_id", "tool_call_id", "toolUseId", "model", "schemaVersion", "signature", "stop", "stop_sequences", "stopSequences", "input_type",
-	"truncate", "embedding_types", "embeddingTypes", "encoding_format", "reasoning_effort", "service_tier", "latency", "image", "images"}
+	"truncate", "embedding_types", "embeddingTypes", "encoding_format", "reasoning_effort", "service_tier", "latency", "image", "images")
 
 // limits are the families' names of the most tokens of an answer.
-var limits = []string{"max_tokens", "max_completion_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount", "max_tokens_to_sample"}
+var limits = setOf("max_tokens", "max_completion_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount", "max_tokens_to_sample")
+
+func setOf(names ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, n := range names {
+		set[n] = true
+	}
+	return set
+}

@@ -7,9 +7,10 @@ const (
 	firstQuiet = 20 * time.Second  // how long a ceiling stays before more is tried,
 	lastQuiet  = 320 * time.Second // and at most, after it was found where it was
 	riseEvery  = 2 * time.Second   // a ceiling that nothing is refused at rises by 1, 2, 4, …
-	// chance is the share of refusals that may have another reason than how much was in flight: a server that refuses at random would
-	// otherwise be left with nothing.
-	chance = 0.1
+	// A refusal for so few answers, though the limit was lowered so many times in a row, has another reason than how much was in
+	// flight: a server that refuses at random would be left with nothing.
+	chance   = 0.1
+	patience = 3
 )
 
 // ceiling is the memory of back-pressure: how many requests a backend held when it refused others. It knows no more than that a
@@ -18,8 +19,7 @@ type ceiling struct {
 	at    int // the most that may be in flight; 0: nothing was refused yet
 	cut   time.Time
 	quiet time.Duration
-	first int // where the present run of decreases began
-	run   time.Time
+	row   int // decreases without a quiet time between
 
 	answers, refusals int // since the last decrease
 }
@@ -36,20 +36,21 @@ func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
 		return false
 	}
 	at := max(1, min(others, limit-1))
-	if now.Sub(c.run) > firstQuiet/2 {
-		c.first = limit
+	since := now.Sub(c.cut)
+	if c.row++; c.at == 0 || since >= c.quiet {
+		c.row = 1
 	}
-	if rare := float64(c.refusals) <= chance*float64(c.answers); rare && at*10 < c.first*9 {
-		at = min(limit, c.first*9/10)
+	if rare := float64(c.refusals) <= chance*float64(c.answers); rare && c.row > patience {
+		at = limit + limit/8 + 1
 	}
-	switch near := c.at > 0 && at*20 >= c.at*19 && at*20 <= c.at*21; {
-	case now.Sub(c.cut) < firstQuiet/2 && c.at > 0: // of the same run
+	switch near := at*20 >= c.at*19 && at*20 <= c.at*21; {
+	case c.row > 1:
 	case near:
 		c.quiet = min(2*c.quiet, lastQuiet)
 	default:
 		c.quiet = firstQuiet
 	}
-	c.at, c.cut, c.run, c.answers, c.refusals = at, now, now, 0, 0
+	c.at, c.cut, c.answers, c.refusals = at, now, 0, 0
 	return true
 }
 

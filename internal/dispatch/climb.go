@@ -12,6 +12,7 @@ const (
 
 	enough   = 0.97  // share of the best goodput that a limit must reach
 	bracket  = 1.07  // the search is over when two levels are so near
+	worse    = 0.9   // of the goodput before: it has fewer slots, or the work is other
 	grown    = 1.035 // of the goodput before: the server has more slots
 	headroom = 1.14  // of the limit over the knee: more waits than is missing at the moment
 
@@ -33,6 +34,7 @@ const (
 type level struct {
 	limit   int
 	goodput float64
+	err     float64 // standard error of goodput, as a share of it
 }
 
 // climb finds the limit of a backend that says nothing of itself, from the work that comes back. Under continuous batching goodput rises
@@ -51,10 +53,10 @@ type climb struct {
 	top    int     // the highest level of a search, when none above it was tried
 	low    level   // the highest level that is not enough
 	high   level   // the lowest that is
-	best   float64
-	hold   level // the limit that is held, and its goodput, smoothed
-	grown  bool  // at the last measurement
-	worse  int   // windows in a row with much less than that
+	best   level   // the best goodput
+	hold   level   // the limit that is held, and its goodput, smoothed
+	grown  bool    // at the last measurement
+	worse  int     // windows in a row with much less than that
 	look   time.Time
 	every  time.Duration
 	w      period
@@ -105,7 +107,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 		c.level(limit)
 		return
 	}
-	c.measured(now, level{limit, goodput}, ceiling)
+	c.measured(now, level{limit, goodput, c.w.errorOf()}, ceiling)
 	c.limit = min(max(c.limit, 1), lastLimit)
 	if next := min(c.limit, ceiling); next != limit {
 		c.level(next)
@@ -115,22 +117,24 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 }
 
 // sure tells whether the level has been measured well enough: roughly on the way up; in the search until it is clear whether it is good
-// enough, of a small server less precisely, where a single request more or less makes much of a difference.
+// enough, and of a small server less precisely, where a single request more or less makes much of a difference. Where a long queue
+// stands its length is most of what is measured, and a rough answer must do.
 func (c *climb) sure(limit int) bool {
-	if c.phase == rising {
-		return c.w.sure(max(limit/2, firstAnswers), 0.05)
-	}
 	least := max(limit, 48)
-	if !c.w.sure(least, min(max(0.3/c.slots(), 0.01), 0.03)) {
-		return false
+	precision := min(max(0.3/c.slots(), 0.01), 0.03)
+	switch c.phase {
+	case rising:
+		return c.w.sure(max(limit/2, firstAnswers), 0.05)
+	case searching:
+		if c.far() {
+			return c.w.sure(least, 2*precision)
+		}
+		goodput, _ := c.w.close()
+		return c.w.sure(least, precision) && (c.w.n >= 4*least || math.Abs(goodput/c.best.goodput-enough) >= 1.5*c.w.errorOf())
 	}
 	goodput, _ := c.w.close()
-	return c.phase != searching || c.w.n >= 4*least || math.Abs(goodput/c.best-enough) >= 1.5*c.w.errorOf()
+	return c.w.sure(least, precision) || c.w.n >= least && goodput*(1+3*c.w.errorOf()) < worse*c.hold.goodput
 }
-
-// slots is how many requests at the speed of an empty server would do the work of the best level: there are no fewer slots, and hardly
-// ever more than three times as many.
-func (c *climb) slots() float64 { return max(c.best/c.idle, 1) }
 
 // hurry leaves a level of the first steps before it is measured, when most of the requests that it has more than the one before are back
 // and the later ones of them were about as fast as in an empty server: they cannot have waited.
@@ -159,9 +163,9 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case rising:
 		c.rise(now, at, ceiling)
 	case searching:
-		if at.goodput >= enough*c.best {
+		if c.enough(at) {
 			c.high = at
-			c.best = max(c.best, (c.best+at.goodput)/2) // not the luckiest measurement
+			c.better(at)
 		} else {
 			c.low = at
 		}
@@ -171,7 +175,7 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case looking:
 		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
 			c.every, c.phase, c.step = firstLook, rising, 2
-			c.low, c.high, c.best = c.hold, level{}, c.hold.goodput
+			c.low, c.high, c.best = level{}, level{}, level{} // what was measured of fewer slots tells nothing of more
 			c.rise(now, at, ceiling)
 			return
 		}
@@ -188,11 +192,11 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		}
 		gain, ratio := at.goodput/prev.goodput, float64(at.limit)/float64(prev.limit)
 		if gain < 1+0.1*(ratio-1) {
-			c.best = max(c.best, at.goodput, prev.goodput)
+			c.better(at)
 			switch { // on the way up, measurements are rough
-			case prev.goodput < 0.9*c.best:
+			case prev.goodput < 0.9*c.best.goodput:
 				c.low, c.high = prev, at
-			case prev.goodput >= c.best:
+			case prev.goodput >= at.goodput:
 				c.high = prev
 			default:
 				c.high = at
@@ -208,7 +212,8 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 			c.step = min(c.step, 2)
 		}
 	}
-	c.high, c.best = at, max(c.best, at.goodput)
+	c.high = at
+	c.better(at)
 	if at.limit >= min(ceiling, lastLimit) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
 		c.top = at.limit
 		c.search(now)
@@ -230,30 +235,6 @@ func (c *climb) stride() float64 {
 	return c.step
 }
 
-// search tries a level between the highest that is not enough and the lowest that is, until they are near. What is too low leaves slots
-// empty, so it comes from above.
-func (c *climb) search(now time.Time) {
-	floor := enough * c.slots()
-	if c.low.goodput > 0 { // goodput rises at most in proportion: the knee is not below this
-		floor = max(floor, float64(c.low.limit)*max(enough*c.best/c.low.goodput, 1))
-	}
-	high := float64(c.high.limit)
-	if high <= bracket*floor || high-floor <= 1 {
-		c.hold = level{max(int(math.Round(headroom*math.Sqrt(min(floor, high)*high))), c.high.limit), c.best}
-		c.rest(now)
-		if c.high.limit == c.top { // what is above was not tried
-			c.look = now
-		}
-		return
-	}
-	c.phase = searching
-	try := 0.93 * high
-	if high > 1.4*floor {
-		try = max(1.25*floor, 0.5*high)
-	}
-	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)
-}
-
 // rest holds the limit that was found.
 func (c *climb) rest(now time.Time) {
 	c.limit, c.phase, c.worse, c.look = c.hold.limit, holding, 0, now.Add(c.every)
@@ -261,9 +242,9 @@ func (c *climb) rest(now time.Time) {
 
 // watch sees whether goodput is still what it was, and looks from time to time whether more is to be had.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
-	if at.goodput < 0.9*c.hold.goodput {
+	if at.goodput < worse*c.hold.goodput {
 		if c.worse++; c.worse >= 2 { // fewer slots, or other work: begin again from here
-			c.low, c.high, c.best = level{}, at, at.goodput
+			c.low, c.high, c.best = level{}, at, at
 			c.every = firstLook
 			c.search(now)
 		}

@@ -410,6 +410,136 @@ func TestNothingIsSentWithoutTheLease(t *testing.T) {
 	})
 }
 
+// The database is slow: a renewal takes longer than it may, and the next one gets through just after the lease has run out. By then
+// another worker has the chunks.
+func TestALeaseThatIsRenewedTooLateIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 500, 500))
+		defer w.start(d)()
+		w.await(40, "a")
+		slow, taken := 0, time.Time{}
+		w.mu.Lock()
+		w.beat = func(ctx context.Context) error {
+			switch slow++; slow {
+			case 1:
+				<-ctx.Done()
+				return context.Cause(ctx)
+			case 2:
+				time.Sleep(2 * time.Second)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				for _, c := range w.chunks["a"] {
+					c.Owner, c.Epoch = "another", c.Epoch+1
+				}
+				taken = time.Now()
+			}
+			return nil
+		}
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if last := s.times[len(s.times)-1]; taken.IsZero() || last.Sub(taken) > 100*time.Millisecond {
+			t.Errorf("a record was sent %s after another had taken its chunk", last.Sub(taken))
+		}
+	})
+}
+
+func TestALeaseThatIsRenewedTooLateWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(700*time.Millisecond) // nothing is sent between 14.7 s and 15.4 s
+		s.limit = 4
+		start, beats := time.Now(), make(chan error)
+		w.beat = func(context.Context) error {
+			if time.Since(start) <= 10*time.Second {
+				return nil
+			}
+			return <-beats
+		}
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 400, 200))
+		defer w.start(d)()
+		for range 3 {
+			beats <- errors.New("database is locked")
+		}
+		time.Sleep(time.Until(start.Add(15100 * time.Millisecond))) // the next renewal is on its way meanwhile
+		w.mu.Lock()
+		c := w.chunks["a"][0]
+		c.Owner, c.Epoch = "w2", c.Epoch+1
+		w.mu.Unlock()
+		beats <- nil
+		close(beats)
+		time.Sleep(5 * time.Second)
+		w.mu.Lock()
+		c.State = batholith.ChunkPending // w2 had to end, and has done nothing
+		w.mu.Unlock()
+		w.await(400, "a")
+		if all, _ := s.requests(); all > 400+4 {
+			t.Errorf("%d requests for 400 records: more were repeated than were in flight", all)
+		}
+	})
+}
+
+func TestALeaseThatRunsOutDuringARenewalIsSeenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		start, beats := time.Now(), make(chan error)
+		w.beat = func(context.Context) error {
+			if time.Since(start) <= 10*time.Second {
+				return nil
+			}
+			return <-beats
+		}
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 4000, 512))
+		defer w.start(d)()
+		time.Sleep(30 * time.Second) // with a lane that never rests this would not end
+		synctest.Wait()
+		if last := s.times[len(s.times)-1]; last.Sub(start) > 15*time.Second {
+			t.Errorf("a record was sent %s after the last heartbeat", last.Sub(start)-10*time.Second)
+		}
+		close(beats)
+		w.await(4000, "a")
+		if all, _ := s.requests(); all > 4000+4 {
+			t.Errorf("%d requests for 4000 records: more were repeated than were in flight", all)
+		}
+	})
+}
+
+// A worker whose lease runs out again while it gives up what it had under the one before must wait for the next: a record that it may not
+// send and puts back would be taken again at once, for ever.
+func TestALeaseThatIsLostWhileChunksAreGivenUpIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = 4
+		d := w.dispatcher(Options{Lease: 5 * time.Second}, s)
+		d.Enqueue(w.job("a", 4000, 500))
+		defer w.start(d)()
+		w.await(40, "a")
+		lose := func() {
+			d.leaseUntil.Store(time.Now().UnixNano())
+			d.loseLease()
+		}
+		again := true
+		w.mu.Lock()
+		w.releasing = func() {
+			if again {
+				again = false
+				lose()
+			}
+		}
+		w.mu.Unlock()
+		lose()
+		w.await(4000, "a")
+		if again || len(w.twice) > 0 {
+			t.Errorf("lost again: %v; outcomes twice: %v", !again, w.twice)
+		}
+	})
+}
+
 func TestShutdownFinishesWhatIsInFlightAndHandsBackTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), answering(10*time.Second)

@@ -9,14 +9,17 @@
 //
 // Which record is next is decided in this order, each in a file of its own:
 //
-//	outlook.go  a job that would end after its time is over goes first, if that saves it (nine records of ten)
+//	outlook.go  a job that would end after its time is over goes first, if that saves it (nine records of ten); forecast.go reckons that
 //	share.go    principals get equal shares of tokens; a principal's jobs by their priority; and of one priority, the job with the least
 //	            left three quarters and the oldest one, the others what these cannot use
-//	window.go   of a job's records, the next in the order of their prompts where that pays, and else in that of the input
-//	queue.go    a job may get some records out of turn that go on with the prompts that a lane has just sent; and when little is left
+//	walk.go     of a job's records, the next in the order of their prompts where that pays, and else in that of the input
+//	pick.go     a job may get some records out of turn that go on with the prompts that a lane has just sent; and when little is left
 //	            of all jobs, the record that takes longest is not left for the end
 //
 // With Options.Reuse, records that are the same are sent once (twins.go).
+//
+// How many slots a lane has is found by its limiter, from what the backend publishes, its gauges, its refusals, or the work that comes
+// back; a second goroutine of the lane reads the gauges while requests are in flight.
 //
 // Settling a record is one of four things: its outcome goes to the sink (an answer, or an error line); it waits and is tried again, the
 // attempt counted; it goes back at once, nothing counted (back-pressure, or a backend that is misconfigured); or it is let go, because

@@ -22,20 +22,22 @@ type world struct {
 	t      *testing.T
 	bucket *objecttest.Memory
 
-	mu       sync.Mutex
-	files    map[string][]batholith.File
-	chunks   map[string][]*batholith.Chunk
-	begun    []string
-	notes    map[string]string
-	tags     map[string][]batholith.Tag
-	faults   map[string]error
-	outcomes map[string]map[batholith.RecordKey]batholith.Outcome
-	twice    []string
-	lines    map[string]string // record id → output line
-	dead     bool              // heartbeats fail
-	claims   int
-	claimed  func(nth int) error // fails a claim after its effect
-	sunk     chan struct{}       // told after every outcome
+	mu        sync.Mutex
+	files     map[string][]batholith.File
+	chunks    map[string][]*batholith.Chunk
+	begun     []string
+	notes     map[string]string
+	tags      map[string][]batholith.Tag
+	faults    map[string]error
+	outcomes  map[string]map[batholith.RecordKey]batholith.Outcome
+	twice     []string
+	lines     map[string]string               // record id → output line
+	dead      bool                            // heartbeats fail
+	beat      func(ctx context.Context) error // when set, is passed before every heartbeat
+	releasing func()                          // when set, is passed before every release
+	claims    int
+	claimed   func(nth int) error // fails a claim after its effect
+	sunk      chan struct{}       // told after every outcome
 }
 
 func newWorld(t *testing.T) *world {
@@ -121,6 +123,12 @@ func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time)
 
 func (w *world) Release(_ context.Context, worker, job string) error {
 	w.mu.Lock()
+	releasing := w.releasing
+	w.mu.Unlock()
+	if releasing != nil {
+		releasing()
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, chunks := range w.chunks {
 		for _, c := range chunks {
@@ -132,7 +140,15 @@ func (w *world) Release(_ context.Context, worker, job string) error {
 	return nil
 }
 
-func (w *world) Heartbeat(context.Context, string, time.Time) error {
+func (w *world) Heartbeat(ctx context.Context, _ string, _ time.Time) error {
+	w.mu.Lock()
+	beat := w.beat
+	w.mu.Unlock()
+	if beat != nil {
+		if err := beat(ctx); err != nil {
+			return err
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dead {

@@ -43,7 +43,7 @@ type feed struct {
 	dry      bool // the last claim found nothing
 	holding  int  // number of the present claims: chunks of an earlier number hold nothing any more
 	held     int64
-	ready    window
+	ready    walk
 	later    retries
 	twins    twins
 	flying   int
@@ -88,7 +88,7 @@ type portion struct {
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
 	f := &feed{d: d, queue: q, job: job, dialect: dia, retries: newBudget(), done: make(chan struct{}), idle: make(chan struct{}, 1),
-		priority: priorityOf(job.Tags), ready: newWindow()}
+		priority: priorityOf(job.Tags), ready: newWalk()}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	return f

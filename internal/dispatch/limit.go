@@ -18,20 +18,6 @@ const (
 	lastRepeat = 2 * time.Second // the longest pause between requests to a server that refuses all and does not say for how long
 )
 
-// source is where a limit comes from, the most trusted last.
-type source int
-
-const (
-	fromGoodput  source = iota // what comes back for how much is in flight
-	fromGauges                 // what the server says is running and waiting
-	fromSlots                  // what the server publishes
-	fromOperator               // configured
-)
-
-func (s source) String() string {
-	return [...]string{"goodput", "gauges", "slots", "configured"}[s]
-}
-
 // limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
 // happened so far, and never more than the backend was seen to refuse. It starts nothing and asks nobody.
 // One goroutine acquires; any goroutine releases.
@@ -300,39 +286,4 @@ func (l *limiter) onTrial() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trial
-}
-
-// published tells whether the limit comes from the slots that the server publishes.
-func (l *limiter) published() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.source == fromSlots
-}
-
-// found tells whether the limit was found out by measuring, and not only just begun with.
-func (l *limiter) found() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch l.source {
-	case fromGauges:
-		return l.waiting.slots > 0
-	case fromGoodput:
-		return l.climb.phase == holding
-	}
-	return false
-}
-
-// sample tells how it stands.
-func (l *limiter) sample() Sample {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	s := Sample{At: now, Source: l.source.String(), Limit: l.limit(now), InFlight: l.flying}
-	switch l.source {
-	case fromGoodput:
-		s.Goodput = l.climb.hold.goodput
-	case fromGauges, fromSlots:
-		s.Gauges = l.waiting.last
-	}
-	return s
 }

@@ -63,7 +63,7 @@ func (r *rig) ask(ctx context.Context, n int) {
 	f := l.begin()
 	time.Sleep(transit / 2)
 	body, err := r.lane.backend.Do(ctx, batholith.Call{Path: "/chat/completions",
-		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0900d"}]}`, n, n)})
+		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0300d"}]}`, n, n)})
 	time.Sleep(transit / 2)
 	l.land(&f)
 	var bad *batholith.Failure
@@ -133,8 +133,9 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 				p, st := r.picture(c.full, c.settled), r.server.Stats()
 				t.Logf("full after %.1f s, busy %.4f, at most %.2f in flight for each slot, %.3f waiting; %d of %d refused",
 					p.saturated.Seconds(), p.busy, p.inFlight, p.waiting, st.Refused, st.Requests)
-				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > 1.3 {
-					t.Errorf("want: full after %s, busy %.2f, at most 1.3 in flight for each slot", c.saturated, c.busy)
+				most := 1.3 + 1/float64(st.Slots) // a small server cannot be met more finely than by a whole request
+				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > most {
+					t.Errorf("want: full after %s, busy %.2f, at most %.2f in flight for each slot", c.saturated, c.busy, most)
 				}
 				if st.Refused*10 > st.Requests {
 					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
@@ -153,8 +154,8 @@ func saturations() (all []saturation) {
 		all = append(all, saturation{name, o, saturated, full, settled, until, busy})
 	}
 	for _, slots := range []int{8, 64, 256, 1024} {
-		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 40*s, 0.99)
-		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 130*s, 0.99)
+		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 30*s, 0.99)
+		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 100*s, 0.98)
 	}
 	bounded := func(e simlm.Engine, slots, queue int) simlm.Options {
 		return simlm.Options{Engine: e, Slots: slots, Queue: queue}
@@ -162,20 +163,73 @@ func saturations() (all []saturation) {
 	changing := func(e simlm.Engine, queue, from, to int) simlm.Options {
 		return simlm.Options{Engine: e, Queue: queue, Schedule: []simlm.Slots{{Count: from}, {From: 60 * s, Count: to}}}
 	}
-	told := bounded(simlm.EngineNone, 256, 32)
+	told := bounded(simlm.EngineNone, 64, 8)
 	told.RefuseStatus, told.RetryAfter = 503, s
-	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 256, Others: simlm.Background{Rate: 30}}, 3*s, 3*s, 10*s, 60*s, 0.99)
+	add("gauges, with others", simlm.Options{Engine: simlm.EngineSGLang, Slots: 128, Others: simlm.Background{Rate: 15}}, 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("published slots", simlm.Options{Engine: simlm.EngineLlamaCPP, Slots: 64}, 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("published bound", bounded(simlm.EngineTEI, 64, 16), 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("gauges and refusals", bounded(simlm.EngineVLLM, 64, 8), 3*s, 3*s, 10*s, 60*s, 0.99)
 	add("refusals", bounded(simlm.EngineNone, 64, 8), 10*s, 10*s, 75*s, 120*s, 0.99)
 	add("refusals before anything waits", bounded(simlm.EngineNone, 64, -1), 0, 10*s, 10*s, 120*s, 0.97) // an answer's way takes the rest
 	add("refusals with a time to wait", told, 10*s, 10*s, 75*s, 120*s, 0.98)
-	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 64, 256), 3*s, 65*s, 70*s, 120*s, 0.99)
-	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 256, 64), 3*s, 3*s, 80*s, 120*s, 0.99)
-	add("nothing, more slots", changing(simlm.EngineNone, 0, 64, 256), 10*s, 90*s, 150*s, 180*s, 0.99)
-	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.99)
-	add("refusals, more slots", changing(simlm.EngineNone, 8, 64, 256), 10*s, 100*s, 100*s, 150*s, 0.99)
-	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 256, 64), 10*s, 10*s, 120*s, 180*s, 0.98)
+	add("gauges, more slots", changing(simlm.EngineVLLM, 0, 32, 128), 3*s, 65*s, 70*s, 120*s, 0.99)
+	add("gauges, fewer slots", changing(simlm.EngineVLLM, 0, 128, 32), 3*s, 3*s, 80*s, 120*s, 0.99)
+	add("nothing, more slots", changing(simlm.EngineNone, 0, 32, 128), 10*s, 90*s, 150*s, 180*s, 0.99)
+	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.99)
+	add("refusals, more slots", changing(simlm.EngineNone, 8, 32, 128), 10*s, 100*s, 100*s, 150*s, 0.99)
+	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.98)
 	return all
+}
+
+// chatty asks for a record as a chat.
+type chatty struct{}
+
+func (chatty) Request(input []byte, _ string) (batholith.Call, error) {
+	return batholith.Call{Path: "/chat/completions", Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":%q}]}`, input)}, nil
+}
+
+func (chatty) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+	return batholith.Answer{Output: body, Tokens: dialect.Usage(body)}, nil
+}
+
+// Servers of one model are kept full each as it is, the slow beside the fast, by the dispatcher as a whole.
+func TestServersOfDifferentSpeedAreAllKeptFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var servers []*simlm.Server
+		var backends []Backend
+		for i, o := range []simlm.Options{
+			{Engine: simlm.EngineVLLM, Slots: 64, Step: 10 * time.Millisecond},
+			{Engine: simlm.EngineNone, Slots: 32, Step: 20 * time.Millisecond},
+			{Engine: simlm.EngineLlamaCPP, Slots: 8, Step: 60 * time.Millisecond},
+		} {
+			o.Model, o.Series, o.OutputTokens, o.OutputTokensMax = "m", 100*time.Millisecond, 20, 120
+			s := simlm.New(o)
+			b, err := upstream.New(upstream.Options{URL: fmt.Sprintf("http://s%d/v1", i), Model: "m", Transport: upstream.InProcess(s)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			servers, backends = append(servers, s), append(backends, b)
+		}
+		w := newWorld(t)
+		d := w.dispatcher(Options{}, backends...)
+		serving := d.o.Serving
+		d.o.Serving = func(j batholith.Job) (Serving, error) {
+			s, err := serving(j)
+			s.Dialect = chatty{}
+			return s, err
+		}
+		const records = 12000
+		if err := d.Enqueue(w.job("a", records, 512)); err != nil {
+			t.Fatal(err)
+		}
+		defer w.start(d)()
+		w.await(records*9/10, "a") // not the end, when there is no more to send
+		for i, s := range servers {
+			p := (&rig{server: s}).picture(10*time.Second, time.Minute)
+			t.Logf("server %d: full after %.1f s, busy %.4f, at most %.2f in flight for each slot, for %.0f s", i, p.saturated.Seconds(), p.busy, p.inFlight, s.Stats().Seconds)
+			if p.busy < 0.98 || p.saturated > 10*time.Second || p.inFlight > 1.43 {
+				t.Errorf("server %d: %+v", i, p)
+			}
+		}
+	})
 }

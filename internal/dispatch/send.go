@@ -22,8 +22,9 @@ const (
 
 // send makes one attempt at a record and settles it.
 func (l *lane) send(it *item) {
-	if !l.q.d.holds() {
-		it.feed.back(it)
+	if !l.q.d.holds() { // seen before the next heartbeat, which may hang: whoever put the record back would take it again at once
+		it.feed.interrupt(batholith.ErrLeaseLost)
+		it.feed.drop(it)
 		return
 	}
 	answer, err := l.ask(it)

@@ -15,6 +15,7 @@ const (
 	blindAfter  = 8           // readings in a row that failed: it has no gauges any more
 	askAgain    = time.Minute // for gauges, of a backend that has none; for its slots, of one that publishes them
 	saveEvery   = time.Minute
+	keepFresh   = 24 * time.Hour // what is kept is kept again after so long, the same or not
 	forgetAfter = 7 * 24 * time.Hour
 )
 
@@ -25,18 +26,6 @@ type Memory interface {
 	Learn(ctx context.Context, l batholith.Learned) error
 }
 
-// Sample is the state of a lane at one moment, for those who want to see how a limit is found.
-type Sample struct {
-	At       time.Time
-	Backend  string
-	Model    string // the backend's own name of it
-	Source   string // of the limit: configured, slots, gauges, goodput
-	Limit    int
-	InFlight int
-	Gauges   batholith.Gauges // as last read; zero where there are none
-	Goodput  float64          // output tokens a second, or answers where there are no tokens; 0: not measured
-}
-
 // watcher asks a backend about itself. Its fields belong to the goroutine of watch, and before that to the lane's.
 type watcher struct {
 	known  bool // it was asked once
@@ -45,7 +34,8 @@ type watcher struct {
 	missed time.Time // when it was last asked for gauges in vain
 	asked  time.Time // when it was last asked for its slots
 	saved  time.Time
-	limit  int // as last saved
+	limit  int       // as last kept,
+	kept   time.Time // and when
 }
 
 // learn asks a backend that has just been found usable what it publishes, and begins where an earlier process left off. After an outage
@@ -67,7 +57,7 @@ func (l *lane) learn(ctx context.Context) {
 		switch was, err := m.Learned(ctx, l.backend.String(), l.backend.ModelName()); {
 		case err == nil && time.Since(was.At) < forgetAfter:
 			l.limit.resume(was.Limit)
-			l.watcher.limit = was.Limit
+			l.watcher.limit, l.watcher.kept = was.Limit, was.At
 		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
 			l.q.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
 		}
@@ -148,7 +138,8 @@ func (l *lane) save(ctx context.Context) {
 	w, m := &l.watcher, l.q.d.o.Memory
 	s := l.sample()
 	w.saved = s.At
-	if m == nil || !l.limit.found() || s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 {
+	known := s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 && s.At.Sub(w.kept) < keepFresh
+	if m == nil || known || !l.limit.found() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -158,7 +149,7 @@ func (l *lane) save(ctx context.Context) {
 		l.q.d.o.Log.Warn("keep the limit of a backend", "backend", s.Backend, "err", err)
 		return
 	}
-	w.limit = s.Limit
+	w.limit, w.kept = s.Limit, s.At
 }
 
 // sample tells how the lane stands.

@@ -119,3 +119,8 @@ func (in *Input) CompleteUpload(_ context.Context, key, _ string, _ []string) er
 
 // AbortUpload has nothing to do.
 func (in *Input) AbortUpload(context.Context, string, string) error { return nil }
+
+// ListUploads has nothing to yield.
+func (in *Input) ListUploads(context.Context, string) iter.Seq2[batholith.Upload, error] {
+	return func(func(batholith.Upload, error) bool) {}
+}

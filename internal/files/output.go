@@ -33,6 +33,8 @@ type Output struct {
 	dir  string
 	root *os.Root
 
+	ending [16]sync.Mutex // by upload: its completions and aborts run one after the other
+
 	// dirs is held for writing while empty directories are removed, and for reading from making one to having something in it.
 	dirs sync.RWMutex
 

@@ -8,21 +8,30 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
+	"strings"
+
+	"github.com/batholith/batholith"
 )
 
 // An upload is a directory in the scratch directory with a file for each part, named by its number and its ETag, so that a part
-// sent twice stands there twice and the completion says which counts.
+// sent twice stands there twice and the completion says which counts. A file named key says what it is to become.
 
 // maxComplete is how many completed uploads are remembered for a completion that is repeated.
 const maxComplete = 64
+
+const (
+	uploadPrefix = "upload-"
+	keyName      = "key"
+)
 
 var errNoUpload = errors.New("no such upload")
 
 func uploadDir(key, id string) string {
 	sum := md5.Sum([]byte(key)) // an id is only good for its key
-	return fmt.Sprintf("%s/upload-%s-%x", scratch, id, sum[:6])
+	return fmt.Sprintf("%s/%s%s-%x", scratch, uploadPrefix, id, sum[:6])
 }
 
 func partName(dir string, n int, etag string) string { return fmt.Sprintf("%s/%05d.%s", dir, n, etag) }
@@ -38,7 +47,13 @@ func (o *Output) CreateUpload(ctx context.Context, key string) (string, error) {
 	err := o.root.MkdirAll(dir, 0o777)
 	o.dirs.RUnlock()
 	if err == nil {
-		err = o.syncUp(path.Dir(dir))
+		_, err = o.write(dir+"/"+keyName, func(f *os.File) error {
+			_, err := f.WriteString(key)
+			return err
+		})
+	}
+	if err == nil {
+		err = o.syncUp(dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("begin upload of %s: %w", key, err)
@@ -77,6 +92,7 @@ func (o *Output) CompleteUpload(ctx context.Context, key, id string, etags []str
 	if err := check(ctx, "complete upload of", key); err != nil {
 		return err
 	}
+	defer o.end(id)()
 	dir := uploadDir(key, id)
 	if _, err := o.root.Stat(dir); err != nil {
 		if info, err := o.Head(ctx, key); err == nil && info.ETag == o.completed(id) {
@@ -95,6 +111,14 @@ func (o *Output) CompleteUpload(ctx context.Context, key, id string, etags []str
 		o.remember(id, info.ETag)
 	}
 	return o.drop(dir) // the file is there; what a fault leaves of the parts is not seen by anyone
+}
+
+// end waits until nobody else completes or aborts the upload, and returns what lets the next.
+func (o *Output) end(id string) (done func()) {
+	sum := md5.Sum([]byte(id))
+	lock := &o.ending[int(sum[0])%len(o.ending)]
+	lock.Lock()
+	return lock.Unlock
 }
 
 // join copies the parts into f, inside the kernel where it can.
@@ -143,6 +167,7 @@ func (o *Output) AbortUpload(ctx context.Context, key, id string) error {
 	if err := check(ctx, "abort upload of", key); err != nil {
 		return err
 	}
+	defer o.end(id)()
 	if err := o.drop(uploadDir(key, id)); err != nil {
 		return fmt.Errorf("abort upload of %s: %w", key, err)
 	}
@@ -155,4 +180,30 @@ func (o *Output) drop(dir string) error {
 		return err
 	}
 	return o.syncUp(o.prune(path.Dir(dir)))
+}
+
+// ListUploads yields the uploads whose keys begin with prefix and that are neither complete nor aborted.
+func (o *Output) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
+	return func(yield func(batholith.Upload, error) bool) {
+		dirs, err := fs.ReadDir(o.root.FS(), scratch)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			yield(batholith.Upload{}, fmt.Errorf("list uploads: %w", err))
+			return
+		}
+		for _, d := range dirs {
+			if ctx.Err() != nil {
+				yield(batholith.Upload{}, context.Cause(ctx))
+				return
+			}
+			id, ours := strings.CutPrefix(d.Name(), uploadPrefix)
+			key, err := o.root.ReadFile(path.Join(scratch, d.Name(), keyName))
+			if !ours || err != nil || !strings.HasPrefix(string(key), prefix) {
+				continue // gone meanwhile, or begun by a version that kept no key
+			}
+			id, _, _ = strings.Cut(id, "-")
+			if !yield(batholith.Upload{Key: string(key), UploadID: id}, nil) {
+				return
+			}
+		}
+	}
 }

@@ -11,5 +11,8 @@
 // [Entry] and its blocks are the index of an input file: validation reads a file once, and nothing later reads it twice to
 // find a record.
 //
+// A [Survey] reads a whole file that way, a large one in ranges by several goroutines, which a [Pool] bounds for the process. Its invariant:
+// what comes of it does not depend on where the ranges end.
+//
 // The package knows lines. It must not know what a body means to a model, where files lie, or what a job is.
 package jsonl

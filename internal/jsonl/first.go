@@ -19,10 +19,18 @@ type First struct {
 
 	mu    sync.Mutex
 	found []Found // at most twice keep
+	last  Found   // of those that were kept when they were last put in order; the zero value while there is room
 }
 
 // NewFirst makes a list of at most keep problems.
 func NewFirst(keep int) *First { return &First{keep: keep} }
+
+// Room tells whether a problem there would be kept, were it added now.
+func (f *First) Room(file int, line int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last.Line == 0 || f.last.File > file || f.last.File == file && f.last.Line > line
+}
 
 // Add takes problems of one file in.
 func (f *First) Add(file int, problems []Problem) {
@@ -45,5 +53,8 @@ func (f *First) List() []Found {
 
 func (f *First) trim() {
 	slices.SortStableFunc(f.found, func(a, b Found) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
-	f.found = f.found[:min(len(f.found), f.keep)]
+	if len(f.found) >= f.keep {
+		f.found = f.found[:f.keep]
+		f.last = f.found[f.keep-1]
+	}
 }

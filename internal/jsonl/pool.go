@@ -1,11 +1,15 @@
 package jsonl
 
-import "runtime"
+import (
+	"context"
+	"runtime"
+)
 
 // Pool bounds what surveys do at once, and reuses their memory. It is safe for concurrent use.
 type Pool struct {
 	scanners chan *Scanner // each belongs to the goroutine that took it out
-	pages    chan *page    // free ones
+	// Free pages: those that were used before go first, so that no more are made than are needed at once.
+	used, fresh chan *page
 }
 
 // page holds entries on their way from the goroutine that made them to the one that joins them.
@@ -26,12 +30,12 @@ const (
 // memory is taken when it is needed.
 func NewPool() *Pool {
 	n := max(leastScanners, runtime.GOMAXPROCS(0))
-	p := &Pool{scanners: make(chan *Scanner, n), pages: make(chan *page, poolPages)}
+	p := &Pool{scanners: make(chan *Scanner, n), used: make(chan *page, poolPages), fresh: make(chan *page, poolPages)}
 	for range n {
 		p.scanners <- &Scanner{}
 	}
 	for range poolPages {
-		p.pages <- &page{}
+		p.fresh <- &page{}
 	}
 	return p
 }
@@ -40,6 +44,25 @@ func NewPool() *Pool {
 func (p *Pool) put(pg *page) {
 	if !pg.extra {
 		pg.entries = pg.entries[:0]
-		p.pages <- pg
+		p.used <- pg
+	}
+}
+
+// get takes a page out. It waits for one unless next is closed; the page is nil when ctx has ended.
+func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
+	for _, free := range []chan *page{p.used, p.fresh} {
+		select {
+		case pg := <-free:
+			return pg
+		default:
+		}
+	}
+	select {
+	case pg := <-p.used:
+		return pg
+	case <-next:
+		return &page{extra: true}
+	case <-ctx.Done():
+		return nil
 	}
 }

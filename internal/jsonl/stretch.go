@@ -90,16 +90,8 @@ func (r *stretch) keep(ps []Problem, p Problem) []Problem {
 
 // take gets a page to fill. The range that is joined next does not wait for one.
 func (r *stretch) take(ctx context.Context) error {
-	select {
-	case r.page = <-r.pool.pages:
-	default:
-		select {
-		case r.page = <-r.pool.pages:
-		case <-r.next:
-			r.page = &page{extra: true}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if r.page = r.pool.get(ctx, r.next); r.page == nil {
+		return context.Cause(ctx)
 	}
 	if r.page.entries == nil {
 		r.page.entries = make([]Entry, 0, pageEntries)

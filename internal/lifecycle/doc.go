@@ -13,17 +13,22 @@
 //
 //	1 halt      nothing of it is sent any more, finished outcomes are committed
 //	2 seal      the store takes no claim and no commit of it any more
-//	3 publish   the output objects and the manifest, a pure function of the committed outcomes
-//	4 move      the terminal status, with its event
-//	5 clean     everything below .batholith/ and the rows that only a running job needs
+//	3 claim     this worker is the job's publisher, under a new epoch
+//	4 publish   the output objects and the manifest, a pure function of the committed outcomes and of the status
+//	5 move      the terminal status, with its event, under the same epoch
+//	6 clean     everything below .batholith/ and the rows that only a running job needs
+//	7 sweep     the bucket once more, a quarter of an hour later and at the start of a process
 //
 // A crash after 1 or 2 leaves a job that is not terminal: the next start drives it again and comes to the same end, since why it ends
 // can be read off the stored job (every record processed, the time passed, Stopping, or the reason of a failure as its message). After 3
-// the same bytes are published once more. After 4 the next start finds rows of a terminal job and cleans. A stop that arrives during 1
-// to 3 wins: the move at 4 is refused, and the job is driven as Stopping.
+// the same worker claims again, and another when its lease has run out. After 4 the same bytes are published once more, under a higher
+// epoch. After 5 the next start finds rows of a terminal job and cleans. After 6 any process finds when the job is due. A stop that
+// arrives during 1 to 4 wins: the move at 5 is refused, and the job is driven as Stopping.
 //
-// Several processes may drive the same job. Each move is one process's; the others see it, at once or some seconds later, call off what
-// they have of the job, and clean up what they wrote since.
+// Several processes may drive the same job. One of them publishes: a partial output is left to whoever does so already, the final one
+// is waited for until the other has made the move, has failed and yielded, or is dead. The others see the move, at once or some
+// seconds later, call off what they have of the job, and clean up what they wrote since. What a process wrote that died before it saw the
+// move, or what was on its way to the bucket by then, goes with the sweep.
 //
 // Why work is called off travels as the cause of its context: batholith.ErrStopped, ErrExpired, ErrShutdown.
 //

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
@@ -47,6 +46,9 @@ func (d *drive) run(ctx context.Context) {
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
 			delay = 100 * time.Millisecond
+		case errors.Is(err, batholith.ErrHeld):
+			// The other makes the terminal move, which is seen as soon, or its lease runs out.
+			d.pause(ctx, lookEvery)
 		case ctx.Err() == nil:
 			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", delay)
 			d.pause(ctx, delay)
@@ -152,7 +154,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	d.committed(job.Counts)
 	partial := d.partial(work)
 	e, cause := d.await(work, partial)
-	partial.stop() // before the final output, which it must not overwrite
+	partial.stop()
 	if e != "" {
 		return d.finish(ctx, job, e, cause)
 	}
@@ -229,11 +231,18 @@ func (d *drive) interrupted(work context.Context) error {
 
 // move applies an event to the job as it was read.
 func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
+	return d.moveBy(job, e, func(from, to batholith.Status) error {
+		return d.l.o.Store.Move(ctx, d.id, from, to, message, time.Now())
+	})
+}
+
+// moveBy is move by this call of the store.
+func (d *drive) moveBy(job batholith.Job, e batholith.Event, call func(from, to batholith.Status) error) error {
 	next, err := job.Status.Next(e)
 	if err != nil {
 		return err
 	}
-	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, time.Now()); err != nil {
+	if err := call(job.Status, next); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
 	}
 	failpoint.Here("lifecycle.moved")
@@ -283,61 +292,5 @@ func (d *drive) nudge() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
-	}
-}
-
-// partial publishes what there is so far, in the background, each time it is worth it.
-type partial struct {
-	d         *drive
-	ctx       context.Context
-	cancel    context.CancelFunc
-	done      chan struct{} // closed when the publication that runs is over; nil when none does
-	published int64         // records in the last one
-}
-
-func (d *drive) partial(work context.Context) *partial {
-	ctx, cancel := context.WithCancel(work)
-	return &partial{d: d, ctx: ctx, cancel: cancel}
-}
-
-// firstPartial is how many records must have an outcome before output is published while the job runs.
-const firstPartial = 1000
-
-// consider begins a publication when the output has doubled since the last and none is running.
-func (p *partial) consider(c batholith.Counts) {
-	if p.done != nil {
-		select {
-		case <-p.done:
-			p.done = nil
-		default:
-			return
-		}
-	}
-	if c.Processed < max(firstPartial, 2*p.published) {
-		return
-	}
-	p.published = c.Processed
-	done := make(chan struct{})
-	p.done = done
-	go func() {
-		defer close(done)
-		job, err := p.d.l.o.Store.Job(p.ctx, p.d.account, p.d.id)
-		if err == nil {
-			_, err = p.d.l.o.Publisher.Publish(p.ctx, job, false)
-		}
-		if err != nil && p.ctx.Err() == nil {
-			p.d.l.o.Log.Warn("publish partial output", "job", p.d.id, "err", err)
-			if blob.Permanent(err) {
-				p.d.fault(err)
-			}
-		}
-	}()
-}
-
-// stop ends the publication that runs and waits for it, so that it cannot overwrite the final one.
-func (p *partial) stop() {
-	p.cancel()
-	if p.done != nil {
-		<-p.done
 	}
 }

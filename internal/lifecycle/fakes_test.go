@@ -72,7 +72,7 @@ func (w *world) forget() {
 
 // start runs a Lifecycle; the returned function ends it and waits.
 func (w *world) start() (stop func()) {
-	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Limits: w.limits, Look: w.look,
+	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Worker: "w", Limits: w.limits, Look: w.look,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if w.noRole {
 				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)
@@ -120,7 +120,17 @@ func (w *world) Halt(_ context.Context, job string, cause error) error {
 
 func (w *world) FirstError(string) *batholith.RecordError { return w.first }
 
-func (w *world) Publish(ctx context.Context, j batholith.Job, final bool) (batholith.Manifest, error) {
+func (w *world) Salvage(_ context.Context, j batholith.Job, _ int64) error {
+	if err := w.step("salvage"); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.partial[j.ID]++
+	return nil
+}
+
+func (w *world) Publish(ctx context.Context, j batholith.Job, _ int64, final bool) (batholith.Manifest, error) {
 	if err := w.step("publish"); err != nil {
 		return batholith.Manifest{}, err
 	}

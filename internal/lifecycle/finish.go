@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// finish brings a job that was planned to its end: halt, seal, publish, move, clean. An error means that it is to be called again.
+// finish brings a job that was planned to its end: halt, seal, claim, publish, move, clean. An error means that it is to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
 		return err
@@ -37,59 +38,114 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 		return batholith.ErrMoved // a stop came first
 	}
 	message := ending(job, next, cause, d.first)
-	published := job
-	published.Status, published.Message = next, message
-	if err := d.publish(ctx, published); err != nil {
-		if !blob.Permanent(err) {
-			return err
-		}
-		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
-	}
-	return d.end(ctx, job, e, message)
-}
-
-// publish writes the final output. A job that has no files yet has none; for one that failed or never began, an attempt is enough.
-func (d *drive) publish(ctx context.Context, job batholith.Job) error {
-	if job.Status == batholith.StatusExpired {
-		return nil
+	if next == batholith.StatusExpired { // nothing of it was ever sent
+		return d.end(ctx, job, e, message)
 	}
 	files, err := d.l.o.Store.Files(ctx, d.id)
-	if err != nil || len(files) == 0 {
+	if err != nil {
 		return err
 	}
+	if len(files) == 0 { // it was stopped before it had a plan
+		return d.end(ctx, job, e, message)
+	}
+	return d.conclude(ctx, job, e, next, message)
+}
+
+// conclude publishes the final output of a sealed job and makes its terminal move, as the one publisher it has. While another worker is
+// that, it is batholith.ErrHeld.
+func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Event, next batholith.Status, message string) error {
+	epoch, err := d.l.o.Store.ClaimPublication(ctx, d.id, d.l.o.Worker, true, time.Now())
+	if err != nil {
+		return fmt.Errorf("claim the publication of job %s: %w", d.id, err)
+	}
+	failpoint.Here("lifecycle.claimed")
+	published := job
+	published.Status, published.Message = next, message
+	err = d.publish(ctx, published, epoch)
+	if err != nil && (errors.Is(err, batholith.ErrHeld) || !blob.Permanent(err)) {
+		d.yield(ctx, epoch)
+		return err
+	}
+	if err != nil {
+		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
+	}
+	if errors.Is(err, batholith.ErrOutcomesLost) {
+		message = couldNotGoOn + err.Error()
+		if err := d.salvage(ctx, job, epoch); err != nil {
+			return err
+		}
+	}
+	return d.over(ctx, job, e, func(from, to batholith.Status) error {
+		return d.l.o.Store.Conclude(ctx, d.id, epoch, from, to, message, time.Now())
+	})
+}
+
+// yield lets another publish what could not be published here. When that fails, the other waits for this worker to succeed or to die.
+func (d *drive) yield(ctx context.Context, epoch int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), yieldTime)
+	defer cancel()
+	if err := d.l.o.Store.YieldPublication(ctx, d.id, epoch); err != nil {
+		d.l.o.Log.Debug("yield a publication", "job", d.id, "err", err)
+	}
+}
+
+// yieldTime bounds a call that is worth no more.
+const yieldTime = 5 * time.Second
+
+// publish writes the final output. For a job that failed, an attempt is enough.
+func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) error {
 	if job.Status != batholith.StatusFailed {
-		_, err = d.l.o.Publisher.Publish(ctx, job, true)
+		_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if _, err := d.l.o.Publisher.Publish(ctx, job, true); err != nil {
+	_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
+	switch {
+	case errors.Is(err, batholith.ErrHeld):
+		return err
+	case errors.Is(err, batholith.ErrOutcomesLost):
+		return d.salvage(ctx, job, epoch)
+	case err != nil:
 		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
 	}
 	return nil
 }
 
-// cleanTime is what a clean-up gets, also when the process is to end meanwhile.
-const cleanTime = 30 * time.Second
+// salvage publishes what is left of a job whose outcomes are lost. A job that another process ended meanwhile has lost nothing: its
+// segments went with the clean-up, which comes after the terminal status, and its output must stay as it is.
+func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) error {
+	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
+	if err != nil {
+		return err
+	}
+	if now.Status.Terminal() {
+		return batholith.ErrMoved
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := d.l.o.Publisher.Salvage(ctx, job, epoch); err != nil {
+		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
+	}
+	return nil
+}
 
-// end makes the terminal move and cleans up.
+// end makes the terminal move of a job that has no output and cleans up.
 func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
-	if err := d.move(ctx, job, e, message); err != nil {
+	return d.over(ctx, job, e, func(from, to batholith.Status) error {
+		return d.l.o.Store.Move(ctx, d.id, from, to, message, time.Now())
+	})
+}
+
+// over makes the terminal move and cleans up.
+func (d *drive) over(ctx context.Context, job batholith.Job, e batholith.Event, move func(from, to batholith.Status) error) error {
+	if err := d.moveBy(job, e, move); err != nil {
 		return err
 	}
 	failpoint.Here("lifecycle.ended")
 	d.ended = true
 	d.l.cleanSoon(ctx, job)
 	return nil
-}
-
-// cleanSoon cleans up after a job that is over. What fails is done by the next sweep.
-func (l *Lifecycle) cleanSoon(ctx context.Context, job batholith.Job) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
-	defer cancel()
-	if err := l.clean(ctx, job); err != nil {
-		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
-	}
 }
 
 // couldNotGoOn begins the message of a job that failed after validation. A job that is not over and has it is on its way to Failed: that
@@ -111,10 +167,15 @@ func ending(job batholith.Job, next batholith.Status, cause error, first *bathol
 		return fmt.Sprintf("Stopped when %d of %d records had been processed; their output is kept.%s",
 			c.Processed, c.Total, errored(c, first))
 	}
-	if c.Errored == 0 {
-		return allProcessed
+	return allProcessed + errored(c, first) + saved(job.Tokens)
+}
+
+// saved says what the model server's prefix cache spared it, where it tells.
+func saved(t batholith.Tokens) string {
+	if t.CacheRead == 0 || t.Input == 0 {
+		return ""
 	}
-	return allProcessed + errored(c, first)
+	return fmt.Sprintf(" %d of %d prompt tokens (%d %%) were in the model server's cache.", t.CacheRead, t.Input, 100*t.CacheRead/t.Input)
 }
 
 // allProcessed takes the place of what was noted while the job ran.

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -24,6 +23,8 @@ type Jobs interface {
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
 	// Unclean lists terminal jobs that still have files, chunks, segments or uploads.
 	Unclean(ctx context.Context) ([]batholith.Job, error)
+	// Unswept lists the jobs that are to be cleaned up for the second time until then.
+	Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error)
 	// Move changes the status from one to another, with one event; batholith.ErrMoved when it is another by now.
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	// Subscribe yields after every change of a job; changes may be merged.
@@ -37,15 +38,29 @@ type Plans interface {
 	Files(ctx context.Context, id string) ([]batholith.File, error)
 	// Seal has the store refuse every further claim and commit of the job.
 	Seal(ctx context.Context, id string) error
-	// Forget drops what only a running job needs.
-	Forget(ctx context.Context, id string) error
+	// Forget drops what only a running job needs, and has the job among Unswept from this time on.
+	Forget(ctx context.Context, id string, sweep time.Time) error
+	// Swept takes the job off Unswept if it was due by now.
+	Swept(ctx context.Context, id string, now time.Time) error
 	PutUpload(ctx context.Context, u batholith.Upload) error
 }
 
-// Store is both.
+// Publications let one worker at a time write a job's output.
+type Publications interface {
+	// ClaimPublication gives the worker the next epoch; batholith.ErrHeld while another that lives has it, unless that one writes
+	// partial output and this one final. A sealed job has no partial output any more: batholith.ErrSealed.
+	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
+	// YieldPublication lets another claim it.
+	YieldPublication(ctx context.Context, id string, epoch int64) error
+	// Conclude is Jobs.Move, and batholith.ErrHeld under another epoch than the present one.
+	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
+}
+
+// Store is all of it.
 type Store interface {
 	Jobs
 	Plans
+	Publications
 }
 
 // Dispatch sends the records of jobs.
@@ -58,8 +73,10 @@ type Dispatch interface {
 
 // Publisher makes output objects of committed outcomes.
 type Publisher interface {
-	// Publish writes every output object; final ones with the manifest, and only if outcomes and counters agree.
-	Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error)
+	// Publish writes every output object under a claimed epoch; final ones with the manifest, and only if outcomes and counters agree.
+	Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error)
+	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
+	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
 	// Clean removes what the job left beside its output.
 	Clean(ctx context.Context, job batholith.Job) error
 }
@@ -72,10 +89,12 @@ type Options struct {
 	// Place opens the job's buckets with its role's rights. batholith.ErrAccessDenied when there is no such role.
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
 	Limits batholith.Limits
+	Worker string // publishes under this name, and holds a lease by it
 	Log    *slog.Logger
 
-	Validations int           // jobs that are validated at once; 0: 2
-	Look        time.Duration // how often the database is looked at without being told of a change; 0: 5 s
+	Validations  int           // jobs that are validated at once; 0: 2
+	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
+	FirstPartial int64         // records that must have an outcome before output is published while the job runs; 0: 1000
 }
 
 // Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
@@ -100,6 +119,9 @@ func New(o Options) *Lifecycle {
 	if o.Look == 0 {
 		o.Look = lookEvery
 	}
+	if o.FirstPartial == 0 {
+		o.FirstPartial = firstPartial
+	}
 	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), pool: jsonl.NewPool(), weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
 }
 
@@ -110,13 +132,16 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	changes, cancel := l.o.Store.Subscribe()
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
+	delay := firstAgain
 	for ctx.Err() == nil {
 		jobs, err := l.o.Store.Unfinished(ctx)
 		if err != nil && ctx.Err() == nil {
 			l.o.Log.Error("list unfinished jobs", "err", err)
-			sleep(ctx, time.Second)
+			sleep(ctx, delay)
+			delay = min(2*delay, time.Second)
 			continue
 		}
+		delay = firstAgain
 		l.observe(jobs)
 		for _, job := range jobs {
 			if d := l.adopt(job); d != nil {
@@ -131,6 +156,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// firstAgain is how soon is looked again when that failed once: a stop must be seen within a second.
+const firstAgain = 100 * time.Millisecond
 
 // lookEvery is how soon is seen what another process did to a job, whose changes may wake nobody here: as soon as a lease of it that ran
 // out would be.
@@ -232,38 +260,6 @@ func (l *Lifecycle) Fault(id string, err error) {
 	if d := l.drive(id); d != nil {
 		d.fault(err)
 	}
-}
-
-// sweepEvery is how often is looked for what a clean-up left.
-const sweepEvery = 10 * time.Minute
-
-// sweep cleans up after jobs that became terminal just before the last process ended, and those whose clean-up failed.
-func (l *Lifecycle) sweep(ctx context.Context) {
-	for ctx.Err() == nil {
-		jobs, err := l.o.Store.Unclean(ctx)
-		if err != nil && ctx.Err() == nil {
-			l.o.Log.Error("list jobs to clean up", "err", err)
-		}
-		for _, job := range jobs {
-			if l.drive(job.ID) == nil && ctx.Err() == nil {
-				l.cleanSoon(ctx, job)
-			}
-		}
-		sleep(ctx, sweepEvery)
-	}
-}
-
-// clean removes what a terminal job left. Where access is gone for good, only the rows go.
-func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
-	if err := l.o.Publisher.Clean(ctx, job); err != nil && !blob.Permanent(err) {
-		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
-	}
-	failpoint.Here("lifecycle.cleaned")
-	if err := l.o.Store.Forget(ctx, job.ID); err != nil {
-		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
-	}
-	failpoint.Here("lifecycle.forgotten")
-	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {

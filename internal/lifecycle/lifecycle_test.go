@@ -185,6 +185,41 @@ func TestOutputThatMayNotBeWrittenFailsTheJob(t *testing.T) {
 	})
 }
 
+// The segments of a job that another process ended are gone because its output is there.
+func TestOnlyAJobThatIsNotOverIsSalvaged(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.put("a.jsonl", records(20))
+			w.at(func(name string) error {
+				if name != "publish" {
+					return nil
+				}
+				if over {
+					err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusCompleted, "by another", time.Now())
+					if err != nil && !errors.Is(err, batholith.ErrMoved) {
+						t.Error(err)
+					}
+				}
+				return fmt.Errorf("%w: one of them", batholith.ErrOutcomesLost)
+			})
+			defer w.start()()
+			w.create(id, "a.jsonl")
+			w.reach(batholith.StatusInProgress)
+			w.commit(id, 15, 0)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			job := w.job(id)
+			if over && (job.Status != batholith.StatusCompleted || w.partial[id] > 0) {
+				t.Errorf("%s, salvaged %d times over the output of another process", job.Status, w.partial[id])
+			}
+			if !over && (job.Status != batholith.StatusFailed || w.partial[id] != 1 || !strings.Contains(job.Message, "one of them")) {
+				t.Errorf("%s (%s), salvaged %d times", job.Status, job.Message, w.partial[id])
+			}
+		})
+	}
+}
+
 func TestAnOutageOfTheOutputIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -138,10 +139,12 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 		return nil, refuse("There is no .jsonl file at %s: name one, or a folder that holds some. Is the file uploaded, and the key spelled right?", job.Input.URI)
 	}
 	var files []batholith.File
+	// Every validation writes indexes of its own: one that was begun before, of an input that was another, may still be on its way.
+	index := place.Prefix + ".batholith/index/" + strings.ToLower(rand.Text()[:13])
 	for _, o := range objects {
 		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
 			Output: below(place.InputKey, o.Key) + ".out",
-			Index:  fmt.Sprintf("%s.batholith/index/%06d.idx", place.Prefix, len(files))})
+			Index:  fmt.Sprintf("%s-%06d.idx", index, len(files))})
 	}
 	if why := l.o.Limits.RefuseBytes(files); why != "" {
 		return nil, &refusal{message: why}

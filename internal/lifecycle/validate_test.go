@@ -141,9 +141,12 @@ func (w *world) covers(records int) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var indexes, inputs [][]byte
 	for _, f := range files {
 		names = append(names, fmt.Sprintf("%s→%s:%d", f.Key, f.Output, f.Records))
 		data, _ := w.bucket.Object(f.Key)
+		index, _ := w.bucket.Object(f.Index)
+		indexes, inputs = append(indexes, index), append(inputs, data)
 		if want := fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))); f.CRC32C != want {
 			t.Errorf("%s has the sum %q, want %s", f.Key, f.CRC32C, want)
 		}
@@ -157,8 +160,7 @@ func (w *world) covers(records int) (names []string) {
 		if c.N != n {
 			t.Errorf("chunk %d has number %d", n, c.N)
 		}
-		index, _ := w.bucket.Object(files[c.File].Index)
-		data, _ := w.bucket.Object(files[c.File].Key)
+		index, data := indexes[c.File], inputs[c.File]
 		first, entries, err := jsonl.ReadBlock(index[c.IndexOffset:][:c.IndexBytes])
 		if err != nil || first != c.First || len(entries) != c.Count {
 			t.Fatalf("block of chunk %d: from %d, %d entries, %v", n, first, len(entries), err)

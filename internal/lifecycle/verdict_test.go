@@ -146,13 +146,13 @@ func TestThePlanOfALargeFileGoesOnOverItsRanges(t *testing.T) {
 		w := newWorld(t)
 		line := `{"recordId":"r%d","modelInput":{"a":"` + strings.Repeat("x", 20_000) + `"}}` + "\n"
 		var b strings.Builder
-		for i := range 1300 {
+		for i := range 500 {
 			fmt.Fprintf(&b, line, i)
 		}
 		w.put("a.jsonl", b.String())
 		defer w.start()()
 		w.create(id, "a.jsonl")
 		w.reach(batholith.StatusScheduled)
-		w.covers(1300)
+		w.covers(500)
 	})
 }

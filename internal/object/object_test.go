@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/object"
 )
 
@@ -351,6 +352,29 @@ func TestDeleteNamesTheKeyThatIsDenied(t *testing.T) {
 	}
 }
 
+// Whatever an S3 without a list of uploads answers, it is a refusal; a fault that may pass is none.
+func TestALackOfTheListOfUploadsIsARefusal(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		code   string
+		want   error
+	}{
+		{501, "NotImplemented", batholith.ErrRefused}, {405, "MethodNotAllowed", batholith.ErrRefused}, {400, "UnknownQuery", batholith.ErrRefused},
+		{403, "AccessDenied", batholith.ErrAccessDenied}, {404, "NoSuchBucket", batholith.ErrNoBucket}, {503, "SlowDown", nil}, {429, "TooManyRequests", nil},
+	} {
+		b := s3(func(r *http.Request) (*http.Response, error) { return refusal(r, c.status, c.code), nil }).bucket(t, object.Options{})
+		synctest.Test(t, func(t *testing.T) {
+			var got error
+			for _, err := range b.ListUploads(t.Context(), "out/") {
+				got = err
+			}
+			if got == nil || blob.Permanent(got) != (c.want != nil) || c.want != nil && !errors.Is(got, c.want) {
+				t.Errorf("%d %s: %v, want %v", c.status, c.code, got, c.want)
+			}
+		})
+	}
+}
+
 func TestOwnerAndKMSKeyTravelWithEachRequest(t *testing.T) {
 	seen := map[string]http.Header{}
 	b := s3(func(r *http.Request) (*http.Response, error) {
@@ -370,7 +394,9 @@ func TestOwnerAndKMSKeyTravelWithEachRequest(t *testing.T) {
 	b.UploadPart(ctx, "k", "id", 1, []byte("x"))
 	b.CompleteUpload(ctx, "k", "id", []string{"e"})
 	b.AbortUpload(ctx, "k", "id")
-	if len(seen) < 9 {
+	for range b.ListUploads(ctx, "p") {
+	}
+	if len(seen) < 10 {
 		t.Fatalf("only %d requests", len(seen))
 	}
 	for request, header := range seen {

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 )
 
 // CreateUpload begins a multipart upload. Its object appears with CompleteUpload; until then, or AbortUpload, the S3 keeps
@@ -131,4 +134,43 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 		return nil
 	}
 	return explain(err, "abort upload of", b.name, key)
+}
+
+// ListUploads yields the uploads below a prefix that are neither complete nor aborted, page after page. After an error it ends. Not
+// every S3 has this list, and not every role may see it: what an answer refuses is [batholith.ErrRefused] where it is nothing else.
+func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
+	return func(yield func(batholith.Upload, error) bool) {
+		in := &s3.ListMultipartUploadsInput{Bucket: &b.name, ExpectedBucketOwner: b.owner}
+		if prefix != "" {
+			in.Prefix = &prefix
+		}
+		pages := s3.NewListMultipartUploadsPaginator(b.api, in)
+		for pages.HasMorePages() {
+			page, err := uploadsPage(ctx, pages)
+			if err != nil {
+				yield(batholith.Upload{}, unlisted(explain(err, "list uploads of", b.name, prefix), status(err)))
+				return
+			}
+			for _, u := range page.Uploads {
+				if !yield(batholith.Upload{Key: aws.ToString(u.Key), UploadID: aws.ToString(u.UploadId)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func uploadsPage(ctx context.Context, pages *s3.ListMultipartUploadsPaginator) (*s3.ListMultipartUploadsOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	return pages.NextPage(ctx)
+}
+
+// unlisted makes a refusal of an answer that says, in whatever code, that there is no such list.
+func unlisted(err error, status int) error {
+	lacking := status == http.StatusNotImplemented || status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
+	if !lacking || blob.Permanent(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", batholith.ErrRefused, err)
 }

@@ -112,7 +112,7 @@ func BenchmarkPublish(b *testing.B) {
 			b.SetBytes(int64(len(benchLine)) * benchRecords)
 			from := cpu(b)
 			for b.Loop() {
-				if _, err := p.Publish(b.Context(), world.job("job", batholith.StatusCompleted), true); err != nil {
+				if _, err := p.Publish(b.Context(), world.job("job", batholith.StatusCompleted), 1, true); err != nil {
 					b.Fatal(err)
 				}
 			}

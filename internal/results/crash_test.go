@@ -169,7 +169,7 @@ func (h *history) finish() string {
 	publisher := NewPublisher(PublisherOptions{Store: h.world, Open: h.world.open})
 	job := h.world.job("job", batholith.StatusCompleted)
 	defer time.Sleep(time.Minute) // until the latest transaction is over
-	if _, err := publisher.Publish(h.t.Context(), job, true); err != nil {
+	if _, err := publisher.Publish(h.t.Context(), job, 1, true); err != nil {
 		return h.story(err.Error())
 	}
 	if diff := cmp.Diff(h.world.expected("job"), h.world.output("job")); diff != "" {

@@ -15,10 +15,14 @@
 //	freed     The journal file goes when all of its outcomes are committed or refused. Dies before that: as above.
 //	run       Sixteen segments of a level become one sorted run of the next. The run's object first, then a transaction that
 //	          names it in their place, then their deletion. Dies in between: an object too many, which Clean deletes.
-//	publish   The runs and segments, merged in the order of records, are the output object: complete or not there at all. An
-//	          upload's id is in the database before its first part. Dies in between: the next publication of that key aborts
-//	          the upload and writes the same bytes, for they are a function of the committed outcomes alone.
-//	clean     What is below .batholith/ goes. May be repeated.
+//	publish   The runs and segments, merged in the order of records, are the output object: complete or not there at all. What
+//	          another publisher could write differently, partial output and the manifest, is always a multipart upload.
+//	begun     The bucket knows of the upload, and nobody else. Dies here: nobody can complete it; Clean aborts what is listed.
+//	noted     Its id is in the database, under the epoch of the publication, before its first part. Dies here, or with some
+//	          parts sent, or with the completion on its way: the next publisher, under a higher epoch, aborts it before it
+//	          writes. Of an older epoch no more is noted.
+//	clean     What is below .batholith/ goes, and every upload below the job's prefix. May be repeated, and is, later, for what
+//	          was on its way to the bucket when its sender died.
 //
 // The invariant: an outcome counts by a commit and by nothing else, and a commit is never inferred. It is repeated, under the
 // same key, until the store has said yes or no; what the store refused is looked up chunk by chunk. An object whose commit may

@@ -37,6 +37,7 @@ type jobRow struct {
 	tokens   batholith.Tokens
 	ledger   batholith.Ledger
 	sealed   bool
+	epoch    int64 // of its publication
 }
 
 func newWorld() *world {
@@ -46,7 +47,7 @@ func newWorld() *world {
 
 // plan makes a job with files of these numbers of records, in chunks of size records.
 func (w *world) plan(job string, size int, records ...int) {
-	a := &jobRow{segments: map[string]batholith.Segment{}}
+	a := &jobRow{segments: map[string]batholith.Segment{}, epoch: 1}
 	for f, n := range records {
 		a.files = append(a.files, batholith.File{N: f, Key: fmt.Sprintf("in/%d.jsonl", f), ETag: "e", Records: int64(n),
 			Output: fmt.Sprintf("%d.jsonl.out", f)})
@@ -179,8 +180,18 @@ func (w *world) ReplaceSegments(_ context.Context, job string, old []string, run
 func (w *world) PutUpload(_ context.Context, u batholith.Upload) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if u.Epoch != 0 && u.Epoch != w.jobs[u.Job].epoch {
+		return batholith.ErrHeld
+	}
 	w.uploads[u] = true
 	return nil
+}
+
+// claim begins another publication of a job.
+func (w *world) claim(job string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.jobs[job].epoch++
 }
 
 func (w *world) Uploads(_ context.Context, job string) ([]batholith.Upload, error) {
@@ -239,7 +250,11 @@ const (
 	failLate // of a transaction: it is applied some seconds after its caller was told that it failed
 	killBefore
 	killAfter
+	killLate // it takes effect long after its caller has died
 )
+
+// late is how much later that is.
+const late = 10 * time.Second
 
 func newProcess(w *world, v func(op string) verdict) *process {
 	if v == nil {
@@ -264,6 +279,14 @@ func (p *process) step(op string, do func() error) error {
 	}
 	if v == killBefore || v == failBefore {
 		return fmt.Errorf("%s fails", op)
+	}
+	if v == killLate {
+		p.kill()
+		go func() {
+			time.Sleep(late)
+			do()
+		}()
+		return errDead
 	}
 	if v == failLate {
 		go func() {

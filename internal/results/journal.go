@@ -17,7 +17,7 @@ const (
 	fileBytes    = 16 << 20              // a journal file that has grown to this takes no more
 	muteTime     = time.Second           // how long nothing is journalled after the disk refused
 	maxUnwritten = 8 << 20               // a disk that is so far behind gets nothing more for now
-	maxSpare     = 1 << 20 // a longer buffer is not kept for what comes next
+	maxSpare     = 1 << 20               // a longer buffer is not kept for what comes next
 	maxFiles     = 16                    // when there are more, the oldest is made superfluous
 	journalExt   = ".log"
 )

@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -19,27 +20,30 @@ const (
 type merged struct {
 	readers []*segmentReader
 	stale   bool // the first reader's outcome was handed out
+	lenient bool // a segment that is lost is passed over, from where it cannot be read
 	last    batholith.RecordKey
 	count   int64
 }
 
 // merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
 // holds a block besides, and a block is larger than blockBytes only where a single line is.
-func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (*merged, error) {
+func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
-	m := &merged{}
+	m := &merged{lenient: lenient}
 	for _, seg := range segs {
 		if seg.Records == 0 {
 			continue
 		}
 		r, err := openSegment(ctx, b, seg, piece)
-		if err != nil {
+		if err == nil {
+			err = r.next()
+		}
+		if err != nil && !m.forgives(err) {
 			return nil, err
 		}
-		if err := r.next(); err != nil {
-			return nil, err
+		if err == nil {
+			m.readers = append(m.readers, r)
 		}
-		m.readers = append(m.readers, r)
 	}
 	for i := len(m.readers) / 2; i >= 0; i-- {
 		m.sink(i)
@@ -71,7 +75,7 @@ func (m *merged) next() (*batholith.Outcome, error) {
 func (m *merged) advance() error {
 	m.stale = false
 	err := m.readers[0].next()
-	if err == io.EOF {
+	if err == io.EOF || m.forgives(err) {
 		n := len(m.readers) - 1
 		m.readers[0], m.readers[n] = m.readers[n], nil
 		m.readers = m.readers[:n]
@@ -79,6 +83,11 @@ func (m *merged) advance() error {
 	}
 	m.sink(0)
 	return err
+}
+
+func (m *merged) forgives(err error) bool {
+	var bad *segmentError
+	return m.lenient && errors.As(err, &bad) && bad.foul()
 }
 
 // sink moves the reader at i down until none below it has a lower key.

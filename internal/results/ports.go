@@ -27,6 +27,7 @@ type Segments interface {
 
 // Uploads remembers multipart uploads across crashes.
 type Uploads interface {
+	// PutUpload refuses an upload of a publication under another epoch than the job's: batholith.ErrHeld.
 	PutUpload(ctx context.Context, u batholith.Upload) error
 	Uploads(ctx context.Context, job string) ([]batholith.Upload, error)
 	DeleteUpload(ctx context.Context, u batholith.Upload) error

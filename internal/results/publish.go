@@ -28,11 +28,17 @@ type PublisherOptions struct {
 	Store PublisherStore
 	Open  Opener
 	Log   *slog.Logger
+
+	PartBytes int64 // of the parts of an output, at least; 0: 8 MiB
 }
 
-// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes:
-// two that publish the same write the same bytes, and it does not matter which is later. Its methods may be called by any
-// goroutine.
+// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes, and of
+// the status in the manifest. Its methods may be called by any goroutine.
+//
+// One process publishes a job at a time, under an epoch that the store gave it. It may lose that to another without noticing, while a
+// call of it is still on its way to the bucket. So whatever another might write differently, partial output and the manifest, is a
+// multipart upload that the store knows under its epoch, and a publisher aborts those of the epochs before its own before it writes:
+// they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone.
 type Publisher struct {
 	o PublisherOptions
 }
@@ -52,13 +58,28 @@ const startOver = 5
 //
 // With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
 // counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
-// no manifest. Without final it publishes what there is so far, while the job goes on.
-func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) (batholith.Manifest, error) {
+// no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
+// caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
+//
+// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears; see Salvage.
+func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error) {
+	return p.attempt(ctx, job, epoch, final, false)
+}
+
+// Salvage publishes what can be read of a job that failed with batholith.ErrOutcomesLost, without a manifest. The caller has made sure,
+// after that error, that the job was not over: otherwise its segments are gone because its output is there.
+func (p *Publisher) Salvage(ctx context.Context, job batholith.Job, epoch int64) error {
+	_, err := p.attempt(ctx, job, epoch, false, true)
+	return err
+}
+
+// attempt publishes, from the beginning when segments are merged meanwhile.
+func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64, final, lenient bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
-		m, err = p.publish(ctx, job, place, final)
-		if !errors.Is(err, batholith.ErrNoObject) || try == startOver {
+		m, err = p.publish(ctx, job, place, epoch, final, lenient)
+		if err = judge(ctx, p.o.Store, place.Output, err); !errors.Is(err, errMerged) || try == startOver {
 			break
 		}
 		p.o.Log.Debug("segments were merged while they were read; beginning again", "job", job.ID)
@@ -71,12 +92,12 @@ func (p *Publisher) Publish(ctx context.Context, job batholith.Job, final bool) 
 }
 
 // publish is one attempt. The manifest comes last: where there is one, everything it names is there.
-func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, final bool) (m batholith.Manifest, err error) {
+func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, epoch int64, final, lenient bool) (m batholith.Manifest, err error) {
 	files, err := p.o.Store.Files(ctx, job.ID)
 	if err != nil {
 		return m, err
 	}
-	segs, err := p.few(ctx, job, place)
+	segs, err := p.few(ctx, job, place, lenient)
 	if err != nil {
 		return m, err
 	}
@@ -84,11 +105,14 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if n := outcomesOf(segs); final && n < job.Counts.Processed {
 		return m, fmt.Errorf("the segments hold %d outcomes and the job counts %d", n, job.Counts.Processed)
 	}
-	outcomes, err := merge(ctx, place.Output, segs)
+	if err := p.supersede(ctx, job.ID, place, epoch); err != nil {
+		return m, err
+	}
+	outcomes, err := merge(ctx, place.Output, segs, lenient)
 	if err != nil {
 		return m, err
 	}
-	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, final: final, size: linesOf(segs)}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -107,7 +131,12 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	if err := place.Output.Put(ctx, place.Prefix+batholith.ManifestName, append(body, '\n')); err != nil {
+	object := newObject(ctx, p.o.Store, place.Output, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch},
+		objectOptions{Bytes: int64(len(body)), Abortable: true})
+	if _, err := object.Write(append(body, '\n')); err != nil {
+		return m, errors.Join(err, object.abort())
+	}
+	if err := object.close(); err != nil {
 		return m, err
 	}
 	failpoint.Here("results.manifested")
@@ -115,10 +144,10 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 }
 
 // few returns the job's segments, merged so far that they can be read all at once.
-func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place) ([]batholith.Segment, error) {
+func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place, lenient bool) ([]batholith.Segment, error) {
 	for {
 		segs, err := p.o.Store.Segments(ctx, job.ID)
-		if err != nil || len(segs) <= fanIn {
+		if err != nil || len(segs) <= fanIn || lenient { // one that is lost would end the merge
 			return segs, err
 		}
 		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
@@ -150,8 +179,11 @@ type outputs struct {
 	job   batholith.Job
 	place blob.Place
 	files []batholith.File
+	epoch int64
 	final bool
 	size  int64 // bytes of all lines: no file has more
+	// What is there already and has more, a partial output from before the loss or that of another process, stays.
+	lenient bool
 
 	object *object // of the file that is being written, or nil
 	entry  batholith.ManifestFile
@@ -204,10 +236,9 @@ func (w *outputs) begin(n int) error {
 	}
 	f := w.files[n]
 	key := w.place.Prefix + f.Output
-	if err := w.p.abort(w.ctx, w.job.ID, w.place, func(k string) bool { return k == key }); err != nil {
-		return err
-	}
-	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, w.job.ID, key, w.size)
+	// A partial output may be followed by a longer one while it is on its way. A final one is not followed by another.
+	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, batholith.Upload{Job: w.job.ID, Key: key, Epoch: w.epoch},
+		objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final})
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
 		InputETag: f.ETag, InputBytes: f.Bytes, InputCRC32C: f.CRC32C, Records: f.Records}
 	w.sum = 0
@@ -238,6 +269,11 @@ func (w *outputs) finish() error {
 	w.object = nil
 	if w.entry.Lines == 0 && !w.final {
 		return nil
+	}
+	if w.lenient {
+		if there, err := w.place.Output.Head(w.ctx, object.key); err == nil && there.Bytes > w.entry.Bytes {
+			return object.abort()
+		}
 	}
 	if err := object.close(); err != nil {
 		return err
@@ -275,59 +311,4 @@ func uri(location string, b blob.Bucket, key string) string {
 		scheme = "s3"
 	}
 	return scheme + "://" + b.Name() + "/" + key
-}
-
-// Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
-func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
-	place, err := p.o.Open(ctx, job.ID)
-	if err == nil {
-		err = p.abort(ctx, job.ID, place, func(string) bool { return true })
-	}
-	if err == nil {
-		err = empty(ctx, place.Output, place.Prefix+hidden)
-	}
-	if err != nil {
-		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
-	}
-	return nil
-}
-
-// abort aborts the job's uploads whose key is wanted.
-func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wanted func(key string) bool) error {
-	uploads, err := p.o.Store.Uploads(ctx, job)
-	if err != nil {
-		return err
-	}
-	for _, u := range uploads {
-		if !wanted(u.Key) {
-			continue
-		}
-		if err := place.Output.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
-			return err
-		}
-		if err := p.o.Store.DeleteUpload(ctx, u); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// empty deletes the objects below a prefix, as many at once as S3 allows.
-func empty(ctx context.Context, b blob.Bucket, prefix string) error {
-	var keys []string
-	for o, err := range b.List(ctx, prefix) {
-		if err != nil {
-			return err
-		}
-		if keys = append(keys, o.Key); len(keys) == 1000 {
-			if err := b.Delete(ctx, keys...); err != nil {
-				return err
-			}
-			keys = keys[:0]
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return b.Delete(ctx, keys...)
 }

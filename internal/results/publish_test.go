@@ -3,6 +3,7 @@ package results
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -71,7 +72,7 @@ func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
 		func(k batholith.RecordKey) bool { return k.Record != 7 },
 	} {
 		fill(t, w, "job", 13, wanted, uint64(step))
-		if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusInProgress), false); err != nil {
+		if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false); err != nil {
 			t.Fatal(err)
 		}
 		want := w.expected("job")
@@ -87,7 +88,7 @@ func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
 	if _, ok := w.bucket.Object("out/job/" + batholith.ManifestName); ok {
 		t.Error("a manifest while the job goes on")
 	}
-	if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), true); err == nil || !strings.Contains(err.Error(), "147 of 150") {
+	if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true); err == nil || !strings.Contains(err.Error(), "147 of 150") {
 		t.Errorf("three records have no outcome; completed with %v", err)
 	}
 	m := publish(t, w, "job", batholith.StatusPartiallyCompleted)
@@ -102,7 +103,7 @@ func TestCountersThatDisagreeKeepTheManifestAway(t *testing.T) {
 	fill(t, w, "job", 10, nil, 1)
 	w.jobs["job"].counts.Processed--
 	w.jobs["job"].counts.Succeeded--
-	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), true)
+	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
 	if err == nil || !strings.Contains(err.Error(), "the segments hold 50 outcomes") {
 		t.Errorf("published with %v", err)
 	}
@@ -122,7 +123,7 @@ func TestARecordWithTwoOutcomesIsAnError(t *testing.T) {
 		w.jobs["job"].segments[seg.Key] = seg
 		break
 	}
-	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), true)
+	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
 	if err == nil || !strings.Contains(err.Error(), "two outcomes") {
 		t.Errorf("published with %v", err)
 	}
@@ -167,7 +168,7 @@ func TestASegmentInThePlaceOfAnotherIsNotRead(t *testing.T) {
 
 // drain reads segments to their end.
 func drain(ctx context.Context, b blob.Bucket, segs []batholith.Segment) (n int, err error) {
-	m, err := merge(ctx, b, segs)
+	m, err := merge(ctx, b, segs, false)
 	for ; err == nil; n++ {
 		_, err = m.next()
 	}
@@ -208,7 +209,7 @@ func TestLargeOutputsGoUpInEqualParts(t *testing.T) {
 	}
 	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out") // of a publisher that died
 	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old})
-	m, err := NewPublisher(PublisherOptions{Store: w, Open: watched}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), true)
+	m, err := NewPublisher(PublisherOptions{Store: w, Open: watched}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func TestLargeOutputsGoUpInEqualParts(t *testing.T) {
 			t.Errorf("%s: %d bytes, %d in the manifest; want %d", key, len(got), f.Bytes, len(want[key]))
 		}
 	}
-	if len(sizes) != 4 || sizes[0] != partBytes || sizes[1] != partBytes || sizes[2] != partBytes {
+	if len(sizes) != 5 || sizes[0] != partBytes || sizes[1] != partBytes || sizes[2] != partBytes { // the last is the manifest's
 		t.Errorf("parts of %v bytes", sizes)
 	}
 	if len(w.bucket.OpenUploads()) > 0 || len(w.uploads) > 0 {
@@ -253,7 +254,7 @@ func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
 				return pass
 			})
 			synctest.Test(t, func(t *testing.T) {
-				_, err := NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), true)
+				_, err := NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 				for _, text := range w.output("job") {
 					if text != "" && !strings.HasSuffix(text, "\n") {
 						t.Errorf("call %d: a torn output", fatal)
@@ -299,26 +300,135 @@ func TestNoUploadIsForgottenWhereverAPublisherDies(t *testing.T) {
 			if err := writer.settle(t.Context(), "a", items); err != nil {
 				t.Fatal(err)
 			}
-			calls, last := 0, ""
-			p := newProcess(w, func(op string) verdict {
+			calls := 0
+			p := newProcess(w, func(string) verdict {
 				if calls++; calls == fatal {
-					last = op
 					return v
 				}
 				return pass
 			})
 			job := w.job("job", batholith.StatusCompleted)
-			NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), job, true)
+			NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), job, 1, true)
 			if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), job); err != nil {
 				t.Error(err)
 			}
-			// An id that never arrived, or could not be noted any more, is the bucket's own to expire.
-			if left := w.bucket.OpenUploads(); len(left) > 0 && last != "CreateUpload" && last != "PutUpload" {
-				t.Errorf("died in %s (%d): %v are left", last, v, left)
+			if left := w.bucket.OpenUploads(); len(left) > 0 {
+				t.Errorf("call %d (%d): %v are left", fatal, v, left)
 			}
 			if calls < fatal {
 				break
 			}
+		}
+	}
+}
+
+// TestWhatIsLateOfADeadPublisherIsNotSeen has a publisher die in every single call of its, which takes effect long after its successor
+// has published, before or after the clean-up: be it a part of a shorter output, or a manifest with another status.
+func TestWhatIsLateOfADeadPublisherIsNotSeen(t *testing.T) {
+	for n := range 8 {
+		final, cleanFirst, part := n&1 > 0, n&2 > 0, int64(n&4*75) // in several parts or in one
+		for fatal := 1; ; fatal++ {
+			calls := 0
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.plan("job", 10, 30, 0, 40)
+				wanted := func(k batholith.RecordKey) bool { return final || k.Record%3 > 0 }
+				fill(t, w, "job", 4, wanted, 1)
+				p := newProcess(w, func(string) verdict {
+					if calls++; calls == fatal {
+						return killLate
+					}
+					return pass
+				})
+				first := NewPublisher(PublisherOptions{Store: p, Open: p.open, PartBytes: part})
+				first.Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, final)
+
+				fill(t, w, "job", 4, nil, 2)
+				w.claim("job")
+				second := NewPublisher(PublisherOptions{Store: w, Open: w.open, PartBytes: part})
+				job := w.job("job", batholith.StatusCompleted)
+				if _, err := second.Publish(t.Context(), job, 2, true); err != nil {
+					t.Fatal(err)
+				}
+				if cleanFirst {
+					if err := second.Clean(t.Context(), job); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(late + time.Second)
+				if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+					t.Errorf("call %d (-want +got):\n%s", fatal, diff)
+				}
+				if manifest, _ := w.bucket.Object("out/job/" + batholith.ManifestName); !bytes.Contains(manifest, []byte(`"status":"Completed"`)) {
+					t.Errorf("call %d: manifest %s", fatal, manifest)
+				}
+				if err := second.Clean(t.Context(), job); err != nil { // the sweep
+					t.Fatal(err)
+				}
+				if keys := w.bucket.Keys(); len(keys) != 4 || len(w.uploads) > 0 || len(w.bucket.OpenUploads()) > 0 {
+					t.Errorf("call %d: left %v, %v, %v", fatal, keys, w.uploads, w.bucket.OpenUploads())
+				}
+			})
+			if calls < fatal {
+				break
+			}
+		}
+	}
+}
+
+func TestAPublisherThatWasTakenOverFromIsTold(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30)
+	fill(t, w, "job", 10, nil, 1)
+	w.claim("job")
+	p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+	for _, final := range []bool{false, true} {
+		if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, final); !errors.Is(err, batholith.ErrHeld) {
+			t.Errorf("published under an old epoch: %v", err)
+		}
+	}
+	if open := w.bucket.OpenUploads(); len(open) > 0 {
+		t.Errorf("uploads left: %v", open)
+	}
+}
+
+func TestARoleThatMayNotAbortPublishesAllTheSame(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30)
+	fill(t, w, "job", 10, nil, 1)
+	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out")
+	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old, Epoch: 1})
+	w.claim("job")
+	w.bucket.Fault = func(op, _ string) (bool, error) {
+		if op == "AbortUpload" {
+			return false, batholith.ErrAccessDenied
+		}
+		return true, nil
+	}
+	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 2, true); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func TestABucketThatListsNoUploadsIsCleanedAllTheSame(t *testing.T) {
+	for _, refusal := range []error{batholith.ErrRefused, batholith.ErrAccessDenied} {
+		w := newWorld()
+		w.plan("job", 10, 30)
+		fill(t, w, "job", 10, nil, 1)
+		w.bucket.Fault = func(op, _ string) (bool, error) {
+			if op == "ListUploads" {
+				return false, refusal
+			}
+			return true, nil
+		}
+		if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
+			t.Error(err)
+		}
+		if keys := w.bucket.Keys(); len(keys) > 0 {
+			t.Errorf("left %v", keys)
 		}
 	}
 }
@@ -444,7 +554,7 @@ func TestAPublisherThatIsLateOverwritesNothing(t *testing.T) {
 	publish(t, w, "job", batholith.StatusCompleted)
 	want := w.output("job")
 	late := NewPublisher(PublisherOptions{Store: forgotten{w}, Open: w.open})
-	if _, err := late.Publish(t.Context(), w.job("job", batholith.StatusCompleted), true); err == nil {
+	if _, err := late.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true); err == nil {
 		t.Error("a job whose segments are gone was published")
 	}
 	if diff := cmp.Diff(want, w.output("job")); diff != "" {

@@ -59,6 +59,9 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 		}
 		r := runMaker{w.o.Store, place, func() string { return w.key(place.Prefix, ".run") }}
 		if err := r.replace(ctx, own); err != nil {
+			if err = judge(ctx, w.o.Store, place.Output, err); errors.Is(err, batholith.ErrOutcomesLost) {
+				w.o.OnFault(job, err)
+			}
 			return err
 		}
 	}
@@ -148,7 +151,7 @@ func (r runMaker) withdraw(ctx context.Context, run batholith.Segment, old []str
 
 // write merges segments into the object of a run, one level above the highest of them.
 func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholith.Segment, error) {
-	in, err := merge(ctx, r.place.Output, segs)
+	in, err := merge(ctx, r.place.Output, segs, false)
 	if err != nil {
 		return batholith.Segment{}, err
 	}
@@ -156,7 +159,7 @@ func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholit
 	for _, s := range segs {
 		level, size = max(level, s.Level+1), size+s.Bytes
 	}
-	object := newObject(ctx, r.store, r.place.Output, segs[0].Job, r.key(), size)
+	object := newObject(ctx, r.store, r.place.Output, batholith.Upload{Job: segs[0].Job, Key: r.key()}, objectOptions{Bytes: size})
 	out := newSegmentWriter(object, segs[0].Job, object.key, level)
 	for {
 		o, err := in.next()

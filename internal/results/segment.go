@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -126,7 +127,7 @@ func (s *segmentReader) next() error {
 	}
 	o.Job = s.seg.Job
 	if s.read > 0 && s.now.Key.Compare(o.Key) >= 0 {
-		return s.fault(fmt.Errorf("record %v after %v", o.Key, s.now.Key))
+		return s.fault(fmt.Errorf("%w: record %v after %v", errDamaged, o.Key, s.now.Key))
 	}
 	s.read++
 	s.lines += int64(len(o.Line))
@@ -143,7 +144,7 @@ func (s *segmentReader) end() error {
 }
 
 func (s *segmentReader) fault(err error) error {
-	return fmt.Errorf("read segment %s: %w", s.seg.Key, err)
+	return &segmentError{s.seg, err}
 }
 
 // summer keeps the CRC-32C of what passes.
@@ -193,6 +194,9 @@ func (r *ranges) fetch(b []byte) error {
 	_, err := io.ReadFull(in, b)
 	if closing := in.Close(); err == nil && closing != nil {
 		return closing
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) { // which frames would take for the end of the bytes
+		return errCut
 	}
 	return err
 }

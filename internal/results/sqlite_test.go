@@ -62,9 +62,13 @@ func TestTheDatabaseAgrees(t *testing.T) {
 	if job, err = db.Job(ctx, job.Account, job.ID); err != nil {
 		t.Fatal(err)
 	}
+	epoch, err := db.ClaimPublication(ctx, job.ID, "second", true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	job.Status = batholith.StatusCompleted
 	publisher := results.NewPublisher(results.PublisherOptions{Store: db, Open: open})
-	m, err := publisher.Publish(ctx, job, true)
+	m, err := publisher.Publish(ctx, job, epoch, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func TestARunOfOldAndNewSegmentsKeepsTheKinds(t *testing.T) {
 	if err != nil || len(segs) != 1 {
 		t.Fatalf("segments %v, %v", segs, err)
 	}
-	m, err := merge(t.Context(), world.bucket, segs)
+	m, err := merge(t.Context(), world.bucket, segs, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ type Options struct {
 	OnCommit func(job string, c batholith.Counts)
 	// OnFault is told why a job's outcomes cannot be stored although the store answers: access was denied, or the bucket is
 	// gone. They are kept and tried again all the same, until it works or Drop is called.
-	// It is told again with every attempt.
+	// It is told again with every attempt. It is also told of batholith.ErrOutcomesLost, when a merge comes upon that.
 	OnFault func(job string, err error)
 
 	PendingBytes int64 // outcomes in memory; 0: 64 MiB

@@ -13,7 +13,8 @@
 //
 // A process that dies while an upload is being completed leaves the upload in a claimed state, which the gateway would report
 // as success ever after; New puts such uploads back (see recoverUploads), and a completion is answered 200 only if the object
-// was made of this very upload. What was being written when the process died lies below .sgwtmp of its bucket, where no request
+// was made of this very upload. An abort waits for a completion that is under way, and is believed by who asked for it: nothing
+// appears afterwards. What was being written when the process died lies below .sgwtmp of its bucket, where no request
 // and no listing reaches it, and New removes it.
 //
 // Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*); where the

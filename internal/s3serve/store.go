@@ -38,7 +38,7 @@ type store struct {
 	buckets  string // directory of all buckets, absolute
 
 	seed       maphash.Seed
-	completing [64]sync.Mutex // by upload: its completions run one after the other
+	completing [64]sync.Mutex // by upload: its completions and aborts run one after the other
 }
 
 var _ backend.Backend = (*store)(nil)

@@ -74,13 +74,12 @@ func (s *store) partAppeared(bucket, key, id string, n int32) error {
 }
 
 // CompleteMultipartUpload makes the object. The gateway says 200 also to an upload that another request is completing, and
-// to an unknown one if there is an object of its key; so completions of one upload run one after the other, and success
-// is believed only if the object says that it was made of this upload.
+// to an unknown one if there is an object of its key; so the ends of one upload run one after the other, and success
+// is believed only if the object says that it was made of this upload. The object is durable first, then the end of the
+// upload: whoever was answered asks for it no more, and a power failure must not bring it back.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
 	key, id := *in.Key, *in.UploadId
-	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
-	lock.Lock()
-	defer lock.Unlock()
+	defer s.ending(id)()
 	out, err = placed(s, ctx, "CompleteMultipartUpload", *in.Bucket, key, ofUpload(id, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
@@ -93,9 +92,19 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		if !s.meta.madeBy(path, key, id, uploadOf) {
 			return out, s3err.GetNoSuchUploadErr(id)
 		}
-		return out, s.names.appeared(*in.Bucket, key)
+		if err := s.names.appeared(*in.Bucket, key); err != nil {
+			return out, err
+		}
+		return out, s.names.vanished(*in.Bucket, uploadDir(key, id))
 	}))
 	return out, version, err
+}
+
+// ending waits until nobody else completes or aborts the upload, and returns what lets the next.
+func (s *store) ending(id string) (done func()) {
+	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
+	lock.Lock()
+	return lock.Unlock
 }
 
 // uploadOf reads the upload's id from what the gateway notes on an object.
@@ -104,7 +113,10 @@ func uploadOf(value []byte) (string, error) {
 	return m.UploadID, err
 }
 
+// AbortMultipartUpload drops an upload. One that is being completed is not there for the gateway, and would become an object after
+// its client was told that it is gone.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
+	defer s.ending(*in.UploadId)()
 	_, err := call(s, ctx, "AbortMultipartUpload", *in.Bucket, ofUpload(*in.UploadId, func(path string) (struct{}, error) {
 		dir := uploadDir(*in.Key, *in.UploadId)
 		s.names.forget(*in.Bucket, dir)

@@ -3,20 +3,28 @@ package store
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/batholith/batholith"
 )
 
-// PutUpload remembers a multipart upload, before its first part; a second time does nothing. A job that was forgotten is
-// unclean again.
+// PutUpload remembers a multipart upload, before its first part; a second time does nothing. One of a publication, whose epoch is
+// not 0, is refused with [batholith.ErrHeld] under another epoch than the present one, and with [batholith.ErrMoved] once the job is
+// terminal: whoever claims a publication finds all that its predecessors may still complete. For any other upload a job that was
+// forgotten is unclean again.
 func (s *Store) PutUpload(ctx context.Context, u batholith.Upload) error {
 	return wrap("remember an upload of job", u.Job, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if u.Epoch != 0 {
+			if err := s.publishes(ctx, tx, u.Job, u.Epoch); err != nil {
+				return err
+			}
+		}
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET unclean = 1 WHERE id = $1`, u.Job)
 		if err := changed(ctx, tx, r, err, u.Job, batholith.ErrNotFound); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (job, key, upload_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-			u.Job, u.Key, u.UploadID)
+		_, err = tx.ExecContext(ctx, `INSERT INTO uploads (job, key, upload_id, epoch) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+			u.Job, u.Key, u.UploadID, u.Epoch)
 		return err
 	}))
 }
@@ -24,8 +32,8 @@ func (s *Store) PutUpload(ctx context.Context, u batholith.Upload) error {
 // Uploads returns the job's uploads that were neither completed nor aborted, as far as the store was told.
 func (s *Store) Uploads(ctx context.Context, id string) ([]batholith.Upload, error) {
 	us, err := read(ctx, s, func(rows *sql.Rows) (u batholith.Upload, err error) {
-		return u, rows.Scan(&u.Job, &u.Key, &u.UploadID)
-	}, `SELECT job, key, upload_id FROM uploads WHERE job = $1 ORDER BY key, upload_id`, id)
+		return u, rows.Scan(&u.Job, &u.Key, &u.UploadID, &u.Epoch)
+	}, `SELECT job, key, upload_id, epoch FROM uploads WHERE job = $1 ORDER BY key, upload_id`, id)
 	return us, wrap("read uploads of job", id, err)
 }
 
@@ -37,12 +45,15 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 	}))
 }
 
-// Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay.
+// Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. The job is among
+// [Store.Unswept] then, to be cleaned up once more at this time, or at a later one for which it was forgotten before.
 // A job that is not terminal is [batholith.ErrMoved].
-func (s *Store) Forget(ctx context.Context, id string) error {
+func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	// The rows tell which objects to delete, so they go last of all that the job left behind.
 	return wrap("forget job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `UPDATE jobs SET unclean = 0 WHERE id = $1 AND active = 0`, id)
+		r, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END
+			WHERE id = $2 AND active = 0`, ceilMillis(sweep), id)
 		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {
 			return err
 		}
@@ -53,6 +64,19 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM uploads WHERE job = $1`, id)
+		return err
+	}))
+}
+
+// Unswept returns the jobs that are to be cleaned up once more until then, the earliest first.
+func (s *Store) Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error) {
+	return s.jobs(ctx, "list jobs to sweep", unsweptQuery, millis(until))
+}
+
+// Swept says that the job was cleaned up, from now on. What is due later stays so.
+func (s *Store) Swept(ctx context.Context, id string, now time.Time) error {
+	return wrap("note that there is nothing left of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET sweep = 0 WHERE id = $1 AND sweep <= $2`, id, millis(now))
 		return err
 	}))
 }

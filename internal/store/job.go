@@ -60,6 +60,7 @@ func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, err
 const (
 	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
 	uncleanQuery    = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`
+	unsweptQuery    = `SELECT ` + jobColumns + ` FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
 )
 
 // Find returns the job with this id, whosever it is: for the service itself, never for a caller.

@@ -14,8 +14,17 @@ import (
 // [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
 // and Ended becomes Modified when the new status is terminal. A move to the same status changes the message only.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
+	return s.change(ctx, id, from, to, message, at, func(context.Context, *sql.Tx) error { return nil })
+}
+
+// change is Move, if may lets it.
+func (s *Store) change(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time,
+	may func(context.Context, *sql.Tx) error) error {
 	message = trim(message)
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := may(ctx, tx); err != nil {
+			return err
+		}
 		if from.Terminal() {
 			return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
 		}

@@ -98,6 +98,10 @@ func TestAnOlderSchemaIsMigratedWithItsJobs(t *testing.T) {
 		job(1).ID); err != nil {
 		t.Fatal(err)
 	}
+	upload := batholith.Upload{Job: job(1).ID, Key: "k.out", UploadID: "u"} // of a publisher, which had no epoch
+	if _, err := db.Exec(`INSERT INTO uploads (job, key, upload_id) VALUES ($1, $2, $3)`, upload.Job, upload.Key, upload.UploadID); err != nil {
+		t.Fatal(err)
+	}
 	old.Close()
 
 	s := openStore(t, path)
@@ -106,6 +110,14 @@ func TestAnOlderSchemaIsMigratedWithItsJobs(t *testing.T) {
 	}
 	fs, err := s.Files(t.Context(), job(1).ID)
 	if d := cmp.Diff([]batholith.File{{Key: "k", ETag: "e", Bytes: 7, Records: 1, Output: "k.out", Index: "i"}}, fs); err != nil || d != "" {
+		t.Error(err, d)
+	}
+	epoch, err := s.ClaimPublication(t.Context(), job(1).ID, "w", false, time.Now())
+	if err != nil || epoch != 1 {
+		t.Errorf("its first publisher has epoch %d, %v", epoch, err)
+	}
+	us, err := s.Uploads(t.Context(), job(1).ID)
+	if d := cmp.Diff([]batholith.Upload{upload}, us); err != nil || d != "" {
 		t.Error(err, d)
 	}
 	if _, err := s.Job(t.Context(), "123456789012", job(1).ID); err != nil {
@@ -195,6 +207,7 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", unfinishedQuery)
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_unclean", uncleanQuery)
+	checkPlan(t, s, "SEARCH jobs USING INDEX jobs_sweep (sweep>? AND sweep<?)", unsweptQuery, 1)
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(), "w", "j", 0, 1)
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=?)", releaseQuery, "w")
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=? AND job=?)", releaseQuery+releaseJob, "w", "j")

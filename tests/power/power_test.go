@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/tests/harness"
 )
 
@@ -160,61 +159,6 @@ func (p *site) completes(i int, arn string, records int) {
 			p.t.Fatalf("line %d of job %d is of %s: %s", n+1, i, l.RecordID, l.ModelOutput)
 		}
 	}
-}
-
-func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
-	t.Parallel()
-	// A job on its way does not come to these.
-	elsewhere := map[string]bool{"results.merged": true, "results.exchanged": true, "lifecycle.stopping": true, "dispatch.drained": true,
-		"dispatch.released": true, "results.closed": true}
-	for _, point := range failpoint.Points() {
-		if elsewhere[point.Name] {
-			continue
-		}
-		for _, keeps := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/%v", point.Name, keeps), func(t *testing.T) {
-				t.Parallel()
-				var seed uint64
-				if keeps {
-					seed = rand.Uint64()
-					t.Logf("seed %d", seed)
-				}
-				dieAt(t, point.Name, seed)
-			})
-		}
-	}
-}
-
-// dieAt takes the power away when a job comes to a point, and has it end all the same.
-func dieAt(t *testing.T, point string, seed uint64) {
-	const records = 200
-	p := newSite(t, 5*time.Millisecond)
-	p.seed = seed
-	var arn string
-	input := harness.Prompts(records)
-	begun := p.s.StartTo(point)
-	if begun {
-		must(t, p.put(t.Context(), "in/0.jsonl", input))
-		arn, _ = p.create(0) // the answer may not come; then it is asked for again
-	}
-	p.s.Died()
-	p.lose()
-	p.s.Start()
-	if !begun {
-		must(t, p.put(t.Context(), "in/0.jsonl", input))
-	} else if !bytes.Equal(p.read("in/0.jsonl"), input) {
-		t.Error("the input is not what was acknowledged")
-	}
-	again, err := p.create(0)
-	must(t, err)
-	if arn != "" && again != arn {
-		t.Errorf("a token that made %s now makes %s", arn, again)
-	}
-	p.completes(0, again, records)
-	if seed != 0 {
-		p.forgiveJournal()
-	}
-	p.s.NothingLeft(2)
 }
 
 // client uploads and creates until the power goes, and remembers what it was told.

@@ -2,12 +2,18 @@ package objecttest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/batholith/batholith"
 )
 
 var (
@@ -118,4 +124,30 @@ func (m *Memory) AbortUpload(ctx context.Context, key, id string) error {
 		return m.errorf("abort upload of", key, err)
 	}
 	return nil
+}
+
+// ListUploads yields the uploads that are open when it begins, by key and id.
+func (m *Memory) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
+	return func(yield func(batholith.Upload, error) bool) {
+		if _, err := m.ask(ctx, "ListUploads", prefix); err != nil {
+			yield(batholith.Upload{}, m.errorf("list uploads of", prefix, err))
+			return
+		}
+		m.mu.Lock()
+		var open []batholith.Upload
+		for id, u := range m.uploads {
+			if strings.HasPrefix(u.key, prefix) {
+				open = append(open, batholith.Upload{Key: u.key, UploadID: id})
+			}
+		}
+		m.mu.Unlock()
+		slices.SortFunc(open, func(a, b batholith.Upload) int {
+			return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.UploadID, b.UploadID))
+		})
+		for _, u := range open {
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}
 }

@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) Bucket) {
 		"CompleteRefusesAnotherPart":     completeRefuses,
 		"CompleteRefusesAnUnknownUpload": completeUnknown,
 		"CompleteMayBeRepeated":          completeRepeated,
+		"OpenUploadsAreListed":           uploadsListed,
+		"AbortOrCompleteWins":            abortOrComplete,
 	} {
 		t.Run(name, func(t *testing.T) { law(t, open(t)) })
 	}

@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/batholith/batholith"
 )
@@ -85,8 +90,84 @@ func abortLeavesNothing(t *testing.T, b Bucket) {
 	if _, err := b.UploadPart(t.Context(), "deep/down/aborted", id, 2, body(5)); err == nil {
 		t.Error("an aborted upload takes parts")
 	}
-	if l, ok := b.(interface{ OpenUploads() []string }); ok && len(l.OpenUploads()) != 0 {
-		t.Errorf("still open: %q", l.OpenUploads())
+	if open := openUploads(t, b, ""); len(open) != 0 {
+		t.Errorf("still open: %v", open)
+	}
+}
+
+// openUploads lists uploads, as "key id".
+func openUploads(t *testing.T, b Bucket, prefix string) []string {
+	t.Helper()
+	all := []string{}
+	for u, err := range b.ListUploads(t.Context(), prefix) {
+		must(t, err)
+		all = append(all, u.Key+" "+u.UploadID)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func uploadsListed(t *testing.T, b Bucket) {
+	if open := openUploads(t, b, ""); len(open) != 0 {
+		t.Errorf("open from the beginning: %v", open)
+	}
+	var open []string
+	begin := func(key string) string {
+		id, err := b.CreateUpload(t.Context(), key)
+		must(t, err)
+		open = append(open, key+" "+id)
+		return id
+	}
+	for _, key := range oddKeys() {
+		begin("odd/" + key)
+	}
+	begin("a/one")
+	begin("a/one")
+	begin("ab")
+	slices.Sort(open)
+	of := func(prefix string) []string {
+		return slices.DeleteFunc(slices.Clone(open), func(u string) bool { return !strings.HasPrefix(u, prefix) })
+	}
+	for _, prefix := range []string{"", "a/", "a", "odd/", "nothing"} {
+		if diff := cmp.Diff(of(prefix), openUploads(t, b, prefix)); diff != "" {
+			t.Errorf("prefix %q:\n%s", prefix, diff)
+		}
+	}
+	for _, u := range of("a") {
+		key, id, _ := strings.Cut(u, " ")
+		if key == "ab" {
+			etag, err := b.UploadPart(t.Context(), key, id, 1, body(5))
+			must(t, err)
+			must(t, b.CompleteUpload(t.Context(), key, id, []string{etag}))
+			continue
+		}
+		must(t, b.AbortUpload(t.Context(), key, id))
+	}
+	if left := openUploads(t, b, "a"); len(left) != 0 {
+		t.Errorf("aborted and completed uploads are listed: %v", left)
+	}
+	for range b.ListUploads(t.Context(), "") {
+		break // must not run on
+	}
+	for _, u := range of("odd/") {
+		n := strings.LastIndex(u, " ")
+		must(t, b.AbortUpload(t.Context(), u[:n], u[n+1:]))
+	}
+	if left := keys(t, b, ""); len(left) != 1 || left[0] != "ab" {
+		t.Errorf("objects: %q", left)
+	}
+}
+
+// abortOrComplete aborts uploads while they are being completed. Whoever was told that the upload is aborted may write the object anew.
+func abortOrComplete(t *testing.T, b Bucket) {
+	for range 20 {
+		id, etags := uploadParts(t, b, "k", body(100))
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = b.CompleteUpload(t.Context(), "k", id, etags) }) // either may be first
+		must(t, b.AbortUpload(t.Context(), "k", id))
+		put(t, b, "k", []byte("the successor's"))
+		wg.Wait()
+		same(t, b, "k", []byte("the successor's"))
 	}
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -12,6 +13,7 @@ func cleaning() []law {
 		{"AForgottenJobKeepsItsRowTagsTokenAndHistory", forgotten},
 		{"OnlyATerminalJobIsForgotten", forgetRefused},
 		{"ATerminalJobIsUncleanUntilItIsForgotten", unclean},
+		{"AForgottenJobIsSweptOnceMoreWhenItIsDue", swept},
 	}
 }
 
@@ -42,7 +44,7 @@ func forgotten(t *testing.T, p Port) {
 	no(t, p.PutUpload(t.Context(), batholith.Upload{Job: id, Key: "k", UploadID: "u"}))
 	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusCompleted, "", start()))
 	for range 2 {
-		no(t, p.Forget(t.Context(), id))
+		no(t, p.Forget(t.Context(), id, start()))
 	}
 	files, err := p.Files(t.Context(), id)
 	no(t, err)
@@ -64,11 +66,11 @@ func forgotten(t *testing.T, p Port) {
 
 func forgetRefused(t *testing.T, p Port) {
 	id := running(t, p, 1, 2)
-	refused(t, p.Forget(t.Context(), id), batholith.ErrMoved)
+	refused(t, p.Forget(t.Context(), id, start()), batholith.ErrMoved)
 	chunks, err := p.Chunks(t.Context(), id)
 	no(t, err)
 	same(t, len(chunks), 2)
-	refused(t, p.Forget(t.Context(), "nosuchjob000"), batholith.ErrNotFound)
+	refused(t, p.Forget(t.Context(), "nosuchjob000", start()), batholith.ErrNotFound)
 }
 
 func unclean(t *testing.T, p Port) {
@@ -83,9 +85,43 @@ func unclean(t *testing.T, p Port) {
 	no(t, p.Move(t.Context(), a, batholith.StatusInProgress, batholith.StatusFailed, "", start()))
 	moveTo(t, p, b, batholith.StatusFailed)
 	same(t, list(), []string{a, b})
-	no(t, p.Forget(t.Context(), a))
-	no(t, p.Forget(t.Context(), b))
+	no(t, p.Forget(t.Context(), a, start()))
+	no(t, p.Forget(t.Context(), b, start()))
 	same(t, list(), []string(nil))
 	no(t, p.PutUpload(t.Context(), batholith.Upload{Job: a, Key: "k", UploadID: "late"})) // by a publisher that was left behind
 	same(t, list(), []string{a})
+}
+
+func swept(t *testing.T, p Port) {
+	list := func(until time.Duration) []string {
+		t.Helper()
+		jobs, err := p.Unswept(t.Context(), start().Add(until))
+		no(t, err)
+		return idsOf(jobs)
+	}
+	forget := func(id string, sweep time.Duration) {
+		t.Helper()
+		no(t, p.Forget(t.Context(), id, start().Add(sweep)))
+	}
+	a, b, c := running(t, p, 1, 1), create(t, p, newJob(2)).ID, running(t, p, 3, 1)
+	no(t, p.Move(t.Context(), a, batholith.StatusInProgress, batholith.StatusCompleted, "", start()))
+	moveTo(t, p, b, batholith.StatusFailed)
+	same(t, list(time.Hour), []string(nil)) // they are not forgotten yet
+	refused(t, p.Forget(t.Context(), c, start()), batholith.ErrMoved)
+	forget(a, 10*time.Minute)
+	forget(b, 5*time.Minute)
+	same(t, list(5*time.Minute-time.Millisecond), []string(nil))
+	same(t, list(5*time.Minute), []string{b})
+	same(t, list(time.Hour), []string{b, a})
+	no(t, p.Swept(t.Context(), a, start().Add(9*time.Minute))) // before it is due
+	forget(b, time.Minute)                                     // the later time holds
+	same(t, list(time.Hour), []string{b, a})
+	forget(b, 20*time.Minute)
+	no(t, p.Swept(t.Context(), b, start().Add(5*time.Minute))) // another forgot it meanwhile
+	same(t, list(time.Hour), []string{a, b})
+	for range 2 {
+		no(t, p.Swept(t.Context(), a, start().Add(10*time.Minute)))
+	}
+	same(t, list(time.Hour), []string{b})
+	no(t, p.Swept(t.Context(), "nosuchjob000", start()))
 }

@@ -89,7 +89,7 @@ func sameToken(t *testing.T, p Port) {
 	refused(t, err, batholith.ErrNotFound)
 
 	no(t, p.Move(t.Context(), j.ID, batholith.StatusValidating, batholith.StatusFailed, "", start()))
-	no(t, p.Forget(t.Context(), j.ID))
+	no(t, p.Forget(t.Context(), j.ID, start()))
 	if got := create(t, p, again); got.ID != j.ID {
 		t.Errorf("a token outlives the end of its job, but the answer is %s", got.ID)
 	}

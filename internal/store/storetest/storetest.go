@@ -21,6 +21,7 @@ type Port interface {
 	Leases
 	Commits
 	Uploads
+	Publications
 	Memory
 	Check(ctx context.Context) error
 }
@@ -32,6 +33,7 @@ type Table interface {
 	Jobs(ctx context.Context, q batholith.ListQuery) (jobs []batholith.Job, next int64, err error)
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
 	Unclean(ctx context.Context) ([]batholith.Job, error)
+	Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error)
 }
 
 // Tags reads and changes the tags of a job.
@@ -46,7 +48,8 @@ type Life interface {
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	Note(ctx context.Context, id, message string) error
 	Seal(ctx context.Context, id string) error
-	Forget(ctx context.Context, id string) error
+	Forget(ctx context.Context, id string, sweep time.Time) error
+	Swept(ctx context.Context, id string, now time.Time) error
 }
 
 // History tells of changes: that there was one, and which.
@@ -85,6 +88,13 @@ type Uploads interface {
 	DeleteUpload(ctx context.Context, u batholith.Upload) error
 }
 
+// Publications let one worker at a time write a job's output.
+type Publications interface {
+	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
+	YieldPublication(ctx context.Context, id string, epoch int64) error
+	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
+}
+
 // Memory keeps what was learned of backends.
 type Memory interface {
 	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
@@ -104,7 +114,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Publication", publishing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

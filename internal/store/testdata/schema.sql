@@ -67,13 +67,14 @@ CREATE TABLE jobs (
     active      INTEGER NOT NULL, -- 1 until the status is terminal
     sealed      INTEGER NOT NULL, -- 1: no claim and no commit any more
     unclean     INTEGER NOT NULL  -- 1 until the job is forgotten
-, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0) STRICT;
+, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX jobs_active ON jobs (submitted, account, seq) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_by_seq ON jobs (account, seq, name);
 CREATE INDEX jobs_by_status ON jobs (account, status, seq, name);
 CREATE INDEX jobs_by_time ON jobs (account, submitted, seq);
 CREATE INDEX jobs_models ON jobs (account, model) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_names ON jobs (account, name) WHERE active = 1;
+CREATE INDEX jobs_sweep ON jobs (sweep) WHERE sweep > 0;
 CREATE INDEX jobs_unclean ON jobs (submitted, account, seq) WHERE active = 0 AND unclean = 1;
 CREATE TABLE limits (
     backend  TEXT    NOT NULL, -- as it names itself, without a secret
@@ -109,7 +110,7 @@ CREATE TABLE tokens (
 CREATE TABLE uploads (
     job       TEXT NOT NULL REFERENCES jobs (id),
     key       TEXT NOT NULL,
-    upload_id TEXT NOT NULL,
+    upload_id TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job, key, upload_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE workers (
@@ -126,4 +127,5 @@ CREATE TABLE workers (
 -- jobs jobs_by_time: 100000 10000 2 1
 -- jobs jobs_models: 200 50 10
 -- jobs jobs_names: 200 50 1
+-- jobs jobs_sweep: 200 1
 -- jobs jobs_unclean: 10 1 1 1

@@ -119,7 +119,7 @@ func TestTheInputsOrderStaysWhereAnotherDoesNotPay(t *testing.T) {
 
 func TestTheWalkVisitsEveryRecordOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	w, seen := newWindow(), map[int64]int{}
+	w, seen := newWalk(), map[int64]int{}
 	var last *item
 	for n := 0; n < 5000 || len(w.items) > 0; {
 		if n < 5000 && (len(w.items) == 0 || r.IntN(60) == 0) {

@@ -10,8 +10,8 @@ import (
 // Bounds of what one job has in memory when its records are sent in the order of their prompts: the wider the window, the more of them
 // share a beginning.
 const (
-	windowRecords = 8192
-	windowBytes   = 12 << 20
+	walkRecords = 8192
+	walkBytes   = 12 << 20
 )
 
 // Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
@@ -21,10 +21,10 @@ const (
 	plainChunks = 64   // pass in the input's order before the next trial
 )
 
-// window is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
+// walk is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
 // that pays, and else that of the input. Sorted text is a depth-first walk of the beginnings that prompts share, so that what a model
 // server has cached of one record serves the next ones. It is guarded by queue.mu.
-type window struct {
+type walk struct {
 	items   []*item
 	ordered bool // by prompt
 	chunks  int  // since ordered last changed
@@ -33,18 +33,18 @@ type window struct {
 	bytes, inOrder, asRead float64
 }
 
-func newWindow() window { return window{ordered: true} }
+func newWalk() walk { return walk{ordered: true} }
 
 // wide is how many records the window should hold; the lanes want at least so many.
-func (w *window) wide(lanes int) int {
+func (w *walk) wide(lanes int) int {
 	if w.ordered {
-		return max(windowRecords, lanes)
+		return max(walkRecords, lanes)
 	}
 	return lanes
 }
 
 // add takes in the records of a chunk.
-func (w *window) add(items []*item) {
+func (w *walk) add(items []*item) {
 	w.chunks++
 	if !w.ordered {
 		w.items = append(w.items, items...)
@@ -64,13 +64,13 @@ func (w *window) add(items []*item) {
 func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
 // reorder begins another trial.
-func (w *window) reorder() {
-	*w = window{items: w.items, ordered: true}
+func (w *walk) reorder() {
+	*w = walk{items: w.items, ordered: true}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 
 // measure counts what the records of a chunk share with their neighbours as they were read.
-func (w *window) measure(items []*item) {
+func (w *walk) measure(items []*item) {
 	const fade = 0.9
 	w.bytes, w.inOrder, w.asRead = w.bytes*fade, w.inOrder*fade, w.asRead*fade
 	for i, it := range items {
@@ -81,10 +81,10 @@ func (w *window) measure(items []*item) {
 	}
 }
 
-func (w *window) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
+func (w *walk) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
 
 // merge puts sorted items between those that are there, and counts what each shares with the one before it.
-func (w *window) merge(items []*item) {
+func (w *walk) merge(items []*item) {
 	merged := make([]*item, 0, len(w.items)+len(items))
 	old := w.items
 	for _, it := range items {
@@ -103,7 +103,7 @@ func (w *window) merge(items []*item) {
 }
 
 // back returns a record that was taken to its place.
-func (w *window) back(it *item) {
+func (w *walk) back(it *item) {
 	at := 0
 	if w.ordered {
 		at = w.from(&it.prompt)
@@ -112,13 +112,13 @@ func (w *window) back(it *item) {
 }
 
 // from is the position of the first record whose prompt is not before p.
-func (w *window) from(p *dialect.Prompt) int {
+func (w *walk) from(p *dialect.Prompt) int {
 	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })
 }
 
 // next is the position of the record to send after one with the prompt last: the walk goes on from there, and begins again
 // when it has come to the end. There must be a record.
-func (w *window) next(last *dialect.Prompt) int {
+func (w *walk) next(last *dialect.Prompt) int {
 	if !w.ordered || last == nil {
 		return 0
 	}
@@ -130,7 +130,7 @@ func (w *window) next(last *dialect.Prompt) int {
 }
 
 // longest is the position of the record that will take the longest, as far as can be told.
-func (w *window) longest() int {
+func (w *walk) longest() int {
 	at := 0
 	for i, it := range w.items {
 		if it.size() > w.items[at].size() {
@@ -141,7 +141,7 @@ func (w *window) longest() int {
 }
 
 // take removes the record at a position.
-func (w *window) take(at int) *item {
+func (w *walk) take(at int) *item {
 	it := w.items[at]
 	if at == 0 {
 		w.items[0] = nil // the slice moves on, and must not hold it

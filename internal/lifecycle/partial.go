@@ -1,0 +1,81 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// partial publishes what there is so far, in the background, each time it is worth it.
+type partial struct {
+	d         *drive
+	ctx       context.Context
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when the publication that runs is over; nil when none does
+	published int64         // records in the last one
+}
+
+func (d *drive) partial(work context.Context) *partial {
+	ctx, cancel := context.WithCancel(work)
+	return &partial{d: d, ctx: ctx, cancel: cancel}
+}
+
+// firstPartial is how many records must have an outcome before output is published while the job runs.
+const firstPartial = 1000
+
+// consider begins a publication when the output has doubled since the last and none is running.
+func (p *partial) consider(c batholith.Counts) {
+	if p.done != nil {
+		select {
+		case <-p.done:
+			p.done = nil
+		default:
+			return
+		}
+	}
+	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) {
+		return
+	}
+	p.published = c.Processed
+	done := make(chan struct{})
+	p.done = done
+	go func() {
+		defer close(done)
+		err := p.publish()
+		switch {
+		case err == nil, p.ctx.Err() != nil, errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrSealed), errors.Is(err, batholith.ErrMoved):
+			return
+		case blob.Permanent(err):
+			p.d.fault(err)
+		}
+		p.d.l.o.Log.Warn("publish partial output", "job", p.d.id, "err", err)
+	}()
+}
+
+// publish publishes once, unless another worker does.
+func (p *partial) publish() error {
+	l := p.d.l
+	epoch, err := l.o.Store.ClaimPublication(p.ctx, p.d.id, l.o.Worker, false, time.Now())
+	if err != nil {
+		return err
+	}
+	job, err := l.o.Store.Job(p.ctx, p.d.account, p.d.id)
+	if err == nil {
+		_, err = l.o.Publisher.Publish(p.ctx, job, epoch, false)
+	}
+	if err != nil {
+		p.d.yield(p.ctx, epoch)
+	}
+	return err
+}
+
+// stop ends the publication that runs and waits for it. The final one aborts what it may still have on its way.
+func (p *partial) stop() {
+	p.cancel()
+	if p.done != nil {
+		<-p.done
+	}
+}

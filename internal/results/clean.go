@@ -1,0 +1,104 @@
+package results
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
+func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
+	place, err := p.o.Open(ctx, job.ID)
+	if err == nil {
+		err = p.abort(ctx, job.ID, place, func(batholith.Upload) bool { return true })
+	}
+	if err == nil {
+		err = abortUnknown(ctx, place.Output, place.Prefix)
+	}
+	if err == nil {
+		err = empty(ctx, place.Output, place.Prefix+hidden)
+	}
+	if err != nil {
+		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
+	}
+	return nil
+}
+
+// supersede aborts what publishers before this epoch, or an earlier attempt under it, may still have on its way to an output object.
+// Of later epochs it keeps off: then it is this one that is superseded, and will hear of it. A role that may write and not abort costs
+// the certainty that nothing late appears, not the output.
+func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place, epoch int64) error {
+	err := p.abort(ctx, job, place, func(u batholith.Upload) bool {
+		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
+	})
+	if blob.Permanent(err) {
+		p.o.Log.Warn("an upload of an earlier publication cannot be aborted: the role lacks s3:AbortMultipartUpload?", "job", job, "err", err)
+		return nil
+	}
+	return err
+}
+
+// abortUnknown aborts the uploads below a job's prefix. One whose beginning was not noted any more is known to the bucket alone. Where
+// that has no list of them, or keeps it from the role, it is left to expire.
+func abortUnknown(ctx context.Context, b blob.Bucket, prefix string) error {
+	var all []batholith.Upload
+	for u, err := range b.ListUploads(ctx, prefix) {
+		if blob.Permanent(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		all = append(all, u)
+	}
+	for _, u := range all {
+		if err := b.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
+			return err
+		}
+	}
+	return nil
+}
+
+// abort aborts those of the job's uploads that are wanted.
+func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wanted func(batholith.Upload) bool) error {
+	uploads, err := p.o.Store.Uploads(ctx, job)
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if !wanted(u) {
+			continue
+		}
+		if err := place.Output.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
+			return err
+		}
+		if err := p.o.Store.DeleteUpload(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty deletes the objects below a prefix, as many at once as S3 allows.
+func empty(ctx context.Context, b blob.Bucket, prefix string) error {
+	var keys []string
+	for o, err := range b.List(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if keys = append(keys, o.Key); len(keys) == 1000 {
+			if err := b.Delete(ctx, keys...); err != nil {
+				return err
+			}
+			keys = keys[:0]
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.Delete(ctx, keys...)
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// ClaimPublication makes worker the one that publishes the job's output, under a new epoch, higher by one: what any other still begins
+// to upload is refused from then on, and what it has begun is among [Store.Uploads]. It is granted when nobody publishes, when worker
+// does already, when the publisher has no lease that lasts beyond now, and to one that asks for the final output when the publisher
+// writes a partial one. Otherwise it is [batholith.ErrHeld].
+//
+// A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has no publisher: [batholith.ErrMoved].
+func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error) {
+	// A worker that dies here is a publisher that writes nothing. It is granted its own claim again at once, and another's when its
+	// lease has run out.
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		g, err := s.lockJob(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case g.status.Terminal():
+			return batholith.ErrMoved
+		case g.sealed && !final:
+			return batholith.ErrSealed
+		}
+		rows, err := collect(ctx, tx, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `
+			UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2
+			WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT EXISTS (
+				SELECT 1 FROM workers WHERE id = jobs.publisher AND lease_until > $4))
+			RETURNING publication`, worker, bit(final), id, millis(now))
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return batholith.ErrHeld
+		}
+		epoch = rows[0]
+		return nil
+	})
+	return epoch, wrap("claim the publication of job", id, err)
+}
+
+// YieldPublication lets anybody else publish the job, if the epoch is still that of its publication. What was begun under it is
+// refused only when another has claimed.
+func (s *Store) YieldPublication(ctx context.Context, id string, epoch int64) error {
+	return wrap("yield the publication of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET publisher = '' WHERE id = $1 AND publication = $2`, id, epoch)
+		return err
+	}))
+}
+
+// Conclude is [Store.Move] by the publisher of the job's output: [batholith.ErrHeld] when another epoch has begun since, whose output
+// may be another than that of this status.
+func (s *Store) Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error {
+	return s.change(ctx, id, from, to, message, at, func(ctx context.Context, tx *sql.Tx) error { return s.publishes(ctx, tx, id, epoch) })
+}
+
+// publishes is [batholith.ErrHeld] unless the epoch is that of the job's publication. The job's row stays as it is until the transaction
+// ends.
+func (s *Store) publishes(ctx context.Context, tx *sql.Tx, id string, epoch int64) error {
+	var now int64
+	var active int
+	err := tx.QueryRowContext(ctx, `SELECT publication, active FROM jobs WHERE id = $1`+s.dialect.lock, id).Scan(&now, &active)
+	switch {
+	case err != nil:
+		return found(err)
+	case active == 0:
+		return batholith.ErrMoved
+	case now != epoch:
+		return batholith.ErrHeld
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package storetest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+func publishing() []law {
+	return []law{
+		{"OnePublisherAtATimeUnderARisingEpoch", onePublisher},
+		{"AFinalPublisherTakesOverFromAPartialOne", finalTakesOver},
+		{"APublisherWithoutALeaseIsTakenOver", publisherLost},
+		{"AYieldedPublicationIsAnybodys", yielded},
+		{"ASealedJobIsPublishedInFullOnly", sealedPublication},
+		{"OfManyFinalPublishersOneIsGranted", manyPublishers},
+		{"AnUploadIsRefusedUnderAnotherEpoch", uploadUnderEpoch},
+		{"OnlyThePublisherConcludes", conclude},
+	}
+}
+
+// publisher claims the publication of a job, which must be granted.
+func publisher(t *testing.T, p Port, id, worker string, final bool) int64 {
+	t.Helper()
+	epoch, err := p.ClaimPublication(t.Context(), id, worker, final, start())
+	no(t, err)
+	return epoch
+}
+
+// held demands that the publication is another worker's.
+func held(t *testing.T, p Port, id, worker string, final bool) {
+	t.Helper()
+	_, err := p.ClaimPublication(t.Context(), id, worker, final, start())
+	refused(t, err, batholith.ErrHeld)
+}
+
+func onePublisher(t *testing.T, p Port) {
+	a, b := running(t, p, 1, 1), running(t, p, 2, 1)
+	alive(t, p, "w1", "w2")
+	same(t, publisher(t, p, a, "w1", false), int64(1))
+	same(t, publisher(t, p, a, "w1", false), int64(2)) // a claim whose answer was lost is made again
+	held(t, p, a, "w2", false)
+	same(t, publisher(t, p, b, "w2", false), int64(1)) // another job is another matter
+	same(t, publisher(t, p, a, "w1", true), int64(3))
+	held(t, p, a, "w2", true)
+	_, err := p.ClaimPublication(t.Context(), "nosuchjob000", "w1", true, start())
+	refused(t, err, batholith.ErrNotFound)
+}
+
+func finalTakesOver(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1", "w2", "w3")
+	publisher(t, p, id, "w1", false)
+	same(t, publisher(t, p, id, "w2", true), int64(2))
+	held(t, p, id, "w1", false)
+	held(t, p, id, "w3", true)
+}
+
+func publisherLost(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1")
+	publisher(t, p, id, "w1", true)
+	_, err := p.ClaimPublication(t.Context(), id, "w2", true, start().Add(time.Minute-time.Millisecond))
+	refused(t, err, batholith.ErrHeld)
+	epoch, err := p.ClaimPublication(t.Context(), id, "w2", true, start().Add(time.Minute))
+	no(t, err)
+	same(t, epoch, int64(2))
+	same(t, publisher(t, p, id, "w1", true), int64(3)) // w2 never said that it is alive
+}
+
+func yielded(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1", "w2")
+	old := publisher(t, p, id, "w1", true)
+	now := publisher(t, p, id, "w1", true)
+	no(t, p.YieldPublication(t.Context(), id, old)) // it has another since
+	held(t, p, id, "w2", true)
+	no(t, p.YieldPublication(t.Context(), id, now))
+	same(t, publisher(t, p, id, "w2", true), now+1)
+	no(t, p.YieldPublication(t.Context(), id, now))
+	held(t, p, id, "w1", true)
+}
+
+func sealedPublication(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1")
+	publisher(t, p, id, "w1", false)
+	no(t, p.Seal(t.Context(), id))
+	_, err := p.ClaimPublication(t.Context(), id, "w1", false, start())
+	refused(t, err, batholith.ErrSealed)
+	publisher(t, p, id, "w1", true)
+	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusFailed, "", start()))
+	for _, final := range []bool{true, false} {
+		_, err = p.ClaimPublication(t.Context(), id, "w1", final, start())
+		refused(t, err, batholith.ErrMoved)
+	}
+}
+
+func manyPublishers(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	workers := []string{"w1", "w2", "w3", "w4"}
+	alive(t, p, workers...)
+	granted := make([]bool, len(workers))
+	var wg sync.WaitGroup
+	for i, w := range workers {
+		wg.Go(func() {
+			_, err := p.ClaimPublication(t.Context(), id, w, true, start())
+			if granted[i] = err == nil; err != nil && !errors.Is(err, batholith.ErrHeld) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	for _, g := range granted {
+		if g {
+			n++
+		}
+	}
+	same(t, n, 1)
+}
+
+func uploadUnderEpoch(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1", "w2")
+	of := func(name string, epoch int64) batholith.Upload {
+		return batholith.Upload{Job: id, Key: "out/a", UploadID: name, Epoch: epoch}
+	}
+	partial := publisher(t, p, id, "w1", false)
+	no(t, p.PutUpload(t.Context(), of("u1", partial)))
+	refused(t, p.PutUpload(t.Context(), of("u2", partial+1)), batholith.ErrHeld)
+	final := publisher(t, p, id, "w2", true)
+	refused(t, p.PutUpload(t.Context(), of("u3", partial)), batholith.ErrHeld)
+	no(t, p.PutUpload(t.Context(), of("u4", final)))
+	no(t, p.PutUpload(t.Context(), of("u5", 0))) // of an index or a run
+	got, err := p.Uploads(t.Context(), id)
+	no(t, err)
+	same(t, got, []batholith.Upload{of("u1", partial), of("u4", final), of("u5", 0)})
+	no(t, p.DeleteUpload(t.Context(), of("u1", partial)))
+	no(t, p.Conclude(t.Context(), id, final, batholith.StatusInProgress, batholith.StatusFailed, "", start()))
+	refused(t, p.PutUpload(t.Context(), of("u6", final)), batholith.ErrMoved)
+	refused(t, p.PutUpload(t.Context(), batholith.Upload{Job: "nosuchjob000", Epoch: 1}), batholith.ErrNotFound)
+}
+
+func conclude(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1")
+	concludes := func(epoch int64, from, to batholith.Status) error {
+		return p.Conclude(t.Context(), id, epoch, from, to, "over", start())
+	}
+	old := publisher(t, p, id, "w1", true)
+	now := publisher(t, p, id, "w1", true)
+	refused(t, concludes(old, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrHeld)
+	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start()))
+	refused(t, concludes(now, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrMoved)
+	no(t, concludes(now, batholith.StatusStopping, batholith.StatusStopped))
+	refused(t, concludes(now, batholith.StatusStopping, batholith.StatusStopped), batholith.ErrMoved)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{string(j.Status), j.Message}, []string{"Stopped", "over"})
+	history, err := p.History(t.Context(), id)
+	no(t, err)
+	same(t, len(history), 6)
+	err = p.Conclude(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, "", start())
+	refused(t, err, batholith.ErrNotFound)
+}

@@ -1,0 +1,187 @@
+//go:build linux
+
+package power
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+
+	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/tests/harness"
+)
+
+// outage is a server that loses power when it comes to a point, on its way there.
+type outage struct {
+	*site
+	t       *testing.T // of its own: the site comes later
+	point   string
+	keeps   uint64 // seed of what the disk keeps that was not synced; 0: nothing
+	records int
+	latency time.Duration
+	input   []byte
+	arn     string // empty when its client has not heard of it
+}
+
+// ways are how a point is met that a short job does not come to by itself, or that another job comes to as well.
+func ways(point string) []func(*outage) {
+	switch point {
+	case "results.merged", "results.exchanged":
+		return []func(*outage){(*outage).afterManySegments}
+	case "dispatch.drained", "dispatch.released", "results.closed":
+		return []func(*outage){(*outage).atTheSignal}
+	case "lifecycle.stopping":
+		return []func(*outage){(*outage).atTheStop}
+	case "results.stored", "results.committed":
+		return []func(*outage){(*outage).onItsWay, (*outage).atTheSignal}
+	case "lifecycle.sealed", "results.published", "results.manifested", "lifecycle.ended", "lifecycle.cleaned":
+		return []func(*outage){(*outage).onItsWay, (*outage).withManyParts, (*outage).atTheStop}
+	}
+	return []func(*outage){(*outage).onItsWay}
+}
+
+func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
+	t.Parallel()
+	for _, point := range failpoint.Points() {
+		for i, way := range ways(point.Name) {
+			for _, keeps := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%d/%v", point.Name, i, keeps), func(t *testing.T) {
+					t.Parallel()
+					o := &outage{t: t, point: point.Name, records: 200, latency: 5 * time.Millisecond}
+					if keeps {
+						o.keeps = rand.Uint64()
+						t.Logf("seed %d", o.keeps)
+					}
+					way(o)
+				})
+			}
+		}
+	}
+}
+
+// begin starts a server that is to die, and the job. Some points come before there can be one.
+func (o *outage) begin() (begun bool) {
+	o.t.Helper()
+	o.site = newSite(o.t, o.latency)
+	o.seed = o.keeps
+	if o.input == nil {
+		o.input = harness.Prompts(o.records)
+	}
+	if !o.s.StartTo(o.point) {
+		return false
+	}
+	must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
+	o.arn, _ = o.create(0) // the answer may not come; then it is asked for again
+	return true
+}
+
+// again takes the power away, and asks the server that comes after for the job.
+func (o *outage) again(begun bool) {
+	o.t.Helper()
+	o.s.Died()
+	o.w.Idle(o.t)
+	o.lose()
+	o.s.Start()
+	if !begun {
+		must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
+	} else if !bytes.Equal(o.read("in/0.jsonl"), o.input) {
+		o.t.Error("the input is not what was acknowledged")
+	}
+	again, err := o.create(0)
+	must(o.t, err)
+	if o.arn != "" && again != o.arn {
+		o.t.Errorf("a token that made %s now makes %s", o.arn, again)
+	}
+	o.arn = again
+}
+
+// ends waits for the end of the job. No more is asked again than was in flight or not synced.
+func (o *outage) ends(flying, unsynced int) {
+	o.t.Helper()
+	o.completes(0, o.arn, o.records)
+	all, prompts, _ := o.w.Requests()
+	o.t.Logf("%d repeats", all-prompts)
+	if prompts != o.records || all-prompts > flying+unsynced {
+		o.t.Errorf("%d records asked of %d, %d repeats; %d could be in flight and %d not synced", prompts, o.records, all-prompts, flying, unsynced)
+	}
+	o.nothingLeft()
+}
+
+func (o *outage) nothingLeft() {
+	o.t.Helper()
+	if o.keeps != 0 {
+		o.forgiveJournal()
+	}
+	o.s.NothingLeft(2)
+}
+
+// onItsWay loses power while a short job goes from Submitted to its end.
+func (o *outage) onItsWay() {
+	o.again(o.begin())
+	o.ends(slots, unsynced)
+}
+
+// withManyParts loses power while an output is published that is uploaded in several parts.
+func (o *outage) withManyParts() {
+	const padding = 100 << 10
+	o.input = bytes.ReplaceAll(harness.Prompts(o.records), []byte(`"modelInput":{`), []byte(`"modelInput":{`+strings.Repeat(" ", padding)))
+	o.again(o.begin())
+	o.ends(slots, 0) // everything was committed when the job was sealed
+}
+
+// afterManySegments loses power in a merge, for which a job must run so many seconds.
+func (o *outage) afterManySegments() {
+	o.records, o.latency = 330, time.Second
+	o.again(o.begin())
+	o.ends(slots, slots) // what is answered in one moment
+}
+
+// atTheSignal loses power while the server ends as it was told to. When nothing is in flight any more, nothing is.
+func (o *outage) atTheSignal() {
+	o.records, o.latency = 1200, 20*time.Millisecond
+	inFlight := 0
+	if strings.HasPrefix(o.point, "results.stored") || strings.HasPrefix(o.point, "results.committed") {
+		o.point += ":2" // the first is that of the first second
+		inFlight = slots
+	}
+	o.begin()
+	o.s.Until(o.arn, func(j *harness.Job) bool { return aws.ToInt64(j.ProcessedRecordCount) > 0 })
+	_ = o.s.Terminate()
+	o.again(true)
+	o.ends(inFlight, 2*slots) // 20 ms and an fsync
+}
+
+// atTheStop loses power while a job is being stopped, of which nothing is sent any more.
+func (o *outage) atTheStop() {
+	o.records, o.latency = 4000, 20*time.Millisecond
+	o.begin()
+	o.w.Await(o.t, 100)
+	_, err := o.s.BedrockClient().StopModelInvocationJob(o.t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &o.arn},
+		func(op *bedrock.Options) { op.RetryMaxAttempts = 1 })
+	if err == nil && o.point == "lifecycle.stopping" {
+		o.t.Error("the answer came all the same")
+	}
+	o.s.Died()
+	o.w.Idle(o.t)
+	all, _, _ := o.w.Requests()
+	o.again(true)
+	out := o.s.End(o.arn)
+	if out.Status != types.ModelInvocationJobStatusStopped {
+		o.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+	}
+	processed := int(*out.ProcessedRecordCount)
+	if lines := o.s.Lines(o.arn, "0.jsonl.out"); len(lines) != processed || o.s.Manifest(o.arn).ProcessedRecordCount != int64(processed) {
+		o.t.Errorf("%d lines, %d records processed, manifest %+v", len(lines), processed, o.s.Manifest(o.arn))
+	}
+	if now, _, _ := o.w.Requests(); now != all || processed < all-slots-unsynced {
+		o.t.Errorf("%d records processed of %d that were asked, and %d sent after the stop", processed, all, now-all)
+	}
+	o.nothingLeft()
+}
