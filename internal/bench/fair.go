@@ -84,11 +84,11 @@ func (b *bench) smallBesideLarge() error {
 	what := fmt.Sprintf("%d small jobs, five a second, beside a large one: ", small)
 	for _, share := range []float64{0.5, 0.95} {
 		b.table.add(row{what: fmt.Sprintf("%sseconds each, p%.0f", what, 100*share), against: "alone", digits: 2, reference: quantile(alone, share),
-			ours: quantile(beside, share), ofRatio: true, goal: atMost(2)})
+			ours: quantile(beside, share)})
 	}
 	// What the small ones leave, of 32 slots at 20 tokens of 10 ms each.
 	left := time.Since(began).Seconds()*32/0.2 - float64(ofSmall)
-	b.table.add(row{what: what + "its records meanwhile", against: "what they leave it", reference: left, ours: float64(after - before), ofRatio: true, goal: atLeast(0.9)})
+	b.table.add(row{what: what + "its records meanwhile", against: "what they leave it", reference: left, ours: float64(after - before)})
 	return nil
 }
 

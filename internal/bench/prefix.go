@@ -16,8 +16,8 @@ import (
 // The records of prefix: groups that share a system prompt, and a server that has room for a quarter of these.
 const (
 	prefixGroups = 200
-	prefixBytes  = 6_000 // of a system prompt, 1,500 tokens
-	prefixFlying = 40    // requests at once, for everybody
+	prefixBytes  = 2_000 // of a system prompt, 500 tokens; all records together are within what a job has in memory at once
+	prefixFlying = 20    // requests at once, for everybody, of which 16 run: those that begin together compute what they share each for itself
 )
 
 // arrangement is one order of the records, one way to send them, and what came of it.
@@ -32,7 +32,7 @@ type arrangement struct {
 // prefix is how much of what perfect grouping gains is gained for records that share their beginnings and come in no order. All have the
 // same number of requests in flight; the floor loop sends a file as it is.
 func prefix(b *bench) error {
-	per := b.size(15, 6)
+	per := b.size(20, 8)
 	shuffled, grouped := b.path("shuffled.jsonl"), b.path("grouped.jsonl")
 	bodies := prefixBodies(per)
 	if err := write(grouped, len(bodies), func(i int) string { return bodies[i] }); err != nil {
@@ -107,7 +107,7 @@ func prefixBodies(per int) (bodies []string) {
 // arrange runs one of them over a server of its own.
 func (b *bench) arrange(a *arrangement) error {
 	cache := prefixGroups / 4 * (prefixBytes/4 + 60) // the prompts' own parts are in it, too
-	s, err := b.simulate("--slots", "32", "--step", "10ms", "--prefill", "5us", "--cache", fmt.Sprint(cache), "--output-tokens", "16")
+	s, err := b.simulate("--slots", "16", "--step", "4ms", "--prefill", "15us", "--cache", fmt.Sprint(cache), "--output-tokens", "16")
 	if err != nil {
 		return err
 	}
