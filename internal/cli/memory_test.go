@@ -1,0 +1,11 @@
+package cli
+
+import "testing"
+
+func TestTheMemoryLimitLeavesRoomAboveWhatIsInUse(t *testing.T) {
+	for live := int64(0); live < 4<<30; live += 5 << 20 {
+		if l := memoryLimit(live); l < leastMemory || l < live+live/4+roomToWork {
+			t.Fatalf("with %d bytes in use the limit is %d", live, l)
+		}
+	}
+}
