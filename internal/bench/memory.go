@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/batholith/batholith/internal/simlm"
 )
 
 // memory is the largest resident set of the program, which should not grow with what it has to do: with the records of a job, with its
@@ -18,13 +20,13 @@ func memory(b *bench) error {
 	}
 	settings := fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", url, costInFlight)
 	first := none
-	job := func(what, model string, make func(path string) error) error {
+	job := func(what, settings string, make func(path string) error) error {
 		path := b.unique("memory") + ".jsonl"
 		if err := make(path); err != nil {
 			return err
 		}
 		defer os.RemoveAll(path)
-		u, err := b.finished(settings, model, path)
+		u, err := b.finished(settings, modelOf(settings), path)
 		if err != nil {
 			return err
 		}
@@ -36,11 +38,11 @@ func memory(b *bench) error {
 		return nil
 	}
 	records := func(n, bytes int) error {
-		model := "m"
-		if n >= 500_000 { // without the way to a server it is done in a minute
-			model = "batholith.simulated-v1"
+		what, settings := fmt.Sprintf("%d records of %d bytes", n, bytes), settings
+		if n >= 500_000 {
+			what, settings = what+", embedded model", ""
 		}
-		return job(fmt.Sprintf("%d records of %d bytes", n, bytes), model, func(path string) error { return prompts(path, n, bytes, openaiBody) })
+		return job(what, settings, func(path string) error { return prompts(path, n, bytes, openaiBody) })
 	}
 	files, large := b.size(10_000, 500), b.largest()
 	for _, next := range []func() error{
@@ -48,10 +50,10 @@ func memory(b *bench) error {
 		func() error { return records(b.size(100_000, 10_000), 900) },
 		func() error { return records(b.size(1_000_000, 30_000), 40) },
 		func() error {
-			return job(fmt.Sprintf("%d files of 5 records", files), "m", func(dir string) error { return folder(dir, files) })
+			return job(fmt.Sprintf("%d files of 5 records", files), settings, func(dir string) error { return folder(dir, files) })
 		},
 		func() error {
-			return job(fmt.Sprintf("a file of %.1f GB, records of 64 KB", float64(large)*65536/1e9), "m",
+			return job(fmt.Sprintf("a file of %.1f GB, records of 64 KB", float64(large)*65536/1e9), settings,
 				func(path string) error { return prompts(path, large, 64<<10, openaiBody) })
 		},
 	} {
@@ -60,6 +62,14 @@ func memory(b *bench) error {
 		}
 	}
 	return finishedJobs(b, settings)
+}
+
+// modelOf is the model that a job asks for: with no settings, one within the program, with which a million records are done in a minute.
+func modelOf(settings string) string {
+	if settings == "" {
+		return simlm.Model
+	}
+	return "m"
 }
 
 // largest is how many records of 64 KB the large file has: 2 GB of them, where there is room for that three times over.
