@@ -109,6 +109,9 @@ func (p *simProcess) freeze(d time.Duration) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.frozen = time.Now().Add(d)
+	if p.frozen.After(p.s.thawed) {
+		p.s.thawed = p.frozen
+	}
 	p.s.interruptions++
 }
 
