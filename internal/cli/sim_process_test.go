@@ -115,6 +115,9 @@ func (p *simProcess) freeze(d time.Duration) {
 	defer p.s.mu.Unlock()
 	p.frozen = time.Now().Add(d)
 	p.losses = append(p.losses, absence{time.Now(), p.frozen})
+	if p.frozen.After(p.s.thawed) {
+		p.s.thawed = p.frozen
+	}
 	p.s.interruptions++
 }
 

@@ -43,8 +43,9 @@ type simulation struct {
 	refused       map[part]int // calls during them
 	denied        bool         // the output may not be written any more
 	requests      map[string]*requests
-	shrunk        []string // outputs that were replaced by less
-	interruptions int      // kills, and leases that were lost: each may cost what was in flight
+	thawed        time.Time // when the last process that was frozen goes on: what it had sent by then is sent
+	shrunk        []string  // outputs that were replaced by less
+	interruptions int       // kills, and leases that were lost: each may cost what was in flight
 }
 
 // simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.
