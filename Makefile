@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.tools/python/bin:$(PATH)
 # The race detector needs cgo; the binary itself is made without.
 GO        ?= go
 PACKAGES  ?= ./...
-TESTFLAGS ?= -race -timeout 12m
+TESTFLAGS ?= -race -timeout 25m
 
 .PHONY: help
 help: ## list the targets
