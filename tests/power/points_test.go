@@ -39,6 +39,8 @@ func ways(point string) []func(*outage) {
 		return []func(*outage){(*outage).atTheSignal}
 	case "lifecycle.stopping":
 		return []func(*outage){(*outage).atTheStop}
+	case "lifecycle.swept":
+		return []func(*outage){(*outage).atTheSweep}
 	case "results.stored", "results.committed":
 		return []func(*outage){(*outage).onItsWay, (*outage).atTheSignal}
 	case "lifecycle.sealed", "results.published", "results.manifested", "lifecycle.ended", "lifecycle.cleaned":
@@ -120,6 +122,23 @@ func (o *outage) nothingLeft() {
 		o.forgiveJournal()
 	}
 	o.s.NothingLeft(2)
+}
+
+// atTheSweep loses power when a job that is over was cleaned up once more, at the start after its end.
+func (o *outage) atTheSweep() {
+	o.site = newSite(o.t, o.latency)
+	o.seed, o.input = o.keeps, harness.Prompts(o.records)
+	o.s.Start()
+	must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
+	arn, err := o.create(0)
+	must(o.t, err)
+	o.arn = arn
+	o.s.End(o.arn)
+	o.s.Forgotten() // only then is it to be cleaned up once more
+	o.s.Kill()
+	o.s.StartTo(o.point)
+	o.again(true)
+	o.ends(0, 0)
 }
 
 // onItsWay loses power while a short job goes from Submitted to its end.
