@@ -250,6 +250,7 @@ func (d *death) atTheSweep() {
 		d.t.Fatal(err)
 	}
 	d.s.End(d.job)
+	d.s.Forgotten() // only then is the job to be cleaned up once more
 	d.s.Kill()
 	d.s.StartTo(d.point)
 	d.s.Died()

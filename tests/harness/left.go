@@ -35,6 +35,18 @@ func (s *Server) Rows() (n int) {
 	return n
 }
 
+// Forgotten waits until there are no rows that only running jobs need.
+func (s *Server) Forgotten() {
+	s.t.Helper()
+	for late := time.After(endTime); s.Rows() > 0; {
+		select {
+		case <-late:
+			s.t.Fatalf("%d rows of jobs that have ended are left", s.Rows())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // NothingLeft makes sure that all jobs have left nothing but so many output objects, ends the server as an operator would, and looks
 // at its disk: no upload, no row, no journal, no file that is half written.
 func (s *Server) NothingLeft(objects int) {
@@ -47,13 +59,7 @@ func (s *Server) NothingLeft(objects int) {
 	if len(uploads.Uploads) > 0 {
 		s.t.Errorf("%d uploads are left", len(uploads.Uploads))
 	}
-	for late := time.After(endTime); s.Rows() > 0; {
-		select {
-		case <-late:
-			s.t.Fatalf("%d rows of jobs that have ended are left", s.Rows())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	s.Forgotten()
 	if code := s.Stop(); code != 0 {
 		s.t.Errorf("exit status %d\n%s", code, s.Log())
 	}
