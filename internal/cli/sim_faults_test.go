@@ -176,8 +176,8 @@ func (f flaky) Plan(ctx context.Context, id string, files []batholith.File, chun
 	return f.try(ctx, func() error { return f.Store.Plan(ctx, id, files, chunks, total) })
 }
 
-func (f flaky) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error {
-	return f.try(ctx, func() error { return f.Store.ReplaceSegments(ctx, id, old, run) })
+func (f flaky) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (bool, error) {
+	return read(ctx, f, func() (bool, error) { return f.Store.ReplaceSegments(ctx, id, old, run) })
 }
 
 func (f flaky) PutUpload(ctx context.Context, u batholith.Upload) error {
@@ -210,6 +210,10 @@ func (f flaky) ClaimPublication(ctx context.Context, id, worker string, final bo
 
 func (f flaky) YieldPublication(ctx context.Context, id string, epoch int64) error {
 	return f.try(ctx, func() error { return f.Store.YieldPublication(ctx, id, epoch) })
+}
+
+func (f flaky) RestPublication(ctx context.Context, id string, epoch int64) error {
+	return f.try(ctx, func() error { return f.Store.RestPublication(ctx, id, epoch) })
 }
 
 func (f flaky) Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error {

@@ -52,6 +52,8 @@ type Publications interface {
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
 	// YieldPublication lets another claim it.
 	YieldPublication(ctx context.Context, id string, epoch int64) error
+	// RestPublication says that the job's segments are read no more, for now.
+	RestPublication(ctx context.Context, id string, epoch int64) error
 	// Conclude is Jobs.Move, and batholith.ErrHeld under another epoch than the present one.
 	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
 }

@@ -68,8 +68,9 @@ func (p *partial) publish() error {
 	}
 	if err != nil {
 		p.d.yield(p.ctx, epoch)
+		return err
 	}
-	return err
+	return l.o.Store.RestPublication(p.ctx, p.d.id, epoch)
 }
 
 // stop ends the publication that runs and waits for it. The final one aborts what it may still have on its way.

@@ -38,6 +38,7 @@ type jobRow struct {
 	ledger   batholith.Ledger
 	sealed   bool
 	epoch    int64 // of its publication
+	reading  bool  // a publisher reads the segments
 }
 
 func newWorld() *world {
@@ -158,23 +159,23 @@ func (w *world) Segments(_ context.Context, job string) ([]batholith.Segment, er
 	return segs, nil
 }
 
-func (w *world) ReplaceSegments(_ context.Context, job string, old []string, run batholith.Segment) error {
+func (w *world) ReplaceSegments(_ context.Context, job string, old []string, run batholith.Segment) (read bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	segments := w.jobs[job].segments
+	segments, read := w.jobs[job].segments, w.jobs[job].reading
 	if _, known := segments[run.Key]; known {
-		return nil
+		return read, nil
 	}
 	for _, key := range old {
 		if _, ok := segments[key]; !ok {
-			return fmt.Errorf("segment %s is gone", key)
+			return read, fmt.Errorf("segment %s is gone", key)
 		}
 	}
 	for _, key := range old {
 		delete(segments, key)
 	}
 	segments[run.Key] = run
-	return nil
+	return read, nil
 }
 
 func (w *world) PutUpload(_ context.Context, u batholith.Upload) error {
@@ -192,6 +193,13 @@ func (w *world) claim(job string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.jobs[job].epoch++
+}
+
+// rest says whether the publisher of a job has read what it wanted of its segments.
+func (w *world) rest(job string, rests bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.jobs[job].reading = !rests
 }
 
 func (w *world) Uploads(_ context.Context, job string) ([]batholith.Upload, error) {
@@ -323,8 +331,13 @@ func (p *process) Segments(ctx context.Context, job string) (segs []batholith.Se
 	return segs, err
 }
 
-func (p *process) ReplaceSegments(ctx context.Context, job string, old []string, run batholith.Segment) error {
-	return p.step("ReplaceSegments", func() error { return p.world.ReplaceSegments(ctx, job, old, run) })
+func (p *process) ReplaceSegments(ctx context.Context, job string, old []string, run batholith.Segment) (read bool, err error) {
+	answer := make(chan bool, 1)
+	err = p.step("ReplaceSegments", func() error { read, err := p.world.ReplaceSegments(ctx, job, old, run); answer <- read; return err })
+	if err != nil {
+		return false, err
+	}
+	return <-answer, nil
 }
 
 func (p *process) PutUpload(ctx context.Context, u batholith.Upload) error {

@@ -41,7 +41,7 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 		return errors.Join(err, readErr)
 	}
 	if !slices.ContainsFunc(segs, func(s batholith.Segment) bool { return s.Key == bad.seg.Key }) {
-		return fmt.Errorf("%w: %w", errMerged, err)
+		return fmt.Errorf("%w: %v", errMerged, err) // not that an object is gone: it passes
 	}
 	what, lookErr := inspect(ctx, b, bad.seg)
 	switch {
@@ -55,7 +55,7 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 		batholith.ErrOutcomesLost, uri("", b, bad.seg.Key), bad.seg.Records, what)
 }
 
-// errMerged asks for another beginning.
+// errMerged asks for another beginning. It comes to a publisher whose place another has taken, since merges keep what the present one reads.
 var errMerged = errors.New("segments were merged while they were read")
 
 // inspect says what is wrong with a segment's object, if anything.

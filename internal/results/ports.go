@@ -21,8 +21,8 @@ type Store interface {
 type Segments interface {
 	Segments(ctx context.Context, job string) ([]batholith.Segment, error)
 	// ReplaceSegments puts a run in the place of the segments it was merged from, or changes nothing when one is gone.
-	// Repeating one that was applied changes nothing and is no error.
-	ReplaceSegments(ctx context.Context, job string, old []string, run batholith.Segment) error
+	// Repeating one that was applied changes nothing and is no error. While a publisher may be reading the old ones, read is true.
+	ReplaceSegments(ctx context.Context, job string, old []string, run batholith.Segment) (read bool, err error)
 }
 
 // Uploads remembers multipart uploads across crashes.

@@ -151,7 +151,11 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 			return segs, err
 		}
 		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
-		if err := r.replace(ctx, smallest(segs, fanIn)); err != nil {
+		old, _, err := r.replace(ctx, smallest(segs, fanIn)) // who reads is this publisher, and it has not begun
+		if err == nil {
+			err = place.Output.Delete(ctx, old...)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

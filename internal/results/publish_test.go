@@ -451,7 +451,7 @@ func TestARunWhoseTransactionIsLateKeepsItsObject(t *testing.T) {
 		segs, _ := w.Segments(t.Context(), "job")
 		place, _ := p.open(t.Context(), "job")
 		r := runMaker{p, place, func() string { return place.Prefix + segmentFolder + "1.run" }}
-		if err := r.replace(t.Context(), segs); err == nil {
+		if _, _, err := r.replace(t.Context(), segs); err == nil {
 			t.Error("no error though the store never said yes")
 		}
 		time.Sleep(time.Minute)
@@ -465,6 +465,14 @@ func TestARunWhoseTransactionIsLateKeepsItsObject(t *testing.T) {
 	})
 }
 
+// mergeAway puts a run in the place of segments, whose objects are deleted at once.
+func mergeAway(t *testing.T, r runMaker, segs []batholith.Segment) {
+	t.Helper()
+	old, _, err := r.replace(t.Context(), segs)
+	check(t, err)
+	check(t, r.place.Output.Delete(t.Context(), old...))
+}
+
 func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 100)
@@ -476,15 +484,72 @@ func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {
 			segs, _ := w.Segments(t.Context(), "job")
 			place, _ := w.open(t.Context(), "job")
 			r := runMaker{w, place, func() string { return place.Prefix + segmentFolder + "x.run" }}
-			if err := r.replace(t.Context(), segs); err != nil {
-				t.Error(err)
-			}
+			mergeAway(t, r, segs)
 		}
 		return true, nil
 	}
 	publish(t, w, "job", batholith.StatusCompleted)
 	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" || !merged {
 		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPublisherThatIsDisturbedWithoutEndMayTryAgain(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 300)
+	fill(t, w, "job", 10, nil, 1)
+	runs, merging := 0, false
+	w.bucket.Fault = func(op, key string) (bool, error) {
+		if op == "Read" && !merging {
+			merging = true
+			defer func() { merging = false }()
+			segs, _ := w.Segments(t.Context(), "job")
+			place, _ := w.open(t.Context(), "job")
+			runs++
+			mergeAway(t, runMaker{w, place, func() string { return fmt.Sprint(place.Prefix, segmentFolder, runs, ".run") }}, segs)
+		}
+		return true, nil
+	}
+	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false)
+	if !errors.Is(err, errMerged) || blob.Permanent(err) {
+		t.Errorf("%v ends a job", err)
+	}
+}
+
+func TestAMergeKeepsWhatAPublisherReads(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 300)
+	fill(t, w, "job", 10, func(k batholith.RecordKey) bool { return k.Record < 290 }, 1)
+	w.rest("job", false)
+	writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open})
+	check(t, err)
+	writer.width = 2
+	opened := 0
+	w.bucket.Fault = func(op, _ string) (bool, error) {
+		if op != "Read" {
+			return true, nil
+		}
+		if opened++; opened == 20 { // in the middle of opening segments
+			check(t, writer.mergeJob(t.Context(), "job"))
+		}
+		return true, nil
+	}
+	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false); err != nil {
+		t.Error(err)
+	}
+	w.bucket.Fault = nil
+	if segs, _ := w.Segments(t.Context(), "job"); len(segs) > 5 || opened < 29 {
+		t.Errorf("%d segments, %d opened: nothing was merged meanwhile", len(segs), opened)
+	}
+	if got := strings.Count(w.output("job")["out/job/0.jsonl.out"], "\n"); got != 290 {
+		t.Errorf("%d lines were published", got)
+	}
+	w.rest("job", true)
+	fill(t, w, "job", 1, nil, 1)
+	check(t, writer.mergeJob(t.Context(), "job"))
+	segs, _ := w.Segments(t.Context(), "job")
+	if hidden := len(w.bucket.Keys()) - 1; hidden != len(segs) || len(writer.kept) > 0 {
+		t.Errorf("%d objects for %d segments", hidden, len(segs))
 	}
 }
 
@@ -528,12 +593,10 @@ func TestARunThatTheStoreCannotTakeLeavesNoObject(t *testing.T) {
 		place, _ := w.open(t.Context(), "job")
 		first := runMaker{w, place, func() string { return place.Prefix + segmentFolder + "1.run" }}
 		late := runMaker{w, place, func() string { // the other one is done while this one writes
-			if err := first.replace(t.Context(), segs[:3]); err != nil {
-				t.Error(err)
-			}
+			mergeAway(t, first, segs[:3])
 			return place.Prefix + segmentFolder + "2.run"
 		}}
-		if err := late.replace(t.Context(), segs[1:]); err == nil {
+		if _, _, err := late.replace(t.Context(), segs[1:]); err == nil {
 			t.Error("two runs took the same segments")
 		}
 		if len(w.bucket.Keys()) != 2 {

@@ -58,13 +58,47 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 			return err
 		}
 		r := runMaker{w.o.Store, place, func() string { return w.key(place.Prefix, ".run") }}
-		if err := r.replace(ctx, own); err != nil {
+		old, read, err := r.replace(ctx, own)
+		if err == nil {
+			err = w.bury(ctx, job, place.Output, old, read)
+		}
+		if err != nil {
 			if err = judge(ctx, w.o.Store, place.Output, err); errors.Is(err, batholith.ErrOutcomesLost) {
 				w.o.OnFault(job, err)
 			}
 			return err
 		}
 	}
+}
+
+// mostKept bounds the keys of merged segments that wait for a publisher.
+const mostKept = 4096
+
+// bury deletes the objects of segments that were merged. While a publisher may be at them, they wait for the job's next merge that
+// finds none reading; those that no merge comes for are left to the clean-up, as they are when too many wait. Only mergeAll calls it.
+func (w *Writer) bury(ctx context.Context, job string, b blob.Bucket, old []string, read bool) error {
+	dead := append(w.kept[job], old...)
+	if read {
+		if w.kept[job] = dead; w.waiting() > mostKept {
+			clear(w.kept)
+		}
+		return nil
+	}
+	delete(w.kept, job)
+	for part := range slices.Chunk(dead, mergeWidth) {
+		if err := b.Delete(ctx, part...); err != nil {
+			return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
+		}
+	}
+	return nil
+}
+
+// waiting is how many merged segments wait for publishers.
+func (w *Writer) waiting() (n int) {
+	for _, keys := range w.kept {
+		n += len(keys)
+	}
+	return n
 }
 
 // mergeable returns the segments of this worker that the next run is made of, all of one level, or nil.
@@ -97,34 +131,30 @@ type runMaker struct {
 // replaceTries is how often a run is offered to the store before it is left to the clean-up.
 const replaceTries = 3
 
-// replace merges segs into one run and puts it in their place. The old objects are deleted once nothing names them; a publisher
-// that is reading one begins again.
-func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) error {
+// replace merges segs into one run and puts it in their place. Nothing names the old objects then, but a publisher may be reading them.
+func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) (old []string, read bool, err error) {
 	run, err := r.write(ctx, segs)
 	if err != nil {
-		return fmt.Errorf("merge %d segments: %w", len(segs), err)
+		return nil, false, fmt.Errorf("merge %d segments: %w", len(segs), err)
 	}
 	failpoint.Here("results.merged")
-	old := make([]string, len(segs))
+	old = make([]string, len(segs))
 	for i, s := range segs {
 		old[i] = s.Key
 	}
 	for try := 1; ; try++ {
-		if err = r.store.ReplaceSegments(ctx, run.Job, old, run); err == nil {
+		if read, err = r.store.ReplaceSegments(ctx, run.Job, old, run); err == nil {
 			break
 		}
 		if try == replaceTries {
-			return errors.Join(err, r.withdraw(ctx, run, old))
+			return nil, false, errors.Join(err, r.withdraw(ctx, run, old))
 		}
 		if err := pause(ctx, firstDelay<<try); err != nil {
-			return err
+			return nil, false, err
 		}
 	}
 	failpoint.Here("results.exchanged")
-	if err := r.place.Output.Delete(ctx, old...); err != nil {
-		return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
-	}
-	return nil
+	return old, read, nil
 }
 
 // withdraw deletes the object of a run that the store can never take, because one of the segments it replaces is gone. Any other

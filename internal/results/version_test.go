@@ -157,9 +157,7 @@ func TestARunOfOldAndNewSegmentsKeepsTheKinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runMaker{world, blob.Place{Output: world.bucket, Prefix: "out/job/"}, func() string { return "out/job/.batholith/segments/merged.run" }}
-	if err := r.replace(t.Context(), segs); err != nil {
-		t.Fatal(err)
-	}
+	mergeAway(t, r, segs)
 	segs, err = world.Segments(t.Context(), "job")
 	if err != nil || len(segs) != 1 {
 		t.Fatalf("segments %v, %v", segs, err)

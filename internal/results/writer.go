@@ -50,10 +50,11 @@ type Writer struct {
 	boot    string // tells the segments of this process from those of earlier ones
 	made    atomic.Int64
 	journal *journal
-	slots   chan struct{} // one token for each commit that is on its way
-	fresh   chan struct{} // holds one token when idle queues wait for a goroutine; never closed
-	merges  chan string   // jobs that may have segments to merge; never closed
-	width   int           // mergeWidth; tests make it smaller
+	slots   chan struct{}       // one token for each commit that is on its way
+	fresh   chan struct{}       // holds one token when idle queues wait for a goroutine; never closed
+	merges  chan string         // jobs that may have segments to merge; never closed
+	width   int                 // mergeWidth; tests make it smaller
+	kept    map[string][]string // job → objects of merged segments that a publisher may read; of mergeAll alone
 
 	mu      sync.Mutex
 	queues  map[string]*queue // one for each job with outcomes that are not settled
@@ -83,7 +84,7 @@ func NewWriter(o Options) (*Writer, error) {
 		return nil, err
 	}
 	return &Writer{o: o, boot: newID(), journal: j, slots: make(chan struct{}, commitsAtOnce),
-		fresh: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth,
+		fresh: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth, kept: map[string][]string{},
 		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
 

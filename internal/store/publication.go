@@ -13,6 +13,8 @@ import (
 // does already, when the publisher has no lease that lasts beyond now, and to one that asks for the final output when the publisher
 // writes a partial one. Otherwise it is [batholith.ErrHeld].
 //
+// From the claim until it rests or yields, the publisher reads the job's segments: see [Store.ReplaceSegments].
+//
 // A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has no publisher: [batholith.ErrMoved].
 func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error) {
 	// A worker that dies here is a publisher that writes nothing. It is granted its own claim again at once, and another's when its
@@ -28,7 +30,7 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 			return batholith.ErrSealed
 		}
 		rows, err := collect(ctx, tx, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `
-			UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2
+			UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2, reading = 1
 			WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT EXISTS (
 				SELECT 1 FROM workers WHERE id = jobs.publisher AND lease_until > $4))
 			RETURNING publication`, worker, bit(final), id, millis(now))
@@ -48,7 +50,15 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 // refused only when another has claimed.
 func (s *Store) YieldPublication(ctx context.Context, id string, epoch int64) error {
 	return wrap("yield the publication of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE jobs SET publisher = '' WHERE id = $1 AND publication = $2`, id, epoch)
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET publisher = '', reading = 0 WHERE id = $1 AND publication = $2`, id, epoch)
+		return err
+	}))
+}
+
+// RestPublication says that the publisher of the epoch has read what it wanted of the job's segments. It stays the publisher.
+func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) error {
+	return wrap("rest the publication of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET reading = 0 WHERE id = $1 AND publication = $2`, id, epoch)
 		return err
 	}))
 }

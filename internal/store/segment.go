@@ -19,12 +19,17 @@ func (s *Store) Segments(ctx context.Context, id string) ([]batholith.Segment, e
 
 // ReplaceSegments puts a run in the place of the segments, named by their keys, that were merged into it. When one of them is
 // gone, nothing changes and it is an error, except when the run is there already: then this has happened before.
-func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error {
-	return wrap("replace segments of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+//
+// It returns whether a publisher reads the job's segments now, and may be at the old ones. No publication that begins later is.
+func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (read bool, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if run.Job != id {
 			return fmt.Errorf("run %s belongs to job %s", run.Key, run.Job)
 		}
 		if _, err := s.lockJob(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, `SELECT reading FROM jobs WHERE id = $1`, id).Scan(&read); err != nil {
 			return err
 		}
 		if known, err := hasSegment(ctx, tx, id, run.Key); err != nil || known {
@@ -36,7 +41,8 @@ func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, ru
 			}
 		}
 		return insertSegment(ctx, tx, run)
-	}))
+	})
+	return read, wrap("replace segments of job", id, err)
 }
 
 func deleteSegment(ctx context.Context, tx *sql.Tx, id, key string) error {

@@ -186,7 +186,8 @@ func runReplaces(t *testing.T, p Port) {
 	}
 	run := batholith.Segment{Job: id, Key: "r1", Level: 1, Bytes: 200, Records: 2, Lines: 180, Sum: 7}
 	for range 2 { // the second time it has happened already
-		no(t, p.ReplaceSegments(t.Context(), id, []string{"s1", "s2"}, run))
+		_, err := p.ReplaceSegments(t.Context(), id, []string{"s1", "s2"}, run)
+		no(t, err)
 		segments, err := p.Segments(t.Context(), id)
 		no(t, err)
 		same(t, segments, []batholith.Segment{run, commitOf("w1", "s3", chunk, 2).Segment})
@@ -200,7 +201,7 @@ func runRefused(t *testing.T, p Port) {
 	chunk := claim(t, p, "w1", id, 1)[0]
 	commit(t, p, commitOf("w1", "s1", chunk, 1))
 	run := batholith.Segment{Job: id, Key: "r1", Level: 1}
-	if err := p.ReplaceSegments(t.Context(), id, []string{"s1", "s2"}, run); err == nil {
+	if _, err := p.ReplaceSegments(t.Context(), id, []string{"s1", "s2"}, run); err == nil {
 		t.Error("one of the segments was never there")
 	}
 	segments, err := p.Segments(t.Context(), id)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ func publishing() []law {
 		{"OfManyFinalPublishersOneIsGranted", manyPublishers},
 		{"AnUploadIsRefusedUnderAnotherEpoch", uploadUnderEpoch},
 		{"OnlyThePublisherConcludes", conclude},
+		{"WhatAPublisherMayReadIsSaidWhenItIsMerged", readWhileMerged},
 	}
 }
 
@@ -166,4 +168,36 @@ func conclude(t *testing.T, p Port) {
 	same(t, len(history), 6)
 	err = p.Conclude(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, "", start())
 	refused(t, err, batholith.ErrNotFound)
+}
+
+func readWhileMerged(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1", "w2")
+	chunk := claim(t, p, "w1", id, 1)[0]
+	commit(t, p, commitOf("w1", "s0", chunk, 0))
+	last := 0
+	merged := func(want bool) { // the last run alone becomes another
+		t.Helper()
+		old, run := fmt.Sprint("s", last), fmt.Sprint("s", last+1)
+		for range 2 { // the second time it has happened already
+			read, err := p.ReplaceSegments(t.Context(), id, []string{old}, batholith.Segment{Job: id, Key: run, Level: 1})
+			no(t, err)
+			same(t, read, want)
+		}
+		last++
+	}
+	merged(false)
+	first := publisher(t, p, id, "w1", false)
+	merged(true)
+	no(t, p.RestPublication(t.Context(), id, first))
+	merged(false)
+	held(t, p, id, "w2", false) // it rests, and is the publisher all the same
+	second := publisher(t, p, id, "w1", false)
+	no(t, p.RestPublication(t.Context(), id, first)) // late
+	merged(true)
+	no(t, p.YieldPublication(t.Context(), id, second))
+	merged(false)
+	publisher(t, p, id, "w2", true)
+	no(t, p.YieldPublication(t.Context(), id, second)) // late
+	merged(true)
 }

@@ -78,7 +78,7 @@ type Commits interface {
 	Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error)
 	Ledger(ctx context.Context, id string) (batholith.Ledger, error)
 	Segments(ctx context.Context, id string) ([]batholith.Segment, error)
-	ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) error
+	ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (read bool, err error)
 }
 
 // Uploads remembers multipart uploads.
@@ -92,6 +92,7 @@ type Uploads interface {
 type Publications interface {
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
 	YieldPublication(ctx context.Context, id string, epoch int64) error
+	RestPublication(ctx context.Context, id string, epoch int64) error
 	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
 }
 
