@@ -182,8 +182,8 @@ func (s *server) multiply(n int) error {
 }
 
 func multiplied(ctx context.Context, tx *sql.Tx, n int) error {
-	var columns string
-	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name')`).Scan(&columns)
+	var columns string // without when to clean up once more: the others were over some time ago
+	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name', 'sweep')`).Scan(&columns)
 	if err != nil {
 		return err
 	}

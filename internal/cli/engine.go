@@ -57,7 +57,7 @@ type engineOptions struct {
 }
 
 // pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
-const pendingBytes = 24 << 20
+const pendingBytes = 16 << 20
 
 func newEngine(o engineOptions) (_ *engine, err error) {
 	if o.Models == nil {

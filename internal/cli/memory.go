@@ -14,8 +14,8 @@ import (
 const (
 	leastMemory = 40 << 20
 	roomToWork  = 20 << 20
-	usualMemory = 64 << 20
-	leastRoom   = 8 << 20
+	usualMemory = 60 << 20
+	leastRoom   = 6 << 20
 )
 
 // keepSmall has the collector keep the process small, from now on. The limit follows what is in use, after every collection: one that
@@ -35,7 +35,7 @@ type tide struct{ _ [64]byte }
 // memoryLimit is how much the process may take when so much of its heap is in use.
 func memoryLimit(live int64) int64 {
 	usual := min(max(leastMemory, live+live/4+roomToWork), usualMemory)
-	return max(usual, live+live/4+leastRoom)
+	return max(usual, live+live/8+leastRoom)
 }
 
 // inUse is what the last collection left on the heap.

@@ -153,6 +153,7 @@ func (c *climb) hurry(ceiling int) bool {
 	if c.fresh.rate() < unhindered*c.idle {
 		return false
 	}
+	c.idle = max(c.idle, c.fresh.rate()) // the first answers had to wait for connections
 	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
 	c.level(min(c.limit, ceiling))
 	return true

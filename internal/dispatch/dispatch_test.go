@@ -83,6 +83,26 @@ func TestInFlightNeverExceedsTheLimit(t *testing.T) {
 	}
 }
 
+func TestRecordsOfMegabytesFillTheServerAsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Minute)
+		s.limit = 64
+		d := w.dispatcher(Options{}, s)
+		text := strings.Repeat("x", 2<<20)
+		d.Enqueue(w.jobOf("a", 70, 1, func(n int) string { return fmt.Sprintf(`{"n":"%d%s"}`, n, text) }))
+		defer w.start(d)()
+		time.Sleep(30 * time.Second)
+		if n := s.busy(); n != s.limit {
+			t.Errorf("%d in flight, want %d", n, s.limit)
+		}
+		d.queues["model"].mu.Lock()
+		defer d.queues["model"].mu.Unlock()
+		if held := d.queues["model"].held; held > mostBytes {
+			t.Errorf("%d bytes are held", held)
+		}
+	})
+}
+
 func TestBackPressureCountsNoAttemptAndLowersTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -251,7 +251,7 @@ func (l *limiter) gauge(g batholith.Gauges) {
 	}
 	s := standing{limit: l.limit(now), held: l.held, flying: l.flying}
 	if d := now.Sub(l.read); d > 0 {
-		s.passed = int(float64(l.landed) * (100 * time.Millisecond).Seconds() / d.Seconds())
+		s.pace = float64(l.landed) / d.Seconds()
 	}
 	l.read, l.landed = now, 0
 	l.waiting.read(g, s)

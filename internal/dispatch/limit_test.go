@@ -284,3 +284,35 @@ func TestGoodputIsToldByFewAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A server that is through with everything at once says of itself that nothing runs. Of one that is far away the same is seen, while the
+// requests are on their way.
+func TestMoreThatIsOnItsWayMustBringMoreBack(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer func(sent int) int // of what is in flight, in a quarter of a second
+		limit  int                // at least, and at most
+		most   int
+	}{
+		{"this process does what it can", func(int) int { return 30 }, firstLimit, 4 * firstLimit},
+		{"the server is far away", func(sent int) int { return sent }, lastLimit, lastLimit},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.gauge(batholith.Gauges{})
+				flights := take(l)
+				for range 100 {
+					time.Sleep(readEvery)
+					n := min(c.answer(len(flights)), len(flights))
+					answer(l, flights[:n])
+					flights = append(flights[n:], take(l)...)
+					l.gauge(batholith.Gauges{})
+				}
+				if got := l.size(); got < c.limit || got > c.most {
+					t.Errorf("limit %d, want %d to %d", got, c.limit, c.most)
+				}
+			})
+		})
+	}
+}

@@ -13,9 +13,10 @@ import (
 
 // Bounds of what the feeds of a queue hold in memory.
 const (
-	leastReady = 512      // records that should be ready for the lanes at any time, if there are so many
-	queueBytes = 16 << 20 // of claimed chunks. A job's window takes no more than walkBytes of it, so that another can begin
-	reserve    = 1 << 20  // set aside for a chunk before its size is known
+	leastReady = 512       // records that should be ready for the lanes at any time, if there are so many
+	queueBytes = 16 << 20  // of claimed chunks. A job's window takes no more than a part of it (walk.bound), so that another can begin
+	mostBytes  = 256 << 20 // of claimed chunks, as long as the lanes would have to wait otherwise: records may be of many megabytes
+	reserve    = 1 << 20   // set aside for a chunk before its size is known
 )
 
 // queue is one model's jobs, and the lanes that take their records. Whose turn it is, shares.go says; when a job goes first because
@@ -89,7 +90,8 @@ func (q *queue) grantee() *feed {
 	for _, f := range q.feeds {
 		ready += f.stock()
 	}
-	may := func(f *feed) bool { return f.wanting && q.fits(f) && len(f.ready.items) < f.ready.wide(wide) }
+	short := ready < q.slots()/2
+	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && len(f.ready.items) < f.ready.wide(wide) }
 	if f := q.urgent(may); f != nil {
 		return f
 	}
@@ -114,15 +116,17 @@ func (q *queue) grantee() *feed {
 	return nil
 }
 
-// fits tells whether there is memory for another chunk of f, and, before its first, a backend.
-func (q *queue) fits(f *feed) bool {
+// fits tells whether there is memory for another chunk of f, and, before its first, a backend. The lanes are short of records or not.
+func (q *queue) fits(f *feed, short bool) bool {
 	switch {
 	case !f.opened && !q.usable():
 		return false
+	case short:
+		return q.held+reserve <= mostBytes
 	case f.held == 0:
 		return q.held == 0 || q.held+reserve <= queueBytes
 	}
-	return f.held+reserve <= walkBytes && q.held+reserve <= walkBytes
+	return f.held+reserve <= f.ready.bound() && q.held+reserve <= f.ready.bound()
 }
 
 // width is how many records should be ready: as many as the lanes take at once, or more.

@@ -15,10 +15,12 @@ type waiting struct {
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
-	same      int // readings in a row that were like the last
-	stalled   int // readings in a row with a queue and no more running than before it
-	hungry    int // readings in a row in which all that was sent ran: there may be more slots
-	peak      int // most running in them
+	same      int     // readings in a row that were like the last
+	stalled   int     // readings in a row with a queue and no more running than before it
+	hungry    int     // readings in a row in which all that was sent ran: there may be more slots
+	best      float64 // most answers a second while slots were not known,
+	pace      float64 // and before the limit was last doubled
+	peak      int     // most running in them
 }
 
 // queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
@@ -60,9 +62,9 @@ const stale = 4
 // standing is how a lane stands at the time of a reading.
 type standing struct {
 	limit  int
-	held   int // slots that are taken
-	flying int // of them, those with a request in flight
-	passed int // requests that were answered in a tenth of a second, on the average since the last reading
+	held   int     // slots that are taken
+	flying int     // of them, those with a request in flight
+	pace   float64 // answers a second since the last reading
 }
 
 // read takes a reading.
@@ -75,13 +77,15 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	w.last, w.reads, w.same = g, true, 0
 	w.learn(g, g.Running > last.Running+last.Running/50)
 	if w.slots == 0 {
-		if full && !queued(g) {
+		w.best = max(w.best, s.pace)
+		if full && !queued(g) && w.helps(g, s) {
+			w.pace = w.best
 			w.set(2 * float64(limit))
 		}
 		return
 	}
 	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
-	mine := min(held, s.flying+max(s.flying/4+1, s.passed))
+	mine := min(held, s.flying+max(s.flying/4+1, int(s.pace/10)))
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
 	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {
@@ -103,6 +107,12 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		gap /= 4
 	}
 	w.set(min(w.fine+gap, 2*float64(limit)))
+}
+
+// helps tells whether more in flight may be of use while nothing waits at the server: what was sent runs there; or it is on its way, and
+// when that became more, more came back. It does not when it is this process, or what is between, that is at its limit.
+func (w *waiting) helps(g batholith.Gauges, s standing) bool {
+	return 2*g.Running >= s.flying || s.pace > 1.2*w.pace
 }
 
 // queued tells whether more wait than those that have just come, for the next step.

@@ -12,6 +12,7 @@ import (
 const (
 	walkRecords = 8192
 	walkBytes   = 12 << 20
+	plainBytes  = 6 << 20 // where the order is that of the input, and a wide window is of no use
 )
 
 // Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
@@ -41,6 +42,14 @@ func (w *walk) wide(lanes int) int {
 		return max(walkRecords, lanes)
 	}
 	return lanes
+}
+
+// bound is how many bytes of chunks the window should take.
+func (w *walk) bound() int64 {
+	if w.ordered {
+		return walkBytes
+	}
+	return plainBytes
 }
 
 // add takes in the records of a chunk.

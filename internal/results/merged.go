@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	mergeMemory = 8 << 20 // of all readers of a merge together, about,
+	mergeMemory = 4 << 20 // of all readers of a merge together, about,
 	mergePiece  = 1 << 20 // and of one of them
 	fanIn       = 64      // segments that are read at once, at most
 )

@@ -21,8 +21,8 @@ type object struct {
 }
 
 const (
-	partBytes = 8 << 20
-	maxParts  = 9_000 // S3 takes 10,000
+	partBytes = 5 << 20 // the least that S3 takes
+	maxParts  = 9_000   // S3 takes 10,000
 )
 
 // objectOptions say how an object is uploaded.

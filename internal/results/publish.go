@@ -29,7 +29,7 @@ type PublisherOptions struct {
 	Open  Opener
 	Log   *slog.Logger
 
-	PartBytes int64 // of the parts of an output, at least; 0: 8 MiB
+	PartBytes int64 // of the parts of an output, at least; 0: 5 MiB
 }
 
 // Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes, and of

@@ -17,7 +17,7 @@ import (
 
 const (
 	segmentEvery = time.Second // an outcome waits no longer than this for its segment to begin
-	segmentBytes = 8 << 20     // of lines; as many outcomes make a segment at once
+	segmentBytes = 4 << 20     // of lines; as many outcomes make a segment at once
 	overhead     = 160         // memory of a pending outcome beside its line
 	pendingBytes = 64 << 20
 
