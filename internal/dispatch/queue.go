@@ -113,6 +113,20 @@ func (q *queue) grantee() *feed {
 			}
 		}
 	}
+	return q.companion(may)
+}
+
+// companion is a job whose turn it is not yet, while the order of prompts pays for another: they may begin alike, and then its records
+// go together with the other's (see neighbour). Otherwise nil.
+func (q *queue) companion(may func(*feed) bool) *feed {
+	if !slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.ready.ordered && f.ready.chunks > 0 && f.ready.pays() }) {
+		return nil
+	}
+	for _, f := range q.feeds[:min(len(q.feeds), looksAside)] {
+		if f.ready.ordered && may(f) && q.held+reserve <= walkBytes {
+			return f
+		}
+	}
 	return nil
 }
 

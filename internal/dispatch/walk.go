@@ -126,13 +126,20 @@ func (w *walk) from(p *dialect.Prompt) int {
 }
 
 // next is the position of the record to send after one with the prompt last: the walk goes on from there, and begins again
-// when it has come to the end. There must be a record.
+// when it has come to the end. It goes back where what lies before has more of its beginning in common with last, as it does when last
+// was another job's: what the two share is sent before anything else. There must be a record.
 func (w *walk) next(last *dialect.Prompt) int {
 	if !w.ordered || last == nil {
 		return 0
 	}
-	at := w.from(last)
-	if at == len(w.items) {
+	at, ahead := w.from(last), 0
+	if at < len(w.items) {
+		ahead = w.items[at].prompt.Shared(last)
+	}
+	switch {
+	case at > 0 && w.items[at-1].prompt.Shared(last) >= ahead+leastShared:
+		return at - 1
+	case at == len(w.items):
 		return 0
 	}
 	return at
