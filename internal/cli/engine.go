@@ -52,8 +52,9 @@ type engineOptions struct {
 	Dir    string  // holds the journal and the worker's id
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
 
-	// For simulations, whose jobs are small; 0: as usual.
+	// For simulations, whose jobs are small and short; 0: as usual.
 	PartBytes, FirstPartial int64
+	PartialEvery            time.Duration
 }
 
 // pendingBytes is how much of outcomes may wait for their commit before slots do: some seconds of a fast model.
@@ -88,7 +89,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
-		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial})
+		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery})
 	return e, nil
 }
 

@@ -143,7 +143,7 @@ func (p *simProcess) open(dir string) {
 	}
 	settings := config.Default(config.ProfileDefault)
 	settings.Drain = time.Second
-	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir, PartBytes: simPart, FirstPartial: simPartial,
+	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir, PartBytes: simPart, FirstPartial: simPartial, PartialEvery: 1,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			b := flakyBucket{s.bucket, p}
 			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil

@@ -28,6 +28,7 @@ type lane struct {
 	retries *budget
 	watcher watcher
 	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
+	hand    chan *item      // unbuffered; to a sender that is idle
 
 	mu       sync.Mutex
 	out      string // why the backend cannot be used; empty when it can
@@ -36,10 +37,10 @@ type lane struct {
 }
 
 func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), out: "not asked yet", delay: firstProbe}
+	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), hand: make(chan *item), out: "not asked yet", delay: firstProbe}
 }
 
-// run takes records and sends each in a goroutine of its own, until ctx ends.
+// run takes records and has each sent by a goroutine that has nothing else to do, until ctx ends.
 func (l *lane) run(ctx context.Context) {
 	watching := make(chan struct{})
 	go func() { defer close(watching); l.watch(ctx) }()
@@ -67,10 +68,32 @@ func (l *lane) run(ctx context.Context) {
 			l.limit.release()
 			continue
 		}
-		l.q.d.wg.Go(func() {
-			defer l.limit.release()
-			l.send(it)
-		})
+		select {
+		case l.hand <- it:
+		default:
+			l.q.d.wg.Go(func() { l.sender(ctx, it) })
+		}
+	}
+}
+
+// idleSender is how long a sender waits for its next record.
+const idleSender = 2 * time.Second
+
+// sender sends a record, and others after it. It is worth keeping: the stack of a new goroutine has to grow first.
+func (l *lane) sender(ctx context.Context, it *item) {
+	idle := time.NewTimer(idleSender)
+	defer idle.Stop()
+	for {
+		l.send(it)
+		l.limit.release()
+		idle.Reset(idleSender)
+		select {
+		case it = <-l.hand:
+		case <-idle.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

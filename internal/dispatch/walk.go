@@ -19,7 +19,8 @@ const (
 const (
 	leastGain   = 0.05 // of the prompts' bytes; below that the input's order stays
 	trialChunks = 16   // are ordered before it is decided
-	plainChunks = 64   // pass in the input's order before the next trial
+	plainChunks = 64   // pass in the input's order before the next trial, and twice as many after each that was in vain,
+	mostPlain   = 1024 // at most
 )
 
 // walk is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
@@ -29,12 +30,13 @@ type walk struct {
 	items   []*item
 	ordered bool // by prompt
 	chunks  int  // since ordered last changed
+	plain   int  // how many pass in the input's order
 
 	// Sums over the chunks of the present trial, older ones counting less.
 	bytes, inOrder, asRead float64
 }
 
-func newWalk() walk { return walk{ordered: true} }
+func newWalk() walk { return walk{ordered: true, plain: plainChunks} }
 
 // wide is how many records the window should hold; the lanes want at least so many.
 func (w *walk) wide(lanes int) int {
@@ -57,7 +59,8 @@ func (w *walk) add(items []*item) {
 	w.chunks++
 	if !w.ordered {
 		w.items = append(w.items, items...)
-		if w.chunks >= plainChunks {
+		if w.chunks >= w.plain {
+			w.plain = min(2*w.plain, mostPlain)
 			w.reorder()
 		}
 		return
@@ -74,7 +77,7 @@ func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
 // reorder begins another trial.
 func (w *walk) reorder() {
-	*w = walk{items: w.items, ordered: true}
+	*w = walk{items: w.items, ordered: true, plain: w.plain}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 
@@ -159,7 +162,8 @@ func (w *walk) longest() int {
 // take removes the record at a position.
 func (w *walk) take(at int) *item {
 	it := w.items[at]
-	if at == 0 {
+	if at <= len(w.items)/2 {
+		copy(w.items[1:at+1], w.items[:at])
 		w.items[0] = nil // the slice moves on, and must not hold it
 		w.items = w.items[1:]
 	} else {

@@ -97,6 +97,7 @@ type Options struct {
 	Validations  int           // jobs that are validated at once; 0: 2
 	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
 	FirstPartial int64         // records that must have an outcome before output is published while the job runs; 0: 1000
+	PartialEvery time.Duration // between two such publications, at least; 0: 5 s
 }
 
 // Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
@@ -123,6 +124,9 @@ func New(o Options) *Lifecycle {
 	}
 	if o.FirstPartial == 0 {
 		o.FirstPartial = firstPartial
+	}
+	if o.PartialEvery == 0 {
+		o.PartialEvery = partialEvery
 	}
 	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), pool: jsonl.NewPool(), weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
 }

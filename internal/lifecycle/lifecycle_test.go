@@ -332,6 +332,28 @@ func TestAJobGoesOnAfterARestartInEveryStatus(t *testing.T) {
 	}
 }
 
+func TestNothingIsPublishedOfAJobOfSecondsBeforeItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(20_000))
+		defer w.start()()
+		w.create(id, "a.jsonl")
+		synctest.Wait()
+		w.life.Begin(t.Context(), id)
+		for range 20 {
+			time.Sleep(partialEvery / 20)
+			w.commit(id, 500, 0)
+			synctest.Wait()
+			if w.job(id).Counts.Processed < 10_000 && w.partial[id] > 0 {
+				t.Fatal("a partial publication of a job that has only begun")
+			}
+		}
+		if w.partial[id] != 1 { // as soon as the time has come
+			t.Errorf("%d partial publications, want 1", w.partial[id])
+		}
+	})
+}
+
 func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -341,6 +363,7 @@ func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 		synctest.Wait()
 		w.life.Begin(t.Context(), id)
 		for range 19 {
+			time.Sleep(partialEvery)
 			w.commit(id, 500, 0)
 			synctest.Wait()
 		}

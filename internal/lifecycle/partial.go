@@ -16,17 +16,21 @@ type partial struct {
 	cancel    context.CancelFunc
 	done      chan struct{} // closed when the publication that runs is over; nil when none does
 	published int64         // records in the last one
+	began     time.Time     // of the last one; before the first, of the sending
 }
 
 func (d *drive) partial(work context.Context) *partial {
 	ctx, cancel := context.WithCancel(work)
-	return &partial{d: d, ctx: ctx, cancel: cancel}
+	return &partial{d: d, ctx: ctx, cancel: cancel, began: time.Now()}
 }
 
 // firstPartial is how many records must have an outcome before output is published while the job runs.
 const firstPartial = 1000
 
-// consider begins a publication when the output has doubled since the last and none is running.
+// partialEvery is how long it is from one to the next, at least: of a job of seconds, whoever waits for it waits for its end.
+const partialEvery = 5 * time.Second
+
+// consider begins a publication when the output has doubled since the last, some time has passed, and none is running.
 func (p *partial) consider(c batholith.Counts) {
 	if p.done != nil {
 		select {
@@ -36,10 +40,10 @@ func (p *partial) consider(c batholith.Counts) {
 			return
 		}
 	}
-	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) {
+	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) || time.Since(p.began) < p.d.l.o.PartialEvery {
 		return
 	}
-	p.published = c.Processed
+	p.published, p.began = c.Processed, time.Now()
 	done := make(chan struct{})
 	p.done = done
 	go func() {

@@ -143,6 +143,7 @@ func TestAMergeTellsOfALostSegment(t *testing.T) {
 	var told error
 	writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open, OnFault: func(_ string, err error) { told = err }})
 	check(t, err)
+	writer.width = 16
 	if err := writer.mergeJob(t.Context(), "job"); !errors.Is(told, batholith.ErrOutcomesLost) || err == nil {
 		t.Errorf("told %v, %v", told, err)
 	}
