@@ -17,6 +17,7 @@ const module = "github.com/batholith/batholith"
 // "." is the root package. A package below another belongs to its layer and may be imported by it (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
+	{"internal/jsonscan"},
 	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",
@@ -31,7 +32,7 @@ var beside = map[string][]string{
 }
 
 // adapters is the layer whose packages know the nouns and the pure packages, but nothing of the service between.
-const adapters = 3
+const adapters = 4
 
 func TestImportsPointDownOnly(t *testing.T) {
 	seen := 0

@@ -20,7 +20,7 @@ type bodies struct {
 	typ     batholith.InvocationType
 	dialect dialect.Dialect // nil: likewise
 
-	records, text, most, unlimited atomic.Int64 // bytes of text, and tokens
+	text, most, unlimited atomic.Int64 // bytes of text; tokens; bodies
 
 	mu      sync.Mutex
 	reasons map[string]int64
@@ -73,7 +73,6 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 // remark weighs a record's body and says why it would be refused, or "".
 func (b *bodies) remark(l jsonl.Line) string {
 	w := dialect.Weigh(l.Input)
-	b.records.Add(1)
 	b.text.Add(w.Text)
 	b.most.Add(w.Most)
 	if w.Most == 0 {
@@ -82,8 +81,9 @@ func (b *bodies) remark(l jsonl.Line) string {
 	if b.dialect == nil {
 		return ""
 	}
-	_, err := b.dialect.Request(l.Input, b.model)
+	call, err := b.dialect.Request(l.Input, b.model)
 	if err == nil {
+		dialect.Discard(call)
 		return ""
 	}
 	why := err.Error()

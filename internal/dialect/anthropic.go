@@ -5,7 +5,16 @@ import "github.com/batholith/batholith"
 // anthropicBodies are two: messages, or one prompt with turns marked in it.
 func anthropicBodies(o Options) translator {
 	return byShape(func(body value) (translator, error) {
-		if !body.member("prompt").absent() && body.member("messages").absent() {
+		prompt, messages := false, false
+		for name, v := range body.fields() {
+			switch {
+			case name.is("prompt"):
+				prompt = !v.absent()
+			case name.is("messages"):
+				messages = !v.absent()
+			}
+		}
+		if prompt && !messages {
 			return claudeText{o}, nil
 		}
 		return anthropic{o}, nil

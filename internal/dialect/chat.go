@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/batholith/batholith"
 )
@@ -20,9 +21,13 @@ type param struct {
 	raw  value
 }
 
+// chats are for requests to come.
+var chats = sync.Pool{New: func() any { return &chat{params: make([]param, 0, 12)} }}
+
 // newChat begins a request; size is a guess at how long it will be.
 func newChat(model string, size int) *chat {
-	c := &chat{buffer: make(buffer, 0, size+512), params: make([]param, 0, 12)}
+	c := chats.Get().(*chat)
+	c.buffer = newBuffer(size + 512)
 	c.open('{')
 	c.textMember("model", model)
 	c.key("messages")
@@ -51,7 +56,11 @@ func (c *chat) call() batholith.Call {
 	}
 	c.parameters()
 	c.close('}')
-	return batholith.Call{Path: "/chat/completions", Body: c.buffer}
+	body := c.buffer
+	clear(c.params)
+	*c = chat{params: c.params[:0]}
+	chats.Put(c)
+	return batholith.Call{Path: "/chat/completions", Body: body}
 }
 
 // parameters writes what was set, in the order in which it first was.

@@ -9,7 +9,7 @@ import (
 
 // embeddingsCall asks for the vectors of a text or of a list of texts.
 func embeddingsCall(model string, input, dimensions value) batholith.Call {
-	b := make(buffer, 0, len(input)+128)
+	b := newBuffer(len(input) + 128)
 	b.open('{')
 	b.textMember("model", model)
 	b.member("input", input)

@@ -18,7 +18,7 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	if err := d.check(body, model); err != nil {
 		return batholith.Call{}, err
 	}
-	b := make(buffer, 0, len(body)+len(model)+32)
+	b := newBuffer(len(body) + len(model) + 32)
 	b.open('{')
 	b.textMember("model", model)
 	for name, v := range body.members() {

@@ -2,13 +2,33 @@ package dialect
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // buffer is JSON in the making. A comma is set where one is due, which the byte before tells: after an opening bracket, a
 // colon or a comma there is none.
 type buffer []byte
+
+// buffers are those of requests that were made to look at them only.
+var buffers sync.Pool
+
+// newBuffer is an empty buffer with room for size bytes.
+func newBuffer(size int) buffer {
+	if b, ok := buffers.Get().(*buffer); ok && cap(*b) >= size {
+		return (*b)[:0]
+	}
+	return make(buffer, 0, size)
+}
+
+// Discard lets the next request have the memory of one that was made by a [Dialect] and is not sent, nor looked at any more.
+func Discard(c batholith.Call) {
+	b := buffer(c.Body)
+	buffers.Put(&b)
+}
 
 func (b *buffer) comma() {
 	if n := len(*b); n > 0 {

@@ -20,7 +20,7 @@ const (
 	leastGain   = 0.05 // of the prompts' bytes; below that the input's order stays
 	trialChunks = 16   // are ordered before it is decided
 	plainChunks = 64   // pass in the input's order before the next trial, and twice as many after each that was in vain,
-	mostPlain   = 1024 // at most
+	mostPlain   = 256  // at most
 )
 
 // walk is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
