@@ -17,7 +17,7 @@ import (
 )
 
 // mergeWidth is how many segments of a level become one run of the next.
-const mergeWidth = 32
+const mergeWidth = 24
 
 // offerMerge says that a job has a segment more. When too many jobs wait for a merge it is forgotten; the next one says so again.
 func (w *Writer) offerMerge(job string) {

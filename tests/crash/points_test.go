@@ -237,7 +237,7 @@ func (d *death) whenTheTimeIsOver() {
 
 // afterManySegments dies twice: there are enough segments to merge when the job has run for so many seconds.
 func (d *death) afterManySegments() {
-	d.each = 110
+	d.each = 160
 	d.begin(time.Second, "")
 	d.runTo(d.point)
 	d.s.Died()

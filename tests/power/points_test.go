@@ -157,7 +157,7 @@ func (o *outage) withManyParts() {
 
 // afterManySegments loses power in a merge, for which a job must run so many seconds.
 func (o *outage) afterManySegments() {
-	o.records, o.latency = 330, time.Second
+	o.records, o.latency = 480, time.Second
 	o.again(o.begin())
 	o.ends(slots, slots) // what is answered in one moment
 }
