@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -121,11 +122,15 @@ func (b *bench) carry(l *load, file string) error {
 
 // picture is how full a server was.
 type picture struct {
-	saturated float64 // seconds from the first request until 0.98 of the slots were busy for a second; NaN: never
-	busy      float64 // share of the slots' time, from then on
+	saturated float64 // seconds from the first request until 0.98 of the slots were busy for a second; infinite: never
+	again     float64 // the same from the change of the slots after which it took longest; NaN: they did not change
+	busy      float64 // share of the slots' time, while the server should be full
 	starved   float64 // share of it in which a slot was free and nothing waited
 	inFlight  float64 // most that ran and waited for each slot, in the second half
 }
+
+// patience is how many seconds a server may take to be full: from the first request, and from a change of its slots.
+const patience = 10
 
 // pictureOf reads it off a series. The slots may change.
 func pictureOf(s *simlm.Series) (p picture) {
@@ -134,21 +139,35 @@ func pictureOf(s *simlm.Series) (p picture) {
 	for began < len(s.Running) && s.Running[began]+s.Waiting[began] == 0 {
 		began++
 	}
-	from := saturatedAt(s, began, second)
-	p.saturated = none
-	if from < 0 {
-		from = min(began+10*second, len(s.Running))
-	} else {
-		p.saturated = float64(from-began) * s.Interval
+	p.again = none
+	full := func(since int) (from int, took float64) {
+		from = saturatedAt(s, since, second)
+		if from < 0 {
+			return since + patience*second, math.Inf(1)
+		}
+		return min(from, since+patience*second), float64(from-since) * s.Interval
 	}
+	from, changed := 0, -patience*second
+	from, p.saturated = full(began)
 	var busy, starved, offered float64
-	for i := from; i < len(s.Running); i++ {
+	for i := range s.Running {
+		if i > began && s.Slots[i] != s.Slots[i-1] {
+			var took float64
+			from, took = full(i)
+			if math.IsNaN(p.again) || took > p.again {
+				p.again = took
+			}
+			changed = i
+		}
+		if i < from {
+			continue
+		}
 		slots, running := float64(max(s.Slots[i], s.Running[i])), float64(s.Running[i])
 		offered, busy = offered+slots, busy+running
 		if s.Waiting[i] == 0 {
 			starved += slots - running
 		}
-		if i >= len(s.Running)/2 && s.Slots[i] > 0 {
+		if i >= len(s.Running)/2 && i >= changed+patience*second && s.Slots[i] > 0 {
 			p.inFlight = max(p.inFlight, float64(s.Running[i]+s.Waiting[i])/float64(s.Slots[i]))
 		}
 	}
@@ -203,5 +222,8 @@ func (b *bench) tellOne(name string, p picture, against string, reference float6
 	b.table.add(row{what: "slots busy: " + name, against: against, reference: reference, ours: p.busy, digits: 3, goal: atLeast(0.98), stretch: atLeast(0.985)})
 	b.table.add(row{what: "slots starved: " + name, reference: none, ours: p.starved, digits: 4, goal: atMost(0.01), stretch: atMost(0.005)})
 	b.table.add(row{what: "seconds until 0.98 are busy: " + name, reference: none, ours: p.saturated, digits: 1, goal: atMost(10), stretch: atMost(3)})
+	if !math.IsNaN(p.again) {
+		b.table.add(row{what: "seconds until 0.98 are busy again after a change: " + name, reference: none, ours: p.again, digits: 1, goal: atMost(10), stretch: atMost(3)})
+	}
 	b.table.add(row{what: "most in flight for each slot, second half: " + name, reference: none, ours: p.inFlight, digits: 2})
 }

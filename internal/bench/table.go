@@ -72,8 +72,11 @@ func (r *row) verdict() string {
 // cells are the columns of a row, as texts.
 func (r *row) cells() [8]string {
 	number := func(x float64, digits int) string {
-		if math.IsNaN(x) {
+		switch {
+		case math.IsNaN(x):
 			return ""
+		case math.IsInf(x, 1):
+			return "never"
 		}
 		return fmt.Sprintf("%.*f", digits, x)
 	}

@@ -14,6 +14,9 @@ const (
 	bracket  = 1.07  // the search is over when two levels are so near
 	worse    = 0.9   // of the goodput before: it has fewer slots, or the work is other
 	grown    = 1.035 // of the goodput before: the server has more slots
+	plunge   = 0.75  // of the goodput before, and
+	leap     = 1.15  // of it: so much that a few answers show it, and nothing else need be tried to be sure
+	few      = 48    // answers
 	headroom = 1.14  // of the limit over the knee: more waits than is missing at the moment
 
 	firstLook = 30 * time.Second // between looks whether the server has grown,
@@ -129,20 +132,41 @@ func (c *climb) sure(limit int) bool {
 		if c.far() {
 			return c.w.sure(least, 2*precision)
 		}
+		if c.changed() {
+			return true
+		}
 		goodput, _ := c.w.close()
 		return c.w.sure(least, precision) && (c.w.n >= 4*least || math.Abs(goodput/c.best.goodput-enough) >= 1.5*c.w.errorOf())
 	}
-	goodput, _ := c.w.close()
-	return c.w.sure(least, precision) || c.w.n >= least && goodput*(1+3*c.w.errorOf()) < worse*c.hold.goodput
+	return c.w.sure(least, precision) || c.changed()
 }
 
-// hurry leaves a level of the first steps before it is measured, when most of the requests that it has more than the one before are back
+// changed tells whether the present measurement, though rough, shows that the server has fewer slots than before, or more.
+func (c *climb) changed() bool {
+	if c.w.n < few {
+		return false
+	}
+	goodput, _ := c.w.close()
+	error := 3 * c.w.errorOf()
+	if c.phase == searching {
+		return goodput*(1+error) < c.least(c.limit)
+	}
+	return goodput*(1+error) < plunge*c.hold.goodput || goodput*(1-error) > leap*c.hold.goodput
+}
+
+// least is what a level between the two of a search gives in any case, less what may be an error: goodput rises at most in proportion to
+// the limit.
+func (c *climb) least(limit int) float64 {
+	return plunge * c.best.goodput * min(1, float64(limit)/float64(c.high.limit))
+}
+
+// hurry leaves a level of the first steps before it is measured, when four of five of the requests that it has more than the one before are back
 // and the later ones of them were about as fast as in an empty server: they cannot have waited.
 func (c *climb) hurry(ceiling int) bool {
 	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
 		return false
 	}
-	half := max((c.limit-c.before)*3/10, firstAnswers)
+	half := max((c.limit-c.before)*2/5, firstAnswers)
 	if c.fresh.n < half {
 		return false
 	}
@@ -164,6 +188,10 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case rising:
 		c.rise(now, at, ceiling)
 	case searching:
+		if at.goodput < c.least(at.limit) { // fewer slots than when the search began
+			c.again(now, at)
+			return
+		}
 		if c.enough(at) {
 			c.high = at
 			c.better(at)
@@ -175,14 +203,26 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 		c.watch(now, at, ceiling)
 	case looking:
 		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
-			c.every, c.phase, c.step = firstLook, rising, 2
-			c.low, c.high, c.best = level{}, level{}, level{} // what was measured of fewer slots tells nothing of more
-			c.rise(now, at, ceiling)
+			c.ascend(now, at, ceiling)
 			return
 		}
 		c.every = min(2*c.every, lastLook)
 		c.rest(now)
 	}
+}
+
+// again begins the search anew, from here down.
+func (c *climb) again(now time.Time, at level) {
+	c.low, c.high, c.best = level{}, at, at
+	c.every = firstLook
+	c.search(now)
+}
+
+// ascend begins again to rise.
+func (c *climb) ascend(now time.Time, at level, ceiling int) {
+	c.every, c.phase, c.step = firstLook, rising, 2
+	c.low, c.high, c.best = level{}, level{}, level{} // what was measured of fewer slots tells nothing of more
+	c.rise(now, at, ceiling)
 }
 
 // rise goes up while goodput does.
@@ -212,6 +252,12 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		if gain < 0.55*ratio {
 			c.step = min(c.step, 2)
 		}
+		if c.waited(prev, at) {
+			c.high, c.top = at, at.limit
+			c.better(at)
+			c.search(now)
+			return
+		}
 	}
 	c.high = at
 	c.better(at)
@@ -222,6 +268,18 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	}
 	c.before = at.limit
 	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
+}
+
+// waited tells whether some of the requests at a level surely waited for slots. As long as all of them run, a step of continuous
+// batching takes longer in proportion to what is in it, as one can see in an empty server and at the level before; they took much longer.
+func (c *climb) waited(before, at level) bool {
+	n0, n1, n2 := float64(firstLimit), float64(before.limit), float64(at.limit)
+	if n1 <= n0 {
+		return false
+	}
+	t0, t1, t2 := 1/c.idle, n1/before.goodput, n2/at.goodput
+	all := t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1)
+	return t2 > 1.25*all
 }
 
 // stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become
@@ -243,11 +301,13 @@ func (c *climb) rest(now time.Time) {
 
 // watch sees whether goodput is still what it was, and looks from time to time whether more is to be had.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
+	if at.goodput > leap*c.hold.goodput { // what waited before does not wait any more
+		c.ascend(now, at, ceiling)
+		return
+	}
 	if at.goodput < worse*c.hold.goodput {
-		if c.worse++; c.worse >= 2 { // fewer slots, or other work: begin again from here
-			c.low, c.high, c.best = level{}, at, at
-			c.every = firstLook
-			c.search(now)
+		if c.worse++; c.worse >= 2 || at.goodput < plunge*c.hold.goodput { // fewer slots, or other work: begin again from here
+			c.again(now, at)
 		}
 		return
 	}
@@ -256,7 +316,11 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		c.look = now
 	}
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
-	if next := int(math.Ceil(float64(c.limit) * lookStep)); !now.Before(c.look) && next <= min(ceiling, lastLimit) {
+	step := lookStep
+	if c.grown { // it is likely
+		step = smallStep
+	}
+	if next := int(math.Ceil(float64(c.limit) * step)); !now.Before(c.look) && next <= min(ceiling, lastLimit) {
 		c.phase, c.limit = looking, next
 	}
 }

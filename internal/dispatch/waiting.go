@@ -12,6 +12,7 @@ type waiting struct {
 	limit     int
 	fine      float64 // the limit before it is rounded
 	slots     int     // 0: not known yet
+	sure      bool    // a queue stood while so many ran: that they are all was seen, and not only remembered
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
@@ -75,6 +76,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		return // the gauges are renewed more seldom than they are read
 	}
 	w.last, w.reads, w.same = g, true, 0
+	more := g.Running - w.slots
 	w.learn(g, g.Running > last.Running+last.Running/50)
 	if w.slots == 0 {
 		w.best = max(w.best, s.pace)
@@ -82,6 +84,10 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 			w.pace = w.best
 			w.set(2 * float64(limit))
 		}
+		return
+	}
+	if w.sure && more > w.queue()/2 && full && !queued(g) { // what waited runs as well: there are more slots, and nobody knows how many
+		w.set(2 * float64(limit))
 		return
 	}
 	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
@@ -143,8 +149,11 @@ func (w *waiting) learn(g batholith.Gauges, rising bool) {
 	}
 	w.stalled++
 	w.peak = max(w.peak, g.Running)
-	if w.stalled >= 2 && w.peak > 0 && (w.slots == 0 || w.peak < w.slots) {
-		w.slots = w.peak
+	if w.stalled >= 2 && w.peak > 0 {
+		w.sure = true
+		if w.slots == 0 || w.peak < w.slots {
+			w.slots = w.peak
+		}
 	}
 	if w.stalled >= 4 {
 		w.stalled, w.peak = 1, g.Running
