@@ -14,8 +14,9 @@ const (
 	bracket  = 1.07  // the search is over when two levels are so near
 	worse    = 0.9   // of the goodput before: it has fewer slots, or the work is other
 	grown    = 1.035 // of the goodput before: the server has more slots
-	plunge   = 0.75  // of the goodput before, and
-	leap     = 1.15  // of it: so much that a few answers show it, and nothing else need be tried to be sure
+	plunge   = 0.75  // of the goodput before: so much less that a few answers show it, and nothing need be tried to be sure
+	jump     = 1.06  // of it: more, seen as early
+	leap     = 1.15  // of it: so much more that nothing need be tried
 	few      = 48    // answers
 	headroom = 1.14  // of the limit over the knee: more waits than is missing at the moment
 
@@ -148,10 +149,13 @@ func (c *climb) changed() bool {
 	}
 	goodput, _ := c.w.close()
 	error := 3 * c.w.errorOf()
-	if c.phase == searching {
+	switch c.phase {
+	case searching:
 		return goodput*(1+error) < c.least(c.limit)
+	case looking:
+		return goodput*(1-error) > grown*c.hold.goodput
 	}
-	return goodput*(1+error) < plunge*c.hold.goodput || goodput*(1-error) > leap*c.hold.goodput
+	return goodput*(1+error) < plunge*c.hold.goodput || goodput*(1-error) > jump*c.hold.goodput
 }
 
 // least is what a level between the two of a search gives in any case, less what may be an error: goodput rises at most in proportion to
