@@ -101,7 +101,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 		return
 	}
 	limit := min(c.limit, ceiling)
-	if !c.sure(limit) {
+	if !c.sure(limit, ceiling < lastLimit) {
 		return
 	}
 	goodput, held := c.w.close()
@@ -123,7 +123,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 // sure tells whether the level has been measured well enough: roughly on the way up; in the search until it is clear whether it is good
 // enough, and of a small server less precisely, where a single request more or less makes much of a difference. Where a long queue
 // stands its length is most of what is measured, and a rough answer must do.
-func (c *climb) sure(limit int) bool {
+func (c *climb) sure(limit int, refused bool) bool {
 	least := max(limit, 48)
 	precision := min(max(0.3/c.slots(), 0.01), 0.03)
 	switch c.phase {
@@ -133,18 +133,19 @@ func (c *climb) sure(limit int) bool {
 		if c.far() {
 			return c.w.sure(least, 2*precision)
 		}
-		if c.changed() {
+		if c.changed(refused) {
 			return true
 		}
 		goodput, _ := c.w.close()
 		return c.w.sure(least, precision) && (c.w.n >= 4*least || math.Abs(goodput/c.best.goodput-enough) >= 1.5*c.w.errorOf())
 	}
-	return c.w.sure(least, precision) || c.changed()
+	return c.w.sure(least, precision) || c.changed(refused)
 }
 
-// changed tells whether the present measurement, though rough, shows that the server has fewer slots than before, or more.
-func (c *climb) changed() bool {
-	if c.w.n < few {
+// changed tells whether the present measurement, though rough, shows that the server has fewer slots than before, or more. Of a server that
+// has refused something, only a precise one tells: after the pause that it asked for, nothing waits for a while.
+func (c *climb) changed(refused bool) bool {
+	if c.w.n < few || refused {
 		return false
 	}
 	goodput, _ := c.w.close()
