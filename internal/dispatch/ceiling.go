@@ -21,7 +21,28 @@ type ceiling struct {
 	quiet time.Duration
 	row   int // decreases without a quiet time between
 
-	answers, refusals int // since the last decrease
+	answers, refusals int     // since the last decrease
+	share             float64 // of refusals among the outcomes of late
+
+	held   int       // the most that was, at the stray refusals of late,
+	strays time.Time // the first of which was then
+}
+
+// A refusal that is so rare among the last outcomes is a stray one: it says nothing of how much was in flight. Of a server that is full
+// the next ones are refused as well.
+const (
+	lateOutcomes = 64
+	strayShare   = 0.06
+)
+
+// stray notes a refusal while so many others were held, and tells whether it was a stray one.
+func (c *ceiling) stray(now time.Time, others int) bool {
+	if now.Sub(c.strays) > cutWindow {
+		c.strays, c.held = now, 0
+	}
+	c.held = max(c.held, others)
+	c.share += (1 - c.share) / lateOutcomes
+	return c.share < strayShare
 }
 
 // refused notes that a request was refused while so many others were held, and tells whether this is a new decrease. The refusals of
@@ -35,7 +56,7 @@ func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
 	if c.at > 0 && now.Sub(c.cut) < cutWindow {
 		return false
 	}
-	at := max(1, min(others, limit-1))
+	at := max(1, min(max(others, c.held), limit-1)) // more was held before those that seemed to be stray ones
 	since := now.Sub(c.cut)
 	if c.row++; c.at == 0 || since >= c.quiet {
 		c.row = 1
@@ -54,7 +75,10 @@ func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
 	return true
 }
 
-func (c *ceiling) answered() { c.answers++ }
+func (c *ceiling) answered() {
+	c.answers++
+	c.share -= c.share / lateOutcomes
+}
 
 // now is the most that may be in flight: what was taken, and after a quiet time more, slowly at first.
 func (c *ceiling) now(now time.Time) int {

@@ -217,11 +217,14 @@ func (l *limiter) succeeded(f flight, work float64) {
 }
 
 // refused notes back-pressure: nothing is sent for as long as the backend asked, and no more than what it did not refuse is sent
-// from then on.
-func (l *limiter) refused(f flight, after time.Duration) {
+// from then on. Where refusals are rare, and none asks for a time, it is this one request that is to wait, so long.
+func (l *limiter) refused(f flight, after time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	if l.ceiling.stray(now, l.held-1) && l.flying > 0 && after == 0 {
+		return minPause + time.Duration(rand.Int64N(int64(minPause)))
+	}
 	if l.repeat = min(max(2*l.repeat, minPause), lastRepeat); after == 0 {
 		after = minPause
 		if l.flying == 0 {
@@ -235,6 +238,7 @@ func (l *limiter) refused(f flight, after time.Duration) {
 	if l.source != fromOperator && l.ceiling.refused(now, f.sent, l.held-1, l.limit(now)) {
 		l.climb.restart(l.ceiling.now(now))
 	}
+	return 0
 }
 
 // gauge takes a reading of the backend's own gauges.

@@ -2,7 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,17 +90,53 @@ func TestRefusalsOfOneWindowAreOneDecrease(t *testing.T) {
 		l := newLimiter(0)
 		flights := take(l)
 		time.Sleep(50 * time.Millisecond)
-		refuse(l, flights[:1], 0)
+		const many = 5 // more than may be stray ones
+		refuse(l, flights[:many], 0)
+		flights = flights[many:]
 		before := l.sample().Limit
+		if before >= firstLimit {
+			t.Errorf("the limit is %d after %d refusals in a row", before, many)
+		}
 		for range 4 {
 			time.Sleep(200 * time.Millisecond)
-			answer(l, flights[1:2])
-			flights = append(flights[2:], take(l)...)
+			answer(l, flights[:1])
+			flights = append(flights[1:], take(l)...)
 			refuse(l, flights[len(flights)-1:], 0)
 			flights = flights[:len(flights)-1]
 		}
 		if now := l.sample().Limit; now != before {
 			t.Errorf("the limit fell from %d to %d within a window", before, now)
+		}
+	})
+}
+
+func TestAStrayRefusalMakesItsOwnRequestWaitAndNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		usual := s.do
+		s.do = func(ctx context.Context, body string, nth int) ([]byte, error) {
+			if strings.HasSuffix(body, `7}`) && len(body)%2 == 0 && nth <= 2 { // some of a hundred, and of the rest nobody
+				return nil, &batholith.Failure{Kind: batholith.FailureBackPressure, Status: http.StatusTooManyRequests}
+			}
+			return usual(ctx, body, nth)
+		}
+		s.limit = 16
+		began := time.Now()
+		d := w.dispatcher(Options{Attempts: 1}, s)
+		d.Enqueue(w.jobOf("a", 2000, 100, func(n int) string {
+			if n%50 == 7 {
+				return fmt.Sprintf(`{"n":"x%04d","m":7}`, n)
+			}
+			return fmt.Sprintf(`{"n":"%d","m":0}`, n)
+		}))
+		defer w.start(d)()
+		w.await(2000, "a")
+		if n := w.errors("a"); n > 0 {
+			t.Errorf("%d errors", n)
+		}
+		ideal := 2000 / 16 * 100 * time.Millisecond
+		if took := time.Since(began); took > ideal*5/4 {
+			t.Errorf("it took %s, and %s without the refusals", took, ideal)
 		}
 	})
 }

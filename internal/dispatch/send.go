@@ -103,7 +103,10 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 	}
 	switch f.Kind {
 	case batholith.FailureBackPressure:
-		l.limit.refused(it.flight, f.RetryAfter)
+		if wait := l.limit.refused(it.flight, f.RetryAfter); wait > 0 {
+			it.feed.again(it, wait)
+			return
+		}
 		it.feed.back(it)
 	case batholith.FailureMisconfigured:
 		l.takeOut(l.q.d.send, reason(f))
