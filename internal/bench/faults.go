@@ -81,7 +81,7 @@ func failing(b *bench) error {
 		return err
 	}
 	defer s.child.end()
-	file, err := b.input(b.size(4_000, 1_000), 100, openaiBody)
+	file, err := b.input(b.size(2_000, 1_000), 100, openaiBody)
 	if err != nil {
 		return err
 	}
