@@ -149,14 +149,14 @@ func (c *climb) changed(refused bool) bool {
 		return false
 	}
 	goodput, _ := c.w.close()
-	error := 3 * c.w.errorOf()
+	margin := 3 * c.w.errorOf()
 	switch c.phase {
 	case searching:
-		return goodput*(1+error) < c.least(c.limit)
+		return goodput*(1+margin) < c.least(c.limit)
 	case looking:
-		return goodput*(1-error) > grown*c.hold.goodput
+		return goodput*(1-margin) > grown*c.hold.goodput
 	}
-	return goodput*(1+error) < plunge*c.hold.goodput || goodput*(1-error) > jump*c.hold.goodput
+	return goodput*(1+margin) < plunge*c.hold.goodput || goodput*(1-margin) > jump*c.hold.goodput
 }
 
 // least is what a level between the two of a search gives in any case, less what may be an error: goodput rises at most in proportion to

@@ -83,14 +83,17 @@ func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wan
 	return nil
 }
 
-// empty deletes the objects below a prefix, as many at once as S3 allows.
+// deleteAtOnce is how many objects S3 deletes in one call (API reference, DeleteObjects).
+const deleteAtOnce = 1000
+
+// empty deletes the objects below a prefix.
 func empty(ctx context.Context, b blob.Bucket, prefix string) error {
 	var keys []string
 	for o, err := range b.List(ctx, prefix) {
 		if err != nil {
 			return err
 		}
-		if keys = append(keys, o.Key); len(keys) == 1000 {
+		if keys = append(keys, o.Key); len(keys) == deleteAtOnce {
 			if err := b.Delete(ctx, keys...); err != nil {
 				return err
 			}

@@ -85,7 +85,7 @@ func (w *Writer) bury(ctx context.Context, job string, b blob.Bucket, old []stri
 		return nil
 	}
 	delete(w.kept, job)
-	for part := range slices.Chunk(dead, mergeWidth) {
+	for part := range slices.Chunk(dead, deleteAtOnce) {
 		if err := b.Delete(ctx, part...); err != nil {
 			return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
 		}
