@@ -57,6 +57,25 @@ func TestAJobThatIsEnqueuedWhileRunningIsSentAtOnce(t *testing.T) {
 	})
 }
 
+func TestNoSlotIsIdleBetweenChunksAndJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		s.limit = 16
+		d := w.dispatcher(Options{}, s)
+		ids := []string{"a", "b", "c"}
+		for _, id := range ids {
+			d.Enqueue(w.job(id, 496, 50))
+		}
+		began := time.Now()
+		defer w.start(d)()
+		w.await(496, ids...)
+		ideal := 3 * 496 / 16 * time.Second
+		if took := time.Since(began); took > ideal {
+			t.Errorf("%s for three jobs that take %s when no slot is idle", took, ideal)
+		}
+	})
+}
+
 func TestInFlightNeverExceedsTheLimit(t *testing.T) {
 	for _, c := range []struct {
 		name         string
