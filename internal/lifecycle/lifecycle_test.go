@@ -332,14 +332,20 @@ func TestAJobGoesOnAfterARestartInEveryStatus(t *testing.T) {
 	}
 }
 
+// begun starts a lifecycle in which a job of so many records is InProgress.
+func (w *world) begun(n int) (stop func()) {
+	w.put("a.jsonl", records(n))
+	stop = w.start()
+	w.create(id, "a.jsonl")
+	synctest.Wait()
+	w.life.Begin(w.t.Context(), id)
+	return stop
+}
+
 func TestNothingIsPublishedOfAJobOfSecondsBeforeItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(20_000))
-		defer w.start()()
-		w.create(id, "a.jsonl")
-		synctest.Wait()
-		w.life.Begin(t.Context(), id)
+		defer w.begun(20_000)()
 		for range 20 {
 			time.Sleep(partialEvery / 20)
 			w.commit(id, 500, 0)
@@ -357,11 +363,7 @@ func TestNothingIsPublishedOfAJobOfSecondsBeforeItsEnd(t *testing.T) {
 func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10_000))
-		defer w.start()()
-		w.create(id, "a.jsonl")
-		synctest.Wait()
-		w.life.Begin(t.Context(), id)
+		defer w.begun(10_000)()
 		for range 19 {
 			time.Sleep(partialEvery)
 			w.commit(id, 500, 0)
