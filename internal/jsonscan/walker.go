@@ -122,30 +122,42 @@ func special(x uint64) uint64 {
 	return ((q-ones)&^q | (s-ones)&^s | (x-ones*' ')&^x) & highBits
 }
 
-// Text passes over a string; i is the index after its opening quote. Eight bytes are looked at together, and in a long text four times
-// eight.
-func (w *Walker) Text(b []byte, i int) int {
-	w.escaped = false
-	for {
-		for i+32 <= len(b) {
+// plain passes over what is nothing special; it may stop before the end of that.
+func (w *Walker) plain(b []byte, i int) int {
+	for i+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[i:])
+		w.high |= x
+		if m := special(x); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+		for i += 8; i+32 <= len(b); i += 32 {
 			part := b[i : i+32 : i+32]
 			x0, x1 := binary.LittleEndian.Uint64(part), binary.LittleEndian.Uint64(part[8:])
 			x2, x3 := binary.LittleEndian.Uint64(part[16:]), binary.LittleEndian.Uint64(part[24:])
-			if special(x0)|special(x1)|special(x2)|special(x3) != 0 {
-				break
-			}
+			m0, m1, m2, m3 := special(x0), special(x1), special(x2), special(x3)
 			w.high |= x0 | x1 | x2 | x3
-			i += 32
-		}
-		for i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[i:])
-			w.high |= x
-			if m := special(x); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
+			switch {
+			case m0|m1|m2|m3 == 0:
+				continue
+			case m0 != 0:
+				return i + bits.TrailingZeros64(m0)>>3
+			case m1 != 0:
+				return i + 8 + bits.TrailingZeros64(m1)>>3
+			case m2 != 0:
+				return i + 16 + bits.TrailingZeros64(m2)>>3
 			}
-			i += 8
+			return i + 24 + bits.TrailingZeros64(m3)>>3
 		}
+	}
+	return i
+}
+
+// Text passes over a string; i is the index after its opening quote. Eight bytes are looked at together, and four times eight where the
+// first eight are nothing special: escapes come in crowds.
+func (w *Walker) Text(b []byte, i int) int {
+	w.escaped = false
+	for {
+		i = w.plain(b, i)
 		c := At(b, i)
 		switch {
 		case c == '"':
