@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -35,10 +36,15 @@ func FuzzRequest(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
+		before := bytes.Clone(input)
 		for name, d := range all {
 			call, err := d.Request(input, "served-model")
 			if err == nil {
 				wholesome(t, name, call.Body)
+				clear(call.Body) // as the next request does in memory that was let go, which must not be the input's
+				if Discard(call); !bytes.Equal(input, before) {
+					t.Fatalf("%s: a request is in the memory of its input", name)
+				}
 				continue
 			}
 			if e, ok := errors.AsType[*batholith.RecordError](err); !ok || e.Message == "" {
