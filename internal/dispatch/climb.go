@@ -70,8 +70,11 @@ func newClimb(limit int, step float64) climb {
 
 func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
 
-// restart drops what was measured of the present level: it was disturbed. No more than so much is in flight from now on.
-func (c *climb) restart(ceiling int) { c.level(min(c.limit, ceiling)) }
+// restart drops what was measured of the present level: it is disturbed, and will be until then. No more than so much is in flight from now on.
+func (c *climb) restart(ceiling int, until time.Time) {
+	c.level(min(c.limit, ceiling))
+	c.w.after = until
+}
 
 // level begins to measure a level.
 func (c *climb) level(limit int) {
@@ -120,7 +123,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 // enough, and of a small server less precisely, where a single request more or less makes much of a difference. Where a long queue
 // stands its length is most of what is measured, and a rough answer must do.
 func (c *climb) sure(limit int, refused bool) bool {
-	least := max(limit, 48)
+	least := max(limit, answersOfLevel)
 	precision := min(max(0.3/c.slots(), 0.01), 0.03)
 	switch c.phase {
 	case rising:

@@ -5,12 +5,16 @@ import (
 	"time"
 )
 
+// answersOfLevel is how many answers it takes, at least, to measure a level of the search. A server of fewer slots gives them slowly, and
+// takes larger steps.
+const answersOfLevel = 48
+
 // search tries a level between the highest that is not enough and the lowest that is, until they are near. What is too low leaves slots
 // empty, so it comes from above.
 func (c *climb) search(now time.Time) {
 	floor, high := c.floor(), float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
-		c.hold = level{max(int(math.Round(headroom*math.Sqrt(min(floor, high)*high))), c.high.limit), c.best.goodput, c.best.err}
+		c.hold = level{max(int(headroom*math.Sqrt(min(floor, high)*high)), c.high.limit), c.best.goodput, c.best.err}
 		c.rest(now)
 		if c.high.limit == c.top { // what is above was not tried
 			c.look = now
@@ -18,7 +22,7 @@ func (c *climb) search(now time.Time) {
 		return
 	}
 	c.phase = searching
-	try := 0.93 * high
+	try := high * (1 - min(0.07*max(answersOfLevel/high, 1), 0.2))
 	if c.far() {
 		try = math.Sqrt(floor * high)
 	}

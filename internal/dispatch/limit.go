@@ -236,7 +236,7 @@ func (l *limiter) refused(f flight, after time.Duration) (wait time.Duration) {
 		l.pause = until
 	}
 	if l.source != fromOperator && l.ceiling.refused(now, f.sent, l.held-1, l.limit(now)) {
-		l.climb.restart(l.ceiling.now(now))
+		l.climb.restart(l.ceiling.now(now), l.pause) // what comes back meanwhile did not have to wait, and looks like a faster server
 	}
 	return 0
 }
@@ -280,7 +280,7 @@ func (l *limiter) blind() {
 func (l *limiter) retrial() {
 	l.mu.Lock()
 	l.trial = true
-	l.climb.restart(lastLimit)
+	l.climb.restart(lastLimit, time.Time{})
 	l.mu.Unlock()
 	l.signal()
 }

@@ -12,6 +12,7 @@ import (
 // is in flight. Both are even where answers are not, and a few hundred answers tell one part in a hundred.
 type period struct {
 	limit int       // the level to be measured
+	after time.Time // it does not open before
 	sent  time.Time // only answers to requests sent since then count: no more than limit were in flight; zero: not yet
 	skip  int       // answers to pass before it opens
 	from  time.Time // when it opened; zero: not yet
@@ -40,7 +41,7 @@ func (p *period) pass(now time.Time, held, flying int) {
 		p.flying += d * float64(flying)
 	}
 	p.last = now
-	if p.sent.IsZero() && held <= p.limit {
+	if p.sent.IsZero() && held <= p.limit && !now.Before(p.after) {
 		p.sent = now
 	}
 }
