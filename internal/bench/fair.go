@@ -51,7 +51,7 @@ func (b *bench) smallBesideLarge() error {
 	}
 	defer w.close()
 	defer s.end()
-	small := b.size(150, 30)
+	small := b.size(200, 30)
 	for i := range small {
 		for _, when := range []string{"alone", "beside"} {
 			if err := s.named(fmt.Sprintf("%s-%d", when, i), 8, 200, 20); err != nil {
@@ -59,7 +59,8 @@ func (b *bench) smallBesideLarge() error {
 			}
 		}
 	}
-	if err := s.named("large", 40_000, 200, 20); err != nil {
+	large := b.size(1_000_000, 40_000)
+	if err := s.named("large", large, 200, 20); err != nil {
 		return err
 	}
 	alone, err := s.smallJobs("alone", small)
@@ -81,7 +82,7 @@ func (b *bench) smallBesideLarge() error {
 	}
 	_, after := w.counts("large")
 	_, ofSmall := w.counts("beside")
-	what := fmt.Sprintf("%d small jobs, five a second, beside a large one: ", small)
+	what := fmt.Sprintf("%d small jobs, five a second, beside one of %d records: ", small, large)
 	for _, share := range []float64{0.5, 0.95} {
 		b.table.add(row{what: fmt.Sprintf("%sseconds each, p%.0f", what, 100*share), against: "alone", digits: 2, reference: quantile(alone, share),
 			ours: quantile(beside, share)})

@@ -54,6 +54,7 @@ type bench struct {
 	self    string // this program
 	binary  string // the program that is measured
 	quick   bool
+	large   int    // records in the large file of memory
 	plots   string // folder of plots; "": none
 	profile string // file for a CPU profile of the cost measure; "": none
 	table   table
@@ -79,6 +80,7 @@ func run() error {
 	which := flag.String("run", "", "only the measures whose name matches this `regexp`")
 	markdown := flag.String("markdown", "", "write the table to this `file`, too")
 	flag.BoolVar(&b.quick, "quick", false, "smaller sizes: for trying, not for telling")
+	flag.IntVar(&b.large, "large", 32_000, "how many `records` of 64 KB the large file of memory has")
 	flag.StringVar(&b.plots, "plots", "", "write plots of the saturation into this `folder`")
 	flag.StringVar(&b.profile, "profile", "", "write a CPU profile of the job of cost to this `file`")
 	flag.Parse()

@@ -75,6 +75,7 @@ func (b *bench) loads() []*load {
 		add(fmt.Sprintf("%d slots, fixed × 1.25", slots), slots*5/4, fmt.Sprintf("--engine none --slots %d", slots))
 	}
 	add("64 slots, 429 beyond 16 that wait", 0, "--engine none --slots 64 --queue 16")
+	add("64 slots, 503 with Retry-After beyond 16 that wait", 0, "--engine none --slots 64 --queue 16 --refuse 503 --retry-after 1s")
 	add("two servers, one half as fast", 0, "--engine vllm --slots 64", "--engine vllm --slots 64 --step 40ms")
 	add("others alone", -1, "--engine vllm --slots 64 --others 15")
 	add("others beside us", 0, "--engine vllm --slots 64 --others 15")
@@ -206,7 +207,10 @@ func (b *bench) tellSaturation(loads []*load) {
 			b.tellOne(fmt.Sprintf("%d slots, %s", slots, told), by[fmt.Sprintf("%d slots, %s", slots, told)][0], "fixed at × 1.25", known.busy)
 		}
 	}
-	b.tellOne("64 slots, 429 beyond 16 that wait", by["64 slots, 429 beyond 16 that wait"][0], "fixed at × 1.25", by["64 slots, fixed × 1.25"][0].busy)
+	for _, refused := range []string{"429", "503 with Retry-After"} {
+		name := "64 slots, " + refused + " beyond 16 that wait"
+		b.tellOne(name, by[name][0], "fixed at × 1.25", by["64 slots, fixed × 1.25"][0].busy)
+	}
 	for i, which := range []string{"the fast of two servers", "the slow one, half as fast"} {
 		b.tellOne(which, by["two servers, one half as fast"][i], "ideal", 1)
 	}

@@ -163,8 +163,14 @@ func (s *server) pages() error {
 	return nil
 }
 
+// When jobs were over, as far as it makes a difference: they are cleaned up once more, a quarter of an hour later.
+const (
+	longAgo = `, 'sweep'` // a column that they do not have in common with one that ends now
+	justNow = ""
+)
+
 // multiply puts the rows of the finished job into the database, so often, under other ids. No process may serve it.
-func (s *server) multiply(n int) error {
+func (s *server) multiply(n int, when string) error {
 	db, err := sql.Open("sqlite", filepath.Join(s.data, "batholith.db"))
 	if err != nil {
 		return err
@@ -175,15 +181,15 @@ func (s *server) multiply(n int) error {
 		return err
 	}
 	defer tx.Rollback()
-	if err := multiplied(s.b.ctx, tx, n); err != nil {
+	if err := multiplied(s.b.ctx, tx, n, when); err != nil {
 		return fmt.Errorf("make finished jobs: %w", err)
 	}
 	return tx.Commit()
 }
 
-func multiplied(ctx context.Context, tx *sql.Tx, n int) error {
-	var columns string // without when to clean up once more: the others were over some time ago
-	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name', 'sweep')`).Scan(&columns)
+func multiplied(ctx context.Context, tx *sql.Tx, n int, when string) error {
+	var columns string
+	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name'`+when+`)`).Scan(&columns)
 	if err != nil {
 		return err
 	}

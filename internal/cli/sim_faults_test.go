@@ -123,8 +123,8 @@ func (f flaky) Unfinished(ctx context.Context) ([]batholith.Job, error) {
 	return read(ctx, f, func() ([]batholith.Job, error) { return f.Store.Unfinished(ctx) })
 }
 
-func (f flaky) Unclean(ctx context.Context) ([]batholith.Job, error) {
-	return read(ctx, f, func() ([]batholith.Job, error) { return f.Store.Unclean(ctx) })
+func (f flaky) Unclean(ctx context.Context) ([]string, error) {
+	return read(ctx, f, func() ([]string, error) { return f.Store.Unclean(ctx) })
 }
 
 func (f flaky) Files(ctx context.Context, id string) ([]batholith.File, error) {
@@ -196,8 +196,8 @@ func (f flaky) Forget(ctx context.Context, id string, sweep time.Time) error {
 	return f.try(ctx, func() error { return f.Store.Forget(ctx, id, sweep) })
 }
 
-func (f flaky) Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error) {
-	return read(ctx, f, func() ([]batholith.Job, error) { return f.Store.Unswept(ctx, until) })
+func (f flaky) Unswept(ctx context.Context, until time.Time) ([]string, error) {
+	return read(ctx, f, func() ([]string, error) { return f.Store.Unswept(ctx, until) })
 }
 
 func (f flaky) Swept(ctx context.Context, id string, now time.Time) error {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,15 +65,27 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 	}
 }
 
-// each does something for every job that was listed and that nobody drives here.
-func (l *Lifecycle) each(ctx context.Context, jobs []batholith.Job, err error, do func(context.Context, batholith.Job)) {
+// each does something for every job that was listed and that nobody drives here. They may be all jobs of a busy quarter of an hour, and
+// so they are read one at a time.
+func (l *Lifecycle) each(ctx context.Context, ids []string, err error, do func(context.Context, batholith.Job)) {
 	if err != nil && ctx.Err() == nil {
 		l.o.Log.Error("list jobs to clean up", "err", err)
 	}
-	for _, job := range jobs {
-		if l.drive(job.ID) == nil && ctx.Err() == nil {
-			do(ctx, job)
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return
 		}
+		if l.drive(id) != nil {
+			continue
+		}
+		job, err := l.o.Store.Find(ctx, id)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) {
+				l.o.Log.Warn("read a job to clean up; it is tried again later", "job", id, "err", err)
+			}
+			continue
+		}
+		do(ctx, job)
 	}
 }
 

@@ -21,10 +21,12 @@ type Jobs interface {
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	// Unfinished lists the jobs that are not terminal, oldest first.
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
-	// Unclean lists terminal jobs that still have files, chunks, segments or uploads.
-	Unclean(ctx context.Context) ([]batholith.Job, error)
-	// Unswept lists the jobs that are to be cleaned up for the second time until then.
-	Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error)
+	// Find returns the job with this id; batholith.ErrNotFound when there is none.
+	Find(ctx context.Context, id string) (batholith.Job, error)
+	// Unclean lists the ids of terminal jobs that still have files, chunks, segments or uploads.
+	Unclean(ctx context.Context) ([]string, error)
+	// Unswept lists the ids of the jobs that are to be cleaned up for the second time until then.
+	Unswept(ctx context.Context, until time.Time) ([]string, error)
 	// Move changes the status from one to another, with one event; batholith.ErrMoved when it is another by now.
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	// Subscribe yields after every change of a job; changes may be merged.

@@ -68,9 +68,9 @@ func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	}))
 }
 
-// Unswept returns the jobs that are to be cleaned up once more until then, the earliest first.
-func (s *Store) Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error) {
-	return s.jobs(ctx, "list jobs to sweep", unsweptQuery, millis(until))
+// Unswept returns the ids of the jobs that are to be cleaned up once more until then, the earliest first.
+func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) {
+	return s.ids(ctx, "list jobs to sweep", unsweptQuery, millis(until))
 }
 
 // Swept says that the job was cleaned up, from now on. What is due later stays so.

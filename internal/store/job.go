@@ -59,8 +59,8 @@ func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, err
 // Each reads the partial index of its condition: the jobs that are over and forgotten cost nothing.
 const (
 	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
-	uncleanQuery    = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`
-	unsweptQuery    = `SELECT ` + jobColumns + ` FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
+	uncleanQuery    = `SELECT id FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`
+	unsweptQuery    = `SELECT id FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
 )
 
 // Find returns the job with this id, whosever it is: for the service itself, never for a caller.
@@ -74,10 +74,19 @@ func (s *Store) Unfinished(ctx context.Context) ([]batholith.Job, error) {
 	return s.jobs(ctx, "list unfinished jobs", unfinishedQuery)
 }
 
-// Unclean returns the terminal jobs that were not forgotten yet, oldest first. Each may have rows left, and objects that
+// Unclean returns the ids of the terminal jobs that were not forgotten yet, oldest first. Each may have rows left, and objects that
 // belong to them.
-func (s *Store) Unclean(ctx context.Context) ([]batholith.Job, error) {
-	return s.jobs(ctx, "list unclean jobs", uncleanQuery)
+func (s *Store) Unclean(ctx context.Context) ([]string, error) {
+	return s.ids(ctx, "list unclean jobs", uncleanQuery)
+}
+
+// ids reads the ids that a query selects: of many jobs they take little memory.
+func (s *Store) ids(ctx context.Context, verb, query string, args ...any) ([]string, error) {
+	all, err := read(ctx, s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	return all, nil
 }
 
 func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]batholith.Job, error) {

@@ -76,9 +76,9 @@ func forgetRefused(t *testing.T, p Port) {
 func unclean(t *testing.T, p Port) {
 	list := func() []string {
 		t.Helper()
-		jobs, err := p.Unclean(t.Context())
+		ids, err := p.Unclean(t.Context())
 		no(t, err)
-		return idsOf(jobs)
+		return ids
 	}
 	a, b := running(t, p, 1, 1), create(t, p, newJob(2)).ID
 	same(t, list(), []string(nil))
@@ -95,9 +95,9 @@ func unclean(t *testing.T, p Port) {
 func swept(t *testing.T, p Port) {
 	list := func(until time.Duration) []string {
 		t.Helper()
-		jobs, err := p.Unswept(t.Context(), start().Add(until))
+		ids, err := p.Unswept(t.Context(), start().Add(until))
 		no(t, err)
-		return idsOf(jobs)
+		return ids
 	}
 	forget := func(id string, sweep time.Duration) {
 		t.Helper()

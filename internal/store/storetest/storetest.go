@@ -32,8 +32,8 @@ type Table interface {
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	Jobs(ctx context.Context, q batholith.ListQuery) (jobs []batholith.Job, next int64, err error)
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
-	Unclean(ctx context.Context) ([]batholith.Job, error)
-	Unswept(ctx context.Context, until time.Time) ([]batholith.Job, error)
+	Unclean(ctx context.Context) ([]string, error)
+	Unswept(ctx context.Context, until time.Time) ([]string, error)
 }
 
 // Tags reads and changes the tags of a job.
