@@ -10,7 +10,7 @@ const (
 	smallStep = 1.25 // between those around a limit that is remembered
 	lookStep  = 1.05 // of a look whether the server has grown
 
-	enough   = 0.97  // share of the best goodput that a limit must reach
+	enough   = 0.975 // share of the best goodput that a limit must reach
 	bracket  = 1.07  // the search is over when two levels are so near
 	worse    = 0.9   // of the goodput before: it has fewer slots, or the work is other
 	grown    = 1.035 // of the goodput before: the server has more slots
@@ -246,7 +246,8 @@ func (c *climb) waited(before, at level) bool {
 	}
 	t0, t1, t2 := 1/c.idle, n1/before.goodput, n2/at.goodput
 	all := t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1)
-	return t2 > 1.25*all
+	little := at.goodput/before.goodput < 0.7*n2/n1 // what more was in flight brought little more back
+	return t2 > 1.25*all || t2 > 1.15*all && little
 }
 
 // stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become

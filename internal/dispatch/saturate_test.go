@@ -171,11 +171,7 @@ func saturations() (all []saturation) {
 	}
 	for _, slots := range []int{8, 64, 256, 1024} {
 		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 30*s, 0.99)
-		busy := 0.98
-		if slots > 256 { // a step of the search too low costs more time of so many slots
-			busy = 0.97
-		}
-		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 100*s, busy)
+		add(fmt.Sprintf("nothing, %d slots", slots), simlm.Options{Engine: simlm.EngineNone, Slots: slots}, 10*s, 10*s, 75*s, 100*s, 0.98)
 	}
 	bounded := func(e simlm.Engine, slots, queue int) simlm.Options {
 		return simlm.Options{Engine: e, Slots: slots, Queue: queue}
@@ -199,6 +195,25 @@ func saturations() (all []saturation) {
 	add("refusals, more slots", changing(simlm.EngineNone, 8, 32, 128), 10*s, 100*s, 100*s, 150*s, 0.99)
 	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.98)
 	return all
+}
+
+// A search for new slots has nothing to go by but goodput, and still does not send twice as much as there is room for.
+func TestTheSearchForMoreSlotsStopsNearThem(t *testing.T) {
+	const slots = 256
+	for seed := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			change := []simlm.Slots{{Count: slots / 4}, {From: 30 * time.Second, Count: slots}}
+			r := newRig(t, simlm.Options{Engine: simlm.EngineNone, Seed: seed, Schedule: change}, nil)
+			r.run(time.Minute)
+			most := 0
+			for _, s := range r.trace {
+				most = max(most, s.Limit)
+			}
+			if most < slots || most > slots*9/5 {
+				t.Errorf("seed %d: the limits were %s", seed, r.limits())
+			}
+		})
+	}
 }
 
 // chatty asks for a record as a chat.
