@@ -142,5 +142,6 @@ func (c *Catalog) dialect(e Entry, t batholith.InvocationType) (dialect.Dialect,
 	return dialect.For(e.Family, e.Protocol, t, dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),
 		RefuseConverseTools: c.o.RefuseConverseTools,
+		Checked:             true, // by jsonl, which the records of a job come from
 	})
 }

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,6 +36,8 @@ type Options struct {
 	Names []string
 	// RefuseConverseTools fails a Converse record that has tools (Bedrock: batch inference, the profile "aws").
 	RefuseConverseTools bool
+	// Checked says that bodies are parts of single lines that were found to be JSON already: nobody looks for that once more.
+	Checked bool
 }
 
 // ProtocolOpenAI is that of servers with /chat/completions, /completions and /embeddings.
@@ -90,11 +93,11 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	}
 	switch {
 	case typ != batholith.Converse:
-		return checked{families[i].make(o)}, nil
+		return checked{families[i].make(o), o.Checked}, nil
 	case families[i].embeds:
-		return checked{noConverse{}}, nil
+		return checked{noConverse{}, o.Checked}, nil
 	}
-	return checked{converse{o}}, nil
+	return checked{converse{o}, o.Checked}, nil
 }
 
 // translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.
@@ -104,11 +107,22 @@ type translator interface {
 }
 
 // checked makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
-type checked struct{ t translator }
+type checked struct {
+	t    translator
+	sure bool // somebody else has read them
+}
+
+// body is what a translator gets of an input.
+func (c checked) body(input []byte) (value, error) {
+	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 {
+		return v, nil
+	}
+	return object(input)
+}
 
 // Request implements [Dialect].
 func (c checked) Request(input []byte, model string) (batholith.Call, error) {
-	body, err := object(input)
+	body, err := c.body(input)
 	if err != nil {
 		return batholith.Call{}, refuse(err)
 	}

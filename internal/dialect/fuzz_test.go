@@ -9,16 +9,16 @@ import (
 )
 
 // everyDialect is one of each family, and Converse.
-func everyDialect(t testing.TB) map[string]Dialect {
+func everyDialect(t testing.TB, o Options) map[string]Dialect {
 	all := map[string]Dialect{}
 	for _, f := range Families() {
-		d, err := For(f, ProtocolOpenAI, batholith.InvokeModel, Options{})
+		d, err := For(f, ProtocolOpenAI, batholith.InvokeModel, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all[f] = d
 	}
-	d, err := For("openai", ProtocolOpenAI, batholith.Converse, Options{})
+	d, err := For("openai", ProtocolOpenAI, batholith.Converse, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func everyDialect(t testing.TB) map[string]Dialect {
 
 // FuzzRequest holds that any body becomes either a call, one line of valid JSON, or a record's error with a message.
 func FuzzRequest(f *testing.F) {
-	all := everyDialect(f)
+	all, trusting := everyDialect(f, Options{}), everyDialect(f, Options{Checked: true})
 	for _, file := range goldenFiles(f) {
 		_, cases := readGolden(f, file)
 		for _, g := range cases {
@@ -37,8 +37,16 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		before := bytes.Clone(input)
+		_, err := parse(input)
+		line := err == nil && bytes.IndexByte(input, '\n') < 0 // it may be a part of one that was checked
 		for name, d := range all {
 			call, err := d.Request(input, "served-model")
+			if line {
+				again, e := trusting[name].Request(input, "served-model")
+				if (err == nil) != (e == nil) || err != nil && err.Error() != e.Error() || !bytes.Equal(call.Body, again.Body) || call.Path != again.Path {
+					t.Errorf("%s: %s, %v when it is checked once more; %s, %v when it is not", name, call.Body, err, again.Body, e)
+				}
+			}
 			if err == nil {
 				wholesome(t, name, call.Body)
 				clear(call.Body) // as the next request does in memory that was let go, which must not be the input's
@@ -56,7 +64,7 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzAnswer holds that any answer to a body that was taken becomes either an output, one line of valid JSON, nonsense, or a record's error.
 func FuzzAnswer(f *testing.F) {
-	all := everyDialect(f)
+	all := everyDialect(f, Options{})
 	for _, file := range goldenFiles(f) {
 		_, cases := readGolden(f, file)
 		for _, g := range cases {
