@@ -12,7 +12,7 @@ type Weight struct {
 // whether a model takes it is another question.
 func Weigh(input []byte) (w Weight) {
 	v := value(input)
-	var name value // the last one; the elements of an array have that of the array
+	var of member // the last name; the elements of an array have that of the array
 	for i := 0; i < len(v); {
 		n := bytes.IndexByte(v[i:], '"')
 		if n < 0 {
@@ -23,14 +23,14 @@ func Weigh(input []byte) (w Weight) {
 		text := v[i:end]
 		i = space(v, end)
 		if i == len(v) || v[i] != ':' {
-			if !silent[name.inner()] {
+			if of != silent {
 				w.Text += int64(len(text) - len(`""`))
 			}
 			continue
 		}
-		name = text
+		of = memberOf(text)
 		i = space(v, i+1)
-		if limits[name.inner()] {
+		if of == limit {
 			if n, ok := v[i:skip(v, i)].integer(); ok {
 				w.Most = max(w.Most, n)
 			}
@@ -39,26 +39,27 @@ func Weigh(input []byte) (w Weight) {
 	return w
 }
 
-// inner is what stands between the quotes of a string, escapes and all.
-func (v value) inner() string {
-	if len(v) < len(`""`) {
-		return ""
+// member is what a member of a body means for its weight.
+type member int
+
+const (
+	read   member = iota // its strings are text that the model reads
+	silent               // they are marks, names, and media
+	limit                // the most tokens of an answer
+)
+
+// memberOf takes a name, quotes, escapes and all. A switch needs no copy of it.
+func memberOf(name value) member {
+	if len(name) < len(`""`) {
+		return read
 	}
-	return string(v[1 : len(v)-1])
-}
-
-// silent are members whose strings no model reads as text: marks, names, and media.
-var silent = setOf("type", "role", "anthropic_version", "anthropic_beta", "data", "bytes", "url", "uri", "format", "media_type", "detail", "id",
-	"tool_use_id", "tool_call_id", "toolUseId", "model", "schemaVersion", "signature", "stop", "stop_sequences", "stopSequences", "input_type",
-	"truncate", "embedding_types", "embeddingTypes", "encoding_format", "reasoning_effort", "service_tier", "latency", "image", "images")
-
-// limits are the families' names of the most tokens of an answer.
-var limits = setOf("max_tokens", "max_completion_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount", "max_tokens_to_sample")
-
-func setOf(names ...string) map[string]bool {
-	set := map[string]bool{}
-	for _, n := range names {
-		set[n] = true
+	switch string(name[1 : len(name)-1]) {
+	case "type", "role", "anthropic_version", "anthropic_beta", "data", "bytes", "url", "uri", "format", "media_type", "detail", "id",
+		"tool_use_id", "tool_call_id", "toolUseId", "model", "schemaVersion", "signature", "stop", "stop_sequences", "stopSequences", "input_type",
+		"truncate", "embedding_types", "embeddingTypes", "encoding_format", "reasoning_effort", "service_tier", "latency", "image", "images":
+		return silent
+	case "max_tokens", "max_completion_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount", "max_tokens_to_sample":
+		return limit
 	}
-	return set
+	return read
 }
