@@ -109,7 +109,7 @@ type translator interface {
 // checked makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
 type checked struct {
 	t    translator
-	sure bool // somebody else has read them
+	sure bool // that they are JSON was found before
 }
 
 // body is what a translator gets of an input.
