@@ -114,7 +114,7 @@ func finishedJobs(b *bench, settings string) error {
 	}
 	b.table.add(row{what: "largest resident memory, MB: serve after 1 job", reference: none, ours: after, goal: atMost(100), stretch: atMost(64)})
 	s.end()
-	if err := s.multiply(many, justNow); err != nil {
+	if err := s.multiply(many, false); err != nil {
 		return err
 	}
 	if err := s.start(); err != nil {

@@ -49,7 +49,7 @@ func saturation(b *bench) error {
 	return b.plotAll(loads)
 }
 
-// loads are all of them, the longest first.
+// loads are all of them; those that last by far the longest are first.
 func (b *bench) loads() []*load {
 	usual, long := 30*time.Second, 90*time.Second
 	if b.quick {
@@ -61,17 +61,18 @@ func (b *bench) loads() []*load {
 		{name: "64→256→64 slots, gauges", servers: [][]string{{"--engine", "vllm", "--schedule", schedule}}, lasting: long},
 		{name: "64→256→64 slots, nothing told", servers: [][]string{{"--engine", "none", "--schedule", schedule}}, lasting: long},
 	}
-	add := func(name string, limit int, servers ...string) {
+	add := func(name string, limit int, servers ...string) *load {
 		l := &load{name: name, limit: limit, lasting: usual}
 		for _, s := range servers {
 			l.servers = append(l.servers, strings.Fields(s))
 		}
 		all = append(all, l)
+		return l
 	}
 	for _, slots := range []int{8, 64, 256} {
 		add(fmt.Sprintf("%d slots, gauges", slots), 0, fmt.Sprintf("--engine vllm --slots %d", slots))
-		add(fmt.Sprintf("%d slots, nothing told", slots), 0, fmt.Sprintf("--engine none --slots %d", slots))
-		all[len(all)-1].lasting = usual * 3 / 2 // the search alone takes half a minute
+		untold := add(fmt.Sprintf("%d slots, nothing told", slots), 0, fmt.Sprintf("--engine none --slots %d", slots))
+		untold.lasting = usual * 3 / 2 // the search alone takes half a minute
 		add(fmt.Sprintf("%d slots, fixed", slots), slots, fmt.Sprintf("--engine none --slots %d", slots))
 		add(fmt.Sprintf("%d slots, fixed × 1.25", slots), slots*5/4, fmt.Sprintf("--engine none --slots %d", slots))
 	}

@@ -163,14 +163,9 @@ func (s *server) pages() error {
 	return nil
 }
 
-// When jobs were over, as far as it makes a difference: they are cleaned up once more, a quarter of an hour later.
-const (
-	longAgo = `, 'sweep'` // a column that they do not have in common with one that ends now
-	justNow = ""
-)
-
-// multiply puts the rows of the finished job into the database, so often, under other ids. No process may serve it.
-func (s *server) multiply(n int, when string) error {
+// multiply puts the rows of the finished job into the database, so often, under other ids. Those that are swept were finished long ago;
+// the others, as the job itself, are still to be cleaned up once more. No process may serve it.
+func (s *server) multiply(n int, swept bool) error {
 	db, err := sql.Open("sqlite", filepath.Join(s.data, "batholith.db"))
 	if err != nil {
 		return err
@@ -181,15 +176,16 @@ func (s *server) multiply(n int, when string) error {
 		return err
 	}
 	defer tx.Rollback()
-	if err := multiplied(s.b.ctx, tx, n, when); err != nil {
+	if err := multiplied(s.b.ctx, tx, n, swept); err != nil {
 		return fmt.Errorf("make finished jobs: %w", err)
 	}
 	return tx.Commit()
 }
 
-func multiplied(ctx context.Context, tx *sql.Tx, n int, when string) error {
+func multiplied(ctx context.Context, tx *sql.Tx, n int, swept bool) error {
 	var columns string
-	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name'`+when+`)`).Scan(&columns)
+	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name')
+		AND NOT ($1 AND name = 'sweep')`, swept).Scan(&columns)
 	if err != nil {
 		return err
 	}

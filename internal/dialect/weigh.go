@@ -23,14 +23,14 @@ func Weigh(input []byte) (w Weight) {
 		text := v[i:end]
 		i = space(v, end)
 		if i == len(v) || v[i] != ':' {
-			if of != silent {
+			if of != silentMember {
 				w.Text += int64(len(text) - len(`""`))
 			}
 			continue
 		}
 		of = memberOf(text)
 		i = space(v, i+1)
-		if of == limit {
+		if of == limitMember {
 			if n, ok := v[i:skip(v, i)].integer(); ok {
 				w.Most = max(w.Most, n)
 			}
@@ -43,23 +43,23 @@ func Weigh(input []byte) (w Weight) {
 type member int
 
 const (
-	read   member = iota // its strings are text that the model reads
-	silent               // they are marks, names, and media
-	limit                // the most tokens of an answer
+	textMember   member = iota // its strings are text that the model reads
+	silentMember               // they are marks, names, and media
+	limitMember                // the most tokens of an answer
 )
 
 // memberOf takes a name, quotes, escapes and all. A switch needs no copy of it.
 func memberOf(name value) member {
 	if len(name) < len(`""`) {
-		return read
+		return textMember
 	}
 	switch string(name[1 : len(name)-1]) {
 	case "type", "role", "anthropic_version", "anthropic_beta", "data", "bytes", "url", "uri", "format", "media_type", "detail", "id",
 		"tool_use_id", "tool_call_id", "toolUseId", "model", "schemaVersion", "signature", "stop", "stop_sequences", "stopSequences", "input_type",
 		"truncate", "embedding_types", "embeddingTypes", "encoding_format", "reasoning_effort", "service_tier", "latency", "image", "images":
-		return silent
+		return silentMember
 	case "max_tokens", "max_completion_tokens", "maxTokens", "max_new_tokens", "max_gen_len", "maxTokenCount", "max_tokens_to_sample":
-		return limit
+		return limitMember
 	}
-	return read
+	return textMember
 }
