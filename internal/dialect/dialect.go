@@ -36,7 +36,8 @@ type Options struct {
 	Names []string
 	// RefuseConverseTools fails a Converse record that has tools (Bedrock: batch inference, the profile "aws").
 	RefuseConverseTools bool
-	// Checked says that bodies are parts of single lines that were found to be JSON already: nobody looks for that once more.
+	// Checked says that bodies are parts of single lines that were found to be JSON already, save that an escape may be half of a surrogate
+	// pair: nobody looks for the rest once more.
 	Checked bool
 }
 
@@ -112,9 +113,10 @@ type checked struct {
 	sure bool // that they are JSON was found before
 }
 
-// body is what a translator gets of an input.
+// body is what a translator gets of an input. Lines may have what no body may, and then it is read all the same: half a surrogate pair, and
+// a line break between two values.
 func (c checked) body(input []byte) (value, error) {
-	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 {
+	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 && !bytes.Contains(v, []byte(`\u`)) {
 		return v, nil
 	}
 	return object(input)
