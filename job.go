@@ -54,6 +54,7 @@ type Job struct {
 	Request
 
 	Status  Status
+	Ending  Status // terminal; what Status becomes when the job's output is all that is left of it. Empty before that is certain, and after
 	Message string // why it failed, or what is worth knowing; at most MaxMessage bytes
 
 	Submitted time.Time

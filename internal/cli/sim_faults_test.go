@@ -216,6 +216,10 @@ func (f flaky) RestPublication(ctx context.Context, id string, epoch int64) erro
 	return f.try(ctx, func() error { return f.Store.RestPublication(ctx, id, epoch) })
 }
 
-func (f flaky) Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error {
-	return f.try(ctx, func() error { return f.Store.Conclude(ctx, id, epoch, from, to, message, at) })
+func (f flaky) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
+	return f.try(ctx, func() error { return f.Store.Settle(ctx, id, epoch, from, to, message) })
+}
+
+func (f flaky) Conclude(ctx context.Context, id string, epoch int64, at time.Time) error {
+	return f.try(ctx, func() error { return f.Store.Conclude(ctx, id, epoch, at) })
 }

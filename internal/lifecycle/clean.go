@@ -21,13 +21,15 @@ const (
 	sweepAfter = 15 * time.Minute
 )
 
-// cleanSoon cleans up after a job that is over. What fails is done by the next sweep.
-func (l *Lifecycle) cleanSoon(ctx context.Context, job batholith.Job) {
+// tidy does some of the clean-up after a job and returns whether it is done. What fails is done by a sweep.
+func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context.Context, batholith.Job) error) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
 	defer cancel()
-	if err := l.clean(ctx, job); err != nil {
+	err := do(ctx, job)
+	if err != nil {
 		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
 	}
+	return err == nil
 }
 
 // clean removes what a terminal job left.
@@ -35,7 +37,11 @@ func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
 	if err := l.remove(ctx, job); err != nil {
 		return err
 	}
-	failpoint.Here("lifecycle.cleaned")
+	return l.forget(ctx, job)
+}
+
+// forget drops the rows of a terminal job whose place in the bucket is clear.
+func (l *Lifecycle) forget(ctx context.Context, job batholith.Job) error {
 	if err := l.o.Store.Forget(ctx, job.ID, time.Now().Add(sweepAfter)); err != nil {
 		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
 	}
@@ -48,6 +54,7 @@ func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
 	if err := l.o.Publisher.Clean(ctx, job); err != nil && !blob.Permanent(err) {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}
+	failpoint.Here("lifecycle.cleaned")
 	return nil
 }
 
@@ -58,7 +65,7 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 	for early := sweepAfter; ctx.Err() == nil; early = 0 {
 		now := time.Now()
 		unclean, err := l.o.Store.Unclean(ctx)
-		l.each(ctx, unclean, err, l.cleanSoon)
+		l.each(ctx, unclean, err, func(ctx context.Context, job batholith.Job) { l.tidy(ctx, job, l.clean) })
 		unswept, err := l.o.Store.Unswept(ctx, now.Add(early))
 		l.each(ctx, unswept, err, func(ctx context.Context, job batholith.Job) { l.cleanAgain(ctx, job, now) })
 		sleep(ctx, sweepEvery)

@@ -15,15 +15,19 @@
 //	2 seal      the store takes no claim and no commit of it any more
 //	3 claim     this worker is the job's publisher, under a new epoch
 //	4 publish   the output objects and the manifest, a pure function of the committed outcomes and of the status
-//	5 move      the terminal status, with its event, under the same epoch
-//	6 clean     everything below .batholith/ and the rows that only a running job needs
-//	7 sweep     the bucket once more, a quarter of an hour later and at the start of a process
+//	5 settle    that the job becomes what the output says and nothing else, under the same epoch
+//	6 clean     everything below .batholith/
+//	7 move      the terminal status, with its event: who sees it finds the output and nothing beside it
+//	8 forget    the rows that only a running job needs
+//	9 sweep     the bucket once more, a quarter of an hour later and at the start of a process
 //
 // A crash after 1 or 2 leaves a job that is not terminal: the next start drives it again and comes to the same end, since why it ends
 // can be read off the stored job (every record processed, the time passed, Stopping, or the reason of a failure as its message). After 3
 // the same worker claims again, and another when its lease has run out. After 4 the same bytes are published once more, under a higher
-// epoch. After 5 the next start finds rows of a terminal job and cleans. After 6 any process finds when the job is due. A stop that
-// arrives during 1 to 4 wins: the move at 5 is refused, and the job is driven as Stopping.
+// epoch. After 5 and 6 the job is not published again, which after 6 could not be done, but claimed, cleaned and moved. After 7 the next
+// start finds rows of a terminal job and cleans. After 8 any process finds when the job is due. A stop that arrives during 1 to 4 wins: 5
+// is refused, and the job is driven as Stopping. From 5 on it is refused as that of a job that is over. A clean-up that fails at 6 keeps
+// the output from nobody: the move is made, and the sweep cleans.
 //
 // Several processes may drive the same job. One of them publishes: a partial output is left to whoever does so already, the final one
 // is waited for until the other has made the move, has failed and yielded, or is dead. The others see the move, at once or some

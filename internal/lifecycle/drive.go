@@ -81,6 +81,9 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if job.Ending != "" {
+		return false, d.settled(ctx, job)
+	}
 	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
 	defer release()
 	switch job.Status {
@@ -217,7 +220,7 @@ func (d *drive) interrupted(work context.Context) error {
 	}
 	ctx := context.WithoutCancel(work)
 	current, err := d.l.o.Store.Job(ctx, d.account, d.id)
-	if err != nil || current.Status.Terminal() {
+	if err != nil || current.Status.Terminal() || current.Ending != "" {
 		return err
 	}
 	if current.Status == batholith.StatusInProgress || current.Status == batholith.StatusScheduled {
@@ -231,23 +234,25 @@ func (d *drive) interrupted(work context.Context) error {
 
 // move applies an event to the job as it was read.
 func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
-	return d.moveBy(job, e, func(from, to batholith.Status) error {
-		return d.l.o.Store.Move(ctx, d.id, from, to, message, time.Now())
-	})
-}
-
-// moveBy is move by this call of the store.
-func (d *drive) moveBy(job batholith.Job, e batholith.Event, call func(from, to batholith.Status) error) error {
 	next, err := job.Status.Next(e)
 	if err != nil {
 		return err
 	}
-	if err := call(job.Status, next); err != nil {
+	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, time.Now()); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
 	}
-	failpoint.Here("lifecycle.moved")
-	d.l.o.Log.Info("job moved", "job", d.id, "from", job.Status, "to", next)
+	d.moved(job.Status, next)
 	return nil
+}
+
+// moved tells of a change of the status.
+func (d *drive) moved(from, to batholith.Status) {
+	failpoint.Here("lifecycle.moved")
+	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
+	if to.Terminal() {
+		failpoint.Here("lifecycle.ended")
+		d.ended = true
+	}
 }
 
 // callOff ends the work of the present status.

@@ -11,7 +11,7 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// finish brings a job that was planned to its end: halt, seal, claim, publish, move, clean. An error means that it is to be called again.
+// finish brings a job that was planned to its end: halt, seal, claim, publish, settle, clean, move. An error means that it is to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
 		return err
@@ -29,6 +29,9 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
 	if err != nil {
 		return err
+	}
+	if job.Ending != "" {
+		return nil // another has published it: the next step waits for that one, or takes its place
 	}
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
 		e = batholith.EventFinish // the last record made it
@@ -48,17 +51,16 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if len(files) == 0 { // it was stopped before it had a plan
 		return d.end(ctx, job, e, message)
 	}
-	return d.conclude(ctx, job, e, next, message)
+	return d.deliver(ctx, job, next, message)
 }
 
-// conclude publishes the final output of a sealed job and makes its terminal move, as the one publisher it has. While another worker is
-// that, it is batholith.ErrHeld.
-func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Event, next batholith.Status, message string) error {
-	epoch, err := d.l.o.Store.ClaimPublication(ctx, d.id, d.l.o.Worker, true, time.Now())
+// deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has. While another
+// worker is that, it is batholith.ErrHeld.
+func (d *drive) deliver(ctx context.Context, job batholith.Job, next batholith.Status, message string) error {
+	epoch, err := d.claim(ctx)
 	if err != nil {
-		return fmt.Errorf("claim the publication of job %s: %w", d.id, err)
+		return err
 	}
-	failpoint.Here("lifecycle.claimed")
 	published := job
 	published.Status, published.Message = next, message
 	err = d.publish(ctx, published, epoch)
@@ -67,7 +69,7 @@ func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Eve
 		return err
 	}
 	if err != nil {
-		e, message = batholith.EventFail, "The output cannot be written: "+err.Error()
+		next, message = batholith.StatusFailed, "The output cannot be written: "+err.Error()
 	}
 	if errors.Is(err, batholith.ErrOutcomesLost) {
 		message = couldNotGoOn + err.Error()
@@ -75,9 +77,48 @@ func (d *drive) conclude(ctx context.Context, job batholith.Job, e batholith.Eve
 			return err
 		}
 	}
-	return d.over(ctx, job, e, func(from, to batholith.Status) error {
-		return d.l.o.Store.Conclude(ctx, d.id, epoch, from, to, message, time.Now())
-	})
+	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, message); err != nil {
+		return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+	}
+	failpoint.Here("lifecycle.settled")
+	job.Ending = next
+	return d.conclude(ctx, job, epoch)
+}
+
+// settled concludes a job whose publisher did not come to do so.
+func (d *drive) settled(ctx context.Context, job batholith.Job) error {
+	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
+		return err
+	}
+	epoch, err := d.claim(ctx)
+	if err != nil {
+		return err
+	}
+	return d.conclude(ctx, job, epoch)
+}
+
+// conclude cleans up after a job whose end is settled and makes its terminal move: who sees that finds the output and nothing else. A
+// clean-up that fails keeps nobody waiting for the output, and is made later.
+func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) error {
+	removed := d.l.tidy(ctx, job, d.l.remove)
+	if err := d.l.o.Store.Conclude(ctx, d.id, epoch, time.Now()); err != nil {
+		return fmt.Errorf("move job %s to %s: %w", d.id, job.Ending, err)
+	}
+	d.moved(job.Status, job.Ending)
+	if removed {
+		d.l.tidy(ctx, job, d.l.forget)
+	}
+	return nil
+}
+
+// claim makes this worker the job's publisher, under a new epoch.
+func (d *drive) claim(ctx context.Context) (epoch int64, err error) {
+	epoch, err = d.l.o.Store.ClaimPublication(ctx, d.id, d.l.o.Worker, true, time.Now())
+	if err != nil {
+		return 0, fmt.Errorf("claim the publication of job %s: %w", d.id, err)
+	}
+	failpoint.Here("lifecycle.claimed")
+	return epoch, nil
 }
 
 // yield lets another publish what could not be published here. When that fails, the other waits for this worker to succeed or to die.
@@ -112,14 +153,14 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) err
 	return nil
 }
 
-// salvage publishes what is left of a job whose outcomes are lost. A job that another process ended meanwhile has lost nothing: its
-// segments went with the clean-up, which comes after the terminal status, and its output must stay as it is.
+// salvage publishes what is left of a job whose outcomes are lost. A job whose end another process settled meanwhile has lost nothing:
+// its segments went with the clean-up, which comes after that, and its output must stay as it is.
 func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) error {
 	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
 	if err != nil {
 		return err
 	}
-	if now.Status.Terminal() {
+	if now.Status.Terminal() || now.Ending != "" {
 		return batholith.ErrMoved
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -132,19 +173,10 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 
 // end makes the terminal move of a job that has no output and cleans up.
 func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
-	return d.over(ctx, job, e, func(from, to batholith.Status) error {
-		return d.l.o.Store.Move(ctx, d.id, from, to, message, time.Now())
-	})
-}
-
-// over makes the terminal move and cleans up.
-func (d *drive) over(ctx context.Context, job batholith.Job, e batholith.Event, move func(from, to batholith.Status) error) error {
-	if err := d.moveBy(job, e, move); err != nil {
+	if err := d.move(ctx, job, e, message); err != nil {
 		return err
 	}
-	failpoint.Here("lifecycle.ended")
-	d.ended = true
-	d.l.cleanSoon(ctx, job)
+	d.l.tidy(ctx, job, d.l.clean)
 	return nil
 }
 

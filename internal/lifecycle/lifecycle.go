@@ -56,8 +56,11 @@ type Publications interface {
 	YieldPublication(ctx context.Context, id string, epoch int64) error
 	// RestPublication says that the job's segments are read no more, for now.
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	// Conclude is Jobs.Move, and batholith.ErrHeld under another epoch than the present one.
-	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
+	// Settle says how a job whose output is there ends: nothing else becomes of it. batholith.ErrHeld under another epoch than the
+	// present one; batholith.ErrMoved when it is not in the status from, or its end is settled.
+	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error
+	// Conclude moves a job to its settled end; batholith.ErrHeld under another epoch than the present one.
+	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
 }
 
 // Store is all of it.
@@ -213,7 +216,7 @@ func (l *Lifecycle) drive(job string) *drive {
 }
 
 // Stop asks for the end of a job. It returns once the job is Stopping and nothing more of it will be begun; what was in flight is
-// called off meanwhile. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over.
+// called off meanwhile. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over or whose end is settled.
 func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
 	for {
 		job, err := l.o.Store.Job(ctx, account, id)
@@ -225,6 +228,9 @@ func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
 			return err
 		}
 		if next != job.Status {
+			if job.Ending != "" {
+				return &batholith.MoveError{Status: job.Ending, Event: batholith.EventStop}
+			}
 			err = l.o.Store.Move(ctx, id, job.Status, next, "", time.Now())
 		}
 		if errors.Is(err, batholith.ErrMoved) { // it moved on meanwhile: ask again, at most as often as a job has statuses

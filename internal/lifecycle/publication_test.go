@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,6 +201,112 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 		synctest.Wait()
 		if left() != 0 {
 			t.Error("the job is to be cleaned up for ever")
+		}
+	})
+}
+
+// settle has another process settle the end of the job, whose output it has published, and be gone.
+func (w *world) settle(to batholith.Status, message string, lives time.Duration) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	err := errors.Join(w.store.Seal(ctx, id), w.store.Heartbeat(ctx, "another", time.Now().Add(lives)))
+	epoch, claimErr := w.store.ClaimPublication(ctx, id, "another", true, time.Now())
+	if err := errors.Join(err, claimErr, w.store.Settle(ctx, id, epoch, w.job(id).Status, to, message)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestWhoSeesAJobOverFindsNothingButItsOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		var seen []batholith.Job
+		w.at(func(name string) error {
+			if name == "clean" {
+				seen = append(seen, w.job(id))
+			}
+			return nil
+		})
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 5, 0)
+		w.over(1)
+		if len(seen) != 1 || seen[0].Status != batholith.StatusInProgress || seen[0].Ending != batholith.StatusCompleted {
+			t.Errorf("cleaned up while the job was %+v", seen)
+		}
+		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("%d jobs left to clean up, %v", len(left), err)
+		}
+	})
+}
+
+func TestASettledJobIsConcludedAndNotPublishedAgain(t *testing.T) {
+	for _, to := range []batholith.Status{batholith.StatusCompleted, batholith.StatusPartiallyCompleted, batholith.StatusFailed} {
+		t.Run(string(to), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put("a.jsonl", records(10))
+				w.create(id, "a.jsonl")
+				stop := w.start()
+				w.reach(batholith.StatusInProgress)
+				stop()
+				w.forget()
+				w.settle(to, "by another", time.Minute)
+				defer w.start()()
+				time.Sleep(time.Minute - time.Second)
+				synctest.Wait()
+				if j := w.job(id); j.Status != batholith.StatusInProgress {
+					t.Errorf("the job became %s while its publisher lives", j.Status)
+				}
+				time.Sleep(lookEvery + time.Second)
+				synctest.Wait()
+				if j := w.job(id); j.Status != to || j.Message != "by another" || len(w.finals(id)) > 0 || w.cleaned[id] == 0 || w.queued(id) {
+					t.Errorf("the job is %s (%s), published %v, cleaned up %d times, enqueued: %v", j.Status, j.Message, w.finals(id), w.cleaned[id], w.queued(id))
+				}
+			})
+		})
+	}
+}
+
+func TestAJobWhoseEndIsSettledIsNotStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		w.settle(batholith.StatusCompleted, "", time.Minute)
+		var over *batholith.MoveError
+		if err := w.life.Stop(t.Context(), account, id); !errors.As(err, &over) || over.Status != batholith.StatusCompleted {
+			t.Errorf("a stop was answered %v", err)
+		}
+	})
+}
+
+// A publisher that was left behind reads segments that the other has deleted. They are not lost.
+func TestASettledJobHasLostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		w.at(func(name string) error {
+			if name == "publish" && w.job(id).Ending == "" {
+				if err := w.store.Heartbeat(t.Context(), "w", time.Now()); err != nil {
+					t.Error(err)
+				}
+				w.settle(batholith.StatusCompleted, "by another", time.Minute)
+				return fmt.Errorf("segment s: %w", batholith.ErrOutcomesLost)
+			}
+			return nil
+		})
+		w.commit(id, 5, 0)
+		time.Sleep(2 * time.Minute)
+		w.over(0)
+		if j := w.job(id); j.Message != "by another" || w.partial[id] > 0 {
+			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partial[id])
 		}
 	})
 }

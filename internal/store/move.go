@@ -10,44 +10,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Move changes a job's status from one to another, with one event, if it still is the first: otherwise it is
-// [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
+// Move changes a job's status from one to another, with one event, if it still is the first: otherwise, and when the job's end is
+// settled, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
 // and Ended becomes Modified when the new status is terminal. A move to the same status changes the message only.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
-	return s.change(ctx, id, from, to, message, at, func(context.Context, *sql.Tx) error { return nil })
-}
-
-// change is Move, if may lets it.
-func (s *Store) change(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time,
-	may func(context.Context, *sql.Tx) error) error {
-	message = trim(message)
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := may(ctx, tx); err != nil {
-			return err
-		}
-		if from.Terminal() {
-			return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
-		}
-		var modified int64
-		err := tx.QueryRowContext(ctx, `
-			UPDATE jobs SET status = $1, active = $2,
-				message = CASE WHEN $3 = '' THEN message ELSE $3 END,
-				modified = CASE WHEN modified > $4 THEN modified ELSE $4 END
-			WHERE id = $5 AND status = $6 RETURNING modified`,
-			string(to), bit(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
-		if errors.Is(err, sql.ErrNoRows) {
-			return cause(ctx, tx, id, batholith.ErrMoved)
-		}
-		if err != nil || from == to {
-			return err
-		}
-		if to.Terminal() {
-			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ended = modified WHERE id = $1`, id); err != nil {
-				return err
-			}
-		}
-		return insertEvent(ctx, tx, id, to, message, modified)
-	})
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return move(ctx, tx, id, from, to, message, at) })
 	if err != nil {
 		return wrap("move job", id, err)
 	}
@@ -55,13 +22,40 @@ func (s *Store) change(ctx context.Context, id string, from, to batholith.Status
 	return nil
 }
 
-// Note replaces the message of a job that is not terminal; an empty one takes it away. A terminal job keeps its last word:
+// move is Move within a transaction.
+func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status, message string, at time.Time) error {
+	if from.Terminal() {
+		return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
+	}
+	message = trim(message)
+	var modified int64
+	err := tx.QueryRowContext(ctx, `
+		UPDATE jobs SET status = $1, active = $2,
+			message = CASE WHEN $3 = '' THEN message ELSE $3 END,
+			modified = CASE WHEN modified > $4 THEN modified ELSE $4 END
+		WHERE id = $5 AND status = $6 AND ending = '' RETURNING modified`,
+		string(to), bit(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cause(ctx, tx, id, batholith.ErrMoved)
+	}
+	if err != nil || from == to {
+		return err
+	}
+	if to.Terminal() {
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ended = modified WHERE id = $1`, id); err != nil {
+			return err
+		}
+	}
+	return insertEvent(ctx, tx, id, to, message, modified)
+}
+
+// Note replaces the message of a job; an empty one takes it away. A job that is terminal, or whose end is settled, keeps its last word:
 // batholith.ErrMoved.
 func (s *Store) Note(ctx context.Context, id, message string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET message = $1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
-			WHERE id = $3 AND active = 1`, trim(message), millis(time.Now()), id)
+			WHERE id = $3 AND active = 1 AND ending = ''`, trim(message), millis(time.Now()), id)
 		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 	}))
 }

@@ -63,10 +63,47 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 	}))
 }
 
-// Conclude is [Store.Move] by the publisher of the job's output: [batholith.ErrHeld] when another epoch has begun since, whose output
-// may be another than that of this status.
-func (s *Store) Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error {
-	return s.change(ctx, id, from, to, message, at, func(ctx context.Context, tx *sql.Tx) error { return s.publishes(ctx, tx, id, epoch) })
+// Settle says how the job ends, once its output is there: in the status to, with this message. Nothing else becomes of it from then on,
+// and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose output may be another than
+// that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
+func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
+	return wrap("settle the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.publishes(ctx, tx, id, epoch); err != nil {
+			return err
+		}
+		r, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET ending = $1, message = CASE WHEN $2 = '' THEN message ELSE $2 END
+			WHERE id = $3 AND status = $4 AND ending = ''`, string(to), trim(message), id, string(from))
+		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
+	}))
+}
+
+// Conclude is [Store.Move] of a job to its settled end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
+// has begun since.
+func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at time.Time) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.publishes(ctx, tx, id, epoch); err != nil {
+			return err
+		}
+		var from, to batholith.Status
+		var message string
+		err := tx.QueryRowContext(ctx, `SELECT status, ending, message FROM jobs WHERE id = $1`, id).Scan(&from, &to, &message)
+		if err != nil {
+			return found(err)
+		}
+		if to == "" {
+			return batholith.ErrMoved
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '' WHERE id = $1`, id); err != nil {
+			return err
+		}
+		return move(ctx, tx, id, from, to, message, at)
+	})
+	if err != nil {
+		return wrap("conclude job", id, err)
+	}
+	s.changes.signal()
+	return nil
 }
 
 // publishes is [batholith.ErrHeld] unless the epoch is that of the job's publication. The job's row stays as it is until the transaction

@@ -46,7 +46,7 @@ func check(t *testing.T, s *harness.Server, job string, records int) {
 	if len(lines) != records || manifest.TotalRecordCount != records || manifest.SuccessRecordCount != records || manifest.ProcessedRecordCount != records {
 		t.Errorf("%d lines, manifest %+v; want %d", len(lines), manifest, records)
 	}
-	s.CleanedUp(2)
+	s.OutputAlone(2)
 }
 
 func TestKillsAtRandomMomentsLoseNothingAndRepeatOnlyWhatWasInFlight(t *testing.T) {

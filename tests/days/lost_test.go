@@ -81,7 +81,7 @@ func failedFor(t *testing.T, s *harness.Server, job, key string, records int) {
 	if len(lines) == 0 || len(lines) >= records {
 		t.Errorf("%d lines of %d records", len(lines), records)
 	}
-	s.CleanedUp(1) // there is no manifest: it would count what is not there
+	s.OutputAlone(1) // there is no manifest: it would count what is not there
 	for _, c := range []struct {
 		args []string
 		code int

@@ -179,7 +179,16 @@ func (s *Server) Left() (keys []string) {
 	return keys
 }
 
-// CleanedUp waits until there are so many objects below the output prefix: the clean-up comes after the job's end.
+// OutputAlone makes sure that there are so many objects below the output prefix: a job that is over, and has output, shows nothing else.
+func (s *Server) OutputAlone(objects int) {
+	s.t.Helper()
+	if left := s.Left(); len(left) != objects {
+		s.t.Errorf("objects below the output: %v; want %d", left, objects)
+	}
+}
+
+// CleanedUp waits until there are so many objects below the output prefix: after a job without output, and after the loss of power, they
+// go later.
 func (s *Server) CleanedUp(objects int) {
 	s.t.Helper()
 	late := time.After(endTime)

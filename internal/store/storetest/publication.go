@@ -20,6 +20,7 @@ func publishing() []law {
 		{"OfManyFinalPublishersOneIsGranted", manyPublishers},
 		{"AnUploadIsRefusedUnderAnotherEpoch", uploadUnderEpoch},
 		{"OnlyThePublisherConcludes", conclude},
+		{"NothingButItsEndBecomesOfASettledJob", settled},
 		{"WhatAPublisherMayReadIsSaidWhenItIsMerged", readWhileMerged},
 	}
 }
@@ -142,7 +143,10 @@ func uploadUnderEpoch(t *testing.T, p Port) {
 	no(t, err)
 	same(t, got, []batholith.Upload{of("u1", partial), of("u4", final), of("u5", 0)})
 	no(t, p.DeleteUpload(t.Context(), of("u1", partial)))
-	no(t, p.Conclude(t.Context(), id, final, batholith.StatusInProgress, batholith.StatusFailed, "", start()))
+	no(t, p.Settle(t.Context(), id, final, batholith.StatusInProgress, batholith.StatusFailed, ""))
+	no(t, p.PutUpload(t.Context(), of("u6", final))) // of a publisher that does not know yet
+	no(t, p.DeleteUpload(t.Context(), of("u6", final)))
+	no(t, p.Conclude(t.Context(), id, final, start()))
 	refused(t, p.PutUpload(t.Context(), of("u6", final)), batholith.ErrMoved)
 	refused(t, p.PutUpload(t.Context(), batholith.Upload{Job: "nosuchjob000", Epoch: 1}), batholith.ErrNotFound)
 }
@@ -150,24 +154,55 @@ func uploadUnderEpoch(t *testing.T, p Port) {
 func conclude(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	alive(t, p, "w1")
-	concludes := func(epoch int64, from, to batholith.Status) error {
-		return p.Conclude(t.Context(), id, epoch, from, to, "over", start())
+	settles := func(epoch int64, from, to batholith.Status) error {
+		return p.Settle(t.Context(), id, epoch, from, to, "over")
 	}
 	old := publisher(t, p, id, "w1", true)
 	now := publisher(t, p, id, "w1", true)
-	refused(t, concludes(old, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrHeld)
+	refused(t, p.Conclude(t.Context(), id, now, start()), batholith.ErrMoved) // to what?
+	refused(t, settles(old, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrHeld)
 	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start()))
-	refused(t, concludes(now, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrMoved)
-	no(t, concludes(now, batholith.StatusStopping, batholith.StatusStopped))
-	refused(t, concludes(now, batholith.StatusStopping, batholith.StatusStopped), batholith.ErrMoved)
+	refused(t, settles(now, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrMoved)
+	no(t, settles(now, batholith.StatusStopping, batholith.StatusStopped))
+	refused(t, settles(now, batholith.StatusStopping, batholith.StatusFailed), batholith.ErrMoved)
+	refused(t, p.Conclude(t.Context(), id, old, start()), batholith.ErrHeld)
+	no(t, p.Conclude(t.Context(), id, now, start()))
+	refused(t, p.Conclude(t.Context(), id, now, start()), batholith.ErrMoved)
+	refused(t, settles(now, batholith.StatusStopping, batholith.StatusStopped), batholith.ErrMoved)
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
-	same(t, []string{string(j.Status), j.Message}, []string{"Stopped", "over"})
+	same(t, []string{string(j.Status), string(j.Ending), j.Message}, []string{"Stopped", "", "over"})
 	history, err := p.History(t.Context(), id)
 	no(t, err)
 	same(t, len(history), 6)
-	err = p.Conclude(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, "", start())
-	refused(t, err, batholith.ErrNotFound)
+	same(t, history[5].Message, "over")
+	refused(t, p.Conclude(t.Context(), "nosuchjob000", 1, start()), batholith.ErrNotFound)
+	refused(t, p.Settle(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, ""), batholith.ErrNotFound)
+}
+
+func settled(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1", "w2")
+	epoch := publisher(t, p, id, "w1", true)
+	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them"))
+	for _, to := range []batholith.Status{batholith.StatusStopping, batholith.StatusInProgress, batholith.StatusCompleted} {
+		refused(t, p.Move(t.Context(), id, batholith.StatusInProgress, to, "another", start()), batholith.ErrMoved)
+	}
+	refused(t, p.Note(t.Context(), id, "another"), batholith.ErrMoved)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{string(j.Status), string(j.Ending), j.Message}, []string{"InProgress", "Completed", "all of them"})
+	history, err := p.History(t.Context(), id)
+	no(t, err)
+	same(t, len(history), 4) // it has no event yet
+	held(t, p, id, "w2", true)
+	no(t, p.YieldPublication(t.Context(), id, epoch))
+	next := publisher(t, p, id, "w2", true) // who concludes in the other's place
+	refused(t, p.Conclude(t.Context(), id, epoch, start()), batholith.ErrHeld)
+	no(t, p.Conclude(t.Context(), id, next, start()))
+	j, err = p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{string(j.Status), string(j.Ending), j.Message}, []string{"Completed", "", "all of them"})
 }
 
 func readWhileMerged(t *testing.T, p Port) {

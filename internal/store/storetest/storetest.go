@@ -93,7 +93,8 @@ type Publications interface {
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
 	YieldPublication(ctx context.Context, id string, epoch int64) error
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	Conclude(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, at time.Time) error
+	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error
+	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
 }
 
 // Memory keeps what was learned of backends.
