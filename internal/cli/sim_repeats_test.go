@@ -47,6 +47,7 @@ type repeat struct {
 	job, record string
 	known       bool          // its process was killed or frozen, or its lease ran out
 	age         time.Duration // of the answer then; 0 when the request was in flight
+	keeps       time.Duration // how old it may have been then, by what happened
 }
 
 // absence is a time in which a process lost what it had not committed. What it begins in it, it may only go on with afterwards.
@@ -66,16 +67,17 @@ func (a *asking) lost() (age time.Duration, ok bool) {
 	return 0, false
 }
 
-// excuse orders repeats by how easily they are explained.
-func (r repeat) excuse() time.Duration {
+// excess is how much older the answer was than can be explained; less than 0 when it can.
+func (r repeat) excess() time.Duration {
 	if !r.known {
 		return math.MaxInt64
 	}
-	return r.age
+	return r.age - r.keeps
 }
 
 // repeats lists what was asked again although the model had answered, or was answering: of all requests for a record that did not fail,
-// all but one, which is the one that counts. That one is taken to be the one whose loss would be the hardest to explain.
+// all but one, which is the one that counts. That one is taken to be the one whose loss would be the hardest to explain: an answer may be
+// old and lost because its worker could not reach the bucket, while the one that counts was committed in time and is less old.
 func (s *simulation) repeats() (all []repeat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,10 +87,10 @@ func (s *simulation) repeats() (all []repeat) {
 			for _, a := range asked {
 				if !a.failed {
 					age, ok := a.lost()
-					once = append(once, repeat{a, job, record, ok, age})
+					once = append(once, repeat{a, job, record, ok, age, a.keeps(job, age)})
 				}
 			}
-			slices.SortFunc(once, func(a, b repeat) int { return cmp.Compare(a.excuse(), b.excuse()) })
+			slices.SortFunc(once, func(a, b repeat) int { return cmp.Compare(a.excess(), b.excess()) })
 			if len(once) > 1 {
 				all = append(all, once[:len(once)-1]...)
 			}
@@ -105,14 +107,13 @@ const (
 	lookBack     = 25 * time.Second // a call that began longer ago was for outcomes that were committed before this one came
 )
 
-// keeps is how old an outcome can get before it is committed, by what happened meanwhile. Every call that failed may have been an attempt.
-func (s *simulation) keeps(r repeat) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lost := r.answered.Add(r.age)
+// keeps is how old the outcome of a job can get before it is committed, by what happened meanwhile, when it was lost at this age. Every
+// call that failed may have been an attempt.
+func (a *asking) keeps(job string, age time.Duration) time.Duration {
+	lost := a.answered.Add(age)
 	attempts, taken := 0, time.Duration(0)
-	for _, b := range r.p.setbacks {
-		if b.job != r.job || b.began.After(lost) || b.began.Before(r.answered.Add(-lookBack)) {
+	for _, b := range a.p.setbacks {
+		if b.job != job || b.began.After(lost) || b.began.Before(a.answered.Add(-lookBack)) {
 			continue
 		}
 		end := b.end
@@ -138,9 +139,9 @@ func (s *simulation) checkRepeats() {
 			continue
 		}
 		finished, oldest = finished+1, max(oldest, r.age)
-		if most := s.keeps(r); !r.known || r.age > most {
+		if r.excess() > 0 {
 			s.t.Errorf("%s was asked again; its answer was %s old (want at most %s) when its worker was lost (%v); begun %s, answered %s, losses %v",
-				r.record, r.age, most, r.known, r.begun, r.answered, r.p.losses)
+				r.record, r.age, r.keeps, r.known, r.begun, r.answered, r.p.losses)
 		}
 	}
 	if most := s.interruptions * simInFlight * len(s.models); inFlight > most {
