@@ -4,20 +4,22 @@ import "github.com/batholith/batholith"
 
 // anthropicBodies are two: messages, or one prompt with turns marked in it.
 func anthropicBodies(o Options) translator {
+	var messages, text translator = anthropic{o}, claudeText{o}
 	return byShape(func(body value) (translator, error) {
-		prompt, messages := false, false
-		for name, v := range body.fields() {
+		prompt := false
+		for name, rest := range body.starts() {
 			switch {
-			case name.is("prompt"):
-				prompt = !v.absent()
+			case rest.absent():
 			case name.is("messages"):
-				messages = !v.absent()
+				return messages, nil
+			case name.is("prompt"):
+				prompt = true
 			}
 		}
-		if prompt && !messages {
-			return claudeText{o}, nil
+		if prompt {
+			return text, nil
 		}
-		return anthropic{o}, nil
+		return messages, nil
 	})
 }
 
@@ -129,12 +131,11 @@ func (d anthropic) messages(c *chat, v value) error {
 	if err := wantArray("messages", v); err != nil {
 		return err
 	}
-	var t turn
 	for i, m := range v.elements() {
-		if err := d.message(&t, m); err != nil {
+		if err := d.message(&c.message, m); err != nil {
 			return at("messages", at(i, err))
 		}
-		c.turn(&t)
+		c.turn(&c.message)
 	}
 	if c.last == "" || c.last == "system" {
 		return at("messages", wrong("at least one message is required"))

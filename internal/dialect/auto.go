@@ -11,10 +11,11 @@ package dialect
 //
 // A body that no rule fits is refused with the list of them.
 func anyBodies(o Options) translator {
+	var messages, chat translator = anthropic{o}, openai{o, false}
 	return byShape(func(body value) (translator, error) {
 		switch {
 		case looksAnthropic(body):
-			return anthropic{o}, nil
+			return messages, nil
 		case !body.member("inputText").absent():
 			if embeds(body) {
 				return titanEmbed{o}, nil
@@ -24,7 +25,7 @@ func anyBodies(o Options) translator {
 			if looksConverse(body) {
 				return converse{o}, nil
 			}
-			return openai{o, false}, nil
+			return chat, nil
 		case !body.member("prompt").absent():
 			return llama(o), nil
 		case !body.member("message").absent():

@@ -11,8 +11,9 @@ import (
 // are kept until the end, so that a later one replaces an earlier one of the same name.
 type chat struct {
 	buffer
-	params []param
-	last   string // role of the last message
+	params  []param
+	message turn   // the one that is being read
+	last    string // role of the last message
 }
 
 // param is a member of the request as it will be written.
@@ -57,10 +58,18 @@ func (c *chat) call() batholith.Call {
 	c.parameters()
 	c.close('}')
 	body := c.buffer
-	clear(c.params)
-	*c = chat{params: c.params[:0]}
+	c.forget()
 	chats.Put(c)
 	return batholith.Call{Path: "/chat/completions", Body: body}
+}
+
+// forget leaves nothing in c but memory to use again.
+func (c *chat) forget() {
+	c.message.reset("")
+	parts := c.message.parts[:cap(c.message.parts)]
+	clear(c.params)
+	clear(parts)
+	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}}
 }
 
 // parameters writes what was set, in the order in which it first was.

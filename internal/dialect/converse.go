@@ -126,12 +126,11 @@ func systemBlock(t *turn, block value) error {
 
 // messages writes the conversation.
 func (d converse) messages(c *chat, v value) error {
-	var t turn
 	for i, m := range v.elements() {
-		if err := converseMessage(&t, m); err != nil {
+		if err := converseMessage(&c.message, m); err != nil {
 			return at("messages", at(i, err))
 		}
-		c.turn(&t)
+		c.turn(&c.message)
 	}
 	if c.last == "" || c.last == "system" {
 		return at("messages", wrong("at least one message is required"))

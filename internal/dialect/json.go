@@ -86,11 +86,37 @@ func (v value) text() string {
 		return ""
 	}
 	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner)
+		return word(inner)
 	}
 	b, err := jsontext.AppendUnquote(nil, []byte(v))
 	if err != nil && !utf8.Valid(b) {
 		return ""
+	}
+	return string(b)
+}
+
+// words are in almost every body or answer, and take no memory of their own there.
+var words = eachItself("role", "user", "assistant", "system", "content", "messages", "max_tokens", "anthropic_version", "temperature", "top_p", "type", "text",
+	"id", "object", "created", "model", "choices", "index", "message", "logprobs", "finish_reason", "stop", "length", "usage", "prompt_tokens",
+	"completion_tokens", "total_tokens", "prompt_tokens_details", "cached_tokens")
+
+func eachItself(texts ...string) map[string]string {
+	m := make(map[string]string, len(texts))
+	for _, t := range texts {
+		m[t] = t
+	}
+	return m
+}
+
+// longestWord is the longest text that is looked for among the words.
+const longestWord = len("prompt_tokens_details")
+
+// word is a text that is not escaped.
+func word(b []byte) string {
+	if len(b) <= longestWord {
+		if w, ok := words[string(b)]; ok {
+			return w
+		}
 	}
 	return string(b)
 }
@@ -156,6 +182,25 @@ func (v value) fields() iter.Seq2[value, value] {
 				return
 			}
 			i = space(v, space(v, end)+1) // past the comma or the brace
+		}
+	}
+}
+
+// starts is fields, but for the ends of the values: each is all that follows from its beginning, and costs nothing.
+func (v value) starts() iter.Seq2[value, value] {
+	return func(yield func(name, rest value) bool) {
+		if v.kind() != '{' {
+			return
+		}
+		for i := space(v, 1); i < len(v) && v[i] == '"'; {
+			end := skip(v, i)
+			name := v[i:end]
+			i = space(v, end)
+			i = space(v, i+1) // past the colon
+			if !yield(name, v[i:]) {
+				return
+			}
+			i = space(v, space(v, skip(v, i))+1) // past the comma or the brace
 		}
 	}
 }

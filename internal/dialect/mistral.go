@@ -4,11 +4,12 @@ import "github.com/batholith/batholith"
 
 // mistralBodies are two: a templated prompt, or messages (Bedrock: Mistral AI text completion and chat completion).
 func mistralBodies(o Options) translator {
+	var chat, text translator = mistralChat{openai{o, false}}, mistralText(o)
 	return byShape(func(body value) (translator, error) {
 		if !body.member("prompt").absent() {
-			return mistralText(o), nil
+			return text, nil
 		}
-		return mistralChat{openai{o, false}}, nil
+		return chat, nil
 	})
 }
 
