@@ -22,6 +22,8 @@ const (
 	pageEntries = 1024
 	// poolPages are 10 MiB of entries, those of 240 MB of lines of 900 bytes.
 	poolPages = 256
+	// keptPages are enough for a survey of a small file, and are not worth giving back.
+	keptPages = 8
 	// leastScanners are worth having on any machine: a reader of objects waits more than it computes.
 	leastScanners = 4
 )
@@ -48,6 +50,19 @@ func (p *Pool) put(pg *page) {
 	}
 }
 
+// Rest gives the memory of the free pages back to the process, but for a few: a large survey has left them, and the next may be hours
+// away.
+func (p *Pool) Rest() {
+	for len(p.used) > keptPages {
+		select {
+		case <-p.used:
+			p.fresh <- &page{}
+		default:
+			return
+		}
+	}
+}
+
 // get takes a page out. It waits for one unless next is closed; the page is nil when ctx has ended.
 func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
 	for _, free := range []chan *page{p.used, p.fresh} {
@@ -59,6 +74,8 @@ func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
 	}
 	select {
 	case pg := <-p.used:
+		return pg
+	case pg := <-p.fresh: // which was among the used ones a moment ago
 		return pg
 	case <-next:
 		return &page{extra: true}

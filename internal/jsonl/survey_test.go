@@ -166,6 +166,24 @@ func TestSurveysOfManyFilesShareAPool(t *testing.T) {
 	idle(t, p, 3)
 }
 
+func TestAPoolThatRestsHoldsLittleAndCanDoAllTheSame(t *testing.T) {
+	p := NewPool()
+	plain := func(r io.Reader) io.Reader { return r }
+	silent := func(Line) string { return "" }
+	file := []byte(strings.Repeat(`{"modelInput":{}}`+"\n", 40*pageEntries))
+	want := front(file, silent)
+	for range 2 {
+		if diff := cmp.Diff(want, ranges(t, p, file, int64(len(file)/4), plain, silent)); diff != "" {
+			t.Fatal(diff)
+		}
+		p.Rest()
+		if used, free := len(p.used), len(p.used)+len(p.fresh); used > keptPages || free != poolPages {
+			t.Errorf("%d pages are kept of %d", used, free)
+		}
+		p.Rest()
+	}
+}
+
 func TestASurveyThatFailsGivesEverythingBack(t *testing.T) {
 	file := []byte(strings.Repeat(record+"\n", 30*pageEntries))
 	broken := errors.New("the disk is gone")

@@ -129,7 +129,7 @@ func (d *drive) submitted(work context.Context, job batholith.Job) error {
 func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	select {
 	case d.l.validates <- struct{}{}:
-		defer func() { <-d.l.validates }()
+		defer func() { d.l.pool.Rest(); <-d.l.validates }()
 	case <-work.Done():
 		return d.interrupted(work)
 	}
