@@ -2,7 +2,7 @@
 // on the same machine, since ratios hold where absolute figures do not. What is measured is whole processes: the program as it is
 // built, the simulated model server, and the floors, each a process of its own.
 //
-//	go run ./internal/bench                       the whole table, in about ten minutes on two cores
+//	go run ./internal/bench                       the whole table, in less than ten minutes on two cores
 //	go run ./internal/bench -quick -run cost      smaller sizes; the measures whose name matches
 //	go run ./internal/bench -markdown table.md -plots docs/plots
 //	go run ./internal/bench -run cost -profile cpu.out
@@ -80,7 +80,7 @@ func run() error {
 	which := flag.String("run", "", "only the measures whose name matches this `regexp`")
 	markdown := flag.String("markdown", "", "write the table to this `file`, too")
 	flag.BoolVar(&b.quick, "quick", false, "smaller sizes: for trying, not for telling")
-	flag.IntVar(&b.large, "large", 32_000, "how many `records` of 64 KB the large file of memory has")
+	flag.IntVar(&b.large, "large", 20_000, "how many `records` of 64 KB the large file of memory has")
 	flag.StringVar(&b.plots, "plots", "", "write plots of the saturation into this `folder`")
 	flag.StringVar(&b.profile, "profile", "", "write a CPU profile of the job of cost to this `file`")
 	flag.Parse()

@@ -52,6 +52,10 @@ func (m *models) entries(c *config.Config) ([]catalog.Entry, error) {
 	return entries, nil
 }
 
+// withoutTime is how many requests a model gets that takes no time for them: enough for the disk to be written for many of them together.
+// To find out how many it takes is to measure how fast the machine happens to be, and ended now and then at thousands, at twice the CPU.
+const withoutTime = 128
+
 // embedded makes the models that are part of the program. They are reached like any server, without a socket.
 func (m *models) embedded(c *config.Config) ([]catalog.Entry, error) {
 	weights, err := tinylm.Load(tinylm.Weights())
@@ -63,8 +67,12 @@ func (m *models) embedded(c *config.Config) ([]catalog.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel,
-		Transport: upstream.InProcess(simlm.New(simulated(c.Simulated)))})
+	how, limit := simulated(c.Simulated), 0
+	if how.Free() {
+		limit = withoutTime
+	}
+	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel, MaxInFlight: limit,
+		Transport: upstream.InProcess(simlm.New(how))})
 	if err != nil {
 		return nil, err
 	}

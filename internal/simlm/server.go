@@ -52,8 +52,8 @@ type Options struct {
 	Failures Failures
 }
 
-// free tells whether nothing is set that takes time, slots or notes.
-func (o *Options) free() bool {
+// Free tells whether nothing is set that takes time, slots or notes: every request is answered at once.
+func (o *Options) Free() bool {
 	return o.own(1) <= 0 && !o.steps() && o.Slots <= 0 && len(o.Schedule) == 0 && o.Cache <= 0 && o.Others.Rate <= 0 && o.Series <= 0
 }
 
@@ -87,7 +87,7 @@ func New(o Options) *Server {
 	o.Engine = cmp.Or(o.Engine, EngineLlamaCPP)
 	o.OutputTokens = cmp.Or(o.OutputTokens, defaultOutputTokens)
 	o.RefuseStatus = cmp.Or(o.RefuseStatus, http.StatusTooManyRequests)
-	s := &Server{o: o, free: o.free(), failed: map[uint64]int{}}
+	s := &Server{o: o, free: o.Free(), failed: map[uint64]int{}}
 	s.batch = newBatch(&s.o)
 	return s
 }
