@@ -9,11 +9,10 @@ func anthropicBodies(o Options) translator {
 		prompt := false
 		for name, rest := range body.starts() {
 			switch {
-			case rest.absent():
-			case name.is("messages"):
-				return messages, nil
 			case name.is("prompt"):
-				prompt = true
+				prompt = !rest.absent()
+			case name.is("messages") && !rest.absent():
+				return messages, nil
 			}
 		}
 		if prompt {

@@ -173,17 +173,20 @@ func (v value) fields() iter.Seq2[value, value] {
 			return
 		}
 		for i := space(v, 1); i < len(v) && v[i] == '"'; {
-			end := skip(v, i)
-			name := v[i:end]
-			i = space(v, end)
-			i = space(v, i+1) // past the colon
-			end = skip(v, i)
-			if !yield(name, v[i:end]) {
+			name, at := v.named(i)
+			end := skip(v, at)
+			if !yield(name, v[at:end]) {
 				return
 			}
 			i = space(v, space(v, end)+1) // past the comma or the brace
 		}
 	}
+}
+
+// named is the name that begins at i, and where its value begins, past the colon.
+func (v value) named(i int) (name value, at int) {
+	end := skip(v, i)
+	return v[i:end], space(v, space(v, end)+1)
 }
 
 // starts is fields, but for the ends of the values: each is all that follows from its beginning, and costs nothing.
@@ -193,14 +196,11 @@ func (v value) starts() iter.Seq2[value, value] {
 			return
 		}
 		for i := space(v, 1); i < len(v) && v[i] == '"'; {
-			end := skip(v, i)
-			name := v[i:end]
-			i = space(v, end)
-			i = space(v, i+1) // past the colon
-			if !yield(name, v[i:]) {
+			name, at := v.named(i)
+			if !yield(name, v[at:]) {
 				return
 			}
-			i = space(v, space(v, skip(v, i))+1) // past the comma or the brace
+			i = space(v, space(v, skip(v, at))+1) // past the comma or the brace
 		}
 	}
 }

@@ -11,14 +11,16 @@ import (
 )
 
 // another has a worker of another process live for a while and claim the publication of the job.
-func (w *world) another(final bool, lives time.Duration) {
+func (w *world) another(final bool, lives time.Duration) (epoch int64) {
 	w.t.Helper()
 	if err := w.store.Heartbeat(w.t.Context(), "another", time.Now().Add(lives)); err != nil {
 		w.t.Error(err)
 	}
-	if _, err := w.store.ClaimPublication(w.t.Context(), id, "another", final, time.Now()); err != nil {
+	epoch, err := w.store.ClaimPublication(w.t.Context(), id, "another", final, time.Now())
+	if err != nil {
 		w.t.Error(err)
 	}
+	return epoch
 }
 
 // over demands that the job is Completed, and its final output published so often.
@@ -209,9 +211,8 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 func (w *world) settle(to batholith.Status, message string, lives time.Duration) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	err := errors.Join(w.store.Seal(ctx, id), w.store.Heartbeat(ctx, "another", time.Now().Add(lives)))
-	epoch, claimErr := w.store.ClaimPublication(ctx, id, "another", true, time.Now())
-	if err := errors.Join(err, claimErr, w.store.Settle(ctx, id, epoch, w.job(id).Status, to, message)); err != nil {
+	err := w.store.Seal(ctx, id)
+	if err := errors.Join(err, w.store.Settle(ctx, id, w.another(true, lives), w.job(id).Status, to, message)); err != nil {
 		w.t.Fatal(err)
 	}
 }
