@@ -233,7 +233,7 @@ func TestWhoSeesAJobOverFindsNothingButItsOutput(t *testing.T) {
 		w.reach(batholith.StatusInProgress)
 		w.commit(id, 5, 0)
 		w.over(1)
-		if len(seen) != 1 || seen[0].Status != batholith.StatusInProgress || seen[0].Ending != batholith.StatusCompleted {
+		if len(seen) != 1 || seen[0].Status != batholith.StatusInProgress || seen[0].Ending != batholith.StatusCompleted || seen[0].Message != "" {
 			t.Errorf("cleaned up while the job was %+v", seen)
 		}
 		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {

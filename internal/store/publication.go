@@ -63,7 +63,7 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 	}))
 }
 
-// Settle says how the job ends, once its output is there: in the status to, with this message. Nothing else becomes of it from then on,
+// Settle says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else becomes of it from then on,
 // and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose output may be another than
 // that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
 func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
@@ -72,7 +72,7 @@ func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to bat
 			return err
 		}
 		r, err := tx.ExecContext(ctx, `
-			UPDATE jobs SET ending = $1, message = CASE WHEN $2 = '' THEN message ELSE $2 END
+			UPDATE jobs SET ending = $1, last_message = $2
 			WHERE id = $3 AND status = $4 AND ending = ''`, string(to), trim(message), id, string(from))
 		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 	}))
@@ -87,14 +87,14 @@ func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at time.Ti
 		}
 		var from, to batholith.Status
 		var message string
-		err := tx.QueryRowContext(ctx, `SELECT status, ending, message FROM jobs WHERE id = $1`, id).Scan(&from, &to, &message)
+		err := tx.QueryRowContext(ctx, `SELECT status, ending, last_message FROM jobs WHERE id = $1`, id).Scan(&from, &to, &message)
 		if err != nil {
 			return found(err)
 		}
 		if to == "" {
 			return batholith.ErrMoved
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '' WHERE id = $1`, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '', last_message = '' WHERE id = $1`, id); err != nil {
 			return err
 		}
 		return move(ctx, tx, id, from, to, message, at)
