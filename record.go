@@ -74,14 +74,31 @@ func (k FailureKind) String() string {
 type Failure struct {
 	Kind       FailureKind
 	Status     int           // HTTP status, 0 when there was no answer
-	Message    string        // for the record's error line and the job's message; holds no secret and no prompt
+	Message    string        // for the error line of this record only: it may quote the server, and a server may quote the request
+	Public     string        // for everybody else: our own words, host and remedy, and no byte that a server sent; see [Failure.Reason]
 	RetryAfter time.Duration // as the backend told; 0 when it did not
 	Crash      bool          // a retry whose connection broke: the server may have crashed, over this record or another
 }
 
-func (f *Failure) Error() string {
-	if f.Status == 0 {
-		return fmt.Sprintf("%s: %s", f.Kind, f.Message)
+// Reason says why the attempt failed, to those who may not read the record: the jobs of others, the log, the operator. It is Public,
+// or kind and status where Public is empty.
+func (f *Failure) Reason() string {
+	switch {
+	case f.Public != "":
+		return f.Public
+	case f.Status == 0:
+		return f.Kind.String()
 	}
-	return fmt.Sprintf("%s: HTTP %d: %s", f.Kind, f.Status, f.Message)
+	return fmt.Sprintf("HTTP %d, %s", f.Status, f.Kind)
+}
+
+// Error is fit for a log: it does not hold Message.
+func (f *Failure) Error() string {
+	switch {
+	case f.Public == "":
+		return f.Reason()
+	case f.Status == 0:
+		return fmt.Sprintf("%s: %s", f.Kind, f.Public)
+	}
+	return fmt.Sprintf("%s: HTTP %d: %s", f.Kind, f.Status, f.Public)
 }

@@ -66,7 +66,7 @@ func probeBackend(ctx context.Context, model string, b config.Backend) finding {
 		}
 		return finding{Severity: sound, Check: "model", What: what + " for " + model}
 	case errors.As(err, &f):
-		return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, b.URL), f.Message, backendRemedy(f)}
+		return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, b.URL), f.Reason(), backendRemedy(f)}
 	}
 	return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, b.URL), err.Error(), ""}
 }

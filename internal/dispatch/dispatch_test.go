@@ -222,7 +222,7 @@ func TestAMisconfiguredBackendMakesRecordsWait(t *testing.T) {
 		defer w.start(d)()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if note := w.note("a"); !strings.Contains(note, "no key") && note != "" {
+		if note := w.note("a"); !strings.Contains(note, "HTTP 401") && note != "" {
 			t.Errorf("note %q", note)
 		}
 		if all, _ := s.requests(); all > 200 {

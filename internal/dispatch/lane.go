@@ -146,16 +146,13 @@ func (l *lane) wait(ctx context.Context) {
 	}
 }
 
-// reason is why a backend cannot be used, in words for the jobs' users: the kind of failure is not among them.
+// reason is why a backend cannot be used, in words that the users of every job and the log may have: nothing that a server sent is in
+// them, for it may quote another tenant's request. An error that is no Failure is not from a server (see Backend).
 func reason(err error) string {
-	var f *batholith.Failure
-	switch {
-	case !errors.As(err, &f):
-		return err.Error()
-	case f.Status == 0:
-		return f.Message
+	if f, ok := errors.AsType[*batholith.Failure](err); ok {
+		return f.Reason()
 	}
-	return fmt.Sprintf("HTTP %d: %s", f.Status, f.Message)
+	return err.Error()
 }
 
 // takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait; those that came since, at the

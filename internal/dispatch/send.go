@@ -92,7 +92,7 @@ func nonsense(err error) error {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error()}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense"}
 }
 
 // settle decides what a failure means for the record and for the backend.

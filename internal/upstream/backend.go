@@ -151,7 +151,7 @@ func (b *Backend) exchange(req *http.Request) ([]byte, error) {
 		return nil, newRefusal(resp, body)
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, &mangled{"is encoded as " + printable(e, 40) + ", which was not asked for"}
+		return nil, &mangled{how: "has a Content-Encoding, which was not asked for", detail: ": " + printable(e, 40)}
 	}
 	body, err := readAll(resp)
 	if err != nil {
@@ -171,7 +171,7 @@ func (b *Backend) requestID() string {
 // readAll reads a body of a known length in one piece, and any other up to the bound.
 func readAll(resp *http.Response) ([]byte, error) {
 	if n := resp.ContentLength; n > maxAnswer {
-		return nil, &mangled{tooLong}
+		return nil, &mangled{how: tooLong}
 	} else if n >= 0 {
 		body := make([]byte, n)
 		_, err := io.ReadFull(resp.Body, body)
@@ -179,7 +179,7 @@ func readAll(resp *http.Response) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if len(body) > maxAnswer {
-		return nil, &mangled{tooLong}
+		return nil, &mangled{how: tooLong}
 	}
 	return body, err
 }
@@ -187,6 +187,9 @@ func readAll(resp *http.Response) ([]byte, error) {
 var tooLong = fmt.Sprintf("is longer than %d MiB", maxAnswer>>20)
 
 // mangled is an answer that cannot be read, whatever it says.
-type mangled struct{ how string }
+type mangled struct {
+	how    string // our own words
+	detail string // the server's; goes to the record alone
+}
 
 func (e *mangled) Error() string { return "the answer " + e.how }

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,58 +19,100 @@ import (
 
 // classify is the one place that says what a failed attempt means. ctx is the attempt's own.
 func (b *Backend) classify(ctx context.Context, err error) *batholith.Failure {
+	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return b.classifyAnswer(r)
+		f = b.classifyAnswer(r)
+	} else {
+		f = b.classifyTransport(ctx, withoutURL(err))
 	}
-	f := b.classifyTransport(ctx, withoutURL(err))
 	f.Message = b.withoutKey(f.Message)
 	return f
 }
 
-// classifyTransport judges an attempt that brought no answer, or none that can be read.
+// classifyTransport judges an attempt that brought no answer, or none that can be read. Errors of net/http and crypto/tls quote what the
+// server sent, so their texts go into Message alone.
 func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.Failure {
-	retry := func(format string, args ...any) *batholith.Failure {
-		return &batholith.Failure{Kind: batholith.FailureRetry, Message: fmt.Sprintf(format, args...)}
-	}
-	crash := func(format string, args ...any) *batholith.Failure {
-		f := retry(format, args...)
-		f.Crash = true
-		return f
-	}
-	misconfigured := func(format string, args ...any) *batholith.Failure {
-		return &batholith.Failure{Kind: batholith.FailureMisconfigured, Message: fmt.Sprintf(format, args...)}
+	failure := func(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
+		public := fmt.Sprintf(format, args...)
+		return &batholith.Failure{Kind: kind, Public: public, Message: public}
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return misconfigured("%s: the host name cannot be resolved (%s); check the backend's url", b.host, printable(e.Err, 200))
+		return failure(batholith.FailureMisconfigured, "%s: the host name cannot be resolved (%s); check the backend's url", b.host, dnsReason(e))
 	}
 	if e, ok := errors.AsType[*mangled](err); ok {
-		return retry("%s: %v", b.host, e)
+		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
+		f.Message += printable(e.detail, maxSaid)
+		return f
 	}
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return retry("%s did not answer within %v; a longer timeout can be set for the backend", b.host, b.o.Timeout)
+		return failure(batholith.FailureRetry, "%s did not answer within %v; a longer timeout can be set for the backend", b.host, b.o.Timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return misconfigured("%s refuses connections; is the model server running there?", b.host)
+		return failure(batholith.FailureMisconfigured, "%s refuses connections; is the model server running there?", b.host)
 	case isDial(err):
-		return misconfigured("%s cannot be reached (%s); check the backend's url and the network", b.host, printable(err.Error(), 200))
+		return failure(batholith.FailureMisconfigured, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
 	case isTLS(err):
-		return misconfigured("%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, printable(err.Error(), 200))
+		return failure(batholith.FailureMisconfigured, "%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, tlsReason(err))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return crash("%s closed the connection before the end of its answer", b.host)
+		f := failure(batholith.FailureRetry, "%s closed the connection before the end of its answer", b.host)
+		f.Crash = true
+		return f
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return crash("%s reset the connection", b.host)
+		f := failure(batholith.FailureRetry, "%s reset the connection", b.host)
+		f.Crash = true
+		return f
 	}
-	return retry("%s: %s", b.host, printable(err.Error(), maxSaid))
+	f := failure(batholith.FailureRetry, "%s: the answer cannot be read as HTTP", b.host)
+	f.Message = b.host + ": " + printable(b.withoutKey(err.Error()), maxSaid)
+	return f
+}
+
+// dnsReason, dialReason and tlsReason tell errors of the network apart in our own words.
+func dnsReason(e *net.DNSError) string {
+	switch {
+	case e.IsNotFound:
+		return "no such host"
+	case e.IsTimeout:
+		return "the name server does not answer"
+	}
+	return "the name server fails"
+}
+
+func dialReason(err error) string {
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return e.Error()
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return "no answer in time"
+	}
+	return "no connection"
+}
+
+func tlsReason(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate is for another host name"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the certificate is signed by an authority that is not known here"
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		return "the certificate has expired, or is not valid yet"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "the certificate is not valid"
+	}
+	return "the server does not speak TLS"
 }
 
 // classifyAnswer judges an answer other than a plain 200, by what the server says first and by its status then.
 func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	kind := r.kind()
-	status := r.status
-	if kind == batholith.FailureBadRecord && (status < 400 || status >= 500) {
-		status = http.StatusBadRequest // the record's fault, whatever the server calls it; this is what its error line says
+	f := &batholith.Failure{Kind: kind, Status: r.status, RetryAfter: r.retryAfter}
+	if kind == batholith.FailureBadRecord && (r.status < 400 || r.status >= 500) {
+		f.Status = http.StatusBadRequest // the record's fault, whatever the server calls it; this is what its error line says
 	}
-	return &batholith.Failure{Kind: kind, Status: status, Message: b.withoutKey(b.answerText(r, kind)), RetryAfter: r.retryAfter}
+	f.Message, f.Public = b.answerTexts(r, kind)
+	return f
 }
 
 func (r *refusal) kind() batholith.FailureKind {
@@ -109,23 +153,25 @@ func kindOf(status int) batholith.FailureKind {
 	return batholith.FailureMisconfigured
 }
 
-// answerText says who answered what, and what to do where that is known.
-func (b *Backend) answerText(r *refusal, kind batholith.FailureKind) string {
-	text := printable(r.said.Message, maxSaid)
-	if kind == batholith.FailureBadRecord && text != "" {
-		return text // the user's own matter: the words of the model server, and nothing about where it runs
-	}
-	head := fmt.Sprintf("%s answered %d", b.host, r.status)
+// answerTexts say who answered what, and what to do where that is known: for the record, with the words of the server; and for everybody
+// else, without them.
+func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public string) {
+	public = fmt.Sprintf("%s answered %d", b.host, r.status)
 	if r.inside {
-		head = fmt.Sprintf("%s answered 200 with an error inside", b.host)
+		public = fmt.Sprintf("%s answered 200 with an error inside", b.host)
 	}
-	if text != "" {
-		head += ": " + text
+	message = public
+	said := printable(b.withoutKey(r.said.Message), maxSaid)
+	if said != "" {
+		message += ": " + said
 	}
 	if remedy := r.remedy(b.o.Model); remedy != "" && kind == batholith.FailureMisconfigured {
-		head += "; " + remedy
+		message, public = message+"; "+remedy, public+"; "+remedy
 	}
-	return head
+	if kind == batholith.FailureBadRecord && said != "" {
+		message = said // it is about the user's own record; where the model runs does not matter
+	}
+	return message, public
 }
 
 func (r *refusal) remedy(model string) string {
