@@ -1,6 +1,9 @@
 package batholith
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // InvocationType says which operation each record stands for (Bedrock: ModelInvocationType).
 type InvocationType string
@@ -55,7 +58,9 @@ type Job struct {
 
 	Status  Status
 	Ending  Status // terminal; what Status becomes when the job's output is all that is left of it. Empty before that is certain, and after
-	Message string // why it failed, or what is worth knowing; at most MaxMessage bytes
+	Message string // why it ended as it did: failed, expired, was stopped. At most MaxMessage bytes, like the next two
+	Note    string // what is worth knowing before it ends, such as why it waits; empty once Status is terminal
+	Failing string // why the job is on its way to StatusFailed, in which it ends unless a stop comes first. Empty once Status is terminal
 
 	Submitted time.Time
 	Modified  time.Time
@@ -66,8 +71,20 @@ type Job struct {
 	Tokens Tokens
 }
 
-// MaxMessage is the longest Message in bytes (Bedrock: Message, at most 2048 characters).
+// MaxMessage is the longest Message, Note or Failing in bytes (Bedrock: Message, at most 2048 characters).
 const MaxMessage = 2048
+
+// CutMessage cuts a message to MaxMessage bytes, between two characters.
+func CutMessage(message string) string {
+	if len(message) <= MaxMessage {
+		return message
+	}
+	n := MaxMessage
+	for n > 0 && !utf8.RuneStart(message[n]) {
+		n--
+	}
+	return message[:n]
+}
 
 // ARN is the job's name to clients.
 func (j Job) ARN() ARN { return JobARN(j.Region, j.Account, j.ID) }

@@ -100,7 +100,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 		if first == nil && j.Counts.Total > 0 {
 			first = &j.Counts
 		}
-		if j.Message != "" && !j.Status.Terminal() && !waits { // the log has said for what
+		if j.Note != "" && !waits { // the log has said for what
 			waits = true
 			p.done()
 			a.tell("hint", "the records wait, and go on as soon as that is mended; to change the settings, Ctrl-C, and run the same command again")

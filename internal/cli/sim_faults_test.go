@@ -192,6 +192,14 @@ func (f flaky) Seal(ctx context.Context, id string) error {
 	return f.try(ctx, func() error { return f.Store.Seal(ctx, id) })
 }
 
+func (f flaky) SealFailing(ctx context.Context, id, why string) error {
+	return f.try(ctx, func() error { return f.Store.SealFailing(ctx, id, why) })
+}
+
+func (f flaky) Unnote(ctx context.Context, id, note string) error {
+	return f.try(ctx, func() error { return f.Store.Unnote(ctx, id, note) })
+}
+
 func (f flaky) Forget(ctx context.Context, id string, sweep time.Time) error {
 	return f.try(ctx, func() error { return f.Store.Forget(ctx, id, sweep) })
 }

@@ -497,11 +497,11 @@ func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f
 func TestAMessageTellsWhatIsExpectedWhereThereIsNothingElseToSay(t *testing.T) {
 	later := noon.Add(2 * time.Hour)
 	for _, c := range []struct {
-		name    string
-		status  batholith.Status
-		message string
-		fc      batholith.Forecast
-		want    string
+		name   string
+		status batholith.Status
+		note   string
+		fc     batholith.Forecast
+		want   string
 	}{
 		{"waiting, nothing known", batholith.StatusScheduled, "", batholith.Forecast{Position: 2}, "Number 2 of the jobs that wait for this model."},
 		{"waiting", batholith.StatusScheduled, "", batholith.Forecast{Position: 1, Begin: noon, End: later},
@@ -509,13 +509,32 @@ func TestAMessageTellsWhatIsExpectedWhereThereIsNothingElseToSay(t *testing.T) {
 		{"running", batholith.StatusInProgress, "", batholith.Forecast{End: later}, "Expected to end about 2026-01-02T14:00:00Z."},
 		{"late", batholith.StatusInProgress, "", batholith.Forecast{End: later, Late: true},
 			"Expected to end about 2026-01-02T14:00:00Z. That is after its time is over; what is done by then is kept."},
-		{"another message", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, "Records wait."},
+		{"a note", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, "Records wait."},
 		{"over", batholith.StatusStopped, "", batholith.Forecast{End: later}, ""},
+		{"over, with a note that nobody removed", batholith.StatusStopped, "Records wait.", batholith.Forecast{End: later}, ""},
 	} {
 		a := newTester(func(o *Options) { o.Forecaster = forecasts{"abcdefghij00": c.fc} })
-		got := a.summary(batholith.Job{ID: "abcdefghij00", Status: c.status, Message: c.message})
+		got := a.summary(batholith.Job{ID: "abcdefghij00", Status: c.status, Note: c.note})
 		if got.Message != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got.Message, c.want)
+		}
+	}
+}
+
+// The message is Bedrock's; a note and the reason of a failing job stand in for it only as long as there is none.
+func TestTheMessageIsWhyTheJobEnded(t *testing.T) {
+	for _, c := range []struct {
+		job  batholith.Job
+		want string
+	}{
+		{batholith.Job{Status: batholith.StatusFailed, Message: "why", Note: "slow", Failing: "gone"}, "why"},
+		{batholith.Job{Status: batholith.StatusInProgress, Note: "slow", Failing: "gone"}, "slow"},
+		{batholith.Job{Status: batholith.StatusInProgress, Failing: "gone"}, "The job is ending as Failed: gone"},
+		{batholith.Job{Status: batholith.StatusInProgress, Failing: strings.Repeat("x", batholith.MaxMessage)},
+			("The job is ending as Failed: " + strings.Repeat("x", batholith.MaxMessage))[:batholith.MaxMessage]},
+	} {
+		if got := newTester(nil).summary(c.job).Message; got != c.want {
+			t.Errorf("%+v: %q, want %q", c.job, got, c.want)
 		}
 	}
 }

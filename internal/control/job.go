@@ -72,6 +72,19 @@ func refuse(verb, identifier string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, identifier, err)
 }
 
+// told is the message that a client sees: why the job ended, or before that what is known of it. Bedrock has no member for a note.
+func (a *API) told(j batholith.Job) string {
+	switch {
+	case j.Message != "" || j.Status.Terminal():
+		return j.Message
+	case j.Note != "":
+		return j.Note
+	case j.Failing != "":
+		return batholith.CutMessage("The job is ending as Failed: " + j.Failing)
+	}
+	return a.expected(j)
+}
+
 // expected is what a job's message says while there is nothing else to say: its place in the queue, and when it will end.
 func (a *API) expected(j batholith.Job) string {
 	if a.Forecaster == nil || j.Status != batholith.StatusScheduled && j.Status != batholith.StatusInProgress {
@@ -101,12 +114,9 @@ func (a *API) expected(j batholith.Job) string {
 
 // summary is a job in Bedrock's words. The model is named as the client named it.
 func (a *API) summary(j batholith.Job) bedrock.JobSummary {
-	if j.Message == "" {
-		j.Message = a.expected(j)
-	}
 	s := bedrock.JobSummary{
 		JobARN: j.ARN().String(), JobName: j.Name, ModelID: j.ModelID, ClientRequestToken: j.Token, RoleARN: j.RoleARN,
-		Status: j.Status, Message: j.Message,
+		Status: j.Status, Message: a.told(j),
 		SubmitTime: stamp(j.Submitted), LastModifiedTime: stamp(j.Modified), EndTime: stamp(j.Ended), JobExpirationTime: stamp(j.Expires),
 		InputDataConfig: &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{
 			S3InputFormat: bedrock.S3InputFormat(j.InputFormat), S3URI: j.Input.URI, S3BucketOwner: j.Input.Owner}},

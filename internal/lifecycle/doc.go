@@ -22,7 +22,7 @@
 //	9 sweep     the bucket once more, a quarter of an hour later and at the start of a process
 //
 // A crash after 1 or 2 leaves a job that is not terminal: the next start drives it again and comes to the same end, since why it ends
-// can be read off the stored job (every record processed, the time passed, Stopping, or the reason of a failure as its message). After 3
+// can be read off the stored job: every record processed, the time passed, Stopping, or batholith.Job.Failing, which 2 stores. After 3
 // the same worker claims again, and another when its lease has run out. After 4 the same bytes are published once more, under a higher
 // epoch. After 5 and 6 the job is not published again, which after 6 could not be done, but claimed, cleaned and moved. After 7 the next
 // start finds rows of a terminal job and cleans. After 8 any process finds when the job is due. A stop that arrives during 1 to 4 wins: 5

@@ -92,7 +92,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	case batholith.StatusValidating:
 		return false, d.validating(ctx, work, job)
 	case batholith.StatusScheduled, batholith.StatusInProgress:
-		if why, ok := strings.CutPrefix(job.Message, couldNotGoOn); ok {
+		if why := failing(job); why != "" {
 			return false, d.finish(ctx, job, batholith.EventFail, errors.New(why))
 		}
 		return false, d.sending(ctx, work, job)
@@ -100,6 +100,19 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 		return false, d.finish(ctx, job, batholith.EventHalted, batholith.ErrStopped)
 	}
 	return true, d.depart(ctx, job)
+}
+
+// failing returns why a job is on its way to Failed, or "" when it is not. A worker of a version without Job.Failing may still run on the
+// same database; it keeps the reason in the message.
+func failing(job batholith.Job) string {
+	if job.Failing != "" {
+		return job.Failing
+	}
+	why, _ := strings.CutPrefix(job.Message, couldNotGoOn)
+	if why == job.Message {
+		return ""
+	}
+	return why
 }
 
 // depart lets go of a job that is over. When another process ended it, what this one still had of it is called off, and what it wrote

@@ -16,13 +16,8 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
 		return err
 	}
-	if e == batholith.EventFail { // before the seal, after which nobody could find out again why the job ends
-		if err := d.l.o.Store.Move(ctx, d.id, job.Status, job.Status, couldNotGoOn+cause.Error(), time.Now()); err != nil {
-			return fmt.Errorf("say why job %s fails: %w", d.id, err)
-		}
-	}
 	failpoint.Here("lifecycle.halted")
-	if err := d.l.o.Store.Seal(ctx, d.id); err != nil {
+	if err := d.seal(ctx, e, cause); err != nil {
 		return fmt.Errorf("seal job %s: %w", d.id, err)
 	}
 	failpoint.Here("lifecycle.sealed")
@@ -36,9 +31,15 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
 		e = batholith.EventFinish // the last record made it
 	}
+	if e != batholith.EventHalted && job.Status == batholith.StatusStopping {
+		return batholith.ErrMoved // a stop came first
+	}
+	if why := failing(job); why != "" && e != batholith.EventHalted { // another worker found out first that the job cannot go on
+		e, cause = batholith.EventFail, errors.New(why)
+	}
 	next, err := job.Status.Next(e)
 	if err != nil {
-		return batholith.ErrMoved // a stop came first
+		return batholith.ErrMoved
 	}
 	message := ending(job, next, cause, d.first)
 	if next == batholith.StatusExpired { // nothing of it was ever sent
@@ -52,6 +53,15 @@ func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event
 		return d.end(ctx, job, e, message)
 	}
 	return d.deliver(ctx, job, next, message)
+}
+
+// seal has the store take nothing of the job any more. Why a job fails is stored with the seal, since a later process could not find it
+// out again; every other end can be read off the job: its counters, its time or its status.
+func (d *drive) seal(ctx context.Context, e batholith.Event, cause error) error {
+	if e == batholith.EventFail {
+		return d.l.o.Store.SealFailing(ctx, d.id, cause.Error())
+	}
+	return d.l.o.Store.Seal(ctx, d.id)
 }
 
 // deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has. While another
@@ -180,8 +190,7 @@ func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, m
 	return nil
 }
 
-// couldNotGoOn begins the message of a job that failed after validation. A job that is not over and has it is on its way to Failed: that
-// it was decided, and why, is kept there through a crash.
+// couldNotGoOn begins the message of a job that failed after validation. It is for people: what decides is batholith.Job.Failing.
 const couldNotGoOn = "The job could not go on: "
 
 // ending is the message of a job that ends in a status, for the person who asks what became of it.
@@ -225,8 +234,8 @@ func errored(c batholith.Counts, first *batholith.RecordError) string {
 
 func expiry(job batholith.Job) string {
 	m := fmt.Sprintf("The job did not begin before %s, when its time ran out.", job.Expires.UTC().Format(time.RFC3339))
-	if job.Message != "" {
-		m += " " + job.Message
+	if job.Note != "" {
+		m += " " + job.Note
 	}
 	return m
 }

@@ -40,6 +40,8 @@ type Plans interface {
 	Files(ctx context.Context, id string) ([]batholith.File, error)
 	// Seal has the store refuse every further claim and commit of the job.
 	Seal(ctx context.Context, id string) error
+	// SealFailing is Seal of a job that is on its way to Failed; it stores why, as Failing, in the same transaction.
+	SealFailing(ctx context.Context, id, why string) error
 	// Forget drops what only a running job needs, and has the job among Unswept from this time on.
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	// Swept takes the job off Unswept if it was due by now.

@@ -21,7 +21,7 @@ func TestWhyAJobFailsIsKeptThroughACrash(t *testing.T) {
 		told := ""
 		w.at(func(name string) error {
 			if name == "publish" && told == "" {
-				told = w.job(id).Message
+				told = w.job(id).Failing
 			}
 			return nil
 		})
@@ -29,7 +29,7 @@ func TestWhyAJobFailsIsKeptThroughACrash(t *testing.T) {
 		synctest.Wait()
 		stop()
 		if !strings.Contains(told, "the input is gone") || w.job(id).Status != batholith.StatusFailed {
-			t.Errorf("before the output was published the message was %q", told)
+			t.Errorf("before the output was published, the stored reason was %q", told)
 		}
 	})
 }
@@ -51,6 +51,106 @@ func TestAJobThatWasFailingWhenTheProcessDiedFailsInTheNext(t *testing.T) {
 		synctest.Wait()
 		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"the input is gone" || w.queued(id) {
 			t.Errorf("the job is %s (%s), enqueued: %v", j.Status, j.Message, w.queued(id))
+		}
+	})
+}
+
+// What decides is a column of its own: no note takes it away, and no note looks like it.
+func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
+	for _, note := range []string{"", "Records wait: model server x cannot be used.", couldNotGoOn + "something else"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.put("a.jsonl", records(10))
+			w.create(id, "a.jsonl")
+			stop := w.start()
+			w.reach(batholith.StatusInProgress)
+			stop()
+			w.forget()
+			if err := errors.Join(w.store.SealFailing(t.Context(), id, "the input is gone"), w.store.Note(t.Context(), id, note)); err != nil {
+				t.Fatal(err)
+			}
+			defer w.start()()
+			synctest.Wait()
+			if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"the input is gone" || j.Note != "" || w.queued(id) {
+				t.Errorf("noted %q: the job is %s (%q), enqueued: %v", note, j.Status, j.Message, w.queued(id))
+			}
+		})
+	}
+}
+
+func TestAJobIsNotFailingBecauseItsNoteSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		stop()
+		w.forget()
+		if err := w.store.Note(t.Context(), id, couldNotGoOn+"a model server says so"); err != nil {
+			t.Fatal(err)
+		}
+		defer w.start()()
+		synctest.Wait()
+		w.commit(id, 5, 0)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusCompleted {
+			t.Errorf("the job is %s (%q)", j.Status, j.Message)
+		}
+	})
+}
+
+// The reason and the seal are one transaction: a process that dies before it leaves a job that goes on, one that dies after it a job that
+// fails, and what another finds out about the end meanwhile does not change that.
+func TestAFailingJobIsSealedWithItsReasonOrNotAtAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		seen := make(chan batholith.Job, 1)
+		crash := make(chan struct{})
+		w.at(func(name string) error {
+			if name == "halt" {
+				seen <- w.job(id)
+				<-crash
+				return errors.New("the process ends here")
+			}
+			return nil
+		})
+		w.life.Fault(id, errors.New("the input is gone"))
+		if j := <-seen; j.Failing != "" || j.Message != "" {
+			t.Errorf("before the seal: failing %q, message %q", j.Failing, j.Message)
+		}
+		w.at(nil)
+		close(crash)
+		synctest.Wait()
+		stop()
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Failing != "" {
+			t.Errorf("%s, failing %q", j.Status, j.Failing)
+		}
+	})
+}
+
+// Of two workers, one finds all records done and the other that the job cannot go on: what was sealed first decides.
+func TestAJobThatAnotherWorkerFoundFailingIsNotCompleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		w.at(func(name string) error {
+			if name == "halt" {
+				return w.store.SealFailing(t.Context(), id, "a segment is gone")
+			}
+			return nil
+		})
+		w.commit(id, 5, 0)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"a segment is gone" {
+			t.Errorf("the job is %s (%q)", j.Status, j.Message)
 		}
 	})
 }

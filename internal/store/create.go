@@ -40,7 +40,8 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 		}
 		j.Expires = fromMillis(millis(j.Expires) + shift(j, submitted))
 		j.Submitted, j.Modified, j.Ended = fromMillis(submitted), fromMillis(submitted), fromMillis(0)
-		j.Status, j.Message, j.Counts, j.Tokens = batholith.StatusSubmitted, "", batholith.Counts{}, batholith.Tokens{}
+		j.Status, j.Message, j.Note, j.Failing = batholith.StatusSubmitted, "", "", ""
+		j.Counts, j.Tokens = batholith.Counts{}, batholith.Tokens{}
 		first = true
 		return insertJob(ctx, tx, j, seq, requestHash)
 	})

@@ -11,7 +11,7 @@ import (
 )
 
 // jobColumns is what scanJob reads.
-const jobColumns = `id, account, region, owner, model, request, status, ending, message, submitted, modified, ended, expires,
+const jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, submitted, modified, ended, expires,
 	total, processed, succeeded, errored, input, output, cache_read, cache_write`
 
 // scanJob reads one row of jobColumns, followed by whatever else was selected.
@@ -23,7 +23,8 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 		submitted, modified, ended, expires int64
 	)
 	// A single row cannot be scanned into RawBytes, which are gone when it is closed.
-	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &submitted, &modified, &ended, &expires,
+	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing,
+		&submitted, &modified, &ended, &expires,
 		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
 		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite}
 	if _, single := row.(*sql.Row); single {

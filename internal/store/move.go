@@ -1,18 +1,19 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"time"
-	"unicode/utf8"
 
 	"github.com/batholith/batholith"
 )
 
 // Move changes a job's status from one to another, with one event, if it still is the first: otherwise, and when the job's end is
 // settled, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
-// and Ended becomes Modified when the new status is terminal. A move to the same status changes the message only.
+// and Ended becomes Modified when the new status is terminal, which also empties Note and Failing. A move to the same status changes the
+// message only.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return move(ctx, tx, id, from, to, message, at) })
 	if err != nil {
@@ -27,11 +28,12 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 	if from.Terminal() {
 		return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
 	}
-	message = trim(message)
+	message = batholith.CutMessage(message)
 	var modified int64
 	err := tx.QueryRowContext(ctx, `
 		UPDATE jobs SET status = $1, active = $2,
 			message = CASE WHEN $3 = '' THEN message ELSE $3 END,
+			note = CASE WHEN $2 = 1 THEN note ELSE '' END, failing = CASE WHEN $2 = 1 THEN failing ELSE '' END,
 			modified = CASE WHEN modified > $4 THEN modified ELSE $4 END
 		WHERE id = $5 AND status = $6 AND ending = '' RETURNING modified`,
 		string(to), bit(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
@@ -49,14 +51,25 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 	return insertEvent(ctx, tx, id, to, message, modified)
 }
 
-// Note replaces the message of a job; an empty one takes it away. A job that is terminal, or whose end is settled, keeps its last word:
-// batholith.ErrMoved.
-func (s *Store) Note(ctx context.Context, id, message string) error {
+// Note replaces the note of a job; an empty one removes it. It leaves the message as it is. A job that is terminal, or whose end is
+// settled, takes no note: batholith.ErrMoved.
+func (s *Store) Note(ctx context.Context, id, note string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `
-			UPDATE jobs SET message = $1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
-			WHERE id = $3 AND active = 1 AND ending = ''`, trim(message), millis(time.Now()), id)
+			UPDATE jobs SET note = $1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
+			WHERE id = $3 AND active = 1 AND ending = ''`, batholith.CutMessage(note), millis(time.Now()), id)
 		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
+	}))
+}
+
+// Unnote removes the note of a job if it is this one: another, which somebody else wrote since, stays. It is no error then, nor for a job
+// that is over.
+func (s *Store) Unnote(ctx context.Context, id, note string) error {
+	return wrap("remove a note from job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET note = '', modified = CASE WHEN modified > $1 THEN modified ELSE $1 END
+			WHERE id = $2 AND note = $3 AND note <> ''`, millis(time.Now()), id, batholith.CutMessage(note))
+		return err
 	}))
 }
 
@@ -64,6 +77,17 @@ func (s *Store) Note(ctx context.Context, id, message string) error {
 func (s *Store) Seal(ctx context.Context, id string) error {
 	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `UPDATE jobs SET sealed = 1 WHERE id = $1`, id)
+		return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
+	}))
+}
+
+// SealFailing is [Store.Seal] of a job that is on its way to Failed, and keeps why in Failing, both in one transaction. The first reason
+// stays. A job that is terminal, or whose end is settled, is sealed and takes no reason: it ends as it was settled.
+func (s *Store) SealFailing(ctx context.Context, id, why string) error {
+	return wrap("seal failing job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET sealed = 1, failing = CASE WHEN failing = '' AND active = 1 AND ending = '' THEN $1 ELSE failing END
+			WHERE id = $2`, batholith.CutMessage(cmp.Or(why, "the reason is not known")), id)
 		return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
 	}))
 }
@@ -86,16 +110,4 @@ func cause(ctx context.Context, tx *sql.Tx, id string, refusal error) error {
 		return found(err)
 	}
 	return refusal
-}
-
-// trim cuts a message to [batholith.MaxMessage] bytes, between two characters.
-func trim(message string) string {
-	if len(message) <= batholith.MaxMessage {
-		return message
-	}
-	n := batholith.MaxMessage
-	for n > 0 && !utf8.RuneStart(message[n]) {
-		n--
-	}
-	return message[:n]
 }

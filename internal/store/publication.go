@@ -73,7 +73,7 @@ func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to bat
 		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET ending = $1, last_message = $2
-			WHERE id = $3 AND status = $4 AND ending = ''`, string(to), trim(message), id, string(from))
+			WHERE id = $3 AND status = $4 AND ending = ''`, string(to), batholith.CutMessage(message), id, string(from))
 		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 	}))
 }

@@ -20,7 +20,10 @@ func statuses() []law {
 		{"ModifiedNeverFallsAndEndedIsSetAtTheEnd", timesOfMoves},
 		{"AnEmptyMessageKeepsTheMessage", messageKept},
 		{"AMessageIsCutBetweenCharacters", messageCut},
-		{"ANoteReplacesTheMessageOfALivingJob", note},
+		{"ANoteIsNotAMessage", note},
+		{"ANoteIsRemovedByWhoWroteIt", unnote},
+		{"WhyAJobIsFailingSurvivesEveryNote", sealFailing},
+		{"NothingIsFailingThatIsOver", sealFailingTooLate},
 		{"UnfinishedJobsAreListedOldestFirst", unfinished},
 	}
 }
@@ -136,19 +139,91 @@ func messageCut(t *testing.T, p Port) {
 	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, long, start()))
 	message(t, p, id, long[:batholith.MaxMessage-1])
 	no(t, p.Note(t.Context(), id, long[1:]))
-	message(t, p, id, long[1:][:batholith.MaxMessage])
+	no(t, p.SealFailing(t.Context(), id, long[3:]))
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{j.Note, j.Failing}, []string{long[1:][:batholith.MaxMessage], long[3:][:batholith.MaxMessage]})
 }
 
 func note(t *testing.T, p Port) {
 	id := create(t, p, newJob(1)).ID
 	no(t, p.Note(t.Context(), id, "slow"))
-	message(t, p, id, "slow")
+	notes(t, p, id, "", "slow", "")
 	no(t, p.Note(t.Context(), id, ""))
-	message(t, p, id, "")
-	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusFailed, "why", start()))
+	notes(t, p, id, "", "", "")
+	no(t, p.Note(t.Context(), id, "slower"))
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", start()))
+	notes(t, p, id, "", "slower", "")
+	no(t, p.Move(t.Context(), id, batholith.StatusValidating, batholith.StatusFailed, "why", start()))
+	notes(t, p, id, "why", "", "")
 	refused(t, p.Note(t.Context(), id, "slow"), batholith.ErrMoved)
-	message(t, p, id, "why")
+	notes(t, p, id, "why", "", "")
 	refused(t, p.Note(t.Context(), "nosuchjob000", "x"), batholith.ErrNotFound)
+}
+
+// notes demands what is said of a job: why it ended, what is worth knowing meanwhile, why it is failing.
+func notes(t *testing.T, p Port, id, message, note, failing string) {
+	t.Helper()
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{j.Message, j.Note, j.Failing}, []string{message, note, failing})
+}
+
+func unnote(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	no(t, p.Note(t.Context(), id, "the bucket is away"))
+	no(t, p.Unnote(t.Context(), id, "the server is away"))
+	notes(t, p, id, "", "the bucket is away", "")
+	no(t, p.Unnote(t.Context(), id, "the bucket is away"))
+	notes(t, p, id, "", "", "")
+	no(t, p.Unnote(t.Context(), id, "the bucket is away"))
+	long := strings.Repeat("é", batholith.MaxMessage)
+	no(t, p.Note(t.Context(), id, long))
+	no(t, p.Unnote(t.Context(), id, long))
+	notes(t, p, id, "", "", "")
+	no(t, p.Unnote(t.Context(), "nosuchjob000", "x"))
+}
+
+func sealFailing(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	no(t, p.SealFailing(t.Context(), id, "the input is gone"))
+	chunks, err := p.Claim(t.Context(), "w1", id, 1, start())
+	no(t, err)
+	same(t, len(chunks), 0)
+	for _, n := range []string{"", "The job could not go on: x", "Records wait."} {
+		no(t, p.Note(t.Context(), id, n))
+		notes(t, p, id, "", n, "the input is gone")
+	}
+	no(t, p.SealFailing(t.Context(), id, "another reason, found later"))
+	no(t, p.Seal(t.Context(), id))
+	notes(t, p, id, "", "Records wait.", "the input is gone")
+	jobs, err := p.Unfinished(t.Context())
+	no(t, err)
+	same(t, jobs[0].Failing, "the input is gone")
+	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start()))
+	notes(t, p, id, "", "Records wait.", "the input is gone")
+	no(t, p.Move(t.Context(), id, batholith.StatusStopping, batholith.StatusStopped, "stopped", start()))
+	notes(t, p, id, "stopped", "", "")
+	refused(t, p.SealFailing(t.Context(), "nosuchjob000", "x"), batholith.ErrNotFound)
+
+	id = running(t, p, 2, 1)
+	no(t, p.SealFailing(t.Context(), id, "")) // that it is failing is known even so
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	if j.Failing == "" {
+		t.Error("a job that is failing without a reason is taken for one that goes on")
+	}
+}
+
+func sealFailingTooLate(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	epoch := publisher(t, p, id, "w1", true)
+	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them"))
+	no(t, p.SealFailing(t.Context(), id, "too late"))
+	notes(t, p, id, "", "", "")
+	no(t, p.Conclude(t.Context(), id, epoch, start()))
+	no(t, p.SealFailing(t.Context(), id, "too late"))
+	notes(t, p, id, "all of them", "", "")
 }
 
 func unfinished(t *testing.T, p Port) {
