@@ -1,6 +1,7 @@
 package batholith
 
 import (
+	"math"
 	"time"
 	"unicode/utf8"
 )
@@ -95,18 +96,28 @@ type Counts struct {
 	Total, Processed, Succeeded, Errored int64
 }
 
-// Add returns the sum of two counts.
+// Add returns the sum of two counts. It saturates: see [Sum].
 func (c Counts) Add(d Counts) Counts {
-	return Counts{c.Total + d.Total, c.Processed + d.Processed, c.Succeeded + d.Succeeded, c.Errored + d.Errored}
+	return Counts{Sum(c.Total, d.Total), Sum(c.Processed, d.Processed), Sum(c.Succeeded, d.Succeeded), Sum(c.Errored, d.Errored)}
 }
 
-// Tokens are sums of what model servers reported, in their own tokens.
+// Tokens are sums of what model servers reported, in their own tokens. None is below 0 or beyond 2^63-1, whatever a server reports.
 // Input counts every prompt token; CacheRead and CacheWrite tell which of them a prompt cache held or took in.
 type Tokens struct {
 	Input, Output, CacheRead, CacheWrite int64
 }
 
-// Add returns the sum of two token counts.
+// Add returns the sum of two token counts. It saturates: see [Sum].
 func (t Tokens) Add(u Tokens) Tokens {
-	return Tokens{t.Input + u.Input, t.Output + u.Output, t.CacheRead + u.CacheRead, t.CacheWrite + u.CacheWrite}
+	return Tokens{Sum(t.Input, u.Input), Sum(t.Output, u.Output), Sum(t.CacheRead, u.CacheRead), Sum(t.CacheWrite, u.CacheWrite)}
+}
+
+// Sum adds two counts. A sum that does not fit is 2^63-1, and a count below 0 counts as 0: one absurd number from a server must not make a
+// job's totals negative or keep them from being stored.
+func Sum(a, b int64) int64 {
+	a, b = max(a, 0), max(b, 0)
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

@@ -29,7 +29,7 @@ type Outcomes struct {
 }
 
 // Sum is how many error lines are of a kind that is known.
-func (o Outcomes) Sum() int64 { return o.Invalid + o.Refused + o.Exhausted }
+func (o Outcomes) Sum() int64 { return Sum(Sum(o.Invalid, o.Refused), o.Exhausted) }
 
 // Ledger counts what a job's committed outcomes cost, and what became of the records. It is a function of the outcomes, as the
 // output is.
@@ -47,8 +47,8 @@ type Ledger struct {
 
 // Note adds one outcome to the ledger.
 func (l *Ledger) Note(o *Outcome) {
-	l.Attempts += int64(o.Attempts)
-	l.Repeats += int64(max(0, o.Attempts-1))
+	l.Attempts = Sum(l.Attempts, int64(o.Attempts))
+	l.Repeats = Sum(l.Repeats, int64(o.Attempts)-1)
 	if o.Epoch > 1 {
 		l.Reissued++
 	}
@@ -67,9 +67,9 @@ func (l *Ledger) Note(o *Outcome) {
 	}
 }
 
-// Add returns the sum of two ledgers.
+// Add returns the sum of two ledgers. It saturates: see [Sum].
 func (l Ledger) Add(m Ledger) Ledger {
-	return Ledger{Attempts: l.Attempts + m.Attempts, Repeats: l.Repeats + m.Repeats, Reissued: l.Reissued + m.Reissued, Reused: l.Reused + m.Reused,
-		Outcomes: Outcomes{l.Outcomes.Invalid + m.Outcomes.Invalid, l.Outcomes.Refused + m.Outcomes.Refused, l.Outcomes.Exhausted + m.Outcomes.Exhausted},
+	return Ledger{Attempts: Sum(l.Attempts, m.Attempts), Repeats: Sum(l.Repeats, m.Repeats), Reissued: Sum(l.Reissued, m.Reissued), Reused: Sum(l.Reused, m.Reused),
+		Outcomes: Outcomes{Sum(l.Outcomes.Invalid, m.Outcomes.Invalid), Sum(l.Outcomes.Refused, m.Outcomes.Refused), Sum(l.Outcomes.Exhausted, m.Outcomes.Exhausted)},
 		Wasted:   l.Wasted.Add(m.Wasted)}
 }

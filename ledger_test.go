@@ -1,6 +1,7 @@
 package batholith_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/batholith/batholith"
@@ -37,5 +38,35 @@ func TestAManifestsOutcomesAddUpToItsLines(t *testing.T) {
 	}
 	if m.Batholith.Version != batholith.ManifestVersion {
 		t.Errorf("version %d", m.Batholith.Version)
+	}
+}
+
+// Whatever model servers report, no total is negative, and none is less than what was added to it.
+func TestSumsNeitherOverflowNorFallBelowZero(t *testing.T) {
+	const most = math.MaxInt64
+	for _, c := range []struct{ a, b, want int64 }{{2, 3, 5}, {most, 0, most}, {most, 1, most}, {most, most, most}, {most - 1, 1, most},
+		{-1, 5, 5}, {-most - 1, -most - 1, 0}, {most, -1, most}} {
+		for _, got := range []int64{batholith.Sum(c.a, c.b), batholith.Sum(c.b, c.a)} {
+			if got != c.want {
+				t.Errorf("%d and %d are %d; want %d", c.a, c.b, got, c.want)
+			}
+		}
+	}
+	tokens := batholith.Tokens{Input: most, Output: -5, CacheRead: most, CacheWrite: most}
+	o := batholith.Outcome{Attempts: math.MaxInt, Wasted: tokens}
+	var l batholith.Ledger
+	for range 3 {
+		l.Note(&o)
+	}
+	want := batholith.Tokens{Input: most, CacheRead: most, CacheWrite: most}
+	if l.Wasted != want || l.Attempts != most || l.Repeats != most || l.Add(l).Wasted != want || tokens.Add(tokens) != want {
+		t.Errorf("the ledger is %+v", l)
+	}
+	counts := batholith.Counts{Total: most, Processed: most, Succeeded: -1, Errored: most}
+	if got, want := counts.Add(counts), (batholith.Counts{Total: most, Processed: most, Errored: most}); got != want {
+		t.Errorf("the counts are %+v", got)
+	}
+	if n := (batholith.Outcomes{Invalid: most, Refused: most, Exhausted: 1}).Sum(); n != most {
+		t.Errorf("%d error lines", n)
 	}
 }

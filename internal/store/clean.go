@@ -51,9 +51,13 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	// The rows tell which objects to delete, so they go last of all that the job left behind.
 	return wrap("forget job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at, err := s.dialect.at(ctx, tx, sweep)
+		if err != nil {
+			return err
+		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END
-			WHERE id = $2 AND active = 0`, ceilMillis(sweep), id)
+			WHERE id = $2 AND active = 0`, ceilMillis(at), id)
 		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {
 			return err
 		}
@@ -70,13 +74,21 @@ func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 
 // Unswept returns the ids of the jobs that are to be cleaned up once more until then, the earliest first.
 func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) {
-	return s.ids(ctx, "list jobs to sweep", unsweptQuery, millis(until))
+	at, err := s.dialect.at(ctx, s.reader, until)
+	if err != nil {
+		return nil, wrap("list", "jobs to sweep", err)
+	}
+	return s.ids(ctx, "list jobs to sweep", unsweptQuery, millis(at))
 }
 
-// Swept says that the job was cleaned up, from now on. What is due later stays so.
-func (s *Store) Swept(ctx context.Context, id string, now time.Time) error {
+// Swept says that the job was cleaned up for the second time. If that is due later than now, it stays so. The caller's time is not used.
+func (s *Store) Swept(ctx context.Context, id string, _ time.Time) error {
 	return wrap("note that there is nothing left of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE jobs SET sweep = 0 WHERE id = $1 AND sweep <= $2`, id, millis(now))
+		now, err := s.dialect.now(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET sweep = 0 WHERE id = $1 AND sweep <= $2`, id, millis(now))
 		return err
 	}))
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -50,7 +51,11 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 		if err := insertSegment(ctx, tx, c.Segment); err != nil {
 			return err
 		}
-		counts, err = count(ctx, tx, c)
+		now, err := s.dialect.now(ctx, tx)
+		if err != nil {
+			return err
+		}
+		counts, err = count(ctx, tx, c, now)
 		return err
 	})
 	if err != nil {
@@ -65,7 +70,7 @@ func checkCommit(c batholith.Commit) error {
 	for _, p := range c.Parts {
 		done += int64(p.Done.Len())
 	}
-	if n := c.Counts; n.Processed != done || n.Succeeded+n.Errored != done || n.Total != 0 {
+	if n := c.Counts; n.Processed != done || n.Succeeded < 0 || n.Errored < 0 || n.Succeeded+n.Errored != done || n.Total != 0 {
 		return fmt.Errorf("segment %s: %d records in its parts, but it counts %d processed, %d succeeded, %d errored, %d in total",
 			c.Segment.Key, done, n.Processed, n.Succeeded, n.Errored, n.Total)
 	}
@@ -144,22 +149,25 @@ func readCounts(ctx context.Context, tx *sql.Tx, id string) (batholith.Counts, e
 	return scanCounts(tx.QueryRowContext(ctx, `SELECT `+countColumns+` FROM jobs WHERE id = $1`, id))
 }
 
+// addCounts is the statement that adds to the counters of a job. An addition that would not fit leaves 2^63-1: SQL would go on in floating
+// point or refuse, and a commit that is refused for one absurd number of a model server would be tried for ever.
+var addCounts = func() string {
+	var set strings.Builder
+	for i, column := range []string{"processed", "succeeded", "errored", "input", "output", "cache_read", "cache_write",
+		"attempts", "repeats", "reissued", "invalid", "refused", "exhausted",
+		"wasted_input", "wasted_output", "wasted_cache_read", "wasted_cache_write", "reused"} {
+		fmt.Fprintf(&set, "%[1]s = CASE WHEN %[1]s > 9223372036854775807 - $%[2]d THEN 9223372036854775807 ELSE %[1]s + $%[2]d END, ", column, i+1)
+	}
+	return `UPDATE jobs SET ` + set.String() + `modified = CASE WHEN modified > $19 THEN modified ELSE $19 END WHERE id = $20 RETURNING ` + countColumns
+}()
+
 // count adds what the commit counts to the job.
-func count(ctx context.Context, tx *sql.Tx, c batholith.Commit) (batholith.Counts, error) {
-	l := c.Ledger
-	return scanCounts(tx.QueryRowContext(ctx, `
-		UPDATE jobs SET processed = processed + $1, succeeded = succeeded + $2, errored = errored + $3,
-			input = input + $4, output = output + $5, cache_read = cache_read + $6, cache_write = cache_write + $7,
-			attempts = attempts + $8, repeats = repeats + $9, reissued = reissued + $10,
-			invalid = invalid + $11, refused = refused + $12, exhausted = exhausted + $13,
-			wasted_input = wasted_input + $14, wasted_output = wasted_output + $15,
-			wasted_cache_read = wasted_cache_read + $16, wasted_cache_write = wasted_cache_write + $17,
-			reused = reused + $18, modified = CASE WHEN modified > $19 THEN modified ELSE $19 END
-		WHERE id = $20 RETURNING `+countColumns,
-		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored,
-		c.Tokens.Input, c.Tokens.Output, c.Tokens.CacheRead, c.Tokens.CacheWrite,
+func count(ctx context.Context, tx *sql.Tx, c batholith.Commit, now time.Time) (batholith.Counts, error) {
+	t, l := c.Tokens.Add(batholith.Tokens{}), c.Ledger.Add(batholith.Ledger{}) // the sums have nothing below 0
+	return scanCounts(tx.QueryRowContext(ctx, addCounts,
+		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored, t.Input, t.Output, t.CacheRead, t.CacheWrite,
 		l.Attempts, l.Repeats, l.Reissued, l.Outcomes.Invalid, l.Outcomes.Refused, l.Outcomes.Exhausted,
-		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, millis(time.Now()), c.Segment.Job))
+		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, millis(now), c.Segment.Job))
 }
 
 // Ledger returns what the job's committed records cost.

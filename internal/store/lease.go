@@ -4,17 +4,20 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
 )
 
-// Claim leases to worker the first chunks of the job, n at most, that are pending or whose owner has no lease that lasts beyond
-// now. Each has a new epoch, higher by one, so that whatever its owner before still commits is refused. The worker's own
-// chunks are not among them before it releases them. A job that is sealed or not InProgress has none.
-func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Time) ([]batholith.Chunk, error) {
-	// A worker that dies here never learns of its chunks. They are claimed again when its lease has run out, or at once when
+// Claim leases to worker the first chunks of the job, n at most, that are pending or whose owner has lost its lease. Each gets a new epoch,
+// higher by one, so that a commit of the previous owner is refused. The worker's own chunks are not among them before it releases them.
+// A job that is sealed or not InProgress has none.
+//
+// Whether a lease is lost is decided by what this process has seen of it ([watch]). The caller's time is not used: its clock may be wrong.
+func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time) ([]batholith.Chunk, error) {
+	// If the worker dies here, it never learns of its chunks. They are claimed again when its lease is lost, or at once when
 	// it comes back under its name and releases them.
 	var chunks []batholith.Chunk
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -22,8 +25,12 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Ti
 		if err != nil || j.sealed || j.status != batholith.StatusInProgress {
 			return err
 		}
+		living, _, err := s.watch.look(ctx, tx)
+		if err != nil {
+			return err
+		}
 		chunks, err = collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
-			s.dialect.claim(), worker, id, millis(now), max(n, 0))
+			s.dialect.claim(len(living)), append([]any{worker, id, max(n, 0)}, living...)...)
 		return err
 	})
 	if err != nil {
@@ -34,13 +41,13 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, now time.Ti
 	return chunks, nil
 }
 
-// claim reads the chunks that are not done by an index of their own: those before them cost nothing.
-func (d dialect) claim() string {
+// claim is the statement of Claim beside so many living workers. It finds the chunks that are not done by an index of their own: the
+// others cost nothing.
+func (d dialect) claim(living int) string {
 	return `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1
 		WHERE job = $2 AND n IN (
-			SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT EXISTS (
-				SELECT 1 FROM workers WHERE id = chunks.owner AND lease_until > $3))
-			ORDER BY n LIMIT $4` + d.skipLocked + `)
+			SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT ` + among("owner", 4, living) + `)
+			ORDER BY n LIMIT $3` + d.skipLocked + `)
 		RETURNING ` + chunkColumns
 }
 
@@ -78,19 +85,36 @@ const (
 	releaseJob   = ` AND job = $2`
 )
 
-// forgotten is how long after its lease a worker's row is kept. No row and a lease that ran out mean the same.
+// forgotten is how long a worker's row is kept after its lease was lost.
 const forgotten = time.Hour
 
-// Heartbeat has the leases of the worker's chunks last until then. An earlier time than before gives them up.
+// Heartbeat renews the leases of the worker's chunks: they last from now on for as long as it is until then by the clock of this process.
+// Another process measures this length by its own clock. A time that is not in the future gives the leases up.
 func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) error {
+	// The length is taken before the wait for the transaction, so the stored lease never ends before the time that the caller believes in.
+	lease := max(ceilDuration(time.Until(until)), 0)
 	return wrap("renew the lease of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		// A random beat differs from every beat before, also when the row was deleted in between.
 		_, err := tx.ExecContext(ctx, `
-			INSERT INTO workers (id, lease_until) VALUES ($1, $2)
-			ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until`, worker, millis(until))
+			INSERT INTO workers (id, beat, lease) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, lease = excluded.lease`, worker, rand.Int64(), lease.Milliseconds())
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM workers WHERE lease_until < $1`, millis(until.Add(-forgotten)))
+		// Every heartbeat looks at all leases, so a process that renews its own knows soon which of the others are lost.
+		_, idle, err := s.watch.look(ctx, tx)
+		if err != nil || len(idle) == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM workers WHERE `+among("id", 1, len(idle)), idle...)
 		return err
 	}))
+}
+
+// ceilDuration rounds d up to whole milliseconds.
+func ceilDuration(d time.Duration) time.Duration {
+	if r := d.Truncate(time.Millisecond); r != d && d > 0 {
+		return r + time.Millisecond
+	}
+	return d.Truncate(time.Millisecond)
 }

@@ -55,9 +55,13 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 // settled, takes no note: batholith.ErrMoved.
 func (s *Store) Note(ctx context.Context, id, note string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		now, err := s.dialect.now(ctx, tx)
+		if err != nil {
+			return err
+		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET note = $1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
-			WHERE id = $3 AND active = 1 AND ending = ''`, batholith.CutMessage(note), millis(time.Now()), id)
+			WHERE id = $3 AND active = 1 AND ending = ''`, batholith.CutMessage(note), millis(now), id)
 		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 	}))
 }

@@ -8,17 +8,19 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// ClaimPublication makes worker the one that publishes the job's output, under a new epoch, higher by one: what any other still begins
-// to upload is refused from then on, and what it has begun is among [Store.Uploads]. It is granted when nobody publishes, when worker
-// does already, when the publisher has no lease that lasts beyond now, and to one that asks for the final output when the publisher
-// writes a partial one. Otherwise it is [batholith.ErrHeld].
+// ClaimPublication makes worker the one that publishes the job's output, under a new epoch, higher by one. From then on the store refuses
+// every upload that another publisher begins, and what others have begun is among [Store.Uploads]. The claim is granted when nobody
+// publishes, when worker does already, when the publisher has lost its lease, and when worker asks for the final output and the
+// publisher writes a partial one. Otherwise it is [batholith.ErrHeld].
+//
+// Whether a lease is lost is decided as in [Store.Claim]; the caller's time is not used.
 //
 // From the claim until it rests or yields, the publisher reads the job's segments: see [Store.ReplaceSegments].
 //
 // A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has no publisher: [batholith.ErrMoved].
-func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error) {
-	// A worker that dies here is a publisher that writes nothing. It is granted its own claim again at once, and another's when its
-	// lease has run out.
+func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, _ time.Time) (epoch int64, err error) {
+	// If the worker dies here, it is a publisher that writes nothing. Its own next claim is granted at once, and another worker's when
+	// its lease is lost.
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		g, err := s.lockJob(ctx, tx, id)
 		switch {
@@ -29,11 +31,14 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 		case g.sealed && !final:
 			return batholith.ErrSealed
 		}
+		living, _, err := s.watch.look(ctx, tx)
+		if err != nil {
+			return err
+		}
 		rows, err := collect(ctx, tx, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `
 			UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2, reading = 1
-			WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT EXISTS (
-				SELECT 1 FROM workers WHERE id = jobs.publisher AND lease_until > $4))
-			RETURNING publication`, worker, bit(final), id, millis(now))
+			WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT `+among("publisher", 4, len(living))+`)
+			RETURNING publication`, append([]any{worker, bit(final), id}, living...)...)
 		if err != nil {
 			return err
 		}

@@ -208,7 +208,7 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", unfinishedQuery)
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_unclean", uncleanQuery)
 	checkPlan(t, s, "SEARCH jobs USING INDEX jobs_sweep (sweep>? AND sweep<?)", unsweptQuery, 1)
-	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(), "w", "j", 0, 1)
+	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(2), "w", "j", 1, "a", "b")
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=?)", releaseQuery, "w")
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=? AND job=?)", releaseQuery+releaseJob, "w", "j")
 }

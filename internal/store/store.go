@@ -28,6 +28,7 @@ type Store struct {
 	writer  *sql.DB // one connection; its transactions take the write lock when they begin
 	reader  *sql.DB // cannot write
 	changes changes
+	watch   watch
 }
 
 // Open opens the SQLite database in the file at path, creates it where there is none, and brings its schema up to date.

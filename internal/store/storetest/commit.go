@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+	"math"
 	"testing"
 
 	"github.com/batholith/batholith"
@@ -17,6 +19,7 @@ func committing() []law {
 		{"ASealedJobTakesNoCommit", sealedCommit},
 		{"OnlyAJobThatRunsOrStopsTakesCommits", commitStatus},
 		{"CountersMustAgreeWithTheRecords", countersAgree},
+		{"SumsStopAtTheGreatestNumber", sumsSaturate},
 		{"ARunReplacesItsSegments", runReplaces},
 		{"ARunOfASegmentThatIsGoneIsRefused", runRefused},
 	}
@@ -164,7 +167,7 @@ func countersAgree(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	chunk := claim(t, p, "w1", id, 1)[0]
 	for _, counts := range []batholith.Counts{{}, {Processed: 1, Succeeded: 1}, {Processed: 2, Succeeded: 1},
-		{Processed: 2, Succeeded: 2, Total: 2}, {Processed: 3, Succeeded: 3}} {
+		{Processed: 2, Succeeded: 2, Total: 2}, {Processed: 3, Succeeded: 3}, {Processed: 2, Succeeded: 3, Errored: -1}, {Processed: 2, Succeeded: -1, Errored: 3}} {
 		c := commitOf("w1", "s1", chunk, 1, 2)
 		c.Counts = counts
 		if _, err := p.Commit(t.Context(), c); err == nil {
@@ -176,6 +179,29 @@ func countersAgree(t *testing.T, p Port) {
 	if _, err := p.Commit(t.Context(), beyond); err == nil {
 		t.Error("a record that does not exist is done")
 	}
+}
+
+// sumsSaturate commits what absurd model servers report. Every commit counts, and no sum is ever negative.
+func sumsSaturate(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	chunk := claim(t, p, "w1", id, 1)[0]
+	const most = math.MaxInt64
+	var tokens batholith.Tokens
+	var ledger batholith.Ledger
+	for i, n := range []int64{7, -3, most, most, 1, -most - 1} {
+		c := commitOf("w1", fmt.Sprint("s", i), chunk, i)
+		c.Tokens = batholith.Tokens{Input: n, Output: n / 2, CacheRead: most - n, CacheWrite: n}
+		c.Ledger = batholith.Ledger{Attempts: n, Repeats: n, Reissued: n, Reused: n, Outcomes: batholith.Outcomes{Invalid: n, Refused: n, Exhausted: n}, Wasted: c.Tokens}
+		tokens, ledger = tokens.Add(c.Tokens), ledger.Add(c.Ledger)
+		commit(t, p, c)
+		j, err := p.Job(t.Context(), account, id)
+		no(t, err)
+		same(t, j.Tokens, tokens)
+		got, err := p.Ledger(t.Context(), id)
+		no(t, err)
+		same(t, got, ledger)
+	}
+	same(t, []int64{tokens.Input, tokens.CacheWrite, ledger.Attempts, ledger.Wasted.Output}, []int64{most, most, most, most})
 }
 
 func runReplaces(t *testing.T, p Port) {

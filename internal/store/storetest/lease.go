@@ -17,11 +17,14 @@ func leasing() []law {
 		{"ALivingLeaseIsNotTakenOver", leaseHolds},
 		{"ALostLeaseIsTakenOverUnderAHigherEpoch", leaseLost},
 		{"AWorkerWithoutALeaseLosesItsChunks", noLease},
+		{"AWorkerThatComesBackAfterHoursHasItsLease", leaseIdle},
+		{"ALeaseMayBeShortened", leaseShortened},
 		{"AReleasedChunkIsPending", released},
 		{"ASealedJobIsNotClaimed", sealedClaim},
 	}
 }
 
+// claim claims chunks. The time that it tells the store is wrong by years: it must not matter.
 func claim(t *testing.T, p Port, worker, id string, n int) []batholith.Chunk {
 	t.Helper()
 	chunks, err := p.Claim(t.Context(), worker, id, n, start())
@@ -33,7 +36,7 @@ func claim(t *testing.T, p Port, worker, id string, n int) []batholith.Chunk {
 func alive(t *testing.T, p Port, workers ...string) {
 	t.Helper()
 	for _, w := range workers {
-		no(t, p.Heartbeat(t.Context(), w, start().Add(time.Minute)))
+		no(t, p.Heartbeat(t.Context(), w, time.Now().Add(time.Minute)))
 	}
 }
 
@@ -115,20 +118,29 @@ func claimsDisjoint(t *testing.T, p Port) {
 func leaseHolds(t *testing.T, p Port) {
 	id := running(t, p, 1, 2)
 	alive(t, p, "w1")
-	claim(t, p, "w1", id, 2)
-	got, err := p.Claim(t.Context(), "w2", id, 2, start().Add(time.Minute-time.Millisecond))
-	no(t, err)
-	same(t, ns(got), []int{})
+	claim(t, p, "w1", id, 1)
+	for range 3 { // renewed just before its end, it lasts for another minute
+		time.Sleep(time.Minute - time.Millisecond)
+		for _, ahead := range []time.Duration{-time.Hour, 0, 6 * time.Second, 24 * time.Hour} {
+			got, err := p.Claim(t.Context(), "w2", id, 2, time.Now().Add(ahead))
+			no(t, err)
+			if len(got) > 1 || len(got) == 1 && got[0].N == 0 {
+				t.Fatalf("with a clock that is %v ahead, w2 took the chunk of w1", ahead)
+			}
+		}
+		alive(t, p, "w1")
+	}
 }
 
 func leaseLost(t *testing.T, p Port) {
 	id := running(t, p, 1, 2)
-	alive(t, p, "w1", "w2")
+	alive(t, p, "w1")
 	old := claim(t, p, "w1", id, 2)
 	_, err := p.Commit(t.Context(), commitOf("w1", "s1", old[0], 3, 4))
 	no(t, err)
-	got, err := p.Claim(t.Context(), "w2", id, 1, start().Add(time.Minute))
-	no(t, err)
+	time.Sleep(time.Minute)
+	alive(t, p, "w2")
+	got := claim(t, p, "w2", id, 1)
 	same(t, ns(got), []int{0})
 	same(t, got[0].Epoch, int64(2))
 	same(t, got[0].Done, bits(3, 4)) // what was finished is not done again
@@ -144,10 +156,42 @@ func leaseLost(t *testing.T, p Port) {
 func noLease(t *testing.T, p Port) {
 	id := running(t, p, 1, 2)
 	claim(t, p, "w1", id, 1) // it never said that it is alive
-	alive(t, p, "w2")
+	alive(t, p, "w2", "w4")
 	same(t, ns(claim(t, p, "w2", id, 2)), []int{0, 1})
-	no(t, p.Heartbeat(t.Context(), "w2", start().Add(-time.Second))) // gives its lease up
-	same(t, ns(claim(t, p, "w3", id, 2)), []int{0, 1})
+	for _, late := range []time.Duration{0, time.Second, time.Hour} { // gives its lease up
+		alive(t, p, "w2")
+		no(t, p.Heartbeat(t.Context(), "w2", time.Now().Add(-late)))
+		same(t, ns(claim(t, p, "w3", id, 2)), []int{0, 1})
+		no(t, p.Release(t.Context(), "w3", id))
+		same(t, ns(claim(t, p, "w2", id, 2)), []int{0, 1})
+	}
+}
+
+// leaseIdle lets a worker come back whose row was deleted meanwhile, since it had been silent for hours.
+func leaseIdle(t *testing.T, p Port) {
+	id := running(t, p, 1, 3)
+	alive(t, p, "w1")
+	claim(t, p, "w1", id, 1)
+	for range 5 {
+		time.Sleep(time.Hour)
+		alive(t, p, "w2")
+	}
+	alive(t, p, "w1")
+	same(t, ns(claim(t, p, "w2", id, 3)), []int{1, 2})
+	time.Sleep(time.Minute)
+	same(t, ns(claim(t, p, "w2", id, 3)), []int{0})
+}
+
+// leaseShortened renews a lease for a shorter time than before: the shorter one counts.
+func leaseShortened(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	alive(t, p, "w1")
+	claim(t, p, "w1", id, 1)
+	no(t, p.Heartbeat(t.Context(), "w1", time.Now().Add(time.Second+time.Nanosecond)))
+	time.Sleep(time.Second)
+	same(t, ns(claim(t, p, "w2", id, 1)), []int{}) // no millisecond too early
+	time.Sleep(time.Millisecond)
+	same(t, ns(claim(t, p, "w2", id, 1)), []int{0})
 }
 
 func released(t *testing.T, p Port) {

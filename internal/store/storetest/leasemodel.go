@@ -22,14 +22,13 @@ type leaseModel struct {
 	commit []batholith.Commit
 	counts batholith.Counts
 	sealed bool
-	now    time.Time
 }
 
 const modelChunks = 4
 
 // newLeaseModel plans the n-th job.
 func newLeaseModel(t *testing.T, p Port, n int) *leaseModel {
-	m := &leaseModel{port: p, job: running(t, p, n, modelChunks), lease: map[string]time.Time{}, now: start()}
+	m := &leaseModel{port: p, job: running(t, p, n, modelChunks), lease: map[string]time.Time{}}
 	for i := range m.names {
 		m.names[i] = fmt.Sprintf("worker-%d-%d", n, i)
 	}
@@ -45,13 +44,13 @@ func (m *leaseModel) worker(t *rapid.T) string {
 // Heartbeat renews a lease for five seconds.
 func (m *leaseModel) Heartbeat(t *rapid.T) {
 	w := m.worker(t)
-	m.lease[w] = m.now.Add(5 * time.Second)
+	m.lease[w] = time.Now().Add(5 * time.Second)
 	no(t, m.port.Heartbeat(t.Context(), w, m.lease[w]))
 }
 
 // Wait lets time pass, and leases run out.
 func (m *leaseModel) Wait(t *rapid.T) {
-	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 4).Draw(t, "seconds")) * time.Second)
+	time.Sleep(time.Duration(rapid.IntRange(1, 4).Draw(t, "seconds")) * time.Second)
 }
 
 // Claim takes what the model says is free.
@@ -60,14 +59,15 @@ func (m *leaseModel) Claim(t *rapid.T) {
 	want := []batholith.Chunk{}
 	for i := range m.chunks {
 		c := &m.chunks[i]
-		lost := c.State == batholith.ChunkLeased && c.Owner != w && !m.lease[c.Owner].After(m.now)
+		lost := c.State == batholith.ChunkLeased && c.Owner != w && !m.lease[c.Owner].After(time.Now())
 		if m.sealed || len(want) == n || c.State != batholith.ChunkPending && !lost {
 			continue
 		}
 		c.State, c.Owner, c.Epoch = batholith.ChunkLeased, w, c.Epoch+1
 		want = append(want, copyOf(*c))
 	}
-	got, err := m.port.Claim(t.Context(), w, m.job, n, m.now)
+	skew := time.Duration(rapid.IntRange(-10, 10).Draw(t, "skew")) * time.Second
+	got, err := m.port.Claim(t.Context(), w, m.job, n, time.Now().Add(skew))
 	no(t, err)
 	same(t, append([]batholith.Chunk{}, got...), want)
 	m.held = append(m.held, want...)

@@ -6,6 +6,7 @@ package storetest
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -111,7 +112,8 @@ type law struct {
 	test func(*testing.T, Port)
 }
 
-// Run tests every law on stores that open returns, each empty and closed by open when the test ends.
+// Run tests every law on stores that open returns, each empty and closed by open when the test ends. Each law runs in a bubble of virtual
+// time, so that leases end without a wait.
 func Run(t *testing.T, open func(*testing.T) Port) {
 	for _, group := range []struct {
 		name string
@@ -122,7 +124,9 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {
-				t.Run(l.name, func(t *testing.T) { l.test(t, open(t)) })
+				t.Run(l.name, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { l.test(t, open(t)) })
+				})
 			}
 		})
 	}
