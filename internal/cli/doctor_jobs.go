@@ -96,7 +96,7 @@ func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string
 		if err != nil {
 			return err
 		}
-		if err := d.leftObjects(ctx, client, bucket, prefix+".batholith/", j); err != nil {
+		if err := d.leftObjects(ctx, client, bucket, prefix+batholith.InternalFolder+"/", j); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 )
 
 // inputSuffix ends the name of every file of records (Bedrock: other objects under the prefix are media).
@@ -26,60 +27,116 @@ type localFile struct {
 // gather lists the files that a person means by files and folders. A folder keeps its structure; with several inputs, a folder's
 // files stand below its name.
 func gather(inputs []string) ([]localFile, error) {
-	var files []localFile
-	for _, in := range inputs {
-		info, err := os.Stat(in)
-		if err != nil {
-			return nil, hint(plainPath(err), "name a file that ends in %s, or a folder of such files", inputSuffix)
-		}
-		if !info.IsDir() {
-			files = append(files, localFile{path: in, key: filepath.Base(in), bytes: info.Size()})
-			continue
-		}
-		prefix := ""
-		if len(inputs) > 1 {
-			prefix = filepath.Base(filepath.Clean(in))
-		}
-		found, err := gatherFolder(in, prefix)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, found...)
-	}
-	return files, checkGathered(inputs, files)
+	files, _, err := gatherAll(inputs)
+	return files, err
 }
 
-// gatherFolder lists the regular files of a folder, apart from hidden ones and what this program keeps below it.
-func gatherFolder(dir, prefix string) ([]localFile, error) {
-	var files []localFile
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+// gather lists the files and says on stderr what in their folders is left out although it may hold records.
+func (a *app) gather(inputs []string) ([]localFile, error) {
+	files, leftOut, err := gatherAll(inputs)
+	for _, why := range leftOut {
+		a.tell("warning", "left out: "+why)
+	}
+	return files, err
+}
+
+// gatherAll lists the files, and what was left out with the reason.
+func gatherAll(inputs []string) (all []localFile, leftOut []string, err error) {
+	for _, in := range inputs {
+		if in == "-" {
+			return nil, nil, &usageError{reason: "stdin cannot be the input: a job reads its input several times",
+				remedy: "write it to a file first: cat > records" + inputSuffix}
+		}
+		info, err := os.Stat(in)
 		if err != nil {
-			return err
+			return nil, nil, hint(plainPath(err), "name a file that ends in %s, or a folder of such files", inputSuffix)
 		}
-		if path != dir && strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
-				return fs.SkipDir
+		if info.IsDir() {
+			g := gathering{top: in}
+			if len(inputs) > 1 {
+				g.prefix = filepath.Base(filepath.Clean(in))
 			}
-			return nil
+			if err := filepath.WalkDir(in, g.visit); err != nil {
+				return nil, nil, plainPath(err)
+			}
+			all, leftOut = append(all, g.files...), append(leftOut, g.leftOut...)
+			continue
 		}
-		if path != dir && d.IsDir() && ours(path) {
-			return fs.SkipDir
+		if err := files.Regular(in, info); err != nil {
+			return nil, nil, hint(err, "a job reads its input several times: copy it to a file whose name ends in %s", inputSuffix)
 		}
-		info, err := os.Stat(path) // follows a link to a file
-		if err != nil || !info.Mode().IsRegular() {
-			return err
+		all = append(all, localFile{path: in, key: filepath.Base(in), bytes: info.Size()})
+	}
+	return all, leftOut, checkGathered(inputs, all)
+}
+
+// gathering walks one folder. It takes the regular files, apart from hidden ones and what this program keeps below the folder.
+type gathering struct {
+	top, prefix string
+	files       []localFile
+	leftOut     []string
+}
+
+// visit is an fs.WalkDirFunc.
+func (g *gathering) visit(path string, d fs.DirEntry, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case path == g.top:
+		return nil
+	case d.IsDir() && d.Name() == batholith.InternalFolder:
+		return refuseRecordsBelow(path)
+	case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+		return fs.SkipDir
+	case strings.HasPrefix(d.Name(), "."):
+		return nil
+	case d.IsDir() && ours(path):
+		if below, err := filepath.Glob(filepath.Join(path, "*"+inputSuffix)); err == nil && len(below) > 0 {
+			g.leftOut = append(g.leftOut, fmt.Sprintf("%s, since it is an output folder of batholith run; name its %s files to have them read", path, inputSuffix))
 		}
-		rel, err := filepath.Rel(dir, path)
-		files = append(files, localFile{path: path, key: filepath.ToSlash(filepath.Join(prefix, rel)), bytes: info.Size()})
+		return fs.SkipDir
+	case d.IsDir():
+		return nil
+	}
+	info, err := os.Stat(path) // follows a link to a file
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		g.leftOut = append(g.leftOut, path+", since it is a link to a folder; name that folder to have it read")
+		return nil
+	}
+	if err := files.Regular(path, info); err != nil {
+		if strings.HasSuffix(path, inputSuffix) {
+			return hint(err, "remove it, or put a file in its place")
+		}
+		return nil // no record refers to it
+	}
+	rel, err := filepath.Rel(g.top, path)
+	g.files = append(g.files, localFile{path: path, key: filepath.ToSlash(filepath.Join(g.prefix, rel)), bytes: info.Size()})
+	return err
+}
+
+// refuseRecordsBelow skips a folder of working files, and refuses it when it holds records: a job over S3 would be refused, too, and
+// to leave them out in silence would be to lose them.
+func refuseRecordsBelow(folder string) error {
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, inputSuffix) {
+			return hint(fmt.Errorf("%s cannot be part of a job: a folder %s holds the working files of jobs, and is emptied", path, batholith.InternalFolder),
+				"move the file, or rename the folder")
+		}
 		return err
 	})
-	return files, err
+	if err != nil {
+		return err
+	}
+	return fs.SkipDir
 }
 
 // ours tells an output directory of run and a data directory from folders of records. Were they taken in, no run over the folder that
 // holds them could go on, since its input would differ each time.
 func ours(dir string) bool {
-	for _, mark := range []string{state, "batholith.db"} {
+	for _, mark := range []string{filepath.Join(state, "lock"), filepath.Join(state, "worker"), filepath.Join(state, "batholith.db"), "batholith.db"} {
 		if _, err := os.Lstat(filepath.Join(dir, mark)); err == nil {
 			return true
 		}
@@ -87,9 +144,10 @@ func ours(dir string) bool {
 	return false
 }
 
-// checkGathered refuses what cannot become a job: two files of one name, and no file of records at all.
+// checkGathered refuses what cannot become a job: two files of one name, names that outputs cannot have, and no file of records at all.
 func checkGathered(inputs []string, files []localFile) error {
 	seen, records := map[string]string{}, 0
+	var names, paths []string // of the files of records
 	for _, f := range files {
 		if other, ok := seen[f.key]; ok {
 			return hint(fmt.Errorf("%s and %s would have the same name in the job", other, f.path), "rename one, or submit their folder")
@@ -97,7 +155,11 @@ func checkGathered(inputs []string, files []localFile) error {
 		seen[f.key] = f.path
 		if strings.HasSuffix(f.key, inputSuffix) {
 			records++
+			names, paths = append(names, f.key), append(paths, f.path)
 		}
+	}
+	if at, why := batholith.RefuseNames(anyPrefix, names); at >= 0 {
+		return fmt.Errorf("%s cannot be part of a job: %s", paths[at], why)
 	}
 	if records == 0 {
 		return hint(fmt.Errorf("no file in %s ends in %s", strings.Join(inputs, ", "), inputSuffix),
@@ -129,11 +191,11 @@ func parseType(s string) (batholith.InvocationType, error) {
 }
 
 // invocationType is the type that was asked for, or the one that the first record looks like, which is then said.
-func (a *app) invocationType(asked batholith.InvocationType, files []localFile) batholith.InvocationType {
+func (a *app) invocationType(asked batholith.InvocationType, gathered []localFile) batholith.InvocationType {
 	if asked != "" {
 		return asked
 	}
-	for _, f := range files {
+	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) && looksLikeConverse(f.path) {
 			fmt.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.path)
 			return batholith.Converse
@@ -150,7 +212,7 @@ const firstRecordBytes = 1 << 20
 // looksLikeConverse peeks at the first record of a file. Converse content blocks have a text and no type, which sets them apart
 // from the messages of every model family but Nova, whose bodies Converse serves alike.
 func looksLikeConverse(path string) bool {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if err != nil {
 		return false
 	}

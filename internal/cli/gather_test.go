@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,6 +134,84 @@ func TestJobNamesAreThoseThatBedrockAccepts(t *testing.T) {
 	for _, word := range []string{string(long), "ab/..//c", "s3 name"} {
 		if got := jobName(word, "20260102-030405-abc"); !jobNameForm.MatchString(got) || len(got) > 63 {
 			t.Errorf("%q becomes %q", word, got)
+		}
+	}
+}
+
+// What a job over S3 refuses is refused here: records are answered, or an error names them, and none is left out in silence.
+func TestNoRecordIsLeftOutInSilence(t *testing.T) {
+	link := func(t *testing.T, dir, target, name string) {
+		t.Helper()
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		files   map[string]string
+		change  func(t *testing.T, dir string)
+		refused string
+		leftOut string
+	}{
+		"records in a working folder":         {map[string]string{"a.jsonl": "", ".batholith/x.jsonl": ""}, nil, "x.jsonl cannot be part of a job", ""},
+		"deeper":                              {map[string]string{"a.jsonl": "", "b/.batholith/segments/x.jsonl": ""}, nil, "x.jsonl cannot be part of a job", ""},
+		"a working folder without records":    {map[string]string{"a.jsonl": "", "b/.batholith/segments/x.seg": ""}, nil, "", ""},
+		"an output that would be below one":   {map[string]string{"a.jsonl": "", "a.jsonl.out/b.jsonl": ""}, nil, `a.jsonl.out/b.jsonl cannot be part of a job`, ""},
+		"an output in place of the manifest":  {map[string]string{"a.jsonl": "", "manifest.json.out/b.jsonl": ""}, nil, "the job's manifest", ""},
+		"records in an output folder":         {map[string]string{"a.jsonl": "", "o/.batholith/batholith.db": "", "o/b.jsonl": ""}, nil, "", "/o, since it is an output folder"},
+		"an output folder":                    {map[string]string{"a.jsonl": "", "o/.batholith/batholith.db": "", "o/id/b.jsonl.out": ""}, nil, "", ""},
+		"a link to a folder":                  {map[string]string{"a.jsonl": ""}, func(t *testing.T, dir string) { link(t, dir, t.TempDir(), "more") }, "", "/more, since it is a link to a folder"},
+		"a pipe that is named as records are": {map[string]string{"a.jsonl": ""}, func(t *testing.T, dir string) { pipe(t, dir, "b.jsonl") }, "b.jsonl is a named pipe", ""},
+		"a pipe of another name":              {map[string]string{"a.jsonl": ""}, func(t *testing.T, dir string) { pipe(t, dir, "control") }, "", ""},
+		"a link to itself":                    {map[string]string{"a.jsonl": ""}, func(t *testing.T, dir string) { link(t, dir, "b.jsonl", "b.jsonl") }, "b.jsonl: too many levels of symbolic links", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, tt.files)
+			if tt.change != nil {
+				tt.change(t, dir)
+			}
+			files, leftOut, err := gatherAll([]string{dir})
+			if tt.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.refused) {
+					t.Errorf("got %v, want %s", err, tt.refused)
+				}
+				return
+			}
+			if err != nil || !slices.Equal(keysOf(files), []string{"a.jsonl"}) {
+				t.Errorf("%v, %v", keysOf(files), err)
+			}
+			if told := strings.Join(leftOut, "; "); !strings.Contains(told, tt.leftOut) || (told == "") != (tt.leftOut == "") {
+				t.Errorf("told %q, want %q", told, tt.leftOut)
+			}
+		})
+	}
+}
+
+func pipe(t *testing.T, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A command that waited would let this test run into its time limit: nobody writes into the pipe.
+func TestNoCommandWaitsForAPipe(t *testing.T) {
+	dir := t.TempDir()
+	path := pipe(t, dir, "records.jsonl")
+	manifest := t.TempDir()
+	pipe(t, manifest, batholith.ManifestName)
+	for _, args := range [][]string{
+		{"run", path}, {"validate", path}, {"run", dir}, {"validate", dir}, {"run", "/dev/stdin"}, {"validate", "/dev/zero"}, {"validate", "-"}, {"run", "-"},
+		{"verify", manifest}, {"submit", "-", "--model", "m"}, {"submit", path, "--model", "m"},
+	} {
+		var out strings.Builder
+		a := &app{stdout: &out, stderr: &out, env: []string{"AWS_ENDPOINT_URL_BEDROCK=http://127.0.0.1:1"}}
+		t.Setenv("AWS_ENDPOINT_URL_BEDROCK", "http://127.0.0.1:1")
+		t.Setenv("AWS_ACCESS_KEY_ID", "x")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+		if err := a.execute(t.Context(), args); err == nil || remedy(err) == "" && args[0] != "verify" {
+			t.Errorf("%v: %v, remedy %q", args, err, remedy(err))
 		}
 	}
 }

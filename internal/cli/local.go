@@ -44,7 +44,7 @@ type localResult struct {
 }
 
 // state is where run keeps what it needs to go on after a kill, below the output directory.
-const state = ".batholith"
+const state = batholith.InternalFolder
 
 // localURI is what local files are called inside of a job.
 const localURI = "s3://input/"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/object"
 )
 
@@ -75,7 +75,7 @@ func (v *verifier) openURI(ctx context.Context, uri string) (io.ReadCloser, erro
 		if err != nil {
 			return nil, err
 		}
-		return os.Open(path)
+		return files.Open(path)
 	}
 	if v.reach == nil {
 		r, err := v.app.reachServer(ctx, v.target)

@@ -78,7 +78,7 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 
 // run checks the inputs, runs the job with a display of its progress, and tells what became of it.
 func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
-	files, err := gather(o.Inputs)
+	files, err := a.gather(o.Inputs)
 	if err != nil {
 		return err
 	}

@@ -92,9 +92,25 @@ func (s *submission) check() error {
 		if isS3(in) && len(s.inputs) > 1 {
 			return &usageError{reason: "an s3:// URI must be the only input", remedy: "name the prefix that all the files are below"}
 		}
+		if isS3(in) {
+			if err := refuseURI(in); err != nil {
+				return err
+			}
+		}
 	}
 	if s.output != "" && !isS3(s.output) {
 		return &usageError{reason: fmt.Sprintf("--output: %q is no s3:// URI", s.output), remedy: "fetch the answers to a directory with --download DIR"}
+	}
+	if s.output != "" {
+		return refuseURI(s.output)
+	}
+	return nil
+}
+
+// refuseURI refuses what Create would refuse, before anything is read or uploaded.
+func refuseURI(uri string) error {
+	if why := batholith.RefuseURI(uri); why != "" {
+		return &usageError{reason: fmt.Sprintf("%q cannot be used: %s", uri, why), remedy: "name the object or folder by its own path"}
 	}
 	return nil
 }
@@ -113,7 +129,7 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	}
 	input := s.inputs[0]
 	if !isS3(input) {
-		files, err := gather(s.inputs)
+		files, err := a.gather(s.inputs)
 		if err != nil {
 			return err
 		}

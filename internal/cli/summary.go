@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 )
 
 // summary is what is worth reading when a local job has ended.
@@ -195,7 +195,7 @@ func writeReasons(w io.Writer, all []reason) {
 // eachLine calls visit with the lines of a file until it returns false. A summary is no place to fail: what cannot be read is left
 // out of it.
 func eachLine(path string, visit func(line []byte) bool) {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if err != nil {
 		return
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	"github.com/dustin/go-humanize"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 )
 
 const (
@@ -24,22 +27,22 @@ const (
 )
 
 // upload puts the files below prefix and returns the s3:// URI of the job's input: the one file, or the prefix.
-func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, files []localFile) (string, error) {
+func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gathered []localFile) (string, error) {
 	if err := c.makeBucket(ctx, bucket); err != nil {
 		return "", err
 	}
 	m := &meter{live: a.live(), bar: a.newBar()}
 	defer m.bar.clear()
-	for _, f := range files {
+	for _, f := range gathered {
 		m.total += f.bytes
 	}
-	for _, f := range files {
+	for _, f := range gathered {
 		if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
 			return "", fmt.Errorf("upload %s: %w", f.path, plainly(err))
 		}
 	}
-	if len(files) == 1 {
-		return "s3://" + bucket + "/" + prefix + files[0].key, nil
+	if len(gathered) == 1 {
+		return "s3://" + bucket + "/" + prefix + gathered[0].key, nil
 	}
 	return "s3://" + bucket + "/" + prefix, nil
 }
@@ -91,17 +94,28 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *m
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(f.path)
+	file, err := files.Open(f.path)
 	if err != nil {
 		return plainPath(err)
 	}
 	defer file.Close()
-	if f.bytes > singlePut {
-		return putParts(ctx, client, bucket, key, file, f.bytes, m)
+	before, err := file.Stat()
+	if err != nil {
+		return err
 	}
-	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: file, ContentLength: &f.bytes})
-	m.add(f.bytes)
-	return err
+	if size := before.Size(); size > singlePut {
+		err = putParts(ctx, client, bucket, key, file, size, m)
+	} else {
+		_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: io.NewSectionReader(file, 0, size), ContentLength: &size})
+		m.add(size)
+	}
+	if err != nil {
+		return err
+	}
+	if after, err := file.Stat(); err != nil || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		return hint(errors.New("the file changed while it was read"), "wait until it is whole, and submit it again")
+	}
+	return nil
 }
 
 // putParts uploads a long file in parts, one after another. What fails is taken back, so that no parts stay behind unseen.
@@ -151,7 +165,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 		}
 		for _, o := range page.Contents {
 			rel := strings.TrimPrefix(aws.ToString(o.Key), prefix)
-			if strings.HasPrefix(rel, ".batholith/") || strings.HasSuffix(rel, "/") || !filepath.IsLocal(rel) {
+			if strings.HasPrefix(rel, batholith.InternalFolder+"/") || strings.HasSuffix(rel, "/") || !filepath.IsLocal(rel) {
 				continue
 			}
 			path := filepath.Join(dir, j.id(), filepath.FromSlash(rel))

@@ -104,7 +104,7 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 		}
 	}
 	if len(local) > 0 {
-		gathered, err := gather(local)
+		gathered, err := v.app.gather(local)
 		if err != nil {
 			return nil, err
 		}
@@ -143,8 +143,14 @@ func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, er
 	return all, nil
 }
 
+// anyPrefix stands for the output prefix of a job that is not created yet: none is shorter.
+var anyPrefix = strings.Repeat("x", batholith.JobIDLength) + "/"
+
 // remote are the objects that a URI means as a job's input.
 func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, err error) {
+	if err := refuseURI(uri); err != nil {
+		return nil, err
+	}
 	name, key, err := object.ParseURI(uri)
 	if err != nil {
 		return nil, err
@@ -154,7 +160,7 @@ func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, er
 		return nil, err
 	}
 	bucket := r.store.Bucket(name, object.Options{})
-	objects, err := lifecycle.Inputs(ctx, bucket, key)
+	objects, err := lifecycle.Inputs(ctx, bucket, key, anyPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 )
 
 // verifyCommand is verify.
@@ -182,7 +183,7 @@ func (v *verifier) locate(ctx context.Context, word string) (m batholith.Manifes
 			v.dir = filepath.Dir(word)
 		}
 		path := filepath.Join(v.dir, batholith.ManifestName)
-		text, err := os.ReadFile(path)
+		text, err := readFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return m, hint(fmt.Errorf("there is no %s in %s", batholith.ManifestName, v.dir),
 				"name the directory of a finished job, DIR/<job id>; an unfinished one goes on with the same batholith run")
@@ -218,6 +219,16 @@ func (v *verifier) locate(ctx context.Context, word string) (m batholith.Manifes
 			m.TotalRecordCount, m.ProcessedRecordCount, m.SuccessRecordCount, m.ErrorRecordCount, j.Total, j.Processed, j.Succeeded, j.Errored)
 	}
 	return m, nil
+}
+
+// readFile reads a whole regular file.
+func readFile(path string) ([]byte, error) {
+	f, err := files.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 func decodeManifest(name string, text []byte, m *batholith.Manifest) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
@@ -29,6 +30,18 @@ func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f bath
 	if !ok {
 		all.skipped = true
 		v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].output %q is not below the job's own prefix", n, f.Output)
+		return nil
+	}
+	if name, ok := strings.CutSuffix(below, ".out"); ok {
+		if _, why := batholith.RefuseNames("", []string{name}); why != "" {
+			all.skipped = true
+			v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].output %q is no name of an output: %s", n, f.Output, why)
+			return nil
+		}
+	}
+	if v.dir == "" && !isS3(f.Input) {
+		all.skipped = true
+		v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].input %q is not in S3, as the job is", n, f.Input)
 		return nil
 	}
 	in, err := v.stream(ctx, f.Input)
@@ -99,6 +112,12 @@ func (v *verifier) stream(ctx context.Context, uri string) (*stream, error) {
 		s.name = path
 	}
 	in, err := v.openURI(ctx, uri)
+	var other *files.NotAFileError
+	if errors.As(err, &other) {
+		v.found.differ(s.name, 0, "it is %s, not a file", other.Kind)
+		s.gone = true
+		return s, nil
+	}
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrNoBucket) {
 		v.found.differ(s.name, 0, "it is not there")
 		s.gone = true

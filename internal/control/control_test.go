@@ -171,6 +171,18 @@ func TestCreateRefusesWhatItDoesNotKnow(t *testing.T) {
 		}, bedrock.CodeValidation, "security group 'sg-1'"},
 		"reserved tag": {func(in *bedrock.CreateModelInvocationJobInput) { in.Tags = []bedrock.Tag{{Key: "AWS:x"}} }, bedrock.CodeValidation, "reserved"},
 		"tag twice":    {func(in *bedrock.CreateModelInvocationJobInput) { in.Tags = []bedrock.Tag{{Key: "a"}, {Key: "a"}} }, bedrock.CodeValidation, "there twice"},
+		"input with ..": {func(in *bedrock.CreateModelInvocationJobInput) {
+			in.InputDataConfig.S3InputDataConfig.S3URI = "s3://in-bucket/a/../b.jsonl"
+		}, bedrock.CodeValidation, "1 validation error detected: Value 's3://in-bucket/a/../b.jsonl' at 'inputDataConfig.s3InputDataConfig.s3Uri' failed"},
+		"output with .": {func(in *bedrock.CreateModelInvocationJobInput) {
+			in.OutputDataConfig.S3OutputDataConfig.S3URI = "s3://out-bucket/./"
+		}, bedrock.CodeValidation, "at 'outputDataConfig.s3OutputDataConfig.s3Uri' failed"},
+		"both": {func(in *bedrock.CreateModelInvocationJobInput) {
+			in.InputDataConfig.S3InputDataConfig.S3URI, in.OutputDataConfig.S3OutputDataConfig.S3URI = "s3://in-bucket/..", "s3://out-bucket/x/../"
+		}, bedrock.CodeValidation, "2 validation errors detected"},
+		"a job's working files": {func(in *bedrock.CreateModelInvocationJobInput) {
+			in.InputDataConfig.S3InputDataConfig.S3URI = "s3://in-bucket/8fj2k4l6m8n0/.batholith/x.jsonl"
+		}, bedrock.CodeValidation, "deleted when the job ends"},
 		"role before the model": {func(in *bedrock.CreateModelInvocationJobInput) {
 			in.ModelID, in.RoleARN = "x.y", "arn:aws:iam:::role/x"
 		}, bedrock.CodeAccessDenied, "iam:PassRole"},

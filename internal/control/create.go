@@ -25,7 +25,7 @@ import (
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
-	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
+	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
 		if err := check(who, req); err != nil {
 			return nil, err
 		}
@@ -62,6 +62,27 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 			"Wait for one to end, or stop one.", a.Limits.MaxActiveJobsPerModel, req.ModelID)
 	}
 	return fmt.Errorf("create job: %w", err)
+}
+
+// checkLocations refuses paths that mean something else to another S3, and the folders of other jobs' working files. It says of each
+// member what is wrong, in the words of the other constraints.
+func (a *API) checkLocations(_ bedrock.Caller, req batholith.Request) error {
+	var wrong []string
+	for _, m := range []struct{ path, uri string }{
+		{"inputDataConfig.s3InputDataConfig.s3Uri", req.Input.URI},
+		{"outputDataConfig.s3OutputDataConfig.s3Uri", req.Output.URI},
+	} {
+		if why := batholith.RefuseURI(m.uri); why != "" {
+			wrong = append(wrong, fmt.Sprintf("Value '%s' at '%s' failed to satisfy constraint: %s", m.uri, m.path, why))
+		}
+	}
+	switch len(wrong) {
+	case 0:
+		return nil
+	case 1:
+		return bedrock.Validation("1 validation error detected: %s", wrong[0])
+	}
+	return bedrock.Validation("%d validation errors detected: %s", len(wrong), strings.Join(wrong, "; "))
 }
 
 // checkTags refuses too many tags as a ValidationException, since Create declares no TooManyTagsException.

@@ -79,9 +79,9 @@ func (in *Input) open(ctx context.Context, verb, key string) (*os.File, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s %s: %w", verb, key, batholith.ErrNoObject)
 	}
-	f, err := regular(os.Open(path))
+	f, err := Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", verb, key, err)
+		return nil, fmt.Errorf("%s %s: %w", verb, key, mapped(err))
 	}
 	return f, nil
 }

@@ -24,7 +24,7 @@ import (
 
 // scratch is where files grow and uploads wait. It lies in the directory, so that a rename is all that publishing takes.
 const (
-	ours    = ".batholith"
+	ours    = batholith.InternalFolder
 	scratch = ours + "/files"
 )
 
@@ -174,9 +174,9 @@ func (o *Output) open(ctx context.Context, verb, key string) (*os.File, error) {
 	if err := check(ctx, verb, key); err != nil {
 		return nil, err
 	}
-	f, err := regular(o.root.Open(key))
+	f, err := regular(o.root.OpenFile(key, readNow, 0))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", verb, key, err)
+		return nil, fmt.Errorf("%s %s: %w", verb, key, mapped(err))
 	}
 	return f, nil
 }

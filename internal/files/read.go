@@ -13,25 +13,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// regular makes sure that what was opened is a file; everything else is no object.
-func regular(f *os.File, err error) (*os.File, error) {
-	if err != nil {
-		return nil, mapped(err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = batholith.ErrNoObject
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // mapped says in the root's terms what the system says of a path.
 func mapped(err error) error {
 	switch {
+	case errors.Is(err, batholith.ErrNoObject):
+		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w (%w)", batholith.ErrNoObject, err)
 	case errors.Is(err, fs.ErrPermission):

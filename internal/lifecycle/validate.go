@@ -36,6 +36,9 @@ const (
 // validate checks what Bedrock checks between Submitted and Scheduled, and plans the job's work. A *refusal says that the job is wrong;
 // any other error, that it could not be found out.
 func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
+	if err := refuseLocations(job); err != nil {
+		return err
+	}
 	place, err := l.o.Place(ctx, job)
 	if err != nil {
 		return denied(err, "The role %s cannot be used: %v", job.RoleARN, err)
@@ -71,6 +74,17 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 		return err
 	}
 	return l.plan(ctx, job, plans)
+}
+
+// refuseLocations looks at the URIs again, which Create has looked at: a former version may have taken the job in.
+func refuseLocations(job batholith.Job) error {
+	if why := batholith.RefuseURI(job.Input.URI); why != "" {
+		return refuse("The input %s cannot be used: %s", job.Input.URI, why)
+	}
+	if why := batholith.RefuseURI(job.Output.URI); why != "" {
+		return refuse("The output %s cannot be used: %s", job.Output.URI, why)
+	}
+	return nil
 }
 
 // plan checks the counts, numbers the chunks and stores both.
@@ -122,7 +136,7 @@ func access(err error, operation, bucket, key string) error {
 
 // writable makes sure of the output by writing an object where the job's own will be.
 func writable(ctx context.Context, place blob.Place) error {
-	key := place.Prefix + ".batholith/access"
+	key := place.Prefix + batholith.InternalFolder + "/access"
 	if err := place.Output.Put(ctx, key, nil); err != nil {
 		return access(err, "PutObject", place.Output.Name(), place.Prefix)
 	}
@@ -131,7 +145,7 @@ func writable(ctx context.Context, place blob.Place) error {
 
 // inputs lists the job's files in the order of their keys: the object that the URI names, or every .jsonl object below it.
 func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.Job) ([]batholith.File, error) {
-	objects, err := Inputs(ctx, place.Input, place.InputKey)
+	objects, err := Inputs(ctx, place.Input, place.InputKey, place.Prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +154,7 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 	}
 	var files []batholith.File
 	// Every validation writes indexes of its own: one that was begun before, of an input that was another, may still be on its way.
-	index := place.Prefix + ".batholith/index/" + strings.ToLower(rand.Text()[:13])
+	index := place.Prefix + batholith.InternalFolder + "/index/" + strings.ToLower(rand.Text()[:13])
 	for _, o := range objects {
 		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
 			Output: below(place.InputKey, o.Key) + ".out",
@@ -153,7 +167,25 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 }
 
 // Inputs finds what the key of an input s3Uri means: the object of that name, or the .jsonl objects below it, in the order of keys.
-func Inputs(ctx context.Context, b blob.Bucket, key string) ([]batholith.Object, error) {
+// prefix is the key below which the job's output will lie. Inputs whose output could not be written there or would be deleted are
+// refused: a job answers all of its input or none.
+func Inputs(ctx context.Context, b blob.Bucket, key, prefix string) ([]batholith.Object, error) {
+	objects, err := listed(ctx, b, key)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = below(key, o.Key)
+	}
+	if at, why := batholith.RefuseNames(prefix, names); at >= 0 {
+		return nil, refuse("The input %s cannot be part of a job: %s", blob.URI(b, objects[at].Key), why)
+	}
+	return objects, nil
+}
+
+// listed lists the objects that an input s3Uri means.
+func listed(ctx context.Context, b blob.Bucket, key string) ([]batholith.Object, error) {
 	if key != "" && !strings.HasSuffix(key, "/") {
 		o, err := b.Head(ctx, key)
 		if err == nil && !strings.HasSuffix(key, ".jsonl") {

@@ -36,6 +36,14 @@ func TestValidationNamesCauseAndPlace(t *testing.T) {
 		{"job too large", "f", map[string]string{"f/a.jsonl": records(7), "f/b.jsonl": records(7)}, func(l *batholith.Limits) { l.MaxJobBytes = 500 }, []string{"together", "500"}},
 		{"empty folder", "f/", map[string]string{"f/readme.txt": "hello"}, nil, []string{"no .jsonl file at s3://in/f/"}},
 		{"missing object", "nothing.jsonl", nil, nil, []string{"no .jsonl file at s3://in/nothing.jsonl"}},
+		{"below a job's working folder", "f/", map[string]string{"f/a.jsonl": records(2), "f/.batholith/x.jsonl": records(2)}, nil,
+			[]string{"The input s3://in/f/.batholith/x.jsonl cannot be part of a job", "folder .batholith", "rename"}},
+		{"in place of the manifest", "f", map[string]string{"f/a.jsonl": records(2), "f/manifest.json.out/x.jsonl": records(2)}, nil,
+			[]string{"s3://in/f/manifest.json.out/x.jsonl", "the job's manifest"}},
+		{"below another's output", "f/", map[string]string{"f/a.jsonl": records(2), "f/a.jsonl.out/x.jsonl": records(2)}, nil,
+			[]string{"s3://in/f/a.jsonl.out/x.jsonl", `the output of "a.jsonl"`}},
+		{"of a former version, with ..", "f/../a.jsonl", map[string]string{"a.jsonl": records(2)}, nil,
+			[]string{"The input s3://in/f/../a.jsonl cannot be used", `".."`}},
 		{"not named .jsonl", "a.json", map[string]string{"a.json": records(7)}, nil, []string{"does not end in .jsonl"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -128,7 +128,7 @@ func TestAListThatMayNotBeWrittenIsNotNamed(t *testing.T) {
 func TestTheMessageHasRoomForTheFirstLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		key := strings.Repeat("k", 1000) + ".jsonl"
+		key := strings.Repeat("k", 990) + ".jsonl"
 		w.put(key, strings.Repeat("x\n", 50))
 		defer w.start()()
 		w.create(id, key)

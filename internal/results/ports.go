@@ -37,7 +37,7 @@ type Uploads interface {
 type Opener func(ctx context.Context, job string) (blob.Place, error)
 
 // hidden is the folder below a job's prefix for all that is not output. Clean deletes it.
-const hidden = ".batholith/"
+const hidden = batholith.InternalFolder + "/"
 
 // segmentFolder is where segments and runs lie below a job's prefix.
 const segmentFolder = hidden + "segments/"
