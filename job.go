@@ -107,6 +107,18 @@ type Tokens struct {
 	Input, Output, CacheRead, CacheWrite int64
 }
 
+// MaxRequestTokens is the largest count that is believed of one request, prompt or answer. No model reads or writes nearly as much.
+const MaxRequestTokens = 1<<31 - 1
+
+// BelievedTokens is the count n that a model server tells of one request, or 0, as if it told none, where n is negative or above
+// MaxRequestTokens. A false count would otherwise be billed, and take a principal's share of the model for hours.
+func BelievedTokens(n int64) int64 {
+	if n < 0 || n > MaxRequestTokens {
+		return 0
+	}
+	return n
+}
+
 // Add returns the sum of two token counts. It saturates: see [Sum].
 func (t Tokens) Add(u Tokens) Tokens {
 	return Tokens{Sum(t.Input, u.Input), Sum(t.Output, u.Output), Sum(t.CacheRead, u.CacheRead), Sum(t.CacheWrite, u.CacheWrite)}

@@ -89,6 +89,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	p := a.newProgress()
 	defer p.done()
 	o.Log = a.runLogger(o.Config, p)
+	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
 	defer context.AfterFunc(ctx, func() {
 		fmt.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))

@@ -59,7 +59,9 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	defer context.AfterFunc(ctx, func() {
 		fmt.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
 	})()
-	err = serve(ctx, serveOptions{Config: c, Log: newLogger(a.stderr, c.Log), Ready: func(at addresses) {
+	log := newLogger(a.stderr, c.Log)
+	defer captureLibraryLog(log)()
+	err = serve(ctx, serveOptions{Config: c, Log: log, Ready: func(at addresses) {
 		if err := data.Announce(announcement(c, at)); err != nil {
 			a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
 		}

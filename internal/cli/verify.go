@@ -160,6 +160,7 @@ func (v *verifier) run(ctx context.Context, word string) error {
 		}
 	}
 	v.sum(m, all)
+	v.believe(m)
 	v.found.Bytes, v.found.Seconds = v.gauge.done, time.Since(began).Seconds()
 	return nil
 }
@@ -263,8 +264,28 @@ func (v *verifier) sum(m batholith.Manifest, all totals) {
 		count("the sum of the errors in outcomes", o.Invalid+o.Refused+o.Exhausted+o.Other, all.errors)
 	}
 	if v.found.Tokens {
-		count("inputTokenCount", m.InputTokenCount, all.input)
-		count("outputTokenCount", m.OutputTokenCount, all.output)
+		count("inputTokenCount", m.InputTokenCount, all.tokens.Input)
+		count("outputTokenCount", m.OutputTokenCount, all.tokens.Output)
+	}
+}
+
+// believe refuses token counts that no job can have: negative ones, more than its requests can have taken, and more from a cache than was
+// read at all. They can be wrong even where the answers do not tell their tokens, and then nothing else says so.
+func (v *verifier) believe(m batholith.Manifest) {
+	name, d := v.output(m, batholith.ManifestName), m.Batholith
+	count := func(member string, n, requests int64) {
+		if n < 0 || n/batholith.MaxRequestTokens > max(requests, 0) {
+			v.found.differ(name, 0, "%s is %d, which %s cannot have taken", member, n, plural(requests, "request"))
+		}
+	}
+	count("inputTokenCount", m.InputTokenCount, m.SuccessRecordCount)
+	count("outputTokenCount", m.OutputTokenCount, m.SuccessRecordCount)
+	count("cacheReadInputTokenCount", m.CacheReadTokenCount, m.SuccessRecordCount)
+	count("cacheWriteInputTokenCount", m.CacheWriteTokenCount, m.SuccessRecordCount)
+	count("wastedTokens.inputTokenCount", d.Wasted.Input, d.Attempts+d.Reissued)
+	count("wastedTokens.outputTokenCount", d.Wasted.Output, d.Attempts+d.Reissued)
+	if m.CacheReadTokenCount > m.InputTokenCount {
+		v.found.differ(name, 0, "cacheReadInputTokenCount is %d, more than inputTokenCount, %d", m.CacheReadTokenCount, m.InputTokenCount)
 	}
 }
 

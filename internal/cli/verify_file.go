@@ -18,7 +18,7 @@ import (
 // totals are what the files of a job have, counted anew.
 type totals struct {
 	records, lines, answers, errors int64
-	input, output                   int64 // tokens
+	tokens                          batholith.Tokens
 	untold                          int64 // answers that do not tell their tokens
 	unread                          int64 // lines that are neither answer nor error
 	skipped                         bool  // a file was not read
@@ -75,7 +75,7 @@ func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f bath
 	all.unread += c.unread
 	all.answers += c.answers
 	all.errors += c.errors
-	all.input, all.output, all.untold = all.input+c.tokens.Input, all.output+c.tokens.Output, all.untold+c.untold
+	all.tokens, all.untold = all.tokens.Add(c.tokens), all.untold+c.untold
 	return nil
 }
 

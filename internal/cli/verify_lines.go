@@ -292,24 +292,24 @@ type told struct {
 	LlamaOut int64  `json:"generation_token_count"`
 }
 
-// tokens are those that the job counted for the answer: the input with what a cache held.
+// tokens are those that the job counted for the answer: the input with what a cache held. Counts that the job did not believe are 0.
 func (t told) tokens() (batholith.Tokens, bool) {
-	u := t.Usage
+	u, n := t.Usage, batholith.BelievedTokens
 	switch {
 	case u.Anthropic != nil:
-		return batholith.Tokens{Input: *u.Anthropic + u.AnthropicRead, Output: u.AnthropicOut}, true
+		return batholith.Tokens{Input: n(n(*u.Anthropic) + n(u.AnthropicRead)), Output: n(u.AnthropicOut)}, true
 	case u.Converse != nil:
-		return batholith.Tokens{Input: *u.Converse + u.ConverseRead + u.NovaRead, Output: u.ConverseOut}, true
+		return batholith.Tokens{Input: n(n(*u.Converse) + n(u.ConverseRead) + n(u.NovaRead)), Output: n(u.ConverseOut)}, true
 	case u.OpenAI != nil:
-		return batholith.Tokens{Input: *u.OpenAI, Output: u.OpenAIOut}, true
+		return batholith.Tokens{Input: n(*u.OpenAI), Output: n(u.OpenAIOut)}, true
 	case t.Titan != nil:
-		sum := batholith.Tokens{Input: *t.Titan}
+		sum := batholith.Tokens{Input: n(*t.Titan)}
 		for _, r := range t.Results {
-			sum.Output += r.TokenCount
+			sum = sum.Add(batholith.Tokens{Output: n(r.TokenCount)})
 		}
 		return sum, true
 	case t.Llama != nil:
-		return batholith.Tokens{Input: *t.Llama, Output: t.LlamaOut}, true
+		return batholith.Tokens{Input: n(*t.Llama), Output: n(t.LlamaOut)}, true
 	}
 	return batholith.Tokens{}, false
 }

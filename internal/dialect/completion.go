@@ -181,24 +181,6 @@ func arguments(v value) (value, error) {
 	return args, nil
 }
 
-// usage reads the token counts; what a server does not tell is 0.
-func usage(v value) (t batholith.Tokens) {
-	for name, m := range v.members() {
-		n, _ := m.integer()
-		switch name {
-		case "prompt_tokens":
-			t.Input = max(n, 0)
-		case "completion_tokens":
-			t.Output = max(n, 0)
-		case "prompt_tokens_details":
-			cached, _ := m.member("cached_tokens").integer()
-			t.CacheRead = max(cached, 0)
-		}
-	}
-	t.CacheRead = min(t.CacheRead, t.Input)
-	return t
-}
-
 // name is an identifier of the answer with a prefix of the family's own. A server that gives none gets one that depends on
 // nothing but the answer, so that the same outcome always has the same bytes.
 func (c completion) name(prefix string) string {

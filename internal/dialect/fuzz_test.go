@@ -3,6 +3,7 @@ package dialect
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -84,13 +85,90 @@ func FuzzAnswer(f *testing.F) {
 			answer, err := d.Answer(input, call, body)
 			if err == nil {
 				wholesome(t, name, answer.Output)
-				if n := answer.Tokens; n.Input < 0 || n.Output < 0 || n.CacheRead > n.Input {
-					t.Errorf("%s: tokens %+v", name, n)
+				if !believable(answer.Tokens) {
+					t.Errorf("%s: tokens %+v", name, answer.Tokens)
 				}
 				continue
 			}
 			if _, ok := errors.AsType[*batholith.RecordError](err); !ok && !errors.Is(err, ErrNonsense) {
 				t.Errorf("%s: %v is neither nonsense nor a record's error", name, err)
+			}
+		}
+	})
+}
+
+// believable tells whether a request can have taken these tokens.
+func believable(n batholith.Tokens) bool {
+	ok := func(n int64) bool { return n >= 0 && n <= batholith.MaxRequestTokens }
+	return ok(n.Input) && ok(n.Output) && ok(n.CacheRead) && ok(n.CacheWrite) && n.CacheRead+n.CacheWrite <= n.Input
+}
+
+// counted is a record of a family, and an answer that makes an output.
+type counted struct {
+	Dialect
+	name          string
+	input, answer []byte
+}
+
+// everyCounted is one of each golden file.
+func everyCounted(t testing.TB) (all []counted) {
+	for _, file := range goldenFiles(t) {
+		d, cases := readGolden(t, file)
+		for _, g := range cases {
+			call, err := d.Request(g.request, "served-model")
+			if err != nil || len(g.answer) == 0 {
+				continue
+			}
+			if _, err := d.Answer(g.request, call, g.answer); err == nil {
+				all = append(all, counted{d, file + " " + g.name, g.request, g.answer})
+				break
+			}
+		}
+	}
+	return all
+}
+
+// withUsage puts another usage into an answer.
+func withUsage(answer, usage []byte) []byte {
+	var b buffer
+	b.open('{')
+	for name, v := range trim(answer).fields() {
+		if !name.is("usage") {
+			b.member(name.text(), v)
+		}
+	}
+	b.member("usage", usage)
+	b.close('}')
+	return b
+}
+
+// FuzzCounts holds that an answer with any usage at all is told with counts that a request can have, in every family.
+func FuzzCounts(f *testing.F) {
+	all := everyCounted(f)
+	for _, n := range []string{"1", "-1", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "99999999999999999999999", "2147483647", "2147483648",
+		"1.5", "1e3", "1e400", "-1e400", "0.1e-400", `"7"`, `"-7"`, "null", "true", "[1]", "{}", "-0", "1E+2"} {
+		f.Add([]byte(n), []byte("1"), []byte("1"))
+		f.Add([]byte("1"), []byte(n), []byte("1"))
+		f.Add([]byte("5"), []byte("1"), []byte(n))
+		f.Add([]byte(n), []byte(n), []byte(n))
+	}
+	f.Fuzz(func(t *testing.T, prompt, completion, cached []byte) {
+		usage := fmt.Appendf(nil, `{"prompt_tokens":%s,"completion_tokens":%s,"total_tokens":%s,"prompt_tokens_details":{"cached_tokens":%s}}`, prompt, completion, prompt, cached)
+		if n := Usage(withUsage([]byte("{}"), usage)); !believable(n) {
+			t.Errorf("usage %s counts as %+v", usage, n)
+		}
+		if !jsontext.Value(usage).IsValid() {
+			return
+		}
+		for _, c := range all {
+			answer, err := c.Answer(c.input, batholith.Call{}, withUsage(c.answer, usage))
+			if err != nil {
+				t.Errorf("%s: usage %s: %v", c.name, usage, err)
+				continue
+			}
+			wholesome(t, c.name, answer.Output)
+			if !believable(answer.Tokens) {
+				t.Errorf("%s: usage %s counts as %+v", c.name, usage, answer.Tokens)
 			}
 		}
 	})

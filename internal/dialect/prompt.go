@@ -22,7 +22,7 @@ func PromptOf(input []byte) Prompt {
 		case `"messages"`, `"prompt"`, `"inputText"`, `"message"`, `"texts"`, `"inputs"`:
 			p.Turns = v
 		case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
-			p.MaxTokens, _ = v.integer()
+			p.MaxTokens = tokenLimit(v)
 		case `"temperature"`:
 			p.Fixed = p.Fixed || v.kind() == '0' && v.number() == 0
 		case `"seed"`:
@@ -42,7 +42,7 @@ func (p *Prompt) nested(v value) {
 	for name, m := range v.fields() {
 		switch string(name) {
 		case `"maxTokens"`, `"max_new_tokens"`, `"maxTokenCount"`:
-			p.MaxTokens, _ = m.integer()
+			p.MaxTokens = tokenLimit(m)
 		case `"temperature"`:
 			p.Fixed = p.Fixed || m.kind() == '0' && m.number() == 0
 		}

@@ -31,9 +31,7 @@ func Weigh(input []byte) (w Weight) {
 		of = memberOf(text)
 		i = space(v, i+1)
 		if of == limitMember {
-			if n, ok := v[i:skip(v, i)].integer(); ok {
-				w.Most = max(w.Most, n)
-			}
+			w.Most = max(w.Most, tokenLimit(v[i:skip(v, i)]))
 		}
 	}
 	return w

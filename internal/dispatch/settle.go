@@ -25,7 +25,7 @@ func (f *feed) finish(it *item, took batholith.Tokens) {
 	q := f.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	tokens := float64(took.Input + took.Output)
+	tokens := float64(took.Input) + float64(took.Output)
 	if tokens > 0 {
 		if it.prompt.MaxTokens > 0 {
 			f.meanMost.add(float64(it.prompt.MaxTokens))

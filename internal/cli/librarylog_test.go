@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// lockedBuffer is written by the log and read by the test.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+	got chan struct{} // told after every write
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Write(p)
+	select {
+	case b.got <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// TestAnAnswerThatIsLongerThanAnnouncedIsNotLogged: net/http logs what follows an answer on an idle connection.
+func TestAnAnswerThatIsLongerThanAnnouncedIsNotLogged(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\nPROMPT-OF-ALICE")
+		c.Read(make([]byte, 1))
+	}()
+	log := &lockedBuffer{got: make(chan struct{}, 1)}
+	defer captureLibraryLog(slog.New(slog.NewJSONHandler(log, nil)))()
+	b, err := upstream.New(upstream.Options{URL: "http://" + l.Addr().String() + "/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Do(t.Context(), batholith.Call{Path: "/chat/completions", Body: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-log.got:
+	case <-time.After(30 * time.Second):
+		t.Fatal("net/http says nothing any more; this law needs another way to be tried")
+	}
+	if text := log.String(); strings.Contains(text, "PROMPT") || !strings.HasPrefix(text, "{") || !strings.Contains(text, "nsolicited") {
+		t.Errorf("logged: %s", text)
+	}
+}
