@@ -81,7 +81,11 @@ func (b *bodies) remark(l jsonl.Line) string {
 	if b.dialect == nil {
 		return ""
 	}
-	call, err := b.dialect.Request(l.Input, b.model)
+	var call batholith.Call
+	err := batholith.Guard("translate the body", func() (err error) {
+		call, err = b.dialect.Request(l.Input, b.model)
+		return err
+	})
 	if err == nil {
 		dialect.Discard(call)
 		return ""

@@ -147,7 +147,11 @@ func (f *feed) load(take context.Context, c batholith.Chunk) error {
 		return err
 	}
 	p := &portion{Chunk: c}
-	items, err := f.items(p, data, entries)
+	var items []*item
+	err = f.guard("take a chunk apart", func() (err error) {
+		items, err = f.items(p, data, entries)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -193,7 +197,12 @@ func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Ent
 	if err != nil {
 		return nil, nil, err
 	}
-	first, entries, err := jsonl.ReadBlock(block)
+	var first int64
+	var entries []jsonl.Entry
+	err = f.guard("read an index block", func() (err error) {
+		first, entries, err = jsonl.ReadBlock(block)
+		return err
+	})
 	if err == nil && (first != c.First || len(entries) != int(c.Count)) {
 		err = fmt.Errorf("it has records %d to %d", first, first+int64(len(entries))-1)
 	}
@@ -202,6 +211,15 @@ func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Ent
 	}
 	data, err := readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes)
 	return data, entries, err
+}
+
+// guard ends the job, and not the process, when its input cannot be read because this program is broken.
+func (f *feed) guard(doing string, do func() error) error {
+	err := batholith.Guard(doing, do)
+	if e, ok := errors.AsType[*batholith.Broken](err); ok {
+		f.d.o.Log.Error("internal error over a job's input", "job", f.job.ID, "doing", e.Doing, "what", e.What, "stack", e.Stack)
+	}
+	return err
 }
 
 // errIndex: what validation wrote is not what it wrote. Nothing is guessed from it.

@@ -204,5 +204,8 @@ func without(feeds []*feed, f *feed) []*feed {
 
 // permanent tells an error that no repetition mends.
 func permanent(err error) bool {
+	if _, ok := errors.AsType[*batholith.Broken](err); ok {
+		return true
+	}
 	return blob.Permanent(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
 }

@@ -30,6 +30,7 @@ func (l *lane) send(it *item) {
 	answer, err := l.ask(it)
 	var bad *batholith.RecordError
 	var failure *batholith.Failure
+	var broken *batholith.Broken
 	switch {
 	case err == nil:
 		it.attempts++
@@ -43,6 +44,12 @@ func (l *lane) send(it *item) {
 			kind = batholith.OutcomeRefused
 		}
 		l.conclude(it, kind, batholith.Answer{}, bad)
+	case errors.As(err, &broken):
+		kind := batholith.OutcomeInvalid
+		if it.attempts > 0 {
+			kind = batholith.OutcomeExhausted
+		}
+		l.conclude(it, kind, batholith.Answer{}, it.feed.broken(it, broken))
 	case errors.As(err, &failure) && it.term.Err() == nil:
 		l.settle(it, failure)
 	default:
@@ -50,38 +57,73 @@ func (l *lane) send(it *item) {
 	}
 }
 
-// ask translates, sends, and translates back.
-func (l *lane) ask(it *item) (batholith.Answer, error) {
-	call, err := it.feed.dialect.Request(it.input, l.backend.ModelName())
+// ask translates, sends, and translates back. A panic in one of the three is a [*batholith.Broken].
+func (l *lane) ask(it *item) (answer batholith.Answer, err error) {
+	var call batholith.Call
+	err = batholith.Guard("translate a record for the model server", func() (err error) {
+		call, err = it.feed.dialect.Request(it.input, l.backend.ModelName())
+		return err
+	})
 	if err != nil {
-		return batholith.Answer{}, recordError(err)
+		return answer, recordError(err)
 	}
 	it.flight = l.limit.begin()
-	body, err := l.backend.Do(it.term, call)
+	var body []byte
+	err = batholith.Guard("read an answer", func() (err error) {
+		body, err = l.backend.Do(it.term, call)
+		return err
+	})
 	l.limit.land(&it.flight)
 	if err != nil {
+		return answer, l.unread(it, err)
+	}
+	err = batholith.Guard("translate an answer", func() (err error) {
+		answer, err = it.feed.dialect.Answer(it.input, call, body)
+		return err
+	})
+	if err == nil {
+		return answer, nil
+	}
+	_ = batholith.Guard("read what an answer took", func() error {
+		it.wasted = it.wasted.Add(dialect.Usage(body))
+		return nil
+	})
+	if _, ok := errors.AsType[*batholith.RecordError](err); ok {
+		it.attempts++
 		return batholith.Answer{}, err
 	}
-	answer, err := it.feed.dialect.Answer(it.input, call, body)
-	if err != nil {
-		it.wasted = it.wasted.Add(dialect.Usage(body))
-	}
-	var bad *batholith.RecordError
-	if errors.As(err, &bad) {
+	if _, ok := errors.AsType[*batholith.Broken](err); ok {
 		it.attempts++
-		return answer, bad
+		return batholith.Answer{}, err
 	}
-	if err != nil {
-		return answer, nonsense(err)
-	}
-	return answer, nil
+	return batholith.Answer{}, nonsense(err)
 }
 
-// recordError is what a dialect says of a body that it cannot translate: the record's own fault, never the system's.
+// unread makes a panic over what a server sent a failure like others: the next answer may be read.
+func (l *lane) unread(it *item, err error) error {
+	broken, ok := errors.AsType[*batholith.Broken](err)
+	if !ok {
+		return err
+	}
+	e := it.feed.broken(it, broken)
+	return &batholith.Failure{Kind: batholith.FailureRetry, Message: e.Message, Public: e.Message}
+}
+
+// broken logs a panic over one record, and returns the error that its line gets.
+func (f *feed) broken(it *item, e *batholith.Broken) *batholith.RecordError {
+	f.d.o.Log.Error("internal error over a record", "job", f.job.ID, "file", it.key.File, "record", it.key.Record, "doing", e.Doing, "what", e.What, "stack", e.Stack)
+	return &batholith.RecordError{Code: http.StatusInternalServerError, Message: "Batholith could not handle this record because of an internal error; its log says where"}
+}
+
+// recordError is what a dialect says of a body that it cannot translate: the record's own fault, unless the dialect itself is broken.
 func recordError(err error) error {
 	var e *batholith.RecordError
 	if errors.As(err, &e) {
 		return e
+	}
+	var broken *batholith.Broken
+	if errors.As(err, &broken) {
+		return broken
 	}
 	return &batholith.RecordError{Code: http.StatusBadRequest, Message: err.Error()}
 }

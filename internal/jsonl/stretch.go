@@ -4,6 +4,8 @@ import (
 	"context"
 	"hash/crc32"
 	"io"
+
+	"github.com/batholith/batholith"
 )
 
 // stretch is a range of a file on its way: the lines that begin in it. One goroutine scans it and one joins it.
@@ -28,10 +30,27 @@ func newStretch(p *Pool, s *Survey, from int64) *stretch {
 	return &stretch{pool: p, survey: s, from: from, to: min(from+s.Range, s.Bytes), next: make(chan struct{}), pages: make(chan *page, poolPages)}
 }
 
+// guarded scans the range and returns a scanner for the next one: another where this one stopped in the middle of a panic, which is the
+// range's error.
+func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
+	err := batholith.Guard("check the lines of a file", func() error {
+		r.scan(ctx, sc)
+		return nil
+	})
+	if err == nil {
+		return sc
+	}
+	if r.page != nil {
+		r.pool.put(r.page)
+	}
+	r.err = err // before pages are closed, which the join waits for
+	close(r.pages)
+	return &Scanner{}
+}
+
 // scan reads the range. It begins one byte early: whether a line begins at from, the byte before tells. The last line is read to its
 // end, behind the range.
 func (r *stretch) scan(ctx context.Context, sc *Scanner) {
-	defer close(r.pages)
 	at := max(0, r.from-1)
 	body := r.survey.Open(ctx, at)
 	defer body.Close()
@@ -58,6 +77,7 @@ func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 		r.pool.put(r.page)
 	}
 	r.total.Lines, r.sum = sc.line.N, in.sum
+	close(r.pages)
 }
 
 // record takes in a line that is one.

@@ -94,8 +94,7 @@ func (j *joint) begin(ctx context.Context, working *sync.WaitGroup) {
 			return
 		case sc := <-j.pool.scanners:
 			working.Go(func() {
-				r.scan(ctx, sc)
-				j.pool.scanners <- sc
+				j.pool.scanners <- r.guarded(ctx, sc)
 			})
 		}
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/batholith/batholith"
 )
 
 // account is all that a survey tells of a file.
@@ -291,5 +293,28 @@ func TestTheColumnIsThatOfTheReason(t *testing.T) {
 		if !errors.As(err, &p) || p.Column() != want {
 			t.Errorf("%s: %v, column %d, want %d", line, err, p.Column(), want)
 		}
+	}
+}
+
+// TestAPanicOverALineEndsTheSurveyAndNotTheProcess: the pool serves other surveys as before.
+func TestAPanicOverALineEndsTheSurveyAndNotTheProcess(t *testing.T) {
+	p := NewPool()
+	file := strings.Repeat(`{"modelInput":{"a":"b"}}`+"\n", 5000)
+	open := func(_ context.Context, from int64) io.ReadCloser { return io.NopCloser(strings.NewReader(file[from:])) }
+	for range 3 * cap(p.scanners) {
+		_, err := p.Run(t.Context(), Survey{Bytes: int64(len(file)), Range: 10_000, Open: open, Remark: func(l Line) string {
+			if l.Offset > 30_000 {
+				panic("the line is " + string(l.Input))
+			}
+			return ""
+		}})
+		broken, ok := errors.AsType[*batholith.Broken](err)
+		if !ok || strings.Contains(err.Error()+broken.Stack, `"b"`) || !strings.Contains(broken.Stack, "survey_test.go") {
+			t.Fatalf("got %v with the stack\n%s", err, broken.Stack)
+		}
+	}
+	got, err := p.Run(t.Context(), Survey{Bytes: int64(len(file)), Range: 10_000, Open: open})
+	if err != nil || got.Lines != 5000 || len(p.used)+len(p.fresh) != poolPages {
+		t.Errorf("after that: %+v, %v, %d pages", got, err, len(p.used)+len(p.fresh))
 	}
 }

@@ -79,6 +79,10 @@ func (s *scan) survey(ctx context.Context) (jsonl.Surveyed, error) {
 	case s.broken != nil:
 		return got, s.broken
 	}
+	if e, ok := errors.AsType[*batholith.Broken](err); ok { // it would be the same every time
+		s.l.o.Log.Error("internal error over a job's input", "job", s.job.ID, "key", s.file.Key, "doing", e.Doing, "what", e.What, "stack", e.Stack)
+		return got, refuse("%s could not be checked because of an internal error; the log of the server says where", s.file.Key)
+	}
 	return got, access(err, "GetObject", s.place.Input.Name(), s.file.Key)
 }
 
