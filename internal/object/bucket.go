@@ -30,11 +30,13 @@ type Bucket struct {
 	name  string
 	owner *string
 	kms   string
+	marks *marks // of the client's uploads
+	aws   bool   // the endpoint is Amazon's
 }
 
 // Bucket names a bucket. Nothing is sent: whether it exists shows at the first request.
 func (c *Client) Bucket(name string, o Options) *Bucket {
-	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID}
+	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID, marks: &c.marks, aws: c.aws}
 	if o.Owner != "" {
 		b.owner = &o.Owner
 	}
@@ -43,14 +45,6 @@ func (c *Client) Bucket(name string, o Options) *Bucket {
 
 // Name is the bucket's name.
 func (b *Bucket) Name() string { return b.name }
-
-// encryption is what Put and CreateUpload say of SSE.
-func (b *Bucket) encryption() (types.ServerSideEncryption, *string) {
-	if b.kms == "" {
-		return "", nil
-	}
-	return types.ServerSideEncryptionAwsKms, &b.kms
-}
 
 // List yields the objects whose key begins with prefix, in the order of their keys' bytes, page after page.
 // After an error, which comes with a zero Object, it ends.
@@ -92,19 +86,48 @@ func listed(o types.Object) batholith.Object {
 
 // Head tells of one object.
 func (b *Bucket) Head(ctx context.Context, key string) (batholith.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit(0))
-	defer cancel()
-	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner})
+	out, err := b.head(ctx, key)
 	if err != nil {
-		return batholith.Object{}, b.missing(ctx, err, "find", key)
+		return batholith.Object{}, err
 	}
 	return batholith.Object{Key: key, Bytes: aws.ToInt64(out.ContentLength), ETag: unquote(out.ETag),
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
+// head asks for an object's head. The answer to a HEAD has no body, so that 400 and 403 say nothing: keys that expired, a clock that is
+// wrong and a policy look alike. A GET of one byte is then asked for its words.
+func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit(0))
+	defer cancel()
+	in := &s3.HeadObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner}
+	out, err := b.api.HeadObject(ctx, in)
+	if s := status(err); s >= 400 && s < 500 && s != http.StatusNotFound {
+		if spoken := b.byte(ctx, key); spoken != nil {
+			return nil, explain(spoken, "find", b.name, key)
+		}
+		out, err = b.api.HeadObject(ctx, in) // the GET went well, perhaps with other keys
+	}
+	if err != nil {
+		return nil, b.missing(ctx, err, "find", key)
+	}
+	return out, nil
+}
+
+// byte asks for the first byte of an object, for the sake of the error. An empty object has none, which is no error.
+func (b *Bucket) byte(ctx context.Context, key string) error {
+	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner, Range: byteRange(0, 1)})
+	if code(err) == "InvalidRange" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return out.Body.Close()
+}
+
 // missing explains the error of a HEAD, whose answer has no body to say whether the object or the whole bucket is missing.
 func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error {
-	if status(err) == http.StatusNotFound {
+	if status(err) == http.StatusNotFound && foreign(err) == nil {
 		_, berr := b.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
 		if status(berr) == http.StatusNotFound {
 			return fmt.Errorf("%s %s: %w", verb, uri(b.name, key), batholith.ErrNoBucket)
@@ -118,12 +141,18 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
 	defer cancel()
 	sse, kms := b.encryption()
-	_, err := b.api.PutObject(ctx, &s3.PutObjectInput{
+	out, err := b.api.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner,
 		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
 		ServerSideEncryption: sse, SSEKMSKeyId: kms,
 	})
-	return explain(err, "write", b.name, key)
+	if err != nil {
+		return explain(err, "write", b.name, key)
+	}
+	if plain := b.unencrypted(out.ServerSideEncryption, out.SSEKMSKeyId); plain != nil {
+		return b.withdraw(ctx, fmt.Errorf("write %s: %w", uri(b.name, key), plain), key)
+	}
+	return nil
 }
 
 // deleteBatch is how many keys one request may name (S3: DeleteObjects, 1,000).

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -31,10 +29,12 @@ type Config struct {
 	HTTPClient *http.Client
 }
 
-// Client speaks to one S3 as one principal. It is safe for concurrent use and holds nothing but connections.
+// Client speaks to one S3 as one principal. It is safe for concurrent use and holds nothing but connections, and the marks of uploads.
 type Client struct {
 	api    *s3.Client
 	region string
+	aws    bool
+	marks  marks
 }
 
 // Attempts of one request and the longest pause between two. Callers repeat whole verbs; this only smooths over a torn
@@ -49,7 +49,7 @@ func New(c Config) (*Client, error) {
 	if c.Region == "" {
 		return nil, fmt.Errorf("an S3 client needs a region")
 	}
-	creds, err := c.credentials()
+	keys, err := c.keys()
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +60,9 @@ func New(c Config) (*Client, error) {
 	o := s3.Options{
 		Region:       c.Region,
 		UsePathStyle: c.PathStyle,
-		Credentials:  creds,
-		HTTPClient:   client,
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff
-		}),
+		Credentials:  keys,
+		HTTPClient:   answers{client},
+		Retryer:      keys.retryer(),
 	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
@@ -76,7 +74,7 @@ func New(c Config) (*Client, error) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
 	}
-	return &Client{api: s3.New(o), region: c.Region}, nil
+	return &Client{api: s3.New(o), region: c.Region, aws: c.amazon()}, nil
 }
 
 // amazon tells whether the endpoint is one of Amazon's.
@@ -84,18 +82,15 @@ func (c Config) amazon() bool {
 	return c.Endpoint == "" || strings.Contains(c.Endpoint, ".amazonaws.com")
 }
 
-func (c Config) credentials() (aws.CredentialsProvider, error) {
+// keys are those of the configuration, or of the default chain.
+func (c Config) keys() (*keys, error) {
 	switch {
 	case c.Credentials != nil:
-		return c.Credentials, nil
+		return &keys{provider: c.Credentials}, nil
 	case c.AccessKeyID != "":
-		return credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken), nil
+		return &keys{provider: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)}, nil
 	}
-	chain, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(c.Region))
-	if err != nil {
-		return nil, fmt.Errorf("load the AWS default credentials: %w", err)
-	}
-	return chain.Credentials, nil
+	return defaultKeys(c.Region)
 }
 
 // NewHTTPClient makes an HTTP client fit for many S3 requests at once: it keeps enough idle connections, leaves bodies

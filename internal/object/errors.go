@@ -1,6 +1,7 @@
 package object
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,53 +12,65 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// verdicts are the answers of an S3 that will be the same next time, by their code. HEAD answers have no body and no code but
-// what the SDK makes of their status: NotFound and Forbidden.
-var verdicts = map[string]error{
-	"NoSuchKey":             batholith.ErrNoObject,
-	"NotFound":              batholith.ErrNoObject,
-	"NoSuchBucket":          batholith.ErrNoBucket,
-	"InvalidBucketName":     batholith.ErrNoBucket,
-	"AccessDenied":          batholith.ErrAccessDenied,
-	"Forbidden":             batholith.ErrAccessDenied,
-	"AllAccessDisabled":     batholith.ErrAccessDenied,
-	"AccountProblem":        batholith.ErrAccessDenied,
-	"InvalidAccessKeyId":    batholith.ErrAccessDenied,
-	"SignatureDoesNotMatch": batholith.ErrAccessDenied,
-	"InvalidToken":          batholith.ErrAccessDenied,
-	"ExpiredToken":          batholith.ErrAccessDenied,
-	"PreconditionFailed":    batholith.ErrObjectChanged,
+// Fault is why a request to an S3 failed, in words for the person who can mend it. The errors of this package wrap one.
+type Fault struct {
+	Cause  string // what is wrong, with the words of the server if it answered
+	Remedy string // what to do about it; "" if nothing is known
+	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. It is nil for a fault that may
+	// pass: an outage, keys that expired, settings of this process or of the server that somebody has to correct.
+	Verdict error
 
-	"InvalidArgument":           batholith.ErrRefused,
-	"InvalidRequest":            batholith.ErrRefused,
-	"KeyTooLongError":           batholith.ErrRefused,
-	"MethodNotAllowed":          batholith.ErrRefused,
-	"NotImplemented":            batholith.ErrRefused,
-	"ObjectParentIsFile":        batholith.ErrRefused, // the embedded S3: a key below another object
-	"ExistingObjectIsDirectory": batholith.ErrRefused,
+	err error // as the SDK gave it
 }
 
-// explain wraps what the SDK says of a request: verb and thing first, then the verdict when there is one.
-// What the answer said remains in the message; the SDK's own chain does not, as it repeats itself at length.
+func (f *Fault) Error() string {
+	if f.Remedy == "" {
+		return f.Cause
+	}
+	return f.Cause + "; " + f.Remedy
+}
+
+// Unwrap gives the verdict and the error from which it was made.
+func (f *Fault) Unwrap() []error {
+	if f.Verdict == nil {
+		return []error{f.err}
+	}
+	return []error{f.Verdict, f.err}
+}
+
+// explain wraps what the SDK says of a request: verb and thing first, then cause and remedy.
 func explain(err error, verb, bucket, key string) error {
 	if err == nil {
 		return nil
 	}
-	thing := uri(bucket, key)
+	f := diagnose(err)
+	if key == "" && f.Verdict == batholith.ErrNoObject {
+		f.Verdict = batholith.ErrNoBucket
+		f.Cause = batholith.ErrNoBucket.Error()
+	}
+	return fmt.Errorf("%s %s: %w", verb, uri(bucket, key), f)
+}
+
+// diagnose finds cause, remedy and verdict of an error: of the keys, of an answer, or of the way there.
+func diagnose(err error) *Fault {
+	var f *Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	var keys *keysError
 	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return fmt.Errorf("%s %s: %w", verb, thing, err)
-	}
-	verdict, known := verdicts[api.ErrorCode()]
 	switch {
-	case known && key == "" && verdict == batholith.ErrNoObject:
-		return fmt.Errorf("%s %s: %w", verb, thing, batholith.ErrNoBucket)
-	case known && api.ErrorMessage() != "":
-		return fmt.Errorf("%s %s: %w (%w)", verb, thing, verdict, &answer{api.ErrorCode(), api.ErrorMessage()})
-	case known:
-		return fmt.Errorf("%s %s: %w (%w)", verb, thing, verdict, &answer{code: api.ErrorCode()})
+	case errors.Is(err, context.Canceled):
+		f = &Fault{Cause: context.Canceled.Error()}
+	case errors.As(err, &keys):
+		f = withoutKeys(keys.err)
+	case errors.As(err, &api):
+		f = answered(api, err)
+	default:
+		f = unreached(err)
 	}
-	return fmt.Errorf("%s %s: %w", verb, thing, err)
+	f.err = err
+	return f
 }
 
 // code is the S3 error code in err, or "".
@@ -71,11 +84,19 @@ func code(err error) string {
 
 // status is the HTTP status of the answer that became err, or 0.
 func status(err error) int {
-	var re *awshttp.ResponseError
-	if errors.As(err, &re) {
+	if re := response(err); re != nil {
 		return re.HTTPStatusCode()
 	}
 	return 0
+}
+
+// response is the answer that became err, or nil.
+func response(err error) *awshttp.ResponseError {
+	var re *awshttp.ResponseError
+	if errors.As(err, &re) && re.Response != nil && re.Response.Response != nil {
+		return re
+	}
+	return nil
 }
 
 // answer is one key's error inside the answer to a request for many.

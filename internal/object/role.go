@@ -17,14 +17,14 @@ type Role struct {
 // Assume is c as the role: the keys in c ask the token service for the role's temporary ones, which are renewed as they run out.
 // Nothing is sent before the first request needs them; that the role may not be assumed shows there, as batholith.ErrAccessDenied.
 func (c Config) Assume(r Role) (Config, error) {
-	creds, err := c.credentials()
+	base, err := c.keys()
 	if err != nil {
 		return Config{}, err
 	}
 	if c.HTTPClient == nil {
 		c.HTTPClient = NewHTTPClient()
 	}
-	o := sts.Options{Region: c.Region, Credentials: creds, HTTPClient: c.HTTPClient}
+	o := sts.Options{Region: c.Region, Credentials: base, HTTPClient: c.HTTPClient, Retryer: base.retryer()}
 	if r.Endpoint != "" {
 		o.BaseEndpoint = aws.String(r.Endpoint)
 	}

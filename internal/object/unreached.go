@@ -1,0 +1,104 @@
+package object
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// unreached judges an error of the way to a server. None of these ends a job.
+func unreached(err error) *Fault {
+	host, scheme := whither(err)
+	switch {
+	case errors.Is(err, errStalled):
+		return &Fault{Cause: errStalled.Error()}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &Fault{Cause: "the answer broke off"}
+	}
+	if f := secured(err, host, scheme); f != nil {
+		return f
+	}
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return &Fault{Cause: fmt.Sprintf("the proxy on the way to %s does not answer (%v)", host, op.Err), Remedy: "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY"}
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return &Fault{Cause: "there is no host " + dns.Name, Remedy: "check s3.endpoint; if the name begins with the bucket's, set s3.path_style: true"}
+	case errors.As(err, &dns):
+		return &Fault{Cause: fmt.Sprintf("the name %s cannot be looked up (%s)", dns.Name, dns.Err), Remedy: "check this machine's DNS"}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &Fault{Cause: "nothing listens at " + host + " (connection refused)", Remedy: "start the S3 server there, or correct s3.endpoint"}
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return &Fault{Cause: "there is no way to " + host + " (unreachable)", Remedy: "check s3.endpoint and this machine's network"}
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
+		return &Fault{Cause: host + " closed the connection without an answer", Remedy: "check that an S3 listens there, and whether it wants https://"}
+	case timedOut(err):
+		return &Fault{Cause: "no answer from " + host + " in time", Remedy: "check s3.endpoint, and that no firewall is between"}
+	}
+	return &Fault{Cause: plain(err)}
+}
+
+// secured judges what goes wrong about TLS: its want, its presence and its certificates. It is nil for other errors.
+func secured(err error, host, scheme string) *Fault {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return &Fault{Cause: fmt.Sprintf("the certificate of %s is from an authority that this machine does not know", host),
+			Remedy: "add the authority's certificate to the system's, or name its PEM file in the environment variable SSL_CERT_FILE"}
+	case errors.As(err, &name):
+		return &Fault{Cause: fmt.Sprintf("the certificate of %s is for another name (%v)", host, name),
+			Remedy: "write the name of the certificate in s3.endpoint; if the name begins with the bucket's, set s3.path_style: true"}
+	case errors.As(err, &invalid):
+		return &Fault{Cause: fmt.Sprintf("the certificate of %s is not valid (%v)", host, invalid), Remedy: "renew it, or set this machine's clock"}
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return &Fault{Cause: host + " does not speak TLS", Remedy: "write http:// in s3.endpoint"}
+	case scheme == "http" && strings.Contains(err.Error(), `malformed HTTP response "\x15`): // net/http: a TLS alert
+		return &Fault{Cause: host + " speaks TLS", Remedy: "write https:// in s3.endpoint"}
+	}
+	return nil
+}
+
+// whither is where a request went that found nobody.
+func whither(err error) (host, scheme string) {
+	var u *url.Error
+	if errors.As(err, &u) {
+		if at, perr := url.Parse(u.URL); perr == nil && at.Host != "" {
+			return at.Host, at.Scheme
+		}
+	}
+	return "s3.endpoint", ""
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// plain is the innermost of what the SDK and net/http wrap around an error, which repeat themselves at length.
+func plain(err error) string {
+	var send *smithyhttp.RequestSendError
+	if errors.As(err, &send) {
+		err = send.Err
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}
