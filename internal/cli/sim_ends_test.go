@@ -115,6 +115,10 @@ func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
 		w := s.through(func(*worker) { s.count(func() { s.denied = true; s.interruptions++ }) })
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
+		s.count(func() { s.denied = false }) // the role gets its rights back, and the sweep cleans up
+		w.start()
+		time.Sleep(time.Hour)
+		w.stop()
 		s.checkTraces(w)
 	})
 }

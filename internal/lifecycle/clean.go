@@ -6,30 +6,55 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
 const (
-	// cleanTime is what a clean-up gets, also when the process is to end meanwhile.
+	// cleanTime is for how long a clean-up is tried before it is left to the sweep: a bucket that fails now and then is clean by then, and
+	// one that is dead holds up nothing for longer.
 	cleanTime = 30 * time.Second
+	// cleanGrace is what a clean-up gets that is under way when the process is to end. The next start makes it again.
+	cleanGrace = time.Second
 	// sweepEvery is how often is looked for what a clean-up left, and for what is to be cleaned up once more.
 	sweepEvery = 10 * time.Minute
 	// sweepAfter is when a job that is over is cleaned up once more: when nothing that a worker had sent to the bucket before it died can
 	// still arrive there. A worker gives no call more than some minutes.
 	sweepAfter = 15 * time.Minute
+	// refusedFor is for how long a clean-up that the bucket refuses is repeated.
+	refusedFor = 24 * time.Hour
+	// sweepsAtOnce is how many principals' jobs a sweep cleans up after beside each other, and sweepFailures how many clean-ups of one
+	// principal may fail before the rest of its jobs wait for the next sweep.
+	sweepsAtOnce, sweepFailures = 16, 3
 )
 
-// tidy does some of the clean-up after a job and returns whether it is done. What fails is done by a sweep.
+// tidy does some of the clean-up after a job and returns whether it is done. A step that fails is repeated, for each attempt leaves less to
+// do; what is not done when the time is over is left to the sweep.
 func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context.Context, batholith.Job) error) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTime)
+	ctx, cancel := outlast(ctx, cleanTime, cleanGrace)
 	defer cancel()
 	err := do(ctx, job)
+	for delay := firstAgain; err != nil && !blob.Permanent(err) && ctx.Err() == nil; delay = min(2*delay, 2*time.Second) {
+		sleep(ctx, delay)
+		err = do(ctx, job)
+	}
 	if err != nil {
 		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
 	}
 	return err == nil
+}
+
+// outlast returns a context that ends after limit, or grace after ctx has ended.
+func outlast(ctx context.Context, limit, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	unlink := context.AfterFunc(ctx, func() {
+		sleep(longer, grace)
+		cancel()
+	})
+	return longer, func() { unlink(); cancel() }
 }
 
 // clean removes what a terminal job left.
@@ -49,9 +74,12 @@ func (l *Lifecycle) forget(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
-// remove clears the bucket. Where access is gone for good, there is nothing to be done.
+// remove clears the bucket. A bucket that is gone is clear. One that refuses is tried again by every sweep for a day, since somebody may
+// give the role its rights back; after that there is nothing to be done.
 func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
-	if err := l.o.Publisher.Clean(ctx, job); err != nil && !blob.Permanent(err) {
+	err := l.o.Publisher.Clean(ctx, job)
+	hopeless := blob.Permanent(err) && !job.Ended.IsZero() && time.Since(job.Ended) > refusedFor
+	if err != nil && !hopeless && !errors.Is(err, batholith.ErrNoBucket) {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}
 	failpoint.Here("lifecycle.cleaned")
@@ -65,47 +93,69 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 	for early := sweepAfter; ctx.Err() == nil; early = 0 {
 		now := time.Now()
 		unclean, err := l.o.Store.Unclean(ctx)
-		l.each(ctx, unclean, err, func(ctx context.Context, job batholith.Job) { l.tidy(ctx, job, l.clean) })
+		l.each(ctx, unclean, err, l.clean)
 		unswept, err := l.o.Store.Unswept(ctx, now.Add(early))
-		l.each(ctx, unswept, err, func(ctx context.Context, job batholith.Job) { l.cleanAgain(ctx, job, now) })
+		l.each(ctx, unswept, err, func(ctx context.Context, job batholith.Job) error {
+			if err := l.remove(ctx, job); err != nil {
+				return err
+			}
+			err := l.o.Store.Swept(ctx, job.ID, now)
+			failpoint.Here("lifecycle.swept")
+			return err
+		})
 		sleep(ctx, sweepEvery)
 	}
 }
 
-// each does something for every job that was listed and that nobody drives here. They may be all jobs of a busy quarter of an hour, and
-// so they are read one at a time.
-func (l *Lifecycle) each(ctx context.Context, ids []string, err error, do func(context.Context, batholith.Job)) {
+// each cleans up after every job that was listed and that nobody drives here. The jobs of one principal come one after the other, and
+// those of several beside each other: a principal whose bucket is dead, for whom every job takes the whole cleanTime, holds up nobody
+// else, and after some jobs the rest of its own are left to the next sweep. They may be all jobs of a busy quarter of an hour, so only
+// their ids are kept in memory.
+func (l *Lifecycle) each(ctx context.Context, ids []string, err error, do func(context.Context, batholith.Job) error) {
 	if err != nil && ctx.Err() == nil {
 		l.o.Log.Error("list jobs to clean up", "err", err)
 	}
-	for _, id := range ids {
-		if ctx.Err() != nil {
-			return
-		}
-		if l.drive(id) != nil {
-			continue
-		}
-		job, err := l.o.Store.Find(ctx, id)
-		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) {
-				l.o.Log.Warn("read a job to clean up; it is tried again later", "job", id, "err", err)
+	var owners errgroup.Group
+	owners.SetLimit(sweepsAtOnce)
+	for _, of := range l.byOwner(ctx, ids) {
+		owners.Go(func() error {
+			for failed := 0; len(of) > 0 && failed < sweepFailures && ctx.Err() == nil; of = of[1:] {
+				if job, ok := l.undriven(ctx, of[0]); ok && !l.tidy(ctx, job, do) {
+					failed++
+				}
 			}
-			continue
-		}
-		do(ctx, job)
+			return nil
+		})
 	}
+	_ = owners.Wait() // none returns an error
 }
 
-// cleanAgain is the second clean-up after a job, as of now.
-func (l *Lifecycle) cleanAgain(ctx context.Context, job batholith.Job, now time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, cleanTime)
-	defer cancel()
-	err := l.remove(ctx, job)
-	if err == nil {
-		err = l.o.Store.Swept(ctx, job.ID, now)
-		failpoint.Here("lifecycle.swept")
+// byOwner groups jobs by the principal that created them, oldest first.
+func (l *Lifecycle) byOwner(ctx context.Context, ids []string) (groups [][]string) {
+	at := map[[2]string]int{}
+	for _, id := range ids {
+		job, ok := l.undriven(ctx, id)
+		if !ok {
+			continue
+		}
+		owner := [2]string{job.Account, job.Owner}
+		if _, known := at[owner]; !known {
+			at[owner] = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[at[owner]] = append(groups[at[owner]], id)
 	}
-	if err != nil && ctx.Err() == nil {
-		l.o.Log.Warn("clean up again; it is tried once more later", "job", job.ID, "err", err)
+	return groups
+}
+
+// undriven reads a job. It is not ok when the job has a drive here, which cleans up by itself, or cannot be read.
+func (l *Lifecycle) undriven(ctx context.Context, id string) (job batholith.Job, ok bool) {
+	if ctx.Err() != nil || l.drive(id) != nil {
+		return job, false
 	}
+	job, err := l.o.Store.Find(ctx, id)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) {
+		l.o.Log.Warn("read a job to clean up; it is tried again later", "job", id, "err", err)
+	}
+	return job, err == nil
 }

@@ -88,7 +88,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	defer release()
 	switch job.Status {
 	case batholith.StatusSubmitted:
-		return false, d.submitted(work, job)
+		return false, d.submitted(ctx, work, job)
 	case batholith.StatusValidating:
 		return false, d.validating(ctx, work, job)
 	case batholith.StatusScheduled, batholith.StatusInProgress:
@@ -128,13 +128,13 @@ func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 }
 
 // submitted waits for a place among the validations.
-func (d *drive) submitted(work context.Context, job batholith.Job) error {
+func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
 	select {
 	case d.l.validates <- struct{}{}:
 		<-d.l.validates
-		return d.move(context.WithoutCancel(work), job, batholith.EventValidate, "")
+		return d.move(ctx, job, batholith.EventValidate, "")
 	case <-work.Done():
-		return d.interrupted(work)
+		return d.interrupted(ctx, work)
 	}
 }
 
@@ -144,7 +144,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case d.l.validates <- struct{}{}:
 		defer func() { d.l.pool.Rest(); <-d.l.validates }()
 	case <-work.Done():
-		return d.interrupted(work)
+		return d.interrupted(ctx, work)
 	}
 	err := d.l.validate(work, job)
 	var no *refusal
@@ -152,7 +152,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case errors.As(err, &no):
 		return d.end(ctx, job, batholith.EventFail, no.message)
 	case work.Err() != nil:
-		return d.interrupted(work)
+		return d.interrupted(ctx, work)
 	case err != nil:
 		return err
 	}
@@ -162,7 +162,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 // sending has the records sent until the last has its outcome, the time is over, a stop was asked for, or the job cannot go on.
 func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if work.Err() != nil { // a process that starts when the time is over sends nothing any more
-		return d.interrupted(work)
+		return d.interrupted(ctx, work)
 	}
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
 		return d.finish(ctx, job, batholith.EventFail, err)
@@ -180,7 +180,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 			return err
 		}
 	}
-	return d.interrupted(work)
+	return d.interrupted(ctx, work)
 }
 
 // halt calls off what the dispatcher has of the job, and keeps the first error that it saw.
@@ -226,12 +226,12 @@ func (d *drive) await(work context.Context, partial *partial) (batholith.Event, 
 }
 
 // interrupted says what becomes of a job whose work was called off: nothing for a stop or a shutdown, which are in the store or will
-// be found there at the next start; the end, when its time has passed.
-func (d *drive) interrupted(work context.Context) error {
+// be found there at the next start; the end, when its time has passed. The end is made under ctx, which lasts as long as the process, so
+// that a shutdown calls it off.
+func (d *drive) interrupted(ctx, work context.Context) error {
 	if !errors.Is(context.Cause(work), batholith.ErrExpired) {
 		return nil
 	}
-	ctx := context.WithoutCancel(work)
 	current, err := d.l.o.Store.Job(ctx, d.account, d.id)
 	if err != nil || current.Status.Terminal() || current.Ending != "" {
 		return err

@@ -28,6 +28,8 @@ type world struct {
 	look   time.Duration // Options.Look; a test that passes days need not look every five seconds of them
 	life   *Lifecycle
 
+	options func(*Options) // changes those of the next start; nil: they stay
+
 	mu        sync.Mutex
 	enqueued  map[string]batholith.Job
 	halted    map[string]error
@@ -72,14 +74,18 @@ func (w *world) forget() {
 
 // start runs a Lifecycle; the returned function ends it and waits.
 func (w *world) start() (stop func()) {
-	w.life = New(Options{Store: w.store, Dispatch: w, Publisher: w, Worker: "w", Limits: w.limits, Look: w.look,
+	o := Options{Store: w.store, Dispatch: w, Publisher: w, Worker: "w", Limits: w.limits, Look: w.look,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if w.noRole {
 				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)
 			}
 			_, key, _ := strings.Cut(strings.TrimPrefix(j.Input.URI, "s3://"), "/")
 			return blob.Place{Input: w.bucket, Output: w.bucket, InputKey: key, Prefix: "out/" + j.ID + "/"}, nil
-		}})
+		}}
+	if w.options != nil {
+		w.options(&o)
+	}
+	w.life = New(o)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
 	life := w.life

@@ -133,15 +133,18 @@ func (d *drive) claim(ctx context.Context) (epoch int64, err error) {
 
 // yield lets another publish what could not be published here. When that fails, the other waits for this worker to succeed or to die.
 func (d *drive) yield(ctx context.Context, epoch int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), yieldTime)
+	ctx, cancel := outlast(ctx, yieldTime, yieldGrace)
 	defer cancel()
 	if err := d.l.o.Store.YieldPublication(ctx, d.id, epoch); err != nil {
 		d.l.o.Log.Debug("yield a publication", "job", d.id, "err", err)
 	}
 }
 
-// yieldTime bounds a call that is worth no more.
-const yieldTime = 5 * time.Second
+// yieldTime bounds a call that is worth no more; yieldGrace is what it gets when the process is to end.
+const (
+	yieldTime  = 5 * time.Second
+	yieldGrace = time.Second
+)
 
 // publish writes the final output. For a job that failed, an attempt is enough.
 func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) error {
@@ -154,6 +157,8 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) err
 	_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
 	switch {
 	case errors.Is(err, batholith.ErrHeld):
+		return err
+	case err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded): // a shutdown
 		return err
 	case errors.Is(err, batholith.ErrOutcomesLost):
 		return d.salvage(ctx, job, epoch)

@@ -1,13 +1,19 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 )
 
 // After the seal nobody could find out again what is wrong with the job, so it is in the store by then.
@@ -207,6 +213,154 @@ func TestAJobThatAnotherProcessEndedIsHalted(t *testing.T) {
 			t.Errorf("halted: %v, cleaned %d times, published: %v", halted, w.cleaned[id], w.published[id])
 		}
 	})
+}
+
+// One call in twenty fails, before or after its effect: the clean-up of a dozen calls is repeated until nothing is left.
+func TestACleanUpGoesOnThroughFaults(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.look = time.Hour
+			w.put("a.jsonl", records(10))
+			w.create(id, "a.jsonl")
+			for i := range 40 {
+				w.put(fmt.Sprintf("out/%s/.batholith/left-%d", id, i), "x")
+			}
+			rng := rand.New(rand.NewPCG(seed, 1))
+			var mu sync.Mutex
+			w.bucket.Fault = func(op, key string) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if (op == "Delete" || op == "List") && rng.IntN(20) == 0 {
+					return rng.IntN(2) == 0, errors.New("503 SlowDown")
+				}
+				return true, nil
+			}
+			w.options = func(o *Options) { o.Publisher = oneByOne{w} }
+			defer w.start()()
+			w.reach(batholith.StatusInProgress)
+			w.commit(id, 5, 0)
+			time.Sleep(cleanTime)
+			synctest.Wait()
+			if j := w.job(id); j.Status != batholith.StatusCompleted {
+				t.Errorf("seed %d: the job is %s (%s)", seed, j.Status, j.Note)
+			}
+			for _, key := range w.bucket.Keys() {
+				if strings.Contains(key, ".batholith/") {
+					t.Errorf("seed %d: %s is left", seed, key)
+				}
+			}
+			if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {
+				t.Errorf("seed %d: %d jobs left to clean up, %v", seed, len(left), err)
+			}
+		})
+	}
+}
+
+// oneByOne is a publisher that cleans up in the bucket, an object a call.
+type oneByOne struct{ *world }
+
+func (o oneByOne) Clean(ctx context.Context, j batholith.Job) error {
+	for object, err := range o.bucket.List(ctx, "out/"+j.ID+"/.batholith/") {
+		if err == nil {
+			err = o.bucket.Delete(ctx, object.Key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A bucket that is dead is not waited for by whoever waits for the output.
+func TestACleanUpThatFailsKeepsTheOutputFromNobody(t *testing.T) {
+	for _, fault := range []error{errors.New("503"), batholith.ErrAccessDenied, batholith.ErrNoBucket} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.look = time.Hour
+			w.put("a.jsonl", records(10))
+			w.create(id, "a.jsonl")
+			defer w.start()()
+			w.at(func(name string) error {
+				if name == "clean" {
+					return fault
+				}
+				return nil
+			})
+			w.reach(batholith.StatusInProgress)
+			w.commit(id, 5, 0)
+			time.Sleep(cleanTime + time.Second)
+			synctest.Wait()
+			if j := w.job(id); j.Status != batholith.StatusCompleted {
+				t.Errorf("%v: the job is %s", fault, j.Status)
+			}
+			left, err := w.store.Unclean(t.Context())
+			if gone := errors.Is(fault, batholith.ErrNoBucket); err != nil || gone != (len(left) == 0) {
+				t.Errorf("%v: %d jobs left to clean up, %v", fault, len(left), err)
+			}
+			time.Sleep(refusedFor + 2*sweepEvery)
+			synctest.Wait()
+			left, err = w.store.Unclean(t.Context())
+			if given := blob.Permanent(fault); err != nil || given != (len(left) == 0) {
+				t.Errorf("%v: a day later %d jobs are left to clean up, %v", fault, len(left), err)
+			}
+		})
+	}
+}
+
+// A principal whose bucket hangs does not hold up the clean-up after another's jobs.
+func TestASweepOfADeadBucketHoldsUpNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.look = time.Hour
+		for i := range 100 {
+			w.ended(fmt.Sprintf("dead%08d", i), "eve")
+		}
+		w.ended(id, "ann")
+		w.options = func(o *Options) { o.Publisher = hanging{w} }
+		defer w.start()()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		left, err := w.store.Unclean(t.Context())
+		if err != nil || slices.Contains(left, id) || len(left) != 100 {
+			t.Errorf("%d jobs left, %v", len(left), err)
+		}
+		time.Sleep(sweepFailures*cleanTime + time.Minute)
+		if w.cleanedUp() > 2+sweepFailures { // the other job is cleaned up twice
+			t.Errorf("%d clean-ups were begun of a bucket that is dead", w.cleanedUp()-2)
+		}
+	})
+}
+
+// hanging is a publisher whose clean-up never comes back for some jobs.
+type hanging struct{ *world }
+
+func (h hanging) Clean(ctx context.Context, j batholith.Job) error {
+	if err := h.world.Clean(ctx, j); err != nil || j.Owner != "eve" {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// ended makes a job that ended, and was not cleaned up.
+func (w *world) ended(id, owner string) {
+	w.t.Helper()
+	now := time.Now()
+	_, err := w.store.CreateJob(w.t.Context(), batholith.Job{ID: id, Account: account, Owner: owner, Status: batholith.StatusSubmitted,
+		Submitted: now, Expires: now.Add(time.Hour), Request: batholith.Request{Name: "n" + id, ModelID: "m"}}, id, 0)
+	if err := errors.Join(err, w.store.Move(w.t.Context(), id, batholith.StatusSubmitted, batholith.StatusFailed, "x", now)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) cleanedUp() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, times := range w.cleaned {
+		n += times
+	}
+	return n
 }
 
 func TestACleanUpThatFailedIsMadeLater(t *testing.T) {
