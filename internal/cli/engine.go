@@ -31,6 +31,7 @@ type engine struct {
 	dispatch *dispatch.Dispatcher
 	life     *lifecycle.Lifecycle
 	worker   string
+	log      *slog.Logger
 }
 
 // engineStore is what its parts ask of the database, together.
@@ -66,7 +67,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 			return nil, err
 		}
 	}
-	e := &engine{store: o.Store, catalog: o.Models.catalog, models: o.Models}
+	e := &engine{store: o.Store, catalog: o.Models.catalog, models: o.Models, log: o.Log}
 	if e.worker, err = workerID(o.Dir); err != nil {
 		return nil, err
 	}
@@ -119,41 +120,24 @@ func (e *engine) serving(j batholith.Job) (dispatch.Serving, error) {
 }
 
 // Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run. A job whose
-// outcomes cannot be committed yet keeps its chunks until it is opened: once released, they would be asked again.
+// outcomes cannot be committed yet keeps its chunks until it is opened: once released, they would be asked again. It waits for a
+// database that does not answer.
 func (e *engine) Recover(ctx context.Context) error {
 	if err := e.writer.Recover(ctx); err != nil {
 		return fmt.Errorf("take up the journal: %w", err)
 	}
-	var err error
-	for delay := 100 * time.Millisecond; delay < 10*time.Second; delay *= 2 { // releasing twice is harmless
-		if err = e.release(ctx); err == nil || ctx.Err() != nil {
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) { // releasing twice is harmless
+		err := e.dispatch.HandBack(ctx)
+		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		e.log.Warn("release the chunks of the last run", "err", err, "again_in", delay)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	return fmt.Errorf("release the chunks of the last run: %w", err)
-}
-
-// release makes the chunks claimable of every job of which nothing waits for its commit.
-func (e *engine) release(ctx context.Context) error {
-	jobs, err := e.store.Unfinished(ctx)
-	if err != nil {
-		return err
-	}
-	now, cancel := context.WithCancel(ctx)
-	cancel()
-	for _, job := range jobs {
-		if e.writer.Flush(now, job.ID) != nil {
-			continue
-		}
-		if err := e.store.Release(ctx, e.worker, job.ID); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:

@@ -17,21 +17,21 @@ func (s *simulation) through(meanwhile func(w *worker)) *worker {
 	w.start()
 	for range s.plan.IntN(3) {
 		time.Sleep(s.some(4 * time.Second))
-		w.kill()
+		w.leave()
 		w.start()
 	}
 	time.Sleep(s.some(8 * time.Second))
 	meanwhile(w)
 	for range s.plan.IntN(3) {
 		time.Sleep(s.some(2 * time.Second))
-		w.kill()
+		w.leave()
 		w.start()
 	}
 	time.Sleep(s.some(2 * time.Second))
 	s.calm()
 	time.Sleep(longEnough)
 	synctest.Wait()
-	w.kill() // what the end of a process would tidy away has to be tidy already, or be found by the next
+	w.leave() // what the end of a process would tidy away has to be tidy already, or be found by the next
 	w.start()
 	time.Sleep(time.Minute)
 	w.stop()

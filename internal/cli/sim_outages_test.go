@@ -11,19 +11,29 @@ import (
 
 // An outage is waited for: no record is lost, few are asked again, and what is away is not asked more often than it can bear.
 func TestAnOutageIsWaitedFor(t *testing.T) {
+	const (
+		stay fate = iota
+		killed
+		stopped
+	)
 	for _, c := range []struct {
 		name   string
 		what   part
 		long   time.Duration
-		kill   bool
-		losses int           // leases that are lost: what was in flight is asked again
+		fate   fate
+		losses int           // leases that are lost, and requests that are called off: what was in flight is asked again
 		every  time.Duration // calls to what is away are no more frequent, all in all
 	}{
-		{"bucket for minutes", bucket, 10 * time.Minute, false, 0, 500 * time.Millisecond},
-		{"bucket for minutes, over a restart", bucket, 10 * time.Minute, true, 0, 500 * time.Millisecond},
-		{"database for seconds", database, 3 * time.Second, false, 0, 20 * time.Millisecond},
-		{"database for minutes", database, 10 * time.Minute, false, 1, 250 * time.Millisecond},
-		{"model for an hour", model, time.Hour, false, 1, 5 * time.Second},
+		{"bucket for minutes", bucket, 10 * time.Minute, stay, 0, 500 * time.Millisecond},
+		{"bucket for minutes, over a kill", bucket, 10 * time.Minute, killed, 1, 500 * time.Millisecond},
+		{"bucket for minutes, over a stop", bucket, 10 * time.Minute, stopped, 0, 500 * time.Millisecond},
+		{"database for seconds", database, 3 * time.Second, stay, 0, 20 * time.Millisecond},
+		{"database for minutes", database, 10 * time.Minute, stay, 1, 250 * time.Millisecond},
+		{"database for minutes, over a kill", database, 10 * time.Minute, killed, 2, 250 * time.Millisecond},
+		{"database for minutes, over a stop", database, 10 * time.Minute, stopped, 1, 250 * time.Millisecond},
+		{"model for an hour", model, time.Hour, stay, 1, 5 * time.Second},
+		{"model for an hour, over a kill", model, time.Hour, killed, 1, 5 * time.Second},
+		{"model for an hour, over a stop", model, time.Hour, stopped, 0, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			simulate(t, 1, simSetup{calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
@@ -32,16 +42,20 @@ func TestAnOutageIsWaitedFor(t *testing.T) {
 				w.start()
 				time.Sleep(time.Second + s.some(15*time.Second))
 				s.away(c.what, c.long)
-				s.interruptions += c.losses
-				if c.kill {
+				if c.fate != stay {
 					time.Sleep(5 * time.Second)
-					w.kill()
+					if c.fate == killed {
+						w.kill()
+					} else {
+						w.stop()
+					}
 					w.start()
 				}
 				time.Sleep(c.long + longEnough)
 				synctest.Wait()
 				s.check(j, batholith.StatusCompleted)
 				w.stop()
+				s.interruptions = c.losses // a stop costs nothing here: every request ends in the drain time
 				s.checkTraces(w)
 				if most := int(c.long/c.every) + 100; s.refused[c.what] > most {
 					t.Errorf("%d calls to what was away, want at most %d", s.refused[c.what], most)
@@ -51,3 +65,6 @@ func TestAnOutageIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// fate is what becomes of a process during an outage.
+type fate int

@@ -93,10 +93,28 @@ func (w *worker) kill() {
 	w.p.cancel() // what is left of it takes its time to end, and has no effect: nobody waits for it
 }
 
-// stop ends the process as a service manager does.
+// stop ends the process as a service manager does, and waits for its end. It costs no more than a kill: requests that do not end in the
+// drain time are called off, and what cannot be committed stays in the journal.
 func (w *worker) stop() {
 	w.s.t.Helper()
 	w.p.end(w.s)
+	w.s.count(func() {
+		w.p.losses = append(w.p.losses, absence{time.Now(), time.Now()})
+		w.s.interruptions++
+		if w.s.denied {
+			w.s.interruptions++
+		}
+	})
+}
+
+// leave ends the process as the seed decides: it is killed, or stopped in order.
+func (w *worker) leave() {
+	w.s.t.Helper()
+	if w.s.plan.IntN(2) == 0 {
+		w.kill()
+		return
+	}
+	w.stop()
 }
 
 func (p *simProcess) end(s *simulation) {

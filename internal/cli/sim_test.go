@@ -219,7 +219,7 @@ func TestJobsThroughKillsAndFaultsEndWithEveryRecordOnce(t *testing.T) {
 		for range 4 {
 			w.start()
 			time.Sleep(s.some(6 * time.Second))
-			w.kill()
+			w.leave()
 		}
 		s.calm()
 		w.start()

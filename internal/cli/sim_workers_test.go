@@ -47,7 +47,7 @@ func (s *simulation) finished() {
 func TestAWorkerTakesOverFromOneThatIsGone(t *testing.T) {
 	inBothWeathers(t, func(s *simulation) {
 		a, b := s.pair()
-		a.kill()
+		a.leave()
 		died := time.Now()
 		s.calm()
 		s.finished()
@@ -83,7 +83,7 @@ func TestAStopReachesEveryWorker(t *testing.T) {
 		a, b := s.pair()
 		s.halt(a, s.jobs[0])
 		time.Sleep(time.Second)
-		b.kill()
+		b.leave()
 		b.start()
 		s.calm()
 		time.Sleep(longEnough)
@@ -107,7 +107,7 @@ func TestTwoWorkersThroughKillsAndLateWritesPublishOneEnd(t *testing.T) {
 		for range 2 + s.plan.IntN(5) {
 			w := []*worker{a, b}[s.plan.IntN(2)]
 			if s.plan.IntN(2) == 0 {
-				w.kill()
+				w.leave()
 				time.Sleep(s.some(10 * time.Second))
 				w.start()
 			} else {

@@ -18,8 +18,10 @@ import (
 type Store interface {
 	// Claim leases up to n chunks of a job that is InProgress, in order, each under a new epoch.
 	Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error)
-	// Release makes the worker's chunks claimable again: those of one job, or all when job is empty.
+	// Release makes the worker's chunks of a job claimable again. What the worker commits of them afterwards is refused.
 	Release(ctx context.Context, worker, job string) error
+	// Unfinished lists the jobs that are not terminal.
+	Unfinished(ctx context.Context) ([]batholith.Job, error)
 	Heartbeat(ctx context.Context, worker string, until time.Time) error
 	Files(ctx context.Context, job string) ([]batholith.File, error)
 	// Tags are those that the job has now; one of them may be PriorityTag.
@@ -161,15 +163,40 @@ func (d *Dispatcher) drain(abort context.CancelCauseFunc) {
 	}
 }
 
-// handBack makes this worker's chunks claimable. Every feed has committed what it finished by now. Where the database does not answer,
-// the next start does it.
+// handBack releases this worker's chunks at the end of Run. Where the database does not answer, the next start does it.
 func (d *Dispatcher) handBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := d.insist(ctx, "hand back chunks", func() error { return d.o.Store.Release(ctx, d.o.Worker, "") })
+	err := d.insist(ctx, "hand back chunks", func() error { return d.HandBack(ctx) })
 	if err != nil {
 		d.o.Log.Warn("chunks are handed back at the next start", "err", err)
 	}
+}
+
+// HandBack releases this worker's chunks of every job whose outcomes are all committed, or known to be refused. The other jobs keep
+// theirs: an outcome that waits in the journal counts only while its chunk has the same owner and epoch, so after a release it would be
+// refused and its record asked again. Those chunks are released when the outcomes are settled (see feed.giveUp), or claimed by
+// another worker when the lease of this one has run out. It may be repeated.
+func (d *Dispatcher) HandBack(ctx context.Context) error {
+	jobs, err := d.o.Store.Unfinished(ctx)
+	if err != nil {
+		return fmt.Errorf("list jobs: %w", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel() // Flush only looks; waiting for a bucket that is away would keep the chunks of the other jobs as well
+	for _, job := range jobs {
+		if job.Status != batholith.StatusInProgress && job.Status != batholith.StatusStopping {
+			continue // it has no chunks that were ever claimed
+		}
+		if d.o.Sink.Flush(ended, job.ID) != nil {
+			d.o.Log.Info("chunks are kept: outcomes in the journal are not committed yet", "job", job.ID)
+			continue
+		}
+		if err := d.o.Store.Release(ctx, d.o.Worker, job.ID); err != nil {
+			return fmt.Errorf("release the chunks of job %s: %w", job.ID, err)
+		}
+	}
+	return nil
 }
 
 // Enqueue puts a job that is Scheduled or InProgress at the end of its model's queue. A job that is there already stays where it is.

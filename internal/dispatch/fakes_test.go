@@ -35,9 +35,12 @@ type world struct {
 	dead      bool                            // heartbeats fail
 	beat      func(ctx context.Context) error // when set, is passed before every heartbeat
 	releasing func()                          // when set, is passed before every release
-	claims    int
-	claimed   func(nth int) error // fails a claim after its effect
-	sunk      chan struct{}       // told after every outcome
+	// uncommitted is what Flush answers for a job whose outcomes are in the journal only.
+	uncommitted map[string]error
+
+	claims  int
+	claimed func(nth int) error // fails a claim after its effect
+	sunk    chan struct{}       // told after every outcome
 }
 
 func newWorld(t *testing.T) *world {
@@ -210,7 +213,22 @@ func (w *world) Add(_ context.Context, o batholith.Outcome) error {
 	return nil
 }
 
-func (w *world) Flush(context.Context, string) error { return nil }
+// Flush fails for a job whose outcomes cannot be committed for now.
+func (w *world) Flush(_ context.Context, job string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.uncommitted[job]
+}
+
+// Unfinished lists every job that was ever claimed: none of them ends here.
+func (w *world) Unfinished(context.Context) (jobs []batholith.Job, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.chunks {
+		jobs = append(jobs, batholith.Job{ID: id, Status: batholith.StatusInProgress})
+	}
+	return jobs, nil
+}
 
 // count returns how many records of a job have an outcome.
 func (w *world) count(job string) int {
