@@ -11,7 +11,8 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// What every request passes before the gateway looks at it.
+// What every request passes before the gateway looks at it, in this order: oneID, answers, locate (address.go), noEncryption,
+// presigned (presign.go), bodies (body.go).
 
 // oneID keeps the answer's ids single. The gateway sets them twice, the second time with names in lower case and the HTTP
 // library told to keep them so; told earlier, it finds them again.
@@ -57,7 +58,7 @@ func asksEncryption(name string) bool {
 	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption")
 }
 
-func errEncryption(name string) s3err.S3Error {
+func errEncryption(name string) error {
 	return s3err.NotImplementedError{Header: name, APIError: s3err.APIError{Code: "NotImplemented", HTTPStatusCode: http.StatusNotImplemented,
 		Description: "The embedded S3 does not encrypt, so " + strings.ToLower(name) +
 			" is refused: leave it out and use an encrypted disk, or use an external S3."}}

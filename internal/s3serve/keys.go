@@ -41,10 +41,23 @@ func refuseUnfit(key string) error {
 		Description: "The key " + why + ". The embedded S3 keeps objects in files and their keys as paths, in which this segment cannot be kept."}
 }
 
+// isNamed refuses a key that is not the one of the request's address. A form names its key among its fields.
+func (s *store) isNamed(ctx context.Context, verb, key string) error {
+	if a := addressOf(ctx); a == nil || a.key == key || a.key == "" && isFormUpload(ctx) {
+		return nil
+	}
+	s.log.Error("embedded S3: a request was routed to another key than it named, and refused", "verb", verb)
+	return s3err.GetAPIError(s3err.ErrAccessDenied)
+}
+
 // placed is call for what makes an object.
 func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
 	return call(s, ctx, verb, bucket, func(path string) (R, error) {
-		if err := refuseUnfit(key); err != nil {
+		err := refuseUnfit(key)
+		if err == nil {
+			err = s.isNamed(ctx, verb, key)
+		}
+		if err != nil {
 			var none R
 			return none, err
 		}
@@ -55,9 +68,13 @@ func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f fu
 // found is call for what is asked of an object. Under a key that cannot be kept there is none.
 func found[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
 	return call(s, ctx, verb, bucket, func(path string) (R, error) {
+		err := s.isNamed(ctx, verb, key)
 		if _, cannot := unfit(key); cannot {
+			err = s3err.GetAPIError(s3err.ErrNoSuchKey)
+		}
+		if err != nil {
 			var none R
-			return none, s3err.GetAPIError(s3err.ErrNoSuchKey)
+			return none, err
 		}
 		return f(path)
 	})

@@ -30,114 +30,165 @@ type presigned struct {
 
 // handle is the middleware.
 func (p presigned) handle(ctx fiber.Ctx) error {
-	target, err := url.ParseRequestURI(ctx.OriginalURL())
-	if err != nil || !target.Query().Has("AWSAccessKeyId") || !target.Query().Has("Signature") {
+	a := addressOf(ctx)
+	id, named := a.value("AWSAccessKeyId")
+	signature, signed := a.value("Signature")
+	if !named || !signed {
 		return ctx.Next()
 	}
-	header := http.Header{}
-	for key, value := range ctx.Request().Header.All() {
-		header.Add(string(key), string(value))
-	}
-	id := target.Query().Get("AWSAccessKeyId")
 	account, err := p.accounts.GetUserAccount(id)
 	if err != nil {
 		return answer(ctx, s3err.GetInvalidAccessKeyIdErr(id))
 	}
-	if expires, err := strconv.ParseInt(target.Query().Get("Expires"), 10, 64); err != nil || time.Now().Unix() > expires {
+	text, _ := a.value("Expires")
+	if expires, err := strconv.ParseInt(text, 10, 64); err != nil || time.Now().Unix() > expires {
 		return answer(ctx, s3err.GetAPIError(s3err.ErrExpiredPresignRequest))
 	}
-	want := oldSignature(account.Secret, ctx.Method(), target, header)
-	if !hmac.Equal([]byte(target.Query().Get("Signature")), []byte(want)) {
+	header := headerOf(ctx)
+	if want := oldSignature(account.Secret, ctx.Method(), a, header); !hmac.Equal([]byte(signature), []byte(want)) {
 		return answer(ctx, s3err.GetAPIError(s3err.ErrSignatureDoesNotMatch))
 	}
-	if err := p.signAgain(ctx, target, aws.Credentials{AccessKeyID: id, SecretAccessKey: account.Secret}); err != nil {
+	if name, found := uncovered(a); found {
+		return answer(ctx, refusal(http.StatusForbidden, "AccessDenied",
+			"A signature by the old scheme does not cover the parameter "+strconv.Quote(name)+". Sign the URL with Signature Version 4."))
+	}
+	if err := p.signAgain(ctx, a, header, aws.Credentials{AccessKeyID: id, SecretAccessKey: account.Secret}); err != nil {
 		return err
 	}
 	return ctx.Next()
 }
 
-// signAgain replaces the old signature in a request's URL by a new one in its headers.
-func (p presigned) signAgain(ctx fiber.Ctx, target *url.URL, key aws.Credentials) error {
-	query := target.Query()
-	for _, name := range []string{"AWSAccessKeyId", "Signature", "Expires"} {
-		query.Del(name)
+// headerOf copies a request's headers.
+func headerOf(ctx fiber.Ctx) http.Header {
+	header := http.Header{}
+	for key, value := range ctx.Request().Header.All() {
+		header.Add(string(key), string(value))
 	}
-	again, err := http.NewRequest(ctx.Method(), "http://"+ctx.Host()+target.EscapedPath(), nil)
-	if err != nil {
-		return err
-	}
-	for name := range query {
-		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-") || isContent(lower) {
-			again.Header.Set(name, query.Get(name))
-			query.Del(name)
+	return header
+}
+
+// signAgain replaces the old signature in a request's URL by a new one in its headers, over the bucket and the key that the old one
+// covers, in path style.
+func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key aws.Credentials) error {
+	request := ctx.Request()
+	again := &http.Request{Method: ctx.Method(), Host: string(request.Header.Host()), Header: http.Header{}}
+	for name, values := range header {
+		if strings.HasPrefix(strings.ToLower(name), "x-amz-") {
+			again.Header[http.CanonicalHeaderKey(name)] = values
 		}
 	}
-	again.URL.RawQuery = query.Encode()
-	const unsigned = "UNSIGNED-PAYLOAD" // the old scheme covers no body
-	again.Header.Set("X-Amz-Content-Sha256", unsigned)
+	query := url.Values{}
+	for name, value := range a.each {
+		switch lower := strings.ToLower(name); {
+		case name == "AWSAccessKeyId" || name == "Signature" || name == "Expires":
+		case strings.HasPrefix(lower, "x-amz-") || isContent(lower):
+			again.Header.Set(name, value)
+		default:
+			query.Set(name, value)
+		}
+	}
+	again.Header.Del("X-Amz-Date")
+	payload := "UNSIGNED-PAYLOAD" // the old scheme covers no body
+	if sent := header.Get("X-Amz-Content-Sha256"); utils.IsUnsignedStreamingPayload(sent) {
+		payload = sent
+	}
+	again.Header.Set("X-Amz-Content-Sha256", payload)
+	path := a.routed()
+	again.URL = &url.URL{Scheme: "http", Host: again.Host, Path: path, RawPath: escapePath(path), RawQuery: query.Encode()}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	if err := signer.SignHTTP(context.Background(), key, again, unsigned, "s3", p.region, time.Now()); err != nil {
+	if err := signer.SignHTTP(context.Background(), key, again, payload, "s3", p.region, time.Now()); err != nil {
 		return err
 	}
-	for name := range again.Header {
-		ctx.Request().Header.Set(name, again.Header.Get(name))
+	for name, values := range again.Header {
+		request.Header.Del(name)
+		for _, value := range values {
+			request.Header.Add(name, value)
+		}
 	}
-	ctx.Request().SetRequestURI(again.URL.RequestURI())
+	signedPathKey.Delete(ctx)
+	request.SetRequestURI(a.target(again.URL.RawQuery))
 	return nil
 }
 
+// escapePath writes a decoded path as the present scheme signs it.
+func escapePath(path string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(path), "+", "%20"), "%2F", "/")
+}
+
 // oldSignature signs a request by the old scheme.
-func oldSignature(secret, method string, target *url.URL, header http.Header) string {
-	query, amz := target.Query(), map[string]string{}
+func oldSignature(secret, method string, a *address, header http.Header) string {
+	amz := map[string]string{}
 	value := func(name string) string {
-		if v := query.Get(name); v != "" {
-			return v
+		for n, v := range a.each {
+			if strings.ToLower(n) == name {
+				return v
+			}
 		}
 		return header.Get(name)
 	}
 	for name := range header {
 		amz[strings.ToLower(name)] = strings.TrimSpace(strings.Join(header[name], ","))
 	}
-	for name := range query {
-		amz[strings.ToLower(name)] = query.Get(name)
+	for name, v := range a.each {
+		amz[strings.ToLower(name)] = v
 	}
-	lines := []string{method, value("content-md5"), value("content-type"), query.Get("Expires")}
+	expires, _ := a.value("Expires")
+	lines := []string{method, value("content-md5"), value("content-type"), expires}
 	for _, name := range slices.Sorted(maps.Keys(amz)) {
 		if strings.HasPrefix(name, "x-amz-") {
 			lines = append(lines, name+":"+amz[name])
 		}
 	}
 	mac := hmac.New(sha1.New, []byte(secret))
-	mac.Write([]byte(strings.Join(append(lines, oldResource(target)), "\n")))
+	mac.Write([]byte(strings.Join(append(lines, oldResource(a)), "\n")))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// oldResource is the path as it was sent, with the parameters that name a part of the resource or change the answer.
-func oldResource(target *url.URL) string {
-	query, named := target.Query(), []string{}
-	for _, name := range []string{"acl", "cors", "delete", "lifecycle", "location", "logging", "notification", "partNumber", "policy",
-		"response-cache-control", "response-content-disposition", "response-content-encoding", "response-content-language",
-		"response-content-type", "response-expires", "restore", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning",
-		"versions", "website"} {
-		if !query.Has(name) {
+// covered are the parameters that name a part of the resource or change the answer, in the order in which the old scheme signs
+// them.
+var covered = []string{"acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
+	"notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
+	"response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires",
+	"restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website"}
+
+// free are the parameters that the old scheme leaves to whoever has the URL: which part of a listing is wanted, and what an SDK
+// notes for itself.
+var free = []string{"AWSAccessKeyId", "Expires", "Signature", "x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type",
+	"continuation-token", "start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads",
+	"part-number-marker", "max-parts"}
+
+// uncovered finds a parameter that the old scheme neither signs nor leaves free. The gateway knows operations that are newer than the
+// scheme; such a parameter would make another operation of a signed URL.
+func uncovered(a *address) (string, bool) {
+	for name := range a.each {
+		lower := strings.ToLower(name)
+		if !slices.Contains(covered, name) && !slices.Contains(free, name) && !strings.HasPrefix(lower, "x-amz-") && !isContent(lower) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// oldResource is the bucket and the path as they were sent, with the parameters that the old scheme covers.
+func oldResource(a *address) string {
+	resource, named := a.sent, []string{}
+	if a.byHost {
+		resource = "/" + a.bucket + a.sent
+	}
+	for _, name := range covered {
+		v, has := a.value(name)
+		if !has {
 			continue
 		}
-		if v := query.Get(name); v != "" {
+		if v != "" {
 			name += "=" + v
 		}
 		named = append(named, name)
 	}
 	if len(named) == 0 {
-		return target.EscapedPath()
+		return resource
 	}
-	return target.EscapedPath() + "?" + strings.Join(named, "&")
+	return resource + "?" + strings.Join(named, "&")
 }
 
 func isContent(name string) bool { return name == "content-type" || name == "content-md5" }
-
-// answer ends a request with one of S3's errors.
-func answer(ctx fiber.Ctx, e s3err.S3Error) error {
-	requestID, hostID := utils.EnsureRequestIDs(ctx)
-	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
-	return ctx.Status(e.StatusCode()).Send(e.XMLBody(requestID, hostID))
-}

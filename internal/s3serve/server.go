@@ -77,8 +77,6 @@ func New(o Options) (*Server, error) {
 		store.close()
 		return nil, err
 	}
-	app.Server().IdleTimeout = idleTimeout
-	app.Server().Logger = quiet{log}
 	return &Server{app: app, store: store, accounts: accounts, root: root, log: log}, nil
 }
 
@@ -88,8 +86,9 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	utils.SetBucketNameValidationStrict(true)
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
-		s3api.WithConcurrencyLimiter(maxConnections, maxRequests), s3api.WithHostStyle(hostStyle),
-		s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", presigned{accounts, region}.handle))
+		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
+		s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", answers{store.log}.handle), s3api.WithMiddleware("/", locate),
+		s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)
 	}
@@ -97,7 +96,16 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*fiber.App]() {
 		return nil, errors.New("build the embedded S3: this version of versitygw has no fiber application")
 	}
-	return (*fiber.App)(field.UnsafePointer()), nil
+	if !streamOf.found {
+		return nil, errors.New("build the embedded S3: this version of fasthttp keeps the bodies of requests in another way")
+	}
+	app := (*fiber.App)(field.UnsafePointer())
+	server := app.Server()
+	server.IdleTimeout = idleTimeout
+	server.Logger = quiet{store.log}
+	server.ErrorHandler = unreadable
+	server.DisablePreParseMultipartForm = true // which would take in a form, and write it to temporary files, before anybody asks who sends it
+	return app, nil
 }
 
 // Key is a key pair that may do everything. It is made anew at each start, for the process that embeds the server.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -84,13 +85,20 @@ func signer(ctx context.Context) string {
 // path is what the gateway's storage is told for the name of a bucket.
 func (s *store) path(bucket string) string { return filepath.Join(s.buckets, bucket) }
 
-// call runs f, with the bucket's path, for a request that touches the bucket.
-func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (R, error) {
-	if !s.accounts.may(signer(ctx), bucket) {
-		var none R
-		return none, s3err.GetAPIError(s3err.ErrAccessDenied)
+// call runs f, with the bucket's path, for a request that touches the bucket: if its signer may, if it is the bucket of the
+// request's address, and if the request's document came in whole.
+func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (out R, err error) {
+	switch a := addressOf(ctx); {
+	case !s.accounts.may(signer(ctx), bucket):
+		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
+	case a != nil && a.bucket != bucket:
+		s.log.Error("embedded S3: a request was routed to another bucket than it named, and refused", "verb", verb)
+		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
-	out, err := f(s.path(bucket))
+	if err := whole(ctx); err != nil {
+		return out, err
+	}
+	out, err = f(s.path(bucket))
 	return out, s.explain(verb, err)
 }
 
@@ -106,8 +114,10 @@ func (s *store) explain(verb string, err error) error {
 	var named s3err.BucketError
 	var answer s3err.S3Error
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
-		return err
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return refusal(http.StatusServiceUnavailable, "ServiceUnavailable", "The request was called off.")
 	case errors.As(err, &named):
 		named.BucketName = filepath.Base(named.BucketName)
 		return named

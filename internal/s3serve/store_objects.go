@@ -3,10 +3,13 @@ package s3serve
 import (
 	"bufio"
 	"context"
+	"io"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
 
@@ -18,7 +21,12 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		if err := formEncryption(ctx); err != nil {
 			return s3response.PutObjectOutput{}, err
 		}
-		in.Bucket = &path
+		in.Bucket, in.Body = &path, object(ctx, in.Body, in.ContentLength)
+		if strings.HasSuffix(*in.Key, "/") { // of a directory, whose body the gateway does not read
+			if _, err := io.Copy(io.Discard, in.Body); err != nil {
+				return s3response.PutObjectOutput{}, err
+			}
+		}
 		out, err := s.posix.PutObject(ctx, in)
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)
@@ -45,6 +53,9 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 
 func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
 	return call(s, ctx, "DeleteObjects", *in.Bucket, func(path string) (s3response.DeleteResult, error) {
+		if len(in.Delete.Objects) > mostDeleted {
+			return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrMalformedXML)
+		}
 		there, none := parted(in.Delete.Objects)
 		keys := make([]string, len(there))
 		for i, o := range there {
@@ -59,6 +70,9 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 		return out, err
 	})
 }
+
+// mostDeleted is how many keys one request may delete (S3: DeleteObjects).
+const mostDeleted = 1000
 
 // parted parts what is to be deleted into what may be there and what cannot be.
 func parted(objects []types.ObjectIdentifier) (there []types.ObjectIdentifier, none []types.DeletedObject) {

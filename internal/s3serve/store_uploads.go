@@ -60,7 +60,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
 	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (*s3.UploadPartOutput, error) {
 		at := *in
-		at.Bucket = &path
+		at.Bucket, at.Body = &path, object(ctx, in.Body, in.ContentLength)
 		out, err := s.posix.UploadPart(ctx, &at)
 		if err == nil {
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)

@@ -1,0 +1,116 @@
+package s3serve
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+)
+
+// answer ends a request with an error. One that is not S3's is a fault of ours, of which the client learns no more than that.
+func answer(ctx fiber.Ctx, err error) error {
+	var e s3err.S3Error
+	if !errors.As(err, &e) {
+		e = s3err.GetAPIError(s3err.ErrInternalError)
+	}
+	requestID, hostID := utils.EnsureRequestIDs(ctx)
+	ctx.Response().Header.SetContentType(fiber.MIMEApplicationXML)
+	return ctx.Status(e.StatusCode()).Send(e.XMLBody(requestID, hostID))
+}
+
+// answers sees to it that every error is answered as S3 answers: with a document that has a code. Clients decide by the code
+// whether to try again.
+type answers struct{ log *slog.Logger }
+
+// handle is the middleware. It also takes a panic for the fault of one request, and logs it where the gateway would print it.
+func (a answers) handle(ctx fiber.Ctx) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.log.Error("embedded S3: a request panicked", "method", ctx.Method(), "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			ctx.Response().Header.SetConnectionClose() // nobody knows how far its body was read
+			err = answer(ctx, nil)
+		}
+	}()
+	if err := ctx.Next(); err != nil {
+		return answer(ctx, a.explain(ctx, err))
+	}
+	response := ctx.Response()
+	if status := response.StatusCode(); status >= 400 && ctx.Method() != http.MethodHead && !hasCode(response.Body()) {
+		return answer(ctx, byStatus(status, http.StatusText(status)))
+	}
+	return nil
+}
+
+// explain makes an error of the HTTP library one of S3's, and logs any other.
+func (a answers) explain(ctx fiber.Ctx, err error) error {
+	var of *fiber.Error
+	var s3 s3err.S3Error
+	switch {
+	case errors.As(err, &s3):
+	case errors.As(err, &of):
+		return byStatus(of.Code, http.StatusText(of.Code))
+	default:
+		a.log.Error("embedded S3: request failed", "method", ctx.Method(), "error", err)
+	}
+	return err
+}
+
+// hasCode tells whether the body of an answer is an error of S3's with a code that is a word.
+func hasCode(body []byte) bool {
+	_, rest, found := bytes.Cut(body, []byte("<Code>"))
+	return found && len(rest) > 0 && (rest[0] < '0' || rest[0] > '9') && rest[0] != '<'
+}
+
+// codes are those of S3 for a status that came without one.
+var codes = map[int]string{
+	http.StatusForbidden: "AccessDenied", http.StatusNotFound: "NoSuchKey", http.StatusMethodNotAllowed: "MethodNotAllowed",
+	http.StatusLengthRequired: "MissingContentLength", http.StatusPreconditionFailed: "PreconditionFailed",
+	http.StatusRequestEntityTooLarge: "EntityTooLarge", http.StatusRequestedRangeNotSatisfiable: "InvalidRange",
+	http.StatusInternalServerError: "InternalError", http.StatusNotImplemented: "NotImplemented", http.StatusServiceUnavailable: "SlowDown",
+}
+
+// byStatus is the error of S3's for a status that came without one.
+func byStatus(status int, why string) error {
+	code, known := codes[status]
+	switch {
+	case known:
+	case status >= 500:
+		code = "InternalError"
+	default:
+		code = "InvalidRequest"
+	}
+	return refusal(status, code, why)
+}
+
+// unreadable answers what the HTTP server cannot take for a request: a head that it cannot parse or that is too large, and a body
+// that breaks off among its first bytes. The server closes the connection afterwards.
+func unreadable(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	var e s3err.S3Error = s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest)
+	switch {
+	case errors.As(err, &small):
+		e = s3err.GetRequestHeaderSectionTooLargeErr(headerSize)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		errors.As(errSlow(), &e)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		e = s3err.GetAPIError(s3err.ErrIncompleteBody)
+	case strings.Contains(err.Error(), "unsupported http request method"):
+		errors.As(byStatus(http.StatusNotImplemented, "The method is none of S3's."), &e)
+	}
+	ctx.Response.Header.SetContentType(fiber.MIMEApplicationXML)
+	ctx.SetStatusCode(e.StatusCode())
+	ctx.SetBody(e.XMLBody("", ""))
+}
+
+// headerSize is how many bytes the head of a request may have, as the gateway sets it.
+const headerSize = 8 << 10
