@@ -98,6 +98,8 @@ func bodies(ctx fiber.Ctx) error {
 	switch {
 	case b.declared < 0 && !streaming(ctx):
 		return refuseUnread(ctx, b, s3err.GetAPIError(s3err.ErrMissingContentLength))
+	case streaming(ctx) && strings.Trim(ctx.Get("X-Amz-Decoded-Content-Length"), "0123456789") != "":
+		return refuseUnread(ctx, b, refusal(http.StatusBadRequest, "InvalidArgument", "x-amz-decoded-content-length is not a number of bytes."))
 	case b.document && b.declared > b.most:
 		return refuseUnread(ctx, b, b.tooLarge)
 	}
