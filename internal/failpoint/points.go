@@ -19,6 +19,8 @@ func Points() []Point {
 		{"lifecycle.moved", "a status that nobody acts on yet"},
 		{"lifecycle.probed", "the object that tried the access to the output"},
 		{"lifecycle.indexed", "the index of a file, and no plan"},
+		{"store.plan-begun", "a Validating job whose earlier plan, if it had one, is withdrawn"},
+		{"store.plan-half", "a Validating job with some chunks of a plan, which nobody sees"},
 		{"lifecycle.planned", "a Validating job with a plan"},
 		{"lifecycle.begun", "an InProgress job without a claim"},
 		{"dispatch.claimed", "a chunk under this worker's name"},

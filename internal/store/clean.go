@@ -48,27 +48,28 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 // Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. The job is among
 // [Store.Unswept] then, to be cleaned up once more at this time, or at a later one for which it was forgotten before.
 // A job that is not terminal is [batholith.ErrMoved].
+//
+// The rows of a large job are deleted in many short transactions, between which others write. Until the last one the job stays among
+// [Store.Unclean], so that a Forget that was cut short is repeated.
 func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
-	// The rows tell which objects to delete, so they go last of all that the job left behind.
-	return wrap("forget job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	// The rows name the objects that the job left behind, so the caller deletes the objects first.
+	return wrap("forget job", id, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
+		if g, err := s.lockJob(ctx, tx, id); err != nil {
+			return false, err
+		} else if !g.status.Terminal() {
+			return false, batholith.ErrMoved
+		}
+		for _, t := range []table{chunksTable, filesTable, segmentsTable, uploadsTable} {
+			if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {
+				return false, err
+			}
+		}
 		at, err := s.dialect.at(ctx, tx, sweep)
 		if err != nil {
-			return err
+			return false, err
 		}
-		r, err := tx.ExecContext(ctx, `
-			UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END
-			WHERE id = $2 AND active = 0`, ceilMillis(at), id)
-		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {
-			return err
-		}
-		if err := deletePlan(ctx, tx, id); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM segments WHERE job = $1`, id); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM uploads WHERE job = $1`, id)
-		return err
+		_, err = tx.ExecContext(ctx, `UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END WHERE id = $2`, ceilMillis(at), id)
+		return true, err
 	}))
 }
 

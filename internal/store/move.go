@@ -13,7 +13,7 @@ import (
 // Move changes a job's status from one to another, with one event, if it still is the first: otherwise, and when the job's end is
 // settled, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
 // and Ended becomes Modified when the new status is terminal, which also empties Note and Failing. A move to the same status changes the
-// message only.
+// message only. A job whose plan is unfinished cannot become Scheduled: that is [batholith.ErrMoved] too.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return move(ctx, tx, id, from, to, message, at) })
 	if err != nil {
@@ -35,8 +35,8 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 			message = CASE WHEN $3 = '' THEN message ELSE $3 END,
 			note = CASE WHEN $2 = 1 THEN note ELSE '' END, failing = CASE WHEN $2 = 1 THEN failing ELSE '' END,
 			modified = CASE WHEN modified > $4 THEN modified ELSE $4 END
-		WHERE id = $5 AND status = $6 AND ending = '' RETURNING modified`,
-		string(to), bit(!to.Terminal()), message, millis(at), id, string(from)).Scan(&modified)
+		WHERE id = $5 AND status = $6 AND ending = '' AND (drafting = 0 OR $1 <> $7) RETURNING modified`,
+		string(to), bit(!to.Terminal()), message, millis(at), id, string(from), string(batholith.StatusScheduled)).Scan(&modified)
 	if errors.Is(err, sql.ErrNoRows) {
 		return cause(ctx, tx, id, batholith.ErrMoved)
 	}

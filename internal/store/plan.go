@@ -5,50 +5,154 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// Plan stores the files and chunks of a job that is Validating, in place of an earlier plan, and its total of records.
-// Every chunk begins as pending and under epoch 0, whatever it says. In another status it is [batholith.ErrMoved].
+// Plan is [Store.PlanFrom] for chunks that are in memory. A chunk that is refused is refused before anything changes.
 func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error {
-	if err := checkChunks(chunks); err != nil {
+	if _, err := checkChunks(-1, chunks); err != nil {
 		return wrap("plan job", id, err)
 	}
-	// A crash leaves the plan that was there before, or none: the job is still Validating, and is validated again.
-	return wrap("plan job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `UPDATE jobs SET total = $1 WHERE id = $2 AND status = $3`,
-			total, id, string(batholith.StatusValidating))
-		if err := changed(ctx, tx, r, err, id, batholith.ErrMoved); err != nil {
-			return err
-		}
-		if err := deletePlan(ctx, tx, id); err != nil {
-			return err
-		}
-		if err := insertFiles(ctx, tx, id, files); err != nil {
-			return err
-		}
-		return insertChunks(ctx, tx, id, chunks)
-	}))
+	return s.PlanFrom(ctx, id, files, slices.Values(chunks), total)
 }
 
-// checkChunks refuses what could never be finished.
-func checkChunks(chunks []batholith.Chunk) error {
-	for _, c := range chunks {
-		if c.Count <= 0 {
-			return fmt.Errorf("chunk %d has %d records", c.N, c.Count)
+// PlanFrom stores the files and chunks of a job that is Validating, in place of an earlier plan, and its total of records. The chunks come
+// in the order of their numbers; each begins as pending and under epoch 0, whatever it says. In another status it is
+// [batholith.ErrMoved], also when another plan of the job was begun meanwhile.
+//
+// A plan may have a million chunks, so it is written in many short transactions, between which others write. No transaction is open while
+// the iterator runs. Until the last transaction the job has no plan: Files and Chunks return nothing, and the job cannot become Scheduled.
+// After an error, or a crash, it stays so until the next plan replaces what was written, or Forget deletes it.
+func (s *Store) PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
+	d := draft{s: s, job: id}
+	return wrap("plan job", id, d.write(ctx, files, chunks, total))
+}
+
+// draft is a plan that is being written. Its number tells it from every other plan of the job: each transaction compares it with the job's,
+// so of two that plan one job at the same time, the one that began first is refused, and never are there chunks of both.
+type draft struct {
+	s      *Store
+	job    string
+	number int64
+}
+
+func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	failpoint.Here("store.plan-begun")
+	if err := d.clear(ctx); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(files, batchRows) {
+		if err := d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return insertFiles(ctx, tx, d.job, some) }); err != nil {
+			return err
+		}
+	}
+	last := -1
+	some := make([]batholith.Chunk, 0, batchRows)
+	flush := func() (err error) {
+		if last, err = checkChunks(last, some); err != nil {
+			return err
+		}
+		err = d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return insertChunks(ctx, tx, d.job, some) })
+		some = some[:0]
+		failpoint.Here("store.plan-half")
+		return err
+	}
+	for c := range chunks {
+		if some = append(some, c); len(some) == batchRows {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(some) > 0 {
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	return d.finish(ctx, total)
+}
+
+// begin withdraws the job's plan and takes the next number.
+func (d *draft) begin(ctx context.Context) error {
+	return d.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `UPDATE jobs SET plan = plan + 1, drafting = 1, total = 0 WHERE id = $1 AND status = $2 RETURNING plan`,
+			d.job, string(batholith.StatusValidating)).Scan(&d.number)
+		if errors.Is(err, sql.ErrNoRows) {
+			return cause(ctx, tx, d.job, batholith.ErrMoved)
+		}
+		return err
+	})
+}
+
+// clear deletes what earlier plans left.
+func (d *draft) clear(ctx context.Context) error {
+	for _, t := range []table{chunksTable, filesTable} {
+		if err := d.s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
+			if err := d.check(ctx, tx); err != nil {
+				return false, err
+			}
+			n, err := deleteSome(ctx, tx, t, d.job)
+			return n < batchRows, err
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func deletePlan(ctx context.Context, tx *sql.Tx, id string) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM chunks WHERE job = $1`, id)
-	if err != nil {
-		return err
+// step writes one batch, if the draft is still the job's.
+func (d *draft) step(ctx context.Context, insert func(context.Context, *sql.Tx) error) error {
+	return d.s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
+		if err := d.check(ctx, tx); err != nil {
+			return false, err
+		}
+		return true, insert(ctx, tx)
+	})
+}
+
+// check is [batholith.ErrMoved] unless the job still is Validating and the draft is its latest. The job's row stays as it is until the
+// transaction ends.
+func (d *draft) check(ctx context.Context, tx *sql.Tx) error {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT 1 FROM jobs WHERE id = $1 AND plan = $2 AND drafting = 1 AND status = $3`+d.s.dialect.lock,
+		d.job, d.number, string(batholith.StatusValidating)).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cause(ctx, tx, d.job, batholith.ErrMoved)
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM files WHERE job = $1`, id)
 	return err
+}
+
+// finish makes the draft the job's plan.
+func (d *draft) finish(ctx context.Context, total int64) error {
+	return d.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := d.check(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE jobs SET drafting = 0, total = $1 WHERE id = $2`, total, d.job)
+		return err
+	})
+}
+
+// checkChunks refuses what could never be finished, and chunks that are not in the order of their numbers, from the one after last.
+// It returns the number of the last one.
+func checkChunks(last int, chunks []batholith.Chunk) (int, error) {
+	for _, c := range chunks {
+		switch {
+		case c.Count <= 0:
+			return last, fmt.Errorf("chunk %d has %d records", c.N, c.Count)
+		case c.N <= last:
+			return last, fmt.Errorf("chunk %d comes after chunk %d", c.N, last)
+		}
+		last = c.N
+	}
+	return last, nil
 }
 
 // insertFiles inserts row by row: the cost of a statement with many rows rises with the square of its placeholders.
@@ -82,19 +186,58 @@ func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith
 	return nil
 }
 
-// Files returns the job's input files in their order.
+// planned is the condition that the job's plan is finished.
+const planned = `(SELECT drafting FROM jobs WHERE id = $1) = 0`
+
+// Files returns the job's input files in their order, once its plan is finished.
 func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) {
 	fs, err := read(ctx, s, func(rows *sql.Rows) (f batholith.File, err error) {
 		return f, rows.Scan(&f.N, &f.Key, &f.ETag, &f.Bytes, &f.Records, &f.CRC32C, &f.Output, &f.Index)
-	}, `SELECT n, key, etag, bytes, records, crc32c, output, index_key FROM files WHERE job = $1 ORDER BY n`, id)
+	}, `SELECT n, key, etag, bytes, records, crc32c, output, index_key FROM files WHERE job = $1 AND `+planned+` ORDER BY n`, id)
 	return fs, wrap("read files of job", id, err)
 }
 
-// Chunks returns the job's chunks in their order.
+// Chunks returns the job's chunks in their order, once its plan is finished. It is for tests and small jobs: a job may have a million, and
+// they are read page by page, each page as it is at its moment.
 func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error) {
-	cs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
-		`SELECT `+chunkColumns+` FROM chunks WHERE job = $1 ORDER BY n`, id)
-	return cs, wrap("read chunks of job", id, err)
+	var all []batholith.Chunk
+	for next := 0; ; next = all[len(all)-1].N + 1 {
+		page, err := read(ctx, s, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
+			`SELECT `+chunkColumns+` FROM chunks WHERE job = $1 AND n >= $2 AND `+planned+` ORDER BY n LIMIT $3`, id, next, batchRows)
+		if err != nil {
+			return nil, wrap("read chunks of job", id, err)
+		}
+		if all = append(all, page...); len(page) < batchRows {
+			return all, nil
+		}
+	}
+}
+
+// ChunksOf returns those of the job's chunks that have these numbers, in the order of the numbers; a number that is not there is passed
+// over.
+func (s *Store) ChunksOf(ctx context.Context, id string, numbers []int) ([]batholith.Chunk, error) {
+	numbers = slices.Compact(slices.Sorted(slices.Values(numbers)))
+	var all []batholith.Chunk
+	for some := range slices.Chunk(numbers, maxNumbers) {
+		args := []any{id}
+		for _, n := range some {
+			args = append(args, n)
+		}
+		page, err := read(ctx, s, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
+			chunksOfQuery(len(some)), args...)
+		if err != nil {
+			return nil, wrap("read chunks of job", id, err)
+		}
+		all = append(all, page...)
+	}
+	return all, nil
+}
+
+// maxNumbers is how many chunks one statement asks for: the cost of a statement rises with the square of its placeholders.
+const maxNumbers = 100
+
+func chunksOfQuery(n int) string {
+	return `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND ` + among("n", 2, n) + ` AND ` + planned + ` ORDER BY n`
 }
 
 // chunkColumns is what scanChunk reads.

@@ -1,8 +1,12 @@
 package storetest
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 )
@@ -12,6 +16,7 @@ func cleaning() []law {
 		{"UploadsAreRememberedUntilDeleted", uploads},
 		{"AForgottenJobKeepsItsRowTagsTokenAndHistory", forgotten},
 		{"OnlyATerminalJobIsForgotten", forgetRefused},
+		{"OthersWriteWhileALargeJobIsForgotten", forgetLetsWrite},
 		{"ATerminalJobIsUncleanUntilItIsForgotten", unclean},
 		{"AForgottenJobIsSweptOnceMoreWhenItIsDue", swept},
 	}
@@ -62,6 +67,35 @@ func forgotten(t *testing.T, p Port) {
 	history, err := p.History(t.Context(), id)
 	no(t, err)
 	same(t, len(history), 5)
+}
+
+// forgetLetsWrite forgets a job of many rows while a worker renews its lease: the rows of other jobs stay.
+func forgetLetsWrite(t *testing.T, p Port) {
+	other := running(t, p, 1, 3)
+	id := running(t, p, 2, great)
+	for i, c := range claim(t, p, "w1", id, 3) {
+		commit(t, p, commitOf("w1", fmt.Sprint("s", i), c, 1))
+	}
+	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusCompleted, "", start()))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	refused(t, p.Forget(ctx, id, start()), context.Canceled)
+	unclean, err := p.Unclean(t.Context())
+	no(t, err)
+	same(t, unclean, []string{id}) // until it is forgotten as a whole
+
+	var beats errgroup.Group
+	for range 4 {
+		beats.Go(func() error { return p.Heartbeat(t.Context(), "w1", time.Now().Add(time.Minute)) })
+	}
+	no(t, p.Forget(t.Context(), id, start()))
+	no(t, beats.Wait())
+	chunks, err := p.Chunks(t.Context(), id)
+	no(t, err)
+	same(t, len(chunks), 0)
+	chunks, err = p.Chunks(t.Context(), other)
+	no(t, err)
+	same(t, len(chunks), 3)
 }
 
 func forgetRefused(t *testing.T, p Port) {

@@ -5,6 +5,7 @@ package storetest
 
 import (
 	"context"
+	"iter"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,7 +67,9 @@ type History interface {
 type Plans interface {
 	Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error
 	Files(ctx context.Context, id string) ([]batholith.File, error)
+	PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error
 	Chunks(ctx context.Context, id string) ([]batholith.Chunk, error)
+	ChunksOf(ctx context.Context, id string, numbers []int) ([]batholith.Chunk, error)
 }
 
 // Leases hands chunks to workers.
