@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"syscall"
 	"time"
 
@@ -131,8 +132,8 @@ func (f flaky) Files(ctx context.Context, id string) ([]batholith.File, error) {
 	return read(ctx, f, func() ([]batholith.File, error) { return f.Store.Files(ctx, id) })
 }
 
-func (f flaky) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error) {
-	return read(ctx, f, func() ([]batholith.Chunk, error) { return f.Store.Chunks(ctx, id) })
+func (f flaky) ChunksOf(ctx context.Context, id string, numbers []int) ([]batholith.Chunk, error) {
+	return read(ctx, f, func() ([]batholith.Chunk, error) { return f.Store.ChunksOf(ctx, id, numbers) })
 }
 
 func (f flaky) Segments(ctx context.Context, id string) ([]batholith.Segment, error) {
@@ -172,8 +173,8 @@ func (f flaky) Release(ctx context.Context, worker, job string) error {
 	return f.try(ctx, func() error { return f.Store.Release(ctx, worker, job) })
 }
 
-func (f flaky) Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error {
-	return f.try(ctx, func() error { return f.Store.Plan(ctx, id, files, chunks, total) })
+func (f flaky) PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
+	return f.try(ctx, func() error { return f.Store.PlanFrom(ctx, id, files, chunks, total) })
 }
 
 func (f flaky) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (bool, error) {

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"maps"
 	"sync"
@@ -35,8 +36,9 @@ type Jobs interface {
 
 // Plans is what lifecycle asks of a job's work.
 type Plans interface {
-	// Plan stores a Validating job's files and chunks in place of earlier ones, and its total.
-	Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error
+	// PlanFrom stores a Validating job's files and chunks in place of earlier ones, and its total. An error leaves the job without a plan;
+	// batholith.ErrMoved says that it is not Validating any more, or that another plans it.
+	PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error
 	Files(ctx context.Context, id string) ([]batholith.File, error)
 	// Seal has the store refuse every further claim and commit of the job.
 	Seal(ctx context.Context, id string) error

@@ -21,8 +21,8 @@ const (
 // plan is one file's share of a job's work.
 type plan struct {
 	file    batholith.File
-	chunks  []batholith.Chunk // not numbered yet
-	invalid int64             // lines that are no records
+	chunks  cuts
+	invalid int64 // lines that are no records
 }
 
 // scan reads one file once: every line is checked, an index block is written for every chunk. One goroutine has it; those of the
@@ -37,7 +37,7 @@ type scan struct {
 	index   *blob.Writer
 	at      int64 // bytes of the index so far
 	entries []jsonl.Entry
-	chunks  []batholith.Chunk
+	chunks  cuts
 	block   []byte
 	broken  error // why the index cannot be written
 }
@@ -112,7 +112,7 @@ func (s *scan) cut() error {
 	if _, err := s.index.Write(s.block); err != nil {
 		return fmt.Errorf("write index of %s: %w", s.file.Key, err)
 	}
-	s.chunks = append(s.chunks, batholith.Chunk{First: record, Count: n, Offset: first.Offset,
+	s.chunks.add(batholith.Chunk{First: record, Count: n, Offset: first.Offset,
 		Bytes: last.Offset + int64(last.Length) - first.Offset, IndexOffset: s.at, IndexBytes: int64(len(s.block))})
 	s.at += int64(len(s.block))
 	s.entries = s.entries[:0]

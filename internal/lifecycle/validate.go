@@ -87,23 +87,18 @@ func refuseLocations(job batholith.Job) error {
 	return nil
 }
 
-// plan checks the counts, numbers the chunks and stores both.
+// plan checks the counts, and stores the files and the numbered chunks.
 func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) error {
 	var files []batholith.File
-	var chunks []batholith.Chunk
 	total := int64(0)
 	for _, p := range plans {
-		for _, c := range p.chunks {
-			c.Job, c.N, c.File, c.State = job.ID, len(chunks), p.file.N, batholith.ChunkPending
-			chunks = append(chunks, c)
-		}
 		files = append(files, p.file)
 		total += p.file.Records
 	}
 	if why := l.o.Limits.RefuseRecords(files); why != "" {
 		return &refusal{message: why}
 	}
-	if err := l.o.Store.Plan(ctx, job.ID, files, chunks, total); err != nil {
+	if err := l.o.Store.PlanFrom(ctx, job.ID, files, numbered(job.ID, plans), total); err != nil {
 		return fmt.Errorf("store the plan of job %s: %w", job.ID, err)
 	}
 	failpoint.Here("lifecycle.planned")

@@ -137,14 +137,14 @@ func (w *world) apply(chunk *batholith.Chunk, p batholith.CommitPart, worker str
 	}
 }
 
-func (w *world) Chunks(_ context.Context, job string) ([]batholith.Chunk, error) {
+func (w *world) ChunksOf(_ context.Context, job string, numbers []int) ([]batholith.Chunk, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.jobs[job]
 	if a == nil {
 		return nil, nil
 	}
-	chunks := slices.Clone(a.chunks)
+	chunks := slices.DeleteFunc(slices.Clone(a.chunks), func(c batholith.Chunk) bool { return !slices.Contains(numbers, c.N) })
 	for i := range chunks {
 		chunks[i].Done = slices.Clone(chunks[i].Done)
 	}
@@ -321,8 +321,8 @@ func (p *process) Commit(ctx context.Context, c batholith.Commit) (n batholith.C
 	return <-answer, nil
 }
 
-func (p *process) Chunks(ctx context.Context, job string) (cs []batholith.Chunk, err error) {
-	err = p.step("Chunks", func() error { cs, err = p.world.Chunks(ctx, job); return err })
+func (p *process) ChunksOf(ctx context.Context, job string, numbers []int) (cs []batholith.Chunk, err error) {
+	err = p.step("ChunksOf", func() error { cs, err = p.world.ChunksOf(ctx, job, numbers); return err })
 	return cs, err
 }
 

@@ -14,7 +14,8 @@ type Store interface {
 	// Commit applies c as one transaction, or refuses it with a *batholith.StaleError or batholith.ErrSealed. After any
 	// other error it may have been applied. Repeating a commit that was applied changes nothing and is no error.
 	Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error)
-	Chunks(ctx context.Context, job string) ([]batholith.Chunk, error)
+	// ChunksOf returns those of the job's chunks that have these numbers. A job may have a million chunks, so nobody asks for all.
+	ChunksOf(ctx context.Context, job string, numbers []int) ([]batholith.Chunk, error)
 }
 
 // Segments is a job's list of committed segments.

@@ -72,7 +72,7 @@ type origin struct{ job, worker string }
 // recovery collects outcomes until they are worth a segment.
 type recovery struct {
 	w       *Writer
-	tables  map[string]chunkTable // of every job seen, with the records that were collected counted as done
+	tables  map[string]chunkTable // of every job seen, those of the outcomes seen, with the records that were collected counted as done
 	batches map[origin][]item
 	bytes   map[origin]int64
 	total   int64
@@ -83,13 +83,17 @@ type recovery struct {
 
 // visit takes in an outcome that may still count.
 func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome) error {
-	table, ok := r.tables[o.Job]
-	if !ok {
-		var err error
-		if table, err = r.w.chunks(ctx, o.Job); err != nil {
+	table := r.tables[o.Job]
+	if table == nil {
+		table = chunkTable{}
+		r.tables[o.Job] = table
+	}
+	if _, known := table[o.Chunk]; !known {
+		found, err := r.w.chunks(ctx, o.Job, []int{o.Chunk})
+		if err != nil {
 			return err
 		}
-		r.tables[o.Job] = table
+		table[o.Chunk] = found[o.Chunk] // a chunk that does not exist takes nothing
 	}
 	if !table.takes(worker, &o) {
 		return nil

@@ -204,7 +204,11 @@ func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]ite
 	if !errors.As(refusal, &stale) {
 		return nil, nil
 	}
-	chunks, err := w.chunks(ctx, p.job())
+	var numbers []int
+	for i := range p.items {
+		numbers = append(numbers, p.items[i].Chunk)
+	}
+	chunks, err := w.chunks(ctx, p.job(), numbers)
 	if err != nil {
 		return nil, err
 	}
@@ -218,13 +222,13 @@ func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]ite
 	return rest, nil
 }
 
-// chunkTable is a job's chunks by number.
+// chunkTable is some of a job's chunks by number.
 type chunkTable map[int]batholith.Chunk
 
-// chunks reads a job's chunks, however often it has to try. A job that is not known has none.
-func (w *Writer) chunks(ctx context.Context, job string) (chunkTable, error) {
+// chunks reads the job's chunks with these numbers, however often it has to try. A job that is not known has none.
+func (w *Writer) chunks(ctx context.Context, job string, numbers []int) (chunkTable, error) {
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
-		list, err := w.o.Store.Chunks(ctx, job)
+		list, err := w.o.Store.ChunksOf(ctx, job, numbers)
 		if err == nil || errors.Is(err, batholith.ErrNotFound) {
 			table := make(chunkTable, len(list))
 			for _, c := range list {
