@@ -214,6 +214,9 @@ func (b *Bucket) deleteOne(ctx context.Context, key string) error {
 	return explain(err, "delete", b.name, key)
 }
 
-func unquote(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }
+// unquote is an ETag without its quotes, nor the mark of a weak one, which a proxy that compresses adds.
+func unquote(etag *string) string {
+	return strings.Trim(strings.TrimPrefix(aws.ToString(etag), "W/"), `"`)
+}
 
 func quote(etag string) *string { return aws.String(`"` + etag + `"`) }

@@ -23,8 +23,8 @@ func quirky(t *testing.T, server *objecttest.HTTP, o object.Options) *object.Buc
 // servers are the kinds of S3 servers that the client must do with.
 var servers = map[string]objecttest.Quirks{
 	"Amazon":                           {},
-	"MinIO":                            {UploadsByKey: true},
-	"gofakes3":                         {ETags: objecttest.WholeETags, IgnoresSSE: true, NoMetadata: true},
+	"MinIO":                            {UploadsByKey: true, SilentSSE: true},
+	"gofakes3":                         {ETags: objecttest.WholeETags, IgnoresSSE: true, NoMetadata: true, UploadsOrElse: true, IgnoresIfMatch: true},
 	"versitygw":                        {BelievesComplete: true},
 	"Google":                           {ETags: objecttest.OpaqueETags, NoDeleteObjects: true},
 	"opaque, without metadata":         {ETags: objecttest.OpaqueETags, NoMetadata: true},
@@ -107,6 +107,7 @@ func TestAServerThatDoesNotEncryptIsRefused(t *testing.T) {
 		"it names the id alone":       {objecttest.Quirks{KMSKey: "6c5b6d5e"}, key, ""},
 		"it names the ARN":            {objecttest.Quirks{KMSKey: key}, "6c5b6d5e", ""},
 		"MinIO names its ARN":         {objecttest.Quirks{KMSKey: "arn:aws:kms:my-key"}, "my-key", ""},
+		"MinIO says nothing at first": {objecttest.Quirks{SilentSSE: true}, "my-key", ""},
 		"an alias":                    {objecttest.Quirks{KMSKey: key}, "alias/batch", ""},
 		"another key":                 {objecttest.Quirks{KMSKey: "arn:aws:kms:us-east-1:111122223333:key/0000"}, key, "does not encrypt with"},
 		"it ignores the header":       {objecttest.Quirks{IgnoresSSE: true}, key, "the S3 server does not encrypt"},

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/batholith/batholith"
 )
 
 // stallLimit is how long a read waits for the answer's head, or for the next byte, before it is given up.
@@ -40,6 +42,11 @@ func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (i
 		err = watch.blame(err)
 		watch.cancel(nil)
 		return nil, explain(err, "read", b.name, key)
+	}
+	if got := unquote(out.ETag); etag != "" && got != "" && got != etag { // some servers ignore If-Match
+		watch.cancel(nil)
+		out.Body.Close()
+		return nil, fmt.Errorf("read %s: %w", uri(b.name, key), batholith.ErrObjectChanged)
 	}
 	if offset > 0 && aws.ToString(out.ContentRange) == "" {
 		watch.cancel(nil)

@@ -33,9 +33,12 @@ type Quirks struct {
 	NoMetadata       bool   // user metadata is forgotten
 	UploadsByKey     bool   // the list of uploads is that of one key or of the whole bucket: other prefixes have none (MinIO)
 	NoUploadList     bool   // there is no list of uploads
+	UploadsOrElse    bool   // an empty list of uploads is 404 NoSuchUpload (gofakes3)
+	IgnoresIfMatch   bool   // an object is read whatever ETag is demanded (gofakes3)
 	NoDeleteObjects  bool   // objects are deleted one by one
 	BelievesComplete bool   // a completion of an unknown upload is 200 if there is an object under its key (versitygw)
 	LosesComplete    bool   // the answer to a completion is lost, and that to its repetition is 404 NoSuchUpload
+	SilentSSE        bool   // the beginning of an upload does not say that its object will be encrypted (MinIO)
 	IgnoresSSE       bool   // objects are stored as they are, whatever encryption is asked for (gofakes3)
 	KMSKey           string // encrypts everything with this key, whichever is asked for; "" = with the one asked for
 }
@@ -237,6 +240,9 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 	match := strings.Trim(r.Header.Get("If-Match"), `"`)
 	if real, ok := h.shown[match]; ok {
 		match = real
+	}
+	if h.IgnoresIfMatch {
+		match = ""
 	}
 	in, err := h.Read(r.Context(), key, match, from, n)
 	if err != nil {

@@ -16,7 +16,9 @@ func (h *HTTP) begin(w http.ResponseWriter, r *http.Request, key string) {
 		return
 	}
 	h.pending[id] = h.kept(r)
-	copyHeader(w.Header(), h.pending[id])
+	if !h.SilentSSE {
+		copyHeader(w.Header(), h.pending[id])
+	}
 	send(w, struct {
 		XMLName       xml.Name `xml:"InitiateMultipartUploadResult"`
 		Key, UploadId string
@@ -101,6 +103,10 @@ func (h *HTTP) listUploads(w http.ResponseWriter, r *http.Request) {
 		if !h.UploadsByKey || prefix == "" || u.Key == prefix {
 			page.Upload = append(page.Upload, upload{u.Key, u.UploadID})
 		}
+	}
+	if h.UploadsOrElse && len(page.Upload) == 0 {
+		refuse(w, r, http.StatusNotFound, "NoSuchUpload")
+		return
 	}
 	send(w, page)
 }
