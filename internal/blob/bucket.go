@@ -42,6 +42,19 @@ type Multipart interface {
 	ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error]
 }
 
+// UploadLister is a Bucket of a store that may list uploads by their whole keys only.
+type UploadLister interface {
+	UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error]
+}
+
+// Uploads lists the uploads below a prefix. The keys are those below it that are known to have had one.
+func Uploads(ctx context.Context, b Bucket, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
+	if l, ok := b.(UploadLister); ok {
+		return l.UploadsOf(ctx, prefix, keys)
+	}
+	return b.ListUploads(ctx, prefix)
+}
+
 // URI names an object for people and programs: a bucket whose objects have addresses of their own, as files have, tells it.
 func URI(b Bucket, key string) string {
 	if at, ok := b.(interface{ URI(key string) string }); ok {

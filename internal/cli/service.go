@@ -155,7 +155,7 @@ func (s *service) reach(at addresses) object.Config {
 	o := object.Config{Endpoint: at.S3, Region: c.S3.Region, PathStyle: c.S3.PathStyle, AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey}
 	if s.s3 != nil {
 		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
-		o.PathStyle = true
+		o.PathStyle, o.UploadsByPrefix = true, true
 	}
 	if c.S3.Endpoint == "aws" {
 		o.Endpoint = ""

@@ -22,7 +22,10 @@ type Options struct {
 	KMSKeyID string // encrypts what is written (SSE-KMS); "" = as the bucket does by itself
 }
 
-var _ blob.Bucket = (*Bucket)(nil)
+var (
+	_ blob.Bucket       = (*Bucket)(nil)
+	_ blob.UploadLister = (*Bucket)(nil)
+)
 
 // Bucket is one bucket as one principal sees it. It is safe for concurrent use.
 type Bucket struct {
@@ -31,12 +34,13 @@ type Bucket struct {
 	owner *string
 	kms   string
 	marks *marks // of the client's uploads
-	aws   bool   // the endpoint is Amazon's
+	// byPrefix is whether the server is known to list uploads by any prefix.
+	byPrefix bool
 }
 
 // Bucket names a bucket. Nothing is sent: whether it exists shows at the first request.
 func (c *Client) Bucket(name string, o Options) *Bucket {
-	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID, marks: &c.marks, aws: c.aws}
+	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID, marks: &c.marks, byPrefix: c.byPrefix}
 	if o.Owner != "" {
 		b.owner = &o.Owner
 	}

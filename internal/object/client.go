@@ -19,6 +19,8 @@ type Config struct {
 	Endpoint  string // base URL; "" is Amazon's own for the region
 	Region    string
 	PathStyle bool // bucket in the path rather than in the host name
+	// UploadsByPrefix says that the server lists uploads by any prefix, as Amazon's does. Of others that is found out by further requests.
+	UploadsByPrefix bool
 
 	AccessKeyID, SecretAccessKey, SessionToken string
 	// Credentials replaces the static keys. With neither, the AWS default credential chain is asked.
@@ -31,10 +33,10 @@ type Config struct {
 
 // Client speaks to one S3 as one principal. It is safe for concurrent use and holds nothing but connections, and the marks of uploads.
 type Client struct {
-	api    *s3.Client
-	region string
-	aws    bool
-	marks  marks
+	api      *s3.Client
+	region   string
+	byPrefix bool
+	marks    marks
 }
 
 // Attempts of one request and the longest pause between two. Callers repeat whole verbs; this only smooths over a torn
@@ -74,7 +76,7 @@ func New(c Config) (*Client, error) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
 	}
-	return &Client{api: s3.New(o), region: c.Region, aws: c.amazon()}, nil
+	return &Client{api: s3.New(o), region: c.Region, byPrefix: c.UploadsByPrefix || c.amazon()}, nil
 }
 
 // amazon tells whether the endpoint is one of Amazon's.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/object"
@@ -147,5 +149,34 @@ func TestAnObjectThatIsSeenNotToBeEncryptedIsWithdrawn(t *testing.T) {
 	_, _ = w.Write([]byte("x"))
 	if err := w.Close(); !errors.Is(err, batholith.ErrRefused) || len(server.Keys()) > 0 {
 		t.Errorf("%v; there: %q", err, server.Keys())
+	}
+}
+
+// A node of a MinIO that was started anew lists no upload but by its key.
+func TestUploadsAreFoundByTheirKeysWhereNothingElseLists(t *testing.T) {
+	server := objecttest.NewHTTP("box", objecttest.Quirks{UploadsByKey: true})
+	forgetful := s3(func(r *http.Request) (*http.Response, error) {
+		if q := r.URL.Query(); q.Has("uploads") && r.Method == http.MethodGet && q.Get("prefix") == "" {
+			return answer(r, 200, nil, "<ListMultipartUploadsResult/>"), nil
+		}
+		return server.RoundTrip(r)
+	}).bucket(t, object.Options{})
+	var want []batholith.Upload
+	for _, key := range []string{"job/a", "job/a", "job/ab", "job/.batholith/b"} {
+		id, err := forgetful.CreateUpload(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, batholith.Upload{Key: key, UploadID: id})
+	}
+	var got []batholith.Upload
+	for u, err := range blob.Uploads(t.Context(), forgetful, "job/", []string{"job/none", "job/a", "job/ab", "job/.batholith/b"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, u)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

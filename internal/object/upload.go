@@ -66,12 +66,41 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 // every S3 has this list, and not every role may see it: what an answer refuses is [batholith.ErrRefused] where it is nothing else.
 //
 // MinIO answers for a whole key or for no prefix at all, and says of any other prefix that nothing is there. So where a server that is
-// not Amazon's has nothing, all uploads of the bucket are listed and those below the prefix taken.
+// not known to do better has nothing, all uploads of the bucket are listed and those below the prefix taken.
 func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		some, on := b.uploads(ctx, prefix, prefix, yield)
-		if on && !some && prefix != "" && !b.aws {
+		if on && !some && prefix != "" && !b.byPrefix {
 			b.uploads(ctx, "", prefix, yield)
+		}
+	}
+}
+
+// UploadsOf lists the uploads below a prefix as ListUploads does, and those of keys one by one, which may be below it. A node of a MinIO
+// lists without a prefix only what was begun at it since its start, but by its key every upload. An upload comes once.
+func (b *Bucket) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
+	return func(yield func(batholith.Upload, error) bool) {
+		seen := map[batholith.Upload]bool{}
+		once := func(u batholith.Upload, err error) bool {
+			if err == nil && seen[u] {
+				return true
+			}
+			seen[u] = true
+			return yield(u, err)
+		}
+		for u, err := range b.ListUploads(ctx, prefix) {
+			if !once(u, err) || err != nil {
+				return
+			}
+		}
+		if b.byPrefix {
+			return
+		}
+		for _, key := range keys {
+			only := func(u batholith.Upload, err error) bool { return err == nil && u.Key != key || once(u, err) }
+			if _, on := b.uploads(ctx, key, key, only); !on {
+				return
+			}
 		}
 	}
 }

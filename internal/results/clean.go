@@ -17,7 +17,7 @@ func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 		err = p.abort(ctx, job.ID, place, func(batholith.Upload) bool { return true })
 	}
 	if err == nil {
-		err = abortUnknown(ctx, place.Output, place.Prefix)
+		err = p.abortUnknown(ctx, job.ID, place)
 	}
 	if err == nil {
 		err = empty(ctx, place.Output, place.Prefix+hidden)
@@ -42,11 +42,25 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 	return err
 }
 
-// abortUnknown aborts the uploads below a job's prefix. One whose beginning was not noted any more is known to the bucket alone. Where
-// that has no list of them, or keeps it from the role, it is left to expire.
-func abortUnknown(ctx context.Context, b blob.Bucket, prefix string) error {
+// keyed is how many outputs of a job are looked at one by one for uploads. More would keep its end waiting.
+const keyed = 1000
+
+// abortUnknown aborts the uploads below a job's prefix. An upload whose beginning was not noted any more is known to the bucket alone.
+// Where the bucket has no list of them, or keeps it from the role, such an upload is left to expire.
+func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Place) error {
+	files, err := p.o.Store.Files(ctx, job)
+	if err != nil {
+		return err
+	}
+	keys := []string{place.Prefix + batholith.ManifestName}
+	for _, f := range files[:min(len(files), keyed)] {
+		if keys = append(keys, place.Prefix+f.Output); f.Index != "" {
+			keys = append(keys, f.Index)
+		}
+	}
+	b := place.Output
 	var all []batholith.Upload
-	for u, err := range b.ListUploads(ctx, prefix) {
+	for u, err := range blob.Uploads(ctx, b, place.Prefix, keys) {
 		if blob.Permanent(err) {
 			return nil
 		}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/object/objecttest"
 )
 
 // fill commits an outcome for every record of a job, or for those that wanted names, in segments of about size records.
@@ -436,6 +439,40 @@ func TestABucketThatListsNoUploadsIsCleanedAllTheSame(t *testing.T) {
 		if keys := w.bucket.Keys(); len(keys) > 0 {
 			t.Errorf("left %v", keys)
 		}
+	}
+}
+
+// byKey is a bucket that lists uploads by their whole keys only, as MinIO does.
+type byKey struct{ *objecttest.Memory }
+
+func (b byKey) UploadsOf(ctx context.Context, _ string, keys []string) iter.Seq2[batholith.Upload, error] {
+	return func(yield func(batholith.Upload, error) bool) {
+		for u, err := range b.ListUploads(ctx, "") {
+			if (err != nil || slices.Contains(keys, u.Key)) && !yield(u, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestACleanUpAbortsUploadsThatOnlyTheirKeysFind(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30, 5)
+	for _, key := range []string{"0.jsonl.out", "1.jsonl.out", batholith.ManifestName} {
+		if _, err := w.bucket.CreateUpload(t.Context(), "out/job/"+key); err != nil { // and the process died
+			t.Fatal(err)
+		}
+	}
+	open := func(ctx context.Context, job string) (blob.Place, error) {
+		place, err := w.open(ctx, job)
+		place.Output = byKey{w.bucket}
+		return place, err
+	}
+	if err := NewPublisher(PublisherOptions{Store: w, Open: open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
+		t.Fatal(err)
+	}
+	if left := w.bucket.OpenUploads(); len(left) > 0 {
+		t.Errorf("uploads left: %v", left)
 	}
 }
 
