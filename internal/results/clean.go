@@ -12,6 +12,9 @@ import (
 
 // Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
 func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
+	if err := p.shelf.clear(ctx, job.ID); err != nil {
+		return fmt.Errorf("clear the shelf of job %s: %w", job.ID, err)
+	}
 	place, err := p.o.Open(ctx, job.ID)
 	if err == nil {
 		err = p.abort(ctx, job.ID, place, func(batholith.Upload) bool { return true })
@@ -22,6 +25,7 @@ func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 	if err == nil {
 		err = empty(ctx, place.Output, place.Prefix+hidden)
 	}
+
 	if err != nil {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}

@@ -30,6 +30,9 @@ type PublisherOptions struct {
 	Log   *slog.Logger
 
 	PartBytes int64 // of the parts of an output, at least; 0: 5 MiB
+
+	Worker string
+	Shelf  blob.Bucket // the Writer's of the same worker; nil: there is none
 }
 
 // Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes, and of
@@ -40,7 +43,8 @@ type PublisherOptions struct {
 // multipart upload that the store knows under its epoch, and a publisher aborts those of the epochs before its own before it writes:
 // they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone.
 type Publisher struct {
-	o PublisherOptions
+	o     PublisherOptions
+	shelf shelf
 }
 
 // NewPublisher returns a Publisher.
@@ -48,7 +52,9 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Publisher{o}
+	s := shelf{o.Shelf, o.Worker}
+	o.Open = s.over(o.Open)
+	return &Publisher{o, s}
 }
 
 // startOver is how often a publication begins again because segments were merged away under it.

@@ -108,7 +108,7 @@ func (w *Writer) attempt(ctx context.Context, p *parcel) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	if !p.stored {
-		if err := w.put(ctx, p); err != nil {
+		if err := w.putOrShelve(ctx, p); err != nil {
 			return fmt.Errorf("store segment: %w", err)
 		}
 	}

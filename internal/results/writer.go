@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
@@ -42,6 +43,9 @@ type Options struct {
 	OnFault func(job string, err error)
 
 	PendingBytes int64 // outcomes in memory; 0: 64 MiB
+
+	// Shelf is a bucket on this worker's own disk, for the segments of failing jobs: see Shelve. nil: there is none.
+	Shelf blob.Bucket
 }
 
 // Writer takes finished outcomes and sees to it that they are committed. Add, Flush and Drop may be called by any goroutine.
@@ -50,6 +54,7 @@ type Writer struct {
 	boot    string // tells the segments of this process from those of earlier ones
 	made    atomic.Int64
 	journal *journal
+	shelf   shelf
 	slots   chan struct{}       // one token for each commit that is on its way
 	fresh   chan struct{}       // holds one token when idle queues wait for a goroutine; never closed
 	merges  chan string         // jobs that may have segments to merge; never closed
@@ -60,6 +65,7 @@ type Writer struct {
 	queues  map[string]*queue // one for each job with outcomes that are not settled
 	starts  []*queue          // those among them that no goroutine drives yet
 	pending int64             // bytes in all queues
+	failing map[string]bool   // jobs whose segments may go to the shelf
 	freed   chan struct{}     // closed, and replaced, when pending has fallen
 	closing bool              // Run is ending: what is pending is committed at once
 	ended   bool              // Run has ended
@@ -83,7 +89,9 @@ func NewWriter(o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{o: o, boot: newID(), journal: j, slots: make(chan struct{}, commitsAtOnce),
+	s := shelf{o.Shelf, o.Worker}
+	o.Open = s.over(o.Open)
+	return &Writer{o: o, boot: newID(), journal: j, shelf: s, failing: map[string]bool{}, slots: make(chan struct{}, commitsAtOnce),
 		fresh: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth, kept: map[string][]string{},
 		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
