@@ -23,6 +23,7 @@ var (
 	ErrTooManyTags   = errors.New("too many tags")
 	ErrMoved         = errors.New("the job's status has changed meanwhile")
 	ErrSealed        = errors.New("the job takes no more outcomes")
+	ErrNothingKept   = errors.New("no results of the job are kept")
 	ErrHeld          = errors.New("another worker publishes the job's output")
 )
 

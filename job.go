@@ -63,6 +63,8 @@ type Job struct {
 	Note    string // what is worth knowing before it ends, such as why it waits; empty once Status is terminal
 	Failing string // why the job is on its way to StatusFailed, in which it ends unless a stop comes first. Empty once Status is terminal
 
+	Kept Kept // "" is KeptNone
+
 	Submitted time.Time
 	Modified  time.Time
 	Ended     time.Time // zero until the status is terminal

@@ -88,6 +88,24 @@ func (c *checker) stopModelInvocationJobInput(o object) StopModelInvocationJobIn
 	}
 }
 
+func (c *checker) getKeptResultsInput(o object) GetKeptResultsInput {
+	return GetKeptResultsInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
+func (c *checker) publishKeptResultsInput(o object) PublishKeptResultsInput {
+	return PublishKeptResultsInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
+func (c *checker) discardKeptResultsInput(o object) DiscardKeptResultsInput {
+	return DiscardKeptResultsInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
 func (c *checker) tagResourceInput(o object) TagResourceInput {
 	return TagResourceInput{
 		ResourceARN: c.text(o, "resourceARN", true, c.rules.taggableARN),

@@ -45,6 +45,18 @@ func (e *echo) StopModelInvocationJob(ctx context.Context, in *StopModelInvocati
 	return told(e, ctx, in, StopModelInvocationJobOutput{})
 }
 
+func (e *echo) GetKeptResults(ctx context.Context, in *GetKeptResultsInput) (*GetKeptResultsOutput, error) {
+	return told(e, ctx, in, GetKeptResultsOutput{State: batholith.KeptNone})
+}
+
+func (e *echo) PublishKeptResults(ctx context.Context, in *PublishKeptResultsInput) (*PublishKeptResultsOutput, error) {
+	return told(e, ctx, in, PublishKeptResultsOutput{})
+}
+
+func (e *echo) DiscardKeptResults(ctx context.Context, in *DiscardKeptResultsInput) (*DiscardKeptResultsOutput, error) {
+	return told(e, ctx, in, DiscardKeptResultsOutput{})
+}
+
 func (e *echo) TagResource(ctx context.Context, in *TagResourceInput) (*TagResourceOutput, error) {
 	return told(e, ctx, in, TagResourceOutput{})
 }

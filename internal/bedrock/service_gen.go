@@ -15,6 +15,12 @@ type Service interface {
 	ListModelInvocationJobs(context.Context, *ListModelInvocationJobsInput) (*ListModelInvocationJobsOutput, error)
 	// StopModelInvocationJob ends a job early. What was finished is kept.
 	StopModelInvocationJob(context.Context, *StopModelInvocationJobInput) (*StopModelInvocationJobOutput, error)
+	// GetKeptResults says whether finished records of a job that Failed are kept because its output could not be written.
+	GetKeptResults(context.Context, *GetKeptResultsInput) (*GetKeptResultsOutput, error)
+	// PublishKeptResults has the kept results of a job written to its output. It answers at once; GetKeptResults tells how it goes.
+	PublishKeptResults(context.Context, *PublishKeptResultsInput) (*PublishKeptResultsOutput, error)
+	// DiscardKeptResults deletes the kept results of a job. They cannot be had again.
+	DiscardKeptResults(context.Context, *DiscardKeptResultsInput) (*DiscardKeptResultsOutput, error)
 	// TagResource puts tags on a job; a key that it has gets the new value.
 	TagResource(context.Context, *TagResourceInput) (*TagResourceOutput, error)
 	// UntagResource takes tags off a job; a key that it does not have is no error.
@@ -59,6 +65,24 @@ func newRoutes(s Service) []route {
 			label: "jobIdentifier", after: "/stop", body: false,
 			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
 			call:   answer((*checker).stopModelInvocationJobInput, s.StopModelInvocationJob),
+		},
+		{
+			operation: "GetKeptResults", method: "GET", before: "/kept-results/",
+			label: "jobIdentifier", after: "", body: false,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).getKeptResultsInput, s.GetKeptResults),
+		},
+		{
+			operation: "PublishKeptResults", method: "POST", before: "/kept-results/",
+			label: "jobIdentifier", after: "/publish", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).publishKeptResultsInput, s.PublishKeptResults),
+		},
+		{
+			operation: "DiscardKeptResults", method: "POST", before: "/kept-results/",
+			label: "jobIdentifier", after: "/discard", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).discardKeptResultsInput, s.DiscardKeptResults),
 		},
 		{
 			operation: "TagResource", method: "POST", before: "/tagResource",

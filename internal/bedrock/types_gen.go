@@ -223,6 +223,36 @@ type StopModelInvocationJobInput struct {
 type StopModelInvocationJobOutput struct {
 }
 
+// GetKeptResultsInput is what GetKeptResults takes.
+type GetKeptResultsInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// GetKeptResultsOutput is what GetKeptResults answers.
+type GetKeptResultsOutput struct {
+	State       batholith.Kept `json:"state"`
+	RecordCount int64          `json:"recordCount"`
+	Reason      string         `json:"reason,omitzero"`
+}
+
+// PublishKeptResultsInput is what PublishKeptResults takes.
+type PublishKeptResultsInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// PublishKeptResultsOutput is what PublishKeptResults answers.
+type PublishKeptResultsOutput struct {
+}
+
+// DiscardKeptResultsInput is what DiscardKeptResults takes.
+type DiscardKeptResultsInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// DiscardKeptResultsOutput is what DiscardKeptResults answers.
+type DiscardKeptResultsOutput struct {
+}
+
 // TagResourceInput is what TagResource takes.
 type TagResourceInput struct {
 	ResourceARN string `json:"resourceARN"`

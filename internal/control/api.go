@@ -21,6 +21,9 @@ type Store interface {
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
+	// PublishKept and DiscardKept say what is to become of a job's kept results; batholith.ErrNothingKept where there are none.
+	PublishKept(ctx context.Context, account, id string) error
+	DiscardKept(ctx context.Context, account, id string) error
 }
 
 // Models is the catalogue.

@@ -29,6 +29,7 @@ type fault struct {
 type operation struct {
 	Name   string `yaml:"-"`
 	Doc    string
+	Ours   bool // not Bedrock's
 	Route  string
 	Errors []string
 	Input  yaml.MapSlice

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/smithy-go"
+
+	"github.com/batholith/batholith"
+)
+
+// keptFacts is what the server says of a job's kept results.
+type keptFacts struct {
+	State   batholith.Kept `json:"state"`
+	Records int64          `json:"recordCount"`
+	Reason  string         `json:"reason,omitempty"`
+}
+
+// kept asks for the state of a job's kept results. A server that does not know the operation, such as Amazon's, keeps none.
+func (c *clients) kept(ctx context.Context, job string) (k keptFacts, err error) {
+	err = c.call(ctx, http.MethodGet, "/kept-results/"+url.PathEscape(job), &k)
+	var refused *smithy.GenericAPIError
+	if errors.As(err, &refused) && refused.Code == "UnknownOperationException" {
+		return keptFacts{State: batholith.KeptNone}, nil
+	}
+	return k, err
+}
+
+// publishKept and discardKept say what is to become of them.
+func (c *clients) publishKept(ctx context.Context, job string) error {
+	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/publish", nil)
+}
+
+func (c *clients) discardKept(ctx context.Context, job string) error {
+	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/discard", nil)
+}
+
+// maxAnswer bounds what is read of an answer of the control plane, in bytes.
+const maxAnswer = 1 << 20
+
+// call sends one request of an operation that the AWS SDK does not have, signed as the SDK signs its own, and decodes the answer into out.
+// An error of the server is a *smithy.GenericAPIError. It is sent once: the caller asks again.
+func (c *clients) call(ctx context.Context, method, path string, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	o := c.bedrock.Options()
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(aws.ToString(o.BaseEndpoint), "/")+path, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.sign(ctx, r); err != nil {
+		return fmt.Errorf("sign the request: %w", err)
+	}
+	answer, err := o.HTTPClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return refusal(answer, body)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	return nil
+}
+
+// sign signs a request without a body: with the bearer key of the environment when there is one, or else with the access key.
+func (c *clients) sign(ctx context.Context, r *http.Request) error {
+	o := c.bedrock.Options()
+	if o.BearerAuthTokenProvider != nil {
+		if t, err := o.BearerAuthTokenProvider.RetrieveBearerToken(ctx); err == nil && t.Value != "" {
+			r.Header.Set("Authorization", "Bearer "+t.Value)
+			return nil
+		}
+	}
+	keys, err := o.Credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	none := sha256.Sum256(nil)
+	return v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(none[:]), "bedrock", o.Region, time.Now())
+}
+
+// refusal is an answer that is an error, in the form in which the SDK returns those of its own operations.
+func refusal(answer *http.Response, body []byte) error {
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(body, &said); err != nil {
+		said.Message = string(bytes.TrimSpace(body[:min(len(body), 200)]))
+	}
+	code, _, _ := strings.Cut(answer.Header.Get("x-amzn-ErrorType"), ":")
+	if code == "" {
+		code = answer.Status
+	}
+	return &smithy.GenericAPIError{Code: code, Message: said.Message}
+}

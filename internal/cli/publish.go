@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith"
+)
+
+// publishCommand is publish.
+func (a *app) publishCommand() *cobra.Command {
+	var discard, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "publish JOB",
+		Short: "Write the kept results of a failed job to its output",
+		Long: `Write the kept results of a failed job to its output.
+
+When the output of a job cannot be written (access was denied, the bucket is gone, its disk is full), the job ends Failed, and
+the records that it finished are kept. Fix the cause that the job's message names; then publish writes what is kept to the
+output, with its manifest, and removes what was kept. The job stays Failed. No record is sent to a model.
+
+JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
+		Example: `  batholith publish 8fj2k4l6m8n0
+  batholith publish nightly --discard       # give the kept results up`,
+		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
+	}
+	t := bindTarget(cmd)
+	cmd.Flags().BoolVar(&discard, "discard", false, "delete the kept results instead; they cannot be had again")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(cmd.Context(), *t)
+		if err != nil {
+			return err
+		}
+		j, err := c.find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if discard {
+			return a.discard(cmd.Context(), c, j)
+		}
+		return a.publish(cmd.Context(), c, j, asJSON)
+	}
+	return cmd
+}
+
+// publishEvery is how often the server is asked how a publication goes.
+const publishEvery = 500 * time.Millisecond
+
+// publish has the server publish and waits for the end of it. Interrupted, it leaves the server to it.
+func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) error {
+	k, err := c.kept(ctx, j.ARN)
+	if err != nil {
+		return fmt.Errorf("ask for the kept results: %w", plainly(err))
+	}
+	if k.State == batholith.KeptNone {
+		return nothingKept(j)
+	}
+	if err := c.publishKept(ctx, j.ARN); err != nil {
+		return fmt.Errorf("publish the kept results: %w", plainly(err))
+	}
+	fmt.Fprintf(a.stderr, "publishing the %s of %s that are kept\n", plural(k.Records, "finished record"), j.id())
+	records := k.Records
+	for k.State = batholith.KeptPublishing; k.State == batholith.KeptPublishing; {
+		select {
+		case <-time.After(publishEvery):
+		case <-ctx.Done():
+			return hint(context.Cause(ctx), "the server goes on publishing; see how far it is with: batholith publish %s", j.id())
+		}
+		if k, err = c.kept(ctx, j.ARN); err != nil {
+			return fmt.Errorf("ask how the publication goes: %w", plainly(err))
+		}
+	}
+	if k.State == batholith.KeptWaiting {
+		return hint(fmt.Errorf("the results of %s are not published: %s", j.id(), k.Reason), "they are still kept; fix the cause and publish again")
+	}
+	if asJSON {
+		return a.printJSON(map[string]any{"jobArn": j.ARN, "recordCount": records, "outputS3Uri": j.outputPrefix()})
+	}
+	fmt.Fprintf(a.stderr, "published %s\n", plural(records, "finished record"))
+	_, err = fmt.Fprintln(a.stdout, j.outputPrefix())
+	return err
+}
+
+// discard gives the kept results of a job up.
+func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
+	if err := c.discardKept(ctx, j.ARN); err != nil {
+		var refused *smithy.GenericAPIError
+		if errors.As(err, &refused) && refused.Code == "ConflictException" {
+			return nothingKept(j)
+		}
+		return fmt.Errorf("discard the kept results: %w", plainly(err))
+	}
+	fmt.Fprintf(a.stderr, "the kept results of %s are being deleted\n", j.id())
+	return nil
+}
+
+// nothingKept is why there is nothing to publish.
+func nothingKept(j jobFacts) error {
+	if !j.Status.Terminal() {
+		return hint(fmt.Errorf("job %s is %s and publishes its output itself", j.id(), j.Status), "watch it with: batholith watch %s", j.id())
+	}
+	return hint(fmt.Errorf("no results of job %s are kept", j.id()),
+		"everything that it finished is in its output, or was discarded; see the job with: batholith get %s", j.id())
+}

@@ -1,0 +1,53 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+)
+
+// GetKeptResults tells of the finished records of a job that are kept because its output could not be written. While they are being
+// published it is KeptPublishing; an attempt that failed makes it KeptWaiting again, with the reason.
+func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInput) (*bedrock.GetKeptResultsOutput, error) {
+	account, id, err := a.job(ctx, in.JobIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	j, err := a.Store.Job(ctx, account, id)
+	if err != nil {
+		return nil, refuse("get the kept results of job", in.JobIdentifier, err)
+	}
+	out := &bedrock.GetKeptResultsOutput{State: cmp.Or(j.Kept, batholith.KeptNone)}
+	if out.State != batholith.KeptNone {
+		out.RecordCount, out.Reason = j.Counts.Processed, j.Note
+	}
+	return out, nil
+}
+
+// PublishKeptResults has a worker publish what is kept of a job. Asking again while that goes on is no error.
+func (a *API) PublishKeptResults(ctx context.Context, in *bedrock.PublishKeptResultsInput) (*bedrock.PublishKeptResultsOutput, error) {
+	return &bedrock.PublishKeptResultsOutput{}, a.ask(ctx, "publish", in.JobIdentifier, a.Store.PublishKept)
+}
+
+// DiscardKeptResults gives up what is kept of a job.
+func (a *API) DiscardKeptResults(ctx context.Context, in *bedrock.DiscardKeptResultsInput) (*bedrock.DiscardKeptResultsOutput, error) {
+	return &bedrock.DiscardKeptResultsOutput{}, a.ask(ctx, "discard", in.JobIdentifier, a.Store.DiscardKept)
+}
+
+// ask tells the store what a caller wants of a job's kept results.
+func (a *API) ask(ctx context.Context, verb, identifier string, tell func(ctx context.Context, account, id string) error) error {
+	account, id, err := a.job(ctx, identifier)
+	if err != nil {
+		return err
+	}
+	switch err := tell(ctx, account, id); {
+	case errors.Is(err, batholith.ErrNothingKept):
+		return bedrock.Conflict("The job has no kept results: everything that it finished is in its output, or was discarded.")
+	case err != nil:
+		return refuse(verb+" the kept results of job", identifier, err)
+	}
+	return nil
+}
