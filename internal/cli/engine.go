@@ -18,6 +18,7 @@ import (
 	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/results"
 )
@@ -78,8 +79,12 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		}
 		return o.Place(ctx, j)
 	}
+	shelf, err := files.NewOutput(filepath.Join(o.Dir, "kept"))
+	if err != nil {
+		return nil, fmt.Errorf("open the folder for kept results: %w", err)
+	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
-		OnFault: e.fault, PendingBytes: pendingBytes,
+		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf,
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
 		return nil, err
@@ -88,18 +93,11 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
-	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes})
-	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Place: o.Place,
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes,
+		Worker: e.worker, Shelf: shelf})
+	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery})
 	return e, nil
-}
-
-// fault has a job fail. What is pending of it would only hold up its end, if it cannot be stored.
-func (e *engine) fault(job string, err error) {
-	e.life.Fault(job, err)
-	if !errors.Is(err, batholith.ErrOutcomesLost) {
-		e.writer.Drop(job)
-	}
 }
 
 // serving finds where a job's records go.

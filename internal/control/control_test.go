@@ -298,11 +298,14 @@ func TestAJobIsTheAccountsOwn(t *testing.T) {
 		{a.ctx, "arn:aws:bedrock:us-east-1:000000000000:custom-model/abcdefghijkl"}, {a.ctx, "a-string-of-twenty-letters"},
 	} {
 		for what, err := range map[string]error{
-			"get":   second(a.GetModelInvocationJob(c.ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: c.id})),
-			"stop":  second(a.StopModelInvocationJob(c.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: c.id})),
-			"tag":   second(a.TagResource(c.ctx, &bedrock.TagResourceInput{ResourceARN: c.id, Tags: []bedrock.Tag{{Key: "a"}}})),
-			"untag": second(a.UntagResource(c.ctx, &bedrock.UntagResourceInput{ResourceARN: c.id})),
-			"tags":  second(a.ListTagsForResource(c.ctx, &bedrock.ListTagsForResourceInput{ResourceARN: c.id})),
+			"get":     second(a.GetModelInvocationJob(c.ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: c.id})),
+			"stop":    second(a.StopModelInvocationJob(c.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: c.id})),
+			"tag":     second(a.TagResource(c.ctx, &bedrock.TagResourceInput{ResourceARN: c.id, Tags: []bedrock.Tag{{Key: "a"}}})),
+			"untag":   second(a.UntagResource(c.ctx, &bedrock.UntagResourceInput{ResourceARN: c.id})),
+			"tags":    second(a.ListTagsForResource(c.ctx, &bedrock.ListTagsForResourceInput{ResourceARN: c.id})),
+			"kept":    second(a.GetKeptResults(c.ctx, &bedrock.GetKeptResultsInput{JobIdentifier: c.id})),
+			"publish": second(a.PublishKeptResults(c.ctx, &bedrock.PublishKeptResultsInput{JobIdentifier: c.id})),
+			"discard": second(a.DiscardKeptResults(c.ctx, &bedrock.DiscardKeptResultsInput{JobIdentifier: c.id})),
 		} {
 			if refused(t, err, bedrock.CodeResourceNotFound, c.id); t.Failed() {
 				t.Fatal(what, c.id)

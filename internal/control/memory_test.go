@@ -165,3 +165,25 @@ func (m *memory) set(id string, s batholith.Status) {
 		}
 	}
 }
+
+func (m *memory) PublishKept(_ context.Context, account, id string) error {
+	return m.keep(account, id, batholith.KeptPublishing)
+}
+
+func (m *memory) DiscardKept(_ context.Context, account, id string) error {
+	return m.keep(account, id, "")
+}
+
+func (m *memory) keep(account, id string, to batholith.Kept) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j, err := m.find(account, id)
+	if err != nil {
+		return err
+	}
+	if j.Kept == "" {
+		return batholith.ErrNothingKept
+	}
+	j.Kept = to
+	return nil
+}

@@ -57,8 +57,11 @@ func outlast(ctx context.Context, limit, grace time.Duration) (context.Context, 
 	return longer, func() { unlink(); cancel() }
 }
 
-// clean removes what a terminal job left.
+// clean removes what a terminal job left, unless results of it are kept.
 func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
+	if job.Kept != "" {
+		return nil
+	}
 	if err := l.remove(ctx, job); err != nil {
 		return err
 	}

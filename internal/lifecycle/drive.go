@@ -29,6 +29,7 @@ type drive struct {
 	calloff context.CancelCauseFunc // ends the work of the present status
 	counts  batholith.Counts        // the latest that were committed
 	broken  error                   // why the job cannot go on
+	ending  bool                    // the job is being brought to its end
 }
 
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
@@ -290,14 +291,30 @@ func (d *drive) committed(c batholith.Counts) {
 	d.nudge()
 }
 
-// fault keeps the first reason why the job cannot go on, if it is one that will not pass.
+// fault keeps the first reason why the job cannot go on, if it is one that will not pass. A job that is at its end has what the bucket
+// refuses written to the shelf: it waits for its last outcomes.
 func (d *drive) fault(err error) {
 	d.mu.Lock()
 	if d.broken == nil {
 		d.broken = err
 	}
+	ending := d.ending
 	d.mu.Unlock()
+	if ending {
+		d.l.o.Shelf.Shelve(d.id)
+	}
 	d.nudge()
+}
+
+// atEnd says that the job is being brought to its end, by this event.
+func (d *drive) atEnd(e batholith.Event) {
+	d.mu.Lock()
+	d.ending = true
+	broken := d.broken
+	d.mu.Unlock()
+	if broken != nil || e == batholith.EventFail {
+		d.l.o.Shelf.Shelve(d.id)
+	}
 }
 
 func (d *drive) state() (batholith.Counts, error) {

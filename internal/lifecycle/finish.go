@@ -13,6 +13,7 @@ import (
 
 // finish brings a job that was planned to its end: halt, seal, claim, publish, settle, clean, move. An error means that it is to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
+	d.atEnd(e)
 	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
 		return err
 	}
@@ -74,18 +75,18 @@ func (d *drive) deliver(ctx context.Context, job batholith.Job, next batholith.S
 	published := job
 	published.Status, published.Message = next, message
 	err = d.publish(ctx, published, epoch)
-	if err != nil && (errors.Is(err, batholith.ErrHeld) || !blob.Permanent(err)) {
-		d.yield(ctx, epoch)
-		return err
-	}
-	if err != nil {
-		next, message = batholith.StatusFailed, "The output cannot be written: "+err.Error()
-	}
-	if errors.Is(err, batholith.ErrOutcomesLost) {
-		message = couldNotGoOn + err.Error()
+	switch {
+	case errors.Is(err, batholith.ErrOutcomesLost) && next != batholith.StatusFailed:
+		next, message = batholith.StatusFailed, couldNotGoOn+err.Error()
 		if err := d.salvage(ctx, job, epoch); err != nil {
 			return err
 		}
+	case err != nil && (ctx.Err() != nil || errors.Is(err, batholith.ErrHeld) || errors.Is(err, batholith.ErrMoved) ||
+		next != batholith.StatusFailed && !blob.Permanent(err)):
+		d.yield(ctx, epoch)
+		return err
+	case err != nil:
+		return d.keep(ctx, job, epoch, next, message, err)
 	}
 	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, message); err != nil {
 		return fmt.Errorf("settle the end of job %s: %w", d.id, err)
@@ -110,11 +111,12 @@ func (d *drive) settled(ctx context.Context, job batholith.Job) error {
 // conclude cleans up after a job whose end is settled and makes its terminal move: who sees that finds the output and nothing else. A
 // clean-up that fails keeps nobody waiting for the output, and is made later.
 func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) error {
-	removed := d.l.tidy(ctx, job, d.l.remove)
+	removed := job.Kept == "" && d.l.tidy(ctx, job, d.l.remove)
 	if err := d.l.o.Store.Conclude(ctx, d.id, epoch, time.Now()); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, job.Ending, err)
 	}
 	d.moved(job.Status, job.Ending)
+	d.l.o.Shelf.Unshelve(d.id)
 	if removed {
 		d.l.tidy(ctx, job, d.l.forget)
 	}
@@ -132,11 +134,13 @@ func (d *drive) claim(ctx context.Context) (epoch int64, err error) {
 }
 
 // yield lets another publish what could not be published here. When that fails, the other waits for this worker to succeed or to die.
-func (d *drive) yield(ctx context.Context, epoch int64) {
+func (d *drive) yield(ctx context.Context, epoch int64) { d.l.yieldPublication(ctx, d.id, epoch) }
+
+func (l *Lifecycle) yieldPublication(ctx context.Context, id string, epoch int64) {
 	ctx, cancel := outlast(ctx, yieldTime, yieldGrace)
 	defer cancel()
-	if err := d.l.o.Store.YieldPublication(ctx, d.id, epoch); err != nil {
-		d.l.o.Log.Debug("yield a publication", "job", d.id, "err", err)
+	if err := l.o.Store.YieldPublication(ctx, id, epoch); err != nil {
+		l.o.Log.Debug("yield a publication", "job", id, "err", err)
 	}
 }
 
@@ -146,7 +150,7 @@ const (
 	yieldGrace = time.Second
 )
 
-// publish writes the final output. For a job that failed, an attempt is enough.
+// publish writes the final output. For a job that failed, an attempt is enough: whatever the error, its results are kept then.
 func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) error {
 	if job.Status != batholith.StatusFailed {
 		_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
@@ -162,10 +166,8 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) err
 		return err
 	case errors.Is(err, batholith.ErrOutcomesLost):
 		return d.salvage(ctx, job, epoch)
-	case err != nil:
-		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
 	}
-	return nil
+	return err
 }
 
 // salvage publishes what is left of a job whose outcomes are lost. A job whose end another process settled meanwhile has lost nothing:

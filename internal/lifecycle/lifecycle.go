@@ -67,11 +67,24 @@ type Publications interface {
 	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
 }
 
+// Kept are the results of jobs whose output could not be written.
+type Kept interface {
+	// SettleKept is Settle of a job that ends as Failed, and keeps what it finished until it was published or discarded.
+	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
+	// Asked lists the ids of the jobs whose kept results somebody wants published.
+	Asked(ctx context.Context) ([]string, error)
+	// Published ends that: the results are in the output, and the job has this message from then on.
+	Published(ctx context.Context, id string, epoch int64, message string, at time.Time) error
+	// Unpublished ends it too: the results are kept as before, and this is why.
+	Unpublished(ctx context.Context, id, why string) error
+}
+
 // Store is all of it.
 type Store interface {
 	Jobs
 	Plans
 	Publications
+	Kept
 }
 
 // Dispatch sends the records of jobs.
@@ -92,11 +105,18 @@ type Publisher interface {
 	Clean(ctx context.Context, job batholith.Job) error
 }
 
-// Options are the parts that a Lifecycle joins. All but Log and the numbers are needed.
+// Shelf takes the outcomes of failing jobs that the output bucket refuses. Its methods may be called again.
+type Shelf interface {
+	Shelve(job string)   // the job is failing: what the bucket refuses of it from now on is committed all the same
+	Unshelve(job string) // the job is over
+}
+
+// Options are the parts that a Lifecycle joins. All but Shelf, Log and the numbers are needed.
 type Options struct {
 	Store     Store
 	Dispatch  Dispatch
 	Publisher Publisher
+	Shelf     Shelf // nil: a failing job waits until the bucket takes its outcomes
 	// Place opens the job's buckets with its role's rights. batholith.ErrAccessDenied when there is no such role.
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
 	Limits batholith.Limits
@@ -125,6 +145,9 @@ func New(o Options) *Lifecycle {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Shelf == nil {
+		o.Shelf = noShelf{}
+	}
 	if o.Validations == 0 {
 		o.Validations = 2
 	}
@@ -147,6 +170,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	changes, cancel := l.o.Store.Subscribe()
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
+	wg.Go(func() { l.publishAsked(ctx) })
 	delay := firstAgain
 	for ctx.Err() == nil {
 		jobs, err := l.o.Store.Unfinished(ctx)

@@ -47,7 +47,7 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 
 // Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. The job is among
 // [Store.Unswept] then, to be cleaned up once more at this time, or at a later one for which it was forgotten before.
-// A job that is not terminal is [batholith.ErrMoved].
+// A job that is not terminal, or whose results are kept, is [batholith.ErrMoved].
 //
 // The rows of a large job are deleted in many short transactions, between which others write. Until the last one the job stays among
 // [Store.Unclean], so that a Forget that was cut short is repeated.
@@ -56,7 +56,7 @@ func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	return wrap("forget job", id, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if g, err := s.lockJob(ctx, tx, id); err != nil {
 			return false, err
-		} else if !g.status.Terminal() {
+		} else if !g.status.Terminal() || g.kept {
 			return false, batholith.ErrMoved
 		}
 		for _, t := range []table{chunksTable, filesTable, segmentsTable, uploadsTable} {

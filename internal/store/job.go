@@ -11,7 +11,7 @@ import (
 )
 
 // jobColumns is what scanJob reads.
-const jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, submitted, modified, ended, expires,
+const jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, submitted, modified, ended, expires,
 	total, processed, succeeded, errored, input, output, cache_read, cache_write`
 
 // scanJob reads one row of jobColumns, followed by whatever else was selected.
@@ -23,7 +23,7 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 		submitted, modified, ended, expires int64
 	)
 	// A single row cannot be scanned into RawBytes, which are gone when it is closed.
-	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing,
+	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing, &j.Kept,
 		&submitted, &modified, &ended, &expires,
 		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
 		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite}
@@ -60,7 +60,7 @@ func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, err
 // Each reads the partial index of its condition: the jobs that are over and forgotten cost nothing.
 const (
 	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
-	uncleanQuery    = `SELECT id FROM jobs WHERE active = 0 AND unclean = 1 ORDER BY submitted, account, seq`
+	uncleanQuery    = `SELECT id FROM jobs WHERE active = 0 AND unclean = 1 AND kept = '' ORDER BY submitted, account, seq`
 	unsweptQuery    = `SELECT id FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
 )
 
@@ -75,8 +75,8 @@ func (s *Store) Unfinished(ctx context.Context) ([]batholith.Job, error) {
 	return s.jobs(ctx, "list unfinished jobs", unfinishedQuery)
 }
 
-// Unclean returns the ids of the terminal jobs that were not forgotten yet, oldest first. Each may have rows left, and objects that
-// belong to them.
+// Unclean returns the ids of the terminal jobs that were not forgotten yet, oldest first, but for those whose results are kept. Each may
+// have rows left, and objects that belong to them.
 func (s *Store) Unclean(ctx context.Context) ([]string, error) {
 	return s.ids(ctx, "list unclean jobs", uncleanQuery)
 }

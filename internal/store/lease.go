@@ -55,13 +55,14 @@ func (d dialect) claim(living int) string {
 type gate struct {
 	status batholith.Status
 	sealed bool
+	kept   bool // results of it are kept
 }
 
 // lockJob reads a job's gate, which stays as it is until the transaction ends.
 func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error) {
 	var g gate
 	var sealed int
-	err := tx.QueryRowContext(ctx, `SELECT status, sealed FROM jobs WHERE id = $1`+s.dialect.lock, id).Scan(&g.status, &sealed)
+	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '' FROM jobs WHERE id = $1`+s.dialect.lock, id).Scan(&g.status, &sealed, &g.kept)
 	g.sealed = sealed != 0
 	return g, found(err)
 }

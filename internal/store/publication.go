@@ -17,7 +17,8 @@ import (
 //
 // From the claim until it rests or yields, the publisher reads the job's segments: see [Store.ReplaceSegments].
 //
-// A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has no publisher: [batholith.ErrMoved].
+// A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has a publisher only while results of
+// it are kept; otherwise it is [batholith.ErrMoved].
 func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, _ time.Time) (epoch int64, err error) {
 	// If the worker dies here, it is a publisher that writes nothing. Its own next claim is granted at once, and another worker's when
 	// its lease is lost.
@@ -26,7 +27,7 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 		switch {
 		case err != nil:
 			return err
-		case g.status.Terminal():
+		case g.status.Terminal() && !g.kept:
 			return batholith.ErrMoved
 		case g.sealed && !final:
 			return batholith.ErrSealed
@@ -73,14 +74,19 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 // that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
 func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
 	return wrap("settle the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.publishes(ctx, tx, id, epoch); err != nil {
-			return err
-		}
-		r, err := tx.ExecContext(ctx, `
-			UPDATE jobs SET ending = $1, last_message = $2
-			WHERE id = $3 AND status = $4 AND ending = ''`, string(to), batholith.CutMessage(message), id, string(from))
-		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
+		return s.settle(ctx, tx, id, epoch, from, to, message)
 	}))
+}
+
+// settle is Settle within a transaction.
+func (s *Store) settle(ctx context.Context, tx *sql.Tx, id string, epoch int64, from, to batholith.Status, message string) error {
+	if err := s.publishes(ctx, tx, id, epoch); err != nil {
+		return err
+	}
+	r, err := tx.ExecContext(ctx, `
+		UPDATE jobs SET ending = $1, last_message = $2
+		WHERE id = $3 AND status = $4 AND ending = ''`, string(to), batholith.CutMessage(message), id, string(from))
+	return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 }
 
 // Conclude is [Store.Move] of a job to its settled end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
@@ -116,7 +122,8 @@ func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at time.Ti
 func (s *Store) publishes(ctx context.Context, tx *sql.Tx, id string, epoch int64) error {
 	var now int64
 	var active int
-	err := tx.QueryRowContext(ctx, `SELECT publication, active FROM jobs WHERE id = $1`+s.dialect.lock, id).Scan(&now, &active)
+	err := tx.QueryRowContext(ctx, `
+		SELECT publication, CASE WHEN kept <> '' THEN 1 ELSE active END FROM jobs WHERE id = $1`+s.dialect.lock, id).Scan(&now, &active)
 	switch {
 	case err != nil:
 		return found(err)

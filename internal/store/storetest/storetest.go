@@ -24,6 +24,7 @@ type Port interface {
 	Commits
 	Uploads
 	Publications
+	Keeping
 	Memory
 	Check(ctx context.Context) error
 }
@@ -103,6 +104,16 @@ type Publications interface {
 	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
 }
 
+// Keeping keeps the results of jobs whose output could not be written.
+type Keeping interface {
+	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
+	PublishKept(ctx context.Context, account, id string) error
+	DiscardKept(ctx context.Context, account, id string) error
+	Asked(ctx context.Context) ([]string, error)
+	Published(ctx context.Context, id string, epoch int64, message string, at time.Time) error
+	Unpublished(ctx context.Context, id, why string) error
+}
+
 // Memory keeps what was learned of backends.
 type Memory interface {
 	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
@@ -123,7 +134,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Publication", publishing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

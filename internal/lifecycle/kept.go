@@ -1,0 +1,178 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
+)
+
+// What a job finished is kept when its output cannot be written. The steps, and what a crash leaves between two of them:
+//
+//	shelve    The job is failing, and what the bucket refuses of it is committed on the worker's disk. As any commit.
+//	settle    One transaction: the job ends as Failed, and its results are kept. Dies here: the next process concludes it, and cleans
+//	          nothing up.
+//	conclude  The job is Failed. Its files, segments and shelf stay until somebody publishes or discards them.
+//	ask       One transaction: Publishing. Dies here, or in any step of the publication: the next process publishes anew.
+//	publish   The output and the manifest are there, as at the end of any job. Repeating it writes the same bytes.
+//	published One transaction: nothing is kept, and the job is unclean. Dies here: a sweep cleans up. Segments are deleted only after it,
+//	          so that no publication finds some of them gone.
+
+// keep ends a job whose output cannot be written: it is Failed, and what it finished is kept.
+func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string, cause error) error {
+	if next != batholith.StatusFailed {
+		message = "The output cannot be written: " + cause.Error() + "."
+	} else {
+		message += ". The output cannot be written: " + cause.Error() + "."
+	}
+	if job.Counts.Processed == 0 { // nothing was finished
+		if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message); err != nil {
+			return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+		}
+	} else {
+		message = withNotice(message, keptNotice(job))
+		if err := d.l.o.Store.SettleKept(ctx, d.id, epoch, job.Status, message); err != nil {
+			return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+		}
+		job.Kept = batholith.KeptWaiting
+		d.l.o.Log.Warn("the results of a job are kept, since its output cannot be written", "job", d.id, "records", job.Counts.Processed, "err", cause)
+	}
+	failpoint.Here("lifecycle.kept")
+	job.Ending = batholith.StatusFailed
+	return d.conclude(ctx, job, epoch)
+}
+
+// keptNotice ends the message of a job whose results are kept.
+func keptNotice(job batholith.Job) string {
+	return fmt.Sprintf(" The %d finished records are kept. Fix the cause, then publish them with: batholith publish %s", job.Counts.Processed, job.ID)
+}
+
+// publishedNotice takes its place when they have been published.
+func publishedNotice(job batholith.Job, at time.Time) string {
+	return fmt.Sprintf(" The %d finished records were published afterwards, at %s.", job.Counts.Processed, at.UTC().Format(time.RFC3339))
+}
+
+// withNotice appends a notice to a message and shortens the message where both are too long: the notice is what the reader needs.
+func withNotice(message, notice string) string {
+	if n := batholith.MaxMessage - len(notice); len(message) > n {
+		message = strings.ToValidUTF8(message[:n-len("…")], "") + "…"
+	}
+	return message + notice
+}
+
+const (
+	// publishAtOnce is how many jobs' kept results are published beside one another: a slow bucket holds up nobody else's.
+	publishAtOnce = 8
+	// publishTries is how often a publication that failed for a reason that may pass is tried before the person who asked is told.
+	publishTries = 4
+)
+
+// publishAsked publishes the kept results that somebody asks for, until ctx ends.
+func (l *Lifecycle) publishAsked(ctx context.Context) {
+	changes, cancel := l.o.Store.Subscribe()
+	defer cancel()
+	var (
+		wg      sync.WaitGroup
+		places  = semaphore.NewWeighted(publishAtOnce)
+		mu      sync.Mutex
+		running = map[string]bool{}
+	)
+	defer wg.Wait()
+	begin := func(id string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if running[id] || !places.TryAcquire(1) {
+			return false
+		}
+		running[id] = true
+		return true
+	}
+	end := func(id string) {
+		mu.Lock()
+		defer mu.Unlock()
+		places.Release(1)
+		delete(running, id)
+	}
+	for ctx.Err() == nil {
+		asked, err := l.o.Store.Asked(ctx)
+		if err != nil && ctx.Err() == nil {
+			l.o.Log.Error("list jobs whose results are to be published", "err", err)
+		}
+		for _, id := range asked {
+			if begin(id) {
+				wg.Go(func() { defer end(id); l.publishKept(ctx, id) })
+			}
+		}
+		select {
+		case <-changes:
+		case <-time.After(l.o.Look):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// publishKept publishes the kept results of one job, and says what came of it.
+func (l *Lifecycle) publishKept(ctx context.Context, id string) {
+	err := l.tryPublishKept(ctx, id)
+	for try, delay := 1, firstAgain; try < publishTries && err != nil && !blob.Permanent(err) && !errors.Is(err, batholith.ErrOutcomesLost) &&
+		!errors.Is(err, batholith.ErrHeld) && ctx.Err() == nil; try, delay = try+1, 4*delay {
+		sleep(ctx, delay)
+		err = l.tryPublishKept(ctx, id)
+	}
+	switch {
+	case err == nil, ctx.Err() != nil: // the next process goes on
+	case errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrMoved), errors.Is(err, batholith.ErrNothingKept):
+		l.o.Log.Debug("another worker publishes the kept results of a job", "job", id, "err", err)
+	default:
+		l.o.Log.Warn("the results of a job are still kept", "job", id, "err", err)
+		if err := l.o.Store.Unpublished(ctx, id, err.Error()); err != nil {
+			l.o.Log.Error("say why the results of a job are still kept", "job", id, "err", err)
+		}
+	}
+}
+
+func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
+	job, err := l.o.Store.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if job.Kept != batholith.KeptPublishing {
+		return batholith.ErrNothingKept
+	}
+	epoch, err := l.o.Store.ClaimPublication(ctx, id, l.o.Worker, true, time.Now())
+	if err != nil {
+		return err
+	}
+	failpoint.Here("lifecycle.kept-claimed")
+	if _, err := l.o.Publisher.Publish(ctx, job, epoch, true); err != nil {
+		if errors.Is(err, batholith.ErrOutcomesLost) {
+			err = errors.Join(err, l.o.Publisher.Salvage(ctx, job, epoch))
+		}
+		l.yieldPublication(ctx, id, epoch)
+		return err
+	}
+	failpoint.Here("lifecycle.kept-published")
+	now := time.Now()
+	base, _ := strings.CutSuffix(job.Message, keptNotice(job))
+	if err := l.o.Store.Published(ctx, id, epoch, withNotice(base, publishedNotice(job, now)), now); err != nil {
+		return err
+	}
+	l.o.Log.Info("the kept results of a job are published", "job", id, "records", job.Counts.Processed)
+	job.Kept = ""
+	l.tidy(ctx, job, l.clean)
+	return nil
+}
+
+// noShelf is for processes that have none.
+type noShelf struct{}
+
+func (noShelf) Shelve(string)   {}
+func (noShelf) Unshelve(string) {}
