@@ -43,6 +43,8 @@ func (d *doctor) jobs(ctx context.Context, c *config.Config) {
 		}
 		if !j.Status.Terminal() {
 			d.standing(j)
+		} else if d.keeps(ctx, clients, j) {
+			continue // what lies below .batholith/ are its results
 		} else if bucket, _, err := object.ParseURI(j.outputPrefix()); err == nil && j.Ended != nil && d.now().Sub(*j.Ended) > atRest {
 			over[bucket] = append(over[bucket], j)
 		}
@@ -59,6 +61,29 @@ func (d *doctor) jobs(ctx context.Context, c *config.Config) {
 	if len(d.findings) == before && len(over) > 0 {
 		d.find(finding{Severity: sound, Check: "objects", What: "the jobs that are over left nothing behind"})
 	}
+}
+
+// keeps notes a job that Failed and whose results are kept. Where the server cannot be asked, they are taken for kept: --fix must not
+// delete what nobody else has.
+func (d *doctor) keeps(ctx context.Context, clients *clients, j jobFacts) bool {
+	if j.Status != batholith.StatusFailed {
+		return false
+	}
+	k, err := clients.kept(ctx, j.ARN)
+	if err != nil {
+		d.find(finding{problem, "jobs", "whether results of job " + j.id() + " are kept is not known", plainly(err).Error(), remedy(err)})
+		return true
+	}
+	if k.State == batholith.KeptNone {
+		return false
+	}
+	f := finding{note, "jobs", fmt.Sprintf("job %s is Failed, and the %s of it are kept", j.id(), plural(k.Records, "finished record")), k.Reason,
+		fmt.Sprintf("batholith publish %s, or to delete them: batholith publish %s --discard", j.id(), j.id())}
+	if f.Why == "" {
+		f.Why = j.Message
+	}
+	d.find(f)
+	return true
 }
 
 // connect reaches the server that d.server found.

@@ -27,6 +27,7 @@ type world struct {
 	limits batholith.Limits
 	look   time.Duration // Options.Look; a test that passes days need not look every five seconds of them
 	life   *Lifecycle
+	shelf  Shelf // nil: none
 
 	options func(*Options) // changes those of the next start; nil: they stay
 
@@ -74,7 +75,7 @@ func (w *world) forget() {
 
 // start runs a Lifecycle; the returned function ends it and waits.
 func (w *world) start() (stop func()) {
-	o := Options{Store: w.store, Dispatch: w, Publisher: w, Worker: "w", Limits: w.limits, Look: w.look,
+	o := Options{Store: w.store, Dispatch: w, Publisher: w, Shelf: w.shelf, Worker: "w", Limits: w.limits, Look: w.look,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if w.noRole {
 				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)

@@ -36,7 +36,8 @@ func openAt(t *testing.T, path string, version int64) (*Store, int64) {
 	return &Store{dialect: sqliteDialect(), writer: db, reader: db}, sources[len(sources)-1].Version
 }
 
-// half is a job of which one record in four was committed, with the columns of the first schema; later ones have defaults.
+// half is a job of which one record in four was committed, with the columns of the first schema; later ones have defaults. The second
+// argument is the column of workers that was lease_until at first.
 const half = `
 	UPDATE jobs SET status = 'InProgress', total = 4, processed = 1, succeeded = 1, input = 3, output = 2, attempts = 1 WHERE id = '%[1]s';
 	INSERT INTO files (job, n, key, etag, bytes, records, output, index_key) VALUES ('%[1]s', 0, 'k', 'e', 7, 4, 'k.out', 'i');
@@ -44,7 +45,7 @@ const half = `
 		VALUES ('%[1]s', 0, 0, 0, 4, 0, 7, 0, 9, 'leased', 'w', 5, x'01');
 	INSERT INTO segments (job, key, level, bytes, records, lines, sum) VALUES ('%[1]s', 'first', 0, 10, 1, 5, 77);
 	INSERT INTO uploads (job, key, upload_id) VALUES ('%[1]s', 'k.out', 'up');
-	INSERT INTO workers (id, lease_until) VALUES ('w', 1);`
+	INSERT INTO workers (id, %[2]s) VALUES ('w', 1);`
 
 func TestAJobInProgressGoesOnUnderEveryLaterSchema(t *testing.T) {
 	for version, newest := int64(1), int64(2); version < newest; version++ {
@@ -56,7 +57,11 @@ func TestAJobInProgressGoesOnUnderEveryLaterSchema(t *testing.T) {
 			if _, err := old.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := old.writer.Exec(fmt.Sprintf(half, id)); err != nil {
+			lease := "lease_until"
+			if version >= 10 {
+				lease = "beat"
+			}
+			if _, err := old.writer.Exec(fmt.Sprintf(half, id, lease)); err != nil {
 				t.Fatal(err)
 			}
 			old.Close()
