@@ -39,6 +39,8 @@ func Points() []Point {
 		{"results.published", "the output of a file, and no manifest"},
 		{"results.manifested", "the whole output of a job that is not terminal"},
 		{"lifecycle.settled", "a job that can only become what its output says, and what the output was made of"},
+		{"lifecycle.kept", "a job that can only become Failed, and whose results nobody cleans up"},
+		{"lifecycle.kept-published", "the output of a job whose results are still kept"},
 		{"lifecycle.cleaned", "the same, with nothing but the output in the bucket"},
 		{"lifecycle.ended", "rows of a terminal job"},
 		{"lifecycle.forgotten", "nothing beside the job and its output, and that it is to be cleaned up once more"},

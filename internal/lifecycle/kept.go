@@ -151,7 +151,6 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	failpoint.Here("lifecycle.kept-claimed")
 	if _, err := l.o.Publisher.Publish(ctx, job, epoch, true); err != nil {
 		if errors.Is(err, batholith.ErrOutcomesLost) {
 			err = errors.Join(err, l.o.Publisher.Salvage(ctx, job, epoch))

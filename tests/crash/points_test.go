@@ -35,46 +35,48 @@ type death struct {
 // stories are the ways to come to the points. The same point may be met on different ways.
 func stories() map[string][]func(*death) {
 	return map[string][]func(*death){
-		"config.data-made:1":     {(*death).atTheFirstStart},
-		"config.file-written:1":  {(*death).atTheFirstStart},
-		"config.file-written:2":  {(*death).atTheFirstStart},
-		"config.file-written:3":  {(*death).atTheFirstStart},
-		"store.file-made:1":      {(*death).atTheFirstStart},
-		"store.migrated:1":       {(*death).atTheFirstStart},
-		"cli.s3-opened:1":        {(*death).atTheFirstStart},
-		"cli.recovered:1":        {(*death).atTheFirstStart, (*death).atTheNextStart},
-		"control.created:1":      {(*death).beforeTheAnswer},
-		"lifecycle.moved:1":      {(*death).onItsWay},
-		"lifecycle.moved:2":      {(*death).onItsWay},
-		"lifecycle.moved:3":      {(*death).onItsWay},
-		"lifecycle.probed:1":     {(*death).onItsWay},
-		"lifecycle.indexed:2":    {(*death).onItsWay},
-		"lifecycle.planned:1":    {(*death).onItsWay},
-		"lifecycle.begun:1":      {(*death).onItsWay},
-		"dispatch.claimed:1":     {(*death).onItsWay, (*death).atTheNextStart},
-		"dispatch.claimed:3":     {(*death).onItsWay},
-		"dispatch.answered:40":   {(*death).onItsWay},
-		"results.journalled:100": {(*death).onItsWay},
-		"results.stored:1":       {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
-		"results.committed:1":    {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
-		"results.merged:1":       {(*death).afterManySegments},
-		"results.exchanged:1":    {(*death).afterManySegments},
-		"lifecycle.stopping:1":   {(*death).atTheStop},
-		"lifecycle.halted:1":     {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
-		"lifecycle.sealed:1":     {(*death).onItsWay, (*death).atTheStop},
-		"lifecycle.claimed:1":    {(*death).onItsWay, (*death).whenTheTimeIsOver},
-		"results.begun:1":        {(*death).onItsWay, (*death).atTheStop},
-		"results.registered:1":   {(*death).onItsWay, (*death).atTheStop},
-		"results.published:2":    {(*death).onItsWay, (*death).atTheStop},
-		"results.manifested:1":   {(*death).onItsWay, (*death).whenTheTimeIsOver},
-		"lifecycle.settled:1":    {(*death).onItsWay, (*death).atTheStop},
-		"lifecycle.cleaned:1":    {(*death).onItsWay, (*death).whenTheTimeIsOver},
-		"lifecycle.ended:1":      {(*death).onItsWay, (*death).atTheStop},
-		"lifecycle.forgotten:1":  {(*death).onItsWay},
-		"lifecycle.swept:1":      {(*death).atTheSweep},
-		"dispatch.drained:1":     {(*death).atTheSignal},
-		"dispatch.released:1":    {(*death).atTheSignal},
-		"results.closed:1":       {(*death).atTheSignal},
+		"config.data-made:1":         {(*death).atTheFirstStart},
+		"config.file-written:1":      {(*death).atTheFirstStart},
+		"config.file-written:2":      {(*death).atTheFirstStart},
+		"config.file-written:3":      {(*death).atTheFirstStart},
+		"store.file-made:1":          {(*death).atTheFirstStart},
+		"store.migrated:1":           {(*death).atTheFirstStart},
+		"cli.s3-opened:1":            {(*death).atTheFirstStart},
+		"cli.recovered:1":            {(*death).atTheFirstStart, (*death).atTheNextStart},
+		"control.created:1":          {(*death).beforeTheAnswer},
+		"lifecycle.moved:1":          {(*death).onItsWay},
+		"lifecycle.moved:2":          {(*death).onItsWay},
+		"lifecycle.moved:3":          {(*death).onItsWay},
+		"lifecycle.probed:1":         {(*death).onItsWay},
+		"lifecycle.indexed:2":        {(*death).onItsWay},
+		"lifecycle.planned:1":        {(*death).onItsWay},
+		"lifecycle.begun:1":          {(*death).onItsWay},
+		"dispatch.claimed:1":         {(*death).onItsWay, (*death).atTheNextStart},
+		"dispatch.claimed:3":         {(*death).onItsWay},
+		"dispatch.answered:40":       {(*death).onItsWay},
+		"results.journalled:100":     {(*death).onItsWay},
+		"results.stored:1":           {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
+		"results.committed:1":        {(*death).onItsWay, (*death).atTheNextStart, (*death).atTheSignal},
+		"results.merged:1":           {(*death).afterManySegments},
+		"results.exchanged:1":        {(*death).afterManySegments},
+		"lifecycle.stopping:1":       {(*death).atTheStop},
+		"lifecycle.halted:1":         {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
+		"lifecycle.sealed:1":         {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.claimed:1":        {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"results.begun:1":            {(*death).onItsWay, (*death).atTheStop},
+		"results.registered:1":       {(*death).onItsWay, (*death).atTheStop},
+		"results.published:2":        {(*death).onItsWay, (*death).atTheStop},
+		"results.manifested:1":       {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"lifecycle.settled:1":        {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.kept:1":           {(*death).whenItsOutputIsDenied},
+		"lifecycle.kept-published:1": {(*death).whenKeptResultsArePublished},
+		"lifecycle.cleaned:1":        {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"lifecycle.ended:1":          {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.forgotten:1":      {(*death).onItsWay},
+		"lifecycle.swept:1":          {(*death).atTheSweep},
+		"dispatch.drained:1":         {(*death).atTheSignal},
+		"dispatch.released:1":        {(*death).atTheSignal},
+		"results.closed:1":           {(*death).atTheSignal},
 	}
 }
 
@@ -236,6 +238,73 @@ func (d *death) whenTheTimeIsOver() {
 	d.endsShort(types.ModelInvocationJobStatusPartiallyCompleted)
 }
 
+// outputDenied runs a job until its time is over, while its role may not write the output any more: outcomes that were committed before
+// are in the bucket, the later ones are not.
+func (d *death) outputDenied(point string) {
+	d.t.Helper()
+	d.each = 2000
+	const hours = "limits: {hour: 250ms}\n" // a job has 24 of them
+	d.begin(20*time.Millisecond, hours+harness.Allowed(harness.Inbox, harness.Bucket))
+	d.s.Start()
+	for i := range files {
+		d.s.PutInbox(fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*d.each, d.each))
+	}
+	d.job = d.s.Create("in/", harness.AsNarrowRole)
+	d.s.Until(d.job, func(j *harness.Job) bool { return aws.ToInt64(j.ProcessedRecordCount) > 0 })
+	d.s.Stop()
+	d.settings(hours + harness.Allowed(harness.Inbox))
+	if point == "" {
+		d.s.Start()
+		return
+	}
+	d.s.StartTo(point)
+	d.s.Died()
+	d.s.Start()
+}
+
+// settings are what the next start reads.
+func (d *death) settings(text string) {
+	d.s.Settings(text + harness.Model(d.w.URL, fmt.Sprint(", max_in_flight: ", slots)))
+}
+
+// whenItsOutputIsDenied dies when it was settled that the results of a job are kept.
+func (d *death) whenItsOutputIsDenied() {
+	d.outputDenied(d.point)
+	d.s.KeptResults(d.job)
+	d.s.Stop()
+	d.settings(harness.Allowed(harness.Inbox, harness.Bucket))
+	d.s.Start()
+	if said, err := d.s.PublishKept(d.job); err != nil {
+		d.t.Fatalf("publish: %v\n%s", err, said)
+	}
+	d.hasAllThatWasAsked()
+}
+
+// whenKeptResultsArePublished dies when they are in the output and are still kept.
+func (d *death) whenKeptResultsArePublished() {
+	d.outputDenied("")
+	d.s.KeptResults(d.job)
+	d.s.Stop()
+	d.settings(harness.Allowed(harness.Inbox, harness.Bucket))
+	d.s.StartTo(d.point)
+	if said, err := d.s.PublishKept(d.job); err == nil {
+		d.t.Errorf("it is published, although the server died: %s", said)
+	}
+	d.s.Died()
+	d.s.Start()
+	d.s.PublishedKept(d.job)
+	d.hasAllThatWasAsked()
+}
+
+// hasAllThatWasAsked makes sure that the output of a job whose results were kept has every answer that came, and that nothing is left.
+func (d *death) hasAllThatWasAsked() {
+	d.t.Helper()
+	d.w.Idle(d.t)
+	_, prompts, _ := d.w.Requests()
+	d.short(d.s.Job(d.job), prompts)
+	d.s.NothingLeft(files + 1)
+}
+
 // afterManySegments dies twice: there are enough segments to merge when the job has run for so many seconds.
 func (d *death) afterManySegments() {
 	d.each = 160
@@ -319,6 +388,16 @@ func (d *death) endsShort(want types.ModelInvocationJobStatus) {
 	if out.Status != want {
 		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
 	}
+	d.short(out, prompts)
+	if now, _, _ := d.w.Requests(); now != all {
+		d.t.Errorf("%d records were sent after the end", now-all)
+	}
+	d.s.NothingLeft(files + 1)
+}
+
+// short makes sure that the output of a job that ended early has its records in order, and nearly all that were asked.
+func (d *death) short(out *harness.Job, prompts int) {
+	d.t.Helper()
 	processed := int(*out.ProcessedRecordCount)
 	if processed < prompts-slots || processed > prompts {
 		d.t.Errorf("%d records processed of %d that were asked", processed, prompts)
@@ -338,8 +417,4 @@ func (d *death) endsShort(want types.ModelInvocationJobStatus) {
 	if lines != processed {
 		d.t.Errorf("%d lines, %d records processed", lines, processed)
 	}
-	if now, _, _ := d.w.Requests(); now != all {
-		d.t.Errorf("%d records were sent after the end", now-all)
-	}
-	d.s.NothingLeft(files + 1)
 }

@@ -109,6 +109,14 @@ func New(t testing.TB, settings string, flags ...string) *Server {
 	return s
 }
 
+// Settings replaces the settings of a server that was made with some. The next start reads them.
+func (s *Server) Settings(yaml string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Dir, "batholith.yaml"), []byte(yaml), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // Start starts the process and waits until it is ready.
 func Start(t testing.TB, settings string, flags ...string) *Server {
 	t.Helper()

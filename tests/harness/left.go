@@ -75,6 +75,9 @@ func (s *Server) stray() (paths []string) {
 	err := filepath.WalkDir(s.Data, func(path string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(s.Data, path)
 		bucket := fmt.Sprintf("s3/buckets/%s/", Bucket)
+		if strings.HasPrefix(rel, fmt.Sprintf("s3/buckets/%s/", Inbox)) {
+			return err
+		}
 		object := strings.HasPrefix(rel, bucket) && !strings.HasPrefix(rel, bucket+".") && !strings.Contains(rel, ".batholith")
 		if err == nil && !d.IsDir() && !own[rel] && !object {
 			paths = append(paths, rel)

@@ -39,6 +39,8 @@ func ways(point string) []func(*outage) {
 		return []func(*outage){(*outage).atTheSignal}
 	case "lifecycle.stopping":
 		return []func(*outage){(*outage).atTheStop}
+	case "lifecycle.kept", "lifecycle.kept-published":
+		return []func(*outage){(*outage).whenItsOutputIsDenied}
 	case "lifecycle.swept":
 		return []func(*outage){(*outage).atTheSweep}
 	case "results.stored", "results.committed":
@@ -139,6 +141,52 @@ func (o *outage) atTheSweep() {
 	o.s.StartTo(o.point)
 	o.again(true)
 	o.ends(0, 0)
+}
+
+// whenItsOutputIsDenied loses power when the results of a job are kept, or when they have been published.
+func (o *outage) whenItsOutputIsDenied() {
+	o.records, o.latency = 4000, 20*time.Millisecond
+	o.site = newSite(o.t, o.latency)
+	o.seed = o.keeps
+	model := harness.Model(o.w.URL, fmt.Sprint(", max_in_flight: ", slots))
+	const hours = "limits: {hour: 250ms}\n" // a job has 24 of them
+	may := harness.Allowed(harness.Inbox, harness.Bucket) + model
+	o.s.Settings(hours + may)
+	o.s.Start()
+	o.s.PutInbox("in/0.jsonl", harness.Prompts(o.records))
+	o.arn = o.s.Create("in/", harness.AsNarrowRole)
+	o.s.Until(o.arn, func(j *harness.Job) bool { return aws.ToInt64(j.ProcessedRecordCount) > 0 })
+	o.s.Stop()
+	o.s.Settings(hours + harness.Allowed(harness.Inbox) + model)
+	if o.point == "lifecycle.kept" {
+		o.s.StartTo(o.point)
+		o.s.Died()
+		o.lose()
+	}
+	o.s.Start()
+	processed := int(*o.s.KeptResults(o.arn).ProcessedRecordCount)
+	o.s.Stop()
+	o.s.Settings(may)
+	if o.point == "lifecycle.kept" {
+		o.s.Start()
+		if said, err := o.s.PublishKept(o.arn); err != nil {
+			o.t.Fatalf("publish: %v\n%s", err, said)
+		}
+	} else {
+		o.s.StartTo(o.point)
+		_, _ = o.s.PublishKept(o.arn) // the server dies meanwhile
+		o.s.Died()
+		o.lose()
+		o.s.Start()
+		o.s.PublishedKept(o.arn)
+	}
+	if lines := o.s.Lines(o.arn, "0.jsonl.out"); len(lines) != processed || o.s.Manifest(o.arn).ProcessedRecordCount != int64(processed) {
+		o.t.Errorf("%d lines, %d records processed, manifest %+v", len(lines), processed, o.s.Manifest(o.arn))
+	}
+	if all, _, _ := o.w.Requests(); processed < all-slots-unsynced {
+		o.t.Errorf("%d records processed of %d that were asked", processed, all)
+	}
+	o.nothingLeft()
 }
 
 // onItsWay loses power while a short job goes from Submitted to its end.
