@@ -59,10 +59,14 @@ var (
 
 // deleteSome deletes rows of the job from a table, one batch at most, and returns how many.
 func deleteSome(ctx context.Context, tx *sql.Tx, t table, job string) (int64, error) {
-	r, err := tx.ExecContext(ctx, `DELETE FROM `+t.name+` WHERE job = $1 AND `+t.key+` IN (
-		SELECT `+t.key+` FROM `+t.name+` WHERE job = $1 ORDER BY `+t.key+` LIMIT $2)`, job, batchRows)
+	r, err := tx.ExecContext(ctx, deleteQuery(t), job, batchRows)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+func deleteQuery(t table) string {
+	return `DELETE FROM ` + t.name + ` WHERE job = $1 AND ` + t.key + ` IN (
+		SELECT ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)`
 }

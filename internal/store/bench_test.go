@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -232,4 +234,77 @@ func BenchmarkWork(b *testing.B) {
 	slices.Sort(claims)
 	b.ReportMetric(float64(claims[len(claims)/2].Microseconds()), "claim-p50-µs")
 	commits.report(b)
+}
+
+// BenchmarkTerabyte plans and forgets a job of 1 TB, a million chunks, while two workers renew their leases, one of this process and one
+// with a store of its own, as another process has it. It reports the slowest heartbeat of each, and by how much the heap grew.
+func BenchmarkTerabyte(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "jobs.db")
+	s, other := openStore(b, path), openStore(b, path)
+	id := validating(b, s, 1)
+	for b.Loop() {
+		began := heap()
+		var most uint64
+		slowest := beating(b, s, other)
+		at := time.Now()
+		err := s.PlanFrom(b.Context(), id, []batholith.File{{Key: "k"}}, func(yield func(batholith.Chunk) bool) {
+			for c := range chunksOfAJob(1 << 20) {
+				if c.N%(1<<16) == 0 {
+					most = max(most, heap())
+				}
+				if !yield(c) {
+					return
+				}
+			}
+		}, 512<<20)
+		b.ReportMetric(time.Since(at).Seconds(), "plan-s")
+		b.ReportMetric(float64(max(most, began)-began)/(1<<20), "heap-MiB")
+		at = time.Now()
+		err = errors.Join(err, s.Move(b.Context(), id, batholith.StatusValidating, batholith.StatusFailed, "", time.Now()), s.Forget(b.Context(), id, time.Now()))
+		b.ReportMetric(time.Since(at).Seconds(), "forget-s")
+		took := slowest()
+		b.ReportMetric(took[0].Seconds()*1000, "heartbeat-max-ms")
+		b.ReportMetric(took[1].Seconds()*1000, "other-heartbeat-max-ms")
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// heap is how much of it is in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// beating renews a lease in each store ten times a second, until the function is called that it returns: it tells how long the slowest took.
+func beating(b *testing.B, stores ...*Store) func() []time.Duration {
+	ctx, cancel := context.WithCancel(b.Context())
+	slowest := make([]time.Duration, len(stores))
+	var wg sync.WaitGroup
+	for i, s := range stores {
+		wg.Go(func() {
+			tick := time.NewTicker(100 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+				at := time.Now()
+				if err := s.Heartbeat(b.Context(), fmt.Sprint("w", i), at.Add(5*time.Second)); err != nil {
+					b.Error(err)
+				}
+				slowest[i] = max(slowest[i], time.Since(at))
+			}
+		})
+	}
+	return func() []time.Duration {
+		cancel()
+		wg.Wait()
+		return slowest
+	}
 }

@@ -68,22 +68,26 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 }
 
 // Release makes chunks pending again that the worker has leased: those of one job, or of every job when id is empty.
-// What it commits of them from now on is refused.
+// What it commits of them from now on is refused. Many chunks are released in several transactions; after an error some may be released.
 func (s *Store) Release(ctx context.Context, worker, id string) error {
-	return wrap("release chunks of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var err error
-		if id == "" {
-			_, err = tx.ExecContext(ctx, releaseQuery, worker)
-		} else {
-			_, err = tx.ExecContext(ctx, releaseQuery+releaseJob, worker, id)
+	return wrap("release chunks of worker", worker, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
+		query, args := releaseQuery, []any{worker, batchRows}
+		if id != "" {
+			query, args = releaseOfJobQuery, append(args, id)
 		}
-		return err
+		r, err := tx.ExecContext(ctx, query, args...)
+		if err != nil {
+			return false, err
+		}
+		n, err := r.RowsAffected()
+		return n < batchRows, err
 	}))
 }
 
+// Both read the partial index of leased chunks.
 const (
-	releaseQuery = `UPDATE chunks SET state = 'pending', owner = '' WHERE state = 'leased' AND owner = $1`
-	releaseJob   = ` AND job = $2`
+	releaseQuery      = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 LIMIT $2)`
+	releaseOfJobQuery = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 AND job = $3 LIMIT $2)`
 )
 
 // forgotten is how long a worker's row is kept after its lease was lost.

@@ -203,7 +203,7 @@ func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error
 	var all []batholith.Chunk
 	for next := 0; ; next = all[len(all)-1].N + 1 {
 		page, err := read(ctx, s, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
-			`SELECT `+chunkColumns+` FROM chunks WHERE job = $1 AND n >= $2 AND `+planned+` ORDER BY n LIMIT $3`, id, next, batchRows)
+			chunksQuery, id, next, batchRows)
 		if err != nil {
 			return nil, wrap("read chunks of job", id, err)
 		}
@@ -212,6 +212,8 @@ func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error
 		}
 	}
 }
+
+const chunksQuery = `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n >= $2 AND ` + planned + ` ORDER BY n LIMIT $3`
 
 // ChunksOf returns those of the job's chunks that have these numbers, in the order of the numbers; a number that is not there is passed
 // over.

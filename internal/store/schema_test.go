@@ -209,8 +209,13 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_unclean", uncleanQuery)
 	checkPlan(t, s, "SEARCH jobs USING INDEX jobs_sweep (sweep>? AND sweep<?)", unsweptQuery, 1)
 	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_open (job=?)", s.dialect.claim(2), "w", "j", 1, "a", "b")
-	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=?)", releaseQuery, "w")
-	checkPlan(t, s, "SEARCH chunks USING INDEX chunks_leased (owner=? AND job=?)", releaseQuery+releaseJob, "w", "j")
+	checkPlan(t, s, "SEARCH chunks USING COVERING INDEX chunks_leased (owner=?)", releaseQuery, "w", 1)
+	checkPlan(t, s, "SEARCH chunks USING COVERING INDEX chunks_leased (owner=? AND job=?)", releaseOfJobQuery, "w", 1, "j")
+	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=? AND n=?)", releaseQuery, "w", 1)
+	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=? AND n=?)", chunksOfQuery(2), "j", 1, 2)
+	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=? AND n>?)", chunksQuery, "j", 1, 2)
+	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=?)", deleteQuery(chunksTable), "j", 1)
+	checkPlan(t, s, "SEARCH segments USING PRIMARY KEY (job=?)", deleteQuery(segmentsTable), "j", 1)
 }
 
 func checkPlan(t *testing.T, s *Store, step, query string, args ...any) {
