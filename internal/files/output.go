@@ -193,6 +193,9 @@ func (o *Output) Put(ctx context.Context, key string, body []byte) error {
 	if err == nil {
 		err = o.publish(tmp, key)
 	}
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		err = mapped(err)
+	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}

@@ -20,6 +20,8 @@ func mapped(err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w (%w)", batholith.ErrNoObject, err)
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return fmt.Errorf("%w (%w)", batholith.ErrRefused, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w (%w)", batholith.ErrAccessDenied, err)
 	}

@@ -51,6 +51,9 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 	if err != nil {
 		return err
 	}
+	if err := nameable(ctx, place, files); err != nil {
+		return err
+	}
 	plans := make([]*plan, len(files))
 	found := jsonl.NewFirst(batholith.ListedLines)
 	g, scanCtx := errgroup.WithContext(ctx)
@@ -134,6 +137,24 @@ func writable(ctx context.Context, place blob.Place) error {
 	key := place.Prefix + batholith.InternalFolder + "/access"
 	if err := place.Output.Put(ctx, key, nil); err != nil {
 		return access(err, "PutObject", place.Output.Name(), place.Prefix)
+	}
+	return nil
+}
+
+// usualName is how many bytes a segment of a key may have where a file system is behind the bucket.
+const usualName = 255
+
+// nameable makes sure that the bucket takes names as long as the longest output's, which is longer than its input's. A job that finds
+// that out at its end has answers that it cannot write.
+func nameable(ctx context.Context, place blob.Place, files []batholith.File) error {
+	for _, f := range files {
+		name := f.Output[strings.LastIndexByte(f.Output, '/')+1:]
+		if len(name) <= usualName {
+			continue
+		}
+		err := place.Output.Put(ctx, place.Prefix+batholith.InternalFolder+"/"+strings.Repeat("n", usualName+1), nil)
+		return denied(err, "The input %s cannot be part of a job: the name of its output would have %d bytes, and the output bucket takes %d; shorten it",
+			blob.URI(place.Input, f.Key), len(name), usualName)
 	}
 	return nil
 }

@@ -110,6 +110,32 @@ func TestWhatTheRoleMayNotDoIsSaidInAWSsWords(t *testing.T) {
 	}
 }
 
+// The bucket takes no segment above 255 bytes, as file systems do: an input of 252 has an output of 256, which nobody could write.
+func TestAJobKeepsToTheNamesThatItsBucketTakes(t *testing.T) {
+	for _, tt := range []struct {
+		bytes, most int
+		want        batholith.Status
+	}{{251, 255, batholith.StatusScheduled}, {252, 255, batholith.StatusFailed}, {252, 1024, batholith.StatusScheduled}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.bucket.Fault = func(op, key string) (bool, error) {
+				if op == "Put" && len(key[strings.LastIndexByte(key, '/')+1:]) > tt.most {
+					return false, batholith.ErrRefused
+				}
+				return true, nil
+			}
+			name := strings.Repeat("n", tt.bytes-len(".jsonl")) + ".jsonl"
+			w.put("f/"+name, records(3))
+			defer w.start()()
+			w.create(id, "f/")
+			w.reach(tt.want)
+			if j := w.job(id); j.Status == batholith.StatusFailed && !strings.Contains(j.Message, name+" cannot be part of a job: the name of its output would have 256 bytes") {
+				t.Error(j.Message)
+			}
+		})
+	}
+}
+
 func TestARoleThatIsGoneFailsTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
