@@ -3,6 +3,7 @@ package batholith
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // InternalFolder is the folder below OUT/<job id>/ for what a job needs while it runs. The job's end deletes all of it. No input and no
@@ -42,6 +43,9 @@ func RefuseNames(prefix string, names []string) (at int, why string) {
 		output := name + ".out"
 		if why := refuseName(output, outputs); why != "" {
 			return i, why
+		}
+		if !utf8.ValidString(name) {
+			return i, "its name is not UTF-8; rename it"
 		}
 		if n := len(prefix) + len(output); n > maxKeyBytes {
 			return i, fmt.Sprintf("the key of its output would have %d bytes, and S3 takes %d; shorten it", n, maxKeyBytes)

@@ -37,6 +37,7 @@ func TestEveryInputKeepsItsOutput(t *testing.T) {
 		{"n/a.jsonl.out/c/d/b.jsonl n/a.jsonl", 0, `the output of "n/a.jsonl"`},
 		{"a/../b.jsonl", 0, `segment ".."`},
 		{"./b.jsonl", 0, `segment "."`},
+		{"a.jsonl b\x9b.jsonl", 1, "not UTF-8"},
 		{"a.jsonl " + long, 1, "S3 takes 1024"},
 	} {
 		at, why := RefuseNames("out/8fj2k4l6m8n0/", strings.Fields(tt.names))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // bar is one line at the bottom of a terminal that is drawn over and over: a bar, a percentage and words about it. It never
@@ -17,8 +19,15 @@ type bar struct {
 // barCells is how many characters the bar itself has.
 const barCells = 20
 
+// The movements of the cursor that the bar needs.
+const (
+	lineStart = plain.Control("\r")
+	clearLine = plain.Control("\x1b[K") // from the cursor to the end of the line
+)
+
 // draw shows part of whole; with no whole there are only words.
 func (b *bar) draw(part, whole int64, words string) {
+	words = plain.Line(words)
 	line := words
 	if whole > 0 {
 		part = min(max(part, 0), whole)
@@ -28,14 +37,14 @@ func (b *bar) draw(part, whole int64, words string) {
 	if room := b.width() - 1; len([]rune(line)) > room {
 		line = fit(line, max(room, 0))
 	}
-	fmt.Fprintf(b.out, "\r%s\x1b[K", line) // K: clear to the end of the line
+	_ = plain.Draw(b.out, lineStart, line, clearLine)
 	b.shown = true
 }
 
 // clear takes the line away and leaves the cursor at its beginning.
 func (b *bar) clear() {
 	if b.shown {
-		fmt.Fprint(b.out, "\r\x1b[K")
+		_ = plain.Draw(b.out, lineStart, clearLine)
 		b.shown = false
 	}
 }

@@ -12,9 +12,11 @@ import (
 	"golang.org/x/term"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
-// app is one run of the command: its streams and its environment.
+// app is one run of the command: its streams and its environment. Both streams show what would act on a terminal as escapes; what is
+// written there from others' text goes through package plain, which keeps each operand on its line.
 type app struct {
 	stdout io.Writer // data
 	stderr io.Writer // talk
@@ -26,7 +28,7 @@ type app struct {
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
 	keepSmall()
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	a := &app{stdout: plain.NewWriter(os.Stdout), stderr: plain.NewWriter(os.Stderr), env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)

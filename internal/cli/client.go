@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // requestTimeout bounds one request of the control plane, retries apart.
@@ -87,7 +88,7 @@ func (a *app) connectDefault() (*clients, error) {
 	}
 	c, err := a.connectLocal(dir)
 	if err == nil {
-		fmt.Fprintf(a.stderr, "batholith: using the server of %s, since AWS_ENDPOINT_URL_BEDROCK is not set\n", dir)
+		plain.Fprintf(a.stderr, "batholith: using the server of %s, since AWS_ENDPOINT_URL_BEDROCK is not set\n", dir)
 	}
 	return c, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // doctorCommand is doctor.
@@ -184,10 +185,16 @@ func (a *app) closeDoctor(all []finding, asJSON bool) error {
 		}
 	} else {
 		for _, f := range all {
-			fmt.Fprintf(a.stdout, "%-8s %-9s %s\n", f.Severity, f.Check, f.What)
+			plain.Fprintf(a.stdout, "%-8s %-9s %s\n", f.Severity, f.Check, f.What)
 			for _, detail := range []struct{ name, text string }{{"why", f.Why}, {"do", f.Remedy}} {
 				if detail.text != "" {
-					fmt.Fprintf(a.stdout, "         %-9s %s\n", detail.name, strings.ReplaceAll(detail.text, "\n", "\n                   "))
+					first, rest, more := strings.Cut(detail.text, "\n")
+					plain.Fprintf(a.stdout, "         %-9s %s\n", detail.name, first)
+					for line := range strings.SplitSeq(rest, "\n") {
+						if more {
+							plain.Fprintf(a.stdout, "                   %s\n", line)
+						}
+					}
 				}
 			}
 		}

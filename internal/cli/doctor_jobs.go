@@ -100,7 +100,7 @@ func (d *doctor) standing(j jobFacts) {
 		return
 	}
 	f := finding{note, "jobs", fmt.Sprintf("job %s is %s and has not moved for %s", j.id(), j.Status, shortSpan(d.now().Sub(*j.Modified))), j.Message,
-		"see it with: batholith get " + j.id()}
+		"see it with: batholith get " + shellQuote(j.id())}
 	if f.Why == "" {
 		switch j.Status {
 		case batholith.StatusSubmitted, batholith.StatusScheduled:
@@ -160,7 +160,7 @@ func (d *doctor) leftObjects(ctx context.Context, client *s3.Client, bucket, pre
 	}
 	if n > 0 {
 		d.left(fmt.Sprintf("job %s is over and left %s below s3://%s/%s", j.id(), plural(n, "object"), bucket, prefix),
-			fmt.Sprintf("batholith doctor --fix, or: aws s3 rm --recursive s3://%s/%s", bucket, prefix), failed)
+			"batholith doctor --fix, or: aws s3 rm --recursive "+shellQuote("s3://"+bucket+"/"+prefix), failed)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (d *doctor) leftUpload(ctx context.Context, client *s3.Client, bucket, key,
 		_, failed = client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: &id})
 	}
 	d.left(fmt.Sprintf("job %s is over and left an upload of s3://%s/%s open", j.id(), bucket, key),
-		fmt.Sprintf("batholith doctor --fix, or: aws s3api abort-multipart-upload --bucket %s --key %s --upload-id %s", bucket, shellQuote(key), id), failed)
+		fmt.Sprintf("batholith doctor --fix, or: aws s3api abort-multipart-upload --bucket %s --key %s --upload-id %s", shellQuote(bucket), shellQuote(key), shellQuote(id)), failed)
 }
 
 // left notes a leftover that is still there, or that --fix has cleared away.

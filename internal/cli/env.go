@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // envCommand is env. It is the only command that prints a secret, which is what it is for.
@@ -97,7 +98,11 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 		return a.printJSON(m)
 	}
 	for _, v := range vars {
-		if _, err := fmt.Fprintf(a.stdout, "export %s=%s\n", v.name, shellQuote(v.value)); err != nil {
+		if plain.Line(v.value) != v.value {
+			return hint(fmt.Errorf("the value of %s has characters that a terminal would act on: it is not printed for a shell", v.name),
+				"correct the server's settings; --json prints it with escapes")
+		}
+		if _, err := plain.Fprintf(a.stdout, "export %s=%s\n", v.name, shellQuote(v.value)); err != nil {
 			return err
 		}
 	}
@@ -106,7 +111,7 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 		if a.getenv(name) == "" {
 			continue
 		}
-		if _, err := fmt.Fprintln(a.stdout, "unset "+name); err != nil {
+		if _, err := plain.Fprintf(a.stdout, "%s\n", "unset "+name); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // The exit codes, as the help of the command promises them.
@@ -42,7 +43,7 @@ func (e *hintedError) Unwrap() error { return e.err }
 
 // hint adds a remedy to an error.
 func hint(err error, remedy string, args ...any) error {
-	return &hintedError{err: err, remedy: fmt.Sprintf(remedy, args...)}
+	return &hintedError{err: err, remedy: plain.Sprintf(remedy, args...)}
 }
 
 // endedError says that a job ended other than Completed.
@@ -105,17 +106,31 @@ func (a *app) complain(err error) {
 	a.tell("hint", remedy(err))
 }
 
-// tell writes one line of talk that begins with the name of the command.
+// tell writes talk that begins with the name of the command. Each further line of the text is indented: a newline in what another has
+// said cannot begin a line that looks like one of these.
 func (a *app) tell(kind, text string) {
 	if text == "" {
 		return
 	}
+	var before, after plain.Control
 	if a.colour() {
-		colours := map[string]string{"error": "\x1b[31m", "hint": "\x1b[36m", "warning": "\x1b[33m"}
-		kind = colours[kind] + kind + "\x1b[0m"
+		before, after = colours[kind], "\x1b[0m"
 	}
-	fmt.Fprintf(a.stderr, "batholith: %s: %s\n", kind, text)
+	first, rest, more := strings.Cut(text, "\n")
+	_ = plain.Draw(a.stderr, "batholith: ", before, kind, after, ": ", first, newline) // there is nowhere else to say so
+	if !more {
+		return
+	}
+	for line := range strings.SplitSeq(rest, "\n") {
+		_ = plain.Draw(a.stderr, "  "+strings.TrimPrefix(line, "  "), newline)
+	}
 }
+
+// newline ends a line of talk.
+const newline = plain.Control("\n")
+
+// colours are those of the first word.
+var colours = map[string]plain.Control{"error": "\x1b[31m", "hint": "\x1b[36m", "warning": "\x1b[33m"}
 
 // remedy finds what a person can do about an error.
 func remedy(err error) string {

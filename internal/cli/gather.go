@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // inputSuffix ends the name of every file of records (Bedrock: other objects under the prefix are media).
@@ -197,7 +198,7 @@ func (a *app) invocationType(asked batholith.InvocationType, gathered []localFil
 	}
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) && looksLikeConverse(f.path) {
-			fmt.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.path)
+			plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.path)
 			return batholith.Converse
 		} else if strings.HasSuffix(f.key, inputSuffix) {
 			break

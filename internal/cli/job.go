@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // jobFacts is a job as the API tells it, with the API's names in JSON.
@@ -46,7 +47,7 @@ func (j jobFacts) outputPrefix() string {
 // laidOut is the message for people: bad lines of the input each on a line.
 func (j jobFacts) laidOut() string {
 	bucket, _, _ := strings.Cut(strings.TrimPrefix(j.Input, "s3://"), "/")
-	return laidOut(j.Message, "s3://"+bucket+"/")
+	return laidOut(plain.Line(j.Message), plain.Line("s3://"+bucket+"/"))
 }
 
 // factsOf and factsOfSummary read the same members of two types that the SDK keeps apart.
@@ -124,7 +125,7 @@ func (c *clients) find(ctx context.Context, word string) (jobFacts, error) {
 	}
 	var ids []string
 	for _, j := range same[:min(len(same), 5)] {
-		ids = append(ids, j.id()+" ("+string(j.Status)+")")
+		ids = append(ids, plain.Sprintf("%s (%s)", j.id(), j.Status))
 	}
 	return jobFacts{}, hint(fmt.Errorf("%d jobs are named %q", len(same), word), "say which by its id: %s", strings.Join(ids, ", "))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // clientHelp is said by every command that talks to a server.
@@ -116,19 +117,19 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 		return a.printJSON(jobs)
 	}
 	if len(jobs) == 0 {
-		fmt.Fprintln(a.stderr, "no jobs")
+		plain.Fprintf(a.stderr, "no jobs\n")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE")
+	plain.Fprintf(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE\n")
 	for _, j := range jobs {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
+		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	if more {
-		fmt.Fprintf(a.stderr, "there are more; see them with --limit 0\n")
+		plain.Fprintf(a.stderr, "there are more; see them with --limit 0\n")
 	}
 	return nil
 }
@@ -188,7 +189,7 @@ func (a *app) showJob(j jobFacts) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
+			plain.Fprintf(w, "%s\t%s\n", name, value)
 		}
 	}
 	row("job", j.ARN)
@@ -244,7 +245,7 @@ func (a *app) stopCommand() *cobra.Command {
 		if _, err := c.bedrock.StopModelInvocationJob(ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: &j.ARN}); err != nil {
 			return fmt.Errorf("stop the job: %w", plainly(err))
 		}
-		fmt.Fprintf(a.stderr, "stopping %s; see it end with: batholith watch %s\n", j.id(), j.id())
+		plain.Fprintf(a.stderr, "stopping %s; see it end with: batholith watch %s\n", j.id(), shellQuote(j.id()))
 		return nil
 	}
 	return cmd

@@ -2,10 +2,11 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"net"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // plainError is an SDK error in the words that matter: the service's code and message, or what the network said. The SDK wraps
@@ -26,9 +27,9 @@ func plainly(err error) error {
 	)
 	switch {
 	case errors.As(err, &api) && api.ErrorMessage() != "":
-		return &plainError{text: fmt.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
+		return &plainError{text: plain.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
 	case errors.As(err, &api):
-		return &plainError{text: api.ErrorCode(), err: err}
+		return &plainError{text: plain.Line(api.ErrorCode()), err: err}
 	case errors.As(err, &dial):
 		return &plainError{text: dial.Error(), err: err}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // standing is what a progress display shows of a job.
@@ -47,7 +48,7 @@ func (p *progress) show(s standing) {
 	if p.live {
 		p.bar.draw(s.counts.Processed, s.counts.Total, p.words(s))
 	} else if p.worthALine(s) {
-		fmt.Fprintf(p.out, "%s\n", p.line(s))
+		plain.Fprintf(p.out, "%s\n", p.line(s))
 		p.lastShown, p.shownAt = s, p.now()
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // embeddedModel is served when the settings name no model.
@@ -63,10 +64,10 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	case named != "":
 		return named, nil
 	case len(c.Models) == 0:
-		fmt.Fprintf(a.stderr, "no model is named or configured: using the embedded %s, a small one\n", embeddedModel)
+		plain.Fprintf(a.stderr, "no model is named or configured: using the embedded %s, a small one\n", embeddedModel)
 		return embeddedModel, nil
 	case len(c.Models) == 1:
-		fmt.Fprintf(a.stderr, "using the configured model %s\n", c.Models[0].ID)
+		plain.Fprintf(a.stderr, "using the configured model %s\n", c.Models[0].ID)
 		return c.Models[0].ID, nil
 	}
 	var ids []string
@@ -92,7 +93,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
 	defer context.AfterFunc(ctx, func() {
-		fmt.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))
+		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))
 	})()
 	began := time.Now()
 	var first *batholith.Counts
@@ -115,7 +116,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	case err != nil:
 		return err
 	}
-	res.Job.Message = inPaths(laidOut(res.Job.Message, localURI), files, res.Invalid)
+	res.Job.Message = inPaths(laidOut(plain.Line(res.Job.Message), localURI), files, plain.Line(res.Invalid))
 	sum := summary{result: res, took: time.Since(began)}
 	if first != nil {
 		sum.before = *first
@@ -130,10 +131,10 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 	if j.Counts.Total > 0 {
 		how = fmt.Sprintf(": %s of %s are done", grouped(j.Counts.Processed), plural(j.Counts.Total, "record"))
 	}
-	fmt.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
+	plain.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
 }
 
-// inPaths puts a person's own paths where a message names the objects that the files stand for, and the list of bad lines.
+// inPaths puts a person's own paths, as they can be shown, where a message names the objects that the files stand for, and the list of bad lines.
 func inPaths(message string, files []localFile, list string) string {
 	if i := strings.LastIndex(message, " file://"); i >= 0 && list != "" {
 		message = message[:i+1] + list
@@ -142,7 +143,7 @@ func inPaths(message string, files []localFile, list string) string {
 		return message
 	}
 	for _, f := range files {
-		message = strings.ReplaceAll(message, localURI+f.key+" ", f.path+" ")
+		message = strings.ReplaceAll(message, plain.Line(localURI+f.key)+" ", plain.Line(f.path)+" ")
 	}
 	return message
 }
@@ -183,10 +184,10 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 	default:
 		s.write(a.stderr)
 		if len(s.result.Outputs) > 0 {
-			fmt.Fprintln(a.stderr, "\nanswers:")
+			plain.Fprintf(a.stderr, "\nanswers:\n")
 		}
 		for _, path := range s.result.Outputs {
-			if _, err := fmt.Fprintln(a.stdout, path); err != nil {
+			if _, err := plain.Fprintf(a.stdout, "%s\n", path); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // serveCommand is serve, the only command that shows every setting in its help.
@@ -57,7 +58,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
-		fmt.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
+		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
 	})()
 	log := newLogger(a.stderr, c.Log)
 	defer captureLibraryLog(log)()
@@ -104,8 +105,8 @@ func announcement(c *config.Config, at addresses) config.Server {
 // welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.
 func (a *app) welcome(c *config.Config, at addresses) {
 	model, family := firstModel(c)
-	me := commandName()
-	fmt.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
+	model, me := shellQuote(model), shellQuote(commandName())
+	plain.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
 In another terminal, in the same directory, type:
   eval "$(%s env%s)"
   echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
@@ -115,7 +116,7 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, c.DefaultRole(), me, model, me)
+`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, shellQuote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag is what batholith env needs to find a data directory that is not the default one.
@@ -123,7 +124,7 @@ func dataFlag(c *config.Config) string {
 	if c.Origin("data").Source == "default" {
 		return ""
 	}
-	return " --data " + c.Data
+	return " --data " + shellQuote(c.Data)
 }
 
 // newLogger makes the log that the settings ask for.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
 )
 
@@ -33,8 +34,7 @@ func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	if s.asJSON {
 		return a.printJSON(st)
 	}
-	fmt.Fprintln(a.stderr, simulatedSummary(st))
-	return nil
+	return writeLines(a.stderr, simulatedSummary(st))
 }
 
 // serveModel answers on ln until ctx ends. There is no time limit on requests: an answer may take as long as it takes.
@@ -50,11 +50,11 @@ func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 // announceSimulated says where the server is, what it is, and how to send jobs there.
 func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
 	at := strings.TrimPrefix(reachable(ln), "http://")
-	fmt.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
+	plain.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
 To send it jobs, put this into the settings; id is what jobs ask for, and may be any name:
-%s
-Its account: curl http://%s/simulated/stats
-`, at, slotsInWords(o), o.Step, o.Engine, offer(at, o.Model), at)
+`, at, slotsInWords(o), o.Step, o.Engine)
+	_ = writeLines(a.stderr, offer(at, o.Model))
+	plain.Fprintf(a.stderr, "Its account: curl http://%s/simulated/stats\n", at)
 }
 
 func slotsInWords(o *simlm.Options) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // submission is what submit was asked for.
@@ -212,11 +213,11 @@ func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) 
 		if err := a.printJSON(map[string]string{"jobArn": arn, "jobName": s.name}); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintln(a.stdout, arn); err != nil {
+	} else if _, err := plain.Fprintf(a.stdout, "%s\n", arn); err != nil {
 		return err
 	}
 	if !s.wait && s.download == "" {
-		fmt.Fprintf(a.stderr, "watch it with: batholith watch %s\n", id)
+		plain.Fprintf(a.stderr, "watch it with: batholith watch %s\n", shellQuote(id))
 		return nil
 	}
 	j, err := c.fetch(ctx, arn)

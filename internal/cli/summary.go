@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // summary is what is worth reading when a local job has ended.
@@ -37,20 +39,20 @@ const (
 func (s summary) write(w io.Writer) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
-		fmt.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, span(s.took))
+		plain.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, span(s.took))
 		return
 	}
-	fmt.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, grouped(j.Counts.Succeeded), grouped(j.Counts.Total),
+	plain.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, grouped(j.Counts.Succeeded), grouped(j.Counts.Total),
 		plural(j.Counts.Errored, "error"), span(s.took), s.speed())
 	if j.Message != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
-		fmt.Fprintf(w, "note      %s\n", j.Message)
+		plain.Fprintf(w, "note      %s\n", j.Message)
 	}
-	fmt.Fprintf(w, "model     %s\n", j.ModelID)
+	plain.Fprintf(w, "model     %s\n", j.ModelID)
 	if t := j.Tokens; t.Input+t.Output > 0 {
-		fmt.Fprintf(w, "tokens    %s in%s, %s out\n", grouped(t.Input), cached(t), grouped(t.Output))
+		plain.Fprintf(w, "tokens    %s in%s, %s out\n", grouped(t.Input), cached(t), grouped(t.Output))
 	}
 	if s.result.Manifest != "" {
-		fmt.Fprintf(w, "manifest  %s\n", s.result.Manifest)
+		plain.Fprintf(w, "manifest  %s\n", s.result.Manifest)
 	}
 	writeSamples(w, s.samples())
 	writeReasons(w, s.reasons())
@@ -141,8 +143,8 @@ func (s summary) samples() []sample {
 // writeSamples prints each record as its id, the prompt, and the answer below the prompt.
 func writeSamples(w io.Writer, all []sample) {
 	for _, s := range all {
-		fmt.Fprintf(w, "\n  %s  %s\n", s.id, shorten(s.prompt, sampleLength))
-		fmt.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", len([]rune(s.id))), shorten(s.answer, sampleLength))
+		plain.Fprintf(w, "\n  %s  %s\n", s.id, shorten(s.prompt, sampleLength))
+		plain.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", utf8.RuneCountInString(plain.Line(s.id))), shorten(s.answer, sampleLength))
 	}
 }
 
@@ -185,10 +187,10 @@ func (s summary) reasons() []reason {
 // writeReasons prints why records failed.
 func writeReasons(w io.Writer, all []reason) {
 	if len(all) > 0 {
-		fmt.Fprintf(w, "\nwhy records failed, the most frequent first:\n")
+		plain.Fprintf(w, "\nwhy records failed, the most frequent first:\n")
 	}
 	for _, r := range all {
-		fmt.Fprintf(w, "  %s × %s\n", grouped(r.count), shorten(r.text, 2*sampleLength))
+		plain.Fprintf(w, "  %s × %s\n", grouped(r.count), shorten(r.text, 2*sampleLength))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // talkHandler writes the log of a command that a person watches, in the form of everything else that is said there:
@@ -21,13 +23,13 @@ func (h *talkHandler) Enabled(_ context.Context, l slog.Level) bool { return l >
 
 // Handle writes one line. What tells the reason goes before the rest.
 func (h *talkHandler) Handle(_ context.Context, r slog.Record) error {
-	text, rest := r.Message, []string{}
+	text, rest := plain.Line(r.Message), []string{}
 	take := func(a slog.Attr) bool {
 		switch a.Key {
 		case "why", "err", "error":
-			text += ": " + a.Value.String()
+			text += ": " + plain.Line(a.Value.String())
 		default:
-			rest = append(rest, strings.ReplaceAll(a.Key, "_", " ")+" "+a.Value.String())
+			rest = append(rest, plain.Line(strings.ReplaceAll(a.Key, "_", " ")+" "+a.Value.String()))
 		}
 		return true
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 const (
@@ -172,12 +173,12 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 			if err := fetchObject(ctx, client, bucket, aws.ToString(o.Key), path); err != nil {
 				return fmt.Errorf("fetch s3://%s/%s: %w", bucket, aws.ToString(o.Key), plainly(err))
 			}
-			fmt.Fprintln(a.stdout, path)
+			plain.Fprintf(a.stdout, "%s\n", path)
 			found++
 		}
 	}
 	if found == 0 {
-		fmt.Fprintln(a.stderr, "the job has no output to fetch")
+		plain.Fprintf(a.stderr, "the job has no output to fetch\n")
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // bodies makes a request of every record, as dispatch would, and sends none. Its methods may be called by any goroutine.
@@ -65,7 +65,7 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 	if family == "" {
 		return "", nil, unknownModel(id, all.Models())
 	}
-	fmt.Fprintf(a.stderr, "the model %s is not configured here: bodies are checked as those of the family %s\n", id, family)
+	plain.Fprintf(a.stderr, "the model %s is not configured here: bodies are checked as those of the family %s\n", id, family)
 	d, err := dialect.For(family, dialect.ProtocolOpenAI, typ, dialect.Options{Names: []string{dialect.LastPart(id)}, RefuseConverseTools: c.AWS(), Checked: true})
 	return id, d, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // located is a problem at its place.
@@ -128,13 +129,15 @@ func isOrAre(n int64, noun string) string {
 
 func (a *app) reportValidated(f *validated) error {
 	for _, p := range f.ErrorList {
-		fmt.Fprintf(a.stdout, "%s:%d: %s\n", p.File, p.Line, p.Reason)
+		plain.Fprintf(a.stdout, "%s:%d: %s\n", p.File, p.Line, p.Reason)
 	}
 	for _, p := range f.WarningList {
-		fmt.Fprintf(a.stdout, "%s:%d: warning: %s\n", p.File, p.Line, p.Reason)
+		plain.Fprintf(a.stdout, "%s:%d: warning: %s\n", p.File, p.Line, p.Reason)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		plain.Fprintf(w, "%s\t%s\n", name, plain.Sprintf(format, args...))
+	}
 	row("records", "%s in %s, %s (read in %s)", grouped(f.Records), plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), span(max(time.Millisecond, time.Duration(f.Seconds*float64(time.Second)))))
 	row("errors", "%s", more(f.Errors, len(f.ErrorList)))
 	row("warnings", "%s", more(f.Warnings, len(f.WarningList)))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // verifyCommand is verify.
@@ -98,12 +99,12 @@ func (a *app) closeVerify(v verification, asJSON bool) error {
 			return err
 		}
 	case v.OK:
-		fmt.Fprintf(a.stdout, "OK: %s in %s, each once and in the order of the input: %s, %s; %s agree (%s read in %s)\n",
+		plain.Fprintf(a.stdout, "OK: %s in %s, each once and in the order of the input: %s, %s; %s agree (%s read in %s)\n",
 			plural(v.Records, "record"), plural(int64(v.Files), "file"), plural(v.Answers, "answer"), plural(v.Errors, "error"), v.agreed(),
 			humanize.IBytes(uint64(v.Bytes)), span(time.Duration(v.Seconds*float64(time.Second))))
 	default:
 		for _, d := range v.Differences {
-			fmt.Fprintln(a.stdout, d)
+			plain.Fprintf(a.stdout, "%s\n", d)
 		}
 	}
 	if v.OK {
@@ -202,12 +203,12 @@ func (v *verifier) locate(ctx context.Context, word string) (m batholith.Manifes
 		return m, err
 	}
 	if !j.Status.Terminal() {
-		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", j.id())
+		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", shellQuote(j.id()))
 	}
 	uri := j.outputPrefix() + batholith.ManifestName
 	text, err := v.reach.all(ctx, uri)
 	if errors.Is(err, batholith.ErrNoObject) {
-		return m, hint(fmt.Errorf("the job ended %s and has no manifest: there is nothing to verify", j.Status), "what became of it: batholith get %s", j.id())
+		return m, hint(fmt.Errorf("the job ended %s and has no manifest: there is nothing to verify", j.Status), "what became of it: batholith get %s", shellQuote(j.id()))
 	}
 	if err != nil {
 		return m, err

@@ -69,8 +69,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if asJSON {
 				return a.printJSON(readBuild())
 			}
-			_, err := fmt.Fprintln(a.stdout, readBuild())
-			return err
+			return writeLines(a.stdout, readBuild().String())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

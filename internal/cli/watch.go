@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // watchCommand is watch.
@@ -58,7 +58,7 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 		if j.Message != told && !j.Status.Terminal() {
 			if told = j.Message; told != "" {
 				p.done()
-				a.tell("warning", told)
+				a.tell("warning", plain.Line(told))
 			}
 		}
 		p.show(standing{status: j.Status, counts: batholith.Counts{
@@ -68,7 +68,7 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 		}
 		select {
 		case <-ctx.Done():
-			return j, hint(ctx.Err(), "the job goes on; see it again with: batholith watch %s", j.id())
+			return j, hint(ctx.Err(), "the job goes on; see it again with: batholith watch %s", shellQuote(j.id()))
 		case <-time.After(wait):
 		}
 		wait = min(wait*5/4, slowestLook)
@@ -77,7 +77,7 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 		case err == nil:
 			j, failed = next, 0
 		case ctx.Err() != nil:
-			return j, hint(errors.Join(ctx.Err(), err), "the job goes on; see it again with: batholith watch %s", j.id())
+			return j, hint(errors.Join(ctx.Err(), err), "the job goes on; see it again with: batholith watch %s", shellQuote(j.id()))
 		default:
 			if failed++; failed == lookBudget {
 				return j, err
@@ -93,9 +93,9 @@ func (a *app) closeWatch(j jobFacts) error {
 		took = " after " + span(j.Ended.Sub(*j.Submitted))
 	}
 	if j.Processed == 0 {
-		fmt.Fprintf(a.stderr, "%s%s, with no record done\n", j.Status, took)
+		plain.Fprintf(a.stderr, "%s%s, with no record done\n", j.Status, took)
 	} else {
-		fmt.Fprintf(a.stderr, "%s%s: %s of %s records succeeded, %s\noutput in %s\n", j.Status, took,
+		plain.Fprintf(a.stderr, "%s%s: %s of %s records succeeded, %s\noutput in %s\n", j.Status, took,
 			grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"), j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // plural is "1 error", "2 errors".
@@ -70,4 +73,14 @@ func shorten(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n-1]) + "…"
+}
+
+// writeLines writes a text of the program's own that has several lines.
+func writeLines(w io.Writer, text string) error {
+	for line := range strings.SplitSeq(text, "\n") {
+		if _, err := plain.Fprintf(w, "%s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
