@@ -553,3 +553,13 @@ func TestTheMessageIsWhyTheJobEnded(t *testing.T) {
 		}
 	}
 }
+
+// The message of a job goes to terminals and consoles, whoever has made it and with whatever version.
+func TestAMessageKeepsToOneLine(t *testing.T) {
+	a := newTester(nil)
+	message := "a\x1b[2J\r\nbatholith: error: x\u202e" + strings.Repeat("\x07", batholith.MaxMessage)
+	got := a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusFailed, Message: message}).Message
+	if !strings.HasPrefix(got, `a\u001b[2J\r\nbatholith: error: x\u202e\u0007`) || len(got) > batholith.MaxMessage {
+		t.Errorf("%q", got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // GetModelInvocationJob tells of a job as it is committed at this moment, counters included.
@@ -116,7 +117,7 @@ func (a *API) expected(j batholith.Job) string {
 func (a *API) summary(j batholith.Job) bedrock.JobSummary {
 	s := bedrock.JobSummary{
 		JobARN: j.ARN().String(), JobName: j.Name, ModelID: j.ModelID, ClientRequestToken: j.Token, RoleARN: j.RoleARN,
-		Status: j.Status, Message: a.told(j),
+		Status: j.Status, Message: batholith.CutMessage(plain.Line(a.told(j))),
 		SubmitTime: stamp(j.Submitted), LastModifiedTime: stamp(j.Modified), EndTime: stamp(j.Ended), JobExpirationTime: stamp(j.Expires),
 		InputDataConfig: &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{
 			S3InputFormat: bedrock.S3InputFormat(j.InputFormat), S3URI: j.Input.URI, S3BucketOwner: j.Input.Owner}},

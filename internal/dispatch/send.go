@@ -12,6 +12,7 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
+	printable "github.com/batholith/batholith/internal/plain"
 )
 
 // Waiting between the counted attempts of a record: doubling, with jitter.
@@ -119,13 +120,13 @@ func (f *feed) broken(it *item, e *batholith.Broken) *batholith.RecordError {
 func recordError(err error) error {
 	var e *batholith.RecordError
 	if errors.As(err, &e) {
-		return e
+		return &batholith.RecordError{Code: e.Code, Message: printable.Line(e.Message)} // it repeats names of members
 	}
 	var broken *batholith.Broken
 	if errors.As(err, &broken) {
 		return broken
 	}
-	return &batholith.RecordError{Code: http.StatusBadRequest, Message: err.Error()}
+	return &batholith.RecordError{Code: http.StatusBadRequest, Message: printable.Line(err.Error())}
 }
 
 // nonsense is an answer that is not what the protocol promises. A dialect may have found a failure in it that is better known.

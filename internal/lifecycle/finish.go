@@ -9,6 +9,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // finish brings a job that was planned to its end: halt, seal, claim, publish, settle, clean, move. An error means that it is to be called again.
@@ -236,7 +237,7 @@ func errored(c batholith.Counts, first *batholith.RecordError) string {
 	case first == nil:
 		return fmt.Sprintf(" %d of %d ended with an error.", c.Errored, c.Processed)
 	}
-	return fmt.Sprintf(" %d of %d ended with an error, the first with %d: %s", c.Errored, c.Processed, first.Code, first.Message)
+	return plain.Sprintf(" %d of %d ended with an error, the first with %d: %s", c.Errored, c.Processed, first.Code, first.Message)
 }
 
 func expiry(job batholith.Job) string {

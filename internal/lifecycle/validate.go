@@ -14,6 +14,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
@@ -21,8 +22,9 @@ type refusal struct{ message string }
 
 func (r *refusal) Error() string { return r.message }
 
+// refuse makes a refusal. Keys and words of servers among its operands keep to one line and act on no terminal.
 func refuse(format string, args ...any) error {
-	return &refusal{message: fmt.Sprintf(format, args...)}
+	return &refusal{message: plain.Sprintf(format, args...)}
 }
 
 // How much is under way at once, besides what the pool of scanners bounds. A file costs the memory of its index on the way, which

@@ -10,6 +10,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // refuseLines is the verdict on a job with lines that are no records: a refusal that names the first and says where the rest are listed.
@@ -54,10 +55,10 @@ func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, fo
 		lines = "line is"
 	}
 	fmt.Fprintf(&b, "%d %s not a valid record.", head.Invalid, lines)
-	where := whereabouts(head, at)
+	where := whereabouts(head, plain.Line(at))
 	told := int64(0)
 	for _, f := range found {
-		one := fmt.Sprintf(" s3://%s/%s line %d: %s.", input.Name(), plans[f.File].file.Key, f.Line, f.Reason)
+		one := plain.Sprintf(" s3://%s/%s line %d: %s.", input.Name(), plans[f.File].file.Key, f.Line, f.Reason)
 		room := batholith.MaxMessage - b.Len() - len(one) - len(" And  more.") - 19 // digits of the number
 		if told == 0 && room < len(where) {
 			where = "" // two keys of a thousand bytes; the first line is worth more than the place of a list

@@ -156,3 +156,34 @@ func TestThePlanOfALargeFileGoesOnOverItsRanges(t *testing.T) {
 		w.covers(500)
 	})
 }
+
+// Keys and what is said of lines keep to their line of the message, and no control character is in it.
+func TestAMessageKeepsToItsLineWhateverAKeyHolds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		key, body string
+		want      []string
+	}{
+		"bad lines":  {"f/\x1b[2Ja\n\u202e.jsonl", "x\n", []string{`f/\u001b[2Ja\n\u202e.jsonl line 1: `}},
+		"no records": {"f/\r\nbatholith: error: x.json", "", []string{"no .jsonl file"}},
+		"reserved":   {"f/.batholith/\x7f\u2028.jsonl", "x\n", []string{`f/.batholith/\u007f\u2028.jsonl cannot be part`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.put(tt.key, tt.body)
+				defer w.start()()
+				w.create(id, "f/")
+				synctest.Wait()
+				j := w.job(id)
+				if j.Status != batholith.StatusFailed || strings.ContainsAny(j.Message, "\x1b\r\n\x7f\u202e\u2028") {
+					t.Errorf("%s: %q", j.Status, j.Message)
+				}
+				for _, want := range tt.want {
+					if !strings.Contains(j.Message, want) {
+						t.Errorf("%q lacks %q", j.Message, want)
+					}
+				}
+			})
+		})
+	}
+}
