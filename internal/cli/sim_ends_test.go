@@ -113,14 +113,46 @@ func TestAJobWhoseInputChangesKeepsTheLaws(t *testing.T) {
 func TestAJobWhoseOutputIsDeniedKeepsTheLaws(t *testing.T) {
 	simulate(t, 1, simSetup{}, func(s *simulation) {
 		j := s.create("m0", 24*time.Hour, 600, 200)
-		w := s.through(func(*worker) { s.count(func() { s.denied = true; s.interruptions++ }) })
+		w := s.through(func(*worker) { s.count(func() { s.denied = true }) })
 		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
-		s.count(func() { s.denied = false }) // the role gets its rights back, and the sweep cleans up
-		w.start()
-		time.Sleep(time.Hour)
-		w.stop()
+		s.count(func() { s.denied = false }) // the role gets its rights back
+		s.publishKept(w, j)
+		s.check(j, batholith.StatusFailed, batholith.StatusCompleted)
 		s.checkTraces(w)
 	})
+}
+
+// publishKept has what is kept of a job published, by a worker that is killed or stopped meanwhile, and makes sure that nothing of it is lost.
+func (s *simulation) publishKept(w *worker, j *simJob) {
+	s.t.Helper()
+	before, err := s.db.Find(s.t.Context(), j.id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	w.start()
+	s.t.Logf("kept %q, %d of %d records", before.Kept, before.Counts.Processed, before.Counts.Total)
+	if before.Kept != "" {
+		if err := s.db.PublishKept(s.t.Context(), simAccount, j.id); err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(s.some(500 * time.Millisecond))
+		w.leave()
+		w.start()
+	}
+	time.Sleep(time.Hour) // with the second clean-up
+	synctest.Wait()
+	w.stop()
+	after, err := s.db.Find(s.t.Context(), j.id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lines := int64(0)
+	for n := range j.files {
+		lines += int64(s.lines(j, n))
+	}
+	if after.Kept != "" || after.Counts != before.Counts || before.Kept != "" && lines != after.Counts.Processed {
+		s.t.Errorf("of %d finished records that were kept (%q), %d are published: kept %q, note %q", before.Counts.Processed, before.Kept, lines, after.Kept, after.Note)
+	}
 }
 
 func TestAJobThatNeverLeavesValidationIsNotSent(t *testing.T) {

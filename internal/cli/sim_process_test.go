@@ -76,9 +76,6 @@ func (w *worker) kill() {
 	w.p.dead = true
 	w.p.losses = append(w.p.losses, absence{time.Now(), time.Now()})
 	w.s.interruptions++
-	if w.s.denied { // what was finished can never be kept, and is asked again before this is found out again
-		w.s.interruptions++
-	}
 	w.s.mu.Unlock()
 	was := w.dir()
 	w.life++
@@ -101,9 +98,6 @@ func (w *worker) stop() {
 	w.s.count(func() {
 		w.p.losses = append(w.p.losses, absence{time.Now(), time.Now()})
 		w.s.interruptions++
-		if w.s.denied {
-			w.s.interruptions++
-		}
 	})
 }
 
