@@ -17,6 +17,7 @@ import (
 // doctorCommand is doctor.
 func (a *app) doctorCommand() *cobra.Command {
 	var fix, asJSON bool
+	var bucket string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find what is wrong, and say how to mend it",
@@ -24,18 +25,23 @@ func (a *app) doctorCommand() *cobra.Command {
 wrong, why, and what to do about it. Model servers on their usual ports of this machine are offered with the settings to paste; nothing
 uses them unasked.
 
-Nothing is changed, except with --fix: then what jobs that are over left below .batholith/ is deleted, and their open uploads are
+What a job does to its buckets is tried with the keys of each role, at the places of recent jobs or at that of --bucket: list, read,
+write, upload in parts, abort, delete. Two small objects are written below .batholith/ there, and deleted.
+
+Nothing else is changed, except with --fix: then what jobs that are over left below .batholith/ is deleted, and their open uploads are
 aborted. The exit code is 1 when a problem is left.`,
 		Example: `  batholith doctor
   batholith doctor --config batholith.yaml --json
+  batholith doctor --bucket s3://my-bucket/out
   batholith doctor --fix`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data")
 	cmd.Flags().BoolVar(&fix, "fix", false, "clear away what jobs that are over left behind")
+	cmd.Flags().StringVar(&bucket, "bucket", "", "try the roles at this place, s3://BUCKET/PREFIX")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		d := &doctor{app: a, fix: fix, now: time.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil}}}
+		d := &doctor{app: a, fix: fix, bucket: bucket, now: time.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil}}}
 		d.examine(cmd.Context(), s)
 		return a.closeDoctor(d.findings, asJSON)
 	}
@@ -56,7 +62,7 @@ const (
 // finding is one thing that doctor looked at.
 type finding struct {
 	Severity severity `json:"severity"`
-	Check    string   `json:"check"` // settings, data, server, model, objects, jobs
+	Check    string   `json:"check"` // settings, data, server, model, objects, jobs, s3
 	What     string   `json:"what"`
 	Why      string   `json:"why,omitempty"`
 	Remedy   string   `json:"remedy,omitempty"`
@@ -66,6 +72,8 @@ type finding struct {
 type doctor struct {
 	app      *app
 	fix      bool
+	bucket   string     // that the roles are tried at; "" = those of recent jobs
+	recent   []jobFacts // the newest first; found by jobs
 	now      func() time.Time
 	ports    []usualPort
 	http     *http.Client
@@ -74,7 +82,7 @@ type doctor struct {
 
 func (d *doctor) find(f finding) { d.findings = append(d.findings, f) }
 
-// examine does all checks. They go from the inside out: settings, disk, process, neighbours, jobs.
+// examine does all checks. They go from the inside out: settings, disk, process, neighbours, jobs, their buckets.
 func (d *doctor) examine(ctx context.Context, s *settings) {
 	c := d.settings(s)
 	alive := d.data(c)
@@ -83,6 +91,9 @@ func (d *doctor) examine(ctx context.Context, s *settings) {
 	d.neighbours(ctx, c)
 	if endpoint {
 		d.jobs(ctx, c)
+	}
+	if endpoint || !c.EmbeddedS3() { // the embedded one goes with the server
+		d.s3(ctx, c, d.bucket, d.recent)
 	}
 }
 

@@ -41,6 +41,7 @@ func (d *doctor) jobs(ctx context.Context, c *config.Config) {
 		if seen++; seen > jobsLooked {
 			break
 		}
+		d.recent = append(d.recent, j)
 		if !j.Status.Terminal() {
 			d.standing(j)
 		} else if d.keeps(ctx, clients, j) {
@@ -48,6 +49,9 @@ func (d *doctor) jobs(ctx context.Context, c *config.Config) {
 		} else if bucket, _, err := object.ParseURI(j.outputPrefix()); err == nil && j.Ended != nil && d.now().Sub(*j.Ended) > atRest {
 			over[bucket] = append(over[bucket], j)
 		}
+	}
+	if !c.EmbeddedS3() {
+		clients.s3 = externalS3(c) // the callers' keys are not its
 	}
 	if clients.s3 == nil {
 		return
@@ -84,6 +88,15 @@ func (d *doctor) keeps(ctx context.Context, clients *clients, j jobFacts) bool {
 	}
 	d.find(f)
 	return true
+}
+
+// externalS3 reaches the S3 of the settings with their keys; nil if there are none.
+func externalS3(c *config.Config) *s3.Client {
+	api, err := object.New(reachS3(c, c.S3.Endpoint))
+	if err != nil {
+		return nil
+	}
+	return api.API()
 }
 
 // connect reaches the server that d.server found.

@@ -34,6 +34,8 @@ type jobFacts struct {
 	Processed int64            `json:"processedRecordCount"`
 	Succeeded int64            `json:"successRecordCount"`
 	Errored   int64            `json:"errorRecordCount"`
+
+	kmsKey string // s3EncryptionKeyId of the output
 }
 
 // id is the short name of the job.
@@ -59,6 +61,7 @@ func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
 		Submitted: o.SubmitTime, Modified: o.LastModifiedTime, Ended: o.EndTime, Expires: o.JobExpirationTime,
 		Total: aws.ToInt64(o.TotalRecordCount), Processed: aws.ToInt64(o.ProcessedRecordCount),
 		Succeeded: aws.ToInt64(o.SuccessRecordCount), Errored: aws.ToInt64(o.ErrorRecordCount),
+		kmsKey: kmsKey(o.OutputDataConfig),
 	}
 }
 
@@ -70,6 +73,7 @@ func factsOfSummary(o types.ModelInvocationJobSummary) jobFacts {
 		Submitted: o.SubmitTime, Modified: o.LastModifiedTime, Ended: o.EndTime, Expires: o.JobExpirationTime,
 		Total: aws.ToInt64(o.TotalRecordCount), Processed: aws.ToInt64(o.ProcessedRecordCount),
 		Succeeded: aws.ToInt64(o.SuccessRecordCount), Errored: aws.ToInt64(o.ErrorRecordCount),
+		kmsKey: kmsKey(o.OutputDataConfig),
 	}
 }
 
@@ -84,6 +88,13 @@ func inputURI(c types.ModelInvocationJobInputDataConfig) string {
 func outputURI(c types.ModelInvocationJobOutputDataConfig) string {
 	if s, ok := c.(*types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig); ok {
 		return aws.ToString(s.Value.S3Uri)
+	}
+	return ""
+}
+
+func kmsKey(c types.ModelInvocationJobOutputDataConfig) string {
+	if s, ok := c.(*types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig); ok {
+		return aws.ToString(s.Value.S3EncryptionKeyId)
 	}
 	return ""
 }

@@ -151,12 +151,17 @@ func s3Accounts(c *config.Config) []s3serve.Account {
 
 // reach is how the service itself reaches the S3.
 func (s *service) reach(at addresses) object.Config {
-	c := s.o.Config
-	o := object.Config{Endpoint: at.S3, Region: c.S3.Region, PathStyle: c.S3.PathStyle, AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey}
+	o := reachS3(s.o.Config, at.S3)
 	if s.s3 != nil {
 		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
 		o.PathStyle, o.UploadsByPrefix = true, true
 	}
+	return o
+}
+
+// reachS3 is how an S3 at an endpoint is reached with the keys of the settings.
+func reachS3(c *config.Config, endpoint string) object.Config {
+	o := object.Config{Endpoint: endpoint, Region: c.S3.Region, PathStyle: c.S3.PathStyle, AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey}
 	if c.S3.Endpoint == "aws" {
 		o.Endpoint = ""
 	}

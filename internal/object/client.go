@@ -79,6 +79,9 @@ func New(c Config) (*Client, error) {
 	return &Client{api: s3.New(o), region: c.Region, byPrefix: c.UploadsByPrefix || c.amazon()}, nil
 }
 
+// API is the SDK's client, for requests that this package does not have.
+func (c *Client) API() *s3.Client { return c.api }
+
 // amazon tells whether the endpoint is one of Amazon's.
 func (c Config) amazon() bool {
 	return c.Endpoint == "" || strings.Contains(c.Endpoint, ".amazonaws.com")

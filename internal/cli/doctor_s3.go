@@ -1,0 +1,318 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/object"
+)
+
+const (
+	// placesTried is how many places of recent jobs are tried for each role and direction.
+	placesTried = 3
+	// placeTime bounds the trial of one place.
+	placeTime = 45 * time.Second
+	// skewAllowed is how far this machine's clock may be from the S3's. Amazon refuses requests from 15 minutes on.
+	skewAllowed = 5 * time.Minute
+)
+
+// trial is one place to try: what a role does there for a job.
+type trial struct {
+	role, bucket, key string // the key of an input, or the prefix of an output
+	kms               string // s3EncryptionKeyId of the job
+	write             bool
+}
+
+// s3 tries what jobs do to their buckets, with the keys of each role. at is the bucket or prefix that --bucket names, "" for the places of
+// the recent jobs; without either only the way to the S3 and its keys can be tried.
+func (d *doctor) s3(ctx context.Context, c *config.Config, at string, recent []jobFacts) {
+	base, ok := d.reachS3(c)
+	if !ok {
+		return
+	}
+	p, err := newPlaces(c, base)
+	if err != nil {
+		d.find(finding{problem, "s3", "the S3 cannot be used", err.Error(), "correct s3 and roles in the settings"})
+		return
+	}
+	d.clock(ctx, base)
+	roles := d.rolesWithKeys(c)
+	trials, err := trialsOf(roles, at, recent)
+	if err != nil {
+		d.find(finding{problem, "s3", err.Error(), "", "write --bucket s3://BUCKET or s3://BUCKET/PREFIX"})
+		return
+	}
+	if len(trials) == 0 {
+		d.way(ctx, c, p, roles)
+		return
+	}
+	lost := map[string]bool{} // roles whose keys or way do not work at all
+	for _, t := range trials {
+		if !lost[t.role] {
+			lost[t.role] = !d.try(ctx, p.roles[t.role], t)
+		}
+	}
+}
+
+// reachS3 is how the server reaches its S3: that of the settings, or the embedded one of the server that runs.
+func (d *doctor) reachS3(c *config.Config) (object.Config, bool) {
+	if !c.EmbeddedS3() {
+		return reachS3(c, c.S3.Endpoint), true
+	}
+	server, err := config.ReadServer(c.Data)
+	if err != nil {
+		return object.Config{}, false // its own check says that no server runs
+	}
+	key, err := callerKey(c)
+	if err != nil {
+		return object.Config{}, false
+	}
+	o := reachS3(c, server.S3)
+	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix = key.ID, key.Secret, true, true
+	return o, true
+}
+
+// rolesWithKeys are the roles whose keys this process knows. Those that the embedded S3 makes up for its own process are not among them.
+func (d *doctor) rolesWithKeys(c *config.Config) []string {
+	roles := []string{c.DefaultRole()}
+	for _, r := range c.Roles {
+		if r.AccessKeyID != "" || !c.EmbeddedS3() {
+			roles = append(roles, r.ARN)
+		}
+	}
+	return roles
+}
+
+// trialsOf is what is tried, each place once.
+func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err error) {
+	if at != "" {
+		bucket, key, err := object.ParseURI(at)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range roles {
+			all = append(all, trial{role: r, bucket: bucket, key: below(key), write: true})
+		}
+		return all, nil
+	}
+	tried := map[trial]int{} // by role and direction: how many
+	for _, j := range recent {
+		if !slices.Contains(roles, j.Role) {
+			continue
+		}
+		for _, t := range []trial{{role: j.Role, key: j.Input}, {role: j.Role, key: j.Output, write: true, kms: j.kmsKey}} {
+			kind := trial{role: t.role, write: t.write}
+			t.bucket, t.key, err = object.ParseURI(t.key)
+			if t.write {
+				t.key = below(t.key)
+			}
+			if err != nil || tried[kind] == placesTried || slices.Contains(all, t) {
+				continue
+			}
+			all = append(all, t)
+			tried[kind]++
+		}
+	}
+	return all, nil
+}
+
+// way tries the way to the S3, and the keys, by a bucket that is not there.
+func (d *doctor) way(ctx context.Context, c *config.Config, p *places, roles []string) {
+	ctx, cancel := context.WithTimeout(ctx, placeTime)
+	defer cancel()
+	for _, role := range roles {
+		err := listOne(ctx, p.roles[role].Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
+		var api smithy.APIError
+		known := errors.Is(err, batholith.ErrNoBucket) || errors.As(err, &api) && api.ErrorCode() == "AccessDenied" // one that may see no bucket
+		if err != nil && !known {
+			d.find(faulty(fmt.Sprintf("role %s cannot use the S3 at %s", role, s3Name(c)), err))
+			continue
+		}
+		d.find(finding{sound, "s3", fmt.Sprintf("the S3 at %s answers the keys of role %s", s3Name(c), role), "", "try what jobs do there with: batholith doctor --bucket s3://BUCKET/PREFIX"})
+	}
+}
+
+func s3Name(c *config.Config) string {
+	switch {
+	case c.S3.Endpoint == "aws":
+		return "Amazon (" + c.S3.Region + ")"
+	case c.EmbeddedS3():
+		return c.Data
+	}
+	return c.S3.Endpoint
+}
+
+// faulty is a problem with what the S3 client says of it.
+func faulty(what string, err error) finding {
+	f := finding{Severity: problem, Check: "s3", What: what, Why: err.Error()}
+	var fault *object.Fault
+	if errors.As(err, &fault) {
+		f.Why, f.Remedy = fault.Cause, fault.Remedy
+	}
+	return f
+}
+
+// try does at a place what jobs do there, and tells whether the S3 was reached. What is denied is told; the rest is tried all the same.
+func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reached bool) {
+	ctx, cancel := context.WithTimeout(ctx, placeTime)
+	defer cancel()
+	b := client.Bucket(t.bucket, object.Options{KMSKeyID: t.kms})
+	steps := readSteps(ctx, b, t.key)
+	if t.write {
+		steps = writeSteps(ctx, b, t.key+".batholith/doctor-"+strings.ToLower(rand.Text()[:10]))
+	}
+	failed := false
+	var done []string
+	for _, s := range steps {
+		err := s.do()
+		if errors.Is(err, errSkipped) {
+			continue
+		}
+		if err == nil {
+			done = append(done, s.verb)
+			continue
+		}
+		failed = true
+		d.find(faulty(fmt.Sprintf("role %s cannot %s s3://%s/%s", t.role, s.verb, t.bucket, t.key), err))
+		if !blob.Permanent(err) || errors.Is(err, batholith.ErrNoBucket) {
+			return errors.Is(err, batholith.ErrNoBucket) // every other step would fail alike
+		}
+	}
+	if !failed {
+		d.find(finding{Severity: sound, Check: "s3", What: fmt.Sprintf("role %s can %s s3://%s/%s", t.role, strings.Join(done, ", "), t.bucket, t.key)})
+	}
+	return true
+}
+
+// step is one of the things that are tried.
+type step struct {
+	verb string
+	do   func() error
+}
+
+// errSkipped says that a step has nothing to try, since one before it failed or there is no object.
+var errSkipped = errors.New("skipped")
+
+// readSteps are what a job does to its input.
+func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
+	found := batholith.Object{Key: key}
+	return []step{
+		{"list", func() error {
+			for o, err := range b.List(ctx, key) {
+				if err == nil {
+					found = o
+				}
+				return err
+			}
+			return nil
+		}},
+		{"read", func() error {
+			o, err := b.Head(ctx, found.Key)
+			if found.Key == "" || errors.Is(err, batholith.ErrNoObject) {
+				return errSkipped // the job's input is gone by now, as it may
+			}
+			if err != nil || o.Bytes == 0 {
+				return err
+			}
+			return readAll(ctx, b, o, min(o.Bytes, 1), nil)
+		}},
+	}
+}
+
+// writeSteps are what a job does to its output, in an object that is deleted again.
+func writeSteps(ctx context.Context, b *object.Bucket, key string) []step {
+	body, large := []byte("tried by batholith doctor\n"), key+"-parts"
+	written := false
+	return []step{
+		{"list", func() error { return listOne(ctx, b, key) }},
+		{"write", func() error { err := b.Put(ctx, key, body); written = err == nil; return err }},
+		{"read", func() error {
+			if !written {
+				return errSkipped
+			}
+			o, err := b.Head(ctx, key)
+			if err != nil {
+				return err
+			}
+			return readAll(ctx, b, o, o.Bytes, body)
+		}},
+		{"upload in parts to", func() error {
+			w := blob.NewWriter(ctx, b, large, blob.WriterOptions{Abortable: true})
+			_, err := w.Write(body)
+			return errors.Join(err, w.Close())
+		}},
+		{"abort uploads to", func() error {
+			id, err := b.CreateUpload(ctx, large)
+			if err != nil {
+				return errSkipped // the step before has told it
+			}
+			return b.AbortUpload(ctx, large, id)
+		}},
+		{"delete in", func() error { return b.Delete(context.WithoutCancel(ctx), key, large) }},
+	}
+}
+
+func listOne(ctx context.Context, b *object.Bucket, prefix string) error {
+	for _, err := range b.List(ctx, prefix) {
+		return err
+	}
+	return nil
+}
+
+// readAll reads n bytes of an object and compares them with want, unless that is nil.
+func readAll(ctx context.Context, b *object.Bucket, o batholith.Object, n int64, want []byte) error {
+	in, err := b.Read(ctx, o.Key, o.ETag, 0, n)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	got, err := io.ReadAll(in)
+	if err == nil && want != nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("read %s: it is not what was written a moment before", o.Key)
+	}
+	return err
+}
+
+// clock compares this machine's clock with that of the S3.
+func (d *doctor) clock(ctx context.Context, base object.Config) {
+	if base.Endpoint == "" {
+		base.Endpoint = "https://s3." + base.Region + ".amazonaws.com"
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.Endpoint, nil)
+	if err != nil {
+		return
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return // which the trials tell better
+	}
+	_ = resp.Body.Close()
+	theirs, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	skew := d.now().Sub(theirs)
+	if skew.Abs() < skewAllowed {
+		return
+	}
+	side := "behind"
+	if skew > 0 {
+		side = "ahead of"
+	}
+	d.find(finding{problem, "s3", fmt.Sprintf("this machine's clock is %s %s that of the S3", shortSpan(skew.Abs().Round(time.Minute)), side), "signatures hold for a quarter of an hour", "set the clock (NTP)"})
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/object/objecttest"
+)
+
+// externalConfig are the settings of a server whose objects are at an endpoint.
+func externalConfig(endpoint string) *config.Config {
+	c := config.Default(config.ProfileDefault)
+	c.S3.Endpoint, c.S3.AccessKeyID, c.S3.SecretAccessKey, c.S3.PathStyle = endpoint, "AK", "secret", true
+	return c
+}
+
+// consult lets a doctor try the S3.
+func consult(t *testing.T, c *config.Config, at string, recent ...jobFacts) *doctor {
+	t.Helper()
+	d := newDoctor()
+	d.s3(t.Context(), c, at, recent)
+	return d
+}
+
+func serveObjects(t *testing.T, q objecttest.Quirks) (*objecttest.HTTP, *httptest.Server) {
+	t.Helper()
+	objects := objecttest.NewHTTP("box", q)
+	server := httptest.NewServer(objects)
+	t.Cleanup(server.Close)
+	return objects, server
+}
+
+func TestDoctorTriesWhatAJobDoesAndLeavesNothing(t *testing.T) {
+	objects, server := serveObjects(t, objecttest.Quirks{})
+	c := externalConfig(server.URL)
+	c.Roles = []config.Role{{ARN: "arn:aws:iam::000000000000:role/other", AccessKeyID: "OTHER", SecretAccessKey: "s"}}
+	if err := objects.Put(t.Context(), "in/a.jsonl", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range map[string]*doctor{
+		"a bucket that is named": consult(t, c, "s3://box/some/prefix"),
+		"recent jobs":            consult(t, c, "", jobFacts{Role: c.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/"}, jobFacts{Role: c.Roles[0].ARN, Input: "s3://box/in/a.jsonl", Output: "s3://box/out"}),
+	} {
+		got := d.said(sound)
+		for _, w := range []string{"role/batholith can list, write, read, upload in parts to, abort uploads to, delete in s3://box/", "role/other can list, write"} {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: no %q in %+v", name, w, d.findings)
+			}
+		}
+		if len(d.findings) != strings.Count(got, "\n") {
+			t.Errorf("%s: %+v", name, d.findings)
+		}
+	}
+	if left := objects.Keys(); len(left) != 1 || len(objects.OpenUploads()) != 0 {
+		t.Errorf("left: %q, uploads %q", left, objects.OpenUploads())
+	}
+	if d := consult(t, c, ""); !strings.Contains(d.said(sound), "answers the keys of role") {
+		t.Errorf("without a place: %+v", d.findings)
+	}
+	if d := consult(t, c, "box"); !strings.Contains(d.said(problem), "--bucket s3://") {
+		t.Errorf("a bucket that is no URI: %+v", d.findings)
+	}
+}
+
+func TestDoctorNamesWhatARoleMayNotDo(t *testing.T) {
+	for op, verb := range map[string]string{"List": "list", "Put": "write", "Read": "read", "Head": "read", "CreateUpload": "upload in parts to", "AbortUpload": "abort uploads to", "Delete": "delete in"} {
+		objects, server := serveObjects(t, objecttest.Quirks{})
+		objects.Fault = func(o, _ string) (bool, error) {
+			if o == op {
+				return false, batholith.ErrAccessDenied
+			}
+			return true, nil
+		}
+		got := consult(t, externalConfig(server.URL), "s3://box/out").said(problem)
+		if !strings.Contains(got, "role/batholith cannot "+verb+" s3://box/out/ (access denied") || !strings.Contains(got, "policy") {
+			t.Errorf("%s: %s", op, got)
+		}
+	}
+}
+
+func TestDoctorNamesWhatIsWrongWithTheS3(t *testing.T) {
+	_, plain := serveObjects(t, objecttest.Quirks{IgnoresSSE: true})
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secured.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	secured.StartTLS()
+	defer secured.Close()
+	answering := func(status int, code string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			if r.Method != http.MethodHead {
+				fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
+			}
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	for name, c := range map[string]struct {
+		endpoint, kms string
+		words         []string
+	}{
+		"nothing listens":         {gone.URL, "", []string{"nothing listens", "start the S3 server"}},
+		"an unknown authority":    {secured.URL, "", []string{"authority", "SSL_CERT_FILE"}},
+		"http to TLS":             {strings.Replace(secured.URL, "https", "http", 1), "", []string{"speaks TLS", "https://"}},
+		"TLS to http":             {strings.Replace(plain.URL, "http", "https", 1), "", []string{"does not speak TLS", "http://"}},
+		"no such host":            {"http://no-such-host.invalid", "", []string{"no-such-host.invalid"}},
+		"the wrong region":        {answering(400, "AuthorizationHeaderMalformed"), "", []string{"region", "s3.region"}},
+		"another bucket's region": {answering(301, "PermanentRedirect"), "", []string{"region", "s3.region"}},
+		"a wrong secret":          {answering(403, "SignatureDoesNotMatch"), "", []string{"signature", "secret access key"}},
+		"an unknown key":          {answering(403, "InvalidAccessKeyId"), "", []string{"does not know this access key"}},
+		"keys that expired":       {answering(400, "ExpiredToken"), "", []string{"expired"}},
+		"a clock that is wrong":   {answering(403, "RequestTimeTooSkewed"), "", []string{"clock", "NTP"}},
+		"no such bucket":          {answering(404, "NoSuchBucket"), "", []string{"no such bucket"}},
+		"an unknown KMS key":      {answering(400, "KMS.NotFoundException"), "k", []string{"KMS key", "s3EncryptionKeyId"}},
+		"no encryption":           {plain.URL, "k", []string{"does not encrypt"}},
+	} {
+		external := externalConfig(c.endpoint)
+		d := consult(t, external, "", jobFacts{Role: external.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/", kmsKey: c.kms})
+		for _, w := range append(c.words, "s3://box/") {
+			if !strings.Contains(d.said(problem), w) {
+				t.Errorf("%s: no %q in %+v", name, w, d.findings)
+			}
+		}
+		if d := consult(t, external, ""); c.kms == "" && name != "no such bucket" && d.said(problem) == "" {
+			t.Errorf("%s, without a place: %+v", name, d.findings)
+		}
+	}
+}
+
+func TestDoctorNamesAClockThatIsWrong(t *testing.T) {
+	_, server := serveObjects(t, objecttest.Quirks{})
+	for skew, want := range map[time.Duration]string{time.Second: "", time.Hour: "clock is 1h ahead of that of the S3", -time.Hour: "clock is 1h behind that of the S3"} {
+		d := newDoctor()
+		d.now = func() time.Time { return time.Now().Add(skew) }
+		if d.s3(t.Context(), externalConfig(server.URL), "s3://box", nil); !strings.Contains(d.said(problem), want) || (want == "") != (d.said(problem) == "") {
+			t.Errorf("%v: %+v", skew, d.findings)
+		}
+	}
+}
