@@ -25,6 +25,9 @@ const MaxBody = 1 << 20
 type Options struct {
 	Profile Profile
 	Limits  batholith.Limits // MinTimeoutHours and MaxTimeoutHours bound timeoutDurationInHours; 0: as published
+	// Admit, when there is one, looks at a request before a byte of its body is read. A request that it refuses is answered, and its
+	// connection closed, without the body. An error should be a [Refusal].
+	Admit func(r *http.Request) error
 	// Authenticate tells who sent a request whose body is this. An error should be a [Refusal]. It must be set: the handler
 	// has no notion of an anonymous caller.
 	Authenticate func(r *http.Request, body []byte) (Caller, error)
@@ -64,11 +67,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-amzn-RequestId", id)
 	w.Header().Set("Content-Type", "application/json")
 
+	body := &untouched{ReadCloser: r.Body}
+	r.Body = body
 	rt, answer, err := h.serve(ctx, w, r)
 	seen := Observation{Operation: rt.operation, Status: http.StatusOK}
 	if err != nil {
 		seen.Code, seen.Status, answer = h.refuse(ctx, rt, err)
 		w.Header().Set("x-amzn-ErrorType", seen.Code)
+		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // or the server would wait for the body before it sends the answer
+		}
 	}
 	// The whole answer is known before its first byte goes out, so an error never looks like success.
 	w.WriteHeader(seen.Status)
@@ -92,7 +100,12 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return rt, nil, err
 	}
-	// The body comes before the caller, because the signature covers it; MaxBody bounds what a stranger can make us hold.
+	if h.Admit != nil {
+		if err := h.Admit(r); err != nil {
+			return rt, nil, err
+		}
+	}
+	// The body comes before the caller, because the signature covers it; MaxBody bounds what one request can make us hold.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		return rt, nil, unread(err)
@@ -111,6 +124,17 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	answer, err = encode(out)
 	return rt, answer, err
+}
+
+// untouched is a body that remembers whether anything was asked of it.
+type untouched struct {
+	io.ReadCloser
+	read bool
+}
+
+func (b *untouched) Read(p []byte) (int, error) {
+	b.read = true
+	return b.ReadCloser.Read(p)
 }
 
 // encode writes what a service answers. Its strings came from users long ago and may be anything.

@@ -19,7 +19,9 @@ type places struct {
 // newPlaces makes a client for every role: base is how the S3 is reached by the process itself, which is also what the role
 // "batholith" of the account may do.
 func newPlaces(c *config.Config, base object.Config) (*places, error) {
-	base.HTTPClient = object.NewHTTPClient()
+	if base.HTTPClient == nil {
+		base.HTTPClient = object.NewHTTPClient()
+	}
 	own, err := object.New(base)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/control"
+	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/s3serve"
@@ -28,6 +29,7 @@ import (
 type serveOptions struct {
 	Config *config.Config
 	Log    *slog.Logger
+	Doors  door.Limits     // of each of the two listeners; zero fields have defaults
 	Ready  func(addresses) // called once jobs can be taken and run
 }
 
@@ -88,7 +90,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
-	g.Go(func() error { return serveHTTP(ctx, api, s.handler()) })
+	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, s.o.Log) })
 	s.ready.Store(true)
 	if s.o.Ready != nil {
 		s.o.Ready(at)
@@ -107,7 +109,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 		return "", err
 	}
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, "s3"), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log})
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, "s3"), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}
@@ -155,6 +157,7 @@ func (s *service) reach(at addresses) object.Config {
 	if s.s3 != nil {
 		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
 		o.PathStyle, o.UploadsByPrefix = true, true
+		o.HTTPClient = object.NewHTTPClientOver(s.s3.Dial) // strangers who use up the public port cannot stop the process's own work
 	}
 	return o
 }
@@ -175,8 +178,18 @@ func (s *service) handler() http.Handler {
 	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c), Forecaster: s.engine.dispatch,
 		Limits: c.Limits.Rules(), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3()})
 	wire := bedrock.NewHandler(api, bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
+		Admit: func(r *http.Request) error {
+			verified, err := verifier.Admit(r)
+			if verified && err == nil {
+				door.From(r.Context()).Prove()
+			}
+			return err
+		},
 		Authenticate: func(r *http.Request, body []byte) (bedrock.Caller, error) {
 			who, err := verifier.Verify(r, body)
+			if err == nil {
+				door.From(r.Context()).Prove()
+			}
 			return bedrock.Caller{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err
 		}})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
@@ -250,31 +263,4 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)
 	}
 	return ln, nil
-}
-
-// How long a client may take to send a request's head, and how long requests get to finish at a shutdown.
-const (
-	headTime = 30 * time.Second
-	stopTime = 5 * time.Second
-)
-
-// serveHTTP answers on ln until ctx ends. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
-func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headTime, ReadTimeout: 2 * headTime, Protocols: new(http.Protocols)}
-	srv.Protocols.SetHTTP1(true)
-	srv.Protocols.SetUnencryptedHTTP2(true)
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
-	select {
-	case err := <-done:
-		return fmt.Errorf("serve the API: %w", err)
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer cancel()
-	if err := srv.Shutdown(stop); err != nil {
-		srv.Close()
-	}
-	_ = <-done // that it was shut down
-	return nil
 }

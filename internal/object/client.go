@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -101,10 +102,19 @@ func (c Config) keys() (*keys, error) {
 // NewHTTPClient makes an HTTP client fit for many S3 requests at once: it keeps enough idle connections, leaves bodies
 // compressed as they are stored, and follows no redirect, since a signature holds for one host only.
 func NewHTTPClient() *http.Client {
+	return newHTTPClient(http.ProxyFromEnvironment, (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
+}
+
+// NewHTTPClientOver is NewHTTPClient whose connections all are what dial returns, whatever host a request names.
+func NewHTTPClientOver(dial func(context.Context) (net.Conn, error)) *http.Client {
+	return newHTTPClient(nil, func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) })
+}
+
+func newHTTPClient(proxy func(*http.Request) (*url.URL, error), dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			Proxy:                 proxy,
+			DialContext:           dial,
 			TLSHandshakeTimeout:   10 * time.Second,
 			ExpectContinueTimeout: time.Second,
 			IdleConnTimeout:       90 * time.Second,

@@ -17,6 +17,8 @@ import (
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
+
+	"github.com/batholith/batholith/internal/door"
 )
 
 // Options say what to serve to whom.
@@ -26,6 +28,7 @@ type Options struct {
 	Owner    string       // account that owns every bucket: what clients may expect as bucket owner
 	Accounts []Account    // who may sign requests
 	Log      *slog.Logger // of faults; nil discards them
+	Door     door.Limits  // of the public listener; zero fields have defaults
 	// MetaFiles keeps metadata in files also where the file system has extended attributes, for a directory that is copied
 	// by tools that drop them. It must not change over the life of a directory.
 	MetaFiles bool
@@ -38,6 +41,8 @@ type Server struct {
 	accounts *accounts
 	root     Account
 	log      *slog.Logger
+	limits   door.Limits
+	private  *door.Private
 }
 
 // hostStyle is the domain below which host names may begin with a bucket, as SDKs write them unless they are told not to:
@@ -45,8 +50,10 @@ type Server struct {
 const hostStyle = "localhost"
 
 const (
-	maxConnections = 4096
-	maxRequests    = 2048            // at once; more are told to slow down (503)
+	// The door bounds connections, and with them requests: the gateway's own bounds, which know no difference between strangers, key
+	// holders and this process, are never reached.
+	maxConnections = 1 << 20
+	maxRequests    = 1 << 20
 	idleTimeout    = 3 * time.Minute // longer than clients keep connections, so that none is closed under a request
 	stallTimeout   = 3 * time.Minute // for the next bytes of a request, or of an answer to be taken
 	stopTimeout    = 10 * time.Second
@@ -77,7 +84,8 @@ func New(o Options) (*Server, error) {
 		store.close()
 		return nil, err
 	}
-	return &Server{app: app, store: store, accounts: accounts, root: root, log: log}, nil
+	app.Server().ConnState = follow
+	return &Server{app: app, store: store, accounts: accounts, root: root, log: log, limits: o.Door, private: door.NewPrivate()}, nil
 }
 
 // gateway builds the HTTP side. The gateway can only listen by itself, on addresses; its application, which could serve any
@@ -87,7 +95,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
-		s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", answers{store.log}.handle), s3api.WithMiddleware("/", locate),
+		s3api.WithMiddleware("/", origin), s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", answers{store.log}.handle), s3api.WithMiddleware("/", locate),
 		s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)
@@ -122,29 +130,42 @@ func (s *Server) EnsureBucket(name string) error {
 	return s.store.ensureBucket(context.Background(), name)
 }
 
-// Serve answers requests on ln until ctx ends; then it takes no more, lets those in flight finish for at most ten seconds, and
-// returns nil. It closes ln and, whatever it returns, the server.
+// Dial connects to the server from within the process, over a connection in memory that no other client can use up.
+func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.private.Dial(ctx) }
+
+// Serve answers requests on ln, and those of Dial, until ctx ends; then it takes no more, lets those in flight finish for at most
+// ten seconds, and returns nil. It closes ln and, whatever it returns, the server.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
-	served := make(chan error, 1)
-	door := &impatient{Listener: ln}
-	go func() {
-		served <- s.app.Listener(door, fiber.ListenConfig{DisableStartupMessage: true})
-	}()
+	s.app.Handler() // prepares the routes
+	doors := []*impatient{{Listener: door.Listen(ln, s.limits, s.log)}, {Listener: s.private}}
+	served := make(chan error, len(doors))
+	for _, d := range doors {
+		go func() { served <- s.app.Server().Serve(d) }() // each has connections of its own
+	}
+	wait := len(doors)
+	var err error
 	select {
-	case err := <-served:
-		return fmt.Errorf("serve S3 on %s: %w", ln.Addr(), err)
+	case err = <-served:
+		err = fmt.Errorf("serve S3 on %s: %w", ln.Addr(), err)
+		wait--
 	case <-ctx.Done():
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	door.hangUp()
+	for _, d := range doors {
+		d.hangUp()
+	}
 	if err := s.app.ShutdownWithContext(stop); err != nil {
 		s.log.Warn("embedded S3: requests were cut off", "error", err)
 	}
-	ln.Close()   // also when the shutdown came before the listening
-	_ = <-served // that it was shut down
-	return nil
+	for _, d := range doors {
+		d.Close() // also when the shutdown came before the listening
+	}
+	for range wait {
+		_ = <-served // that it was shut down
+	}
+	return err
 }
 
 // Close releases what New opened, for a server that is never served.

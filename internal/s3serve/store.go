@@ -79,6 +79,9 @@ func (s *store) close() { s.posix.Shutdown() }
 // signer is the access key that signed the request, "" when nobody did. The gateway puts it into each request's context.
 func signer(ctx context.Context) string {
 	account, _ := ctx.Value("account").(auth.Account)
+	if account.Access != "" {
+		prove(ctx)
+	}
 	return account.Access
 }
 

@@ -34,46 +34,70 @@ func New(region, service string, keys Keys, now func() time.Time) *Verifier {
 
 // Verify tells who sent r, whose body is this. Any error is an [*Error]. It changes nothing of r.
 func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
-	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	switch {
-	case scheme == algorithm:
-		return v.signed(r, body, rest)
-	case strings.EqualFold(scheme, "Bearer"):
-		who, ok := v.keys.Bearer(strings.TrimSpace(rest))
-		if !ok {
-			return Identity{}, unrecognized()
-		}
-		return who, nil
-	case scheme != "":
-		return Identity{}, incomplete("Authorization must be %s or Bearer.", algorithm)
-	case r.URL.Query().Has("X-Amz-Signature"):
-		return Identity{}, missing("Presigned requests are not taken here: sign the Authorization header.")
-	}
-	return Identity{}, missing("Missing Authentication Token")
-}
-
-func (v *Verifier) signed(r *http.Request, body []byte, header string) (Identity, error) {
-	a, err := parseAuthorization(header)
-	if err != nil {
-		return Identity{}, err
-	}
-	key, ok := v.keys.AccessKey(a.key)
-	if !ok || !equal(r.Header.Get("X-Amz-Security-Token"), key.SessionToken) {
-		return Identity{}, unrecognized()
-	}
-	at, err := v.scope(a, r.Header.Get("X-Amz-Date"))
-	if err != nil {
-		return Identity{}, err
+	c, err := v.claim(r)
+	if err != nil || c.verified {
+		return c.holder.Identity, err
 	}
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
 	if sent := r.Header.Get("X-Amz-Content-Sha256"); sent != "" && sent != hash {
 		return Identity{}, invalid("x-amz-content-sha256 is not the SHA-256 of the body, which the signature must cover.")
 	}
-	if !equal(v.sign(r, len(body), hash, key, a, at), a.signature) {
+	if !equal(v.sign(r, len(body), hash, c.holder, c.authorization, c.at), c.signature) {
 		return Identity{}, mismatch(r)
 	}
-	return key.Identity, nil
+	return c.holder.Identity, nil
+}
+
+// Admit looks at what the head of r claims, before its body is read: it returns the error that Verify would return whatever the
+// body is. Verified tells that the head alone proves who sent r: it carries an API key. Any error is an [*Error].
+func (v *Verifier) Admit(r *http.Request) (verified bool, err error) {
+	c, err := v.claim(r)
+	return c.verified, err
+}
+
+// claim is who a request says it is from.
+type claim struct {
+	holder   AccessKey
+	verified bool // nothing is left to check: the key itself was sent
+	authorization
+	at time.Time
+}
+
+// claim checks everything about a request's sender that does not depend on its body.
+func (v *Verifier) claim(r *http.Request) (claim, error) {
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case scheme == algorithm:
+		return v.signed(r, rest)
+	case strings.EqualFold(scheme, "Bearer"):
+		who, ok := v.keys.Bearer(strings.TrimSpace(rest))
+		if !ok {
+			return claim{}, unrecognized()
+		}
+		return claim{holder: AccessKey{Identity: who}, verified: true}, nil
+	case scheme != "":
+		return claim{}, incomplete("Authorization must be %s or Bearer.", algorithm)
+	case r.URL.Query().Has("X-Amz-Signature"):
+		return claim{}, missing("Presigned requests are not taken here: sign the Authorization header.")
+	}
+	return claim{}, missing("Missing Authentication Token")
+}
+
+func (v *Verifier) signed(r *http.Request, header string) (claim, error) {
+	a, err := parseAuthorization(header)
+	if err != nil {
+		return claim{}, err
+	}
+	key, ok := v.keys.AccessKey(a.key)
+	if !ok || !equal(r.Header.Get("X-Amz-Security-Token"), key.SessionToken) {
+		return claim{}, unrecognized()
+	}
+	at, err := v.scope(a, r.Header.Get("X-Amz-Date"))
+	if err != nil {
+		return claim{}, err
+	}
+	return claim{holder: key, authorization: a, at: at}, nil
 }
 
 // scope checks what the signature is good for: region, service and date.

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/batholith/batholith/internal/door"
+)
+
+// Times of a request and a connection. The door has shorter ones for connections without a verified request.
+const (
+	headTime  = 15 * time.Second // for a request's head to arrive
+	readTime  = time.Minute      // for a whole request
+	writeTime = 2 * time.Minute  // for a request to be answered
+	idleTime  = 3 * time.Minute  // longer than clients keep connections, so that none is closed under a request
+	stopTime  = 5 * time.Second  // for requests to finish at a shutdown
+)
+
+// Sizes. The head of a signed request is about 1 KiB, with a session token 3 KiB.
+const (
+	headBytes = 32 << 10
+	// What an HTTP/2 client without a verified request is counted for each request in progress, beyond the bytes it sent: a
+	// stream has a goroutine, its headers and up to 16 KiB of buffer, for a few bytes on the wire.
+	streamBytes = 32 << 10
+)
+
+// serveHTTP answers on ln until ctx ends, within limits. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door.Limits, to *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           weighed(h),
+		ReadHeaderTimeout: headTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: headBytes,
+		ConnContext:    door.With,
+		ConnState:      track,
+		ErrorLog:       log.New(newLines(to), "", 0),
+		Protocols:      new(http.Protocols),
+		// The smallest frames and windows: bodies are short, and a frame's length is believed, and its buffer made, before it comes.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReadFrameSize: 16 << 10, MaxDecoderHeaderTableSize: 4 << 10,
+			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10, WriteByteTimeout: headTime},
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(door.Listen(ln, limits, to)) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		srv.Close()
+	}
+	_ = <-done // that it was shut down
+	return nil
+}
+
+// track tells the door what the server makes of a connection.
+func track(c net.Conn, state http.ConnState) {
+	ours, _ := c.(*door.Conn)
+	switch state {
+	case http.StateActive:
+		ours.Begin()
+	case http.StateIdle:
+		ours.Rest()
+	}
+}
+
+// weighed has the door count what a request over HTTP/2 holds until it is answered.
+func weighed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			defer door.From(r.Context()).Keep(streamBytes)()
+		}
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package door
+
+func shortage(error) bool { return false }

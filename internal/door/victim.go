@@ -1,0 +1,66 @@
+package door
+
+import (
+	"net/netip"
+	"time"
+)
+
+// victim finds the connection to close so that one more of this address fits; full tells whether one must be closed at all. With
+// full and no victim there is no room. The caller holds the lock.
+func (l *Listener) victim(address netip.Addr) (c *Conn, full bool) {
+	switch {
+	case l.perAddress[address] >= l.limits.PerAddress:
+		return l.oldestOf(address), true
+	case l.strangers.Len() >= l.limits.Strangers:
+		return l.oldestOf(l.crowdedAddress()), true
+	case l.strangers.Len()+l.proven.Len() < l.limits.Open:
+		return nil, false
+	case l.strangers.Len() > 0:
+		return l.oldestOf(l.crowdedAddress()), true
+	}
+	return l.longestIdle(), true
+}
+
+// oldestOf is the oldest stranger of an address.
+func (l *Listener) oldestOf(address netip.Addr) *Conn {
+	for e := l.strangers.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*Conn); c.address == address {
+			return c
+		}
+	}
+	return nil
+}
+
+// crowdedAddress is the address with the most strangers.
+func (l *Listener) crowdedAddress() (address netip.Addr) {
+	most := 0
+	for a, n := range l.perAddress {
+		if n > most {
+			address, most = a, n
+		}
+	}
+	return address
+}
+
+// longestIdle is the proven connection, of those without a request, whose last request ended first; or nil.
+func (l *Listener) longestIdle() (found *Conn) {
+	for e := l.proven.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*Conn)
+		if c.idle.Load() && (found == nil || c.rested.Load() < found.rested.Load()) {
+			found = c
+		}
+	}
+	return found
+}
+
+// heaviest is the stranger with the largest product of bytes held and age of its request. The caller holds the lock.
+func (l *Listener) heaviest() (found *Conn) {
+	most := 0.0
+	for e := l.strangers.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*Conn)
+		if weight := float64(c.received+c.kept) * float64(time.Since(c.since)+time.Millisecond); weight > most {
+			found, most = c, weight
+		}
+	}
+	return found
+}
