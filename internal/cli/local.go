@@ -60,7 +60,7 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 		return res, err
 	}
 	defer data.Close()
-	db, err := store.Open(ctx, filepath.Join(data.Dir, "batholith.db"))
+	db, err := store.Open(ctx, filepath.Join(data.Dir, "batholith.db"), config.Traces(data.Dir))
 	if err != nil {
 		return res, err
 	}

@@ -58,7 +58,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer api.Close()
 	s := &service{o: o}
-	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, "batholith.db")); err != nil {
+	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, "batholith.db"), config.Traces(o.Config.Data)); err != nil {
 		return err
 	}
 	defer s.store.Close()

@@ -33,12 +33,16 @@ type Store struct {
 
 // Open opens the SQLite database in the file at path, creates it where there is none, and brings its schema up to date.
 // A schema that is newer than this program is an error. The file can be read by its owner only: it holds what clients wrote.
-func Open(ctx context.Context, path string) (*Store, error) {
-	s, err := open(ctx, path)
+//
+// A file that is missing, or empty, is made anew only at the first start: not when its mark, the file PATH.made, or one of the signs says that
+// there was a database, unless there is a file start-anew in its folder. Then, and when the file is something else than this program's
+// database, or damaged at its beginning or its end, Open refuses, and the error names cause and remedy.
+func Open(ctx context.Context, path string, signs ...Sign) (*Store, error) {
+	s, err := open(ctx, path, signs)
 	return s, wrap("open database", path, err)
 }
 
-func open(ctx context.Context, path string) (*Store, error) {
+func open(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -47,14 +51,17 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openFile(ctx, path)
+	s, err := openFile(ctx, path, signs)
 	if e := unlock(); e != nil && err == nil {
 		return nil, errors.Join(e, s.Close())
 	}
 	return s, err
 }
 
-func openFile(ctx context.Context, path string) (*Store, error) {
+func openFile(ctx context.Context, path string, signs []Sign) (*Store, error) {
+	if err := check(ctx, path, signs); err != nil {
+		return nil, err
+	}
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
@@ -68,9 +75,12 @@ func openFile(ctx context.Context, path string) (*Store, error) {
 		return nil, errors.Join(err, s.writer.Close())
 	}
 	if err := migrate(ctx, s.writer, s.dialect); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(explain(err), s.Close())
 	}
 	failpoint.Here("store.migrated")
+	if err := mark(path); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -89,14 +99,26 @@ func makeFile(path string) error {
 
 // sqliteDB opens up to n connections to the file. With synchronous=FULL a transaction is on disk when its commit returns.
 func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
+	options := []string{"_txlock", txlock}
+	for _, p := range append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(1)",
-		"journal_size_limit(67108864)", // a great plan does not leave a great WAL behind
-		"cache_size(-4096)",            // KiB
-	}, pragmas...)}
+		"journal_size_limit(67108864)",
+		"cache_size(-4096)", // KiB
+	}, pragmas...) {
+		options = append(options, "_pragma", p)
+	}
+	return connect(path, n, options...)
+}
+
+// connect opens up to n connections to the file, with pairs of names and values as options.
+func connect(path string, n int, options ...string) (*sql.DB, error) {
+	q := url.Values{}
+	for i := 0; i < len(options); i += 2 {
+		q.Add(options[i], options[i+1])
+	}
 	c, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A database that is lost must not be taken for the first start of a new one: its jobs would be gone in silence. So the start says which of
+// the two it is, in this order:
+//
+//  1. makeFile makes an empty file, after nothing was found that says that there was a database before (check);
+//  2. migrate makes the schema in it;
+//  3. mark makes the mark beside it, the file PATH.made, and removes the wish to start anew, if there was one.
+//
+// Only then can a job be created. A crash before step 3 leaves no mark, so the next start goes on with the empty or half-made database. A
+// database without jobs may be lost in that time, and nothing is lost with it. Databases of earlier versions get their mark when they are opened.
+
+// A Sign looks for something that is there only if a database was there before, and returns what it found, or "".
+type Sign func() (string, error)
+
+// anew is the file beside the database with which its owner says that a lost database is to be replaced by an empty one.
+const anew = "start-anew"
+
+// markOf is the file that says that the database at path was made.
+func markOf(path string) string { return path + ".made" }
+
+// lostError says that the database at path was there and is not any more.
+func lostError(what, found, path string) error {
+	return fmt.Errorf("%s, but there were jobs: %s is there. Restore the database from a backup. To go on without these jobs, create the file %s and start again",
+		what, found, filepath.Join(filepath.Dir(path), anew))
+}
+
+// check refuses what cannot be the database at path, and the absence of one that was there before.
+func check(ctx context.Context, path string, signs []Sign) error {
+	info, err := os.Stat(path)
+	what := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		what = "it does not exist"
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file. Move it away and restore the database from a backup")
+	case info.Size() == 0:
+		what = "it is empty"
+	default:
+		empty, err := inspect(ctx, path, info.Size())
+		if err != nil {
+			return err
+		}
+		if empty {
+			what = "it has no tables"
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	switch found, err := lost(path, signs); {
+	case err != nil:
+		return err
+	case found != "":
+		return lostError(what, found, path)
+	}
+	return nil
+}
+
+// lost returns what says that there was a database, or "". A wish to start anew outweighs everything.
+func lost(path string, signs []Sign) (string, error) {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), anew)); err == nil {
+		return "", nil
+	}
+	for _, sign := range append([]Sign{func() (string, error) { return exists(markOf(path)) }}, signs...) {
+		if found, err := sign(); err != nil || found != "" {
+			return found, err
+		}
+	}
+	return "", nil
+}
+
+// exists is the path, or "" when nothing is there.
+func exists(path string) (string, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return path, err
+}
+
+// inspect tells whether the database has no tables, as a crash before its first migration leaves it. It refuses what is not a database of
+// this program. It changes nothing, so that a file of another program is as it was.
+func inspect(ctx context.Context, path string, size int64) (empty bool, err error) {
+	db, err := connect(path, 1, "mode", "rw", "_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "_pragma", "query_only(1)")
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	tables, err := collect(ctx, db, func(rows *sql.Rows) (name string, err error) { return name, rows.Scan(&name) },
+		`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	switch {
+	case err != nil:
+		return false, explain(err)
+	case len(tables) == 0, slices.Equal(tables, []string{"goose_db_version"}): // the first migration makes all tables at once
+		return true, nil
+	case !slices.Contains(tables, "goose_db_version") || !slices.Contains(tables, "chunks"):
+		return false, fmt.Errorf("it is the database of another program, with the tables %s. Move it away and restore the database from a backup", strings.Join(tables, ", "))
+	}
+	return false, whole(ctx, db, path, size)
+}
+
+// whole refuses a file that is shorter than the database, by more than the write-ahead log beside it could hold. Without such a log SQLite
+// finds this by itself; with one it would go on until it needs a page that is gone.
+func whole(ctx context.Context, db *sql.DB, path string, size int64) error {
+	var pages, page int64
+	if err := errors.Join(db.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), db.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&page)); err != nil {
+		return explain(err)
+	}
+	var log int64
+	if info, err := os.Stat(path + "-wal"); err == nil {
+		log = info.Size()
+	}
+	if size+log < pages*page {
+		return fmt.Errorf("it is cut short: %d bytes of %d are there. Move it away and restore the database from a backup", size, pages*page)
+	}
+	return nil
+}
+
+// explain adds cause and remedy to what SQLite says of a file that it cannot use.
+func explain(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("it is no SQLite database, or its beginning was overwritten (%w). Move it away and restore the database from a backup", err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("it is damaged or cut short (%w). Move it away and restore the database from a backup", err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("this process may not read and write it (%w). Check its owner and mode, and those of its folder", err)
+	}
+	return err
+}
+
+// mark says that the database was made, for every later start.
+func mark(path string) error {
+	f, err := os.OpenFile(markOf(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+	case err != nil:
+		return fmt.Errorf("mark the database as made: %w", err)
+	default:
+		_, err = fmt.Fprintf(f, "%s was made beside this file. If it is missing or empty now, it was lost: restore it from a backup.\n", filepath.Base(path))
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return fmt.Errorf("mark the database as made: %w", err)
+		}
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil { // the name, also when a process made it that died before it synced it
+		return fmt.Errorf("mark the database as made: %w", err)
+	}
+	switch err := os.Remove(filepath.Join(filepath.Dir(path), anew)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the new database is made, and the wish for it stays: %w", err)
+	}
+	return syncDir(filepath.Dir(path)) // a wish that came back would hide the next loss
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
