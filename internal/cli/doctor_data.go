@@ -123,10 +123,17 @@ func (d *doctor) journal(dir string, alive bool) {
 		}
 	}
 	for i, f := range files {
+		if f.Unreadable > 0 && (!alive || i < last) {
+			d.find(finding{problem, "data", fmt.Sprintf("%s of the journal file %s cannot be read", humanize.IBytes(uint64(f.Unreadable)), f.Path), "a disk fault",
+				"the next start commits what can be read of it and keeps the file beside the journal; do not delete it"})
+		}
 		switch {
 		case f.Damaged:
-			d.find(finding{note, "data", f.Path + " was damaged and put aside", "a disk fault; the records behind the place were asked again",
+			d.find(finding{note, "data", f.Path + " was damaged and put aside", "a disk fault; what could be read of it was committed, other records were asked again",
 				"keep an eye on the disk; once seen, remove it: rm " + shellQuote(f.Path)})
+		case f.Foreign:
+			d.find(finding{note, "data", f.Path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
+				"start the server with the database and data directory that belong together; once seen, remove it: rm " + shellQuote(f.Path)})
 		case !alive:
 			held++
 			for job, n := range f.Jobs {

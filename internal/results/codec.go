@@ -41,14 +41,14 @@ func appendHead(dst []byte, magic string) []byte {
 	return binary.LittleEndian.AppendUint16(dst, 0)
 }
 
-// checkHead returns the version of a file that this program can read and b is the head of.
+// checkHead returns the version of the file that b is the head of; a version that this program does not know is an error.
 func checkHead(b []byte, magic string) (uint16, error) {
 	if len(b) != headBytes || string(b[:4]) != magic || b[6] != 0 || b[7] != 0 {
 		return 0, errDamaged
 	}
 	v := binary.LittleEndian.Uint16(b[4:])
 	if v != version && v != oldVersion {
-		return 0, fmt.Errorf("version %d; this program knows versions up to %d", v, version)
+		return v, fmt.Errorf("version %d; this program knows versions up to %d", v, version)
 	}
 	return v, nil
 }

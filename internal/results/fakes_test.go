@@ -353,6 +353,17 @@ func (p *process) open(ctx context.Context, job string) (blob.Place, error) {
 	return blob.Place{Input: b, Output: b, InputKey: "in/", Prefix: "out/" + job + "/"}, nil
 }
 
+// openKnown is open for jobs that the database knows, and ErrNotFound for others.
+func (p *process) openKnown(ctx context.Context, job string) (blob.Place, error) {
+	p.mu.Lock()
+	known := p.jobs[job] != nil
+	p.mu.Unlock()
+	if !known {
+		return blob.Place{}, batholith.ErrNotFound
+	}
+	return p.open(ctx, job)
+}
+
 // mortal is the bucket as a process sees it.
 type mortal struct {
 	blob.Bucket

@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,7 +19,7 @@ const (
 	muteTime     = time.Second           // how long nothing is journalled after the disk refused
 	maxUnwritten = 8 << 20               // a disk that is so far behind gets nothing more for now
 	maxSpare     = 1 << 20               // a longer buffer is not kept for what comes next
-	maxFiles     = 16                    // when there are more, the oldest is made superfluous
+	maxFiles     = 16                    // when there are more, what pins the oldest is journalled once more, see Writer.unpin
 	journalExt   = ".log"
 )
 
@@ -31,7 +32,9 @@ type journal struct {
 	dir, worker string
 	log         *slog.Logger
 	size        int64         // fileBytes; tests make it smaller
+	disk        disk          // tests make one that hangs or refuses
 	wake        chan struct{} // holds one token when there is something to do; never closed
+	hasten      chan struct{} // holds one token when what is written is to be synced at once; never closed
 
 	mu        sync.Mutex
 	next      int        // number of the next file
@@ -40,20 +43,36 @@ type journal struct {
 	unwritten int64      // bytes queued in all files
 	// written is closed, and replaced, when what was queued before is written or given up.
 	written chan struct{}
+	// settled is closed, and replaced, when an fsync has ended or a file was given up.
+	settled chan struct{}
+}
+
+// never is the channel of an outcome that is not journalled because the disk is too far behind.
+var never = make(chan struct{})
+
+// disk is what a journal does with an open file.
+type disk struct {
+	write func(*os.File, []byte) (int, error)
+	sync  func(*os.File) error
 }
 
 // logFile is one journal file. The journal's mutex guards the first group, the rest belongs to the goroutine of run.
 type logFile struct {
 	queued []byte // frames that are not written yet
-	bytes  int64  // of frames, written or not
+	bytes  int64  // of head and frames, written or not
 	live   int    // outcomes in it that are neither committed nor refused
 	full   bool   // takes no more
+	safe   int64  // bytes that are synced
+	broken bool   // the disk refused it: what is not safe may never be
 
 	path    string
 	file    *os.File
 	spare   []byte // written, and to be queued into again
+	wrote   int64  // bytes that are written
+	named   bool   // its name is durable
 	synced  bool
 	syncing bool
+	upTo    int64 // wrote, when the present fsync began
 }
 
 // openJournal prepares dir, which it makes if need be. Files of earlier processes stay as they are; see replay.
@@ -65,8 +84,13 @@ func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, worker: worker, log: log, size: fileBytes, wake: make(chan struct{}, 1), written: make(chan struct{})}
-	for _, path := range old {
+	j := &journal{dir: dir, worker: worker, log: log, size: fileBytes, disk: disk{(*os.File).Write, (*os.File).Sync}, wake: make(chan struct{}, 1), hasten: make(chan struct{}, 1), written: make(chan struct{}),
+		settled: make(chan struct{})}
+	aside, err := asideFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range append(old, aside...) { // a number is not used twice: a file that was put aside would be overwritten
 		var n int
 		if _, err := fmt.Sscanf(filepath.Base(path), "%d", &n); err == nil {
 			j.next = max(j.next, n+1)
@@ -84,14 +108,27 @@ func journalFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// append queues an outcome for writing and returns the file that it is in; nil when the journal is silent. The caller gives
-// the file back with release when the outcome needs it no longer. The channel is closed once the outcome is written, from when on
-// kill -9 does not lose it, or will not be.
+// asideFiles lists the files in dir that Recover has put aside.
+func asideFiles(dir string) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+journalExt+".*"))
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	return paths, nil
+}
+
+// append queues an outcome for writing and returns the file that it is in. The caller gives the file back with release when the
+// outcome needs it no longer. The channel is closed once the outcome is written, from when on kill -9 does not lose it, or is given up.
+// Without a file the outcome is not journalled: the channel is nil when the disk refused a moment ago, and never closes when the disk
+// is too far behind.
 func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if time.Now().Before(j.muted) || j.unwritten > maxUnwritten {
+	if time.Now().Before(j.muted) {
 		return nil, nil
+	}
+	if j.unwritten > maxUnwritten {
+		return nil, never
 	}
 	f := j.current()
 	start := len(f.queued)
@@ -116,9 +153,17 @@ func (j *journal) current() *logFile {
 	f.queued = openFrame(appendHead(nil, journalMagic))
 	f.queued = append(f.queued, j.worker...)
 	closeFrame(f.queued, headBytes)
-	j.unwritten += int64(len(f.queued))
+	f.bytes = int64(len(f.queued))
+	j.unwritten += f.bytes
 	j.files = append(j.files, f)
 	return f
+}
+
+// endOf returns how long a file is with all that is queued for it.
+func (j *journal) endOf(f *logFile) int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return f.bytes
 }
 
 // release says that n outcomes in f are committed or refused. A full file without any other is deleted.
@@ -152,36 +197,58 @@ func (j *journal) nudge() {
 }
 
 // run writes and syncs until ctx ends; then it writes what is queued, syncs it, and deletes the files that nobody needs.
-// Writing goes on while an fsync, of which there is one at most, takes its time.
+// An fsync and a deletion may take seconds on a busy disk. Each has a goroutine, of which there is one at most, so that writing,
+// which Add waits for, goes on meanwhile.
 func (j *journal) run(ctx context.Context) {
 	timer := time.NewTimer(syncEvery)
 	timer.Stop()
 	synced := make(chan []*logFile) // an fsync that began sends once
-	armed, syncing := false, false
+	removed := make(chan struct{})  // a deletion that began sends once
+	armed, syncing, removing, hurried := false, false, false, false
+	sync := func() {
+		armed, syncing, hurried = false, true, false
+		dirty := j.dirty()
+		go func() { synced <- j.sync(dirty) }()
+	}
 	for {
 		select {
 		case <-j.wake:
 		case <-timer.C:
-			armed, syncing = false, true
-			dirty := j.dirty()
-			go func() { synced <- j.sync(dirty) }()
+			sync()
+		case <-j.hasten:
+			hurried = true
 		case done := <-synced:
 			syncing = false
 			for _, f := range done {
 				f.syncing = false
 			}
+		case <-removed:
+			removing = false
 		case <-ctx.Done():
 			if syncing {
 				<-synced
 			}
+			if removing {
+				<-removed
+			}
 			j.end()
 			return
 		}
-		if j.write() && !armed && !syncing {
+		switch dirty := j.write(); {
+		case !dirty || syncing:
+		case hurried:
+			timer.Stop()
+			sync()
+		case !armed:
 			armed = true
 			timer.Reset(syncEvery)
 		}
-		j.tidy()
+		if !removing {
+			if needless := j.tidy(); len(needless) > 0 {
+				removing = true
+				go func() { j.remove(needless); removed <- struct{}{} }()
+			}
+		}
 	}
 }
 
@@ -203,7 +270,7 @@ func (j *journal) write() (dirty bool) {
 		j.mu.Unlock()
 		if len(b) > 0 && !needless {
 			if err := j.put(f, b); err != nil {
-				j.broken(f, err)
+				j.giveUp(f, err)
 				continue
 			}
 			f.synced = false
@@ -216,7 +283,8 @@ func (j *journal) write() (dirty bool) {
 	return dirty
 }
 
-// put writes b to the end of f, which it makes when it has not been.
+// put writes b to the end of f, which it makes when it has not been. What the disk took of b when it refused the rest is cut off again:
+// replay takes bytes that end inside a frame for damage, unless they end the last file.
 func (j *journal) put(f *logFile, b []byte) error {
 	if f.file == nil {
 		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -224,24 +292,24 @@ func (j *journal) put(f *logFile, b []byte) error {
 			return fmt.Errorf("make journal file: %w", err)
 		}
 		f.file = file
-		if err := syncFolder(j.dir); err != nil {
-			return err
-		}
 	}
-	if _, err := f.file.Write(b); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	if _, err := j.disk.write(f.file, b); err != nil {
+		return errors.Join(fmt.Errorf("write journal: %w", err), f.file.Truncate(f.wrote))
 	}
+	f.wrote += int64(len(b))
 	return nil
 }
 
-// broken gives a file up that the disk refused: what follows a half-written frame would never be read.
-func (j *journal) broken(f *logFile, err error) {
+// giveUp ends the use of a file that the disk refused. What was written to it is read at the next start.
+func (j *journal) giveUp(f *logFile, err error) {
 	j.log.Error("outcomes are not journalled for now; they are safe once committed", "err", err)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.unwritten -= int64(len(f.queued))
-	f.full, f.queued = true, nil
+	f.full, f.broken, f.queued = true, true, nil
 	j.muted = time.Now().Add(muteTime)
+	close(j.settled)
+	j.settled = make(chan struct{})
 }
 
 // dirty lists the files that have bytes to be synced, and says that they are being.
@@ -251,48 +319,88 @@ func (j *journal) dirty() []*logFile {
 	var dirty []*logFile
 	for _, f := range j.files {
 		if f.file != nil && !f.synced {
-			f.synced, f.syncing = true, true
+			f.synced, f.syncing, f.upTo = true, true, f.wrote
 			dirty = append(dirty, f)
 		}
 	}
 	return dirty
 }
 
-// sync makes files durable, in a goroutine of its own, and hands them back. After a failed fsync nobody knows what is on the
+// sync makes files and their names durable and returns the files. After a failed fsync nobody knows what is on the
 // disk, and asking again would answer nothing: the file takes no more.
 func (j *journal) sync(files []*logFile) []*logFile {
 	for _, f := range files {
-		if err := f.file.Sync(); err != nil {
-			j.broken(f, fmt.Errorf("sync journal: %w", err))
+		err := j.disk.sync(f.file)
+		if err == nil && !f.named {
+			err = syncFolder(j.dir)
+			f.named = err == nil
+		}
+		if err != nil {
+			j.giveUp(f, fmt.Errorf("sync journal: %w", err))
 		}
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range files {
+		if !f.broken {
+			f.safe = f.upTo
+		}
+	}
+	close(j.settled)
+	j.settled = make(chan struct{})
 	return files
 }
 
-// tidy deletes the files that nobody needs.
-func (j *journal) tidy() {
+// hurry has what is queued synced as soon as it is written.
+func (j *journal) hurry() {
+	select {
+	case j.hasten <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until the first end bytes of a file are synced, which is true, or will not be.
+func (j *journal) await(ctx context.Context, f *logFile, end int64) bool {
+	for {
+		j.mu.Lock()
+		safe, broken, settled := f.safe >= end, f.broken, j.settled
+		j.mu.Unlock()
+		if safe || broken {
+			return safe
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// tidy takes the files off the list that nobody needs, and returns those of them that are on the disk.
+func (j *journal) tidy() (needless []*logFile) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kept := j.files[:0]
 	for _, f := range j.files {
-		if f.full && f.live == 0 && !f.syncing {
-			j.remove(f)
-			continue
+		switch {
+		case !f.full || f.live > 0 || f.syncing:
+			kept = append(kept, f)
+		case f.file != nil: // one that was never written has no name yet
+			needless = append(needless, f)
 		}
-		kept = append(kept, f)
 	}
 	clear(j.files[len(kept):])
 	j.files = kept
+	return needless
 }
 
-// remove deletes a file. One that was never written has no name yet.
-func (j *journal) remove(f *logFile) {
-	if f.file == nil {
-		return
-	}
-	f.file.Close()
-	if err := os.Remove(f.path); err != nil {
-		j.log.Warn("delete journal file", "err", err)
+// remove deletes files.
+func (j *journal) remove(files []*logFile) {
+	for _, f := range files {
+		f.file.Close()
+		if err := os.Remove(f.path); err != nil {
+			j.log.Warn("delete journal file", "err", err)
+		}
 	}
 }
 
@@ -308,7 +416,7 @@ func (j *journal) end() {
 	for _, f := range j.files {
 		f.syncing = false
 	}
-	j.tidy()
+	j.remove(j.tidy())
 	for _, f := range j.files {
 		if f.file != nil {
 			f.file.Close()

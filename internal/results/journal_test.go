@@ -3,7 +3,6 @@ package results
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -87,56 +85,6 @@ func TestAJournalReadsBackUpToWhereItIsCut(t *testing.T) {
 	if last != len(want) {
 		t.Errorf("%d of %d outcomes in the whole file", last, len(want))
 	}
-}
-
-func TestDamageInsideAJournalIsReportedAndNothingBehindItTrusted(t *testing.T) {
-	want := some(20)
-	path := filepath.Join(journalOf(t, want), "0000000000.log")
-	whole, _ := os.ReadFile(path)
-	rapid.Check(t, func(t *rapid.T) {
-		at := rapid.IntRange(0, len(whole)-1).Draw(t, "at")
-		damaged := bytes.Clone(whole)
-		damaged[at] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
-		os.WriteFile(path, damaged, 0o600)
-		got, err := replayed(path)
-		if len(got) == len(want) {
-			t.Fatalf("damage at %d went unseen", at)
-		}
-		for i := range got {
-			if !bytes.Equal(got[i].Line, want[i].Line) || got[i].Key != want[i].Key {
-				t.Fatalf("damage at %d: outcome %d is %+v", at, i, got[i])
-			}
-		}
-		if err != nil && !errors.Is(err, errDamaged) && !strings.Contains(err.Error(), "version") {
-			t.Fatal(err)
-		}
-	})
-}
-
-func TestADamagedJournalIsPutAsideAndWhatStandsBeforeTheDamageCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		world := newWorld()
-		world.plan("job", 10, 30)
-		var outcomes []batholith.Outcome
-		for _, c := range world.lease("job", "a") {
-			for i := range c.Count {
-				outcomes = append(outcomes, outcome(c, i, "a"))
-			}
-		}
-		dir := journalOf(t, outcomes)
-		path := filepath.Join(dir, "0000000000.log")
-		b, _ := os.ReadFile(path)
-		b[len(b)/2] ^= 1
-		os.WriteFile(path, b, 0o600)
-		_, stop := start(t, newProcess(world, nil), dir, "a", nil)
-		stop()
-		if n := world.jobs["job"].counts.Processed; n < 10 || n > 15 {
-			t.Errorf("%d outcomes counted; the damage is in the middle of 30", n)
-		}
-		if files, _ := filepath.Glob(filepath.Join(dir, "*")); len(files) != 1 || files[0] != path+".damaged" {
-			t.Errorf("journal folder holds %v", files)
-		}
-	})
 }
 
 func TestTheJournalStaysSmallThoughAJobCannotCommit(t *testing.T) {

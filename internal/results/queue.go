@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -11,18 +12,21 @@ import (
 // item is a pending outcome and the journal file that keeps it, if any.
 type item struct {
 	batholith.Outcome
-	file *logFile
+	file    *logFile
+	copy    *logFile // a younger file that it is journalled in as well, until that is durable: see Writer.unpin
+	worker  string   // that leased its chunk; empty: the Writer's own
+	counted bool     // in the bytes of its queue and of the Writer
 }
 
 func (i *item) size() int64 { return int64(len(i.Line) + overhead) }
 
-// queue holds the outcomes of one job until they are settled: committed, or known to be refused. The Writer's mutex guards
-// all of it, but wake and ctx.
+// queue holds the outcomes of one job until they are settled: committed, or known to be refused. The outcomes that were ever added
+// have numbers from 1; items[0] has the number settled+1. The Writer's mutex guards all of it, but wake and ctx.
 type queue struct {
 	job     string
 	items   []item // in the order of Add; the first taken are being committed
 	taken   int
-	bytes   int64         // of items
+	bytes   int64         // of the items that are counted
 	oldest  time.Time     // when the first that is not taken was added
 	added   int64         // ever
 	settled int64         // ever
@@ -48,15 +52,24 @@ func (q *queue) nudge() {
 	}
 }
 
-// push appends an item and returns its size.
+// push appends an item, which is not counted yet, and returns its number.
 func (q *queue) push(i item) int64 {
 	if len(q.items) == q.taken {
 		q.oldest = time.Now()
 	}
 	q.items = append(q.items, i)
 	q.added++
-	q.bytes += i.size()
-	if len(q.items) == q.taken+1 || q.bytes >= segmentBytes {
+	if len(q.items) == q.taken+1 {
+		q.nudge()
+	}
+	return q.added
+}
+
+// count adds the outcome of this number, which is not settled, to the bytes of the queue and returns its size.
+func (q *queue) count(n int64) int64 {
+	i := &q.items[n-q.settled-1]
+	i.counted = true
+	if q.bytes += i.size(); q.bytes >= segmentBytes {
 		q.nudge()
 	}
 	return i.size()
@@ -82,21 +95,23 @@ func (q *queue) due() time.Time {
 	return q.oldest.Add(segmentEvery)
 }
 
-// take returns the outcomes for the next segment. They stay in the queue until settle.
+// take returns the outcomes for the next segment, all of one worker. They stay in the queue until settle.
 func (q *queue) take() []item {
 	size := int64(0)
-	for q.taken = 0; q.taken < len(q.items) && size < segmentBytes; q.taken++ {
+	for q.taken = 0; q.taken < len(q.items) && size < segmentBytes && q.items[q.taken].worker == q.items[0].worker; q.taken++ {
 		size += q.items[q.taken].size()
 	}
 	q.oldest = time.Now()                  // the rest was added later than what is taken: its second begins now at the latest
 	return slices.Clone(q.items[:q.taken]) // the queue's own may move to another journal file
 }
 
-// settle removes what was taken and returns its size.
+// settle removes what was taken and returns how much of it was counted.
 func (q *queue) settle() int64 {
 	size := int64(0)
 	for i := range q.items[:q.taken] {
-		size += q.items[i].size()
+		if q.items[i].counted {
+			size += q.items[i].size()
+		}
 	}
 	rest := copy(q.items, q.items[q.taken:])
 	clear(q.items[rest:])
@@ -107,21 +122,6 @@ func (q *queue) settle() int64 {
 	close(q.moved)
 	q.moved = make(chan struct{})
 	return size
-}
-
-// unpin journals once more what keeps an old journal file from being deleted: a few outcomes of a job that cannot be committed
-// would otherwise hold on to all that the other jobs wrote beside them. The caller holds the Writer's mutex.
-func (w *Writer) unpin(old *logFile) {
-	moved := 0
-	for _, q := range w.queues {
-		for i := range q.items {
-			if it := &q.items[i]; it.file == old {
-				it.file, _ = w.journal.append(&it.Outcome)
-				moved++
-			}
-		}
-	}
-	w.journal.release(old, moved)
 }
 
 // drive settles a queue's outcomes until there are none, or until ctx ends. It is the only goroutine that takes from it.
@@ -142,7 +142,7 @@ func (w *Writer) drive(ctx context.Context, q *queue) {
 		case len(batch) == 0:
 			return // the queue is out of the map
 		default:
-			err := w.settle(q.ctx, w.o.Worker, batch)
+			err := w.settle(q.ctx, cmp.Or(batch[0].worker, w.o.Worker), batch)
 			if err != nil && ctx.Err() != nil {
 				return // the outcomes stay in the journal
 			}
@@ -177,6 +177,7 @@ func (w *Writer) settled(q *queue) {
 	byFile := map[*logFile]int{}
 	for _, i := range q.items[:q.taken] {
 		byFile[i.file]++
+		byFile[i.copy]++
 	}
 	for f, n := range byFile {
 		w.journal.release(f, n)

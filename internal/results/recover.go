@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,24 +17,21 @@ const (
 )
 
 // Recover commits what earlier processes left in the journal. It must be called once, before Add and Run and before the
-// worker's chunks are released or claimed again: an outcome counts only under the epoch that it was made under.
+// worker's chunks are released or claimed again: an outcome counts only under the epoch that it was made under, and under the name of
+// the worker that made it, which need not be this one's: a data directory may have been copied, or have got a new name.
 //
-// Outcomes that are committed, whose chunk has moved on, or whose job is no more, are passed over. When all that was found is
-// settled, the old files are deleted. A job whose bucket is out of reach does not hold up the start: its outcomes stay pending,
-// and the old files stay until a start at which nothing of the kind happens.
+// Outcomes that are committed, or whose chunk has moved on, are passed over. When all that was found is settled, the old files are
+// deleted, except for those that a person should see, which are put aside: see retire. A job whose bucket is out of reach does not hold up
+// the start: its outcomes stay pending, and the old files stay until a start at which nothing of the kind happens.
 func (w *Writer) Recover(ctx context.Context) error {
 	paths, err := journalFiles(w.o.Dir)
 	if err != nil {
 		return err
 	}
-	r := &recovery{w: w, tables: map[string]chunkTable{}, batches: map[origin][]item{}, bytes: map[origin]int64{}, stuck: map[string]bool{}}
-	var damaged []string
-	for _, path := range paths {
-		err := replay(path, func(worker string, o batholith.Outcome) error { return r.visit(ctx, worker, o) })
-		if errors.Is(err, errDamaged) {
-			w.o.Log.Error("the journal is damaged; records behind the place will be asked again", "file", path+damagedExt, "err", err)
-			damaged = append(damaged, path)
-		} else if err != nil {
+	r := &recovery{w: w, tables: map[string]chunkTable{}, batches: map[origin][]item{}, bytes: map[origin]int64{}, stuck: map[string]bool{},
+		aside: map[string]string{}, strangers: map[string]bool{}}
+	for i, path := range paths {
+		if err := r.read(ctx, path, i == len(paths)-1); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
 	}
@@ -43,27 +41,34 @@ func (w *Writer) Recover(ctx context.Context) error {
 		}
 	}
 	if len(paths) > 0 {
-		w.o.Log.Info("journal recovered", "files", len(paths), "committed", r.done, "pending", r.pending)
+		w.o.Log.Info("journal recovered", "files", len(paths), "committed", r.done, "pending", r.pending, "put_aside", len(r.aside))
 	}
 	if r.pending > 0 {
 		return nil
 	}
-	return retire(paths, damaged)
+	return r.retire(paths)
 }
 
-// retire deletes journal files, and puts those that were damaged aside.
-func retire(paths, damaged []string) error {
-	for _, path := range damaged {
-		if err := os.Rename(path, path+damagedExt); err != nil {
-			return fmt.Errorf("put damaged journal aside: %w", err)
-		}
-	}
+// What is appended to the name of a journal file that Recover puts aside. It is not read again, and never deleted.
+const (
+	damagedExt = ".damaged" // a part of it could not be read
+	foreignExt = ".foreign" // it has outcomes that can be committed by nobody here
+)
+
+// retire deletes the files whose outcomes are settled, and puts aside those that have something left.
+func (r *recovery) retire(paths []string) error {
 	for _, path := range paths {
+		if ext := r.aside[path]; ext != "" {
+			if err := os.Rename(path, path+ext); err != nil {
+				return fmt.Errorf("put journal file aside: %w", err)
+			}
+			continue
+		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("delete journal file: %w", err)
 		}
 	}
-	return nil
+	return syncFolder(r.w.o.Dir)
 }
 
 // origin is a job and the worker that made its outcomes.
@@ -76,13 +81,57 @@ type recovery struct {
 	batches map[origin][]item
 	bytes   map[origin]int64
 	total   int64
-	done    int             // outcomes that were committed, or found refused in the end
-	pending int             // outcomes that wait in the Writer's queues
-	stuck   map[string]bool // jobs that ran out of recoverTime
+	done    int               // outcomes that were committed, or found refused in the end
+	pending int               // outcomes that wait in the Writer's queues
+	stuck   map[string]bool   // jobs that ran out of recoverTime
+	aside   map[string]string // files that are put aside, and under which extension
+
+	strangers map[string]bool // jobs of whose outcomes no chunk was found: whether the database has no such job
 }
 
-// visit takes in an outcome that may still count.
-func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome) error {
+// read takes in the outcomes of a file.
+func (r *recovery) read(ctx context.Context, path string, last bool) error {
+	foreign := 0
+	end, err := replayFile(path, last, func(worker string, o batholith.Outcome) error {
+		alien, err := r.visit(ctx, worker, o)
+		if alien {
+			foreign++
+		}
+		return err
+	})
+	if foreign > 0 {
+		r.aside[path] = foreignExt
+		r.w.o.Log.Error("outcomes in the journal belong to another database or to another worker whose records are being asked again; the file is kept",
+			"file", path+foreignExt, "outcomes", foreign)
+	}
+	var hurt *damage
+	if errors.As(err, &hurt) {
+		r.aside[path] = damagedExt
+		r.w.o.Log.Error("a journal file is damaged; what could be read of it counts, other records are asked again, and the file is kept",
+			"file", path+damagedExt, "unreadable_bytes", hurt.bytes, "first_at", hurt.at)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return cutOff(path, end)
+}
+
+// cutOff takes a torn end off a file. The file may be kept, and then it is the last one no more: the same bytes would be damage.
+func cutOff(path string, end int64) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > end {
+		err = os.Truncate(path, end)
+	}
+	if err != nil {
+		return fmt.Errorf("cut off the unfinished end of a journal file: %w", err)
+	}
+	return nil
+}
+
+// visit takes in an outcome that may still count. It is alien when it does not, and may have been made for nothing: when this database
+// has no such job, or another worker made it whose chunk has moved on while the record has no other outcome yet.
+func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome) (alien bool, err error) {
 	table := r.tables[o.Job]
 	if table == nil {
 		table = chunkTable{}
@@ -91,22 +140,41 @@ func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome
 	if _, known := table[o.Chunk]; !known {
 		found, err := r.w.chunks(ctx, o.Job, []int{o.Chunk})
 		if err != nil {
-			return err
+			return false, err
 		}
 		table[o.Chunk] = found[o.Chunk] // a chunk that does not exist takes nothing
 	}
+	if table[o.Chunk].State == "" && r.stranger(ctx, o.Job) {
+		return true, nil
+	}
+	c := table[o.Chunk]
+	// The epoch of a chunk is that of one claim, so the owner is known where the file has lost its name.
+	worker = cmp.Or(worker, c.Owner)
 	if !table.takes(worker, &o) {
-		return nil
+		return worker != r.w.o.Worker && c.State != "" && c.State != batholith.ChunkDone && !c.Done.Has(int(o.Key.Record-c.First)), nil
 	}
 	table.done(&o)
 	from := origin{o.Job, worker}
-	i := item{Outcome: o}
+	i := item{Outcome: o, worker: worker}
 	r.batches[from] = append(r.batches[from], i)
 	r.bytes[from] += i.size()
 	if r.total += i.size(); r.bytes[from] >= segmentBytes || r.total >= recoverBytes {
-		return r.settleLargest(ctx)
+		return false, r.settleLargest(ctx)
 	}
-	return nil
+	return false, nil
+}
+
+// stranger tells whether the database has no such job. A job that is over has no chunks either, but is known.
+func (r *recovery) stranger(ctx context.Context, job string) bool {
+	strange, asked := r.strangers[job]
+	if !asked {
+		ctx, cancel := context.WithTimeout(ctx, recoverTime)
+		defer cancel()
+		_, err := r.w.o.Open(ctx, job)
+		strange = errors.Is(err, batholith.ErrNotFound)
+		r.strangers[job] = strange
+	}
+	return strange
 }
 
 // done counts an outcome's record as done, so that a second outcome of it is passed over.
@@ -120,7 +188,7 @@ func (t chunkTable) done(o *batholith.Outcome) {
 	t[o.Chunk] = c
 }
 
-// settleLargest settles the batch with the most bytes.
+// settleLargest settles the batch with the most bytes. What cannot be settled in time goes on like new outcomes.
 func (r *recovery) settleLargest(ctx context.Context) error {
 	var from origin
 	for f, n := range r.bytes {
@@ -145,10 +213,8 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 		r.done += len(batch)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case limited.Err() == nil || from.worker != r.w.o.Worker:
-		r.w.o.Log.Warn("outcomes given up", "job", from.job, "outcomes", len(batch), "err", err)
 	default:
-		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "err", err)
+		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
 		r.stuck[from.job] = true
 		r.keep(batch)
 	}
@@ -161,6 +227,7 @@ func (r *recovery) keep(batch []item) {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	for _, i := range batch {
-		r.w.enqueue(i.Outcome, nil)
+		q, n := r.w.enqueue(i)
+		r.w.pending += q.count(n)
 	}
 }

@@ -1,60 +1,273 @@
 package results
 
 import (
-	"bufio"
-	"errors"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 
 	"github.com/batholith/batholith"
 )
 
-// damagedExt is appended to the name of a journal file that was damaged in the middle: it is not read again, but kept for
-// a person to look at.
-const damagedExt = ".damaged"
+// damage says how much of a journal file could not be read. It is errDamaged.
+type damage struct {
+	path  string
+	bytes int64 // that are in no whole frame
+	at    int64 // where the first of them is
+}
 
-// replay hands each outcome of a journal file to visit, in the order in which they were appended; the line is the
-// visitor's. It stops where the bytes stop making sense: silently at a torn end, which a killed writer leaves behind, and
-// with errDamaged when frames would follow. Nothing behind that place is trusted.
+func (d *damage) Error() string {
+	return fmt.Sprintf("read journal %s: %v: %d bytes cannot be read, the first at %d", d.path, errDamaged, d.bytes, d.at)
+}
+
+func (d *damage) Unwrap() error { return errDamaged }
+
+// replay hands each outcome of a journal file to visit, in the order in which they were appended; the line is the visitor's. The
+// worker is empty when the file does not say any more who wrote it.
+//
+// What is not a whole frame is passed over, up to the next frame whose checksum and form are right: damage costs the outcomes whose bytes
+// it touches and no others. It is reported in the end, as a *damage. Only what ends the last file that was written may be there without
+// damage: a frame that its writer did not finish.
 func replay(path string, visit func(worker string, o batholith.Outcome) error) error {
+	_, err := replayFile(path, true, visit)
+	return err
+}
+
+// replayFile replays a journal file, which is the last one or not. It returns where a torn end begins; the length of the file when there
+// is none.
+func replayFile(path string, last bool, visit func(worker string, o batholith.Outcome) error) (end int64, err error) {
+	b, holes, err := readFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read journal: %w", err)
+	}
+	r := &journalReader{path: path, b: b, end: len(b), form: version, hurt: damage{path: path, bytes: holes}}
+	if err := r.head(last); err != nil {
+		return 0, err
+	}
+	r.owner()
+	for r.at < r.end {
+		o, ok := r.next(last)
+		if !ok {
+			continue
+		}
+		if err := visit(r.worker, o); err != nil {
+			return 0, err
+		}
+	}
+	if r.hurt.bytes > 0 {
+		return int64(r.end), &r.hurt
+	}
+	return int64(r.end), nil
+}
+
+// readFile reads a file. Blocks that the disk does not give are left zero, and counted.
+func readFile(path string) (b []byte, holes int64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open journal: %w", err)
+		return nil, 0, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return fmt.Errorf("open journal: %w", err)
+		return nil, 0, err
 	}
-	in := frames{r: bufio.NewReaderSize(file, 64<<10), left: info.Size()}
-	if err := in.head(journalMagic); err != nil {
-		return unlessTorn(path, err)
+	b = make([]byte, info.Size())
+	n, err := io.ReadFull(file, b)
+	if err == nil || err == io.ErrUnexpectedEOF || err == io.EOF {
+		return b[:n], 0, nil // it may have been shorter than a moment ago
 	}
-	worker, err := in.next()
-	if err == io.EOF {
+	const block = 4096
+	for at := 0; at < len(b); at += block {
+		piece := b[at:min(at+block, len(b))]
+		if _, err := file.ReadAt(piece, int64(at)); err != nil {
+			clear(piece)
+			holes += int64(len(piece))
+		}
+	}
+	return b, holes, nil
+}
+
+// journalReader goes through a journal file in memory, which holds a little more than fileBytes: whole frames only.
+type journalReader struct {
+	path   string
+	b      []byte
+	at     int // of the next frame
+	end    int // of what was finished; before a torn end
+	form   uint16
+	guess  bool // the head is damaged, which was counted: form is found by trying
+	worker string
+	hurt   damage
+}
+
+// lost counts bytes as unreadable.
+func (r *journalReader) lost(at, bytes int) {
+	if r.hurt.bytes == 0 {
+		r.hurt.at = int64(at)
+	}
+	r.hurt.bytes += int64(bytes)
+}
+
+// head reads what the file begins with. A file of a newer version is an error; but a version that the frames do not bear out is damage.
+func (r *journalReader) head(last bool) error {
+	if len(r.b) < headBytes {
+		if !last && len(r.b) > 0 {
+			r.lost(0, len(r.b))
+		}
+		r.at, r.end = 0, 0
 		return nil
 	}
-	if err != nil {
-		return in.stop(path, err)
+	r.at = headBytes
+	v, err := checkHead(r.b[:headBytes], journalMagic)
+	if err == nil {
+		r.form = v
+		return nil
 	}
-	owner := string(worker)
-	for {
-		payload, err := in.next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return in.stop(path, err)
-		}
-		o, err := journalled(payload, in.form)
-		if err != nil {
-			return fmt.Errorf("read journal %s: %w", path, err)
-		}
-		if err := visit(owner, o); err != nil {
-			return err
+	r.guess = true
+	if last && allZero(r.b) { // the file got its length, and none of its bytes
+		r.at, r.end = 0, 0
+		return nil
+	}
+	if v > version && !r.speaks() {
+		return fmt.Errorf("read journal %s: %w. A newer batholith wrote it: start that one, or move the file away to start without it", r.path, err)
+	}
+	r.lost(0, headBytes)
+	return nil
+}
+
+// speaks tells whether any frame holds an outcome in a form that is known here.
+func (r *journalReader) speaks() bool {
+	_, ok := r.find(headBytes)
+	return ok
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
 		}
 	}
+	return true
+}
+
+// owner reads the first frame, which names the worker. When it is damaged, next passes over it.
+func (r *journalReader) owner() {
+	if r.at == 0 {
+		return
+	}
+	if payload, ok := r.frame(r.at); ok {
+		if _, isOutcome := r.outcome(payload); !isOutcome {
+			r.worker = string(payload)
+			r.at += frameBytes + len(payload)
+		}
+	}
+}
+
+// next returns the outcome of the frame at r.at and moves on. Where none can be read, it moves on to where one can, or to the end.
+func (r *journalReader) next(last bool) (batholith.Outcome, bool) {
+	if payload, ok := r.frame(r.at); ok {
+		at := r.at
+		r.at += frameBytes + len(payload)
+		o, ok := r.outcome(payload)
+		if !ok {
+			r.lost(at, r.at-at)
+		}
+		return o, ok
+	}
+	from := r.at
+	to, found := r.find(from + 1)
+	r.at = to
+	// When only the length is damaged, the payload is all that lies before the next frame, and fits its checksum.
+	if to-from > frameBytes {
+		payload := r.b[from+frameBytes : to]
+		if crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(r.b[from+4:]) {
+			r.lost(from, 4)
+			if o, ok := r.outcome(payload); ok {
+				return o, true
+			}
+			if from == headBytes {
+				r.worker = string(payload)
+			}
+			return batholith.Outcome{}, false
+		}
+	}
+	if !found && last && torn(r.b[from:]) {
+		r.end = from
+		return batholith.Outcome{}, false
+	}
+	r.lost(from, to-from)
+	return batholith.Outcome{}, false
+}
+
+// frame returns the payload of a whole frame at a place.
+func (r *journalReader) frame(at int) ([]byte, bool) {
+	b := r.b[at:]
+	if len(b) < frameBytes {
+		return nil, false
+	}
+	n := int64(binary.LittleEndian.Uint32(b))
+	if n == 0 || n > int64(len(b)-frameBytes) { // an empty frame is never written, but disks leave zeros behind
+		return nil, false
+	}
+	payload := b[frameBytes : frameBytes+n]
+	return payload, crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(b[4:])
+}
+
+// outcome decodes a payload into an outcome of its own memory. The head may be what is damaged: where its version does not fit, the other
+// one is tried. No payload fits both.
+func (r *journalReader) outcome(payload []byte) (batholith.Outcome, bool) {
+	o, err := journalled(payload, r.form)
+	if err == nil {
+		return o, true
+	}
+	other := uint16(version + oldVersion - r.form)
+	if o, err = journalled(payload, other); err != nil {
+		return o, false
+	}
+	if r.form = other; !r.guess {
+		r.guess = true
+		r.lost(0, headBytes)
+	}
+	return o, true
+}
+
+// find returns where the next whole frame with an outcome begins, from a place on, or the end of the file and false.
+//
+// A line cannot pretend to be a frame: no byte of it is below that of a tab, so as a length any four of them are above 150 MB.
+// So few places are looked at for longer than it takes to compare a number.
+func (r *journalReader) find(from int) (int, bool) {
+	for at := from; at+frameBytes < len(r.b); at++ {
+		if n := int64(binary.LittleEndian.Uint32(r.b[at:])); n == 0 || n > int64(len(r.b)-at-frameBytes) {
+			continue
+		} else if !outlined(r.b[at+frameBytes:][:n]) {
+			continue
+		}
+		if payload, ok := r.frame(at); ok {
+			if _, ok := r.outcome(payload); ok {
+				return at, true
+			}
+		}
+	}
+	return len(r.b), false
+}
+
+// outlined tells whether a payload may be an outcome, by its ends, which costs less than its checksum.
+func outlined(payload []byte) bool {
+	job, _, err := takeBytes(payload)
+	return err == nil && len(job) > 0 && payload[len(payload)-1] == '\n'
+}
+
+// maxPayload is more than any frame has that was ever written.
+const maxPayload = 1 << 30
+
+// torn tells whether the end of a file may be a frame that its writer did not finish: it is cut off, or ends with zeros, since a disk may
+// have grown the file without having got the bytes. Every whole frame ends with a letter or a newline.
+func torn(b []byte) bool {
+	if len(b) < frameBytes || b[len(b)-1] == 0 {
+		return true
+	}
+	n := int64(binary.LittleEndian.Uint32(b))
+	return n > int64(len(b)-frameBytes) && n < maxPayload
 }
 
 // journalled decodes a frame's payload into an outcome of its own memory.
@@ -67,37 +280,9 @@ func journalled(payload []byte, form uint16) (batholith.Outcome, error) {
 	if err == nil && len(rest) > 0 {
 		err = errDamaged
 	}
+	if err != nil {
+		return batholith.Outcome{}, err
+	}
 	o.Job, o.Line = string(job), append([]byte(nil), o.Line...)
-	return o, err
-}
-
-// stop decides what an unreadable frame means: one that the file ends with, or that zeros follow to its end, was never finished.
-func (f *frames) stop(path string, err error) error {
-	if errors.Is(err, errDamaged) && (f.left == 0 || f.zeros()) {
-		return nil
-	}
-	return unlessTorn(path, err)
-}
-
-// zeros tells whether nothing but zeros is left: a disk may have grown the file without having got the bytes.
-func (f *frames) zeros() bool {
-	var b [4096]byte
-	for {
-		n, err := f.r.Read(b[:])
-		for _, c := range b[:n] {
-			if c != 0 {
-				return false
-			}
-		}
-		if err != nil {
-			return err == io.EOF
-		}
-	}
-}
-
-func unlessTorn(path string, err error) error {
-	if errors.Is(err, errTorn) {
-		return nil
-	}
-	return fmt.Errorf("read journal %s: %w", path, err)
+	return o, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,8 @@ const (
 	overhead     = 160         // memory of a pending outcome beside its line
 	pendingBytes = 64 << 20
 
-	diskTime = 100 * time.Millisecond // an Add waits no longer than this for the journal
+	diskTime = 100 * time.Millisecond // of Adds that wait longer than this for the journal, a few return before it has written
+	maxLoose = 16                     // so many: their outcomes are neither journalled nor committed yet
 
 	commitsAtOnce = 32
 )
@@ -57,6 +59,7 @@ type Writer struct {
 	shelf   shelf
 	slots   chan struct{}       // one token for each commit that is on its way
 	fresh   chan struct{}       // holds one token when idle queues wait for a goroutine; never closed
+	crowded chan struct{}       // holds one token when there are too many journal files; never closed
 	merges  chan string         // jobs that may have segments to merge; never closed
 	width   int                 // mergeWidth; tests make it smaller
 	kept    map[string][]string // job → objects of merged segments that a publisher may read; of mergeAll alone
@@ -64,7 +67,8 @@ type Writer struct {
 	mu      sync.Mutex
 	queues  map[string]*queue // one for each job with outcomes that are not settled
 	starts  []*queue          // those among them that no goroutine drives yet
-	pending int64             // bytes in all queues
+	pending int64             // bytes of all queues
+	loose   []loose           // at most maxLoose
 	failing map[string]bool   // jobs whose segments may go to the shelf
 	freed   chan struct{}     // closed, and replaced, when pending has fallen
 	closing bool              // Run is ending: what is pending is committed at once
@@ -92,7 +96,7 @@ func NewWriter(o Options) (*Writer, error) {
 	s := shelf{o.Shelf, o.Worker}
 	o.Open = s.over(o.Open)
 	return &Writer{o: o, boot: newID(), journal: j, shelf: s, failing: map[string]bool{}, slots: make(chan struct{}, commitsAtOnce),
-		fresh: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth, kept: map[string][]string{},
+		fresh: make(chan struct{}, 1), crowded: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth, kept: map[string][]string{},
 		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
 
@@ -106,6 +110,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var drives, others errgroup.Group
 	others.Go(func() error { w.journal.run(work); return nil })
+	others.Go(func() error { w.unpinAll(work); return nil })
 	others.Go(func() error { w.mergeAll(ctx); return nil })
 	for ctx.Err() == nil {
 		w.startQueues(work, &drives)
@@ -158,69 +163,129 @@ func (w *Writer) close() {
 	}
 }
 
-// Add takes an outcome over, its line included. It returns when the outcome is queued for its segment and written to the journal,
-// so that a slot that is given back afterwards is not asked again after kill -9; a disk that takes longer than a moment is not
-// waited for. It waits while too much is pending. A single job never gets all of the room: it waits when it holds as much
-// as is free, so that one whose bucket is out of reach leaves room for the others.
+// Add takes an outcome over, its line included, unless Run has ended. It returns when the outcome is safe from kill -9: when it is
+// written to the journal or committed, whichever comes first. So a slot that is free has nothing to lose, and the answers that a kill
+// can cost are at most as many as there are slots, and maxLoose: where the disk hangs, so many outcomes are not waited for. A disk that
+// refuses is not waited for either; see journal.
+//
+// After that it waits while too much is pending, at most until ctx ends. The outcome is taken over in any case: it is in memory
+// already, and journalled. A single job never gets all of the room: it waits when it holds as much as is free, so that one whose bucket
+// is out of reach leaves room for the others.
 func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
-	size := int64(len(o.Line) + overhead)
 	w.mu.Lock()
-	for !w.ended && !w.room(o.Job, size) {
-		freed := w.freed
-		w.mu.Unlock()
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		w.mu.Lock()
-	}
 	if w.ended {
 		w.mu.Unlock()
 		return batholith.ErrShutdown
 	}
 	file, written := w.journal.append(&o)
-	w.enqueue(o, file)
-	if old := w.journal.crowded(); old != nil {
-		w.unpin(old)
-	}
+	q, n := w.enqueue(item{Outcome: o, file: file})
+	counted := w.count(q, n)
 	w.mu.Unlock()
+	if w.journal.crowded() != nil {
+		w.crowd()
+	}
 	if written != nil {
-		awaitDisk(written)
+		w.awaitSafe(written, q, n)
 	}
 	failpoint.Here("results.journalled")
+	if !counted {
+		w.awaitRoom(ctx, q, n)
+	}
 	return nil
 }
 
-// awaitDisk waits for a write that began, but not for a disk that hangs: the outcome is in memory until it is committed in any case.
-func awaitDisk(written <-chan struct{}) {
+// awaitSafe waits until the nth outcome of a queue is written, which its channel tells, or settled.
+func (w *Writer) awaitSafe(written <-chan struct{}, q *queue, n int64) {
 	late := time.NewTimer(diskTime)
 	defer late.Stop()
 	select {
 	case <-written:
+		return
 	case <-late.C:
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for q.settled < n && !w.ended && !w.setLoose(written, q, n) {
+		q.hurry(n)
+		moved := q.moved
+		w.mu.Unlock()
+		select {
+		case <-written:
+			w.mu.Lock()
+			return
+		case <-moved:
+		}
+		w.mu.Lock()
 	}
 }
 
-// room tells whether the job may have size more bytes pending. A job with nothing pending always may.
-func (w *Writer) room(job string, size int64) bool {
-	q := w.queues[job]
-	return q == nil || q.bytes+size <= w.o.PendingBytes-w.pending-size
+// loose is an outcome whose Add has returned before it was written or settled.
+type loose struct {
+	written <-chan struct{}
+	q       *queue
+	n       int64
 }
 
-// enqueue puts an outcome that is in a journal file, or in none, into its job's queue. The caller holds mu.
-func (w *Writer) enqueue(o batholith.Outcome, f *logFile) {
-	q := w.queues[o.Job]
+// setLoose lets an outcome be one of the loose ones, if there are not too many. The caller holds mu.
+func (w *Writer) setLoose(written <-chan struct{}, q *queue, n int64) bool {
+	w.loose = slices.DeleteFunc(w.loose, func(l loose) bool {
+		select {
+		case <-l.written:
+			return true
+		default:
+			return l.q.settled >= l.n
+		}
+	})
+	if len(w.loose) == maxLoose {
+		return false
+	}
+	w.loose = append(w.loose, loose{written, q, n})
+	return true
+}
+
+// awaitRoom waits until the nth outcome of a queue can be counted among what is pending, or is settled, or ctx ends. What it waits for
+// is a change of q or of pending; settled tells of both, also when it empties the queue for good.
+func (w *Writer) awaitRoom(ctx context.Context, q *queue, n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for q.settled < n && !w.ended && !w.count(q, n) {
+		freed := w.freed
+		w.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+		}
+		w.mu.Lock()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// count counts the nth outcome of a queue, if its job may have so many more bytes pending. A job with nothing pending always may. The
+// caller holds mu.
+func (w *Writer) count(q *queue, n int64) bool {
+	size := q.items[n-q.settled-1].size()
+	if q.bytes > 0 && q.bytes+size > w.o.PendingBytes-w.pending-size {
+		return false
+	}
+	w.pending += q.count(n)
+	return true
+}
+
+// enqueue puts an outcome into its job's queue and returns that and the outcome's number in it. The caller holds mu.
+func (w *Writer) enqueue(i item) (*queue, int64) {
+	q := w.queues[i.Job]
 	if q == nil {
-		q = newQueue(o.Job)
-		w.queues[o.Job] = q
+		q = newQueue(i.Job)
+		w.queues[i.Job] = q
 		w.starts = append(w.starts, q)
 		select {
 		case w.fresh <- struct{}{}:
 		default:
 		}
 	}
-	w.pending += q.push(item{o, f})
+	return q, q.push(i)
 }
 
 // Flush returns nil when every outcome of the job that was added before is committed, or known to be refused.

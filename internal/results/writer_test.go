@@ -217,8 +217,11 @@ func TestADeadBucketStopsItsJobOnlyAndIsReported(t *testing.T) {
 		added := 0
 		for _, c := range world.lease("dead", "a") {
 			for i := range c.Count {
-				if err := w.Add(ctx, outcome(c, i, "a")); err != nil {
+				if ctx.Err() != nil {
 					break
+				}
+				if err := w.Add(ctx, outcome(c, i, "a")); err != nil {
+					t.Fatal(err)
 				}
 				added++
 			}
