@@ -117,3 +117,10 @@ func Permanent(err error) bool {
 		errors.Is(err, batholith.ErrAccessDenied) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrRefused) ||
 		errors.Is(err, batholith.ErrOutcomesLost)
 }
+
+// Denied tells whether a bucket's permanent error is one that somebody can take back for a job that it served before: rights that were
+// withdrawn, a bucket that is gone, a request that is not taken. The other permanent errors are about the bytes themselves.
+func Denied(err error) bool {
+	about := errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrOutcomesLost)
+	return Permanent(err) && !about
+}

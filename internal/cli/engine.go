@@ -85,6 +85,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
 		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf,
+		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
 		return nil, err
@@ -92,6 +93,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.worker, Store: o.Store, Sink: e.writer, Memory: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
+		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes,
 		Worker: e.worker, Shelf: shelf})

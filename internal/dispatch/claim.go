@@ -53,7 +53,7 @@ func (f *feed) room(take context.Context) error {
 
 // claim takes the next chunk of the job.
 func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
-	err = f.d.insist(take, "claim a chunk", func() error {
+	err = f.insist(take, "claim a chunk", func() error {
 		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, 1, time.Now())
 		f.unsure = f.unsure || err != nil
 		return err
@@ -100,9 +100,9 @@ func (f *feed) rest(take context.Context) error {
 	}
 	if f.unsure {
 		f.unsure = false
-		return f.d.insist(take, "give up chunks", func() error { return f.giveUp(take) })
+		return f.insist(take, "give up chunks", func() error { return f.giveUp(take) })
 	}
-	err := f.d.insist(take, "commit outcomes", func() error { return f.d.o.Sink.Flush(take, f.job.ID) })
+	err := f.insist(take, "commit outcomes", func() error { return f.d.o.Sink.Flush(take, f.job.ID) })
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (f *feed) until(take context.Context, limit time.Duration, cond func() bool
 func (f *feed) load(take context.Context, c batholith.Chunk) error {
 	var data []byte
 	var entries []jsonl.Entry
-	err := f.d.insist(take, "read a chunk", func() (err error) {
+	err := f.insist(take, "read a chunk", func() (err error) {
 		data, entries, err = f.read(take, c)
 		return err
 	})

@@ -69,6 +69,9 @@ type Options struct {
 	Begin func(ctx context.Context, job string) error
 	// Fault tells that a job cannot go on, whatever is repeated: its input is gone or changed, or access was taken away.
 	Fault func(job string, err error)
+	// Waits tells that the job's bucket or the database failed a call, since when, and that it is tried again; with a nil error, that it
+	// goes on. Access that is taken away is among that. nil: nobody wants to know.
+	Waits func(job string, since time.Time, err error)
 	Log   *slog.Logger
 	// Memory keeps what was found of the backends; nil: every start finds it anew.
 	Memory Memory
@@ -100,6 +103,9 @@ func New(o Options) *Dispatcher {
 	o.Attempts = orInt(o.Attempts, 4)
 	o.Lease = orDuration(o.Lease, 5*time.Second)
 	o.Drain = orDuration(o.Drain, 30*time.Second)
+	if o.Waits == nil {
+		o.Waits = func(string, time.Time, error) {}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -157,7 +157,7 @@ func (f *feed) end() {
 
 // open begins the job and learns where its bytes lie.
 func (f *feed) open(ctx context.Context) error {
-	return f.d.insist(ctx, "open job "+f.job.ID, func() error {
+	return f.insist(ctx, "open job "+f.job.ID, func() error {
 		if err := f.d.o.Begin(ctx, f.job.ID); err != nil {
 			return fmt.Errorf("begin job: %w", err)
 		}

@@ -202,10 +202,10 @@ func without(feeds []*feed, f *feed) []*feed {
 	return slices.DeleteFunc(feeds, func(g *feed) bool { return g == f })
 }
 
-// permanent tells an error that no repetition mends.
+// permanent tells an error that no repetition mends. Access that is denied may be given back: lifecycle decides for how long it is tried.
 func permanent(err error) bool {
 	if _, ok := errors.AsType[*batholith.Broken](err); ok {
 		return true
 	}
-	return blob.Permanent(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
+	return blob.Permanent(err) && !blob.Denied(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
 }

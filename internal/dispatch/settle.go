@@ -120,6 +120,23 @@ func (d *Dispatcher) FirstError(job string) *batholith.RecordError {
 	return f.start.first
 }
 
+// insist is [Dispatcher.insist] for a call on the job's behalf: how it fails is told, and that it goes on.
+func (f *feed) insist(ctx context.Context, what string, do func() error) error {
+	began, told := time.Now(), false
+	err := f.d.insist(ctx, what, func() error {
+		err := do()
+		if err != nil && !permanent(err) && ctx.Err() == nil {
+			told = true
+			f.d.o.Waits(f.job.ID, began, err)
+		}
+		return err
+	})
+	if told {
+		f.d.o.Waits(f.job.ID, time.Time{}, nil)
+	}
+	return err
+}
+
 // insist repeats do, waiting longer each time, until it succeeds, says that it never will, or ctx ends.
 func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) error {
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {

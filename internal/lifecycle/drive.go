@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -16,14 +17,23 @@ import (
 type drive struct {
 	l           *Lifecycle
 	account, id string
+	owner       string // principal whose job it is, and its account
 	expires     time.Time
+	waits       *waits
 	wake        chan struct{} // 1-buffered; told after every change below
 	stopping    sync.Once     // a stop that was seen in the database calls work off once
+
+	// outOfPatience: the bucket has refused the job's outcomes for longer than the patience.
+	outOfPatience atomic.Bool
 
 	// The next two are the goroutine's own.
 	first *batholith.RecordError // the job's first error in this process
 	ended bool                   // this process made the terminal move
-	hurry chan struct{}          // 1-buffered; told when work is called off
+	slow  bool                   // its buckets were slow when its input was read
+	// refused is when validation was first denied something, without a break; published when the final output was first tried.
+	refused, published time.Time
+	hurry              chan struct{} // 1-buffered; told when work is called off
+	doing              Wait          // what the present step waits for when it fails
 
 	mu      sync.Mutex
 	calloff context.CancelCauseFunc // ends the work of the present status
@@ -33,8 +43,21 @@ type drive struct {
 }
 
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
-	return &drive{l: l, account: job.Account, id: job.ID, expires: job.Expires,
+	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
+	d.waits = newWaits(l, job.ID, d.spent)
+	return d
+}
+
+// spent takes in that something was denied for longer than the patience. A denied publication is judged where it is tried.
+func (d *drive) spent(what Wait, err error) {
+	switch what {
+	case ToStore:
+		d.outOfPatience.Store(true)
+		d.fault(err)
+	case ToRead:
+		d.fault(err)
+	}
 }
 
 // run takes the job from status to status until it is terminal or the process ends. What fails for a reason that may pass is repeated.
@@ -46,14 +69,27 @@ func (d *drive) run(ctx context.Context) {
 		case over && err == nil:
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
+			d.held(nil)
 			delay = 100 * time.Millisecond
 		case errors.Is(err, batholith.ErrHeld):
 			// The other makes the terminal move, which is seen as soon, or its lease runs out.
 			d.pause(ctx, lookEvery)
 		case ctx.Err() == nil:
+			d.held(err)
 			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", delay)
 			d.pause(ctx, delay)
 			delay = min(2*delay, 5*time.Second)
+		}
+	}
+}
+
+// held says what the last step waits for; with a nil error it waits for nothing.
+func (d *drive) held(err error) {
+	for _, what := range []Wait{ToValidate, ToPublish, ToEnd} {
+		if err != nil && what == d.doing {
+			d.waits.failed(what, time.Now(), err)
+		} else {
+			d.waits.succeeded(what)
 		}
 	}
 }
@@ -87,6 +123,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	}
 	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
 	defer release()
+	d.doing = ToEnd
 	switch job.Status {
 	case batholith.StatusSubmitted:
 		return false, d.submitted(ctx, work, job)
@@ -130,40 +167,53 @@ func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 
 // submitted waits for a place among the validations.
 func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
-	select {
-	case d.l.validates <- struct{}{}:
-		<-d.l.validates
-		return d.move(ctx, job, batholith.EventValidate, "")
-	case <-work.Done():
+	if err := d.place(work, d.l.fast); err != nil {
 		return d.interrupted(ctx, work)
 	}
+	d.l.fast.give(d.owner)
+	return d.move(ctx, job, batholith.EventValidate, "")
 }
 
 // validating checks the job and plans its work.
 func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
-	select {
-	case d.l.validates <- struct{}{}:
-		defer func() { d.l.pool.Rest(); <-d.l.validates }()
-	case <-work.Done():
-		return d.interrupted(ctx, work)
+	d.doing = ToValidate
+	err := d.validate(work, job)
+	no, refused := errors.AsType[*refusal](err)
+	if !refused || !no.denied {
+		d.refused = time.Time{}
 	}
-	err := d.l.validate(work, job)
-	var no *refusal
 	switch {
-	case errors.As(err, &no):
+	case refused && no.denied && d.mayYetBeAllowed():
+		return err
+	case refused:
 		return d.end(ctx, job, batholith.EventFail, no.message)
 	case work.Err() != nil:
 		return d.interrupted(ctx, work)
+	case errors.Is(err, errSlow):
+		return nil // it is read again, beside the others
 	case err != nil:
 		return err
 	}
 	return d.move(ctx, job, batholith.EventAccept, "")
 }
 
+// mayYetBeAllowed tells whether a denial in validation is young. Bedrock fails a job at once; a role's rights take a moment to be known
+// everywhere, and so the job fails after some seconds.
+func (d *drive) mayYetBeAllowed() bool {
+	if d.refused.IsZero() {
+		d.refused = time.Now()
+	}
+	return time.Since(d.refused) < firstPatience
+}
+
 // sending has the records sent until the last has its outcome, the time is over, a stop was asked for, or the job cannot go on.
 func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if work.Err() != nil { // a process that starts when the time is over sends nothing any more
 		return d.interrupted(ctx, work)
+	}
+	all := job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total
+	if _, broken := d.state(); broken != nil && !all { // the end was begun, and an outage interrupted it
+		return d.finish(ctx, job, batholith.EventFail, broken)
 	}
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
 		return d.finish(ctx, job, batholith.EventFail, err)
@@ -177,6 +227,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	}
 	// What is in flight ends now, not only when the database says how the job stands.
 	if cause := context.Cause(work); ctx.Err() == nil {
+		d.atEnd(batholith.EventHalted)
 		if err := d.halt(ctx, cause); err != nil {
 			return err
 		}
@@ -184,7 +235,8 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	return d.interrupted(ctx, work)
 }
 
-// halt calls off what the dispatcher has of the job, and keeps the first error that it saw.
+// halt calls off what the dispatcher has of the job, and keeps the first error that it saw. It waits until everything that was finished is
+// stored: for an outage as long as it takes, for access that is denied until the patience is over, when the shelf takes it (see spent).
 func (d *drive) halt(ctx context.Context, cause error) error {
 	if first := d.l.o.Dispatch.FirstError(d.id); first != nil {
 		d.first = first
@@ -197,6 +249,7 @@ func (d *drive) halt(ctx context.Context, cause error) error {
 
 // observe takes in how the job stands in the database, where another process may have changed it.
 func (d *drive) observe(job batholith.Job) {
+	d.waits.seen(job.Note)
 	switch {
 	case job.Status == batholith.StatusStopping:
 		d.stopping.Do(func() { d.callOff(batholith.ErrStopped) })
@@ -289,6 +342,12 @@ func (d *drive) committed(c batholith.Counts) {
 	}
 	d.mu.Unlock()
 	d.nudge()
+}
+
+// stored says that outcomes of the job were stored by this process just now.
+func (d *drive) stored(c batholith.Counts) {
+	d.waits.succeeded(ToStore)
+	d.committed(c)
 }
 
 // fault keeps the first reason why the job cannot go on, if it is one that will not pass. A job that is at its end has what the bucket

@@ -15,7 +15,7 @@ import (
 // finish brings a job that was planned to its end: halt, seal, claim, publish, settle, clean, move. An error means that it is to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	d.atEnd(e)
-	if err := d.halt(ctx, cause); err != nil && e != batholith.EventFail {
+	if err := d.halt(ctx, cause); err != nil {
 		return err
 	}
 	failpoint.Here("lifecycle.halted")
@@ -69,27 +69,23 @@ func (d *drive) seal(ctx context.Context, e batholith.Event, cause error) error 
 // deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has. While another
 // worker is that, it is batholith.ErrHeld.
 func (d *drive) deliver(ctx context.Context, job batholith.Job, next batholith.Status, message string) error {
+	d.doing = ToPublish
 	epoch, err := d.claim(ctx)
 	if err != nil {
 		return err
 	}
-	published := job
-	published.Status, published.Message = next, message
-	err = d.publish(ctx, published, epoch)
-	switch {
-	case errors.Is(err, batholith.ErrOutcomesLost) && next != batholith.StatusFailed:
-		next, message = batholith.StatusFailed, couldNotGoOn+err.Error()
-		if err := d.salvage(ctx, job, epoch); err != nil {
-			return err
-		}
-	case err != nil && (ctx.Err() != nil || errors.Is(err, batholith.ErrHeld) || errors.Is(err, batholith.ErrMoved) ||
-		next != batholith.StatusFailed && !blob.Permanent(err)):
+	planned := job
+	planned.Status, planned.Message = next, message
+	planned, err = d.publish(ctx, planned, epoch)
+	if no, ok := errors.AsType[*unwritten](err); ok {
+		return d.keep(ctx, job, epoch, planned.Status, planned.Message, no.cause)
+	}
+	if err != nil {
 		d.yield(ctx, epoch)
 		return err
-	case err != nil:
-		return d.keep(ctx, job, epoch, next, message, err)
 	}
-	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, message); err != nil {
+	next = planned.Status
+	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, planned.Message); err != nil {
 		return fmt.Errorf("settle the end of job %s: %w", d.id, err)
 	}
 	failpoint.Here("lifecycle.settled")
@@ -151,24 +147,53 @@ const (
 	yieldGrace = time.Second
 )
 
-// publish writes the final output. For a job that failed, an attempt is enough: whatever the error, its results are kept then.
-func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) error {
-	if job.Status != batholith.StatusFailed {
-		_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
+// unwritten says that the output cannot be written, whatever is tried.
+type unwritten struct{ cause error }
+
+func (u *unwritten) Error() string { return "the output cannot be written: " + u.cause.Error() }
+func (u *unwritten) Unwrap() error { return u.cause }
+
+// publish writes the final output of a job that is to have this status and message, and returns it with those that it has in fact: it is
+// Failed if outcomes are lost. After an *unwritten there is no output; any other error says that nothing is decided, and that publish is
+// to be called again.
+func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (batholith.Job, error) {
 	_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
-	switch {
-	case errors.Is(err, batholith.ErrHeld):
-		return err
-	case err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded): // a shutdown
-		return err
-	case errors.Is(err, batholith.ErrOutcomesLost):
-		return d.salvage(ctx, job, epoch)
+	if errors.Is(err, batholith.ErrOutcomesLost) {
+		if job.Status != batholith.StatusFailed {
+			job.Status, job.Message = batholith.StatusFailed, couldNotGoOn+err.Error()
+		}
+		err = d.salvage(ctx, job, epoch)
 	}
-	return err
+	switch {
+	case err == nil:
+		return job, nil
+	case ctx.Err() != nil:
+		return job, context.Cause(ctx)
+	case d.again(job.Status, err):
+		return job, err
+	}
+	return job, &unwritten{err}
+}
+
+// failedFor is for how long the output of a job that failed is tried at least, if what is in the way may pass.
+const failedFor = time.Hour
+
+// again tells whether a publication that failed is to be tried again. An outage is waited for. Access that is denied is tried until the
+// patience is over; if that went by while outcomes were to be stored, once. The output of a job that fails is tried as long as its time
+// lasts: what is wrong with the job may also be what is in the way of its output.
+func (d *drive) again(next batholith.Status, err error) bool {
+	if d.published.IsZero() {
+		d.published = time.Now()
+	}
+	switch {
+	case errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrMoved):
+		return true
+	case blob.Denied(err):
+		return !d.waits.failed(ToPublish, time.Now(), err) && !d.outOfPatience.Load()
+	case blob.Permanent(err):
+		return false
+	}
+	return next != batholith.StatusFailed || time.Since(d.published) < failedFor || time.Now().Before(d.expires)
 }
 
 // salvage publishes what is left of a job whose outcomes are lost. A job whose end another process settled meanwhile has lost nothing:
@@ -181,12 +206,7 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 	if now.Status.Terminal() || now.Ending != "" {
 		return batholith.ErrMoved
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := d.l.o.Publisher.Salvage(ctx, job, epoch); err != nil {
-		d.l.o.Log.Warn("output of a failed job", "job", d.id, "err", err)
-	}
-	return nil
+	return d.l.o.Publisher.Salvage(ctx, job, epoch)
 }
 
 // end makes the terminal move of a job that has no output and cleans up.

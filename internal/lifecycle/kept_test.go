@@ -134,8 +134,9 @@ func TestDiscardedResultsAreCleanedUp(t *testing.T) {
 
 // shelfSpy is told of failing jobs.
 type shelfSpy struct {
-	mu  sync.Mutex
-	now map[string]bool
+	ever bool
+	mu   sync.Mutex
+	now  map[string]bool
 }
 
 func (s *shelfSpy) Shelve(job string)   { s.set(job, true) }
@@ -144,6 +145,7 @@ func (s *shelfSpy) Unshelve(job string) { s.set(job, false) }
 func (s *shelfSpy) set(job string, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ever = s.ever || on
 	s.now[job] = on
 }
 

@@ -30,6 +30,9 @@ type Jobs interface {
 	Unswept(ctx context.Context, until time.Time) ([]string, error)
 	// Move changes the status from one to another, with one event; batholith.ErrMoved when it is another by now.
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
+	// Note replaces the note of a job that is not over; Unnote removes it if it is still this one.
+	Note(ctx context.Context, id, note string) error
+	Unnote(ctx context.Context, id, note string) error
 	// Subscribe yields after every change of a job; changes may be merged.
 	Subscribe() (changes <-chan struct{}, cancel func())
 }
@@ -123,7 +126,8 @@ type Options struct {
 	Worker string // publishes under this name, and holds a lease by it
 	Log    *slog.Logger
 
-	Validations  int           // jobs that are validated at once; 0: 2
+	Validations  int           // jobs whose input is read at once; 0: 2
+	Patience     time.Duration // for how long access that is denied is tried again before a job fails; 0: 10 minutes
 	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
 	FirstPartial int64         // records that must have an outcome before output is published while the job runs; 0: 1000
 	PartialEvery time.Duration // between two such publications, at least; 0: 5 s
@@ -131,10 +135,10 @@ type Options struct {
 
 // Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
 type Lifecycle struct {
-	o         Options
-	validates chan struct{} // a place for each validation that may run
-	pool      *jsonl.Pool   // reads for all of them
-	weights   *semaphore.Weighted
+	o          Options
+	fast, slow *places     // for the reading of inputs
+	pool       *jsonl.Pool // reads for all that have a place in fast
+	weights    *semaphore.Weighted
 
 	mu     sync.Mutex
 	drives map[string]*drive // by job id
@@ -160,7 +164,11 @@ func New(o Options) *Lifecycle {
 	if o.PartialEvery == 0 {
 		o.PartialEvery = partialEvery
 	}
-	return &Lifecycle{o: o, validates: make(chan struct{}, o.Validations), pool: jsonl.NewPool(), weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
+	if o.Patience == 0 {
+		o.Patience = patience
+	}
+	return &Lifecycle{o: o, fast: newPlaces(o.Validations, 0), slow: newPlaces(slowValidations, slowOfOne), pool: jsonl.NewPool(),
+		weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
 }
 
 // Run drives every job that is not terminal until ctx ends; the jobs stay as they are then, and the next Run goes on with them.
@@ -232,6 +240,7 @@ func (l *Lifecycle) adopt(job batholith.Job) *drive {
 }
 
 func (l *Lifecycle) dismiss(d *drive) {
+	d.waits.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.drives, d.id)
@@ -290,17 +299,35 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	return err
 }
 
-// Committed tells how far a job has come.
+// Committed tells how far a job has come, by outcomes that this process stored.
 func (l *Lifecycle) Committed(id string, c batholith.Counts) {
 	if d := l.drive(id); d != nil {
-		d.committed(c)
+		d.stored(c)
 	}
 }
 
-// Fault tells that a job cannot go on.
+// Fault tells that a job cannot go on. Access that was taken away is waited for like an outage, as long as the patience lasts.
 func (l *Lifecycle) Fault(id string, err error) {
-	if d := l.drive(id); d != nil {
+	d := l.drive(id)
+	switch {
+	case d == nil:
+	case blob.Denied(err):
+		d.waits.failed(ToStore, time.Now(), err)
+	default:
 		d.fault(err)
+	}
+}
+
+// Waits tells that something of a job failed and is tried again, and since when; or, with a nil error, that it succeeded. A wait of some
+// seconds is noted on the job. A denial that lasts longer than the patience ends the job as Failed.
+func (l *Lifecycle) Waits(id string, what Wait, since time.Time, err error) {
+	d := l.drive(id)
+	switch {
+	case d == nil:
+	case err == nil:
+		d.waits.succeeded(what)
+	default:
+		d.waits.failed(what, since, err)
 	}
 }
 

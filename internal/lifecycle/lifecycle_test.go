@@ -70,8 +70,11 @@ func (w *world) hold(s batholith.Status) {
 	case batholith.StatusValidating:
 		w.bucket.Fault = func(string, string) (bool, error) { return false, errors.New("503 SlowDown") }
 	case batholith.StatusSubmitted:
-		w.life.validates <- struct{}{}
-		w.life.validates <- struct{}{}
+		for range w.life.o.Validations {
+			if err := w.life.fast.take(w.t.Context(), "others"); err != nil {
+				w.t.Fatal(err)
+			}
+		}
 	}
 }
 
@@ -178,8 +181,14 @@ func TestOutputThatMayNotBeWrittenFailsTheJob(t *testing.T) {
 		w.create(id, "a.jsonl")
 		w.reach(batholith.StatusInProgress)
 		w.commit(id, 15, 0)
+		time.Sleep(patience - time.Second)
 		synctest.Wait()
-		if j := w.job(id); j.Status != batholith.StatusFailed || !strings.Contains(j.Message, "access denied") {
+		if j := w.job(id); j.Status != batholith.StatusInProgress || !strings.Contains(j.Note, "access denied") {
+			t.Fatalf("%s: %q", j.Status, j.Note)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || !strings.Contains(j.Message, "The output cannot be written: access denied") || j.Note != "" {
 			t.Errorf("%s: %q", j.Status, j.Message)
 		}
 	})

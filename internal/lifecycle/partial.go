@@ -52,7 +52,7 @@ func (p *partial) consider(c batholith.Counts) {
 		switch {
 		case err == nil, p.ctx.Err() != nil, errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrSealed), errors.Is(err, batholith.ErrMoved):
 			return
-		case blob.Permanent(err):
+		case blob.Permanent(err) && !blob.Denied(err): // a denial is found out by what is stored, and waited for
 			p.d.fault(err)
 		}
 		p.d.l.o.Log.Warn("publish partial output", "job", p.d.id, "err", err)

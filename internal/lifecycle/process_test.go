@@ -131,6 +131,7 @@ func TestAFailingJobIsSealedWithItsReasonOrNotAtAll(t *testing.T) {
 		}
 		w.at(nil)
 		close(crash)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		stop()
 		if j := w.job(id); j.Status != batholith.StatusFailed || j.Failing != "" {

@@ -33,6 +33,7 @@ type scan struct {
 	place blob.Place
 	file  batholith.File
 	found *jsonl.First
+	with  reading
 
 	index   *blob.Writer
 	at      int64 // bytes of the index so far
@@ -49,7 +50,9 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 		err = s.cut()
 	}
 	if err == nil {
-		err = s.index.Close()
+		done := s.with.flow.call()
+		err = s.unwritten(s.index.Close())
+		done()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.index.Abort())
@@ -66,9 +69,9 @@ func (s *scan) begun(ctx context.Context, id string) error {
 
 // survey reads the file. A bad line is noted, and the rest is read all the same, so that the user hears of all at once.
 func (s *scan) survey(ctx context.Context) (jsonl.Surveyed, error) {
-	got, err := s.l.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take,
+	got, err := s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take,
 		Open: func(ctx context.Context, from int64) io.ReadCloser {
-			return blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from)
+			return counted{blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from), s.with.flow}
 		},
 		Problems: func(problems, _ []jsonl.Problem) { s.found.Add(s.file.N, problems) }})
 	switch {
@@ -84,6 +87,14 @@ func (s *scan) survey(ctx context.Context) (jsonl.Surveyed, error) {
 		return got, refuse("%s could not be checked because of an internal error; the log of the server says where", s.file.Key)
 	}
 	return got, access(err, "GetObject", s.place.Input.Name(), s.file.Key)
+}
+
+// unwritten says what an error of writing the index means.
+func (s *scan) unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return access(fmt.Errorf("write index of %s: %w", s.file.Key, err), "PutObject", s.place.Output.Name(), s.place.Prefix)
 }
 
 // take takes entries in and cuts chunks of them.
@@ -109,8 +120,9 @@ func (s *scan) cut() error {
 	first, last := s.entries[0], s.entries[n-1]
 	record := s.file.Records - int64(n)
 	s.block = jsonl.AppendBlock(s.block[:0], record, s.entries)
+	defer s.with.flow.call()()
 	if _, err := s.index.Write(s.block); err != nil {
-		return fmt.Errorf("write index of %s: %w", s.file.Key, err)
+		return s.unwritten(err)
 	}
 	s.chunks.add(batholith.Chunk{First: record, Count: n, Offset: first.Offset,
 		Bytes: last.Offset + int64(last.Length) - first.Offset, IndexOffset: s.at, IndexBytes: int64(len(s.block))})

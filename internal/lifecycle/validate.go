@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -18,7 +21,10 @@ import (
 )
 
 // refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
-type refusal struct{ message string }
+type refusal struct {
+	message string
+	denied  bool // the role may not do it, for now: some seconds later it may
+}
 
 func (r *refusal) Error() string { return r.message }
 
@@ -31,31 +37,99 @@ func refuse(format string, args ...any) error {
 // grows with the file until a part of it is uploaded.
 const (
 	scans       = 16       // files of one job: the bucket's answers are waited for together
-	weightBytes = 32 << 20 // of files in the whole process
+	weightBytes = 32 << 20 // of files in the whole process, or of those of one slow job
 	heaviest    = 16 << 20 // what a file counts for at most
 )
 
+// Jobs whose buckets are slow are read beside the others: so many at once, and so many of one principal.
+const (
+	slowValidations = 4
+	slowOfOne       = 1
+)
+
+// reading is what the files of a job are read with.
+type reading struct {
+	pool    *jsonl.Pool
+	weights *semaphore.Weighted
+	flow    *flow
+}
+
+// errSlow ends the reading of a job whose bucket is slow while others wait for its place.
+var errSlow = errors.New("the job's bucket is slow")
+
 // validate checks what Bedrock checks between Submitted and Scheduled, and plans the job's work. A *refusal says that the job is wrong;
-// any other error, that it could not be found out.
-func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
-	if err := refuseLocations(job); err != nil {
+// any other error, that it could not be found out, and validate is called again. Only the reading of the input holds a place among the
+// validations: a job whose bucket does not answer waits without one.
+func (d *drive) validate(ctx context.Context, job batholith.Job) error {
+	place, files, err := d.probe(ctx, job)
+	if err != nil {
 		return err
 	}
-	place, err := l.o.Place(ctx, job)
-	if err != nil {
-		return denied(err, "The role %s cannot be used: %v", job.RoleARN, err)
+	d.waits.succeeded(ToValidate)
+	if d.slow {
+		if err := d.place(ctx, d.l.slow); err != nil {
+			return err
+		}
+		defer d.l.slow.give(d.owner)
+		return d.l.read(ctx, job, place, files, reading{jsonl.NewPool(), semaphore.NewWeighted(weightBytes), &flow{}})
+	}
+	if err := d.place(ctx, d.l.fast); err != nil {
+		return err
+	}
+	defer d.l.fast.give(d.owner)
+	defer d.l.pool.Rest()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel(nil)
+	with := reading{d.l.pool, d.l.weights, &flow{}}
+	watch.Go(func() { d.l.fast.watch(ctx, d.owner, with.flow, func() { cancel(errSlow) }) })
+	err = d.l.read(ctx, job, place, files, with)
+	if errors.Is(context.Cause(ctx), errSlow) && err != nil {
+		d.slow = true
+		return errSlow
+	}
+	return err
+}
+
+// probe opens the job's buckets, makes sure of the output and lists the input.
+func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place, files []batholith.File, err error) {
+	if err := refuseLocations(job); err != nil {
+		return place, nil, err
+	}
+	began := time.Now()
+	unanswered := time.AfterFunc(noteAfter, func() {
+		d.waits.failed(ToHear, began, fmt.Errorf("no answer yet about %s or %s", job.Input.URI, job.Output.URI))
+	})
+	defer d.waits.succeeded(ToHear)
+	defer unanswered.Stop()
+	if place, err = d.l.o.Place(ctx, job); err != nil {
+		return place, nil, denied(err, "The role %s cannot be used: %v", job.RoleARN, err)
 	}
 	if err := writable(ctx, place); err != nil {
-		return err
+		return place, nil, err
 	}
 	failpoint.Here("lifecycle.probed")
-	files, err := l.inputs(ctx, place, job)
-	if err != nil {
-		return err
+	if files, err = d.l.inputs(ctx, place, job); err != nil {
+		return place, nil, err
 	}
-	if err := nameable(ctx, place, files); err != nil {
-		return err
-	}
+	return place, files, nameable(ctx, place, files)
+}
+
+// place waits for a place among the validations, and says so on the job when that takes long.
+func (d *drive) place(ctx context.Context, p *places) error {
+	began := time.Now()
+	queued := time.AfterFunc(noteAfter, func() {
+		n, _ := p.ahead(d.owner)
+		d.waits.failed(InLine, began, fmt.Errorf("%d wait, and the principals take turns", n))
+	})
+	defer d.waits.succeeded(InLine)
+	defer queued.Stop()
+	return p.take(ctx, d.owner)
+}
+
+// read reads the job's files and stores the plan.
+func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Place, files []batholith.File, with reading) error {
 	plans := make([]*plan, len(files))
 	found := jsonl.NewFirst(batholith.ListedLines)
 	g, scanCtx := errgroup.WithContext(ctx)
@@ -63,11 +137,11 @@ func (l *Lifecycle) validate(ctx context.Context, job batholith.Job) error {
 	for i, file := range files {
 		weight := min(file.Bytes, heaviest)
 		g.Go(func() (err error) {
-			if err := l.weights.Acquire(scanCtx, weight); err != nil {
+			if err := with.weights.Acquire(scanCtx, weight); err != nil {
 				return context.Cause(scanCtx)
 			}
-			defer l.weights.Release(weight)
-			s := scan{l: l, job: job, place: place, file: file, found: found}
+			defer with.weights.Release(weight)
+			s := scan{l: l, job: job, place: place, file: file, found: found, with: with}
 			plans[i], err = s.run(scanCtx)
 			return err
 		})
@@ -120,7 +194,7 @@ func denied(err error, format string, args ...any) error {
 
 // access is AWS's sentence for a bucket that the role cannot use (Bedrock: batch inference, troubleshooting), with the reason.
 func access(err error, operation, bucket, key string) error {
-	reason := "the role may not do this"
+	reason, may := "the role may not do this", errors.Is(err, batholith.ErrAccessDenied)
 	switch {
 	case errors.Is(err, batholith.ErrNoBucket):
 		reason = "the bucket does not exist"
@@ -131,7 +205,11 @@ func access(err error, operation, bucket, key string) error {
 	case errors.Is(err, batholith.ErrRefused):
 		reason = err.Error()
 	}
-	return denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)
+	err = denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)
+	if no, ok := errors.AsType[*refusal](err); ok {
+		no.denied = may
+	}
+	return err
 }
 
 // writable makes sure of the output by writing an object where the job's own will be.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonl"
@@ -101,6 +102,7 @@ func TestWhatTheRoleMayNotDoIsSaidInAWSsWords(t *testing.T) {
 				w.bucket.Fault = c.fault
 				defer w.start()()
 				w.create(id, "a.jsonl")
+				time.Sleep(2 * firstPatience)
 				synctest.Wait()
 				if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != c.want {
 					t.Errorf("%s: %q, want %q", j.Status, j.Message, c.want)

@@ -59,6 +59,7 @@ func (p *parcel) job() string { return p.items[0].Job }
 
 // deliver tries until the store has decided. The refusal is nil when the outcomes are committed.
 func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
+	began := time.Now()
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
 		err := w.attempt(ctx, p)
 		switch {
@@ -69,6 +70,7 @@ func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}
+		w.o.OnWait(p.job(), began, err)
 		if blob.Permanent(err) {
 			w.o.OnFault(p.job(), err)
 		}

@@ -44,6 +44,9 @@ type Options struct {
 	// It is told again with every attempt. It is also told of batholith.ErrOutcomesLost, when a merge comes upon that.
 	OnFault func(job string, err error)
 
+	// OnWait is told of every attempt to store outcomes that failed, and since when they have been tried. OnCommit ends the wait.
+	OnWait func(job string, since time.Time, err error)
+
 	PendingBytes int64 // outcomes in memory; 0: 64 MiB
 
 	// Shelf is a bucket on this worker's own disk, for the segments of failing jobs: see Shelve. nil: there is none.
@@ -85,6 +88,9 @@ func NewWriter(o Options) (*Writer, error) {
 	}
 	if o.OnCommit == nil {
 		o.OnCommit = func(string, batholith.Counts) {}
+	}
+	if o.OnWait == nil {
+		o.OnWait = func(string, time.Time, error) {}
 	}
 	if o.OnFault == nil {
 		o.OnFault = func(string, error) {}
