@@ -185,8 +185,12 @@ func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reach
 			done = append(done, s.verb)
 			continue
 		}
+		f := faulty(fmt.Sprintf("role %s cannot %s s3://%s/%s", t.role, s.verb, t.bucket, t.key), err)
+		if failed && errors.Is(err, batholith.ErrRefused) && d.findings[len(d.findings)-1].Why == f.Why {
+			continue // the same as the step before
+		}
 		failed = true
-		d.find(faulty(fmt.Sprintf("role %s cannot %s s3://%s/%s", t.role, s.verb, t.bucket, t.key), err))
+		d.find(f)
 		if !blob.Permanent(err) || errors.Is(err, batholith.ErrNoBucket) {
 			return errors.Is(err, batholith.ErrNoBucket) // every other step would fail alike
 		}

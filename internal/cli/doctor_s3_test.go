@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +95,7 @@ func TestDoctorNamesWhatIsWrongWithTheS3(t *testing.T) {
 	secured.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
 	secured.StartTLS()
 	defer secured.Close()
+	var wg sync.WaitGroup
 	answering := func(status int, code string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(status)
@@ -123,17 +125,20 @@ func TestDoctorNamesWhatIsWrongWithTheS3(t *testing.T) {
 		"an unknown KMS key":      {answering(400, "KMS.NotFoundException"), "k", []string{"KMS key", "s3EncryptionKeyId"}},
 		"no encryption":           {plain.URL, "k", []string{"does not encrypt"}},
 	} {
-		external := externalConfig(c.endpoint)
-		d := consult(t, external, "", jobFacts{Role: external.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/", kmsKey: c.kms})
-		for _, w := range append(c.words, "s3://box/") {
-			if !strings.Contains(d.said(problem), w) {
-				t.Errorf("%s: no %q in %+v", name, w, d.findings)
+		wg.Go(func() { // each takes the pauses between a request's attempts
+			external := externalConfig(c.endpoint)
+			d := consult(t, external, "", jobFacts{Role: external.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/", kmsKey: c.kms})
+			for _, w := range append(c.words, "s3://box/") {
+				if !strings.Contains(d.said(problem), w) {
+					t.Errorf("%s: no %q in %+v", name, w, d.findings)
+				}
 			}
-		}
-		if d := consult(t, external, ""); c.kms == "" && name != "no such bucket" && d.said(problem) == "" {
-			t.Errorf("%s, without a place: %+v", name, d.findings)
-		}
+			if d := consult(t, external, ""); c.kms == "" && name != "no such bucket" && d.said(problem) == "" {
+				t.Errorf("%s, without a place: %+v", name, d.findings)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 func TestDoctorNamesAClockThatIsWrong(t *testing.T) {

@@ -20,7 +20,7 @@ type ruling struct {
 // The rulings that several codes share.
 var (
 	noObject = ruling{verdict: batholith.ErrNoObject}
-	noBucket = ruling{verdict: batholith.ErrNoBucket}
+	noBucket = ruling{batholith.ErrNoBucket, "", "create the bucket, or correct its name"}
 	changed  = ruling{verdict: batholith.ErrObjectChanged}
 	refused  = ruling{verdict: batholith.ErrRefused}
 	denied   = ruling{batholith.ErrAccessDenied, "", "allow it to the role's keys in their policy, and in the bucket's"}
@@ -80,6 +80,9 @@ var rulings = map[string]ruling{
 func answered(api smithy.APIError, err error) *Fault {
 	if f := foreign(err); f != nil {
 		return f
+	}
+	if strings.Contains(api.ErrorMessage(), "must be made to API port") { // MinIO's console
+		return notS3(at(err), said(api, err))
 	}
 	r := rule(api.ErrorCode(), status(err))
 	f := &Fault{Cause: r.cause, Remedy: r.remedy, Verdict: r.verdict}

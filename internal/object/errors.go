@@ -45,8 +45,7 @@ func explain(err error, verb, bucket, key string) error {
 	}
 	f := diagnose(err)
 	if key == "" && f.Verdict == batholith.ErrNoObject {
-		f.Verdict = batholith.ErrNoBucket
-		f.Cause = batholith.ErrNoBucket.Error()
+		f = &Fault{batholith.ErrNoBucket.Error(), noBucket.remedy, batholith.ErrNoBucket, err}
 	}
 	return fmt.Errorf("%s %s: %w", verb, uri(bucket, key), f)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -127,6 +128,7 @@ func TestAStrangersAnswerPassesAndIsNamed(t *testing.T) {
 		words  []string
 	}{
 		"a console":         {403, page, "<html>sign in</html>", []string{"is not an S3", "s3.endpoint"}},
+		"MinIO's console":   {400, nil, "<Error><Code>InvalidArgument</Code><Message>S3 API Requests must be made to API port.</Message></Error>", []string{"is not an S3", "s3.endpoint"}},
 		"an ingress":        {404, page, "<html>default backend</html>", []string{"is not an S3"}},
 		"net/http with TLS": {400, nil, "Client sent an HTTP request to an HTTPS server.\n", []string{"s3.test speaks TLS", "https://"}},
 		"nginx with TLS":    {400, page, "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>", []string{"speaks TLS", "https://"}},
@@ -163,6 +165,7 @@ func TestAWayThatIsBarredIsNamed(t *testing.T) {
 	gone.Close()
 	mute := muteServer(t)
 	swap := strings.NewReplacer("https://", "http://", "http://", "https://").Replace
+	var wg sync.WaitGroup
 	for name, c := range map[string]struct {
 		endpoint string
 		words    []string
@@ -174,25 +177,29 @@ func TestAWayThatIsBarredIsNamed(t *testing.T) {
 		"a name that is not there": {"http://no-such-host.invalid", []string{"no-such-host.invalid", "s3.endpoint"}},
 		"it hangs up":              {mute, []string{"closed the connection"}},
 	} {
-		client, err := object.New(object.Config{Endpoint: c.endpoint, Region: "us-east-1", PathStyle: true, AccessKeyID: "AK", SecretAccessKey: "secret"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = client.Bucket("box", object.Options{}).Put(t.Context(), "k", nil)
-		var f *object.Fault
-		if err == nil || blob.Permanent(err) || !errors.As(err, &f) || f.Cause == "" || f.Remedy == "" {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for _, w := range c.words {
-			if !strings.Contains(err.Error(), w) {
-				t.Errorf("%s: no %q in: %v", name, w, err)
+		wg.Go(func() { // each takes the pauses between a request's attempts
+			client, err := object.New(object.Config{Endpoint: c.endpoint, Region: "us-east-1", PathStyle: true, AccessKeyID: "AK", SecretAccessKey: "secret"})
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		}
-		if strings.Contains(err.Error(), "operation error") {
-			t.Errorf("%s: the SDK's own words are told: %v", name, err)
-		}
+			err = client.Bucket("box", object.Options{}).Put(t.Context(), "k", nil)
+			var f *object.Fault
+			if err == nil || blob.Permanent(err) || !errors.As(err, &f) || f.Cause == "" || f.Remedy == "" {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			for _, w := range c.words {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%s: no %q in: %v", name, w, err)
+				}
+			}
+			if strings.Contains(err.Error(), "operation error") {
+				t.Errorf("%s: the SDK's own words are told: %v", name, err)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // muteServer takes connections and hangs up once a request came.

@@ -62,10 +62,14 @@ func foreign(err error) *Fault {
 		return &Fault{Cause: host + " wants TLS", Remedy: "write https:// in s3.endpoint"}
 	}
 	if kind, _, _ := mime.ParseMediaType(re.Response.Header.Get("Content-Type")); kind == "text/html" && code < 500 {
-		return &Fault{Cause: fmt.Sprintf("what answers at %s is not an S3 (%d %s, a page for browsers)", host, code, http.StatusText(code)),
-			Remedy: "check s3.endpoint: it is the address of the S3 API, not of a console or a gateway"}
+		return notS3(host, fmt.Sprintf("%d %s, a page for browsers", code, http.StatusText(code)))
 	}
 	return nil
+}
+
+func notS3(host, words string) *Fault {
+	return &Fault{Cause: fmt.Sprintf("what answers at %s is not an S3 (%s)", host, words),
+		Remedy: "check s3.endpoint: it is the address of the S3 API, not of a console or a gateway"}
 }
 
 // at is the host and port that answered.
