@@ -88,7 +88,9 @@ type Options struct {
 type Dispatcher struct {
 	o Options
 
+	born       time.Time
 	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
+	leaseMono  atomic.Int64 // the same in nanoseconds since born, by the monotonic clock
 
 	mu     sync.Mutex
 	take   context.Context // ends when no new work may be taken; nil before Run
@@ -109,7 +111,7 @@ func New(o Options) *Dispatcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{o: o, queues: map[string]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, born: time.Now(), queues: map[string]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {
