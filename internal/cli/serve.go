@@ -14,6 +14,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/s3serve"
 )
 
 // serveCommand is serve, the only command that shows every setting in its help.
@@ -62,6 +63,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	})()
 	log := newLogger(a.stderr, c.Log)
 	defer captureLibraryLog(log)()
+	defer s3serve.Capture(log)()
 	err = serve(ctx, serveOptions{Config: c, Log: log, Ready: func(at addresses) {
 		if err := data.Announce(announcement(c, at)); err != nil {
 			a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
@@ -44,11 +43,27 @@ func (a answers) handle(ctx fiber.Ctx) (err error) {
 	if err := ctx.Next(); err != nil {
 		return answer(ctx, a.explain(ctx, err))
 	}
-	response := ctx.Response()
-	if status := response.StatusCode(); status >= 400 && ctx.Method() != http.MethodHead && !hasCode(response.Body()) {
-		return answer(ctx, byStatus(status, http.StatusText(status)))
-	}
 	return nil
+}
+
+// coded gives an error a document with a code where next, which is everything that the gateway's application does, wrote none.
+func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		next(ctx)
+		status := ctx.Response.StatusCode()
+		if status >= 400 && !ctx.IsHead() && !ctx.Response.IsBodyStream() && !hasCode(ctx.Response.Body()) {
+			fail(ctx, byStatus(status, http.StatusText(status)))
+		}
+	}
+}
+
+// fail is answer before there is a request, or after it.
+func fail(ctx *fasthttp.RequestCtx, err error) {
+	var e s3err.S3Error = s3err.GetAPIError(s3err.ErrInternalError)
+	errors.As(err, &e)
+	ctx.Response.Header.SetContentType(fiber.MIMEApplicationXML)
+	ctx.SetStatusCode(e.StatusCode())
+	ctx.SetBody(e.XMLBody("", ""))
 }
 
 // explain makes an error of the HTTP library one of S3's, and logs any other.
@@ -96,20 +111,17 @@ func byStatus(status int, why string) error {
 // that breaks off among its first bytes. The server closes the connection afterwards.
 func unreadable(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
-	var e s3err.S3Error = s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest)
 	switch {
 	case errors.As(err, &small):
-		e = s3err.GetRequestHeaderSectionTooLargeErr(headerSize)
+		err = s3err.GetRequestHeaderSectionTooLargeErr(headerSize)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		errors.As(errSlow(), &e)
+		err = errSlow()
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		e = s3err.GetAPIError(s3err.ErrIncompleteBody)
-	case strings.Contains(err.Error(), "unsupported http request method"):
-		errors.As(byStatus(http.StatusNotImplemented, "The method is none of S3's."), &e)
+		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+	default:
+		err = s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest)
 	}
-	ctx.Response.Header.SetContentType(fiber.MIMEApplicationXML)
-	ctx.SetStatusCode(e.StatusCode())
-	ctx.SetBody(e.XMLBody("", ""))
+	fail(ctx, err)
 }
 
 // headerSize is how many bytes the head of a request may have, as the gateway sets it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/gofiber/fiber/v3"
@@ -113,13 +114,24 @@ func bodies(ctx fiber.Ctx) error {
 	return err
 }
 
-// lingering is how much of a refused body is read and forgotten, so that its sender comes to read the answer.
-const lingering = 4 << 20
+// How much of a refused body is read and forgotten, so that a client that sends all of it first comes to read the answer: a
+// connection that is closed with unread bytes takes the answer with it.
+const (
+	lingerBytes = 4 << 20
+	lingerIdle  = 250 * time.Millisecond // without a byte; such a client waits for the answer
+	lingerTotal = 5 * time.Second
+)
 
 // refuseUnread answers a request whose body nobody wants, and ends its connection.
 func refuseUnread(ctx fiber.Ctx, b *incoming, err error) error {
+	conn, end, buf := ctx.RequestCtx().Conn(), time.Now().Add(lingerTotal), make([]byte, 16<<10)
 	b.most = -1
-	io.CopyN(io.Discard, b, lingering)
+	for b.err == nil && b.read < lingerBytes && time.Now().Before(end) {
+		if conn.SetReadDeadline(time.Now().Add(lingerIdle)) != nil {
+			break
+		}
+		b.Read(buf)
+	}
 	ctx.Response().Header.SetConnectionClose()
 	return answer(ctx, err)
 }

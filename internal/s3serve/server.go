@@ -111,7 +111,8 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	server := app.Server()
 	server.IdleTimeout = idleTimeout
 	server.Logger = quiet{store.log}
-	server.ErrorHandler = unreadable
+	server.SecureErrorLogMessage = true // without the head of a request, which may hold a signature
+	server.Handler, server.ErrorHandler = coded(server.Handler), unreadable
 	server.DisablePreParseMultipartForm = true // which would take in a form, and write it to temporary files, before anybody asks who sends it
 	return app, nil
 }

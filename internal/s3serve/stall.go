@@ -54,12 +54,23 @@ func (l *impatient) used(c *stalling) {
 
 type stalling struct {
 	net.Conn
-	of   *impatient
-	once sync.Once // the first read has ended
+	of    *impatient
+	once  sync.Once // the first read has ended
+	until time.Time // end of the next reads, if it was set; of the goroutine that reads
+}
+
+// SetReadDeadline sets an end that is earlier than stallTimeout; the zero time takes it back.
+func (c *stalling) SetReadDeadline(t time.Time) error {
+	c.until = t
+	return nil
 }
 
 func (c *stalling) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+	end := time.Now().Add(stallTimeout)
+	if !c.until.IsZero() && c.until.Before(end) {
+		end = c.until
+	}
+	if err := c.Conn.SetReadDeadline(end); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
