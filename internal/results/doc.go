@@ -3,7 +3,7 @@
 // The way of an outcome, and what is left when the process dies between two steps:
 //
 //	add       It is in memory and queued for the journal. Dies here: the record is asked again, as if its answer had been lost
-//	          on the way. This takes microseconds.
+//	          on the way. This takes microseconds, and on a busy disk as long as a write takes; the slot is not free before.
 //	written   It is in a file of the journal, as far as the kernel knows. kill -9 cannot take it any more; [Writer.Recover]
 //	          finds it at the next start, under the same epoch.
 //	synced    20 ms later at most, and the time of one fsync: it outlives the machine's power, if its disk does.

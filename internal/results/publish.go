@@ -156,7 +156,7 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 		if err != nil || len(segs) <= fanIn || lenient { // one that is lost would end the merge
 			return segs, err
 		}
-		r := runMaker{p.o.Store, place, func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
+		r := runMaker{store: p.o.Store, place: place, key: func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
 		old, _, err := r.replace(ctx, smallest(segs, fanIn)) // who reads is this publisher, and it has not begun
 		if err == nil {
 			err = place.Output.Delete(ctx, old...)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -18,28 +19,6 @@ import (
 
 // mergeWidth is how many segments of a level become one run of the next.
 const mergeWidth = 24
-
-// offerMerge says that a job has a segment more. When too many jobs wait for a merge it is forgotten; the next one says so again.
-func (w *Writer) offerMerge(job string) {
-	select {
-	case w.merges <- job:
-	default:
-	}
-}
-
-// mergeAll merges segments in the background, one run at a time, until ctx ends.
-func (w *Writer) mergeAll(ctx context.Context) {
-	for {
-		select {
-		case job := <-w.merges:
-			if err := w.mergeJob(ctx, job); err != nil && ctx.Err() == nil {
-				w.o.Log.Info("segments stay unmerged for now", "job", job, "err", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
 
 // mergeJob merges this worker's segments of a job while there are enough of a level. Every worker merges its own, so that two
 // never work on the same.
@@ -57,7 +36,7 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 		if err != nil {
 			return err
 		}
-		r := runMaker{w.o.Store, place, func() string { return w.key(place.Prefix, ".run") }}
+		r := runMaker{store: w.o.Store, place: place, key: func() string { return w.key(place.Prefix, ".run") }}
 		old, read, err := r.replace(ctx, own)
 		if err == nil {
 			err = w.bury(ctx, job, place.Output, old, read)
@@ -75,16 +54,9 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 const mostKept = 4096
 
 // bury deletes the objects of segments that were merged. While a publisher may be at them, they wait for the job's next merge that
-// finds none reading; those that no merge comes for are left to the clean-up, as they are when too many wait. Only mergeAll calls it.
+// finds none reading; those that no merge comes for are left to the clean-up, as they are when too many wait.
 func (w *Writer) bury(ctx context.Context, job string, b blob.Bucket, old []string, read bool) error {
-	dead := append(w.kept[job], old...)
-	if read {
-		if w.kept[job] = dead; w.waiting() > mostKept {
-			clear(w.kept)
-		}
-		return nil
-	}
-	delete(w.kept, job)
+	dead := w.keep(job, old, read)
 	for part := range slices.Chunk(dead, deleteAtOnce) {
 		if err := b.Delete(ctx, part...); err != nil {
 			return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
@@ -93,12 +65,24 @@ func (w *Writer) bury(ctx context.Context, job string, b blob.Bucket, old []stri
 	return nil
 }
 
-// waiting is how many merged segments wait for publishers.
-func (w *Writer) waiting() (n int) {
-	for _, keys := range w.kept {
-		n += len(keys)
+// keep adds the objects of merged segments to those of the job that wait. It takes out all of them when nobody reads any more.
+func (w *Writer) keep(job string, old []string, read bool) (dead []string) {
+	w.keeping.Lock()
+	defer w.keeping.Unlock()
+	dead = append(w.kept[job], old...)
+	if !read {
+		delete(w.kept, job)
+		return dead
 	}
-	return n
+	w.kept[job] = dead
+	waiting := 0
+	for _, keys := range w.kept {
+		waiting += len(keys)
+	}
+	if waiting > mostKept {
+		clear(w.kept)
+	}
+	return nil
 }
 
 // mergeable returns the segments of this worker that the next run is made of, all of one level, or nil.
@@ -127,6 +111,15 @@ type runMaker struct {
 	place blob.Place
 	key   func() string // of a new object
 }
+
+// mergeStall is how long a merge may take to read and write its next few hundred outcomes. A bucket that does not answer for so long keeps
+// its slot from others.
+const (
+	mergeStall = 2 * time.Minute
+	stallEvery = 256
+)
+
+var errStalled = errors.New("the bucket has not answered for two minutes")
 
 // replaceTries is how often a run is offered to the store before it is left to the clean-up.
 const replaceTries = 3
@@ -181,6 +174,10 @@ func (r runMaker) withdraw(ctx context.Context, run batholith.Segment, old []str
 
 // write merges segments into the object of a run, one level above the highest of them.
 func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholith.Segment, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(mergeStall, func() { cancel(errStalled) })
+	defer stall.Stop()
 	in, err := merge(ctx, r.place.Output, segs, false)
 	if err != nil {
 		return batholith.Segment{}, err
@@ -202,7 +199,11 @@ func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholit
 		if err != nil {
 			return batholith.Segment{}, errors.Join(err, object.abort())
 		}
+		if out.seg.Records%stallEvery == 0 {
+			stall.Reset(mergeStall)
+		}
 	}
+	stall.Stop() // to complete a large upload takes as long as it takes
 	run, err := out.end()
 	if err != nil {
 		return run, errors.Join(err, object.abort())

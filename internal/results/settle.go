@@ -61,7 +61,11 @@ func (p *parcel) job() string { return p.items[0].Job }
 func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 	began := time.Now()
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
-		err := w.attempt(ctx, p)
+		slots := w.slots
+		if delay > firstDelay {
+			slots = w.retries
+		}
+		err := w.attempt(ctx, p, slots)
 		switch {
 		case err == nil:
 			return nil, nil
@@ -99,14 +103,12 @@ func pause(ctx context.Context, delay time.Duration) error {
 	}
 }
 
-// attempt stores the segment, unless that is done, and commits it.
-func (w *Writer) attempt(ctx context.Context, p *parcel) error {
-	select {
-	case w.slots <- struct{}{}:
-		defer func() { <-w.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// attempt stores the segment, unless that is done, and commits it, once it has one of the slots.
+func (w *Writer) attempt(ctx context.Context, p *parcel, slots chan struct{}) error {
+	if err := acquire(ctx, slots); err != nil {
+		return err
 	}
+	defer func() { <-slots }()
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	if !p.stored {

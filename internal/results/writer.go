@@ -26,7 +26,10 @@ const (
 	diskTime = 100 * time.Millisecond // of Adds that wait longer than this for the journal, a few return before it has written
 	maxLoose = 16                     // so many: their outcomes are neither journalled nor committed yet
 
+	// Commits that go on at once. Those that have failed before wait for one another only, so that however many jobs have a bucket that
+	// hangs, the others are held up by each of them at most once, for attemptTime.
 	commitsAtOnce = 32
+	retriesAtOnce = 8
 )
 
 // Options are the parts that a Writer joins. Dir, Worker, Store and Open are needed.
@@ -60,12 +63,15 @@ type Writer struct {
 	made    atomic.Int64
 	journal *journal
 	shelf   shelf
-	slots   chan struct{}       // one token for each commit that is on its way
-	fresh   chan struct{}       // holds one token when idle queues wait for a goroutine; never closed
-	crowded chan struct{}       // holds one token when there are too many journal files; never closed
-	merges  chan string         // jobs that may have segments to merge; never closed
-	width   int                 // mergeWidth; tests make it smaller
-	kept    map[string][]string // job → objects of merged segments that a publisher may read; of mergeAll alone
+	slots   chan struct{} // one token for each commit that is on its way for the first time
+	retries chan struct{} // and one for each that has failed before
+	fresh   chan struct{} // holds one token when idle queues wait for a goroutine; never closed
+	crowded chan struct{} // holds one token when there are too many journal files; never closed
+	merges  chan string   // jobs that may have segments to merge; never closed
+	width   int           // mergeWidth; tests make it smaller
+
+	keeping sync.Mutex
+	kept    map[string][]string // job → objects of merged segments that a publisher may read
 
 	mu      sync.Mutex
 	queues  map[string]*queue // one for each job with outcomes that are not settled
@@ -101,7 +107,7 @@ func NewWriter(o Options) (*Writer, error) {
 	}
 	s := shelf{o.Shelf, o.Worker}
 	o.Open = s.over(o.Open)
-	return &Writer{o: o, boot: newID(), journal: j, shelf: s, failing: map[string]bool{}, slots: make(chan struct{}, commitsAtOnce),
+	return &Writer{o: o, boot: newID(), journal: j, shelf: s, failing: map[string]bool{}, slots: make(chan struct{}, commitsAtOnce), retries: make(chan struct{}, retriesAtOnce),
 		fresh: make(chan struct{}, 1), crowded: make(chan struct{}, 1), merges: make(chan string, 64), width: mergeWidth, kept: map[string][]string{},
 		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
