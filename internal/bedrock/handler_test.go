@@ -2,6 +2,7 @@ package bedrock
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -276,6 +277,25 @@ func TestNobodyUnknownReachesTheService(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/model-invocation-job", strings.NewReader(valid)))
 	if w.Code != 403 || w.Header().Get("x-amzn-ErrorType") != "UnrecognizedClientException" || e.asked != nil {
 		t.Errorf("%d %s, asked %v", w.Code, w.Body, e.asked)
+	}
+}
+
+// untouchable fails the test when a byte of a body is asked for.
+type untouchable struct{ t *testing.T }
+
+func (u untouchable) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestABodyIsReadOnlyOfWhoIsAdmitted(t *testing.T) {
+	e := &echo{}
+	h := NewHandler(e, Options{Admit: func(*http.Request) error { return refused{} },
+		Authenticate: func(*http.Request, []byte) (Caller, error) { t.Error("authenticates"); return Caller{}, nil }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/model-invocation-job", untouchable{t}))
+	if w.Code != 403 || w.Header().Get("Connection") != "close" || e.asked != nil {
+		t.Errorf("%d, Connection: %q, asked %v", w.Code, w.Header().Get("Connection"), e.asked)
 	}
 }
 

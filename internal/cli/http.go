@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/door"
+	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // Times of a request and a connection. The door has shorter ones for connections without a verified request.
@@ -26,7 +28,7 @@ const (
 	headBytes = 32 << 10
 	// What an HTTP/2 client without a verified request is counted for each request in progress, beyond the bytes it sent: a
 	// stream has a goroutine, its headers and up to 16 KiB of buffer, for a few bytes on the wire.
-	streamBytes = 32 << 10
+	streamBytes = 16 << 10
 )
 
 // serveHTTP answers on ln until ctx ends, within limits. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
@@ -37,7 +39,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 		MaxHeaderBytes: headBytes,
 		ConnContext:    door.With,
 		ConnState:      track,
-		ErrorLog:       log.New(newLines(to), "", 0),
+		ErrorLog:       log.New(&libraryLines{log: to}, "", 0),
 		Protocols:      new(http.Protocols),
 		// The smallest frames and windows: bodies are short, and a frame's length is believed, and its buffer made, before it comes.
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100, MaxReadFrameSize: 16 << 10, MaxDecoderHeaderTableSize: 4 << 10,
@@ -45,8 +47,9 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
+	entrance := door.Listen(ln, limits, to)
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(door.Listen(ln, limits, to)) }()
+	go func() { done <- srv.Serve(entrance) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve the API: %w", err)
@@ -54,11 +57,34 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
+	entrance.Dismiss()
 	if err := srv.Shutdown(stop); err != nil {
 		srv.Close()
 	}
 	_ = <-done // that it was shut down
 	return nil
+}
+
+// admit looks at who a request claims to be from, before its body is read. An API key is sent whole, so that its request is verified
+// then; a signature covers the body, and authenticate checks it.
+func admit(v *sigv4.Verifier) func(*http.Request) error {
+	return func(r *http.Request) error {
+		verified, err := v.Admit(r)
+		if verified && err == nil {
+			door.From(r.Context()).Prove()
+		}
+		return err
+	}
+}
+
+func authenticate(v *sigv4.Verifier) func(*http.Request, []byte) (bedrock.Caller, error) {
+	return func(r *http.Request, body []byte) (bedrock.Caller, error) {
+		who, err := v.Verify(r, body)
+		if err == nil {
+			door.From(r.Context()).Prove()
+		}
+		return bedrock.Caller{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err
+	}
 }
 
 // track tells the door what the server makes of a connection.

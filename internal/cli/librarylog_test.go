@@ -73,3 +73,20 @@ func TestAnAnswerThatIsLongerThanAnnouncedIsNotLogged(t *testing.T) {
 		t.Errorf("logged: %s", text)
 	}
 }
+
+func TestLinesOfLibrariesAreFewAndCounted(t *testing.T) {
+	log := &lockedBuffer{got: make(chan struct{}, 1)}
+	l := &libraryLines{log: slog.New(slog.NewJSONHandler(log, nil))}
+	for range 3 * linesAMinute {
+		io.WriteString(l, "http: URL query contains semicolon, which is no longer a supported separator\n")
+	}
+	if n := strings.Count(log.String(), "\n"); n != linesAMinute {
+		t.Errorf("%d lines", n)
+	}
+	l.began = l.began.Add(-time.Minute)
+	io.WriteString(l, "http: panic serving 192.0.2.1:1: boom\ngoroutine 7 [running]:\nmain.f(0x1)\n")
+	last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
+	if !strings.Contains(last, `"left_out_before":20`) || !strings.Contains(last, `"stack":"goroutine 7`) {
+		t.Error(last)
+	}
+}

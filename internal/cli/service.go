@@ -178,20 +178,7 @@ func (s *service) handler() http.Handler {
 	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c), Forecaster: s.engine.dispatch,
 		Limits: c.Limits.Rules(), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3()})
 	wire := bedrock.NewHandler(api, bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
-		Admit: func(r *http.Request) error {
-			verified, err := verifier.Admit(r)
-			if verified && err == nil {
-				door.From(r.Context()).Prove()
-			}
-			return err
-		},
-		Authenticate: func(r *http.Request, body []byte) (bedrock.Caller, error) {
-			who, err := verifier.Verify(r, body)
-			if err == nil {
-				door.From(r.Context()).Prove()
-			}
-			return bedrock.Caller{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err
-		}})
+		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
 		switch r.URL.Path {
 		case "/healthz":

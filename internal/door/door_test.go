@@ -372,6 +372,24 @@ func TestARestMovesTheDeadlineOfAReadThatWaits(t *testing.T) {
 	})
 }
 
+func TestStrangersDoNotHoldUpAServerThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		l := Listen(n, Limits{}, nil)
+		holder, a, b := n.from(here), n.from(here), n.from(here)
+		accepted(t, l).Prove()
+		accepted(t, l)
+		accepted(t, l)
+		l.Dismiss()
+		if !open(holder) || open(a) || open(b) {
+			t.Errorf("open: key holder %v, strangers %v %v", open(holder), open(a), open(b))
+		}
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accepted: %v", err)
+		}
+	})
+}
+
 func TestAShortageOfDescriptorsPasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()

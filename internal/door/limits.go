@@ -24,7 +24,7 @@ const (
 	mostStrangers = 1024
 	fewest        = 4
 
-	strangersBytes = 8 << 20
+	strangersBytes = 6 << 20
 	idle           = time.Minute
 	patience       = 15 * time.Second
 	rate           = 16 << 10

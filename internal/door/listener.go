@@ -56,16 +56,27 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. Connections stay open.
+// Close ends Accept. Connections stay open. A second Close does nothing.
 func (l *Listener) Close() error {
-	err := l.Listener.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.over {
-		l.over = true
-		close(l.closed)
+	if l.over {
+		return nil
 	}
-	return err
+	l.over = true
+	close(l.closed)
+	return l.Listener.Close()
+}
+
+// Dismiss ends Accept and closes the connections of strangers: a server that stops has nothing to finish for them, and would wait for
+// their requests.
+func (l *Listener) Dismiss() {
+	l.Close() // what is wrong with it, if anything, Accept has told
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := l.strangers.Front(); e != nil; e = l.strangers.Front() {
+		e.Value.(*Conn).cut()
+	}
 }
 
 // admit takes a connection in, or returns nil when there is no room: every connection is in use by a key holder.

@@ -139,7 +139,8 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.private.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
 	s.app.Handler() // prepares the routes
-	doors := []*impatient{{Listener: door.Listen(ln, s.limits, s.log)}, {Listener: s.private}}
+	entrance := door.Listen(ln, s.limits, s.log)
+	doors := []*impatient{{Listener: entrance}, {Listener: s.private}}
 	served := make(chan error, len(doors))
 	for _, d := range doors {
 		go func() { served <- s.app.Server().Serve(d) }() // each has connections of its own
@@ -154,6 +155,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	entrance.Dismiss()
 	for _, d := range doors {
 		d.hangUp()
 	}

@@ -113,6 +113,9 @@ func TestWhatAClientSignedIsRecognised(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, body := received(t, c)
 			before := r.Header.Clone()
+			if verified, err := verifier(noon).Admit(r); verified || err != nil {
+				t.Errorf("its head alone: verified %v, %v", verified, err)
+			}
 			who, err := verifier(noon).Verify(r, body)
 			if err != nil {
 				t.Fatal(err)
@@ -256,6 +259,32 @@ func TestBearerKeys(t *testing.T) {
 		}
 		if code == "" && who.Principal != "alice" {
 			t.Errorf("%s: %v", header, who)
+		}
+	}
+}
+
+// Admit looks at the head only, so it must refuse nobody whom Verify would take, and verify nobody by a signature.
+func TestAdmitRefusesAsVerifyDoesWhateverTheBody(t *testing.T) {
+	for header, verified := range map[string]bool{"Bearer bedrock-test-key": true, "Bearer nobody": false, "Basic x": false, "": false} {
+		r := httptest.NewRequest("GET", "/model-invocation-jobs", nil)
+		r.Header.Set("Authorization", header)
+		got, err := verifier(noon).Admit(r)
+		_, want := verifier(noon).Verify(r, nil)
+		if got != verified || (err == nil) != verified || !cmp.Equal(err, want) {
+			t.Errorf("%q: verified %v, %v; Verify says %v", header, got, err, want)
+		}
+	}
+	for name, c := range map[string]call{
+		"an unknown key":  {key: "AKNOBODY"},
+		"another region":  {region: "eu-west-9"},
+		"another service": {service: "s3"},
+		"a late clock":    {at: noon.Add(-Skew - time.Second)},
+	} {
+		c.method, c.target = "GET", "/model-invocation-jobs"
+		r, body := received(t, c)
+		_, err := verifier(noon).Admit(r)
+		if _, want := verifier(noon).Verify(r, body); err == nil || !cmp.Equal(err, want) {
+			t.Errorf("%s: %v; Verify says %v", name, err, want)
 		}
 	}
 }
