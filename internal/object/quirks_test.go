@@ -37,9 +37,9 @@ var servers = map[string]objecttest.Quirks{
 }
 
 func TestClientKeepsTheLawOnEveryKindOfServer(t *testing.T) {
-	for name, q := range servers {
+	for _, name := range []string{"MinIO", "gofakes3", "versitygw", "Google", "whole, loses answers"} { // between them they have every quirk
+		q := servers[name]
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			objecttest.Run(t, func(t *testing.T) objecttest.Bucket { return quirky(t, objecttest.NewHTTP("box", q), object.Options{}) })
 			objecttest.RunRemote(t, quirky(t, objecttest.NewHTTP("other", q), object.Options{}))
 		})
