@@ -49,6 +49,8 @@ func stories() map[string][]func(*death) {
 		"lifecycle.moved:3":          {(*death).onItsWay},
 		"lifecycle.probed:1":         {(*death).onItsWay},
 		"lifecycle.indexed:2":        {(*death).onItsWay},
+		"store.plan-begun:1":         {(*death).onItsWay},
+		"store.plan-half:1":          {(*death).onItsWay},
 		"lifecycle.planned:1":        {(*death).onItsWay},
 		"lifecycle.begun:1":          {(*death).onItsWay},
 		"dispatch.claimed:1":         {(*death).onItsWay, (*death).atTheNextStart},

@@ -167,12 +167,17 @@ func countersAgree(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	chunk := claim(t, p, "w1", id, 1)[0]
 	for _, counts := range []batholith.Counts{{}, {Processed: 1, Succeeded: 1}, {Processed: 2, Succeeded: 1},
-		{Processed: 2, Succeeded: 2, Total: 2}, {Processed: 3, Succeeded: 3}, {Processed: 2, Succeeded: 3, Errored: -1}, {Processed: 2, Succeeded: -1, Errored: 3}} {
+		{Processed: 2, Succeeded: 2, Total: 2}, {Processed: 2, Succeeded: 2, Total: 1}, {Processed: 3, Succeeded: 3}, {Processed: 2, Succeeded: 3, Errored: -1}, {Processed: 2, Succeeded: -1, Errored: 3}} {
 		c := commitOf("w1", "s1", chunk, 1, 2)
 		c.Counts = counts
 		if _, err := p.Commit(t.Context(), c); err == nil {
 			t.Errorf("two records are counted as %+v", counts)
 		}
+	}
+	for i, counts := range []batholith.Counts{{Processed: 2, Succeeded: 2}, {Processed: 2, Errored: 2}} {
+		c := commitOf("w1", fmt.Sprint("all", i), chunk, 2*i+2, 2*i+3)
+		c.Counts = counts
+		commit(t, p, c)
 	}
 	beyond := commitOf("w1", "s1", chunk, 1)
 	beyond.Parts[0].Done = batholith.Bits{0, 0x80} // a chunk of 10 has no record 15

@@ -48,6 +48,8 @@ func tooManyTags(t *testing.T, p Port) {
 	refused(t, err, batholith.ErrTooManyTags)
 	tags(t, p, id, batholith.Tag{Key: "a", Value: "1"}, batholith.Tag{Key: "b", Value: "2"})
 	no(t, p.PutTags(t.Context(), account, id, []batholith.Tag{{Key: "a", Value: "x"}}, 2))
+	refused(t, p.PutTags(t.Context(), account, id, []batholith.Tag{{Key: "a", Value: "y"}}, 1), batholith.ErrTooManyTags) // it has two already
+	no(t, p.PutTags(t.Context(), account, id, []batholith.Tag{{Key: "c"}, {Key: "d"}}, 0))                                // no limit
 }
 
 func tagsOfAccount(t *testing.T, p Port) {
