@@ -270,11 +270,21 @@ func chunksOf(t *testing.T, p Port) {
 }
 
 func impossibleChunk(t *testing.T, p Port) {
-	id := create(t, p, newJob(1)).ID
-	moveTo(t, p, id, batholith.StatusValidating)
+	id := validating(t, p, 1)
 	files, chunks := plan(id, 2)
-	chunks[1].Count = 0 // it could never be finished
-	if err := p.Plan(t.Context(), id, files, chunks, 10); err == nil {
-		t.Error("a chunk has no records")
+	no(t, p.Plan(t.Context(), id, files, chunks, 20))
+	for name, spoil := range map[string]func(c []batholith.Chunk){
+		"no records":           func(c []batholith.Chunk) { c[1].Count = 0 }, // it could never be finished
+		"a number below 0":     func(c []batholith.Chunk) { c[0].N = -1 },
+		"the number of before": func(c []batholith.Chunk) { c[1].N = 0 },
+	} {
+		wrong := slices.Clone(chunks)
+		spoil(wrong)
+		if err := p.Plan(t.Context(), id, files, wrong, 20); err == nil {
+			t.Errorf("a chunk has %s", name)
+		}
+		got, err := p.Chunks(t.Context(), id) // the plan of before stays
+		no(t, err)
+		same(t, got, chunks)
 	}
 }
