@@ -1,5 +1,7 @@
 package batholith
 
+import "context"
+
 // Model is a model that jobs may name, as the catalogue shows it.
 type Model struct {
 	ID       string   // Bedrock's model id, or any configured name
@@ -15,6 +17,15 @@ type Model struct {
 type Call struct {
 	Path string // appended to the backend's URL: /chat/completions, /completions, /embeddings
 	Body []byte
+	Room Room // for the answer; nil: there is room for any
+}
+
+// Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.
+type Room interface {
+	// Grow waits until there is room for n bytes more. An error is the cause of ctx.
+	Grow(ctx context.Context, n int) error
+	// Alone waits until no other large thing is copied; n is how many bytes this one has.
+	Alone(n int) (leave func())
 }
 
 // Answer is what a backend's answer became in the words of the record's body family.

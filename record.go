@@ -39,6 +39,9 @@ type Outcome struct {
 	Tokens   Tokens // of the answer
 	Wasted   Tokens // of answers before it that could not be used
 	Attempts int    // requests that were counted for this record
+
+	// Settled, when set, is called once when Line is in memory no longer on the outcome's account: it was committed, refused or given up.
+	Settled func()
 }
 
 // RecordError is the error member of an output line (Bedrock: error{errorCode, errorMessage}). It is data, never a fault:

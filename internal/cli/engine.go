@@ -20,6 +20,7 @@ import (
 	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/lifecycle"
+	"github.com/batholith/batholith/internal/memory"
 	"github.com/batholith/batholith/internal/results"
 )
 
@@ -94,7 +95,8 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
-		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain})
+		Attempts: o.Config.Attempts, Reuse: o.Config.Reuse == "identical", Drain: o.Config.Drain,
+		Room: memory.NewBudget(int64(o.Config.Memory))})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes,
 		Worker: e.worker, Shelf: shelf})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,

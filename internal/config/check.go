@@ -193,6 +193,9 @@ func (l *loader) checkLimits() {
 		l.bad("limits.hour", "write a duration above 0", "it is not positive")
 	}
 	l.oneOf("reuse", l.config.Reuse, "off", "identical")
+	if l.config.Memory < leastMemory {
+		l.bad("memory", "write 64MiB or more", "%s is not enough for one of the longest answers", l.config.Memory)
+	}
 	if l.config.Attempts < 1 {
 		l.bad("attempts", "write 1 or more", "%d is not possible", l.config.Attempts)
 	}

@@ -34,6 +34,7 @@ func Default(profile string) *Config {
 		S3:        S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
 		Simulated: Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:  4,
+		Memory:    defaultMemory,
 		Reuse:     "off",
 		Limits:    limitsOf(limits),
 		origins:   map[string]Origin{},
@@ -100,3 +101,9 @@ func (c *Config) DefaultRole() string {
 
 // EmbeddedS3 tells whether the embedded S3 holds the objects.
 func (c *Config) EmbeddedS3() bool { return c.S3.Endpoint == "" }
+
+// defaultMemory is enough for four of the longest answers, or for forty records of a megabyte with their requests and lines.
+const defaultMemory = 256 << 20
+
+// leastMemory is what one of the longest records and its answer need.
+const leastMemory = 64 << 20

@@ -135,31 +135,42 @@ func (f *feed) until(take context.Context, limit time.Duration, cond func() bool
 	}
 }
 
-// load reads a chunk and offers those of its records that have no outcome yet.
+// load reads a chunk and offers those of its records that have no outcome yet. It waits for memory when others have it.
 func (f *feed) load(take context.Context, c batholith.Chunk) error {
+	p := &portion{Chunk: c, hold: f.queue.chunks.Hold()}
+	if err := p.hold.Reserve(take, requestCopies*c.Bytes); err != nil {
+		return err
+	}
+	known, answers, err := f.fill(take, p)
+	if err != nil {
+		p.hold.Release()
+	}
+	for i, it := range known {
+		f.repeat(it, answers[i])
+	}
+	return err
+}
+
+// fill reads the bytes of a chunk, and offers its records.
+func (f *feed) fill(take context.Context, p *portion) (known []*item, answers []batholith.Answer, err error) {
 	var data []byte
 	var entries []jsonl.Entry
-	err := f.insist(take, "read a chunk", func() (err error) {
-		data, entries, err = f.read(take, c)
+	err = f.insist(take, "read a chunk", func() (err error) {
+		data, entries, err = f.read(take, p.Chunk)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	p := &portion{Chunk: c}
 	var items []*item
 	err = f.guard("take a chunk apart", func() (err error) {
 		items, err = f.items(p, data, entries)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	known, answers, err := f.offer(p, items)
-	for i, it := range known {
-		f.repeat(it, answers[i])
-	}
-	return err
+	return f.offer(p, items)
 }
 
 // offer hands a chunk's records to the lanes. Those whose answer is known are returned with it: they are in flight, to be ended by the
@@ -176,6 +187,9 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	p.left, p.holding = len(items), f.holding
 	if p.left > 0 {
 		f.held, q.held = f.held+p.Bytes, q.held+p.Bytes
+		f.loaded[p] = true
+	} else {
+		p.hold.Release()
 	}
 	for _, it := range items {
 		it.term = f.term

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // Store is what dispatch asks of the database.
@@ -78,6 +80,9 @@ type Options struct {
 	// Trace is told, while requests are in flight, how each lane stands, a few times a second; nil: nobody wants to know.
 	Trace func(Sample)
 
+	// Room is what chunks, answers and lines may take in memory, of this Dispatcher and others; nil: without a bound.
+	Room *memory.Budget
+
 	Attempts int           // counted attempts a record gets; 0: 4
 	Reuse    bool          // records of a job that are the same, and fixed by temperature 0 or a seed, are sent once
 	Lease    time.Duration // how long a claim outlives the last heartbeat; 0: 5 s
@@ -86,7 +91,8 @@ type Options struct {
 
 // Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
 type Dispatcher struct {
-	o Options
+	o     Options
+	lines *memory.Account // of outcomes that are not committed
 
 	born       time.Time
 	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
@@ -111,7 +117,10 @@ func New(o Options) *Dispatcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Dispatcher{o: o, born: time.Now(), queues: map[string]*queue{}, feeds: map[string]*feed{}}
+	if o.Room == nil {
+		o.Room = memory.NewBudget(math.MaxInt64)
+	}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), born: time.Now(), queues: map[string]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

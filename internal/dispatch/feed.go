@@ -9,6 +9,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // feed is one job's way from its chunks to the lanes. Its goroutine opens the job, claims and reads; lanes take and settle. The fields
@@ -43,6 +44,7 @@ type feed struct {
 	dry      bool // the last claim found nothing
 	holding  int  // number of the present claims: chunks of an earlier number hold nothing any more
 	held     int64
+	loaded   map[*portion]bool // that hold memory
 	ready    walk
 	later    retries
 	twins    twins
@@ -84,11 +86,12 @@ type portion struct {
 	batholith.Chunk
 	left    int // records that are not settled
 	holding int // feed.holding when it was loaded
+	hold    *memory.Hold
 }
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
 	f := &feed{d: d, queue: q, job: job, dialect: dia, retries: newBudget(), done: make(chan struct{}), idle: make(chan struct{}, 1),
-		priority: priorityOf(job.Tags), ready: newWalk()}
+		priority: priorityOf(job.Tags), ready: newWalk(), loaded: map[*portion]bool{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	return f

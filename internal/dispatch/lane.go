@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // How long a backend that is out is left alone before it is probed again; it doubles up to the last.
@@ -26,6 +27,7 @@ type lane struct {
 	backend Backend
 	limit   *limiter
 	retries *budget
+	answers *memory.Account
 	watcher watcher
 	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
 	hand    chan *item      // unbuffered; to a sender that is idle
@@ -37,7 +39,8 @@ type lane struct {
 }
 
 func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), hand: make(chan *item), out: "not asked yet", delay: firstProbe}
+	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), answers: q.d.o.Room.Account(answerFloor),
+		hand: make(chan *item), out: "not asked yet", delay: firstProbe}
 }
 
 // run takes records and has each sent by a goroutine that has nothing else to do, until ctx ends.

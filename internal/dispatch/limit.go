@@ -166,6 +166,7 @@ func (l *limiter) drained(ctx context.Context) error {
 type flight struct {
 	sent time.Time
 	took time.Duration // until it was answered, however that was
+	over bool          // it was answered
 }
 
 // begin notes that a request is sent, under a slot that was acquired.
@@ -183,8 +184,12 @@ func (l *limiter) begin() flight {
 	return flight{sent: now}
 }
 
-// land notes that it is in flight no longer.
+// land notes that it is in flight no longer. It may be noted again.
 func (l *limiter) land(f *flight) {
+	if f.over {
+		return
+	}
+	f.over = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // Bounds of what the feeds of a queue hold in memory.
@@ -22,9 +23,10 @@ const (
 // queue is one model's jobs, and the lanes that take their records. Whose turn it is, shares.go says; when a job goes first because
 // its time would run out, outlook.go; which of its records is next, walk.go.
 type queue struct {
-	d     *Dispatcher
-	model string
-	lanes []*lane
+	d      *Dispatcher
+	model  string
+	lanes  []*lane
+	chunks *memory.Account
 
 	mu       sync.Mutex
 	feeds    []*feed // in the order of Enqueue
@@ -41,7 +43,7 @@ type queue struct {
 }
 
 func newQueue(d *Dispatcher, s Serving) *queue {
-	q := &queue{d: d, model: s.Model, changed: make(chan struct{})}
+	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor), changed: make(chan struct{})}
 	for _, b := range s.Backends {
 		q.lanes = append(q.lanes, newLane(q, b))
 	}

@@ -28,7 +28,9 @@ func (l *lane) send(it *item) {
 		it.feed.drop(it)
 		return
 	}
-	answer, err := l.ask(it)
+	r := room{l: l, it: it, b: l.q.d.o.Room}
+	defer r.release()
+	answer, err := l.ask(it, &r)
 	var bad *batholith.RecordError
 	var failure *batholith.Failure
 	var broken *batholith.Broken
@@ -59,15 +61,17 @@ func (l *lane) send(it *item) {
 }
 
 // ask translates, sends, and translates back. A panic in one of the three is a [*batholith.Broken].
-func (l *lane) ask(it *item) (answer batholith.Answer, err error) {
+func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	var call batholith.Call
 	err = batholith.Guard("translate a record for the model server", func() (err error) {
+		defer r.b.Alone(len(it.input))()
 		call, err = it.feed.dialect.Request(it.input, l.backend.ModelName())
 		return err
 	})
 	if err != nil {
 		return answer, recordError(err)
 	}
+	call.Room = r
 	it.flight = l.limit.begin()
 	var body []byte
 	err = batholith.Guard("read an answer", func() (err error) {
@@ -79,6 +83,7 @@ func (l *lane) ask(it *item) (answer batholith.Answer, err error) {
 		return answer, l.unread(it, err)
 	}
 	err = batholith.Guard("translate an answer", func() (err error) {
+		defer r.b.Alone(len(body))()
 		answer, err = it.feed.dialect.Answer(it.input, call, body)
 		return err
 	})
@@ -203,7 +208,7 @@ func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
 	failpoint.Here("dispatch.answered")
-	if err := f.d.o.Sink.Add(f.d.send, f.outcome(it, kind, a, e)); err != nil {
+	if err := f.d.add(f.outcome(it, kind, a, e)); err != nil {
 		f.drop(it)
 		return
 	}
@@ -221,6 +226,7 @@ func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer,
 	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
 		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
 	room := len(it.id) + len(it.input) + len(a.Output) + 64
+	defer f.d.o.Room.Alone(room)()
 	if e != nil {
 		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
 	} else {

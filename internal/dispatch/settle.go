@@ -42,6 +42,8 @@ func (f *feed) finish(it *item, took batholith.Tokens) {
 	f.settled()
 	if it.chunk.left--; it.chunk.left == 0 && it.chunk.holding == f.holding {
 		f.held, q.held = f.held-it.chunk.Bytes, q.held-it.chunk.Bytes
+		delete(f.loaded, it.chunk)
+		it.chunk.hold.Release()
 	}
 	q.grant()
 }

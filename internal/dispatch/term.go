@@ -46,6 +46,10 @@ func (f *feed) letGo() {
 	f.ready, f.later, f.twins = newWalk(), nil, twins{}
 	f.queue.held -= f.held
 	f.held, f.dry = 0, false
+	for p := range f.loaded {
+		p.hold.Release()
+	}
+	clear(f.loaded)
 	f.holding++
 	f.ungrant()
 	f.wanting = false

@@ -109,8 +109,12 @@ func (q *queue) take() []item {
 func (q *queue) settle() int64 {
 	size := int64(0)
 	for i := range q.items[:q.taken] {
-		if q.items[i].counted {
-			size += q.items[i].size()
+		it := &q.items[i]
+		if it.counted {
+			size += it.size()
+		}
+		if it.Settled != nil {
+			it.Settled()
 		}
 	}
 	rest := copy(q.items, q.items[q.taken:])

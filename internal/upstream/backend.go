@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// maxAnswer is the longest answer that is read, in bytes.
-	maxAnswer = 64 << 20
 	// maxRefusal is how much of an error's body is read; what matters stands at its beginning.
 	maxRefusal = 64 << 10
 	// maxRedirects on one host, as behind a path-normalising proxy.
@@ -31,6 +29,10 @@ const (
 	probeTimeout = 10 * time.Second
 	// defaultConnections may be kept open while the limit is still to be found. Only those that were needed are.
 	defaultConnections = 4096
+	// maxHeader bounds what is read of an answer's header, in bytes; what counts in it are a few short lines.
+	maxHeader = 256 << 10
+	// maxList bounds the answers to small questions, such as which models there are.
+	maxList = 8 << 20
 	// bufferSize holds most requests and answers, so that each is one system call.
 	bufferSize = 16 << 10
 )
@@ -84,6 +86,7 @@ func transport(limit int) http.RoundTripper {
 	t.MaxIdleConns = 0
 	t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
 	t.DisableCompression = true // answers are small, the way is short, and CPU is what a batch has least of
+	t.MaxResponseHeaderBytes = maxHeader
 	t.ResponseHeaderTimeout = 0 // a long generation is silent until its end; the attempt's timeout bounds it
 	return t
 }
@@ -113,29 +116,37 @@ var errTimeout = errors.New("the attempt's time ran out")
 // Do sends one call and returns the body of its 200. Any other end is a [*batholith.Failure], except when ctx ended: then it
 // is the cause of ctx, and the attempt says nothing about record or backend.
 func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
-	attempt, cancel := context.WithTimeoutCause(ctx, b.o.Timeout, errTimeout)
-	defer cancel()
-	body, err := b.post(attempt, call)
+	attempt, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := newPatience(b.o.Timeout, call.Room, cancel)
+	defer p.timer.Stop()
+	var room batholith.Room
+	if call.Room != nil {
+		room = p
+	}
+	body, err := b.post(attempt, call, room)
 	if err == nil {
 		return body, nil
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return nil, b.classify(attempt, err)
+	f := b.classify(attempt, err)
+	f.Crash = f.Crash && !p.waited // it may have given up on us
+	return nil, f
 }
 
-func (b *Backend) post(ctx context.Context, call batholith.Call) ([]byte, error) {
+func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.Room) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return b.exchange(req)
+	return b.exchange(req, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
 }
 
 // exchange sends a request and reads its answer: the body of a 200, or an error that classify knows.
-func (b *Backend) exchange(req *http.Request) ([]byte, error) {
+func (b *Backend) exchange(req *http.Request, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Request-Id", b.requestID())
 	if b.o.APIKey != "" {
@@ -153,7 +164,7 @@ func (b *Backend) exchange(req *http.Request) ([]byte, error) {
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, &mangled{how: "has a Content-Encoding, which was not asked for", detail: ": " + printable(e, 40)}
 	}
-	body, err := readAll(resp)
+	body, err := read(resp)
 	if err != nil {
 		return nil, err
 	}
@@ -167,24 +178,6 @@ func (b *Backend) exchange(req *http.Request) ([]byte, error) {
 func (b *Backend) requestID() string {
 	return string(strconv.AppendInt(append(make([]byte, 0, 48), b.boot...), b.asked.Add(1), 36))
 }
-
-// readAll reads a body of a known length in one piece, and any other up to the bound.
-func readAll(resp *http.Response) ([]byte, error) {
-	if n := resp.ContentLength; n > maxAnswer {
-		return nil, &mangled{how: tooLong}
-	} else if n >= 0 {
-		body := make([]byte, n)
-		_, err := io.ReadFull(resp.Body, body)
-		return body, err
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if len(body) > maxAnswer {
-		return nil, &mangled{how: tooLong}
-	}
-	return body, err
-}
-
-var tooLong = fmt.Sprintf("is longer than %d MiB", maxAnswer>>20)
 
 // mangled is an answer that cannot be read, whatever it says.
 type mangled struct {

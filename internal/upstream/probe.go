@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -80,7 +81,7 @@ func (b *Backend) ask(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, b.classify(attempt, err)
 	}
-	body, err := b.exchange(req)
+	body, err := b.exchange(req, readList)
 	if err == nil {
 		return body, nil
 	}
@@ -88,4 +89,13 @@ func (b *Backend) ask(ctx context.Context, url string) ([]byte, error) {
 		return nil, context.Cause(ctx)
 	}
 	return nil, b.classify(attempt, err)
+}
+
+// readList reads the answer to a small question.
+func readList(resp *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxList+1))
+	if len(body) > maxList {
+		return nil, &mangled{how: fmt.Sprintf("is longer than %d MiB", maxList>>20)}
+	}
+	return body, err
 }
