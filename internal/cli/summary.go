@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
@@ -129,7 +131,7 @@ func (s summary) samples() []sample {
 		eachLine(path, func(line []byte) bool {
 			var l answerLine
 			if json.Unmarshal(line, &l) == nil && l.ModelOutput != nil {
-				all = append(all, sample{id: l.RecordID, prompt: promptOf(l.ModelInput), answer: answerOf(l.ModelOutput)})
+				all = append(all, sample{id: l.RecordID, prompt: inShort(l.ModelInput, promptOf), answer: inShort(l.ModelOutput, answerOf)})
 			}
 			return len(all) < sampleCount
 		})
@@ -138,6 +140,17 @@ func (s summary) samples() []sample {
 		}
 	}
 	return all
+}
+
+// sampleBytes is the longest body that is decoded to be shown; a decoded one takes twenty times its memory.
+const sampleBytes = 1 << 20
+
+// inShort is the text of a body, or its size where it is long.
+func inShort(body []byte, text func([]byte) string) string {
+	if len(body) > sampleBytes {
+		return fmt.Sprintf("(%s)", humanize.IBytes(uint64(len(body))))
+	}
+	return text(body)
 }
 
 // writeSamples prints each record as its id, the prompt, and the answer below the prompt.

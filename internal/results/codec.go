@@ -62,12 +62,22 @@ func closeFrame(dst []byte, start int) {
 	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
 }
 
+// closeLongFrame fills in the length and sum of a frame that is all of b and goes on with line, which is written behind it.
+func closeLongFrame(b, line []byte) {
+	payload := b[frameBytes:]
+	binary.LittleEndian.PutUint32(b, uint32(len(payload)+len(line)))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, line))
+}
+
 // frames reads one frame after another.
 type frames struct {
 	r    io.Reader
 	left int64 // bytes that r has still; a frame cannot be longer
 	buf  []byte
 	form uint16 // version of the outcomes, once head was read
+
+	begun int64  // length of the frame that begin has read only the start of, or 0
+	sum   uint32 // of its payload, as the frame says
 }
 
 // head reads what a file begins with.
@@ -95,14 +105,61 @@ func (f *frames) next() ([]byte, error) {
 	if n > f.left {
 		return nil, errTorn
 	}
+	f.sum = binary.LittleEndian.Uint32(b[4:])
+	return f.payload(nil, n)
+}
+
+// Of a frame longer than longFrame, begin reads no more than frameStart bytes, in which the key of its first outcome is.
+const (
+	longFrame  = 256 << 10
+	frameStart = 64
+)
+
+// begin is next, but for long frames, of which it returns the start; finish returns the whole. So who merges many segments with long
+// lines holds one of the lines, and not one of each segment.
+func (f *frames) begin() (payload []byte, whole bool, err error) {
+	if cap(f.buf) > longFrame {
+		f.buf = nil // what a long frame took is not kept
+	}
+	if f.left < frameBytes+longFrame {
+		payload, err = f.next()
+		return payload, true, err
+	}
+	var b [frameBytes]byte
+	if err := f.fill(b[:]); err != nil {
+		return nil, false, err
+	}
+	n := int64(binary.LittleEndian.Uint32(b[:]))
+	f.sum = binary.LittleEndian.Uint32(b[4:])
+	switch {
+	case n > f.left:
+		return nil, false, errTorn
+	case n <= longFrame:
+		payload, err = f.payload(nil, n)
+		return payload, true, err
+	}
+	f.begun = n
+	start := make([]byte, frameStart)
+	return start, false, f.fill(start)
+}
+
+// finish reads the rest of the frame that begins with start.
+func (f *frames) finish(start []byte) ([]byte, error) {
+	n := f.begun
+	f.begun = 0
+	return f.payload(start, n)
+}
+
+// payload reads a payload of n bytes that begins with start, and checks it.
+func (f *frames) payload(start []byte, n int64) ([]byte, error) {
 	if int64(cap(f.buf)) < n || int64(cap(f.buf)) > 4*n+blockBytes {
 		f.buf = make([]byte, n)
 	}
 	f.buf = f.buf[:n]
-	if err := f.fill(f.buf); err != nil {
+	if err := f.fill(f.buf[copy(f.buf, start):]); err != nil {
 		return nil, err
 	}
-	if n == 0 || crc32.Checksum(f.buf, castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
+	if n == 0 || crc32.Checksum(f.buf, castagnoli) != f.sum {
 		return nil, errDamaged // an empty frame is never written, but disks leave zeros behind
 	}
 	return f.buf, nil
@@ -123,6 +180,11 @@ func (f *frames) fill(b []byte) error {
 
 // appendOutcome appends an outcome without its job's id.
 func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
+	return append(appendNumbers(dst, o), o.Line...)
+}
+
+// appendNumbers appends all of an outcome but its line.
+func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 	for _, n := range [...]uint64{uint64(o.Key.File), uint64(o.Key.Record), uint64(o.Chunk), uint64(o.First), uint64(o.Epoch),
 		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite),
 		uint64(o.Wasted.Input), uint64(o.Wasted.Output), uint64(o.Wasted.CacheRead), uint64(o.Wasted.CacheWrite)} {
@@ -132,7 +194,7 @@ func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
 	if o.Errored && kind == batholith.OutcomeAnswer {
 		kind = batholith.OutcomeError
 	}
-	return appendBytes(append(dst, byte(kind)), o.Line)
+	return binary.AppendUvarint(append(dst, byte(kind)), uint64(len(o.Line)))
 }
 
 // takeOutcome reads what appendOutcome wrote from the start of b, in this version or the old one; the line is a part of b. It
@@ -160,6 +222,19 @@ func takeOutcome(b []byte, form uint16) (o batholith.Outcome, rest []byte, err e
 		Wasted: batholith.Tokens{Input: int64(n[10]), Output: int64(n[11]), CacheRead: int64(n[12]), CacheWrite: int64(n[13])}}
 	o.Line, rest, err = takeBytes(b[1:])
 	return o, rest, err
+}
+
+// keyOf is the key of the outcome that b begins with.
+func keyOf(b []byte) (batholith.RecordKey, error) {
+	file, n := binary.Uvarint(b)
+	if n <= 0 || int64(file) < 0 {
+		return batholith.RecordKey{}, errDamaged
+	}
+	record, n := binary.Uvarint(b[n:])
+	if n <= 0 || int64(record) < 0 {
+		return batholith.RecordKey{}, errDamaged
+	}
+	return batholith.RecordKey{File: int(file), Record: int64(record)}, nil
 }
 
 // appendBytes appends b behind its length; takeBytes is the way back, and returns what follows as well.

@@ -26,7 +26,7 @@ type merged struct {
 }
 
 // merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
-// holds a block besides, and a block is larger than blockBytes only where a single line is.
+// holds a block besides, and a block is larger than blockBytes only where a single line is. Of long lines one is held at a time.
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
 	m := &merged{lenient: lenient}
@@ -36,7 +36,7 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 		}
 		r, err := openSegment(ctx, b, seg, piece)
 		if err == nil {
-			err = r.next()
+			err = r.nextKey()
 		}
 		if err != nil && !m.forgives(err) {
 			return nil, err
@@ -63,6 +63,13 @@ func (m *merged) next() (*batholith.Outcome, error) {
 		return nil, io.EOF
 	}
 	r := m.readers[0]
+	if err := r.load(); err != nil { // a long line is read when it is its turn
+		if !m.forgives(err) {
+			return nil, err
+		}
+		m.drop()
+		return m.next()
+	}
 	if m.count > 0 && m.last.Compare(r.now.Key) >= 0 {
 		return nil, fmt.Errorf("record %d of file %d has two outcomes, the second in segment %s", r.now.Key.Record, r.now.Key.File, r.seg.Key)
 	}
@@ -74,15 +81,21 @@ func (m *merged) next() (*batholith.Outcome, error) {
 // advance moves the first reader on, and lets it go at its end.
 func (m *merged) advance() error {
 	m.stale = false
-	err := m.readers[0].next()
+	err := m.readers[0].nextKey()
 	if err == io.EOF || m.forgives(err) {
-		n := len(m.readers) - 1
-		m.readers[0], m.readers[n] = m.readers[n], nil
-		m.readers = m.readers[:n]
-		err = nil
+		m.drop()
+		return nil
 	}
 	m.sink(0)
 	return err
+}
+
+// drop lets the first reader go.
+func (m *merged) drop() {
+	n := len(m.readers) - 1
+	m.readers[0], m.readers[n] = m.readers[n], nil
+	m.readers = m.readers[:n]
+	m.sink(0)
 }
 
 func (m *merged) forgives(err error) bool {
@@ -108,4 +121,4 @@ func (m *merged) sink(i int) {
 	}
 }
 
-func (m *merged) less(i, j int) bool { return m.readers[i].now.Key.Compare(m.readers[j].now.Key) < 0 }
+func (m *merged) less(i, j int) bool { return m.readers[i].key().Compare(m.readers[j].key()) < 0 }

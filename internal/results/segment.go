@@ -37,25 +37,41 @@ func (s *segmentWriter) add(o *batholith.Outcome) error {
 			return err
 		}
 	}
+	s.seg.Records++
+	s.seg.Lines += int64(len(o.Line))
+	if len(o.Line) >= blockBytes {
+		return s.long(o)
+	}
 	if len(s.buf) == 0 {
 		s.buf = openFrame(s.buf)
 	}
 	s.buf = appendOutcome(s.buf, o)
-	s.seg.Records++
-	s.seg.Lines += int64(len(o.Line))
 	if len(s.buf) >= blockBytes {
 		return s.block()
 	}
 	return nil
 }
 
-// block ends the frame that is being filled. A buffer that a huge line has stretched is not kept.
+// block ends the frame that is being filled.
 func (s *segmentWriter) block() error {
 	closeFrame(s.buf, 0)
 	err := s.write(s.buf)
 	s.buf = s.buf[:0]
-	if cap(s.buf) > 4*blockBytes {
-		s.buf = nil
+	return err
+}
+
+// long writes an outcome as a frame of its own, without another copy of its line.
+func (s *segmentWriter) long(o *batholith.Outcome) error {
+	if len(s.buf) > 0 {
+		if err := s.block(); err != nil {
+			return err
+		}
+	}
+	s.buf = appendNumbers(openFrame(s.buf), o)
+	closeLongFrame(s.buf, o.Line)
+	err := s.write(s.buf)
+	if s.buf = s.buf[:0]; err == nil {
+		err = s.write(o.Line)
 	}
 	return err
 }
@@ -83,7 +99,9 @@ func (s *segmentWriter) end() (batholith.Segment, error) {
 type segmentReader struct {
 	seg    batholith.Segment
 	frames frames
-	block  []byte
+	block  []byte // what follows the present outcome in its frame
+	coming batholith.RecordKey
+	start  []byte // of the frame whose first outcome is the present one and was not loaded; nil when it was
 	sum    uint32
 	read   int64
 	lines  int64
@@ -111,23 +129,80 @@ func openSegment(ctx context.Context, b blob.Bucket, seg batholith.Segment, piec
 // next moves on to the next outcome, s.now, whose line holds until the call after. It returns io.EOF after the last, and
 // only when the whole segment was as committed.
 func (s *segmentReader) next() error {
-	if len(s.block) == 0 {
-		block, err := s.frames.next()
-		if err == io.EOF {
-			return s.end()
-		}
-		if err != nil {
-			return s.fault(err)
-		}
-		s.block = block
+	if err := s.nextKey(); err != nil {
+		return err
 	}
+	return s.load()
+}
+
+// nextKey is next, but for a long line, of which it reads the key only; load brings the rest.
+func (s *segmentReader) nextKey() error {
+	if err := s.load(); err != nil { // what was passed over is checked like the rest
+		return err
+	}
+	if len(s.block) > 0 {
+		return s.take()
+	}
+	payload, whole, err := s.frames.begin()
+	switch {
+	case err == io.EOF:
+		return s.end()
+	case err != nil:
+		return s.fault(err)
+	case whole:
+		s.block = payload
+		return s.take()
+	}
+	key, err := keyOf(payload)
+	if err == nil {
+		err = s.follows(key)
+	}
+	if err != nil {
+		return s.fault(err)
+	}
+	s.start, s.coming = payload, key
+	s.block, s.now.Line = nil, nil // the last long line is let go before this one is read
+	return nil
+}
+
+// key is that of the present outcome.
+func (s *segmentReader) key() batholith.RecordKey {
+	if s.start != nil {
+		return s.coming
+	}
+	return s.now.Key
+}
+
+// load reads the present outcome when nextKey has read only its key.
+func (s *segmentReader) load() error {
+	if s.start == nil {
+		return nil
+	}
+	block, err := s.frames.finish(s.start)
+	if s.start = nil; err != nil {
+		return s.fault(err)
+	}
+	s.block = block
+	return s.take()
+}
+
+// follows refuses a key that is not behind the present one.
+func (s *segmentReader) follows(key batholith.RecordKey) error {
+	if s.read > 0 && s.now.Key.Compare(key) >= 0 {
+		return fmt.Errorf("%w: record %v after %v", errDamaged, key, s.now.Key)
+	}
+	return nil
+}
+
+// take takes the next outcome out of the block.
+func (s *segmentReader) take() error {
 	o, rest, err := takeOutcome(s.block, s.frames.form)
 	if err != nil {
 		return s.fault(err)
 	}
 	o.Job = s.seg.Job
-	if s.read > 0 && s.now.Key.Compare(o.Key) >= 0 {
-		return s.fault(fmt.Errorf("%w: record %v after %v", errDamaged, o.Key, s.now.Key))
+	if err := s.follows(o.Key); err != nil {
+		return s.fault(err)
 	}
 	s.read++
 	s.lines += int64(len(o.Line))

@@ -22,22 +22,35 @@ func (w *wire) rendered() []byte {
 			return appendText(b, whole)
 		}
 	}
-	var turns []message
-	if json.Unmarshal(w.Messages, &turns, jsontext.AllowDuplicateNames(true)) != nil {
-		return bytes.Clone(w.Messages)
-	}
 	if len(w.Tools) > 0 {
 		b = append(append(b, "<|tools|>"...), w.Tools...)
 	}
 	for _, system := range []bool{true, false} {
-		for _, m := range turns {
-			if (m.Role == "system" || m.Role == "developer") == system {
-				b = append(append(append(b, "<|"...), m.Role...), "|>"...)
-				b = append(appendText(b, m.Content), '\n')
-			}
+		var ok bool
+		if b, ok = appendTurns(b, w.Messages, system); !ok {
+			return bytes.Clone(w.Messages)
 		}
 	}
 	return append(b, "<|assistant|>"...)
+}
+
+// appendTurns appends the system's turns or all others. They are read one after another: a conversation may have a million.
+func appendTurns(b []byte, messages jsontext.Value, system bool) (_ []byte, ok bool) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(messages), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+		return b, false
+	}
+	for d.PeekKind() != ']' {
+		var m message
+		if json.UnmarshalDecode(d, &m) != nil {
+			return b, false
+		}
+		if (m.Role == "system" || m.Role == "developer") == system {
+			b = append(append(append(b, "<|"...), m.Role...), "|>"...)
+			b = append(appendText(b, m.Content), '\n')
+		}
+	}
+	return b, true
 }
 
 // appendText appends a text, or the texts of a list of parts; what is no text stands for itself.

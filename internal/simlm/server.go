@@ -77,6 +77,8 @@ type Server struct {
 	free  bool
 	quick struct{ requests, prompt, generated, failed atomic.Int64 }
 
+	large sync.Mutex // held while a large request is decoded
+
 	mu     sync.Mutex
 	failed map[uint64]int // how often a prompt has failed so far; only those that will be served in the end
 }
@@ -117,12 +119,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 		refuse(w, http.StatusMethodNotAllowed, "invalid_request_error", "use POST")
 		return
 	}
-	body, err := readBody(r)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_request_error", "the body cannot be read")
-		return
-	}
-	q, err := s.read(body)
+	q, err := s.take(r)
 	if errors.Is(err, errModel) {
 		refuse(w, http.StatusNotFound, "model_not_found", err.Error())
 		return
@@ -178,7 +175,27 @@ func (s *Server) turnAway(w http.ResponseWriter) {
 	refuse(w, s.o.RefuseStatus, kind, "simulated: the queue is full")
 }
 
+// largeBody is a body worth being decoded alone: it is decoded in a few times its own memory, of which nothing is left afterwards.
+const largeBody = 4 << 20
+
+// take reads a request.
+func (s *Server) take(r *http.Request) (request, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return request{}, errors.New("the body cannot be read")
+	}
+	if len(body) >= largeBody {
+		s.large.Lock()
+		defer s.large.Unlock()
+	}
+	return s.read(body)
+}
+
+// readBody reads a body, or looks at the one that a caller in this process has.
 func readBody(r *http.Request) ([]byte, error) {
+	if m, ok := r.Body.(interface{ Bytes() []byte }); ok {
+		return m.Bytes(), nil
+	}
 	if n := r.ContentLength; n >= 0 && n <= maxRequest {
 		body := make([]byte, n)
 		_, err := io.ReadFull(r.Body, body)

@@ -141,6 +141,9 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 	if err != nil {
 		return nil, err
 	}
+	if _, ok := b.o.Transport.(inProcess); ok {
+		req.Body = memoryBody{bytes.NewReader(call.Body), call.Body}
+	}
 	req.Header.Set("Content-Type", "application/json")
 	return b.exchange(req, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
 }

@@ -14,6 +14,18 @@ func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
 
+// memoryBody is a request's body whose bytes a handler of this process may look at, and not change, in place of reading a copy of them.
+type memoryBody struct {
+	*bytes.Reader
+	b []byte
+}
+
+// Close implements [io.Closer].
+func (memoryBody) Close() error { return nil }
+
+// Bytes is the whole body.
+func (m memoryBody) Bytes() []byte { return m.b }
+
 // RoundTrip implements [http.RoundTripper].
 func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if req.Body == nil {
