@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -299,11 +300,9 @@ func TestWhatIsSignedIsWhatIsRouted(t *testing.T) {
 
 // FuzzSignedRequest holds what anybody can make of a signed request, without the key, to the same law.
 func FuzzSignedRequest(f *testing.F) {
-	for _, b := range bends {
-		for how := range signatures {
-			f.Add(uint8(how), "GET", b.method, b.host, b.before, b.path, b.query, b.header)
-			f.Add(uint8(how), "PUT", b.method, b.host, b.before, b.path, b.query, b.header)
-		}
+	for i, name := range slices.Sorted(maps.Keys(bends)) {
+		b := bends[name]
+		f.Add(uint8(i), []string{"GET", "PUT"}[i%2], b.method, b.host, b.before, b.path, b.query, b.header)
 	}
 	v := newVault(f)
 	methods := map[string]bool{"GET": true, "PUT": true, "DELETE": true, "HEAD": true}
