@@ -11,6 +11,14 @@
 //   - The missing of a name: before DeleteObject, DeleteObjects, AbortMultipartUpload and DeleteBucket answer.
 //   - Attributes stored by path (tags, ACLs, policies, an upload's metadata): as they are stored.
 //
+// An upload that breaks off changes nothing: every body is counted against its declared length as it comes in (see incoming), and
+// the store believes the end of an object only when the request ended where it said that it would. Documents are counted in the same
+// place, against S3's sizes for them; no request has an effect before its document came in whole.
+//
+// What a request names is resolved once, out of its target and its Host header (see address). The signature is checked over this
+// result, the request is routed by it, and the store compares bucket and key with it again. A request that two readers could
+// understand in two ways is refused.
+//
 // A process that dies while an upload is being completed leaves the upload in a claimed state, which the gateway would report
 // as success ever after; New puts such uploads back (see recoverUploads), and a completion is answered 200 only if the object
 // was made of this very upload. An abort waits for a completion that is under way, and is believed by who asked for it: nothing
