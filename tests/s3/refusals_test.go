@@ -2,10 +2,14 @@ package s3_test
 
 import (
 	"bufio"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -184,5 +188,40 @@ func TestARefusedBodyIsNoRequest(t *testing.T) {
 	}
 	if got, err := read(t, client(t, e, keyID, secret).Bucket("box", noOptions), "smuggled"); err == nil {
 		t.Errorf("a body was taken for a request, which stored %q", got)
+	}
+}
+
+// The HTTP server would take apart what is called a form, and leave nothing for the object.
+func TestAnObjectMayBeAForm(t *testing.T) {
+	e := serve(t, t.TempDir())
+	must(t, e.server.EnsureBucket("box"))
+	body := "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n"
+	w := signedBy(t, e, "form as an object", "PUT", "/box/k", unsigned, http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, []byte(body))
+	if status, answer := w.send(t, len(body)); status != http.StatusOK {
+		t.Errorf("%d %s", status, answer)
+	}
+	if got, err := read(t, client(t, e, keyID, secret).Bucket("box", noOptions), "k"); err != nil || got != body {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What a client must send beside a URL of the old scheme is covered by its signature, and kept.
+func TestAnOldURLKeepsItsHeaders(t *testing.T) {
+	e := serve(t, t.TempDir())
+	must(t, e.server.EnsureBucket("box"))
+	expires := fmt.Sprint(time.Now().Add(time.Hour).Unix())
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write([]byte("PUT\n\ntext/plain\n" + expires + "\nx-amz-meta-color:blue\n/box/a%2Bb%20(1)"))
+	req, err := http.NewRequest("PUT", e.url+"/box/a%2Bb%20(1)?"+url.Values{"AWSAccessKeyId": {keyID}, "Expires": {expires},
+		"Signature": {base64.StdEncoding.EncodeToString(mac.Sum(nil))}}.Encode(), nil)
+	must(t, err)
+	req.Header = http.Header{"Content-Type": {"text/plain"}, "X-Amz-Meta-Color": {"blue"}}
+	if status, body := written(req, "old URL", []byte("x")).send(t, 1); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	out, err := sdk(e.url, keyID, secret, http.DefaultClient).HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String("box"), Key: aws.String("a+b (1)")})
+	must(t, err)
+	if out.Metadata["color"] != "blue" || aws.ToString(out.ContentType) != "text/plain" {
+		t.Errorf("kept %v, %s", out.Metadata, aws.ToString(out.ContentType))
 	}
 }
