@@ -100,9 +100,14 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: place, Log: o.Log, PartBytes: o.PartBytes,
 		Worker: e.worker, Shelf: shelf})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery})
+		Limits: o.Config.Limits.Rules(), Worker: e.worker, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery,
+		Patience: patienceOf(o.Config.Limits.Hour)})
 	return e, nil
 }
+
+// patienceOf is for how long access that is denied is tried again before a job fails: ten minutes of the hour in which timeouts are counted.
+// A setting that shortens a job's hours shortens it alike.
+func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 
 // serving finds where a job's records go.
 func (e *engine) serving(j batholith.Job) (dispatch.Serving, error) {
