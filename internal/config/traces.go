@@ -10,15 +10,17 @@ import (
 // Traces looks in a data directory for what is made only after its database, and returns the path of what it found first, or "". If there is
 // no database beside it, the database was lost.
 //
-// These are the worker's name and the journal, which are made once the database is open, and what a job left in a bucket of the embedded S3.
+// These are the worker's name, the journal and kept results, which are made once the database is open, and what a job left in a bucket of the
+// embedded S3.
 func Traces(dir string) func() (string, error) {
 	return func() (string, error) {
 		if worker := filepath.Join(dir, "worker"); there(worker) {
 			return worker, nil
 		}
-		journal := filepath.Join(dir, "journal")
-		if files, err := os.ReadDir(journal); err == nil && len(files) > 0 {
-			return filepath.Join(journal, files[0].Name()), nil
+		for _, folder := range []string{filepath.Join(dir, "journal"), filepath.Join(dir, "kept")} {
+			if files, err := os.ReadDir(folder); err == nil && len(files) > 0 {
+				return filepath.Join(folder, files[0].Name()), nil
+			}
 		}
 		return internals(filepath.Join(dir, "s3"))
 	}

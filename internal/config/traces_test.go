@@ -12,10 +12,11 @@ func TestTracesAreWhatIsMadeAfterTheDatabase(t *testing.T) {
 		want string
 	}{
 		"nothing":                     {nil, ""},
-		"a first start":               {[]string{"lock", "credentials", "credentials.new", "server.json", "batholith.db", "journal/", "s3/"}, ""},
+		"a first start":               {[]string{"lock", "credentials", "credentials.new", "server.json", "batholith.db", "journal/", "kept/", "s3/"}, ""},
 		"buckets with users' objects": {[]string{"s3/batholith/in/a.jsonl", "s3/batholith/batholith/.b/x"}, ""},
 		"the worker":                  {[]string{"worker"}, "worker"},
 		"the journal":                 {[]string{"journal/00000001.log"}, "journal/00000001.log"},
+		"kept results":                {[]string{"kept/job000000001/1.seg"}, "kept/job000000001"},
 		"a job's objects":             {[]string{"s3/a/in/a.jsonl", "s3/b/out/abcdefghijkl/.batholith/index/x.idx"}, "s3/b/out/abcdefghijkl/.batholith"},
 	} {
 		t.Run(name, func(t *testing.T) {
