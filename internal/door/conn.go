@@ -31,6 +31,7 @@ type Conn struct {
 	since    time.Time     // when the request in progress began; before its first byte, when the wait for it began
 	received int64         // bytes of it
 	kept     int64         // bytes that Keep has added
+	preface  int           // how many of the first bytes are those of HTTP/2's preface; -1 once they are not, or all are
 
 	deadline sync.Mutex
 	asked    time.Time // guarded by deadline: the read deadline that the server set
@@ -48,7 +49,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		}
 		n, err := c.Conn.Read(p)
 		if n > 0 {
-			c.count(int64(n))
+			c.count(p[:n])
 		}
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.overdue() {
 			return n, c.ended(err)
@@ -179,7 +180,7 @@ func (l *Listener) free() {
 }
 
 // count adds bytes that were received. What is too much in all is taken from the stranger that weighs most, which may be this one.
-func (c *Conn) count(n int64) {
+func (c *Conn) count(p []byte) {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
 	if c.place == nil || c.proven.Load() {
@@ -188,8 +189,34 @@ func (c *Conn) count(n int64) {
 	if c.received == 0 {
 		c.since = time.Now()
 	}
+	n := int64(len(p))
 	c.received += n
+	if c.multiplexes(p) {
+		c.kept += c.door.limits.Multiplexed
+		n += c.door.limits.Multiplexed
+	}
 	c.door.hold(n)
+}
+
+// http2 is how an HTTP/2 connection begins, and no request of HTTP/1 does.
+const http2 = "PRI * HTTP/2.0"
+
+// multiplexes tells, once, that the connection has turned out to be HTTP/2.
+func (c *Conn) multiplexes(p []byte) bool {
+	for _, b := range p {
+		if c.preface < 0 {
+			return false
+		}
+		if b != http2[c.preface] {
+			c.preface = -1
+			return false
+		}
+		if c.preface++; c.preface == len(http2) {
+			c.preface = -1
+			return true
+		}
+	}
+	return false
 }
 
 // hold adds to the bytes of strangers, and closes connections until the sum is within its bound.

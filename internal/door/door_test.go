@@ -256,6 +256,47 @@ func TestWhatIsKeptCountsUntilItIsReleased(t *testing.T) {
 	})
 }
 
+func TestAnHTTP2ConnectionCountsForItsStreamsFromItsPrefaceOn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sent    string
+		counted int64
+	}{
+		"HTTP/2":            {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1000},
+		"HTTP/1":            {"PRI / HTTP/1.1\r\n", 0},
+		"half of a preface": {"PRI * HTTP/2", 0},
+		"later":             {"GET PRI * HTTP/2.0\r\n", 0},
+	} {
+		for _, piece := range []int{1, 5, 100} { // as it may come
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				l := Listen(n, Limits{Multiplexed: 1000}, nil)
+				defer l.Close()
+				client := n.from(here)
+				c := accepted(t, l)
+				go client.Write([]byte(tt.sent))
+				for left := len(tt.sent); left > 0; {
+					got, err := c.Read(make([]byte, piece))
+					if err != nil {
+						t.Fatal(err)
+					}
+					left -= got
+				}
+				if l.bytes != tt.counted+int64(len(tt.sent)) {
+					t.Errorf("%s in pieces of %d: %d bytes counted", name, piece, l.bytes)
+				}
+				c.Rest()
+				if l.bytes != tt.counted {
+					t.Errorf("%s in pieces of %d: %d bytes counted at rest", name, piece, l.bytes)
+				}
+				c.Close()
+				if l.bytes != 0 {
+					t.Errorf("%s: %d bytes counted of nobody", name, l.bytes)
+				}
+			})
+		}
+	}
+}
+
 func TestStrangersAreCutOffInTime(t *testing.T) {
 	limits := Limits{Idle: time.Minute, Patience: 15 * time.Second, Rate: 1000, Longest: 40 * time.Second}
 	for name, tt := range map[string]struct {

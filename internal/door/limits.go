@@ -9,6 +9,10 @@ type Limits struct {
 	PerAddress int   // of the strangers, connections of one address (an IPv6 address counts by its /64 network)
 	Bytes      int64 // bytes received of strangers' unfinished requests, all together
 
+	// Multiplexed is what an HTTP/2 connection counts from its preface on, beside the bytes received: a few hundred bytes start as many
+	// requests as it may have streams, before any of them is looked at.
+	Multiplexed int64
+
 	Idle     time.Duration // for the first byte of a stranger's request; not shorter than clients keep connections that they opened ahead
 	Patience time.Duration // from that byte on, for a request to arrive, however short it is
 	Rate     int64         // bytes a second that a longer one must reach beyond that
@@ -25,6 +29,7 @@ const (
 	fewest        = 4
 
 	strangersBytes = 6 << 20
+	multiplexed    = 192 << 10
 	idle           = time.Minute
 	patience       = 15 * time.Second
 	rate           = 16 << 10
@@ -40,7 +45,7 @@ func Default(descriptors int) Limits {
 		open = min(max(descriptors/8, 2*fewest), mostOpen)
 	}
 	strangers := min(open/2, mostStrangers)
-	return Limits{Open: open, Strangers: strangers, PerAddress: max(strangers/2, fewest), Bytes: strangersBytes,
+	return Limits{Open: open, Strangers: strangers, PerAddress: max(strangers/2, fewest), Bytes: strangersBytes, Multiplexed: multiplexed,
 		Idle: idle, Patience: patience, Rate: rate, Longest: longest, Young: young}
 }
 
@@ -50,6 +55,7 @@ func (l Limits) filled(d Limits) Limits {
 	fill(&l.Strangers, d.Strangers)
 	fill(&l.PerAddress, d.PerAddress)
 	fill(&l.Bytes, d.Bytes)
+	fill(&l.Multiplexed, d.Multiplexed)
 	fill(&l.Idle, d.Idle)
 	fill(&l.Patience, d.Patience)
 	fill(&l.Rate, d.Rate)
