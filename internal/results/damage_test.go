@@ -268,6 +268,14 @@ func TestOutcomesOfAnotherWorkersNameAreCommittedOrKept(t *testing.T) {
 				w.jobs["job"].chunks[i].State = batholith.ChunkDone
 			}
 		}, false, 0, ""},
+		{"another worker answers the records, and has answered these", func(w *world) {
+			w.lease("job", "c")
+			for _, c := range w.jobs["job"].chunks {
+				for i := range c.Count {
+					c.Done.Set(i)
+				}
+			}
+		}, false, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -131,6 +132,36 @@ func TestADiskThatHangsCostsAFewOutcomesAtMost(t *testing.T) {
 			stop()
 		})
 	}
+}
+
+// Outcomes that were not waited for are safe once they are committed, and as many others need not be waited for then.
+func TestTheOutcomesThatAreNotWaitedForAreCountedUntilTheyAreSafe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 200, 200)
+		w, stop := start(t, newProcess(world, nil), t.TempDir(), "a", nil)
+		hang := make(chan struct{})
+		w.journal.disk.write = func(f *os.File, b []byte) (int, error) { <-hang; return f.Write(b) }
+		chunk := world.lease("job", "a")[0]
+		for round := range 3 {
+			began := time.Now()
+			var adds sync.WaitGroup
+			for i := range maxLoose {
+				adds.Go(func() {
+					if err := w.Add(t.Context(), outcome(chunk, round*maxLoose+i, "a")); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			adds.Wait()
+			if n := world.job("job", "").Counts.Processed; n != int64(round*maxLoose) || time.Since(began) != diskTime {
+				t.Errorf("round %d: %d outcomes are committed after %s, when the Adds return", round, n, time.Since(began))
+			}
+			time.Sleep(2 * time.Second) // they are committed
+		}
+		close(hang)
+		stop()
+	})
 }
 
 // held is the journal of a job that cannot commit: one file more than there should be, each with one outcome.
