@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -217,5 +218,22 @@ func TestAClosedStoreAnswersNothing(t *testing.T) {
 		if err := c.do(t.Context(), s); err == nil || !strings.Contains(err.Error(), "closed") {
 			t.Errorf("%s: the error is %v", c.name, err)
 		}
+	}
+}
+
+var errRow = errors.New("the row cannot be read")
+
+// unreadable is a row that the database found and cannot give.
+type unreadable struct{}
+
+func (unreadable) Scan(...any) error { return errRow }
+
+// A row that cannot be read is no empty chunk or job: the outcomes of an empty chunk would be dropped as stale.
+func TestARowThatCannotBeReadIsNotTakenForAnEmptyOne(t *testing.T) {
+	if c, err := scanChunk(unreadable{}); !errors.Is(err, errRow) {
+		t.Errorf("chunk %+v, %v", c, err)
+	}
+	if j, err := scanJob(unreadable{}); !errors.Is(err, errRow) {
+		t.Errorf("job %+v, %v", j, err)
 	}
 }
