@@ -9,13 +9,14 @@ import (
 
 // What is held of Options.Room. A chunk takes the bytes of its records and as many again for the requests that are made of them, before it
 // is read and until its last record is settled. An answer takes its bytes as it is read, and until its record is settled. A long output
-// line, with its copy in a segment, takes its bytes until it is committed; shorter ones are bounded by the sink. So at any time
+// line takes twice its bytes until it is committed, with its copy for the journal or for the segment; shorter ones are bounded by the sink. So at any time
 //
-//	held = sum over chunks of 2 * bytes + sum over answers of bytes + sum over long lines of bytes
+//	held = sum over chunks of 2 * bytes + sum over answers of bytes + sum over long lines of 2 * bytes
 //
 // Small work never waits: a model's first chunks and a backend's first megabytes of answers are below the floors of their accounts.
 const (
-	requestCopies = 2            // of a chunk's bytes: the input and the requests
+	requestCopies = 2 // of a chunk's bytes: the input and the requests
+	lineCopies    = 2
 	chunkFloor    = 2 * 16 << 20 // of a model, for the 16 MiB of chunks that a queue holds as a rule (queueBytes)
 	answerFloor   = 4 << 20      // of a backend
 	longLine      = 64 << 10
@@ -58,7 +59,7 @@ func (d *Dispatcher) account(o *batholith.Outcome) {
 		return
 	}
 	hold := d.lines.Hold()
-	hold.Force(int64(len(o.Line)))
+	hold.Force(lineCopies * int64(len(o.Line)))
 	o.Settled = hold.Release
 }
 
