@@ -80,7 +80,11 @@ type doctor struct {
 	findings []finding
 }
 
-func (d *doctor) find(f finding) { d.findings = append(d.findings, f) }
+// find notes a finding. Keys in URLs are hidden, whoever has put them into a text.
+func (d *doctor) find(f finding) {
+	f.What, f.Why, f.Remedy = config.Redact(f.What), config.Redact(f.Why), config.Redact(f.Remedy)
+	d.findings = append(d.findings, f)
+}
 
 // examine does all checks. They go from the inside out: settings, disk, process, neighbours, jobs, their buckets.
 func (d *doctor) examine(ctx context.Context, s *settings) {

@@ -52,7 +52,7 @@ func (d *doctor) models(ctx context.Context, c *config.Config) {
 
 // probeBackend asks one model server for one model.
 func probeBackend(ctx context.Context, model string, b config.Backend) finding {
-	name := cmp.Or(b.Model, model)
+	name, url := cmp.Or(b.Model, model), config.Redact(b.URL)
 	backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: name, APIKey: b.APIKey, Timeout: askTime})
 	if err == nil {
 		err = backend.Probe(ctx)
@@ -60,15 +60,15 @@ func probeBackend(ctx context.Context, model string, b config.Backend) finding {
 	var f *batholith.Failure
 	switch {
 	case err == nil:
-		what := fmt.Sprintf("%s serves %s", b.URL, name)
+		what := fmt.Sprintf("%s serves %s", url, name)
 		if n, ok := backend.Slots(ctx); ok {
 			what += ", " + plural(int64(n), "slot")
 		}
 		return finding{Severity: sound, Check: "model", What: what + " for " + model}
 	case errors.As(err, &f):
-		return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, b.URL), f.Reason(), backendRemedy(f)}
+		return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, url), f.Reason(), backendRemedy(f)}
 	}
-	return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, b.URL), err.Error(), ""}
+	return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, url), err.Error(), ""}
 }
 
 // backendRemedy is what to do about a probe that failed.

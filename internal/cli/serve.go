@@ -131,11 +131,22 @@ func dataFlag(c *config.Config) string {
 
 // newLogger makes the log that the settings ask for.
 func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: logLevel(l)}
+	o := &slog.HandlerOptions{Level: logLevel(l), ReplaceAttr: redactAttr}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// redactAttr hides keys in the URLs of a log line.
+func redactAttr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(config.Redact(v))
+	case error:
+		a.Value = slog.StringValue(config.Redact(v.Error()))
+	}
+	return a
 }
 
 // logLevel is the least that is logged.

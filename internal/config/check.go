@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
 )
 
@@ -127,7 +128,7 @@ func (l *loader) checkS3() {
 func (l *loader) web(path, value string) {
 	u, err := url.Parse(value)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", value)
+		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", redactURL(value))
 		return
 	}
 	if u.User != nil {
@@ -135,10 +136,31 @@ func (l *loader) web(path, value string) {
 	}
 }
 
-// secretNamed checks that the variable that shall hold a secret is there.
+// secretNamed checks that the variable that shall hold a secret is there, and holds one.
 func (l *loader) secretNamed(path, variable string) {
-	if variable != "" && l.env[variable] == "" {
+	if variable == "" {
+		return
+	}
+	value, there := l.env[variable]
+	switch {
+	case !there:
 		l.bad(path, "export "+variable+" before the start", "the environment has no variable %s", variable)
+	case value == "":
+		l.bad(path, "export "+variable+" with the secret before the start", "the variable %s is empty", variable)
+	default:
+		l.clean(path, "what the variable "+variable+" holds", value)
+	}
+}
+
+// clean refuses a secret that no client could send as it is, such as one with the newline of the file that it was read from.
+func (l *loader) clean(path, what, secret string) {
+	switch {
+	case strings.TrimSpace(secret) == "":
+		l.bad(path, "give the secret", "%s is blank", what)
+	case strings.TrimSpace(secret) != secret:
+		l.bad(path, "remove them", "%s has blanks or newlines around it", what)
+	case plain.Line(secret) != secret:
+		l.bad(path, "correct it", "%s has control characters in it", what)
 	}
 }
 
@@ -203,16 +225,20 @@ func (l *loader) checkLimits() {
 
 // checkNetwork checks names only: they are what a job's vpcConfig may name, and nothing is routed by them yet.
 func (l *loader) checkNetwork() {
+	taken := names{l: l}
 	for i, s := range l.config.Network.Subnets {
 		at := fmt.Sprintf("network.subnets[%d]", i)
+		taken.take(at+".id", s.ID)
 		if !subnetForm.MatchString(s.ID) {
 			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no subnet id", s.ID)
 		}
 		l.later(at+".source_address", s.SourceAddress != "")
 		l.later(at+".proxy", s.Proxy != "")
 	}
+	taken = names{l: l}
 	for i, g := range l.config.Network.SecurityGroups {
 		at := fmt.Sprintf("network.security_groups[%d]", i)
+		taken.take(at+".id", g.ID)
 		if !subnetForm.MatchString(g.ID) {
 			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no security group id", g.ID)
 		}

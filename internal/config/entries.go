@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/batholith/batholith/internal/dialect"
 )
@@ -17,11 +19,13 @@ func (l *loader) complete() {
 	for i := range c.Credentials {
 		k := &c.Credentials[i]
 		k.Account = orElse(k.Account, c.Account)
+		l.oneSecret(fmt.Sprintf("credentials[%d].secret_access_key", i), k.SecretAccessKey, k.SecretAccessKeyEnv)
 		k.SecretAccessKey = orElse(k.SecretAccessKey, l.env[k.SecretAccessKeyEnv])
 	}
 	for i := range c.APIKeys {
 		k := &c.APIKeys[i]
 		k.Account = orElse(k.Account, c.Account)
+		l.oneSecret(fmt.Sprintf("api_keys[%d].key", i), k.Key, k.KeyEnv)
 		k.Key = orElse(k.Key, l.env[k.KeyEnv])
 	}
 	for i := range c.Roles {
@@ -41,6 +45,13 @@ func (l *loader) complete() {
 	}
 }
 
+// oneSecret refuses a secret that is written beside the name of a variable: one of them would be passed over in silence.
+func (l *loader) oneSecret(path, written, variable string) {
+	if written != "" && variable != "" {
+		l.bad(path, "remove one of them", "the secret is there, and so is the name of a variable that holds it")
+	}
+}
+
 // orElse is s, or another text when s is empty.
 func orElse(s, otherwise string) string {
 	if s == "" {
@@ -49,32 +60,93 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
+// names finds entries that would silently take each other's place.
+type names struct {
+	l    *loader
+	seen map[string]string // name → path of the first entry that has it
+}
+
+// take notes a name, and a problem when another entry has it.
+func (n *names) take(path, name string) {
+	if name == "" {
+		return
+	}
+	if other, ok := n.seen[name]; ok {
+		n.l.bad(path, "give every entry its own, or remove one", "%q is there twice: %s has it, too", name, n.l.place(other))
+		return
+	}
+	if n.seen == nil {
+		n.seen = map[string]string{}
+	}
+	n.seen[name] = path
+}
+
+// place names an entry with its line.
+func (l *loader) place(path string) string {
+	if o := l.config.Origin(path); o.Line > 0 {
+		return fmt.Sprintf("%s (line %d)", path, o.Line)
+	}
+	return path
+}
+
+// keyIDForm is what a client can send as an access key id: it stands in a header, before a slash.
+var keyIDForm = regexp.MustCompile(`^[!-+.0-~-]+$`)
+
+// reservedKeyID tells whether an access key id is one that the service makes for itself on the embedded S3.
+func reservedKeyID(id string) bool {
+	return id == "batholith-internal" || strings.HasPrefix(id, "batholith-role-")
+}
+
 // checkCallers checks who may call: names are there, secrets are there, no key is there twice.
 func (l *loader) checkCallers() {
-	seen := map[string]bool{}
+	ids, keys := names{l: l}, map[string]string{}
 	for i, k := range l.config.Credentials {
 		at := fmt.Sprintf("credentials[%d]", i)
 		l.required(at+".access_key_id", k.AccessKeyID)
 		l.required(at+".principal", k.Principal)
-		if k.AccessKeyID != "" && seen[k.AccessKeyID] {
-			l.bad(at+".access_key_id", "give every credential its own", "%q is there twice", k.AccessKeyID)
-		}
-		seen[k.AccessKeyID] = true
+		l.keyID(at+".access_key_id", k.AccessKeyID)
+		ids.take(at+".access_key_id", k.AccessKeyID)
 		l.caller(at, k.Account, k.SecretAccessKey, "secret_access_key", k.SecretAccessKeyEnv)
+	}
+	for i, r := range l.config.Roles {
+		at := fmt.Sprintf("roles[%d].access_key_id", i)
+		l.keyID(at, r.AccessKeyID)
+		if l.config.EmbeddedS3() { // which knows callers and roles alike by their keys; another S3 has keys of its own
+			ids.take(at, r.AccessKeyID)
+		}
 	}
 	for i, k := range l.config.APIKeys {
 		at := fmt.Sprintf("api_keys[%d]", i)
 		l.required(at+".principal", k.Principal)
 		l.caller(at, k.Account, k.Key, "key", k.KeyEnv)
+		if other, ok := keys[k.Key]; ok && k.Key != "" {
+			l.bad(at, "give every principal a key of its own", "it has the same key as %s", l.place(other))
+		} else {
+			keys[k.Key] = at
+		}
+	}
+}
+
+// keyID checks an access key id.
+func (l *loader) keyID(path, id string) {
+	switch {
+	case id == "":
+	case reservedKeyID(id):
+		l.bad(path, "choose another id", "%q is an id that the service uses itself", id)
+	case !keyIDForm.MatchString(id):
+		l.bad(path, "use letters, digits and dashes", "%q is no access key id", id)
 	}
 }
 
 // caller checks what credentials and API keys have in common.
 func (l *loader) caller(at, account, secret, key, variable string) {
-	if variable != "" {
+	switch {
+	case variable != "":
 		l.secretNamed(at+"."+key+"_env", variable)
-	} else if secret == "" {
+	case secret == "":
 		l.bad(at, fmt.Sprintf("give %s_env, the name of a variable that holds it, or %s", key, key), "it has no secret")
+	default:
+		l.clean(at+"."+key, "it", secret)
 	}
 	if !accountForm.MatchString(account) {
 		l.bad(at+".account", "write twelve digits, quoted", "%q is no account", account)
@@ -90,15 +162,14 @@ func (l *loader) required(path, value string) {
 
 // checkRoles checks what jobs may name as their role.
 func (l *loader) checkRoles() {
-	seen := map[string]bool{}
+	arns := names{l: l}
 	for i, r := range l.config.Roles {
 		at := fmt.Sprintf("roles[%d]", i)
 		if !roleForm.MatchString(r.ARN) {
 			l.bad(at+".arn", "write arn:aws:iam::ACCOUNT:role/NAME", "%q is no ARN of a role", r.ARN)
-		} else if seen[r.ARN] {
-			l.bad(at+".arn", "remove one", "%q is there twice", r.ARN)
+		} else {
+			arns.take(at+".arn", r.ARN)
 		}
-		seen[r.ARN] = true
 		l.later(at+".assume", r.Assume != nil)
 		l.secretNamed(at+".secret_access_key_env", r.SecretAccessKeyEnv)
 		if r.Assume == nil && (r.AccessKeyID == "") != (r.SecretAccessKeyEnv == "") {

@@ -49,6 +49,9 @@ func Load(src Sources) (*Config, error) {
 		slices.SortStableFunc(l.problems, func(p, q Problem) int {
 			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // those without a line last
 		})
+		for i := range l.problems {
+			l.problems[i].Reason = Redact(l.problems[i].Reason)
+		}
 		return nil, &Error{Problems: l.problems}
 	}
 	return c, nil

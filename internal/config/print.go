@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net/url"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // WriteSample writes a commented settings file: every setting with its default, and one entry of each list as a comment.
@@ -34,7 +35,7 @@ var indexes = regexp.MustCompile(`\[\d+\]`)
 // Write writes the effective settings as YAML, each with its origin, secrets hidden.
 func (c *Config) Write(w io.Writer) error {
 	p := printer{
-		after: func(path string) string { return c.Origin(path).String() },
+		after: func(path string) string { return plain.Line(c.Origin(path).String()) },
 		value: redacted,
 	}
 	p.fields(reflect.ValueOf(c).Elem(), "", "")
@@ -150,13 +151,9 @@ func formatValue(_ reflect.StructField, v reflect.Value) string {
 // redacted is formatValue with secrets hidden, those in URLs included.
 func redacted(f reflect.StructField, v reflect.Value) string {
 	if f.Tag.Get("secret") != "" && v.Len() > 0 {
-		return "(hidden)"
+		return hidden
 	}
-	text := formatValue(f, v)
-	if u, err := url.Parse(text); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return text
+	return Redact(formatValue(f, v))
 }
 
 // quoted is the text of v as YAML.
@@ -167,7 +164,7 @@ func quoted(v reflect.Value, text string) string {
 	return quoteWord(text)
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
+var unquoted = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
 
 // quoteWord quotes a text when YAML could take it for something else. It quotes more than it must.
 func quoteWord(s string) string {
@@ -175,7 +172,7 @@ func quoteWord(s string) string {
 	case "true", "false", "null", "yes", "no", "on":
 		return strconv.Quote(s)
 	}
-	if plain.MatchString(s) || hostPort.MatchString(s) {
+	if unquoted.MatchString(s) || hostPort.MatchString(s) {
 		return s
 	}
 	return strconv.Quote(s)

@@ -40,6 +40,24 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"credential without principal", "credentials:\n- access_key_id: A\n  secret_access_key: s", `b.yaml:2: credentials[0].principal: it is missing`, "add it"},
 		{"missing variable", "api_keys:\n- principal: p\n  key_env: NOWHERE", `b.yaml:3: api_keys[0].key_env: the environment has no variable NOWHERE`, "export NOWHERE"},
 		{"role", "roles:\n- arn: arn:aws:iam::1:role/x", `b.yaml:2: roles[0].arn: "arn:aws:iam::1:role/x" is no ARN of a role`, "arn:aws:iam::ACCOUNT"},
+		{"credential twice", "credentials:\n- {access_key_id: A, secret_access_key: s, principal: p}\n- {access_key_id: A, secret_access_key: t, principal: q}", `b.yaml:3: credentials[1].access_key_id: "A" is there twice: credentials[0].access_key_id (line 2) has it`, "its own"},
+		{"bearer key twice", "api_keys:\n- {key: k, principal: p}\n- {key: k, principal: q}", `b.yaml:3: api_keys[1]: it has the same key as api_keys[0] (line 2)`, "of its own"},
+		{"bearer key twice, once in a variable", "api_keys:\n- {key: 'k', principal: p}\n- {key_env: K, principal: q}", `b.yaml:3: api_keys[1]: it has the same key`, "of its own"},
+		{"role with a caller's key", "credentials:\n- {access_key_id: A, secret_access_key: s, principal: p}\nroles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: K}", `b.yaml:4: roles[0].access_key_id: "A" is there twice: credentials[0].access_key_id (line 2)`, "its own"},
+		{"two roles with one key", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: K}\n- {arn: 'arn:aws:iam::000000000000:role/y', access_key_id: A, secret_access_key_env: K}", `b.yaml:3: roles[1].access_key_id: "A" is there twice`, "its own"},
+		{"role twice", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x'}\n- {arn: 'arn:aws:iam::000000000000:role/x'}", `b.yaml:3: roles[1].arn: "arn:aws:iam::000000000000:role/x" is there twice: roles[0].arn (line 2)`, "remove one"},
+		{"the service's own key", "credentials:\n- {access_key_id: batholith-internal, secret_access_key: s, principal: p}", `b.yaml:2: credentials[0].access_key_id: "batholith-internal" is an id that the service uses itself`, "another"},
+		{"a key that a role gets", "credentials:\n- {access_key_id: batholith-role-7, secret_access_key: s, principal: p}", `b.yaml:2: credentials[0].access_key_id: "batholith-role-7" is an id`, "another"},
+		{"such a key of a role", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: batholith-role-0, secret_access_key_env: K}", `b.yaml:2: roles[0].access_key_id: "batholith-role-0" is an id`, "another"},
+		{"no key id", "credentials:\n- {access_key_id: 'a/b', secret_access_key: s, principal: p}", `b.yaml:2: credentials[0].access_key_id: "a/b" is no access key id`, "letters"},
+		{"blank key", "api_keys:\n- {key: ' ', principal: p}", `b.yaml:2: api_keys[0].key: it is blank`, "give"},
+		{"newline behind a key", "api_keys:\n- {key: \"k\\n\", principal: p}", `b.yaml:2: api_keys[0].key: it has blanks or newlines around it`, "remove"},
+		{"control character in a secret", "credentials:\n- {access_key_id: A, secret_access_key: \"a\\x1bb\", principal: p}", `b.yaml:2: credentials[0].secret_access_key: it has control characters`, "correct"},
+		{"two secrets", "api_keys:\n- {key: a, key_env: K, principal: p}", `b.yaml:2: api_keys[0].key: the secret is there, and so is the name of a variable`, "remove one"},
+		{"empty variable", "api_keys:\n- {key_env: EMPTY, principal: p}", `b.yaml:2: api_keys[0].key_env: the variable EMPTY is empty`, "export"},
+		{"blank variable", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: BLANK}", `b.yaml:2: roles[0].secret_access_key_env: what the variable BLANK holds is blank`, "give"},
+		{"subnet twice", "network:\n  subnets:\n  - {id: s}\n  - {id: s}", `b.yaml:4: network.subnets[1].id: "s" is there twice: network.subnets[0].id (line 3)`, "remove one"},
+		{"security group twice", "network:\n  security_groups:\n  - {id: s}\n  - {id: s}", `b.yaml:4: network.security_groups[1].id: "s" is there twice`, "remove one"},
 		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 and an endpoint exclude`, "off"},
 		{"no place for objects", "s3:\n  listen: \"off\"", `b.yaml:2: s3.listen: with the embedded S3 off`, "name an s3.endpoint"},
 		{"share", "simulated:\n  failures: {reset: 2}", `b.yaml:2: simulated.failures.reset: 2 is no share`, "from 0 to 1"},
@@ -49,7 +67,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"limits", "limits:\n  min_timeout_hours: 500", `b.yaml:2: limits.min_timeout_hours: 500 is not possible`, "max_timeout_hours"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := load(t, tt.file, nil, nil)
+			_, err := load(t, tt.file, []string{"K=k", "EMPTY=", "BLANK= "}, nil)
 			p := first(t, err)
 			if got := strings.Replace(p.String(), p.Origin.Name, filepath.Base(p.Origin.Name), 1); !strings.HasPrefix(got, tt.want) {
 				t.Errorf("says %q, want %q", got, tt.want)
