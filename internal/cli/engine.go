@@ -84,7 +84,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the folder for kept results: %w", err)
 	}
-	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, "journal"), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
+	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, journalName), Worker: e.worker, Store: o.Store, Open: place, Log: o.Log,
 		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf,
 		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})

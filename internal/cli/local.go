@@ -60,7 +60,7 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 		return res, err
 	}
 	defer data.Close()
-	db, err := store.Open(ctx, filepath.Join(data.Dir, "batholith.db"), config.Traces(data.Dir))
+	db, err := store.Open(ctx, filepath.Join(data.Dir, databaseName), config.Traces(data.Dir))
 	if err != nil {
 		return res, err
 	}
@@ -74,7 +74,13 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	if err != nil {
 		return res, err
 	}
-	job, err = l.run(ctx, job, resumed, data.Dir)
+	err = guarded(ctx, data, []string{databaseName, journalName}, func(ctx context.Context, opened func()) error {
+		ended, err := l.run(ctx, job, resumed, data.Dir, opened)
+		if err == nil {
+			job = ended
+		}
+		return err
+	})
 	if err != nil {
 		return res, err
 	}
@@ -136,8 +142,8 @@ func (l *local) fingerprint() (string, error) {
 	return hex.EncodeToString(h.Sum(nil))[:32], nil
 }
 
-// run drives the job to its end.
-func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir string) (batholith.Job, error) {
+// run drives the job to its end. It calls opened when all that it keeps in dir is there.
+func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir string, opened func()) (batholith.Job, error) {
 	paths := map[string]string{}
 	for _, f := range l.inputs {
 		paths[f.key] = f.path
@@ -162,6 +168,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 		}
 		l.o.Resuming(job)
 	}
+	opened()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)

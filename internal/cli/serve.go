@@ -57,6 +57,9 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	if err := adoptKey(data, c); err != nil {
 		return err
 	}
+	for _, path := range data.LooseModes() {
+		a.tell("warning", "other users of this machine can open "+path+", which holds keys, prompts and answers; batholith doctor says how to close it")
+	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
@@ -64,12 +67,15 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	log := newLogger(a.stderr, c.Log)
 	defer captureLibraryLog(log)()
 	defer s3serve.Capture(log)()
-	err = serve(ctx, serveOptions{Config: c, Log: log, Ready: func(at addresses) {
-		if err := data.Announce(announcement(c, at)); err != nil {
-			a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
-		}
-		a.welcome(c, at)
-	}})
+	err = guarded(ctx, data, guardedNames(c), func(ctx context.Context, opened func()) error {
+		return serve(ctx, serveOptions{Config: c, Log: log, Ready: func(at addresses) {
+			opened()
+			if err := data.Announce(announcement(c, at)); err != nil {
+				a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
+			}
+			a.welcome(c, at)
+		}})
+	})
 	if shutDown(ctx, err) {
 		return nil // a signal is the usual way to end a server
 	}
@@ -92,6 +98,11 @@ func adoptKey(data *config.Data, c *config.Config) error {
 	key, _, err := data.AdminKey()
 	if err != nil {
 		return err
+	}
+	for i, r := range c.Roles {
+		if r.AccessKeyID == key.ID && c.EmbeddedS3() {
+			return hint(fmt.Errorf("roles[%d].access_key_id is the key of the data directory %s, which is the admin's", i, data.Dir), "give the role a key of its own")
+		}
 	}
 	c.Credentials = []config.Credential{{AccessKeyID: key.ID, SecretAccessKey: key.Secret,
 		Principal: config.AdminPrincipal, Account: c.Account}}

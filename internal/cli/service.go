@@ -58,7 +58,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer api.Close()
 	s := &service{o: o}
-	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, "batholith.db"), config.Traces(o.Config.Data)); err != nil {
+	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, databaseName), config.Traces(o.Config.Data)); err != nil {
 		return err
 	}
 	defer s.store.Close()
@@ -109,7 +109,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 		return "", err
 	}
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, "s3"), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log, Door: s.o.Doors})
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}

@@ -65,12 +65,26 @@ func OpenData(dir string) (*Data, error) {
 		return nil, fmt.Errorf("lock the data directory %s: %w", full, err)
 	}
 	d := &Data{Dir: full, lock: f}
+	if !d.holds() { // it was deleted between the open and the lock, and locks nobody out
+		d.Close()
+		return nil, fmt.Errorf("lock the data directory %s: it was deleted at this moment", full)
+	}
 	if err := d.sign(); err != nil {
 		d.Close()
 		return nil, fmt.Errorf("write the lock of the data directory: %w", err)
 	}
 	failpoint.Here("config.data-made")
 	return d, nil
+}
+
+// holds tells whether the lock file that this process holds is the one in the directory.
+func (d *Data) holds() bool {
+	held, err := d.lock.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(filepath.Join(d.Dir, lockFile))
+	return err == nil && os.SameFile(held, there)
 }
 
 // sign writes the process id into the lock. It is for people; the lock itself is the kernel's.
@@ -120,6 +134,9 @@ func (d *Data) Announce(s Server) error {
 // Withdraw takes the addresses away when the server ends. A server that was killed leaves them; whoever dials them then is
 // refused, and says so.
 func (d *Data) Withdraw() error {
+	if !d.holds() {
+		return nil // the directory was replaced: what lies there is another server's
+	}
 	err := os.Remove(filepath.Join(d.Dir, serverFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batholith/batholith/internal/config"
+)
+
+// What serve and run keep in their data directory, besides what package config keeps there.
+const (
+	databaseName = "batholith.db"
+	journalName  = "journal"
+	objectsName  = "s3"
+)
+
+// guardedNames are those of serve.
+func guardedNames(c *config.Config) []string {
+	names := []string{databaseName, journalName}
+	if c.EmbeddedS3() {
+		names = append(names, objectsName)
+	}
+	return names
+}
+
+// lostTime is how long a process whose data directory is lost gets to end. Whatever it still writes goes with it.
+const lostTime = 3 * time.Second
+
+// guarded does work in a data directory until it ends, or until something of these names in the directory is lost: then the error is a
+// [*config.LostError]. The work calls opened once all of them are there.
+//
+// Work that does not end in lostTime after a loss is left behind: the process is about to end, and nothing of what the work writes has a
+// name any more. It is told to end, so that it sends nothing more to model servers.
+func guarded(ctx context.Context, data *config.Data, names []string, work func(ctx context.Context, opened func()) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lost := make(chan error, 1)
+	ended := make(chan error, 1)
+	opened := func() {
+		guard, err := data.Guard(names...)
+		if err != nil {
+			lost <- err
+			return
+		}
+		go func() { // ends with ctx
+			if err := guard.Watch(ctx); err != nil {
+				lost <- err
+			}
+		}()
+	}
+	go func() { ended <- work(ctx, opened) }()
+	select {
+	case err := <-ended:
+		return err
+	case err := <-lost:
+		cancel(err)
+		select {
+		case <-ended:
+		case <-time.After(lostTime):
+		}
+		var loss *config.LostError
+		if errors.As(err, &loss) {
+			return hint(err, "put back what was there, from a backup if need be, and start again; where there is no directory, the next start makes an empty one")
+		}
+		return err
+	}
+}
