@@ -37,12 +37,14 @@ func guarded(ctx context.Context, data *config.Data, names []string, work func(c
 	defer cancel(nil)
 	lost := make(chan error, 1)
 	ended := make(chan error, 1)
+	look := func() error { return nil } // written before the work goes on, read after it has ended
 	opened := func() {
 		guard, err := data.Guard(names...)
 		if err != nil {
 			lost <- err
 			return
 		}
+		look = guard.Look
 		go func() { // ends with ctx
 			if err := guard.Watch(ctx); err != nil {
 				lost <- err
@@ -52,6 +54,9 @@ func guarded(ctx context.Context, data *config.Data, names []string, work func(c
 	go func() { ended <- work(ctx, opened) }()
 	select {
 	case err := <-ended:
+		if lost := look(); lost != nil { // it may have ended of the loss
+			return withRemedy(lost)
+		}
 		return err
 	case err := <-lost:
 		cancel(err)
@@ -59,10 +64,15 @@ func guarded(ctx context.Context, data *config.Data, names []string, work func(c
 		case <-ended:
 		case <-time.After(lostTime):
 		}
-		var loss *config.LostError
-		if errors.As(err, &loss) {
-			return hint(err, "put back what was there, from a backup if need be, and start again; where there is no directory, the next start makes an empty one")
-		}
+		return withRemedy(err)
+	}
+}
+
+// withRemedy adds what to do about a loss.
+func withRemedy(err error) error {
+	var loss *config.LostError
+	if !errors.As(err, &loss) {
 		return err
 	}
+	return hint(err, "put back what was there, from a backup if need be, and start again; where there is no directory, the next start makes an empty one")
 }

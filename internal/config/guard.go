@@ -31,7 +31,7 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%s was %s while it was in use", what, how)
 }
 
-// Guard knows what is in a data directory that is in use. One goroutine has it.
+// Guard knows what is in a data directory that is in use. Its methods may be called by any goroutine.
 type Guard struct {
 	data  *Data
 	known []known

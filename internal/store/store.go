@@ -99,7 +99,10 @@ func makeFile(path string) error {
 
 // sqliteDB opens up to n connections to the file. With synchronous=FULL a transaction is on disk when its commit returns.
 func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, error) {
-	options := []string{"_txlock", txlock, "mode", "rw"} // not rwc: a file that was deleted since is not made anew, empty
+	options := []string{"_txlock", txlock}
+	if _, err := os.Stat(path); err == nil {
+		options = append(options, "mode", "rw") // not rwc: were the file deleted later, a new connection would make an empty one
+	}
 	for _, p := range append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"journal_mode(WAL)",
