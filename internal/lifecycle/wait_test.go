@@ -303,7 +303,8 @@ func TestAnOutageTakesNothingFromAJobThatFails(t *testing.T) {
 			w := newWorld(t)
 			w.look = time.Hour
 			defer w.running(nil)()
-			back := time.Now().Add(5 * time.Hour)
+			time.Sleep(22 * time.Hour)
+			back := time.Now().Add(90 * time.Minute)
 			w.at(func(name string) error {
 				if (name == "publish" || name == "salvage") && time.Now().Before(back) {
 					return errors.New("503 SlowDown")
@@ -314,12 +315,12 @@ func TestAnOutageTakesNothingFromAJobThatFails(t *testing.T) {
 				return nil
 			})
 			w.life.Fault(id, errors.New("the input is gone"))
-			time.Sleep(4 * time.Hour)
+			time.Sleep(80 * time.Minute)
 			synctest.Wait()
 			if j := w.job(id); j.Status != batholith.StatusInProgress || !strings.Contains(j.Note, "503") {
 				t.Errorf("during the outage the job is %s, noted %q", j.Status, j.Note)
 			}
-			time.Sleep(2 * time.Hour)
+			time.Sleep(20 * time.Minute)
 			synctest.Wait()
 			published := len(w.finals(id)) + w.partial[id]
 			if j := w.job(id); j.Status != batholith.StatusFailed || published != 1 || j.Message != couldNotGoOn+"the input is gone" {
@@ -341,8 +342,13 @@ func TestAJobThatFailsEnds(t *testing.T) {
 			}
 			return nil
 		})
+		time.Sleep(23*time.Hour + 30*time.Minute)
 		w.life.Fault(id, errors.New("the index is damaged"))
-		time.Sleep(24*time.Hour + failedFor)
+		time.Sleep(failedFor - time.Minute)
+		if j := w.job(id); j.Status != batholith.StatusInProgress {
+			t.Errorf("after %s the job is %s (%s)", failedFor-time.Minute, j.Status, j.Message)
+		}
+		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if j := w.job(id); j.Status != batholith.StatusFailed || !strings.Contains(j.Message, "index is damaged") || !strings.Contains(j.Message, "hold 4 outcomes") {
 			t.Errorf("the job is %s (%s)", j.Status, j.Message)
