@@ -34,6 +34,7 @@ type drive struct {
 	refused, published time.Time
 	hurry              chan struct{} // 1-buffered; told when work is called off
 	doing              Wait          // what the present step waits for when it fails
+	since              time.Time     // when it began to do only that; zero: when it failed
 
 	mu      sync.Mutex
 	calloff context.CancelCauseFunc // ends the work of the present status
@@ -87,7 +88,11 @@ func (d *drive) run(ctx context.Context) {
 func (d *drive) held(err error) {
 	for _, what := range []Wait{ToValidate, ToPublish, ToEnd} {
 		if err != nil && what == d.doing {
-			d.waits.failed(what, time.Now(), err)
+			since := d.since
+			if since.IsZero() {
+				since = time.Now()
+			}
+			d.waits.failed(what, since, err)
 		} else {
 			d.waits.succeeded(what)
 		}
@@ -123,7 +128,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	}
 	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
 	defer release()
-	d.doing = ToEnd
+	d.doing, d.since = ToEnd, time.Time{}
 	switch job.Status {
 	case batholith.StatusSubmitted:
 		return false, d.submitted(ctx, work, job)

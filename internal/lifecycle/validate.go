@@ -61,10 +61,12 @@ var errSlow = errors.New("the job's bucket is slow")
 // any other error, that it could not be found out, and validate is called again. Only the reading of the input holds a place among the
 // validations: a job whose bucket does not answer waits without one.
 func (d *drive) validate(ctx context.Context, job batholith.Job) error {
+	d.since = time.Now()
 	place, files, err := d.probe(ctx, job)
 	if err != nil {
 		return err
 	}
+	d.since = time.Time{} // what fails from here on may have worked for hours
 	d.waits.succeeded(ToValidate)
 	if d.slow {
 		if err := d.place(ctx, d.l.slow); err != nil {
