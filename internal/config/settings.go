@@ -20,8 +20,8 @@ type Config struct {
 	Profile string `yaml:"profile"`
 	// How long in-flight records may take to finish after SIGTERM before they are handed back.
 	Drain time.Duration `yaml:"drain"`
-	// Bytes of answers and large records held at once, of all models together: bytes, or 256MiB, 1GB. The process takes this much and about
-	// 100 MB.
+	// Bytes of answers and large records held at once, of all models together: bytes, or 256MiB, 1GB. The process takes about
+	// 100 MB, this much, and three times the largest record or answer.
 	Memory Bytes `yaml:"memory"`
 	// What is logged, on stderr.
 	Log Log `yaml:"log"`
