@@ -159,3 +159,28 @@ func (w *Writer) pendingOf(job string) int {
 	}
 	return 0
 }
+
+// One record of a chunk has an outcome already, so a commit of the whole chunk is refused. The others of the same chunk count.
+func TestARefusalCostsOnlyTheOutcomesThatItIsAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 10, 10)
+		w, stop := start(t, newProcess(world, nil), t.TempDir(), "a", nil)
+		defer stop()
+		chunk := world.lease("job", "a")[0]
+		world.mu.Lock()
+		world.jobs["job"].chunks[0].Done.Set(4)
+		world.mu.Unlock()
+		for i := range 10 {
+			if err := w.Add(t.Context(), outcome(chunk, i, "a")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Flush(t.Context(), "job"); err != nil {
+			t.Fatal(err)
+		}
+		if n := world.job("job", "").Counts.Processed; n != 9 {
+			t.Errorf("%d outcomes counted, want 9", n)
+		}
+	})
+}
