@@ -55,10 +55,10 @@ func (l *Listener) longestIdle() (found *Conn) {
 
 // heaviest is the stranger with the largest product of bytes held and age of its request. The caller holds the lock.
 func (l *Listener) heaviest() (found *Conn) {
-	most := 0.0
+	most, now := 0.0, time.Now()
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*Conn)
-		if weight := float64(c.received+c.kept) * float64(time.Since(c.since)+time.Millisecond); weight > most {
+		if weight := float64(c.received+c.kept) * float64(now.Sub(c.since)+time.Millisecond); weight > most {
 			found, most = c, weight
 		}
 	}
