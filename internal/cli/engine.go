@@ -80,7 +80,7 @@ func newEngine(o engineOptions) (_ *engine, err error) {
 		}
 		return o.Place(ctx, j)
 	}
-	shelf, err := files.NewOutput(filepath.Join(o.Dir, "kept"))
+	shelf, err := files.NewPrivateOutput(filepath.Join(o.Dir, "kept"))
 	if err != nil {
 		return nil, fmt.Errorf("open the folder for kept results: %w", err)
 	}

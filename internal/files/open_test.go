@@ -2,6 +2,7 @@ package files_test
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,4 +54,32 @@ func TestOpenNeverWaitsForWhatIsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
+}
+
+// What a private directory holds is its owner's alone, also where the umask takes nothing away.
+func TestAPrivateOutputIsForItsOwnerAlone(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	dir := filepath.Join(t.TempDir(), "kept")
+	out, err := files.NewPrivateOutput(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	_, err = out.CreateUpload(t.Context(), "job/b")
+	if err := errors.Join(err, out.Put(t.Context(), "job/sub/a", []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if seen++; err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %v", path, info.Mode())
+		}
+		return err
+	}); err != nil || seen < 5 {
+		t.Errorf("%d seen, %v", seen, err)
+	}
 }

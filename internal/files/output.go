@@ -32,6 +32,7 @@ const (
 type Output struct {
 	dir  string
 	root *os.Root
+	mask fs.FileMode // bits that no file and no directory gets
 
 	ending [16]sync.Mutex // by upload: its completions and aborts run one after the other
 
@@ -47,15 +48,20 @@ type Output struct {
 var _ blob.Bucket = (*Output)(nil)
 
 // NewOutput opens a directory, and makes it if it is missing. Files that are there already are objects like others.
-func NewOutput(dir string) (*Output, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+func NewOutput(dir string) (*Output, error) { return newOutput(dir, 0) }
+
+// NewPrivateOutput is NewOutput of a directory that only its owner can open, like all that is made in it, whatever the umask.
+func NewPrivateOutput(dir string) (*Output, error) { return newOutput(dir, 0o077) }
+
+func newOutput(dir string, mask fs.FileMode) (*Output, error) {
+	if err := os.MkdirAll(dir, 0o777&^mask); err != nil {
 		return nil, fmt.Errorf("make the output directory: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the output directory: %w", err)
 	}
-	return &Output{dir: dir, root: root, complete: map[string]string{}}, nil
+	return &Output{dir: dir, root: root, mask: mask, complete: map[string]string{}}, nil
 }
 
 // Close ends the use of the directory.
@@ -221,16 +227,16 @@ func (o *Output) write(name string, fill func(*os.File) error) (string, error) {
 func (o *Output) create(name string) (*os.File, error) {
 	o.dirs.RLock()
 	defer o.dirs.RUnlock()
-	if err := o.root.MkdirAll(path.Dir(name), 0o777); err != nil {
+	if err := o.root.MkdirAll(path.Dir(name), 0o777&^o.mask); err != nil {
 		return nil, err
 	}
-	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666&^o.mask)
 }
 
 func (o *Output) rename(tmp, key string) error {
 	o.dirs.RLock()
 	defer o.dirs.RUnlock()
-	if err := o.root.MkdirAll(path.Dir(key), 0o777); err != nil {
+	if err := o.root.MkdirAll(path.Dir(key), 0o777&^o.mask); err != nil {
 		return err
 	}
 	return o.root.Rename(tmp, key)

@@ -44,7 +44,7 @@ func (o *Output) CreateUpload(ctx context.Context, key string) (string, error) {
 	id := rand.Text()
 	dir := uploadDir(key, id)
 	o.dirs.RLock()
-	err := o.root.MkdirAll(dir, 0o777)
+	err := o.root.MkdirAll(dir, 0o777&^o.mask)
 	o.dirs.RUnlock()
 	if err == nil {
 		_, err = o.write(dir+"/"+keyName, func(f *os.File) error {
