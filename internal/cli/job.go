@@ -141,6 +141,16 @@ func (c *clients) find(ctx context.Context, word string) (jobFacts, error) {
 	return jobFacts{}, hint(fmt.Errorf("%d jobs are named %q", len(same), word), "say which by its id: %s", strings.Join(ids, ", "))
 }
 
+// connectTo finds the server and, on it, the job that a person means.
+func (a *app) connectTo(ctx context.Context, t target, word string) (*clients, jobFacts, error) {
+	c, err := a.connect(ctx, t)
+	if err != nil {
+		return nil, jobFacts{}, err
+	}
+	j, err := c.find(ctx, word)
+	return c, j, err
+}
+
 // list yields jobs, newest first, a page at a time. After an error it ends.
 func (c *clients) list(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) func(yield func(jobFacts, error) bool) {
 	return func(yield func(jobFacts, error) bool) {

@@ -168,11 +168,7 @@ func (a *app) getCommand() *cobra.Command {
 	t := bindTarget(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect(cmd.Context(), *t)
-		if err != nil {
-			return err
-		}
-		j, err := c.find(cmd.Context(), args[0])
+		_, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {
 			return err
 		}
@@ -232,11 +228,7 @@ func (a *app) stopCommand() *cobra.Command {
 	}
 	t := bindTarget(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect(cmd.Context(), *t)
-		if err != nil {
-			return err
-		}
-		j, err := c.find(cmd.Context(), args[0])
+		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {
 			return err
 		}

@@ -24,11 +24,7 @@ JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
 	}
 	t := bindTarget(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect(cmd.Context(), *t)
-		if err != nil {
-			return err
-		}
-		j, err := c.find(cmd.Context(), args[0])
+		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {
 			return err
 		}
