@@ -8,4 +8,5 @@ const (
 	KeptNone       Kept = "None"       // the output has everything that was finished, or it was discarded
 	KeptWaiting    Kept = "Kept"       // they wait to be published or discarded
 	KeptPublishing Kept = "Publishing" // somebody asked for their publication, which has not succeeded yet
+	KeptDiscarding Kept = "Discarding" // somebody gave them up; they are about to be deleted, and cannot be published any more
 )

@@ -21,6 +21,9 @@ func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInpu
 		return nil, refuse("get the kept results of job", in.JobIdentifier, err)
 	}
 	out := &bedrock.GetKeptResultsOutput{State: cmp.Or(j.Kept, batholith.KeptNone)}
+	if out.State == batholith.KeptDiscarding { // nobody can have them again
+		out.State = batholith.KeptNone
+	}
 	if out.State != batholith.KeptNone {
 		out.RecordCount, out.Reason = j.Counts.Processed, j.Note
 	}

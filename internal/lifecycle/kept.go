@@ -25,6 +25,9 @@ import (
 //	publish   The output and the manifest are there, as at the end of any job. Repeating it writes the same bytes.
 //	published One transaction: nothing is kept, and the job is unclean. Dies here: a sweep cleans up. Segments are deleted only after it,
 //	          so that no publication finds some of them gone.
+//
+// Who gives the results up asks likewise, in one transaction: Discarding. The worker that finds it says so in the job's message, in one
+// transaction more, and cleans up.
 
 // keep ends a job whose output cannot be written: it is Failed, and what it finished is kept.
 func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string, cause error) error {
@@ -60,6 +63,11 @@ func publishedNotice(job batholith.Job, at time.Time) string {
 	return fmt.Sprintf(" The %d finished records were published afterwards, at %s.", job.Counts.Processed, at.UTC().Format(time.RFC3339))
 }
 
+// discardedNotice takes its place when they were given up.
+func discardedNotice(job batholith.Job, at time.Time) string {
+	return fmt.Sprintf(" The %d finished records were discarded, at %s.", job.Counts.Processed, at.UTC().Format(time.RFC3339))
+}
+
 // withNotice appends a notice to a message and shortens the message where both are too long: the notice is what the reader needs.
 func withNotice(message, notice string) string {
 	if n := batholith.MaxMessage - len(notice); len(message) > n {
@@ -75,7 +83,7 @@ const (
 	publishTries = 4
 )
 
-// publishAsked publishes the kept results that somebody asks for, until ctx ends.
+// publishAsked publishes or discards the kept results of which somebody asks for that, until ctx ends.
 func (l *Lifecycle) publishAsked(ctx context.Context) {
 	changes, cancel := l.o.Store.Subscribe()
 	defer cancel()
@@ -104,7 +112,7 @@ func (l *Lifecycle) publishAsked(ctx context.Context) {
 	for ctx.Err() == nil {
 		asked, err := l.o.Store.Asked(ctx)
 		if err != nil && ctx.Err() == nil {
-			l.o.Log.Error("list jobs whose results are to be published", "err", err)
+			l.o.Log.Error("list jobs whose kept results are asked for", "err", err)
 		}
 		for _, id := range asked {
 			if begin(id) {
@@ -144,7 +152,11 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if job.Kept != batholith.KeptPublishing {
+	switch job.Kept {
+	case batholith.KeptPublishing:
+	case batholith.KeptDiscarding:
+		return l.discardKept(ctx, job)
+	default:
 		return batholith.ErrNothingKept
 	}
 	epoch, err := l.o.Store.ClaimPublication(ctx, id, l.o.Worker, true, time.Now())
@@ -160,14 +172,31 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	}
 	failpoint.Here("lifecycle.kept-published")
 	now := time.Now()
-	base, _ := strings.CutSuffix(job.Message, keptNotice(job))
-	if err := l.o.Store.Published(ctx, id, epoch, withNotice(base, publishedNotice(job, now)), now); err != nil {
+	if err := l.o.Store.Published(ctx, id, epoch, renotice(job, publishedNotice(job, now)), now); err != nil {
 		return err
 	}
 	l.o.Log.Info("the kept results of a job are published", "job", id, "records", job.Counts.Processed)
 	job.Kept = ""
 	l.tidy(ctx, job, l.clean)
 	return nil
+}
+
+// discardKept deletes kept results that somebody gave up. What it cannot delete is left to the sweep.
+func (l *Lifecycle) discardKept(ctx context.Context, job batholith.Job) error {
+	now := time.Now()
+	if err := l.o.Store.Discarded(ctx, job.ID, renotice(job, discardedNotice(job, now)), now); err != nil {
+		return err
+	}
+	l.o.Log.Info("the kept results of a job are discarded", "job", job.ID, "records", job.Counts.Processed)
+	job.Kept = ""
+	l.tidy(ctx, job, l.clean)
+	return nil
+}
+
+// renotice returns a job's message with another notice in place of the one that its results are kept.
+func renotice(job batholith.Job, notice string) string {
+	base, _ := strings.CutSuffix(job.Message, keptNotice(job))
+	return withNotice(base, notice)
 }
 
 // noShelf is for processes that have none.

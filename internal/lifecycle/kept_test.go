@@ -124,10 +124,16 @@ func TestDiscardedResultsAreCleanedUp(t *testing.T) {
 		if err := w.store.DiscardKept(t.Context(), account, id); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * sweepEvery)
+		time.Sleep(5 * time.Second) // at once, and not with the next sweep
 		synctest.Wait()
 		if w.cleaned[id] == 0 {
 			t.Error("discarded results are still there")
+		}
+		if j := w.job(id); j.Kept != "" || !strings.Contains(j.Message, "5 finished records were discarded") || strings.Contains(j.Message, "batholith publish") {
+			t.Errorf("kept %q, message %q", j.Kept, j.Message)
+		}
+		if left, err := w.store.Segments(t.Context(), id); err != nil || len(left) > 0 {
+			t.Errorf("%d segments stay in the database: %v", len(left), err)
 		}
 	})
 }

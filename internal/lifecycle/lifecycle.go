@@ -74,10 +74,12 @@ type Publications interface {
 type Kept interface {
 	// SettleKept is Settle of a job that ends as Failed, and keeps what it finished until it was published or discarded.
 	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
-	// Asked lists the ids of the jobs whose kept results somebody wants published.
+	// Asked lists the ids of the jobs whose kept results somebody wants published or deleted.
 	Asked(ctx context.Context) ([]string, error)
 	// Published ends that: the results are in the output, and the job has this message from then on.
 	Published(ctx context.Context, id string, epoch int64, message string, at time.Time) error
+	// Discarded ends it for results that somebody gave up: they may be deleted, and the job has this message from then on.
+	Discarded(ctx context.Context, id, message string, at time.Time) error
 	// Unpublished ends it too: the results are kept as before, and this is why.
 	Unpublished(ctx context.Context, id, why string) error
 }

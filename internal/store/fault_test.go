@@ -106,6 +106,7 @@ func life() []call {
 		{"PublishKept", func(ctx context.Context, s *Store) error { return s.PublishKept(ctx, account, id) }},
 		{"Unpublished", func(ctx context.Context, s *Store) error { return s.Unpublished(ctx, id, "why") }},
 		{"DiscardKept", func(ctx context.Context, s *Store) error { return s.DiscardKept(ctx, account, id) }},
+		{"Discarded", func(ctx context.Context, s *Store) error { return s.Discarded(ctx, id, "why", time.Now()) }},
 		{"Forget", func(ctx context.Context, s *Store) error { return s.Forget(ctx, id, time.Now()) }},
 		{"Swept", func(ctx context.Context, s *Store) error { return s.Swept(ctx, id, time.Now()) }},
 	}

@@ -26,10 +26,11 @@ func (s *Store) PublishKept(ctx context.Context, account, id string) error {
 	return s.kept(ctx, "ask for the kept results of job", account, id, batholith.KeptPublishing)
 }
 
-// DiscardKept gives the job's kept results up: the job is among [Store.Unclean] from then on. While they are being published it is too
-// late, and they go when they are published: [batholith.ErrNothingKept], as when nothing is kept.
+// DiscardKept gives the job's kept results up: the job is among [Store.Asked] until a worker calls [Store.Discarded]. Asking again changes
+// nothing. While they are being published it is too late, and they go when they are published: [batholith.ErrNothingKept], as when nothing
+// is kept.
 func (s *Store) DiscardKept(ctx context.Context, account, id string) error {
-	return s.kept(ctx, "discard the kept results of job", account, id, "")
+	return s.kept(ctx, "discard the kept results of job", account, id, batholith.KeptDiscarding)
 }
 
 func (s *Store) kept(ctx context.Context, verb, account, id string, to batholith.Kept) error {
@@ -39,7 +40,7 @@ func (s *Store) kept(ctx context.Context, verb, account, id string, to batholith
 		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET kept = $1, note = ''
-			WHERE id = $2 AND active = 0 AND (kept = 'Kept' OR kept = $1 AND kept <> '')`, string(to), id)
+			WHERE id = $2 AND active = 0 AND kept IN ('Kept', $1)`, string(to), id)
 		return changed(ctx, tx, r, err, id, batholith.ErrNothingKept)
 	})
 	if err != nil {
@@ -50,11 +51,11 @@ func (s *Store) kept(ctx context.Context, verb, account, id string, to batholith
 }
 
 // askedQuery reads the partial index of kept results.
-const askedQuery = `SELECT id FROM jobs WHERE kept = 'Publishing' AND kept <> '' ORDER BY submitted`
+const askedQuery = `SELECT id FROM jobs WHERE kept IN ('Publishing', 'Discarding') AND kept <> '' ORDER BY submitted`
 
-// Asked returns the ids of the jobs whose kept results somebody wants published, oldest first.
+// Asked returns the ids of the jobs whose kept results somebody wants published or deleted, oldest first.
 func (s *Store) Asked(ctx context.Context) ([]string, error) {
-	return s.ids(ctx, "list jobs whose results are to be published", askedQuery)
+	return s.ids(ctx, "list jobs whose kept results are asked for", askedQuery)
 }
 
 // Published says that the kept results of a job are in its output, with the message that the job has from then on. They are not kept
@@ -71,6 +72,22 @@ func (s *Store) Published(ctx context.Context, id string, epoch int64, message s
 	})
 	if err != nil {
 		return wrap("end the publication of the kept results of job", id, err)
+	}
+	s.changes.signal()
+	return nil
+}
+
+// Discarded says that the kept results of a job that somebody gave up are nobody's any more, with the message that the job has from then
+// on. The job is among [Store.Unclean]. [batholith.ErrNothingKept] when they were not given up, or this was said before.
+func (s *Store) Discarded(ctx context.Context, id, message string, at time.Time) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET kept = '', note = '', message = $1, unclean = 1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
+			WHERE id = $3 AND active = 0 AND kept = 'Discarding'`, batholith.CutMessage(message), millis(at), id)
+		return changed(ctx, tx, r, err, id, batholith.ErrNothingKept)
+	})
+	if err != nil {
+		return wrap("give up the kept results of job", id, err)
 	}
 	s.changes.signal()
 	return nil

@@ -99,6 +99,7 @@ func keptPublished(t *testing.T, p Port) {
 func keptStaysUnpublished(t *testing.T, p Port) {
 	id := keeps(t, p, 1)
 	no(t, p.Unpublished(t.Context(), id, "nobody asked"))
+	refused(t, p.Discarded(t.Context(), id, "nobody gave them up", start()), batholith.ErrNothingKept)
 	keptState(t, p, id, batholith.KeptWaiting, "")
 	no(t, p.PublishKept(t.Context(), account, id))
 	no(t, p.Unpublished(t.Context(), id, "access denied"))
@@ -111,10 +112,19 @@ func keptStaysUnpublished(t *testing.T, p Port) {
 func keptDiscarded(t *testing.T, p Port) {
 	id := keeps(t, p, 1)
 	no(t, p.DiscardKept(t.Context(), account, id))
+	no(t, p.DiscardKept(t.Context(), account, id)) // asking again does no harm
+	keptState(t, p, id, batholith.KeptDiscarding, "")
+	asked(t, p, id)
+	refused(t, p.PublishKept(t.Context(), account, id), batholith.ErrNothingKept) // too late
+	refused(t, p.Forget(t.Context(), id, start()), batholith.ErrMoved)
+	no(t, p.Discarded(t.Context(), id, "discarded", start().Add(time.Hour)))
 	keptState(t, p, id, "", "")
+	message(t, p, id, "discarded")
+	asked(t, p)
 	ids, err := p.Unclean(t.Context())
 	no(t, err)
 	same(t, ids, []string{id})
+	refused(t, p.Discarded(t.Context(), id, "again", start()), batholith.ErrNothingKept)
 	no(t, p.Forget(t.Context(), id, start()))
 	refused(t, p.DiscardKept(t.Context(), account, id), batholith.ErrNothingKept)
 }

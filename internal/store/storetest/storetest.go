@@ -109,6 +109,7 @@ type Keeping interface {
 	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
 	PublishKept(ctx context.Context, account, id string) error
 	DiscardKept(ctx context.Context, account, id string) error
+	Discarded(ctx context.Context, id, message string, at time.Time) error
 	Asked(ctx context.Context) ([]string, error)
 	Published(ctx context.Context, id string, epoch int64, message string, at time.Time) error
 	Unpublished(ctx context.Context, id, why string) error
