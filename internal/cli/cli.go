@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -28,6 +29,7 @@ type app struct {
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
 	keepSmall()
+	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
 	a := &app{stdout: plain.NewWriter(os.Stdout), stderr: plain.NewWriter(os.Stderr), env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	ctx, stop := interruptible()
 	defer stop()

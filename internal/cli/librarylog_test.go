@@ -3,8 +3,11 @@ package cli
 import (
 	"bytes"
 	"io"
+	"log"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +39,30 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// TestNoCommandPrintsLinesOfLibraries: they may quote what a server sent, and reach the terminal past our own writers.
+func TestNoCommandPrintsLinesOfLibraries(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		log.Print("Unsolicited response: PROMPT-OF-ALICE")
+		http.Error(w, "{}", http.StatusForbidden)
+	}))
+	defer s.Close()
+	printed, before := &bytes.Buffer{}, log.Writer()
+	log.SetOutput(printed)
+	defer log.SetOutput(before)
+	t.Setenv("AWS_ENDPOINT_URL_BEDROCK", s.URL)
+	t.Setenv("AWS_ACCESS_KEY_ID", "AK")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_REGION", "us-east-1")
+	if code := Main([]string{"jobs"}); code == 0 || asked == 0 {
+		t.Fatalf("exit code %d after %d requests: this law tries nothing", code, asked)
+	}
+	if printed.Len() > 0 {
+		t.Errorf("printed: %s", printed)
+	}
 }
 
 // TestAnAnswerThatIsLongerThanAnnouncedIsNotLogged: net/http logs what follows an answer on an idle connection.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -356,6 +357,58 @@ func TestOutcomesOfAnUnknownJobAreKept(t *testing.T) {
 		}
 		if seen, err := Inspect(dir); err != nil || len(seen) != 1 || !seen[0].Foreign {
 			t.Errorf("%+v, %v", seen, err)
+		}
+	})
+}
+
+// Whoever looks at the log finds out that a file which should have had outcomes has none, or has lost its end.
+func TestALostEndOfTheJournalIsLogged(t *testing.T) {
+	for name, harm := range map[string]func([]byte) []byte{
+		"cut":     func(b []byte) []byte { return b[:len(b)-20] },
+		"zeros":   func(b []byte) []byte { clear(b[len(b)-20:]); return b },
+		"emptied": func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				world := newWorld()
+				world.plan("job", 10, 30)
+				dir, paths := journals(t, 1, "a", answered(world, "job", "a"))
+				recovered := func() string {
+					var log bytes.Buffer
+					_, stop := start(t, newProcess(world, nil), dir, "a", func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+					stop()
+					return log.String()
+				}
+				b, _ := os.ReadFile(paths[0])
+				os.WriteFile(paths[0], harm(b), 0o600)
+				if said := recovered(); !strings.Contains(said, "the end of a journal file is not there") || !strings.Contains(said, paths[0]) {
+					t.Errorf("the log says nothing of it:\n%s", said)
+				}
+				if said := recovered(); strings.Contains(said, "journal") {
+					t.Errorf("nothing is left of it, but the log says:\n%s", said)
+				}
+			})
+		})
+	}
+}
+
+// A name in the journal's folder that is no file, such as a pipe, which nobody writes to, does not hold up the start.
+func TestWhatIsNoFileInTheJournalIsPutAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		world.plan("job", 10, 30)
+		dir, _ := journals(t, 1, "a", answered(world, "job", "a"))
+		pipe, folder := filepath.Join(dir, "0000000007.log"), filepath.Join(dir, "0000000008.log")
+		if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.MkdirAll(filepath.Join(folder, "sub"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		_, stop := start(t, newProcess(world, nil), dir, "a", nil)
+		stop()
+		if n := world.jobs["job"].counts.Processed; n != 30 {
+			t.Errorf("%d outcomes counted, want 30", n)
+		}
+		if files, _ := filepath.Glob(filepath.Join(dir, "*")); !slices.Equal(files, []string{pipe + damagedExt, folder + damagedExt}) {
+			t.Errorf("the folder holds %v", files)
 		}
 	})
 }

@@ -114,13 +114,15 @@ func (r *recovery) read(ctx context.Context, path string, last bool) error {
 	if err != nil {
 		return err
 	}
-	return cutOff(path, end)
+	return r.cutOff(path, end)
 }
 
-// cutOff takes a torn end off a file. The file may be kept, and then it is the last one no more: the same bytes would be damage.
-func cutOff(path string, end int64) error {
+// cutOff takes a torn end off a file and says so. The file may be kept, and then it is the last one no more: the same bytes would be
+// damage. An empty file is told of too: its writer begins a file with its head, so either the power went, or somebody emptied it.
+func (r *recovery) cutOff(path string, end int64) error {
 	info, err := os.Stat(path)
-	if err == nil && info.Size() > end {
+	if err == nil && (info.Size() > end || end == 0) {
+		r.w.o.Log.Warn("the end of a journal file is not there; records whose answers it had are asked again", "file", path, "unfinished_bytes", info.Size()-end)
 		err = os.Truncate(path, end)
 	}
 	if err != nil {

@@ -61,8 +61,12 @@ func replayFile(path string, last bool, visit func(worker string, o batholith.Ou
 	return int64(r.end), nil
 }
 
-// readFile reads a file. Blocks that the disk does not give are left zero, and counted.
+// readFile reads a file. Blocks that the disk does not give are left zero, and counted. Whatever is no file is a hole of one byte: to open
+// a pipe would wait for ever.
 func readFile(path string) (b []byte, holes int64, err error) {
+	if what, err := os.Stat(path); err == nil && !what.Mode().IsRegular() {
+		return nil, 1, nil
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, 0, err
