@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -409,6 +412,37 @@ func TestWhatIsNoFileInTheJournalIsPutAside(t *testing.T) {
 		}
 		if files, _ := filepath.Glob(filepath.Join(dir, "*")); !slices.Equal(files, []string{pipe + damagedExt, folder + damagedExt}) {
 			t.Errorf("the folder holds %v", files)
+		}
+	})
+}
+
+// A server is started while its bucket is out of reach, with finished outcomes of many jobs in the journal. It starts soon all the same, and
+// every outcome counts when the bucket is back.
+func TestManyJobsWithoutTheirBucketDoNotHoldUpTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newWorld()
+		var all []batholith.Outcome
+		const jobs = 100
+		for n := range jobs {
+			job := fmt.Sprintf("job%d", n)
+			world.plan(job, 2, 2)
+			all = append(all, answered(world, job, "a")...)
+		}
+		dir, _ := journals(t, 1, "a", all)
+		var away atomic.Bool
+		away.Store(true)
+		began := time.Now()
+		_, stop := start(t, newProcess(world, func(op string) verdict { return map[bool]verdict{true: failBefore}[op == "Put" && away.Load()] }), dir, "a", nil)
+		if took := time.Since(began); took > recoverInAll+recoverTime+jobs*recoverLeast {
+			t.Errorf("the start took %v", took)
+		}
+		away.Store(false)
+		time.Sleep(time.Minute)
+		stop()
+		for n := range jobs {
+			if got := world.jobs[fmt.Sprintf("job%d", n)].counts.Processed; got != 2 {
+				t.Errorf("job %d: %d outcomes counted, want 2", n, got)
+			}
 		}
 	})
 }

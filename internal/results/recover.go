@@ -12,8 +12,13 @@ import (
 )
 
 const (
-	recoverBytes = 32 << 20         // outcomes in memory while journals are read
-	recoverTime  = 10 * time.Second // for the segments of one job; then its outcomes go on like new ones and the start goes on
+	recoverBytes = 32 << 20 // outcomes in memory while journals are read
+
+	// For the segments of one job; then its outcomes go on like new ones and the start goes on. The jobs whose time ran out may have
+	// taken so long in all; after that each job gets only the least time, for usually they share one bucket, and it is out of reach.
+	recoverTime  = 10 * time.Second
+	recoverInAll = 30 * time.Second
+	recoverLeast = 500 * time.Millisecond
 )
 
 // Recover commits what earlier processes left in the journal. It must be called once, before Add and Run and before the
@@ -21,8 +26,8 @@ const (
 // the worker that made it, which need not be this one's: a data directory may have been copied, or have got a new name.
 //
 // Outcomes that are committed, or whose chunk has moved on, are passed over. When all that was found is settled, the old files are
-// deleted, except for those that a person should see, which are put aside: see retire. A job whose bucket is out of reach does not hold up
-// the start: its outcomes stay pending, and the old files stay until a start at which nothing of the kind happens.
+// deleted, except for those that a person should see, which are put aside: see retire. Jobs whose buckets are out of reach, however many,
+// do not hold up the start: their outcomes stay pending, and the old files stay until a start at which nothing of the kind happens.
 func (w *Writer) Recover(ctx context.Context) error {
 	paths, err := journalFiles(w.o.Dir)
 	if err != nil {
@@ -83,7 +88,8 @@ type recovery struct {
 	total   int64
 	done    int               // outcomes that were committed, or found refused in the end
 	pending int               // outcomes that wait in the Writer's queues
-	stuck   map[string]bool   // jobs that ran out of recoverTime
+	stuck   map[string]bool   // jobs that ran out of time
+	waited  time.Duration     // for these
 	aside   map[string]string // files that are put aside, and under which extension
 
 	strangers map[string]bool // jobs of whose outcomes no chunk was found: whether the database has no such job
@@ -207,7 +213,8 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 		r.keep(batch)
 		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, recoverTime)
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, min(recoverTime, max(recoverInAll-r.waited, recoverLeast)))
 	defer cancel()
 	err := r.w.settle(limited, from.worker, batch)
 	switch {
@@ -218,6 +225,7 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	default:
 		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
 		r.stuck[from.job] = true
+		r.waited += time.Since(began)
 		r.keep(batch)
 	}
 	return nil
