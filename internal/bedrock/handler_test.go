@@ -78,17 +78,17 @@ func TestAnIdentifierIsAnIDOrAnARNOfAJob(t *testing.T) {
 func TestAQueryIsReadAsEverySDKWritesIt(t *testing.T) {
 	at := func(ns int) Timestamp { return Timestamp{time.Date(2026, 1, 2, 3, 4, 5, ns, time.UTC)} }
 	for query, want := range map[string]ListModelInvocationJobsInput{
-		"submitTimeAfter=2026-01-02T03%3A04%3A05.678000Z":       {SubmitTimeAfter: at(678e6)}, // boto3
-		"submitTimeAfter=2026-01-02T03:04:05.678Z":              {SubmitTimeAfter: at(678e6)}, // JS, Go
-		"submitTimeBefore=2026-01-02T03%3A04%3A05Z":             {SubmitTimeBefore: at(0)},    // AWS CLI
-		"submitTimeBefore=2026-01-02T03:04:05.123456789Z":       {SubmitTimeBefore: at(123456789)},
-		"submitTimeBefore=2026-01-02T05%3A04%3A05%2B02%3A00":    {SubmitTimeBefore: at(0)},
-		"submitTimeBefore=2026-01-02T05:04:05+02:00":            {SubmitTimeBefore: at(0)},
-		"submitTimeBefore=1767323045":                           {SubmitTimeBefore: at(0)},
-		"submitTimeBefore=1767323045.5":                         {SubmitTimeBefore: at(5e8)},
-		"statusEquals=InProgress&nameContains=a.b&unknown=1":    {StatusEquals: batholith.StatusInProgress, NameContains: "a.b"},
-		"maxResults=1000&nextToken=abc&sortBy=CreationTime":     {MaxResults: 1000, NextToken: "abc", SortBy: SortJobsByCreationTime},
-		"sortOrder=Ascending&sortOrder=Descending&maxResults=1": {SortOrder: SortOrderAscending, MaxResults: 1},
+		"submitTimeAfter=2026-01-02T03%3A04%3A05.678000Z":    {SubmitTimeAfter: at(678e6)}, // boto3
+		"submitTimeAfter=2026-01-02T03:04:05.678Z":           {SubmitTimeAfter: at(678e6)}, // JS, Go
+		"submitTimeBefore=2026-01-02T03%3A04%3A05Z":          {SubmitTimeBefore: at(0)},    // AWS CLI
+		"submitTimeBefore=2026-01-02T03:04:05.123456789Z":    {SubmitTimeBefore: at(123456789)},
+		"submitTimeBefore=2026-01-02T05%3A04%3A05%2B02%3A00": {SubmitTimeBefore: at(0)},
+		"submitTimeBefore=2026-01-02T05:04:05+02:00":         {SubmitTimeBefore: at(0)},
+		"submitTimeBefore=1767323045":                        {SubmitTimeBefore: at(0)},
+		"submitTimeBefore=1767323045.5":                      {SubmitTimeBefore: at(5e8)},
+		"statusEquals=InProgress&nameContains=a.b&unknown=1": {StatusEquals: batholith.StatusInProgress, NameContains: "a.b"},
+		"maxResults=1000&nextToken=abc&sortBy=CreationTime":  {MaxResults: 1000, NextToken: "abc", SortBy: SortJobsByCreationTime},
+		"sortOrder=Ascending&maxResults=1":                   {SortOrder: SortOrderAscending, MaxResults: 1},
 	} {
 		f := newTester(ProfileDefault)
 		if w := f.send(t, "GET", "/model-invocation-jobs?"+query, ""); w.Code != http.StatusOK {
@@ -102,23 +102,25 @@ func TestAQueryIsReadAsEverySDKWritesIt(t *testing.T) {
 
 func TestABadQueryIsAValidationException(t *testing.T) {
 	for query, says := range map[string]string{
-		"maxResults=0":                         "Member must have value greater than or equal to 1",
-		"maxResults=1001":                      "Member must have value less than or equal to 1000",
-		"maxResults=many":                      "Member must be an integer",
-		"maxResults=":                          "Member must be an integer",
-		"maxResults=99999999999":               "Member must be an integer",
-		"statusEquals=Done":                    "Member must satisfy enum value set: [Submitted, InProgress,",
-		"sortOrder=Up":                         "Member must satisfy enum value set: [Ascending, Descending]",
-		"sortBy=Name":                          "Member must satisfy enum value set: [CreationTime]",
-		"nameContains=a_b":                     "Member must satisfy regular expression pattern",
-		"nextToken=":                           "Member must have length greater than or equal to 1",
-		"nextToken=a%20b":                      "Member must satisfy regular expression pattern: \\S*",
-		"submitTimeAfter=yesterday":            "Member must be a timestamp",
-		"submitTimeAfter=2026-01-02":           "Member must be a timestamp",
-		"submitTimeAfter=NaN":                  "Member must be a timestamp",
-		"submitTimeAfter=99999999999999":       "Member must be a timestamp",
-		"submitTimeAfter=0001-01-01T00:00:00Z": "Member must be a timestamp",
-		"a=%zz":                                "The query is not percent-encoded",
+		"maxResults=0":                             "Member must have value greater than or equal to 1",
+		"maxResults=1001":                          "Member must have value less than or equal to 1000",
+		"maxResults=many":                          "Member must be an integer",
+		"maxResults=":                              "Member must be an integer",
+		"maxResults=99999999999":                   "Member must be an integer",
+		"statusEquals=Done":                        "Member must satisfy enum value set: [Submitted, InProgress,",
+		"sortOrder=Up":                             "Member must satisfy enum value set: [Ascending, Descending]",
+		"sortBy=Name":                              "Member must satisfy enum value set: [CreationTime]",
+		"nameContains=a_b":                         "Member must satisfy regular expression pattern",
+		"nextToken=":                               "Member must have length greater than or equal to 1",
+		"nextToken=a%20b":                          "Member must satisfy regular expression pattern: \\S*",
+		"submitTimeAfter=yesterday":                "Member must be a timestamp",
+		"submitTimeAfter=2026-01-02":               "Member must be a timestamp",
+		"submitTimeAfter=NaN":                      "Member must be a timestamp",
+		"submitTimeAfter=99999999999999":           "Member must be a timestamp",
+		"submitTimeAfter=0001-01-01T00:00:00Z":     "Member must be a timestamp",
+		"a=%zz":                                    "The query is not percent-encoded",
+		"sortOrder=Ascending&sortOrder=Descending": "'sortOrder' stands twice",
+		"maxResults=1&maxResults=1":                "'maxResults' stands twice",
 	} {
 		w := newTester(ProfileDefault).send(t, "GET", "/model-invocation-jobs?"+query, "")
 		if w.Header().Get("x-amzn-ErrorType") != CodeValidation || !strings.Contains(w.Body.String(), strings.ReplaceAll(says, `\`, `\\`)) {

@@ -82,6 +82,9 @@ func (rt route) input(r *http.Request, label string, body []byte) (object, error
 			return in, refuse(CodeValidation, "The query is not percent-encoded as it should be.")
 		}
 		for name, values := range query {
+			if len(values) > 1 { // a signature covers the values in an order of its own, so that anybody may exchange them
+				return in, refuse(CodeValidation, "The query parameter %s stands twice. Send it once.", show(name))
+			}
 			in.values[name] = values[0]
 		}
 	}

@@ -1,9 +1,11 @@
 package s3serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"reflect"
@@ -23,6 +25,7 @@ import (
 // request.
 type incoming struct {
 	from     io.Reader
+	conn     net.Conn // that it comes over
 	declared int64 // Content-Length; -1 with chunked transfer, where a last chunk without bytes is the end
 	most     int64 // bytes that may be read: size of a document or of a form's fields; -1: an object, as many as declared
 	document bool  // is parsed in memory, and whole before the store is asked
@@ -51,7 +54,8 @@ func (b *incoming) Read(p []byte) (int, error) {
 		n, b.err = 0, b.tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.err = errSlow()
-	case err != nil && err != io.EOF, err != nil && b.read < b.declared: // a broken chunk wraps an io.EOF
+	case err != nil && err != io.EOF, err != nil && b.read < b.declared, // a broken chunk wraps an io.EOF
+		err != nil && b.declared < 0 && brokeOff(b.conn): // between two chunks, or in the trailer
 		b.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	case err != nil, b.read == b.declared:
 		b.err = io.EOF
@@ -85,15 +89,21 @@ const (
 )
 
 // bodies counts the body of each request against its declared length, and refuses a document that is larger than S3 takes before
-// a byte of it is read. Afterwards it sees to the answer and the connection of a request whose body broke off.
+// a byte of it is read. An object without a declared length is refused too (S3: MissingContentLength): the HTTP server sees no body,
+// but a client of HTTP/1.0 may send one that ends with the connection. Afterwards it sees to the answer and the connection of a
+// request whose body broke off.
 func bodies(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	stream := request.BodyStream()
+	b := newIncoming(ctx, addressOf(ctx))
+	if !b.document && b.declared != -1 && !declaresLength(request.Header.RawHeaders()) {
+		ctx.Response().Header.SetConnectionClose() // what follows may be the object
+		return answer(ctx, s3err.GetAPIError(s3err.ErrMissingContentLength))
+	}
 	if stream == nil {
 		return ctx.Next()
 	}
-	b := newIncoming(ctx, addressOf(ctx))
-	b.from, b.request = stream, request
+	b.from, b.request, b.conn = stream, request, ctx.RequestCtx().Conn()
 	streamOf.set(request, b)
 	ctx.Locals(incomingKey, b)
 	switch {
@@ -112,6 +122,16 @@ func bodies(ctx fiber.Ctx) error {
 		return answer(ctx, b.err) // whatever was made of half a body, this is why
 	}
 	return err
+}
+
+// declaresLength tells whether a request came with a Content-Length. The HTTP server adds one of 0 where there was none.
+func declaresLength(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
+			return true
+		}
+	}
+	return false
 }
 
 // How much of a refused body is read and forgotten, so that a client that sends all of it first comes to read the answer: a

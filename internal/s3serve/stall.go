@@ -57,6 +57,7 @@ type stalling struct {
 	of    *impatient
 	once  sync.Once // the first read has ended
 	until time.Time // end of the next reads, if it was set; of the goroutine that reads
+	ended bool      // a read has met the end of the connection; of the same goroutine
 }
 
 // SetReadDeadline sets an end that is earlier than stallTimeout; the zero time takes it back.
@@ -74,8 +75,16 @@ func (c *stalling) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	c.ended = err != nil
 	c.once.Do(func() { c.of.used(c) })
 	return n, err
+}
+
+// brokeOff tells whether the last read of a connection met its end. The HTTP server says io.EOF of a chunked body whether its last
+// chunk came or the connection ended between two chunks. It reads no further than to the last chunk, so only the second reads the end.
+func brokeOff(conn net.Conn) bool {
+	s, ok := conn.(*stalling)
+	return ok && s.ended
 }
 
 func (c *stalling) Write(p []byte) (int, error) {

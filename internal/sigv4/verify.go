@@ -68,6 +68,10 @@ type claim struct {
 func (v *Verifier) claim(r *http.Request) (claim, error) {
 	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
+	case len(r.Header.Values("Authorization")) > 1:
+		return claim{}, incomplete("The request has more than one Authorization header.")
+	case len(r.Header.Values("X-Amz-Date")) > 1:
+		return claim{}, incomplete("The request has more than one X-Amz-Date header.")
 	case scheme == algorithm:
 		return v.signed(r, rest)
 	case strings.EqualFold(scheme, "Bearer"):

@@ -244,7 +244,8 @@ func TestABodyThatBreaksOffChangesNothing(t *testing.T) {
 		if strings.Contains(w.head, "Transfer-Encoding: chunked") {
 			last = len(w.body) - len("\r\n") - 1 // the empty line at the end carries nothing
 		}
-		for _, n := range []int{0, 1, len(w.body) / 2, len(w.body) - 50, last} {
+		noEnd := len(w.body) - len("0\r\n\r\n") // of a chunked body: its last chunk
+		for _, n := range []int{0, 1, len(w.body) / 2, len(w.body) - 50, noEnd, last} {
 			if status, body := w.send(t, n); status < 400 || status >= 500 || !strings.Contains(body, "<Code>IncompleteBody</Code>") {
 				t.Errorf("%s, %d of %d bytes: %d %s", w.name, n, len(w.body), status, body)
 			}
@@ -261,6 +262,32 @@ func TestABodyThatBreaksOffChangesNothing(t *testing.T) {
 	e.stop() // waits for the requests
 	if diff := cmp.Diff(before, stored(t, dir)); diff != "" {
 		t.Fatalf("abandoned:\n%s", diff)
+	}
+}
+
+// HTTP/1.1 knows no such body; one of HTTP/1.0 ends with the connection, wherever that is.
+func TestAnObjectWithoutADeclaredLengthChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	e := serveWith(t, s3serve.Options{Dir: dir, MetaFiles: true})
+	must(t, e.server.EnsureBucket("box"))
+	requests := withBodies(t, e, dir)
+	before := stored(t, dir)
+	for _, w := range requests {
+		if !strings.HasPrefix(w.name, "object") && !strings.HasPrefix(w.name, "part") && w.name != "form" || strings.Contains(w.head, "Transfer-Encoding") {
+			continue
+		}
+		_, rest, _ := strings.Cut(w.head, "Content-Length: ")
+		length, _, _ := strings.Cut(rest, "\r\n")
+		for _, version := range []string{"HTTP/1.0", "HTTP/1.1"} {
+			bare := w
+			bare.head = strings.Replace(strings.Replace(w.head, "Content-Length: "+length+"\r\n", "", 1), "HTTP/1.1", version, 1)
+			if status, body := bare.send(t, len(w.body)); status != http.StatusLengthRequired || !strings.Contains(body, "<Code>MissingContentLength</Code>") {
+				t.Errorf("%s, %s: %d %s", w.name, version, status, body)
+			}
+		}
+	}
+	if diff := cmp.Diff(before, stored(t, dir)); diff != "" {
+		t.Fatal(diff)
 	}
 }
 
