@@ -87,8 +87,23 @@ func (f *feed) unneeded() {
 // ungrant gives back the room that was set aside for the next chunk. The caller holds queue.mu.
 func (f *feed) ungrant() {
 	if f.granted {
-		f.granted = false
-		f.queue.held -= reserve
+		f.late.Stop()
+		if !f.stalled {
+			f.queue.held -= reserve
+		}
+		f.granted, f.stalled = false, false
+	}
+}
+
+// stall lets other jobs claim in place of this one, whose chunk does not come: its bucket is slow, gone or denied. Without it, such
+// a job would keep the others from the lanes for as long as its reads are repeated.
+func (f *feed) stall() {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	if f.granted { // else the chunk came at this moment
+		f.stalled = true
+		f.queue.held -= reserve // what it reads is on the model's account of memory
+		f.queue.grant()
 	}
 }
 

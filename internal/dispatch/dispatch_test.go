@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 )
 
 func TestEveryRecordHasOneOutcome(t *testing.T) {
@@ -417,6 +419,50 @@ func TestAWaitingJobBeginsWhenAnotherIsHalted(t *testing.T) {
 		}
 		w.await(10, "waits")
 	})
+}
+
+// deaf is a bucket whose reads fail, or hang until they are called off.
+type deaf struct {
+	blob.Bucket
+	hangs bool
+}
+
+func (d deaf) Read(ctx context.Context, _, _ string, _, _ int64) (io.ReadCloser, error) {
+	if d.hangs {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return nil, errors.New("no such bucket")
+}
+
+func TestJobsWhoseBucketsCannotBeReadHoldUpNoOther(t *testing.T) {
+	for name, hangs := range map[string]bool{"fails": false, "hangs": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t), answering(time.Second)
+				d := w.dispatcher(Options{}, s)
+				whole := d.o.Place
+				d.o.Place = func(ctx context.Context, j batholith.Job) (blob.Place, error) {
+					if strings.HasPrefix(j.ID, "bad") {
+						b := deaf{w.bucket, hangs}
+						return blob.Place{Input: b, Output: b}, nil
+					}
+					return whole(ctx, j)
+				}
+				defer w.start(d)()
+				for i := range 20 { // all of them are older and shorter than the job that can be read
+					d.Enqueue(w.job(fmt.Sprint("bad-", i), 100, 100))
+					synctest.Wait()
+				}
+				began := time.Now()
+				d.Enqueue(w.job("good", 1000, 100))
+				w.await(1000, "good")
+				if took := time.Since(began); took > 2*time.Minute {
+					t.Errorf("after %v", took)
+				}
+			})
+		})
+	}
 }
 
 func TestNothingIsSentWithoutTheLease(t *testing.T) {

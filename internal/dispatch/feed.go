@@ -39,10 +39,12 @@ type feed struct {
 	term     context.Context // of the present lease; records are sent under it
 	lapse    context.CancelCauseFunc
 
-	wanting  bool // the goroutine waits to be granted a chunk
-	granted  bool // it may claim one; its room is set aside
-	dry      bool // the last claim found nothing
-	holding  int  // number of the present claims: chunks of an earlier number hold nothing any more
+	wanting  bool        // the goroutine waits to be granted a chunk
+	granted  bool        // it may claim one; its room is set aside
+	late     *time.Timer // of the grant: stall is next
+	stalled  bool        // the chunk of the grant is late
+	dry      bool        // the last claim found nothing
+	holding  int         // number of the present claims: chunks of an earlier number hold nothing any more
 	held     int64
 	loaded   map[*portion]bool // that hold memory
 	ready    walk

@@ -12,6 +12,9 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
+// lateRead is how long a chunk may take to be read before other jobs stop counting on its records.
+const lateRead = 2 * time.Second
+
 // Bounds of what the feeds of a queue hold in memory.
 const (
 	leastReady = 512       // records that should be ready for the lanes at any time, if there are so many
@@ -82,6 +85,7 @@ func (q *queue) grant() {
 	}
 	for f := q.grantee(); f != nil; f = q.grantee() {
 		f.wanting, f.granted, f.opened = false, true, true
+		f.late = time.AfterFunc(lateRead, f.stall)
 		q.held += reserve
 		f.nudge()
 	}

@@ -33,9 +33,9 @@ func (f *feed) left() float64 {
 	return float64(max(records, 0)) * (in + f.meanOut.or(f.queue.meanOut.or(firstOutTokens)))
 }
 
-// stock is how many records are ready, those of a chunk that is being read reckoned in.
+// stock is how many records are ready, with those of a chunk that is being read unless it is late.
 func (f *feed) stock() int {
-	if f.granted {
+	if f.granted && !f.stalled {
 		return len(f.ready.items) + leastReady
 	}
 	return len(f.ready.items)
