@@ -26,10 +26,10 @@ import (
 type incoming struct {
 	from     io.Reader
 	conn     net.Conn // that it comes over
-	declared int64 // Content-Length; -1 with chunked transfer, where a last chunk without bytes is the end
-	most     int64 // bytes that may be read: size of a document or of a form's fields; -1: an object, as many as declared
-	document bool  // is parsed in memory, and whole before the store is asked
-	tooLarge error // answer to more than most
+	declared int64    // Content-Length; -1 with chunked transfer, where a last chunk without bytes is the end
+	most     int64    // bytes that may be read: size of a document or of a form's fields; -1: an object, as many as declared
+	document bool     // is parsed in memory, and whole before the store is asked
+	tooLarge error    // answer to more than most
 
 	request *fasthttp.Request
 	read    int64
