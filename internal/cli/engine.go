@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -174,7 +173,7 @@ func unlessCancelled(err error) error {
 // workerID is the name under which this data directory's process claims chunks: made once, since the journal beside it is its own.
 func workerID(dir string) (string, error) {
 	path := filepath.Join(dir, "worker")
-	if b, err := os.ReadFile(path); err == nil && len(strings.TrimSpace(string(b))) > 0 {
+	if b, err := files.ReadFile(path); err == nil && len(strings.TrimSpace(string(b))) > 0 {
 		return strings.TrimSpace(string(b)), nil
 	}
 	id := "w-" + strings.ToLower(rand.Text())[:10]

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/files"
 )
 
 // Names in the data directory that this package keeps.
@@ -98,7 +99,7 @@ func (d *Data) sign() error {
 
 // readPID reads who holds the lock; 0 when that cannot be told.
 func readPID(path string) int {
-	text, err := os.ReadFile(path)
+	text, err := files.ReadFile(path)
 	if err != nil {
 		return 0
 	}
@@ -148,7 +149,7 @@ func (d *Data) Withdraw() error {
 func ReadServer(dir string) (Server, error) {
 	var s Server
 	path := filepath.Join(dir, serverFile)
-	text, err := os.ReadFile(path)
+	text, err := files.ReadFile(path)
 	if err != nil {
 		return s, err
 	}

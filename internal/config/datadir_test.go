@@ -5,10 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith/internal/files"
 )
 
 func open(t *testing.T, dir string) *Data {
@@ -35,6 +38,23 @@ func TestDataDirectoryIsForItsOwnerAlone(t *testing.T) {
 		if got := info.Mode().Perm(); got != want {
 			t.Errorf("%s has mode %o, want %o", path, got, want)
 		}
+	}
+}
+
+// A read that waited for a writer would let this test run into the time limit.
+func TestNothingInADataDirectoryIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{keyFile, serverFile} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var not *files.NotAFileError
+	if _, err := ReadKey(dir); !errors.As(err, &not) {
+		t.Errorf("the key: %v", err)
+	}
+	if _, err := ReadServer(dir); !errors.As(err, &not) {
+		t.Errorf("the addresses: %v", err)
 	}
 }
 

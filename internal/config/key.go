@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/batholith/batholith/internal/files"
 )
 
 // AdminPrincipal is who the first access key stands for.
@@ -47,7 +49,7 @@ func newKey() Key {
 // ReadKey reads the access key of a data directory; os.ErrNotExist when there is none.
 func ReadKey(dir string) (Key, error) {
 	path := filepath.Join(dir, keyFile)
-	text, err := os.ReadFile(path)
+	text, err := files.ReadFile(path)
 	if err != nil {
 		return Key{}, err
 	}

@@ -153,9 +153,6 @@ func (f *feed) until(take context.Context, limit time.Duration, cond func() bool
 // load reads a chunk and offers those of its records that have no outcome yet. It waits for memory when others have it.
 func (f *feed) load(take context.Context, c batholith.Chunk) error {
 	p := &portion{Chunk: c, hold: f.queue.chunks.Hold()}
-	if err := p.hold.Reserve(take, requestCopies*c.Bytes); err != nil {
-		return err
-	}
 	known, answers, err := f.fill(take, p)
 	if err != nil {
 		p.hold.Release()
@@ -171,7 +168,12 @@ func (f *feed) fill(take context.Context, p *portion) (known []*item, answers []
 	var data []byte
 	var entries []jsonl.Entry
 	err = f.insist(take, "read a chunk", func() (err error) {
-		data, entries, err = f.read(take, p.Chunk)
+		if err := p.hold.Reserve(take, requestCopies*p.Bytes); err != nil {
+			return err
+		}
+		if data, entries, err = f.read(take, p.Chunk); err != nil {
+			p.hold.Release() // a job that waits for its bucket holds nothing that another could use
+		}
 		return err
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 func TestEveryRecordHasOneOutcome(t *testing.T) {
@@ -436,22 +437,25 @@ func (d deaf) Read(ctx context.Context, _, _ string, _, _ int64) (io.ReadCloser,
 }
 
 func TestJobsWhoseBucketsCannotBeReadHoldUpNoOther(t *testing.T) {
-	for name, hangs := range map[string]bool{"fails": false, "hangs": true} {
+	for name, tt := range map[string]struct {
+		hangs bool
+		bytes int // of a record
+	}{"fails": {}, "hangs": {hangs: true}, "fails, with records for more than the memory of all": {bytes: 10_000}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, s := newWorld(t), answering(time.Second)
-				d := w.dispatcher(Options{}, s)
+				d := w.dispatcher(Options{Room: memory.NewBudget(8 << 20)}, s)
 				whole := d.o.Place
 				d.o.Place = func(ctx context.Context, j batholith.Job) (blob.Place, error) {
 					if strings.HasPrefix(j.ID, "bad") {
-						b := deaf{w.bucket, hangs}
+						b := deaf{w.bucket, tt.hangs}
 						return blob.Place{Input: b, Output: b}, nil
 					}
 					return whole(ctx, j)
 				}
 				defer w.start(d)()
 				for i := range 20 { // all of them are older and shorter than the job that can be read
-					d.Enqueue(w.job(fmt.Sprint("bad-", i), 100, 100))
+					d.Enqueue(w.jobOf(fmt.Sprint("bad-", i), 100, 100, func(n int) string { return fmt.Sprintf(`{"n":%d,"x":"%*d"}`, n, tt.bytes, n) }))
 					synctest.Wait()
 				}
 				began := time.Now()

@@ -2,6 +2,7 @@ package files
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -53,6 +54,16 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return regular(os.OpenFile(path, readNow, 0))
+}
+
+// ReadFile reads a regular file. Like Open it never waits.
+func ReadFile(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // readNow opens for reading. The open of a named pipe returns at once.
