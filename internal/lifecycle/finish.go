@@ -161,6 +161,8 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (ba
 	if errors.Is(err, batholith.ErrOutcomesLost) {
 		if job.Status != batholith.StatusFailed {
 			job.Status, job.Message = batholith.StatusFailed, couldNotGoOn+err.Error()
+		} else { // it failed for another reason, and its output has less than it counts
+			job.Message = withNotice(job.Message, ". "+err.Error())
 		}
 		err = d.salvage(ctx, job, epoch)
 	}

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,6 +308,28 @@ func TestASettledJobHasLostNothing(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		w.over(0)
 		if j := w.job(id); j.Message != "by another" || w.partial[id] > 0 {
+			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partial[id])
+		}
+	})
+}
+
+// A job fails for one reason, and its output turns out to lack finished records for another: its message has both.
+func TestAFailedJobSaysThatFinishedRecordsAreLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		w.at(func(name string) error {
+			if name == "publish" {
+				return fmt.Errorf("%w: segment s", batholith.ErrOutcomesLost)
+			}
+			return nil
+		})
+		w.life.Fault(id, fmt.Errorf("read the input: %w", batholith.ErrNoObject))
+		w.reach(batholith.StatusFailed)
+		if j := w.job(id); !strings.Contains(j.Message, "read the input") || !strings.Contains(j.Message, batholith.ErrOutcomesLost.Error()+": segment s") || w.partial[id] == 0 {
 			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partial[id])
 		}
 	})
