@@ -68,10 +68,11 @@ func (r *Reader) some(p []byte) (int, error) {
 	if err != nil || r.at+int64(n) == r.bodyEnd {
 		r.hangUp()
 	}
-	if err == io.EOF {
-		err = nil
+	switch err {
+	case nil, io.EOF:
+		return n, nil
 	}
-	return n, err
+	return n, fmt.Errorf("read %s at byte %d: %w", URI(r.bucket, r.key), r.at+int64(n), err)
 }
 
 // fault waits before another attempt, or returns the error that ends the reading.
@@ -79,9 +80,9 @@ func (r *Reader) fault(err error) error {
 	r.failures++
 	if Permanent(err) || r.failures >= readAttempts || r.ctx.Err() != nil {
 		if cause := context.Cause(r.ctx); cause != nil {
-			err = cause
+			return fmt.Errorf("read %s: %w", URI(r.bucket, r.key), cause)
 		}
-		return fmt.Errorf("read s3://%s/%s at byte %d: %w", r.bucket.Name(), r.key, r.at, err)
+		return err // it names the object: the bucket's own error does, and so does some
 	}
 	select {
 	case <-time.After(100 * time.Millisecond << r.failures):

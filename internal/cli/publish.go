@@ -74,7 +74,7 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 		}
 	}
 	if k.State == batholith.KeptWaiting {
-		return hint(fmt.Errorf("the results of %s are not published: %s", j.id(), k.Reason), "they are still kept; fix the cause and publish again")
+		return hint(fmt.Errorf("the results of %s are not published: %s", j.id(), k.Reason), "they are still kept: fix the cause and publish again, or give them up with --discard")
 	}
 	if asJSON {
 		return a.printJSON(map[string]any{"jobArn": j.ARN, "recordCount": records, "outputS3Uri": j.outputPrefix()})
