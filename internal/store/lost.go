@@ -114,8 +114,16 @@ func inspect(ctx context.Context, path string, size int64) (empty bool, err erro
 	case !slices.Contains(tables, "goose_db_version") || !slices.Contains(tables, "chunks"):
 		return false, fmt.Errorf("it is the database of another program, with the tables %s. Move it away and restore the database from a backup", strings.Join(tables, ", "))
 	}
+	for _, name := range firstTables {
+		if !slices.Contains(tables, name) {
+			return false, fmt.Errorf("its table %s is missing. Move it away and restore the database from a backup", name)
+		}
+	}
 	return false, whole(ctx, db, path, size)
 }
+
+// firstTables are those of the first migration, which makes all or none of them: a database of any version has them.
+var firstTables = []string{"accounts", "jobs", "tokens", "tags", "events", "files", "chunks", "segments", "uploads", "workers"}
 
 // whole refuses a file that is shorter than the database, by more than the write-ahead log beside it could hold. Without such a log SQLite
 // finds this by itself; with one it would go on until it needs a page that is gone.

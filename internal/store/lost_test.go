@@ -68,6 +68,13 @@ var losses = map[string]struct {
 		otherDatabase(t, path, `CREATE TABLE songs (a)`, `CREATE TABLE goose_db_version (a)`)
 	},
 		"another program, with the tables songs", false},
+	"without a table": {func(t *testing.T, path string) {
+		db, err := sql.Open("sqlite", path)
+		must(err)
+		_, err = db.Exec(`PRAGMA foreign_keys = 0; DROP TABLE tokens; DROP TABLE jobs; PRAGMA wal_checkpoint(TRUNCATE)`)
+		must(err)
+		must(db.Close())
+	}, "its table jobs is missing", false},
 	"a folder": {func(t *testing.T, path string) { must(os.Remove(path)); must(os.Mkdir(path, 0o700)) }, "not a regular file", false},
 }
 
