@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -168,7 +169,7 @@ func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 		c.Log.Level = "warn"
 	}
 	if c.Origin("log.format").Source == "default" {
-		return slog.New(&talkHandler{a: a, level: logLevel(c.Log), room: p.done})
+		return slog.New(&talkHandler{a: a, level: logLevel(c.Log), room: p.done, mu: new(sync.Mutex)})
 	}
 	return newLogger(p, c.Log)
 }

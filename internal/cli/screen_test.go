@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -125,7 +126,7 @@ func TestTalkKeepsItsLines(t *testing.T) {
 	a := &app{stderr: plain.NewWriter(&b)}
 	a.complain(hint(errors.New(hostile), "look at %s", hostile))
 	a.complain(&endedError{status: batholith.StatusFailed, message: "x\n  file line 1: bad"})
-	log := slog.New(&talkHandler{a: a, room: func() {}})
+	log := slog.New(&talkHandler{a: a, room: func() {}, mu: new(sync.Mutex)})
 	log.Warn(hostile, "why", hostile, "backend", hostile)
 	safe(t, "talk", b.String())
 	if !strings.Contains(b.String(), "\n  file line 1: bad\n") {

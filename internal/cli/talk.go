@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/batholith/batholith/internal/plain"
 )
@@ -16,6 +17,8 @@ type talkHandler struct {
 	level slog.Level
 	room  func() // takes the progress bar away
 	attrs []slog.Attr
+
+	mu *sync.Mutex // held while a line is written; shared by all that WithAttrs makes
 }
 
 // Enabled is part of slog.Handler, as are Handle, WithAttrs and WithGroup.
@@ -44,6 +47,8 @@ func (h *talkHandler) Handle(_ context.Context, r slog.Record) error {
 	if kind == "warn" {
 		kind = "warning"
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.room()
 	h.a.tell(kind, text)
 	return nil

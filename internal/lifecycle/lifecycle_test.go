@@ -68,7 +68,7 @@ func (w *world) reach(s batholith.Status) {
 func (w *world) hold(s batholith.Status) {
 	switch s {
 	case batholith.StatusValidating:
-		w.bucket.Fault = func(string, string) (bool, error) { return false, errors.New("503 SlowDown") }
+		w.bucket.SetFault(func(string, string) (bool, error) { return false, errors.New("503 SlowDown") })
 	case batholith.StatusSubmitted:
 		for range w.life.o.Validations {
 			if err := w.life.fast.take(w.t.Context(), "others"); err != nil {
@@ -321,7 +321,7 @@ func TestAJobGoesOnAfterARestartInEveryStatus(t *testing.T) {
 				if got := w.job(id).Status; got != status {
 					t.Fatalf("%s after a shutdown, want %s", got, status)
 				}
-				w.bucket.Fault = nil
+				w.bucket.SetFault(nil)
 				w.forget()
 				defer w.start()()
 				synctest.Wait()

@@ -24,23 +24,25 @@ func TestAWaitIsNotedWithItsCauseAndTakenBack(t *testing.T) {
 		after  batholith.Status
 	}{
 		{"to be validated", batholith.StatusValidating,
-			func(w *world) { w.bucket.Fault = func(string, string) (bool, error) { return false, down } },
-			func(w *world) { w.bucket.Fault = nil }, "The job waits to be validated: put", batholith.StatusScheduled},
+			func(w *world) { w.bucket.SetFault(func(string, string) (bool, error) { return false, down }) },
+			func(w *world) { w.bucket.SetFault(nil) }, "The job waits to be validated: put", batholith.StatusScheduled},
 		{"to be validated, the input", batholith.StatusValidating,
-			func(w *world) { w.bucket.Fault = func(op, _ string) (bool, error) { return op != "Head", down } },
-			func(w *world) { w.bucket.Fault = nil }, "The job waits to be validated: head", batholith.StatusScheduled},
+			func(w *world) {
+				w.bucket.SetFault(func(op, _ string) (bool, error) { return op != "Head", down })
+			},
+			func(w *world) { w.bucket.SetFault(nil) }, "The job waits to be validated: head", batholith.StatusScheduled},
 		{"for its turn", batholith.StatusSubmitted,
 			func(w *world) { w.hold(batholith.StatusSubmitted) },
 			func(w *world) { w.life.fast.give("others") }, "The job waits for its turn to be validated", batholith.StatusScheduled},
 		{"for its turn to be read", batholith.StatusValidating,
 			func(w *world) {
-				w.bucket.Fault = func(op, _ string) (bool, error) {
+				w.bucket.SetFault(func(op, _ string) (bool, error) {
 					if op == "Put" { // it has its turn to begin, and another takes the places before it reads
-						w.bucket.Fault = nil
+						w.bucket.SetFault(nil)
 						w.hold(batholith.StatusSubmitted)
 					}
 					return true, nil
-				}
+				})
 			},
 			func(w *world) { w.life.fast.give("others") }, "The job waits for its turn to be validated", batholith.StatusScheduled},
 	} {

@@ -93,13 +93,21 @@ func (m *Memory) Calls(op string) int {
 	return m.calls[op]
 }
 
+// SetFault sets Fault while the bucket is in use.
+func (m *Memory) SetFault(f func(op, key string) (apply bool, err error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.Fault = f
+}
+
 // ask counts a call and lets Fault decide on it. It must be called without the lock, as Fault may block.
 func (m *Memory) ask(ctx context.Context, op, key string) (bool, error) {
 	m.mu.Lock()
 	m.calls[op]++
+	fault := m.Fault
 	m.mu.Unlock()
-	if m.Fault != nil {
-		if apply, err := m.Fault(op, key); !apply || err != nil {
+	if fault != nil {
+		if apply, err := fault(op, key); !apply || err != nil {
 			return apply, err
 		}
 	}
