@@ -218,7 +218,7 @@ func TestAJobThatAnotherProcessEndedIsHalted(t *testing.T) {
 
 // One call in twenty fails, before or after its effect: the clean-up of a dozen calls is repeated until nothing is left.
 func TestACleanUpGoesOnThroughFaults(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(15) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.look = time.Hour
