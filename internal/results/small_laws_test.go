@@ -1,11 +1,14 @@
 package results
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -183,4 +186,19 @@ func TestARefusalCostsOnlyTheOutcomesThatItIsAbout(t *testing.T) {
 			t.Errorf("%d outcomes counted, want 9", n)
 		}
 	})
+}
+
+// A bucket that fails in the middle of a segment passes; only bytes that came and are wrong are damage, which ends a job.
+func TestAFaultOnTheWayToALongFrameIsNotDamage(t *testing.T) {
+	away := errors.New("503 SlowDown")
+	for name, r := range map[string]io.Reader{
+		"at its head":          iotest.ErrReader(away),
+		"behind its head":      io.MultiReader(bytes.NewReader([]byte{0, 0, 8, 0, 1, 2, 3, 4}), iotest.ErrReader(away)),
+		"within its first key": io.MultiReader(bytes.NewReader(append([]byte{0, 0, 8, 0, 1, 2, 3, 4}, make([]byte, frameStart/2)...)), iotest.ErrReader(away)),
+	} {
+		f := &frames{r: r, left: 4 * longFrame}
+		if _, _, err := f.begin(); !errors.Is(err, away) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
