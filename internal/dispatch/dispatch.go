@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -78,7 +79,7 @@ type Options struct {
 	// Memory keeps what was found of the backends; nil: every start finds it anew.
 	Memory Memory
 	// Trace is told, while requests are in flight, how each lane stands, a few times a second; nil: nobody wants to know.
-	Trace func(Sample)
+	Trace func(limit.Sample)
 
 	// Room is what chunks, answers and lines may take in memory, of this Dispatcher and others; nil: without a bound.
 	Room *memory.Budget

@@ -16,6 +16,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -87,7 +88,7 @@ func TestInFlightNeverExceedsTheLimit(t *testing.T) {
 	}{
 		{"configured", &server{limit: 3}, 3, 3},
 		{"published slots and a quarter", &server{slots: 8}, 10, 10},
-		{"found", &server{}, firstLimit + 1, lastLimit},
+		{"found", &server{}, limit.First + 1, limit.Last},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

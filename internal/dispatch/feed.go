@@ -9,6 +9,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -80,7 +81,7 @@ type item struct {
 	alone     bool // it is sent with nothing beside it
 	wasted    batholith.Tokens
 	due       time.Time
-	flight    flight // of the last attempt
+	flight    limit.Flight // of the last attempt
 }
 
 // portion is a claimed chunk with its bytes.

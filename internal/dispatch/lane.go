@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -25,7 +26,7 @@ const brokenAfter = 16
 type lane struct {
 	q       *queue
 	backend Backend
-	limit   *limiter
+	limit   *limit.Limiter
 	retries *budget
 	answers *memory.Account
 	watcher watcher
@@ -39,7 +40,7 @@ type lane struct {
 }
 
 func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, limit: newLimiter(b.MaxInFlight()), retries: newBudget(), answers: q.d.o.Room.Account(answerFloor),
+	return &lane{q: q, backend: b, limit: limit.New(b.MaxInFlight()), retries: newBudget(), answers: q.d.o.Room.Account(answerFloor),
 		hand: make(chan *item), out: "not asked yet", delay: firstProbe}
 }
 
@@ -53,22 +54,22 @@ func (l *lane) run(ctx context.Context) {
 			l.probe(ctx)
 			continue
 		}
-		if l.limit.acquire(ctx) != nil {
+		if l.limit.Acquire(ctx) != nil {
 			return
 		}
 		it, err := l.q.next(ctx, l)
 		if err != nil {
-			l.limit.release()
+			l.limit.Release()
 			return
 		}
 		if !l.usable() {
 			it.feed.back(it)
-			l.limit.release()
+			l.limit.Release()
 			continue
 		}
 		if it.suspect() {
 			l.sendAlone(ctx, it)
-			l.limit.release()
+			l.limit.Release()
 			continue
 		}
 		select {
@@ -88,7 +89,7 @@ func (l *lane) sender(ctx context.Context, it *item) {
 	defer idle.Stop()
 	for {
 		l.send(it)
-		l.limit.release()
+		l.limit.Release()
 		idle.Reset(idleSender)
 		select {
 		case it = <-l.hand:
@@ -105,7 +106,7 @@ func (l *lane) width() int {
 	if !l.usable() {
 		return 0
 	}
-	return l.limit.size()
+	return l.limit.Size()
 }
 
 func (l *lane) usable() bool {
@@ -127,7 +128,7 @@ func (l *lane) probe(ctx context.Context) {
 	}
 	if l.watcher.known {
 		l.wait(ctx) // it has failed before, though it answers now
-		l.limit.retrial()
+		l.limit.Retrial()
 	}
 	l.learn(ctx)
 	l.mu.Lock()
@@ -175,7 +176,7 @@ func (l *lane) takeOut(ctx context.Context, why string) {
 
 // succeeded notes that the backend answered a record, and the work in it.
 func (l *lane) succeeded(it *item, work float64) {
-	l.limit.succeeded(it.flight, work)
+	l.limit.Succeeded(it.flight, work)
 	l.mu.Lock()
 	l.failures, l.delay = 0, firstProbe
 	l.mu.Unlock()

@@ -39,7 +39,7 @@ func (r *room) Grow(ctx context.Context, n int) error {
 	if r.hold.TryGrow(int64(n)) {
 		return nil
 	}
-	r.l.limit.land(&r.it.flight)
+	r.l.limit.Land(&r.it.flight)
 	return r.hold.Grow(ctx, int64(n))
 }
 

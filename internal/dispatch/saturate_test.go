@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/upstream"
 )
@@ -22,7 +23,7 @@ type rig struct {
 	t      *testing.T
 	server *simlm.Server
 	lane   *lane
-	trace  []Sample
+	trace  []limit.Sample
 	began  time.Time
 }
 
@@ -38,7 +39,7 @@ func newRig(t *testing.T, o simlm.Options, memory Memory) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := New(Options{Log: slog.New(slog.DiscardHandler), Memory: memory, Trace: func(s Sample) { r.trace = append(r.trace, s) }})
+	d := New(Options{Log: slog.New(slog.DiscardHandler), Memory: memory, Trace: func(s limit.Sample) { r.trace = append(r.trace, s) }})
 	r.lane = newLane(&queue{d: d}, b)
 	return r
 }
@@ -53,9 +54,9 @@ func (r *rig) run(d time.Duration) {
 	r.lane.learn(ctx)
 	all.Go(func() { r.lane.watch(ctx) })
 	all.Go(func() { r.server.Run(ctx) })
-	for n := 0; r.lane.limit.acquire(ctx) == nil; n++ {
+	for n := 0; r.lane.limit.Acquire(ctx) == nil; n++ {
 		all.Go(func() {
-			defer r.lane.limit.release()
+			defer r.lane.limit.Release()
 			r.ask(ctx, n)
 		})
 	}
@@ -63,18 +64,18 @@ func (r *rig) run(d time.Duration) {
 
 func (r *rig) ask(ctx context.Context, n int) {
 	l := r.lane.limit
-	f := l.begin()
+	f := l.Begin()
 	time.Sleep(transit / 2)
 	body, err := r.lane.backend.Do(ctx, batholith.Call{Path: "/chat/completions",
 		Body: fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%d %0300d"}]}`, n, n)})
 	time.Sleep(transit / 2)
-	l.land(&f)
+	l.Land(&f)
 	var bad *batholith.Failure
 	switch {
 	case err == nil:
-		l.succeeded(f, float64(dialect.Usage(body).Output))
+		l.Succeeded(f, float64(dialect.Usage(body).Output))
 	case errors.As(err, &bad) && bad.Kind == batholith.FailureBackPressure:
-		l.refused(f, bad.RetryAfter)
+		l.Refused(f, bad.RetryAfter)
 	case ctx.Err() == nil:
 		r.t.Errorf("the server: %v", err)
 	}

@@ -72,13 +72,13 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 		return answer, recordError(err)
 	}
 	call.Room = r
-	it.flight = l.limit.begin()
+	it.flight = l.limit.Begin()
 	var body []byte
 	err = batholith.Guard("read an answer", func() (err error) {
 		body, err = l.backend.Do(it.term, call)
 		return err
 	})
-	l.limit.land(&it.flight)
+	l.limit.Land(&it.flight)
 	if err != nil {
 		return answer, l.unread(it, err)
 	}
@@ -145,13 +145,13 @@ func nonsense(err error) error {
 
 // settle decides what a failure means for the record and for the backend.
 func (l *lane) settle(it *item, f *batholith.Failure) {
-	if f.Kind == batholith.FailureRetry && l.limit.onTrial() {
+	if f.Kind == batholith.FailureRetry && l.limit.OnTrial() {
 		l.tried(it, f)
 		return
 	}
 	switch f.Kind {
 	case batholith.FailureBackPressure:
-		if wait := l.limit.refused(it.flight, f.RetryAfter); wait > 0 {
+		if wait := l.limit.Refused(it.flight, f.RetryAfter); wait > 0 {
 			it.feed.again(it, wait)
 			return
 		}

@@ -22,7 +22,7 @@ func (it *item) suspect() bool { return it.crashes >= suspectAfter }
 
 // sendAlone lets the lane run dry and sends a suspect by itself. It is called on the goroutine of run, which takes nothing meanwhile.
 func (l *lane) sendAlone(ctx context.Context, it *item) {
-	if l.limit.drained(ctx) != nil || !l.usable() {
+	if l.limit.Drained(ctx) != nil || !l.usable() {
 		it.feed.back(it)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/limit"
 )
 
 // How often a backend is asked about itself while it has requests of ours, and not at all when it has none.
@@ -47,7 +48,7 @@ func (l *lane) learn(ctx context.Context) {
 		return
 	}
 	if n, ok := l.backend.Slots(ctx); ok {
-		l.limit.publish(n)
+		l.limit.Publish(n)
 	}
 	if !first {
 		return
@@ -56,7 +57,7 @@ func (l *lane) learn(ctx context.Context) {
 	if m := l.q.d.o.Memory; m != nil {
 		switch was, err := m.Learned(ctx, l.backend.String(), l.backend.ModelName()); {
 		case err == nil && time.Since(was.At) < forgetAfter:
-			l.limit.resume(was.Limit)
+			l.limit.Resume(was.Limit)
 			l.watcher.limit, l.watcher.kept = was.Limit, was.At
 		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
 			l.q.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
@@ -72,7 +73,7 @@ func (l *lane) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.limit.sent:
+		case <-l.limit.Sending():
 		}
 		if l.look(ctx) != nil {
 			return
@@ -90,7 +91,7 @@ func (l *lane) look(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if !l.limit.busy() {
+		if !l.limit.Busy() {
 			return nil
 		}
 		l.read(ctx)
@@ -109,10 +110,10 @@ func (l *lane) read(ctx context.Context) {
 	if l.backend.MaxInFlight() > 0 {
 		return
 	}
-	if l.limit.published() && time.Since(w.asked) >= askAgain {
+	if l.limit.Published() && time.Since(w.asked) >= askAgain {
 		w.asked = time.Now()
 		if n, ok := l.backend.Slots(ctx); ok {
-			l.limit.publish(n)
+			l.limit.Publish(n)
 		}
 	}
 	if !w.reads && w.fails > 0 && time.Since(w.missed) < askAgain {
@@ -123,13 +124,13 @@ func (l *lane) read(ctx context.Context) {
 	g, ok := l.backend.Gauges(ctx)
 	if ok {
 		w.reads, w.fails = true, 0
-		l.limit.gauge(g)
+		l.limit.Gauge(g)
 		return
 	}
 	w.missed = time.Now()
 	if w.fails++; w.reads && w.fails >= blindAfter {
 		w.reads = false
-		l.limit.blind()
+		l.limit.Blind()
 	}
 }
 
@@ -139,7 +140,7 @@ func (l *lane) save(ctx context.Context) {
 	s := l.sample()
 	w.saved = s.At
 	known := s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 && s.At.Sub(w.kept) < keepFresh
-	if m == nil || known || !l.limit.found() {
+	if m == nil || known || !l.limit.Found() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -153,8 +154,8 @@ func (l *lane) save(ctx context.Context) {
 }
 
 // sample tells how the lane stands.
-func (l *lane) sample() Sample {
-	s := l.limit.sample()
+func (l *lane) sample() limit.Sample {
+	s := l.limit.Sample()
 	s.Backend, s.Model = l.backend.String(), l.backend.ModelName()
 	return s
 }

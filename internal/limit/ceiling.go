@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import "time"
 
@@ -83,13 +83,13 @@ func (c *ceiling) answered() {
 // now is the most that may be in flight: what was taken, and after a quiet time more, slowly at first.
 func (c *ceiling) now(now time.Time) int {
 	if c.at == 0 {
-		return lastLimit
+		return Last
 	}
 	rising := now.Sub(c.cut) - c.quiet
 	if rising < 0 {
 		return c.at
 	}
-	return min(c.at+1<<min(rising/riseEvery, 12), lastLimit)
+	return min(c.at+1<<min(rising/riseEvery, 12), Last)
 }
 
 // lift ends the quiet time: there is a sign that the backend takes more by now.

@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"math"
@@ -88,7 +88,7 @@ const (
 )
 
 // answered takes an answer, with the most that may be in flight. After enough of them the limit moves.
-func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
+func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	switch ours := c.w.add(now, f, work); {
 	case c.first.n < firstAnswers:
 		c.first.count(f.took, work)
@@ -100,7 +100,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 		return
 	}
 	limit := min(c.limit, ceiling)
-	if !c.sure(limit, ceiling < lastLimit) {
+	if !c.sure(limit, ceiling < Last) {
 		return
 	}
 	goodput, held := c.w.close()
@@ -111,7 +111,7 @@ func (c *climb) answered(now time.Time, f flight, work float64, ceiling int) {
 		return
 	}
 	c.measured(now, level{limit, goodput, c.w.errorOf()}, ceiling)
-	c.limit = min(max(c.limit, 1), lastLimit)
+	c.limit = min(max(c.limit, 1), Last)
 	if next := min(c.limit, ceiling); next != limit {
 		c.level(next)
 		return
@@ -159,7 +159,7 @@ func (c *climb) hurry(ceiling int) bool {
 		return false
 	}
 	c.idle = max(c.idle, c.fresh.rate()) // the first answers had to wait for connections
-	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), lastLimit)
+	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), Last)
 	c.level(min(c.limit, ceiling))
 	return true
 }
@@ -228,7 +228,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	}
 	c.high = at
 	c.better(at)
-	if at.limit >= min(ceiling, lastLimit) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
+	if at.limit >= min(ceiling, Last) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
 		c.top = at.limit
 		c.search(now)
 		return
@@ -240,7 +240,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 // waited tells whether some of the requests at a level surely waited for slots. As long as all of them run, a step of continuous
 // batching takes longer in proportion to what is in it, as one can see in an empty server and at the level before; they took much longer.
 func (c *climb) waited(before, at level) bool {
-	n0, n1, n2 := float64(firstLimit), float64(before.limit), float64(at.limit)
+	n0, n1, n2 := float64(First), float64(before.limit), float64(at.limit)
 	if n1 <= n0 {
 		return false
 	}

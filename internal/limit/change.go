@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"math"
@@ -34,7 +34,7 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 	if c.grown { // it is likely
 		step = smallStep
 	}
-	if next := int(math.Ceil(float64(c.limit) * step)); !now.Before(c.look) && next <= min(ceiling, lastLimit) {
+	if next := int(math.Ceil(float64(c.limit) * step)); !now.Before(c.look) && next <= min(ceiling, Last) {
 		c.phase, c.limit = looking, next
 	}
 }

@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"math"
@@ -47,7 +47,7 @@ func (p *period) pass(now time.Time, held, flying int) {
 }
 
 // add takes an answer, and tells whether it was of a request that was sent at this level.
-func (p *period) add(now time.Time, f flight, work float64) bool {
+func (p *period) add(now time.Time, f Flight, work float64) bool {
 	if p.sent.IsZero() {
 		return false
 	}

@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"time"
@@ -32,15 +32,15 @@ type Sample struct {
 	Goodput  float64          // output tokens a second, or answers where there are no tokens; 0: not measured
 }
 
-// published tells whether the limit comes from the slots that the server publishes.
-func (l *limiter) published() bool {
+// Published tells whether the limit comes from the slots that the server publishes.
+func (l *Limiter) Published() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.source == fromSlots
 }
 
-// found tells whether the limit was found out by measuring, and not only just begun with.
-func (l *limiter) found() bool {
+// Found tells whether the limit was found out by measuring, and not only just begun with.
+func (l *Limiter) Found() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch l.source {
@@ -52,8 +52,8 @@ func (l *limiter) found() bool {
 	return false
 }
 
-// sample tells how it stands.
-func (l *limiter) sample() Sample {
+// Sample tells how it stands.
+func (l *Limiter) Sample() Sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

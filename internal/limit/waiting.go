@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"math"
@@ -35,7 +35,7 @@ func (w *waiting) publish(slots int) {
 		return
 	}
 	w.published, w.slots = true, slots
-	w.limit = min(slots+w.queue(), lastLimit)
+	w.limit = min(slots+w.queue(), Last)
 }
 
 // blind goes back to what is published.
@@ -126,7 +126,7 @@ func queued(g batholith.Gauges) bool { return g.Waiting*20 > g.Running }
 
 // set keeps a limit within its bounds.
 func (w *waiting) set(limit float64) {
-	most := float64(lastLimit)
+	most := float64(Last)
 	if w.published {
 		most = min(most, math.Ceil(float64(w.slots)*(1+publishedShare)))
 	}

@@ -1,4 +1,4 @@
-package dispatch
+package limit
 
 import (
 	"context"
@@ -11,17 +11,20 @@ import (
 
 // Bounds of what a limiter finds by itself.
 const (
-	firstLimit = 32
-	lastLimit  = 4096
+	// First is the limit that a search begins with, in requests.
+	First = 32
+	// Last is the highest limit that a search reaches, in requests.
+	Last = 4096
+
 	minPause   = 100 * time.Millisecond
 	maxPause   = 30 * time.Second
 	lastRepeat = 2 * time.Second // the longest pause between requests to a server that refuses all and does not say for how long
 )
 
-// limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
+// Limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
 // happened so far, and never more than the backend was seen to refuse. It starts nothing and asks nobody.
 // One goroutine acquires; any goroutine releases.
-type limiter struct {
+type Limiter struct {
 	free chan struct{} // 1-buffered; told when acquire may succeed
 	sent chan struct{} // 1-buffered; told when a request goes to an idle backend
 
@@ -40,27 +43,27 @@ type limiter struct {
 	climb   climb
 }
 
-// newLimiter takes the configured number of requests; with 0 it searches.
-func newLimiter(configured int) *limiter {
-	l := &limiter{free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(firstLimit, firstStep)}
+// New takes the configured number of requests; with 0 it searches.
+func New(configured int) *Limiter {
+	l := &Limiter{free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
 	if configured > 0 {
 		l.source = fromOperator
 	}
-	l.waiting.limit = firstLimit
+	l.waiting.limit = First
 	return l
 }
 
-// resume begins where an earlier process was, a little below: the server may have shrunk.
-func (l *limiter) resume(limit int) {
+// Resume begins where an earlier process was, a little below: the server may have shrunk.
+func (l *Limiter) Resume(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit = min(max(limit*4/5, 1), lastLimit)
+	limit = min(max(limit*4/5, 1), Last)
 	l.climb = newClimb(limit, smallStep)
 	l.waiting.resume(limit)
 }
 
-// publish takes the number of slots that the server says it has.
-func (l *limiter) publish(slots int) {
+// Publish takes the number of slots that the server says it has.
+func (l *Limiter) Publish(slots int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.source == fromOperator || slots <= 0 {
@@ -72,7 +75,7 @@ func (l *limiter) publish(slots int) {
 }
 
 // limit is how many may be in flight now. The caller holds mu.
-func (l *limiter) limit(now time.Time) int {
+func (l *Limiter) limit(now time.Time) int {
 	switch {
 	case l.trial:
 		return 1
@@ -83,18 +86,18 @@ func (l *limiter) limit(now time.Time) int {
 	if l.source != fromGoodput {
 		found = l.waiting.limit
 	}
-	return max(1, min(found, l.ceiling.now(now), lastLimit))
+	return max(1, min(found, l.ceiling.now(now), Last))
 }
 
-// size is the present limit.
-func (l *limiter) size() int {
+// Size is the present limit.
+func (l *Limiter) Size() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit(time.Now())
 }
 
-// acquire waits for a free slot.
-func (l *limiter) acquire(ctx context.Context) error {
+// Acquire waits for a free slot.
+func (l *Limiter) Acquire(ctx context.Context) error {
 	for {
 		wait, ok := l.try()
 		if ok {
@@ -114,7 +117,7 @@ func (l *limiter) acquire(ctx context.Context) error {
 }
 
 // try takes a slot, or says how long the backend wants to be left alone (0: until a slot is free).
-func (l *limiter) try() (time.Duration, bool) {
+func (l *Limiter) try() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -129,15 +132,15 @@ func (l *limiter) try() (time.Duration, bool) {
 	return 0, true
 }
 
-func (l *limiter) signal() {
+func (l *Limiter) signal() {
 	select {
 	case l.free <- struct{}{}:
 	default:
 	}
 }
 
-// release gives the slot back without saying anything of the backend.
-func (l *limiter) release() {
+// Release gives the slot back without saying anything of the backend.
+func (l *Limiter) Release() {
 	l.mu.Lock()
 	l.climb.pass(time.Now(), l.held, l.flying)
 	l.held--
@@ -145,8 +148,8 @@ func (l *limiter) release() {
 	l.signal()
 }
 
-// drained waits until the caller's slot is the only one in use. Only the goroutine that acquires may wait for it.
-func (l *limiter) drained(ctx context.Context) error {
+// Drained waits until the caller's slot is the only one in use. Only the goroutine that acquires may wait for it.
+func (l *Limiter) Drained(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		n := l.held
@@ -162,15 +165,21 @@ func (l *limiter) drained(ctx context.Context) error {
 	}
 }
 
-// flight is one request on its way.
-type flight struct {
+// Flight is one request on its way.
+type Flight struct {
 	sent time.Time
-	took time.Duration // until it was answered, however that was
-	over bool          // it was answered
+	took time.Duration // until it landed
+	over bool          // it landed
 }
 
-// begin notes that a request is sent, under a slot that was acquired.
-func (l *limiter) begin() flight {
+// Sent is when the request was sent.
+func (f Flight) Sent() time.Time { return f.sent }
+
+// Took is how long the request was in flight; 0 before it has landed.
+func (f Flight) Took() time.Duration { return f.took }
+
+// Begin notes that a request is sent, under a slot that was acquired.
+func (l *Limiter) Begin() Flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -181,11 +190,11 @@ func (l *limiter) begin() flight {
 		default:
 		}
 	}
-	return flight{sent: now}
+	return Flight{sent: now}
 }
 
-// land notes that it is in flight no longer. It may be noted again.
-func (l *limiter) land(f *flight) {
+// Land notes that it is in flight no longer. It may be noted again.
+func (l *Limiter) Land(f *Flight) {
 	if f.over {
 		return
 	}
@@ -199,15 +208,21 @@ func (l *limiter) land(f *flight) {
 	f.took = now.Sub(f.sent)
 }
 
-// busy tells whether anything is in flight.
-func (l *limiter) busy() bool {
+// Busy tells whether anything is in flight.
+func (l *Limiter) Busy() bool { return l.InFlight() > 0 }
+
+// InFlight is the number of requests in flight.
+func (l *Limiter) InFlight() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.flying > 0
+	return l.flying
 }
 
-// succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
-func (l *limiter) succeeded(f flight, work float64) {
+// Sending receives a value when a request is sent to a backend that had none. It is 1-buffered and never closed.
+func (l *Limiter) Sending() <-chan struct{} { return l.sent }
+
+// Succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
+func (l *Limiter) Succeeded(f Flight, work float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -221,9 +236,9 @@ func (l *limiter) succeeded(f flight, work float64) {
 	}
 }
 
-// refused notes back-pressure: nothing is sent for as long as the backend asked, and no more than what it did not refuse is sent
+// Refused notes back-pressure: nothing is sent for as long as the backend asked, and no more than what it did not refuse is sent
 // from then on. Where refusals are rare, and none asks for a time, it is this one request that is to wait, so long.
-func (l *limiter) refused(f flight, after time.Duration) (wait time.Duration) {
+func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -246,8 +261,8 @@ func (l *limiter) refused(f flight, after time.Duration) (wait time.Duration) {
 	return 0
 }
 
-// gauge takes a reading of the backend's own gauges.
-func (l *limiter) gauge(g batholith.Gauges) {
+// Gauge takes a reading of the backend's own gauges.
+func (l *Limiter) Gauge(g batholith.Gauges) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.source == fromOperator {
@@ -267,8 +282,8 @@ func (l *limiter) gauge(g batholith.Gauges) {
 	l.signal()
 }
 
-// blind notes that the backend has no gauges any more.
-func (l *limiter) blind() {
+// Blind notes that the backend has no gauges any more.
+func (l *Limiter) Blind() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch l.source {
@@ -277,21 +292,21 @@ func (l *limiter) blind() {
 	case fromGauges:
 		l.source = fromGoodput
 		l.climb = newClimb(l.waiting.limit, smallStep)
-		l.waiting = waiting{limit: firstLimit}
+		l.waiting = waiting{limit: First}
 	}
 }
 
-// retrial lets one request through at a time until one succeeds.
-func (l *limiter) retrial() {
+// Retrial lets one request through at a time until one succeeds.
+func (l *Limiter) Retrial() {
 	l.mu.Lock()
 	l.trial = true
-	l.climb.restart(lastLimit, time.Time{})
+	l.climb.restart(Last, time.Time{})
 	l.mu.Unlock()
 	l.signal()
 }
 
-// onTrial tells whether no request has succeeded since the last outage.
-func (l *limiter) onTrial() bool {
+// OnTrial tells whether no request has succeeded since the last outage.
+func (l *Limiter) OnTrial() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trial
