@@ -46,7 +46,7 @@ SEEDS ?= 200
 
 .PHONY: sim
 sim: ## simulate the engine through kills, freezes and outages, SEEDS times each
-	BATHOLITH_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 24h ./internal/cli -run 'ThroughKills|KeepsTheLaws|NeverLeaves|AWorker|EveryWorker|AnOutage'
+	BATHOLITH_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 24h ./internal/engine
 
 .PHONY: lint
 lint: ## run golangci-lint, when it is installed

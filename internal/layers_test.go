@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",
 		"internal/console", "internal/events"},
+	{"internal/engine", "internal/verify", "internal/doctor"},
 	{"internal/config", "internal/cli", "cmd/batholith"},
 }
 
@@ -63,6 +64,11 @@ func TestForbiddenImportsAreSeen(t *testing.T) {
 		{"internal/dispatch", module + "/internal/store", false},
 		{"internal/store", module + "/internal/object", false},
 		{"internal/store", module + "/internal/catalog", false},
+		{"internal/engine", module + "/internal/store", true},
+		{"internal/engine", module + "/internal/dispatch", true},
+		{"internal/engine", module + "/internal/config", false},
+		{"internal/doctor", module + "/internal/engine", false},
+		{"internal/store", module + "/internal/engine", false},
 		{"internal/config", module + "/internal/cli", false},
 		{"internal/unheard-of", module, false},
 	} {

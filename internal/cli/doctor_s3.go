@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/object"
 )
 
@@ -43,7 +44,7 @@ func (d *doctor) s3(ctx context.Context, c *config.Config, at string, recent []j
 	if !ok {
 		return
 	}
-	p, err := newPlaces(c, base)
+	p, err := placesOf(c, base)
 	if err != nil {
 		d.find(finding{problem, "s3", "the S3 cannot be used", err.Error(), "correct s3 and roles in the settings"})
 		return
@@ -62,7 +63,7 @@ func (d *doctor) s3(ctx context.Context, c *config.Config, at string, recent []j
 	lost := map[string]bool{} // roles whose keys or way do not work at all
 	for _, t := range trials {
 		if !lost[t.role] {
-			lost[t.role] = !d.try(ctx, p.roles[t.role], t)
+			lost[t.role] = !d.try(ctx, p.Client(t.role), t)
 		}
 	}
 }
@@ -104,7 +105,7 @@ func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err er
 			return nil, err
 		}
 		for _, r := range roles {
-			all = append(all, trial{role: r, bucket: bucket, key: below(key), write: true})
+			all = append(all, trial{role: r, bucket: bucket, key: engine.Below(key), write: true})
 		}
 		return all, nil
 	}
@@ -117,7 +118,7 @@ func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err er
 			kind := trial{role: t.role, write: t.write}
 			t.bucket, t.key, err = object.ParseURI(t.key)
 			if t.write {
-				t.key = below(t.key)
+				t.key = engine.Below(t.key)
 			}
 			if err != nil || tried[kind] == placesTried || slices.Contains(all, t) {
 				continue
@@ -130,11 +131,11 @@ func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err er
 }
 
 // way tries the way to the S3, and the keys, by a bucket that is not there.
-func (d *doctor) way(ctx context.Context, c *config.Config, p *places, roles []string) {
+func (d *doctor) way(ctx context.Context, c *config.Config, p *engine.Places, roles []string) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
 	for _, role := range roles {
-		err := listOne(ctx, p.roles[role].Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
+		err := listOne(ctx, p.Client(role).Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
 		var api smithy.APIError
 		known := errors.Is(err, batholith.ErrNoBucket) || errors.As(err, &api) && api.ErrorCode() == "AccessDenied" // one that may see no bucket
 		if err != nil && !known {

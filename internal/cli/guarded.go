@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/engine"
 )
 
 // What serve and run keep in their data directory, besides what package config keeps there.
 const (
 	databaseName = "batholith.db"
-	journalName  = "journal"
+	journalName  = engine.JournalName
 	objectsName  = "s3"
 )
 

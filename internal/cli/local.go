@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/store"
 )
@@ -149,15 +150,20 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 		paths[f.key] = f.path
 	}
 	input := files.NewInput(paths)
-	e, err := newEngine(engineOptions{Config: l.o.Config, Log: l.o.Log, Store: l.store, Dir: dir,
-		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
-			return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil
-		}})
+	o, err := engineOptions(l.o.Config)
 	if err != nil {
 		return job, err
 	}
-	if _, ok := e.catalog.Lookup(job.ModelID); !ok {
-		return job, unknownModel(job.ModelID, e.catalog.Models())
+	if _, ok := o.Models.Lookup(job.ModelID); !ok {
+		return job, unknownModel(job.ModelID, o.Models.Models())
+	}
+	o.Worker, o.Log, o.Store, o.Dir = true, l.o.Log, l.store, dir
+	o.Place = func(_ context.Context, j batholith.Job) (blob.Place, error) {
+		return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil
+	}
+	e, err := engine.New(o)
+	if err != nil {
+		return job, err
 	}
 	if err := e.Recover(ctx); err != nil {
 		return job, err

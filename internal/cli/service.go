@@ -16,8 +16,8 @@ import (
 
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
-	"github.com/batholith/batholith/internal/control"
 	"github.com/batholith/batholith/internal/door"
+	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/s3serve"
@@ -41,8 +41,8 @@ type service struct {
 	o      serveOptions
 	store  *store.Store
 	s3     *s3serve.Server // nil with an external S3
-	places *places
-	engine *engine
+	places *engine.Places
+	engine *engine.Engine
 	ready  atomic.Bool // jobs can be taken and run
 }
 
@@ -77,11 +77,16 @@ func serve(ctx context.Context, o serveOptions) error {
 
 // work joins the parts and runs them.
 func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err error) {
-	if s.places, err = newPlaces(s.o.Config, s.reach(at)); err != nil {
+	if s.places, err = placesOf(s.o.Config, s.reach(at)); err != nil {
 		return err
 	}
-	s.engine, err = newEngine(engineOptions{Config: s.o.Config, Log: s.o.Log, Store: s.store, Dir: s.o.Config.Data, Place: s.places.open})
+	o, err := engineOptions(s.o.Config)
 	if err != nil {
+		return err
+	}
+	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
+	o.Place, o.Roles = s.places.Open, s.places
+	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
 	if err := s.engine.Recover(ctx); err != nil {
@@ -175,9 +180,7 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 func (s *service) handler() http.Handler {
 	c := s.o.Config
 	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
-	api := control.New(control.Options{Store: s.store, Models: s.engine.catalog, Stopper: s.engine.life, Roles: s.places, Network: network(c), Forecaster: s.engine.dispatch,
-		Limits: c.Limits.Rules(), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3()})
-	wire := bedrock.NewHandler(api, bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
+	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
 		switch r.URL.Path {
@@ -201,13 +204,6 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-func profile(c *config.Config) bedrock.Profile {
-	if c.AWS() {
-		return bedrock.ProfileAWS
-	}
-	return bedrock.ProfileDefault
-}
-
 // keyRing holds the keys that may call.
 func keyRing(c *config.Config) *sigv4.Ring {
 	var access []sigv4.AccessKey
@@ -221,26 +217,6 @@ func keyRing(c *config.Config) *sigv4.Ring {
 	}
 	return sigv4.NewRing(access, bearer)
 }
-
-// networks are the subnets and security groups that a job may name.
-type networks struct{ subnets, groups map[string]bool }
-
-func network(c *config.Config) networks {
-	n := networks{subnets: map[string]bool{}, groups: map[string]bool{}}
-	for _, s := range c.Network.Subnets {
-		n.subnets[s.ID] = true
-	}
-	for _, g := range c.Network.SecurityGroups {
-		n.groups[g.ID] = true
-	}
-	return n
-}
-
-// Subnet tells whether there is a subnet with this id.
-func (n networks) Subnet(id string) bool { return n.subnets[id] }
-
-// SecurityGroup tells whether there is a security group with this id.
-func (n networks) SecurityGroup(id string) bool { return n.groups[id] }
 
 // listen opens an address; a port in use is told with the flag that moves it.
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/plain"
 )
@@ -46,14 +46,7 @@ func (a *app) newBodies(c *config.Config, named string, typ batholith.Invocation
 
 // dialectOf is how the bodies of a model are translated. A model that is not configured here is known by its id.
 func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationType) (string, dialect.Dialect, error) {
-	entries := catalog.Embedded(nil, nil) // nothing is sent to them
-	if len(c.Models) > 0 {
-		var err error
-		if entries, err = (&models{}).entries(c); err != nil {
-			return "", nil, err
-		}
-	}
-	all, err := catalog.New(entries, catalog.Options{RefuseConverseTools: c.AWS()})
+	all, err := engine.Catalogue(modelOptions(c))
 	if err != nil {
 		return "", nil, err
 	}

@@ -53,7 +53,7 @@ func OpenData(dir string) (*Data, error) {
 	if err := os.MkdirAll(full, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	_ = syncDir(filepath.Dir(full)) // its own name; where that folder cannot be synced, the kernel does it soon
+	_ = files.SyncDir(filepath.Dir(full)) // its own name; where that folder cannot be synced, the kernel does it soon
 	f, err := os.OpenFile(filepath.Join(full, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the data directory: %w", err)
@@ -129,7 +129,7 @@ func (d *Data) Announce(s Server) error {
 	if err != nil {
 		return fmt.Errorf("encode the addresses: %w", err)
 	}
-	return WriteFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
+	return files.WriteFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
 }
 
 // Withdraw takes the addresses away when the server ends. A server that was killed leaves them; whoever dials them then is
@@ -157,32 +157,4 @@ func ReadServer(dir string) (Server, error) {
 		return s, fmt.Errorf("read %s: %w", path, err)
 	}
 	return s, nil
-}
-
-// WriteFile puts a whole file in place: whatever crashes, there is the old one, the new one or none, and never a part.
-func WriteFile(path string, content []byte, mode os.FileMode) error {
-	temp := path + ".new" // a leftover of a crash is written over by the next try
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	failpoint.Here("config.file-written")
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -32,7 +32,7 @@ func (d *Data) AdminKey() (key Key, made bool, err error) {
 	text := fmt.Sprintf("# The admin key of this Batholith, in the form that AWS_SHARED_CREDENTIALS_FILE takes. Keep it to yourself.\n"+
 		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", key.ID, key.Secret)
 	path := filepath.Join(d.Dir, keyFile)
-	if err := WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := files.WriteFile(path, []byte(text), 0o600); err != nil {
 		return Key{}, false, fmt.Errorf("write the first access key: %w", err)
 	}
 	return key, true, nil

@@ -10,7 +10,7 @@ type Point struct {
 func Points() []Point {
 	return []Point{
 		{"config.data-made", "a data directory with a lock and nothing else"},
-		{"config.file-written", "a file under its temporary name: the first key, the worker's id or the addresses"},
+		{"files.file-written", "a file under its temporary name: the first key, the worker's id or the addresses"},
 		{"store.file-made", "an empty database file"},
 		{"store.migrated", "a database without jobs"},
 		{"cli.s3-opened", "a bucket without objects"},

@@ -254,35 +254,6 @@ func (l *Lifecycle) drive(job string) *drive {
 	return l.drives[job]
 }
 
-// Stop asks for the end of a job. It returns once the job is Stopping and nothing more of it will be begun; what was in flight is
-// called off meanwhile. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over or whose end is settled.
-func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
-	for {
-		job, err := l.o.Store.Job(ctx, account, id)
-		if err != nil {
-			return err
-		}
-		next, err := job.Status.Next(batholith.EventStop)
-		if err != nil {
-			return err
-		}
-		if next != job.Status {
-			if job.Ending != "" {
-				return &batholith.MoveError{Status: job.Ending, Event: batholith.EventStop}
-			}
-			err = l.o.Store.Move(ctx, id, job.Status, next, "", time.Now())
-		}
-		if errors.Is(err, batholith.ErrMoved) { // it moved on meanwhile: ask again, at most as often as a job has statuses
-			continue
-		}
-		failpoint.Here("lifecycle.stopping")
-		if d := l.drive(id); err == nil && d != nil {
-			d.callOff(batholith.ErrStopped)
-		}
-		return err
-	}
-}
-
 // Begin moves a Scheduled job to InProgress because its turn at the model has come. A job that is InProgress already stays it.
 func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", time.Now())

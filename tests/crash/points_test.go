@@ -36,9 +36,9 @@ type death struct {
 func stories() map[string][]func(*death) {
 	return map[string][]func(*death){
 		"config.data-made:1":         {(*death).atTheFirstStart},
-		"config.file-written:1":      {(*death).atTheFirstStart},
-		"config.file-written:2":      {(*death).atTheFirstStart},
-		"config.file-written:3":      {(*death).atTheFirstStart},
+		"files.file-written:1":       {(*death).atTheFirstStart},
+		"files.file-written:2":       {(*death).atTheFirstStart},
+		"files.file-written:3":       {(*death).atTheFirstStart},
 		"store.file-made:1":          {(*death).atTheFirstStart},
 		"store.migrated:1":           {(*death).atTheFirstStart},
 		"cli.s3-opened:1":            {(*death).atTheFirstStart},

@@ -1,4 +1,4 @@
-package cli
+package engine
 
 import (
 	"context"
@@ -7,27 +7,31 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/object"
 )
 
-// places opens the buckets of jobs with the rights of their roles.
-type places struct {
+// Role is a role with the keys that its jobs reach the S3 with. Without keys they use those of the process.
+type Role struct {
+	ARN                          string
+	AccessKeyID, SecretAccessKey string
+}
+
+// Places opens the buckets of jobs with the rights of their roles. It is safe for concurrent use.
+type Places struct {
 	roles map[string]*object.Client // by ARN
 }
 
-// newPlaces makes a client for every role: base is how the S3 is reached by the process itself, which is also what the role
-// "batholith" of the account may do.
-func newPlaces(c *config.Config, base object.Config) (*places, error) {
+// NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights.
+func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 	if base.HTTPClient == nil {
 		base.HTTPClient = object.NewHTTPClient()
 	}
-	own, err := object.New(base)
+	client, err := object.New(base)
 	if err != nil {
 		return nil, err
 	}
-	p := &places{roles: map[string]*object.Client{c.DefaultRole(): own}}
-	for _, r := range c.Roles {
+	p := &Places{roles: map[string]*object.Client{own: client}}
+	for _, r := range roles {
 		as := base
 		if r.AccessKeyID != "" {
 			as.AccessKeyID, as.SecretAccessKey, as.SessionToken, as.Credentials = r.AccessKeyID, r.SecretAccessKey, "", nil
@@ -42,10 +46,13 @@ func newPlaces(c *config.Config, base object.Config) (*places, error) {
 }
 
 // Known tells whether a job may name the role.
-func (p *places) Known(arn string) bool { return p.roles[arn] != nil }
+func (p *Places) Known(arn string) bool { return p.roles[arn] != nil }
 
-// open opens a job's buckets as its role.
-func (p *places) open(_ context.Context, j batholith.Job) (blob.Place, error) {
+// Client reaches the S3 with the rights of a role; nil for a role that is not known.
+func (p *Places) Client(arn string) *object.Client { return p.roles[arn] }
+
+// Open opens a job's buckets as its role. A role that is not known is batholith.ErrAccessDenied.
+func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 	client := p.roles[j.RoleARN]
 	if client == nil {
 		return blob.Place{}, fmt.Errorf("role %s is not configured here: %w", j.RoleARN, batholith.ErrAccessDenied)
@@ -62,12 +69,12 @@ func (p *places) open(_ context.Context, j batholith.Job) (blob.Place, error) {
 		Input:    client.Bucket(in, object.Options{Owner: j.Input.Owner}),
 		Output:   client.Bucket(out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
 		InputKey: inKey,
-		Prefix:   below(outKey) + j.ID + "/",
+		Prefix:   Below(outKey) + j.ID + "/",
 	}, nil
 }
 
-// below is a key as the beginning of keys under it.
-func below(key string) string {
+// Below is a key as the beginning of the keys under it.
+func Below(key string) string {
 	if key == "" || strings.HasSuffix(key, "/") {
 		return key
 	}

@@ -1,4 +1,4 @@
-package cli
+package engine
 
 import (
 	"fmt"
@@ -104,7 +104,7 @@ func simulate(t *testing.T, seeds int, setup simSetup, test func(s *simulation))
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Cleanup(func() {
 				if t.Failed() {
-					t.Logf("again: BATHOLITH_SEED=%d go test ./internal/cli -run '^%s$'", seed, law)
+					t.Logf("again: BATHOLITH_SEED=%d go test ./internal/engine -run '^%s$'", seed, law)
 				}
 			})
 			synctest.Test(t, func(t *testing.T) {
@@ -161,19 +161,24 @@ func memoryDir(t *testing.T) string {
 // create makes a job for a model with files of so many records.
 func (s *simulation) create(model string, life time.Duration, files ...int) *simJob {
 	s.t.Helper()
-	j := &simJob{id: fmt.Sprintf("abcdefghij%02d", len(s.jobs)), model: model, files: files}
-	for n, records := range files {
-		s.put(j, n, records, "")
-	}
+	j := s.adopt(fmt.Sprintf("abcdefghij%02d", len(s.jobs)), model, files...)
 	now := time.Now()
 	_, err := s.db.CreateJob(s.t.Context(), batholith.Job{ID: j.id, Account: simAccount, Region: "us-east-1", Submitted: now, Expires: now.Add(life),
 		Request: batholith.Request{Name: j.id, ModelID: model, RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.mu.Lock()
-	s.requests[j.id] = &requests{asked: map[string][]*asking{}}
-	s.mu.Unlock()
+	return j
+}
+
+// adopt writes the input of a job and keeps an account of it.
+func (s *simulation) adopt(id, model string, files ...int) *simJob {
+	s.t.Helper()
+	j := &simJob{id: id, model: model, files: files}
+	for n, records := range files {
+		s.put(j, n, records, "")
+	}
+	s.count(func() { s.requests[j.id] = &requests{asked: map[string][]*asking{}} })
 	s.jobs = append(s.jobs, j)
 	return j
 }

@@ -1,4 +1,4 @@
-package cli
+package engine
 
 import (
 	"bytes"
@@ -19,7 +19,6 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/catalog"
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/upstream"
 )
@@ -40,7 +39,7 @@ func (w *worker) dir() string { return filepath.Join(w.s.dir, fmt.Sprint(w.name,
 // simProcess is one engine. Everything that leaves it passes through enter.
 type simProcess struct {
 	s      *simulation
-	engine *engine
+	engine *Engine
 	cancel context.CancelFunc
 	done   chan error
 
@@ -140,10 +139,28 @@ func (p *simProcess) open(dir string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
+	var err error
+	p.engine, err = New(Options{Worker: true, Log: simLog(), Store: flaky{s.db, p}, Models: s.served(p), Dir: dir, Limits: batholith.DefaultLimits(),
+		Drain: time.Second, Memory: 256 << 20, PartBytes: simPart, FirstPartial: simPartial, PartialEvery: 1,
+		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
+			b := flakyBucket{s.bucket, p}
+			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
+		}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// served are the models as a process reaches them; a process that sends nothing is nil.
+func (s *simulation) served(p *simProcess) *Models {
+	s.t.Helper()
 	var entries []catalog.Entry
 	for name, model := range s.models {
-		backend, err := upstream.New(upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: simInFlight,
-			Transport: modelOf{p, upstream.InProcess(p.serve(model))}})
+		o := upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: simInFlight}
+		if p != nil {
+			o.Transport = modelOf{p, upstream.InProcess(p.serve(model))}
+		}
+		backend, err := upstream.New(o)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -153,16 +170,7 @@ func (p *simProcess) open(dir string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	settings := config.Default(config.ProfileDefault)
-	settings.Drain = time.Second
-	p.engine, err = newEngine(engineOptions{Config: settings, Log: simLog(), Store: flaky{s.db, p}, Models: &models{catalog: c}, Dir: dir, PartBytes: simPart, FirstPartial: simPartial, PartialEvery: 1,
-		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
-			b := flakyBucket{s.bucket, p}
-			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
-		}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	return &Models{Catalog: c}
 }
 
 // simLog shows what the engines log when BATHOLITH_SIM_LOG is set.

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/engine"
+	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// engineOptions are what the settings say of an engine. The caller adds the parts that the process has, its store, its directory and
+// its buckets.
+func engineOptions(c *config.Config) (engine.Options, error) {
+	models, err := engine.OpenModels(modelOptions(c))
+	if err != nil {
+		return engine.Options{}, err
+	}
+	return engine.Options{Models: models, Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3(),
+		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+}
+
+// patienceOf is for how long access that is denied is tried again before a job fails: ten minutes of the hour in which timeouts are counted.
+// A setting that shortens a job's hours shortens it alike.
+func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
+
+// modelOptions are the models that the settings name, or the embedded ones when they name none.
+func modelOptions(c *config.Config) engine.ModelOptions {
+	o := engine.ModelOptions{Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS()}
+	for _, set := range c.Models {
+		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
+		for _, b := range set.Backends {
+			served.Backends = append(served.Backends, upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: b.Model,
+				APIKey: b.APIKey, MaxInFlight: b.MaxInFlight, Timeout: b.Timeout})
+		}
+		o.Served = append(o.Served, served)
+	}
+	return o
+}
+
+// simulated is how the settings want the simulated model to behave.
+func simulated(s config.Simulated) simlm.Options {
+	f := s.Failures
+	schedule, _ := simlm.ParseSchedule(s.Schedule) // checked by config
+	return simlm.Options{Latency: s.Latency, PerToken: s.PerToken, Step: s.Step, Decode: s.Decode, Prefill: s.Prefill, Chunk: s.Chunk, Cache: s.Cache,
+		OutputTokens: s.OutputTokens, OutputTokensMax: s.OutputTokensMax, Slots: s.Slots, Schedule: schedule, Queue: s.Queue,
+		RefuseStatus: s.Refuse, RetryAfter: s.RetryAfter, Seed: uint64(s.Seed),
+		Failures: simlm.Failures{RateLimit: f.RateLimit, Internal: f.Internal, Unavailable: f.Unavailable, BadRequest: f.BadRequest,
+			Reset: f.Reset, Nonsense: f.Nonsense, Times: f.Times}}
+}
+
+// placesOf makes a client of the S3 for every role of the settings. base is how the process itself reaches the S3.
+func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
+	var roles []engine.Role
+	for _, r := range c.Roles {
+		roles = append(roles, engine.Role{ARN: r.ARN, AccessKeyID: r.AccessKeyID, SecretAccessKey: r.SecretAccessKey})
+	}
+	return engine.NewPlaces(base, c.DefaultRole(), roles)
+}
+
+func profile(c *config.Config) bedrock.Profile {
+	if c.AWS() {
+		return bedrock.ProfileAWS
+	}
+	return bedrock.ProfileDefault
+}
+
+// networks are the subnets and security groups that a job may name.
+type networks struct{ subnets, groups map[string]bool }
+
+func network(c *config.Config) networks {
+	n := networks{subnets: map[string]bool{}, groups: map[string]bool{}}
+	for _, s := range c.Network.Subnets {
+		n.subnets[s.ID] = true
+	}
+	for _, g := range c.Network.SecurityGroups {
+		n.groups[g.ID] = true
+	}
+	return n
+}
+
+// Subnet tells whether there is a subnet with this id.
+func (n networks) Subnet(id string) bool { return n.subnets[id] }
+
+// SecurityGroup tells whether there is a security group with this id.
+func (n networks) SecurityGroup(id string) bool { return n.groups[id] }

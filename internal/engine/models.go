@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/tinylm"
+	"github.com/batholith/batholith/internal/upstream"
+)
+
+// ModelOptions say which models are served.
+type ModelOptions struct {
+	Served              []Served      // none: the embedded ones
+	Simulated           simlm.Options // how the embedded simulated model behaves
+	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
+}
+
+// Served is one model with the servers that have it. A server without a name of its own for the model knows it by the model's id.
+type Served struct {
+	batholith.Model
+	Backends []upstream.Options
+}
+
+// Models are the models of a process: the catalogue, and what computes for an embedded one.
+type Models struct {
+	*catalog.Catalog
+	tiny *tinylm.Engine // nil when it is not served
+}
+
+// OpenModels checks the models and loads the embedded one where it is served. No server is asked.
+func OpenModels(o ModelOptions) (m *Models, err error) {
+	m = &Models{}
+	entries, err := o.entries()
+	if len(o.Served) == 0 {
+		entries, err = m.embedded(o.Simulated)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Catalog, err = catalog.New(entries, o.catalog()); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Catalogue tells how the models' records are translated. Nothing can be sent to its backends: the embedded model is not loaded.
+func Catalogue(o ModelOptions) (*catalog.Catalog, error) {
+	entries, err := o.entries()
+	if len(o.Served) == 0 {
+		entries = catalog.Embedded(nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return catalog.New(entries, o.catalog())
+}
+
+func (o ModelOptions) catalog() catalog.Options {
+	return catalog.Options{RefuseConverseTools: o.RefuseConverseTools}
+}
+
+// entries are the models with their servers.
+func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
+	for _, served := range o.Served {
+		e := catalog.Entry{Model: served.Model}
+		for _, b := range served.Backends {
+			b.Model = cmp.Or(b.Model, served.ID)
+			backend, err := upstream.New(b)
+			if err != nil {
+				return nil, fmt.Errorf("model %q: %w", served.ID, err)
+			}
+			e.Backends = append(e.Backends, backend)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// withoutTime is the limit of requests in flight for a simulated model that takes no time: enough for the disk to be written for many of
+// them together. A search for the limit would measure how fast the machine happens to be; it ended now and then at thousands, at twice
+// the CPU.
+const withoutTime = 128
+
+// embedded makes the models that are part of the program. They are reached like any server, without a socket.
+func (m *Models) embedded(how simlm.Options) ([]catalog.Entry, error) {
+	weights, err := tinylm.Load(tinylm.Weights())
+	if err != nil {
+		return nil, fmt.Errorf("load the embedded model: %w", err)
+	}
+	m.tiny = tinylm.NewEngine(weights, tinylm.Options{})
+	tiny, err := upstream.New(upstream.Options{URL: "http://tiny.embedded/v1", Model: catalog.TinyModel, Transport: upstream.InProcess(m.tiny)})
+	if err != nil {
+		return nil, err
+	}
+	limit := 0
+	if how.Free() {
+		limit = withoutTime
+	}
+	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel, MaxInFlight: limit,
+		Transport: upstream.InProcess(simlm.New(how))})
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Embedded(tiny, simulated), nil
+}
+
+// Run computes for the embedded model until ctx ends.
+func (m *Models) Run(ctx context.Context) error {
+	if m.tiny == nil {
+		return nil
+	}
+	return m.tiny.Run(ctx)
+}

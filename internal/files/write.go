@@ -1,0 +1,37 @@
+package files
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/batholith/batholith/internal/failpoint"
+)
+
+// WriteFile puts a whole file in place, durably. After a crash there is the old file, the new one or none, and never a part of one.
+func WriteFile(path string, content []byte, mode os.FileMode) error {
+	temp := path + ".new" // after a crash, the next write replaces what is left of it
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	failpoint.Here("files.file-written")
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in a folder durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
