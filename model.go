@@ -18,6 +18,12 @@ type Call struct {
 	Path string // appended to the backend's URL: /chat/completions, /completions, /embeddings
 	Body []byte
 	Room Room // for the answer; nil: there is room for any
+	// Fresh asks for a new connection that is closed afterwards. A kept connection may be broken, and a balancer sends all
+	// requests of one connection to the same replica.
+	Fresh bool
+	// ServerTools says that the server may run tools for this request, such as a web search. They may have effects outside the
+	// server, so that a request that was sent in full should not be repeated.
+	ServerTools bool
 }
 
 // Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.

@@ -53,24 +53,29 @@ type RecordError struct {
 
 func (e *RecordError) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }
 
-// FailureKind says what a failed attempt means for the record and for the backend.
+// FailureKind says what a failed attempt looks like. The status of an answer alone cannot tell a bad record from a bad server, so the kind
+// is a first guess; answers to other records decide whose fault it is.
 type FailureKind int
 
-// The four kinds of failure.
+// The five kinds of failure.
 const (
-	// FailureBackPressure: the backend has no room now (429, 503, 529, loading). Wait as told; no attempt is counted.
+	// FailureBackPressure: the backend has no room now (429, 503, 529, loading). The record waits as told; no attempt is counted.
 	FailureBackPressure FailureKind = iota + 1
-	// FailureRetry: the attempt is lost (408, 500, 502, 504, reset, timeout, torn or nonsense answer). Counted, tried again later.
+	// FailureRetry: the attempt is lost (408, 500, 502, 504, reset, timeout, torn or nonsense answer). It may be the server's fault or the
+	// record's.
 	FailureRetry
-	// FailureBadRecord: the record will never do (400, 413, 422). It ends as an error line at once.
+	// FailureBadRecord: the server refuses the record as such (400, 413, 422, 451).
 	FailureBadRecord
-	// FailureMisconfigured: the backend is not usable as configured (401, 403, 404, DNS, refused).
-	// It is taken out and probed; records wait and are not blamed.
+	// FailureMisconfigured: the server answered in a way that looks like a wrong setting (401, 402, 403, 404, 405, a redirect, a model
+	// that it does not know). It may be about this record only, when a firewall or a router answers in the server's place.
 	FailureMisconfigured
+	// FailureUnreachable: no connection could be made (DNS, refused, no route, TLS), so nothing was sent. It says nothing about the record.
+	FailureUnreachable
 )
 
+// String names the kind for messages.
 func (k FailureKind) String() string {
-	return [...]string{"unknown", "back-pressure", "retry", "bad record", "backend misconfigured"}[k]
+	return [...]string{"unknown", "back-pressure", "retry", "bad record", "backend misconfigured", "backend unreachable"}[k]
 }
 
 // Failure is a failed attempt, classified.
@@ -81,6 +86,7 @@ type Failure struct {
 	Public     string        // for everybody else: our own words, host and remedy, and no byte that a server sent; see [Failure.Reason]
 	RetryAfter time.Duration // as the backend told; 0 when it did not
 	Crash      bool          // a retry whose connection broke: the server may have crashed, over this record or another
+	Sent       bool          // the request was written in full, or an answer came: the server may have worked on it
 }
 
 // Reason says why the attempt failed, to those who may not read the record: the jobs of others, the log, the operator. It is Public,

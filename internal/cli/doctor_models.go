@@ -18,6 +18,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/upstream"
 )
 
@@ -42,7 +43,7 @@ func (d *doctor) models(ctx context.Context, c *config.Config) {
 	var g errgroup.Group
 	g.SetLimit(8)
 	for _, p := range probes {
-		g.Go(func() error { p.found = probeBackend(ctx, p.model.ID, p.backend); return nil })
+		g.Go(func() error { p.found = probeBackend(ctx, p.model, p.backend); return nil })
 	}
 	_ = g.Wait()
 	for _, p := range probes {
@@ -50,25 +51,62 @@ func (d *doctor) models(ctx context.Context, c *config.Config) {
 	}
 }
 
-// probeBackend asks one model server for one model.
-func probeBackend(ctx context.Context, model string, b config.Backend) finding {
-	name, url := cmp.Or(b.Model, model), config.Redact(b.URL)
-	backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: name, APIKey: b.APIKey, Timeout: askTime})
-	if err == nil {
-		err = backend.Probe(ctx)
+// firstAnswer is how long a model server gets for one small request. It may have to load the model first.
+const firstAnswer = 30 * time.Second
+
+// probeBackend asks one model server for one model: whether it is there, what it lists, and for one token of an answer. The answer decides;
+// many servers have no list, or answer to names that they do not list.
+func probeBackend(ctx context.Context, model config.Model, b config.Backend) finding {
+	name, url := cmp.Or(b.Model, model.ID), config.Redact(b.URL)
+	refused := finding{problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
+	backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: name, APIKey: b.APIKey, Timeout: firstAnswer})
+	if err != nil {
+		refused.Why = err.Error()
+		return refused
 	}
-	var f *batholith.Failure
+	doubt, ok := errors.AsType[*batholith.Failure](backend.Probe(ctx))
+	if ok && doubt.Kind == batholith.FailureUnreachable {
+		refused.Why, refused.Remedy = doubt.Reason(), backendRemedy(doubt)
+		return refused
+	}
+	err = askBackend(ctx, backend, cmp.Or(model.Family, dialect.FamilyOf(model.ID)), cmp.Or(b.Protocol, dialect.ProtocolOpenAI))
+	f, failed := errors.AsType[*batholith.Failure](err)
 	switch {
-	case err == nil:
-		what := fmt.Sprintf("%s serves %s", url, name)
-		if n, ok := backend.Slots(ctx); ok {
-			what += ", " + plural(int64(n), "slot")
-		}
-		return finding{Severity: sound, Check: "model", What: what + " for " + model}
-	case errors.As(err, &f):
-		return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, url), f.Reason(), backendRemedy(f)}
+	case failed && (f.Kind == batholith.FailureBackPressure || f.Kind == batholith.FailureRetry && f.Status == 0 && f.Sent && !f.Crash):
+		return finding{note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), f.Reason(),
+			"it may be busy, or still load the model; jobs wait for it meanwhile"}
+	case failed && doubt != nil:
+		refused.Why, refused.Remedy = f.Reason()+"; "+doubt.Reason(), backendRemedy(doubt)
+		return refused
+	case failed:
+		refused.Why, refused.Remedy = f.Reason(), backendRemedy(f)
+		return refused
+	case err != nil:
+		refused.Why = err.Error()
+		return refused
 	}
-	return finding{problem, "model", fmt.Sprintf("%s is not served by %s", model, url), err.Error(), ""}
+	what := fmt.Sprintf("%s serves %s", url, name)
+	if n, ok := backend.Slots(ctx); ok {
+		what += ", " + plural(int64(n), "slot")
+	}
+	return finding{Severity: sound, Check: "model", What: what + " for " + model.ID}
+}
+
+// askBackend sends a request of our own that wants one token, or one embedding.
+func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol string) error {
+	path := "/chat/completions"
+	if d, err := dialect.For(family, protocol, batholith.InvokeModel, dialect.Options{}); err == nil {
+		path = dialect.PathOf(d, nil)
+	}
+	call, ok := dialect.Canary(protocol, path, 0, backend.ModelName(), 0)
+	if !ok {
+		return fmt.Errorf("there is no small request for the protocol %s", protocol)
+	}
+	body, err := backend.Do(ctx, call)
+	if err == nil && !dialect.CanaryAnswered(body) {
+		return fmt.Errorf("%s answered something that is no completion; check the backend's url and protocol", backend)
+	}
+	return err
 }
 
 // backendRemedy is what to do about a probe that failed.

@@ -3,13 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +43,7 @@ func (d *doctor) said(s severity) string {
 	return b.String()
 }
 
-// modelServer lists these models, and wants a key if one is given.
+// modelServer lists these models and answers for them, and wants a key if one is given.
 func modelServer(t *testing.T, key string, names ...string) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -52,6 +55,13 @@ func modelServer(t *testing.T, key string, names ...string) *httptest.Server {
 				data = append(data, fmt.Sprintf(`{"id":%q}`, n))
 			}
 			fmt.Fprintf(w, `{"object":"list","data":[%s]}`, strings.Join(data, ","))
+		case r.URL.Path == "/v1/chat/completions":
+			var asked struct{ Model string }
+			if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || !slices.Contains(names, asked.Model) {
+				http.Error(w, `{"error":{"message":"no such model"}}`, http.StatusNotFound)
+				return
+			}
+			io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"length"}]}`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -64,6 +74,20 @@ func TestDoctorNamesWhyAModelIsNotServed(t *testing.T) {
 	there, locked := modelServer(t, "", "qwen", "llama"), modelServer(t, "secret", "qwen")
 	gone := httptest.NewServer(nil)
 	gone.Close()
+	unlisted := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/chat/completions" {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"length"}]}`)
+	}))
+	defer unlisted.Close()
+	loading := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "Loading model", http.StatusServiceUnavailable)
+	}))
+	defer loading.Close()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }))
+	defer page.Close()
 	backend := func(url, model, key string) config.Backend {
 		return config.Backend{URL: url + "/v1", Protocol: "openai", Model: model, APIKey: key}
 	}
@@ -75,6 +99,9 @@ func TestDoctorNamesWhyAModelIsNotServed(t *testing.T) {
 		"served":      {backend(there.URL, "qwen", ""), sound, []string{"serves qwen for claude"}},
 		"with a key":  {backend(locked.URL, "qwen", "secret"), sound, nil},
 		"other name":  {backend(there.URL, "mistral", ""), problem, []string{"claude is not served", `"mistral"`, "qwen, llama", "backend's model"}},
+		"no list":     {backend(unlisted.URL, "qwen", ""), sound, []string{"serves qwen for claude"}},
+		"loading":     {backend(loading.URL, "qwen", ""), note, []string{"has not answered for claude yet", "503"}},
+		"web page":    {backend(page.URL, "qwen", ""), problem, []string{"no completion"}},
 		"no key":      {backend(locked.URL, "qwen", ""), problem, []string{"api_key_env"}},
 		"wrong path":  {backend(there.URL+"/x", "qwen", ""), problem, []string{"…/v1"}},
 		"not running": {backend(gone.URL, "qwen", ""), problem, []string{"refuse", "start the model server"}},

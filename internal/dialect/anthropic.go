@@ -5,7 +5,7 @@ import "github.com/batholith/batholith"
 // anthropicBodies are two: messages, or one prompt with turns marked in it.
 func anthropicBodies(o Options) translator {
 	var messages, text translator = anthropic{o}, claudeText{o}
-	return byShape(func(body value) (translator, error) {
+	return alwaysChat{func(body value) (translator, error) {
 		prompt := false
 		for name, rest := range body.starts() {
 			switch {
@@ -19,7 +19,7 @@ func anthropicBodies(o Options) translator {
 			return text, nil
 		}
 		return messages, nil
-	})
+	}}
 }
 
 // anthropic is the Messages API (Bedrock: Anthropic Claude Messages).

@@ -63,3 +63,25 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPromptOf reads what is on the way of every record; "floor" looks for the end of the same bytes once.
+func BenchmarkPromptOf(b *testing.B) {
+	for name, input := range map[string]string{
+		"anthropic": `{"anthropic_version":"bedrock-2023-05-31","max_tokens":256,"temperature":0.2,"system":"You are terse.","messages":[{"role":"user","content":[{"type":"text","text":"` + benchPrompt + `"}]}]}`,
+		"converse":  `{"system":[{"text":"You are terse."}],"messages":[{"role":"user","content":[{"text":"` + benchPrompt + `"}]}],"inferenceConfig":{"maxTokens":256,"temperature":0.2}}`,
+		"openai":    `{"messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"` + benchPrompt + `"}],"max_tokens":256,"temperature":0.2}`,
+		"turns":     `{"messages":[` + strings.Repeat(`{"role":"user","content":[{"type":"text","text":"short"}]},{"role":"assistant","content":"short"},`, 50) + `{"role":"user","content":"go"}],"max_tokens":256}`,
+		"titan":     `{"inputText":"` + benchPrompt + `","textGenerationConfig":{"maxTokenCount":256}}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				PromptOf([]byte(input))
+			}
+		})
+		b.Run(name+"-floor", func(b *testing.B) {
+			for b.Loop() {
+				skip(value(input), 0)
+			}
+		})
+	}
+}

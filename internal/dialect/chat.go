@@ -55,12 +55,12 @@ func (c *chat) call() batholith.Call {
 		c.set("continue_final_message", value("true"))
 		c.set("add_generation_prompt", value("false"))
 	}
-	c.parameters()
+	serverTools := c.parameters()
 	c.close('}')
 	body := c.buffer
 	c.forget()
 	chats.Put(c)
-	return batholith.Call{Path: "/chat/completions", Body: body}
+	return batholith.Call{Path: chatPath, Body: body, ServerTools: serverTools}
 }
 
 // forget leaves nothing in c but memory to use again.
@@ -72,14 +72,16 @@ func (c *chat) forget() {
 	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}}
 }
 
-// parameters writes what was set, in the order in which it first was.
-func (c *chat) parameters() {
+// parameters writes what was set, in the order in which it first was, and tells whether the server runs tools of its own for it.
+func (c *chat) parameters() (serverTools bool) {
 	for _, p := range c.params {
 		if !p.raw.absent() {
 			c.anyKey(p.name)
 			c.raw(p.raw)
+			serverTools = serverTools || serverRun(p.name, p.raw)
 		}
 	}
+	return serverTools
 }
 
 // tool is a function that the model may call.

@@ -135,6 +135,9 @@ func (c checked) Request(input []byte, model string) (batholith.Call, error) {
 	return call, nil
 }
 
+// path implements pather.
+func (c checked) path(input value) string { return pathOf(c.t, input) }
+
 // Answer implements [Dialect].
 func (c checked) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
 	answer, err := c.t.answer(known(input), body)
@@ -161,6 +164,14 @@ func (of byShape) answer(input value, body []byte) (batholith.Answer, error) {
 		return batholith.Answer{}, err
 	}
 	return t.answer(input, body)
+}
+
+func (of byShape) path(body value) string {
+	t, err := of(body)
+	if err != nil {
+		return chatPath
+	}
+	return pathOf(t, body)
 }
 
 // shown is the model name that an answer carries.

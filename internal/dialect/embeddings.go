@@ -16,7 +16,7 @@ func embeddingsCall(model string, input, dimensions value) batholith.Call {
 	b.member("dimensions", dimensions)
 	b.textMember("encoding_format", "float")
 	b.close('}')
-	return batholith.Call{Path: "/embeddings", Body: b}
+	return batholith.Call{Path: embeddingsPath, Body: b}
 }
 
 // vector is an embedding as the server wrote it, and its numbers.

@@ -21,16 +21,18 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	b := newBuffer(len(body) + len(model) + 32)
 	b.open('{')
 	b.textMember("model", model)
+	serverTools := false
 	for name, v := range body.members() {
 		switch {
 		case v.absent(), name == "model", name == "stream", name == "stream_options":
 		default:
 			b.anyKey(name)
 			b.raw(v)
+			serverTools = serverTools || serverRun(name, v)
 		}
 	}
 	b.close('}')
-	return batholith.Call{Path: "/chat/completions", Body: b}, nil
+	return batholith.Call{Path: chatPath, Body: b, ServerTools: serverTools}, nil
 }
 
 // check looks at what every server would refuse, and at what a batch cannot have. The rest is the server's to judge.

@@ -7,34 +7,51 @@ import "bytes"
 type Prompt struct {
 	Tools, System, Turns []byte
 	MaxTokens            int64 // the bound that the body sets on its answer; 0: none
-	Fixed                bool  // the temperature is 0 or there is a seed: the same body has the same answer
+	Features             Features
+	Fixed                bool // the temperature is 0 or there is a seed: the same body has the same answer
 }
 
 // PromptOf finds the prompt of a body of any family, which must be valid JSON. A body of no family that is known is its own prompt.
 func PromptOf(input []byte) Prompt {
 	var p Prompt
-	for name, v := range trim(input).fields() {
-		switch string(name) {
-		case `"tools"`, `"toolConfig"`:
-			p.Tools = v
-		case `"system"`, `"preamble"`:
-			p.System = v
-		case `"messages"`, `"prompt"`, `"inputText"`, `"message"`, `"texts"`, `"inputs"`:
-			p.Turns = v
-		case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
-			p.MaxTokens = tokenLimit(v)
-		case `"temperature"`:
-			p.Fixed = p.Fixed || v.kind() == '0' && v.number() == 0
-		case `"seed"`:
-			p.Fixed = p.Fixed || v.kind() == '0'
-		case `"inferenceConfig"`, `"textGenerationConfig"`:
-			p.nested(v)
+	body := trim(input)
+	eachMember(body, 0, func(name value, at int) (end int) {
+		if string(name) == `"messages"` {
+			end = p.Features.turns(body, at)
+			p.Turns = body[at:end]
+			return end
 		}
-	}
+		end = skip(body, at)
+		p.member(name, body[at:end])
+		return end
+	})
 	if p.Turns == nil {
 		p.Turns = input
 	}
 	return p
+}
+
+// member reads one member of the body.
+func (p *Prompt) member(name, v value) {
+	switch string(name) {
+	case `"tools"`, `"toolConfig"`:
+		p.Tools = v
+		p.Features.member(name, v)
+	case `"system"`, `"preamble"`:
+		p.System = v
+	case `"prompt"`, `"inputText"`, `"message"`, `"texts"`, `"inputs"`:
+		p.Turns = v
+	case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
+		p.MaxTokens = tokenLimit(v)
+	case `"temperature"`:
+		p.Fixed = p.Fixed || v.kind() == '0' && v.number() == 0
+	case `"seed"`:
+		p.Fixed = p.Fixed || v.kind() == '0'
+	case `"inferenceConfig"`, `"textGenerationConfig"`:
+		p.nested(v)
+	default:
+		p.Features.member(name, v)
+	}
 }
 
 // nested reads what the families of Amazon have in an object of its own.

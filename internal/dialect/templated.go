@@ -128,7 +128,7 @@ var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence
 
 // call ends the request. Nothing may be written afterwards.
 func (r *completionRequest) call() batholith.Call {
-	r.parameters()
+	serverTools := r.parameters()
 	r.close('}')
-	return batholith.Call{Path: "/completions", Body: r.buffer}
+	return batholith.Call{Path: completionsPath, Body: r.buffer, ServerTools: serverTools}
 }

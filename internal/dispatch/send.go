@@ -112,7 +112,7 @@ func (l *lane) unread(it *item, err error) error {
 		return err
 	}
 	e := it.feed.broken(it, broken)
-	return &batholith.Failure{Kind: batholith.FailureRetry, Message: e.Message, Public: e.Message}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Message: e.Message, Public: e.Message, Sent: true}
 }
 
 // broken logs a panic over one record, and returns the error that its line gets.
@@ -140,7 +140,7 @@ func nonsense(err error) error {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense"}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense", Sent: true}
 }
 
 // settle decides what a failure means for the record and for the backend.
@@ -156,7 +156,7 @@ func (l *lane) settle(it *item, f *batholith.Failure) {
 			return
 		}
 		it.feed.back(it)
-	case batholith.FailureMisconfigured:
+	case batholith.FailureMisconfigured, batholith.FailureUnreachable:
 		l.takeOut(l.q.d.send, reason(f))
 		it.feed.back(it)
 	case batholith.FailureBadRecord:

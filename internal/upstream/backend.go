@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,6 +56,7 @@ type Backend struct {
 	base   *url.URL
 	host   string // for messages
 	client *http.Client
+	fresh  *http.Client // makes a connection for each request and keeps none
 	boot   string       // what the ids of this backend's requests begin with
 	asked  atomic.Int64 // requests so far
 }
@@ -76,7 +78,19 @@ func New(o Options) (*Backend, error) {
 		o.Transport = transport(o.MaxInFlight)
 	}
 	return &Backend{o: o, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
-		boot: rand.Text() + "-"}, nil
+		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}, nil
+}
+
+// withoutKeeping is a transport with the same settings that makes a connection for each request. Transports that have no connections
+// are returned as they are.
+func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
+	t, ok := rt.(*http.Transport)
+	if !ok {
+		return rt
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	return t
 }
 
 // transport keeps a connection open for every request in flight: net/http's two would make most requests dial anew.
@@ -124,20 +138,21 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	if call.Room != nil {
 		room = p
 	}
-	body, err := b.post(attempt, call, room)
+	s := &sending{patience: b.o.Timeout}
+	body, err := b.post(attempt, call, room, s)
 	if err == nil {
 		return body, nil
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	f := b.classify(attempt, err)
+	f := b.classify(attempt, err, s)
 	f.Crash = f.Crash && !p.waited // it may have given up on us
 	return nil, f
 }
 
-func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.Room) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
+func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.Room, s *sending) ([]byte, error) {
+	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -145,20 +160,49 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 		req.Body = memoryBody{bytes.NewReader(call.Body), call.Body}
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return b.exchange(req, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
+	client := b.client
+	if call.Fresh {
+		client = b.fresh
+	}
+	return b.exchange(client, req, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
+}
+
+// sending is how far an attempt has come. The transport's goroutines set the fields.
+type sending struct {
+	hooks     httptrace.ClientTrace
+	patience  time.Duration // the time that the attempt has
+	connected atomic.Bool   // there was a connection, with TLS where the URL says so
+	wrote     atomic.Bool   // the request was written in full
+	answered  atomic.Bool   // the head of an answer of HTTP came
+}
+
+// trace has the transport report to s.
+func (s *sending) trace(ctx context.Context) context.Context {
+	s.hooks.GotConn = s.gotConn
+	s.hooks.WroteRequest = s.wroteRequest
+	return httptrace.WithClientTrace(ctx, &s.hooks)
+}
+
+func (s *sending) gotConn(httptrace.GotConnInfo) { s.connected.Store(true) }
+
+func (s *sending) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil {
+		s.wrote.Store(true)
+	}
 }
 
 // exchange sends a request and reads its answer: the body of a 200, or an error that classify knows.
-func (b *Backend) exchange(req *http.Request, read func(*http.Response) ([]byte, error)) ([]byte, error) {
+func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Request-Id", b.requestID())
 	if b.o.APIKey != "" {
 		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
 	}
-	resp, err := b.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
+	s.answered.Store(true)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what was read of it will do

@@ -107,7 +107,7 @@ func TestASlowBackendIsTriedAgainAfterItsTimeout(t *testing.T) {
 	}
 }
 
-func TestABackendThatIsNotThereIsMisconfigured(t *testing.T) {
+func TestABackendWithoutAConnectionIsUnreachable(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -130,8 +130,8 @@ func TestABackendThatIsNotThereIsMisconfigured(t *testing.T) {
 		}
 		_, err = b.Do(t.Context(), call)
 		f, ok := errors.AsType[*batholith.Failure](err)
-		if !ok || f.Kind != misconfigured || !strings.Contains(f.Message, text) {
-			t.Errorf("%s: got %v, want it misconfigured, with %q", url, err, text)
+		if !ok || f.Kind != batholith.FailureUnreachable || f.Sent || !strings.Contains(f.Message, text) {
+			t.Errorf("%s: got %v, sent: %v, want it unreachable, with %q", url, err, f != nil && f.Sent, text)
 		}
 	}
 }
@@ -209,6 +209,62 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 	if n := opened.Load(); n > 16 {
 		t.Errorf("%d connections were opened for 8 in flight", n)
+	}
+}
+
+// TestAFreshCallHasAConnectionOfItsOwn: a kept connection may be broken, and is one replica's.
+func TestAFreshCallHasAConnectionOfItsOwn(t *testing.T) {
+	var opened atomic.Int64
+	s := httptest.NewUnstartedServer(says(200, `{"choices":[]}`))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	b, _ := New(Options{URL: s.URL + "/v1"})
+	fresh := call
+	fresh.Fresh = true
+	for _, c := range []batholith.Call{call, call, fresh, fresh, call} {
+		if _, err := b.Do(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := opened.Load(); n != 3 {
+		t.Errorf("%d connections for one that is kept and two fresh ones", n)
+	}
+}
+
+// TestAFailureTellsWhetherTheRequestWasSent: a request that was not written in full was not worked on.
+func TestAFailureTellsWhetherTheRequestWasSent(t *testing.T) {
+	long := batholith.Call{Path: "/chat/completions", Body: make([]byte, 32<<20)} // more than the buffers of two sockets hold
+	for _, c := range []struct {
+		name string
+		h    http.HandlerFunc
+		call batholith.Call
+		sent bool
+	}{
+		{"answered", says(500, ""), call, true},
+		{"answered before the end", says(413, ""), long, true},
+		{"closed after the request", reading(hijacked("")), call, true},
+		{"closed before the end of the request", resetting, long, false},
+	} {
+		s := httptest.NewServer(c.h)
+		b, _ := New(Options{URL: s.URL + "/v1"})
+		_, err := b.Do(t.Context(), c.call)
+		if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Sent != c.sent {
+			t.Errorf("%s: %v, want sent: %v", c.name, err, c.sent)
+		}
+		s.Close()
+	}
+}
+
+// reading reads the request first.
+func reading(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		h(w, r)
 	}
 }
 

@@ -17,42 +17,39 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// classify is the one place that says what a failed attempt means. ctx is the attempt's own.
-func (b *Backend) classify(ctx context.Context, err error) *batholith.Failure {
+// classify is the one place that says what a failed attempt looks like. ctx is the attempt's own.
+func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholith.Failure {
 	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
 		f = b.classifyAnswer(r)
 	} else {
-		f = b.classifyTransport(ctx, withoutURL(err))
+		f = b.classifyTransport(ctx, withoutURL(err), s)
 	}
+	f.Sent = s.wrote.Load() || s.answered.Load()
 	f.Message = b.withoutKey(f.Message)
 	return f
 }
 
+// failure is a failure that is told in our own words, to the record and to everybody.
+func failure(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
+	public := fmt.Sprintf(format, args...)
+	return &batholith.Failure{Kind: kind, Public: public, Message: public}
+}
+
 // classifyTransport judges an attempt that brought no answer, or none that can be read. Errors of net/http and crypto/tls quote what the
 // server sent, so their texts go into Message alone.
-func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.Failure {
-	failure := func(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
-		public := fmt.Sprintf(format, args...)
-		return &batholith.Failure{Kind: kind, Public: public, Message: public}
-	}
-	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return failure(batholith.FailureMisconfigured, "%s: the host name cannot be resolved (%s); check the backend's url", b.host, dnsReason(e))
-	}
+func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
 		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
 		f.Message += printable(e.detail, maxSaid)
 		return f
 	}
+	if !s.connected.Load() {
+		return b.unreachable(ctx, err)
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(batholith.FailureRetry, "%s did not answer within %v; a longer timeout can be set for the backend", b.host, b.o.Timeout)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return failure(batholith.FailureMisconfigured, "%s refuses connections; is the model server running there?", b.host)
-	case isDial(err):
-		return failure(batholith.FailureMisconfigured, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
-	case isTLS(err):
-		return failure(batholith.FailureMisconfigured, "%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, tlsReason(err))
+		return failure(batholith.FailureRetry, "%s did not answer within %v; a longer timeout can be set for the backend", b.host, s.patience)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		f := failure(batholith.FailureRetry, "%s closed the connection before the end of its answer", b.host)
 		f.Crash = true
@@ -65,6 +62,23 @@ func (b *Backend) classifyTransport(ctx context.Context, err error) *batholith.F
 	f := failure(batholith.FailureRetry, "%s: the answer cannot be read as HTTP", b.host)
 	f.Message = b.host + ": " + printable(b.withoutKey(err.Error()), maxSaid)
 	return f
+}
+
+// unreachable judges an attempt that had no connection: no name, no route, nobody who listens, no TLS, a proxy that refuses.
+func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
+	const kind = batholith.FailureUnreachable
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return failure(kind, "%s: the host name cannot be resolved (%s); check the backend's url", b.host, dnsReason(e))
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return failure(kind, "%s refuses connections; is the model server running there?", b.host)
+	case isTLS(err):
+		return failure(kind, "%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, tlsReason(err))
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return failure(kind, "%s cannot be reached (no answer in time); check the backend's url and the network", b.host)
+	}
+	return failure(kind, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
 }
 
 // dnsReason, dialReason and tlsReason tell errors of the network apart in our own words.
@@ -221,12 +235,6 @@ func (b *Backend) withoutKey(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, b.o.APIKey, "[key]")
-}
-
-// isDial tells whether no connection could be made at all.
-func isDial(err error) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == "dial"
 }
 
 func holdsAny(s string, parts []string) bool {

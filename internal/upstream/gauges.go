@@ -139,7 +139,7 @@ func (b *Backend) Slots(ctx context.Context) (n int, ok bool) {
 		Most  int `json:"max_concurrent_requests"`
 	}
 	for _, path := range []string{"/props", "/info"} {
-		body, err := b.ask(ctx, b.beside(path))
+		body, _, err := b.ask(ctx, b.beside(path))
 		if err != nil {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 )
 
 // InProcess reaches a handler of this process as if it were a server, without a socket. A panic in it ends the attempt like a
@@ -39,6 +40,10 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 			resp, err = nil, fmt.Errorf("embedded model: %w", panicked(p))
 		}
 	}()
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.h.ServeHTTP(w, req)
 	if err := req.Context().Err(); err != nil {

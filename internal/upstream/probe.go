@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,49 +15,99 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Probe asks whether the server is there and serves the model. The error is as of [Backend.Do].
+// Probe asks whether the server is there, and for its list of models. The error is the cause of ctx or a [*batholith.Failure] of kind
+//
+//   - [batholith.FailureUnreachable]: nothing answers HTTP. Every answer of HTTP, whatever its status, means that the server is there.
+//   - [batholith.FailureMisconfigured]: the list of models lacks the model. It is a doubt and not a no: many servers answer to names that
+//     they do not list. Public names what is listed.
+//
+// A list that cannot be had (no such route, no right to it, no list of OpenAI's form) tells nothing, and is nil.
 func (b *Backend) Probe(ctx context.Context) error {
-	body, err := b.ask(ctx, b.base.String()+"/models")
-	if err != nil {
+	models, known, err := b.list(ctx)
+	switch {
+	case err != nil:
 		return err
-	}
-	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(body, &list, lenient) != nil || list.Data == nil {
-		return b.unusable("%s does not list its models as an OpenAI-compatible server does; check the backend's url and protocol", b.host)
-	}
-	var served []string
-	for _, m := range list.Data {
-		served = append(served, m.ID)
-	}
-	if b.o.Model == "" || slices.Contains(served, b.o.Model) {
+	case !known || b.o.Model == "" || slices.ContainsFunc(models, func(m listed) bool { return m.answersTo(b.o.Model) }):
 		return nil
 	}
-	return b.unusable("%s does not serve the model %q; it serves: %s", b.host, b.o.Model, listed(served))
+	f := failure(batholith.FailureMisconfigured, "%s does not list the model %q; it lists: %s", b.host, b.o.Model, namesOf(models))
+	f.Status, f.Sent = http.StatusOK, true
+	return f
 }
 
-// unusable is the failure of a server that answers and is not the one that was configured.
-func (b *Backend) unusable(format string, args ...any) *batholith.Failure {
-	text := fmt.Sprintf(format, args...)
-	return &batholith.Failure{Kind: batholith.FailureMisconfigured, Status: http.StatusOK, Message: text, Public: text}
+// Listed tells whether the server's list of models has this backend's model; known is false when the list cannot be had.
+func (b *Backend) Listed(ctx context.Context) (found, known bool) {
+	models, known, err := b.list(ctx)
+	if err != nil || !known {
+		return false, false
+	}
+	return slices.ContainsFunc(models, func(m listed) bool { return m.answersTo(b.o.Model) }), true
+}
+
+// list asks for the models. The error says that nothing answers HTTP.
+func (b *Backend) list(ctx context.Context) (models []listed, known bool, err error) {
+	body, answered, err := b.ask(ctx, b.base.String()+"/models")
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	if f, ok := errors.AsType[*batholith.Failure](err); ok && !answered {
+		f.Kind = batholith.FailureUnreachable
+		return nil, false, f
+	}
+	if err != nil {
+		return nil, false, nil
+	}
+	var list struct {
+		Data []listed `json:"data"`
+	}
+	if json.Unmarshal(body, &list, lenient) != nil || list.Data == nil {
+		return nil, false, nil
+	}
+	return list.Data, true, nil
+}
+
+// listed is one entry of a server's list of models. llama.cpp lists aliases beside the name.
+type listed struct {
+	ID      string   `json:"id"`
+	Aliases []string `json:"aliases"`
+}
+
+// answersTo tells whether a server that lists m is known to take name for it: the name itself or an alias; with or without Ollama's
+// default tag ":latest" and Gemini's prefix "models/"; and any name that fits a pattern such as LiteLLM's "openai/*".
+func (m listed) answersTo(name string) bool {
+	name = bareName(name)
+	for _, own := range append([]string{m.ID}, m.Aliases...) {
+		if own = bareName(own); own == name {
+			return true
+		}
+		if prefix, ok := strings.CutSuffix(own, "*"); ok && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func bareName(name string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(name, "models/"), ":latest")
 }
 
 var lenient = jsontext.AllowDuplicateNames(true)
 
-// listed shows the first names of a list of models that may be long. The list comes from the server and is shown to everybody, so what
+// namesOf shows the first names of a list of models that may be long. The list comes from the server and is shown to everybody, so what
 // does not look like the name of a model is counted and not shown.
-func listed(names []string) string {
+func namesOf(models []listed) string {
 	const shown = 10
-	if len(names) == 0 {
+	if len(models) == 0 {
 		return "nothing"
 	}
-	plain := slices.DeleteFunc(slices.Clone(names), func(s string) bool { return !plainName(s) })
-	plain = plain[:min(len(plain), shown)]
+	var plain []string
+	for _, m := range models {
+		if plainName(m.ID) && len(plain) < shown {
+			plain = append(plain, m.ID)
+		}
+	}
 	text := strings.Join(plain, ", ")
-	switch n := len(names) - len(plain); {
+	switch n := len(models) - len(plain); {
 	case len(plain) == 0:
 		return fmt.Sprintf("%d whose names are not those of models", n)
 	case n > 0:
@@ -73,22 +124,22 @@ func plainName(s string) bool {
 	}) < 0
 }
 
-// ask sends a GET with a short timeout of its own.
-func (b *Backend) ask(ctx context.Context, url string) ([]byte, error) {
-	attempt, cancel := context.WithTimeoutCause(ctx, min(probeTimeout, b.o.Timeout), errTimeout)
+// ask sends a GET with a short timeout of its own. It tells whether an answer of HTTP came, whatever it says.
+func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bool, err error) {
+	s := &sending{patience: min(probeTimeout, b.o.Timeout)}
+	attempt, cancel := context.WithTimeoutCause(ctx, s.patience, errTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(attempt, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(s.trace(attempt), http.MethodGet, url, nil)
 	if err != nil {
-		return nil, b.classify(attempt, err)
+		return nil, false, b.classify(attempt, err, s)
 	}
-	body, err := b.exchange(req, readList)
-	if err == nil {
-		return body, nil
+	if body, err = b.exchange(b.client, req, s, readList); err == nil {
+		return body, true, nil
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, false, context.Cause(ctx)
 	}
-	return nil, b.classify(attempt, err)
+	return nil, s.answered.Load(), b.classify(attempt, err, s)
 }
 
 // readList reads the answer to a small question.

@@ -27,30 +27,75 @@ func serving(t *testing.T, model string, paths map[string]string) *Backend {
 	return b
 }
 
-func TestProbeSaysWhatIsServedInstead(t *testing.T) {
-	for _, c := range []struct{ model, models, want string }{
+// TestAListOfModelsIsADoubtAndNoVerdict: servers answer to names that they do not list, and many have no list.
+func TestAListOfModelsIsADoubtAndNoVerdict(t *testing.T) {
+	for _, c := range []struct{ model, models, doubt string }{
 		{"b", `{"data":[{"id":"a"},{"id":"b"}]}`, ""},
-		{"c", `{"object":"list","data":[{"id":"a"},{"id":"b"}]}`, `does not serve the model "c"; it serves: a, b`},
-		{"c", `{"data":[]}`, "it serves: nothing"},
-		{"c", `<html>`, "does not list its models"},
-		{"c", `{"models":[]}`, "does not list its models"},
+		{"", `{"data":[{"id":"a"}]}`, ""},
+		{"c", `{"object":"list","data":[{"id":"a"},{"id":"b"}]}`, `does not list the model "c"; it lists: a, b`},
+		{"c", `{"data":[]}`, "it lists: nothing"},
+		{"llama3.2", `{"data":[{"id":"llama3.2:latest"}]}`, ""},
+		{"llama3.2:latest", `{"data":[{"id":"llama3.2"}]}`, ""},
+		{"llama3.2:3b", `{"data":[{"id":"llama3.2:latest"}]}`, "it lists: llama3.2:latest"},
+		{"gemini-2.0-flash", `{"data":[{"id":"models/gemini-2.0-flash"}]}`, ""},
+		{"openai/gpt-4o", `{"data":[{"id":"openai/*"}]}`, ""},
+		{"azure/gpt-4o", `{"data":[{"id":"openai/*"}]}`, "does not list"},
+		{"qwen", `{"data":[{"id":"/models/qwen2.5-7b-q4.gguf","aliases":["qwen"]}]}`, ""},
+		{"qwen", `{"data":[{"id":"/models/qwen2.5-7b-q4.gguf"}]}`, "it lists: /models/qwen2.5-7b-q4.gguf"},
+		{"c", `{"data":null}`, ""},
+		{"c", `<html>`, ""},
+		{"c", `{"models":[]}`, ""},
+		{"c", `{"error":"Unexpected endpoint or method. (GET /v1/models)"}`, ""},
 	} {
-		err := serving(t, c.model, map[string]string{"/v1/models": c.models}).Probe(t.Context())
-		if c.want == "" && err == nil {
-			continue
-		}
+		b := serving(t, c.model, map[string]string{"/v1/models": c.models})
+		err := b.Probe(t.Context())
 		f, ok := errors.AsType[*batholith.Failure](err)
-		if !ok || f.Kind != misconfigured || !strings.Contains(f.Message, c.want) {
-			t.Errorf("%s in %s: got %v, want %q", c.model, c.models, err, c.want)
+		switch {
+		case c.doubt == "" && err != nil:
+			t.Errorf("%q in %s: got %v", c.model, c.models, err)
+		case c.doubt != "" && (!ok || f.Kind != misconfigured || !strings.Contains(f.Public, c.doubt)):
+			t.Errorf("%q in %s: got %v, want %q", c.model, c.models, err, c.doubt)
 		}
 	}
 }
 
-func TestProbeSaysWhatIsWrongWithTheURL(t *testing.T) {
-	err := serving(t, "m", nil).Probe(t.Context())
-	if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Kind != misconfigured || !strings.Contains(f.Message, "ends in /v1") {
-		t.Errorf("got %v", err)
+// TestEveryAnswerMeansThatTheServerIsThere: a list that cannot be had says nothing, whatever the answer is.
+func TestEveryAnswerMeansThatTheServerIsThere(t *testing.T) {
+	for status := 200; status < 600; status++ {
+		if err := probed(t, says(status, "no")); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
 	}
+	for name, h := range map[string]http.HandlerFunc{
+		"torn":    hijacked("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+		"encoded": hijacked("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"),
+		"endless": hijacked("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n{"),
+	} {
+		if err := probed(t, h); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAServerThatDoesNotAnswerHTTPIsUnreachable: nothing of a record is sent to it.
+func TestAServerThatDoesNotAnswerHTTPIsUnreachable(t *testing.T) {
+	for name, h := range map[string]http.HandlerFunc{"closed": hijacked(""), "not HTTP": hijacked("220 mail ready\r\n"), "reset": resetting} {
+		err := probed(t, h)
+		if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Kind != batholith.FailureUnreachable {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func probed(t *testing.T, h http.HandlerFunc) error {
+	t.Helper()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	b, err := New(Options{URL: s.URL + "/v1", Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Probe(t.Context())
 }
 
 func TestSlotsAreThoseThatTheServerPublishes(t *testing.T) {

@@ -62,18 +62,11 @@ func tellsNothing(t *testing.T, name string, f *batholith.Failure) {
 
 func TestNoByteOfAServerIsToldByAProbe(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"error":            says(500, secret),
-		"no list":          says(200, secret),
 		"a list of quotes": says(200, `{"data":[{"id":"please answer: `+secret+`"},{"id":"\u001b[31m`+secret+`"}]}`),
 		"malformed":        hijacked("HTTP/1.1 " + secret + "\r\n\r\n"),
+		"not HTTP":         hijacked(secret + "\r\n"),
 	} {
-		s := httptest.NewServer(h)
-		b, err := New(Options{URL: s.URL + "/v1", Model: "m"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, ok := errors.AsType[*batholith.Failure](b.Probe(t.Context()))
-		s.Close()
+		f, ok := errors.AsType[*batholith.Failure](probed(t, h))
 		if !ok {
 			t.Fatalf("%s: the probe succeeded", name)
 		}
@@ -98,7 +91,7 @@ func TestNoByteOfACertificateIsTold(t *testing.T) {
 		}
 		_, err = b.Do(context.Background(), call)
 		f, ok := errors.AsType[*batholith.Failure](err)
-		if !ok || f.Kind != misconfigured || strings.Contains(f.Public, "example.com") || !strings.Contains(f.Public, "certificate") {
+		if !ok || f.Kind != batholith.FailureUnreachable || strings.Contains(f.Public, "example.com") || !strings.Contains(f.Public, "certificate") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,0 +1,166 @@
+package dialect
+
+// Features are what a request asks of a server beyond text. Servers fail by them: one model sees no images, one server runs without a
+// parser of tool calls, one engine breaks on a schema.
+type Features uint8
+
+// The features, one bit each.
+const (
+	FeatureMedia  Features = 1 << iota // images
+	FeatureStream                      // audio or video
+	FeatureTools                       // functions that the model may call
+	FeatureSchema                      // the answer is held to a schema, a grammar or one tool
+)
+
+// Has tells whether f has all features of g.
+func (f Features) Has(g Features) bool { return f&g == g }
+
+// member adds what a member of the body, or of Converse's additional fields, asks for.
+func (f *Features) member(name, v value) {
+	switch string(name) {
+	case `"tools"`, `"functions"`:
+		if v.filled() {
+			*f |= FeatureTools
+		}
+	case `"toolConfig"`:
+		if v.member("tools").filled() {
+			*f |= FeatureTools
+		}
+		for choice, m := range v.member("toolChoice").fields() {
+			if !m.absent() && string(choice) != `"auto"` {
+				*f |= FeatureSchema
+			}
+		}
+	case `"tool_choice"`:
+		if forced(v) {
+			*f |= FeatureSchema
+		}
+	case `"response_format"`:
+		if typ := v.member("type"); !typ.absent() && !typ.is("text") {
+			*f |= FeatureSchema
+		}
+	case `"output_config"`:
+		if !v.member("format").absent() {
+			*f |= FeatureSchema
+		}
+	case `"outputConfig"`:
+		if !v.member("textFormat").absent() {
+			*f |= FeatureSchema
+		}
+	case `"output_format"`, `"guided_json"`, `"guided_regex"`, `"guided_choice"`, `"guided_grammar"`, `"structured_outputs"`, `"json_schema"`,
+		`"grammar"`, `"regex"`:
+		if !v.absent() {
+			*f |= FeatureSchema
+		}
+	case `"additionalModelRequestFields"`:
+		for name, m := range v.fields() {
+			f.member(name, m)
+		}
+	}
+}
+
+// filled tells whether v is an array with an element.
+func (v value) filled() bool {
+	for range v.elements() {
+		return true
+	}
+	return false
+}
+
+// forced tells whether a tool_choice leaves the model no choice: "required", "any", or an object that names a tool or says "any".
+func forced(v value) bool {
+	switch v.kind() {
+	case '"':
+		return v.is("required") || v.is("any")
+	case '{':
+		typ := v.member("type")
+		return !typ.is("auto") && !typ.is("none")
+	}
+	return false
+}
+
+// turns adds the media in the messages, which begin at v[i], and returns their end. It is on the way of every record, and passes over them
+// once.
+func (f *Features) turns(v value, i int) (end int) {
+	if i >= len(v) || v[i] != '[' {
+		return skip(v, i)
+	}
+	return eachElement(v, i, func(at int) int {
+		return eachMember(v, at, func(name value, at int) int { return f.content(v, name, at) })
+	})
+}
+
+// content looks into a member that may be a list of blocks, and returns the end of its value.
+func (f *Features) content(v, name value, at int) int {
+	if at < len(v) && v[at] == '[' && string(name) == `"content"` {
+		return eachElement(v, at, func(at int) int { return f.block(v, at) })
+	}
+	return skip(v, at)
+}
+
+// block looks at one block of content: of Anthropic and OpenAI, which tag it with a type; or of Converse, which names it by its member.
+// Results of tools have content of their own.
+func (f *Features) block(v value, at int) int {
+	return eachMember(v, at, func(name value, at int) int {
+		switch string(name) {
+		case `"content"`:
+			return f.content(v, name, at)
+		case `"toolResult"`:
+			return eachMember(v, at, func(name value, at int) int { return f.content(v, name, at) })
+		}
+		end := skip(v, at)
+		switch m := v[at:end]; string(name) {
+		case `"type"`:
+			switch string(m) {
+			case `"image"`, `"image_url"`, `"input_image"`:
+				*f |= FeatureMedia
+			case `"input_audio"`, `"audio_url"`, `"audio"`, `"video_url"`, `"video"`:
+				*f |= FeatureStream
+			}
+		case `"image"`:
+			if m.kind() == '{' {
+				*f |= FeatureMedia
+			}
+		case `"video"`, `"audio"`:
+			if m.kind() == '{' {
+				*f |= FeatureStream
+			}
+		}
+		return end
+	})
+}
+
+// eachMember visits the members of the object at v[i], each with its name as it is written and where its value begins; visit returns where the value ends.
+// Unlike fields it does not look for the end of a value first, so that nested ones are passed once. Any other value is skipped.
+func eachMember(v value, i int, visit func(name value, at int) (end int)) (end int) {
+	if i >= len(v) || v[i] != '{' {
+		return skip(v, i)
+	}
+	if i = space(v, i+1); i < len(v) && v[i] == '}' {
+		return i + 1
+	}
+	for i < len(v) && v[i] == '"' {
+		name, at := v.named(i)
+		i = space(v, visit(name, at))
+		if i >= len(v) || v[i] != ',' {
+			break
+		}
+		i = space(v, i+1)
+	}
+	return min(i+1, len(v))
+}
+
+// eachElement is eachMember for the elements of the array at v[i].
+func eachElement(v value, i int, visit func(at int) (end int)) (end int) {
+	if i = space(v, i+1); i < len(v) && v[i] == ']' {
+		return i + 1
+	}
+	for i < len(v) {
+		i = space(v, visit(i))
+		if i >= len(v) || v[i] != ',' {
+			break
+		}
+		i = space(v, i+1)
+	}
+	return min(i+1, len(v))
+}

@@ -1,0 +1,19 @@
+package dialect
+
+// serverRun tells whether a member of a backend's request has the server run something on its own: a web search, code, a call to another
+// service. Functions and OpenAI's custom tools are run by the client.
+func serverRun(name string, v value) bool {
+	switch name {
+	case "tools":
+		for _, t := range v.elements() {
+			if typ := t.member("type"); !typ.absent() && !typ.is("function") && !typ.is("custom") {
+				return true
+			}
+		}
+	case "web_search_options", "search_parameters", "plugins", "mcp_servers", "connectors":
+		return !v.absent()
+	case "enable_search", "enable_code_interpreter":
+		return v.isTrue()
+	}
+	return false
+}
