@@ -80,6 +80,8 @@ type Options struct {
 	Memory Memory
 	// Trace is told, while requests are in flight, how each lane stands, a few times a second; nil: nobody wants to know.
 	Trace func(limit.Sample)
+	// Listener is told of every attempt.
+	Listener batholith.Listener
 
 	// Room is what chunks, answers and lines may take in memory, of this Dispatcher and others; nil: without a bound.
 	Room *memory.Budget

@@ -40,6 +40,8 @@ type Options struct {
 	Models *Models
 	Log    *slog.Logger     // nil: nothing is logged
 	Limits batholith.Limits // what input may hold, and for how long a job runs
+	// Listener is told what happens in this process; see there.
+	Listener batholith.Listener
 
 	// For an API.
 	Roles    control.Roles
@@ -111,7 +113,7 @@ func (e *Engine) joinWorker() (err error) {
 		return fmt.Errorf("open the folder for kept results: %w", err)
 	}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, JournalName), Worker: e.id, Store: o.Store, Open: e.open, Log: o.Log,
-		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf,
+		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf, Listener: o.Listener,
 		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {
@@ -125,10 +127,11 @@ func (e *Engine) joinWorker() (err error) {
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
-		Attempts: o.Attempts, Reuse: o.Reuse, Drain: o.Drain, Room: room})
-	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Worker: e.id, Shelf: shelf})
+		Attempts: o.Attempts, Reuse: o.Reuse, Drain: o.Drain, Room: room, Listener: o.Listener})
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience})
+		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		Listener: o.Listener})
 	return nil
 }
 
@@ -161,7 +164,7 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 // joinAPI makes the part that answers. In a process with a worker, a stop calls off what is in flight here at once, and messages tell
 // what the dispatcher expects. In a process without one, the workers see a stop when they next look at the database.
 func (e *Engine) joinAPI() {
-	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store}, Roles: e.o.Roles, Network: e.o.Network,
+	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles, Network: e.o.Network,
 		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Encrypts: e.o.Encrypts}
 	if e.o.Worker {
 		o.Stopper, o.Forecaster = e.life, e.dispatch

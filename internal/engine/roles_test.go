@@ -82,27 +82,27 @@ func TestAWorkerRunsTheJobsOfAnAPIProcess(t *testing.T) {
 		j := f.create("first", 300)
 		time.Sleep(time.Hour)
 		if status := f.status(j); status != batholith.StatusSubmitted {
-			t.Fatalf("a process without worker made the job %s", status)
+			s.t.Fatalf("a process without worker made the job %s", status)
 		}
 		w := s.worker("w")
 		w.start()
 		if w.p.engine.Service() != nil {
-			t.Error("a process without API answers")
+			s.t.Error("a process without API answers")
 		}
 		time.Sleep(time.Minute)
 		got, err := f.e.Service().GetModelInvocationJob(f.ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: j.id})
 		if err != nil || got.Status != batholith.StatusCompleted {
-			t.Errorf("a minute later the API process says %+v, %v", got, err)
+			s.t.Errorf("a minute later the API process says %+v, %v", got, err)
 		}
 		s.check(j, batholith.StatusCompleted)
 
 		long := f.create("second", 20000)
 		time.Sleep(20 * time.Second) // a worker looks every five seconds at a database that another process writes
 		if status := f.status(long); status != batholith.StatusInProgress {
-			t.Fatalf("the second job is %s", status)
+			s.t.Fatalf("the second job is %s", status)
 		}
 		if _, err := f.e.Service().StopModelInvocationJob(f.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: long.id}); err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)
 		s.check(long, batholith.StatusStopped)

@@ -29,6 +29,8 @@ type simulation struct {
 	jobs   []*simJob
 	shared bool // a worker's chunks may be another's before it comes back
 
+	listener batholith.Listener // of every process that starts from now on
+
 	processes []*simProcess // those that have not ended
 
 	late    sync.WaitGroup // calls that take effect later

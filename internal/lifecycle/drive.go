@@ -310,17 +310,21 @@ func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, 
 	if err != nil {
 		return err
 	}
-	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, time.Now()); err != nil {
+	at := time.Now()
+	if err := d.l.o.Store.Move(ctx, d.id, job.Status, next, message, at); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
 	}
-	d.moved(job.Status, next)
+	d.moved(job.Status, next, at)
 	return nil
 }
 
 // moved tells of a change of the status.
-func (d *drive) moved(from, to batholith.Status) {
+func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	failpoint.Here("lifecycle.moved")
 	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
+	if f := d.l.o.Listener.Moved; f != nil {
+		f(batholith.Moved{Job: d.id, From: from, To: to, At: at})
+	}
 	if to.Terminal() {
 		failpoint.Here("lifecycle.ended")
 		d.ended = true

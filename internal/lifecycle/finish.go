@@ -109,10 +109,11 @@ func (d *drive) settled(ctx context.Context, job batholith.Job) error {
 // clean-up that fails keeps nobody waiting for the output, and is made later.
 func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) error {
 	removed := job.Kept == "" && d.l.tidy(ctx, job, d.l.remove)
-	if err := d.l.o.Store.Conclude(ctx, d.id, epoch, time.Now()); err != nil {
+	at := time.Now()
+	if err := d.l.o.Store.Conclude(ctx, d.id, epoch, at); err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, job.Ending, err)
 	}
-	d.moved(job.Status, job.Ending)
+	d.moved(job.Status, job.Ending, at)
 	d.l.o.Shelf.Unshelve(d.id)
 	if removed {
 		d.l.tidy(ctx, job, d.l.forget)

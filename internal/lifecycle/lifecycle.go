@@ -123,10 +123,11 @@ type Options struct {
 	Publisher Publisher
 	Shelf     Shelf // nil: a failing job waits until the bucket takes its outcomes
 	// Place opens the job's buckets with its role's rights. batholith.ErrAccessDenied when there is no such role.
-	Place  func(context.Context, batholith.Job) (blob.Place, error)
-	Limits batholith.Limits
-	Worker string // publishes under this name, and holds a lease by it
-	Log    *slog.Logger
+	Place    func(context.Context, batholith.Job) (blob.Place, error)
+	Limits   batholith.Limits
+	Worker   string // publishes under this name, and holds a lease by it
+	Log      *slog.Logger
+	Listener batholith.Listener // is told of Moved
 
 	Validations  int           // jobs whose input is read at once; 0: 2
 	Patience     time.Duration // for how long access that is denied is tried again before a job fails; 0: 10 minutes
@@ -256,8 +257,12 @@ func (l *Lifecycle) drive(job string) *drive {
 
 // Begin moves a Scheduled job to InProgress because its turn at the model has come. A job that is InProgress already stays it.
 func (l *Lifecycle) Begin(ctx context.Context, id string) error {
-	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", time.Now())
+	at := time.Now()
+	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", at)
 	failpoint.Here("lifecycle.begun")
+	if f := l.o.Listener.Moved; f != nil && err == nil {
+		f(batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at})
+	}
 	d := l.drive(id)
 	if d == nil || !errors.Is(err, batholith.ErrMoved) {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -28,6 +29,8 @@ type PublisherOptions struct {
 	Store PublisherStore
 	Open  Opener
 	Log   *slog.Logger
+
+	Listener batholith.Listener // is told of Published and Merged
 
 	PartBytes int64 // of the parts of an output, at least; 0: 5 MiB
 
@@ -82,6 +85,7 @@ func (p *Publisher) Salvage(ctx context.Context, job batholith.Job, epoch int64)
 // attempt publishes, from the beginning when segments are merged meanwhile.
 func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64, final, lenient bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
+	began := time.Now()
 	place, err := p.o.Open(ctx, job.ID)
 	for try := 0; err == nil; try++ {
 		m, err = p.publish(ctx, job, place, epoch, final, lenient)
@@ -93,6 +97,13 @@ func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64,
 	}
 	if err != nil {
 		return m, fmt.Errorf("publish job %s: %w", job.ID, err)
+	}
+	if f := p.o.Listener.Published; f != nil {
+		told := batholith.Published{Job: job.ID, Epoch: epoch, Final: final, Files: len(m.Batholith.Files), Took: time.Since(began)}
+		for _, file := range m.Batholith.Files {
+			told.Bytes += file.Bytes
+		}
+		f(told)
 	}
 	return m, nil
 }
@@ -157,8 +168,10 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 			return segs, err
 		}
 		r := runMaker{store: p.o.Store, place: place, key: func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
-		old, _, err := r.replace(ctx, smallest(segs, fanIn)) // who reads is this publisher, and it has not begun
+		few, began := smallest(segs, fanIn), time.Now()
+		old, _, err := r.replace(ctx, few) // who reads is this publisher, and it has not begun
 		if err == nil {
+			tellMerged(p.o.Listener, few, began)
 			err = place.Output.Delete(ctx, old...)
 		}
 		if err != nil {

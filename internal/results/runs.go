@@ -37,8 +37,10 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 			return err
 		}
 		r := runMaker{store: w.o.Store, place: place, key: func() string { return w.key(place.Prefix, ".run") }}
+		began := time.Now()
 		old, read, err := r.replace(ctx, own)
 		if err == nil {
+			tellMerged(w.o.Listener, own, began)
 			err = w.bury(ctx, job, place.Output, old, read)
 		}
 		if err != nil {
@@ -48,6 +50,18 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 			return err
 		}
 	}
+}
+
+// tellMerged tells that segments have become a run.
+func tellMerged(l batholith.Listener, segs []batholith.Segment, began time.Time) {
+	if l.Merged == nil {
+		return
+	}
+	m := batholith.Merged{Job: segs[0].Job, Segments: len(segs), Records: outcomesOf(segs), Took: time.Since(began)}
+	for _, s := range segs {
+		m.Bytes += s.Bytes
+	}
+	l.Merged(m)
 }
 
 // mostKept bounds the keys of merged segments that wait for a publisher.

@@ -52,14 +52,15 @@ type parcel struct {
 	body   []byte // of the segment; nil once it is stored
 	place  blob.Place
 	commit batholith.Commit
-	stored bool // the segment is in the bucket
+	stored bool      // the segment is in the bucket
+	began  time.Time // of the first attempt
 }
 
 func (p *parcel) job() string { return p.items[0].Job }
 
 // deliver tries until the store has decided. The refusal is nil when the outcomes are committed.
 func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
-	began := time.Now()
+	p.began = time.Now()
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
 		slots := w.slots
 		if delay > firstDelay {
@@ -74,7 +75,7 @@ func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}
-		w.o.OnWait(p.job(), began, err)
+		w.o.OnWait(p.job(), p.began, err)
 		if blob.Permanent(err) {
 			w.o.OnFault(p.job(), err)
 		}
@@ -123,6 +124,9 @@ func (w *Writer) attempt(ctx context.Context, p *parcel, slots chan struct{}) er
 	}
 	failpoint.Here("results.committed")
 	w.o.OnCommit(p.job(), counts)
+	if f := w.o.Listener.Committed; f != nil {
+		f(batholith.Committed{Job: p.job(), Segment: p.commit.Segment, Counts: p.commit.Counts, Tokens: p.commit.Tokens, Took: time.Since(p.began)})
+	}
 	w.offerMerge(p.job())
 	return nil
 }

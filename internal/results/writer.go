@@ -50,6 +50,8 @@ type Options struct {
 	// OnWait is told of every attempt to store outcomes that failed, and since when they have been tried. OnCommit ends the wait.
 	OnWait func(job string, since time.Time, err error)
 
+	Listener batholith.Listener // is told of Committed and Merged
+
 	PendingBytes int64 // outcomes in memory; 0: 64 MiB
 
 	// Shelf is a bucket on this worker's own disk, for the segments of failing jobs: see Shelve. nil: there is none.
