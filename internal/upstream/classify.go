@@ -129,26 +129,54 @@ func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	return f
 }
 
+// kind groups answers. Names of errors come first, then words at the beginning of a message, then the status. Words move an answer only
+// to a kind that evidence is asked about, or that is waited for with a bound: a message may quote the record.
 func (r *refusal) kind() batholith.FailureKind {
-	switch said := strings.ToLower(r.said.Message); {
-	case r.said.names("insufficient_quota", "invalid_api_key", "model_not_found", "billing_hard_limit_reached"):
+	said := strings.ToLower(r.said.Message)
+	said = said[:min(len(said), maxSaid)]
+	clients := r.inside || r.status >= 400 && r.status < 500 // the server says that it is the client's fault
+	switch {
+	case r.said.names(wrongSetting...), clients && holdsAny(said, wrongSettingWords):
 		return batholith.FailureMisconfigured
 	case r.inside && strings.Contains(said, "unexpected endpoint"): // LM Studio's way to say 404
 		return batholith.FailureMisconfigured
-	case r.said.names("context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"):
+	case r.said.names(namedBadRecord...):
+		return batholith.FailureBadRecord
+	case r.status == http.StatusTooManyRequests && strings.Contains(said, "request too large"): // OpenAI: it alone is more than a minute's quota
 		return batholith.FailureBadRecord
 	case r.status >= 500 && holdsAny(said, tooLarge):
 		return batholith.FailureBadRecord
-	case r.status >= 500 && strings.Contains(said, "loading model"):
+	case r.status >= 500 && holdsAny(said, noRoomNow), r.said.names(noRoom...):
 		return batholith.FailureBackPressure
+	case clients && r.status != http.StatusTooManyRequests && (holdsAny(said, noRoomNow) || holdsAny(said, modelGone)):
+		return batholith.FailureRetry
 	}
 	return kindOf(r.status)
 }
 
-// tooLarge is how servers say of a prompt, with a status of 500, that it will never fit.
-// llama.cpp: "input is too large to process. increase the physical batch size", "the request exceeds the available context size".
-var tooLarge = []string{"too large to process", "exceeds the available context", "maximum context length", "larger than the max context", "prompt is too long"}
+// What servers say, in lower case but for names.
+var (
+	// wrongSetting are the names of errors about the account, the key or the model. OpenAI has most; Azure, Moonshot and DashScope the others.
+	wrongSetting = []string{"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated", "invalid_api_key",
+		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage"}
+	// wrongSettingWords are the same, told as a bad request: LiteLLM, OpenRouter, Gemini, Anthropic.
+	wrongSettingWords = []string{"invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
+		"credit balance is too low"}
+	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
+	// tooLarge is how servers say of a prompt, with a status of 500, that it will never fit.
+	// llama.cpp: "input is too large to process. increase the physical batch size", "the request exceeds the available context size".
+	tooLarge = []string{"too large to process", "exceeds the available context", "maximum context length", "larger than the max context", "prompt is too long"}
+	noRoom   = []string{"capacity_exceeded", "overloaded_error", "server_busy"} // Groq has status 498 for the first
+	// noRoomNow is how servers say that the model is being loaded, or that all places are taken: llama.cpp, Hugging Face, Ollama, KoboldCpp.
+	noRoomNow = []string{"loading model", "model is loading", "currently loading", "still loading", "server busy", "server is busy",
+		"no slots available", "no slot available", "maximum pending requests", "queue is full"}
+	// modelGone is how servers say that a model went away under a request, as a bad request or as not found: LM Studio, llama.cpp with
+	// several models, TabbyAPI. The same request loads it again. It may also be gone for good; evidence tells.
+	modelGone = []string{"model unloaded", "model is unloaded", "failed to load model", "model has crashed", "model crashed", "no model is loaded",
+		"no models loaded", "no models are currently loaded", "model is not loaded", "model not loaded", "channel error", "model has unexpectedly stopped"}
+)
 
+// kindOf groups the statuses of answers that say nothing more.
 func kindOf(status int) batholith.FailureKind {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // 529: overloaded, by those who follow Anthropic
@@ -163,7 +191,7 @@ func kindOf(status int) batholith.FailureKind {
 	if status >= 500 || status == http.StatusOK {
 		return batholith.FailureRetry
 	}
-	// What is left of 4xx, redirects and success without an answer: the address, the key or the method is wrong.
+	// What is left of 4xx, redirects and success without an answer: the address, the key or the method may be wrong.
 	return batholith.FailureMisconfigured
 }
 
@@ -174,6 +202,9 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 	if r.inside {
 		public = fmt.Sprintf("%s answered 200 with an error inside", b.host)
 	}
+	if r.said.page {
+		public += " with an HTML page"
+	}
 	message = public
 	said := printable(b.withoutKey(r.said.Message), maxSaid)
 	if said != "" {
@@ -182,19 +213,25 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 	if remedy := r.remedy(b.o.Model); remedy != "" && kind == batholith.FailureMisconfigured {
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
-	if kind == batholith.FailureBadRecord && said != "" {
+	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {
 		message = said // it is about the user's own record; where the model runs does not matter
 	}
 	return message, public
 }
 
 func (r *refusal) remedy(model string) string {
+	words := strings.ToLower(r.said.Message)
 	switch {
-	case r.said.names("insufficient_quota", "billing_hard_limit_reached") || r.status == http.StatusPaymentRequired:
-		return "the account of the API key has no quota left"
-	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
+	case r.said.names("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "Arrearage"),
+		r.status == http.StatusPaymentRequired, strings.Contains(words, "credit balance"):
+		return "the account of the API key has no quota left, or not enough for this request"
+	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(words, "api key"):
 		return "check the API key of the backend (api_key_env)"
-	case r.status == http.StatusNotFound, r.said.names("model_not_found"):
+	case r.status == http.StatusForbidden && r.said.page:
+		return "a firewall or proxy before the model server may refuse the request"
+	case r.status == http.StatusForbidden:
+		return "check the API key of the backend (api_key_env) and what it may use"
+	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(words, "model"):
 		return fmt.Sprintf("check that the backend's url is right (an OpenAI-compatible one ends in /v1) and that it serves the model %q", model)
 	case r.status >= 300 && r.status < 400:
 		return "it redirects to another place; set the backend's url to where it ends"
@@ -202,8 +239,11 @@ func (r *refusal) remedy(model string) string {
 	return "check the backend's url and protocol"
 }
 
-// retryAfter reads how long the server wants to be left alone: seconds or a date (RFC 9110, 10.2.3).
+// retryAfter reads how long the server wants to be left alone: seconds or a date (RFC 9110, 10.2.3), or milliseconds (OpenAI, Azure).
 func retryAfter(h http.Header) time.Duration {
+	if d, err := time.ParseDuration(strings.TrimSpace(h.Get("Retry-After-Ms")) + "ms"); err == nil {
+		return min(max(d, 0), maxRetryAfter)
+	}
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
 		return 0

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"html"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -38,15 +40,12 @@ type said struct {
 	Message string
 	Type    string
 	Code    string
+	page    bool // it is a page for people; Message is its title
 }
 
+// names tells whether the error has one of these types or codes.
 func (s said) names(any ...string) bool {
-	for _, n := range any {
-		if s.Type == n || s.Code == n {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(any, s.Type) && s.Type != "" || slices.Contains(any, s.Code) && s.Code != ""
 }
 
 // status is the HTTP status that an error inside a 200 stands for.
@@ -82,12 +81,27 @@ func readSaid(body []byte) said {
 		return s
 	}
 	if bytes.HasPrefix(body, []byte("<")) {
-		return said{Message: "an HTML page, not an API's answer"}
+		return said{Message: title(string(body)), page: true}
 	}
 	return said{Message: string(body)}
 }
 
+// title is the title of a page for people: "403 Forbidden".
+func title(page string) string {
+	_, rest, _ := strings.Cut(page, "<title>")
+	text, _, ok := strings.Cut(rest, "</title>")
+	if !ok {
+		return ""
+	}
+	return html.UnescapeString(strings.TrimSpace(text))
+}
+
+// readObject reads an error object, also the only one of a list (Gemini).
 func readObject(body []byte) (said, bool) {
+	var list []jsontext.Value
+	if json.Unmarshal(body, &list, lenient) == nil && len(list) == 1 {
+		body = list[0]
+	}
 	var doc map[string]jsontext.Value
 	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return said{}, false
@@ -150,17 +164,21 @@ func scalar(v jsontext.Value) string {
 	return string(b)
 }
 
-// errorInside finds an error object where an answer should be. Real answers do not begin with "error", so that only the first
-// bytes of most bodies are looked at.
+// errorInside finds an error object where an answer should be: {"error":…}, or {"object":"error","message":…} (vLLM before 0.10, FastChat)
+// from a proxy that loses the status. Real answers do not begin so, and only the first bytes of most bodies are looked at.
 func errorInside(body []byte) (said, bool) {
 	head := body[:min(len(body), 200)]
 	if !bytes.Contains(head, []byte(`"error"`)) || bytes.Contains(body, []byte(`"choices"`)) || bytes.Contains(body, []byte(`"data"`)) {
 		return said{}, false
 	}
 	var doc struct {
-		Error jsontext.Value `json:"error"`
+		Object jsontext.Value `json:"object"`
+		Error  jsontext.Value `json:"error"`
 	}
-	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true)); err != nil || len(doc.Error) == 0 || doc.Error.Kind() == 'n' {
+	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true)); err != nil {
+		return said{}, false
+	}
+	if string(doc.Object) != `"error"` && (len(doc.Error) == 0 || doc.Error.Kind() == 'n') {
 		return said{}, false
 	}
 	return readObject(body)
