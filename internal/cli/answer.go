@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/batholith/batholith/internal/words"
 )
 
 // promptOf finds what a person asked in a modelInput of whatever family: the last user message, or the prompt.
@@ -42,7 +44,7 @@ func answerOf(output []byte) string {
 	}
 	for _, key := range []string{"embedding", "embeddings", "embeddingsByType"} {
 		if n := countNumbers(body[key]); n > 0 {
-			return fmt.Sprintf("an embedding of %s", plural(int64(n), "number"))
+			return fmt.Sprintf("an embedding of %s", words.Plural(int64(n), "number"))
 		}
 	}
 	return string(output)

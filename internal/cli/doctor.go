@@ -1,17 +1,15 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/doctor"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // doctorCommand is doctor.
@@ -41,156 +39,51 @@ aborted. The exit code is 1 when a problem is left.`,
 	cmd.Flags().StringVar(&bucket, "bucket", "", "try the roles at this place, s3://BUCKET/PREFIX")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		d := &doctor{app: a, fix: fix, bucket: bucket, now: time.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil}}}
-		d.examine(cmd.Context(), s)
-		return a.closeDoctor(d.findings, asJSON)
+		c, found := a.examineSettings(s)
+		o := a.doctorOptions(c)
+		o.Bucket, o.Fix = bucket, fix
+		return a.closeDoctor(append(found, doctor.Examine(cmd.Context(), o)...), asJSON)
 	}
 	return cmd
 }
 
-// severity says how much a finding matters.
-type severity string
-
-// The severities.
-const (
-	sound   severity = "ok"      // looked at, and well
-	note    severity = "note"    // worth knowing
-	problem severity = "problem" // something does not work, or will not
-	mended  severity = "mended"  // it was a problem
-)
-
-// finding is one thing that doctor looked at.
-type finding struct {
-	Severity severity `json:"severity"`
-	Check    string   `json:"check"` // settings, data, server, model, objects, jobs, s3
-	What     string   `json:"what"`
-	Why      string   `json:"why,omitempty"`
-	Remedy   string   `json:"remedy,omitempty"`
-}
-
-// doctor looks at everything in turn. What cannot be looked at, because something before it is broken, is left out.
-type doctor struct {
-	app      *app
-	fix      bool
-	bucket   string     // that the roles are tried at; "" = those of recent jobs
-	recent   []jobFacts // the newest first; found by jobs
-	now      func() time.Time
-	ports    []usualPort
-	http     *http.Client
-	findings []finding
-}
-
-// find notes a finding. Keys in URLs are hidden, whoever has put them into a text.
-func (d *doctor) find(f finding) {
-	f.What, f.Why, f.Remedy = config.Redact(f.What), config.Redact(f.Why), config.Redact(f.Remedy)
-	d.findings = append(d.findings, f)
-}
-
-// examine does all checks. They go from the inside out: settings, disk, process, neighbours, jobs, their buckets.
-func (d *doctor) examine(ctx context.Context, s *settings) {
-	c := d.settings(s)
-	alive := d.data(c)
-	endpoint := d.server(ctx, c, alive)
-	d.models(ctx, c)
-	d.neighbours(ctx, c)
-	if endpoint {
-		d.jobs(ctx, c)
-	}
-	if endpoint || !c.EmbeddedS3() { // the embedded one goes with the server
-		d.s3(ctx, c, d.bucket, d.recent)
-	}
-}
-
-// settings reads the settings; with problems in them, the rest is looked at as the defaults have it.
-func (d *doctor) settings(s *settings) *config.Config {
-	c, err := config.Load(config.Sources{File: s.file, Env: d.app.env, Flags: s.flags})
+// examineSettings reads the settings and says what is wrong with them. With problems in them, the rest is looked at as the defaults have
+// it.
+func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
+	var all []doctor.Finding
+	find := func(f doctor.Finding) { all = append(all, f.Redacted()) }
+	c, err := config.Load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
 	var wrong *config.Error
 	switch {
 	case errors.As(err, &wrong):
 		for _, p := range wrong.Problems {
-			d.find(finding{problem, "settings", p.String(), "the server does not start with it", p.Remedy})
+			find(doctor.Finding{Severity: doctor.Problem, Check: "settings", What: p.String(), Why: "the server does not start with it", Remedy: p.Remedy})
 		}
 	case err != nil:
-		d.find(finding{problem, "settings", err.Error(), "", "name the file with --config FILE"})
+		find(doctor.Finding{Severity: doctor.Problem, Check: "settings", What: err.Error(), Remedy: "name the file with --config FILE"})
 	default:
 		for _, w := range c.Warnings {
-			d.find(finding{Severity: note, Check: "settings", What: w})
+			find(doctor.Finding{Severity: doctor.Note, Check: "settings", What: w})
 		}
 		what := "no file is named: the defaults hold"
 		if s.file != "" {
 			what = s.file + " is sound"
 		}
-		d.find(finding{Severity: sound, Check: "settings", What: what})
-		return c
+		find(doctor.Finding{Severity: doctor.Sound, Check: "settings", What: what})
+		return c, all
 	}
 	c = config.Default(config.ProfileDefault)
 	if dir := s.flags["data"]; dir != "" {
 		c.Data = dir
 	}
-	return c
-}
-
-// askTime bounds one question to a server.
-const askTime = 5 * time.Second
-
-// server asks whether the server is there and ready, and tells whether it answers. alive is whether a process holds the data directory.
-func (d *doctor) server(ctx context.Context, c *config.Config, alive bool) bool {
-	url := d.app.getenv("AWS_ENDPOINT_URL_BEDROCK")
-	if s, err := config.ReadServer(c.Data); err == nil && (url == "" || c.Origin("data").Source != "default") {
-		url = s.Bedrock
-	} else if url == "" {
-		why := ""
-		if alive {
-			why = "it is starting, or it ran out of time to say where it listens"
-		}
-		d.find(finding{note, "server", "no server has said where it listens in " + c.Data, why, "start one with: batholith serve" + dataFlag(c)})
-		return false
-	}
-	url = strings.TrimSuffix(url, "/")
-	if status, err := d.status(ctx, url+"/healthz"); err != nil || status != http.StatusOK {
-		f := finding{problem, "server", "no answer from " + url, reasonOfAnswer(status, err), "start it with: batholith serve" + dataFlag(c)}
-		if alive {
-			f.Remedy = "the process that holds the data directory does not answer: look at its log, and stop it if need be; nothing that was finished is lost"
-		}
-		d.find(f)
-		return false
-	}
-	if status, err := d.status(ctx, url+"/readyz"); err != nil || status != http.StatusOK {
-		d.find(finding{problem, "server", url + " is there but not ready", reasonOfAnswer(status, err),
-			"it takes up the journal at its start, which ends by itself; otherwise its log says why its database does not answer"})
-		return false
-	}
-	d.find(finding{Severity: sound, Check: "server", What: url + " is ready"})
-	return true
-}
-
-func reasonOfAnswer(status int, err error) string {
-	if err != nil {
-		return plainly(err).Error()
-	}
-	return fmt.Sprintf("it answered %d %s", status, http.StatusText(status))
-}
-
-// status is what a GET is answered with.
-func (d *doctor) status(ctx context.Context, url string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := d.http.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, resp.Body.Close()
+	return c, all
 }
 
 // closeDoctor prints the findings, and fails when a problem is left.
-func (a *app) closeDoctor(all []finding, asJSON bool) error {
+func (a *app) closeDoctor(all []doctor.Finding, asJSON bool) error {
 	problems := int64(0)
 	for _, f := range all {
-		if f.Severity == problem {
+		if f.Severity == doctor.Problem {
 			problems++
 		}
 	}
@@ -215,7 +108,7 @@ func (a *app) closeDoctor(all []finding, asJSON bool) error {
 		}
 	}
 	if problems > 0 {
-		return errors.New(plural(problems, "problem"))
+		return errors.New(words.Plural(problems, "problem"))
 	}
 	return nil
 }

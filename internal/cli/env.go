@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // envCommand is env. It is the only command that prints a secret, which is what it is for.
@@ -102,7 +102,7 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 			return hint(fmt.Errorf("the value of %s has characters that a terminal would act on: it is not printed for a shell", v.name),
 				"correct the server's settings; --json prints it with escapes")
 		}
-		if _, err := plain.Fprintf(a.stdout, "export %s=%s\n", v.name, shellQuote(v.value)); err != nil {
+		if _, err := plain.Fprintf(a.stdout, "export %s=%s\n", v.name, words.Quote(v.value)); err != nil {
 			return err
 		}
 	}
@@ -116,12 +116,4 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 		}
 	}
 	return nil
-}
-
-// shellQuote quotes s for a POSIX shell when it needs to be.
-func shellQuote(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

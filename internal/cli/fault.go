@@ -112,7 +112,7 @@ func (a *app) tell(kind, text string) {
 	if text == "" {
 		return
 	}
-	text = config.Redact(text)
+	text = plain.Redact(text)
 	var before, after plain.Control
 	if a.colour() {
 		before, after = colours[kind], "\x1b[0m"

@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // clientHelp is said by every command that talks to a server.
@@ -123,7 +124,7 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	plain.Fprintf(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE\n")
 	for _, j := range jobs {
-		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
+		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, words.Shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -141,7 +142,7 @@ func progressOf(j jobFacts) string {
 	}
 	s := fmt.Sprintf("%d/%d %d%%", j.Processed, j.Total, 100*j.Processed/j.Total)
 	if j.Errored > 0 {
-		s += fmt.Sprintf(", %s", plural(j.Errored, "error"))
+		s += fmt.Sprintf(", %s", words.Plural(j.Errored, "error"))
 	}
 	return s
 }
@@ -151,7 +152,7 @@ func age(j jobFacts, now time.Time) string {
 	if j.Submitted == nil {
 		return "-"
 	}
-	return shortSpan(now.Sub(*j.Submitted))
+	return words.Age(now.Sub(*j.Submitted))
 }
 
 // getCommand is get.
@@ -237,7 +238,7 @@ func (a *app) stopCommand() *cobra.Command {
 		if _, err := c.bedrock.StopModelInvocationJob(ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: &j.ARN}); err != nil {
 			return fmt.Errorf("stop the job: %w", plainly(err))
 		}
-		plain.Fprintf(a.stderr, "stopping %s; see it end with: batholith watch %s\n", j.id(), shellQuote(j.id()))
+		plain.Fprintf(a.stderr, "stopping %s; see it end with: batholith watch %s\n", j.id(), words.Quote(j.id()))
 		return nil
 	}
 	return cmd

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"net"
+	"strings"
 
 	"github.com/aws/smithy-go"
 
@@ -34,4 +36,14 @@ func plainly(err error) error {
 		return &plainError{text: dial.Error(), err: err}
 	}
 	return err
+}
+
+// writeLines writes a text of the program's own that has several lines.
+func writeLines(w io.Writer, text string) error {
+	for line := range strings.SplitSeq(text, "\n") {
+		if _, err := plain.Fprintf(w, "%s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
 }

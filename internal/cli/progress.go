@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // standing is what a progress display shows of a job.
@@ -67,10 +68,10 @@ func (p *progress) worthALine(s standing) bool {
 func (p *progress) line(s standing) string {
 	parts := []string{string(s.status)}
 	if s.counts.Total > 0 {
-		parts[0] += fmt.Sprintf(" %s/%s records", grouped(s.counts.Processed), grouped(s.counts.Total))
+		parts[0] += fmt.Sprintf(" %s/%s records", words.Number(s.counts.Processed), words.Number(s.counts.Total))
 	}
 	if s.counts.Errored > 0 {
-		parts = append(parts, plural(s.counts.Errored, "error"))
+		parts = append(parts, words.Plural(s.counts.Errored, "error"))
 	}
 	return strings.Join(append(parts, p.pace(s, "records")...), ", ")
 }
@@ -80,9 +81,9 @@ func (p *progress) words(s standing) string {
 	if s.status != batholith.StatusInProgress {
 		return p.line(s)
 	}
-	parts := []string{grouped(s.counts.Processed) + "/" + grouped(s.counts.Total)}
+	parts := []string{words.Number(s.counts.Processed) + "/" + words.Number(s.counts.Total)}
 	if s.counts.Errored > 0 {
-		parts = append(parts, plural(s.counts.Errored, "error"))
+		parts = append(parts, words.Plural(s.counts.Errored, "error"))
 	}
 	return strings.Join(append(parts, p.pace(s, "")...), " · ")
 }
@@ -95,13 +96,13 @@ func (p *progress) pace(s standing, unit string) []string {
 	if p.begun.IsZero() || done <= 0 || elapsed < 200*time.Millisecond {
 		return nil
 	}
-	parts := []string{strings.TrimSpace(rate(done, elapsed)+" "+unit) + "/s"}
+	parts := []string{strings.TrimSpace(words.Rate(done, elapsed)+" "+unit) + "/s"}
 	if tokens := s.tokens - p.begunAt.tokens; tokens > 0 {
-		parts = append(parts, rate(tokens, elapsed)+" tokens/s")
+		parts = append(parts, words.Rate(tokens, elapsed)+" tokens/s")
 	}
 	if left := s.counts.Total - s.counts.Processed; left > 0 && !s.status.Terminal() {
 		eta := time.Duration(float64(elapsed) * float64(left) / float64(done))
-		parts = append(parts, shortSpan(eta+time.Second/2)+" left")
+		parts = append(parts, words.Age(eta+time.Second/2)+" left")
 	}
 	return parts
 }

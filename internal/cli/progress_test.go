@@ -61,18 +61,3 @@ func TestTheBarLeavesNothingBehindAndLogsStandAlone(t *testing.T) {
 		t.Errorf("the last line is not taken away: %q", out.String())
 	}
 }
-
-func TestNumbersReadWell(t *testing.T) {
-	for got, want := range map[string]string{
-		grouped(0): "0", grouped(999): "999", grouped(1000): "1,000", grouped(1234567): "1,234,567", grouped(-1000): "-1,000",
-		plural(1, "error"): "1 error", plural(2000, "error"): "2,000 errors",
-		shortSpan(59 * time.Second): "59s", shortSpan(90 * time.Minute): "1h", shortSpan(72 * time.Hour): "3d",
-		span(1234 * time.Millisecond): "1.2s", span(840 * time.Millisecond): "840ms", span(250 * time.Second): "4m10s",
-		rate(5, time.Second): "5.0", rate(5000, 2*time.Second): "2,500", rate(1, 0): "-",
-		shorten("a\n b  c", 9): "a b c", shorten("äöüäöü", 4): "äöü…",
-	} {
-		if got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // publishCommand is publish.
@@ -61,13 +62,13 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 	if err := c.publishKept(ctx, j.ARN); err != nil {
 		return fmt.Errorf("publish the kept results: %w", plainly(err))
 	}
-	plain.Fprintf(a.stderr, "publishing the %s of %s that are kept\n", plural(k.Records, "finished record"), j.id())
+	plain.Fprintf(a.stderr, "publishing the %s of %s that are kept\n", words.Plural(k.Records, "finished record"), j.id())
 	records := k.Records
 	for k.State = batholith.KeptPublishing; k.State == batholith.KeptPublishing; {
 		select {
 		case <-time.After(publishEvery):
 		case <-ctx.Done():
-			return hint(context.Cause(ctx), "the server goes on publishing; see how far it is with: batholith publish %s", shellQuote(j.id()))
+			return hint(context.Cause(ctx), "the server goes on publishing; see how far it is with: batholith publish %s", words.Quote(j.id()))
 		}
 		if k, err = c.kept(ctx, j.ARN); err != nil {
 			return fmt.Errorf("ask how the publication goes: %w", plainly(err))
@@ -79,7 +80,7 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 	if asJSON {
 		return a.printJSON(map[string]any{"jobArn": j.ARN, "recordCount": records, "outputS3Uri": j.outputPrefix()})
 	}
-	plain.Fprintf(a.stderr, "published %s\n", plural(records, "finished record"))
+	plain.Fprintf(a.stderr, "published %s\n", words.Plural(records, "finished record"))
 	_, err = plain.Fprintf(a.stdout, "%s\n", j.outputPrefix())
 	return err
 }
@@ -100,8 +101,8 @@ func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
 // nothingKept is why there is nothing to publish.
 func nothingKept(j jobFacts) error {
 	if !j.Status.Terminal() {
-		return hint(fmt.Errorf("job %s is %s and publishes its output itself", j.id(), j.Status), "watch it with: batholith watch %s", shellQuote(j.id()))
+		return hint(fmt.Errorf("job %s is %s and publishes its output itself", j.id(), j.Status), "watch it with: batholith watch %s", words.Quote(j.id()))
 	}
 	return hint(fmt.Errorf("no results of job %s are kept", j.id()),
-		"everything that it finished is in its output, or was discarded; see the job with: batholith get %s", shellQuote(j.id()))
+		"everything that it finished is in its output, or was discarded; see the job with: batholith get %s", words.Quote(j.id()))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // embeddedModel is served when the settings name no model.
@@ -94,7 +95,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
 	defer context.AfterFunc(ctx, func() {
-		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", span(o.Config.Drain))
+		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
 	})()
 	began := time.Now()
 	var first *batholith.Counts
@@ -130,7 +131,7 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 	p.done()
 	how := ""
 	if j.Counts.Total > 0 {
-		how = fmt.Sprintf(": %s of %s are done", grouped(j.Counts.Processed), plural(j.Counts.Total, "record"))
+		how = fmt.Sprintf(": %s of %s are done", words.Number(j.Counts.Processed), words.Plural(j.Counts.Total, "record"))
 	}
 	plain.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/s3serve"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // serveCommand is serve, the only command that shows every setting in its help.
@@ -62,7 +63,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
-		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", span(c.Drain))
+		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
 	log := newLogger(a.stderr, c.Log)
 	defer captureLibraryLog(log)()
@@ -118,7 +119,7 @@ func announcement(c *config.Config, at addresses) config.Server {
 // welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.
 func (a *app) welcome(c *config.Config, at addresses) {
 	model, family := firstModel(c)
-	model, me := shellQuote(model), shellQuote(commandName())
+	model, me := words.Quote(model), words.Quote(commandName())
 	plain.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
 In another terminal, in the same directory, type:
   eval "$(%s env%s)"
@@ -129,7 +130,7 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, shellQuote(c.DefaultRole()), me, model, me)
+`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag is what batholith env needs to find a data directory that is not the default one.
@@ -137,7 +138,7 @@ func dataFlag(c *config.Config) string {
 	if c.Origin("data").Source == "default" {
 		return ""
 	}
-	return " --data " + shellQuote(c.Data)
+	return " --data " + words.Quote(c.Data)
 }
 
 // newLogger makes the log that the settings ask for.
@@ -153,9 +154,9 @@ func newLogger(w io.Writer, l config.Log) *slog.Logger {
 func redactAttr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case string:
-		a.Value = slog.StringValue(config.Redact(v))
+		a.Value = slog.StringValue(plain.Redact(v))
 	case error:
-		a.Value = slog.StringValue(config.Redact(v.Error()))
+		a.Value = slog.StringValue(plain.Redact(v.Error()))
 	}
 	return a
 }

@@ -10,8 +10,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/batholith/batholith/internal/doctor"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // serveSimulated serves the simulated model until a signal ends it, and sums up. Requests in flight are cut off: their clients see
@@ -53,7 +55,7 @@ func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
 	plain.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
 To send it jobs, put this into the settings; id is what jobs ask for, and may be any name:
 `, at, slotsInWords(o), o.Step, o.Engine)
-	_ = writeLines(a.stderr, offer(at, o.Model))
+	_ = writeLines(a.stderr, doctor.Offer(at, o.Model))
 	plain.Fprintf(a.stderr, "Its account: curl http://%s/simulated/stats\n", at)
 }
 
@@ -64,15 +66,15 @@ func slotsInWords(o *simlm.Options) string {
 	if o.Slots == 0 {
 		return "no bound on slots"
 	}
-	return plural(int64(o.Slots), "slot")
+	return words.Plural(int64(o.Slots), "slot")
 }
 
 // simulatedSummary is what it did, on a line or two.
 func simulatedSummary(st simlm.Stats) string {
 	d := time.Duration(st.Loaded.Seconds * float64(time.Second))
-	text := fmt.Sprintf("%s answered", plural(st.Answered, "request"))
+	text := fmt.Sprintf("%s answered", words.Plural(st.Answered, "request"))
 	if st.Answered > 0 {
-		text += fmt.Sprintf(" in %s: %s tokens generated (%s/s)", span(d), grouped(st.GeneratedTokens), rate(st.GeneratedTokens, d))
+		text += fmt.Sprintf(" in %s: %s tokens generated (%s/s)", words.Span(d), words.Number(st.GeneratedTokens), words.Rate(st.GeneratedTokens, d))
 	}
 	if st.CachedTokens > 0 {
 		text += fmt.Sprintf(", %.0f%% of the prompts' from the cache", 100*float64(st.CachedTokens)/float64(st.PromptTokens))
@@ -85,11 +87,11 @@ func simulatedSummary(st simlm.Stats) string {
 		what  string
 	}{{st.Refused, "refused"}, {st.Failed, "failed as set"}, {st.Cancelled, "given up by their clients"}} {
 		if n.count > 0 {
-			text += fmt.Sprintf("; %s %s", grouped(n.count), n.what)
+			text += fmt.Sprintf("; %s %s", words.Number(n.count), n.what)
 		}
 	}
 	if o := st.Others; o.Requests > 0 {
-		text += fmt.Sprintf("\n%s of others, %s refused, in the queue for %.0f ms (p50), %.0f ms (p95)", plural(o.Requests, "request"), grouped(o.Refused),
+		text += fmt.Sprintf("\n%s of others, %s refused, in the queue for %.0f ms (p50), %.0f ms (p95)", words.Plural(o.Requests, "request"), words.Number(o.Refused),
 			1000*o.Wait.P50, 1000*o.Wait.P95)
 	}
 	return text

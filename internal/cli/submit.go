@@ -17,6 +17,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // submission is what submit was asked for.
@@ -217,7 +218,7 @@ func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) 
 		return err
 	}
 	if !s.wait && s.download == "" {
-		plain.Fprintf(a.stderr, "watch it with: batholith watch %s\n", shellQuote(id))
+		plain.Fprintf(a.stderr, "watch it with: batholith watch %s\n", words.Quote(id))
 		return nil
 	}
 	j, err := c.fetch(ctx, arn)

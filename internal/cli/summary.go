@@ -19,6 +19,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // summary is what is worth reading when a local job has ended.
@@ -41,17 +42,17 @@ const (
 func (s summary) write(w io.Writer) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
-		plain.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, span(s.took))
+		plain.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, words.Span(s.took))
 		return
 	}
-	plain.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, grouped(j.Counts.Succeeded), grouped(j.Counts.Total),
-		plural(j.Counts.Errored, "error"), span(s.took), s.speed())
+	plain.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, words.Number(j.Counts.Succeeded), words.Number(j.Counts.Total),
+		words.Plural(j.Counts.Errored, "error"), words.Span(s.took), s.speed())
 	if j.Message != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
 		plain.Fprintf(w, "note      %s\n", j.Message)
 	}
 	plain.Fprintf(w, "model     %s\n", j.ModelID)
 	if t := j.Tokens; t.Input+t.Output > 0 {
-		plain.Fprintf(w, "tokens    %s in%s, %s out\n", grouped(t.Input), cached(t), grouped(t.Output))
+		plain.Fprintf(w, "tokens    %s in%s, %s out\n", words.Number(t.Input), cached(t), words.Number(t.Output))
 	}
 	if s.result.Manifest != "" {
 		plain.Fprintf(w, "manifest  %s\n", s.result.Manifest)
@@ -73,10 +74,10 @@ func (s summary) speed() string {
 	done := s.result.Job.Counts.Processed - s.before.Processed
 	text := ""
 	if done > 0 {
-		text = fmt.Sprintf(" (%s records/s)", rate(done, s.took))
+		text = fmt.Sprintf(" (%s records/s)", words.Rate(done, s.took))
 	}
 	if s.result.Resumed {
-		text += fmt.Sprintf("; %s were done before", grouped(s.before.Processed))
+		text += fmt.Sprintf("; %s were done before", words.Number(s.before.Processed))
 	}
 	return text
 }
@@ -156,8 +157,8 @@ func inShort(body []byte, text func([]byte) string) string {
 // writeSamples prints each record as its id, the prompt, and the answer below the prompt.
 func writeSamples(w io.Writer, all []sample) {
 	for _, s := range all {
-		plain.Fprintf(w, "\n  %s  %s\n", s.id, shorten(s.prompt, sampleLength))
-		plain.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", utf8.RuneCountInString(plain.Line(s.id))), shorten(s.answer, sampleLength))
+		plain.Fprintf(w, "\n  %s  %s\n", s.id, words.Shorten(s.prompt, sampleLength))
+		plain.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", utf8.RuneCountInString(plain.Line(s.id))), words.Shorten(s.answer, sampleLength))
 	}
 }
 
@@ -203,7 +204,7 @@ func writeReasons(w io.Writer, all []reason) {
 		plain.Fprintf(w, "\nwhy records failed, the most frequent first:\n")
 	}
 	for _, r := range all {
-		plain.Fprintf(w, "  %s × %s\n", grouped(r.count), shorten(r.text, 2*sampleLength))
+		plain.Fprintf(w, "  %s × %s\n", words.Number(r.count), words.Shorten(r.text, 2*sampleLength))
 	}
 }
 

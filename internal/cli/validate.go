@@ -20,6 +20,7 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // validateCommand is validate.
@@ -36,7 +37,7 @@ tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
 
 Lines that are no records, and counts beyond the quotas of the settings, are errors: a job over this input would fail. Bodies that
 the model's family does not take, which would end as error lines, and a recordId that appears again are warnings.
-The first ` + grouped(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 when there is an error.
+The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 when there is an error.
 
 Tokens are estimated from 4 bytes of text each; the most that may be answered is the sum of what the bodies name as their limit.
 An s3:// URI is read from the server that the standard AWS variables name, or else from the one that runs in ./batholith-data.`,
@@ -262,11 +263,11 @@ func (v *validator) showProgress() (stop func()) {
 			select {
 			case <-ticker.C:
 				done := min(v.read.Load(), total)
-				words := fmt.Sprintf("read %s of %s", humanize.IBytes(uint64(done)), humanize.IBytes(uint64(total)))
+				text := fmt.Sprintf("read %s of %s", humanize.IBytes(uint64(done)), humanize.IBytes(uint64(total)))
 				if n := v.problems.Load(); n > 0 {
-					words += " · " + plural(n, "error")
+					text += " · " + words.Plural(n, "error")
 				}
-				b.draw(done, total, words)
+				b.draw(done, total, text)
 			case <-end:
 				b.clear()
 				return

@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // located is a problem at its place.
@@ -122,9 +123,9 @@ func (a *app) closeValidate(f *validated, asJSON bool) error {
 
 func isOrAre(n int64, noun string) string {
 	if n == 1 {
-		return plural(n, noun) + " is"
+		return words.Plural(n, noun) + " is"
 	}
-	return plural(n, noun) + " are"
+	return words.Plural(n, noun) + " are"
 }
 
 func (a *app) reportValidated(f *validated) error {
@@ -138,17 +139,17 @@ func (a *app) reportValidated(f *validated) error {
 	row := func(name, format string, args ...any) {
 		plain.Fprintf(w, "%s\t%s\n", name, plain.Sprintf(format, args...))
 	}
-	row("records", "%s in %s, %s (read in %s)", grouped(f.Records), plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), span(max(time.Millisecond, time.Duration(f.Seconds*float64(time.Second)))))
+	row("records", "%s in %s, %s (read in %s)", words.Number(f.Records), words.Plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), words.Span(max(time.Millisecond, time.Duration(f.Seconds*float64(time.Second)))))
 	row("errors", "%s", more(f.Errors, len(f.ErrorList)))
 	row("warnings", "%s", more(f.Warnings, len(f.WarningList)))
 	if f.Model != "" {
 		row("bodies", "%s (%s of %s)", refusedBodies(f.Refused), f.Type, f.Model)
 	}
 	for _, r := range f.Reasons[:min(len(f.Reasons), reasonCount)] {
-		row("", "%s × %s", grouped(r.Count), shorten(r.Reason, 2*sampleLength))
+		row("", "%s × %s", words.Number(r.Count), words.Shorten(r.Reason, 2*sampleLength))
 	}
-	row("recordIds", "%s missing, %s repeated", grouped(f.Missing), grouped(f.Repeated))
-	row("tokens", "about %s in, %s", grouped(f.InputTokens), f.outputTokens())
+	row("recordIds", "%s missing, %s repeated", words.Number(f.Missing), words.Number(f.Repeated))
+	row("tokens", "about %s in, %s", words.Number(f.InputTokens), f.outputTokens())
 	return w.Flush()
 }
 
@@ -157,9 +158,9 @@ func (f *validated) outputTokens() string {
 	case f.Unlimited == f.Records:
 		return "no limit named for what comes out"
 	case f.Unlimited > 0:
-		return fmt.Sprintf("at most %s out, not counting %s without a limit", grouped(f.OutputTokens), plural(f.Unlimited, "record"))
+		return fmt.Sprintf("at most %s out, not counting %s without a limit", words.Number(f.OutputTokens), words.Plural(f.Unlimited, "record"))
 	}
-	return fmt.Sprintf("at most %s out", grouped(f.OutputTokens))
+	return fmt.Sprintf("at most %s out", words.Number(f.OutputTokens))
 }
 
 func refusedBodies(n int64) string {
@@ -169,13 +170,13 @@ func refusedBodies(n int64) string {
 	case 1:
 		return "1 would end as an error line"
 	}
-	return fmt.Sprintf("%s would end as error lines", grouped(n))
+	return fmt.Sprintf("%s would end as error lines", words.Number(n))
 }
 
 // more is a count, and how many of it are listed when that is not all.
 func more(n int64, listed int) string {
 	if n == int64(listed) {
-		return grouped(n)
+		return words.Number(n)
 	}
-	return fmt.Sprintf("%s; the first %s are listed", grouped(n), grouped(int64(listed)))
+	return fmt.Sprintf("%s; the first %s are listed", words.Number(n), words.Number(int64(listed)))
 }

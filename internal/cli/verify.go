@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // verifyCommand is verify.
@@ -100,8 +101,8 @@ func (a *app) closeVerify(v verification, asJSON bool) error {
 		}
 	case v.OK:
 		plain.Fprintf(a.stdout, "OK: %s in %s, each once and in the order of the input: %s, %s; %s agree (%s read in %s)\n",
-			plural(v.Records, "record"), plural(int64(v.Files), "file"), plural(v.Answers, "answer"), plural(v.Errors, "error"), v.agreed(),
-			humanize.IBytes(uint64(v.Bytes)), span(time.Duration(v.Seconds*float64(time.Second))))
+			words.Plural(v.Records, "record"), words.Plural(int64(v.Files), "file"), words.Plural(v.Answers, "answer"), words.Plural(v.Errors, "error"), v.agreed(),
+			humanize.IBytes(uint64(v.Bytes)), words.Span(time.Duration(v.Seconds*float64(time.Second))))
 	default:
 		for _, d := range v.Differences {
 			plain.Fprintf(a.stdout, "%s\n", d)
@@ -114,7 +115,7 @@ func (a *app) closeVerify(v verification, asJSON bool) error {
 	if n := int64(len(v.Differences)); n < v.Count {
 		told = fmt.Sprintf("; the first %d are above", n)
 	}
-	return hint(fmt.Errorf("%s%s", plural(v.Count, "difference"), told), "what each kind means: docs/operations.md")
+	return hint(fmt.Errorf("%s%s", words.Plural(v.Count, "difference"), told), "what each kind means: docs/operations.md")
 }
 
 // agreed names what was compared.
@@ -203,12 +204,12 @@ func (v *verifier) locate(ctx context.Context, word string) (m batholith.Manifes
 		return m, err
 	}
 	if !j.Status.Terminal() {
-		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", shellQuote(j.id()))
+		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", words.Quote(j.id()))
 	}
 	uri := j.outputPrefix() + batholith.ManifestName
 	text, err := v.reach.all(ctx, uri)
 	if errors.Is(err, batholith.ErrNoObject) {
-		return m, hint(fmt.Errorf("the job ended %s and has no manifest: there is nothing to verify", j.Status), "what became of it: batholith get %s", shellQuote(j.id()))
+		return m, hint(fmt.Errorf("the job ended %s and has no manifest: there is nothing to verify", j.Status), "what became of it: batholith get %s", words.Quote(j.id()))
 	}
 	if err != nil {
 		return m, err
@@ -276,7 +277,7 @@ func (v *verifier) believe(m batholith.Manifest) {
 	name, d := v.output(m, batholith.ManifestName), m.Batholith
 	count := func(member string, n, requests int64) {
 		if n < 0 || n/batholith.MaxRequestTokens > max(requests, 0) {
-			v.found.differ(name, 0, "%s is %d, which %s cannot have taken", member, n, plural(requests, "request"))
+			v.found.differ(name, 0, "%s is %d, which %s cannot have taken", member, n, words.Plural(requests, "request"))
 		}
 	}
 	count("inputTokenCount", m.InputTokenCount, m.SuccessRecordCount)

@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // totals are what the files of a job have, counted anew.
@@ -65,10 +66,10 @@ func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f bath
 	v.compare(in, "input", f.InputBytes, f.InputCRC32C)
 	v.compare(out, "output", f.Bytes, f.CRC32C)
 	if f.Records != c.records {
-		v.found.differ(in.name, 0, "the input has %s; the manifest says %d", plural(c.records, "record"), f.Records)
+		v.found.differ(in.name, 0, "the input has %s; the manifest says %d", words.Plural(c.records, "record"), f.Records)
 	}
 	if f.Lines != c.lines {
-		v.found.differ(out.name, 0, "the output has %s; the manifest says %d", plural(c.lines, "line"), f.Lines)
+		v.found.differ(out.name, 0, "the output has %s; the manifest says %d", words.Plural(c.lines, "line"), f.Lines)
 	}
 	all.records += c.records
 	all.lines += c.lines

@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/words"
 )
 
 const (
@@ -170,10 +171,10 @@ func (c *collation) search(line []byte) {
 		c.v.found.differ(c.outName, c.lines, "modelInput is not that of line %d of the input", c.ahead[0].line)
 		c.take(0)
 	case c.ahead[0].input == is.input:
-		c.v.found.differ(c.outName, c.lines, "recordId %q is not that of line %d of the input", shorten(string(id), 40), c.ahead[0].line)
+		c.v.found.differ(c.outName, c.lines, "recordId %q is not that of line %d of the input", words.Shorten(string(id), 40), c.ahead[0].line)
 		c.take(0)
 	default:
-		c.v.found.differ(c.outName, c.lines, "recordId %q is out of order, has a line already, or is not in the input", shorten(string(id), 40))
+		c.v.found.differ(c.outName, c.lines, "recordId %q is out of order, has a line already, or is not in the input", words.Shorten(string(id), 40))
 	}
 	head := c.begins(id, input)
 	if !bytes.HasPrefix(line, head) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // watchCommand is watch.
@@ -64,7 +65,7 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 		}
 		select {
 		case <-ctx.Done():
-			return j, hint(ctx.Err(), "the job goes on; see it again with: batholith watch %s", shellQuote(j.id()))
+			return j, hint(ctx.Err(), "the job goes on; see it again with: batholith watch %s", words.Quote(j.id()))
 		case <-time.After(wait):
 		}
 		wait = min(wait*5/4, slowestLook)
@@ -73,7 +74,7 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 		case err == nil:
 			j, failed = next, 0
 		case ctx.Err() != nil:
-			return j, hint(errors.Join(ctx.Err(), err), "the job goes on; see it again with: batholith watch %s", shellQuote(j.id()))
+			return j, hint(errors.Join(ctx.Err(), err), "the job goes on; see it again with: batholith watch %s", words.Quote(j.id()))
 		default:
 			if failed++; failed == lookBudget {
 				return j, err
@@ -86,13 +87,13 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 func (a *app) closeWatch(j jobFacts) error {
 	took := ""
 	if j.Submitted != nil && j.Ended != nil {
-		took = " after " + span(j.Ended.Sub(*j.Submitted))
+		took = " after " + words.Span(j.Ended.Sub(*j.Submitted))
 	}
 	if j.Processed == 0 {
 		plain.Fprintf(a.stderr, "%s%s, with no record done\n", j.Status, took)
 	} else {
 		plain.Fprintf(a.stderr, "%s%s: %s of %s records succeeded, %s\noutput in %s\n", j.Status, took,
-			grouped(j.Succeeded), grouped(j.Total), plural(j.Errored, "error"), j.outputPrefix())
+			words.Number(j.Succeeded), words.Number(j.Total), words.Plural(j.Errored, "error"), j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {
 		return &endedError{status: j.Status, message: j.laidOut()}

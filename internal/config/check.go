@@ -128,7 +128,7 @@ func (l *loader) checkS3() {
 func (l *loader) web(path, value string) {
 	u, err := url.Parse(value)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", redactURL(value))
+		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", plain.RedactURL(value))
 		return
 	}
 	if u.User != nil {

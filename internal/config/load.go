@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // Sources are the places that settings come from.
@@ -50,7 +52,7 @@ func Load(src Sources) (*Config, error) {
 			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // those without a line last
 		})
 		for i := range l.problems {
-			l.problems[i].Reason = Redact(l.problems[i].Reason)
+			l.problems[i].Reason = plain.Redact(l.problems[i].Reason)
 		}
 		return nil, &Error{Problems: l.problems}
 	}

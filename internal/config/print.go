@@ -151,9 +151,9 @@ func formatValue(_ reflect.StructField, v reflect.Value) string {
 // redacted is formatValue with secrets hidden, those in URLs included.
 func redacted(f reflect.StructField, v reflect.Value) string {
 	if f.Tag.Get("secret") != "" && v.Len() > 0 {
-		return hidden
+		return plain.Hidden
 	}
-	return Redact(formatValue(f, v))
+	return plain.Redact(formatValue(f, v))
 }
 
 // quoted is the text of v as YAML.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -69,14 +68,6 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 		Input:    client.Bucket(in, object.Options{Owner: j.Input.Owner}),
 		Output:   client.Bucket(out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
 		InputKey: inKey,
-		Prefix:   Below(outKey) + j.ID + "/",
+		Prefix:   object.Below(outKey) + j.ID + "/",
 	}, nil
-}
-
-// Below is a key as the beginning of the keys under it.
-func Below(key string) string {
-	if key == "" || strings.HasSuffix(key, "/") {
-		return key
-	}
-	return key + "/"
 }

@@ -20,3 +20,11 @@ func ParseURI(s string) (bucket, key string, err error) {
 
 // uri is how messages name an object, or a bucket when the key is empty.
 func uri(bucket, key string) string { return "s3://" + bucket + "/" + key }
+
+// Below is a key as the beginning of the keys under it.
+func Below(key string) string {
+	if key == "" || strings.HasSuffix(key, "/") {
+		return key
+	}
+	return key + "/"
+}

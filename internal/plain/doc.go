@@ -10,5 +10,7 @@
 // like one of the program's own. [Writer] stands around a stream: it lets newlines and tabs through, since it cannot tell whose they are.
 // The program's own sequences, colours and movements of the cursor, are values of the type [Control] and pass only by [Draw].
 //
+// [Redact] hides what may be a key in the URLs of a text: users, passwords and the values of parameters.
+//
 // The package must not know what the text is about.
 package plain

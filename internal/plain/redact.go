@@ -1,30 +1,30 @@
-package config
+package plain
 
 import (
 	"regexp"
 	"strings"
 )
 
-// hidden stands for a secret.
-const hidden = "(hidden)"
+// Hidden stands for a secret.
+const Hidden = "(hidden)"
 
 // webURL is a URL in a text, up to a blank or a quote.
 var webURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>` + "`" + `]+`)
 
-// harmless are the parameters of a URL whose values are shown. Of all others it cannot be known whether they are keys: servers take
+// shownParameters are the parameters of a URL whose values are shown. Of all others it cannot be known whether they are keys: servers take
 // them as key, api_key, token, sig, code, X-Amz-Signature and by many other names.
-var harmless = map[string]bool{"api-version": true, "version": true, "region": true, "deployment": true, "model": true}
+var shownParameters = map[string]bool{"api-version": true, "version": true, "region": true, "deployment": true, "model": true}
 
 // Redact hides what may be a secret in the URLs of a text: users and passwords, the values of parameters, and fragments.
 func Redact(text string) string {
 	if !strings.Contains(text, "://") {
 		return text
 	}
-	return webURL.ReplaceAllStringFunc(text, redactURL)
+	return webURL.ReplaceAllStringFunc(text, RedactURL)
 }
 
-// redactURL hides the secrets of one URL. It works on its text, so that one which cannot be parsed is hidden all the same.
-func redactURL(u string) string {
+// RedactURL hides the secrets of one URL. It works on its text, so that one which cannot be parsed is hidden all the same.
+func RedactURL(u string) string {
 	scheme, rest, ok := strings.Cut(u, "://")
 	if !ok {
 		scheme, rest = "", u // a scheme was forgotten: user:password@host
@@ -38,16 +38,16 @@ func redactURL(u string) string {
 		authority, path = rest[:i], rest[i:]
 	}
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		authority = hidden + authority[i:]
+		authority = Hidden + authority[i:]
 	} else if i := strings.LastIndexByte(path, '@'); i >= 0 && strings.Contains(authority, ":") && !strings.Contains(path[:i], "//") && scheme != "" && !port.MatchString(authority) {
-		authority, path = hidden, path[i:] // a password with a slash in it
+		authority, path = Hidden, path[i:] // a password with a slash in it
 	}
 	u = scheme + authority + path
 	if hasQuery {
 		u += "?" + redactQuery(query)
 	}
 	if hasFragment && fragment != "" {
-		u += "#" + hidden
+		u += "#" + Hidden
 	}
 	return u
 }
@@ -61,9 +61,9 @@ func redactQuery(query string) string {
 		name, value, ok := strings.Cut(p, "=")
 		switch {
 		case !ok:
-			parameters[i] = hidden
-		case value != "" && !harmless[strings.ToLower(name)]:
-			parameters[i] = name + "=" + hidden
+			parameters[i] = Hidden
+		case value != "" && !shownParameters[strings.ToLower(name)]:
+			parameters[i] = name + "=" + Hidden
 		}
 	}
 	return strings.Join(parameters, "&")

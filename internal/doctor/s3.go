@@ -1,4 +1,4 @@
-package cli
+package doctor
 
 import (
 	"bytes"
@@ -16,9 +16,8 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
-	"github.com/batholith/batholith/internal/config"
-	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/words"
 )
 
 const (
@@ -37,88 +36,60 @@ type trial struct {
 	write             bool
 }
 
-// s3 tries what jobs do to their buckets, with the keys of each role. at is the bucket or prefix that --bucket names, "" for the places of
-// the recent jobs; without either only the way to the S3 and its keys can be tried.
-func (d *doctor) s3(ctx context.Context, c *config.Config, at string, recent []jobFacts) {
-	base, ok := d.reachS3(c)
-	if !ok {
+// buckets tries what jobs do to their buckets, with the keys of each role: at Options.Bucket, or at the places of the recent jobs.
+// Without either only the way to the S3 and its keys can be tried. ready is whether the server is.
+func (d *doctor) buckets(ctx context.Context, ready bool) {
+	if d.o.S3 == nil {
 		return
 	}
-	p, err := placesOf(c, base)
-	if err != nil {
-		d.find(finding{problem, "s3", "the S3 cannot be used", err.Error(), "correct s3 and roles in the settings"})
+	s, err := d.o.S3()
+	switch {
+	case s != nil && s.Embedded && !ready, s == nil && err == nil:
+		return
+	case err != nil:
+		d.find(Finding{Problem, "s3", "the S3 cannot be used", err.Error(), "correct s3 and roles in the settings"})
 		return
 	}
-	d.clock(ctx, base)
-	roles := d.rolesWithKeys(c)
-	trials, err := trialsOf(roles, at, recent)
+	d.clock(ctx, s.Base)
+	trials, err := trialsOf(s.Roles, d.o.Bucket, d.recent)
 	if err != nil {
-		d.find(finding{problem, "s3", err.Error(), "", "write --bucket s3://BUCKET or s3://BUCKET/PREFIX"})
+		d.find(Finding{Problem, "s3", err.Error(), "", "write --bucket s3://BUCKET or s3://BUCKET/PREFIX"})
 		return
 	}
 	if len(trials) == 0 {
-		d.way(ctx, c, p, roles)
+		d.way(ctx, s)
 		return
 	}
 	lost := map[string]bool{} // roles whose keys or way do not work at all
 	for _, t := range trials {
 		if !lost[t.role] {
-			lost[t.role] = !d.try(ctx, p.Client(t.role), t)
+			lost[t.role] = !d.try(ctx, s.Client(t.role), t)
 		}
 	}
-}
-
-// reachS3 is how the server reaches its S3: that of the settings, or the embedded one of the server that runs.
-func (d *doctor) reachS3(c *config.Config) (object.Config, bool) {
-	if !c.EmbeddedS3() {
-		return reachS3(c, c.S3.Endpoint), true
-	}
-	server, err := config.ReadServer(c.Data)
-	if err != nil {
-		return object.Config{}, false // its own check says that no server runs
-	}
-	key, err := callerKey(c)
-	if err != nil {
-		return object.Config{}, false
-	}
-	o := reachS3(c, server.S3)
-	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix = key.ID, key.Secret, true, true
-	return o, true
-}
-
-// rolesWithKeys are the roles whose keys this process knows. Those that the embedded S3 makes up for its own process are not among them.
-func (d *doctor) rolesWithKeys(c *config.Config) []string {
-	roles := []string{c.DefaultRole()}
-	for _, r := range c.Roles {
-		if r.AccessKeyID != "" || !c.EmbeddedS3() {
-			roles = append(roles, r.ARN)
-		}
-	}
-	return roles
 }
 
 // trialsOf is what is tried, each place once.
-func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err error) {
+func trialsOf(roles []string, at string, recent []batholith.Job) (all []trial, err error) {
 	if at != "" {
 		bucket, key, err := object.ParseURI(at)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range roles {
-			all = append(all, trial{role: r, bucket: bucket, key: engine.Below(key), write: true})
+			all = append(all, trial{role: r, bucket: bucket, key: object.Below(key), write: true})
 		}
 		return all, nil
 	}
 	tried := map[trial]int{} // by role and direction: how many
 	for _, j := range recent {
-		if !slices.Contains(roles, j.Role) {
+		if !slices.Contains(roles, j.RoleARN) {
 			continue
 		}
-		for _, t := range []trial{{role: j.Role, key: j.Input}, {role: j.Role, key: j.Output, write: true, kms: j.kmsKey}} {
+		for _, t := range []trial{{role: j.RoleARN, key: j.Input.URI}, {role: j.RoleARN, key: j.Output.URI, write: true, kms: j.KMSKeyID}} {
 			kind := trial{role: t.role, write: t.write}
 			t.bucket, t.key, err = object.ParseURI(t.key)
 			if t.write {
-				t.key = engine.Below(t.key)
+				t.key = object.Below(t.key)
 			}
 			if err != nil || tried[kind] == placesTried || slices.Contains(all, t) {
 				continue
@@ -131,34 +102,24 @@ func trialsOf(roles []string, at string, recent []jobFacts) (all []trial, err er
 }
 
 // way tries the way to the S3, and the keys, by a bucket that is not there.
-func (d *doctor) way(ctx context.Context, c *config.Config, p *engine.Places, roles []string) {
+func (d *doctor) way(ctx context.Context, s *S3) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
-	for _, role := range roles {
-		err := listOne(ctx, p.Client(role).Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
+	for _, role := range s.Roles {
+		err := listOne(ctx, s.Client(role).Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
 		var api smithy.APIError
 		known := errors.Is(err, batholith.ErrNoBucket) || errors.As(err, &api) && api.ErrorCode() == "AccessDenied" // one that may see no bucket
 		if err != nil && !known {
-			d.find(faulty(fmt.Sprintf("role %s cannot use the S3 at %s", role, s3Name(c)), err))
+			d.find(faulty(fmt.Sprintf("role %s cannot use the S3 at %s", role, s.Name), err))
 			continue
 		}
-		d.find(finding{sound, "s3", fmt.Sprintf("the S3 at %s answers the keys of role %s", s3Name(c), role), "", "try what jobs do there with: batholith doctor --bucket s3://BUCKET/PREFIX"})
+		d.find(Finding{Sound, "s3", fmt.Sprintf("the S3 at %s answers the keys of role %s", s.Name, role), "", "try what jobs do there with: batholith doctor --bucket s3://BUCKET/PREFIX"})
 	}
-}
-
-func s3Name(c *config.Config) string {
-	switch {
-	case c.S3.Endpoint == "aws":
-		return "Amazon (" + c.S3.Region + ")"
-	case c.EmbeddedS3():
-		return c.Data
-	}
-	return c.S3.Endpoint
 }
 
 // faulty is a problem with what the S3 client says of it.
-func faulty(what string, err error) finding {
-	f := finding{Severity: problem, Check: "s3", What: what, Why: err.Error()}
+func faulty(what string, err error) Finding {
+	f := Finding{Severity: Problem, Check: "s3", What: what, Why: err.Error()}
 	var fault *object.Fault
 	if errors.As(err, &fault) {
 		f.Why, f.Remedy = fault.Cause, fault.Remedy
@@ -197,7 +158,7 @@ func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reach
 		}
 	}
 	if !failed {
-		d.find(finding{Severity: sound, Check: "s3", What: fmt.Sprintf("role %s can %s s3://%s/%s", t.role, strings.Join(done, ", "), t.bucket, t.key)})
+		d.find(Finding{Severity: Sound, Check: "s3", What: fmt.Sprintf("role %s can %s s3://%s/%s", t.role, strings.Join(done, ", "), t.bucket, t.key)})
 	}
 	return true
 }
@@ -319,5 +280,5 @@ func (d *doctor) clock(ctx context.Context, base object.Config) {
 	if skew > 0 {
 		side = "ahead of"
 	}
-	d.find(finding{problem, "s3", fmt.Sprintf("this machine's clock is %s %s that of the S3", shortSpan(skew.Abs().Round(time.Minute)), side), "signatures hold for a quarter of an hour", "set the clock (NTP)"})
+	d.find(Finding{Problem, "s3", fmt.Sprintf("this machine's clock is %s %s that of the S3", words.Age(skew.Abs().Round(time.Minute)), side), "signatures hold for a quarter of an hour", "set the clock (NTP)"})
 }

@@ -1,4 +1,4 @@
-package cli
+package doctor
 
 import (
 	"cmp"
@@ -11,31 +11,31 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/upstream"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // models probes every model server of the settings.
-func (d *doctor) models(ctx context.Context, c *config.Config) {
-	if len(c.Models) == 0 {
-		d.find(finding{Severity: note, Check: "model", What: "no model is configured: the embedded ones are served",
+func (d *doctor) models(ctx context.Context) {
+	if len(d.o.Models) == 0 {
+		d.find(Finding{Severity: Note, Check: "model", What: "no model is configured: the embedded ones are served",
 			Remedy: "add your own under models: batholith config --sample shows how"})
 		return
 	}
 	type probe struct {
-		model   config.Model
-		backend config.Backend
-		found   finding
+		model   Model
+		backend upstream.Options
+		found   Finding
 	}
 	var probes []*probe
-	for _, m := range c.Models {
+	for _, m := range d.o.Models {
 		for _, b := range m.Backends {
 			probes = append(probes, &probe{model: m, backend: b})
 		}
@@ -56,9 +56,9 @@ const firstAnswer = 30 * time.Second
 
 // probeBackend asks one model server for one model: whether it is there, what it lists, and for one token of an answer. The answer decides;
 // many servers have no list, or answer to names that they do not list.
-func probeBackend(ctx context.Context, model config.Model, b config.Backend) finding {
-	name, url := cmp.Or(b.Model, model.ID), config.Redact(b.URL)
-	refused := finding{problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
+func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding {
+	name, url := cmp.Or(b.Model, model.ID), plain.Redact(b.URL)
+	refused := Finding{Problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
 	backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: name, APIKey: b.APIKey, Timeout: firstAnswer})
 	if err != nil {
 		refused.Why = err.Error()
@@ -73,7 +73,7 @@ func probeBackend(ctx context.Context, model config.Model, b config.Backend) fin
 	f, failed := errors.AsType[*batholith.Failure](err)
 	switch {
 	case failed && (f.Kind == batholith.FailureBackPressure || f.Kind == batholith.FailureRetry && f.Status == 0 && f.Sent && !f.Crash):
-		return finding{note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), f.Reason(),
+		return Finding{Note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), f.Reason(),
 			"it may be busy, or still load the model; jobs wait for it meanwhile"}
 	case failed && doubt != nil:
 		refused.Why, refused.Remedy = f.Reason()+"; "+doubt.Reason(), backendRemedy(doubt)
@@ -87,9 +87,9 @@ func probeBackend(ctx context.Context, model config.Model, b config.Backend) fin
 	}
 	what := fmt.Sprintf("%s serves %s", url, name)
 	if n, ok := backend.Slots(ctx); ok {
-		what += ", " + plural(int64(n), "slot")
+		what += ", " + words.Plural(int64(n), "slot")
 	}
-	return finding{Severity: sound, Check: "model", What: what + " for " + model.ID}
+	return Finding{Severity: Sound, Check: "model", What: what + " for " + model.ID}
 }
 
 // askBackend sends a request of our own that wants one token, or one embedding.
@@ -134,30 +134,30 @@ var usualPorts = []usualPort{{"127.0.0.1:11434", "Ollama"}, {"127.0.0.1:8000", "
 const portTime = time.Second
 
 // neighbours looks for model servers on the usual ports of this machine that the settings do not name, and offers them.
-func (d *doctor) neighbours(ctx context.Context, c *config.Config) {
+func (d *doctor) neighbours(ctx context.Context) {
 	for _, p := range d.ports {
-		if configured(c, p.address) {
+		if d.configured(p.address) {
 			continue
 		}
 		names := d.served(ctx, "http://"+p.address+"/v1")
 		if len(names) == 0 {
 			continue
 		}
-		d.find(finding{note, "model", fmt.Sprintf("a model server is on %s, where %s listens as a rule; it serves %s", p.address, p.server, listSome("", names)),
-			"", "to use it, put this into the settings; id is what jobs ask for, and may be any name:\n" + offer(p.address, names[0])})
+		d.find(Finding{Note, "model", fmt.Sprintf("a model server is on %s, where %s listens as a rule; it serves %s", p.address, p.server, words.Some("", names)),
+			"", "to use it, put this into the settings; id is what jobs ask for, and may be any name:\n" + Offer(p.address, names[0])})
 	}
 }
 
-// offer is the part of a settings file that names a model server.
-func offer(address, model string) string {
+// Offer is the part of a settings file that names a model server.
+func Offer(address, model string) string {
 	quoted, _ := json.Marshal(model) // a JSON string is a YAML string
 	return fmt.Sprintf("models:\n  - id: %s\n    family: openai\n    backends:\n      - url: http://%s/v1\n        model: %s", quoted, address, quoted)
 }
 
 // configured tells whether a backend of the settings is at an address.
-func configured(c *config.Config, address string) bool {
+func (d *doctor) configured(address string) bool {
 	_, port, _ := net.SplitHostPort(address)
-	for _, m := range c.Models {
+	for _, m := range d.o.Models {
 		for _, b := range m.Backends {
 			u, err := url.Parse(b.URL)
 			if err == nil && u.Port() == port && slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, u.Hostname()) {
@@ -195,15 +195,4 @@ func (d *doctor) served(ctx context.Context, base string) (names []string) {
 		}
 	}
 	return names
-}
-
-// listSome names a few of many, in order.
-func listSome(noun string, names []string) string {
-	const most = 5
-	slices.Sort(names)
-	text := strings.TrimSpace(noun + " " + strings.Join(names[:min(most, len(names))], ", "))
-	if n := len(names) - most; n > 0 {
-		text += fmt.Sprintf(" and %d more", n)
-	}
-	return text
 }

@@ -1,4 +1,4 @@
-package cli
+package doctor
 
 import (
 	"errors"
@@ -12,42 +12,42 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/results"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // data looks at the data directory and tells whether a process holds it.
-func (d *doctor) data(c *config.Config) (alive bool) {
-	info, err := os.Stat(c.Data)
+func (d *doctor) data(dir string) (alive bool) {
+	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		d.find(finding{note, "data", c.Data + " is not there yet", "", "the first batholith serve makes it"})
+		d.find(Finding{Note, "data", dir + " is not there yet", "", "the first batholith serve makes it"})
 		return false
 	}
 	if err != nil || !info.IsDir() {
 		why := "it is no directory"
 		if err != nil {
-			why = plainPath(err).Error()
+			why = plainly(err)
 		}
-		d.find(finding{problem, "data", c.Data + " cannot be used", why, "name another directory with --data DIR"})
+		d.find(Finding{Problem, "data", dir + " cannot be used", why, "name another directory with --data DIR"})
 		return false
 	}
-	d.private(c.Data, info, 0o700)
-	key := filepath.Join(c.Data, "credentials")
+	d.private(dir, info, 0o700)
+	key := filepath.Join(dir, "credentials")
 	if info, err := os.Stat(key); err == nil {
 		d.private(key, info, 0o600)
 	}
-	d.writable(c.Data)
-	d.space(c.Data)
-	alive = d.holder(c.Data)
-	d.journal(c.Data, alive)
+	d.writable(dir)
+	d.space(dir)
+	alive = d.holder(dir)
+	d.journal(dir, alive)
 	return alive
 }
 
 // private notes what others on this machine can read.
 func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 	if info.Mode().Perm()&0o077 != 0 {
-		d.find(finding{problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
-			"it holds keys, prompts and answers", fmt.Sprintf("chmod %o %s", mode, shellQuote(path))})
+		d.find(Finding{Problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
+			"it holds keys, prompts and answers", fmt.Sprintf("chmod %o %s", mode, words.Quote(path))})
 	}
 }
 
@@ -55,8 +55,8 @@ func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 func (d *doctor) writable(dir string) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		d.find(finding{problem, "data", "no file can be made in " + dir, plainPath(err).Error(),
-			fmt.Sprintf("give it to the user that runs batholith: chown -R %d %s", os.Getuid(), shellQuote(dir))})
+		d.find(Finding{Problem, "data", "no file can be made in " + dir, plainly(err),
+			fmt.Sprintf("give it to the user that runs batholith: chown -R %d %s", os.Getuid(), words.Quote(dir))})
 		return
 	}
 	f.Close()
@@ -78,12 +78,12 @@ func (d *doctor) space(dir string) {
 	d.find(spaceOf(dir, uint64(s.Bavail)*uint64(s.Bsize), uint64(s.Blocks)*uint64(s.Bsize)))
 }
 
-func spaceOf(dir string, free, whole uint64) finding {
+func spaceOf(dir string, free, whole uint64) Finding {
 	what := fmt.Sprintf("%s free of %s on the disk of %s", humanize.IBytes(free), humanize.IBytes(whole), dir)
 	if free >= leastFree && free >= whole/littleOf {
-		return finding{Severity: sound, Check: "data", What: what}
+		return Finding{Severity: Sound, Check: "data", What: what}
 	}
-	return finding{problem, "data", what, "on a full disk nothing is committed: jobs wait, and what they finish is lost with the process",
+	return Finding{Problem, "data", what, "on a full disk nothing is committed: jobs wait, and what they finish is lost with the process",
 		"make room there, or move the directory and name it with --data DIR; jobs go on by themselves"}
 }
 
@@ -97,11 +97,11 @@ func (d *doctor) holder(dir string) bool {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // given back with f; a start at this very moment would be refused
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		text, _ := os.ReadFile(f.Name())
-		d.find(finding{Severity: sound, Check: "data", What: fmt.Sprintf("%s is in use by process %s", dir, strings.TrimSpace(string(text)))})
+		d.find(Finding{Severity: Sound, Check: "data", What: fmt.Sprintf("%s is in use by process %s", dir, strings.TrimSpace(string(text)))})
 		return true
 	}
 	if _, err := os.Stat(filepath.Join(dir, "server.json")); err == nil {
-		d.find(finding{note, "data", "the last server of " + dir + " was killed", "", "nothing that was finished is lost; start it again with: batholith serve --data " + shellQuote(dir)})
+		d.find(Finding{Note, "data", "the last server of " + dir + " was killed", "", "nothing that was finished is lost; start it again with: batholith serve --data " + words.Quote(dir)})
 	}
 	return false
 }
@@ -113,7 +113,7 @@ const pinned = 10 * time.Minute
 func (d *doctor) journal(dir string, alive bool) {
 	files, err := results.Inspect(filepath.Join(dir, "journal"))
 	if err != nil {
-		d.find(finding{Severity: problem, Check: "data", What: "the journal cannot be read", Why: err.Error()})
+		d.find(Finding{Severity: Problem, Check: "data", What: "the journal cannot be read", Why: err.Error()})
 		return
 	}
 	jobs, held, last := map[string]int{}, int64(0), -1
@@ -124,29 +124,29 @@ func (d *doctor) journal(dir string, alive bool) {
 	}
 	for i, f := range files {
 		if f.Unreadable > 0 && (!alive || i < last) {
-			d.find(finding{problem, "data", fmt.Sprintf("%s of the journal file %s cannot be read", humanize.IBytes(uint64(f.Unreadable)), f.Path), "a disk fault",
+			d.find(Finding{Problem, "data", fmt.Sprintf("%s of the journal file %s cannot be read", humanize.IBytes(uint64(f.Unreadable)), f.Path), "a disk fault",
 				"the next start commits what can be read of it and keeps the file beside the journal; do not delete it"})
 		}
 		switch {
 		case f.Damaged:
-			d.find(finding{note, "data", f.Path + " was damaged and put aside", "a disk fault; what could be read of it was committed, other records were asked again",
-				"keep an eye on the disk; once seen, remove it: rm " + shellQuote(f.Path)})
+			d.find(Finding{Note, "data", f.Path + " was damaged and put aside", "a disk fault; what could be read of it was committed, other records were asked again",
+				"keep an eye on the disk; once seen, remove it: rm " + words.Quote(f.Path)})
 		case f.Foreign:
-			d.find(finding{note, "data", f.Path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
-				"start the server with the database and data directory that belong together; once seen, remove it: rm " + shellQuote(f.Path)})
+			d.find(Finding{Note, "data", f.Path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
+				"start the server with the database and data directory that belong together; once seen, remove it: rm " + words.Quote(f.Path)})
 		case !alive:
 			held++
 			for job, n := range f.Jobs {
 				jobs[job] += n
 			}
 		case d.now().Sub(f.Modified) > pinned && i < last:
-			d.find(finding{problem, "data", fmt.Sprintf("the journal file %s is held since %s by outcomes of %s", f.Path, shortSpan(d.now().Sub(f.Modified)), jobNames(f.Jobs)),
+			d.find(Finding{Problem, "data", fmt.Sprintf("the journal file %s is held since %s by outcomes of %s", f.Path, words.Age(d.now().Sub(f.Modified)), jobNames(f.Jobs)),
 				"they cannot be committed: the output bucket of the job, or the disk, does not take them",
 				"see the job's message: batholith get JOB; they are committed as soon as it can be"})
 		}
 	}
 	if held > 0 && len(jobs) > 0 {
-		d.find(finding{note, "data", fmt.Sprintf("%s with outcomes of %s", plural(held, "journal file"), jobNames(jobs)), "the process that wrote them has ended",
+		d.find(Finding{Note, "data", fmt.Sprintf("%s with outcomes of %s", words.Plural(held, "journal file"), jobNames(jobs)), "the process that wrote them has ended",
 			"the next start commits what is not committed yet; do not delete them"})
 	}
 }
@@ -160,5 +160,5 @@ func jobNames(jobs map[string]int) string {
 	if len(names) == 0 {
 		return "no job that could be read"
 	}
-	return listSome("job", names)
+	return words.Some("job", names)
 }

@@ -1,6 +1,7 @@
-package cli
+package doctor
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -12,23 +13,34 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/object/objecttest"
 )
 
-// externalConfig are the settings of a server whose objects are at an endpoint.
-func externalConfig(endpoint string) *config.Config {
-	c := config.Default(config.ProfileDefault)
-	c.S3.Endpoint, c.S3.AccessKeyID, c.S3.SecretAccessKey, c.S3.PathStyle = endpoint, "AK", "secret", true
-	return c
+const ownRole = "arn:aws:iam::000000000000:role/batholith"
+
+// s3At is an S3 at an endpoint, which these roles use with the same keys.
+func s3At(t *testing.T, endpoint string, roles ...string) *S3 {
+	t.Helper()
+	base := object.Config{Endpoint: endpoint, Region: "us-east-1", PathStyle: true, AccessKeyID: "AK", SecretAccessKey: "secret"}
+	client, err := object.New(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &S3{Name: endpoint, Base: base, Roles: append([]string{ownRole}, roles...), Client: func(string) *object.Client { return client }}
 }
 
 // consult lets a doctor try the S3.
-func consult(t *testing.T, c *config.Config, at string, recent ...jobFacts) *doctor {
-	t.Helper()
+func consult(s *S3, at string, recent ...batholith.Job) *doctor {
 	d := newDoctor()
-	d.s3(t.Context(), c, at, recent)
+	d.o.S3, d.o.Bucket, d.recent = func() (*S3, error) { return s, nil }, at, recent
+	d.buckets(context.Background(), true)
 	return d
+}
+
+// jobAt is a job of a role with these places.
+func jobAt(role, input, output, kms string) batholith.Job {
+	return batholith.Job{Request: batholith.Request{RoleARN: role, Input: batholith.Location{URI: input}, Output: batholith.Location{URI: output}, KMSKeyID: kms}}
 }
 
 func serveObjects(t *testing.T, q objecttest.Quirks) (*objecttest.HTTP, *httptest.Server) {
@@ -41,16 +53,16 @@ func serveObjects(t *testing.T, q objecttest.Quirks) (*objecttest.HTTP, *httptes
 
 func TestDoctorTriesWhatAJobDoesAndLeavesNothing(t *testing.T) {
 	objects, server := serveObjects(t, objecttest.Quirks{})
-	c := externalConfig(server.URL)
-	c.Roles = []config.Role{{ARN: "arn:aws:iam::000000000000:role/other", AccessKeyID: "OTHER", SecretAccessKey: "s"}}
+	const other = "arn:aws:iam::000000000000:role/other"
+	c := s3At(t, server.URL, other)
 	if err := objects.Put(t.Context(), "in/a.jsonl", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]*doctor{
-		"a bucket that is named": consult(t, c, "s3://box/some/prefix"),
-		"recent jobs":            consult(t, c, "", jobFacts{Role: c.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/"}, jobFacts{Role: c.Roles[0].ARN, Input: "s3://box/in/a.jsonl", Output: "s3://box/out"}),
+		"a bucket that is named": consult(c, "s3://box/some/prefix"),
+		"recent jobs":            consult(c, "", jobAt(ownRole, "s3://box/in/", "s3://box/out/", ""), jobAt(other, "s3://box/in/a.jsonl", "s3://box/out", "")),
 	} {
-		got := d.said(sound)
+		got := d.said(Sound)
 		for _, w := range []string{"role/batholith can list, write, read, upload in parts to, abort uploads to, delete in s3://box/", "role/other can list, write"} {
 			if !strings.Contains(got, w) {
 				t.Errorf("%s: no %q in %+v", name, w, d.findings)
@@ -63,10 +75,10 @@ func TestDoctorTriesWhatAJobDoesAndLeavesNothing(t *testing.T) {
 	if left := objects.Keys(); len(left) != 1 || len(objects.OpenUploads()) != 0 {
 		t.Errorf("left: %q, uploads %q", left, objects.OpenUploads())
 	}
-	if d := consult(t, c, ""); !strings.Contains(d.said(sound), "answers the keys of role") {
+	if d := consult(c, ""); !strings.Contains(d.said(Sound), "answers the keys of role") {
 		t.Errorf("without a place: %+v", d.findings)
 	}
-	if d := consult(t, c, "box"); !strings.Contains(d.said(problem), "--bucket s3://") {
+	if d := consult(c, "box"); !strings.Contains(d.said(Problem), "--bucket s3://") {
 		t.Errorf("a bucket that is no URI: %+v", d.findings)
 	}
 }
@@ -80,7 +92,7 @@ func TestDoctorNamesWhatARoleMayNotDo(t *testing.T) {
 			}
 			return true, nil
 		}
-		got := consult(t, externalConfig(server.URL), "s3://box/out").said(problem)
+		got := consult(s3At(t, server.URL), "s3://box/out").said(Problem)
 		if !strings.Contains(got, "role/batholith cannot "+verb+" s3://box/out/ (access denied") || !strings.Contains(got, "policy") {
 			t.Errorf("%s: %s", op, got)
 		}
@@ -126,14 +138,14 @@ func TestDoctorNamesWhatIsWrongWithTheS3(t *testing.T) {
 		"no encryption":           {plain.URL, "k", []string{"does not encrypt"}},
 	} {
 		wg.Go(func() { // each takes the pauses between a request's attempts
-			external := externalConfig(c.endpoint)
-			d := consult(t, external, "", jobFacts{Role: external.DefaultRole(), Input: "s3://box/in/", Output: "s3://box/out/", kmsKey: c.kms})
+			external := s3At(t, c.endpoint)
+			d := consult(external, "", jobAt(ownRole, "s3://box/in/", "s3://box/out/", c.kms))
 			for _, w := range append(c.words, "s3://box/") {
-				if !strings.Contains(d.said(problem), w) {
+				if !strings.Contains(d.said(Problem), w) {
 					t.Errorf("%s: no %q in %+v", name, w, d.findings)
 				}
 			}
-			if d := consult(t, external, ""); c.kms == "" && name != "no such bucket" && d.said(problem) == "" {
+			if d := consult(external, ""); c.kms == "" && name != "no such bucket" && d.said(Problem) == "" {
 				t.Errorf("%s, without a place: %+v", name, d.findings)
 			}
 		})
@@ -146,7 +158,8 @@ func TestDoctorNamesAClockThatIsWrong(t *testing.T) {
 	for skew, want := range map[time.Duration]string{time.Second: "", time.Hour: "clock is 1h ahead of that of the S3", -time.Hour: "clock is 1h behind that of the S3"} {
 		d := newDoctor()
 		d.now = func() time.Time { return time.Now().Add(skew) }
-		if d.s3(t.Context(), externalConfig(server.URL), "s3://box", nil); !strings.Contains(d.said(problem), want) || (want == "") != (d.said(problem) == "") {
+		d.o.S3, d.o.Bucket = func() (*S3, error) { return s3At(t, server.URL), nil }, "s3://box"
+		if d.buckets(t.Context(), true); !strings.Contains(d.said(Problem), want) || (want == "") != (d.said(Problem) == "") {
 			t.Errorf("%v: %+v", skew, d.findings)
 		}
 	}

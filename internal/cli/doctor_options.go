@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"iter"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/doctor"
+	"github.com/batholith/batholith/internal/object"
+)
+
+// doctorOptions are what the settings and the environment say of a service.
+func (a *app) doctorOptions(c *config.Config) doctor.Options {
+	o := doctor.Options{DataDir: c.Data, Serve: "batholith serve" + dataFlag(c), Server: a.serverURL(c),
+		Jobs: func(ctx context.Context) (doctor.Jobs, error) { return a.jobsOf(ctx, c) },
+		S3:   func() (*doctor.S3, error) { return s3Of(c) },
+		Explain: func(err error) (why, remedyOf string) {
+			return plainly(err).Error(), remedy(err)
+		}}
+	for _, m := range modelOptions(c).Served {
+		o.Models = append(o.Models, doctor.Model(m))
+	}
+	return o
+}
+
+// serverURL is where the server is: what it said in the data directory that was named, or what the environment says; "" when neither does.
+func (a *app) serverURL(c *config.Config) string {
+	named := a.getenv("AWS_ENDPOINT_URL_BEDROCK")
+	if s, err := config.ReadServer(c.Data); err == nil && (named == "" || c.Origin("data").Source != "default") {
+		return s.Bedrock
+	}
+	return named
+}
+
+// s3Of is how the server of the settings reaches its S3; nil while no server says where its embedded one is.
+func s3Of(c *config.Config) (*doctor.S3, error) {
+	base, ok := reachRunning(c)
+	if !ok {
+		return nil, nil
+	}
+	s := &doctor.S3{Name: s3Name(c), Embedded: c.EmbeddedS3(), Base: base, Roles: []string{c.DefaultRole()}}
+	for _, r := range c.Roles {
+		if r.AccessKeyID != "" || !c.EmbeddedS3() { // the others have keys that the server made up for itself
+			s.Roles = append(s.Roles, r.ARN)
+		}
+	}
+	p, err := placesOf(c, base)
+	if err != nil {
+		return s, err
+	}
+	s.Client = p.Client
+	return s, nil
+}
+
+// reachRunning is how the server reaches its S3: that of the settings, or the embedded one of the server that runs.
+func reachRunning(c *config.Config) (object.Config, bool) {
+	if !c.EmbeddedS3() {
+		return reachS3(c, c.S3.Endpoint), true
+	}
+	server, err := config.ReadServer(c.Data)
+	if err != nil {
+		return object.Config{}, false // its own check says that no server runs
+	}
+	key, err := callerKey(c)
+	if err != nil {
+		return object.Config{}, false
+	}
+	o := reachS3(c, server.S3)
+	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix = key.ID, key.Secret, true, true
+	return o, true
+}
+
+func s3Name(c *config.Config) string {
+	switch {
+	case c.S3.Endpoint == "aws":
+		return "Amazon (" + c.S3.Region + ")"
+	case c.EmbeddedS3():
+		return c.Data
+	}
+	return c.S3.Endpoint
+}
+
+// serverJobs are the jobs of a server, for the doctor.
+type serverJobs struct{ c *clients }
+
+// jobsOf reaches the server that serverURL names. Where the S3 is not the embedded one, it is reached with the keys of the settings: the
+// caller's keys are not its.
+func (a *app) jobsOf(ctx context.Context, c *config.Config) (doctor.Jobs, error) {
+	var k *clients
+	var err error
+	if a.getenv("AWS_ENDPOINT_URL_BEDROCK") != "" && c.Origin("data").Source == "default" {
+		k, err = a.connect(ctx, target{})
+	} else {
+		k, err = connectServer(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.EmbeddedS3() {
+		k.s3 = nil
+		if api, err := object.New(reachS3(c, c.S3.Endpoint)); err == nil {
+			k.s3 = api.API()
+		}
+	}
+	return serverJobs{k}, nil
+}
+
+// Objects implements [doctor.Jobs], as do List and Kept.
+func (s serverJobs) Objects() *s3.Client { return s.c.s3 }
+
+// List yields jobs, a page at a time.
+func (s serverJobs) List(ctx context.Context) iter.Seq2[batholith.Job, error] {
+	const page = 200
+	return func(yield func(batholith.Job, error) bool) {
+		for j, err := range s.c.list(ctx, &bedrock.ListModelInvocationJobsInput{MaxResults: aws.Int32(page)}) {
+			if !yield(j.noun(), err) {
+				return
+			}
+		}
+	}
+}
+
+// Kept asks for the state of a job's kept results.
+func (s serverJobs) Kept(ctx context.Context, j batholith.Job) (doctor.Kept, error) {
+	k, err := s.c.kept(ctx, j.ARN().String())
+	return doctor.Kept(k), err
+}
+
+// noun is the job as the root package knows it, with what the doctor asks for.
+func (j jobFacts) noun() batholith.Job {
+	job := batholith.Job{ID: j.id(), Status: j.Status, Message: j.Message, Modified: aws.ToTime(j.Modified), Ended: aws.ToTime(j.Ended),
+		Request: batholith.Request{RoleARN: j.Role, Input: batholith.Location{URI: j.Input}, Output: batholith.Location{URI: j.Output}, KMSKeyID: j.kmsKey}}
+	if arn, err := batholith.ParseARN(j.ARN); err == nil {
+		job.Region, job.Account = arn.Region, arn.Account
+	}
+	return job
+}

@@ -1,0 +1,193 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/words"
+)
+
+const (
+	// jobsLooked is how many jobs are looked at, the newest first.
+	jobsLooked = 200
+	// atRest is how long a job must have been over before what it left is a leftover: it clears up after itself.
+	atRest = 2 * time.Minute
+	// stuck is how long a job may stand still before it is worth a word.
+	stuck = 2 * time.Minute
+)
+
+// jobs looks at the server's jobs: which do not move, and what those that are over left behind.
+func (d *doctor) jobs(ctx context.Context) {
+	jobs, err := d.o.Jobs(ctx)
+	if err != nil {
+		d.failed("the jobs cannot be listed", err)
+		return
+	}
+	over, seen := map[string][]batholith.Job{}, 0 // by output bucket
+	for j, err := range jobs.List(ctx) {
+		if err != nil {
+			d.failed("the jobs cannot be listed", err)
+			return
+		}
+		if seen++; seen > jobsLooked {
+			break
+		}
+		d.recent = append(d.recent, j)
+		if !j.Status.Terminal() {
+			d.standing(j)
+		} else if d.keeps(ctx, jobs, j) {
+			continue // what lies below .batholith/ are its results
+		} else if bucket, _, err := object.ParseURI(prefixOf(j)); err == nil && !j.Ended.IsZero() && d.now().Sub(j.Ended) > atRest {
+			over[bucket] = append(over[bucket], j)
+		}
+	}
+	client := jobs.Objects()
+	if client == nil {
+		return
+	}
+	before := len(d.findings)
+	for bucket, jobs := range over {
+		if err := d.leftovers(ctx, client, bucket, jobs); err != nil {
+			why, remedy := d.o.Explain(err)
+			d.find(Finding{Problem, "objects", "the bucket " + bucket + " cannot be looked at", why, remedy})
+		}
+	}
+	if len(d.findings) == before && len(over) > 0 {
+		d.find(Finding{Severity: Sound, Check: "objects", What: "the jobs that are over left nothing behind"})
+	}
+}
+
+// failed notes that the server did not answer what was asked about its jobs.
+func (d *doctor) failed(what string, err error) {
+	why, remedy := d.o.Explain(err)
+	d.find(Finding{Problem, "jobs", what, why, remedy})
+}
+
+// prefixOf is the s3:// URI that everything of the job lies below.
+func prefixOf(j batholith.Job) string {
+	return strings.TrimSuffix(j.Output.URI, "/") + "/" + j.ID + "/"
+}
+
+// keeps notes a job that Failed and whose results are kept. Where the server cannot be asked, they are taken for kept: Options.Fix must
+// not delete what nobody else has.
+func (d *doctor) keeps(ctx context.Context, jobs Jobs, j batholith.Job) bool {
+	if j.Status != batholith.StatusFailed {
+		return false
+	}
+	k, err := jobs.Kept(ctx, j)
+	if err != nil {
+		d.failed("whether results of job "+j.ID+" are kept is not known", err)
+		return true
+	}
+	if k.State == batholith.KeptNone {
+		return false
+	}
+	f := Finding{Note, "jobs", fmt.Sprintf("job %s is Failed, and the %s of it are kept", j.ID, words.Plural(k.Records, "finished record")), k.Reason,
+		fmt.Sprintf("batholith publish %s, or to delete them: batholith publish %s --discard", j.ID, j.ID)}
+	if f.Why == "" {
+		f.Why = j.Message
+	}
+	d.find(f)
+	return true
+}
+
+// standing notes a job that does not move, with what the server says of it.
+func (d *doctor) standing(j batholith.Job) {
+	if j.Modified.IsZero() || d.now().Sub(j.Modified) < stuck {
+		return
+	}
+	f := Finding{Note, "jobs", fmt.Sprintf("job %s is %s and has not moved for %s", j.ID, j.Status, words.Age(d.now().Sub(j.Modified))), j.Message,
+		"see it with: batholith get " + words.Quote(j.ID)}
+	if f.Why == "" {
+		switch j.Status {
+		case batholith.StatusSubmitted, batholith.StatusScheduled:
+			f.Why = "it waits for its turn, or for a model server that answers"
+		case batholith.StatusValidating:
+			f.Why = "its input is being read; a large one takes its time"
+		default:
+			f.Why = "no record of it was finished meanwhile: the model server is slow, or does not answer"
+		}
+	}
+	d.find(f)
+}
+
+// leftovers looks below .batholith/ of jobs that are over, and for uploads that were left open.
+func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string, jobs []batholith.Job) error {
+	for _, j := range jobs {
+		_, prefix, err := object.ParseURI(prefixOf(j))
+		if err != nil {
+			return err
+		}
+		if err := d.leftObjects(ctx, client, bucket, prefix+batholith.InternalFolder+"/", j); err != nil {
+			return err
+		}
+	}
+	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &bucket})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, u := range page.Uploads {
+			for _, j := range jobs {
+				if _, prefix, _ := object.ParseURI(prefixOf(j)); strings.HasPrefix(aws.ToString(u.Key), prefix) {
+					d.leftUpload(ctx, client, bucket, aws.ToString(u.Key), aws.ToString(u.UploadId), j)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// leftObjects notes what is left below a prefix, and deletes it with --fix.
+func (d *doctor) leftObjects(ctx context.Context, client *s3.Client, bucket, prefix string, j batholith.Job) error {
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	n, failed := int64(0), error(nil)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		n += int64(len(page.Contents))
+		for _, o := range page.Contents {
+			if d.o.Fix && failed == nil {
+				_, failed = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: o.Key})
+			}
+		}
+	}
+	if n > 0 {
+		d.left(fmt.Sprintf("job %s is over and left %s below s3://%s/%s", j.ID, words.Plural(n, "object"), bucket, prefix),
+			"batholith doctor --fix, or: aws s3 rm --recursive "+words.Quote("s3://"+bucket+"/"+prefix), failed)
+	}
+	return nil
+}
+
+// leftUpload notes an upload of a job that is over, and aborts it with --fix.
+func (d *doctor) leftUpload(ctx context.Context, client *s3.Client, bucket, key, id string, j batholith.Job) {
+	var failed error
+	if d.o.Fix {
+		_, failed = client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: &id})
+	}
+	d.left(fmt.Sprintf("job %s is over and left an upload of s3://%s/%s open", j.ID, bucket, key),
+		fmt.Sprintf("batholith doctor --fix, or: aws s3api abort-multipart-upload --bucket %s --key %s --upload-id %s", words.Quote(bucket), words.Quote(key), words.Quote(id)), failed)
+}
+
+// left notes a leftover that is still there, or that --fix has cleared away.
+func (d *doctor) left(what, remedy string, failed error) {
+	f := Finding{Problem, "objects", what, "its clean-up did not come to its end; it takes room, and nothing reads it", remedy}
+	switch {
+	case d.o.Fix && failed == nil:
+		f.Severity, f.Remedy = Mended, ""
+	case failed != nil:
+		why, _ := d.o.Explain(failed)
+		f.Why = "it could not be cleared away: " + why
+	}
+	d.find(f)
+}

@@ -1,0 +1,73 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// askTime bounds one question to a server.
+const askTime = 5 * time.Second
+
+// server asks whether the server is there and ready, and tells whether it is. alive is whether a process holds the data directory.
+func (d *doctor) server(ctx context.Context, alive bool) bool {
+	if d.o.Server == "" {
+		why := ""
+		if alive {
+			why = "it is starting, or it ran out of time to say where it listens"
+		}
+		d.find(Finding{Note, "server", "no server has said where it listens in " + d.o.DataDir, why, "start one with: " + d.o.Serve})
+		return false
+	}
+	url := strings.TrimSuffix(d.o.Server, "/")
+	if status, err := d.status(ctx, url+"/healthz"); err != nil || status != http.StatusOK {
+		f := Finding{Problem, "server", "no answer from " + url, reasonOfAnswer(status, err), "start it with: " + d.o.Serve}
+		if alive {
+			f.Remedy = "the process that holds the data directory does not answer: look at its log, and stop it if need be; nothing that was finished is lost"
+		}
+		d.find(f)
+		return false
+	}
+	if status, err := d.status(ctx, url+"/readyz"); err != nil || status != http.StatusOK {
+		d.find(Finding{Problem, "server", url + " is there but not ready", reasonOfAnswer(status, err),
+			"it takes up the journal at its start, which ends by itself; otherwise its log says why its database does not answer"})
+		return false
+	}
+	d.find(Finding{Severity: Sound, Check: "server", What: url + " is ready"})
+	return true
+}
+
+func reasonOfAnswer(status int, err error) string {
+	if err != nil {
+		return reason(err)
+	}
+	return fmt.Sprintf("it answered %d %s", status, http.StatusText(status))
+}
+
+// status is what a GET is answered with.
+func (d *doctor) status(ctx context.Context, url string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// reason is what the network says of a request, without the request.
+func reason(err error) string {
+	var dial *net.OpError
+	if errors.As(err, &dial) {
+		return dial.Error()
+	}
+	return err.Error()
+}

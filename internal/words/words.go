@@ -1,0 +1,92 @@
+// Package words writes numbers, spans of time and names the way people read them in a message.
+//
+// It knows nothing of what the message is about. What comes from others passes through package plain before it is shown.
+package words
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Plural is "1 error", "1,200 errors".
+func Plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return Number(n) + " " + noun + "s"
+}
+
+// Number is 1234567 as 1,234,567.
+func Number(n int64) string { return humanize.Comma(n) }
+
+// Age is a time span in its largest unit that fits: 45s, 12m, 3h, 6d.
+func Age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// Span is a time span with as many digits as mean something: 840ms, 12.3s, 4m10s.
+func Span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// Rate is a number a second, with as many digits as mean something.
+func Rate(n int64, d time.Duration) string {
+	if d <= 0 {
+		return "-"
+	}
+	r := float64(n) / d.Seconds()
+	switch {
+	case r >= 100:
+		return Number(int64(r + 0.5))
+	case r >= 10:
+		return fmt.Sprintf("%.0f", r)
+	}
+	return fmt.Sprintf("%.1f", r)
+}
+
+// Shorten puts s on one line of at most n characters.
+func Shorten(s string, n int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// Some names the first five of many names, in order: "job a, b and 3 more". It sorts names.
+func Some(noun string, names []string) string {
+	const most = 5
+	slices.Sort(names)
+	text := strings.TrimSpace(noun + " " + strings.Join(names[:min(most, len(names))], ", "))
+	if n := len(names) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// Quote quotes s for a POSIX shell where it must be quoted.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
