@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
-	"path/filepath"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -68,14 +66,18 @@ func (r *reach) all(ctx context.Context, uri string) ([]byte, error) {
 	return io.ReadAll(in)
 }
 
-// openURI reads a file of a job wherever it is: file:// and plain paths on this machine, s3:// on the server.
-func (v *verifier) openURI(ctx context.Context, uri string) (io.ReadCloser, error) {
+// openURI reads a file of a job, wherever it is: file:// and plain paths on this machine, s3:// on the server.
+func (v *verification) openURI(ctx context.Context, uri string) (io.ReadCloser, error) {
 	if !strings.HasPrefix(uri, "s3://") {
-		path, err := localPath(uri)
+		path, err := files.PathOf(uri)
 		if err != nil {
 			return nil, err
 		}
-		return files.Open(path)
+		f, err := files.Open(path)
+		if err != nil {
+			return nil, plainPath(err)
+		}
+		return f, nil
 	}
 	if v.reach == nil {
 		r, err := v.app.reachServer(ctx, v.target)
@@ -85,16 +87,4 @@ func (v *verifier) openURI(ctx context.Context, uri string) (io.ReadCloser, erro
 		v.reach = r
 	}
 	return v.reach.open(ctx, uri)
-}
-
-// localPath is the path in a file:// URI, or a path as it is.
-func localPath(uri string) (string, error) {
-	if !strings.HasPrefix(uri, "file://") {
-		return uri, nil
-	}
-	u, err := url.Parse(uri)
-	if err != nil {
-		return "", fmt.Errorf("the manifest names %q: %w", uri, err)
-	}
-	return filepath.FromSlash(u.Path), nil
 }

@@ -2,205 +2,24 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
-	"hash/crc32"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/verify"
 )
 
-// verified is a job of one file that lies in a directory, as it is after its end.
-type verified struct {
-	input, output []string // lines
-	status        batholith.Status
-	manifest      func(*batholith.Manifest) // may change it; nil: it fits the files
-}
-
-const verifiedID = "abcdefghij01"
-
-// finishedJob has n records; every third ends with an error, every fifth has no recordId.
-func finishedJob(n int) *verified {
-	v := &verified{status: batholith.StatusCompleted}
-	for i := range n {
-		id := fmt.Sprintf("r%d", i)
-		input := fmt.Sprintf(`{ "messages" : [%d], "n": 1.0e0}`, i)
-		v.input = append(v.input, fmt.Sprintf(`{"modelInput":%s ,"recordId":"%s"}`, input, id))
-		if i%5 == 4 {
-			v.input[i] = fmt.Sprintf(`{"modelInput":%s}`, input)
-			id = jsonl.MakeID(verifiedID, 0, int64(i+1))
-		}
-		line := jsonl.AppendOutput(nil, []byte(id), []byte(input), []byte(`{"usage":{"prompt_tokens":3,"completion_tokens":2}}`))
-		if i%3 == 2 {
-			line = jsonl.AppendError(nil, []byte(id), []byte(input), &batholith.RecordError{Code: 400, Message: `no <"good">`})
-		}
-		v.output = append(v.output, string(line))
-	}
-	return v
-}
-
-// check writes the job to a directory, with a manifest whose sums fit the files, and verifies it.
-func (v *verified) check(t *testing.T) (string, int) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), verifiedID)
-	in, out := []byte(strings.Join(v.input, "\n")), []byte(strings.Join(v.output, ""))
-	counts := batholith.Counts{Total: int64(len(v.input)), Processed: int64(len(v.output))}
-	for _, line := range v.output {
-		if strings.Contains(line, `"errorCode"`) {
-			counts.Errored++
-		}
-	}
-	counts.Succeeded = counts.Processed - counts.Errored
-	path := filepath.Join(filepath.Dir(dir), "in.jsonl")
-	m := batholith.NewManifest(batholith.Job{ID: verifiedID, Account: "000000000000", Region: "r", Status: v.status, Counts: counts,
-		Tokens: batholith.Tokens{Input: 3 * counts.Succeeded, Output: 2 * counts.Succeeded}}, batholith.Ledger{}, []batholith.ManifestFile{{
-		Input: "file://" + path, Output: "s3://output/" + verifiedID + "/in.jsonl.out", Records: counts.Total, Lines: counts.Processed,
-		InputBytes: int64(len(in)), InputCRC32C: sumOf(in), Bytes: int64(len(out)), CRC32C: sumOf(out)}})
-	if v.manifest != nil {
-		v.manifest(&m)
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{path: in, filepath.Join(dir, "in.jsonl.out"): out, filepath.Join(dir, batholith.ManifestName): text} {
-		if err := os.WriteFile(name, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+func TestVerifyTellsTheFirstDifferencesAndCountsAll(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr}
-	err = a.execute(t.Context(), []string{"verify", dir})
-	a.complain(err)
-	return stdout.String() + stderr.String(), exitCode(err)
-}
-
-func sumOf(b []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
-}
-
-func TestVerifyFindsNothingWhereNothingIsWrong(t *testing.T) {
-	stopped := finishedJob(50)
-	stopped.status = batholith.StatusStopped
-	stopped.output = slices.Concat(stopped.output[3:10], stopped.output[20:21], stopped.output[30:45])
-	empty := finishedJob(5)
-	empty.status, empty.output = batholith.StatusStopped, nil
-	old := finishedJob(5)
-	old.manifest = func(m *batholith.Manifest) {
-		m.Batholith.Version, m.Batholith.Outcomes = 1, batholith.ManifestOutcomes{}
-		m.Batholith.Files[0].InputCRC32C, m.Batholith.Files[0].InputBytes = "", 0
+	found := verify.Result{Count: 1001}
+	for range verify.ShownDifferences {
+		found.Differences = append(found.Differences, verify.Difference{File: "a.jsonl", Line: 7, What: "it differs"})
 	}
-	untold := finishedJob(4)
-	untold.output[0] = strings.Replace(untold.output[0], `"prompt_tokens":3,`, "", 1)
-	twins := finishedJob(9) // recordIds need not be unique
-	for i := range twins.input {
-		twins.input[i] = `{"recordId":"same","modelInput":{"a":1}}`
-		twins.output[i] = `{"recordId":"same","modelInput":{"a":1},"modelOutput":{"prompt_token_count":3,"generation_token_count":2}}` + "\n"
+	err := a.closeVerify(found, false)
+	if err == nil || err.Error() != "1,001 differences; the first 20 are above" || exitCode(err) != exitFailed {
+		t.Error(err)
 	}
-	for name, c := range map[string]struct {
-		job  *verified
-		want string
-	}{
-		"completed":      {finishedJob(100), "OK: 100 records in 1 file, each once and in the order of the input: 67 answers, 33 errors; checksums, counts and tokens agree"},
-		"stopped":        {stopped, "OK: 50 records in 1 file"},
-		"no output":      {empty, "0 answers, 0 errors"},
-		"former version": {old, "checksums of the output, counts and tokens agree"},
-		"tokens untold":  {untold, "checksums, counts agree"},
-		"equal ids":      {twins, "9 answers"},
-	} {
-		if got, code := c.job.check(t); code != 0 || !strings.HasPrefix(got, "OK: ") || !strings.Contains(got, c.want) {
-			t.Errorf("%s: exit code %d, want 0 and %q:\n%s", name, code, c.want, got)
-		}
-	}
-}
-
-// The manifest's sums fit what is in the files in each case, so that nothing but the lines themselves can tell.
-func TestVerifyNamesWhatDiffersByFileAndLine(t *testing.T) {
-	replace := func(n int, old, by string) func(*verified) {
-		return func(v *verified) { v.output[n-1] = strings.Replace(v.output[n-1], old, by, 1) }
-	}
-	for name, c := range map[string]struct {
-		spoil func(*verified)
-		want  []string
-	}{
-		"a line is missing":      {func(v *verified) { v.output = slices.Delete(v.output, 6, 7) }, []string{"in.jsonl:7: the record has no line"}},
-		"the last one is":        {func(v *verified) { v.output = v.output[:19] }, []string{"in.jsonl:20: the record has no line"}},
-		"a line is there twice":  {func(v *verified) { v.output = slices.Insert(v.output, 7, v.output[6]) }, []string{`in.jsonl.out:8: recordId "r6" is out of order`}},
-		"two lines are swapped":  {func(v *verified) { v.output[6], v.output[7] = v.output[7], v.output[6] }, []string{"in.jsonl:7: the record has no line", `in.jsonl.out:8: recordId "r6" is out of order`}},
-		"a line too many":        {func(v *verified) { v.output = append(v.output, v.output[19]) }, []string{"in.jsonl.out:21: it stands behind"}},
-		"another id":             {replace(8, `"r7"`, `"x7"`), []string{`in.jsonl.out:8: recordId "x7" is not that of line 8`}},
-		"a space in modelInput":  {replace(8, `"n": 1`, `"n":1`), []string{"in.jsonl.out:8: modelInput is not that of line 8"}},
-		"a number written anew":  {replace(8, "1.0e0", "1.0"), []string{"in.jsonl.out:8: modelInput"}},
-		"no line at all":         {replace(8, `{"recordId"`, `#`), []string{"in.jsonl.out:8: it is no output line"}},
-		"a space between":        {replace(8, `,"modelInput"`, `, "modelInput"`), []string{"in.jsonl.out:8: the line is not written"}},
-		"another member":         {replace(8, `,"modelOutput"`, `,"x":1,"modelOutput"`), []string{"in.jsonl.out:8: neither modelOutput nor error"}},
-		"an answer is no JSON":   {replace(8, `"completion_tokens":2`, `"completion_tokens":02`), []string{"in.jsonl.out:8: "}},
-		"an error without code":  {replace(3, `"errorCode":400,`, ``), []string{"in.jsonl.out:3: neither"}},
-		"the end is torn":        {replace(20, "}\n", ""), []string{"in.jsonl.out:20: "}},
-		"the newline is missing": {replace(20, "\n", ""), []string{"in.jsonl.out:20: the line is cut short"}},
-		"the input lost a line":  {func(v *verified) { v.input[3] = "" }, []string{`in.jsonl.out:4: recordId "r3"`, "the input has 19 records; the manifest says 20"}},
-		"the sum of the input":   {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].InputCRC32C = "00000000" }), []string{"in.jsonl: the input has the CRC-32C"}},
-		"the sum of the output":  {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].CRC32C = "00000000" }), []string{"in.jsonl.out: the output has the CRC-32C"}},
-		"the bytes":              {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Bytes++ }), []string{"in.jsonl.out: the output has"}},
-		"the lines":              {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Lines++ }), []string{"in.jsonl.out: the output has 20 lines; the manifest says 21"}},
-		"successes":              {manifest(func(m *batholith.Manifest) { m.SuccessRecordCount++ }), []string{"manifest.json.out: successRecordCount is 15; the files have 14"}},
-		"outcomes":               {manifest(func(m *batholith.Manifest) { m.Batholith.Outcomes.Refused++ }), []string{"the sum of the errors in outcomes is 7; the files have 6"}},
-		"tokens":                 {manifest(func(m *batholith.Manifest) { m.OutputTokenCount-- }), []string{"outputTokenCount is 27; the files have 28"}},
-		"negative tokens":        {manifest(func(m *batholith.Manifest) { m.InputTokenCount = -12 }), []string{"inputTokenCount is -12, which 14 requests cannot have taken"}},
-		"tokens beyond belief":   {manifest(func(m *batholith.Manifest) { m.Batholith.Wasted.Output = 1 << 60 }), []string{"wastedTokens.outputTokenCount is 1152921504606846976, which"}},
-		"more cached than read":  {manifest(func(m *batholith.Manifest) { m.CacheReadTokenCount = 1000 }), []string{"cacheReadInputTokenCount is 1000, more than"}},
-		"a foreign output":       {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Output = "s3://output/other/in.jsonl.out" }), []string{"not below the job's own prefix"}},
-		"the output is gone":     {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Output = "s3://o/" + verifiedID + "/x.out" }), []string{"x.out: it is not there"}},
-		"a newer manifest":       {manifest(func(m *batholith.Manifest) { m.Batholith.Version = 99 }), []string{"version 99"}},
-		"no manifest of ours":    {manifest(func(m *batholith.Manifest) { m.Batholith = batholith.ManifestDetail{} }), []string{"not one of Batholith's"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			v := finishedJob(20)
-			c.spoil(v)
-			got, code := v.check(t)
-			if code != 1 || strings.Contains(got, "OK") {
-				t.Errorf("exit code %d", code)
-			}
-			for _, want := range c.want {
-				if !strings.Contains(got, want) {
-					t.Errorf("no %q in\n%s", want, got)
-				}
-			}
-			if lines := strings.Count(got, "\n"); lines > 7 {
-				t.Errorf("one fault makes %d lines of talk:\n%s", lines, got)
-			}
-		})
-	}
-}
-
-func manifest(change func(*batholith.Manifest)) func(*verified) {
-	return func(v *verified) { v.manifest = change }
-}
-
-func TestVerifyOfTheWrongFileTellsTheFirstTwentyDifferences(t *testing.T) {
-	v := finishedJob(5000)
-	for i := range v.output {
-		v.output[i] = strings.ReplaceAll(v.output[i], `"messages"`, `"prompt"`)
-	}
-	got, code := v.check(t)
-	lines := strings.Split(strings.TrimSpace(got), "\n")
-	if code != 1 || len(lines) != shownDifferences+2 || !strings.Contains(lines[20], "differences; the first 20 are above") {
-		t.Errorf("exit code %d, %d lines, the last but one is %q", code, len(lines), lines[len(lines)-2])
-	}
-}
-
-func TestALongOutputLineIsReadWhole(t *testing.T) {
-	v := finishedJob(3)
-	v.output[1] = strings.Replace(v.output[1], `"usage"`, `"text":"`+strings.Repeat("x", 3<<20)+`","usage"`, 1)
-	if got, code := v.check(t); code != 0 {
-		t.Errorf("exit code %d:\n%s", code, got)
+	if n := strings.Count(stdout.String(), "a.jsonl:7: it differs\n"); n != verify.ShownDifferences {
+		t.Errorf("%d lines:\n%s", n, stdout.String())
 	}
 }

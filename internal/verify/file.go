@@ -1,4 +1,4 @@
-package cli
+package verify
 
 import (
 	"bufio"
@@ -26,7 +26,7 @@ type totals struct {
 }
 
 // file checks one input file and its output. An error means that this could not be found out; what differs is noted.
-func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f batholith.ManifestFile, all *totals) error {
+func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batholith.ManifestFile, all *totals) error {
 	_, below, ok := strings.Cut(f.Output, "/"+jobID(m)+"/")
 	if !ok {
 		all.skipped = true
@@ -40,7 +40,7 @@ func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f bath
 			return nil
 		}
 	}
-	if v.dir == "" && !isS3(f.Input) {
+	if v.o.Dir == "" && !strings.HasPrefix(f.Input, "s3://") {
 		all.skipped = true
 		v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].input %q is not in S3, as the job is", n, f.Input)
 		return nil
@@ -81,7 +81,7 @@ func (v *verifier) file(ctx context.Context, m batholith.Manifest, n int, f bath
 }
 
 // compare notes where a file is not as the manifest says.
-func (v *verifier) compare(s *stream, what string, bytes int64, sum string) {
+func (v *checker) compare(s *stream, what string, bytes int64, sum string) {
 	if sum == "" {
 		v.found.InputSums = false // of a manifest of version 1, or a plan of that time
 	}
@@ -101,18 +101,18 @@ type stream struct {
 	gone  bool // it is not there, which was noted
 	bytes int64
 	sum   uint32
-	gauge *gauge
+	read  func(n int)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // stream opens a file. One that is missing is a difference.
-func (v *verifier) stream(ctx context.Context, uri string) (*stream, error) {
-	s := &stream{ctx: ctx, name: uri, gauge: &v.gauge}
-	if path, err := localPath(uri); err == nil {
+func (v *checker) stream(ctx context.Context, uri string) (*stream, error) {
+	s := &stream{ctx: ctx, name: uri, read: v.read}
+	if path, err := files.PathOf(uri); err == nil {
 		s.name = path
 	}
-	in, err := v.openURI(ctx, uri)
+	in, err := v.o.Open(ctx, uri)
 	var other *files.NotAFileError
 	if errors.As(err, &other) {
 		v.found.differ(s.name, 0, "it is %s, not a file", other.Kind)
@@ -125,7 +125,7 @@ func (v *verifier) stream(ctx context.Context, uri string) (*stream, error) {
 		return s, nil
 	}
 	if err != nil {
-		return nil, plainPath(err)
+		return nil, err
 	}
 	s.in = in
 	return s, nil
@@ -139,7 +139,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.in.Read(p)
 	s.sum = crc32.Update(s.sum, castagnoli, p[:n])
 	s.bytes += int64(n)
-	s.gauge.Write(p[:n])
+	s.read(n)
 	return n, err
 }
 

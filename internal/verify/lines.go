@@ -1,4 +1,4 @@
-package cli
+package verify
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ const (
 // bytes with bytes. Where they do not, it reads records ahead to find the one that the line stands for, and knows of each no more
 // than its hashes until it has caught up.
 type collation struct {
-	v        *verifier
+	v        *checker
 	job      string
 	file     int
 	complete bool // every record must have a line
@@ -53,7 +53,7 @@ type trace struct {
 	id, input uint64
 }
 
-func newCollation(v *verifier, m batholith.Manifest, file int, in, out *stream) *collation {
+func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *collation {
 	return &collation{v: v, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted,
 		in: jsonl.NewScanner(in), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
 		seed: maphash.MakeSeed(), before: v.found.Count}
