@@ -23,6 +23,11 @@ type simulatedServer struct {
 	schedule string
 	seed     int64
 	fail     map[string]string
+	random   map[string]string
+	outages  string
+	queueBy  string
+	replicas int
+	sick     string
 	asJSON   bool
 }
 
@@ -44,11 +49,16 @@ Its protocol is OpenAI's (chat completions, completions, embeddings). Requests t
 arrival while all are taken. Time passes in steps: in each, every running request gains a token, and a step takes --step, and
 --decode for each request that runs, and --prefill for each token of a prompt that begins and is not in the cache of --cache tokens.
 
+It fails as other servers do. --fail is by content: the same prompts fail each time, or --fail-times times. --fail-at-random draws for each
+request. Kinds are statuses from 400 to 599 and reset (the connection breaks), torn (the answer breaks off), nonsense (a page instead of JSON),
+hang (no answer, until the client gives up) and crash (every connection breaks, for as long as --restart). --outage is a time in which everything fails.
+
 --engine decides whose gauges are at /metrics, and whether the slots are told: at /props (llamacpp) or /info (tei). The true account
 is at /simulated/stats, and begins anew with a POST to /simulated/reset. SIGTERM or Ctrl-C ends the server with a summary.`,
 		Example: `  batholith simulate
   batholith simulate --slots 256 --step 15ms --decode 40us --prefill 60us --cache 400000 --output-tokens 64-512
-  batholith simulate --schedule 64@0s,16@30s,128@1m --others 2 --queue 128 --refuse 503 --fail internal=0.01,reset=0.005`,
+  batholith simulate --schedule 64@0s,16@30s,128@1m --others 2 --queue 128 --refuse 503 --fail internal=0.01,reset=0.005
+  batholith simulate --engine none --list none --fail 403=0.02,hang=0.001 --fail-at-random 503=0.03 --outage 500@10m-1h10m`,
 		Args: arguments(0, -1, ""),
 	}
 	s.bind(cmd)
@@ -73,7 +83,13 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.StringVar(&s.schedule, "schedule", "", "slots that change, `SLOTS@TIME,…`, counted from the start or the last reset")
 	f.IntVar(&o.Queue, "queue", 0, "requests that may wait besides; 0: any `number`, -1: none")
 	f.IntVar(&o.RefuseStatus, "refuse", 429, "`status` for those beyond the queue: 429 or 503")
+	f.StringVar(&s.queueBy, "queue-by", string(simlm.QueuePlaces), "what --queue counts: places (running and waiting, beyond the slots), waiting (alone), tokens (of prompts that wait)")
 	f.DurationVar(&o.RetryAfter, "retry-after", 0, "when those should come back; 0: they are not told")
+	f.DurationVar(&o.RefuseAfter, "refuse-after", 0, "how long those are kept before they are refused")
+	f.IntVar(&o.Quota, "quota", 0, "requests taken in each minute, the others are refused alike; 0: any `number`")
+	f.IntVar(&s.replicas, "replicas", 1, "`number` of such servers behind the address, which take turns")
+	f.StringVar(&s.sick, "sick", "", "`kind` of failure of everything that one of the replicas is asked")
+	f.StringSliceVar(&o.List, "list", nil, "`names` in its list of models, none for no list; as a rule that of --model")
 
 	f.DurationVar(&o.Step, "step", simulatedStep, "time of every step")
 	f.DurationVar(&o.Decode, "decode", 0, "time of a step for each running request, besides")
@@ -84,8 +100,11 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.StringVar(&s.output, "output-tokens", "32", "`tokens` of an answer, or a range such as 16-256; max_tokens bounds them")
 
 	f.Float64Var(&o.Others.Rate, "others", 0, "requests of others a second, at random times, which take slots and wait: their `rate`")
-	f.StringToStringVar(&s.fail, "fail", nil, "shares of the prompts that fail, `KIND=SHARE,…`; kinds: "+strings.Join(failureNames, ", "))
+	f.StringToStringVar(&s.fail, "fail", nil, "shares of the prompts that fail, `KIND=SHARE,…`; kinds: 400 to 599, "+strings.Join(failureNames, ", "))
 	f.IntVar(&o.Failures.Times, "fail-times", 0, "`times` that such a prompt fails before it is answered; 0: always")
+	f.StringToStringVar(&s.random, "fail-at-random", nil, "shares of the requests that fail, `KIND=SHARE,…`, whichever prompt they have")
+	f.DurationVar(&o.Restart, "restart", 10*time.Second, "how long it is away after a crash")
+	f.StringVar(&s.outages, "outage", "", "times in which everything fails, `KIND@FROM-TO,…`: a status, reset or hang")
 	f.DurationVar(&o.Series, "series", 0, "how often to note what runs and waits, for /simulated/stats?series=1 and --json; 0: never")
 	f.BoolVar(&s.asJSON, "json", false, "print the summary as JSON")
 	f.SortFlags = false
@@ -112,7 +131,19 @@ func (s *simulatedServer) read() error {
 	if err := s.readOutput(); err != nil {
 		return err
 	}
+	if o.QueueBy = simlm.QueueBy(s.queueBy); !slices.Contains(simlm.QueueBys, o.QueueBy) {
+		return &usageError{reason: fmt.Sprintf("--queue-by %q is not known", s.queueBy), remedy: "write places, waiting or tokens"}
+	}
 	var err error
+	if o.Outages, err = simlm.ParseOutages(s.outages); err != nil {
+		return &usageError{reason: "--outage: " + err.Error(), remedy: "write a status, reset or hang, and two times, such as 500@10s-1h"}
+	}
+	if _, ok := simlm.ParseFaultKind(s.sick); !ok && s.sick != "" {
+		return &usageError{reason: fmt.Sprintf("--sick %q is no kind of failure", s.sick), remedy: "write a status from 400 to 599, reset, torn, nonsense, hang or crash"}
+	}
+	if s.replicas < 1 {
+		return &usageError{reason: fmt.Sprintf("--replicas %d is not possible", s.replicas), remedy: "write 1 or more"}
+	}
 	if o.Schedule, err = simlm.ParseSchedule(s.schedule); err != nil {
 		return &usageError{reason: "--schedule: " + err.Error(), remedy: "write slots and times that go up, such as 64@0s,16@30s"}
 	}
@@ -121,7 +152,7 @@ func (s *simulatedServer) read() error {
 	}
 	for name, below := range map[string]bool{"slots": o.Slots < 0, "step": o.Step < 0, "decode": o.Decode < 0, "prefill": o.Prefill < 0,
 		"chunk": o.Chunk < 0, "cache": o.Cache < 0, "latency": o.Latency < 0, "retry-after": o.RetryAfter < 0, "series": o.Series < 0,
-		"fail-times": o.Failures.Times < 0, "others": !(o.Others.Rate >= 0)} {
+		"fail-times": o.Failures.Times < 0, "refuse-after": o.RefuseAfter < 0, "quota": o.Quota < 0, "restart": o.Restart < 0, "others": !(o.Others.Rate >= 0)} {
 		if below {
 			return &usageError{reason: fmt.Sprintf("--%s is below 0", name), remedy: "write 0 or more"}
 		}
@@ -144,28 +175,38 @@ func (s *simulatedServer) readOutput() error {
 	return nil
 }
 
-// failureNames are those of the settings.
-var failureNames = []string{"rate_limit", "internal", "unavailable", "bad_request", "reset", "nonsense"}
+// failureNames are the words for kinds of failure: those of the settings first.
+var failureNames = []string{"rate_limit", "internal", "unavailable", "bad_request", "reset", "nonsense", "torn", "hang", "crash"}
 
-// readFailures reads the shares of --fail.
+// namedStatuses are the words that the settings have for statuses.
+var namedStatuses = map[string]simlm.Fault{"rate_limit": {Kind: "429", RetryAfter: time.Second}, "internal": {Kind: "500"}, "unavailable": {Kind: "503"},
+	"bad_request": {Kind: "400"}}
+
+// readFailures reads the shares of --fail and --fail-at-random.
 func (s *simulatedServer) readFailures() error {
-	f := &s.options.Failures
-	shares := []*float64{&f.RateLimit, &f.Internal, &f.Unavailable, &f.BadRequest, &f.Reset, &f.Nonsense}
-	sum := 0.0
-	for _, name := range slices.Sorted(maps.Keys(s.fail)) {
-		i := slices.Index(failureNames, name)
-		if i < 0 {
-			return &usageError{reason: fmt.Sprintf("--fail: %q is no kind of failure", name), remedy: didYouMeanOf(name, failureNames)}
+	for _, set := range []struct {
+		flag   string
+		shares map[string]string
+	}{{"--fail", s.fail}, {"--fail-at-random", s.random}} {
+		sum := 0.0
+		for _, name := range slices.Sorted(maps.Keys(set.shares)) {
+			fault, named := namedStatuses[name]
+			if kind, ok := simlm.ParseFaultKind(name); ok {
+				fault.Kind = kind
+			} else if !named {
+				return &usageError{reason: fmt.Sprintf("%s: %q is no kind of failure", set.flag, name), remedy: didYouMeanOf(name, failureNames)}
+			}
+			share, err := strconv.ParseFloat(set.shares[name], 64)
+			if err != nil || !(share >= 0 && share <= 1) {
+				return &usageError{reason: fmt.Sprintf("%s %s=%s is no share", set.flag, name, set.shares[name]), remedy: "write shares from 0 to 1"}
+			}
+			fault.Share, fault.Random = share, set.flag != "--fail"
+			s.options.Faults = append(s.options.Faults, fault)
+			sum += share
 		}
-		share, err := strconv.ParseFloat(s.fail[name], 64)
-		if err != nil || !(share >= 0 && share <= 1) {
-			return &usageError{reason: fmt.Sprintf("--fail %s=%s is no share", name, s.fail[name]), remedy: "write shares from 0 to 1"}
+		if sum > 1 {
+			return &usageError{reason: set.flag + ": the shares add up to more than 1", remedy: "lower them"}
 		}
-		*shares[i] = share
-		sum += share
-	}
-	if sum > 1 {
-		return &usageError{reason: "--fail: the shares add up to more than 1", remedy: "lower them"}
 	}
 	return nil
 }

@@ -24,19 +24,28 @@ func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 		return err
 	}
 	defer ln.Close()
-	server := simlm.New(s.options)
+	replicas := simlm.NewReplicas(s.options, s.replicas, simlm.FaultKind(s.sick))
 	a.announceSimulated(ln, &s.options)
 	g, serving := errgroup.WithContext(ctx)
-	g.Go(func() error { return server.Run(serving) })
-	g.Go(func() error { return serveModel(serving, ln, server) })
+	for _, server := range replicas.Servers() {
+		g.Go(func() error { return server.Run(serving) })
+	}
+	g.Go(func() error { return serveModel(serving, ln, replicas) })
 	if err := g.Wait(); err != nil && !shutDown(ctx, err) {
 		return err
 	}
-	st := server.Stats()
-	if s.asJSON {
-		return a.printJSON(st)
+	for _, server := range replicas.Servers() {
+		st := server.Stats()
+		if s.asJSON {
+			err = a.printJSON(st)
+		} else {
+			err = writeLines(a.stderr, simulatedSummary(st))
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return writeLines(a.stderr, simulatedSummary(st))
+	return nil
 }
 
 // serveModel answers on ln until ctx ends. There is no time limit on requests: an answer may take as long as it takes.

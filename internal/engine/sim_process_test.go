@@ -205,12 +205,12 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		_, prompt, isRecord := strings.Cut(string(body), `"content":"`)
-		if !isRecord {
+		record, _, _ := strings.Cut(prompt, `"`)
+		job, _, _ := strings.Cut(record, "/")
+		if s.count(func() { isRecord = isRecord && s.requests[job] != nil }); !isRecord { // a probe or a canary
 			model.ServeHTTP(w, r)
 			return
 		}
-		record, _, _ := strings.Cut(prompt, `"`)
-		job, _, _ := strings.Cut(record, "/")
 		a := &asking{p: p, begun: begun(r.Context())}
 		s.count(func() {
 			s.requests[job].asked[record] = append(s.requests[job].asked[record], a)

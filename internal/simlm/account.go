@@ -14,6 +14,7 @@ type account struct {
 	running, waiting int
 	flying           int // requests of clients, running or waiting
 	held             int // tokens of those that run: prompts, and answers so far
+	queued           int // prompt tokens of those that wait
 
 	total, base   Totals // since the start, and what they were at the last reset
 	others        OtherTotals
@@ -100,6 +101,7 @@ func (a *account) sum(until time.Time) {
 
 func (a *account) entered(s *sequence) {
 	a.waiting++
+	a.queued += s.prompt
 	if s.other {
 		a.others.Requests++
 	} else {
@@ -123,13 +125,15 @@ func (a *account) refused(s *sequence) {
 }
 
 // gaveUp is a client's going while its request waits.
-func (a *account) gaveUp() {
+func (a *account) gaveUp(s *sequence) {
 	a.waiting--
+	a.queued -= s.prompt
 	a.flying--
 }
 
 func (a *account) admitted(s *sequence, now time.Time) {
 	a.waiting--
+	a.queued -= s.prompt
 	a.running++
 	a.held += s.prompt
 	a.most.running = max(a.most.running, a.running)

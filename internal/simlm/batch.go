@@ -33,6 +33,7 @@ type sequence struct {
 	prompt, output int      // tokens
 	blocks         []uint64 // of the prompt; none without a cache
 	other          bool     // of the background, see [Others]
+	endless        bool     // it has no end but its client's
 
 	came     time.Time
 	place    *list.Element // in the queue; nil once it has a slot
@@ -43,6 +44,9 @@ type sequence struct {
 	gone     bool          // its client is, or it has finished
 	finished chan struct{} // closed at its end
 }
+
+// forever is the time of a request without an end.
+const forever = 100 * 365 * 24 * time.Hour
 
 var errFull = errors.New("the queue is full")
 
@@ -99,7 +103,7 @@ func (b *batch) enter(s *sequence) error {
 	defer b.mu.Unlock()
 	now := time.Now()
 	b.account.advance(now)
-	if s.came = now; b.full() {
+	if s.came = now; b.full(s) {
 		b.account.refused(s)
 		return errFull
 	}
@@ -109,13 +113,20 @@ func (b *batch) enter(s *sequence) error {
 	return nil
 }
 
-// full tells whether one more would wait beyond the bound of the queue.
-func (b *batch) full() bool {
+// full tells whether s would wait beyond the bound of the queue. A queue that is empty takes a request of any number of tokens.
+func (b *batch) full(s *sequence) bool {
 	slots := b.account.slots
 	if b.o.Queue == 0 || slots < 0 {
 		return false
 	}
-	return b.account.running+b.account.waiting >= slots+max(b.o.Queue, 0)
+	bound := max(b.o.Queue, 0)
+	switch b.o.QueueBy {
+	case QueueWaiting:
+		return b.account.waiting >= bound && (b.account.waiting > 0 || b.account.running >= slots)
+	case QueueTokens:
+		return b.account.queued > 0 && b.account.queued+s.prompt > bound
+	}
+	return b.account.running+b.account.waiting >= slots+bound
 }
 
 // leave takes out a request whose client is gone: from the queue at once, from a step at its end.
@@ -132,7 +143,7 @@ func (b *batch) leave(s *sequence) {
 	case s.place != nil:
 		s.gone = true
 		b.waiting.Remove(s.place)
-		b.account.gaveUp()
+		b.account.gaveUp(s)
 	case s.timer != nil:
 		s.timer.Stop()
 		b.free(s)
@@ -196,7 +207,10 @@ func (b *batch) admit(now time.Time) {
 			continue
 		}
 		b.compute(s, math.MaxInt)
-		if d := b.o.own(s.output); d > 0 {
+		if d := b.o.own(s.output); d > 0 || s.endless {
+			if s.endless {
+				d = forever
+			}
 			s.timer = time.AfterFunc(d, func() { b.expire(s) })
 			continue
 		}

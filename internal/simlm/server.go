@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,33 +42,43 @@ type Options struct {
 
 	Slots    int     // requests worked on at once, others wait; 0: no bound
 	Schedule []Slots // changes of Slots, in the order of their times
-	// Queue is how many may wait besides; 0: any number, below 0: none. One more is refused with RefuseStatus (0: 429), and told to
-	// come back after RetryAfter (0: not told).
+	// Queue is how many may wait besides, by QueueBy; 0: any number, below 0: none. One more is refused with RefuseStatus (0: 429), and told
+	// to come back after RetryAfter (0: not told). A refusal comes at once, or RefuseAfter later.
 	Queue        int
+	QueueBy      QueueBy
 	RefuseStatus int
 	RetryAfter   time.Duration
+	RefuseAfter  time.Duration
+	// Quota is how many requests are taken in each minute since the start; 0: any number. The others are refused alike.
+	Quota int
 
 	Cache    int // tokens of prompts that the prefix cache holds; 0: there is none
 	Others   Background
 	Series   time.Duration // how often [Stats.Series] notes what runs and waits; 0: never
 	Failures Failures
+	Faults   []Fault       // besides Failures
+	Outages  []Outage      // counted from the start
+	Restart  time.Duration // of a server that crashed; 0: 10 s
+	// List is what GET /v1/models has: the model's name when it is empty, these names, or no such path when it is the one name "none".
+	List []string
 }
+
+// QueueBy says what the bound of the queue counts.
+type QueueBy string
+
+// What a queue's bound may count. A server that looks at its queue alone refuses what comes faster than it admits, whatever slots are free.
+const (
+	QueuePlaces  QueueBy = "places"  // requests that run or wait, beyond the slots; also ""
+	QueueWaiting QueueBy = "waiting" // requests that wait
+	QueueTokens  QueueBy = "tokens"  // prompt tokens of those that wait
+)
+
+// QueueBys lists them.
+var QueueBys = []QueueBy{QueuePlaces, QueueWaiting, QueueTokens}
 
 // Free tells whether nothing is set that takes time, slots or notes: every request is answered at once.
 func (o *Options) Free() bool {
-	return o.own(1) <= 0 && !o.steps() && o.Slots <= 0 && len(o.Schedule) == 0 && o.Cache <= 0 && o.Others.Rate <= 0 && o.Series <= 0
-}
-
-// Failures are the shares of prompts that fail, from 0 to 1, one kind each. Whether a prompt does depends on it and the seed.
-type Failures struct {
-	RateLimit   float64 // 429
-	Internal    float64 // 500
-	Unavailable float64 // 503
-	BadRequest  float64 // 400
-	Reset       float64 // the connection breaks
-	Nonsense    float64 // 200 with a page instead of JSON
-	// Times is how often such a prompt fails before it is served; 0: always.
-	Times int
+	return o.own(1) <= 0 && !o.steps() && o.Slots <= 0 && len(o.Schedule) == 0 && o.Cache <= 0 && o.Others.Rate <= 0 && o.Series <= 0 && o.Quota <= 0
 }
 
 // Server answers as the simulated model. It is safe for concurrent use.
@@ -75,12 +87,22 @@ type Server struct {
 	batch *batch
 	// free says that requests pass the batch by: they cost no time, and all that is known of them is their sums.
 	free  bool
-	quick struct{ requests, prompt, generated, failed atomic.Int64 }
+	quick struct{ requests, prompt, generated, failed, turned atomic.Int64 }
 
 	large sync.Mutex // held while a large request is decoded
 
+	faults []Fault
+	drawn  atomic.Int64 // faults at random
+	born   time.Time
+	mortal bool // there are crashes or outages
+
 	mu     sync.Mutex
 	failed map[uint64]int // how often a prompt has failed so far; only those that will be served in the end
+	health health
+	quota  struct {
+		minute int64 // since born
+		taken  int
+	}
 }
 
 // New returns a server. It starts nothing; see [Server.Run] for the background's requests.
@@ -89,13 +111,18 @@ func New(o Options) *Server {
 	o.Engine = cmp.Or(o.Engine, EngineLlamaCPP)
 	o.OutputTokens = cmp.Or(o.OutputTokens, defaultOutputTokens)
 	o.RefuseStatus = cmp.Or(o.RefuseStatus, http.StatusTooManyRequests)
-	s := &Server{o: o, free: o.Free(), failed: map[uint64]int{}}
+	o.Restart = cmp.Or(o.Restart, defaultRestart)
+	s := &Server{o: o, free: o.Free(), failed: map[uint64]int{}, faults: o.faults(), born: time.Now(), health: newHealth()}
+	s.mortal = len(o.Outages) > 0 || slices.ContainsFunc(s.faults, func(f Fault) bool { return f.Kind == FaultCrash })
 	s.batch = newBatch(&s.o)
 	return s
 }
 
 // ServeHTTP routes by path alone: a multiplexer would cost more than an answer.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.away(w, r) {
+		return
+	}
 	switch r.URL.Path {
 	case "/v1/chat/completions":
 		s.post(w, r, s.chat)
@@ -104,7 +131,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/embeddings":
 		s.post(w, r, s.embed)
 	case "/v1/models":
-		reply(w, `{"object":"list","data":[{"id":`+strconv.Quote(s.o.Model)+`,"object":"model","created":0,"owned_by":"batholith"}]}`)
+		s.list(w)
 	default:
 		if s.aside(w, r) {
 			return
@@ -128,18 +155,44 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 		refuse(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 		return
 	}
-	if s.fail(w, q.hash) {
+	ctx, check := s.living(r)
+	defer check()
+	fault, fails := s.befalls(q.hash)
+	if fails && !fault.Kind.afterwards() {
+		s.fail(ctx, w, &q, fault)
 		return
 	}
-	switch err := s.work(r.Context(), &q); {
+	switch err := s.work(ctx, &q); {
 	case errors.Is(err, errFull):
-		s.turnAway(w)
+		s.turnAway(ctx, w)
 		return
 	case err != nil:
 		return // the client is gone
 	}
+	if fails {
+		s.quick.failed.Add(1)
+		spoil(w, fault.Kind, answer(q))
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(answer(q))
+}
+
+// list answers what models there are.
+func (s *Server) list(w http.ResponseWriter) {
+	names := s.o.List
+	if len(names) == 0 {
+		names = []string{s.o.Model}
+	}
+	if len(names) == 1 && names[0] == "none" {
+		refuse(w, http.StatusNotFound, "not_found_error", "no such path: /v1/models")
+		return
+	}
+	var items []string
+	for _, n := range names {
+		items = append(items, `{"id":`+strconv.Quote(n)+`,"object":"model","created":0,"owned_by":"batholith"}`)
+	}
+	reply(w, `{"object":"list","data":[`+strings.Join(items, ",")+`]}`)
 }
 
 // work is the one place where time passes.
@@ -155,6 +208,9 @@ func (s *Server) work(ctx context.Context, q *request) error {
 		s.quick.generated.Add(int64(output))
 		return ctx.Err()
 	}
+	if !s.within(time.Now()) {
+		return errFull
+	}
 	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks}
 	if err := s.batch.do(ctx, seq); err != nil {
 		return err
@@ -163,10 +219,32 @@ func (s *Server) work(ctx context.Context, q *request) error {
 	return nil
 }
 
-// turnAway refuses a request for which there is no place in the queue.
-func (s *Server) turnAway(w http.ResponseWriter) {
+// within takes a request into the quota of the minute, if there is room in it.
+func (s *Server) within(now time.Time) bool {
+	if s.o.Quota <= 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &s.quota
+	if minute := int64(now.Sub(s.born) / time.Minute); minute != q.minute {
+		q.minute, q.taken = minute, 0
+	}
+	if q.taken >= s.o.Quota {
+		s.quick.turned.Add(1)
+		return false
+	}
+	q.taken++
+	return true
+}
+
+// turnAway refuses a request for which there is no place in the queue, or in the quota.
+func (s *Server) turnAway(ctx context.Context, w http.ResponseWriter) {
+	if s.o.RefuseAfter > 0 && pass(ctx, s.o.RefuseAfter) != nil {
+		return
+	}
 	if d := s.o.RetryAfter; d > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)) // RFC 9110, 10.2.3: whole seconds
+		w.Header().Set("Retry-After", seconds(d))
 	}
 	kind := "rate_limit_error"
 	if s.o.RefuseStatus >= http.StatusInternalServerError {

@@ -193,7 +193,7 @@ func TestAResetBreaksTheConnection(t *testing.T) {
 }
 
 func TestAPromptThatFailsSomeTimesIsServedThen(t *testing.T) {
-	s := New(Options{Failures: Failures{Internal: 1, Times: 2}})
+	s := New(Options{Failures: Failures{Internal: 1, Times: 2}, Faults: []Fault{{Kind: "403", Share: 1}}})
 	for i, want := range []int{500, 500, 200, 500} {
 		if w := ask(s, "/v1/chat/completions", chatBody("x")); w.Code != want {
 			t.Errorf("attempt %d had %d, want %d", i+1, w.Code, want)

@@ -44,7 +44,7 @@ type Loaded struct {
 type Totals struct {
 	Requests        int64 `json:"requests"`
 	Answered        int64 `json:"answered"`
-	Refused         int64 `json:"refused"` // since the queue was full
+	Refused         int64 `json:"refused"` // since the queue was full or the quota used
 	Failed          int64 `json:"failed"`  // as Failures have it
 	Cancelled       int64 `json:"cancelled"`
 	PromptTokens    int64 `json:"prompt_tokens"`
@@ -136,5 +136,8 @@ func (s *Server) accountNow() *account {
 	a.total.PrefilledTokens += prompt
 	a.total.GeneratedTokens += s.quick.generated.Swap(0)
 	a.total.Failed += s.quick.failed.Swap(0)
+	turned := s.quick.turned.Swap(0)
+	a.total.Requests += turned
+	a.total.Refused += turned
 	return a
 }

@@ -61,7 +61,7 @@ func (b *batch) advance(s *sequence) bool {
 	if s.made < s.output {
 		b.account.generated(s, 1)
 	}
-	if s.made < s.output {
+	if s.made < s.output || s.endless {
 		return false
 	}
 	b.answer(s)

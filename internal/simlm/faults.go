@@ -1,0 +1,209 @@
+package simlm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// FaultKind is what befalls a request in place of its answer: the name of one of the kinds below, or an HTTP status from 400 to 599.
+type FaultKind string
+
+// The kinds of fault that are no status.
+const (
+	FaultReset    FaultKind = "reset"    // the connection breaks, before an answer
+	FaultTorn     FaultKind = "torn"     // the answer breaks off in its middle, after the time that it takes
+	FaultNonsense FaultKind = "nonsense" // 200 with a page instead of JSON, after the time that an answer takes
+	FaultHang     FaultKind = "hang"     // no answer; the request keeps its slot until its client gives up
+	FaultCrash    FaultKind = "crash"    // the server dies: every request in flight breaks, and every new one until it has restarted
+)
+
+// FaultKinds are the names of faults that are no status.
+var FaultKinds = []FaultKind{FaultReset, FaultTorn, FaultNonsense, FaultHang, FaultCrash}
+
+// ParseFaultKind checks a kind: one of [FaultKinds] or a status from 400 to 599.
+func ParseFaultKind(text string) (FaultKind, bool) {
+	for _, k := range FaultKinds {
+		if text == string(k) {
+			return k, true
+		}
+	}
+	n, err := strconv.Atoi(text)
+	return FaultKind(text), err == nil && n >= 400 && n <= 599 && len(text) == 3
+}
+
+// status is the status of an answer, 0 for the other kinds.
+func (k FaultKind) status() int {
+	n, _ := strconv.Atoi(string(k))
+	return n
+}
+
+// Fault befalls a share of the requests.
+type Fault struct {
+	Kind  FaultKind
+	Share float64 // from 0 to 1
+	// Random draws anew for each request. Otherwise the prompt and the seed decide, so that a prompt fails always, or Failures.Times times.
+	Random     bool
+	Late       time.Duration // how long such a request is kept before it gets its status or its reset
+	RetryAfter time.Duration // told with a status; 0: not told
+}
+
+// Failures are the shares of prompts that fail, from 0 to 1, one kind each. Whether a prompt does depends on it and the seed.
+type Failures struct {
+	RateLimit   float64 // 429
+	Internal    float64 // 500
+	Unavailable float64 // 503
+	BadRequest  float64 // 400
+	Reset       float64 // the connection breaks
+	Nonsense    float64 // 200 with a page instead of JSON
+	// Times is how often a prompt that fails by itself does so before it is served; 0: always. It holds for Options.Faults too.
+	Times int
+}
+
+// faults are the failures as faults, and the others behind them.
+func (o *Options) faults() []Fault {
+	f := o.Failures
+	all := []Fault{
+		{Kind: "429", Share: f.RateLimit, RetryAfter: time.Second},
+		{Kind: "500", Share: f.Internal},
+		{Kind: "503", Share: f.Unavailable},
+		{Kind: "400", Share: f.BadRequest},
+		{Kind: FaultReset, Share: f.Reset},
+		{Kind: FaultNonsense, Share: f.Nonsense},
+	}
+	var some []Fault
+	for _, f := range append(all, o.Faults...) {
+		if f.Share > 0 {
+			some = append(some, f)
+		}
+	}
+	return some
+}
+
+// befalls is the fault of this request, if it has one. A prompt has at most one fault of its own, and a request at most one at random.
+func (s *Server) befalls(prompt uint64) (Fault, bool) {
+	if len(s.faults) == 0 {
+		return Fault{}, false
+	}
+	if f, ok := s.pick(false, unit(prompt^s.o.Seed)); ok && !s.recovered(prompt) {
+		return f, true
+	}
+	return s.pick(true, unit(s.o.Seed^mix(uint64(s.drawn.Add(1)))))
+}
+
+// pick is the fault in whose share u is, of those at random or of the others.
+func (s *Server) pick(random bool, u float64) (Fault, bool) {
+	for _, f := range s.faults {
+		if f.Random != random {
+			continue
+		}
+		if u < f.Share {
+			return f, true
+		}
+		u -= f.Share
+	}
+	return Fault{}, false
+}
+
+// unit is a number from 0 to 1 that looks random.
+func unit(x uint64) float64 { return float64(mix(x)>>11) / (math.MaxUint64 >> 11) }
+
+// recovered counts a failure, and tells when the prompt has had as many as it should.
+func (s *Server) recovered(prompt uint64) bool {
+	if s.o.Failures.Times == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed[prompt] >= s.o.Failures.Times {
+		delete(s.failed, prompt)
+		return true
+	}
+	s.failed[prompt]++
+	return false
+}
+
+// fail answers with a fault that is no answer, or does not return.
+func (s *Server) fail(ctx context.Context, w http.ResponseWriter, q *request, f Fault) {
+	s.quick.failed.Add(1)
+	if f.Late > 0 && pass(ctx, f.Late) != nil {
+		return
+	}
+	switch f.Kind {
+	case FaultReset:
+		panic(http.ErrAbortHandler)
+	case FaultCrash:
+		s.crash()
+		panic(http.ErrAbortHandler)
+	case FaultHang:
+		if s.free {
+			<-ctx.Done()
+			return
+		}
+		_ = s.batch.do(ctx, &sequence{prompt: q.prompt, output: 1, blocks: q.blocks, endless: true})
+	default:
+		s.refuseWith(w, f)
+	}
+}
+
+// refuseWith answers with the status of a fault. Some statuses are those of proxies and firewalls, which have pages for people.
+func (s *Server) refuseWith(w http.ResponseWriter, f Fault) {
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", seconds(f.RetryAfter))
+	}
+	switch status := f.Kind.status(); status {
+	case http.StatusForbidden, http.StatusBadGateway, http.StatusGatewayTimeout:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<html><head><title>%d %s</title></head><body>simulated</body></html>", status, http.StatusText(status))
+	case http.StatusBadRequest:
+		refuse(w, status, "invalid_request_error", "simulated: bad request")
+	case http.StatusTooManyRequests:
+		refuse(w, status, "rate_limit_error", "simulated: too many requests")
+	case http.StatusInternalServerError:
+		refuse(w, status, "server_error", "simulated: internal error")
+	case http.StatusServiceUnavailable:
+		refuse(w, status, "unavailable_error", "simulated: unavailable")
+	default:
+		refuse(w, status, "simulated_error", "simulated: "+http.StatusText(status))
+	}
+}
+
+// spoil answers with a fault that is an answer, in part or in form.
+func spoil(w http.ResponseWriter, kind FaultKind, answer []byte) {
+	if kind == FaultNonsense {
+		io.WriteString(w, "<html>simulated: no JSON</html>")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	w.Write(answer[:len(answer)/2])
+	if f, ok := w.(http.Flusher); ok {
+		f.Flush()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// afterwards tells whether a fault comes in the place of an answer that was made.
+func (k FaultKind) afterwards() bool { return k == FaultTorn || k == FaultNonsense }
+
+// seconds is a duration for Retry-After, which has whole seconds (RFC 9110, 10.2.3).
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// refuse answers with an OpenAI error object.
+func refuse(w http.ResponseWriter, status int, typ, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	b := append([]byte(nil), `{"error":{"message":`...)
+	b, _ = jsontext.AppendQuote(b, message)
+	b = append(b, `,"type":"`+typ+`"}}`...)
+	w.Write(b)
+}
