@@ -17,7 +17,7 @@ const module = "github.com/batholith/batholith"
 // "." is the root package. A package below another belongs to its layer and may be imported by it (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
-	{"internal/jsonscan", "internal/plain", "internal/words", "internal/door"},
+	{"internal/jsonscan", "internal/plain", "internal/words", "internal/door", "internal/backoff"},
 	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",

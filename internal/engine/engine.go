@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/control"
@@ -190,18 +191,10 @@ func (e *Engine) Recover(ctx context.Context) error {
 	if err := e.writer.Recover(ctx); err != nil {
 		return fmt.Errorf("take up the journal: %w", err)
 	}
-	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) { // releasing twice is harmless
-		err := e.dispatch.HandBack(ctx)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		e.o.Log.Warn("release the chunks of the last run", "err", err, "again_in", delay)
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, e.dispatch.HandBack, // releasing twice is harmless
+		func(err error, wait time.Duration) {
+			e.o.Log.Warn("release the chunks of the last run", "err", err, "again_in", wait)
+		})
 }
 
 // Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
@@ -36,12 +38,15 @@ const (
 func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context.Context, batholith.Job) error) bool {
 	ctx, cancel := outlast(ctx, cleanTime, cleanGrace)
 	defer cancel()
-	err := do(ctx, job)
-	for delay := firstAgain; err != nil && !blob.Permanent(err) && ctx.Err() == nil; delay = min(2*delay, 2*time.Second) {
-		sleep(ctx, delay)
-		err = do(ctx, job)
-	}
+	var last error
+	err := backoff.Repeat(ctx, firstAgain, 2*time.Second, func(ctx context.Context) error {
+		if last = do(ctx, job); blob.Permanent(last) {
+			return backoff.Final(last)
+		}
+		return last
+	}, nil)
 	if err != nil {
+		err = cmp.Or(last, err) // rather than that the time was over
 		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
 	}
 	return err == nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
@@ -63,7 +64,7 @@ func (d *drive) spent(what Wait, err error) {
 
 // run takes the job from status to status until it is terminal or the process ends. What fails for a reason that may pass is repeated.
 func (d *drive) run(ctx context.Context) {
-	delay := 100 * time.Millisecond
+	waits := newStepWaits()
 	for ctx.Err() == nil {
 		over, err := d.step(ctx)
 		switch {
@@ -71,18 +72,21 @@ func (d *drive) run(ctx context.Context) {
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
 			d.held(nil)
-			delay = 100 * time.Millisecond
+			waits = newStepWaits()
 		case errors.Is(err, batholith.ErrHeld):
 			// The other makes the terminal move, which is seen as soon, or its lease runs out.
 			d.pause(ctx, lookEvery)
 		case ctx.Err() == nil:
 			d.held(err)
-			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", delay)
-			d.pause(ctx, delay)
-			delay = min(2*delay, 5*time.Second)
+			wait := waits.Next()
+			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", wait)
+			d.pause(ctx, wait)
 		}
 	}
 }
+
+// newStepWaits are the waits before a step that failed is repeated.
+func newStepWaits() *backoff.Waits { return backoff.New(firstAgain, 5*time.Second) }
 
 // held says what the last step waits for; with a nil error it waits for nothing.
 func (d *drive) held(err error) {

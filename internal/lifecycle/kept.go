@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
@@ -129,12 +130,14 @@ func (l *Lifecycle) publishAsked(ctx context.Context) {
 
 // publishKept publishes the kept results of one job, and says what came of it.
 func (l *Lifecycle) publishKept(ctx context.Context, id string) {
-	err := l.tryPublishKept(ctx, id)
-	for try, delay := 1, firstAgain; try < publishTries && err != nil && !blob.Permanent(err) && !errors.Is(err, batholith.ErrOutcomesLost) &&
-		!errors.Is(err, batholith.ErrHeld) && ctx.Err() == nil; try, delay = try+1, 4*delay {
-		sleep(ctx, delay)
-		err = l.tryPublishKept(ctx, id)
-	}
+	tries := 0
+	err := backoff.Repeat(ctx, 4*firstAgain, 16*firstAgain, func(ctx context.Context) error {
+		err := l.tryPublishKept(ctx, id)
+		if tries++; tries == publishTries || blob.Permanent(err) || errors.Is(err, batholith.ErrOutcomesLost) || errors.Is(err, batholith.ErrHeld) {
+			return backoff.Final(err)
+		}
+		return err
+	}, nil)
 	switch {
 	case err == nil, ctx.Err() != nil: // the next process goes on
 	case errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrMoved), errors.Is(err, batholith.ErrNothingKept):

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
@@ -182,16 +183,11 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
 	wg.Go(func() { l.publishAsked(ctx) })
-	delay := firstAgain
-	for ctx.Err() == nil {
-		jobs, err := l.o.Store.Unfinished(ctx)
-		if err != nil && ctx.Err() == nil {
-			l.o.Log.Error("list unfinished jobs", "err", err)
-			sleep(ctx, delay)
-			delay = min(2*delay, time.Second)
-			continue
+	for {
+		jobs, err := l.unfinished(ctx)
+		if err != nil {
+			return nil // ctx has ended
 		}
-		delay = firstAgain
 		l.observe(jobs)
 		for _, job := range jobs {
 			if d := l.adopt(job); d != nil {
@@ -204,7 +200,15 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return nil
+}
+
+// unfinished lists the jobs that are not terminal, however often it has to try. The error is the cause of ctx.
+func (l *Lifecycle) unfinished(ctx context.Context) (jobs []batholith.Job, err error) {
+	err = backoff.Repeat(ctx, firstAgain, time.Second, func(ctx context.Context) (err error) {
+		jobs, err = l.o.Store.Unfinished(ctx)
+		return err
+	}, func(err error, _ time.Duration) { l.o.Log.Error("list unfinished jobs", "err", err) })
+	return jobs, err
 }
 
 // firstAgain is how soon is looked again when that failed once: a stop must be seen within a second.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
@@ -149,16 +150,18 @@ func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) (old []
 	for i, s := range segs {
 		old[i] = s.Key
 	}
-	for try := 1; ; try++ {
+	tries := 0
+	err = backoff.Repeat(ctx, 2*firstDelay, lastDelay, func(ctx context.Context) (err error) {
 		if read, err = r.store.ReplaceSegments(ctx, run.Job, old, run); err == nil {
-			break
+			return nil
 		}
-		if try == replaceTries {
-			return nil, false, errors.Join(err, r.withdraw(ctx, run, old))
+		if tries++; tries == replaceTries {
+			return backoff.Final(errors.Join(err, r.withdraw(ctx, run, old)))
 		}
-		if err := pause(ctx, firstDelay<<try); err != nil {
-			return nil, false, err
-		}
+		return err
+	}, nil)
+	if err != nil {
+		return nil, false, err
 	}
 	failpoint.Here("results.exchanged")
 	return old, read, nil

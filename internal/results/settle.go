@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
 )
@@ -61,47 +61,28 @@ func (p *parcel) job() string { return p.items[0].Job }
 // deliver tries until the store has decided. The refusal is nil when the outcomes are committed.
 func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 	p.began = time.Now()
-	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
-		slots := w.slots
-		if delay > firstDelay {
-			slots = w.retries
-		}
+	slots := w.slots
+	err = backoff.Repeat(ctx, firstDelay, lastDelay, func(ctx context.Context) error {
 		err := w.attempt(ctx, p, slots)
-		switch {
-		case err == nil:
-			return nil, nil
-		case refused(err):
-			return err, nil
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+		slots = w.retries
+		if refused(err) {
+			refusal, err = err, nil
 		}
+		return err
+	}, func(err error, wait time.Duration) {
 		w.o.OnWait(p.job(), p.began, err)
 		if blob.Permanent(err) {
 			w.o.OnFault(p.job(), err)
 		}
-		w.o.Log.Warn("outcomes are not committed yet", "job", p.job(), "outcomes", len(p.items), "again_in", delay, "err", err)
-		if err := pause(ctx, delay); err != nil {
-			return nil, err
-		}
-	}
+		w.o.Log.Warn("outcomes are not committed yet", "job", p.job(), "outcomes", len(p.items), "again_in", wait, "err", err)
+	})
+	return refusal, err
 }
 
 // refused tells whether the store decided against a commit for good.
 func refused(err error) bool {
 	var stale *batholith.StaleError
 	return errors.As(err, &stale) || errors.Is(err, batholith.ErrSealed) || errors.Is(err, batholith.ErrNotFound)
-}
-
-// pause waits between half of delay and all of it.
-func pause(ctx context.Context, delay time.Duration) error {
-	timer := time.NewTimer(delay/2 + rand.N(delay/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // attempt stores the segment, unless that is done, and commits it, once it has one of the slots.
@@ -235,23 +216,20 @@ type chunkTable map[int]batholith.Chunk
 
 // chunks reads the job's chunks with these numbers, however often it has to try. A job that is not known has none.
 func (w *Writer) chunks(ctx context.Context, job string, numbers []int) (chunkTable, error) {
-	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
+	table := make(chunkTable, len(numbers))
+	err := backoff.Repeat(ctx, firstDelay, lastDelay, func(ctx context.Context) error {
 		list, err := w.o.Store.ChunksOf(ctx, job, numbers)
-		if err == nil || errors.Is(err, batholith.ErrNotFound) {
-			table := make(chunkTable, len(list))
-			for _, c := range list {
-				table[c.N] = c
-			}
-			return table, nil
+		for _, c := range list {
+			table[c.N] = c
 		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		if errors.Is(err, batholith.ErrNotFound) {
+			return nil
 		}
-		w.o.Log.Warn("read chunks", "job", job, "again_in", delay, "err", err)
-		if err := pause(ctx, delay); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	}, func(err error, wait time.Duration) {
+		w.o.Log.Warn("read chunks", "job", job, "again_in", wait, "err", err)
+	})
+	return table, err
 }
 
 // open returns those of the items whose chunk is still worker's under their epoch and whose record has no outcome yet.
