@@ -103,6 +103,7 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.StringToStringVar(&s.fail, "fail", nil, "shares of the prompts that fail, `KIND=SHARE,…`; kinds: 400 to 599, "+strings.Join(failureNames, ", "))
 	f.IntVar(&o.Failures.Times, "fail-times", 0, "`times` that such a prompt fails before it is answered; 0: always")
 	f.StringToStringVar(&s.random, "fail-at-random", nil, "shares of the requests that fail, `KIND=SHARE,…`, whichever prompt they have")
+	f.BoolVar(&o.Marks, "fail-marked", false, "a prompt that holds fail:KIND fails so, such as fail:403 or fail:hang")
 	f.DurationVar(&o.Restart, "restart", 10*time.Second, "how long it is away after a crash")
 	f.StringVar(&s.outages, "outage", "", "times in which everything fails, `KIND@FROM-TO,…`: a status, reset or hang")
 	f.DurationVar(&o.Series, "series", 0, "how often to note what runs and waits, for /simulated/stats?series=1 and --json; 0: never")

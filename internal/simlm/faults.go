@@ -1,6 +1,7 @@
 package simlm
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -86,15 +87,37 @@ func (o *Options) faults() []Fault {
 	return some
 }
 
-// befalls is the fault of this request, if it has one. A prompt has at most one fault of its own, and a request at most one at random.
-func (s *Server) befalls(prompt uint64) (Fault, bool) {
-	if len(s.faults) == 0 {
+// befalls is the fault of this request, if it has one. A prompt has at most one fault of its own, the one that it names or one that is drawn
+// for it, and a request at most one at random.
+func (s *Server) befalls(q *request) (Fault, bool) {
+	own, ok := Fault{Kind: q.marked}, q.marked != ""
+	if !ok && len(s.faults) == 0 {
 		return Fault{}, false
 	}
-	if f, ok := s.pick(false, unit(prompt^s.o.Seed)); ok && !s.recovered(prompt) {
-		return f, true
+	if !ok {
+		own, ok = s.pick(false, unit(q.hash^s.o.Seed))
+	}
+	if ok && !s.recovered(q.hash) {
+		return own, true
 	}
 	return s.pick(true, unit(s.o.Seed^mix(uint64(s.drawn.Add(1)))))
+}
+
+// mark is what a prompt names its fault with, when Options.Marks is set: "fail:403", "fail:hang".
+const mark = "fail:"
+
+// markOf is the fault that a prompt names, or "".
+func markOf(prompt []byte) FaultKind {
+	_, rest, _ := bytes.Cut(prompt, []byte(mark))
+	n := 0
+	for n < len(rest) && (rest[n] >= 'a' && rest[n] <= 'z' || rest[n] >= '0' && rest[n] <= '9') {
+		n++
+	}
+	kind, ok := ParseFaultKind(string(rest[:n]))
+	if !ok {
+		return ""
+	}
+	return kind
 }
 
 // pick is the fault in whose share u is, of those at random or of the others.

@@ -47,6 +47,19 @@ func TestAFaultOfAPromptIsAlwaysTheSame(t *testing.T) {
 	}
 }
 
+// TestAPromptMayNameItsFault: only where that is asked for, and only by a kind that there is.
+func TestAPromptMayNameItsFault(t *testing.T) {
+	marks, plain := New(Options{Marks: true}), New(Options{})
+	for prompt, want := range map[string]int{"a fail:403": 403, "fail:599.": 599, "fail:reset b": 0, "fail:": 200, "fail:200": 200, "fail:resets": 200, "a fail": 200} {
+		if _, status := attempt(t.Context(), marks, "/v1/chat/completions", chatBody(prompt)); status != want {
+			t.Errorf("%q: %d, want %d", prompt, status, want)
+		}
+		if _, status := attempt(t.Context(), plain, "/v1/chat/completions", chatBody(prompt)); status != 200 {
+			t.Errorf("%q without marks: %d", prompt, status)
+		}
+	}
+}
+
 // TestAFaultAtRandomBefallsAShareOfTheRequestsOfOnePrompt: no prompt is to blame.
 func TestAFaultAtRandomBefallsAShareOfTheRequestsOfOnePrompt(t *testing.T) {
 	s := New(Options{Faults: []Fault{{Kind: "503", Share: 0.3, Random: true, RetryAfter: 1500 * time.Millisecond}}})

@@ -23,6 +23,7 @@ type request struct {
 	dimensions int
 	inputs     []uint64 // one hash for each text to embed
 	stop       []string
+	marked     FaultKind // the fault that the prompt names
 }
 
 const (
@@ -88,6 +89,9 @@ func (s *Server) read(body []byte) (request, error) {
 		q.dimensions = *d
 	}
 	q.stop = stops(w.Stop)
+	if s.o.Marks {
+		q.marked = markOf(prompt)
+	}
 	return q, nil
 }
 

@@ -57,6 +57,7 @@ type Options struct {
 	Series   time.Duration // how often [Stats.Series] notes what runs and waits; 0: never
 	Failures Failures
 	Faults   []Fault       // besides Failures
+	Marks    bool          // a prompt that holds "fail:KIND", such as fail:403, has that fault
 	Outages  []Outage      // counted from the start
 	Restart  time.Duration // of a server that crashed; 0: 10 s
 	// List is what GET /v1/models has: the model's name when it is empty, these names, or no such path when it is the one name "none".
@@ -113,7 +114,7 @@ func New(o Options) *Server {
 	o.RefuseStatus = cmp.Or(o.RefuseStatus, http.StatusTooManyRequests)
 	o.Restart = cmp.Or(o.Restart, defaultRestart)
 	s := &Server{o: o, free: o.Free(), failed: map[uint64]int{}, faults: o.faults(), born: time.Now(), health: newHealth()}
-	s.mortal = len(o.Outages) > 0 || slices.ContainsFunc(s.faults, func(f Fault) bool { return f.Kind == FaultCrash })
+	s.mortal = o.Marks || len(o.Outages) > 0 || slices.ContainsFunc(s.faults, func(f Fault) bool { return f.Kind == FaultCrash })
 	s.batch = newBatch(&s.o)
 	return s
 }
@@ -157,7 +158,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 	}
 	ctx, check := s.living(r)
 	defer check()
-	fault, fails := s.befalls(q.hash)
+	fault, fails := s.befalls(&q)
 	if fails && !fault.Kind.afterwards() {
 		s.fail(ctx, w, &q, fault)
 		return
