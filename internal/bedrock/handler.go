@@ -2,7 +2,6 @@ package bedrock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
 	"github.com/batholith/batholith"
 )
@@ -62,7 +62,7 @@ func NewHandler(s Service, o Options) http.Handler {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	id := newRequestID()
+	id := uuid.NewString() // the form that AWS gives
 	ctx := context.WithValue(r.Context(), requestIDKey{}, id)
 	w.Header().Set("x-amzn-RequestId", id)
 	w.Header().Set("Content-Type", "application/json")
@@ -176,12 +176,4 @@ func (h *handler) mustDeclare(ctx context.Context, rt route, code string) {
 	if rt.operation != "" && !slices.Contains(rt.errors, code) && !front(code) {
 		h.Log.WarnContext(ctx, "undeclared error", "operation", rt.operation, "code", code, "request", RequestID(ctx))
 	}
-}
-
-// newRequestID makes a random UUID, the form that AWS gives.
-func newRequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

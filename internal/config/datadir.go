@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/files"
@@ -26,7 +27,7 @@ const (
 // it ends, so that a kill leaves nothing to clear away.
 type Data struct {
 	Dir  string
-	lock *os.File
+	lock *flock.Flock
 }
 
 // InUseError says that another process has the data directory.
@@ -54,18 +55,15 @@ func OpenData(dir string) (*Data, error) {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	_ = files.SyncDir(filepath.Dir(full)) // its own name; where that folder cannot be synced, the kernel does it soon
-	f, err := os.OpenFile(filepath.Join(full, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	lock := flock.New(filepath.Join(full, lockFile))
+	free, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of the data directory: %w", err)
+		return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", full, err), lock.Close())
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, &InUseError{Dir: full, PID: readPID(f.Name())}
-		}
-		return nil, fmt.Errorf("lock the data directory %s: %w", full, err)
+	if !free {
+		return nil, errors.Join(&InUseError{Dir: full, PID: readPID(lock.Path())}, lock.Close())
 	}
-	d := &Data{Dir: full, lock: f}
+	d := &Data{Dir: full, lock: lock}
 	if !d.holds() { // it was deleted between the open and the lock, and locks nobody out
 		d.Close()
 		return nil, fmt.Errorf("lock the data directory %s: it was deleted at this moment", full)
@@ -90,11 +88,12 @@ func (d *Data) holds() bool {
 
 // sign writes the process id into the lock. It is for people; the lock itself is the kernel's.
 func (d *Data) sign() error {
-	if err := d.lock.Truncate(0); err != nil {
+	f, err := os.OpenFile(d.lock.Path(), os.O_WRONLY|os.O_TRUNC, 0) // to close it again does not give the lock up
+	if err != nil {
 		return err
 	}
-	_, err := d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	_, err = f.WriteString(strconv.Itoa(os.Getpid()) + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // readPID reads who holds the lock; 0 when that cannot be told.

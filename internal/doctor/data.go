@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/gofrs/flock"
 
 	"github.com/batholith/batholith/internal/results"
 	"github.com/batholith/batholith/internal/words"
@@ -89,14 +90,14 @@ func spaceOf(dir string, free, whole uint64) Finding {
 
 // holder tells which process holds the directory, if any, and asks the kernel rather than the file.
 func (d *doctor) holder(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, "lock"))
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
+	defer lock.Close()
+	free, err := lock.TryRLock() // given back with Close; a start at this very moment would be refused
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) // given back with f; a start at this very moment would be refused
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		text, _ := os.ReadFile(f.Name())
+	if !free {
+		text, _ := os.ReadFile(lock.Path())
 		d.find(Finding{Severity: Sound, Check: "data", What: fmt.Sprintf("%s is in use by process %s", dir, strings.TrimSpace(string(text)))})
 		return true
 	}
