@@ -209,7 +209,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 		}
 		w := f.send(t, c.method, c.target, c.body)
 		got.WriteString("# " + c.what + "\n" + http.StatusText(w.Code) + " " + w.Header().Get("x-amzn-ErrorType") + "\n" + w.Body.String() + "\n\n")
-		if w.Header().Get("Content-Type") != "application/json" || !uuid.MatchString(w.Header().Get("x-amzn-RequestId")) {
+		if w.Header().Get("Content-Type") != "application/json" || !aUUID.MatchString(w.Header().Get("x-amzn-RequestId")) {
 			t.Errorf("%s: %v", c.what, w.Header())
 		}
 		if f.log.Len() > 0 {
@@ -221,7 +221,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 	}
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+var aUUID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func TestAFaultIsLoggedAndShownToNobody(t *testing.T) {
 	for what, fail := range map[string]func() error{
