@@ -156,7 +156,7 @@ func (s *simulation) served(p *simProcess) *Models {
 	s.t.Helper()
 	var entries []catalog.Entry
 	for name, model := range s.models {
-		o := upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: simInFlight}
+		o := upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: max(s.inFlight, 0), Timeout: s.timeout}
 		if p != nil {
 			o.Transport = modelOf{p, upstream.InProcess(p.serve(model))}
 		}
@@ -207,7 +207,18 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		_, prompt, isRecord := strings.Cut(string(body), `"content":"`)
 		record, _, _ := strings.Cut(prompt, `"`)
 		job, _, _ := strings.Cut(record, "/")
-		if s.count(func() { isRecord = isRecord && s.requests[job] != nil }); !isRecord { // a probe or a canary
+		s.count(func() {
+			if isRecord = isRecord && s.requests[job] != nil; isRecord {
+				return
+			}
+			switch r.URL.Path {
+			case "/v1/models":
+				s.probes = append(s.probes, time.Now())
+			case "/v1/chat/completions":
+				s.canaries = append(s.canaries, time.Now())
+			}
+		})
+		if !isRecord {
 			model.ServeHTTP(w, r)
 			return
 		}
@@ -226,7 +237,7 @@ func (p *simProcess) serve(model http.Handler) http.Handler {
 		answer := httptest.NewRecorder()
 		model.ServeHTTP(answer, r)
 		switch code := answer.Code; {
-		case code >= 429, code == 200 && answer.Body.Len() > 0 && answer.Body.Bytes()[0] != '{':
+		case code >= 400, code == 200 && answer.Body.Len() > 0 && answer.Body.Bytes()[0] != '{':
 			failed()
 		}
 		if err := p.enter(r.Context(), nowhere); err != nil {

@@ -30,6 +30,8 @@ type simulation struct {
 	shared bool // a worker's chunks may be another's before it comes back
 
 	listener batholith.Listener // of every process that starts from now on
+	inFlight int
+	timeout  time.Duration
 
 	processes []*simProcess // those that have not ended
 
@@ -45,15 +47,18 @@ type simulation struct {
 	refused       map[part]int // calls during them
 	denied        bool         // the output may not be written any more
 	requests      map[string]*requests
-	thawed        time.Time // when the last process that was frozen goes on: what it had sent by then is sent
-	shrunk        []string  // outputs that were replaced by less
-	interruptions int       // kills, and leases that were lost: each may cost what was in flight
+	probes        []time.Time // questions for the list of models
+	canaries      []time.Time // requests that are for no record
+	thawed        time.Time   // when the last process that was frozen goes on: what it had sent by then is sent
+	shrunk        []string    // outputs that were replaced by less
+	interruptions int         // kills, and leases that were lost: each may cost what was in flight
 }
 
 // simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.
 type simJob struct {
 	id, model string
-	files     []int // records of each
+	files     []int                   // records of each
+	faults    map[int]simlm.FaultKind // of the records of the first file that have one
 }
 
 func (j *simJob) input(file int) string  { return fmt.Sprintf("in/%s/%d.jsonl", j.id, file) }
@@ -83,6 +88,9 @@ type simSetup struct {
 	calm     bool
 	latency  time.Duration // 0: 300 ms
 	failures *simlm.Failures
+	server   *simlm.Options // of every model, in place of latency and failures
+	inFlight int            // the limit of a backend; 0: simInFlight, below 0: it is found
+	timeout  time.Duration  // of an attempt; 0: as usual
 }
 
 // everyFailure is a model that fails in every way, and recovers.
@@ -138,6 +146,9 @@ func newSimulation(t *testing.T, seed uint64, setup simSetup) *simulation {
 	if setup.calm {
 		s.trouble = 0
 	}
+	if s.inFlight, s.timeout = setup.inFlight, setup.timeout; s.inFlight == 0 {
+		s.inFlight = simInFlight
+	}
 	if setup.failures == nil {
 		setup.failures = &everyFailure
 	}
@@ -145,7 +156,12 @@ func newSimulation(t *testing.T, seed uint64, setup simSetup) *simulation {
 		setup.latency = 300 * time.Millisecond
 	}
 	for i := range max(1, setup.models) {
-		s.models[fmt.Sprint("m", i)] = simlm.New(simlm.Options{Latency: setup.latency, Seed: seed, Failures: *setup.failures})
+		o := simlm.Options{Latency: setup.latency, Failures: *setup.failures}
+		if setup.server != nil {
+			o = *setup.server
+		}
+		o.Seed = seed
+		s.models[fmt.Sprint("m", i)] = simlm.New(o)
 	}
 	return s
 }
@@ -163,14 +179,22 @@ func memoryDir(t *testing.T) string {
 // create makes a job for a model with files of so many records.
 func (s *simulation) create(model string, life time.Duration, files ...int) *simJob {
 	s.t.Helper()
-	j := s.adopt(fmt.Sprintf("abcdefghij%02d", len(s.jobs)), model, files...)
+	j := s.adopt(s.nextID(), model, files...)
+	s.submit(j, "", life)
+	return j
+}
+
+func (s *simulation) nextID() string { return fmt.Sprintf("abcdefghij%02d", len(s.jobs)) }
+
+// submit makes a job of a principal whose input is there.
+func (s *simulation) submit(j *simJob, owner string, life time.Duration) {
+	s.t.Helper()
 	now := time.Now()
-	_, err := s.db.CreateJob(s.t.Context(), batholith.Job{ID: j.id, Account: simAccount, Region: "us-east-1", Submitted: now, Expires: now.Add(life),
-		Request: batholith.Request{Name: j.id, ModelID: model, RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0)
+	_, err := s.db.CreateJob(s.t.Context(), batholith.Job{ID: j.id, Account: simAccount, Owner: owner, Region: "us-east-1", Submitted: now, Expires: now.Add(life),
+		Request: batholith.Request{Name: j.id, ModelID: j.model, RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return j
 }
 
 // adopt writes the input of a job and keeps an account of it.
@@ -180,6 +204,11 @@ func (s *simulation) adopt(id, model string, files ...int) *simJob {
 	for n, records := range files {
 		s.put(j, n, records, "")
 	}
+	return s.enter(j)
+}
+
+// enter begins the account of a job.
+func (s *simulation) enter(j *simJob) *simJob {
 	s.count(func() { s.requests[j.id] = &requests{asked: map[string][]*asking{}} })
 	s.jobs = append(s.jobs, j)
 	return j
@@ -190,9 +219,15 @@ const simAccount = "000000000000"
 // put writes an input file.
 func (s *simulation) put(j *simJob, file, records int, more string) {
 	s.t.Helper()
+	s.putEach(j, file, records, func(int) string { return more })
+}
+
+// putEach writes an input file whose prompts end as more says.
+func (s *simulation) putEach(j *simJob, file, records int, more func(i int) string) {
+	s.t.Helper()
 	var input strings.Builder
 	for i := range records {
-		fmt.Fprintf(&input, `{"recordId":"r%d","modelInput":{"messages":[{"role":"user","content":"%s/%d/%d%s"}]}}`+"\n", i, j.id, file, i, more)
+		fmt.Fprintf(&input, `{"recordId":"r%d","modelInput":{"messages":[{"role":"user","content":"%s/%d/%d%s"}]}}`+"\n", i, j.id, file, i, more(i))
 	}
 	if err := s.bucket.Put(s.t.Context(), j.input(file), []byte(input.String())); err != nil {
 		s.t.Fatal(err)
