@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // libraryLines takes what libraries write with the standard library's package log, line by line, to our own log. Such a line may quote
@@ -44,10 +46,7 @@ func (l *libraryLines) Write(message []byte) (int, error) {
 		return len(message), nil
 	}
 	text, stack, panicked := strings.Cut(strings.TrimSpace(string(message)), "\ngoroutine ")
-	if i := strings.IndexAny(text, "\"`\n"); i >= 0 {
-		text = strings.TrimSpace(text[:i]) + " […]"
-	}
-	attrs := []any{"line", text}
+	attrs := []any{"line", plain.Unquoted(text)}
 	if panicked {
 		attrs = append(attrs, "stack", "goroutine "+stack)
 	}

@@ -6,15 +6,15 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
-	"strings"
-	"unicode"
 
 	fiberlog "github.com/gofiber/fiber/v3/log"
+
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // Capture takes what the gateway prints to the process's standard error and standard output, and what its HTTP library writes to a
 // logger of its own, into l, until release is called. Such a line may quote what a client sent; what follows the first quotation is
-// cut off, and so are control characters. Both streams are global to the process: whoever writes to them for itself keeps a copy of
+// cut off, and control characters are shown as escapes. Both streams are global to the process: whoever writes to them for itself keeps a copy of
 // os.Stdout and os.Stderr from before. It is called before the server serves, and released after Serve has returned.
 func Capture(l *slog.Logger) (release func()) {
 	r, w, err := os.Pipe()
@@ -47,7 +47,7 @@ func logPrinted(l *slog.Logger, r io.Reader) {
 	lines := bufio.NewReaderSize(r, mostPrinted)
 	for {
 		line, more, err := lines.ReadLine()
-		if text := printable(string(line)); text != "" {
+		if text := plain.Unquoted(colours.ReplaceAllString(string(line), "")); text != "" {
 			l.Warn("embedded S3: a library says", "line", text)
 		}
 		for more && err == nil {
@@ -61,17 +61,3 @@ func logPrinted(l *slog.Logger, r io.Reader) {
 
 // colours are what a terminal is told: ESC [ numbers m.
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m?")
-
-// printable is a printed line up to its first quotation, without colours and control characters.
-func printable(line string) string {
-	line = colours.ReplaceAllString(line, "")
-	if i := strings.IndexAny(line, "\"`"); i >= 0 {
-		line = line[:i] + "[…]"
-	}
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return -1
-		}
-		return c
-	}, line))
-}

@@ -34,7 +34,7 @@ func TestWhatLibrariesPrintIsLoggedWithoutWhatClientsSent(t *testing.T) {
 		}
 		lines = append(lines, got.Line)
 	}
-	if len(lines) != 4 || lines[0] != "[INTERNAL ERROR]: read body]0;title: parse […]" || !strings.HasPrefix(lines[1], "[PANIC]: index out of range xxx") ||
+	if len(lines) != 4 || lines[0] != `[INTERNAL ERROR]: read body\u001b]0;title\u0007: parse […]` || !strings.HasPrefix(lines[1], "[PANIC]: index out of range xxx") ||
 		len(lines[1]) > mostPrinted || !strings.HasSuffix(lines[2], "middleware traversal failed") || lines[3] != "a directory is used" {
 		t.Errorf("logged %.200q", lines)
 	}

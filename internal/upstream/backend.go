@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 const (
@@ -209,7 +210,7 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, r
 		return nil, newRefusal(resp, body)
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, &mangled{how: "has a Content-Encoding, which was not asked for", detail: ": " + printable(e, 40)}
+		return nil, &mangled{how: "has a Content-Encoding, which was not asked for", detail: ": " + plain.Short(e, 40)}
 	}
 	body, err := read(resp)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // classify is the one place that says what a failed attempt looks like. ctx is the attempt's own.
@@ -41,7 +42,7 @@ func failure(kind batholith.FailureKind, format string, args ...any) *batholith.
 func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
 		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
-		f.Message += printable(e.detail, maxSaid)
+		f.Message += plain.Short(e.detail, maxSaid)
 		return f
 	}
 	if !s.connected.Load() {
@@ -60,7 +61,7 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 		return f
 	}
 	f := failure(batholith.FailureRetry, "%s: the answer cannot be read as HTTP", b.host)
-	f.Message = b.host + ": " + printable(b.withoutKey(err.Error()), maxSaid)
+	f.Message = b.host + ": " + plain.Short(b.withoutKey(err.Error()), maxSaid)
 	return f
 }
 
@@ -206,7 +207,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 		public += " with an HTML page"
 	}
 	message = public
-	said := printable(b.withoutKey(r.said.Message), maxSaid)
+	said := plain.Short(b.withoutKey(r.said.Message), maxSaid)
 	if said != "" {
 		message += ": " + said
 	}
