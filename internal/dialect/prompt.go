@@ -90,6 +90,16 @@ func (p *Prompt) Shared(q *Prompt) int {
 	return n
 }
 
+// Beginning is a copy of the first n bytes of a prompt, whose parts it keeps apart.
+func (p *Prompt) Beginning(n int) Prompt {
+	part := func(b []byte) []byte {
+		b = b[:min(n, len(b))]
+		n -= len(b)
+		return bytes.Clone(b)
+	}
+	return Prompt{Tools: part(p.Tools), System: part(p.System), Turns: part(p.Turns)}
+}
+
 // Len is the length of the prompt in bytes.
 func (p *Prompt) Len() int { return len(p.Tools) + len(p.System) + len(p.Turns) }
 

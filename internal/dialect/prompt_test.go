@@ -49,3 +49,16 @@ func TestPromptsThatBeginAlikeAreNeighbours(t *testing.T) {
 		}
 	}
 }
+
+func TestABeginningSharesWhatItWasMadeOf(t *testing.T) {
+	whole := Prompt{Tools: []byte("tools"), System: []byte("system"), Turns: []byte("turns")}
+	for n := range whole.Len() + 3 {
+		b := whole.Beginning(n)
+		if want := min(n, whole.Len()); b.Len() != want || b.Shared(&whole) != want {
+			t.Errorf("of %d bytes: %d, %d shared; want %d", n, b.Len(), b.Shared(&whole), want)
+		}
+		if n < whole.Len() && b.Compare(&whole) >= 0 {
+			t.Errorf("of %d bytes: it does not come before the whole", n)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // BenchmarkWalk is what it costs to take a record out of a full window in the order of prompts, the reading and sorting of the next included.
@@ -19,7 +20,7 @@ func BenchmarkWalk(b *testing.B) {
 			chunks[i] = append(chunks[i], &item{prompt: dialect.PromptOf(body)})
 		}
 	}
-	w := newWalk()
+	w := newWalk(memory.NewBudget(1 << 30))
 	var last *dialect.Prompt
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

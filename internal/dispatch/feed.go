@@ -94,7 +94,7 @@ type portion struct {
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
 	f := &feed{d: d, queue: q, job: job, dialect: dia, retries: newBudget(), done: make(chan struct{}), idle: make(chan struct{}, 1),
-		priority: priorityOf(job.Tags), ready: newWalk(), loaded: map[*portion]bool{}}
+		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	return f

@@ -30,7 +30,8 @@ type lane struct {
 	retries *budget
 	answers *memory.Account
 	watcher watcher
-	last    *dialect.Prompt // of the record that was sent last; guarded by q.mu
+	last    *dialect.Prompt // of the record that was sent last in the walk; guarded by q.mu
+	leaders leaders         // guarded by q.mu
 	hand    chan *item      // unbuffered; to a sender that is idle
 
 	mu       sync.Mutex

@@ -57,9 +57,7 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Duration) {
 		return g.take(now, g.ready.longest), 0
 	}
 	f = q.neighbour(l, f)
-	it := f.take(now, func() int { return f.ready.next(l.last) })
-	l.last = &it.prompt
-	return it, 0
+	return f.take(now, func() int { return l.step(f) }), 0
 }
 
 // wake tells those who wait in next to look again. The caller holds q.mu.
@@ -100,14 +98,13 @@ func (q *queue) slowest() (f *feed) {
 	return f
 }
 
-// What a feed may get out of turn because the beginning of its prompts is what the lane has just sent, and how much longer that must be
-// than what the feed whose turn it is has to offer.
+// Bounds of what a feed may get out of turn because its prompts begin as the one that the lane has just sent.
 const (
-	leastBorrowed = 64 << 10 // tokens that it may in any case
-	fromOwn       = 30.0     // seconds of the model's rate, when both are the same tenant's
-	fromOthers    = 3.0      // and when not
-	leastShared   = 256      // bytes
-	looksAside    = 16       // feeds
+	leastBorrowed = 64 << 10 // tokens; allowed in any case
+	fromOwn       = 30.0     // seconds of the model's rate, from another job of the same tenant
+	fromOthers    = 3.0      // seconds of the model's rate, from a job of another tenant
+	leastShared   = 256      // bytes that must be shared beyond what the feed whose turn it is shares
+	looksAside    = 16       // feeds that are looked at
 )
 
 // neighbour is the feed to serve in place of f, whose turn it is: another that goes on where the lane is in the walk through the
@@ -138,12 +135,17 @@ func (q *queue) neighbour(l *lane, f *feed) *feed {
 	return best
 }
 
+// mayBorrow is how many tokens g may get before its turn while it is f's. From a job of its own tenant that is as much as f takes as a whole:
+// f waits for each of the jobs it walks with no longer than it runs itself, and all of them need less of the server.
 func (q *queue) mayBorrow(g, f *feed) float64 {
 	if g.tenant == f.tenant {
-		return max(leastBorrowed, fromOwn*q.rate.rate)
+		return max(leastBorrowed, fromOwn*q.rate.rate, f.whole())
 	}
 	return max(leastBorrowed, fromOthers*q.rate.rate)
 }
+
+// whole is about how many tokens all of the job's records take, reckoned by one of them. There must be a record.
+func (f *feed) whole() float64 { return float64(f.job.Counts.Total) * f.ready.items[0].size() }
 
 // repay takes what a feed gets in turn off what it got out of turn.
 func (f *feed) repay() {

@@ -17,10 +17,10 @@ const lateRead = 2 * time.Second
 
 // Bounds of what the feeds of a queue hold in memory.
 const (
-	leastReady = 512       // records that should be ready for the lanes at any time, if there are so many
-	queueBytes = 16 << 20  // of claimed chunks. A job's window takes no more than a part of it (walk.bound), so that another can begin
-	mostBytes  = 256 << 20 // of claimed chunks, as long as the lanes would have to wait otherwise: records may be of many megabytes
-	reserve    = 1 << 20   // set aside for a chunk before its size is known
+	leastReady = 512               // records that should be ready for the lanes at any time, if there are so many
+	queueBytes = walkBytes + 4<<20 // of claimed chunks. A job's window takes no more than a part of it (walk.bound), so that another can begin
+	mostBytes  = 256 << 20         // of claimed chunks, as long as the lanes would have to wait otherwise: records may be of many megabytes
+	reserve    = 1 << 20           // set aside for a chunk before its size is known
 )
 
 // queue is one model's jobs, and the lanes that take their records. Whose turn it is, shares.go says; when a job goes first because

@@ -43,7 +43,7 @@ func (f *feed) renew(take context.Context) error {
 
 // letGo forgets the records that are not in flight, whose chunks are claimed again, and wants no more. The caller holds queue.mu.
 func (f *feed) letGo() {
-	f.ready, f.later, f.twins = newWalk(), nil, twins{}
+	f.ready, f.later, f.twins = newWalk(f.d.o.Room), nil, twins{}
 	f.queue.held -= f.held
 	f.held, f.dry = 0, false
 	for p := range f.loaded {

@@ -5,14 +5,16 @@ import (
 	"sort"
 
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/memory"
 )
 
-// Bounds of what one job has in memory when its records are sent in the order of their prompts: the wider the window, the more of them
-// share a beginning.
+// Bounds of what one job has in memory. Records that begin alike are sent together only when they are in the window together: of N records
+// in a window of W bytes, every group is begun about N/W times.
 const (
 	walkRecords = 8192
-	walkBytes   = 12 << 20
-	plainBytes  = 6 << 20 // where the order is that of the input, and a wide window is of no use
+	walkBytes   = 48 << 20 // where the order of prompts pays
+	trialBytes  = 12 << 20 // where that is not known yet
+	plainBytes  = 6 << 20  // where the order is that of the input, and a wide window is of no use
 )
 
 // Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
@@ -31,12 +33,15 @@ type walk struct {
 	ordered bool // by prompt
 	chunks  int  // since ordered last changed
 	plain   int  // how many pass in the input's order
+	room    *memory.Budget
+
+	looked map[*lane]*dialect.Prompt // how far each lane has looked for leaders
 
 	// Sums over the chunks of the present trial, older ones counting less.
 	bytes, inOrder, asRead float64
 }
 
-func newWalk() walk { return walk{ordered: true, plain: plainChunks} }
+func newWalk(room *memory.Budget) walk { return walk{ordered: true, plain: plainChunks, room: room} }
 
 // wide is how many records the window should hold; the lanes want at least so many.
 func (w *walk) wide(lanes int) int {
@@ -46,12 +51,16 @@ func (w *walk) wide(lanes int) int {
 	return lanes
 }
 
-// bound is how many bytes of chunks the window should take.
+// bound is how many bytes of chunks the window should take. A window is wide only while at least half of the budget is free: what it holds,
+// it holds until the walk has come round, and answers must not wait for that.
 func (w *walk) bound() int64 {
-	if w.ordered {
+	switch {
+	case !w.ordered:
+		return plainBytes
+	case w.chunks > 0 && w.pays() && w.room.HalfFree():
 		return walkBytes
 	}
-	return plainBytes
+	return trialBytes
 }
 
 // add takes in the records of a chunk.
@@ -77,7 +86,7 @@ func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
 // reorder begins another trial.
 func (w *walk) reorder() {
-	*w = walk{items: w.items, ordered: true, plain: w.plain}
+	*w = walk{items: w.items, ordered: true, plain: w.plain, room: w.room}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 

@@ -131,6 +131,13 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
+// HalfFree tells whether no more than half of what is shared is held.
+func (b *Budget) HalfFree() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used <= b.shared/2
+}
+
 func (h *Hold) take(ctx context.Context, n int64, grows bool) error {
 	b := h.a.b
 	b.mu.Lock()

@@ -142,3 +142,16 @@ func TestWhoIsCalledOffWhileWaitingKeepsNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestHalfFreeTellsWhatWideWindowsLeaveToOthers(t *testing.T) {
+	b := NewBudget(400) // of which 100 are the elder's
+	h := b.Account(0).Hold()
+	h.Force(150)
+	if !b.HalfFree() {
+		t.Error("150 of 300 are held, and half is not free")
+	}
+	h.Force(1)
+	if b.HalfFree() {
+		t.Error("151 of 300 are held, and half is free")
+	}
+}
