@@ -2,6 +2,17 @@ package batholith
 
 import "time"
 
+// Model is a model that jobs may name, as the catalogue shows it.
+type Model struct {
+	ID       string   // Bedrock's model id, or any configured name
+	Aliases  []string // further names: inference profile ids, a short name
+	Name     string   // for people
+	Provider string   // at most 20 characters (Bedrock: providerName)
+	Family   string   // of bodies: anthropic, openai, titan-text, titan-embed, llama …
+	Inputs   []string // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
+	Outputs  []string
+}
+
 // Gauges are what a model server says of itself at the moment, over all its engines, with the requests of everybody.
 type Gauges struct {
 	Running int // requests being worked on
@@ -15,4 +26,12 @@ type Learned struct {
 	Limit   int    // requests in flight
 	Goodput float64
 	At      time.Time
+}
+
+// Forecast is what is expected of a job that is Scheduled or InProgress, if everything stays as it is.
+type Forecast struct {
+	Position int       // among the jobs that wait for the same model, from 1; 0 when it has begun
+	Begin    time.Time // of a job that waits; zero while nothing is known of the model's rate
+	End      time.Time // zero while nothing is known
+	Late     bool      // End is after the job's time is over, and cannot be saved by letting it go first
 }

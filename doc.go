@@ -13,6 +13,6 @@
 //   - journal: the outcomes on the worker's own disk. Segment: outcomes uploaded and committed. Run: merged segments.
 //   - backend: one model server. Dialect: a family of bodies. Slot: one request in flight.
 //
-// This package does no I/O, knows no context and asks no clock; it uses the standard library only. Everything else in the
+// This package does no I/O, starts nothing, waits for nothing and asks no clock; it uses the standard library only. Everything else in the
 // module depends on it, and it depends on nothing.
 package batholith

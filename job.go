@@ -135,3 +135,26 @@ func Sum(a, b int64) int64 {
 	}
 	return a + b
 }
+
+// Kept says whether finished records of a job that Failed wait, outside its output, to be published: its output could not be written.
+type Kept string
+
+// The states of kept results.
+const (
+	KeptNone       Kept = "None"       // the output has everything that was finished, or it was discarded
+	KeptWaiting    Kept = "Kept"       // they wait to be published or discarded
+	KeptPublishing Kept = "Publishing" // somebody asked for their publication, which has not succeeded yet
+	KeptDiscarding Kept = "Discarding" // somebody gave them up; they are about to be deleted, and cannot be published any more
+)
+
+// ListQuery asks for one page of an account's jobs, in the order in which they were submitted.
+type ListQuery struct {
+	Account      string
+	After        time.Time // submitted later than this; zero: no bound
+	Before       time.Time // submitted earlier than this; zero: no bound
+	Status       Status    // empty: any
+	NameContains string    // part of the name, letter for letter; empty: any
+	Ascending    bool      // oldest first; otherwise newest first
+	Limit        int       // jobs on the page, at least 1
+	Cursor       int64     // what the page before returned; 0: the first page
+}

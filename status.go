@@ -1,6 +1,9 @@
 package batholith
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Status is where a job stands. The values are Bedrock's ModelInvocationJobStatus.
 type Status string
@@ -101,4 +104,13 @@ func (s Status) Next(e Event) (Status, error) {
 // Terminal tells whether nothing can happen to a job in this status any more.
 func (s Status) Terminal() bool {
 	return len(moves[s]) == 0
+}
+
+// Change is one step of a job's status, the first being its creation. Changes are kept for as long as the job.
+type Change struct {
+	Seq     int64 // rises with every change of any job
+	Job     string
+	Status  Status
+	Message string // what the change said; empty when it said nothing
+	At      time.Time
 }

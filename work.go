@@ -1,5 +1,7 @@
 package batholith
 
+import "time"
+
 // File is one input object of a job as validation saw it.
 type File struct {
 	N       int    // from 0, in the order of keys
@@ -106,4 +108,12 @@ type Upload struct {
 	Key      string
 	UploadID string
 	Epoch    int64 // of the publication that it belongs to, which is refused unless it is the job's; 0: it is no output
+}
+
+// Object is what a listing or a HEAD tells of an object in a bucket.
+type Object struct {
+	Key      string
+	Bytes    int64
+	ETag     string // opaque, without quotes; changes whenever the content does
+	Modified time.Time
 }

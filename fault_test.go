@@ -21,7 +21,7 @@ func TestAGuardedPanicKeepsNothingOfItsValue(t *testing.T) {
 	} {
 		err := batholith.Guard("read "+name, func() error { do(); return nil })
 		e, ok := errors.AsType[*batholith.Broken](err)
-		if !ok || !strings.Contains(err.Error(), "read "+name) || !strings.Contains(e.Stack, "broken_test.go") {
+		if !ok || !strings.Contains(err.Error(), "read "+name) || !strings.Contains(e.Stack, "fault_test.go") {
 			t.Errorf("%s: %v, stack:\n%s", name, err, e.Stack)
 			continue
 		}
