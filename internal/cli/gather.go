@@ -50,7 +50,7 @@ func gatherAll(inputs []string) (all []localFile, leftOut []string, err error) {
 		}
 		info, err := os.Stat(in)
 		if err != nil {
-			return nil, nil, hint(plainPath(err), "name a file that ends in %s, or a folder of such files", inputSuffix)
+			return nil, nil, hint(files.PathAndReason(err), "name a file that ends in %s, or a folder of such files", inputSuffix)
 		}
 		if info.IsDir() {
 			g := gathering{top: in}
@@ -58,7 +58,7 @@ func gatherAll(inputs []string) (all []localFile, leftOut []string, err error) {
 				g.prefix = filepath.Base(filepath.Clean(in))
 			}
 			if err := filepath.WalkDir(in, g.visit); err != nil {
-				return nil, nil, plainPath(err)
+				return nil, nil, files.PathAndReason(err)
 			}
 			all, leftOut = append(all, g.files...), append(leftOut, g.leftOut...)
 			continue
@@ -167,15 +167,6 @@ func checkGathered(inputs []string, files []localFile) error {
 			`one record a line: {"recordId": "1", "modelInput": {…}}, in a file whose name ends in %s`, inputSuffix)
 	}
 	return nil
-}
-
-// plainPath leaves the system call out of an error about a path.
-func plainPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
 }
 
 // parseType reads --type; "" is no answer, which detection then gives.

@@ -136,7 +136,7 @@ func (l *local) fingerprint() (string, error) {
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return "", plainPath(err)
+			return "", files.PathAndReason(err)
 		}
 		fmt.Fprintf(h, "%s\n%d\n%d\n", path, info.Size(), info.ModTime().UnixNano())
 	}

@@ -75,7 +75,7 @@ func (v *verification) openURI(ctx context.Context, uri string) (io.ReadCloser, 
 		}
 		f, err := files.Open(path)
 		if err != nil {
-			return nil, plainPath(err)
+			return nil, files.PathAndReason(err)
 		}
 		return f, nil
 	}

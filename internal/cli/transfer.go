@@ -97,7 +97,7 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *m
 	}
 	file, err := files.Open(f.path)
 	if err != nil {
-		return plainPath(err)
+		return files.PathAndReason(err)
 	}
 	defer file.Close()
 	before, err := file.Stat()

@@ -86,7 +86,7 @@ func (v *verification) locate(ctx context.Context, word string) (m batholith.Man
 				"name the directory of a finished job, DIR/<job id>; an unfinished one goes on with the same batholith run")
 		}
 		if err != nil {
-			return m, plainPath(err)
+			return m, files.PathAndReason(err)
 		}
 		return m, decodeManifest(path, text, &m)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/gofrs/flock"
 
+	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/results"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -27,7 +28,7 @@ func (d *doctor) data(dir string) (alive bool) {
 	if err != nil || !info.IsDir() {
 		why := "it is no directory"
 		if err != nil {
-			why = plainly(err)
+			why = files.PathAndReason(err).Error()
 		}
 		d.find(Finding{Problem, "data", dir + " cannot be used", why, "name another directory with --data DIR"})
 		return false
@@ -56,7 +57,7 @@ func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 func (d *doctor) writable(dir string) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		d.find(Finding{Problem, "data", "no file can be made in " + dir, plainly(err),
+		d.find(Finding{Problem, "data", "no file can be made in " + dir, files.PathAndReason(err).Error(),
 			fmt.Sprintf("give it to the user that runs batholith: chown -R %d %s", os.Getuid(), words.Quote(dir))})
 		return
 	}

@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"iter"
 	"net/http"
 	"time"
@@ -127,13 +125,4 @@ func (d *doctor) find(f Finding) {
 func (f Finding) Redacted() Finding {
 	f.What, f.Why, f.Remedy = plain.Redact(f.What), plain.Redact(f.Why), plain.Redact(f.Remedy)
 	return f
-}
-
-// plainly is an error of the file system without the name of the system call.
-func plainly(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Path + ": " + p.Err.Error()
-	}
-	return err.Error()
 }
