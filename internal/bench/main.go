@@ -7,7 +7,7 @@
 //	go run ./internal/bench -markdown table.md -plots docs/plots
 //	go run ./internal/bench -run cost -profile cpu.out
 //
-// Each measure is a file of its own: cost.go, memory.go, first.go, saturation.go, prefix.go, fair.go, identical.go, validation.go, control.go,
+// Each measure is a file of its own: cost.go, memory.go, first.go, small.go, saturation.go, prefix.go, fair.go, identical.go, validation.go, control.go,
 // faults.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
 // simulate.go and witness.go (the parties), input.go (records).
 package main
@@ -27,7 +27,7 @@ import (
 // roles are what a process of this program can be besides the bench itself, by the value of the environment variable.
 const roleVariable = "BATHOLITH_BENCH_ROLE"
 
-var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "newlines": newlines, "scan": scan, "copy": copyAll,
+var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "smallfloor": smallJobsFloor, "newlines": newlines, "scan": scan, "copy": copyAll,
 	"profiled": profiled}
 
 // measures are in the order of the table.
@@ -38,6 +38,7 @@ var measures = []struct {
 	{"cost", cost},
 	{"memory", memory},
 	{"first", first},
+	{"small", small},
 	{"saturation", saturation},
 	{"prefix", prefix},
 	{"fair", fair},
@@ -52,7 +53,7 @@ type bench struct {
 	ctx     context.Context
 	dir     string // removed at the end
 	self    string // this program
-	binary  string // the program that is measured
+	binary  string // the program that is measured; "": it is built
 	quick   bool
 	large   int    // records in the large file of memory
 	plots   string // folder of plots; "": none
@@ -83,6 +84,7 @@ func run() error {
 	flag.IntVar(&b.large, "large", 20_000, "how many `records` of 64 KB the large file of memory has")
 	flag.StringVar(&b.plots, "plots", "", "write plots of the saturation into this `folder`")
 	flag.StringVar(&b.profile, "profile", "", "write a CPU profile of the job of cost to this `file`")
+	flag.StringVar(&b.binary, "binary", "", "measure this `program`; empty: build it from the sources")
 	flag.Parse()
 	match, err := regexp.Compile(*which)
 	if err != nil {
@@ -116,7 +118,7 @@ func run() error {
 
 // build makes the program that is measured.
 func (b *bench) build() (err error) {
-	if b.self, err = os.Executable(); err != nil {
+	if b.self, err = os.Executable(); err != nil || b.binary != "" {
 		return err
 	}
 	b.binary = filepath.Join(b.dir, "batholith")

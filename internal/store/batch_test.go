@@ -27,7 +27,7 @@ func written(t *testing.T, s *Store) func() (most, transactions int) {
 	defer conn.Close()
 	var rows, most, transactions int
 	err = conn.Raw(func(c any) error {
-		hooks := c.(sqlite.HookRegisterer)
+		hooks := driversOwn(c).(sqlite.HookRegisterer)
 		hooks.RegisterPreUpdateHook(func(sqlite.SQLitePreUpdateData) { rows++ })
 		hooks.RegisterCommitHook(func() int32 {
 			most, rows, transactions = max(most, rows), 0, transactions+1
@@ -127,7 +127,7 @@ func TestAForgetThatIsCutShortIsRepeated(t *testing.T) {
 	must(err)
 	commits := 0
 	must(conn.Raw(func(c any) error {
-		c.(sqlite.HookRegisterer).RegisterCommitHook(func() int32 {
+		driversOwn(c).(sqlite.HookRegisterer).RegisterCommitHook(func() int32 {
 			if commits++; commits == 2 {
 				cancel()
 			}
@@ -185,3 +185,6 @@ func TestNoMigrationRewritesWhatALargeJobHas(t *testing.T) {
 		t.Errorf("%d pages are written for a large database, and %d for a small one", large, small)
 	}
 }
+
+// driversOwn is the connection of the driver beneath one that keeps its statements.
+func driversOwn(c any) any { return c.(*preparedConn).Unwrap() }

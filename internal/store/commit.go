@@ -79,16 +79,13 @@ func checkCommit(c batholith.Commit) error {
 
 // ownedChunks returns the commit's chunks with its records added to those that are done, or a [*batholith.StaleError].
 func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit) (map[int]*batholith.Chunk, error) {
-	stmt, err := tx.PrepareContext(ctx, `SELECT `+chunkColumns+` FROM chunks WHERE job = $1 AND n = $2`+s.dialect.lock)
-	if err != nil {
-		return nil, err
-	}
+	query := `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = $2` + s.dialect.lock
 	chunks := map[int]*batholith.Chunk{}
 	var stale []int
 	for _, p := range c.Parts {
 		chunk := chunks[p.Chunk]
 		if chunk == nil {
-			read, err := scanChunk(stmt.QueryRowContext(ctx, c.Segment.Job, p.Chunk))
+			read, err := scanChunk(tx.QueryRowContext(ctx, query, c.Segment.Job, p.Chunk))
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err
 			}
@@ -124,15 +121,13 @@ func add(chunk *batholith.Chunk, done batholith.Bits) error {
 
 // finish writes what is done of the chunks. A chunk that has all of its records stays its owner's no longer.
 func finish(ctx context.Context, tx *sql.Tx, chunks map[int]*batholith.Chunk) error {
-	stmt, err := tx.PrepareContext(ctx, `UPDATE chunks SET done = $1, state = $2 WHERE job = $3 AND n = $4`)
-	if err != nil {
-		return err
-	}
 	for n, chunk := range chunks {
 		if chunk.Done.Len() == chunk.Count {
 			chunk.State = batholith.ChunkDone
 		}
-		if _, err := stmt.ExecContext(ctx, []byte(chunk.Done), string(chunk.State), chunk.Job, n); err != nil {
+		_, err := tx.ExecContext(ctx, `UPDATE chunks SET done = $1, state = $2 WHERE job = $3 AND n = $4`,
+			[]byte(chunk.Done), string(chunk.State), chunk.Job, n)
+		if err != nil {
 			return err
 		}
 	}

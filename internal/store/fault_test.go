@@ -123,7 +123,7 @@ func touches(t *testing.T, s *Store, c call) (all []touched) {
 		conn, err := s.writer.Conn(t.Context())
 		must(err)
 		defer conn.Close()
-		must(conn.Raw(func(c any) error { c.(sqlite.HookRegisterer).RegisterPreUpdateHook(f); return nil }))
+		must(conn.Raw(func(c any) error { driversOwn(c).(sqlite.HookRegisterer).RegisterPreUpdateHook(f); return nil }))
 	}
 	hook(func(d sqlite.SQLitePreUpdateData) {
 		if w := (touched{d.TableName, ops[d.Op]}); !strings.HasPrefix(w.table, "sqlite_") && !slices.Contains(all, w) {

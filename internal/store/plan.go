@@ -157,13 +157,11 @@ func checkChunks(last int, chunks []batholith.Chunk) (int, error) {
 
 // insertFiles inserts row by row: the cost of a statement with many rows rises with the square of its placeholders.
 func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.File) error {
-	stmt, err := tx.PrepareContext(ctx, `
-		INSERT INTO files (job, n, key, etag, bytes, records, crc32c, output, index_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
-	if err != nil {
-		return err
-	}
 	for _, f := range files {
-		if _, err := stmt.ExecContext(ctx, id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.CRC32C, f.Output, f.Index); err != nil {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO files (job, n, key, etag, bytes, records, crc32c, output, index_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			id, f.N, f.Key, f.ETag, f.Bytes, f.Records, f.CRC32C, f.Output, f.Index)
+		if err != nil {
 			return fmt.Errorf("file %d: %w", f.N, err)
 		}
 	}
@@ -171,14 +169,10 @@ func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.F
 }
 
 func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith.Chunk) error {
-	stmt, err := tx.PrepareContext(ctx, `
-		INSERT INTO chunks (job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', '', 0, $10)`)
-	if err != nil {
-		return err
-	}
 	for _, c := range chunks {
-		_, err := stmt.ExecContext(ctx, id, c.N, c.File, c.First, c.Count, c.Offset, c.Bytes, c.IndexOffset, c.IndexBytes, []byte{})
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO chunks (job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', '', 0, $10)`, id, c.N, c.File, c.First, c.Count, c.Offset, c.Bytes, c.IndexOffset, c.IndexBytes, []byte{})
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", c.N, err)
 		}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// small is what a small job costs: the CPU time of the server's process and the jobs a second, over a model server that answers at once.
+// Jobs of 1 record, of 100, and jobs whose validation fails, one after another and 32 at once. The floor is a process that does for each
+// job what nobody can do without: read the input, ask the model, write output and manifest, and sync both and an entry in a log.
+func small(b *bench) error {
+	url, err := b.silentServer()
+	if err != nil {
+		return err
+	}
+	s, err := b.serve(fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: 64}]}\n", url))
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	for _, k := range []struct {
+		what          string
+		records       int
+		cpu, rate     float64 // goals: ms of CPU a job, jobs a second
+		refused, warm bool
+	}{
+		{what: "1 record", records: 1, warm: true},
+		{what: "1 record", records: 1, cpu: 12, rate: 80},
+		{what: "100 records", records: 100, cpu: 25, rate: 40},
+		{what: "refused", records: 3, refused: true, cpu: 8, rate: 120},
+	} {
+		input, err := s.smallInput(k.records, k.refused)
+		if err != nil {
+			return err
+		}
+		if k.warm { // the first jobs pay for connections, caches and the growth of the heap
+			if _, err := s.jobsOf(input, b.size(60, 20), 4, k.refused); err != nil {
+				return err
+			}
+			continue
+		}
+		var floor smallCost
+		if !k.refused {
+			if floor, err = b.smallFloor(url, input.path, b.size(300, 60)); err != nil {
+				return err
+			}
+		}
+		for _, atOnce := range []int{1, 32} {
+			got, err := s.jobsOf(input, b.size(300, 60), atOnce, k.refused)
+			if err != nil {
+				return err
+			}
+			how := "one after another"
+			if atOnce > 1 {
+				how = fmt.Sprintf("%d at once", atOnce)
+			}
+			r := row{what: fmt.Sprintf("job, %s, %s: CPU, ms", k.what, how), against: "the same without a service", reference: none, ours: got.cpu, digits: 1, goal: atMost(k.cpu)}
+			rate := row{what: fmt.Sprintf("jobs, %s, %s: a second", k.what, how), against: "the same without a service", reference: none, ours: got.rate, goal: atLeast(k.rate)}
+			if !k.refused {
+				r.reference, rate.reference = floor.cpu, floor.rate
+			}
+			b.table.add(r)
+			b.table.add(rate)
+		}
+	}
+	return nil
+}
+
+// smallCost is what jobs cost.
+type smallCost struct {
+	cpu  float64 // ms of the process's CPU time a job
+	rate float64 // jobs a second
+}
+
+// smallObject is an input of small jobs: a file, and the object that it was uploaded as.
+type smallObject struct{ path, key string }
+
+// smallInput makes an input of so many records, or one whose every line is refused, and uploads it.
+func (s *server) smallInput(records int, refused bool) (o smallObject, err error) {
+	o.path = s.b.unique("small") + ".jsonl"
+	o.key = "in/" + o.path[strings.LastIndexByte(o.path, '/')+1:]
+	err = prompts(o.path, records, 900, openaiBody)
+	if refused {
+		err = os.WriteFile(o.path, []byte(strings.Repeat("{\"recordId\":\"r\"}\n", records)), 0o600)
+	}
+	if err != nil {
+		return o, err
+	}
+	return o, s.upload(o.key, o.path)
+}
+
+// smallLook is how often a job is asked for until it is over. Each question costs the server, too, as it does in practice.
+const smallLook = 5 * time.Millisecond
+
+// jobsOf runs n jobs over one input, so many at once, and tells what they cost.
+func (s *server) jobsOf(input smallObject, n, atOnce int, refused bool) (smallCost, error) {
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		failed error
+	)
+	turns := make(chan int)
+	cpu, err := s.cpu()
+	if err != nil {
+		return smallCost{}, err
+	}
+	began := time.Now()
+	for range atOnce {
+		wg.Go(func() {
+			c := s.client(0)
+			for i := range turns {
+				if err := s.smallJob(c, fmt.Sprintf("small-%d-%d", uniques.Add(1), i), input.key, refused); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range n {
+		turns <- i
+	}
+	close(turns)
+	wg.Wait()
+	took := time.Since(began)
+	now, err := s.cpu()
+	if failed != nil {
+		err = failed
+	}
+	return smallCost{cpu: (now - cpu).Seconds() * 1000 / float64(n), rate: float64(n) / took.Seconds()}, err
+}
+
+// smallJob makes a job and asks for it until it is over, which must be as it is expected.
+func (s *server) smallJob(c client, name, input string, refused bool) error {
+	arn, err := s.create(c, name, input)
+	if err != nil {
+		return err
+	}
+	for late := time.Now().Add(time.Minute); ; time.Sleep(smallLook) {
+		job, err := s.get(c, arn)
+		switch {
+		case err != nil:
+			return err
+		case job.EndTime != nil && string(job.Status) == map[bool]string{false: "Completed", true: "Failed"}[refused]:
+			return nil
+		case job.EndTime != nil || time.Now().After(late):
+			return fmt.Errorf("the job %s is %s", arn, job.Status)
+		}
+	}
+}
+
+// cpu is the CPU time that the server's process has used so far.
+func (s *server) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.child.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything but ends with the last parenthesis
+	fields := strings.Fields(rest)
+	var ticks int64
+	for _, at := range []int{11, 12} { // utime and stime (proc_pid_stat(5): fields 14 and 15)
+		n, err := strconv.ParseInt(fields[at], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read the process's CPU time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / clockTicks), nil
+}
+
+// clockTicks is USER_HZ, the unit of the kernel's times of processes.
+const clockTicks = 100
