@@ -15,6 +15,9 @@ type Manifest struct {
 	CacheWriteTokenCount int64 `json:"cacheWriteInputTokenCount"`
 
 	Batholith ManifestDetail `json:"batholith"`
+
+	// Pending are the bytes of a manifest that is small and not written yet: the job's end is settled with them first.
+	Pending []byte `json:"-"`
 }
 
 // ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input.

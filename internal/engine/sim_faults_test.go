@@ -173,8 +173,8 @@ func (f flaky) Release(ctx context.Context, worker, job string) error {
 	return f.try(ctx, func() error { return f.Store.Release(ctx, worker, job) })
 }
 
-func (f flaky) PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
-	return f.try(ctx, func() error { return f.Store.PlanFrom(ctx, id, files, chunks, total) })
+func (f flaky) Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error {
+	return f.try(ctx, func() error { return f.Store.Accept(ctx, id, files, chunks, total, at) })
 }
 
 func (f flaky) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (bool, error) {
@@ -189,12 +189,8 @@ func (f flaky) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 	return f.try(ctx, func() error { return f.Store.DeleteUpload(ctx, u) })
 }
 
-func (f flaky) Seal(ctx context.Context, id string) error {
-	return f.try(ctx, func() error { return f.Store.Seal(ctx, id) })
-}
-
-func (f flaky) SealFailing(ctx context.Context, id, why string) error {
-	return f.try(ctx, func() error { return f.Store.SealFailing(ctx, id, why) })
+func (f flaky) SealToPublish(ctx context.Context, id, why, worker string) (int64, error) {
+	return read(ctx, f, func() (int64, error) { return f.Store.SealToPublish(ctx, id, why, worker) })
 }
 
 func (f flaky) Unnote(ctx context.Context, id, note string) error {
@@ -225,10 +221,22 @@ func (f flaky) RestPublication(ctx context.Context, id string, epoch int64) erro
 	return f.try(ctx, func() error { return f.Store.RestPublication(ctx, id, epoch) })
 }
 
-func (f flaky) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
-	return f.try(ctx, func() error { return f.Store.Settle(ctx, id, epoch, from, to, message) })
+func (f flaky) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
+	return f.try(ctx, func() error { return f.Store.Settle(ctx, id, epoch, from, to, message, manifest) })
 }
 
-func (f flaky) Conclude(ctx context.Context, id string, epoch int64, at time.Time) error {
-	return f.try(ctx, func() error { return f.Store.Conclude(ctx, id, epoch, at) })
+func (f flaky) Settled(ctx context.Context, id string) (message string, manifest []byte, err error) {
+	err = f.try(ctx, func() (err error) { message, manifest, err = f.Store.Settled(ctx, id); return err })
+	if err != nil {
+		return "", nil, err
+	}
+	return message, manifest, nil
+}
+
+func (f flaky) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
+	return read(ctx, f, func() (bool, error) { return f.Store.Conclude(ctx, id, epoch, at, sweep) })
+}
+
+func (f flaky) MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (bool, error) {
+	return read(ctx, f, func() (bool, error) { return f.Store.MoveAndForget(ctx, id, from, to, message, at, sweep) })
 }

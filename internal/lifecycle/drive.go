@@ -31,6 +31,8 @@ type drive struct {
 	first *batholith.RecordError // the job's first error in this process
 	ended bool                   // this process made the terminal move
 	slow  bool                   // its buckets were slow when its input was read
+	// probed: both buckets answered, and the output was written to.
+	probed bool
 	// refused is when validation was first denied something, without a break; published when the final output was first tried.
 	refused, published time.Time
 	hurry              chan struct{} // 1-buffered; told when work is called off
@@ -186,7 +188,7 @@ func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
 // validating checks the job and plans its work.
 func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	d.doing = ToValidate
-	err := d.validate(work, job)
+	at, err := d.validate(work, job)
 	no, refused := errors.AsType[*refusal](err)
 	if !refused || !no.denied {
 		d.refused = time.Time{}
@@ -195,7 +197,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case refused && no.denied && d.mayYetBeAllowed():
 		return err
 	case refused:
-		return d.end(ctx, job, batholith.EventFail, no.message)
+		return d.refuse(ctx, job, no.message)
 	case work.Err() != nil:
 		return d.interrupted(ctx, work)
 	case errors.Is(err, errSlow):
@@ -203,7 +205,8 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case err != nil:
 		return err
 	}
-	return d.move(ctx, job, batholith.EventAccept, "")
+	d.moved(job.Status, batholith.StatusScheduled, at)
+	return nil
 }
 
 // mayYetBeAllowed tells whether a denial in validation is young. Bedrock fails a job at once; a role's rights take a moment to be known

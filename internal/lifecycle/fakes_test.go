@@ -37,6 +37,8 @@ type world struct {
 	published map[string][]batholith.Status // of final publications
 	partial   map[string]int
 	cleaned   map[string]int
+	pending   []byte              // manifest that final publications leave to the caller; nil: none
+	announced map[string][]string // manifests that were written
 	// failing is called at the named moments: "halt", "publish", "clean"; an error is the step's.
 	failing func(name string) error
 	noRole  bool
@@ -71,6 +73,7 @@ func (w *world) forget() {
 	defer w.mu.Unlock()
 	w.enqueued, w.halted = map[string]batholith.Job{}, map[string]error{}
 	w.published, w.partial, w.cleaned = map[string][]batholith.Status{}, map[string]int{}, map[string]int{}
+	w.announced = map[string][]string{}
 }
 
 // start runs a Lifecycle; the returned function ends it and waits.
@@ -148,7 +151,18 @@ func (w *world) Publish(ctx context.Context, j batholith.Job, _ int64, final boo
 	} else {
 		w.partial[j.ID]++
 	}
-	return batholith.Manifest{}, ctx.Err()
+	return batholith.Manifest{Pending: w.pending}, ctx.Err()
+}
+
+// Announce has nothing to do: what Publish returns has no manifest that is pending, unless a test says so.
+func (w *world) Announce(_ context.Context, j batholith.Job, manifest []byte) error {
+	if err := w.step("announce"); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.announced[j.ID] = append(w.announced[j.ID], string(manifest))
+	return nil
 }
 
 func (w *world) Clean(_ context.Context, j batholith.Job) error {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,71 +13,86 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// finish brings a job that was planned to its end: halt, seal, claim, publish, settle, clean, move. An error means that it is to be called again.
+// finish brings a job that was planned to its end: halt, seal and claim, publish, settle, announce, clean, move. An error means that it is
+// to be called again.
 func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	d.atEnd(e)
 	if err := d.halt(ctx, cause); err != nil {
 		return err
 	}
 	failpoint.Here("lifecycle.halted")
-	if err := d.seal(ctx, e, cause); err != nil {
+	// Why a job fails is stored with the seal, since a later process could not find it out again; every other end can be read off the job:
+	// its counters, its time or its status.
+	why := ""
+	if e == batholith.EventFail {
+		why = cmp.Or(cause.Error(), noReason)
+	}
+	epoch, err := d.l.o.Store.SealToPublish(ctx, d.id, why, d.l.o.Worker)
+	if err != nil {
 		return fmt.Errorf("seal job %s: %w", d.id, err)
 	}
 	failpoint.Here("lifecycle.sealed")
+	delivering, err := d.sealed(ctx, epoch, e, cause)
+	if epoch != 0 && !delivering {
+		d.yield(ctx, epoch)
+	}
+	return err
+}
+
+// noReason is why a job fails that failed for no reason that was told.
+const noReason = "the reason is not known"
+
+// sealed ends a job that is sealed. The epoch is that of its publication, 0 when this worker has not claimed it. It tells whether the
+// publication went on to deliver, which yields by itself.
+func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, cause error) (delivering bool, err error) {
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
 	if err != nil {
-		return err
+		return false, err
 	}
 	if job.Ending != "" {
-		return nil // another has published it: the next step waits for that one, or takes its place
+		return false, nil // another has published it: the next step waits for that one, or takes its place
 	}
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
 		e = batholith.EventFinish // the last record made it
 	}
 	if e != batholith.EventHalted && job.Status == batholith.StatusStopping {
-		return batholith.ErrMoved // a stop came first
+		return false, batholith.ErrMoved // a stop came first
 	}
 	if why := failing(job); why != "" && e != batholith.EventHalted { // another worker found out first that the job cannot go on
 		e, cause = batholith.EventFail, errors.New(why)
 	}
 	next, err := job.Status.Next(e)
 	if err != nil {
-		return batholith.ErrMoved
+		return false, batholith.ErrMoved
 	}
 	message := ending(job, next, cause, d.first)
 	if next == batholith.StatusExpired { // nothing of it was ever sent
-		return d.end(ctx, job, e, message)
+		return false, d.end(ctx, job, e, message)
 	}
-	files, err := d.l.o.Store.Files(ctx, d.id)
-	if err != nil {
-		return err
+	if job.Counts.Total == 0 {
+		files, err := d.l.o.Store.Files(ctx, d.id)
+		if err != nil {
+			return false, err
+		}
+		if len(files) == 0 { // it was stopped before it had a plan
+			return false, d.end(ctx, job, e, message)
+		}
 	}
-	if len(files) == 0 { // it was stopped before it had a plan
-		return d.end(ctx, job, e, message)
-	}
-	return d.deliver(ctx, job, next, message)
+	return true, d.deliver(ctx, job, epoch, next, message)
 }
 
-// seal has the store take nothing of the job any more. Why a job fails is stored with the seal, since a later process could not find it
-// out again; every other end can be read off the job: its counters, its time or its status.
-func (d *drive) seal(ctx context.Context, e batholith.Event, cause error) error {
-	if e == batholith.EventFail {
-		return d.l.o.Store.SealFailing(ctx, d.id, cause.Error())
-	}
-	return d.l.o.Store.Seal(ctx, d.id)
-}
-
-// deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has. While another
-// worker is that, it is batholith.ErrHeld.
-func (d *drive) deliver(ctx context.Context, job batholith.Job, next batholith.Status, message string) error {
+// deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has, under an epoch that
+// was claimed; 0: it claims one. While another worker publishes, it is batholith.ErrHeld.
+func (d *drive) deliver(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string) (err error) {
 	d.doing = ToPublish
-	epoch, err := d.claim(ctx)
-	if err != nil {
-		return err
+	if epoch == 0 {
+		if epoch, err = d.claim(ctx); err != nil {
+			return err
+		}
 	}
 	planned := job
 	planned.Status, planned.Message = next, message
-	planned, err = d.publish(ctx, planned, epoch)
+	planned, manifest, err := d.publish(ctx, planned, epoch)
 	if no, ok := errors.AsType[*unwritten](err); ok {
 		return d.keep(ctx, job, epoch, planned.Status, planned.Message, no.cause)
 	}
@@ -85,12 +101,12 @@ func (d *drive) deliver(ctx context.Context, job batholith.Job, next batholith.S
 		return err
 	}
 	next = planned.Status
-	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, planned.Message); err != nil {
+	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, planned.Message, manifest); err != nil {
 		return fmt.Errorf("settle the end of job %s: %w", d.id, err)
 	}
 	failpoint.Here("lifecycle.settled")
 	job.Ending = next
-	return d.conclude(ctx, job, epoch)
+	return d.announce(ctx, job, epoch, planned.Message, manifest)
 }
 
 // settled concludes a job whose publisher did not come to do so.
@@ -102,6 +118,29 @@ func (d *drive) settled(ctx context.Context, job batholith.Job) error {
 	if err != nil {
 		return err
 	}
+	message, manifest, err := d.l.o.Store.Settled(ctx, d.id)
+	if err != nil {
+		return err
+	}
+	return d.announce(ctx, job, epoch, message, manifest)
+}
+
+// announce writes the manifest that a job was settled with, if there is one, and concludes the job. What it was made of is there until the
+// manifest is, so a job whose manifest cannot be written keeps its results like one whose output cannot be.
+func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, message string, manifest []byte) error {
+	if manifest != nil {
+		d.doing = ToPublish
+		err := d.l.o.Publisher.Announce(ctx, job, manifest)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case d.again(job.Ending, err):
+			return err
+		default:
+			return d.keep(ctx, job, epoch, job.Ending, message, err)
+		}
+	}
 	return d.conclude(ctx, job, epoch)
 }
 
@@ -109,16 +148,29 @@ func (d *drive) settled(ctx context.Context, job batholith.Job) error {
 // clean-up that fails keeps nobody waiting for the output, and is made later.
 func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) error {
 	removed := job.Kept == "" && d.l.tidy(ctx, job, d.l.remove)
-	at := time.Now()
-	if err := d.l.o.Store.Conclude(ctx, d.id, epoch, at); err != nil {
+	at, sweep := time.Now(), time.Time{}
+	if removed {
+		sweep = at.Add(sweepAfter)
+	}
+	forgotten, err := d.l.o.Store.Conclude(ctx, d.id, epoch, at, sweep)
+	if err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, job.Ending, err)
 	}
 	d.moved(job.Status, job.Ending, at)
 	d.l.o.Shelf.Unshelve(d.id)
+	d.forget(ctx, job, removed, forgotten)
+	return nil
+}
+
+// forget drops the rows of a job that is over and whose place in the bucket is clear, unless that came with its last move.
+func (d *drive) forget(ctx context.Context, job batholith.Job, removed, forgotten bool) {
+	if forgotten {
+		failpoint.Here("lifecycle.forgotten")
+		return
+	}
 	if removed {
 		d.l.tidy(ctx, job, d.l.forget)
 	}
-	return nil
 }
 
 // claim makes this worker the job's publisher, under a new epoch.
@@ -127,7 +179,6 @@ func (d *drive) claim(ctx context.Context) (epoch int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("claim the publication of job %s: %w", d.id, err)
 	}
-	failpoint.Here("lifecycle.claimed")
 	return epoch, nil
 }
 
@@ -155,27 +206,27 @@ func (u *unwritten) Error() string { return "the output cannot be written: " + u
 func (u *unwritten) Unwrap() error { return u.cause }
 
 // publish writes the final output of a job that is to have this status and message, and returns it with those that it has in fact: it is
-// Failed if outcomes are lost. After an *unwritten there is no output; any other error says that nothing is decided, and that publish is
-// to be called again.
-func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (batholith.Job, error) {
-	_, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
+// Failed if outcomes are lost. The manifest is what is still to be written. After an *unwritten there is no output; any other error says
+// that nothing is decided, and that publish is to be called again.
+func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (_ batholith.Job, manifest []byte, err error) {
+	m, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
 	if errors.Is(err, batholith.ErrOutcomesLost) {
 		if job.Status != batholith.StatusFailed {
 			job.Status, job.Message = batholith.StatusFailed, couldNotGoOn+err.Error()
 		} else { // it failed for another reason, and its output has less than it counts
 			job.Message = withNotice(job.Message, ". "+err.Error())
 		}
-		err = d.salvage(ctx, job, epoch)
+		m.Pending, err = nil, d.salvage(ctx, job, epoch)
 	}
 	switch {
 	case err == nil:
-		return job, nil
+		return job, m.Pending, nil
 	case ctx.Err() != nil:
-		return job, context.Cause(ctx)
+		return job, nil, context.Cause(ctx)
 	case d.again(job.Status, err):
-		return job, err
+		return job, nil, err
 	}
-	return job, &unwritten{err}
+	return job, nil, &unwritten{err}
 }
 
 // failedFor is for how long the output of a job that failed is tried at least, if what is in the way may pass.
@@ -210,6 +261,26 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 		return batholith.ErrMoved
 	}
 	return d.l.o.Publisher.Salvage(ctx, job, epoch)
+}
+
+// refuse ends a job whose input was refused. Its bucket answered a moment ago, so it is cleaned up first, and the move and the rows are one
+// transaction. When that clean-up fails, the job ends before it.
+func (d *drive) refuse(ctx context.Context, job batholith.Job, message string) error {
+	if !d.probed || !d.l.tidy(ctx, job, d.l.remove) {
+		return d.end(ctx, job, batholith.EventFail, message)
+	}
+	next, err := job.Status.Next(batholith.EventFail)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	forgotten, err := d.l.o.Store.MoveAndForget(ctx, d.id, job.Status, next, message, now, now.Add(sweepAfter))
+	if err != nil {
+		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
+	}
+	d.moved(job.Status, next, now)
+	d.forget(ctx, job, true, forgotten)
+	return nil
 }
 
 // end makes the terminal move of a job that has no output and cleans up.

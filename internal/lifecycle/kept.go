@@ -38,7 +38,7 @@ func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next b
 		message += ". The output cannot be written: " + cause.Error() + "."
 	}
 	if job.Counts.Processed == 0 { // nothing was finished
-		if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message); err != nil {
+		if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message, nil); err != nil {
 			return fmt.Errorf("settle the end of job %s: %w", d.id, err)
 		}
 	} else {
@@ -166,7 +166,11 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.o.Publisher.Publish(ctx, job, epoch, true); err != nil {
+	m, err := l.o.Publisher.Publish(ctx, job, epoch, true)
+	if err == nil && m.Pending != nil { // the job is Failed already
+		err = l.o.Publisher.Announce(ctx, job, m.Pending)
+	}
+	if err != nil {
 		if errors.Is(err, batholith.ErrOutcomesLost) {
 			err = errors.Join(err, l.o.Publisher.Salvage(ctx, job, epoch))
 		}

@@ -40,14 +40,15 @@ type Jobs interface {
 
 // Plans is what lifecycle asks of a job's work.
 type Plans interface {
-	// PlanFrom stores a Validating job's files and chunks in place of earlier ones, and its total. An error leaves the job without a plan;
-	// batholith.ErrMoved says that it is not Validating any more, or that another plans it.
-	PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error
+	// Accept stores a Validating job's files and chunks in place of earlier ones, and its total, and moves it to Scheduled. After an error
+	// the job is Validating, with a plan or without; batholith.ErrMoved says that it is not Validating any more, or that another plans it.
+	Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error
 	Files(ctx context.Context, id string) ([]batholith.File, error)
-	// Seal has the store refuse every further claim and commit of the job.
-	Seal(ctx context.Context, id string) error
-	// SealFailing is Seal of a job that is on its way to Failed; it stores why, as Failing, in the same transaction.
-	SealFailing(ctx context.Context, id, why string) error
+	// SealToPublish has the store refuse every further claim and commit of the job, and claims the final publication for the worker, in one
+	// transaction. The epoch is 0 when the claim is not granted. Of a job that is on its way to Failed it stores why, as Failing.
+	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
+	// MoveAndForget is Move to a terminal status and, in the same transaction, Forget; false when the job is still to be forgotten.
+	MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error)
 	// Forget drops what only a running job needs, and has the job among Unswept from this time on.
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	// Swept takes the job off Unswept if it was due by now.
@@ -65,10 +66,14 @@ type Publications interface {
 	// RestPublication says that the job's segments are read no more, for now.
 	RestPublication(ctx context.Context, id string, epoch int64) error
 	// Settle says how a job whose output is there ends: nothing else becomes of it. batholith.ErrHeld under another epoch than the
-	// present one; batholith.ErrMoved when it is not in the status from, or its end is settled.
-	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error
-	// Conclude moves a job to its settled end; batholith.ErrHeld under another epoch than the present one.
-	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
+	// present one; batholith.ErrMoved when it is not in the status from, or its end is settled. A manifest that is not written yet is stored
+	// with it, and while it is, the end may be settled otherwise under the same epoch.
+	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
+	// Settled returns the message of the settled end, and that manifest; nil when there is none to be written.
+	Settled(ctx context.Context, id string) (message string, manifest []byte, err error)
+	// Conclude moves a job to its settled end; batholith.ErrHeld under another epoch than the present one. With a time to sweep it is
+	// forgotten in the same transaction; false when it is still to be.
+	Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
 }
 
 // Kept are the results of jobs whose output could not be written.
@@ -104,7 +109,10 @@ type Dispatch interface {
 // Publisher makes output objects of committed outcomes.
 type Publisher interface {
 	// Publish writes every output object under a claimed epoch; final ones with the manifest, and only if outcomes and counters agree.
+	// A manifest that is small is not written but returned, as Pending.
 	Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error)
+	// Announce writes a manifest that was Pending, once the job's end is settled with it.
+	Announce(ctx context.Context, job batholith.Job, manifest []byte) error
 	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
 	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
 	// Clean removes what the job left beside its output.

@@ -213,7 +213,7 @@ func (w *world) settle(to batholith.Status, message string, lives time.Duration)
 	w.t.Helper()
 	ctx := w.t.Context()
 	err := w.store.Seal(ctx, id)
-	if err := errors.Join(err, w.store.Settle(ctx, id, w.another(true, lives), w.job(id).Status, to, message)); err != nil {
+	if err := errors.Join(err, w.store.Settle(ctx, id, w.another(true, lives), w.job(id).Status, to, message, nil)); err != nil {
 		w.t.Fatal(err)
 	}
 }

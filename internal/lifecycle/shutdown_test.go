@@ -50,6 +50,13 @@ func (s stuck) Salvage(ctx context.Context, j batholith.Job, epoch int64) error 
 	return s.world.Salvage(ctx, j, epoch)
 }
 
+func (s stuck) Announce(ctx context.Context, j batholith.Job, manifest []byte) error {
+	if err := s.hang(ctx, "announce"); err != nil {
+		return err
+	}
+	return s.world.Announce(ctx, j, manifest)
+}
+
 func (s stuck) Clean(ctx context.Context, j batholith.Job) error {
 	if err := s.hang(ctx, "clean"); err != nil {
 		return err
@@ -63,53 +70,25 @@ type stuckStore struct {
 	s stuck
 }
 
-func (t stuckStore) Seal(ctx context.Context, id string) error {
+func (t stuckStore) SealToPublish(ctx context.Context, id, why, worker string) (int64, error) {
 	if err := t.s.hang(ctx, "seal"); err != nil {
-		return err
-	}
-	return t.Store.Seal(ctx, id)
-}
-
-func (t stuckStore) SealFailing(ctx context.Context, id, why string) error {
-	if err := t.s.hang(ctx, "seal"); err != nil {
-		return err
-	}
-	return t.Store.SealFailing(ctx, id, why)
-}
-
-func (t stuckStore) ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (int64, error) {
-	if err := t.s.hang(ctx, "claim"); err != nil {
 		return 0, err
 	}
-	return t.Store.ClaimPublication(ctx, id, worker, final, now)
+	return t.Store.SealToPublish(ctx, id, why, worker)
 }
 
-func (t stuckStore) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
+func (t stuckStore) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
 	if err := t.s.hang(ctx, "settle"); err != nil {
 		return err
 	}
-	return t.Store.Settle(ctx, id, epoch, from, to, message)
+	return t.Store.Settle(ctx, id, epoch, from, to, message, manifest)
 }
 
-func (t stuckStore) Conclude(ctx context.Context, id string, epoch int64, at time.Time) error {
+func (t stuckStore) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
 	if err := t.s.hang(ctx, "conclude"); err != nil {
-		return err
+		return false, err
 	}
-	return t.Store.Conclude(ctx, id, epoch, at)
-}
-
-func (t stuckStore) Forget(ctx context.Context, id string, sweep time.Time) error {
-	if err := t.s.hang(ctx, "forget"); err != nil {
-		return err
-	}
-	return t.Store.Forget(ctx, id, sweep)
-}
-
-func (t stuckStore) Files(ctx context.Context, id string) ([]batholith.File, error) {
-	if err := t.s.hang(ctx, "files"); err != nil {
-		return nil, err
-	}
-	return t.Store.Files(ctx, id)
+	return t.Store.Conclude(ctx, id, epoch, at, sweep)
 }
 
 // Whatever an end hangs in, a shutdown calls it off at once, and the next process brings the job to the same end.
@@ -124,11 +103,12 @@ func TestAShutdownCallsOffWhateverAnEndHangsIn(t *testing.T) {
 		"fail":     {batholith.StatusFailed, func(w *world) { w.life.Fault(id, errors.New("the input is gone")) }},
 	}
 	for name, c := range ends {
-		for _, call := range []string{"halt", "seal", "files", "claim", "publish", "salvage", "settle", "clean", "conclude", "forget"} {
+		for _, call := range []string{"halt", "seal", "publish", "salvage", "settle", "announce", "clean", "conclude"} {
 			t.Run(name+" in "+call, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
 					w.look = time.Hour
+					w.pending = []byte("the manifest")
 					w.put("a.jsonl", records(20))
 					s := stuck{world: w, call: call, once: &sync.Once{}, hung: make(chan struct{})}
 					w.options = func(o *Options) { o.Store, o.Dispatch, o.Publisher = stuckStore{w.store, s}, s, s }
@@ -165,6 +145,9 @@ func TestAShutdownCallsOffWhateverAnEndHangsIn(t *testing.T) {
 					synctest.Wait()
 					if j := w.job(id); j.Status != end || end.Terminal() == (j.Message == "") {
 						t.Errorf("after the restart the job is %s (%q), want %s", j.Status, j.Message, end)
+					}
+					if end.Terminal() && call != "salvage" && len(w.announced[id]) == 0 && call != "clean" && call != "conclude" {
+						t.Error("its manifest was not written")
 					}
 					if unclean, err := w.store.Unclean(t.Context()); err != nil || len(unclean) > 0 {
 						t.Errorf("%d jobs are not cleaned up (%v)", len(unclean), err)

@@ -57,26 +57,27 @@ type reading struct {
 // errSlow ends the reading of a job whose bucket is slow while others wait for its place.
 var errSlow = errors.New("the job's bucket is slow")
 
-// validate checks what Bedrock checks between Submitted and Scheduled, and plans the job's work. A *refusal says that the job is wrong;
+// validate checks what Bedrock checks between Submitted and Scheduled, plans the job's work and moves it to Scheduled, and returns when. A *refusal says that the job is wrong;
 // any other error, that it could not be found out, and validate is called again. Only the reading of the input holds a place among the
 // validations: a job whose bucket does not answer waits without one.
-func (d *drive) validate(ctx context.Context, job batholith.Job) error {
+func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, err error) {
 	d.since = time.Now()
 	place, files, err := d.probe(ctx, job)
 	if err != nil {
-		return err
+		return at, err
 	}
+	d.probed = true
 	d.since = time.Time{} // what fails from here on may have worked for hours
 	d.waits.succeeded(ToValidate)
 	if d.slow {
 		if err := d.place(ctx, d.l.slow); err != nil {
-			return err
+			return at, err
 		}
 		defer d.l.slow.give(d.owner)
 		return d.l.read(ctx, job, place, files, reading{jsonl.NewPool(), semaphore.NewWeighted(weightBytes), &flow{}})
 	}
 	if err := d.place(ctx, d.l.fast); err != nil {
-		return err
+		return at, err
 	}
 	defer d.l.fast.give(d.owner)
 	defer d.l.pool.Rest()
@@ -86,12 +87,12 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) error {
 	defer cancel(nil)
 	with := reading{d.l.pool, d.l.weights, &flow{}}
 	watch.Go(func() { d.l.fast.watch(ctx, d.owner, with.flow, func() { cancel(errSlow) }) })
-	err = d.l.read(ctx, job, place, files, with)
+	at, err = d.l.read(ctx, job, place, files, with)
 	if errors.Is(context.Cause(ctx), errSlow) && err != nil {
 		d.slow = true
-		return errSlow
+		return at, errSlow
 	}
-	return err
+	return at, err
 }
 
 // probe opens the job's buckets, makes sure of the output and lists the input.
@@ -131,7 +132,7 @@ func (d *drive) place(ctx context.Context, p *places) error {
 }
 
 // read reads the job's files and stores the plan.
-func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Place, files []batholith.File, with reading) error {
+func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Place, files []batholith.File, with reading) (at time.Time, err error) {
 	plans := make([]*plan, len(files))
 	found := jsonl.NewFirst(batholith.ListedLines)
 	g, scanCtx := errgroup.WithContext(ctx)
@@ -149,10 +150,10 @@ func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Plac
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return err
+		return at, err
 	}
 	if err := refuseLines(ctx, job, place, plans, found.List()); err != nil {
-		return err
+		return at, err
 	}
 	return l.plan(ctx, job, plans)
 }
@@ -168,8 +169,8 @@ func refuseLocations(job batholith.Job) error {
 	return nil
 }
 
-// plan checks the counts, and stores the files and the numbered chunks.
-func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) error {
+// plan checks the counts, and stores the files and the numbered chunks with the move to Scheduled.
+func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) (at time.Time, err error) {
 	var files []batholith.File
 	total := int64(0)
 	for _, p := range plans {
@@ -177,13 +178,13 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 		total += p.file.Records
 	}
 	if why := l.o.Limits.RefuseRecords(files); why != "" {
-		return &refusal{message: why}
+		return at, &refusal{message: why}
 	}
-	if err := l.o.Store.PlanFrom(ctx, job.ID, files, numbered(job.ID, plans), total); err != nil {
-		return fmt.Errorf("store the plan of job %s: %w", job.ID, err)
+	at = time.Now()
+	if err := l.o.Store.Accept(ctx, job.ID, files, numbered(job.ID, plans), total, at); err != nil {
+		return at, fmt.Errorf("store the plan of job %s: %w", job.ID, err)
 	}
-	failpoint.Here("lifecycle.planned")
-	return nil
+	return at, nil
 }
 
 // denied makes a refusal of an error that will not pass, and leaves others as they are.

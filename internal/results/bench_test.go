@@ -108,7 +108,7 @@ func BenchmarkPublish(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			p := NewPublisher(PublisherOptions{Store: world, Open: world.open})
+			p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: world, Open: world.open})
 			b.SetBytes(int64(len(benchLine)) * benchRecords)
 			from := cpu(b)
 			for b.Loop() {

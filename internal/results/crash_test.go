@@ -166,7 +166,7 @@ func (h *history) finish() string {
 		ask(h.t, w, h.world.lease("job", worker), worker, h.random)
 		stop()
 	}
-	publisher := NewPublisher(PublisherOptions{Store: h.world, Open: h.world.open})
+	publisher := NewPublisher(PublisherOptions{SmallManifest: -1, Store: h.world, Open: h.world.open})
 	job := h.world.job("job", batholith.StatusCompleted)
 	defer time.Sleep(time.Minute) // until the latest transaction is over
 	if _, err := publisher.Publish(h.t.Context(), job, 1, true); err != nil {

@@ -64,7 +64,7 @@ func TestALostSegmentIsNamedAndTheOthersArePublished(t *testing.T) {
 				body, _ := w.bucket.Object(lost.Key)
 				harm.do(t, w, lost.Key, body)
 
-				p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+				p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 				_, err = p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 				if !errors.Is(err, batholith.ErrOutcomesLost) || !strings.Contains(err.Error(), lost.Key) || !strings.Contains(err.Error(), harm.says) {
 					t.Errorf("the error is %v", err)
@@ -94,7 +94,7 @@ func TestWhatIsSalvagedTakesNothingAway(t *testing.T) {
 		w := newWorld()
 		w.plan("job", 10, 60, 40)
 		fill(t, w, "job", 13, nil, 1)
-		p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+		p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 		_, err := p.Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false)
 		check(t, err)
 		segs, err := w.Segments(t.Context(), "job")
@@ -122,7 +122,7 @@ func TestASegmentThatCannotBeReadForNowIsNotLost(t *testing.T) {
 			}
 			return true, nil
 		}
-		p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+		p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 		_, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 		if err == nil || errors.Is(err, batholith.ErrOutcomesLost) {
 			t.Errorf("the error is %v", err)

@@ -33,6 +33,8 @@ type PublisherOptions struct {
 	Listener batholith.Listener // is told of Published and Merged
 
 	PartBytes int64 // of the parts of an output, at least; 0: 5 MiB
+	// SmallManifest is how long a manifest may be that is left to the caller, in bytes; 0: 32 KiB; negative: none is.
+	SmallManifest int
 
 	Worker string
 	Shelf  blob.Bucket // the Writer's of the same worker; nil: there is none
@@ -42,9 +44,10 @@ type PublisherOptions struct {
 // the status in the manifest. Its methods may be called by any goroutine.
 //
 // One process publishes a job at a time, under an epoch that the store gave it. It may lose that to another without noticing, while a
-// call of it is still on its way to the bucket. So whatever another might write differently, partial output and the manifest, is a
+// call of it is still on its way to the bucket. So whatever another might write differently, partial output and a large manifest, is a
 // multipart upload that the store knows under its epoch, and a publisher aborts those of the epochs before its own before it writes:
-// they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone.
+// they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone, and so
+// is a small manifest, which is written when the end of the job is settled.
 type Publisher struct {
 	o     PublisherOptions
 	shelf shelf
@@ -54,6 +57,9 @@ type Publisher struct {
 func NewPublisher(o PublisherOptions) *Publisher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.SmallManifest == 0 {
+		o.SmallManifest = smallManifest
 	}
 	s := shelf{o.Shelf, o.Worker}
 	o.Open = s.over(o.Open)
@@ -66,8 +72,8 @@ const startOver = 5
 // Publish writes an output object for every file of the job that has outcomes: one whole line for each, in input order.
 //
 // With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
-// counters and its final status by then. When the committed lines and the counters do not agree it is an error and there is
-// no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
+// counters and its final status by then. A small manifest is not written but returned, as Pending: the caller settles the job's end with
+// it, and then has Announce write it. When the committed lines and the counters do not agree it is an error and there is no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
 // caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
 //
 // A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears; see Salvage.
@@ -148,9 +154,13 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
+	if body = append(body, '\n'); len(body) <= p.o.SmallManifest {
+		m.Pending = body
+		return m, nil
+	}
 	object := newObject(ctx, p.o.Store, place.Output, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch},
 		objectOptions{Bytes: int64(len(body)), Abortable: true})
-	if _, err := object.Write(append(body, '\n')); err != nil {
+	if _, err := object.Write(body); err != nil {
 		return m, errors.Join(err, object.abort())
 	}
 	if err := object.close(); err != nil {
@@ -158,6 +168,23 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	}
 	failpoint.Here("results.manifested")
 	return m, nil
+}
+
+// smallManifest is how long a manifest may be that is stored with the settled end of its job, in bytes: about a hundred files have room.
+const smallManifest = 32 << 10
+
+// Announce writes a manifest that was left to the caller, as a plain object. The caller has settled the job's end with it before, so that
+// whoever writes the job's manifest, however late, writes these bytes.
+func (p *Publisher) Announce(ctx context.Context, job batholith.Job, manifest []byte) error {
+	place, err := p.o.Open(ctx, job.ID)
+	if err == nil {
+		err = place.Output.Put(ctx, place.Prefix+batholith.ManifestName, manifest)
+	}
+	if err != nil {
+		return fmt.Errorf("write the manifest of job %s: %w", job.ID, err)
+	}
+	failpoint.Here("results.announced")
+	return nil
 }
 
 // few returns the job's segments, merged so far that they can be read all at once.

@@ -68,7 +68,7 @@ func TestPublishedBytesAreAFunctionOfTheOutcomes(t *testing.T) {
 func TestPartialOutputHasWholeLinesAndNoEmptyFiles(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 50, 50, 50)
-	p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+	p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 	for step, wanted := range []func(batholith.RecordKey) bool{
 		func(k batholith.RecordKey) bool { return k.File == 1 && k.Record%3 == 0 },
 		func(k batholith.RecordKey) bool { return k.File < 2 && k.Record%2 == 0 },
@@ -106,7 +106,7 @@ func TestCountersThatDisagreeKeepTheManifestAway(t *testing.T) {
 	fill(t, w, "job", 10, nil, 1)
 	w.jobs["job"].counts.Processed--
 	w.jobs["job"].counts.Succeeded--
-	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
+	_, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
 	if err == nil || !strings.Contains(err.Error(), "the segments hold 50 outcomes") {
 		t.Errorf("published with %v", err)
 	}
@@ -126,7 +126,7 @@ func TestARecordWithTwoOutcomesIsAnError(t *testing.T) {
 		w.jobs["job"].segments[seg.Key] = seg
 		break
 	}
-	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
+	_, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, true)
 	if err == nil || !strings.Contains(err.Error(), "two outcomes") {
 		t.Errorf("published with %v", err)
 	}
@@ -212,7 +212,7 @@ func TestLargeOutputsGoUpInEqualParts(t *testing.T) {
 	}
 	old, _ := w.bucket.CreateUpload(t.Context(), "out/job/0.jsonl.out") // of a publisher that died
 	w.PutUpload(t.Context(), batholith.Upload{Job: "job", Key: "out/job/0.jsonl.out", UploadID: old})
-	m, err := NewPublisher(PublisherOptions{Store: w, Open: watched}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
+	m, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: watched}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
 				return pass
 			})
 			synctest.Test(t, func(t *testing.T) {
-				_, err := NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
+				_, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: p, Open: p.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
 				for _, text := range w.output("job") {
 					if text != "" && !strings.HasSuffix(text, "\n") {
 						t.Errorf("call %d: a torn output", fatal)
@@ -275,7 +275,7 @@ func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
 				if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
 					t.Errorf("call %d (-want +got):\n%s", fatal, diff)
 				}
-				if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusCompleted)); err != nil {
+				if err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusCompleted)); err != nil {
 					t.Error(err)
 				}
 				if keys := w.bucket.Keys(); len(keys) != 4 || len(w.uploads) > 0 || len(w.bucket.OpenUploads()) > 0 {
@@ -317,8 +317,8 @@ func TestNoUploadIsForgottenWhereverAPublisherDies(t *testing.T) {
 				return pass
 			})
 			job := w.job("job", batholith.StatusCompleted)
-			NewPublisher(PublisherOptions{Store: p, Open: p.open}).Publish(t.Context(), job, 1, true)
-			if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), job); err != nil {
+			NewPublisher(PublisherOptions{SmallManifest: -1, Store: p, Open: p.open}).Publish(t.Context(), job, 1, true)
+			if err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Clean(t.Context(), job); err != nil {
 				t.Error(err)
 			}
 			if left := w.bucket.OpenUploads(); len(left) > 0 {
@@ -349,12 +349,12 @@ func TestWhatIsLateOfADeadPublisherIsNotSeen(t *testing.T) {
 					}
 					return pass
 				})
-				first := NewPublisher(PublisherOptions{Store: p, Open: p.open, PartBytes: part})
+				first := NewPublisher(PublisherOptions{SmallManifest: -1, Store: p, Open: p.open, PartBytes: part})
 				first.Publish(t.Context(), w.job("job", batholith.StatusStopped), 1, final)
 
 				fill(t, w, "job", 4, nil, 2)
 				w.claim("job")
-				second := NewPublisher(PublisherOptions{Store: w, Open: w.open, PartBytes: part})
+				second := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open, PartBytes: part})
 				job := w.job("job", batholith.StatusCompleted)
 				if _, err := second.Publish(t.Context(), job, 2, true); err != nil {
 					t.Fatal(err)
@@ -390,7 +390,7 @@ func TestAPublisherThatWasTakenOverFromIsTold(t *testing.T) {
 	w.plan("job", 10, 30)
 	fill(t, w, "job", 10, nil, 1)
 	w.claim("job")
-	p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+	p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 	for _, final := range []bool{false, true} {
 		if _, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, final); !errors.Is(err, batholith.ErrHeld) {
 			t.Errorf("published under an old epoch: %v", err)
@@ -414,7 +414,7 @@ func TestARoleThatMayNotAbortPublishesAllTheSame(t *testing.T) {
 		}
 		return true, nil
 	}
-	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 2, true); err != nil {
+	if _, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusCompleted), 2, true); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" {
@@ -433,7 +433,7 @@ func TestABucketThatListsNoUploadsIsCleanedAllTheSame(t *testing.T) {
 			}
 			return true, nil
 		}
-		if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
+		if err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
 			t.Error(err)
 		}
 		if keys := w.bucket.Keys(); len(keys) > 0 {
@@ -468,7 +468,7 @@ func TestACleanUpAbortsUploadsThatOnlyTheirKeysFind(t *testing.T) {
 		place.Output = byKey{w.bucket}
 		return place, err
 	}
-	if err := NewPublisher(PublisherOptions{Store: w, Open: open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
+	if err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: open}).Clean(t.Context(), w.job("job", batholith.StatusFailed)); err != nil {
 		t.Fatal(err)
 	}
 	if left := w.bucket.OpenUploads(); len(left) > 0 {
@@ -553,7 +553,7 @@ func TestAPublisherThatIsDisturbedWithoutEndMayTryAgain(t *testing.T) {
 		}
 		return true, nil
 	}
-	_, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false)
+	_, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false)
 	if !errors.Is(err, errMerged) || blob.Permanent(err) {
 		t.Errorf("%v ends a job", err)
 	}
@@ -577,7 +577,7 @@ func TestAMergeKeepsWhatAPublisherReads(t *testing.T) {
 		}
 		return true, nil
 	}
-	if _, err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false); err != nil {
+	if _, err := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open}).Publish(t.Context(), w.job("job", batholith.StatusInProgress), 1, false); err != nil {
 		t.Error(err)
 	}
 	w.bucket.Fault = nil
@@ -659,11 +659,43 @@ func TestAPublisherThatIsLateOverwritesNothing(t *testing.T) {
 	fill(t, w, "job", 10, nil, 1)
 	publish(t, w, "job", batholith.StatusCompleted)
 	want := w.output("job")
-	late := NewPublisher(PublisherOptions{Store: forgotten{w}, Open: w.open})
+	late := NewPublisher(PublisherOptions{SmallManifest: -1, Store: forgotten{w}, Open: w.open})
 	if _, err := late.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true); err == nil {
 		t.Error("a job whose segments are gone was published")
 	}
 	if diff := cmp.Diff(want, w.output("job")); diff != "" {
 		t.Errorf("the output that was there is overwritten (-before +after):\n%s", diff)
+	}
+}
+
+// A small manifest is left to the caller, who settles the job's end first: nothing of it is in the bucket before, and what a publisher
+// announces that died long ago are the same bytes.
+func TestASmallManifestIsWrittenWhenTheEndIsSettled(t *testing.T) {
+	w := newWorld()
+	w.plan("job", 10, 30, 0, 40)
+	fill(t, w, "job", 4, nil, 1)
+	var pending [][]byte
+	for epoch := range int64(2) {
+		p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+		if epoch > 0 {
+			w.claim("job")
+		}
+		m, err := p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), epoch+1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, there := w.bucket.Object("out/job/" + batholith.ManifestName); there || len(m.Pending) == 0 || len(w.uploads)+len(w.bucket.OpenUploads()) > 0 {
+			t.Fatalf("a manifest of %d bytes is pending, it is there: %v, uploads %v %v", len(m.Pending), there, w.uploads, w.bucket.OpenUploads())
+		}
+		pending = append(pending, m.Pending)
+	}
+	if !bytes.Equal(pending[0], pending[1]) {
+		t.Errorf("two publishers of one end have the manifests\n%s\n%s", pending[0], pending[1])
+	}
+	if err := NewPublisher(PublisherOptions{Store: w, Open: w.open}).Announce(t.Context(), w.job("job", batholith.StatusCompleted), pending[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := w.bucket.Object("out/job/" + batholith.ManifestName); !bytes.Equal(got, pending[1]) {
+		t.Errorf("the manifest is %s", got)
 	}
 }

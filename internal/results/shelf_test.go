@@ -68,7 +68,7 @@ func TestWhatTheBucketRefusesOfAFailingJobIsCommittedOnTheShelf(t *testing.T) {
 			t.Fatal("no segment is on the shelf")
 		}
 
-		p := NewPublisher(PublisherOptions{Store: world, Open: world.open, Worker: "a", Shelf: disk})
+		p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: world, Open: world.open, Worker: "a", Shelf: disk})
 		job := world.job("job", batholith.StatusFailed)
 		if _, err := p.Publish(t.Context(), job, 1, true); err == nil {
 			t.Fatal("a bucket that refuses everything took the output")

@@ -35,7 +35,7 @@ func TestACleanUpThatCannotAbortAnUploadIsRepeatedAndOneThatIsGoneIsNothing(t *t
 				}
 			}
 		}
-		p := NewPublisher(PublisherOptions{Store: world, Open: world.open})
+		p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: world, Open: world.open})
 		broken := errors.New("500 InternalError")
 		world.bucket.Fault = func(op, _ string) (bool, error) {
 			return op != "AbortUpload", map[bool]error{true: broken}[op == "AbortUpload"]

@@ -67,7 +67,7 @@ func TestTheDatabaseAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	job.Status = batholith.StatusCompleted
-	publisher := results.NewPublisher(results.PublisherOptions{Store: db, Open: open})
+	publisher := results.NewPublisher(results.PublisherOptions{SmallManifest: -1, Store: db, Open: open})
 	m, err := publisher.Publish(ctx, job, epoch, true)
 	if err != nil {
 		t.Fatal(err)

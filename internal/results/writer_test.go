@@ -35,7 +35,7 @@ func ask(t testing.TB, w *Writer, chunks []batholith.Chunk, worker string, rando
 
 func publish(t *testing.T, w *world, job string, status batholith.Status) batholith.Manifest {
 	t.Helper()
-	p := NewPublisher(PublisherOptions{Store: w, Open: w.open})
+	p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: w, Open: w.open})
 	m, err := p.Publish(t.Context(), w.job(job, status), 1, true)
 	if err != nil {
 		t.Fatal(err)

@@ -59,18 +59,23 @@ func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 		} else if !g.status.Terminal() || g.kept {
 			return false, batholith.ErrMoved
 		}
-		for _, t := range []table{chunksTable, filesTable, segmentsTable, uploadsTable} {
-			if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {
-				return false, err
-			}
-		}
-		at, err := s.dialect.at(ctx, tx, sweep)
-		if err != nil {
+		return s.forgetSome(ctx, tx, id, sweep)
+	}))
+}
+
+// forgetSome deletes one batch of a terminal job's rows. When these were the last, the job is forgotten, and it returns true.
+func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep time.Time) (forgotten bool, err error) {
+	for _, t := range []table{chunksTable, filesTable, segmentsTable, uploadsTable} {
+		if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {
 			return false, err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END WHERE id = $2`, ceilMillis(at), id)
-		return true, err
-	}))
+	}
+	at, err := s.dialect.at(ctx, tx, sweep)
+	if err != nil {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE jobs SET unclean = 0, sweep = CASE WHEN sweep > $1 THEN sweep ELSE $1 END WHERE id = $2`, ceilMillis(at), id)
+	return err == nil, err
 }
 
 // Unswept returns the ids of the jobs that are to be cleaned up once more until then, the earliest first.

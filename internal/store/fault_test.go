@@ -97,12 +97,22 @@ func life() []call {
 		{"DeleteUpload", func(ctx context.Context, s *Store) error {
 			return s.DeleteUpload(ctx, batholith.Upload{Job: id, Key: "k", UploadID: "u"})
 		}},
+		{"SealToPublish", func(ctx context.Context, s *Store) (err error) {
+			epoch, err = s.SealToPublish(ctx, id, "", "w")
+			return err
+		}},
 		{"Seal", func(ctx context.Context, s *Store) error { return s.Seal(ctx, id) }},
 		{"SealFailing", func(ctx context.Context, s *Store) error { return s.SealFailing(ctx, id, "why") }},
+		{"Settle", func(ctx context.Context, s *Store) error {
+			return s.Settle(ctx, id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "over", []byte("{}"))
+		}},
 		{"SettleKept", func(ctx context.Context, s *Store) error {
 			return s.SettleKept(ctx, id, epoch, batholith.StatusInProgress, "over")
 		}},
-		{"Conclude", func(ctx context.Context, s *Store) error { return s.Conclude(ctx, id, epoch, time.Now()) }},
+		{"Conclude", func(ctx context.Context, s *Store) error {
+			_, err := s.Conclude(ctx, id, epoch, time.Now(), time.Time{})
+			return err
+		}},
 		{"PublishKept", func(ctx context.Context, s *Store) error { return s.PublishKept(ctx, account, id) }},
 		{"Unpublished", func(ctx context.Context, s *Store) error { return s.Unpublished(ctx, id, "why") }},
 		{"DiscardKept", func(ctx context.Context, s *Store) error { return s.DiscardKept(ctx, account, id) }},

@@ -12,7 +12,7 @@ import (
 // on, with the reason as its note once it is over. It is not among [Store.Unclean] until it was published or discarded.
 func (s *Store) SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error {
 	return wrap("keep the results of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.settle(ctx, tx, id, epoch, from, batholith.StatusFailed, message); err != nil {
+		if err := s.settle(ctx, tx, id, epoch, from, batholith.StatusFailed, message, nil); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET kept = $1 WHERE id = $2`, string(batholith.KeptWaiting), id)

@@ -77,23 +77,44 @@ func (s *Store) Unnote(ctx context.Context, id, note string) error {
 	}))
 }
 
+// MoveAndForget is [Store.Move] to a terminal status and, in the same transaction, [Store.Forget] of a job whose place in the bucket is
+// clear. Of a job with more rows than one transaction deletes it returns false: it moved, and is to be forgotten.
+func (s *Store) MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := move(ctx, tx, id, from, to, message, at); err != nil {
+			return err
+		}
+		forgotten, err = s.forgetSome(ctx, tx, id, sweep)
+		return err
+	})
+	if err != nil {
+		return false, wrap("move job", id, err)
+	}
+	s.changes.signal()
+	return forgotten, nil
+}
+
 // Seal has the store refuse every further claim and commit of the job. There is no way back.
 func (s *Store) Seal(ctx context.Context, id string) error {
-	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `UPDATE jobs SET sealed = 1 WHERE id = $1`, id)
-		return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
-	}))
+	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, "") }))
 }
 
 // SealFailing is [Store.Seal] of a job that is on its way to Failed, and keeps why in Failing, both in one transaction. The first reason
 // stays. A job that is terminal, or whose end is settled, is sealed and takes no reason: it ends as it was settled.
 func (s *Store) SealFailing(ctx context.Context, id, why string) error {
-	return wrap("seal failing job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, `
-			UPDATE jobs SET sealed = 1, failing = CASE WHEN failing = '' AND active = 1 AND ending = '' THEN $1 ELSE failing END
-			WHERE id = $2`, batholith.CutMessage(cmp.Or(why, "the reason is not known")), id)
-		return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
-	}))
+	why = cmp.Or(why, noReason)
+	return wrap("seal failing job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, why) }))
+}
+
+// noReason is why a job is failing that failed for no reason that was told.
+const noReason = "the reason is not known"
+
+// seal is Seal within a transaction, or SealFailing when why is not empty.
+func seal(ctx context.Context, tx *sql.Tx, id, why string) error {
+	r, err := tx.ExecContext(ctx, `
+		UPDATE jobs SET sealed = 1, failing = CASE WHEN failing = '' AND active = 1 AND ending = '' THEN $1 ELSE failing END
+		WHERE id = $2`, batholith.CutMessage(why), id)
+	return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
 }
 
 // changed returns refusal when an update of a job's row found no row to change, or ErrNotFound when there is no such job.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/failpoint"
@@ -30,6 +31,82 @@ func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chu
 func (s *Store) PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
 	d := draft{s: s, job: id}
 	return wrap("plan job", id, d.write(ctx, files, chunks, total))
+}
+
+// smallPlan is how many rows a plan may have that is stored in the transaction that moves its job.
+const smallPlan = 256
+
+// Accept is [Store.PlanFrom], and the move of the job from Validating to Scheduled. A small plan is stored and made the job's in the
+// transaction of the move: a crash leaves the job as it was, or Scheduled.
+func (s *Store) Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error {
+	next, stop := iter.Pull(chunks)
+	defer stop()
+	first := make([]batholith.Chunk, 0, 16)
+	for len(first)+len(files) <= smallPlan {
+		c, more := next()
+		if !more {
+			return s.acceptSmall(ctx, id, files, first, total, at)
+		}
+		first = append(first, c)
+	}
+	all := func(yield func(batholith.Chunk) bool) {
+		for _, c := range first {
+			if !yield(c) {
+				return
+			}
+		}
+		for c, more := next(); more && yield(c); c, more = next() {
+		}
+	}
+	if err := s.PlanFrom(ctx, id, files, all, total); err != nil {
+		return err
+	}
+	return s.Move(ctx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
+}
+
+// acceptSmall is Accept of a plan that one transaction writes.
+func (s *Store) acceptSmall(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64, at time.Time) error {
+	if _, err := checkChunks(-1, chunks); err != nil {
+		return wrap("plan job", id, err)
+	}
+	large := false
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		d := draft{s: s, job: id}
+		if err := d.withdraw(ctx, tx); err != nil {
+			return err
+		}
+		for _, t := range []table{chunksTable, filesTable} {
+			n, err := deleteSome(ctx, tx, t, id)
+			if err != nil {
+				return err
+			}
+			if n >= batchRows { // an earlier plan was large
+				large = true
+				return errUnchanged
+			}
+		}
+		if err := insertFiles(ctx, tx, id, files); err != nil {
+			return err
+		}
+		if err := insertChunks(ctx, tx, id, chunks); err != nil {
+			return err
+		}
+		if err := d.establish(ctx, tx, total); err != nil {
+			return err
+		}
+		return move(ctx, tx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
+	})
+	switch {
+	case large:
+		if err := s.PlanFrom(ctx, id, files, slices.Values(chunks), total); err != nil {
+			return err
+		}
+		return s.Move(ctx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
+	case err != nil:
+		return wrap("plan job", id, err)
+	}
+	s.changes.signal()
+	return nil
 }
 
 // draft is a plan that is being written. Its number tells it from every other plan of the job: each transaction compares it with the job's,
@@ -81,14 +158,17 @@ func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.S
 
 // begin withdraws the job's plan and takes the next number.
 func (d *draft) begin(ctx context.Context) error {
-	return d.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `UPDATE jobs SET plan = plan + 1, drafting = 1, total = 0 WHERE id = $1 AND status = $2 RETURNING plan`,
-			d.job, string(batholith.StatusValidating)).Scan(&d.number)
-		if errors.Is(err, sql.ErrNoRows) {
-			return cause(ctx, tx, d.job, batholith.ErrMoved)
-		}
-		return err
-	})
+	return d.s.write(ctx, d.withdraw)
+}
+
+// withdraw is begin within a transaction.
+func (d *draft) withdraw(ctx context.Context, tx *sql.Tx) error {
+	err := tx.QueryRowContext(ctx, `UPDATE jobs SET plan = plan + 1, drafting = 1, total = 0 WHERE id = $1 AND status = $2 RETURNING plan`,
+		d.job, string(batholith.StatusValidating)).Scan(&d.number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return cause(ctx, tx, d.job, batholith.ErrMoved)
+	}
+	return err
 }
 
 // clear deletes what earlier plans left.
@@ -135,9 +215,14 @@ func (d *draft) finish(ctx context.Context, total int64) error {
 		if err := d.check(ctx, tx); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE jobs SET drafting = 0, total = $1 WHERE id = $2`, total, d.job)
-		return err
+		return d.establish(ctx, tx, total)
 	})
+}
+
+// establish is finish within a transaction of a draft that is known to be the job's.
+func (d *draft) establish(ctx context.Context, tx *sql.Tx, total int64) error {
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET drafting = 0, total = $1 WHERE id = $2`, total, d.job)
+	return err
 }
 
 // checkChunks refuses what could never be finished, and chunks that are not in the order of their numbers, from the one after last.

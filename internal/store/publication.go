@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -32,24 +33,53 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 		case g.sealed && !final:
 			return batholith.ErrSealed
 		}
-		living, _, err := s.watch.look(ctx, tx)
-		if err != nil {
-			return err
-		}
-		rows, err := collect(ctx, tx, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `
-			UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2, reading = 1
-			WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT `+among("publisher", 4, len(living))+`)
-			RETURNING publication`, append([]any{worker, bit(final), id}, living...)...)
-		if err != nil {
-			return err
-		}
-		if len(rows) == 0 {
-			return batholith.ErrHeld
-		}
-		epoch = rows[0]
-		return nil
+		epoch, err = s.claimPublication(ctx, tx, id, worker, final)
+		return err
 	})
 	return epoch, wrap("claim the publication of job", id, err)
+}
+
+// claimPublication is ClaimPublication within a transaction, of a job that may be published.
+func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker string, final bool) (epoch int64, err error) {
+	living, _, err := s.watch.look(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	rows, err := collect(ctx, tx, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `
+		UPDATE jobs SET publisher = $1, publication = publication + 1, final = $2, reading = 1
+		WHERE id = $3 AND (publisher IN ('', $1) OR final < $2 OR NOT `+among("publisher", 4, len(living))+`)
+		RETURNING publication`, append([]any{worker, bit(final), id}, living...)...)
+	if err != nil {
+		return 0, err
+	}
+	if len(rows) == 0 {
+		return 0, batholith.ErrHeld
+	}
+	return rows[0], nil
+}
+
+// SealToPublish is [Store.Seal], or [Store.SealFailing] when why is not empty, and in the same transaction [Store.ClaimPublication] of
+// the final output. The epoch is 0 when the claim is not granted: while another worker publishes, and for a job that is terminal, whose end
+// is settled, or that has no plan. Such a job is sealed all the same.
+func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := seal(ctx, tx, id, why); err != nil {
+			return err
+		}
+		var open int
+		err := tx.QueryRowContext(ctx, `SELECT active = 1 AND ending = '' AND total > 0 FROM jobs WHERE id = $1`, id).Scan(&open)
+		if err != nil || open == 0 {
+			return err
+		}
+		if epoch, err = s.claimPublication(ctx, tx, id, worker, true); errors.Is(err, batholith.ErrHeld) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, wrap("seal job", id, err)
+	}
+	return epoch, nil
 }
 
 // YieldPublication lets anybody else publish the job, if the epoch is still that of its publication. What was begun under it is
@@ -69,30 +99,46 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 	}))
 }
 
-// Settle says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else becomes of it from then on,
-// and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose output may be another than
-// that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
-func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error {
+// Settle says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else
+// becomes of it from then on, and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose
+// output may be another than that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
+//
+// A manifest that is not in the output yet is stored in the same transaction. Whoever concludes the job writes it first: so every publisher
+// that ever writes it writes the same bytes. While it is stored, the end may be settled otherwise under the same epoch, since nothing was
+// cleaned up yet.
+func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
 	return wrap("settle the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return s.settle(ctx, tx, id, epoch, from, to, message)
+		return s.settle(ctx, tx, id, epoch, from, to, message, manifest)
 	}))
 }
 
 // settle is Settle within a transaction.
-func (s *Store) settle(ctx context.Context, tx *sql.Tx, id string, epoch int64, from, to batholith.Status, message string) error {
+func (s *Store) settle(ctx context.Context, tx *sql.Tx, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
 	if err := s.publishes(ctx, tx, id, epoch); err != nil {
 		return err
 	}
 	r, err := tx.ExecContext(ctx, `
-		UPDATE jobs SET ending = $1, last_message = $2
-		WHERE id = $3 AND status = $4 AND ending = ''`, string(to), batholith.CutMessage(message), id, string(from))
+		UPDATE jobs SET ending = $1, last_message = $2, last_manifest = $3
+		WHERE id = $4 AND status = $5 AND (ending = '' OR last_manifest <> '')`, string(to), batholith.CutMessage(message), string(manifest), id, string(from))
 	return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 }
 
+// Settled returns the message with which the job ends, and the manifest that is to be written before it is concluded; nil when that is in
+// the output, or there is none.
+func (s *Store) Settled(ctx context.Context, id string) (message string, manifest []byte, err error) {
+	var text string
+	err = s.reader.QueryRowContext(ctx, `SELECT last_message, last_manifest FROM jobs WHERE id = $1`, id).Scan(&message, &text)
+	if err != nil || text == "" {
+		return message, nil, wrap("read the settled end of job", id, found(err))
+	}
+	return message, []byte(text), nil
+}
+
 // Conclude is [Store.Move] of a job to its settled end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
-// has begun since.
-func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at time.Time) error {
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+// has begun since. With a time to sweep, the job's place in the bucket is clear, and it is forgotten in the same transaction, as by
+// [Store.Forget]. Of a job with more rows than one transaction deletes it returns false: it is over, and is to be forgotten.
+func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.publishes(ctx, tx, id, epoch); err != nil {
 			return err
 		}
@@ -105,16 +151,20 @@ func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at time.Ti
 		if to == "" {
 			return batholith.ErrMoved
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '', last_message = '' WHERE id = $1`, id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '', last_message = '', last_manifest = '' WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return move(ctx, tx, id, from, to, message, at)
+		if err := move(ctx, tx, id, from, to, message, at); err != nil || sweep.IsZero() {
+			return err
+		}
+		forgotten, err = s.forgetSome(ctx, tx, id, sweep)
+		return err
 	})
 	if err != nil {
-		return wrap("conclude job", id, err)
+		return false, wrap("conclude job", id, err)
 	}
 	s.changes.signal()
-	return nil
+	return forgotten, nil
 }
 
 // publishes is [batholith.ErrHeld] unless the epoch is that of the job's publication. The job's row stays as it is until the transaction

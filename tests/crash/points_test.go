@@ -15,8 +15,11 @@ import (
 	"github.com/batholith/batholith/tests/harness"
 )
 
-// files is how many input files the jobs of these tests have.
-const files = 3
+// files is how many input files the jobs of these tests have, and manyFiles how many those have whose plan and manifest are large.
+const (
+	files     = 3
+	manyFiles = 200
+)
 
 // soon is how long after it is ready a server may take to send the first record that remains: less than any wait that could be in its
 // way, of which a lease and a look at the database are the shortest with 5 s. On a machine that is not busy it takes milliseconds; the log tells.
@@ -28,6 +31,7 @@ type death struct {
 	point string // with its count
 	s     *harness.Server
 	w     *harness.Witness
+	files int    // input files of the job
 	each  int    // records in a file
 	job   string // empty when its client has not heard of it
 }
@@ -49,9 +53,8 @@ func stories() map[string][]func(*death) {
 		"lifecycle.moved:3":          {(*death).onItsWay},
 		"lifecycle.probed:1":         {(*death).onItsWay},
 		"lifecycle.indexed:2":        {(*death).onItsWay},
-		"store.plan-begun:1":         {(*death).onItsWay},
-		"store.plan-half:1":          {(*death).onItsWay},
-		"lifecycle.planned:1":        {(*death).onItsWay},
+		"store.plan-begun:1":         {(*death).withManyFiles},
+		"store.plan-half:1":          {(*death).withManyFiles},
 		"lifecycle.begun:1":          {(*death).onItsWay},
 		"dispatch.claimed:1":         {(*death).onItsWay, (*death).atTheNextStart},
 		"dispatch.claimed:3":         {(*death).onItsWay},
@@ -63,13 +66,13 @@ func stories() map[string][]func(*death) {
 		"results.exchanged:1":        {(*death).afterManySegments},
 		"lifecycle.stopping:1":       {(*death).atTheStop},
 		"lifecycle.halted:1":         {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
-		"lifecycle.sealed:1":         {(*death).onItsWay, (*death).atTheStop},
-		"lifecycle.claimed:1":        {(*death).onItsWay, (*death).whenTheTimeIsOver},
-		"results.begun:1":            {(*death).onItsWay, (*death).atTheStop},
-		"results.registered:1":       {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.sealed:1":         {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
+		"results.begun:1":            {(*death).withManyFiles, (*death).withManyFilesAtTheStop},
+		"results.registered:1":       {(*death).withManyFiles, (*death).withManyFilesAtTheStop},
 		"results.published:2":        {(*death).onItsWay, (*death).atTheStop},
-		"results.manifested:1":       {(*death).onItsWay, (*death).whenTheTimeIsOver},
+		"results.manifested:1":       {(*death).withManyFiles, (*death).withManyFilesAtTheStop},
 		"lifecycle.settled:1":        {(*death).onItsWay, (*death).atTheStop},
+		"results.announced:1":        {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
 		"lifecycle.kept:1":           {(*death).whenItsOutputIsDenied},
 		"lifecycle.kept-published:1": {(*death).whenKeptResultsArePublished},
 		"lifecycle.cleaned:1":        {(*death).onItsWay, (*death).whenTheTimeIsOver},
@@ -87,7 +90,7 @@ func TestWhereverItDiesTheJobEndsAsItWouldHave(t *testing.T) {
 		for i, story := range ways {
 			t.Run(fmt.Sprintf("%s/%d", at, i), func(t *testing.T) {
 				t.Parallel()
-				story(&death{t: t, point: at, each: 120})
+				story(&death{t: t, point: at, files: files, each: 120})
 			})
 		}
 	}
@@ -115,7 +118,7 @@ func (d *death) begin(latency time.Duration, settings string) {
 // upload puts the input files in place.
 func (d *death) upload() {
 	d.t.Helper()
-	for i := range files {
+	for i := range d.files {
 		d.s.Put(fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*d.each, d.each))
 	}
 }
@@ -156,6 +159,18 @@ func (d *death) onItsWay() {
 	d.s.Died()
 	d.restart()
 	d.completes(slots)
+}
+
+// withManyFiles does so with a job that has a large plan and a large manifest.
+func (d *death) withManyFiles() {
+	d.files, d.each = manyFiles, 2
+	d.onItsWay()
+}
+
+// withManyFilesAtTheStop dies while such a job is being stopped.
+func (d *death) withManyFilesAtTheStop() {
+	d.files = manyFiles
+	d.atTheStop()
 }
 
 // atTheNextStart dies at the point at a start that finds a job half done.
@@ -218,7 +233,7 @@ func (d *death) atTheSignal() {
 
 // atTheStop dies while a job is being stopped. The server that comes after sends nothing of it.
 func (d *death) atTheStop() {
-	d.each = 2000
+	d.each = 6000 / d.files
 	d.begin(20*time.Millisecond, "")
 	d.runTo(d.point)
 	d.w.Await(d.t, 100)
@@ -248,7 +263,7 @@ func (d *death) outputDenied(point string) {
 	const hours = "limits: {hour: 250ms}\n" // a job has 24 of them
 	d.begin(20*time.Millisecond, hours+harness.Allowed(harness.Inbox, harness.Bucket))
 	d.s.Start()
-	for i := range files {
+	for i := range d.files {
 		d.s.PutInbox(fmt.Sprintf("in/%d.jsonl", i), harness.PromptsFrom(i*d.each, d.each))
 	}
 	d.job = d.s.Create("in/", harness.AsNarrowRole)
@@ -304,7 +319,7 @@ func (d *death) hasAllThatWasAsked() {
 	d.w.Idle(d.t)
 	_, prompts, _ := d.w.Requests()
 	d.short(d.s.Job(d.job), prompts)
-	d.s.NothingLeft(files + 1)
+	d.s.NothingLeft(d.files + 1)
 }
 
 // afterManySegments dies twice: there are enough segments to merge when the job has run for so many seconds.
@@ -341,7 +356,7 @@ func (d *death) restart() {
 	before, asked, _ := d.w.Requests()
 	d.s.Start()
 	ready := time.Now()
-	if asked < files*d.each-slots {
+	if asked < d.files*d.each-slots {
 		d.w.Await(d.t, before+1)
 		took := time.Since(ready)
 		d.t.Logf("the first record was sent %s after the server was ready", took)
@@ -358,7 +373,7 @@ func (d *death) completes(repeats int) {
 	if out := d.s.End(d.job); out.Status != types.ModelInvocationJobStatusCompleted {
 		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
 	}
-	for i := range files {
+	for i := range d.files {
 		lines := d.s.Lines(d.job, fmt.Sprintf("%d.jsonl.out", i))
 		if len(lines) != d.each {
 			d.t.Errorf("%d lines in file %d; want %d", len(lines), i, d.each)
@@ -370,14 +385,14 @@ func (d *death) completes(repeats int) {
 		}
 	}
 	m := d.s.Manifest(d.job)
-	if n := int64(files * d.each); m.TotalRecordCount != n || m.SuccessRecordCount != n || m.ProcessedRecordCount != n {
+	if n := int64(d.files * d.each); m.TotalRecordCount != n || m.SuccessRecordCount != n || m.ProcessedRecordCount != n {
 		d.t.Errorf("manifest %+v; want %d", m, n)
 	}
 	all, prompts, most := d.w.Requests()
-	if prompts != files*d.each || all-prompts > repeats || most > slots {
+	if prompts != d.files*d.each || all-prompts > repeats || most > slots {
 		d.t.Errorf("%d records asked, %d repeats (want no more than %d), %d in flight", prompts, all-prompts, repeats, most)
 	}
-	d.s.NothingLeft(files + 1)
+	d.s.NothingLeft(d.files + 1)
 }
 
 // endsShort starts the server again and makes sure that the job ends with what had been finished and nothing more is sent.
@@ -394,7 +409,7 @@ func (d *death) endsShort(want types.ModelInvocationJobStatus) {
 	if now, _, _ := d.w.Requests(); now != all {
 		d.t.Errorf("%d records were sent after the end", now-all)
 	}
-	d.s.NothingLeft(files + 1)
+	d.s.NothingLeft(d.files + 1)
 }
 
 // short makes sure that the output of a job that ended early has its records in order, and nearly all that were asked.
@@ -405,7 +420,7 @@ func (d *death) short(out *harness.Job, prompts int) {
 		d.t.Errorf("%d records processed of %d that were asked", processed, prompts)
 	}
 	lines := 0
-	for i := range files {
+	for i := range d.files {
 		last := -1
 		for _, l := range d.s.Lines(d.job, fmt.Sprintf("%d.jsonl.out", i)) {
 			var n int

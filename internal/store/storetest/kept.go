@@ -27,7 +27,7 @@ func keeps(t *testing.T, p Port, n int) string {
 	epoch := publisher(t, p, id, "w1", true)
 	no(t, p.SettleKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"))
 	refused(t, p.PublishKept(t.Context(), account, id), batholith.ErrNothingKept) // not before it is over
-	no(t, p.Conclude(t.Context(), id, epoch, start()))
+	no(t, concluded(t, p, id, epoch))
 	return id
 }
 
@@ -141,7 +141,7 @@ func keptRefused(t *testing.T, p Port) {
 	}
 	epoch := publisher(t, p, id, "w1", true)
 	refused(t, p.SettleKept(t.Context(), id, epoch+1, batholith.StatusInProgress, "why"), batholith.ErrHeld)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all"))
+	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all", nil))
 	refused(t, p.SettleKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"), batholith.ErrMoved)
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)

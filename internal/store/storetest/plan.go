@@ -3,8 +3,10 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -13,6 +15,8 @@ func planning() []law {
 	return []law{
 		{"APlanIsReadBackAndSetsTheTotal", planReadBack},
 		{"APlanReplacesTheOneBefore", planReplaced},
+		{"AnAcceptedPlanIsScheduledWithItsPlan", accepted},
+		{"ARefusedJobIsForgottenInTheSameMove", refusedForgotten},
 		{"OnlyAValidatingJobIsPlanned", planRefused},
 		{"AGreatPlanIsReadBack", greatPlan},
 		{"AnUnfinishedPlanIsSeenByNobody", unfinishedPlan},
@@ -287,4 +291,56 @@ func impossibleChunk(t *testing.T, p Port) {
 		no(t, err)
 		same(t, got, chunks)
 	}
+}
+
+func accepted(t *testing.T, p Port) {
+	for i, n := range []int{0, 1, 3000} { // in the transaction of the move, and in many before it
+		id := create(t, p, newJob(i)).ID
+		plan := func() error {
+			return p.Accept(t.Context(), id, []batholith.File{{Key: "k"}}, numberedChunks(id, n), int64(n), start())
+		}
+		refused(t, plan(), batholith.ErrMoved)
+		no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", start()))
+		no(t, p.PlanFrom(t.Context(), id, []batholith.File{{Key: "old"}, {N: 1, Key: "older"}}, numberedChunks(id, 2), 2))
+		no(t, plan())
+		refused(t, plan(), batholith.ErrMoved)
+		j, err := p.Job(t.Context(), account, id)
+		no(t, err)
+		same(t, j.Status, batholith.StatusScheduled)
+		same(t, j.Counts.Total, int64(n))
+		files, err := p.Files(t.Context(), id)
+		no(t, err)
+		same(t, len(files), 1)
+		chunks, err := p.Chunks(t.Context(), id)
+		no(t, err)
+		same(t, len(chunks), n)
+	}
+}
+
+// numberedChunks are so many chunks of one record.
+func numberedChunks(id string, n int) iter.Seq[batholith.Chunk] {
+	return func(yield func(batholith.Chunk) bool) {
+		for i := 0; i < n && yield(batholith.Chunk{Job: id, N: i, First: int64(i), Count: 1}); i++ {
+		}
+	}
+}
+
+func refusedForgotten(t *testing.T, p Port) {
+	id := create(t, p, newJob(1)).ID
+	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", start()))
+	no(t, p.PlanFrom(t.Context(), id, []batholith.File{{Key: "k"}}, numberedChunks(id, 2), 2))
+	_, err := p.MoveAndForget(t.Context(), id, batholith.StatusScheduled, batholith.StatusFailed, "no", start(), start())
+	refused(t, err, batholith.ErrMoved)
+	done, err := p.MoveAndForget(t.Context(), id, batholith.StatusValidating, batholith.StatusFailed, "no", start(), start())
+	no(t, err)
+	same(t, done, true)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{string(j.Status), j.Message}, []string{"Failed", "no"})
+	chunks, err := p.Chunks(t.Context(), id)
+	no(t, err)
+	same(t, len(chunks), 0)
+	ids, err := p.Unswept(t.Context(), start().Add(time.Hour))
+	no(t, err)
+	same(t, ids, []string{id})
 }

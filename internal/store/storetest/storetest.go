@@ -53,6 +53,8 @@ type Life interface {
 	Unnote(ctx context.Context, id, note string) error
 	Seal(ctx context.Context, id string) error
 	SealFailing(ctx context.Context, id, why string) error
+	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
+	MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error)
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	Swept(ctx context.Context, id string, now time.Time) error
 }
@@ -67,6 +69,7 @@ type History interface {
 // Plans keeps what validation found.
 type Plans interface {
 	Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error
+	Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error
 	Files(ctx context.Context, id string) ([]batholith.File, error)
 	PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error
 	Chunks(ctx context.Context, id string) ([]batholith.Chunk, error)
@@ -100,8 +103,9 @@ type Publications interface {
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
 	YieldPublication(ctx context.Context, id string, epoch int64) error
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string) error
-	Conclude(ctx context.Context, id string, epoch int64, at time.Time) error
+	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
+	Settled(ctx context.Context, id string) (message string, manifest []byte, err error)
+	Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
 }
 
 // Keeping keeps the results of jobs whose output could not be written.
