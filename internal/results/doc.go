@@ -16,7 +16,8 @@
 //	run       Sixteen segments of a level become one sorted run of the next. The run's object first, then a transaction that
 //	          names it in their place, then their deletion. Dies in between: an object too many, which Clean deletes.
 //	publish   The runs and segments, merged in the order of records, are the output object: complete or not there at all. What
-//	          another publisher could write differently, partial output and the manifest, is always a multipart upload.
+//	          another publisher could write differently, partial output and a large manifest, is always a multipart upload. A small
+//	          manifest is written after the job's end was settled with it, so that nobody writes it differently.
 //	begun     The bucket knows of the upload, and nobody else. Dies here: nobody can complete it; Clean aborts what is listed.
 //	noted     Its id is in the database, under the epoch of the publication, before its first part. Dies here, or with some
 //	          parts sent, or with the completion on its way: the next publisher, under a higher epoch, aborts it before it
