@@ -27,7 +27,7 @@ func (a *app) serveCommand() *cobra.Command {
 
 With no argument and no file it starts: it makes its data directory and its first access key, and says what to type next.
 
-SIGTERM or Ctrl-C: no new work is taken, and records in flight finish or are handed back within --drain. A second one ends
+SIGTERM or Ctrl-C: no new work is taken, and records in flight finish or are released within --drain. A second one ends
 the process at once; nothing that was finished is lost.`,
 		Example: `  batholith serve
   batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601
@@ -63,7 +63,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
-		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or handed back within %s; a second signal ends it at once\n", words.Span(c.Drain))
+		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
 	log := newLogger(a.stderr, c.Log)
 	defer captureLibraryLog(log)()

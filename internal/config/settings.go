@@ -18,7 +18,7 @@ type Config struct {
 	Region string `yaml:"region"`
 	// default is a superset of Bedrock; aws has Bedrock's own limits and refusals.
 	Profile string `yaml:"profile"`
-	// How long in-flight records may take to finish after SIGTERM before they are handed back.
+	// How long in-flight records may take to finish after SIGTERM before they are released.
 	Drain time.Duration `yaml:"drain"`
 	// Bytes of answers and large records held at once, of all models together: bytes, or 256MiB, 1GB. The process takes about
 	// 100 MB, this much, and three times the largest record or answer.
