@@ -221,20 +221,20 @@ func (f flaky) RestPublication(ctx context.Context, id string, epoch int64) erro
 	return f.try(ctx, func() error { return f.Store.RestPublication(ctx, id, epoch) })
 }
 
-func (f flaky) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
-	return f.try(ctx, func() error { return f.Store.Settle(ctx, id, epoch, from, to, message, manifest) })
+func (f flaky) Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
+	return f.try(ctx, func() error { return f.Store.Decide(ctx, id, epoch, from, to, message, manifest) })
 }
 
-func (f flaky) Settled(ctx context.Context, id string) (message string, manifest []byte, err error) {
-	err = f.try(ctx, func() (err error) { message, manifest, err = f.Store.Settled(ctx, id); return err })
+func (f flaky) Decided(ctx context.Context, id string) (message string, manifest []byte, err error) {
+	err = f.try(ctx, func() (err error) { message, manifest, err = f.Store.Decided(ctx, id); return err })
 	if err != nil {
 		return "", nil, err
 	}
 	return message, manifest, nil
 }
 
-func (f flaky) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
-	return read(ctx, f, func() (bool, error) { return f.Store.Conclude(ctx, id, epoch, at, sweep) })
+func (f flaky) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
+	return read(ctx, f, func() (bool, error) { return f.Store.End(ctx, id, epoch, at, sweep) })
 }
 
 func (f flaky) MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (bool, error) {

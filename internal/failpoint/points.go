@@ -36,7 +36,7 @@ func Points() []Point {
 		{"results.registered", "an upload without parts, and its row"},
 		{"results.published", "the output of a file, and no manifest"},
 		{"results.manifested", "the whole output of a job that is not terminal, with a large manifest"},
-		{"lifecycle.settled", "a job that can only become what its output says, what the output was made of, and a manifest in the database"},
+		{"lifecycle.decided", "a job that can only become what its output says, what the output was made of, and a manifest in the database"},
 		{"results.announced", "the same, and the manifest in the output"},
 		{"lifecycle.kept", "a job that can only become Failed, and whose results nobody cleans up"},
 		{"lifecycle.kept-published", "the output of a job whose results are still kept"},

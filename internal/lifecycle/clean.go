@@ -78,9 +78,12 @@ func (l *Lifecycle) forget(ctx context.Context, job batholith.Job) error {
 	if err := l.o.Store.Forget(ctx, job.ID, time.Now().Add(sweepAfter)); err != nil {
 		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
 	}
-	failpoint.Here("lifecycle.forgotten")
+	nothingLeft()
 	return nil
 }
+
+// nothingLeft is passed once the rows of a terminal job are gone, by whichever transaction that was.
+func nothingLeft() { failpoint.Here("lifecycle.forgotten") }
 
 // remove clears the bucket. A bucket that is gone is clear. One that refuses is tried again by every sweep for a day, since somebody may
 // give the role its rights back; after that there is nothing to be done.

@@ -15,7 +15,7 @@
 //	2 seal      the store takes no claim and no commit of it any more; in the same transaction this worker becomes the job's publisher,
 //	            under a new epoch, unless another is
 //	3 publish   the output objects and a large manifest, a pure function of the committed outcomes and of the status
-//	4 settle    that the job becomes what the output says and nothing else, under the same epoch; a small manifest is stored with it
+//	4 decide    that the job becomes what the output says and nothing else, under the same epoch; a small manifest is stored with it
 //	5 announce  the small manifest, from what was stored
 //	6 clean     everything below .batholith/
 //	7 move      the terminal status, with its event: who sees it finds the output and nothing beside it; in the same transaction the rows

@@ -130,7 +130,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 		return false, err
 	}
 	if job.Ending != "" {
-		return false, d.settled(ctx, job)
+		return false, d.decided(ctx, job)
 	}
 	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
 	defer release()
@@ -142,11 +142,11 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 		return false, d.validating(ctx, work, job)
 	case batholith.StatusScheduled, batholith.StatusInProgress:
 		if why := failing(job); why != "" {
-			return false, d.finish(ctx, job, batholith.EventFail, errors.New(why))
+			return false, d.toEnd(ctx, job, batholith.EventFail, errors.New(why))
 		}
 		return false, d.sending(ctx, work, job)
 	case batholith.StatusStopping:
-		return false, d.finish(ctx, job, batholith.EventHalted, batholith.ErrStopped)
+		return false, d.toEnd(ctx, job, batholith.EventHalted, batholith.ErrStopped)
 	}
 	return true, d.depart(ctx, job)
 }
@@ -225,17 +225,17 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	}
 	all := job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total
 	if _, broken := d.state(); broken != nil && !all { // the end was begun, and an outage interrupted it
-		return d.finish(ctx, job, batholith.EventFail, broken)
+		return d.toEnd(ctx, job, batholith.EventFail, broken)
 	}
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
-		return d.finish(ctx, job, batholith.EventFail, err)
+		return d.toEnd(ctx, job, batholith.EventFail, err)
 	}
 	d.committed(job.Counts)
 	partial := d.partial(work)
 	e, cause := d.await(work, partial)
 	partial.stop()
 	if e != "" {
-		return d.finish(ctx, job, e, cause)
+		return d.toEnd(ctx, job, e, cause)
 	}
 	// What is in flight ends now, not only when the database says how the job stands.
 	if cause := context.Cause(work); ctx.Err() == nil {
@@ -303,12 +303,12 @@ func (d *drive) interrupted(ctx, work context.Context) error {
 		return err
 	}
 	if current.Status == batholith.StatusInProgress || current.Status == batholith.StatusScheduled {
-		return d.finish(ctx, current, batholith.EventExpire, batholith.ErrExpired)
+		return d.toEnd(ctx, current, batholith.EventExpire, batholith.ErrExpired)
 	}
 	if current.Status == batholith.StatusStopping {
 		return nil
 	}
-	return d.end(ctx, current, batholith.EventExpire, expiry(current))
+	return d.endEmpty(ctx, current, batholith.EventExpire, expiry(current))
 }
 
 // move applies an event to the job as it was read.

@@ -13,9 +13,9 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// finish brings a job that was planned to its end: halt, seal and claim, publish, settle, announce, clean, move. An error means that it is
+// toEnd brings a job that was planned to its end: halt, seal and claim, publish, decide, announce, clean, move. An error means that it is
 // to be called again.
-func (d *drive) finish(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
+func (d *drive) toEnd(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	d.atEnd(e)
 	if err := d.halt(ctx, cause); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 	}
 	message := ending(job, next, cause, d.first)
 	if next == batholith.StatusExpired { // nothing of it was ever sent
-		return false, d.end(ctx, job, e, message)
+		return false, d.endEmpty(ctx, job, e, message)
 	}
 	if job.Counts.Total == 0 {
 		files, err := d.l.o.Store.Files(ctx, d.id)
@@ -75,7 +75,7 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 			return false, err
 		}
 		if len(files) == 0 { // it was stopped before it had a plan
-			return false, d.end(ctx, job, e, message)
+			return false, d.endEmpty(ctx, job, e, message)
 		}
 	}
 	return true, d.deliver(ctx, job, epoch, next, message)
@@ -101,16 +101,16 @@ func (d *drive) deliver(ctx context.Context, job batholith.Job, epoch int64, nex
 		return err
 	}
 	next = planned.Status
-	if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, next, planned.Message, manifest); err != nil {
-		return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+	if err := d.l.o.Store.Decide(ctx, d.id, epoch, job.Status, next, planned.Message, manifest); err != nil {
+		return fmt.Errorf("decide the end of job %s: %w", d.id, err)
 	}
-	failpoint.Here("lifecycle.settled")
+	failpoint.Here("lifecycle.decided")
 	job.Ending = next
 	return d.announce(ctx, job, epoch, planned.Message, manifest)
 }
 
-// settled concludes a job whose publisher did not come to do so.
-func (d *drive) settled(ctx context.Context, job batholith.Job) error {
+// decided ends a job whose publisher did not come to do so.
+func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
 		return err
 	}
@@ -118,14 +118,14 @@ func (d *drive) settled(ctx context.Context, job batholith.Job) error {
 	if err != nil {
 		return err
 	}
-	message, manifest, err := d.l.o.Store.Settled(ctx, d.id)
+	message, manifest, err := d.l.o.Store.Decided(ctx, d.id)
 	if err != nil {
 		return err
 	}
 	return d.announce(ctx, job, epoch, message, manifest)
 }
 
-// announce writes the manifest that a job was settled with, if there is one, and concludes the job. What it was made of is there until the
+// announce writes the manifest that the end of a job was decided with, if there is one, and ends the job. What it was made of is there until the
 // manifest is, so a job whose manifest cannot be written keeps its results like one whose output cannot be.
 func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, message string, manifest []byte) error {
 	if manifest != nil {
@@ -141,18 +141,18 @@ func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, me
 			return d.keep(ctx, job, epoch, job.Ending, message, err)
 		}
 	}
-	return d.conclude(ctx, job, epoch)
+	return d.end(ctx, job, epoch)
 }
 
-// conclude cleans up after a job whose end is settled and makes its terminal move: who sees that finds the output and nothing else. A
+// end cleans up after a job whose end is decided and makes its terminal move: who sees that finds the output and nothing else. A
 // clean-up that fails keeps nobody waiting for the output, and is made later.
-func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) error {
+func (d *drive) end(ctx context.Context, job batholith.Job, epoch int64) error {
 	removed := job.Kept == "" && d.l.tidy(ctx, job, d.l.remove)
 	at, sweep := time.Now(), time.Time{}
 	if removed {
 		sweep = at.Add(sweepAfter)
 	}
-	forgotten, err := d.l.o.Store.Conclude(ctx, d.id, epoch, at, sweep)
+	forgotten, err := d.l.o.Store.End(ctx, d.id, epoch, at, sweep)
 	if err != nil {
 		return fmt.Errorf("move job %s to %s: %w", d.id, job.Ending, err)
 	}
@@ -165,7 +165,7 @@ func (d *drive) conclude(ctx context.Context, job batholith.Job, epoch int64) er
 // forget drops the rows of a job that is over and whose place in the bucket is clear, unless that came with its last move.
 func (d *drive) forget(ctx context.Context, job batholith.Job, removed, forgotten bool) {
 	if forgotten {
-		failpoint.Here("lifecycle.forgotten")
+		nothingLeft()
 		return
 	}
 	if removed {
@@ -250,7 +250,7 @@ func (d *drive) again(next batholith.Status, err error) bool {
 	return next != batholith.StatusFailed || time.Since(d.published) < failedFor || time.Now().Before(d.expires)
 }
 
-// salvage publishes what is left of a job whose outcomes are lost. A job whose end another process settled meanwhile has lost nothing:
+// salvage publishes what is left of a job whose outcomes are lost. A job whose end another process decided meanwhile has lost nothing:
 // its segments went with the clean-up, which comes after that, and its output must stay as it is.
 func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) error {
 	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
@@ -267,7 +267,7 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 // transaction. When that clean-up fails, the job ends before it.
 func (d *drive) refuse(ctx context.Context, job batholith.Job, message string) error {
 	if !d.probed || !d.l.tidy(ctx, job, d.l.remove) {
-		return d.end(ctx, job, batholith.EventFail, message)
+		return d.endEmpty(ctx, job, batholith.EventFail, message)
 	}
 	next, err := job.Status.Next(batholith.EventFail)
 	if err != nil {
@@ -283,8 +283,8 @@ func (d *drive) refuse(ctx context.Context, job batholith.Job, message string) e
 	return nil
 }
 
-// end makes the terminal move of a job that has no output and cleans up.
-func (d *drive) end(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
+// endEmpty makes the terminal move of a job that has no output and cleans up.
+func (d *drive) endEmpty(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err
 	}

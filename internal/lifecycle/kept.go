@@ -19,9 +19,9 @@ import (
 // What a job finished is kept when its output cannot be written. The steps, and what a crash leaves between two of them:
 //
 //	shelve    The job is failing, and what the bucket refuses of it is committed on the worker's disk. As any commit.
-//	settle    One transaction: the job ends as Failed, and its results are kept. Dies here: the next process concludes it, and cleans
+//	decide    One transaction: the job ends as Failed, and its results are kept. Dies here: the next process ends it, and cleans
 //	          nothing up.
-//	conclude  The job is Failed. Its files, segments and shelf stay until somebody publishes or discards them.
+//	end       The job is Failed. Its files, segments and shelf stay until somebody publishes or discards them.
 //	ask       One transaction: Publishing. Dies here, or in any step of the publication: the next process publishes anew.
 //	publish   The output and the manifest are there, as at the end of any job. Repeating it writes the same bytes.
 //	published One transaction: nothing is kept, and the job is unclean. Dies here: a sweep cleans up. Segments are deleted only after it,
@@ -38,20 +38,20 @@ func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next b
 		message += ". The output cannot be written: " + cause.Error() + "."
 	}
 	if job.Counts.Processed == 0 { // nothing was finished
-		if err := d.l.o.Store.Settle(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message, nil); err != nil {
-			return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+		if err := d.l.o.Store.Decide(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message, nil); err != nil {
+			return fmt.Errorf("decide the end of job %s: %w", d.id, err)
 		}
 	} else {
 		message = withNotice(message, keptNotice(job))
-		if err := d.l.o.Store.SettleKept(ctx, d.id, epoch, job.Status, message); err != nil {
-			return fmt.Errorf("settle the end of job %s: %w", d.id, err)
+		if err := d.l.o.Store.DecideKept(ctx, d.id, epoch, job.Status, message); err != nil {
+			return fmt.Errorf("decide the end of job %s: %w", d.id, err)
 		}
 		job.Kept = batholith.KeptWaiting
 		d.l.o.Log.Warn("the results of a job are kept, since its output cannot be written", "job", d.id, "records", job.Counts.Processed, "err", cause)
 	}
 	failpoint.Here("lifecycle.kept")
 	job.Ending = batholith.StatusFailed
-	return d.conclude(ctx, job, epoch)
+	return d.end(ctx, job, epoch)
 }
 
 // keptNotice ends the message of a job whose results are kept.

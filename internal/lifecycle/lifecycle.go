@@ -65,21 +65,21 @@ type Publications interface {
 	YieldPublication(ctx context.Context, id string, epoch int64) error
 	// RestPublication says that the job's segments are read no more, for now.
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	// Settle says how a job whose output is there ends: nothing else becomes of it. batholith.ErrHeld under another epoch than the
-	// present one; batholith.ErrMoved when it is not in the status from, or its end is settled. A manifest that is not written yet is stored
-	// with it, and while it is, the end may be settled otherwise under the same epoch.
-	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
-	// Settled returns the message of the settled end, and that manifest; nil when there is none to be written.
-	Settled(ctx context.Context, id string) (message string, manifest []byte, err error)
-	// Conclude moves a job to its settled end; batholith.ErrHeld under another epoch than the present one. With a time to sweep it is
+	// Decide says how a job whose output is there ends: nothing else becomes of it. batholith.ErrHeld under another epoch than the
+	// present one; batholith.ErrMoved when it is not in the status from, or its end is decided. A manifest that is not written yet is stored
+	// with it, and while it is, the end may be decided otherwise under the same epoch.
+	Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
+	// Decided returns the message of the decided end, and that manifest; nil when there is none to be written.
+	Decided(ctx context.Context, id string) (message string, manifest []byte, err error)
+	// End moves a job to its decided end; batholith.ErrHeld under another epoch than the present one. With a time to sweep it is
 	// forgotten in the same transaction; false when it is still to be.
-	Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
+	End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
 }
 
 // Kept are the results of jobs whose output could not be written.
 type Kept interface {
-	// SettleKept is Settle of a job that ends as Failed, and keeps what it finished until it was published or discarded.
-	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
+	// DecideKept is Decide of a job that ends as Failed, and keeps what it finished until it was published or discarded.
+	DecideKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
 	// Asked lists the ids of the jobs whose kept results somebody wants published or deleted.
 	Asked(ctx context.Context) ([]string, error)
 	// Published ends that: the results are in the output, and the job has this message from then on.
@@ -111,7 +111,7 @@ type Publisher interface {
 	// Publish writes every output object under a claimed epoch; final ones with the manifest, and only if outcomes and counters agree.
 	// A manifest that is small is not written but returned, as Pending.
 	Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error)
-	// Announce writes a manifest that was Pending, once the job's end is settled with it.
+	// Announce writes a manifest that was Pending, once the job's end is decided with it.
 	Announce(ctx context.Context, job batholith.Job, manifest []byte) error
 	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
 	Salvage(ctx context.Context, job batholith.Job, epoch int64) error

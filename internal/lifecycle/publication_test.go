@@ -208,12 +208,12 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 	})
 }
 
-// settle has another process settle the end of the job, whose output it has published, and be gone.
-func (w *world) settle(to batholith.Status, message string, lives time.Duration) {
+// decide has another process decide the end of the job, whose output it has published, and be gone.
+func (w *world) decide(to batholith.Status, message string, lives time.Duration) {
 	w.t.Helper()
 	ctx := w.t.Context()
 	err := w.store.Seal(ctx, id)
-	if err := errors.Join(err, w.store.Settle(ctx, id, w.another(true, lives), w.job(id).Status, to, message, nil)); err != nil {
+	if err := errors.Join(err, w.store.Decide(ctx, id, w.another(true, lives), w.job(id).Status, to, message, nil)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -243,7 +243,7 @@ func TestWhoSeesAJobOverFindsNothingButItsOutput(t *testing.T) {
 	})
 }
 
-func TestASettledJobIsConcludedAndNotPublishedAgain(t *testing.T) {
+func TestADecidedJobIsEndedAndNotPublishedAgain(t *testing.T) {
 	for _, to := range []batholith.Status{batholith.StatusCompleted, batholith.StatusPartiallyCompleted, batholith.StatusFailed} {
 		t.Run(string(to), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestASettledJobIsConcludedAndNotPublishedAgain(t *testing.T) {
 				w.reach(batholith.StatusInProgress)
 				stop()
 				w.forget()
-				w.settle(to, "by another", time.Minute)
+				w.decide(to, "by another", time.Minute)
 				defer w.start()()
 				time.Sleep(time.Minute - time.Second)
 				synctest.Wait()
@@ -271,14 +271,14 @@ func TestASettledJobIsConcludedAndNotPublishedAgain(t *testing.T) {
 	}
 }
 
-func TestAJobWhoseEndIsSettledIsNotStopped(t *testing.T) {
+func TestAJobWhoseEndIsDecidedIsNotStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put("a.jsonl", records(10))
 		w.create(id, "a.jsonl")
 		defer w.start()()
 		w.reach(batholith.StatusInProgress)
-		w.settle(batholith.StatusCompleted, "", time.Minute)
+		w.decide(batholith.StatusCompleted, "", time.Minute)
 		var over *batholith.MoveError
 		if err := w.life.Stop(t.Context(), account, id); !errors.As(err, &over) || over.Status != batholith.StatusCompleted {
 			t.Errorf("a stop was answered %v", err)
@@ -287,7 +287,7 @@ func TestAJobWhoseEndIsSettledIsNotStopped(t *testing.T) {
 }
 
 // A publisher that was left behind reads segments that the other has deleted. They are not lost.
-func TestASettledJobHasLostNothing(t *testing.T) {
+func TestADecidedJobHasLostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put("a.jsonl", records(10))
@@ -299,7 +299,7 @@ func TestASettledJobHasLostNothing(t *testing.T) {
 				if err := w.store.Heartbeat(t.Context(), "w", time.Now()); err != nil {
 					t.Error(err)
 				}
-				w.settle(batholith.StatusCompleted, "by another", time.Minute)
+				w.decide(batholith.StatusCompleted, "by another", time.Minute)
 				return fmt.Errorf("segment s: %w", batholith.ErrOutcomesLost)
 			}
 			return nil

@@ -77,18 +77,18 @@ func (t stuckStore) SealToPublish(ctx context.Context, id, why, worker string) (
 	return t.Store.SealToPublish(ctx, id, why, worker)
 }
 
-func (t stuckStore) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
-	if err := t.s.hang(ctx, "settle"); err != nil {
+func (t stuckStore) Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
+	if err := t.s.hang(ctx, "decide"); err != nil {
 		return err
 	}
-	return t.Store.Settle(ctx, id, epoch, from, to, message, manifest)
+	return t.Store.Decide(ctx, id, epoch, from, to, message, manifest)
 }
 
-func (t stuckStore) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
-	if err := t.s.hang(ctx, "conclude"); err != nil {
+func (t stuckStore) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
+	if err := t.s.hang(ctx, "end"); err != nil {
 		return false, err
 	}
-	return t.Store.Conclude(ctx, id, epoch, at, sweep)
+	return t.Store.End(ctx, id, epoch, at, sweep)
 }
 
 // Whatever an end hangs in, a shutdown calls it off at once, and the next process brings the job to the same end.
@@ -103,7 +103,7 @@ func TestAShutdownCallsOffWhateverAnEndHangsIn(t *testing.T) {
 		"fail":     {batholith.StatusFailed, func(w *world) { w.life.Fault(id, errors.New("the input is gone")) }},
 	}
 	for name, c := range ends {
-		for _, call := range []string{"halt", "seal", "publish", "salvage", "settle", "announce", "clean", "conclude"} {
+		for _, call := range []string{"halt", "seal", "publish", "salvage", "decide", "announce", "clean", "end"} {
 			t.Run(name+" in "+call, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
@@ -146,7 +146,7 @@ func TestAShutdownCallsOffWhateverAnEndHangsIn(t *testing.T) {
 					if j := w.job(id); j.Status != end || end.Terminal() == (j.Message == "") {
 						t.Errorf("after the restart the job is %s (%q), want %s", j.Status, j.Message, end)
 					}
-					if end.Terminal() && call != "salvage" && len(w.announced[id]) == 0 && call != "clean" && call != "conclude" {
+					if end.Terminal() && call != "salvage" && len(w.announced[id]) == 0 && call != "clean" && call != "end" {
 						t.Error("its manifest was not written")
 					}
 					if unclean, err := w.store.Unclean(t.Context()); err != nil || len(unclean) > 0 {

@@ -20,7 +20,7 @@ type Stopper struct {
 }
 
 // Stop returns once the job is Stopping. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over or whose
-// end is settled.
+// end is decided.
 func (s Stopper) Stop(ctx context.Context, account, id string) error {
 	for {
 		job, err := s.Store.Job(ctx, account, id)

@@ -103,14 +103,14 @@ func life() []call {
 		}},
 		{"Seal", func(ctx context.Context, s *Store) error { return s.Seal(ctx, id) }},
 		{"SealFailing", func(ctx context.Context, s *Store) error { return s.SealFailing(ctx, id, "why") }},
-		{"Settle", func(ctx context.Context, s *Store) error {
-			return s.Settle(ctx, id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "over", []byte("{}"))
+		{"Decide", func(ctx context.Context, s *Store) error {
+			return s.Decide(ctx, id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "over", []byte("{}"))
 		}},
-		{"SettleKept", func(ctx context.Context, s *Store) error {
-			return s.SettleKept(ctx, id, epoch, batholith.StatusInProgress, "over")
+		{"DecideKept", func(ctx context.Context, s *Store) error {
+			return s.DecideKept(ctx, id, epoch, batholith.StatusInProgress, "over")
 		}},
-		{"Conclude", func(ctx context.Context, s *Store) error {
-			_, err := s.Conclude(ctx, id, epoch, time.Now(), time.Time{})
+		{"End", func(ctx context.Context, s *Store) error {
+			_, err := s.End(ctx, id, epoch, time.Now(), time.Time{})
 			return err
 		}},
 		{"PublishKept", func(ctx context.Context, s *Store) error { return s.PublishKept(ctx, account, id) }},

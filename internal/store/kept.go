@@ -8,11 +8,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// SettleKept is [Store.Settle] of a job that ends as Failed because its output could not be written: what it finished is kept from then
+// DecideKept is [Store.Decide] of a job that ends as Failed because its output could not be written: what it finished is kept from then
 // on, with the reason as its note once it is over. It is not among [Store.Unclean] until it was published or discarded.
-func (s *Store) SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error {
+func (s *Store) DecideKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error {
 	return wrap("keep the results of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.settle(ctx, tx, id, epoch, from, batholith.StatusFailed, message, nil); err != nil {
+		if err := s.decide(ctx, tx, id, epoch, from, batholith.StatusFailed, message, nil); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET kept = $1 WHERE id = $2`, string(batholith.KeptWaiting), id)

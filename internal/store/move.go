@@ -11,7 +11,7 @@ import (
 )
 
 // Move changes a job's status from one to another, with one event, if it still is the first: otherwise, and when the job's end is
-// settled, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
+// decided, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
 // and Ended becomes Modified when the new status is terminal, which also empties Note and Failing. A move to the same status changes the
 // message only. A job whose plan is unfinished cannot become Scheduled: that is [batholith.ErrMoved] too.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
@@ -52,7 +52,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 }
 
 // Note replaces the note of a job; an empty one removes it. It leaves the message as it is. A job that is terminal, or whose end is
-// settled, takes no note: batholith.ErrMoved.
+// decided, takes no note: batholith.ErrMoved.
 func (s *Store) Note(ctx context.Context, id, note string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now, err := s.dialect.now(ctx, tx)
@@ -100,7 +100,7 @@ func (s *Store) Seal(ctx context.Context, id string) error {
 }
 
 // SealFailing is [Store.Seal] of a job that is on its way to Failed, and keeps why in Failing, both in one transaction. The first reason
-// stays. A job that is terminal, or whose end is settled, is sealed and takes no reason: it ends as it was settled.
+// stays. A job that is terminal, or whose end is decided, is sealed and takes no reason: it ends as it was decided.
 func (s *Store) SealFailing(ctx context.Context, id, why string) error {
 	why = cmp.Or(why, noReason)
 	return wrap("seal failing job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, why) }))

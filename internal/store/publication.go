@@ -60,7 +60,7 @@ func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker str
 
 // SealToPublish is [Store.Seal], or [Store.SealFailing] when why is not empty, and in the same transaction [Store.ClaimPublication] of
 // the final output. The epoch is 0 when the claim is not granted: while another worker publishes, and for a job that is terminal, whose end
-// is settled, or that has no plan. Such a job is sealed all the same.
+// is decided, or that has no plan. Such a job is sealed all the same.
 func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := seal(ctx, tx, id, why); err != nil {
@@ -99,21 +99,21 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 	}))
 }
 
-// Settle says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else
+// Decide says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else
 // becomes of it from then on, and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose
-// output may be another than that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is settled already.
+// output may be another than that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is decided already.
 //
-// A manifest that is not in the output yet is stored in the same transaction. Whoever concludes the job writes it first: so every publisher
-// that ever writes it writes the same bytes. While it is stored, the end may be settled otherwise under the same epoch, since nothing was
+// A manifest that is not in the output yet is stored in the same transaction. Whoever ends the job writes it first: so every publisher
+// that ever writes it writes the same bytes. While it is stored, the end may be decided otherwise under the same epoch, since nothing was
 // cleaned up yet.
-func (s *Store) Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
-	return wrap("settle the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return s.settle(ctx, tx, id, epoch, from, to, message, manifest)
+func (s *Store) Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
+	return wrap("decide the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return s.decide(ctx, tx, id, epoch, from, to, message, manifest)
 	}))
 }
 
-// settle is Settle within a transaction.
-func (s *Store) settle(ctx context.Context, tx *sql.Tx, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
+// decide is Decide within a transaction.
+func (s *Store) decide(ctx context.Context, tx *sql.Tx, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
 	if err := s.publishes(ctx, tx, id, epoch); err != nil {
 		return err
 	}
@@ -123,21 +123,21 @@ func (s *Store) settle(ctx context.Context, tx *sql.Tx, id string, epoch int64, 
 	return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 }
 
-// Settled returns the message with which the job ends, and the manifest that is to be written before it is concluded; nil when that is in
+// Decided returns the message with which the job ends, and the manifest that is to be written before it is ended; nil when that is in
 // the output, or there is none.
-func (s *Store) Settled(ctx context.Context, id string) (message string, manifest []byte, err error) {
+func (s *Store) Decided(ctx context.Context, id string) (message string, manifest []byte, err error) {
 	var text string
 	err = s.reader.QueryRowContext(ctx, `SELECT last_message, last_manifest FROM jobs WHERE id = $1`, id).Scan(&message, &text)
 	if err != nil || text == "" {
-		return message, nil, wrap("read the settled end of job", id, found(err))
+		return message, nil, wrap("read the decided end of job", id, found(err))
 	}
 	return message, []byte(text), nil
 }
 
-// Conclude is [Store.Move] of a job to its settled end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
+// End is [Store.Move] of a job to its decided end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
 // has begun since. With a time to sweep, the job's place in the bucket is clear, and it is forgotten in the same transaction, as by
 // [Store.Forget]. Of a job with more rows than one transaction deletes it returns false: it is over, and is to be forgotten.
-func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error) {
+func (s *Store) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.publishes(ctx, tx, id, epoch); err != nil {
 			return err
@@ -161,7 +161,7 @@ func (s *Store) Conclude(ctx context.Context, id string, epoch int64, at, sweep 
 		return err
 	})
 	if err != nil {
-		return false, wrap("conclude job", id, err)
+		return false, wrap("end job", id, err)
 	}
 	s.changes.signal()
 	return forgotten, nil

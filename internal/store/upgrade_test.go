@@ -104,8 +104,8 @@ func TestWhatAMessageSaidIsKeptWhereItBelongs(t *testing.T) {
 	}
 }
 
-// A job whose end was settled ends so, whatever its message was meanwhile.
-func TestASettledEndIsKeptByTheMigration(t *testing.T) {
+// A job whose end was decided ends so, whatever its message was meanwhile.
+func TestADecidedEndIsKeptByTheMigration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	old, _ := openAt(t, path, 8)
 	id := job(1).ID
@@ -119,7 +119,7 @@ func TestASettledEndIsKeptByTheMigration(t *testing.T) {
 	s := openStore(t, path)
 	epoch, err := s.ClaimPublication(t.Context(), id, "w", true, time.Now())
 	if err == nil {
-		_, err = s.Conclude(t.Context(), id, epoch, time.Now(), time.Time{})
+		_, err = s.End(t.Context(), id, epoch, time.Now(), time.Time{})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ func stories() map[string][]func(*death) {
 		"results.registered:1":       {(*death).withManyFiles, (*death).withManyFilesAtTheStop},
 		"results.published:2":        {(*death).onItsWay, (*death).atTheStop},
 		"results.manifested:1":       {(*death).withManyFiles, (*death).withManyFilesAtTheStop},
-		"lifecycle.settled:1":        {(*death).onItsWay, (*death).atTheStop},
+		"lifecycle.decided:1":        {(*death).onItsWay, (*death).atTheStop},
 		"results.announced:1":        {(*death).onItsWay, (*death).atTheStop, (*death).whenTheTimeIsOver},
 		"lifecycle.kept:1":           {(*death).whenItsOutputIsDenied},
 		"lifecycle.kept-published:1": {(*death).whenKeptResultsArePublished},
@@ -284,7 +284,7 @@ func (d *death) settings(text string) {
 	d.s.Settings(text + harness.Model(d.w.URL, fmt.Sprint(", max_in_flight: ", slots)))
 }
 
-// whenItsOutputIsDenied dies when it was settled that the results of a job are kept.
+// whenItsOutputIsDenied dies when it was decided that the results of a job are kept.
 func (d *death) whenItsOutputIsDenied() {
 	d.outputDenied(d.point)
 	d.s.KeptResults(d.job)

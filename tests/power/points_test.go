@@ -45,7 +45,7 @@ func ways(point string) []func(*outage) {
 		return []func(*outage){(*outage).atTheSweep}
 	case "results.stored", "results.committed":
 		return []func(*outage){(*outage).onItsWay, (*outage).atTheSignal}
-	case "lifecycle.sealed", "results.published", "results.manifested", "lifecycle.settled", "lifecycle.cleaned":
+	case "lifecycle.sealed", "results.published", "results.manifested", "lifecycle.decided", "lifecycle.cleaned":
 		return []func(*outage){(*outage).onItsWay, (*outage).withManyParts, (*outage).atTheStop}
 	}
 	return []func(*outage){(*outage).onItsWay}

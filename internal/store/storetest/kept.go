@@ -25,9 +25,9 @@ func keeps(t *testing.T, p Port, n int) string {
 	commit(t, p, commitOf("w1", "s1", claim(t, p, "w1", id, 1)[0], 1, 2))
 	no(t, p.SealFailing(t.Context(), id, "the output cannot be written"))
 	epoch := publisher(t, p, id, "w1", true)
-	no(t, p.SettleKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"))
+	no(t, p.DecideKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"))
 	refused(t, p.PublishKept(t.Context(), account, id), batholith.ErrNothingKept) // not before it is over
-	no(t, concluded(t, p, id, epoch))
+	no(t, ended(t, p, id, epoch))
 	return id
 }
 
@@ -140,9 +140,9 @@ func keptRefused(t *testing.T, p Port) {
 		refused(t, ask(account, "nosuchjob000"), batholith.ErrNotFound)
 	}
 	epoch := publisher(t, p, id, "w1", true)
-	refused(t, p.SettleKept(t.Context(), id, epoch+1, batholith.StatusInProgress, "why"), batholith.ErrHeld)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all", nil))
-	refused(t, p.SettleKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"), batholith.ErrMoved)
+	refused(t, p.DecideKept(t.Context(), id, epoch+1, batholith.StatusInProgress, "why"), batholith.ErrHeld)
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all", nil))
+	refused(t, p.DecideKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"), batholith.ErrMoved)
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, string(j.Kept), "")

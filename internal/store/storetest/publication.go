@@ -19,10 +19,10 @@ func publishing() []law {
 		{"ASealedJobIsPublishedInFullOnly", sealedPublication},
 		{"OfManyFinalPublishersOneIsGranted", manyPublishers},
 		{"AnUploadIsRefusedUnderAnotherEpoch", uploadUnderEpoch},
-		{"OnlyThePublisherConcludes", conclude},
-		{"NothingButItsEndBecomesOfASettledJob", settled},
-		{"TheManifestOfASettledEndIsStoredUntilTheJobIsConcluded", manifestOfAnEnd},
-		{"AConcludedJobIsForgottenInTheSameMove", concludeForgets},
+		{"OnlyThePublisherEndsAJob", end},
+		{"NothingButItsEndBecomesOfADecidedJob", decided},
+		{"TheManifestOfADecidedEndIsStoredUntilTheJobEnds", manifestOfAnEnd},
+		{"AJobThatEndsIsForgottenInTheSameMove", endForgets},
 		{"AJobIsSealedWhoeverPublishesIt", sealToPublish},
 		{"WhatAPublisherMayReadIsSaidWhenItIsMerged", readWhileMerged},
 	}
@@ -149,38 +149,38 @@ func uploadUnderEpoch(t *testing.T, p Port) {
 	no(t, err)
 	same(t, got, []batholith.Upload{of("u1", partial), of("u4", final), of("u5", 0)})
 	no(t, p.DeleteUpload(t.Context(), of("u1", partial)))
-	no(t, p.Settle(t.Context(), id, final, batholith.StatusInProgress, batholith.StatusFailed, "", nil))
+	no(t, p.Decide(t.Context(), id, final, batholith.StatusInProgress, batholith.StatusFailed, "", nil))
 	no(t, p.PutUpload(t.Context(), of("u6", final))) // of a publisher that does not know yet
 	no(t, p.DeleteUpload(t.Context(), of("u6", final)))
-	no(t, concluded(t, p, id, final))
+	no(t, ended(t, p, id, final))
 	refused(t, p.PutUpload(t.Context(), of("u6", final)), batholith.ErrMoved)
 	refused(t, p.PutUpload(t.Context(), batholith.Upload{Job: "nosuchjob000", Epoch: 1}), batholith.ErrNotFound)
 }
 
-// concluded moves a job to its settled end and leaves its rows.
-func concluded(t *testing.T, p Port, id string, epoch int64) error {
-	_, err := p.Conclude(t.Context(), id, epoch, start(), time.Time{})
+// ended moves a job to its decided end and leaves its rows.
+func ended(t *testing.T, p Port, id string, epoch int64) error {
+	_, err := p.End(t.Context(), id, epoch, start(), time.Time{})
 	return err
 }
 
-func conclude(t *testing.T, p Port) {
+func end(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	alive(t, p, "w1")
-	settles := func(epoch int64, from, to batholith.Status) error {
-		return p.Settle(t.Context(), id, epoch, from, to, "over", nil)
+	decides := func(epoch int64, from, to batholith.Status) error {
+		return p.Decide(t.Context(), id, epoch, from, to, "over", nil)
 	}
 	old := publisher(t, p, id, "w1", true)
 	now := publisher(t, p, id, "w1", true)
-	refused(t, concluded(t, p, id, now), batholith.ErrMoved) // to what?
-	refused(t, settles(old, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrHeld)
+	refused(t, ended(t, p, id, now), batholith.ErrMoved) // to what?
+	refused(t, decides(old, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrHeld)
 	no(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start()))
-	refused(t, settles(now, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrMoved)
-	no(t, settles(now, batholith.StatusStopping, batholith.StatusStopped))
-	refused(t, settles(now, batholith.StatusStopping, batholith.StatusFailed), batholith.ErrMoved)
-	refused(t, concluded(t, p, id, old), batholith.ErrHeld)
-	no(t, concluded(t, p, id, now))
-	refused(t, concluded(t, p, id, now), batholith.ErrMoved)
-	refused(t, settles(now, batholith.StatusStopping, batholith.StatusStopped), batholith.ErrMoved)
+	refused(t, decides(now, batholith.StatusInProgress, batholith.StatusCompleted), batholith.ErrMoved)
+	no(t, decides(now, batholith.StatusStopping, batholith.StatusStopped))
+	refused(t, decides(now, batholith.StatusStopping, batholith.StatusFailed), batholith.ErrMoved)
+	refused(t, ended(t, p, id, old), batholith.ErrHeld)
+	no(t, ended(t, p, id, now))
+	refused(t, ended(t, p, id, now), batholith.ErrMoved)
+	refused(t, decides(now, batholith.StatusStopping, batholith.StatusStopped), batholith.ErrMoved)
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, []string{string(j.Status), string(j.Ending), j.Message}, []string{"Stopped", "", "over"})
@@ -188,15 +188,15 @@ func conclude(t *testing.T, p Port) {
 	no(t, err)
 	same(t, len(history), 6)
 	same(t, history[5].Message, "over")
-	refused(t, concluded(t, p, "nosuchjob000", 1), batholith.ErrNotFound)
-	refused(t, p.Settle(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, "", nil), batholith.ErrNotFound)
+	refused(t, ended(t, p, "nosuchjob000", 1), batholith.ErrNotFound)
+	refused(t, p.Decide(t.Context(), "nosuchjob000", 1, batholith.StatusStopping, batholith.StatusStopped, "", nil), batholith.ErrNotFound)
 }
 
-func settled(t *testing.T, p Port) {
+func decided(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	alive(t, p, "w1", "w2")
 	epoch := publisher(t, p, id, "w1", true)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", nil))
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", nil))
 	for _, to := range []batholith.Status{batholith.StatusStopping, batholith.StatusInProgress, batholith.StatusCompleted} {
 		refused(t, p.Move(t.Context(), id, batholith.StatusInProgress, to, "another", start()), batholith.ErrMoved)
 	}
@@ -209,9 +209,9 @@ func settled(t *testing.T, p Port) {
 	same(t, len(history), 4) // it has no event yet
 	held(t, p, id, "w2", true)
 	no(t, p.YieldPublication(t.Context(), id, epoch))
-	next := publisher(t, p, id, "w2", true) // who concludes in the other's place
-	refused(t, concluded(t, p, id, epoch), batholith.ErrHeld)
-	no(t, concluded(t, p, id, next))
+	next := publisher(t, p, id, "w2", true) // who ends in the other's place
+	refused(t, ended(t, p, id, epoch), batholith.ErrHeld)
+	no(t, ended(t, p, id, next))
 	j, err = p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, []string{string(j.Status), string(j.Ending), j.Message}, []string{"Completed", "", "all of them"})
@@ -253,34 +253,34 @@ func manifestOfAnEnd(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	alive(t, p, "w1", "w2")
 	epoch := publisher(t, p, id, "w1", true)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", []byte("{}")))
-	message, manifest, err := p.Settled(t.Context(), id)
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", []byte("{}")))
+	message, manifest, err := p.Decided(t.Context(), id)
 	no(t, err)
 	same(t, []string{message, string(manifest)}, []string{"all of them", "{}"})
 	refused(t, p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start()), batholith.ErrMoved)
 	no(t, p.YieldPublication(t.Context(), id, epoch))
 	next := publisher(t, p, id, "w2", true)
-	refused(t, p.SettleKept(t.Context(), id, epoch, batholith.StatusInProgress, "late"), batholith.ErrHeld)
-	no(t, p.SettleKept(t.Context(), id, next, batholith.StatusInProgress, "it cannot be written")) // nothing was cleaned up yet
-	message, manifest, err = p.Settled(t.Context(), id)
+	refused(t, p.DecideKept(t.Context(), id, epoch, batholith.StatusInProgress, "late"), batholith.ErrHeld)
+	no(t, p.DecideKept(t.Context(), id, next, batholith.StatusInProgress, "it cannot be written")) // nothing was cleaned up yet
+	message, manifest, err = p.Decided(t.Context(), id)
 	no(t, err)
 	same(t, []string{message, string(manifest)}, []string{"it cannot be written", ""})
-	refused(t, p.Settle(t.Context(), id, next, batholith.StatusInProgress, batholith.StatusCompleted, "", nil), batholith.ErrMoved)
-	no(t, concluded(t, p, id, next))
+	refused(t, p.Decide(t.Context(), id, next, batholith.StatusInProgress, batholith.StatusCompleted, "", nil), batholith.ErrMoved)
+	no(t, ended(t, p, id, next))
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, []string{string(j.Status), string(j.Kept), j.Message}, []string{"Failed", "Kept", "it cannot be written"})
-	_, _, err = p.Settled(t.Context(), "nosuchjob000")
+	_, _, err = p.Decided(t.Context(), "nosuchjob000")
 	refused(t, err, batholith.ErrNotFound)
 }
 
-func concludeForgets(t *testing.T, p Port) {
+func endForgets(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	epoch := publisher(t, p, id, "w1", true)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", []byte("{}")))
-	_, err := p.Conclude(t.Context(), id, epoch+1, start(), start())
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", []byte("{}")))
+	_, err := p.End(t.Context(), id, epoch+1, start(), start())
 	refused(t, err, batholith.ErrHeld)
-	done, err := p.Conclude(t.Context(), id, epoch, start(), start())
+	done, err := p.End(t.Context(), id, epoch, start(), start())
 	no(t, err)
 	same(t, done, true)
 	files, err := p.Files(t.Context(), id)
@@ -311,11 +311,11 @@ func sealToPublish(t *testing.T, p Port) {
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, j.Failing, "the bucket is gone")
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusFailed, "", nil))
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusFailed, "", nil))
 	other, err = p.SealToPublish(t.Context(), id, "", "w1")
 	no(t, err)
-	same(t, other, int64(0)) // its end is settled
-	no(t, concluded(t, p, id, epoch))
+	same(t, other, int64(0)) // its end is decided
+	no(t, ended(t, p, id, epoch))
 	_, err = p.SealToPublish(t.Context(), "nosuchjob000", "", "w1")
 	refused(t, err, batholith.ErrNotFound)
 	unplanned := create(t, p, newJob(2)).ID

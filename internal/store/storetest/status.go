@@ -218,10 +218,10 @@ func sealFailing(t *testing.T, p Port) {
 func sealFailingTooLate(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	epoch := publisher(t, p, id, "w1", true)
-	no(t, p.Settle(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", nil))
+	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", nil))
 	no(t, p.SealFailing(t.Context(), id, "too late"))
 	notes(t, p, id, "", "", "")
-	no(t, concluded(t, p, id, epoch))
+	no(t, ended(t, p, id, epoch))
 	no(t, p.SealFailing(t.Context(), id, "too late"))
 	notes(t, p, id, "all of them", "", "")
 }

@@ -103,14 +103,14 @@ type Publications interface {
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
 	YieldPublication(ctx context.Context, id string, epoch int64) error
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	Settle(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
-	Settled(ctx context.Context, id string) (message string, manifest []byte, err error)
-	Conclude(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
+	Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
+	Decided(ctx context.Context, id string) (message string, manifest []byte, err error)
+	End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
 }
 
 // Keeping keeps the results of jobs whose output could not be written.
 type Keeping interface {
-	SettleKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
+	DecideKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
 	PublishKept(ctx context.Context, account, id string) error
 	DiscardKept(ctx context.Context, account, id string) error
 	Discarded(ctx context.Context, id, message string, at time.Time) error
