@@ -126,57 +126,82 @@ func (d anthropic) system(c *chat, v value) error {
 }
 
 // messages writes the conversation. Two turns of one role in a row stay two: merging them is the template's matter.
-func (d anthropic) messages(c *chat, v value) error {
+func (d anthropic) messages(c *chat, v value) (err error) {
 	if err := wantArray("messages", v); err != nil {
 		return err
 	}
-	for i, m := range v.elements() {
-		if err := d.message(&c.message, m); err != nil {
-			return at("messages", at(i, err))
+	v.array(0, func(i, from int) (end int) {
+		if err != nil {
+			return skip(v, from)
+		}
+		if end, err = d.message(&c.message, v, from); err != nil {
+			err = at("messages", at(i, err))
+			return end
 		}
 		c.turn(&c.message)
+		return end
+	})
+	if err == nil && (c.last == "" || c.last == "system") {
+		err = at("messages", wrong("at least one message is required"))
 	}
-	if c.last == "" || c.last == "system" {
-		return at("messages", wrong("at least one message is required"))
-	}
-	return nil
+	return err
 }
 
-// message takes one turn apart.
-func (d anthropic) message(t *turn, m value) error {
-	if m.kind() != '{' {
-		return wrong("Input should be an object")
+// message takes the turn apart that begins at a position of v, and returns the position after it.
+func (d anthropic) message(t *turn, v value, from int) (end int, err error) {
+	if v[from:].kind() != '{' {
+		return skip(v, from), wrong("Input should be an object")
 	}
-	var role, content value
-	for name, v := range m.members() {
-		switch name {
+	var role value
+	var unknown, unfit error
+	said := false
+	t.reset("")
+	end = v.object(from, func(raw value, from int) (end int) {
+		switch name := raw.text(); name {
 		case "role":
-			role = v
+			end = skip(v, from)
+			role = v[from:end]
 		case "content":
-			content = v
+			t.reset("") // of two, the last one counts
+			end, unfit = d.said(t, v, from)
+			said = true
 		default:
-			if !v.absent() {
-				return extra(name)
+			end = skip(v, from)
+			if unknown == nil && !v[from:end].absent() {
+				unknown = extra(name)
 			}
 		}
-	}
+		return end
+	})
 	switch {
+	case unknown != nil:
+		return end, unknown
 	case role.absent():
-		return required("role")
+		return end, required("role")
 	case !role.is("user") && !role.is("assistant"):
-		return at("role", wrong("Input should be 'user' or 'assistant'"))
+		return end, at("role", wrong("Input should be 'user' or 'assistant'"))
+	case !said:
+		return end, required("content")
 	}
-	t.reset(role.text())
-	switch content.kind() {
+	t.role = role.text()
+	return end, unfit
+}
+
+// said reads the content of a message, a text or a list of blocks, and returns the position after it.
+func (d anthropic) said(t *turn, v value, from int) (end int, err error) {
+	if v[from:].kind() == '[' {
+		end, err = d.blocks(t, v, from)
+		return end, at("content", err)
+	}
+	end = skip(v, from)
+	switch v[from:].kind() {
 	case 'n':
-		return required("content")
+		return end, required("content")
 	case '"':
-		t.parts = append(t.parts, part{kind: "text", text: content})
-		return nil
-	case '[':
-		return at("content", d.blocks(t, content))
+		t.parts = append(t.parts, part{kind: "text", text: v[from:end]})
+		return end, nil
 	}
-	return at("content", wrong("Input should be a valid string or a list of content blocks"))
+	return end, at("content", wrong("Input should be a valid string or a list of content blocks"))
 }
 
 // tools takes what the client runs. Tools that Anthropic runs itself, such as a shell, have another type, and nobody to run them.

@@ -1,18 +1,35 @@
 package dialect
 
-// blocks adds the content of a message to the turn.
-func (d anthropic) blocks(t *turn, content value) error {
-	for i, b := range content.elements() {
-		if err := d.block(t, b); err != nil {
-			return at(i, err)
+// blocks adds the list of blocks that begins at a position of v to the turn, and returns the position after it.
+func (d anthropic) blocks(t *turn, v value, from int) (end int, err error) {
+	end = v.array(from, func(i, from int) (end int) {
+		if err != nil {
+			return skip(v, from)
 		}
-	}
-	return nil
+		var typ, text value
+		if v[from] == '{' {
+			end = v.object(from, func(name value, from int) int {
+				end := skip(v, from)
+				switch {
+				case name.is("type"):
+					typ = v[from:end]
+				case name.is("text"):
+					text = v[from:end]
+				}
+				return end
+			})
+		} else {
+			end = skip(v, from)
+		}
+		err = at(i, d.block(t, v[from:end], typ.text(), text))
+		return end
+	})
+	return end, err
 }
 
 // block reads one block. Calls, results and thoughts have places of their own in a turn; the rest is content.
-func (d anthropic) block(t *turn, b value) error {
-	switch typ := b.member("type").text(); typ {
+func (d anthropic) block(t *turn, b value, typ string, text value) error {
+	switch typ {
 	case "":
 		return required("type")
 	case "tool_use":
@@ -27,17 +44,16 @@ func (d anthropic) block(t *turn, b value) error {
 	case "redacted_thinking":
 		return nil // only its maker can read it
 	default:
-		p, err := d.part(typ, b)
+		p, err := d.part(typ, b, text)
 		t.parts = append(t.parts, p)
 		return err
 	}
 }
 
 // part reads a block that can stand in a message as well as in a tool's result.
-func (d anthropic) part(typ string, b value) (part, error) {
+func (d anthropic) part(typ string, b, text value) (part, error) {
 	switch typ {
 	case "text":
-		text := b.member("text")
 		return part{kind: "text", text: text}, needString("text", text)
 	case "image":
 		p, err := d.image(b.member("source"))
@@ -84,7 +100,7 @@ func (d anthropic) toolResult(t *turn, b value) error {
 		r.parts = []part{{kind: "text", text: content}}
 	case '[':
 		for i, e := range content.elements() {
-			p, err := d.part(e.member("type").text(), e)
+			p, err := d.part(e.member("type").text(), e, e.member("text"))
 			if err != nil {
 				return at("content", at(i, err))
 			}

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -81,6 +82,60 @@ func BenchmarkPromptOf(b *testing.B) {
 		b.Run(name+"-floor", func(b *testing.B) {
 			for b.Loop() {
 				skip(value(input), 0)
+			}
+		})
+	}
+}
+
+// BenchmarkRequest makes the request of a body of a kilobyte and lets it go, as validation does; "weigh" is what it costs to estimate its tokens,
+// "floor" a search for its quotes and a copy.
+func BenchmarkRequest(b *testing.B) {
+	text := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 20)
+	for _, c := range []struct{ name, family, input string }{
+		{"anthropic", "anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":32,"messages":[{"role":"user","content":"` + text + `"}]}`},
+		{"blocks", "anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":256,"temperature":0.2,"system":"You are terse.","messages":[{"role":"user","content":[{"type":"text","text":"` + benchPrompt + `"}]}]}`},
+		{"openai", "openai", `{"messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"` + text + `"}],"max_tokens":64}`},
+	} {
+		d, err := For(c.family, ProtocolOpenAI, batholith.InvokeModel, Options{Names: []string{"m"}, Checked: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		input := []byte(c.input)
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(input)))
+			b.ReportAllocs()
+			for b.Loop() {
+				call, err := d.Request(input, "m")
+				if err != nil {
+					b.Fatal(err)
+				}
+				Discard(call)
+			}
+		})
+		b.Run(c.name+"-weigh", func(b *testing.B) {
+			b.SetBytes(int64(len(input)))
+			for b.Loop() {
+				Weigh(input)
+			}
+		})
+		b.Run(c.name+"-prompt", func(b *testing.B) {
+			b.SetBytes(int64(len(input)))
+			for b.Loop() {
+				PromptOf(input)
+			}
+		})
+		b.Run(c.name+"-floor", func(b *testing.B) {
+			b.SetBytes(int64(len(input)))
+			out := make([]byte, 0, len(input))
+			for b.Loop() {
+				for rest := input; ; {
+					n := bytes.IndexByte(rest, '"')
+					if n < 0 {
+						break
+					}
+					rest = rest[n+1:]
+				}
+				out = append(out[:0], input...)
 			}
 		})
 	}

@@ -2,9 +2,11 @@ package dialect
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
+	"math/bits"
 	"strconv"
 	"unicode/utf8"
 
@@ -95,28 +97,68 @@ func (v value) text() string {
 	return string(b)
 }
 
-// words are in almost every body or answer, and take no memory of their own there.
-var words = eachItself("role", "user", "assistant", "system", "content", "messages", "max_tokens", "anthropic_version", "temperature", "top_p", "type", "text",
-	"id", "object", "created", "model", "choices", "index", "message", "logprobs", "finish_reason", "stop", "length", "usage", "prompt_tokens",
-	"completion_tokens", "total_tokens", "prompt_tokens_details", "cached_tokens")
-
-func eachItself(texts ...string) map[string]string {
-	m := make(map[string]string, len(texts))
-	for _, t := range texts {
-		m[t] = t
-	}
-	return m
-}
-
-// longestWord is the longest text that is looked for among the words.
-const longestWord = len("prompt_tokens_details")
-
-// word is a text that is not escaped.
+// word is a text that is not escaped. Those that are in almost every body or answer take no memory of their own: the compiler compares
+// the bytes without a copy, and what is returned is the constant.
 func word(b []byte) string {
-	if len(b) <= longestWord {
-		if w, ok := words[string(b)]; ok {
-			return w
-		}
+	switch string(b) {
+	case "role":
+		return "role"
+	case "user":
+		return "user"
+	case "assistant":
+		return "assistant"
+	case "system":
+		return "system"
+	case "content":
+		return "content"
+	case "messages":
+		return "messages"
+	case "max_tokens":
+		return "max_tokens"
+	case "anthropic_version":
+		return "anthropic_version"
+	case "temperature":
+		return "temperature"
+	case "top_p":
+		return "top_p"
+	case "type":
+		return "type"
+	case "text":
+		return "text"
+	case "id":
+		return "id"
+	case "object":
+		return "object"
+	case "created":
+		return "created"
+	case "model":
+		return "model"
+	case "choices":
+		return "choices"
+	case "index":
+		return "index"
+	case "message":
+		return "message"
+	case "logprobs":
+		return "logprobs"
+	case "finish_reason":
+		return "finish_reason"
+	case "stop":
+		return "stop"
+	case "length":
+		return "length"
+	case "usage":
+		return "usage"
+	case "prompt_tokens":
+		return "prompt_tokens"
+	case "completion_tokens":
+		return "completion_tokens"
+	case "total_tokens":
+		return "total_tokens"
+	case "prompt_tokens_details":
+		return "prompt_tokens_details"
+	case "cached_tokens":
+		return "cached_tokens"
 	}
 	return string(b)
 }
@@ -205,6 +247,31 @@ func (v value) starts() iter.Seq2[value, value] {
 	}
 }
 
+// object visits the members of the object that begins at i and returns the position after it. A visitor gets a member's name and where its
+// value begins, and returns the position after the value. So nested values are read once, where fields looks for the end of each first.
+func (v value) object(i int, visit func(name value, from int) (end int)) int {
+	for i = space(v, i+1); i < len(v) && v[i] == '"'; {
+		name, from := v.named(i)
+		if i = space(v, visit(name, from)); i >= len(v) || v[i] != ',' {
+			break
+		}
+		i = space(v, i+1)
+	}
+	return min(i+1, len(v))
+}
+
+// array is object for the items of an array and their positions.
+func (v value) array(i int, visit func(n, from int) (end int)) int {
+	i = space(v, i+1)
+	for n := 0; i < len(v) && v[i] != ']'; n++ {
+		if i = space(v, visit(n, i)); i >= len(v) || v[i] != ',' {
+			break
+		}
+		i = space(v, i+1)
+	}
+	return min(i+1, len(v))
+}
+
 // elements yields the items of an array with their positions, and nothing for any other value.
 func (v value) elements() iter.Seq2[int, value] {
 	return func(yield func(int, value) bool) {
@@ -270,8 +337,28 @@ func skip(v value, i int) int {
 	return i
 }
 
+// skipString is skip for a string. Most are short: names, roles, marks. Their end is found eight bytes at a time; what is longer is
+// searched with bytes.IndexByte, whose call costs as much as that.
 func skipString(v value, i int) int {
-	for i++; ; i++ {
+	i++
+	for range 3 {
+		if i+8 > len(v) {
+			break
+		}
+		x := binary.LittleEndian.Uint64(v[i:])
+		quote, back := x^ones*'"', x^ones*'\\'
+		found := ((quote-ones)&^quote | (back-ones)&^back) & (ones << 7)
+		if found == 0 {
+			i += 8
+			continue
+		}
+		// A borrow may mark further bytes above the first that is marked rightly: only the first counts.
+		if i += bits.TrailingZeros64(found) >> 3; v[i] == '"' {
+			return i + 1
+		}
+		break
+	}
+	for ; ; i++ {
 		n := bytes.IndexByte(v[i:], '"')
 		if n < 0 {
 			return len(v)
@@ -286,6 +373,9 @@ func skipString(v value, i int) int {
 		}
 	}
 }
+
+// ones times a byte is eight of that byte.
+const ones = 0x0101010101010101
 
 func skipComposite(v value, i int) int {
 	for depth := 0; i < len(v); {

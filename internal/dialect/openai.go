@@ -13,46 +13,53 @@ type openai struct {
 	tagged bool
 }
 
-// request copies the body member by member, in its order. What is unknown here may be known to the server, which speaks the same API.
+// request copies the body member by member, in its order. What is unknown here may be known to the server, which speaks the same API. What
+// every server would refuse, and what a batch cannot have, is an error; the body is read once for both.
 func (d openai) request(body value, model string) (batholith.Call, error) {
-	if err := d.check(body, model); err != nil {
-		return batholith.Call{}, err
-	}
 	b := newBuffer(len(body) + len(model) + 32)
 	b.open('{')
 	b.textMember("model", model)
+	var messages value
+	var unfit, badMessage error
 	serverTools := false
-	for name, v := range body.members() {
-		switch {
-		case v.absent(), name == "model", name == "stream", name == "stream_options":
+	body.object(0, func(raw value, from int) (end int) {
+		name := raw.text()
+		var bad error
+		if name == "messages" {
+			end, bad = d.messages(body, from)
+		} else {
+			end = skip(body, from)
+		}
+		v := body[from:end]
+		if v.absent() {
+			return end
+		}
+		if name == "messages" {
+			messages, badMessage = v, bad
+		}
+		if unfit == nil {
+			unfit = d.member(name, v, model)
+		}
+		switch name {
+		case "model", "stream", "stream_options":
 		default:
 			b.anyKey(name)
 			b.raw(v)
 			serverTools = serverTools || serverRun(name, v)
 		}
-	}
+		return end
+	})
 	b.close('}')
+	if unfit == nil {
+		unfit = needArray("messages", messages)
+	}
+	if unfit != nil {
+		return batholith.Call{}, hintConverse(body, unfit)
+	}
+	if badMessage != nil {
+		return batholith.Call{}, badMessage
+	}
 	return batholith.Call{Path: chatPath, Body: b, ServerTools: serverTools}, nil
-}
-
-// check looks at what every server would refuse, and at what a batch cannot have. The rest is the server's to judge.
-func (d openai) check(body value, model string) error {
-	var messages value
-	for name, v := range body.members() {
-		if v.absent() {
-			continue
-		}
-		if name == "messages" {
-			messages = v
-		}
-		if err := d.member(name, v, model); err != nil {
-			return hintConverse(body, err)
-		}
-	}
-	if err := needArray("messages", messages); err != nil {
-		return hintConverse(body, err)
-	}
-	return d.messages(body, messages)
 }
 
 // member checks what has one meaning on every server; ranges are OpenAI's.
@@ -103,27 +110,52 @@ func (d openai) model(v value, backend string) error {
 	return nil
 }
 
-// messages looks at the form of each message only: content may be null, and roles differ between models.
-func (d openai) messages(body, messages value) error {
+// messages looks at the form of each message only: content may be null, and roles differ between models. The array begins at a position of the
+// body, and the position after it is returned. What is no array is passed over.
+func (d openai) messages(body value, from int) (end int, err error) {
+	if body[from:].kind() != '[' {
+		return skip(body, from), nil
+	}
 	n := 0
-	for i, m := range messages.elements() {
+	end = body.array(from, func(i, from int) (end int) {
 		n++
-		if m.kind() != '{' {
-			return at("messages", at(i, wrong("Input should be an object")))
+		if err != nil {
+			return skip(body, from)
 		}
-		if err := needString("role", m.member("role")); err != nil {
-			return at("messages", at(i, err))
-		}
-		for j, block := range m.member("content").elements() {
-			if err := needString("type", block.member("type")); err != nil {
-				return hintConverse(body, at("messages", at(i, at("content", at(j, err)))))
-			}
-		}
-	}
+		end, err = d.looked(body, i, from)
+		return end
+	})
 	if n == 0 {
-		return at("messages", wrong("at least one message is required"))
+		err = at("messages", wrong("at least one message is required"))
 	}
-	return nil
+	return end, err
+}
+
+// looked looks at message i, which begins at a position of the body, and returns the position after it.
+func (d openai) looked(body value, i, from int) (end int, err error) {
+	if body[from:].kind() != '{' {
+		return skip(body, from), at("messages", at(i, wrong("Input should be an object")))
+	}
+	var role, content value
+	end = body.object(from, func(name value, from int) int {
+		end := skip(body, from)
+		switch {
+		case name.is("role"):
+			role = body[from:end]
+		case name.is("content"):
+			content = body[from:end]
+		}
+		return end
+	})
+	if err := needString("role", role); err != nil {
+		return end, at("messages", at(i, err))
+	}
+	for j, block := range content.elements() {
+		if err := needString("type", block.member("type")); err != nil {
+			return end, hintConverse(body, at("messages", at(i, at("content", at(j, err)))))
+		}
+	}
+	return end, nil
 }
 
 // answer copies the server's answer member by member, without nulls and under the job's model id.

@@ -77,7 +77,24 @@ func (b *buffer) literal(s string) {
 // text writes a string. Only what JSON demands is escaped.
 func (b *buffer) text(s string) {
 	b.comma()
+	if isPlain(s) {
+		*b = append(append(append(*b, '"'), s...), '"')
+		return
+	}
 	*b, _ = jsontext.AppendQuote(*b, s) // an error only tells of invalid UTF-8, which is replaced
+}
+
+// isPlain tells whether s is short and stands in JSON as it is.
+func isPlain(s string) bool {
+	if len(s) > 32 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *buffer) integer(n int64) {
