@@ -192,7 +192,7 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 	for i, in := range v.inputs {
 		counts[i] = batholith.File{Key: in.name, Bytes: in.object.Bytes}
 		g.Go(func() (err error) {
-			sums[i], err = pool.Run(surveying, jsonl.Survey{Bytes: in.object.Bytes, Keep: batholith.ListedLines, Open: v.opener(in), Remark: v.bodies.remark,
+			sums[i], err = pool.Run(surveying, jsonl.Survey{Bytes: in.object.Bytes, Keep: batholith.ListedLines, Unsummed: true, Open: v.opener(in), Remark: v.bodies.remark,
 				Entries: func(es []jsonl.Entry) error {
 					counts[i].Records += int64(len(es))
 					return v.ids.add(i, es)

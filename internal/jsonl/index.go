@@ -20,8 +20,14 @@ type Entry struct {
 
 // EntryOf is the entry of a line.
 func EntryOf(l Line) Entry {
-	e := Entry{Offset: l.Offset, Length: uint32(l.Length), Size: uint32(min(len(l.Input), math.MaxUint32)),
-		Line: l.N, Fingerprint: Fingerprint(l.Input)}
+	e := unsummed(l)
+	e.Fingerprint = Fingerprint(l.Input)
+	return e
+}
+
+// unsummed is EntryOf without the fingerprint.
+func unsummed(l Line) Entry {
+	e := Entry{Offset: l.Offset, Length: uint32(l.Length), Size: uint32(min(len(l.Input), math.MaxUint32)), Line: l.N}
 	if l.ID != nil {
 		e.IDHash = HashID(l.ID)
 	}

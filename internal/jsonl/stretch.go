@@ -55,7 +55,11 @@ func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 	body := r.survey.Open(ctx, at)
 	defer body.Close()
 	in := &summed{r: body, at: at, from: r.from, to: r.to}
-	sc.begin(in, at, r.to)
+	if r.survey.Unsummed {
+		sc.begin(body, at, r.to)
+	} else {
+		sc.begin(in, at, r.to)
+	}
 	if at < r.from {
 		sc.pass()
 	}
@@ -87,7 +91,7 @@ func (r *stretch) record(ctx context.Context, line Line) error {
 			return err
 		}
 	}
-	r.page.entries = append(r.page.entries, EntryOf(line))
+	r.page.entries = append(r.page.entries, r.survey.entry(line))
 	if r.survey.Remark != nil {
 		if why := r.survey.Remark(line); why != "" {
 			r.total.Remarks++

@@ -18,6 +18,9 @@ type Survey struct {
 	// Keep is how many problems, and how many remarks, are handed out; all are counted.
 	Keep int
 
+	// Unsummed leaves out what only an index is for: Surveyed.Sum and the fingerprints of the entries are 0.
+	Unsummed bool
+
 	// Remark, when set, is asked about every record, by several goroutines and in any order. What it returns, if anything, is listed
 	// beside the problems; the line stays a record. The line holds until it returns.
 	Remark func(Line) string
@@ -26,6 +29,14 @@ type Survey struct {
 	// until it returns. An error of it ends the survey.
 	Entries  func([]Entry) error
 	Problems func(problems, remarks []Problem)
+}
+
+// entry is the entry of a line.
+func (s *Survey) entry(l Line) Entry {
+	if s.Unsummed {
+		return unsummed(l)
+	}
+	return EntryOf(l)
 }
 
 // DefaultRange leaves room for the end of the last line within 8 MiB, which is what readers of objects ask for at once.
