@@ -58,7 +58,7 @@ type Merged struct {
 type Published struct {
 	Job   string
 	Epoch int64
-	Final bool  // with the manifest; otherwise partial output, while the job runs
+	Final bool  // all that the job will have; a small manifest follows when its end is decided. Otherwise partial output, while it runs
 	Files int   // output objects
 	Bytes int64 // in them
 	Took  time.Duration
