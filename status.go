@@ -39,13 +39,13 @@ const (
 	EventFinish   Event = "finish"   // every record has an outcome, and the output is published
 	EventFail     Event = "fail"     // the job cannot be validated, or cannot go on
 	EventStop     Event = "stop"     // the client asked to stop
-	EventHalted   Event = "halted"   // nothing is in flight any more, and what was finished is published
+	EventHalt     Event = "halt"     // nothing is in flight any more, and what was finished is published
 	EventExpire   Event = "expire"   // jobExpirationTime passed
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventValidate, EventAccept, EventBegin, EventFinish, EventFail, EventStop, EventHalted, EventExpire}
+	return []Event{EventValidate, EventAccept, EventBegin, EventFinish, EventFail, EventStop, EventHalt, EventExpire}
 }
 
 // moves is the whole life of a job; what it does not name is refused.
@@ -76,9 +76,9 @@ var moves = map[Status]map[Event]Status{
 		EventExpire: StatusPartiallyCompleted,
 	},
 	StatusStopping: {
-		EventStop:   StatusStopping, // asking twice is no error
-		EventHalted: StatusStopped,
-		EventFail:   StatusFailed,
+		EventStop: StatusStopping, // asking twice is no error
+		EventHalt: StatusStopped,
+		EventFail: StatusFailed,
 	},
 }
 

@@ -146,7 +146,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 		}
 		return false, d.sending(ctx, work, job)
 	case batholith.StatusStopping:
-		return false, d.toEnd(ctx, job, batholith.EventHalted, batholith.ErrStopped)
+		return false, d.toEnd(ctx, job, batholith.EventHalt, batholith.ErrStopped)
 	}
 	return true, d.depart(ctx, job)
 }
@@ -239,7 +239,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	}
 	// What is in flight ends now, not only when the database says how the job stands.
 	if cause := context.Cause(work); ctx.Err() == nil {
-		d.atEnd(batholith.EventHalted)
+		d.atEnd(batholith.EventHalt)
 		if err := d.halt(ctx, cause); err != nil {
 			return err
 		}

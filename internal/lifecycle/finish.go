@@ -55,10 +55,10 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
 		e = batholith.EventFinish // the last record made it
 	}
-	if e != batholith.EventHalted && job.Status == batholith.StatusStopping {
+	if e != batholith.EventHalt && job.Status == batholith.StatusStopping {
 		return false, batholith.ErrMoved // a stop came first
 	}
-	if why := failing(job); why != "" && e != batholith.EventHalted { // another worker found out first that the job cannot go on
+	if why := failing(job); why != "" && e != batholith.EventHalt { // another worker found out first that the job cannot go on
 		e, cause = batholith.EventFail, errors.New(why)
 	}
 	next, err := job.Status.Next(e)
