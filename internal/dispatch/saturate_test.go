@@ -154,7 +154,7 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > most {
 					t.Errorf("want: full after %s, busy %.2f, at most %.2f in flight for each slot; the limits were %s", c.saturated, c.busy, most, r.limits())
 				}
-				if st.Refused*10 > st.Requests {
+				if st.Refused*7 > st.Requests {
 					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
 				}
 				if w := st.Others.Wait; w.P50 > 0.25 || w.P95 > 0.5 {

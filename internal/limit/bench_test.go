@@ -18,7 +18,7 @@ func BenchmarkLimiter(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				for len(flights) < 256 {
-					if _, ok := l.try(); !ok {
+					if _, ok := l.TryAcquire(); !ok {
 						break
 					}
 					flights = append(flights, l.Begin())

@@ -1,100 +1,304 @@
 package limit
 
-import "time"
-
-const (
-	cutWindow  = time.Second       // one decrease a window, however many refusals it has
-	firstQuiet = 20 * time.Second  // how long a ceiling stays before more is tried,
-	lastQuiet  = 320 * time.Second // and at most, after it was found where it was
-	riseEvery  = 2 * time.Second   // a ceiling that nothing is refused at rises by 1, 2, 4, …
-	// A refusal for so few answers, though the limit was lowered so many times in a row, has another reason than how much was in
-	// flight: a server that refuses at random would be left with nothing.
-	chance   = 0.1
-	patience = 3
+import (
+	"math"
+	"time"
 )
 
-// ceiling is the memory of back-pressure: how many requests a backend held when it refused others. It knows no more than that a
-// refusal happened and what was in flight beside it, and so it finds the bound of a queue at once, whatever was sent too much.
+// Servers refuse for many reasons: their queue is full, a burst came faster than they admit, a quota is used up, a replica is sick, a proxy
+// throws dice. Only for some of them does it help to send less. So a refusal lowers the limit only as a trial, and the trial is undone
+// when the share of refusals did not fall with the limit, or when fewer requests are taken than before:
+//
+//	share = refused / sent              of the requests that were sent in a span of time, whenever their answers came
+//	rate  = (sent - refused) / time     requests taken in a second
+//	cut     when refused ≥ 4 and refused > sent·(1.3·base + 0.06) + 3·√(sent·base)
+//	odds  = refused / (sent - refused + 1)
+//	kept    when odds ≤ 0.5 × the odds before, and rate is the rate before, less 2 % and a standard error
+//	undone  otherwise; then base rises to that share, so that as many refusals do not lead to the next trial
+const (
+	helped     = 0.5
+	hardly     = 0.8  // of the odds before is no difference
+	assumable  = 0.45 // so large a share may be another's fault, as long as the limit grows
+	worsened   = 2
+	mostly     = 0.5 // so large a share shows at once
+	plenty     = 400 // requests tell a rate to one part in twenty
+	leastCount = 4
+	aboveBase  = 1.3
+	aboveZero  = 0.1
+	slower     = 0.02
+	muchSlower = 0.25
+	lastBase   = 0.8  // of the refusals that do not depend on the limit
+	cutTo      = 0.95 // of the limit, at most; a smaller step would show no difference
+	leastJudge = 2 * time.Second
+	riseBy     = 1. / 32 // of a bound, doubled with each further step
+	ripeAfter  = time.Minute
+	leastQuiet = 5 * time.Second
+	lastQuiet  = 320 * time.Second      // between two trials whether a bound has risen
+	leastSpan  = 200 * time.Millisecond // of a settling time
+	mostSpan   = 2 * time.Second
+)
+
+// ceiling is the memory of refusals: how many requests may be in flight at most.
 type ceiling struct {
-	at    int // the most that may be in flight; 0: nothing was refused yet
-	cut   time.Time
-	quiet time.Duration
-	row   int // decreases without a quiet time between
-
-	answers, refusals int     // since the last decrease
-	share             float64 // of refusals among the outcomes of late
-
-	held   int       // the most that was, at the stray refusals of late,
-	strays time.Time // the first of which was then
+	sends   sends
+	at      int  // the bound that is in force; 0: none
+	good    int  // the highest bound at which nothing was refused
+	rose    bool // the bound has risen since it was found
+	step    int  // of the next rise
+	next    time.Time
+	quiet   time.Duration // before the bound rises again
+	base    float64       // share of requests that are refused whatever is in flight
+	assumed bool          // base was not tried
+	beside  recent        // in flight at the refusals since clean
+	clean   time.Time     // refusals of requests sent before say nothing of the limit: a burst, or another limit
+	trial   trial
+	judged  time.Time
+	widest  int // the highest limit in force since the last burst
+	looked  time.Time
+	press   bool    // then,
+	share   float64 // and the share of refusals
 }
 
-// A refusal that is so rare among the last outcomes is a stray one: it says nothing of how much was in flight. Of a server that is full
-// the next ones are refused as well.
-const (
-	lateOutcomes = 64
-	strayShare   = 0.06
-)
-
-// stray notes a refusal while so many others were held, and tells whether it was a stray one.
-func (c *ceiling) stray(now time.Time, others int) bool {
-	if now.Sub(c.strays) > cutWindow {
-		c.strays, c.held = now, 0
-	}
-	c.held = max(c.held, others)
-	c.share += (1 - c.share) / lateOutcomes
-	return c.share < strayShare
+// trial is a decrease of the limit that must still show that it helps.
+type trial struct {
+	on     bool
+	since  time.Time // when no more was in flight than it allows; zero: not yet
+	from   int       // the limit before it
+	was    int       // the bound before it
+	to     int       // the limit in it
+	before load
+	low    int  // a limit that lowers the refusals, and seemed to lower what is taken
+	back   bool // to a bound that was good before; a deeper one may follow
 }
 
-// refused notes that a request was refused while so many others were held, and tells whether this is a new decrease. The refusals of
-// requests that were sent before the last decrease belong to it: when the last of them is back, what is held is what was taken.
-func (c *ceiling) refused(now, sent time.Time, others, limit int) bool {
-	c.refusals++
-	if c.at > 0 && !sent.After(c.cut) {
-		c.at = min(c.at, max(others, 1))
+// load is what was sent in a span of time.
+type load struct {
+	sent, refused, seconds float64
+}
+
+func (l load) share() float64 { return min(l.refused/max(l.sent, 1), 1) }
+func (l load) taken() float64 { return max(l.sent-l.refused, 0) }
+func (l load) rate() float64  { return l.taken() / max(l.seconds, 1e-3) }
+func (l load) odds() float64  { return l.refused / (l.taken() + 1) }
+
+// excess tells whether more was refused than is usual.
+func (l load) excess(base float64) bool {
+	return l.refused >= leastCount && l.refused > l.sent*(aboveBase*base+aboveZero)+3*math.Sqrt(l.sent*base)
+}
+
+// burst notes that the limit in force is so much now: when it has grown, more is sent at once than before, and a server may refuse some of
+// it only because it comes at once.
+func (c *ceiling) burst(now time.Time, limit int, settle time.Duration) {
+	if limit > c.widest+c.widest/8+1 {
+		c.clear(now.Add(settle))
+		c.widest = limit
+	}
+	c.widest = min(c.widest, limit)
+}
+
+// clear forgets what was refused of requests sent before.
+func (c *ceiling) clear(since time.Time) {
+	if since.After(c.clean) {
+		c.clean, c.beside = since, recent{}
+	}
+}
+
+// refused notes a refusal with so many others in flight.
+func (c *ceiling) refused(f Flight, others int) {
+	c.sends.refused(f)
+	if !f.sent.Before(c.clean) {
+		c.beside.add(float64(others), 1./16)
+	}
+}
+
+// load is what was sent since then, as far as it is known what became of it.
+func (c *ceiling) load(since, now time.Time) load {
+	known := c.sends.known(now)
+	sent, refused := c.sends.count(since, known)
+	return load{sent, refused, known.Sub(since).Seconds()}
+}
+
+// pressed tells whether more is refused at the moment than is usual, for whatever reason. It is renewed once in a bin of time.
+func (c *ceiling) pressed(now time.Time, settle time.Duration) bool {
+	if now.Sub(c.looked) >= binWidth {
+		c.looked = now
+		l := c.load(c.sends.known(now).Add(-settle-binWidth), now)
+		c.press, c.share = l.excess(c.base), l.share()
+	}
+	return c.press
+}
+
+// standing of what is in flight when refusals are judged.
+type pressure struct {
+	growing bool // the limit is still on its way up
+	ripe    bool // goodput was measured since the last disturbance
+	limit   int
+	held    int // slots that are taken or rest
+	settle  time.Duration
+}
+
+// judge decides, at most once in a bin of time, and tells whether the bound was changed.
+func (c *ceiling) judge(now time.Time, p pressure) bool {
+	if now.Sub(c.judged) < binWidth {
 		return false
 	}
-	if c.at > 0 && now.Sub(c.cut) < cutWindow {
+	c.judged = now
+	if c.trial.on {
+		return c.decide(now, p)
+	}
+	since := now.Add(-max(leastJudge, 2*p.settle))
+	if c.clean.After(since) {
+		since = c.clean
+	}
+	l := c.load(since, now)
+	if c.assumed && (!p.growing || c.at > 0) {
+		c.base, c.assumed = 0, false
+	}
+	if !l.excess(c.base) {
+		if share := l.share(); l.sent >= 32 && share < c.base {
+			c.base += (share - c.base) / 64
+		}
+		return c.rise(now, p)
+	}
+	if p.growing && c.at == 0 && l.share() < assumable && l.seconds >= p.settle.Seconds() { // more in flight will show whether it depends on that
+		c.base, c.assumed = max(c.base, l.share()), true
 		return false
 	}
-	at := max(1, min(max(others, c.held), limit-1)) // more was held before those that seemed to be stray ones
-	since := now.Sub(c.cut)
-	if c.row++; c.at == 0 || since >= c.quiet {
-		c.row = 1
+	if l.seconds < p.settle.Seconds()/2 || l.share() < mostly && l.taken() < plenty && l.seconds < leastJudge.Seconds()/2 {
+		return false
 	}
-	if rare := float64(c.refusals) <= chance*float64(c.answers); rare && c.row > patience {
-		at = limit + limit/8 + 1
+	t := trial{on: true, from: p.limit, was: c.at, before: l, to: c.lower(p.limit)}
+	if c.at > 0 && c.good < p.limit { // it was tried whether the bound has risen
+		t.to, t.back = c.good, true
 	}
-	switch near := at*20 >= c.at*19 && at*20 <= c.at*21; {
-	case c.row > 1:
-	case near:
-		c.quiet = min(2*c.quiet, lastQuiet)
-	default:
-		c.quiet = firstQuiet
+	if t.to >= p.limit {
+		return false
 	}
-	c.at, c.cut, c.answers, c.refusals = at, now, 0, 0
+	c.begin(now, t)
 	return true
 }
 
-func (c *ceiling) answered() {
-	c.answers++
-	c.share -= c.share / lateOutcomes
+// rise tries a higher bound, a little at first.
+func (c *ceiling) rise(now time.Time, p pressure) bool {
+	if c.at == 0 || p.limit*5 < c.at*4 || p.held < p.limit || now.Before(c.next) || !p.ripe && now.Sub(c.next) < ripeAfter {
+		return false
+	}
+	c.good, c.rose = min(c.at, p.limit), true
+	c.at += c.step
+	c.step = min(2*c.step, max(c.at/8, 1))
+	c.next = now.Add(p.settle)
+	if c.at >= Last {
+		c.at = 0
+	}
+	return true
 }
 
-// now is the most that may be in flight: what was taken, and after a quiet time more, slowly at first.
-func (c *ceiling) now(now time.Time) int {
-	if c.at == 0 {
-		return Last
+// lower is the limit that a trial has: what was in flight beside the refusals, which is what the server takes, since the slots of the
+// refused rest. When that is hardly less than the limit it is less by a tenth all the same, so that a difference can be seen.
+func (c *ceiling) lower(limit int) int {
+	to := int(math.Ceil(c.beside.mean))
+	if to > limit-max(limit/64, 1) {
+		to = int(cutTo * float64(limit))
 	}
-	rising := now.Sub(c.cut) - c.quiet
-	if rising < 0 {
+	return max(to, limit/8, 1)
+}
+
+func (c *ceiling) begin(now time.Time, t trial) {
+	c.trial, c.widest = t, t.to
+	c.clear(now)
+}
+
+// decide ends a trial once enough was sent in it.
+func (c *ceiling) decide(now time.Time, p pressure) bool {
+	t := &c.trial
+	if t.since.IsZero() {
+		if p.held <= t.to {
+			t.since = now
+		}
+		return false
+	}
+	l := c.load(t.since, now)
+	if !t.enough(l, p.settle) {
+		return false
+	}
+	before, after := t.before.odds(), l.odds()
+	loss := slower
+	if t.before.share() > mostly { // what was taken then may have been what fills a queue
+		loss = muchSlower
+	}
+	slow := l.rate() < t.before.rate()*(1-loss-math.Sqrt(1/max(l.taken(), 1)+1/max(t.before.taken(), 1)))
+	again := *t
+	again.since = time.Time{}
+	helps := after <= helped*before
+	switch {
+	case after > worsened*before: // something else has changed meanwhile
+		c.at, c.good = t.to, t.to
+	case helps && !slow:
+		c.keep(now, p.settle)
+	case helps && t.to+1 < t.from && t.to*5 < t.from*4: // it is between the two
+		again.low, again.to = t.to, (t.to+t.from)/2
+		c.begin(now, again)
+		return true
+	case !helps && t.low > 0: // the lower one is better than none
+		t.to = t.low
+		c.keep(now, p.settle)
+	case !helps && !slow && (t.back || after <= hardly*before): // less is taken than was
+		again.back, again.to = false, c.lower(t.to)
+		if again.to < t.to {
+			c.begin(now, again)
+			return true
+		}
+		c.undo(t.before.share())
+	default:
+		c.undo(max(t.before.share(), l.share()))
+	}
+	c.trial = trial{}
+	c.clear(now)
+	return true
+}
+
+// enough tells whether the trial has seen enough. Where little was refused it takes more to see whether fewer are taken.
+func (t *trial) enough(l load, settle time.Duration) bool {
+	if l.sent < float64(min(max(t.to, leastCount), 32)) || l.seconds < settle.Seconds() {
+		return false
+	}
+	return max(t.before.share(), l.share()) > mostly || l.taken() >= plenty || l.seconds >= leastJudge.Seconds()
+}
+
+func (c *ceiling) keep(now time.Time, settle time.Duration) {
+	t := &c.trial
+	near := c.good > 0 && t.to*8 >= c.good*7 && t.to*8 <= c.good*9
+	switch {
+	case near && c.rose:
+		c.quiet = min(2*c.quiet, lastQuiet)
+	case !near || c.quiet == 0:
+		c.quiet = max(2*settle, leastQuiet)
+	}
+	c.rose = false
+	c.at, c.good = t.to, t.to
+	c.step = max(int(riseBy*float64(c.at)), 1)
+	c.next = now.Add(c.quiet)
+}
+
+func (c *ceiling) undo(share float64) {
+	c.base = min(max(c.base, share), lastBase)
+	c.at = c.trial.was
+}
+
+// now is the most that may be in flight.
+func (c *ceiling) now() int {
+	switch {
+	case c.trial.on:
+		return c.trial.to
+	case c.at > 0:
 		return c.at
 	}
-	return min(c.at+1<<min(rising/riseEvery, 12), Last)
+	return Last
 }
 
 // lift ends the quiet time: there is a sign that the backend takes more by now.
 func (c *ceiling) lift(now time.Time) {
-	if c.at > 0 && now.Sub(c.cut) < c.quiet {
-		c.quiet = now.Sub(c.cut)
+	if now.Before(c.next) {
+		c.next = now
 	}
 }

@@ -71,7 +71,7 @@ func (c *climb) again(now time.Time, at level) {
 
 // ascend begins again to rise.
 func (c *climb) ascend(now time.Time, at level, ceiling int) {
-	c.every, c.phase, c.step = firstLook, rising, 2
+	c.every, c.phase, c.step = firstLook, rising, 1.6
 	c.low, c.high, c.best = level{}, level{}, level{} // what was measured of fewer slots tells nothing of more
 	c.rise(now, at, ceiling)
 }

@@ -41,25 +41,26 @@ type level struct {
 // with what is in flight until every slot is busy, and then stays; latency rises all the way and tells nothing of the kind. So the limit
 // rises as long as goodput does, falls to the lowest level that is good enough, and stays a little above it.
 type climb struct {
-	limit  int
-	phase  phase
-	step   float64
-	first  period  // of the first answers
-	idle   float64 // rate of a request in an empty server, as far as one was seen
-	fresh  period  // of answers to requests that were sent at this level
-	late   bool    // fresh is of the later ones
-	share  float64 // of that rate at the last measurement
-	before int     // the limit before this one, on the way up
-	top    int     // the highest level of a search, when none above it was tried
-	low    level   // the highest level that is not enough
-	high   level   // the lowest that is
-	best   level   // the best goodput
-	hold   level   // the limit that is held, and its goodput, smoothed
-	grown  bool    // at the last measurement
-	worse  int     // windows in a row with much less than that
-	look   time.Time
-	every  time.Duration
-	w      period
+	limit    int
+	phase    phase
+	step     float64
+	first    period  // of the first answers
+	idle     float64 // rate of a request in an empty server, as far as one was seen
+	fresh    period  // of answers to requests that were sent at this level
+	late     bool    // fresh is of the later ones
+	share    float64 // of that rate at the last measurement
+	before   int     // the limit before this one, on the way up
+	top      int     // the highest level of a search, when none above it was tried
+	low      level   // the highest level that is not enough
+	high     level   // the lowest that is
+	best     level   // the best goodput
+	hold     level   // the limit that is held, and its goodput, smoothed
+	grown    bool    // at the last measurement
+	worse    int     // windows in a row with much less than that
+	look     time.Time
+	every    time.Duration
+	measures int // since the last disturbance
+	w        period
 }
 
 func newClimb(limit int, step float64) climb {
@@ -70,10 +71,13 @@ func newClimb(limit int, step float64) climb {
 
 func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
 
+// lost takes a request that came back without an answer.
+func (c *climb) lost(f Flight) { c.w.lose(f) }
+
 // restart drops what was measured of the present level: it is disturbed, and will be until then. No more than so much is in flight from now on.
 func (c *climb) restart(ceiling int, until time.Time) {
 	c.level(min(c.limit, ceiling))
-	c.w.after = until
+	c.w.after, c.measures = until, 0
 }
 
 // level begins to measure a level.
@@ -103,6 +107,7 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	if !c.sure(limit, ceiling < Last) {
 		return
 	}
+	c.measures++
 	goodput, held := c.w.close()
 	c.share = c.w.rate() / c.idle
 	c.idle = max(c.idle, c.w.rate())

@@ -9,16 +9,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Bounds of what a limiter finds by itself.
 const (
 	// First is the limit that a search begins with, in requests.
 	First = 32
 	// Last is the highest limit that a search reaches, in requests.
 	Last = 4096
-
-	minPause   = 100 * time.Millisecond
-	maxPause   = 30 * time.Second
-	lastRepeat = 2 * time.Second // the longest pause between requests to a server that refuses all and does not say for how long
 )
 
 // Limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
@@ -28,25 +23,39 @@ type Limiter struct {
 	free chan struct{} // 1-buffered; told when acquire may succeed
 	sent chan struct{} // 1-buffered; told when a request goes to an idle backend
 
-	mu      sync.Mutex
-	source  source
-	fixed   int  // by the operator
-	trial   bool // after an outage: one at a time until one succeeds
-	held    int  // slots taken: requests in flight, and outcomes that are not written yet
-	flying  int  // requests in flight
-	pause   time.Time
-	repeat  time.Duration // of the last pause, while nothing but refusals comes
-	read    time.Time     // when the gauges were
-	landed  int           // requests since then
-	ceiling ceiling
-	waiting waiting
-	climb   climb
+	now func() time.Time
+
+	mu       sync.Mutex
+	source   source
+	fixed    int       // by the operator
+	trial    bool      // after an outage: one at a time until one succeeds
+	held     int       // slots taken: requests in flight, and outcomes that are not written yet
+	flying   int       // requests in flight
+	took     recent    // of answers, in seconds
+	answer   time.Time // of the last
+	gate     gate
+	rests    rests
+	audit    audit
+	pace     pace
+	credit   int           // quarters of requests that may be sent above the limit
+	doubt    time.Duration // for how long gauges were not believed the last time,
+	mistrust time.Time     // and until when
+	read     time.Time     // when the gauges were
+	landed   int           // requests since then
+	ceiling  ceiling
+	waiting  waiting
+	climb    climb
 }
 
 // New takes the configured number of requests; with 0 it searches.
-func New(configured int) *Limiter {
-	l := &Limiter{free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
+func New(configured int) *Limiter { return NewAt(configured, time.Now) }
+
+// NewAt is New with another clock, for simulations.
+func NewAt(configured int, now func() time.Time) *Limiter {
+	l := &Limiter{now: now, free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
+	l.pace.begin(now(), 0)
 	if configured > 0 {
+		l.pace.level = float64(configured)
 		l.source = fromOperator
 	}
 	l.waiting.limit = First
@@ -84,22 +93,22 @@ func (l *Limiter) limit(now time.Time) int {
 	}
 	found := l.climb.limit
 	if l.source != fromGoodput {
-		found = l.waiting.limit
+		found = l.waiting.limit + l.audit.bonus
 	}
-	return max(1, min(found, l.ceiling.now(now), Last))
+	return max(1, min(found, l.ceiling.now(), Last))
 }
 
 // Size is the present limit.
 func (l *Limiter) Size() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.limit(time.Now())
+	return l.limit(l.now())
 }
 
 // Acquire waits for a free slot.
 func (l *Limiter) Acquire(ctx context.Context) error {
 	for {
-		wait, ok := l.try()
+		wait, ok := l.TryAcquire()
 		if ok {
 			return nil
 		}
@@ -116,20 +125,78 @@ func (l *Limiter) Acquire(ctx context.Context) error {
 	}
 }
 
-// try takes a slot, or says how long the backend wants to be left alone (0: until a slot is free).
-func (l *Limiter) try() (time.Duration, bool) {
+// TryAcquire takes a slot, or says how long the backend wants to be left alone (0: until a slot is free).
+func (l *Limiter) TryAcquire() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if wait := l.pause.Sub(now); wait > 0 {
+	now := l.now()
+	if l.gate.closed {
+		wait, ok := l.gate.try(now, l.grace())
+		switch {
+		case ok:
+			l.take(now)
+			return 0, true
+		case l.gate.closed:
+			return wait, false
+		}
+		l.opened(now)
+	}
+	limit := l.limit(now)
+	taken := l.held + l.rests.now(now)
+	switch {
+	case taken >= limit && l.credit >= 4 && l.late():
+		l.credit -= 4
+	case taken >= limit:
+		return l.rests.next(now), false
+	}
+	if wait := l.pace.wait(now, taken, limit); wait > 0 {
 		return wait, false
 	}
-	if l.held >= l.limit(now) {
-		return 0, false
-	}
-	l.climb.pass(now, l.held, l.flying)
-	l.held++
+	l.ceiling.burst(now, limit, l.settle())
+	l.take(now)
 	return 0, true
+}
+
+func (l *Limiter) take(now time.Time) {
+	l.pass(now)
+	l.held++
+}
+
+// pass lets what is in flight count until now. A slot that rests after a refusal is taken.
+func (l *Limiter) pass(now time.Time) {
+	l.climb.pass(now, l.held+l.rests.n, l.flying)
+	l.audit.w.pass(now, l.held+l.rests.n, l.flying)
+}
+
+// rest is how long the slot of a refused request stays empty: an eighth of the time of an answer, so that a server that refuses a share p
+// loses no more than p/8 of its slots to it, and one that is full is not asked again and again. It doubles with every round of
+// refusals, one for each slot, in which nothing was answered.
+func (l *Limiter) rest(now time.Time) time.Duration {
+	rest := firstRest
+	if l.took.any {
+		l.ceiling.pressed(now, l.settle())
+		part := (1 + 12*max(l.ceiling.share-0.1, 0)) / 8
+		rest = min(max(time.Duration(l.took.mean*part*1e9), leastRest), mostRest)
+	}
+	return min(rest<<min(l.gate.row/l.limit(now), 10), lastRepeat)
+}
+
+// settle is how long it takes after a change of the limit until refusals are those of the new one.
+func (l *Limiter) settle() time.Duration {
+	return min(max(time.Duration(l.took.mean*1e9), leastSpan), mostSpan)
+}
+
+// grace is how long a request must go unrefused to count as taken.
+func (l *Limiter) grace() time.Duration {
+	return min(max(time.Duration(3*l.ceiling.sends.took.mean*1e9), minPause), time.Second)
+}
+
+// opened begins again after the server refused everything.
+func (l *Limiter) opened(now time.Time) {
+	l.ceiling.clear(now.Add(l.settle()))
+	l.ceiling.widest = 0
+	l.pace.begin(now, l.held)
+	l.climb.restart(Last, now.Add(l.settle()))
 }
 
 func (l *Limiter) signal() {
@@ -142,8 +209,11 @@ func (l *Limiter) signal() {
 // Release gives the slot back without saying anything of the backend.
 func (l *Limiter) Release() {
 	l.mu.Lock()
-	l.climb.pass(time.Now(), l.held, l.flying)
+	l.pass(l.now())
 	l.held--
+	if l.gate.probe == slotTaken { // nothing was sent under it
+		l.gate.probe = noProbe
+	}
 	l.mu.Unlock()
 	l.signal()
 }
@@ -167,9 +237,10 @@ func (l *Limiter) Drained(ctx context.Context) error {
 
 // Flight is one request on its way.
 type Flight struct {
-	sent time.Time
-	took time.Duration // until it landed
-	over bool          // it landed
+	sent  time.Time
+	took  time.Duration // until it landed
+	over  bool          // it landed
+	probe bool          // it was sent to see whether the server takes requests again
 }
 
 // Sent is when the request was sent.
@@ -182,15 +253,20 @@ func (f Flight) Took() time.Duration { return f.took }
 func (l *Limiter) Begin() Flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	l.climb.pass(now, l.held, l.flying)
+	now := l.now()
+	l.pass(now)
 	if l.flying++; l.flying == 1 {
 		select {
 		case l.sent <- struct{}{}:
 		default:
 		}
 	}
-	return Flight{sent: now}
+	l.ceiling.sends.sent(now)
+	f := Flight{sent: now, probe: l.gate.closed && l.gate.probe == slotTaken}
+	if f.probe {
+		l.gate.probe, l.gate.sent = probeSent, now
+	}
+	return f
 }
 
 // Land notes that it is in flight no longer. It may be noted again.
@@ -201,8 +277,8 @@ func (l *Limiter) Land(f *Flight) {
 	f.over = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	l.climb.pass(now, l.held, l.flying)
+	now := l.now()
+	l.pass(now)
 	l.flying--
 	l.landed++
 	f.took = now.Sub(f.sent)
@@ -225,40 +301,79 @@ func (l *Limiter) Sending() <-chan struct{} { return l.sent }
 func (l *Limiter) Succeeded(f Flight, work float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	l.trial, l.repeat = false, 0
-	l.ceiling.answered()
-	if work > 0 && l.source == fromGoodput {
-		if l.climb.answered(now, f, work, l.ceiling.now(now)); l.climb.grown {
+	now := l.now()
+	l.trial = false
+	if work > 0 {
+		l.took.add(f.took.Seconds(), 1./16)
+	}
+	l.taken(now, f)
+	if work > 0 && l.audit.phase != auditIdle && l.audit.answered(now, f, work, l.waiting.limit) {
+		l.distrust(now)
+	}
+	if work > 0 && l.source == fromGoodput && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
+		if l.climb.answered(now, f, work, l.ceiling.now()); l.climb.grown {
 			l.climb.grown = false
 			l.ceiling.lift(now)
 		}
 	}
 }
 
-// Refused notes back-pressure: nothing is sent for as long as the backend asked, and no more than what it did not refuse is sent
-// from then on. Where refusals are rare, and none asks for a time, it is this one request that is to wait, so long.
+// Failed notes that a request came back with a failure that is no back-pressure: the server took it, and nothing came of it.
+func (l *Limiter) Failed(f Flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken(l.now(), f)
+	l.climb.lost(f)
+	l.audit.w.lose(f)
+}
+
+// taken notes that the server did not refuse a request.
+func (l *Limiter) taken(now time.Time, f Flight) {
+	l.answer = now
+	l.credit = min(l.credit+3, 12)
+	if l.gate.answered(f) {
+		l.opened(now)
+	}
+	l.judge(now)
+}
+
+// late tells whether refusals take so long that many requests in flight may be among those that are refused. When the limit falls, those
+// that are answered are replaced then, three of four: the server would run dry while what is in flight only waits for its refusal.
+func (l *Limiter) late() bool { return l.ceiling.sends.took.mean > 1 }
+
+// growing tells whether the limit is on its way up to where nothing was measured yet.
+func (l *Limiter) growing() bool {
+	if l.source == fromGoodput {
+		return l.climb.phase == rising
+	}
+	return l.source == fromGauges && l.waiting.slots == 0
+}
+
+func (l *Limiter) judge(now time.Time) {
+	if l.source != fromOperator && l.took.any && !l.gate.closed && l.ceiling.judge(now, pressure{l.growing(), l.source != fromGoodput || l.climb.measures > 0, l.limit(now), l.held + l.rests.now(now), l.settle()}) {
+		l.climb.restart(l.ceiling.now(), now)
+		l.signal()
+	}
+}
+
+// Refused notes back-pressure, and returns how long this request is to wait. Its slot rests for a moment. The limit falls if that lowers the
+// refusals (see ceiling); when everything is refused, nothing is sent for as long as the backend asked (see gate).
 func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if l.ceiling.stray(now, l.held-1) && l.flying > 0 && after == 0 {
-		return minPause + time.Duration(rand.Int64N(int64(minPause)))
+	now := l.now()
+	l.pass(now)
+	l.climb.lost(f)
+	l.audit.w.lose(f)
+	rest := l.rest(now)
+	l.rests.add(now.Add(rest))
+	l.ceiling.refused(f, l.flying)
+	if l.gate.refused(now, f, after, rest, f.sent.Before(l.answer), l.flying == 0 && now.Sub(l.answer) >= min(l.settle(), time.Second)) {
+		l.climb.restart(Last, now.Add(time.Hour)) // until it is opened
 	}
-	if l.repeat = min(max(2*l.repeat, minPause), lastRepeat); after == 0 {
-		after = minPause
-		if l.flying == 0 {
-			after = l.repeat // it refuses everything
-		}
-	}
-	after = min(max(after, minPause), maxPause)
-	if until := now.Add(after + time.Duration(rand.Int64N(int64(after)/4+1))); until.After(l.pause) {
-		l.pause = until
-	}
-	if l.source != fromOperator && l.ceiling.refused(now, f.sent, l.held-1, l.limit(now)) {
-		l.climb.restart(l.ceiling.now(now), l.pause) // what comes back meanwhile did not have to wait, and looks like a faster server
-	}
-	return 0
+	l.judge(now)
+	wait = max(min(after, maxPause), rest)
+	return wait + time.Duration(rand.Int64N(int64(wait)/4+1))
 }
 
 // Gauge takes a reading of the backend's own gauges.
@@ -268,19 +383,58 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	if l.source == fromOperator {
 		return
 	}
-	now := time.Now()
+	now := l.now()
+	if now.Before(l.mistrust) {
+		return
+	}
 	if l.source == fromGoodput {
 		l.source = fromGauges
-		l.waiting.limit = min(l.climb.limit, l.ceiling.now(now))
+		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
-	s := standing{limit: l.limit(now), held: l.held, flying: l.flying}
+	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
 	if d := now.Sub(l.read); d > 0 {
 		s.pace = float64(l.landed) / d.Seconds()
 	}
 	l.read, l.landed = now, 0
-	l.waiting.read(g, s)
+	before := l.waiting.limit
+	if l.audit.phase == auditRaised && !l.audit.late(now) {
+		return
+	}
+	if full := s.held >= s.limit; l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
+		l.audit.due(now, s.limit, l.settle())
+	}
+	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
+		l.waiting.set(float64(before))
+	}
+	if l.waiting.lied {
+		l.distrust(now)
+	}
 	l.signal()
 }
+
+// distrust goes on without gauges for a while: longer each time.
+func (l *Limiter) distrust(now time.Time) {
+	l.doubt = min(max(2*l.doubt, firstDoubt), lastDoubt)
+	l.mistrust = now.Add(l.doubt)
+	l.audit.stop(now)
+	limit := max(l.waiting.fall.limit, l.waiting.limit)
+	if l.waiting.published {
+		limit = min(limit, l.waiting.most())
+	}
+	l.source = fromGoodput
+	l.climb = newClimb(limit, smallStep)
+	l.climb.w.after = now
+	published, slots := l.waiting.published, l.waiting.slots
+	l.waiting = waiting{limit: limit, published: published}
+	if published {
+		l.waiting.slots = slots
+	}
+}
+
+const (
+	firstDoubt = 4 * time.Minute
+	lastDoubt  = 64 * time.Minute
+)
 
 // Blind notes that the backend has no gauges any more.
 func (l *Limiter) Blind() {

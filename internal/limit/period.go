@@ -21,6 +21,7 @@ type period struct {
 	held, flying float64 // request-seconds
 
 	n                      int
+	lost                   float64 // seconds in flight of requests that brought nothing
 	work, took             float64 // sums over answers, and of their products
 	work2, took2, workTook float64
 }
@@ -72,6 +73,13 @@ func (p *period) count(took time.Duration, work float64) {
 	p.workTook += work * t
 }
 
+// lose takes a request that came back without an answer. It was in flight like others.
+func (p *period) lose(f Flight) {
+	if !p.from.IsZero() && !f.sent.Before(p.sent) {
+		p.lost += f.took.Seconds()
+	}
+}
+
 // rate is the work of a request for each second that it is in flight.
 func (p *period) rate() float64 {
 	if p.took == 0 {
@@ -106,5 +114,8 @@ func (p *period) close() (goodput, held float64) {
 	if d <= 0 {
 		return 0, 0
 	}
-	return p.flying / d * p.rate(), p.held / d
+	if p.took == 0 {
+		return 0, p.held / d
+	}
+	return p.flying / d * p.work / (p.took + p.lost), p.held / d
 }

@@ -56,7 +56,7 @@ func (l *Limiter) Found() bool {
 func (l *Limiter) Sample() Sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := l.now()
 	s := Sample{At: now, Source: l.source.String(), Limit: l.limit(now), InFlight: l.flying}
 	switch l.source {
 	case fromGoodput:

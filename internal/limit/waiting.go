@@ -2,6 +2,7 @@ package limit
 
 import (
 	"math"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -16,12 +17,35 @@ type waiting struct {
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
-	same      int     // readings in a row that were like the last
-	stalled   int     // readings in a row with a queue and no more running than before it
-	hungry    int     // readings in a row in which all that was sent ran: there may be more slots
-	best      float64 // most answers a second while slots were not known,
-	pace      float64 // and before the limit was last doubled
-	peak      int     // most running in them
+	same      int           // readings in a row that were like the last
+	stalled   int           // readings in a row with a queue and no more running than before it
+	hungry    int           // readings in a row in which all that was sent ran: there may be more slots
+	best      float64       // most answers a second while slots were not known,
+	pace      float64       // and before the limit was last doubled
+	peak      int           // most running in them
+	changed   time.Time     // when a reading was last another than the one before,
+	gap       time.Duration // the longest time between two of those
+	fall      fall
+	lied      bool // at the last reading
+}
+
+// fall is a decrease of the limit because requests wait.
+type fall struct {
+	limit int // the highest of late
+	alien int // readings in which more waited than are ours
+}
+
+// inVain takes a reading, and tells whether those that wait cannot be ours: they would wait whatever we do.
+func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
+	f.limit = max(f.limit*31/32, s.limit)
+	if !falling {
+		f.alien = 0
+		return false
+	}
+	if g.Waiting > s.flying+s.flying/4+4 {
+		f.alien++
+	}
+	return f.alien >= 2
 }
 
 // queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
@@ -57,24 +81,46 @@ func (w *waiting) queue() int {
 	return max(int(math.Round(queueShare*float64(w.slots))), 1)
 }
 
+// longestGap bounds what is believed of gauges that are renewed seldom.
+const longestGap = 15 * time.Second
+
 // stale is how many readings in a row must be alike to be believed: a second, in which every server renews its gauges.
 const stale = 4
 
 // standing is how a lane stands at the time of a reading.
 type standing struct {
-	limit  int
-	held   int     // slots that are taken
-	flying int     // of them, those with a request in flight
-	pace   float64 // answers a second since the last reading
+	now     time.Time
+	limit   int
+	held    int     // slots that are taken
+	resting int     // of them, those that rest after a refusal
+	flying  int     // of them, those with a request in flight
+	pace    float64 // answers a second since the last reading
+}
+
+// renewed tells whether a reading says something new. Some gauges are renewed more seldom than they are read; those that stay what they are
+// for longer than they ever did may be right all the same.
+func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
+	if !w.reads || g != w.last {
+		if w.reads {
+			w.gap = max(w.gap*31/32, min(s.now.Sub(w.changed), longestGap))
+		}
+		w.changed = s.now
+		return true
+	}
+	if 2*s.flying <= s.held && g.Waiting == 0 {
+		return true
+	}
+	w.same++
+	return w.same >= stale && s.now.Sub(w.changed) > w.gap*3/2
 }
 
 // read takes a reading.
 func (w *waiting) read(g batholith.Gauges, s standing) {
+	if !w.renewed(g, s) {
+		return
+	}
 	last, limit, held := w.last, s.limit, s.held
 	full := held >= limit
-	if w.same++; w.reads && g == last && w.same < stale && (g.Waiting > 0 || 2*s.flying > held) {
-		return // the gauges are renewed more seldom than they are read
-	}
 	w.last, w.reads, w.same = g, true, 0
 	more := g.Running - w.slots
 	w.learn(g, g.Running > last.Running+last.Running/50)
@@ -91,8 +137,9 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		return
 	}
 	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
-	mine := min(held, s.flying+max(s.flying/4+1, int(s.pace/10)))
+	mine := min(held, min(s.resting, s.flying)+s.flying+max(s.flying/4+1, int(s.pace/10)))
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
+	w.lied = w.fall.inVain(g, s, want < limit && queued(g))
 	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {
 			w.set(float64(limit - grown))
@@ -109,6 +156,9 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		w.hungry = 0
 	}
 	gap := float64(want) - w.fine
+	if w.hungry > 3 { // whatever is sent runs
+		gap = max(gap, math.Min(float64(limit)/64*float64(int(1)<<min(w.hungry-3, 4)), float64(limit)/4))
+	}
 	if w.hungry < 2 && math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
 		gap /= 4
 	}
@@ -124,13 +174,17 @@ func (w *waiting) helps(g batholith.Gauges, s standing) bool {
 // queued tells whether more wait than those that have just come, for the next step.
 func queued(g batholith.Gauges) bool { return g.Waiting*20 > g.Running }
 
+// most is the highest limit.
+func (w *waiting) most() int {
+	if w.published {
+		return min(Last, int(math.Ceil(float64(w.slots)*(1+publishedShare))))
+	}
+	return Last
+}
+
 // set keeps a limit within its bounds.
 func (w *waiting) set(limit float64) {
-	most := float64(Last)
-	if w.published {
-		most = min(most, math.Ceil(float64(w.slots)*(1+publishedShare)))
-	}
-	w.fine = min(max(limit, 1), most)
+	w.fine = min(max(limit, 1), float64(w.most()))
 	w.limit = int(math.Round(w.fine))
 }
 

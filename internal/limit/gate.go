@@ -1,0 +1,98 @@
+package limit
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// gate is closed while a server refuses everything: a quota is used up, or it starts, or it is about to stop. Then one request at a time
+// is sent to see whether it takes requests again, after pauses that double; what the limit is does not matter meanwhile, and does not
+// change.
+type gate struct {
+	closed bool
+	since  time.Time // when it was closed
+	until  time.Time // nothing is sent before
+	repeat time.Duration
+	row    int // refusals since the last answer
+	probe  probe
+	sent   time.Time // of the probe
+}
+
+// probe is where the one request is that is sent through a closed gate.
+type probe int
+
+const (
+	noProbe probe = iota
+	slotTaken
+	probeSent
+)
+
+const (
+	minPause   = 50 * time.Millisecond
+	maxPause   = 30 * time.Second // whatever a server asks for
+	lastRepeat = 2 * time.Second  // the longest pause between requests to a server that refuses all and does not say for how long
+	allRow     = 3                // refusals in a row with nothing in flight beside them
+)
+
+// refused notes a refusal, and tells whether the gate has just been closed by it. The wait is what the server asked for, rest how
+// long one slot rests after a refusal.
+func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, idle bool) bool {
+	if g.closed {
+		if g.probe == probeSent && f.probe {
+			g.probe = noProbe
+			g.pause(now, wait, rest)
+		}
+		return false
+	}
+	if !old {
+		g.row++
+	}
+	if !idle || g.row < allRow {
+		return false
+	}
+	g.closed, g.since, g.probe = true, now, noProbe
+	g.pause(now, wait, rest)
+	return true
+}
+
+// pause sets until when nothing is sent: what the server asked for, or twice as long as the last time; and up to a quarter more, so that several
+// processes do not come back at once.
+func (g *gate) pause(now time.Time, wait, rest time.Duration) {
+	g.repeat = min(max(2*g.repeat, rest), lastRepeat)
+	if wait == 0 {
+		wait = g.repeat
+	}
+	wait = min(wait, maxPause)
+	g.until = now.Add(wait + time.Duration(rand.Int64N(int64(wait)/4+1)))
+}
+
+// try tells whether a request may go through a closed gate, or how long it is to wait. A probe that is not refused for so long opens the gate.
+func (g *gate) try(now time.Time, grace time.Duration) (wait time.Duration, ok bool) {
+	switch {
+	case now.Before(g.until):
+		return g.until.Sub(now), false
+	case g.probe == noProbe:
+		g.probe = slotTaken
+		return 0, true
+	case g.probe == probeSent && now.Sub(g.sent) >= grace:
+		g.open()
+		return 0, false
+	case g.probe == probeSent:
+		return g.sent.Add(grace).Sub(now), false
+	}
+	return 0, false
+}
+
+func (g *gate) open() { g.closed, g.row, g.probe = false, 0, noProbe }
+
+// answered notes that a request was taken; one that was sent through the closed gate opens it.
+func (g *gate) answered(f Flight) (opened bool) {
+	if g.row = 0; g.closed && f.probe {
+		g.open()
+		opened = true
+	}
+	if !g.closed && f.sent.After(g.since) {
+		g.repeat = 0
+	}
+	return opened
+}

@@ -1,0 +1,68 @@
+package limit
+
+import "time"
+
+const (
+	binWidth = 50 * time.Millisecond
+	bins     = 256
+)
+
+// sends counts requests by the time at which they were sent, and how many of them were refused: 256 bins of 50 ms, the last 12.8 s.
+// A refusal counts where its request was sent, so that the share of refusals is that of the limit which was in force then.
+type sends struct {
+	all  [bins]bin
+	took recent // of refusals, in seconds
+}
+
+type bin struct {
+	n             int64 // of the bin, from the epoch
+	sent, refused float64
+}
+
+// recent is a mean that forgets: each value counts an eighth.
+type recent struct {
+	mean float64
+	any  bool
+}
+
+func (a *recent) add(x, weight float64) {
+	if !a.any {
+		a.mean, a.any = x, true
+		return
+	}
+	a.mean += (x - a.mean) * weight
+}
+
+func number(t time.Time) int64 { return t.UnixNano() / int64(binWidth) }
+
+func (s *sends) sent(now time.Time) {
+	n := number(now)
+	b := &s.all[n%bins]
+	if b.n != n {
+		*b = bin{n: n}
+	}
+	b.sent++
+}
+
+func (s *sends) refused(f Flight) {
+	s.took.add(f.took.Seconds(), 1./8)
+	if b := &s.all[number(f.sent)%bins]; b.n == number(f.sent) {
+		b.refused++
+	}
+}
+
+// known is the time until which what was sent is known to be refused, or was taken: a refusal takes about as long as the others did.
+func (s *sends) known(now time.Time) time.Time {
+	return now.Add(-time.Duration(1.5 * s.took.mean * 1e9))
+}
+
+// count is how many were sent in the bins from one time to before the other, and how many of them were refused.
+func (s *sends) count(from, to time.Time) (sent, refused float64) {
+	last := number(to)
+	for n := max(number(from), last-bins+1); n < last; n++ {
+		if b := &s.all[n%bins]; b.n == n {
+			sent, refused = sent+b.sent, refused+b.refused
+		}
+	}
+	return sent, refused
+}
