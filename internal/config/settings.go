@@ -175,6 +175,9 @@ type Backend struct {
 	// Most requests in flight; 0: found automatically, and followed when the server changes. Set it for a server without /metrics
 	// that others use too, or one with a quota.
 	MaxInFlight int `yaml:"max_in_flight"`
+	// Never send this server a request of our own. Without it, when records fail and no other record tells whether the server works, it
+	// gets one with max_tokens 1 and no user's text.
+	NoCanary bool `yaml:"no_canary"`
 	// Longest time for one attempt.
 	Timeout time.Duration `yaml:"timeout"`
 

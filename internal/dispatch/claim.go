@@ -282,8 +282,18 @@ func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, e
 		if id == nil {
 			id = []byte(jsonl.MakeID(f.job.ID, p.File, e.Line))
 		}
-		items = append(items, &item{feed: f, chunk: p, id: id, input: input, prompt: dialect.PromptOf(input),
+		prompt := dialect.PromptOf(input)
+		items = append(items, &item{feed: f, chunk: p, id: id, input: input, prompt: prompt, class: f.classOf(&prompt, input),
 			key: batholith.RecordKey{File: p.File, Record: p.First + int64(i)}})
 	}
 	return items, nil
+}
+
+// classOf is the class of a record. Most records of a job are of the one before.
+func (f *feed) classOf(p *dialect.Prompt, input []byte) *class {
+	key := class{path: dialect.PathOf(f.dialect, input), features: p.Features, band: bandOf(len(input))}
+	if c := f.lastClass; c == nil || c.key() != key {
+		f.lastClass = f.d.classes.of(key)
+	}
+	return f.lastClass
 }

@@ -19,7 +19,7 @@ import (
 
 // Store is what dispatch asks of the database.
 type Store interface {
-	// Claim leases up to n chunks of a job that is InProgress, in order, each under a new epoch.
+	// Claim leases up to n chunks of a job that is Scheduled or InProgress, in order, each under a new epoch.
 	Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error)
 	// Release makes the worker's chunks of a job claimable again. What the worker commits of them afterwards is refused.
 	Release(ctx context.Context, worker, job string) error
@@ -68,8 +68,12 @@ type Options struct {
 	Sink    Sink
 	Serving func(batholith.Job) (Serving, error)
 	Place   func(context.Context, batholith.Job) (blob.Place, error)
-	// Begin tells that a job's turn has come, before its first chunk is claimed. After an error the job is not opened.
+	// Begin moves a job to InProgress: before the first of its records goes to a backend that has answered something, or before its first
+	// outcome. It is repeated until it succeeds or says that it never will; then nothing of the job is sent.
 	Begin func(ctx context.Context, job string) error
+	// Canary is the n-th fixed request of this path and features for a backend that serves the model under this name; not ok when there is
+	// none. nil: no canaries are sent.
+	Canary func(path string, f dialect.Features, model string, n int) (call batholith.Call, ok bool)
 	// Fault tells that a job cannot go on, whatever is repeated: its input is gone or changed, or access was taken away.
 	Fault func(job string, err error)
 	// Waits tells that the job's bucket or the database failed a call, since when, and that it is tried again; with a nil error, that it
@@ -101,12 +105,14 @@ type Dispatcher struct {
 	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
 	leaseMono  atomic.Int64 // the same in nanoseconds since born, by the monotonic clock
 
-	mu     sync.Mutex
-	take   context.Context // ends when no new work may be taken; nil before Run
-	send   context.Context // ends when what is in flight must end
-	wg     sync.WaitGroup  // every goroutine but Run's own; Run waits for it
-	queues map[string]*queue
-	feeds  map[string]*feed // by job id, from Enqueue to the end of the feed
+	mu      sync.Mutex
+	take    context.Context // ends when no new work may be taken; nil before Run
+	send    context.Context // ends when what is in flight must end
+	wg      sync.WaitGroup  // every goroutine but Run's own; Run waits for it
+	lanes   map[any]*lane
+	classes classes
+	queues  map[string]*queue
+	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
 }
 
 // New makes a Dispatcher. Nothing is sent before Run.
@@ -123,7 +129,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), born: time.Now(), queues: map[string]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), born: time.Now(), lanes: map[any]*lane{}, queues: map[string]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {
@@ -205,7 +211,7 @@ func (d *Dispatcher) HandBack(ctx context.Context) error {
 	ended, cancel := context.WithCancel(ctx)
 	cancel() // Flush only looks; waiting for a bucket that is away would keep the chunks of the other jobs as well
 	for _, job := range jobs {
-		if job.Status != batholith.StatusInProgress && job.Status != batholith.StatusStopping {
+		if job.Status != batholith.StatusScheduled && job.Status != batholith.StatusInProgress && job.Status != batholith.StatusStopping {
 			continue // it has no chunks that were ever claimed
 		}
 		if d.o.Sink.Flush(ended, job.ID) != nil {
@@ -265,7 +271,10 @@ func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 // start sets a queue's lanes going. The caller holds d.mu, and Run has begun.
 func (d *Dispatcher) start(q *queue) {
 	for _, l := range q.lanes {
-		d.wg.Go(func() { l.run(d.take) })
+		if !l.running { // it may serve another queue already
+			l.running = true
+			d.wg.Go(func() { l.run(d.take) })
+		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -20,21 +22,27 @@ type feed struct {
 	queue   *queue
 	job     batholith.Job
 	dialect dialect.Dialect
-	retries *budget
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed by end: the goroutine is over and nothing is in flight
 	idle   chan struct{} // 1-buffered; told whenever a record was settled or taken, or a chunk may be claimed
 
-	place  blob.Place
-	files  map[int]batholith.File
-	unsure bool // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
+	beginning sync.Mutex  // held while the job is begun
+	begun     atomic.Bool // it is InProgress
+
+	place     blob.Place
+	files     map[int]batholith.File
+	lastClass *class // of the record that was read last
+	unsure    bool   // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
 
 	// guarded by queue.mu
-	running  bool // its goroutine was started, or never will be
-	opened   bool // its turn has come: it may claim
-	noted    bool
+	running  bool           // its goroutine was started, or never will be
+	opened   bool           // its turn has come: it may claim
+	told     string         // why it waits, as its owner is to know; "" when it does not
+	said     string         // as its owner was told
+	telling  bool           // a goroutine tells
+	trials   map[*class]int // records in flight whose class is paused
 	tenant   *tenant
 	priority priority
 	term     context.Context // of the present lease; records are sent under it
@@ -52,6 +60,7 @@ type feed struct {
 	later    retries
 	twins    twins
 	flying   int
+	out      flights // the same, apart from those that are ended without being sent
 	borrowed float64 // tokens that it got out of turn, because its prompts went with another's
 
 	concluded int64   // records, by this process
@@ -64,24 +73,40 @@ type feed struct {
 
 // item is one record on its way.
 type item struct {
-	feed      *feed
-	chunk     *portion
-	term      context.Context
-	key       batholith.RecordKey
-	id, input []byte         // slices of the chunk's bytes
-	prompt    dialect.Prompt // the same
-	same      digest         // of the input, when it may have twins
-	twins     []*item        // that end with it
-	charged   float64        // tokens that it was reckoned to take when it was sent
-	line      priority       // and on which accounts they are
-	role      int
-	attempts  int  // counted ones
-	crashes   int  // of them, those that a crash of the backend may have ended
-	trials    int  // attempts that tried a backend after an outage, and ended in a crash
-	alone     bool // it is sent with nothing beside it
-	wasted    batholith.Tokens
-	due       time.Time
-	flight    limit.Flight // of the last attempt
+	feed          *feed
+	chunk         *portion
+	term          context.Context
+	key           batholith.RecordKey
+	id, input     []byte         // slices of the chunk's bytes
+	prompt        dialect.Prompt // the same
+	same          digest         // of the input, when it may have twins
+	twins         []*item        // that end with it
+	charged       float64        // tokens that it was reckoned to take when it was sent
+	line          priority       // and on which accounts they are
+	role          int
+	wasted        batholith.Tokens
+	due           time.Time
+	taken         time.Time // when it was taken to be sent
+	ahead, behind *item     // in flights
+
+	// What is known of its attempts.
+	class    *class
+	flight   limit.Flight       // of the last attempt
+	asked    bool               // the last attempt was sent
+	began    time.Time          // when
+	before   int                // requests of the lane until then
+	sole     bool               // nothing else of ours was in flight beside it
+	once     bool               // it must not be sent twice
+	attempts int                // for the ledger: those that were answered or counted against it
+	failures int                // that were its own
+	crashes  int                // see attempt
+	broke    *breakage          // the last failure was a part of
+	failure  *batholith.Failure // the last; nil: none
+	failedAt time.Time
+	failedOn *lane
+	trial    bool                   // it is sent though its class is paused
+	apart    bool                   // it is sent with nothing beside it
+	ends     *batholith.RecordError // it is not sent again, and ends with this
 }
 
 // portion is a claimed chunk with its bytes.
@@ -93,10 +118,11 @@ type portion struct {
 }
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: dia, retries: newBudget(), done: make(chan struct{}), idle: make(chan struct{}, 1),
-		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}}
+	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1),
+		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)
+	f.begun.Store(job.Status == batholith.StatusInProgress)
 	return f
 }
 
@@ -161,12 +187,9 @@ func (f *feed) end() {
 	close(f.done)
 }
 
-// open begins the job and learns where its bytes lie.
+// open learns where the job's bytes lie.
 func (f *feed) open(ctx context.Context) error {
 	return f.insist(ctx, "open job "+f.job.ID, func() error {
-		if err := f.d.o.Begin(ctx, f.job.ID); err != nil {
-			return fmt.Errorf("begin job: %w", err)
-		}
 		place, err := f.d.o.Place(ctx, f.job)
 		if err != nil {
 			return err

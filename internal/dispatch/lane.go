@@ -1,10 +1,14 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -13,43 +17,87 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// How long a backend that is out is left alone before it is probed again; it doubles up to the last.
-const (
-	firstProbe = 250 * time.Millisecond
-	lastProbe  = 10 * time.Second
-)
-
-// brokenAfter is how many counted failures in a row, with no success between, take a backend out: it is broken, not the records.
-const brokenAfter = 16
-
-// lane is one backend of a model and the requests in flight to it. It is out until a first probe has succeeded.
+// lane is one backend and the requests in flight to it, of every queue whose model it serves. It is out until a first probe has succeeded.
+//
+// Locks: a queue's mutex may be held when l.mu is taken, and never the other way round.
 type lane struct {
-	q       *queue
+	d       *Dispatcher
 	backend Backend
 	limit   *limit.Limiter
-	retries *budget
 	answers *memory.Account
 	watcher watcher
-	last    *dialect.Prompt // of the record that was sent last in the walk; guarded by q.mu
-	leaders leaders         // guarded by q.mu
-	hand    chan *item      // unbuffered; to a sender that is idle
+	hand    chan errand        // unbuffered; to a sender that is idle
+	wake    chan struct{}      // 1-buffered; told whenever a record may have become ready
+	last    *dialect.Prompt    // of the record that was sent last; only for the goroutine of run
+	leaders leaders            // the same
+	turn    int                // of the search for records to try; the same
+	pausing chan struct{}      // 1-buffered; told when a canary may be due
+	given   map[*queue]float64 // tokens; the same
 
-	mu       sync.Mutex
-	out      string // why the backend cannot be used; empty when it can
-	failures int    // counted ones since the last success
-	delay    time.Duration
+	paused atomic.Int32 // classes
+
+	running bool // guarded by d.mu
+
+	mu        sync.Mutex
+	queues    []*queue
+	out       string        // why the backend cannot be used; empty when it can
+	unsure    bool          // it is out only to see whether it is there
+	doubt     string        // what the backend's list of models says against it
+	delay     time.Duration // until the next probe of a backend that is out
+	outSince  time.Time
+	answered  time.Time  // when the latest request that was answered had begun; zero: none since it was out
+	histories []*history // by the id of the class
+	broke     *breakage  // the last
+	begun     int        // requests ever sent
+	canary    canaries
+	retries   credit
 }
 
-func newLane(q *queue, b Backend) *lane {
-	return &lane{q: q, backend: b, limit: limit.New(b.MaxInFlight()), retries: newBudget(), answers: q.d.o.Room.Account(answerFloor),
-		hand: make(chan *item), out: "not asked yet", delay: firstProbe}
+// errand is what a lane sends in a slot: a record. A request that somebody waits for may become another.
+type errand interface {
+	// send makes one request and deals with what comes back, on a goroutine of the lane which holds a slot meanwhile.
+	send(l *lane)
+	// alone tells that nothing else may be in flight beside it.
+	alone() bool
+	// recall undoes the taking of an errand that cannot be sent now.
+	recall()
 }
 
-// run takes records and has each sent by a goroutine that has nothing else to do, until ctx ends.
+// lane finds or makes the lane of a backend. The caller holds d.mu.
+func (d *Dispatcher) lane(b Backend) *lane {
+	var key any = b
+	if k, ok := b.(interface{ Key() string }); ok {
+		key = k.Key()
+	}
+	l := d.lanes[key]
+	if l == nil {
+		l = &lane{d: d, backend: b, limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor),
+			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), given: map[*queue]float64{}, out: "not asked yet", delay: firstProbe}
+		d.lanes[key] = l
+	}
+	return l
+}
+
+// serve adds a queue to those whose records the lane takes. The caller holds d.mu.
+func (l *lane) serve(q *queue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queues = append(l.queues, q)
+}
+
+// served are the queues whose records the lane takes.
+func (l *lane) served() []*queue {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.queues[:len(l.queues):len(l.queues)]
+}
+
+// run takes errands and has each sent by a goroutine that has nothing else to do, until ctx ends.
 func (l *lane) run(ctx context.Context) {
-	watching := make(chan struct{})
-	go func() { defer close(watching); l.watch(ctx) }()
-	defer func() { <-watching }()
+	var beside sync.WaitGroup
+	beside.Go(func() { l.watch(ctx) })
+	beside.Go(func() { l.canaries(ctx) })
+	defer beside.Wait()
 	for ctx.Err() == nil {
 		if !l.usable() {
 			l.probe(ctx)
@@ -58,48 +106,56 @@ func (l *lane) run(ctx context.Context) {
 		if l.limit.Acquire(ctx) != nil {
 			return
 		}
-		it, err := l.q.next(ctx, l)
-		if err != nil {
+		e := l.next(ctx)
+		switch {
+		case e == nil: // ctx has ended, or the backend is out
 			l.limit.Release()
-			return
-		}
-		if !l.usable() {
-			it.feed.back(it)
+		case e.alone():
+			l.sendAlone(ctx, e)
 			l.limit.Release()
-			continue
-		}
-		if it.suspect() {
-			l.sendAlone(ctx, it)
-			l.limit.Release()
-			continue
-		}
-		select {
-		case l.hand <- it:
 		default:
-			l.q.d.wg.Go(func() { l.sender(ctx, it) })
+			select {
+			case l.hand <- e:
+			default:
+				l.d.wg.Go(func() { l.sender(ctx, e) })
+			}
 		}
 	}
 }
 
-// idleSender is how long a sender waits for its next record.
-const idleSender = 2 * time.Second
+// idleSender is how long a sender waits for its next errand.
+const idleSender = time.Second
 
-// sender sends a record, and others after it. It is worth keeping: the stack of a new goroutine has to grow first.
-func (l *lane) sender(ctx context.Context, it *item) {
+// sender sends an errand, and others after it. It is worth keeping: the stack of a new goroutine has to grow first.
+func (l *lane) sender(ctx context.Context, e errand) {
 	idle := time.NewTimer(idleSender)
 	defer idle.Stop()
 	for {
-		l.send(it)
+		e.send(l)
 		l.limit.Release()
 		idle.Reset(idleSender)
 		select {
-		case it = <-l.hand:
+		case e = <-l.hand:
 		case <-idle.C:
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// sendAlone lets the lane run dry and sends an errand by itself. It is called on the goroutine of run, which takes nothing meanwhile. What
+// that costs the others is charged to the lane's retries.
+func (l *lane) sendAlone(ctx context.Context, e errand) {
+	began := time.Now()
+	if l.limit.Drained(ctx) != nil || !l.usable() {
+		e.recall()
+		return
+	}
+	e.send(l)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retries.spend(time.Since(began), l.limit.Size())
 }
 
 // width is how many requests the backend gets at once, 0 while it cannot be used.
@@ -116,27 +172,65 @@ func (l *lane) usable() bool {
 	return l.out == ""
 }
 
-// probe asks the backend whether it can be used, and waits before the next time when it cannot.
+// takes tells whether records of a class may be sent there now.
+func (l *lane) takes(c *class) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out == "" && (l.paused.Load() == 0 || !l.at(c).paused)
+}
+
+// signal has the lane look for an errand again.
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// probe asks the backend whether it is there, and waits before the next time when it is not. Everything that speaks HTTP is there: a list of
+// models that cannot be had, or lacks the name, is not a reason to send nothing. The first record shows what is true.
 func (l *lane) probe(ctx context.Context) {
 	err := l.backend.Probe(ctx)
 	if ctx.Err() != nil {
 		return
 	}
-	if err != nil {
-		l.takeOut(ctx, reason(err))
+	if f, ok := errors.AsType[*batholith.Failure](err); err != nil && (!ok || f.Kind == batholith.FailureUnreachable) {
+		l.mu.Lock()
+		l.unsure = false
+		l.mu.Unlock()
+		l.takeOut(reason(err))
 		l.wait(ctx)
 		return
 	}
-	if l.watcher.known {
+	l.mu.Lock()
+	unsure := l.unsure
+	l.unsure = false
+	l.mu.Unlock()
+	if l.watcher.known && !unsure {
 		l.wait(ctx) // it has failed before, though it answers now
 		l.limit.Retrial()
 	}
 	l.learn(ctx)
 	l.mu.Lock()
-	l.out = ""
+	l.out, l.doubt = "", ""
+	if err != nil {
+		l.doubt = reason(err)
+	}
+	if !l.outSince.IsZero() && l.broke != nil && l.broke.repeated { // a record that was sent again has taken the server down
+		l.retries.spend(time.Since(l.outSince), l.limit.Size())
+	}
+	l.outSince = time.Time{}
+	for _, h := range l.histories { // the canary of a paused class is the first to be sent
+		if h != nil && h.paused && !unsure {
+			h.turn, h.probe = ownCanary, time.Now()
+		}
+	}
 	l.mu.Unlock()
-	l.q.note(ctx, "", false)
-	l.q.admit()
+	for _, q := range l.served() {
+		q.admit()
+		q.tell()
+	}
+	l.canaryDue()
 }
 
 // wait passes the time until the next probe, longer each time.
@@ -160,36 +254,141 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// takeOut stops the use of the backend. When no other serves the model, its jobs are told why they wait; those that came since, at the
-// next probe.
-func (l *lane) takeOut(ctx context.Context, why string) {
+// takeOut stops the use of the backend until a probe reaches it.
+func (l *lane) takeOut(why string) {
 	l.mu.Lock()
 	known := l.out == why
 	l.out = why
+	if !l.unsure {
+		l.answered = time.Time{}
+	}
+	if l.outSince.IsZero() {
+		l.outSince = time.Now()
+	}
 	l.mu.Unlock()
 	if !known {
-		l.q.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.q.model, "why", why)
+		l.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.backend.ModelName(), "why", why)
 	}
-	if !l.q.usable() {
-		l.q.note(ctx, fmt.Sprintf("Records wait: model server %s cannot be used (%s). It is tried again.", l.backend, why), known)
+	l.signal()
+	l.tell()
+}
+
+// tell has every queue look whether its jobs wait, and why.
+func (l *lane) tell() {
+	for _, q := range l.served() {
+		q.tell()
 	}
 }
 
-// succeeded notes that the backend answered a record, and the work in it.
-func (l *lane) succeeded(it *item, work float64) {
-	l.limit.Succeeded(it.flight, work)
+// halts is why records of a class cannot be sent there, or "". With no class, it is why nothing can.
+func (l *lane) halts(c *class) string {
 	l.mu.Lock()
-	l.failures, l.delay = 0, firstProbe
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	switch {
+	case l.out != "":
+		return fmt.Sprintf("model server %s cannot be used (%s)", l.backend, l.out)
+	case c == nil || l.paused.Load() == 0 || !l.at(c).paused:
+		return ""
+	}
+	h := l.at(c)
+	why := h.why.Reason()
+	if l.doubt != "" {
+		why += "; " + l.doubt
+	}
+	switch {
+	case h.why.Kind == batholith.FailureBadRecord:
+		return fmt.Sprintf("model server %s refused %d records in a row alike and answered none (%s)", l.backend, h.alike, why)
+	case h.row > 1:
+		return fmt.Sprintf("model server %s answers none of the requests like theirs, %d in a row (%s)", l.backend, h.row, why)
+	}
+	return fmt.Sprintf("model server %s does not answer (%s)", l.backend, why)
 }
 
-// failed notes a counted failure; after too many in a row the backend is taken out.
-func (l *lane) failed(f *batholith.Failure) {
-	l.mu.Lock()
-	l.failures++
-	broken := l.failures >= brokenAfter
-	l.mu.Unlock()
-	if broken {
-		l.takeOut(l.q.d.send, fmt.Sprintf("%d requests in a row failed, the last with: %s", brokenAfter, reason(f)))
+// breakage is a moment at which connections broke off. One request's connection may break for any reason; when a good part of what is in
+// flight breaks at once, the server may have crashed over one of them.
+type breakage struct {
+	at       time.Time
+	beside   int // requests that were in flight
+	broken   int // of them, those that broke off
+	repeated bool
+}
+
+// oneBreak is how near to one another connections must break to belong together. One that was made after the first of them broke is not of
+// them.
+const oneBreak = 100 * time.Millisecond
+
+// shared tells whether it took down so many that it may have been the server.
+func (b *breakage) shared() bool { return b != nil && b.broken >= 2 && b.broken*5 >= b.beside }
+
+// breakOff notes a connection that broke. The caller holds l.mu.
+func (l *lane) breakOff(it *item, now time.Time) {
+	if l.broke == nil || now.Sub(l.broke.at) > oneBreak || !it.began.Before(l.broke.at) || it.sole {
+		l.broke = &breakage{at: now, beside: l.limit.InFlight() + 1}
 	}
+	l.broke.broken++
+	l.broke.repeated = l.broke.repeated || it.crashes > 0
+	it.broke = l.broke
+}
+
+// credit is what attempts that are not the first may take from those that are, while there are any: a small share of the slots' time. What
+// a record that fails time and again costs the others is bounded by it, whatever it takes to fail.
+type credit struct {
+	left   time.Duration // of one slot
+	flying int           // retries
+	fresh  bool          // it was begun with
+}
+
+const (
+	retryShare  = 0.04
+	firstCredit = 5 * time.Second
+	mostCredit  = time.Minute     // for each slot
+	mostDebt    = -2 * mostCredit // for each slot
+)
+
+// earn takes in the time that a first attempt had a slot.
+func (c *credit) earn(took time.Duration, slots int) {
+	c.left = min(c.left+time.Duration(retryShare*float64(took)), max(firstCredit, mostCredit*time.Duration(slots)))
+}
+
+// spend takes in that so many slots were a retry's for so long.
+func (c *credit) spend(took time.Duration, slots int) {
+	c.left = max(c.left-took*time.Duration(max(slots, 1)), mostDebt*time.Duration(max(slots, 1)))
+}
+
+// mayRetry tells whether a retry may go before records that were not tried yet.
+func (l *lane) mayRetry() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.retries.fresh {
+		l.retries.fresh, l.retries.left = true, firstCredit
+	}
+	return l.retries.left > 0 && l.retries.flying < max(1, l.limit.Size()/20)
+}
+
+// crowded tells whether enough retries are in flight that may take the server down.
+func (l *lane) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retries.flying >= max(1, l.limit.Size()/8)
+}
+
+// order is the queues of a lane, those with the fewest tokens from it first. A queue that comes to others begins where the least of them is.
+// It is called on the goroutine of run.
+func (l *lane) order() []*queue {
+	queues := l.served()
+	if len(queues) < 2 {
+		return queues
+	}
+	least := math.Inf(1)
+	for _, q := range queues {
+		if t, ok := l.given[q]; ok {
+			least = min(least, t)
+		}
+	}
+	for _, q := range queues {
+		if _, ok := l.given[q]; !ok {
+			l.given[q] = zeroIfNone(least)
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(queues), func(a, b *queue) int { return cmp.Compare(l.given[a], l.given[b]) })
 }

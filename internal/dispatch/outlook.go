@@ -32,6 +32,7 @@ func (q *queue) look(now time.Time) {
 		return
 	}
 	q.looked = now
+	q.overdue(now)
 	rate := q.rate.rate
 	if rate <= 0 {
 		return
@@ -96,7 +97,7 @@ func (q *queue) warn(now time.Time) {
 			o.lateSince = now
 		}
 		will := now.Sub(o.lateSince) >= warnAfter
-		if will == o.warned || f.noted {
+		if will == o.warned || f.told != "" {
 			continue
 		}
 		o.warned = will
@@ -128,18 +129,18 @@ func (d *Dispatcher) Forecast(job string) (batholith.Forecast, bool) {
 	defer q.mu.Unlock()
 	o := f.outlook
 	fc := batholith.Forecast{Begin: o.begin, End: o.end, Late: o.late && !o.urgent}
-	if f.opened {
+	if f.begun.Load() {
 		fc.Begin = time.Time{}
 		return fc, true
 	}
 	fc.Position = 1
 	for _, g := range q.feeds {
-		if g != f && !g.opened && g.outlook.begin.Before(o.begin) {
+		if g != f && !g.begun.Load() && g.outlook.begin.Before(o.begin) {
 			fc.Position++
 		}
 	}
 	if o.begin.IsZero() {
-		fc.Position = 1 + slices.Index(slices.DeleteFunc(slices.Clone(q.feeds), func(g *feed) bool { return g.opened }), f)
+		fc.Position = 1 + slices.Index(slices.DeleteFunc(slices.Clone(q.feeds), func(g *feed) bool { return g.begun.Load() }), f)
 	}
 	return fc, true
 }

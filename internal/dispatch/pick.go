@@ -2,28 +2,41 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
-// next waits for a record for a lane and hands it out; it is in flight from then on.
-func (q *queue) next(ctx context.Context, l *lane) (*item, error) {
+// next waits for an errand of the lane: a probe of a paused class that is due, or a record, which is in flight from then on. It returns nil
+// when ctx has ended or the backend is out.
+func (l *lane) next(ctx context.Context) errand {
 	for {
-		q.mu.Lock()
-		it, wait := q.pick(l, time.Now())
-		changed := q.changed
-		q.mu.Unlock()
+		now := time.Now()
+		it, at := l.trial(now)
 		if it != nil {
-			return it, nil
+			return it
 		}
-		var due <-chan time.Time
-		if wait > 0 {
-			due = time.After(wait)
+		for _, q := range l.order() {
+			it, due := q.pick(l, now)
+			if it != nil {
+				l.given[q] += it.charged
+				return it
+			}
+			if !due.IsZero() && (at.IsZero() || due.Before(at)) {
+				at = due
+			}
+		}
+		var later <-chan time.Time
+		if !at.IsZero() {
+			later = time.After(max(at.Sub(now), time.Millisecond))
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-changed:
-		case <-due:
+			return nil
+		case <-l.wake:
+		case <-later:
+		}
+		if !l.usable() {
+			return nil
 		}
 	}
 }
@@ -31,39 +44,109 @@ func (q *queue) next(ctx context.Context, l *lane) (*item, error) {
 // othersTurn is which of so many records goes to a job whose turn it is though another is urgent, so that nobody starves.
 const othersTurn = 10
 
-// pick takes the next record, or says when the first retry is due (0: none waits).
-func (q *queue) pick(l *lane, now time.Time) (*item, time.Duration) {
+// pick takes the next record for a lane, or says when one that waits is due (zero: none waits). Records that were not sent yet go before
+// those that failed, apart from what the lane's credit allows, so that what fails again and again takes little from the others.
+func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.look(now)
-	var wait time.Duration
-	can := func(f *feed) bool {
-		ok, due := f.has(now)
-		if due > 0 && (wait == 0 || due < wait) {
-			wait = due
-		}
-		return ok
+	p := picking{l: l, now: now, retries: l.mayRetry()}
+	if it := q.serve(&p); it != nil {
+		return it, time.Time{}
 	}
-	f := q.urgent(can)
-	if f == nil || q.served%othersTurn == 0 {
-		if g := q.shares.entitled(can); g != nil {
-			f = g
+	if !p.retries {
+		p.retries = true
+		if it := q.serve(&p); it != nil {
+			return it, time.Time{}
 		}
 	}
-	if f == nil {
-		return nil, wait
-	}
-	q.served++
-	q.rate.begin(now)
-	if g := q.slowest(); g != nil {
-		return g.take(now, g.ready.longest), 0
-	}
-	f = q.neighbour(l, f)
-	return f.take(now, func() int { return l.step(f) }), 0
+	return nil, p.due
 }
 
-// wake tells those who wait in next to look again. The caller holds q.mu.
+// picking is one search for a record.
+type picking struct {
+	l       *lane
+	now     time.Time
+	retries bool      // records that failed may be taken
+	empty   []*feed   // that had nothing after all
+	due     time.Time // of the first record that waits
+}
+
+// can tells whether a feed may have a record for the lane.
+func (p *picking) can(f *feed) bool {
+	if slices.Contains(p.empty, f) {
+		return false
+	}
+	if f.ready.any(p.l) {
+		return true
+	}
+	if len(f.later) == 0 {
+		return false
+	}
+	due := f.later[0].due
+	p.wait(due)
+	return p.retries && !due.After(p.now)
+}
+
+// wait notes when the next record is due.
+func (p *picking) wait(due time.Time) {
+	if due.After(p.now) && (p.due.IsZero() || due.Before(p.due)) {
+		p.due = due
+	}
+}
+
+// serve takes a record of the job whose turn it is.
+func (q *queue) serve(p *picking) *item {
+	for {
+		f := q.urgent(p.can)
+		if f == nil || q.served%othersTurn == 0 {
+			if g := q.shares.entitled(p.can); g != nil {
+				f = g
+			}
+		}
+		if f == nil {
+			return nil
+		}
+		if it := q.takeFrom(p, f); it != nil {
+			q.served++
+			q.rate.begin(p.now)
+			return it
+		}
+		p.empty = append(p.empty, f)
+	}
+}
+
+// takeFrom takes a record of f, or of one that goes before it for a while.
+func (q *queue) takeFrom(p *picking, f *feed) *item {
+	if p.retries {
+		if it := f.takeWaiting(p); it != nil {
+			return it
+		}
+	}
+	l := p.l
+	if g := q.slowest(); g != nil && g.ready.any(l) {
+		return g.takeReady(l, g.ready.longest)
+	}
+	f = q.neighbour(l, f)
+	return f.takeReady(l, func() int { return l.step(f) })
+}
+
+// wake has the lanes look for a record again.
 func (q *queue) wake() {
-	close(q.changed)
-	q.changed = make(chan struct{})
+	for _, l := range q.lanes {
+		l.signal()
+	}
+}
+
+// rouse has what waits of the jobs judged at once: evidence has come.
+func (q *queue) rouse() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, f := range q.feeds {
+		f.nudge()
+	}
+	q.grant()
+	q.wake()
 }
 
 // It is looked which record takes longest when no more than so many are left, and then once a round of the slots.
@@ -117,7 +200,7 @@ func (q *queue) neighbour(l *lane, f *feed) *feed {
 	best, shared := f, f.ready.items[f.ready.next(l.last)].prompt.Shared(l.last)+leastShared
 	looked := 0
 	for _, g := range q.feeds {
-		if g == f || !g.ready.ordered || len(g.ready.items) == 0 || g.borrowed > q.mayBorrow(g, f) {
+		if g == f || !g.ready.ordered || !g.ready.any(l) || g.borrowed > q.mayBorrow(g, f) {
 			continue
 		}
 		if looked++; looked > looksAside {

@@ -39,16 +39,20 @@ type queue struct {
 	rate     meter
 	meanIn   average // tokens of a record of any job
 	meanOut  average
-	answers  answers       // that twins of records to come may share
-	slowNext int           // of served: when to look again for a record that takes long
-	looked   time.Time     // at the outlook
-	changed  chan struct{} // closed, and replaced, whenever a record may have become ready
+	meanTook average   // seconds of an attempt that was answered
+	answers  answers   // that twins of records to come may share
+	slowNext int       // of served: when to look again for a record that takes long
+	looked   time.Time // at the outlook
 }
 
+// newQueue makes the queue of a model. The caller holds d.mu.
 func newQueue(d *Dispatcher, s Serving) *queue {
-	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor), changed: make(chan struct{})}
+	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor)}
 	for _, b := range s.Backends {
-		q.lanes = append(q.lanes, newLane(q, b))
+		if l := d.lane(b); !slices.Contains(q.lanes, l) {
+			q.lanes = append(q.lanes, l)
+			l.serve(q)
+		}
 	}
 	return q
 }
@@ -97,7 +101,7 @@ func (q *queue) grantee() *feed {
 		ready += f.stock()
 	}
 	short := ready < q.slots()/2
-	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && len(f.ready.items) < f.ready.wide(wide) }
+	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && f.sendable() < f.ready.wide(wide) }
 	if f := q.urgent(may); f != nil {
 		return f
 	}
@@ -185,23 +189,80 @@ func (q *queue) drop(f *feed) {
 	}
 }
 
-// note tells the jobs of the queue why they wait, or, when message is empty, that they no longer do. Those that have been told why are
-// not told again when the message is the same as before.
-func (q *queue) note(ctx context.Context, message string, again bool) {
+// takes tells whether records of a class can be sent somewhere now.
+func (q *queue) takes(c *class) bool {
+	return slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.takes(c) })
+}
+
+// tell has the owners of jobs know why records of theirs wait, and when they no longer do.
+func (q *queue) tell() {
 	q.mu.Lock()
-	var ids []string
+	defer q.mu.Unlock()
 	for _, f := range q.feeds {
-		if f.noted && !again || !f.noted && message != "" {
-			f.noted = message != ""
-			ids = append(ids, f.job.ID)
+		f.tell()
+	}
+}
+
+// tell compares why the job waits with what its owner was told. A goroutine tells what is new, so that a database which does not answer holds
+// up no lane. The caller holds queue.mu.
+func (f *feed) tell() {
+	f.told = f.waitsFor()
+	if f.told != f.said && !f.telling && f.d.send != nil {
+		f.telling = true
+		f.d.wg.Go(f.tells)
+	}
+}
+
+func (f *feed) tells() {
+	q := f.queue
+	for {
+		q.mu.Lock()
+		why := f.told
+		if f.telling = why != f.said; !f.telling {
+			q.mu.Unlock()
+			return
+		}
+		f.said = why
+		q.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(f.d.send), 10*time.Second)
+		if err := f.d.o.Store.Note(ctx, f.job.ID, why); err != nil {
+			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
+		}
+		cancel()
+	}
+}
+
+// waitsFor is why records of the job wait for a model server, or "". The caller holds queue.mu.
+func (f *feed) waitsFor() string {
+	q := f.queue
+	why := ""
+	if !q.usable() {
+		why = q.lanes[0].halts(nil)
+	}
+	blocked := func(c *class) {
+		if why == "" && !q.takes(c) {
+			why = q.lanes[0].halts(c)
 		}
 	}
-	q.mu.Unlock()
-	for _, id := range ids {
-		if err := q.d.o.Store.Note(ctx, id, message); err != nil {
-			q.d.o.Log.Warn("note on job", "job", id, "err", err)
+	if why == "" && slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.paused.Load() > 0 }) {
+		for c, n := range f.ready.count {
+			if n > 0 {
+				blocked(c)
+			}
+		}
+		for c, n := range f.trials {
+			if n > 0 {
+				blocked(c)
+			}
+		}
+		for _, it := range f.later {
+			blocked(it.class)
 		}
 	}
+	if why == "" {
+		return ""
+	}
+	return "Records wait: " + why + ". It is tried again."
 }
 
 func without(feeds []*feed, f *feed) []*feed {

@@ -40,7 +40,7 @@ func newRig(t *testing.T, o simlm.Options, memory Memory) *rig {
 		t.Fatal(err)
 	}
 	d := New(Options{Log: slog.New(slog.DiscardHandler), Memory: memory, Trace: func(s limit.Sample) { r.trace = append(r.trace, s) }})
-	r.lane = newLane(&queue{d: d}, b)
+	r.lane = d.lane(b)
 	return r
 }
 

@@ -3,34 +3,34 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
-	"github.com/batholith/batholith/internal/failpoint"
-	"github.com/batholith/batholith/internal/jsonl"
 	printable "github.com/batholith/batholith/internal/plain"
 )
 
-// Waiting between the counted attempts of a record: doubling, with jitter.
-const (
-	firstRetry = 200 * time.Millisecond
-	lastRetry  = 10 * time.Second
-)
-
-// send makes one attempt at a record and settles it.
-func (l *lane) send(it *item) {
-	if !l.q.d.holds() { // seen before the next heartbeat, which may hang: whoever put the record back would take it again at once
+// send makes one attempt at a record, or ends one that needs no more.
+func (it *item) send(l *lane) {
+	if it.ends != nil {
+		l.conclude(it, batholith.OutcomeExhausted, batholith.Answer{}, it.ends)
+		return
+	}
+	if !l.d.holds() { // seen before the next heartbeat, which may hang: whoever put the record back would take it again at once
 		it.feed.interrupt(batholith.ErrLeaseLost)
 		it.feed.drop(it)
 		return
 	}
-	r := room{l: l, it: it, b: l.q.d.o.Room}
+	if l.worked(it) && !it.feed.begin() {
+		it.feed.drop(it)
+		return
+	}
+	r := room{l: l, it: it, b: l.d.o.Room}
 	defer r.release()
 	answer, err := l.ask(it, &r)
+	l.landed(it)
+	l.report(it, answer, err)
 	var bad *batholith.RecordError
 	var failure *batholith.Failure
 	var broken *batholith.Broken
@@ -38,30 +38,44 @@ func (l *lane) send(it *item) {
 	case err == nil:
 		it.attempts++
 		l.succeeded(it, float64(max(answer.Tokens.Output, 1)))
-		l.retries.earn()
-		it.feed.retries.earn()
 		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
 	case errors.As(err, &bad):
 		kind := batholith.OutcomeInvalid
-		if it.attempts > 0 { // a translation that fails does so before the first
+		if it.asked { // a translation that fails does so before the first attempt
+			it.attempts++
 			kind = batholith.OutcomeRefused
+			l.succeeded(it, 0) // the server works; the model cannot do what the record asks for
 		}
 		l.conclude(it, kind, batholith.Answer{}, bad)
 	case errors.As(err, &broken):
 		kind := batholith.OutcomeInvalid
-		if it.attempts > 0 {
+		if it.asked {
+			it.attempts++
 			kind = batholith.OutcomeExhausted
 		}
 		l.conclude(it, kind, batholith.Answer{}, it.feed.broken(it, broken))
-	case errors.As(err, &failure) && it.term.Err() == nil:
-		l.settle(it, failure)
+	case errors.As(err, &failure):
+		l.failed(it, failure)
 	default:
 		it.feed.drop(it)
 	}
 }
 
+func (it *item) alone() bool { return it.apart }
+
+func (it *item) recall() { it.feed.back(it) }
+
+// worked tells whether the lane has answered something since it was last out, so that a job whose record goes there has begun. A record of a
+// paused class is a trial, which begins nothing.
+func (l *lane) worked(it *item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.answered.IsZero() && !it.trial
+}
+
 // ask translates, sends, and translates back. A panic in one of the three is a [*batholith.Broken].
 func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
+	it.asked, it.began = false, time.Time{}
 	var call batholith.Call
 	err = batholith.Guard("translate a record for the model server", func() (err error) {
 		defer r.b.Alone(len(it.input))()
@@ -71,8 +85,12 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	if err != nil {
 		return answer, recordError(err)
 	}
-	call.Room = r
-	it.flight = l.limit.Begin()
+	call.Room, call.Fresh = r, it.failures+it.crashes > 0
+	it.once = call.ServerTools
+	l.sets(it)
+	if sent := l.d.o.Listener.Sent; sent != nil {
+		sent(it.told(l))
+	}
 	var body []byte
 	err = batholith.Guard("read an answer", func() (err error) {
 		body, err = l.backend.Do(it.term, call)
@@ -95,15 +113,52 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 		return nil
 	})
 	if _, ok := errors.AsType[*batholith.RecordError](err); ok {
-		it.attempts++
 		return batholith.Answer{}, err
 	}
 	if _, ok := errors.AsType[*batholith.Broken](err); ok {
-		it.attempts++
 		return batholith.Answer{}, err
 	}
 	return batholith.Answer{}, nonsense(err)
 }
+
+// sets notes that a record's request is on its way.
+func (l *lane) sets(it *item) {
+	it.flight = l.limit.Begin()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	it.asked, it.began = true, it.flight.Sent()
+	l.begun++
+	it.before = l.begun
+	it.sole = l.limit.InFlight() == 1 && l.canary.flying == 0
+	l.at(it.class).sent(it.began)
+	if it.again() {
+		l.retries.flying++
+	}
+}
+
+// landed notes that it is no more, and pays for the slot that it had.
+func (l *lane) landed(it *item) {
+	if !it.asked {
+		return
+	}
+	took := it.flight.Took()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at(it.class).flying--
+	it.sole = it.sole && l.begun == it.before
+	if !it.again() {
+		l.retries.earn(took, l.limit.Size())
+		return
+	}
+	l.retries.flying--
+	defer l.signal() // one that waits for this may go now
+	if !it.apart {   // sendAlone pays for all slots
+		l.retries.spend(took, 1)
+	}
+}
+
+// again tells that a record was sent before.
+func (it *item) again() bool { return it.failure != nil }
 
 // unread makes a panic over what a server sent a failure like others: the next answer may be read.
 func (l *lane) unread(it *item, err error) error {
@@ -143,94 +198,52 @@ func nonsense(err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense", Sent: true}
 }
 
-// settle decides what a failure means for the record and for the backend.
-func (l *lane) settle(it *item, f *batholith.Failure) {
-	if f.Kind == batholith.FailureRetry && l.limit.OnTrial() {
-		l.tried(it, f)
+// begin has the job begun, unless it is: before a record of it goes to a lane that works, and before its first outcome. It returns false when
+// the job is not to begin any more, or the process ends.
+func (f *feed) begin() bool {
+	f.beginning.Lock()
+	defer f.beginning.Unlock()
+	if f.begun.Load() {
+		return true
+	}
+	ctx, cancel := context.WithCancelCause(f.life)
+	defer cancel(nil)
+	err := f.insist(ctx, "begin job "+f.job.ID, func() error { return f.d.o.Begin(ctx, f.job.ID) })
+	if err != nil {
+		if f.life.Err() == nil && !errors.Is(err, batholith.ErrMoved) {
+			f.d.o.Fault(f.job.ID, err)
+		}
+		f.cancel(err)
+		return false
+	}
+	f.begun.Store(true)
+	return true
+}
+
+// report tells the listener how an attempt has ended.
+func (l *lane) report(it *item, a batholith.Answer, err error) {
+	o := &l.d.o.Listener
+	if !it.asked || o.Answered == nil && o.Refused == nil && o.Failed == nil {
 		return
 	}
-	switch f.Kind {
-	case batholith.FailureBackPressure:
-		if wait := l.limit.Refused(it.flight, f.RetryAfter); wait > 0 {
-			it.feed.again(it, wait)
-			return
+	at := it.told(l)
+	at.Took = it.flight.Took()
+	f, _ := errors.AsType[*batholith.Failure](err)
+	switch {
+	case err == nil:
+		if o.Answered != nil {
+			o.Answered(at, a.Tokens)
 		}
-		it.feed.back(it)
-	case batholith.FailureMisconfigured, batholith.FailureUnreachable:
-		l.takeOut(l.q.d.send, reason(f))
-		it.feed.back(it)
-	case batholith.FailureBadRecord:
-		it.attempts++
-		l.succeeded(it, 0)
-		l.conclude(it, batholith.OutcomeRefused, batholith.Answer{}, &batholith.RecordError{Code: f.Status, Message: f.Message})
-	default:
-		it.attempts++
-		l.failed(f)
-		if f.Crash {
-			l.crashed(it, f)
-			return
+	case f != nil && f.Kind == batholith.FailureBackPressure:
+		if o.Refused != nil {
+			o.Refused(at, f)
 		}
-		if it.attempts < l.q.d.o.Attempts {
-			it.feed.again(it, l.pace(it, f))
-			return
-		}
-		l.conclude(it, batholith.OutcomeExhausted, batholith.Answer{}, spent(f, it.attempts))
+	case o.Failed != nil:
+		o.Failed(at, f)
 	}
 }
 
-// pace is how long a record waits for its next attempt: longer when its job or the backend has spent its retries.
-func (l *lane) pace(it *item, f *batholith.Failure) time.Duration {
-	delay := retryDelay(it.attempts, f.RetryAfter)
-	backend, job := l.retries.spend(), it.feed.retries.spend()
-	if !backend || !job {
-		delay = max(delay, overBudget)
-	}
-	return delay
-}
-
-// retryDelay is how long a record waits after so many attempts, at least what the backend asked for.
-func retryDelay(attempts int, asked time.Duration) time.Duration {
-	d := min(firstRetry<<(attempts-1), lastRetry)
-	return max(d/2+time.Duration(rand.Int64N(int64(d))), min(asked, time.Minute))
-}
-
-// spent is the error of a record that got all its attempts.
-func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
-	code := f.Status
-	if code < 400 {
-		code = http.StatusInternalServerError
-	}
-	return &batholith.RecordError{Code: code, Message: fmt.Sprintf("%s (after %d attempts)", f.Message, attempts)}
-}
-
-// conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
-// next owner of its chunk.
-func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
-	f := it.feed
-	failpoint.Here("dispatch.answered")
-	if err := f.d.add(f.outcome(it, kind, a, e)); err != nil {
-		f.drop(it)
-		return
-	}
-	if note := f.watch(e); note != "" {
-		if err := f.d.o.Store.Note(context.WithoutCancel(f.d.send), f.job.ID, note); err != nil {
-			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
-		}
-	}
-	f.share(it, a, e != nil)
-	f.finish(it, a.Tokens.Add(it.wasted))
-}
-
-// outcome is what becomes of a record, with its output line.
-func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) batholith.Outcome {
-	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
-		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
-	room := len(it.id) + len(it.input) + len(a.Output) + 64
-	defer f.d.o.Room.Alone(room)()
-	if e != nil {
-		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
-	} else {
-		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
-	}
-	return o
+// told is an attempt as the listener is told of it.
+func (it *item) told(l *lane) batholith.Attempt {
+	return batholith.Attempt{Job: it.feed.job.ID, Model: it.feed.queue.model, Backend: l.backend.String(), Record: it.key, Number: it.attempts + 1}
 }

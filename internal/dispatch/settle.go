@@ -5,23 +5,257 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// settled notes that a record is in flight no longer. The caller holds queue.mu.
-func (f *feed) settled() {
+// succeeded takes in that the backend answered a record, and the work in it.
+func (l *lane) succeeded(it *item, work float64) {
+	l.limit.Succeeded(it.flight, work)
+	l.mu.Lock()
+	h := l.at(it.class)
+	h.share.answer(it.failures)
+	l.works(it.began)
+	resumed := h.succeed(it.began, true)
+	l.mu.Unlock()
+	if resumed {
+		l.resumed(h)
+	}
+}
+
+// works notes an answer to a request that began then. The caller holds l.mu.
+func (l *lane) works(began time.Time) {
+	if began.After(l.answered) {
+		l.answered = began
+	}
+	l.delay = firstProbe
+}
+
+// resumed lets the records of a class go on.
+func (l *lane) resumed(h *history) {
+	l.paused.Add(-1)
+	l.d.o.Log.Info("records of a class are sent again", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", h.class.String())
+	for _, q := range l.served() {
+		q.rouse()
+	}
+	l.tell()
+}
+
+// failed notes a failure, and has the table say what it means.
+func (l *lane) failed(it *item, f *batholith.Failure) {
+	now := time.Now()
+	off := it.term.Err() != nil
+	var wait time.Duration
+	if f.Kind == batholith.FailureBackPressure && !off {
+		wait = l.limit.Refused(it.flight, f.RetryAfter)
+	}
+	if off || f.Kind == batholith.FailureUnreachable { // neither says anything of the record
+		l.carryOut(it, f, judge(attempt{calledOff: off}, f, evidence{}))
+		return
+	}
+	l.mu.Lock()
+	h := l.at(it.class)
+	h.fail(f, !it.again())
+	if h.paused && it.trial && !l.hasCanary(it.class) && h.tries >= fewMisses {
+		h.missed++
+	}
+	it.broke = nil
+	if f.Crash {
+		l.breakOff(it, now)
+		it.crashes++ // attempt takes it back when only this connection broke
+	}
+	it.failure, it.failedAt, it.failedOn = f, now, l
+	v := judge(it.attempt(l), f, l.evidence(it.class, now))
+	l.mu.Unlock()
+	v.after = max(v.after, wait)
+	if f.Crash && it.sole { // the server may be down; if it answers a probe it is not
+		l.mu.Lock()
+		if l.out == "" {
+			l.out, l.unsure, l.outSince = reason(f), true, now
+		}
+		l.mu.Unlock()
+		l.signal()
+	}
+	l.carryOut(it, f, v)
+}
+
+// attempt is what the table is told of a record that is judged on a lane. The caller holds the mutex of the lane on which it failed.
+func (it *item) attempt(at *lane) attempt {
+	a := attempt{calledOff: it.term.Err() != nil, failures: it.failures, alone: it.sole, once: it.once, crashes: it.crashes}
+	h := it.failedOn.at(it.class)
+	a.needed = attemptsNeeded(at.d.o.Attempts, h.share.share())
+	a.lost = at != it.failedOn && h.paused
+	if it.broke != nil {
+		a.shared = it.broke.shared()
+		if !a.shared && !it.sole {
+			a.crashes--
+		}
+	}
+	return a
+}
+
+// rejudged is what the table says, on a lane, of a record that has waited. Nothing but the record is changed by it. The caller holds
+// queue.mu.
+func (it *item) rejudged(at *lane) verdict {
+	on := it.failedOn
+	on.mu.Lock()
+	defer on.mu.Unlock()
+	a := it.attempt(at)
+	a.waited = true
+	v := judge(a, it.failure, on.evidence(it.class, it.failedAt))
+	if v.act != ask && v.act != finish {
+		return v
+	}
+	it.crashes, it.broke = a.crashes, nil
+	if v.own {
+		it.failures++
+		if it.failure.Kind != batholith.FailureBackPressure {
+			it.attempts++
+		}
+	}
+	it.apart = v.alone
+	if v.act == finish {
+		it.ends = spent(it.failure, max(it.attempts, 1))
+	}
+	return v
+}
+
+// carryOut does what the table says of a record that has failed just now.
+func (l *lane) carryOut(it *item, f *batholith.Failure, v verdict) {
+	if v.out {
+		l.takeOut(reason(f))
+	}
+	switch v.act {
+	case drop:
+		it.feed.drop(it)
+	case back:
+		it.feed.back(it)
+	case pause:
+		l.pause(it.class, f)
+		it.feed.wait(it, pausedFor)
+	case finish:
+		it.attempts++
+		kind, e := batholith.OutcomeExhausted, spent(f, it.attempts)
+		if f.Kind == batholith.FailureBadRecord {
+			kind, e = batholith.OutcomeRefused, &batholith.RecordError{Code: f.Status, Message: f.Message}
+		}
+		l.conclude(it, kind, batholith.Answer{}, e)
+	default:
+		it.feed.wait(it, jitter(v.after))
+	}
+}
+
+// pause has the records of a class wait, and begins to probe it.
+func (l *lane) pause(c *class, why *batholith.Failure) {
+	l.mu.Lock()
+	h := l.at(c)
+	first := h.pause(time.Now(), why)
+	if first {
+		l.paused.Add(1)
+	}
+	row := h.row
+	l.mu.Unlock()
+	if !first {
+		return
+	}
+	l.d.o.Log.Warn("records of a class wait", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", c.String(), "failures_in_row", row, "why", why.Reason())
+	l.canaryDue()
+	l.signal()
+	l.tell()
+}
+
+// jitter spreads what waits, between three quarters and five quarters of a delay.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1))
+}
+
+// spent is the error of a record that is not sent again: what the server said, and with what status.
+func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
+	code := f.Status
+	if code < 400 {
+		code = http.StatusInternalServerError
+	}
+	switch {
+	case f.Kind == batholith.FailureBadRecord:
+		return &batholith.RecordError{Code: code, Message: f.Message}
+	case attempts == 1:
+		return &batholith.RecordError{Code: code, Message: f.Message}
+	}
+	return &batholith.RecordError{Code: code, Message: fmt.Sprintf("%s (after %d attempts)", f.Message, attempts)}
+}
+
+// conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
+// next owner of its chunk.
+func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
+	f := it.feed
+	failpoint.Here("dispatch.answered")
+	if !f.begin() {
+		f.drop(it)
+		return
+	}
+	if err := f.d.add(f.outcome(it, kind, a, e)); err != nil {
+		f.drop(it)
+		return
+	}
+	if note := f.opening(e); note != "" {
+		if err := f.d.o.Store.Note(context.WithoutCancel(f.d.send), f.job.ID, note); err != nil {
+			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
+		}
+	}
+	f.share(it, a, e != nil)
+	f.concludes(it, a.Tokens.Add(it.wasted), e == nil)
+}
+
+// outcome is what becomes of a record, with its output line.
+func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) batholith.Outcome {
+	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
+		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
+	room := len(it.id) + len(it.input) + len(a.Output) + 64
+	defer f.d.o.Room.Alone(room)()
+	if e != nil {
+		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
+	} else {
+		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+	}
+	return o
+}
+
+// lands notes that a record is in flight no longer, and what it took of the shares: tokens, or for a record without an answer the slot's
+// time as tokens, so that a principal whose records all fail gets no more of the server than others. The caller holds queue.mu.
+func (f *feed) lands(it *item, tokens float64) {
+	f.queue.shares.settle(it, tokens)
 	f.flying--
+	f.out.remove(it)
+	if it.trial {
+		it.trial = false
+		f.trials[it.class]--
+	}
 	if !slices.ContainsFunc(f.queue.feeds, func(g *feed) bool { return g.flying+len(g.ready.items) > 0 }) {
 		f.queue.rate.pause()
 	}
 	f.nudge()
 }
 
-// finish ends a record: its outcome is with the sink. What it took in fact is on its job's account from here on.
-func (f *feed) finish(it *item, took batholith.Tokens) {
+// cost is what a failed attempt took, in tokens: the time that it had a slot, at the rate at which answers come out of one.
+func (it *item) cost() float64 {
+	q := it.feed.queue
+	if !it.asked || q.meanTook.n == 0 {
+		return 0
+	}
+	return it.flight.Took().Seconds() / max(q.meanTook.or(1), 1e-6) * (q.meanIn.or(0) + q.meanOut.or(0))
+}
+
+// concludes ends a record: its outcome is with the sink. What it took in fact is on its job's account from here on.
+func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	q := f.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -34,12 +268,17 @@ func (f *feed) finish(it *item, took batholith.Tokens) {
 			m.in.add(float64(took.Input))
 			m.out.add(float64(took.Output))
 		}
+		q.meanTook.add(it.flight.Took().Seconds())
 	}
-	tokens = cmp.Or(tokens, it.charged) // a server that does not say how many is believed to have taken what was reckoned
-	q.shares.settle(it, tokens)
+	switch {
+	case answered:
+		tokens = cmp.Or(tokens, it.charged) // a server that does not say how many is believed to have taken what was reckoned
+	case it.ends == nil: // one that ends after it has waited was charged for its last attempt then
+		tokens = max(tokens, it.cost())
+	}
 	q.rate.add(tokens, time.Now())
 	f.concluded++
-	f.settled()
+	f.lands(it, tokens)
 	if it.chunk.left--; it.chunk.left == 0 && it.chunk.holding == f.holding {
 		f.held, q.held = f.held-it.chunk.Bytes, q.held-it.chunk.Bytes
 		delete(f.loaded, it.chunk)
@@ -48,14 +287,14 @@ func (f *feed) finish(it *item, took batholith.Tokens) {
 	q.grant()
 }
 
-// again has a record wait for its next attempt.
-func (f *feed) again(it *item, delay time.Duration) {
+// wait has a record wait until it is judged again.
+func (f *feed) wait(it *item, delay time.Duration) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	f.queue.shares.settle(it, 0)
-	f.settled()
+	f.lands(it, it.cost())
 	if it.term.Err() == nil {
 		it.due = time.Now().Add(delay)
+		it.apart = false
 		heap.Push(&f.later, it)
 		f.queue.wake()
 	}
@@ -65,20 +304,25 @@ func (f *feed) again(it *item, delay time.Duration) {
 func (f *feed) back(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	f.queue.shares.settle(it, 0)
-	f.settled()
-	if it.term.Err() == nil {
-		f.ready.back(it)
-		f.queue.wake()
+	f.lands(it, 0)
+	if it.term.Err() != nil {
+		return
 	}
+	if it.again() { // what is known of it stays
+		it.apart = false
+		it.due = time.Now()
+		heap.Push(&f.later, it)
+	} else {
+		f.ready.back(it)
+	}
+	f.queue.wake()
 }
 
 // drop lets go of a record that was called off.
 func (f *feed) drop(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	f.queue.shares.settle(it, 0)
-	f.settled()
+	f.lands(it, 0)
 }
 
 // opening watches a job's first outcomes: when they all fail alike, the user wants to know before the rest do.
@@ -91,8 +335,8 @@ type opening struct {
 // openingRecords is how many outcomes must fail alike.
 const openingRecords = 10
 
-// watch takes one outcome into account and returns what to note on the job, if anything.
-func (f *feed) watch(e *batholith.RecordError) string {
+// opening takes one outcome into account and returns what to note on the job, if anything.
+func (f *feed) opening(e *batholith.RecordError) string {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	o := &f.start

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -263,4 +264,46 @@ func (l *line) ahead(f *feed) (older, shorter int) {
 		}
 	}
 	return older, shorter
+}
+
+// flights is a list of the records of a job that are in flight. It is guarded by queue.mu.
+type flights struct{ first *item }
+
+func (l *flights) add(it *item) {
+	it.ahead, it.behind = nil, l.first
+	if l.first != nil {
+		l.first.ahead = it
+	}
+	l.first = it
+}
+
+// remove takes out a record, if it is there.
+func (l *flights) remove(it *item) {
+	switch {
+	case it.ahead != nil:
+		it.ahead.behind = it.behind
+	case l.first == it:
+		l.first = it.behind
+	}
+	if it.behind != nil {
+		it.behind.ahead = it.ahead
+	}
+	it.ahead, it.behind = nil, nil
+}
+
+// overdue charges records that have been in flight for longer than their tokens take as a rule: what matters to the others is the slot.
+// Otherwise a principal whose requests are never answered would seem to use next to nothing.
+func (q *queue) overdue(now time.Time) {
+	if q.meanTook.n == 0 {
+		return
+	}
+	rate := (q.meanIn.or(0) + q.meanOut.or(0)) / max(q.meanTook.or(1), 1e-6)
+	for _, f := range q.feeds {
+		for it := f.out.first; it != nil; it = it.behind {
+			if more := now.Sub(it.taken).Seconds()*rate - it.charged; more > 0 {
+				f.book(it, func(a *account, weight float64) { a.flying += more / weight })
+				it.charged += more
+			}
+		}
+	}
 }

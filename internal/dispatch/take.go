@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -33,40 +34,165 @@ func (f *feed) left() float64 {
 	return float64(max(records, 0)) * (in + f.meanOut.or(f.queue.meanOut.or(firstOutTokens)))
 }
 
-// stock is how many records are ready, with those of a chunk that is being read unless it is late.
+// stock is how many records could be sent now, with those of a chunk that is being read unless it is late.
 func (f *feed) stock() int {
+	n := f.sendable()
 	if f.granted && !f.stalled {
-		return len(f.ready.items) + leastReady
+		n += leastReady
 	}
-	return len(f.ready.items)
+	return n
 }
 
-// has tells whether the feed can hand out a record, or how long it is until a retry is due. The caller holds queue.mu.
-func (f *feed) has(now time.Time) (bool, time.Duration) {
-	if len(f.ready.items) > 0 {
-		return true, 0
+// sendable is how many records are ready whose class is not paused on every lane that can be used. While none can, all of them count.
+func (f *feed) sendable() int {
+	paused := false
+	for _, l := range f.queue.lanes {
+		paused = paused || l.paused.Load() > 0
 	}
-	if len(f.later) == 0 {
-		return false, 0
+	if !paused || !f.queue.usable() {
+		return len(f.ready.items)
 	}
-	wait := f.later[0].due.Sub(now)
-	return wait <= 0, max(wait, 0)
+	n := 0
+	for c, k := range f.ready.count {
+		if k > 0 && f.queue.takes(c) {
+			n += k
+		}
+	}
+	return n
 }
 
-// take hands out a record, one whose retry is due first, and else the one at a position of the window that choose says. The feed has
-// one. The caller holds queue.mu.
-func (f *feed) take(now time.Time, choose func() int) *item {
-	var it *item
-	if len(f.later) > 0 && !f.later[0].due.After(now) {
-		it = heap.Pop(&f.later).(*item)
-	} else {
-		it = f.ready.take(choose())
-	}
+// take accounts for a record that was taken out of the feed: it is in flight from now on. The caller holds queue.mu.
+func (f *feed) take(it *item) *item {
 	f.flying++
+	it.taken = time.Now()
+	f.out.add(it)
 	f.queue.shares.charge(it)
 	f.queue.grant()
 	f.nudge()
 	return it
+}
+
+// takeReady takes the record at the position of the window that choose says, or the next one after it that the lane takes. It returns nil
+// when there is none. The caller holds queue.mu.
+func (f *feed) takeReady(l *lane, choose func() int) *item {
+	if !f.ready.any(l) {
+		return nil
+	}
+	at, n := choose(), len(f.ready.items)
+	for range n {
+		if l.paused.Load() == 0 || l.takes(f.ready.items[at].class) {
+			return f.take(f.ready.take(at))
+		}
+		at = (at + 1) % n
+	}
+	return nil
+}
+
+// looksAtWaiting is how many records that are due are judged for one pick.
+const looksAtWaiting = 16
+
+// takeWaiting takes a record that failed, has waited, and is to be sent again on the lane, or to be ended. Those that are judged otherwise
+// wait on. The caller holds queue.mu.
+func (f *feed) takeWaiting(p *picking) *item {
+	var kept []*item
+	defer func() {
+		for _, it := range kept {
+			heap.Push(&f.later, it)
+		}
+		if len(f.later) > 0 {
+			p.wait(later(f.later[0].due, p.now.Add(lookAgain))) // there may be more that are due than were judged
+		}
+	}()
+	for range looksAtWaiting {
+		if len(f.later) == 0 || f.later[0].due.After(p.now) {
+			return nil
+		}
+		it := heap.Pop(&f.later).(*item)
+		if f.elsewhere(it, p) {
+			kept = append(kept, it)
+			continue
+		}
+		switch v := it.rejudged(p.l); v.act {
+		case ask, finish:
+			return f.take(it)
+		case inquire:
+			it.due = p.now.Add(jitter(v.after))
+			it.failedOn.inquire(it.class, it.failure)
+		case pause:
+			it.due = p.now.Add(pausedFor)
+			f.d.wg.Go(func() { it.failedOn.pause(it.class, it.failure) }) // it takes queue.mu
+		default:
+			it.due = p.now.Add(jitter(max(v.after, lookAgain)))
+		}
+		kept = append(kept, it)
+	}
+	return nil
+}
+
+// later is due, or the other time when it has passed by then.
+func later(due, other time.Time) time.Time {
+	if due.Before(other) {
+		return other
+	}
+	return due
+}
+
+// otherLane is how long a record that is due waits for another lane than the one where it failed.
+const otherLane = 2 * time.Second
+
+// elsewhere tells whether a record that is due is not for this lane now: its class is paused here; it failed here, and another lane takes
+// its class; or it was part of a crash, and enough of such records are in flight.
+func (f *feed) elsewhere(it *item, p *picking) bool {
+	l := p.l
+	if it.failedOn != l && !l.takes(it.class) || it.crashes > 0 && l.crowded() {
+		it.due = p.now.Add(lookAgain)
+		return true
+	}
+	if it.failedOn != l || len(f.queue.lanes) < 2 || p.now.Sub(it.due) > otherLane {
+		return false
+	}
+	p.wait(it.due.Add(otherLane + time.Millisecond))
+	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool { return m != l && m.takes(it.class) })
+}
+
+// untried takes a record of a class to be tried: one that was not sent yet, or else the one that has waited longest; not the last that was
+// tried, while there are others. The turn says which job, and which of its records. The caller holds mu.
+func (q *queue) untried(c *class, last *item, turn int) *item {
+	for i := range q.feeds {
+		f := q.feeds[(turn+i)%len(q.feeds)]
+		n := len(f.ready.items)
+		if f.ready.count[c] == 0 {
+			continue
+		}
+		start := int(uint(turn) * 2654435761 % uint(n)) // anywhere: bad records may lie together
+		for j := range n {
+			at := (start + j) % n
+			if f.ready.items[at].class == c {
+				return f.try(f.ready.take(at))
+			}
+		}
+	}
+	var from *feed
+	at := -1
+	for i := range q.feeds {
+		f := q.feeds[(turn+i)%len(q.feeds)]
+		for j, it := range f.later {
+			if it.class == c && (at < 0 || from.later[at] == last || it != last && it.failedAt.Before(from.later[at].failedAt)) {
+				from, at = f, j
+			}
+		}
+	}
+	if at < 0 {
+		return nil
+	}
+	return from.try(heap.Remove(&from.later, at).(*item))
+}
+
+// try takes a record that is sent though its class is paused.
+func (f *feed) try(it *item) *item {
+	it.trial = true
+	f.trials[it.class]++
+	return f.take(it)
 }
 
 // nudge lets the feed's goroutine look at its conditions again.

@@ -30,9 +30,10 @@ const (
 // server has cached of one record serves the next ones. It is guarded by queue.mu.
 type walk struct {
 	items   []*item
-	ordered bool // by prompt
-	chunks  int  // since ordered last changed
-	plain   int  // how many pass in the input's order
+	count   map[*class]int // of the items
+	ordered bool           // by prompt
+	chunks  int            // since ordered last changed
+	plain   int            // how many pass in the input's order
 	room    *memory.Budget
 
 	looked map[*lane]*dialect.Prompt // how far each lane has looked for leaders
@@ -41,7 +42,22 @@ type walk struct {
 	bytes, inOrder, asRead float64
 }
 
-func newWalk(room *memory.Budget) walk { return walk{ordered: true, plain: plainChunks, room: room} }
+func newWalk(room *memory.Budget) walk {
+	return walk{count: map[*class]int{}, ordered: true, plain: plainChunks, room: room}
+}
+
+// any tells whether there is a record that the lane takes.
+func (w *walk) any(l *lane) bool {
+	if len(w.items) == 0 || l.paused.Load() == 0 {
+		return len(w.items) > 0
+	}
+	for c, n := range w.count {
+		if n > 0 && l.takes(c) {
+			return true
+		}
+	}
+	return false
+}
 
 // wide is how many records the window should hold; the lanes want at least so many.
 func (w *walk) wide(lanes int) int {
@@ -66,6 +82,9 @@ func (w *walk) bound() int64 {
 // add takes in the records of a chunk.
 func (w *walk) add(items []*item) {
 	w.chunks++
+	for _, it := range items {
+		w.count[it.class]++
+	}
 	if !w.ordered {
 		w.items = append(w.items, items...)
 		if w.chunks >= w.plain {
@@ -86,7 +105,7 @@ func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
 // reorder begins another trial.
 func (w *walk) reorder() {
-	*w = walk{items: w.items, ordered: true, plain: w.plain, room: w.room}
+	*w = walk{items: w.items, count: w.count, ordered: true, plain: w.plain, room: w.room}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 
@@ -129,6 +148,7 @@ func (w *walk) back(it *item) {
 	if w.ordered {
 		at = w.from(&it.prompt)
 	}
+	w.count[it.class]++
 	w.items = slices.Insert(w.items, at, it)
 }
 
@@ -171,6 +191,7 @@ func (w *walk) longest() int {
 // take removes the record at a position.
 func (w *walk) take(at int) *item {
 	it := w.items[at]
+	w.count[it.class]--
 	if at <= len(w.items)/2 {
 		copy(w.items[1:at+1], w.items[:at])
 		w.items[0] = nil // the slice moves on, and must not hold it

@@ -54,13 +54,13 @@ func (l *lane) learn(ctx context.Context) {
 		return
 	}
 	l.watcher.asked, l.watcher.saved = time.Now(), time.Now()
-	if m := l.q.d.o.Memory; m != nil {
+	if m := l.d.o.Memory; m != nil {
 		switch was, err := m.Learned(ctx, l.backend.String(), l.backend.ModelName()); {
 		case err == nil && time.Since(was.At) < forgetAfter:
 			l.limit.Resume(was.Limit)
 			l.watcher.limit, l.watcher.kept = was.Limit, was.At
 		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
-			l.q.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
+			l.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
 		}
 	}
 	l.read(ctx)
@@ -95,8 +95,8 @@ func (l *lane) look(ctx context.Context) error {
 			return nil
 		}
 		l.read(ctx)
-		if l.q.d.o.Trace != nil {
-			l.q.d.o.Trace(l.sample())
+		if l.d.o.Trace != nil {
+			l.d.o.Trace(l.sample())
 		}
 		if time.Since(l.watcher.saved) >= saveEvery {
 			l.save(ctx)
@@ -136,7 +136,7 @@ func (l *lane) read(ctx context.Context) {
 
 // save keeps what was found, when it is something else than before. What the operator or the server says need not be kept.
 func (l *lane) save(ctx context.Context) {
-	w, m := &l.watcher, l.q.d.o.Memory
+	w, m := &l.watcher, l.d.o.Memory
 	s := l.sample()
 	w.saved = s.At
 	known := s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 && s.At.Sub(w.kept) < keepFresh
@@ -147,7 +147,7 @@ func (l *lane) save(ctx context.Context) {
 	defer cancel()
 	err := m.Learn(ctx, batholith.Learned{Backend: s.Backend, Model: s.Model, Limit: s.Limit, Goodput: s.Goodput, At: s.At})
 	if err != nil {
-		l.q.d.o.Log.Warn("keep the limit of a backend", "backend", s.Backend, "err", err)
+		l.d.o.Log.Warn("keep the limit of a backend", "backend", s.Backend, "err", err)
 		return
 	}
 	w.limit, w.kept = s.Limit, s.At

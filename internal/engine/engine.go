@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/control"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/lifecycle"
@@ -125,9 +126,12 @@ func (e *Engine) joinWorker() (err error) {
 		room = memory.NewBudget(o.Memory)
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: o.Store, Sink: e.writer, Memory: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
-		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
-		Fault:    func(job string, err error) { e.life.Fault(job, err) },
-		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
+		Begin: func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
+		Fault: func(job string, err error) { e.life.Fault(job, err) },
+		Waits: func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
+		Canary: func(path string, f dialect.Features, model string, n int) (batholith.Call, bool) {
+			return dialect.Canary(dialect.ProtocolOpenAI, path, f, model, n)
+		},
 		Attempts: o.Attempts, Reuse: o.Reuse, Drain: o.Drain, Room: room, Listener: o.Listener})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,

@@ -13,7 +13,8 @@ import (
 
 // Claim leases to worker the first chunks of the job, n at most, that are pending or whose owner has lost its lease. Each gets a new epoch,
 // higher by one, so that a commit of the previous owner is refused. The worker's own chunks are not among them before it releases them.
-// A job that is sealed or not InProgress has none.
+// A job that is sealed, or neither Scheduled nor InProgress, has none. One that is Scheduled is claimed so that its first record can be sent
+// as soon as it has begun; a commit of it is refused until then.
 //
 // Whether a lease is lost is decided by what this process has seen of it ([watch]). The caller's time is not used: its clock may be wrong.
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time) ([]batholith.Chunk, error) {
@@ -22,7 +23,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 	var chunks []batholith.Chunk
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := s.lockJob(ctx, tx, id)
-		if err != nil || j.sealed || j.status != batholith.StatusInProgress {
+		if err != nil || j.sealed || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
 			return err
 		}
 		living, _, err := s.watch.look(ctx, tx)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -47,8 +48,10 @@ type Options struct {
 	APIKey   string // sent as Bearer; never in a message
 	// MaxInFlight is the configured limit, 0 when it is to be found. Connections are kept open for as many.
 	MaxInFlight int
-	Timeout     time.Duration     // of one attempt; 0: DefaultTimeout
-	Transport   http.RoundTripper // nil: one of the backend's own
+	// NoCanary says that the server must never get a request of our own.
+	NoCanary  bool
+	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
+	Transport http.RoundTripper // nil: one of the backend's own
 }
 
 // Backend is one model server. It is safe for concurrent use and holds nothing but idle connections.
@@ -59,7 +62,10 @@ type Backend struct {
 	client *http.Client
 	fresh  *http.Client // makes a connection for each request and keeps none
 	boot   string       // what the ids of this backend's requests begin with
-	asked  atomic.Int64 // requests so far
+
+	ownTransport bool // it was made by New, with nothing but the options in it
+
+	asked atomic.Int64 // requests so far
 }
 
 // New checks the options. It does not ask whether the server is there; see [Backend.Probe].
@@ -75,10 +81,11 @@ func New(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("backend url %q should begin with http:// or https:// and a host", base.Redacted())
 	}
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
-	if o.Transport == nil {
+	own := o.Transport == nil
+	if own {
 		o.Transport = transport(o.MaxInFlight)
 	}
-	return &Backend{o: o, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
+	return &Backend{o: o, ownTransport: own, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
 		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}, nil
 }
 
@@ -121,6 +128,18 @@ func (b *Backend) String() string { return b.host }
 
 // ModelName is the name that the server knows the model by.
 func (b *Backend) ModelName() string { return b.o.Model }
+
+// NoCanary tells that the server must never get a request of our own, though it would tell a bad record from a bad server.
+func (b *Backend) NoCanary() bool { return b.o.NoCanary }
+
+// Key is the same for two backends that are the same server and model, reached in the same way. It holds no secret.
+func (b *Backend) Key() string {
+	transport := ""
+	if !b.ownTransport {
+		transport = fmt.Sprintf("%p", b.o.Transport)
+	}
+	return fmt.Sprintf("%q %q %q %x %d %t %v %s", b.base, b.o.Protocol, b.o.Model, sha256.Sum256([]byte(b.o.APIKey)), b.o.MaxInFlight, b.o.NoCanary, b.o.Timeout, transport)
+}
 
 // MaxInFlight is the configured limit, 0 when it is to be found.
 func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }

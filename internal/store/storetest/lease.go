@@ -12,7 +12,7 @@ import (
 func leasing() []law {
 	return []law{
 		{"ChunksAreClaimedInOrderUnderANewEpoch", claimsInOrder},
-		{"OnlyAJobInProgressIsClaimed", claimsInProgress},
+		{"OnlyAJobThatWaitsForItsTurnOrIsInProgressIsClaimed", claimsInProgress},
 		{"WorkersClaimDifferentChunks", claimsDisjoint},
 		{"ALivingLeaseIsNotTakenOver", leaseHolds},
 		{"ALostLeaseIsTakenOverUnderAHigherEpoch", leaseLost},
@@ -67,12 +67,15 @@ func ns(chunks []batholith.Chunk) []int {
 }
 
 func claimsInProgress(t *testing.T, p Port) {
-	id := planned(t, p, 1, 2)
+	id := planned(t, p, 1, 3)
+	if got := claim(t, p, "w1", id, 1); len(got) != 0 {
+		t.Errorf("%d chunks of a job that is Validating", len(got))
+	}
 	from := batholith.StatusValidating
 	for _, to := range []batholith.Status{batholith.StatusScheduled, batholith.StatusInProgress, batholith.StatusStopping, batholith.StatusStopped} {
 		no(t, p.Move(t.Context(), id, from, to, "", start()))
 		want := 0
-		if to == batholith.StatusInProgress {
+		if to == batholith.StatusScheduled || to == batholith.StatusInProgress {
 			want = 1
 		}
 		if got := claim(t, p, "w1", id, 1); len(got) != want {
