@@ -68,7 +68,7 @@ func (l *lane) at(c *class) *history {
 func (l *lane) evidence(c *class, failed time.Time) evidence {
 	h := l.at(c)
 	return evidence{
-		since: h.answered.After(failed) && failed.After(h.excused), begun: h.flying > 0 && h.began.After(failed), known: !h.answered.IsZero(),
+		since: h.answered.After(failed), excused: !failed.After(h.excused), begun: h.flying > 0 && h.began.After(failed), known: !h.answered.IsZero(),
 		paused: h.paused, condemned: h.condemned, row: h.row, alike: h.alike, idle: h.flying == 0, vouched: h.vouched,
 		canary: l.hasCanary(c),
 	}

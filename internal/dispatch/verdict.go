@@ -48,7 +48,8 @@ type attempt struct {
 
 // evidence is what is known of a record's class on the lane where it failed, as of now.
 type evidence struct {
-	since     bool // a request of the class that began after the failure was answered, and the failure was not in a time when nothing was
+	since     bool // a request of the class that began after the failure was answered
+	excused   bool // the failure was in a time when nothing of the class was answered, not even a canary
 	begun     bool // such a request is in flight
 	known     bool // the class was answered before
 	paused    bool
@@ -115,7 +116,7 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 // rejudge is the part of the table for a record that has waited after a failure.
 func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 	pressed := f.Kind == batholith.FailureBackPressure
-	own := (e.since || e.condemned) && !a.shared
+	own := (e.since && !e.excused || e.condemned) && !a.shared
 	failures := a.failures
 	if own {
 		failures++

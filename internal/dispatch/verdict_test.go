@@ -82,6 +82,8 @@ func TestTheTableOfVerdicts(t *testing.T) {
 		due("refused in a pause that a canary ended", bad, attempt{}, healthy, verdict{act: finish, own: true}),
 		due("refused in a pause, and nobody can tell", bad, attempt{}, silent, verdict{act: inquire, after: lookAgain}),
 
+		due("it failed in an outage", ill, attempt{failures: 3}, with(healthy, func(e *evidence) { e.excused = true }), verdict{act: ask}),
+		due("it was refused in an outage", bad, attempt{failures: 3}, with(healthy, func(e *evidence) { e.excused = true }), verdict{act: ask}),
 		due("no room, and others were answered", pressure, attempt{}, healthy, verdict{act: ask, own: true}),
 		due("no room, and nobody was", pressure, attempt{failures: 3}, silent, verdict{act: inquire, after: lookAgain}),
 		due("no room, and others are worked on", pressure, attempt{failures: 3}, with(silent, func(e *evidence) { e.idle = false }), verdict{act: ask}),
