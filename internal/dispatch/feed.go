@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +27,8 @@ type feed struct {
 	done   chan struct{} // closed by end: the goroutine is over and nothing is in flight
 	idle   chan struct{} // 1-buffered; told whenever a record was settled or taken, or a chunk may be claimed
 
-	beginning sync.Mutex  // held while the job is begun
-	begun     atomic.Bool // it is InProgress
+	beginning chan struct{} // 1-buffered; full while the job is being begun
+	begun     atomic.Bool   // it is InProgress
 
 	place     blob.Place
 	files     map[int]batholith.File
@@ -118,7 +117,7 @@ type portion struct {
 }
 
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1),
+	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)

@@ -201,8 +201,15 @@ func nonsense(err error) error {
 // begin has the job begun, unless it is: before a record of it goes to a lane that works, and before its first outcome. It returns false when
 // the job is not to begin any more, or the process ends.
 func (f *feed) begin() bool {
-	f.beginning.Lock()
-	defer f.beginning.Unlock()
+	if f.begun.Load() {
+		return true
+	}
+	select {
+	case f.beginning <- struct{}{}:
+		defer func() { <-f.beginning }()
+	case <-f.life.Done():
+		return false
+	}
 	if f.begun.Load() {
 		return true
 	}
