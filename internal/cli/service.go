@@ -80,6 +80,9 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.places, err = placesOf(s.o.Config, s.reach(at)); err != nil {
 		return err
 	}
+	if s.s3 != nil {
+		s.places.Near = s.s3.Near
+	}
 	o, err := engineOptions(s.o.Config)
 	if err != nil {
 		return err

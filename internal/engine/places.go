@@ -17,7 +17,17 @@ type Role struct {
 
 // Places opens the buckets of jobs with the rights of their roles. It is safe for concurrent use.
 type Places struct {
-	roles map[string]*object.Client // by ARN
+	roles map[string]access // by ARN
+
+	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
+	// It is set before the first job is opened.
+	Near func(accessKeyID, bucket, owner string, encrypted bool, far blob.Bucket) blob.Bucket
+}
+
+// access is how a role reaches the S3.
+type access struct {
+	client *object.Client
+	key    string // access key id
 }
 
 // NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights.
@@ -29,7 +39,7 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Places{roles: map[string]*object.Client{own: client}}
+	p := &Places{roles: map[string]access{own: {client, base.AccessKeyID}}}
 	for _, r := range roles {
 		as := base
 		if r.AccessKeyID != "" {
@@ -39,21 +49,21 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 		if err != nil {
 			return nil, fmt.Errorf("role %s: %w", r.ARN, err)
 		}
-		p.roles[r.ARN] = client
+		p.roles[r.ARN] = access{client, as.AccessKeyID}
 	}
 	return p, nil
 }
 
 // Known tells whether a job may name the role.
-func (p *Places) Known(arn string) bool { return p.roles[arn] != nil }
+func (p *Places) Known(arn string) bool { return p.roles[arn].client != nil }
 
 // Client reaches the S3 with the rights of a role; nil for a role that is not known.
-func (p *Places) Client(arn string) *object.Client { return p.roles[arn] }
+func (p *Places) Client(arn string) *object.Client { return p.roles[arn].client }
 
 // Open opens a job's buckets as its role. A role that is not known is batholith.ErrAccessDenied.
 func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
-	client := p.roles[j.RoleARN]
-	if client == nil {
+	as := p.roles[j.RoleARN]
+	if as.client == nil {
 		return blob.Place{}, fmt.Errorf("role %s is not configured here: %w", j.RoleARN, batholith.ErrAccessDenied)
 	}
 	in, inKey, err := object.ParseURI(j.Input.URI)
@@ -65,9 +75,17 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 		return blob.Place{}, err
 	}
 	return blob.Place{
-		Input:    client.Bucket(in, object.Options{Owner: j.Input.Owner}),
-		Output:   client.Bucket(out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
+		Input:    p.bucket(as, in, object.Options{Owner: j.Input.Owner}),
+		Output:   p.bucket(as, out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
 		InputKey: inKey,
 		Prefix:   object.Below(outKey) + j.ID + "/",
 	}, nil
+}
+
+func (p *Places) bucket(as access, name string, o object.Options) blob.Bucket {
+	far := as.client.Bucket(name, o)
+	if p.Near == nil {
+		return far
+	}
+	return p.Near(as.key, name, o.Owner, o.KMSKeyID != "", far)
 }
