@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,7 +82,13 @@ type Engine struct {
 	writer   *results.Writer
 	dispatch *dispatch.Dispatcher
 	life     *lifecycle.Lifecycle
+
+	mu   sync.Mutex
+	jobs map[string]batholith.Job // by id; what was asked for of a job never changes
 }
+
+// keptJobs is how many jobs are remembered for their buckets. When there are more, all are read anew.
+const keptJobs = 1024
 
 // New joins the parts. It opens the journal's folder of a worker, and starts nothing.
 func New(o Options) (*Engine, error) {
@@ -142,10 +149,22 @@ func (e *Engine) joinWorker() (err error) {
 
 // open opens the buckets of a job that is known by its id.
 func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
+	e.mu.Lock()
+	j, ok := e.jobs[job]
+	e.mu.Unlock()
+	if ok {
+		return e.o.Place(ctx, j)
+	}
 	j, err := e.o.Store.Find(ctx, job)
 	if err != nil {
 		return blob.Place{}, err
 	}
+	e.mu.Lock()
+	if len(e.jobs) >= keptJobs || e.jobs == nil {
+		e.jobs = map[string]batholith.Job{}
+	}
+	e.jobs[job] = batholith.Job{ID: j.ID, Account: j.Account, Region: j.Region, Owner: j.Owner, Request: j.Request}
+	e.mu.Unlock()
 	return e.o.Place(ctx, j)
 }
 

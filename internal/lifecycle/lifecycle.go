@@ -192,6 +192,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	wg.Go(func() { l.sweep(ctx) })
 	wg.Go(func() { l.publishAsked(ctx) })
 	for {
+		began := time.Now()
 		jobs, err := l.unfinished(ctx)
 		if err != nil {
 			return nil // ctx has ended
@@ -202,6 +203,8 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 				wg.Go(func() { defer l.dismiss(d); d.run(ctx) })
 			}
 		}
+		// Every job that moves is a change, and each look reads all jobs: without a pause, many small jobs would cost the square of their number.
+		sleep(ctx, min(lookShare*time.Since(began), longestPause))
 		select {
 		case <-changes:
 		case <-time.After(l.o.Look):
@@ -221,6 +224,12 @@ func (l *Lifecycle) unfinished(ctx context.Context) (jobs []batholith.Job, err e
 
 // firstAgain is how soon is looked again when that failed once: a stop must be seen within a second.
 const firstAgain = 100 * time.Millisecond
+
+// At most one part in lookShare of a processor's time goes into looks at the jobs, as long as a change is seen within longestPause.
+const (
+	lookShare    = 10
+	longestPause = 50 * time.Millisecond
+)
 
 // lookEvery is how soon is seen what another process did to a job, whose changes may wake nobody here: as soon as a lease of it that ran
 // out would be.

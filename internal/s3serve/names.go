@@ -52,7 +52,10 @@ func (n *names) appeared(bucket, key string) error {
 }
 
 // vanished makes the missing of an object durable, and of the directories that were removed with it.
-func (n *names) vanished(bucket, key string) error {
+func (n *names) vanished(bucket, key string) error { return n.disk.path(n.remains(bucket, key)) }
+
+// remains is the lowest directory above an object that is still there.
+func (n *names) remains(bucket, key string) string {
 	dir := filepath.Dir(filepath.Join(n.buckets, bucket, filepath.FromSlash(key)))
 	for n.inside(dir) {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
@@ -60,17 +63,24 @@ func (n *names) vanished(bucket, key string) error {
 		}
 		dir = filepath.Dir(dir)
 	}
-	return n.disk.path(dir)
+	return dir
 }
 
-// allVanished is vanished for many keys, with one sync a directory.
+// allVanished is vanished for many keys, with one sync of each directory that remains.
 func (n *names) allVanished(bucket string, keys []string) error {
-	dirs := map[string]string{}
+	above, synced := map[string]bool{}, map[string]bool{}
 	for _, key := range keys {
-		dirs[filepath.Dir(filepath.FromSlash(key))] = key
-	}
-	for _, key := range dirs {
-		if err := n.vanished(bucket, key); err != nil {
+		dir := filepath.Dir(filepath.FromSlash(key))
+		if above[dir] {
+			continue
+		}
+		above[dir] = true
+		remains := n.remains(bucket, key)
+		if synced[remains] {
+			continue
+		}
+		synced[remains] = true
+		if err := n.disk.path(remains); err != nil {
 			return err
 		}
 	}

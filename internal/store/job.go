@@ -53,7 +53,7 @@ func found(err error) error {
 
 // Job returns the account's job with this id, without its tags. Another account's job is not found.
 func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, error) {
-	j, err := scanJob(s.reader.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND account = $2`, id, account))
+	j, err := s.job(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND account = $2`, id, account)
 	return j, wrap("read job", id, err)
 }
 
@@ -66,8 +66,20 @@ const (
 
 // Find returns the job with this id, whosever it is: for the service itself, never for a caller.
 func (s *Store) Find(ctx context.Context, id string) (batholith.Job, error) {
-	j, err := scanJob(s.reader.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id))
+	j, err := s.job(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)
 	return j, wrap("read job", id, err)
+}
+
+// job reads the one job that a query selects.
+func (s *Store) job(ctx context.Context, query string, args ...any) (batholith.Job, error) {
+	js, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
+	if err == nil && len(js) == 0 {
+		err = batholith.ErrNotFound
+	}
+	if err != nil {
+		return batholith.Job{}, err
+	}
+	return js[0], nil
 }
 
 // Unfinished returns the jobs of every account that are not terminal, oldest first.
