@@ -165,6 +165,7 @@ func (s *service) reach(at addresses) object.Config {
 	if s.s3 != nil {
 		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
 		o.PathStyle, o.UploadsByPrefix = true, true
+		o.Unsigned = true                                  // the bytes do not leave the process
 		o.HTTPClient = object.NewHTTPClientOver(s.s3.Dial) // strangers who use up the public port cannot stop the process's own work
 	}
 	return o

@@ -142,7 +142,7 @@ type Options struct {
 	Patience     time.Duration // for how long access that is denied is tried again before a job fails; 0: 10 minutes
 	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
 	FirstPartial int64         // records that must have an outcome before output is published while the job runs; 0: 1000
-	PartialEvery time.Duration // between two such publications, at least; 0: 5 s
+	PartialEvery time.Duration // between two such publications, at least; 0: 15 s
 }
 
 // Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.

@@ -17,6 +17,7 @@ type partial struct {
 	done      chan struct{} // closed when the publication that runs is over; nil when none does
 	published int64         // records in the last one
 	began     time.Time     // of the last one; before the first, of the sending
+	took      time.Duration // the last one; written before done is closed
 }
 
 func (d *drive) partial(work context.Context) *partial {
@@ -27,8 +28,12 @@ func (d *drive) partial(work context.Context) *partial {
 // firstPartial is how many records must have an outcome before output is published while the job runs.
 const firstPartial = 1000
 
-// partialEvery is how long it is from one to the next, at least: of a job of seconds, whoever waits for it waits for its end.
-const partialEvery = 5 * time.Second
+// A publication writes everything that is finished. Between two of them are at least partialEvery and partialShare times as long as the
+// last one took, so that they take a small part of the process's time. A job of seconds has none before its end.
+const (
+	partialEvery = 15 * time.Second
+	partialShare = 30
+)
 
 // consider begins a publication when the output has doubled since the last, some time has passed, and none is running.
 func (p *partial) consider(c batholith.Counts) {
@@ -40,7 +45,7 @@ func (p *partial) consider(c batholith.Counts) {
 			return
 		}
 	}
-	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) || time.Since(p.began) < p.d.l.o.PartialEvery {
+	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) || time.Since(p.began) < max(p.d.l.o.PartialEvery, partialShare*p.took) {
 		return
 	}
 	p.published, p.began = c.Processed, time.Now()
@@ -49,6 +54,7 @@ func (p *partial) consider(c batholith.Counts) {
 	go func() {
 		defer close(done)
 		err := p.publish()
+		p.took = time.Since(p.began)
 		switch {
 		case err == nil, p.ctx.Err() != nil, errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrSealed), errors.Is(err, batholith.ErrMoved):
 			return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -26,6 +27,10 @@ type Config struct {
 	AccessKeyID, SecretAccessKey, SessionToken string
 	// Credentials replaces the static keys. With neither, the AWS default credential chain is asked.
 	Credentials aws.CredentialsProvider
+
+	// Unsigned leaves the bytes of objects out of the signature, for a way on which nobody can change them. Without it they are hashed twice,
+	// here and by the server.
+	Unsigned bool
 
 	// HTTPClient carries the requests; nil makes one as [NewHTTPClient] does. Clients for several roles should share one,
 	// so that they share its idle connections.
@@ -66,6 +71,9 @@ func New(c Config) (*Client, error) {
 		Credentials:  keys,
 		HTTPClient:   answers{client},
 		Retryer:      keys.retryer(),
+	}
+	if c.Unsigned {
+		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
