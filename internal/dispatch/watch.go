@@ -11,7 +11,6 @@ import (
 
 // How often a backend is asked about itself while it has requests of ours, and not at all when it has none.
 const (
-	readEvery   = 250 * time.Millisecond
 	readTimeout = 2 * time.Second
 	blindAfter  = 8           // readings in a row that failed: it has no gauges any more
 	askAgain    = time.Minute // for gauges, of a backend that has none; for its slots, of one that publishes them
@@ -83,7 +82,7 @@ func (l *lane) watch(ctx context.Context) {
 
 // look reads the gauges time and again, until nothing is in flight any more.
 func (l *lane) look(ctx context.Context) error {
-	tick := time.NewTicker(readEvery)
+	tick := time.NewTicker(l.limit.ReadEvery())
 	defer tick.Stop()
 	for {
 		select {
@@ -95,6 +94,7 @@ func (l *lane) look(ctx context.Context) error {
 			return nil
 		}
 		l.read(ctx)
+		tick.Reset(l.limit.ReadEvery())
 		if l.d.o.Trace != nil {
 			l.d.o.Trace(l.sample())
 		}

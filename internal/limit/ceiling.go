@@ -26,7 +26,6 @@ const (
 	aboveBase  = 1.3
 	aboveZero  = 0.1
 	slower     = 0.02
-	muchSlower = 0.25
 	lastBase   = 0.8  // of the refusals that do not depend on the limit
 	cutTo      = 0.95 // of the limit, at most; a smaller step would show no difference
 	leastJudge = 2 * time.Second
@@ -40,24 +39,33 @@ const (
 
 // ceiling is the memory of refusals: how many requests may be in flight at most.
 type ceiling struct {
-	sends   sends
-	at      int  // the bound that is in force; 0: none
-	good    int  // the highest bound at which nothing was refused
-	rose    bool // the bound has risen since it was found
-	step    int  // of the next rise
-	next    time.Time
-	quiet   time.Duration // before the bound rises again
+	bound
+	safe   bound // as it was when the server last took most of what was sent
+	sends  sends
+	trial  trial
+	clean  time.Time // refusals of requests sent before say nothing of the limit: a burst, or another limit
+	beside recent    // in flight at the refusals since then
+	widest int       // the highest limit in force since the last burst
+	judged time.Time
+	looked time.Time // when the server was last seen
+	press  bool      // to refuse more than usual,
+	share  float64   // and what share
+}
+
+// bound is what was found.
+type bound struct {
+	at      int           // the most that may be in flight; 0: there is no bound
+	good    int           // the highest bound at which nothing was refused
+	rose    bool          // it has risen since it was found
+	step    int           // of the next rise
+	next    time.Time     // when it comes
+	quiet   time.Duration // before the first rise
 	base    float64       // share of requests that are refused whatever is in flight
 	assumed bool          // base was not tried
-	beside  recent        // in flight at the refusals since clean
-	clean   time.Time     // refusals of requests sent before say nothing of the limit: a burst, or another limit
-	trial   trial
-	judged  time.Time
-	widest  int // the highest limit in force since the last burst
-	looked  time.Time
-	press   bool    // then,
-	share   float64 // and the share of refusals
 }
+
+// forget undoes what was concluded since the server began to refuse everything: how much was in flight had nothing to do with it.
+func (c *ceiling) forget() { c.bound, c.trial = c.safe, trial{} }
 
 // trial is a decrease of the limit that must still show that it helps.
 type trial struct {
@@ -151,6 +159,9 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 		since = c.clean
 	}
 	l := c.load(since, now)
+	if l.sent >= leastCount && l.share() < mostly {
+		c.safe = c.bound
+	}
 	if c.assumed && (!p.growing || c.at > 0) {
 		c.base, c.assumed = 0, false
 	}
@@ -160,8 +171,10 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 		}
 		return c.rise(now, p)
 	}
-	if p.growing && c.at == 0 && l.share() < assumable && l.seconds >= p.settle.Seconds() { // more in flight will show whether it depends on that
-		c.base, c.assumed = max(c.base, l.share()), true
+	if p.growing && c.at == 0 && l.share() < assumable { // more in flight will show whether it depends on that
+		if l.seconds >= p.settle.Seconds() {
+			c.base, c.assumed = max(c.base, l.share()), true
+		}
 		return false
 	}
 	if l.seconds < p.settle.Seconds()/2 || l.share() < mostly && l.taken() < plenty && l.seconds < leastJudge.Seconds()/2 {
@@ -222,11 +235,9 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 		return false
 	}
 	before, after := t.before.odds(), l.odds()
-	loss := slower
-	if t.before.share() > mostly { // what was taken then may have been what fills a queue
-		loss = muchSlower
-	}
-	slow := l.rate() < t.before.rate()*(1-loss-math.Sqrt(1/max(l.taken(), 1)+1/max(t.before.taken(), 1)))
+	gain := t.before.share() - l.share()
+	loss := 1 - l.rate()/max(t.before.rate(), 1e-9)
+	slow := loss > max(slower, gain/3)+math.Sqrt(1/max(l.taken(), 1)+1/max(t.before.taken(), 1))
 	again := *t
 	again.since = time.Time{}
 	helps := after <= helped*before
@@ -262,7 +273,10 @@ func (t *trial) enough(l load, settle time.Duration) bool {
 	if l.sent < float64(min(max(t.to, leastCount), 32)) || l.seconds < settle.Seconds() {
 		return false
 	}
-	return max(t.before.share(), l.share()) > mostly || l.taken() >= plenty || l.seconds >= leastJudge.Seconds()
+	if max(t.before.share(), l.share()) > mostly && l.taken() >= few {
+		return true
+	}
+	return l.taken() >= plenty || l.seconds >= 2*leastJudge.Seconds()
 }
 
 func (c *ceiling) keep(now time.Time, settle time.Duration) {

@@ -48,3 +48,55 @@ func TestBoundedServersAreKeptFullAndNotHammered(t *testing.T) {
 		}
 	}
 }
+
+// Refusals at random are nobody's queue: they cost their own share and no more, whatever the status, and whether they ask for a time or not.
+func TestRandomRefusalsCostTheirOwnShare(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*limittest.Params)
+	}{
+		{"64 slots", func(p *limittest.Params) {}},
+		{"8 slots", func(p *limittest.Params) { p.Slots = 8 }},
+		{"1 slot", func(p *limittest.Params) { p.Slots = 1 }},
+		{"500 slots", func(p *limittest.Params) { p.Slots = 500 }},
+		{"a time is asked for", func(p *limittest.Params) { p.RetryAfter = 5 * time.Second }},
+		{"5 ms", func(p *limittest.Params) {
+			p.Slots, p.Step, p.Output, p.Transit = 32, 5*time.Millisecond, [2]int{1, 1}, time.Millisecond
+		}},
+		{"gauges", func(p *limittest.Params) { p.Gauges = limittest.RightGauges }},
+		{"a bounded queue", func(p *limittest.Params) { p.MaxWaiting = 16 }},
+		{"errors as well", func(p *limittest.Params) { p.Errors = 0.1 }},
+	} {
+		p := plain(64)
+		c.change(&p)
+		best := limittest.Oracle(p).Work
+		for _, share := range []float64{0.01, 0.03, 0.06, 0.12, 0.2} {
+			p.Refusals = share
+			r := run(p)
+			got := r.Work / best
+			say := t.Logf
+			if got < 0.9*(1-share) {
+				say = t.Errorf
+			}
+			say("%s, %.2f refused: %.3f of the work without refusals, %d answered, %d refused", c.name, share, got, r.Answered, r.Refused)
+		}
+	}
+}
+
+// A configured limit is not searched, and refusals cost it no more.
+func TestRandomRefusalsCostAConfiguredLimitTheirOwnShare(t *testing.T) {
+	for _, slots := range []int{1, 4, 16} {
+		p := plain(slots)
+		p.Step, p.Output, p.Transit = 5*time.Millisecond, [2]int{1, 1}, time.Millisecond
+		work := func() float64 {
+			return limittest.Run(p, func(now func() time.Time) limittest.Limiter { return limit.NewAt(slots, now) }).Work
+		}
+		best := work()
+		for _, share := range []float64{0.03, 0.06, 0.12, 0.2} {
+			p.Refusals = share
+			if got := work() / best; got < 0.9*(1-share) {
+				t.Errorf("%d slots, %.2f refused: %.3f of the work", slots, share, got)
+			}
+		}
+	}
+}

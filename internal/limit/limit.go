@@ -40,8 +40,9 @@ type Limiter struct {
 	credit   int           // quarters of requests that may be sent above the limit
 	doubt    time.Duration // for how long gauges were not believed the last time,
 	mistrust time.Time     // and until when
-	read     time.Time     // when the gauges were
-	landed   int           // requests since then
+	read     time.Time     // when answers were last counted,
+	landed   int           // requests since then,
+	rate     float64       // and answers a second before
 	ceiling  ceiling
 	waiting  waiting
 	climb    climb
@@ -341,6 +342,22 @@ func (l *Limiter) taken(now time.Time, f Flight) {
 // that are answered are replaced then, three of four: the server would run dry while what is in flight only waits for its refusal.
 func (l *Limiter) late() bool { return l.ceiling.sends.took.mean > 1 }
 
+// How often gauges are worth reading.
+const (
+	readEvery = 250 * time.Millisecond
+	readOften = 50 * time.Millisecond // while the limit grows, until something waits
+)
+
+// ReadEvery is the time between two readings of the gauges that the limiter wants now.
+func (l *Limiter) ReadEvery() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source == fromGauges && l.waiting.slots == 0 {
+		return readOften
+	}
+	return readEvery
+}
+
 // growing tells whether the limit is on its way up to where nothing was measured yet.
 func (l *Limiter) growing() bool {
 	if l.source == fromGoodput {
@@ -369,6 +386,7 @@ func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.rests.add(now.Add(rest))
 	l.ceiling.refused(f, l.flying)
 	if l.gate.refused(now, f, after, rest, f.sent.Before(l.answer), l.flying == 0 && now.Sub(l.answer) >= min(l.settle(), time.Second)) {
+		l.ceiling.forget()
 		l.climb.restart(Last, now.Add(time.Hour)) // until it is opened
 	}
 	l.judge(now)
@@ -389,18 +407,22 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	}
 	if l.source == fromGoodput {
 		l.source = fromGauges
+		l.pace.gauges()
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
 	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
-	if d := now.Sub(l.read); d > 0 {
-		s.pace = float64(l.landed) / d.Seconds()
+	if d := now.Sub(l.read); d >= readEvery*9/10 {
+		l.rate = float64(l.landed) / d.Seconds()
+		l.read, l.landed = now, 0
 	}
-	l.read, l.landed = now, 0
+	s.pace = l.rate
 	before := l.waiting.limit
 	if l.audit.phase == auditRaised && !l.audit.late(now) {
+		l.waiting.last, l.waiting.changed = g, now
 		return
 	}
-	if full := s.held >= s.limit; l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
+	alone := g.Running+g.Waiting <= l.flying // beside others more in flight brings more back, at their cost
+	if full := s.held >= s.limit; l.waiting.slots > 0 && full && alone && l.ceiling.now() > s.limit+s.limit/8 {
 		l.audit.due(now, s.limit, l.settle())
 	}
 	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
@@ -417,12 +439,16 @@ func (l *Limiter) distrust(now time.Time) {
 	l.doubt = min(max(2*l.doubt, firstDoubt), lastDoubt)
 	l.mistrust = now.Add(l.doubt)
 	l.audit.stop(now)
-	limit := max(l.waiting.fall.limit, l.waiting.limit)
+	limit := max(int(l.waiting.fall.limit), l.waiting.limit)
 	if l.waiting.published {
 		limit = min(limit, l.waiting.most())
 	}
 	l.source = fromGoodput
-	l.climb = newClimb(limit, smallStep)
+	step := float64(smallStep)
+	if limit <= First { // it had hardly begun
+		step = firstStep
+	}
+	l.climb = newClimb(limit, step)
 	l.climb.w.after = now
 	published, slots := l.waiting.published, l.waiting.slots
 	l.waiting = waiting{limit: limit, published: published}

@@ -4,22 +4,25 @@ import "time"
 
 const (
 	firstLevel = 8
-	leastPace  = 128. // requests a second,
-	growPace   = 4.   // and as many for each that is in flight
+	leastPace  = 192. // requests a second,
+	growPace   = 5.   // and as many for each that is in flight
 )
 
 // pace keeps a rise of the limit from becoming a burst. A server admits what comes once in a step of some ten milliseconds, and may refuse what
 // comes meanwhile though it has slots. So what is in flight grows by
 //
-//	growth ≤ max(128, 4 × in flight) requests a second
+//	growth ≤ max(192, 5 × in flight) requests a second
 //
-// which is e-fold in a quarter of a second. Requests that replace those that have come back are no growth.
+// which is e-fold in a fifth of a second. Requests that replace those that have come back are no growth.
 type pace struct {
 	level float64 // as many may be in flight
 	at    time.Time
 }
 
 func (p *pace) begin(now time.Time, flying int) { p.level, p.at = float64(flying)+firstLevel, now }
+
+// gauges begins with as much as a search does: with gauges it is seen at once when that is too much.
+func (p *pace) gauges() { p.level = max(p.level, First) }
 
 // wait is how long it takes until one more than so many may be in flight.
 func (p *pace) wait(now time.Time, taken, limit int) time.Duration {

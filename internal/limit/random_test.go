@@ -38,8 +38,8 @@ func TestRandomServers(t *testing.T) {
 		}
 		tb += time.Since(b)
 		o := outcome{p, ours, best, ours.Work / best.Work, (ours.Work - ours.Cold) / (best.Work - best.Cold)}
-		mean += o.share / float64(*seeds)
-		settled += o.settled / float64(*seeds)
+		mean += min(o.share, 1) / float64(*seeds)
+		settled += min(o.settled, 1) / float64(*seeds)
 		all = append(all, o)
 	}
 	slices.SortFunc(all, func(a, b outcome) int {
@@ -74,7 +74,7 @@ func TestRandomServers(t *testing.T) {
 		}
 	}
 	t.Logf("mean %.4f, settled %.4f, worst %.3f; %d below 0.90, %d below 0.97; %s and %s", mean, settled, all[0].share, n90, n97, ta, tb)
-	if mean < 0.97 || all[0].share < 0.65 {
+	if mean < 0.97 || all[0].share < 0.7 {
 		t.Errorf("want 0.97 of the oracle in the mean")
 	}
 }

@@ -45,9 +45,21 @@ func (s *sends) sent(now time.Time) {
 }
 
 func (s *sends) refused(f Flight) {
-	s.took.add(f.took.Seconds(), 1./8)
+	s.usual(f.took.Seconds())
 	if b := &s.all[number(f.sent)%bins]; b.n == number(f.sent) {
 		b.refused++
+	}
+}
+
+// usual keeps how long a refusal takes: near to the median, which a few that come late do not move.
+func (s *sends) usual(took float64) {
+	switch {
+	case !s.took.any:
+		s.took.add(took, 1)
+	case took > s.took.mean:
+		s.took.mean = min(s.took.mean*1.05, took)
+	default:
+		s.took.mean = max(s.took.mean/1.05, took)
 	}
 }
 

@@ -17,7 +17,6 @@ type waiting struct {
 	published bool    // slots are what the server says
 	reads     bool    // there are gauges
 	last      batholith.Gauges
-	same      int           // readings in a row that were like the last
 	stalled   int           // readings in a row with a queue and no more running than before it
 	hungry    int           // readings in a row in which all that was sent ran: there may be more slots
 	best      float64       // most answers a second while slots were not known,
@@ -31,21 +30,30 @@ type waiting struct {
 
 // fall is a decrease of the limit because requests wait.
 type fall struct {
-	limit int // the highest of late
-	alien int // readings in which more waited than are ours
+	limit   float64 // the highest of late
+	flying  int     // in flight when it began
+	waiting int     // at the server then
+	alien   int     // readings in which more waited than are ours
 }
 
-// inVain takes a reading, and tells whether those that wait cannot be ours: they would wait whatever we do.
+// inVain takes a reading, and tells whether those that wait are not ours, and would wait whatever we do: more wait than we have in flight; or
+// we have taken away half, and the queue did not get shorter by half of that. When it gets longer it is the server that has changed.
 func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
-	f.limit = max(f.limit*31/32, s.limit)
-	if !falling {
+	f.limit = max(f.limit*255/256, float64(s.limit))
+	if falling && g.Waiting > s.flying+s.flying/4+4 {
+		f.alien++
+	} else if !falling {
 		f.alien = 0
+	}
+	if f.alien >= 2 {
+		return true
+	}
+	less := f.flying - s.flying
+	if less < 0 || g.Waiting < f.waiting-less/2 || g.Waiting > f.waiting+less/2+2 {
+		f.flying, f.waiting = s.flying, g.Waiting
 		return false
 	}
-	if g.Waiting > s.flying+s.flying/4+4 {
-		f.alien++
-	}
-	return f.alien >= 2
+	return falling && less >= max(8, f.flying/2)
 }
 
 // queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
@@ -84,8 +92,8 @@ func (w *waiting) queue() int {
 // longestGap bounds what is believed of gauges that are renewed seldom.
 const longestGap = 15 * time.Second
 
-// stale is how many readings in a row must be alike to be believed: a second, in which every server renews its gauges.
-const stale = 4
+// stale is for how long readings that stay what they are count as one that was not renewed.
+const stale = time.Second
 
 // standing is how a lane stands at the time of a reading.
 type standing struct {
@@ -110,8 +118,7 @@ func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
 	if 2*s.flying <= s.held && g.Waiting == 0 {
 		return true
 	}
-	w.same++
-	return w.same >= stale && s.now.Sub(w.changed) > w.gap*3/2
+	return s.now.Sub(w.changed) >= max(stale, w.gap*3/2)
 }
 
 // read takes a reading.
@@ -121,14 +128,18 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	}
 	last, limit, held := w.last, s.limit, s.held
 	full := held >= limit
-	w.last, w.reads, w.same = g, true, 0
+	w.last, w.reads = g, true
 	more := g.Running - w.slots
-	w.learn(g, g.Running > last.Running+last.Running/50)
+	rising := g.Running > last.Running+last.Running/50
+	w.learn(g, rising)
 	if w.slots == 0 {
 		w.best = max(w.best, s.pace)
 		if full && !queued(g) && w.helps(g, s) {
 			w.pace = w.best
 			w.set(2 * float64(limit))
+		}
+		if queued(g) && !rising { // more is too much
+			w.set(float64(min(limit, max(held, 1))))
 		}
 		return
 	}

@@ -11,7 +11,7 @@ import (
 // Oracle is the best result of a few limits that are computed from the parameters: a factor times the number of running requests that
 // gives the highest rate, at every moment. It waits for a moment after a refusal, and needs no search.
 func Oracle(p Params) (best Result) {
-	most, later := p.best(p.Slots), p.best(max(p.Later, 1))
+	most, later := p.ours(p.Slots), p.ours(max(p.Later, 1))
 	rest := max(5*time.Millisecond, time.Duration(float64(most)/p.Rate(most)/10*1e9))
 	for _, factor := range []float64{1, 1.1, 1.25, 1.6, 2.5, 5, 12} {
 		limit := func(slots int) int { return max(int(math.Ceil(float64(p.Replicas*slots)*factor)), 1) }
@@ -34,6 +34,12 @@ func Oracle(p Params) (best Result) {
 		}
 	}
 	return best
+}
+
+// ours is how many of a replica's requests are ours, when it works at its best and others have what they ask for.
+func (p *Params) ours(slots int) int {
+	n := p.best(slots)
+	return max(int(float64(n)*(1-min(p.Others/p.Rate(n), 0.9))), 1)
 }
 
 // refusals is how many refusals for an answer an oracle may have: what there are whatever it does, and one for four answers.
@@ -75,6 +81,7 @@ func (o *oracle) Failed(limit.Flight)             {}
 func (o *oracle) Release()                        { o.held-- }
 func (o *oracle) Publish(int)                     {}
 func (o *oracle) Gauge(batholith.Gauges)          {}
+func (o *oracle) ReadEvery() time.Duration        { return time.Second }
 func (o *oracle) Size() int                       { return o.limit() }
 
 func (o *oracle) Refused(limit.Flight, time.Duration) time.Duration {

@@ -20,6 +20,7 @@ type Limiter interface {
 	Publish(slots int)
 	Gauge(batholith.Gauges)
 	Size() int
+	ReadEvery() time.Duration
 }
 
 // Result is what became of a run.
@@ -117,7 +118,7 @@ func Run(p Params, make func(now func() time.Time) Limiter) Result {
 	if p.Published {
 		w.limiter.Publish(p.Slots)
 	}
-	w.at(0, event{kind: reading})
+	w.look()
 	if p.Others > 0 {
 		for _, r := range w.replicas {
 			w.at(w.gap(), event{kind: others, replica: r})
@@ -165,6 +166,10 @@ func (w *world) do(e event) {
 	case gaveUp:
 		if e.request.waiting {
 			e.request.replica.leave(e.request)
+			if e.request.ours { // a quota counts what runs
+				w.requests--
+				w.tokens -= e.request.prompt + e.request.output
+			}
 			w.reply(e.request, refused, 0)
 		}
 	case replied:
@@ -300,11 +305,11 @@ func (w *world) land(e event) {
 
 // look reads the gauges, as often as dispatch does.
 func (w *world) look() {
-	w.at(w.now+int64(250*time.Millisecond), event{kind: reading})
+	defer func() { w.at(w.now+w.limiter.ReadEvery().Nanoseconds(), event{kind: reading}) }()
 	if n := w.limiter.Size(); len(w.result.Limits) == 0 || w.result.Limits[len(w.result.Limits)-1].Limit != n {
 		w.result.Limits = append(w.result.Limits, Point{time.Duration(w.now), n})
 	}
-	if w.p.Gauges == NoGauges || len(w.flights) == 0 {
+	if w.p.Gauges == NoGauges || len(w.flights) == 0 && w.now > 0 {
 		return
 	}
 	if w.now-w.read >= w.p.GaugeEvery.Nanoseconds() {
