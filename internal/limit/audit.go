@@ -36,14 +36,19 @@ const (
 
 // due begins an audit when it is time. The first is as soon as the slots are known.
 func (a *audit) due(now time.Time, limit int, settle time.Duration) {
-	switch {
-	case a.phase == auditBefore && a.late(now):
+	if a.phase != auditIdle || now.Before(a.next) {
+		return
+	}
+	a.phase, a.began = auditBefore, now
+	a.w.reset(limit + limit/16 + 1)
+	a.w.after = now.Add(settle)
+	a.w.skip = 0
+}
+
+// expire ends an audit that takes too long.
+func (a *audit) expire(now time.Time) {
+	if a.phase != auditIdle && a.late(now) {
 		a.stop(now)
-	case a.phase == auditIdle && !now.Before(a.next):
-		a.phase, a.began = auditBefore, now
-		a.w.reset(limit + limit/16 + 1)
-		a.w.after = now.Add(settle)
-		a.w.skip = 0
 	}
 }
 

@@ -5,36 +5,38 @@ import (
 	"time"
 )
 
-// Servers refuse for many reasons: their queue is full, a burst came faster than they admit, a quota is used up, a replica is sick, a proxy
-// throws dice. Only for some of them does it help to send less. So a refusal lowers the limit only as a trial, and the trial is undone
-// when the share of refusals did not fall with the limit, or when fewer requests are taken than before:
+// Servers refuse for many reasons: the queue is full, a burst came faster than they admit, a quota is used up, a replica is sick, a proxy
+// refuses at random. Only for some of them does it help to send less. So a refusal lowers the limit only as a trial:
 //
-//	share = refused / sent              of the requests that were sent in a span of time, whenever their answers came
-//	rate  = (sent - refused) / time     requests taken in a second
-//	cut     when refused ≥ 4 and refused > sent·(1.3·base + 0.06) + 3·√(sent·base)
+//	share = refused / sent                    of requests by the time at which they were sent
 //	odds  = refused / (sent - refused + 1)
-//	kept    when odds ≤ 0.5 × the odds before, and rate is the rate before, less 2 % and a standard error
-//	undone  otherwise; then base rises to that share, so that as many refusals do not lead to the next trial
+//	rate  = (sent - refused) / seconds        requests that are taken in a second
+//	loss  = 1 - rate / rate before
+//	cut     if refused ≥ 4 and refused > sent × (1.3 × base + 0.1) + 3 × √(sent × base)
+//	kept    if odds ≤ 0.5 × odds before and loss ≤ max(0.02, (share before - share)/3) + 1 standard error
+//	undone  otherwise; base rises to the share, so that as many refusals do not cause the next trial
+//
+// A bound that was kept rises again after a quiet time, by 1/32, 1/16 and then 1/8 of it, until refusals show that it is found where it was.
 const (
-	helped     = 0.5
-	hardly     = 0.8  // of the odds before is no difference
-	assumable  = 0.45 // so large a share may be another's fault, as long as the limit grows
-	worsened   = 2
-	mostly     = 0.5 // so large a share shows at once
-	plenty     = 400 // requests tell a rate to one part in twenty
 	leastCount = 4
 	aboveBase  = 1.3
 	aboveZero  = 0.1
-	slower     = 0.02
-	lastBase   = 0.8  // of the refusals that do not depend on the limit
-	cutTo      = 0.95 // of the limit, at most; a smaller step would show no difference
-	leastJudge = 2 * time.Second
-	riseBy     = 1. / 32 // of a bound, doubled with each further step
-	ripeAfter  = time.Minute
-	leastQuiet = 5 * time.Second
-	lastQuiet  = 320 * time.Second      // between two trials whether a bound has risen
-	leastSpan  = 200 * time.Millisecond // of a settling time
-	mostSpan   = 2 * time.Second
+	helped     = 0.5
+	hardly     = 0.8  // above this share of the odds before, a decrease made no difference
+	worsened   = 2    // above this multiple of them, the server has changed meanwhile
+	slower     = 0.02 // loss that is accepted for any gain
+	assumable  = 0.45 // a smaller share is taken for a random one as long as the limit grows
+	mostly     = 0.5  // a larger share is judged after few requests
+	plenty     = 400  // requests tell a rate to 5 %
+	lastBase   = 0.8
+	cutTo      = 0.95 // of the limit, when what is in flight beside refusals does not tell how far to go
+	riseBy     = 1. / 32
+	leastJudge = 2 * time.Second        // span of the requests that are judged
+	leastSpan  = 200 * time.Millisecond // of the settling time
+	mostSpan   = 2 * time.Second        // of the settling time
+	ripeAfter  = time.Minute            // a bound rises after so long though goodput could not be measured meanwhile
+	leastQuiet = 5 * time.Second        // before a bound rises again; doubled each time that it is found where it was
+	lastQuiet  = 320 * time.Second
 )
 
 // ceiling is the memory of refusals: how many requests may be in flight at most.

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// How a server shows that it has other slots than when its limit was found, as a share of the goodput that it had then.
+// Goodput, as a share of what it was when the limit was found, that shows a change of the server's slots.
 const (
-	plunge = 0.75 // so much less that a few answers show it, and nothing need be tried to be sure
-	jump   = 1.06 // more, seen as early
-	leap   = 1.15 // so much more that nothing need be tried
+	plunge = 0.75 // fewer slots: a few answers are enough to tell
+	jump   = 1.06 // perhaps more slots, seen as early
+	leap   = 1.15 // more slots for certain
 	few    = 48   // answers
 )
 
-// watch sees whether goodput is still what it was, and looks from time to time whether more is to be had.
+// watch compares goodput with what it was, and tries a higher limit from time to time.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
-	if at.goodput > leap*c.hold.goodput { // what waited before does not wait any more
+	if at.goodput > leap*c.hold.goodput { // requests that waited before now run
 		c.ascend(now, at, ceiling)
 		return
 	}
@@ -26,12 +26,12 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		return
 	}
 	c.worse = 0
-	if c.grown = at.goodput > grown*c.hold.goodput; c.grown { // what waited before does not wait any more
+	if c.grown = at.goodput > grown*c.hold.goodput; c.grown { // requests that waited before may run now
 		c.look = now
 	}
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
 	step := lookStep
-	if c.grown { // it is likely
+	if c.grown || c.untried { // it is likely, or nothing near was tried
 		step = smallStep
 	}
 	if next := int(math.Ceil(float64(c.limit) * step)); !now.Before(c.look) && next <= min(ceiling, Last) {
@@ -39,8 +39,8 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 	}
 }
 
-// changed tells whether the present measurement, though rough, shows that the server has fewer slots than before, or more. Of a server that
-// has refused something, only a precise one tells: after the pause that it asked for, nothing waits for a while.
+// changed tells whether a rough measurement of 48 answers shows, by three standard errors, that the server has fewer slots than before, or more.
+// While there is a bound from refusals only a precise measurement tells.
 func (c *climb) changed(refused bool) bool {
 	if c.w.n < few || refused {
 		return false
@@ -56,7 +56,7 @@ func (c *climb) changed(refused bool) bool {
 	return goodput*(1+margin) < plunge*c.hold.goodput || goodput*(1-margin) > jump*c.hold.goodput
 }
 
-// least is what a level between the two of a search gives in any case, less what may be an error: goodput rises at most in proportion to
+// least is the goodput below which a level of the search shows that the server has lost slots: 0.75 of the best, scaled down in proportion to
 // the limit.
 func (c *climb) least(limit int) float64 {
 	return plunge * c.best.goodput * min(1, float64(limit)/float64(c.high.limit))

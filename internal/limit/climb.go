@@ -37,9 +37,13 @@ type level struct {
 	err     float64 // standard error of goodput, as a share of it
 }
 
-// climb finds the limit of a backend that says nothing of itself, from the work that comes back. Under continuous batching goodput rises
-// with what is in flight until every slot is busy, and then stays; latency rises all the way and tells nothing of the kind. So the limit
-// rises as long as goodput does, falls to the lowest level that is good enough, and stays a little above it.
+// climb finds the limit of a server without gauges from its goodput G(L): output tokens a second at a limit of L requests. Under continuous
+// batching G rises with L until every slot is busy and then stays, while latency rises all the way. So latency alone decides nothing:
+//
+//	rising     L grows by a factor of 4, later 2 or 1.5, while G(L₂)/G(L₁) ≥ 1 + 0.1 × (L₂/L₁ - 1)
+//	searching  the knee is the lowest L with G(L) ≥ 0.975 × the best G; it is searched between the last two levels (knee.go)
+//	holding    L = 1.14 × the knee; G is watched (change.go)
+//	looking    now and then 1.05 × L is tried, and kept if G rises by 3.5 %
 type climb struct {
 	limit    int
 	phase    phase
@@ -56,6 +60,7 @@ type climb struct {
 	best     level   // the best goodput
 	hold     level   // the limit that is held, and its goodput, smoothed
 	grown    bool    // at the last measurement
+	untried  bool    // no level above the one that is held was measured
 	worse    int     // windows in a row with much less than that
 	look     time.Time
 	every    time.Duration
@@ -74,7 +79,8 @@ func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flyi
 // lost takes a request that came back without an answer.
 func (c *climb) lost(f Flight) { c.w.lose(f) }
 
-// restart drops what was measured of the present level: it is disturbed, and will be until then. No more than so much is in flight from now on.
+// restart discards the measurement of the present level, which was disturbed, and begins a new one at the time until. The limit is at most
+// ceiling from now on.
 func (c *climb) restart(ceiling int, until time.Time) {
 	c.level(min(c.limit, ceiling))
 	c.w.after, c.measures = until, 0
@@ -91,7 +97,7 @@ const (
 	unhindered   = 0.85 // share of their rate at which a request has not waited either
 )
 
-// answered takes an answer, with the most that may be in flight. After enough of them the limit moves.
+// answered takes an answer; ceiling is the bound from refusals. After enough answers the limit moves.
 func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	switch ours := c.w.add(now, f, work); {
 	case c.first.n < firstAnswers:
@@ -124,9 +130,9 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	c.w.again(now)
 }
 
-// sure tells whether the level has been measured well enough: roughly on the way up; in the search until it is clear whether it is good
-// enough, and of a small server less precisely, where a single request more or less makes much of a difference. Where a long queue
-// stands its length is most of what is measured, and a rough answer must do.
+// sure tells whether the level has been measured precisely enough. On the way up a standard error of 5 % is enough. In the search it is
+// 0.3/slots, within 1 % and 3 %: with few slots one request more or less is a large step. Far above the knee it is twice that, since a long
+// queue makes measurements slow.
 func (c *climb) sure(limit int, refused bool) bool {
 	least := max(limit, answersOfLevel)
 	precision := min(max(0.3/c.slots(), 0.01), 0.03)
@@ -146,8 +152,8 @@ func (c *climb) sure(limit int, refused bool) bool {
 	return c.w.sure(least, precision) || c.changed(refused)
 }
 
-// hurry leaves a level of the first steps before it is measured, when four of five of the requests that it has more than the one before are back
-// and the later ones of them were about as fast as in an empty server: they cannot have waited.
+// hurry leaves one of the first levels early. If 80 % of the requests that this level added have been answered, and the later half of them at
+// 0.85 of the rate in an empty server or more, they did not wait for a slot, and the next level can be tried.
 func (c *climb) hurry(ceiling int) bool {
 	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
 		return false
@@ -188,6 +194,7 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case holding:
 		c.watch(now, at, ceiling)
 	case looking:
+		c.untried = false
 		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
 			c.ascend(now, at, ceiling)
 			return
@@ -242,8 +249,12 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
 }
 
-// waited tells whether some of the requests at a level surely waited for slots. As long as all of them run, a step of continuous
-// batching takes longer in proportion to what is in it, as one can see in an empty server and at the level before; they took much longer.
+// waited tells whether requests at a level surely waited for slots. While all of them run, the time t = L/G of a token grows at most linearly
+// with L, as extrapolated from the empty server (t₀) and the level before (t₁):
+//
+//	t₂ expected = t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁)
+//
+// They waited if t₂ is 1.25 times that, or 1.15 times while goodput rose by less than 0.7 of L₂/L₁.
 func (c *climb) waited(before, at level) bool {
 	n0, n1, n2 := float64(First), float64(before.limit), float64(at.limit)
 	if n1 <= n0 {
@@ -255,8 +266,8 @@ func (c *climb) waited(before, at level) bool {
 	return t2 > 1.25*all || t2 > 1.15*all && little
 }
 
-// stride is the factor to the next level. Requests that take much longer than in an empty server wait, or soon will: the steps become
-// smaller, though it is goodput that says when they end.
+// stride is the factor to the next level: at most 2 when requests take 1/0.7 times as long as in an empty server, and 1.5 when they take 1/0.4
+// times as long, since some of them wait or soon will.
 func (c *climb) stride() float64 {
 	switch {
 	case c.share < 0.4:

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// gate is closed while a server refuses everything: a quota is used up, or it starts, or it is about to stop. Then one request at a time
-// is sent to see whether it takes requests again, after pauses that double; what the limit is does not matter meanwhile, and does not
-// change.
+// gate is closed while a server refuses everything: a quota is used up, or the server starts or is about to stop. It closes at the third refusal in
+// a row of requests that were sent after the last answer, when nothing is in flight and no answer came for the time of an answer. Then
+// one request at a time is sent, after the time that the server asked for (at most 30 s), or after pauses that double up to 2 s. The limit
+// does not change meanwhile: how much was in flight had nothing to do with it.
 type gate struct {
 	closed bool
 	since  time.Time // when it was closed

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// answersOfLevel is how many answers it takes, at least, to measure a level of the search. A server of fewer slots gives them slowly, and
-// takes larger steps.
+// answersOfLevel is the least number of answers for a measurement in the search. A server of few slots gives them slowly, so its levels are
+// further apart.
 const answersOfLevel = 48
 
-// search tries a level between the highest that is not enough and the lowest that is, until they are near. What is too low leaves slots
-// empty, so it comes from above.
+// search tries a level between low, the highest that is not enough, and high, the lowest that is. It ends when high ≤ 1.07 × low. It approaches
+// the knee from above, since a level that is too low leaves slots empty.
 func (c *climb) search(now time.Time) {
 	floor, high := c.floor(), float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
 		c.hold = level{max(int(headroom*math.Sqrt(min(floor, high)*high)), c.high.limit), c.best.goodput, c.best.err}
 		c.rest(now)
 		if c.high.limit == c.top { // what is above was not tried
-			c.look = now
+			c.look, c.untried = now, true
 		}
 		return
 	}
@@ -29,7 +29,7 @@ func (c *climb) search(now time.Time) {
 	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)
 }
 
-// floor is what the knee is not below: goodput rises at most in proportion to the limit.
+// floor is a lower bound of the knee: goodput rises at most in proportion to the limit, so knee ≥ L × 0.975 × best / G(L) for every L.
 func (c *climb) floor() float64 {
 	floor := enough * c.slots()
 	if c.low.goodput > 0 {
@@ -41,12 +41,11 @@ func (c *climb) floor() float64 {
 // far tells whether the search is still far above the knee. It is not good enough there only when much is missing.
 func (c *climb) far() bool { return float64(c.high.limit) > 2*c.floor() }
 
-// slots is how many requests at the speed of an empty server would do the work of the best level: there are no fewer slots, and hardly
-// ever more than three times as many.
+// slots estimates the server's slots from below: best goodput / goodput of one request in an empty server. The true number is hardly ever more
+// than three times as high.
 func (c *climb) slots() float64 { return max(c.best.goodput/c.idle, 1) }
 
-// enough tells whether a level gives nearly the best goodput, as far as both are known: far above the knee it is not enough only when much
-// is missing.
+// enough tells whether G(level) ≥ 0.975 × best, within one and a half standard errors of both. Far above the knee the share is 0.975² instead.
 func (c *climb) enough(at level) bool {
 	share := enough - 1.5*math.Hypot(at.err, c.best.err)
 	if c.far() {
@@ -55,8 +54,8 @@ func (c *climb) enough(at level) bool {
 	return at.goodput >= share*c.best.goodput
 }
 
-// better takes a level that is enough into what is the best: by the weights of their errors while the best is not known well, and then
-// only half of what is more, so that it does not become the luckiest measurement.
+// better updates the best goodput with a level that is enough: as a mean weighted by the inverse variances while the best has an error above
+// 1.5 %, later by half of an increase, so that the best does not become the luckiest measurement.
 func (c *climb) better(at level) {
 	b := &c.best
 	switch v, w := at.err*at.err, b.err*b.err; {

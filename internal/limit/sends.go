@@ -19,7 +19,7 @@ type bin struct {
 	sent, refused float64
 }
 
-// recent is a mean that forgets: each value counts an eighth.
+// recent is an exponentially weighted mean.
 type recent struct {
 	mean float64
 	any  bool

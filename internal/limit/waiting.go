@@ -7,8 +7,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// waiting is the law for a backend that says how many requests run and how many wait. Its slots are those that run while others wait;
-// the limit is what fills them and keeps a short queue behind them, whoever's requests the others are.
+// waiting finds the limit of a server whose gauges tell how many requests run and how many wait, ours and those of others:
+//
+//	slots = what runs while a queue stands
+//	queue = max(round(0.09 × slots), 1)
+//	want  = ours + (slots - running) + (queue - waiting)
+//
+// and the limit moves towards want: at once when that is far, by a quarter of the way at each reading when it is near. While nothing waits
+// and slots are not known, the limit doubles whenever it is reached.
 type waiting struct {
 	limit     int
 	fine      float64 // the limit before it is rounded
@@ -36,8 +42,12 @@ type fall struct {
 	alien   int     // readings in which more waited than are ours
 }
 
-// inVain takes a reading, and tells whether those that wait are not ours, and would wait whatever we do: more wait than we have in flight; or
-// we have taken away half, and the queue did not get shorter by half of that. When it gets longer it is the server that has changed.
+// inVain takes a reading and tells whether the requests that wait are not ours, so that sending less does not shorten the queue:
+//
+//	waiting > 1.25 × in flight + 4, in two readings; or
+//	in flight fell by half (8 at least), and waiting fell by less than half of that
+//
+// If the queue grows meanwhile, the server has changed, and the comparison begins anew.
 func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	f.limit = max(f.limit*255/256, float64(s.limit))
 	if falling && g.Waiting > s.flying+s.flying/4+4 {
@@ -56,10 +66,10 @@ func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	return falling && less >= max(8, f.flying/2)
 }
 
-// queueShare is how many should wait for each slot. They keep the slots busy while answers travel.
+// queueShare is the queue for each slot. It keeps the slots busy while answers travel.
 const queueShare = 0.09
 
-// publishedShare is as much for a backend that publishes its slots and has no gauges.
+// publishedShare is the same for a server that publishes its slots and has no gauges.
 const publishedShare = 0.25
 
 func (w *waiting) publish(slots int) {
@@ -105,8 +115,8 @@ type standing struct {
 	pace    float64 // answers a second since the last reading
 }
 
-// renewed tells whether a reading says something new. Some gauges are renewed more seldom than they are read; those that stay what they are
-// for longer than they ever did may be right all the same.
+// renewed tells whether a reading says something new. Some gauges are renewed more seldom than they are read. A reading that stays the same counts
+// after 1 s, and after 1.5 × the longest time that passed between two different readings.
 func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
 	if !w.reads || g != w.last {
 		if w.reads {
@@ -176,8 +186,8 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	w.set(min(w.fine+gap, 2*float64(limit)))
 }
 
-// helps tells whether more in flight may be of use while nothing waits at the server: what was sent runs there; or it is on its way, and
-// when that became more, more came back. It does not when it is this process, or what is between, that is at its limit.
+// helps tells whether a higher limit may be of use while nothing waits at the server: at least half of what is in flight runs there, or the last
+// doubling brought 1.2 times as many answers. Otherwise this process or the network is the bottleneck.
 func (w *waiting) helps(g batholith.Gauges, s standing) bool {
 	return 2*g.Running >= s.flying || s.pace > 1.2*w.pace
 }
@@ -199,8 +209,8 @@ func (w *waiting) set(limit float64) {
 	w.limit = int(math.Round(w.fine))
 }
 
-// learn keeps the number of slots: no fewer than run, and no more than run while a queue does not get shorter by it. What has just
-// arrived waits for the next step and for its prompt to be read, so a queue counts when the number that run has come to rest.
+// learn updates the number of slots: at least what runs, and at most what runs while a queue stands. Requests that have just arrived wait for the
+// next step and for their prompts to be read, so a queue counts only at the second reading in which running does not rise.
 func (w *waiting) learn(g batholith.Gauges, rising bool) {
 	if w.published {
 		return

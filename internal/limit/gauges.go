@@ -1,0 +1,106 @@
+package limit
+
+import (
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// How often gauges are worth reading.
+const (
+	readEvery = 250 * time.Millisecond
+	readOften = 50 * time.Millisecond // while the limit grows, until something waits
+)
+
+// ReadEvery is the time between two readings of the gauges that the limiter wants now.
+func (l *Limiter) ReadEvery() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source == fromGauges && l.waiting.slots == 0 {
+		return readOften
+	}
+	return readEvery
+}
+
+// Gauge takes a reading of the backend's own gauges.
+func (l *Limiter) Gauge(g batholith.Gauges) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.source == fromOperator {
+		return
+	}
+	now := l.now()
+	if now.Before(l.mistrust) {
+		return
+	}
+	if l.source == fromGoodput {
+		l.source = fromGauges
+		l.pace.gauges()
+		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
+	}
+	l.audit.expire(now)
+	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
+	if d := now.Sub(l.read); d >= readEvery*9/10 {
+		l.rate = float64(l.landed) / d.Seconds()
+		l.read, l.landed = now, 0
+	}
+	s.pace = l.rate
+	before := l.waiting.limit
+	if l.audit.phase == auditRaised { // the limit stays for as long as it is measured
+		l.waiting.last, l.waiting.changed = g, now
+		return
+	}
+	alone := g.Running+g.Waiting <= l.flying // beside others more in flight always brings more back, at their cost
+	if full := s.held >= s.limit; l.waiting.slots > 0 && full && alone && l.ceiling.now() > s.limit+s.limit/8 {
+		l.audit.due(now, s.limit, l.settle())
+	}
+	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
+		l.waiting.set(float64(before))
+	}
+	if l.waiting.lied {
+		l.distrust(now)
+	}
+	l.signal()
+}
+
+// distrust ignores the gauges for 4 minutes, twice as long each further time, and searches by goodput meanwhile.
+func (l *Limiter) distrust(now time.Time) {
+	l.doubt = min(max(2*l.doubt, firstDoubt), lastDoubt)
+	l.mistrust = now.Add(l.doubt)
+	l.audit.stop(now)
+	limit := max(int(l.waiting.fall.limit), l.waiting.limit)
+	if l.waiting.published {
+		limit = min(limit, l.waiting.most())
+	}
+	l.source = fromGoodput
+	step := float64(smallStep)
+	if limit <= First { // it had hardly begun
+		step = firstStep
+	}
+	l.climb = newClimb(limit, step)
+	l.climb.w.after = now
+	published, slots := l.waiting.published, l.waiting.slots
+	l.waiting = waiting{limit: limit, published: published}
+	if published {
+		l.waiting.slots = slots
+	}
+}
+
+const (
+	firstDoubt = 4 * time.Minute
+	lastDoubt  = 64 * time.Minute
+)
+
+// Blind notes that the backend has no gauges any more.
+func (l *Limiter) Blind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.source {
+	case fromSlots:
+		l.waiting.blind()
+	case fromGauges:
+		l.source = fromGoodput
+		l.climb = newClimb(l.waiting.limit, smallStep)
+		l.waiting = waiting{limit: First}
+	}
+}
