@@ -70,7 +70,7 @@ func (d *drive) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		over, err := d.step(ctx)
 		switch {
-		case over && err == nil:
+		case (over || d.ended) && err == nil: // a job that ended here needs no other look
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
 			d.held(nil)
@@ -192,6 +192,9 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	no, refused := errors.AsType[*refusal](err)
 	if !refused || !no.denied {
 		d.refused = time.Time{}
+	}
+	if err != nil && (!refused || no.denied) { // a bucket may be at fault
+		d.l.proofs.forget()
 	}
 	switch {
 	case refused && no.denied && d.mayYetBeAllowed():

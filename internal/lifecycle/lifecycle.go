@@ -151,6 +151,7 @@ type Lifecycle struct {
 	fast, slow *places     // for the reading of inputs
 	pool       *jsonl.Pool // reads for all that have a place in fast
 	weights    *semaphore.Weighted
+	proofs     proofs
 
 	mu     sync.Mutex
 	drives map[string]*drive // by job id

@@ -109,7 +109,7 @@ func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place,
 	if place, err = d.l.o.Place(ctx, job); err != nil {
 		return place, nil, denied(err, "The role %s cannot be used: %v", job.RoleARN, err)
 	}
-	if err := writable(ctx, place); err != nil {
+	if err := d.l.writable(ctx, job, place); err != nil {
 		return place, nil, err
 	}
 	failpoint.Here("lifecycle.probed")
@@ -213,15 +213,6 @@ func access(err error, operation, bucket, key string) error {
 		no.denied = may
 	}
 	return err
-}
-
-// writable makes sure of the output by writing an object where the job's own will be.
-func writable(ctx context.Context, place blob.Place) error {
-	key := place.Prefix + batholith.InternalFolder + "/access"
-	if err := place.Output.Put(ctx, key, nil); err != nil {
-		return access(err, "PutObject", place.Output.Name(), place.Prefix)
-	}
-	return nil
 }
 
 // usualName is how many bytes a segment of a key may have where a file system is behind the bucket.

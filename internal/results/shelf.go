@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"time"
 
@@ -75,6 +76,11 @@ func (b shelved) URI(key string) string {
 		return blob.URI(b.shelf.bucket, path)
 	}
 	return blob.URI(b.Bucket, key)
+}
+
+// UploadsOf lists the bucket's uploads, by their keys where nothing else lists them. A shelf has none.
+func (b shelved) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
+	return blob.Uploads(ctx, b.Bucket, prefix, keys)
 }
 
 func (b shelved) Head(ctx context.Context, key string) (batholith.Object, error) {
