@@ -45,12 +45,12 @@ func small(b *bench) error {
 		}
 		var floor smallCost
 		if !k.refused {
-			if floor, err = b.smallFloor(url, input.path, b.size(300, 60)); err != nil {
+			if floor, err = b.smallFloor(url, input.path, b.size(200, 40)); err != nil {
 				return err
 			}
 		}
 		for _, atOnce := range []int{1, 32} {
-			got, err := s.jobsOf(input, b.size(300, 60), atOnce, k.refused)
+			got, err := s.jobsOf(input, b.size(200, 40), atOnce, k.refused)
 			if err != nil {
 				return err
 			}
@@ -93,7 +93,8 @@ func (s *server) smallInput(records int, refused bool) (o smallObject, err error
 	return o, s.upload(o.key, o.path)
 }
 
-// smallLook is how often a job is asked for until it is over. Each question costs the server, too, as it does in practice.
+// smallLook is how often the jobs of one client are asked for until they are over, in all. Each question costs the server, too, as it does in
+// practice.
 const smallLook = 5 * time.Millisecond
 
 // jobsOf runs n jobs over one input, so many at once, and tells what they cost.
@@ -113,7 +114,7 @@ func (s *server) jobsOf(input smallObject, n, atOnce int, refused bool) (smallCo
 		wg.Go(func() {
 			c := s.client(0)
 			for i := range turns {
-				if err := s.smallJob(c, fmt.Sprintf("small-%d-%d", uniques.Add(1), i), input.key, refused); err != nil {
+				if err := s.smallJob(c, fmt.Sprintf("small-%d-%d", uniques.Add(1), i), input.key, time.Duration(atOnce)*smallLook, refused); err != nil {
 					mu.Lock()
 					failed = err
 					mu.Unlock()
@@ -134,13 +135,13 @@ func (s *server) jobsOf(input smallObject, n, atOnce int, refused bool) (smallCo
 	return smallCost{cpu: (now - cpu).Seconds() * 1000 / float64(n), rate: float64(n) / took.Seconds()}, err
 }
 
-// smallJob makes a job and asks for it until it is over, which must be as it is expected.
-func (s *server) smallJob(c client, name, input string, refused bool) error {
+// smallJob makes a job and asks for it, every so often, until it is over, which must be as it is expected.
+func (s *server) smallJob(c client, name, input string, every time.Duration, refused bool) error {
 	arn, err := s.create(c, name, input)
 	if err != nil {
 		return err
 	}
-	for late := time.Now().Add(time.Minute); ; time.Sleep(smallLook) {
+	for late := time.Now().Add(time.Minute); ; time.Sleep(every) {
 		job, err := s.get(c, arn)
 		switch {
 		case err != nil:

@@ -27,6 +27,7 @@ var errKilled = errors.New("this process was killed")
 
 // enter is passed on the way to a part. It waits while the process is frozen, and fails when it is dead or the part is away.
 func (p *simProcess) enter(ctx context.Context, to part) error {
+	p.s.tally(to)
 	for {
 		p.s.mu.Lock()
 		dead, wait, away := p.dead, time.Until(p.frozen), time.Now().Before(p.s.outages[to])

@@ -44,8 +44,9 @@ type simulation struct {
 	r             *rand.Rand // decides which calls fail
 	trouble       float64    // how often they do; 1 is as written
 	outages       map[part]time.Time
-	refused       map[part]int // calls during them
-	denied        bool         // the output may not be written any more
+	refused       map[part]int            // calls during them
+	calls         map[part]map[string]int // of each part, by method; nil: they are not counted
+	denied        bool                    // the output may not be written any more
 	requests      map[string]*requests
 	probes        []time.Time // questions for the list of models
 	canaries      []time.Time // requests that are for no record
