@@ -670,7 +670,7 @@ func TestAPublisherThatIsLateOverwritesNothing(t *testing.T) {
 
 // A small manifest is left to the caller, who settles the job's end first: nothing of it is in the bucket before, and what a publisher
 // announces that died long ago are the same bytes.
-func TestASmallManifestIsWrittenWhenTheEndIsSettled(t *testing.T) {
+func TestASmallManifestIsWrittenWhenTheEndIsDecided(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 30, 0, 40)
 	fill(t, w, "job", 4, nil, 1)
