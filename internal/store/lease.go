@@ -20,6 +20,9 @@ import (
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time) ([]batholith.Chunk, error) {
 	// If the worker dies here, it never learns of its chunks. They are claimed again when its lease is lost, or at once when
 	// it comes back under its name and releases them.
+	if none, err := s.holds(ctx, noneToClaimQuery, id, worker); err != nil || none {
+		return nil, wrap("claim chunks of job", id, err)
+	}
 	var chunks []batholith.Chunk
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		j, err := s.lockJob(ctx, tx, id)
@@ -40,6 +43,20 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 	// The order of the rows that an UPDATE returns is the database's own.
 	slices.SortFunc(chunks, func(a, b batholith.Chunk) int { return cmp.Compare(a.N, b.N) })
 	return chunks, nil
+}
+
+// Nearly every job is asked once more for chunks than it has, and released without any. A look spares that the transaction, for which
+// others would wait. What a look finds is as old as a transaction's before it.
+const (
+	noneToClaimQuery = `SELECT 1 FROM jobs WHERE id = $1 AND NOT EXISTS (
+		SELECT 1 FROM chunks WHERE job = $1 AND state <> 'done' AND (state = 'pending' OR owner <> $2))`
+	leasedOfJobQuery = `SELECT 1 FROM chunks WHERE state = 'leased' AND owner = $1 AND job = $2 LIMIT 1`
+)
+
+// holds tells whether a query has a row.
+func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, error) {
+	rows, err := read(ctx, s, func(rows *sql.Rows) (n int, err error) { return n, rows.Scan(&n) }, query, args...)
+	return len(rows) > 0, err
 }
 
 // claim is the statement of Claim beside so many living workers. It finds the chunks that are not done by an index of their own: the
@@ -71,6 +88,11 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 // Release makes chunks pending again that the worker has leased: those of one job, or of every job when id is empty.
 // What it commits of them from now on is refused. Many chunks are released in several transactions; after an error some may be released.
 func (s *Store) Release(ctx context.Context, worker, id string) error {
+	if id != "" {
+		if some, err := s.holds(ctx, leasedOfJobQuery, worker, id); err != nil || !some {
+			return wrap("release chunks of worker", worker, err)
+		}
+	}
 	return wrap("release chunks of worker", worker, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		query, args := releaseQuery, []any{worker, batchRows}
 		if id != "" {

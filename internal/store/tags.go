@@ -9,12 +9,18 @@ import (
 
 // Tags returns the tags of the account's job, by key.
 func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, error) {
-	tags, err := read(ctx, s, func(rows *sql.Rows) (t batholith.Tag, err error) {
-		return t, rows.Scan(&t.Key, &t.Value)
-	}, `SELECT name, value FROM tags WHERE job = (SELECT id FROM jobs WHERE id = $1 AND account = $2) ORDER BY name`, id, account)
-	if err == nil && len(tags) == 0 {
-		_, err = s.Job(ctx, account, id) // a job without tags, or no job
-		return nil, err
+	type row struct{ key, value sql.NullString }
+	// A job without tags is one row of nothing; no job is no row.
+	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.key, &r.value) },
+		`SELECT name, value FROM (SELECT id FROM jobs WHERE id = $1 AND account = $2) LEFT JOIN tags ON job = id ORDER BY name`, id, account)
+	if err == nil && len(rows) == 0 {
+		err = batholith.ErrNotFound
+	}
+	var tags []batholith.Tag
+	for _, r := range rows {
+		if r.key.Valid {
+			tags = append(tags, batholith.Tag{Key: r.key.String, Value: r.value.String})
+		}
 	}
 	return tags, wrap("read tags of job", id, err)
 }
