@@ -8,7 +8,7 @@
 //	go run ./internal/bench -run cost -profile cpu.out
 //
 // Each measure is a file of its own: cost.go, memory.go, first.go, small.go, saturation.go, prefix.go, fair.go, identical.go, validation.go, control.go,
-// faults.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
+// faults.go, evidence.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
 // simulate.go and witness.go (the parties), input.go (records).
 package main
 
@@ -44,6 +44,7 @@ var measures = []struct {
 	{"fair", fair},
 	{"identical", identical},
 	{"faults", faults},
+	{"evidence", evidence},
 	{"validation", validation},
 	{"control", control},
 }

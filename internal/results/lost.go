@@ -30,8 +30,7 @@ func (e *segmentError) foul() bool {
 
 // judge says what an error of reading segments means. Only a segment that the store still names can be lost: the others were merged
 // away meanwhile, which is errMerged. A segment is lost when its object is not there, has another size, or is read again and is no
-// better. While that cannot be found out, and when the segment is whole at the second look, the error is one that may pass: it says that
-// an object is gone, and does not wrap it.
+// better. Everything else is returned as it is, and may pass.
 func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error {
 	var bad *segmentError
 	if !errors.As(err, &bad) || !bad.foul() {
@@ -39,7 +38,7 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 	}
 	segs, readErr := store.Segments(ctx, bad.seg.Job)
 	if readErr != nil {
-		return fmt.Errorf("%v; whether the segment is lost cannot be told: %w", err, readErr)
+		return errors.Join(err, readErr)
 	}
 	if !slices.ContainsFunc(segs, func(s batholith.Segment) bool { return s.Key == bad.seg.Key }) {
 		return fmt.Errorf("%w: %v", errMerged, err) // not that an object is gone: it passes
@@ -47,9 +46,9 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 	what, lookErr := inspect(ctx, b, bad.seg)
 	switch {
 	case lookErr != nil:
-		return fmt.Errorf("%v; whether the segment is lost cannot be told: %w", err, lookErr)
+		return errors.Join(err, lookErr)
 	case what == "":
-		return fmt.Errorf("%v; at the second look the segment is whole", err)
+		return err
 	}
 	return fmt.Errorf("%w: %s, which holds %d of them, %s. It was not Batholith: find out who or what else writes below "+
 		".batholith/ while a job runs, a person or a lifecycle rule of the bucket, and create the job again",

@@ -1,7 +1,6 @@
 package results
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/blob"
 )
 
 // harms are what somebody else may do to an object, and what is said of it.
@@ -132,68 +130,6 @@ func TestASegmentThatCannotBeReadForNowIsNotLost(t *testing.T) {
 		away = false
 		publish(t, w, "job", batholith.StatusCompleted)
 	})
-}
-
-// forgetful is a store whose list of segments cannot be had at the nth call.
-type forgetful struct {
-	*world
-	calls, fails int
-}
-
-func (f *forgetful) Segments(ctx context.Context, job string) ([]batholith.Segment, error) {
-	if f.calls++; f.calls == f.fails {
-		return nil, errors.New("database is locked")
-	}
-	return f.world.Segments(ctx, job)
-}
-
-// A segment is gone, and one call fails of those that find out whether it is lost: nothing may be concluded from that, for a job that
-// cannot be published keeps its results for good. The next publication finds the loss.
-func TestALossThatCannotBeFoundOutForNowMayPass(t *testing.T) {
-	for name, c := range map[string]struct {
-		listFails int // which call for the list of segments
-		headFails bool
-		back      bool // the object is there again at the second look
-	}{
-		"the store does not answer":  {listFails: 2},
-		"the bucket does not answer": {headFails: true},
-		"the object is back":         {back: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld()
-			w.plan("job", 10, 60)
-			fill(t, w, "job", 13, nil, 1)
-			segs, err := w.Segments(t.Context(), "job")
-			check(t, err)
-			lost := segs[2].Key
-			body, _ := w.bucket.Object(lost)
-			check(t, w.bucket.Delete(t.Context(), lost))
-			failed := false
-			w.bucket.Fault = func(op, key string) (bool, error) {
-				if key != lost || op != "Head" || failed {
-					return true, nil
-				}
-				failed = true
-				if c.back {
-					w.bucket.Fault = nil
-					check(t, w.bucket.Put(t.Context(), lost, body))
-				}
-				if c.headFails {
-					return false, errors.New("503 SlowDown")
-				}
-				return true, nil
-			}
-			p := NewPublisher(PublisherOptions{SmallManifest: -1, Store: &forgetful{world: w, fails: c.listFails}, Open: w.open})
-			_, err = p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
-			if err == nil || blob.Permanent(err) || !strings.Contains(err.Error(), lost) {
-				t.Errorf("the error is %v, for good: %v", err, blob.Permanent(err))
-			}
-			_, err = p.Publish(t.Context(), w.job("job", batholith.StatusCompleted), 1, true)
-			if c.back != (err == nil) || !c.back && !errors.Is(err, batholith.ErrOutcomesLost) {
-				t.Errorf("at the next publication: %v", err)
-			}
-		})
-	}
 }
 
 // A job goes on to spend a model's time only while it can be completed.
