@@ -1,6 +1,9 @@
 package s3serve
 
 import (
+	"bufio"
+	"crypto/rand"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -61,5 +64,32 @@ func TestConnectionsWithoutARequestEndWhenTheServerStops(t *testing.T) {
 	}
 	if _, err := client.Read(make([]byte, 1)); err == nil {
 		t.Error("the client hears nothing of it")
+	}
+}
+
+// countedConn counts writes.
+type countedConn struct {
+	net.Conn
+	writes, bytes int
+}
+
+func (c *countedConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	c.writes++
+	c.bytes += len(p)
+	return len(p), nil
+}
+
+func TestObjectsAreWrittenInLargePieces(t *testing.T) {
+	conn := &countedConn{}
+	w := bufio.NewWriter(&stalling{Conn: conn, of: &impatient{}}) // as the HTTP server has it
+	const size = 1 << 20
+	n, err := io.Copy(w, io.LimitReader(rand.Reader, size))
+	if err != nil || n != size || w.Flush() != nil || conn.bytes != size {
+		t.Fatalf("%d bytes copied, %d written: %v", n, conn.bytes, err)
+	}
+	if most := size/pieceBytes + 1; conn.writes > most {
+		t.Errorf("%d writes, want at most %d", conn.writes, most)
 	}
 }
