@@ -7,7 +7,7 @@
 //	go run ./internal/bench -markdown table.md -plots docs/plots
 //	go run ./internal/bench -run cost -profile cpu.out
 //
-// Each measure is a file of its own: cost.go, memory.go, first.go, small.go, saturation.go, prefix.go, fair.go, identical.go, validation.go, control.go,
+// Each measure is a file of its own: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, fair.go, identical.go, validation.go, control.go,
 // faults.go, evidence.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
 // simulate.go and witness.go (the parties), input.go (records).
 package main
@@ -40,6 +40,7 @@ var measures = []struct {
 	{"first", first},
 	{"small", small},
 	{"saturation", saturation},
+	{"oracle", oracle},
 	{"prefix", prefix},
 	{"fair", fair},
 	{"identical", identical},

@@ -125,7 +125,7 @@ func (c *ceiling) refused(f Flight, others int) {
 func (c *ceiling) load(since, now time.Time) load {
 	known := c.sends.known(now)
 	sent, refused := c.sends.count(since, known)
-	return load{sent, refused, known.Sub(since).Seconds()}
+	return load{sent, refused, known.Sub(c.sends.begun(since, known)).Seconds()}
 }
 
 // pressed tells whether more is refused at the moment than is usual, for whatever reason. It is renewed once in a bin of time.

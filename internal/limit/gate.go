@@ -1,9 +1,6 @@
 package limit
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // gate is closed while a server refuses everything: a quota is used up, or the server starts or is about to stop. It closes at the third refusal in
 // a row of requests that were sent after the last answer, when nothing is in flight and no answer came for the time of an answer. Then
@@ -37,11 +34,11 @@ const (
 
 // refused notes a refusal, and tells whether the gate has just been closed by it. The wait is what the server asked for, rest how
 // long one slot rests after a refusal.
-func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, idle bool) bool {
+func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, idle bool, jitter func(time.Duration) time.Duration) bool {
 	if g.closed {
 		if g.probe == probeSent && f.probe {
 			g.probe = noProbe
-			g.pause(now, wait, rest)
+			g.pause(now, wait, rest, jitter)
 		}
 		return false
 	}
@@ -52,19 +49,18 @@ func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, i
 		return false
 	}
 	g.closed, g.since, g.probe = true, now, noProbe
-	g.pause(now, wait, rest)
+	g.pause(now, wait, rest, jitter)
 	return true
 }
 
-// pause sets until when nothing is sent: what the server asked for, or twice as long as the last time; and up to a quarter more, so that several
-// processes do not come back at once.
-func (g *gate) pause(now time.Time, wait, rest time.Duration) {
+// pause sets until when nothing is sent: for as long as the server asked, or twice as long as the last time, and the jitter.
+func (g *gate) pause(now time.Time, wait, rest time.Duration, jitter func(time.Duration) time.Duration) {
 	g.repeat = min(max(2*g.repeat, rest), lastRepeat)
 	if wait == 0 {
 		wait = g.repeat
 	}
 	wait = min(wait, maxPause)
-	g.until = now.Add(wait + time.Duration(rand.Int64N(int64(wait)/4+1)))
+	g.until = now.Add(wait + jitter(wait))
 }
 
 // try tells whether a request may go through a closed gate, or how long it is to wait. A probe that is not refused for so long opens the gate.

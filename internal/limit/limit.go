@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -29,6 +30,7 @@ type Limiter struct {
 	now func() time.Time
 
 	mu       sync.Mutex
+	random   *rand.Rand // jitter
 	source   source
 	fixed    int       // by the operator
 	trial    bool      // after an outage: one at a time until one succeeds
@@ -52,11 +54,15 @@ type Limiter struct {
 }
 
 // New takes the configured number of requests; with 0 it searches.
-func New(configured int) *Limiter { return NewAt(configured, time.Now) }
+func New(configured int) *Limiter {
+	l := NewAt(configured, time.Now)
+	l.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	return l
+}
 
-// NewAt is New with another clock, for simulations.
+// NewAt is New with another clock and with the same jitter each time, for simulations.
 func NewAt(configured int, now func() time.Time) *Limiter {
-	l := &Limiter{now: now, free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
+	l := &Limiter{now: now, random: rand.New(rand.NewPCG(1, 1)), free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
 	l.pace.begin(now(), 0)
 	if configured > 0 {
 		l.pace.level = float64(configured)

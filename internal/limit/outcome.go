@@ -1,9 +1,6 @@
 package limit
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // Succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
 func (l *Limiter) Succeeded(f Flight, work float64) {
@@ -64,13 +61,13 @@ func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.ceiling.refused(f, l.flying)
 	old := f.sent.Before(l.answer) // others were taken since it was sent
 	idle := l.flying == 0 && now.Sub(l.answer) >= min(l.settle(), time.Second)
-	if l.gate.refused(now, f, after, rest, old, idle) {
+	if l.gate.refused(now, f, after, rest, old, idle, l.jitter) {
 		l.ceiling.forget()
 		l.climb.restart(Last, now.Add(time.Hour)) // until it is opened
 	}
 	l.judge(now)
 	wait = max(min(after, maxPause), rest)
-	return wait + time.Duration(rand.Int64N(int64(wait)/4+1))
+	return wait + l.jitter(wait)
 }
 
 // growing tells whether the limit is on its way up to where nothing was measured yet.
@@ -126,4 +123,9 @@ func (l *Limiter) opened(now time.Time) {
 	l.ceiling.widest = 0
 	l.pace.begin(now, l.held)
 	l.climb.restart(Last, now.Add(l.settle()))
+}
+
+// jitter is up to a quarter of a wait, so that several processes do not come back at once.
+func (l *Limiter) jitter(wait time.Duration) time.Duration {
+	return time.Duration(l.random.Int64N(int64(wait)/4 + 1))
 }

@@ -68,6 +68,20 @@ func (s *sends) known(now time.Time) time.Time {
 	return now.Add(-time.Duration(1.5 * s.took.mean * 1e9))
 }
 
+// begun is the first time from then on at which anything was sent, or to.
+func (s *sends) begun(from, to time.Time) time.Time {
+	last := number(to)
+	for n := max(number(from), last-bins+1); n < last; n++ {
+		if b := &s.all[n%bins]; b.n == n && b.sent > 0 {
+			if at := time.Unix(0, n*int64(binWidth)); at.After(from) {
+				return at
+			}
+			return from
+		}
+	}
+	return to
+}
+
 // count is how many were sent in the bins from one time to before the other, and how many of them were refused.
 func (s *sends) count(from, to time.Time) (sent, refused float64) {
 	last := number(to)
