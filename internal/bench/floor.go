@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -57,7 +58,13 @@ func (b *bench) silentServer() (string, error) {
 
 // floor is the least that can be done with net/http: read a line, post its modelInput as it is, read the answer, append it to a file. Its
 // arguments are the server, the file, and how many requests are in flight.
-func floor(args []string) error {
+func floor(args []string) error { return loop(args, post) }
+
+// translating is floor with what a script does besides: the body is decoded and encoded again with the model's name, and the answer is
+// decoded and becomes an output line.
+func translating(args []string) error { return loop(args, translated) }
+
+func loop(args []string, post func(client *http.Client, url string, line []byte, answers chan<- []byte) error) error {
 	url, path := args[0], args[1]
 	flying, err := strconv.Atoi(args[2])
 	if err != nil {
@@ -123,5 +130,33 @@ func post(client *http.Client, url string, line []byte, answers chan<- []byte) e
 		err = fmt.Errorf("the model server answered %s", resp.Status)
 	}
 	answers <- answer
+	return err
+}
+
+func translated(client *http.Client, url string, line []byte, answers chan<- []byte) error {
+	var in struct {
+		RecordID   string         `json:"recordId"`
+		ModelInput map[string]any `json:"modelInput"`
+	}
+	if err := json.Unmarshal(line, &in); err != nil {
+		return err
+	}
+	in.ModelInput["model"] = "bench"
+	body, err := json.Marshal(in.ModelInput)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Post(url+"/chat/completions", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return err
+	}
+	delete(in.ModelInput, "model")
+	out, err := json.Marshal(map[string]any{"recordId": in.RecordID, "modelInput": in.ModelInput, "modelOutput": answer})
+	answers <- out
 	return err
 }

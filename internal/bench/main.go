@@ -27,7 +27,7 @@ import (
 // roles are what a process of this program can be besides the bench itself, by the value of the environment variable.
 const roleVariable = "BATHOLITH_BENCH_ROLE"
 
-var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "smallfloor": smallJobsFloor, "newlines": newlines, "scan": scan, "copy": copyAll,
+var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "translating": translating, "smallfloor": smallJobsFloor, "newlines": newlines, "scan": scan, "copy": copyAll,
 	"profiled": profiled}
 
 // measures are in the order of the table.

@@ -184,6 +184,28 @@ func (c *child) memory() (float64, error) {
 	return 0, fmt.Errorf("the process has no VmHWM")
 }
 
+// cpu is what the process has used so far.
+func (c *child) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), ") ") // past the name, which may have spaces
+	fields := strings.Fields(after)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc has no times of the process: %q", text)
+	}
+	ticks := int64(0)
+	for _, f := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100, nil // Linux: USER_HZ is 100
+}
+
 // until waits for something to hold, not for ever.
 func until(what string, longest time.Duration, holds func() (bool, error)) error {
 	late := time.Now().Add(longest)
