@@ -9,7 +9,6 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
-	"github.com/batholith/batholith/internal/limit"
 )
 
 // canaries is what a lane knows of its canaries: fixed requests of our own, one output token long, without any user's text, which tell a bad
@@ -80,7 +79,7 @@ func (c *canary) send(l *lane) {
 	body, err := l.backend.Do(ctx, call)
 	answered := err == nil && dialect.CanaryAnswered(body)
 	if answered {
-		l.limit.Succeeded(limit.Flight{}, 0)
+		l.limit.Works()
 	}
 	f, _ := errors.AsType[*batholith.Failure](err)
 	unreachable := f != nil && f.Kind == batholith.FailureUnreachable

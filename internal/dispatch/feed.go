@@ -62,6 +62,9 @@ type feed struct {
 	out      flights // the same, apart from those that are ended without being sent
 	borrowed float64 // tokens that it got out of turn, because its prompts went with another's
 
+	refused   int       // records in a row for which the servers had no room
+	refusedAt time.Time // the first of them
+
 	concluded int64   // records, by this process
 	meanIn    average // tokens of a record
 	meanOut   average
@@ -94,6 +97,7 @@ type item struct {
 	asked    bool               // the last attempt was sent
 	began    time.Time          // when
 	before   int                // requests of the lane until then
+	rest     time.Duration      // for which its slot stays empty after a refusal
 	sole     bool               // nothing else of ours was in flight beside it
 	once     bool               // it must not be sent twice
 	attempts int                // for the ledger: those that were answered or counted against it

@@ -24,6 +24,7 @@ func illnesses() []illness {
 	for status, kind := range map[int]batholith.FailureKind{
 		400: batholith.FailureBadRecord, 413: batholith.FailureBadRecord, 422: batholith.FailureBadRecord,
 		401: batholith.FailureMisconfigured, 402: batholith.FailureMisconfigured, 403: batholith.FailureMisconfigured, 404: batholith.FailureMisconfigured, 405: batholith.FailureMisconfigured,
+		429: batholith.FailureBackPressure, 503: batholith.FailureBackPressure,
 		200: batholith.FailureRetry, 409: batholith.FailureRetry, 500: batholith.FailureRetry, 502: batholith.FailureRetry,
 	} {
 		all = append(all, illness{fmt.Sprint("answers ", status), batholith.Failure{Kind: kind, Status: status, Public: fmt.Sprint("answered ", status), Message: "its words", Sent: true}, 5 * time.Millisecond})

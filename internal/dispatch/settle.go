@@ -52,8 +52,17 @@ func (l *lane) failed(it *item, f *batholith.Failure) {
 	now := time.Now()
 	off := it.term.Err() != nil
 	var wait time.Duration
-	if f.Kind == batholith.FailureBackPressure && !off {
+	it.rest = 0
+	switch {
+	case off || f.Kind == batholith.FailureUnreachable:
+	case f.Kind != batholith.FailureBackPressure:
+		l.limit.Failed(it.flight)
+	case l.itsOwn(it, now): // how much is in flight has nothing to do with it
+		l.limit.Failed(it.flight)
+		wait = max(min(f.RetryAfter, longestAsk), longestRest)
+	default:
 		wait = l.limit.Refused(it.flight, f.RetryAfter)
+		it.rest = min(wait, longestRest)
 	}
 	if off || f.Kind == batholith.FailureUnreachable { // neither says anything of the record
 		l.carryOut(it, f, judge(attempt{calledOff: off}, f, evidence{}))
@@ -71,8 +80,16 @@ func (l *lane) failed(it *item, f *batholith.Failure) {
 		it.crashes++ // attempt takes it back when only this connection broke
 	}
 	it.failure, it.failedAt, it.failedOn = f, now, l
-	v := judge(it.attempt(l), f, l.evidence(it.class, now))
+	e := l.evidence(it.class, now)
+	v := judge(it.attempt(l), f, e)
+	all := f.Kind == batholith.FailureBackPressure && e.idle && e.row >= allRefused
+	if it.again() { // its slot rests
+		l.retries.spend(it.rest, 1)
+	}
 	l.mu.Unlock()
+	if all { // the limiter sends one at a time by now; a canary tells whether it is the server or the records
+		l.inquire(it.class, f)
+	}
 	v.after = max(v.after, wait)
 	if f.Crash && it.sole { // the server may be down; if it answers a probe it is not
 		l.mu.Lock()
@@ -84,6 +101,34 @@ func (l *lane) failed(it *item, f *batholith.Failure) {
 	}
 	l.carryOut(it, f, v)
 }
+
+// refusedInRow is how many records of a job must be refused in a row to look as if it were for what they are.
+const refusedInRow = 8
+
+// itsOwn tells whether a refusal is likely to be for what the record is: all of its job's were refused of late, while requests of the class
+// that began meanwhile were answered.
+func (l *lane) itsOwn(it *item, now time.Time) bool {
+	f := it.feed
+	f.queue.mu.Lock()
+	if f.refused++; f.refused == 1 {
+		f.refusedAt = now
+	}
+	row, since := f.refused, f.refusedAt
+	f.queue.mu.Unlock()
+	if row < refusedInRow {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at(it.class).answered.After(since)
+}
+
+// allRefused is how many refusals in a row, with nothing in flight, look as if everything were refused; longestRest is how long the slot of a
+// refused request stays empty at the most.
+const (
+	allRefused  = 3
+	longestRest = time.Second
+)
 
 // attempt is what the table is told of a record that is judged on a lane. The caller holds the mutex of the lane on which it failed.
 func (it *item) attempt(at *lane) attempt {
@@ -251,7 +296,7 @@ func (it *item) cost() float64 {
 	if !it.asked || q.meanTook.n == 0 {
 		return 0
 	}
-	return it.flight.Took().Seconds() / max(q.meanTook.or(1), 1e-6) * (q.meanIn.or(0) + q.meanOut.or(0))
+	return (it.flight.Took() + it.rest).Seconds() / max(q.meanTook.or(1), 1e-6) * (q.meanIn.or(0) + q.meanOut.or(0))
 }
 
 // concludes ends a record: its outcome is with the sink. What it took in fact is on its job's account from here on.
@@ -260,6 +305,9 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	tokens := float64(took.Input) + float64(took.Output)
+	if answered {
+		f.refused = 0
+	}
 	if tokens > 0 {
 		if it.prompt.MaxTokens > 0 {
 			f.meanMost.add(float64(it.prompt.MaxTokens))

@@ -23,6 +23,21 @@ func (l *Limiter) Succeeded(f Flight, work float64) {
 	}
 }
 
+// Works notes that a request which took no slot was answered: the server is there and does not refuse everything. What it refuses may be
+// refused for what it is.
+func (l *Limiter) Works() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	l.trial, l.gate.row = false, 0
+	if l.gate.closed {
+		l.gate.open()
+		l.gate.repeat = 0
+		l.opened(now)
+	}
+	l.signal()
+}
+
 // Failed notes that a request came back with a failure that is no back-pressure: the server took it, and nothing came of it.
 func (l *Limiter) Failed(f Flight) {
 	l.mu.Lock()
