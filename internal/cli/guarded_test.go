@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -46,10 +47,11 @@ func TestAServerEndsWithItsDataDirectory(t *testing.T) {
 
 // A run that would go on for hours ends within seconds of the loss, and not as a job that is over.
 func TestARunEndsWithItsOutputFolder(t *testing.T) {
-	dir := folder(t, map[string]string{"a.jsonl": `{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hi"}]}}`})
+	line := `{"modelInput":{"messages":[{"role":"user","content":"Hi"}]}}` + "\n"
+	dir := folder(t, map[string]string{"a.jsonl": strings.Repeat(line, 20_000)})
 	out := filepath.Join(dir, "out")
 	var b bytes.Buffer
-	a := &app{stdout: &b, stderr: &b, env: []string{"BATHOLITH_SIMULATED_LATENCY=2h"}}
+	a := &app{stdout: &b, stderr: &b, env: []string{"BATHOLITH_SIMULATED_LATENCY=2s", "BATHOLITH_SIMULATED_SLOTS=4"}}
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

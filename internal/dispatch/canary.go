@@ -91,7 +91,7 @@ func (c *canary) send(l *lane) {
 	switch {
 	case answered:
 		l.canary.answered++
-		l.works(began)
+		l.worked(began)
 		resumed = h.succeed(began, false)
 	case unreachable: // it was not sent
 	default:

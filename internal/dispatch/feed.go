@@ -38,6 +38,7 @@ type feed struct {
 	// guarded by queue.mu
 	running  bool           // its goroutine was started, or never will be
 	opened   bool           // its turn has come: it may claim
+	starting bool           // it is being begun
 	told     string         // why it waits, as its owner is to know; "" when it does not
 	said     string         // as its owner was told
 	telling  bool           // a goroutine tells

@@ -50,7 +50,7 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.look(now)
-	p := picking{l: l, now: now, retries: l.mayRetry()}
+	p := picking{l: l, now: now, retries: l.mayRetry(), worked: l.works()}
 	if it := q.serve(&p); it != nil {
 		return it, time.Time{}
 	}
@@ -68,6 +68,7 @@ type picking struct {
 	l       *lane
 	now     time.Time
 	retries bool      // records that failed may be taken
+	worked  bool      // the lane has answered something since it was last out
 	empty   []*feed   // that had nothing after all
 	due     time.Time // of the first record that waits
 }
@@ -77,7 +78,14 @@ func (p *picking) can(f *feed) bool {
 	if slices.Contains(p.empty, f) {
 		return false
 	}
-	if f.ready.any(p.l) {
+	any := f.ready.any(p.l)
+	if p.worked && !f.begun.Load() { // it takes no slot before it has begun
+		if any || len(f.later) > 0 {
+			f.startBegin()
+		}
+		return false
+	}
+	if any {
 		return true
 	}
 	if len(f.later) == 0 {

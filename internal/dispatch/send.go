@@ -22,7 +22,7 @@ func (it *item) send(l *lane) {
 		it.feed.drop(it)
 		return
 	}
-	if l.worked(it) && !it.feed.begin() {
+	if !it.trial && l.works() && !it.feed.begin(l.d.send) {
 		it.feed.drop(it)
 		return
 	}
@@ -65,12 +65,12 @@ func (it *item) alone() bool { return it.apart }
 
 func (it *item) recall() { it.feed.back(it) }
 
-// worked tells whether the lane has answered something since it was last out, so that a job whose record goes there has begun. A record of a
+// works tells whether the lane has answered something since it was last out, so that a job whose record goes there has begun. A record of a
 // paused class is a trial, which begins nothing.
-func (l *lane) worked(it *item) bool {
+func (l *lane) works() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.answered.IsZero() && !it.trial
+	return !l.answered.IsZero()
 }
 
 // ask translates, sends, and translates back. A panic in one of the three is a [*batholith.Broken].
@@ -198,9 +198,26 @@ func nonsense(err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense", Sent: true}
 }
 
+// startBegin has the job begun beside the lanes, whose slots wait for no database. The caller holds queue.mu.
+func (f *feed) startBegin() {
+	if f.starting {
+		return
+	}
+	f.starting = true
+	f.d.wg.Go(func() {
+		if !f.begin(f.d.take) { // nor will it
+			return
+		}
+		f.queue.mu.Lock()
+		defer f.queue.mu.Unlock()
+		f.starting = false
+		f.queue.wake()
+	})
+}
+
 // begin has the job begun, unless it is: before a record of it goes to a lane that works, and before its first outcome. It returns false when
-// the job is not to begin any more, or the process ends.
-func (f *feed) begin() bool {
+// the job is not to begin any more, or until has ended.
+func (f *feed) begin(until context.Context) bool {
 	if f.begun.Load() {
 		return true
 	}
@@ -209,15 +226,21 @@ func (f *feed) begin() bool {
 		defer func() { <-f.beginning }()
 	case <-f.life.Done():
 		return false
+	case <-until.Done():
+		return false
 	}
 	if f.begun.Load() {
 		return true
 	}
 	ctx, cancel := context.WithCancelCause(f.life)
 	defer cancel(nil)
+	defer context.AfterFunc(until, func() { cancel(context.Cause(until)) })()
 	err := f.insist(ctx, "begin job "+f.job.ID, func() error { return f.d.o.Begin(ctx, f.job.ID) })
 	if err != nil {
-		if f.life.Err() == nil && !errors.Is(err, batholith.ErrMoved) {
+		if ctx.Err() != nil { // it may begin yet, in another process
+			return false
+		}
+		if !errors.Is(err, batholith.ErrMoved) {
 			f.d.o.Fault(f.job.ID, err)
 		}
 		f.cancel(err)

@@ -21,7 +21,7 @@ func (l *lane) succeeded(it *item, work float64) {
 	l.mu.Lock()
 	h := l.at(it.class)
 	h.share.answer(it.failures)
-	l.works(it.began)
+	l.worked(it.began)
 	resumed := h.succeed(it.began, true)
 	l.mu.Unlock()
 	if resumed {
@@ -29,8 +29,8 @@ func (l *lane) succeeded(it *item, work float64) {
 	}
 }
 
-// works notes an answer to a request that began then. The caller holds l.mu.
-func (l *lane) works(began time.Time) {
+// worked notes an answer to a request that began then. The caller holds l.mu.
+func (l *lane) worked(began time.Time) {
 	if began.After(l.answered) {
 		l.answered = began
 	}
@@ -70,6 +70,9 @@ func (l *lane) failed(it *item, f *batholith.Failure) {
 	}
 	l.mu.Lock()
 	h := l.at(it.class)
+	if f.Kind != batholith.FailureBackPressure {
+		it.attempts++
+	}
 	h.fail(f, !it.again())
 	if h.paused && it.trial && !l.hasCanary(it.class) && h.tries >= fewMisses {
 		h.missed++
@@ -160,9 +163,6 @@ func (it *item) rejudged(at *lane) verdict {
 	it.crashes, it.broke = a.crashes, nil
 	if v.own {
 		it.failures++
-		if it.failure.Kind != batholith.FailureBackPressure {
-			it.attempts++
-		}
 	}
 	it.apart = v.alone
 	if v.act == finish {
@@ -185,7 +185,6 @@ func (l *lane) carryOut(it *item, f *batholith.Failure, v verdict) {
 		l.pause(it.class, f)
 		it.feed.wait(it, pausedFor)
 	case finish:
-		it.attempts++
 		kind, e := batholith.OutcomeExhausted, spent(f, it.attempts)
 		if f.Kind == batholith.FailureBadRecord {
 			kind, e = batholith.OutcomeRefused, &batholith.RecordError{Code: f.Status, Message: f.Message}
@@ -243,7 +242,7 @@ func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
 	failpoint.Here("dispatch.answered")
-	if !f.begin() {
+	if !f.begin(f.d.send) {
 		f.drop(it)
 		return
 	}
@@ -344,6 +343,9 @@ func (f *feed) wait(it *item, delay time.Duration) {
 		it.due = time.Now().Add(delay)
 		it.apart = false
 		heap.Push(&f.later, it)
+		if f.told == "" {
+			f.tell() // its class may be paused
+		}
 		f.queue.wake()
 	}
 }

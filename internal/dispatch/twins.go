@@ -125,7 +125,7 @@ func (f *feed) share(it *item, a batholith.Answer, failed bool) {
 // repeat ends a record, which is in flight, with the answer of another. It took nothing.
 func (f *feed) repeat(it *item, a batholith.Answer) {
 	a.Tokens = batholith.Tokens{}
-	if !f.begin() || f.d.add(f.outcome(it, batholith.OutcomeAnswer, a, nil)) != nil {
+	if !f.begin(f.d.send) || f.d.add(f.outcome(it, batholith.OutcomeAnswer, a, nil)) != nil {
 		f.drop(it)
 		return
 	}

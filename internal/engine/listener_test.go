@@ -73,7 +73,7 @@ func TestAListenerHearsAJobFromItsStartToItsEnd(t *testing.T) {
 	simulate(t, 1, simSetup{calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
 		var h heard
 		s.listen(&h)
-		j := s.create("m0", 24*time.Hour, 2000, 1000)
+		j := s.create("m0", 24*time.Hour, 4000, 2000)
 		w := s.worker("w")
 		w.start()
 		time.Sleep(longEnough)

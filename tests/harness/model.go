@@ -19,13 +19,14 @@ type Witness struct {
 	// Answer replaces the usual answer to the nth request for a prompt, from 1; it returns false to leave it.
 	Answer func(w http.ResponseWriter, prompt string, nth int) bool
 
-	srv    *http.Server
-	signal chan struct{} // told at every request
-	mu     sync.Mutex
-	asked  map[string]int
-	times  []time.Time // of all requests
-	open   int
-	most   int
+	srv      *http.Server
+	signal   chan struct{} // told at every request
+	mu       sync.Mutex
+	asked    map[string]int
+	canaries int
+	times    []time.Time // of all requests
+	open     int
+	most     int
 }
 
 // NewWitness starts a model server that answers after a while.
@@ -61,12 +62,24 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		io.WriteString(rw, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
 		return
 	}
-	var body struct{ Messages []struct{ Content string } }
+	var body struct {
+		Messages  []struct{ Content string }
+		MaxTokens int `json:"max_tokens"`
+	}
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || len(body.Messages) != 1 {
 		http.Error(rw, `{"error":{"message":"bad body"}}`, http.StatusBadRequest)
 		return
 	}
 	prompt := body.Messages[0].Content
+	if body.MaxTokens == 1 { // a canary, no record
+		w.mu.Lock()
+		w.canaries++
+		w.mu.Unlock()
+		if w.Answer == nil || !w.Answer(rw, prompt, 1) {
+			io.WriteString(rw, `{"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"length"}]}`)
+		}
+		return
+	}
 	nth := w.enter(prompt)
 	select {
 	case <-time.After(w.Latency):
@@ -108,6 +121,13 @@ func (w *Witness) Requests() (all, prompts, most int) {
 		all += n
 	}
 	return all, len(w.asked), w.most
+}
+
+// Canaries is how often the server was asked whether it works.
+func (w *Witness) Canaries() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.canaries
 }
 
 // Time is when the nth request came, from 1.
