@@ -296,7 +296,7 @@ func (plain) Request(input []byte, _ string) (batholith.Call, error) {
 	if strings.Contains(string(input), "impossible") {
 		return batholith.Call{}, &batholith.RecordError{Code: 400, Message: "cannot be asked"}
 	}
-	return batholith.Call{Path: "/x", Body: input}, nil
+	return batholith.Call{Path: "/x", Body: input, ServerTools: strings.Contains(string(input), "web_search")}, nil
 }
 
 func (plain) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {

@@ -138,7 +138,7 @@ func later(due, other time.Time) time.Time {
 }
 
 // otherLane is how long a record that is due waits for another lane than the one where it failed.
-const otherLane = 2 * time.Second
+const otherLane = 5 * time.Minute
 
 // elsewhere tells whether a record that is due is not for this lane now: its class is paused here; it failed here, and another lane takes
 // its class; or it was part of a crash, and enough of such records are in flight.

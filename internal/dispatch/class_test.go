@@ -1,0 +1,209 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// image is an input with an image, which makes a class of its own.
+func image(n int) string {
+	return fmt.Sprintf(`{"n":%d,"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}`, n)
+}
+
+// blind is a server that answers text and fails on images, canaries with images included.
+func blind(ctx context.Context, body string, _ int) ([]byte, error) {
+	if strings.Contains(body, "image") || strings.Contains(body, `"features":1`) {
+		time.Sleep(5 * time.Millisecond)
+		return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Message: "no vision tower", Public: "answered 500", Sent: true}
+	}
+	return wait(ctx, time.Second)
+}
+
+// A class of which nothing is answered, though others are, has its trials spread over ten minutes; then its records end with the server's
+// words. Nothing else waits for it.
+func TestAClassThatIsNeverAnsweredEndsAfterItsTrials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 8, do: blind}
+		d := w.dispatcher(Options{}, s)
+		began := time.Now()
+		d.Enqueue(w.jobOf("images", 100, 50, image))
+		d.Enqueue(w.job("text", 800, 100))
+		defer w.start(d)()
+		w.await(800, "text")
+		if took := time.Since(began); took > 100*time.Second+7*time.Second {
+			t.Errorf("800 texts took %v on 8 slots", took)
+		}
+		if note := w.note("images"); !strings.Contains(note, "answered 500") {
+			t.Errorf("note %q", note)
+		}
+		if n := w.count("images"); n > 0 {
+			t.Errorf("%d images ended before the trials", n)
+		}
+		all, _ := s.requests()
+		w.await(100, "images")
+		if took := time.Since(began); took < trialsFor || took > 2*trialsFor {
+			t.Errorf("the images ended after %v", took)
+		}
+		if line := w.lines["images-7"]; !strings.Contains(line, `"errorCode":500`) || !strings.Contains(line, "no vision tower") {
+			t.Errorf("line %q", line)
+		}
+		if now, _ := s.requests(); now-all > 100+60 {
+			t.Errorf("%d requests for 100 images", now-all)
+		}
+	})
+}
+
+// A class that works again goes on at once, and nothing of it is blamed.
+func TestAClassThatWorksAgainGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		mended := time.Now().Add(5 * time.Minute)
+		s := &server{limit: 8, do: func(ctx context.Context, body string, nth int) ([]byte, error) {
+			if time.Now().Before(mended) {
+				return blind(ctx, body, nth)
+			}
+			return wait(ctx, time.Second)
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.jobOf("images", 100, 50, image))
+		defer w.start(d)()
+		w.await(100, "images")
+		if took := time.Since(mended); took > rareProbe*turns || w.errors("images") > 0 {
+			t.Errorf("it took %v, with %d errors", took, w.errors("images"))
+		}
+	})
+}
+
+// Trials rotate: a record is not tried twice in a row while there are others, and jobs take turns.
+func TestTrialsRotateOverRecordsAndJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var mu sync.Mutex
+		var tried []string
+		broken := time.Now().Add(3 * time.Second)
+		s := &server{limit: 8, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if time.Now().Before(broken) {
+				return wait(ctx, time.Second)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !isCanary(body) && time.Now().After(broken.Add(5*time.Second)) {
+				tried = append(tried, body)
+			}
+			return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Public: "answered 500", Sent: true}
+		}}
+		d := w.dispatcher(Options{}, s)
+		for _, job := range []string{"a", "b"} {
+			d.Enqueue(w.jobOf(job, 60, 60, func(n int) string { return fmt.Sprintf(`{"job":%q,"n":%d}`, job, n) }))
+		}
+		defer w.start(d)()
+		time.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(tried) < 60 {
+			t.Fatalf("%d trials in an hour", len(tried))
+		}
+		for i := 1; i < len(tried); i++ {
+			if tried[i] == tried[i-1] {
+				t.Errorf("%s is tried twice in a row", tried[i])
+			}
+		}
+		for _, job := range []string{`"job":"a"`, `"job":"b"`} {
+			if n := len(slices.DeleteFunc(slices.Clone(tried), func(s string) bool { return !strings.Contains(s, job) })); n < len(tried)/3 {
+				t.Errorf("%d of %d trials are of %s", n, len(tried), job)
+			}
+		}
+	})
+}
+
+// A request that may have had effects, since the server runs tools for it, is not sent twice.
+func TestToolsOfTheServerAreNotRunTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 4, do: func(ctx context.Context, body string, nth int) ([]byte, error) {
+			switch {
+			case strings.Contains(body, "web_search") && nth == 1 && strings.Contains(body, `"n":1,`):
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Message: "torn"} // not in full
+			case strings.Contains(body, "web_search"):
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 504, Message: "too late", Sent: true}
+			}
+			return wait(ctx, time.Second)
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("text", 100, 100))
+		d.Enqueue(w.jobOf("tools", 3, 3, func(n int) string { return fmt.Sprintf(`{"n":%d,"tools":["web_search"]}`, n) }))
+		defer w.start(d)()
+		w.await(3, "tools")
+		for n, want := range []int{1, 2, 1} {
+			if got := s.asked[fmt.Sprintf(`{"n":%d,"tools":["web_search"]}`, n)]; got != want {
+				t.Errorf("record %d was sent %d times, want %d", n, got, want)
+			}
+		}
+		if line := w.lines["tools-0"]; !strings.Contains(line, `"errorCode":504,"errorMessage":"too late`) {
+			t.Errorf("line %q", line)
+		}
+	})
+}
+
+// Two models on one server share its lane: its limit holds for both, and both go on.
+func TestModelsOfOneServerShareItsLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		s.limit = 6
+		d := w.dispatcher(Options{}, s)
+		began := time.Now()
+		for _, model := range []string{"one", "two"} {
+			j := w.job(model, 300, 100)
+			j.ModelID = model
+			d.Enqueue(j)
+		}
+		defer w.start(d)()
+		w.await(140, "one", "two")
+		if took := time.Since(began); took > 60*time.Second {
+			t.Errorf("a record of one model waits for those of the other: %v", took)
+		}
+		w.await(300, "one", "two")
+		if s.most > 6 {
+			t.Errorf("%d in flight, want 6", s.most)
+		}
+		if took := time.Since(began); took > 103*time.Second {
+			t.Errorf("600 records of a second took %v on 6 slots", took)
+		}
+	})
+}
+
+// A record that fails on one server is sent to the other that has the model.
+func TestARecordThatFailsGoesToAnotherServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ill := &server{limit: 4, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if strings.HasSuffix(body, "7}") {
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Sent: true}
+			}
+			return wait(ctx, time.Second)
+		}}
+		well := answering(time.Second)
+		well.limit = 4
+		d := w.dispatcher(Options{}, ill, well)
+		d.Enqueue(w.job("a", 300, 100))
+		defer w.start(d)()
+		w.await(300, "a")
+		if w.errors("a") > 0 {
+			t.Errorf("%d errors", w.errors("a"))
+		}
+		for body, n := range ill.asked {
+			if strings.HasSuffix(body, "7}") && n > 1 {
+				t.Errorf("%s was sent %d times to the server that fails on it", body, n)
+			}
+		}
+	})
+}
