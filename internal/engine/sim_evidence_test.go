@@ -164,16 +164,18 @@ func place(r *rand.Rand, where string, n, bad int) func(i int) bool {
 	return func(i int) bool { return i >= from && i < from+bad }
 }
 
-// slowly tells for which faults the records all end as they should, and the others are not yet as fast: many records that are refused for
-// their content as if the server were full, and a record that kills the server.
-func slowly(kind simlm.FaultKind, bad int) bool {
+// keeps is the share of their rate that the others keep at least. Two kinds do not reach 0.95 yet: many records that are refused for their
+// content as if the server were full, and a record that kills the server, which is tried too often before it is alone.
+func keeps(kind simlm.FaultKind, bad int) float64 {
 	switch kind {
 	case "429", "503", "529":
-		return bad > 1
+		if bad > 1 {
+			return 0.85
+		}
 	case simlm.FaultCrash:
-		return true
+		return 0.1
 	}
-	return false
+	return 0.95
 }
 
 // evidenceKinds are the faults by content. A crash takes the server away from everybody, so that few of them are asked for.
@@ -223,7 +225,7 @@ func TestABadRecordHoldsUpNoOther(t *testing.T) {
 		}
 		got, best := s.span(jobs...), ideal(jobs...)
 		s.t.Logf("%s: the good ones in %.1f s, at best %.1f s (%.3f); the end after %.0f s; %d canaries", what, got.Seconds(), best.Seconds(), best.Seconds()/got.Seconds(), took.Seconds(), len(s.canaries))
-		if slack := 2 * evidenceLatency; !slowly(kind, bad) && best.Seconds() < 0.95*(got-slack).Seconds() {
+		if slack := 2 * evidenceLatency; best.Seconds() < keeps(kind, bad)*(got-slack).Seconds() {
 			s.t.Errorf("%s: the others took %.1f s; if each bad record were asked once, they would take %.1f s", what, got.Seconds(), best.Seconds())
 		}
 	})
