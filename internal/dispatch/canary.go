@@ -77,11 +77,11 @@ func (c *canary) send(l *lane) {
 	l.mu.Unlock()
 	began := time.Now()
 	body, err := l.backend.Do(ctx, call)
-	answered := err == nil && dialect.CanaryAnswered(body)
+	f, _ := errors.AsType[*batholith.Failure](err)
+	answered := err == nil && dialect.CanaryAnswered(body) || f != nil && c.refused(l, f)
 	if answered {
 		l.limit.Works()
 	}
-	f, _ := errors.AsType[*batholith.Failure](err)
 	unreachable := f != nil && f.Kind == batholith.FailureUnreachable
 	l.d.o.Log.Debug("canary", "backend", l.backend.String(), "class", c.class.String(), "answered", answered)
 	l.mu.Lock()
@@ -111,6 +111,21 @@ func (c *canary) send(l *lane) {
 		l.takeOut(reason(f))
 	}
 	l.signal()
+}
+
+// refused tells whether the server took the canary for a bad request, while what it did to the records was something else: it works, and does
+// not like canaries.
+func (c *canary) refused(l *lane, f *batholith.Failure) bool {
+	if f.Kind != batholith.FailureBadRecord {
+		return false
+	}
+	why := c.why
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if why == nil {
+		why = c.about.why
+	}
+	return why != nil && why.Kind != batholith.FailureBadRecord
 }
 
 // What is sent at a probe, in turn.

@@ -54,23 +54,27 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	if it := q.serve(&p); it != nil {
 		return it, time.Time{}
 	}
-	if !p.retries {
-		p.retries = true
-		if it := q.serve(&p); it != nil {
-			return it, time.Time{}
-		}
+	p.retries, p.suspects, p.empty = true, q.quiet(), nil
+	if it := q.serve(&p); it != nil {
+		return it, time.Time{}
 	}
 	return nil, p.due
 }
 
+// quiet tells whether no record that was not sent yet is ready or on its way here.
+func (q *queue) quiet() bool {
+	return !slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.stock() > 0 })
+}
+
 // picking is one search for a record.
 type picking struct {
-	l       *lane
-	now     time.Time
-	retries bool      // records that failed may be taken
-	worked  bool      // the lane has answered something since it was last out
-	empty   []*feed   // that had nothing after all
-	due     time.Time // of the first record that waits
+	l        *lane
+	now      time.Time
+	retries  bool      // records that failed may be taken,
+	suspects bool      // those among them that were in flight when the server went down
+	worked   bool      // the lane has answered something since it was last out
+	empty    []*feed   // that had nothing after all
+	due      time.Time // of the first record that waits
 }
 
 // can tells whether a feed may have a record for the lane.

@@ -108,6 +108,10 @@ func (f *feed) takeWaiting(p *picking) *item {
 			return nil
 		}
 		it := heap.Pop(&f.later).(*item)
+		if !p.suspects && p.now.Sub(it.failedAt) < suspectsWait && it.downed() {
+			kept = append(kept, it)
+			continue
+		}
 		if f.elsewhere(it, p) {
 			kept = append(kept, it)
 			continue
@@ -135,6 +139,19 @@ func later(due, other time.Time) time.Time {
 		return other
 	}
 	return due
+}
+
+// suspectsWait is how long a record that may take the server down waits for a time in which nothing else is there to be sent.
+const suspectsWait = 10 * time.Minute
+
+// downed tells whether the record was in flight when a server went down, or alone when its connection broke.
+func (it *item) downed() bool {
+	if it.crashes == 0 {
+		return false
+	}
+	it.failedOn.mu.Lock()
+	defer it.failedOn.mu.Unlock()
+	return it.attempt(it.failedOn).crashes > 0
 }
 
 // otherLane is how long a record that is due waits for another lane than the one where it failed.
