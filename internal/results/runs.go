@@ -20,7 +20,7 @@ import (
 
 // mergeWidth is how many segments of a level become one run of the next. A merge writes every byte once more, so the wider the better: of
 // N segments each byte is written about 1 + log(N)/log(mergeWidth) times before it is published. A publication reads fanIn at once.
-const mergeWidth = 48
+const mergeWidth = 24
 
 // mergeJob merges this worker's segments of a job while there are enough of a level. Every worker merges its own, so that two
 // never work on the same.
