@@ -6,7 +6,7 @@
 //
 //	feed:   wait to be granted a chunk → claim it → read its index block and its bytes → offer its records     (feed.go, claim.go)
 //	lane:   wait for a free slot → take the next record → send it in a goroutine                               (lane.go, pick.go, take.go)
-//	record: translate → ask → translate back → conclude, or have the table say what the failure means          (send.go, settle.go)
+//	record: translate → ask → translate back → conclude, or have the table say what the failure means          (send.go, outcome.go)
 //
 // Which record is next is decided in this order, each in a file of its own:
 //

@@ -24,7 +24,7 @@ type feed struct {
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed by end: the goroutine is over and nothing is in flight
+	done   chan struct{} // closed by close: the goroutine is over and nothing is in flight
 	idle   chan struct{} // 1-buffered; told whenever a record was settled or taken, or a chunk may be claimed
 
 	beginning chan struct{} // 1-buffered; full while the job is being begun
@@ -133,7 +133,7 @@ func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *f
 // run waits for the job's turn, opens it and feeds its records, term after term of the lease, until the job is halted or the process
 // takes nothing more.
 func (f *feed) run() {
-	defer f.end()
+	defer f.close()
 	unlink := context.AfterFunc(f.d.send, func() { f.cancel(context.Cause(f.d.send)) })
 	defer unlink()
 	take, stop := context.WithCancelCause(f.life)
@@ -181,8 +181,8 @@ func (f *feed) commit() {
 	}
 }
 
-// end says that the feed is over.
-func (f *feed) end() {
+// close says that the feed is over.
+func (f *feed) close() {
 	f.queue.mu.Lock()
 	f.letGo()
 	f.queue.drop(f)

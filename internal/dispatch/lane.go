@@ -95,7 +95,7 @@ func (l *lane) served() []*queue {
 // run takes errands and has each sent by a goroutine that has nothing else to do, until ctx ends.
 func (l *lane) run(ctx context.Context) {
 	var beside sync.WaitGroup
-	beside.Go(func() { l.watch(ctx) })
+	beside.Go(func() { l.observe(ctx) })
 	beside.Go(func() { l.canaries(ctx) })
 	defer beside.Wait()
 	for ctx.Err() == nil {

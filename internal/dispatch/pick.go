@@ -109,10 +109,11 @@ func (p *picking) wait(due time.Time) {
 
 // serve takes a record of the job whose turn it is.
 func (q *queue) serve(p *picking) *item {
+	can := p.can // one closure for all that ask
 	for {
-		f := q.urgent(p.can)
+		f := q.urgent(can)
 		if f == nil || q.served%othersTurn == 0 {
-			if g := q.shares.entitled(p.can); g != nil {
+			if g := q.shares.entitled(can); g != nil {
 				f = g
 			}
 		}

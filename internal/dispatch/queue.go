@@ -177,7 +177,7 @@ func (q *queue) remove(f *feed) {
 	f.running = true
 	q.mu.Unlock()
 	if never {
-		f.end()
+		f.close()
 	}
 }
 

@@ -52,7 +52,7 @@ func (r *rig) run(d time.Duration) {
 	defer all.Wait()
 	r.began = time.Now()
 	r.lane.learn(ctx)
-	all.Go(func() { r.lane.watch(ctx) })
+	all.Go(func() { r.lane.observe(ctx) })
 	all.Go(func() { r.server.Run(ctx) })
 	for n := 0; r.lane.limit.Acquire(ctx) == nil; n++ {
 		all.Go(func() {

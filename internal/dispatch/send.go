@@ -85,7 +85,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	if err != nil {
 		return answer, recordError(err)
 	}
-	call.Room, call.Fresh = r, it.failures+it.crashes > 0
+	call.Room, call.Fresh = r, it.again() && it.failure.Kind != batholith.FailureBackPressure
 	it.once = call.ServerTools
 	l.sets(it)
 	if sent := l.d.o.Listener.Sent; sent != nil {

@@ -206,8 +206,8 @@ func (s *shares) charge(it *item) {
 	it.feed.book(it, func(a *account, weight float64) { a.flying += it.charged / weight })
 }
 
-// settle replaces what was reckoned of a record by what it took; nothing, when it was not done.
-func (s *shares) settle(it *item, took float64) {
+// pay replaces what was reckoned of a record by what it took; nothing, when it was not done.
+func (s *shares) pay(it *item, took float64) {
 	it.feed.book(it, func(a *account, weight float64) {
 		a.flying -= it.charged / weight
 		a.spent += took / weight

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/jsonl"
 )
@@ -276,7 +277,7 @@ func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer,
 // lands notes that a record is in flight no longer, and what it took of the shares: tokens, or for a record without an answer the slot's
 // time as tokens, so that a principal whose records all fail gets no more of the server than others. The caller holds queue.mu.
 func (f *feed) lands(it *item, tokens float64) {
-	f.queue.shares.settle(it, tokens)
+	f.queue.shares.pay(it, tokens)
 	f.flying--
 	f.out.remove(it)
 	if it.trial {
@@ -435,19 +436,14 @@ func (f *feed) insist(ctx context.Context, what string, do func() error) error {
 
 // insist repeats do, waiting longer each time, until it succeeds, says that it never will, or ctx ends.
 func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) error {
-	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+	once := func(context.Context) error {
 		err := do()
-		if err == nil || permanent(err) {
-			return err
+		if permanent(err) {
+			return backoff.Final(err)
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		d.o.Log.Warn(what, "err", err, "again_in", delay)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(delay):
-		}
+		return err
 	}
+	return backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, once, func(err error, wait time.Duration) {
+		d.o.Log.Warn(what, "err", err, "again_in", wait)
+	})
 }

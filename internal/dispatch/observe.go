@@ -26,7 +26,7 @@ type Memory interface {
 	Learn(ctx context.Context, l batholith.Learned) error
 }
 
-// watcher asks a backend about itself. Its fields belong to the goroutine of watch, and before that to the lane's.
+// watcher asks a backend about itself. Its fields belong to the goroutine of observe, and before that to the lane's.
 type watcher struct {
 	known  bool // it was asked once
 	reads  bool // it has gauges
@@ -65,8 +65,8 @@ func (l *lane) learn(ctx context.Context) {
 	l.read(ctx)
 }
 
-// watch looks at the backend while requests are in flight, until ctx ends.
-func (l *lane) watch(ctx context.Context) {
+// observe looks at the backend while requests are in flight, until ctx ends.
+func (l *lane) observe(ctx context.Context) {
 	defer l.save(context.WithoutCancel(ctx))
 	for {
 		select {
