@@ -4,12 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/batholith/batholith"
 )
+
+// everything has the laws tried in all combinations, which takes minutes.
+var everything = os.Getenv("BATHOLITH_SEEDS") != ""
 
 // illness is a way in which a server fails on a record.
 type illness struct {
@@ -29,6 +36,7 @@ func illnesses() []illness {
 	} {
 		all = append(all, illness{fmt.Sprint("answers ", status), batholith.Failure{Kind: kind, Status: status, Public: fmt.Sprint("answered ", status), Message: "its words", Sent: true}, 5 * time.Millisecond})
 	}
+	slices.SortFunc(all, func(a, b illness) int { return strings.Compare(a.name, b.name) })
 	return append(all,
 		illness{"answers 504 late", batholith.Failure{Kind: batholith.FailureRetry, Status: 504, Sent: true}, 10 * time.Second},
 		illness{"answers 500 as late as an answer", batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Sent: true}, time.Second},
@@ -53,8 +61,13 @@ func TestBadRecordsHoldUpNothing(t *testing.T) {
 		"one only":       func(job string, n int) bool { return job == "a" && n == 700 },
 		"one whole job":  func(job string, n int) bool { return job == "b" },
 	}
-	for _, ill := range illnesses() {
-		for place, isBad := range places {
+	names := slices.Sorted(maps.Keys(places))
+	for i, ill := range illnesses() {
+		for j, place := range names {
+			if !everything && (i+j)%len(names) > 0 { // each way to fail at one of the places
+				continue
+			}
+			isBad := places[place]
 			t.Run(ill.name+", "+place, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -145,8 +158,11 @@ func (w *world) answered() (n int) {
 
 // Law 2: a server that is broken for everybody for an hour costs no record an error line, and gets at most one trial a probe.
 func TestAnHourOfOutageCostsNoRecord(t *testing.T) {
-	for _, ill := range illnesses() {
+	for i, ill := range illnesses() {
 		for _, canary := range []bool{true, false} {
+			if !everything && (i%3 > 0 || !canary && i%2 > 0) {
+				continue
+			}
 			if ill.fails.Kind == batholith.FailureBadRecord && !canary {
 				continue // nothing can tell it from bad records
 			}
@@ -166,7 +182,7 @@ func TestAnHourOfOutageCostsNoRecord(t *testing.T) {
 						f := ill.fails
 						return nil, &f
 					}
-					o := Options{}
+					o := Options{Lease: time.Minute}
 					if !canary {
 						o.Canary = noCanary
 					}
@@ -202,7 +218,10 @@ func TestAnHourOfOutageCostsNoRecord(t *testing.T) {
 
 // Law 3: principals get their shares while one of them sends nothing but bad records.
 func TestSharesAreKeptBesideAPrincipalWithBadRecordsOnly(t *testing.T) {
-	for _, ill := range illnesses() {
+	for i, ill := range illnesses() {
+		if !everything && i%3 > 0 {
+			continue
+		}
 		t.Run(ill.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

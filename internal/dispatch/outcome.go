@@ -43,7 +43,7 @@ func (l *lane) resumed(h *history) {
 	l.paused.Add(-1)
 	l.d.o.Log.Info("records of a class are sent again", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", h.class.String())
 	for _, q := range l.served() {
-		q.rouse()
+		q.rouse(h.class)
 	}
 	l.tell()
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"container/heap"
 	"context"
 	"slices"
 	"time"
@@ -151,11 +152,18 @@ func (q *queue) wake() {
 	}
 }
 
-// rouse has what waits of the jobs judged at once: evidence has come.
-func (q *queue) rouse() {
+// rouse has what waits of a class judged soon: evidence has come.
+func (q *queue) rouse(c *class) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := time.Now()
 	for _, f := range q.feeds {
+		for _, it := range f.later {
+			if it.class == c && it.due.After(now) && it.due.Sub(now) <= pausedFor*5/4 {
+				it.due = now.Add(jitter(firstRetry))
+			}
+		}
+		heap.Init(&f.later)
 		f.nudge()
 	}
 	q.grant()

@@ -123,7 +123,7 @@ func (f *feed) takeWaiting(p *picking) *item {
 			it.due = p.now.Add(jitter(v.after))
 			it.failedOn.inquire(it.class, it.failure)
 		case pause:
-			it.due = p.now.Add(pausedFor)
+			it.due = p.now.Add(jitter(pausedFor))
 			f.d.wg.Go(func() { it.failedOn.pause(it.class, it.failure) }) // it takes queue.mu
 		default:
 			it.due = p.now.Add(jitter(max(v.after, lookAgain)))

@@ -71,7 +71,7 @@ const (
 // Waiting between looks at the evidence, and for a record that was refused.
 const (
 	lookAgain = 250 * time.Millisecond
-	pausedFor = time.Second
+	pausedFor = 10 * time.Second // or until the pause is over
 )
 
 // judge is the table: what a failure means for the record. A status alone cannot tell a bad record from a bad server; answers to others can.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -186,11 +187,11 @@ var evidencePlaces = []string{"first", "last", "cluster", "scattered", "whole jo
 
 // A server whose behaviour depends on the record alone holds up nothing. Each seed is another kind of fault, place and number of bad records.
 func TestABadRecordHoldsUpNoOther(t *testing.T) {
-	simulate(t, len(evidenceKinds), simSetup{calm: true, server: marked(), timeout: evidenceTimeout}, func(s *simulation) {
+	simulate(t, 4, simSetup{calm: true, server: marked(), timeout: evidenceTimeout}, func(s *simulation) {
 		const records = 2400
 		seed := 0
 		fmt.Sscanf(s.t.Name()[strings.LastIndex(s.t.Name(), "_")+1:], "%d", &seed)
-		kind, where := evidenceKinds[seed%len(evidenceKinds)], evidencePlaces[s.plan.IntN(len(evidencePlaces))]
+		kind, where := evidenceKinds[7*seed%len(evidenceKinds)], evidencePlaces[s.plan.IntN(len(evidencePlaces))]
 		bad := []int{1, records / 20, records / 5}[s.plan.IntN(3)]
 		if kind == simlm.FaultCrash {
 			bad = 1 + s.plan.IntN(2)
@@ -234,7 +235,11 @@ func TestABadRecordHoldsUpNoOther(t *testing.T) {
 // A server that is broken for everybody for an hour costs no record an error line, and is asked for at most one record a probe.
 func TestAnHourWithoutAnswersCostsNoRecord(t *testing.T) {
 	const begin, end = 10 * time.Second, time.Hour + 10*time.Second
-	for _, kind := range []simlm.FaultKind{"401", "403", "404", "500", "502", "503", "429", "529", simlm.FaultReset, simlm.FaultHang, "refused"} {
+	kinds := []simlm.FaultKind{"500", "429", "refused", "401", "403", "404", "502", "503", "529", simlm.FaultReset, simlm.FaultHang}
+	if os.Getenv("BATHOLITH_SEEDS") == "" {
+		kinds = kinds[:2]
+	}
+	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			server := simlm.Options{Latency: evidenceLatency, Slots: simInFlight, Outages: []simlm.Outage{{Kind: kind, From: begin, To: end}}}
 			if kind == "refused" {
@@ -292,7 +297,7 @@ func TestAnHourWithoutAnswersCostsNoRecord(t *testing.T) {
 // Principals get their shares while one of them sends nothing but bad records.
 func TestAPrincipalOfBadRecordsTakesNothingFromOthers(t *testing.T) {
 	kinds := []simlm.FaultKind{"500", "403", "400", "404", simlm.FaultReset, simlm.FaultTorn, simlm.FaultHang}
-	simulate(t, len(kinds), simSetup{calm: true, server: marked(), timeout: evidenceTimeout}, func(s *simulation) {
+	simulate(t, 2, simSetup{calm: true, server: marked(), timeout: evidenceTimeout}, func(s *simulation) {
 		const records = 1200
 		seed := 0
 		fmt.Sscanf(s.t.Name()[strings.LastIndex(s.t.Name(), "_")+1:], "%d", &seed)
