@@ -421,3 +421,29 @@ func (s *server) busy() int {
 	defer s.mu.Unlock()
 	return s.inFlight
 }
+
+// askedFor is how often a record was sent.
+func (s *server) askedFor(body string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[body]
+}
+
+func (s *server) mostAtOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}
+
+func (s *server) canariesSent() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.canaries
+}
+
+// line is the output line of a record.
+func (w *world) line(id string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lines[id]
+}

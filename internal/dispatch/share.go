@@ -171,6 +171,9 @@ func (s *shares) entitled(can func(*feed) bool) *feed {
 			at = l
 		}
 	}
+	if at == nil { // a lane's classes may be paused, and a job begun, between two looks: whoever does that has the lanes look again
+		return nil
+	}
 	return at.turn(can)
 }
 
