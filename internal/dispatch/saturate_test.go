@@ -142,7 +142,10 @@ type saturation struct {
 
 // A law of the whole: whatever a server says of itself, or nothing, and whatever becomes of it, it is kept full, and not much more.
 func TestEveryServerIsKeptFull(t *testing.T) {
-	for _, c := range saturations() {
+	for i, c := range saturations() {
+		if raced && i%3 > 0 {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, c.server, nil)
