@@ -27,10 +27,11 @@ type drive struct {
 	// outOfPatience: the bucket has refused the job's outcomes for longer than the patience.
 	outOfPatience atomic.Bool
 
-	// The next two are the goroutine's own.
-	first *batholith.RecordError // the job's first error in this process
-	ended bool                   // this process made the terminal move
-	slow  bool                   // its buckets were slow when its input was read
+	// From here to the mutex, all but hurry is the goroutine's own.
+	first     *batholith.RecordError // the job's first error in this process
+	announced bool                   // this process wrote the manifest of the decided end
+	ended     bool                   // this process made the terminal move
+	slow      bool                   // its buckets were slow when its input was read
 	// probed: both buckets answered, and the output was written to.
 	probed bool
 	// refused is when validation was first denied something, without a break; published when the final output was first tried.

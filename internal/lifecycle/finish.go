@@ -118,6 +118,13 @@ func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 	if err != nil {
 		return err
 	}
+	// Until the claim the other could decide otherwise: that the manifest cannot be written, and the results are kept.
+	if job, err = d.l.o.Store.Job(ctx, d.account, d.id); err != nil {
+		return err
+	}
+	if job.Ending == "" {
+		return batholith.ErrMoved
+	}
 	message, manifest, err := d.l.o.Store.Decided(ctx, d.id)
 	if err != nil {
 		return err
@@ -126,22 +133,25 @@ func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 }
 
 // announce writes the manifest that the end of a job was decided with, if there is one, and ends the job. What it was made of is there until the
-// manifest is, so a job whose manifest cannot be written keeps its results like one whose output cannot be.
+// manifest is, so a job whose manifest cannot be written keeps its results like one whose output cannot be. A manifest that was written is
+// not written again when the end itself fails: what the output was made of may be gone by then, and could not be kept any more.
 func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, message string, manifest []byte) error {
-	if manifest != nil {
-		d.doing = ToPublish
-		err := d.l.o.Publisher.Announce(ctx, job, manifest)
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case d.again(job.Ending, err):
-			return err
-		default:
-			return d.keep(ctx, job, epoch, job.Ending, message, err)
-		}
+	if manifest == nil || d.announced {
+		return d.end(ctx, job, epoch)
 	}
-	return d.end(ctx, job, epoch)
+	d.doing = ToPublish
+	err := d.l.o.Publisher.Announce(ctx, job, manifest)
+	switch {
+	case err == nil:
+		d.announced = true
+		return d.end(ctx, job, epoch)
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case !d.again(job.Ending, err):
+		return d.keep(ctx, job, epoch, job.Ending, message, err)
+	}
+	d.yield(ctx, epoch)
+	return err
 }
 
 // end cleans up after a job whose end is decided and makes its terminal move: who sees that finds the output and nothing else. A

@@ -1,6 +1,8 @@
 package lifecycle
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -58,4 +60,112 @@ func TestAJobWhoseManifestCannotBeWrittenKeepsItsResults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// decidedByAnother has another process decide that the job ends with this manifest, which is not written yet.
+func (w *world) decidedByAnother(manifest string) (epoch int64) {
+	w.t.Helper()
+	epoch, err := w.store.SealToPublish(w.t.Context(), id, "", "another")
+	if err == nil {
+		err = w.store.Decide(w.t.Context(), id, epoch, w.job(id).Status, batholith.StatusCompleted, "", []byte(manifest))
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return epoch
+}
+
+// A process that takes an end over may have read the job long before: what was decided since holds.
+func TestResultsThatAreKeptMeanwhileAreNotCleanedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		stop := w.start()
+		w.reach(batholith.StatusInProgress)
+		stop()
+		epoch := w.decidedByAnother("the manifest")
+		kept := false
+		w.at(func(name string) error {
+			if name == "halt" && !kept { // the job was read
+				kept = true
+				return errors.Join(w.store.DecideKept(t.Context(), id, epoch, batholith.StatusInProgress, "kept by another"),
+					w.store.YieldPublication(t.Context(), id, epoch))
+			}
+			return nil
+		})
+		defer w.start()()
+		synctest.Wait()
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Kept != batholith.KeptWaiting || j.Message != "kept by another" {
+			t.Errorf("the job is %s, kept %q: %s", j.Status, j.Kept, j.Message)
+		}
+		if w.cleaned[id] != 0 || len(w.announced[id]) != 0 {
+			t.Errorf("kept results were cleaned up %d times; manifests %q", w.cleaned[id], w.announced[id])
+		}
+	})
+}
+
+// What one worker cannot write, another may: its bucket may be another's only.
+func TestAManifestThatCannotBeWrittenForNowIsYielded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.pending = []byte("the manifest")
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.at(func(name string) error {
+			if name == "announce" {
+				return errors.New("503")
+			}
+			return nil
+		})
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 5, 0) // this worker's lease lasts an hour
+		synctest.Wait()
+		w.at(nil)
+		w.another(true, time.Second)
+		time.Sleep(lookEvery + time.Second)
+		w.over(1)
+		if got := fmt.Sprint(w.announced[id]); got != "[the manifest]" {
+			t.Errorf("manifests %s", got)
+		}
+	})
+}
+
+// An end that failed after its manifest was written has been cleaned up after: there is nothing left to keep, and nothing to be written.
+func TestAManifestIsWrittenOnceInAProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.pending = []byte("the manifest")
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		w.options = func(o *Options) { o.Store = &failingEnd{Store: w.store, fails: 3} }
+		defer w.start()()
+		w.at(func(name string) error {
+			if name == "announce" && len(w.announced[id]) > 0 {
+				return fmt.Errorf("put the manifest: %w", batholith.ErrAccessDenied)
+			}
+			return nil
+		})
+		w.reach(batholith.StatusInProgress)
+		w.commit(id, 5, 0)
+		time.Sleep(time.Hour)
+		w.over(1)
+		if got := fmt.Sprint(w.announced[id]); got != "[the manifest]" {
+			t.Errorf("manifests %s", got)
+		}
+	})
+}
+
+// failingEnd is a database that does not take the end of a job a few times.
+type failingEnd struct {
+	Store
+	fails int
+}
+
+func (s *failingEnd) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
+	if s.fails--; s.fails >= 0 {
+		return false, errors.New("the database is away")
+	}
+	return s.Store.End(ctx, id, epoch, at, sweep)
 }
