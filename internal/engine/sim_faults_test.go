@@ -237,7 +237,3 @@ func (f flaky) Decided(ctx context.Context, id string) (message string, manifest
 func (f flaky) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
 	return read(ctx, f, func() (bool, error) { return f.Store.End(ctx, id, epoch, at, sweep) })
 }
-
-func (f flaky) MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (bool, error) {
-	return read(ctx, f, func() (bool, error) { return f.Store.MoveAndForget(ctx, id, from, to, message, at, sweep) })
-}

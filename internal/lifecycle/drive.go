@@ -32,8 +32,6 @@ type drive struct {
 	announced bool                   // this process wrote the manifest of the decided end
 	ended     bool                   // this process made the terminal move
 	slow      bool                   // its buckets were slow when its input was read
-	// probed: both buckets answered, and the output was written to.
-	probed bool
 	// refused is when validation was first denied something, without a break; published when the final output was first tried.
 	refused, published time.Time
 	hurry              chan struct{} // 1-buffered; told when work is called off
@@ -201,7 +199,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case refused && no.denied && d.mayYetBeAllowed():
 		return err
 	case refused:
-		return d.refuse(ctx, job, no.message)
+		return d.endEmpty(ctx, job, batholith.EventFail, no.message)
 	case work.Err() != nil:
 		return d.interrupted(ctx, work)
 	case errors.Is(err, errSlow):

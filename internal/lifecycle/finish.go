@@ -168,19 +168,13 @@ func (d *drive) end(ctx context.Context, job batholith.Job, epoch int64) error {
 	}
 	d.moved(job.Status, job.Ending, at)
 	d.l.o.Shelf.Unshelve(d.id)
-	d.forget(ctx, job, removed, forgotten)
-	return nil
-}
-
-// forget drops the rows of a job that is over and whose place in the bucket is clear, unless that came with its last move.
-func (d *drive) forget(ctx context.Context, job batholith.Job, removed, forgotten bool) {
-	if forgotten {
+	switch {
+	case forgotten:
 		nothingLeft()
-		return
-	}
-	if removed {
+	case removed:
 		d.l.tidy(ctx, job, d.l.forget)
 	}
+	return nil
 }
 
 // claim makes this worker the job's publisher, under a new epoch.
@@ -273,27 +267,8 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 	return d.l.o.Publisher.Salvage(ctx, job, epoch)
 }
 
-// refuse ends a job whose input was refused. Its bucket answered a moment ago, so it is cleaned up first, and the move and the rows are one
-// transaction. When that clean-up fails, the job ends before it.
-func (d *drive) refuse(ctx context.Context, job batholith.Job, message string) error {
-	if !d.probed || !d.l.tidy(ctx, job, d.l.remove) {
-		return d.endEmpty(ctx, job, batholith.EventFail, message)
-	}
-	next, err := job.Status.Next(batholith.EventFail)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	forgotten, err := d.l.o.Store.MoveAndForget(ctx, d.id, job.Status, next, message, now, now.Add(sweepAfter))
-	if err != nil {
-		return fmt.Errorf("move job %s to %s: %w", d.id, next, err)
-	}
-	d.moved(job.Status, next, now)
-	d.forget(ctx, job, true, forgotten)
-	return nil
-}
-
-// endEmpty makes the terminal move of a job that has no output and cleans up.
+// endEmpty makes the terminal move of a job that has no output and cleans up. The move comes first: nothing says before it that the job ends
+// so, and another worker may plan the same job over the same index meanwhile.
 func (d *drive) endEmpty(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err

@@ -47,8 +47,6 @@ type Plans interface {
 	// SealToPublish has the store refuse every further claim and commit of the job, and claims the final publication for the worker, in one
 	// transaction. The epoch is 0 when the claim is not granted. Of a job that is on its way to Failed it stores why, as Failing.
 	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
-	// MoveAndForget is Move to a terminal status and, in the same transaction, Forget; false when the job is still to be forgotten.
-	MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error)
 	// Forget drops what only a running job needs, and has the job among Unswept from this time on.
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	// Swept takes the job off Unswept if it was due by now.

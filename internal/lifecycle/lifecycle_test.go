@@ -383,3 +383,28 @@ func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 		}
 	})
 }
+
+// While a job may still be planned by another worker, the index that both write stays where it is.
+func TestAJobThatIsRefusedIsCleanedUpWhenItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(3)+"no record\n")
+		w.create(id, "a.jsonl")
+		var seen []batholith.Status
+		w.at(func(name string) error {
+			if name == "clean" {
+				seen = append(seen, w.job(id).Status)
+			}
+			return nil
+		})
+		defer w.start()()
+		w.reach(batholith.StatusFailed)
+		synctest.Wait()
+		if fmt.Sprint(seen) != "[Failed]" {
+			t.Errorf("cleaned up while the job was %v", seen)
+		}
+		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("%d jobs left to clean up, %v", len(left), err)
+		}
+	})
+}

@@ -66,7 +66,6 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, 
 	if err != nil {
 		return at, err
 	}
-	d.probed = true
 	d.since = time.Time{} // what fails from here on may have worked for hours
 	d.waits.succeeded(ToValidate)
 	if d.slow {

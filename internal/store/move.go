@@ -77,23 +77,6 @@ func (s *Store) Unnote(ctx context.Context, id, note string) error {
 	}))
 }
 
-// MoveAndForget is [Store.Move] to a terminal status and, in the same transaction, [Store.Forget] of a job whose place in the bucket is
-// clear. Of a job with more rows than one transaction deletes it returns false: it moved, and is to be forgotten.
-func (s *Store) MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error) {
-	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := move(ctx, tx, id, from, to, message, at); err != nil {
-			return err
-		}
-		forgotten, err = s.forgetSome(ctx, tx, id, sweep)
-		return err
-	})
-	if err != nil {
-		return false, wrap("move job", id, err)
-	}
-	s.changes.signal()
-	return forgotten, nil
-}
-
 // Seal has the store refuse every further claim and commit of the job. There is no way back.
 func (s *Store) Seal(ctx context.Context, id string) error {
 	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, "") }))

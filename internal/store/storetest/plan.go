@@ -6,7 +6,6 @@ import (
 	"iter"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -16,7 +15,6 @@ func planning() []law {
 		{"APlanIsReadBackAndSetsTheTotal", planReadBack},
 		{"APlanReplacesTheOneBefore", planReplaced},
 		{"AnAcceptedPlanIsScheduledWithItsPlan", accepted},
-		{"ARefusedJobIsForgottenInTheSameMove", refusedForgotten},
 		{"OnlyAValidatingJobIsPlanned", planRefused},
 		{"AGreatPlanIsReadBack", greatPlan},
 		{"AnUnfinishedPlanIsSeenByNobody", unfinishedPlan},
@@ -323,24 +321,4 @@ func numberedChunks(id string, n int) iter.Seq[batholith.Chunk] {
 		for i := 0; i < n && yield(batholith.Chunk{Job: id, N: i, First: int64(i), Count: 1}); i++ {
 		}
 	}
-}
-
-func refusedForgotten(t *testing.T, p Port) {
-	id := create(t, p, newJob(1)).ID
-	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, "", start()))
-	no(t, p.PlanFrom(t.Context(), id, []batholith.File{{Key: "k"}}, numberedChunks(id, 2), 2))
-	_, err := p.MoveAndForget(t.Context(), id, batholith.StatusScheduled, batholith.StatusFailed, "no", start(), start())
-	refused(t, err, batholith.ErrMoved)
-	done, err := p.MoveAndForget(t.Context(), id, batholith.StatusValidating, batholith.StatusFailed, "no", start(), start())
-	no(t, err)
-	same(t, done, true)
-	j, err := p.Job(t.Context(), account, id)
-	no(t, err)
-	same(t, []string{string(j.Status), j.Message}, []string{"Failed", "no"})
-	chunks, err := p.Chunks(t.Context(), id)
-	no(t, err)
-	same(t, len(chunks), 0)
-	ids, err := p.Unswept(t.Context(), start().Add(time.Hour))
-	no(t, err)
-	same(t, ids, []string{id})
 }

@@ -54,7 +54,6 @@ type Life interface {
 	Seal(ctx context.Context, id string) error
 	SealFailing(ctx context.Context, id, why string) error
 	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
-	MoveAndForget(ctx context.Context, id string, from, to batholith.Status, message string, at, sweep time.Time) (forgotten bool, err error)
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	Swept(ctx context.Context, id string, now time.Time) error
 }
