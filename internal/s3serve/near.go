@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -30,10 +31,10 @@ import (
 // error means, and whether it may pass. A call that is called off, or takes longer than nearTime, ends at once; as with a request that
 // was called off, what it asked for may happen all the same.
 func (s *Server) Near(accessKeyID, name, owner string, encrypted bool, far blob.Bucket) blob.Bucket {
-	if encrypted || owner != "" && owner != s.accounts.owner {
+	if encrypted {
 		return far // which refuses
 	}
-	return &near{Bucket: far, store: s.store, key: accessKeyID, name: name}
+	return &near{Bucket: far, store: s.store, key: accessKeyID, name: name, owner: owner}
 }
 
 const (
@@ -47,6 +48,7 @@ type near struct {
 	blob.Bucket // over HTTP
 	store       *store
 	key, name   string
+	owner       string // that the bucket must have; "" for any
 }
 
 var (
@@ -74,7 +76,10 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 	go func() {
 		var r result
 		err := batholith.Guard("a call of the embedded S3", func() error {
-			r.out, r.err = f(context.WithValue(context.WithoutCancel(ctx), "account", account)) //nolint:staticcheck // the gateway's key
+			ctx := context.WithValue(context.WithoutCancel(ctx), "account", account) //nolint:staticcheck // the gateway's key
+			if r.err = n.owned(ctx); r.err == nil {
+				r.out, r.err = f(ctx)
+			}
 			return r.err
 		})
 		done <- result{r.out, err}
@@ -97,6 +102,23 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 // over tells whether a call is over: it succeeded, or its context ended. Any other call is repeated over HTTP.
 func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
+}
+
+// owned is errNotNear for a bucket that is not the expected owner's. The gateway asks before it calls the store. A bucket keeps the owner that
+// it was made with, also when the server is configured with another account later.
+func (n *near) owned(ctx context.Context) error {
+	if n.owner == "" {
+		return nil
+	}
+	path := n.store.path(n.name)
+	text, err := n.store.posix.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: &path})
+	if err != nil {
+		return errNotNear
+	}
+	if acl, err := auth.ParseACL(text); err != nil || acl.Owner != n.owner {
+		return errNotNear
+	}
+	return nil
 }
 
 // unlocked is errNotNear for a bucket that locks objects: what may be replaced or deleted there is decided before the store is asked.

@@ -194,6 +194,33 @@ func TestANearBucketRefusesWhatTheServerRefuses(t *testing.T) {
 	}
 }
 
+// A bucket belongs to the account that the server had when the bucket was made, near as over HTTP.
+func TestANearBucketKeepsItsOwner(t *testing.T) {
+	const former = "111111111111"
+	dir := t.TempDir()
+	before, err := s3serve.New(s3serve.Options{Dir: dir, Region: region, Owner: former})
+	must(t, err)
+	must(t, before.EnsureBucket("old"))
+	must(t, before.Close())
+	e := serve(t, dir)
+	for owner, want := range map[string]error{"": nil, former: nil, accountID: batholith.ErrAccessDenied} {
+		over := client(t, e, keyID, secret).Bucket("old", object.Options{Owner: owner})
+		calls := &atomic.Int64{}
+		b := e.server.Near(keyID, "old", owner, false, far{over, calls})
+		for way, b := range map[string]blob.Bucket{"HTTP": over, "near": b} {
+			if err := b.Put(t.Context(), "k", []byte("x")); !errors.Is(err, want) {
+				t.Errorf("%s, owner %q: %v; want %v", way, owner, err, want)
+			}
+			if _, err := b.Head(t.Context(), "k"); !errors.Is(err, want) {
+				t.Errorf("%s, owner %q: %v; want %v", way, owner, err, want)
+			}
+		}
+		if (calls.Load() == 0) != (want == nil) {
+			t.Errorf("owner %q: %d calls went over HTTP", owner, calls.Load())
+		}
+	}
+}
+
 // An object that is locked stays, whichever way it is asked for.
 func TestANearBucketKeepsLockedObjects(t *testing.T) {
 	e := serve(t, t.TempDir())
