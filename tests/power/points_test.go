@@ -24,9 +24,10 @@ type outage struct {
 	t       *testing.T // of its own: the site comes later
 	point   string
 	keeps   uint64 // seed of what the disk keeps that was not synced; 0: nothing
-	records int
+	files   int    // input files of the job
+	records int    // in all of them
 	latency time.Duration
-	input   []byte
+	padding int    // bytes of white space in each record
 	arn     string // empty when its client has not heard of it
 }
 
@@ -45,11 +46,13 @@ func ways(point string) []func(*outage) {
 		return []func(*outage){(*outage).atTheSweep}
 	case "results.stored", "results.committed":
 		return []func(*outage){(*outage).onItsWay, (*outage).atTheSignal}
-	case "store.plan-begun", "store.plan-half", "results.manifested": // only a job of very many files comes there; tests/crash has one
-		return nil
+	case "store.plan-begun", "store.plan-half":
+		return []func(*outage){(*outage).withManyFiles}
+	case "results.manifested":
+		return []func(*outage){(*outage).withManyFiles, (*outage).withManyFilesAtTheStop}
 	case "results.begun", "results.registered":
 		return []func(*outage){(*outage).withManyParts}
-	case "lifecycle.sealed", "results.published", "lifecycle.decided", "lifecycle.cleaned":
+	case "lifecycle.sealed", "results.published", "lifecycle.decided", "results.announced", "lifecycle.cleaned":
 		return []func(*outage){(*outage).onItsWay, (*outage).withManyParts, (*outage).atTheStop}
 	}
 	return []func(*outage){(*outage).onItsWay}
@@ -62,7 +65,7 @@ func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
 			for _, keeps := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/%v", point.Name, i, keeps), func(t *testing.T) {
 					t.Parallel()
-					o := &outage{t: t, point: point.Name, records: 200, latency: 5 * time.Millisecond}
+					o := &outage{t: t, point: point.Name, files: 1, records: 200, latency: 5 * time.Millisecond}
 					if keeps {
 						o.keeps = rand.Uint64()
 						t.Logf("seed %d", o.keeps)
@@ -79,15 +82,38 @@ func (o *outage) begin() (begun bool) {
 	o.t.Helper()
 	o.site = newSite(o.t, o.latency)
 	o.seed = o.keeps
-	if o.input == nil {
-		o.input = harness.Prompts(o.records)
-	}
 	if !o.s.StartTo(o.point) {
 		return false
 	}
-	must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
+	o.upload()
 	o.arn, _ = o.create(0) // the answer may not come; then it is asked for again
 	return true
+}
+
+// each is how many records a file has.
+func (o *outage) each() int { return o.records / o.files }
+
+// input is what an input file holds.
+func (o *outage) input(i int) (key string, body []byte) {
+	body = harness.PromptsFrom(i*o.each(), o.each())
+	return fmt.Sprintf("in/%d.jsonl", i), bytes.ReplaceAll(body, []byte(`"modelInput":{`), []byte(`"modelInput":{`+strings.Repeat(" ", o.padding)))
+}
+
+// upload puts the input files in place.
+func (o *outage) upload() {
+	o.t.Helper()
+	for i := range o.files {
+		key, body := o.input(i)
+		must(o.t, o.put(o.t.Context(), key, body))
+	}
+}
+
+// create makes the job of the files, once or again.
+func (o *outage) create(i int) (arn string, err error) {
+	if o.files == 1 {
+		return o.site.create(i)
+	}
+	return o.createOf(i, "in/")
 }
 
 // again takes the power away, and asks the server that comes after for the job.
@@ -98,9 +124,12 @@ func (o *outage) again(begun bool) {
 	o.lose()
 	o.s.Start()
 	if !begun {
-		must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
-	} else if !bytes.Equal(o.read("in/0.jsonl"), o.input) {
-		o.t.Error("the input is not what was acknowledged")
+		o.upload()
+	}
+	for i := range o.files {
+		if key, body := o.input(i); !bytes.Equal(o.read(key), body) {
+			o.t.Errorf("%s is not what was acknowledged", key)
+		}
 	}
 	again, err := o.create(0)
 	must(o.t, err)
@@ -113,7 +142,10 @@ func (o *outage) again(begun bool) {
 // ends waits for the end of the job. No more is asked again than was in flight or not synced.
 func (o *outage) ends(flying, unsynced int) {
 	o.t.Helper()
-	o.completes(0, o.arn, o.records)
+	o.completed(0, o.arn, o.records)
+	for i := range o.files {
+		o.lines(o.arn, i, o.each())
+	}
 	all, prompts, _ := o.w.Requests()
 	o.t.Logf("%d repeats", all-prompts)
 	if prompts != o.records || all-prompts > flying+unsynced {
@@ -127,15 +159,15 @@ func (o *outage) nothingLeft() {
 	if o.keeps != 0 {
 		o.forgiveJournal()
 	}
-	o.s.NothingLeft(2)
+	o.s.NothingLeft(o.files + 1)
 }
 
 // atTheSweep loses power when a job that is over was cleaned up once more, at the start after its end.
 func (o *outage) atTheSweep() {
 	o.site = newSite(o.t, o.latency)
-	o.seed, o.input = o.keeps, harness.Prompts(o.records)
+	o.seed = o.keeps
 	o.s.Start()
-	must(o.t, o.put(o.t.Context(), "in/0.jsonl", o.input))
+	o.upload()
 	arn, err := o.create(0)
 	must(o.t, err)
 	o.arn = arn
@@ -201,10 +233,24 @@ func (o *outage) onItsWay() {
 
 // withManyParts loses power while an output is published that is uploaded in several parts.
 func (o *outage) withManyParts() {
-	const padding = 100 << 10
-	o.input = bytes.ReplaceAll(harness.Prompts(o.records), []byte(`"modelInput":{`), []byte(`"modelInput":{`+strings.Repeat(" ", padding)))
+	o.padding = 100 << 10
 	o.again(o.begin())
 	o.ends(slots, 0) // everything was committed when the job was sealed
+}
+
+// manyFiles is how many input files a job has whose plan and manifest are large.
+const manyFiles = 200
+
+// withManyFiles loses power on the way of such a job.
+func (o *outage) withManyFiles() {
+	o.files, o.records = manyFiles, 2*manyFiles
+	o.onItsWay()
+}
+
+// withManyFilesAtTheStop loses power while such a job is being stopped.
+func (o *outage) withManyFilesAtTheStop() {
+	o.files = manyFiles
+	o.atTheStop()
 }
 
 // afterManySegments loses power in a merge, for which a job must run so many seconds.
@@ -247,9 +293,12 @@ func (o *outage) atTheStop() {
 	if out.Status != types.ModelInvocationJobStatusStopped {
 		o.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
 	}
-	processed := int(*out.ProcessedRecordCount)
-	if lines := o.s.Lines(o.arn, "0.jsonl.out"); len(lines) != processed || o.s.Manifest(o.arn).ProcessedRecordCount != int64(processed) {
-		o.t.Errorf("%d lines, %d records processed, manifest %+v", len(lines), processed, o.s.Manifest(o.arn))
+	processed, lines := int(*out.ProcessedRecordCount), 0
+	for i := range o.files {
+		lines += len(o.s.Lines(o.arn, fmt.Sprintf("%d.jsonl.out", i)))
+	}
+	if lines != processed || o.s.Manifest(o.arn).ProcessedRecordCount != int64(processed) {
+		o.t.Errorf("%d lines, %d records processed, manifest %+v", lines, processed, o.s.Manifest(o.arn))
 	}
 	if now, _, _ := o.w.Requests(); now != all || processed < all-slots-unsynced {
 		o.t.Errorf("%d records processed of %d that were asked, and %d sent after the stop", processed, all, now-all)

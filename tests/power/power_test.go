@@ -74,7 +74,12 @@ func (p *site) lose() {
 
 // create makes job i, once or again: its token is always the same.
 func (p *site) create(i int) (arn string, err error) {
-	in := p.s.Request(fmt.Sprintf("in/%d.jsonl", i))
+	return p.createOf(i, fmt.Sprintf("in/%d.jsonl", i))
+}
+
+// createOf makes job i over an object, or over all below a prefix.
+func (p *site) createOf(i int, input string) (arn string, err error) {
+	in := p.s.Request(input)
 	in.JobName, in.ClientRequestToken = aws.String(fmt.Sprint("job-", i)), aws.String(fmt.Sprint("token-", i))
 	out, err := p.s.BedrockClient().CreateModelInvocationJob(p.t.Context(), in, func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
 	if err != nil {
@@ -147,16 +152,31 @@ func (p *site) read(key string) []byte {
 // completes waits for the end of job i, with so many records, and makes sure that each is there once, in order.
 func (p *site) completes(i int, arn string, records int) {
 	p.t.Helper()
+	p.completed(i, arn, records)
+	p.lines(arn, i, records)
+}
+
+// completed waits for the end of job i, and makes sure that it is Completed and counts so many records.
+func (p *site) completed(i int, arn string, records int) {
+	p.t.Helper()
 	if out := p.s.End(arn); out.Status != types.ModelInvocationJobStatusCompleted {
 		p.t.Fatalf("job %d ended %s: %s", i, out.Status, aws.ToString(out.Message))
 	}
+	if m := p.s.Manifest(arn); m.SuccessRecordCount != int64(records) || m.ProcessedRecordCount != int64(records) {
+		p.t.Errorf("job %d has the manifest %+v; want %d", i, m, records)
+	}
+}
+
+// lines makes sure that the output of input file i has each of its records once, in order.
+func (p *site) lines(arn string, i, records int) {
+	p.t.Helper()
 	lines := p.s.Lines(arn, fmt.Sprintf("%d.jsonl.out", i))
-	if m := p.s.Manifest(arn); len(lines) != records || m.SuccessRecordCount != int64(records) || m.ProcessedRecordCount != int64(records) {
-		p.t.Errorf("job %d has %d lines, manifest %+v; want %d", i, len(lines), m, records)
+	if len(lines) != records {
+		p.t.Errorf("the output of file %d has %d lines; want %d", i, len(lines), records)
 	}
 	for n, l := range lines {
 		if want := i*records + n; l.RecordID != fmt.Sprintf("r%d", want) || !strings.Contains(string(l.ModelOutput), fmt.Sprintf("answer to p%d\"", want)) {
-			p.t.Fatalf("line %d of job %d is of %s: %s", n+1, i, l.RecordID, l.ModelOutput)
+			p.t.Fatalf("line %d of file %d is of %s: %s", n+1, i, l.RecordID, l.ModelOutput)
 		}
 	}
 }
