@@ -69,21 +69,27 @@ func (s *simulation) listen(h *heard) {
 	}
 }
 
+// heardOf runs a job with files of so many records to its end, and returns what a listener heard of it.
+func (s *simulation) heardOf(files ...int) (*heard, batholith.Job) {
+	h := &heard{}
+	s.listen(h)
+	j := s.create("m0", 24*time.Hour, files...)
+	w := s.worker("w")
+	w.start()
+	time.Sleep(longEnough)
+	synctest.Wait()
+	s.check(j, batholith.StatusCompleted)
+	w.stop()
+	job, err := s.db.Find(s.t.Context(), j.id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return h, job
+}
+
 func TestAListenerHearsAJobFromItsStartToItsEnd(t *testing.T) {
 	simulate(t, 1, simSetup{calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
-		var h heard
-		s.listen(&h)
-		j := s.create("m0", 24*time.Hour, 4000, 2000)
-		w := s.worker("w")
-		w.start()
-		time.Sleep(longEnough)
-		synctest.Wait()
-		s.check(j, batholith.StatusCompleted)
-		w.stop()
-		job, err := s.db.Find(s.t.Context(), j.id)
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		h, job := s.heardOf(4000, 2000)
 		h.checkMoves(s.t, job)
 		h.checkWork(s.t, job)
 		sum := h.checkAttempts(s.t, job)
@@ -96,19 +102,7 @@ func TestAListenerHearsAJobFromItsStartToItsEnd(t *testing.T) {
 // The model fails in every way: each attempt ends in one way, and each record in one answer or in an error line.
 func TestAListenerHearsHowEachAttemptEnds(t *testing.T) {
 	simulate(t, 1, simSetup{calm: true}, func(s *simulation) {
-		var h heard
-		s.listen(&h)
-		j := s.create("m0", 24*time.Hour, 1000)
-		w := s.worker("w")
-		w.start()
-		time.Sleep(longEnough)
-		synctest.Wait()
-		s.check(j, batholith.StatusCompleted)
-		w.stop()
-		job, err := s.db.Find(s.t.Context(), j.id)
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		h, job := s.heardOf(1000)
 		sum := h.checkAttempts(s.t, job)
 		if sum.refused == 0 || sum.failed == 0 || sum.answered != int(job.Counts.Succeeded) {
 			s.t.Errorf("%+v; the job has %+v", sum, job.Counts)

@@ -182,8 +182,10 @@ func TestTheCauseOfTheCallersContextIsReturnedAsItIs(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
-	var opened atomic.Int64
+// countsConnections starts a server that answers everything, and counts the connections that are opened to it.
+func countsConnections(t *testing.T) (url string, opened *atomic.Int64) {
+	t.Helper()
+	opened = &atomic.Int64{}
 	s := httptest.NewUnstartedServer(says(200, `{"choices":[]}`))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -191,8 +193,13 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		}
 	}
 	s.Start()
-	defer s.Close()
-	b, _ := New(Options{URL: s.URL + "/v1", MaxInFlight: 8})
+	t.Cleanup(s.Close)
+	return s.URL, opened
+}
+
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	url, opened := countsConnections(t)
+	b, _ := New(Options{URL: url + "/v1", MaxInFlight: 8})
 	for range 20 {
 		done := make(chan error)
 		for range 8 {
@@ -214,16 +221,8 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 
 // TestAFreshCallHasAConnectionOfItsOwn: a kept connection may be broken, and is one replica's.
 func TestAFreshCallHasAConnectionOfItsOwn(t *testing.T) {
-	var opened atomic.Int64
-	s := httptest.NewUnstartedServer(says(200, `{"choices":[]}`))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	b, _ := New(Options{URL: s.URL + "/v1"})
+	url, opened := countsConnections(t)
+	b, _ := New(Options{URL: url + "/v1"})
 	fresh := call
 	fresh.Fresh = true
 	for _, c := range []batholith.Call{call, call, fresh, fresh, call} {
