@@ -62,19 +62,6 @@ func TestAJobWhoseManifestCannotBeWrittenKeepsItsResults(t *testing.T) {
 	}
 }
 
-// decidedByAnother has another process decide that the job ends with this manifest, which is not written yet.
-func (w *world) decidedByAnother(manifest string) (epoch int64) {
-	w.t.Helper()
-	epoch, err := w.store.SealToPublish(w.t.Context(), id, "", "another")
-	if err == nil {
-		err = w.store.Decide(w.t.Context(), id, epoch, w.job(id).Status, batholith.StatusCompleted, "", []byte(manifest))
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return epoch
-}
-
 // A process that takes an end over may have read the job long before: what was decided since holds.
 func TestResultsThatAreKeptMeanwhileAreNotCleanedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +71,7 @@ func TestResultsThatAreKeptMeanwhileAreNotCleanedUp(t *testing.T) {
 		stop := w.start()
 		w.reach(batholith.StatusInProgress)
 		stop()
-		epoch := w.decidedByAnother("the manifest")
+		epoch := w.decide(batholith.StatusCompleted, "", []byte("the manifest"), time.Minute)
 		kept := false
 		w.at(func(name string) error {
 			if name == "halt" && !kept { // the job was read

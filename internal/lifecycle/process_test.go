@@ -50,7 +50,7 @@ func TestAJobThatWasFailingWhenTheProcessDiedFailsInTheNext(t *testing.T) {
 		stop()
 		w.forget()
 		err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusInProgress, couldNotGoOn+"the input is gone", time.Now())
-		if err := errors.Join(err, w.store.Seal(t.Context(), id)); err != nil {
+		if err := errors.Join(err, w.seal("")); err != nil {
 			t.Fatal(err)
 		}
 		defer w.start()()
@@ -72,7 +72,7 @@ func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
 			w.reach(batholith.StatusInProgress)
 			stop()
 			w.forget()
-			if err := errors.Join(w.store.SealFailing(t.Context(), id, "the input is gone"), w.store.Note(t.Context(), id, note)); err != nil {
+			if err := errors.Join(w.seal("the input is gone"), w.store.Note(t.Context(), id, note)); err != nil {
 				t.Fatal(err)
 			}
 			defer w.start()()
@@ -82,6 +82,29 @@ func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A job that fails for no reason that was told is failing all the same, also for the process that comes after.
+func TestAJobThatFailsWithoutAReasonFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(10))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusInProgress)
+		stored := ""
+		w.at(func(name string) error {
+			if name == "publish" {
+				stored = w.job(id).Failing
+			}
+			return nil
+		})
+		w.life.Fault(id, errors.New(""))
+		w.reach(batholith.StatusFailed)
+		if stored == "" {
+			t.Error("while it is published, nothing says that it is failing")
+		}
+	})
 }
 
 func TestAJobIsNotFailingBecauseItsNoteSaysSo(t *testing.T) {
@@ -150,7 +173,7 @@ func TestAJobThatAnotherWorkerFoundFailingIsNotCompleted(t *testing.T) {
 		w.reach(batholith.StatusInProgress)
 		w.at(func(name string) error {
 			if name == "halt" {
-				return w.store.SealFailing(t.Context(), id, "a segment is gone")
+				return w.seal("a segment is gone")
 			}
 			return nil
 		})

@@ -208,14 +208,28 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 	})
 }
 
-// decide has another process decide the end of the job, whose output it has published, and be gone.
-func (w *world) decide(to batholith.Status, message string, lives time.Duration) {
+// seal has a worker seal the job, as failing when why is not empty, and be gone before it publishes.
+func (w *world) seal(why string) error {
+	_, err := w.store.SealToPublish(w.t.Context(), id, why, "w")
+	return err
+}
+
+// decide has another process decide the end of the job, whose output it has published, and be gone. The manifest is what it has not
+// written; nil: nothing.
+func (w *world) decide(to batholith.Status, message string, manifest []byte, lives time.Duration) (epoch int64) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	err := w.store.Seal(ctx, id)
-	if err := errors.Join(err, w.store.Decide(ctx, id, w.another(true, lives), w.job(id).Status, to, message, nil)); err != nil {
+	err := w.store.Heartbeat(ctx, "another", time.Now().Add(lives))
+	if err == nil {
+		epoch, err = w.store.SealToPublish(ctx, id, "", "another")
+	}
+	if err == nil {
+		err = w.store.Decide(ctx, id, epoch, w.job(id).Status, to, message, manifest)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	return epoch
 }
 
 func TestWhoSeesAJobOverFindsNothingButItsOutput(t *testing.T) {
@@ -254,7 +268,7 @@ func TestADecidedJobIsEndedAndNotPublishedAgain(t *testing.T) {
 				w.reach(batholith.StatusInProgress)
 				stop()
 				w.forget()
-				w.decide(to, "by another", time.Minute)
+				w.decide(to, "by another", nil, time.Minute)
 				defer w.start()()
 				time.Sleep(time.Minute - time.Second)
 				synctest.Wait()
@@ -278,7 +292,7 @@ func TestAJobWhoseEndIsDecidedIsNotStopped(t *testing.T) {
 		w.create(id, "a.jsonl")
 		defer w.start()()
 		w.reach(batholith.StatusInProgress)
-		w.decide(batholith.StatusCompleted, "", time.Minute)
+		w.decide(batholith.StatusCompleted, "", nil, time.Minute)
 		var over *batholith.MoveError
 		if err := w.life.Stop(t.Context(), account, id); !errors.As(err, &over) || over.Status != batholith.StatusCompleted {
 			t.Errorf("a stop was answered %v", err)
@@ -299,7 +313,7 @@ func TestADecidedJobHasLostNothing(t *testing.T) {
 				if err := w.store.Heartbeat(t.Context(), "w", time.Now()); err != nil {
 					t.Error(err)
 				}
-				w.decide(batholith.StatusCompleted, "by another", time.Minute)
+				w.decide(batholith.StatusCompleted, "by another", nil, time.Minute)
 				return fmt.Errorf("segment s: %w", batholith.ErrOutcomesLost)
 			}
 			return nil

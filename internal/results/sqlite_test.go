@@ -56,7 +56,7 @@ func TestTheDatabaseAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := db.Seal(ctx, job.ID); err != nil {
+	if _, err := db.SealToPublish(ctx, job.ID, "", "second"); err != nil {
 		t.Fatal(err)
 	}
 	if job, err = db.Job(ctx, job.Account, job.ID); err != nil {

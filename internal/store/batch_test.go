@@ -100,7 +100,8 @@ func TestNoTransactionOfALargeJobWritesMoreThanABatch(t *testing.T) {
 	bounded("release", 6)
 	must(s.Release(t.Context(), "w", ""))
 	must(s.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", time.Now()))
-	must(s.Seal(t.Context(), id))
+	_, err := s.SealToPublish(t.Context(), id, "", "w")
+	must(err)
 	must(s.Move(t.Context(), id, batholith.StatusStopping, batholith.StatusStopped, "", time.Now()))
 	bounded("end", 3)
 	must(s.write(t.Context(), func(ctx context.Context, tx *sql.Tx) error {

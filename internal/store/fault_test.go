@@ -101,8 +101,10 @@ func life() []call {
 			epoch, err = s.SealToPublish(ctx, id, "", "w")
 			return err
 		}},
-		{"Seal", func(ctx context.Context, s *Store) error { return s.Seal(ctx, id) }},
-		{"SealFailing", func(ctx context.Context, s *Store) error { return s.SealFailing(ctx, id, "why") }},
+		{"SealToPublish of a failing job", func(ctx context.Context, s *Store) (err error) {
+			epoch, err = s.SealToPublish(ctx, id, "why", "w")
+			return err
+		}},
 		{"Decide", func(ctx context.Context, s *Store) error {
 			return s.Decide(ctx, id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "over", []byte("{}"))
 		}},

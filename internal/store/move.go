@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -77,22 +76,7 @@ func (s *Store) Unnote(ctx context.Context, id, note string) error {
 	}))
 }
 
-// Seal has the store refuse every further claim and commit of the job. There is no way back.
-func (s *Store) Seal(ctx context.Context, id string) error {
-	return wrap("seal job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, "") }))
-}
-
-// SealFailing is [Store.Seal] of a job that is on its way to Failed, and keeps why in Failing, both in one transaction. The first reason
-// stays. A job that is terminal, or whose end is decided, is sealed and takes no reason: it ends as it was decided.
-func (s *Store) SealFailing(ctx context.Context, id, why string) error {
-	why = cmp.Or(why, noReason)
-	return wrap("seal failing job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return seal(ctx, tx, id, why) }))
-}
-
-// noReason is why a job is failing that failed for no reason that was told.
-const noReason = "the reason is not known"
-
-// seal is Seal within a transaction, or SealFailing when why is not empty.
+// seal is the first half of SealToPublish, within its transaction.
 func seal(ctx context.Context, tx *sql.Tx, id, why string) error {
 	r, err := tx.ExecContext(ctx, `
 		UPDATE jobs SET sealed = 1, failing = CASE WHEN failing = '' AND active = 1 AND ending = '' THEN $1 ELSE failing END

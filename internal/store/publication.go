@@ -58,9 +58,10 @@ func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker str
 	return rows[0], nil
 }
 
-// SealToPublish is [Store.Seal], or [Store.SealFailing] when why is not empty, and in the same transaction [Store.ClaimPublication] of
-// the final output. The epoch is 0 when the claim is not granted: while another worker publishes, and for a job that is terminal, whose end
-// is decided, or that has no plan. Such a job is sealed all the same.
+// SealToPublish has the store refuse every further claim and commit of the job, for good, and in the same transaction claims the
+// publication of the final output, as [Store.ClaimPublication] does. Of a job that is on its way to Failed it keeps why, as Failing; the
+// first reason stays, and a job that is terminal, or whose end is decided, takes none: it ends as it was decided. The epoch is 0 when the
+// claim is not granted: while another worker publishes, and for such a job or one that has no plan. It is sealed all the same.
 func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := seal(ctx, tx, id, why); err != nil {

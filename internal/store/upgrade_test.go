@@ -174,7 +174,7 @@ func goesOn(t *testing.T, s *Store, id string) {
 	if err != nil || len(segs) != 4 {
 		t.Errorf("segments %+v, %v", segs, err)
 	}
-	if err := s.Seal(ctx, id); err != nil {
+	if _, err := s.SealToPublish(ctx, id, "", "w"); err != nil {
 		t.Error(err)
 	}
 	if err := s.Move(ctx, id, batholith.StatusInProgress, batholith.StatusCompleted, "", time.Now()); err != nil {

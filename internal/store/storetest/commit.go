@@ -121,7 +121,7 @@ func repeatedCommit(t *testing.T, p Port) {
 	c := commitOf("w1", "s1", chunk, 1, 2)
 	want := commit(t, p, c)
 	same(t, commit(t, p, c), want)
-	no(t, p.Seal(t.Context(), id)) // its answer may be asked for when all is over
+	seal(t, p, id, "") // its answer may be asked for when all is over
 	same(t, commit(t, p, c), want)
 	ledger, err := p.Ledger(t.Context(), id)
 	no(t, err)
@@ -144,7 +144,7 @@ func concurrentCommits(t *testing.T, p Port) {
 func sealedCommit(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	chunk := claim(t, p, "w1", id, 1)[0]
-	no(t, p.Seal(t.Context(), id))
+	seal(t, p, id, "")
 	_, err := p.Commit(t.Context(), commitOf("w1", "s1", chunk, 1))
 	refused(t, err, batholith.ErrSealed)
 }

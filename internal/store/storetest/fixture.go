@@ -113,6 +113,16 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
+// seal seals a job, as failing when why is not empty, and leaves its publication to whoever claims it.
+func seal(t tester, p Port, id, why string) {
+	t.Helper()
+	epoch, err := p.SealToPublish(t.Context(), id, why, "sealer")
+	no(t, err)
+	if epoch != 0 {
+		no(t, p.YieldPublication(t.Context(), id, epoch))
+	}
+}
+
 func no(t tester, err error) {
 	t.Helper()
 	if err != nil {

@@ -23,7 +23,7 @@ func keeps(t *testing.T, p Port, n int) string {
 	id := running(t, p, n, 2)
 	alive(t, p, "w1")
 	commit(t, p, commitOf("w1", "s1", claim(t, p, "w1", id, 1)[0], 1, 2))
-	no(t, p.SealFailing(t.Context(), id, "the output cannot be written"))
+	seal(t, p, id, "the output cannot be written")
 	epoch := publisher(t, p, id, "w1", true)
 	no(t, p.DecideKept(t.Context(), id, epoch, batholith.StatusInProgress, "why"))
 	refused(t, p.PublishKept(t.Context(), account, id), batholith.ErrNothingKept) // not before it is over

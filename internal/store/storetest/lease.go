@@ -216,8 +216,9 @@ func released(t *testing.T, p Port) {
 
 func sealedClaim(t *testing.T, p Port) {
 	id := running(t, p, 1, 2)
-	no(t, p.Seal(t.Context(), id))
+	seal(t, p, id, "")
 	same(t, ns(claim(t, p, "w1", id, 2)), []int{})
-	no(t, p.Seal(t.Context(), id))
-	refused(t, p.Seal(t.Context(), "nosuchjob000"), batholith.ErrNotFound)
+	seal(t, p, id, "")
+	_, err := p.SealToPublish(t.Context(), "nosuchjob000", "", "w1")
+	refused(t, err, batholith.ErrNotFound)
 }

@@ -157,7 +157,7 @@ func (m *leaseModel) Repeat(t *rapid.T) {
 func (m *leaseModel) Seal(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
 		m.sealed = true
-		no(t, m.port.Seal(t.Context(), m.job))
+		seal(t, m.port, m.job, "")
 	}
 }
 

@@ -97,7 +97,7 @@ func sealedPublication(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	alive(t, p, "w1")
 	publisher(t, p, id, "w1", false)
-	no(t, p.Seal(t.Context(), id))
+	seal(t, p, id, "")
 	_, err := p.ClaimPublication(t.Context(), id, "w1", false, start())
 	refused(t, err, batholith.ErrSealed)
 	publisher(t, p, id, "w1", true)

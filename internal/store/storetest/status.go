@@ -139,7 +139,7 @@ func messageCut(t *testing.T, p Port) {
 	no(t, p.Move(t.Context(), id, batholith.StatusSubmitted, batholith.StatusValidating, long, start()))
 	message(t, p, id, long[:batholith.MaxMessage-1])
 	no(t, p.Note(t.Context(), id, long[1:]))
-	no(t, p.SealFailing(t.Context(), id, long[3:]))
+	seal(t, p, id, long[3:])
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	same(t, []string{j.Note, j.Failing}, []string{long[1:][:batholith.MaxMessage], long[3:][:batholith.MaxMessage]})
@@ -186,7 +186,7 @@ func unnote(t *testing.T, p Port) {
 
 func sealFailing(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
-	no(t, p.SealFailing(t.Context(), id, "the input is gone"))
+	seal(t, p, id, "the input is gone")
 	chunks, err := p.Claim(t.Context(), "w1", id, 1, start())
 	no(t, err)
 	same(t, len(chunks), 0)
@@ -194,8 +194,8 @@ func sealFailing(t *testing.T, p Port) {
 		no(t, p.Note(t.Context(), id, n))
 		notes(t, p, id, "", n, "the input is gone")
 	}
-	no(t, p.SealFailing(t.Context(), id, "another reason, found later"))
-	no(t, p.Seal(t.Context(), id))
+	seal(t, p, id, "another reason, found later")
+	seal(t, p, id, "")
 	notes(t, p, id, "", "Records wait.", "the input is gone")
 	jobs, err := p.Unfinished(t.Context())
 	no(t, err)
@@ -204,25 +204,18 @@ func sealFailing(t *testing.T, p Port) {
 	notes(t, p, id, "", "Records wait.", "the input is gone")
 	no(t, p.Move(t.Context(), id, batholith.StatusStopping, batholith.StatusStopped, "stopped", start()))
 	notes(t, p, id, "stopped", "", "")
-	refused(t, p.SealFailing(t.Context(), "nosuchjob000", "x"), batholith.ErrNotFound)
-
-	id = running(t, p, 2, 1)
-	no(t, p.SealFailing(t.Context(), id, "")) // that it is failing is known even so
-	j, err := p.Job(t.Context(), account, id)
-	no(t, err)
-	if j.Failing == "" {
-		t.Error("a job that is failing without a reason is taken for one that goes on")
-	}
+	_, err = p.SealToPublish(t.Context(), "nosuchjob000", "x", "w1")
+	refused(t, err, batholith.ErrNotFound)
 }
 
 func sealFailingTooLate(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	epoch := publisher(t, p, id, "w1", true)
 	no(t, p.Decide(t.Context(), id, epoch, batholith.StatusInProgress, batholith.StatusCompleted, "all of them", nil))
-	no(t, p.SealFailing(t.Context(), id, "too late"))
+	seal(t, p, id, "too late")
 	notes(t, p, id, "", "", "")
 	no(t, ended(t, p, id, epoch))
-	no(t, p.SealFailing(t.Context(), id, "too late"))
+	seal(t, p, id, "too late")
 	notes(t, p, id, "all of them", "", "")
 }
 

@@ -51,8 +51,6 @@ type Life interface {
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	Note(ctx context.Context, id, message string) error
 	Unnote(ctx context.Context, id, note string) error
-	Seal(ctx context.Context, id string) error
-	SealFailing(ctx context.Context, id, why string) error
 	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
 	Forget(ctx context.Context, id string, sweep time.Time) error
 	Swept(ctx context.Context, id string, now time.Time) error
