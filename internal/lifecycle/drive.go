@@ -281,6 +281,7 @@ func (d *drive) await(work context.Context, partial *partial) (batholith.Event, 
 		case <-work.Done():
 			return "", nil
 		case <-d.wake:
+		case <-partial.due.C:
 		}
 		counts, broken := d.state()
 		switch {

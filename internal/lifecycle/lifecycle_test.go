@@ -373,15 +373,59 @@ func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.begun(10_000)()
-		for range 19 {
+		for i, total := range []int{500, 1000, 1500, 2000, 4000, 8000} {
 			time.Sleep(partialEvery)
-			w.commit(id, 500, 0)
+			w.commit(id, total-[]int{0, 500, 1000, 1500, 2000, 4000}[i], 0)
 			synctest.Wait()
-		}
-		if w.partial[id] != 4 { // at 1000, 2000, 4000, 8000
-			t.Errorf("%d partial publications, want 4", w.partial[id])
+			if want := []int{0, 1, 1, 2, 3, 4}[i]; w.partial[id] != want {
+				t.Errorf("%d partial publications of %d records, want %d", w.partial[id], total, want)
+			}
 		}
 	})
+}
+
+// However slowly a job goes on, what it has finished is soon to be seen; also when it does not go on at all.
+func TestPartialOutputIsNeverOld(t *testing.T) {
+	for _, takes := range []time.Duration{0, time.Second, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var committed []time.Time // of each record beyond the first thousand
+			publications, seen := 0, 0
+			bound := max(partialAge, partialShare*takes)
+			w.at(func(name string) error {
+				if name != "publish" {
+					return nil
+				}
+				records := len(committed)
+				time.Sleep(takes)
+				publications++
+				if records > seen {
+					if old := time.Since(committed[seen]); old > bound {
+						t.Errorf("%s a publication: an outcome was published %s after it was committed", takes, old)
+					}
+				}
+				seen = records
+				return nil
+			})
+			defer w.begun(10_000)()
+			time.Sleep(partialAge)
+			w.commit(id, firstPartial, 0)
+			time.Sleep(takes)
+			for range 600 {
+				time.Sleep(time.Second)
+				committed = append(committed, time.Now())
+				w.commit(id, 1, 0)
+			}
+			time.Sleep(bound + time.Millisecond)
+			synctest.Wait()
+			if seen != len(committed) {
+				t.Errorf("%d records were published of %d, when none came any more", seen, len(committed))
+			}
+			if most := 2 + int((600*time.Second+bound)/(max(partialAge, partialShare*takes)-takes)); publications > most {
+				t.Errorf("%d publications, want no more than %d", publications, most)
+			}
+		})
+	}
 }
 
 // While a job may still be planned by another worker, the index that both write stays where it is.

@@ -18,24 +18,31 @@ type partial struct {
 	published int64         // records in the last one
 	began     time.Time     // of the last one; before the first, of the sending
 	took      time.Duration // the last one; written before done is closed
+	due       *time.Timer   // fires when what waits to be published would become too old
 }
 
 func (d *drive) partial(work context.Context) *partial {
 	ctx, cancel := context.WithCancel(work)
-	return &partial{d: d, ctx: ctx, cancel: cancel, began: time.Now()}
+	return &partial{d: d, ctx: ctx, cancel: cancel, began: time.Now(), due: time.NewTimer(partialAge)}
 }
 
 // firstPartial is how many records must have an outcome before output is published while the job runs.
 const firstPartial = 1000
 
-// A publication writes everything that is finished. Between two of them are at least partialEvery and partialShare times as long as the
-// last one took, so that they take a small part of the process's time. A job of seconds has none before its end.
+// A publication writes everything that is finished. One begins when the output has doubled since the last, and otherwise so early that no
+// outcome waits for longer than
+//
+//	age = max(partialAge, partialShare × took),
+//
+// took being how long the last one took. Between the ends of two are at least partialEvery and partialShare − 1 times took, so that they take a
+// small part of the process's time. A job of seconds has none before its end.
 const (
 	partialEvery = 15 * time.Second
+	partialAge   = 30 * time.Second
 	partialShare = 30
 )
 
-// consider begins a publication when the output has doubled since the last, some time has passed, and none is running.
+// consider begins a publication when it is worth it or due, and none is running. It is called for every change, and when due fires.
 func (p *partial) consider(c batholith.Counts) {
 	if p.done != nil {
 		select {
@@ -45,13 +52,21 @@ func (p *partial) consider(c batholith.Counts) {
 			return
 		}
 	}
-	if c.Processed < max(p.d.l.o.FirstPartial, 2*p.published) || time.Since(p.began) < max(p.d.l.o.PartialEvery, partialShare*p.took) {
+	since, o := time.Since(p.began), p.d.l.o
+	doubled := c.Processed >= 2*p.published && since >= max(o.PartialEvery, (partialShare-1)*p.took)
+	latest := max(partialAge, partialShare*p.took) - p.took // the next takes as long
+	switch {
+	case c.Processed < o.FirstPartial || c.Processed == p.published:
+		return
+	case !doubled && since < latest:
+		p.due.Reset(latest - since)
 		return
 	}
 	p.published, p.began = c.Processed, time.Now()
 	done := make(chan struct{})
 	p.done = done
 	go func() {
+		defer p.d.nudge() // what came meanwhile waits for the next
 		defer close(done)
 		err := p.publish()
 		p.took = time.Since(p.began)
@@ -86,6 +101,7 @@ func (p *partial) publish() error {
 // stop ends the publication that runs and waits for it. The final one aborts what it may still have on its way.
 func (p *partial) stop() {
 	p.cancel()
+	p.due.Stop()
 	if p.done != nil {
 		<-p.done
 	}
