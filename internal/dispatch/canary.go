@@ -11,24 +11,25 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// canaries is what a lane knows of its canaries: fixed requests of our own, one output token long, without any user's text, which tell a bad
+// canaries counts the canaries of a lane. A canary is a fixed request of our own with one token of output and no user's text. It tells a bad
 // record from a bad server when no other record can. It is guarded by lane.mu.
 type canaries struct {
-	sent     int // ever
-	answered int
+	sent     int // since the process started
+	answered int // of those
 	flying   int
-	text     int // which of the fixed texts is sent: the next one after a failure, so that a server that dislikes a text does not decide
+	text     int // number of the fixed text to send; it moves on after a failure, because a server may fail on one text
 }
 
-// canary is one of them, on its way to find out about a class.
+// canary is one such request.
 type canary struct {
-	about *history // whose probe it is
-	class *class   // that it belongs to: about's, or the plain one
+	about *history // the class that it probes
+	class *class   // the class that the request belongs to: that of about, or its plain one
 	text  int
-	why   *batholith.Failure // of the record that it was sent for; nil when the class is paused already
+	why   *batholith.Failure // the record's failure that it was sent for; nil when the class is paused already
 }
 
-// inquire sends a canary about a class that is not paused, unless one is on its way. When it is not answered the class is paused.
+// inquire sends a canary about a class that is not paused, unless one is in flight or the lane is out. If the canary is not answered, the
+// class is paused.
 func (l *lane) inquire(c *class, why *batholith.Failure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,14 +38,14 @@ func (l *lane) inquire(c *class, why *batholith.Failure) {
 		return
 	}
 	h.asking = true
-	e := &canary{about: h, class: c, text: l.canary.text, why: why}
-	l.d.wg.Go(func() { e.send(l) })
+	request := &canary{about: h, class: c, text: l.canary.text, why: why}
+	l.d.wg.Go(func() { request.send(l) })
 }
 
-// canaryTime bounds how long an answer of one token is waited for.
+// canaryTime is the timeout of a canary.
 const canaryTime = time.Minute
 
-// hasCanary tells whether there is a canary of this class: of its path and features, and of a size that canaries have.
+// hasCanary tells whether there is a canary of this class: one with its path and features. Classes of large records have none.
 func (l *lane) hasCanary(c *class) bool {
 	if c.band > 0 {
 		return false
@@ -53,6 +54,7 @@ func (l *lane) hasCanary(c *class) bool {
 	return ok
 }
 
+// canaryCall is the request of a canary with the path and features of a class, or false if there is none. It does not look at the size.
 func (l *lane) canaryCall(c *class, text int) (batholith.Call, bool) {
 	if l.d.o.Canary == nil {
 		return batholith.Call{}, false
@@ -63,8 +65,8 @@ func (l *lane) canaryCall(c *class, text int) (batholith.Call, bool) {
 	return l.d.o.Canary(c.path, c.features, l.backend.ModelName(), text)
 }
 
-// send asks, and tells the classes what came of it. A failure says nothing new: the class is paused already. A canary takes no slot of the
-// limit, since the slots of a server may all be waiting for what it is to find out.
+// send sends the canary and waits for its answer. An answer ends the pause of its class. A failure pauses the class, if it was not paused
+// before. A canary takes no slot of the limit: all slots may be waiting for the answer to this question.
 func (c *canary) send(l *lane) {
 	call, _ := l.canaryCall(c.class, c.text)
 	call.Fresh = true
@@ -93,7 +95,7 @@ func (c *canary) send(l *lane) {
 		l.canary.answered++
 		l.worked(began)
 		resumed = h.succeed(began, false)
-	case unreachable: // it was not sent
+	case unreachable: // nothing was sent, so nothing is learnt about the class
 	default:
 		l.canary.text++
 		if h == c.about {
@@ -104,7 +106,7 @@ func (c *canary) send(l *lane) {
 	if resumed {
 		l.resumed(h)
 	}
-	if !answered && c.why != nil { // nothing tells that the server works
+	if !answered && c.why != nil { // nothing shows that the server works
 		l.pause(c.class, c.why)
 	}
 	if unreachable {
@@ -113,8 +115,8 @@ func (c *canary) send(l *lane) {
 	l.signal()
 }
 
-// refused tells whether the server took the canary for a bad request, while what it did to the records was something else: it works, and does
-// not like canaries.
+// refused tells whether the server called the canary a bad request (400, 413, 422, 451) although the records failed in another way. Then
+// the server works and only the canary does not suit it.
 func (c *canary) refused(l *lane, f *batholith.Failure) bool {
 	if f.Kind != batholith.FailureBadRecord {
 		return false
@@ -128,15 +130,16 @@ func (c *canary) refused(l *lane, f *batholith.Failure) bool {
 	return why != nil && why.Kind != batholith.FailureBadRecord
 }
 
-// What is sent at a probe, in turn.
+// The requests that the probes of a paused class send, in turn (see history).
 const (
-	ownCanary = iota
-	untried
-	plainCanary
-	turns
+	ownCanary   = iota // a canary of the class
+	untried            // a record: the trial
+	plainCanary        // a canary without features
+	turns              // how many
 )
 
-// prepare skips the turns for which there is nothing: no canary of the class, or none that is needed besides. The caller holds l.mu.
+// prepare moves h.turn on to the next request that can be sent. It skips canaries while one about the class is in flight, those that do not
+// exist, and the plain one of a plain class, which would be the same. The caller holds l.mu.
 func (l *lane) prepare(h *history) {
 	for range turns {
 		plain := l.d.classes.plain(h.class)
@@ -156,7 +159,7 @@ func (l *lane) prepare(h *history) {
 	}
 }
 
-// canaries sends those that are due, until ctx ends.
+// canaries sends the canaries of all paused classes when they are due, until ctx ends.
 func (l *lane) canaries(ctx context.Context) {
 	for {
 		due, next := l.dueCanaries(time.Now())
@@ -176,7 +179,7 @@ func (l *lane) canaries(ctx context.Context) {
 	}
 }
 
-// dueCanaries are the canaries to be sent now; next is when there may be others, zero while no class is paused.
+// dueCanaries returns the canaries to send now, and when to look again: zero while no class is paused.
 func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 	if l.paused.Load() == 0 {
 		return nil, time.Time{}
@@ -202,25 +205,25 @@ func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 			next = h.probe
 		}
 	}
-	if !next.After(now) { // a record is to be tried
+	if !next.After(now) { // a trial is due, which run sends, or the lane is out
 		next = now.Add(firstProbe)
 	}
 	return due, next
 }
 
-// trial returns a record of a paused class whose probe is due, and else when to look again: zero when no class is paused.
-// It is called on the goroutine of run.
+// trial returns a record of a paused class if its trial is due. Otherwise it returns nil and when to look again: zero while no class is
+// paused. It condemns the classes whose trials are over. It is called on the goroutine of run.
 func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	if l.paused.Load() == 0 {
 		return nil, time.Time{}
 	}
-	var due, over []*history
+	var due, condemned []*history
 	l.mu.Lock()
 	for _, h := range l.histories {
 		switch {
 		case h == nil || !h.paused:
 		case h.condemn(now, l.answered, l.canary.answered > 0):
-			over = append(over, h)
+			condemned = append(condemned, h)
 		default:
 			l.prepare(h)
 			if h.turn%turns == untried && !h.probe.After(now) {
@@ -232,8 +235,9 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 		}
 	}
 	l.mu.Unlock()
-	for _, h := range over {
-		l.d.o.Log.Warn("no record of a class was answered in all its trials, though others are; each is sent once more", "backend", l.backend.String(), "class", h.class.String())
+	for _, h := range condemned {
+		l.d.o.Log.Warn("a class of records stays unanswered; each is sent once more and ends with the server's error; check that the model server supports such requests",
+			"backend", l.backend.String(), "class", h.class.String())
 		l.resumed(h)
 	}
 	for _, h := range due {
@@ -259,7 +263,7 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	return nil, next
 }
 
-// canaryDue has the goroutine of canaries look again.
+// canaryDue wakes the goroutine of canaries, which then looks for canaries to send.
 func (l *lane) canaryDue() {
 	select {
 	case l.pausing <- struct{}{}:
@@ -267,8 +271,8 @@ func (l *lane) canaryDue() {
 	}
 }
 
-// untried takes a record of a paused class to be tried: one that was not sent yet where there is one, of another job each time, and never
-// the last one again while there are others.
+// untried takes a record of a paused class for a trial, from the first queue that has one. l.turn moves on at each call, so that queues and
+// jobs take turns. Within a queue, records that were never sent come first, and the record of the last trial comes last.
 func (l *lane) untried(c *class, last *item) *item {
 	queues := l.served()
 	l.turn++
@@ -284,7 +288,7 @@ func (l *lane) untried(c *class, last *item) *item {
 	return nil
 }
 
-// String names a class for the log.
+// String names a class for the log: path, features and least size.
 func (c *class) String() string {
 	parts := []string{c.path}
 	if s := fmt.Sprint(c.features); c.features != 0 {

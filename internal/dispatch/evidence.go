@@ -8,50 +8,55 @@ import (
 
 // history is what a lane knows of one class: what was answered, what failed, and whether the class is paused. It is guarded by lane.mu.
 //
-// While a class is paused, its records wait and other classes go on. One request is sent at each probe, in turn: a canary of the class, a
-// record of it that was not tried yet, and, where the class is not that of plain canaries, one of those. The first two end the pause when
-// they are answered. The third tells that the server works for others: when it was so for ten minutes of trials, the class is condemned,
-// which means that its records are sent once each and end with what the server says.
+// While a class is paused, its records wait and other classes go on. Each probe sends one request, in turn:
+//
+//  1. a canary of the class; an answer ends the pause
+//  2. a trial: a record of the class, preferably one that was never sent; an answer ends the pause
+//  3. if the class has features or large records, a canary without features; an answer shows that the server works for other classes
+//
+// If the class stays unanswered for ten minutes and six trials while the lane answers other classes, the pause ends and the class is
+// condemned: each of its records is sent once more, and ends with an error line if that attempt fails. (After 429 and 503 it is
+// retried until verdict.go ends it.) The first answer to a request of the class ends that state.
 type history struct {
 	class     *class
-	answered  time.Time // when the latest request that was answered had begun; zero: none yet
-	began     time.Time // when the latest request was sent
-	flying    int
-	row       int
-	alike     int    // different records, refused with the same words in a row
-	words     string // those
-	vouched   int
-	vouchedAt time.Time
+	answered  time.Time // when the latest of the answered requests was sent; zero: none was answered
+	began     time.Time // when the latest record was sent
+	flying    int       // records in flight
+	row       int       // failures with no answer between
+	alike     int       // see evidence
+	words     string    // the message of the refusals that alike counts
+	vouched   int       // see evidence
+	vouchedAt time.Time // when vouched changed
 	share     failing
-	excused   time.Time // failures until then were in a pause in which the canary failed too: they say nothing of a record
+	excused   time.Time // failures up to this time count against no record: the server answered nothing, canaries included
 
 	paused    bool
 	condemned bool
-	why       *batholith.Failure // that paused it
-	since     time.Time          // of the pause
-	probe     time.Time          // the next one
-	delay     time.Duration      // between probes
-	turn      int                // of probes
-	tries     int                // records that were sent in this pause
-	last      *item              // the record that was tried last, which is not tried again while there are others
-	asking    bool               // a canary about it is in flight
-	missed    int                // canaries of the class that were not answered in this pause, or records where there are no canaries
+	why       *batholith.Failure // the failure that began the pause
+	since     time.Time          // when the pause began
+	probe     time.Time          // when the next probe is due
+	delay     time.Duration      // between that probe and the one after it
+	turn      int                // which request the next probe sends, modulo turns
+	tries     int                // trials in this pause
+	last      *item              // the record of the last trial; it is not tried again while others wait
+	asking    bool               // a canary about the class is in flight
+	missed    int                // signs in this pause that the server is broken: failed canaries, or failed trials where there are no canaries
 }
 
-// Probing of a paused class: the delays double between the first two. Where the lane answers others, more time passes, so that some twenty
-// trials are spread over the ten minutes.
+// Probes of a paused class. The delay between them doubles from firstProbe to lastProbe, or to rareProbe while the lane answers other
+// classes: then about twenty probes, a third of them trials, are spread over the ten minutes.
 const (
 	firstProbe  = 250 * time.Millisecond
 	lastProbe   = 10 * time.Second
 	rareProbe   = 30 * time.Second
 	trialsFor   = 10 * time.Minute
 	leastTrials = 6
-	vouchedFor  = time.Minute   // a canary that was answered counts, and as long again for each before it
-	fewMisses   = 3             // records that fail in a pause without canaries and may be bad ones all the same
-	blindFor    = 2 * time.Hour // in place of trialsFor where no canary was ever answered, so that nothing tells a bad class from a bad server
+	vouchedFor  = time.Minute   // vouched falls by one at most so often
+	fewMisses   = 3             // without canaries, a failed trial counts as missed from this one on: the records before it may have been bad
+	blindFor    = 2 * time.Hour // replaces trialsFor on a lane where no canary was ever answered: it cannot tell a bad class from a bad server
 )
 
-// at is what is known of a class, made when it is first asked for. The caller holds l.mu.
+// at returns the history of a class. It makes an empty one at the first call. The caller holds l.mu.
 func (l *lane) at(c *class) *history {
 	for len(l.histories) <= c.id {
 		l.histories = append(l.histories, nil)
@@ -64,7 +69,7 @@ func (l *lane) at(c *class) *history {
 	return h
 }
 
-// evidence is the table's view of a record's class, for a failure at that time. The caller holds l.mu.
+// evidence is the table's input about a class, for a record that failed at that time. The caller holds l.mu.
 func (l *lane) evidence(c *class, failed time.Time) evidence {
 	h := l.at(c)
 	return evidence{
@@ -74,13 +79,13 @@ func (l *lane) evidence(c *class, failed time.Time) evidence {
 	}
 }
 
-// sent notes that a request of the class is on its way, and answered, failed or nothing when it is no more. The caller holds l.mu.
+// sent notes that a record of the class is sent now. lane.landed lowers flying again. The caller holds l.mu.
 func (h *history) sent(now time.Time) {
 	h.began = now
 	h.flying++
 }
 
-// succeed takes in an answer to a request that began then. It tells whether that ends a pause.
+// succeed notes an answer to a request that was sent at the time began: a record if own, else a canary. It tells whether that ends a pause.
 func (h *history) succeed(began time.Time, own bool) (resumed bool) {
 	if began.After(h.answered) {
 		h.answered = began
@@ -99,13 +104,15 @@ func (h *history) succeed(began time.Time, own bool) (resumed bool) {
 	return h.resume()
 }
 
-// fail takes in a failure of a record. Nothing that was not sent is among them.
+// fail notes a failed attempt at a record. first tells that it is the record's first failure. Attempts that never reached the server are not
+// noted.
 func (h *history) fail(f *batholith.Failure, first bool) {
 	h.row++
 	if f.Kind != batholith.FailureBadRecord {
 		return
 	}
-	if words := f.Public + "\n" + f.Message; words != h.words { // the same words over other numbers are taken for others, which only delays
+	// Messages that differ only in a number count as different. A class whose refusals all do so is not paused for them.
+	if words := f.Public + "\n" + f.Message; words != h.words {
 		h.words, h.alike = words, 0
 	}
 	if first {
@@ -113,7 +120,7 @@ func (h *history) fail(f *batholith.Failure, first bool) {
 	}
 }
 
-// pause begins one, and tells whether it is new. The first probe is due at once.
+// pause begins a pause, unless the class is paused already, and tells whether it did. The first probe is due at once.
 func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 	if h.paused {
 		return false
@@ -122,31 +129,29 @@ func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 	return true
 }
 
+// resume ends the pause, and tells whether there was one.
 func (h *history) resume() bool {
-	was := h.paused
+	paused := h.paused
 	h.paused, h.why, h.last = false, nil, nil
-	return was
+	return paused
 }
 
-// condemn ends the pause of a class that had its trials in vain while the lane answered others. answered is when the latest request of any
-// class that the lane answered had begun.
+// condemn ends the pause and condemns the class, if all its trials failed while the lane answered other classes. It tells whether it did.
+// answered is when the latest request that the lane answered was sent, of any class; zero: none since the lane was last out. canaries: the
+// lane has answered a canary at some time. Without that, an answer before the pause and two hours of trials are enough.
 func (h *history) condemn(now, answered time.Time, canaries bool) bool {
-	long := trialsFor
+	least, works := trialsFor, answered.After(h.since) && now.Sub(answered) < 5*rareProbe
 	if !canaries {
-		long = blindFor
+		least, works = blindFor, !answered.IsZero()
 	}
-	lives := answered.After(h.since) && now.Sub(answered) < 5*rareProbe
-	if !canaries {
-		lives = !answered.IsZero()
-	}
-	if !h.paused || !lives || h.tries < leastTrials || now.Sub(h.since) < long {
+	if !h.paused || !works || h.tries < leastTrials || now.Sub(h.since) < least {
 		return false
 	}
 	h.condemned = true
 	return h.resume()
 }
 
-// next sets when the class is probed after now. Where the lane answers others, its tries are spread.
+// next sets the time and the turn of the probe after the one that is sent now. answered is as in condemn.
 func (h *history) next(now, answered time.Time) {
 	h.probe = now.Add(h.delay)
 	most := lastProbe

@@ -7,76 +7,82 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// act is what becomes of a record whose last attempt failed.
+// act is what happens next to a record whose last attempt failed.
 type act int
 
 const (
-	drop    act = iota // its job was halted, or the lease was lost: nothing is done for it any more
-	back               // it goes back to where it was: the attempt never reached the server
-	retry              // it waits, and is judged again when it is due
-	inquire            // nobody can tell whose fault the failure was: a canary is asked, and the record waits
-	pause              // its class is paused on the lane, and it waits
-	ask                // it is sent again now
-	finish             // it ends with an error line
+	drop    act = iota // forget the record: its job was halted, or the lease was lost
+	back               // put it back where it was: the attempt never reached the server
+	retry              // wait, then judge it again
+	inquire            // send a canary, because no other request shows whose fault the failure was; the record waits
+	pause              // pause its class on the lane; the record waits
+	ask                // send it again now
+	finish             // end it with an error line
 )
 
 func (a act) String() string {
 	return [...]string{"drop", "back", "retry", "inquire", "pause", "ask", "finish"}[a]
 }
 
-// verdict is what the table says.
+// verdict is the table's decision.
 type verdict struct {
 	act   act
-	after time.Duration // of a retry: how long it waits at least
-	own   bool          // the failure was the record's own: others of its class were answered after it
-	alone bool          // of ask: nothing else may be in flight beside it
-	out   bool          // the lane cannot be used at all until it is probed
+	after time.Duration // of retry and inquire: the wait before the record is judged again, without jitter
+	own   bool          // the failure counts against the record
+	alone bool          // of ask: the record is sent only when nothing else is in flight on the lane
+	out   bool          // the lane sends nothing until a probe reaches the backend
 }
 
-// attempt is what the table is told of a record.
+// attempt is the table's input about the record and its failed attempt.
 type attempt struct {
 	calledOff bool
-	waited    bool // since its last failure: it is due. Otherwise it has failed just now
-	failures  int  // its own ones before this one
-	needed    int  // how many of its own end it
-	alone     bool // nothing of ours was in flight beside it when it failed
-	shared    bool // its connection broke together with those of other requests
-	crashes   int  // breaks that were shared, or while it was alone; this one included
-	once      bool // it must not be sent again once the server has it: the server runs its tools
-	lost      bool // it has failed on a lane that others of its class may not use now, and this is another
+	waited    bool // the record has waited since the failure and is due; false: the attempt has failed just now
+	failures  int  // failures that count against the record, without this one
+	needed    int  // as many failures that count against it end the record
+	alone     bool // during the whole attempt no other request was in flight on the lane
+	shared    bool // other connections broke together with the one of this attempt
+	crashes   int  // connections of this record that broke together with others, or while it was alone; this one included
+	once      bool // the request must not be repeated when the server has received it: the server runs the tools that it names
+	lost      bool // the record failed on another lane, and its class is paused there
 }
 
-// evidence is what is known of a record's class on the lane where it failed, as of now.
+// evidence is the table's input about the record's class, on the lane where the record failed, at the time of judging.
 type evidence struct {
-	since     bool // a request of the class that began after the failure was answered
-	excused   bool // the failure was in a time when nothing of the class was answered, not even a canary
-	begun     bool // such a request is in flight
-	known     bool // the class was answered before
+	since     bool // the server has answered a request of the class that was sent after the failure
+	excused   bool // the failure is older than the end of a pause in which nothing of the class was answered, canaries included
+	begun     bool // records of the class are in flight, and the latest was sent after the failure
+	known     bool // the class was answered at least once since the process started
 	paused    bool
-	condemned bool // the class had its ten minutes of trials while the lane answered others, and nothing of it was answered
-	row       int  // failures of the class in a row, with no answer between
-	alike     int  // different records of the class that were refused alike in a row, with no answer between
-	idle      bool // nothing of the class is in flight
-	vouched   int  // times that a canary was answered since a record was
+	condemned bool // the class stayed unanswered through all its trials while the lane answered other classes (see history)
+	row       int  // failures of the class in a row: no answer came between them
+	alike     int  // records of the class that the server called bad (400, 413, 422, 451) with the same message, and answered none between
+	idle      bool // no record of the class is in flight
+	vouched   int  // pauses that a canary ended of late; an answered record lowers it by one, at most once a minute
 	canary    bool // there is a canary for the class
 }
 
-// When a class is paused.
+// A class is paused after
+//
+//	16 × 2^min(vouched, 4) failures in a row, or
+//	20 different records that were refused alike (400, 413, 422, 451), when there is a canary and vouched = 0
 const (
-	failuresInRow = 16 // without an answer; doubled each time that a canary was answered meanwhile,
-	mostDoubled   = 4  // at most so many times
-	refusedAlike  = 20 // different records, as errors of their own (400, 413, 422), without an answer
+	failuresInRow = 16
+	mostDoubled   = 4
+	refusedAlike  = 20
 )
 
-// Waiting between looks at the evidence, and for a record that was refused.
+// How long a record waits before it is judged again.
 const (
-	lookAgain = 250 * time.Millisecond
-	pausedFor = 10 * time.Second // or until the pause is over
+	lookAgain = 250 * time.Millisecond // while an answer of its class or of a canary may come
+	pausedFor = 10 * time.Second       // while its class is paused; less if the pause ends earlier
 )
 
-// judge is the table: what a failure means for the record. A status alone cannot tell a bad record from a bad server; answers to others can.
-// So a failure counts against a record only when a request of its class that began later was answered, and until then the record waits.
-// The order of the rows matters: the first that applies decides.
+// judge is the table: it decides what a failure means for the record. A status alone cannot tell a bad record from a bad server, but answers
+// to other records can. So a failure counts against the record only after the server has answered a request of the same class that was sent
+// later. Until then the record waits. There are three exceptions, which end the record at once: a status that says that the record is bad, a
+// request that must not be repeated, and a condemned class.
+//
+// The first row that applies decides.
 func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 	if a.calledOff {
 		return verdict{act: drop}
@@ -85,10 +91,10 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 		return rejudge(a, f, e)
 	}
 	switch f.Kind {
-	case batholith.FailureUnreachable: // nothing was sent, so it says nothing of the record
+	case batholith.FailureUnreachable: // nothing was sent, so the failure says nothing about the record
 		return verdict{act: back, out: true}
 	case batholith.FailureBackPressure:
-		if e.row >= failuresInRow && e.idle && !e.paused { // everything is refused, and there is nothing to wait for
+		if e.row >= failuresInRow && e.idle && !e.paused { // everything is refused, and no answer is on its way
 			return verdict{act: pause}
 		}
 		return verdict{act: retry, after: f.RetryAfter}
@@ -98,7 +104,7 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 		return verdict{act: finish, own: true}
 	case e.condemned:
 		return verdict{act: finish, own: true}
-	case e.paused: // this was a trial, or it was in flight when the class was paused
+	case e.paused: // the attempt was a trial, or it was in flight when the class was paused
 		return verdict{act: retry, after: pausedFor}
 	case f.Kind == batholith.FailureBadRecord:
 		if e.alike >= refusedAlike && e.vouched == 0 && e.canary {
@@ -113,7 +119,7 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 	return verdict{act: retry, after: pace(a.failures+1, f.RetryAfter)}
 }
 
-// rejudge is the part of the table for a record that has waited after a failure.
+// rejudge is the second half of the table: for a record that has waited since its failure.
 func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 	pressed := f.Kind == batholith.FailureBackPressure
 	own := (e.since && !e.excused || e.condemned) && !a.shared
@@ -122,13 +128,13 @@ func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 		failures++
 	}
 	suspect := a.crashes >= suspectAfter
-	if f.Kind == batholith.FailureBadRecord { // the status says so as well
+	if f.Kind == batholith.FailureBadRecord { // the status blames the record too, so one failure is enough
 		a.needed = 1
 	}
 	switch {
 	case own && failures >= a.needed && (!pressed || a.alone):
 		return verdict{act: finish, own: true}
-	case own && failures >= a.needed: // refused as often as it may be: once more with nothing beside it
+	case own && failures >= a.needed: // back-pressure: before the record ends it is tried once with nothing else in flight
 		return verdict{act: ask, own: true, alone: true}
 	case a.lost:
 		return verdict{act: ask, alone: suspect}
@@ -136,7 +142,7 @@ func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 		return verdict{act: ask, own: own, alone: suspect}
 	case e.paused:
 		return verdict{act: retry, after: pausedFor}
-	case pressed && !e.idle: // waiting is all that back-pressure asks for
+	case pressed && !e.idle: // back-pressure asks for a wait, and the record has waited
 		return verdict{act: ask, alone: suspect}
 	case e.begun:
 		return verdict{act: retry, after: lookAgain}
@@ -146,54 +152,58 @@ func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 	return verdict{act: pause}
 }
 
-// A record that crashes the server takes others down with it, and no record is blamed for a crash that it shared: one whose connection
-// broke together with others' so many times is sent with nothing beside it, and only a crash then is its own.
+// suspectAfter is after how many crashes a record is sent only when nothing else is in flight. A server that crashes breaks all its
+// connections, so a break that several requests share counts against none of them. A break of a record that was sent alone counts.
 const suspectAfter = 2
 
-// Waiting between the attempts of a record: doubling, with jitter.
+// Waits between the attempts of a record. They double from the first to the last.
 const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 10 * time.Second
-	longestAsk = time.Minute // that a server is left alone when it asks for it
+	longestAsk = time.Minute // the longest Retry-After that is obeyed for one record, except after 429 and 503
 )
 
-// pace is how long a record waits after so many failures, at least what the server asked for. The dispatcher adds jitter.
+// pace is how long a record waits after its n-th failure, with asked for the server's Retry-After:
+//
+//	wait = max(min(0.2 s × 2^(n-1), 10 s), min(asked, 60 s))
+//
+// The caller adds jitter of up to a quarter in either direction.
 func pace(failures int, asked time.Duration) time.Duration {
 	return max(min(firstRetry<<min(failures-1, 10), lastRetry), min(asked, longestAsk))
 }
 
-// Bounds of the share of attempts that fail on good records.
+// Bounds of p, the share of attempts that fail on good records (see attemptsNeeded).
 const (
 	leastShare = 0.01
 	mostShare  = 0.5
-	falseBlame = 1e-6 // probability with which a good record may end with an error line
+	falseBlame = 1e-6 // accepted probability that a good record ends with an error line
 )
 
-// attemptsNeeded is how many failures of its own end a record, at least so many as are configured. With p the share of attempts that fail
-// on records of the class that are answered in the end, a good record fails n times in a row with probability pⁿ, so
+// attemptsNeeded is how many failures that count against it end a record. p is the share of failed attempts at records of the class that
+// were answered in the end. A good record fails n times in a row with probability pⁿ, so
 //
-//	n = ⌈ln 10⁻⁶ / ln p⌉, p between 0.01 and 0.5
+//	n = max(configured, ⌈ln 10⁻⁶ / ln p⌉), with p held between 0.01 and 0.5
 func attemptsNeeded(configured int, p float64) int {
 	p = min(max(p, leastShare), mostShare)
 	return max(configured, int(math.Ceil(math.Log(falseBlame)/math.Log(p))))
 }
 
-// failing is the share of attempts that failed on records that were answered in the end. What always fails is not in it.
+// failing estimates the share of attempts that fail on good records. It counts only records that were answered in the end, so records that
+// always fail do not raise it.
 type failing struct{ failed, answered float64 }
 
-// fading is about how many answers are remembered; shy is for how many answers without a failure a new class is taken.
 const (
-	fading = 1000
-	shy    = 20
+	fading = 1000 // answers after which the weight of an older one has fallen to 1/e
+	shy    = 20   // a new class begins as if so many records had been answered without a failure
 )
 
-// answer takes in a record that was answered after so many failures of its own.
+// answer notes a record that was answered after so many failures that counted against it.
 func (s *failing) answer(failures int) {
 	const fade = 1 - 1.0/fading
 	s.failed, s.answered = s.failed*fade+float64(failures), s.answered*fade+1
 }
 
-// share is the estimate: (f + ½) / (f + n + 20).
+// share is the estimate, from f failures and n answers: (f + ½) / (f + n + 20).
 func (s *failing) share() float64 {
 	return (s.failed + 0.5) / (s.failed + s.answered + shy)
 }
