@@ -6,82 +6,86 @@ import (
 )
 
 // Servers refuse for many reasons: the queue is full, a burst came faster than they admit, a quota is used up, a replica is sick, a proxy
-// refuses at random. Only for some of them does it help to send less. So a refusal lowers the limit only as a trial:
+// refuses at random. Sending less helps against some of them only. So refusals begin a trial: the limit is lowered, and the lower limit is
+// kept only if it helps.
 //
-//	share = refused / sent                    of requests by the time at which they were sent
+//	share = refused / sent                    refusals are counted by the time at which their requests were sent
 //	odds  = refused / (sent - refused + 1)
-//	rate  = (sent - refused) / seconds        requests that are taken in a second
+//	rate  = (sent - refused) / seconds        requests that the server takes, per second
 //	loss  = 1 - rate / rate before
-//	cut     if refused ≥ 4 and refused > sent × (1.3 × base + 0.1) + 3 × √(sent × base)
-//	kept    if odds ≤ 0.5 × odds before and loss ≤ max(0.02, (share before - share)/3) + 1 standard error
-//	undone  otherwise; base rises to the share, so that as many refusals do not cause the next trial
+//	begin   if refused ≥ 4 and refused > sent × (1.3 × base + 0.1) + 3 × √(sent × base)
+//	keep    if odds ≤ 0.5 × odds before and loss ≤ max(0.02, (share before - share)/3) + 1 standard error
+//	retry   halfway up if only the loss is too high, further down if the odds fell a little (see decide)
+//	undo    otherwise; base, the usual share, rises to this share, so that as many refusals do not begin the next trial
 //
-// A bound that was kept rises again after a quiet time, by 1/32, 1/16 and then 1/8 of it, until refusals show that it is found where it was.
+// After a quiet time a bound that was kept rises again, by 1/32, 1/16 and then 1/8 of itself, until refusals begin the next trial. The quiet
+// time doubles when that trial finds the same bound, within an eighth.
 const (
 	leastCount = 4
 	aboveBase  = 1.3
 	aboveZero  = 0.1
 	helped     = 0.5
-	hardly     = 0.8  // above this share of the odds before, a decrease made no difference
-	worsened   = 2    // above this multiple of them, the server has changed meanwhile
-	slower     = 0.02 // loss that is accepted for any gain
-	assumable  = 0.45 // a smaller share is taken for a random one as long as the limit grows
+	hardly     = 0.8  // a decrease that leaves more than this share of the odds made no difference
+	worsened   = 2    // odds above this multiple of those before show that the server changed during the trial
+	slower     = 0.02 // loss that is always accepted
+	assumable  = 0.45 // while the limit grows, a smaller share is assumed not to depend on it
 	mostly     = 0.5  // a larger share is judged after few requests
-	plenty     = 400  // requests tell a rate to 5 %
-	lastBase   = 0.8
-	cutTo      = 0.95 // of the limit, when what is in flight beside refusals does not tell how far to go
+	plenty     = 400  // requests that give a rate to 5 %
+	lastBase   = 0.8  // the highest base
+	cutTo      = 0.95 // of the limit: the trial when the number in flight at refusals is hardly below the limit
 	riseBy     = 1. / 32
-	leastJudge = 2 * time.Second        // span of the requests that are judged
-	leastSpan  = 200 * time.Millisecond // of the settling time
-	mostSpan   = 2 * time.Second        // of the settling time
-	ripeAfter  = time.Minute            // a bound rises after so long though goodput could not be measured meanwhile
-	leastQuiet = 5 * time.Second        // before a bound rises again; doubled each time that it is found where it was
-	lastQuiet  = 320 * time.Second
+	leastJudge = 2 * time.Second        // requests of at least the last so many seconds are judged
+	leastSpan  = 200 * time.Millisecond // the shortest settling time (see Limiter.settle)
+	mostSpan   = 2 * time.Second        // the longest
+	ripeAfter  = time.Minute            // a bound rises this long after its time even if goodput could not be measured
+	leastQuiet = 5 * time.Second        // the first quiet time
+	lastQuiet  = 320 * time.Second      // the longest
 )
 
-// ceiling is the memory of refusals: how many requests may be in flight at most.
+// ceiling bounds how many requests may be in flight, from the server's refusals.
 type ceiling struct {
 	bound
-	safe   bound // as it was when the server last took most of what was sent
+	safe   bound // the bound when the server last took more than half of what was sent
 	sends  sends
 	trial  trial
-	clean  time.Time // refusals of requests sent before say nothing of the limit: a burst, or another limit
-	beside recent    // in flight at the refusals since then
-	widest int       // the highest limit in force since the last burst
-	judged time.Time
-	looked time.Time // when the server was last seen
-	press  bool      // to refuse more than usual,
-	share  float64   // and what share
+	clean  time.Time // requests sent before this time are not judged: they belong to a burst or to another limit
+	beside recent    // mean number in flight at refusals of requests sent since then
+	widest int       // the lowest limit since the last burst; a limit an eighth above it is the next burst
+	judged time.Time // when judge last decided
+	looked time.Time // when pressed last computed the next two
+	press  bool      // more was refused than usual
+	share  float64   // the share that was refused
 }
 
-// bound is what was found.
+// bound is what the trials found.
 type bound struct {
-	at      int           // the most that may be in flight; 0: there is no bound
-	good    int           // the highest bound at which nothing was refused
-	rose    bool          // it has risen since it was found
-	step    int           // of the next rise
-	next    time.Time     // when it comes
-	quiet   time.Duration // before the first rise
-	base    float64       // share of requests that are refused whatever is in flight
-	assumed bool          // base was not tried
+	at      int           // the most requests that may be in flight; 0: no bound
+	good    int           // the latest bound at which no more than usual was refused
+	rose    bool          // at has risen since it was found
+	step    int           // requests that the next rise adds
+	next    time.Time     // the next rise is not before
+	quiet   time.Duration // from the time when at was found until its first rise
+	base    float64       // the usual share: it is refused whatever the limit
+	assumed bool          // base was assumed while the limit grew; no trial found it
 }
 
-// forget undoes what was concluded since the server began to refuse everything: how much was in flight had nothing to do with it.
+// forget goes back to the bound from before the server began to refuse everything. What was concluded since is wrong: those refusals did not
+// depend on the number in flight.
 func (c *ceiling) forget() { c.bound, c.trial = c.safe, trial{} }
 
-// trial is a decrease of the limit that must still show that it helps.
+// trial is a lower limit that is tried out.
 type trial struct {
 	on     bool
-	since  time.Time // when no more was in flight than it allows; zero: not yet
-	from   int       // the limit before it
-	was    int       // the bound before it
-	to     int       // the limit in it
-	before load
-	low    int  // a limit that lowers the refusals, and seemed to lower what is taken
-	back   bool // to a bound that was good before; a deeper one may follow
+	since  time.Time // from then on no more was in flight than the trial allows; zero: more is still in flight
+	from   int       // the limit before the trial
+	was    int       // the bound before the trial
+	to     int       // the limit during the trial
+	before load      // before the trial
+	low    int       // a lower limit that was tried first: it halved the odds, but the loss was too high; 0: none
+	back   bool      // to is the last good bound; a lower limit may be tried next
 }
 
-// load is what was sent in a span of time.
+// load is what was sent in a span of time, and what of it was refused.
 type load struct {
 	sent, refused, seconds float64
 }
@@ -91,13 +95,13 @@ func (l load) taken() float64 { return max(l.sent-l.refused, 0) }
 func (l load) rate() float64  { return l.taken() / max(l.seconds, 1e-3) }
 func (l load) odds() float64  { return l.refused / (l.taken() + 1) }
 
-// excess tells whether more was refused than is usual.
+// excess tells whether more was refused than usual. The formula is above: begin.
 func (l load) excess(base float64) bool {
 	return l.refused >= leastCount && l.refused > l.sent*(aboveBase*base+aboveZero)+3*math.Sqrt(l.sent*base)
 }
 
-// burst notes that the limit in force is so much now: when it has grown, more is sent at once than before, and a server may refuse some of
-// it only because it comes at once.
+// burst notes the limit that is in force. A limit that grew by more than an eighth sends a burst, and a server may refuse part of it only
+// because it comes at once. So what is sent before the settling time is over is not judged.
 func (c *ceiling) burst(now time.Time, limit int, settle time.Duration) {
 	if limit > c.widest+c.widest/8+1 {
 		c.clear(now.Add(settle))
@@ -106,14 +110,14 @@ func (c *ceiling) burst(now time.Time, limit int, settle time.Duration) {
 	c.widest = min(c.widest, limit)
 }
 
-// clear forgets what was refused of requests sent before.
+// clear excludes requests that were sent before a time from the next judgement.
 func (c *ceiling) clear(since time.Time) {
 	if since.After(c.clean) {
 		c.clean, c.beside = since, recent{}
 	}
 }
 
-// refused notes a refusal with so many others in flight.
+// refused notes a refusal, and how many other requests were in flight when it came.
 func (c *ceiling) refused(f Flight, others int) {
 	c.sends.refused(f)
 	if !f.sent.Before(c.clean) {
@@ -121,14 +125,14 @@ func (c *ceiling) refused(f Flight, others int) {
 	}
 }
 
-// load is what was sent since then, as far as it is known what became of it.
+// load is what was sent since a time. It leaves out the latest requests, which may still be refused.
 func (c *ceiling) load(since, now time.Time) load {
 	known := c.sends.known(now)
 	sent, refused := c.sends.count(since, known)
 	return load{sent, refused, known.Sub(c.sends.begun(since, known)).Seconds()}
 }
 
-// pressed tells whether more is refused at the moment than is usual, for whatever reason. It is renewed once in a bin of time.
+// pressed tells whether more was refused than usual during the last settling time. It is computed at most every 50 ms.
 func (c *ceiling) pressed(now time.Time, settle time.Duration) bool {
 	if now.Sub(c.looked) >= binWidth {
 		c.looked = now
@@ -138,16 +142,16 @@ func (c *ceiling) pressed(now time.Time, settle time.Duration) bool {
 	return c.press
 }
 
-// standing of what is in flight when refusals are judged.
+// pressure is the limiter's state when refusals are judged.
 type pressure struct {
 	growing bool // the limit is still on its way up
-	ripe    bool // goodput was measured since the last disturbance
+	ripe    bool // goodput was measured since the last change, or does not set the limit
 	limit   int
-	held    int // slots that are taken or rest
-	settle  time.Duration
+	held    int           // slots that are taken or rest
+	settle  time.Duration // for so long after a change, refusals belong to the limit before
 }
 
-// judge decides, at most once in a bin of time, and tells whether the bound was changed.
+// judge begins or ends a trial, or lets the bound rise, at most every 50 ms. It tells whether it did, so that the limit may have changed.
 func (c *ceiling) judge(now time.Time, p pressure) bool {
 	if now.Sub(c.judged) < binWidth {
 		return false
@@ -173,7 +177,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 		}
 		return c.rise(now, p)
 	}
-	if p.growing && c.at == 0 && l.share() < assumable { // more in flight will show whether it depends on that
+	if p.growing && c.at == 0 && l.share() < assumable { // the limit grows, which will show whether the share depends on it
 		if l.seconds >= p.settle.Seconds() {
 			c.base, c.assumed = max(c.base, l.share()), true
 		}
@@ -183,7 +187,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 		return false
 	}
 	t := trial{on: true, from: p.limit, was: c.at, before: l, to: c.lower(p.limit)}
-	if c.at > 0 && c.good < p.limit { // it was tried whether the bound has risen
+	if c.at > 0 && c.good < p.limit { // the bound has risen above the last good one: try that first
 		t.to, t.back = c.good, true
 	}
 	if t.to >= p.limit {
@@ -193,7 +197,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 	return true
 }
 
-// rise tries a higher bound, a little at first.
+// rise raises the bound by one step when it is time and the slots are in use. It tells whether it did.
 func (c *ceiling) rise(now time.Time, p pressure) bool {
 	if c.at == 0 || p.limit*5 < c.at*4 || p.held < p.limit || now.Before(c.next) || !p.ripe && now.Sub(c.next) < ripeAfter {
 		return false
@@ -208,8 +212,8 @@ func (c *ceiling) rise(now time.Time, p pressure) bool {
 	return true
 }
 
-// lower is the limit that a trial has: what was in flight beside the refusals, which is what the server takes, since the slots of the
-// refused rest. When that is hardly less than the limit it is less by a tenth all the same, so that a difference can be seen.
+// lower is the limit of a trial: the mean number in flight at refusals, which is what the server takes, since the slots of refused requests
+// rest. If that is within 1/64 of the limit, the trial has 95 % of the limit, so that a difference shows. It has at least an eighth.
 func (c *ceiling) lower(limit int) int {
 	to := int(math.Ceil(c.beside.mean))
 	if to > limit-max(limit/64, 1) {
@@ -218,12 +222,14 @@ func (c *ceiling) lower(limit int) int {
 	return max(to, limit/8, 1)
 }
 
+// begin begins a trial. Refusals of requests sent before do not count in it.
 func (c *ceiling) begin(now time.Time, t trial) {
 	c.trial, c.widest = t, t.to
 	c.clear(now)
 }
 
-// decide ends a trial once enough was sent in it.
+// decide ends a trial once enough was sent in it: it keeps the lower limit, undoes it, or begins another trial. It tells whether the trial
+// ended.
 func (c *ceiling) decide(now time.Time, p pressure) bool {
 	t := &c.trial
 	if t.since.IsZero() {
@@ -244,18 +250,18 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 	again.since = time.Time{}
 	helps := after <= helped*before
 	switch {
-	case after > worsened*before: // something else has changed meanwhile
+	case after > worsened*before: // the server has changed: stay here, refusals will tell more
 		c.at, c.good = t.to, t.to
 	case helps && !slow:
 		c.keep(now, p.settle)
-	case helps && t.to+1 < t.from && t.to*5 < t.from*4: // it is between the two
+	case helps && t.to+1 < t.from && t.to*5 < t.from*4: // too low: the right limit is between the two
 		again.low, again.to = t.to, (t.to+t.from)/2
 		c.begin(now, again)
 		return true
-	case !helps && t.low > 0: // the lower one is better than none
+	case !helps && t.low > 0: // too high: the lower limit of before is better than none
 		t.to = t.low
 		c.keep(now, p.settle)
-	case !helps && !slow && (t.back || after <= hardly*before): // less is taken than was
+	case !helps && !slow && (t.back || after <= hardly*before): // it helped a little, or the server takes less by now: go lower
 		again.back, again.to = false, c.lower(t.to)
 		if again.to < t.to {
 			c.begin(now, again)
@@ -270,7 +276,8 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 	return true
 }
 
-// enough tells whether the trial has seen enough. Where little was refused it takes more to see whether fewer are taken.
+// enough tells whether the trial has lasted long enough: if more than half is refused, until 48 requests were taken; otherwise until 400
+// were taken or 4 s have passed, since a small change of the rate takes more of them to show.
 func (t *trial) enough(l load, settle time.Duration) bool {
 	if l.sent < float64(min(max(t.to, leastCount), 32)) || l.seconds < settle.Seconds() {
 		return false
@@ -281,6 +288,7 @@ func (t *trial) enough(l load, settle time.Duration) bool {
 	return l.taken() >= plenty || l.seconds >= 2*leastJudge.Seconds()
 }
 
+// keep makes the trial's limit the bound, and plans its first rise.
 func (c *ceiling) keep(now time.Time, settle time.Duration) {
 	t := &c.trial
 	near := c.good > 0 && t.to*8 >= c.good*7 && t.to*8 <= c.good*9
@@ -296,12 +304,13 @@ func (c *ceiling) keep(now time.Time, settle time.Duration) {
 	c.next = now.Add(c.quiet)
 }
 
+// undo goes back to the bound before the trial. Refusals do not depend on the limit, so their share is the usual one from now on.
 func (c *ceiling) undo(share float64) {
 	c.base = min(max(c.base, share), lastBase)
 	c.at = c.trial.was
 }
 
-// now is the most that may be in flight.
+// now is the most requests that may be in flight now.
 func (c *ceiling) now() int {
 	switch {
 	case c.trial.on:
@@ -312,7 +321,7 @@ func (c *ceiling) now() int {
 	return Last
 }
 
-// lift ends the quiet time: there is a sign that the backend takes more by now.
+// lift ends the quiet time, because goodput shows that the backend may take more by now.
 func (c *ceiling) lift(now time.Time) {
 	if now.Before(c.next) {
 		c.next = now
