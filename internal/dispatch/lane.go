@@ -280,7 +280,8 @@ func (l *lane) tell() {
 	}
 }
 
-// halts is why records of a class cannot be sent there, or "". With no class, it is why nothing can.
+// halts says why the lane sends no records of a class now; "" if it does. If c is nil it says why the lane sends nothing at all. The text
+// follows "Records wait: " in the messages of jobs. An operator reads it too, so it names server and cause, and nothing that a server sent.
 func (l *lane) halts(c *class) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,11 +298,11 @@ func (l *lane) halts(c *class) string {
 	}
 	switch {
 	case h.why.Kind == batholith.FailureBadRecord:
-		return fmt.Sprintf("model server %s refused %d records in a row alike and answered none (%s)", l.backend, h.alike, why)
+		return fmt.Sprintf("model server %s refuses records like these, the last %d with the same error (%s)", l.backend, h.alike, why)
 	case h.row > 1:
-		return fmt.Sprintf("model server %s answers none of the requests like theirs, %d in a row (%s)", l.backend, h.row, why)
+		return fmt.Sprintf("model server %s fails on records like these, %d times in a row (%s)", l.backend, h.row, why)
 	}
-	return fmt.Sprintf("model server %s does not answer (%s)", l.backend, why)
+	return fmt.Sprintf("model server %s fails on records like these (%s)", l.backend, why)
 }
 
 // breakage is a moment at which connections broke off. One request's connection may break for any reason; when a good part of what is in

@@ -223,7 +223,8 @@ func jitter(d time.Duration) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1))
 }
 
-// spent is the error of a record that is not sent again: what the server said, and with what status.
+// spent is the error of a record that is not sent again: the server's status and message, and after how many attempts. The code is 500 where
+// the server gave no status of an error, as after a broken connection.
 func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
 	code := f.Status
 	if code < 400 {

@@ -232,7 +232,7 @@ func (f *feed) tells() {
 	}
 }
 
-// waitsFor is why records of the job wait for a model server, or "". The caller holds queue.mu.
+// waitsFor is the message of a job whose records wait for a model server; "" if none does. The caller holds queue.mu.
 func (f *feed) waitsFor() string {
 	q := f.queue
 	why := ""
@@ -262,7 +262,7 @@ func (f *feed) waitsFor() string {
 	if why == "" {
 		return ""
 	}
-	return "Records wait: " + why + ". It is tried again."
+	return "Records wait: " + why + ". Batholith tries again by itself; if this lasts, check the model server."
 }
 
 func without(feeds []*feed, f *feed) []*feed {

@@ -18,7 +18,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// classify is the one place that says what a failed attempt looks like. ctx is the attempt's own.
+// classify turns the error of a failed attempt into a Failure: its kind, and texts for the record and for everybody else. Nothing else does.
+// ctx is the attempt's own.
 func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholith.Failure {
 	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
@@ -31,14 +32,14 @@ func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholit
 	return f
 }
 
-// failure is a failure that is told in our own words, to the record and to everybody.
+// failure makes a failure whose text is our own, so that the record and everybody else may read it.
 func failure(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
 	public := fmt.Sprintf(format, args...)
 	return &batholith.Failure{Kind: kind, Public: public, Message: public}
 }
 
-// classifyTransport judges an attempt that brought no answer, or none that can be read. Errors of net/http and crypto/tls quote what the
-// server sent, so their texts go into Message alone.
+// classifyTransport classifies an attempt without an answer, or with one that cannot be read. Errors of net/http and crypto/tls quote what
+// the server sent, so their texts go into Message alone.
 func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
 		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
@@ -50,22 +51,23 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 	}
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(batholith.FailureRetry, "%s did not answer within %v; a longer timeout can be set for the backend", b.host, s.patience)
+		return failure(batholith.FailureRetry, "%s did not answer within %v; if answers take longer, set a longer timeout for the backend", b.host, s.patience)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		f := failure(batholith.FailureRetry, "%s closed the connection before the end of its answer", b.host)
+		f := failure(batholith.FailureRetry, "%s closed the connection before its answer was complete; the model server's log may say why", b.host)
 		f.Crash = true
 		return f
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		f := failure(batholith.FailureRetry, "%s reset the connection", b.host)
+		f := failure(batholith.FailureRetry, "%s reset the connection; the model server's log may say why", b.host)
 		f.Crash = true
 		return f
 	}
-	f := failure(batholith.FailureRetry, "%s: the answer cannot be read as HTTP", b.host)
+	f := failure(batholith.FailureRetry, "%s sent an answer that is not valid HTTP; check the backend's url", b.host)
 	f.Message = b.host + ": " + plain.Short(b.withoutKey(err.Error()), maxSaid)
 	return f
 }
 
-// unreachable judges an attempt that had no connection: no name, no route, nobody who listens, no TLS, a proxy that refuses.
+// unreachable classifies an attempt that got no connection: the name is unknown, there is no route, nothing listens, TLS fails, or a proxy
+// refuses.
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
 	const kind = batholith.FailureUnreachable
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
@@ -75,14 +77,14 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return failure(kind, "%s refuses connections; is the model server running there?", b.host)
 	case isTLS(err):
-		return failure(kind, "%s: no trusted TLS connection (%s); check the scheme of the backend's url and its certificate", b.host, tlsReason(err))
+		return failure(kind, "%s: TLS failed (%s); check whether the backend's url begins with https or http, and the server's certificate", b.host, tlsReason(err))
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return failure(kind, "%s cannot be reached (no answer in time); check the backend's url and the network", b.host)
 	}
 	return failure(kind, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
 }
 
-// dnsReason, dialReason and tlsReason tell errors of the network apart in our own words.
+// dnsReason, dialReason and tlsReason describe errors of the network in our own words.
 func dnsReason(e *net.DNSError) string {
 	switch {
 	case e.IsNotFound:
@@ -90,7 +92,7 @@ func dnsReason(e *net.DNSError) string {
 	case e.IsTimeout:
 		return "the name server does not answer"
 	}
-	return "the name server fails"
+	return "the name server returned an error"
 }
 
 func dialReason(err error) string {
@@ -108,10 +110,10 @@ func tlsReason(err error) string {
 		return "the certificate is for another host name"
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "the certificate is signed by an authority that is not known here"
+		return "this machine does not trust the authority that signed the certificate"
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return "the certificate has expired, or is not valid yet"
+		return "the certificate has expired or is not valid yet"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "the certificate is not valid"
@@ -119,23 +121,23 @@ func tlsReason(err error) string {
 	return "the server does not speak TLS"
 }
 
-// classifyAnswer judges an answer other than a plain 200, by what the server says first and by its status then.
+// classifyAnswer classifies an answer that is an error: by the error that its body names if it is known, else by its status.
 func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	kind := r.kind()
 	f := &batholith.Failure{Kind: kind, Status: r.status, RetryAfter: r.retryAfter}
 	if kind == batholith.FailureBadRecord && (r.status < 400 || r.status >= 500) {
-		f.Status = http.StatusBadRequest // the record's fault, whatever the server calls it; this is what its error line says
+		f.Status = http.StatusBadRequest // the error line of a bad record has code 400 even if the server answered 500 or 200
 	}
 	f.Message, f.Public = b.answerTexts(r, kind)
 	return f
 }
 
-// kind groups answers. Names of errors come first, then words at the beginning of a message, then the status. Words move an answer only
-// to a kind that evidence is asked about, or that is waited for with a bound: a message may quote the record.
+// kind decides by names of errors and by words at the beginning of a message, and else by the status. A message may quote the record. So words
+// lead to kinds that are retried, except those about a request that is too large, which end the record.
 func (r *refusal) kind() batholith.FailureKind {
 	said := strings.ToLower(r.said.Message)
 	said = said[:min(len(said), maxSaid)]
-	clients := r.inside || r.status >= 400 && r.status < 500 // the server says that it is the client's fault
+	clients := r.inside || r.status >= 400 && r.status < 500 // errors of the client, by status, or in an answer of 200
 	switch {
 	case r.said.names(wrongSetting...), clients && holdsAny(said, wrongSettingWords):
 		return batholith.FailureMisconfigured
@@ -143,7 +145,7 @@ func (r *refusal) kind() batholith.FailureKind {
 		return batholith.FailureMisconfigured
 	case r.said.names(namedBadRecord...):
 		return batholith.FailureBadRecord
-	case r.status == http.StatusTooManyRequests && strings.Contains(said, "request too large"): // OpenAI: it alone is more than a minute's quota
+	case r.status == http.StatusTooManyRequests && strings.Contains(said, "request too large"): // OpenAI: one request exceeds a minute's quota
 		return batholith.FailureBadRecord
 	case r.status >= 500 && holdsAny(said, tooLarge):
 		return batholith.FailureBadRecord
@@ -155,29 +157,29 @@ func (r *refusal) kind() batholith.FailureKind {
 	return kindOf(r.status)
 }
 
-// What servers say, in lower case but for names.
+// Names of errors, and words of messages in lower case.
 var (
-	// wrongSetting are the names of errors about the account, the key or the model. OpenAI has most; Azure, Moonshot and DashScope the others.
+	// wrongSetting are names of errors about the account, the key or the model. Most are OpenAI's, the others of Azure, Moonshot and DashScope.
 	wrongSetting = []string{"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated", "invalid_api_key",
 		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage"}
-	// wrongSettingWords are the same, told as a bad request: LiteLLM, OpenRouter, Gemini, Anthropic.
+	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini, Anthropic.
 	wrongSettingWords = []string{"invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
 		"credit balance is too low"}
 	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
-	// tooLarge is how servers say of a prompt, with a status of 500, that it will never fit.
+	// tooLarge are words of answers with a status of 500 or more about a prompt that will never fit.
 	// llama.cpp: "input is too large to process. increase the physical batch size", "the request exceeds the available context size".
 	tooLarge = []string{"too large to process", "exceeds the available context", "maximum context length", "larger than the max context", "prompt is too long"}
-	noRoom   = []string{"capacity_exceeded", "overloaded_error", "server_busy"} // Groq has status 498 for the first
-	// noRoomNow is how servers say that the model is being loaded, or that all places are taken: llama.cpp, Hugging Face, Ollama, KoboldCpp.
+	noRoom   = []string{"capacity_exceeded", "overloaded_error", "server_busy"} // Groq sends the first with status 498
+	// noRoomNow are words of servers that load the model or have no free slot: llama.cpp, Hugging Face, Ollama, KoboldCpp.
 	noRoomNow = []string{"loading model", "model is loading", "currently loading", "still loading", "server busy", "server is busy",
 		"no slots available", "no slot available", "maximum pending requests", "queue is full"}
-	// modelGone is how servers say that a model went away under a request, as a bad request or as not found: LM Studio, llama.cpp with
-	// several models, TabbyAPI. The same request loads it again. It may also be gone for good; evidence tells.
+	// modelGone are words of servers that unloaded the model during a request: LM Studio, llama.cpp with several models, TabbyAPI. They come as
+	// a bad request or as not found. The next request usually loads the model again, so the record is retried.
 	modelGone = []string{"model unloaded", "model is unloaded", "failed to load model", "model has crashed", "model crashed", "no model is loaded",
 		"no models loaded", "no models are currently loaded", "model is not loaded", "model not loaded", "channel error", "model has unexpectedly stopped"}
 )
 
-// kindOf groups the statuses of answers that say nothing more.
+// kindOf is the kind of an answer of which only the status is known.
 func kindOf(status int) batholith.FailureKind {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // 529: overloaded, by those who follow Anthropic
@@ -192,12 +194,12 @@ func kindOf(status int) batholith.FailureKind {
 	if status >= 500 || status == http.StatusOK {
 		return batholith.FailureRetry
 	}
-	// What is left of 4xx, redirects and success without an answer: the address, the key or the method may be wrong.
+	// Other statuses of 4xx, redirects, and 2xx other than 200: the address, the key or the method may be wrong.
 	return batholith.FailureMisconfigured
 }
 
-// answerTexts say who answered what, and what to do where that is known: for the record, with the words of the server; and for everybody
-// else, without them.
+// answerTexts returns two texts that name the host, its answer and a remedy if one is known. message is for the record and quotes the
+// server; public is for everybody else and does not.
 func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public string) {
 	public = fmt.Sprintf("%s answered %d", b.host, r.status)
 	if r.inside {
@@ -215,32 +217,34 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
 	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {
-		message = said // it is about the user's own record; where the model runs does not matter
+		message = said // the error is about the user's record, so the host is left out
 	}
 	return message, public
 }
 
+// remedy is what an operator can do about a wrong setting.
 func (r *refusal) remedy(model string) string {
 	words := strings.ToLower(r.said.Message)
 	switch {
 	case r.said.names("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "Arrearage"),
 		r.status == http.StatusPaymentRequired, strings.Contains(words, "credit balance"):
-		return "the account of the API key has no quota left, or not enough for this request"
+		return "the account of the API key has no quota left, or not enough for this request; check its billing"
 	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(words, "api key"):
 		return "check the API key of the backend (api_key_env)"
 	case r.status == http.StatusForbidden && r.said.page:
-		return "a firewall or proxy before the model server may refuse the request"
+		return "a firewall or proxy in front of the model server may have refused the request; check its rules"
 	case r.status == http.StatusForbidden:
-		return "check the API key of the backend (api_key_env) and what it may use"
+		return "check the API key of the backend (api_key_env) and that it may use the model"
 	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(words, "model"):
 		return fmt.Sprintf("check that the backend's url is right (an OpenAI-compatible one ends in /v1) and that it serves the model %q", model)
 	case r.status >= 300 && r.status < 400:
-		return "it redirects to another place; set the backend's url to where it ends"
+		return "the server redirects; set the backend's url to the address that it redirects to"
 	}
 	return "check the backend's url and protocol"
 }
 
-// retryAfter reads how long the server wants to be left alone: seconds or a date (RFC 9110, 10.2.3), or milliseconds (OpenAI, Azure).
+// retryAfter is how long the server asks clients to wait, at most an hour. Retry-After has seconds or a date (RFC 9110, 10.2.3);
+// Retry-After-Ms has milliseconds (OpenAI, Azure).
 func retryAfter(h http.Header) time.Duration {
 	if d, err := time.ParseDuration(strings.TrimSpace(h.Get("Retry-After-Ms")) + "ms"); err == nil {
 		return min(max(d, 0), maxRetryAfter)
@@ -260,10 +264,10 @@ func retryAfter(h http.Header) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// maxRetryAfter bounds what is believed: a server that was told to come back tomorrow is asked again sooner.
+// maxRetryAfter is the longest Retry-After that is believed.
 const maxRetryAfter = time.Hour
 
-// withoutURL takes the address out of a client's error: it may hold a user and a password, and messages name the host.
+// withoutURL removes the address from an error of the HTTP client, since it may hold a user and a password. Messages name the host instead.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -271,6 +275,7 @@ func withoutURL(err error) error {
 	return err
 }
 
+// withoutKey hides the backend's API key in a text.
 func (b *Backend) withoutKey(s string) string {
 	if b.o.APIKey == "" {
 		return s
