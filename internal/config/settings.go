@@ -175,8 +175,9 @@ type Backend struct {
 	// Most requests in flight; 0: found automatically, and followed when the server changes. Set it for a server without /metrics
 	// that others use too, or one with a quota.
 	MaxInFlight int `yaml:"max_in_flight"`
-	// Never send this server a request of our own. Without it, when records fail and no other record tells whether the server works, it
-	// gets one with max_tokens 1 and no user's text.
+	// With true, jobs ask this server to answer nothing but their records. By default (false), when records fail and no other record shows
+	// whether the server works, it gets a small request with a fixed text and max_tokens 1. Without these requests, records that fail wait longer
+	// before they end with an error line. `batholith doctor` sends one such request in either case.
 	NoCanary bool `yaml:"no_canary"`
 	// Longest time for one attempt.
 	Timeout time.Duration `yaml:"timeout"`
