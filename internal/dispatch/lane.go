@@ -297,7 +297,7 @@ func (l *lane) halts(c *class) string {
 		why += "; " + l.doubt
 	}
 	switch {
-	case h.why.Kind == batholith.FailureBadRecord:
+	case h.why.Kind == batholith.FailureBadRecord && h.alike > 1:
 		return fmt.Sprintf("model server %s refuses records like these, the last %d with the same error (%s)", l.backend, h.alike, why)
 	case h.row > 1:
 		return fmt.Sprintf("model server %s fails on records like these, %d times in a row (%s)", l.backend, h.row, why)
