@@ -53,6 +53,33 @@ func TestAJobHasBegunWhenItsRecordsAreBeingSent(t *testing.T) {
 	})
 }
 
+// A job whose records are read and wait behind others' has begun nothing either.
+func TestAJobThatWaitsBehindOthersHasNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		s.limit = 1
+		d := w.dispatcher(Options{}, s)
+		defer w.start(d)()
+		for _, j := range []struct {
+			name    string
+			records int
+		}{{"oldest", 500}, {"shortest", 400}, {"third", 450}, {"fourth", 460}} {
+			d.Enqueue(w.job(j.name, j.records, 100))
+			synctest.Wait()
+		}
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := w.begunJobs(); got != "[oldest shortest]" {
+			t.Errorf("begun: %s", got)
+		}
+		w.await(400, "shortest")
+		w.await(1, "third")
+		if got := w.begunJobs(); got != "[oldest shortest third]" {
+			t.Errorf("begun: %s", got)
+		}
+	})
+}
+
 // A server that has not answered yet may not work at all: what is sent to find that out begins no job.
 func TestTrialsBeginNoJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -36,17 +36,18 @@ type feed struct {
 	unsure    bool   // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
 
 	// guarded by queue.mu
-	running  bool           // its goroutine was started, or never will be
-	opened   bool           // its turn has come: it may claim
-	starting bool           // it is being begun
-	told     string         // why it waits, as its owner is to know; "" when it does not
-	said     string         // as its owner was told
-	telling  bool           // a goroutine tells
-	trials   map[*class]int // records in flight whose class is paused
-	tenant   *tenant
-	priority priority
-	term     context.Context // of the present lease; records are sent under it
-	lapse    context.CancelCauseFunc
+	running   bool           // its goroutine was started, or never will be
+	opened    bool           // its turn has come: it may claim
+	starting  bool           // it is being begun,
+	startedAt time.Time      // since then
+	told      string         // why it waits, as its owner is to know; "" when it does not
+	said      string         // as its owner was told
+	telling   bool           // a goroutine tells
+	trials    map[*class]int // records in flight whose class is paused
+	tenant    *tenant
+	priority  priority
+	term      context.Context // of the present lease; records are sent under it
+	lapse     context.CancelCauseFunc
 
 	wanting  bool        // the goroutine waits to be granted a chunk
 	granted  bool        // it may claim one; its room is set aside

@@ -74,6 +74,7 @@ type picking struct {
 	retries  bool      // records that failed may be taken,
 	suspects bool      // those among them that were in flight when the server went down
 	worked   bool      // the lane has answered something since it was last out
+	begun    bool      // only jobs that have begun are looked at
 	empty    []*feed   // that had nothing after all
 	due      time.Time // of the first record that waits
 }
@@ -83,14 +84,10 @@ func (p *picking) can(f *feed) bool {
 	if slices.Contains(p.empty, f) {
 		return false
 	}
-	any := f.ready.any(p.l)
-	if p.worked && !f.begun.Load() { // it takes no slot before it has begun
-		if any || len(f.later) > 0 {
-			f.startBegin()
-		}
+	if !p.mayGo(f) && (p.begun || f.starting && p.now.Sub(f.startedAt) > slowBegin) {
 		return false
 	}
-	if any {
+	if f.ready.any(p.l) {
 		return true
 	}
 	if len(f.later) == 0 {
@@ -99,6 +96,22 @@ func (p *picking) can(f *feed) bool {
 	due := f.later[0].due
 	p.wait(due)
 	return p.retries && !due.After(p.now)
+}
+
+// slowBegin is how long a job that is being begun keeps its turn. After that the database is slow, or away, and others begin.
+const slowBegin = time.Second
+
+// mayGo tells whether a record of the job may be sent now. Where the lane works, the job must have begun first; where nothing was answered
+// yet, the record is a trial and begins nothing.
+func (p *picking) mayGo(f *feed) bool { return !p.worked || f.begun.Load() }
+
+// goes tells the same of a job whose record goes before its turn, and has the job begun otherwise: the next such record goes.
+func (p *picking) goes(f *feed) bool {
+	if p.mayGo(f) {
+		return true
+	}
+	f.startBegin(p.now)
+	return false
 }
 
 // wait notes when the next record is due.
@@ -121,6 +134,12 @@ func (q *queue) serve(p *picking) *item {
 		if f == nil {
 			return nil
 		}
+		if !p.mayGo(f) { // the slot goes to a job that has begun, and no other begins in place of this one
+			f.startBegin(p.now)
+			p.wait(f.startedAt.Add(slowBegin + time.Millisecond))
+			p.begun = true
+			continue
+		}
 		if it := q.takeFrom(p, f); it != nil {
 			q.served++
 			q.rate.begin(p.now)
@@ -138,10 +157,12 @@ func (q *queue) takeFrom(p *picking, f *feed) *item {
 		}
 	}
 	l := p.l
-	if g := q.slowest(); g != nil && g.ready.any(l) {
+	if g := q.slowest(); g != nil && g.ready.any(l) && p.goes(g) {
 		return g.takeReady(l, g.ready.longest)
 	}
-	f = q.neighbour(l, f)
+	if g := q.neighbour(l, f); p.goes(g) {
+		f = g
+	}
 	return f.takeReady(l, func() int { return l.step(f) })
 }
 

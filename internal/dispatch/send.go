@@ -199,11 +199,11 @@ func nonsense(err error) error {
 }
 
 // startBegin has the job begun beside the lanes, whose slots wait for no database. The caller holds queue.mu.
-func (f *feed) startBegin() {
+func (f *feed) startBegin(now time.Time) {
 	if f.starting {
 		return
 	}
-	f.starting = true
+	f.starting, f.startedAt = true, now
 	f.d.wg.Go(func() {
 		if !f.begin(f.d.take) { // nor will it
 			return
