@@ -207,3 +207,38 @@ func TestARecordThatFailsGoesToAnotherServer(t *testing.T) {
 		}
 	})
 }
+
+// A record that was in flight when a server went away does not wait for that server: the other has the model as well.
+func TestARecordOfALostServerGoesToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		gone := time.Now().Add(1500 * time.Millisecond)
+		away := &server{limit: 4, do: func(ctx context.Context, _ string, _ int) ([]byte, error) {
+			if time.Now().After(gone) {
+				return nil, &batholith.Failure{Kind: batholith.FailureUnreachable, Public: "refused"}
+			}
+			if _, err := wait(ctx, time.Second); err != nil {
+				return nil, err
+			}
+			if time.Now().After(gone) { // it died with these
+				return nil, reset()
+			}
+			return []byte(`"ok"`), nil
+		}, probe: func(int) error {
+			if time.Now().After(gone) {
+				return &batholith.Failure{Kind: batholith.FailureUnreachable, Public: "refused"}
+			}
+			return nil
+		}}
+		well := answering(time.Second)
+		well.limit = 4
+		d := w.dispatcher(Options{}, away, well)
+		d.Enqueue(w.job("a", 100, 100))
+		began := time.Now()
+		defer w.start(d)()
+		w.await(100, "a")
+		if took := time.Since(began); took > time.Minute || w.errors("a") > 0 {
+			t.Errorf("it took %v, with %d errors", took, w.errors("a"))
+		}
+	})
+}
