@@ -191,10 +191,19 @@ func (q *queue) untried(c *class, last *item, turn int) *item {
 	}
 	var from *feed
 	at := -1
+	better := func(it, than *item) bool {
+		if a, b := it == last, than == last; a != b {
+			return b
+		}
+		if a, b := it.downed(), than.downed(); a != b { // it may take the server down once more
+			return b
+		}
+		return it.failedAt.Before(than.failedAt)
+	}
 	for i := range q.feeds {
 		f := q.feeds[(turn+i)%len(q.feeds)]
 		for j, it := range f.later {
-			if it.class == c && (at < 0 || from.later[at] == last || it != last && it.failedAt.Before(from.later[at].failedAt)) {
+			if it.class == c && (at < 0 || better(it, from.later[at])) {
 				from, at = f, j
 			}
 		}
