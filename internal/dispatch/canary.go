@@ -70,7 +70,7 @@ func (l *lane) canaryCall(c *class, text int) (batholith.Call, bool) {
 func (c *canary) send(l *lane) {
 	call, _ := l.canaryCall(c.class, c.text)
 	call.Fresh = true
-	ctx, cancel := context.WithTimeout(l.d.send, canaryTime)
+	ctx, cancel := context.WithTimeout(l.d.take, canaryTime) // a shutdown does not wait for it
 	defer cancel()
 	l.mu.Lock()
 	l.begun++
@@ -95,7 +95,7 @@ func (c *canary) send(l *lane) {
 		l.canary.answered++
 		l.worked(began)
 		resumed = h.succeed(began, false)
-	case unreachable: // nothing was sent, so nothing is learnt about the class
+	case unreachable, l.d.take.Err() != nil: // nothing was sent, or it was called off, so nothing is learnt about the class
 	default:
 		l.canary.text++
 		if h == c.about {
@@ -106,7 +106,7 @@ func (c *canary) send(l *lane) {
 	if resumed {
 		l.resumed(h)
 	}
-	if !answered && c.why != nil { // nothing shows that the server works
+	if !answered && c.why != nil && l.d.take.Err() == nil { // nothing shows that the server works
 		l.pause(c.class, c.why)
 	}
 	if unreachable {
@@ -179,8 +179,35 @@ func (l *lane) canaries(ctx context.Context) {
 	}
 }
 
-// dueCanaries returns the canaries to send now, and when to look again: zero while no class is paused.
+// dueCanaries returns the canaries to send now, and when to look again: zero while there is nobody to send them for.
 func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
+	probed, next := l.probed(now)
+	if len(probed) == 0 {
+		return nil, next
+	}
+	waiting := l.waiting()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range probed {
+		if !waiting[h.class] || !h.paused || h.asking { // when a record comes, it is looked again
+			continue
+		}
+		c := &canary{about: h, class: h.class, text: l.canary.text}
+		if h.turn%turns == plainCanary {
+			c.class = l.d.classes.plain(h.class)
+		}
+		h.asking = true
+		h.next(now, l.answered)
+		if next.IsZero() || h.probe.Before(next) {
+			next = h.probe
+		}
+		due = append(due, c)
+	}
+	return due, next
+}
+
+// probed are the paused classes about which a canary is due; next is when the probe of another is, zero when there is none.
+func (l *lane) probed(now time.Time) (due []*history, next time.Time) {
 	if l.paused.Load() == 0 {
 		return nil, time.Time{}
 	}
@@ -191,24 +218,40 @@ func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 			continue
 		}
 		l.prepare(h)
-		turn := h.turn % turns
-		if turn != untried && !h.probe.After(now) {
-			c := &canary{about: h, class: h.class, text: l.canary.text}
-			if turn == plainCanary {
-				c.class = l.d.classes.plain(h.class)
-			}
-			h.asking = true
-			h.next(now, l.answered)
-			due = append(due, c)
+		at := h.probe
+		switch {
+		case at.After(now):
+		case h.turn%turns != untried:
+			due = append(due, h)
+			continue
+		default: // a record is to be tried, by the goroutine of run
+			at = now.Add(firstProbe)
 		}
-		if next.IsZero() || h.probe.Before(next) {
-			next = h.probe
+		if next.IsZero() || at.Before(next) {
+			next = at
 		}
-	}
-	if !next.After(now) { // a trial is due, which run sends, or the lane is out
-		next = now.Add(firstProbe)
 	}
 	return due, next
+}
+
+// waiting returns the classes of which records of some job wait or are tried.
+func (l *lane) waiting() map[*class]bool {
+	classes := map[*class]bool{}
+	for _, q := range l.served() {
+		q.mu.Lock()
+		for _, f := range q.feeds {
+			for _, count := range []map[*class]int{f.ready.count, f.trials} {
+				for c, n := range count {
+					classes[c] = classes[c] || n > 0
+				}
+			}
+			for _, it := range f.later {
+				classes[it.class] = true
+			}
+		}
+		q.mu.Unlock()
+	}
+	return classes
 }
 
 // trial returns a record of a paused class if its trial is due. Otherwise it returns nil and when to look again: zero while no class is
@@ -255,20 +298,11 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 			next = h.probe
 		}
 		l.mu.Unlock()
-		l.canaryDue()
 		if it != nil {
 			return it, now
 		}
 	}
 	return nil, next
-}
-
-// canaryDue wakes the goroutine of canaries, which then looks for canaries to send.
-func (l *lane) canaryDue() {
-	select {
-	case l.pausing <- struct{}{}:
-	default:
-	}
 }
 
 // untried takes a record of a paused class for a trial, from the first queue that has one. l.turn moves on at each call, so that queues and

@@ -242,3 +242,64 @@ func TestARecordOfALostServerGoesToAnother(t *testing.T) {
 		}
 	})
 }
+
+// Canaries are sent for records that wait. When their job is halted there is nothing to find out, and when another comes they go on.
+func TestNoCanaryIsSentForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		mended := time.Now().Add(3 * time.Hour)
+		s := &server{limit: 4, do: func(ctx context.Context, _ string, _ int) ([]byte, error) {
+			if time.Now().Before(mended) {
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Sent: true}
+			}
+			return wait(ctx, time.Second)
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 100, 100))
+		defer w.start(d)()
+		time.Sleep(time.Hour)
+		if s.canariesSent() < 50 {
+			t.Errorf("%d canaries in an hour", s.canariesSent())
+		}
+		if err := d.Halt(t.Context(), "a", batholith.ErrStopped); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		sent := s.canariesSent()
+		time.Sleep(time.Hour)
+		if n := s.canariesSent() - sent; n > 1 {
+			t.Errorf("%d canaries for nobody", n)
+		}
+		d.Enqueue(w.job("b", 100, 100))
+		time.Sleep(time.Minute)
+		if n := s.canariesSent() - sent; n < 2 {
+			t.Errorf("%d canaries for the next job", n)
+		}
+		w.await(100, "b")
+		if w.errors("b") > 0 {
+			t.Errorf("%d errors", w.errors("b"))
+		}
+	})
+}
+
+// A shutdown does not wait for a canary: nobody needs its answer any more.
+func TestAShutdownCallsCanariesOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 4, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if isCanary(body) {
+				return wait(ctx, time.Hour)
+			}
+			return nil, &batholith.Failure{Kind: batholith.FailureMisconfigured, Status: 401, Sent: true}
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 10, 10))
+		stop := w.start(d)
+		time.Sleep(10 * time.Second)
+		before := time.Now()
+		stop()
+		if took := time.Since(before); took > time.Second {
+			t.Errorf("the shutdown took %v", took)
+		}
+	})
+}

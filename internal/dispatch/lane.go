@@ -179,10 +179,17 @@ func (l *lane) takes(c *class) bool {
 	return l.out == "" && (l.paused.Load() == 0 || !l.at(c).paused)
 }
 
-// signal has the lane look for an errand again.
+// signal has the lane look for an errand again, and for a canary that may be due.
 func (l *lane) signal() {
 	select {
 	case l.wake <- struct{}{}:
+	default:
+	}
+	if l.paused.Load() == 0 {
+		return
+	}
+	select {
+	case l.pausing <- struct{}{}:
 	default:
 	}
 }
@@ -230,7 +237,7 @@ func (l *lane) probe(ctx context.Context) {
 		q.admit()
 		q.tell()
 	}
-	l.canaryDue()
+	l.signal()
 }
 
 // wait passes the time until the next probe, longer each time.

@@ -210,7 +210,6 @@ func (l *lane) pause(c *class, why *batholith.Failure) {
 		return
 	}
 	l.d.o.Log.Warn("records of a class wait", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", c.String(), "failures_in_row", row, "why", why.Reason())
-	l.canaryDue()
 	l.signal()
 	l.tell()
 }
