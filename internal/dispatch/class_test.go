@@ -303,3 +303,30 @@ func TestAShutdownCallsCanariesOff(t *testing.T) {
 		}
 	})
 }
+
+// A record that was refused while its class was paused, and had to wait for that, is refused in the ledger as others are.
+func TestARecordThatIsRefusedInAPauseEndsAsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 4, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if isCanary(body) {
+				return wait(ctx, 100*time.Millisecond)
+			}
+			return nil, &batholith.Failure{Kind: batholith.FailureBadRecord, Status: 422, Message: "no", Public: "answered 422", Sent: true}
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 60, 60))
+		defer w.start(d)()
+		w.await(60, "a")
+		if s.canariesSent() == 0 {
+			t.Error("nothing was paused")
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for key, o := range w.outcomes["a"] {
+			if o.Kind != batholith.OutcomeRefused || o.Attempts == 0 {
+				t.Errorf("record %d is of kind %d after %d attempts", key.Record, o.Kind, o.Attempts)
+			}
+		}
+	})
+}

@@ -102,16 +102,16 @@ type item struct {
 	rest     time.Duration      // for which its slot stays empty after a refusal
 	sole     bool               // nothing else of ours was in flight beside it
 	once     bool               // it must not be sent twice
-	attempts int                // for the ledger: those that were answered or counted against it
+	attempts int                // for the ledger: requests, those that were refused for want of room aside
 	failures int                // that were its own
 	crashes  int                // see attempt
 	broke    *breakage          // the last failure was a part of
 	failure  *batholith.Failure // the last; nil: none
 	failedAt time.Time
 	failedOn *lane
-	trial    bool                   // it is sent though its class is paused
-	apart    bool                   // it is sent with nothing beside it
-	ends     *batholith.RecordError // it is not sent again, and ends with this
+	trial    bool // it is sent though its class is paused
+	apart    bool // it is sent with nothing beside it
+	ends     bool // it is not sent again, and ends with its last failure
 }
 
 // portion is a claimed chunk with its bytes.

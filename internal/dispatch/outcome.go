@@ -166,9 +166,7 @@ func (it *item) rejudged(at *lane) verdict {
 		it.failures++
 	}
 	it.apart = v.alone
-	if v.act == finish {
-		it.ends = spent(it.failure, max(it.attempts, 1))
-	}
+	it.ends = v.act == finish
 	return v
 }
 
@@ -186,11 +184,7 @@ func (l *lane) carryOut(it *item, f *batholith.Failure, v verdict) {
 		l.pause(it.class, f)
 		it.feed.wait(it, pausedFor)
 	case finish:
-		kind, e := batholith.OutcomeExhausted, spent(f, it.attempts)
-		if f.Kind == batholith.FailureBadRecord {
-			kind, e = batholith.OutcomeRefused, &batholith.RecordError{Code: f.Status, Message: f.Message}
-		}
-		l.conclude(it, kind, batholith.Answer{}, e)
+		l.end(it)
 	default:
 		it.feed.wait(it, jitter(v.after))
 	}
@@ -222,20 +216,27 @@ func jitter(d time.Duration) time.Duration {
 	return d*3/4 + time.Duration(rand.Int64N(int64(d)/2+1))
 }
 
-// spent is the error of a record that is not sent again: the server's status and message, and after how many attempts. The code is 500 where
+// spent is how a record that is not sent again ends: with the server's status and message, and after how many attempts. The code is 500 where
 // the server gave no status of an error, as after a broken connection.
-func spent(f *batholith.Failure, attempts int) *batholith.RecordError {
-	code := f.Status
-	if code < 400 {
-		code = http.StatusInternalServerError
+func (it *item) spent() (batholith.OutcomeKind, *batholith.RecordError) {
+	f := it.failure
+	if f.Kind == batholith.FailureBadRecord {
+		return batholith.OutcomeRefused, &batholith.RecordError{Code: f.Status, Message: f.Message}
 	}
-	switch {
-	case f.Kind == batholith.FailureBadRecord:
-		return &batholith.RecordError{Code: code, Message: f.Message}
-	case attempts == 1:
-		return &batholith.RecordError{Code: code, Message: f.Message}
+	e := &batholith.RecordError{Code: f.Status, Message: f.Message}
+	if e.Code < 400 {
+		e.Code = http.StatusInternalServerError
 	}
-	return &batholith.RecordError{Code: code, Message: fmt.Sprintf("%s (after %d attempts)", f.Message, attempts)}
+	if it.attempts > 1 {
+		e.Message = fmt.Sprintf("%s (after %d attempts)", e.Message, it.attempts)
+	}
+	return batholith.OutcomeExhausted, e
+}
+
+// end concludes a record with its last failure.
+func (l *lane) end(it *item) {
+	kind, e := it.spent()
+	l.conclude(it, kind, batholith.Answer{}, e)
 }
 
 // conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
@@ -321,7 +322,7 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	switch {
 	case answered:
 		tokens = cmp.Or(tokens, it.charged) // a server that does not say how many is believed to have taken what was reckoned
-	case it.ends == nil: // one that ends after it has waited was charged for its last attempt then
+	case !it.ends: // one that ends after it has waited was charged for its last attempt then
 		tokens = max(tokens, it.cost())
 	}
 	q.rate.add(tokens, time.Now())

@@ -13,8 +13,8 @@ import (
 
 // send makes one attempt at a record, or ends one that needs no more.
 func (it *item) send(l *lane) {
-	if it.ends != nil {
-		l.conclude(it, batholith.OutcomeExhausted, batholith.Answer{}, it.ends)
+	if it.ends {
+		l.end(it)
 		return
 	}
 	if !l.d.holds() { // seen before the next heartbeat, which may hang: whoever put the record back would take it again at once
@@ -65,8 +65,7 @@ func (it *item) alone() bool { return it.apart }
 
 func (it *item) recall() { it.feed.back(it) }
 
-// works tells whether the lane has answered something since it was last out, so that a job whose record goes there has begun. A record of a
-// paused class is a trial, which begins nothing.
+// works tells whether the lane has answered something since it was last out.
 func (l *lane) works() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
