@@ -39,6 +39,9 @@ func (l *lane) inquire(c *class, why *batholith.Failure) {
 	}
 	h.asking = true
 	request := &canary{about: h, class: c, text: l.canary.text, why: why}
+	if h.condemned { // whether the lane answers anybody is the question
+		request.class = l.d.classes.plain(c)
+	}
 	l.d.wg.Go(func() { request.send(l) })
 }
 
@@ -107,7 +110,7 @@ func (c *canary) send(l *lane) {
 		l.resumed(h)
 	}
 	if !answered && c.why != nil && l.d.take.Err() == nil { // nothing shows that the server works
-		l.pause(c.class, c.why)
+		l.pause(c.about.class, c.why)
 	}
 	if unreachable {
 		l.takeOut(reason(f))

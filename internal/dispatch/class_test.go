@@ -330,3 +330,36 @@ func TestARecordThatIsRefusedInAPauseEndsAsRefused(t *testing.T) {
 		}
 	})
 }
+
+// A class that had its trials in vain is ended record by record only as long as the server answers others: an outage for everybody after it
+// costs no record of it an error line.
+func TestAnOutageCostsNoRecordOfAClassThatHadItsTrials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		began := time.Now()
+		broken := func() bool { up := time.Since(began); return up > time.Hour && up < 2*time.Hour }
+		s := &server{limit: 8, do: func(ctx context.Context, body string, nth int) ([]byte, error) {
+			if broken() {
+				return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Public: "answered 500", Sent: true}
+			}
+			if time.Since(began) > 2*time.Hour {
+				return wait(ctx, time.Second)
+			}
+			return blind(ctx, body, nth)
+		}}
+		d := w.dispatcher(Options{Lease: time.Minute}, s)
+		d.Enqueue(w.jobOf("before", 100, 50, image))
+		defer w.start(d)()
+		w.await(100, "before")
+		time.Sleep(time.Until(began.Add(time.Hour + time.Minute)))
+		d.Enqueue(w.jobOf("after", 200, 50, image))
+		time.Sleep(50 * time.Minute)
+		if n := w.count("after"); n > 0 {
+			t.Errorf("%d records ended in the outage", n)
+		}
+		w.await(200, "after")
+		if n := w.errors("after"); n > 0 {
+			t.Errorf("%d records ended with an error", n)
+		}
+	})
+}

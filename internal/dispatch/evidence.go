@@ -74,7 +74,7 @@ func (l *lane) evidence(c *class, failed time.Time) evidence {
 	h := l.at(c)
 	return evidence{
 		since: h.answered.After(failed), excused: !failed.After(h.excused), begun: h.flying > 0 && h.began.After(failed), known: !h.answered.IsZero(),
-		paused: h.paused, condemned: h.condemned, row: h.row, alike: h.alike, idle: h.flying == 0, vouched: h.vouched,
+		paused: h.paused, condemned: h.condemned, lives: l.answered.After(failed) || h.condemned && l.canary.answered == 0, row: h.row, alike: h.alike, idle: h.flying == 0, vouched: h.vouched,
 		canary: l.hasCanary(c),
 	}
 }
@@ -125,6 +125,7 @@ func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 	if h.paused {
 		return false
 	}
+	h.condemned = false
 	h.paused, h.why, h.since, h.probe, h.delay, h.turn, h.tries, h.missed = true, why, now, now, firstProbe, 0, 0, 0
 	return true
 }

@@ -54,6 +54,7 @@ type evidence struct {
 	known     bool // the class was answered at least once since the process started
 	paused    bool
 	condemned bool // the class stayed unanswered through all its trials while the lane answered other classes (see history)
+	lives     bool // the server has answered a request of any class that was sent after the failure
 	row       int  // failures of the class in a row: no answer came between them
 	alike     int  // records of the class that the server called bad (400, 413, 422, 451) with the same message, and answered none between
 	idle      bool // no record of the class is in flight
@@ -102,8 +103,8 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 	switch {
 	case a.once && f.Sent:
 		return verdict{act: finish, own: true}
-	case e.condemned:
-		return verdict{act: finish, own: true}
+	case e.condemned: // the record ends when the lane has answered a later request of another class
+		return verdict{act: retry, after: firstRetry}
 	case e.paused: // the attempt was a trial, or it was in flight when the class was paused
 		return verdict{act: retry, after: pausedFor}
 	case f.Kind == batholith.FailureBadRecord:
@@ -122,13 +123,14 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 // rejudge is the second half of the table: for a record that has waited since its failure.
 func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 	pressed := f.Kind == batholith.FailureBackPressure
-	own := (e.since && !e.excused || e.condemned) && !a.shared
+	condemned := e.condemned && e.lives
+	own := (e.since && !e.excused || condemned) && !a.shared
 	failures := a.failures
 	if own {
 		failures++
 	}
 	suspect := a.crashes >= suspectAfter
-	if f.Kind == batholith.FailureBadRecord { // the status blames the record too, so one failure is enough
+	if f.Kind == batholith.FailureBadRecord || condemned { // the status blames the record too, or all the trials do, so one failure is enough
 		a.needed = 1
 	}
 	switch {
@@ -138,8 +140,10 @@ func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 		return verdict{act: ask, own: true, alone: true}
 	case a.lost:
 		return verdict{act: ask, alone: suspect}
-	case e.since || e.condemned:
+	case e.since || condemned:
 		return verdict{act: ask, own: own, alone: suspect}
+	case e.condemned:
+		return verdict{act: inquire, after: lookAgain}
 	case e.paused:
 		return verdict{act: retry, after: pausedFor}
 	case pressed && !e.idle: // back-pressure asks for a wait, and the record has waited

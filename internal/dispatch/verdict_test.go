@@ -51,7 +51,7 @@ func TestTheTableOfVerdicts(t *testing.T) {
 		failed("thirty-two after it", ill, attempt{}, with(silent, func(e *evidence) { e.row, e.vouched = 32, 1 }), verdict{act: pause}),
 		failed("256 after many", ill, attempt{}, with(silent, func(e *evidence) { e.row, e.vouched = 256, 40 }), verdict{act: pause}),
 		failed("in a paused class", ill, attempt{failures: 3}, with(silent, func(e *evidence) { e.paused, e.row = true, 99 }), verdict{act: retry, after: pausedFor}),
-		failed("in a condemned class", ill, attempt{}, with(silent, func(e *evidence) { e.condemned = true }), verdict{act: finish, own: true}),
+		failed("in a condemned class", ill, attempt{}, with(silent, func(e *evidence) { e.condemned = true }), verdict{act: retry, after: firstRetry}),
 
 		failed("a wrong setting, of a class that was answered", setting, attempt{}, healthy, verdict{act: retry, after: firstRetry}),
 		failed("a wrong setting, of one that never was", setting, attempt{}, evidence{canary: true}, verdict{act: pause}),
@@ -78,7 +78,9 @@ func TestTheTableOfVerdicts(t *testing.T) {
 		due("nobody can tell, and there is no canary", ill, attempt{failures: 3}, evidence{known: true, idle: true}, verdict{act: pause}),
 		due("in a paused class", ill, attempt{failures: 3}, with(silent, func(e *evidence) { e.paused = true }), verdict{act: retry, after: pausedFor}),
 		due("in a class that is paused elsewhere", ill, attempt{failures: 3, lost: true}, with(silent, func(e *evidence) { e.paused = true }), verdict{act: ask}),
-		due("in a condemned class", ill, attempt{failures: 3}, with(silent, func(e *evidence) { e.condemned = true }), verdict{act: finish, own: true}),
+		due("in a condemned class, and the lane answers others", ill, attempt{}, with(silent, func(e *evidence) { e.condemned, e.lives = true, true }), verdict{act: finish, own: true}),
+		due("in a condemned class, and the lane may be dead", ill, attempt{failures: 3}, with(silent, func(e *evidence) { e.condemned = true }), verdict{act: inquire, after: lookAgain}),
+		due("the lane answers others, which says nothing of this class", ill, attempt{failures: 3}, with(silent, func(e *evidence) { e.lives = true }), verdict{act: inquire, after: lookAgain}),
 		due("refused in a pause that a canary ended", bad, attempt{}, healthy, verdict{act: finish, own: true}),
 		due("refused in a pause, and nobody can tell", bad, attempt{}, silent, verdict{act: inquire, after: lookAgain}),
 
