@@ -268,7 +268,7 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	for _, h := range l.histories {
 		switch {
 		case h == nil || !h.paused:
-		case h.condemn(now, l.answered, l.canary.answered > 0):
+		case h.condemn(now, l.canary.answered > 0 || l.answered.IsZero()):
 			condemned = append(condemned, h)
 		default:
 			l.prepare(h)

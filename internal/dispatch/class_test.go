@@ -363,3 +363,24 @@ func TestAnOutageCostsNoRecordOfAClassThatHadItsTrials(t *testing.T) {
 		}
 	})
 }
+
+// Servers put other numbers, ids and names into each refusal. Twenty records that are refused with one status are refused alike all the same.
+func TestRefusalsInOtherWordsAreRefusalsAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		mended := time.Now().Add(30 * time.Minute)
+		s := &server{limit: 4, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if time.Now().Before(mended) {
+				return nil, &batholith.Failure{Kind: batholith.FailureBadRecord, Status: 400, Message: "request " + body + " is malformed", Public: "answered 400", Sent: true}
+			}
+			return wait(ctx, time.Second)
+		}}
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 200, 100))
+		defer w.start(d)()
+		w.await(200, "a")
+		if n := w.errors("a"); n >= refusedAlike+4 {
+			t.Errorf("%d records ended with the fault of the server", n)
+		}
+	})
+}

@@ -24,7 +24,7 @@ type history struct {
 	flying    int       // records in flight
 	row       int       // failures with no answer between
 	alike     int       // see evidence
-	words     string    // the message of the refusals that alike counts
+	status    int       // of the refusals that alike counts
 	vouched   int       // see evidence
 	vouchedAt time.Time // when vouched changed
 	share     failing
@@ -34,6 +34,7 @@ type history struct {
 	condemned bool
 	why       *batholith.Failure // the failure that began the pause
 	since     time.Time          // when the pause began
+	alive     time.Time          // since when in this pause the lane has answered other classes without a break; zero: it does not
 	probe     time.Time          // when the next probe is due
 	delay     time.Duration      // between that probe and the one after it
 	turn      int                // which request the next probe sends, modulo turns
@@ -111,9 +112,8 @@ func (h *history) fail(f *batholith.Failure, first bool) {
 	if f.Kind != batholith.FailureBadRecord {
 		return
 	}
-	// Messages that differ only in a number count as different. A class whose refusals all do so is not paused for them.
-	if words := f.Public + "\n" + f.Message; words != h.words {
-		h.words, h.alike = words, 0
+	if f.Status != h.status { // the words of two refusals alike may differ: they hold numbers and ids of the request
+		h.status, h.alike = f.Status, 0
 	}
 	if first {
 		h.alike++
@@ -126,7 +126,7 @@ func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 		return false
 	}
 	h.condemned = false
-	h.paused, h.why, h.since, h.probe, h.delay, h.turn, h.tries, h.missed = true, why, now, now, firstProbe, 0, 0, 0
+	h.paused, h.why, h.since, h.probe, h.delay, h.turn, h.tries, h.missed, h.alive = true, why, now, now, firstProbe, 0, 0, 0, time.Time{}
 	return true
 }
 
@@ -138,27 +138,34 @@ func (h *history) resume() bool {
 }
 
 // condemn ends the pause and condemns the class, if all its trials failed while the lane answered other classes. It tells whether it did.
-// answered is when the latest request that the lane answered was sent, of any class; zero: none since the lane was last out. canaries: the
-// lane has answered a canary at some time. Without that, an answer before the pause and two hours of trials are enough.
-func (h *history) condemn(now, answered time.Time, canaries bool) bool {
-	least, works := trialsFor, answered.After(h.since) && now.Sub(answered) < 5*rareProbe
+// canaries: the lane has answered a canary at some time, or nothing at all. Where it answers everything but canaries, nothing tells a bad
+// class from a bad server: then the two hours of blindFor count, from the beginning of the pause.
+func (h *history) condemn(now time.Time, canaries bool) bool {
+	since, long := h.alive, trialsFor
 	if !canaries {
-		least, works = blindFor, !answered.IsZero()
+		since, long = h.since, blindFor
 	}
-	if !h.paused || !works || h.tries < leastTrials || now.Sub(h.since) < least {
+	if !h.paused || since.IsZero() || h.tries < leastTrials || now.Sub(since) < long {
 		return false
 	}
-	h.condemned = true
+	h.condemned, h.excused = true, since // what failed before may be the server's fault
 	return h.resume()
 }
 
-// next sets the time and the turn of the probe after the one that is sent now. answered is as in condemn.
+// next sets the time and the turn of the probe after the one that is sent now, and notes since when the lane has answered other classes.
+// answered is when the latest request that the lane answered was sent, of any class; zero: none since the lane was last out.
 func (h *history) next(now, answered time.Time) {
-	h.probe = now.Add(h.delay)
 	most := lastProbe
-	if answered.After(h.since) {
+	switch lives := answered.After(h.since) && now.Sub(answered) < 5*rareProbe; {
+	case !lives:
+		h.alive = time.Time{}
+	case h.alive.IsZero():
+		h.alive, h.tries = now, 0
+		fallthrough
+	default:
 		most = rareProbe
 	}
+	h.probe = now.Add(h.delay)
 	h.delay = min(2*h.delay, most)
 	h.turn++
 }

@@ -72,7 +72,7 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	l := d.lanes[key]
 	if l == nil {
 		l = &lane{d: d, backend: b, limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor),
-			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), given: map[*queue]float64{}, out: "not asked yet", delay: firstProbe}
+			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), given: map[*queue]float64{}, out: "not asked yet", delay: firstProbe, retries: credit{left: firstCredit}}
 		d.lanes[key] = l
 	}
 	return l
@@ -343,7 +343,6 @@ func (l *lane) breakOff(it *item, now time.Time) {
 type credit struct {
 	left   time.Duration // of one slot
 	flying int           // retries
-	fresh  bool          // it was begun with
 }
 
 const (
@@ -367,9 +366,6 @@ func (c *credit) spend(took time.Duration, slots int) {
 func (l *lane) mayRetry() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.retries.fresh {
-		l.retries.fresh, l.retries.left = true, firstCredit
-	}
 	return l.retries.left > 0 && l.retries.flying < max(1, l.limit.Size()/20)
 }
 

@@ -56,7 +56,7 @@ type evidence struct {
 	condemned bool // the class stayed unanswered through all its trials while the lane answered other classes (see history)
 	lives     bool // the server has answered a request of any class that was sent after the failure
 	row       int  // failures of the class in a row: no answer came between them
-	alike     int  // records of the class that the server called bad (400, 413, 422, 451) with the same message, and answered none between
+	alike     int  // records of the class that the server called bad (400, 413, 422, 451) with the same status in a row, and answered none between
 	idle      bool // no record of the class is in flight
 	vouched   int  // pauses that a canary ended of late; an answered record lowers it by one, at most once a minute
 	canary    bool // there is a canary for the class
@@ -124,7 +124,7 @@ func judge(a attempt, f *batholith.Failure, e evidence) verdict {
 func rejudge(a attempt, f *batholith.Failure, e evidence) verdict {
 	pressed := f.Kind == batholith.FailureBackPressure
 	condemned := e.condemned && e.lives
-	own := (e.since && !e.excused || condemned) && !a.shared
+	own := (e.since || condemned) && !e.excused && !a.shared
 	failures := a.failures
 	if own {
 		failures++
