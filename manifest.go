@@ -20,8 +20,9 @@ type Manifest struct {
 	Pending []byte `json:"-"`
 }
 
-// ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input.
-const ManifestVersion = 2
+// ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input, version 2
+// neither sources nor changed members.
+const ManifestVersion = 3
 
 // ManifestDetail is what Batholith tells beyond Bedrock.
 type ManifestDetail struct {
@@ -35,6 +36,8 @@ type ManifestDetail struct {
 	Reused   int64            `json:"reusedRecordCount"`
 	Outcomes ManifestOutcomes `json:"outcomes"`
 	Wasted   ManifestTokens   `json:"wastedTokens"`
+	Sources  []ManifestSource `json:"sources"`
+	Changes  ManifestChanges  `json:"changedMembers"`
 	Files    []ManifestFile   `json:"files"`
 }
 

@@ -37,9 +37,10 @@ type Outcome struct {
 	Line     []byte
 	Errored  bool // Line has an error
 	Kind     OutcomeKind
-	Tokens   Tokens // of the answer
-	Wasted   Tokens // of answers before it that could not be used
-	Attempts int    // requests that were counted for this record
+	Tokens   Tokens  // of the answer
+	Wasted   Tokens  // of answers before it that could not be used
+	Attempts int     // requests that were counted for this record
+	Source   *Source // of an answer; nil: it is not known, or there is none
 
 	// Settled, when set, is called once when Line is in memory no longer on the outcome's account: it was committed, refused or given up.
 	Settled func()
@@ -65,6 +66,8 @@ type Call struct {
 	// ServerTools says that the server may run tools for this request, such as a web search. They may have effects outside the
 	// server, so that a request that was sent in full should not be repeated.
 	ServerTools bool
+	// Changes are what of the record is not in Body as it was given.
+	Changes Changes
 }
 
 // Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.
@@ -79,6 +82,8 @@ type Room interface {
 type Answer struct {
 	Output []byte // modelOutput: one JSON value without line breaks
 	Tokens Tokens
+	Model  string  // the name that the answer gives itself; "" when it gives none
+	Source *Source // where it came from; a dialect leaves it nil
 }
 
 // FailureKind says what a failed attempt looks like. The status of an answer alone cannot tell a bad record from a bad server, so the kind

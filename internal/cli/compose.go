@@ -20,7 +20,7 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 		return engine.Options{}, err
 	}
 	return engine.Options{Models: models, Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3(),
-		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 
 // patienceOf is for how long access that is denied is tried again before a job fails: ten minutes of the hour in which timeouts are counted.

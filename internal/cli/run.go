@@ -44,7 +44,7 @@ Every setting of batholith serve --help that is not about addresses can be given
 	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` that the answers go below")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	s := a.bindSettings(cmd, "attempts", "reuse", "log.level")
+	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "log.level")
 	cmd.Flags().Lookup("log-level").DefValue = "warn"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		asked, err := parseType(typ)

@@ -46,6 +46,9 @@ type Config struct {
 	// Whether work is done once that is the same (off or identical). With identical, records of a job that have the same modelInput, byte
 	// for byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
 	Reuse string `yaml:"reuse"`
+	// Where it is written which model server and which model answered (manifest or lines). The manifest counts the answers by server and by the
+	// name of the model in the answer. With lines, each output line names its own besides, in a member "batholith".
+	Provenance string `yaml:"provenance"`
 	// Quotas; 0 means no limit. The profile sets their defaults.
 	Limits Limits `yaml:"limits"`
 	// What a job's vpcConfig may name.

@@ -14,7 +14,15 @@ type chat struct {
 	params  []param
 	message turn   // the one that is being read
 	last    string // role of the last message
+	changes batholith.Changes
 }
+
+// dropped notes a member of the body that the server is not told, by a name that is written in this package: where it stands in the body,
+// without positions, as "messages.content.cache_control". The manifest counts the records by these names.
+func (c *chat) dropped(name string) { c.changes.Drop(name) }
+
+// mapped notes a member for which the server gets something that means nearly the same.
+func (c *chat) mapped(name string) { c.changes.Map(name) }
 
 // param is a member of the request as it will be written.
 type param struct {
@@ -57,10 +65,10 @@ func (c *chat) call() batholith.Call {
 	}
 	serverTools := c.parameters()
 	c.close('}')
-	body := c.buffer
+	call := batholith.Call{Path: chatPath, Body: c.buffer, ServerTools: serverTools, Changes: c.changes}
 	c.forget()
 	chats.Put(c)
-	return batholith.Call{Path: chatPath, Body: body, ServerTools: serverTools}
+	return call
 }
 
 // forget leaves nothing in c but memory to use again.

@@ -130,5 +130,5 @@ var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence
 func (r *completionRequest) call() batholith.Call {
 	serverTools := r.parameters()
 	r.close('}')
-	return batholith.Call{Path: completionsPath, Body: r.buffer, ServerTools: serverTools}
+	return batholith.Call{Path: completionsPath, Body: r.buffer, ServerTools: serverTools, Changes: r.changes}
 }

@@ -92,6 +92,7 @@ type Options struct {
 
 	Attempts int           // counted attempts a record gets; 0: 4
 	Reuse    bool          // records of a job that are the same, and fixed by temperature 0 or a seed, are sent once
+	Sourced  bool          // each output line names the model server and the model that answered it
 	Lease    time.Duration // how long a claim outlives the last heartbeat; 0: 5 s
 	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
 }

@@ -34,7 +34,8 @@ type lane struct {
 	pausing chan struct{}      // 1-buffered; told when a canary may be due
 	given   map[*queue]float64 // tokens; the same
 
-	paused atomic.Int32 // classes
+	paused     atomic.Int32 // classes
+	lastSource atomic.Pointer[batholith.Source]
 
 	running bool // guarded by d.mu
 

@@ -270,7 +270,12 @@ func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer,
 	if e != nil {
 		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
 	} else {
-		o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+		o.Source = a.Source
+		if f.d.o.Sourced {
+			o.Line = jsonl.AppendSourced(make([]byte, 0, room+128), it.id, it.input, a.Output, a.Source)
+		} else {
+			o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+		}
 	}
 	return o
 }

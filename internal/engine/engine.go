@@ -58,6 +58,7 @@ type Options struct {
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
 	Attempts int           // counted attempts that a record gets; 0: 4
 	Reuse    bool          // identical records of a job that are fixed by temperature 0 or a seed are sent once
+	Sourced  bool          // each output line names the model server and the model that answered it
 	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
 	Memory   int64         // bytes that chunks, answers and long lines may take; 0: no bound
 	Patience time.Duration // for how long denied access is tried again before a job fails; 0: 10 minutes
@@ -139,7 +140,7 @@ func (e *Engine) joinWorker() (err error) {
 		Canary: func(path string, f dialect.Features, model string, n int) (batholith.Call, bool) {
 			return dialect.Canary(dialect.ProtocolOpenAI, path, f, model, n)
 		},
-		Attempts: o.Attempts, Reuse: o.Reuse, Drain: o.Drain, Room: room, Listener: o.Listener})
+		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Drain: o.Drain, Room: room, Listener: o.Listener})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,

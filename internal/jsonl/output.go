@@ -28,6 +28,23 @@ func AppendOutput(dst, id, input, answer []byte) []byte {
 	return append(dst, "}\n"...)
 }
 
+// AppendSourced is AppendOutput with a member behind the answer that names where it came from.
+func AppendSourced(dst, id, input, answer []byte, from *batholith.Source) []byte {
+	dst = AppendOutput(dst, id, input, answer)
+	if from == nil {
+		return dst
+	}
+	dst = append(dst[:len(dst)-len("}\n")], SourceMember...)
+	dst = append(dst, `"backend":`...)
+	dst, _ = jsontext.AppendQuote(dst, from.Backend) // its error says that bytes beyond UTF-8 became U+FFFD
+	dst = append(dst, `,"model":`...)
+	dst, _ = jsontext.AppendQuote(dst, from.Model)
+	return append(dst, "}}\n"...)
+}
+
+// SourceMember is what the source begins with in a line.
+const SourceMember = `,"batholith":{`
+
 // AppendError appends the output line of a record that ended with an error.
 func AppendError(dst, id, input []byte, e *batholith.RecordError) []byte {
 	dst = appendHead(dst, id, input)

@@ -22,8 +22,10 @@ const (
 
 	journalMagic = "BLJR"
 	segmentMagic = "BLSG"
-	version      = 2
-	// oldVersion knew of an error no more than that it was one, and no tokens that were wasted. It is read, never written.
+	version      = 3
+	// Former versions are read, never written. unsourced had no sources; oldVersion besides knew of an error no more than that it was one,
+	// and no tokens that were wasted.
+	unsourced  = 2
 	oldVersion = 1
 )
 
@@ -47,7 +49,7 @@ func checkHead(b []byte, magic string) (uint16, error) {
 		return 0, errDamaged
 	}
 	v := binary.LittleEndian.Uint16(b[4:])
-	if v != version && v != oldVersion {
+	if v < oldVersion || v > version {
 		return v, fmt.Errorf("version %d; this program knows versions up to %d", v, version)
 	}
 	return v, nil
@@ -71,10 +73,11 @@ func closeLongFrame(b, line []byte) {
 
 // frames reads one frame after another.
 type frames struct {
-	r    io.Reader
-	left int64 // bytes that r has still; a frame cannot be longer
-	buf  []byte
-	form uint16 // version of the outcomes, once head was read
+	r       io.Reader
+	left    int64 // bytes that r has still; a frame cannot be longer
+	buf     []byte
+	form    uint16  // version of the outcomes, once head was read
+	sources sources // of the outcomes that were read
 
 	begun int64  // length of the frame that begin has read only the start of, or 0
 	sum   uint32 // of its payload, as the frame says
@@ -194,12 +197,13 @@ func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 	if o.Errored && kind == batholith.OutcomeAnswer {
 		kind = batholith.OutcomeError
 	}
-	return binary.AppendUvarint(append(dst, byte(kind)), uint64(len(o.Line)))
+	dst = appendSource(append(dst, byte(kind)), o.Source)
+	return binary.AppendUvarint(dst, uint64(len(o.Line)))
 }
 
-// takeOutcome reads what appendOutcome wrote from the start of b, in this version or the old one; the line is a part of b. It
-// returns what follows.
-func takeOutcome(b []byte, form uint16) (o batholith.Outcome, rest []byte, err error) {
+// takeOutcome reads what appendOutcome wrote from the start of b, in this version or a former one; the line is a part of b. It
+// returns what follows. Outcomes with the same source share it while known has it.
+func takeOutcome(b []byte, form uint16, known *sources) (o batholith.Outcome, rest []byte, err error) {
 	var n [14]uint64
 	numbers, kinds := n[:], byte(batholith.OutcomeExhausted)
 	if form == oldVersion {
@@ -220,7 +224,17 @@ func takeOutcome(b []byte, form uint16) (o batholith.Outcome, rest []byte, err e
 		Epoch: int64(n[4]), Attempts: int(n[5]), Errored: kind != batholith.OutcomeAnswer, Kind: kind,
 		Tokens: batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])},
 		Wasted: batholith.Tokens{Input: int64(n[10]), Output: int64(n[11]), CacheRead: int64(n[12]), CacheWrite: int64(n[13])}}
-	o.Line, rest, err = takeBytes(b[1:])
+	b = b[1:]
+	if form > unsourced {
+		var from []byte
+		if from, b, err = takeBytes(b); err == nil {
+			o.Source, err = known.read(from)
+		}
+		if err != nil {
+			return o, nil, err
+		}
+	}
+	o.Line, rest, err = takeBytes(b)
 	return o, rest, err
 }
 

@@ -411,7 +411,16 @@ func outcome(c batholith.Chunk, i int, worker string) batholith.Outcome {
 	if o.Errored {
 		o.Kind = batholith.OutcomeInvalid + batholith.OutcomeKind(key.Record%3)
 	}
+	o.Source = sourceOf(key)
 	return o
+}
+
+// sourceOf is where the answer to a record came from: one of three names, with one of two members that were not sent. All have the same length.
+func sourceOf(k batholith.RecordKey) *batholith.Source {
+	s := &batholith.Source{Backend: "127.0.0.1:8000", Model: []string{"m-1", "m-2", "m-3"}[k.Record%3]}
+	s.Changes.Drop([]string{"metadata", "thinking"}[k.Record%2])
+	s.Changes.Map("system.cache_control")
+	return s
 }
 
 // lineOf is the output line of a record that was answered by a worker under an epoch.

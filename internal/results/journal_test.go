@@ -237,15 +237,17 @@ func TestADiskThatFallsBehindCostsNoMemoryWithoutBound(t *testing.T) {
 func FuzzTakeOutcome(f *testing.F) {
 	for _, o := range some(3) {
 		f.Add(appendOutcome(nil, &o))
+		o.Source = nil
+		f.Add(appendOutcome(nil, &o))
 	}
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, rest, err := takeOutcome(b, version)
+		o, rest, err := takeOutcome(b, version, &sources{})
 		if err != nil {
 			return
 		}
-		again, _, err := takeOutcome(appendOutcome(nil, &o), version)
+		again, _, err := takeOutcome(appendOutcome(nil, &o), version, &sources{})
 		if diff := cmp.Diff(o, again); err != nil || diff != "" || len(rest) > len(b) {
 			t.Errorf("%x: %v (-want +got):\n%s", b, err, diff)
 		}

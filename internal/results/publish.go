@@ -150,6 +150,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 		return m, err
 	}
 	m = batholith.NewManifest(job, ledger, out.done)
+	out.sources.Tell(&m)
 	body, err := json.Marshal(m)
 	if err != nil {
 		return m, err
@@ -235,11 +236,12 @@ type outputs struct {
 	// What is there already and has more, a partial output from before the loss or that of another process, stays.
 	lenient bool
 
-	object *object // of the file that is being written, or nil
-	entry  batholith.ManifestFile
-	sum    uint32
-	counts batholith.Counts
-	done   []batholith.ManifestFile
+	object  *object // of the file that is being written, or nil
+	entry   batholith.ManifestFile
+	sum     uint32
+	counts  batholith.Counts
+	sources batholith.Sources
+	done    []batholith.ManifestFile
 }
 
 // write goes through the outcomes and the files together; both are in the same order.
@@ -302,6 +304,7 @@ func (w *outputs) line(o *batholith.Outcome) error {
 		w.counts.Errored++
 	} else {
 		w.counts.Succeeded++
+		w.sources.Note(o.Source)
 	}
 	w.entry.Lines++
 	w.entry.Bytes += int64(len(o.Line))

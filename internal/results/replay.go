@@ -94,14 +94,15 @@ func readFile(path string) (b []byte, holes int64, err error) {
 
 // journalReader goes through a journal file in memory, which holds a little more than fileBytes: whole frames only.
 type journalReader struct {
-	path   string
-	b      []byte
-	at     int // of the next frame
-	end    int // of what was finished; before a torn end
-	form   uint16
-	guess  bool // the head is damaged, which was counted: form is found by trying
-	worker string
-	hurt   damage
+	path    string
+	b       []byte
+	at      int // of the next frame
+	end     int // of what was finished; before a torn end
+	form    uint16
+	guess   bool // the head is damaged, which was counted: form is found by trying
+	worker  string
+	hurt    damage
+	sources sources
 }
 
 // lost counts bytes as unreadable.
@@ -217,22 +218,27 @@ func (r *journalReader) frame(at int) ([]byte, bool) {
 	return payload, crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(b[4:])
 }
 
-// outcome decodes a payload into an outcome of its own memory. The head may be what is damaged: where its version does not fit, the other
-// one is tried. No payload fits both.
+// outcome decodes a payload into an outcome of its own memory. The head may be what is damaged: where its version does not fit, the others
+// are tried. No payload fits two of them: a source, or a line, would end where the payload does not.
 func (r *journalReader) outcome(payload []byte) (batholith.Outcome, bool) {
-	o, err := journalled(payload, r.form)
+	o, err := r.journalled(payload, r.form)
 	if err == nil {
 		return o, true
 	}
-	other := uint16(version + oldVersion - r.form)
-	if o, err = journalled(payload, other); err != nil {
-		return o, false
+	for other := uint16(version); other >= oldVersion; other-- {
+		if other == r.form {
+			continue
+		}
+		if o, err = r.journalled(payload, other); err != nil {
+			continue
+		}
+		if r.form = other; !r.guess {
+			r.guess = true
+			r.lost(0, headBytes)
+		}
+		return o, true
 	}
-	if r.form = other; !r.guess {
-		r.guess = true
-		r.lost(0, headBytes)
-	}
-	return o, true
+	return o, false
 }
 
 // find returns where the next whole frame with an outcome begins, from a place on, or the end of the file and false.
@@ -275,12 +281,12 @@ func torn(b []byte) bool {
 }
 
 // journalled decodes a frame's payload into an outcome of its own memory.
-func journalled(payload []byte, form uint16) (batholith.Outcome, error) {
+func (r *journalReader) journalled(payload []byte, form uint16) (batholith.Outcome, error) {
 	job, rest, err := takeBytes(payload)
 	if err != nil {
 		return batholith.Outcome{}, err
 	}
-	o, rest, err := takeOutcome(rest, form)
+	o, rest, err := takeOutcome(rest, form, &r.sources)
 	if err == nil && len(rest) > 0 {
 		err = errDamaged
 	}

@@ -196,7 +196,7 @@ func (s *segmentReader) follows(key batholith.RecordKey) error {
 
 // take takes the next outcome out of the block.
 func (s *segmentReader) take() error {
-	o, rest, err := takeOutcome(s.block, s.frames.form)
+	o, rest, err := takeOutcome(s.block, s.frames.form, &s.frames.sources)
 	if err != nil {
 		return s.fault(err)
 	}

@@ -16,6 +16,20 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
+// formerOutcome is an outcome as version 2 wrote it, and asFormer what is left of one.
+func formerOutcome(dst []byte, o batholith.Outcome) []byte {
+	for _, n := range []int64{int64(o.Key.File), o.Key.Record, int64(o.Chunk), o.First, o.Epoch, int64(o.Attempts),
+		o.Tokens.Input, o.Tokens.Output, o.Tokens.CacheRead, o.Tokens.CacheWrite, o.Wasted.Input, o.Wasted.Output, o.Wasted.CacheRead, o.Wasted.CacheWrite} {
+		dst = binary.AppendUvarint(dst, uint64(n))
+	}
+	return appendBytes(append(dst, byte(o.Kind)), o.Line)
+}
+
+func asFormer(o batholith.Outcome) batholith.Outcome {
+	o.Source = nil
+	return o
+}
+
 // oldOutcome is an outcome as version 1 wrote it.
 func oldOutcome(dst []byte, o batholith.Outcome) []byte {
 	for _, n := range []int64{int64(o.Key.File), o.Key.Record, int64(o.Chunk), o.First, o.Epoch, int64(o.Attempts),
@@ -30,8 +44,11 @@ func oldOutcome(dst []byte, o batholith.Outcome) []byte {
 }
 
 // oldFile is a file of version 1 with these payloads.
-func oldFile(magic string, payloads ...[]byte) []byte {
-	b := append([]byte(magic), 1, 0, 0, 0)
+func oldFile(magic string, payloads ...[]byte) []byte { return fileOf(1, magic, payloads...) }
+
+// fileOf is a file of a version with these payloads.
+func fileOf(form byte, magic string, payloads ...[]byte) []byte {
+	b := append([]byte(magic), form, 0, 0, 0)
 	for _, p := range payloads {
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(p)))
 		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(p, castagnoli))
@@ -42,27 +59,38 @@ func oldFile(magic string, payloads ...[]byte) []byte {
 
 // asOld is what is left of an outcome that version 1 has written.
 func asOld(o batholith.Outcome) batholith.Outcome {
-	o.Wasted, o.Kind = batholith.Tokens{}, batholith.OutcomeAnswer
+	o.Wasted, o.Kind, o.Source = batholith.Tokens{}, batholith.OutcomeAnswer, nil
 	if o.Errored {
 		o.Kind = batholith.OutcomeError
 	}
 	return o
 }
 
-func TestAJournalOfTheFormerVersionIsRead(t *testing.T) {
-	payloads := [][]byte{[]byte("a")}
-	var want []batholith.Outcome
-	for _, o := range some(9) {
-		payloads = append(payloads, oldOutcome(appendBytes(nil, o.Job), o))
-		want = append(want, asOld(o))
-	}
-	path := filepath.Join(t.TempDir(), "0000000000.log")
-	if err := os.WriteFile(path, oldFile(journalMagic, payloads...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := replayed(path)
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+func TestAJournalOfAFormerVersionIsRead(t *testing.T) {
+	for form, was := range map[byte]struct {
+		write func([]byte, batholith.Outcome) []byte
+		left  func(batholith.Outcome) batholith.Outcome
+	}{1: {oldOutcome, asOld}, 2: {formerOutcome, asFormer}} {
+		for _, harm := range []byte{0, 1, 2, 3} { // what the head says instead, 0: the truth
+			payloads := [][]byte{[]byte("a")}
+			var want []batholith.Outcome
+			for _, o := range some(9) {
+				payloads = append(payloads, was.write(appendBytes(nil, o.Job), o))
+				want = append(want, was.left(o))
+			}
+			b := fileOf(form, journalMagic, payloads...)
+			if harm != 0 {
+				b[4] = harm
+			}
+			path := filepath.Join(t.TempDir(), "0000000000.log")
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := replayed(path)
+			if diff := cmp.Diff(want, got); (err != nil) != (harm != 0 && harm != form) || diff != "" {
+				t.Errorf("version %d under a head of %d: %v (-want +got):\n%s", form, harm, err, diff)
+			}
+		}
 	}
 }
 
@@ -190,5 +218,47 @@ func TestAVersionThatIsNotKnownIsRefusedByItsNumber(t *testing.T) {
 	_, err := replayed(path)
 	if err == nil || !bytes.Contains([]byte(fmt.Sprint(err)), []byte("version 9")) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// The manifest counts where the answers of the output came from, whoever merged or published them.
+func TestTheManifestCountsWhereAnswersCameFrom(t *testing.T) {
+	world := newWorld()
+	world.plan("job", 10, 30)
+	var items []item
+	want := map[batholith.ManifestSource]bool{}
+	counts, dropped := map[batholith.ManifestSource]int64{}, int64(0)
+	for _, c := range world.lease("job", "a") {
+		for i := range c.Count {
+			o := outcome(c, i, "a")
+			items = append(items, item{Outcome: o})
+			if !o.Errored {
+				counts[batholith.ManifestSource{Backend: o.Source.Backend, Model: o.Source.Model}]++
+				dropped += 1 - o.Key.Record%2
+			}
+		}
+	}
+	for s, n := range counts {
+		s.Records = n
+		want[s] = true
+	}
+	w, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: world, Open: world.open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.settle(t.Context(), "a", items); err != nil {
+		t.Fatal(err)
+	}
+	m := publish(t, world, "job", batholith.StatusCompleted).Batholith
+	got := map[batholith.ManifestSource]bool{}
+	for _, s := range m.Sources {
+		got[s] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 3 {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+	c := m.Changes
+	if c.Dropped["metadata"] != dropped || c.Dropped["metadata"]+c.Dropped["thinking"] != int64(len(items))-4 || c.Mapped["system.cache_control"] != int64(len(items))-4 {
+		t.Errorf("of %d answers %d lost their metadata; the manifest says %+v", len(items)-4, dropped, c)
 	}
 }

@@ -246,6 +246,7 @@ func (c *collation) odd(what string) {
 
 // answer checks one modelOutput and adds the tokens that it tells.
 func (c *collation) answer(value []byte) {
+	value = c.sourced(value)
 	var u told
 	options := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	if err := json.Unmarshal(value, &u, options...); err != nil {
@@ -261,6 +262,26 @@ func (c *collation) answer(value []byte) {
 		c.untold++
 	}
 	c.tokens = c.tokens.Add(t)
+}
+
+// sourced is an answer without the member behind it that names where it came from, where there is one.
+func (c *collation) sourced(value []byte) []byte {
+	loose := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	at := bytes.LastIndex(value, []byte(jsonl.SourceMember))
+	if at < 0 || jsontext.Value(value).IsValid(loose...) { // it is a part of the answer
+		return value
+	}
+	var from struct {
+		Backend string `json:"backend"`
+		Model   string `json:"model"`
+	}
+	if err := json.Unmarshal(value[at+len(jsonl.SourceMember)-1:], &from, json.RejectUnknownMembers(true)); err != nil {
+		return value
+	}
+	if line := jsonl.AppendSourced(nil, nil, nil, value[:at], &batholith.Source{Backend: from.Backend, Model: from.Model}); !bytes.HasSuffix(line, append(value[at:len(value):len(value)], "}\n"...)) {
+		return value // it is not written as Batholith writes it
+	}
+	return value[:at]
 }
 
 // reasonOf is what jsonl says of a line, without the number that it does not know.

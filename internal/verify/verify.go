@@ -147,6 +147,13 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	}
 	count("successRecordCount", m.SuccessRecordCount, all.answers)
 	count("errorRecordCount", m.ErrorRecordCount, all.errors)
+	sourced := int64(0)
+	for _, s := range m.Batholith.Sources {
+		sourced += s.Records
+	}
+	if sourced > all.answers {
+		v.found.differ(name, 0, "sources has %d answers; the files have %d", sourced, all.answers)
+	}
 	if o := m.Batholith.Outcomes; m.Batholith.Version > 1 {
 		count("outcomes.answer", o.Answer, all.answers)
 		count("the sum of the errors in outcomes", o.Invalid+o.Refused+o.Exhausted+o.Other, all.errors)

@@ -107,6 +107,12 @@ func TestVerifyFindsNothingWhereNothingIsWrong(t *testing.T) {
 	}
 	untold := finishedJob(4)
 	untold.output[0] = strings.Replace(untold.output[0], `"prompt_tokens":3,`, "", 1)
+	sourced := finishedJob(3) // each line names where it came from
+	for i, line := range sourced.output {
+		if i == 1 {
+			sourced.output[i] = strings.TrimSuffix(line, "}\n") + `,"batholith":{"backend":"h:1","model":"a \"b\""}}` + "\n"
+		}
+	}
 	twins := finishedJob(9) // recordIds need not be unique
 	for i := range twins.input {
 		twins.input[i] = `{"recordId":"same","modelInput":{"a":1}}`
@@ -122,6 +128,7 @@ func TestVerifyFindsNothingWhereNothingIsWrong(t *testing.T) {
 		"no output":      {job: empty, records: 5},
 		"former version": {job: old, records: 5, answers: 4, errors: 1, withoutSumsOfTheirInput: true},
 		"tokens untold":  {job: untold, records: 4, answers: 3, errors: 1, untold: true},
+		"sources":        {job: sourced, records: 3, answers: 2, errors: 1},
 		"equal ids":      {job: twins, records: 9, answers: 9},
 	} {
 		found, said := c.job.check(t)
@@ -169,6 +176,8 @@ func TestVerifyNamesWhatDiffersByFileAndLine(t *testing.T) {
 		"negative tokens":        {manifest(func(m *batholith.Manifest) { m.InputTokenCount = -12 }), []string{"inputTokenCount is -12, which 14 requests cannot have taken"}},
 		"tokens beyond belief":   {manifest(func(m *batholith.Manifest) { m.Batholith.Wasted.Output = 1 << 60 }), []string{"wastedTokens.outputTokenCount is 1152921504606846976, which"}},
 		"more cached than read":  {manifest(func(m *batholith.Manifest) { m.CacheReadTokenCount = 1000 }), []string{"cacheReadInputTokenCount is 1000, more than"}},
+		"sources too many":       {manifest(func(m *batholith.Manifest) { m.Batholith.Sources = []batholith.ManifestSource{{Records: 15}} }), []string{"sources has 15 answers"}},
+		"a source with more":     {replace(8, "}\n", `,"batholith":{"backend":"h","model":"m","x":1}}`+"\n"), []string{"in.jsonl.out:8: modelOutput is no JSON"}},
 		"a foreign output":       {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Output = "s3://output/other/in.jsonl.out" }), []string{"not below the job's own prefix"}},
 		"the output is gone":     {manifest(func(m *batholith.Manifest) { m.Batholith.Files[0].Output = "s3://o/" + verifiedID + "/x.out" }), []string{"x.out: it is not there"}},
 		"a newer manifest":       {manifest(func(m *batholith.Manifest) { m.Batholith.Version = 99 }), []string{"version 99"}},
