@@ -59,7 +59,7 @@ type Job struct {
 
 	Status  Status
 	Ending  Status // terminal; what Status becomes when the job's output is all that is left of it. Empty before that is certain, and after
-	Message string // why it ended as it did: failed, expired, was stopped. At most MaxMessage bytes, like the next two
+	Message string // how it ended: why it failed or expired, how much was done when it was stopped. At most MaxMessage bytes, like the next two. See Told
 	Note    string // what is worth knowing before it ends, such as why it waits; empty once Status is terminal
 	Failing string // why the job is on its way to StatusFailed, in which it ends unless a stop comes first. Empty once Status is terminal
 
@@ -87,6 +87,22 @@ func CutMessage(message string) string {
 		n--
 	}
 	return message[:n]
+}
+
+// Told returns what clients are told of the job in words. The message is Bedrock's: why the job Failed or Expired, and empty in any other
+// status. The note is ours: why the job waits, that it will fail, or how it ended.
+func (j Job) Told() (message, note string) {
+	switch {
+	case j.Status.HasMessage():
+		return j.Message, ""
+	case j.Message != "" || j.Status.Terminal():
+		return "", j.Message
+	case j.Note != "":
+		return "", j.Note
+	case j.Failing != "":
+		return "", CutMessage("The job is ending as Failed: " + j.Failing)
+	}
+	return "", ""
 }
 
 // ARN is the job's name to clients.

@@ -82,6 +82,10 @@ var moves = map[Status]map[Event]Status{
 	},
 }
 
+// HasMessage tells whether a job in status s has Bedrock's message, which says why it failed or expired. Clients in use take any message
+// for a failure, whatever the status.
+func (s Status) HasMessage() bool { return s == StatusFailed || s == StatusExpired }
+
 // A MoveError says that an event is not possible in a status.
 type MoveError struct {
 	Status Status

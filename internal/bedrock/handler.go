@@ -122,8 +122,13 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return rt, nil, err
 	}
-	answer, err = encode(out)
-	return rt, answer, err
+	if answer, err = encode(out); err != nil {
+		return rt, nil, err
+	}
+	if o, ok := out.(headed); ok {
+		o.headers(w.Header())
+	}
+	return rt, answer, nil
 }
 
 // untouched is a body that remembers whether anything was asked of it.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/batholith/batholith"
@@ -43,6 +44,16 @@ func (r textRule) broken(v string) []string {
 	}
 	return said
 }
+
+// publishedModelID is what Bedrock publishes for modelId.
+var publishedModelID = sync.OnceValue(func() textRule {
+	var r rules
+	r.asPublished()
+	return r.modelID
+})
+
+// IsModelID tells whether Bedrock's published pattern of modelId takes v, whatever the profile.
+func IsModelID(v string) bool { return len(publishedModelID().broken(v)) == 0 }
 
 // rangeRule bounds a number or a count of elements. A maximum of 0 is none.
 type rangeRule struct{ min, max int }

@@ -46,7 +46,7 @@ func newRules() *rules {
 		roleARN:                    text(0, 2048, `arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+`),
 		clientRequestToken:         text(1, 256, `[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}`),
 		modelID:                    text(1, 2048, `[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*`),
-		s3URI:                      text(1, 1285, `s3://[a-zA-Z0-9][-._a-zA-Z0-9]{1,253}[a-zA-Z0-9](?:/[^\x00]*)?`),
+		s3URI:                      text(1, 1024, `s3://[a-zA-Z0-9][-._a-zA-Z0-9]{1,253}[a-zA-Z0-9](?:/[^\x00]*)?`),
 		accountID:                  text(0, 0, `[0-9]{12}`),
 		kmsKeyID:                   text(1, 2048, `\S+`),
 		subnetID:                   text(0, 32, `[-0-9a-zA-Z]+`),

@@ -125,6 +125,15 @@ type JobSummary struct {
 	ProcessedRecordCount   int64                    `json:"processedRecordCount"`
 	SuccessRecordCount     int64                    `json:"successRecordCount"`
 	ErrorRecordCount       int64                    `json:"errorRecordCount"`
+	Batholith              *JobNotes                `json:"batholith,omitzero"`
+}
+
+// JobNotes is what Batholith tells of a job beside what Bedrock does. SDKs ignore it. It is as sensitive as a message: it may quote a record's error.
+type JobNotes struct {
+	Note          string    `json:"note,omitzero"`
+	QueuePosition int64     `json:"queuePosition,omitzero"`
+	ExpectedStart Timestamp `json:"expectedStart,omitzero"`
+	ExpectedEnd   Timestamp `json:"expectedEnd,omitzero"`
 }
 
 // FoundationModel describes a model.
@@ -143,12 +152,17 @@ type FoundationModel struct {
 
 // ModelLifecycle tells how old a model is.
 type ModelLifecycle struct {
-	Status string `json:"status"`
+	Status                   string    `json:"status"`
+	StartOfLifeTime          Timestamp `json:"startOfLifeTime,omitzero"`
+	EndOfLifeTime            Timestamp `json:"endOfLifeTime,omitzero"`
+	LegacyTime               Timestamp `json:"legacyTime,omitzero"`
+	PublicExtendedAccessTime Timestamp `json:"publicExtendedAccessTime,omitzero"`
 }
 
 // AgreementAvailability tells whether a model's terms were agreed to.
 type AgreementAvailability struct {
-	Status string `json:"status"`
+	Status       string `json:"status"`
+	ErrorMessage string `json:"errorMessage,omitzero"`
 }
 
 // InferenceProfile is a name under which a model is reached in several regions.
@@ -161,7 +175,7 @@ type InferenceProfile struct {
 	Models               []InferenceProfileModel `json:"models"`
 	InferenceProfileID   string                  `json:"inferenceProfileId"`
 	Status               string                  `json:"status"`
-	Type                 InferenceProfileType    `json:"type,omitzero"`
+	Type                 InferenceProfileType    `json:"type"`
 }
 
 // InferenceProfileModel names one of the models behind an inference profile.

@@ -133,7 +133,8 @@ func (s serverJobs) Kept(ctx context.Context, j batholith.Job) (doctor.Kept, err
 
 // noun is the job as the root package knows it, with what the doctor asks for.
 func (j jobFacts) noun() batholith.Job {
-	job := batholith.Job{ID: j.id(), Status: j.Status, Message: j.Message, Modified: aws.ToTime(j.Modified), Ended: aws.ToTime(j.Ended),
+	_, told := j.told()
+	job := batholith.Job{ID: j.id(), Status: j.Status, Message: told, Modified: aws.ToTime(j.Modified), Ended: aws.ToTime(j.Ended),
 		Request: batholith.Request{RoleARN: j.Role, Input: batholith.Location{URI: j.Input}, Output: batholith.Location{URI: j.Output}, KMSKeyID: j.kmsKey}}
 	if arn, err := batholith.ParseARN(j.ARN); err == nil {
 		job.Region, job.Account = arn.Region, arn.Account

@@ -34,6 +34,7 @@ type jobFacts struct {
 	Processed int64            `json:"processedRecordCount"`
 	Succeeded int64            `json:"successRecordCount"`
 	Errored   int64            `json:"errorRecordCount"`
+	Notes     *jobNotes        `json:"batholith,omitempty"`
 
 	kmsKey string // s3EncryptionKeyId of the output
 }
@@ -44,12 +45,6 @@ func (j jobFacts) id() string { return j.ARN[strings.LastIndex(j.ARN, "/")+1:] }
 // outputPrefix is the s3:// URI that everything of the job lies below.
 func (j jobFacts) outputPrefix() string {
 	return strings.TrimSuffix(j.Output, "/") + "/" + j.id() + "/"
-}
-
-// laidOut is the message for people: bad lines of the input each on a line.
-func (j jobFacts) laidOut() string {
-	bucket, _, _ := strings.Cut(strings.TrimPrefix(j.Input, "s3://"), "/")
-	return laidOut(plain.Line(j.Message), plain.Line("s3://"+bucket+"/"))
 }
 
 // factsOf and factsOfSummary read the same members of two types that the SDK keeps apart.
@@ -103,11 +98,14 @@ func kmsKey(c types.ModelInvocationJobOutputDataConfig) string {
 func (c *clients) fetch(ctx context.Context, idOrARN string) (jobFacts, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	o, err := c.bedrock.GetModelInvocationJob(ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: &idOrARN})
+	var n noted
+	o, err := c.bedrock.GetModelInvocationJob(ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: &idOrARN}, readNotes(&n))
 	if err != nil {
 		return jobFacts{}, fmt.Errorf("get the job: %w", plainly(err))
 	}
-	return factsOf(o), nil
+	j := factsOf(o)
+	j.Notes = n.Notes
+	return j, nil
 }
 
 // find reads the job that a person means by an id, an ARN or a name that only one job has.
@@ -156,13 +154,16 @@ func (c *clients) list(ctx context.Context, in *bedrock.ListModelInvocationJobsI
 	return func(yield func(jobFacts, error) bool) {
 		pages := bedrock.NewListModelInvocationJobsPaginator(c.bedrock, in)
 		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+			var n noted
+			page, err := pages.NextPage(ctx, readNotes(&n))
 			if err != nil {
 				yield(jobFacts{}, fmt.Errorf("list the jobs: %w", plainly(err)))
 				return
 			}
 			for _, s := range page.InvocationJobSummaries {
-				if !yield(factsOfSummary(s), nil) {
+				j := factsOfSummary(s)
+				j.Notes = n.of(j.ARN)
+				if !yield(j, nil) {
 					return
 				}
 			}

@@ -124,7 +124,7 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	plain.Fprintf(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE\n")
 	for _, j := range jobs {
-		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, words.Shorten(j.Model, 40), j.Status, progressOf(j), age(j, time.Now()))
+		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, words.Shorten(shortModel(j.Model), 40), j.Status, progressOf(j), age(j, time.Now()))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -133,6 +133,16 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 		plain.Fprintf(a.stderr, "there are more; see them with --limit 0\n")
 	}
 	return nil
+}
+
+// shortModel is a model as people know it: without the ARN in which the API wraps the id of a foundation model.
+func shortModel(name string) string {
+	if arn, err := batholith.ParseARN(name); err == nil {
+		if id, ok := strings.CutPrefix(arn.Resource, "foundation-model/"); ok {
+			return id
+		}
+	}
+	return name
 }
 
 // progressOf is 120/500 24%, with the errors when there are any.
@@ -194,8 +204,9 @@ func (a *app) showJob(j jobFacts) error {
 	row("model", j.Model)
 	row("type", j.Type)
 	row("status", string(j.Status))
-	for i, line := range strings.Split(j.laidOut(), "\n") {
-		row([]string{"message", ""}[min(i, 1)], line)
+	name, told := j.told()
+	for i, line := range strings.Split(told, "\n") {
+		row([]string{name, ""}[min(i, 1)], line)
 	}
 	row("records", progressOf(j))
 	row("role", j.Role)

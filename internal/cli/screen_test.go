@@ -58,12 +58,14 @@ func hostileServer(t *testing.T) string {
 		going[k] = v
 	}
 	going["status"] = "InProgress" + hostile
+	delete(going, "message")
+	going["batholith"] = map[string]any{"note": hostile}
 	looks := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := any(job)
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/model-invocation-jobs"):
-			answer = map[string]any{"invocationJobSummaries": []any{job}}
+			answer = map[string]any{"invocationJobSummaries": []any{job, going}}
 		case strings.HasSuffix(r.URL.Path, "/stop"), r.Method == http.MethodPost:
 			w.Header().Set("X-Amzn-ErrorType", "ValidationException")
 			w.WriteHeader(http.StatusBadRequest)

@@ -47,8 +47,8 @@ func (s summary) write(w io.Writer) {
 	}
 	plain.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, words.Number(j.Counts.Succeeded), words.Number(j.Counts.Total),
 		words.Plural(j.Counts.Errored, "error"), words.Span(s.took), s.speed())
-	if j.Message != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
-		plain.Fprintf(w, "note      %s\n", j.Message)
+	if _, note := j.Told(); note != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
+		plain.Fprintf(w, "note      %s\n", note)
 	}
 	plain.Fprintf(w, "model     %s\n", j.ModelID)
 	if t := j.Tokens; t.Input+t.Output > 0 {
@@ -87,6 +87,7 @@ type runFacts struct {
 	ARN       string           `json:"jobArn"`
 	Status    batholith.Status `json:"status"`
 	Message   string           `json:"message,omitempty"`
+	Note      string           `json:"note,omitempty"`
 	Model     string           `json:"modelId"`
 	Total     int64            `json:"totalRecordCount"`
 	Processed int64            `json:"processedRecordCount"`
@@ -106,7 +107,8 @@ type runFacts struct {
 // facts tells programs the same.
 func (s summary) facts() runFacts {
 	j := s.result.Job
-	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: j.Message, Model: j.ModelID,
+	message, note := j.Told()
+	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: message, Note: note, Model: j.ModelID,
 		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
 		Input: j.Tokens.Input, Output: j.Tokens.Output, CacheRead: j.Tokens.CacheRead, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
 		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}

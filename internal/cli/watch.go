@@ -52,10 +52,10 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 	defer p.done()
 	wait, failed, told := firstLook, 0, ""
 	for {
-		if j.Message != told && !j.Status.Terminal() {
-			if told = j.Message; told != "" {
+		if _, now := j.told(); now != told && !j.Status.Terminal() {
+			if told = now; told != "" {
 				p.done()
-				a.tell("warning", plain.Line(told))
+				a.tell("warning", told)
 			}
 		}
 		p.show(standing{status: j.Status, counts: batholith.Counts{
@@ -96,7 +96,8 @@ func (a *app) closeWatch(j jobFacts) error {
 			words.Number(j.Succeeded), words.Number(j.Total), words.Plural(j.Errored, "error"), j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {
-		return &endedError{status: j.Status, message: j.laidOut()}
+		_, told := j.told()
+		return &endedError{status: j.Status, message: told}
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ type Options struct {
 	Stopper Stopper
 	Roles   Roles
 	Network Network // nil: nothing is known
-	// Forecaster tells in a job's message when it will begin and end, where there is no other message. nil: nothing is told.
+	// Forecaster tells when a job will begin and end. nil: nothing is told.
 	Forecaster Forecaster
 	Limits     batholith.Limits
 	Profile    bedrock.Profile

@@ -62,9 +62,12 @@ func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	}
 }
 
-// modelARN names a model as Bedrock does: foundation models belong to no account.
-func (a *API) modelARN(m batholith.Model) string {
-	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + m.ID}.String()
+// modelARN names a model as Bedrock does.
+func (a *API) modelARN(m batholith.Model) string { return a.foundationModel(m.ID) }
+
+// foundationModel is the ARN of a foundation model. It belongs to no account.
+func (a *API) foundationModel(id string) string {
+	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + id}.String()
 }
 
 func modalities(names []string) []bedrock.ModelModality {

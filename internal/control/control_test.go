@@ -330,7 +330,10 @@ func TestStopIsForJobsThatRun(t *testing.T) {
 		a.set(idOf(arn), s)
 		_, err := a.StopModelInvocationJob(a.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: arn})
 		if s.Terminal() {
-			refused(t, err, bedrock.CodeConflict, string(s))
+			refused(t, err, bedrock.CodeValidation, "State was: "+string(s))
+			if !strings.HasSuffix(err.Error(), "State was: "+string(s)) {
+				t.Error(err)
+			}
 			continue
 		}
 		if err != nil || a.get(t, arn).Status != batholith.StatusStopping {
@@ -509,47 +512,63 @@ type forecasts map[string]batholith.Forecast
 
 func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f[job]; return fc, ok }
 
-func TestAMessageTellsWhatIsExpectedWhereThereIsNothingElseToSay(t *testing.T) {
+func TestWhatIsExpectedOfAJobIsToldBesideItsMessage(t *testing.T) {
 	later := noon.Add(2 * time.Hour)
+	at := func(t time.Time) bedrock.Timestamp { return bedrock.Timestamp{Time: t} }
 	for _, c := range []struct {
 		name   string
 		status batholith.Status
 		note   string
 		fc     batholith.Forecast
-		want   string
+		want   bedrock.JobNotes
 	}{
-		{"waiting, nothing known", batholith.StatusScheduled, "", batholith.Forecast{Position: 2}, "Number 2 of the jobs that wait for this model."},
-		{"waiting", batholith.StatusScheduled, "", batholith.Forecast{Position: 1, Begin: noon, End: later},
-			"Number 1 of the jobs that wait for this model. Expected to begin about 2026-01-02T12:00:00Z. Expected to end about 2026-01-02T14:00:00Z."},
-		{"running", batholith.StatusInProgress, "", batholith.Forecast{End: later}, "Expected to end about 2026-01-02T14:00:00Z."},
-		{"late", batholith.StatusInProgress, "", batholith.Forecast{End: later, Late: true},
-			"Expected to end about 2026-01-02T14:00:00Z. That is after its time is over; what is done by then is kept."},
-		{"a note", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, "Records wait."},
-		{"over", batholith.StatusStopped, "", batholith.Forecast{End: later}, ""},
-		{"over, with a note that nobody removed", batholith.StatusStopped, "Records wait.", batholith.Forecast{End: later}, ""},
+		{"waiting, nothing known", batholith.StatusScheduled, "", batholith.Forecast{Position: 2},
+			bedrock.JobNotes{Note: "Number 2 of the jobs that wait for this model.", QueuePosition: 2}},
+		{"waiting", batholith.StatusScheduled, "", batholith.Forecast{Position: 1, Begin: noon, End: later}, bedrock.JobNotes{
+			Note:          "Number 1 of the jobs that wait for this model. Expected to begin about 2026-01-02T12:00:00Z. Expected to end about 2026-01-02T14:00:00Z.",
+			QueuePosition: 1, ExpectedStart: at(noon), ExpectedEnd: at(later)}},
+		{"running", batholith.StatusInProgress, "", batholith.Forecast{End: later},
+			bedrock.JobNotes{Note: "Expected to end about 2026-01-02T14:00:00Z.", ExpectedEnd: at(later)}},
+		{"late", batholith.StatusInProgress, "", batholith.Forecast{End: later, Late: true}, bedrock.JobNotes{
+			Note: "Expected to end about 2026-01-02T14:00:00Z. That is after its time is over; what is done by then is kept.", ExpectedEnd: at(later)}},
+		{"a note", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, bedrock.JobNotes{Note: "Records wait.", ExpectedEnd: at(later)}},
+		{"over", batholith.StatusStopped, "", batholith.Forecast{End: later}, bedrock.JobNotes{}},
+		{"over, with a note that nobody removed", batholith.StatusStopped, "Records wait.", batholith.Forecast{End: later}, bedrock.JobNotes{}},
 	} {
 		a := newTester(func(o *Options) { o.Forecaster = forecasts{"abcdefghij00": c.fc} })
 		got := a.summary(batholith.Job{ID: "abcdefghij00", Status: c.status, Note: c.note})
-		if got.Message != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got.Message, c.want)
+		want := &c.want
+		if c.want == (bedrock.JobNotes{}) {
+			want = nil
+		}
+		if d := cmp.Diff(want, got.Batholith); d != "" || got.Message != "" {
+			t.Errorf("%s: message %q, %s", c.name, got.Message, d)
 		}
 	}
 }
 
-// The message is Bedrock's; a note and the reason of a failing job stand in for it only as long as there is none.
-func TestTheMessageIsWhyTheJobEnded(t *testing.T) {
-	for _, c := range []struct {
-		job  batholith.Job
-		want string
-	}{
-		{batholith.Job{Status: batholith.StatusFailed, Message: "why", Note: "slow", Failing: "gone"}, "why"},
-		{batholith.Job{Status: batholith.StatusInProgress, Note: "slow", Failing: "gone"}, "slow"},
-		{batholith.Job{Status: batholith.StatusInProgress, Failing: "gone"}, "The job is ending as Failed: gone"},
-		{batholith.Job{Status: batholith.StatusInProgress, Failing: strings.Repeat("x", batholith.MaxMessage)},
-			("The job is ending as Failed: " + strings.Repeat("x", batholith.MaxMessage))[:batholith.MaxMessage]},
-	} {
-		if got := newTester(nil).summary(c.job).Message; got != c.want {
-			t.Errorf("%+v: %q, want %q", c.job, got, c.want)
+// Clients take any message for a failure. What else there is to tell is in the note, and never in both.
+func TestOnlyAJobThatFailedOrExpiredHasAMessage(t *testing.T) {
+	for _, profile := range []bedrock.Profile{bedrock.ProfileDefault, bedrock.ProfileAWS} {
+		a := newTester(func(o *Options) {
+			o.Profile = profile
+			o.Forecaster = forecasts{"abcdefghij00": {Position: 1, End: noon}}
+		})
+		for _, s := range batholith.Statuses() {
+			for _, j := range []batholith.Job{{}, {Message: "said"}, {Note: "said"}, {Failing: "said"}, {Message: "said", Note: "n", Failing: "f"}} {
+				j.ID, j.Status = "abcdefghij00", s
+				got, note := a.summary(j), ""
+				if got.Batholith != nil {
+					note = got.Batholith.Note
+				}
+				failure := s == batholith.StatusFailed || s == batholith.StatusExpired
+				if failure && (got.Message != j.Message || got.Batholith != nil) || !failure && got.Message != "" {
+					t.Errorf("%s: message %q, %+v of %q, %q, %q", s, got.Message, got.Batholith, j.Message, j.Note, j.Failing)
+				}
+				if told := !s.Terminal() && j.Note+j.Failing != "" || j.Message != ""; told && !failure && !strings.Contains(note, "said") {
+					t.Errorf("%s: the note is %q of %q, %q, %q", s, note, j.Message, j.Note, j.Failing)
+				}
+			}
 		}
 	}
 }
@@ -558,8 +577,59 @@ func TestTheMessageIsWhyTheJobEnded(t *testing.T) {
 func TestAMessageKeepsToOneLine(t *testing.T) {
 	a := newTester(nil)
 	message := "a\x1b[2J\r\nbatholith: error: x\u202e" + strings.Repeat("\x07", batholith.MaxMessage)
-	got := a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusFailed, Message: message}).Message
-	if !strings.HasPrefix(got, `a\u001b[2J\r\nbatholith: error: x\u202e\u0007`) || len(got) > batholith.MaxMessage {
-		t.Errorf("%q", got)
+	for _, got := range []string{
+		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusFailed, Message: message}).Message,
+		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusStopped, Message: message}).Batholith.Note,
+	} {
+		if !strings.HasPrefix(got, `a\u001b[2J\r\nbatholith: error: x\u202e\u0007`) || len(got) > batholith.MaxMessage {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+func TestTheIDOfAFoundationModelIsAnsweredAsItsARN(t *testing.T) {
+	const arn = "arn:aws:bedrock:us-east-1::foundation-model/"
+	for sent, want := range map[string]string{
+		haiku:                                arn + haiku,
+		"amazon.nova-micro-v1:0:128k":        arn + "amazon.nova-micro-v1:0:128k",
+		"minimax.minimax-m2.1":               arn + "minimax.minimax-m2.1",
+		"batholith.tiny-v1":                  arn + "batholith.tiny-v1",
+		"us." + haiku:                        "us." + haiku,
+		"global.anthropic.claude-sonnet-4-6": "global.anthropic.claude-sonnet-4-6",
+		"us-gov.amazon.nova-pro-v1:0":        "us-gov.amazon.nova-pro-v1:0",
+		arn + haiku:                          arn + haiku,
+		"arn:aws:bedrock:eu-west-1::foundation-model/" + haiku:                        "arn:aws:bedrock:eu-west-1::foundation-model/" + haiku,
+		"arn:aws:bedrock:us-east-1:000000000000:inference-profile/us." + haiku:        "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us." + haiku,
+		"arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdef": "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdef",
+		"m":                        "m",
+		"my_model":                 "my_model",
+		"Qwen2.5-7B":               "Qwen2.5-7B",
+		"Qwen/Qwen2.5-7B-Instruct": "Qwen/Qwen2.5-7B-Instruct",
+		"llama3.2:1b instruct":     "llama3.2:1b instruct",
+		"a.b.c.d":                  "a.b.c.d",
+		"größe.v1":                 "größe.v1",
+	} {
+		a := newTester(func(o *Options) {
+			o.Models = shelf{{ID: sent}, {ID: haiku}, {ID: sent[strings.LastIndexByte(sent, '/')+1:]}}
+		})
+		in := input("job")
+		in.ModelID, in.ClientRequestToken = sent, "token"
+		job := a.create(t, in)
+		if got := a.get(t, job).ModelID; got != want {
+			t.Errorf("%s: %s, want %s", sent, got, want)
+		}
+		list, err := a.ListModelInvocationJobs(a.ctx, &bedrock.ListModelInvocationJobsInput{})
+		if err != nil || list.InvocationJobSummaries[0].ModelID != want {
+			t.Errorf("%s in a list: %v, %v", sent, list, err)
+		}
+		if again := a.create(t, in); again != job { // what was sent is what is compared
+			t.Errorf("%s: the same token made %s and %s", sent, job, again)
+		}
+		if want == sent {
+			continue
+		}
+		in.ModelID = want
+		_, err = a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, bedrock.CodeConflict, "token")
 	}
 }

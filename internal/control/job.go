@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -26,7 +28,8 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	return &out, nil
 }
 
-// StopModelInvocationJob asks for a job's end. Asking again while it is Stopping is no error (our choice: Bedrock does not say).
+// StopModelInvocationJob asks for a job's end. Asking again while it is Stopping is no error. A job that is over, or whose end is decided,
+// is refused with its status in the last word (Bedrock: clients match "State was: Completed").
 func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelInvocationJobInput) (*bedrock.StopModelInvocationJobOutput, error) {
 	account, id, err := a.job(ctx, in.JobIdentifier)
 	if err != nil {
@@ -35,7 +38,7 @@ func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelI
 	err = a.Stopper.Stop(ctx, account, id)
 	var over *batholith.MoveError
 	if errors.As(err, &over) {
-		return nil, bedrock.Conflict("The job has ended as %s and cannot be stopped.", over.Status)
+		return nil, bedrock.Validation("The model invocation job %s has ended and cannot be stopped. State was: %s", in.JobIdentifier, over.Status)
 	}
 	if err != nil {
 		return nil, refuse("stop job", in.JobIdentifier, err)
@@ -73,28 +76,31 @@ func refuse(verb, identifier string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, identifier, err)
 }
 
-// told is the message that a client sees: why the job ended, or before that what is known of it. Bedrock has no member for a note.
-func (a *API) told(j batholith.Job) string {
-	switch {
-	case j.Message != "" || j.Status.Terminal():
-		return j.Message
-	case j.Note != "":
-		return j.Note
-	case j.Failing != "":
-		return batholith.CutMessage("The job is ending as Failed: " + j.Failing)
+// notes are what is told of a job beside Bedrock's members; nil when there is nothing to tell. Where there is no other note, it is the
+// forecast in words.
+func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
+	var n bedrock.JobNotes
+	if f, ok := a.forecast(j); ok {
+		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
+		note = cmp.Or(note, expected(f))
 	}
-	return a.expected(j)
+	n.Note = batholith.CutMessage(plain.Line(note))
+	if n == (bedrock.JobNotes{}) {
+		return nil
+	}
+	return &n
 }
 
-// expected is what a job's message says while there is nothing else to say: its place in the queue, and when it will end.
-func (a *API) expected(j batholith.Job) string {
+// forecast is when the job is expected to begin and end, as far as this process knows.
+func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
 	if a.Forecaster == nil || j.Status != batholith.StatusScheduled && j.Status != batholith.StatusInProgress {
-		return ""
+		return batholith.Forecast{}, false
 	}
-	f, ok := a.Forecaster.Forecast(j.ID)
-	if !ok {
-		return ""
-	}
+	return a.Forecaster.Forecast(j.ID)
+}
+
+// expected is a forecast in words.
+func expected(f batholith.Forecast) string {
 	said := ""
 	if f.Position > 0 {
 		said = fmt.Sprintf("Number %d of the jobs that wait for this model.", f.Position)
@@ -113,11 +119,24 @@ func (a *API) expected(j batholith.Job) string {
 	return strings.TrimSpace(said)
 }
 
-// summary is a job in Bedrock's words. The model is named as the client named it.
+// modelName is how a job's model is answered. Bedrock answers the ARN of a foundation model whose id was sent. The ids of inference profiles,
+// ARNs, and names that fit no ARN are answered as they were sent.
+func (a *API) modelName(sent string) string {
+	if _, geographic := dialect.CutGeography(sent); geographic {
+		return sent
+	}
+	if arn := a.foundationModel(sent); bedrock.IsModelID(arn) {
+		return arn
+	}
+	return sent
+}
+
+// summary is a job in Bedrock's words.
 func (a *API) summary(j batholith.Job) bedrock.JobSummary {
+	message, note := j.Told()
 	s := bedrock.JobSummary{
-		JobARN: j.ARN().String(), JobName: j.Name, ModelID: j.ModelID, ClientRequestToken: j.Token, RoleARN: j.RoleARN,
-		Status: j.Status, Message: batholith.CutMessage(plain.Line(a.told(j))),
+		JobARN: j.ARN().String(), JobName: j.Name, ModelID: a.modelName(j.ModelID), ClientRequestToken: j.Token, RoleARN: j.RoleARN,
+		Status: j.Status, Message: batholith.CutMessage(plain.Line(message)),
 		SubmitTime: stamp(j.Submitted), LastModifiedTime: stamp(j.Modified), EndTime: stamp(j.Ended), JobExpirationTime: stamp(j.Expires),
 		InputDataConfig: &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{
 			S3InputFormat: bedrock.S3InputFormat(j.InputFormat), S3URI: j.Input.URI, S3BucketOwner: j.Input.Owner}},
@@ -126,6 +145,7 @@ func (a *API) summary(j batholith.Job) bedrock.JobSummary {
 		TimeoutDurationInHours: j.TimeoutHours, ModelInvocationType: j.Type,
 		TotalRecordCount: j.Counts.Total, ProcessedRecordCount: j.Counts.Processed,
 		SuccessRecordCount: j.Counts.Succeeded, ErrorRecordCount: j.Counts.Errored,
+		Batholith: a.notes(j, note),
 	}
 	if j.VPC != nil {
 		s.VPCConfig = &bedrock.VPCConfig{SubnetIDs: j.VPC.SubnetIDs, SecurityGroupIDs: j.VPC.SecurityGroupIDs}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 
@@ -63,7 +62,7 @@ func TestKillsAtRandomMomentsLoseNothingAndRepeatOnlyWhatWasInFlight(t *testing.
 		s.Start()
 	}
 	if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {
-		t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	check(t, s, job, records)
 	all, prompts, most := w.Requests()

@@ -371,7 +371,7 @@ func (d *death) restart() {
 func (d *death) completes(repeats int) {
 	d.t.Helper()
 	if out := d.s.End(d.job); out.Status != types.ModelInvocationJobStatusCompleted {
-		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		d.t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	for i := range d.files {
 		lines := d.s.Lines(d.job, fmt.Sprintf("%d.jsonl.out", i))
@@ -403,7 +403,7 @@ func (d *death) endsShort(want types.ModelInvocationJobStatus) {
 	d.s.Start()
 	out := d.s.End(d.job)
 	if out.Status != want {
-		d.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		d.t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	d.short(out, prompts)
 	if now, _, _ := d.w.Requests(); now != all {

@@ -42,7 +42,7 @@ func TestAStalledServerNoticesBeforeItSendsAndRepeatsOnlyWhatWasInFlight(t *test
 	w.Await(t, before+1)
 	next := w.Time(before + 1)
 	if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {
-		t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	check(t, s, job, records)
 	all, prompts, most := w.Requests()
@@ -81,7 +81,7 @@ func TestWheneverItIsToldToEndItEndsWellAndAsksNothingTwice(t *testing.T) {
 	}
 	for i, job := range made {
 		if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {
-			t.Fatalf("job %d ended %s: %s", i, out.Status, aws.ToString(out.Message))
+			t.Fatalf("job %d ended %s: %s", i, out.Status, harness.Told(out))
 		}
 		lines := s.Lines(job, fmt.Sprintf("%d.jsonl.out", i))
 		if len(lines) != each {

@@ -23,14 +23,14 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// says waits until a job's message has this in it.
+// says waits until this is told of a job.
 func says(t *testing.T, s *harness.Server, job, part string) *harness.Job {
 	t.Helper()
 	return s.Until(job, func(j *harness.Job) bool {
-		if j.EndTime != nil && !strings.Contains(aws.ToString(j.Message), part) {
-			t.Fatalf("the job ended %s, message %q", j.Status, aws.ToString(j.Message))
+		if j.EndTime != nil && !strings.Contains(harness.Told(j), part) {
+			t.Fatalf("the job ended %s, message %q", j.Status, harness.Told(j))
 		}
-		return strings.Contains(aws.ToString(j.Message), part)
+		return strings.Contains(harness.Told(j), part)
 	})
 }
 
@@ -39,7 +39,7 @@ func completed(t *testing.T, s *harness.Server, job string, records, errors int6
 	j := s.End(job)
 	if j.Status != types.ModelInvocationJobStatusCompleted || *j.SuccessRecordCount != records-errors || *j.ErrorRecordCount != errors {
 		t.Fatalf("the job ended %s: %d answers, %d errors (want %d of %d); message %q", j.Status, *j.SuccessRecordCount, *j.ErrorRecordCount, errors, records,
-			aws.ToString(j.Message))
+			harness.Told(j))
 	}
 	return j
 }
@@ -142,8 +142,8 @@ func TestNonsenseIsAskedForAgainAndThenSaid(t *testing.T) {
 	if e := lines[6].Error; e == nil || e.ErrorCode != 400 || !strings.Contains(e.ErrorMessage, "maximum context length") {
 		t.Errorf("a prompt that is too long: %+v", e)
 	}
-	if !strings.Contains(aws.ToString(j.Message), "2 of 40 ended with an error, the first with ") {
-		t.Errorf("message %q", aws.ToString(j.Message))
+	if !strings.Contains(harness.Told(j), "2 of 40 ended with an error, the first with ") {
+		t.Errorf("message %q", harness.Told(j))
 	}
 }
 
@@ -157,8 +157,8 @@ func TestAJobThatNeverBeganExpires(t *testing.T) {
 	s.Put("a.jsonl", harness.Prompts(5))
 	job := s.Create("a.jsonl")
 	j := s.End(job)
-	if j.Status != types.ModelInvocationJobStatusExpired || !strings.Contains(aws.ToString(j.Message), "refuses connections") {
-		t.Errorf("%s: %q", j.Status, aws.ToString(j.Message))
+	if j.Status != types.ModelInvocationJobStatusExpired || !strings.Contains(harness.Told(j), "refuses connections") {
+		t.Errorf("%s: %q", j.Status, harness.Told(j))
 	}
 	if j.EndTime.Before(*j.JobExpirationTime) {
 		t.Errorf("ended %s, before %s", j.EndTime, j.JobExpirationTime)
@@ -201,7 +201,7 @@ func TestBadInputIsToldWithFileLineAndReason(t *testing.T) {
 			j := s.End(s.Create(name+".jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
 				in.JobName, in.ModelId = aws.String(name), aws.String("batholith.simulated-v1")
 			}))
-			if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, c.want) || strings.Contains(m, "xxxxxxxx") {
+			if m := harness.Told(j); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, c.want) || strings.Contains(m, "xxxxxxxx") {
 				t.Errorf("%s: %.300q", j.Status, m)
 			}
 		})
@@ -211,7 +211,7 @@ func TestBadInputIsToldWithFileLineAndReason(t *testing.T) {
 		in.InputDataConfig = &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
 			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://nowhere/x.jsonl")}}
 	}))
-	if m := aws.ToString(j.Message); !strings.Contains(m, "Could not validate GetObject permissions to access Amazon S3 bucket: nowhere at key x.jsonl") {
+	if m := harness.Told(j); !strings.Contains(m, "Could not validate GetObject permissions to access Amazon S3 bucket: nowhere at key x.jsonl") {
 		t.Errorf("%s: %q", j.Status, m)
 	}
 }
@@ -233,7 +233,7 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 			in.ModelId, in.RoleArn = aws.String("batholith.simulated-v1"), aws.String("arn:aws:iam::000000000000:role/"+role)
 		}))
 		failed := j.Status == types.ModelInvocationJobStatusFailed
-		if m := aws.ToString(j.Message); failed != (want != "") || !strings.HasPrefix(m, want) {
+		if m := harness.Told(j); failed != (want != "") || !strings.HasPrefix(m, want) {
 			t.Errorf("role %s: %s: %q, want %q", role, j.Status, m, want)
 		}
 	}
@@ -250,7 +250,7 @@ func TestAFullDiskIsWaitedForAndNothingIsAskedTwice(t *testing.T) {
 	fill(t, filler)
 	w.Await(t, 1000) // what was read ahead is sent all the same
 	if j := s.Job(job); j.EndTime != nil {
-		t.Fatalf("the job ended %s on a full disk: %s", j.Status, aws.ToString(j.Message))
+		t.Fatalf("the job ended %s on a full disk: %s", j.Status, harness.Told(j))
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestAnOutputThatTheS3CannotHoldFailsTheJob(t *testing.T) {
 		in.OutputDataConfig = &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
 			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://batholith/a//b/")}}
 	}))
-	if m := aws.ToString(j.Message); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, "PutObject") || !strings.Contains(m, "empty") {
+	if m := harness.Told(j); j.Status != types.ModelInvocationJobStatusFailed || !strings.Contains(m, "PutObject") || !strings.Contains(m, "empty") {
 		t.Errorf("%s: %q", j.Status, m)
 	}
 }

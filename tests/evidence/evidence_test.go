@@ -64,7 +64,7 @@ func TestABadRecordHoldsUpNoOther(t *testing.T) {
 	began := time.Now()
 	s.Until(job, func(j *harness.Job) bool {
 		if j.EndTime != nil && aws.ToInt64(j.SuccessRecordCount) != good {
-			t.Fatalf("the job ended %s with %d answers, want %d: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), good, aws.ToString(j.Message))
+			t.Fatalf("the job ended %s with %d answers, want %d: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), good, harness.Told(j))
 		}
 		return aws.ToInt64(j.SuccessRecordCount) == good
 	})
@@ -130,12 +130,12 @@ func TestAServerThatIsBrokenForEverybodyCostsNoRecord(t *testing.T) {
 			if kind == "killed" {
 				s.Until(job, func(j *harness.Job) bool { return aws.ToInt64(j.ProcessedRecordCount) > 50 })
 				sim.Kill()
-				s.Until(job, func(j *harness.Job) bool { return strings.Contains(aws.ToString(j.Message), "refuses connections") })
+				s.Until(job, func(j *harness.Job) bool { return strings.Contains(harness.Told(j), "refuses connections") })
 				sim.Start()
 			}
 			j := s.End(job)
 			if j.Status != types.ModelInvocationJobStatusCompleted || aws.ToInt64(j.SuccessRecordCount) != records {
-				t.Errorf("the job ended %s with %d answers and %d error lines: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), aws.ToInt64(j.ErrorRecordCount), aws.ToString(j.Message))
+				t.Errorf("the job ended %s with %d answers and %d error lines: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), aws.ToInt64(j.ErrorRecordCount), harness.Told(j))
 			}
 			var m struct {
 				Batholith struct{ Attempts, Repeats int64 } `json:"batholith"`

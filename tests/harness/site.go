@@ -7,14 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Bucket is the one that every embedded S3 has from the start.
@@ -83,6 +86,22 @@ func (s *Server) Job(arn string) *Job {
 	return out
 }
 
+// Told is what the server tells of a job in words: the message of one that failed or expired, or else the note.
+func Told(j *Job) string {
+	if m := aws.ToString(j.Message); m != "" {
+		return m
+	}
+	answer, ok := awsmiddleware.GetRawResponse(j.ResultMetadata).(*smithyhttp.Response)
+	if !ok {
+		return ""
+	}
+	note := answer.Header.Get("X-Batholith-Note")
+	if plain, err := url.PathUnescape(note); err == nil {
+		return plain
+	}
+	return note
+}
+
 // Until asks for a job until it is as wanted.
 func (s *Server) Until(arn string, wanted func(*Job) bool) *Job {
 	s.t.Helper()
@@ -96,7 +115,7 @@ func (s *Server) Until(arn string, wanted func(*Job) bool) *Job {
 		select {
 		case <-ctx.Done():
 			s.t.Fatalf("the job is %s with %d of %d records, message %q\n%s", out.Status, aws.ToInt64(out.ProcessedRecordCount),
-				aws.ToInt64(out.TotalRecordCount), aws.ToString(out.Message), s.Log())
+				aws.ToInt64(out.TotalRecordCount), Told(out), s.Log())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

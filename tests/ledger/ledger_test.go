@@ -62,7 +62,7 @@ func TestTheLedgerIsWhatTheModelServerSaw(t *testing.T) {
 	s.Put("in/a.jsonl", harness.Prompts(records))
 	job := s.Create("in/a.jsonl")
 	if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {
-		t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	m := manifest(t, s, job)
 	b := m.Batholith
@@ -96,7 +96,7 @@ func TestAJobThroughKillsVerifiesAndItsRepeatsAreAccountedFor(t *testing.T) {
 		s.Start()
 	}
 	if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {
-		t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	m := manifest(t, s, job)
 	b := m.Batholith

@@ -291,7 +291,7 @@ func (o *outage) atTheStop() {
 	o.again(true)
 	out := o.s.End(o.arn)
 	if out.Status != types.ModelInvocationJobStatusStopped {
-		o.t.Fatalf("the job ended %s: %s", out.Status, aws.ToString(out.Message))
+		o.t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	processed, lines := int(*out.ProcessedRecordCount), 0
 	for i := range o.files {

@@ -160,7 +160,7 @@ func (p *site) completes(i int, arn string, records int) {
 func (p *site) completed(i int, arn string, records int) {
 	p.t.Helper()
 	if out := p.s.End(arn); out.Status != types.ModelInvocationJobStatusCompleted {
-		p.t.Fatalf("job %d ended %s: %s", i, out.Status, aws.ToString(out.Message))
+		p.t.Fatalf("job %d ended %s: %s", i, out.Status, harness.Told(out))
 	}
 	if m := p.s.Manifest(arn); m.SuccessRecordCount != int64(records) || m.ProcessedRecordCount != int64(records) {
 		p.t.Errorf("job %d has the manifest %+v; want %d", i, m, records)

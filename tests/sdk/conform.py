@@ -19,7 +19,7 @@ def same(where, ours, theirs):
 
 def member(written):
     """Takes `Shape! always as NAME` apart."""
-    m = re.fullmatch(r"(\w+)(!?)( always)?(?: as (\w+))?", written)
+    m = re.fullmatch(r"(\w+)(!?)( always)?(?: as (\w+))?( ours)?", written)
     return m[1], bool(m[2]), m[4]
 
 
@@ -64,6 +64,9 @@ def known(where, members, theirs):
     if isinstance(members, str):
         members = described["structures"][members]["members"]
     for name, written in members.items():
+        if written.endswith(" ours"):
+            same(f"{where}.{name} is published", name in theirs.members, False)
+            continue
         if name not in theirs.members:
             wrong.append(f"{where}.{name} is not published")
             continue

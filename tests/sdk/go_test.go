@@ -16,12 +16,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/auth/bearer"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // story is the SDK for Go against one server.
@@ -91,6 +93,14 @@ func (s *story) get(id string) *bedrock.GetModelInvocationJobOutput {
 	return out
 }
 
+// note is the header in which Get repeats the member batholith.note, which the SDK drops.
+func note(j *bedrock.GetModelInvocationJobOutput) string {
+	if r, ok := middleware.GetRawResponse(j.ResultMetadata).(*smithyhttp.Response); ok {
+		return r.Header.Get("X-Batholith-Note")
+	}
+	return ""
+}
+
 // until asks again and again, since there is no waiter in the SDKs and no other way to hear of a job's end.
 func (s *story) until(arn string, want types.ModelInvocationJobStatus) *bedrock.GetModelInvocationJobOutput {
 	s.Helper()
@@ -138,6 +148,9 @@ func TestGoFromCreateToOutput(t *testing.T) {
 			if n := aws.ToInt64(job.TotalRecordCount); n != 100 || *job.SuccessRecordCount != n || *job.ProcessedRecordCount != n || *job.ErrorRecordCount != 0 {
 				t.Errorf("%d records, %d processed, %d succeeded, %d failed", n, *job.ProcessedRecordCount, *job.SuccessRecordCount, *job.ErrorRecordCount)
 			}
+			if job.Message != nil || note(job) != "Every record was processed." {
+				t.Errorf("message %q, note %q", aws.ToString(job.Message), note(job))
+			}
 			if *job.ModelId != "us."+quick || *job.TimeoutDurationInHours != 24 || job.JobExpirationTime.Sub(*job.SubmitTime) != 24*time.Hour ||
 				job.EndTime.Before(*job.SubmitTime) || job.ModelInvocationType != types.ModelInvocationTypeInvokeModel || job.VpcConfig != nil {
 				t.Errorf("%+v", job)
@@ -180,14 +193,14 @@ func TestGoTokensNamesAndQuotas(t *testing.T) {
 	_, err = s.bedrock.CreateModelInvocationJob(s.ctx, s.job("held", held))
 	refused[*types.ConflictException](s, err, "The provided job name is currently in use.")
 	id := arn[strings.LastIndexByte(arn, '/')+1:]
-	if a, b := s.get(arn), s.get(id); *a.JobArn != arn || *b.JobArn != arn || *a.ClientRequestToken != "token-1" {
+	if a, b := s.get(arn), s.get(id); *a.JobArn != arn || *b.JobArn != arn || *a.ClientRequestToken != "token-1" || *a.ModelId != foundation+held {
 		t.Errorf("%v, %v", a, b)
 	}
 	_, err = s.bedrock.StopModelInvocationJob(s.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: &arn})
 	s.ok(err)
 	s.until(arn, types.ModelInvocationJobStatusStopped)
 	_, err = s.bedrock.StopModelInvocationJob(s.ctx, &bedrock.StopModelInvocationJobInput{JobIdentifier: &id})
-	refused[*types.ConflictException](s, err, "Stopped")
+	refused[*types.ValidationException](s, err, "State was: Stopped")
 	if next := s.create(s.job("held", held)); next == arn {
 		t.Error("a job that has ended still holds its name")
 	}

@@ -146,7 +146,7 @@ func TestTheCLITellsTheSameStory(t *testing.T) {
 
 	arn, _ := s.aws(s.job("cli-quick", quick, "--tags", "key=team,value=cli", "--timeout-duration-in-hours", "48")...)["jobArn"].(string)
 	job := s.until(arn, "Completed")
-	if job["successRecordCount"] != 1.0 || job["timeoutDurationInHours"] != 48.0 {
+	if job["message"] != nil || job["modelId"] != foundation+quick || job["successRecordCount"] != 1.0 || job["timeoutDurationInHours"] != 48.0 {
 		t.Errorf("%v", job)
 	}
 	_, id, _ := strings.Cut(arn, "/")
@@ -180,5 +180,5 @@ func TestTheCLITellsTheSameStory(t *testing.T) {
 
 	s.aws("bedrock", "stop-model-invocation-job", "--job-identifier", held1)
 	s.until(held1, "Stopped")
-	s.refused("(ConflictException)", "bedrock", "stop-model-invocation-job", "--job-identifier", held1)
+	s.refused("State was: Stopped", "bedrock", "stop-model-invocation-job", "--job-identifier", held1)
 }

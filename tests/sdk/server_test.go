@@ -28,6 +28,8 @@ const (
 	role    = "arn:aws:iam::000000000000:role/batholith"
 	quick   = "anthropic.claude-3-haiku-20240307-v1:0" // answers at once
 	held    = "anthropic.claude-3-opus-20240229-v1:0"  // never answers while the test runs
+
+	foundation = "arn:aws:bedrock:us-east-1::foundation-model/" // begins the ARN of either
 )
 
 // patience is how long anything may take that takes a fraction of a second on an idle machine.

@@ -56,6 +56,8 @@ const done = await until(jobArn, "Completed");
 assert.deepEqual([done.totalRecordCount, done.processedRecordCount, done.successRecordCount, done.errorRecordCount], [100, 100, 100, 0]);
 assert.ok(done.submitTime instanceof Date && done.endTime >= done.submitTime && done.lastModifiedTime >= done.submitTime);
 assert.equal(done.jobExpirationTime - done.submitTime, 48 * 3600 * 1000);
+assert.equal(done.message, undefined);
+assert.equal(done.modelId, `arn:aws:bedrock:us-east-1::foundation-model/${QUICK}`);
 assert.equal(done.modelInvocationType, "InvokeModel");
 assert.equal(done.inputDataConfig.s3InputDataConfig.s3Uri, "s3://js-in/in.jsonl");
 assert.equal(done.vpcConfig, undefined);
@@ -96,7 +98,7 @@ assert.deepEqual((await send(new ListTagsForResourceCommand({ resourceARN: jobAr
 const stop = (jobIdentifier) => new StopModelInvocationJobCommand({ jobIdentifier });
 await send(stop(held.jobArn));
 await until(held.jobArn, "Stopped");
-await refused(stop(held.jobArn), ConflictException, /Stopped/);
+await refused(stop(held.jobArn), ValidationException, /State was: Stopped$/);
 
 // Refusals.
 await refused(new GetModelInvocationJobCommand({ jobIdentifier: "zzzzzzzzzzzz" }), ResourceNotFoundException, /zzzzzzzzzzzz/);

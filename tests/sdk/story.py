@@ -70,6 +70,8 @@ done = until(arn, "Completed")
 equal([done[k + "RecordCount"] for k in ("total", "processed", "success", "error")], [100, 100, 100, 0])
 assert done["endTime"] >= done["submitTime"] and done["submitTime"].tzinfo is not None, done
 equal(done["jobExpirationTime"] - done["submitTime"], datetime.timedelta(hours=24))
+assert "message" not in done and "batholith" not in done, done
+equal(done["ResponseMetadata"]["HTTPHeaders"]["x-batholith-note"], "Every record was processed.")
 equal((done["modelId"], done["modelInvocationType"], "vpcConfig" in done), ("us." + QUICK, "InvokeModel", False))
 job_id = arn.split("/")[1]
 keys = [o["Key"] for o in s3.list_objects_v2(Bucket="py-out")["Contents"]]
@@ -86,6 +88,7 @@ equal(create("py-held", HELD, clientRequestToken="py-token"), held)
 refused("ConflictException", "token", create, "py-other", HELD, clientRequestToken="py-token")
 refused("ConflictException", r"The provided job name is currently in use\.", create, "py-held", HELD)
 equal(get(held)["jobArn"], get(held.split("/")[1])["jobArn"])
+equal(get(held)["modelId"], "arn:aws:bedrock:us-east-1::foundation-model/" + HELD)
 
 # Lists.
 for i in range(4):
@@ -112,7 +115,7 @@ equal(bedrock.list_tags_for_resource(resourceARN=arn)["tags"], [{"key": "more", 
 # Stop.
 bedrock.stop_model_invocation_job(jobIdentifier=held)
 until(held, "Stopped")
-refused("ConflictException", "Stopped", bedrock.stop_model_invocation_job, jobIdentifier=held)
+refused("ValidationException", "State was: Stopped$", bedrock.stop_model_invocation_job, jobIdentifier=held)
 
 # Refusals.
 refused("ResourceNotFoundException", "zzzzzzzzzzzz", get, "zzzzzzzzzzzz")

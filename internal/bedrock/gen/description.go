@@ -72,7 +72,7 @@ type structShape struct {
 	Members yaml.MapSlice
 }
 
-// member is one line of a structure: `name: Shape! always as NAME`.
+// member is one line of a structure: `name: Shape! always as NAME ours`.
 type member struct {
 	Name     string // in Go's naming
 	Wire     string
@@ -113,6 +113,7 @@ func members(m yaml.MapSlice) ([]member, error) {
 			switch {
 			case words[i] == "always":
 				n.Always = true
+			case words[i] == "ours": // for those who compare the description with Bedrock's
 			case words[i] == "as" && i+1 < len(words):
 				i++
 				n.Wire = words[i]
