@@ -207,6 +207,7 @@ func whole(ctx context.Context) error {
 // a name.
 func object(ctx context.Context, body io.Reader, length *int64) io.Reader {
 	b, _ := ctx.Value(incomingKey).(*incoming)
+	body = decoded(ctx, body)
 	o := &objectBody{from: body, request: b, left: -1}
 	if isFormUpload(ctx) {
 		if b != nil {

@@ -27,7 +27,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	}
 	bucket := *in.Bucket
 	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
-		in.Bucket, in.CopySource = &path, &from.path
+		in.Bucket, in.CopySource, in.ContentEncoding = &path, &from.path, kept(in.ContentEncoding)
 		out, err := s.posix.CopyObject(ctx, in)
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)

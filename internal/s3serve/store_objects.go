@@ -21,7 +21,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		if err := formEncryption(ctx); err != nil {
 			return s3response.PutObjectOutput{}, err
 		}
-		in.Bucket, in.Body = &path, object(ctx, in.Body, in.ContentLength)
+		in.Bucket, in.Body, in.ContentEncoding = &path, object(ctx, in.Body, in.ContentLength), kept(in.ContentEncoding)
 		if strings.HasSuffix(*in.Key, "/") { // of a directory, whose body the gateway does not read
 			if _, err := io.Copy(io.Discard, in.Body); err != nil {
 				return s3response.PutObjectOutput{}, err

@@ -47,7 +47,7 @@ func ofUpload[R any](id string, f func(path string) (R, error)) func(path string
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
-		in.Bucket = &path
+		in.Bucket, in.ContentEncoding = &path, kept(in.ContentEncoding)
 		out, err := s.posix.CreateMultipartUpload(ctx, in)
 		if err == nil {
 			err = s.names.appeared(bucket, uploadDir(*in.Key, out.UploadId))
