@@ -222,3 +222,27 @@ func TestEffectiveSettingsCanBeLoadedAgain(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAnEntryWithAWildcardSaysWhichRolesItLetsThrough(t *testing.T) {
+	const external = "s3: {endpoint: 'https://s3.example.net'}\n"
+	for entry, want := range map[string]string{
+		"roles: [{arn: 'arn:aws:iam::000000000000:role/x'}]":                                                        "",
+		"roles: [{arn: 'arn:aws:iam::000000000000:role/*'}]":                                                        "get rights to every bucket",
+		"roles: [{arn: 'arn:aws:iam::000000000000:role/x-*', buckets: [a, b]}]":                                     "get rights to a, b only",
+		external + "roles: [{arn: 'arn:aws:iam::000000000000:role/*'}]":                                             "get the keys of s3",
+		external + "roles: [{arn: 'arn:aws:iam::000000000000:role/*', access_key_id: K, secret_access_key_env: S}]": "get the access key K",
+	} {
+		c, err := load(t, entry, []string{"S=secret"}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", entry, err)
+			continue
+		}
+		said := strings.Join(c.Warnings, "\n")
+		if want != "" && !(strings.HasPrefix(said, "roles[0].arn (line ") && strings.Contains(said, "matches arn:aws:iam::000000000000:role/") && strings.HasSuffix(said, want)) || want == "" && said != "" {
+			t.Errorf("%s: %q", entry, said)
+		}
+	}
+	if _, err := load(t, "roles: [{arn: 'arn:aws:iam::*:role/x'}]", nil, nil); err == nil {
+		t.Error("roles of every account are let through")
+	}
+}

@@ -169,6 +169,7 @@ func (l *loader) checkRoles() {
 			l.bad(at+".arn", "write arn:aws:iam::ACCOUNT:role/NAME", "%q is no ARN of a role", r.ARN)
 		} else {
 			arns.take(at+".arn", r.ARN)
+			l.wildRole(at, r)
 		}
 		l.later(at+".assume", r.Assume != nil)
 		l.secretNamed(at+".secret_access_key_env", r.SecretAccessKeyEnv)
@@ -179,6 +180,24 @@ func (l *loader) checkRoles() {
 			l.bad(at+".buckets", "narrow the role's own keys at that S3", "only the embedded S3 can narrow a role to buckets")
 		}
 	}
+}
+
+// wildRole says which roles an entry with wildcards lets through, and with which rights: nobody has configured these one by one.
+func (l *loader) wildRole(at string, r Role) {
+	if !strings.Contains(r.ARN, "*") {
+		return
+	}
+	rights := "the keys of s3"
+	switch {
+	case r.AccessKeyID != "":
+		rights = "the access key " + r.AccessKeyID
+	case l.config.EmbeddedS3():
+		rights = "rights to every bucket"
+	}
+	if len(r.Buckets) > 0 {
+		rights = "rights to " + strings.Join(r.Buckets, ", ") + " only"
+	}
+	l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: jobs may name every role that matches %s, and get %s", l.place(at+".arn"), r.ARN, rights))
 }
 
 // checkModels checks that every name leads to one model, and every model to a server.

@@ -128,7 +128,7 @@ type TLS struct {
 
 // Role is a role that a job may name, and the keys with which its objects are reached.
 type Role struct {
-	// Name of the role, arn:aws:iam::ACCOUNT:role/NAME.
+	// Name of the role, arn:aws:iam::ACCOUNT:role/NAME. A * in NAME stands for any characters; an entry without one comes first.
 	ARN string `yaml:"arn"`
 	// Static access key of the role.
 	AccessKeyID string `yaml:"access_key_id"`

@@ -15,6 +15,8 @@ type Store interface {
 	// CreateJob stores a job with its token, name and tags in one step. A token that came before with the same hash answers
 	// the job of that time; this is decided before the name and the quota are looked at. maxActive 0 is no limit.
 	CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error)
+	// JobOfToken is the job that an equal request made under the token; batholith.ErrNotFound or batholith.ErrTokenReused.
+	JobOfToken(ctx context.Context, account, token, requestHash string) (batholith.Job, error)
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	// Jobs returns a page and the cursor of the next one, 0 when there is none.
 	Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error)

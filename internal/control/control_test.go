@@ -252,6 +252,47 @@ func TestOneTokenMakesOneJob(t *testing.T) {
 	}
 }
 
+// Settings change, and SDKs repeat requests: the token says what came of the first one, whatever the settings say of the second.
+func TestATokenAnswersBeforeTheSettingsDo(t *testing.T) {
+	for name, change := range map[string]func(*API){
+		"role":    func(a *API) { a.Roles = oneRole("another") },
+		"model":   func(a *API) { a.Models = shelf{} },
+		"network": func(a *API) { a.Network = nowhere{} },
+		"key":     func(a *API) { a.Encrypts = false },
+		"tags":    func(a *API) { a.Profile = bedrock.ProfileAWS },
+	} {
+		a := newTester(nil)
+		in := input("job")
+		in.ClientRequestToken = "token"
+		in.VPCConfig = &bedrock.VPCConfig{SubnetIDs: []string{"subnet-0a"}, SecurityGroupIDs: []string{"sg-0a"}}
+		in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = "k"
+		for i := range 60 {
+			in.Tags = append(in.Tags, bedrock.Tag{Key: fmt.Sprint(i)})
+		}
+		first := a.create(t, in)
+		change(a.API)
+		if again := a.create(t, in); again != first {
+			t.Errorf("%s: %s, not %s", name, again, first)
+		}
+		in.JobName = "other"
+		_, err := a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, bedrock.CodeConflict, "token")
+		in.ClientRequestToken = "" // and without it, or under another, they are refused
+		_, err = a.CreateModelInvocationJob(a.ctx, in)
+		var e *bedrock.Error
+		if !errors.As(err, &e) || e.Code == bedrock.CodeConflict {
+			t.Errorf("%s: without a token: %v", name, err)
+		}
+		in.ClientRequestToken = "another"
+		_, err = a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, e.Code, e.Message)
+		_, err = a.CreateModelInvocationJob(as("111111111111"), in)
+		if err == nil {
+			t.Errorf("%s: another account's token was taken", name)
+		}
+	}
+}
+
 func TestANameIsHeldUntilTheEnd(t *testing.T) {
 	a := newTester(nil)
 	first := a.create(t, input("job"))

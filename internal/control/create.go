@@ -17,22 +17,20 @@ import (
 )
 
 // CreateModelInvocationJob takes in a job. It does not look at S3 (Bedrock: a missing input is found in validation).
-// The order of the checks is Bedrock's: the request itself, the role, the model; then ours: the network, the token, the
-// name, the quota.
+// The order of the checks is Bedrock's: the request itself, the token, the role, the model; then ours: the network, the name, the quota.
 //
 // The store decides on token, name and quota in the one transaction that writes the job. When the process dies after that and
-// before the answer is out, the SDK asks again with the same token and is told the ARN of the job that is there.
+// before the answer is out, the SDK asks again with the same token and is told the ARN of the job that is there: also when the settings
+// have changed meanwhile, and would refuse the role, the model or the network now.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
-	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
-		if err := check(who, req); err != nil {
-			return nil, err
-		}
-	}
 	hash, err := requestHash(req)
 	if err != nil {
 		return nil, err
+	}
+	if err := a.check(who, req); err != nil {
+		return a.repeated(ctx, who, req, hash, err)
 	}
 	// A job says for good which timeout it has, whatever becomes of the settings.
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
@@ -48,6 +46,32 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	}
 	failpoint.Here("control.created")
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
+}
+
+// check holds a request to what the settings know.
+func (a *API) check(who bedrock.Caller, req batholith.Request) error {
+	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
+		if err := check(who, req); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeated answers a request that the settings refuse: by the job that it made before, under its token, or else with the refusal. So the
+// token decides before the settings do, and only a refusal costs a look at it.
+func (a *API) repeated(ctx context.Context, who bedrock.Caller, req batholith.Request, hash string, refusal error) (*bedrock.CreateModelInvocationJobOutput, error) {
+	if req.Token == "" {
+		return nil, refusal
+	}
+	switch job, err := a.Store.JobOfToken(ctx, who.Account, req.Token, hash); {
+	case err == nil:
+		return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
+	case errors.Is(err, batholith.ErrNotFound):
+		return nil, refusal
+	default:
+		return nil, a.refuseCreate(err, req)
+	}
 }
 
 // refuseCreate says in Bedrock's words why the store took no job.

@@ -56,6 +56,20 @@ func (m *memory) CreateJob(_ context.Context, j batholith.Job, hash string, maxA
 	return j, nil
 }
 
+func (m *memory) JobOfToken(_ context.Context, account, token, hash string) (batholith.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.jobs {
+		if k.Account == account && k.Token == token {
+			if m.hashes[k.ID] != hash {
+				return batholith.Job{}, batholith.ErrTokenReused
+			}
+			return k, nil
+		}
+	}
+	return batholith.Job{}, batholith.ErrNotFound
+}
+
 func (m *memory) find(account, id string) (*batholith.Job, error) {
 	i := slices.IndexFunc(m.jobs, func(j batholith.Job) bool { return j.Account == account && j.ID == id })
 	if i < 0 {

@@ -82,10 +82,11 @@ func trialsOf(roles []string, at string, recent []batholith.Job) (all []trial, e
 	}
 	tried := map[trial]int{} // by role and direction: how many
 	for _, j := range recent {
-		if !slices.Contains(roles, j.RoleARN) {
+		role, ok := batholith.RoleOf(roles, j.RoleARN)
+		if !ok {
 			continue
 		}
-		for _, t := range []trial{{role: j.RoleARN, key: j.Input.URI}, {role: j.RoleARN, key: j.Output.URI, write: true, kms: j.KMSKeyID}} {
+		for _, t := range []trial{{role: role, key: j.Input.URI}, {role: role, key: j.Output.URI, write: true, kms: j.KMSKeyID}} {
 			kind := trial{role: t.role, write: t.write}
 			t.bucket, t.key, err = object.ParseURI(t.key)
 			if t.write {

@@ -3,13 +3,15 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/object"
 )
 
-// Role is a role with the keys that its jobs reach the S3 with. Without keys they use those of the process.
+// Role is a role with the keys that its jobs reach the S3 with. Without keys they use those of the process. An ARN with wildcards stands for
+// every role that it matches (batholith.MatchRole).
 type Role struct {
 	ARN                          string
 	AccessKeyID, SecretAccessKey string
@@ -17,7 +19,8 @@ type Role struct {
 
 // Places opens the buckets of jobs with the rights of their roles. It is safe for concurrent use.
 type Places struct {
-	roles map[string]access // by ARN
+	entries []string          // ARNs of roles; some may hold wildcards
+	roles   map[string]access // by entry
 
 	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
 	// It is set before the first job is opened.
@@ -39,7 +42,7 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Places{roles: map[string]access{own: {client, base.AccessKeyID}}}
+	p := &Places{entries: []string{own}, roles: map[string]access{own: {client, base.AccessKeyID}}}
 	for _, r := range roles {
 		as := base
 		if r.AccessKeyID != "" {
@@ -49,20 +52,29 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 		if err != nil {
 			return nil, fmt.Errorf("role %s: %w", r.ARN, err)
 		}
+		p.entries = append(p.entries, r.ARN)
 		p.roles[r.ARN] = access{client, as.AccessKeyID}
 	}
 	return p, nil
 }
 
-// Known tells whether a job may name the role.
-func (p *Places) Known(arn string) bool { return p.roles[arn].client != nil }
+// access is how a role reaches the S3; without a client for a role that is not known.
+func (p *Places) access(arn string) access {
+	entry, _ := batholith.RoleOf(p.entries, arn)
+	return p.roles[entry]
+}
 
-// Client reaches the S3 with the rights of a role; nil for a role that is not known.
-func (p *Places) Client(arn string) *object.Client { return p.roles[arn].client }
+// Known tells whether a job may name the role. No role has a name with a wildcard.
+func (p *Places) Known(arn string) bool {
+	return !strings.Contains(arn, "*") && p.access(arn).client != nil
+}
+
+// Client reaches the S3 with the rights of a role, or of an entry of the settings; nil for one that is not known.
+func (p *Places) Client(arn string) *object.Client { return p.access(arn).client }
 
 // Open opens a job's buckets as its role. A role that is not known is batholith.ErrAccessDenied.
 func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
-	as := p.roles[j.RoleARN]
+	as := p.access(j.RoleARN)
 	if as.client == nil {
 		return blob.Place{}, fmt.Errorf("role %s is not configured here: %w", j.RoleARN, batholith.ErrAccessDenied)
 	}

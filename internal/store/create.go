@@ -57,6 +57,23 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 	return j, nil
 }
 
+// JobOfToken returns the job that an equal request of the account made under the token; batholith.ErrNotFound when none did, and
+// batholith.ErrTokenReused when another request had it.
+func (s *Store) JobOfToken(ctx context.Context, account, token, requestHash string) (batholith.Job, error) {
+	type entry struct{ job, hash string }
+	found, err := read(ctx, s, func(rows *sql.Rows) (e entry, err error) { return e, rows.Scan(&e.job, &e.hash) },
+		`SELECT job, hash FROM tokens WHERE account = $1 AND token = $2`, account, token)
+	switch {
+	case err != nil:
+		return batholith.Job{}, fmt.Errorf("read a token: %w", err)
+	case len(found) == 0:
+		return batholith.Job{}, batholith.ErrNotFound
+	case found[0].hash != requestHash:
+		return batholith.Job{}, batholith.ErrTokenReused
+	}
+	return s.Job(ctx, account, found[0].job)
+}
+
 // errUnchanged ends a transaction that found nothing to do.
 var errUnchanged = errors.New("nothing to change")
 

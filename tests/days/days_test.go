@@ -222,12 +222,19 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 - {arn: "arn:aws:iam::000000000000:role/narrow", access_key_id: ROLEKEY, secret_access_key_env: ROLE_SECRET, buckets: [elsewhere]}
 - {arn: "arn:aws:iam::000000000000:role/keyless", buckets: [elsewhere]}
 - {arn: "arn:aws:iam::000000000000:role/wide", buckets: [elsewhere, batholith]}
+- {arn: "arn:aws:iam::000000000000:role/made-*", buckets: [batholith]}
+- {arn: "arn:aws:iam::000000000000:role/made-*-elsewhere", buckets: [elsewhere]}
 `)
+	if said := s.Log(); !strings.Contains(said, "roles[3].arn (line ") || !strings.Contains(said, "jobs may name every role that matches arn:aws:iam::000000000000:role/made-*, and get rights to batholith only") {
+		t.Errorf("the server does not say which roles it lets through:\n%s", said)
+	}
 	s.Put("a.jsonl", harness.Prompts(5))
 	for role, want := range map[string]string{
-		"narrow":  "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
-		"keyless": "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
-		"wide":    "",
+		"narrow":                 "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
+		"keyless":                "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
+		"wide":                   "",
+		"made-path/by-a-program": "",
+		"made-1-elsewhere":       "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
 	} {
 		j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
 			in.ModelId, in.RoleArn = aws.String("batholith.simulated-v1"), aws.String("arn:aws:iam::000000000000:role/"+role)

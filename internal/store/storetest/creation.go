@@ -19,6 +19,7 @@ func creation() []law {
 		{"TheSameTokenIsTheSameJob", sameToken},
 		{"ATokenWithOtherParametersIsRefused", otherParameters},
 		{"TheTokenDecidesBeforeNameAndQuota", tokenFirst},
+		{"ATokenIsFoundWithItsRequest", tokenFound},
 		{"ATokenBelongsToItsAccount", tokenOfAccount},
 		{"ANameIsFreeAgainWhenItsJobHasEnded", nameFreed},
 		{"ActiveJobsOfAModelAreLimited", activeLimited},
@@ -110,6 +111,24 @@ func tokenFirst(t *testing.T, p Port) {
 	got, err := p.CreateJob(t.Context(), j, "hash", 1) // its name is taken and the quota is full, both by itself
 	no(t, err)
 	same(t, got.ID, j.ID)
+}
+
+func tokenFound(t *testing.T, p Port) {
+	j := newJob(1)
+	j.Token = "token"
+	j = create(t, p, j)
+	for _, s := range []batholith.Status{batholith.StatusSubmitted, batholith.StatusFailed} { // whatever became of it
+		moveTo(t, p, j.ID, s)
+		got, err := p.JobOfToken(t.Context(), account, "token", "hash")
+		no(t, err)
+		same(t, []string{got.ID, string(got.Status)}, []string{j.ID, string(s)})
+	}
+	_, err := p.JobOfToken(t.Context(), account, "token", "other")
+	refused(t, err, batholith.ErrTokenReused)
+	for _, k := range [][]string{{account, "other"}, {"999999999999", "token"}, {account, ""}} {
+		_, err = p.JobOfToken(t.Context(), k[0], k[1], "hash")
+		refused(t, err, batholith.ErrNotFound)
+	}
 }
 
 func tokenOfAccount(t *testing.T, p Port) {

@@ -32,6 +32,7 @@ type Port interface {
 // Table creates and finds jobs.
 type Table interface {
 	CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error)
+	JobOfToken(ctx context.Context, account, token, requestHash string) (batholith.Job, error)
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	Jobs(ctx context.Context, q batholith.ListQuery) (jobs []batholith.Job, next int64, err error)
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
