@@ -154,6 +154,42 @@ func TestToolsOfTheServerAreNotRunTwice(t *testing.T) {
 	})
 }
 
+// A slot is shared by time, whatever the records of a model take; and one that had nothing to send for a while gets no more for that.
+func TestModelsShareASlotByItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &server{limit: 1, do: func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if strings.Contains(body, "slow") {
+				return wait(ctx, 4*time.Second)
+			}
+			return wait(ctx, time.Second)
+		}}
+		d := w.dispatcher(Options{}, s)
+		enqueue := func(model string, records int) {
+			j := w.jobOf(model, records, 100, func(n int) string { return fmt.Sprintf(`{"%s":%d}`, model, n) })
+			j.ModelID = model
+			d.Enqueue(j)
+		}
+		enqueue("slow", 3000)
+		enqueue("fast", 400)
+		enqueue("brief", 1)
+		defer w.start(d)()
+		w.await(400, "fast")
+		if n := w.count("slow"); n < 98 || n > 104 {
+			t.Errorf("in the time of 400 records of a second, another model got %d of four seconds", n)
+		}
+		time.Sleep(time.Hour)
+		before := w.count("slow")
+		j := w.jobOf("again", 100, 100, func(n int) string { return fmt.Sprintf(`{"again":%d}`, n) })
+		j.ModelID = "brief"
+		d.Enqueue(j)
+		w.await(100, "again")
+		if n := w.count("slow") - before; n < 24 {
+			t.Errorf("a model that had nothing to send for an hour got 100 seconds, and the other %d times four", n)
+		}
+	})
+}
+
 // Two models on one server share its lane: its limit holds for both, and both go on.
 func TestModelsOfOneServerShareItsLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -268,7 +268,7 @@ func TestAJobThatComesWhileNoBackendIsThereIsToldToo(t *testing.T) {
 		w := newWorld(t)
 		s := answering(0)
 		s.probe = func(nth int) error {
-			if nth < 8 {
+			if nth < 20 {
 				return errors.New("connection refused")
 			}
 			return nil
@@ -285,6 +285,7 @@ func TestAJobThatComesWhileNoBackendIsThereIsToldToo(t *testing.T) {
 		}
 		w.await(10, "a")
 		w.await(10, "b")
+		synctest.Wait()
 		if w.note("a")+w.note("b") != "" {
 			t.Errorf("notes %q, %q are left", w.note("a"), w.note("b"))
 		}

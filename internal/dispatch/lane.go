@@ -1,12 +1,9 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,13 +23,12 @@ type lane struct {
 	limit   *limit.Limiter
 	answers *memory.Account
 	watcher watcher
-	hand    chan errand        // unbuffered; to a sender that is idle
-	wake    chan struct{}      // 1-buffered; told whenever a record may have become ready
-	last    *dialect.Prompt    // of the record that was sent last; only for the goroutine of run
-	leaders leaders            // the same
-	turn    int                // of the search for records to try; the same
-	pausing chan struct{}      // 1-buffered; told when a canary may be due
-	given   map[*queue]float64 // tokens; the same
+	hand    chan errand     // unbuffered; to a sender that is idle
+	wake    chan struct{}   // 1-buffered; told whenever a record may have become ready
+	last    *dialect.Prompt // of the record that was sent last; only for the goroutine of run
+	leaders leaders         // the same
+	turn    int             // of the search for records to try; the same
+	pausing chan struct{}   // 1-buffered; told when a canary may be due
 
 	paused     atomic.Int32 // classes
 	lastSource atomic.Pointer[batholith.Source]
@@ -45,6 +41,7 @@ type lane struct {
 	unsure    bool          // it is out only to see whether it is there
 	doubt     string        // what the backend's list of models says against it
 	delay     time.Duration // until the next probe of a backend that is out
+	vain      bool          // nothing was answered since a probe last succeeded
 	outSince  time.Time
 	answered  time.Time  // when the latest request that was answered had begun; zero: none since it was out
 	histories []*history // by the id of the class
@@ -52,6 +49,7 @@ type lane struct {
 	begun     int        // requests ever sent
 	canary    canaries
 	retries   credit
+	uses      uses
 }
 
 // errand is what a lane sends in a slot: a record. A request that somebody waits for may become another.
@@ -61,7 +59,7 @@ type errand interface {
 	// alone tells that nothing else may be in flight beside it.
 	alone() bool
 	// recall undoes the taking of an errand that cannot be sent now.
-	recall()
+	recall(l *lane)
 }
 
 // lane finds or makes the lane of a backend. The caller holds d.mu.
@@ -73,7 +71,7 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	l := d.lanes[key]
 	if l == nil {
 		l = &lane{d: d, backend: b, limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor),
-			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), given: map[*queue]float64{}, out: "not asked yet", delay: firstProbe, retries: credit{left: firstCredit}}
+			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "not asked yet", delay: firstProbe, retries: credit{left: firstCredit}}
 		d.lanes[key] = l
 	}
 	return l
@@ -150,7 +148,7 @@ func (l *lane) sender(ctx context.Context, e errand) {
 func (l *lane) sendAlone(ctx context.Context, e errand) {
 	began := time.Now()
 	if l.limit.Drained(ctx) != nil || !l.usable() {
-		e.recall()
+		e.recall(l)
 		return
 	}
 	e.send(l)
@@ -211,11 +209,13 @@ func (l *lane) probe(ctx context.Context) {
 		return
 	}
 	l.mu.Lock()
-	unsure := l.unsure
-	l.unsure = false
+	unsure, vain := l.unsure, l.vain
+	l.unsure, l.vain = false, true
 	l.mu.Unlock()
 	if l.watcher.known && !unsure {
-		l.wait(ctx) // it has failed before, though it answers now
+		if vain { // it answers probes and nothing else
+			l.wait(ctx)
+		}
 		l.limit.Retrial()
 	}
 	l.learn(ctx)
@@ -241,11 +241,12 @@ func (l *lane) probe(ctx context.Context) {
 	l.signal()
 }
 
-// wait passes the time until the next probe, longer each time.
+// wait passes the time until the next probe. It grows by a quarter each time, so that a server which is back is found after at most a quarter
+// more than it was away.
 func (l *lane) wait(ctx context.Context) {
 	l.mu.Lock()
 	delay := l.delay
-	l.delay = min(2*l.delay, lastProbe)
+	l.delay = min(l.delay*5/4, lastProbe)
 	l.mu.Unlock()
 	select {
 	case <-ctx.Done():
@@ -375,25 +376,4 @@ func (l *lane) crowded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.retries.flying >= max(1, l.limit.Size()/8)
-}
-
-// order is the queues of a lane, those with the fewest tokens from it first. A queue that comes to others begins where the least of them is.
-// It is called on the goroutine of run.
-func (l *lane) order() []*queue {
-	queues := l.served()
-	if len(queues) < 2 {
-		return queues
-	}
-	least := math.Inf(1)
-	for _, q := range queues {
-		if t, ok := l.given[q]; ok {
-			least = min(least, t)
-		}
-	}
-	for _, q := range queues {
-		if _, ok := l.given[q]; !ok {
-			l.given[q] = zeroIfNone(least)
-		}
-	}
-	return slices.SortedStableFunc(slices.Values(queues), func(a, b *queue) int { return cmp.Compare(l.given[a], l.given[b]) })
 }

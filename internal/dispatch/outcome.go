@@ -35,7 +35,7 @@ func (l *lane) worked(began time.Time) {
 	if began.After(l.answered) {
 		l.answered = began
 	}
-	l.delay = firstProbe
+	l.delay, l.vain = firstProbe, false
 }
 
 // resumed lets the records of a class go on.

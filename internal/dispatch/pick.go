@@ -14,13 +14,12 @@ func (l *lane) next(ctx context.Context) errand {
 		now := time.Now()
 		it, at := l.trial(now)
 		if it != nil {
-			return it
+			return l.taken(it)
 		}
 		for _, q := range l.order() {
 			it, due := q.pick(l, now)
 			if it != nil {
-				l.given[q] += it.charged
-				return it
+				return l.taken(it)
 			}
 			if !due.IsZero() && (at.IsZero() || due.Before(at)) {
 				at = due
@@ -42,6 +41,14 @@ func (l *lane) next(ctx context.Context) errand {
 	}
 }
 
+// taken notes that a record has the slot.
+func (l *lane) taken(it *item) errand {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uses.takes(it.feed.queue)
+	return it
+}
+
 // othersTurn is which of so many records goes to a job whose turn it is though another is urgent, so that nobody starves.
 const othersTurn = 10
 
@@ -51,20 +58,32 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.look(now)
-	p := picking{l: l, now: now, retries: l.mayRetry(), worked: l.works()}
+	p := picking{l: l, now: now, retries: l.mayRetry(), suspects: q.suspects(), worked: l.works()}
 	if it := q.serve(&p); it != nil {
 		return it, time.Time{}
 	}
-	p.retries, p.suspects, p.empty = true, q.quiet(), nil
+	p.retries, p.empty = true, nil
 	if it := q.serve(&p); it != nil {
 		return it, time.Time{}
 	}
 	return nil, p.due
 }
 
-// quiet tells whether no record that was not sent yet is ready or on its way here.
-func (q *queue) quiet() bool {
-	return !slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.stock() > 0 })
+// suspects is in how many crashes a record may have been for being sent now: 0 while records that were not sent yet are ready or on their way
+// here, and then as many as the least that one of those that wait was in. So the others are done before a record that was in more of them,
+// and may be to blame, takes the server down again.
+func (q *queue) suspects() (crashes int) {
+	if slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.stock() > 0 }) {
+		return 0
+	}
+	for _, f := range q.feeds {
+		for _, it := range f.later {
+			if it.crashes > 0 && (crashes == 0 || it.crashes < crashes) && it.downed() {
+				crashes = it.crashes
+			}
+		}
+	}
+	return crashes
 }
 
 // picking is one search for a record.
@@ -72,7 +91,7 @@ type picking struct {
 	l        *lane
 	now      time.Time
 	retries  bool      // records that failed may be taken,
-	suspects bool      // those among them that were in flight when the server went down
+	suspects int       // those among them that were in flight at so many crashes, and no more,
 	worked   bool      // the lane has answered something since it was last out
 	begun    bool      // only jobs that have begun are looked at
 	empty    []*feed   // that had nothing after all

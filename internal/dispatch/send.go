@@ -13,6 +13,7 @@ import (
 
 // send makes one attempt at a record, or ends one that needs no more.
 func (it *item) send(l *lane) {
+	defer l.gives(it, it.taken)
 	if it.ends {
 		l.end(it)
 		return
@@ -63,7 +64,10 @@ func (it *item) send(l *lane) {
 
 func (it *item) alone() bool { return it.apart }
 
-func (it *item) recall() { it.feed.back(it) }
+func (it *item) recall(l *lane) {
+	l.gives(it, time.Now())
+	it.feed.back(it)
+}
 
 // works tells whether the lane has answered something since it was last out.
 func (l *lane) works() bool {

@@ -167,3 +167,37 @@ func TestABackendThatBreaksOffEverythingCostsNoRecord(t *testing.T) {
 		}
 	})
 }
+
+// A record that takes the server down costs the others a few restarts, and they are found to be over soon: at most a quarter more than they
+// take, and a round of the slots.
+func TestCrashesCostTheOthersAFewRestarts(t *testing.T) {
+	const (
+		slots   = 16
+		records = slots * 100
+		answer  = 200 * time.Millisecond
+	)
+	for _, bad := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			f := &fragile{restart: 10 * time.Second, poison: func(body string) bool {
+				var n int
+				_, err := fmt.Sscanf(body, `{"n":%d}`, &n)
+				return err == nil && n%(records/bad) == records/bad/2
+			}}
+			d := w.dispatcher(Options{}, f.server(slots))
+			d.Enqueue(w.job("a", records, 100))
+			began := time.Now()
+			defer w.start(d)()
+			for w.answered() < records-bad {
+				<-w.sunk
+			}
+			took, crashes := time.Since(began), f.died()
+			if crashes > 4*bad {
+				t.Errorf("%d records took the server down %d times before the others were answered", bad, crashes)
+			}
+			if most := records/slots*answer + time.Duration(crashes)*(f.restart*5/4+2*time.Second); took > most {
+				t.Errorf("the others were answered after %v, with %d crashes: want at most %v", took, crashes, most)
+			}
+		})
+	}
+}

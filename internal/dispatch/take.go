@@ -108,7 +108,8 @@ func (f *feed) takeWaiting(p *picking) *item {
 			return nil
 		}
 		it := heap.Pop(&f.later).(*item)
-		if !p.suspects && p.now.Sub(it.failedAt) < suspectsWait && it.downed() {
+		if it.crashes > p.suspects && p.now.Sub(it.failedAt) < suspectsWait && it.downed() {
+			it.due = p.now.Add(lookAgain) // so that those behind it are looked at
 			kept = append(kept, it)
 			continue
 		}
@@ -141,7 +142,7 @@ func later(due, other time.Time) time.Time {
 	return due
 }
 
-// suspectsWait is how long a record that may take the server down waits for a time in which nothing else is there to be sent.
+// suspectsWait is how long a record that may take the server down waits for others, which may not.
 const suspectsWait = 10 * time.Minute
 
 // downed tells whether the record was in flight when a server went down, or alone when its connection broke.
