@@ -33,14 +33,18 @@ type canary struct {
 func (l *lane) inquire(c *class, why *batholith.Failure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.at(c)
+	l.inquires(l.at(c), why)
+}
+
+// inquires is inquire for a caller that holds l.mu.
+func (l *lane) inquires(h *history, why *batholith.Failure) {
 	if h.asking || h.paused || l.out != "" {
 		return
 	}
 	h.asking = true
-	request := &canary{about: h, class: c, text: l.canary.text, why: why}
+	request := &canary{about: h, class: h.class, text: l.canary.text, why: why}
 	if h.condemned { // whether the lane answers anybody is the question
-		request.class = l.d.classes.plain(c)
+		request.class = l.d.classes.plain(h.class)
 	}
 	l.d.wg.Go(func() { request.send(l) })
 }

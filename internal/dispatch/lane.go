@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -193,95 +192,6 @@ func (l *lane) signal() {
 	}
 }
 
-// probe asks the backend whether it is there, and waits before the next time when it is not. Everything that speaks HTTP is there: a list of
-// models that cannot be had, or lacks the name, is not a reason to send nothing. The first record shows what is true.
-func (l *lane) probe(ctx context.Context) {
-	err := l.backend.Probe(ctx)
-	if ctx.Err() != nil {
-		return
-	}
-	if f, ok := errors.AsType[*batholith.Failure](err); err != nil && (!ok || f.Kind == batholith.FailureUnreachable) {
-		l.mu.Lock()
-		l.unsure = false
-		l.mu.Unlock()
-		l.takeOut(reason(err))
-		l.wait(ctx)
-		return
-	}
-	l.mu.Lock()
-	unsure, vain := l.unsure, l.vain
-	l.unsure, l.vain = false, true
-	l.mu.Unlock()
-	if l.watcher.known && !unsure {
-		if vain { // it answers probes and nothing else
-			l.wait(ctx)
-		}
-		l.limit.Retrial()
-	}
-	l.learn(ctx)
-	l.mu.Lock()
-	l.out, l.doubt = "", ""
-	if err != nil {
-		l.doubt = reason(err)
-	}
-	if !l.outSince.IsZero() && l.broke != nil && l.broke.repeated { // a record that was sent again has taken the server down
-		l.retries.spend(time.Since(l.outSince), l.limit.Size())
-	}
-	l.outSince = time.Time{}
-	for _, h := range l.histories { // the canary of a paused class is the first to be sent
-		if h != nil && h.paused && !unsure {
-			h.turn, h.probe = ownCanary, time.Now()
-		}
-	}
-	l.mu.Unlock()
-	for _, q := range l.served() {
-		q.admit()
-		q.tell()
-	}
-	l.signal()
-}
-
-// wait passes the time until the next probe. It grows by a quarter each time, so that a server which is back is found after at most a quarter
-// more than it was away.
-func (l *lane) wait(ctx context.Context) {
-	l.mu.Lock()
-	delay := l.delay
-	l.delay = min(l.delay*5/4, lastProbe)
-	l.mu.Unlock()
-	select {
-	case <-ctx.Done():
-	case <-time.After(delay):
-	}
-}
-
-// reason is why a backend cannot be used, in words that the users of every job and the log may have: nothing that a server sent is in
-// them, for it may quote another tenant's request. An error that is no Failure is not from a server (see Backend).
-func reason(err error) string {
-	if f, ok := errors.AsType[*batholith.Failure](err); ok {
-		return f.Reason()
-	}
-	return err.Error()
-}
-
-// takeOut stops the use of the backend until a probe reaches it.
-func (l *lane) takeOut(why string) {
-	l.mu.Lock()
-	known := l.out == why
-	l.out = why
-	if !l.unsure {
-		l.answered = time.Time{}
-	}
-	if l.outSince.IsZero() {
-		l.outSince = time.Now()
-	}
-	l.mu.Unlock()
-	if !known {
-		l.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.backend.ModelName(), "why", why)
-	}
-	l.signal()
-	l.tell()
-}
-
 // tell has every queue look whether its jobs wait, and why.
 func (l *lane) tell() {
 	for _, q := range l.served() {
@@ -312,68 +222,4 @@ func (l *lane) halts(c *class) string {
 		return fmt.Sprintf("model server %s fails on records like these, %d times in a row (%s)", l.backend, h.row, why)
 	}
 	return fmt.Sprintf("model server %s fails on records like these (%s)", l.backend, why)
-}
-
-// breakage is a moment at which connections broke off. One request's connection may break for any reason; when a good part of what is in
-// flight breaks at once, the server may have crashed over one of them.
-type breakage struct {
-	at       time.Time
-	beside   int // requests that were in flight
-	broken   int // of them, those that broke off
-	repeated bool
-}
-
-// oneBreak is how near to one another connections must break to belong together. One that was made after the first of them broke is not of
-// them.
-const oneBreak = 100 * time.Millisecond
-
-// shared tells whether it took down so many that it may have been the server.
-func (b *breakage) shared() bool { return b != nil && b.broken >= 2 && b.broken*5 >= b.beside }
-
-// breakOff notes a connection that broke. The caller holds l.mu.
-func (l *lane) breakOff(it *item, now time.Time) {
-	if l.broke == nil || now.Sub(l.broke.at) > oneBreak || !it.began.Before(l.broke.at) || it.sole {
-		l.broke = &breakage{at: now, beside: l.limit.InFlight() + 1}
-	}
-	l.broke.broken++
-	l.broke.repeated = l.broke.repeated || it.crashes > 0
-	it.broke = l.broke
-}
-
-// credit is what attempts that are not the first may take from those that are, while there are any: a small share of the slots' time. What
-// a record that fails time and again costs the others is bounded by it, whatever it takes to fail.
-type credit struct {
-	left   time.Duration // of one slot
-	flying int           // retries
-}
-
-const (
-	retryShare  = 0.04
-	firstCredit = 5 * time.Second
-	mostCredit  = time.Minute     // for each slot
-	mostDebt    = -2 * mostCredit // for each slot
-)
-
-// earn takes in the time that a first attempt had a slot.
-func (c *credit) earn(took time.Duration, slots int) {
-	c.left = min(c.left+time.Duration(retryShare*float64(took)), max(firstCredit, mostCredit*time.Duration(slots)))
-}
-
-// spend takes in that so many slots were a retry's for so long.
-func (c *credit) spend(took time.Duration, slots int) {
-	c.left = max(c.left-took*time.Duration(max(slots, 1)), mostDebt*time.Duration(max(slots, 1)))
-}
-
-// mayRetry tells whether a retry may go before records that were not tried yet.
-func (l *lane) mayRetry() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.retries.left > 0 && l.retries.flying < max(1, l.limit.Size()/20)
-}
-
-// crowded tells whether enough retries are in flight that may take the server down.
-func (l *lane) crowded() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.retries.flying >= max(1, l.limit.Size()/8)
 }

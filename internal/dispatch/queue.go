@@ -2,13 +2,10 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -267,12 +264,4 @@ func (f *feed) waitsFor() string {
 
 func without(feeds []*feed, f *feed) []*feed {
 	return slices.DeleteFunc(feeds, func(g *feed) bool { return g == f })
-}
-
-// permanent tells an error that no repetition mends. Access that is denied may be given back: lifecycle decides for how long it is tried.
-func permanent(err error) bool {
-	if _, ok := errors.AsType[*batholith.Broken](err); ok {
-		return true
-	}
-	return blob.Permanent(err) && !blob.Denied(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
 }

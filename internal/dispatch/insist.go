@@ -1,0 +1,50 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/backoff"
+	"github.com/batholith/batholith/internal/blob"
+)
+
+// insist is [Dispatcher.insist] for a call on the job's behalf: how it fails is told, and that it goes on.
+func (f *feed) insist(ctx context.Context, what string, do func() error) error {
+	began, told := time.Now(), false
+	err := f.d.insist(ctx, what, func() error {
+		err := do()
+		if err != nil && !permanent(err) && ctx.Err() == nil {
+			told = true
+			f.d.o.Waits(f.job.ID, began, err)
+		}
+		return err
+	})
+	if told {
+		f.d.o.Waits(f.job.ID, time.Time{}, nil)
+	}
+	return err
+}
+
+// insist repeats do, waiting longer each time, until it succeeds, says that it never will, or ctx ends.
+func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) error {
+	once := func(context.Context) error {
+		err := do()
+		if permanent(err) {
+			return backoff.Final(err)
+		}
+		return err
+	}
+	return backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, once, func(err error, wait time.Duration) {
+		d.o.Log.Warn(what, "err", err, "again_in", wait)
+	})
+}
+
+// permanent tells an error that no repetition mends. Access that is denied may be given back: lifecycle decides for how long it is tried.
+func permanent(err error) bool {
+	if _, ok := errors.AsType[*batholith.Broken](err); ok {
+		return true
+	}
+	return blob.Permanent(err) && !blob.Denied(err) || errors.Is(err, errIndex) || errors.Is(err, batholith.ErrMoved) || errors.Is(err, batholith.ErrNotFound)
+}
