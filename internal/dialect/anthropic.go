@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/batholith/batholith"
+import (
+	"strings"
+
+	"github.com/batholith/batholith"
+)
 
 // anthropicBodies are two: messages, or one prompt with turns marked in it.
 func anthropicBodies(o Options) translator {
@@ -38,20 +42,17 @@ func (d anthropic) request(body value, model string) (batholith.Call, error) {
 
 // body reads the members in any order; the messages are written last, because the system prompt comes before them.
 func (d anthropic) body(c *chat, body value) error {
-	var version, maxTokens, system, messages value
-	err := body.each(func(name string, v value) error {
+	var version, system, messages value
+	err := c.read(claudeBody, body, func(name string, v value) error {
 		switch name {
 		case "anthropic_version":
 			version = v
-		case "max_tokens":
-			maxTokens = v
-			c.set("max_tokens", v)
 		case "messages":
 			messages = v
 		case "system":
 			system = v
 		default:
-			return d.parameter(c, name, v)
+			return at(name, d.parameter(c, name, v))
 		}
 		return nil
 	})
@@ -63,66 +64,87 @@ func (d anthropic) body(c *chat, body value) error {
 		return required("anthropic_version")
 	case !version.is(anthropicVersion):
 		return at("anthropic_version", wrong("Input should be '%s'", anthropicVersion))
-	case maxTokens.absent():
+	case c.param("max_tokens").absent():
 		return required("max_tokens")
 	case messages.absent():
 		return required("messages")
 	}
-	return first(wantCount("max_tokens", maxTokens, 1), d.system(c, system), d.messages(c, messages))
+	return first(c.choosable("tool_choice"), d.system(c, system), d.messages(c, messages))
 }
 
-// anthropicParameters have the ranges of the Messages API (Bedrock: Anthropic Claude Messages, request).
-var anthropicParameters = parameters{
-	"temperature":    {"temperature", number(0, 1)},
-	"top_p":          {"top_p", number(0, 1)},
-	"top_k":          {"top_k", count(0)},
-	"stop_sequences": {"stop", wantStrings},
-}
-
-// parameter takes everything but the conversation.
+// parameter takes what is neither the conversation nor a parameter of the server's. Errors are relative to the member.
 func (d anthropic) parameter(c *chat, name string, v value) error {
 	switch name {
 	case "tools":
-		return at(name, d.tools(c, v))
+		return d.tools(c, v)
 	case "tool_choice":
-		return at(name, d.toolChoice(c, v))
+		return d.toolChoice(c, claudeToolChoice, v)
 	case "thinking":
-		return at(name, thinking(c, v))
+		return c.readThinking(claudeThinking, v)
 	case "output_format":
-		return at(name, d.format(c, v))
+		return d.format(c, claudeOutputFormat, v)
 	case "output_config":
-		return at(name, at("format", d.format(c, v.member("format"))))
-	case "anthropic_beta", "metadata", "service_tier":
-		return nil // say nothing to a model
+		return d.outputConfig(c, claudeOutputConfig, claudeConfigFormat, v)
 	}
-	return c.take(anthropicParameters, name, v)
+	return nil
 }
 
-// system is one text or a list of them; cache marks on the blocks are dropped, since servers find shared prefixes by themselves.
-func (d anthropic) system(c *chat, v value) error {
-	if v.absent() {
-		return nil
-	}
-	t := turn{role: "system"}
-	if v.kind() == '"' {
-		t.parts = []part{{kind: "text", text: v}}
-		c.turn(&t)
-		return nil
-	}
-	if v.kind() != '[' {
-		return at("system", wrong("Input should be a valid string or a list of text blocks"))
-	}
-	for i, block := range v.elements() {
-		text := block.member("text")
-		if !block.member("type").is("text") || text.kind() != '"' {
-			return at("system", at(i, wrong("Input should be a text block")))
+// outputConfig reads how the answer is to be: its form, and how hard the model thinks.
+func (d anthropic) outputConfig(c *chat, config, format *members, v value) error {
+	return c.readObject(config, v, func(name string, v value) error {
+		switch name {
+		case "format":
+			return at(name, d.format(c, format, v))
+		case "effort":
+			return at(name, c.effort(config.rules["effort"].path, v))
 		}
-		t.parts = append(t.parts, part{kind: "text", text: text})
+		return nil
+	})
+}
+
+// system is one text or a list of them. Empty ones are no turn: some templates know no system prompt, and gateways always write one.
+func (d anthropic) system(c *chat, v value) error {
+	t := turn{role: "system"}
+	switch v.kind() {
+	case 'n':
+	case '"':
+		t.parts = addText(t.parts, v)
+	case '[':
+		for i, block := range v.elements() {
+			if err := d.systemBlock(c, &t, block); err != nil {
+				return at("system", at(i, err))
+			}
+		}
+	default:
+		return at("system", wrong("Input should be a valid string or a list of text blocks"))
 	}
 	if len(t.parts) > 0 {
 		c.turn(&t)
 	}
 	return nil
+}
+
+func (d anthropic) systemBlock(c *chat, t *turn, block value) error {
+	var text value
+	if !block.member("type").is("text") {
+		return wrong("Input should be a text block")
+	}
+	err := c.read(claudeSystem, block, func(name string, v value) error {
+		if name == "text" {
+			text = v
+		}
+		return nil
+	})
+	t.parts = addText(t.parts, text)
+	return first(err, needString("text", text))
+}
+
+// addText adds a text that is not empty.
+func addText(parts []part, text value) []part {
+	if len(text) <= len(`""`) {
+		return parts
+	}
+	return append(parts, part{kind: "text", text: text})
 }
 
 // messages writes the conversation. Two turns of one role in a row stay two: merging them is the template's matter.
@@ -134,7 +156,7 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 		if err != nil {
 			return skip(v, from)
 		}
-		if end, err = d.message(&c.message, v, from); err != nil {
+		if end, err = d.message(c, v, from); err != nil {
 			err = at("messages", at(i, err))
 			return end
 		}
@@ -148,7 +170,8 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 }
 
 // message takes the turn apart that begins at a position of v, and returns the position after it.
-func (d anthropic) message(t *turn, v value, from int) (end int, err error) {
+func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
+	t := &c.message
 	if v[from:].kind() != '{' {
 		return skip(v, from), wrong("Input should be an object")
 	}
@@ -163,12 +186,12 @@ func (d anthropic) message(t *turn, v value, from int) (end int, err error) {
 			role = v[from:end]
 		case "content":
 			t.reset("") // of two, the last one counts
-			end, unfit = d.said(t, v, from)
+			end, unfit = d.said(c, v, from)
 			said = true
 		default:
 			end = skip(v, from)
 			if unknown == nil && !v[from:end].absent() {
-				unknown = extra(name)
+				unknown = noMore(name, nil)
 			}
 		}
 		return end
@@ -178,7 +201,7 @@ func (d anthropic) message(t *turn, v value, from int) (end int, err error) {
 		return end, unknown
 	case role.absent():
 		return end, required("role")
-	case !role.is("user") && !role.is("assistant"):
+	case !role.is("user") && !role.is("assistant") && !role.is("system"):
 		return end, at("role", wrong("Input should be 'user' or 'assistant'"))
 	case !said:
 		return end, required("content")
@@ -188,9 +211,10 @@ func (d anthropic) message(t *turn, v value, from int) (end int, err error) {
 }
 
 // said reads the content of a message, a text or a list of blocks, and returns the position after it.
-func (d anthropic) said(t *turn, v value, from int) (end int, err error) {
+func (d anthropic) said(c *chat, v value, from int) (end int, err error) {
+	t := &c.message
 	if v[from:].kind() == '[' {
-		end, err = d.blocks(t, v, from)
+		end, err = d.blocks(c, v, from)
 		return end, at("content", err)
 	}
 	end = skip(v, from)
@@ -204,7 +228,7 @@ func (d anthropic) said(t *turn, v value, from int) (end int, err error) {
 	return end, at("content", wrong("Input should be a valid string or a list of content blocks"))
 }
 
-// tools takes what the client runs. Tools that Anthropic runs itself, such as a shell, have another type, and nobody to run them.
+// tools takes functions. Tools of a type of Anthropic's have no definition in the body, only a name that Claude knows.
 func (d anthropic) tools(c *chat, v value) error {
 	if err := wantArray("", v); err != nil {
 		return wrong("Input should be a valid list")
@@ -212,25 +236,92 @@ func (d anthropic) tools(c *chat, v value) error {
 	var b buffer
 	b.open('[')
 	for i, e := range v.elements() {
-		t := tool{name: e.member("name"), description: e.member("description"), schema: e.member("input_schema"), strict: e.member("strict")}
-		if typ := e.member("type"); !typ.absent() && !typ.is("custom") {
-			return at(i, at("type", wrong("only tools of type 'custom' can be served")))
-		}
-		if err := first(needString("name", t.name), needObject("input_schema", t.schema)); err != nil {
+		if err := d.tool(c, &b, e); err != nil {
 			return at(i, err)
 		}
-		b.tool(t)
 	}
 	b.close(']')
-	if len(b) > len("[]") {
-		c.set("tools", value(b))
-	}
+	c.addTools(value(b))
 	return nil
 }
 
+func (d anthropic) tool(c *chat, b *buffer, e value) error {
+	if typ := e.member("type"); !typ.absent() && !typ.is("custom") {
+		return at("type", unservedTool(typ.text()))
+	}
+	var t tool
+	var examples value
+	err := c.readObject(claudeTool, e, func(name string, v value) error {
+		switch name {
+		case "name":
+			t.name = v
+		case "description":
+			t.description = v
+			return wantString(name, v)
+		case "input_schema":
+			t.schema = v
+		case "strict":
+			t.strict = v
+		case "input_examples":
+			examples = v
+			return wantArray(name, v)
+		}
+		return nil
+	})
+	if err := first(err, needString("name", t.name), needObject("input_schema", t.schema)); err != nil {
+		return err
+	}
+	t.description = withExamples(t.description, examples)
+	b.tool(t)
+	return nil
+}
+
+// clientTools begin the types of the tools that the client runs, but whose definition only Claude knows.
+var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_"}
+
+// unservedTool says why a tool of a type of Anthropic's is not served.
+func unservedTool(typ string) error {
+	for _, prefix := range clientTools {
+		if strings.HasPrefix(typ, prefix) {
+			return wrong("only Claude knows the definition of '%s', which the client runs; define it as a custom tool: name, description, input_schema", typ)
+		}
+	}
+	return wrong("'%s' is a tool that Anthropic runs, and there is nobody here to run it; leave it out, or give a custom tool that the client runs", typ)
+}
+
+// withExamples adds examples of a tool's input to its description, where every template shows them.
+func withExamples(description, examples value) value {
+	if examples.len() == 0 {
+		return description
+	}
+	var t textBuffer
+	t.add(description)
+	t.say(`Examples of its input:`)
+	for _, e := range examples.elements() {
+		t.say(string(e))
+	}
+	return t.value()
+}
+
 // toolChoice maps Anthropic's words: "any" is "required" to a server.
-func (d anthropic) toolChoice(c *chat, v value) error {
-	switch v.member("type").text() {
+func (d anthropic) toolChoice(c *chat, o *members, v value) error {
+	var typ, name value
+	parallel := true
+	err := c.readObject(o, v, func(member string, v value) error {
+		switch member {
+		case "type":
+			typ = v
+		case "name":
+			name = v
+		case "disable_parallel_tool_use":
+			parallel = !v.isTrue()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch typ.text() {
 	case "auto":
 		c.set("tool_choice", value(`"auto"`))
 	case "any":
@@ -238,7 +329,6 @@ func (d anthropic) toolChoice(c *chat, v value) error {
 	case "none":
 		c.set("tool_choice", value(`"none"`))
 	case "tool":
-		name := v.member("name")
 		if err := needString("name", name); err != nil {
 			return err
 		}
@@ -246,21 +336,30 @@ func (d anthropic) toolChoice(c *chat, v value) error {
 	default:
 		return at("type", wrong("Input should be 'auto', 'any', 'tool' or 'none'"))
 	}
-	if v.member("disable_parallel_tool_use").isTrue() {
+	if !parallel {
 		c.set("parallel_tool_calls", value("false"))
 	}
 	return nil
 }
 
 // format holds the answer to a schema (Bedrock: structured outputs).
-func (d anthropic) format(c *chat, v value) error {
-	if v.absent() {
+func (d anthropic) format(c *chat, o *members, v value) error {
+	var typ, schema value
+	err := c.readObject(o, v, func(name string, v value) error {
+		switch name {
+		case "type":
+			typ = v
+		case "schema":
+			schema = v
+		}
 		return nil
+	})
+	if err != nil {
+		return err
 	}
-	schema := v.member("schema")
-	if !v.member("type").is("json_schema") {
+	if !typ.is("json_schema") {
 		return at("type", wrong("Input should be 'json_schema'"))
 	}
-	c.set("response_format", jsonSchema(nil, schema))
+	c.set("response_format", jsonSchema(nil, nil, schema))
 	return needObject("schema", schema)
 }

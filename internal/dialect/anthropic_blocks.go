@@ -1,12 +1,19 @@
 package dialect
 
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+)
+
 // blocks adds the list of blocks that begins at a position of v to the turn, and returns the position after it.
-func (d anthropic) blocks(t *turn, v value, from int) (end int, err error) {
+func (d anthropic) blocks(c *chat, v value, from int) (end int, err error) {
 	end = v.array(from, func(i, from int) (end int) {
 		if err != nil {
 			return skip(v, from)
 		}
 		var typ, text value
+		plain := true // it has no members but a type and a text
 		if v[from] == '{' {
 			end = v.object(from, func(name value, from int) int {
 				end := skip(v, from)
@@ -15,100 +22,288 @@ func (d anthropic) blocks(t *turn, v value, from int) (end int, err error) {
 					typ = v[from:end]
 				case name.is("text"):
 					text = v[from:end]
+				default:
+					plain = false
 				}
 				return end
 			})
 		} else {
 			end = skip(v, from)
 		}
-		err = at(i, d.block(t, v[from:end], typ.text(), text))
+		if plain && text.kind() == '"' && typ.is("text") {
+			c.message.parts = append(c.message.parts, part{kind: "text", text: text})
+			return end
+		}
+		err = at(i, d.block(c, v[from:end], typ.text()))
 		return end
 	})
 	return end, err
 }
 
 // block reads one block. Calls, results and thoughts have places of their own in a turn; the rest is content.
-func (d anthropic) block(t *turn, b value, typ string, text value) error {
+func (d anthropic) block(c *chat, b value, typ string) error {
+	t := &c.message
 	switch typ {
 	case "":
 		return required("type")
 	case "tool_use":
-		call := toolCall{id: b.member("id"), name: b.member("name"), arguments: b.member("input")}
+		var call toolCall
+		err := c.read(claudeBlocks[typ], b, func(name string, v value) error {
+			switch name {
+			case "id":
+				call.id = v
+			case "name":
+				call.name = v
+			case "input":
+				call.arguments = v
+			}
+			return nil
+		})
 		t.calls = append(t.calls, call)
-		return first(needString("id", call.id), needString("name", call.name), needObject("input", call.arguments))
+		return first(err, needString("id", call.id), needString("name", call.name), needObject("input", call.arguments))
 	case "tool_result":
-		return d.toolResult(t, b)
+		return d.toolResult(c, b)
 	case "thinking":
-		t.reasoning = b.member("thinking")
-		return needString("thinking", t.reasoning)
+		var thought value
+		err := c.read(claudeBlocks[typ], b, func(name string, v value) error {
+			if name == "thinking" {
+				thought = v
+			}
+			return nil
+		})
+		if err := first(err, needString("thinking", thought)); err != nil {
+			return err
+		}
+		t.think(thought)
+		return nil
 	case "redacted_thinking":
-		return nil // only its maker can read it
+		return c.read(claudeBlocks[typ], b, nil)
 	default:
-		p, err := d.part(typ, b, text)
-		t.parts = append(t.parts, p)
-		return err
+		return d.part(c, &t.parts, typ, b)
 	}
 }
 
 // part reads a block that can stand in a message as well as in a tool's result.
-func (d anthropic) part(typ string, b, text value) (part, error) {
+func (d anthropic) part(c *chat, to *[]part, typ string, b value) error {
 	switch typ {
 	case "text":
-		return part{kind: "text", text: text}, needString("text", text)
+		var text value
+		err := c.read(claudeBlocks[typ], b, func(name string, v value) error {
+			if name == "text" {
+				text = v
+			}
+			return nil
+		})
+		*to = append(*to, part{kind: "text", text: text})
+		return first(err, needString("text", text))
 	case "image":
-		p, err := d.image(b.member("source"))
-		return p, at("source", err)
+		p, err := d.image(c, b)
+		*to = append(*to, p)
+		return err
 	case "document":
-		p, err := d.document(b.member("source"))
-		return p, at("source", err)
+		return d.document(c, to, b)
+	case "search_result":
+		return d.searchResult(c, to, b)
 	}
-	return part{}, at("type", wrong("Input tag '%s' is not one of text, image, document, tool_use, tool_result, thinking", typ))
+	if why := claudeServerBlocks[typ]; why != "" {
+		return at("type", wrong("'%s': %s", typ, why))
+	}
+	return at("type", wrong("Input tag '%s' is not one of text, image, document, search_result, tool_use, tool_result, thinking", typ))
 }
 
 // image makes a URL of a picture: a data: URL when it comes with the body.
-func (d anthropic) image(source value) (part, error) {
-	switch source.member("type").text() {
-	case "base64":
-		media, data := source.member("media_type"), source.member("data")
+func (d anthropic) image(c *chat, b value) (part, error) {
+	var source, typ, media, data, url value
+	err := c.read(claudeBlocks["image"], b, func(name string, v value) error {
+		if name == "source" {
+			source = v
+		}
+		return nil
+	})
+	if err != nil {
+		return part{}, err
+	}
+	err = c.read(claudeImageSource, source, func(name string, v value) error {
+		switch name {
+		case "type":
+			typ = v
+		case "media_type":
+			media = v
+		case "data":
+			data = v
+		case "url":
+			url = v
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return part{}, at("source", err)
+	case typ.is("base64"):
 		err := first(needString("media_type", media), needString("data", data))
-		return part{kind: "image_url", prefix: "data:" + media.text() + ";base64,", text: data}, err
-	case "url":
-		url := source.member("url")
-		return part{kind: "image_url", text: url}, needString("url", url)
+		return part{kind: "image_url", prefix: "data:" + media.text() + ";base64,", text: data}, at("source", err)
+	case typ.is("url"):
+		return part{kind: "image_url", text: url}, at("source", needString("url", url))
 	}
-	return part{}, at("type", wrong("Input should be 'base64' or 'url'"))
+	return part{}, at("source", at("type", wrong("Input should be 'base64' or 'url'")))
 }
 
-// document takes plain text, which any model reads. Other documents need a reader that model servers do not have.
-func (d anthropic) document(source value) (part, error) {
-	if !source.member("type").is("text") {
-		return part{}, at("type", wrong("only documents of type 'text' can be served; give the text itself"))
-	}
-	data := source.member("data")
-	return part{kind: "text", text: data}, needString("data", data)
-}
-
-// toolResult reads what a tool gave. A server has no place for is_error: the text itself tells the model.
-func (d anthropic) toolResult(t *turn, b value) error {
-	r := toolResult{id: b.member("tool_use_id")}
-	if err := needString("tool_use_id", r.id); err != nil {
+// document takes text, which any model reads. Other documents need a reader that model servers do not have.
+func (d anthropic) document(c *chat, to *[]part, b value) error {
+	w := wrapped{tag: "document", parts: to}
+	var source value
+	err := c.read(claudeBlocks["document"], b, func(name string, v value) error {
+		switch name {
+		case "source":
+			source = v
+		case "title", "context":
+			w.head(name, v)
+			return wantString(name, v)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	switch content := b.member("content"); content.kind() {
+	if err := needObject("source", source); err != nil {
+		return err
+	}
+	return at("source", d.documentSource(c, &w, source))
+}
+
+// documentSource reads the text itself, or the blocks that it consists of.
+func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
+	var typ, media, data, content value
+	err := c.read(claudeDocumentSource, source, func(name string, v value) error {
+		switch name {
+		case "type":
+			typ = v
+		case "media_type":
+			media = v
+		case "data":
+			data = v
+		case "content":
+			content = v
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case typ.is("text"):
+		if err := needString("data", data); err != nil {
+			return err
+		}
+		w.text(data)
+	case typ.is("content"):
+		if err := at("content", d.chunks(c, w, content)); err != nil {
+			return err
+		}
+	case typ.is("base64") && strings.HasPrefix(media.text(), "text/"):
+		text, err := decodedText(data)
+		if err != nil {
+			return at("data", err)
+		}
+		w.text(text)
+	case typ.is("base64"):
+		return at("media_type", wrong("documents of type '%s' cannot be served, only text; give the text itself", media.text()))
+	default:
+		return at("type", wrong("only documents of type 'text' and 'content' can be served; give the text itself"))
+	}
+	w.close()
+	return nil
+}
+
+// chunks are the content of a document or of a search result: one text, or blocks of text and images.
+func (d anthropic) chunks(c *chat, w *wrapped, content value) error {
+	switch content.kind() {
+	case '"':
+		w.text(content)
+		return nil
+	case '[':
+	default:
+		return wrong("Input should be a valid string or a list of content blocks")
+	}
+	for i, e := range content.elements() {
+		typ := e.member("type").text()
+		if typ != "text" && typ != "image" {
+			return at(i, at("type", wrong("Input should be 'text' or 'image'")))
+		}
+		var parts []part
+		if err := d.part(c, &parts, typ, e); err != nil {
+			return at(i, err)
+		}
+		w.add(parts)
+	}
+	return nil
+}
+
+// searchResult writes where a text was found before the text.
+func (d anthropic) searchResult(c *chat, to *[]part, b value) error {
+	w := wrapped{tag: "search_result", parts: to}
+	var content value
+	err := c.read(claudeBlocks["search_result"], b, func(name string, v value) error {
+		switch name {
+		case "source", "title":
+			w.head(name, v)
+			return wantString(name, v)
+		case "content":
+			content = v
+		}
+		return nil
+	})
+	if err := first(err, needArray("content", content)); err != nil {
+		return err
+	}
+	if err := d.chunks(c, &w, content); err != nil {
+		return at("content", err)
+	}
+	w.close()
+	return nil
+}
+
+// decodedText is the text in Base64 as a JSON string.
+func decodedText(data value) (value, error) {
+	text, err := base64.StdEncoding.DecodeString(data.text())
+	if data.kind() != '"' || err != nil || !utf8.Valid(text) {
+		return nil, wrong("Input should be Base64 of UTF-8 text")
+	}
+	var b buffer
+	b.text(string(text))
+	return value(b), nil
+}
+
+// toolResult reads what a tool gave.
+func (d anthropic) toolResult(c *chat, b value) error {
+	var r toolResult
+	var content value
+	err := c.read(claudeBlocks["tool_result"], b, func(name string, v value) error {
+		switch name {
+		case "tool_use_id":
+			r.id = v
+		case "content":
+			content = v
+		case "is_error":
+			r.failed = v.isTrue()
+		}
+		return nil
+	})
+	if err := first(err, needString("tool_use_id", r.id)); err != nil {
+		return err
+	}
+	switch content.kind() {
 	case 'n':
 	case '"':
 		r.parts = []part{{kind: "text", text: content}}
 	case '[':
 		for i, e := range content.elements() {
-			p, err := d.part(e.member("type").text(), e, e.member("text"))
-			if err != nil {
+			if err := d.part(c, &r.parts, e.member("type").text(), e); err != nil {
 				return at("content", at(i, err))
 			}
-			r.parts = append(r.parts, p)
 		}
 	default:
 		return at("content", wrong("Input should be a valid string or a list of content blocks"))
 	}
-	t.results = append(t.results, r)
+	c.message.results = append(c.message.results, r)
 	return nil
 }

@@ -24,27 +24,20 @@ func (d claudeText) request(body value, model string) (batholith.Call, error) {
 }
 
 func (d claudeText) body(c *chat, body value) error {
-	var prompt, limit value
-	err := body.each(func(name string, v value) error {
-		switch name {
-		case "prompt":
+	var prompt value
+	err := c.read(claudeTextBody, body, func(name string, v value) error {
+		if name == "prompt" {
 			prompt = v
-		case "max_tokens_to_sample":
-			limit = v
-			c.set("max_tokens", v)
-		case "anthropic_version":
-		default:
-			return c.take(anthropicParameters, name, v)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if limit.absent() {
+	if c.param("max_tokens").absent() {
 		return required("max_tokens_to_sample")
 	}
-	if err := first(wantCount("max_tokens_to_sample", limit, 1), needString("prompt", prompt)); err != nil {
+	if err := needString("prompt", prompt); err != nil {
 		return err
 	}
 	return d.turns(c, prompt.text())

@@ -11,7 +11,7 @@ package dialect
 //
 // A body that no rule fits is refused with the list of them.
 func anyBodies(o Options) translator {
-	var messages, chat translator = anthropic{o}, openai{o, false}
+	var messages, chat translator = anthropic{o}, openai{Options: o, mistral: true, tagged: namedGPTOSS(o)}
 	return byShape(func(body value) (translator, error) {
 		switch {
 		case looksAnthropic(body):
@@ -23,7 +23,7 @@ func anyBodies(o Options) translator {
 			return titanText{o}, nil
 		case !body.member("messages").absent():
 			if looksConverse(body) {
-				return converse{o}, nil
+				return converse{o, converseBody, false}, nil
 			}
 			return chat, nil
 		case !body.member("prompt").absent():

@@ -93,7 +93,7 @@ func (b *buffer) canaryChat(text string, f Features) {
 	case f.Has(FeatureTools | FeatureSchema):
 		b.member("tool_choice", forcedTool(name))
 	case f.Has(FeatureSchema):
-		b.member("response_format", jsonSchema(nil, value(canarySchema)))
+		b.member("response_format", jsonSchema(nil, nil, value(canarySchema)))
 	}
 }
 

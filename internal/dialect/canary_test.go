@@ -125,7 +125,6 @@ func TestToolsThatTheServerRunsAreTold(t *testing.T) {
 		`"tools":[{"type":"function","function":{"name":"x"}},{"type":"web_search"}]`: true,
 		`"tools":[{"type":"mcp","server_url":"https://example.com"}]`:                 true,
 		`"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]`:           true,
-		`"tools":[{"type":"web_search_20250305","name":"web_search"}]`:                true,
 		`"web_search_options":{}`:   true,
 		`"web_search_options":null`: false,
 		`"plugins":[{"id":"web"}]`:  true,

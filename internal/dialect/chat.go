@@ -46,6 +46,9 @@ func newChat(model string, size int) *chat {
 
 // set gives a parameter its value; null leaves it out.
 func (c *chat) set(name string, v value) {
+	if name == "stop" && v.kind() == '[' && !v.filled() {
+		v = nil // helpers write an empty list for none, and OpenAI refuses it
+	}
 	for i := range c.params {
 		if c.params[i].name == name {
 			c.params[i].raw = v
@@ -125,7 +128,7 @@ func forcedTool(name value) value {
 }
 
 // jsonSchema is the response_format that holds the answer to a schema.
-func jsonSchema(name, schema value) value {
+func jsonSchema(name, description, schema value) value {
 	if name.absent() {
 		name = value(`"answer"`)
 	}
@@ -135,6 +138,7 @@ func jsonSchema(name, schema value) value {
 	b.key("json_schema")
 	b.open('{')
 	b.member("name", name)
+	b.member("description", description)
 	b.member("schema", schema)
 	b.literal(`"strict":true`)
 	b.close('}')
@@ -148,15 +152,91 @@ func (c *chat) thinking(on bool) {
 	c.set("chat_template_kwargs", value(`{"enable_thinking":`+strconv.FormatBool(on)+`}`))
 }
 
-// thinking reads the switch of Anthropic's models: {"type":"enabled","budget_tokens":…}. Servers have no like of the budget.
-func thinking(c *chat, v value) error {
-	switch v.member("type").text() {
+// readThinking reads the switch of Anthropic's and Amazon's models: {"type":"enabled","budget_tokens":…}.
+func (c *chat) readThinking(o *members, v value) error {
+	var typ, effort value
+	err := c.readObject(o, v, func(name string, v value) error {
+		switch name {
+		case "type":
+			typ = v
+		case "maxReasoningEffort":
+			effort = v
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	switch typ.text() {
 	case "enabled", "adaptive":
 		c.thinking(true)
 	case "disabled":
 		c.thinking(false)
+		return nil
 	default:
 		return at("type", wrong("Input should be 'enabled', 'adaptive' or 'disabled'"))
 	}
+	if effort.absent() {
+		return nil
+	}
+	return at("maxReasoningEffort", c.effort(o.rules["maxReasoningEffort"].path, effort))
+}
+
+// effort says how hard the model is to think, in the words that all servers have: low, medium, high (vLLM, SGLang, llama.cpp: reasoning_effort).
+func (c *chat) effort(path string, v value) error {
+	switch word := v.text(); word {
+	case "low", "medium", "high":
+		c.set("reasoning_effort", v)
+	case "minimal":
+		c.mapped(path)
+		c.set("reasoning_effort", value(`"low"`))
+	case "xhigh", "max":
+		c.mapped(path)
+		c.set("reasoning_effort", value(`"high"`))
+	default:
+		return wrong("Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+	}
+	return nil
+}
+
+// addTools adds definitions of functions, a list, to those that are there already.
+func (c *chat) addTools(list value) {
+	if len(list) <= len("[]") {
+		return
+	}
+	for i := range c.params {
+		if c.params[i].name == "tools" && !c.params[i].raw.absent() {
+			old := c.params[i].raw
+			both := append(value(nil), old[:len(old)-1]...)
+			c.params[i].raw = append(append(both, ','), list[1:]...)
+			return
+		}
+	}
+	c.set("tools", list)
+}
+
+// param is the value of a parameter, or nil.
+func (c *chat) param(name string) value {
+	for _, p := range c.params {
+		if p.name == name {
+			return p.raw
+		}
+	}
+	return nil
+}
+
+// choosable drops a choice among no tools, which servers refuse: gateways write one always. A choice that leaves the model no choice cannot be
+// kept without tools, and is refused; path is where the body has it.
+func (c *chat) choosable(path string) error {
+	choice := c.param("tool_choice")
+	if choice.absent() || !c.param("tools").absent() {
+		return nil
+	}
+	if forced(choice) {
+		return at(path, wrong("there are no tools to choose from; give tools, or leave it out"))
+	}
+	c.set("tool_choice", nil)
+	c.set("parallel_tool_calls", nil)
+	c.dropped(path)
 	return nil
 }

@@ -19,21 +19,20 @@ func (d cohere) request(body value, model string) (batholith.Call, error) {
 
 func (d cohere) body(c *chat, body value) error {
 	var message, history, preamble, results value
-	err := body.each(func(name string, v value) error {
+	err := c.read(cohereChatBody, body, func(name string, v value) error {
 		switch name {
 		case "message":
 			message = v
 		case "chat_history":
 			history = v
-			return wantArray(name, v)
 		case "preamble":
 			preamble = v
-			return wantString(name, v)
 		case "tool_results":
 			results = v
-			return wantArray(name, v)
-		default:
-			return d.parameter(c, name, v)
+		case "tools":
+			return at(name, d.tools(c, v))
+		case "response_format":
+			return at(name, responseFormat(c, v))
 		}
 		return nil
 	})
@@ -43,7 +42,9 @@ func (d cohere) body(c *chat, body value) error {
 	if err := needString("message", message); err != nil {
 		return err
 	}
-	c.text("system", preamble)
+	if !preamble.is("") {
+		c.text("system", preamble)
+	}
 	if err := d.history(c, history); err != nil {
 		return at("chat_history", err)
 	}
@@ -54,50 +55,87 @@ func (d cohere) body(c *chat, body value) error {
 	return at("tool_results", d.results(c, results))
 }
 
-// cohereParameters have the names and ranges of the models (Bedrock: Cohere Command R, request). Documents go to the chat
-// template, as vLLM has it.
-var cohereParameters = parameters{
-	"max_tokens":      {"max_tokens", count(1)},
-	"temperature":     {"temperature", number(0, 5)},
-	"p":               {"top_p", number(0, 1)},
-	"k":               {"top_k", count(0)},
-	"stop_sequences":  {"stop", wantStrings},
-	"documents":       {"documents", wantArray},
-	"response_format": {"response_format", wantObject},
-}
-
-func (d cohere) parameter(c *chat, name string, v value) error {
-	switch name {
-	case "tools":
-		return at(name, d.tools(c, v))
-	case "prompt_truncation", "search_queries_only", "raw_prompting", "return_prompt", "citation_quality", "force_single_step":
-		if v.isTrue() {
-			return at(name, wrong("cannot be served"))
+// responseFormat holds the answer to a schema where there is one: servers read it from json_schema only. What is OpenAI's already stays.
+func responseFormat(c *chat, v value) error {
+	var schema value
+	err := c.readObject(cohereFormat, v, func(name string, v value) error {
+		switch name {
+		case "type":
+			return wantString(name, v)
+		case "schema", "json_schema":
+			schema = v
+			return wantObject(name, v)
 		}
 		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case schema.absent() || !schema.member("schema").absent():
+		c.set("response_format", v)
+	default:
+		c.set("response_format", jsonSchema(nil, nil, schema))
 	}
-	return c.take(cohereParameters, name, v)
+	return nil
 }
 
 // history writes the turns before the message.
 func (d cohere) history(c *chat, v value) error {
 	for i, m := range v.elements() {
-		text := m.member("message")
-		var err error
-		switch role := m.member("role").text(); role {
-		case "USER", "CHATBOT", "SYSTEM":
-			err = needString("message", text)
-			c.text(map[string]string{"USER": "user", "CHATBOT": "assistant", "SYSTEM": "system"}[role], text)
-		case "TOOL":
-			err = at("tool_results", d.results(c, m.member("tool_results")))
-		default:
-			err = at("role", wrong("Input should be 'USER', 'CHATBOT', 'SYSTEM' or 'TOOL'"))
-		}
-		if err != nil {
+		if err := d.earlier(c, m); err != nil {
 			return at(i, err)
 		}
 	}
 	return nil
+}
+
+// earlier writes one turn before the message. What a model called in it is a call without an id, as all of Cohere's.
+func (d cohere) earlier(c *chat, m value) error {
+	var role, text, calls, results value
+	err := c.readObject(cohereTurn, m, func(name string, v value) error {
+		switch name {
+		case "role":
+			role = v
+		case "message":
+			text = v
+			return wantString(name, v)
+		case "tool_calls":
+			calls = v
+			return wantArray(name, v)
+		case "tool_results":
+			results = v
+			return wantArray(name, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !calls.absent() && !role.is("CHATBOT") {
+		return at("tool_calls", wrong("only a turn of the CHATBOT has calls"))
+	}
+	if !results.absent() && !role.is("TOOL") {
+		return at("tool_results", wrong("only a turn of a TOOL has results"))
+	}
+	switch role.text() {
+	case "TOOL":
+		if text.says() && !text.absent() {
+			return at("message", wrong("a turn of a TOOL has tool_results only"))
+		}
+		return at("tool_results", d.results(c, results))
+	case "CHATBOT":
+		if calls.len() > 0 {
+			return at("tool_calls", d.called(c, text, calls))
+		}
+		c.text("assistant", text)
+	case "USER":
+		c.text("user", text)
+	case "SYSTEM":
+		c.text("system", text)
+	default:
+		return at("role", wrong("Input should be 'USER', 'CHATBOT', 'SYSTEM' or 'TOOL'"))
+	}
+	return needString("message", text)
 }
 
 // text writes a message of one text, a JSON string; nothing when it is absent.
@@ -107,26 +145,72 @@ func (c *chat) text(role string, v value) {
 	}
 }
 
-// results writes the calls that the model made and what came of each. Cohere has no ids for them, so that their place is one.
+// called writes a turn of the model with its calls. The results that follow say the same calls once more, and are written without them.
+func (d cohere) called(c *chat, text, calls value) error {
+	t := turn{role: "assistant"}
+	if text.says() && !text.absent() {
+		t.parts = []part{{kind: "text", text: text}}
+	}
+	for i, e := range calls.elements() {
+		call, err := d.call(c, e, i)
+		if err != nil {
+			return at(i, err)
+		}
+		t.calls = append(t.calls, call)
+	}
+	c.turn(&t)
+	c.last = calledLast
+	return nil
+}
+
+// calledLast is the last role after a turn of the model that ended in calls.
+const calledLast = "assistant, calling"
+
+// call reads a call. Cohere has no ids for them, so that their place is one.
+func (d cohere) call(c *chat, v value, place int) (toolCall, error) {
+	call := toolCall{id: value(strconv.Quote("call_" + strconv.Itoa(place))), arguments: value("{}")}
+	err := c.readObject(cohereCall, v, func(name string, v value) error {
+		switch name {
+		case "name":
+			call.name = v
+		case "parameters":
+			call.arguments = v
+			return wantObject(name, v)
+		}
+		return nil
+	})
+	return call, first(err, needString("name", call.name))
+}
+
+// results writes the calls that the model made, unless its turn before has them, and what came of each.
 func (d cohere) results(c *chat, v value) error {
 	calls, answers := turn{role: "assistant"}, turn{role: "user"}
 	for i, r := range v.elements() {
-		call, outputs := r.member("call"), r.member("outputs")
-		if err := first(at("call", needString("name", call.member("name"))), needArray("outputs", outputs)); err != nil {
+		var said, outputs value
+		err := c.readObject(cohereResult, r, func(name string, v value) error {
+			if name == "call" {
+				said = v
+			} else {
+				outputs = v
+			}
+			return nil
+		})
+		if err != nil {
 			return at(i, err)
 		}
-		id := value(strconv.Quote("call_" + strconv.Itoa(i)))
-		args := call.member("parameters")
-		if args.absent() {
-			args = value("{}")
+		call, err := d.call(c, said, i)
+		if err := first(at("call", err), needArray("outputs", outputs)); err != nil {
+			return at(i, err)
 		}
-		calls.calls = append(calls.calls, toolCall{id: id, name: call.member("name"), arguments: args})
+		calls.calls = append(calls.calls, call)
 		var text buffer
 		text.quoted(outputs)
-		answers.results = append(answers.results, toolResult{id: id, parts: []part{{kind: "text", text: value(text)}}})
+		answers.results = append(answers.results, toolResult{id: call.id, parts: []part{{kind: "text", text: value(text)}}})
 	}
 	if len(calls.calls) > 0 {
-		c.turn(&calls)
+		if c.last != calledLast {
+			c.turn(&calls)
+		}
 		c.turn(&answers)
 	}
 	return nil
@@ -140,51 +224,74 @@ func (d cohere) tools(c *chat, v value) error {
 	var b buffer
 	b.open('[')
 	for i, e := range v.elements() {
-		t := tool{name: e.member("name"), description: e.member("description")}
-		if err := needString("name", t.name); err != nil {
+		var t tool
+		var definitions value
+		err := c.readObject(cohereTool, e, func(name string, v value) error {
+			switch name {
+			case "name":
+				t.name = v
+			case "description":
+				t.description = v
+			case "parameter_definitions":
+				definitions = v
+			}
+			return nil
+		})
+		if err := first(err, needString("name", t.name)); err != nil {
 			return at(i, err)
 		}
-		t.schema = cohereSchema(e.member("parameter_definitions"))
+		if t.schema, err = d.schema(c, definitions); err != nil {
+			return at(i, at("parameter_definitions", err))
+		}
 		b.tool(t)
 	}
 	b.close(']')
-	if len(b) > len("[]") {
-		c.set("tools", value(b))
-	}
+	c.addTools(value(b))
 	return nil
 }
 
-// cohereTypes are JSON Schema's names for Cohere's, which are Python's.
-var cohereTypes = map[string]string{
-	"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object",
-}
-
-// cohereSchema makes a JSON Schema of parameter_definitions.
-func cohereSchema(definitions value) value {
+// schema makes a JSON Schema of parameter_definitions.
+func (d cohere) schema(c *chat, definitions value) (value, error) {
 	var b, required buffer
 	b.literal(`{"type":"object","properties":{`)
 	required.open('[')
 	for name, p := range definitions.members() {
+		if p.kind() != '{' {
+			return nil, at(name, wrong("Input should be an object"))
+		}
 		b.anyKey(name)
 		b.open('{')
-		typ := p.member("type").text()
-		if known, ok := cohereTypes[typ]; ok {
-			typ = known
+		err := cohereParameter.read(&c.changes, p, func(r *rule, v value) error {
+			switch r.name {
+			case "type":
+				if v.kind() == '"' {
+					b.pythonType(v.text())
+				} else {
+					b.member("type", v)
+				}
+			case "description":
+				b.member("description", v)
+			case "required":
+				if v.isTrue() {
+					required.text(name)
+				}
+			}
+			return nil
+		}, func(more string, v value) error {
+			b.anyKey(more)
+			b.raw(v)
+			return nil
+		})
+		if err != nil {
+			return nil, at(name, err)
 		}
-		if typ != "" {
-			b.textMember("type", typ)
-		}
-		b.member("description", p.member("description"))
 		b.close('}')
-		if p.member("required").isTrue() {
-			required.text(name)
-		}
 	}
 	b.close('}')
 	required.close(']')
 	b.member("required", value(required))
 	b.close('}')
-	return value(b)
+	return value(b), nil
 }
 
 // answer writes one turn. All prompt tokens are billed units: Cohere knows no cache.

@@ -12,6 +12,7 @@ const maxTexts = 96
 type cohereBody struct {
 	texts, dimensions value
 	byType            bool
+	changes           batholith.Changes
 }
 
 func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
@@ -19,37 +20,26 @@ func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
 	if err != nil {
 		return batholith.Call{}, err
 	}
-	return embeddingsCall(model, w.texts, w.dimensions), nil
+	return embeddingsCall(model, w.texts, w.dimensions, w.changes), nil
 }
 
 // read takes what servers can use. How the texts are to be used and cut is the server's own setting.
 func (d cohereEmbed) read(body value) (w cohereBody, err error) {
-	var purpose value
-	err = body.each(func(name string, v value) (err error) {
-		switch name {
+	err = cohereEmbedBody.read(&w.changes, body, func(r *rule, v value) (err error) {
+		switch r.name {
 		case "texts":
 			w.texts = v
-			return wantStrings(name, v)
 		case "inputs":
 			w.texts, err = d.inputs(v)
-			return at(name, err)
-		case "input_type":
-			purpose = v
-			return wantString(name, v)
 		case "output_dimension":
 			w.dimensions = v
-			return wantCount(name, v, 1)
 		case "embedding_types":
 			w.byType = true
-			return at(name, d.types(v))
-		case "images":
-			return at(name, wrong("images cannot be embedded by a backend of this protocol"))
-		case "truncate", "max_tokens":
-			return nil
+			err = d.types(v)
 		}
-		return extra(name)
-	})
-	if err == nil && purpose.absent() {
+		return at(r.name, err)
+	}, noMore)
+	if err == nil && body.member("input_type").absent() {
 		err = required("input_type")
 	}
 	if err == nil && w.texts.absent() {
@@ -79,21 +69,51 @@ func (d cohereEmbed) types(v value) error {
 
 // inputs makes texts of version 4's lists of content.
 func (d cohereEmbed) inputs(v value) (value, error) {
+	if v.kind() != '[' {
+		return nil, wrong("Input should be a valid list")
+	}
 	var b buffer
 	b.open('[')
 	for i, in := range v.elements() {
-		text := value(`"`)
-		for j, part := range in.member("content").elements() {
-			t := part.member("text")
-			if !part.member("type").is("text") || t.kind() != '"' {
-				return nil, at(i, at("content", at(j, wrong("only text can be embedded by a backend of this protocol"))))
-			}
-			text = append(text, t[1:len(t)-1]...)
+		text, err := d.input(in)
+		if err != nil {
+			return nil, at(i, err)
 		}
-		b.raw(append(text, '"'))
+		b.raw(text)
 	}
 	b.close(']')
 	return value(b), nil
+}
+
+// input joins the parts of one input.
+func (d cohereEmbed) input(in value) (value, error) {
+	text := value(`"`)
+	if in.kind() != '{' {
+		return nil, wrong("Input should be an object")
+	}
+	err := cohereInput.read(nil, in, func(_ *rule, content value) error {
+		for j, p := range content.elements() {
+			var t value
+			typed := false
+			err := cohereInputPart.read(nil, p, func(r *rule, v value) error {
+				if r.name == "type" {
+					typed = v.is("text")
+				} else {
+					t = v
+				}
+				return nil
+			}, noMore)
+			if err == nil && (!typed || t.kind() != '"') {
+				err = wrong(onlyTexts)
+			}
+			if err != nil {
+				return at("content", at(j, err))
+			}
+			text = append(text, t[1:len(t)-1]...)
+		}
+		return wantArray("content", content)
+	}, noMore)
+	return append(text, '"'), err
 }
 
 func (d cohereEmbed) answer(input value, body []byte) (batholith.Answer, error) {

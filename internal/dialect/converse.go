@@ -1,24 +1,30 @@
 package dialect
 
 import (
+	"strings"
+
 	"github.com/batholith/batholith"
 )
 
 // converse is the Converse API, the same for every family (Bedrock: Converse without modelId).
-type converse struct{ Options }
+type converse struct {
+	Options
+	members *members // of the body
+	nova    bool     // a block may have a cache point beside its content, and inferenceConfig has more members
+}
 
 func (d converse) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
-	if err := d.body(c, body); err != nil {
+	if err := d.read(c, body); err != nil {
 		return batholith.Call{}, hintInvoke(body, err)
 	}
 	return c.call(), nil
 }
 
-// body reads the members in any order. Additional fields are set last, so that they win over inferenceConfig.
-func (d converse) body(c *chat, body value) error {
+// read reads the members in any order. Additional fields are set last, so that they win over inferenceConfig.
+func (d converse) read(c *chat, body value) error {
 	var system, messages, additional value
-	err := body.each(func(name string, v value) error {
+	err := c.read(d.members, body, func(name string, v value) error {
 		switch name {
 		case "messages":
 			messages = v
@@ -26,20 +32,8 @@ func (d converse) body(c *chat, body value) error {
 			system = v
 		case "additionalModelRequestFields":
 			additional = v
-		case "inferenceConfig":
-			return at(name, c.takeOnly(inferenceConfig, v))
-		case "toolConfig":
-			return at(name, d.toolConfig(c, v))
-		case "outputConfig":
-			return at(name, at("textFormat", d.textFormat(c, v.member("textFormat"))))
-		case "guardrailConfig": // better no answer than one that nobody has looked at
-			return at(name, wrong("there are no guardrails here to apply; leave it out"))
-		case "additionalModelResponseFieldPaths":
-			return wantStrings(name, v)
-		case "requestMetadata", "performanceConfig", "serviceTier": // say nothing to a model
-			return wantObject(name, v)
 		default:
-			return extra(name)
+			return at(name, d.config(c, name, v))
 		}
 		return nil
 	})
@@ -48,56 +42,121 @@ func (d converse) body(c *chat, body value) error {
 	}
 	return first(
 		needArray("messages", messages),
-		d.additional(c, additional),
+		at("additionalModelRequestFields", d.additional(c, additional)),
+		c.choosable("toolConfig.toolChoice"),
 		d.system(c, system),
 		d.messages(c, messages))
 }
 
-// inferenceConfig has the ranges of the API (Bedrock: InferenceConfiguration); the number of stop sequences is the server's matter.
-var inferenceConfig = parameters{
-	"maxTokens":     {"max_tokens", count(1)},
-	"temperature":   {"temperature", number(0, 1)},
-	"topP":          {"top_p", number(0, 1)},
-	"stopSequences": {"stop", wantStrings},
-}
-
-// additional merges the free fields. Those with a family's name for what servers call otherwise are renamed.
-func (d converse) additional(c *chat, v value) error {
-	const field = "additionalModelRequestFields"
-	if err := wantObject(field, v); err != nil {
-		return err
-	}
-	return at(field, v.each(func(name string, m value) error {
-		switch name {
-		case "model", "messages", "stream", "stream_options", "n":
-			return extra(name)
-		case "anthropic_version", "anthropic_beta":
-		case "thinking", "reasoning_config", "reasoningConfig":
-			return at(name, thinking(c, m))
-		case "topK", "k":
-			c.set("top_k", m)
-		case "stop_sequences":
-			c.set("stop", m)
-			return wantStrings(name, m)
-		case "inferenceConfig": // Bedrock: where Nova has its topK
-			if k := m.member("topK"); !k.absent() {
-				c.set("top_k", k)
-			}
-		default:
-			c.set(name, m)
+// config reads the members beside the conversation. Errors are relative to the member.
+func (d converse) config(c *chat, name string, v value) error {
+	switch name {
+	case "inferenceConfig":
+		if d.nova {
+			return nova{d.Options}.inference(c, novaInference, novaThinking, v)
 		}
-		return nil
-	}))
+		return c.readObject(converseInference, v, nil)
+	case "schemaVersion":
+		if !v.is("messages-v1") {
+			return wrong("Input should be 'messages-v1'")
+		}
+	case "toolConfig":
+		return d.toolConfig(c, v)
+	case "outputConfig":
+		return c.readObject(converseOutput, v, func(name string, v value) error {
+			if name == "effort" {
+				return at(name, c.effort("outputConfig.effort", v))
+			}
+			return at(name, d.textFormat(c, v))
+		})
+	}
+	return nil
 }
 
-// system writes the blocks of the system prompt as one message.
+// additional merges the free fields. Those with a family's name for what servers call otherwise are translated.
+func (d converse) additional(c *chat, v value) error {
+	if v.absent() {
+		return nil
+	}
+	return c.readObject(converseFields, v, func(name string, v value) error { return at(name, d.field(c, name, v)) })
+}
+
+// field translates one free field. Errors are relative to it.
+func (d converse) field(c *chat, name string, v value) error {
+	claude := anthropic{d.Options}
+	switch name {
+	case "thinking":
+		return c.readThinking(fieldsThinking, v)
+	case "reasoning_config", "reasoningConfig":
+		if v.kind() == '"' { // models of others than Amazon and Anthropic have the effort alone
+			return c.effort("additionalModelRequestFields."+name, v)
+		}
+		return c.readThinking(fieldsReasoning, v)
+	case "output_config":
+		return claude.outputConfig(c, fieldsOutputConfig, fieldsConfigFormat, v)
+	case "output_format":
+		return claude.format(c, fieldsOutputFormat, v)
+	case "tool_choice":
+		if typ := v.member("type"); typ.absent() || typ.is("function") {
+			c.set(name, v) // as OpenAI has it
+			return nil
+		}
+		return claude.toolChoice(c, fieldsToolChoice, v)
+	case "tools":
+		return d.moreTools(c, v)
+	case "response_format":
+		return responseFormat(c, v)
+	case "inferenceConfig":
+		return nova{d.Options}.inference(c, fieldsInference, fieldsInferenceThinking, v)
+	case "textGenerationConfig":
+		return c.readObject(fieldsTitan, v, nil)
+	}
+	return nil
+}
+
+// moreTools adds tools beside those of toolConfig: functions as Claude or as OpenAI has them.
+func (d converse) moreTools(c *chat, v value) error {
+	if v.kind() != '[' {
+		return wrong("Input should be a valid list")
+	}
+	if d.RefuseConverseTools {
+		return wrong(noConverseTools)
+	}
+	var b buffer
+	b.open('[')
+	for i, e := range v.elements() {
+		if !claudes(e) {
+			b.raw(e)
+			continue
+		}
+		err := anthropic{d.Options}.tool(c, &b, e)
+		if err != nil {
+			return at(i, err)
+		}
+	}
+	b.close(']')
+	c.addTools(value(b))
+	return nil
+}
+
+// claudes tells whether a tool is written as Claude has them: with a schema, or of a type with a date.
+func claudes(tool value) bool {
+	typ := tool.member("type").text()
+	name, date, dated := strings.Cut(typ, "_20")
+	return !tool.member("input_schema").absent() || dated && name != "" && len(date) == len("250124") || typ == "" && tool.member("function").absent()
+}
+
+// noConverseTools: Bedrock takes no tools in batch jobs of this type (Bedrock: batch inference).
+const noConverseTools = "tools are not supported in batch inference jobs of type Converse"
+
+// system writes the blocks of the system prompt as one message. Empty texts are no turn.
 func (d converse) system(c *chat, v value) error {
 	if err := wantArray("system", v); err != nil {
 		return err
 	}
 	t := turn{role: "system"}
 	for i, block := range v.elements() {
-		if err := systemBlock(&t, block); err != nil {
+		if err := d.systemBlock(c, &t, block); err != nil {
 			return at("system", at(i, err))
 		}
 	}
@@ -107,27 +166,29 @@ func (d converse) system(c *chat, v value) error {
 	return nil
 }
 
-func systemBlock(t *turn, block value) error {
-	name, v, err := only(block)
-	if err != nil {
+func (d converse) systemBlock(c *chat, t *turn, block value) error {
+	return d.union(c, converseSystem, block, func(name string, v value) error {
+		if name == "guardContent" {
+			return d.guarded(c, &t.parts, v)
+		}
+		t.parts = addText(t.parts, v)
+		return wantString("", v)
+	})
+}
+
+// union reads the one member of a block that is set. Nova's blocks may have a cache point beside another member; Converse's have not
+// (Bedrock: Amazon Nova, prompt caching). Errors of take are relative to the member.
+func (d converse) union(c *chat, o *members, block value, take func(name string, v value) error) error {
+	if _, _, err := only(block, d.nova); err != nil {
 		return err
 	}
-	switch name {
-	case "text":
-		t.parts = append(t.parts, part{kind: "text", text: v})
-		return wantString(name, v)
-	case "guardContent":
-		return guarded(t, v)
-	case "cachePoint":
-		return nil // servers find shared prefixes by themselves
-	}
-	return extra(name)
+	return c.read(o, block, func(name string, v value) error { return at(name, take(name, v)) })
 }
 
 // messages writes the conversation.
 func (d converse) messages(c *chat, v value) error {
 	for i, m := range v.elements() {
-		if err := converseMessage(&c.message, m); err != nil {
+		if err := d.message(c, m); err != nil {
 			return at("messages", at(i, err))
 		}
 		c.turn(&c.message)
@@ -138,36 +199,35 @@ func (d converse) messages(c *chat, v value) error {
 	return nil
 }
 
-// converseMessage reads a message in the form that Converse and Nova share.
-func converseMessage(t *turn, m value) error {
+// message reads a message in the form that Converse and Nova share.
+func (d converse) message(c *chat, m value) error {
 	if m.kind() != '{' {
 		return wrong("Input should be an object")
 	}
 	var role, content value
-	for name, v := range m.members() {
+	err := c.read(converseMessage, m, func(name string, v value) error {
 		switch name {
 		case "role":
 			role = v
 		case "content":
 			content = v
-		default:
-			if !v.absent() {
-				return extra(name)
-			}
 		}
-	}
+		return nil
+	})
 	switch {
+	case err != nil:
+		return err
 	case role.absent():
 		return required("role")
-	case !role.is("user") && !role.is("assistant"):
+	case !role.is("user") && !role.is("assistant") && !role.is("system"):
 		return at("role", wrong("Input should be 'user' or 'assistant'"))
 	}
 	if err := needArray("content", content); err != nil {
 		return err
 	}
-	t.reset(role.text())
+	c.message.reset(role.text())
 	for i, b := range content.elements() {
-		if err := converseBlock(t, b); err != nil {
+		if err := d.block(c, b); err != nil {
 			return at("content", at(i, err))
 		}
 	}
@@ -175,15 +235,15 @@ func converseMessage(t *turn, m value) error {
 }
 
 // only is the one member of a union that is set. Nulls beside it are what the service itself writes for the others.
-func only(block value) (name string, v value, err error) {
+func only(block value, cacheBeside bool) (name string, v value, err error) {
 	if block.kind() != '{' {
 		return "", nil, wrong("Input should be an object")
 	}
 	for n, m := range block.members() {
-		if m.absent() {
+		if m.absent() || cacheBeside && n == "cachePoint" && name != "" {
 			continue
 		}
-		if v != nil {
+		if v != nil && (!cacheBeside || name != "cachePoint") {
 			return "", nil, wrong("only one of %s and %s can be set", name, n)
 		}
 		name, v = n, m
@@ -196,34 +256,68 @@ func only(block value) (name string, v value, err error) {
 
 // textFormat holds the answer to a schema (Bedrock: structured outputs).
 func (d converse) textFormat(c *chat, v value) error {
-	if v.absent() {
+	var typ, structure, schema value
+	err := c.readObject(converseTextFormat, v, func(name string, v value) error {
+		switch name {
+		case "type":
+			typ = v
+		case "structure":
+			structure = v
+		}
 		return nil
-	}
-	if !v.member("type").is("json_schema") {
+	})
+	switch {
+	case err != nil:
+		return err
+	case !typ.is("json_schema"):
 		return at("type", wrong("Input should be 'json_schema'"))
 	}
-	s := v.member("structure").member("jsonSchema")
-	schema := s.member("schema")
-	if err := needString("schema", schema); err != nil {
-		return at("structure", at("jsonSchema", err))
+	if err := needObject("structure", structure); err != nil {
+		return err
 	}
-	parsed, err := parse([]byte(schema.text())) // Bedrock: the schema is a string that holds JSON
+	err = c.read(converseStructure, structure, func(name string, v value) error {
+		schema = v
+		return nil
+	})
+	return at("structure", first(err, at("jsonSchema", d.schema(c, schema))))
+}
+
+// schema reads the definition, whose schema is a string that holds JSON.
+func (d converse) schema(c *chat, v value) error {
+	var schema, name, description value
+	err := c.read(converseSchema, v, func(member string, v value) error {
+		switch member {
+		case "schema":
+			schema = v
+		case "name":
+			name = v
+		case "description":
+			description = v
+		}
+		return nil
+	})
+	if err := first(err, needString("schema", schema)); err != nil {
+		return err
+	}
+	parsed, err := parse([]byte(schema.text()))
 	if err != nil || parsed.kind() != '{' {
-		return at("structure", at("jsonSchema", at("schema", wrong("Input should be a string that holds a JSON object"))))
+		return at("schema", wrong("Input should be a string that holds a JSON object"))
 	}
-	c.set("response_format", jsonSchema(s.member("name"), parsed))
+	c.set("response_format", jsonSchema(name, description, parsed))
 	return nil
 }
 
-// toolConfig is a superset of the service, which takes no tools in batch jobs of this type (Bedrock: batch inference).
+// toolConfig is a superset of the service, which takes no tools in batch jobs of this type.
 func (d converse) toolConfig(c *chat, v value) error {
 	if d.RefuseConverseTools {
-		return wrong("tools are not supported in batch inference jobs of type Converse")
+		return wrong(noConverseTools)
 	}
-	if v.kind() != '{' {
-		return wrong("Input should be an object")
-	}
-	return first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice"))))
+	return c.readObject(converseToolConfig, v, func(name string, v value) error {
+		if name == "toolChoice" {
+			return at(name, d.toolChoice(c, v))
+		}
+		return at(name, d.tools(c, v))
+	})
 }
 
 // noConverse refuses Converse bodies for models that make vectors, record by record, as the service does.

@@ -1,195 +1,342 @@
 package dialect
 
-import (
-	"encoding/base64"
-	"unicode/utf8"
-)
+// block reads one block of content into the message. Almost all are a text and nothing else.
+func (d converse) block(c *chat, block value) error {
+	t := &c.message
+	return d.union(c, converseContent, block, func(name string, v value) error {
+		switch name {
+		case "toolUse":
+			return d.toolUse(c, v)
+		case "toolResult":
+			return d.toolResult(c, v)
+		case "reasoningContent":
+			return d.reasoning(c, v)
+		case "guardContent":
+			return d.guarded(c, &t.parts, v)
+		case "citationsContent":
+			return d.cited(c, v)
+		}
+		return d.part(c, &t.parts, name, v)
+	})
+}
 
-// converseBlock reads one block of content into the message.
-func converseBlock(t *turn, block value) error {
-	name, v, err := only(block)
-	if err != nil {
+func (d converse) toolUse(c *chat, v value) error {
+	var call toolCall
+	err := c.readObject(converseToolUse, v, func(name string, v value) error {
+		switch name {
+		case "toolUseId":
+			call.id = v
+		case "name":
+			call.name = v
+		case "input":
+			call.arguments = v
+		}
+		return nil
+	})
+	c.message.calls = append(c.message.calls, call)
+	return first(err, needString("toolUseId", call.id), needString("name", call.name), needObject("input", call.arguments))
+}
+
+// reasoning reads what the model thought in an earlier turn.
+func (d converse) reasoning(c *chat, v value) error {
+	return c.readObject(converseReasoning, v, func(name string, v value) error {
+		var text value
+		err := c.readObject(converseReasoningText, v, func(name string, v value) error {
+			text = v
+			return nil
+		})
+		if err := first(err, needString("text", text)); err != nil {
+			return at(name, err)
+		}
+		c.message.think(text)
+		return nil
+	})
+}
+
+// guarded takes what a guardrail would look at: a text or an image.
+func (d converse) guarded(c *chat, to *[]part, v value) error {
+	if _, _, err := only(v, false); err != nil {
 		return err
 	}
-	switch name {
-	case "toolUse":
-		call := toolCall{id: v.member("toolUseId"), name: v.member("name"), arguments: v.member("input")}
-		t.calls = append(t.calls, call)
-		err = first(needString("toolUseId", call.id), needString("name", call.name), needObject("input", call.arguments))
-	case "toolResult":
-		err = converseResult(t, v)
-	case "reasoningContent":
-		if text := v.member("reasoningText").member("text"); text.kind() == '"' {
-			t.reasoning = text // redacted content can be read by its maker only
+	return c.read(converseGuard, v, func(name string, v value) error {
+		if name == "image" {
+			return at(name, d.part(c, to, name, v))
 		}
-	case "guardContent":
-		err = guarded(t, v)
-	case "cachePoint": // servers find shared prefixes by themselves
-	case "citationsContent":
-		for _, c := range v.member("content").elements() {
-			t.parts = append(t.parts, part{kind: "text", text: c.member("text")})
-			err = first(err, needString("text", c.member("text")))
-		}
-	default:
-		var p part
-		p, err = conversePart(name, v)
-		t.parts = append(t.parts, p)
-		if name == "text" && err == nil {
+		var text value
+		err := c.readObject(converseGuardText, v, func(_ string, v value) error {
+			text = v
 			return nil
-		}
+		})
+		*to = addText(*to, text)
+		return at(name, first(err, needString("text", text)))
+	})
+}
+
+// cited takes the text of an earlier answer with citations.
+func (d converse) cited(c *chat, v value) error {
+	return c.readObject(converseCitations, v, func(name string, v value) error {
+		return at(name, d.chunks(c, v, func(text value) { c.message.parts = append(c.message.parts, part{kind: "text", text: text}) }))
+	})
+}
+
+// chunks visits the texts of a list of pieces.
+func (d converse) chunks(c *chat, v value, visit func(text value)) error {
+	if v.kind() != '[' {
+		return wrong("Input should be a valid list")
 	}
-	return at(name, err)
+	for i, e := range v.elements() {
+		var text value
+		err := c.readObject(converseChunk, e, func(_ string, v value) error {
+			text = v
+			return nil
+		})
+		if err := first(err, needString("text", text)); err != nil {
+			return at(i, err)
+		}
+		visit(text)
+	}
+	return nil
 }
 
-// guarded takes the text that a guardrail would look at.
-func guarded(t *turn, v value) error {
-	text := v.member("text").member("text")
-	t.parts = append(t.parts, part{kind: "text", text: text})
-	return at("text", needString("text", text))
-}
-
-// conversePart reads what can stand in a message as well as in a tool's result. Errors are relative to the block's member.
-func conversePart(name string, v value) (part, error) {
+// part reads what can stand in a message as well as in a tool's result. Errors are relative to the block's member.
+func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	switch name {
 	case "text":
 		if v.kind() != '"' {
-			return part{}, wrong("Input should be a valid string")
+			return wrong("Input should be a valid string")
 		}
-		return part{kind: "text", text: v}, nil
-	case "image":
-		data, err := inlineBytes(v)
-		return part{kind: "image_url", prefix: "data:image/" + v.member("format").text() + ";base64,", text: data}, err
-	case "video":
-		data, err := inlineBytes(v)
-		return part{kind: "video_url", prefix: "data:video/" + v.member("format").text() + ";base64,", text: data}, err
-	case "audio":
-		data, err := inlineBytes(v)
-		return part{kind: "input_audio", prefix: v.member("format").text(), text: data}, err
+		*to = append(*to, part{kind: "text", text: v})
+		return nil
 	case "document":
-		return converseDocument(v)
+		return d.document(c, to, v)
+	case "searchResult":
+		return d.searchResult(c, to, v)
 	}
-	return part{}, wrong("Extra inputs are not permitted")
+	format, data, err := d.medium(c, name, v)
+	p := part{kind: "input_audio", prefix: format, text: data}
+	switch name {
+	case "image":
+		p.kind, p.prefix = "image_url", "data:image/"+format+";base64,"
+	case "video":
+		p.kind, p.prefix = "video_url", "data:video/"+format+";base64,"
+	}
+	*to = append(*to, p)
+	return err
 }
 
-// inlineBytes is the Base64 of a medium.
-func inlineBytes(v value) (value, error) {
-	if err := needString("format", v.member("format")); err != nil {
-		return nil, err
+// medium reads the format of a medium and its Base64.
+func (d converse) medium(c *chat, kind string, v value) (format string, data value, err error) {
+	var form, source value
+	err = c.readObject(converseMedia[kind], v, func(name string, v value) error {
+		switch name {
+		case "format":
+			form = v
+		case "source":
+			source = v
+		}
+		return nil
+	})
+	if err := first(err, needString("format", form), needObject("source", source)); err != nil {
+		return "", nil, err
 	}
-	source := v.member("source")
-	if !source.member("s3Location").absent() {
-		return nil, at("source", at("s3Location", wrong("media in S3 cannot be served; give its bytes")))
-	}
-	data := source.member("bytes")
-	return data, at("source", needString("bytes", data))
+	err = c.read(converseMediaSource, source, func(_ string, v value) error {
+		data = v
+		return nil
+	})
+	return form.text(), data, at("source", first(err, needString("bytes", data)))
 }
 
-// converseDocument takes documents that are text. The others need a reader that model servers do not have.
-func converseDocument(v value) (part, error) {
-	source := v.member("source")
-	if text := source.member("text"); text.kind() == '"' {
-		return part{kind: "text", text: text}, nil
-	}
-	switch format := v.member("format").text(); format {
-	case "txt", "md", "csv", "html":
-	default:
-		return part{}, at("format", wrong("documents of format '%s' cannot be served; txt, md, csv and html can", format))
-	}
-	data := source.member("bytes")
-	if err := needString("bytes", data); err != nil {
-		return part{}, at("source", err)
-	}
-	text, err := base64.StdEncoding.DecodeString(data.text())
-	if err != nil || !utf8.Valid(text) {
-		return part{}, at("source", at("bytes", wrong("Input should be Base64 of UTF-8 text")))
-	}
-	var b buffer
-	b.text(string(text))
-	return part{kind: "text", text: value(b)}, nil
-}
-
-// converseResult reads what a tool gave. A server has no place for its status: the content itself tells the model.
-func converseResult(t *turn, v value) error {
-	r := toolResult{id: v.member("toolUseId")}
-	if err := first(needString("toolUseId", r.id), needArray("content", v.member("content"))); err != nil {
+// document takes documents that are text. The others need a reader that model servers do not have.
+func (d converse) document(c *chat, to *[]part, v value) error {
+	w := wrapped{tag: "document", parts: to}
+	var format, source value
+	err := c.readObject(converseDocument, v, func(name string, v value) error {
+		switch name {
+		case "format":
+			format = v
+			return wantString(name, v)
+		case "name":
+			w.head("title", v)
+			return wantString(name, v)
+		case "context":
+			w.head(name, v)
+			return wantString(name, v)
+		case "source":
+			source = v
+		}
+		return nil
+	})
+	if err := first(err, needObject("source", source)); err != nil {
 		return err
 	}
-	for i, block := range v.member("content").elements() {
-		p, err := resultPart(block)
-		if err != nil {
+	if err := d.documentSource(c, &w, format, source); err != nil {
+		return err
+	}
+	w.close()
+	return nil
+}
+
+func (d converse) documentSource(c *chat, w *wrapped, format, source value) error {
+	if _, _, err := only(source, false); err != nil {
+		return at("source", err)
+	}
+	unread := false
+	err := c.read(converseDocumentSource, source, func(name string, v value) error {
+		switch name {
+		case "text":
+			w.text(v)
+			return wantString(name, v)
+		case "content":
+			return at(name, d.chunks(c, v, w.text))
+		}
+		switch format.text() {
+		case "txt", "md", "csv", "html":
+		default:
+			unread = true
+			return nil
+		}
+		text, err := decodedText(v)
+		if err == nil {
+			w.text(text)
+		}
+		return at(name, err)
+	})
+	if unread {
+		return at("format", wrong("documents of format '%s' cannot be served; txt, md, csv and html can", format.text()))
+	}
+	return at("source", err)
+}
+
+// searchResult writes where a text was found before the text.
+func (d converse) searchResult(c *chat, to *[]part, v value) error {
+	w := wrapped{tag: "search_result", parts: to}
+	var content value
+	err := c.readObject(converseSearchResult, v, func(name string, v value) error {
+		switch name {
+		case "source", "title":
+			w.head(name, v)
+			return wantString(name, v)
+		case "content":
+			content = v
+		}
+		return nil
+	})
+	if err := first(err, needArray("content", content)); err != nil {
+		return err
+	}
+	if err := d.chunks(c, content, w.text); err != nil {
+		return at("content", err)
+	}
+	w.close()
+	return nil
+}
+
+// toolResult reads what a tool gave.
+func (d converse) toolResult(c *chat, v value) error {
+	var r toolResult
+	var content value
+	err := c.readObject(converseToolResult, v, func(name string, v value) error {
+		switch name {
+		case "toolUseId":
+			r.id = v
+		case "content":
+			content = v
+		case "status":
+			if r.failed = v.is("error"); !r.failed && !v.is("success") {
+				return at(name, wrong("Input should be 'success' or 'error'"))
+			}
+		}
+		return nil
+	})
+	if err := first(err, needString("toolUseId", r.id), needArray("content", content)); err != nil {
+		return err
+	}
+	for i, block := range content.elements() {
+		if err := d.resultPart(c, &r.parts, block); err != nil {
 			return at("content", at(i, err))
 		}
-		r.parts = append(r.parts, p)
 	}
-	t.results = append(t.results, r)
+	c.message.results = append(c.message.results, r)
 	return nil
 }
 
 // resultPart reads a block of a tool's result, which may also be any JSON: the model reads it as text.
-func resultPart(block value) (part, error) {
-	name, v, err := only(block)
-	if err != nil {
-		return part{}, err
-	}
-	if name == "json" {
-		var b buffer
-		b.quoted(v)
-		return part{kind: "text", text: value(b)}, nil
-	}
-	p, err := conversePart(name, v)
-	return p, at(name, err)
+func (d converse) resultPart(c *chat, to *[]part, block value) error {
+	return d.union(c, converseResultContent, block, func(name string, v value) error {
+		if name == "json" {
+			var b buffer
+			b.quoted(v)
+			*to = append(*to, part{kind: "text", text: value(b)})
+			return nil
+		}
+		return d.part(c, to, name, v)
+	})
 }
 
-// toolSpecs reads toolConfig.tools in the form that Converse and Nova share.
-func toolSpecs(c *chat, v value) error {
+// tools reads toolConfig.tools in the form that Converse and Nova share.
+func (d converse) tools(c *chat, v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
 	}
 	var b buffer
 	b.open('[')
 	for i, e := range v.elements() {
-		name, spec, err := only(e)
-		switch {
-		case err != nil:
+		err := d.union(c, converseTool, e, func(_ string, v value) error { return d.toolSpec(c, &b, v) })
+		if err != nil {
 			return at(i, err)
-		case name == "cachePoint":
-			continue
-		case name != "toolSpec":
-			return at(i, at(name, wrong("only tools with a toolSpec can be served")))
 		}
-		t := tool{name: spec.member("name"), description: spec.member("description"), strict: spec.member("strict")}
-		t.schema = spec.member("inputSchema").member("json")
-		if err := first(needString("name", t.name), at("inputSchema", needObject("json", t.schema))); err != nil {
-			return at(i, at(name, err))
-		}
-		b.tool(t)
 	}
 	b.close(']')
-	if len(b) > len("[]") {
-		c.set("tools", value(b))
-	}
+	c.addTools(value(b))
 	return nil
 }
 
-// toolChoice maps Converse's words: "any" is "required" to a server.
-func toolChoice(c *chat, v value) error {
-	if v.absent() {
+func (d converse) toolSpec(c *chat, b *buffer, v value) error {
+	var t tool
+	var schema value
+	err := c.readObject(converseToolSpec, v, func(name string, v value) error {
+		switch name {
+		case "name":
+			t.name = v
+		case "description":
+			t.description = v
+		case "inputSchema":
+			schema = v
+		case "strict":
+			t.strict = v
+		}
 		return nil
-	}
-	name, choice, err := only(v)
-	if err != nil {
+	})
+	if err := first(err, needString("name", t.name), needObject("inputSchema", schema)); err != nil {
 		return err
 	}
-	switch name {
-	case "auto":
-		c.set("tool_choice", value(`"auto"`))
-	case "any":
-		c.set("tool_choice", value(`"required"`))
-	case "tool":
-		c.set("tool_choice", forcedTool(choice.member("name")))
-		return at(name, needString("name", choice.member("name")))
-	default:
-		return extra(name)
-	}
-	return nil
+	err = c.read(converseToolSchema, schema, func(_ string, v value) error {
+		t.schema = v
+		return nil
+	})
+	b.tool(t)
+	return at("inputSchema", first(err, needObject("json", t.schema)))
+}
+
+// toolChoice maps Converse's words: "any" is "required" to a server.
+func (d converse) toolChoice(c *chat, v value) error {
+	return d.union(c, converseToolChoice, v, func(name string, v value) error {
+		switch name {
+		case "auto":
+			c.set("tool_choice", value(`"auto"`))
+		case "any":
+			c.set("tool_choice", value(`"required"`))
+		case "tool":
+			var tool value
+			err := c.readObject(converseNamedTool, v, func(_ string, v value) error {
+				tool = v
+				return nil
+			})
+			if err := first(err, needString("name", tool)); err != nil {
+				return err
+			}
+			c.set("tool_choice", forcedTool(tool))
+		}
+		return nil
+	})
 }

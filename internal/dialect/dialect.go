@@ -59,10 +59,10 @@ var families = []family{
 	{"mistral", mistralBodies, false},
 	{"cohere", func(o Options) translator { return cohere{o} }, false},
 	{"cohere-embed", func(o Options) translator { return cohereEmbed{o} }, true},
-	{"jamba", func(o Options) translator { return openai{o, false} }, false},
+	{"jamba", func(o Options) translator { return openai{Options: o} }, false},
 	{"deepseek-r1", deepSeekR1, false},
-	{"openai", func(o Options) translator { return openai{o, namedGPTOSS(o)} }, false},
-	{"gpt-oss", func(o Options) translator { return openai{o, true} }, false},
+	{"openai", func(o Options) translator { return openai{Options: o, tagged: namedGPTOSS(o)} }, false},
+	{"gpt-oss", func(o Options) translator { return openai{Options: o, tagged: true} }, false},
 	{FamilyAny, anyBodies, false},
 }
 
@@ -94,11 +94,11 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	}
 	switch {
 	case typ != batholith.Converse:
-		return checked{families[i].make(o), o.Checked}, nil
+		return reading{families[i].make(o), o.Checked}, nil
 	case families[i].embeds:
-		return checked{noConverse{}, o.Checked}, nil
+		return reading{noConverse{}, o.Checked}, nil
 	}
-	return checked{converse{o}, o.Checked}, nil
+	return reading{converse{o, converseBody, false}, o.Checked}, nil
 }
 
 // translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.
@@ -107,15 +107,15 @@ type translator interface {
 	answer(input value, body []byte) (batholith.Answer, error)
 }
 
-// checked makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
-type checked struct {
+// reading makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
+type reading struct {
 	t    translator
 	sure bool // that they are JSON was found before
 }
 
 // body is what a translator gets of an input. Lines may have what no body may, and then it is read all the same: half a surrogate pair, and
 // a line break between two values.
-func (c checked) body(input []byte) (value, error) {
+func (c reading) body(input []byte) (value, error) {
 	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 && !bytes.Contains(v, []byte(`\u`)) {
 		return v, nil
 	}
@@ -123,7 +123,7 @@ func (c checked) body(input []byte) (value, error) {
 }
 
 // Request implements [Dialect].
-func (c checked) Request(input []byte, model string) (batholith.Call, error) {
+func (c reading) Request(input []byte, model string) (batholith.Call, error) {
 	body, err := c.body(input)
 	if err != nil {
 		return batholith.Call{}, refuse(err)
@@ -136,10 +136,10 @@ func (c checked) Request(input []byte, model string) (batholith.Call, error) {
 }
 
 // path implements pather.
-func (c checked) path(input value) string { return pathOf(c.t, input) }
+func (c reading) path(input value) string { return pathOf(c.t, input) }
 
 // Answer implements [Dialect].
-func (c checked) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
+func (c reading) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
 	answer, err := c.t.answer(known(input), body)
 	if err != nil {
 		return batholith.Answer{}, refuse(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // embeddingsCall asks for the vectors of a text or of a list of texts.
-func embeddingsCall(model string, input, dimensions value) batholith.Call {
+func embeddingsCall(model string, input, dimensions value, changes batholith.Changes) batholith.Call {
 	b := newBuffer(len(input) + 128)
 	b.open('{')
 	b.textMember("model", model)
@@ -16,7 +16,7 @@ func embeddingsCall(model string, input, dimensions value) batholith.Call {
 	b.member("dimensions", dimensions)
 	b.textMember("encoding_format", "float")
 	b.close('}')
-	return batholith.Call{Path: embeddingsPath, Body: b}
+	return batholith.Call{Path: embeddingsPath, Body: b, Changes: changes}
 }
 
 // vector is an embedding as the server wrote it, and its numbers.

@@ -4,7 +4,7 @@ import "github.com/batholith/batholith"
 
 // mistralBodies are two: a templated prompt, or messages (Bedrock: Mistral AI text completion and chat completion).
 func mistralBodies(o Options) translator {
-	var chat, text translator = mistralChat{openai{o, false}}, mistralText(o)
+	var chat, text translator = mistralChat{openai{Options: o, mistral: true}}, mistralText(o)
 	return byShape(func(body value) (translator, error) {
 		if !body.member("prompt").absent() {
 			return text, nil
@@ -13,25 +13,8 @@ func mistralBodies(o Options) translator {
 	})
 }
 
-// mistralChat is OpenAI's chat but for two words: a tool_choice of "any", and a "stop_reason" in the answer.
+// mistralChat is OpenAI's chat but for some words, and a "stop_reason" in the answer.
 type mistralChat struct{ openai }
-
-func (d mistralChat) request(body value, model string) (batholith.Call, error) {
-	if !body.member("tool_choice").is("any") {
-		return d.openai.request(body, model)
-	}
-	b := make(buffer, 0, len(body)+8)
-	b.open('{')
-	for name, v := range body.members() {
-		if name == "tool_choice" {
-			v = value(`"required"`)
-		}
-		b.anyKey(name)
-		b.raw(v)
-	}
-	b.close('}')
-	return d.openai.request(value(b), model)
-}
 
 // Answer gives the reason under both names: clients of older models read stop_reason, of newer ones finish_reason.
 func (d mistralChat) answer(input value, body []byte) (batholith.Answer, error) {

@@ -14,59 +14,14 @@ func (d nova) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
+// body reads what Nova has of its own; the rest is Converse's.
 func (d nova) body(c *chat, body value) error {
-	var system, messages value
-	shared := converse(d)
-	err := body.each(func(name string, v value) error {
-		switch name {
-		case "messages":
-			messages = v
-		case "system":
-			system = v
-		case "inferenceConfig":
-			return at(name, d.inference(c, v))
-		case "toolConfig":
-			return at(name, first(at("tools", toolSpecs(c, v.member("tools"))), at("toolChoice", toolChoice(c, v.member("toolChoice")))))
-		case "schemaVersion":
-			if !v.is("messages-v1") {
-				return at(name, wrong("Input should be 'messages-v1'"))
-			}
-		case "additionalModelRequestFields":
-			return shared.additional(c, v)
-		default:
-			return c.other(name, v)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return first(needArray("messages", messages), shared.system(c, system), shared.messages(c, messages))
-}
-
-// novaConfig has the names of today and those of the first models (Bedrock: Amazon Nova, request).
-var novaConfig = parameters{
-	"maxTokens":      {"max_tokens", count(1)},
-	"max_new_tokens": {"max_tokens", count(1)},
-	"temperature":    {"temperature", number(0, 1)},
-	"topP":           {"top_p", number(0, 1)},
-	"top_p":          {"top_p", number(0, 1)},
-	"topK":           {"top_k", count(0)},
-	"top_k":          {"top_k", count(0)},
-	"stopSequences":  {"stop", wantStrings},
+	return converse{d.Options, novaBody, true}.read(c, body)
 }
 
 // inference reads the configuration; thinking is a part of it.
-func (d nova) inference(c *chat, v value) error {
-	if v.kind() != '{' {
-		return wrong("Input should be an object")
-	}
-	return v.each(func(name string, m value) error {
-		if name == "reasoningConfig" {
-			return at(name, thinking(c, m))
-		}
-		return c.takeKnown(novaConfig, name, m)
-	})
+func (d nova) inference(c *chat, o, reasoning *members, v value) error {
+	return c.readObject(o, v, func(name string, v value) error { return at(name, c.readThinking(reasoning, v)) })
 }
 
 // answer is Converse's but for the names of two counters.

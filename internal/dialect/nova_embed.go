@@ -6,64 +6,71 @@ import "github.com/batholith/batholith"
 type novaEmbed struct{ Options }
 
 func (d novaEmbed) request(body value, model string) (batholith.Call, error) {
-	text, dimensions, err := d.read(body)
+	w, err := d.read(body)
 	if err != nil {
 		return batholith.Call{}, hintConverse(body, err)
 	}
-	return embeddingsCall(model, text, dimensions), nil
+	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
+}
+
+// novaEmbedding is what a record asks for.
+type novaEmbedding struct {
+	text, dimensions value
+	changes          batholith.Changes
 }
 
 // read takes a task of one text.
-func (d novaEmbed) read(body value) (text, dimensions value, err error) {
+func (d novaEmbed) read(body value) (w novaEmbedding, err error) {
 	const field = "singleEmbeddingParams"
 	var params value
-	err = body.each(func(name string, v value) error {
-		switch name {
-		case "schemaVersion":
-			return nil
+	err = novaEmbedBody.read(&w.changes, body, func(r *rule, v value) error {
+		switch r.name {
 		case "taskType":
 			if !v.is("SINGLE_EMBEDDING") {
-				return at(name, wrong("Input should be 'SINGLE_EMBEDDING'"))
+				return at(r.name, wrong("Input should be 'SINGLE_EMBEDDING'"))
 			}
-			return nil
 		case field:
 			params = v
-			return wantObject(name, v)
 		}
-		return extra(name)
-	})
+		return nil
+	}, noMore)
 	if err == nil && params.absent() {
 		err = required(field)
 	}
 	if err != nil {
-		return nil, nil, err
+		return w, err
 	}
-	text, dimensions, err = d.params(params)
-	return text, dimensions, at(field, err)
+	return w, at(field, d.params(&w, params))
 }
 
-func (d novaEmbed) params(params value) (text, dimensions value, err error) {
-	err = params.each(func(name string, v value) error {
-		switch name {
-		case "embeddingPurpose":
-			return nil
-		case "embeddingDimension":
-			dimensions = v
-			return wantCount(name, v, 1)
-		case "text":
-			text = v.member("value")
-			return at(name, needString("value", text))
+func (d novaEmbed) params(w *novaEmbedding, params value) error {
+	err := novaEmbedParams.read(&w.changes, params, func(r *rule, v value) error {
+		if r.name == "text" {
+			return at(r.name, d.text(w, v))
 		}
-		return at(name, wrong("only text can be embedded by a backend of this protocol"))
-	})
-	if err == nil && text.absent() {
+		w.dimensions = v
+		return nil
+	}, noMore)
+	if err == nil && w.text.absent() {
 		err = required("text")
 	}
-	return text, dimensions, err
+	return err
+}
+
+// text reads the text, which must stand in the body.
+func (d novaEmbed) text(w *novaEmbedding, v value) error {
+	err := novaEmbedText.read(&w.changes, v, func(r *rule, v value) error {
+		if r.name == "source" {
+			return at(r.name, novaEmbedSource.read(&w.changes, v, nil, noMore))
+		}
+		w.text = v
+		return nil
+	}, noMore)
+	return first(err, needString("value", w.text))
 }
 
 func (d novaEmbed) answer(input value, body []byte) (batholith.Answer, error) {
-	_, dimensions, err := d.read(input)
+	w, err := d.read(input)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
@@ -71,7 +78,7 @@ func (d novaEmbed) answer(input value, body []byte) (batholith.Answer, error) {
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	if err := vectors[0].sized("embeddingDimension", dimensions); err != nil {
+	if err := vectors[0].sized("embeddingDimension", w.dimensions); err != nil {
 		return batholith.Answer{}, at("singleEmbeddingParams", err)
 	}
 	b := make(buffer, 0, len(vectors[0].raw)+64)

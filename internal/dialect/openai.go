@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/batholith/batholith"
 )
@@ -9,6 +10,7 @@ import (
 // openai is the chat completions API, which most open models have on Bedrock. The body is the server's own but for the model.
 type openai struct {
 	Options
+	mistral bool // the body may have words that only Mistral has
 	// tagged puts what the model thought before its answer, in <reasoning> (Bedrock: gpt-oss by InvokeModel).
 	tagged bool
 }
@@ -16,81 +18,148 @@ type openai struct {
 // request copies the body member by member, in its order. What is unknown here may be known to the server, which speaks the same API. What
 // every server would refuse, and what a batch cannot have, is an error; the body is read once for both.
 func (d openai) request(body value, model string) (batholith.Call, error) {
-	b := newBuffer(len(body) + len(model) + 32)
-	b.open('{')
-	b.textMember("model", model)
-	var messages value
-	var unfit, badMessage error
-	serverTools := false
-	body.object(0, func(raw value, from int) (end int) {
-		name := raw.text()
-		var bad error
-		if name == "messages" {
-			end, bad = d.messages(body, from)
-		} else {
-			end = skip(body, from)
-		}
-		v := body[from:end]
-		if v.absent() {
-			return end
-		}
-		if name == "messages" {
-			messages, badMessage = v, bad
-		}
-		if unfit == nil {
-			unfit = d.member(name, v, model)
-		}
-		switch name {
-		case "model", "stream", "stream_options":
-		default:
-			b.anyKey(name)
-			b.raw(v)
-			serverTools = serverTools || serverRun(name, v)
-		}
-		return end
-	})
-	b.close('}')
-	if unfit == nil {
-		unfit = needArray("messages", messages)
+	r := openaiRequest{openai: d, body: body, backend: model, b: newBuffer(len(body) + len(model) + 32)}
+	r.b.open('{')
+	r.b.textMember("model", model)
+	body.object(0, r.member)
+	if r.begun {
+		r.b.literal(`"continue_final_message":true,"add_generation_prompt":false`)
 	}
-	if unfit != nil {
-		return batholith.Call{}, hintConverse(body, unfit)
+	r.b.close('}')
+	if r.unfit == nil {
+		r.unfit = needArray("messages", r.messages)
 	}
-	if badMessage != nil {
-		return batholith.Call{}, badMessage
+	if r.unfit != nil {
+		return batholith.Call{}, hintConverse(body, r.unfit)
 	}
-	return batholith.Call{Path: chatPath, Body: b, ServerTools: serverTools}, nil
+	if r.badMessage != nil {
+		return batholith.Call{}, r.badMessage
+	}
+	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes}, nil
 }
 
-// member checks what has one meaning on every server; ranges are OpenAI's.
-func (d openai) member(name string, v value, model string) error {
+// openaiRequest is a request in the making.
+type openaiRequest struct {
+	openai
+	body    value
+	backend string // the model's name there
+	b       buffer
+	changes batholith.Changes
+
+	messages          value
+	unfit, badMessage error
+	odd               bool // a message has what servers do not have
+	begun             bool // the last message is the beginning of the answer
+	serverTools       bool
+}
+
+// member copies or leaves out the member whose value begins at a position of the body, and returns the position after it.
+func (r *openaiRequest) member(raw value, from int) (end int) {
+	var bad error
+	if raw.is("messages") {
+		end, bad = r.look(from)
+	} else {
+		end = skip(r.body, from)
+	}
+	v := r.body[from:end]
+	if v.absent() {
+		return end
+	}
+	rule := r.table().rule(raw)
+	if rule == nil {
+		if name := raw.text(); strings.HasPrefix(name, guardrailPrefix) {
+			r.blame(noMore(name, v))
+			return end
+		} else {
+			r.serverTools = r.serverTools || serverRun(name, v)
+			r.b.anyKey(name)
+			r.b.raw(v)
+		}
+		return end
+	}
+	if rule.name == "messages" {
+		r.messages, r.badMessage = v, bad
+	}
+	r.known(rule, v)
+	return end
+}
+
+// table is that of the family.
+func (d openai) table() *members {
+	if d.mistral {
+		return mistralChatBody
+	}
+	return openaiBody
+}
+
+// blame keeps the first error.
+func (r *openaiRequest) blame(err error) {
+	if r.unfit == nil {
+		r.unfit = err
+	}
+}
+
+// known copies a member that is in the table, unless it is not for the server.
+func (r *openaiRequest) known(rule *rule, v value) {
+	if rule.check != nil {
+		r.blame(rule.check(rule.name, v))
+	}
+	name := rule.name
+	switch {
+	case rule.fate == FateRefused:
+		r.blame(at(name, wrong("%s", rule.note)))
+		return
+	case rule.fate == FateIgnored:
+		if v.says() {
+			r.changes.Drop(rule.path)
+		}
+		return
+	case rule.to != "":
+		name = rule.to
+	}
 	switch name {
 	case "model":
-		return d.model(v, model)
+		r.blame(r.model(v, r.backend))
+		return
 	case "stream":
 		if v.kind() != 'f' {
-			return at(name, wrong("a batch record cannot be streamed; leave it out or give false"))
+			r.blame(at(name, wrong("a batch record cannot be streamed; leave it out or give false")))
 		}
-	case "max_tokens", "max_completion_tokens":
-		return wantCount(name, v, 1)
-	case "temperature":
-		return wantNumber(name, v, 0, 2)
-	case "top_p":
-		return wantNumber(name, v, 0, 1)
-	case "presence_penalty", "frequency_penalty":
-		return wantNumber(name, v, -2, 2)
-	case "n":
-		return wantCount(name, v, 1)
-	case "tools":
-		return wantArray(name, v)
+		return
+	case "messages":
+		if r.odd {
+			v = r.evened(v)
+		}
 	case "stop":
-		if v.kind() != '"' {
-			return wantStrings(name, v)
+		if v.kind() == '[' && !v.filled() {
+			return // helpers write an empty list for none, and OpenAI refuses it
 		}
-	case "inferenceConfig", "toolConfig", "additionalModelRequestFields", "anthropic_version":
-		return extra(name) // the body is of another family; the server's answer would not say so
+		if v.kind() != '"' {
+			r.blame(wantStrings(name, v))
+		}
+	case "tools":
+		if !v.filled() {
+			return // likewise
+		}
+		r.serverTools = r.serverTools || serverRun(name, v)
+	case "tool_choice":
+		switch {
+		case !r.body.member("tools").filled() && forced(v):
+			r.blame(at(name, wrong("there are no tools to choose from; give tools, or leave it out")))
+			return
+		case !r.body.member("tools").filled():
+			r.changes.Drop(name)
+			return
+		case v.is("any"): // Mistral's word
+			v = value(`"required"`)
+		}
+	case "parallel_tool_calls":
+		if !r.body.member("tools").filled() {
+			r.changes.Drop(name)
+			return
+		}
 	}
-	return nil
+	r.b.member(name, v)
 }
 
 // model must be the job's, as the job's request names it or as one of its other names.
@@ -110,19 +179,19 @@ func (d openai) model(v value, backend string) error {
 	return nil
 }
 
-// messages looks at the form of each message only: content may be null, and roles differ between models. The array begins at a position of the
+// look looks at the form of each message only: content may be null, and roles differ between models. The array begins at a position of the
 // body, and the position after it is returned. What is no array is passed over.
-func (d openai) messages(body value, from int) (end int, err error) {
-	if body[from:].kind() != '[' {
-		return skip(body, from), nil
+func (r *openaiRequest) look(from int) (end int, err error) {
+	if r.body[from:].kind() != '[' {
+		return skip(r.body, from), nil
 	}
 	n := 0
-	end = body.array(from, func(i, from int) (end int) {
+	end = r.body.array(from, func(i, from int) (end int) {
 		n++
 		if err != nil {
-			return skip(body, from)
+			return skip(r.body, from)
 		}
-		end, err = d.looked(body, i, from)
+		end, err = r.looked(i, from)
 		return end
 	})
 	if n == 0 {
@@ -132,7 +201,8 @@ func (d openai) messages(body value, from int) (end int, err error) {
 }
 
 // looked looks at message i, which begins at a position of the body, and returns the position after it.
-func (d openai) looked(body value, i, from int) (end int, err error) {
+func (r *openaiRequest) looked(i, from int) (end int, err error) {
+	body := r.body
 	if body[from:].kind() != '{' {
 		return skip(body, from), at("messages", at(i, wrong("Input should be an object")))
 	}
@@ -144,6 +214,8 @@ func (d openai) looked(body value, i, from int) (end int, err error) {
 			role = body[from:end]
 		case name.is("content"):
 			content = body[from:end]
+		case name.is("tool_calls"), name.is("prefix"):
+			r.odd = true
 		}
 		return end
 	})
@@ -151,11 +223,23 @@ func (d openai) looked(body value, i, from int) (end int, err error) {
 		return end, at("messages", at(i, err))
 	}
 	for j, block := range content.elements() {
-		if err := needString("type", block.member("type")); err != nil {
+		if err := r.part(block); err != nil {
 			return end, hintConverse(body, at("messages", at(i, at("content", at(j, err)))))
 		}
 	}
 	return end, nil
+}
+
+// part looks at a part of a message's content.
+func (r *openaiRequest) part(block value) error {
+	typ := block.member("type")
+	switch {
+	case typ.is("image_url"):
+		r.odd = r.odd || block.member("image_url").kind() == '"'
+	case typ.is("document_url"):
+		return at("type", wrong("documents are not fetched; give the text itself"))
+	}
+	return needString("type", typ)
 }
 
 // answer copies the server's answer member by member, without nulls and under the job's model id.

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/batholith/batholith"
 )
@@ -9,19 +10,19 @@ import (
 // templated takes bodies whose prompt bears the model's own marks already. It goes to /completions word for word.
 type templated struct {
 	Options
-	limit    string // the member that bounds the answer
-	fallback string // how long an answer may be without it, in tokens
+	members  *members
+	fallback string // how long an answer may be without a limit, in tokens
 	write    func(b *buffer, c completion)
 }
 
 // llama is Meta's (Bedrock: Meta Llama; max_gen_len is 512 unless given).
-func llama(o Options) translator { return templated{o, "max_gen_len", "512", writeLlama} }
+func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama} }
 
 // mistralText is Mistral's (Bedrock: Mistral AI text completion; max_tokens is 512 unless given).
-func mistralText(o Options) translator { return templated{o, "max_tokens", "512", writeMistralText} }
+func mistralText(o Options) translator { return templated{o, mistralBody, "512", writeMistralText} }
 
 // deepSeekR1 is DeepSeek's (Bedrock: DeepSeek-R1, which advises to ask for 8192 tokens at most).
-func deepSeekR1(o Options) translator { return templated{o, "max_tokens", "8192", writeR1} }
+func deepSeekR1(o Options) translator { return templated{o, deepSeekBody, "8192", writeR1} }
 
 func (d templated) request(body value, model string) (batholith.Call, error) {
 	r, err := d.body(body, model)
@@ -39,25 +40,7 @@ func (d templated) body(body value, model string) (*completionRequest, error) {
 	}
 	r := newCompletion(model, prompt)
 	r.set("max_tokens", value(d.fallback))
-	return r, body.each(func(name string, v value) error {
-		switch name {
-		case "prompt":
-			return nil
-		case d.limit:
-			r.set("max_tokens", v)
-			return wantCount(name, v, 1)
-		case "images":
-			return at(name, wrong("images beside a templated prompt cannot be served; use Converse"))
-		}
-		return r.take(templatedParameters, name, v)
-	})
-}
-
-// templatedParameters are those that the families with templated prompts share; top_k and the like are passed on.
-var templatedParameters = parameters{
-	"temperature": {"temperature", number(0, 1)},
-	"top_p":       {"top_p", number(0, 1)},
-	"stop":        {"stop", wantStrings},
+	return r, r.read(d.members, body, nil)
 }
 
 func (d templated) answer(input value, body []byte) (batholith.Answer, error) {
@@ -115,16 +98,37 @@ func newCompletion(model string, prompt value) *completionRequest {
 	r.open('{')
 	r.textMember("model", model)
 	r.member("prompt", prompt)
+	start := strings.TrimLeft(prompt.beginning(longestBeginning), " \t\r\n")
 	for _, mark := range beginnings {
-		if strings.HasPrefix(string(prompt[1:min(len(prompt), 64)]), mark) {
+		if strings.HasPrefix(start, mark) {
 			r.set("add_special_tokens", value("false"))
 		}
 	}
 	return r
 }
 
-// beginnings are the marks of the beginning of a text, as Llama, Mistral and DeepSeek have them.
-var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>"}
+// beginnings are the marks of the beginning of a text, as Llama, Mistral, DeepSeek, Gemma, and Cohere have them.
+var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>", "<bos>", "<BOS_TOKEN>"}
+
+// longestBeginning bounds, in characters, how much of a prompt is looked at for a mark and the white space before it.
+const longestBeginning = 64
+
+// beginning is the first characters of a string, which encoders may have written as escapes: \u003c for <, \uff5c for ｜.
+func (v value) beginning(characters int) string {
+	end, n := 1, 0
+	for ; end < len(v)-1 && n < characters; n++ {
+		switch {
+		case v[end] != '\\':
+			_, size := utf8.DecodeRune(v[end:])
+			end += size
+		case v[end+1] == 'u':
+			end += len(`\u0000`)
+		default:
+			end += len(`\n`)
+		}
+	}
+	return value(string(v[:min(end, len(v)-1)]) + `"`).text()
+}
 
 // call ends the request. Nothing may be written afterwards.
 func (r *completionRequest) call() batholith.Call {

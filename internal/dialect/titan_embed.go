@@ -11,7 +11,7 @@ func (d titanEmbed) request(body value, model string) (batholith.Call, error) {
 	if err != nil {
 		return batholith.Call{}, hintConverse(body, err)
 	}
-	return embeddingsCall(model, w.text, w.dimensions), nil
+	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
 }
 
 // embedBody is what a record asks for.
@@ -20,32 +20,30 @@ type embedBody struct {
 	normalize        bool
 	float, binary    bool // kinds of vectors
 	byType           bool // kinds were named, so that the answer names them too
+	changes          batholith.Changes
 }
 
 // readEmbed reads a body. Vectors are normalized unless the body says otherwise (Bedrock: normalize is true by default).
 func readEmbed(body value) (embedBody, error) {
 	w := embedBody{normalize: true, float: true}
-	err := body.each(func(name string, v value) error {
-		switch name {
+	err := titanEmbedBody.read(&w.changes, body, func(r *rule, v value) error {
+		switch r.name {
 		case "inputText":
 			w.text = v
-			return wantString(name, v)
 		case "dimensions":
 			w.dimensions = v
-			return wantCount(name, v, 1)
 		case "normalize":
 			w.normalize = v.isTrue()
-			return wantBool(name, v)
 		case "embeddingTypes":
-			return at(name, w.kinds(v))
+			return at(r.name, w.kinds(v))
 		case "embeddingConfig": // Titan Multimodal Embeddings
-			w.dimensions = v.member("outputEmbeddingLength")
-			return at(name, wantCount("outputEmbeddingLength", w.dimensions, 1))
-		case "inputImage":
-			return at(name, wrong("images cannot be embedded by a backend of this protocol"))
+			return at(r.name, titanEmbedConfig.read(&w.changes, v, func(_ *rule, v value) error {
+				w.dimensions = v
+				return nil
+			}, noMore))
 		}
-		return extra(name)
-	})
+		return nil
+	}, noMore)
 	if err != nil {
 		return w, err
 	}

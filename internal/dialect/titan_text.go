@@ -19,15 +19,12 @@ const titanTokens = "512"
 func (d titanText) body(c *chat, body value) error {
 	c.set("max_tokens", value(titanTokens))
 	var text value
-	err := body.each(func(name string, v value) error {
-		switch name {
-		case "inputText":
+	err := c.read(titanTextBody, body, func(name string, v value) error {
+		if name == "inputText" {
 			text = v
-			return wantString(name, v)
-		case "textGenerationConfig":
-			return at(name, d.config(c, v))
+			return nil
 		}
-		return c.other(name, v)
+		return at(name, c.readObject(titanTextConfig, v, nil))
 	})
 	if err != nil {
 		return err
@@ -37,27 +34,6 @@ func (d titanText) body(c *chat, body value) error {
 	}
 	c.turn(&turn{role: "user", parts: []part{{kind: "text", text: text}}})
 	return nil
-}
-
-// titanConfig has the ranges of the models (Bedrock: Amazon Titan Text, textGenerationConfig).
-var titanConfig = parameters{
-	"maxTokenCount": {"max_tokens", count(1)},
-	"temperature":   {"temperature", number(0, 1)},
-	"topP":          {"top_p", number(0, 1)},
-	"stopSequences": {"stop", wantStrings},
-}
-
-// config leaves out an empty list of stop sequences: it is what clients send by default, and some servers refuse it.
-func (d titanText) config(c *chat, v value) error {
-	if v.kind() != '{' {
-		return wrong("Input should be an object")
-	}
-	return v.each(func(name string, m value) error {
-		if m.kind() == '[' && m.len() == 0 && name == "stopSequences" {
-			return nil
-		}
-		return c.takeKnown(titanConfig, name, m)
-	})
 }
 
 func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {

@@ -1,5 +1,7 @@
 package dialect
 
+import "slices"
+
 // turn is one message, taken apart. Its slices are used again for the next message.
 type turn struct {
 	role      string
@@ -19,7 +21,7 @@ type part struct {
 	kind string // text, image_url, video_url, input_audio
 	// text is a JSON string: the text, the URL, or the Base64 that follows the prefix.
 	text   value
-	prefix string // "data:image/png;base64,"; of audio its format
+	prefix string // "data:image/png;base64,"; of audio its format; of a text what stands before it
 }
 
 // toolCall is what an assistant asked a tool. All three are strings but arguments, which is any JSON.
@@ -29,19 +31,33 @@ type toolCall struct {
 
 // toolResult is what a tool gave, and the call that it answers.
 type toolResult struct {
-	id    value
-	parts []part
+	id     value
+	parts  []part
+	failed bool
 }
 
-// turn writes a message. Results of tools are messages of their own and come before what the user says to them.
+// think adds what the model thought; of several thoughts none is lost.
+func (t *turn) think(thought value) {
+	if t.reasoning.absent() {
+		t.reasoning = thought
+		return
+	}
+	var b textBuffer
+	b.add(t.reasoning)
+	b.say("")
+	b.add(thought)
+	t.reasoning = b.value()
+}
+
+// turn writes a message. Results of tools are messages of their own and come before what the user says to them. OpenAI's have nothing but text:
+// their images follow in the user's message.
 func (c *chat) turn(t *turn) {
-	for _, r := range t.results {
-		c.open('{')
-		c.textMember("role", "tool")
-		c.member("tool_call_id", r.id)
-		c.content(r.parts)
-		c.close('}')
-		c.last = "tool"
+	var media []part
+	for i := range t.results {
+		media = c.result(&t.results[i], media)
+	}
+	if len(media) > 0 {
+		t.parts = append(media, t.parts...)
 	}
 	if len(t.parts) == 0 && len(t.calls) == 0 && len(t.results) > 0 {
 		return
@@ -57,6 +73,48 @@ func (c *chat) turn(t *turn) {
 	c.last = t.role
 }
 
+// result writes what a tool gave, and adds its media to those of the turn.
+func (c *chat) result(r *toolResult, media []part) []part {
+	parts := r.parts
+	if i := slices.IndexFunc(parts, part.isMedium); i >= 0 {
+		parts = slices.Clone(parts[:i])
+		media = append(media, part{kind: "text", text: told("Of the result of the tool call ", r.id, ":")})
+		for _, p := range r.parts[i:] {
+			if p.isMedium() {
+				media = append(media, p)
+			} else {
+				parts = append(parts, p)
+			}
+		}
+		if len(parts) == 0 {
+			parts = append(parts, part{kind: "text", text: value(`"It is in the next message."`)})
+		}
+	}
+	if r.failed {
+		parts = failure(parts)
+	}
+	c.open('{')
+	c.textMember("role", "tool")
+	c.member("tool_call_id", r.id)
+	c.content(parts)
+	c.close('}')
+	c.last = "tool"
+	return media
+}
+
+// isMedium tells whether p is not text.
+func (p part) isMedium() bool { return p.kind != "text" }
+
+// failure says that a result is one: OpenAI's messages have no other place for it.
+func failure(parts []part) []part {
+	if len(parts) == 0 {
+		return []part{{kind: "text", text: value(`"Error: the tool failed and gave no reason."`)}}
+	}
+	parts = slices.Clone(parts)
+	parts[0].prefix = "Error: "
+	return parts
+}
+
 // content writes a single text as a string, which every server takes, and anything else as a list of parts.
 func (c *chat) content(parts []part) {
 	c.key("content")
@@ -65,7 +123,7 @@ func (c *chat) content(parts []part) {
 		return
 	}
 	if len(parts) == 1 && parts[0].kind == "text" {
-		c.raw(parts[0].text)
+		c.joined(parts[0].prefix, parts[0].text)
 		return
 	}
 	c.open('[')
@@ -82,7 +140,7 @@ func (c *chat) part(p part) {
 	c.key(p.kind)
 	switch p.kind {
 	case "text":
-		c.raw(p.text)
+		c.joined(p.prefix, p.text)
 	case "input_audio":
 		c.open('{')
 		c.member("data", p.text)

@@ -1,0 +1,209 @@
+package dialect
+
+// The bodies of Claude (Anthropic: Messages API; Bedrock: Anthropic Claude Messages).
+
+const (
+	cacheNote   = "servers find shared prefixes by themselves"
+	citesNote   = "answers have no citations"
+	serversNote = "how a server runs is its own settings' matter"
+)
+
+// claudeBody has the ranges of the Messages API.
+var claudeBody = membersAt("", passKnown, rules{
+	"anthropic_version":  checked("`bedrock-2023-05-31`"),
+	"max_tokens":         sent("max_tokens", count(1)),
+	"messages":           taken(),
+	"system":             taken(),
+	"temperature":        sent("temperature", number(0, 1)),
+	"top_p":              sent("top_p", number(0, 1)),
+	"top_k":              sent("top_k", count(0)),
+	"stop_sequences":     sent("stop", wantStrings),
+	"tools":              taken(),
+	"tool_choice":        taken(),
+	"thinking":           taken(),
+	"output_format":      taken(),
+	"output_config":      taken(),
+	"anthropic_beta":     ignored("what a beta adds is taken or refused by its own name"),
+	"cache_control":      ignored(cacheNote),
+	"context_management": ignored("the whole conversation is sent"),
+	"metadata":           ignored("it says nothing to a model"),
+	"service_tier":       ignored(serversNote),
+	"speed":              ignored(serversNote),
+	"inference_geo":      ignored(serversNote),
+	"model":              refused("Extra inputs are not permitted"),
+	"stream":             refused("Extra inputs are not permitted"),
+	"mcp_servers":        refused("the model server calls no MCP servers; give their tools as custom tools, which the client runs"),
+	"container":          refused("there is no container here for skills or code; leave it out"),
+})
+
+var claudeMessage = membersAt("messages", refuseRest, rules{
+	"role":    checked("user, assistant, system"),
+	"content": taken(),
+})
+
+var claudeSystem = membersAt("system", refuseRest, rules{
+	"type":          checked("text"),
+	"text":          taken(),
+	"cache_control": ignored(cacheNote),
+	"citations":     ignored(citesNote),
+})
+
+// claudeBlocks are the blocks of a message by their types.
+var claudeBlocks = map[string]*members{
+	"text": membersAt("messages.content(text)", refuseRest, rules{
+		"type":          checked(""),
+		"text":          taken(),
+		"cache_control": ignored(cacheNote),
+		"citations":     ignored("those of an earlier answer"),
+	}),
+	"image": membersAt("messages.content(image)", refuseRest, rules{
+		"type":          checked(""),
+		"source":        taken(),
+		"cache_control": ignored(cacheNote),
+	}),
+	"document": membersAt("messages.content(document)", refuseRest, rules{
+		"type":          checked(""),
+		"source":        taken(),
+		"title":         mapped("stands before the text"),
+		"context":       mapped("stands before the text"),
+		"citations":     ignored(citesNote),
+		"cache_control": ignored(cacheNote),
+	}),
+	"search_result": membersAt("messages.content(search_result)", refuseRest, rules{
+		"type":          checked(""),
+		"source":        mapped("stands before the text"),
+		"title":         mapped("stands before the text"),
+		"content":       taken(),
+		"citations":     ignored(citesNote),
+		"cache_control": ignored(cacheNote),
+	}),
+	"tool_use": membersAt("messages.content(tool_use)", refuseRest, rules{
+		"type":          checked(""),
+		"id":            taken(),
+		"name":          taken(),
+		"input":         taken(),
+		"cache_control": ignored(cacheNote),
+		"caller":        ignored("who made the call says nothing to a model"),
+	}),
+	"tool_result": membersAt("messages.content(tool_result)", refuseRest, rules{
+		"type":          checked(""),
+		"tool_use_id":   taken(),
+		"content":       taken(),
+		"is_error":      mapped("`Error:` stands before the content").checking(wantBool),
+		"cache_control": ignored(cacheNote),
+	}),
+	"thinking": membersAt("messages.content(thinking)", refuseRest, rules{
+		"type":          checked(""),
+		"thinking":      taken(),
+		"signature":     ignored("only its maker can check it"),
+		"cache_control": ignored(cacheNote),
+	}),
+	"redacted_thinking": membersAt("messages.content(redacted_thinking)", refuseRest, rules{
+		"type": checked(""),
+		"data": ignored("only its maker can read it"),
+	}),
+}
+
+// claudeServerBlocks are what Anthropic's own tools leave in a conversation, with what to do instead.
+var claudeServerBlocks = map[string]string{
+	"server_tool_use":                        serverRound,
+	"web_search_tool_result":                 serverRound,
+	"web_fetch_tool_result":                  serverRound,
+	"code_execution_tool_result":             serverRound,
+	"bash_code_execution_tool_result":        serverRound,
+	"text_editor_code_execution_tool_result": serverRound,
+	"tool_search_tool_result":                serverRound,
+	"mcp_tool_use":                           serverRound,
+	"mcp_tool_result":                        serverRound,
+	"tool_reference":                         "there is no search for tools here; give all tools without defer_loading",
+	"container_upload":                       "there is no container here for files; give the text itself",
+	"compaction":                             "a summary that Anthropic made cannot be read here; give it as text, without the turns before it",
+}
+
+const serverRound = "a round of a tool that Anthropic ran cannot be served; give what came of it as text"
+
+var claudeImageSource = membersAt("messages.content(image).source", refuseRest, rules{
+	"type":       checked("base64, url"),
+	"media_type": taken(),
+	"data":       taken(),
+	"url":        taken(),
+	"file_id":    refused(noFiles),
+})
+
+var claudeDocumentSource = membersAt("messages.content(document).source", refuseRest, rules{
+	"type":       checked("text, content; base64 of text"),
+	"media_type": checked("text/plain and other text"),
+	"data":       taken(),
+	"content":    taken(),
+	"url":        refused("documents are not fetched; give the text itself"),
+	"file_id":    refused(noFiles),
+})
+
+const noFiles = "there are no uploaded files here; give the content itself"
+
+var claudeTool = membersAt("tools", refuseRest, rules{
+	"type":                  checked("custom, or absent"),
+	"name":                  taken(),
+	"description":           taken(),
+	"input_schema":          taken(),
+	"strict":                taken(),
+	"input_examples":        mapped("stand in the description"),
+	"cache_control":         ignored(cacheNote),
+	"eager_input_streaming": ignored("nothing is streamed"),
+	"defer_loading":         ignored("every tool is loaded"),
+	"allowed_callers":       ignored("the model itself calls every tool"),
+})
+
+var claudeToolChoice = membersAt("tool_choice", refuseRest, rules{
+	"type":                      checked("auto, any, tool, none"),
+	"name":                      taken(),
+	"disable_parallel_tool_use": taken().checking(wantBool),
+})
+
+var claudeOutputFormat = membersAt("output_format", refuseRest, rules{
+	"type":   checked("json_schema"),
+	"schema": taken(),
+})
+
+var claudeOutputConfig = membersAt("output_config", refuseRest, rules{
+	"format":      taken(),
+	"effort":      taken(),
+	"task_budget": ignored("servers have no like of it"),
+})
+
+var claudeConfigFormat = membersAt("output_config.format", refuseRest, rules{
+	"type":   checked("json_schema"),
+	"schema": taken(),
+})
+
+var claudeThinking = thinkingAt("thinking")
+
+// thinkingAt is the switch of Anthropic's models and Amazon's, which stands in several places.
+func thinkingAt(path string) *members {
+	return membersAt(path, refuseRest, rules{
+		"type":               checked("enabled, adaptive, disabled"),
+		"maxReasoningEffort": taken(),
+		"budget_tokens":      ignored("servers have no like of it; max_tokens bounds thoughts and answer").checking(count(0)),
+		"display":            ignored("thoughts are answered as the server gives them"),
+	})
+}
+
+// claudeTextBody is the older body of Claude (Bedrock: Anthropic Claude Text Completions).
+var claudeTextBody = membersAt("", passKnown, rules{
+	"prompt":               taken(),
+	"max_tokens_to_sample": sent("max_tokens", count(1)),
+	"temperature":          sent("temperature", number(0, 1)),
+	"top_p":                sent("top_p", number(0, 1)),
+	"top_k":                sent("top_k", count(0)),
+	"stop_sequences":       sent("stop", wantStrings),
+	"anthropic_version":    ignored("there is one form of this body only"),
+	"metadata":             ignored("it says nothing to a model"),
+	"stream":               refused("Extra inputs are not permitted"),
+})
+
+var anthropicObjects = []*members{
+	claudeBody, claudeSystem, claudeMessage,
+	claudeBlocks["text"], claudeBlocks["image"], claudeImageSource, claudeBlocks["document"], claudeDocumentSource, claudeBlocks["search_result"],
+	claudeBlocks["tool_use"], claudeBlocks["tool_result"], claudeBlocks["thinking"], claudeBlocks["redacted_thinking"],
+	claudeTool, claudeToolChoice, claudeThinking, claudeOutputConfig, claudeConfigFormat, claudeOutputFormat,
+}

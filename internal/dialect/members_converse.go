@@ -1,0 +1,342 @@
+package dialect
+
+// The bodies of Converse, and those of Nova, which have its messages (Bedrock: ConverseRequest; Amazon Nova, messages-v1).
+
+const (
+	systemNote = "it says nothing to a model"
+	noS3Media  = "what lies in S3 is not fetched; give its bytes"
+)
+
+var converseBody = membersAt("", refuseRest, rules{
+	"messages":                          taken(),
+	"system":                            taken(),
+	"inferenceConfig":                   taken(),
+	"toolConfig":                        taken(),
+	"outputConfig":                      taken(),
+	"additionalModelRequestFields":      taken(),
+	"additionalModelResponseFieldPaths": checked("answered from the server's own answer").checking(wantStrings),
+	"requestMetadata":                   ignored(systemNote).checking(wantObject),
+	"performanceConfig":                 ignored(serversNote).checking(wantObject),
+	"serviceTier":                       ignored(serversNote).checking(wantObject),
+	"guardrailConfig":                   refused(noGuardrails),
+	"promptVariables":                   refused("there are no managed prompts here; give the messages themselves"),
+	"modelId":                           refused("Extra inputs are not permitted"),
+})
+
+// converseInference has the ranges of the API (Bedrock: InferenceConfiguration); the number of stop sequences is the server's matter.
+var converseInference = membersAt("inferenceConfig", refuseRest, rules{
+	"maxTokens":     sent("max_tokens", count(1)),
+	"temperature":   sent("temperature", number(0, 1)),
+	"topP":          sent("top_p", number(0, 1)),
+	"stopSequences": sent("stop", wantStrings),
+})
+
+var converseOutput = membersAt("outputConfig", refuseRest, rules{
+	"textFormat": taken(),
+	"effort":     taken(),
+})
+
+var converseTextFormat = membersAt("outputConfig.textFormat", refuseRest, rules{
+	"type":      checked("json_schema"),
+	"structure": taken(),
+})
+
+var converseStructure = membersAt("outputConfig.textFormat.structure", refuseRest, rules{
+	"jsonSchema": taken(),
+})
+
+var converseSchema = membersAt("outputConfig.textFormat.structure.jsonSchema", refuseRest, rules{
+	"schema":      taken(),
+	"name":        taken(),
+	"description": taken().checking(wantString),
+})
+
+var converseSystem = membersAt("system", refuseRest, rules{
+	"text":         taken(),
+	"guardContent": taken(),
+	"cachePoint":   ignored(cacheNote),
+})
+
+var converseMessage = membersAt("messages", refuseRest, rules{
+	"role":    checked("user, assistant, system"),
+	"content": taken(),
+})
+
+var converseContent = membersAt("messages.content", refuseRest, rules{
+	"text":             taken(),
+	"image":            taken(),
+	"video":            taken(),
+	"audio":            taken(),
+	"document":         taken(),
+	"searchResult":     taken(),
+	"toolUse":          taken(),
+	"toolResult":       taken(),
+	"reasoningContent": taken(),
+	"guardContent":     taken(),
+	"citationsContent": taken(),
+	"cachePoint":       ignored(cacheNote),
+	"toolAddition":     refused("the tools of a conversation cannot change here; give all of them in toolConfig"),
+	"toolRemoval":      refused("the tools of a conversation cannot change here; leave it out of toolConfig"),
+})
+
+// converseMedia are the objects of the blocks that hold a medium.
+var converseMedia = map[string]*members{
+	"image": mediaAt("messages.content.image"),
+	"video": mediaAt("messages.content.video"),
+	"audio": mediaAt("messages.content.audio"),
+}
+
+func mediaAt(path string) *members {
+	return membersAt(path, refuseRest, rules{
+		"format": taken(),
+		"source": taken(),
+		"error":  ignored("why an earlier answer has no medium"),
+	})
+}
+
+var converseMediaSource = membersAt("messages.content.image.source", refuseRest, rules{
+	"bytes":      taken(),
+	"s3Location": refused(noS3Media),
+})
+
+var converseDocument = membersAt("messages.content.document", refuseRest, rules{
+	"format":    checked("txt, md, csv, html"),
+	"name":      mapped("stands before the text"),
+	"context":   mapped("stands before the text"),
+	"source":    taken(),
+	"citations": ignored(citesNote),
+})
+
+var converseDocumentSource = membersAt("messages.content.document.source", refuseRest, rules{
+	"bytes":      taken(),
+	"text":       taken(),
+	"content":    taken(),
+	"s3Location": refused(noS3Media),
+})
+
+var converseSearchResult = membersAt("messages.content.searchResult", refuseRest, rules{
+	"source":    mapped("stands before the text"),
+	"title":     mapped("stands before the text"),
+	"content":   taken(),
+	"citations": ignored(citesNote),
+})
+
+// converseChunk is a piece of a document, a search result, or an answer with citations.
+var converseChunk = membersAt("messages.content.document.source.content", refuseRest, rules{
+	"text": taken(),
+})
+
+var converseToolUse = membersAt("messages.content.toolUse", refuseRest, rules{
+	"toolUseId": taken(),
+	"name":      taken(),
+	"input":     taken(),
+	"type":      refused(bedrockRound),
+})
+
+const bedrockRound = "a round of a tool that Bedrock ran cannot be served; give what came of it as text"
+
+var converseToolResult = membersAt("messages.content.toolResult", refuseRest, rules{
+	"toolUseId": taken(),
+	"content":   taken(),
+	"status":    taken(),
+	"type":      refused(bedrockRound),
+})
+
+// converseResultContent may hold any JSON besides: the model reads it as text.
+var converseResultContent = membersAt("messages.content.toolResult.content", refuseRest, rules{
+	"text":         taken(),
+	"json":         mapped("as text"),
+	"image":        taken(),
+	"video":        taken(),
+	"audio":        taken(),
+	"document":     taken(),
+	"searchResult": taken(),
+	"cachePoint":   ignored(cacheNote),
+})
+
+var converseReasoning = membersAt("messages.content.reasoningContent", refuseRest, rules{
+	"reasoningText":   taken(),
+	"redactedContent": ignored("only its maker can read it"),
+})
+
+var converseReasoningText = membersAt("messages.content.reasoningContent.reasoningText", refuseRest, rules{
+	"text":      taken(),
+	"signature": ignored("only its maker can check it"),
+})
+
+var converseGuard = membersAt("messages.content.guardContent", refuseRest, rules{
+	"text":  taken(),
+	"image": taken(),
+})
+
+var converseGuardText = membersAt("messages.content.guardContent.text", refuseRest, rules{
+	"text":       taken(),
+	"qualifiers": ignored("no guardrail looks at it"),
+})
+
+var converseCitations = membersAt("messages.content.citationsContent", refuseRest, rules{
+	"content":   taken(),
+	"citations": ignored("those of an earlier answer"),
+})
+
+var converseToolConfig = membersAt("toolConfig", refuseRest, rules{
+	"tools":      taken(),
+	"toolChoice": taken(),
+})
+
+var converseTool = membersAt("toolConfig.tools", refuseRest, rules{
+	"toolSpec":   taken(),
+	"cachePoint": ignored(cacheNote),
+	"systemTool": refused("a tool that Bedrock runs has nobody here to run it; leave it out, or give a toolSpec that the client runs"),
+})
+
+var converseToolSpec = membersAt("toolConfig.tools.toolSpec", refuseRest, rules{
+	"name":        taken(),
+	"description": taken().checking(wantString),
+	"inputSchema": taken(),
+	"strict":      taken().checking(wantBool),
+})
+
+var converseToolSchema = membersAt("toolConfig.tools.toolSpec.inputSchema", refuseRest, rules{
+	"json": taken(),
+})
+
+var converseToolChoice = membersAt("toolConfig.toolChoice", refuseRest, rules{
+	"auto": taken(),
+	"any":  taken(),
+	"tool": taken(),
+})
+
+var converseNamedTool = membersAt("toolConfig.toolChoice.tool", refuseRest, rules{
+	"name": taken(),
+})
+
+// converseFields are the members that each family has beside Converse's own. What is not in the table goes to the server as it is.
+var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
+	// Claude's
+	"thinking":           taken(),
+	"output_config":      taken(),
+	"output_format":      taken(),
+	"tools":              taken(),
+	"tool_choice":        taken(),
+	"top_k":              sent("top_k", count(0)),
+	"stop_sequences":     sent("stop", wantStrings),
+	"anthropic_version":  ignored("the body is Converse's"),
+	"anthropic_beta":     ignored("what a beta adds is taken or refused by its own name"),
+	"cache_control":      ignored(cacheNote),
+	"context_management": ignored("the whole conversation is sent"),
+	"metadata":           ignored(systemNote),
+	"service_tier":       ignored(serversNote),
+	"speed":              ignored(serversNote),
+	"mcp_servers":        claudeBody.rules["mcp_servers"].again(),
+	"container":          claudeBody.rules["container"].again(),
+	"system":             refused("it has a place of its own in the body"),
+	// Amazon's
+	"reasoning_config":     taken(),
+	"reasoningConfig":      taken(),
+	"inferenceConfig":      taken(),
+	"textGenerationConfig": taken(),
+	"topK":                 sent("top_k", count(0)),
+	"topP":                 sent("top_p", number(0, 1)),
+	"maxTokens":            sent("max_tokens", count(1)),
+	"max_new_tokens":       sent("max_tokens", count(1)),
+	"maxTokenCount":        sent("max_tokens", count(1)),
+	"stopSequences":        sent("stop", wantStrings),
+	// Cohere's
+	"k":                   sent("top_k", count(0)),
+	"p":                   sent("top_p", number(0, 1)),
+	"documents":           sent("documents", wantArray),
+	"response_format":     taken(),
+	"preamble":            refused("it has a place of its own in the body: system"),
+	"message":             refused("it has a place of its own in the body: messages"),
+	"chat_history":        refused("it has a place of its own in the body: messages"),
+	"tool_results":        refused("it has a place of its own in the body: messages"),
+	"search_queries_only": refused(noCohereTask).unlessFalse(),
+	"raw_prompting":       refused(noCohereTask).unlessFalse(),
+	"return_prompt":       refused(noCohereTask).unlessFalse(),
+	"prompt_truncation":   ignored(truncateNote),
+	"citation_quality":    ignored(citesNote),
+	"force_single_step":   ignored("the model ends its turn by itself"),
+	// Meta's, Mistral's, AI21's
+	"max_gen_len":      sent("max_tokens", count(1)),
+	"random_seed":      sent("seed", nil),
+	"safe_prompt":      ignored("give the words in system"),
+	"countPenalty":     ignored("servers have no like of it"),
+	"presencePenalty":  ignored("give presence_penalty, a number"),
+	"frequencyPenalty": ignored("give frequency_penalty, a number"),
+	// OpenAI's, which go as they are, but for what a batch cannot have
+	"stop":            sent("stop", nil),
+	"model":           refused("Extra inputs are not permitted"),
+	"messages":        refused("Extra inputs are not permitted"),
+	"stream":          refused("Extra inputs are not permitted"),
+	"stream_options":  refused("Extra inputs are not permitted"),
+	"n":               refused("Extra inputs are not permitted"),
+	"guardrailConfig": refused(noGuardrails),
+	"requestMetadata": ignored(systemNote),
+})
+
+var (
+	fieldsThinking          = thinkingAt("additionalModelRequestFields.thinking")
+	fieldsReasoning         = thinkingAt("additionalModelRequestFields.reasoningConfig")
+	fieldsOutputConfig      = membersAt("additionalModelRequestFields.output_config", refuseRest, again(claudeOutputConfig))
+	fieldsConfigFormat      = membersAt("additionalModelRequestFields.output_config.format", refuseRest, again(claudeConfigFormat))
+	fieldsOutputFormat      = membersAt("additionalModelRequestFields.output_format", refuseRest, again(claudeOutputFormat))
+	fieldsToolChoice        = membersAt("additionalModelRequestFields.tool_choice", refuseRest, again(claudeToolChoice))
+	fieldsInference         = membersAt("additionalModelRequestFields.inferenceConfig", refuseRest, again(novaInference))
+	fieldsInferenceThinking = thinkingAt("additionalModelRequestFields.inferenceConfig.reasoningConfig")
+	fieldsTitan             = membersAt("additionalModelRequestFields.textGenerationConfig", refuseRest, again(titanTextConfig))
+)
+
+// again is a copy of a rule, for another place.
+func (r *rule) again() *rule {
+	copied := *r
+	return &copied
+}
+
+// again is a copy of an object's rules, for another place.
+func again(o *members) rules {
+	copied := rules{}
+	for name, r := range o.rules {
+		copied[name] = r.again()
+	}
+	return copied
+}
+
+var converseObjects = []*members{
+	converseBody, converseSystem, converseMessage, converseContent,
+	converseMedia["image"], converseMedia["video"], converseMedia["audio"], converseMediaSource, converseDocument, converseDocumentSource, converseChunk,
+	converseSearchResult, converseToolUse, converseToolResult, converseResultContent, converseReasoning, converseReasoningText,
+	converseGuard, converseGuardText, converseCitations,
+	converseInference, converseToolConfig, converseTool, converseToolSpec, converseToolSchema, converseToolChoice, converseNamedTool,
+	converseOutput, converseTextFormat, converseStructure, converseSchema,
+	converseFields, fieldsThinking, fieldsReasoning, fieldsOutputConfig, fieldsConfigFormat, fieldsOutputFormat, fieldsToolChoice, fieldsInference, fieldsInferenceThinking, fieldsTitan,
+}
+
+var novaBody = membersAt("", passKnown, novaRules())
+
+// novaRules are Converse's, since gateways write those to Nova, and a version.
+func novaRules() rules {
+	r := again(converseBody)
+	r["schemaVersion"] = checked("`messages-v1`, or absent")
+	r["additionalModelResponseFieldPaths"] = ignored("answers have no such fields").checking(wantStrings)
+	return r
+}
+
+// novaInference has the names of today and those of the first models (Bedrock: Amazon Nova, request).
+var novaInference = membersAt("inferenceConfig", refuseRest, rules{
+	"maxTokens":       sent("max_tokens", count(1)),
+	"max_new_tokens":  sent("max_tokens", count(1)),
+	"temperature":     sent("temperature", number(0, 1)),
+	"topP":            sent("top_p", number(0, 1)),
+	"top_p":           sent("top_p", number(0, 1)),
+	"topK":            sent("top_k", count(0)),
+	"top_k":           sent("top_k", count(0)),
+	"stopSequences":   sent("stop", wantStrings),
+	"stop_sequences":  sent("stop", wantStrings),
+	"reasoningConfig": taken(),
+})
+
+var novaThinking = thinkingAt("inferenceConfig.reasoningConfig")
+
+// novaObjects: all else is Converse's.
+var novaObjects = []*members{novaBody, novaInference, novaThinking}

@@ -1,0 +1,245 @@
+package dialect
+
+// The bodies of the other families of InvokeModel.
+
+const (
+	truncateNote = "how a long text is cut is the server's own setting"
+	noCohereTask = "cannot be served; leave it out or give false"
+	noPictures   = "images cannot be embedded by a backend of this protocol"
+	onlyTexts    = "only text can be embedded by a backend of this protocol"
+)
+
+// unlessFalse refuses a switch only where it is on.
+func (r *rule) unlessFalse() *rule {
+	why := r.note
+	r.fate = FateChecked
+	r.note = "refused when true"
+	r.check = func(name string, v value) error {
+		if v.isTrue() {
+			return at(name, wrong("%s", why))
+		}
+		return wantBool(name, v)
+	}
+	return r
+}
+
+// Bedrock: Amazon Titan Text.
+var titanTextBody = membersAt("", passKnown, rules{
+	"inputText":            taken().checking(wantString),
+	"textGenerationConfig": taken(),
+})
+
+var titanTextConfig = membersAt("textGenerationConfig", refuseRest, rules{
+	"maxTokenCount": sent("max_tokens", count(1)),
+	"temperature":   sent("temperature", number(0, 1)),
+	"topP":          sent("top_p", number(0, 1)),
+	"stopSequences": sent("stop", wantStrings),
+})
+
+var titanTextObjects = []*members{titanTextBody, titanTextConfig}
+
+// Bedrock: Titan Text Embeddings 1 and 2, Titan Multimodal Embeddings.
+var titanEmbedBody = membersAt("", refuseRest, rules{
+	"inputText":       taken().checking(wantString),
+	"dimensions":      taken().checking(count(1)),
+	"normalize":       taken().checking(wantBool),
+	"embeddingTypes":  taken(),
+	"embeddingConfig": taken().checking(wantObject),
+	"inputImage":      refused(noPictures),
+})
+
+var titanEmbedConfig = membersAt("embeddingConfig", refuseRest, rules{
+	"outputEmbeddingLength": taken().checking(count(1)),
+})
+
+var titanEmbedObjects = []*members{titanEmbedBody, titanEmbedConfig}
+
+// Bedrock: Nova Multimodal Embeddings.
+var novaEmbedBody = membersAt("", refuseRest, rules{
+	"schemaVersion":            checked("`nova-multimodal-embed-v1`, or absent").checking(wantString),
+	"taskType":                 checked("SINGLE_EMBEDDING"),
+	"singleEmbeddingParams":    taken().checking(wantObject),
+	"segmentedEmbeddingParams": refused("segments are made by Bedrock's asynchronous calls; give one text a record in singleEmbeddingParams"),
+})
+
+var novaEmbedParams = membersAt("singleEmbeddingParams", refuseRest, rules{
+	"embeddingPurpose":   ignored("servers embed for any purpose alike").checking(wantString),
+	"embeddingDimension": taken().checking(count(1)),
+	"text":               taken().checking(wantObject),
+	"image":              refused(onlyTexts),
+	"video":              refused(onlyTexts),
+	"audio":              refused(onlyTexts),
+})
+
+var novaEmbedText = membersAt("singleEmbeddingParams.text", refuseRest, rules{
+	"value":          taken(),
+	"truncationMode": ignored(truncateNote).checking(wantString),
+	"source":         taken().checking(wantObject),
+})
+
+var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest, rules{
+	"bytes":      refused("give the text itself in value"),
+	"s3Location": refused("what lies in S3 is not fetched; give the text itself in value"),
+})
+
+var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource}
+
+// templatedAt is the body of a family with a templated prompt, whose answer is bounded by this member.
+func templatedAt(limit string, more rules) *members {
+	r := rules{
+		"prompt":      taken(),
+		limit:         sent("max_tokens", count(1)),
+		"temperature": sent("temperature", number(0, 1)),
+		"top_p":       sent("top_p", number(0, 1)),
+		"images":      refused("images beside a templated prompt cannot be served; use Converse"),
+	}
+	for name, rule := range more {
+		r[name] = rule
+	}
+	return membersAt("", passKnown, r)
+}
+
+var (
+	// Bedrock: Meta Llama.
+	llamaBody = templatedAt("max_gen_len", rules{"stop": sent("stop", wantStrings)})
+	// Bedrock: Mistral AI text completion.
+	mistralBody = templatedAt("max_tokens", rules{"stop": sent("stop", wantStrings), "top_k": sent("top_k", count(0))})
+	// Bedrock: DeepSeek-R1.
+	deepSeekBody = templatedAt("max_tokens", rules{"stop": sent("stop", wantStrings)})
+)
+
+// cohereChatBody has the ranges of the models (Bedrock: Cohere Command R). Documents go to the chat template, as vLLM has it.
+var cohereChatBody = membersAt("", passKnown, rules{
+	"message":             taken(),
+	"chat_history":        taken().checking(wantArray),
+	"preamble":            taken().checking(wantString),
+	"tools":               taken(),
+	"tool_results":        taken().checking(wantArray),
+	"max_tokens":          sent("max_tokens", count(1)),
+	"temperature":         sent("temperature", number(0, 5)),
+	"p":                   sent("top_p", number(0, 1)),
+	"k":                   sent("top_k", count(0)),
+	"stop_sequences":      sent("stop", wantStrings),
+	"documents":           sent("documents", wantArray),
+	"response_format":     taken().checking(wantObject),
+	"search_queries_only": refused(noCohereTask).unlessFalse(),
+	"raw_prompting":       refused(noCohereTask).unlessFalse(),
+	"return_prompt":       refused(noCohereTask).unlessFalse(),
+	"prompt_truncation":   ignored(truncateNote),
+	"citation_quality":    ignored(citesNote),
+	"force_single_step":   ignored("the model ends its turn by itself"),
+})
+
+var cohereFormat = membersAt("response_format", refuseRest, rules{
+	"type":        checked("text, json_object, json_schema"),
+	"schema":      taken(),
+	"json_schema": taken(),
+})
+
+var cohereTurn = membersAt("chat_history", refuseRest, rules{
+	"role":         checked("USER, CHATBOT, SYSTEM, TOOL"),
+	"message":      taken(),
+	"tool_calls":   taken(),
+	"tool_results": taken(),
+	"user_name":    ignored(systemNote),
+})
+
+var cohereCall = membersAt("tool_results.call", refuseRest, rules{
+	"name":          taken(),
+	"parameters":    taken(),
+	"generation_id": ignored(systemNote),
+})
+
+var cohereResult = membersAt("tool_results", refuseRest, rules{
+	"call":    taken(),
+	"outputs": taken(),
+})
+
+var cohereTool = membersAt("tools", refuseRest, rules{
+	"name":                  taken(),
+	"description":           taken().checking(wantString),
+	"parameter_definitions": taken().checking(wantObject),
+})
+
+// cohereParameter passes on what JSON Schema has besides, such as enum and default.
+var cohereParameter = membersAt("tools.parameter_definitions.*", passRest, rules{
+	"type":        mapped("Python's types as those of JSON Schema"),
+	"description": taken(),
+	"required":    taken().checking(wantBool),
+})
+
+var cohereObjects = []*members{cohereChatBody, cohereTurn, cohereResult, cohereCall, cohereTool, cohereParameter, cohereFormat}
+
+// Bedrock: Cohere Embed 3 and 4.
+var cohereEmbedBody = membersAt("", refuseRest, rules{
+	"texts":            taken().checking(wantStrings),
+	"inputs":           taken(),
+	"input_type":       ignored("servers embed for any purpose alike").checking(wantString),
+	"output_dimension": taken().checking(count(1)),
+	"embedding_types":  taken(),
+	"images":           refused(noPictures),
+	"truncate":         ignored(truncateNote),
+	"max_tokens":       ignored(truncateNote),
+})
+
+var cohereInput = membersAt("inputs", refuseRest, rules{
+	"content": taken(),
+})
+
+var cohereInputPart = membersAt("inputs.content", refuseRest, rules{
+	"type":      checked("text"),
+	"text":      taken(),
+	"image_url": refused(noPictures),
+})
+
+var cohereEmbedObjects = []*members{cohereEmbedBody, cohereInput, cohereInputPart}
+
+// openaiBody is the server's own API. What is in no table goes to the server as it is.
+var openaiBody = membersAt("", passRest, rules{
+	"messages":                     taken(),
+	"model":                        checked("one of the job's names, or absent"),
+	"stream":                       checked("false, or absent"),
+	"stream_options":               ignored("nothing is streamed"),
+	"max_tokens":                   taken().checking(count(1)),
+	"max_completion_tokens":        taken().checking(count(1)),
+	"temperature":                  taken().checking(number(0, 2)),
+	"top_p":                        taken().checking(number(0, 1)),
+	"presence_penalty":             taken().checking(number(-2, 2)),
+	"frequency_penalty":            taken().checking(number(-2, 2)),
+	"n":                            taken().checking(count(1)),
+	"stop":                         taken(),
+	"tools":                        taken().checking(wantArray),
+	"tool_choice":                  taken(),
+	"parallel_tool_calls":          taken(),
+	"guardrailConfig":              refused(noGuardrails),
+	"inferenceConfig":              refused("Extra inputs are not permitted"),
+	"toolConfig":                   refused("Extra inputs are not permitted"),
+	"additionalModelRequestFields": refused("Extra inputs are not permitted"),
+	"anthropic_version":            refused("Extra inputs are not permitted"),
+})
+
+var openaiMessage = membersAt("messages", passRest, rules{
+	"role":    taken(),
+	"content": taken(),
+})
+
+var openaiObjects = []*members{openaiBody, openaiMessage}
+
+// mistralChatBody is OpenAI's but for some words (Mistral AI: chat completion).
+var mistralChatBody = membersAt("", passRest, mistralRules())
+
+func mistralRules() rules {
+	r := again(openaiBody)
+	r["random_seed"] = sent("seed", nil)
+	r["safe_prompt"] = ignored("give the words in a system message").checking(wantBool)
+	return r
+}
+
+var mistralMessage = membersAt("messages", passRest, rules{
+	"role":       taken(),
+	"content":    taken(),
+	"tool_calls": taken(),
+	"prefix":     taken().checking(wantBool),
+})
+
+var mistralChatObjects = []*members{mistralChatBody, mistralMessage}

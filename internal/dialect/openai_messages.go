@@ -1,0 +1,107 @@
+package dialect
+
+// evened writes messages as every server takes them. Some have what only Mistral's API has: an image by its URL alone, calls without a type or
+// with arguments that are an object, and a mark of an answer that is begun.
+func (r *openaiRequest) evened(messages value) value {
+	b := make(buffer, 0, len(messages)+64)
+	last := messages.len() - 1
+	b.open('[')
+	for i, m := range messages.elements() {
+		b.open('{')
+		for name, v := range m.members() {
+			switch name {
+			case "prefix":
+				r.begun = r.begun || i == last && v.isTrue()
+			case "tool_calls":
+				b.key(name)
+				b.evenCalls(v)
+			case "content":
+				b.key(name)
+				b.evenContent(v)
+			default:
+				b.anyKey(name)
+				b.raw(v)
+			}
+		}
+		b.close('}')
+	}
+	b.close(']')
+	return value(b)
+}
+
+// evenCalls writes calls with a type, and with arguments that are a string which holds JSON.
+func (b *buffer) evenCalls(calls value) {
+	if calls.kind() != '[' {
+		b.raw(calls)
+		return
+	}
+	b.open('[')
+	for _, call := range calls.elements() {
+		if call.kind() != '{' {
+			b.raw(call)
+			continue
+		}
+		b.open('{')
+		typed := false
+		for name, v := range call.members() {
+			switch {
+			case name == "type":
+				typed = true
+				b.member(name, v)
+			case name == "function" && v.kind() == '{':
+				if !typed && call.member("type").absent() {
+					b.textMember("type", "function")
+				}
+				b.key(name)
+				b.evenFunction(v)
+			default:
+				b.anyKey(name)
+				b.raw(v)
+			}
+		}
+		b.close('}')
+	}
+	b.close(']')
+}
+
+func (b *buffer) evenFunction(f value) {
+	b.open('{')
+	for name, v := range f.members() {
+		b.anyKey(name)
+		if name == "arguments" && v.kind() == '{' {
+			b.quoted(v)
+			continue
+		}
+		b.raw(v)
+	}
+	b.close('}')
+}
+
+// evenContent writes the URL of an image in an object.
+func (b *buffer) evenContent(content value) {
+	if content.kind() != '[' {
+		b.raw(content)
+		return
+	}
+	b.open('[')
+	for _, p := range content.elements() {
+		url := p.member("image_url")
+		if url.kind() != '"' {
+			b.raw(p)
+			continue
+		}
+		b.open('{')
+		for name, v := range p.members() {
+			b.anyKey(name)
+			if name != "image_url" {
+				b.raw(v)
+				continue
+			}
+			b.open('{')
+			b.member("url", v)
+			b.close('}')
+		}
+		b.close('}')
+	}
+	b.close(']')
+}

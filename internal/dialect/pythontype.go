@@ -1,0 +1,99 @@
+package dialect
+
+import "strings"
+
+// pythonTypes are JSON Schema's names for Python's, which Cohere's parameters have; its own names stay.
+var pythonTypes = map[string]string{
+	"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object", "none": "null", "nonetype": "null",
+	"string": "string", "integer": "integer", "number": "number", "double": "number", "boolean": "boolean", "array": "array", "object": "object", "null": "null",
+	"tuple": "array", "set": "array", "sequence": "array", "iterable": "array", "mapping": "object",
+}
+
+// pythonType writes the members of a schema for a type as Python writes it: str, List[str], Dict[str, int], Optional[float], str | int.
+// A type that JSON does not have leaves the value open.
+func (b *buffer) pythonType(typ string) {
+	typ = strings.TrimSpace(typ)
+	if parts := splitType(typ, '|'); len(parts) > 1 {
+		b.anyOf(parts)
+		return
+	}
+	name, inner, nested := strings.Cut(strings.TrimSuffix(typ, "]"), "[")
+	name = strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	args := splitType(inner, ',')
+	switch {
+	case !nested:
+		if known := pythonTypes[name]; known != "" {
+			b.textMember("type", known)
+		}
+	case name == "optional":
+		b.anyOf([]string{inner, "None"})
+	case name == "union":
+		b.anyOf(args)
+	case name == "literal":
+		b.key("enum")
+		b.open('[')
+		for _, a := range args {
+			b.literalOf(a)
+		}
+		b.close(']')
+	case pythonTypes[name] == "array":
+		b.textMember("type", "array")
+		b.subschema("items", args[0])
+	case pythonTypes[name] == "object":
+		b.textMember("type", "object")
+		if len(args) > 1 {
+			b.subschema("additionalProperties", args[1])
+		}
+	}
+}
+
+// subschema writes the schema of a type as a member.
+func (b *buffer) subschema(name, typ string) {
+	b.key(name)
+	b.open('{')
+	b.pythonType(typ)
+	b.close('}')
+}
+
+func (b *buffer) anyOf(types []string) {
+	b.key("anyOf")
+	b.open('[')
+	for _, t := range types {
+		b.open('{')
+		b.pythonType(t)
+		b.close('}')
+	}
+	b.close(']')
+}
+
+// literalOf writes one value of a Literal: a quoted text, or a number or a word as it is.
+func (b *buffer) literalOf(s string) {
+	switch v, err := parse([]byte(s)); {
+	case err == nil && (v.kind() == '0' || v.kind() == '"'):
+		b.raw(v)
+	case s == "True" || s == "False":
+		b.literal(strings.ToLower(s))
+	default:
+		b.text(strings.Trim(s, `'`))
+	}
+}
+
+// splitType splits a list of types at a mark that is in no brackets.
+func splitType(s string, mark byte) []string {
+	var parts []string
+	depth, from := 0, 0
+	for i := range len(s) {
+		switch s[i] {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		case mark:
+			if depth == 0 {
+				parts = append(parts, strings.TrimSpace(s[from:i]))
+				from = i + 1
+			}
+		}
+	}
+	return append(parts, strings.TrimSpace(s[from:]))
+}
