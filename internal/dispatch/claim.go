@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -58,21 +57,7 @@ func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error)
 		f.unsure = f.unsure || err != nil
 		return err
 	})
-	f.rank(take)
 	return chunks, err
-}
-
-// rank looks how urgent the job's owner finds it by now. When the database does not say, it stays as it was.
-func (f *feed) rank(take context.Context) {
-	tags, err := f.d.o.Store.Tags(take, f.job.Account, f.job.ID)
-	if err != nil {
-		return
-	}
-	f.queue.mu.Lock()
-	defer f.queue.mu.Unlock()
-	if slices.Contains(f.queue.feeds, f) {
-		f.queue.shares.move(f, priorityOf(tags))
-	}
 }
 
 // unneeded gives back the room of a chunk that was not there.

@@ -29,6 +29,8 @@ type Store interface {
 	Files(ctx context.Context, job string) ([]batholith.File, error)
 	// Tags are those that the job has now; one of them may be PriorityTag.
 	Tags(ctx context.Context, account, job string) ([]batholith.Tag, error)
+	// Tagged returns the present value of a tag of every job that has it and is not terminal, by the job's id.
+	Tagged(ctx context.Context, key string) (map[string]string, error)
 	// Note replaces the message of a job that goes on; an empty one takes it away.
 	Note(ctx context.Context, job, message string) error
 }
@@ -160,6 +162,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	for _, q := range d.queues {
 		d.start(q)
 	}
+	d.wg.Go(func() { d.ranks(ctx) })
 	d.mu.Unlock()
 
 	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))

@@ -179,6 +179,20 @@ func (w *world) Tags(_ context.Context, _, job string) ([]batholith.Tag, error) 
 	return w.tags[job], nil
 }
 
+func (w *world) Tagged(_ context.Context, key string) (map[string]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	values := map[string]string{}
+	for job, tags := range w.tags {
+		for _, t := range tags {
+			if t.Key == key {
+				values[job] = t.Value
+			}
+		}
+	}
+	return values, nil
+}
+
 func (w *world) Note(_ context.Context, job, message string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -160,7 +160,7 @@ func (f *feed) run() {
 
 // turn waits for the job's turn and opens it.
 func (f *feed) turn(take context.Context) error {
-	f.rank(take)
+	f.enter(take)
 	err := f.room(take)
 	for errors.Is(err, batholith.ErrLeaseLost) {
 		if err = f.renew(take); err == nil {

@@ -8,37 +8,6 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// PriorityTag is the tag by which a job goes before or after others of its principal: high, normal or low.
-const PriorityTag = "batholith:priority"
-
-// priority is an index of line weights.
-type priority int
-
-const (
-	high priority = iota
-	normal
-	low
-	priorities
-)
-
-// weights are the shares of a tenant's tokens that each priority gets while there is work of all three.
-var weights = [priorities]float64{16, 4, 1}
-
-// priorityOf reads a job's tags. Any other value of the tag is normal.
-func priorityOf(tags []batholith.Tag) priority {
-	for _, t := range tags {
-		if t.Key == PriorityTag {
-			switch t.Value {
-			case "high":
-				return high
-			case "low":
-				return low
-			}
-		}
-	}
-	return normal
-}
-
 // shares divides a model's tokens: among the principals alike, among a principal's priorities by weight, and at one priority between
 // two jobs: the one with the least left, so that small jobs do not wait for a large one, and the oldest, so that nobody waits for ever.
 // The others get what these two cannot use. All of it is guarded by queue.mu.
@@ -135,13 +104,16 @@ func (s *shares) remove(f *feed) {
 	}
 }
 
-// move changes a feed's priority.
+// move changes a feed's priority to another one. What is in flight stays on the account that it was charged to. The lines of a tenant have spent about as much
+// as one another, so a line that was empty begins where the feed's former line is.
 func (s *shares) move(f *feed, to priority) {
-	if f.priority != to {
-		s.remove(f)
-		f.priority = to
-		s.add(f)
+	from, l := &f.tenant.lines[f.priority], &f.tenant.lines[to]
+	from.feeds = without(from.feeds, f)
+	if len(l.feeds) == 0 {
+		l.join(from.spent)
 	}
+	l.feeds = append(l.feeds, f)
+	f.priority = to
 }
 
 func (t *tenant) any(can func(*feed) bool) bool {

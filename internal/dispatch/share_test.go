@@ -136,24 +136,76 @@ func TestPriorityIsAShareAndNobodyStarves(t *testing.T) {
 	})
 }
 
-func TestATagThatComesWhileTheJobRunsCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, s := newWorld(t), answering(time.Second)
-		s.limit = 8
-		d := w.dispatcher(Options{}, s)
-		d.Enqueue(w.job("a", 15_000, 500))
-		d.Enqueue(w.job("b", 15_000, 500))
-		defer w.start(d)()
-		time.Sleep(5 * time.Minute)
-		w.mu.Lock()
-		w.tags = map[string][]batholith.Tag{"a": {{Key: PriorityTag, Value: "low"}}}
-		w.mu.Unlock()
-		time.Sleep(10 * time.Minute)
-		a, b := w.count("a"), w.count("b")
-		time.Sleep(20 * time.Minute)
-		synctest.Wait()
-		if a, b = w.count("a")-a, w.count("b")-b; b < 3*a {
-			t.Errorf("a low job got %d records, a normal one %d", a, b)
+// A priority counts a few seconds after its tag has come, whether the job has claimed its last chunk or still waits for its turn.
+func TestATagCountsWheneverItComes(t *testing.T) {
+	for _, c := range []struct{ job, priority string }{
+		{"first", "low"}, {"first", "high"}, {"second", "low"}, {"second", "high"}, {"waiting", "high"},
+	} {
+		t.Run(c.priority+" for the "+c.job, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, s := newWorld(t), answering(time.Second)
+				s.limit = 8
+				d := w.dispatcher(Options{}, s)
+				jobs := map[string]int{"first": 5000, "second": 3000, "waiting": 9000}
+				d.Enqueue(w.job("first", jobs["first"], 500))
+				d.Enqueue(w.job("second", jobs["second"], 500))
+				defer w.start(d)()
+				time.Sleep(time.Minute)
+				d.Enqueue(w.job("waiting", jobs["waiting"], 500))
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if w.count("second") == 0 || w.count("waiting") > 0 {
+					t.Fatalf("the second job got %d records and the one that waits %d", w.count("second"), w.count("waiting"))
+				}
+				w.mu.Lock()
+				w.tags = map[string][]batholith.Tag{c.job: {{Key: PriorityTag, Value: c.priority}}}
+				w.mu.Unlock()
+				time.Sleep(rankEvery + 10*time.Second)
+				count := func() (tagged, others int) {
+					for id := range jobs {
+						if id == c.job {
+							tagged += w.count(id)
+						} else {
+							others += w.count(id)
+						}
+					}
+					return tagged, others
+				}
+				tagged, others := count()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				now, rest := count()
+				more, less := float64(now-tagged), float64(rest-others)
+				if c.priority == "low" {
+					more, less = less, more
+				}
+				if ratio := more / less; ratio < 3.9 || ratio > 4.1 {
+					t.Errorf("the higher priority got %v records, the lower one %v: want 4 to 1", more, less)
+				}
+			})
+		})
+	}
+}
+
+// A job that changes its priority while it is alone takes its account along: the accounts of its principal add up to what is in flight.
+func TestAChangeOfPriorityKeepsTheAccounts(t *testing.T) {
+	q := &queue{}
+	f := &feed{queue: q, priority: normal}
+	f.job.Owner = "ann"
+	q.shares.add(f)
+	it := &item{feed: f, input: make([]byte, 400)}
+	q.shares.charge(it)
+	q.shares.move(f, low)
+	q.shares.pay(it, 300)
+	if len(q.shares.tenants) != 1 || q.shares.tenants[0] != f.tenant {
+		t.Fatalf("the principal has %d accounts", len(q.shares.tenants))
+	}
+	if a := f.tenant.account; a.spent != 300 || a.flying != 0 {
+		t.Errorf("the principal spent %v and has %v in flight, want 300 and 0", a.spent, a.flying)
+	}
+	for p := range f.tenant.lines {
+		if l := &f.tenant.lines[p]; l.flying != 0 {
+			t.Errorf("priority %d has %v in flight", p, l.flying)
 		}
-	})
+	}
 }

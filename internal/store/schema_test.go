@@ -215,6 +215,8 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=? AND n=?)", chunksOfQuery(2), "j", 1, 2)
 	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=? AND n>?)", chunksQuery, "j", 1, 2)
 	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=?)", deleteQuery(chunksTable), "j", 1)
+	checkPlan(t, s, "SEARCH tags USING PRIMARY KEY (job=? AND name=?)", taggedQuery, "k")
+	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", taggedQuery, "k")
 	checkPlan(t, s, "SEARCH segments USING PRIMARY KEY (job=?)", deleteQuery(segmentsTable), "j", 1)
 }
 

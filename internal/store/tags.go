@@ -25,6 +25,20 @@ func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, 
 	return tags, wrap("read tags of job", id, err)
 }
 
+// taggedQuery finds a tag by the keys of the jobs that are not terminal, so that the tags of jobs that are over cost nothing.
+const taggedQuery = `SELECT job, value FROM tags WHERE name = $1 AND job IN (SELECT id FROM jobs WHERE active = 1)`
+
+// Tagged returns the value of a tag of every job that has it and is not terminal, of every account, by the job's id.
+func (s *Store) Tagged(ctx context.Context, key string) (map[string]string, error) {
+	type row struct{ job, value string }
+	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.job, &r.value) }, taggedQuery, key)
+	values := make(map[string]string, len(rows))
+	for _, r := range rows {
+		values[r.job] = r.value
+	}
+	return values, wrap("read the tag", key, err)
+}
+
 // PutTags adds tags to the account's job and replaces the values of those that it has. With more than limit tags in the end
 // nothing changes, and the error is [batholith.ErrTooManyTags]; 0 is no limit.
 func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error {

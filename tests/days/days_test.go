@@ -119,7 +119,7 @@ func TestNonsenseIsAskedForAgainAndThenSaid(t *testing.T) {
 			fmt.Fprint(rw, `{"choices":[{"mess`)
 		case prompt == "p3" && nth < 3:
 			http.Error(rw, "oops", http.StatusInternalServerError)
-		case prompt == "p4" && nth < 5: // busy: not counted
+		case prompt == "p4" && nth < 3: // a third refusal would count like a third failure, if nothing else was in flight beside it
 			rw.Header().Set("Retry-After", "0")
 			http.Error(rw, "busy", http.StatusTooManyRequests)
 		case prompt == "p5":

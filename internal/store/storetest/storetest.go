@@ -43,6 +43,7 @@ type Table interface {
 // Tags reads and changes the tags of a job.
 type Tags interface {
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
+	Tagged(ctx context.Context, key string) (map[string]string, error)
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
 }

@@ -12,6 +12,7 @@ func tagging() []law {
 		{"AKeyHasOneValue", oneValue},
 		{"TooManyTagsChangeNothing", tooManyTags},
 		{"TagsBelongToTheirAccount", tagsOfAccount},
+		{"ATagIsReadOfEveryUnfinishedJobThatHasIt", tagOfAll},
 	}
 }
 
@@ -60,4 +61,26 @@ func tagsOfAccount(t *testing.T, p Port) {
 	refused(t, p.PutTags(t.Context(), other, id, []batholith.Tag{{Key: "a"}}, 9), batholith.ErrNotFound)
 	refused(t, p.DeleteTags(t.Context(), other, id, []string{"a"}), batholith.ErrNotFound)
 	tags(t, p, id, batholith.Tag{Key: "a", Value: "1"}, batholith.Tag{Key: "b", Value: "2"})
+}
+
+func tagOfAll(t *testing.T, p Port) {
+	has := func(want map[string]string) {
+		t.Helper()
+		got, err := p.Tagged(t.Context(), "a")
+		no(t, err)
+		same(t, got, want)
+	}
+	has(map[string]string{})
+	first := tagged(t, p)
+	second, third := create(t, p, newJob(2)).ID, create(t, p, newJob(3)).ID
+	no(t, p.PutTags(t.Context(), account, second, []batholith.Tag{{Key: "a", Value: "x"}}, 0))
+	no(t, p.PutTags(t.Context(), account, third, []batholith.Tag{{Key: "b", Value: "x"}}, 0))
+	has(map[string]string{first: "1", second: "x"})
+	no(t, p.PutTags(t.Context(), account, second, []batholith.Tag{{Key: "a", Value: "y"}}, 0))
+	no(t, p.DeleteTags(t.Context(), account, first, []string{"a"}))
+	has(map[string]string{second: "y"})
+	no(t, p.Move(t.Context(), second, batholith.StatusSubmitted, batholith.StatusStopping, "", start()))
+	has(map[string]string{second: "y"})
+	no(t, p.Move(t.Context(), second, batholith.StatusStopping, batholith.StatusStopped, "", start()))
+	has(map[string]string{})
 }
