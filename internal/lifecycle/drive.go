@@ -43,6 +43,7 @@ type drive struct {
 	counts  batholith.Counts        // the latest that were committed
 	broken  error                   // why the job cannot go on
 	ending  bool                    // the job is being brought to its end
+	began   time.Time               // when it was InProgress, as far as this process has seen; zero before
 }
 
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
@@ -232,6 +233,9 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
 		return d.toEnd(ctx, job, batholith.EventFail, err)
 	}
+	if job.Status == batholith.StatusInProgress {
+		d.begun(time.Now())
+	}
 	d.committed(job.Counts)
 	partial := d.partial(work)
 	e, cause := d.await(work, partial)
@@ -264,6 +268,9 @@ func (d *drive) halt(ctx context.Context, cause error) error {
 // observe takes in how the job stands in the database, where another process may have changed it.
 func (d *drive) observe(job batholith.Job) {
 	d.waits.seen(job.Note)
+	if job.Status == batholith.StatusInProgress {
+		d.begun(time.Now())
+	}
 	switch {
 	case job.Status == batholith.StatusStopping:
 		d.stopping.Do(func() { d.callOff(batholith.ErrStopped) })
@@ -352,6 +359,21 @@ func (d *drive) callOff(cause error) {
 	case d.hurry <- struct{}{}:
 	default:
 	}
+}
+
+// begun takes in that the job is InProgress; beganAt tells since when this process has known it.
+func (d *drive) begun(at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.began.IsZero() {
+		d.began = at
+	}
+}
+
+func (d *drive) beganAt() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.began
 }
 
 func (d *drive) committed(c batholith.Counts) {

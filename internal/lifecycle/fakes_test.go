@@ -267,6 +267,12 @@ func (w *world) queued(id string) bool {
 	return ok
 }
 
+func (w *world) partials(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.partial[id]
+}
+
 func (w *world) finals(id string) []batholith.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()

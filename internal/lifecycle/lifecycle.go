@@ -139,7 +139,7 @@ type Options struct {
 	Validations  int           // jobs whose input is read at once; 0: 2
 	Patience     time.Duration // for how long access that is denied is tried again before a job fails; 0: 10 minutes
 	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
-	FirstPartial int64         // records that must have an outcome before output is published while the job runs; 0: 1000
+	FirstPartial int64         // records that must have an outcome before output is published because it has doubled; 0: 1000
 	PartialEvery time.Duration // between two such publications, at least; 0: 15 s
 }
 
@@ -149,6 +149,7 @@ type Lifecycle struct {
 	fast, slow *places     // for the reading of inputs
 	pool       *jsonl.Pool // reads for all that have a place in fast
 	weights    *semaphore.Weighted
+	partials   *semaphore.Weighted
 	proofs     proofs
 
 	mu     sync.Mutex
@@ -179,7 +180,7 @@ func New(o Options) *Lifecycle {
 		o.Patience = patience
 	}
 	return &Lifecycle{o: o, fast: newPlaces(o.Validations, 0), slow: newPlaces(slowValidations, slowOfOne), pool: jsonl.NewPool(),
-		weights: semaphore.NewWeighted(weightBytes), drives: map[string]*drive{}}
+		weights: semaphore.NewWeighted(weightBytes), partials: semaphore.NewWeighted(partialsAtOnce), drives: map[string]*drive{}}
 }
 
 // Run drives every job that is not terminal until ctx ends; the jobs stay as they are then, and the next Run goes on with them.
@@ -284,6 +285,9 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 		f(batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at})
 	}
 	d := l.drive(id)
+	if d != nil && err == nil {
+		d.begun(at)
+	}
 	if d == nil || !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
@@ -292,6 +296,7 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 		return readErr
 	}
 	if job.Status == batholith.StatusInProgress {
+		d.begun(at)
 		return nil
 	}
 	return err

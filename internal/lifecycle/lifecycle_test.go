@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -373,13 +375,149 @@ func TestOutputIsPublishedEachTimeItHasDoubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.begun(10_000)()
-		for i, total := range []int{500, 1000, 1500, 2000, 4000, 8000} {
-			time.Sleep(partialEvery)
-			w.commit(id, total-[]int{0, 500, 1000, 1500, 2000, 4000}[i], 0)
+		sum := 0
+		for _, c := range []struct {
+			after       time.Duration
+			total, want int
+		}{
+			{partialEvery - time.Second, 1000, 0}, // too early
+			{2 * time.Second, 1100, 1},            //
+			{partialEvery + time.Second, 1900, 1}, // not doubled
+			{time.Second, 2300, 2},                //
+			{partialEvery - time.Second, 5000, 2}, // too early
+			{2 * time.Second, 5100, 3},            //
+			{partialAge - time.Second, 5200, 3},   // not doubled, and not old
+			{2 * time.Second, 5300, 4},            // old
+			{partialAge - 2*time.Second, 5400, 4}, //
+		} {
+			time.Sleep(c.after)
+			w.commit(id, c.total-sum, 0)
+			sum = c.total
 			synctest.Wait()
-			if want := []int{0, 1, 1, 2, 3, 4}[i]; w.partial[id] != want {
-				t.Errorf("%d partial publications of %d records, want %d", w.partial[id], total, want)
+			if got := w.partials(id); got != c.want {
+				t.Errorf("%d partial publications of %d records, want %d", got, c.total, c.want)
 			}
+		}
+	})
+}
+
+// A job of a few slow records shows them as they come; one of seconds has its output written once, however long it waited for its turn.
+func TestASmallJobShowsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.begun(50)()
+		for second := range 10 {
+			time.Sleep(time.Second)
+			w.commit(id, 1, 0)
+			if synctest.Wait(); w.partials(id) > 0 {
+				t.Fatalf("output was published %d s after the beginning", second+1)
+			}
+		}
+		time.Sleep(partialAge - 10*time.Second)
+		if synctest.Wait(); w.partials(id) != 1 {
+			t.Errorf("%d publications after %s", w.partials(id), partialAge)
+		}
+		time.Sleep(time.Hour)
+		if synctest.Wait(); w.partials(id) != 1 {
+			t.Errorf("%d publications of the same records", w.partials(id))
+		}
+		w.commit(id, 1, 0)
+		if synctest.Wait(); w.partials(id) != 2 {
+			t.Errorf("%d publications: a record that came after an hour waits", w.partials(id))
+		}
+		w.commit(id, 1, 0)
+		time.Sleep(partialAge - time.Second)
+		if synctest.Wait(); w.partials(id) != 2 {
+			t.Errorf("%d publications within %s", w.partials(id), partialAge)
+		}
+		w.commit(id, 38, 0)
+		if w.reach(batholith.StatusCompleted); w.partials(id) != 2 {
+			t.Errorf("%d publications of a job that is over", w.partials(id))
+		}
+	})
+}
+
+func TestATurnThatWasWaitedForIsNotTheAgeOfAnOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("a.jsonl", records(50))
+		w.create(id, "a.jsonl")
+		defer w.start()()
+		w.reach(batholith.StatusScheduled)
+		time.Sleep(time.Hour)
+		if err := w.life.Begin(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			time.Sleep(time.Second)
+			w.commit(id, 5, 0)
+		}
+		if w.reach(batholith.StatusCompleted); w.partials(id) != 0 {
+			t.Errorf("a job of ten seconds was published %d times before its end", w.partials(id))
+		}
+	})
+}
+
+// What failed is tried again, also when no record comes any more.
+func TestAPartialPublicationThatFailedIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tries := 0
+		w.at(func(name string) error {
+			if name != "publish" {
+				return nil
+			}
+			if tries++; tries < 3 {
+				return errors.New("away")
+			}
+			return nil
+		})
+		defer w.begun(50)()
+		w.commit(id, 1, 0)
+		time.Sleep(4 * partialAge)
+		if synctest.Wait(); tries != 3 {
+			t.Errorf("%d publications were tried", tries)
+		}
+	})
+}
+
+// However many jobs show what they have, few do so at once, and what waits is not forgotten.
+func TestPartialOutputOfManyJobsTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const jobs = 2*partialsAtOnce + 1
+		w := newWorld(t)
+		var now, most atomic.Int64
+		w.at(func(name string) error {
+			if name == "publish" {
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(time.Second)
+				now.Add(-1)
+			}
+			return nil
+		})
+		w.put("a.jsonl", records(50))
+		var ids []string
+		for i := range jobs {
+			ids = append(ids, fmt.Sprintf("job%09d", i))
+			w.create(ids[i], "a.jsonl")
+		}
+		defer w.start()()
+		synctest.Wait()
+		for _, id := range ids {
+			if err := w.life.Begin(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			w.commit(id, 1, 0)
+		}
+		time.Sleep(partialAge + (jobs/partialsAtOnce+2)*time.Second)
+		synctest.Wait()
+		for _, id := range ids {
+			if w.partials(id) != 1 {
+				t.Errorf("job %s was published %d times", id, w.partials(id))
+			}
+		}
+		if most.Load() != partialsAtOnce {
+			t.Errorf("%d at once", most.Load())
 		}
 	})
 }
@@ -389,15 +527,20 @@ func TestPartialOutputIsNeverOld(t *testing.T) {
 	for _, takes := range []time.Duration{0, time.Second, 5 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			var committed []time.Time // of each record beyond the first thousand
+			var mu sync.Mutex
+			var committed []time.Time // of each record beyond those with which the job began
 			publications, seen := 0, 0
 			bound := max(partialAge, partialShare*takes)
 			w.at(func(name string) error {
 				if name != "publish" {
 					return nil
 				}
+				mu.Lock()
 				records := len(committed)
+				mu.Unlock()
 				time.Sleep(takes)
+				mu.Lock()
+				defer mu.Unlock()
 				publications++
 				if records > seen {
 					if old := time.Since(committed[seen]); old > bound {
@@ -408,20 +551,21 @@ func TestPartialOutputIsNeverOld(t *testing.T) {
 				return nil
 			})
 			defer w.begun(10_000)()
-			time.Sleep(partialAge)
-			w.commit(id, firstPartial, 0)
-			time.Sleep(takes)
-			for range 600 {
-				time.Sleep(time.Second)
+			for range 100 {
+				time.Sleep(3 * time.Second)
+				mu.Lock()
 				committed = append(committed, time.Now())
+				mu.Unlock()
 				w.commit(id, 1, 0)
 			}
 			time.Sleep(bound + time.Millisecond)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if seen != len(committed) {
 				t.Errorf("%d records were published of %d, when none came any more", seen, len(committed))
 			}
-			if most := 2 + int((600*time.Second+bound)/(max(partialAge, partialShare*takes)-takes)); publications > most {
+			if most := 2 + int((300*time.Second+bound)/(max(partialAge, partialShare*takes)-takes)); publications > most {
 				t.Errorf("%d publications, want no more than %d", publications, most)
 			}
 		})
