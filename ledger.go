@@ -40,7 +40,10 @@ type Ledger struct {
 	// these records had been sent by then only the dead process knew; no more than these were asked again without being counted.
 	Reissued int64
 	// Reused counts the answers that were another record's of the job, with the same modelInput: no request was made for them.
-	Reused   int64
+	Reused int64
+	// Canaries counts requests of our own, which told bad records from a bad server. They are not among the attempts. Those that were sent
+	// before a crash about records that ended after it are not counted.
+	Canaries int64
 	Outcomes Outcomes
 	Wasted   Tokens // spent on answers that could not be used, as far as the model server told
 }
@@ -52,6 +55,7 @@ func (l *Ledger) Note(o *Outcome) {
 	if o.Epoch > 1 {
 		l.Reissued++
 	}
+	l.Canaries = Sum(l.Canaries, int64(o.Canaries))
 	l.Wasted = l.Wasted.Add(o.Wasted)
 	switch o.Kind {
 	case OutcomeAnswer:
@@ -69,7 +73,7 @@ func (l *Ledger) Note(o *Outcome) {
 
 // Add returns the sum of two ledgers. It saturates: see [Sum].
 func (l Ledger) Add(m Ledger) Ledger {
-	return Ledger{Attempts: Sum(l.Attempts, m.Attempts), Repeats: Sum(l.Repeats, m.Repeats), Reissued: Sum(l.Reissued, m.Reissued), Reused: Sum(l.Reused, m.Reused),
+	return Ledger{Attempts: Sum(l.Attempts, m.Attempts), Repeats: Sum(l.Repeats, m.Repeats), Reissued: Sum(l.Reissued, m.Reissued), Reused: Sum(l.Reused, m.Reused), Canaries: Sum(l.Canaries, m.Canaries),
 		Outcomes: Outcomes{Sum(l.Outcomes.Invalid, m.Outcomes.Invalid), Sum(l.Outcomes.Refused, m.Outcomes.Refused), Sum(l.Outcomes.Exhausted, m.Outcomes.Exhausted)},
 		Wasted:   l.Wasted.Add(m.Wasted)}
 }

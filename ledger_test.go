@@ -14,18 +14,18 @@ func TestALedgerAccountsForEveryRequestAndEveryOutcome(t *testing.T) {
 		{Attempts: 3, Epoch: 1, Wasted: batholith.Tokens{Input: 5, Output: 2}},
 		{Attempts: 0, Epoch: 2, Kind: batholith.OutcomeInvalid},
 		{Attempts: 1, Epoch: 1, Kind: batholith.OutcomeRefused},
-		{Attempts: 4, Epoch: 3, Kind: batholith.OutcomeExhausted},
+		{Attempts: 4, Epoch: 3, Kind: batholith.OutcomeExhausted, Canaries: 3},
 		{Attempts: 1, Epoch: 1, Kind: batholith.OutcomeError},
 	} {
 		l.Note(&o)
 	}
-	want := batholith.Ledger{Attempts: 10, Repeats: 5, Reissued: 2, Outcomes: batholith.Outcomes{Invalid: 1, Refused: 1, Exhausted: 1},
+	want := batholith.Ledger{Attempts: 10, Repeats: 5, Reissued: 2, Canaries: 3, Outcomes: batholith.Outcomes{Invalid: 1, Refused: 1, Exhausted: 1},
 		Wasted: batholith.Tokens{Input: 5, Output: 2}}
 	if l != want {
 		t.Errorf("%+v, want %+v", l, want)
 	}
 	sum := l.Add(l)
-	if sum.Attempts != 20 || sum.Repeats != 10 || sum.Reissued != 4 || sum.Outcomes.Sum() != 6 || sum.Wasted.Output != 4 {
+	if sum.Attempts != 20 || sum.Repeats != 10 || sum.Reissued != 4 || sum.Canaries != 6 || sum.Outcomes.Sum() != 6 || sum.Wasted.Output != 4 {
 		t.Errorf("twice that is %+v", sum)
 	}
 }

@@ -21,7 +21,7 @@ type Manifest struct {
 }
 
 // ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input, version 2
-// neither sources nor changed members.
+// neither sources nor changed members nor canaries.
 const ManifestVersion = 3
 
 // ManifestDetail is what Batholith tells beyond Bedrock.
@@ -34,6 +34,7 @@ type ManifestDetail struct {
 	Repeats  int64            `json:"repeatCount"`
 	Reissued int64            `json:"reissuedRecordCount"`
 	Reused   int64            `json:"reusedRecordCount"`
+	Canaries int64            `json:"canaryCount"`
 	Outcomes ManifestOutcomes `json:"outcomes"`
 	Wasted   ManifestTokens   `json:"wastedTokens"`
 	Sources  []ManifestSource `json:"sources"`
@@ -83,7 +84,7 @@ func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 		CacheReadTokenCount:  j.Tokens.CacheRead,
 		CacheWriteTokenCount: j.Tokens.CacheWrite,
 		Batholith: ManifestDetail{Version: ManifestVersion, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
-			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued, Reused: l.Reused,
+			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued, Reused: l.Reused, Canaries: l.Canaries,
 			Outcomes: ManifestOutcomes{Answer: j.Counts.Succeeded, Invalid: l.Outcomes.Invalid, Refused: l.Outcomes.Refused,
 				Exhausted: l.Outcomes.Exhausted, Other: j.Counts.Errored - l.Outcomes.Sum()},
 			Wasted: ManifestTokens{Input: l.Wasted.Input, Output: l.Wasted.Output, CacheRead: l.Wasted.CacheRead, CacheWrite: l.Wasted.CacheWrite},

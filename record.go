@@ -40,6 +40,7 @@ type Outcome struct {
 	Tokens   Tokens  // of the answer
 	Wasted   Tokens  // of answers before it that could not be used
 	Attempts int     // requests that were counted for this record
+	Canaries int     // requests of our own that were sent about records like this one since the last that ended
 	Source   *Source // of an answer; nil: it is not known, or there is none
 
 	// Settled, when set, is called once when Line is in memory no longer on the outcome's account: it was committed, refused or given up.

@@ -83,6 +83,7 @@ func (c *canary) send(l *lane) {
 	l.begun++
 	l.canary.sent++
 	l.canary.flying++
+	c.about.canaries++
 	l.mu.Unlock()
 	began := time.Now()
 	body, err := l.backend.Do(ctx, call)
@@ -120,6 +121,16 @@ func (c *canary) send(l *lane) {
 		l.takeOut(reason(f))
 	}
 	l.signal()
+}
+
+// takeCanaries is how many canaries were sent about a class since it was last called: a record of it ends and has them on its account.
+func (l *lane) takeCanaries(c *class) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.at(c)
+	n := h.canaries
+	h.canaries = 0
+	return n
 }
 
 // refused tells whether the server called the canary a bad request (400, 413, 422, 451) although the records failed in another way. Then

@@ -56,6 +56,9 @@ func TestAClassThatIsNeverAnsweredEndsAfterItsTrials(t *testing.T) {
 		if line := w.line("images-7"); !strings.Contains(line, `"errorCode":500`) || !strings.Contains(line, "no vision tower") {
 			t.Errorf("line %q", line)
 		}
+		if own, sent := w.canaries("images", "text"), s.canariesSent(); own != sent || sent < 10 {
+			t.Errorf("%d canaries are on the jobs' accounts, and %d were sent", own, sent)
+		}
 		if now, _ := s.requests(); now-all > 100+60 {
 			t.Errorf("%d requests for 100 images", now-all)
 		}

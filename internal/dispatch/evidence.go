@@ -40,6 +40,7 @@ type history struct {
 	turn      int                // which request the next probe sends, modulo turns
 	tries     int                // trials in this pause
 	last      *item              // the record of the last trial; it is not tried again while others wait
+	canaries  int                // that were sent about the class since a record of it ended
 	asking    bool               // a canary about the class is in flight
 	missed    int                // signs in this pause that the server is broken: failed canaries, or failed trials where there are no canaries
 }

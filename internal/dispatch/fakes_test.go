@@ -417,6 +417,18 @@ func (s *server) MaxInFlight() int                  { return s.limit }
 func (s *server) ModelName() string                 { return "m" }
 func (s *server) String() string                    { return "http://fake" }
 
+// canaries is how many canaries are on the accounts of these jobs' records.
+func (w *world) canaries(jobs ...string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, job := range jobs {
+		for _, o := range w.outcomes[job] {
+			n += o.Canaries
+		}
+	}
+	return n
+}
+
 // requests returns how often each record was asked, and how often in all.
 func (s *server) requests() (all int, repeated int) {
 	s.mu.Lock()

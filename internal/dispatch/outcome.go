@@ -46,7 +46,9 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 		f.drop(it)
 		return
 	}
-	if err := f.d.add(f.outcome(it, kind, a, e)); err != nil {
+	o := f.outcome(it, kind, a, e)
+	o.Canaries = l.takeCanaries(it.class)
+	if err := f.d.add(o); err != nil {
 		f.drop(it)
 		return
 	}

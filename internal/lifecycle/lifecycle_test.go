@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -588,7 +589,7 @@ func TestAJobThatIsRefusedIsCleanedUpWhenItIsOver(t *testing.T) {
 		defer w.start()()
 		w.reach(batholith.StatusFailed)
 		synctest.Wait()
-		if fmt.Sprint(seen) != "[Failed]" {
+		if len(seen) == 0 || slices.ContainsFunc(seen, func(s batholith.Status) bool { return s != batholith.StatusFailed }) {
 			t.Errorf("cleaned up while the job was %v", seen)
 		}
 		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {

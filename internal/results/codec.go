@@ -23,7 +23,7 @@ const (
 	journalMagic = "BLJR"
 	segmentMagic = "BLSG"
 	version      = 3
-	// Former versions are read, never written. unsourced had no sources; oldVersion besides knew of an error no more than that it was one,
+	// Former versions are read, never written. unsourced had neither sources nor canaries; oldVersion besides knew of an error no more than that it was one,
 	// and no tokens that were wasted.
 	unsourced  = 2
 	oldVersion = 1
@@ -190,7 +190,7 @@ func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
 func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 	for _, n := range [...]uint64{uint64(o.Key.File), uint64(o.Key.Record), uint64(o.Chunk), uint64(o.First), uint64(o.Epoch),
 		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite),
-		uint64(o.Wasted.Input), uint64(o.Wasted.Output), uint64(o.Wasted.CacheRead), uint64(o.Wasted.CacheWrite)} {
+		uint64(o.Wasted.Input), uint64(o.Wasted.Output), uint64(o.Wasted.CacheRead), uint64(o.Wasted.CacheWrite), uint64(o.Canaries)} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	kind := o.Kind
@@ -204,9 +204,12 @@ func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 // takeOutcome reads what appendOutcome wrote from the start of b, in this version or a former one; the line is a part of b. It
 // returns what follows. Outcomes with the same source share it while known has it.
 func takeOutcome(b []byte, form uint16, known *sources) (o batholith.Outcome, rest []byte, err error) {
-	var n [14]uint64
+	var n [15]uint64
 	numbers, kinds := n[:], byte(batholith.OutcomeExhausted)
-	if form == oldVersion {
+	switch form {
+	case unsourced:
+		numbers = n[:14]
+	case oldVersion:
 		numbers, kinds = n[:10], byte(batholith.OutcomeError)
 	}
 	for i := range numbers {
@@ -222,8 +225,9 @@ func takeOutcome(b []byte, form uint16, known *sources) (o batholith.Outcome, re
 	kind := batholith.OutcomeKind(b[0])
 	o = batholith.Outcome{Key: batholith.RecordKey{File: int(n[0]), Record: int64(n[1])}, Chunk: int(n[2]), First: int64(n[3]),
 		Epoch: int64(n[4]), Attempts: int(n[5]), Errored: kind != batholith.OutcomeAnswer, Kind: kind,
-		Tokens: batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])},
-		Wasted: batholith.Tokens{Input: int64(n[10]), Output: int64(n[11]), CacheRead: int64(n[12]), CacheWrite: int64(n[13])}}
+		Tokens:   batholith.Tokens{Input: int64(n[6]), Output: int64(n[7]), CacheRead: int64(n[8]), CacheWrite: int64(n[9])},
+		Wasted:   batholith.Tokens{Input: int64(n[10]), Output: int64(n[11]), CacheRead: int64(n[12]), CacheWrite: int64(n[13])},
+		Canaries: int(n[14])}
 	b = b[1:]
 	if form > unsourced {
 		var from []byte

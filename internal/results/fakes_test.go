@@ -407,7 +407,7 @@ func (m mortal) AbortUpload(ctx context.Context, key, id string) error {
 func outcome(c batholith.Chunk, i int, worker string) batholith.Outcome {
 	key := batholith.RecordKey{File: c.File, Record: c.First + int64(i)}
 	o := batholith.Outcome{Job: c.Job, Key: key, Chunk: c.N, First: c.First, Epoch: c.Epoch, Line: []byte(lineOf(key, fmt.Sprintf("%s/%d", worker, c.Epoch))),
-		Errored: key.Record%7 == 3, Tokens: batholith.Tokens{Input: 3, Output: 2}, Wasted: batholith.Tokens{Input: key.Record % 5}, Attempts: 1}
+		Errored: key.Record%7 == 3, Tokens: batholith.Tokens{Input: 3, Output: 2}, Wasted: batholith.Tokens{Input: key.Record % 5}, Attempts: 1, Canaries: i % 4}
 	if o.Errored {
 		o.Kind = batholith.OutcomeInvalid + batholith.OutcomeKind(key.Record%3)
 	}

@@ -26,7 +26,7 @@ func formerOutcome(dst []byte, o batholith.Outcome) []byte {
 }
 
 func asFormer(o batholith.Outcome) batholith.Outcome {
-	o.Source = nil
+	o.Source, o.Canaries = nil, 0
 	return o
 }
 
@@ -59,7 +59,7 @@ func fileOf(form byte, magic string, payloads ...[]byte) []byte {
 
 // asOld is what is left of an outcome that version 1 has written.
 func asOld(o batholith.Outcome) batholith.Outcome {
-	o.Wasted, o.Kind, o.Source = batholith.Tokens{}, batholith.OutcomeAnswer, nil
+	o.Wasted, o.Kind, o.Source, o.Canaries = batholith.Tokens{}, batholith.OutcomeAnswer, nil, 0
 	if o.Errored {
 		o.Kind = batholith.OutcomeError
 	}

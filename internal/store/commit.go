@@ -150,10 +150,10 @@ var addCounts = func() string {
 	var set strings.Builder
 	for i, column := range []string{"processed", "succeeded", "errored", "input", "output", "cache_read", "cache_write",
 		"attempts", "repeats", "reissued", "invalid", "refused", "exhausted",
-		"wasted_input", "wasted_output", "wasted_cache_read", "wasted_cache_write", "reused"} {
+		"wasted_input", "wasted_output", "wasted_cache_read", "wasted_cache_write", "reused", "canaries"} {
 		fmt.Fprintf(&set, "%[1]s = CASE WHEN %[1]s > 9223372036854775807 - $%[2]d THEN 9223372036854775807 ELSE %[1]s + $%[2]d END, ", column, i+1)
 	}
-	return `UPDATE jobs SET ` + set.String() + `modified = CASE WHEN modified > $19 THEN modified ELSE $19 END WHERE id = $20 RETURNING ` + countColumns
+	return `UPDATE jobs SET ` + set.String() + `modified = CASE WHEN modified > $20 THEN modified ELSE $20 END WHERE id = $21 RETURNING ` + countColumns
 }()
 
 // count adds what the commit counts to the job.
@@ -162,15 +162,15 @@ func count(ctx context.Context, tx *sql.Tx, c batholith.Commit, now time.Time) (
 	return scanCounts(tx.QueryRowContext(ctx, addCounts,
 		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored, t.Input, t.Output, t.CacheRead, t.CacheWrite,
 		l.Attempts, l.Repeats, l.Reissued, l.Outcomes.Invalid, l.Outcomes.Refused, l.Outcomes.Exhausted,
-		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, millis(now), c.Segment.Job))
+		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, l.Canaries, millis(now), c.Segment.Job))
 }
 
 // Ledger returns what the job's committed records cost.
 func (s *Store) Ledger(ctx context.Context, id string) (batholith.Ledger, error) {
 	var l batholith.Ledger
 	err := s.reader.QueryRowContext(ctx, `SELECT attempts, repeats, reissued, invalid, refused, exhausted,
-		wasted_input, wasted_output, wasted_cache_read, wasted_cache_write, reused FROM jobs WHERE id = $1`, id).
+		wasted_input, wasted_output, wasted_cache_read, wasted_cache_write, reused, canaries FROM jobs WHERE id = $1`, id).
 		Scan(&l.Attempts, &l.Repeats, &l.Reissued, &l.Outcomes.Invalid, &l.Outcomes.Refused, &l.Outcomes.Exhausted,
-			&l.Wasted.Input, &l.Wasted.Output, &l.Wasted.CacheRead, &l.Wasted.CacheWrite, &l.Reused)
+			&l.Wasted.Input, &l.Wasted.Output, &l.Wasted.CacheRead, &l.Wasted.CacheWrite, &l.Reused, &l.Canaries)
 	return l, wrap("read the ledger of job", id, found(err))
 }

@@ -196,7 +196,7 @@ func sumsSaturate(t *testing.T, p Port) {
 	for i, n := range []int64{7, -3, most, most, 1, -most - 1} {
 		c := commitOf("w1", fmt.Sprint("s", i), chunk, i)
 		c.Tokens = batholith.Tokens{Input: n, Output: n / 2, CacheRead: most - n, CacheWrite: n}
-		c.Ledger = batholith.Ledger{Attempts: n, Repeats: n, Reissued: n, Reused: n, Outcomes: batholith.Outcomes{Invalid: n, Refused: n, Exhausted: n}, Wasted: c.Tokens}
+		c.Ledger = batholith.Ledger{Attempts: n, Repeats: n, Reissued: n, Reused: n, Canaries: n, Outcomes: batholith.Outcomes{Invalid: n, Refused: n, Exhausted: n}, Wasted: c.Tokens}
 		tokens, ledger = tokens.Add(c.Tokens), ledger.Add(c.Ledger)
 		commit(t, p, c)
 		j, err := p.Job(t.Context(), account, id)

@@ -88,7 +88,7 @@ func commitOf(worker, key string, c batholith.Chunk, records ...int) batholith.C
 		Parts:   []batholith.CommitPart{{Chunk: c.N, Epoch: c.Epoch, Done: bits(records...)}},
 		Counts:  batholith.Counts{Processed: n, Succeeded: n - errored, Errored: errored},
 		Tokens:  batholith.Tokens{Input: 7 * n, Output: 3 * n, CacheRead: 2 * n, CacheWrite: n},
-		Ledger: batholith.Ledger{Attempts: n + 1, Repeats: 1, Reissued: n, Reused: 9 * n, Outcomes: batholith.Outcomes{Invalid: 2 * n, Refused: 3 * n, Exhausted: 4 * n},
+		Ledger: batholith.Ledger{Attempts: n + 1, Repeats: 1, Reissued: n, Reused: 9 * n, Canaries: 5 * n, Outcomes: batholith.Outcomes{Invalid: 2 * n, Refused: 3 * n, Exhausted: 4 * n},
 			Wasted: batholith.Tokens{Input: 5 * n, Output: 6 * n, CacheRead: 7 * n, CacheWrite: 8 * n}},
 	}
 }
