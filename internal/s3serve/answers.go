@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
@@ -46,15 +47,48 @@ func (a answers) handle(ctx fiber.Ctx) (err error) {
 	return nil
 }
 
-// coded gives an error a document with a code where next, which is everything that the gateway's application does, wrote none.
+// coded completes what next, which is everything that the gateway's application does, answered: a document gets its namespace, an error
+// without a document gets one with a code, and an answer that has no body gets none of the headers that describe one.
 func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
-		status := ctx.Response.StatusCode()
-		if status >= 400 && !ctx.IsHead() && !ctx.Response.IsBodyStream() && !hasCode(ctx.Response.Body()) {
+		r := &ctx.Response
+		switch status := r.StatusCode(); {
+		case status == http.StatusNotModified:
+			r.ResetBody()
+			r.Header.Del(fiber.HeaderContentType)
+			r.Header.SetNoDefaultContentType(true)
+		case ctx.IsHead() || r.IsBodyStream(): // the bytes of an object
+		case status >= 400 && !hasCode(r.Body()):
 			fail(ctx, byStatus(status, http.StatusText(status)))
+		case status < 300 && bytes.HasPrefix(r.Body(), []byte(xmlHead)):
+			parts, _ := ctx.UserValue(countKey).(int)
+			r.SetBodyRaw(named(r.Body(), parts))
 		}
 	}
+}
+
+const (
+	xmlHead   = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+	namespace = ` xmlns="http://s3.amazonaws.com/doc/2006-03-01/"`
+)
+
+// named gives a document of the gateway the namespace of S3, without which strict readers of XML find nothing in it. parts are those of the
+// object that the document describes, a number that the gateway has no element for; 0: the document describes none.
+func named(document []byte, parts int) []byte {
+	root, rest, found := strings.Cut(strings.TrimPrefix(string(document), xmlHead), ">")
+	if !found || !strings.HasPrefix(root, "<") || strings.Contains(root, " ") || strings.HasPrefix(root, "<PostResponse") {
+		return document
+	}
+	if empty, one := strings.CutSuffix(root, "/"); one {
+		root, rest = empty, "/>"+rest
+	} else {
+		rest = ">" + rest
+	}
+	if parts > 0 {
+		rest = strings.Replace(rest, "<ObjectParts>", fmt.Sprintf("<ObjectParts><PartsCount>%d</PartsCount>", parts), 1)
+	}
+	return []byte(xmlHead + root + namespace + rest)
 }
 
 // fail is answer before there is a request, or after it.

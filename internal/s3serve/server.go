@@ -79,6 +79,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	store.region = o.Region
 	app, err := gateway(store, root, o.Region, accounts)
 	if err != nil {
 		store.close()

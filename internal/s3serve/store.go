@@ -37,6 +37,7 @@ type store struct {
 	accounts *accounts
 	log      *slog.Logger
 	buckets  string // directory of all buckets, absolute
+	region   string
 
 	seed       maphash.Seed
 	completing [64]sync.Mutex // by upload: its completions and aborts run one after the other

@@ -9,7 +9,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
 
@@ -57,12 +59,19 @@ func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl 
 	return s.exec(ctx, "CreateBucket", *in.Bucket, func(path string) error {
 		at := *in
 		at.Bucket = &path
-		if err := s.posix.CreateBucket(ctx, &at, acl); err != nil {
+		err := s.posix.CreateBucket(ctx, &at, acl)
+		if s.region == oldestRegion && errors.Is(err, s3err.GetAPIError(s3err.ErrBucketAlreadyOwnedByYou)) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		return s.names.appeared(*in.Bucket, "")
 	})
 }
+
+// oldestRegion is where making a bucket that one has already succeeds (S3: CreateBucket, BucketAlreadyOwnedByYou).
+const oldestRegion = "us-east-1"
 
 func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucket", bucket, func(path string) error {
@@ -88,8 +97,16 @@ func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.Hea
 	})
 }
 
+// GetBucketAcl is asked once for every request, right after its signature was verified. It is also asked, of nobody, for what a browser wants to
+// know before it sends a request (CORS preflight), which GetBucketCors answers.
 func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
+	if request, ok := ctx.(*fasthttp.RequestCtx); ok && request.IsOptions() {
+		path := s.path(*in.Bucket)
+		acl, err := s.posix.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: &path})
+		return acl, s.explain("GetBucketAcl", err)
+	}
 	return call(s, ctx, "GetBucketAcl", *in.Bucket, func(path string) ([]byte, error) {
+		amend(ctx)
 		at := *in
 		at.Bucket = &path
 		return s.posix.GetBucketAcl(ctx, &at)

@@ -27,6 +27,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	}
 	bucket := *in.Bucket
 	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
+		in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
 		in.Bucket, in.CopySource, in.ContentEncoding = &path, &from.path, kept(in.ContentEncoding)
 		out, err := s.posix.CopyObject(ctx, in)
 		if err == nil {
@@ -44,6 +45,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 	return placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (s3response.CopyPartResult, error) {
 		at := *in
 		at.Bucket, at.CopySource = &path, &from.path
+		at.CopySourceIfModifiedSince, at.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
 		out, err := s.posix.UploadPartCopy(ctx, &at)
 		if err == nil {
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)

@@ -62,12 +62,26 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 			keys[i] = *o.Key
 			s.names.forget(*in.Bucket, *o.Key)
 		}
-		out, err := s.posix.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &path, Delete: &types.Delete{Objects: there}})
-		if err == nil {
-			err = s.names.allVanished(*in.Bucket, keys)
+		wanted, _ := ctx.Value(deletionKey).(*deletion)
+		var free, bound []types.ObjectIdentifier
+		var conditions []deletedE
+		for _, o := range there {
+			if e := wanted.take(o); e.conditional() {
+				bound, conditions = append(bound, o), append(conditions, e)
+			} else {
+				free = append(free, o)
+			}
 		}
-		out.Deleted = append(out.Deleted, none...)
-		return out, err
+		out, err := s.posix.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &path, Delete: &types.Delete{Objects: free}})
+		if err != nil {
+			return out, err
+		}
+		each := s.deleteEach(ctx, path, bound, conditions)
+		out.Deleted, out.Error = append(append(out.Deleted, each.Deleted...), none...), append(out.Error, each.Error...)
+		if wanted.quiet() {
+			out.Deleted = nil
+		}
+		return out, s.names.allVanished(*in.Bucket, keys)
 	})
 }
 
@@ -93,16 +107,18 @@ func (s *store) SelectObjectContent(ctx context.Context, in *s3.SelectObjectCont
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	return found(s, ctx, "HeadObject", *in.Bucket, *in.Key, func(path string) (*s3.HeadObjectOutput, error) {
 		at := *in
-		at.Bucket = &path
-		return s.posix.HeadObject(ctx, &at)
+		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
+		out, err := s.posix.HeadObject(ctx, &at)
+		return out, s.unchanged(ctx, path, *in.Key, err)
 	})
 }
 
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	return found(s, ctx, "GetObject", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectOutput, error) {
 		at := *in
-		at.Bucket = &path
-		return s.posix.GetObject(ctx, &at)
+		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
+		out, err := s.posix.GetObject(ctx, &at)
+		return out, s.unchanged(ctx, path, *in.Key, err)
 	})
 }
 
@@ -126,7 +142,11 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 	return found(s, ctx, "GetObjectAttributes", *in.Bucket, *in.Key, func(path string) (s3response.GetObjectAttributesResponse, error) {
 		at := *in
 		at.Bucket = &path
-		return s.posix.GetObjectAttributes(ctx, &at)
+		out, err := s.posix.GetObjectAttributes(ctx, &at)
+		if err == nil {
+			s.describe(ctx, path, in, &out)
+		}
+		return out, err
 	})
 }
 
@@ -134,8 +154,17 @@ func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3res
 	return call(s, ctx, "ListObjects", *in.Bucket, func(path string) (s3response.ListObjectsResult, error) {
 		at := *in
 		at.Bucket = &path
+		escape, err := escaper(ctx)
+		if err != nil {
+			return s3response.ListObjectsResult{}, err
+		}
 		out, err := s.posix.ListObjects(ctx, &at)
 		out.Name = in.Bucket
+		if escape {
+			out.EncodingType = types.EncodingTypeUrl
+			escapeAll(out.Prefix, out.Marker, out.NextMarker, out.Delimiter)
+			escapeKeys(out.Contents, out.CommonPrefixes)
+		}
 		return out, err
 	})
 }
@@ -144,8 +173,17 @@ func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s
 	return call(s, ctx, "ListObjectsV2", *in.Bucket, func(path string) (s3response.ListObjectsV2Result, error) {
 		at := *in
 		at.Bucket = &path
+		escape, err := escaper(ctx)
+		if err != nil {
+			return s3response.ListObjectsV2Result{}, err
+		}
 		out, err := s.posix.ListObjectsV2(ctx, &at)
 		out.Name = in.Bucket
+		if escape {
+			out.EncodingType = types.EncodingTypeUrl
+			escapeAll(out.Prefix, out.StartAfter, out.Delimiter)
+			escapeKeys(out.Contents, out.CommonPrefixes)
+		}
 		return out, err
 	})
 }
@@ -154,8 +192,23 @@ func (s *store) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersion
 	return call(s, ctx, "ListObjectVersions", *in.Bucket, func(path string) (s3response.ListVersionsResult, error) {
 		at := *in
 		at.Bucket = &path
+		escape, err := escaper(ctx)
+		if err != nil {
+			return s3response.ListVersionsResult{}, err
+		}
 		out, err := s.posix.ListObjectVersions(ctx, &at)
 		out.Name = in.Bucket
+		if escape {
+			out.EncodingType = types.EncodingTypeUrl
+			escapeAll(out.Prefix, out.KeyMarker, out.NextKeyMarker, out.Delimiter)
+			escapeKeys(nil, out.CommonPrefixes)
+			for i := range out.Versions {
+				escapeAll(out.Versions[i].Key)
+			}
+			for i := range out.DeleteMarkers {
+				escapeAll(out.DeleteMarkers[i].Key)
+			}
+		}
 		return out, err
 	})
 }

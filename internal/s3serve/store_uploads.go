@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
@@ -134,8 +135,22 @@ func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUp
 	return call(s, ctx, "ListMultipartUploads", *in.Bucket, func(path string) (s3response.ListMultipartUploadsResult, error) {
 		at := *in
 		at.Bucket = &path
+		escape, err := escaper(ctx)
+		if err != nil {
+			return s3response.ListMultipartUploadsResult{}, err
+		}
 		out, err := s.posix.ListMultipartUploads(ctx, &at)
 		out.Bucket = *in.Bucket
+		if escape {
+			out.EncodingType = string(types.EncodingTypeUrl)
+			escapeAll(&out.Prefix, &out.KeyMarker, &out.NextKeyMarker, &out.Delimiter)
+			for i := range out.Uploads {
+				escapeAll(&out.Uploads[i].Key)
+			}
+			for i := range out.CommonPrefixes {
+				escapeAll(&out.CommonPrefixes[i].Prefix)
+			}
+		}
 		return out, err
 	})
 }

@@ -1,0 +1,131 @@
+package s3serve
+
+import (
+	"context"
+	"encoding/xml"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+)
+
+// deletion is the document of DeleteObjects. The gateway reads the keys alone, and refuses a document with a time in it; so the store
+// reads the rest here, and hands the gateway a document that has only the keys.
+type deletion struct {
+	XMLName xml.Name   `xml:"Delete"`
+	Quiet   string     `xml:",omitempty"`
+	Objects []deletedE `xml:"Object"`
+
+	queues map[[2]string][]deletedE // by key and version: the entries that were not taken yet
+}
+
+// deletedE is one entry of a deletion. Each of its conditions that is there must hold, else the object stays (S3: ObjectIdentifier).
+type deletedE struct {
+	Key              string
+	VersionId        string `xml:",omitempty"`
+	ETag             string `xml:",omitempty"`
+	LastModifiedTime string `xml:",omitempty"`
+	Size             string `xml:",omitempty"`
+}
+
+// deletionKey is where a request's deletion lies among the request's values.
+const deletionKey = "batholith-deletion"
+
+// amend takes the deletion out of a request whose signature and whose hash are verified. A document that is none is left to the gateway,
+// which refuses it.
+func amend(ctx context.Context) {
+	request, ok := ctx.(*fasthttp.RequestCtx)
+	a := addressOf(ctx)
+	if !ok || a == nil || a.key != "" || !a.has("delete") || !request.IsPost() || request.UserValue(deletionKey) != nil {
+		return
+	}
+	d := deletion{queues: map[[2]string][]deletedE{}}
+	if xml.Unmarshal(request.Request.Body(), &d) != nil {
+		return
+	}
+	request.SetUserValue(deletionKey, &d)
+	bare := deletion{Objects: make([]deletedE, len(d.Objects))}
+	for i, o := range d.Objects {
+		bare.Objects[i] = deletedE{Key: o.Key, VersionId: o.VersionId}
+		id := [2]string{o.Key, o.VersionId}
+		d.queues[id] = append(d.queues[id], o)
+	}
+	if text, err := xml.Marshal(bare); err == nil {
+		request.Request.SetBodyRaw(text)
+	}
+}
+
+// quiet tells whether only what was not deleted is to be answered.
+func (d *deletion) quiet() bool {
+	return d != nil && strings.EqualFold(strings.TrimSpace(d.Quiet), "true")
+}
+
+// take returns the first entry of a key that was not taken yet.
+func (d *deletion) take(o types.ObjectIdentifier) (found deletedE) {
+	if d == nil {
+		return deletedE{}
+	}
+	id := [2]string{aws.ToString(o.Key), aws.ToString(o.VersionId)}
+	if queue := d.queues[id]; len(queue) > 0 {
+		found, d.queues[id] = queue[0], queue[1:]
+	}
+	return found
+}
+
+// conditional tells whether an entry has conditions.
+func (e deletedE) conditional() bool { return e.ETag+e.LastModifiedTime+e.Size != "" }
+
+// input is the deletion of one object under the conditions of its entry.
+func (e deletedE) input(path string, o types.ObjectIdentifier) (*s3.DeleteObjectInput, error) {
+	in := &s3.DeleteObjectInput{Bucket: &path, Key: o.Key, VersionId: o.VersionId}
+	if e.ETag != "" && e.ETag != "*" {
+		in.IfMatch = aws.String(strings.Trim(strings.TrimSpace(e.ETag), `"`))
+	}
+	if e.Size != "" {
+		size, err := strconv.ParseInt(strings.TrimSpace(e.Size), 10, 64)
+		if err != nil {
+			return nil, s3err.GetAPIError(s3err.ErrMalformedXML)
+		}
+		in.IfMatchSize = &size
+	}
+	if e.LastModifiedTime != "" {
+		at, err := anyTime(strings.TrimSpace(e.LastModifiedTime))
+		if err != nil {
+			return nil, s3err.GetAPIError(s3err.ErrMalformedXML)
+		}
+		in.IfMatchLastModifiedTime = &at
+	}
+	return in, nil
+}
+
+// anyTime reads a time as SDKs write it: as HTTP does (S3: LastModifiedTime), or as listings do.
+func anyTime(text string) (time.Time, error) {
+	if at, err := http.ParseTime(text); err == nil {
+		return at, nil
+	}
+	return time.Parse(time.RFC3339, text)
+}
+
+// deleteEach deletes the entries that have conditions, one by one: the gateway's storage looks at them for a single object, while nobody else
+// replaces it.
+func (s *store) deleteEach(ctx context.Context, path string, objects []types.ObjectIdentifier, conditions []deletedE) (out s3response.DeleteResult) {
+	for i, o := range objects {
+		in, err := conditions[i].input(path, o)
+		if err == nil {
+			_, err = s.posix.DeleteObject(ctx, in)
+		}
+		if err != nil {
+			out.Error = append(out.Error, s3err.ObjectDeleteError(o.Key, o.VersionId, s.explain("DeleteObjects", err)))
+			continue
+		}
+		out.Deleted = append(out.Deleted, types.DeletedObject{Key: o.Key, VersionId: o.VersionId})
+	}
+	return out
+}
