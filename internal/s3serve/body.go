@@ -85,7 +85,7 @@ const (
 	mostCORS       = 64 << 10 // PutBucketCors
 	mostDocument   = 128 << 10
 	mostFormFields = 20 << 10 // a form's fields before its file (S3: POST object)
-	formReadAhead  = 4 << 10  // that the gateway's reader of forms takes beyond them
+	formReadAhead  = 8 << 10  // that the readers of forms, ours and the gateway's, take beyond them
 )
 
 // bodies counts the body of each request against its declared length, and refuses a document that is larger than S3 takes before

@@ -95,12 +95,17 @@ func (c chunked) seed(ctx fiber.Ctx) *chain {
 	if date == "" {
 		date = ctx.Get("Date")
 	}
-	key := []byte("AWS4" + account.Secret)
-	for _, part := range []string{auth.Date, auth.Region, "s3", "aws4_request"} {
+	return &chain{key: signingKey(account.Secret, auth.Date, auth.Region), last: auth.Signature, bytes: sha256.New(),
+		scope: date + "\n" + auth.Date + "/" + auth.Region + "/s3/aws4_request\n"}
+}
+
+// signingKey is the key of a day in a region (S3: Signature Version 4).
+func signingKey(secret, day, region string) []byte {
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{day, region, "s3", "aws4_request"} {
 		key = mac(key, part)
 	}
-	return &chain{key: key, last: auth.Signature, bytes: sha256.New(),
-		scope: date + "\n" + auth.Date + "/" + auth.Region + "/s3/aws4_request\n"}
+	return key
 }
 
 func mac(key []byte, text string) []byte {

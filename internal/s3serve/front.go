@@ -12,7 +12,8 @@ import (
 )
 
 // What every request passes before the gateway looks at it, in this order: oneID, answers, locate (address.go), noEncryption,
-// presigned (presign.go), bodies (body.go), chunked (chunked.go).
+// presigned (presign.go), bodies (body.go), chunked (chunked.go),
+// forms (forms.go).
 
 // oneID keeps the answer's ids single. The gateway sets them twice, the second time with names in lower case and the HTTP
 // library told to keep them so; told earlier, it finds them again.

@@ -20,39 +20,93 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// presigned lets in URLs that were signed by the old scheme, which the gateway refuses: boto3 and the first AWS CLI still sign
-// URLs so whenever they are given an endpoint. A URL whose signature holds is signed again, by the present scheme, with the same
-// key, and goes on to the gateway like any other request. (S3: Signature Version 2, query string authentication.)
+// presigned lets in requests that were signed by the old scheme, which the gateway refuses: boto3 and the first AWS CLI still sign
+// URLs so whenever they are given an endpoint, and some clients sign headers so when they are told to. A request whose signature holds
+// is signed again, by the present scheme, with the same key, and goes on to the gateway like any other.
+// (S3: Signature Version 2, query string and header authentication.)
 type presigned struct {
 	accounts *accounts
 	region   string
 }
 
-// handle is the middleware.
-func (p presigned) handle(ctx fiber.Ctx) error {
-	a := addressOf(ctx)
+// oldClaim is who a request by the old scheme says it is from.
+type oldClaim struct {
+	id, signature string
+	date          string // as it is signed: the end of a URL's time, or the time of the request
+	inHeader      bool   // the signature stands in the headers, and covers no header's value that stands in the query
+}
+
+// oldSkew is how far the time of a request may be off, either way (S3: RequestTimeTooSkewed).
+const oldSkew = 15 * time.Minute
+
+// claim finds out who signed by the old scheme. An id of "" means nobody did.
+func (p presigned) claim(ctx fiber.Ctx, a *address) (oldClaim, error) {
+	if text, found := strings.CutPrefix(ctx.Get("Authorization"), "AWS "); found {
+		text = strings.TrimSpace(text)
+		colon := strings.LastIndexByte(text, ':')
+		if colon < 1 {
+			return oldClaim{}, s3err.GetInvalidArgumentErr(s3err.InvalidArgAuthHeader, "AWS")
+		}
+		date, at := ctx.Get("Date"), ctx.Get("Date")
+		if amz := ctx.Get("X-Amz-Date"); amz != "" {
+			date, at = "", amz
+		}
+		switch sent, err := oldTime(at); {
+		case err != nil:
+			return oldClaim{}, s3err.GetAPIError(s3err.ErrMissingDateHeader)
+		case time.Since(sent).Abs() > oldSkew:
+			return oldClaim{}, refusal(http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large.")
+		}
+		return oldClaim{id: text[:colon], signature: text[colon+1:], date: date, inHeader: true}, nil
+	}
 	id, named := a.value("AWSAccessKeyId")
 	signature, signed := a.value("Signature")
 	if !named || !signed {
-		return ctx.Next()
-	}
-	account, err := p.accounts.GetUserAccount(id)
-	if err != nil {
-		return answer(ctx, s3err.GetInvalidAccessKeyIdErr(id))
+		return oldClaim{}, nil
 	}
 	text, _ := a.value("Expires")
 	if expires, err := strconv.ParseInt(text, 10, 64); err != nil || time.Now().Unix() > expires {
-		return answer(ctx, s3err.GetAPIError(s3err.ErrExpiredPresignRequest))
+		return oldClaim{}, s3err.GetAPIError(s3err.ErrExpiredPresignRequest)
+	}
+	return oldClaim{id: id, signature: signature, date: text}, nil
+}
+
+// oldTime reads a time as clients of the old scheme write it.
+func oldTime(text string) (time.Time, error) {
+	for _, form := range []string{time.RFC1123Z, "20060102T150405Z"} {
+		if at, err := time.Parse(form, text); err == nil {
+			return at, nil
+		}
+	}
+	return http.ParseTime(text)
+}
+
+// handle is the middleware.
+func (p presigned) handle(ctx fiber.Ctx) error {
+	a := addressOf(ctx)
+	c, err := p.claim(ctx, a)
+	if err != nil {
+		return answer(ctx, err)
+	}
+	if c.id == "" {
+		return ctx.Next()
+	}
+	account, err := p.accounts.GetUserAccount(c.id)
+	if err != nil {
+		return answer(ctx, s3err.GetInvalidAccessKeyIdErr(c.id))
 	}
 	header := headerOf(ctx)
-	if want := oldSignature(account.Secret, ctx.Method(), a, header); !hmac.Equal([]byte(signature), []byte(want)) {
+	if want := oldSignature(account.Secret, ctx.Method(), a, header, c.date); !hmac.Equal([]byte(c.signature), []byte(want)) {
 		return answer(ctx, s3err.GetAPIError(s3err.ErrSignatureDoesNotMatch))
 	}
-	if name, found := uncovered(a); found {
+	if name, found := uncovered(a, c.inHeader); found {
 		return answer(ctx, refusal(http.StatusForbidden, "AccessDenied",
-			"A signature by the old scheme does not cover the parameter "+strconv.Quote(name)+". Sign the URL with Signature Version 4."))
+			"A signature by the old scheme does not cover the parameter "+strconv.Quote(name)+". Sign with Signature Version 4."))
 	}
-	if err := p.signAgain(ctx, a, header, aws.Credentials{AccessKeyID: id, SecretAccessKey: account.Secret}); err != nil {
+	if sent := header.Get("X-Amz-Content-Sha256"); strings.HasPrefix(sent, anyChunks) && sent != unsignedChunks {
+		return answer(ctx, refusal(http.StatusNotImplemented, "NotImplemented", "Signed chunks go with Signature Version 4 only."))
+	}
+	if err := p.signAgain(ctx, a, header, aws.Credentials{AccessKeyID: c.id, SecretAccessKey: account.Secret}); err != nil {
 		return err
 	}
 	return ctx.Next()
@@ -67,7 +121,7 @@ func headerOf(ctx fiber.Ctx) http.Header {
 	return header
 }
 
-// signAgain replaces the old signature in a request's URL by a new one in its headers, over the bucket and the key that the old one
+// signAgain replaces the old signature of a request by a new one in its headers, over the bucket and the key that the old one
 // covers, in path style.
 func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key aws.Credentials) error {
 	request := ctx.Request()
@@ -115,8 +169,8 @@ func escapePath(path string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(path), "+", "%20"), "%2F", "/")
 }
 
-// oldSignature signs a request by the old scheme.
-func oldSignature(secret, method string, a *address, header http.Header) string {
+// oldSignature signs a request by the old scheme, with the date that it covers.
+func oldSignature(secret, method string, a *address, header http.Header, date string) string {
 	amz := map[string]string{}
 	value := func(name string) string {
 		for n, v := range a.each {
@@ -132,8 +186,7 @@ func oldSignature(secret, method string, a *address, header http.Header) string 
 	for name, v := range a.each {
 		amz[strings.ToLower(name)] = v
 	}
-	expires, _ := a.value("Expires")
-	lines := []string{method, value("content-md5"), value("content-type"), expires}
+	lines := []string{method, value("content-md5"), value("content-type"), date}
 	for _, name := range slices.Sorted(maps.Keys(amz)) {
 		if strings.HasPrefix(name, "x-amz-") {
 			lines = append(lines, name+":"+amz[name])
@@ -157,12 +210,14 @@ var free = []string{"AWSAccessKeyId", "Expires", "Signature", "x-id", "list-type
 	"continuation-token", "start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads",
 	"part-number-marker", "max-parts"}
 
-// uncovered finds a parameter that the old scheme neither signs nor leaves free. The gateway knows operations that are newer than the
+// uncovered finds a parameter that the old scheme neither signs nor leaves free. A URL may have headers among its parameters, which
+// are signed; beside a signature in the headers they are not. The gateway knows operations that are newer than the
 // scheme; such a parameter would make another operation of a signed URL.
-func uncovered(a *address) (string, bool) {
+func uncovered(a *address, inHeader bool) (string, bool) {
 	for name := range a.each {
 		lower := strings.ToLower(name)
-		if !slices.Contains(covered, name) && !slices.Contains(free, name) && !strings.HasPrefix(lower, "x-amz-") && !isContent(lower) {
+		asHeader := strings.HasPrefix(lower, "x-amz-") || isContent(lower)
+		if !slices.Contains(covered, name) && !slices.Contains(free, name) && (inHeader || !asHeader) {
 			return name, true
 		}
 	}

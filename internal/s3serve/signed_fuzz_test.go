@@ -107,7 +107,8 @@ func (v *vault) objects(t testing.TB) map[string]string {
 }
 
 // signatures are the ways to sign a request for open/ok.txt.
-var signatures = []string{"header", "url", "old url", "header, bucket in the host name", "url, bucket in the host name", "old url, bucket in the host name"}
+var signatures = []string{"header", "url", "old url", "header, bucket in the host name", "url, bucket in the host name", "old url, bucket in the host name",
+	"old header", "old header, bucket in the host name"}
 
 // signed is a request for open/ok.txt: host, path, query and headers.
 func signed(t testing.TB, how, method string) (host, path, query string, header http.Header) {
@@ -135,6 +136,12 @@ func signed(t testing.TB, how, method string) (host, path, query string, header 
 			more.Del("Host")
 			req.Header = more
 		}
+	case "old header":
+		date := time.Now().UTC().Format(http.TimeFormat)
+		mac := hmac.New(sha1.New, []byte("secret"))
+		mac.Write([]byte(method + "\n\n\n" + date + "\n/open/ok.txt"))
+		req.Header.Set("Date", date)
+		req.Header.Set("Authorization", "AWS AK:"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 	case "old url":
 		expires := fmt.Sprint(time.Now().Add(time.Hour).Unix())
 		mac := hmac.New(sha1.New, []byte("secret"))
