@@ -53,6 +53,9 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
 		r := &ctx.Response
+		if string(r.Header.Peek("Access-Control-Allow-Credentials")) == "false" { // which a browser takes for an error (Fetch: CORS protocol)
+			r.Header.Del("Access-Control-Allow-Credentials")
+		}
 		switch status := r.StatusCode(); {
 		case status == http.StatusNotModified:
 			r.ResetBody()
@@ -61,6 +64,8 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 		case ctx.IsHead() || r.IsBodyStream(): // the bytes of an object
 		case status >= 400 && !hasCode(r.Body()):
 			fail(ctx, byStatus(status, http.StatusText(status)))
+		case status == http.StatusNotFound: // in S3's words, which some clients compare
+			r.SetBodyRaw(bytes.Replace(r.Body(), []byte("bucket does not exist.<"), []byte("bucket does not exist<"), 1))
 		case status < 300 && bytes.HasPrefix(r.Body(), []byte(xmlHead)):
 			parts, _ := ctx.UserValue(countKey).(int)
 			r.SetBodyRaw(named(r.Body(), parts))

@@ -38,14 +38,26 @@ type deletedE struct {
 // deletionKey is where a request's deletion lies among the request's values.
 const deletionKey = "batholith-deletion"
 
-// amend takes the deletion out of a request whose signature and whose hash are verified. A document that is none is left to the gateway,
-// which refuses it.
+// amend takes a document out of a request whose signature and whose hash are verified, where the gateway reads less in it than S3 does. One that
+// cannot be read is left to the gateway, which refuses it.
 func amend(ctx context.Context) {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	a := addressOf(ctx)
-	if !ok || a == nil || a.key != "" || !a.has("delete") || !request.IsPost() || request.UserValue(deletionKey) != nil {
-		return
+	switch {
+	case !ok || a == nil:
+	case request.IsPost() && a.key == "" && a.has("delete") && request.UserValue(deletionKey) == nil:
+		amendDeletion(request)
+	case request.IsPut() && a.has("tagging") && request.UserValue(taggingKey) == nil:
+		most := mostObjectTags
+		if a.key == "" {
+			most = mostBucketTags
+		}
+		amendTags(request, most)
 	}
+}
+
+// amendDeletion takes out the conditions of a deletion.
+func amendDeletion(request *fasthttp.RequestCtx) {
 	d := deletion{queues: map[[2]string][]deletedE{}}
 	if xml.Unmarshal(request.Request.Body(), &d) != nil {
 		return

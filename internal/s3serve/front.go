@@ -3,15 +3,17 @@ package s3serve
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/gofiber/fiber/v3"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 )
 
-// What every request passes before the gateway looks at it, in this order: oneID, answers, locate (address.go), noEncryption,
+// What every request passes before the gateway looks at it, in this order: oneID, answers, locate (address.go), noEncryption, knownClass,
 // presigned (presign.go), bodies (body.go), chunked (chunked.go),
 // forms (forms.go).
 
@@ -37,6 +39,18 @@ func noEncryption(ctx fiber.Ctx) error {
 		if asksEncryption(string(name)) {
 			return answer(ctx, errEncryption(string(name)))
 		}
+	}
+	return ctx.Next()
+}
+
+// storageClasses are those of S3. Objects lie in one, whatever class was asked for, and are listed in the class STANDARD.
+var storageClasses = types.StorageClass("").Values()
+
+// knownClass refuses a storage class that S3 does not have.
+func knownClass(ctx fiber.Ctx) error {
+	class := types.StorageClass(ctx.Get("X-Amz-Storage-Class"))
+	if class != "" && !slices.Contains(storageClasses, class) {
+		return answer(ctx, refusal(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid"))
 	}
 	return ctx.Next()
 }

@@ -1,13 +1,17 @@
 package s3serve
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/s3err"
 )
 
 // The gateway's names of attributes that matter here.
@@ -24,12 +28,17 @@ type durableMeta struct {
 	disk    disk
 	buckets string // directory of all buckets, absolute
 	sidecar string // directory of attributes as files; "" when the file system keeps them
+	large   large  // values that are too large for the file system, where it keeps them
 }
 
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
 func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
-		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets}, nil
+		l := large{dir: filepath.Join(filepath.Dir(buckets), "large"), disk: d}
+		if err := os.MkdirAll(l.dir, 0o700); err != nil {
+			return durableMeta{}, fmt.Errorf("make the directory of large attributes: %w", err)
+		}
+		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets, large: l}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
@@ -67,16 +76,36 @@ func (m durableMeta) place(bucket, object string) (string, string) {
 	if m.sidecar == "" {
 		return path, ""
 	}
+	bucket, object, _ = strings.Cut(m.below(path), string(filepath.Separator))
+	return bucket, object
+}
+
+// below is a path of the storage as it lies below the buckets.
+func (m durableMeta) below(path string) string {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(string(filepath.Separator), path)
 	}
-	rest := strings.TrimPrefix(path, m.buckets+string(filepath.Separator))
-	bucket, object, _ = strings.Cut(rest, string(filepath.Separator))
-	return bucket, object
+	return strings.TrimPrefix(path, m.buckets+string(filepath.Separator))
 }
 
 // RetrieveAttribute reads one attribute.
 func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute string) ([]byte, error) {
+	stored, err := m.raw(f, bucket, object, attribute)
+	for err == nil && m.sidecar == "" {
+		value, lerr := m.large.load(stored)
+		if !errors.Is(lerr, errGone) {
+			return value, lerr
+		}
+		before := stored
+		if stored, err = m.raw(f, bucket, object, attribute); err == nil && bytes.Equal(before, stored) {
+			return nil, fmt.Errorf("read the attribute %s: %w", attribute, lerr)
+		}
+	}
+	return stored, err
+}
+
+// raw reads one attribute as it is stored.
+func (m durableMeta) raw(f *os.File, bucket, object, attribute string) ([]byte, error) {
 	bucket, object = m.place(bucket, object)
 	return m.MetadataStorer.RetrieveAttribute(f, bucket, object, attribute)
 }
@@ -84,31 +113,78 @@ func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute str
 // StoreAttribute stores one attribute of an object: on f, its staged file, or by its path when f is nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
 	at, below := m.place(bucket, object)
+	if m.sidecar == "" {
+		return m.storeInFile(f, at, bucket, object, attribute, value)
+	}
 	if err := m.MetadataStorer.StoreAttribute(f, at, below, attribute, value); err != nil {
 		return err
 	}
-	if m.sidecar != "" {
-		if err := m.syncSidecar(at, below, attribute); err != nil {
-			return err
-		}
+	if err := m.syncSidecar(at, below, attribute); err != nil {
+		return err
 	}
-	switch {
-	case f != nil && attribute == etagAttribute:
+	if f != nil && attribute == etagAttribute {
 		return m.disk.sync(f)
-	case f == nil && m.sidecar == "":
-		return m.disk.path(at)
 	}
 	return nil
 }
 
+// storeInFile stores an attribute in the file system, at a path or on f, and a value that is too large for that in a file of its own.
+func (m durableMeta) storeInFile(f *os.File, at, bucket, object, attribute string, value []byte) error {
+	var before []byte
+	if f == nil {
+		before, _ = m.raw(nil, bucket, object, attribute)
+	}
+	kept := value
+	_, looksNamed := m.large.named(value)
+	if len(value) > mostInline || looksNamed {
+		named, err := m.large.store(owner{m.below(at), attribute}, value)
+		if err != nil {
+			return err
+		}
+		kept = named
+	}
+	err := m.MetadataStorer.StoreAttribute(f, at, "", attribute, kept)
+	if err != nil && len(kept) > len(largePrefix)+26 && noRoom(err) {
+		if kept, err = m.large.store(owner{m.below(at), attribute}, value); err == nil {
+			err = m.MetadataStorer.StoreAttribute(f, at, "", attribute, kept)
+		}
+	}
+	switch {
+	case err != nil:
+		m.large.remove(kept)
+		return err
+	case f != nil && attribute == etagAttribute:
+		return m.disk.sync(f)
+	case f == nil:
+		if err := m.disk.path(at); err != nil {
+			return err
+		}
+		m.large.remove(before)
+	}
+	return nil
+}
+
+// noRoom tells of the errors with which file systems refuse an attribute that has no room beside the others.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.E2BIG) || errors.Is(err, syscall.ERANGE) ||
+		errors.Is(err, s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice))
+}
+
+func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
 // DeleteAttribute removes one attribute by its path.
 func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
+	before, _ := m.raw(nil, bucket, object, attribute)
 	bucket, object = m.place(bucket, object)
 	err := m.MetadataStorer.DeleteAttribute(bucket, object, attribute)
 	if err != nil || m.sidecar != "" { // a file of attributes may be back after a crash, as if this had not been asked
 		return err
 	}
-	return m.disk.path(bucket)
+	if err := m.disk.path(bucket); err != nil {
+		return err
+	}
+	m.large.remove(before)
+	return nil
 }
 
 // DeleteAttributes removes all attributes of an object or, when it is "", of a bucket with all its objects.
@@ -139,6 +215,16 @@ func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 		}
 	}
 	return m.disk.path(m.sidecar)
+}
+
+// sweep removes what was kept for attributes that are gone. Nothing may be served meanwhile.
+func (m durableMeta) sweep() error {
+	if m.sidecar != "" {
+		return nil
+	}
+	return m.large.sweep(func(path, attribute string) ([]byte, error) {
+		return m.raw(nil, filepath.Join(m.buckets, path), "", attribute)
+	})
 }
 
 // madeBy tells whether an object is what became of this upload.

@@ -97,7 +97,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
 		s3api.WithMiddleware("/", origin), s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", answers{store.log}.handle), s3api.WithMiddleware("/", locate),
-		s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies),
+		s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", knownClass), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies),
 		s3api.WithMiddleware("/", chunked{accounts}.handle), s3api.WithMiddleware("/", forms{accounts, region}.handle))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)

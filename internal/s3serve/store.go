@@ -54,7 +54,7 @@ func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log 
 	if s.posix, err = posix.New(".", meta, options()); err != nil { // "." so that it stays where we are
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
-	if err := errors.Join(s.names.rooted(), s.recoverUploads()); err != nil {
+	if err := errors.Join(s.names.rooted(), s.recoverUploads(), s.meta.sweep()); err != nil {
 		s.close()
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}

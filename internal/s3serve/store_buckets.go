@@ -176,7 +176,15 @@ func (s *store) GetBucketTagging(ctx context.Context, bucket string) (map[string
 }
 
 func (s *store) PutBucketTagging(ctx context.Context, bucket string, tags map[string]string) error {
-	return s.exec(ctx, "PutBucketTagging", bucket, func(path string) error { return s.posix.PutBucketTagging(ctx, path, tags) })
+	return s.exec(ctx, "PutBucketTagging", bucket, func(path string) error {
+		if read, ok := ctx.Value(taggingKey).(*tagged); ok {
+			if read.err != nil {
+				return read.err
+			}
+			tags = read.tags
+		}
+		return s.posix.PutBucketTagging(ctx, path, tags)
+	})
 }
 
 func (s *store) DeleteBucketTagging(ctx context.Context, bucket string) error {

@@ -29,7 +29,16 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
 		in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
 		in.Bucket, in.CopySource, in.ContentEncoding = &path, &from.path, kept(in.ContentEncoding)
+		var ours map[string]string
+		if in.TaggingDirective == types.TaggingDirectiveReplace {
+			if in.Tagging, ours, err = split(in.Tagging); err != nil {
+				return s3response.CopyObjectOutput{}, err
+			}
+		}
 		out, err := s.posix.CopyObject(ctx, in)
+		if err == nil && ours != nil {
+			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
+		}
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)
 		}

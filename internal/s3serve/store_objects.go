@@ -27,7 +27,15 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 				return s3response.PutObjectOutput{}, err
 			}
 		}
+		theirs, ours, err := split(in.Tagging)
+		if err != nil {
+			return s3response.PutObjectOutput{}, err
+		}
+		in.Tagging = theirs
 		out, err := s.posix.PutObject(ctx, in)
+		if err == nil && ours != nil {
+			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
+		}
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)
 		}
@@ -226,7 +234,15 @@ func (s *store) GetObjectTagging(ctx context.Context, bucket, key, version strin
 }
 
 func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
-	return s.change(ctx, "PutObjectTagging", bucket, key, func(path string) error { return s.posix.PutObjectTagging(ctx, path, key, version, tags) })
+	return s.change(ctx, "PutObjectTagging", bucket, key, func(path string) error {
+		if read, ok := ctx.Value(taggingKey).(*tagged); ok {
+			if read.err != nil {
+				return read.err
+			}
+			tags = read.tags
+		}
+		return s.posix.PutObjectTagging(ctx, path, key, version, tags)
+	})
 }
 
 func (s *store) DeleteObjectTagging(ctx context.Context, bucket, key, version string) error {

@@ -3,6 +3,7 @@ package s3serve
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -49,13 +50,30 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 	bucket := *in.Bucket
 	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
 		in.Bucket, in.ContentEncoding = &path, kept(in.ContentEncoding)
+		theirs, ours, err := split(in.Tagging)
+		if err != nil {
+			return s3response.InitiateMultipartUploadResult{}, err
+		}
+		in.Tagging = theirs
 		out, err := s.posix.CreateMultipartUpload(ctx, in)
+		if err == nil && ours != nil {
+			err = s.tagUpload(path, uploadDir(*in.Key, out.UploadId), ours)
+		}
 		if err == nil {
 			err = s.names.appeared(bucket, uploadDir(*in.Key, out.UploadId))
 		}
 		out.Bucket = bucket
 		return out, err
 	})
+}
+
+// tagUpload stores the tags that the object of an upload will have.
+func (s *store) tagUpload(bucket, dir string, tags map[string]string) error {
+	text, err := json.Marshal(tags)
+	if err != nil {
+		return err
+	}
+	return s.meta.StoreAttribute(nil, bucket, dir, tagsAttribute, text)
 }
 
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
