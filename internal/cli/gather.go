@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
 )
@@ -182,13 +187,13 @@ func parseType(s string) (batholith.InvocationType, error) {
 	return "", &usageError{reason: fmt.Sprintf("--type: %q is no invocation type", s), remedy: "one of InvokeModel, Converse"}
 }
 
-// invocationType is the type that was asked for, or the one that the first record looks like, which is then said.
-func (a *app) invocationType(asked batholith.InvocationType, gathered []localFile) batholith.InvocationType {
+// invocationType is the type that was asked for, or the one that the first record looks like for a model of this family, which is then said.
+func (a *app) invocationType(asked batholith.InvocationType, family string, gathered []localFile) batholith.InvocationType {
 	if asked != "" {
 		return asked
 	}
 	for _, f := range gathered {
-		if strings.HasSuffix(f.key, inputSuffix) && looksLikeConverse(f.path) {
+		if strings.HasSuffix(f.key, inputSuffix) && dialect.TypeOf(family, firstInput(f.path)) == batholith.Converse {
 			plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.path)
 			return batholith.Converse
 		} else if strings.HasSuffix(f.key, inputSuffix) {
@@ -198,46 +203,40 @@ func (a *app) invocationType(asked batholith.InvocationType, gathered []localFil
 	return batholith.InvokeModel
 }
 
+// familyNamed is the family of the model that a command names, or would use: as it is configured, or by its id.
+func familyNamed(c *config.Config, name string) string {
+	if c == nil || name == "" && len(c.Models) == 0 {
+		return dialect.FamilyOf(name)
+	}
+	bare, _ := dialect.CutGeography(dialect.LastPart(name))
+	for _, m := range c.Models {
+		named := slices.Concat([]string{m.ID}, m.Aliases)
+		if name == "" && len(c.Models) == 1 || slices.Contains(named, name) || slices.Contains(named, dialect.LastPart(name)) || slices.Contains(named, bare) {
+			return cmp.Or(m.Family, dialect.FamilyOf(m.ID))
+		}
+	}
+	return dialect.FamilyOf(name)
+}
+
 // firstRecordBytes is how much of a file detection reads at most. A longer first record counts as InvokeModel.
 const firstRecordBytes = 1 << 20
 
-// looksLikeConverse peeks at the first record of a file. Converse content blocks have a text and no type, which sets them apart
-// from the messages of every model family but Nova, whose bodies Converse serves alike.
-func looksLikeConverse(path string) bool {
+// firstInput is the modelInput of the first record of a file; nil when it cannot be read.
+func firstInput(path string) []byte {
 	f, err := files.Open(path)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer f.Close()
 	line, err := bufio.NewReaderSize(io.LimitReader(f, firstRecordBytes), 1<<16).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return false
+		return nil
 	}
 	var record struct {
-		ModelInput struct {
-			SchemaVersion   string          `json:"schemaVersion"` // Nova's own bodies have one
-			InferenceConfig json.RawMessage `json:"inferenceConfig"`
-			Messages        []struct {
-				Content json.RawMessage `json:"content"`
-			} `json:"messages"`
-		} `json:"modelInput"`
+		ModelInput json.RawMessage `json:"modelInput"`
 	}
-	if json.Unmarshal(line, &record) != nil || record.ModelInput.SchemaVersion != "" {
-		return false
+	if json.Unmarshal(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")), &record) != nil {
+		return nil
 	}
-	if record.ModelInput.InferenceConfig != nil {
-		return true
-	}
-	for _, m := range record.ModelInput.Messages {
-		var blocks []map[string]json.RawMessage
-		if json.Unmarshal(m.Content, &blocks) != nil {
-			continue // a plain string
-		}
-		for _, b := range blocks {
-			if b["text"] != nil && b["type"] == nil {
-				return true
-			}
-		}
-	}
-	return false
+	return record.ModelInput
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
 )
 
 // folder makes files below a new directory: path → content.
@@ -91,28 +92,52 @@ func TestWhatAnEarlierRunWroteIsNoInput(t *testing.T) {
 }
 
 func TestConverseBodiesAreTold(t *testing.T) {
-	for line, want := range map[string]batholith.InvocationType{
-		`{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`:                                  batholith.Converse,
-		`{"modelInput":{"messages":[{"role":"user","content":[{"image":{}},{"text":"Hi"}]}]}}`:                     batholith.Converse,
-		`{"modelInput":{"messages":[{"role":"user","content":[{"image":{}}]}],"inferenceConfig":{"maxTokens":5}}}`: batholith.Converse,
-		`{"modelInput":{"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}}`:                    batholith.InvokeModel,
-		`{"modelInput":{"messages":[{"role":"user","content":"Hi"}]}}`:                                             batholith.InvokeModel,
-		`{"modelInput":{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`:    batholith.InvokeModel,
-		`{"modelInput":{"prompt":"Hi"}}`: batholith.InvokeModel,
-		`not JSON`:                       batholith.InvokeModel,
-		``:                               batholith.InvokeModel,
+	for _, c := range []struct {
+		family, line string
+		want         batholith.InvocationType
+	}{
+		{"any", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`, batholith.Converse},
+		{"anthropic", `{"modelInput":{"messages":[{"role":"user","content":[{"image":{}},{"text":"Hi"}]}]}}`, batholith.Converse},
+		{"openai", `{"modelInput":{"messages":[{"role":"user","content":[{"image":{}}]}],"inferenceConfig":{"maxTokens":5}}}`, batholith.Converse},
+		{"any", `{"modelInput":{"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}]}}`, batholith.InvokeModel},
+		{"any", `{"modelInput":{"messages":[{"role":"user","content":"Hi"}]}}`, batholith.InvokeModel},
+		{"any", `{"modelInput":{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`, batholith.InvokeModel},
+		{"any", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}],"inferenceConfig":{"max_new_tokens":5}}}`, batholith.InvokeModel},
+		{"nova", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}],"inferenceConfig":{"max_new_tokens":5}}}`, batholith.InvokeModel},
+		{"nova", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}],"inferenceConfig":{"maxTokens":5,"topK":1}}}`, batholith.InvokeModel},
+		{"nova", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`, batholith.InvokeModel},
+		{"nova", `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}],"additionalModelRequestFields":{"topK":1}}}`, batholith.Converse},
+		{"any", "\xef\xbb\xbf" + `{"modelInput":{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}}`, batholith.Converse},
+		{"any", `{"modelInput":{"prompt":"Hi"}}`, batholith.InvokeModel},
+		{"any", `not JSON`, batholith.InvokeModel},
+		{"any", ``, batholith.InvokeModel},
 	} {
-		files, err := gather([]string{folder(t, map[string]string{"a.png": "", "b.jsonl": line + "\nmore"})})
+		files, err := gather([]string{folder(t, map[string]string{"a.png": "", "b.jsonl": c.line + "\nmore"})})
 		if err != nil {
 			t.Fatal(err)
 		}
 		a := &app{stderr: io.Discard}
-		if got := a.invocationType("", files); got != want {
-			t.Errorf("%s: %s, want %s", line, got, want)
+		if got := a.invocationType("", c.family, files); got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.family, c.line, got, c.want)
 		}
-		if got := a.invocationType(batholith.Converse, files); got != batholith.Converse {
-			t.Errorf("%s: what was asked for became %s", line, got)
+		if got := a.invocationType(batholith.Converse, c.family, files); got != batholith.Converse {
+			t.Errorf("%s: what was asked for became %s", c.line, got)
 		}
+	}
+}
+
+func TestTheFamilyOfANamedModelIsItsConfiguration(t *testing.T) {
+	c := &config.Config{Models: []config.Model{{ID: "house", Family: "nova", Aliases: []string{"amazon.nova-pro-v1:0"}}, {ID: "anthropic.claude-v2"}}}
+	for name, want := range map[string]string{
+		"house": "nova", "us.amazon.nova-pro-v1:0": "nova", "anthropic.claude-v2": "anthropic", "amazon.nova-lite-v1:0": "nova", "mine": "any",
+		"arn:aws:bedrock:us-east-1::foundation-model/house": "nova",
+	} {
+		if got := familyNamed(c, name); got != want {
+			t.Errorf("%s is of %s, want %s", name, got, want)
+		}
+	}
+	if got := familyNamed(&config.Config{Models: c.Models[:1]}, ""); got != "nova" {
+		t.Errorf("the one model that is configured is of %s", got)
 	}
 }
 

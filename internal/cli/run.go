@@ -88,7 +88,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	if o.Model, err = a.pickModel(o.Config, o.Model); err != nil {
 		return err
 	}
-	o.Type = a.invocationType(o.Type, files)
+	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), files)
 	p := a.newProgress()
 	defer p.done()
 	o.Log = a.runLogger(o.Config, p)

@@ -135,7 +135,7 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		if err != nil {
 			return err
 		}
-		s.typ = a.invocationType(s.typ, files)
+		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), files)
 		if input, err = a.upload(ctx, c, s.bucket, prefix+"/input/", files); err != nil {
 			return err
 		}

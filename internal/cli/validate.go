@@ -60,7 +60,7 @@ An s3:// URI is read from the server that the standard AWS variables name, or el
 		if err != nil {
 			return err
 		}
-		v := &validator{app: a, target: *t, limits: c.Limits.Rules()}
+		v := &validator{app: a, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model)}
 		if v.inputs, err = v.find(cmd.Context(), args, &asked); err != nil {
 			return err
 		}
@@ -88,6 +88,7 @@ type validator struct {
 	app    *app
 	target target
 	limits batholith.Limits
+	family string // of the model whose bodies these are
 	inputs []inputFile
 
 	bodies   *bodies
@@ -109,7 +110,7 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 		if err != nil {
 			return nil, err
 		}
-		*typ = v.app.invocationType(*typ, gathered)
+		*typ = v.app.invocationType(*typ, v.family, gathered)
 		if all, err = localInputs(ctx, gathered); err != nil {
 			return nil, err
 		}

@@ -127,7 +127,7 @@ func (d anthropic) system(c *chat, v value) error {
 func (d anthropic) systemBlock(c *chat, t *turn, block value) error {
 	var text value
 	if !block.member("type").is("text") {
-		return wrong("Input should be a text block")
+		return at("type", wrong("Input should be 'text'"))
 	}
 	err := c.read(claudeSystem, block, func(name string, v value) error {
 		if name == "text" {

@@ -103,8 +103,12 @@ func (d cohereEmbed) input(in value) (value, error) {
 				}
 				return nil
 			}, noMore)
-			if err == nil && (!typed || t.kind() != '"') {
-				err = wrong(onlyTexts)
+			switch {
+			case err != nil:
+			case !typed:
+				err = at("type", wrong(onlyTexts))
+			case t.kind() != '"':
+				err = needString("text", t)
 			}
 			if err != nil {
 				return at("content", at(j, err))

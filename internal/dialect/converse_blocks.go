@@ -324,8 +324,10 @@ func (d converse) toolChoice(c *chat, v value) error {
 		switch name {
 		case "auto":
 			c.set("tool_choice", value(`"auto"`))
+			return c.readObject(converseBareChoice, v, nil)
 		case "any":
 			c.set("tool_choice", value(`"required"`))
+			return c.readObject(converseBareChoice, v, nil)
 		case "tool":
 			var tool value
 			err := c.readObject(converseNamedTool, v, func(_ string, v value) error {

@@ -89,7 +89,11 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 		return nil, fmt.Errorf("backend protocol %q is not known; known: %s", protocol, ProtocolOpenAI)
 	}
 	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
-	if i < 0 {
+	switch {
+	case name == "":
+		return nil, fmt.Errorf("models of this id take bodies that are not served here; if this one takes those of another family, set family: %s",
+			strings.Join(Families(), ", "))
+	case i < 0:
 		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))
 	}
 	switch {

@@ -29,6 +29,9 @@ var marks = []struct{ prefix, holds, family string }{
 	{"batholith.", "", FamilyAny},
 	{"anthropic.", "", "anthropic"},
 	{"amazon.nova", "embed", "nova-embed"},
+	{"amazon.nova-canvas", "", ""}, // they make images, videos and speech, by bodies of their own
+	{"amazon.nova-reel", "", ""},
+	{"amazon.nova", "sonic", ""},
 	{"amazon.nova", "", "nova"},
 	{"amazon.titan-embed", "", "titan-embed"},
 	{"amazon.titan-text", "", "titan-text"},
@@ -48,13 +51,11 @@ var marks = []struct{ prefix, holds, family string }{
 	{"google.", "", "openai"},
 	{"nvidia.", "", "openai"},
 	{"moonshot", "", "openai"},
-	{"", "gpt-oss", "gpt-oss"},
-	{"", "claude", "anthropic"},
 }
 
 // FamilyOf tells a model's family by its id, an inference profile's id, an ARN of either, or the bare name that a model
-// server knows it by. It is "" for ids of a family that is not known here. Bare names of open models are "openai": the body
-// that their servers take.
+// server knows it by. It is "" for ids of a family that is not known here. A name that is no id of Bedrock's takes the bodies of every chat
+// family, told by their shape.
 func FamilyOf(modelID string) string {
 	id, _ := CutGeography(strings.ToLower(LastPart(modelID)))
 	for _, m := range marks {
@@ -68,7 +69,7 @@ func FamilyOf(modelID string) string {
 	if id == "" {
 		return ""
 	}
-	return "openai"
+	return FamilyAny
 }
 
 // knownProviders have bodies of their own, so that an unknown id of theirs must not be taken for an open model's.

@@ -207,6 +207,9 @@ var converseToolChoice = membersAt("toolConfig.toolChoice", refuseRest, rules{
 	"tool": taken(),
 })
 
+// converseBareChoice is a choice that names nothing.
+var converseBareChoice = membersAt("toolConfig.toolChoice.auto", refuseRest, rules{})
+
 var converseNamedTool = membersAt("toolConfig.toolChoice.tool", refuseRest, rules{
 	"name": taken(),
 })

@@ -42,8 +42,8 @@ var titanTextObjects = []*members{titanTextBody, titanTextConfig}
 var titanEmbedBody = membersAt("", refuseRest, rules{
 	"inputText":       taken().checking(wantString),
 	"dimensions":      taken().checking(count(1)),
-	"normalize":       taken().checking(wantBool),
-	"embeddingTypes":  taken(),
+	"normalize":       checked("of the answer").checking(wantBool),
+	"embeddingTypes":  checked("of the answer: float, binary"),
 	"embeddingConfig": taken().checking(wantObject),
 	"inputImage":      refused(noPictures),
 })
@@ -176,7 +176,7 @@ var cohereEmbedBody = membersAt("", refuseRest, rules{
 	"inputs":           taken(),
 	"input_type":       ignored("servers embed for any purpose alike").checking(wantString),
 	"output_dimension": taken().checking(count(1)),
-	"embedding_types":  taken(),
+	"embedding_types":  checked("of the answer: float"),
 	"images":           refused(noPictures),
 	"truncate":         ignored(truncateNote),
 	"max_tokens":       ignored(truncateNote),

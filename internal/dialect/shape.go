@@ -1,5 +1,7 @@
 package dialect
 
+import "github.com/batholith/batholith"
+
 // Bodies of one invocation type often end up in a job of the other: old clients drop modelInvocationType without a word, and
 // the job then runs as InvokeModel. The errors that follow speak of missing fields; these hints speak of the cause.
 
@@ -21,25 +23,24 @@ func hintInvoke(body value, err error) error {
 
 // looksConverse tells by members that only Converse has, or by content blocks that are not tagged with a type.
 func looksConverse(body value) bool {
-	for name := range body.members() {
-		switch name {
-		case "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig", "guardrailConfig":
-			return true
-		}
-	}
-	untagged := false
+	return shapeOf(body).has(converseMark) || untagged(body)
+}
+
+// untagged tells whether the blocks of the first message are named by their members, as Converse's and Nova's are.
+func untagged(body value) bool {
+	found := false
 	eachBlock(body, func(block value) bool {
 		for name := range block.members() {
 			switch name {
 			case "type":
 				return false
-			case "text", "image", "toolUse", "toolResult", "document", "reasoningContent", "cachePoint":
-				untagged = true
+			case "text", "image", "video", "audio", "toolUse", "toolResult", "document", "searchResult", "reasoningContent", "cachePoint", "guardContent":
+				found = true
 			}
 		}
 		return false
 	})
-	return untagged
+	return found
 }
 
 // looksInvoke tells by members that Converse has not, by content that is a plain string, or by tagged blocks.
@@ -72,4 +73,34 @@ func eachBlock(body value, visit func(value) bool) {
 		}
 		return
 	}
+}
+
+// TypeOf guesses by a modelInput of which type a job of it is, for a model of this family. A body of Nova's may look like Converse's in all but
+// few members: for a model of Nova's, whose own bodies these are, only those make it one of Converse.
+func TypeOf(family string, input []byte) batholith.InvocationType {
+	body, err := object(input)
+	switch {
+	case err != nil:
+		return batholith.InvokeModel
+	case family == "nova":
+		if !onlyConverses(body) {
+			return batholith.InvokeModel
+		}
+		return batholith.Converse
+	case looksConverse(body) && !novaInside(body):
+		return batholith.Converse
+	}
+	return batholith.InvokeModel
+}
+
+// onlyConverses tells by members that Nova's own bodies have not.
+func onlyConverses(body value) bool {
+	for name, v := range body.members() {
+		switch name {
+		case "additionalModelRequestFields", "additionalModelResponseFieldPaths", "requestMetadata", "performanceConfig", "guardrailConfig",
+			"outputConfig", "serviceTier", "promptVariables":
+			return !v.absent()
+		}
+	}
+	return false
 }
