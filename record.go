@@ -67,6 +67,7 @@ type Call struct {
 	// ServerTools says that the server may run tools for this request, such as a web search. They may have effects outside the
 	// server, so that a request that was sent in full should not be repeated.
 	ServerTools bool
+	Took        time.Duration // how long the answer took; known when there is one
 	// Changes are what of the record is not in Body as it was given.
 	Changes Changes
 }

@@ -3,7 +3,7 @@ package dialect
 import "github.com/batholith/batholith"
 
 // answer writes a message. input_tokens counts what was not read from a cache (Anthropic: usage).
-func (d anthropic) answer(input value, body []byte) (batholith.Answer, error) {
+func (d anthropic) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -26,7 +26,7 @@ func (d anthropic) answer(input value, body []byte) (batholith.Answer, error) {
 	b.integerMember("output_tokens", c.tokens.Output)
 	b.close('}')
 	b.close('}')
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
 // content writes what the model thought, said and called, in this order. A signature is its maker's alone and stays empty.
@@ -54,7 +54,7 @@ func (d anthropic) content(b *buffer, c completion) {
 	}
 }
 
-// stopReason writes why the answer ended, and the stop sequence where the server told which it was.
+// stopReason writes why the answer ended, and the stop sequence where the server told which it was, null else.
 func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	if !c.stop.absent() {
 		if s := c.stopped(input.member("stop_sequences")); !s.absent() {
@@ -65,14 +65,15 @@ func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	}
 	reason := "end_turn"
 	switch c.finish {
-	case "length":
+	case endLength:
 		reason = "max_tokens"
-	case "tool_calls", "function_call":
+	case endTools:
 		reason = "tool_use"
-	case "content_filter":
+	case endFilter:
 		reason = "refusal"
 	}
 	b.textMember("stop_reason", reason)
+	b.literal(`"stop_sequence":null`)
 }
 
 // claudeName is what Claude models call themselves: the id without provider and version.

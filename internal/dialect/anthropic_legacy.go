@@ -69,7 +69,7 @@ func (c *chat) said(role, text string) {
 	c.turn(&turn{role: role, parts: []part{{kind: "text", text: value(b)}}})
 }
 
-func (d claudeText) answer(input value, body []byte) (batholith.Answer, error) {
+func (d claudeText) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -82,7 +82,7 @@ func (d claudeText) answer(input value, body []byte) (batholith.Answer, error) {
 	b.textMember("type", "completion")
 	b.member("completion", c.text)
 	reason := "stop_sequence" // also of a turn that ended: the mark of the next one stopped it
-	if c.finish == "length" {
+	if c.finish == endLength {
 		reason = "max_tokens"
 	}
 	b.textMember("stop_reason", reason)
@@ -90,7 +90,9 @@ func (d claudeText) answer(input value, body []byte) (batholith.Answer, error) {
 		b.member("stop", s)
 	} else if reason == "stop_sequence" {
 		b.textMember("stop", humanMark)
+	} else {
+		b.literal(`"stop":null`)
 	}
 	b.close('}')
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }

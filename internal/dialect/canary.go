@@ -121,8 +121,7 @@ func CanaryAnswered(body []byte) bool {
 		return false
 	}
 	for _, choice := range doc.member("choices").elements() {
-		finish := choice.member("finish_reason")
-		return choice.kind() == '{' && choice.member("error").absent() && !finish.is("error") && !finish.is("abort")
+		return new(completion).chosen(choice) == nil
 	}
 	return doc.member("data").filled()
 }

@@ -295,7 +295,7 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 }
 
 // answer writes one turn. All prompt tokens are billed units: Cohere knows no cache.
-func (d cohere) answer(input value, body []byte) (batholith.Answer, error) {
+func (d cohere) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -326,7 +326,7 @@ func (d cohere) answer(input value, body []byte) (batholith.Answer, error) {
 	b.integerMember("input_tokens", c.tokens.Input)
 	b.integerMember("output_tokens", c.tokens.Output)
 	b = append(b, "}}}"...)
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
 // grown writes the turns that the record gave, its message, and the answer.
@@ -347,9 +347,9 @@ func (d cohere) grown(b *buffer, input, text value) {
 // cohereFinish is the finish_reason in Cohere's words.
 func cohereFinish(c completion) string {
 	switch c.finish {
-	case "length":
+	case endLength:
 		return "MAX_TOKENS"
-	case "content_filter":
+	case endFilter:
 		return "ERROR_TOXIC"
 	}
 	return "COMPLETE"

@@ -120,7 +120,7 @@ func (d cohereEmbed) input(in value) (value, error) {
 	return append(text, '"'), err
 }
 
-func (d cohereEmbed) answer(input value, body []byte) (batholith.Answer, error) {
+func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := d.read(input)
 	if err != nil {
 		return batholith.Answer{}, err

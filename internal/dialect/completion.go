@@ -11,8 +11,10 @@ import (
 type completion struct {
 	id, model       value
 	text, reasoning value // strings; absent when the server gave none
+	refusal         value // the words of a refusal, likewise
 	calls           []toolCall
-	finish          string // stop, length, tool_calls, content_filter
+	finish          string // stop, length, tool_calls, content_filter; "" until it is known
+	told            string // finish, as the server has it
 	stop            value  // the stop sequence that the server met, when it tells
 	choice          value
 	tokens          batholith.Tokens
@@ -24,30 +26,69 @@ func parseChat(body []byte) (completion, error) {
 	if err != nil {
 		return c, err
 	}
+	return c, c.chat()
+}
+
+// chat reads the message of the choice.
+func (c *completion) chat() error {
 	message := c.choice.member("message")
 	if message.kind() != '{' {
-		return c, nonsense("its first choice has no message")
+		return nonsense("its first choice has no message")
 	}
+	var thought value // where it is beside the content
+	var calls, call value
 	for name, v := range message.members() {
 		switch name {
 		case "content":
-			if c.text, err = contentText(v); err != nil {
-				return c, err
+			if err := c.content(v); err != nil {
+				return err
 			}
-		case "reasoning_content", "reasoning":
+		case "reasoning_content", "reasoning", "thinking":
 			if v.kind() == '"' && len(v) > len(`""`) {
-				c.reasoning = v
+				thought = v
+			}
+		case "refusal":
+			if v.kind() == '"' && len(v) > len(`""`) {
+				c.refusal = v
 			}
 		case "tool_calls":
-			if c.calls, err = parseCalls(v); err != nil {
-				return c, err
-			}
+			calls = v
+		case "function_call": // OpenAI's form of a call before there were several
+			call = v
 		}
 	}
-	if len(c.calls) > 0 && c.finish == "stop" {
-		c.finish = "tool_calls" // what some servers say when one tool was forced
+	c.reasoning = joined(thought, c.reasoning)
+	for _, e := range calls.elements() {
+		if err := c.called(e.member("id"), e.member("function")); err != nil {
+			return err
+		}
 	}
-	return c, nil
+	if call.kind() == '{' && len(c.calls) == 0 {
+		if err := c.called(nil, call); err != nil {
+			return err
+		}
+	}
+	return c.ends()
+}
+
+// ends makes the end of a chat fit its content. An answer that is not whole, or has none, fails the attempt.
+func (c *completion) ends() error {
+	if !c.refusal.absent() {
+		c.finish = endFilter
+		if len(c.text) <= len(`""`) {
+			c.text = c.refusal
+		}
+	}
+	said := !c.text.absent() || !c.reasoning.absent() || len(c.calls) > 0
+	switch {
+	case c.finish == "" && len(c.text) <= len(`""`) && c.reasoning.absent() && len(c.calls) == 0, c.finish == endStop && !said, c.finish == endTools && !said:
+		return nothingSaid()
+	case len(c.calls) > 0 && (c.finish == endStop || c.finish == ""): // what some servers say when one tool was forced
+		c.finish = endTools
+	case c.finish == "", c.finish == endTools && len(c.calls) == 0: // a call that the server took for text
+		c.finish = endStop
+	}
+	return nil
 }
 
 // parseText reads the answer of /completions.
@@ -56,8 +97,17 @@ func parseText(body []byte) (completion, error) {
 	if err != nil {
 		return c, err
 	}
-	if c.text = c.choice.member("text"); c.text.kind() != '"' {
+	switch c.text = c.choice.member("text"); {
+	case c.text.kind() == '"' && (c.finish != "" || len(c.text) > len(`""`)):
+	case c.text.absent() && (c.finish == endLength || c.finish == endFilter):
+		c.text = value(`""`)
+	case c.text.absent() || c.text.kind() == '"':
+		return c, nothingSaid()
+	default:
 		return c, nonsense("its first choice has no text")
+	}
+	if c.finish == "" {
+		c.finish = endStop
 	}
 	return c, nil
 }
@@ -84,35 +134,65 @@ func parseCompletion(body []byte) (c completion, err error) {
 			c.tokens = usage(v)
 		}
 	}
-	if c.choice.kind() != '{' {
-		return c, nonsense("it has no choices")
+	return c, c.chosen(c.choice)
+}
+
+// chosen reads what is said of a choice beside its content.
+func (c *completion) chosen(choice value) error {
+	c.choice = choice
+	if choice.kind() != '{' {
+		return nonsense("it has no choices")
 	}
-	for name, v := range c.choice.members() {
+	var finish, failed value
+	for name, v := range choice.members() {
 		switch name {
 		case "finish_reason":
-			c.finish = v.text()
+			finish = v
+		case "error":
+			failed = v
 		case "stop_reason", "matched_stop": // vLLM, SGLang: the sequence, or the number of a token
 			if v.kind() == '"' {
 				c.stop = v
 			}
 		}
 	}
-	return c, nil
+	if isError(failed) {
+		return errorWithin(failed)
+	}
+	end, broken := endOf(finish)
+	if c.finish, c.told = end, end; broken {
+		return brokenOff(finish)
+	}
+	return nil
 }
 
 // answerObject reads an answer that must be an object and no error.
 func answerObject(body []byte) (value, error) {
-	doc, err := parse(body)
+	doc, err := parseAnswer(body)
 	if err != nil {
 		return nil, nonsense("it is %v", err)
 	}
 	if doc.kind() != '{' {
 		return nil, nonsense("it is no object")
 	}
-	if e := doc.member("error"); !e.absent() {
-		return nil, nonsense("it is an error: %s", errorText(e))
+	if e := doc.member("error"); isError(e) {
+		return nil, errorWithin(e)
 	}
 	return doc, nil
+}
+
+// isError tells whether the member "error" of an answer has an error. Some servers have an empty one beside every answer.
+func isError(e value) bool {
+	switch e.kind() {
+	case '"':
+		return len(e) > len(`""`)
+	case '{':
+		for range e.fields() {
+			return true
+		}
+		return false
+	}
+	return e.kind() == 't' || e.kind() == '['
 }
 
 // errorText is the message of an OpenAI error, shortened.
@@ -124,61 +204,143 @@ func errorText(e value) string {
 	return shortened(s, 300)
 }
 
-// contentText is the text of a message: a string as a rule, a list of text parts from some servers.
-func contentText(v value) (value, error) {
+// content reads the content of a message: a string as a rule, from some servers a list of strings and of parts with types.
+func (c *completion) content(v value) error {
+	c.text = nil // of two, the last one counts
 	switch v.kind() {
 	case 'n':
-		return nil, nil
 	case '"':
-		return v, nil
+		c.text = v
+	case '{':
+		return c.part(v)
 	case '[':
+		for _, p := range v.elements() {
+			if p.kind() == '"' {
+				c.text = joined(c.text, p)
+			} else if err := c.part(p); err != nil {
+				return err
+			}
+		}
+		if v.len() > 0 && c.text.absent() && c.reasoning.absent() && c.refusal.absent() && len(c.calls) == 0 {
+			return nonsense("the content of its message is no text")
+		}
 	default:
-		return nil, nonsense("the content of its message is no text")
+		return nonsense("the content of its message is no text")
 	}
-	joined := value(`"`)
+	return nil
+}
+
+// part reads a part of a message: text, a thought (Mistral, Anthropic), a refusal (OpenAI), a call (Anthropic). Parts of other types, such as
+// references, have no words, and no place in an answer.
+func (c *completion) part(p value) error {
+	switch p.member("type").text() {
+	case "thinking", "reasoning", "reasoning_text", "thought", "reasoning_content":
+		for _, name := range [...]string{"thinking", "reasoning", "text", "content"} {
+			if thought := textOf(p.member(name)); !thought.absent() {
+				c.reasoning = joined(c.reasoning, thought)
+				break
+			}
+		}
+	case "redacted_thinking":
+	case "refusal":
+		c.refusal = joined(c.refusal, textOf(p.member("refusal")))
+	case "tool_use", "tool_call", "function_call", "function":
+		f := p.member("function")
+		if f.kind() != '{' {
+			f = p
+		}
+		return c.called(p.member("id"), f)
+	default:
+		if text := p.member("text"); text.kind() == '"' {
+			c.text = joined(c.text, text)
+		}
+	}
+	return nil
+}
+
+// textOf is a string, or the text of a list of parts; nil for anything else.
+func textOf(v value) (text value) {
+	if v.kind() == '"' {
+		return v
+	}
 	for _, p := range v.elements() {
-		text := p.member("text")
-		if text.kind() != '"' {
-			return nil, nonsense("the content of its message is no text")
+		if t := p.member("text"); t.kind() == '"' {
+			p = t
 		}
-		joined = append(joined, text[1:len(text)-1]...)
+		if p.kind() == '"' {
+			text = joined(text, p)
+		}
 	}
-	return append(joined, '"'), nil
+	return text
 }
 
-// parseCalls reads tool calls. Arguments come as a string that should hold an object; they leave as that object.
-func parseCalls(v value) ([]toolCall, error) {
-	var calls []toolCall
-	for _, e := range v.elements() {
-		f := e.member("function")
-		call := toolCall{id: e.member("id"), name: f.member("name")}
-		if call.name.kind() != '"' {
-			return nil, nonsense("a tool call has no function name")
-		}
-		args, err := arguments(f.member("arguments"))
-		if err != nil {
-			return nil, err
-		}
-		call.arguments = args
-		calls = append(calls, call)
+// joined is one string of two; either may be absent.
+func joined(a, b value) value {
+	switch {
+	case b.absent():
+		return a
+	case a.absent():
+		return b
 	}
-	return calls, nil
+	both := make(value, 0, len(a)+len(b))
+	return append(append(both, a[:len(a)-1]...), b[1:]...)
 }
 
-// arguments is the object in a call's arguments. Some servers give the object itself, and nothing where there are none.
-func arguments(v value) (value, error) {
+// called reads a tool call. Arguments come as a string that should hold an object; they leave as that object. A call without name and
+// arguments is what some parsers leave behind, and no call.
+func (c *completion) called(id, f value) error {
+	args := f.member("arguments")
+	if args.absent() {
+		args = f.member("input") // Anthropic
+	}
+	call := toolCall{id: id, name: f.member("name")}
+	if call.name.kind() != '"' || call.name.is("") {
+		if args.absent() || args.is("") {
+			return nil
+		}
+		return modelFault("a tool call has no function name")
+	}
+	var err error
+	if call.arguments, err = arguments(args, c.finish == endLength); err != nil {
+		return err
+	}
+	c.calls = append(c.calls, call)
+	return nil
+}
+
+// arguments is the object in a call's arguments. Some servers give the object itself, and nothing, "null" or [] where there are none. Of
+// arguments that the bound of the answer cut, it is what is whole.
+func arguments(v value, cut bool) (value, error) {
+	for range 2 { // some servers put the string into a string
+		switch v.kind() {
+		case '{':
+			return v, nil
+		case 'n':
+			return value("{}"), nil
+		case '[':
+			if v.len() == 0 {
+				return value("{}"), nil
+			}
+		case '"':
+			s := []byte(v.text())
+			if len(trim(s)) == 0 {
+				return value("{}"), nil
+			}
+			args, err := parseAnswer(s)
+			if err != nil && cut {
+				return cutObject(s), nil
+			}
+			if err == nil {
+				v = args
+				continue
+			}
+		}
+		break
+	}
 	if v.kind() == '{' {
 		return v, nil
 	}
-	s := v.text()
-	if s == "" {
-		return value("{}"), nil
-	}
-	args, err := parse([]byte(s))
-	if err != nil || args.kind() != '{' {
-		return nil, nonsense("the arguments of a tool call are no JSON object")
-	}
-	return args, nil
+	return nil, modelFault("the arguments of a tool call are no JSON object")
 }
 
 // name is an identifier of the answer with a prefix of the family's own. A server that gives none gets one that depends on
@@ -194,7 +356,7 @@ func (c completion) name(prefix string) string {
 
 // stopped is the stop sequence among those asked for that ended the text, or nil.
 func (c completion) stopped(asked value) value {
-	if c.finish != "stop" || c.stop.absent() {
+	if c.finish != endStop || c.stop.absent() {
 		return nil
 	}
 	want := c.stop.text()

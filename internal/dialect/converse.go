@@ -327,6 +327,6 @@ func (noConverse) request(value, string) (batholith.Call, error) {
 	return batholith.Call{}, wrong("the model makes embeddings and cannot converse; set modelInvocationType to InvokeModel and give the body of the model's family")
 }
 
-func (noConverse) answer(value, []byte) (batholith.Answer, error) {
+func (noConverse) answer(value, batholith.Call, []byte) (batholith.Answer, error) {
 	return batholith.Answer{}, nonsense("nothing was asked")
 }

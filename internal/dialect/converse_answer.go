@@ -2,9 +2,9 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// answer writes a ConverseResponse without metrics: how long the model took is not known here. inputTokens counts what was not
+// answer writes a ConverseResponse. latencyMs is how long the model server took, its queue included. inputTokens counts what was not
 // read from a cache, and totalTokens everything (Bedrock: TokenUsage).
-func (d converse) answer(input value, body []byte) (batholith.Answer, error) {
+func (d converse) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -22,9 +22,13 @@ func (d converse) answer(input value, body []byte) (batholith.Answer, error) {
 	b.integerMember("cacheReadInputTokens", c.tokens.CacheRead)
 	b.integerMember("cacheWriteInputTokens", c.tokens.CacheWrite)
 	b.close('}')
+	b.key("metrics")
+	b.open('{')
+	b.integerMember("latencyMs", call.Took.Milliseconds())
+	b.close('}')
 	d.responseFields(&b, input, body, stop)
 	b.close('}')
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
 // converseOutput writes the message in the form that Converse and Nova share.
@@ -56,11 +60,11 @@ func converseStop(c completion, stop value) string {
 		return "stop_sequence"
 	}
 	switch c.finish {
-	case "length":
+	case endLength:
 		return "max_tokens"
-	case "tool_calls", "function_call":
+	case endTools:
 		return "tool_use"
-	case "content_filter":
+	case endFilter:
 		return "content_filtered"
 	}
 	return "end_turn"
@@ -73,7 +77,7 @@ func (d converse) responseFields(b *buffer, input value, body []byte, stop value
 	if paths.kind() != '[' {
 		return
 	}
-	doc, err := parse(body)
+	doc, err := parseAnswer(body)
 	if err != nil {
 		return
 	}

@@ -17,13 +17,26 @@ type Dialect interface {
 	Request(input []byte, model string) (batholith.Call, error)
 
 	// Answer turns the body of a backend's 200 into a modelOutput. The input is one that Request has taken. The error wraps [ErrNonsense] when the body is not what
-	// the protocol promises, and is a [*batholith.RecordError] when the model cannot do what the record asked for.
+	// the protocol promises, is a [*batholith.Failure] when the body says that it is no whole answer, and is a [*batholith.RecordError] when the model cannot do what the record asked for.
 	Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
 // ErrNonsense marks an answer that no server of the protocol should give: no JSON, no choices, another type, cut short.
 // The same request may well do better the next time.
 var ErrNonsense = errors.New("the model server's answer makes no sense")
+
+// ErrModel marks an [ErrNonsense] that is the model's and not the server's: where sampling is fixed, the same request brings it again.
+var ErrModel = errors.New("the model's answer makes no sense")
+
+func modelFault(format string, args ...any) error { return modelError(fmt.Sprintf(format, args...)) }
+
+// modelError is both an [ErrModel] and an [ErrNonsense].
+type modelError string
+
+func (e modelError) Error() string { return ErrModel.Error() + ": " + string(e) }
+
+// Is implements the interface of [errors.Is].
+func (e modelError) Is(target error) bool { return target == ErrModel || target == ErrNonsense }
 
 func nonsense(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNonsense, fmt.Sprintf(format, args...))
@@ -108,7 +121,7 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 // translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.
 type translator interface {
 	request(body value, model string) (batholith.Call, error)
-	answer(input value, body []byte) (batholith.Answer, error)
+	answer(input value, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
 // reading makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
@@ -143,8 +156,8 @@ func (c reading) Request(input []byte, model string) (batholith.Call, error) {
 func (c reading) path(input value) string { return pathOf(c.t, input) }
 
 // Answer implements [Dialect].
-func (c reading) Answer(input []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
-	answer, err := c.t.answer(known(input), body)
+func (c reading) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
+	answer, err := c.t.answer(known(input), call, body)
 	if err != nil {
 		return batholith.Answer{}, refuse(err)
 	}
@@ -162,12 +175,12 @@ func (of byShape) request(body value, model string) (batholith.Call, error) {
 	return t.request(body, model)
 }
 
-func (of byShape) answer(input value, body []byte) (batholith.Answer, error) {
+func (of byShape) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	t, err := of(input)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	return t.answer(input, body)
+	return t.answer(input, call, body)
 }
 
 func (of byShape) path(body value) string {

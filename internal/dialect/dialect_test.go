@@ -112,7 +112,7 @@ func TestGPTOSSIsKnownByItsName(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := d.Answer([]byte(`{}`), batholith.Call{}, []byte(`{"choices":[{"message":{"reasoning_content":"a","content":"b"}}]}`))
-	if want := `{"choices":[{"message":{"content":"<reasoning>a</reasoning>b"}}]}`; string(answer.Output) != want || err != nil {
+	if want := `{"choices":[{"message":{"content":"<reasoning>a</reasoning>b"},"finish_reason":"stop"}]}`; string(answer.Output) != want || err != nil {
 		t.Errorf("got %s, %v, want %s", answer.Output, err, want)
 	}
 }

@@ -119,6 +119,9 @@ func translate(t *testing.T, d Dialect, g golden) (call, output []byte) {
 	if errors.Is(err, ErrNonsense) {
 		return call, []byte("nonsense: " + err.Error())
 	}
+	if f, ok := errors.AsType[*batholith.Failure](err); ok {
+		return call, []byte("failure, " + f.Kind.String() + ": " + f.Message)
+	}
 	if err != nil {
 		return call, recordErrorText(t, err)
 	}

@@ -17,8 +17,8 @@ func mistralBodies(o Options) translator {
 type mistralChat struct{ openai }
 
 // Answer gives the reason under both names: clients of older models read stop_reason, of newer ones finish_reason.
-func (d mistralChat) answer(input value, body []byte) (batholith.Answer, error) {
-	a, err := d.openai.answer(input, body)
+func (d mistralChat) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
+	a, err := d.openai.answer(input, call, body)
 	if err != nil {
 		return a, err
 	}

@@ -25,7 +25,7 @@ func (d nova) inference(c *chat, o, reasoning *members, v value) error {
 }
 
 // answer is Converse's but for the names of two counters.
-func (d nova) answer(input value, body []byte) (batholith.Answer, error) {
+func (d nova) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -47,5 +47,5 @@ func (d nova) answer(input value, body []byte) (batholith.Answer, error) {
 	b.integerMember("cacheWriteInputTokenCount", c.tokens.CacheWrite)
 	b.close('}')
 	b.close('}')
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }

@@ -69,7 +69,7 @@ func (d novaEmbed) text(w *novaEmbedding, v value) error {
 	return first(err, needString("value", w.text))
 }
 
-func (d novaEmbed) answer(input value, body []byte) (batholith.Answer, error) {
+func (d novaEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := d.read(input)
 	if err != nil {
 		return batholith.Answer{}, err

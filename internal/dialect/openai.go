@@ -1,7 +1,9 @@
 package dialect
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/batholith/batholith"
@@ -242,30 +244,31 @@ func (r *openaiRequest) part(block value) error {
 	return needString("type", typ)
 }
 
-// answer copies the server's answer member by member, without nulls and under the job's model id.
-func (d openai) answer(input value, body []byte) (batholith.Answer, error) {
+// answer copies the server's answer member by member, without nulls and under the job's model id. What a message lacks of OpenAI's form it gets.
+func (d openai) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	var tokens batholith.Tokens
+	a := batholith.Answer{}
 	choices := 0
 	b := make(buffer, 0, len(doc)+64)
 	b.open('{')
 	for name, v := range doc.members() {
-		if v.absent() {
+		if v.absent() || name == "error" {
 			continue
 		}
 		b.anyKey(name)
 		switch name {
 		case "model":
-			b.text(d.shown(v.text()))
+			a.Model = v.text()
+			b.text(d.shown(a.Model))
 		case "choices":
 			if choices, err = d.choices(&b, v); err != nil {
 				return batholith.Answer{}, err
 			}
 		case "usage":
-			tokens = usage(v)
+			a.Tokens = usage(v)
 			b.clean(v)
 		default:
 			b.raw(v)
@@ -275,63 +278,144 @@ func (d openai) answer(input value, body []byte) (batholith.Answer, error) {
 	if choices == 0 {
 		return batholith.Answer{}, nonsense("it has no choices")
 	}
-	return batholith.Answer{Output: b, Tokens: tokens}, nil
+	a.Output = b
+	return a, nil
 }
 
-// choices copies every choice; there are several where the body asked for n.
+// choices copies every choice; there are several where the body asked for n. All of them must be whole.
 func (d openai) choices(b *buffer, v value) (n int, err error) {
 	b.open('[')
 	for _, choice := range v.elements() {
 		if choice.member("message").kind() != '{' {
 			return 0, nonsense("a choice has no message")
 		}
-		b.open('{')
-		for name, m := range choice.members() {
-			switch {
-			case m.absent():
-			case name == "message":
-				b.key(name)
-				if err := d.message(b, m); err != nil {
-					return 0, err
-				}
-			default:
-				b.anyKey(name)
-				b.raw(m)
-			}
+		var c completion
+		if err := c.chosen(choice); err != nil {
+			return 0, err
 		}
-		b.close('}')
+		if err := c.chat(); err != nil && !errors.Is(err, ErrModel) { // a call is passed on as the model wrote it
+			return 0, err
+		}
+		d.choice(b, c)
 		n++
 	}
 	b.close(']')
 	return n, nil
 }
 
-// message copies a message without its nulls, and without the empty list of tool calls that some servers always give.
-func (d openai) message(b *buffer, message value) error {
-	var reasoning value
-	if d.tagged {
-		if reasoning = message.member("reasoning_content"); reasoning.kind() != '"' {
-			reasoning = message.member("reasoning")
+// choice copies one choice. Its finish_reason is in OpenAI's words, whatever the server's are. A refusal ends with "stop" and has a member of its own
+// (OpenAI: refusal).
+func (d openai) choice(b *buffer, c completion) {
+	told := false
+	if !c.refusal.absent() && c.told != "" {
+		c.finish = c.told
+	}
+	b.open('{')
+	for name, m := range c.choice.members() {
+		switch {
+		case name == "finish_reason":
+			told = true
+			b.key(name)
+			if b.text(c.finish); c.finish == endTools && m.is("function_call") {
+				*b = append((*b)[:len(*b)-len(c.finish)-2], m...)
+			}
+		case m.absent(), name == "error":
+		case name == "message":
+			b.key(name)
+			d.message(b, m, c)
+		default:
+			b.anyKey(name)
+			b.raw(m)
 		}
 	}
+	if !told {
+		b.textMember("finish_reason", c.finish)
+	}
+	b.close('}')
+}
+
+// message copies a message without its nulls, and without the empty list of tool calls that some servers always give. Its content is there
+// always, null beside tool calls, as clients expect it.
+func (d openai) message(b *buffer, message value, c completion) {
+	told := false
 	b.open('{')
 	for name, v := range message.members() {
 		switch {
 		case name == "content":
-			text, err := contentText(v)
-			if err != nil {
-				return err
+			if told {
+				continue
 			}
-			b.tagged(reasoning, text)
+			told = true
+			d.content(b, c)
+			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() {
+				b.member("reasoning_content", c.reasoning) // what stood among the parts
+			}
 		case v.absent(), name == "tool_calls" && v.len() == 0:
 		case d.tagged && (name == "reasoning_content" || name == "reasoning"):
+		case name == "tool_calls":
+			b.key(name)
+			d.calls(b, v, c)
 		default:
 			b.anyKey(name)
 			b.raw(v)
 		}
 	}
+	if !told {
+		d.content(b, c)
+	}
 	b.close('}')
-	return nil
+}
+
+// content writes the words of a message, null where there are none.
+func (d openai) content(b *buffer, c completion) {
+	var thought value
+	if d.tagged {
+		thought = c.reasoning
+	}
+	if b.tagged(thought, c.text); c.text.absent() && thought.absent() {
+		b.literal(`"content":null`)
+	}
+}
+
+// calls copies tool calls, each in OpenAI's form: with an id, a type, and arguments that are a string.
+func (d openai) calls(b *buffer, v value, c completion) {
+	b.open('[')
+	for i, e := range v.elements() {
+		f := e.member("function")
+		typ, args := e.member("type"), f.member("arguments")
+		switch {
+		case !typ.absent() && !typ.is("function"):
+			b.raw(e)
+			continue
+		case f.member("name").text() == "" && (args.absent() || args.is("")):
+			continue
+		case e.member("id").kind() == '"' && typ.is("function") && args.kind() == '"' && !args.is("") && !args.is("null"):
+			b.raw(e)
+			continue
+		}
+		b.open('{')
+		if id := e.member("id").text(); id != "" {
+			b.textMember("id", id)
+		} else {
+			b.textMember("id", c.name("call_")+"_"+strconv.Itoa(i))
+		}
+		b.literal(`"type":"function"`)
+		b.key("function")
+		b.open('{')
+		b.member("name", f.member("name"))
+		b.key("arguments")
+		switch {
+		case args.kind() == '"' && !args.is("") && !args.is("null"):
+			b.raw(args)
+		case args.kind() == '{':
+			b.quoted(args)
+		default:
+			b.literal(`"{}"`)
+		}
+		b.close('}')
+		b.close('}')
+	}
+	b.close(']')
 }
 
 // tagged writes the content with the reasoning, if there is any, before it.

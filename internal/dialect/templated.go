@@ -43,14 +43,14 @@ func (d templated) body(body value, model string) (*completionRequest, error) {
 	return r, r.read(d.members, body, nil)
 }
 
-func (d templated) answer(input value, body []byte) (batholith.Answer, error) {
+func (d templated) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseText(body)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
 	b := make(buffer, 0, len(c.text)+128)
 	d.write(&b, c)
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
 // writeLlama has the counts that the other families with a templated prompt leave out.
@@ -82,7 +82,7 @@ func (b *buffer) texts(name string, c completion) {
 
 // stopOrLength is the reason in the two words that these families have.
 func stopOrLength(c completion) string {
-	if c.finish == "length" {
+	if c.finish == endLength {
 		return "length"
 	}
 	return "stop"

@@ -1,6 +1,11 @@
 package dialect
 
-import "github.com/batholith/batholith"
+import (
+	"slices"
+	"strings"
+
+	"github.com/batholith/batholith"
+)
 
 // titanEmbed is the body of Amazon's Titan embeddings of texts: version 2, version 1, which has no options, and the multimodal
 // ones without an image (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings).
@@ -19,7 +24,7 @@ type embedBody struct {
 	text, dimensions value
 	normalize        bool
 	float, binary    bool // kinds of vectors
-	byType           bool // kinds were named, so that the answer names them too
+	byType           bool // the answer names the kinds of its vectors
 	changes          batholith.Changes
 }
 
@@ -75,7 +80,7 @@ func (w *embedBody) kinds(v value) error {
 	return nil
 }
 
-func (d titanEmbed) answer(input value, body []byte) (batholith.Answer, error) {
+func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := readEmbed(input)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -91,10 +96,16 @@ func (d titanEmbed) answer(input value, body []byte) (batholith.Answer, error) {
 	if w.normalize {
 		v.normalize()
 	}
+	w.byType = w.byType || d.secondVersion()
 	return batholith.Answer{Output: w.answer(v, tokens), Tokens: tokens}, nil
 }
 
-// answer has the vector twice when kinds were named: clients of the first version read it at the top.
+// secondVersion tells whether the model is one that names the kinds of its vectors in every answer. Those of texts before it and the multimodal ones do not.
+func (d titanEmbed) secondVersion() bool {
+	return slices.ContainsFunc(d.Names, func(name string) bool { return strings.Contains(name, "titan-embed-text-v2") })
+}
+
+// answer has the vector twice when its kinds are named: clients of the first version read it at the top.
 func (w embedBody) answer(v vector, tokens batholith.Tokens) []byte {
 	b := make(buffer, 0, 2*len(v.raw)+128)
 	b.open('{')

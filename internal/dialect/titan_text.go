@@ -36,7 +36,7 @@ func (d titanText) body(c *chat, body value) error {
 	return nil
 }
 
-func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {
+func (d titanText) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -52,7 +52,7 @@ func (d titanText) answer(input value, body []byte) (batholith.Answer, error) {
 	b.member("outputText", c.text)
 	b.textMember("completionReason", d.reason(c, input))
 	b = append(b, "}]}"...)
-	return batholith.Answer{Output: b, Tokens: c.tokens}, nil
+	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
 // reason is why the answer ended, in Titan's words (Bedrock: completionReason).
@@ -61,9 +61,9 @@ func (d titanText) reason(c completion, input value) string {
 		return "STOP_CRITERIA_MET"
 	}
 	switch c.finish {
-	case "length":
+	case endLength:
 		return "LENGTH"
-	case "content_filter":
+	case endFilter:
 		return "CONTENT_FILTERED"
 	}
 	return "FINISH"

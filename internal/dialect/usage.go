@@ -9,7 +9,7 @@ import (
 // Usage is what an answer of an OpenAI-compatible server says that it cost, also when the answer itself is of no use: 0 where it
 // does not say.
 func Usage(body []byte) batholith.Tokens {
-	doc, err := parse(body)
+	doc, err := parseAnswer(body)
 	if err != nil || doc.kind() != '{' {
 		return batholith.Tokens{}
 	}

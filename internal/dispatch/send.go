@@ -103,6 +103,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	if err != nil {
 		return answer, l.unread(it, err)
 	}
+	call.Took = it.flight.Took()
 	err = batholith.Guard("translate an answer", func() (err error) {
 		defer r.b.Alone(len(body))()
 		answer, err = it.feed.dialect.Answer(it.input, call, body)
@@ -121,6 +122,9 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	}
 	if _, ok := errors.AsType[*batholith.Broken](err); ok {
 		return batholith.Answer{}, err
+	}
+	if errors.Is(err, dialect.ErrModel) && it.prompt.Fixed { // the same request would bring the same
+		return batholith.Answer{}, &batholith.RecordError{Code: http.StatusInternalServerError, Message: err.Error()}
 	}
 	return batholith.Answer{}, nonsense(err)
 }
