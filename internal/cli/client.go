@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -27,141 +26,115 @@ const requestTimeout = 30 * time.Second
 // clients reach one server: whichever the standard AWS variables name, or else the one that runs in the data directory.
 type clients struct {
 	bedrock *bedrock.Client
-	s3      *s3.Client
-	region  string
-	account string // of the local server; otherwise "000000000000", for the default role
+	objects *objects // nil: nobody has named an S3
+	account string   // of the local server; otherwise "000000000000", for the default role
 }
 
 // target says which server a client command shall talk to.
 type target struct {
 	data string // --data, when it was given
+	file string // --config: a file with the settings of the server
 }
 
 // connect finds the server. It never falls back to Amazon's own endpoints: a person who forgot a variable would be billed there.
 func (a *app) connect(ctx context.Context, t target) (*clients, error) {
-	if t.data != "" {
-		return a.connectLocal(t.data)
+	settings, err := config.LoadClient(config.Sources{File: t.file, Env: a.env})
+	if err != nil {
+		return nil, err
 	}
+	if t.data != "" {
+		settings.Data = t.data
+		return a.connectServer(ctx, settings)
+	}
+	cfg, err := awsSettings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		cfg.Region = settings.Region
+	}
+	c := &clients{bedrock: bedrock.NewFromConfig(cfg, withBearer), account: settings.Account}
+	if c.bedrock.Options().BaseEndpoint == nil {
+		return a.connectDefault(ctx, settings)
+	}
+	bearer := a.getenv("AWS_BEARER_TOKEN_BEDROCK") != ""
+	if !bearer && !hasKeys(ctx, cfg.Credentials) {
+		return nil, noKeys()
+	}
+	c.objects, err = openObjects(ctx, named(ctx, cfg, settings, bearer))
+	return c, err
+}
+
+// awsSettings are those of the environment and of the profile. The metadata service of EC2 is not asked: nobody asked for it.
+func awsSettings(ctx context.Context) (aws.Config, error) {
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(httpClient()),
 		awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	if err != nil {
-		return nil, fmt.Errorf("read the AWS settings: %w", err)
+		return cfg, hint(fmt.Errorf("read the AWS settings: %w", err), "check AWS_PROFILE, AWS_CA_BUNDLE and the files in ~/.aws")
 	}
-	if cfg.Region == "" {
-		cfg.Region = config.Default(config.ProfileDefault).Region
-	}
-	c := newClients(cfg, config.Default(config.ProfileDefault).Account)
-	if c.bedrock.Options().BaseEndpoint == nil {
-		return a.connectDefault()
-	}
-	if c.s3.Options().BaseEndpoint == nil {
-		c.s3 = nil
-	}
-	if a.getenv("AWS_BEARER_TOKEN_BEDROCK") != "" {
-		return c, nil
-	}
-	if cfg.Credentials == nil {
-		return nil, noKeys()
-	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return nil, noKeys()
-	}
-	return c, nil
+	return cfg, nil
 }
 
-// noKeys leaves out what the SDK says: it looked in places such as the metadata of EC2, about which nobody asked.
+// hasKeys tells whether there are keys to sign with.
+func hasKeys(ctx context.Context, keys aws.CredentialsProvider) bool {
+	if keys == nil {
+		return false
+	}
+	_, err := keys.Retrieve(ctx)
+	return err == nil
+}
+
+// noKeys leaves out what the SDK says: it looked in places about which nobody asked.
 func noKeys() error {
 	return hint(errors.New("AWS_ENDPOINT_URL_BEDROCK is set, but there are no AWS credentials"),
-		`set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or all at once with: eval "$(batholith env)"`)
+		`set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or all at once with: eval "$(batholith env)"`)
 }
 
 // connectDefault is for a shell that has no AWS endpoint: the server of the default data directory, if there is one.
-func (a *app) connectDefault() (*clients, error) {
-	dir := a.getenv(config.EnvPrefix + "DATA")
-	if dir == "" {
-		dir = config.Default(config.ProfileDefault).Data
-	}
-	if _, err := os.Stat(dir); err != nil {
+func (a *app) connectDefault(ctx context.Context, settings *config.Config) (*clients, error) {
+	if _, err := os.Stat(settings.Data); err != nil {
 		return nil, hint(errors.New("no server is named, and none runs in this directory"),
 			`start one with: batholith serve; or name one: AWS_ENDPOINT_URL_BEDROCK and AWS_ENDPOINT_URL_S3. `+
 				`Amazon's own endpoints are used only when these variables name them`)
 	}
-	c, err := a.connectLocal(dir)
+	c, err := a.connectServer(ctx, settings)
 	if err == nil {
-		plain.Fprintf(a.stderr, "batholith: using the server of %s, since AWS_ENDPOINT_URL_BEDROCK is not set\n", dir)
+		plain.Fprintf(a.stderr, "batholith: using the server of %s, since AWS_ENDPOINT_URL_BEDROCK is not set\n", settings.Data)
 	}
 	return c, err
 }
 
-// connectLocal reaches the server that runs in a data directory, with its own key.
-func (a *app) connectLocal(dir string) (*clients, error) {
-	c := config.Default(config.ProfileDefault)
-	c.Data = dir
-	return connectServer(c)
-}
-
-// connectServer reaches the server of the settings' data directory, with the first of its keys.
-func connectServer(c *config.Config) (*clients, error) {
-	vars, err := serverEnvironment(c)
+// connectServer reaches the server that runs in the settings' data directory, with the first of its keys.
+func (a *app) connectServer(ctx context.Context, settings *config.Config) (*clients, error) {
+	server, key, err := runningServer(settings)
 	if err != nil {
 		return nil, err
 	}
-	env := map[string]string{}
-	for _, v := range vars {
-		env[v.name] = v.value
-	}
-	cfg := aws.Config{
-		Region:     env["AWS_REGION"],
-		HTTPClient: httpClient(),
-		Credentials: credentials.NewStaticCredentialsProvider(
-			env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
-	}
-	server, err := config.ReadServer(c.Data)
-	if err != nil {
-		return nil, err
-	}
-	k := newClients(cfg, server.Account)
-	k.bedrock = bedrock.NewFromConfig(cfg, func(o *bedrock.Options) { o.BaseEndpoint = aws.String(server.Bedrock) })
-	k.s3 = s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.BaseEndpoint = aws.String(s3Endpoint(server))
-		s3Options(o)
-	})
-	return k, nil
-}
-
-// newClients makes both clients from the AWS settings, each with the endpoint that these name for it.
-func newClients(cfg aws.Config, account string) *clients {
-	return &clients{
-		bedrock: bedrock.NewFromConfig(cfg),
-		s3:      s3.NewFromConfig(cfg, s3Options),
-		region:  cfg.Region,
-		account: account,
-	}
-}
-
-// s3Options are for endpoints that are not Amazon's: they know no bucket in a host name, and not every checksum.
-func s3Options(o *s3.Options) {
-	if o.BaseEndpoint == nil || strings.Contains(*o.BaseEndpoint, ".amazonaws.com") {
-		return
-	}
-	o.UsePathStyle = true
-	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	// The authorities of AWS_CA_BUNDLE are left out: the server speaks plain HTTP, and such a file may be another machine's.
+	cfg := aws.Config{Region: server.Region, HTTPClient: httpClient(), Credentials: credentials.NewStaticCredentialsProvider(key.ID, key.Secret, "")}
+	c := &clients{account: server.Account, bedrock: bedrock.NewFromConfig(cfg, func(o *bedrock.Options) {
+		o.BaseEndpoint = aws.String(server.Bedrock)
+		o.BearerAuthTokenProvider, o.AuthSchemePreference = nil, nil // AWS_BEARER_TOKEN_BEDROCK is another server's key
+	})}
+	c.objects, err = openObjects(ctx, ofServer(ctx, server, key, settings))
+	return c, err
 }
 
 // httpClient waits a bounded time for the head of an answer, and as long as it takes for a body. It is the SDK's own kind, which
-// takes up AWS_CA_BUNDLE.
+// takes up AWS_CA_BUNDLE and ca_bundle of the profile.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = requestTimeout
 	})
 }
 
-// objects is the S3 client, or an error when none was named.
-func (c *clients) objects() (*s3.Client, error) {
-	if c.s3 == nil {
-		return nil, hint(errors.New("AWS_ENDPOINT_URL_BEDROCK is set, but AWS_ENDPOINT_URL_S3 is not"),
-			`set both with: eval "$(batholith env)"; for Amazon's own S3, name https://s3.REGION.amazonaws.com`)
+// objectClient is httpClient for an S3, which may have authorities of its own.
+func objectClient(ctx context.Context, o object.Config) (*http.Client, error) {
+	roots, err := object.Authorities(ctx, o.CABundle, o.Profile)
+	if err != nil {
+		return nil, err
 	}
-	return c.s3, nil
+	c := object.NewHTTPClient(roots)
+	c.Transport.(*http.Transport).ResponseHeaderTimeout = requestTimeout
+	return c, nil
 }

@@ -5,7 +5,7 @@ import (
 	"iter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/batholith/batholith"
@@ -22,6 +22,7 @@ func (a *app) doctorOptions(c *config.Config) doctor.Options {
 		Explain: func(err error) (why, remedyOf string) {
 			return plainly(err).Error(), remedy(err)
 		}}
+	o.Authorities, _ = object.Authorities(context.Background(), "", "") // a file that cannot be read is told by the S3's check
 	for _, m := range modelOptions(c).Served {
 		o.Models = append(o.Models, doctor.Model(m))
 	}
@@ -30,11 +31,20 @@ func (a *app) doctorOptions(c *config.Config) doctor.Options {
 
 // serverURL is where the server is: what it said in the data directory that was named, or what the environment says; "" when neither does.
 func (a *app) serverURL(c *config.Config) string {
-	named := a.getenv("AWS_ENDPOINT_URL_BEDROCK")
+	named := namedServer()
 	if s, err := config.ReadServer(c.Data); err == nil && (named == "" || c.Origin("data").Source != "default") {
 		return s.Bedrock
 	}
 	return named
+}
+
+// namedServer is the Bedrock API that the environment or the AWS profile names, or "".
+func namedServer() string {
+	cfg, err := awsSettings(context.Background())
+	if err != nil {
+		return ""
+	}
+	return aws.ToString(awsbedrock.NewFromConfig(cfg).Options().BaseEndpoint)
 }
 
 // s3Of is how the server of the settings reaches its S3; nil while no server says where its embedded one is.
@@ -93,31 +103,36 @@ type serverJobs struct{ c *clients }
 func (a *app) jobsOf(ctx context.Context, c *config.Config) (doctor.Jobs, error) {
 	var k *clients
 	var err error
-	if a.getenv("AWS_ENDPOINT_URL_BEDROCK") != "" && c.Origin("data").Source == "default" {
+	if namedServer() != "" && c.Origin("data").Source == "default" {
 		k, err = a.connect(ctx, target{})
 	} else {
-		k, err = connectServer(c)
+		k, err = a.connectServer(ctx, c)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !c.EmbeddedS3() {
-		k.s3 = nil
-		if api, err := object.New(reachS3(c, c.S3.Endpoint)); err == nil {
-			k.s3 = api.API()
+		k.objects = nil
+		if store, err := object.New(reachS3(c, c.S3.Endpoint)); err == nil {
+			k.objects = &objects{store: store}
 		}
 	}
 	return serverJobs{k}, nil
 }
 
 // Objects implements [doctor.Jobs], as do List and Kept.
-func (s serverJobs) Objects() *s3.Client { return s.c.s3 }
+func (s serverJobs) Objects() *s3.Client {
+	if s.c.objects == nil {
+		return nil
+	}
+	return s.c.objects.store.API()
+}
 
 // List yields jobs, a page at a time.
 func (s serverJobs) List(ctx context.Context) iter.Seq2[batholith.Job, error] {
 	const page = 200
 	return func(yield func(batholith.Job, error) bool) {
-		for j, err := range s.c.list(ctx, &bedrock.ListModelInvocationJobsInput{MaxResults: aws.Int32(page)}) {
+		for j, err := range s.c.list(ctx, &awsbedrock.ListModelInvocationJobsInput{MaxResults: aws.Int32(page)}) {
 			if !yield(j.noun(), err) {
 				return
 			}

@@ -57,7 +57,7 @@ func TestDoctorAsksTheServerWhichJobsAreOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients, err := connectServer(c)
+	clients, err := (&app{}).connectServer(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestDoctorAsksTheServerWhichJobsAreOver(t *testing.T) {
 		job = j
 	}
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(job.outputPrefix(), "s3://"), "/")
-	if _, err := clients.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(prefix + ".batholith/left.seg"), Body: strings.NewReader("x")}); err != nil {
+	if _, err := clients.objects.store.API().PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(prefix + ".batholith/left.seg"), Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}
 	// look is what is said of jobs and objects by a doctor who looks so much later, one finding a line.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -18,10 +19,15 @@ func (a *app) envCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print export lines that point the AWS tools at the server of this data directory",
-		Long: `Print export lines for a shell: endpoints, region and access key of the server that runs in this data directory.
-The AWS CLI, the SDKs and the commands of batholith all follow them.`,
+		Long: `Print export lines for a shell: endpoints, region and keys of the server that runs in this data directory.
+The AWS CLI, the SDKs and the commands of batholith all follow them.
+
+The embedded S3 takes the access key of the Bedrock API. An external S3 has keys of its own: then AWS_ACCESS_KEY_ID or AWS_PROFILE is
+that of the S3, as the settings have it (s3.access_key_id, s3.profile; name the file with --config), and the Bedrock API gets
+AWS_BEARER_TOKEN_BEDROCK. Where the settings name no keys for the S3, those of the shell are left as they are.`,
 		Example: `  eval "$(batholith env)"
-  eval "$(batholith env --data /var/lib/batholith)"`,
+  eval "$(batholith env --data /var/lib/batholith)"
+  eval "$(batholith env --config batholith.yaml)"`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data")
@@ -31,40 +37,103 @@ The AWS CLI, the SDKs and the commands of batholith all follow them.`,
 		if err != nil {
 			return err
 		}
-		vars, err := serverEnvironment(c)
+		e, err := a.serverEnvironment(c)
 		if err != nil {
 			return err
 		}
-		return a.printEnvironment(vars, asJSON)
+		if err := a.printEnvironment(e.vars, asJSON); err != nil || asJSON {
+			return err
+		}
+		return a.printUnset(e.unset)
 	}
 	return cmd
+}
+
+// environment is what the AWS tools need to reach a server: the variables that they take up, and those that would lead them astray.
+type environment struct {
+	vars  []variable
+	unset []string
 }
 
 // variable is one variable of the environment.
 type variable struct{ name, value string }
 
-// serverEnvironment is what the AWS tools need to reach the server of a data directory.
-func serverEnvironment(c *config.Config) ([]variable, error) {
-	server, err := config.ReadServer(c.Data)
+func (e *environment) set(name, value string) { e.vars = append(e.vars, variable{name, value}) }
+
+// runningServer is the server of a data directory, and the key of its first caller.
+func runningServer(c *config.Config) (server config.Server, key config.Key, err error) {
+	server, err = config.ReadServer(c.Data)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, hint(fmt.Errorf("no server runs in %s", c.Data),
+		return server, key, hint(fmt.Errorf("no server runs in %s", c.Data),
 			"start one with: batholith serve; or name another directory with --data DIR")
 	} else if err != nil {
-		return nil, err
+		return server, key, err
 	}
-	key, err := callerKey(c)
+	key, err = callerKey(c)
+	return server, key, err
+}
+
+// serverEnvironment is what the AWS tools need to reach the server of a data directory.
+func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
+	server, key, err := runningServer(c)
 	if err != nil {
 		return nil, err
 	}
-	return []variable{
-		{"AWS_ENDPOINT_URL_BEDROCK", server.Bedrock},
-		{"AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.Bedrock},
-		{"AWS_ENDPOINT_URL_S3", s3Endpoint(server)},
-		{"AWS_REGION", server.Region},
-		{"AWS_DEFAULT_REGION", server.Region},
-		{"AWS_ACCESS_KEY_ID", key.ID},
-		{"AWS_SECRET_ACCESS_KEY", key.Secret},
-	}, nil
+	e := &environment{}
+	e.set("AWS_ENDPOINT_URL_BEDROCK", server.Bedrock)
+	e.set("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.Bedrock)
+	e.set("AWS_ENDPOINT_URL_S3", s3Endpoint(server))
+	if server.ExternalS3 || server.S3 == "aws" {
+		a.externalS3(e, server, key, c)
+		return e, nil
+	}
+	e.set("AWS_REGION", server.Region)
+	e.set("AWS_DEFAULT_REGION", server.Region)
+	e.set("AWS_ACCESS_KEY_ID", key.ID)
+	e.set("AWS_SECRET_ACCESS_KEY", key.Secret)
+	// These would go along with the key, or before it, and the server knows neither.
+	e.unset = []string{"AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"}
+	return e, nil
+}
+
+// externalS3 adds what reaches an S3 that has keys of its own. The Bedrock API gets a bearer key, which the AWS tools send to it alone, so
+// that the access key and the region are free for the S3: a bearer key is not signed for a region.
+func (a *app) externalS3(e *environment, server config.Server, key config.Key, c *config.Config) {
+	region := server.S3Region
+	if region == "" {
+		region = server.Region
+	}
+	e.set("AWS_REGION", region)
+	e.set("AWS_DEFAULT_REGION", region)
+	if server.CABundle != "" {
+		e.set("AWS_CA_BUNDLE", server.CABundle)
+	}
+	if server.VirtualHosts {
+		e.set(config.EnvPrefix+"S3_PATH_STYLE", "false")
+	}
+	s := c.S3
+	if s.AccessKeyID == key.ID && s.SecretAccessKey == key.Secret { // the settings have one key for both
+		e.set("AWS_ACCESS_KEY_ID", key.ID)
+		e.set("AWS_SECRET_ACCESS_KEY", key.Secret)
+		e.unset = []string{"AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"}
+		return
+	}
+	e.set("AWS_BEARER_TOKEN_BEDROCK", sigv4.BearerOf(key.ID, key.Secret))
+	switch {
+	case s.AccessKeyID != "":
+		e.set("AWS_ACCESS_KEY_ID", s.AccessKeyID)
+		e.set("AWS_SECRET_ACCESS_KEY", s.SecretAccessKey)
+		e.unset = []string{"AWS_SESSION_TOKEN"}
+	case s.AWSProfile != "":
+		e.set("AWS_PROFILE", s.AWSProfile)
+		e.unset = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} // they go before a profile
+	case a.getenv("AWS_ACCESS_KEY_ID") == key.ID: // of a server with an embedded S3, from a former call
+		e.unset = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+		fallthrough
+	default:
+		a.tell("note", fmt.Sprintf("the S3 at %s has keys of its own, and the settings name none: it gets those of AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws", s3Endpoint(server)))
+		a.tell("hint", "name the server's settings with --config FILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to keys of that S3")
+	}
 }
 
 // callerKey is the first access key of the settings, or that of the data directory.
@@ -80,12 +149,13 @@ func callerKey(c *config.Config) (config.Key, error) {
 	return key, err
 }
 
-// s3Endpoint is the address of the objects; Amazon's own is spelt out, so that no command goes there without being told.
+// s3Endpoint is the address of the objects.
 func s3Endpoint(s config.Server) string {
-	if s.S3 == "aws" {
-		return "https://s3." + s.Region + ".amazonaws.com"
+	region := s.S3Region
+	if region == "" {
+		region = s.Region
 	}
-	return s.S3
+	return endpointOf(s.S3, region)
 }
 
 // printEnvironment prints the variables for a shell to evaluate, or as a JSON object.
@@ -106,8 +176,12 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 			return err
 		}
 	}
-	// These would go along with the key, or before it, and the server knows neither.
-	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"} {
+	return nil
+}
+
+// printUnset takes variables of the shell away that are set.
+func (a *app) printUnset(names []string) error {
+	for _, name := range names {
 		if a.getenv(name) == "" {
 			continue
 		}

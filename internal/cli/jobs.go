@@ -21,13 +21,16 @@ import (
 // clientHelp is said by every command that talks to a server.
 const clientHelp = `
 
-The server is the one that the standard AWS variables name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID,
-…), or else the one that runs in ./batholith-data.`
+The server is the one that the standard AWS variables or the AWS profile name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
+AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …), or else the one that runs in ./batholith-data. An S3 with keys of its
+own gets those of BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, of the AWS profile BATHOLITH_S3_PROFILE, or of
+the settings that --config names.`
 
 // bindTarget gives a command the flag that names a local server.
-func bindTarget(cmd *cobra.Command) *target {
-	var t target
+func (a *app) bindTarget(cmd *cobra.Command) *target {
+	t := target{file: a.getenv(config.EnvPrefix + "CONFIG")}
 	cmd.Flags().StringVar(&t.data, "data", "", "talk to the server that runs in this data `directory`")
+	cmd.Flags().StringVar(&t.file, "config", t.file, "YAML `file` with the settings of the server: its credentials, and the keys of its S3 (BATHOLITH_CONFIG)")
 	return &t
 }
 
@@ -47,7 +50,7 @@ func (a *app) jobsCommand() *cobra.Command {
   batholith jobs --name nightly --limit 5 --json`,
 		Args: arguments(0, -1, ""),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.Flags().StringVar(&status, "status", "", "only jobs with this `status`: "+strings.Join(statusNames(), ", "))
 	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name contains this `text`")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of jobs; 0: all")
@@ -176,7 +179,7 @@ func (a *app) getCommand() *cobra.Command {
   batholith get nightly --json`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		_, j, err := a.connectTo(cmd.Context(), *t, args[0])
@@ -238,7 +241,7 @@ func (a *app) stopCommand() *cobra.Command {
 		Example: `  batholith stop 8fj2k4l6m8n0`,
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {

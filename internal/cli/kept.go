@@ -89,6 +89,9 @@ func (c *clients) sign(ctx context.Context, r *http.Request) error {
 	o := c.bedrock.Options()
 	if o.BearerAuthTokenProvider != nil {
 		if t, err := o.BearerAuthTokenProvider.RetrieveBearerToken(ctx); err == nil && t.Value != "" {
+			if err := mayCarryBearer(r.URL); err != nil {
+				return err
+			}
 			r.Header.Set("Authorization", "Bearer "+t.Value)
 			return nil
 		}

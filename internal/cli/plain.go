@@ -26,8 +26,11 @@ func plainly(err error) error {
 	var (
 		api  smithy.APIError
 		dial *net.OpError
+		ours *hintedError
 	)
 	switch {
+	case errors.As(err, &ours):
+		return &plainError{text: ours.Error(), err: err}
 	case errors.As(err, &api) && api.ErrorMessage() != "":
 		return &plainError{text: plain.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
 	case errors.As(err, &api):

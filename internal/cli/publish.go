@@ -31,7 +31,7 @@ JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
   batholith publish nightly --discard       # give the kept results up`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.Flags().BoolVar(&discard, "discard", false, "delete the kept results instead; they cannot be had again")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -2,63 +2,56 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/batholith/batholith/internal/blob"
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/object"
 )
 
-// reach is a server whose objects can be read however large they are: a stream that breaks off is taken up again.
-type reach struct {
-	*clients
-	store *object.Client
-}
-
-// reachServer connects to the server that the environment or --data names.
-func (a *app) reachServer(ctx context.Context, t target) (*reach, error) {
+// reachServer connects to the server that the environment or --data names, for a command that reads its objects.
+func (a *app) reachServer(ctx context.Context, t target) (*clients, error) {
 	c, err := a.connect(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	client, err := c.objects()
-	if err != nil {
-		return nil, err
-	}
-	o := client.Options()
-	region := o.Region
-	if region == "" {
-		region = config.Default(config.ProfileDefault).Region
-	}
-	store, err := object.New(object.Config{Endpoint: aws.ToString(o.BaseEndpoint), Region: region, PathStyle: o.UsePathStyle, Credentials: o.Credentials})
-	if err != nil {
-		return nil, err
-	}
-	return &reach{c, store}, nil
+	_, err = c.api()
+	return c, err
 }
 
 // open reads an object from its beginning.
-func (r *reach) open(ctx context.Context, uri string) (io.ReadCloser, error) {
+func (o *objects) open(ctx context.Context, uri string) (io.ReadCloser, error) {
 	bucket, key, err := object.ParseURI(uri)
 	if err != nil {
 		return nil, err
 	}
-	b := r.store.Bucket(bucket, object.Options{})
+	b := o.store.Bucket(bucket, object.Options{})
 	info, err := b.Head(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", uri, err)
+		return nil, o.explain(err, "find", bucket, key)
 	}
-	return blob.NewReader(ctx, b, key, info.ETag, 0, info.Bytes), nil
+	return &explained{ReadCloser: blob.NewReader(ctx, b, key, info.ETag, 0, info.Bytes), o: o, bucket: bucket, key: key}, nil
+}
+
+// explained is a reader whose errors say what a person at this shell can do about them.
+type explained struct {
+	io.ReadCloser
+	o           *objects
+	bucket, key string
+}
+
+func (e *explained) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = e.o.explain(err, "read", e.bucket, e.key)
+	}
+	return n, err
 }
 
 // all reads a small object.
-func (r *reach) all(ctx context.Context, uri string) ([]byte, error) {
-	in, err := r.open(ctx, uri)
+func (o *objects) all(ctx context.Context, uri string) ([]byte, error) {
+	in, err := o.open(ctx, uri)
 	if err != nil {
 		return nil, err
 	}
@@ -86,5 +79,5 @@ func (v *verification) openURI(ctx context.Context, uri string) (io.ReadCloser, 
 		}
 		v.reach = r
 	}
-	return v.reach.open(ctx, uri)
+	return v.reach.objects.open(ctx, uri)
 }

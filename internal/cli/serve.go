@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,8 +113,16 @@ func adoptKey(data *config.Data, c *config.Config) error {
 
 // announcement is what other commands find in the data directory while this server runs.
 func announcement(c *config.Config, at addresses) config.Server {
-	return config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
+	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
 		PID: os.Getpid(), Started: time.Now().UTC()}
+	if c.EmbeddedS3() {
+		return s
+	}
+	s.ExternalS3, s.S3Region, s.VirtualHosts = true, c.S3.Region, !c.S3.PathStyle
+	if c.S3.CABundle != "" {
+		s.CABundle, _ = filepath.Abs(c.S3.CABundle)
+	}
+	return s
 }
 
 // welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.

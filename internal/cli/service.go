@@ -173,7 +173,8 @@ func (s *service) reach(at addresses) object.Config {
 
 // reachS3 is how an S3 at an endpoint is reached with the keys of the settings.
 func reachS3(c *config.Config, endpoint string) object.Config {
-	o := object.Config{Endpoint: endpoint, Region: c.S3.Region, PathStyle: c.S3.PathStyle, AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey}
+	o := object.Config{Endpoint: endpoint, Region: c.S3.Region, PathStyle: c.S3.PathStyle,
+		AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey, Profile: c.S3.AWSProfile, CABundle: c.S3.CABundle}
 	if c.S3.Endpoint == "aws" {
 		o.Endpoint = ""
 	}
@@ -211,11 +212,12 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 // keyRing holds the keys that may call.
 func keyRing(c *config.Config) *sigv4.Ring {
 	var access []sigv4.AccessKey
-	for _, k := range c.Credentials {
-		access = append(access, sigv4.AccessKey{ID: k.AccessKeyID, Secret: k.SecretAccessKey,
-			Identity: sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}})
-	}
 	var bearer []sigv4.APIKey
+	for _, k := range c.Credentials {
+		who := sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}
+		access = append(access, sigv4.AccessKey{ID: k.AccessKeyID, Secret: k.SecretAccessKey, Identity: who})
+		bearer = append(bearer, sigv4.APIKey{Key: sigv4.BearerOf(k.AccessKeyID, k.SecretAccessKey), Identity: who})
+	}
 	for _, k := range c.APIKeys {
 		bearer = append(bearer, sigv4.APIKey{Key: k.Key, Identity: sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}})
 	}

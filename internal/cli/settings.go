@@ -20,7 +20,9 @@ type settings struct {
 // the others work without being listed. No path: all are listed.
 func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 	s := &settings{file: a.getenv(config.EnvPrefix + "CONFIG"), flags: map[string]string{}}
-	cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG); batholith config --sample shows one")
+	if cmd.Flags().Lookup("config") == nil { // else the command's own target has it, and hands it on
+		cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG); batholith config --sample shows one")
+	}
 	list := map[string]bool{}
 	for _, path := range shown {
 		list[path] = true

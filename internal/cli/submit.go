@@ -54,7 +54,7 @@ With --wait the job is watched to its end, and the exit code is 3 when it ends o
   batholith submit s3://my-bucket/in/ --model batholith.tiny-v1 --output s3://my-bucket/out/ --name nightly`,
 		Args: arguments(1, 0, "an INPUT: a file, a folder or an s3:// URI"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.model, "model", "", "model `id`, alias or ARN (required)")
 	f.StringVar(&s.name, "name", "", "`name` of the job (default: the input's, and the time)")

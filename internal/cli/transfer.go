@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 	"github.com/dustin/go-humanize"
 
 	"github.com/batholith/batholith"
@@ -39,7 +38,7 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	}
 	for _, f := range gathered {
 		if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
-			return "", fmt.Errorf("upload %s: %w", f.path, plainly(err))
+			return "", fmt.Errorf("upload %s: %w", f.path, err)
 		}
 	}
 	if len(gathered) == 1 {
@@ -65,33 +64,33 @@ func (m *meter) add(n int64) {
 
 // makeBucket makes the bucket if it is not there.
 func (c *clients) makeBucket(ctx context.Context, bucket string) error {
-	client, err := c.objects()
+	client, err := c.api()
 	if err != nil {
 		return err
 	}
 	_, err = client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
-	var api smithy.APIError
-	if err == nil || !errors.As(err, &api) || (api.ErrorCode() != "NotFound" && api.ErrorCode() != "NoSuchBucket") {
-		if err != nil {
-			return fmt.Errorf("look for the bucket %s: %w", bucket, plainly(err))
-		}
-		return nil
+	err = c.objects.explain(err, "look for", bucket, "")
+	switch {
+	case errors.Is(err, batholith.ErrAccessDenied):
+		return nil // keys that may write an object need not be able to see its bucket, and a refusal of a HEAD has no words
+	case !errors.Is(err, batholith.ErrNoBucket):
+		return err
 	}
 	in := &s3.CreateBucketInput{Bucket: &bucket}
-	if c.region != "" && c.region != "us-east-1" { // S3: us-east-1 takes no location constraint
-		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(c.region)}
+	if region := c.objects.at.Region; region != "us-east-1" { // S3: us-east-1 takes no location constraint
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
 	}
 	_, err = client.CreateBucket(ctx, in)
 	var ours *types.BucketAlreadyOwnedByYou
 	if err != nil && !errors.As(err, &ours) { // another submit made it meanwhile
-		return fmt.Errorf("make the bucket %s: %w", bucket, plainly(err))
+		return c.objects.explain(err, "make the bucket", bucket, "")
 	}
 	return nil
 }
 
 // put uploads one file.
 func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *meter) error {
-	client, err := c.objects()
+	client, err := c.api()
 	if err != nil {
 		return err
 	}
@@ -111,7 +110,7 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *m
 		m.add(size)
 	}
 	if err != nil {
-		return err
+		return c.objects.explain(err, "write", bucket, key)
 	}
 	if after, err := file.Stat(); err != nil || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
 		return hint(errors.New("the file changed while it was read"), "wait until it is whole, and submit it again")
@@ -152,7 +151,7 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, file i
 
 // fetchOutput copies everything that the job wrote into DIR/<job id>/.
 func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir string) error {
-	client, err := c.objects()
+	client, err := c.api()
 	if err != nil {
 		return err
 	}
@@ -162,7 +161,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return fmt.Errorf("list the output: %w", plainly(err))
+			return c.objects.explain(err, "list the output", bucket, prefix)
 		}
 		for _, o := range page.Contents {
 			rel := strings.TrimPrefix(aws.ToString(o.Key), prefix)
@@ -170,8 +169,8 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 				continue
 			}
 			path := filepath.Join(dir, j.id(), filepath.FromSlash(rel))
-			if err := fetchObject(ctx, client, bucket, aws.ToString(o.Key), path); err != nil {
-				return fmt.Errorf("fetch s3://%s/%s: %w", bucket, aws.ToString(o.Key), plainly(err))
+			if err := c.objects.fetch(ctx, bucket, aws.ToString(o.Key), path); err != nil {
+				return err
 			}
 			plain.Fprintf(a.stdout, "%s\n", path)
 			found++
@@ -183,22 +182,22 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 	return nil
 }
 
-// fetchObject writes an object to a file, which appears only when it is whole.
-func fetchObject(ctx context.Context, client *s3.Client, bucket, key, path string) error {
+// fetch writes an object to a file, which appears only when it is whole.
+func (o *objects) fetch(ctx context.Context, bucket, key, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	o, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	got, err := o.store.API().GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
-		return err
+		return o.explain(err, "fetch", bucket, key)
 	}
-	defer o.Body.Close()
+	defer got.Body.Close()
 	f, err := os.CreateTemp(filepath.Dir(path), ".fetch-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = io.Copy(f, o.Body)
+	_, err = io.Copy(f, &explained{ReadCloser: got.Body, o: o, bucket: bucket, key: key})
 	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ An s3:// URI is read from the server that the standard AWS variables name, or el
   batholith validate s3://my-bucket/in/ --json`,
 		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, a folder of such files, or an s3:// URI"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias whose bodies these are (default: the one that is configured, else "+embeddedModel+")")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -56,6 +56,7 @@ An s3:// URI is read from the server that the standard AWS variables name, or el
 		if err != nil {
 			return err
 		}
+		s.file = t.file
 		c, err := a.load(s)
 		if err != nil {
 			return err
@@ -161,9 +162,13 @@ func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, er
 	if err != nil {
 		return nil, err
 	}
-	bucket := r.store.Bucket(name, object.Options{})
+	bucket := r.objects.store.Bucket(name, object.Options{})
 	objects, err := lifecycle.Inputs(ctx, bucket, key, anyPrefix)
 	if err != nil {
+		var fault *object.Fault
+		if cause := lifecycle.Cause(err); errors.As(cause, &fault) {
+			return nil, r.objects.explain(cause, "list", name, key)
+		}
 		return nil, err
 	}
 	if len(objects) == 0 {

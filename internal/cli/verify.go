@@ -35,7 +35,7 @@ The exit code is 0 when everything agrees, and 1 when something differs; the fir
   batholith verify batholith-out/8fj2k4l6m8n0 --json`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN, a name, or a directory"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		v := &verification{app: a, target: *t, gauge: gauge{live: a.live(), bar: a.newBar()}}
@@ -54,7 +54,7 @@ type verification struct {
 	app    *app
 	target target
 	gauge  gauge
-	reach  *reach            // of the server; nil until it is needed
+	reach  *clients          // of the server; nil until it is needed
 	dir    string            // local directory of the job; "": its objects are on the server
 	counts *batholith.Counts // as the server has them
 }
@@ -101,7 +101,7 @@ func (v *verification) locate(ctx context.Context, word string) (m batholith.Man
 		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", words.Quote(j.id()))
 	}
 	uri := j.outputPrefix() + batholith.ManifestName
-	text, err := v.reach.all(ctx, uri)
+	text, err := v.reach.objects.all(ctx, uri)
 	if errors.Is(err, batholith.ErrNoObject) {
 		return m, hint(fmt.Errorf("the job ended %s and has no manifest: there is nothing to verify", j.Status), "what became of it: batholith get %s", words.Quote(j.id()))
 	}

@@ -23,7 +23,7 @@ JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
 		Example: `  batholith watch 8fj2k4l6m8n0`,
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
-	t := bindTarget(cmd)
+	t := a.bindTarget(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,11 +119,32 @@ func (l *loader) checkS3() {
 	if s.Endpoint != "" && s.Endpoint != "aws" {
 		l.web("s3.endpoint", s.Endpoint)
 	}
-	if (s.AccessKeyID == "") != (s.SecretAccessKeyEnv == "") {
+	l.checkS3Keys()
+}
+
+// checkS3Keys checks with which keys and which authorities an external S3 is reached.
+func (l *loader) checkS3Keys() {
+	s := l.config.S3
+	if (s.AccessKeyID == "") != (s.SecretAccessKeyEnv == "" && s.SecretAccessKey == "") {
 		l.bad("s3.access_key_id", "give both, or none to use the default chain of the AWS SDK",
-			"access_key_id and secret_access_key_env belong together")
+			"access_key_id and secret_access_key_env (or secret_access_key) belong together")
+	}
+	if s.AccessKeyID != "" && s.AWSProfile != "" {
+		l.bad("s3.profile", "remove one of them", "access_key_id is there, too, and both say which keys the S3 gets")
+	}
+	if s.SecretAccessKeyEnv == "" && s.SecretAccessKey != "" {
+		l.clean("s3.secret_access_key", "it", s.SecretAccessKey)
 	}
 	l.secretNamed("s3.secret_access_key_env", s.SecretAccessKeyEnv)
+	if s.CABundle == "" {
+		return
+	}
+	switch text, err := os.ReadFile(s.CABundle); {
+	case err != nil:
+		l.bad("s3.ca_bundle", "name a PEM file that this process can read", "%v", pathError(err))
+	case !x509.NewCertPool().AppendCertsFromPEM(text):
+		l.bad("s3.ca_bundle", "name a file in PEM form: -----BEGIN CERTIFICATE-----", "there is no certificate in %s", s.CABundle)
+	}
 }
 
 // web checks the URL of a server.

@@ -2,7 +2,9 @@ package config
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,7 +70,7 @@ var valueOf = map[string]string{
 	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false",
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
-	"simulated.schedule": "16@30s", "simulated.refuse": "503",
+	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",
 }
 
 func TestEverySettingHasItsThreeNames(t *testing.T) {
@@ -78,6 +80,9 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 		}
 		t.Run(s.Path, func(t *testing.T) {
 			text, ok := valueOf[s.Path]
+			if s.Path == "s3.ca_bundle" {
+				text, ok = authority(t), true
+			}
 			if !ok {
 				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m", "number": "0.5"}[s.Kind]
 			}
@@ -245,4 +250,15 @@ func TestAnEntryWithAWildcardSaysWhichRolesItLetsThrough(t *testing.T) {
 	if _, err := load(t, "roles: [{arn: 'arn:aws:iam::*:role/x'}]", nil, nil); err == nil {
 		t.Error("roles of every account are let through")
 	}
+}
+
+// authority is a PEM file with a certificate.
+func authority(t *testing.T) string {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

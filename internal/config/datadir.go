@@ -114,12 +114,17 @@ func (d *Data) Close() error {
 // Server says where the server of a data directory can be reached. It is written once the listeners are open, since a port of 0
 // is known only then.
 type Server struct {
-	Bedrock string    `json:"bedrock"` // http://host:port
-	S3      string    `json:"s3"`      // http://host:port, or the external endpoint; "aws" for Amazon's own
-	Region  string    `json:"region"`
-	Account string    `json:"account"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
+	Bedrock string `json:"bedrock"` // http://host:port
+	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws" for Amazon's own
+	Region  string `json:"region"`
+	// What clients must know of an S3 that is not the embedded one; its keys are not written here.
+	ExternalS3   bool      `json:"externalS3,omitempty"`
+	S3Region     string    `json:"s3Region,omitempty"`
+	VirtualHosts bool      `json:"s3VirtualHosts,omitempty"` // buckets are in the host of a URL, not in its path
+	CABundle     string    `json:"s3CABundle,omitempty"`     // absolute path of a PEM file
+	Account      string    `json:"account"`
+	PID          int       `json:"pid"`
+	Started      time.Time `json:"started"`
 }
 
 // Announce writes the addresses for the commands that look for this server.

@@ -15,7 +15,8 @@ func (l *loader) complete() {
 	if c.S3.Endpoint != "" && c.Origin("s3.listen").Source == "default" {
 		c.S3.Listen = "off"
 	}
-	c.S3.SecretAccessKey = l.env[c.S3.SecretAccessKeyEnv]
+	l.oneSecret("s3.secret_access_key", c.S3.SecretAccessKey, c.S3.SecretAccessKeyEnv)
+	c.S3.SecretAccessKey = orElse(c.S3.SecretAccessKey, l.env[c.S3.SecretAccessKeyEnv])
 	for i := range c.Credentials {
 		k := &c.Credentials[i]
 		k.Account = orElse(k.Account, c.Account)

@@ -24,7 +24,13 @@ type Sources struct {
 
 // Load reads the settings, checks them and fills in what they leave out. Its error is an [*Error], or tells why the file cannot
 // be read.
-func Load(src Sources) (*Config, error) {
+func Load(src Sources) (*Config, error) { return loadChecked(src, (*loader).check) }
+
+// LoadClient reads the settings as a command does that only talks to a server. It checks with which keys the S3 is reached, and nothing else:
+// secrets of roles, callers and model servers need not be on a client's machine.
+func LoadClient(src Sources) (*Config, error) { return loadChecked(src, (*loader).checkS3Keys) }
+
+func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 	file := &decoder{origin: Origin{Source: "file", Name: src.File}, anchors: map[string]ast.Node{}}
 	var tree ast.Node
 	if src.File != "" {
@@ -45,7 +51,7 @@ func Load(src Sources) (*Config, error) {
 	l.fromFlags(src.Flags)
 	if len(l.problems) == 0 { // otherwise they would be told twice
 		l.complete()
-		l.check()
+		check(l)
 	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(p, q Problem) int {

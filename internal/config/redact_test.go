@@ -24,6 +24,7 @@ func TestNoKeyInASettingIsShown(t *testing.T) {
 		"events: [{url: 'https://h/hook?code=sekrit'}]",
 		"api_keys: [{key: sekrit, principal: p}, {key: sekrit, principal: q}]",
 		"credentials: [{access_key_id: A, secret_access_key: ' sekrit', principal: p}]",
+		"s3: {endpoint: 'https://h', access_key_id: A, secret_access_key: sekrit}",
 		"log: {level: 'http://h?key=sekrit'}",
 	} {
 		var out bytes.Buffer

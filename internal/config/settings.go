@@ -79,13 +79,16 @@ type S3 struct {
 	Region string `yaml:"region"`
 	// Whether buckets stand in the path of a URL rather than in its host.
 	PathStyle bool `yaml:"path_style"`
-	// Access key for an external S3. Absent: the default chain of the AWS SDK.
+	// PEM file with the certificate authorities of an external S3. Absent: those of AWS_CA_BUNDLE, of the AWS profile, or of the system.
+	CABundle string `yaml:"ca_bundle"`
+	// AWS profile whose keys an external S3 gets. Absent: the default chain of the AWS SDK.
+	AWSProfile string `yaml:"profile"`
+	// Access key for an external S3, in place of a profile.
 	AccessKeyID string `yaml:"access_key_id"`
+	// Its secret; or name a variable that holds it:
+	SecretAccessKey string `yaml:"secret_access_key" secret:"true"`
 	// Name of the environment variable that holds the secret access key.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
-
-	// SecretAccessKey is the content of that variable.
-	SecretAccessKey string `yaml:"-"`
 }
 
 // Credential is an access key that may sign requests.

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"iter"
 	"net/http"
 	"time"
@@ -48,6 +50,8 @@ type Options struct {
 	S3     func() (*S3, error)
 	Bucket string // s3://BUCKET/PREFIX, where the roles are tried; "": at the places of recent jobs
 	Fix    bool   // leftovers of jobs that are over are deleted
+
+	Authorities *x509.CertPool // whose certificates a server behind TLS may have; nil: the system's
 
 	Now func() time.Time // nil: the clock
 
@@ -100,7 +104,7 @@ type doctor struct {
 
 // Examine does all checks. They go from the inside out: disk, process, neighbours, jobs, their buckets.
 func Examine(ctx context.Context, o Options) []Finding {
-	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil}}}
+	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil, TLSClientConfig: &tls.Config{RootCAs: o.Authorities}}}}
 	if d.now == nil {
 		d.now = time.Now
 	}

@@ -264,9 +264,13 @@ func (d *doctor) clock(ctx context.Context, base object.Config) {
 	if err != nil {
 		return
 	}
-	resp, err := d.http.Do(req)
+	client, err := base.Client()
 	if err != nil {
 		return // which the trials tell better
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return
 	}
 	_ = resp.Body.Close()
 	theirs, err := http.ParseTime(resp.Header.Get("Date"))

@@ -123,7 +123,7 @@ func TestDoctorNamesWhatIsWrongWithTheS3(t *testing.T) {
 		words         []string
 	}{
 		"nothing listens":         {gone.URL, "", []string{"nothing listens", "start the S3 server"}},
-		"an unknown authority":    {secured.URL, "", []string{"authority", "SSL_CERT_FILE"}},
+		"an unknown authority":    {secured.URL, "", []string{"authority", "AWS_CA_BUNDLE"}},
 		"http to TLS":             {strings.Replace(secured.URL, "https", "http", 1), "", []string{"speaks TLS", "https://"}},
 		"TLS to http":             {strings.Replace(plain.URL, "http", "https", 1), "", []string{"does not speak TLS", "http://"}},
 		"no such host":            {"http://no-such-host.invalid", "", []string{"no-such-host.invalid"}},

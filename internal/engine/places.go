@@ -35,8 +35,9 @@ type access struct {
 
 // NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights.
 func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
-	if base.HTTPClient == nil {
-		base.HTTPClient = object.NewHTTPClient()
+	var err error
+	if base.HTTPClient, err = base.Client(); err != nil {
+		return nil, err
 	}
 	client, err := object.New(base)
 	if err != nil {

@@ -23,10 +23,19 @@ import (
 // refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
 type refusal struct {
 	message string
-	denied  bool // the role may not do it, for now: some seconds later it may
+	denied  bool  // the role may not do it, for now: some seconds later it may
+	cause   error // what the bucket said; not unwrapped: a refusal is what was made of it
 }
 
 func (r *refusal) Error() string { return r.message }
+
+// Cause is what the bucket said that an error of [Inputs] is about, or the error itself.
+func Cause(err error) error {
+	if no, ok := errors.AsType[*refusal](err); ok && no.cause != nil {
+		return no.cause
+	}
+	return err
+}
 
 // refuse makes a refusal. Keys and words of servers among its operands keep to one line and act on no terminal.
 func refuse(format string, args ...any) error {
@@ -207,9 +216,10 @@ func access(err error, operation, bucket, key string) error {
 	case errors.Is(err, batholith.ErrRefused):
 		reason = err.Error()
 	}
+	cause := err
 	err = denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)
 	if no, ok := errors.AsType[*refusal](err); ok {
-		no.denied = may
+		no.denied, no.cause = may, cause
 	}
 	return err
 }

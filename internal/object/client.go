@@ -2,6 +2,8 @@ package object
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,6 +29,10 @@ type Config struct {
 	AccessKeyID, SecretAccessKey, SessionToken string
 	// Credentials replaces the static keys. With neither, the AWS default credential chain is asked.
 	Credentials aws.CredentialsProvider
+	// Profile is the AWS profile whose keys the default chain takes, before those of the environment; "" = that of AWS_PROFILE.
+	Profile string
+	// CABundle is a PEM file with the authorities that are believed; "" = those of AWS_CA_BUNDLE, the profile or the system ([Authorities]).
+	CABundle string
 
 	// Unsigned leaves the bytes of objects out of the signature, for a way on which nobody can change them. Without it they are hashed twice,
 	// here and by the server.
@@ -61,9 +67,9 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := c.HTTPClient
-	if client == nil {
-		client = NewHTTPClient()
+	client, err := c.Client()
+	if err != nil {
+		return nil, err
 	}
 	o := s3.Options{
 		Region:       c.Region,
@@ -104,13 +110,18 @@ func (c Config) keys() (*keys, error) {
 	case c.AccessKeyID != "":
 		return &keys{provider: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)}, nil
 	}
-	return defaultKeys(c.Region)
+	return defaultKeys(c.Region, c.Profile)
 }
 
 // NewHTTPClient makes an HTTP client fit for many S3 requests at once: it keeps enough idle connections, leaves bodies
-// compressed as they are stored, and follows no redirect, since a signature holds for one host only.
-func NewHTTPClient() *http.Client {
-	return newHTTPClient(http.ProxyFromEnvironment, (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
+// compressed as they are stored, and follows no redirect, since a signature holds for one host only. Servers must have certificates
+// of roots; nil is the system's.
+func NewHTTPClient(roots *x509.CertPool) *http.Client {
+	c := newHTTPClient(http.ProxyFromEnvironment, (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
+	if roots != nil {
+		c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	return c
 }
 
 // NewHTTPClientOver is NewHTTPClient whose connections all are what dial returns, whatever host a request names.

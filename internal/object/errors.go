@@ -38,6 +38,22 @@ func (f *Fault) Unwrap() []error {
 	return []error{f.Verdict, f.err}
 }
 
+// Explain wraps what the SDK said of a request that somebody else made with [Client.API], as the verbs of this package do: it wraps a [Fault].
+// What such an error has been made of already stays as it is.
+func Explain(err error, verb, bucket, key string) error {
+	var f *Fault
+	if errors.As(err, &f) {
+		return err
+	}
+	return explain(err, verb, bucket, key)
+}
+
+// ForeignKeys tells whether a server refused a request because it does not know the access key, or knows another secret of it.
+func ForeignKeys(err error) bool {
+	r := rule(code(err), status(err))
+	return r == unknown || r == signature
+}
+
 // explain wraps what the SDK says of a request: verb and thing first, then cause and remedy.
 func explain(err error, verb, bucket, key string) error {
 	if err == nil {

@@ -171,7 +171,7 @@ func TestAWayThatIsBarredIsNamed(t *testing.T) {
 		words    []string
 	}{
 		"nothing listens":          {gone.URL, []string{"nothing listens at " + strings.TrimPrefix(gone.URL, "http://"), "start the S3 server"}},
-		"an unknown authority":     {tlsServer.URL, []string{"authority", "SSL_CERT_FILE"}},
+		"an unknown authority":     {tlsServer.URL, []string{"authority", "AWS_CA_BUNDLE"}},
 		"http to a port for https": {swap(tlsServer.URL), []string{"speaks TLS", "https://"}},
 		"https to a port for http": {swap(plain.URL), []string{"does not speak TLS", "http://"}},
 		"a name that is not there": {"http://no-such-host.invalid", []string{"no-such-host.invalid", "s3.endpoint"}},

@@ -29,10 +29,14 @@ type keys struct {
 // renewEvery is how often keys are fetched again at most: many requests find out at once that they have expired.
 const renewEvery = 5 * time.Second
 
-// defaultKeys are those of the AWS default credential chain.
-func defaultKeys(region string) (*keys, error) {
+// defaultKeys are those of the AWS default credential chain, or of one profile.
+func defaultKeys(region, profile string) (*keys, error) {
 	k := &keys{load: func(ctx context.Context) (aws.CredentialsProvider, error) {
-		chain, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
+		from := []func(*config.LoadOptions) error{config.WithRegion(region)}
+		if profile != "" {
+			from = append(from, config.WithSharedConfigProfile(profile))
+		}
+		chain, err := config.LoadDefaultConfig(ctx, from...)
 		if err != nil {
 			return nil, fmt.Errorf("load the AWS default credentials: %w", err)
 		}
@@ -133,7 +137,11 @@ func withoutKeys(err error) *Fault {
 		}
 		f.Cause = "no keys for the S3: the token service answered " + said(api, err)
 	default:
-		f.Cause = "no keys for the S3: " + unreached(err).Cause
+		way := unreached(err)
+		f.Cause = "no keys for the S3: " + way.Cause
+		if host, scheme := whither(err); secured(err, host, scheme) != nil {
+			f.Remedy = way.Remedy
+		}
 	}
 	return f
 }

@@ -34,7 +34,7 @@ func (f s3) bucket(t *testing.T, o object.Options) *object.Bucket {
 func (f s3) client(t *testing.T, c object.Config) *object.Client {
 	t.Helper()
 	c.Region, c.AccessKeyID, c.SecretAccessKey = "us-east-1", "AK", "secret"
-	c.HTTPClient = object.NewHTTPClient()
+	c.HTTPClient = object.NewHTTPClient(nil)
 	c.HTTPClient.Transport = f
 	client, err := object.New(c)
 	if err != nil {

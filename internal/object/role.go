@@ -21,8 +21,8 @@ func (c Config) Assume(r Role) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	if c.HTTPClient == nil {
-		c.HTTPClient = NewHTTPClient()
+	if c.HTTPClient, err = c.Client(); err != nil {
+		return Config{}, err
 	}
 	o := sts.Options{Region: c.Region, Credentials: base, HTTPClient: c.HTTPClient, Retryer: base.retryer()}
 	if r.Endpoint != "" {

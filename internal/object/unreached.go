@@ -60,7 +60,7 @@ func secured(err error, host, scheme string) *Fault {
 	switch {
 	case errors.As(err, &authority):
 		return &Fault{Cause: fmt.Sprintf("the certificate of %s is from an authority that this machine does not know", host),
-			Remedy: "add the authority's certificate to the system's, or name its PEM file in the environment variable SSL_CERT_FILE"}
+			Remedy: "name a PEM file with the authority's certificate in s3.ca_bundle or AWS_CA_BUNDLE, or add it to the system's"}
 	case errors.As(err, &name):
 		return &Fault{Cause: fmt.Sprintf("the certificate of %s is for another name (%v)", host, name),
 			Remedy: "write the name of the certificate in s3.endpoint; if the name begins with the bucket's, set s3.path_style: true"}
