@@ -17,7 +17,7 @@ const module = "github.com/batholith/batholith"
 // "." is the root package. A package below another belongs to its layer and may be imported by it (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
-	{"internal/jsonscan", "internal/plain", "internal/words", "internal/door", "internal/backoff"},
+	{"internal/jsonscan", "internal/plain", "internal/words", "internal/door", "internal/backoff", "internal/raced"},
 	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",
@@ -129,6 +129,39 @@ func layerOf(pkg string) int {
 		}
 	}
 	return -1
+}
+
+// A package whose tests use testing/synctest imports internal/raced in a test file, which tells why.
+func TestEveryBubbleRunsOnOneProcessorWithTheRaceDetector(t *testing.T) {
+	bubbles, safe := map[string]bool{}, map[string]bool{}
+	for _, pattern := range []string{"../*_test.go", "*/*_test.go", "*/*/*_test.go", "../cmd/*/*_test.go", "../tests/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			err := imports(file, func(imported string) {
+				switch imported {
+				case "testing/synctest":
+					bubbles[filepath.Dir(file)] = true
+				case module + "/internal/raced":
+					safe[filepath.Dir(file)] = true
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(bubbles) == 0 {
+		t.Error("no bubble was found: the test does not look where the tests are")
+	}
+	delete(bubbles, "raced")
+	for dir := range bubbles {
+		if !safe[dir] {
+			t.Errorf("the tests of %s use testing/synctest: one of their files must import _ %q", dir, module+"/internal/raced")
+		}
+	}
 }
 
 // tools are folders of programs and tests that join what they like.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/limit/limittest"
+	"github.com/batholith/batholith/internal/raced"
 )
 
 var (
@@ -19,7 +20,7 @@ var (
 // which one replica is ten times as slow behind a balancer that does not notice it.
 func TestRandomServersAreUsedNearlyAsByAnOracle(t *testing.T) {
 	n := *seeds
-	if raced && n == 100 {
+	if raced.On && n == 100 {
 		n = 40
 	}
 	all := limittest.Judge(*first, n, func(now func() time.Time) limittest.Limiter { return limit.NewAt(0, now) })

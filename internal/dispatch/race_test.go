@@ -1,6 +1,0 @@
-//go:build race
-
-package dispatch
-
-// raced tells that the race detector runs, under which everything takes ten times as long.
-const raced = true
