@@ -184,6 +184,9 @@ func (l *lane) canaries(ctx context.Context) {
 		for _, c := range due {
 			l.d.wg.Go(func() { c.send(l) })
 		}
+		if len(due) > 0 {
+			l.wakeUp()
+		}
 		var later <-chan time.Time
 		if !next.IsZero() {
 			later = time.After(max(time.Until(next), time.Millisecond))
@@ -287,12 +290,14 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 			condemned = append(condemned, h)
 		default:
 			l.prepare(h)
-			if h.turn%turns == untried && !h.probe.After(now) {
+			switch {
+			case h.probe.After(now):
+				if next.IsZero() || h.probe.Before(next) {
+					next = h.probe
+				}
+			case h.turn%turns == untried:
 				due = append(due, h)
-			}
-			if next.IsZero() || h.probe.Before(next) {
-				next = h.probe
-			}
+			} // a canary that is due is sent by the goroutine of canaries, which wakes this one
 		}
 	}
 	l.mu.Unlock()

@@ -177,12 +177,17 @@ func (l *lane) takes(c *class) bool {
 	return l.out == "" && (l.paused.Load() == 0 || !l.at(c).paused)
 }
 
-// signal has the lane look for an errand again, and for a canary that may be due.
-func (l *lane) signal() {
+// wakeUp has the lane look for an errand again.
+func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// signal has the lane look for an errand again, and for a canary that may be due.
+func (l *lane) signal() {
+	l.wakeUp()
 	if l.paused.Load() == 0 {
 		return
 	}
