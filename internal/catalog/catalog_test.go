@@ -58,7 +58,7 @@ func TestAModelIsFoundByEveryNameItHas(t *testing.T) {
 
 func TestAConfigurationThatCannotBeServedIsRefused(t *testing.T) {
 	for want, entries := range map[string][]Entry{
-		"known: anthropic":      {entry("stability.sd3-large-v1:0")},
+		"set family: anthropic":      {entry("stability.sd3-large-v1:0")},
 		"a backend is required": {{Model: batholith.Model{ID: "m"}}},
 		"is that of the model":  {entry("m"), entry("n", "m")},
 		"an id is required":     {entry("")},
@@ -82,7 +82,7 @@ func TestWhatAConfigurationLeavesOutComesFromTheID(t *testing.T) {
 	for i, want := range []string{
 		"Anthropic|Claude 3 Haiku 20240307 V1:0|anthropic|TEXT+IMAGE|TEXT",
 		"Amazon|Titan Embed Text V2:0|titan-embed|TEXT|EMBEDDING",
-		"Qwen|Qwen2.5 7B Instruct|openai|TEXT|TEXT",
+		"Qwen|Qwen2.5 7B Instruct|any|TEXT|TEXT",
 	} {
 		if got[i] != want {
 			t.Errorf("got %s, want %s", got[i], want)
