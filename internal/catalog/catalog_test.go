@@ -58,7 +58,7 @@ func TestAModelIsFoundByEveryNameItHas(t *testing.T) {
 
 func TestAConfigurationThatCannotBeServedIsRefused(t *testing.T) {
 	for want, entries := range map[string][]Entry{
-		"set family: anthropic":      {entry("stability.sd3-large-v1:0")},
+		"set family: anthropic": {entry("stability.sd3-large-v1:0")},
 		"a backend is required": {{Model: batholith.Model{ID: "m"}}},
 		"is that of the model":  {entry("m"), entry("n", "m")},
 		"an id is required":     {entry("")},
