@@ -59,4 +59,4 @@ generate: ## make the generated files again
 
 .PHONY: clean
 clean: ## remove what was built and installed here
-	rm -rf bin .tools tests/sdk/node_modules
+	rm -rf bin .tools tests/sdk/node_modules tests/programs/node_modules

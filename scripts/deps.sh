@@ -2,6 +2,7 @@
 # Installs what the tests need and the machine lacks. Run it as often as you like: what is there is left alone.
 #   system packages   by apt-get, as root or with sudo that asks no password
 #   AWS SDK for JS    into tests/sdk/node_modules, at the versions of the lock file
+#   Portkey's gateway into tests/programs/node_modules, likewise
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. Where they cannot be installed, their tests
 #                     are skipped, each saying so: distributions ship them too old to know batch inference.
 set -euo pipefail
@@ -53,12 +54,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt_install "${missing[@]}"
 fi
 
-lock=tests/sdk/package-lock.json
-if [ -f "$lock" ] && [ ! tests/sdk/node_modules/.package-lock.json -nt "$lock" ]; then
-  say "installing the AWS SDK for JavaScript into tests/sdk/node_modules"
-  npm ci --prefix tests/sdk --no-audit --no-fund --silent
-  touch tests/sdk/node_modules/.package-lock.json
-fi
+for dir in tests/sdk tests/programs; do
+  if [ -f "$dir/package-lock.json" ] && [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then
+    say "installing the packages of $dir/package-lock.json into $dir/node_modules"
+    npm ci --prefix "$dir" --no-audit --no-fund --silent --ignore-scripts
+    touch "$dir/node_modules/.package-lock.json"
+  fi
+done
 
 # python_tools makes .tools/python with boto3 and the AWS CLI in it.
 python_tools() {

@@ -66,6 +66,34 @@ func TestWhatIsNoOperationIsSaidSo(t *testing.T) {
 	}
 }
 
+// Only a body that is read must be covered by the signature.
+func TestABodyThatNothingReadsNeedNotBeSigned(t *testing.T) {
+	const body = `{"resourceARN":"` + testARN + `","tags":[],"tagKeys":[]}`
+	for target, want := range map[string]int{
+		"POST /model-invocation-job/" + escaped + "/stop": http.StatusOK,
+		"GET /model-invocation-job/" + escaped:            http.StatusOK,
+		"POST /kept-results/" + escaped + "/discard":      http.StatusOK,
+		"POST /tagResource":                               http.StatusForbidden,
+		"POST /model-invocation-job":                      http.StatusForbidden,
+	} {
+		for _, signed := range []string{"", body} {
+			f := newTester(ProfileDefault)
+			h := NewHandler(f, Options{Authenticate: func(_ *http.Request, got []byte) (Caller, error) {
+				if string(got) != signed {
+					return Caller{}, AccessDenied("no")
+				}
+				return Caller{Principal: "alice"}, nil
+			}})
+			method, path, _ := strings.Cut(target, " ")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+			if ok := w.Code != http.StatusForbidden; ok != (want == http.StatusOK || signed == body) {
+				t.Errorf("%s with the body %q signed: %d %s", target, signed, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 func TestAnIdentifierIsAnIDOrAnARNOfAJob(t *testing.T) {
 	for _, bad := range []string{"my-job", "ABCDEFGHIJKL", testID + "m", "arn%3Aaws%3As3%3A%3A%3Abucket", "a%00bcdefghijk", "%FFbcdefghijkl"} {
 		w := newTester(ProfileDefault).send(t, "GET", "/model-invocation-job/"+bad, "")

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -49,12 +50,27 @@ func resolve(host, target string) (*address, error) {
 	if err != nil {
 		return nil, err
 	}
-	if bucket, found := strings.CutSuffix(name, "."+hostStyle); found && utils.IsValidBucketName(bucket) {
+	if bucket := bucketOf(name); utils.IsValidBucketName(bucket) {
 		a.byHost, a.bucket, a.key = true, bucket, a.path[1:]
 		return a, nil
 	}
 	a.bucket, a.key, _ = strings.Cut(a.path[1:], "/")
 	return a, nil
+}
+
+// amazonHost is the name of a bucket as programs write it that know no endpoint but Amazon's. They come here by a name server, or a file of
+// hosts, that points Amazon's names at a proxy.
+var amazonHost = regexp.MustCompile(`^(.+)\.s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com$`)
+
+// bucketOf is the bucket that a host name begins with, or "".
+func bucketOf(host string) string {
+	if bucket, found := strings.CutSuffix(host, "."+hostStyle); found {
+		return bucket
+	}
+	if m := amazonHost.FindStringSubmatch(host); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 // originForm is the request target as a path with a query. A target in absolute form (http://host/path) has a host of its own;

@@ -15,3 +15,24 @@ func TestOnlyKeysThatArePathsAreFit(t *testing.T) {
 		}
 	}
 }
+
+func TestABucketMayStandBeforeTheNamesOfEndpoints(t *testing.T) {
+	for host, want := range map[string]string{
+		"box.localhost":                            "box",
+		"box.s3.us-east-1.amazonaws.com":           "box",
+		"box.s3-eu-west-1.amazonaws.com":           "box",
+		"box.s3.amazonaws.com":                     "box",
+		"dotted.box.s3.us-east-1.amazonaws.com":    "dotted.box",
+		"a.s3.b.s3.us-east-1.amazonaws.com":        "a.s3.b",
+		"s3.us-east-1.amazonaws.com":               "",
+		"s3.amazonaws.com":                         "",
+		"amazonaws.com":                            "",
+		"localhost":                                "",
+		"box.s3.us-east-1.amazonaws.com.evil.test": "",
+		"box.s4.us-east-1.amazonaws.com":           "",
+	} {
+		if got := bucketOf(host); got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+}

@@ -57,6 +57,7 @@ assert.deepEqual([done.totalRecordCount, done.processedRecordCount, done.success
 assert.ok(done.submitTime instanceof Date && done.endTime >= done.submitTime && done.lastModifiedTime >= done.submitTime);
 assert.equal(done.jobExpirationTime - done.submitTime, 48 * 3600 * 1000);
 assert.equal(done.message, undefined);
+assert.ok(!("batholith" in done));
 assert.equal(done.modelId, `arn:aws:bedrock:us-east-1::foundation-model/${QUICK}`);
 assert.equal(done.modelInvocationType, "InvokeModel");
 assert.equal(done.inputDataConfig.s3InputDataConfig.s3Uri, "s3://js-in/in.jsonl");
