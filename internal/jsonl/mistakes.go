@@ -21,11 +21,29 @@ func wholly(line []byte) string {
 			return "the file is in " + p.name + " format; expected is plain text, one JSON object on a line"
 		}
 	}
-	// Without a mark at the start of the file, and in all lines but the first, UTF-16 shows by the zero byte of each ASCII character.
-	if bytes.HasPrefix(line, []byte{0xff, 0xfe}) || bytes.HasPrefix(line, []byte{0xfe, 0xff}) || slices.Contains(line[:min(2, len(line))], 0) {
+	switch {
+	case bytes.HasPrefix(line, []byte("\x00\x05\x16\x07")):
+		return "the file is one of macOS's own, with the attributes of another (AppleDouble, named ._…); leave it out"
+	case bytes.HasPrefix(line, []byte{0xff, 0xfe}), bytes.HasPrefix(line, []byte{0xfe, 0xff}), wide(line):
 		return "the line is UTF-16; expected is UTF-8"
+	case len(line) > 0 && line[0] == 0 && len(bytes.Trim(line, "\x00\r")) == 0:
+		return fmt.Sprintf("the line is zero bytes (%d), which a crash or a copy that broke off leaves behind; cut them off, or write the file again", len(line))
+	case bytes.HasPrefix(line, []byte("\xef\xbb\xbf")):
+		return "the line begins with a byte order mark (EF BB BF), as where files with one were joined; take it out"
 	}
 	return ""
+}
+
+// wide tells whether a line is UTF-16 without a mark, as all lines but the first are: each ASCII character has a zero byte before or after it.
+func wide(line []byte) bool {
+	zero := func(i int) bool { return at(line, i) == 0 }
+	switch {
+	case len(line) < 3:
+		return false
+	case zero(0): // or the second half of the line break before
+		return !zero(1) && zero(2)
+	}
+	return zero(1) && !zero(2) && (len(line) < 4 || zero(3))
 }
 
 // notAnObject is why a line that does not begin with { is wrong. What looks like null at first may be any word with an n.
@@ -49,6 +67,8 @@ func trailing(line []byte, i int) string {
 	switch line[i] {
 	case '{':
 		what = "a second object follows; each must stand on a line of its own"
+	case 0:
+		what = "a zero byte follows the object, which a crash or a copy that broke off leaves behind; cut it off, or write the file again"
 	case ',':
 		what = "a comma follows the object; lines are not joined by commas"
 	}
