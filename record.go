@@ -70,7 +70,12 @@ type Call struct {
 	Took        time.Duration // how long the answer took; known when there is one
 	// Changes are what of the record is not in Body as it was given.
 	Changes Changes
+	Spare   Spare
 }
+
+// Spare are members of a request that its record did not ask for, or that can be said in another form. Package dialect knows which: a server that
+// refuses one is asked without it.
+type Spare uint32
 
 // Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.
 type Room interface {

@@ -51,7 +51,7 @@ func Canary(protocol, path string, f Features, model string, n int) (call bathol
 		return batholith.Call{}, false
 	}
 	b.close('}')
-	return batholith.Call{Path: path, Body: b}, true
+	return batholith.Call{Path: path, Body: b, Spare: spareEncoding | spareForm}, true
 }
 
 // canaryChat writes the members of a chat. Tools and a schema together stand for a tool that is forced: few servers hold an answer to a

@@ -13,7 +13,9 @@ type chat struct {
 	buffer
 	params  []param
 	message turn   // the one that is being read
+	held    turn   // the one that is not written yet: the next may be of the same role
 	last    string // role of the last message
+	spare   batholith.Spare
 	changes batholith.Changes
 }
 
@@ -60,15 +62,21 @@ func (c *chat) set(name string, v value) {
 
 // call ends the request. Nothing may be written afterwards.
 func (c *chat) call() batholith.Call {
+	c.flush()
 	c.close(']')
 	if c.last == "assistant" {
-		// The client began the model's answer itself: the server is to go on, not to open a new turn.
+		// The client began the model's answer itself: the server is to go on, not to open a new turn, and not with a thought.
 		c.set("continue_final_message", value("true"))
 		c.set("add_generation_prompt", value("false"))
+		c.spare |= spareContinue
+		if c.param("chat_template_kwargs").absent() && c.param("reasoning_effort").absent() {
+			c.thinking(false)
+			c.spare |= spareThinking
+		}
 	}
 	serverTools := c.parameters()
 	c.close('}')
-	call := batholith.Call{Path: chatPath, Body: c.buffer, ServerTools: serverTools, Changes: c.changes}
+	call := batholith.Call{Path: chatPath, Body: c.buffer, ServerTools: serverTools, Changes: c.changes, Spare: c.spare | spareForm}
 	c.forget()
 	chats.Put(c)
 	return call
@@ -77,10 +85,12 @@ func (c *chat) call() batholith.Call {
 // forget leaves nothing in c but memory to use again.
 func (c *chat) forget() {
 	c.message.reset("")
-	parts := c.message.parts[:cap(c.message.parts)]
+	c.held.reset("")
+	parts, held := c.message.parts[:cap(c.message.parts)], c.held.parts[:cap(c.held.parts)]
 	clear(c.params)
 	clear(parts)
-	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}}
+	clear(held)
+	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}, held: turn{parts: held[:0]}}
 }
 
 // parameters writes what was set, in the order in which it first was, and tells whether the server runs tools of its own for it.

@@ -125,7 +125,7 @@ func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (bath
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	vectors, tokens, err := parseEmbeddings(body, w.texts.len())
+	vectors, a, err := parseEmbeddings(body, w.texts.len())
 	if err != nil {
 		return batholith.Answer{}, err
 	}
@@ -153,5 +153,6 @@ func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (bath
 	b.textMember("response_type", kind)
 	b.member("texts", w.texts)
 	b.close('}')
-	return batholith.Answer{Output: b, Tokens: tokens}, nil
+	a.Output = b
+	return a, nil
 }

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"math"
+	"net/http"
 	"strconv"
 
 	"github.com/batholith/batholith"
@@ -16,7 +17,11 @@ func embeddingsCall(model string, input, dimensions value, changes batholith.Cha
 	b.member("dimensions", dimensions)
 	b.textMember("encoding_format", "float")
 	b.close('}')
-	return batholith.Call{Path: embeddingsPath, Body: b, Changes: changes}
+	spare := spareEncoding
+	if !dimensions.absent() {
+		spare |= spareDimensions
+	}
+	return batholith.Call{Path: embeddingsPath, Body: b, Changes: changes, Spare: spare}
 }
 
 // vector is an embedding as the server wrote it, and its numbers.
@@ -25,38 +30,39 @@ type vector struct {
 	numbers []float64
 }
 
-// parseEmbeddings reads the answer of /embeddings: one vector for each text, in their order.
-func parseEmbeddings(body []byte, texts int) ([]vector, batholith.Tokens, error) {
+// parseEmbeddings reads the answer of /embeddings: one vector for each text, in their order. a has what is told beside them.
+func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answer, err error) {
 	doc, err := answerObject(body)
 	if err != nil {
-		return nil, batholith.Tokens{}, err
+		return nil, a, err
 	}
 	var data value
-	var tokens batholith.Tokens
 	for name, v := range doc.members() {
 		switch name {
 		case "data":
 			data = v
 		case "usage":
-			tokens = usage(v)
+			a.Tokens = usage(v)
+		case "model":
+			a.Model = v.text()
 		}
 	}
 	vectors, n := make([]vector, texts), 0
 	for i, e := range data.elements() {
 		at, v, err := parseEmbedding(i, e)
 		if err != nil {
-			return nil, tokens, err
+			return nil, a, err
 		}
 		if at < 0 || at >= int64(texts) || vectors[at].raw != nil {
-			return nil, tokens, nonsense("its embeddings do not go with the texts")
+			return nil, a, nonsense("its embeddings do not go with the texts")
 		}
 		vectors[at] = v
 		n++
 	}
 	if n != texts {
-		return nil, tokens, nonsense("it has %d embeddings for %d texts", n, texts)
+		return nil, a, nonsense("it has %d embeddings for %d texts", n, texts)
 	}
-	return vectors, tokens, nil
+	return vectors, a, nil
 }
 
 // parseEmbedding reads one item of the answer: which text it is of, its place in the list unless it says, and the vector.
@@ -84,7 +90,11 @@ func parseEmbedding(place int, e value) (at int64, v vector, err error) {
 func parseVector(raw value) (vector, error) {
 	v := vector{raw: raw, numbers: make([]float64, 0, len(raw)/8)}
 	for _, e := range raw.elements() {
-		if e.kind() != '0' {
+		switch e.kind() {
+		case '0':
+		case 'n': // NaN, in JSON: the model cannot do this text, and will not the next time
+			return v, &batholith.RecordError{Code: http.StatusInternalServerError, Message: "the model made a vector with elements that are no numbers (NaN); shorten or change the text, or serve the model with more precision"}
+		default:
 			return v, nonsense("its embedding is no list of numbers")
 		}
 		v.numbers = append(v.numbers, e.number())

@@ -74,7 +74,7 @@ func (d novaEmbed) answer(input value, call batholith.Call, body []byte) (bathol
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	vectors, tokens, err := parseEmbeddings(body, 1)
+	vectors, a, err := parseEmbeddings(body, 1)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
@@ -85,5 +85,6 @@ func (d novaEmbed) answer(input value, call batholith.Call, body []byte) (bathol
 	b.literal(`{"embeddings":[{"embeddingType":"TEXT"`)
 	b.member("embedding", vectors[0].raw)
 	b = append(b, "}]}"...)
-	return batholith.Answer{Output: b, Tokens: tokens}, nil
+	a.Output = b
+	return a, nil
 }

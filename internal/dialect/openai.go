@@ -24,8 +24,14 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	r.b.open('{')
 	r.b.textMember("model", model)
 	body.object(0, r.member)
+	spare := spareForm
 	if r.begun {
 		r.b.literal(`"continue_final_message":true,"add_generation_prompt":false`)
+		spare |= spareContinue
+		if body.member("chat_template_kwargs").absent() && body.member("reasoning_effort").absent() {
+			r.b.literal(`"chat_template_kwargs":{"enable_thinking":false}`)
+			spare |= spareThinking
+		}
 	}
 	r.b.close('}')
 	if r.unfit == nil {
@@ -37,7 +43,7 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	if r.badMessage != nil {
 		return batholith.Call{}, r.badMessage
 	}
-	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes}, nil
+	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes, Spare: spare}, nil
 }
 
 // openaiRequest is a request in the making.

@@ -102,6 +102,7 @@ func newCompletion(model string, prompt value) *completionRequest {
 	for _, mark := range beginnings {
 		if strings.HasPrefix(start, mark) {
 			r.set("add_special_tokens", value("false"))
+			r.spare |= spareMarks
 		}
 	}
 	return r
@@ -134,5 +135,5 @@ func (v value) beginning(characters int) string {
 func (r *completionRequest) call() batholith.Call {
 	serverTools := r.parameters()
 	r.close('}')
-	return batholith.Call{Path: completionsPath, Body: r.buffer, ServerTools: serverTools, Changes: r.changes}
+	return batholith.Call{Path: completionsPath, Body: r.buffer, ServerTools: serverTools, Changes: r.changes, Spare: r.spare}
 }

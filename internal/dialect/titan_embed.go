@@ -85,7 +85,7 @@ func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batho
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	vectors, tokens, err := parseEmbeddings(body, 1)
+	vectors, a, err := parseEmbeddings(body, 1)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
@@ -97,7 +97,8 @@ func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batho
 		v.normalize()
 	}
 	w.byType = w.byType || d.secondVersion()
-	return batholith.Answer{Output: w.answer(v, tokens), Tokens: tokens}, nil
+	a.Output = w.answer(v, a.Tokens)
+	return a, nil
 }
 
 // secondVersion tells whether the model is one that names the kinds of its vectors in every answer. Those of texts before it and the multimodal ones do not.

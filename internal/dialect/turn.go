@@ -49,9 +49,45 @@ func (t *turn) think(thought value) {
 	t.reasoning = b.value()
 }
 
-// turn writes a message. Results of tools are messages of their own and come before what the user says to them. OpenAI's have nothing but text:
-// their images follow in the user's message.
+// turn takes a message. Two of one role in a row become one, as Claude makes one of them: the templates of many models refuse them.
 func (c *chat) turn(t *turn) {
+	if !c.held.takes(t) {
+		c.flush()
+	}
+	c.held.add(t)
+	if c.last = t.role; len(t.results) > 0 && len(t.parts) == 0 && !slices.ContainsFunc(t.results, toolResult.shows) {
+		c.last = "tool"
+	}
+}
+
+// takes tells whether the content of t can stand behind that of held, in one message.
+func (held *turn) takes(t *turn) bool {
+	return held.role == t.role && (t.role == "user" || t.role == "assistant") && (len(t.results) == 0 || len(held.parts) == 0)
+}
+
+// add puts the content of t behind that of held.
+func (held *turn) add(t *turn) {
+	held.role = t.role
+	held.parts, held.calls, held.results = append(held.parts, t.parts...), append(held.calls, t.calls...), append(held.results, t.results...)
+	if !t.reasoning.absent() {
+		held.think(t.reasoning)
+	}
+}
+
+// flush writes the turn that is held, if there is one.
+func (c *chat) flush() {
+	if c.held.role != "" {
+		c.write(&c.held)
+		c.held.reset("")
+	}
+}
+
+// shows tells whether a result has more than text.
+func (r toolResult) shows() bool { return slices.ContainsFunc(r.parts, part.isMedium) }
+
+// write writes a message. Results of tools are messages of their own and come before what the user says to them. OpenAI's have nothing but text:
+// their images follow in the user's message.
+func (c *chat) write(t *turn) {
 	var media []part
 	for i := range t.results {
 		media = c.result(&t.results[i], media)
@@ -67,10 +103,12 @@ func (c *chat) turn(t *turn) {
 	if len(t.parts) > 0 || len(t.calls) == 0 {
 		c.content(t.parts)
 	}
-	c.member("reasoning_content", t.reasoning)
+	if !t.reasoning.absent() {
+		c.member("reasoning_content", t.reasoning)
+		c.spare |= spareThoughts
+	}
 	c.calls(t.calls)
 	c.close('}')
-	c.last = t.role
 }
 
 // result writes what a tool gave, and adds its media to those of the turn.
@@ -98,7 +136,6 @@ func (c *chat) result(r *toolResult, media []part) []part {
 	c.member("tool_call_id", r.id)
 	c.content(parts)
 	c.close('}')
-	c.last = "tool"
 	return media
 }
 

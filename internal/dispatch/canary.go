@@ -69,7 +69,8 @@ func (l *lane) canaryCall(c *class, text int) (batholith.Call, bool) {
 	if s, ok := l.backend.(interface{ NoCanary() bool }); ok && s.NoCanary() {
 		return batholith.Call{}, false
 	}
-	return l.d.o.Canary(c.path, c.features, l.backend.ModelName(), text)
+	call, ok := l.d.o.Canary(c.path, c.features, l.backend.ModelName(), text)
+	return dialect.Without(call, batholith.Spare(l.spared.Load())), ok
 }
 
 // send sends the canary and waits for its answer. An answer ends the pause of its class. A failure pauses the class, if it was not paused

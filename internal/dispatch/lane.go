@@ -29,7 +29,8 @@ type lane struct {
 	turn    int             // of the search for records to try; the same
 	pausing chan struct{}   // 1-buffered; told when a canary may be due
 
-	paused     atomic.Int32 // classes
+	paused     atomic.Int32  // classes
+	spared     atomic.Uint32 // the spare members that the server refuses, as batholith.Spare
 	lastSource atomic.Pointer[batholith.Source]
 
 	running bool // guarded by d.mu

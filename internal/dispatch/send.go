@@ -91,12 +91,9 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	call.Room, call.Fresh = r, it.again() && it.failure.Kind != batholith.FailureBackPressure
 	it.once = call.ServerTools
 	l.sets(it)
-	if sent := l.d.o.Listener.Sent; sent != nil {
-		sent(it.told(l))
-	}
 	var body []byte
 	err = batholith.Guard("read an answer", func() (err error) {
-		body, err = l.backend.Do(it.term, call)
+		body, err = l.exchange(it, &call)
 		return err
 	})
 	l.limit.Land(&it.flight)
@@ -129,9 +126,43 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	return batholith.Answer{}, nonsense(err)
 }
 
+// exchange sends a call and returns the body of its answer. A server that refuses a member which the record does not need is asked again without it, and
+// from then on, once it has answered, never with it. The request that it refused is an attempt like others, and no failure of the record.
+func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
+	*call = dialect.Without(*call, batholith.Spare(l.spared.Load()))
+	for without := batholith.Spare(0); ; {
+		body, err := l.backend.Do(it.term, *call)
+		if err == nil {
+			l.spared.Or(uint32(without))
+			return body, nil
+		}
+		f, ok := errors.AsType[*batholith.Failure](err)
+		if !ok || it.term.Err() != nil {
+			return nil, err
+		}
+		refused := dialect.Refused(*call, f)
+		if refused == 0 {
+			return nil, err
+		}
+		without |= refused
+		*call = dialect.Without(*call, refused)
+		l.limit.Land(&it.flight)
+		l.report(it, batholith.Answer{}, err)
+		l.limit.Succeeded(it.flight, 0) // the server works
+		it.attempts++
+		l.landed(it)
+		l.sets(it)
+	}
+}
+
 // sets notes that a record's request is on its way.
 func (l *lane) sets(it *item) {
 	it.flight = l.limit.Begin()
+	defer func() {
+		if sent := l.d.o.Listener.Sent; sent != nil {
+			sent(it.told(l))
+		}
+	}()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	it.asked, it.began = true, it.flight.Sent()
