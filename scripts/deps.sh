@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks. Run it as often as you like: what is there is left alone.
 #   system packages   by apt-get, as root or with sudo that asks no password
+#   rclone, s3cmd     by apt-get too, and minio-go by go. Where they cannot be installed, their tests are skipped, each saying so.
 #   AWS SDK for JS    into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. Where they cannot be installed, their tests
@@ -52,6 +53,14 @@ if [ -d tests/sdk ]; then
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   apt_install "${missing[@]}"
+fi
+
+# Other clients of the embedded S3.
+if [ -d tests/s3 ]; then
+  for client in rclone s3cmd; do
+    command -v "$client" >/dev/null || (apt_install "$client") || say "$client could not be installed; its test will be skipped"
+  done
+  (cd tests/s3/minio && go mod download) || say "minio-go could not be fetched; its tests will be skipped"
 fi
 
 for dir in tests/sdk tests/programs; do

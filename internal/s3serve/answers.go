@@ -66,6 +66,8 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			fail(ctx, byStatus(status, http.StatusText(status)))
 		case status == http.StatusNotFound: // in S3's words, which some clients compare
 			r.SetBodyRaw(bytes.Replace(r.Body(), []byte("bucket does not exist.<"), []byte("bucket does not exist<"), 1))
+		case status < 300 && ctx.UserValue(aclKey) != nil:
+			r.SetBodyRaw(aclOf(ctx.UserValue(aclKey).(string)))
 		case status < 300 && bytes.HasPrefix(r.Body(), []byte(xmlHead)):
 			parts, _ := ctx.UserValue(countKey).(int)
 			r.SetBodyRaw(named(r.Body(), parts))

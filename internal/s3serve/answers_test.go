@@ -175,7 +175,7 @@ func TestAnswersKeepTheNamespace(t *testing.T) {
 	for _, a := range []ask{{method: "GET", target: "/"}, {method: "GET", target: "/box"}, {method: "GET", target: "/box?list-type=2"}, {method: "GET", target: "/box?versions="},
 		{method: "GET", target: "/box?uploads="}, {method: "GET", target: "/box?cors="}, {method: "GET", target: "/box?location="}, {method: "GET", target: "/box?versioning="},
 		{method: "GET", target: "/box?acl="}, {method: "GET", target: "/box?ownershipControls="}, {method: "GET", target: "/box/k?attributes=", header: attributes},
-		{method: "GET", target: "/box/k?tagging="}, {method: "PUT", target: "/box/copy", header: http.Header{"X-Amz-Copy-Source": {"/box/k"}}},
+		{method: "GET", target: "/box/k?tagging="}, {method: "GET", target: "/box/k?acl="}, {method: "PUT", target: "/box/copy", header: http.Header{"X-Amz-Copy-Source": {"/box/k"}}},
 		{method: "POST", target: "/box/up?uploads="}} {
 		r := w.do(t, a)
 		var root struct{ XMLName xml.Name }
@@ -194,5 +194,29 @@ func TestAnswersKeepTheNamespace(t *testing.T) {
 	}
 	if r := w.raw(t, []byte(strings.Replace(preflight, "page.example", "other.example", 1)), "OPTIONS")[0]; r.status != http.StatusForbidden {
 		t.Errorf("from another page: %d", r.status)
+	}
+}
+
+// The ACL that an object is said to have may be set again; no other may.
+func TestAnObjectsACLKeepsItToItsOwner(t *testing.T) {
+	w := newWire(t)
+	w.put(t, "/box/k", "hello")
+	acl := w.must(t, ask{method: "GET", target: "/box/k?acl="}).body
+	if element(acl, "ID") != "000000000000" || element(acl, "Permission") != "FULL_CONTROL" {
+		t.Errorf("the ACL is %s", acl)
+	}
+	if r := w.document(t, "PUT", "/box/k?acl=", acl); r.status != http.StatusOK {
+		t.Errorf("its own: %d %s", r.status, r.body)
+	}
+	if r := w.document(t, "PUT", "/box/k?acl=", strings.ReplaceAll(acl, "000000000000", "111111111111")); r.status != http.StatusBadRequest || r.code() != "AccessControlListNotSupported" {
+		t.Errorf("another's: %d %s", r.status, r.body)
+	}
+	for canned, want := range map[string]int{"private": 200, "bucket-owner-full-control": 200, "public-read": 400, "authenticated-read": 400} {
+		if r := w.do(t, ask{method: "PUT", target: "/box/k?acl=", header: http.Header{"X-Amz-Acl": {canned}}}); r.status != want {
+			t.Errorf("%s: %d %s", canned, r.status, r.body)
+		}
+	}
+	if r := w.do(t, ask{method: "GET", target: "/box/none?acl="}); r.status != http.StatusNotFound {
+		t.Errorf("of no object: %d %s", r.status, r.body)
 	}
 }

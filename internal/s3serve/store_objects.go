@@ -130,22 +130,6 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 	})
 }
 
-func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	return found(s, ctx, "GetObjectAcl", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectAclOutput, error) {
-		at := *in
-		at.Bucket = &path
-		return s.posix.GetObjectAcl(ctx, &at)
-	})
-}
-
-func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) error {
-	return s.change(ctx, "PutObjectAcl", *in.Bucket, *in.Key, func(path string) error {
-		at := *in
-		at.Bucket = &path
-		return s.posix.PutObjectAcl(ctx, &at)
-	})
-}
-
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
 	return found(s, ctx, "GetObjectAttributes", *in.Bucket, *in.Key, func(path string) (s3response.GetObjectAttributesResponse, error) {
 		at := *in

@@ -20,9 +20,10 @@ import (
 
 // cli runs the AWS CLI, as it comes, against one server.
 type cli struct {
-	t   *testing.T
-	e   endpoint
-	dir string // where it runs
+	t    *testing.T
+	e    endpoint
+	dir  string // where it runs
+	shop *shop  // nil: each command is a process of its own
 }
 
 // knowsEndpoints tells whether the AWS CLI is here, and recent enough to ask the endpoint that it is given: an older one would ask
@@ -38,36 +39,123 @@ func newCLI(t *testing.T) cli {
 	if !knowsEndpoints() {
 		t.Skip("the AWS CLI is not here, or too old; make deps installs it where a package index can be reached")
 	}
-	return cli{t, serve(t, t.TempDir()), t.TempDir()}
+	c := cli{t: t, e: serve(t, t.TempDir()), dir: t.TempDir()}
+	c.shop = openShop(c)
+	return c
 }
 
-func (c cli) command(args string) *exec.Cmd {
-	cmd := exec.CommandContext(c.t.Context(), "aws", strings.Fields(args)...)
-	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_DEFAULT_REGION="+region,
-		"AWS_ENDPOINT_URL="+c.e.url, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_PAGER=",
+// environ is what a program of AWS's is told by its environment: where, who, and to look nowhere else.
+func environ(e endpoint) []string {
+	return append(os.Environ(), "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_DEFAULT_REGION="+region,
+		"AWS_ENDPOINT_URL="+e.url, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_PAGER=",
 		"AWS_EC2_METADATA_DISABLED=true")
-	return cmd
 }
 
-// run expects success and returns what was printed. Arguments are separated by spaces.
+// said is what a command printed and how it ended.
+type said struct {
+	Code        int
+	Out, Errors string
+}
+
+// do runs one command. Arguments are separated by spaces.
+func (c cli) do(args string) said {
+	c.t.Helper()
+	if c.shop != nil {
+		return c.shop.do(c.t, strings.Fields(args))
+	}
+	cmd := exec.CommandContext(c.t.Context(), "aws", strings.Fields(args)...)
+	var out, errs bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.dir, environ(c.e), &out, &errs
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		c.t.Fatal(err)
+	}
+	return said{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// shop is a process that runs commands of the AWS CLI one after the other. The CLI takes longer to start than for all that a test does with
+// it.
+type shop struct {
+	in  io.Writer
+	out *json.Decoder
+}
+
+// shopText runs what awscli's own script runs, for each line of JSON that it reads.
+const shopText = `
+import io, json, os, sys
+import awscli.clidriver
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    sys.stdout, sys.stderr = out, err
+    try:
+        code = awscli.clidriver.create_clidriver().main(json.loads(line))
+    except SystemExit as e:
+        code = e.code
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    json.dump({"Code": code or 0, "Out": out.buffer.getvalue().decode(), "Errors": err.buffer.getvalue().decode()}, answers)
+    answers.write("\n")
+    answers.flush()
+`
+
+// python is an interpreter that has the AWS CLI as a package; "" where the CLI came in another way.
+var python = sync.OnceValue(func() string {
+	candidates := []string{"python3"}
+	if aws, err := exec.LookPath("aws"); err == nil {
+		candidates = append(candidates, filepath.Join(filepath.Dir(aws), "python"))
+	}
+	for _, one := range candidates {
+		if exec.Command(one, "-c", "import awscli.clidriver").Run() == nil {
+			return one
+		}
+	}
+	return ""
+})
+
+// openShop starts the process, which ends with the test.
+func openShop(c cli) *shop {
+	c.t.Helper()
+	if python() == "" {
+		return nil
+	}
+	cmd := exec.Command(python(), "-c", shopText)
+	cmd.Dir, cmd.Env, cmd.Stderr = c.dir, environ(c.e), testWriter{c.t}
+	in, err := cmd.StdinPipe()
+	must(c.t, err)
+	out, err := cmd.StdoutPipe()
+	must(c.t, err)
+	must(c.t, cmd.Start())
+	c.t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	return &shop{in, json.NewDecoder(out)}
+}
+
+func (s *shop) do(t *testing.T, args []string) (r said) {
+	t.Helper()
+	line, err := json.Marshal(args)
+	must(t, err)
+	_, err = s.in.Write(append(line, '\n'))
+	must(t, err)
+	must(t, s.out.Decode(&r))
+	return r
+}
+
+// run expects success and returns what was printed.
 func (c cli) run(args string) string {
 	c.t.Helper()
-	var out, errs bytes.Buffer
-	cmd := c.command(args)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		c.t.Fatalf("aws %s: %v\n%s%s", args, err, out.String(), errs.String())
+	r := c.do(args)
+	if r.Code != 0 {
+		c.t.Fatalf("aws %s: exit %d\n%s%s", args, r.Code, r.Out, r.Errors)
 	}
-	return out.String()
+	return r.Out
 }
 
 // fails expects failure with an error that mentions what.
 func (c cli) fails(what, args string) {
 	c.t.Helper()
-	out, err := c.command(args).CombinedOutput()
-	if err == nil || !bytes.Contains(out, []byte(what)) {
-		c.t.Errorf("aws %s: %v, expected %s:\n%s", args, err, what, out)
+	if r := c.do(args); r.Code == 0 || !strings.Contains(r.Out+r.Errors, what) {
+		c.t.Errorf("aws %s: exit %d, expected %s:\n%s%s", args, r.Code, what, r.Out, r.Errors)
 	}
 }
 
@@ -131,7 +219,7 @@ func TestAwsS3MovesFiles(t *testing.T) {
 	c.write("in/sub dir/ü+%20.jsonl", small)
 	c.write("big.bin", big)
 	c.run("s3 mb s3://bucket-one")
-	c.fails("BucketAlready", "s3api create-bucket --bucket bucket-one")
+	c.run("s3api create-bucket --bucket bucket-one") // in us-east-1, making one's own again succeeds
 
 	c.run("s3 cp --recursive in s3://bucket-one/in")
 	c.run("s3 cp big.bin s3://bucket-one/big.bin")
