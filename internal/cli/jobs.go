@@ -148,7 +148,7 @@ func shortModel(name string) string {
 	return name
 }
 
-// progressOf is 120/500 24%, with the errors when there are any.
+// progressOf is 120/500 24%, with the errors when there are any, and the place in the queue while there is one.
 func progressOf(j jobFacts) string {
 	if j.Total == 0 {
 		return "-"
@@ -156,6 +156,9 @@ func progressOf(j jobFacts) string {
 	s := fmt.Sprintf("%d/%d %d%%", j.Processed, j.Total, 100*j.Processed/j.Total)
 	if j.Errored > 0 {
 		s += fmt.Sprintf(", %s", words.Plural(j.Errored, "error"))
+	}
+	if j.Notes != nil && j.Notes.Position > 0 {
+		s += fmt.Sprintf(", number %d in the queue", j.Notes.Position)
 	}
 	return s
 }
