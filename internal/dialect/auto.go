@@ -112,7 +112,7 @@ func markOf(name, rest value) shape {
 		if v := rest[:skip(rest, 0)]; !v.member("budget_tokens").absent() || v.member("type").is("adaptive") {
 			return anthropicMark
 		}
-	case "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig", "guardrailConfig", "schemaVersion":
+	case "inferenceConfig", "toolConfig", "additionalModelRequestFields", "outputConfig", "guardrailConfig", "schemaVersion", "reasoningConfig":
 		return converseMark
 	case "dimensions", "normalize", "embeddingTypes", "embeddingConfig":
 		return vectorMark
@@ -172,7 +172,7 @@ func novaInside(body value) bool {
 	for name, v := range body.members() {
 		switch {
 		case v.absent():
-		case name == "schemaVersion":
+		case name == "schemaVersion", name == "reasoningConfig":
 			return true
 		case name == "inferenceConfig":
 			for name, m := range v.fields() {

@@ -48,7 +48,7 @@ func (d cohere) body(c *chat, body value) error {
 	if err := d.history(c, history); err != nil {
 		return at("chat_history", err)
 	}
-	if message.is("") && results.len() > 0 {
+	if message.is("") && (results.len() > 0 || c.last == "tool") {
 		return at("tool_results", d.results(c, results)) // the model is to go on from its own calls
 	}
 	c.text("user", message)
@@ -259,18 +259,17 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 		if p.kind() != '{' {
 			return nil, at(name, wrong("Input should be an object"))
 		}
+		var typ, description value
 		b.anyKey(name)
 		b.open('{')
 		err := cohereParameter.read(&c.changes, p, func(r *rule, v value) error {
 			switch r.name {
 			case "type":
-				if v.kind() == '"' {
-					b.pythonType(v.text())
-				} else {
-					b.member("type", v)
-				}
+				typ = v
+				return wantString(r.name, v)
 			case "description":
-				b.member("description", v)
+				description = v
+				return wantString(r.name, v)
 			case "required":
 				if v.isTrue() {
 					required.text(name)
@@ -285,6 +284,13 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 		if err != nil {
 			return nil, at(name, err)
 		}
+		if !b.pythonType(typ.text()) {
+			var t textBuffer
+			t.add(description)
+			t.say("Type: " + typ.text())
+			description = t.value()
+		}
+		b.member("description", description)
 		b.close('}')
 	}
 	b.close('}')

@@ -56,6 +56,8 @@ func (d converse) config(c *chat, name string, v value) error {
 			return nova{d.Options}.inference(c, novaInference, novaThinking, v)
 		}
 		return c.readObject(converseInference, v, nil)
+	case "reasoningConfig":
+		return c.readThinking(novaBodyThinking, v)
 	case "schemaVersion":
 		if !v.is("messages-v1") {
 			return wrong("Input should be 'messages-v1'")

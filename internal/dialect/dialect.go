@@ -61,7 +61,7 @@ const ProtocolOpenAI = "openai"
 const FamilyAny = "any"
 
 // families says who translates a family's InvokeModel bodies for an OpenAI-compatible server.
-// A new family is a row here, a row in family.go where its ids are recognised, and a file.
+// A new family is a row here, a row in family.go where its ids are recognised, a file, and its members in members.go.
 var families = []family{
 	{"anthropic", anthropicBodies, false},
 	{"nova", func(o Options) translator { return nova{o} }, false},

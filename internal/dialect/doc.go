@@ -1,8 +1,8 @@
 // Package dialect translates between the bodies that Bedrock's model families take and give, and the protocol of a model
 // server. Each record's modelInput becomes one [batholith.Call]; the server's answer becomes one modelOutput.
 //
-// A family is a row of the table in dialect.go and a file of its own. Chat families meet in two places: chat.go writes the
-// server's request, completion.go reads its answer.
+// A family is a row of the table in dialect.go, a file of its own, and a table of the members of its bodies in members*.go, by which they are read.
+// Chat families meet in two places: chat.go writes the server's request, completion.go reads its answer.
 //
 // The invariant: bytes that need no change are copied, not decoded. Strings keep their escapes, numbers keep their digits,
 // schemas and tool arguments keep the order of their members. What goes out is one JSON value without line breaks.

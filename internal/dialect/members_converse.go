@@ -321,6 +321,7 @@ var novaBody = membersAt("", passKnown, novaRules())
 func novaRules() rules {
 	r := again(converseBody)
 	r["schemaVersion"] = checked("`messages-v1`, or absent")
+	r["reasoningConfig"] = taken()
 	r["additionalModelResponseFieldPaths"] = ignored("answers have no such fields").checking(wantStrings)
 	return r
 }
@@ -339,7 +340,10 @@ var novaInference = membersAt("inferenceConfig", refuseRest, rules{
 	"reasoningConfig": taken(),
 })
 
-var novaThinking = thinkingAt("inferenceConfig.reasoningConfig")
+var (
+	novaThinking     = thinkingAt("inferenceConfig.reasoningConfig")
+	novaBodyThinking = thinkingAt("reasoningConfig")
+)
 
 // novaObjects: all else is Converse's.
-var novaObjects = []*members{novaBody, novaInference, novaThinking}
+var novaObjects = []*members{novaBody, novaInference, novaThinking, novaBodyThinking}

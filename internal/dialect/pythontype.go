@@ -10,12 +10,12 @@ var pythonTypes = map[string]string{
 }
 
 // pythonType writes the members of a schema for a type as Python writes it: str, List[str], Dict[str, int], Optional[float], str | int.
-// A type that JSON does not have leaves the value open.
-func (b *buffer) pythonType(typ string) {
+// A type that JSON does not have leaves the value open, and false is returned.
+func (b *buffer) pythonType(typ string) bool {
 	typ = strings.TrimSpace(typ)
 	if parts := splitType(typ, '|'); len(parts) > 1 {
 		b.anyOf(parts)
-		return
+		return true
 	}
 	name, inner, nested := strings.Cut(strings.TrimSuffix(typ, "]"), "[")
 	name = strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
@@ -24,7 +24,9 @@ func (b *buffer) pythonType(typ string) {
 	case !nested:
 		if known := pythonTypes[name]; known != "" {
 			b.textMember("type", known)
+			return true
 		}
+		return name == "any" || name == ""
 	case name == "optional":
 		b.anyOf([]string{inner, "None"})
 	case name == "union":
@@ -38,13 +40,18 @@ func (b *buffer) pythonType(typ string) {
 		b.close(']')
 	case pythonTypes[name] == "array":
 		b.textMember("type", "array")
-		b.subschema("items", args[0])
+		if len(args) == 1 || args[1] == "..." { // a tuple's items may differ
+			b.subschema("items", args[0])
+		}
 	case pythonTypes[name] == "object":
 		b.textMember("type", "object")
 		if len(args) > 1 {
 			b.subschema("additionalProperties", args[1])
 		}
+	default:
+		return false
 	}
+	return true
 }
 
 // subschema writes the schema of a type as a member.

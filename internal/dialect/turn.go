@@ -1,6 +1,9 @@
 package dialect
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // turn is one message, taken apart. Its slices are used again for the next message.
 type turn struct {
@@ -142,13 +145,16 @@ func (c *chat) result(r *toolResult, media []part) []part {
 // isMedium tells whether p is not text.
 func (p part) isMedium() bool { return p.kind != "text" }
 
-// failure says that a result is one: OpenAI's messages have no other place for it.
+// failure says that a result is one: OpenAI's messages have no other place for it. A text that says so itself stays as it is.
 func failure(parts []part) []part {
+	parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.text.is("") })
 	if len(parts) == 0 {
 		return []part{{kind: "text", text: value(`"Error: the tool failed and gave no reason."`)}}
 	}
-	parts = slices.Clone(parts)
-	parts[0].prefix = "Error: "
+	const mark = "error"
+	if first := parts[0].text; len(first) <= len(mark) || !strings.EqualFold(string(first[1:1+len(mark)]), mark) {
+		parts[0].prefix = "Error: "
+	}
 	return parts
 }
 
