@@ -158,6 +158,9 @@ func (c reading) path(input value) string { return pathOf(c.t, input) }
 // Answer implements [Dialect].
 func (c reading) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
 	answer, err := c.t.answer(known(input), call, body)
+	if err == nil {
+		err = checkCut(call, body)
+	}
 	if err != nil {
 		return batholith.Answer{}, refuse(err)
 	}

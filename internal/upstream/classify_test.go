@@ -100,6 +100,9 @@ func TestEveryAnswerHasItsKind(t *testing.T) {
 		{409, `busy`, retry, "answered 409: busy"},
 		{424, `{"error":"Request failed during generation: Server error","error_type":"generation"}`, retry, "during generation"},
 		{200, `{"object":"error","message":"temperature must be in [0, 2]","type":"BadRequestError","param":null,"code":400}`, refused, "temperature must be"},
+		{200, `{"choices":[],"error":{"message":"no room in the context","code":400}}`, refused, "no room in the context"},
+		{200, `{"id":"x","choices":null,"error":{"message":"try again","code":"503"}}`, backPressure, "try again"},
+		{200, "{\"error\":{\"message\":\"caf\xe9\",\"code\":400}}", refused, "caf"},
 		{200, `{"object":"error","message":"CUDA error","type":"InternalServerError","code":500}`, retry, "CUDA error"},
 		{200, `{"error":"Unexpected endpoint or method. (POST /chat/completions)"}`, misconfigured, "url and protocol"},
 	} {

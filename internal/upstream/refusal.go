@@ -162,24 +162,42 @@ func scalar(v jsontext.Value) string {
 	return string(b)
 }
 
-// errorInside finds an error object where an answer should be: {"error":…}, or {"object":"error","message":…} (vLLM before 0.10, FastChat)
-// from a proxy that loses the status. Real answers do not begin so, and only the first bytes of most bodies are looked at.
+// errorInside finds an error object where an answer should be: {"error":…}, also beside choices that are empty, or {"object":"error","message":…} (vLLM
+// before 0.10, FastChat) from a proxy that loses the status. Of a long body only the first bytes are looked at: errors are short, or begin with it.
 func errorInside(body []byte) (said, bool) {
-	head := body[:min(len(body), 200)]
-	if !bytes.Contains(head, []byte(`"error"`)) || bytes.Contains(body, []byte(`"choices"`)) || bytes.Contains(body, []byte(`"data"`)) {
+	const short = 4 << 10
+	head := body
+	if len(body) > short {
+		head = body[:200]
+	}
+	if !bytes.Contains(head, []byte(`"error"`)) {
 		return said{}, false
 	}
 	var doc struct {
-		Object jsontext.Value `json:"object"`
-		Error  jsontext.Value `json:"error"`
+		Object  jsontext.Value `json:"object"`
+		Error   jsontext.Value `json:"error"`
+		Choices jsontext.Value `json:"choices"`
+		Data    jsontext.Value `json:"data"`
 	}
-	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true)); err != nil {
+	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return said{}, false
 	}
-	if string(doc.Object) != `"error"` && (len(doc.Error) == 0 || doc.Error.Kind() == 'n') {
+	if filled(doc.Choices) || filled(doc.Data) { // what is wrong with one of the choices is the dialect's to find
+		return said{}, false
+	}
+	if string(doc.Object) != `"error"` && !filled(doc.Error) {
 		return said{}, false
 	}
 	return readObject(body)
+}
+
+// filled tells whether a member has something in it: no null, no empty list, object or text.
+func filled(v jsontext.Value) bool {
+	switch v = bytes.Join(bytes.Fields(v), nil); string(v) {
+	case "", "null", "false", "[]", "{}", `""`:
+		return false
+	}
+	return true
 }
 
 // isTLS tells whether no trusted connection could be made; trying again does not mend a certificate.
