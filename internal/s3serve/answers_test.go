@@ -121,6 +121,14 @@ func TestAttributesKeepTheParts(t *testing.T) {
 	if sum := element(r.body, "ChecksumCRC64NVME"); sum != sumOf(t, "crc64nvme", []byte("hello")) {
 		t.Errorf("its checksum is %q: %s", sum, r.body)
 	}
+	for name, list := range map[string][]string{"with spaces": {"ETag, ObjectSize"}, "in two headers": {"ETag", "ObjectSize"}} {
+		if r := w.do(t, ask{method: "GET", target: "/box/k?attributes=", header: http.Header{"X-Amz-Object-Attributes": list}}); element(r.body, "ObjectSize") != "5" || element(r.body, "ETag") == "" {
+			t.Errorf("asked for %s: %d %s", name, r.status, r.body)
+		}
+	}
+	if r := w.do(t, ask{method: "GET", target: "/box/k?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ETag, Colour"}}}); r.code() != "InvalidArgument" {
+		t.Errorf("an attribute that nobody knows: %d %s", r.status, r.body)
+	}
 	inParts(t, w, "/box/up", "SHA256", []int{5 << 20, 5 << 20, 3})
 	r = w.must(t, ask{method: "GET", target: "/box/up?attributes=", header: wanted})
 	if element(r.body, "PartsCount") != "3" || strings.Count(r.body, "<Part>") != 3 || element(r.body, "IsTruncated") != "false" || !strings.Contains(r.body, "<Size>3</Size>") {

@@ -53,6 +53,8 @@ func amend(ctx context.Context) {
 			most = mostBucketTags
 		}
 		amendTags(request, most)
+	case request.IsGet() && a.has("attributes"):
+		amendAttributes(request)
 	}
 }
 

@@ -84,6 +84,22 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 	}
 }
 
+// amendAttributes writes the list of wanted attributes as the gateway reads it: in one header and without spaces, which SDKs put after
+// the commas.
+func amendAttributes(request *fasthttp.RequestCtx) {
+	const name = "X-Amz-Object-Attributes"
+	var wanted []string
+	for _, list := range request.Request.Header.PeekAll(name) {
+		for one := range strings.SplitSeq(string(list), ",") {
+			wanted = append(wanted, strings.TrimSpace(one))
+		}
+	}
+	if len(wanted) > 0 {
+		request.Request.Header.Del(name)
+		request.Request.Header.Set(name, strings.Join(wanted, ","))
+	}
+}
+
 // parts are a page of the parts of an object, after the part of the marker. ends are the bytes up to the end of each.
 func parts(ends []int64, marker string, most *int32) *s3response.ObjectParts {
 	after, _ := strconv.Atoi(marker)
