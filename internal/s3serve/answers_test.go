@@ -228,3 +228,51 @@ func TestAnObjectsACLKeepsItToItsOwner(t *testing.T) {
 		t.Errorf("of no object: %d %s", r.status, r.body)
 	}
 }
+
+// Where nobody made an object of a directory, nobody can delete it: the request succeeds, as for any key without an object, and what is in the
+// directory stays. Programs that write files into S3 delete such keys by the dozen.
+func TestDeletingADirectoryKeepsWhatIsInIt(t *testing.T) {
+	w := newWire(t)
+	w.put(t, "/box/dir/sub/k", "hello")
+	w.must(t, ask{method: "PUT", target: "/box/dir/"})
+	for range 2 { // as an object, and then as none
+		w.must(t, ask{method: "DELETE", target: "/box/dir/"})
+	}
+	r := w.deletes(t, "<Object><Key>dir/</Key></Object><Object><Key>dir/sub/</Key></Object><Object><Key>never/</Key></Object>")
+	if strings.Count(r.body, "<Deleted>") != 3 || strings.Contains(r.body, "<Error>") {
+		t.Errorf("deleting directories: %s", r.body)
+	}
+	if r := w.must(t, ask{method: "GET", target: "/box/dir/sub/k"}); r.body != "hello" {
+		t.Errorf("the object is %q", r.body)
+	}
+	if r := w.do(t, ask{method: "HEAD", target: "/box/dir/"}); r.status != http.StatusNotFound {
+		t.Errorf("the directory is an object: %d", r.status)
+	}
+}
+
+// The one version that there is goes by the name that listings of versions give it.
+func TestAnObjectIsItsVersionNull(t *testing.T) {
+	w := newWire(t)
+	w.must(t, ask{method: "PUT", target: "/box/k", body: []byte("hello"), header: http.Header{"X-Amz-Tagging": {"a=b"}}})
+	version := element(w.must(t, ask{method: "GET", target: "/box?versions="}).body, "VersionId")
+	if version != "null" {
+		t.Fatalf("the version is called %q", version)
+	}
+	for _, a := range []ask{{method: "GET", target: "/box/k?versionId=null"}, {method: "HEAD", target: "/box/k?versionId=null"}, {method: "GET", target: "/box/k?tagging=&versionId=null"},
+		{method: "GET", target: "/box/k?attributes=&versionId=null", header: http.Header{"X-Amz-Object-Attributes": {"ETag"}}},
+		{method: "PUT", target: "/box/copy", header: http.Header{"X-Amz-Copy-Source": {"/box/k?versionId=null"}}}, {method: "DELETE", target: "/box/k?versionId=null"}} {
+		w.must(t, a)
+	}
+	if r := w.do(t, ask{method: "GET", target: "/box/copy?versionId=00000000000000000000000000"}); r.status != http.StatusBadRequest {
+		t.Errorf("another version: %d %s", r.status, r.body)
+	}
+	if r := w.do(t, ask{method: "HEAD", target: "/box/k"}); r.status != http.StatusNotFound {
+		t.Errorf("after its deletion: %d", r.status)
+	}
+	w.must(t, ask{method: "PUT", target: "/box/copy", header: http.Header{"X-Amz-Copy-Source": {"/box/copy"}, "X-Amz-Storage-Class": {"STANDARD_IA"}}})
+	for class, want := range map[string]int{"STANDARD_IA": 200, "COLD": 400} {
+		if r := w.do(t, ask{method: "PUT", target: "/box/copy", header: http.Header{"X-Amz-Storage-Class": {class}}}); r.status != want {
+			t.Errorf("class %s: %d %s", class, r.status, r.body)
+		}
+	}
+}

@@ -22,10 +22,14 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	if err != nil {
 		return s3response.CopyObjectOutput{}, err
 	}
-	if from.bucket == *in.Bucket && from.key == *in.Key && in.MetadataDirective != types.MetadataDirectiveReplace {
+	itself := from.bucket == *in.Bucket && from.key == *in.Key && in.MetadataDirective != types.MetadataDirectiveReplace
+	if itself && in.StorageClass == "" {
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	}
 	bucket := *in.Bucket
+	if itself {
+		return s.inClass(ctx, in)
+	}
 	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
 		in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
 		in.Bucket, in.CopySource, in.ContentEncoding = &path, &from.path, kept(in.ContentEncoding)
@@ -44,6 +48,15 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 		}
 		return out, err
 	})
+}
+
+// inClass copies an object to itself to change its storage class, which stays what it is: there is one.
+func (s *store) inClass(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
+	head, err := s.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, IfMatch: in.CopySourceIfMatch, IfUnmodifiedSince: in.CopySourceIfUnmodifiedSince})
+	if err != nil {
+		return s3response.CopyObjectOutput{}, err
+	}
+	return s3response.CopyObjectOutput{CopyObjectResult: &s3response.CopyObjectResult{ETag: head.ETag, LastModified: head.LastModified}}, nil
 }
 
 func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
@@ -89,7 +102,7 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 		return copied{}, s3err.GetBucketErr(s3err.ErrNoSuchBucket, bucket)
 	}
 	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
-	if version != "" {
+	if version = *only(&version); version != "" {
 		path += "?versionId=" + version
 	}
 	return copied{bucket, key, url.QueryEscape(path)}, nil

@@ -3,7 +3,9 @@ package s3serve
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -52,6 +54,9 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.DeleteObject(ctx, &at)
+		if errors.Is(err, s3err.GetAPIError(s3err.ErrDirectoryNotEmpty)) {
+			return &s3.DeleteObjectOutput{}, nil // of a directory that is no object there was none; its files stay
+		}
 		if err == nil {
 			err = s.names.vanished(*in.Bucket, *in.Key)
 		}
@@ -84,6 +89,13 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 		if err != nil {
 			return out, err
 		}
+		out.Error = slices.DeleteFunc(out.Error, func(e types.Error) bool {
+			noObject := aws.ToString(e.Code) == "ErrDirectoryNotEmpty"
+			if noObject {
+				none = append(none, types.DeletedObject{Key: e.Key, VersionId: e.VersionId})
+			}
+			return noObject
+		})
 		each := s.deleteEach(ctx, path, bound, conditions)
 		out.Deleted, out.Error = append(append(out.Deleted, each.Deleted...), none...), append(out.Error, each.Error...)
 		if wanted.quiet() {
@@ -115,15 +127,26 @@ func (s *store) SelectObjectContent(ctx context.Context, in *s3.SelectObjectCont
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	return found(s, ctx, "HeadObject", *in.Bucket, *in.Key, func(path string) (*s3.HeadObjectOutput, error) {
 		at := *in
+		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
 		out, err := s.posix.HeadObject(ctx, &at)
 		return out, s.unchanged(ctx, path, *in.Key, err)
 	})
 }
 
+// only is the version that a request asks for, "" for the one that there is. S3 calls it null where a bucket has no versions, and listings
+// of versions name it so.
+func only(version *string) *string {
+	if aws.ToString(version) == "null" {
+		return aws.String("")
+	}
+	return version
+}
+
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	return found(s, ctx, "GetObject", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectOutput, error) {
 		at := *in
+		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
 		out, err := s.posix.GetObject(ctx, &at)
 		return out, s.unchanged(ctx, path, *in.Key, err)
@@ -133,7 +156,7 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
 	return found(s, ctx, "GetObjectAttributes", *in.Bucket, *in.Key, func(path string) (s3response.GetObjectAttributesResponse, error) {
 		at := *in
-		at.Bucket = &path
+		at.Bucket, at.VersionId = &path, only(in.VersionId)
 		out, err := s.posix.GetObjectAttributes(ctx, &at)
 		if err == nil {
 			s.describe(ctx, path, in, &out)
@@ -214,7 +237,9 @@ func (s *store) RestoreObject(ctx context.Context, in *s3.RestoreObjectInput) er
 }
 
 func (s *store) GetObjectTagging(ctx context.Context, bucket, key, version string) (map[string]string, error) {
-	return found(s, ctx, "GetObjectTagging", bucket, key, func(path string) (map[string]string, error) { return s.posix.GetObjectTagging(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectTagging", bucket, key, func(path string) (map[string]string, error) {
+		return s.posix.GetObjectTagging(ctx, path, key, *only(&version))
+	})
 }
 
 func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
@@ -225,26 +250,26 @@ func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version strin
 			}
 			tags = read.tags
 		}
-		return s.posix.PutObjectTagging(ctx, path, key, version, tags)
+		return s.posix.PutObjectTagging(ctx, path, key, *only(&version), tags)
 	})
 }
 
 func (s *store) DeleteObjectTagging(ctx context.Context, bucket, key, version string) error {
-	return s.change(ctx, "DeleteObjectTagging", bucket, key, func(path string) error { return s.posix.DeleteObjectTagging(ctx, path, key, version) })
+	return s.change(ctx, "DeleteObjectTagging", bucket, key, func(path string) error { return s.posix.DeleteObjectTagging(ctx, path, key, *only(&version)) })
 }
 
 func (s *store) PutObjectRetention(ctx context.Context, bucket, key, version string, retention []byte) error {
-	return s.change(ctx, "PutObjectRetention", bucket, key, func(path string) error { return s.posix.PutObjectRetention(ctx, path, key, version, retention) })
+	return s.change(ctx, "PutObjectRetention", bucket, key, func(path string) error { return s.posix.PutObjectRetention(ctx, path, key, *only(&version), retention) })
 }
 
 func (s *store) GetObjectRetention(ctx context.Context, bucket, key, version string) ([]byte, error) {
-	return found(s, ctx, "GetObjectRetention", bucket, key, func(path string) ([]byte, error) { return s.posix.GetObjectRetention(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectRetention", bucket, key, func(path string) ([]byte, error) { return s.posix.GetObjectRetention(ctx, path, key, *only(&version)) })
 }
 
 func (s *store) PutObjectLegalHold(ctx context.Context, bucket, key, version string, on bool) error {
-	return s.change(ctx, "PutObjectLegalHold", bucket, key, func(path string) error { return s.posix.PutObjectLegalHold(ctx, path, key, version, on) })
+	return s.change(ctx, "PutObjectLegalHold", bucket, key, func(path string) error { return s.posix.PutObjectLegalHold(ctx, path, key, *only(&version), on) })
 }
 
 func (s *store) GetObjectLegalHold(ctx context.Context, bucket, key, version string) (*bool, error) {
-	return found(s, ctx, "GetObjectLegalHold", bucket, key, func(path string) (*bool, error) { return s.posix.GetObjectLegalHold(ctx, path, key, version) })
+	return found(s, ctx, "GetObjectLegalHold", bucket, key, func(path string) (*bool, error) { return s.posix.GetObjectLegalHold(ctx, path, key, *only(&version)) })
 }
