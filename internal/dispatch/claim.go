@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -25,12 +26,15 @@ func (f *feed) feed(take context.Context) error {
 			return err
 		}
 		failpoint.Here("dispatch.claimed")
-		for _, c := range chunks {
-			if err = f.load(take, c); err != nil {
+		none := len(chunks) == 0
+		for len(chunks) > 0 {
+			n, err := f.load(take, chunks)
+			if err != nil {
 				return err
 			}
+			chunks = chunks[n:]
 		}
-		if len(chunks) == 0 {
+		if none {
 			f.unneeded()
 			if err = f.rest(take); err != nil {
 				return err
@@ -50,13 +54,17 @@ func (f *feed) room(take context.Context) error {
 	return f.until(take, 0, func() bool { return f.granted })
 }
 
-// claim takes the next chunk of the job.
+// claim takes the next chunk of the job, or several small ones.
 func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
+	n := f.together()
 	err = f.insist(take, "claim a chunk", func() error {
-		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, 1, time.Now())
+		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, n, time.Now())
 		f.unsure = f.unsure || err != nil
 		return err
 	})
+	if len(chunks) > 0 {
+		f.last = &chunks[len(chunks)-1]
+	}
 	return chunks, err
 }
 
@@ -135,44 +143,39 @@ func (f *feed) until(take context.Context, limit time.Duration, cond func() bool
 	}
 }
 
-// load reads a chunk and offers those of its records that have no outcome yet. It waits for memory when others have it.
-func (f *feed) load(take context.Context, c batholith.Chunk) error {
-	p := &portion{Chunk: c, hold: f.queue.chunks.Hold()}
-	known, answers, err := f.fill(take, p)
-	if err != nil {
-		p.hold.Release()
+// load reads chunks and offers those of their records that have no outcome yet. It returns how many of the chunks it has loaded.
+func (f *feed) load(take context.Context, chunks []batholith.Chunk) (int, error) {
+	var got []*fetched
+	err := f.insist(take, "read a chunk", func() (err error) {
+		got, err = f.fetch(take, chunks)
+		return err
+	})
+	for _, c := range got {
+		if err == nil {
+			err = f.fill(c)
+		}
+		if err != nil {
+			c.p.hold.Release()
+		}
 	}
+	return len(got), err
+}
+
+// fill takes a chunk apart and offers its records.
+func (f *feed) fill(c *fetched) error {
+	var items []*item
+	err := f.guard("take a chunk apart", func() (err error) {
+		items, err = f.items(c.p, c.data, c.entries)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	known, answers, err := f.offer(c.p, items)
 	for i, it := range known {
 		f.repeat(it, answers[i])
 	}
 	return err
-}
-
-// fill reads the bytes of a chunk, and offers its records.
-func (f *feed) fill(take context.Context, p *portion) (known []*item, answers []batholith.Answer, err error) {
-	var data []byte
-	var entries []jsonl.Entry
-	err = f.insist(take, "read a chunk", func() (err error) {
-		if err := p.hold.Reserve(take, requestCopies*p.Bytes); err != nil {
-			return err
-		}
-		if data, entries, err = f.read(take, p.Chunk); err != nil {
-			p.hold.Release() // a job that waits for its bucket holds nothing that another could use
-		}
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	var items []*item
-	err = f.guard("take a chunk apart", func() (err error) {
-		items, err = f.items(p, data, entries)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return f.offer(p, items)
 }
 
 // offer hands a chunk's records to the lanes. Those whose answer is known are returned with it: they are in flight, to be ended by the
@@ -206,15 +209,20 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	return known, answers, nil
 }
 
-// read fetches a chunk's bytes and its block of the index.
-func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Entry, error) {
+// read fetches a chunk's bytes and, meanwhile, its block of the index.
+func (f *feed) read(ctx context.Context, c batholith.Chunk) (data []byte, entries []jsonl.Entry, err error) {
 	file := f.files[c.File]
+	ctx, cancel := context.WithCancel(ctx)
+	var bytes sync.WaitGroup
+	defer bytes.Wait()
+	defer cancel()
+	var unread error
+	bytes.Go(func() { data, unread = readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes) })
 	block, err := readAll(ctx, f.place.Output, file.Index, "", c.IndexOffset, c.IndexBytes)
 	if err != nil {
 		return nil, nil, err
 	}
 	var first int64
-	var entries []jsonl.Entry
 	err = f.guard("read an index block", func() (err error) {
 		first, entries, err = jsonl.ReadBlock(block)
 		return err
@@ -225,8 +233,8 @@ func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Ent
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: block of chunk %d: %w", errIndex, c.N, err)
 	}
-	data, err := readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes)
-	return data, entries, err
+	bytes.Wait()
+	return data, entries, unread
 }
 
 // guard ends the job, and not the process, when its input cannot be read because this program is broken.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
@@ -102,7 +104,8 @@ type Options struct {
 // Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
 type Dispatcher struct {
 	o     Options
-	lines *memory.Account // of outcomes that are not committed
+	lines *memory.Account     // of outcomes that are not committed
+	reads *semaphore.Weighted // of chunks, beside the first that each job reads
 
 	born       time.Time
 	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
@@ -132,7 +135,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), born: time.Now(), lanes: map[any]*lane{}, queues: map[string]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, queues: map[string]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

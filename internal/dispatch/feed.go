@@ -33,6 +33,7 @@ type feed struct {
 	place     blob.Place
 	files     map[int]batholith.File
 	lastClass *class // of the record that was read last
+	last      *batholith.Chunk // that was claimed; nil: none since the claims began anew
 	unsure    bool   // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
 
 	// guarded by queue.mu
@@ -214,6 +215,7 @@ func (f *feed) open(ctx context.Context) error {
 // giveUp releases what this worker holds of the job from an earlier process or lease. What it had finished is committed first, however
 // long that takes: after the release it would be refused, and asked again.
 func (f *feed) giveUp(ctx context.Context) error {
+	f.last = nil
 	if err := f.d.o.Sink.Flush(ctx, f.job.ID); err != nil {
 		return fmt.Errorf("commit what was finished before: %w", err)
 	}

@@ -68,6 +68,14 @@ func (a *Account) Hold() *Hold { return &Hold{a: a} }
 // Reserve takes n bytes for something whose size is known, all or none, and waits for them. The hold must be empty. An error is the cause of ctx.
 func (h *Hold) Reserve(ctx context.Context, n int64) error { return h.take(ctx, n, false) }
 
+// TryReserve is Reserve where it need not wait, and nobody waits before it.
+func (h *Hold) TryReserve(n int64) bool {
+	b := h.a.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.try(h, n, false)
+}
+
 // Grow takes n bytes more and waits for them, keeping those that it has. An error is the cause of ctx.
 func (h *Hold) Grow(ctx context.Context, n int64) error { return h.take(ctx, n, true) }
 
