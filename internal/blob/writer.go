@@ -100,6 +100,9 @@ func (w *Writer) part() error {
 	return nil
 }
 
+// Held is how many bytes of memory the Writer holds.
+func (w *Writer) Held() int64 { return int64(cap(w.buf)) }
+
 // Close makes the object appear. On an error it has not been made, or the caller cannot know; the upload is aborted.
 func (w *Writer) Close() error {
 	if w.err == nil {

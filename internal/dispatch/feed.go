@@ -32,9 +32,9 @@ type feed struct {
 
 	place     blob.Place
 	files     map[int]batholith.File
-	lastClass *class // of the record that was read last
+	lastClass *class           // of the record that was read last
 	last      *batholith.Chunk // that was claimed; nil: none since the claims began anew
-	unsure    bool   // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
+	unsure    bool             // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
 
 	// guarded by queue.mu
 	running   bool           // its goroutine was started, or never will be

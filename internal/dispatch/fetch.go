@@ -16,7 +16,7 @@ const (
 	claimRecords = 512     // as many as a full chunk has
 	claimBytes   = reserve // as a full chunk has, as a rule
 	claimsAtOnce = 32      // chunks of one claim, at most
-	readsAtOnce  = 16      // chunks that one job reads at once, with two calls each
+	readsAtOnce  = 32      // chunks that one job reads at once, with two calls each
 	mostReads    = 64      // and of all jobs together, beside the first of each
 )
 

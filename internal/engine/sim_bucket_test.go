@@ -25,6 +25,9 @@ func (b flakyBucket) try(ctx context.Context, key string, writes bool, do func()
 	if err := b.p.enter(ctx, bucket); err != nil {
 		return err
 	}
+	if err := b.p.s.travel(ctx); err != nil {
+		return err
+	}
 	if writes && b.p.s.refuses(key) {
 		return fmt.Errorf("write %s: %w", key, batholith.ErrAccessDenied)
 	}
@@ -36,6 +39,21 @@ func (b flakyBucket) try(ctx context.Context, key string, writes bool, do func()
 		return errors.New("500 InternalError, after the effect")
 	}
 	return err
+}
+
+// travel is the way to the bucket and back.
+func (s *simulation) travel(ctx context.Context) error {
+	if s.distance == 0 {
+		return nil
+	}
+	s.count(func() { s.abreast++; s.mostAbreast = max(s.mostAbreast, s.abreast) })
+	defer s.count(func() { s.abreast-- })
+	select {
+	case <-time.After(s.distance):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // A call that is late takes effect up to so much later, whatever became of its caller, who waits for it so long at most.

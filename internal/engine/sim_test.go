@@ -34,6 +34,7 @@ type simulation struct {
 	timeout  time.Duration
 
 	processes []*simProcess // those that have not ended
+	distance  time.Duration // that every call of the bucket takes, there and back
 
 	late    sync.WaitGroup // calls that take effect later
 	visible sync.Mutex     // held while an object of the bucket changes
@@ -50,9 +51,11 @@ type simulation struct {
 	requests      map[string]*requests
 	probes        []time.Time // questions for the list of models
 	canaries      []time.Time // requests that are for no record
-	thawed        time.Time   // when the last process that was frozen goes on: what it had sent by then is sent
-	shrunk        []string    // outputs that were replaced by less
-	interruptions int         // kills, and leases that were lost: each may cost what was in flight
+	abreast       int         // calls that are on their way to the bucket
+	mostAbreast   int
+	thawed        time.Time // when the last process that was frozen goes on: what it had sent by then is sent
+	shrunk        []string  // outputs that were replaced by less
+	interruptions int       // kills, and leases that were lost: each may cost what was in flight
 }
 
 // simJob is a job of the simulation. Its records are named by job, file and number, in their prompts as well.

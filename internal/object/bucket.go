@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -199,13 +200,16 @@ func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
 	return nil
 }
 
+// callsAtOnce is how many requests of one call are on their way at once.
+const callsAtOnce = 16
+
 func (b *Bucket) deleteEach(ctx context.Context, keys []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(callsAtOnce)
 	for _, key := range keys {
-		if err := b.deleteOne(ctx, key); err != nil {
-			return err
-		}
+		g.Go(func() error { return b.deleteOne(ctx, key) })
 	}
-	return nil
+	return g.Wait()
 }
 
 func (b *Bucket) deleteOne(ctx context.Context, key string) error {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -96,13 +98,46 @@ func (b *Bucket) UploadsOf(ctx context.Context, prefix string, keys []string) it
 		if b.byPrefix {
 			return
 		}
-		for _, key := range keys {
-			only := func(u batholith.Upload, err error) bool { return err == nil && u.Key != key || once(u, err) }
-			if _, on := b.uploads(ctx, key, key, only); !on {
-				return
+		for some := range slices.Chunk(keys, callsAtOnce) {
+			for _, found := range b.uploadsOfEach(ctx, some) {
+				for _, u := range found.uploads {
+					if !once(u, nil) {
+						return
+					}
+				}
+				if found.err != nil {
+					yield(batholith.Upload{}, found.err)
+					return
+				}
 			}
 		}
 	}
+}
+
+// found are the uploads of a key, up to an error.
+type found struct {
+	uploads []batholith.Upload
+	err     error
+}
+
+// uploadsOfEach lists the uploads of each key, beside one another.
+func (b *Bucket) uploadsOfEach(ctx context.Context, keys []string) []found {
+	all := make([]found, len(keys))
+	var g sync.WaitGroup
+	for i, key := range keys {
+		g.Go(func() {
+			b.uploads(ctx, key, key, func(u batholith.Upload, err error) bool {
+				if err != nil {
+					all[i].err = err
+				} else if u.Key == key {
+					all[i].uploads = append(all[i].uploads, u)
+				}
+				return err == nil
+			})
+		})
+	}
+	g.Wait()
+	return all
 }
 
 // uploads asks for the uploads below one prefix and yields those below another. It tells whether there were some, and whether to go on.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -73,12 +76,30 @@ func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Pla
 		}
 		all = append(all, u)
 	}
-	for _, u := range all {
+	return eachOf(ctx, all, func(ctx context.Context, u batholith.Upload) error {
 		if err := b.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
 			return err
 		}
+		return nil
+	})
+}
+
+// abortsAtOnce is how many uploads of a job are aborted at once.
+const abortsAtOnce = 16
+
+// eachOf does the same with every upload, some at once, and returns the first error.
+func eachOf(ctx context.Context, all []batholith.Upload, do func(context.Context, batholith.Upload) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(abortsAtOnce)
+	for _, u := range all {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return do(ctx, u)
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 // abort aborts those of the job's uploads that are wanted.
@@ -87,18 +108,13 @@ func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wan
 	if err != nil {
 		return err
 	}
-	for _, u := range uploads {
-		if !wanted(u) {
-			continue
-		}
+	unwanted := slices.DeleteFunc(slices.Clone(uploads), func(u batholith.Upload) bool { return !wanted(u) })
+	return eachOf(ctx, unwanted, func(ctx context.Context, u batholith.Upload) error {
 		if err := place.Output.AbortUpload(ctx, u.Key, u.UploadID); err != nil && !errors.Is(err, batholith.ErrNoObject) {
 			return err
 		}
-		if err := p.o.Store.DeleteUpload(ctx, u); err != nil {
-			return err
-		}
-	}
-	return nil
+		return p.o.Store.DeleteUpload(ctx, u)
+	})
 }
 
 // deleteAtOnce is how many objects S3 deletes in one call (API reference, DeleteObjects).

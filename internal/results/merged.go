@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 )
@@ -30,18 +32,28 @@ type merged struct {
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
 	m := &merged{lenient: lenient}
-	for _, seg := range segs {
+	opened, errs := make([]*segmentReader, len(segs)), make([]error, len(segs))
+	var g errgroup.Group
+	g.SetLimit(opensAtOnce)
+	for i, seg := range segs {
 		if seg.Records == 0 {
 			continue
 		}
-		r, err := openSegment(ctx, b, seg, piece)
-		if err == nil {
-			err = r.nextKey()
-		}
-		if err != nil && !m.forgives(err) {
+		g.Go(func() error {
+			r, err := openSegment(ctx, b, seg, piece)
+			if err == nil {
+				err = r.nextKey()
+			}
+			opened[i], errs[i] = r, err
+			return nil // the first error in the order of segments counts, and whether one is forgiven
+		})
+	}
+	_ = g.Wait()
+	for i, r := range opened {
+		switch err := errs[i]; {
+		case err != nil && !m.forgives(err):
 			return nil, err
-		}
-		if err == nil {
+		case err == nil && r != nil:
 			m.readers = append(m.readers, r)
 		}
 	}

@@ -11,9 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // PublisherStore is what a Publisher asks of the database.
@@ -32,7 +35,8 @@ type PublisherOptions struct {
 
 	Listener batholith.Listener // is told of Published and Merged
 
-	PartBytes int64 // of the parts of an output, at least; 0: 5 MiB
+	Room      *memory.Budget // shared with whoever else holds answers and records; nil: one of its own
+	PartBytes int64          // of the parts of an output, at least; 0: 5 MiB
 	// SmallManifest is how long a manifest may be that is left to the caller, in bytes; 0: 32 KiB; negative: none is.
 	SmallManifest int
 
@@ -49,8 +53,10 @@ type PublisherOptions struct {
 // they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone, and so
 // is a small manifest, which is written when the end of the job is settled.
 type Publisher struct {
-	o     PublisherOptions
-	shelf shelf
+	o       PublisherOptions
+	shelf   shelf
+	closing *memory.Account     // of objects that are finished beside one another
+	closes  *semaphore.Weighted // those of all publications
 }
 
 // NewPublisher returns a Publisher.
@@ -63,7 +69,7 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	}
 	s := shelf{o.Shelf, o.Worker}
 	o.Open = s.over(o.Open)
-	return &Publisher{o, s}
+	return &Publisher{o: o, shelf: s, closing: roomOf(o), closes: semaphore.NewWeighted(mostCloses)}
 }
 
 // startOver is how often a publication begins again because segments were merged away under it.
@@ -135,7 +141,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient, beside: p.beside(ctx)}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -223,7 +229,7 @@ func outcomesOf(segs []batholith.Segment) (n int64) {
 	return n
 }
 
-// outputs is one publication.
+// outputs is one publication. Its files are written one after the other, and finished beside one another.
 type outputs struct {
 	p     *Publisher
 	ctx   context.Context
@@ -241,11 +247,27 @@ type outputs struct {
 	sum     uint32
 	counts  batholith.Counts
 	sources batholith.Sources
-	done    []batholith.ManifestFile
+	beside  *beside
+	closed  []*batholith.ManifestFile // of the files that are finished or being so; what did not appear is nil
+	done    []batholith.ManifestFile  // of those that appeared, once all are finished
 }
 
-// write goes through the outcomes and the files together; both are in the same order.
+// write writes all files, and returns when nothing of them is on its way any more.
 func (w *outputs) write(outcomes *merged) error {
+	err := w.all(outcomes)
+	if late := w.beside.wait(); err == nil {
+		err = late
+	}
+	for _, entry := range w.closed {
+		if entry != nil {
+			w.done = append(w.done, *entry)
+		}
+	}
+	return err
+}
+
+// all goes through the outcomes and the files together; both are in the same order.
+func (w *outputs) all(outcomes *merged) error {
 	next := 0 // file that was not begun yet
 	o, err := outcomes.next()
 	for ; err == nil; o, err = outcomes.next() {
@@ -313,7 +335,7 @@ func (w *outputs) line(o *batholith.Outcome) error {
 	return err
 }
 
-// finish makes the file that is being written appear. A partial output has no empty objects.
+// finish makes the file that is being written appear, beside the next ones. A partial output has no empty objects.
 func (w *outputs) finish() error {
 	if w.object == nil {
 		return nil
@@ -323,18 +345,43 @@ func (w *outputs) finish() error {
 	if w.entry.Lines == 0 && !w.final {
 		return nil
 	}
-	if w.lenient {
-		if there, err := w.place.Output.Head(w.ctx, object.key); err == nil && there.Bytes > w.entry.Bytes {
-			return object.abort()
+	entry := w.entry
+	entry.CRC32C = fmt.Sprintf("%08x", w.sum)
+	n := w.list(&entry)
+	return w.beside.do(object.Held(), func() error {
+		var err error
+		appears := true
+		if w.lenient {
+			there, herr := w.place.Output.Head(w.ctx, object.key)
+			appears = herr != nil || there.Bytes <= entry.Bytes
 		}
-	}
-	if err := object.close(); err != nil {
-		return err
-	}
-	failpoint.Here("results.published")
-	w.entry.CRC32C = fmt.Sprintf("%08x", w.sum)
-	w.done = append(w.done, w.entry)
-	return nil
+		if appears {
+			err = object.close()
+		} else {
+			err = object.abort()
+		}
+		if err != nil || !appears {
+			w.forget(n)
+			return err
+		}
+		failpoint.Here("results.published")
+		return nil
+	})
+}
+
+// list puts a file on the list of those that appear, and returns its place there.
+func (w *outputs) list(entry *batholith.ManifestFile) int {
+	w.beside.mu.Lock()
+	defer w.beside.mu.Unlock()
+	w.closed = append(w.closed, entry)
+	return len(w.closed) - 1
+}
+
+// forget takes a file that did not appear off the list of those that did.
+func (w *outputs) forget(n int) {
+	w.beside.mu.Lock()
+	defer w.beside.mu.Unlock()
+	w.closed[n] = nil
 }
 
 // agree compares what was written with what the job's counters promise.
