@@ -245,6 +245,7 @@ type process struct {
 	*world
 	dead    atomic.Bool
 	killed  chan struct{} // closed when dead
+	judging sync.Mutex    // one verdict after the other
 	verdict func(op string) verdict
 }
 
@@ -281,7 +282,9 @@ func (p *process) step(op string, do func() error) error {
 	if p.dead.Load() {
 		return errDead
 	}
+	p.judging.Lock()
 	v := p.verdict(op)
+	p.judging.Unlock()
 	if v == killBefore {
 		p.kill()
 	}

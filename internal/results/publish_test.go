@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -520,10 +521,9 @@ func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 100)
 	fill(t, w, "job", 10, nil, 1)
-	merged := false
+	var merged atomic.Bool
 	w.bucket.Fault = func(op, key string) (bool, error) {
-		if op == "Read" && strings.HasSuffix(key, ".seg") && !merged {
-			merged = true // in the middle of opening segments
+		if op == "Read" && strings.HasSuffix(key, ".seg") && merged.CompareAndSwap(false, true) { // in the middle of opening segments
 			segs, _ := w.Segments(t.Context(), "job")
 			place, _ := w.open(t.Context(), "job")
 			r := runMaker{w, place, func() string { return place.Prefix + segmentFolder + "x.run" }}
@@ -532,7 +532,7 @@ func TestAMergeUnderAPublisherMakesItBeginAgain(t *testing.T) {
 		return true, nil
 	}
 	publish(t, w, "job", batholith.StatusCompleted)
-	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" || !merged {
+	if diff := cmp.Diff(w.expected("job"), w.output("job")); diff != "" || !merged.Load() {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
 }
@@ -541,11 +541,11 @@ func TestAPublisherThatIsDisturbedWithoutEndMayTryAgain(t *testing.T) {
 	w := newWorld()
 	w.plan("job", 10, 300)
 	fill(t, w, "job", 10, nil, 1)
-	runs, merging := 0, false
+	runs := 0
+	var merging atomic.Bool // guards runs
 	w.bucket.Fault = func(op, key string) (bool, error) {
-		if op == "Read" && !merging {
-			merging = true
-			defer func() { merging = false }()
+		if op == "Read" && merging.CompareAndSwap(false, true) {
+			defer merging.Store(false)
 			segs, _ := w.Segments(t.Context(), "job")
 			place, _ := w.open(t.Context(), "job")
 			runs++
@@ -567,12 +567,12 @@ func TestAMergeKeepsWhatAPublisherReads(t *testing.T) {
 	writer, err := NewWriter(Options{Dir: t.TempDir(), Worker: "a", Store: w, Open: w.open})
 	check(t, err)
 	writer.width = 2
-	opened := 0
+	var opened atomic.Int64
 	w.bucket.Fault = func(op, _ string) (bool, error) {
 		if op != "Read" {
 			return true, nil
 		}
-		if opened++; opened == 20 { // in the middle of opening segments
+		if opened.Add(1) == 20 { // in the middle of opening segments
 			check(t, writer.mergeJob(t.Context(), "job"))
 		}
 		return true, nil
@@ -581,8 +581,8 @@ func TestAMergeKeepsWhatAPublisherReads(t *testing.T) {
 		t.Error(err)
 	}
 	w.bucket.Fault = nil
-	if segs, _ := w.Segments(t.Context(), "job"); len(segs) > 5 || opened < 29 {
-		t.Errorf("%d segments, %d opened: nothing was merged meanwhile", len(segs), opened)
+	if segs, _ := w.Segments(t.Context(), "job"); len(segs) > 5 || opened.Load() < 29 {
+		t.Errorf("%d segments, %d opened: nothing was merged meanwhile", len(segs), opened.Load())
 	}
 	if got := strings.Count(w.output("job")["out/job/0.jsonl.out"], "\n"); got != 290 {
 		t.Errorf("%d lines were published", got)
