@@ -13,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/object/objecttest"
+	"github.com/batholith/batholith/internal/raced"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/store"
 )
@@ -100,9 +101,13 @@ type simSetup struct {
 // everyFailure is a model that fails in every way, and recovers.
 var everyFailure = simlm.Failures{RateLimit: .02, Internal: .03, Unavailable: .01, BadRequest: .02, Reset: .02, Nonsense: .01, Times: 2}
 
-// simulate runs a test in a bubble, for each of so many seeds, or as many as BATHOLITH_SEEDS says; BATHOLITH_SEED names a single one.
+// simulate runs a test in a bubble, for each of so many seeds, or as many as BATHOLITH_SEEDS says; BATHOLITH_SEED names a single one. With the
+// race detector it is the first seed, if nothing else is asked for.
 func simulate(t *testing.T, seeds int, setup simSetup, test func(s *simulation)) {
 	from, to := 0, seeds
+	if raced.On {
+		to = min(seeds, 1)
+	}
 	for name, at := range map[string]*int{"BATHOLITH_SEEDS": &to, "BATHOLITH_SEED": &from} {
 		if text := os.Getenv(name); text != "" {
 			if _, err := fmt.Sscan(text, at); err != nil {

@@ -41,7 +41,7 @@ func TestServersAreKeptFullAndNotOverfilled(t *testing.T) {
 		{"one of four is sick", func(p *limittest.Params) { p.Replicas, p.Slots, p.Sick = 4, p.Slots/4, limittest.Refuses }, 0.9, 2.4},
 		{"one of four fails", func(p *limittest.Params) { p.Replicas, p.Slots, p.Sick = 4, p.Slots/4, limittest.Fails }, 0.9, 1.4},
 	} {
-		for _, slots := range []int{16, 96, 360} {
+		for _, slots := range sizes(16, 96, 360) {
 			p := plain(slots)
 			c.change(&p)
 			r, o := run(p), limittest.Oracle(p)

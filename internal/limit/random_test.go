@@ -21,7 +21,7 @@ var (
 func TestRandomServersAreUsedNearlyAsByAnOracle(t *testing.T) {
 	n := *seeds
 	if raced.On && n == 100 {
-		n = 40
+		n = 8
 	}
 	all := limittest.Judge(*first, n, func(now func() time.Time) limittest.Limiter { return limit.NewAt(0, now) })
 	for _, o := range all[:min(len(all), 10)] {

@@ -72,31 +72,37 @@ func TestAJobInProgressGoesOnUnderEveryLaterSchema(t *testing.T) {
 
 // Up to version 8 a note and the reason of a failing job were the message, told apart by its first words.
 func TestWhatAMessageSaidIsKeptWhereItBelongs(t *testing.T) {
+	cases := []struct {
+		status                         batholith.Status
+		before, message, note, failing string
+	}{
+		{batholith.StatusInProgress, "The job could not go on: the input is gone", "", "", "the input is gone"},
+		{batholith.StatusScheduled, "The job could not go on: é", "", "", "é"},
+		{batholith.StatusInProgress, "The job could not go on: ", "", "", "the reason was not recorded"},
+		{batholith.StatusInProgress, "the job could not go on: so says a server", "", "the job could not go on: so says a server", ""},
+		{batholith.StatusInProgress, "Records wait.", "", "Records wait.", ""},
+		{batholith.StatusStopping, "The job could not go on: the input is gone", "", "The job could not go on: the input is gone", ""},
+		{batholith.StatusInProgress, "", "", "", ""},
+		{batholith.StatusFailed, "The job could not go on: the input is gone", "The job could not go on: the input is gone", "", ""},
+		{batholith.StatusCompleted, "Every record was processed.", "Every record was processed.", "", ""},
+	}
 	for version := int64(1); version < 9; version++ {
-		for _, c := range []struct {
-			status                         batholith.Status
-			before, message, note, failing string
-		}{
-			{batholith.StatusInProgress, "The job could not go on: the input is gone", "", "", "the input is gone"},
-			{batholith.StatusScheduled, "The job could not go on: é", "", "", "é"},
-			{batholith.StatusInProgress, "The job could not go on: ", "", "", "the reason was not recorded"},
-			{batholith.StatusInProgress, "the job could not go on: so says a server", "", "the job could not go on: so says a server", ""},
-			{batholith.StatusInProgress, "Records wait.", "", "Records wait.", ""},
-			{batholith.StatusStopping, "The job could not go on: the input is gone", "", "The job could not go on: the input is gone", ""},
-			{batholith.StatusInProgress, "", "", "", ""},
-			{batholith.StatusFailed, "The job could not go on: the input is gone", "The job could not go on: the input is gone", "", ""},
-			{batholith.StatusCompleted, "Every record was processed.", "Every record was processed.", "", ""},
-		} {
-			path := filepath.Join(t.TempDir(), "jobs.db")
-			old, _ := openAt(t, path, version)
-			if _, err := old.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
+		path := filepath.Join(t.TempDir(), "jobs.db")
+		old, _ := openAt(t, path, version)
+		for i, c := range cases {
+			j := job(i)
+			if _, err := old.CreateJob(t.Context(), j, "hash", 0); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := old.writer.Exec(`UPDATE jobs SET status = $1, message = $2, active = $3`, string(c.status), c.before, bit(!c.status.Terminal())); err != nil {
+			_, err := old.writer.Exec(`UPDATE jobs SET status = $1, message = $2, active = $3 WHERE id = $4`, string(c.status), c.before, bit(!c.status.Terminal()), j.ID)
+			if err != nil {
 				t.Fatal(err)
 			}
-			old.Close()
-			j, err := openStore(t, path).Job(t.Context(), "123456789012", job(1).ID)
+		}
+		old.Close()
+		s := openStore(t, path)
+		for i, c := range cases {
+			j, err := s.Job(t.Context(), "123456789012", job(i).ID)
 			if err != nil || j.Message != c.message || j.Note != c.note || j.Failing != c.failing {
 				t.Errorf("version %d, %s %q: message %q, note %q, failing %q, %v", version, c.status, c.before, j.Message, j.Note, j.Failing, err)
 			}
