@@ -152,6 +152,7 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 	if err := wantArray("messages", v); err != nil {
 		return err
 	}
+	spoken := false
 	v.array(0, func(i, from int) (end int) {
 		if err != nil {
 			return skip(v, from)
@@ -160,10 +161,11 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 			err = at("messages", at(i, err))
 			return end
 		}
+		spoken = spoken || c.message.role != "system"
 		c.turn(&c.message)
 		return end
 	})
-	if err == nil && (c.last == "" || c.last == "system") {
+	if err == nil && !spoken {
 		err = at("messages", wrong("at least one message is required"))
 	}
 	return err
@@ -246,7 +248,10 @@ func (d anthropic) tools(c *chat, v value) error {
 }
 
 func (d anthropic) tool(c *chat, b *buffer, e value) error {
-	if typ := e.member("type"); !typ.absent() && !typ.is("custom") {
+	switch typ := e.member("type"); {
+	case typ.is("function"):
+		return at("type", wrong("Input should be 'custom', or absent; Claude's tools have name, description and input_schema"))
+	case !typ.absent() && !typ.is("custom"):
 		return at("type", unservedTool(typ.text()))
 	}
 	var t tool

@@ -48,7 +48,7 @@ func newChat(model string, size int) *chat {
 
 // set gives a parameter its value; null leaves it out.
 func (c *chat) set(name string, v value) {
-	if name == "stop" && v.kind() == '[' && !v.filled() {
+	if (name == "stop" || name == "documents") && v.kind() == '[' && !v.filled() {
 		v = nil // helpers write an empty list for none, and OpenAI refuses it
 	}
 	for i := range c.params {

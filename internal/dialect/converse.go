@@ -189,13 +189,15 @@ func (d converse) union(c *chat, o *members, block value, take func(name string,
 
 // messages writes the conversation.
 func (d converse) messages(c *chat, v value) error {
+	spoken := false
 	for i, m := range v.elements() {
 		if err := d.message(c, m); err != nil {
 			return at("messages", at(i, err))
 		}
+		spoken = spoken || c.message.role != "system"
 		c.turn(&c.message)
 	}
-	if c.last == "" || c.last == "system" {
+	if !spoken {
 		return at("messages", wrong("at least one message is required"))
 	}
 	return nil

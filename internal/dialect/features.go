@@ -105,8 +105,10 @@ func (f *Features) block(v value, at int) int {
 		switch string(name) {
 		case `"content"`:
 			return f.content(v, name, at)
-		case `"toolResult"`:
+		case `"toolResult"`, `"source"`: // of a document: blocks
 			return eachMember(v, at, func(name value, at int) int { return f.content(v, name, at) })
+		case `"guardContent"`:
+			return f.block(v, at)
 		}
 		end := skip(v, at)
 		switch m := v[at:end]; string(name) {

@@ -38,7 +38,7 @@ func TestWhatIsEmptyIsLeftOut(t *testing.T) {
 		{"converse", `{"messages":[{"role":"user","content":[{"text":"x"}]}],"system":[],"additionalModelRequestFields":{"stop_sequences":[],"tools":[],"tool_choice":{"type":"auto"}}}`, plain + `}`},
 		{"nova", `{"messages":[{"role":"user","content":[{"text":"x"}]}],"system":[],"inferenceConfig":{"stopSequences":[]}}`, plain + `}`},
 		{"titan-text", `{"inputText":"x","textGenerationConfig":{"stopSequences":[]}}`, plain + `,"max_tokens":512}`},
-		{"cohere", `{"message":"x","preamble":"","stop_sequences":[],"tools":[],"chat_history":[],"tool_results":[]}`, plain + `}`},
+		{"cohere", `{"message":"x","preamble":"","stop_sequences":[],"tools":[],"chat_history":[],"tool_results":[],"documents":[]}`, plain + `}`},
 		{"llama", `{"prompt":"x","stop":[]}`, prompt},
 		{"mistral", `{"prompt":"x","stop":[]}`, prompt},
 		{"mistral (chat)", `{"messages":[{"role":"user","content":"x"}],"stop":[],"tools":[],"tool_choice":"auto"}`, plain + `}`},
@@ -176,5 +176,28 @@ func TestAModelThatIsNoChatIsNotStarted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "set family: ") {
 			t.Errorf("%s: %v", id, err)
 		}
+	}
+}
+
+// TestAConversationMayHaveTurnsOfTheSystem, and ends with one; alone they are none.
+func TestAConversationMayHaveTurnsOfTheSystem(t *testing.T) {
+	const head = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"messages":[`
+	got := requested(t, "anthropic", head+`{"role":"user","content":"x"},{"role":"system","content":"be brief"}]}`)
+	if want := `[{"role":"user","content":"x"},{"role":"system","content":"be brief"}]`; !strings.Contains(got, want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := requested(t, "anthropic", head+`{"role":"system","content":"be brief"}]}`); !strings.Contains(got, "at least one message is required") {
+		t.Error(got)
+	}
+	if got := requested(t, "converse", `{"messages":[{"role":"user","content":[{"text":"x"}]},{"role":"system","content":[{"text":"be brief"}]}]}`); !strings.HasPrefix(got, "{") {
+		t.Error(got)
+	}
+}
+
+// TestABodyOfNovaInAConverseJobIsNamedAsSuch: the two differ in few members.
+func TestABodyOfNovaInAConverseJobIsNamedAsSuch(t *testing.T) {
+	got := requested(t, "converse", `{"messages":[{"role":"user","content":[{"text":"x"}]}],"inferenceConfig":{"maxTokens":5,"topK":4}}`)
+	if !strings.Contains(got, "set modelInvocationType to InvokeModel") || !strings.Contains(got, "inferenceConfig.topK") {
+		t.Error(got)
 	}
 }

@@ -51,7 +51,7 @@ func looksInvoke(body value) bool {
 			return true
 		}
 	}
-	plain := false
+	plain := novaInside(body)
 	for _, m := range body.member("messages").elements() {
 		plain = plain || m.member("content").kind() == '"'
 		break
