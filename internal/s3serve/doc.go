@@ -25,8 +25,8 @@
 // appears afterwards. What was being written when the process died lies below .sgwtmp of its bucket, where no request
 // and no listing reaches it, and New removes it.
 //
-// Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*); where the
-// file system has none, below meta/. Metadata in files is written before the object's name, so that a crash between the two
+// Layout below Dir: buckets/NAME/… are the objects as files, with metadata in extended attributes (user.*), and values of more than
+// 512 bytes in files below large/ (see large); where the file system has no attributes, below meta/. Metadata in files is written before the object's name, so that a crash between the two
 // can leave an old object with the ETag of the new one; with attributes, the two appear at once. Other files may be put into
 // a bucket's directory and are served without an ETag.
 //
@@ -35,6 +35,8 @@
 // 255 bytes; keys with empty segments, ".", ".." or a NUL are refused with 400 and never found, as their path would be that of
 // another key; only a slash at the end is a key's own, that of a directory. There is one copy of each object: no versions.
 // Nothing is encrypted, and a request that asks for encryption is refused with 501, as else its client would believe in it.
+//
+// Clients other than AWS's send and expect what the gateway does not do: see docs/decisions/0017 for the list, and where each is done.
 //
 // The package must not know what the objects are for.
 package s3serve

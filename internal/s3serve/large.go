@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/versity/versitygw/backend/meta"
@@ -23,11 +24,12 @@ import (
 //
 //	large/ID   a line of JSON that names the object's path below the buckets and the attribute, then the value
 //
-// The file is on disk before the attribute names it, so a crash leaves at most files that no attribute names. sweep, before anything is
-// served, removes them, and so go those of objects that were replaced or deleted meanwhile.
+// The file is on disk before the attribute names it, and goes after the attribute does, so a crash leaves at most files that no attribute
+// names. sweep, before anything is served, removes them.
 type large struct {
-	dir  string
-	disk disk
+	dir   string
+	disk  disk
+	files *atomic.Int64 // how many there are at most
 }
 
 const (
@@ -56,6 +58,9 @@ func (l large) store(o owner, value []byte) ([]byte, error) {
 	}
 	if err == nil {
 		err = l.disk.path(l.dir)
+	}
+	if err == nil {
+		l.files.Add(1)
 	}
 	if errors.Is(err, syscall.ENOSPC) {
 		err = s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
@@ -92,8 +97,8 @@ var errGone = errors.New("the attribute was replaced")
 
 // remove removes the file that a value names, if it names one.
 func (l large) remove(value []byte) {
-	if id, found := l.named(value); found {
-		os.Remove(filepath.Join(l.dir, id)) // what is left, sweep removes
+	if id, found := l.named(value); found && os.Remove(filepath.Join(l.dir, id)) == nil { // what is left, sweep removes
+		l.files.Add(-1)
 	}
 }
 
@@ -115,6 +120,7 @@ func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 		}
 		switch id, found := l.named(value); {
 		case found && id == e.Name():
+			l.files.Add(1)
 			continue
 		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, meta.ErrNoSuchKey) && !isNotDir(err):
 			return fmt.Errorf("read the attribute %s of %s: %w", o.Attribute, o.Path, err)

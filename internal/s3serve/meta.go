@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/pkg/xattr"
@@ -34,7 +35,7 @@ type durableMeta struct {
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
 func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
-		l := large{dir: filepath.Join(filepath.Dir(buckets), "large"), disk: d}
+		l := large{dir: filepath.Join(filepath.Dir(buckets), "large"), disk: d, files: new(atomic.Int64)}
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return durableMeta{}, fmt.Errorf("make the directory of large attributes: %w", err)
 		}
@@ -215,6 +216,42 @@ func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 		}
 	}
 	return m.disk.path(m.sidecar)
+}
+
+// leaving notes which files hold large attributes of some objects, and returns what removes those that no attribute of theirs names any more. It
+// is called before the objects are replaced or removed, and what it returns when they were.
+func (m durableMeta) leaving(bucket string, objects ...string) (left func()) {
+	if m.sidecar != "" || m.large.files.Load() == 0 {
+		return func() {}
+	}
+	before := m.files(bucket, objects)
+	return func() {
+		after := m.files(bucket, objects)
+		for name, value := range before {
+			if _, stays := after[name]; !stays {
+				m.large.remove(value)
+			}
+		}
+	}
+}
+
+// files are the values of the attributes of objects that name files, by those names.
+func (m durableMeta) files(bucket string, objects []string) map[string][]byte {
+	found := map[string][]byte{}
+	for _, object := range objects {
+		names, err := m.ListAttributes(bucket, object)
+		if err != nil {
+			continue // there is no such object
+		}
+		for _, attribute := range names {
+			if value, err := m.raw(nil, bucket, object, attribute); err == nil {
+				if name, is := m.large.named(value); is {
+					found[name] = value
+				}
+			}
+		}
+	}
+	return found
 }
 
 // sweep removes what was kept for attributes that are gone. Nothing may be served meanwhile.

@@ -76,7 +76,10 @@ const oldestRegion = "us-east-1"
 func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucket", bucket, func(path string) error {
 		s.names.forgetAll()
-		if err := s.posix.DeleteBucket(ctx, path); err != nil {
+		left := s.meta.leaving(path, "")
+		err := s.posix.DeleteBucket(ctx, path)
+		left()
+		if err != nil {
 			return err
 		}
 		return s.names.vanished(bucket, "")

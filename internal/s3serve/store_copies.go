@@ -22,12 +22,12 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	if err != nil {
 		return s3response.CopyObjectOutput{}, err
 	}
-	itself := from.bucket == *in.Bucket && from.key == *in.Key && in.MetadataDirective != types.MetadataDirectiveReplace
-	if itself && in.StorageClass == "" {
+	bucket, itself := *in.Bucket, from.bucket == *in.Bucket && from.key == *in.Key
+	switch {
+	case !itself || in.MetadataDirective == types.MetadataDirectiveReplace:
+	case in.StorageClass == "":
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
-	}
-	bucket := *in.Bucket
-	if itself {
+	default:
 		return s.inClass(ctx, in)
 	}
 	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
@@ -38,8 +38,14 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 			if in.Tagging, ours, err = split(in.Tagging); err != nil {
 				return s3response.CopyObjectOutput{}, err
 			}
+		} else if itself { // the gateway looks for its tags when it is replaced already
+			if tags, err := s.posix.GetObjectTagging(ctx, path, *in.Key, ""); err == nil && len(tags) > 0 {
+				ours = tags
+			}
 		}
+		left := s.meta.leaving(path, *in.Key)
 		out, err := s.posix.CopyObject(ctx, in)
+		left()
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
 		}

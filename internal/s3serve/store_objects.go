@@ -34,7 +34,9 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 			return s3response.PutObjectOutput{}, err
 		}
 		in.Tagging = theirs
+		left := s.meta.leaving(path, *in.Key)
 		out, err := s.posix.PutObject(ctx, in)
+		left()
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
 		}
@@ -53,7 +55,9 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 		s.names.forget(*in.Bucket, *in.Key)
 		at := *in
 		at.Bucket = &path
+		left := s.meta.leaving(path, *in.Key)
 		out, err := s.posix.DeleteObject(ctx, &at)
+		left()
 		if errors.Is(err, s3err.GetAPIError(s3err.ErrDirectoryNotEmpty)) {
 			return &s3.DeleteObjectOutput{}, nil // of a directory that is no object there was none; its files stay
 		}
@@ -75,6 +79,7 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 			keys[i] = *o.Key
 			s.names.forget(*in.Bucket, *o.Key)
 		}
+		defer s.meta.leaving(path, keys...)()
 		wanted, _ := ctx.Value(deletionKey).(*deletion)
 		var free, bound []types.ObjectIdentifier
 		var conditions []deletedE

@@ -103,7 +103,9 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
+		left := s.meta.leaving(path, key, uploadDir(key, id))
 		out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
+		left()
 		if err != nil {
 			return out, err
 		}
@@ -141,7 +143,10 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 		s.names.forget(*in.Bucket, dir)
 		at := *in
 		at.Bucket = &path
-		if err := s.posix.AbortMultipartUpload(ctx, &at); err != nil {
+		left := s.meta.leaving(path, dir)
+		err := s.posix.AbortMultipartUpload(ctx, &at)
+		left()
+		if err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.names.vanished(*in.Bucket, dir)

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -127,29 +126,49 @@ func TestTagsBeyondS3sLimitsAreRefused(t *testing.T) {
 	}
 }
 
-// What is too large for the attributes of the file system outlives a restart, and what no attribute names any more goes with it.
+// What is too large for the attributes of the file system outlives a restart, and goes with its object.
 func TestLargeAttributesAreKept(t *testing.T) {
 	w := newWire(t)
-	ten := full(mostObjectTags)
-	for _, key := range []string{"stays", "replaced", "deleted"} {
-		w.put(t, "/box/"+key, "x")
-		w.document(t, "PUT", "/box/"+key+"?tagging=", asDocument(ten))
+	files := func() int {
+		all, err := os.ReadDir(filepath.Join(w.dir, "large"))
+		if err != nil {
+			t.Skipf("this file system has no attributes: %v", err)
+		}
+		return len(all)
+	}
+	ten := asDocument(full(mostObjectTags))
+	for _, key := range []string{"stays", "replaced", "deleted", "deleted with others", "copied over", "uploaded over"} {
+		w.put(t, "/box/"+url.PathEscape(key), "x")
+		w.document(t, "PUT", "/box/"+url.PathEscape(key)+"?tagging=", ten)
 	}
 	w.document(t, "PUT", "/box/stays?tagging=", asDocument(full(9)))
 	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/` + strings.Repeat("k", 19<<10) + `"}]}`
 	if r := w.document(t, "PUT", "/box?policy=", policy); r.status >= 300 {
 		t.Errorf("a policy of 19 KiB: %d %s", r.status, r.body)
 	}
+	w.must(t, ask{method: "PUT", target: "/gone"})
+	w.document(t, "PUT", "/gone?tagging=", asDocument(full(mostBucketTags)))
 	w.must(t, ask{method: "PUT", target: "/box/meta", header: http.Header{"X-Amz-Meta-A": {strings.Repeat("m", 2000)}, "Content-Disposition": {strings.Repeat("d", 1000)}, "Cache-Control": {strings.Repeat("c", 1000)}}})
+	open := element(w.must(t, ask{method: "POST", target: "/box/open?uploads=", header: http.Header{"X-Amz-Meta-A": {strings.Repeat("m", 2000)}}}).body, "UploadId")
+	if n := files(); n != 12 {
+		t.Errorf("%d files are kept for six objects, two buckets, three headers and an upload", n)
+	}
+
 	w.put(t, "/box/replaced", "y")
 	w.must(t, ask{method: "DELETE", target: "/box/deleted"})
+	w.deletes(t, "<Object><Key>deleted with others</Key></Object>")
+	w.must(t, ask{method: "PUT", target: "/box/copied%20over", header: http.Header{"X-Amz-Copy-Source": {"/box/replaced"}}})
+	inParts(t, w, "/box/uploaded%20over", "CRC32", []int{1})
+	w.must(t, ask{method: "DELETE", target: "/box/open?uploadId=" + open})
+	w.must(t, ask{method: "DELETE", target: "/gone"})
+	w.must(t, ask{method: "PUT", target: "/box/stays", header: http.Header{"X-Amz-Copy-Source": {"/box/stays"}, "X-Amz-Metadata-Directive": {"REPLACE"}, "X-Amz-Meta-B": {"c"}}})
+	if n := files(); n != 5 {
+		t.Errorf("%d files are kept for the tags, the policy, the metadata and two headers", n)
+	}
 	w.server.Close()
 
-	before := filepath.Join(w.dir, "large")
-	if files, err := os.ReadDir(before); err != nil || len(files) < 5 {
-		t.Skipf("this file system keeps attributes of any size, or none: %d files, %v", len(files), err)
-	}
-	must(t, os.WriteFile(filepath.Join(before, "TORN"), []byte(`{"Path":"box/st`), 0o600))
+	must(t, os.WriteFile(filepath.Join(w.dir, "large", "TORN"), []byte(`{"Path":"box/st`), 0o600))
+	must(t, os.WriteFile(filepath.Join(w.dir, "large", "NOBODYS"), []byte(`{"Path":"box/stays","Attribute":"X-Amz-Tagging"}`+"\n{}"), 0o600))
 	moved := filepath.Join(t.TempDir(), "moved") // the directory may be moved
 	must(t, os.Rename(w.dir, moved))
 	s, err := New(Options{Dir: moved, Region: "us-east-1", Owner: "000000000000", Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
@@ -161,7 +180,7 @@ func TestLargeAttributesAreKept(t *testing.T) {
 		t.Error(diff)
 	}
 	if got := w.tags(t, "/box/replaced"); len(got) > 0 {
-		t.Errorf("the new object has the tags of the old: %v", maps.Keys(got))
+		t.Errorf("the new object has the tags of the old: %v", got)
 	}
 	if r := w.must(t, ask{method: "GET", target: "/box?policy="}); r.body != policy {
 		t.Errorf("the policy is %d bytes", len(r.body))
@@ -169,8 +188,8 @@ func TestLargeAttributesAreKept(t *testing.T) {
 	if h := w.must(t, ask{method: "HEAD", target: "/box/meta"}).header; len(h.Get("X-Amz-Meta-A")) != 2000 || len(h.Get("Content-Disposition")) != 1000 {
 		t.Errorf("the object has %v", h)
 	}
-	if files, err := os.ReadDir(filepath.Join(moved, "large")); err != nil || len(files) != 5 {
-		t.Errorf("%d files are kept for the tags, the policy, the metadata and two headers, %v", len(files), err)
+	if n := files(); n != 5 {
+		t.Errorf("%d files are kept after a restart", n)
 	}
 }
 
