@@ -211,3 +211,23 @@ func TestContentInPartsIsReadByItsTypes(t *testing.T) {
 		}
 	}
 }
+
+// A vector with NaN is what the model makes of the text, each time it is asked: the record's error, and not asked for again.
+func TestAVectorOfNoNumbersIsNotAskedForAgain(t *testing.T) {
+	for _, f := range []struct{ family, body string }{{"titan-embed", `{"inputText":"x"}`}, {"cohere-embed", `{"texts":["x"],"input_type":"classification"}`}} {
+		d, err := For(f.family, ProtocolOpenAI, batholith.InvokeModel, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := d.Request([]byte(f.body), "served")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, vector := range []string{`[NaN,1]`, `[1,null]`, `[-Infinity,Infinity]`} {
+			_, err := d.Answer([]byte(f.body), call, []byte(`{"data":[{"index":0,"embedding":`+vector+`}],"usage":{"prompt_tokens":1}}`))
+			if e, ok := errors.AsType[*batholith.RecordError](err); !ok || e.Code != 500 || !strings.Contains(e.Message, "NaN") {
+				t.Errorf("%s: the vector %s is %v", f.family, vector, err)
+			}
+		}
+	}
+}
