@@ -20,8 +20,10 @@ const (
 	readTime  = time.Minute      // for a whole request
 	writeTime = 2 * time.Minute  // for a request to be answered
 	idleTime  = 3 * time.Minute  // longer than clients keep connections, so that none is closed under a request
-	stopTime  = 5 * time.Second  // for requests to finish at a shutdown
 )
+
+// stopTime is how long requests may take to finish at a shutdown.
+var stopTime = 5 * time.Second
 
 // Sizes. The head of a signed request is about 1 KiB, with a session token 3 KiB.
 const (

