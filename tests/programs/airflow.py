@@ -24,7 +24,7 @@ waiters = WaiterModel({"version": 2, "waiters": {name: {
 
 
 def wait(name, job):
-    create_waiter_with_client(name, waiters, bedrock).wait(jobIdentifier=job, WaiterConfig={"Delay": 0.1, "MaxAttempts": 1000})
+    create_waiter_with_client(name, waiters, bedrock).wait(jobIdentifier=job, WaiterConfig={"Delay": 0.1, "MaxAttempts": 3000})
 
 
 def create(name, model, source=INPUT):
@@ -47,9 +47,9 @@ job = create("airflow-held", HELD)
 wait("scheduled", job)
 bedrock.stop_model_invocation_job(jobIdentifier=job)
 wait_over = create_waiter_with_client("over", WaiterModel({"version": 2, "waiters": {"over": {
-    "operation": "GetModelInvocationJob", "delay": 1, "maxAttempts": 1000,
+    "operation": "GetModelInvocationJob", "delay": 1, "maxAttempts": 3000,
     "acceptors": [{"matcher": "path", "argument": "status", "expected": "Stopped", "state": "success"}]}}}), bedrock)
-wait_over.wait(jobIdentifier=job, WaiterConfig={"Delay": 0.1, "MaxAttempts": 1000})
+wait_over.wait(jobIdentifier=job, WaiterConfig={"Delay": 0.1, "MaxAttempts": 3000})
 fails("scheduled", job, "Stopped")
 fails("complete", job, "Stopped")
 
