@@ -66,6 +66,7 @@ func near(t *testing.T, e endpoint, id, secret, name string) (blob.Bucket, *atom
 }
 
 func TestANearBucketKeepsTheLawOfABucket(t *testing.T) {
+	t.Parallel()
 	for name, files := range map[string]bool{"attributes": false, "files": true} {
 		t.Run(name, func(t *testing.T) {
 			e := serveWith(t, s3serve.Options{Dir: t.TempDir(), MetaFiles: files})

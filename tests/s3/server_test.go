@@ -84,10 +84,12 @@ func client(t testing.TB, e endpoint, id, secret string) *object.Client {
 }
 
 func TestEmbeddedServerKeepsTheLawOfABucket(t *testing.T) {
+	t.Parallel()
 	law(t, serve(t, t.TempDir()))
 }
 
 func TestEmbeddedServerKeepsTheLawWithoutExtendedAttributes(t *testing.T) {
+	t.Parallel()
 	law(t, serveWith(t, s3serve.Options{Dir: t.TempDir(), MetaFiles: true}))
 }
 
