@@ -21,7 +21,7 @@ RANDOM  := /internal/(dispatch|engine|limit)$$
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## make bin/batholith, one static binary
@@ -52,6 +52,11 @@ vet: ## run go vet
 .PHONY: bench
 bench: ## measure against floors that are measured in the same run
 	$(GO) run ./internal/bench
+
+# MinIO and SeaweedFS are built from the Go module proxy, which takes a quarter of an hour on two processors and is done once.
+.PHONY: test-servers
+test-servers: ## run the object suite and the crash tests against MinIO and SeaweedFS
+	@scripts/test-servers.sh $(SERVERS)
 
 SEEDS ?= 200
 

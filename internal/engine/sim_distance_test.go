@@ -46,8 +46,8 @@ func TestAJobOfManyFilesDoesNotWaitForTheBucketOnceForEachFile(t *testing.T) {
 	}
 }
 
-// Of a hundred files: 2 × 7 rounds of validation, 7 of publication, 1 for each 25 files that are fed, and about 20 for what comes once for a job.
+// Of a hundred files: 2 × 4 rounds of validation, 4 of publication, 1 for each 25 files that are fed, and about 20 for what comes once for a job.
 const (
-	mostRounds  = 46
+	mostRounds  = 41
 	mostAbreast = 2 * 32 // a chunk's bytes and its index
 )

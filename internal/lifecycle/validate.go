@@ -45,7 +45,7 @@ func refuse(format string, args ...any) error {
 // How much is under way at once, besides what the pool of scanners bounds. A file costs the memory of its index on the way, which
 // grows with the file until a part of it is uploaded.
 const (
-	scans       = 16       // files of one job: the bucket's answers are waited for together
+	scans       = 32       // files of one job: the bucket's answers are waited for together
 	weightBytes = 32 << 20 // of files in the whole process, or of those of one slow job
 	heaviest    = 16 << 20 // what a file counts for at most
 )

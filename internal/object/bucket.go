@@ -201,7 +201,7 @@ func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
 }
 
 // callsAtOnce is how many requests of one call are on their way at once.
-const callsAtOnce = 16
+const callsAtOnce = 32
 
 func (b *Bucket) deleteEach(ctx context.Context, keys []string) error {
 	g, ctx := errgroup.WithContext(ctx)

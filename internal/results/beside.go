@@ -12,11 +12,11 @@ import (
 const (
 	// closesAtOnce is how many output objects of one publication are on their way to the bucket at once, and mostCloses how many of all
 	// publications, beside the one that each is at.
-	closesAtOnce, mostCloses = 16, 64
+	closesAtOnce, mostCloses = 32, 64
 	// closeFloor is what the objects of a process that are on their way may hold in any case, in bytes: small ones never wait for memory.
 	closeFloor = 4 << 20
 	// opensAtOnce is how many segments are opened at once.
-	opensAtOnce = 16
+	opensAtOnce = 32
 )
 
 // beside finishes the objects of one publication beside one another. Whatever of it is on its way to the bucket when the process dies is what
@@ -90,7 +90,7 @@ func (b *beside) wait() error {
 func roomOf(o PublisherOptions) *memory.Account {
 	room := o.Room
 	if room == nil {
-		room = memory.NewBudget(closesAtOnce * partBytes)
+		room = memory.NewBudget(16 * partBytes)
 	}
 	return room.Account(closeFloor)
 }

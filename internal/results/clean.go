@@ -85,7 +85,7 @@ func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Pla
 }
 
 // abortsAtOnce is how many uploads of a job are aborted at once.
-const abortsAtOnce = 16
+const abortsAtOnce = 32
 
 // eachOf does the same with every upload, some at once, and returns the first error.
 func eachOf(ctx context.Context, all []batholith.Upload, do func(context.Context, batholith.Upload) error) error {

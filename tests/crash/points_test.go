@@ -91,6 +91,9 @@ func TestWhereverItDiesTheJobEndsAsItWouldHave(t *testing.T) {
 		for i, story := range ways {
 			t.Run(fmt.Sprintf("%s/%d", at, i), func(t *testing.T) {
 				t.Parallel()
+				if at == "cli.s3-opened:1" {
+					harness.EmbeddedS3Only(t)
+				}
 				story(&death{t: t, point: at, files: files, each: 120})
 			})
 		}
@@ -287,6 +290,7 @@ func (d *death) settings(text string) {
 
 // whenItsOutputIsDenied dies when it was decided that the results of a job are kept.
 func (d *death) whenItsOutputIsDenied() {
+	harness.EmbeddedS3Only(d.t)
 	d.outputDenied(d.point)
 	d.s.KeptResults(d.job)
 	d.s.Stop()
@@ -300,6 +304,7 @@ func (d *death) whenItsOutputIsDenied() {
 
 // whenKeptResultsArePublished dies when they are in the output and are still kept.
 func (d *death) whenKeptResultsArePublished() {
+	harness.EmbeddedS3Only(d.t)
 	d.outputDenied("")
 	d.s.KeptResults(d.job)
 	d.s.Stop()

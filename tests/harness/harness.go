@@ -63,6 +63,9 @@ type Server struct {
 	args []string
 	disk int // MiB of a disk of its own for the data directory; 0: none
 
+	s3     *external // nil: the embedded one
+	bucket string    // of the jobs that Request makes
+
 	cmd  *exec.Cmd
 	log  *output
 	done chan struct{} // closed when the process has ended
@@ -96,8 +99,13 @@ type Addresses struct {
 func New(t testing.TB, settings string, flags ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &Server{t: t, Dir: dir, Data: filepath.Join(dir, "batholith-data")}
-	s.args = append([]string{"serve", "--data", s.Data, "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"}, flags...)
+	s := &Server{t: t, Dir: dir, Data: filepath.Join(dir, "batholith-data"), s3: externalS3(), bucket: Bucket}
+	s.args = append([]string{"serve", "--data", s.Data, "--listen", "127.0.0.1:0"}, flags...)
+	if s.s3 == nil {
+		s.args = append(s.args, "--s3-listen", "127.0.0.1:0")
+	} else {
+		s.bucket = s.s3.bucket(t)
+	}
 	if settings != "" {
 		path := filepath.Join(dir, "batholith.yaml")
 		if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
@@ -172,6 +180,9 @@ func (s *Server) launch(env ...string) {
 	s.cmd = s.command()
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.Dir, s.log, s.log
 	s.cmd.Env = append(os.Environ(), env...)
+	if s.s3 != nil {
+		s.cmd.Env = append(s.cmd.Env, s.s3.settings()...)
+	}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -226,6 +237,10 @@ func (s *Server) isReady() bool {
 	}
 	resp.Body.Close()
 	s.At = Addresses{Bedrock: at.Bedrock, S3: at.S3, Region: at.Region}
+	if s.s3 != nil {
+		s.At.AccessKeyID, s.At.SecretAccessKey = keyOf(s.Data)
+		return resp.StatusCode == http.StatusOK
+	}
 	for _, line := range s.exports() {
 		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
 		value = strings.Trim(value, `'"`)

@@ -52,7 +52,7 @@ func (s *Server) Forgotten() {
 func (s *Server) NothingLeft(objects int) {
 	s.t.Helper()
 	s.CleanedUp(objects)
-	uploads, err := s.S3Client().ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(Bucket)})
+	uploads, err := s.S3Client().ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s.bucket)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -37,14 +37,17 @@ func (s *Server) BedrockClient() *bedrock.Client {
 
 // S3Client is an SDK client of the server's S3.
 func (s *Server) S3Client() *s3.Client {
+	if s.s3 != nil {
+		return s.s3.client()
+	}
 	return s3.New(s3.Options{Region: s.At.Region, BaseEndpoint: &s.At.S3, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
 }
 
-// Put uploads an object to Bucket.
+// Put uploads an object to the bucket of the server's jobs, which is Bucket on an embedded S3.
 func (s *Server) Put(key string, body []byte) {
 	s.t.Helper()
-	_, err := s.S3Client().PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String(Bucket), Key: &key, Body: bytes.NewReader(body)})
+	_, err := s.S3Client().PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String(s.bucket), Key: &key, Body: bytes.NewReader(body)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -70,9 +73,9 @@ func (s *Server) Request(input string) *bedrock.CreateModelInvocationJobInput {
 	return &bedrock.CreateModelInvocationJobInput{
 		JobName: aws.String("test"), ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
 		InputDataConfig: &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{
-			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/" + input)}},
+			Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + s.bucket + "/" + input)}},
 		OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{
-			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + Bucket + "/out/")}},
+			Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + s.bucket + "/out/")}},
 	}
 }
 
@@ -134,7 +137,7 @@ func ID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 func (s *Server) Output(arn, name string) []byte {
 	s.t.Helper()
 	key := "out/" + ID(arn) + "/" + name
-	out, err := s.S3Client().GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(Bucket), Key: &key})
+	out, err := s.S3Client().GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(s.bucket), Key: &key})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -188,7 +191,7 @@ func (s *Server) Manifest(arn string) (m Manifest) {
 // Left lists the objects below the output prefix of all jobs.
 func (s *Server) Left() (keys []string) {
 	s.t.Helper()
-	list, err := s.S3Client().ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(Bucket), Prefix: aws.String("out/")})
+	list, err := s.S3Client().ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(s.bucket), Prefix: aws.String("out/")})
 	if err != nil {
 		s.t.Fatal(err)
 	}
