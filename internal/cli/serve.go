@@ -139,7 +139,7 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, at.Bedrock, at.S3, c.Data, me, dataFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+`, at.Bedrock, at.S3, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag is what batholith env needs to find a data directory that is not the default one.
@@ -148,6 +148,14 @@ func dataFlag(c *config.Config) string {
 		return ""
 	}
 	return " --data " + words.Quote(c.Data)
+}
+
+// settingsFlag is what batholith env needs to find the keys of an S3 that is not the embedded one: the file of settings that names it.
+func settingsFlag(c *config.Config) string {
+	if o := c.Origin("s3.endpoint"); o.Source == "file" {
+		return " --config " + words.Quote(o.Name)
+	}
+	return ""
 }
 
 // newLogger makes the log that the settings ask for.

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
@@ -24,6 +26,8 @@ const (
 	singlePut = 64 << 20
 	// mostParts is S3's own bound on the parts of an object.
 	mostParts = 10_000
+	// transfersAtOnce is how many files go up or come down at once: small ones would wait for a distant S3 one after the other.
+	transfersAtOnce = 8
 )
 
 // upload puts the files below prefix and returns the s3:// URI of the job's input: the one file, or the prefix.
@@ -36,10 +40,21 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	for _, f := range gathered {
 		m.total += f.bytes
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(transfersAtOnce)
 	for _, f := range gathered {
-		if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
-			return "", fmt.Errorf("upload %s: %w", f.path, err)
-		}
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
+				return fmt.Errorf("upload %s: %w", f.path, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
 	}
 	if len(gathered) == 1 {
 		return "s3://" + bucket + "/" + prefix + gathered[0].key, nil
@@ -49,13 +64,17 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 
 // meter counts the bytes of a transfer on a terminal, and nowhere else.
 type meter struct {
-	live        bool
+	live bool
+
+	mu          sync.Mutex
 	bar         bar
 	done, total int64
 }
 
 // add counts bytes that are done.
 func (m *meter) add(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.done += n
 	if m.live {
 		m.bar.draw(m.done, m.total, fmt.Sprintf("uploaded %s of %s", humanize.IBytes(uint64(m.done)), humanize.IBytes(uint64(m.total))))
@@ -163,17 +182,35 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 		if err != nil {
 			return c.objects.explain(err, "list the output", bucket, prefix)
 		}
-		for _, o := range page.Contents {
+		paths := make([]string, len(page.Contents)) // of those that were fetched
+		g, fetching := errgroup.WithContext(ctx)
+		g.SetLimit(transfersAtOnce)
+		for i, o := range page.Contents {
 			rel := strings.TrimPrefix(aws.ToString(o.Key), prefix)
 			if strings.HasPrefix(rel, batholith.InternalFolder+"/") || strings.HasSuffix(rel, "/") || !filepath.IsLocal(rel) {
 				continue
 			}
 			path := filepath.Join(dir, j.id(), filepath.FromSlash(rel))
-			if err := c.objects.fetch(ctx, bucket, aws.ToString(o.Key), path); err != nil {
+			g.Go(func() error {
+				if fetching.Err() != nil {
+					return context.Cause(fetching)
+				}
+				err := c.objects.fetch(fetching, bucket, aws.ToString(o.Key), path)
+				if err == nil {
+					paths[i] = path
+				}
 				return err
+			})
+		}
+		err = g.Wait()
+		for _, path := range paths {
+			if path != "" {
+				plain.Fprintf(a.stdout, "%s\n", path)
+				found++
 			}
-			plain.Fprintf(a.stdout, "%s\n", path)
-			found++
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if found == 0 {
