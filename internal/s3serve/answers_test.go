@@ -276,3 +276,23 @@ func TestAnObjectIsItsVersionNull(t *testing.T) {
 		}
 	}
 }
+
+// A client that signs the body {} and sends none may begin an upload, and nothing else.
+func TestAnUploadBeginsWhateverItsBodyWasSignedAs(t *testing.T) {
+	w := newWire(t)
+	r := w.must(t, ask{method: "POST", target: "/box/k?uploads=", payload: emptyObject})
+	id := element(r.body, "UploadId")
+	if id == "" {
+		t.Fatal(r.body)
+	}
+	w.must(t, ask{method: "PUT", target: "/box/k?partNumber=1&uploadId=" + id, body: []byte("part")})
+	for _, a := range []ask{
+		{method: "POST", target: "/box/k?uploads=", payload: strings.Repeat("0", 64)},
+		{method: "PUT", target: "/box/k?partNumber=2&uploadId=" + id, payload: emptyObject},
+		{method: "PUT", target: "/box/l", payload: emptyObject},
+	} {
+		if r := w.do(t, a); r.code() != "XAmzContentSHA256Mismatch" {
+			t.Errorf("%s %s: %d %s", a.method, a.target, r.status, r.body)
+		}
+	}
+}
