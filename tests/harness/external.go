@@ -36,6 +36,9 @@ func EmbeddedS3Only(t testing.TB) {
 	}
 }
 
+// EmbeddedS3 tells whether the servers of the tests use their embedded S3. How long another one takes is not ours to judge.
+func EmbeddedS3() bool { return externalS3() == nil }
+
 // settings are the variables by which a server takes the S3.
 func (e *external) settings() []string {
 	return []string{"BATHOLITH_S3_ENDPOINT=" + e.endpoint, "BATHOLITH_S3_ACCESS_KEY_ID=" + e.key, "BATHOLITH_S3_SECRET_ACCESS_KEY=" + e.secret}
