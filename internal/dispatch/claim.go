@@ -210,12 +210,13 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 }
 
 // read fetches a chunk's bytes and, meanwhile, its block of the index.
-func (f *feed) read(ctx context.Context, c batholith.Chunk) (data []byte, entries []jsonl.Entry, err error) {
+func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Entry, error) {
 	file := f.files[c.File]
 	ctx, cancel := context.WithCancel(ctx)
 	var bytes sync.WaitGroup
 	defer bytes.Wait()
 	defer cancel()
+	var data []byte // once bytes is done; like unread
 	var unread error
 	bytes.Go(func() { data, unread = readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes) })
 	block, err := readAll(ctx, f.place.Output, file.Index, "", c.IndexOffset, c.IndexBytes)
@@ -223,6 +224,7 @@ func (f *feed) read(ctx context.Context, c batholith.Chunk) (data []byte, entrie
 		return nil, nil, err
 	}
 	var first int64
+	var entries []jsonl.Entry
 	err = f.guard("read an index block", func() (err error) {
 		first, entries, err = jsonl.ReadBlock(block)
 		return err
