@@ -709,6 +709,24 @@ func TestADamagedIndexIsAFault(t *testing.T) {
 	})
 }
 
+func TestAnIndexOfOtherRecordsIsToldByItsRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		job := w.job("a", 10, 10)
+		w.job("b", 7, 7)
+		index, _ := w.bucket.Object("b.idx")
+		w.bucket.Put(t.Context(), "a.idx", index)
+		w.chunks["a"][0].IndexBytes = int64(len(index))
+		d := w.dispatcher(Options{}, answering(0))
+		d.Enqueue(job)
+		defer w.start(d)()
+		synctest.Wait()
+		if err := w.faults["a"]; !errors.Is(err, errIndex) || !strings.Contains(err.Error(), "records 0 to 6") {
+			t.Errorf("fault %v", err)
+		}
+	})
+}
+
 func TestFirstRecordsThatFailAlikeAreToldEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

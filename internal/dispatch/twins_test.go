@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,35 @@ func TestIdenticalFixedRecordsAreSentOnceAndAllAnswered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A record that gets another's answer is over: the room that its chunk takes is given back.
+func TestRecordsThatAreNotSentGiveBackTheirRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), &server{}
+		s.do = func(ctx context.Context, body string, _ int) ([]byte, error) {
+			if strings.Contains(body, "last") {
+				return wait(ctx, time.Hour)
+			}
+			return wait(ctx, time.Second)
+		}
+		d := w.dispatcher(Options{Reuse: true}, s)
+		d.Enqueue(w.jobOf("a", 3000, 500, func(n int) string {
+			if n == 2999 {
+				return `{"last":true,"temperature":0}`
+			}
+			return five(true)(n)
+		}))
+		defer w.start(d)()
+		w.await(2999, "a")
+		synctest.Wait()
+		q := d.queues["model"]
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if held, last := q.held, w.chunks["a"][5].Bytes; held != last {
+			t.Errorf("%d bytes are held, want the %d of the last chunk", held, last)
+		}
+	})
 }
 
 func TestTwinsOfARecordThatFailsAreAskedThemselves(t *testing.T) {
