@@ -44,6 +44,9 @@ func TestTheServerOfTheEndpointKeepsTheLaw(t *testing.T) {
 		t.Cleanup(func() { removeBucket(t, c, b) })
 		return b
 	})
+	if objecttest.Quirk("makes-buckets") {
+		return // the rest is about a bucket that is missing
+	}
 	objecttest.RunRemote(t, client.Bucket("batholith-"+strings.ToLower(rand.Text()[:12]), o))
 }
 
