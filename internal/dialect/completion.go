@@ -16,7 +16,7 @@ type completion struct {
 	finish          string // stop, length, tool_calls, content_filter; "" until it is known
 	told            string // finish, as the server has it
 	stop            value  // the stop sequence that the server met, when it tells
-	choice          value
+	choice, message value
 	tokens          batholith.Tokens
 }
 
@@ -31,7 +31,7 @@ func parseChat(body []byte) (completion, error) {
 
 // chat reads the message of the choice.
 func (c *completion) chat() error {
-	message := c.choice.member("message")
+	message := c.message
 	if message.kind() != '{' {
 		return nonsense("its first choice has no message")
 	}
@@ -146,6 +146,8 @@ func (c *completion) chosen(choice value) error {
 	var finish, failed value
 	for name, v := range choice.members() {
 		switch name {
+		case "message":
+			c.message = v
 		case "finish_reason":
 			finish = v
 		case "error":

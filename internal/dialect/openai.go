@@ -292,12 +292,12 @@ func (d openai) answer(input value, call batholith.Call, body []byte) (batholith
 func (d openai) choices(b *buffer, v value) (n int, err error) {
 	b.open('[')
 	for _, choice := range v.elements() {
-		if choice.member("message").kind() != '{' {
-			return 0, nonsense("a choice has no message")
-		}
 		var c completion
 		if err := c.chosen(choice); err != nil {
 			return 0, err
+		}
+		if c.message.kind() != '{' {
+			return 0, nonsense("a choice has no message")
 		}
 		if err := c.chat(); err != nil && !errors.Is(err, ErrModel) { // a call is passed on as the model wrote it
 			return 0, err
