@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,8 +89,12 @@ func TestATenantThatComesLaterHasNoClaimToWhatItMissed(t *testing.T) {
 
 func TestSmallJobsDoNotWaitForALargeOneWhichGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, s := newWorld(t), answering(time.Second)
-		s.limit = 64
+		w := newWorld(t)
+		s := &server{limit: 64, do: func(ctx context.Context, body string, _ int) ([]byte, error) { // one after another, not all at the same moment
+			h := fnv.New32a()
+			h.Write([]byte(body))
+			return wait(ctx, 900*time.Millisecond+time.Duration(h.Sum32()%200)*time.Millisecond)
+		}}
 		d := w.dispatcher(Options{}, s)
 		d.Enqueue(w.job("large", 12_000, 500))
 		defer w.start(d)()

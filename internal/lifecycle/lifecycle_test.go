@@ -222,11 +222,11 @@ func TestOnlyAJobThatIsNotOverIsSalvaged(t *testing.T) {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			job := w.job(id)
-			if over && (job.Status != batholith.StatusCompleted || w.partial[id] > 0) {
-				t.Errorf("%s, salvaged %d times over the output of another process", job.Status, w.partial[id])
+			if over && (job.Status != batholith.StatusCompleted || w.partials(id) > 0) {
+				t.Errorf("%s, salvaged %d times over the output of another process", job.Status, w.partials(id))
 			}
-			if !over && (job.Status != batholith.StatusFailed || w.partial[id] != 1 || !strings.Contains(job.Message, "one of them")) {
-				t.Errorf("%s (%s), salvaged %d times", job.Status, job.Message, w.partial[id])
+			if !over && (job.Status != batholith.StatusFailed || w.partials(id) != 1 || !strings.Contains(job.Message, "one of them")) {
+				t.Errorf("%s (%s), salvaged %d times", job.Status, job.Message, w.partials(id))
 			}
 		})
 	}
@@ -362,12 +362,13 @@ func TestNothingIsPublishedOfAJobOfSecondsBeforeItsEnd(t *testing.T) {
 			time.Sleep(partialEvery / 20)
 			w.commit(id, 500, 0)
 			synctest.Wait()
-			if w.job(id).Counts.Processed < 10_000 && w.partial[id] > 0 {
+			if w.job(id).Counts.Processed < 10_000 && w.partials(id) > 0 {
 				t.Fatal("a partial publication of a job that has only begun")
 			}
 		}
-		if w.partial[id] != 1 { // as soon as the time has come
-			t.Errorf("%d partial publications, want 1", w.partial[id])
+		synctest.Wait()
+		if n := w.partials(id); n != 1 { // as soon as the time has come
+			t.Errorf("%d partial publications, want 1", n)
 		}
 	})
 }

@@ -75,14 +75,14 @@ func TestPartialOutputIsLeftToTheWorkerThatPublishes(t *testing.T) {
 		w.another(false, time.Minute)
 		w.commit(id, firstPartial, 0)
 		synctest.Wait()
-		if w.partial[id] > 0 {
+		if w.partials(id) > 0 {
 			t.Error("partial output was published while another publishes")
 		}
 		time.Sleep(time.Minute)
 		w.commit(id, 2*firstPartial, 0)
 		synctest.Wait()
-		if w.partial[id] != 1 {
-			t.Errorf("partial output was published %d times after the other's lease had run out", w.partial[id])
+		if w.partials(id) != 1 {
+			t.Errorf("partial output was published %d times after the other's lease had run out", w.partials(id))
 		}
 	})
 }
@@ -321,8 +321,8 @@ func TestADecidedJobHasLostNothing(t *testing.T) {
 		w.commit(id, 5, 0)
 		time.Sleep(2 * time.Minute)
 		w.over(0)
-		if j := w.job(id); j.Message != "by another" || w.partial[id] > 0 {
-			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partial[id])
+		if j := w.job(id); j.Message != "by another" || w.partials(id) > 0 {
+			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partials(id))
 		}
 	})
 }
@@ -343,8 +343,8 @@ func TestAFailedJobSaysThatFinishedRecordsAreLost(t *testing.T) {
 		})
 		w.life.Fault(id, fmt.Errorf("read the input: %w", batholith.ErrNoObject))
 		w.reach(batholith.StatusFailed)
-		if j := w.job(id); !strings.Contains(j.Message, "read the input") || !strings.Contains(j.Message, batholith.ErrOutcomesLost.Error()+": segment s") || w.partial[id] == 0 {
-			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partial[id])
+		if j := w.job(id); !strings.Contains(j.Message, "read the input") || !strings.Contains(j.Message, batholith.ErrOutcomesLost.Error()+": segment s") || w.partials(id) == 0 {
+			t.Errorf("the job says %q, salvaged %d times", j.Message, w.partials(id))
 		}
 	})
 }

@@ -132,14 +132,26 @@ func whole(ctx context.Context, db *sql.DB, path string, size int64) error {
 	if err := errors.Join(db.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), db.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&page)); err != nil {
 		return explain(err)
 	}
-	var log int64
-	if info, err := os.Stat(path + "-wal"); err == nil {
-		log = info.Size()
+	for {
+		log := sizeOf(path + "-wal")
+		if size+log >= pages*page {
+			return nil
+		}
+		now := sizeOf(path)
+		if now == size && sizeOf(path+"-wal") == log {
+			return fmt.Errorf("it is cut short: %d bytes of %d are there. Move it away and restore the database from a backup", size, pages*page)
+		}
+		size = now // another process moved the log into the file meanwhile
 	}
-	if size+log < pages*page {
-		return fmt.Errorf("it is cut short: %d bytes of %d are there. Move it away and restore the database from a backup", size, pages*page)
+}
+
+// sizeOf is the size of a file, 0 if it is not there.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
 	}
-	return nil
+	return info.Size()
 }
 
 // explain adds cause and remedy to what SQLite says of a file that it cannot use.
