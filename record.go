@@ -73,8 +73,8 @@ type Call struct {
 	Spare   Spare
 }
 
-// Spare are members of a request that its record did not ask for, or that can be said in another form. Package dialect knows which: a server that
-// refuses one is asked without it.
+// Spare is a set of request members that the record can do without, or that can be written in another form. Package dialect says which. If a server
+// refuses one, the request is sent again without it, or with the other form.
 type Spare uint32
 
 // Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.

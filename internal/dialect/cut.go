@@ -11,32 +11,35 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Some servers cut a prompt that is longer than their context and say nothing (Ollama, and whatever is told to truncate). What tells is the number of
-// tokens that they counted.
+// Some servers cut off part of a prompt that is longer than their context, without an error: Ollama, and servers that are configured to truncate. The
+// cut shows in the answer's usage: too few tokens for the words of the prompt.
 //
-// A tokenizer has, for text in words, 1.1 to 1.6 tokens a word; the sparsest, with tokens across words, about 0.7; a Chinese, Japanese or Korean
-// character takes 0.5 to 1.5. Templates, images and tools only add to that. So a prompt was cut if
+// Tokenizers make 1.1 to 1.6 tokens of a word. Those with tokens that span words make about 0.7 of a word. They make 0.5 to 1.5 tokens of a Chinese,
+// Japanese or Korean character. Templates, images and tools only add tokens. So a prompt was cut if
 //
-//	words ≥ leastWords and leastContext ≤ told < words × fewTokens
+//	words ≥ leastWords and leastContext ≤ told < fewTokens × words
 //
-// where words are those between white space, and a quarter of the characters without any; and told is what the server counts: prompt_tokens, or
-// total_tokens without completion_tokens where that is more, and cached_tokens besides, since some count them apart. Runs without white space, such as
-// repeated signs, Base64 or a long number, are one word however long they are, for one token may stand for 128 of them. No server has a context of less than
-// leastContext: a count below it is no count.
+//	words = words separated by white space + Chinese, Japanese and Korean characters / 4
+//	told  = max(prompt_tokens, total_tokens − completion_tokens) + cached_tokens
+//
+// cached_tokens is added because some servers do not include it in prompt_tokens. A run of characters without white space, such as Base64, a long number
+// or a line of dashes, counts as one word at most, since one token may stand for 128 such characters. No server has a context below leastContext, so
+// a smaller count is taken as wrong.
 const (
 	leastWords   = 400
 	leastContext = 32
 	fewTokens    = 0.5
 )
 
-// checkCut refuses an answer whose prompt the server cut. A server that does not tell its tokens is believed, and so is one that was told to cut.
+// checkCut returns an error if the server cut the prompt. It accepts the answer if the server reports no tokens, or if the record asks for truncation:
+// by a member of the request, or by one that was dropped.
 func checkCut(call batholith.Call, answer []byte) error {
 	body := trim(call.Body)
 	if mostWords(body) < leastWords || asksToCut(body) || slices.ContainsFunc(call.Changes.Dropped, func(name string) bool { return strings.Contains(name, "truncat") }) {
 		return nil
 	}
 	told := toldTokens(answer)
-	if told < leastContext || told >= int64(float64(len(body))/2*fewTokens) { // a word and its space are two bytes at least
+	if told < leastContext || told >= int64(float64(len(body))/2*fewTokens) { // a word and its space take at least 2 bytes
 		return nil
 	}
 	words := promptWords(body)
@@ -47,8 +50,8 @@ func checkCut(call batholith.Call, answer []byte) error {
 		"Shorten the prompt, or raise the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx)", told, words)}
 }
 
-// mostWords is a bound of the words of a body, which costs little: words are parted by white space, which may be escaped, by quotes, or by
-// characters of two bytes and more.
+// mostWords is a cheap first test: if the result is below leastWords, the body has fewer than leastWords words. It counts what can separate words:
+// spaces, escapes, quotes, and half of the bytes of non-ASCII characters.
 func mostWords(body value) int {
 	if len(body) < 2*leastWords {
 		return 0
@@ -64,7 +67,7 @@ func mostWords(body value) int {
 	return n + wide/2
 }
 
-// asksToCut tells whether the record itself wants a prompt that is too long cut (vLLM, TEI, OpenRouter).
+// asksToCut reports whether the request itself asks the server to truncate a long prompt (vLLM, TEI, OpenRouter).
 func asksToCut(body value) bool {
 	for name, v := range body.members() {
 		switch name {
@@ -77,7 +80,7 @@ func asksToCut(body value) bool {
 	return false
 }
 
-// toldTokens is the most that the usage of an answer may mean by the tokens of the prompt; 0 where it tells none.
+// toldTokens returns told, the largest number of prompt tokens that the answer's usage can mean; 0 if it has none.
 func toldTokens(answer []byte) int64 {
 	doc, err := parseAnswer(answer)
 	if err != nil {
@@ -104,8 +107,8 @@ func toldTokens(answer []byte) int64 {
 	return prompt + cached
 }
 
-// promptWords counts the words that a request has the model read: of the prompt or the input, or of the texts of the messages. Thoughts, calls and results
-// of tools are left out, since templates leave them out of earlier turns.
+// promptWords counts the words of a request's prompt, input or messages. It does not count thoughts, tool calls and tool results, since chat templates may
+// leave them out of earlier turns.
 func promptWords(body value) (n int64) {
 	for name, v := range body.members() {
 		switch name {
@@ -165,12 +168,13 @@ func wordsIn(v value) (n int64) {
 	return n + wide/4
 }
 
-// isWordRune tells whether a word may begin with r. Signs alone, such as those of a table or a line, are no words.
+// isWordRune reports whether a word may begin with r: a letter or a digit. Punctuation alone, such as a line of a table, is no word.
 func isWordRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r >= 0xc0 && r < 0x2000
 }
 
-// escapedRune is the character of the escape that v begins with, and its length.
+// escapedRune returns the character of the JSON escape at the start of v, and the escape's length. Each of \n, \t, \r, \b and \f is returned as a space,
+// and any other escape of two characters as a quote, which does not begin a word.
 func escapedRune(v value) (rune, int) {
 	if r, ok := codeUnit(v); ok {
 		return r, 6

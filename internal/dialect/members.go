@@ -8,39 +8,39 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// The members that the bodies of each family may have stand in tables, one for each object of a body: members_anthropic.go and its like. The
-// translation reads bodies by these tables, so that a member that is in no table cannot get lost: it is refused by name, or passed on where
-// the object is open. docs/compatibility.md is generated from the same tables, and a law sends each member of each table.
+// Tables in members_anthropic.go, members_converse.go and members_other.go list the members that each object of a request body may have. The
+// translation reads bodies by these tables, so no member is lost without notice: a member that is in no table is refused by name, or is sent to
+// the server unchanged where the table allows that. The tables in docs/compatibility.md are generated from these, and a test sends each member.
 
-// Fate is what becomes of a member of a body.
+// Fate says what happens to a member of a body.
 type Fate string
 
 // The fates.
 const (
-	FateTaken   Fate = "taken"   // the model server is told, in its own words
-	FateMapped  Fate = "mapped"  // the server gets something that means nearly the same; the manifest counts it
-	FateChecked Fate = "checked" // it says how the body is to be read, and no other value than the known ones is taken
-	FateIgnored Fate = "ignored" // the server is not told; the manifest counts it
-	FateRefused Fate = "refused" // it is the record's error
+	FateTaken   Fate = "taken"   // sent to the model server, translated to its protocol
+	FateMapped  Fate = "mapped"  // sent as something with nearly the same meaning; the manifest counts it
+	FateChecked Fate = "checked" // says how to read the body or how to write the answer; an unknown value is refused
+	FateIgnored Fate = "ignored" // not sent; the manifest counts it
+	FateRefused Fate = "refused" // the record ends with an error line that names the member
 )
 
-// rule is what becomes of one member.
+// rule says how one member is handled.
 type rule struct {
 	fate  Fate
-	to    string                           // the server's parameter that it is; "": the family's code takes it
-	check func(name string, v value) error // nil: any value
-	note  string                           // of a refusal: the message; else what the documentation says
-	name  string                           // of the member
-	path  string                           // the name under which the manifest counts it
+	to    string                           // the name of the server's parameter that gets the value; "": the family's code handles the member
+	check func(name string, v value) error // nil: any value is valid
+	note  string                           // for a refused member the error message, otherwise a remark for the documentation
+	name  string                           // of the member; set by membersAt
+	path  string                           // the name under which the manifest counts the member; set by membersAt
 }
 
-// rules are those of one object, by the names of its members.
+// rules has the rules of one object, by the names of its members.
 type rules map[string]*rule
 
-// taken is a member that the family's code takes.
+// taken returns the rule of a member that the family's code handles.
 func taken() *rule { return &rule{fate: FateTaken} }
 
-// sent is a member that is a parameter of the server's, under the server's name.
+// sent returns the rule of a member whose value becomes the server's parameter to, unchanged.
 func sent(to string, check func(string, value) error) *rule {
 	return &rule{fate: FateTaken, to: to, check: check}
 }
@@ -49,32 +49,32 @@ func mapped(note string) *rule  { return &rule{fate: FateMapped, note: note} }
 func checked(note string) *rule { return &rule{fate: FateChecked, note: note} }
 func ignored(note string) *rule { return &rule{fate: FateIgnored, note: note} }
 
-// refused is a member that is not served, with the cause and what to do about it.
+// refused returns the rule of a member that is an error. why names the cause and the remedy.
 func refused(why string) *rule { return &rule{fate: FateRefused, note: why} }
 
-// checking adds a check of the value.
+// checking sets the check of the member's value.
 func (r *rule) checking(check func(string, value) error) *rule {
 	r.check = check
 	return r
 }
 
-// rest is what becomes of members that are in no table.
+// rest says how an object's members that are not in its table are handled.
 type rest int
 
 const (
-	refuseRest rest = iota // "Extra inputs are not permitted"
-	passKnown              // those that servers have beside OpenAI's own are passed on, others are refused
-	passRest               // they are passed on as they are
+	refuseRest rest = iota // refuse them: "Extra inputs are not permitted"
+	passKnown              // send those in extensions unchanged, refuse the others
+	passRest               // send them unchanged
 )
 
-// object is one object of a family's bodies.
+// members is the table of one object in a family's bodies.
 type members struct {
-	path  string // where it stands, without positions; of a tagged union with the tag: "messages.content(document).source"
+	path  string // of the object, without array positions; variants of an object have their tag in it: "messages.content(document).source"
 	rest  rest
 	rules rules
 }
 
-// membersAt completes the rules of an object.
+// membersAt makes the table of an object, and sets the name and path of each rule.
 func membersAt(path string, rest rest, rules rules) *members {
 	for name, r := range rules {
 		r.name, r.path = name, nameOf(path, name)
@@ -82,7 +82,7 @@ func membersAt(path string, rest rest, rules rules) *members {
 	return &members{path, rest, rules}
 }
 
-// nameOf is the name under which the manifest counts a member: its path without tags.
+// nameOf returns the name under which the manifest counts a member: path and name, without the tags of variants.
 func nameOf(path, name string) string {
 	var b strings.Builder
 	for path != "" {
@@ -100,7 +100,7 @@ func nameOf(path, name string) string {
 	return b.String() + name
 }
 
-// rule finds the rule of a member by its name as it is written; nil when there is none.
+// rule returns the rule of a member, or nil if it has none. name is the JSON string as it stands in the body, with quotes and escapes.
 func (o *members) rule(name value) *rule {
 	if len(name) < len(`""`) {
 		return nil
@@ -112,8 +112,9 @@ func (o *members) rule(name value) *rule {
 	return o.rules[name.text()]
 }
 
-// read visits the members of v that are set, in their order, and stops at the first error. Members that the table leaves to the family's code
-// go to take, those of no table to other. Clients write null for what they leave out.
+// read handles the members of v in their order and stops at the first error. It checks, refuses and counts them by their rules. It calls take
+// for each member that is neither refused nor ignored, and other for each member that has no rule. Members that are null are skipped, since some
+// clients write null for a member that they do not set.
 func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v value) error, other func(name string, v value) error) error {
 	for name, m := range v.fields() {
 		if m.absent() {
@@ -153,7 +154,7 @@ func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v
 	return nil
 }
 
-// says tells whether a member says more than its absence does.
+// says reports whether a value means more than a missing member. Empty and false values do not, so they are not counted as changes.
 func (v value) says() bool {
 	switch string(v) {
 	case "false", "[]", "{}", `""`:
@@ -162,7 +163,7 @@ func (v value) says() bool {
 	return true
 }
 
-// noMore refuses members of no table.
+// noMore refuses a member that is in no table.
 func noMore(name string, v value) error {
 	if strings.HasPrefix(name, guardrailPrefix) {
 		return at(name, wrong(noGuardrails))
@@ -173,10 +174,11 @@ func noMore(name string, v value) error {
 // guardrailPrefix begins the names of the members by which a body of InvokeModel asks for a guardrail.
 const guardrailPrefix = "amazon-bedrock-guardrail"
 
-// noGuardrails: an answer that nobody looked at is worse than none.
-const noGuardrails = "there are no guardrails here to apply; leave it out"
+// noGuardrails refuses a body that asks for a guardrail. Without the guardrail, an answer could contain what the guardrail should block.
+const noGuardrails = "Batholith applies no guardrails; leave this member out"
 
-// read reads an object of a chat: parameters are set, the rest is the family's.
+// read reads an object of a chat body. It sets the server's parameters itself, and calls take, which may be nil, for members that the family's
+// code handles.
 func (c *chat) read(o *members, v value, take func(name string, v value) error) error {
 	return o.read(&c.changes, v, func(r *rule, v value) error {
 		if r.to != "" {
@@ -199,7 +201,7 @@ func (c *chat) read(o *members, v value, take func(name string, v value) error) 
 	})
 }
 
-// readObject is read for a value that must be an object.
+// readObject is like read, but returns an error if v is not an object.
 func (c *chat) readObject(o *members, v value, take func(name string, v value) error) error {
 	if v.kind() != '{' {
 		return wrong("Input should be an object")
@@ -207,17 +209,17 @@ func (c *chat) readObject(o *members, v value, take func(name string, v value) e
 	return c.read(o, v, take)
 }
 
-// count is the check for a whole number of at least min.
+// count returns a check for a whole number of at least min.
 func count(min int64) func(string, value) error {
 	return func(name string, v value) error { return wantCount(name, v, min) }
 }
 
-// number is the check for a number from min to max.
+// number returns a check for a number from min to max.
 func number(min, max float64) func(string, value) error {
 	return func(name string, v value) error { return wantNumber(name, v, min, max) }
 }
 
-// extensions are parameters that no family names, but that vLLM, SGLang or llama.cpp understand beside OpenAI's own.
+// extensions are parameters that are in no family's API, but that vLLM, SGLang or llama.cpp understand.
 var extensions = map[string]bool{
 	"top_k": true, "min_p": true, "typical_p": true, "top_n_sigma": true, "min_tokens": true, "seed": true,
 	"presence_penalty": true, "frequency_penalty": true, "repetition_penalty": true, "repeat_penalty": true, "repeat_last_n": true,
@@ -231,7 +233,7 @@ var extensions = map[string]bool{
 	"dry_penalty_last_n": true, "dry_sequence_breakers": true, "samplers": true,
 }
 
-// tables are the objects of each family's bodies, outermost first.
+// tables has the tables of each family, with the whole body first and nested objects after it.
 var tables = []struct {
 	family  string
 	objects []*members
@@ -252,7 +254,7 @@ var tables = []struct {
 	{"openai", openaiObjects},
 }
 
-// names are those of the members with a fate, in order.
+// names returns the sorted names of the members with fate f.
 func (o *members) names(f Fate) []string {
 	var names []string
 	for name, r := range o.rules {

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// parseAnswer is parse for what a server wrote. Python and C++ servers write what is no JSON by the standard and read by all: half an emoji
-// where max_tokens cut it, a byte order mark, NaN. That is mended, since the same request would bring it again.
+// parseAnswer parses JSON that a model server wrote, and repairs it if needed. Python and C++ servers write JSON that is invalid but that many parsers
+// accept: half an emoji at a cut by max_tokens, a byte order mark, NaN. A retry would not help, since the same request would bring the same answer.
 func parseAnswer(b []byte) (value, error) {
 	doc, err := parse(b)
 	if err == nil {
@@ -19,8 +19,8 @@ func parseAnswer(b []byte) (value, error) {
 	return doc, nil
 }
 
-// repaired is b with U+FFFD for bytes that are no UTF-8 and for halves of surrogate pairs, null for NaN and Infinity, escapes for control
-// characters in strings, and without a byte order mark. What else is wrong stays.
+// repaired returns b with these repairs: invalid UTF-8 and single halves of surrogate pairs in strings become U+FFFD, NaN and Infinity become
+// null, control characters in strings become escapes, and a byte order mark is removed. Other errors stay.
 func repaired(b []byte) []byte {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	out := make([]byte, 0, len(b)+16)
@@ -38,7 +38,7 @@ func repaired(b []byte) []byte {
 	return out
 }
 
-// numberless is the length of a NaN or an infinity that b begins with, 0 if there is none.
+// numberless returns the length of the NaN or Infinity at the start of b, or 0 if there is none.
 func numberless(b []byte) int {
 	for _, word := range [...]string{"NaN", "-NaN", "Infinity", "-Infinity"} {
 		if bytes.HasPrefix(b, []byte(word)) {
@@ -48,7 +48,7 @@ func numberless(b []byte) int {
 	return 0
 }
 
-// repairedString appends the string that begins at b[i], mended, and returns the position after it.
+// repairedString appends to out the repaired string that begins at b[i], and returns the position after it.
 func repairedString(out, b []byte, i int) ([]byte, int) {
 	const replacement = "\xef\xbf\xbd"
 	out = append(out, '"')
@@ -74,7 +74,7 @@ func repairedString(out, b []byte, i int) ([]byte, int) {
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
 				out = append(out, replacement...)
-				for i++; i < len(b) && b[i]&0xc0 == 0x80; i++ { // the rest of the same character
+				for i++; i < len(b) && b[i]&0xc0 == 0x80; i++ { // skip the rest of the same character
 				}
 				continue
 			}
@@ -84,7 +84,8 @@ func repairedString(out, b []byte, i int) ([]byte, int) {
 	return out, i
 }
 
-// escaped is the length of the escape that b begins with, a whole surrogate pair for one. half tells that it is one half of a pair.
+// escaped returns the length of the escape at the start of b. A surrogate pair of two escapes counts as one. half is true if the escape is one
+// half of a pair without the other.
 func escaped(b []byte) (n int, half bool) {
 	r, ok := codeUnit(b)
 	switch {
@@ -101,7 +102,7 @@ func escaped(b []byte) (n int, half bool) {
 	return 6, false
 }
 
-// codeUnit reads an escape of the form \u0000.
+// codeUnit reads the escape \uXXXX at the start of b.
 func codeUnit(b []byte) (r rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
@@ -120,14 +121,16 @@ func codeUnit(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// cutObject is what is whole of a JSON object whose end is missing: its members up to the cut, nested ones too. A string or a number that the cut
-// went through is left out. It is {} when nothing is whole.
+// cutObject returns the complete part of a JSON object whose end is missing. It keeps the members before the cut, nested ones too, and closes open
+// objects and arrays. The value at the cut is left out if it is a string that is not closed, or a number or word, which may be incomplete. If
+// nothing is complete, the result is {}.
 func cutObject(s []byte) value {
 	s = repaired(s)
-	var open, closers []byte // brackets that are open, and those that were at the last mark
-	end := 0
+	var open []byte    // closing brackets that are still due
+	var closers []byte // the same at end
+	end := 0           // s[:end] with closers is complete JSON
 	mark := func(at int) { end, closers = at, append(closers[:0], open...) }
-	isValue := false // a string that comes now is a value, not a name
+	isValue := false // the next string is a value, not a member's name
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
 		case '"':
@@ -140,7 +143,7 @@ func cutObject(s []byte) value {
 				mark(after)
 			}
 		case '{', '[':
-			open = append(open, c+2) // the closing one
+			open = append(open, c+2) // '}' or ']'
 			mark(i + 1)
 			isValue = c == '['
 		case '}', ']':
@@ -167,7 +170,7 @@ func cutObject(s []byte) value {
 	return v
 }
 
-// closed tells whether a string has its closing quote.
+// closed reports whether s, which begins with a quote, ends with its closing quote.
 func closed(s []byte) bool {
 	back := len(s) - 1
 	for back > 0 && s[back-1] == '\\' {

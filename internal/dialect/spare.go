@@ -8,22 +8,22 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Members of requests that a server may refuse and that a record can do without. Servers differ in what they take beside OpenAI's own parameters, and
-// in the forms that they take it in.
+// Spare members are parts of a request that some servers refuse, and that the record can do without or that can be written in another form. If a
+// server refuses one, the request is sent again without it, or with the other form.
 const (
-	spareEncoding   batholith.Spare = 1 << iota // encoding_format, whose value is what servers do anyway
-	spareDimensions                             // dimensions: the model may make vectors of that size anyway; the answer is checked for it
-	spareContinue                               // continue_final_message and add_generation_prompt, which go with an answer that is begun
-	spareThinking                               // chat_template_kwargs, where the record says nothing of thinking
-	spareThoughts                               // reasoning_content in messages: what the model thought in earlier turns
-	spareMarks                                  // add_special_tokens
-	spareLimit                                  // max_tokens, which is called max_completion_tokens elsewhere
-	spareParts                                  // content in parts where all of it is text: some servers take one string only
+	spareEncoding   batholith.Spare = 1 << iota // encoding_format: left out; servers use the same value by default
+	spareDimensions                             // dimensions: left out; the answer is checked, so it must have this size by default
+	spareContinue                               // continue_final_message and add_generation_prompt, sent if the last message is the beginning of the answer: left out
+	spareThinking                               // chat_template_kwargs, if the record does not ask for thinking: left out
+	spareThoughts                               // reasoning_content in messages, the model's thoughts in earlier turns: left out
+	spareMarks                                  // add_special_tokens: left out
+	spareLimit                                  // max_tokens: sent as max_completion_tokens, its name in other APIs
+	spareParts                                  // content that is a list of text parts: sent as one string
 
-	spareForm = spareLimit | spareParts // of every chat
+	spareForm = spareLimit | spareParts // every chat request has these
 )
 
-// spares says of each what it is called in the request and in refusals, and what of the record is lost without it.
+// spares describes each spare member.
 var spares = []spareMember{
 	{spareEncoding, []string{"encoding_format"}, []string{"encoding_format"}, false, ""},
 	{spareDimensions, []string{"dimensions"}, []string{"dimensions", "matryoshka", "embedding size", "output dimension"}, false, ""},
@@ -38,17 +38,18 @@ var spares = []spareMember{
 
 type spareMember struct {
 	bit     batholith.Spare
-	members []string // that are left out of the request
-	words   []string // one of them is in the refusal, in lower case
-	plain   bool     // the words alone tell that it is a refusal of this
-	lost    string   // what the manifest counts as dropped
+	members []string // members of the request's outermost object to leave out
+	words   []string // a refusal is about this member if it contains one of these, in any case,
+	plain   bool     // and, if plain is false, one of refusing as well
+	lost    string   // the name under which the manifest counts the member as dropped; "": nothing of the record is lost
 }
 
-// refusing are words of servers for members that they do not know or do not take: vLLM, OpenAI, Pydantic, Groq, Mistral, TEI, Python.
+// refusing has the words with which servers refuse a member: vLLM, OpenAI, Pydantic, Groq, Mistral, TEI, Python.
 var refusing = []string{"not support", "unsupported", "not permitted", "not allowed", "unrecognized", "unknown", "unexpected", "extra ", "invalid", "not valid", "forbidden", "not available",
 	"cannot be", "can't be", "no such", "not accept", "not recognized", "additional properties", "incompatible", "must not"}
 
-// Refused tells which spare members of a call a server's refusal is about; 0 when it is about none of them.
+// Refused returns the spare members of a call that f, the server's refusal, is about, or 0 if it is about none of them. It reads the refusal's
+// message, since servers report this error with many statuses.
 func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare) {
 	switch f.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -68,13 +69,13 @@ func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare
 		return refused
 	}
 	without := Without(call, refused)
-	if string(without.Body) == string(call.Body) { // it has nothing of the kind
+	if string(without.Body) == string(call.Body) { // no such member is in the body, so a retry would be refused again
 		return 0
 	}
 	return refused
 }
 
-// Without returns a call without some of its spare members. Those that it does not have stay as they are.
+// Without returns the call without the spare members in s, or with their other form. Bits of s that call.Spare does not have are ignored.
 func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 	if s &= call.Spare; s == 0 {
 		return call
@@ -109,7 +110,8 @@ func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 	return call
 }
 
-// plainer copies messages without thoughts, or with one string for content that is text in parts.
+// plainer copies messages. If s has spareThoughts, it leaves reasoning_content out. If s has spareParts, it joins content of text parts to one
+// string.
 func (b *buffer) plainer(messages value, s batholith.Spare) {
 	b.open('[')
 	for _, m := range messages.elements() {
@@ -130,7 +132,8 @@ func (b *buffer) plainer(messages value, s batholith.Spare) {
 	b.close(']')
 }
 
-// oneText is a list of parts as one string, a line break between two of them, as vLLM has it. A list with anything but text stays.
+// oneText joins a list of text parts to one string, with a line break between parts, as vLLM does. If a part is not text, it returns the list
+// unchanged.
 func oneText(parts value) value {
 	text := value(`"`)
 	for i, p := range parts.elements() {

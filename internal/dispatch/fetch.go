@@ -9,19 +9,20 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// Small files have a chunk each, and each chunk takes a call to the store and two of the bucket, however few records it has. So that a job of
-// many small files does not wait for the bucket once for every file, they are claimed together, as many as one full chunk has of records or bytes,
-// and read beside one another.
+// Each small file is one chunk. Claiming a chunk takes a transaction, and reading it takes two calls of the bucket, however few records it has. So
+// that a job of many small files does not wait for the bucket once per file, a job claims several small chunks in one transaction and reads
+// them in parallel. The chunks of one claim have about as many records and bytes as one full chunk.
 const (
-	claimRecords = 512     // as many as a full chunk has
-	claimBytes   = reserve // as a full chunk has, as a rule
-	claimsAtOnce = 32      // chunks of one claim, at most
-	readsAtOnce  = 32      // chunks that one job reads at once, with two calls each
-	mostReads    = 64      // and of all jobs together, beside the first of each
+	claimRecords = 512     // records of one claim at most; a full chunk has 512
+	claimBytes   = reserve // bytes of one claim at most; a full chunk has about 1 MiB
+	claimsAtOnce = 32      // chunks of one claim at most
+	readsAtOnce  = 32      // chunks that one job reads in parallel at most, with two calls of the bucket each
+	mostReads    = 64      // chunks that all jobs together read in parallel at most, not counting the first of each job
 )
 
-// together is how many chunks to claim next. The files behind the last chunk that was claimed have the next ones, unless a chunk was given back
-// meanwhile: then a claim may be larger than meant, and what there is memory for is read first.
+// together returns how many chunks to claim next. It assumes that the next chunks are those of the files after the last claimed chunk, and counts
+// small files until a limit is reached. If a chunk was given back meanwhile, the store returns that one first, and the claim may exceed the
+// limits. Then fetch reads only as many of its chunks as there is memory for, and the others later.
 func (f *feed) together() int {
 	if f.last == nil || f.last.First+int64(f.last.Count) < f.files[f.last.File].Records {
 		return 1
@@ -32,7 +33,7 @@ func (f *feed) together() int {
 		if !there {
 			break
 		}
-		if file.Records == 0 { // it has no chunk
+		if file.Records == 0 { // a file without records has no chunk
 			continue
 		}
 		records, bytes = records+file.Records, bytes+file.Bytes
@@ -44,15 +45,15 @@ func (f *feed) together() int {
 	return max(n, 1)
 }
 
-// fetched is a chunk that was read.
+// fetched is a chunk with its bytes and its block of the index.
 type fetched struct {
 	p       *portion
 	data    []byte
 	entries []jsonl.Entry
 }
 
-// fetch reads as many of the chunks as there is memory for, beside one another, and at least the first, for which it waits. While it waits
-// it holds nothing, and after an error neither: what others hold and wait for cannot be in its hands.
+// fetch reads chunks in parallel: the first one, and as many of the next as there is memory for now. It waits for memory only for the first, when it
+// holds none for the others, and returns all of it after an error. So two jobs cannot wait for each other's memory.
 func (f *feed) fetch(take context.Context, chunks []batholith.Chunk) (got []*fetched, err error) {
 	for i, c := range chunks[:min(len(chunks), readsAtOnce)] {
 		p := &portion{Chunk: c, hold: f.queue.chunks.Hold()}
@@ -82,7 +83,7 @@ func (f *feed) fetch(take context.Context, chunks []batholith.Chunk) (got []*fet
 		return got, nil
 	}
 	for _, c := range got {
-		c.p.hold.Release() // a job that waits for its bucket holds nothing that another could use
+		c.p.hold.Release() // a job that waits for its bucket must not keep memory from other jobs
 	}
 	return nil, err
 }

@@ -18,29 +18,29 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// large keeps the values of attributes that a file system may have no room for: ext4 gives all attributes of a file 4 KiB together, and S3
-// allows 10 tags of 384 characters, policies of 20 KiB and uploads of 10,000 parts. Such a value is a file of its own, and the attribute holds
+// large stores attribute values that are too large for the file system. ext4 has 4 KiB for all attributes of a file together, but S3 allows 10 tags
+// of 384 characters, policies of 20 KiB and uploads of 10,000 parts. A large value is stored in a file, and the attribute holds largePrefix and
 // the file's name:
 //
-//	large/ID   a line of JSON that names the object's path below the buckets and the attribute, then the value
+//	large/ID   a line of JSON with the object's path below the buckets and the attribute's name, then the value
 //
-// The file is on disk before the attribute names it, and goes after the attribute does, so a crash leaves at most files that no attribute
-// names. sweep, before anything is served, removes them.
+// The file is synced before the attribute names it, and removed after the attribute is replaced or removed. So a crash can leave files that no
+// attribute names, but never an attribute without its file. sweep removes such files at the start, before requests are served.
 type large struct {
 	dir   string
 	disk  disk
-	files *atomic.Int64 // how many there are at most
+	files *atomic.Int64 // upper bound of the files that attributes name; if it is 0, none is searched for when objects are removed
 }
 
 const (
-	mostInline  = 512                    // bytes of a value that is kept in the attribute itself
-	largePrefix = "\x00batholith:large:" // of an attribute that names a file
+	mostInline  = 512                    // bytes; a larger value always gets a file
+	largePrefix = "\x00batholith:large:" // begins the value of an attribute that names a file
 )
 
-// owner is the first line of a file: whose attribute it is.
+// owner is the first line of a file. It says which attribute the file belongs to.
 type owner struct{ Path, Attribute string }
 
-// store writes a value to a file and returns what the attribute is to hold.
+// store writes a value to a new file, syncs it, and returns the value to store in the attribute.
 func (l large) store(o owner, value []byte) ([]byte, error) {
 	id := rand.Text()
 	line, err := json.Marshal(o)
@@ -72,13 +72,13 @@ func (l large) store(o owner, value []byte) ([]byte, error) {
 	return []byte(largePrefix + id), nil
 }
 
-// named is the name of the file that an attribute's value names.
+// named returns the name of the file that an attribute's value names. found is false if it names none.
 func (large) named(value []byte) (id string, found bool) {
 	id, found = strings.CutPrefix(string(value), largePrefix)
 	return id, found && id != "" && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// load reads the value of an attribute whose value may be in a file.
+// load returns the value of an attribute, which it reads from a file if the stored value names one. The error is errGone if there is no such file.
 func (l large) load(value []byte) ([]byte, error) {
 	id, found := l.named(value)
 	if !found {
@@ -92,17 +92,18 @@ func (l large) load(value []byte) ([]byte, error) {
 	return rest, err
 }
 
-// errGone is the error for a file that was replaced between the reading of its name and its own.
-var errGone = errors.New("the attribute was replaced")
+// errGone means that the attribute was replaced, and its file removed, after its stored value was read. The caller reads the attribute again.
+var errGone = errors.New("the file with the attribute's value does not exist")
 
-// remove removes the file that a value names, if it names one.
+// remove removes the file that a value names, if it names one. If that fails, sweep removes the file at the next start.
 func (l large) remove(value []byte) {
-	if id, found := l.named(value); found && os.Remove(filepath.Join(l.dir, id)) == nil { // what is left, sweep removes
+	if id, found := l.named(value); found && os.Remove(filepath.Join(l.dir, id)) == nil {
 		l.files.Add(-1)
 	}
 }
 
-// sweep removes the files that no attribute names. raw reads an attribute as it is stored.
+// sweep removes the files that no attribute names, and counts the others. raw reads an attribute as it is stored, by the object's path below the
+// buckets. sweep must not run while requests are served.
 func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 	files, err := entries(l.dir)
 	if err != nil {
@@ -132,7 +133,7 @@ func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 	return nil
 }
 
-// ownerOf reads the first line of a file. One that was being written when the process died has none, and nobody's attribute.
+// ownerOf reads the first line of a file. It returns the zero owner if that line is incomplete: the process died while it wrote the file.
 func ownerOf(path string) (o owner, err error) {
 	f, err := os.Open(path)
 	if err != nil {
