@@ -49,7 +49,7 @@ func mayCarryBearer(to *url.URL) error {
 	if to.Scheme == "https" || thisMachine(to.Hostname()) {
 		return nil
 	}
-	return hint(fmt.Errorf("AWS_BEARER_TOKEN_BEDROCK would go to %s in the clear", to.Host),
+	return hint(fmt.Errorf("AWS_BEARER_TOKEN_BEDROCK would be sent to %s in the clear, without TLS", to.Host),
 		"unset it, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which sign a request and are not sent (for an S3 with keys of its own: "+
 			"BATHOLITH_S3_ACCESS_KEY_ID); or name an https:// endpoint")
 }

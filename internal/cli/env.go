@@ -64,7 +64,7 @@ func (e *environment) set(name, value string) { e.vars = append(e.vars, variable
 func runningServer(c *config.Config) (server config.Server, key config.Key, err error) {
 	server, err = config.ReadServer(c.Data)
 	if errors.Is(err, os.ErrNotExist) {
-		return server, key, hint(fmt.Errorf("no server runs in %s", c.Data),
+		return server, key, hint(fmt.Errorf("no server is running for %s", c.Data),
 			"start one with: batholith serve; or name another directory with --data DIR")
 	} else if err != nil {
 		return server, key, err
@@ -131,7 +131,7 @@ func (a *app) externalS3(e *environment, server config.Server, key config.Key, c
 		e.unset = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 		fallthrough
 	default:
-		a.tell("note", fmt.Sprintf("the S3 at %s has keys of its own, and the settings name none: it gets those of AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws", s3Endpoint(server)))
+		a.tell("note", fmt.Sprintf("the settings name no keys for the S3 at %s, which is another service: it gets those of AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws", s3Endpoint(server)))
 		a.tell("hint", "name the server's settings with --config FILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to keys of that S3")
 	}
 }

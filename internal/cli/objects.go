@@ -164,7 +164,7 @@ func openObjects(ctx context.Context, at s3Access) (*objects, error) {
 	}
 	var err error
 	if at.HTTPClient, err = objectClient(ctx, at.Config); err != nil {
-		return nil, hint(err, "correct the file's name, or remove it to believe the system's authorities")
+		return nil, hint(err, "correct the file's name, or remove the setting to trust the system's certificate authorities")
 	}
 	if at.AccessKeyID == "" {
 		if err := at.fix(ctx); err != nil {
@@ -234,7 +234,7 @@ func (o *objects) explain(err error, verb, bucket, key string) error {
 	switch {
 	case o.keyID == "":
 	case object.ForeignKeys(err):
-		text += fmt.Sprintf(": the S3 at %s got the access key %s of %s", o.at.Endpoint, o.keyID, o.at.origin)
+		text += fmt.Sprintf(": the S3 at %s got the access key %s from %s", o.at.Endpoint, o.keyID, o.at.origin)
 		remedy = o.otherKeys()
 		if o.at.shared {
 			text += ", which is the key of the Bedrock API"

@@ -130,7 +130,7 @@ func (l *loader) checkS3Keys() {
 			"access_key_id and secret_access_key_env (or secret_access_key) belong together")
 	}
 	if s.AccessKeyID != "" && s.AWSProfile != "" {
-		l.bad("s3.profile", "remove one of them", "access_key_id is there, too, and both say which keys the S3 gets")
+		l.bad("s3.profile", "remove one of them", "s3.access_key_id is also set, and both name the keys for the S3")
 	}
 	if s.SecretAccessKeyEnv == "" && s.SecretAccessKey != "" {
 		l.clean("s3.secret_access_key", "it", s.SecretAccessKey)

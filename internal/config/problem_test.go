@@ -54,7 +54,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"newline behind a key", "api_keys:\n- {key: \"k\\n\", principal: p}", `b.yaml:2: api_keys[0].key: it has blanks or newlines around it`, "remove"},
 		{"control character in a secret", "credentials:\n- {access_key_id: A, secret_access_key: \"a\\x1bb\", principal: p}", `b.yaml:2: credentials[0].secret_access_key: it has control characters`, "correct"},
 		{"two secrets", "api_keys:\n- {key: a, key_env: K, principal: p}", `b.yaml:2: api_keys[0].key: the secret is there, and so is the name of a variable`, "remove one"},
-		{"two kinds of keys for the S3", "s3:\n  endpoint: https://h\n  access_key_id: A\n  secret_access_key: s\n  profile: p", `b.yaml:5: s3.profile: access_key_id is there, too`, "remove one"},
+		{"two kinds of keys for the S3", "s3:\n  endpoint: https://h\n  access_key_id: A\n  secret_access_key: s\n  profile: p", `b.yaml:5: s3.profile: s3.access_key_id is also set`, "remove one"},
 		{"a key for the S3 without its secret", "s3:\n  endpoint: https://h\n  access_key_id: A", `b.yaml:3: s3.access_key_id: access_key_id and secret_access_key_env (or secret_access_key) belong together`, "give both"},
 		{"authorities that are missing", "s3:\n  endpoint: https://h\n  ca_bundle: /nowhere.pem", `b.yaml:3: s3.ca_bundle: /nowhere.pem: no such file or directory`, "PEM"},
 		{"authorities that are none", "s3:\n  endpoint: https://h\n  ca_bundle: /dev/null", `b.yaml:3: s3.ca_bundle: there is no certificate in /dev/null`, "BEGIN CERTIFICATE"},

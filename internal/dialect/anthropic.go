@@ -288,10 +288,10 @@ var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_"}
 func unservedTool(typ string) error {
 	for _, prefix := range clientTools {
 		if strings.HasPrefix(typ, prefix) {
-			return wrong("only Claude knows the definition of '%s', which the client runs; define it as a custom tool: name, description, input_schema", typ)
+			return wrong("the definition of the tool '%s' is built into Claude, and other models do not know it; define it as a custom tool: name, description, input_schema", typ)
 		}
 	}
-	return wrong("'%s' is a tool that Anthropic runs, and there is nobody here to run it; leave it out, or give a custom tool that the client runs", typ)
+	return wrong("'%s' is a tool that Anthropic runs, and Batholith cannot run it; leave it out, or give a custom tool that the client runs", typ)
 }
 
 // withExamples adds examples of a tool's input to its description, where every template shows them.

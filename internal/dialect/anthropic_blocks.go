@@ -206,9 +206,9 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 		}
 		w.text(text)
 	case typ.is("base64"):
-		return at("media_type", wrong("documents of type '%s' cannot be served, only text; give the text itself", media.text()))
+		return at("media_type", wrong("documents of type '%s' are not supported, only text is; give the text itself", media.text()))
 	default:
-		return at("type", wrong("only documents of type 'text' and 'content' can be served; give the text itself"))
+		return at("type", wrong("only documents of type 'text' and 'content' are supported; give the text itself"))
 	}
 	w.close()
 	return nil

@@ -59,7 +59,7 @@ func anyBodies(o Options) translator {
 		case s.has(messageMember):
 			return command, nil
 		}
-		return nil, wrong("modelInput is of no known shape; it should have messages (Anthropic Messages, Nova, Converse, OpenAI chat, Mistral), " +
+		return nil, wrong("modelInput is in no known body format; it should have messages (Anthropic Messages, Nova, Converse, OpenAI chat, Mistral), " +
 			"inputText (Titan), prompt (Llama, Mistral, DeepSeek-R1) or message (Cohere)")
 	})
 }

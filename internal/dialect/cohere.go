@@ -112,15 +112,15 @@ func (d cohere) earlier(c *chat, m value) error {
 		return err
 	}
 	if !calls.absent() && !role.is("CHATBOT") {
-		return at("tool_calls", wrong("only a turn of the CHATBOT has calls"))
+		return at("tool_calls", wrong("only a CHATBOT turn may have tool_calls"))
 	}
 	if !results.absent() && !role.is("TOOL") {
-		return at("tool_results", wrong("only a turn of a TOOL has results"))
+		return at("tool_results", wrong("only a TOOL turn may have tool_results"))
 	}
 	switch role.text() {
 	case "TOOL":
 		if text.says() && !text.absent() {
-			return at("message", wrong("a turn of a TOOL has tool_results only"))
+			return at("message", wrong("a TOOL turn has tool_results and no message"))
 		}
 		return at("tool_results", d.results(c, results))
 	case "CHATBOT":

@@ -202,7 +202,7 @@ func (d converse) documentSource(c *chat, w *wrapped, format, source value) erro
 		return at(name, err)
 	})
 	if unread {
-		return at("format", wrong("documents of format '%s' cannot be served; txt, md, csv and html can", format.text()))
+		return at("format", wrong("documents of format '%s' are not supported; use txt, md, csv or html", format.text()))
 	}
 	return at("source", err)
 }

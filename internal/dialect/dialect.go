@@ -104,7 +104,7 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
 	switch {
 	case name == "":
-		return nil, fmt.Errorf("models of this id take bodies that are not served here; if this one takes those of another family, set family: %s",
+		return nil, fmt.Errorf("the body format of models with this id is not supported; if this model takes the bodies of another family, set family: %s",
 			strings.Join(Families(), ", "))
 	case i < 0:
 		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))

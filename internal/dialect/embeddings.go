@@ -54,7 +54,7 @@ func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answ
 			return nil, a, err
 		}
 		if at < 0 || at >= int64(texts) || vectors[at].raw != nil {
-			return nil, a, nonsense("its embeddings do not go with the texts")
+			return nil, a, nonsense("its embeddings do not match the texts")
 		}
 		vectors[at] = v
 		n++

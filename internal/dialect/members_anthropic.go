@@ -3,9 +3,9 @@ package dialect
 // The bodies of Claude (Anthropic: Messages API; Bedrock: Anthropic Claude Messages).
 
 const (
-	cacheNote   = "servers find shared prefixes by themselves"
+	cacheNote   = "model servers find shared prefixes by themselves"
 	citesNote   = "answers have no citations"
-	serversNote = "how a server runs is its own settings' matter"
+	serversNote = "set at the model server, not by request"
 )
 
 // claudeBody has the ranges of the Messages API.
@@ -23,17 +23,17 @@ var claudeBody = membersAt("", passKnown, rules{
 	"thinking":           taken(),
 	"output_format":      taken(),
 	"output_config":      taken(),
-	"anthropic_beta":     ignored("what a beta adds is taken or refused by its own name"),
+	"anthropic_beta":     ignored("each member that a beta adds has its own rule"),
 	"cache_control":      ignored(cacheNote),
 	"context_management": ignored("the whole conversation is sent"),
-	"metadata":           ignored("it says nothing to a model"),
+	"metadata":           ignored("models do not read it"),
 	"service_tier":       ignored(serversNote),
 	"speed":              ignored(serversNote),
 	"inference_geo":      ignored(serversNote),
 	"model":              refused("Extra inputs are not permitted"),
 	"stream":             refused("Extra inputs are not permitted"),
 	"mcp_servers":        refused("the model server calls no MCP servers; give their tools as custom tools, which the client runs"),
-	"container":          refused("there is no container here for skills or code; leave it out"),
+	"container":          refused("Batholith has no containers for skills or code; leave it out"),
 })
 
 var claudeMessage = membersAt("messages", refuseRest, rules{
@@ -54,7 +54,7 @@ var claudeBlocks = map[string]*members{
 		"type":          checked(""),
 		"text":          taken(),
 		"cache_control": ignored(cacheNote),
-		"citations":     ignored("those of an earlier answer"),
+		"citations":     ignored("citations of an earlier answer"),
 	}),
 	"image": membersAt("messages.content(image)", refuseRest, rules{
 		"type":          checked(""),
@@ -64,15 +64,15 @@ var claudeBlocks = map[string]*members{
 	"document": membersAt("messages.content(document)", refuseRest, rules{
 		"type":          checked(""),
 		"source":        taken(),
-		"title":         mapped("stands before the text"),
-		"context":       mapped("stands before the text"),
+		"title":         mapped("put before the text"),
+		"context":       mapped("put before the text"),
 		"citations":     ignored(citesNote),
 		"cache_control": ignored(cacheNote),
 	}),
 	"search_result": membersAt("messages.content(search_result)", refuseRest, rules{
 		"type":          checked(""),
-		"source":        mapped("stands before the text"),
-		"title":         mapped("stands before the text"),
+		"source":        mapped("put before the text"),
+		"title":         mapped("put before the text"),
 		"content":       taken(),
 		"citations":     ignored(citesNote),
 		"cache_control": ignored(cacheNote),
@@ -83,24 +83,24 @@ var claudeBlocks = map[string]*members{
 		"name":          taken(),
 		"input":         taken(),
 		"cache_control": ignored(cacheNote),
-		"caller":        ignored("who made the call says nothing to a model"),
+		"caller":        ignored("models do not read who made the call"),
 	}),
 	"tool_result": membersAt("messages.content(tool_result)", refuseRest, rules{
 		"type":          checked(""),
 		"tool_use_id":   taken(),
 		"content":       taken(),
-		"is_error":      mapped("`Error:` stands before the content").checking(wantBool),
+		"is_error":      mapped("`Error:` is put before the content").checking(wantBool),
 		"cache_control": ignored(cacheNote),
 	}),
 	"thinking": membersAt("messages.content(thinking)", refuseRest, rules{
 		"type":          checked(""),
 		"thinking":      taken(),
-		"signature":     ignored("only its maker can check it"),
+		"signature":     ignored("only the provider can verify it"),
 		"cache_control": ignored(cacheNote),
 	}),
 	"redacted_thinking": membersAt("messages.content(redacted_thinking)", refuseRest, rules{
 		"type": checked(""),
-		"data": ignored("only its maker can read it"),
+		"data": ignored("only the provider can decrypt it"),
 	}),
 }
 
@@ -115,12 +115,12 @@ var claudeServerBlocks = map[string]string{
 	"tool_search_tool_result":                serverRound,
 	"mcp_tool_use":                           serverRound,
 	"mcp_tool_result":                        serverRound,
-	"tool_reference":                         "there is no search for tools here; give all tools without defer_loading",
-	"container_upload":                       "there is no container here for files; give the text itself",
-	"compaction":                             "a summary that Anthropic made cannot be read here; give it as text, without the turns before it",
+	"tool_reference":                         "Batholith has no tool search; give all tools without defer_loading",
+	"container_upload":                       "Batholith has no containers for files; give the text itself",
+	"compaction":                             "a compaction block cannot be sent; give its summary as text, and leave out the turns before it",
 }
 
-const serverRound = "a round of a tool that Anthropic ran cannot be served; give what came of it as text"
+const serverRound = "a tool call that Anthropic ran, and its result, cannot be sent; give the result as text"
 
 var claudeImageSource = membersAt("messages.content(image).source", refuseRest, rules{
 	"type":       checked("base64, url"),
@@ -135,11 +135,11 @@ var claudeDocumentSource = membersAt("messages.content(document).source", refuse
 	"media_type": checked("text/plain and other text"),
 	"data":       taken(),
 	"content":    taken(),
-	"url":        refused("documents are not fetched; give the text itself"),
+	"url":        refused("documents are not downloaded; give the text itself"),
 	"file_id":    refused(noFiles),
 })
 
-const noFiles = "there are no uploaded files here; give the content itself"
+const noFiles = "Batholith has no uploaded files; give the content itself"
 
 var claudeTool = membersAt("tools", refuseRest, rules{
 	"type":                  checked("custom, or absent"),
@@ -147,11 +147,11 @@ var claudeTool = membersAt("tools", refuseRest, rules{
 	"description":           taken(),
 	"input_schema":          taken(),
 	"strict":                taken(),
-	"input_examples":        mapped("stand in the description"),
+	"input_examples":        mapped("added to the description"),
 	"cache_control":         ignored(cacheNote),
 	"eager_input_streaming": ignored("nothing is streamed"),
-	"defer_loading":         ignored("every tool is loaded"),
-	"allowed_callers":       ignored("the model itself calls every tool"),
+	"defer_loading":         ignored("all tools are sent"),
+	"allowed_callers":       ignored("only the model calls tools"),
 })
 
 var claudeToolChoice = membersAt("tool_choice", refuseRest, rules{
@@ -168,7 +168,7 @@ var claudeOutputFormat = membersAt("output_format", refuseRest, rules{
 var claudeOutputConfig = membersAt("output_config", refuseRest, rules{
 	"format":      taken(),
 	"effort":      taken(),
-	"task_budget": ignored("servers have no like of it"),
+	"task_budget": ignored("model servers have no such parameter"),
 })
 
 var claudeConfigFormat = membersAt("output_config.format", refuseRest, rules{
@@ -183,7 +183,7 @@ func thinkingAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"type":               checked("enabled, adaptive, disabled"),
 		"maxReasoningEffort": taken(),
-		"budget_tokens":      ignored("servers have no like of it; max_tokens bounds thoughts and answer").checking(count(0)),
+		"budget_tokens":      ignored("model servers have no such parameter; max_tokens limits thoughts and answer together").checking(count(0)),
 		"display":            ignored("thoughts are answered as the server gives them"),
 	})
 }
@@ -196,8 +196,8 @@ var claudeTextBody = membersAt("", passKnown, rules{
 	"top_p":                sent("top_p", number(0, 1)),
 	"top_k":                sent("top_k", count(0)),
 	"stop_sequences":       sent("stop", wantStrings),
-	"anthropic_version":    ignored("there is one form of this body only"),
-	"metadata":             ignored("it says nothing to a model"),
+	"anthropic_version":    ignored("this body has one version only"),
+	"metadata":             ignored("models do not read it"),
 	"stream":               refused("Extra inputs are not permitted"),
 })
 

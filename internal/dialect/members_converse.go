@@ -3,8 +3,8 @@ package dialect
 // The bodies of Converse, and those of Nova, which have its messages (Bedrock: ConverseRequest; Amazon Nova, messages-v1).
 
 const (
-	systemNote = "it says nothing to a model"
-	noS3Media  = "what lies in S3 is not fetched; give its bytes"
+	systemNote = "models do not read it"
+	noS3Media  = "content in S3 is not downloaded; give it in bytes"
 )
 
 var converseBody = membersAt("", refuseRest, rules{
@@ -14,12 +14,12 @@ var converseBody = membersAt("", refuseRest, rules{
 	"toolConfig":                        taken(),
 	"outputConfig":                      taken(),
 	"additionalModelRequestFields":      taken(),
-	"additionalModelResponseFieldPaths": checked("answered from the server's own answer").checking(wantStrings),
+	"additionalModelResponseFieldPaths": checked("read from the model server's answer").checking(wantStrings),
 	"requestMetadata":                   ignored(systemNote).checking(wantObject),
 	"performanceConfig":                 ignored(serversNote).checking(wantObject),
 	"serviceTier":                       ignored(serversNote).checking(wantObject),
 	"guardrailConfig":                   refused(noGuardrails),
-	"promptVariables":                   refused("there are no managed prompts here; give the messages themselves"),
+	"promptVariables":                   refused("Batholith has no managed prompts; write the messages into the body"),
 	"modelId":                           refused("Extra inputs are not permitted"),
 })
 
@@ -75,8 +75,8 @@ var converseContent = membersAt("messages.content", refuseRest, rules{
 	"guardContent":     taken(),
 	"citationsContent": taken(),
 	"cachePoint":       ignored(cacheNote),
-	"toolAddition":     refused("the tools of a conversation cannot change here; give all of them in toolConfig"),
-	"toolRemoval":      refused("the tools of a conversation cannot change here; leave it out of toolConfig"),
+	"toolAddition":     refused("tools cannot change within a conversation; give all of them in toolConfig"),
+	"toolRemoval":      refused("tools cannot change within a conversation; leave the removed tool out of toolConfig"),
 })
 
 // converseMedia are the objects of the blocks that hold a medium.
@@ -90,7 +90,7 @@ func mediaAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"format": taken(),
 		"source": taken(),
-		"error":  ignored("why an earlier answer has no medium"),
+		"error":  ignored("the reason why an earlier answer has no content"),
 	})
 }
 
@@ -101,8 +101,8 @@ var converseMediaSource = membersAt("messages.content.image.source", refuseRest,
 
 var converseDocument = membersAt("messages.content.document", refuseRest, rules{
 	"format":    checked("txt, md, csv, html"),
-	"name":      mapped("stands before the text"),
-	"context":   mapped("stands before the text"),
+	"name":      mapped("put before the text"),
+	"context":   mapped("put before the text"),
 	"source":    taken(),
 	"citations": ignored(citesNote),
 })
@@ -115,8 +115,8 @@ var converseDocumentSource = membersAt("messages.content.document.source", refus
 })
 
 var converseSearchResult = membersAt("messages.content.searchResult", refuseRest, rules{
-	"source":    mapped("stands before the text"),
-	"title":     mapped("stands before the text"),
+	"source":    mapped("put before the text"),
+	"title":     mapped("put before the text"),
 	"content":   taken(),
 	"citations": ignored(citesNote),
 })
@@ -133,7 +133,7 @@ var converseToolUse = membersAt("messages.content.toolUse", refuseRest, rules{
 	"type":      refused(bedrockRound),
 })
 
-const bedrockRound = "a round of a tool that Bedrock ran cannot be served; give what came of it as text"
+const bedrockRound = "a tool call that Bedrock ran, and its result, cannot be sent; give the result as text"
 
 var converseToolResult = membersAt("messages.content.toolResult", refuseRest, rules{
 	"toolUseId": taken(),
@@ -156,12 +156,12 @@ var converseResultContent = membersAt("messages.content.toolResult.content", ref
 
 var converseReasoning = membersAt("messages.content.reasoningContent", refuseRest, rules{
 	"reasoningText":   taken(),
-	"redactedContent": ignored("only its maker can read it"),
+	"redactedContent": ignored("only the provider can decrypt it"),
 })
 
 var converseReasoningText = membersAt("messages.content.reasoningContent.reasoningText", refuseRest, rules{
 	"text":      taken(),
-	"signature": ignored("only its maker can check it"),
+	"signature": ignored("only the provider can verify it"),
 })
 
 var converseGuard = membersAt("messages.content.guardContent", refuseRest, rules{
@@ -171,12 +171,12 @@ var converseGuard = membersAt("messages.content.guardContent", refuseRest, rules
 
 var converseGuardText = membersAt("messages.content.guardContent.text", refuseRest, rules{
 	"text":       taken(),
-	"qualifiers": ignored("no guardrail looks at it"),
+	"qualifiers": ignored("there is no guardrail that reads it"),
 })
 
 var converseCitations = membersAt("messages.content.citationsContent", refuseRest, rules{
 	"content":   taken(),
-	"citations": ignored("those of an earlier answer"),
+	"citations": ignored("citations of an earlier answer"),
 })
 
 var converseToolConfig = membersAt("toolConfig", refuseRest, rules{
@@ -187,7 +187,7 @@ var converseToolConfig = membersAt("toolConfig", refuseRest, rules{
 var converseTool = membersAt("toolConfig.tools", refuseRest, rules{
 	"toolSpec":   taken(),
 	"cachePoint": ignored(cacheNote),
-	"systemTool": refused("a tool that Bedrock runs has nobody here to run it; leave it out, or give a toolSpec that the client runs"),
+	"systemTool": refused("Batholith cannot run Bedrock's own tools; leave it out, or give a toolSpec that the client runs"),
 })
 
 var converseToolSpec = membersAt("toolConfig.tools.toolSpec", refuseRest, rules{
@@ -225,7 +225,7 @@ var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	"top_k":              sent("top_k", count(0)),
 	"stop_sequences":     sent("stop", wantStrings),
 	"anthropic_version":  ignored("the body is Converse's"),
-	"anthropic_beta":     ignored("what a beta adds is taken or refused by its own name"),
+	"anthropic_beta":     ignored("each member that a beta adds has its own rule"),
 	"cache_control":      ignored(cacheNote),
 	"context_management": ignored("the whole conversation is sent"),
 	"metadata":           ignored(systemNote),
@@ -233,7 +233,7 @@ var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	"speed":              ignored(serversNote),
 	"mcp_servers":        claudeBody.rules["mcp_servers"].again(),
 	"container":          claudeBody.rules["container"].again(),
-	"system":             refused("it has a place of its own in the body"),
+	"system":             refused("not allowed here; give it in the member system of the body"),
 	// Amazon's
 	"reasoning_config":     taken(),
 	"reasoningConfig":      taken(),
@@ -250,21 +250,21 @@ var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	"p":                   sent("top_p", number(0, 1)),
 	"documents":           sent("documents", wantArray),
 	"response_format":     taken(),
-	"preamble":            refused("it has a place of its own in the body: system"),
-	"message":             refused("it has a place of its own in the body: messages"),
-	"chat_history":        refused("it has a place of its own in the body: messages"),
-	"tool_results":        refused("it has a place of its own in the body: messages"),
+	"preamble":            refused("not allowed here; give it in the member system of the body"),
+	"message":             refused("not allowed here; give it in the member messages of the body"),
+	"chat_history":        refused("not allowed here; give it in the member messages of the body"),
+	"tool_results":        refused("not allowed here; give it in the member messages of the body"),
 	"search_queries_only": refused(noCohereTask).unlessFalse(),
 	"raw_prompting":       refused(noCohereTask).unlessFalse(),
 	"return_prompt":       refused(noCohereTask).unlessFalse(),
 	"prompt_truncation":   ignored(truncateNote),
 	"citation_quality":    ignored(citesNote),
-	"force_single_step":   ignored("the model ends its turn by itself"),
+	"force_single_step":   ignored("the model decides when its turn ends"),
 	// Meta's, Mistral's, AI21's
 	"max_gen_len":      sent("max_tokens", count(1)),
 	"random_seed":      sent("seed", nil),
-	"safe_prompt":      ignored("give the words in system"),
-	"countPenalty":     ignored("servers have no like of it"),
+	"safe_prompt":      ignored("write the safety prompt into system"),
+	"countPenalty":     ignored("model servers have no such parameter"),
 	"presencePenalty":  ignored("give presence_penalty, a number"),
 	"frequencyPenalty": ignored("give frequency_penalty, a number"),
 	// OpenAI's, which go as they are, but for what a batch cannot have

@@ -3,8 +3,8 @@ package dialect
 // The bodies of the other families of InvokeModel.
 
 const (
-	truncateNote = "how a long text is cut is the server's own setting"
-	noCohereTask = "cannot be served; leave it out or give false"
+	truncateNote = "the model server's settings decide how long texts are truncated"
+	noCohereTask = "not supported; leave it out or give false"
 	noPictures   = "images cannot be embedded by a backend of this protocol"
 	onlyTexts    = "only text can be embedded by a backend of this protocol"
 )
@@ -42,8 +42,8 @@ var titanTextObjects = []*members{titanTextBody, titanTextConfig}
 var titanEmbedBody = membersAt("", refuseRest, rules{
 	"inputText":       taken().checking(wantString),
 	"dimensions":      taken().checking(count(1)),
-	"normalize":       checked("of the answer").checking(wantBool),
-	"embeddingTypes":  checked("of the answer: float, binary"),
+	"normalize":       checked("applied to the answer").checking(wantBool),
+	"embeddingTypes":  checked("float, binary; applied to the answer"),
 	"embeddingConfig": taken().checking(wantObject),
 	"inputImage":      refused(noPictures),
 })
@@ -59,11 +59,11 @@ var novaEmbedBody = membersAt("", refuseRest, rules{
 	"schemaVersion":            checked("`nova-multimodal-embed-v1`, or absent").checking(wantString),
 	"taskType":                 checked("SINGLE_EMBEDDING"),
 	"singleEmbeddingParams":    taken().checking(wantObject),
-	"segmentedEmbeddingParams": refused("segments are made by Bedrock's asynchronous calls; give one text a record in singleEmbeddingParams"),
+	"segmentedEmbeddingParams": refused("Bedrock makes segments only in asynchronous calls; give one text per record, in singleEmbeddingParams"),
 })
 
 var novaEmbedParams = membersAt("singleEmbeddingParams", refuseRest, rules{
-	"embeddingPurpose":   ignored("servers embed for any purpose alike").checking(wantString),
+	"embeddingPurpose":   ignored("model servers make the same embedding for every purpose").checking(wantString),
 	"embeddingDimension": taken().checking(count(1)),
 	"text":               taken().checking(wantObject),
 	"image":              refused(onlyTexts),
@@ -79,7 +79,7 @@ var novaEmbedText = membersAt("singleEmbeddingParams.text", refuseRest, rules{
 
 var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest, rules{
 	"bytes":      refused("give the text itself in value"),
-	"s3Location": refused("what lies in S3 is not fetched; give the text itself in value"),
+	"s3Location": refused("text in S3 is not downloaded; give the text itself in value"),
 })
 
 var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource}
@@ -91,7 +91,7 @@ func templatedAt(limit string, more rules) *members {
 		limit:         sent("max_tokens", count(1)),
 		"temperature": sent("temperature", number(0, 1)),
 		"top_p":       sent("top_p", number(0, 1)),
-		"images":      refused("images beside a templated prompt cannot be served; use Converse"),
+		"images":      refused("a body with a prompt template cannot have images; use Converse"),
 	}
 	for name, rule := range more {
 		r[name] = rule
@@ -127,7 +127,7 @@ var cohereChatBody = membersAt("", passKnown, rules{
 	"return_prompt":       refused(noCohereTask).unlessFalse(),
 	"prompt_truncation":   ignored(truncateNote),
 	"citation_quality":    ignored(citesNote),
-	"force_single_step":   ignored("the model ends its turn by itself"),
+	"force_single_step":   ignored("the model decides when its turn ends"),
 })
 
 var cohereFormat = membersAt("response_format", refuseRest, rules{
@@ -163,7 +163,7 @@ var cohereTool = membersAt("tools", refuseRest, rules{
 
 // cohereParameter passes on what JSON Schema has besides, such as enum and default.
 var cohereParameter = membersAt("tools.parameter_definitions.*", passRest, rules{
-	"type":        mapped("Python's types as those of JSON Schema"),
+	"type":        mapped("Python types become JSON Schema types"),
 	"description": taken(),
 	"required":    taken().checking(wantBool),
 })
@@ -174,9 +174,9 @@ var cohereObjects = []*members{cohereChatBody, cohereTurn, cohereResult, cohereC
 var cohereEmbedBody = membersAt("", refuseRest, rules{
 	"texts":            taken().checking(wantStrings),
 	"inputs":           taken(),
-	"input_type":       ignored("servers embed for any purpose alike").checking(wantString),
+	"input_type":       ignored("model servers make the same embedding for every purpose").checking(wantString),
 	"output_dimension": taken().checking(count(1)),
-	"embedding_types":  checked("of the answer: float"),
+	"embedding_types":  checked("float; applied to the answer"),
 	"images":           refused(noPictures),
 	"truncate":         ignored(truncateNote),
 	"max_tokens":       ignored(truncateNote),
@@ -231,7 +231,7 @@ var mistralChatBody = membersAt("", passRest, mistralRules())
 func mistralRules() rules {
 	r := again(openaiBody)
 	r["random_seed"] = sent("seed", nil)
-	r["safe_prompt"] = ignored("give the words in a system message").checking(wantBool)
+	r["safe_prompt"] = ignored("write the safety prompt into a system message").checking(wantBool)
 	return r
 }
 

@@ -245,7 +245,7 @@ func (r *openaiRequest) part(block value) error {
 	case typ.is("image_url"):
 		r.odd = r.odd || block.member("image_url").kind() == '"'
 	case typ.is("document_url"):
-		return at("type", wrong("documents are not fetched; give the text itself"))
+		return at("type", wrong("documents are not downloaded; give the text itself"))
 	}
 	return needString("type", typ)
 }

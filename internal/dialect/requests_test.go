@@ -76,7 +76,7 @@ func TestAGuardrailIsRefusedInEveryFamily(t *testing.T) {
 		}
 	}
 	fields := `{"messages":[{"role":"user","content":[{"text":"x"}]}],"additionalModelRequestFields":{"amazon-bedrock-guardrailConfig":{}}}`
-	if got := requested(t, "converse", fields); !strings.Contains(got, "there are no guardrails") {
+	if got := requested(t, "converse", fields); !strings.Contains(got, "Batholith applies no guardrails") {
 		t.Errorf("converse: %s", got)
 	}
 }
@@ -84,8 +84,8 @@ func TestAGuardrailIsRefusedInEveryFamily(t *testing.T) {
 // TestAToolThatCannotBeServedIsRefusedForItsOwnReason: the client runs some tools of Anthropic's types, Anthropic the others.
 func TestAToolThatCannotBeServedIsRefusedForItsOwnReason(t *testing.T) {
 	for typ, want := range map[string]string{
-		"bash_20250124": "which the client runs", "text_editor_20250728": "which the client runs", "computer_20250124": "which the client runs",
-		"memory_20250818": "which the client runs", "web_search_20250305": "a tool that Anthropic runs", "code_execution_20250825": "a tool that Anthropic runs",
+		"bash_20250124": "is built into Claude", "text_editor_20250728": "is built into Claude", "computer_20250124": "is built into Claude",
+		"memory_20250818": "is built into Claude", "web_search_20250305": "a tool that Anthropic runs", "code_execution_20250825": "a tool that Anthropic runs",
 	} {
 		tools := `"tools":[{"type":"` + typ + `","name":"t"}]`
 		for table, body := range map[string]string{

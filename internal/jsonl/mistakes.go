@@ -23,13 +23,13 @@ func wholly(line []byte) string {
 	}
 	switch {
 	case bytes.HasPrefix(line, []byte("\x00\x05\x16\x07")):
-		return "the file is one of macOS's own, with the attributes of another (AppleDouble, named ._…); leave it out"
+		return "the file is a macOS AppleDouble file (named ._…), which has another file's attributes and no records; leave it out"
 	case bytes.HasPrefix(line, []byte{0xff, 0xfe}), bytes.HasPrefix(line, []byte{0xfe, 0xff}), wide(line):
 		return "the line is UTF-16; expected is UTF-8"
 	case len(line) > 0 && line[0] == 0 && len(bytes.Trim(line, "\x00\r")) == 0:
-		return fmt.Sprintf("the line is zero bytes (%d), which a crash or a copy that broke off leaves behind; cut them off, or write the file again", len(line))
+		return fmt.Sprintf("the line consists of zero bytes (%d), which a crash or an interrupted copy leaves behind; remove them, or write the file again", len(line))
 	case bytes.HasPrefix(line, []byte("\xef\xbb\xbf")):
-		return "the line begins with a byte order mark (EF BB BF), as where files with one were joined; take it out"
+		return "the line begins with a byte order mark (EF BB BF), which joining files leaves behind; remove it"
 	}
 	return ""
 }
@@ -68,7 +68,7 @@ func trailing(line []byte, i int) string {
 	case '{':
 		what = "a second object follows; each must stand on a line of its own"
 	case 0:
-		what = "a zero byte follows the object, which a crash or a copy that broke off leaves behind; cut it off, or write the file again"
+		what = "a zero byte follows the object, which a crash or an interrupted copy leaves behind; remove it, or write the file again"
 	case ',':
 		what = "a comma follows the object; lines are not joined by commas"
 	}

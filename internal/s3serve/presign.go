@@ -101,10 +101,10 @@ func (p presigned) handle(ctx fiber.Ctx) error {
 	}
 	if name, found := uncovered(a, c.inHeader); found {
 		return answer(ctx, refusal(http.StatusForbidden, "AccessDenied",
-			"A signature by the old scheme does not cover the parameter "+strconv.Quote(name)+". Sign with Signature Version 4."))
+			"Signature Version 2 does not cover the parameter "+strconv.Quote(name)+". Sign with Signature Version 4."))
 	}
 	if sent := header.Get("X-Amz-Content-Sha256"); strings.HasPrefix(sent, anyChunks) && sent != unsignedChunks {
-		return answer(ctx, refusal(http.StatusNotImplemented, "NotImplemented", "Signed chunks go with Signature Version 4 only."))
+		return answer(ctx, refusal(http.StatusNotImplemented, "NotImplemented", "Signed chunks need Signature Version 4. Sign the request with AWS4-HMAC-SHA256."))
 	}
 	if err := p.signAgain(ctx, a, header, aws.Credentials{AccessKeyID: c.id, SecretAccessKey: account.Secret}); err != nil {
 		return err
