@@ -2,7 +2,9 @@ package dialect
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,39 +34,46 @@ const (
 )
 
 // checkCut returns an error if the server cut the prompt. It accepts the answer if the server reports no tokens, or if the record asks for truncation:
-// by a member of the request, or by one that was dropped.
-func checkCut(call batholith.Call, answer []byte) error {
+// by a member of the request, or by one that was dropped. prompt is the answer's prompt_tokens, as they were read before. told is never less, so most
+// answers need not be read again.
+func checkCut(call batholith.Call, prompt int64, answer []byte) error {
 	body := trim(call.Body)
-	if mostWords(body) < leastWords || asksToCut(body) || slices.ContainsFunc(call.Changes.Dropped, func(name string) bool { return strings.Contains(name, "truncat") }) {
+	few := func(tokens, words int64) bool {
+		return words >= leastWords && float64(tokens) < float64(words)*fewTokens
+	}
+	if !few(prompt, mostWords(body)) || asksToCut(body) || slices.ContainsFunc(call.Changes.Dropped, func(name string) bool { return strings.Contains(name, "truncat") }) {
 		return nil
 	}
 	told := toldTokens(answer)
-	if told < leastContext || told >= int64(float64(len(body))/2*fewTokens) { // a word and its space take at least 2 bytes
+	if told < leastContext {
 		return nil
 	}
 	words := promptWords(body)
-	if words < leastWords || float64(told) >= float64(words)*fewTokens {
+	if !few(told, words) {
 		return nil
 	}
 	return &batholith.RecordError{Code: http.StatusBadRequest, Message: fmt.Sprintf("The model server read %d tokens of a prompt of about %d words: it has cut the prompt. "+
 		"Shorten the prompt, or raise the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx)", told, words)}
 }
 
-// mostWords is a cheap first test: if the result is below leastWords, the body has fewer than leastWords words. It counts what can separate words:
-// spaces, escapes, quotes, and half of the bytes of non-ASCII characters.
-func mostWords(body value) int {
-	if len(body) < 2*leastWords {
+// mostWords is an upper bound of promptWords that is cheap to compute. It counts what can separate words: spaces, escapes, quotes, and half of the
+// bytes of non-ASCII characters.
+func mostWords(body value) int64 {
+	if len(body) < 2*leastWords { // a word and its space take at least 2 bytes
 		return 0
 	}
-	n := bytes.Count(body, []byte{' '}) + bytes.Count(body, []byte{'\\'}) + bytes.Count(body, []byte{'"'})
-	if n >= leastWords {
-		return n
+	return int64(bytes.Count(body, []byte{' '}) + bytes.Count(body, []byte{'\\'}) + bytes.Count(body, []byte{'"'}) + wideBytes(body)/2)
+}
+
+// wideBytes counts the bytes of non-ASCII characters, eight at a time.
+func wideBytes(b []byte) (n int) {
+	for ; len(b) >= 8; b = b[8:] {
+		n += bits.OnesCount64(binary.LittleEndian.Uint64(b) & (ones << 7))
 	}
-	wide := 0
-	for _, c := range body {
-		wide += int(c >> 7)
+	for _, c := range b {
+		n += int(c >> 7)
 	}
-	return n + wide/2
+	return n
 }
 
 // asksToCut reports whether the request itself asks the server to truncate a long prompt (vLLM, TEI, OpenRouter).

@@ -159,7 +159,7 @@ func (c reading) path(input value) string { return pathOf(c.t, input) }
 func (c reading) Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error) {
 	answer, err := c.t.answer(known(input), call, body)
 	if err == nil {
-		err = checkCut(call, body)
+		err = checkCut(call, answer.Tokens.Input, body)
 	}
 	if err != nil {
 		return batholith.Answer{}, refuse(err)
