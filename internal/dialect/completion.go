@@ -183,18 +183,21 @@ func answerObject(body []byte) (value, error) {
 	return doc, nil
 }
 
-// isError tells whether the member "error" of an answer has an error. Some servers have an empty one beside every answer.
+// isError tells whether the member "error" of an answer has an error. Some servers have an empty one beside every answer, with its members or
+// without.
 func isError(e value) bool {
 	switch e.kind() {
 	case '"':
 		return len(e) > len(`""`)
 	case '{':
-		for range e.fields() {
-			return true
+		for _, m := range e.fields() {
+			if !m.absent() && m.says() && string(m) != "0" {
+				return true
+			}
 		}
 		return false
 	}
-	return e.kind() == 't' || e.kind() == '['
+	return e.kind() == 't' || e.filled()
 }
 
 // errorText is the message of an OpenAI error, shortened.

@@ -130,6 +130,20 @@ func TestAnErrorWithinAnAnswerKeepsItsKindAndWords(t *testing.T) {
 	}
 }
 
+// Some servers have the member for an error in every answer, and what they write for none differs.
+func TestAnEmptyErrorBesideAnAnswerIsNone(t *testing.T) {
+	for a, f := range askers {
+		for _, empty := range []string{`null`, `""`, `{}`, `[]`, `[ ]`, `false`, `{"message":"","type":"","param":null,"code":0}`} {
+			for _, place := range []string{`"finish_reason":"stop","error":%s`, `"finish_reason":"stop"}],"error":%s,"more":[{`} {
+				got, err := answered(t, a, words(a, `"An answer"`)+`,`+fmt.Sprintf(place, empty))
+				if err != nil || !strings.Contains(string(got.Output), "An answer") {
+					t.Errorf("%s: with the error %s the answer is %s, %v", f.id, empty, got.Output, err)
+				}
+			}
+		}
+	}
+}
+
 // The words of a refusal are the answer's, and its end is the family's own for one.
 func TestARefusalKeepsItsWords(t *testing.T) {
 	for a, f := range askers {
