@@ -42,14 +42,12 @@ func (b *buffer) evenCalls(calls value) {
 			continue
 		}
 		b.open('{')
-		typed := false
 		for name, v := range call.members() {
 			switch {
 			case name == "type":
-				typed = true
 				b.member(name, v)
 			case name == "function" && v.kind() == '{':
-				if !typed && call.member("type").absent() {
+				if call.member("type").absent() {
 					b.textMember("type", "function")
 				}
 				b.key(name)

@@ -201,3 +201,14 @@ func TestABodyOfNovaInAConverseJobIsNamedAsSuch(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestEveryCallOfATurnHasItsType: Mistral's own bodies have none, and helpers write null for it, before the function or behind it.
+func TestEveryCallOfATurnHasItsType(t *testing.T) {
+	for _, call := range []string{`"function":F`, `"type":null,"function":F`, `"function":F,"type":null`, `"type":"function","function":F`, `"function":F,"type":"function"`} {
+		call = strings.Replace(call, "F", `{"name":"f","arguments":{"a":1}}`, 1)
+		got := requested(t, "openai", `{"messages":[{"role":"assistant","tool_calls":[{"id":"c",`+call+`}]},{"role":"tool","tool_call_id":"c","content":"1"}]}`)
+		if strings.Count(got, `"type":"function"`) != 1 || strings.Contains(got, "null") || !strings.Contains(got, `"arguments":"{\"a\":1}"`) {
+			t.Errorf("%s: %s", call, got)
+		}
+	}
+}
