@@ -127,24 +127,8 @@ func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v
 			}
 			continue
 		}
-		var err error
-		if r.check != nil {
-			err = r.check(r.name, m)
-		}
-		switch {
-		case err != nil:
-		case r.fate == FateRefused:
-			err = at(r.name, wrong("%s", r.note))
-		case r.fate == FateIgnored:
-			if m.says() {
-				changes.Drop(r.path)
-			}
-		case r.fate == FateMapped:
-			if m.says() {
-				changes.Map(r.path)
-			}
-			err = take(r, m)
-		default:
+		taken, err := r.admit(changes, m)
+		if taken {
 			err = take(r, m)
 		}
 		if err != nil {
@@ -152,6 +136,27 @@ func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v
 		}
 	}
 	return nil
+}
+
+// admit checks a member, and notes in changes if it is ignored or mapped. It reports whether the family's code takes the member.
+func (r *rule) admit(changes *batholith.Changes, m value) (taken bool, err error) {
+	if r.check != nil {
+		err = r.check(r.name, m)
+	}
+	switch {
+	case err != nil:
+		return false, err
+	case r.fate == FateRefused:
+		return false, at(r.name, wrong("%s", r.note))
+	case r.fate == FateIgnored:
+		if m.says() {
+			changes.Drop(r.path)
+		}
+		return false, nil
+	case r.fate == FateMapped && m.says():
+		changes.Map(r.path)
+	}
+	return true, nil
 }
 
 // says reports whether a value means more than a missing member. Empty and false values do not, so they are not counted as changes.

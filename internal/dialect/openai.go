@@ -109,20 +109,12 @@ func (r *openaiRequest) blame(err error) {
 
 // known copies a member that is in the table, unless it is not for the server.
 func (r *openaiRequest) known(rule *rule, v value) {
-	if rule.check != nil {
-		r.blame(rule.check(rule.name, v))
+	taken, err := rule.admit(&r.changes, v)
+	if r.blame(err); !taken {
+		return
 	}
 	name := rule.name
-	switch {
-	case rule.fate == FateRefused:
-		r.blame(at(name, wrong("%s", rule.note)))
-		return
-	case rule.fate == FateIgnored:
-		if v.says() {
-			r.changes.Drop(rule.path)
-		}
-		return
-	case rule.to != "":
+	if rule.to != "" {
 		name = rule.to
 	}
 	switch name {
@@ -145,29 +137,31 @@ func (r *openaiRequest) known(rule *rule, v value) {
 		if v.kind() != '"' {
 			r.blame(wantStrings(name, v))
 		}
-	case "tools":
-		if !v.filled() {
-			return // likewise
-		}
-		r.serverTools = r.serverTools || serverRun(name, v)
-	case "tool_choice":
-		switch {
-		case !r.body.member("tools").filled() && forced(v):
-			r.blame(at(name, wrong("there are no tools to choose from; give tools, or leave it out")))
-			return
-		case !r.body.member("tools").filled():
-			r.changes.Drop(name)
-			return
-		case v.is("any"): // Mistral's word
-			v = value(`"required"`)
-		}
-	case "parallel_tool_calls":
-		if !r.body.member("tools").filled() {
-			r.changes.Drop(name)
+	case "tools", "tool_choice", "parallel_tool_calls":
+		if v = r.tooling(name, v); v == nil {
 			return
 		}
 	}
 	r.b.member(name, v)
+}
+
+// tooling is what the server is told of a member about tools: nothing where there are no tools, which helpers write as an empty list.
+func (r *openaiRequest) tooling(name string, v value) value {
+	switch {
+	case !r.body.member("tools").filled():
+		switch {
+		case name == "tool_choice" && forced(v):
+			r.blame(at(name, wrong("there are no tools to choose from; give tools, or leave it out")))
+		case name != "tools":
+			r.changes.Drop(name)
+		}
+		return nil
+	case name == "tools":
+		r.serverTools = r.serverTools || serverRun(name, v)
+	case name == "tool_choice" && v.is("any"): // Mistral's word
+		return value(`"required"`)
+	}
+	return v
 }
 
 // model must be the job's, as the job's request names it or as one of its other names.
@@ -322,8 +316,10 @@ func (d openai) choice(b *buffer, c completion) {
 		case name == "finish_reason":
 			told = true
 			b.key(name)
-			if b.text(c.finish); c.finish == endTools && m.is("function_call") {
-				*b = append((*b)[:len(*b)-len(c.finish)-2], m...)
+			if c.finish == endTools && m.is("function_call") { // OpenAI's word for its form of a call before there were several
+				b.raw(m)
+			} else {
+				b.text(c.finish)
 			}
 		case m.absent(), name == "error":
 		case name == "message":
