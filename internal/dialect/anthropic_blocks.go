@@ -103,7 +103,7 @@ func (d anthropic) part(c *chat, to *[]part, typ string, b value) error {
 	case "document":
 		return d.document(c, to, b)
 	case "search_result":
-		return d.searchResult(c, to, b)
+		return c.searchResult(to, claudeBlocks[typ], b, func(w *wrapped, content value) error { return d.chunks(c, w, content) })
 	}
 	if why := claudeServerBlocks[typ]; why != "" {
 		return at("type", wrong("'%s': %s", typ, why))
@@ -235,30 +235,6 @@ func (d anthropic) chunks(c *chat, w *wrapped, content value) error {
 		}
 		w.add(parts)
 	}
-	return nil
-}
-
-// searchResult writes where a text was found before the text.
-func (d anthropic) searchResult(c *chat, to *[]part, b value) error {
-	w := wrapped{tag: "search_result", parts: to}
-	var content value
-	err := c.read(claudeBlocks["search_result"], b, func(name string, v value) error {
-		switch name {
-		case "source", "title":
-			w.head(name, v)
-			return wantString(name, v)
-		case "content":
-			content = v
-		}
-		return nil
-	})
-	if err := first(err, needArray("content", content)); err != nil {
-		return err
-	}
-	if err := d.chunks(c, &w, content); err != nil {
-		return at("content", err)
-	}
-	w.close()
 	return nil
 }
 

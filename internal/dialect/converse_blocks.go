@@ -110,7 +110,7 @@ func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	case "document":
 		return d.document(c, to, v)
 	case "searchResult":
-		return d.searchResult(c, to, v)
+		return c.searchResult(to, converseSearchResult, v, func(w *wrapped, content value) error { return d.chunks(c, content, w.text) })
 	}
 	format, data, err := d.medium(c, name, v)
 	p := part{kind: "input_audio", prefix: format, text: data}
@@ -205,30 +205,6 @@ func (d converse) documentSource(c *chat, w *wrapped, format, source value) erro
 		return at("format", wrong("documents of format '%s' are not supported; use txt, md, csv or html", format.text()))
 	}
 	return at("source", err)
-}
-
-// searchResult writes where a text was found before the text.
-func (d converse) searchResult(c *chat, to *[]part, v value) error {
-	w := wrapped{tag: "search_result", parts: to}
-	var content value
-	err := c.readObject(converseSearchResult, v, func(name string, v value) error {
-		switch name {
-		case "source", "title":
-			w.head(name, v)
-			return wantString(name, v)
-		case "content":
-			content = v
-		}
-		return nil
-	})
-	if err := first(err, needArray("content", content)); err != nil {
-		return err
-	}
-	if err := d.chunks(c, content, w.text); err != nil {
-		return at("content", err)
-	}
-	w.close()
-	return nil
 }
 
 // toolResult reads what a tool gave.

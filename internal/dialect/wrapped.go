@@ -97,3 +97,27 @@ func (w *wrapped) flush() {
 		*w.parts = append(*w.parts, part{kind: "text", text: w.buf.value()})
 	}
 }
+
+// searchResult writes where a text was found before the text. Claude's bodies and Converse's have it alike, but for the pieces that it consists of.
+func (c *chat) searchResult(to *[]part, o *members, v value, chunks func(w *wrapped, content value) error) error {
+	w := wrapped{tag: "search_result", parts: to}
+	var content value
+	err := c.readObject(o, v, func(name string, v value) error {
+		switch name {
+		case "source", "title":
+			w.head(name, v)
+			return wantString(name, v)
+		case "content":
+			content = v
+		}
+		return nil
+	})
+	if err := first(err, needArray("content", content)); err != nil {
+		return err
+	}
+	if err := chunks(&w, content); err != nil {
+		return at("content", err)
+	}
+	w.close()
+	return nil
+}
