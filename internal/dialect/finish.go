@@ -14,14 +14,12 @@ const (
 	endLength = "length"         // the bound of the answer, or the context, is reached: the text is cut, and that is what was asked for
 	endTools  = "tool_calls"     // the model calls tools
 	endFilter = "content_filter" // the model refused, or somebody filtered what it said
+
+	endBroken = "broken" // ours: the answer is not whole, or there is none, and the attempt failed
 )
 
-// endings has the words of servers that say that an answer is whole, as bare writes them. brokenEndings has those which say that it broke off, or that
-// there is none: the attempt failed.
-var (
-	endings       = spelled(wholeWords)
-	brokenEndings = spelled(map[string]string{"broken": brokenWords})
-)
+// endings are the words of servers, as bare writes them, by what they mean.
+var endings = spelled(endWords)
 
 // spelled is a table of words, by the bare word.
 func spelled(lists map[string]string) map[string]string {
@@ -34,7 +32,8 @@ func spelled(lists map[string]string) map[string]string {
 	return table
 }
 
-var wholeWords = map[string]string{
+var endWords = map[string]string{
+	endBroken: brokenWords,
 	// OpenAI; Hugging Face TGI, IBM watsonx; Anthropic; Cohere; Together; LM Studio; TensorRT-LLM; Titan; Gemini; ERNIE; xAI; TabbyAPI; llama.cpp
 	endStop: `stop eos_token eos stop_sequence end_turn stop_sequences COMPLETE completed done finish finished eosFound stopStringFound END_ID STOP_WORDS
 			STOP_CRITERIA_MET normal REASON_STOP stop_string stop_str word end end_of_turn end_of_text endoftext end_of_sequence eot eog stop_token
@@ -101,10 +100,10 @@ func endOf(finish value) (end string, broken bool) {
 	}
 	word = bare(word)
 	switch end := endings[word]; {
+	case end == endBroken:
+		return "", true
 	case end != "":
 		return end, false
-	case brokenEndings[word] != "":
-		return "", true
 	case untoldEndings[word]:
 		return "", false
 	}
