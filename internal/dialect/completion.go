@@ -37,7 +37,7 @@ func (c *completion) chat() error {
 	}
 	var thought value // where it is beside the content
 	var calls, call value
-	for name, v := range message.members() {
+	for name, v := range message.present() {
 		switch name {
 		case "content":
 			if err := c.content(v); err != nil {
@@ -144,7 +144,7 @@ func (c *completion) chosen(choice value) error {
 		return nonsense("it has no choices")
 	}
 	var finish, failed value
-	for name, v := range choice.members() {
+	for name, v := range choice.present() {
 		switch name {
 		case "message":
 			c.message = v

@@ -159,6 +159,8 @@ func word(b []byte) string {
 		return "prompt_tokens_details"
 	case "cached_tokens":
 		return "cached_tokens"
+	case "tool_calls":
+		return "tool_calls"
 	}
 	return string(b)
 }
@@ -195,17 +197,15 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// each visits the members that are set, and stops at the first error. Clients write null for what they leave out.
-func (v value) each(visit func(name string, v value) error) error {
-	for name, m := range v.members() {
-		if m.absent() {
-			continue
-		}
-		if err := visit(name, m); err != nil {
-			return err
+// present is members without those that are null, as most of a server's answer are: their names are not read.
+func (v value) present() iter.Seq2[string, value] {
+	return func(yield func(string, value) bool) {
+		for name, m := range v.fields() {
+			if !m.absent() && !yield(name.text(), m) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // fields is members with the names as they are written.

@@ -254,8 +254,8 @@ func (d openai) answer(input value, call batholith.Call, body []byte) (batholith
 	choices := 0
 	b := make(buffer, 0, len(doc)+64)
 	b.open('{')
-	for name, v := range doc.members() {
-		if v.absent() || name == "error" {
+	for name, v := range doc.present() {
+		if name == "error" {
 			continue
 		}
 		b.anyKey(name)
@@ -311,8 +311,11 @@ func (d openai) choice(b *buffer, c completion) {
 		c.finish = c.told
 	}
 	b.open('{')
-	for name, m := range c.choice.members() {
-		switch {
+	for raw, m := range c.choice.fields() {
+		if m.absent() && !raw.is("finish_reason") {
+			continue
+		}
+		switch name := raw.text(); {
 		case name == "finish_reason":
 			told = true
 			b.key(name)
@@ -321,7 +324,7 @@ func (d openai) choice(b *buffer, c completion) {
 			} else {
 				b.text(c.finish)
 			}
-		case m.absent(), name == "error":
+		case name == "error":
 		case name == "message":
 			b.key(name)
 			d.message(b, m, c)
@@ -341,8 +344,11 @@ func (d openai) choice(b *buffer, c completion) {
 func (d openai) message(b *buffer, message value, c completion) {
 	told := false
 	b.open('{')
-	for name, v := range message.members() {
-		switch {
+	for raw, v := range message.fields() {
+		if v.absent() && !raw.is("content") {
+			continue
+		}
+		switch name := raw.text(); {
 		case name == "content":
 			if told {
 				continue
@@ -352,7 +358,7 @@ func (d openai) message(b *buffer, message value, c completion) {
 			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() {
 				b.member("reasoning_content", c.reasoning) // what stood among the parts
 			}
-		case v.absent(), name == "tool_calls" && v.len() == 0:
+		case name == "tool_calls" && v.len() == 0:
 		case d.tagged && (name == "reasoning_content" || name == "reasoning"):
 		case name == "tool_calls":
 			b.key(name)
