@@ -10,9 +10,12 @@ var pythonTypes = map[string]string{
 }
 
 // pythonType writes the members of a schema for a type as Python writes it: str, List[str], Dict[str, int], Optional[float], str | int.
-// A type that JSON does not have leaves the value open, and false is returned.
+// A type that JSON does not have leaves the value open, and false is returned. So does one that nobody writes by hand: each level of it is read
+// as often as it is deep.
 func (b *buffer) pythonType(typ string) bool {
-	typ = strings.TrimSpace(typ)
+	if typ = strings.TrimSpace(typ); len(typ) > longestType {
+		return false
+	}
 	if parts := splitType(typ, '|'); len(parts) > 1 {
 		b.anyOf(parts)
 		return true
@@ -54,6 +57,9 @@ func (b *buffer) pythonType(typ string) bool {
 	return true
 }
 
+// longestType bounds the types that are taken apart, in bytes.
+const longestType = 1000
+
 // subschema writes the schema of a type as a member.
 func (b *buffer) subschema(name, typ string) {
 	b.key(name)
@@ -85,21 +91,26 @@ func (b *buffer) literalOf(s string) {
 	}
 }
 
-// splitType splits a list of types at a mark that is in no brackets.
+// splitType splits a list of types at a mark that is in no brackets and in no quotes.
 func splitType(s string, mark byte) []string {
 	var parts []string
 	depth, from := 0, 0
+	quote := byte(0) // that is open
 	for i := range len(s) {
-		switch s[i] {
-		case '[':
-			depth++
-		case ']':
-			depth--
-		case mark:
-			if depth == 0 {
-				parts = append(parts, strings.TrimSpace(s[from:i]))
-				from = i + 1
+		switch c := s[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
 			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '[':
+			depth++
+		case c == ']':
+			depth--
+		case c == mark && depth == 0:
+			parts = append(parts, strings.TrimSpace(s[from:i]))
+			from = i + 1
 		}
 	}
 	return append(parts, strings.TrimSpace(s[from:]))

@@ -212,3 +212,19 @@ func TestEveryCallOfATurnHasItsType(t *testing.T) {
 		}
 	}
 }
+
+// TestATypeOfPythonsIsReadAsPythonDoes: marks within quotes part nothing, and a type of any depth takes no time to speak of.
+func TestATypeOfPythonsIsReadAsPythonDoes(t *testing.T) {
+	deep := strings.Repeat("List[", 100000) + "str" + strings.Repeat("]", 100000)
+	for typ, want := range map[string]string{
+		`Literal['yes, please', 'no|never', 'a]b']`: `"p":{"enum":["yes, please","no|never","a]b"]}`,
+		`Literal['a'] | None`:                       `"p":{"anyOf":[{"enum":["a"]},{"type":"null"}]}`,
+		`Dict[str, List[int]]`:                      `"p":{"type":"object","additionalProperties":{"type":"array","items":{"type":"integer"}}}`,
+		deep:                                        `"p":{"description":"Type: List[List[`,
+	} {
+		got := requested(t, "cohere", `{"message":"x","tools":[{"name":"f","parameter_definitions":{"p":{"type":"`+typ+`"}}}]}`)
+		if !strings.Contains(got, want) {
+			t.Errorf("%.100s: %.300s", typ, got)
+		}
+	}
+}
