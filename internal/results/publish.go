@@ -157,24 +157,29 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	}
 	m = batholith.NewManifest(job, ledger, out.done)
 	out.sources.Tell(&m)
+	err = p.manifest(ctx, place, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch}, &m)
+	return m, err
+}
+
+// manifest writes the manifest of a publication, or leaves it to the caller when it is small.
+func (p *Publisher) manifest(ctx context.Context, place blob.Place, as batholith.Upload, m *batholith.Manifest) error {
 	body, err := json.Marshal(m)
 	if err != nil {
-		return m, err
+		return err
 	}
 	if body = append(body, '\n'); len(body) <= p.o.SmallManifest {
 		m.Pending = body
-		return m, nil
+		return nil
 	}
-	object := newObject(ctx, p.o.Store, place.Output, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch},
-		objectOptions{Bytes: int64(len(body)), Abortable: true})
+	object := newObject(ctx, p.o.Store, place.Output, as, objectOptions{Bytes: int64(len(body)), Abortable: true})
 	if _, err := object.Write(body); err != nil {
-		return m, errors.Join(err, object.abort())
+		return errors.Join(err, object.abort())
 	}
 	if err := object.close(); err != nil {
-		return m, err
+		return err
 	}
 	failpoint.Here("results.manifested")
-	return m, nil
+	return nil
 }
 
 // smallManifest is how long a manifest may be that is stored with the settled end of its job, in bytes: about a hundred files have room.
@@ -248,8 +253,14 @@ type outputs struct {
 	counts  batholith.Counts
 	sources batholith.Sources
 	beside  *beside
-	closed  []*batholith.ManifestFile // of the files that are finished or being so; what did not appear is nil
-	done    []batholith.ManifestFile  // of those that appeared, once all are finished
+	closed  []*closing               // files that are finished or being so
+	done    []batholith.ManifestFile // of those that appeared, once all are finished
+}
+
+// closing is a file that is finished beside others.
+type closing struct {
+	entry    batholith.ManifestFile
+	appeared bool // known once nothing of the publication is on its way
 }
 
 // write writes all files, and returns when nothing of them is on its way any more.
@@ -258,9 +269,9 @@ func (w *outputs) write(outcomes *merged) error {
 	if late := w.beside.wait(); err == nil {
 		err = late
 	}
-	for _, entry := range w.closed {
-		if entry != nil {
-			w.done = append(w.done, *entry)
+	for _, f := range w.closed {
+		if f.appeared {
+			w.done = append(w.done, f.entry)
 		}
 	}
 	return err
@@ -345,43 +356,22 @@ func (w *outputs) finish() error {
 	if w.entry.Lines == 0 && !w.final {
 		return nil
 	}
-	entry := w.entry
-	entry.CRC32C = fmt.Sprintf("%08x", w.sum)
-	n := w.list(&entry)
+	f := &closing{entry: w.entry}
+	f.entry.CRC32C = fmt.Sprintf("%08x", w.sum)
+	w.closed = append(w.closed, f)
 	return w.beside.do(object.Held(), func() error {
-		var err error
-		appears := true
 		if w.lenient {
-			there, herr := w.place.Output.Head(w.ctx, object.key)
-			appears = herr != nil || there.Bytes <= entry.Bytes
+			if there, err := w.place.Output.Head(w.ctx, object.key); err == nil && there.Bytes > f.entry.Bytes {
+				return object.abort()
+			}
 		}
-		if appears {
-			err = object.close()
-		} else {
-			err = object.abort()
-		}
-		if err != nil || !appears {
-			w.forget(n)
+		if err := object.close(); err != nil {
 			return err
 		}
 		failpoint.Here("results.published")
+		f.appeared = true
 		return nil
 	})
-}
-
-// list puts a file on the list of those that appear, and returns its place there.
-func (w *outputs) list(entry *batholith.ManifestFile) int {
-	w.beside.mu.Lock()
-	defer w.beside.mu.Unlock()
-	w.closed = append(w.closed, entry)
-	return len(w.closed) - 1
-}
-
-// forget takes a file that did not appear off the list of those that did.
-func (w *outputs) forget(n int) {
-	w.beside.mu.Lock()
-	defer w.beside.mu.Unlock()
-	w.closed[n] = nil
 }
 
 // agree compares what was written with what the job's counters promise.
