@@ -193,11 +193,13 @@ func errorInside(body []byte) (said, bool) {
 
 // filled tells whether a member has something in it: no null, no empty list, object or text.
 func filled(v jsontext.Value) bool {
-	switch v = bytes.Join(bytes.Fields(v), nil); string(v) {
-	case "", "null", "false", "[]", "{}", `""`:
-		return false
+	switch v.Kind() {
+	case '[', '{', '"':
+		return len(bytes.TrimSpace(v[1:len(v)-1])) > 0
+	case 't', '0':
+		return true
 	}
-	return true
+	return false
 }
 
 // isTLS tells whether no trusted connection could be made; trying again does not mend a certificate.
