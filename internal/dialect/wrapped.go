@@ -58,7 +58,7 @@ type wrapped struct {
 	n     int // heads
 }
 
-// head adds a member that put before the text. Those that are no string are an error of the caller's.
+// head adds a member before the text, such as its title. It ignores values that are not strings; the caller reports them as errors.
 func (w *wrapped) head(name string, v value) {
 	if v.kind() != '"' || len(v) <= len(`""`) {
 		return
