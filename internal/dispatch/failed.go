@@ -11,6 +11,7 @@ import (
 func (l *lane) succeeded(it *item, work float64) {
 	l.limit.Succeeded(it.flight, work)
 	l.mu.Lock()
+	l.beside += (float64(l.limit.InFlight()+1) - l.beside) / besideOver
 	h := l.at(it.class)
 	h.share.answer(it.failures)
 	l.worked(it.began)
@@ -107,25 +108,37 @@ func (l *lane) suspect(f *batholith.Failure, now time.Time) {
 	l.signal()
 }
 
-// refusedInRow is how many records of a job must be refused in a row to look as if it were for what they are.
-const refusedInRow = 8
+// refusedInRow is how many records of a job must be refused in a row to look as if it were for what they are; besideOver is over about how
+// many answers lane.beside is taken.
+const (
+	refusedInRow = 8
+	besideOver   = 64
+)
 
-// itsOwn tells whether a refusal is likely to be for what the record is: all of its job's were refused of late, while requests of the class
-// that began meanwhile were answered.
+// itsOwn tells whether a refusal is likely to be for what the record is. That is so in two cases:
+//
+//   - a row of the job's records was refused, and requests of the class that began meanwhile were answered
+//   - nearly all of the job's records were refused of late, but for some that were answered between, and no more than half as many requests
+//     are in flight as when the server answered. A server that refuses everything is not meant: no answer ends its row.
 func (l *lane) itsOwn(it *item, now time.Time) bool {
 	f := it.feed
 	f.queue.mu.Lock()
 	if f.refused++; f.refused == 1 {
 		f.refusedAt = now
 	}
-	row, since := f.refused, f.refusedAt
+	f.refusals++
+	row, since, refusals := f.refused, f.refusedAt, f.refusals
 	f.queue.mu.Unlock()
-	if row < refusedInRow {
+	if refusals < refusedInRow {
 		return false
 	}
+	flying := float64(l.limit.InFlight() + 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.at(it.class).answered.After(since)
+	if row >= refusedInRow && l.at(it.class).answered.After(since) {
+		return true
+	}
+	return refusals-row >= refusedInRow/2 && row <= l.limit.Size() && 2*flying <= l.beside
 }
 
 // allRefused is how many refusals in a row, with nothing in flight, look as if everything were refused; longestRest is how long the slot of a

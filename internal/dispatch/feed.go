@@ -67,6 +67,7 @@ type feed struct {
 
 	refused   int       // records in a row for which the servers had no room
 	refusedAt time.Time // the first of them
+	refusals  int       // of late: an answer halves them
 
 	concluded int64   // records, by this process
 	meanIn    average // tokens of a record

@@ -47,6 +47,7 @@ type lane struct {
 	histories []*history // by the id of the class
 	broke     *breakage  // the last
 	begun     int        // requests ever sent
+	beside    float64    // how many requests were in flight when records were answered, of late
 	canary    canaries
 	retries   credit
 	uses      uses

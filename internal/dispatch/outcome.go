@@ -112,7 +112,7 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	defer q.mu.Unlock()
 	tokens := float64(took.Input) + float64(took.Output)
 	if answered {
-		f.refused = 0
+		f.refused, f.refusals = 0, f.refusals/2
 	}
 	if tokens > 0 {
 		if it.prompt.MaxTokens > 0 {

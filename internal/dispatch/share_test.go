@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,9 +90,7 @@ func TestSmallJobsDoNotWaitForALargeOneWhichGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := &server{limit: 64, do: func(ctx context.Context, body string, _ int) ([]byte, error) { // one after another, not all at the same moment
-			h := fnv.New32a()
-			h.Write([]byte(body))
-			return wait(ctx, 900*time.Millisecond+time.Duration(h.Sum32()%200)*time.Millisecond)
+			return wait(ctx, uneven(time.Second, body))
 		}}
 		d := w.dispatcher(Options{}, s)
 		d.Enqueue(w.job("large", 12_000, 500))
