@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -22,7 +24,7 @@ const account = "000000000000"
 // world is a Lifecycle over a real store, with buckets in memory, a dispatcher that a test plays and a publisher that counts.
 type world struct {
 	t      *testing.T
-	store  *store.Store
+	store  database
 	bucket *objecttest.Memory
 	limits batholith.Limits
 	look   time.Duration // Options.Look; a test that passes days need not look every five seconds of them
@@ -46,6 +48,16 @@ type world struct {
 	first   *batholith.RecordError
 }
 
+// database is the store, in which a worker may seal a job and be gone before it publishes.
+type database struct{ *store.Store }
+
+func (d database) Seal(ctx context.Context, id string) error { return d.SealFailing(ctx, id, "") }
+
+func (d database) SealFailing(ctx context.Context, id, why string) error {
+	_, err := d.SealToPublish(ctx, id, why, "w")
+	return err
+}
+
 // memoryDir is a folder whose syncs cost nothing, where there is one: nothing here depends on a disk.
 func memoryDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("/dev/shm", "batholith-")
@@ -62,7 +74,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &world{t: t, store: s, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits()}
+	w := &world{t: t, store: database{s}, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits()}
 	w.forget()
 	return w
 }
@@ -95,6 +107,32 @@ func (w *world) start() (stop func()) {
 	life := w.life
 	go func() { defer close(done); life.Run(ctx) }()
 	return func() { cancel(); <-done }
+}
+
+// sending runs a job up to the point at which its records are sent.
+func (w *world) sending() (stop func()) {
+	w.t.Helper()
+	w.put("a.jsonl", records(10))
+	w.create(id, "a.jsonl")
+	stop = w.start()
+	w.reach(batholith.StatusInProgress)
+	return stop
+}
+
+// endsWithout runs a job to its last outcome while a step fails that its end needs, and then has the step work again.
+func (w *world) endsWithout(step string) (stop func()) {
+	w.t.Helper()
+	stop = w.sending()
+	w.at(func(name string) error {
+		if name == step {
+			return errors.New("503")
+		}
+		return nil
+	})
+	w.commit(id, 5, 0) // this worker's lease lasts an hour
+	synctest.Wait()
+	w.at(nil)
+	return stop
 }
 
 // at has f decide what fails from now on; nil: nothing does.

@@ -97,19 +97,7 @@ func TestAManifestThatCannotBeWrittenForNowIsYielded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.pending = []byte("the manifest")
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.at(func(name string) error {
-			if name == "announce" {
-				return errors.New("503")
-			}
-			return nil
-		})
-		w.reach(batholith.StatusInProgress)
-		w.commit(id, 5, 0) // this worker's lease lasts an hour
-		synctest.Wait()
-		w.at(nil)
+		defer w.endsWithout("announce")()
 		w.another(true, time.Second)
 		time.Sleep(lookEvery + time.Second)
 		w.over(1)

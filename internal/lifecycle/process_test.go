@@ -50,7 +50,7 @@ func TestAJobThatWasFailingWhenTheProcessDiedFailsInTheNext(t *testing.T) {
 		stop()
 		w.forget()
 		err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusInProgress, couldNotGoOn+"the input is gone", time.Now())
-		if err := errors.Join(err, w.seal("")); err != nil {
+		if err := errors.Join(err, w.store.Seal(t.Context(), id)); err != nil {
 			t.Fatal(err)
 		}
 		defer w.start()()
@@ -72,7 +72,7 @@ func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
 			w.reach(batholith.StatusInProgress)
 			stop()
 			w.forget()
-			if err := errors.Join(w.seal("the input is gone"), w.store.Note(t.Context(), id, note)); err != nil {
+			if err := errors.Join(w.store.SealFailing(t.Context(), id, "the input is gone"), w.store.Note(t.Context(), id, note)); err != nil {
 				t.Fatal(err)
 			}
 			defer w.start()()
@@ -88,10 +88,7 @@ func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
 func TestAJobThatFailsWithoutAReasonFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		stored := ""
 		w.at(func(name string) error {
 			if name == "publish" {
@@ -167,13 +164,10 @@ func TestAFailingJobIsSealedWithItsReasonOrNotAtAll(t *testing.T) {
 func TestAJobThatAnotherWorkerFoundFailingIsNotCompleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.at(func(name string) error {
 			if name == "halt" {
-				return w.seal("a segment is gone")
+				return w.store.SealFailing(t.Context(), id, "a segment is gone")
 			}
 			return nil
 		})
@@ -206,10 +200,7 @@ func TestAProcessThatStartsWhenTheTimeIsOverSendsNothing(t *testing.T) {
 func TestTheLastRecordMayBeCommittedByAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.life = New(Options{}) // the other process, which dies before it can do more
 		w.commit(id, 5, 0)
 		time.Sleep(lookEvery + time.Second)
@@ -223,10 +214,7 @@ func TestTheLastRecordMayBeCommittedByAnotherProcess(t *testing.T) {
 func TestAJobThatAnotherProcessEndedIsHalted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		if err := w.store.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusFailed, "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -390,19 +378,7 @@ func (w *world) cleanedUp() (n int) {
 func TestACleanUpThatFailedIsMadeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.at(func(name string) error {
-			if name == "clean" {
-				return errors.New("503")
-			}
-			return nil
-		})
-		w.reach(batholith.StatusInProgress)
-		w.commit(id, 5, 0)
-		synctest.Wait()
-		w.at(nil)
+		defer w.endsWithout("clean")()
 		time.Sleep(2 * sweepEvery)
 		if left, err := w.store.Unclean(t.Context()); err != nil || len(left) > 0 {
 			t.Errorf("%d jobs left to clean up, %v", len(left), err)

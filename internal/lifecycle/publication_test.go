@@ -36,10 +36,7 @@ func (w *world) over(published int) {
 func TestAFinalPublisherWaitsForTheOneThatLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.another(true, time.Minute)
 		w.commit(id, 5, 0)
 		time.Sleep(time.Minute - time.Second)
@@ -55,10 +52,7 @@ func TestAFinalPublisherWaitsForTheOneThatLives(t *testing.T) {
 func TestAFinalPublisherDoesNotWaitForAPartialOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.another(false, time.Hour)
 		w.commit(id, 5, 0)
 		w.over(1)
@@ -90,19 +84,7 @@ func TestPartialOutputIsLeftToTheWorkerThatPublishes(t *testing.T) {
 func TestAPublicationThatFailsIsYielded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.at(func(name string) error {
-			if name == "publish" {
-				return errors.New("503")
-			}
-			return nil
-		})
-		w.reach(batholith.StatusInProgress)
-		w.commit(id, 5, 0) // this worker's lease lasts an hour
-		synctest.Wait()
-		w.at(nil)
+		defer w.endsWithout("publish")()
 		w.another(true, time.Second)
 		time.Sleep(lookEvery + time.Second)
 		w.over(1)
@@ -113,10 +95,7 @@ func TestAPublicationThatFailsIsYielded(t *testing.T) {
 func TestATerminalMoveIsThePublishersOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		taken := false
 		w.at(func(name string) error {
 			if name == "publish" && !taken {
@@ -176,10 +155,7 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.look = time.Hour
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.commit(id, 5, 0)
 		synctest.Wait()
 		w.at(func(name string) error {
@@ -206,12 +182,6 @@ func TestASecondCleanUpThatFailedIsMadeLater(t *testing.T) {
 			t.Error("the job is to be cleaned up for ever")
 		}
 	})
-}
-
-// seal has a worker seal the job, as failing when why is not empty, and be gone before it publishes.
-func (w *world) seal(why string) error {
-	_, err := w.store.SealToPublish(w.t.Context(), id, why, "w")
-	return err
 }
 
 // decide has another process decide the end of the job, whose output it has published, and be gone. The manifest is what it has not
@@ -288,10 +258,7 @@ func TestADecidedJobIsEndedAndNotPublishedAgain(t *testing.T) {
 func TestAJobWhoseEndIsDecidedIsNotStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.decide(batholith.StatusCompleted, "", nil, time.Minute)
 		var over *batholith.MoveError
 		if err := w.life.Stop(t.Context(), account, id); !errors.As(err, &over) || over.Status != batholith.StatusCompleted {
@@ -304,10 +271,7 @@ func TestAJobWhoseEndIsDecidedIsNotStopped(t *testing.T) {
 func TestADecidedJobHasLostNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.at(func(name string) error {
 			if name == "publish" && w.job(id).Ending == "" {
 				if err := w.store.Heartbeat(t.Context(), "w", time.Now()); err != nil {
@@ -331,10 +295,7 @@ func TestADecidedJobHasLostNothing(t *testing.T) {
 func TestAFailedJobSaysThatFinishedRecordsAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.put("a.jsonl", records(10))
-		w.create(id, "a.jsonl")
-		defer w.start()()
-		w.reach(batholith.StatusInProgress)
+		defer w.sending()()
 		w.at(func(name string) error {
 			if name == "publish" {
 				return fmt.Errorf("%w: segment s", batholith.ErrOutcomesLost)
