@@ -67,8 +67,7 @@ func (p *partial) consider(c batholith.Counts) {
 	since, o := time.Since(p.began), p.d.l.o
 	doubled := c.Processed >= max(2*p.published, o.FirstPartial) && since >= max(o.PartialEvery, (partialShare-1)*p.took)
 	latest := max(partialAge, partialShare*p.took) - p.took // the next takes as long
-	switch {
-	case !doubled && since < latest:
+	if !doubled && since < latest {
 		p.due.Reset(latest - since)
 		return
 	}

@@ -53,7 +53,7 @@ func second(at *time.Time) *time.Time {
 // countKey is where the number of parts of an object lies among the values of the request that asks for its attributes.
 const countKey = "batholith-parts"
 
-// mostParts of an object that one answer describes (S3: GetObjectAttributes).
+// partsPage is how many parts of an object one answer describes at most (S3: GetObjectAttributes).
 const partsPage = 1000
 
 // describe completes the attributes of an object: the parts that it was uploaded in, a checksum without the number of parts behind it,
@@ -64,13 +64,8 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 		response.Response.Header.Set("Last-Modified", out.LastModified.UTC().Format(http.TimeFormat))
 		out.LastModified = nil
 	}
-	if c := out.Checksum; c != nil {
-		if noChecksum(c) {
-			out.Checksum = nil
-		} else {
-			wholeNumber(c.ChecksumCRC32, c.ChecksumCRC32C, c.ChecksumCRC64NVME, c.ChecksumSHA1, c.ChecksumSHA256, c.ChecksumSHA512, c.ChecksumMD5,
-				c.ChecksumXXHASH64, c.ChecksumXXHASH3, c.ChecksumXXHASH128)
-		}
+	if !wholeNumber(out.Checksum) {
+		out.Checksum = nil
 	}
 	value, err := s.meta.RetrieveAttribute(nil, path, *in.Key, uploadAttribute)
 	if err != nil {
@@ -123,23 +118,19 @@ func parts(ends []int64, marker string, most *int32) *s3response.ObjectParts {
 	return page
 }
 
-func noChecksum(c *types.Checksum) bool {
+// wholeNumber cuts the number of parts, "-2", off the checksums of an object that was uploaded in parts. It tells whether there are any.
+func wholeNumber(c *types.Checksum) (some bool) {
+	if c == nil {
+		return false
+	}
 	for _, sum := range []*string{c.ChecksumCRC32, c.ChecksumCRC32C, c.ChecksumCRC64NVME, c.ChecksumSHA1, c.ChecksumSHA256, c.ChecksumSHA512,
 		c.ChecksumMD5, c.ChecksumXXHASH64, c.ChecksumXXHASH3, c.ChecksumXXHASH128} {
 		if sum != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// wholeNumber cuts the number of parts, "-2", off the checksums of an object that was uploaded in parts.
-func wholeNumber(sums ...*string) {
-	for _, sum := range sums {
-		if sum != nil {
 			*sum, _, _ = strings.Cut(*sum, "-") // base64 has no minus
+			some = true
 		}
 	}
+	return some
 }
 
 // escaper tells whether a listing's request wants keys escaped, since XML has no way to write some characters that keys may hold

@@ -180,11 +180,9 @@ func (s *store) GetBucketTagging(ctx context.Context, bucket string) (map[string
 
 func (s *store) PutBucketTagging(ctx context.Context, bucket string, tags map[string]string) error {
 	return s.exec(ctx, "PutBucketTagging", bucket, func(path string) error {
-		if read, ok := ctx.Value(taggingKey).(*tagged); ok {
-			if read.err != nil {
-				return read.err
-			}
-			tags = read.tags
+		tags, err := sent(ctx, tags)
+		if err != nil {
+			return err
 		}
 		return s.posix.PutBucketTagging(ctx, path, tags)
 	})

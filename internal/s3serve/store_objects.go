@@ -249,11 +249,9 @@ func (s *store) GetObjectTagging(ctx context.Context, bucket, key, version strin
 
 func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
 	return s.change(ctx, "PutObjectTagging", bucket, key, func(path string) error {
-		if read, ok := ctx.Value(taggingKey).(*tagged); ok {
-			if read.err != nil {
-				return read.err
-			}
-			tags = read.tags
+		tags, err := sent(ctx, tags)
+		if err != nil {
+			return err
 		}
 		return s.posix.PutObjectTagging(ctx, path, key, *only(&version), tags)
 	})

@@ -1,6 +1,7 @@
 package s3serve
 
 import (
+	"context"
 	"encoding/xml"
 	"net/url"
 	"regexp"
@@ -97,6 +98,14 @@ const taggingKey = "batholith-tagging"
 type tagged struct {
 	tags map[string]string
 	err  error
+}
+
+// sent are the tags of a request's document, as they were read here if the gateway was handed another.
+func sent(ctx context.Context, theirs map[string]string) (map[string]string, error) {
+	if read, ok := ctx.Value(taggingKey).(*tagged); ok {
+		return read.tags, read.err
+	}
+	return theirs, nil
 }
 
 // amendTags takes the tags out of a verified document, and hands the gateway one without tags.
