@@ -20,10 +20,8 @@ const (
 	readTime  = time.Minute      // for a whole request
 	writeTime = 2 * time.Minute  // for a request to be answered
 	idleTime  = 3 * time.Minute  // longer than clients keep connections, so that none is closed under a request
+	stopTime  = 5 * time.Second  // for requests to finish at a shutdown
 )
-
-// stopTime is how long requests may take to finish at a shutdown.
-var stopTime = 5 * time.Second
 
 // Sizes. The head of a signed request is about 1 KiB, with a session token 3 KiB.
 const (
@@ -33,8 +31,8 @@ const (
 	streamBytes = 16 << 10
 )
 
-// serveHTTP answers on ln until ctx ends, within limits. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
-func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door.Limits, to *slog.Logger) error {
+// serveHTTP answers on ln until ctx ends, within limits. Requests have the time stop to finish then. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
+func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door.Limits, stop time.Duration, to *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           weighed(h),
 		ReadHeaderTimeout: headTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
@@ -57,10 +55,10 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 		return fmt.Errorf("serve the API: %w", err)
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), stop)
 	defer cancel()
 	entrance.Dismiss()
-	if err := srv.Shutdown(stop); err != nil {
+	if err := srv.Shutdown(finish); err != nil {
 		srv.Close()
 	}
 	_ = <-done // that it was shut down

@@ -59,7 +59,7 @@ func newAPI(t *testing.T, limits door.Limits) *api {
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, ln, watched, limits, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- serveHTTP(ctx, ln, watched, limits, stopTime, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

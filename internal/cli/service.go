@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,6 +31,7 @@ type serveOptions struct {
 	Config *config.Config
 	Log    *slog.Logger
 	Doors  door.Limits     // of each of the two listeners; zero fields have defaults
+	Stop   time.Duration   // that requests have to finish at a shutdown; 0: stopTime
 	Ready  func(addresses) // called once jobs can be taken and run
 }
 
@@ -98,7 +100,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
-	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, s.o.Log) })
+	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	s.ready.Store(true)
 	if s.o.Ready != nil {
 		s.o.Ready(at)

@@ -36,11 +36,9 @@ func TestAJobRunsWhileStrangersFillBothListeners(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, done := make(chan addresses, 1), make(chan error, 1)
 	limits := door.Limits{Open: 60, Strangers: 30, PerAddress: 30, Bytes: 256 << 10}
-	usual := stopTime
-	stopTime = time.Minute // on any machine longer than the end takes by itself
-	defer func() { stopTime = usual }()
+	const stopTime = time.Minute // on any machine longer than the end takes by itself
 	go func() {
-		done <- serve(ctx, serveOptions{Config: c, Log: slog.New(slog.DiscardHandler), Doors: limits, Ready: func(at addresses) { ready <- at }})
+		done <- serve(ctx, serveOptions{Config: c, Log: slog.New(slog.DiscardHandler), Doors: limits, Stop: stopTime, Ready: func(at addresses) { ready <- at }})
 	}()
 	defer func() {
 		began := time.Now()
