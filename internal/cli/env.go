@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -99,10 +100,7 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 // externalS3 adds what reaches an S3 that has keys of its own. The Bedrock API gets a bearer key, which the AWS tools send to it alone, so
 // that the access key and the region are free for the S3: a bearer key is not signed for a region.
 func (a *app) externalS3(e *environment, server config.Server, key config.Key, c *config.Config) {
-	region := server.S3Region
-	if region == "" {
-		region = server.Region
-	}
+	region := s3Region(server)
 	e.set("AWS_REGION", region)
 	e.set("AWS_DEFAULT_REGION", region)
 	if server.CABundle != "" {
@@ -150,13 +148,10 @@ func callerKey(c *config.Config) (config.Key, error) {
 }
 
 // s3Endpoint is the address of the objects.
-func s3Endpoint(s config.Server) string {
-	region := s.S3Region
-	if region == "" {
-		region = s.Region
-	}
-	return endpointOf(s.S3, region)
-}
+func s3Endpoint(s config.Server) string { return endpointOf(s.S3, s3Region(s)) }
+
+// s3Region is the region of the objects, which an external S3 may have of its own.
+func s3Region(s config.Server) string { return cmp.Or(s.S3Region, s.Region) }
 
 // printEnvironment prints the variables for a shell to evaluate, or as a JSON object.
 func (a *app) printEnvironment(vars []variable, asJSON bool) error {

@@ -62,10 +62,7 @@ func named(ctx context.Context, cfg aws.Config, settings *config.Config, bearer 
 
 // ofServer is the S3 of a server that runs on this machine. key is that of its callers, which its embedded S3 takes, too.
 func ofServer(ctx context.Context, server config.Server, key config.Key, settings *config.Config) s3Access {
-	at := s3Access{named: true, Config: object.Config{Endpoint: s3Endpoint(server), Region: server.Region}}
-	if server.S3Region != "" {
-		at.Region = server.S3Region
-	}
+	at := s3Access{named: true, Config: object.Config{Endpoint: s3Endpoint(server), Region: s3Region(server)}}
 	if !server.ExternalS3 && server.S3 != "aws" {
 		at.AccessKeyID, at.SecretAccessKey, at.PathStyle = key.ID, key.Secret, true
 		at.origin, at.shared = "the data directory", true
