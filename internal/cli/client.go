@@ -38,7 +38,7 @@ type target struct {
 
 // connect finds the server. It never falls back to Amazon's own endpoints: a person who forgot a variable would be billed there.
 func (a *app) connect(ctx context.Context, t target) (*clients, error) {
-	settings, err := config.LoadClient(config.Sources{File: t.file, Env: a.env})
+	settings, err := config.LoadClient(config.Sources{File: a.settingsFile(t.file), Env: a.env})
 	if err != nil {
 		return nil, err
 	}

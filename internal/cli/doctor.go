@@ -40,7 +40,7 @@ aborted. The exit code is 1 when a problem is left.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, found := a.examineSettings(s)
-		o := a.doctorOptions(c)
+		o := a.doctorOptions(c, s.file)
 		o.Bucket, o.Fix = bucket, fix
 		return a.closeDoctor(append(found, doctor.Examine(cmd.Context(), o)...), asJSON)
 	}
@@ -52,6 +52,7 @@ aborted. The exit code is 1 when a problem is left.`,
 func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 	var all []doctor.Finding
 	find := func(f doctor.Finding) { all = append(all, f.Redacted()) }
+	s.file = a.settingsFile(s.file)
 	c, err := config.Load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
 	var wrong *config.Error
 	switch {

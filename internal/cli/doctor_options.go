@@ -14,10 +14,10 @@ import (
 	"github.com/batholith/batholith/internal/object"
 )
 
-// doctorOptions are what the settings and the environment say of a service.
-func (a *app) doctorOptions(c *config.Config) doctor.Options {
+// doctorOptions are what the settings, which are those of a file, and the environment say of a service.
+func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 	o := doctor.Options{DataDir: c.Data, Serve: "batholith serve" + dataFlag(c), Server: a.serverURL(c),
-		Jobs: func(ctx context.Context) (doctor.Jobs, error) { return a.jobsOf(ctx, c) },
+		Jobs: func(ctx context.Context) (doctor.Jobs, error) { return a.jobsOf(ctx, c, file) },
 		S3:   func() (*doctor.S3, error) { return s3Of(c) },
 		Explain: func(err error) (why, remedyOf string) {
 			return plainly(err).Error(), remedy(err)
@@ -100,11 +100,11 @@ type serverJobs struct{ c *clients }
 
 // jobsOf reaches the server that serverURL names. Where the S3 is not the embedded one, it is reached with the keys of the settings: the
 // caller's keys are not its.
-func (a *app) jobsOf(ctx context.Context, c *config.Config) (doctor.Jobs, error) {
+func (a *app) jobsOf(ctx context.Context, c *config.Config, file string) (doctor.Jobs, error) {
 	var k *clients
 	var err error
 	if namedServer() != "" && c.Origin("data").Source == "default" {
-		k, err = a.connect(ctx, target{})
+		k, err = a.connect(ctx, target{file: file})
 	} else {
 		k, err = a.connectServer(ctx, c)
 	}

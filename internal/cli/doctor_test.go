@@ -74,7 +74,7 @@ func TestDoctorAsksTheServerWhichJobsAreOver(t *testing.T) {
 	}
 	// look is what is said of jobs and objects by a doctor who looks so much later, one finding a line.
 	look := func(fix bool, after time.Duration) string {
-		o := a.doctorOptions(c)
+		o := a.doctorOptions(c, "")
 		o.Fix, o.Now, o.S3 = fix, func() time.Time { return time.Now().Add(after) }, nil
 		var said strings.Builder
 		for _, f := range doctor.Examine(ctx, o) {

@@ -28,13 +28,13 @@ that of the S3, as the settings have it (s3.access_key_id, s3.profile; name the 
 AWS_BEARER_TOKEN_BEDROCK. Where the settings name no keys for the S3, those of the shell are left as they are.`,
 		Example: `  eval "$(batholith env)"
   eval "$(batholith env --data /var/lib/batholith)"
-  eval "$(batholith env --config batholith.yaml)"`,
+  eval "$(batholith env --config other.yaml)"`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		c, err := a.load(s)
+		c, err := a.loadBy(config.LoadClient, s)
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,12 @@ func (a *app) externalS3(e *environment, server config.Server, key config.Key, c
 // callerKey is the first access key of the settings, or that of the data directory.
 func callerKey(c *config.Config) (config.Key, error) {
 	if len(c.Credentials) > 0 {
-		return config.Key{ID: c.Credentials[0].AccessKeyID, Secret: c.Credentials[0].SecretAccessKey}, nil
+		k := c.Credentials[0]
+		if k.SecretAccessKey == "" {
+			return config.Key{}, hint(fmt.Errorf("this shell has no secret for the access key %s of the settings", k.AccessKeyID),
+				"export the variable that its secret_access_key_env names: %s", k.SecretAccessKeyEnv)
+		}
+		return config.Key{ID: k.AccessKeyID, Secret: k.SecretAccessKey}, nil
 	}
 	key, err := config.ReadKey(c.Data)
 	if errors.Is(err, os.ErrNotExist) {

@@ -30,7 +30,7 @@ the settings that --config names.`
 func (a *app) bindTarget(cmd *cobra.Command) *target {
 	t := target{file: a.getenv(config.EnvPrefix + "CONFIG")}
 	cmd.Flags().StringVar(&t.data, "data", "", "talk to the server that runs in this data `directory`")
-	cmd.Flags().StringVar(&t.file, "config", t.file, "YAML `file` with the settings of the server: its credentials, and the keys of its S3 (BATHOLITH_CONFIG)")
+	cmd.Flags().StringVar(&t.file, "config", t.file, "YAML `file` with the settings of the server: its credentials, and the keys of its S3 (BATHOLITH_CONFIG; default: ./batholith.yaml, if it is there)")
 	return &t
 }
 

@@ -134,6 +134,19 @@ func TestEachServiceGetsItsOwnKeys(t *testing.T) {
 	}
 }
 
+// A client may read the settings of a server in a shell that has not its secrets: then it says so, and signs nothing.
+func TestAKeyWhoseSecretIsNotHereIsToldWithItsVariable(t *testing.T) {
+	c := config.Default(config.ProfileDefault)
+	c.Credentials = []config.Credential{{AccessKeyID: "AK", SecretAccessKeyEnv: "SECRET_OF_AK"}}
+	if _, err := callerKey(c); err == nil || !strings.Contains(err.Error(), "AK") || !strings.Contains(remedy(err), "SECRET_OF_AK") {
+		t.Errorf("%v; %s", err, remedy(err))
+	}
+	c.Credentials[0].SecretAccessKey = "secret"
+	if k, err := callerKey(c); err != nil || k != (config.Key{ID: "AK", Secret: "secret"}) {
+		t.Error(k, err)
+	}
+}
+
 // askBoth sends one request to each service.
 func askBoth(t *testing.T, k *clients) {
 	t.Helper()

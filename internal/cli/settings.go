@@ -2,12 +2,14 @@ package cli
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // settings are the flags of a command that set settings.
@@ -21,7 +23,7 @@ type settings struct {
 func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 	s := &settings{file: a.getenv(config.EnvPrefix + "CONFIG"), flags: map[string]string{}}
 	if cmd.Flags().Lookup("config") == nil { // else the command's own target has it, and hands it on
-		cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG); batholith config --sample shows one")
+		cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG; default: ./batholith.yaml, if it is there); batholith config --sample shows one")
 	}
 	list := map[string]bool{}
 	for _, path := range shown {
@@ -57,9 +59,28 @@ func (f *settingFlag) Set(text string) error {
 	return nil
 }
 
+// usualFile has the settings of a command that nobody named another file to.
+const usualFile = "batholith.yaml"
+
+// settingsFile is the file that was named, or else ./batholith.yaml where there is one, which is then said. "" for none.
+func (a *app) settingsFile(named string) string {
+	if named != "" {
+		return named
+	}
+	if _, err := os.Stat(usualFile); errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	plain.Fprintf(a.stderr, "batholith: using the settings of ./%s\n", usualFile)
+	return usualFile
+}
+
 // load reads the effective settings and passes its warnings on.
-func (a *app) load(s *settings) (*config.Config, error) {
-	c, err := config.Load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
+func (a *app) load(s *settings) (*config.Config, error) { return a.loadBy(config.Load, s) }
+
+// loadBy is load with [config.Load] or [config.LoadClient].
+func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *settings) (*config.Config, error) {
+	s.file = a.settingsFile(s.file)
+	c, err := load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
 	var wrong *config.Error
 	switch {
 	case errors.As(err, &wrong):
@@ -82,9 +103,11 @@ func (a *app) configCommand() *cobra.Command {
 		Long: `Show the effective settings as YAML, each with its origin: the default, the profile, a line of the file, a variable of
 the environment, or a flag. A flag goes before the environment, which goes before the file. Secrets are hidden.
 
+The file is the one that --config or BATHOLITH_CONFIG names, or else ./batholith.yaml; --config /dev/null reads none.
+
 With --sample, print a settings file that explains every setting and shows its default.`,
 		Example: `  batholith config --sample > batholith.yaml
-  batholith config --config batholith.yaml
+  batholith config
   BATHOLITH_LISTEN=127.0.0.1:8080 batholith config`,
 		Args: arguments(0, -1, ""),
 	}

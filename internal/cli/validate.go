@@ -56,6 +56,7 @@ An s3:// URI is read from the server that the standard AWS variables name, or el
 		if err != nil {
 			return err
 		}
+		t.file = a.settingsFile(t.file)
 		s.file = t.file
 		c, err := a.load(s)
 		if err != nil {
