@@ -24,8 +24,13 @@ type wire struct {
 // newWire serves the bucket box.
 func newWire(t testing.TB) *wire {
 	t.Helper()
-	w := &wire{dir: t.TempDir()}
-	s, err := New(Options{Dir: w.dir, Region: "us-east-1", Owner: "000000000000", Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
+	return openWire(t, t.TempDir(), false)
+}
+
+// openWire serves a directory, which may have been served before.
+func openWire(t testing.TB, dir string, metaFiles bool) *wire {
+	t.Helper()
+	s, err := New(Options{Dir: dir, Region: "us-east-1", Owner: "000000000000", MetaFiles: metaFiles, Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +39,7 @@ func newWire(t testing.TB) *wire {
 		t.Fatal(err)
 	}
 	s.app.Handler() // makes the routes
-	w.server = s
-	return w
+	return &wire{dir: dir, server: s}
 }
 
 // ask is a request before it is signed. The payload is what the signature says of the body; "" for the body's hash.

@@ -315,7 +315,7 @@ func FuzzSignedRequest(f *testing.F) {
 	methods := map[string]bool{"GET": true, "PUT": true, "DELETE": true, "HEAD": true}
 	f.Fuzz(func(t *testing.T, how uint8, method, other, host, before, path, query, header string) {
 		if !methods[method] || len(host)+len(before)+len(path)+len(query)+len(header) > 4<<10 {
-			t.Skip()
+			return
 		}
 		v.keeps(t, signatures[int(how)%len(signatures)], method, bend{other, host, before, path, query, header})
 	})

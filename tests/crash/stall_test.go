@@ -59,6 +59,10 @@ func TestAStalledServerNoticesBeforeItSendsAndRepeatsOnlyWhatWasInFlight(t *test
 	}
 }
 
+// quick is how long an end takes at most: less than any wait that it could be stuck in, of which 5 s for a request and a yield are the shortest. On a
+// machine that is busy it may take longer by five times as long as a start took.
+const quick = 5 * time.Second
+
 func TestWheneverItIsToldToEndItEndsWellAndAsksNothingTwice(t *testing.T) {
 	t.Parallel()
 	const jobs, each = 14, 150
@@ -68,15 +72,20 @@ func TestWheneverItIsToldToEndItEndsWellAndAsksNothingTwice(t *testing.T) {
 	w := harness.NewWitness(t, 5*time.Millisecond)
 	s := harness.Start(t, harness.Model(w.URL, fmt.Sprint(", max_in_flight: ", slots)))
 	var made []string
+	var started time.Duration // what the last start took
 	for i := range jobs {
 		key := fmt.Sprintf("in/%d.jsonl", i)
 		s.Put(key, harness.PromptsFrom(i*each, each))
 		made = append(made, s.Create(key, func(in *bedrock.CreateModelInvocationJobInput) { in.JobName = aws.String(fmt.Sprint("job-", i)) }))
 		<-time.After(time.Duration(r.IntN(150)) * time.Millisecond) // in validation, while records are sent, while it publishes
-		if code := s.Stop(); code != 0 {
-			t.Fatalf("exit status %d\n%s", code, s.Log())
+		stopping := time.Now()
+		code := s.Stop()
+		if took := time.Since(stopping); code != 0 || took > quick+5*started {
+			t.Fatalf("exit status %d after %s, where a start took %s\n%s", code, took, started, s.Log())
 		}
+		starting := time.Now()
 		s.Start()
+		started = time.Since(starting)
 	}
 	for i, job := range made {
 		if out := s.End(job); out.Status != types.ModelInvocationJobStatusCompleted {

@@ -90,16 +90,21 @@ func (s *site) signed(t *testing.T, method, service, target string, body []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return send(t, r)
+}
+
+// send sends a request and reads the answer.
+func send(t *testing.T, r *http.Request) (status int, body []byte) {
+	t.Helper()
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	all, err := io.ReadAll(answer.Body)
-	if err != nil {
+	if body, err = io.ReadAll(answer.Body); err != nil {
 		t.Fatal(err)
 	}
-	return answer.StatusCode, all
+	return answer.StatusCode, body
 }
 
 // isoTime tells whether Python's datetime.fromisoformat reads a text with Z as +00:00, in the versions that know no Z.

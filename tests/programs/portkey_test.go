@@ -144,16 +144,7 @@ func (s *site) startGateway(t *testing.T) func(t *testing.T, method, path string
 			"x-portkey-aws-access-key-id": s.At.AccessKeyID, "x-portkey-aws-secret-access-key": s.At.SecretAccessKey} {
 			r.Header.Set(name, value)
 		}
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		all, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.StatusCode, all
+		return send(t, r)
 	}
 }
 
