@@ -24,13 +24,8 @@ type wire struct {
 // newWire serves the bucket box.
 func newWire(t testing.TB) *wire {
 	t.Helper()
-	return openWire(t, t.TempDir(), false)
-}
-
-// openWire serves a directory, which may have been served before.
-func openWire(t testing.TB, dir string, metaFiles bool) *wire {
-	t.Helper()
-	s, err := New(Options{Dir: dir, Region: "us-east-1", Owner: "000000000000", MetaFiles: metaFiles, Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
+	w := &wire{dir: t.TempDir()}
+	s, err := New(Options{Dir: w.dir, Region: "us-east-1", Owner: "000000000000", Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +34,8 @@ func openWire(t testing.TB, dir string, metaFiles bool) *wire {
 		t.Fatal(err)
 	}
 	s.app.Handler() // makes the routes
-	return &wire{dir: dir, server: s}
+	w.server = s
+	return w
 }
 
 // ask is a request before it is signed. The payload is what the signature says of the body; "" for the body's hash.
