@@ -24,8 +24,14 @@ type wire struct {
 // newWire serves the bucket box.
 func newWire(t testing.TB) *wire {
 	t.Helper()
-	w := &wire{dir: t.TempDir()}
-	s, err := New(Options{Dir: w.dir, Region: "us-east-1", Owner: "000000000000", Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}})
+	return openWire(t, t.TempDir(), false)
+}
+
+// openWire serves the bucket box of a directory.
+func openWire(t testing.TB, dir string, metaFiles bool) *wire {
+	t.Helper()
+	w := &wire{dir: dir}
+	s, err := New(Options{Dir: w.dir, Region: "us-east-1", Owner: "000000000000", Accounts: []Account{{AccessKeyID: "AK", Secret: "secret"}}, MetaFiles: metaFiles})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,10 @@ const (
 type durableMeta struct {
 	meta.MetadataStorer
 	disk    disk
-	buckets string // directory of all buckets, absolute
-	sidecar string // directory of attributes as files; "" when the file system keeps them
-	large   large  // values that are too large for the file system, where it keeps them
+	buckets string  // directory of all buckets, absolute
+	sidecar string  // directory of attributes as files; "" when the file system keeps them
+	staged  *staged // for attributes as files
+	large   large   // values that are too large for the file system, where it keeps them
 }
 
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
@@ -48,7 +49,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar}, nil
+	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged()}, nil
 }
 
 // keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
@@ -116,6 +117,11 @@ func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string
 	at, below := m.place(bucket, object)
 	if m.sidecar == "" {
 		return m.storeInFile(f, at, bucket, object, attribute, value)
+	}
+	if f != nil && m.staged.first(f) {
+		if err := m.replaceSidecar(at, below); err != nil {
+			return err
+		}
 	}
 	if err := m.MetadataStorer.StoreAttribute(f, at, below, attribute, value); err != nil {
 		return err

@@ -40,11 +40,27 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
 		}
+		if err == nil && strings.HasSuffix(*in.Key, "/") {
+			err = s.meta.replaceDirectory(path, *in.Key, func(attribute string) bool { return setBy(in, ours, attribute) })
+		}
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)
 		}
 		return out, err
 	})
+}
+
+// setBy reports whether a request stored this attribute of a directory object. ours are tags that the gateway did not store.
+func setBy(in s3response.PutObjectInput, ours map[string]string, attribute string) bool {
+	switch attribute {
+	case tagsAttribute:
+		return ours != nil || aws.ToString(in.Tagging) != ""
+	case "metadata":
+		return len(in.Metadata) > 0
+	case "website-redirect-location":
+		return aws.ToString(in.WebsiteRedirectLocation) != ""
+	}
+	return false
 }
 
 func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {

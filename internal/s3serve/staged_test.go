@@ -1,0 +1,137 @@
+package s3serve
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// described is everything that an object can have beside its bytes.
+var described = http.Header{
+	"X-Amz-Tagging": {"a=old"}, "X-Amz-Meta-A": {"old"}, "Content-Type": {"text/old"}, "Content-Language": {"de"}, "Content-Disposition": {"attachment"},
+	"Content-Encoding": {"old"}, "Cache-Control": {"max-age=1"}, "Expires": {"Thu, 01 Jan 2037 00:00:00 GMT"}, "X-Amz-Website-Redirect-Location": {"/old"},
+}
+
+// description is what a HEAD of an object answers, without the headers that every answer has anew.
+func (w *wire) description(t *testing.T, target string) http.Header {
+	t.Helper()
+	h := w.must(t, ask{method: "HEAD", target: target, header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}}).header
+	for _, name := range []string{"Date", "Last-Modified", "X-Amz-Request-Id", "X-Amz-Id-2"} {
+		h.Del(name)
+	}
+	for name := range h { // the gateway writes some names in its own case
+		if strings.EqualFold(name, "x-amz-request-id") || strings.EqualFold(name, "x-amz-id-2") {
+			delete(h, name)
+		}
+	}
+	return h
+}
+
+// replacing are the requests that make an object.
+var replacing = map[string]func(t *testing.T, w *wire, target string){
+	"put": func(t *testing.T, w *wire, target string) { w.put(t, target, "new") },
+	"copied": func(t *testing.T, w *wire, target string) {
+		w.put(t, "/box/source", "new")
+		w.must(t, ask{method: "PUT", target: target, header: http.Header{"X-Amz-Copy-Source": {"/box/source"}}})
+	},
+	"uploaded": func(t *testing.T, w *wire, target string) { inParts(t, w, target, "CRC32", []int{3}) },
+	"deleted and put": func(t *testing.T, w *wire, target string) {
+		w.must(t, ask{method: "DELETE", target: target})
+		w.put(t, target, "new")
+	},
+}
+
+// An object that replaces another has nothing of the other: no tags, metadata, headers, checksums, parts or legal hold, wherever they are kept.
+func TestAnObjectKeepsNothingOfTheOneThatItReplaced(t *testing.T) {
+	for kept, metaFiles := range map[string]bool{"attributes": false, "files": true} {
+		w := openWire(t, t.TempDir(), metaFiles)
+		w.must(t, ask{method: "PUT", target: "/locked", header: http.Header{"X-Amz-Bucket-Object-Lock-Enabled": {"true"}}})
+		for way, replace := range replacing {
+			t.Run(kept+"/"+way, func(t *testing.T) {
+				replace(t, w, "/box/fresh")
+				want := w.description(t, "/box/fresh")
+				for _, target := range []string{"/locked/put", "/locked/uploaded"} {
+					w.describedObject(t, target)
+					if r := w.document(t, "PUT", target+"?legal-hold=", "<LegalHold><Status>OFF</Status></LegalHold>"); r.status != http.StatusOK {
+						t.Fatalf("legal hold: %d %s", r.status, r.body)
+					}
+					if before := w.description(t, target); before.Get("X-Amz-Meta-A") != "old" {
+						t.Fatalf("the old object has %v", before)
+					}
+					replace(t, w, target)
+					if diff := cmp.Diff(want, w.description(t, target)); diff != "" {
+						t.Errorf("%s: %s", target, diff)
+					}
+					if tags := w.tags(t, target); len(tags) > 0 {
+						t.Errorf("%s has the tags %v", target, tags)
+					}
+					if r := w.do(t, ask{method: "GET", target: target + "?legal-hold="}); r.status < 400 {
+						t.Errorf("%s has a legal hold: %s", target, r.body)
+					}
+				}
+			})
+		}
+	}
+}
+
+// describedObject makes an object that has everything, in the way that its key says.
+func (w *wire) describedObject(t *testing.T, target string) {
+	t.Helper()
+	if strings.HasSuffix(target, "put") {
+		w.must(t, ask{method: "PUT", target: target, header: described, body: []byte("older")})
+		return
+	}
+	id := element(w.must(t, ask{method: "POST", target: target + "?uploads=", header: described}).body, "UploadId")
+	etag := w.must(t, ask{method: "PUT", target: target + "?partNumber=1&uploadId=" + id, body: []byte("older")}).header.Get("ETag")
+	w.must(t, ask{method: "POST", target: target + "?uploadId=" + id,
+		body: []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>" + etag + "</ETag></Part></CompleteMultipartUpload>")})
+}
+
+// An object that is a directory is not replaced in the file system: its attributes are.
+func TestADirectoryKeepsNothingOfTheOneThatItReplaced(t *testing.T) {
+	for kept, metaFiles := range map[string]bool{"attributes": false, "files": true} {
+		t.Run(kept, func(t *testing.T) {
+			w := openWire(t, t.TempDir(), metaFiles)
+			w.must(t, ask{method: "PUT", target: "/box/fresh/"})
+			w.must(t, ask{method: "PUT", target: "/box/d/", header: described})
+			w.put(t, "/box/d/meta", "below it")
+			w.must(t, ask{method: "PUT", target: "/box/d/"})
+			if diff := cmp.Diff(w.description(t, "/box/fresh/"), w.description(t, "/box/d/")); diff != "" {
+				t.Error(diff)
+			}
+			if tags := w.tags(t, "/box/d/"); len(tags) > 0 {
+				t.Errorf("it has the tags %v", tags)
+			}
+			w.must(t, ask{method: "PUT", target: "/box/d/", header: http.Header{"X-Amz-Tagging": {"b=new"}, "X-Amz-Meta-B": {"new"}}})
+			if h := w.description(t, "/box/d/"); h.Get("X-Amz-Meta-B") != "new" || w.tags(t, "/box/d/")["b"] != "new" {
+				t.Errorf("it lost what came with it: %v", h)
+			}
+			if r := w.must(t, ask{method: "GET", target: "/box/d/meta"}); r.body != "below it" || r.header.Get("ETag") == "" {
+				t.Errorf("the object below it is %q, ETag %q", r.body, r.header.Get("ETag"))
+			}
+		})
+	}
+}
+
+// Files that were staged are forgotten.
+func TestStagedFilesAreForgotten(t *testing.T) {
+	s := newStaged()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	must(t, err)
+	if !s.first(f) || s.first(f) {
+		t.Error("the first time is not told from the second")
+	}
+	must(t, f.Close())
+	f = nil
+	for left := 1; left > 0; {
+		runtime.GC()
+		s.mu.Lock()
+		left = len(s.files)
+		s.mu.Unlock()
+	}
+}
