@@ -7,34 +7,35 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// A model server has a shared beginning in its cache only after it has read it once. Records that begin alike and are sent at the same
-// moment are all read in full by a server that caches a prompt when it has read it, or when it has answered. So the first record of a group,
-// its leader, is sent before its turn: one round of the lane's slots before the walk reaches the group. A server that shares
-// the blocks of requests which it has only begun, as vLLM does, neither gains nor loses by that.
+// A model server can reuse a shared beginning only after it has processed it once. Some servers cache a prompt only at its end, or at the
+// end of its answer. If such a server gets all records of a group at the same moment, it processes the beginning once for each of them. So one
+// record of each group, its leader, is sent ahead: one round of the lane's slots before the walk reaches the group. A server that shares
+// the cache of unfinished requests, as vLLM does, neither gains nor loses by that.
 
-// leaders are the beginnings of the records that a lane has sent before their turn lately. They are copies: a record's own bytes would
-// keep its whole chunk in memory.
+// leaders holds the beginnings of the leaders that a lane has sent lately. They are copies, since a slice of a record's bytes would keep its
+// whole chunk in memory.
 type leaders struct {
-	sent  []leading // the oldest first
-	taken int       // records of the walk that the lane ever took
+	sent  []leading // oldest first
+	taken int       // records that the lane has taken so far
 }
 
+// leading is the beginning of one leader.
 type leading struct {
 	prompt dialect.Prompt
 	taken  int // leaders.taken when it was sent
 }
 
 const (
-	// mostLeaders is how many leaders the walk may have before it, so that their beginnings are still in the cache when it reaches them.
+	// mostLeaders is how many leaders may be ahead of the walk. More could displace each other from the server's cache before their group.
 	mostLeaders = 16
-	// keptLeaders are remembered, for at most leadRounds rounds of the lane's slots. The walk reaches a leader's group after one.
+	// keptLeaders is how many leaders are kept, for at most leadRounds rounds of the lane's slots. The walk needs one round to reach a group.
 	keptLeaders = 3 * mostLeaders
 	leadRounds  = 4
-	// longestLead bounds the bytes of a leader's copy. A group that shares more has none.
+	// longestLead bounds the copy of a beginning, in bytes. A group that shares more gets no leader.
 	longestLead = 256 << 10
 )
 
-// begin forgets leaders of so many records ago. It is called for each record that is taken.
+// begin counts a record that is taken, and drops leaders that were sent more than memory records ago.
 func (s *leaders) begin(memory int) {
 	s.taken++
 	old := max(0, len(s.sent)-keptLeaders)
@@ -44,17 +45,17 @@ func (s *leaders) begin(memory int) {
 	s.sent = slices.Delete(s.sent, 0, old)
 }
 
-// add notes a leader, of which so many bytes are shared with its group.
+// add keeps a leader, which shares the first shared bytes of its prompt with its group.
 func (s *leaders) add(p *dialect.Prompt, shared int) {
 	s.sent = append(s.sent, leading{p.Beginning(shared), s.taken})
 }
 
-// have tells whether a leader was sent that shares at least so many bytes with p. Whose it was does not matter.
+// have reports whether a leader of any job was sent that shares at least that many bytes with p.
 func (s *leaders) have(p *dialect.Prompt, least int) bool {
 	return slices.ContainsFunc(s.sent, func(l leading) bool { return l.prompt.Shared(p) >= least })
 }
 
-// beyond counts the leaders whose groups come after p in the walk.
+// beyond counts the leaders whose groups come after p in prompt order.
 func (s *leaders) beyond(p *dialect.Prompt) (n int) {
 	for _, l := range s.sent {
 		if l.prompt.Compare(p) > 0 {
@@ -79,7 +80,7 @@ func (l *lane) step(f *feed) int {
 	return at
 }
 
-// walking is how many jobs are in the walk, at least 1.
+// walking is the number of jobs that send in prompt order, at least 1.
 func (q *queue) walking() (jobs int) {
 	for _, g := range q.feeds[:min(len(q.feeds), looksAside)] {
 		if g.ready.ordered && len(g.ready.items) > 0 {
@@ -89,12 +90,12 @@ func (q *queue) walking() (jobs int) {
 	return max(jobs, 1)
 }
 
-// leader finds the next leader for a lane whose walk is at a position: a record that shares leastShared bytes more with the next one than
-// with the one before it. It looks at no more than so many records ahead, and at each of them once.
+// leader finds the next leader for a lane whose walk is at position at: a record that shares leastShared bytes more with the record after
+// it than with the record before it. It looks at most records ahead, and at each record once.
 func (w *walk) leader(l *lane, at, most int) (int, bool) {
 	i, before := at, l.last
 	if looked := w.looked[l]; looked != nil {
-		// More than most is between them when records came since, or when the walk has begun again.
+		// A larger distance means that records were added since, or that the walk has started over.
 		if n := w.behind(looked); n > at && n <= at+2*most {
 			i, before = n, looked
 		}
@@ -121,7 +122,7 @@ func (w *walk) leader(l *lane, at, most int) (int, bool) {
 	return 0, false
 }
 
-// look notes how far a lane has looked for leaders.
+// look notes the prompt up to which a lane has looked for leaders.
 func (w *walk) look(l *lane, p *dialect.Prompt) {
 	if w.looked == nil {
 		w.looked = map[*lane]*dialect.Prompt{}

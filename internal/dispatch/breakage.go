@@ -4,20 +4,20 @@ import (
 	"time"
 )
 
-// breakage is a moment at which connections broke off. One request's connection may break for any reason; when a good part of what is in
-// flight breaks at once, the server may have crashed over one of them.
+// breakage is a moment at which connections broke. A single connection may break for any reason. If many of the requests in flight break at
+// once, the server may have crashed, perhaps because of one of them.
 type breakage struct {
 	at       time.Time
-	beside   int // requests that were in flight
-	broken   int // of them, those that broke off
-	repeated bool
+	beside   int  // requests in flight before it
+	broken   int  // requests among them whose connection broke
+	repeated bool // one of them had been in a crash before
 }
 
-// oneBreak is how near to one another connections must break to belong together. One that was made after the first of them broke is not of
-// them.
+// oneBreak is the longest time between breaks that belong together. A connection that was opened after the first break does not belong to
+// it.
 const oneBreak = 100 * time.Millisecond
 
-// shared tells whether it took down so many that it may have been the server.
+// shared reports whether the server may have crashed: at least two connections broke, and at least a fifth of those in flight.
 func (b *breakage) shared() bool { return b != nil && b.broken >= 2 && b.broken*5 >= b.beside }
 
 // breakOff notes a connection that broke. The caller holds l.mu.

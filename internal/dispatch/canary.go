@@ -43,7 +43,7 @@ func (l *lane) inquires(h *history, why *batholith.Failure) {
 	}
 	h.asking = true
 	request := &canary{about: h, class: h.class, text: l.canary.text, why: why}
-	if h.condemned { // whether the lane answers anybody is the question
+	if h.condemned { // the question is whether the lane answers any class
 		request.class = l.d.classes.plain(h.class)
 	}
 	l.d.wg.Go(func() { request.send(l) })
@@ -124,7 +124,8 @@ func (c *canary) send(l *lane) {
 	l.signal()
 }
 
-// takeCanaries is how many canaries were sent about a class since it was last called: a record of it ends and has them on its account.
+// takeCanaries returns how many canaries were sent about a class since its last call. They are counted in the outcome of the record that
+// ends now.
 func (l *lane) takeCanaries(c *class) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +202,7 @@ func (l *lane) canaries(ctx context.Context) {
 	}
 }
 
-// dueCanaries returns the canaries to send now, and when to look again: zero while there is nobody to send them for.
+// dueCanaries returns the canaries to send now, and when to look again. The time is zero while no record waits for one.
 func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 	probed, next := l.probed(now)
 	if len(probed) == 0 {
@@ -211,7 +212,7 @@ func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range probed {
-		if !waiting[h.class] || !h.paused || h.asking { // when a record comes, it is looked again
+		if !waiting[h.class] || !h.paused || h.asking { // a new record of the class triggers another look
 			continue
 		}
 		c := &canary{about: h, class: h.class, text: l.canary.text}
@@ -228,7 +229,7 @@ func (l *lane) dueCanaries(now time.Time) (due []*canary, next time.Time) {
 	return due, next
 }
 
-// probed are the paused classes about which a canary is due; next is when the probe of another is, zero when there is none.
+// probed returns the paused classes about which a canary is due, and the time of the next probe of another class; zero if there is none.
 func (l *lane) probed(now time.Time) (due []*history, next time.Time) {
 	if l.paused.Load() == 0 {
 		return nil, time.Time{}
@@ -256,7 +257,8 @@ func (l *lane) probed(now time.Time) (due []*history, next time.Time) {
 	return due, next
 }
 
-// waiting returns the classes of which records of some job wait or are tried.
+// waiting is the set of classes with at least one record, of any job, that is ready, waits after a failure, or is in flight as a trial.
+// Only about these classes are canaries sent.
 func (l *lane) waiting() map[*class]bool {
 	classes := map[*class]bool{}
 	for _, q := range l.served() {
@@ -276,8 +278,8 @@ func (l *lane) waiting() map[*class]bool {
 	return classes
 }
 
-// trial returns a record of a paused class if its trial is due. Otherwise it returns nil and when to look again: zero while no class is
-// paused. It condemns the classes whose trials are over. It is called on the goroutine of run.
+// trial returns a record of a paused class if a trial is due. Else it returns nil and when to look again; zero while no class is paused. It
+// also condemns the classes whose trials are over. It runs on the goroutine of run.
 func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	if l.paused.Load() == 0 {
 		return nil, time.Time{}
@@ -303,7 +305,7 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	}
 	l.mu.Unlock()
 	for _, h := range condemned {
-		l.d.o.Log.Warn("a class of records stays unanswered; each is sent once more and ends with the server's error; check that the model server supports such requests",
+		l.d.o.Log.Warn("the model server answered no record of a class; each of them is sent once more and then ends with the server's error; check that the model server supports such requests",
 			"backend", l.backend.String(), "class", h.class.String())
 		l.resumed(h)
 	}

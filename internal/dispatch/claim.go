@@ -15,7 +15,8 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// feed claims chunk after chunk and offers their records. It returns only with an error: the cause of the end.
+// feed claims chunks and offers their records, until an error ends it. The error is the cause of take, of the lease's term, or a permanent
+// fault.
 func (f *feed) feed(take context.Context) error {
 	for {
 		if err := f.room(take); err != nil {
@@ -43,7 +44,7 @@ func (f *feed) feed(take context.Context) error {
 	}
 }
 
-// room waits until the job may claim a chunk: its records are wanted, and there is memory for it.
+// room waits until the queue lets the job claim a chunk (see queue.grant).
 func (f *feed) room(take context.Context) error {
 	f.queue.mu.Lock()
 	if !f.granted {
@@ -54,7 +55,7 @@ func (f *feed) room(take context.Context) error {
 	return f.until(take, 0, func() bool { return f.granted })
 }
 
-// claim takes the next chunk of the job, or several small ones.
+// claim leases the next chunk of the job, or several small ones. It returns none if the job has no claimable chunk.
 func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
 	n := f.together()
 	err = f.insist(take, "claim a chunk", func() error {
@@ -68,7 +69,7 @@ func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error)
 	return chunks, err
 }
 
-// unneeded gives back the room of a chunk that was not there.
+// unneeded returns the reserve of memory after a claim that found no chunk.
 func (f *feed) unneeded() {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -77,7 +78,7 @@ func (f *feed) unneeded() {
 	f.queue.grant()
 }
 
-// ungrant gives back the room that was set aside for the next chunk. The caller holds queue.mu.
+// ungrant ends the permission to claim and returns its reserve. The caller holds queue.mu.
 func (f *feed) ungrant() {
 	if f.granted {
 		f.late.Stop()
@@ -88,20 +89,20 @@ func (f *feed) ungrant() {
 	}
 }
 
-// stall lets other jobs claim in place of this one, whose chunk does not come: its bucket is slow, gone or denied. Without it, such
-// a job would keep the others from the lanes for as long as its reads are repeated.
+// stall runs when the chunk of a grant is late: the job's bucket is slow, missing or denied. Other jobs may claim in its place. Otherwise
+// such a job would keep them from the lanes for as long as its reads are retried.
 func (f *feed) stall() {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	if f.granted { // else the chunk came at this moment
+	if f.granted { // else the chunk has just arrived
 		f.stalled = true
-		f.queue.held -= reserve // what it reads is on the model's account of memory
+		f.queue.held -= reserve // the bytes that it reads are on queue.chunks already
 		f.queue.grant()
 	}
 }
 
-// rest is for a job without claimable chunks: what is out is waited for and committed, and after a while it is looked again, for the
-// chunks of a worker that died.
+// rest is called when the job has no claimable chunk. It waits until all its records are concluded, commits the outcomes, and waits for one
+// lease. After that a chunk may be claimable again, because another worker died.
 func (f *feed) rest(take context.Context) error {
 	if err := f.until(take, 0, func() bool { return f.flying+len(f.ready.items)+len(f.later) == 0 }); err != nil {
 		return err
@@ -117,8 +118,8 @@ func (f *feed) rest(take context.Context) error {
 	return f.until(take, f.d.o.Lease, func() bool { return false })
 }
 
-// until waits for cond, which is evaluated under the queue's mutex whenever something was settled; with a limit above 0 no longer
-// than that.
+// until waits until cond is true, or until limit has passed if limit is above 0. It evaluates cond under the queue's mutex after each
+// nudge. It returns an error when take or the lease's term ends.
 func (f *feed) until(take context.Context, limit time.Duration, cond func() bool) error {
 	var late <-chan time.Time
 	if limit > 0 {
@@ -143,7 +144,8 @@ func (f *feed) until(take context.Context, limit time.Duration, cond func() bool
 	}
 }
 
-// load reads chunks and offers those of their records that have no outcome yet. It returns how many of the chunks it has loaded.
+// load reads chunks, as many as fetch can take at once, and offers their records that have no outcome yet. It returns how many chunks it
+// loaded.
 func (f *feed) load(take context.Context, chunks []batholith.Chunk) (int, error) {
 	var got []*fetched
 	err := f.insist(take, "read a chunk", func() (err error) {
@@ -161,7 +163,7 @@ func (f *feed) load(take context.Context, chunks []batholith.Chunk) (int, error)
 	return len(got), err
 }
 
-// fill takes a chunk apart and offers its records.
+// fill parses a chunk's records and offers them.
 func (f *feed) fill(c *fetched) error {
 	var items []*item
 	err := f.guard("take a chunk apart", func() (err error) {
@@ -178,8 +180,8 @@ func (f *feed) fill(c *fetched) error {
 	return err
 }
 
-// offer hands a chunk's records to the lanes. Those whose answer is known are returned with it: they are in flight, to be ended by the
-// caller.
+// offer makes a chunk's records ready for the lanes. Records whose answer is known already are returned with it: they count as in flight,
+// and the caller must conclude them.
 func (f *feed) offer(p *portion, items []*item) (known []*item, answers []batholith.Answer, err error) {
 	q := f.queue
 	q.mu.Lock()
@@ -209,14 +211,14 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	return known, answers, nil
 }
 
-// read fetches a chunk's bytes and, meanwhile, its block of the index.
+// read fetches a chunk's bytes and its block of the index, in parallel.
 func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Entry, error) {
 	file := f.files[c.File]
 	ctx, cancel := context.WithCancel(ctx)
 	var bytes sync.WaitGroup
 	defer bytes.Wait()
 	defer cancel()
-	var data []byte // once bytes is done; like unread
+	var data []byte // data and unread are valid after bytes.Wait
 	var unread error
 	bytes.Go(func() { data, unread = readAll(ctx, f.place.Input, file.Key, file.ETag, c.Offset, c.Bytes) })
 	block, err := readAll(ctx, f.place.Output, file.Index, "", c.IndexOffset, c.IndexBytes)
@@ -239,7 +241,7 @@ func (f *feed) read(ctx context.Context, c batholith.Chunk) ([]byte, []jsonl.Ent
 	return data, entries, unread
 }
 
-// guard ends the job, and not the process, when its input cannot be read because this program is broken.
+// guard turns a panic over the job's input into an error, which fails the job and not the process, and logs it.
 func (f *feed) guard(doing string, do func() error) error {
 	err := batholith.Guard(doing, do)
 	if e, ok := errors.AsType[*batholith.Broken](err); ok {
@@ -248,9 +250,10 @@ func (f *feed) guard(doing string, do func() error) error {
 	return err
 }
 
-// errIndex: what validation wrote is not what it wrote. Nothing is guessed from it.
+// errIndex: the index does not match what validation wrote. The job fails; nothing is guessed.
 var errIndex = errors.New("the job's index is damaged")
 
+// readAll reads n bytes of an object from an offset. A non-empty etag must match the object's.
 func readAll(ctx context.Context, b blob.Bucket, key, etag string, offset, n int64) ([]byte, error) {
 	r := blob.NewReader(ctx, b, key, etag, offset, n)
 	defer r.Close()
@@ -259,7 +262,7 @@ func readAll(ctx context.Context, b blob.Bucket, key, etag string, offset, n int
 	return data, err
 }
 
-// items cuts a chunk's bytes into the records that are to be asked.
+// items parses the records of a chunk that have no outcome yet. Their id and input are slices of data.
 func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, error) {
 	items := make([]*item, 0, len(entries))
 	for i, e := range entries {
@@ -284,7 +287,7 @@ func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, e
 	return items, nil
 }
 
-// classOf is the class of a record. Most records of a job are of the one before.
+// classOf returns the class of a record. It checks the previous record's class first, since most neighbours have the same.
 func (f *feed) classOf(p *dialect.Prompt, input []byte) *class {
 	key := class{path: dialect.PathOf(f.dialect, input), features: p.Features, band: bandOf(len(input))}
 	if c := f.lastClass; c == nil || c.key() != key {

@@ -7,20 +7,21 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// class is a kind of request that a server may be able or unable to serve as a whole: where it goes, what it needs of the model, how large it
-// is. An answer to one record of a class is evidence that the server works for the others.
+// class is a kind of request that a server can serve, or fail to serve, as a whole: the path, the features that it needs of the model, and
+// its size. An answer to one record of a class is evidence that the server works for the others.
 //
-// The prompt's beginning is not part of it: a group that only few records share would leave them without anybody to compare them with.
+// The beginning of the prompt is not part of the class: a group of few records would have no others to be compared with.
 type class struct {
-	id       int // small, for slices
+	id       int // small, an index of slices
 	path     string
 	features dialect.Features
-	band     int // of the size of its records: 0 below smallRecord, and one more for each factor of eight
+	band     int // by record size: 0 below smallRecord, plus one for each factor of eight
 }
 
-// smallRecord is the size in bytes up to which all records are of one band, which is that of canaries.
+// smallRecord bounds band 0, in bytes. Canaries belong to band 0.
 const smallRecord = 64 << 10
 
+// bandOf is 0 below 64 KiB, 1 below 512 KiB, 2 below 4 MiB, and so on.
 func bandOf(size int) int {
 	if size < smallRecord {
 		return 0
@@ -28,13 +29,13 @@ func bandOf(size int) int {
 	return (bits.Len(uint(size/smallRecord))-1)/3 + 1
 }
 
-// classes names the classes that were ever seen. There are few: paths times features times bands.
+// classes holds every class seen since the start. There are few: paths × features × bands.
 type classes struct {
 	mu    sync.Mutex
 	known map[class]*class // by everything but the id
 }
 
-// of is the one class with this key.
+// of returns the one class with this key, and makes it at the first call.
 func (c *classes) of(key class) *class {
 	key = key.key()
 	c.mu.Lock()
@@ -52,8 +53,8 @@ func (c *classes) of(key class) *class {
 	return known
 }
 
-// key is everything of a class but its id.
+// key is the class without its id.
 func (c *class) key() class { return class{path: c.path, features: c.features, band: c.band} }
 
-// plain is the class that a canary without features belongs to.
+// plain is the class of the same path without features or size, to which a canary without features belongs.
 func (c *classes) plain(of *class) *class { return c.of(class{path: of.path}) }

@@ -19,109 +19,114 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// Store is what dispatch asks of the database.
+// Store is the part of the database that dispatch uses. Every method may be called by several goroutines at once. Errors are retried unless
+// [batholith.ErrMoved] or [batholith.ErrNotFound] says that a retry cannot help.
 type Store interface {
 	// Claim leases up to n chunks of a job that is Scheduled or InProgress, in order, each under a new epoch.
 	Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error)
-	// Release makes the worker's chunks of a job claimable again. What the worker commits of them afterwards is refused.
+	// Release makes the worker's chunks of a job claimable again. The store then refuses later commits of the worker for them.
 	Release(ctx context.Context, worker, job string) error
 	// Unfinished lists the jobs that are not terminal.
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
+	// Heartbeat extends the lease of the worker's chunks to the given time.
 	Heartbeat(ctx context.Context, worker string, until time.Time) error
+	// Files lists the input files of a job, which validation has counted.
 	Files(ctx context.Context, job string) ([]batholith.File, error)
-	// Tags are those that the job has now; one of them may be PriorityTag.
+	// Tags returns the present tags of a job, which may include PriorityTag.
 	Tags(ctx context.Context, account, job string) ([]batholith.Tag, error)
-	// Tagged returns the present value of a tag of every job that has it and is not terminal, by the job's id.
+	// Tagged returns the present value of one tag for every job that has it and is not terminal, by job id.
 	Tagged(ctx context.Context, key string) (map[string]string, error)
-	// Note replaces the message of a job that goes on; an empty one takes it away.
+	// Note replaces the note of a job that is not terminal. An empty message removes it.
 	Note(ctx context.Context, job, message string) error
 }
 
-// Sink takes finished outcomes. Add returns once the outcome is in the journal's queue; Flush once everything added for the job is
-// committed or known to be refused.
+// Sink takes finished outcomes. Add returns when the outcome is in the journal's queue, which does not mean that it is on disk. Flush
+// returns nil when every outcome that was added for the job is committed, or was refused because another worker owns its chunk.
 type Sink interface {
 	Add(ctx context.Context, o batholith.Outcome) error
 	Flush(ctx context.Context, job string) error
 }
 
-// Backend is one model server. Do returns the body of a 200, or a *batholith.Failure, or the cause of its context.
+// Backend is one model server, with one model. Its methods may be called by several goroutines at once.
 type Backend interface {
+	// Do sends one request. It returns the body of a 200, a *batholith.Failure, or the cause of its context.
 	Do(ctx context.Context, c batholith.Call) ([]byte, error)
-	// Probe asks whether the server is there and serves its model.
+	// Probe returns nil if the server answers and lists the model. A *batholith.Failure of kind FailureUnreachable means that it does not
+	// answer; any other error means that it answers, but may not serve the model.
 	Probe(ctx context.Context) error
-	// Slots is how many requests the server works on at once, where it publishes that.
+	// Slots returns how many requests the server processes in parallel, or false if the server does not publish it.
 	Slots(ctx context.Context) (int, bool)
-	MaxInFlight() int  // as configured; 0 leaves it to dispatch
+	MaxInFlight() int  // as configured, in requests; 0: dispatch finds the number
 	ModelName() string // the server's own name of the model
 	String() string    // for messages; holds no secret
-	// Gauges are what the server says of itself at the moment; not ok when it says nothing.
+	// Gauges returns the server's present metrics, or false if it has none.
 	Gauges(ctx context.Context) (batholith.Gauges, bool)
 }
 
-// Serving is how a job's records are served. Jobs with the same Model share a queue and its lanes.
+// Serving says which backends serve a job, and in which format. Jobs with the same Model share a queue and its lanes.
 type Serving struct {
 	Model    string
 	Backends []Backend
 	Dialect  dialect.Dialect
 }
 
-// Options are the parts that a Dispatcher joins. All but Log, Memory, Trace and the numbers are needed.
+// Options configures a Dispatcher. Optional are Canary, Waits, Log, Memory, Trace, Listener, Room and everything below it.
 type Options struct {
 	Worker  string // id of this process; owns the chunks it claims
 	Store   Store
 	Sink    Sink
 	Serving func(batholith.Job) (Serving, error)
 	Place   func(context.Context, batholith.Job) (blob.Place, error)
-	// Begin moves a job to InProgress: before the first of its records goes to a backend that has answered something, or before its first
-	// outcome. It is repeated until it succeeds or says that it never will; then nothing of the job is sent.
+	// Begin moves a job to InProgress. Dispatch calls it before the job's first outcome, and before one of its records is sent to a backend
+	// that has already answered something. A temporary error is retried. After a permanent one nothing of the job is sent.
 	Begin func(ctx context.Context, job string) error
-	// Canary is the n-th fixed request of this path and features for a backend that serves the model under this name; not ok when there is
-	// none. nil: no canaries are sent.
+	// Canary returns the n-th fixed request with this path and these features, for a backend that serves the model under this name, or
+	// false if there is none. nil: no canaries are sent.
 	Canary func(path string, f dialect.Features, model string, n int) (call batholith.Call, ok bool)
-	// Fault tells that a job cannot go on, whatever is repeated: its input is gone or changed, or access was taken away.
+	// Fault reports that a job cannot continue and that retries cannot help: for example, its input was deleted or changed.
 	Fault func(job string, err error)
-	// Waits tells that the job's bucket or the database failed a call, since when, and that it is tried again; with a nil error, that it
-	// goes on. Access that is taken away is among that. nil: nobody wants to know.
+	// Waits reports that a call to the job's bucket or to the database fails and is retried, and since when. Denied access is one of these
+	// errors. A nil error reports that the job continues. nil: no reports.
 	Waits func(job string, since time.Time, err error)
 	Log   *slog.Logger
-	// Memory keeps what was found of the backends; nil: every start finds it anew.
+	// Memory stores the limits found for the backends. nil: each start searches them again.
 	Memory Memory
-	// Trace is told, while requests are in flight, how each lane stands, a few times a second; nil: nobody wants to know.
+	// Trace gets the state of each lane several times a second while requests are in flight. nil: no samples.
 	Trace func(limit.Sample)
-	// Listener is told of every attempt.
+	// Listener is called for every attempt.
 	Listener batholith.Listener
 
-	// Room is what chunks, answers and lines may take in memory, of this Dispatcher and others; nil: without a bound.
+	// Room bounds the memory of chunks, answers and output lines, in bytes, for all Dispatchers that share it. nil: no bound.
 	Room *memory.Budget
 
-	Attempts int           // counted attempts a record gets; 0: 4
-	Reuse    bool          // records of a job that are the same, and fixed by temperature 0 or a seed, are sent once
-	Sourced  bool          // each output line names the model server and the model that answered it
-	Lease    time.Duration // how long a claim outlives the last heartbeat; 0: 5 s
-	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
+	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
+	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	Sourced  bool          // write into each output line which model server and model answered it
+	Lease    time.Duration // from the last heartbeat until another worker may claim this worker's chunks; 0: 5 s
+	Drain    time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
 }
 
 // Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
 type Dispatcher struct {
 	o     Options
-	lines *memory.Account     // of outcomes that are not committed
-	reads *semaphore.Weighted // of chunks, beside the first that each job reads
+	lines *memory.Account     // memory of long output lines that are not committed yet
+	reads *semaphore.Weighted // chunks read in parallel, not counting the first of each job
 
 	born       time.Time
-	leaseUntil atomic.Int64 // Unix nanoseconds until which this worker may send
-	leaseMono  atomic.Int64 // the same in nanoseconds since born, by the monotonic clock
+	leaseUntil atomic.Int64 // end of the lease by the wall clock, in Unix nanoseconds
+	leaseMono  atomic.Int64 // end of the lease by the monotonic clock, in nanoseconds since born
 
 	mu      sync.Mutex
-	take    context.Context // ends when no new work may be taken; nil before Run
-	send    context.Context // ends when what is in flight must end
-	wg      sync.WaitGroup  // every goroutine but Run's own; Run waits for it
-	lanes   map[any]*lane
+	take    context.Context // ends at shutdown: no new work is taken; nil before Run
+	send    context.Context // ends when the drain time is over: requests in flight are cancelled
+	wg      sync.WaitGroup  // every goroutine except Run's own; Run waits for them
+	lanes   map[any]*lane   // by Backend.Key where there is one, else by the Backend itself
 	classes classes
-	queues  map[string]*queue
-	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
+	queues  map[string]*queue // by Serving.Model
+	feeds   map[string]*feed  // by job id, from Enqueue to the end of the feed
 }
 
-// New makes a Dispatcher. Nothing is sent before Run.
+// New makes a Dispatcher. It starts no goroutine, and sends nothing before Run.
 func New(o Options) *Dispatcher {
 	o.Attempts = orInt(o.Attempts, 4)
 	o.Lease = orDuration(o.Lease, 5*time.Second)
@@ -152,8 +157,8 @@ func orDuration(v, def time.Duration) time.Duration {
 	return v
 }
 
-// Run sends until ctx ends. Then it takes nothing new, gives what is in flight the drain time, commits what was finished, hands the
-// rest back, and returns.
+// Run sends records until ctx ends, and then shuts down: it takes no new records, waits at most Options.Drain for requests in flight,
+// commits the finished outcomes, and releases the chunks. It may be called once. It returns an error only if it never took the lease.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.insist(ctx, "take the worker's lease", func() error { return d.beat(ctx) }); err != nil {
 		return fmt.Errorf("take the worker's lease: %w", err)
@@ -182,7 +187,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// drain waits until nothing is in flight, at most the drain time; then it calls the rest off.
+// drain waits for the requests in flight, at most Options.Drain. Then it cancels the rest with ErrShutdown.
 func (d *Dispatcher) drain(abort context.CancelCauseFunc) {
 	done := make(chan struct{})
 	go func() { d.wg.Wait(); close(done) }()
@@ -196,7 +201,7 @@ func (d *Dispatcher) drain(abort context.CancelCauseFunc) {
 	}
 }
 
-// handBack releases this worker's chunks at the end of Run. Where the database does not answer, the next start does it.
+// handBack calls HandBack at the end of Run, for at most 10 s. If the database does not answer by then, the next start releases the chunks.
 func (d *Dispatcher) handBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -206,20 +211,20 @@ func (d *Dispatcher) handBack(ctx context.Context) {
 	}
 }
 
-// HandBack releases this worker's chunks of every job whose outcomes are all committed, or known to be refused. The other jobs keep
-// theirs: an outcome that waits in the journal counts only while its chunk has the same owner and epoch, so after a release it would be
-// refused and its record asked again. Those chunks are released when the outcomes are settled (see feed.giveUp), or claimed by
-// another worker when the lease of this one has run out. It may be repeated.
+// HandBack releases this worker's chunks of every job whose outcomes are all committed or refused. Other jobs keep their chunks: the store
+// accepts an outcome only while its chunk has the same owner and epoch, so a release would make it refuse the outcomes that are still in
+// the journal, and their records would be sent again. feed.giveUp releases these chunks later, or another worker claims them when this
+// worker's lease ends. HandBack may be called again.
 func (d *Dispatcher) HandBack(ctx context.Context) error {
 	jobs, err := d.o.Store.Unfinished(ctx)
 	if err != nil {
 		return fmt.Errorf("list jobs: %w", err)
 	}
 	ended, cancel := context.WithCancel(ctx)
-	cancel() // Flush only looks; waiting for a bucket that is away would keep the chunks of the other jobs as well
+	cancel() // with this context Flush does not wait, so that a bucket that does not answer does not delay the other jobs
 	for _, job := range jobs {
 		if job.Status != batholith.StatusScheduled && job.Status != batholith.StatusInProgress && job.Status != batholith.StatusStopping {
-			continue // it has no chunks that were ever claimed
+			continue // no chunk of it was claimed yet
 		}
 		if d.o.Sink.Flush(ended, job.ID) != nil {
 			d.o.Log.Info("chunks are kept: outcomes in the journal are not committed yet", "job", job.ID)
@@ -232,7 +237,8 @@ func (d *Dispatcher) HandBack(ctx context.Context) error {
 	return nil
 }
 
-// Enqueue puts a job that is Scheduled or InProgress at the end of its model's queue. A job that is there already stays where it is.
+// Enqueue appends a job that is Scheduled or InProgress to its model's queue. It does nothing if the job is queued already. It returns the
+// error of Options.Serving, for example if no backend serves the model.
 func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	s, err := d.o.Serving(job)
 	if err != nil {
@@ -257,8 +263,8 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	return nil
 }
 
-// Halt takes a job out: nothing of it is sent any more, what is in flight is called off with this cause, and what was finished is
-// committed when Halt returns nil. Halting a job that is not here only commits.
+// Halt removes a job. It cancels the job's requests in flight with the given cause, waits until they have ended, and commits the finished
+// outcomes. After nil all of them are committed. For a job that is not queued it only commits.
 func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 	d.mu.Lock()
 	f := d.feeds[job]
@@ -275,10 +281,10 @@ func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 	return d.o.Sink.Flush(ctx, job)
 }
 
-// start sets a queue's lanes going. The caller holds d.mu, and Run has begun.
+// start starts a queue's lanes and feeds. The caller holds d.mu, and Run has begun.
 func (d *Dispatcher) start(q *queue) {
 	for _, l := range q.lanes {
-		if !l.running { // it may serve another queue already
+		if !l.running { // the lane may serve another queue already
 			l.running = true
 			d.wg.Go(func() { l.run(d.take) })
 		}
@@ -290,7 +296,7 @@ func (d *Dispatcher) start(q *queue) {
 	}
 }
 
-// forget drops a feed that has ended.
+// forget removes a feed that has ended.
 func (d *Dispatcher) forget(f *feed) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

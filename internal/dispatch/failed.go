@@ -7,7 +7,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// succeeded takes in that the backend answered a record, and the work in it.
+// succeeded takes in an answer to a record. work is its output in tokens, 0 for a refusal that shows that the server works.
 func (l *lane) succeeded(it *item, work float64) {
 	l.limit.Succeeded(it.flight, work)
 	l.mu.Lock()
@@ -22,7 +22,7 @@ func (l *lane) succeeded(it *item, work float64) {
 	}
 }
 
-// worked notes an answer to a request that began then. The caller holds l.mu.
+// worked notes an answer to a request that was sent at began. The caller holds l.mu.
 func (l *lane) worked(began time.Time) {
 	if began.After(l.answered) {
 		l.answered = began
@@ -30,7 +30,7 @@ func (l *lane) worked(began time.Time) {
 	l.delay, l.vain = firstProbe, false
 }
 
-// resumed lets the records of a class go on.
+// resumed sends the records of a class again after its pause.
 func (l *lane) resumed(h *history) {
 	l.paused.Add(-1)
 	l.d.o.Log.Info("records of a class are sent again", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", h.class.String())
@@ -40,11 +40,11 @@ func (l *lane) resumed(h *history) {
 	l.tell()
 }
 
-// failed takes in a failure, and has the table say what it means.
+// failed takes in a failed attempt: it informs the limiter, updates what is known of the record and its class, and carries out the verdict.
 func (l *lane) failed(it *item, f *batholith.Failure) {
 	now := time.Now()
 	it.rest = 0
-	if off := it.term.Err() != nil; off || f.Kind == batholith.FailureUnreachable { // neither says anything of the record
+	if off := it.term.Err() != nil; off || f.Kind == batholith.FailureUnreachable { // neither says anything about the record
 		l.carryOut(it, f, judge(attempt{calledOff: off}, f, evidence{}))
 		return
 	}
@@ -57,12 +57,12 @@ func (l *lane) failed(it *item, f *batholith.Failure) {
 	l.carryOut(it, f, v)
 }
 
-// limits tells the limiter of a failure, and returns how long the record waits at least for the sake of the others.
+// limits tells the limiter about a failure, and returns the least time for which the record must wait so that others can use the server.
 func (l *lane) limits(it *item, f *batholith.Failure, now time.Time) (wait time.Duration) {
 	switch {
 	case f.Kind != batholith.FailureBackPressure:
 		l.limit.Failed(it.flight)
-	case l.itsOwn(it, now): // how much is in flight has nothing to do with it
+	case l.itsOwn(it, now): // the refusal is about this record and not about the load
 		l.limit.Failed(it.flight)
 		wait = max(min(f.RetryAfter, longestAsk), longestRest)
 	default:
@@ -72,7 +72,7 @@ func (l *lane) limits(it *item, f *batholith.Failure, now time.Time) (wait time.
 	return wait
 }
 
-// blame adds a failure to what is known of the record and of its class, and judges it.
+// blame adds a failure to what is known of the record and of its class, and returns the verdict.
 func (l *lane) blame(it *item, f *batholith.Failure, now time.Time) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,18 +87,19 @@ func (l *lane) blame(it *item, f *batholith.Failure, now time.Time) verdict {
 	it.broke = nil
 	if f.Crash {
 		l.breakOff(it, now)
-		it.crashes++ // attempt takes it back when only this connection broke
+		it.crashes++ // item.attempt subtracts it again if only this connection broke
 	}
 	it.failure, it.failedAt, it.failedOn = f, now, l
-	l.retries.spend(it.rest, 1) // its slot rests
+	l.retries.spend(it.rest, 1) // the slot stays empty for that time
 	e := l.evidence(it.class, now)
 	if f.Kind == batholith.FailureBackPressure && e.idle && e.row >= allRefused {
-		l.inquires(h, f) // the limiter sends one at a time by now; a canary tells whether it is the server or the records
+		l.inquires(h, f) // the limiter allows one request by now; a canary shows whether the server or the records are at fault
 	}
 	return judge(it.attempt(l), f, e)
 }
 
-// suspect has a server probed over which a request broke off that was alone. If it answers the probe it is there.
+// suspect takes the backend out of use until a probe, because the connection of its only request broke. If the server answers the probe, it
+// did not crash.
 func (l *lane) suspect(f *batholith.Failure, now time.Time) {
 	l.mu.Lock()
 	if l.out == "" {
@@ -108,18 +109,18 @@ func (l *lane) suspect(f *batholith.Failure, now time.Time) {
 	l.signal()
 }
 
-// refusedInRow is how many records of a job must be refused in a row to look as if it were for what they are; besideOver is over about how
-// many answers lane.beside is taken.
+// refusedInRow is how many refusals of a job's records in a row suggest that the records are at fault. besideOver is the number of answers
+// over which lane.beside is averaged.
 const (
 	refusedInRow = 8
 	besideOver   = 64
 )
 
-// itsOwn tells whether a refusal is likely to be for what the record is. That is so in two cases:
+// itsOwn reports whether back-pressure is likely to be caused by the record itself and not by the load. It is in two cases:
 //
-//   - a row of the job's records was refused, and requests of the class that began meanwhile were answered
-//   - nearly all of the job's records were refused of late, but for some that were answered between, and no more than half as many requests
-//     are in flight as when the server answered. A server that refuses everything is not meant: no answer ends its row.
+//   - refusedInRow records of the job were refused in a row, and meanwhile requests of their class were answered
+//   - nearly all records of the job were refused of late, some were answered between them, and at most half as many requests are in flight as
+//     when the server answers. This does not apply to a server that refuses everything, since no answer then ends the row.
 func (l *lane) itsOwn(it *item, now time.Time) bool {
 	f := it.feed
 	f.queue.mu.Lock()
@@ -141,14 +142,14 @@ func (l *lane) itsOwn(it *item, now time.Time) bool {
 	return refusals-row >= refusedInRow/2 && row <= l.limit.Size() && 2*flying <= l.beside
 }
 
-// allRefused is how many refusals in a row, with nothing in flight, look as if everything were refused; longestRest is how long the slot of a
-// refused request stays empty at the most.
+// allRefused is how many refusals in a row, with nothing in flight, suggest that the server refuses everything. longestRest is how long the
+// slot of a refused request stays empty at most.
 const (
 	allRefused  = 3
 	longestRest = time.Second
 )
 
-// attempt is what the table is told of a record that is judged on a lane. The caller holds the mutex of the lane on which it failed.
+// attempt is the table's input about a record, judged for a lane. The caller holds the mutex of the lane on which the record failed.
 func (it *item) attempt(at *lane) attempt {
 	a := attempt{calledOff: it.term.Err() != nil, failures: it.failures, alone: it.sole, once: it.once, crashes: it.crashes}
 	h := it.failedOn.at(it.class)
@@ -163,8 +164,7 @@ func (it *item) attempt(at *lane) attempt {
 	return a
 }
 
-// rejudged is what the table says, on a lane, of a record that has waited. Nothing but the record is changed by it. The caller holds
-// queue.mu.
+// rejudged is the verdict on a record that has waited, for a lane. It changes only the record. The caller holds queue.mu.
 func (it *item) rejudged(at *lane) verdict {
 	on := it.failedOn
 	on.mu.Lock()
@@ -184,7 +184,7 @@ func (it *item) rejudged(at *lane) verdict {
 	return v
 }
 
-// carryOut does what the table says of a record that has failed just now.
+// carryOut does what a verdict says about a record that has just failed.
 func (l *lane) carryOut(it *item, f *batholith.Failure, v verdict) {
 	if v.out {
 		l.takeOut(reason(f))
@@ -204,7 +204,7 @@ func (l *lane) carryOut(it *item, f *batholith.Failure, v verdict) {
 	}
 }
 
-// pause has the records of a class wait, and begins to probe it.
+// pause stops sending the records of a class on the lane, and starts to probe it. It does nothing if the class is paused already.
 func (l *lane) pause(c *class, why *batholith.Failure) {
 	l.mu.Lock()
 	h := l.at(c)
@@ -222,7 +222,7 @@ func (l *lane) pause(c *class, why *batholith.Failure) {
 	l.tell()
 }
 
-// jitter spreads what waits, between three quarters and five quarters of a delay.
+// jitter returns a random time between 3/4 and 5/4 of d.
 func jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0

@@ -14,8 +14,9 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// feed is one job's way from its chunks to the lanes. Its goroutine opens the job, claims and reads; lanes take and settle. The fields
-// below the queue's mutex line are guarded by queue.mu.
+// feed is one job between its chunks and the lanes. Its goroutine opens the job, claims and reads chunks; the lanes take records and
+// conclude them. The fields below "guarded by queue.mu" are guarded by queue.mu; the others are set before the goroutine starts, or belong
+// to it.
 type feed struct {
 	d       *Dispatcher
 	queue   *queue
@@ -24,106 +25,108 @@ type feed struct {
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed by close: the goroutine is over and nothing is in flight
-	idle   chan struct{} // 1-buffered; told whenever a record was settled or taken, or a chunk may be claimed
+	done   chan struct{} // closed by close, when the goroutine has ended and nothing is in flight
+	idle   chan struct{} // 1-buffered, never closed; gets a value when a record was taken or concluded, or a chunk may be claimed
 
-	beginning chan struct{} // 1-buffered; full while the job is being begun
-	begun     atomic.Bool   // it is InProgress
+	beginning chan struct{} // a lock with a select: full while a goroutine moves the job to InProgress
+	begun     atomic.Bool   // the job is InProgress
 
 	place     blob.Place
 	files     map[int]batholith.File
-	lastClass *class           // of the record that was read last
-	last      *batholith.Chunk // that was claimed; nil: none since the claims began anew
-	unsure    bool             // a claim failed that may have happened: a chunk may be this worker's, and it does not know of it
+	lastClass *class           // class of the record parsed last
+	last      *batholith.Chunk // chunk claimed last; nil: none since the latest giveUp
+	unsure    bool             // a claim returned an error but may have been committed: this worker may own a chunk without knowing it
 
 	// guarded by queue.mu
-	running   bool           // its goroutine was started, or never will be
-	opened    bool           // its turn has come: it may claim
-	starting  bool           // it is being begun,
-	startedAt time.Time      // since then
-	told      string         // why it waits, as its owner is to know; "" when it does not
-	said      string         // as its owner was told
-	telling   bool           // a goroutine tells
+	running   bool           // the goroutine was started, or must not be started any more
+	opened    bool           // a chunk was granted at least once
+	starting  bool           // startBegin is running,
+	startedAt time.Time      // since this time
+	told      string         // why the job waits, as its note should say; "" if it does not wait
+	said      string         // the same as the note says it
+	telling   bool           // a goroutine is writing the note
 	trials    map[*class]int // records in flight whose class is paused
 	tenant    *tenant
 	priority  priority
-	term      context.Context // of the present lease; records are sent under it
+	term      context.Context // context of the records; ends with the lease
 	lapse     context.CancelCauseFunc
 
-	wanting  bool        // the goroutine waits to be granted a chunk
-	granted  bool        // it may claim one; its room is set aside
-	late     *time.Timer // of the grant: stall is next
-	stalled  bool        // the chunk of the grant is late
-	dry      bool        // the last claim found nothing
-	holding  int         // number of the present claims: chunks of an earlier number hold nothing any more
-	held     int64
-	loaded   map[*portion]bool // that hold memory
-	ready    walk
-	later    retries
+	wanting  bool              // the goroutine waits for a grant
+	granted  bool              // the goroutine may claim a chunk, for which memory is reserved
+	late     *time.Timer       // calls stall if the granted chunk is not read in time
+	stalled  bool              // the granted chunk is late
+	dry      bool              // the latest claim found no chunk
+	holding  int               // generation of the claims; chunks of an earlier one hold no memory any more
+	held     int64             // bytes of claimed chunks
+	loaded   map[*portion]bool // chunks that hold memory
+	ready    walk              // records that were never sent
+	later    retries           // records that failed and wait
 	twins    twins
-	flying   int
-	out      flights // the same, apart from those that are ended without being sent
-	borrowed float64 // tokens that it got out of turn, because its prompts went with another's
+	flying   int     // records in flight
+	out      flights // the same records, without those that are concluded without being sent
+	borrowed float64 // tokens taken before the job's turn, see neighbour
 
-	refused   int       // records in a row for which the servers had no room
-	refusedAt time.Time // the first of them
-	refusals  int       // of late: an answer halves them
+	refused   int       // records in a row that met back-pressure
+	refusedAt time.Time // time of the first of them
+	refusals  int       // the same, not only in a row; an answer halves the number
 
-	concluded int64   // records, by this process
-	meanIn    average // tokens of a record
-	meanOut   average
-	meanMost  average // bound that the records with an answer had set on it
+	concluded int64   // records concluded by this process
+	meanIn    average // input tokens per answered record
+	meanOut   average // output tokens per answered record
+	meanMost  average // max tokens of the answered records that set it
 	outlook   outlook
 	start     opening
 }
 
-// item is one record on its way.
+// item is one record between the claim of its chunk and its outcome. Its fields belong to the goroutine that sends it while it is in
+// flight, and are guarded by queue.mu otherwise.
 type item struct {
 	feed          *feed
 	chunk         *portion
 	term          context.Context
 	key           batholith.RecordKey
-	id, input     []byte         // slices of the chunk's bytes
-	prompt        dialect.Prompt // the same
-	same          digest         // of the input, when it may have twins
-	twins         []*item        // that end with it
-	charged       float64        // tokens that it was reckoned to take when it was sent
-	line          priority       // and on which accounts they are
-	role          int
-	wasted        batholith.Tokens
-	due           time.Time
-	taken         time.Time // when it was taken to be sent
-	ahead, behind *item     // in flights
+	id, input     []byte           // slices of the chunk's bytes
+	prompt        dialect.Prompt   // slices of input
+	same          digest           // digest of the input, if it may have twins
+	twins         []*item          // records that get the same answer
+	charged       float64          // estimated tokens, charged to the shares when it was taken
+	line          priority         // the accounts that were charged: line
+	role          int              // and role
+	wasted        batholith.Tokens // tokens of unusable answers
+	due           time.Time        // when a waiting record is judged again
+	taken         time.Time        // when a lane took it
+	ahead, behind *item            // neighbours in the list flights
 
 	// What is known of its attempts.
 	class    *class
-	flight   limit.Flight       // of the last attempt
-	asked    bool               // the last attempt was sent
-	began    time.Time          // when
-	before   int                // requests of the lane until then
-	rest     time.Duration      // for which its slot stays empty after a refusal
-	sole     bool               // nothing else of ours was in flight beside it
-	once     bool               // it must not be sent twice
-	attempts int                // for the ledger: requests, those that were refused for want of room aside
-	failures int                // that were its own
-	crashes  int                // see attempt
-	broke    *breakage          // the last failure was a part of
-	failure  *batholith.Failure // the last; nil: none
+	flight   limit.Flight       // latest attempt, in the limiter
+	asked    bool               // the latest attempt was sent
+	began    time.Time          // send time of the latest attempt
+	before   int                // lane.begun at that time
+	rest     time.Duration      // how long its slot stays empty after a refusal
+	sole     bool               // no other request of ours was in flight during the latest attempt
+	once     bool               // the request must not be repeated, see attempt.once
+	attempts int                // for the ledger: requests, without those that met back-pressure
+	failures int                // failures that count against it
+	crashes  int                // see attempt.crashes
+	broke    *breakage          // the breakage of the latest failure, if its connection broke
+	failure  *batholith.Failure // latest failure; nil: none
 	failedAt time.Time
 	failedOn *lane
-	trial    bool // it is sent though its class is paused
-	apart    bool // it is sent with nothing beside it
-	ends     bool // it is not sent again, and ends with its last failure
+	trial    bool // it was taken although its class is paused
+	apart    bool // it is sent only while nothing else is in flight
+	ends     bool // it ends with its latest failure and is not sent again
 }
 
-// portion is a claimed chunk with its bytes.
+// portion is a claimed chunk whose records are being processed.
 type portion struct {
 	batholith.Chunk
-	left    int // records that are not settled
+	left    int // records without an outcome
 	holding int // feed.holding when it was loaded
 	hold    *memory.Hold
 }
 
+// newFeed makes a feed without starting its goroutine. The caller holds d.mu.
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
 	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
@@ -133,8 +136,8 @@ func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *f
 	return f
 }
 
-// run waits for the job's turn, opens it and feeds its records, term after term of the lease, until the job is halted or the process
-// takes nothing more.
+// run is the goroutine of a feed. It waits for the job's turn, opens the job and feeds its records. After a lost lease it starts over. It
+// ends when the job is halted, the process shuts down, or its records cannot be read; the last is reported as a fault.
 func (f *feed) run() {
 	defer f.close()
 	unlink := context.AfterFunc(f.d.send, func() { f.cancel(context.Cause(f.d.send)) })
@@ -153,14 +156,14 @@ func (f *feed) run() {
 	}
 	switch cause := context.Cause(take); {
 	case cause == nil && !errors.Is(err, batholith.ErrMoved):
-		f.d.o.Log.Warn("job cannot be fed", "job", f.job.ID, "err", err)
+		f.d.o.Log.Warn("the job's records cannot be read", "job", f.job.ID, "err", err)
 		f.d.o.Fault(f.job.ID, err)
 	case errors.Is(cause, batholith.ErrShutdown):
 		f.commit()
 	}
 }
 
-// turn waits for the job's turn and opens it.
+// turn waits for the job's first grant and opens the job.
 func (f *feed) turn(take context.Context) error {
 	f.enter(take)
 	err := f.room(take)
@@ -175,7 +178,7 @@ func (f *feed) turn(take context.Context) error {
 	return f.open(take)
 }
 
-// commit hands over what was finished before the chunks are released, for a commit under a released chunk would be refused.
+// commit flushes the finished outcomes, for at most 10 s, before Run releases the chunks: the store refuses outcomes of a released chunk.
 func (f *feed) commit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -184,7 +187,7 @@ func (f *feed) commit() {
 	}
 }
 
-// close says that the feed is over.
+// close ends the feed and removes it from its queue and Dispatcher.
 func (f *feed) close() {
 	f.queue.mu.Lock()
 	f.letGo()
@@ -194,7 +197,7 @@ func (f *feed) close() {
 	close(f.done)
 }
 
-// open learns where the job's bytes lie.
+// open looks up the job's buckets and files.
 func (f *feed) open(ctx context.Context) error {
 	return f.insist(ctx, "open job "+f.job.ID, func() error {
 		place, err := f.d.o.Place(ctx, f.job)
@@ -213,8 +216,8 @@ func (f *feed) open(ctx context.Context) error {
 	})
 }
 
-// giveUp releases what this worker holds of the job from an earlier process or lease. What it had finished is committed first, however
-// long that takes: after the release it would be refused, and asked again.
+// giveUp releases the chunks that this worker holds of the job from an earlier process or lease. It first commits the finished outcomes,
+// and waits as long as that takes: after the release the store would refuse them, and their records would be sent again.
 func (f *feed) giveUp(ctx context.Context) error {
 	f.last = nil
 	if err := f.d.o.Sink.Flush(ctx, f.job.ID); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// Each small file is one chunk. Claiming a chunk takes a transaction, and reading it takes two calls of the bucket, however few records it has. So
-// that a job of many small files does not wait for the bucket once per file, a job claims several small chunks in one transaction and reads
-// them in parallel. The chunks of one claim have about as many records and bytes as one full chunk.
+// A small file is one chunk. To claim a chunk takes a transaction, and to read it takes two calls of the bucket, however few records it has.
+// A job of many small files therefore claims several chunks in one transaction and reads them in parallel. The chunks of one claim together
+// have about as many records and bytes as one full chunk.
 const (
 	claimRecords = 512     // records of one claim at most; a full chunk has 512
 	claimBytes   = reserve // bytes of one claim at most; a full chunk has about 1 MiB
@@ -52,8 +52,8 @@ type fetched struct {
 	entries []jsonl.Entry
 }
 
-// fetch reads chunks in parallel: the first one, and as many of the next as there is memory for now. It waits for memory only for the first, when it
-// holds none for the others, and returns all of it after an error. So two jobs cannot wait for each other's memory.
+// fetch reads the first chunk, and in parallel as many of the next as there is memory for now. It waits for memory only for the first,
+// while it holds none for the others, and returns all memory after an error. So two jobs cannot wait for each other's memory.
 func (f *feed) fetch(take context.Context, chunks []batholith.Chunk) (got []*fetched, err error) {
 	for i, c := range chunks[:min(len(chunks), readsAtOnce)] {
 		p := &portion{Chunk: c, hold: f.queue.chunks.Hold()}

@@ -12,11 +12,13 @@ type load struct {
 	left     float64 // tokens
 }
 
-// expectation is when a job gets its first tokens, and its last, in seconds from now.
+// expectation is when a job gets its first and its last tokens, in seconds from now. begin is +Inf for a job with nothing left.
 type expectation struct{ begin, end float64 }
 
-// expect lets the tokens of all jobs flow as shares divides them, until the last job is done. Loads are in the order in which they came;
-// no more is to come, and the rate stays.
+// expect simulates how the tokens of all jobs are processed, at a constant rate (tokens per second) that is divided as in shares, until all
+// are done. It assumes that no further jobs come. Loads are in order of arrival. Each round advances to the end of the next job:
+//
+//	step = min over jobs of left / speed
 func expect(loads []load, rate float64) []expectation {
 	out := make([]expectation, len(loads))
 	left := make([]float64, len(loads))
@@ -48,8 +50,10 @@ func expect(loads []load, rate float64) []expectation {
 	}
 }
 
-// flow says how fast each job with something left goes on: alike for each tenant, by weight for each of its lines, and in a line by the
-// shares of its two heads.
+// flow computes the speed of each job with tokens left, in tokens per second:
+//
+//	line = rate / tenants × weight of the line / sum of the weights of the tenant's lines
+//	shortest job of the line: 3/4 of it; oldest job: 1/4; if they are the same job: all of it
 func flow(loads []load, left []float64, rate float64, speed []float64) {
 	type place struct {
 		tenant   string
@@ -81,28 +85,31 @@ func flow(loads []load, left []float64, rate float64, speed []float64) {
 	}
 }
 
-// meter measures tokens a second while the lanes have work.
+// meter measures the model's rate in tokens per second, leaving out times with nothing in flight.
 type meter struct {
 	tokens float64
-	since  time.Time // of tokens; zero while nothing is in flight
-	rate   float64   // tokens a second; 0 while it is not known
+	since  time.Time // start of the present measurement; zero while nothing is in flight
+	rate   float64   // tokens per second; 0 until it is known
 }
 
 const (
-	meterEvery = time.Second
-	meterOver  = 20 * time.Second // what is older counts less
+	meterEvery = time.Second      // length of one measurement
+	meterOver  = 20 * time.Second // time constant of the moving average
 )
 
-// begin notes that there is work.
+// begin starts a measurement if none runs: a request is in flight.
 func (m *meter) begin(now time.Time) {
 	if m.since.IsZero() {
 		m.since = now
 	}
 }
 
-// pause notes that nothing is in flight.
+// pause drops the present measurement: nothing is in flight.
 func (m *meter) pause() { m.since, m.tokens = time.Time{}, 0 }
 
+// add counts tokens that were processed. Once a second it updates the moving average:
+//
+//	rate += (measured - rate) × (1 - e^(-passed / meterOver))
 func (m *meter) add(tokens float64, now time.Time) {
 	m.begin(now)
 	m.tokens += tokens

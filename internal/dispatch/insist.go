@@ -10,7 +10,8 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// insist is [Dispatcher.insist] for a call on the job's behalf: how it fails is told, and that it goes on.
+// insist is [Dispatcher.insist] for a call on behalf of the job. It reports to Options.Waits that the call fails, and later that the job
+// continues.
 func (f *feed) insist(ctx context.Context, what string, do func() error) error {
 	began, told := time.Now(), false
 	err := f.d.insist(ctx, what, func() error {
@@ -27,7 +28,7 @@ func (f *feed) insist(ctx context.Context, what string, do func() error) error {
 	return err
 }
 
-// insist repeats do, waiting longer each time, until it succeeds, says that it never will, or ctx ends.
+// insist calls do until it succeeds, fails permanently, or ctx ends, with waits that grow from 100 ms to 5 s.
 func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) error {
 	once := func(context.Context) error {
 		err := do()
@@ -41,7 +42,8 @@ func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) e
 	})
 }
 
-// permanent tells an error that no repetition mends. Access that is denied may be given back: lifecycle decides for how long it is tried.
+// permanent reports whether retries cannot help. Denied access counts as temporary, since it may be granted again; lifecycle decides how
+// long it is retried.
 func permanent(err error) bool {
 	if _, ok := errors.AsType[*batholith.Broken](err); ok {
 		return true

@@ -13,57 +13,58 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// lane is one backend and the requests in flight to it, of every queue whose model it serves. It is out until a first probe has succeeded.
+// lane is one backend with its requests in flight, for all queues whose model the backend serves. A new lane is out of use until its first
+// probe succeeds.
 //
-// Locks: a queue's mutex may be held when l.mu is taken, and never the other way round.
+// Locks: l.mu may be taken while a queue's mutex is held, never the other way round.
 type lane struct {
 	d       *Dispatcher
 	backend Backend
 	limit   *limit.Limiter
 	answers *memory.Account
 	watcher watcher
-	hand    chan errand     // unbuffered; to a sender that is idle
-	wake    chan struct{}   // 1-buffered; told whenever a record may have become ready
-	last    *dialect.Prompt // of the record that was sent last; only for the goroutine of run
-	leaders leaders         // the same
-	turn    int             // of the search for records to try; the same
-	pausing chan struct{}   // 1-buffered; told when a canary may be due
+	hand    chan errand     // unbuffered, never closed; to an idle sender
+	wake    chan struct{}   // 1-buffered, never closed; gets a value when a record may have become ready
+	last    *dialect.Prompt // of the latest record; used by the goroutine of run only
+	leaders leaders         // used by the goroutine of run only
+	turn    int             // counts searches for trial records; used by the goroutine of run only
+	pausing chan struct{}   // 1-buffered, never closed; gets a value when a canary may be due
 
-	paused     atomic.Int32  // classes
-	spared     atomic.Uint32 // the spare members that the server refuses, as batholith.Spare
-	lastSource atomic.Pointer[batholith.Source]
+	paused     atomic.Int32                     // number of paused classes
+	spared     atomic.Uint32                    // optional request members that the server refuses, as batholith.Spare
+	lastSource atomic.Pointer[batholith.Source] // of the latest answer; most answers share it
 
 	running bool // guarded by d.mu
 
 	mu        sync.Mutex
 	queues    []*queue
-	out       string        // why the backend cannot be used; empty when it can
-	unsure    bool          // it is out only to see whether it is there
-	doubt     string        // what the backend's list of models says against it
-	delay     time.Duration // until the next probe of a backend that is out
-	vain      bool          // nothing was answered since a probe last succeeded
-	outSince  time.Time
-	answered  time.Time  // when the latest request that was answered had begun; zero: none since it was out
-	histories []*history // by the id of the class
-	broke     *breakage  // the last
-	begun     int        // requests ever sent
-	beside    float64    // how many requests were in flight when records were answered, of late
+	out       string        // why the backend cannot be used; "" if it can
+	unsure    bool          // out only until a probe has shown whether the server still answers
+	doubt     string        // error of a probe that was answered, such as a model that is not listed; "" if none
+	delay     time.Duration // until the next probe while the backend is out
+	vain      bool          // no request was answered since the latest successful probe
+	outSince  time.Time     // start of the outage; zero: none
+	answered  time.Time     // send time of the latest answered request; zero: none since the latest outage
+	histories []*history    // by class.id
+	broke     *breakage     // latest
+	begun     int           // requests ever sent
+	beside    float64       // moving average of the requests in flight at an answer
 	canary    canaries
 	retries   credit
 	uses      uses
 }
 
-// errand is what a lane sends in a slot: a record. A request that somebody waits for may become another.
+// errand is the work that a lane does in one slot: sending a record.
 type errand interface {
-	// send makes one request and deals with what comes back, on a goroutine of the lane which holds a slot meanwhile.
+	// send makes one request and handles its result. It runs on a goroutine that holds a slot of the lane.
 	send(l *lane)
-	// alone tells that nothing else may be in flight beside it.
+	// alone reports whether the errand is sent only while nothing else is in flight on the lane.
 	alone() bool
-	// recall undoes the taking of an errand that cannot be sent now.
+	// recall returns an errand that cannot be sent now to its queue.
 	recall(l *lane)
 }
 
-// lane finds or makes the lane of a backend. The caller holds d.mu.
+// lane returns the lane of a backend, and makes it at the first call. Backends with equal keys share a lane. The caller holds d.mu.
 func (d *Dispatcher) lane(b Backend) *lane {
 	var key any = b
 	if k, ok := b.(interface{ Key() string }); ok {
@@ -78,21 +79,21 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	return l
 }
 
-// serve adds a queue to those whose records the lane takes. The caller holds d.mu.
+// serve adds a queue to the lane. The caller holds d.mu.
 func (l *lane) serve(q *queue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queues = append(l.queues, q)
 }
 
-// served are the queues whose records the lane takes.
+// served returns the lane's queues.
 func (l *lane) served() []*queue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.queues[:len(l.queues):len(l.queues)]
 }
 
-// run takes errands and has each sent by a goroutine that has nothing else to do, until ctx ends.
+// run takes errands until ctx ends. Each is sent by an idle goroutine, or by a new one if none is idle.
 func (l *lane) run(ctx context.Context) {
 	var beside sync.WaitGroup
 	beside.Go(func() { l.observe(ctx) })
@@ -108,7 +109,7 @@ func (l *lane) run(ctx context.Context) {
 		}
 		e := l.next(ctx)
 		switch {
-		case e == nil: // ctx has ended, or the backend is out
+		case e == nil: // ctx has ended, or the backend is out of use
 			l.limit.Release()
 		case e.alone():
 			l.sendAlone(ctx, e)
@@ -123,10 +124,10 @@ func (l *lane) run(ctx context.Context) {
 	}
 }
 
-// idleSender is how long a sender waits for its next errand.
+// idleSender is how long a sender waits for its next errand before it ends.
 const idleSender = time.Second
 
-// sender sends an errand, and others after it. It is worth keeping: the stack of a new goroutine has to grow first.
+// sender sends an errand and then further ones. Reuse saves the growth of a new goroutine's stack.
 func (l *lane) sender(ctx context.Context, e errand) {
 	idle := time.NewTimer(idleSender)
 	defer idle.Stop()
@@ -144,8 +145,8 @@ func (l *lane) sender(ctx context.Context, e errand) {
 	}
 }
 
-// sendAlone lets the lane run dry and sends an errand by itself. It is called on the goroutine of run, which takes nothing meanwhile. What
-// that costs the others is charged to the lane's retries.
+// sendAlone waits until nothing is in flight on the lane, and then sends an errand. It runs on the goroutine of run, so nothing else is
+// taken meanwhile. The time of all the lane's slots is spent from the lane's retry credit.
 func (l *lane) sendAlone(ctx context.Context, e errand) {
 	began := time.Now()
 	if l.limit.Drained(ctx) != nil || !l.usable() {
@@ -158,7 +159,7 @@ func (l *lane) sendAlone(ctx context.Context, e errand) {
 	l.retries.spend(time.Since(began), l.limit.Size())
 }
 
-// width is how many requests the backend gets at once, 0 while it cannot be used.
+// width is the number of requests that the backend may get at once, 0 while it is out of use.
 func (l *lane) width() int {
 	if !l.usable() {
 		return 0
@@ -166,20 +167,21 @@ func (l *lane) width() int {
 	return l.limit.Size()
 }
 
+// usable reports whether the latest probe reached the backend, and nothing took it out of use since.
 func (l *lane) usable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.out == ""
 }
 
-// takes tells whether records of a class may be sent there now.
+// takes reports whether the lane may send records of a class now.
 func (l *lane) takes(c *class) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.out == "" && (l.paused.Load() == 0 || !l.at(c).paused)
 }
 
-// wakeUp has the lane look for an errand again.
+// wakeUp makes the lane look for an errand again. It does not block.
 func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
@@ -187,7 +189,7 @@ func (l *lane) wakeUp() {
 	}
 }
 
-// signal has the lane look for an errand again, and for a canary that may be due.
+// signal makes the lane look for an errand again, and for due canaries. It does not block.
 func (l *lane) signal() {
 	l.wakeUp()
 	if l.paused.Load() == 0 {
@@ -199,15 +201,16 @@ func (l *lane) signal() {
 	}
 }
 
-// tell has every queue look whether its jobs wait, and why.
+// tell updates the notes of all waiting jobs of the lane.
 func (l *lane) tell() {
 	for _, q := range l.served() {
 		q.tell()
 	}
 }
 
-// halts says why the lane sends no records of a class now; "" if it does. If c is nil it says why the lane sends nothing at all. The text
-// follows "Records wait: " in the messages of jobs. An operator reads it too, so it names server and cause, and nothing that a server sent.
+// halts says why the lane sends no records of class c now, or "" if it sends them. For a nil class it says why the lane sends nothing. The
+// text follows "Records wait: " in a job's note, which users of every tenant may read: it names the server and the cause, and holds no text
+// of the server.
 func (l *lane) halts(c *class) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

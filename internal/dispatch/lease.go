@@ -7,12 +7,12 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// heartbeats renews the worker's lease five times in its length until ctx ends. When it could not be renewed in time, every feed is
-// called off with ErrLeaseLost: another worker may own the chunks by now. The feeds begin again by themselves once it is renewed.
+// heartbeats renews the worker's lease every fifth of its length until ctx ends. If the lease ends without a renewal, it cancels all feeds
+// with ErrLeaseLost, because another worker may claim their chunks. The feeds restart after the next renewal.
 func (d *Dispatcher) heartbeats(ctx context.Context) {
 	tick := time.NewTicker(d.o.Lease / 5)
 	defer tick.Stop()
-	end := time.AfterFunc(d.left(), d.loseLease) // also while a renewal is on its way
+	end := time.AfterFunc(d.left(), d.loseLease) // fires even while a renewal hangs
 	defer end.Stop()
 	for {
 		select {
@@ -30,25 +30,26 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 	}
 }
 
-// instant is a moment on both clocks of this process: the wall clock in Unix nanoseconds, and the monotonic one since New.
+// instant is a time on both clocks of this process: the wall clock in Unix nanoseconds, and the monotonic clock in nanoseconds since New.
 type instant struct{ wall, mono int64 }
 
-// before tells whether t is before u on both clocks. The wall clock may be set back, which would prolong a lease, so the monotonic clock
-// counts as well; the monotonic clock stands still while the machine is suspended, in which time a worker on another machine may take
-// over, so the wall clock counts as well. A wall clock that is set forward by more than a lease costs what is in flight, and nothing else.
+// before reports whether t is before u on both clocks. Each clock alone could prolong a lease: the wall clock may be set back, and the
+// monotonic clock stops while the machine is suspended. If the wall clock is set forward by more than a lease, requests in flight are
+// cancelled and sent again; nothing else is lost.
 func (t instant) before(u instant) bool { return t.wall < u.wall && t.mono < u.mono }
 
+// now reads both clocks.
 func (d *Dispatcher) now() instant {
 	now := time.Now()
 	return instant{now.UnixNano(), int64(now.Sub(d.born))}
 }
 
-// left is how long the lease lasts.
+// left is the time until the lease ends, by the monotonic clock.
 func (d *Dispatcher) left() time.Duration { return time.Duration(d.leaseMono.Load() - d.now().mono) }
 
-// beat renews the lease once. Its end is computed before the request, so that this worker never believes in it for longer than
-// the database does. If the renewal is answered after the last lease ended, it came too late, though it succeeded: in between,
-// another worker may have claimed the chunks, and what is sent of them would be refused.
+// beat renews the lease once. It computes the new end before the request, so this worker never believes in the lease for longer than the
+// database does. A renewal that succeeds after the old lease has ended counts as a lost lease: another worker may have claimed the chunks
+// in between, and the store would refuse this worker's outcomes.
 func (d *Dispatcher) beat(ctx context.Context) error {
 	now := d.now()
 	until := time.Now().Add(d.o.Lease)
@@ -65,11 +66,12 @@ func (d *Dispatcher) beat(ctx context.Context) error {
 	return nil
 }
 
-// holds tells whether this worker may send now.
+// holds reports whether the lease lasts, so that this worker may send.
 func (d *Dispatcher) holds() bool {
 	return d.now().before(instant{d.leaseUntil.Load(), d.leaseMono.Load()})
 }
 
+// loseLease cancels the requests in flight of all feeds.
 func (d *Dispatcher) loseLease() {
 	d.o.Log.Warn("the worker's lease was lost; records in flight are called off")
 	d.mu.Lock()

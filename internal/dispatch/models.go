@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// uses shares a lane among the models that its backend serves: the next slot goes to the model with the fewest requests in flight there, and of
-// equals to the one that has had the least of the slots' time. Tokens would not do, since what a model's records take is not known before some
-// are answered. It is guarded by lane.mu.
+// uses shares a lane's slots among the models that its backend serves. The next slot goes to the model with the fewest requests in flight
+// on the lane; between equals, to the model that has used the least slot time. Tokens would not work as the measure: a model's tokens per
+// record are unknown until some of its records are answered. Guarded by lane.mu.
 type uses struct {
 	of    map[*queue]*use
-	clock time.Duration // use.had of the model that was served last
+	clock time.Duration // use.had of the model that got the latest slot
 }
 
-// use is what one model has of the lane.
+// use is one model's use of the lane.
 type use struct {
 	flying int
-	had    time.Duration // of a slot
+	had    time.Duration // slot time used so far
 }
 
-// at is what a queue has of the lane, which is made when it is first asked for.
+// at returns a queue's entry, and makes it at the first call.
 func (s *uses) at(q *queue) *use {
 	u := s.of[q]
 	if u == nil {
@@ -33,7 +33,7 @@ func (s *uses) at(q *queue) *use {
 	return u
 }
 
-// order is the lane's queues, the one whose turn it is first.
+// order returns the lane's queues, with the one that gets the next slot first.
 func (l *lane) order() []*queue {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *lane) order() []*queue {
 	})
 }
 
-// takes notes that a record of a queue gets the next slot. A model that had nothing to send gets no more for that afterwards.
+// takes notes that a record of the queue gets a slot. A model that had nothing to send does not catch up on the time that it missed.
 func (s *uses) takes(q *queue) {
 	u := s.at(q)
 	if u.flying == 0 {
@@ -57,14 +57,14 @@ func (s *uses) takes(q *queue) {
 	s.clock = u.had
 }
 
-// gives notes that a record of a queue gives its slot back, after so long.
+// gives notes that a record of the queue frees its slot after holding it for the time took.
 func (s *uses) gives(q *queue, took time.Duration) {
 	u := s.at(q)
 	u.flying--
 	u.had += took
 }
 
-// gives is [uses.gives] for a record that was taken then.
+// gives frees the slot of a record that got it at the time taken.
 func (l *lane) gives(it *item, taken time.Time) {
 	took := time.Since(taken)
 	l.mu.Lock()

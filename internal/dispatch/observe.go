@@ -9,37 +9,38 @@ import (
 	"github.com/batholith/batholith/internal/limit"
 )
 
-// How often a backend is asked about itself while it has requests of ours, and not at all when it has none.
+// Times of reading and storing a backend's state. It is read only while requests are in flight.
 const (
 	readTimeout = 2 * time.Second
-	blindAfter  = 8           // readings in a row that failed: it has no gauges any more
-	askAgain    = time.Minute // for gauges, of a backend that has none; for its slots, of one that publishes them
-	saveEvery   = time.Minute
-	keepFresh   = 24 * time.Hour // what is kept is kept again after so long, the same or not
-	forgetAfter = 7 * 24 * time.Hour
+	blindAfter  = 8                  // failed readings in a row after which the backend counts as without gauges
+	askAgain    = time.Minute        // between requests for the gauges of a backend without any, and for published slots
+	saveEvery   = time.Minute        // between two looks whether the limit must be stored
+	keepFresh   = 24 * time.Hour     // age after which an unchanged limit is stored again
+	forgetAfter = 7 * 24 * time.Hour // age after which a stored limit is not used
 )
 
-// Memory keeps over restarts how many requests a backend takes at once.
+// Memory stores the limit found for each backend, so that a restart does not search it from the beginning.
 type Memory interface {
-	// Learned returns what is kept, or batholith.ErrNotFound.
+	// Learned returns the stored limit of a backend and model, or batholith.ErrNotFound.
 	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
+	// Learn replaces the stored limit.
 	Learn(ctx context.Context, l batholith.Learned) error
 }
 
-// watcher asks a backend about itself. Its fields belong to the goroutine of observe, and before that to the lane's.
+// watcher is the state of reading a backend's metrics. Its fields belong to the goroutine of observe, and before that starts to the lane's.
 type watcher struct {
-	known  bool // it was asked once
-	reads  bool // it has gauges
-	fails  int
-	missed time.Time // when it was last asked for gauges in vain
-	asked  time.Time // when it was last asked for its slots
-	saved  time.Time
-	limit  int       // as last kept,
-	kept   time.Time // and when
+	known  bool      // learn has run
+	reads  bool      // the backend has gauges
+	fails  int       // readings that failed in a row
+	missed time.Time // latest failed reading
+	asked  time.Time // latest request for the slots
+	saved  time.Time // latest look whether the limit must be stored
+	limit  int       // as stored last
+	kept   time.Time // time of that
 }
 
-// learn asks a backend that has just been found usable what it publishes, and begins where an earlier process left off. After an outage
-// it may be another server that answers.
+// learn reads what a backend publishes after a successful probe; after an outage it may be another server. At the first call it also
+// resumes with the limit that an earlier process stored.
 func (l *lane) learn(ctx context.Context) {
 	first := !l.watcher.known
 	l.watcher.known = true
@@ -59,13 +60,13 @@ func (l *lane) learn(ctx context.Context) {
 			l.limit.Resume(was.Limit)
 			l.watcher.limit, l.watcher.kept = was.Limit, was.At
 		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
-			l.d.o.Log.Warn("the limit of a backend is found anew", "backend", l.backend.String(), "err", err)
+			l.d.o.Log.Warn("read the stored limit of a backend; it is searched again", "backend", l.backend.String(), "err", err)
 		}
 	}
 	l.read(ctx)
 }
 
-// observe looks at the backend while requests are in flight, until ctx ends.
+// observe reads the backend's gauges while requests are in flight, until ctx ends. At the end it stores the limit.
 func (l *lane) observe(ctx context.Context) {
 	defer l.save(context.WithoutCancel(ctx))
 	for {
@@ -80,7 +81,7 @@ func (l *lane) observe(ctx context.Context) {
 	}
 }
 
-// look reads the gauges time and again, until nothing is in flight any more.
+// look reads the gauges at intervals of limit.ReadEvery until nothing is in flight. It returns an error when ctx has ended.
 func (l *lane) look(ctx context.Context) error {
 	tick := time.NewTicker(l.limit.ReadEvery())
 	defer tick.Stop()
@@ -104,7 +105,7 @@ func (l *lane) look(ctx context.Context) error {
 	}
 }
 
-// read takes a reading of the gauges. A backend that has none, or none any more, is asked again after a while.
+// read reads the gauges once. A backend without gauges is asked again after a minute.
 func (l *lane) read(ctx context.Context) {
 	w := &l.watcher
 	if l.backend.MaxInFlight() > 0 {
@@ -134,7 +135,8 @@ func (l *lane) read(ctx context.Context) {
 	}
 }
 
-// save keeps what was found, when it is something else than before. What the operator or the server says need not be kept.
+// save stores the limit if it differs by more than 5 % from the stored one, or if that is older than a day. A limit that is configured or
+// published is not stored.
 func (l *lane) save(ctx context.Context) {
 	w, m := &l.watcher, l.d.o.Memory
 	s := l.sample()
@@ -147,13 +149,13 @@ func (l *lane) save(ctx context.Context) {
 	defer cancel()
 	err := m.Learn(ctx, batholith.Learned{Backend: s.Backend, Model: s.Model, Limit: s.Limit, Goodput: s.Goodput, At: s.At})
 	if err != nil {
-		l.d.o.Log.Warn("keep the limit of a backend", "backend", s.Backend, "err", err)
+		l.d.o.Log.Warn("store the limit of a backend", "backend", s.Backend, "err", err)
 		return
 	}
 	w.limit, w.kept = s.Limit, s.At
 }
 
-// sample tells how the lane stands.
+// sample is the present state of the lane, for Options.Trace.
 func (l *lane) sample() limit.Sample {
 	s := l.limit.Sample()
 	s.Backend, s.Model = l.backend.String(), l.backend.ModelName()

@@ -6,17 +6,18 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// opening watches a job's first outcomes: when they all fail alike, the user wants to know before the rest do.
+// opening counts a job's first outcomes. If the first ten all fail with the same error, the job's note says so, so that the user can stop
+// the job.
 type opening struct {
 	seen  int
 	first *batholith.RecordError // the job's first error
 	mixed bool                   // an answer, or another error, was seen among the first outcomes
 }
 
-// openingRecords is how many outcomes must fail alike.
+// openingRecords is how many first outcomes must fail with the same error.
 const openingRecords = 10
 
-// opening takes one outcome into account and returns what to note on the job, if anything.
+// opening counts one outcome, and returns the note for the job, or "".
 func (f *feed) opening(e *batholith.RecordError) string {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -34,7 +35,7 @@ func (f *feed) opening(e *batholith.RecordError) string {
 	return fmt.Sprintf("The first %d records all ended with the same error: %s", o.seen, o.first)
 }
 
-// FirstError is the first error line that a job got in this process, nil when there was none or the job is not here.
+// FirstError returns the first error line that the job got in this process. It is nil if there was none, or if the job is not queued here.
 func (d *Dispatcher) FirstError(job string) *batholith.RecordError {
 	d.mu.Lock()
 	f := d.feeds[job]

@@ -14,8 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// spent is how a record that is not sent again ends: with the server's status and message, and after how many attempts. The code is 500 where
-// the server gave no status of an error, as after a broken connection.
+// spent is the error line of a record that is not sent again: the server's status and message, and the number of attempts. The code is 500
+// if the server gave no error status, for example after a broken connection.
 func (it *item) spent() (batholith.OutcomeKind, *batholith.RecordError) {
 	f := it.failure
 	if f.Kind == batholith.FailureBadRecord {
@@ -31,13 +31,13 @@ func (it *item) spent() (batholith.OutcomeKind, *batholith.RecordError) {
 	return batholith.OutcomeExhausted, e
 }
 
-// end concludes a record with its last failure.
+// end concludes a record with its latest failure.
 func (l *lane) end(it *item) {
 	kind, e := it.spent()
 	l.conclude(it, kind, batholith.Answer{}, e)
 }
 
-// conclude hands a record's outcome to the sink. A sink that does not take it, because the process ends, leaves the record to the
+// conclude gives a record's outcome to the sink. If the sink does not take it, because the process ends, the record is sent again by the
 // next owner of its chunk.
 func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) {
 	f := it.feed
@@ -61,7 +61,7 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 	f.concludes(it, a.Tokens.Add(it.wasted), e == nil)
 }
 
-// outcome is what becomes of a record, with its output line.
+// outcome builds a record's outcome with its output line. Exactly one of a and e is used: e if it is not nil.
 func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) batholith.Outcome {
 	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
 		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
@@ -80,8 +80,9 @@ func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer,
 	return o
 }
 
-// lands notes that a record is in flight no longer, and what it took of the shares: tokens, or for a record without an answer the slot's
-// time as tokens, so that a principal whose records all fail gets no more of the server than others. The caller holds queue.mu.
+// lands removes a record from the records in flight, and charges tokens to the shares. For a record without an answer tokens is the slot's
+// time, converted by item.cost, so that a principal whose records all fail gets no larger part of the server than others. The caller holds
+// queue.mu.
 func (f *feed) lands(it *item, tokens float64) {
 	f.queue.shares.pay(it, tokens)
 	f.flying--
@@ -96,7 +97,9 @@ func (f *feed) lands(it *item, tokens float64) {
 	f.nudge()
 }
 
-// cost is what a failed attempt took, in tokens: the time that it had a slot, at the rate at which answers come out of one.
+// cost converts the slot time of a failed attempt to tokens:
+//
+//	cost = (time in flight + rest) × mean tokens per record / mean time per answered attempt
 func (it *item) cost() float64 {
 	q := it.feed.queue
 	if !it.asked || q.meanTook.n == 0 {
@@ -105,7 +108,7 @@ func (it *item) cost() float64 {
 	return (it.flight.Took() + it.rest).Seconds() / max(q.meanTook.or(1), 1e-6) * (q.meanIn.or(0) + q.meanOut.or(0))
 }
 
-// concludes ends a record: its outcome is with the sink. What it took in fact is on its job's account from here on.
+// concludes ends a record whose outcome is with the sink, and charges the tokens that it took.
 func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	q := f.queue
 	q.mu.Lock()
@@ -126,8 +129,8 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	}
 	switch {
 	case answered:
-		tokens = cmp.Or(tokens, it.charged) // a server that does not say how many is believed to have taken what was reckoned
-	case !it.ends: // one that ends after it has waited was charged for its last attempt then
+		tokens = cmp.Or(tokens, it.charged) // the estimate, if the server reported none
+	case !it.ends: // a record that ends after a wait was charged for its last attempt already
 		tokens = max(tokens, it.cost())
 	}
 	q.rate.add(tokens, time.Now())
@@ -141,7 +144,7 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	q.grant()
 }
 
-// wait has a record wait until it is judged again.
+// wait puts a failed record among the waiting ones; it is judged again after the delay.
 func (f *feed) wait(it *item, delay time.Duration) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -151,13 +154,13 @@ func (f *feed) wait(it *item, delay time.Duration) {
 		it.apart = false
 		heap.Push(&f.later, it)
 		if f.told == "" {
-			f.tell() // its class may be paused
+			f.tell() // its class may be paused: the note must say so
 		}
 		f.queue.wake()
 	}
 }
 
-// back puts a record where it was, as if it had not been taken.
+// back puts a record back into its place, as if it had not been taken.
 func (f *feed) back(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -165,7 +168,7 @@ func (f *feed) back(it *item) {
 	if it.term.Err() != nil {
 		return
 	}
-	if it.again() { // what is known of it stays
+	if it.again() { // it keeps its earlier failures, so it belongs to the waiting records
 		it.apart = false
 		it.due = time.Now()
 		heap.Push(&f.later, it)
@@ -175,7 +178,7 @@ func (f *feed) back(it *item) {
 	f.queue.wake()
 }
 
-// drop lets go of a record that was called off.
+// drop removes a cancelled record. Its chunk is claimed again, or its job has ended.
 func (f *feed) drop(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()

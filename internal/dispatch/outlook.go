@@ -9,24 +9,28 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// outlook is what is expected of a job: when it will begin and end if everything stays as it is. It is guarded by queue.mu.
+// outlook is when a job is expected to begin and end at the present rate. Guarded by queue.mu.
 type outlook struct {
-	begin, end time.Time // zero while nothing is known
-	late       bool      // end is after the job's time is over
-	tight      bool      // or nearly so
-	urgent     bool      // it goes first, which saves it
-	lateSince  time.Time
-	warned     bool // its owner was told that it will be late
+	begin, end time.Time // zero while the rate is unknown
+	late       bool      // end is after the deadline (job.Expires)
+	tight      bool      // end plus a margin is after the deadline
+	urgent     bool      // the job goes first, and then meets its deadline
+	lateSince  time.Time // latest time at which the job was not late, or urgent
+	warned     bool      // the job's note says that it will be late
 }
 
 const (
-	lookEvery = time.Second
-	warnAfter = 30 * time.Second // late for so long without being saved
-	margin    = 1.05             // what a job is believed to need, over what is reckoned
-	leastTime = 30 * time.Second // and the time that it should have left in the end
+	lookEvery = time.Second      // between two computations
+	warnAfter = 30 * time.Second // a job must be late for so long before its note says so
+	margin    = 1.05             // factor on the estimated time of a job
+	leastTime = 30 * time.Second // time that should be left at the end of a job
 )
 
-// look reckons the outlook of every job anew, at most once a second. The caller holds mu.
+// look computes the outlook of every job, at most once a second:
+//
+//	tight: now + expected end × margin + leastTime > deadline
+//
+// The caller holds mu.
 func (q *queue) look(now time.Time) {
 	if now.Sub(q.looked) < lookEvery {
 		return
@@ -53,13 +57,18 @@ func (q *queue) look(now time.Time) {
 	q.warn(now)
 }
 
-// seconds is a time that may be longer than a Duration can be.
+// seconds converts seconds to a Duration, with a bound of 100 years.
 func seconds(s float64) time.Duration {
 	const most = 100 * 365 * 24 * 3600
 	return time.Duration(min(s, most) * float64(time.Second))
 }
 
-// save makes those jobs urgent that would be late and are in time if they go first, the nearest end first.
+// save marks as urgent the tight jobs that meet their deadlines if they go first, in the order of the deadlines. With the urgent jobs
+// before it, a job needs
+//
+//	tokens left / rate × margin × 10/9
+//
+// since every tenth record goes to other jobs.
 func (q *queue) save(now time.Time, rate float64) {
 	tight := []*feed{}
 	for _, f := range q.feeds {
@@ -79,7 +88,7 @@ func (q *queue) save(now time.Time, rate float64) {
 	}
 }
 
-// urgent is the job among those that can whose time ends first, of those that must go first; or nil.
+// urgent returns, among the jobs marked urgent that can accepts, the one with the earliest deadline, or nil.
 func (q *queue) urgent(can func(*feed) bool) (first *feed) {
 	for _, f := range q.feeds {
 		if f.outlook.urgent && (first == nil || f.job.Expires.Before(first.job.Expires)) && can(f) {
@@ -89,7 +98,7 @@ func (q *queue) urgent(can func(*feed) bool) (first *feed) {
 	return first
 }
 
-// warn tells the owners of jobs that will be late, and takes it back when they will not.
+// warn sets the note of jobs that will be late, and removes it from those that no longer will.
 func (q *queue) warn(now time.Time) {
 	for _, f := range q.feeds {
 		o := &f.outlook
@@ -116,7 +125,8 @@ func (q *queue) warn(now time.Time) {
 	}
 }
 
-// Forecast says what is expected of a job. It is not ok for one that is not here.
+// Forecast returns the expected begin and end of a job, and its position among the jobs that have not begun. It returns false for a job
+// that is not queued here. Begin and End are zero while the rate is unknown.
 func (d *Dispatcher) Forecast(job string) (batholith.Forecast, bool) {
 	d.mu.Lock()
 	f := d.feeds[job]

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// next waits for an errand of the lane: a probe of a paused class that is due, or a record, which is in flight from then on. It returns nil
-// when ctx has ended or the backend is out.
+// next waits for the lane's next errand: a due trial of a paused class, or a record. The record counts as in flight from then on. next
+// returns nil when ctx has ended or the backend is out of use.
 func (l *lane) next(ctx context.Context) errand {
 	for {
 		now := time.Now()
@@ -41,7 +41,7 @@ func (l *lane) next(ctx context.Context) errand {
 	}
 }
 
-// taken notes that a record has the slot.
+// taken notes that the record's model has the slot.
 func (l *lane) taken(it *item) errand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,11 +49,12 @@ func (l *lane) taken(it *item) errand {
 	return it
 }
 
-// othersTurn is which of so many records goes to a job whose turn it is though another is urgent, so that nobody starves.
+// othersTurn: every tenth record goes to the job whose turn it is by its share, even if another is urgent, so that no job starves.
 const othersTurn = 10
 
-// pick takes the next record for a lane, or says when one that waits is due (zero: none waits). Records that were not sent yet go before
-// those that failed, apart from what the lane's credit allows, so that what fails again and again takes little from the others.
+// pick takes the next record for a lane. If there is none, it returns nil and the time when the next waiting record is due (zero: none
+// waits). Records that were never sent go before retries, except for retries that the lane's credit pays: so a record that fails again and
+// again takes little from the others.
 func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -69,9 +70,9 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	return nil, p.due
 }
 
-// suspects is in how many crashes a record may have been for being sent now: 0 while records that were not sent yet are ready or on their way
-// here, and then as many as the least that one of those that wait was in. So the others are done before a record that was in more of them,
-// and may be to blame, takes the server down again.
+// suspects is the highest number of crashes that a record may have been part of and still be sent now. It is 0 while there are records that
+// were never sent, and then the lowest number among the waiting records. So records that may crash the server are sent after all others,
+// and the most suspicious of them last.
 func (q *queue) suspects() (crashes int) {
 	if slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.stock() > 0 }) {
 		return 0
@@ -86,19 +87,19 @@ func (q *queue) suspects() (crashes int) {
 	return crashes
 }
 
-// picking is one search for a record.
+// picking is the state of one search for a record.
 type picking struct {
 	l        *lane
 	now      time.Time
-	retries  bool      // records that failed may be taken,
-	suspects int       // those among them that were in flight at so many crashes, and no more,
-	worked   bool      // the lane has answered something since it was last out
-	begun    bool      // only jobs that have begun are looked at
-	empty    []*feed   // that had nothing after all
-	due      time.Time // of the first record that waits
+	retries  bool      // waiting records, which failed before, may be taken
+	suspects int       // those of them with at most so many crashes, see queue.suspects
+	worked   bool      // the lane has answered a request since its latest outage
+	begun    bool      // only jobs that are InProgress are considered
+	empty    []*feed   // feeds that had no record for the lane after all
+	due      time.Time // earliest due time of a waiting record; zero: none
 }
 
-// can tells whether a feed may have a record for the lane.
+// can reports whether a feed may have a record for the lane. It notes when its next waiting record is due.
 func (p *picking) can(f *feed) bool {
 	if slices.Contains(p.empty, f) {
 		return false
@@ -117,14 +118,15 @@ func (p *picking) can(f *feed) bool {
 	return p.retries && !due.After(p.now)
 }
 
-// slowBegin is how long a job that is being begun keeps its turn. After that the database is slow, or away, and others begin.
+// slowBegin is how long a job keeps its turn while it is being moved to InProgress. If the database takes longer, other jobs may begin.
 const slowBegin = time.Second
 
-// mayGo tells whether a record of the job may be sent now. Where the lane works, the job must have begun first; where nothing was answered
-// yet, the record is a trial and begins nothing.
+// mayGo reports whether a record of the job may be sent now. On a lane that has answered something, the job must be InProgress first. On a
+// lane that has not, the record only tests the lane, and the job stays Scheduled.
 func (p *picking) mayGo(f *feed) bool { return !p.worked || f.begun.Load() }
 
-// goes tells the same of a job whose record goes before its turn, and has the job begun otherwise: the next such record goes.
+// goes is mayGo for a job that gets a record before its turn. If the job is not InProgress, goes starts the transition, and a later record
+// may be sent.
 func (p *picking) goes(f *feed) bool {
 	if p.mayGo(f) {
 		return true
@@ -133,16 +135,16 @@ func (p *picking) goes(f *feed) bool {
 	return false
 }
 
-// wait notes when the next record is due.
+// wait notes the due time of a waiting record.
 func (p *picking) wait(due time.Time) {
 	if due.After(p.now) && (p.due.IsZero() || due.Before(p.due)) {
 		p.due = due
 	}
 }
 
-// serve takes a record of the job whose turn it is.
+// serve takes a record of the job that is next: the urgent one, or the one whose turn it is by its share. The caller holds mu.
 func (q *queue) serve(p *picking) *item {
-	can := p.can // one closure for all that ask
+	can := p.can // one closure for all calls
 	for {
 		f := q.urgent(can)
 		if f == nil || q.served%othersTurn == 0 {
@@ -153,7 +155,7 @@ func (q *queue) serve(p *picking) *item {
 		if f == nil {
 			return nil
 		}
-		if !p.mayGo(f) { // the slot goes to a job that has begun, and no other begins in place of this one
+		if !p.mayGo(f) { // another job that is InProgress gets the slot; no other job begins in its place
 			f.startBegin(p.now)
 			p.wait(f.startedAt.Add(slowBegin + time.Millisecond))
 			p.begun = true
@@ -168,7 +170,8 @@ func (q *queue) serve(p *picking) *item {
 	}
 }
 
-// takeFrom takes a record of f, or of one that goes before it for a while.
+// takeFrom takes a record for the turn of f: a due retry of f, or the longest record near the end of all work, or a neighbour's record, or
+// the next record of f. The caller holds mu.
 func (q *queue) takeFrom(p *picking, f *feed) *item {
 	if p.retries {
 		if it := f.takeWaiting(p); it != nil {
@@ -185,14 +188,14 @@ func (q *queue) takeFrom(p *picking, f *feed) *item {
 	return f.takeReady(l, func() int { return l.step(f) })
 }
 
-// wake has the lanes look for a record again.
+// wake makes all lanes of the queue look for a record again.
 func (q *queue) wake() {
 	for _, l := range q.lanes {
 		l.signal()
 	}
 }
 
-// rouse has what waits of a class judged soon: evidence has come.
+// rouse makes the waiting records of a class due soon, because there is new evidence about the class.
 func (q *queue) rouse(c *class) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -210,11 +213,16 @@ func (q *queue) rouse(c *class) {
 	q.wake()
 }
 
-// It is looked which record takes longest when no more than so many are left, and then once a round of the slots.
+// lastRecords is the number of ready records, of all jobs, up to which slowest searches for the longest record. It searches once every
+// slots records.
 const lastRecords = 4096
 
-// slowest is, when what is ready is all that there is, the feed with a record that takes as long as all the others together take the
-// slots: it goes first, so that it is not what all wait for in the end. Otherwise nil.
+// slowest returns the feed with the longest record if that record should be sent now, else nil. It should when nothing is left to be read
+// and
+//
+//	tokens of the longest record × slots ≥ tokens of all ready records
+//
+// since then it would still run when all others are done. The caller holds mu.
 func (q *queue) slowest() (f *feed) {
 	slots := q.slots()
 	if q.served < q.slowNext {
@@ -242,17 +250,17 @@ func (q *queue) slowest() (f *feed) {
 	return f
 }
 
-// Bounds of what a feed may get out of turn because its prompts begin as the one that the lane has just sent.
+// Bounds of what a feed may get before its turn because its prompts begin like the one that the lane has just sent.
 const (
-	leastBorrowed = 64 << 10 // tokens; allowed in any case
-	fromOwn       = 30.0     // seconds of the model's rate, from another job of the same tenant
-	fromOthers    = 3.0      // seconds of the model's rate, from a job of another tenant
-	leastShared   = 256      // bytes that must be shared beyond what the feed whose turn it is shares
-	looksAside    = 16       // feeds that are looked at
+	leastBorrowed = 64 << 10 // tokens that are always allowed
+	fromOwn       = 30.0     // seconds × the model's rate: tokens before a job of the same tenant
+	fromOthers    = 3.0      // seconds × the model's rate: tokens before a job of another tenant
+	leastShared   = 256      // bytes of the prompt that must be shared beyond what the feed whose turn it is shares
+	looksAside    = 16       // feeds that are compared
 )
 
-// neighbour is the feed to serve in place of f, whose turn it is: another that goes on where the lane is in the walk through the
-// prompts, while f would begin elsewhere. What it gets is on its own account.
+// neighbour returns the feed to serve in the turn of f: the one whose next prompt shares the longest beginning with the prompt that the
+// lane sent last, if that is leastShared bytes more than f shares; else f. Its tokens are charged to its own account. The caller holds mu.
 func (q *queue) neighbour(l *lane, f *feed) *feed {
 	if l.last == nil || len(q.feeds) < 2 || !f.ready.ordered || len(f.ready.items) == 0 {
 		f.repay()
@@ -279,8 +287,12 @@ func (q *queue) neighbour(l *lane, f *feed) *feed {
 	return best
 }
 
-// mayBorrow is how many tokens g may get before its turn while it is f's. From a job of its own tenant that is as much as f takes as a whole:
-// f waits for each of the jobs it walks with no longer than it runs itself, and all of them need less of the server.
+// mayBorrow is how many tokens g may get in turns of f:
+//
+//	same tenant:   max(leastBorrowed, fromOwn × rate, all tokens of f)
+//	other tenant:  max(leastBorrowed, fromOthers × rate)
+//
+// With the third term f waits for each neighbour no longer than f runs itself, while shared beginnings save all of them work.
 func (q *queue) mayBorrow(g, f *feed) float64 {
 	if g.tenant == f.tenant {
 		return max(leastBorrowed, fromOwn*q.rate.rate, f.whole())
@@ -288,10 +300,10 @@ func (q *queue) mayBorrow(g, f *feed) float64 {
 	return max(leastBorrowed, fromOthers*q.rate.rate)
 }
 
-// whole is about how many tokens all of the job's records take, reckoned by one of them. There must be a record.
+// whole estimates the tokens of all the job's records from one of them. There must be a ready record.
 func (f *feed) whole() float64 { return float64(f.job.Counts.Total) * f.ready.items[0].size() }
 
-// repay takes what a feed gets in turn off what it got out of turn.
+// repay reduces what a feed has borrowed by what it gets in its own turn.
 func (f *feed) repay() {
 	if f.borrowed > 0 && len(f.ready.items) > 0 {
 		f.borrowed = max(0, f.borrowed-f.ready.items[0].size())

@@ -8,8 +8,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// probe asks the backend whether it is there, and waits before the next time when it is not. Everything that speaks HTTP is there: a list of
-// models that cannot be had, or lacks the name, is not a reason to send nothing. The first record shows what is true.
+// probe probes the backend, and waits before it returns if the server does not answer. Any HTTP answer makes the backend usable: a missing
+// list of models, or one without the name, is no reason to send nothing. The first record shows whether the model is served.
 func (l *lane) probe(ctx context.Context) {
 	err := l.backend.Probe(ctx)
 	if ctx.Err() != nil {
@@ -28,7 +28,7 @@ func (l *lane) probe(ctx context.Context) {
 	l.unsure, l.vain = false, true
 	l.mu.Unlock()
 	if l.watcher.known && !unsure {
-		if vain { // it answers probes and nothing else
+		if vain { // the server answers probes only
 			l.wait(ctx)
 		}
 		l.limit.Retrial()
@@ -39,11 +39,11 @@ func (l *lane) probe(ctx context.Context) {
 	if err != nil {
 		l.doubt = reason(err)
 	}
-	if !l.outSince.IsZero() && l.broke != nil && l.broke.repeated { // a record that was sent again has taken the server down
+	if !l.outSince.IsZero() && l.broke != nil && l.broke.repeated { // a retry has crashed the server: it pays with the retry credit for the outage
 		l.retries.spend(time.Since(l.outSince), l.limit.Size())
 	}
 	l.outSince = time.Time{}
-	for _, h := range l.histories { // the canary of a paused class is the first to be sent
+	for _, h := range l.histories { // each paused class starts its probes again with a canary
 		if h != nil && h.paused && !unsure {
 			h.turn, h.probe = ownCanary, time.Now()
 		}
@@ -56,8 +56,8 @@ func (l *lane) probe(ctx context.Context) {
 	l.signal()
 }
 
-// wait passes the time until the next probe. It grows by a quarter each time, so that a server which is back is found after at most a quarter
-// more than it was away.
+// wait waits until the next probe. The delay grows by a quarter each time, up to lastProbe, so that a recovered server is found after at
+// most 1.25 times the length of the outage.
 func (l *lane) wait(ctx context.Context) {
 	l.mu.Lock()
 	delay := l.delay
@@ -69,8 +69,8 @@ func (l *lane) wait(ctx context.Context) {
 	}
 }
 
-// reason is why a backend cannot be used, in words that the users of every job and the log may have: nothing that a server sent is in
-// them, for it may quote another tenant's request. An error that is no Failure is not from a server (see Backend).
+// reason says why a backend cannot be used, for logs and for the notes of all tenants' jobs. It holds no text of the server, which may
+// quote another tenant's request. An error that is no Failure does not come from the server (see Backend).
 func reason(err error) string {
 	if f, ok := errors.AsType[*batholith.Failure](err); ok {
 		return f.Reason()
@@ -78,7 +78,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// takeOut stops the use of the backend until a probe reaches it.
+// takeOut takes the backend out of use until a probe reaches it.
 func (l *lane) takeOut(why string) {
 	l.mu.Lock()
 	known := l.out == why

@@ -9,19 +9,19 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// lateRead is how long a chunk may take to be read before other jobs stop counting on its records.
+// lateRead is how long the read of a chunk may take before other jobs may claim in its place.
 const lateRead = 2 * time.Second
 
 // Bounds of what the feeds of a queue hold in memory.
 const (
-	leastReady = 512               // records that should be ready for the lanes at any time, if there are so many
-	queueBytes = walkBytes + 4<<20 // of claimed chunks. A job's window takes no more than a part of it (walk.bound), so that another can begin
-	mostBytes  = 256 << 20         // of claimed chunks, as long as the lanes would have to wait otherwise: records may be of many megabytes
-	reserve    = 1 << 20           // set aside for a chunk before its size is known
+	leastReady = 512               // records that should be ready for the lanes at any time
+	queueBytes = walkBytes + 4<<20 // of claimed chunks. One job takes at most walk.bound of it, so that another job can begin
+	mostBytes  = 256 << 20         // of claimed chunks, if the lanes are short of records: one record may have many megabytes
+	reserve    = 1 << 20           // reserved for a chunk before its size is known
 )
 
-// queue is one model's jobs, and the lanes that take their records. Whose turn it is, shares.go says; when a job goes first because
-// its time would run out, outlook.go; which of its records is next, walk.go.
+// queue holds one model's jobs, and the lanes that send their records. share.go decides which job is next, outlook.go which job goes first
+// because of its deadline, walk.go which of a job's records is next.
 type queue struct {
 	d      *Dispatcher
 	model  string
@@ -31,18 +31,18 @@ type queue struct {
 	mu       sync.Mutex
 	feeds    []*feed // in the order of Enqueue
 	shares   shares
-	held     int64 // bytes of claimed chunks, and what is set aside for the next
-	served   int   // records ever handed out
-	rate     meter
-	meanIn   average // tokens of a record of any job
-	meanOut  average
-	meanTook average   // seconds of an attempt that was answered
-	answers  answers   // that twins of records to come may share
-	slowNext int       // of served: when to look again for a record that takes long
-	looked   time.Time // at the outlook
+	held     int64     // bytes of claimed chunks, with the reserves of chunks to come
+	served   int       // records given to lanes since the start
+	rate     meter     // tokens per second of the model
+	meanIn   average   // input tokens per answered record, over all jobs
+	meanOut  average   // output tokens per answered record, over all jobs
+	meanTook average   // seconds per answered attempt
+	answers  answers   // recent answers, for identical records that are read later
+	slowNext int       // value of served at which slowest looks again
+	looked   time.Time // latest computation of the outlooks
 }
 
-// newQueue makes the queue of a model. The caller holds d.mu.
+// newQueue makes the queue of a model and adds it to its lanes. The caller holds d.mu.
 func newQueue(d *Dispatcher, s Serving) *queue {
 	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor)}
 	for _, b := range s.Backends {
@@ -54,7 +54,7 @@ func newQueue(d *Dispatcher, s Serving) *queue {
 	return q
 }
 
-// enqueue puts f into the line of its owner. The caller holds d.mu.
+// enqueue appends a feed. The caller holds d.mu.
 func (q *queue) enqueue(f *feed) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -63,7 +63,7 @@ func (q *queue) enqueue(f *feed) {
 	q.run(f)
 }
 
-// run starts a feed's goroutine, once the Dispatcher runs. The caller holds mu and d.mu.
+// run starts a feed's goroutine if the Dispatcher runs. The caller holds mu and d.mu.
 func (q *queue) run(f *feed) {
 	if q.d.take != nil && q.d.take.Err() == nil && !f.running {
 		f.running = true
@@ -71,15 +71,15 @@ func (q *queue) run(f *feed) {
 	}
 }
 
-// admit looks whether jobs may begin. It is called when a backend has become usable.
+// admit lets jobs claim their first chunks. It is called when a backend becomes usable.
 func (q *queue) admit() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.grant()
 }
 
-// grant lets jobs claim their next chunks: those whose turn it is as far as their windows reach, and others while the lanes have less
-// than enough. A job stays Scheduled until its first, and until a backend can be used. The caller holds mu.
+// grant lets jobs claim chunks, until the lanes have enough records or the memory is used up. A job stays Scheduled until its first grant,
+// which needs a usable backend. The caller holds mu.
 func (q *queue) grant() {
 	if !slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.wanting }) {
 		return
@@ -92,6 +92,8 @@ func (q *queue) grant() {
 	}
 }
 
+// grantee returns the job that may claim a chunk next, or nil if none needs to: an urgent job; else, while too few records are ready, the
+// job whose turn it is; else a job before which too few records are ready in its line; else a companion. The caller holds mu.
 func (q *queue) grantee() *feed {
 	ready, wide := 0, q.width()
 	for _, f := range q.feeds {
@@ -123,8 +125,8 @@ func (q *queue) grantee() *feed {
 	return q.companion(may)
 }
 
-// companion is a job whose turn it is not yet, while the order of prompts pays for another: they may begin alike, and then its records
-// go together with the other's (see neighbour). Otherwise nil.
+// companion returns a job that may claim before its turn, or nil. There is one only while prompt order pays for another job: both jobs'
+// prompts may share beginnings, and then neighbour sends their records together. The caller holds mu.
 func (q *queue) companion(may func(*feed) bool) *feed {
 	if !slices.ContainsFunc(q.feeds, func(f *feed) bool { return f.ready.ordered && f.ready.chunks > 0 && f.ready.pays() }) {
 		return nil
@@ -137,7 +139,8 @@ func (q *queue) companion(may func(*feed) bool) *feed {
 	return nil
 }
 
-// fits tells whether there is memory for another chunk of f, and, before its first, a backend. The lanes are short of records or not.
+// fits reports whether there is memory for another chunk of f, and for its first chunk also a usable backend. short: the lanes have too few
+// ready records, so that more memory is allowed (mostBytes). The caller holds mu.
 func (q *queue) fits(f *feed, short bool) bool {
 	switch {
 	case !f.opened && !q.usable():
@@ -150,10 +153,10 @@ func (q *queue) fits(f *feed, short bool) bool {
 	return f.held+reserve <= f.ready.bound() && q.held+reserve <= f.ready.bound()
 }
 
-// width is how many records should be ready: as many as the lanes take at once, or more.
+// width is the number of records that should be ready: max(slots, leastReady).
 func (q *queue) width() int { return max(q.slots(), leastReady) }
 
-// slots is how many records the lanes take at once.
+// slots is the number of requests that all lanes together may have in flight.
 func (q *queue) slots() (n int) {
 	for _, l := range q.lanes {
 		n += l.width()
@@ -161,11 +164,12 @@ func (q *queue) slots() (n int) {
 	return n
 }
 
+// usable reports whether at least one lane is usable.
 func (q *queue) usable() bool {
 	return slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.usable() })
 }
 
-// remove takes f out of the line, and lets go of its records that are not in flight. A feed that was never started ends here.
+// remove takes f out of the queue and drops its records, except those in flight. A feed that never started is closed here.
 func (q *queue) remove(f *feed) {
 	q.mu.Lock()
 	q.drop(f)
@@ -178,7 +182,7 @@ func (q *queue) remove(f *feed) {
 	}
 }
 
-// drop forgets a feed. The caller holds mu.
+// drop takes a feed out of the queue and its shares. The caller holds mu.
 func (q *queue) drop(f *feed) {
 	if slices.Contains(q.feeds, f) {
 		q.feeds = without(q.feeds, f)
@@ -186,12 +190,12 @@ func (q *queue) drop(f *feed) {
 	}
 }
 
-// takes tells whether records of a class can be sent somewhere now.
+// takes reports whether some lane may send records of a class now.
 func (q *queue) takes(c *class) bool {
 	return slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.takes(c) })
 }
 
-// tell has the owners of jobs know why records of theirs wait, and when they no longer do.
+// tell updates the notes of the queue's jobs: why records wait, or that they no longer do.
 func (q *queue) tell() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,8 +204,8 @@ func (q *queue) tell() {
 	}
 }
 
-// tell compares why the job waits with what its owner was told. A goroutine tells what is new, so that a database which does not answer holds
-// up no lane. The caller holds queue.mu.
+// tell computes why the job waits, and starts a goroutine if its note says something else. The lanes do not wait for the database. The
+// caller holds queue.mu.
 func (f *feed) tell() {
 	f.told = f.waitsFor()
 	if f.told != f.said && !f.telling && f.d.send != nil {
@@ -210,6 +214,7 @@ func (f *feed) tell() {
 	}
 }
 
+// tells writes the note until it says why the job waits now. It runs on a goroutine of its own, at most one for each feed.
 func (f *feed) tells() {
 	q := f.queue
 	for {
@@ -229,7 +234,7 @@ func (f *feed) tells() {
 	}
 }
 
-// waitsFor is the message of a job whose records wait for a model server; "" if none does. The caller holds queue.mu.
+// waitsFor is the note of a job whose records wait for a model server, "" if none waits. The caller holds queue.mu.
 func (f *feed) waitsFor() string {
 	q := f.queue
 	why := ""

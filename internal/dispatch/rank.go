@@ -8,10 +8,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// PriorityTag is the tag by which a job goes before or after others of its principal: high, normal or low.
+// PriorityTag is the tag that sets a job's priority among the jobs of its principal: high, normal or low.
 const PriorityTag = "batholith:priority"
 
-// priority is an index of line weights.
+// priority is an index of tenant.lines and of weights.
 type priority int
 
 const (
@@ -21,7 +21,7 @@ const (
 	priorities
 )
 
-// weights are the shares of a tenant's tokens that each priority gets while there is work of all three.
+// weights are the priorities' shares of a tenant's tokens while all three have work.
 var weights = [priorities]float64{16, 4, 1}
 
 // priorityOf reads a job's tags. Any other value of the tag is normal.
@@ -45,11 +45,11 @@ func priorityNamed(value string) priority {
 	return normal
 }
 
-// rankEvery is how often the priorities of all jobs are read. A tag counts after this time at the latest, whether its job waits for its turn,
-// claims chunks, or has claimed its last one.
+// rankEvery is how often the priorities of all jobs are read. A changed tag takes effect after this time at the latest, in every state of
+// the job.
 const rankEvery = 5 * time.Second
 
-// ranks keeps the priorities of all jobs up to date until ctx ends. One query reads those of all jobs.
+// ranks updates the priorities of all jobs until ctx ends, with one query for all jobs.
 func (d *Dispatcher) ranks(ctx context.Context) {
 	tick := time.NewTicker(rankEvery)
 	defer tick.Stop()
@@ -60,7 +60,7 @@ func (d *Dispatcher) ranks(ctx context.Context) {
 		case <-tick.C:
 		}
 		feeds := d.running()
-		if len(feeds) < 2 { // there is no other job to go before or after
+		if len(feeds) < 2 { // a single job has no other to go before or after
 			continue
 		}
 		values, err := d.o.Store.Tagged(ctx, PriorityTag)
@@ -73,7 +73,7 @@ func (d *Dispatcher) ranks(ctx context.Context) {
 	}
 }
 
-// running returns the jobs that are here.
+// running returns the feeds of all jobs.
 func (d *Dispatcher) running() []*feed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,14 +84,14 @@ func (d *Dispatcher) running() []*feed {
 	return feeds
 }
 
-// enter reads the priority of a job that has just come. When the database does not answer, the priority stays as it was.
+// enter reads the priority of a new job. If the database does not answer, the priority stays that of the job's tags at Enqueue.
 func (f *feed) enter(ctx context.Context) {
 	if tags, err := f.d.o.Store.Tags(ctx, f.job.Account, f.job.ID); err == nil {
 		f.rank(priorityOf(tags))
 	}
 }
 
-// rank moves the job to the line of a priority. It may be its turn then.
+// rank sets the job's priority. The job's turn may come by that.
 func (f *feed) rank(to priority) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()

@@ -7,23 +7,28 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// What is held of Options.Room. A chunk takes the bytes of its records and as many again for the requests that are made of them, before it
-// is read and until its last record is settled. An answer takes its bytes as it is read, and until its record is settled. A long output
-// line takes twice its bytes until it is committed, with its copy for the journal or for the segment; shorter ones are bounded by the sink. So at any time
+// Memory that is counted on Options.Room:
+//
+//   - a chunk: its bytes, and as many again for the requests made from them, from before it is read until its last record is concluded
+//   - an answer: its bytes, while it is read and until its record is concluded
+//   - an output line of 64 KiB or more: twice its bytes, for the copy in the journal or the segment, until it is committed. The sink
+//     bounds shorter lines.
+//
+// So at any time
 //
 //	held = sum over chunks of 2 * bytes + sum over answers of bytes + sum over long lines of 2 * bytes
 //
-// Small work never waits: a model's first chunks and a backend's first megabytes of answers are below the floors of their accounts.
+// Small work never waits: each account has a floor, below which memory is always granted.
 const (
-	requestCopies = 2 // of a chunk's bytes: the input and the requests
-	lineCopies    = 2
-	chunkFloor    = 2 * 16 << 20 // of a model, for the 16 MiB of chunks that a queue holds as a rule (queueBytes)
-	answerFloor   = 4 << 20      // of a backend
-	longLine      = 64 << 10
+	requestCopies = 2            // factor on a chunk's bytes: input and requests
+	lineCopies    = 2            // factor on a long line's bytes
+	chunkFloor    = 2 * 16 << 20 // bytes of a model: 16 MiB of chunks with their requests
+	answerFloor   = 4 << 20      // bytes of a backend
+	longLine      = 64 << 10     // bytes
 )
 
-// room is the account of one attempt's answer. While it waits for more, nothing is in flight to the server as far as the limiter is
-// concerned: what takes time is this process.
+// room is the memory of one attempt's answer. While it waits for more memory, the limiter does not count the attempt as in flight, since
+// the delay is not the server's.
 type room struct {
 	hold *memory.Hold
 	l    *lane
@@ -31,7 +36,7 @@ type room struct {
 	b    *memory.Budget
 }
 
-// Grow implements [batholith.Room].
+// Grow implements [batholith.Room]: it waits until n more bytes are granted, or ctx ends.
 func (r *room) Grow(ctx context.Context, n int) error {
 	if r.hold == nil {
 		r.hold = r.l.answers.Hold()
@@ -43,17 +48,18 @@ func (r *room) Grow(ctx context.Context, n int) error {
 	return r.hold.Grow(ctx, int64(n))
 }
 
-// Alone implements [batholith.Room].
+// Alone implements [batholith.Room]: a step that may need n bytes for a short time waits for its turn. The caller calls the result
+// afterwards.
 func (r *room) Alone(n int) func() { return r.b.Alone(n) }
 
-// release gives back what the answer took. Most took nothing.
+// release returns the memory of the answer.
 func (r *room) release() {
 	if r.hold != nil {
 		r.hold.Release()
 	}
 }
 
-// account makes the room of a long line that is in memory already last until the outcome is settled.
+// account counts the memory of a long line, which exists already, until the outcome is settled.
 func (d *Dispatcher) account(o *batholith.Outcome) {
 	if len(o.Line) < longLine {
 		return
@@ -63,7 +69,7 @@ func (d *Dispatcher) account(o *batholith.Outcome) {
 	o.Settled = hold.Release
 }
 
-// add hands an outcome over to the sink.
+// add gives an outcome to the sink.
 func (d *Dispatcher) add(o batholith.Outcome) error {
 	d.account(&o)
 	err := d.o.Sink.Add(d.send, o)

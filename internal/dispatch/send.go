@@ -11,14 +11,14 @@ import (
 	printable "github.com/batholith/batholith/internal/plain"
 )
 
-// send makes one attempt at a record, or ends one that needs no more.
+// send makes one attempt at a record, or concludes a record that is not sent again.
 func (it *item) send(l *lane) {
 	defer l.gives(it, it.taken)
 	if it.ends {
 		l.end(it)
 		return
 	}
-	if !l.d.holds() { // seen before the next heartbeat, which may hang: whoever put the record back would take it again at once
+	if !l.d.holds() { // drop it: a record that is put back would be taken again at once, until a heartbeat notices the lost lease
 		it.feed.interrupt(batholith.ErrLeaseLost)
 		it.feed.drop(it)
 		return
@@ -42,10 +42,10 @@ func (it *item) send(l *lane) {
 		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
 	case errors.As(err, &bad):
 		kind := batholith.OutcomeInvalid
-		if it.asked { // a translation that fails does so before the first attempt
+		if it.asked { // false: the request could not be translated, so nothing was sent
 			it.attempts++
 			kind = batholith.OutcomeRefused
-			l.succeeded(it, 0) // the server works; the model cannot do what the record asks for
+			l.succeeded(it, 0) // the server works, but the model cannot do what the record asks for
 		}
 		l.conclude(it, kind, batholith.Answer{}, bad)
 	case errors.As(err, &broken):
@@ -62,21 +62,23 @@ func (it *item) send(l *lane) {
 	}
 }
 
+// alone implements errand.
 func (it *item) alone() bool { return it.apart }
 
+// recall implements errand: the record goes back to its feed.
 func (it *item) recall(l *lane) {
 	l.gives(it, time.Now())
 	it.feed.back(it)
 }
 
-// works tells whether the lane has answered something since it was last out.
+// works reports whether the lane has answered something since its latest outage.
 func (l *lane) works() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.answered.IsZero()
 }
 
-// ask translates, sends, and translates back. A panic in one of the three is a [*batholith.Broken].
+// ask translates a record, sends it, and translates the answer. A panic in one of these steps is returned as a [*batholith.Broken].
 func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	it.asked, it.began = false, time.Time{}
 	var call batholith.Call
@@ -120,14 +122,15 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	if _, ok := errors.AsType[*batholith.Broken](err); ok {
 		return batholith.Answer{}, err
 	}
-	if errors.Is(err, dialect.ErrModel) && it.prompt.Fixed { // the same request would bring the same
+	if errors.Is(err, dialect.ErrModel) && it.prompt.Fixed { // the same request would get the same answer
 		return batholith.Answer{}, &batholith.RecordError{Code: http.StatusInternalServerError, Message: err.Error()}
 	}
 	return batholith.Answer{}, nonsense(err)
 }
 
-// exchange sends a call and returns the body of its answer. A server that refuses a member which the record does not need is asked again without it, and
-// from then on, once it has answered, never with it. The request that it refused is an attempt like others, and no failure of the record.
+// exchange sends a call and returns the body of its answer. If the server refuses an optional member of the request, exchange sends the
+// call again without it. When that is answered, the lane leaves the member out from then on. The refused request counts as an attempt, and
+// not as a failure of the record.
 func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
 	*call = dialect.Without(*call, batholith.Spare(l.spared.Load()))
 	for without := batholith.Spare(0); ; {
@@ -155,7 +158,7 @@ func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
 	}
 }
 
-// sets notes that a record's request is on its way.
+// sets notes that a request of the record is sent now.
 func (l *lane) sets(it *item) {
 	it.flight = l.limit.Begin()
 	defer func() {
@@ -175,7 +178,7 @@ func (l *lane) sets(it *item) {
 	}
 }
 
-// landed notes that it is no more, and pays for the slot that it had.
+// landed notes that the request has ended, and updates the retry credit with the time that it held a slot.
 func (l *lane) landed(it *item) {
 	if !it.asked {
 		return
@@ -190,16 +193,16 @@ func (l *lane) landed(it *item) {
 		return
 	}
 	l.retries.flying--
-	defer l.signal() // one that waits for this may go now
+	defer l.signal() // a retry that waits for credit may go now
 	if !it.apart {   // sendAlone pays for all slots
 		l.retries.spend(took, 1)
 	}
 }
 
-// again tells that a record was sent before.
+// again reports whether the record was sent before.
 func (it *item) again() bool { return it.failure != nil }
 
-// unread makes a panic over what a server sent a failure like others: the next answer may be read.
+// unread turns a panic over an answer into a retryable failure: the next answer may be readable.
 func (l *lane) unread(it *item, err error) error {
 	broken, ok := errors.AsType[*batholith.Broken](err)
 	if !ok {
@@ -209,17 +212,17 @@ func (l *lane) unread(it *item, err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Message: e.Message, Public: e.Message, Sent: true}
 }
 
-// broken logs a panic over one record, and returns the error that its line gets.
+// broken logs a panic over one record, and returns the error for the record's line.
 func (f *feed) broken(it *item, e *batholith.Broken) *batholith.RecordError {
 	f.d.o.Log.Error("internal error over a record", "job", f.job.ID, "file", it.key.File, "record", it.key.Record, "doing", e.Doing, "what", e.What, "stack", e.Stack)
 	return &batholith.RecordError{Code: http.StatusInternalServerError, Message: "Batholith could not handle this record because of an internal error; its log says where"}
 }
 
-// recordError is what a dialect says of a body that it cannot translate: the record's own fault, unless the dialect itself is broken.
+// recordError is the error line of a body that a dialect cannot translate. A panic of the dialect stays a *batholith.Broken.
 func recordError(err error) error {
 	var e *batholith.RecordError
 	if errors.As(err, &e) {
-		return &batholith.RecordError{Code: e.Code, Message: printable.Line(e.Message)} // it repeats names of members
+		return &batholith.RecordError{Code: e.Code, Message: printable.Line(e.Message)} // the message may repeat names from the record
 	}
 	var broken *batholith.Broken
 	if errors.As(err, &broken) {
@@ -228,7 +231,7 @@ func recordError(err error) error {
 	return &batholith.RecordError{Code: http.StatusBadRequest, Message: printable.Line(err.Error())}
 }
 
-// nonsense is an answer that is not what the protocol promises. A dialect may have found a failure in it that is better known.
+// nonsense is the failure for an answer that violates the protocol. If the dialect found a more exact failure in it, that one is returned.
 func nonsense(err error) error {
 	var f *batholith.Failure
 	if errors.As(err, &f) {
@@ -237,14 +240,14 @@ func nonsense(err error) error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense", Sent: true}
 }
 
-// startBegin has the job begun beside the lanes, whose slots wait for no database. The caller holds queue.mu.
+// startBegin moves the job to InProgress in a goroutine, so that no slot waits for the database. The caller holds queue.mu.
 func (f *feed) startBegin(now time.Time) {
 	if f.starting {
 		return
 	}
 	f.starting, f.startedAt = true, now
 	f.d.wg.Go(func() {
-		if !f.begin(f.d.take) { // nor will it
+		if !f.begin(f.d.take) { // the job cannot begin here any more
 			return
 		}
 		f.queue.mu.Lock()
@@ -254,8 +257,7 @@ func (f *feed) startBegin(now time.Time) {
 	})
 }
 
-// begin has the job begun, unless it is: before a record of it goes to a lane that works, and before its first outcome. It returns false when
-// the job is not to begin any more, or until has ended.
+// begin moves the job to InProgress if it is not yet, and waits for that. It returns false if the job cannot begin, or if until has ended.
 func (f *feed) begin(until context.Context) bool {
 	if f.begun.Load() {
 		return true
@@ -276,7 +278,7 @@ func (f *feed) begin(until context.Context) bool {
 	defer context.AfterFunc(until, func() { cancel(context.Cause(until)) })()
 	err := f.insist(ctx, "begin job "+f.job.ID, func() error { return f.d.o.Begin(ctx, f.job.ID) })
 	if err != nil {
-		if ctx.Err() != nil { // it may begin yet, in another process
+		if ctx.Err() != nil { // not the job's fault: another process may begin it
 			return false
 		}
 		if !errors.Is(err, batholith.ErrMoved) {
@@ -289,7 +291,7 @@ func (f *feed) begin(until context.Context) bool {
 	return true
 }
 
-// report tells the listener how an attempt has ended.
+// report tells the listener how an attempt ended.
 func (l *lane) report(it *item, a batholith.Answer, err error) {
 	o := &l.d.o.Listener
 	if !it.asked || o.Answered == nil && o.Refused == nil && o.Failed == nil {
@@ -312,7 +314,7 @@ func (l *lane) report(it *item, a batholith.Answer, err error) {
 	}
 }
 
-// told is an attempt as the listener is told of it.
+// told describes the present attempt for the listener.
 func (it *item) told(l *lane) batholith.Attempt {
 	return batholith.Attempt{Job: it.feed.job.ID, Model: it.feed.queue.model, Backend: l.backend.String(), Record: it.key, Number: it.attempts + 1}
 }

@@ -8,50 +8,52 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// shares divides a model's tokens: among the principals alike, among a principal's priorities by weight, and at one priority between
-// two jobs: the one with the least left, so that small jobs do not wait for a large one, and the oldest, so that nobody waits for ever.
-// The others get what these two cannot use. All of it is guarded by queue.mu.
+// shares divides a model's tokens: equally among principals, by weight among a principal's priorities, and within one priority between two
+// jobs: the shortest (fewest tokens left), so that small jobs do not wait for large ones, and the oldest, so that no job waits for ever.
+// Other jobs get what these two cannot use. Guarded by queue.mu.
 type shares struct {
 	tenants []*tenant
 }
 
-// tenant is one principal of one account.
+// tenant is one principal of one account, with its jobs in this queue.
 type tenant struct {
 	account
 	name  string
 	lines [priorities]line
 }
 
-// line is a tenant's jobs of one priority, in the order in which they came.
+// line holds a tenant's jobs of one priority, oldest first.
 type line struct {
-	account // over the weight of the priority
+	account // tokens divided by the weight of the priority
 	feeds   []*feed
-	roles   [2]account
+	roles   [2]account // by shortest and oldest
 }
 
-// account is tokens: those of records that are done, and what is reckoned of those that are in flight.
+// account counts tokens: spent by finished records, and estimated for records in flight.
 type account struct{ spent, flying float64 }
 
+// used is the sum that decides whose turn it is: the account that has used least is next.
 func (a *account) used() float64 { return a.spent + a.flying }
 
-// join begins an account beside others: one that comes to an empty place has no claim to what it missed.
+// join raises a new account to the least of the others. A newcomer gets no compensation for the time before it came.
 func (a *account) join(least float64) { a.spent = max(a.spent, least) }
 
-// The two jobs of a line that are served before the others, and their shares of its tokens.
+// The two jobs of a line that are served before the others, and the ratio of their shares of its tokens (roleShares).
 const (
 	shortest = iota
 	oldest
-	both
+	both // the job is the shortest and the oldest
 )
 
 var roleShares = [2]float64{shortest: 3, oldest: 1}
 
-// maxLag bounds what a tenant that could not be served for a while may catch up, in tokens.
+// maxLag bounds, in tokens, how far a tenant that could not be served may lag behind the one that has spent most, and so how much it
+// catches up.
 const maxLag = 256 << 10
 
 func tenantName(job *batholith.Job) string { return job.Account + "/" + job.Owner }
 
-// add puts a feed into the line of its priority.
+// add puts a feed into the line of its tenant and priority. The caller holds queue.mu, as for all methods of shares.
 func (s *shares) add(f *feed) {
 	name := tenantName(&f.job)
 	i := slices.IndexFunc(s.tenants, func(t *tenant) bool { return t.name == name })
@@ -69,7 +71,7 @@ func (s *shares) add(f *feed) {
 	l.feeds = append(l.feeds, f)
 }
 
-// least is what the tenant with the least has spent.
+// least is the lowest amount that a tenant has spent, 0 if there is none.
 func (s *shares) least() float64 {
 	least := math.Inf(1)
 	for _, t := range s.tenants {
@@ -78,7 +80,7 @@ func (s *shares) least() float64 {
 	return zeroIfNone(least)
 }
 
-// least is what the line with the least has spent.
+// least is the lowest amount that a line with jobs has spent, 0 if there is none.
 func (t *tenant) least() float64 {
 	least := math.Inf(1)
 	for i := range t.lines {
@@ -96,6 +98,7 @@ func zeroIfNone(least float64) float64 {
 	return least
 }
 
+// remove takes a feed out, and its tenant with its last feed.
 func (s *shares) remove(f *feed) {
 	l := &f.tenant.lines[f.priority]
 	l.feeds = without(l.feeds, f)
@@ -104,8 +107,8 @@ func (s *shares) remove(f *feed) {
 	}
 }
 
-// move changes a feed's priority to another one. What is in flight stays on the account that it was charged to. The lines of a tenant have spent about as much
-// as one another, so a line that was empty begins where the feed's former line is.
+// move changes a feed's priority. Records in flight stay on the accounts that were charged for them. The lines of a tenant have spent about
+// equal amounts, so a line that was empty starts with what the feed's former line has spent.
 func (s *shares) move(f *feed, to priority) {
 	from, l := &f.tenant.lines[f.priority], &f.tenant.lines[to]
 	from.feeds = without(from.feeds, f)
@@ -116,6 +119,7 @@ func (s *shares) move(f *feed, to priority) {
 	f.priority = to
 }
 
+// any reports whether can accepts a job of the tenant.
 func (t *tenant) any(can func(*feed) bool) bool {
 	for i := range t.lines {
 		if slices.ContainsFunc(t.lines[i].feeds, can) {
@@ -125,7 +129,8 @@ func (t *tenant) any(can func(*feed) bool) bool {
 	return false
 }
 
-// entitled is the feed whose turn it is among those that can, or nil.
+// entitled returns the feed whose turn it is among those that can accepts, or nil: of the tenant that has used least, the line that has
+// used least, and of it the shortest or oldest job.
 func (s *shares) entitled(can func(*feed) bool) *feed {
 	var turn *tenant
 	for _, t := range s.tenants {
@@ -143,13 +148,13 @@ func (s *shares) entitled(can func(*feed) bool) *feed {
 			at = l
 		}
 	}
-	if at == nil { // a lane's classes may be paused, and a job begun, between two looks: whoever does that has the lanes look again
+	if at == nil { // between the two calls of can a class was paused or a job begun; the lanes look again after either
 		return nil
 	}
 	return at.turn(can)
 }
 
-// turn is the job of a line to serve next: one that can, which there must be.
+// turn returns the job of a line to serve next, among those that can accepts. There must be one.
 func (l *line) turn(can func(*feed) bool) *feed {
 	first, short := l.heads(can)
 	if l.roles[oldest].used()/roleShares[oldest] < l.roles[shortest].used()/roleShares[shortest] {
@@ -158,7 +163,7 @@ func (l *line) turn(can func(*feed) bool) *feed {
 	return short
 }
 
-// heads are the first of a line that can, and the one of them with the least left.
+// heads returns the oldest and the shortest job of a line among those that can accepts; nil, nil if there is none.
 func (l *line) heads(can func(*feed) bool) (first, short *feed) {
 	for _, f := range l.feeds {
 		if !can(f) {
@@ -174,14 +179,14 @@ func (l *line) heads(can func(*feed) bool) (first, short *feed) {
 	return first, short
 }
 
-// charge takes what a record is reckoned to take off the shares of its job.
+// charge adds a record's estimated tokens to the accounts of its job, when the record is taken.
 func (s *shares) charge(it *item) {
 	it.charged = it.size()
 	it.line, it.role = it.feed.priority, it.feed.role()
 	it.feed.book(it, func(a *account, weight float64) { a.flying += it.charged / weight })
 }
 
-// pay replaces what was reckoned of a record by what it took; nothing, when it was not done.
+// pay replaces a record's estimate by the tokens that it took; 0 if it was not processed.
 func (s *shares) pay(it *item, took float64) {
 	it.feed.book(it, func(a *account, weight float64) {
 		a.flying -= it.charged / weight
@@ -193,7 +198,7 @@ func (s *shares) pay(it *item, took float64) {
 	}
 }
 
-// most is what the tenant with the most has spent.
+// most is the highest amount that a tenant has spent.
 func (s *shares) most() (most float64) {
 	for _, t := range s.tenants {
 		most = max(most, t.spent)
@@ -201,7 +206,7 @@ func (s *shares) most() (most float64) {
 	return most
 }
 
-// book changes every account that a record of the feed is on.
+// book applies a change to each account that a record of the feed is charged to: tenant, line, and role.
 func (f *feed) book(it *item, change func(a *account, weight float64)) {
 	l := &f.tenant.lines[it.line]
 	change(&f.tenant.account, 1)
@@ -211,7 +216,7 @@ func (f *feed) book(it *item, change func(a *account, weight float64)) {
 	}
 }
 
-// role says on whose share of its line's tokens the job is. One that is the oldest and has the least left has both.
+// role says whether the job is the shortest of its line, the oldest, or both; any further job counts as shortest.
 func (f *feed) role() int {
 	first, short := f.tenant.lines[f.priority].heads(func(*feed) bool { return true })
 	switch {
@@ -223,7 +228,7 @@ func (f *feed) role() int {
 	return shortest
 }
 
-// ahead counts the records that are ready of the jobs before f in its line: those that came before, and those with less left.
+// ahead counts the ready records of the jobs that are older than f in its line, and of those with no more tokens left than f.
 func (l *line) ahead(f *feed) (older, shorter int) {
 	seen := false
 	for _, g := range l.feeds {
@@ -241,7 +246,7 @@ func (l *line) ahead(f *feed) (older, shorter int) {
 	return older, shorter
 }
 
-// flights is a list of the records of a job that are in flight. It is guarded by queue.mu.
+// flights is a linked list of a job's records in flight. Guarded by queue.mu.
 type flights struct{ first *item }
 
 func (l *flights) add(it *item) {
@@ -252,7 +257,7 @@ func (l *flights) add(it *item) {
 	l.first = it
 }
 
-// remove takes out a record, if it is there.
+// remove takes a record out of the list. It does nothing for a record that is not in it.
 func (l *flights) remove(it *item) {
 	switch {
 	case it.ahead != nil:
@@ -266,8 +271,11 @@ func (l *flights) remove(it *item) {
 	it.ahead, it.behind = nil, nil
 }
 
-// overdue charges records that have been in flight for longer than their tokens take as a rule: what matters to the others is the slot.
-// Otherwise a principal whose requests are never answered would seem to use next to nothing.
+// overdue raises the charge of records that are in flight for longer than usual:
+//
+//	charge = max(estimate, seconds in flight × tokens per slot and second)
+//
+// Otherwise a principal whose requests are never answered would hold slots and seem to use next to nothing.
 func (q *queue) overdue(now time.Time) {
 	if q.meanTook.n == 0 {
 		return

@@ -5,10 +5,10 @@ import (
 	printable "github.com/batholith/batholith/internal/plain"
 )
 
-// longestModel bounds the name of a model in an answer, in bytes. Longer ones are shortened, for the name stands in every outcome.
+// longestModel bounds a model name from an answer, in bytes. Longer names are shortened, since the name is stored with every outcome.
 const longestModel = 200
 
-// source is where an answer of this lane came from. Most are as the one before, and share it.
+// source says where an answer of this lane came from. Answers with equal sources share one value.
 func (l *lane) source(model string, changes batholith.Changes) *batholith.Source {
 	s := batholith.Source{Backend: l.backend.String(), Model: model, Changes: changes}
 	last := l.lastSource.Load()

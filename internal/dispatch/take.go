@@ -6,14 +6,19 @@ import (
 	"time"
 )
 
-// Estimates of a record's size before anything is known of its job's answers.
+// Estimates of a record's size until the model has answered records.
 const (
-	bytesPerToken  = 4
-	firstOutTokens = 256
+	bytesPerToken  = 4   // of input
+	firstOutTokens = 256 // of one record
 )
 
-// size is how many tokens a record will take, prompt and answer. Of the answer nothing is known but what others had: it is taken for as
-// much longer than theirs as its bound is higher.
+// size estimates the tokens of a record, input and output:
+//
+//	size = input bytes / 4 + out
+//	out  = mean output of the job's answers × (the record's max tokens / mean max tokens of the answered records), at most its max tokens
+//
+// Until the job has answers, out is the record's max tokens; without that limit, the mean output of the job or the model, or else
+// firstOutTokens.
 func (it *item) size() float64 {
 	f, most := it.feed, float64(it.prompt.MaxTokens)
 	out := f.meanOut.or(f.queue.meanOut.or(firstOutTokens))
@@ -27,14 +32,18 @@ func (it *item) size() float64 {
 	return float64(len(it.input))/bytesPerToken + out
 }
 
-// left is how many tokens the job will still take. Of one that has no answers yet, each record is taken for one of the model's others.
+// left estimates the tokens of the job's records that have no outcome yet:
+//
+//	left = records × (mean input tokens + mean output tokens)
+//
+// A job without answers yet is estimated from the model's average tokens per record, and from firstOutTokens if the model has none either.
 func (f *feed) left() float64 {
 	records := f.job.Counts.Total - f.job.Counts.Processed - f.concluded
 	in := f.meanIn.or(f.queue.meanIn.or(firstOutTokens))
 	return float64(max(records, 0)) * (in + f.meanOut.or(f.queue.meanOut.or(firstOutTokens)))
 }
 
-// stock is how many records could be sent now, with those of a chunk that is being read unless it is late.
+// stock is the number of sendable records, plus leastReady for a chunk that is being read and is not late.
 func (f *feed) stock() int {
 	n := f.sendable()
 	if f.granted && !f.stalled {
@@ -43,7 +52,7 @@ func (f *feed) stock() int {
 	return n
 }
 
-// sendable is how many records are ready whose class is not paused on every lane that can be used. While none can, all of them count.
+// sendable is the number of ready records whose class some lane sends now. If no lane is usable, all ready records count.
 func (f *feed) sendable() int {
 	paused := false
 	for _, l := range f.queue.lanes {
@@ -61,7 +70,7 @@ func (f *feed) sendable() int {
 	return n
 }
 
-// take accounts for a record that was taken out of the feed: it is in flight from now on. The caller holds queue.mu.
+// take puts a record in flight: it is charged to the job's shares, and the feed may claim more. The caller holds queue.mu.
 func (f *feed) take(it *item) *item {
 	f.flying++
 	it.taken = time.Now()
@@ -72,8 +81,8 @@ func (f *feed) take(it *item) *item {
 	return it
 }
 
-// takeReady takes the record at the position of the window that choose says, or the next one after it that the lane takes. It returns nil
-// when there is none. The caller holds queue.mu.
+// takeReady takes the ready record at the position that choose returns, or the first one after it (cyclically) whose class the lane sends.
+// It returns nil if there is none. The caller holds queue.mu.
 func (f *feed) takeReady(l *lane, choose func() int) *item {
 	if !f.ready.any(l) {
 		return nil
@@ -88,11 +97,11 @@ func (f *feed) takeReady(l *lane, choose func() int) *item {
 	return nil
 }
 
-// looksAtWaiting is how many records that are due are judged for one pick.
+// looksAtWaiting is the number of due records that one pick judges at most.
 const looksAtWaiting = 16
 
-// takeWaiting takes a record that failed, has waited, and is to be sent again on the lane, or to be ended. Those that are judged otherwise
-// wait on. The caller holds queue.mu.
+// takeWaiting judges due records of the job again, and returns the first that is to be sent on this lane or to end. The others wait on with
+// a new due time. It returns nil if there is none. The caller holds queue.mu.
 func (f *feed) takeWaiting(p *picking) *item {
 	var kept []*item
 	defer func() {
@@ -100,7 +109,7 @@ func (f *feed) takeWaiting(p *picking) *item {
 			heap.Push(&f.later, it)
 		}
 		if len(f.later) > 0 {
-			p.wait(later(f.later[0].due, p.now.Add(lookAgain))) // there may be more that are due than were judged
+			p.wait(later(f.later[0].due, p.now.Add(lookAgain))) // more records may be due than were judged
 		}
 	}()
 	for range looksAtWaiting {
@@ -109,7 +118,7 @@ func (f *feed) takeWaiting(p *picking) *item {
 		}
 		it := heap.Pop(&f.later).(*item)
 		if it.crashes > p.suspects && p.now.Sub(it.failedAt) < suspectsWait && it.downed() {
-			it.due = p.now.Add(lookAgain) // so that those behind it are looked at
+			it.due = p.now.Add(lookAgain) // the records after it in the heap get their turn
 			kept = append(kept, it)
 			continue
 		}
@@ -125,7 +134,7 @@ func (f *feed) takeWaiting(p *picking) *item {
 			it.failedOn.inquire(it.class, it.failure)
 		case pause:
 			it.due = p.now.Add(jitter(pausedFor))
-			f.d.wg.Go(func() { it.failedOn.pause(it.class, it.failure) }) // it takes queue.mu
+			f.d.wg.Go(func() { it.failedOn.pause(it.class, it.failure) }) // in a goroutine, since lane.pause takes queue.mu
 		default:
 			it.due = p.now.Add(jitter(max(v.after, lookAgain)))
 		}
@@ -134,7 +143,7 @@ func (f *feed) takeWaiting(p *picking) *item {
 	return nil
 }
 
-// later is due, or the other time when it has passed by then.
+// later returns the later of two times.
 func later(due, other time.Time) time.Time {
 	if due.Before(other) {
 		return other
@@ -142,10 +151,11 @@ func later(due, other time.Time) time.Time {
 	return due
 }
 
-// suspectsWait is how long a record that may take the server down waits for others, which may not.
+// suspectsWait is how long a record that may have crashed the server waits for records that have not.
 const suspectsWait = 10 * time.Minute
 
-// downed tells whether the record was in flight when a server went down, or alone when its connection broke.
+// downed reports whether the record was in flight in a crash that several requests shared, or was the only request when its connection
+// broke.
 func (it *item) downed() bool {
 	if it.crashes == 0 {
 		return false
@@ -155,11 +165,11 @@ func (it *item) downed() bool {
 	return it.attempt(it.failedOn).crashes > 0
 }
 
-// otherLane is how long a record that is due waits for another lane than the one where it failed.
+// otherLane is how long a due record is kept from the lane on which it failed, so that another lane can take it.
 const otherLane = 5 * time.Minute
 
-// elsewhere tells whether a record that is due is not for this lane now: its class is paused here; it failed here, and another lane takes
-// its class; or it was part of a crash, and enough of such records are in flight.
+// elsewhere reports whether a due record must not be sent on this lane now. There are three reasons: its class is paused here; it failed
+// here, and another lane sends its class; or it was part of a crash, and enough such records are in flight.
 func (f *feed) elsewhere(it *item, p *picking) bool {
 	l := p.l
 	if it.failedOn != l && !l.takes(it.class) || it.crashes > 0 && l.crowded() {
@@ -173,8 +183,8 @@ func (f *feed) elsewhere(it *item, p *picking) bool {
 	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool { return m != l && m.takes(it.class) })
 }
 
-// untried takes a record of a class to be tried: one that was not sent yet, or else the one that has waited longest; not the last that was
-// tried, while there are others. The turn says which job, and which of its records. The caller holds mu.
+// untried takes a record of a paused class for a trial: one that was never sent, else the one that failed longest ago. The record of the
+// last trial, and records that may crash the server, come last. turn varies the job and the position in it. The caller holds mu.
 func (q *queue) untried(c *class, last *item, turn int) *item {
 	for i := range q.feeds {
 		f := q.feeds[(turn+i)%len(q.feeds)]
@@ -182,7 +192,7 @@ func (q *queue) untried(c *class, last *item, turn int) *item {
 		if f.ready.count[c] == 0 {
 			continue
 		}
-		start := int(uint(turn) * 2654435761 % uint(n)) // anywhere: bad records may lie together
+		start := int(uint(turn) * 2654435761 % uint(n)) // spread over the window: bad records may be neighbours
 		for j := range n {
 			at := (start + j) % n
 			if f.ready.items[at].class == c {
@@ -196,7 +206,7 @@ func (q *queue) untried(c *class, last *item, turn int) *item {
 		if a, b := it == last, than == last; a != b {
 			return b
 		}
-		if a, b := it.downed(), than.downed(); a != b { // it may take the server down once more
+		if a, b := it.downed(), than.downed(); a != b { // it may crash the server again
 			return b
 		}
 		return it.failedAt.Before(than.failedAt)
@@ -215,14 +225,14 @@ func (q *queue) untried(c *class, last *item, turn int) *item {
 	return from.try(heap.Remove(&from.later, at).(*item))
 }
 
-// try takes a record that is sent though its class is paused.
+// try takes a record although its class is paused.
 func (f *feed) try(it *item) *item {
 	it.trial = true
 	f.trials[it.class]++
 	return f.take(it)
 }
 
-// nudge lets the feed's goroutine look at its conditions again.
+// nudge makes the feed's goroutine check its condition again (see until). It does not block.
 func (f *feed) nudge() {
 	select {
 	case f.idle <- struct{}{}:
@@ -230,18 +240,19 @@ func (f *feed) nudge() {
 	}
 }
 
-// average is a mean in which what is older counts less.
+// average is an exponentially weighted mean: after each value, the weight of all older ones falls by 1/averageOver.
 type average struct{ sum, n float64 }
 
-// averageOver is about how many values it remembers.
+// averageOver is the number of values after which a value's weight has fallen to 1/e.
 const averageOver = 500
 
+// add takes in a value.
 func (a *average) add(v float64) {
 	const fade = 1 - 1.0/averageOver
 	a.sum, a.n = a.sum*fade+v, a.n*fade+1
 }
 
-// or is the mean, or another value while there is none.
+// or returns the mean, or other while there are no values.
 func (a *average) or(other float64) float64 {
 	if a.n == 0 {
 		return other
@@ -249,13 +260,22 @@ func (a *average) or(other float64) float64 {
 	return a.sum / a.n
 }
 
-// retries is a heap of records by the time at which they are due.
+// retries is a heap of waiting records; the record that is due first is on top.
 type retries []*item
 
-func (r retries) Len() int           { return len(r) }
+// Len, Less and Swap implement [sort.Interface], and Push and Pop [heap.Interface].
+func (r retries) Len() int { return len(r) }
+
+// Less orders by due time.
 func (r retries) Less(i, j int) bool { return r[i].due.Before(r[j].due) }
-func (r retries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
-func (r *retries) Push(x any)        { *r = append(*r, x.(*item)) }
+
+// Swap exchanges two records.
+func (r retries) Swap(i, j int) { r[i], r[j] = r[j], r[i] }
+
+// Push appends an *item. Only package heap calls it.
+func (r *retries) Push(x any) { *r = append(*r, x.(*item)) }
+
+// Pop removes the last *item, which package heap has put there.
 func (r *retries) Pop() any {
 	old := *r
 	it := old[len(old)-1]

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// interrupt ends the present term of the lease: what is in flight is called off.
+// interrupt ends the present term of the lease: it cancels the job's requests in flight with the given cause.
 func (f *feed) interrupt(cause error) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -13,7 +13,7 @@ func (f *feed) interrupt(cause error) {
 	f.letGo()
 }
 
-// land waits until nothing is in flight.
+// land waits until nothing of the job is in flight.
 func (f *feed) land() {
 	for {
 		f.queue.mu.Lock()
@@ -27,7 +27,7 @@ func (f *feed) land() {
 	}
 }
 
-// renew waits until the worker's lease holds again, releases what it had claimed before, and begins another term.
+// renew waits until the worker's lease is held again, releases the chunks that were claimed before, and begins a new term.
 func (f *feed) renew(take context.Context) error {
 	err := f.d.insist(take, "release chunks after the lease was lost", func() error {
 		if !f.d.holds() {
@@ -41,7 +41,8 @@ func (f *feed) renew(take context.Context) error {
 	return err
 }
 
-// letGo forgets the records that are not in flight, whose chunks are claimed again, and wants no more. The caller holds queue.mu.
+// letGo drops the records that are not in flight, with their memory, and ends the wish to claim. Their chunks are claimed again later. The
+// caller holds queue.mu.
 func (f *feed) letGo() {
 	f.ready, f.later, f.twins = newWalk(f.d.o.Room), nil, twins{}
 	f.queue.held -= f.held

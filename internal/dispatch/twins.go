@@ -6,10 +6,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// keptAnswers bounds the answers that are kept for records to come, of all jobs together, in bytes.
+// keptAnswers bounds the answers kept for later twins, over all jobs of a queue, in bytes.
 const keptAnswers = 8 << 20
 
-// digest names a modelInput of a job.
+// digest is the SHA-256 of a job's id and a modelInput.
 type digest [sha256.Size]byte
 
 func digestOf(job string, input []byte) digest {
@@ -20,13 +20,14 @@ func digestOf(job string, input []byte) digest {
 	return digest(h.Sum(nil))
 }
 
-// twins are records of a job with the same modelInput, byte for byte, whose answer is the same whenever it is asked for: one is sent,
-// and all are answered. The others are with it wherever it is; they are asked on their own only when it ends with an error.
+// twins finds records of a job with the same modelInput, byte for byte, whose answer does not vary (prompt.Fixed). One of them is sent; the
+// others get its answer. If it ends with an error, the next one is sent on its own.
 type twins struct {
-	asked map[digest]*item // that are ready, waiting or in flight
+	asked map[digest]*item // the record that is sent, while it is ready, waiting or in flight
 }
 
-// join makes a record the twin of one that is to be asked already, or is that one from now on. The caller holds queue.mu.
+// join adds a record to its twin that is being asked already. If there is none, the record itself becomes that one, and join returns false.
+// The caller holds queue.mu.
 func (t *twins) join(it *item) (joined bool) {
 	if first := t.asked[it.same]; first != nil {
 		first.twins = append(first.twins, it)
@@ -39,7 +40,7 @@ func (t *twins) join(it *item) (joined bool) {
 	return false
 }
 
-// leave takes a record's twins from it: it has its outcome.
+// leave removes a record that has its outcome, and returns its twins.
 func (t *twins) leave(it *item) []*item {
 	others := it.twins
 	it.twins = nil
@@ -49,13 +50,14 @@ func (t *twins) leave(it *item) []*item {
 	return others
 }
 
-// answers remembers what was answered to records that may have twins further on, the oldest forgotten first.
+// answers keeps answers for twins that are read later, up to keptAnswers bytes. The oldest are dropped first.
 type answers struct {
 	known map[digest]batholith.Answer
 	order []digest
 	bytes int
 }
 
+// put keeps an answer, unless it is larger than an eighth of the bound.
 func (a *answers) put(d digest, answer batholith.Answer) {
 	if _, ok := a.known[d]; ok || len(answer.Output) > keptAnswers/8 {
 		return
@@ -71,10 +73,11 @@ func (a *answers) put(d digest, answer batholith.Answer) {
 	}
 }
 
+// cost estimates the memory of a kept answer, in bytes.
 func cost(a batholith.Answer) int { return len(a.Output) + 128 }
 
-// sort divides the records of a chunk: those to ask, and those whose answer is known. Twins of others are with them.
-// The caller holds queue.mu.
+// sort divides the records of a chunk into those to send and those whose answer is known. It leaves out those that joined a twin. The
+// caller holds queue.mu.
 func (f *feed) sort(items []*item) (ask, known []*item) {
 	if !f.d.o.Reuse {
 		return items, nil
@@ -94,14 +97,14 @@ func (f *feed) sort(items []*item) (ask, known []*item) {
 	return ask, known
 }
 
-// share answers the twins of a record that was answered, and has the first of them asked when it was not.
+// share answers the twins of an answered record. If the record failed, the first of its twins is sent instead.
 func (f *feed) share(it *item, a batholith.Answer, failed bool) {
 	if !f.d.o.Reuse || !it.prompt.Fixed {
 		return
 	}
 	q := f.queue
 	q.mu.Lock()
-	if it.term.Err() != nil { // they were let go with their chunks
+	if it.term.Err() != nil { // the twins were dropped with their chunks
 		q.mu.Unlock()
 		return
 	}
@@ -122,7 +125,7 @@ func (f *feed) share(it *item, a batholith.Answer, failed bool) {
 	}
 }
 
-// repeat ends a record, which is in flight, with the answer of another. It took nothing.
+// repeat concludes a record in flight with the answer of its twin. It counts no tokens, since nothing was sent.
 func (f *feed) repeat(it *item, a batholith.Answer) {
 	a.Tokens = batholith.Tokens{}
 	if !f.begin(f.d.send) || f.d.add(f.outcome(it, batholith.OutcomeAnswer, a, nil)) != nil {

@@ -11,8 +11,8 @@ import (
 type act int
 
 const (
-	drop    act = iota // forget the record: its job was halted, or the lease was lost
-	back               // put it back where it was: the attempt never reached the server
+	drop    act = iota // drop the record: its job was halted, or the lease was lost
+	back               // put it back into its place: the attempt never reached the server
 	retry              // wait, then judge it again
 	inquire            // send a canary, because no other request shows whose fault the failure was; the record waits
 	pause              // pause its class on the lane; the record waits

@@ -8,45 +8,47 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// Bounds of what one job has in memory. Records that begin alike are sent together only when they are in the window together: of N records
-// in a window of W bytes, every group is begun about N/W times.
+// Bounds of the window: the records of one job that are read and not taken. Records with the same beginning are sent together only if they
+// are in the window together. A group of prompts that is spread over a job of N bytes is started about N / W times with a window of W bytes.
 const (
-	walkRecords = 8192
-	walkBytes   = 48 << 20 // where the order of prompts pays
-	trialBytes  = 12 << 20 // where that is not known yet
-	plainBytes  = 6 << 20  // where the order is that of the input, and a wide window is of no use
+	walkRecords = 8192     // records, in prompt order
+	walkBytes   = 48 << 20 // bytes, if prompt order pays
+	trialBytes  = 12 << 20 // bytes, while that is being measured
+	plainBytes  = 6 << 20  // bytes, in input order, where a larger window has no use
 )
 
-// Whether the order pays is measured: the bytes that neighbours share, in the order of prompts and in the order of the input.
+// Whether prompt order pays is measured: the bytes that neighbouring prompts share in prompt order, against those in input order.
 const (
-	leastGain   = 0.05 // of the prompts' bytes; below that the input's order stays
-	trialChunks = 16   // are ordered before it is decided
-	plainChunks = 64   // pass in the input's order before the next trial, and twice as many after each that was in vain,
-	mostPlain   = 256  // at most
+	leastGain   = 0.05 // of the prompts' bytes; a smaller gain keeps the input order
+	trialChunks = 16   // chunks of one measurement
+	plainChunks = 64   // chunks sent in input order before the next measurement; doubled after each without gain
+	mostPlain   = 256  // bound of the doubling
 )
 
-// walk is the records of a job that are read and not taken, in the order in which they are sent: that of their prompts where
-// that pays, and else that of the input. Sorted text is a depth-first walk of the beginnings that prompts share, so that what a model
-// server has cached of one record serves the next ones. It is guarded by queue.mu.
+// walk is the window of a job: the records that are read and not taken, in the order in which they will be sent. That is prompt order if it
+// pays, else input order. In prompt order neighbours share long beginnings, so the cache that a model server has filled for one record
+// serves the next ones. Guarded by queue.mu.
 type walk struct {
 	items   []*item
-	count   map[*class]int // of the items
-	ordered bool           // by prompt
-	chunks  int            // since ordered last changed
-	plain   int            // how many pass in the input's order
+	count   map[*class]int // number of items of each class
+	ordered bool           // in prompt order
+	chunks  int            // chunks added since ordered last changed
+	plain   int            // chunks to send in input order before the next measurement
 	room    *memory.Budget
 
-	looked map[*lane]*dialect.Prompt // how far each lane has looked for leaders
+	looked map[*lane]*dialect.Prompt // last prompt at which each lane looked for leaders
 
-	// Sums over the chunks of the present trial, older ones counting less.
+	// Bytes of prompts in the present measurement: all, shared in prompt order, and shared in input order. Each chunk reduces the weight of
+	// older ones by a tenth.
 	bytes, inOrder, asRead float64
 }
 
+// newWalk makes an empty window, which starts with a measurement in prompt order.
 func newWalk(room *memory.Budget) walk {
 	return walk{count: map[*class]int{}, ordered: true, plain: plainChunks, room: room}
 }
 
-// any tells whether there is a record that the lane takes.
+// any reports whether the window has a record that the lane sends now.
 func (w *walk) any(l *lane) bool {
 	if len(w.items) == 0 || l.paused.Load() == 0 {
 		return len(w.items) > 0
@@ -59,7 +61,7 @@ func (w *walk) any(l *lane) bool {
 	return false
 }
 
-// wide is how many records the window should hold; the lanes want at least so many.
+// wide is the number of records that the window should hold. lanes is the number that the lanes need.
 func (w *walk) wide(lanes int) int {
 	if w.ordered {
 		return max(walkRecords, lanes)
@@ -67,8 +69,8 @@ func (w *walk) wide(lanes int) int {
 	return lanes
 }
 
-// bound is how many bytes of chunks the window should take. A window is wide only while at least half of the budget is free: what it holds,
-// it holds until the walk has come round, and answers must not wait for that.
+// bound is the number of bytes of chunks that the window may hold. It is large only while at least half of the memory budget is free: the
+// window keeps its memory until its records are sent, and answers must not wait for that.
 func (w *walk) bound() int64 {
 	switch {
 	case !w.ordered:
@@ -79,7 +81,7 @@ func (w *walk) bound() int64 {
 	return trialBytes
 }
 
-// add takes in the records of a chunk.
+// add puts the records of a chunk into the window, and decides at the end of a measurement which order to use.
 func (w *walk) add(items []*item) {
 	w.chunks++
 	for _, it := range items {
@@ -101,15 +103,16 @@ func (w *walk) add(items []*item) {
 	}
 }
 
+// comparePrompts orders records by the bytes of their prompts.
 func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
-// reorder begins another trial.
+// reorder starts another measurement: it sorts the window by prompt.
 func (w *walk) reorder() {
 	*w = walk{items: w.items, count: w.count, ordered: true, plain: w.plain, room: w.room}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 
-// measure counts what the records of a chunk share with their neighbours as they were read.
+// measure adds the bytes of a chunk's prompts, and those that neighbours share in input order.
 func (w *walk) measure(items []*item) {
 	const fade = 0.9
 	w.bytes, w.inOrder, w.asRead = w.bytes*fade, w.inOrder*fade, w.asRead*fade
@@ -121,9 +124,10 @@ func (w *walk) measure(items []*item) {
 	}
 }
 
+// pays reports whether prompt order shares at least leastGain of the prompts' bytes more than input order.
 func (w *walk) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
 
-// merge puts sorted items between those that are there, and counts what each shares with the one before it.
+// merge inserts sorted items, and adds the bytes that each shares with the one before it.
 func (w *walk) merge(items []*item) {
 	merged := make([]*item, 0, len(w.items)+len(items))
 	old := w.items
@@ -142,7 +146,7 @@ func (w *walk) merge(items []*item) {
 	w.items = append(merged, old...)
 }
 
-// back returns a record that was taken to its place.
+// back puts a record that was taken back into its place.
 func (w *walk) back(it *item) {
 	at := 0
 	if w.ordered {
@@ -157,9 +161,9 @@ func (w *walk) from(p *dialect.Prompt) int {
 	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })
 }
 
-// next is the position of the record to send after one with the prompt last: the walk goes on from there, and begins again
-// when it has come to the end. It goes back where what lies before has more of its beginning in common with last, as it does when last
-// was another job's: what the two share is sent before anything else. There must be a record.
+// next is the position of the record to send after a record with the prompt last: the first one that is not before last, or the first of
+// the window after its end. If the record before that position shares leastShared bytes more with last, next returns that one; this happens
+// when last is another job's prompt. There must be a record.
 func (w *walk) next(last *dialect.Prompt) int {
 	if !w.ordered || last == nil {
 		return 0
@@ -177,7 +181,7 @@ func (w *walk) next(last *dialect.Prompt) int {
 	return at
 }
 
-// longest is the position of the record that will take the longest, as far as can be told.
+// longest is the position of the record with the most estimated tokens. There must be a record.
 func (w *walk) longest() int {
 	at := 0
 	for i, it := range w.items {
@@ -188,13 +192,13 @@ func (w *walk) longest() int {
 	return at
 }
 
-// take removes the record at a position.
+// take removes and returns the record at a position.
 func (w *walk) take(at int) *item {
 	it := w.items[at]
 	w.count[it.class]--
 	if at <= len(w.items)/2 {
 		copy(w.items[1:at+1], w.items[:at])
-		w.items[0] = nil // the slice moves on, and must not hold it
+		w.items[0] = nil // so that the array does not keep it in memory
 		w.items = w.items[1:]
 	} else {
 		w.items = slices.Delete(w.items, at, at+1)
