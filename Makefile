@@ -4,21 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# What scripts/deps.sh installs for the tests goes before what the machine has.
-export PATH := $(CURDIR)/.tools/python/bin:$(PATH)
-
-# The race detector needs cgo; the binary itself is made without. SQLite's engine is C that was translated to Go: watched by the race detector it
-# takes ten times as long, and what would be found there is not ours to mend. Only a package without instances of generic code may be left out: the
-# linker keeps one copy of each, and an unwatched one hides synchronisation from the detector, which then reports races that are none.
 GO        ?= go
 PACKAGES  ?= ./...
-TESTFLAGS ?= -timeout 20m
-RACE      := -race -gcflags=modernc.org/sqlite/lib=-race=false
-
-# Tests of the real program, which is built without the race detector and runs in a process of its own. They wait more than they compute.
-PROGRAM := /tests/(crash|days|evidence|ledger|power|programs|sdk)$$
-# Packages that try a part of their random cases with the race detector (internal/raced), and all of them without it.
-RANDOM  := /internal/(dispatch|engine|limit)$$
 
 .PHONY: help
 help: ## list the targets
@@ -29,12 +16,8 @@ build: ## make bin/batholith, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/batholith ./cmd/batholith
 
 .PHONY: test
-test: deps format vet ## run every test; installs what they need
-	@all=$$($(GO) list $(PACKAGES)); failed=0; \
-	run() { if [ -n "$$1" ]; then echo "+ go test $${*:2}"; $(GO) test "$${@:2}" $(TESTFLAGS) $$1 || failed=1; fi; }; \
-	run "$$(grep -vE '$(PROGRAM)' <<<"$$all" || true)" $(RACE); \
-	run "$$(grep -E '$(PROGRAM)|$(RANDOM)' <<<"$$all" || true)" -p 4; \
-	exit $$failed
+test: ## run every test; installs what they need. PACKAGES=./internal/… runs some
+	@scripts/test.sh $(PACKAGES)
 
 .PHONY: deps
 deps: ## install what the tests need: C compiler, node, AWS SDKs and CLI
@@ -45,10 +28,9 @@ format: ## fail when a file is not gofmt'ed
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):" $$files >&2; exit 1; fi
 
-# With -race, vet and test share one build of the dependencies.
 .PHONY: vet
 vet: ## run go vet
-	$(GO) vet $(RACE) $(PACKAGES)
+	$(GO) vet $(PACKAGES)
 
 .PHONY: bench
 bench: ## measure against floors that are measured in the same run

@@ -2,11 +2,13 @@
 # Installs what the tests need and the machine lacks. Run it as often as you like: what is there is left alone.
 #   system packages   by apt-get, as root or with sudo that asks no password
 #   rclone, s3cmd     by apt-get too, and minio-go by go. Where they cannot be installed, their tests are skipped, each saying so.
+#   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
 #   AWS SDK for JS    into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. Where they cannot be installed, their tests
 #                     are skipped, each saying so: distributions ship them too old to know batch inference.
 set -euo pipefail
+node_version=20.20.2 # installed where the machine's own is older than 20
 cd "$(dirname "$0")/.."
 
 say() { echo "deps: $*" >&2; }
@@ -61,6 +63,25 @@ if [ -d tests/s3 ]; then
     command -v "$client" >/dev/null || (apt_install "$client") || say "$client could not be installed; its test will be skipped"
   done
   (cd tests/s3/minio && go mod download) || say "minio-go could not be fetched; its tests will be skipped"
+fi
+
+# modern_node NODE: it is version 20 or later, which the AWS SDK for JavaScript needs.
+modern_node() { [ "$("$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; }
+
+# npm has each release of node as a package for each platform.
+if [ -d tests/sdk ] && ! modern_node node && ! modern_node .tools/node/bin/node; then
+  case $(uname -s)-$(uname -m) in
+    Linux-x86_64) platform=linux-x64 ;;
+    Linux-aarch64) platform=linux-arm64 ;;
+    Darwin-arm64) platform=darwin-arm64 ;;
+    *) say "node is older than version 20, which the AWS SDK for JavaScript needs: install a newer one by hand"; exit 1 ;;
+  esac
+  say "installing node 20 into .tools/node: this machine has $(node --version 2>/dev/null || echo none)"
+  rm -rf .tools/node-package
+  npm install --prefix .tools/node-package --no-audit --no-fund --no-save --silent --ignore-scripts "node-$platform@$node_version"
+  mkdir -p .tools/node/bin
+  cp ".tools/node-package/node_modules/node-$platform/bin/node" .tools/node/bin/node
+  rm -rf .tools/node-package
 fi
 
 for dir in tests/sdk tests/programs; do

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -133,9 +134,13 @@ func Start(t testing.TB, settings string, flags ...string) *Server {
 	return s
 }
 
-// StartOnDisk starts a server whose data directory is a disk of so many MiB, which ends with the process.
+// StartOnDisk starts a server whose data directory is a disk of so many MiB, which ends with the process. It skips the test where a process
+// may not have a mount namespace of its own, as in most containers and in a chroot.
 func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
 	t.Helper()
+	if out, err := exec.Command("unshare", append(namespace, "mount", "-t", "tmpfs", "tmpfs", t.TempDir())...).CombinedOutput(); err != nil {
+		t.Skipf("this test needs a disk of its own, and this machine does not permit one (unshare: %v: %s)", err, bytes.TrimSpace(out))
+	}
 	s := New(t, settings)
 	s.disk = mebibytes
 	if err := os.Mkdir(s.Data, 0o700); err != nil {
@@ -145,6 +150,9 @@ func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
 	return s
 }
 
+// namespace is how unshare(1) is told to give a process mounts of its own, without root.
+var namespace = []string{"--user", "--map-root-user", "--mount"}
+
 // command is how the process is started. A disk of its own is a tmpfs in a mount namespace of its own; the process's view of it is
 // reached through /proc.
 func (s *Server) command() *exec.Cmd {
@@ -152,7 +160,7 @@ func (s *Server) command() *exec.Cmd {
 		return exec.Command(Binary(s.t), s.args...)
 	}
 	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs %q && exec "$0" "$@"`, s.disk, s.Data)
-	args := append([]string{"--user", "--map-root-user", "--mount", "sh", "-c", script, Binary(s.t)}, s.args...)
+	args := slices.Concat(namespace, []string{"sh", "-c", script, Binary(s.t)}, s.args)
 	return exec.Command("unshare", args...)
 }
 

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needsFUSE says plainly where the tests cannot run.
+// needsFUSE skips the test where a file system of our own cannot be mounted: without /dev/fuse, without root, and in containers and chroots
+// whose root may not mount.
 func needsFUSE(t *testing.T) {
 	t.Helper()
 	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -20,6 +21,11 @@ func needsFUSE(t *testing.T) {
 		t.Skipf("the power cannot be taken away here: it takes /dev/fuse (%v) and root, if only of a namespace (uid %d)", err, os.Geteuid())
 	}
 	must(t, f.Close())
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4k"); err != nil {
+		t.Skipf("the power cannot be taken away here: mounting is not permitted (%v), as in most containers", err)
+	}
+	must(t, unix.Unmount(dir, 0))
 }
 
 // mount mounts an empty disk for the length of a test.

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs every test. It needs Go, git and bash; scripts/deps.sh installs the rest. `make test` runs this script.
+# Usage: scripts/test.sh [PACKAGE…]   all packages where none is named. TESTFLAGS adds flags to go test.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "test: $*" >&2; }
+
+say "15 minutes on 2 processors; the first run downloads and compiles for another 10. Each package prints one line when its tests are done."
+
+scripts/deps.sh
+export PATH="$PWD/.tools/node/bin:$PWD/.tools/python/bin:$PATH" # what scripts/deps.sh installed here goes before what the machine has
+
+packages=("$@")
+[ ${#packages[@]} -gt 0 ] || packages=(./...)
+read -r -a flags <<<"${TESTFLAGS:--timeout 20m}"
+
+unformatted=$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l)
+if [ -n "$unformatted" ]; then
+  say "not formatted (run gofmt -w):" $unformatted
+  exit 1
+fi
+
+# The race detector needs cgo; the binary itself is built without. SQLite's engine is C translated to Go. The race detector makes it ten
+# times slower and finds nothing there that is ours to fix, so modernc.org/sqlite/lib is compiled without it. Only a package without
+# instances of generic code may be left out: the linker keeps one copy of each instance, and an unwatched copy hides synchronisation from
+# the detector, which then reports races that do not exist.
+race=(-race -gcflags=modernc.org/sqlite/lib=-race=false)
+
+# Tests of the real program. It is built without the race detector and runs in a process of its own; these tests mostly wait.
+program='/tests/(crash|days|evidence|ledger|power|programs|sdk)$'
+# Packages that run a part of their random cases under the race detector (internal/raced), and all of them without it.
+random='/internal/(dispatch|engine|limit)$'
+
+echo "+ go vet"
+go vet "${race[@]}" "${packages[@]}" # with -race, vet and test share one build of the dependencies
+
+all=$(go list "${packages[@]}")
+failed=0
+# run PACKAGES FLAG…: tests the packages, one a line, if there are any.
+run() {
+  [ -n "$1" ] || return 0
+  echo "+ go test ${*:2}"
+  go test "${@:2}" "${flags[@]}" $1 || failed=1
+}
+run "$(grep -vE "$program" <<<"$all" || true)" "${race[@]}"
+run "$(grep -E "$program|$random" <<<"$all" || true)" -p 4
+exit $failed
