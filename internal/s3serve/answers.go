@@ -53,6 +53,9 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
 		r := &ctx.Response
+		if r.StatusCode() == http.StatusNotImplemented && !r.IsBodyStream() {
+			unset(ctx)
+		}
 		if string(r.Header.Peek("Access-Control-Allow-Credentials")) == "false" { // which a browser takes for an error (Fetch: CORS protocol)
 			r.Header.Del("Access-Control-Allow-Credentials")
 		}

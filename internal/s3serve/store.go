@@ -102,6 +102,11 @@ func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path
 	if err := whole(ctx); err != nil {
 		return out, err
 	}
+	if verb == "GetBucketAcl" { // which the gateway asks for every request, to see whether there is such a bucket
+		allow(ctx)
+	} else if err := refuseUnrouted(addressOf(ctx)); err != nil {
+		return out, err
+	}
 	out, err = f(s.path(bucket))
 	return out, s.explain(verb, err)
 }

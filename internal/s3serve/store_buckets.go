@@ -121,7 +121,13 @@ func (s *store) PutBucketAcl(ctx context.Context, bucket string, acl []byte) err
 }
 
 func (s *store) PutBucketVersioning(ctx context.Context, bucket string, status types.BucketVersioningStatus) error {
-	return s.exec(ctx, "PutBucketVersioning", bucket, func(path string) error { return s.posix.PutBucketVersioning(ctx, path, status) })
+	return s.exec(ctx, "PutBucketVersioning", bucket, func(path string) error {
+		err := s.posix.PutBucketVersioning(ctx, path, status)
+		if errors.Is(err, s3err.GetAPIError(s3err.ErrVersioningNotConfigured)) {
+			return errLacks("versions of objects")
+		}
+		return err
+	})
 }
 
 func (s *store) GetBucketVersioning(ctx context.Context, bucket string) (s3response.GetBucketVersioningOutput, error) {
