@@ -1,6 +1,7 @@
 package s3serve
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/xml"
@@ -137,6 +138,17 @@ func TestAttributesKeepTheParts(t *testing.T) {
 	if sum := element(r.body, "ChecksumSHA256"); len(sum) != 44 {
 		t.Errorf("its checksum is %q", sum)
 	}
+	for i, want := range []string{sumOf(t, "sha256", bytes.Repeat([]byte("x"), 5<<20)), sumOf(t, "sha256", bytes.Repeat([]byte("x"), 5<<20)), sumOf(t, "sha256", []byte("xxx"))} {
+		part := strings.Split(r.body, "<Part>")[i+1]
+		h := w.must(t, ask{method: "HEAD", target: fmt.Sprintf("/box/up?partNumber=%d", i+1), header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}}).header
+		if got := element(part, "ChecksumSHA256"); got != want || h.Get("X-Amz-Checksum-Sha256") != want || h.Get("X-Amz-Checksum-Type") != "COMPOSITE" {
+			t.Errorf("part %d has the checksum %q, alone %v, want %q", i+1, got, h, want)
+		}
+	}
+	g := w.must(t, ask{method: "GET", target: "/box/up?partNumber=3", header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}})
+	if g.body != "xxx" || g.header.Get("X-Amz-Checksum-Sha256") != sumOf(t, "sha256", []byte("xxx")) {
+		t.Errorf("part 3 is %q with %v", g.body, g.header)
+	}
 	page := http.Header{"X-Amz-Object-Attributes": {"ObjectParts"}, "X-Amz-Max-Parts": {"1"}, "X-Amz-Part-Number-Marker": {"1"}}
 	r = w.must(t, ask{method: "GET", target: "/box/up?attributes=", header: page})
 	if strings.Count(r.body, "<Part>") != 1 || element(r.body, "PartNumber") != "2" || element(r.body, "IsTruncated") != "true" || element(r.body, "NextPartNumberMarker") != "2" || element(r.body, "PartsCount") != "3" {
@@ -144,13 +156,50 @@ func TestAttributesKeepTheParts(t *testing.T) {
 	}
 }
 
-// inParts makes an object of parts of these sizes, each with a checksum.
+// The parts of an object have their checksums also where the client named no algorithm, and where metadata lies in files; an object in its place has none.
+func TestAnObjectKeepsTheChecksumsOfItsParts(t *testing.T) {
+	for kept, metaFiles := range map[string]bool{"attributes": false, "files": true} {
+		t.Run(kept, func(t *testing.T) {
+			w := openWire(t, t.TempDir(), metaFiles)
+			ofParts := func() reply {
+				return w.must(t, ask{method: "GET", target: "/box/k?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ObjectParts"}}})
+			}
+			inParts(t, w, "/box/k", "", []int{4})
+			if r := ofParts(); element(r.body, "ChecksumCRC64NVME") != sumOf(t, "crc64nvme", []byte("xxxx")) {
+				t.Errorf("no algorithm: %s", r.body)
+			}
+			inParts(t, w, "/box/k", "CRC32C", []int{3})
+			if r := ofParts(); element(r.body, "ChecksumCRC32C") != sumOf(t, "crc32c", []byte("xxx")) || strings.Contains(r.body, "CRC64") {
+				t.Errorf("CRC32C: %s", r.body)
+			}
+			w.put(t, "/box/k", "one piece")
+			if r := ofParts(); strings.Contains(r.body, "<Part>") {
+				t.Errorf("in one piece: %s", r.body)
+			}
+			h := w.must(t, ask{method: "HEAD", target: "/box/k?partNumber=1", header: http.Header{"X-Amz-Checksum-Mode": {"ENABLED"}}}).header
+			if h.Get("X-Amz-Checksum-Crc64nvme") != sumOf(t, "crc64nvme", []byte("one piece")) || h.Get("X-Amz-Checksum-Crc32c") != "" {
+				t.Errorf("in one piece: %v", h)
+			}
+		})
+	}
+}
+
+// inParts makes an object of parts of these sizes, each with a checksum of the algorithm; "" for none.
 func inParts(t *testing.T, w *wire, target, algorithm string, sizes []int) {
 	t.Helper()
-	id := element(w.must(t, ask{method: "POST", target: target + "?uploads=", header: http.Header{"X-Amz-Checksum-Algorithm": {algorithm}}}).body, "UploadId")
+	var with http.Header
+	if algorithm != "" {
+		with = http.Header{"X-Amz-Checksum-Algorithm": {algorithm}}
+	}
+	id := element(w.must(t, ask{method: "POST", target: target + "?uploads=", header: with}).body, "UploadId")
 	var list strings.Builder
 	for i, size := range sizes {
 		body, name := []byte(strings.Repeat("x", size)), "x-amz-checksum-"+strings.ToLower(algorithm)
+		if algorithm == "" {
+			r := w.must(t, ask{method: "PUT", target: fmt.Sprintf("%s?partNumber=%d&uploadId=%s", target, i+1, id), body: body})
+			fmt.Fprintf(&list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", i+1, r.header.Get("ETag"))
+			continue
+		}
 		sum := sumOf(t, name, body)
 		r := w.must(t, ask{method: "PUT", target: fmt.Sprintf("%s?partNumber=%d&uploadId=%s", target, i+1, id), body: body, header: http.Header{http.CanonicalHeaderKey(name): {sum}}})
 		fmt.Fprintf(&list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag><Checksum%s>%s</Checksum%[3]s></Part>", i+1, r.header.Get("ETag"), algorithm, sum)

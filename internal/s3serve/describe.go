@@ -56,7 +56,7 @@ const countKey = "batholith-parts"
 // partsPage is how many parts of an object one answer describes at most (S3: GetObjectAttributes).
 const partsPage = 1000
 
-// describe completes the attributes of an object: the parts that it was uploaded in, a checksum without the number of parts behind it,
+// describe completes the attributes of an object: the parts that it was uploaded in with their checksums, a checksum without the number of parts behind it,
 // and the time of the last change as HTTP writes it, which the gateway would write in a form of its own.
 func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttributesInput, out *s3response.GetObjectAttributesResponse) {
 	response, ok := ctx.(*fasthttp.RequestCtx)
@@ -72,7 +72,7 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 		return // it came in one piece
 	}
 	if upload, err := backend.UnmarshalMpUploadMetadata(value, false); err == nil && len(upload.Parts) > 0 {
-		out.ObjectParts = parts(upload.Parts, aws.ToString(in.PartNumberMarker), in.MaxParts)
+		out.ObjectParts = parts(upload.Parts, s.meta.partSums(path, *in.Key), aws.ToString(in.PartNumberMarker), in.MaxParts)
 		if ok {
 			response.SetUserValue(countKey, len(upload.Parts))
 		}
@@ -96,7 +96,7 @@ func amendAttributes(request *fasthttp.RequestCtx) {
 }
 
 // parts are a page of the parts of an object, after the part of the marker. ends are the bytes up to the end of each.
-func parts(ends []int64, marker string, most *int32) *s3response.ObjectParts {
+func parts(ends []int64, sums partSums, marker string, most *int32) *s3response.ObjectParts {
 	after, _ := strconv.Atoi(marker)
 	page := &s3response.ObjectParts{PartNumberMarker: after, MaxParts: partsPage}
 	if most != nil && *most > 0 && *most < partsPage {
@@ -113,7 +113,9 @@ func parts(ends []int64, marker string, most *int32) *s3response.ObjectParts {
 			break
 		}
 		page.NextPartNumberMarker = i + 1
-		page.Parts = append(page.Parts, types.ObjectPart{PartNumber: aws.Int32(int32(i + 1)), Size: &size})
+		part := types.ObjectPart{PartNumber: aws.Int32(int32(i + 1)), Size: &size}
+		sums.give(&part, i+1)
+		page.Parts = append(page.Parts, part)
 	}
 	return page
 }

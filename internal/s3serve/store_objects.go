@@ -151,6 +151,9 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
 		out, err := s.posix.HeadObject(ctx, &at)
+		if err == nil && in.PartNumber != nil && in.ChecksumMode == types.ChecksumModeEnabled {
+			s.meta.partSums(path, *in.Key).giveTyped(out, &out.ChecksumType, int(*in.PartNumber))
+		}
 		return out, s.unchanged(ctx, path, *in.Key, err)
 	})
 }
@@ -170,6 +173,9 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
 		out, err := s.posix.GetObject(ctx, &at)
+		if err == nil && in.PartNumber != nil && in.ChecksumMode == types.ChecksumModeEnabled {
+			s.meta.partSums(path, *in.Key).giveTyped(out, &out.ChecksumType, int(*in.PartNumber))
+		}
 		return out, s.unchanged(ctx, path, *in.Key, err)
 	})
 }

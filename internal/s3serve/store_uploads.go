@@ -103,6 +103,11 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
+		var sums partSums
+		var some bool
+		if in.MultipartUpload != nil {
+			sums, some = s.meta.partSumsOf(path, uploadDir(key, id), id, in.MultipartUpload.Parts)
+		}
 		left := s.meta.leaving(path, key, uploadDir(key, id))
 		out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
 		left()
@@ -112,6 +117,11 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		out.Bucket = in.Bucket
 		if !s.meta.madeBy(path, key, id, uploadOf) {
 			return out, s3err.GetNoSuchUploadErr(id)
+		}
+		if some {
+			if err := s.meta.storePartSums(path, key, sums); err != nil {
+				return out, err
+			}
 		}
 		if err := s.names.appeared(*in.Bucket, key); err != nil {
 			return out, err
