@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -27,10 +28,11 @@ const (
 type durableMeta struct {
 	meta.MetadataStorer
 	disk    disk
-	buckets string  // directory of all buckets, absolute
-	sidecar string  // directory of attributes as files; "" when the file system keeps them
-	staged  *staged // for attributes as files
-	large   large   // values that are too large for the file system, where it keeps them
+	buckets string    // directory of all buckets, absolute
+	sidecar string    // directory of attributes as files; "" when the file system keeps them
+	staged  *staged   // for attributes as files
+	sums    *sync.Map // of parts, by upload id: partSums
+	large   large     // values that are too large for the file system, where it keeps them
 }
 
 // openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
@@ -40,7 +42,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return durableMeta{}, fmt.Errorf("make the directory of large attributes: %w", err)
 		}
-		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets, large: l}, nil
+		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets, large: l, sums: new(sync.Map)}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
@@ -49,7 +51,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged()}, nil
+	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged(), sums: new(sync.Map)}, nil
 }
 
 // keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
@@ -114,6 +116,11 @@ func (m durableMeta) raw(f *os.File, bucket, object, attribute string) ([]byte, 
 
 // StoreAttribute stores one attribute of an object: on f, its staged file, or by its path when f is nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
+	if f != nil && attribute == uploadAttribute {
+		if err := m.storePartSums(f, bucket, object, value); err != nil {
+			return err
+		}
+	}
 	at, below := m.place(bucket, object)
 	if m.sidecar == "" {
 		return m.storeInFile(f, at, bucket, object, attribute, value)

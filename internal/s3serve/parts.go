@@ -3,6 +3,7 @@ package s3serve
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path"
 	"reflect"
 	"strconv"
@@ -58,13 +59,28 @@ func (m durableMeta) checksums(bucket, object string) (c s3response.Checksum) {
 	return c
 }
 
-// storePartSums stores the sums with the object. A crash before that leaves an object whose parts have sizes only.
-func (m durableMeta) storePartSums(bucket, object string, p partSums) error {
+// completing holds the sums of the parts for an upload while it is completed. The gateway stores its note of the upload on the object's staged file, and
+// the sums are stored with it, so that they appear with the object.
+func (m durableMeta) completing(p partSums) (done func()) {
+	m.sums.Store(p.Upload, p)
+	return func() { m.sums.Delete(p.Upload) }
+}
+
+// storePartSums stores the sums of the upload that note is of, on the staged file f of its object.
+func (m durableMeta) storePartSums(f *os.File, bucket, object string, note []byte) error {
+	upload, err := uploadOf(note)
+	if err != nil {
+		return err
+	}
+	p, ok := m.sums.Load(upload)
+	if !ok {
+		return nil
+	}
 	value, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("store the checksums of parts: %w", err)
 	}
-	return m.StoreAttribute(nil, bucket, object, partsAttribute, value)
+	return m.StoreAttribute(f, bucket, object, partsAttribute, value)
 }
 
 // partSums reads the sums of an object that an upload made; zero if there are none.

@@ -103,10 +103,10 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
-		var sums partSums
-		var some bool
 		if in.MultipartUpload != nil {
-			sums, some = s.meta.partSumsOf(path, uploadDir(key, id), id, in.MultipartUpload.Parts)
+			if sums, some := s.meta.partSumsOf(path, uploadDir(key, id), id, in.MultipartUpload.Parts); some {
+				defer s.meta.completing(sums)()
+			}
 		}
 		left := s.meta.leaving(path, key, uploadDir(key, id))
 		out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
@@ -117,11 +117,6 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		out.Bucket = in.Bucket
 		if !s.meta.madeBy(path, key, id, uploadOf) {
 			return out, s3err.GetNoSuchUploadErr(id)
-		}
-		if some {
-			if err := s.meta.storePartSums(path, key, sums); err != nil {
-				return out, err
-			}
 		}
 		if err := s.names.appeared(*in.Bucket, key); err != nil {
 			return out, err
