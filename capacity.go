@@ -1,6 +1,10 @@
 package batholith
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Model is a model that jobs may name, as the catalogue shows it.
 type Model struct {
@@ -35,3 +39,26 @@ type Forecast struct {
 	End      time.Time // zero while nothing is known
 	Late     bool      // End is after the job's time is over, and cannot be saved by letting it go first
 }
+
+// String is the forecast in words, for the note of a job. It is "" while nothing is known.
+func (f Forecast) String() string {
+	said := ""
+	if f.Position > 0 {
+		said = fmt.Sprintf("Number %d of the jobs that wait for this model.", f.Position)
+	}
+	for _, at := range []struct {
+		what string
+		when time.Time
+	}{{"begin", f.Begin}, {"end", f.End}} {
+		if !at.when.IsZero() {
+			said += fmt.Sprintf(" Expected to %s about %s.", at.what, at.when.UTC().Format(time.RFC3339))
+		}
+	}
+	if f.Late {
+		said += lateForecast
+	}
+	return strings.TrimSpace(said)
+}
+
+// lateForecast ends the words of a forecast that is late.
+const lateForecast = " That is after its time is over; what is done by then is kept."

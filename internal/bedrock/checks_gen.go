@@ -88,6 +88,21 @@ func (c *checker) stopModelInvocationJobInput(o object) StopModelInvocationJobIn
 	}
 }
 
+func (c *checker) checkModelInvocationJobInput(o object) CheckModelInvocationJobInput {
+	return CheckModelInvocationJobInput{
+		JobName:                c.text(o, "jobName", true, c.rules.jobName),
+		RoleARN:                c.text(o, "roleArn", true, c.rules.roleARN),
+		ClientRequestToken:     c.text(o, "clientRequestToken", false, c.rules.clientRequestToken),
+		ModelID:                c.text(o, "modelId", true, c.rules.modelID),
+		InputDataConfig:        structure(c, o, "inputDataConfig", true, c.inputDataConfig),
+		OutputDataConfig:       structure(c, o, "outputDataConfig", true, c.outputDataConfig),
+		VPCConfig:              structure(c, o, "vpcConfig", false, c.vpcConfig),
+		TimeoutDurationInHours: c.number(o, "timeoutDurationInHours", false, c.rules.timeoutHours),
+		Tags:                   list(c, o, "tags", false, c.rules.tagList, items(c, c.tag)),
+		ModelInvocationType:    enum[batholith.InvocationType](c, o, "modelInvocationType", false, c.rules.modelInvocationType),
+	}
+}
+
 func (c *checker) getKeptResultsInput(o object) GetKeptResultsInput {
 	return GetKeptResultsInput{
 		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),

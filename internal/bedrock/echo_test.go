@@ -33,6 +33,10 @@ func (e *echo) CreateModelInvocationJob(ctx context.Context, in *CreateModelInvo
 	return told(e, ctx, in, CreateModelInvocationJobOutput{JobARN: testARN})
 }
 
+func (e *echo) CheckModelInvocationJob(ctx context.Context, in *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error) {
+	return told(e, ctx, in, CheckModelInvocationJobOutput{})
+}
+
 func (e *echo) GetModelInvocationJob(ctx context.Context, in *GetModelInvocationJobInput) (*GetModelInvocationJobOutput, error) {
 	return told(e, ctx, in, e.job)
 }

@@ -74,6 +74,7 @@ func TestABodyThatNothingReadsNeedNotBeSigned(t *testing.T) {
 		"GET /model-invocation-job/" + escaped:            http.StatusOK,
 		"POST /kept-results/" + escaped + "/discard":      http.StatusOK,
 		"POST /tagResource":                               http.StatusForbidden,
+		"POST /check-model-invocation-job":                http.StatusForbidden,
 		"POST /model-invocation-job":                      http.StatusForbidden,
 	} {
 		for _, signed := range []string{"", body} {

@@ -15,6 +15,8 @@ type Service interface {
 	ListModelInvocationJobs(context.Context, *ListModelInvocationJobsInput) (*ListModelInvocationJobsOutput, error)
 	// StopModelInvocationJob ends a job early. What was finished is kept.
 	StopModelInvocationJob(context.Context, *StopModelInvocationJobInput) (*StopModelInvocationJobOutput, error)
+	// CheckModelInvocationJob refuses what CreateModelInvocationJob would refuse for the request itself, its role, model or network, and creates nothing. A name that is in use and a full quota are found at Create.
+	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
 	// GetKeptResults says whether finished records of a job that Failed are kept because its output could not be written.
 	GetKeptResults(context.Context, *GetKeptResultsInput) (*GetKeptResultsOutput, error)
 	// PublishKeptResults has the kept results of a job written to its output. It answers at once; GetKeptResults tells how it goes.
@@ -65,6 +67,12 @@ func newRoutes(s Service) []route {
 			label: "jobIdentifier", after: "/stop", body: false,
 			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
 			call:   answer((*checker).stopModelInvocationJobInput, s.StopModelInvocationJob),
+		},
+		{
+			operation: "CheckModelInvocationJob", method: "POST", before: "/check-model-invocation-job",
+			label: "", after: "", body: true,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeThrottling, CodeValidation},
+			call:   answer((*checker).checkModelInvocationJobInput, s.CheckModelInvocationJob),
 		},
 		{
 			operation: "GetKeptResults", method: "GET", before: "/kept-results/",

@@ -237,6 +237,24 @@ type StopModelInvocationJobInput struct {
 type StopModelInvocationJobOutput struct {
 }
 
+// CheckModelInvocationJobInput is what CheckModelInvocationJob takes.
+type CheckModelInvocationJobInput struct {
+	JobName                string                   `json:"jobName"`
+	RoleARN                string                   `json:"roleArn"`
+	ClientRequestToken     string                   `json:"clientRequestToken,omitzero"`
+	ModelID                string                   `json:"modelId"`
+	InputDataConfig        *InputDataConfig         `json:"inputDataConfig"`
+	OutputDataConfig       *OutputDataConfig        `json:"outputDataConfig"`
+	VPCConfig              *VPCConfig               `json:"vpcConfig,omitzero"`
+	TimeoutDurationInHours int                      `json:"timeoutDurationInHours,omitzero"`
+	Tags                   []Tag                    `json:"tags,omitzero"`
+	ModelInvocationType    batholith.InvocationType `json:"modelInvocationType,omitzero"`
+}
+
+// CheckModelInvocationJobOutput is what CheckModelInvocationJob answers.
+type CheckModelInvocationJobOutput struct {
+}
+
 // GetKeptResultsInput is what GetKeptResults takes.
 type GetKeptResultsInput struct {
 	JobIdentifier string `json:"jobIdentifier"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // The exit codes, as the help of the command promises them.
@@ -155,8 +157,16 @@ func remedy(err error) string {
 		return "stop what listens there, or choose another port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"
+	case isTimeout(err):
+		return "look at the server's log, and whether a proxy is between: batholith doctor"
 	}
 	return ""
+}
+
+// isTimeout tells whether a request's time ran out.
+func isTimeout(err error) bool {
+	var late interface{ Timeout() bool }
+	return errors.As(err, &late) && late.Timeout()
 }
 
 // apiRemedy is what to do about an error that a server answered.
@@ -173,18 +183,65 @@ func apiRemedy(code string) string {
 	return ""
 }
 
-// wrongFlag makes a usage error of what pflag says of a flag.
+// wrongFlag makes a usage error of what pflag says of a flag. The words of strconv and time, which pflag passes on, are left out.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	e := &usageError{reason: err.Error(), remedy: "see: " + cmd.CommandPath() + " --help"}
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	var (
+		unknown *pflag.NotExistError
+		value   *pflag.InvalidValueError
+		missing *pflag.ValueRequiredError
+	)
+	switch {
+	case errors.As(err, &unknown):
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if c := config.Closest(unknown.GetSpecifiedName(), names); c != "" {
+		if c := words.Closest(unknown.GetSpecifiedName(), names); c != "" {
 			e.remedy = fmt.Sprintf("did you mean --%s?", c)
 		}
+	case errors.As(err, &missing):
+		f := missing.GetFlag()
+		_, remedy := formOf(f)
+		e.reason, e.remedy = fmt.Sprintf("--%s needs a value", f.Name), remedy
+	case errors.As(err, &value):
+		f := value.GetFlag()
+		e.reason, e.remedy = wrongValue(f, value.GetValue(), errors.Is(err, strconv.ErrRange))
 	}
 	return e
+}
+
+// wrongValue says what is wrong with a flag's value, and what can be written instead.
+func wrongValue(f *pflag.Flag, value string, tooLarge bool) (reason, remedy string) {
+	form, remedy := formOf(f)
+	switch {
+	case tooLarge:
+		return fmt.Sprintf("--%s: %q is too large", f.Name, value), remedy
+	case strings.HasPrefix(value, "--"):
+		return fmt.Sprintf("--%s needs a value; the next word is %s", f.Name, value), remedy
+	}
+	return fmt.Sprintf("--%s: %q is not %s", f.Name, value, form), remedy
+}
+
+// formOf is what the values of a flag are, and how one is written.
+func formOf(f *pflag.Flag) (form, remedy string) {
+	usual := ""
+	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "[]" {
+		usual = fmt.Sprintf("; without the flag it is %s", f.DefValue)
+	}
+	switch f.Value.Type() {
+	case "int", "int64":
+		return "a whole number", "write digits only, such as 64" + usual
+	case "float64":
+		return "a number", "write a number such as 0.5 or 12" + usual
+	case "duration":
+		return "a time", "write a number and a unit, such as 500ms, 30s, 10m or 1h" + usual
+	case "bool":
+		return "true or false", fmt.Sprintf("write --%s alone, or --%s=false", f.Name, f.Name)
+	case "stringToString":
+		name, _ := pflag.UnquoteUsage(f)
+		return "of the form " + name, fmt.Sprintf("write --%s %s", f.Name, name)
+	}
+	name, _ := pflag.UnquoteUsage(f)
+	return "possible", fmt.Sprintf("write --%s %s", f.Name, strings.ToUpper(name)) + usual
 }
 
 // unknownCommand makes a usage error of a word that is no command, with the command that was probably meant.
@@ -201,7 +258,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 		names = append(names, c.Name())
 	}
 	e := &usageError{reason: fmt.Sprintf("unknown command %q", word), remedy: "see: batholith --help"}
-	if c := config.Closest(word, names); c != "" {
+	if c := words.Closest(word, names); c != "" {
 		e.remedy = fmt.Sprintf("did you mean: batholith %s?", c)
 	}
 	return e

@@ -80,6 +80,9 @@ func statusNames() []string {
 
 // listInput is the query for some filters. The status is matched without regard to case.
 func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobsInput, error) {
+	if limit < 0 {
+		return nil, &usageError{reason: fmt.Sprintf("--limit: %d is below 0", limit), remedy: "write 0 for all jobs"}
+	}
 	in := &bedrock.ListModelInvocationJobsInput{}
 	if name != "" {
 		in.NameContains = &name
@@ -97,7 +100,7 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 		}
 	}
 	e := &usageError{reason: fmt.Sprintf("%q is no status", status), remedy: "one of " + strings.Join(statusNames(), ", ")}
-	if c := config.Closest(status, statusNames()); c != "" {
+	if c := words.Closest(status, statusNames()); c != "" {
 		e.remedy = fmt.Sprintf("did you mean %s?", c)
 	}
 	return nil, e

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -71,6 +72,33 @@ func readNotes(n *noted) func(*bedrock.Options) {
 			return s.Deserialize.Add(keep, middleware.After) // right after the transport: before the SDK reads the body
 		})
 	}
+}
+
+// forecast is what the note says in words, if it is a forecast; nil when it is another note or none. The server writes a forecast as
+// [batholith.Forecast.String] does.
+func (j jobFacts) forecast() *batholith.Forecast {
+	if j.Message != "" || j.Notes == nil {
+		return nil
+	}
+	f := batholith.Forecast{Position: int(j.Notes.Position)}
+	if j.Notes.Begin != nil {
+		f.Begin = *j.Notes.Begin
+	}
+	if j.Notes.End != nil {
+		f.End = *j.Notes.End
+	}
+	if f == (batholith.Forecast{}) {
+		return nil
+	}
+	late := f
+	late.Late = true
+	switch j.Notes.Note {
+	case f.String():
+		return &f
+	case late.String():
+		return &late
+	}
+	return nil
 }
 
 // told is what a person should know of the job in words, the message or else the note. Bad lines of the input are each on a line.

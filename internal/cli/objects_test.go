@@ -255,7 +255,7 @@ func TestAnS3ThatDoesNotKnowTheKeyIsToldWithItsRemedy(t *testing.T) {
 			return err
 		},
 		"download": func(ctx context.Context) error {
-			return a.fetchOutput(ctx, k, jobFacts{Output: "s3://box/out/", ARN: "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abcdefghijkl"}, t.TempDir())
+			return a.fetchOutput(ctx, k, jobFacts{Output: "s3://box/out/", ARN: "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abcdefghijkl"}, t.TempDir(), func(string) {})
 		},
 		"verify": func(ctx context.Context) error {
 			_, err := k.objects.all(ctx, "s3://box/out/manifest.json.out")

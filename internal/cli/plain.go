@@ -3,12 +3,12 @@ package cli
 import (
 	"errors"
 	"io"
-	"net"
 	"strings"
 
 	"github.com/aws/smithy-go"
 
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // plainError is an SDK error in the words that matter: the service's code and message, or what the network said. The SDK wraps
@@ -25,7 +25,6 @@ func (e *plainError) Unwrap() error { return e.err }
 func plainly(err error) error {
 	var (
 		api  smithy.APIError
-		dial *net.OpError
 		ours *hintedError
 	)
 	switch {
@@ -35,8 +34,9 @@ func plainly(err error) error {
 		return &plainError{text: plain.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
 	case errors.As(err, &api):
 		return &plainError{text: plain.Line(api.ErrorCode()), err: err}
-	case errors.As(err, &dial):
-		return &plainError{text: dial.Error(), err: err}
+	}
+	if text := words.Network(err); text != "" {
+		return &plainError{text: text, err: err}
 	}
 	return err
 }

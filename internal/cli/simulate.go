@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/simlm"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // simulatedServer is what the flags of simulate say, before it is checked.
@@ -213,9 +213,9 @@ func (s *simulatedServer) readFailures() error {
 }
 
 // didYouMeanOf is the remedy for a word that is none of those possible.
-func didYouMeanOf(word string, words []string) string {
-	if c := config.Closest(word, words); c != "" {
+func didYouMeanOf(word string, possible []string) string {
+	if c := words.Closest(word, possible); c != "" {
 		return fmt.Sprintf("did you mean %s?", c)
 	}
-	return "one of " + strings.Join(words, ", ")
+	return "one of " + strings.Join(possible, ", ")
 }

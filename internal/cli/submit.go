@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -13,9 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -30,6 +36,7 @@ type submission struct {
 	bucket   string
 	typ      batholith.InvocationType
 	hours    int
+	timed    bool // hours was given
 	tags     map[string]string
 	wait     bool
 	download string
@@ -66,13 +73,13 @@ With --wait the job is watched to its end, and the exit code is 3 when it ends o
 	f.StringToStringVar(&s.tags, "tag", nil, "tag of the job, `key=value`; may be given again")
 	f.BoolVar(&s.wait, "wait", false, "watch the job to its end")
 	f.StringVar(&s.download, "download", "", "watch the job, then fetch its output into this `directory`")
-	f.BoolVar(&s.asJSON, "json", false, "print JSON")
+	f.BoolVar(&s.asJSON, "json", false, "print one JSON value: the new job, or with --wait or --download the job at its end and the files")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if s.typ, err = parseType(typ); err != nil {
 			return err
 		}
-		s.inputs = args
+		s.inputs, s.timed = args, f.Changed("timeout-hours")
 		if err := s.check(); err != nil {
 			return err
 		}
@@ -104,7 +111,30 @@ func (s *submission) check() error {
 		return &usageError{reason: fmt.Sprintf("--output: %q is no s3:// URI", s.output), remedy: "fetch the answers to a directory with --download DIR"}
 	}
 	if s.output != "" {
-		return refuseURI(s.output)
+		if err := refuseURI(s.output); err != nil {
+			return err
+		}
+	}
+	if s.timed && s.hours < 1 {
+		return &usageError{reason: fmt.Sprintf("--timeout-hours: %d is not possible", s.hours), remedy: "write 1 or more, or leave it out to have the server's default"}
+	}
+	if s.download != "" {
+		return writableFolder(s.download)
+	}
+	return nil
+}
+
+// writableFolder makes the folder that the answers go to, and tries to write there, before the job costs anything.
+func writableFolder(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(dir, ".fetch-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return hint(fmt.Errorf("--download: the answers cannot be written to %s: %w", dir, files.PathAndReason(err)), "name a folder that you may write to; nothing was uploaded")
 	}
 	return nil
 }
@@ -129,19 +159,27 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		s.name = jobName(stem(s.inputs[0]), stamp)
 		prefix = s.name
 	}
-	input := s.inputs[0]
+	input, makeOutput := s.inputs[0], s.output == ""
+	if makeOutput {
+		s.output = "s3://" + s.bucket + "/" + prefix + "/output/"
+	}
 	if !isS3(input) {
-		files, err := a.gather(s.inputs)
+		gathered, err := a.gather(s.inputs)
 		if err != nil {
 			return err
 		}
-		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), files)
-		if input, err = a.upload(ctx, c, s.bucket, prefix+"/input/", files); err != nil {
+		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), gathered)
+		if _, err := c.api(); err != nil {
+			return err
+		}
+		if err := c.check(ctx, s, inputBelow(s.bucket, prefix+"/input/", gathered)); err != nil {
+			return err
+		}
+		if input, err = a.upload(ctx, c, s.bucket, prefix+"/input/", gathered); err != nil {
 			return err
 		}
 	}
-	if s.output == "" {
-		s.output = "s3://" + s.bucket + "/" + prefix + "/output/"
+	if makeOutput {
 		if err := c.makeBucket(ctx, s.bucket); err != nil {
 			return err
 		}
@@ -175,8 +213,43 @@ func jobName(word, stamp string) string {
 	return clean[:min(len(clean), 63-1-len(stamp))] + "-" + stamp
 }
 
-// create asks for the job. The SDK gives the request a token of its own and keeps it over its retries, so that one call makes one job.
-func (c *clients) create(ctx context.Context, s submission, input string) (string, error) {
+// check asks the server whether it would take the job, before anything is uploaded. Servers that do not know the operation, such as
+// Amazon's, say so at Create.
+func (c *clients) check(ctx context.Context, s submission, input string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	_, err := c.bedrock.CreateModelInvocationJob(ctx, c.request(s, input), onlyCheck)
+	var api smithy.APIError
+	if errors.As(err, &api) && (api.ErrorCode() == "UnknownOperationException" || api.ErrorCode() == "UnknownError") {
+		return nil
+	}
+	if !errors.As(err, &api) && err != nil {
+		return fmt.Errorf("ask the server whether it takes the job: %w", plainly(err))
+	}
+	return refusedJob("the server would refuse the job, so nothing was uploaded", err)
+}
+
+// checkPath is Batholith's own operation CheckModelInvocationJob: it takes what Create takes, and creates nothing.
+const checkPath = "/check-model-invocation-job"
+
+// onlyCheck sends a Create to checkPath. The path is replaced before the request is signed.
+func onlyCheck(o *bedrock.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Build.Add(middleware.BuildMiddlewareFunc("batholith.check", func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (
+			middleware.BuildOutput, middleware.Metadata, error) {
+			r, ok := in.Request.(*smithyhttp.Request)
+			if !ok {
+				return middleware.BuildOutput{}, middleware.Metadata{}, fmt.Errorf("a request of the type %T cannot be checked", in.Request)
+			}
+			r.URL.Path = strings.TrimSuffix(r.URL.Path, "/model-invocation-job") + checkPath
+			r.URL.RawPath = ""
+			return next.HandleBuild(ctx, in)
+		}), middleware.After)
+	})
+}
+
+// request is what Create is asked for.
+func (c *clients) request(s submission, input string) *bedrock.CreateModelInvocationJobInput {
 	if s.role == "" {
 		s.role = batholith.ARN{Partition: "aws", Service: "iam", Account: c.account, Resource: "role/batholith"}.String()
 	}
@@ -189,47 +262,112 @@ func (c *clients) create(ctx context.Context, s submission, input string) (strin
 		ModelInvocationType: types.ModelInvocationType(s.typ),
 	}
 	if s.hours > 0 {
-		in.TimeoutDurationInHours = aws.Int32(int32(s.hours))
+		in.TimeoutDurationInHours = aws.Int32(int32(min(s.hours, math.MaxInt32)))
 	}
 	for k, v := range s.tags {
 		in.Tags = append(in.Tags, types.Tag{Key: &k, Value: &v})
 	}
+	return in
+}
+
+// create asks for the job. The SDK gives the request a token of its own and keeps it over its retries, so that one call makes one job.
+func (c *clients) create(ctx context.Context, s submission, input string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	o, err := c.bedrock.CreateModelInvocationJob(ctx, in)
-	var denied *types.AccessDeniedException
-	switch err := plainly(err); {
-	case errors.As(err, &denied) && strings.Contains(err.Error(), "iam:PassRole"):
-		return "", hint(fmt.Errorf("create the job: %w", err), "name a role of the server's settings with --role; without it, the job has role/batholith")
-	case err != nil:
-		return "", fmt.Errorf("create the job: %w", err)
+	o, err := c.bedrock.CreateModelInvocationJob(ctx, c.request(s, input))
+	if err != nil {
+		return "", refusedJob("create the job", err)
 	}
 	return aws.ToString(o.JobArn), nil
 }
 
-// follow prints the ARN of a new job and does what was asked for after that.
-func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) error {
-	id := arn[strings.LastIndex(arn, "/")+1:]
-	if s.asJSON {
-		if err := a.printJSON(map[string]string{"jobArn": arn, "jobName": s.name}); err != nil {
-			return err
+// refusedJob adds the remedy to a refusal of Create.
+func refusedJob(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := plainly(err)
+	told := fmt.Errorf("%s: %w", what, text)
+	var denied *types.AccessDeniedException
+	var invalid *types.ValidationException
+	var conflict *types.ConflictException
+	switch {
+	case errors.As(err, &denied) && strings.Contains(text.Error(), "iam:PassRole"):
+		return hint(told, "name a role of the server's settings with --role; without it, the job has role/batholith")
+	case errors.As(err, &conflict) && strings.Contains(text.Error(), "job name"):
+		return hint(told, "choose another --name, or wait for the end of the job that has it: batholith jobs")
+	case errors.As(err, &invalid):
+		for _, m := range memberFlags {
+			if strings.Contains(text.Error(), m.member) {
+				return hint(told, "%s", m.remedy)
+			}
 		}
-	} else if _, err := plain.Fprintf(a.stdout, "%s\n", arn); err != nil {
+	}
+	return told
+}
+
+// memberFlags are the flags that set the members of a Create that a refusal names.
+var memberFlags = []struct{ member, remedy string }{
+	{"requested model", "name a model that is configured with --model; another is added under models in the server's settings"},
+	{"'roleArn'", "write --role arn:aws:iam::ACCOUNT:role/NAME; without it, the job has role/batholith"},
+	{"'timeoutDurationInHours'", "correct --timeout-hours; without it, the job has the server's default"},
+	{"'jobName'", "correct --name: letters, digits, + - and ., at most 63, the first a letter or digit"},
+	{"'tags", "correct --tag KEY=VALUE"},
+	{"'modelId'", "correct --model: an id, an alias or an ARN"},
+	{"s3Uri'", "correct --bucket, --output or the input's URI"},
+}
+
+// submitted is what --json prints of a job that is not waited for.
+type submitted struct {
+	ARN  string `json:"jobArn"`
+	Name string `json:"jobName"`
+}
+
+// fetched is what --json prints of a job that was waited for.
+type fetched struct {
+	jobFacts
+	Files []string `json:"files,omitempty"` // paths of what was downloaded
+}
+
+// follow prints the ARN of a new job and does what was asked for after that. With --json, one JSON value is printed: at once, or at the end
+// of the waiting, however that ends.
+func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) (err error) {
+	id := arn[strings.LastIndex(arn, "/")+1:]
+	waits := s.wait || s.download != ""
+	switch {
+	case s.asJSON && waits:
+		plain.Fprintf(a.stderr, "created %s\n", arn)
+	case s.asJSON:
+		err = a.printJSON(submitted{arn, s.name})
+	default:
+		_, err = plain.Fprintf(a.stdout, "%s\n", arn)
+	}
+	if err != nil {
 		return err
 	}
-	if !s.wait && s.download == "" {
+	if !waits {
 		plain.Fprintf(a.stderr, "watch it with: batholith watch %s\n", words.Quote(id))
 		return nil
+	}
+	end := fetched{jobFacts: jobFacts{ARN: arn, Name: s.name}}
+	if s.asJSON {
+		defer func() { err = errors.Join(err, a.printJSON(end)) }()
 	}
 	j, err := c.fetch(ctx, arn)
 	if err != nil {
 		return err
 	}
-	if j, err = a.watch(ctx, c, j); err != nil {
+	j, err = a.watch(ctx, c, j)
+	end.jobFacts = j
+	if err != nil {
 		return err
 	}
 	if s.download != "" {
-		if err := a.fetchOutput(ctx, c, j, s.download); err != nil {
+		told := func(path string) { plain.Fprintf(a.stdout, "%s\n", path) }
+		if s.asJSON {
+			told = func(path string) { end.Files = append(end.Files, path) }
+		}
+		if err := a.fetchOutput(ctx, c, j, s.download, told); err != nil {
 			return err
 		}
 	}

@@ -56,10 +56,15 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	if err := g.Wait(); err != nil {
 		return "", err
 	}
+	return inputBelow(bucket, prefix, gathered), nil
+}
+
+// inputBelow is the s3:// URI of a job's input whose files are below prefix: the one file, or the prefix.
+func inputBelow(bucket, prefix string, gathered []localFile) string {
 	if len(gathered) == 1 {
-		return "s3://" + bucket + "/" + prefix + gathered[0].key, nil
+		prefix += gathered[0].key
 	}
-	return "s3://" + bucket + "/" + prefix, nil
+	return "s3://" + bucket + "/" + prefix
 }
 
 // meter counts the bytes of a transfer on a terminal, and nowhere else.
@@ -168,8 +173,8 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, file i
 	return errors.Join(err, aborted)
 }
 
-// fetchOutput copies everything that the job wrote into DIR/<job id>/.
-func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir string) error {
+// fetchOutput copies everything that the job wrote into DIR/<job id>/, and calls told with the path of each file, in the order of the keys.
+func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir string, told func(path string)) error {
 	client, err := c.api()
 	if err != nil {
 		return err
@@ -205,7 +210,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 		err = g.Wait()
 		for _, path := range paths {
 			if path != "" {
-				plain.Fprintf(a.stdout, "%s\n", path)
+				told(path)
 				found++
 			}
 		}
@@ -222,7 +227,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 // fetch writes an object to a file, which appears only when it is whole.
 func (o *objects) fetch(ctx context.Context, bucket, key, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+		return files.PathAndReason(err)
 	}
 	got, err := o.store.API().GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,13 +51,12 @@ const (
 func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, error) {
 	p := a.newProgress()
 	defer p.done()
-	wait, failed, told := firstLook, 0, ""
+	wait, failed := firstLook, 0
+	var told watched
 	for {
-		if _, now := j.told(); now != told && !j.Status.Terminal() {
-			if told = now; told != "" {
-				p.done()
-				a.tell("warning", told)
-			}
+		if kind, now := told.news(j); now != "" {
+			p.done()
+			a.tell(kind, now)
 		}
 		p.show(standing{status: j.Status, counts: batholith.Counts{
 			Total: j.Total, Processed: j.Processed, Succeeded: j.Succeeded, Errored: j.Errored}})
@@ -81,6 +81,41 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 			}
 		}
 	}
+}
+
+// watched is what a person who watches a job was told of its note.
+type watched struct {
+	trouble string
+	place   int64
+	late    bool
+}
+
+// news is what is new in a job's note, and the word that it begins with: a warning of what the job waits for, or a note of its place in
+// the queue. The expected times change with every look. They are told only when the job becomes late.
+func (w *watched) news(j jobFacts) (kind, text string) {
+	if j.Status.Terminal() {
+		return "", ""
+	}
+	f := j.forecast()
+	_, note := j.told()
+	switch before := *w; {
+	case f == nil:
+		if w.trouble = note; note != before.trouble {
+			return "warning", note
+		}
+	case f.Late:
+		if w.late = true; !before.late {
+			return "warning", note
+		}
+	case f.Position > 0:
+		if w.place = int64(f.Position); w.place != before.place {
+			return "note", fmt.Sprintf("number %d of the jobs that wait for this model", f.Position)
+		}
+	}
+	if f != nil {
+		w.trouble = ""
+	}
+	return "", ""
 }
 
 // closeWatch tells how the job ended.

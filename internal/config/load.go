@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // Sources are the places that settings come from.
@@ -142,7 +143,7 @@ func (l *loader) doubt(known map[string]bool) {
 		if !strings.HasPrefix(k, EnvPrefix) || known[k] {
 			continue
 		}
-		if c := Closest(k, names); c != "" && distance(k, c) <= 2 {
+		if c := words.Closest(k, names); c != "" && words.Distance(k, c) <= 2 {
 			l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s is no setting; did you mean %s?", k, c))
 		}
 	}

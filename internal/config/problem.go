@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/batholith/batholith/internal/words"
 )
 
 // Origin is where a value came from.
@@ -60,44 +62,10 @@ func (e *Error) Error() string {
 	return strings.Join(all, "\n")
 }
 
-// Closest returns the candidate that word was probably meant to be, or "".
-func Closest(word string, candidates []string) string {
-	best, limit := "", 1+len(word)/4
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= limit {
-			best, limit = c, d-1
-		}
-	}
-	return best
-}
-
 // didYouMean is a remedy for a word that is none of the candidates.
 func didYouMean(word string, candidates []string) string {
-	if c := Closest(word, candidates); c != "" {
+	if c := words.Closest(word, candidates); c != "" {
 		return fmt.Sprintf("did you mean %q?", c)
 	}
 	return "known here: " + strings.Join(candidates, ", ")
-}
-
-// distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
-func distance(a, b string) int {
-	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, make([]int, len(b)+1)
-	}
-	return last[len(b)]
 }

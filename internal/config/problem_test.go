@@ -135,17 +135,6 @@ func first(t *testing.T, err error) Problem {
 	return all.Problems[0]
 }
 
-func TestDistanceCountsSlipsOfTheFinger(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"listen", "lisen", 1}, {"listen", "lisetn", 1}, {"abc", "xyz", 3}} {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("%q to %q: %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}
-
 func TestSizesAndSpansAreReadAsWritten(t *testing.T) {
 	for text, want := range map[string]string{"0": "0", "7": "7", "1GiB": "1GiB", "1024 MiB": "1GiB", "1gb": "1GB", "5_000": "5KB", "12B": "12"} {
 		b, err := parseBytes(text)

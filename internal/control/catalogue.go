@@ -8,6 +8,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // ListFoundationModels tells every model that is served. Bedrock has no inference type for batch, so all are ON_DEMAND.
@@ -31,7 +32,7 @@ func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundation
 func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationModelInput) (*bedrock.GetFoundationModelOutput, error) {
 	m, ok := a.Models.Lookup(in.ModelIdentifier)
 	if !ok {
-		return nil, noModel(in.ModelIdentifier)
+		return nil, a.noModel(in.ModelIdentifier)
 	}
 	d := a.describe(m)
 	return &bedrock.GetFoundationModelOutput{ModelDetails: &d}, nil
@@ -40,7 +41,7 @@ func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationMod
 // GetFoundationModelAvailability tells that a model that is served can be used: there is nothing to agree to here.
 func (a *API) GetFoundationModelAvailability(_ context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
 	if _, ok := a.Models.Lookup(in.ModelID); !ok {
-		return nil, noModel(in.ModelID)
+		return nil, a.noModel(in.ModelID)
 	}
 	const available = "AVAILABLE"
 	return &bedrock.GetFoundationModelAvailabilityOutput{ModelID: in.ModelID, AuthorizationStatus: "AUTHORIZED",
@@ -48,8 +49,17 @@ func (a *API) GetFoundationModelAvailability(_ context.Context, in *bedrock.GetF
 		EntitlementAvailability: available, RegionAvailability: available}, nil
 }
 
-func noModel(id string) error {
-	return bedrock.NotFound("Could not find the model %s. ListFoundationModels tells those that are configured.", id)
+func (a *API) noModel(id string) error {
+	return bedrock.NotFound("Could not find the model %s; configured are: %s.", id, a.modelsNear(id))
+}
+
+// modelsNear names the models that are configured, those that are spelled most like name first.
+func (a *API) modelsNear(name string) string {
+	var ids []string
+	for _, m := range a.Models.Models() {
+		ids = append(ids, m.ID)
+	}
+	return words.Nearest(name, ids)
 }
 
 // describe is a model in Bedrock's words. Responses are not streamed: there is only batch here.

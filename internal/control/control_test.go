@@ -154,6 +154,20 @@ func TestWhatWasLeftOutIsFilledIn(t *testing.T) {
 	}
 }
 
+func TestACheckRefusesWhatCreateRefuses(t *testing.T) { // more of it: TestCreateRefusesWhatItDoesNotKnow
+	a := newTester(nil)
+	check := bedrock.CheckModelInvocationJobInput(*input("job"))
+	if _, err := a.CheckModelInvocationJob(a.ctx, &check); err != nil {
+		t.Error(err)
+	}
+	check.ModelID = "claude-3-haiku"
+	_, err := a.CheckModelInvocationJob(a.ctx, &check)
+	refused(t, err, bedrock.CodeValidation, "configured are: "+haiku+", amazon.titan-embed-text-v2:0.")
+	if len(a.jobs) != 0 {
+		t.Errorf("%d jobs were made", len(a.jobs))
+	}
+}
+
 func TestCreateRefusesWhatItDoesNotKnow(t *testing.T) {
 	a := newTester(nil)
 	for name, c := range map[string]struct {
@@ -191,6 +205,9 @@ func TestCreateRefusesWhatItDoesNotKnow(t *testing.T) {
 			in := input("job")
 			c.change(in)
 			_, err := a.CreateModelInvocationJob(a.ctx, in)
+			refused(t, err, c.code, c.says)
+			check := bedrock.CheckModelInvocationJobInput(*in)
+			_, err = a.CheckModelInvocationJob(a.ctx, &check)
 			refused(t, err, c.code, c.says)
 		})
 	}

@@ -48,6 +48,12 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
 }
 
+// CheckModelInvocationJob holds a request to what Create holds it to before it looks at the store, and creates nothing. A client asks it
+// before it uploads an input.
+func (a *API) CheckModelInvocationJob(ctx context.Context, in *bedrock.CheckModelInvocationJobInput) (*bedrock.CheckModelInvocationJobOutput, error) {
+	return &bedrock.CheckModelInvocationJobOutput{}, a.check(bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
+}
+
 // check holds a request to what the settings know.
 func (a *API) check(who bedrock.Caller, req batholith.Request) error {
 	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
@@ -135,7 +141,7 @@ func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	if _, ok := a.Models.Lookup(req.ModelID); !ok {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
-			"ListFoundationModels tells those that are.", req.ModelID)
+			"configured are: %s.", req.ModelID, a.modelsNear(req.ModelID))
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -82,7 +80,7 @@ func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	var n bedrock.JobNotes
 	if f, ok := a.forecast(j); ok {
 		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
-		note = cmp.Or(note, expected(f))
+		note = cmp.Or(note, f.String())
 	}
 	n.Note = batholith.CutMessage(plain.Line(note))
 	if n == (bedrock.JobNotes{}) {
@@ -97,26 +95,6 @@ func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
 		return batholith.Forecast{}, false
 	}
 	return a.Forecaster.Forecast(j.ID)
-}
-
-// expected is a forecast in words.
-func expected(f batholith.Forecast) string {
-	said := ""
-	if f.Position > 0 {
-		said = fmt.Sprintf("Number %d of the jobs that wait for this model.", f.Position)
-	}
-	for _, at := range []struct {
-		what string
-		when time.Time
-	}{{"begin", f.Begin}, {"end", f.End}} {
-		if !at.when.IsZero() {
-			said += fmt.Sprintf(" Expected to %s about %s.", at.what, at.when.UTC().Format(time.RFC3339))
-		}
-	}
-	if f.Late {
-		said += " That is after its time is over; what is done by then is kept."
-	}
-	return strings.TrimSpace(said)
 }
 
 // modelName is how a job's model is answered. Bedrock answers the ARN of a foundation model whose id was sent. The ids of inference profiles,

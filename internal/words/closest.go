@@ -1,0 +1,69 @@
+package words
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Closest returns the candidate that word was probably meant to be, or "" if none is within 1 + len/4 edits.
+func Closest(word string, candidates []string) string {
+	best, limit := "", 1+len(word)/4
+	for _, c := range candidates {
+		if d := Distance(strings.ToLower(word), strings.ToLower(c)); d <= limit {
+			best, limit = c, d-1
+		}
+	}
+	return best
+}
+
+// nearestShown is how many candidates Nearest names.
+const nearestShown = 10
+
+// Nearest names candidates, those most like word first: "a, b, c and 4 more". A candidate that contains word, or that word contains, is
+// more alike than any other. Without candidates it is "none".
+func Nearest(word string, candidates []string) string {
+	if len(candidates) == 0 {
+		return "none"
+	}
+	word = strings.ToLower(word)
+	edits := func(c string) int {
+		c = strings.ToLower(c)
+		d := Distance(word, c)
+		if !strings.Contains(c, word) && !strings.Contains(word, c) {
+			d += 1000
+		}
+		return d
+	}
+	all := slices.Clone(candidates)
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(edits(a), edits(b)) })
+	text := strings.Join(all[:min(len(all), nearestShown)], ", ")
+	if n := len(all) - nearestShown; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// Distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
+func Distance(a, b string) int {
+	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last, row = last, row, make([]int, len(b)+1)
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,61 @@
+package words
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+)
+
+// Network says why a request got no answer over HTTP, without the words of net/http and without the request's URL:
+// "127.0.0.1:4600 refuses connections (connection refused)". It is "" for an error that is not about the network.
+func Network(err error) string {
+	var (
+		u    *url.Error
+		dns  *net.DNSError
+		dial *net.OpError
+		cert *tls.CertificateVerificationError
+		auth x509.UnknownAuthorityError
+		late interface{ Timeout() bool }
+	)
+	host := "the server"
+	if errors.As(err, &u) {
+		if at, perr := url.Parse(u.URL); perr == nil && at.Host != "" {
+			host = at.Host
+		}
+	}
+	if errors.As(err, &dial) && dial.Addr != nil && host == "the server" {
+		host = dial.Addr.String()
+	}
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Sprintf("the host name %s is not known", dns.Name)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the host name %s cannot be looked up: the name server does not answer", dns.Name)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return host + " refuses connections (connection refused)"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return host + " does not speak TLS"
+	case errors.As(err, &auth):
+		return fmt.Sprintf("this machine does not know the authority that signed the certificate of %s", host)
+	case errors.As(err, &cert):
+		return fmt.Sprintf("the certificate of %s is not valid", host)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
+		return host + " did not answer in time"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return host + " closed the connection without an answer"
+	case dial != nil:
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			return fmt.Sprintf("%s cannot be reached (%s)", host, errno.Error())
+		}
+		return host + " cannot be reached"
+	}
+	return ""
+}
