@@ -46,8 +46,8 @@ func TestAJobOfManyFilesDoesNotWaitForTheBucketOnceForEachFile(t *testing.T) {
 	}
 }
 
-// Of a hundred files: 2 × 4 rounds of validation, 4 of publication, 1 for each 25 files that are fed, and about 20 for what comes once for a job.
+// Of a hundred files: 2 × 4 rounds of validation, 4 of publication, 5 of feeding, and about 8 for what comes once for a job.
 const (
-	mostRounds  = 41
+	mostRounds  = 25
 	mostAbreast = 2 * 32 // a chunk's bytes and its index
 )

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,13 +68,36 @@ func (s *scan) begun(ctx context.Context, id string) error {
 	return s.l.o.Store.PutUpload(ctx, batholith.Upload{Job: s.job.ID, Key: s.file.Index, UploadID: id})
 }
 
+// smallFile is the largest file, in bytes, that is read into memory before its lines are checked. The pool has few scanners, one for each processor, and
+// a scanner that reads from a distant bucket waits for it: 100 small files at 50 ms took 26 rounds with 4 scanners, and take 4 with 32 reads.
+const smallFile = 128 << 10
+
+// open reads the file from a byte to its end.
+func (s *scan) open(ctx context.Context, from int64) io.ReadCloser {
+	return counted{blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from), s.with.flow}
+}
+
+// opener returns how the survey reads the file: from memory if it is small, else from the bucket.
+func (s *scan) opener(ctx context.Context) (func(ctx context.Context, from int64) io.ReadCloser, error) {
+	if s.file.Bytes > smallFile {
+		return s.open, nil
+	}
+	body := s.open(ctx, 0)
+	defer body.Close()
+	whole := make([]byte, s.file.Bytes)
+	if _, err := io.ReadFull(body, whole); err != nil {
+		return nil, err
+	}
+	return func(_ context.Context, from int64) io.ReadCloser { return io.NopCloser(bytes.NewReader(whole[from:])) }, nil
+}
+
 // survey reads the file. A bad line is noted, and the rest is read all the same, so that the user hears of all at once.
-func (s *scan) survey(ctx context.Context) (jsonl.Surveyed, error) {
-	got, err := s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take,
-		Open: func(ctx context.Context, from int64) io.ReadCloser {
-			return counted{blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from), s.with.flow}
-		},
-		Problems: func(problems, _ []jsonl.Problem) { s.found.Add(s.file.N, problems) }})
+func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
+	open, err := s.opener(ctx)
+	if err == nil {
+		got, err = s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take, Open: open,
+			Problems: func(problems, _ []jsonl.Problem) { s.found.Add(s.file.N, problems) }})
+	}
 	switch {
 	case err == nil:
 		return got, nil
