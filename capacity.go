@@ -6,38 +6,41 @@ import (
 	"time"
 )
 
-// Model is a model that jobs may name, as the catalogue shows it.
+// Model is one entry of the model catalogue: a model that a job may name.
 type Model struct {
 	ID       string   // Bedrock's model id, or any configured name
-	Aliases  []string // further names: inference profile ids, a short name
-	Name     string   // for people
+	Aliases  []string // other accepted ids: inference profile ids, a short name
+	Name     string   // display name
 	Provider string   // at most 20 characters (Bedrock: providerName)
-	Family   string   // of bodies: anthropic, openai, titan-text, titan-embed, llama …
+	Family   string   // format of request and response bodies: anthropic, openai, titan-text, titan-embed, llama …
 	Inputs   []string // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
-	Outputs  []string
+	Outputs  []string // the same values
 }
 
-// Gauges are what a model server says of itself at the moment, over all its engines, with the requests of everybody.
+// Gauges are the current load of a model server, from its metrics page. They include requests of other clients,
+// summed over the server's engines.
 type Gauges struct {
-	Running int // requests being worked on
-	Waiting int // requests that have come and wait for a slot
+	Running int // requests that the server is processing
+	Waiting int // requests that wait in the server's queue
 }
 
-// Learned is what was found out about how many requests a backend takes at once.
+// Learned is the limit of parallel requests that Batholith measured for one backend and model. It is stored, so
+// that a restart does not begin from nothing.
 type Learned struct {
-	Backend string // as it names itself; holds no secret
-	Model   string // the backend's own name of it
-	Limit   int    // requests in flight
-	Goodput float64
-	At      time.Time
+	Backend string    // the backend's host and port; contains no secret
+	Model   string    // the name that the backend uses for the model
+	Limit   int       // requests in flight
+	Goodput float64   // tokens per second at that limit
+	At      time.Time // when it was measured
 }
 
-// Forecast is what is expected of a job that is Scheduled or InProgress, if everything stays as it is.
+// Forecast estimates when a job that is Scheduled or InProgress starts and ends, if the load stays as it is
+// now.
 type Forecast struct {
-	Position int       // among the jobs that wait for the same model, from 1; 0 when it has begun
-	Begin    time.Time // of a job that waits; zero while nothing is known of the model's rate
-	End      time.Time // zero while nothing is known
-	Late     bool      // End is after the job's time is over, and cannot be saved by letting it go first
+	Position int       // place in the queue of the job's model, from 1; 0: the job has started
+	Begin    time.Time // expected start of a queued job; zero: the model's throughput is not known yet
+	End      time.Time // expected end; zero: not known yet
+	Late     bool      // End is after the job's timeout, even if this job is served first
 }
 
 // String is the forecast in words, for the note of a job. It is "" while nothing is known.

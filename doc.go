@@ -1,18 +1,22 @@
-// Package batholith holds the nouns and the rules of batch inference as Amazon Bedrock defines it, on one's own machines.
+// Package batholith defines the types and rules of batch inference as Amazon Bedrock specifies it. Batholith
+// runs it on your own machines.
 //
-// A client creates a model invocation [Job] over .jsonl files in S3. Each input line is a record: an identifier and a
-// modelInput, the body that one model invocation takes. Batholith validates the job, hands its records to a model server,
-// and answers with one line for each record, in input order, in <input>.out beside a [Manifest]. A job moves through the
-// ten statuses of [Status] and never backwards.
+// A client creates a model invocation [Job] over .jsonl files in S3. Each input line is a record: a recordId
+// and a modelInput, which is the request body of one model invocation. Batholith validates the job and sends
+// its records to a model server. It writes one output line for each record, in input order, to <input>.out, and
+// the counts to a [Manifest] beside it. A job moves through the ten statuses of [Status] and never goes back to
+// an earlier one.
 //
-// The words, used alike in code, logs, metrics and documents:
+// These terms mean the same in code, logs, metrics and documents:
 //
-//   - record: one input line. It ends with an [Outcome]: the model's answer, or an error that is the user's to see.
-//   - chunk: consecutive records of one [File] that are handed out together. See [Chunk].
-//   - lease: a worker's right to a chunk, numbered by an epoch that rises with every owner.
-//   - journal: the outcomes on the worker's own disk. Segment: outcomes uploaded and committed. Run: merged segments.
-//   - backend: one model server. Dialect: a family of bodies. Slot: one request in flight.
+//   - record: one input line. It ends with an [Outcome]: the model's answer, or an error for the user.
+//   - chunk: consecutive records of one [File] that one worker claims together. See [Chunk].
+//   - lease: a worker's exclusive right to a chunk. Each new owner gets a higher epoch number.
+//   - journal: the file on the worker's own disk with outcomes that are not uploaded yet.
+//   - segment: an uploaded object of committed outcomes. Run: a segment that was merged from others.
+//   - backend: one model server. Dialect: the translator for one family of request bodies. Slot: one request in
+//     flight.
 //
-// This package does no I/O, starts nothing, waits for nothing and asks no clock; it uses the standard library only. Everything else in the
-// module depends on it, and it depends on nothing.
+// This package does no I/O, starts no goroutine, never blocks and reads no clock. It uses the standard library
+// only. Every other package may import it; it imports none of them.
 package batholith

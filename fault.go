@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Why sending was called off. They travel as causes of contexts (context.Cause), so that the end of a job, of the process
-// and of a lease are told apart without flags. Outcomes that were finished before are kept in each case but the last.
+// The reasons why a worker stops sending a job's records. They are the causes of cancelled contexts
+// (context.Cause), so code can tell the end of a job, of the process and of a lease apart. Finished outcomes
+// are kept in every case except ErrLeaseLost.
 var (
 	ErrStopped   = errors.New("the job was stopped")
 	ErrExpired   = errors.New("the job's time ran out")
@@ -17,19 +18,19 @@ var (
 	ErrLeaseLost = errors.New("the lease was lost to another worker")
 )
 
-// What an object store says of a request that will not do better when it is repeated. Adapters wrap them; everything else an
-// adapter returns is a fault that may pass.
+// Errors of an object store for which a retry is useless. Adapters wrap them with %w. Any other error of an
+// adapter may be temporary, and the caller retries.
 var (
 	ErrNoObject      = errors.New("no such object")
 	ErrNoBucket      = errors.New("no such bucket")
 	ErrAccessDenied  = errors.New("access denied")
 	ErrRefused       = errors.New("the object store does not take this request")
 	ErrObjectChanged = errors.New("the object changed since it was validated")
-	// ErrOutcomesLost is about what this program wrote itself, and somebody else deleted or overwrote.
+	// ErrOutcomesLost means that somebody else deleted or overwrote an object that Batholith wrote.
 	ErrOutcomesLost = errors.New("finished records are lost")
 )
 
-// What the store says of a change that it refuses. Nothing of a refused change is applied.
+// Errors of the store for a change that it rejects. A rejected change has no effect at all.
 var (
 	ErrNotFound      = errors.New("no such job")
 	ErrTokenReused   = errors.New("the client request token was used with other parameters")
@@ -42,29 +43,32 @@ var (
 	ErrHeld          = errors.New("another worker publishes the job's output")
 )
 
-// StaleError refuses a [Commit]: these chunks belong to another epoch or owner now, or have one of the records already.
+// StaleError rejects a [Commit]: the listed chunks now have another owner or epoch, or one of the records
+// already has an outcome.
 type StaleError struct {
-	Chunks []int
+	Chunks []int // chunk numbers within the job
 }
 
+// Error does not list the chunks: callers that need them read e.Chunks.
 func (e *StaleError) Error() string {
 	return "the lease of a chunk was lost, or a record has an outcome already"
 }
 
-// Broken is a panic in code that worked on the bytes of one record, answer or file. It is a fault of this program that this input
-// brought to light, so it ends what the input belongs to and not the process: a process that is started again would meet the same bytes
-// again.
+// Broken is a panic in code that processed the bytes of one record, answer or file. The input exposed a bug in
+// this program. The panic ends the work on that input but not the process, because a restarted process would
+// read the same bytes and panic again.
 type Broken struct {
-	Doing string // what was being done: "translate an answer"
-	What  string // the runtime's words, or the type of the panic's value. The value itself may quote the input, and is not kept
-	Stack string // functions, files and lines, the innermost first. It has no arguments, which may hold bytes of the input
+	Doing string // the operation, as a verb and a noun: "translate an answer"
+	What  string // the message of a Go runtime error, or the type of the panic value. The value itself may quote the input and is dropped
+	Stack string // functions, files and lines, innermost first, without arguments: those may contain bytes of the input
 }
 
-// Error is fit for a log and for a job's message.
+// Error returns a text without user data, for logs and for a job's message.
 func (e *Broken) Error() string { return fmt.Sprintf("internal error: %s: %s", e.Doing, e.What) }
 
-// Guard calls do and returns its error, or a [*Broken] when it panics. What do works on must be its own: locks that it holds stay held,
-// and what it was changing is left as it is. Broken invariants of shared state are not for Guard; a crash is right for them.
+// Guard calls do and returns its error, or a [*Broken] if do panics. After a panic, locks that do holds stay
+// locked and data that it was changing stays half changed. So do must only touch data of its own. If an
+// invariant of shared state is broken, do not use Guard: the process should crash.
 func Guard(doing string, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -74,7 +78,8 @@ func Guard(doing string, do func() error) (err error) {
 	return do()
 }
 
-// panicText names a panic without its value. Errors of the Go runtime hold numbers and names of types only.
+// panicText describes a panic without its value. The texts of Go runtime errors contain only numbers and type
+// names, so they are kept.
 func panicText(p any) string {
 	if e, ok := p.(runtime.Error); ok {
 		return e.Error()
@@ -82,11 +87,11 @@ func panicText(p any) string {
 	return fmt.Sprintf("panic with a value of type %T", p)
 }
 
-// stackOf is the stack of the panic that is being recovered.
+// stackOf returns the stack of the panic that Guard is recovering from, at most 64 frames.
 func stackOf() string {
 	const depth = 64
 	pcs := make([]uintptr, depth)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)]) // 3: without Callers, stackOf and the deferred function
 	var b strings.Builder
 	for {
 		f, more := frames.Next()

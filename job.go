@@ -6,67 +6,68 @@ import (
 	"unicode/utf8"
 )
 
-// InvocationType says which operation each record stands for (Bedrock: ModelInvocationType).
+// InvocationType is the Bedrock operation that each record's body belongs to (Bedrock: ModelInvocationType).
 type InvocationType string
 
-// The two invocation types. An empty one means InvokeModel.
+// The two invocation types. The empty string means InvokeModel.
 const (
 	InvokeModel InvocationType = "InvokeModel" // modelInput is the model family's own body
 	Converse    InvocationType = "Converse"    // modelInput is a Converse body without modelId
 )
 
-// Request is what a client asked for when it created a job.
+// Request holds the parameters of CreateModelInvocationJob. Quotas and defaults are not applied to it.
 type Request struct {
 	Name         string
-	ModelID      string // as the client wrote it: a model id, an alias or an ARN
+	ModelID      string // as the client sent it: a model id, an alias or an ARN
 	RoleARN      string
-	Token        string `json:",omitempty"` // clientRequestToken, for idempotency
+	Token        string `json:",omitempty"` // clientRequestToken: a repeated Create with the same token returns the first job
 	Type         InvocationType
 	Input        Location
-	InputFormat  string `json:",omitempty"` // "JSONL", when the client said so
+	InputFormat  string `json:",omitempty"` // "JSONL" or, if the client did not send it, empty
 	Output       Location
-	KMSKeyID     string `json:",omitempty"` // encrypts the output objects
+	KMSKeyID     string `json:",omitempty"` // encrypts the output objects; empty: the bucket's default
 	VPC          *VPC   `json:",omitempty"`
-	TimeoutHours int    `json:",omitempty"` // 0: the default of the settings
+	TimeoutHours int    `json:",omitempty"` // 0: the configured default
 	Tags         []Tag  `json:",omitempty"`
 }
 
-// Location is an S3 URI and, when named, the account that must own its bucket.
+// Location is an S3 URI, with the account that must own its bucket if the client named one.
 type Location struct {
 	URI   string
 	Owner string `json:",omitempty"` // 12 digits
 }
 
-// VPC names the subnets and security groups that a job's traffic goes through.
+// VPC lists the subnets and security groups of a job's network traffic. Batholith stores and returns them; it
+// does not apply them.
 type VPC struct {
 	SubnetIDs        []string
 	SecurityGroupIDs []string
 }
 
-// Tag is a label that a client put on a job.
+// Tag is a label that a client attached to a job.
 type Tag struct {
 	Key, Value string
 }
 
-// Job is a model invocation job as the store knows it.
+// Job is a model invocation job as the store keeps it.
 type Job struct {
 	ID      string // 12 lower-case letters and digits
 	Account string // 12 digits
 	Region  string
-	Owner   string // principal that created it
-	Model   string // the catalogue's id of what ModelID names: quotas and queues are by model, whatever name was used
+	Owner   string // the principal that created it
+	Model   string // catalogue id that ModelID resolves to. Quotas and queues use it, so aliases of a model share them
 	Request
 
 	Status  Status
-	Ending  Status // terminal; what Status becomes when the job's output is all that is left of it. Empty before that is certain, and after
-	Message string // how it ended: why it failed or expired, how much was done when it was stopped. At most MaxMessage bytes, like the next two. See Told
-	Note    string // what is worth knowing before it ends, such as why it waits; empty once Status is terminal
-	Failing string // why the job is on its way to StatusFailed, in which it ends unless a stop comes first. Empty once Status is terminal
+	Ending  Status // the terminal status that Status gets once the output is published. Empty until that is decided, and again once Status is terminal
+	Message string // how the job ended: why it failed or expired, or how much was done when it was stopped. Message, Note and Failing have at most MaxMessage bytes. Clients see Told
+	Note    string // information while the job is not terminal, for example why it waits; then empty
+	Failing string // why the job will end as StatusFailed, unless a stop comes first. Empty once Status is terminal
 
-	Kept Kept // "" is KeptNone
+	Kept Kept // empty: KeptNone
 
 	Submitted time.Time
-	Modified  time.Time
+	Modified  time.Time // time of the last change
 	Ended     time.Time // zero until the status is terminal
 	Expires   time.Time // jobExpirationTime: Submitted plus the timeout
 
@@ -77,7 +78,7 @@ type Job struct {
 // MaxMessage is the longest Message, Note or Failing in bytes (Bedrock: Message, at most 2048 characters).
 const MaxMessage = 2048
 
-// CutMessage cuts a message to MaxMessage bytes, between two characters.
+// CutMessage cuts a message to at most MaxMessage bytes. It never splits a UTF-8 character.
 func CutMessage(message string) string {
 	if len(message) <= MaxMessage {
 		return message
@@ -89,8 +90,9 @@ func CutMessage(message string) string {
 	return message[:n]
 }
 
-// Told returns what clients are told of the job in words. The message is Bedrock's: why the job Failed or Expired, and empty in any other
-// status. The note is ours: why the job waits, that it will fail, or how it ended.
+// Told returns the two texts about the job that clients see. message is Bedrock's: why the job Failed or
+// Expired, and empty in every other status. note is Batholith's own: why the job waits, that it is going to
+// fail, or how it ended. At most one of them is not empty.
 func (j Job) Told() (message, note string) {
 	switch {
 	case j.Status.HasMessage():
@@ -105,31 +107,34 @@ func (j Job) Told() (message, note string) {
 	return "", ""
 }
 
-// ARN is the job's name to clients.
+// ARN returns the job's ARN, which clients call jobArn.
 func (j Job) ARN() ARN { return JobARN(j.Region, j.Account, j.ID) }
 
-// Counts are the record counters that Get and List answer.
-// Processed is always Succeeded plus Errored, and Total is 0 until validation has counted the records.
+// Counts are the record counters in the answers of Get and List. Processed = Succeeded + Errored. Total is 0
+// until validation has counted the records.
 type Counts struct {
 	Total, Processed, Succeeded, Errored int64
 }
 
-// Add returns the sum of two counts. It saturates: see [Sum].
+// Add returns the sum of two counts. It does not overflow: see [Sum].
 func (c Counts) Add(d Counts) Counts {
 	return Counts{Sum(c.Total, d.Total), Sum(c.Processed, d.Processed), Sum(c.Succeeded, d.Succeeded), Sum(c.Errored, d.Errored)}
 }
 
-// Tokens are sums of what model servers reported, in their own tokens. None is below 0 or beyond 2^63-1, whatever a server reports.
-// Input counts every prompt token; CacheRead and CacheWrite tell which of them a prompt cache held or took in.
+// Tokens are sums of the token counts that model servers reported, in each server's own tokens. Every member is
+// between 0 and 2^63-1, whatever a server reports. Input counts all prompt tokens; CacheRead and CacheWrite are
+// the parts of Input that were read from or written to a prompt cache.
 type Tokens struct {
 	Input, Output, CacheRead, CacheWrite int64
 }
 
-// MaxRequestTokens is the largest count that is believed of one request, prompt or answer. No model reads or writes nearly as much.
+// MaxRequestTokens is the largest token count that Batholith accepts for one request, for its prompt or its
+// answer. Real models stay far below it.
 const MaxRequestTokens = 1<<31 - 1
 
-// BelievedTokens is the count n that a model server tells of one request, or 0, as if it told none, where n is negative or above
-// MaxRequestTokens. A false count would otherwise be billed, and take a principal's share of the model for hours.
+// BelievedTokens returns n, the token count that a model server reported for one request, or 0 if n is negative
+// or above MaxRequestTokens. A wrong count would be billed, and would use up a principal's fair share of the
+// model for hours.
 func BelievedTokens(n int64) int64 {
 	if n < 0 || n > MaxRequestTokens {
 		return 0
@@ -137,13 +142,13 @@ func BelievedTokens(n int64) int64 {
 	return n
 }
 
-// Add returns the sum of two token counts. It saturates: see [Sum].
+// Add returns the sum of two token counts. It does not overflow: see [Sum].
 func (t Tokens) Add(u Tokens) Tokens {
 	return Tokens{Sum(t.Input, u.Input), Sum(t.Output, u.Output), Sum(t.CacheRead, u.CacheRead), Sum(t.CacheWrite, u.CacheWrite)}
 }
 
-// Sum adds two counts. A sum that does not fit is 2^63-1, and a count below 0 counts as 0: one absurd number from a server must not make a
-// job's totals negative or keep them from being stored.
+// Sum adds two counts. Negative arguments count as 0, and a sum above 2^63-1 becomes 2^63-1. So one absurd
+// number from a server cannot make a job's totals negative or impossible to store.
 func Sum(a, b int64) int64 {
 	a, b = max(a, 0), max(b, 0)
 	if a > math.MaxInt64-b {
@@ -152,25 +157,26 @@ func Sum(a, b int64) int64 {
 	return a + b
 }
 
-// Kept says whether finished records of a job that Failed wait, outside its output, to be published: its output could not be written.
+// Kept says what happens to the finished records of a job that Failed because its output could not be written.
+// They are stored outside the output until somebody publishes or discards them.
 type Kept string
 
 // The states of kept results.
 const (
-	KeptNone       Kept = "None"       // the output has everything that was finished, or it was discarded
-	KeptWaiting    Kept = "Kept"       // they wait to be published or discarded
-	KeptPublishing Kept = "Publishing" // somebody asked for their publication, which has not succeeded yet
-	KeptDiscarding Kept = "Discarding" // somebody gave them up; they are about to be deleted, and cannot be published any more
+	KeptNone       Kept = "None"       // nothing is kept: the output is complete, or the records were discarded
+	KeptWaiting    Kept = "Kept"       // the records wait to be published or discarded
+	KeptPublishing Kept = "Publishing" // a user asked to publish them; that has not succeeded yet
+	KeptDiscarding Kept = "Discarding" // a user discarded them; they are about to be deleted and can no longer be published
 )
 
-// ListQuery asks for one page of an account's jobs, in the order in which they were submitted.
+// ListQuery selects one page of an account's jobs, sorted by submission time.
 type ListQuery struct {
 	Account      string
-	After        time.Time // submitted later than this; zero: no bound
-	Before       time.Time // submitted earlier than this; zero: no bound
-	Status       Status    // empty: any
-	NameContains string    // part of the name, letter for letter; empty: any
+	After        time.Time // only jobs submitted later; zero: no bound
+	Before       time.Time // only jobs submitted earlier; zero: no bound
+	Status       Status    // empty: any status
+	NameContains string    // substring of the name, case-sensitive; empty: any name
 	Ascending    bool      // oldest first; otherwise newest first
 	Limit        int       // jobs on the page, at least 1
-	Cursor       int64     // what the page before returned; 0: the first page
+	Cursor       int64     // position returned with the previous page; 0: the first page
 }

@@ -1,65 +1,70 @@
 package batholith
 
-// OutcomeKind says how a record came to its outcome. The numbers are those of docs/formats.md and never change.
+// OutcomeKind says how a record ended. The numbers are part of the file formats (docs/formats.md) and never
+// change.
 type OutcomeKind byte
 
-// The kinds of outcome. Every kind but an answer is an error line.
+// The kinds of outcome. All except OutcomeAnswer produce an error line in the output.
 const (
 	// OutcomeAnswer: the model answered.
 	OutcomeAnswer OutcomeKind = iota
-	// OutcomeError: an error that was journalled by a version that knew no more than this.
+	// OutcomeError: an error that an old version journalled without its kind.
 	OutcomeError
-	// OutcomeInvalid: no request could be made of modelInput; the model server was not asked.
+	// OutcomeInvalid: modelInput could not be translated into a request, so nothing was sent.
 	OutcomeInvalid
-	// OutcomeRefused: the model server took the request and refused it for good.
+	// OutcomeRefused: the model server rejected the record, and a retry would not help.
 	OutcomeRefused
-	// OutcomeExhausted: every attempt that the record was due failed.
+	// OutcomeExhausted: all allowed attempts failed.
 	OutcomeExhausted
 
 	outcomeKinds
 )
 
-// Known tells whether k is a kind that this program knows.
+// Known reports whether this program knows kind k. A newer version may have written a kind that it does not
+// know.
 func (k OutcomeKind) Known() bool { return k < outcomeKinds }
 
-// Outcomes counts a job's error lines by their kind. Answers are not counted here: they are Counts.Succeeded. Nor are errors of
-// kind OutcomeError: they are what Counts.Errored has beyond this sum.
+// Outcomes counts a job's error lines by kind. Answers are counted in Counts.Succeeded. Errors without a kind
+// (OutcomeError) are not counted here: their number is Counts.Errored - Sum().
 type Outcomes struct {
 	Invalid, Refused, Exhausted int64
 }
 
-// Sum is how many error lines are of a kind that is known.
+// Sum returns the number of error lines with a known kind.
 func (o Outcomes) Sum() int64 { return Sum(Sum(o.Invalid, o.Refused), o.Exhausted) }
 
-// Ledger counts what a job's committed outcomes cost, and what became of the records. It is a function of the outcomes, as the
-// output is.
+// Ledger counts the requests that a job's committed outcomes needed. Like the output, it depends only on the
+// outcomes, so it is the same after a crash.
 type Ledger struct {
-	Attempts int64 // requests that were counted, those that failed included
-	Repeats  int64 // those among them that were not the first for their record
-	// Reissued counts the outcomes of chunks that had been handed out before: after a crash, a shutdown or a lost lease. Which of
-	// these records had been sent by then only the dead process knew; no more than these were asked again without being counted.
+	Attempts int64 // all counted requests, failed ones included
+	Repeats  int64 // counted requests that were not the first for their record
+	// Reissued counts the outcomes of chunks that had an earlier owner: after a crash, a shutdown or a lost
+	// lease. Only the dead process knew which of these records it had already sent. Reissued is therefore an
+	// upper bound for requests that were sent twice but counted once.
 	Reissued int64
-	// Reused counts the answers that were another record's of the job, with the same modelInput: no request was made for them.
+	// Reused counts the answers that were copied from another record of the job with the same modelInput,
+	// without a request.
 	Reused int64
-	// Canaries counts requests of our own, which told bad records from a bad server. They are not among the attempts. Those that were sent
-	// before a crash about records that ended after it are not counted.
+	// Canaries counts Batholith's own test requests, which show whether a record or the server is at fault.
+	// They are not part of Attempts. A canary sent before a crash is not counted if the records that it was for
+	// ended after the crash.
 	Canaries int64
 	Outcomes Outcomes
-	Wasted   Tokens // spent on answers that could not be used, as far as the model server told
+	Wasted   Tokens // tokens of answers that could not be used, as far as the server reported them
 }
 
-// Note adds one outcome to the ledger.
+// Note adds one outcome.
 func (l *Ledger) Note(o *Outcome) {
 	l.Attempts = Sum(l.Attempts, int64(o.Attempts))
 	l.Repeats = Sum(l.Repeats, int64(o.Attempts)-1)
-	if o.Epoch > 1 {
+	if o.Epoch > 1 { // epoch 1 is the chunk's first owner
 		l.Reissued++
 	}
 	l.Canaries = Sum(l.Canaries, int64(o.Canaries))
 	l.Wasted = l.Wasted.Add(o.Wasted)
 	switch o.Kind {
 	case OutcomeAnswer:
-		if o.Attempts == 0 {
+		if o.Attempts == 0 { // no request was made: the answer is another record's
 			l.Reused++
 		}
 	case OutcomeInvalid:
@@ -71,7 +76,7 @@ func (l *Ledger) Note(o *Outcome) {
 	}
 }
 
-// Add returns the sum of two ledgers. It saturates: see [Sum].
+// Add returns the sum of two ledgers. It does not overflow: see [Sum].
 func (l Ledger) Add(m Ledger) Ledger {
 	return Ledger{Attempts: Sum(l.Attempts, m.Attempts), Repeats: Sum(l.Repeats, m.Repeats), Reissued: Sum(l.Reissued, m.Reissued), Reused: Sum(l.Reused, m.Reused), Canaries: Sum(l.Canaries, m.Canaries),
 		Outcomes: Outcomes{Sum(l.Outcomes.Invalid, m.Outcomes.Invalid), Sum(l.Outcomes.Refused, m.Outcomes.Refused), Sum(l.Outcomes.Exhausted, m.Outcomes.Exhausted)},

@@ -5,30 +5,31 @@ import (
 	"time"
 )
 
-// Limits are the quotas that validation and Create hold a job to. Zero means no limit, except where said.
+// Limits are the quotas that Create and validation enforce. Zero means no limit, unless the member says
+// otherwise.
 type Limits struct {
 	MinRecordsPerJob      int64
-	MaxRecordsPerFile     int64
-	MaxRecordsPerJob      int64
-	MaxFileBytes          int64
-	MaxJobBytes           int64
-	MaxActiveJobsPerModel int // Submitted … Stopping, per account and model
+	MaxRecordsPerFile     int64 // records
+	MaxRecordsPerJob      int64 // records
+	MaxFileBytes          int64 // bytes of one input file
+	MaxJobBytes           int64 // bytes of all input files of a job
+	MaxActiveJobsPerModel int   // jobs from Submitted to Stopping, per account and model
 	MinTimeoutHours       int
 	MaxTimeoutHours       int
-	DefaultTimeoutHours   int
-	Hour                  time.Duration // how long an hour of a job's timeout lasts; tests shorten it
+	DefaultTimeoutHours   int           // timeout of a job that names none
+	Hour                  time.Duration // real duration of one hour of a job's timeout; tests shorten it
 }
 
-// MaxInputBytes is the largest modelInput (Bedrock: InvokeModel body, 25,000,000 bytes).
+// MaxInputBytes is the largest modelInput in bytes (Bedrock: body of InvokeModel, 25,000,000 bytes).
 const MaxInputBytes = 25_000_000
 
-// DefaultLimits are those of the profile "default".
+// DefaultLimits returns the limits of the profile "default".
 func DefaultLimits() Limits {
 	return Limits{MinRecordsPerJob: 1, MaxActiveJobsPerModel: 100,
 		MinTimeoutHours: 24, MaxTimeoutHours: 168, DefaultTimeoutHours: 24, Hour: time.Hour}
 }
 
-// AWSLimits are those of the profile "aws": Bedrock's quotas (Bedrock: quotas of batch inference, 2026).
+// AWSLimits returns the limits of the profile "aws": Bedrock's own (Bedrock: quotas of batch inference, 2026).
 func AWSLimits() Limits {
 	l := DefaultLimits()
 	l.MinRecordsPerJob = 100
@@ -37,7 +38,8 @@ func AWSLimits() Limits {
 	return l
 }
 
-// Timeout is how long a job with this timeoutDurationInHours may take; 0 hours stand for the default.
+// Timeout returns the time that a job with this timeoutDurationInHours may take. For 0 it is the default
+// timeout.
 func (l Limits) Timeout(hours int) time.Duration {
 	if hours == 0 {
 		hours = l.DefaultTimeoutHours
@@ -45,7 +47,7 @@ func (l Limits) Timeout(hours int) time.Duration {
 	return time.Duration(hours) * l.Hour
 }
 
-// RefuseBytes says why files of these sizes make no job, or "".
+// RefuseBytes returns the quota on bytes that the files break, as a message, or "".
 func (l Limits) RefuseBytes(files []File) string {
 	total := int64(0)
 	for _, f := range files {
@@ -60,7 +62,8 @@ func (l Limits) RefuseBytes(files []File) string {
 	return ""
 }
 
-// RefuseRecords says why files of so many records make no job, or "" (Bedrock: the messages of jobs that fail in validation).
+// RefuseRecords returns the quota on records that the files break, as a message, or "". The wording is
+// Bedrock's (Bedrock: message of a job that fails validation).
 func (l Limits) RefuseRecords(files []File) string {
 	total := int64(0)
 	for _, f := range files {

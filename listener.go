@@ -2,65 +2,66 @@ package batholith
 
 import "time"
 
-// Listener is told what happens in this process, as it happens: for metrics and traces. It decides nothing.
+// Listener receives events of this process for metrics and traces. It cannot change what happens.
 //
-// Every func may be nil, and then nothing is computed for it. A func may be called by any goroutine, by several at once, and while the
-// caller holds locks: it returns at once, keeps no pointer that it got, and calls nothing of the part that called it. No event holds a
-// byte of a prompt or of an answer except the Message of a [Failure], which is for the record's own error line only; see
-// [Failure.Reason].
+// Each func may be nil; then the event is not computed. Any goroutine may call a func, several may do so at
+// once, and the caller may hold locks. So a func must return quickly, must not keep a pointer that it received,
+// and must not call back into the part that called it. Events contain no byte of a prompt or answer, with one
+// exception: the Message of a [Failure] may quote the server and belongs only into the record's own error line.
+// See [Failure.Reason].
 //
-// An event is told after its effect and at most once by a process. After a crash, or an answer of the database that was lost, it is not
-// told again: the counters in the database are what is right.
+// An event is sent after its effect, at most once per process. It is not sent again after a crash or if the
+// database's answer was lost. Counters in the database are the exact ones.
 type Listener struct {
-	// An attempt at a record begins, and ends in one of the three other ways. An attempt that is called off, because the job was halted
-	// or the lease was lost, is told as Failed with a nil Failure.
+	// Sent starts an attempt; exactly one of Answered, Refused and Failed ends it. An attempt that is
+	// cancelled, because the job was halted or the lease was lost, ends as Failed with a nil Failure.
 	Sent     func(Attempt)
 	Answered func(Attempt, Tokens)
-	Refused  func(Attempt, *Failure) // the backend has no room: the attempt does not count
+	Refused  func(Attempt, *Failure) // the backend has no room; the attempt is not counted
 	Failed   func(Attempt, *Failure)
 
-	Committed func(Committed) // outcomes count from now on
-	Merged    func(Merged)    // segments have become one run
-	Published func(Published) // output is visible
+	Committed func(Committed) // outcomes were stored in the database
+	Merged    func(Merged)    // segments were merged into one run
+	Published func(Published) // output objects are visible in S3
 
-	Moved func(Moved) // a job has another status
+	Moved func(Moved) // a job's status changed
 }
 
-// Attempt is one request for a record.
-type Attempt struct {
-	Job     string // id
-	Model   string // the catalogue's id
+// Attempt is one request for one record.
+type Attempt struct { // job id
+	Job     string // catalogue id
+	Model   string // the backend's host and port; contains no secret
 	Backend string // as it names itself; holds no secret
 	Record  RecordKey
-	Number  int           // from 1; an attempt that is not counted has the number of the next one too
+	Number  int           // from 1; an attempt that is not counted has the same number as the next one
 	Took    time.Duration // since it was sent; 0 in Sent
 }
 
-// Committed is one segment of a job that counts.
+// Committed is one segment whose outcomes were stored.
 type Committed struct {
 	Job     string
 	Segment Segment
-	Counts  Counts // what the segment adds
-	Tokens  Tokens
-	Took    time.Duration // since the first attempt to store the segment
+	Counts  Counts        // what this segment adds to the job's counts
+	Tokens  Tokens        // what this segment adds
+	Took    time.Duration // since the first attempt to upload the segment
 }
 
-// Merged is one run that has taken the place of segments.
+// Merged is one run that replaced several segments.
 type Merged struct {
 	Job      string
-	Segments int   // that it was merged from
-	Records  int64 // outcomes in it
-	Bytes    int64 // of the segments that were read
+	Segments int   // number of segments that were merged
+	Records  int64 // outcomes in the run
+	Bytes    int64 // bytes of the segments that were read
 	Took     time.Duration
 }
 
 // Published is one publication of a job's output.
 type Published struct {
 	Job   string
-	Epoch int64
-	Final bool  // all that the job will have; a small manifest follows when its end is decided. Otherwise partial output, while it runs
-	Files int   // output objects
-	Bytes int64 // in them
+	Epoch int64 // of the publication; a higher epoch replaces a lower one
+	Final bool  // true: all output of the job; its small manifest follows when its end is decided. False: partial output while the job runs
+	Files int   // number of output objects
+	Bytes int64 // total size of the output objects
 	Took  time.Duration
 }
 

@@ -1,9 +1,10 @@
 package batholith
 
-// ManifestName is the object below OUT/<job id>/ that tells a job's counts.
+// ManifestName is the name of the object below OUT/<job id>/ that contains the job's counts (Bedrock:
+// manifest.json.out).
 const ManifestName = "manifest.json.out"
 
-// Manifest is the content of manifest.json.out: Bedrock's counters first, then ours.
+// Manifest is the content of manifest.json.out: Bedrock's counters, then Batholith's own members.
 type Manifest struct {
 	TotalRecordCount     int64 `json:"totalRecordCount"`
 	ProcessedRecordCount int64 `json:"processedRecordCount"`
@@ -16,15 +17,16 @@ type Manifest struct {
 
 	Batholith ManifestDetail `json:"batholith"`
 
-	// Pending are the bytes of a manifest that is small and not written yet: the job's end is settled with them first.
+	// Pending holds the bytes of a small manifest that is not uploaded yet: they are stored together with the
+	// decision how the job ends, and uploaded afterwards.
 	Pending []byte `json:"-"`
 }
 
-// ManifestVersion is the version that is written. Version 1 had neither repeats nor outcomes by kind nor checksums of the input, version 2
-// neither sources nor changed members nor canaries.
+// ManifestVersion is the version that this program writes. Version 2 added repeats, outcomes by kind and
+// checksums of the input. Version 3 added sources, changed members and canaries.
 const ManifestVersion = 3
 
-// ManifestDetail is what Batholith tells beyond Bedrock.
+// ManifestDetail holds the members that Bedrock's manifest does not have. docs/formats.md describes each.
 type ManifestDetail struct {
 	Version  int              `json:"version"`
 	JobARN   string           `json:"jobArn"`
@@ -42,16 +44,16 @@ type ManifestDetail struct {
 	Files    []ManifestFile   `json:"files"`
 }
 
-// ManifestOutcomes counts records by how they ended; the sum is processedRecordCount.
+// ManifestOutcomes counts records by how they ended. Their sum is processedRecordCount.
 type ManifestOutcomes struct {
 	Answer    int64 `json:"answer"`
 	Invalid   int64 `json:"invalid"`
 	Refused   int64 `json:"refused"`
 	Exhausted int64 `json:"exhausted"`
-	Other     int64 `json:"other"` // journalled by a version that did not tell errors apart
+	Other     int64 `json:"other"` // errors journalled by an old version that did not store their kind
 }
 
-// ManifestTokens are tokens of answers that could not be used. They are in no other count.
+// ManifestTokens counts the tokens of answers that could not be used. No other counter includes them.
 type ManifestTokens struct {
 	Input      int64 `json:"inputTokenCount"`
 	Output     int64 `json:"outputTokenCount"`
@@ -59,20 +61,20 @@ type ManifestTokens struct {
 	CacheWrite int64 `json:"cacheWriteInputTokenCount"`
 }
 
-// ManifestFile tells of one input file and its output.
+// ManifestFile describes one input file and its output.
 type ManifestFile struct {
-	Input       string `json:"input"`  // s3:// URI; file:// where there is no S3
+	Input       string `json:"input"`  // s3:// URI; a file:// URI if no S3 is used
 	Output      string `json:"output"` // likewise
 	InputETag   string `json:"inputETag"`
 	InputBytes  int64  `json:"inputBytes"`
-	InputCRC32C string `json:"inputCrc32c,omitempty"` // as read at validation, 8 hexadecimal digits
-	Records     int64  `json:"recordCount"`           // lines of the input that are records
+	InputCRC32C string `json:"inputCrc32c,omitempty"` // CRC-32C of the bytes that validation read, 8 hexadecimal digits
+	Records     int64  `json:"recordCount"`           // input lines that are records
 	Lines       int64  `json:"lineCount"`             // lines of the output
 	Bytes       int64  `json:"outputBytes"`
-	CRC32C      string `json:"outputCrc32c"` // of the output object, 8 hexadecimal digits
+	CRC32C      string `json:"outputCrc32c"` // CRC-32C of the output object, 8 hexadecimal digits
 }
 
-// NewManifest makes a job's manifest from its counters, its ledger and the files that were written.
+// NewManifest builds a job's manifest from its counters, its ledger and its files.
 func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 	return Manifest{
 		TotalRecordCount:     j.Counts.Total,
@@ -92,31 +94,32 @@ func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 	}
 }
 
-// ValidationName is the object below OUT/<job id>/ that lists the lines which are no records, when there are any. No output is named so:
-// those end in .jsonl.out. Nor would it be taken for an input, which ends in .jsonl.
+// ValidationName is the object below OUT/<job id>/ that lists the input lines which are not valid records. It
+// exists only if there are any. The name cannot collide with an output, which ends in .jsonl.out, nor be read
+// as an input, which ends in .jsonl.
 const ValidationName = "validation.ndjson.out"
 
-// ValidationVersion is the version that is written.
+// ValidationVersion is the version of the list that this program writes.
 const ValidationVersion = 1
 
-// ListedLines is how many bad lines are listed in full; all are counted.
+// ListedLines is the maximum number of invalid lines in the list. All of them are counted.
 const ListedLines = 1000
 
-// ValidationHead is the first line of the list.
+// ValidationHead is the first line of the list of invalid lines.
 type ValidationHead struct {
-	Version int    `json:"version"`
+	Version int    `json:"version"` // input files that were read
 	JobARN  string `json:"jobArn"`
 	Files   int64  `json:"fileCount"`        // input files that were read
-	Records int64  `json:"recordCount"`      // lines that are records
+	Records int64  `json:"recordCount"`      // lines that are valid records
 	Invalid int64  `json:"invalidLineCount"` // lines that are not
-	Listed  int64  `json:"listedLineCount"`  // lines that follow: the first ones
+	Listed  int64  `json:"listedLineCount"`  // lines that follow in the list: the first ones
 }
 
-// InvalidLine is every further line: an input line that is no record.
+// InvalidLine is each further line of the list: one input line that is not a valid record.
 type InvalidLine struct {
 	File   string `json:"file"`             // URI
-	Line   int64  `json:"line"`             // from 1
-	Offset int64  `json:"offset"`           // of the line's first byte in the file
-	Column int    `json:"column,omitempty"` // byte of the line, from 1, where it goes wrong, when that is one
+	Line   int64  `json:"line"`             // line number, from 1
+	Offset int64  `json:"offset"`           // byte offset of the line in the file
+	Column int    `json:"column,omitempty"` // position of the error in the line in bytes, from 1; 0: the whole line
 	Reason string `json:"reason"`
 }

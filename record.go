@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// RecordKey names a record inside a job: which file, and which record of it, both from 0.
+// RecordKey identifies a record within a job: the index of its file and its index in that file, both from 0.
 type RecordKey struct {
 	File   int
 	Record int64
 }
 
-// Compare orders keys as the output has them: by file, then by record.
+// Compare orders keys as in the output: by file, then by record. The result is negative, 0 or positive.
 func (k RecordKey) Compare(l RecordKey) int {
 	switch {
 	case k.File != l.File:
@@ -25,112 +25,120 @@ func (k RecordKey) Compare(l RecordKey) int {
 	return 0
 }
 
-// Outcome is what became of one record: the line that the output will have for it, and what the ledger needs.
+// Outcome is the result of one record: its output line, and the numbers for the ledger.
 type Outcome struct {
 	Job   string
 	Key   RecordKey
-	Chunk int   // number of the chunk within the job
-	First int64 // first record of that chunk: Key.Record-First is the outcome's bit in Chunk.Done
-	Epoch int64 // of the lease under which it was made; a commit compares it
-	// Line is the whole output line with its newline:
+	Chunk int   // chunk number within the job
+	First int64 // first record of that chunk; the outcome's bit in Chunk.Done is Key.Record - First
+	Epoch int64 // epoch of the lease under which it was made; a commit is rejected if the chunk has another
+	// Line is the whole output line including its newline:
 	// {"recordId":…,"modelInput":…,"modelOutput":…} or {"recordId":…,"modelInput":…,"error":{…}}.
 	Line     []byte
-	Errored  bool // Line has an error
+	Errored  bool // Line is an error line
 	Kind     OutcomeKind
-	Tokens   Tokens  // of the answer
-	Wasted   Tokens  // of answers before it that could not be used
-	Attempts int     // requests that were counted for this record
-	Canaries int     // requests of our own that were sent about records like this one since the last that ended
-	Source   *Source // of an answer; nil: it is not known, or there is none
+	Tokens   Tokens  // tokens of the answer
+	Wasted   Tokens  // tokens of earlier answers that could not be used
+	Attempts int     // counted requests for this record
+	Canaries int     // canaries sent for records like this one since the last such record ended
+	Source   *Source // origin of the answer; nil: unknown, or an error line
 
-	// Settled, when set, is called once when Line is in memory no longer on the outcome's account: it was committed, refused or given up.
+	// Settled, if not nil, is called once when the outcome no longer needs Line in memory: it was committed,
+	// rejected or given up.
 	Settled func()
 }
 
-// RecordError is the error member of an output line (Bedrock: error{errorCode, errorMessage}). It is data, never a fault:
-// a job with such lines still ends Completed.
+// RecordError is the error member of an output line (Bedrock: error{errorCode, errorMessage}). It is data, not
+// a Go error to handle: a job with error lines still ends Completed.
 type RecordError struct {
-	Code    int    `json:"errorCode"` // follows the HTTP status that the runtime API would give
+	Code    int    `json:"errorCode"` // the HTTP status that InvokeModel or Converse would answer
 	Message string `json:"errorMessage"`
 }
 
+// Error returns code and message, so that a RecordError can be returned as an error.
 func (e *RecordError) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }
 
-// Call is one request to a backend, in the backend's own protocol.
+// Call is one request to a backend, in the backend's protocol.
 type Call struct {
-	Path string // appended to the backend's URL: /chat/completions, /completions, /embeddings
+	Path string // appended to the backend's base URL: /chat/completions, /completions, /embeddings
 	Body []byte
-	Room Room // for the answer; nil: there is room for any
-	// Fresh asks for a new connection that is closed afterwards. A kept connection may be broken, and a balancer sends all
-	// requests of one connection to the same replica.
+	Room Room // memory for the answer; nil: unlimited
+	// Fresh requests a new connection, which is closed after the answer. A kept connection may be broken, and a
+	// load balancer sends all requests of one connection to the same replica.
 	Fresh bool
-	// ServerTools says that the server may run tools for this request, such as a web search. They may have effects outside the
-	// server, so that a request that was sent in full should not be repeated.
+	// ServerTools means that the server may run tools for this request, for example a web search. Tools may
+	// have side effects, so a request that was sent completely should not be repeated.
 	ServerTools bool
-	Took        time.Duration // how long the answer took; known when there is one
-	// Changes are what of the record is not in Body as it was given.
+	Took        time.Duration // duration of the request; set once an answer has come
+	// Changes lists the members of modelInput that Body leaves out or contains in another form.
 	Changes Changes
-	Spare   Spare
+	Spare   Spare // members of Body that may be left out
 }
 
-// Spare is a set of request members that the record can do without, or that can be written in another form. Package dialect says which. If a server
-// refuses one, the request is sent again without it, or with the other form.
+// Spare is a set of optional request members: the record works without them, or with another form of them.
+// Package dialect defines the bits. If a server rejects one, the request is sent again without it, or with the
+// other form.
 type Spare uint32
 
-// Room is what an answer takes in memory. It is used by one goroutine, in the time of one call.
+// Room accounts for the memory of one answer. One goroutine uses it, during one call.
 type Room interface {
-	// Grow waits until there is room for n bytes more. An error is the cause of ctx.
+	// Grow blocks until n more bytes are available. It fails only if ctx is cancelled, and then returns the
+	// context's cause.
 	Grow(ctx context.Context, n int) error
-	// Alone waits until no other large thing is copied; n is how many bytes this one has.
+	// Alone blocks until no other large value is being copied, for a value of n bytes. The caller must call
+	// leave afterwards.
 	Alone(n int) (leave func())
 }
 
-// Answer is what a backend's answer became in the words of the record's body family.
+// Answer is a backend's answer, translated into the record's body family.
 type Answer struct {
-	Output []byte // modelOutput: one JSON value without line breaks
+	Output []byte // modelOutput: one JSON value on a single line
 	Tokens Tokens
-	Model  string  // the name that the answer gives itself; "" when it gives none
-	Source *Source // where it came from; a dialect leaves it nil
+	Model  string  // model name in the answer; "" if it has none
+	Source *Source // where the answer came from; set by the caller of the dialect, which leaves it nil
 }
 
-// FailureKind says what a failed attempt looks like. The status of an answer alone cannot tell a bad record from a bad server, so the kind
-// is a first guess; answers to other records decide whose fault it is.
+// FailureKind classifies a failed attempt. The HTTP status alone cannot tell a bad record from a bad server.
+// The kind is only a first guess; the answers to other records show which of the two is at fault.
 type FailureKind int
 
 // The five kinds of failure.
 const (
-	// FailureBackPressure: the backend has no room now (429, 503, 529, loading). The record waits as told; no attempt is counted.
+	// FailureBackPressure: the backend is overloaded (429, 503, 529, model loading). The record waits, for
+	// Retry-After if given. The attempt is not counted.
 	FailureBackPressure FailureKind = iota + 1
-	// FailureRetry: the attempt is lost (408, 500, 502, 504, reset, timeout, torn or nonsense answer). It may be the server's fault or the
-	// record's.
+	// FailureRetry: the attempt failed (408, 500, 502, 504, connection reset, timeout, incomplete or unreadable
+	// answer). The cause may be the server or the record.
 	FailureRetry
-	// FailureBadRecord: the server refuses the record as such (400, 413, 422, 451).
+	// FailureBadRecord: the server rejected this record (400, 413, 422, 451).
 	FailureBadRecord
-	// FailureMisconfigured: the server answered in a way that looks like a wrong setting (401, 402, 403, 404, 405, a redirect, a model
-	// that it does not know). It may be about this record only, when a firewall or a router answers in the server's place.
+	// FailureMisconfigured: the answer suggests a wrong setting (401, 402, 403, 404, 405, a redirect, an
+	// unknown model). If a firewall or router answered instead of the server, it may still concern this record
+	// only.
 	FailureMisconfigured
-	// FailureUnreachable: no connection could be made (DNS, refused, no route, TLS), so nothing was sent. It says nothing about the record.
+	// FailureUnreachable: no connection could be made (DNS, connection refused, no route, TLS), so nothing was
+	// sent. It says nothing about the record.
 	FailureUnreachable
 )
 
-// String names the kind for messages.
+// String returns the name of the kind, for messages.
 func (k FailureKind) String() string {
 	return [...]string{"unknown", "back-pressure", "retry", "bad record", "backend misconfigured", "backend unreachable"}[k]
 }
 
-// Failure is a failed attempt, classified.
+// Failure is a failed attempt and its classification.
 type Failure struct {
 	Kind       FailureKind
-	Status     int           // HTTP status, 0 when there was no answer
-	Message    string        // for the error line of this record only: it may quote the server, and a server may quote the request
-	Public     string        // for everybody else: our own words, host and remedy, and no byte that a server sent; see [Failure.Reason]
-	RetryAfter time.Duration // as the backend told; 0 when it did not
-	Crash      bool          // a retry whose connection broke: the server may have crashed, over this record or another
-	Sent       bool          // the request was written in full, or an answer came: the server may have worked on it
+	Status     int           // HTTP status; 0: no answer came
+	Message    string        // only for this record's own error line: it may quote the server, which may quote the request
+	Public     string        // for everyone else: cause, host and remedy in our words, without a byte from the server. See [Failure.Reason]
+	RetryAfter time.Duration // from the Retry-After header; 0: none
+	Crash      bool          // the connection broke during a FailureRetry: the server may have crashed, because of this record or another
+	Sent       bool          // the request was sent completely, or an answer came: the server may have processed it
 }
 
-// Reason says why the attempt failed, to those who may not read the record: the jobs of others, the log, the operator. It is Public,
-// or kind and status where Public is empty.
+// Reason explains the failure to people who may not read the record: owners of other jobs, readers of the log,
+// the operator. It returns Public, or the status and kind if Public is empty.
 func (f *Failure) Reason() string {
 	switch {
 	case f.Public != "":
@@ -141,7 +149,7 @@ func (f *Failure) Reason() string {
 	return fmt.Sprintf("HTTP %d, %s", f.Status, f.Kind)
 }
 
-// Error is fit for a log: it does not hold Message.
+// Error returns a text without Message, safe for logs.
 func (f *Failure) Error() string {
 	switch {
 	case f.Public == "":

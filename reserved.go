@@ -6,16 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// InternalFolder is the folder below OUT/<job id>/ for what a job needs while it runs. The job's end deletes all of it. No input and no
-// output of a user may lie in a folder of this name, at any depth: another job's end might delete it.
+// InternalFolder is the name of the folder below OUT/<job id>/ for a job's working files. All of it is deleted
+// when the job ends. A user's input or output must not be in a folder of this name at any depth, because the
+// end of another job might delete it.
 const InternalFolder = ".batholith"
 
-// maxKeyBytes is how long a key may be (Amazon S3: Object key naming guidelines).
+// maxKeyBytes is the longest object key in bytes (Amazon S3: Object key naming guidelines).
 const maxKeyBytes = 1024
 
-// RefuseURI says why no job may read from or write to an s3Uri, or "" when one may. The caller names the member.
+// RefuseURI returns the reason why a job must not read from or write to an s3Uri, or "" if it may. The caller
+// adds the member's name to the message.
 //
-// S3 clients and servers disagree on "." and ".." in a path: some take them literally, some resolve them, and so leave the prefix.
+// Segments "." and ".." are rejected because S3 implementations differ: some take them literally, others
+// resolve them and leave the prefix.
 func RefuseURI(uri string) string {
 	_, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
 	for segment := range strings.SplitSeq(key, "/") {
@@ -29,11 +32,11 @@ func RefuseURI(uri string) string {
 	return ""
 }
 
-// RefuseNames says why the outputs of a job's inputs cannot all be written or kept: at is the first such input and why the reason, or
-// at is -1. The names are the paths below the job's input s3Uri; the output of NAME is OUT/<job id>/NAME.out. prefix is the key
-// OUT/<job id>/.
+// RefuseNames checks whether the outputs of all inputs of a job can be written. It returns the index of the
+// first input whose output cannot, and the reason; or -1. names are the inputs' paths below the job's input
+// s3Uri, and prefix is the key OUT/<job id>/. The output of NAME is OUT/<job id>/NAME.out.
 //
-// A file system, and so the embedded S3, cannot hold both an object and objects below it.
+// A file system, and so the embedded S3, cannot store an object "a" together with an object "a/b".
 func RefuseNames(prefix string, names []string) (at int, why string) {
 	outputs := map[string]string{ManifestName: "the job's manifest", ValidationName: "the list of bad lines"}
 	for _, name := range names {
@@ -54,7 +57,8 @@ func RefuseNames(prefix string, names []string) (at int, why string) {
 	return -1, ""
 }
 
-// refuseName looks at the folders of an output.
+// refuseName checks the folders and the name of one output. outputs maps each output name of the job to its
+// description.
 func refuseName(output string, outputs map[string]string) string {
 	for at := 0; ; {
 		n := strings.IndexByte(output[at:], '/')

@@ -2,8 +2,8 @@ package batholith
 
 import "strings"
 
-// MatchRole tells whether an entry of the settings, an ARN whose last part may hold wildcards, stands for the role arn. A * stands for any
-// characters, slashes included, as in IAM's policies.
+// MatchRole reports whether a configured role matches the ARN arn. The entry may contain wildcards: * matches
+// any characters, slashes included, as in IAM policies.
 func MatchRole(entry, arn string) bool {
 	first, rest, wild := strings.Cut(entry, "*")
 	if !wild {
@@ -22,9 +22,10 @@ func MatchRole(entry, arn string) bool {
 	return strings.HasSuffix(arn, parts[len(parts)-1])
 }
 
-// RoleOf returns the entry of the settings that stands for the role arn, or false when none does. An entry without wildcards comes before one
-// with, then the one with more characters beside its wildcards, then the first.
+// RoleOf returns the configured role that matches arn, or false if none does. If several match, an entry
+// without wildcards wins, then the one with the most characters besides its wildcards, then the first.
 func RoleOf(entries []string, arn string) (entry string, ok bool) {
+	// weight ranks an entry: the number of characters that are not wildcards. An exact match ranks above all.
 	weight := func(e string) int {
 		if !strings.Contains(e, "*") {
 			return len(arn) + 1 // more than any with a wildcard that matches

@@ -2,27 +2,30 @@ package batholith
 
 import "slices"
 
-// Source says where an answer came from and what the model server was not told. It goes to the manifest, and to the output line where the
-// settings want that. A Source is not changed once it was made, so outcomes may share one.
+// Source describes the origin of an answer, and which members of the record the model server did not get
+// unchanged. It is written to the manifest and, if the settings ask for it, to the output line. A Source is
+// immutable, so outcomes may share one.
 type Source struct {
-	Backend string // the model server, as messages name it: its host and port
-	Model   string // the name that the answer gives itself, which a router or an alias may have chosen; "" when it gives none
+	Backend string // host and port of the model server
+	Model   string // model name in the answer, which a router or an alias may have chosen; "" if it has none
 	Changes Changes
 }
 
-// Changes are the members of a modelInput that did not reach the model server as they are. The names come from the tables of package
-// dialect, never from a user: "metadata", "messages.content.cache_control". Each stands once.
+// Changes lists the members of a modelInput that were not sent to the model server unchanged. The names come
+// from the tables of package dialect, never from a user: "metadata", "messages.content.cache_control". Each
+// name occurs once.
 type Changes struct {
-	Dropped []string // the server was not told
-	Mapped  []string // the server got something that means nearly the same
+	Dropped []string // not sent
+	Mapped  []string // sent as something with nearly the same meaning
 }
 
-// Drop notes a member that the server is not told.
+// Drop records a member that is not sent to the server.
 func (c *Changes) Drop(name string) { c.Dropped = noted(c.Dropped, name) }
 
-// Map notes a member for which the server gets something that means nearly, but not quite, the same.
+// Map records a member that is sent as something with nearly the same meaning.
 func (c *Changes) Map(name string) { c.Mapped = noted(c.Mapped, name) }
 
+// noted appends name unless names has it already.
 func noted(names []string, name string) []string {
 	if slices.Contains(names, name) {
 		return names
@@ -30,7 +33,7 @@ func noted(names []string, name string) []string {
 	return append(names, name)
 }
 
-// Equal tells whether two sources say the same.
+// Equal reports whether two sources have the same content. Either may be nil.
 func (s *Source) Equal(t *Source) bool {
 	if s == nil || t == nil {
 		return s == t
@@ -38,34 +41,35 @@ func (s *Source) Equal(t *Source) bool {
 	return s.Backend == t.Backend && s.Model == t.Model && slices.Equal(s.Changes.Dropped, t.Changes.Dropped) && slices.Equal(s.Changes.Mapped, t.Changes.Mapped)
 }
 
-// ManifestSource counts the answers of one model server under one name.
+// ManifestSource counts the answers of one model server under one model name.
 type ManifestSource struct {
 	Backend string `json:"backend"`
 	Model   string `json:"model"`
 	Records int64  `json:"recordCount"`
 }
 
-// ManifestChanges counts, by the name of the member, the answers for which a member was dropped or mapped.
+// ManifestChanges counts, for each member name, the answers for which the member was dropped or mapped.
 type ManifestChanges struct {
 	Dropped map[string]int64 `json:"dropped,omitempty"`
 	Mapped  map[string]int64 `json:"mapped,omitempty"`
 }
 
-// ManySources is how many servers and names a manifest tells apart. A server may call itself otherwise in each answer; what is beyond the
-// first is counted together, under [OtherSources].
+// ManySources is the maximum number of pairs of server and model name that a manifest lists. A server might
+// return another name in each answer. Answers of further pairs are counted together under [OtherSources].
 const ManySources = 100
 
-// OtherSources is the name, of server and model, under which a manifest counts what is beyond [ManySources].
+// OtherSources is the server and model name under which a manifest counts the pairs beyond [ManySources].
 const OtherSources = "(others)"
 
-// Sources sums where the answers of a job came from. It is a function of the outcomes in the order of the output.
+// Sources sums the origins of a job's answers. The result depends only on the outcomes in output order. The
+// zero value is ready to use.
 type Sources struct {
-	of      []ManifestSource
-	at      map[[2]string]int
+	of      []ManifestSource  // in order of first use
+	at      map[[2]string]int // index in of, by backend and model
 	changes ManifestChanges
 }
 
-// Note adds the source of one answer; nil when it is not known.
+// Note adds the source of one answer. nil, an unknown source, is ignored.
 func (s *Sources) Note(from *Source) {
 	if from == nil {
 		return
@@ -88,6 +92,7 @@ func (s *Sources) Note(from *Source) {
 	s.changes.Mapped = tally(s.changes.Mapped, from.Changes.Mapped)
 }
 
+// tally adds 1 to the count of each name. It allocates the map when it is needed.
 func tally(counts map[string]int64, names []string) map[string]int64 {
 	for _, name := range names {
 		if counts == nil {
@@ -98,7 +103,7 @@ func tally(counts map[string]int64, names []string) map[string]int64 {
 	return counts
 }
 
-// Tell writes the sums into a manifest.
+// Tell writes the sums into manifest m.
 func (s *Sources) Tell(m *Manifest) {
 	m.Batholith.Sources, m.Batholith.Changes = append([]ManifestSource{}, s.of...), s.changes
 }

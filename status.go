@@ -5,51 +5,51 @@ import (
 	"time"
 )
 
-// Status is where a job stands. The values are Bedrock's ModelInvocationJobStatus.
+// Status is the state of a job. The values are Bedrock's ModelInvocationJobStatus.
 type Status string
 
 // The ten statuses, in the order of Bedrock's service model.
 const (
 	StatusSubmitted          Status = "Submitted"          // queued for validation
 	StatusInProgress         Status = "InProgress"         // records are being sent
-	StatusCompleted          Status = "Completed"          // every record was attempted, whatever came of it
-	StatusFailed             Status = "Failed"             // validation failed, or the output cannot be written
-	StatusStopping           Status = "Stopping"           // a stop was asked for; finished records are being kept
-	StatusStopped            Status = "Stopped"            // stopped; what was finished is in the output
+	StatusCompleted          Status = "Completed"          // every record was attempted, whether it succeeded or not
+	StatusFailed             Status = "Failed"             // validation failed, or the output could not be written
+	StatusStopping           Status = "Stopping"           // a stop was requested; finished records are being saved
+	StatusStopped            Status = "Stopped"            // stopped; finished records are in the output
 	StatusPartiallyCompleted Status = "PartiallyCompleted" // the timeout passed while records were being sent
 	StatusExpired            Status = "Expired"            // the timeout passed before the first record was sent
 	StatusValidating         Status = "Validating"         // role, access, format and quotas are being checked
 	StatusScheduled          Status = "Scheduled"          // validated; waits for its turn at the model
 )
 
-// Statuses lists the ten statuses in Bedrock's order.
+// Statuses returns the ten statuses in Bedrock's order.
 func Statuses() []Status {
 	return []Status{StatusSubmitted, StatusInProgress, StatusCompleted, StatusFailed, StatusStopping, StatusStopped,
 		StatusPartiallyCompleted, StatusExpired, StatusValidating, StatusScheduled}
 }
 
-// Event is what can happen to a job.
+// Event is something that can happen to a job and change its status.
 type Event string
 
 // The events that move a job.
 const (
 	EventValidate Event = "validate" // validation begins
-	EventAccept   Event = "accept"   // validation found nothing wrong
-	EventBegin    Event = "begin"    // the job's turn came: its first record is about to be sent
+	EventAccept   Event = "accept"   // validation found no error
+	EventBegin    Event = "begin"    // the job is next in the queue: its first record is about to be sent
 	EventFinish   Event = "finish"   // every record has an outcome, and the output is published
-	EventFail     Event = "fail"     // the job cannot be validated, or cannot go on
-	EventStop     Event = "stop"     // the client asked to stop
-	EventHalt     Event = "halt"     // nothing is in flight any more, and what was finished is published
+	EventFail     Event = "fail"     // validation failed, or the job cannot continue
+	EventStop     Event = "stop"     // the client requested a stop
+	EventHalt     Event = "halt"     // no request is in flight any more, and finished records are published
 	EventExpire   Event = "expire"   // jobExpirationTime passed
 )
 
-// Events lists every event.
+// Events returns all events.
 func Events() []Event {
 	return []Event{EventValidate, EventAccept, EventBegin, EventFinish, EventFail, EventStop, EventHalt, EventExpire}
 }
 
-// moves is the whole life of a job; what it does not name is refused.
-// A status has no way back to an earlier one, and a terminal status has no way on.
+// moves defines the whole life of a job; an event that it does not list for a status is rejected. No path leads
+// back to an earlier status, and a terminal status has no events.
 var moves = map[Status]map[Event]Status{
 	StatusSubmitted: {
 		EventValidate: StatusValidating,
@@ -76,27 +76,29 @@ var moves = map[Status]map[Event]Status{
 		EventExpire: StatusPartiallyCompleted,
 	},
 	StatusStopping: {
-		EventStop: StatusStopping, // asking twice is no error
+		EventStop: StatusStopping, // a second stop request is not an error
 		EventHalt: StatusStopped,
 		EventFail: StatusFailed,
 	},
 }
 
-// HasMessage tells whether a job in status s has Bedrock's message, which says why it failed or expired. Clients in use take any message
-// for a failure, whatever the status.
+// HasMessage reports whether a job in status s has Bedrock's message, the reason why it failed or expired.
+// Other statuses have none, because existing clients treat any message as a failure.
 func (s Status) HasMessage() bool { return s == StatusFailed || s == StatusExpired }
 
-// A MoveError says that an event is not possible in a status.
+// A MoveError says that an event cannot happen in a status.
 type MoveError struct {
 	Status Status
 	Event  Event
 }
 
+// Error names the status and the event.
 func (e *MoveError) Error() string {
 	return fmt.Sprintf("a job that is %s cannot %s", e.Status, e.Event)
 }
 
-// Next is the status of a job in status s after event e, or a [*MoveError].
+// Next returns the status that follows s after event e. It returns s and a [*MoveError] if e cannot happen in
+// s.
 func (s Status) Next(e Event) (Status, error) {
 	next, ok := moves[s][e]
 	if !ok {
@@ -105,16 +107,17 @@ func (s Status) Next(e Event) (Status, error) {
 	return next, nil
 }
 
-// Terminal tells whether nothing can happen to a job in this status any more.
+// Terminal reports whether s is final: no event can happen any more.
 func (s Status) Terminal() bool {
 	return len(moves[s]) == 0
 }
 
-// Change is one step of a job's status, the first being its creation. Changes are kept for as long as the job.
+// Change is one entry of a job's status history. The first is its creation. The history is kept as long as the
+// job.
 type Change struct {
 	Seq     int64 // rises with every change of any job
 	Job     string
 	Status  Status
-	Message string // what the change said; empty when it said nothing
+	Message string // message of the change; empty if it has none
 	At      time.Time
 }

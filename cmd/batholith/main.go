@@ -1,4 +1,5 @@
-// Command batholith is Amazon Bedrock batch inference on your own machines. See batholith --help.
+// Command batholith runs Amazon Bedrock batch inference on your own machines. `batholith --help` lists its
+// commands.
 package main
 
 import (
