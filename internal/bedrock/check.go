@@ -9,28 +9,28 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// checker reads the members of one request and collects everything that is wrong with them. The generated methods ask for one
-// member after the other, in the order of the description, and never stop at the first that is wrong; what they return is used
-// only when nothing is.
+// checker reads the members of one request and collects all constraint violations. The generated methods read
+// one member after the other, in the order of api.yaml, and do not stop at the first violation. Their results
+// are used only if there is none.
 type checker struct {
 	rules *rules
 	wrong []violation
 }
 
-// violation is one broken constraint.
+// violation is one broken constraint, as the error message shows it.
 type violation struct {
-	path, value, constraint string
-	wrongType               bool // the body has another JSON type there
+	path, value, constraint string // the JSON type of the value is wrong
+	wrongType               bool   // the body has another JSON type there
 }
 
-// object is a JSON object of the request, or the labels and query parameters of it.
+// object is a JSON object in the request, or the path labels and query parameters of the request.
 type object struct {
-	path   string // what goes before the name of a member: empty, or ends in a dot
+	path   string // prefix of member names in messages: empty, or ends in a dot
 	values map[string]any
-	plain  bool // values are strings of the URL, whatever their type
+	plain  bool // all values are strings from the URL, also numbers and times
 }
 
-// get returns a member. An explicit null is as good as none.
+// get returns a member. An explicit null counts as absent.
 func (c *checker) get(o object, name string, required bool) (v any, ok bool) {
 	v = o.values[name]
 	if v == nil && required {
@@ -39,19 +39,19 @@ func (c *checker) get(o object, name string, required bool) (v any, ok bool) {
 	return v, v != nil
 }
 
-// add notes the constraints that a value breaks.
+// add records the constraints that value v at path breaks.
 func (c *checker) add(path string, v any, constraints ...string) {
 	for _, s := range constraints {
 		c.wrong = append(c.wrong, violation{path: path, value: show(v), constraint: s})
 	}
 }
 
-// mistyped notes a value of another JSON type than the member's.
+// mistyped records that value v at path has the wrong JSON type.
 func (c *checker) mistyped(path string, v any, want string) {
 	c.wrong = append(c.wrong, violation{path: path, value: show(v), constraint: "Member must be " + want, wrongType: true})
 }
 
-// text reads a string member; empty when it is absent.
+// text reads a string member. It returns "" if the member is absent.
 func (c *checker) text(o object, name string, required bool, r textRule) string {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -60,6 +60,7 @@ func (c *checker) text(o object, name string, required bool, r textRule) string 
 	return c.textAt(v, o.path+name, r)
 }
 
+// textAt checks the value v, which was read at path, and returns it as a string.
 func (c *checker) textAt(v any, path string, r textRule) string {
 	s, ok := v.(string)
 	if !ok {
@@ -70,12 +71,12 @@ func (c *checker) textAt(v any, path string, r textRule) string {
 	return s
 }
 
-// texts reads the elements of a list of strings.
+// texts returns a function that reads one element of a list of strings.
 func (c *checker) texts(r textRule) func(v any, path string) string {
 	return func(v any, path string) string { return c.textAt(v, path, r) }
 }
 
-// enum reads a string that is one of a few.
+// enum reads a string member that must be one of the rule's values.
 func enum[T ~string](c *checker, o object, name string, required bool, r enumRule) T {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -90,7 +91,7 @@ func enum[T ~string](c *checker, o object, name string, required bool, r enumRul
 	return T(s)
 }
 
-// number reads an integer member; 0 when it is absent, which no member allows as a value.
+// number reads an integer member. It returns 0 if the member is absent; no rule allows 0 as a value.
 func (c *checker) number(o object, name string, required bool, r rangeRule) int {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -108,7 +109,8 @@ func (c *checker) number(o object, name string, required bool, r rangeRule) int 
 	return n
 }
 
-// integer reads a 32-bit integer: a number without a fraction, or in the URL its decimal digits.
+// integer converts v to a 32-bit integer: a JSON number without a fraction or, if plain, a string of decimal
+// digits from the URL.
 func integer(v any, plain bool) (int, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -120,7 +122,7 @@ func integer(v any, plain bool) (int, bool) {
 	return 0, false
 }
 
-// timestamp reads a moment; the zero one when it is absent.
+// timestamp reads a timestamp member. It returns the zero Timestamp if the member is absent.
 func (c *checker) timestamp(o object, name string, required bool) Timestamp {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -133,7 +135,7 @@ func (c *checker) timestamp(o object, name string, required bool) Timestamp {
 	return t
 }
 
-// structure reads an object member with its own checks; nil when it is absent.
+// structure reads a member that is an object, with its own checks. It returns nil if the member is absent.
 func structure[T any](c *checker, o object, name string, required bool, check func(object) T) *T {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -143,7 +145,7 @@ func structure[T any](c *checker, o object, name string, required bool, check fu
 	return &t
 }
 
-// items reads the elements of a list of objects.
+// items returns a function that reads one element of a list of objects.
 func items[T any](c *checker, check func(object) T) func(v any, path string) T {
 	return func(v any, path string) (zero T) {
 		members, ok := v.(map[string]any)
@@ -155,8 +157,8 @@ func items[T any](c *checker, check func(object) T) func(v any, path string) T {
 	}
 }
 
-// list reads an array. When there are too many elements, those beyond the bound are not looked at, so that the answer to a
-// request does not grow with it.
+// list reads an array. Elements beyond the rule's maximum are not checked, so the size of the error message is
+// bounded.
 func list[T any](c *checker, o object, name string, required bool, r rangeRule, element func(v any, path string) T) []T {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -183,7 +185,7 @@ func list[T any](c *checker, o object, name string, required bool, r rangeRule, 
 	return all
 }
 
-// one demands of a union that exactly one member is set, and that it is one of these.
+// one checks a union: exactly one member must be set, and its name must be one of known.
 func (c *checker) one(o object, known ...string) {
 	set, recognised := 0, 0
 	for _, v := range o.values {
@@ -201,10 +203,10 @@ func (c *checker) one(o object, known ...string) {
 	}
 }
 
-// maxShown bounds how much of a value an error message repeats, in bytes.
+// maxShown is the longest part of a value that an error message repeats, in bytes.
 const maxShown = 256
 
-// show writes a value into a message: 'x', or null.
+// show formats a value for a message: in single quotes, or null.
 func show(v any) string {
 	s, ok := v.(string)
 	switch {
@@ -223,8 +225,9 @@ func show(v any) string {
 	return "'" + s + "'"
 }
 
-// err is everything that is wrong as one error, or nil. Another JSON type is a SerializationException (Bedrock: a body that
-// cannot be bound never comes to validation), yet its message tells the rest as well.
+// err returns all violations as one error, or nil. If a value has the wrong JSON type, the code is
+// SerializationException (Bedrock: such a body fails before validation); the message lists the other violations
+// as well.
 func (c *checker) err() error {
 	if len(c.wrong) == 0 {
 		return nil

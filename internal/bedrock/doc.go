@@ -1,13 +1,15 @@
-// Package bedrock is the wire of Amazon Bedrock's control plane as far as batch inference goes: REST with JSON bodies. It
-// binds requests to typed inputs, holds them to every published constraint, calls a [Service] and writes what it answers.
+// Package bedrock implements the HTTP API of Amazon Bedrock's control plane for batch inference: REST with JSON
+// bodies. It decodes requests into typed inputs, checks every published constraint, calls a [Service] and
+// encodes the result.
 //
-// The description of the API is api.yaml; types, checks, rules and routes are generated from it. A fact about the wire is
-// changed there and nowhere else.
+// The API is described in api.yaml. Types, checks, rules and routes are generated from it, so a fact about the
+// API is changed only there.
 //
-// Its one invariant: a Service sees only inputs that hold every constraint, from a caller who is known; and a client sees
-// either a modelled error or an InternalServerException that says nothing but its request id.
+// Invariant: a Service receives only inputs that satisfy every constraint, from an authenticated caller. A
+// client receives either an error that the operation declares, or an InternalServerException that contains
+// nothing but its request id.
 //
-// The package must not know what a job means, where it is kept, or how a signature is made.
+// The package does not know what a job means, where it is stored, or how a signature is computed.
 package bedrock
 
 //go:generate go run ./gen .

@@ -18,41 +18,41 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// MaxBody is the longest body of a request in bytes. The longest valid one has 200 tags and is a tenth of it.
+// MaxBody is the longest request body in bytes. The longest valid body, with 200 tags, has a tenth of that.
 const MaxBody = 1 << 20
 
-// Options are what a handler needs beside the service.
+// Options configure a handler.
 type Options struct {
 	Profile Profile
 	Limits  batholith.Limits // MinTimeoutHours and MaxTimeoutHours bound timeoutDurationInHours; 0: as published
-	// Admit, when there is one, looks at a request before a byte of its body is read. A request that it refuses is answered, and its
-	// connection closed, without the body. An error should be a [Refusal].
+	// Admit, if not nil, checks a request before its body is read. If it returns an error, the handler answers
+	// without reading the body and closes the connection. The error should be a [Refusal].
 	Admit func(r *http.Request) error
-	// Authenticate tells who sent a request whose body is this. An error should be a [Refusal]. It must be set: the handler
-	// has no notion of an anonymous caller.
+	// Authenticate returns the sender of a request with this body. The error should be a [Refusal]. It must be
+	// set: the handler has no anonymous caller.
 	Authenticate func(r *http.Request, body []byte) (Caller, error)
 	Log          *slog.Logger // nil: none
-	// Observe, when there is one, hears of every answer. Code is empty when the operation succeeded; Operation is when the
-	// request named none.
+	// Observe, if not nil, is called after every answer. Observation.Code is empty if the operation succeeded;
+	// Operation is empty if no operation matched the path.
 	Observe func(Observation)
 }
 
-// Observation is what became of one request.
+// Observation describes one answered request, for metrics.
 type Observation struct {
 	Operation, Code string
 	Status          int
-	Took            time.Duration
+	Took            time.Duration // from the first byte of the request's head to the end of the answer
 }
 
-// handler holds nothing that changes, so requests need no lock.
+// handler is immutable, so concurrent requests need no lock.
 type handler struct {
 	Options
 	routes []route
 	rules  *rules
 }
 
-// NewHandler serves s. It matches the raw path, in which an ARN is one segment, so nothing in front of it may decode or clean
-// paths.
+// NewHandler returns the HTTP handler of service s. It matches the raw URL path, in which an ARN is one
+// percent-encoded segment. A handler in front of it must not decode or clean paths.
 func NewHandler(s Service, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -60,6 +60,7 @@ func NewHandler(s Service, o Options) http.Handler {
 	return &handler{Options: o, routes: newRoutes(s), rules: rulesFor(o.Profile, o.Limits)}
 }
 
+// ServeHTTP answers one request. The answer is complete in memory before its first byte is sent.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	id := uuid.NewString() // the form that AWS gives
@@ -74,11 +75,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		seen.Code, seen.Status, answer = h.refuse(ctx, rt, err)
 		w.Header().Set("x-amzn-ErrorType", seen.Code)
-		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 {
+		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 { // http.Server would otherwise wait for the body before it sends the answer
 			w.Header().Set("Connection", "close") // or the server would wait for the body before it sends the answer
 		}
 	}
-	// The whole answer is known before its first byte goes out, so an error never looks like success.
+	// The status is sent only now, when the whole answer is known, so an error cannot follow a 200.
 	w.WriteHeader(seen.Status)
 	_, _ = w.Write(answer) // a client that has gone needs no answer
 	seen.Took = time.Since(began)
@@ -89,7 +90,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve does one request up to the body of its answer. A panic in a service is an error like any other.
+// serve handles one request up to the encoded answer. A panic in the service becomes an ordinary error.
 func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) (rt route, answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -105,7 +106,8 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			return rt, nil, err
 		}
 	}
-	// The body comes before the caller, because the signature covers it; MaxBody bounds what one request can make us hold.
+	// The signature covers the body, so the body is read before the caller is known. MaxBody bounds the memory
+	// of one request.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		return rt, nil, unread(err)
@@ -134,21 +136,23 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	return rt, answer, nil
 }
 
-// untouched is a body that remembers whether anything was asked of it.
+// untouched is a request body that records whether it was read.
 type untouched struct {
 	io.ReadCloser
 	read bool
 }
 
+// Read implements io.Reader.
 func (b *untouched) Read(p []byte) (int, error) {
 	b.read = true
 	return b.ReadCloser.Read(p)
 }
 
-// encode writes what a service answers. Its strings came from users long ago and may be anything.
+// encode encodes a service's output. Its strings may contain invalid UTF-8 from old jobs, which is allowed
+// here.
 func encode(v any) ([]byte, error) { return json.Marshal(v, jsontext.AllowInvalidUTF8(true)) }
 
-// unread tells why a body could not be read to its end.
+// unread converts an error from reading the body into a refusal.
 func unread(err error) error {
 	var long *http.MaxBytesError
 	if errors.As(err, &long) {
@@ -157,7 +161,8 @@ func unread(err error) error {
 	return refuse(CodeSerialization, "The body ends before its end.")
 }
 
-// refuse turns an error into an answer. What is no refusal is logged here, once, and shown to nobody.
+// refuse converts an error into code, status and JSON body. An error that is not a Refusal is logged here,
+// once, and the client sees only the request id.
 func (h *handler) refuse(ctx context.Context, rt route, err error) (code string, status int, answer []byte) {
 	said := struct {
 		Message      string `json:"message"`
@@ -165,7 +170,7 @@ func (h *handler) refuse(ctx context.Context, rt route, err error) (code string,
 	}{}
 	var r Refusal
 	if !errors.As(err, &r) {
-		if ctx.Err() == nil { // else the client has gone, and its going is the error
+		if ctx.Err() == nil { // otherwise the client has closed the connection, which is the cause of the error
 			h.Log.ErrorContext(ctx, "request failed", "operation", rt.operation, "request", RequestID(ctx), "error", err)
 		}
 		r = refuse(CodeInternalServer, "Something went wrong here. Look for request %s in the log.", RequestID(ctx))
@@ -179,7 +184,8 @@ func (h *handler) refuse(ctx context.Context, rt route, err error) (code string,
 	return code, status, answer
 }
 
-// mustDeclare complains of an error that the operation does not declare: SDKs turn only declared ones into typed errors.
+// mustDeclare logs a warning if the operation does not declare the error code: SDKs create typed errors for
+// declared codes only.
 func (h *handler) mustDeclare(ctx context.Context, rt route, code string) {
 	if rt.operation != "" && !slices.Contains(rt.errors, code) && !front(code) {
 		h.Log.WarnContext(ctx, "undeclared error", "operation", rt.operation, "code", code, "request", RequestID(ctx))

@@ -12,16 +12,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// route is how an operation is reached: a method, and a raw path with at most one label.
+// route maps a method and a raw path to an operation. The path has at most one label, a variable segment.
 type route struct {
 	operation, method    string
-	before, label, after string
-	body                 bool     // the input has members in a JSON body
-	errors               []string // what the operation declares
+	before, label, after string   // path = before + label + after; label is the member that gets the segment
+	body                 bool     // the input has members in the JSON body
+	errors               []string // error codes that the operation declares
 	call                 func(context.Context, *checker, object) (any, error)
 }
 
-// answer makes the call of an operation: check the input, then run it.
+// answer returns the function that runs an operation: it checks the input and, if there is no violation, calls
+// run.
 func answer[I, O any](check func(*checker, object) I, run func(context.Context, *I) (*O, error)) func(context.Context, *checker, object) (any, error) {
 	return func(ctx context.Context, c *checker, o object) (any, error) {
 		in := check(c, o)
@@ -36,8 +37,8 @@ func answer[I, O any](check func(*checker, object) I, run func(context.Context, 
 	}
 }
 
-// match finds the label in a raw path. All SDKs send an ARN as one escaped segment; a label with a raw slash is taken too, as
-// people type it.
+// match extracts the label from a raw path. SDKs send an ARN as one percent-encoded segment. A label with
+// unescaped slashes is accepted too, because people type it so.
 func (rt route) match(path string) (label string, ok bool) {
 	rest, ok := strings.CutPrefix(path, rt.before)
 	if !ok || rt.label == "" {
@@ -47,7 +48,7 @@ func (rt route) match(path string) (label string, ok bool) {
 	return label, ok && label != ""
 }
 
-// find returns the route of a request and its label, decoded once.
+// find returns the route of a request and its percent-decoded label.
 func (h *handler) find(r *http.Request) (route, string, error) {
 	path := r.URL.EscapedPath()
 	for _, rt := range h.routes {
@@ -64,8 +65,8 @@ func (h *handler) find(r *http.Request) (route, string, error) {
 	return route{}, "", refuse(CodeUnknownOperation, "There is no operation at %s %s.", r.Method, show(path))
 }
 
-// input gathers the members of a request: those of the body or of the query, and the label. What an operation does not
-// know is ignored.
+// input collects the members of a request: from the JSON body or the query, and the label. Unknown members are
+// ignored.
 func (rt route) input(r *http.Request, label string, body []byte) (object, error) {
 	in := object{values: map[string]any{}}
 	switch {
@@ -82,7 +83,7 @@ func (rt route) input(r *http.Request, label string, body []byte) (object, error
 			return in, refuse(CodeValidation, "The query is not percent-encoded as it should be.")
 		}
 		for name, values := range query {
-			if len(values) > 1 { // a signature covers the values in an order of its own, so that anybody may exchange them
+			if len(values) > 1 { // a signature sorts the values, so an attacker could swap them
 				return in, refuse(CodeValidation, "The query parameter %s stands twice. Send it once.", show(name))
 			}
 			in.values[name] = values[0]
@@ -94,8 +95,8 @@ func (rt route) input(r *http.Request, label string, body []byte) (object, error
 	return in, nil
 }
 
-// parse reads the object that a body is. No body is an empty object; a name that stands twice is refused, since two readers
-// would see two requests.
+// parse decodes a JSON object. An empty body is an empty object. A duplicate name is rejected, because two
+// parsers could pick different values.
 func parse(body []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return map[string]any{}, nil

@@ -11,23 +11,25 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Profile says which constraints hold.
+// Profile selects the set of constraints.
 type Profile string
 
 // The profiles.
 const (
-	ProfileDefault Profile = "default" // a superset of Bedrock
-	ProfileAWS     Profile = "aws"     // what Bedrock publishes
+	ProfileDefault Profile = "default" // accepts everything that Bedrock accepts, and more
+	ProfileAWS     Profile = "aws"     // accepts exactly what Bedrock publishes
 )
 
-// textRule constrains a string: its length in characters, where 0 is no bound, and the pattern that it matches as a whole.
+// textRule constrains a string: its length in characters (0: unbounded) and a pattern that must match the whole
+// string.
 type textRule struct {
 	min, max int
 	pattern  *regexp.Regexp // nil: any
 	source   string         // the pattern as published, for messages
 }
 
-// text makes a rule. A pattern may hold alternatives and inner anchors, so it is anchored as a whole.
+// text builds a rule. The pattern may contain alternatives and anchors, so it is wrapped in a group before it
+// is anchored.
 func text(minimum, maximum int, pattern string) textRule {
 	r := textRule{min: minimum, max: maximum, source: pattern}
 	if pattern != "" {
@@ -36,7 +38,7 @@ func text(minimum, maximum int, pattern string) textRule {
 	return r
 }
 
-// broken lists what v breaks, in Bedrock's words.
+// broken returns the violated constraints of v, in Bedrock's words.
 func (r textRule) broken(v string) []string {
 	said := rangeRule{r.min, r.max}.length(utf8.RuneCountInString(v))
 	if r.pattern != nil && !r.pattern.MatchString(v) {
@@ -45,21 +47,23 @@ func (r textRule) broken(v string) []string {
 	return said
 }
 
-// publishedModelID is what Bedrock publishes for modelId.
+// publishedModelID is the rule that Bedrock publishes for modelId.
 var publishedModelID = sync.OnceValue(func() textRule {
 	var r rules
 	r.asPublished()
 	return r.modelID
 })
 
-// IsModelID tells whether Bedrock's published pattern of modelId takes v, whatever the profile.
+// IsModelID reports whether v matches Bedrock's published pattern of modelId, in every profile.
 func IsModelID(v string) bool { return len(publishedModelID().broken(v)) == 0 }
 
-// rangeRule bounds a number or a count of elements. A maximum of 0 is none.
+// rangeRule bounds a number or a length. A maximum of 0 means unbounded.
 type rangeRule struct{ min, max int }
 
+// length checks the length n of a string or list.
 func (r rangeRule) length(n int) []string { return r.broken(n, "length") }
 
+// broken checks n; of is "value" or "length" in the message.
 func (r rangeRule) broken(n int, of string) []string {
 	switch {
 	case n < r.min:
@@ -70,9 +74,10 @@ func (r rangeRule) broken(n int, of string) []string {
 	return nil
 }
 
-// enumRule lists the values that a string may have.
+// enumRule lists the allowed values of a string.
 type enumRule []string
 
+// broken checks that v is one of the values.
 func (r enumRule) broken(v string) []string {
 	if slices.Contains(r, v) {
 		return nil
@@ -80,7 +85,7 @@ func (r enumRule) broken(v string) []string {
 	return []string{"Member must satisfy enum value set: [" + strings.Join(r, ", ") + "]"}
 }
 
-// rulesFor are the rules of a profile, with the bounds that the settings give.
+// rulesFor returns the rules of a profile, with the configured bounds of the timeout.
 func rulesFor(p Profile, l batholith.Limits) *rules {
 	r := newRules()
 	if p == ProfileAWS {

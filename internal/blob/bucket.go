@@ -8,46 +8,58 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Bucket is one bucket as one caller may use it. Its methods wrap batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied,
-// ErrObjectChanged and ErrRefused where they apply; any other error may pass when the call is repeated, and repeating any call is safe.
+// Bucket is one bucket with the rights of one caller. Methods return errors that wrap batholith.ErrNoObject,
+// ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused where these apply. Any other error may be
+// temporary. Every call may be repeated safely.
 type Bucket interface {
+	// Name returns the bucket's name.
 	Name() string
 
-	// List yields the objects whose keys begin with prefix, in the order of keys.
+	// List yields the objects whose keys begin with prefix, sorted by key.
 	List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error]
+	// Head returns the metadata of one object.
 	Head(ctx context.Context, key string) (batholith.Object, error)
 
-	// Read returns n bytes from offset, or all from there when n is negative. With an etag, an object that is another by now is
-	// ErrObjectChanged. A stream that breaks off ends in an error other than io.EOF.
+	// Read returns n bytes from offset, or everything from offset if n is negative. If etag is not empty and
+	// the object has another ETag, it returns ErrObjectChanged. A stream that breaks off ends with an error
+	// other than io.EOF. The caller closes the stream.
 	Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error)
 
-	// Put writes the object, durably, before it returns nil. After an error it may have happened all the same.
+	// Put writes the object. It returns nil only when the object is durable. After an error the object may have
+	// been written nevertheless.
 	Put(ctx context.Context, key string, body []byte) error
-	// Delete removes what is there; a key that is missing is no error.
+	// Delete removes objects. A missing key is not an error.
 	Delete(ctx context.Context, keys ...string) error
 
 	Multipart
 }
 
-// Multipart writes one object in parts. Parts are numbered from 1; all but the last have the same size, at least 5 MiB.
-// Nothing is visible before CompleteUpload, which returns nil only when the object is there with all its bytes.
+// Multipart writes one object in parts. Parts are numbered from 1. All parts except the last have the same
+// size, at least 5 MiB (S3: multipart upload limits). The object is not visible before CompleteUpload, which
+// returns nil only when all its bytes are durable.
 type Multipart interface {
+	// CreateUpload starts an upload and returns its id.
 	CreateUpload(ctx context.Context, key string) (id string, err error)
+	// UploadPart stores part n. It does not keep body.
 	UploadPart(ctx context.Context, key, id string, n int, body []byte) (etag string, err error)
+	// CompleteUpload makes the object visible. etags are those of the parts, in order.
 	CompleteUpload(ctx context.Context, key, id string, etags []string) error
-	// AbortUpload drops the parts. When it has returned nil no completion of the upload takes effect any more, also none that is on its way.
+	// AbortUpload deletes the parts. After it returned nil, no CompleteUpload of this upload takes effect any
+	// more, not even one that is already in flight.
 	AbortUpload(ctx context.Context, key, id string) error
-	// ListUploads yields key and id of the uploads whose keys begin with prefix and that are neither complete nor aborted. A store
-	// that has no such list, or keeps it from this caller, is ErrRefused or ErrAccessDenied.
+	// ListUploads yields key and id of the uploads below prefix that are neither complete nor aborted. It
+	// returns ErrRefused if the store has no such list, and ErrAccessDenied if the caller may not read it.
 	ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error]
 }
 
-// UploadLister is a Bucket of a store that may list uploads by their whole keys only.
+// UploadLister is implemented by a Bucket whose store can list uploads only by their complete keys.
 type UploadLister interface {
+	// UploadsOf yields the unfinished uploads of the given keys.
 	UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error]
 }
 
-// Uploads lists the uploads below a prefix. The keys are those below it that are known to have had one.
+// Uploads lists the unfinished uploads below prefix. keys are the known keys of uploads there, for an
+// [UploadLister].
 func Uploads(ctx context.Context, b Bucket, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
 	if l, ok := b.(UploadLister); ok {
 		return l.UploadsOf(ctx, prefix, keys)
@@ -55,7 +67,8 @@ func Uploads(ctx context.Context, b Bucket, prefix string, keys []string) iter.S
 	return b.ListUploads(ctx, prefix)
 }
 
-// URI names an object for people and programs: a bucket whose objects have addresses of their own, as files have, tells it.
+// URI returns the URI of an object for messages: s3://bucket/key, or the bucket's own form, such as file://, if
+// it has a method URI.
 func URI(b Bucket, key string) string {
 	if at, ok := b.(interface{ URI(key string) string }); ok {
 		return at.URI(key)
@@ -63,9 +76,9 @@ func URI(b Bucket, key string) string {
 	return "s3://" + b.Name() + "/" + key
 }
 
-// Place is where a job's bytes lie, as its role reaches them.
+// Place holds the buckets of a job, accessed with the rights of its role.
 type Place struct {
 	Input, Output Bucket
 	InputKey      string // key part of the input s3Uri: an object, or a prefix
-	Prefix        string // of everything the job writes, in Output: "<key part of the output s3Uri>/<job id>/"
+	Prefix        string // prefix in Output of everything that the job writes: "<key of the output s3Uri>/<job id>/"
 }

@@ -1,8 +1,9 @@
-// Package blob is the port to object stores: what lifecycle, dispatch and results ask of a bucket, and the two ways in which they
-// move more bytes than fit into memory, a [Reader] that resumes and a [Writer] that becomes one object or none.
+// Package blob is the interface to object stores: what lifecycle, dispatch and results need of a bucket. It
+// also moves objects that are larger than memory: a [Reader] that resumes after errors, and a [Writer] that
+// creates one complete object or none.
 //
-// Its invariant: an object is visible whole or not at all. A Writer that is not closed leaves nothing that can be read, and a
-// Reader never ends early without an error.
+// Invariant: an object is visible completely or not at all. A Writer that is not closed leaves nothing
+// readable, and a Reader never ends early without an error.
 //
-// It must not know which store is behind the port, nor what a job is.
+// It does not know which store is behind the interface, nor what a job is.
 package blob

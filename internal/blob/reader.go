@@ -10,30 +10,33 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// RangeBytes is how much a [Reader] asks for at once: large enough that requests are few, small enough that a resumed one is cheap.
+// RangeBytes is the size of one range request of a [Reader]: large enough for few requests, small enough that
+// repeating one is cheap.
 const RangeBytes = 8 << 20
 
-// readAttempts bounds how often a Reader asks for the same byte in vain.
+// readAttempts is how many requests for the same byte may fail before a Reader gives up.
 const readAttempts = 6
 
-// Reader reads a part of one version of an object from front to back, range by range. A range that breaks off is asked for again
-// from the byte that is missing, a bounded number of times. It is used by one goroutine.
+// Reader reads a part of one version of an object sequentially, in range requests. If a request breaks off, it
+// requests the rest again, up to readAttempts times without progress. Not safe for concurrent use.
 type Reader struct {
 	ctx       context.Context
 	bucket    Bucket
 	key, etag string
-	at, end   int64
-	body      io.ReadCloser
-	bodyEnd   int64
-	failures  int // since the last byte
+	at, end   int64         // next byte to read; end is exclusive
+	body      io.ReadCloser // open range, or nil
+	bodyEnd   int64         // end of the open range, exclusive
+	failures  int           // consecutive failures without a byte
 }
 
-// NewReader reads n bytes from offset. With an etag it reads that version only.
+// NewReader reads n bytes from offset. If etag is not empty, it reads only the version with that ETag.
+// Cancelling ctx ends it.
 func NewReader(ctx context.Context, b Bucket, key, etag string, offset, n int64) *Reader {
 	return &Reader{ctx: ctx, bucket: b, key: key, etag: etag, at: offset, end: offset + n}
 }
 
-// Read fills p from the object. Its errors are io.EOF at the end, what the bucket says will not pass, or the last of several faults.
+// Read implements io.Reader. It returns io.EOF at the end, a permanent error of the bucket, the cause of ctx,
+// or the last of readAttempts temporary errors.
 func (r *Reader) Read(p []byte) (int, error) {
 	for r.at < r.end {
 		n, err := r.some(p)
@@ -51,7 +54,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// some reads from the open range, or opens the next.
+// some reads from the open range. If none is open, it requests the next one.
 func (r *Reader) some(p []byte) (int, error) {
 	if r.body == nil {
 		r.bodyEnd = min(r.at+RangeBytes, r.end)
@@ -75,14 +78,14 @@ func (r *Reader) some(p []byte) (int, error) {
 	return n, fmt.Errorf("read %s at byte %d: %w", URI(r.bucket, r.key), r.at+int64(n), err)
 }
 
-// fault waits before another attempt, or returns the error that ends the reading.
+// fault waits before the next attempt: 100 ms × 2^failures. It returns an error if reading must end.
 func (r *Reader) fault(err error) error {
 	r.failures++
 	if Permanent(err) || r.failures >= readAttempts || r.ctx.Err() != nil {
 		if cause := context.Cause(r.ctx); cause != nil {
 			return fmt.Errorf("read %s: %w", URI(r.bucket, r.key), cause)
 		}
-		return err // it names the object: the bucket's own error does, and so does some
+		return err // it already names the object
 	}
 	select {
 	case <-time.After(100 * time.Millisecond << r.failures):
@@ -91,10 +94,11 @@ func (r *Reader) fault(err error) error {
 	return nil
 }
 
-// drainBytes are read to the end of a range rather than cut off: a connection whose answer is not read to its end is lost.
+// drainBytes is the largest rest of a range that Close reads to the end. A connection can be reused only if its
+// answer was read completely.
 const drainBytes = 128 << 10
 
-// Close ends the open range, if any. The Reader may be used further.
+// Close ends the open range. A later Read opens a new one.
 func (r *Reader) Close() error {
 	if r.body == nil {
 		return nil
@@ -105,22 +109,23 @@ func (r *Reader) Close() error {
 	return r.hangUp()
 }
 
-// hangUp ends the open range where it is.
+// hangUp closes the open range without reading its rest.
 func (r *Reader) hangUp() error {
 	err := r.body.Close()
 	r.body = nil
 	return err
 }
 
-// Permanent tells whether a bucket's error will not pass by itself.
+// Permanent reports whether a retry of the same call is useless.
 func Permanent(err error) bool {
 	return errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrNoBucket) ||
 		errors.Is(err, batholith.ErrAccessDenied) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrRefused) ||
 		errors.Is(err, batholith.ErrOutcomesLost)
 }
 
-// Denied tells whether a bucket's permanent error is one that somebody can take back for a job that it served before: rights that were
-// withdrawn, a bucket that is gone, a request that is not taken. The other permanent errors are about the bytes themselves.
+// Denied reports whether a permanent error concerns access: missing rights, a missing bucket, a rejected
+// request. An operator can repair these, and the job can then continue. The other permanent errors concern the
+// bytes themselves.
 func Denied(err error) bool {
 	about := errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrOutcomesLost)
 	return Permanent(err) && !about

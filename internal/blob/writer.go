@@ -7,40 +7,45 @@ import (
 	"time"
 )
 
-// MinPartBytes is the smallest part but the last that S3 takes (S3: 5 MiB).
+// MinPartBytes is the minimum size of every part except the last (S3: 5 MiB).
 const MinPartBytes = 5 << 20
 
-// abortTime bounds the clean-up of an upload that is given up, also when its context has ended.
+// abortTime bounds the abort of an upload. The abort runs even if the Writer's context has been cancelled.
 const abortTime = 10 * time.Second
 
-// WriterOptions say how a [Writer] uploads.
+// WriterOptions configure a [Writer].
 type WriterOptions struct {
-	// PartBytes is the size of every part but the last; 0 means RangeBytes. An object of at most one part is a single Put.
+	// PartBytes is the size of every part except the last; 0 means RangeBytes. An object of at most one part is
+	// written with a single Put.
 	PartBytes int
-	// Abortable makes every object by a multipart upload, so that another can keep it from appearing by its id. It must not be empty.
+	// Abortable uses a multipart upload for every object, so that another process can prevent it by aborting
+	// the upload id. The object must not be empty.
 	Abortable bool
-	// Size is about how long the object will be, if that is known, so that one smaller than a part takes no memory for a whole one.
+	// Size is the expected length in bytes, 0 if unknown. It saves memory for objects smaller than a part.
 	Size int64
-	// Begun is told the id of a multipart upload before its first part is sent, so that a crash leaves nothing unknown behind.
+	// Begun is called with the id of a multipart upload before its first part is sent. The caller stores the
+	// id, so that the upload can be aborted after a crash.
 	Begun func(ctx context.Context, uploadID string) error
 }
 
-// smallObject is how long an object may grow before its writer takes memory for a whole part.
+// smallObject is the number of bytes up to which the buffer grows as needed. Beyond it, memory for a whole part
+// is allocated.
 const smallObject = 1 << 20
 
-// Writer makes one object of what is written to it. The object appears, whole, when Close returns nil. Used by one goroutine.
+// Writer creates one object from the bytes written to it. The complete object appears when Close returns nil.
+// Not safe for concurrent use.
 type Writer struct {
 	ctx    context.Context
 	bucket Bucket
 	key    string
 	o      WriterOptions
-	buf    []byte
-	upload string
+	buf    []byte // the part that is being filled
+	upload string // id of the multipart upload; empty: not begun
 	etags  []string
-	err    error
+	err    error // first error; all later calls return it
 }
 
-// NewWriter begins an object. The caller ends it with Close or Abort.
+// NewWriter starts an object. The caller must call Close or Abort.
 func NewWriter(ctx context.Context, b Bucket, key string, o WriterOptions) *Writer {
 	if o.PartBytes == 0 {
 		o.PartBytes = RangeBytes
@@ -48,16 +53,16 @@ func NewWriter(ctx context.Context, b Bucket, key string, o WriterOptions) *Writ
 	return &Writer{ctx: ctx, bucket: b, key: key, o: o}
 }
 
-// Write takes p in. After an error nothing more is taken.
+// Write appends p. After an error it accepts nothing more.
 func (w *Writer) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 && w.err == nil {
-		if len(w.buf) == w.o.PartBytes { // only now is it known that this part is not the last
+		if len(w.buf) == w.o.PartBytes { // more bytes follow, so this part is not the last
 			w.err = w.part()
 			continue
 		}
 		n := min(len(p), w.o.PartBytes-len(w.buf))
-		if len(w.buf)+n > smallObject { // doubling on the way there would waste as much again
+		if len(w.buf)+n > smallObject { // append would double the buffer and waste up to half of it
 			w.reserve(len(w.buf) + n)
 		}
 		w.buf = append(w.buf, p[:n]...)
@@ -66,7 +71,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return written, w.err
 }
 
-// reserve takes memory for the object or for a whole part, whichever is smaller; for the part when n bytes are more than was expected.
+// reserve allocates the buffer: Size + 1/64 if that is less than a part and n fits, otherwise a whole part.
 func (w *Writer) reserve(n int) {
 	if n <= cap(w.buf) {
 		return
@@ -78,7 +83,7 @@ func (w *Writer) reserve(n int) {
 	w.buf = append(make([]byte, 0, size), w.buf...)
 }
 
-// part sends the buffer as the next part, after beginning the upload if this is the first.
+// part uploads the buffer as the next part. It begins the multipart upload before the first.
 func (w *Writer) part() error {
 	if w.upload == "" {
 		id, err := w.bucket.CreateUpload(w.ctx, w.key)
@@ -100,10 +105,11 @@ func (w *Writer) part() error {
 	return nil
 }
 
-// Held is how many bytes of memory the Writer holds.
+// Held returns how many bytes of memory the Writer holds.
 func (w *Writer) Held() int64 { return int64(cap(w.buf)) }
 
-// Close makes the object appear. On an error it has not been made, or the caller cannot know; the upload is aborted.
+// Close makes the object visible. On an error the upload is aborted; the object may exist nevertheless if the
+// error came from the last request.
 func (w *Writer) Close() error {
 	if w.err == nil {
 		w.err = w.finish()
@@ -114,6 +120,7 @@ func (w *Writer) Close() error {
 	return nil
 }
 
+// finish sends the rest: as a single Put, or as the last part and the completion.
 func (w *Writer) finish() error {
 	if w.upload == "" && !w.o.Abortable {
 		if err := w.bucket.Put(w.ctx, w.key, w.buf); err != nil {
@@ -133,7 +140,7 @@ func (w *Writer) finish() error {
 	return nil
 }
 
-// Abort gives up: the parts are removed and no object appears. It is harmless after Close.
+// Abort deletes the uploaded parts; no object appears. After Close it does nothing.
 func (w *Writer) Abort() error {
 	if w.upload == "" {
 		return nil

@@ -10,53 +10,57 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// Backend is one model server as dispatch uses it.
+// Backend is one model server, as package dispatch uses it.
 type Backend interface {
-	// Do sends one call. The error is a [*batholith.Failure], or the cause of ctx.
+	// Do sends one call. The error is a [*batholith.Failure], or the cause of ctx if ctx was cancelled.
 	Do(ctx context.Context, call batholith.Call) ([]byte, error)
-	// Probe asks whether the server is there and serves the model.
+	// Probe checks that the server is reachable and serves the model.
 	Probe(ctx context.Context) error
-	// Slots is how many requests the server says it works on at once; not ok when it does not say.
+	// Slots returns how many requests the server processes in parallel; ok is false if the server does not
+	// report it.
 	Slots(ctx context.Context) (n int, ok bool)
-	// Gauges are what the server says of itself at the moment; not ok when it says nothing.
+	// Gauges returns the server's current load; ok is false if the server does not report it.
 	Gauges(ctx context.Context) (batholith.Gauges, bool)
-	// MaxInFlight is the configured limit, 0 when it is to be found.
+	// MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds the limit.
 	MaxInFlight() int
-	// ModelName is the name that the server knows the model by.
+	// ModelName returns the server's own name for the model.
 	ModelName() string
-	// String names the server in messages.
+	// String returns the server's host and port, for messages.
 	String() string
 }
 
-// Entry is one model with the servers that have it. What is empty of the model is filled in from its id.
+// Entry is one model and the servers that serve it. Members of Model that are empty are derived from the id.
 type Entry struct {
 	batholith.Model
-	Protocol string // of the backends; "" is openai
+	Protocol string // protocol of the backends; empty: openai
 	Backends []Backend
 }
 
-// Options hold for every model.
+// Options apply to all models.
 type Options struct {
-	// RefuseConverseTools fails Converse records that have tools (the profile "aws").
+	// RefuseConverseTools rejects Converse records that contain tools, as Bedrock's batch inference does (the
+	// profile "aws").
 	RefuseConverseTools bool
 }
 
-// Serving is what dispatch needs of a model.
+// Serving holds what dispatch needs to send requests to a model.
 type Serving struct {
 	Model    batholith.Model
 	Backends []Backend
-	// Dialect translates the bodies of an invocation type; the error says that the model cannot take it.
+	// Dialect returns the translator for an invocation type, or an error if the model does not support that
+	// type.
 	Dialect func(batholith.InvocationType) (dialect.Dialect, error)
 }
 
-// Catalog is safe for concurrent use.
+// Catalog is the immutable set of models. It is safe for concurrent use.
 type Catalog struct {
 	o       Options
 	entries []Entry
-	byName  map[string]int // ids and aliases
+	byName  map[string]int // index in entries, by id and alias
 }
 
-// New checks that every model has a name of its own, a backend and a family that is known.
+// New returns a catalogue. It fails if a name occurs twice, if a model has no backend, or if its family is
+// unknown.
 func New(entries []Entry, o Options) (*Catalog, error) {
 	c := &Catalog{o: o, byName: map[string]int{}}
 	for _, e := range entries {
@@ -67,6 +71,7 @@ func New(entries []Entry, o Options) (*Catalog, error) {
 	return c, nil
 }
 
+// add checks one entry and appends it.
 func (c *Catalog) add(e Entry) error {
 	if e.ID == "" {
 		return fmt.Errorf("an id is required")
@@ -89,7 +94,7 @@ func (c *Catalog) add(e Entry) error {
 	return nil
 }
 
-// Models lists the models in the order in which they were configured.
+// Models returns the models in the order of the settings.
 func (c *Catalog) Models() []batholith.Model {
 	models := make([]batholith.Model, 0, len(c.entries))
 	for _, e := range c.entries {
@@ -98,8 +103,9 @@ func (c *Catalog) Models() []batholith.Model {
 	return models
 }
 
-// Lookup finds a model by its id, an alias, or an ARN of either: of a foundation model, an inference profile or a custom model.
-// An inference profile's id finds the model without its geography, unless it is an alias of another.
+// Lookup finds a model by id, alias, or an ARN that ends in either: of a foundation model, an inference profile
+// or a custom model. The id of an inference profile, such as "eu.anthropic…", also finds the model without its
+// geography prefix, unless the complete id is an alias of another model.
 func (c *Catalog) Lookup(idOrARN string) (batholith.Model, bool) {
 	i, ok := c.find(idOrARN)
 	if !ok {
@@ -108,7 +114,7 @@ func (c *Catalog) Lookup(idOrARN string) (batholith.Model, bool) {
 	return c.entries[i].Model, true
 }
 
-// Serving finds where a model is served, by any of its names.
+// Serving finds a model by the same names as Lookup, and returns how to reach it.
 func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 	i, ok := c.find(idOrARN)
 	if !ok {
@@ -122,9 +128,10 @@ func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 	}, true
 }
 
+// find returns the index of a model by the rules of Lookup.
 func (c *Catalog) find(idOrARN string) (int, bool) {
 	if i, ok := c.byName[idOrARN]; ok {
-		return i, true // also an ARN that was configured as an alias
+		return i, true // an ARN may be configured as an alias
 	}
 	id := dialect.LastPart(idOrARN)
 	if i, ok := c.byName[id]; ok {
@@ -138,10 +145,11 @@ func (c *Catalog) find(idOrARN string) (int, bool) {
 	return i, ok
 }
 
+// dialect returns the translator between the bodies of e's family and the protocol of its backends.
 func (c *Catalog) dialect(e Entry, t batholith.InvocationType) (dialect.Dialect, error) {
 	return dialect.For(e.Family, e.Protocol, t, dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),
 		RefuseConverseTools: c.o.RefuseConverseTools,
-		Checked:             true, // by jsonl, which the records of a job come from
+		Checked:             true, // package jsonl has checked the JSON of every record
 	})
 }

@@ -8,21 +8,22 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// The modalities of Bedrock (Bedrock: ModelModality).
+// Modalities (Bedrock: ModelModality).
 const (
 	text      = "TEXT"
 	image     = "IMAGE"
 	embedding = "EMBEDDING"
 )
 
-// providers are the names behind the first segment of an id (Bedrock: providerName, at most 20 characters).
+// providers maps the first segment of a model id to the provider's name (Bedrock: providerName, at most 20
+// characters).
 var providers = map[string]string{
 	"ai21": "AI21 Labs", "amazon": "Amazon", "anthropic": "Anthropic", "batholith": "Batholith", "cohere": "Cohere",
 	"deepseek": "DeepSeek", "google": "Google", "meta": "Meta", "minimax": "MiniMax", "mistral": "Mistral AI", "moonshot": "Moonshot AI",
 	"moonshotai": "Moonshot AI", "nvidia": "NVIDIA", "openai": "OpenAI", "qwen": "Qwen", "zai": "Z.AI",
 }
 
-// describe fills in what a configuration leaves out, from the id.
+// describe fills empty members of m from its id.
 func describe(m batholith.Model) batholith.Model {
 	m.Family = cmp.Or(m.Family, dialect.FamilyOf(m.ID))
 	provider, name := split(m.ID)
@@ -44,7 +45,8 @@ func describe(m batholith.Model) batholith.Model {
 	return m
 }
 
-// seesImages tells of families whose bodies have images; whether the model behind them sees any is its own matter.
+// seesImages reports whether bodies of the family can contain images. The model behind them may still not
+// support images.
 func seesImages(family string) bool {
 	switch family {
 	case "anthropic", "nova":
@@ -53,8 +55,9 @@ func seesImages(family string) bool {
 	return false
 }
 
-// split makes a provider and a name for people of an id: "anthropic.claude-3-haiku-20240307-v1:0" is Anthropic's
-// "Claude 3 Haiku 20240307 V1:0", "Qwen/Qwen2.5-7B-Instruct" is Qwen's "Qwen2.5 7B Instruct".
+// split derives a provider and a display name from an id: "anthropic.claude-3-haiku-20240307-v1:0" gives
+// Anthropic and "Claude 3 Haiku 20240307 V1:0"; "Qwen/Qwen2.5-7B-Instruct" gives Qwen and "Qwen2.5 7B
+// Instruct".
 func split(id string) (provider, name string) {
 	id, _ = dialect.CutGeography(dialect.LastPart(id))
 	segment, rest, ok := strings.Cut(id, ".")
@@ -68,9 +71,10 @@ func split(id string) (provider, name string) {
 	return "Custom", words(id)
 }
 
-// maxProvider is the longest provider name in bytes (Bedrock: 20 characters).
+// maxProvider is the longest provider name that is derived from an id, in bytes (Bedrock: 20 characters).
 const maxProvider = 20
 
+// words turns "a-b_c" into "A B C".
 func words(s string) string {
 	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '-' || r == '_' })
 	for i, p := range parts {

@@ -1,6 +1,7 @@
-// Package catalog knows which model ids there are, what they are called, and where each is served.
+// Package catalog holds the configured models: their ids, their other names, and the servers of each.
 //
-// The invariant: a model that Lookup finds, Serving can serve, and with the same id whatever name it was asked by.
+// Invariant: Serving finds every model that Lookup finds, and both return the same id for all names of a model.
 //
-// The package must not know jobs, HTTP or how well a backend does at the moment; it is built once and does not change.
+// The package does not know jobs, HTTP or the current state of a backend. A catalogue is built once and never
+// changes.
 package catalog

@@ -2,13 +2,13 @@ package catalog
 
 import "github.com/batholith/batholith"
 
-// The models that need no server beside this one.
+// The embedded models, which run inside this process and need no server.
 const (
 	TinyModel      = "batholith.tiny-v1"
 	SimulatedModel = "batholith.simulated-v1"
 )
 
-// Embedded are the entries that stand when no models are configured.
+// Embedded returns the catalogue entries of the embedded models.
 func Embedded(tiny, simulated Backend) []Entry {
 	return []Entry{
 		{Model: batholith.Model{ID: TinyModel, Name: "Tiny v1"}, Backends: []Backend{tiny}},

@@ -13,32 +13,33 @@ import (
 	"time"
 )
 
-// Conn is a connection that came through a door. The server tells it what becomes of its requests: Begin, Rest, and Prove. All
-// methods of its own may be called on nil, which is a connection that no door bounds.
+// Conn is a connection accepted by a [Listener]. The HTTP server reports the progress of its requests with
+// Begin, Rest and Prove. These methods and Keep may be called on a nil *Conn, which stands for a connection
+// without limits.
 type Conn struct {
 	net.Conn
 	door    *Listener
 	address netip.Addr
 	opened  time.Time
 
-	proven atomic.Bool  // a request was verified; never unset
+	proven atomic.Bool  // a request on it was authenticated; never reset
 	idle   atomic.Bool  // no request is in progress
-	rested atomic.Int64 // when the last one ended, in Unix nanoseconds
+	rested atomic.Int64 // end of the last request, in Unix nanoseconds
 	gone   atomic.Bool  // closed, by the door or by the server
 
 	// Guarded by door.mu.
-	place    *list.Element // in the strangers or the proven; nil once it is gone
-	since    time.Time     // when the request in progress began; before its first byte, when the wait for it began
-	received int64         // bytes of it
-	kept     int64         // bytes that Keep has added
-	preface  int           // how many of the first bytes are those of HTTP/2's preface; -1 once they are not, or all are
+	place    *list.Element // element of door.strangers or door.proven; nil once closed
+	since    time.Time     // start of the current request; before its first byte, start of the wait for it
+	received int64         // bytes of the current request
+	kept     int64         // bytes added by Keep
+	preface  int           // matched bytes of the HTTP/2 preface; -1 once it is complete or cannot match
 
 	deadline sync.Mutex
-	asked    time.Time // guarded by deadline: the read deadline that the server set
+	asked    time.Time // read deadline that the server set; guarded by deadline
 }
 
-// Read reads as the connection does. On a stranger's connection it counts the bytes, and ends as if the client had closed the
-// connection when the request takes too long or the door has closed it to make room.
+// Read implements net.Conn. For a stranger it counts the bytes. It returns io.EOF, as if the client had closed
+// the connection, if the request takes too long or the door has closed the connection to make room.
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		if c.proven.Load() {
@@ -57,8 +58,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// overdue tells whether a read that met a deadline is over: the server's deadline has passed, or the stranger's, who is cut off
-// then. Otherwise Rest or Prove has moved the deadline while the read waited for the old one.
+// overdue reports whether a read that hit a deadline must end: the server's deadline or the stranger's has
+// passed. In the latter case it closes the connection. Otherwise Rest or Prove has moved the deadline during
+// the read, which then continues.
 func (c *Conn) overdue() bool {
 	c.deadline.Lock()
 	asked := c.asked
@@ -76,7 +78,8 @@ func (c *Conn) overdue() bool {
 	return true
 }
 
-// ended is an error of a read, which is io.EOF when the door has closed the connection: servers log what they do not expect.
+// ended replaces the error of a read by io.EOF if the door has closed the connection. Servers would log any
+// other error.
 func (c *Conn) ended(err error) error {
 	if err != nil && c.gone.Load() {
 		return io.EOF
@@ -84,10 +87,10 @@ func (c *Conn) ended(err error) error {
 	return err
 }
 
-// due is when the request in progress must have arrived. The caller holds the door's lock.
+// due returns the time by which the current request must have arrived. The caller holds door.mu.
 func (c *Conn) due() time.Time { return c.since.Add(c.door.limits.due(c.received)) }
 
-// arm sets the read deadline to the server's or the stranger's, whichever comes first.
+// arm sets the read deadline to the earlier of the server's and the stranger's.
 func (c *Conn) arm() error {
 	c.door.mu.Lock()
 	first := c.due()
@@ -103,11 +106,11 @@ func (c *Conn) arm() error {
 	return c.Conn.SetReadDeadline(first)
 }
 
-// SetReadDeadline sets the server's read deadline, beside which a stranger's own goes on to hold.
+// SetReadDeadline sets the server's read deadline. The stranger's own deadline continues to apply.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.deadline.Lock()
 	c.asked = t
-	if c.proven.Load() || !t.IsZero() && !t.After(time.Now()) { // one that has passed ends a read at once
+	if c.proven.Load() || !t.IsZero() && !t.After(time.Now()) { // a deadline in the past ends a read at once
 		defer c.deadline.Unlock()
 		return c.Conn.SetReadDeadline(t)
 	}
@@ -115,7 +118,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.arm()
 }
 
-// SetDeadline sets both deadlines.
+// SetDeadline sets the read and the write deadline.
 func (c *Conn) SetDeadline(t time.Time) error {
 	if err := c.Conn.SetWriteDeadline(t); err != nil {
 		return err
@@ -123,7 +126,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.SetReadDeadline(t)
 }
 
-// Close closes the connection and gives its place to others.
+// Close closes the connection and frees its place.
 func (c *Conn) Close() error {
 	c.door.mu.Lock()
 	c.leave()
@@ -131,8 +134,8 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends what is sent and goes on receiving, where the connection can: HTTP servers do so before they close a connection
-// with a body that they did not read, since a closed socket could take the answer back.
+// CloseWrite closes the sending direction only, if the connection supports it. HTTP servers do this before they
+// close a connection whose request body they did not read; otherwise the client might lose the answer.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -140,13 +143,13 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// cut closes the connection for the door. The caller holds the door's lock; closing a socket does not block.
+// cut closes the connection on behalf of the door. The caller holds door.mu; closing a socket does not block.
 func (c *Conn) cut() {
 	c.leave()
 	c.Conn.Close()
 }
 
-// leave takes the connection out of the door's books. The caller holds the door's lock.
+// leave removes the connection from the door's lists. The caller holds door.mu.
 func (c *Conn) leave() {
 	c.gone.Store(true)
 	if c.place == nil {
@@ -161,7 +164,7 @@ func (c *Conn) leave() {
 	c.door.free()
 }
 
-// unlist takes the connection from the strangers, with what it holds. The caller holds the door's lock.
+// unlist removes the connection and its bytes from the strangers' totals. The caller holds door.mu.
 func (c *Conn) unlist() {
 	l := c.door
 	l.strangers.Remove(c.place)
@@ -171,15 +174,16 @@ func (c *Conn) unlist() {
 	}
 }
 
-// free tells a newcomer that waits for room to look again.
+// free wakes a waiting newcomer.
 func (l *Listener) free() {
 	select {
 	case l.freed <- struct{}{}:
-	default: // it is told already
+	default: // a signal is pending already
 	}
 }
 
-// count adds bytes that were received. What is too much in all is taken from the stranger that weighs most, which may be this one.
+// count adds received bytes. If the strangers then hold too many bytes together, the heaviest one is closed,
+// which may be this one.
 func (c *Conn) count(p []byte) {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
@@ -198,10 +202,10 @@ func (c *Conn) count(p []byte) {
 	c.door.hold(n)
 }
 
-// http2 is how an HTTP/2 connection begins, and no request of HTTP/1 does.
+// http2 is the start of the HTTP/2 preface (RFC 9113, section 3.4). No HTTP/1 request begins with it.
 const http2 = "PRI * HTTP/2.0"
 
-// multiplexes tells, once, that the connection has turned out to be HTTP/2.
+// multiplexes reports whether p completes the HTTP/2 preface. It returns true at most once per connection.
 func (c *Conn) multiplexes(p []byte) bool {
 	for _, b := range p {
 		if c.preface < 0 {
@@ -219,7 +223,8 @@ func (c *Conn) multiplexes(p []byte) bool {
 	return false
 }
 
-// hold adds to the bytes of strangers, and closes connections until the sum is within its bound.
+// hold adds n to the strangers' bytes, and closes the heaviest strangers until the sum is within Limits.Bytes.
+// The caller holds l.mu.
 func (l *Listener) hold(n int64) {
 	l.bytes += n
 	for l.bytes > l.limits.Bytes {
@@ -232,8 +237,8 @@ func (l *Listener) hold(n int64) {
 	}
 }
 
-// Keep counts n more bytes as held for a request, until the returned function is called, once. It is for memory that the bytes
-// received do not show: over HTTP/2 a few of them make a request of many kilobytes.
+// Keep counts n more bytes for a request, until release is called (once). It is for memory that the received
+// bytes do not show: over HTTP/2, a few bytes can become a request of many kilobytes.
 func (c *Conn) Keep(n int64) (release func()) {
 	if c == nil || c.proven.Load() {
 		return func() {}
@@ -248,21 +253,21 @@ func (c *Conn) Keep(n int64) (release func()) {
 	return func() {
 		c.door.mu.Lock()
 		defer c.door.mu.Unlock()
-		if c.place != nil && !c.proven.Load() { // else it was given back with the rest
+		if c.place != nil && !c.proven.Load() { // otherwise unlist has subtracted them already
 			c.kept -= n
 			c.door.bytes -= n
 		}
 	}
 }
 
-// Begin says that a request has begun.
+// Begin reports the start of a request.
 func (c *Conn) Begin() {
 	if c != nil {
 		c.idle.Store(false)
 	}
 }
 
-// Rest says that the last request has ended and nothing of it is held.
+// Rest reports that the last request has ended and none of its memory is held any more.
 func (c *Conn) Rest() {
 	if c == nil {
 		return
@@ -281,8 +286,8 @@ func (c *Conn) Rest() {
 	}
 }
 
-// Prove says that a request over this connection was verified: it is a stranger's no longer, and only the server's own deadlines
-// hold.
+// Prove reports that a request on this connection was authenticated. The connection is no longer a stranger's,
+// and only the server's own deadlines apply.
 func (c *Conn) Prove() {
 	if c == nil || c.proven.Load() {
 		return
@@ -298,20 +303,20 @@ func (c *Conn) Prove() {
 	c.door.free()
 	c.door.mu.Unlock()
 
-	c.deadline.Lock() // a read that is under way has the stranger's deadline still
+	c.deadline.Lock() // the current read still has the stranger's deadline
 	defer c.deadline.Unlock()
-	c.Conn.SetReadDeadline(c.asked) // fails only if the connection has ended, which its reader finds
+	c.Conn.SetReadDeadline(c.asked) // an error means that the connection has ended; its reader will see that
 }
 
 type connKey struct{}
 
-// With is ctx with the connection that its request came over.
+// With returns a context that carries the connection c of a request. http.Server.ConnContext calls it.
 func With(ctx context.Context, c net.Conn) context.Context {
 	ours, _ := c.(*Conn)
 	return context.WithValue(ctx, connKey{}, ours)
 }
 
-// From is the connection that the request of ctx came over, or nil.
+// From returns the connection that the request of ctx came over, or nil.
 func From(ctx context.Context) *Conn {
 	c, _ := ctx.Value(connKey{}).(*Conn)
 	return c

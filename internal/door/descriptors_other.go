@@ -2,5 +2,5 @@
 
 package door
 
-// Descriptors is how many file descriptors the process may open, 0 if there is no limit.
+// Descriptors returns how many file descriptors the process may open; 0: no limit is known.
 func Descriptors() int { return 0 }

@@ -2,27 +2,27 @@ package door
 
 import "time"
 
-// Limits are the bounds of one listener. Zero fields take the values of [Default].
+// Limits are the limits of one listener. Zero fields take the values of [Default].
 type Limits struct {
-	Open       int   // connections, in all
-	Strangers  int   // of them, connections that have not carried a verified request
-	PerAddress int   // of the strangers, connections of one address (an IPv6 address counts by its /64 network)
-	Bytes      int64 // bytes received of strangers' unfinished requests, all together
+	Open       int   // connections in total
+	Strangers  int   // of these, connections without an authenticated request yet
+	PerAddress int   // strangers of one address (of one /64 network for IPv6)
+	Bytes      int64 // bytes received of unfinished requests, all strangers together
 
-	// Multiplexed is what an HTTP/2 connection counts from its preface on, beside the bytes received: a few hundred bytes start as many
-	// requests as it may have streams, before any of them is looked at.
+	// Multiplexed is added to the bytes of an HTTP/2 connection after its preface: a few hundred bytes can open
+	// all its streams before any request is looked at.
 	Multiplexed int64
 
-	Idle     time.Duration // for the first byte of a stranger's request; not shorter than clients keep connections that they opened ahead
-	Patience time.Duration // from that byte on, for a request to arrive, however short it is
-	Rate     int64         // bytes a second that a longer one must reach beyond that
-	Longest  time.Duration // for any stranger's request, however long it is
-	// Young is the age below which a connection is not closed for a newcomer; the newcomer waits in the kernel's queue instead. It
-	// lets a burst of key holders prove themselves one after the other.
+	Idle     time.Duration // wait for the first byte of a stranger's request; not shorter than clients keep connections that they opened in advance
+	Patience time.Duration // from the first byte, time for a request of any size to arrive
+	Rate     int64         // bytes per second that a longer request must reach beyond Patience
+	Longest  time.Duration // maximum for any stranger's request
+	// Young is the age below which a connection is not closed for a newcomer; the newcomer waits in the
+	// kernel's queue instead. So a burst of key holders can authenticate one after the other.
 	Young time.Duration
 }
 
-// The bounds where descriptors are plenty. Connections cost about 10 KiB each until they have sent something.
+// Limits for a process with many file descriptors. A connection costs about 10 KiB until it has sent something.
 const (
 	mostOpen      = 4096
 	mostStrangers = 1024
@@ -37,8 +37,8 @@ const (
 	young          = 50 * time.Millisecond
 )
 
-// Default are the bounds for a process that may open so many descriptors; 0 means that there is no limit. A listener takes an eighth
-// of them at most. The rest is left to the database, the journal, objects and model servers.
+// Default returns the limits for a process that may open so many file descriptors; 0: unlimited. A listener
+// uses at most an eighth of them. The rest is for the database, the journal, objects and model servers.
 func Default(descriptors int) Limits {
 	open := mostOpen
 	if descriptors > 0 {
@@ -49,7 +49,7 @@ func Default(descriptors int) Limits {
 		Idle: idle, Patience: patience, Rate: rate, Longest: longest, Young: young}
 }
 
-// filled is l with the defaults of d in its zero fields.
+// filled returns l with the values of d in its zero fields.
 func (l Limits) filled(d Limits) Limits {
 	fill(&l.Open, d.Open)
 	fill(&l.Strangers, d.Strangers)
@@ -71,7 +71,8 @@ func fill[T comparable](to *T, value T) {
 	}
 }
 
-// due is how long a stranger may take: for the first byte of a request, or, of which n bytes have arrived, for the request.
+// due returns the time that a stranger has: Idle for the first byte; min(Patience + n/Rate, Longest) for a
+// request of which n bytes have arrived.
 func (l Limits) due(n int64) time.Duration {
 	if n == 0 {
 		return l.Idle

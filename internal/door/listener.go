@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// Listener accepts connections within its limits. All of its connections are [*Conn].
+// Listener accepts connections within its limits. Every connection that it returns is a [*Conn].
 type Listener struct {
 	net.Listener
 	limits Limits
 	log    *slog.Logger
 	closed chan struct{} // closed by Close
-	freed  chan struct{} // holds one signal when a connection has made room since the last look; never closed
+	freed  chan struct{} // buffered signal: a connection has freed its place since the last look; never closed
 
-	mu         sync.Mutex
+	mu         sync.Mutex         // guards the fields below and the marked ones of Conn
 	strangers  *list.List         // of *Conn, the oldest first
 	proven     *list.List         // of *Conn
-	perAddress map[netip.Addr]int // strangers
+	perAddress map[netip.Addr]int // number of strangers by address
 	bytes      int64              // held by strangers
-	turnedAway int                // connections closed for others since told
-	told       time.Time          // when the log last heard of it
+	turnedAway int                // connections closed since the last log line
+	told       time.Time          // time of the last log line
 	over       bool
 }
 
-// Listen puts a door before ln. A nil log discards.
+// Listen wraps ln. A nil log discards messages.
 func Listen(ln net.Listener, limits Limits, log *slog.Logger) *Listener {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -37,8 +37,8 @@ func Listen(ln net.Listener, limits Limits, log *slog.Logger) *Listener {
 		strangers: list.New(), proven: list.New(), perAddress: map[netip.Addr]int{}}
 }
 
-// Accept returns the next connection for which there is room, and makes room by closing others. It returns an error only when the
-// listener is closed or broken: a shortage of descriptors is waited for.
+// Accept returns the next connection that fits the limits. It may close other connections to make room. It
+// returns an error only if the listener is closed or broken; if file descriptors are exhausted, it waits.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -56,7 +56,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. Connections stay open. A second Close does nothing.
+// Close ends Accept. Connections stay open. Further calls do nothing.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,10 +68,10 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// Dismiss ends Accept and closes the connections of strangers: a server that stops has nothing to finish for them, and would wait for
-// their requests.
+// Dismiss ends Accept and closes all strangers' connections. A server that shuts down has nothing to finish for
+// them and would wait for their requests.
 func (l *Listener) Dismiss() {
-	l.Close() // what is wrong with it, if anything, Accept has told
+	l.Close() // Accept reports an error, if any
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for e := l.strangers.Front(); e != nil; e = l.strangers.Front() {
@@ -79,7 +79,7 @@ func (l *Listener) Dismiss() {
 	}
 }
 
-// admit takes a connection in, or returns nil when there is no room: every connection is in use by a key holder.
+// admit adds a connection, or returns nil if all connections are in use by key holders.
 func (l *Listener) admit(raw net.Conn) *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,6 +102,7 @@ func (l *Listener) admit(raw net.Conn) *Conn {
 	return nil
 }
 
+// add registers a new stranger. The caller holds l.mu.
 func (l *Listener) add(raw net.Conn, address netip.Addr) *Conn {
 	c := &Conn{Conn: raw, door: l, address: address, opened: time.Now()}
 	c.since = c.opened
@@ -111,7 +112,7 @@ func (l *Listener) add(raw net.Conn, address netip.Addr) *Conn {
 	return c
 }
 
-// pause waits with the lock released until a connection has made room, the listener is closed, or so much time has passed.
+// pause releases the lock and waits until a place is freed, the listener is closed, or d has passed.
 func (l *Listener) pause(d time.Duration) {
 	l.mu.Unlock()
 	defer l.mu.Lock()
@@ -124,8 +125,8 @@ func (l *Listener) pause(d time.Duration) {
 	}
 }
 
-// relieve makes room when the process or the system has no descriptor left: a stranger's connection is closed. Where there is
-// none, what is open must end first, and a moment is waited.
+// relieve handles a shortage of file descriptors: it closes the oldest stranger's connection. If there is no
+// stranger, it waits for Limits.Young, until other descriptors may be free.
 func (l *Listener) relieve(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,9 +138,10 @@ func (l *Listener) relieve(err error) {
 	l.pause(l.limits.Young)
 }
 
-// tellEvery is how often the log hears that connections are turned away.
+// tellEvery is the minimum time between two log lines about closed connections.
 const tellEvery = time.Minute
 
+// tell logs that a connection was closed, at most once per tellEvery. The caller holds l.mu.
 func (l *Listener) tell(address netip.Addr, why string) {
 	l.turnedAway++
 	if time.Since(l.told) < tellEvery {
@@ -150,7 +152,8 @@ func (l *Listener) tell(address netip.Addr, why string) {
 	l.told, l.turnedAway = time.Now(), 0
 }
 
-// addressOf is the address that a connection counts under. Hosts choose freely within an IPv6 network of 64 bits, so it is that.
+// addressOf returns the address under which a connection is counted. Hosts choose freely among the 2^64
+// addresses of an IPv6 /64 network, so it returns the network.
 func addressOf(c net.Conn) netip.Addr {
 	var a netip.Addr
 	if at, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {

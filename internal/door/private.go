@@ -6,20 +6,21 @@ import (
 	"sync"
 )
 
-// Private is a listener that only the process itself can reach, by Dial. Its connections are pipes in memory: they need no
-// descriptors, and nothing outside can use them up.
+// Private is a net.Listener that only this process can reach, with Dial. Its connections are in-memory pipes:
+// they need no file descriptors, and outside clients cannot exhaust them.
 type Private struct {
-	dialled chan net.Conn // unbuffered and never closed: a dial ends when its connection is accepted
+	dialled chan net.Conn // unbuffered and never closed: Dial returns when its connection is accepted
 	closed  chan struct{} // closed by Close
 	once    sync.Once
 }
 
-// NewPrivate makes a listener that nobody has dialled yet.
+// NewPrivate returns an open listener.
 func NewPrivate() *Private {
 	return &Private{dialled: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial connects to whoever accepts. It waits for that until ctx ends, and returns [net.ErrClosed] after Close.
+// Dial connects to the goroutine that calls Accept. It waits until ctx ends, and returns [net.ErrClosed] after
+// Close.
 func (p *Private) Dial(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
@@ -53,10 +54,11 @@ func (p *Private) Close() error {
 	return nil
 }
 
-// Addr names the listener; it is nothing that could be dialled from outside.
+// Addr returns a placeholder: the listener has no network address.
 func (p *Private) Addr() net.Addr { return privateAddr{} }
 
 type privateAddr struct{}
 
+// Network and String implement net.Addr.
 func (privateAddr) Network() string { return "pipe" }
 func (privateAddr) String() string  { return "private" }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// victim finds the connection to close so that one more of this address fits; full tells whether one must be closed at all. With
-// full and no victim there is no room. The caller holds the lock.
+// victim returns the connection to close so that one more of this address fits. full reports whether one must
+// be closed at all; if full and c is nil, there is no room. The caller holds l.mu.
 func (l *Listener) victim(address netip.Addr) (c *Conn, full bool) {
 	switch {
 	case l.perAddress[address] >= l.limits.PerAddress:
@@ -21,7 +21,7 @@ func (l *Listener) victim(address netip.Addr) (c *Conn, full bool) {
 	return l.longestIdle(), true
 }
 
-// oldestOf is the oldest stranger of an address.
+// oldestOf returns the oldest stranger of an address, or nil.
 func (l *Listener) oldestOf(address netip.Addr) *Conn {
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*Conn); c.address == address {
@@ -31,7 +31,7 @@ func (l *Listener) oldestOf(address netip.Addr) *Conn {
 	return nil
 }
 
-// crowdedAddress is the address with the most strangers.
+// crowdedAddress returns the address with the most strangers.
 func (l *Listener) crowdedAddress() (address netip.Addr) {
 	most := 0
 	for a, n := range l.perAddress {
@@ -42,7 +42,8 @@ func (l *Listener) crowdedAddress() (address netip.Addr) {
 	return address
 }
 
-// longestIdle is the proven connection, of those without a request, whose last request ended first; or nil.
+// longestIdle returns the proven connection that has been idle the longest, or nil if all have a request in
+// progress.
 func (l *Listener) longestIdle() (found *Conn) {
 	for e := l.proven.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*Conn)
@@ -53,7 +54,8 @@ func (l *Listener) longestIdle() (found *Conn) {
 	return found
 }
 
-// heaviest is the stranger with the largest product of bytes held and age of its request. The caller holds the lock.
+// heaviest returns the stranger with the largest product of bytes held × age of its request, or nil. The caller
+// holds l.mu.
 func (l *Listener) heaviest() (found *Conn) {
 	most, now := 0.0, time.Now()
 	for e := l.strangers.Front(); e != nil; e = e.Next() {

@@ -7,24 +7,25 @@ import (
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
-// MaxDepth is how deep the arrays and objects of a line may nest, the line's own object included.
+// MaxDepth is the maximum nesting depth of arrays and objects in a line, including the line's own object.
 const MaxDepth = jsonscan.MaxDepth
 
-// A span is a range of bytes of a line. The zero span means absent: no value starts at column 0 of an object.
+// A span is a range of bytes in a line. The zero span means absent, because no value starts at the first byte
+// of an object.
 type span struct{ from, to int }
 
 func (s span) absent() bool          { return s.to == 0 }
 func (s span) of(line []byte) []byte { return line[s.from:s.to] }
 
-// members are the ranges of the two members that matter.
+// members are the positions of the two members that matter.
 type members struct {
-	id    span // the value of recordId with its quotes; absent when there is none
-	input span // the value of modelInput with its braces
+	id    span // value of recordId with its quotes; may be absent
+	input span // value of modelInput with its braces
 }
 
-// check accepts a well-formed line and finds its members. It says no, without a reason, to every line that is wrong and to
-// the few right ones that are not worth its while (escapes in a top-level name, \u in an id); examine decides on those.
-// It allocates nothing.
+// check is the fast path: it accepts a well-formed line and finds its members. false gives no reason. It
+// rejects every invalid line and a few unusual valid ones (escapes in a top-level name, \u in an id); examine
+// decides about those. It allocates nothing.
 func check(line []byte) (m members, ok bool) {
 	var w jsonscan.Walker
 	i := space(line, 0)
@@ -35,7 +36,7 @@ func check(line []byte) (m members, ok bool) {
 		i = space(line, i+1)
 		name := i
 		if at(line, i) != '"' {
-			return m, false // an empty object too: it has no modelInput
+			return m, false // also an empty object: it has no modelInput
 		}
 		if i = w.Text(line, i+1); i < 0 || w.Escaped() {
 			return m, false
@@ -60,8 +61,8 @@ func check(line []byte) (m members, ok bool) {
 	return m, w.ASCII() || utf8.Valid(line)
 }
 
-// pass goes over the value at i and notes where it lies when its name is one of ours.
-// It returns the index after the value, or -1.
+// pass skips the value at i and records its position if key is one of the two names. It returns the index after
+// the value, or -1.
 func (m *members) pass(w *jsonscan.Walker, line, key []byte, i int) int {
 	switch string(key) {
 	case "recordId":
@@ -70,7 +71,7 @@ func (m *members) pass(w *jsonscan.Walker, line, key []byte, i int) int {
 		}
 		end := w.Text(line, i+1)
 		if w.Escaped() && bytes.Contains(line[i:max(i, end)], []byte(`\u`)) {
-			return -1 // perhaps half of a surrogate pair, which an id must not have
+			return -1 // possibly a lone surrogate, which an id must not contain
 		}
 		m.id = span{i, end}
 		return end

@@ -1,18 +1,19 @@
-// Package jsonl reads the lines of input files and writes the lines of output files.
+// Package jsonl reads the lines of input files and builds the lines of output files.
 //
-// A line is one JSON object with an object modelInput and, when the client gave one, a string recordId; other members are
-// passed over. Two readers stand behind [Scanner] and [Parse]: check, a scanner of our own that accepts nearly every line in
-// one pass at several times the speed of a JSON library, and examine, which is built on jsontext and gives the verdict and
-// the words for any line that check does not accept. A fuzz test holds the two to the same answer.
+// A line is a JSON object with an object modelInput and optionally a string recordId; other members are
+// ignored. [Scanner] and [Parse] use two readers. check is a fast scanner that accepts almost every line in one
+// pass. examine is based on jsontext; it decides about the lines that check does not accept, and gives the
+// reason for an error. A fuzz test checks that both agree.
 //
-// The invariant: modelInput is bytes. They are found, copied and never decoded and encoded again, so that what a client
-// finds in the output is what it sent, odd spacing, duplicate names and huge numbers included.
+// Invariant: modelInput is copied byte for byte. It is never decoded and encoded again, so the output contains
+// exactly what the client sent, with its spacing, duplicate names and huge numbers.
 //
-// [Entry] and its blocks are the index of an input file: validation reads a file once, and nothing later reads it twice to
-// find a record.
+// [Entry] and its blocks are the index of an input file. Validation reads a file once; later reads use the
+// index to find a record.
 //
-// A [Survey] reads a whole file that way, a large one in ranges by several goroutines, which a [Pool] bounds for the process. Its invariant:
-// what comes of it does not depend on where the ranges end.
+// A [Survey] reads a whole file in this way. Large files are read in ranges by several goroutines, whose number
+// a [Pool] limits per process. Invariant: the result does not depend on the position of the ranges.
 //
-// The package knows lines. It must not know what a body means to a model, where files lie, or what a job is.
+// The package knows lines only. It does not know what a body means to a model, where files are stored, or what
+// a job is.
 package jsonl

@@ -12,11 +12,12 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// expected ends the reasons that concern the line as a whole.
+// expected ends the reasons that concern the whole line.
 const expected = `; expected is one object {"recordId": "…", "modelInput": {…}} on a line`
 
-// examine decides on a line that check did not accept, with a reason for people when it is wrong. Columns count bytes
-// from 1. No reason quotes more than a byte of the line, for messages of jobs and logs must not show prompts.
+// examine decides about a line that check did not accept. The reason is empty if the line is valid. Columns
+// count bytes from 1. A reason quotes at most one byte of the line, because messages and logs must not show
+// prompts.
 func examine(line []byte) (m members, reason string) {
 	if reason := alien(line); reason != "" {
 		return m, reason
@@ -50,7 +51,8 @@ func examine(line []byte) (m members, reason string) {
 	return m, ""
 }
 
-// alien names what is wrong with the bytes before any grammar is asked.
+// alien reports errors in the bytes that are independent of JSON: another file format, invalid UTF-8, a line
+// break.
 func alien(line []byte) string {
 	if what := wholly(line); what != "" {
 		return what
@@ -68,7 +70,8 @@ func alien(line []byte) string {
 	return ""
 }
 
-// read takes one member from dec: a reason when it is one of ours and unfit, an error when it is not JSON.
+// read reads one member. It returns a reason if the member is recordId or modelInput and is not valid, and an
+// error if the line is not JSON.
 func (m *members) read(dec *jsontext.Decoder, line []byte) (reason string, err error) {
 	token, err := dec.ReadToken()
 	if err != nil {
@@ -97,7 +100,7 @@ func (m *members) read(dec *jsontext.Decoder, line []byte) (reason string, err e
 	return reason, nil
 }
 
-// take sets *s to v, unless the member is there already or of another kind than it must be.
+// take sets *s to v. It returns a reason if the member is a duplicate or has the wrong type.
 func (s *span) take(v span, name string, kind, must jsontext.Kind) string {
 	if !s.absent() {
 		return fmt.Sprintf("column %d: %s appears twice", v.from+1, name)
@@ -109,7 +112,7 @@ func (s *span) take(v span, name string, kind, must jsontext.Kind) string {
 	return ""
 }
 
-// unfitID refuses an id that no output line could repeat.
+// unfitID rejects an id with a lone surrogate, which cannot be written to the output.
 func unfitID(line []byte, s span) string {
 	if _, err := jsontext.AppendUnquote(nil, s.of(line)); err != nil {
 		return fmt.Sprintf("column %d: recordId has half of a surrogate pair", s.from+1)
@@ -117,7 +120,7 @@ func unfitID(line []byte, s span) string {
 	return ""
 }
 
-// tooLong refuses a modelInput that no model would take.
+// tooLong rejects a modelInput longer than batholith.MaxInputBytes.
 func (m members) tooLong() string {
 	if n := m.input.to - m.input.from; n > batholith.MaxInputBytes {
 		return fmt.Sprintf("modelInput is %s bytes long; one may have %s", grouped(int64(n)), grouped(batholith.MaxInputBytes))
@@ -125,7 +128,7 @@ func (m members) tooLong() string {
 	return ""
 }
 
-// depth is how deep a valid value nests.
+// depth returns the nesting depth of a valid JSON value.
 func depth(value []byte) int {
 	deepest, now := 0, 0
 	for i := 0; i < len(value); i++ {
@@ -146,7 +149,7 @@ func depth(value []byte) int {
 	return deepest
 }
 
-// syntax puts a decoder's error into words.
+// syntax converts a decoder's error to a reason.
 func syntax(err error, line []byte) string {
 	var bad *jsontext.SyntacticError
 	switch {
@@ -162,7 +165,7 @@ func syntax(err error, line []byte) string {
 	return err.Error()
 }
 
-// noun names a kind of JSON value.
+// noun names a JSON type.
 func noun(kind jsontext.Kind) string {
 	switch kind {
 	case '"':
@@ -179,7 +182,7 @@ func noun(kind jsontext.Kind) string {
 	return "null"
 }
 
-// grouped writes n with a comma after each group of three digits.
+// grouped formats n with commas: 25,000,000.
 func grouped(n int64) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

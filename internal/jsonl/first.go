@@ -6,33 +6,33 @@ import (
 	"sync"
 )
 
-// Found is a problem of one of several files.
+// Found is a problem in one of several files.
 type Found struct {
 	File int
 	Problem
 }
 
-// First keeps the first problems of several files, in the order of files and lines, whichever file comes to its end first. It is safe
-// for concurrent use.
+// First keeps the first problems of several files, sorted by file and line, regardless of the order in which
+// they are added. It is safe for concurrent use.
 type First struct {
-	keep int
+	keep int // maximum number of problems
 
-	mu    sync.Mutex
-	found []Found // at most twice keep
-	last  Found   // of those that were kept when they were last put in order; the zero value while there is room
+	mu    sync.Mutex // guards the fields below
+	found []Found    // at most 2 × keep
+	last  Found      // the last kept problem after trim; zero while there is room for more
 }
 
-// NewFirst makes a list of at most keep problems.
+// NewFirst returns an empty list that keeps at most keep problems.
 func NewFirst(keep int) *First { return &First{keep: keep} }
 
-// Room tells whether a problem there would be kept, were it added now.
+// Room reports whether a problem at this place would be kept if it were added now.
 func (f *First) Room(file int, line int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last.Line == 0 || f.last.File > file || f.last.File == file && f.last.Line > line
 }
 
-// Add takes problems of one file in.
+// Add adds problems of one file.
 func (f *First) Add(file int, problems []Problem) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -43,7 +43,7 @@ func (f *First) Add(file int, problems []Problem) {
 	}
 }
 
-// List is what was kept, in order.
+// List returns a copy of the kept problems, sorted.
 func (f *First) List() []Found {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,6 +51,7 @@ func (f *First) List() []Found {
 	return slices.Clone(f.found)
 }
 
+// trim sorts the list and drops what is beyond keep. The caller holds f.mu.
 func (f *First) trim() {
 	slices.SortStableFunc(f.found, func(a, b Found) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
 	if len(f.found) >= f.keep {

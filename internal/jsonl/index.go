@@ -8,24 +8,24 @@ import (
 	"math"
 )
 
-// Entry is what the index of an input file keeps of one record.
+// Entry is the index entry of one record.
 type Entry struct {
-	Offset      int64  // of the line's first byte in the file
-	Length      uint32 // bytes of the line without its newline
-	Size        uint32 // bytes of modelInput: an estimate of what the record will cost
+	Offset      int64  // byte offset of the line in the file
+	Length      uint32 // length of the line in bytes, without its newline
+	Size        uint32 // length of modelInput in bytes: an estimate of the record's cost
 	Line        int64  // line number, from 1
-	IDHash      uint64 // HashID of the recordId; 0 when the line has none
-	Fingerprint uint64 // of the start of modelInput
+	IDHash      uint64 // HashID of the recordId; 0: the line has none
+	Fingerprint uint64 // hash of the beginning of modelInput, see [Fingerprint]
 }
 
-// EntryOf is the entry of a line.
+// EntryOf returns the index entry of a line.
 func EntryOf(l Line) Entry {
 	e := unsummed(l)
 	e.Fingerprint = Fingerprint(l.Input)
 	return e
 }
 
-// unsummed is EntryOf without the fingerprint.
+// unsummed is EntryOf without the fingerprint, which takes most of the time.
 func unsummed(l Line) Entry {
 	e := Entry{Offset: l.Offset, Length: uint32(l.Length), Size: uint32(min(len(l.Input), math.MaxUint32)), Line: l.N}
 	if l.ID != nil {
@@ -36,9 +36,10 @@ func unsummed(l Line) Entry {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Fingerprint hints at which inputs begin alike: four hashes of 16 bits, of the first 128, 512, 2048 and 8192 bytes, the
-// first one on top; 0 where the input is shorter. Inputs sorted by it stand beside those that they share a prefix with, the
-// longer the nearer. Equal hashes do not prove equal bytes.
+// Fingerprint hashes the beginning of a modelInput. Records sorted by it have neighbours with a common prefix,
+// so a server's prefix cache can be used. It consists of four 16-bit hashes, of the first 128, 512, 2048 and
+// 8192 bytes, the shortest in the highest bits; 0 where the input is shorter. Equal hashes do not prove equal
+// bytes.
 func Fingerprint(input []byte) uint64 {
 	var f uint64
 	var sum uint32
@@ -54,7 +55,7 @@ func Fingerprint(input []byte) uint64 {
 	return f
 }
 
-// HashID is the 64-bit FNV-1a hash of a recordId.
+// HashID returns the 64-bit FNV-1a hash of a recordId.
 func HashID(id []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range id {
@@ -63,8 +64,8 @@ func HashID(id []byte) uint64 {
 	return h
 }
 
-// A block of an index is a header, its entries and the CRC-32C of both; integers are little-endian.
-// docs/formats.md has the layout.
+// An index block consists of a header, its entries, and the CRC-32C of both. Integers are little-endian.
+// docs/formats.md describes the layout.
 const (
 	blockMagic   = "BLIX"
 	blockVersion = 1
@@ -73,13 +74,13 @@ const (
 	sumBytes     = 4
 )
 
-// ErrCorrupt says that bytes are not what was written: cut short, or changed.
+// ErrCorrupt means that stored bytes were cut off or changed.
 var ErrCorrupt = errors.New("the bytes are damaged")
 
-// BlockBytes is the length of the block of n entries.
+// BlockBytes returns the length in bytes of a block of n entries.
 func BlockBytes(n int) int { return headerBytes + n*entryBytes + sumBytes }
 
-// AppendBlock appends the block of a chunk whose first record is number first of its file.
+// AppendBlock appends the block of a chunk to dst. first is the number of its first record in the file.
 func AppendBlock(dst []byte, first int64, es []Entry) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
@@ -100,8 +101,8 @@ func AppendBlock(dst []byte, first int64, es []Entry) []byte {
 	return le.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// ReadBlock reads a block that b holds exactly. Its error wraps [ErrCorrupt] for bytes that are damaged; a block of a
-// later version is another error.
+// ReadBlock decodes b, which must be exactly one block. The error wraps [ErrCorrupt] if the bytes are damaged.
+// A block of a newer version is a different error.
 func ReadBlock(b []byte) (first int64, es []Entry, err error) {
 	le := binary.LittleEndian
 	if len(b) < headerBytes+sumBytes || string(b[:4]) != blockMagic {

@@ -9,12 +9,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// packed are the first bytes of files that hold lines only when they are unpacked.
+// packed lists the magic bytes of compressed and binary file formats.
 var packed = []struct{ magic, name string }{
 	{"\x1f\x8b", "gzip"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", "zip"}, {"BZh", "bzip2"}, {"PAR1", "Parquet"},
 }
 
-// wholly recognizes lines of files that are something else altogether.
+// wholly recognises lines of files in another format.
 func wholly(line []byte) string {
 	for _, p := range packed {
 		if bytes.HasPrefix(line, []byte(p.magic)) {
@@ -34,19 +34,21 @@ func wholly(line []byte) string {
 	return ""
 }
 
-// wide tells whether a line is UTF-16 without a mark, as all lines but the first are: each ASCII character has a zero byte before or after it.
+// wide reports whether a line is UTF-16 without a byte order mark, as every line but the first is: each ASCII
+// character has a zero byte before or after it.
 func wide(line []byte) bool {
 	zero := func(i int) bool { return at(line, i) == 0 }
 	switch {
 	case len(line) < 3:
 		return false
-	case zero(0): // or the second half of the line break before
+	case zero(0): // or the second half of the previous line break
 		return !zero(1) && zero(2)
 	}
 	return zero(1) && !zero(2) && (len(line) < 4 || zero(3))
 }
 
-// notAnObject is why a line that does not begin with { is wrong. What looks like null at first may be any word with an n.
+// notAnObject returns the reason for a line that does not begin with {. The kind alone is not enough: the
+// decoder takes any word beginning with n for null.
 func notAnObject(dec *jsontext.Decoder, line []byte) string {
 	kind := dec.PeekKind()
 	_, err := dec.ReadValue()
@@ -61,7 +63,7 @@ func notAnObject(dec *jsontext.Decoder, line []byte) string {
 	return "the line is " + noun(kind) + expected
 }
 
-// trailing is why a line is wrong on which something follows the object, at i.
+// trailing returns the reason for a line with something after the object, at index i.
 func trailing(line []byte, i int) string {
 	what := "something follows the object" + expected
 	switch line[i] {
@@ -75,7 +77,8 @@ func trailing(line []byte, i int) string {
 	return fmt.Sprintf("column %d: %s", i+1, what)
 }
 
-// familiar recognizes, at the byte where the grammar was left, what people and programs write in place of JSON.
+// familiar recognises common mistakes at the byte where JSON parsing failed: syntax of Python, JavaScript and
+// others.
 func familiar(line []byte, i int) string {
 	rest := line[min(i, len(line)):]
 	before, after := around(line, i)
@@ -101,7 +104,7 @@ func familiar(line []byte, i int) string {
 	return ""
 }
 
-// around are the bytes next to the one at i that are not white space, 0 where there is none.
+// around returns the nearest bytes before and after index i that are not white space; 0: none.
 func around(line []byte, i int) (before, after byte) {
 	k := i - 1
 	for k >= 0 && (line[k] == ' ' || line[k] == '\t') {
@@ -110,7 +113,7 @@ func around(line []byte, i int) (before, after byte) {
 	return at(line, k), at(line, space(line, i+1))
 }
 
-// misnamed are names that stand where modelInput is expected.
+// misnamed maps lower-case names that people use instead of modelInput to a hint.
 var misnamed = map[string]string{
 	"modelinput":  `names are compared with their case`,
 	"model_input": `there is a "model_input"`,
@@ -121,7 +124,7 @@ var misnamed = map[string]string{
 	"inputtext":   `there is an "inputText"; the whole body of the model goes inside "modelInput"`,
 }
 
-// missing says that there is no modelInput, and what there is in its place. The line is an object.
+// missing returns the reason for an object without modelInput. It mentions a misnamed member if there is one.
 func missing(line []byte) string {
 	dec := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	_, err := dec.ReadToken()

@@ -5,31 +5,33 @@ import (
 	"runtime"
 )
 
-// Pool bounds what surveys do at once, and reuses their memory. It is safe for concurrent use.
+// Pool limits the parallel work of surveys, and reuses their memory. It is safe for concurrent use.
 type Pool struct {
-	scanners chan *Scanner // each belongs to the goroutine that took it out
-	// Free pages: those that were used before go first, so that no more are made than are needed at once.
+	scanners chan *Scanner // idle scanners; a goroutine owns the one that it received
+	// Free pages. Used ones are taken first, so that no more pages are allocated than are needed at the same
+	// time.
 	used, fresh chan *page
 }
 
-// page holds entries on their way from the goroutine that made them to the one that joins them.
+// page transports entries from the goroutine that read them to the one that joins the ranges.
 type page struct {
 	entries []Entry
-	extra   bool // made beyond the pool's number
+	extra   bool // beyond the pool's number of pages
 }
 
+// Sizes of the pool.
 const (
 	pageEntries = 1024
-	// poolPages are 10 MiB of entries, those of 240 MB of lines of 900 bytes.
+	// poolPages × pageEntries entries take 10 MiB. They index 240 MB of lines of 900 bytes.
 	poolPages = 256
-	// keptPages are enough for a survey of a small file, and are not worth giving back.
+	// keptPages is how many pages Rest keeps: enough for the survey of a small file.
 	keptPages = 8
-	// leastScanners are worth having on any machine: a reader of objects waits more than it computes.
+	// leastScanners is the minimum on any machine, because readers of objects wait more than they compute.
 	leastScanners = 4
 )
 
-// NewPool makes a pool for all the surveys of a process: as many goroutines read as there are processors, but at least a few. Its
-// memory is taken when it is needed.
+// NewPool returns a pool for all surveys of a process. max(4, number of processors) goroutines read at once.
+// Memory is allocated when it is needed.
 func NewPool() *Pool {
 	n := max(leastScanners, runtime.GOMAXPROCS(0))
 	p := &Pool{scanners: make(chan *Scanner, n), used: make(chan *page, poolPages), fresh: make(chan *page, poolPages)}
@@ -42,7 +44,7 @@ func NewPool() *Pool {
 	return p
 }
 
-// put takes a page back.
+// put returns a page to the pool.
 func (p *Pool) put(pg *page) {
 	if !pg.extra {
 		pg.entries = pg.entries[:0]
@@ -50,8 +52,8 @@ func (p *Pool) put(pg *page) {
 	}
 }
 
-// Rest gives the memory of the free pages back to the process, but for a few: a large survey has left them, and the next may be hours
-// away.
+// Rest frees the memory of idle pages except keptPages of them. A large survey has left them, and the next one
+// may come hours later.
 func (p *Pool) Rest() {
 	for len(p.used) > keptPages {
 		select {
@@ -63,7 +65,8 @@ func (p *Pool) Rest() {
 	}
 }
 
-// get takes a page out. It waits for one unless next is closed; the page is nil when ctx has ended.
+// get takes a page. It blocks until one is free or next is closed; in the latter case it allocates an extra
+// page. It returns nil if ctx is cancelled.
 func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
 	for _, free := range []chan *page{p.used, p.fresh} {
 		select {
@@ -75,7 +78,7 @@ func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
 	select {
 	case pg := <-p.used:
 		return pg
-	case pg := <-p.fresh: // which was among the used ones a moment ago
+	case pg := <-p.fresh: // it was among the used ones a moment ago
 		return pg
 	case <-next:
 		return &page{extra: true}

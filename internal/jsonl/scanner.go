@@ -14,28 +14,30 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// MaxLineBytes is the longest line that can hold a record: the largest modelInput and room for its neighbours.
+// MaxLineBytes is the longest line that is accepted, in bytes: the largest modelInput plus 64 KiB for the other
+// members.
 const MaxLineBytes = batholith.MaxInputBytes + 64<<10
 
-// Line is a line of an input file that holds a record.
+// Line is a line of an input file that contains a record.
 type Line struct {
 	N      int64  // line number in the file, from 1; blank lines count
-	Offset int64  // of its first byte in the file
-	Length int    // bytes without the newline
-	ID     []byte // recordId without quotes and escapes; nil when the line has none
-	Input  []byte // modelInput as it stands in the file
+	Offset int64  // byte offset of the line in the file
+	Length int    // length in bytes, without the newline
+	ID     []byte // recordId, unquoted; nil: the line has none
+	Input  []byte // modelInput exactly as in the file
 }
 
-// Problem is a line that holds no record though it is not blank.
+// Problem is a line that is neither blank nor a valid record.
 type Problem struct {
 	Line   int64  // line number in the file, from 1
-	Offset int64  // of the line's first byte in the file
-	Reason string // what is wrong, where, and what is expected
+	Offset int64  // byte offset of the line in the file
+	Reason string // what is wrong, at which column, and what is expected
 }
 
+// Error returns line number and reason.
 func (p *Problem) Error() string { return fmt.Sprintf("line %d: %s", p.Line, p.Reason) }
 
-// Column is the byte of the line, from 1, that the reason names; 0 when it concerns the line as a whole.
+// Column returns the column that the reason names, in bytes from 1; 0: the reason concerns the whole line.
 func (p *Problem) Column() int {
 	digits, _, ok := strings.Cut(strings.TrimPrefix(p.Reason, "column "), ":")
 	n, err := strconv.Atoi(digits)
@@ -45,41 +47,42 @@ func (p *Problem) Column() int {
 	return n
 }
 
-// Scanner reads an input file line by line. Lines end at \n and nowhere else; a \r before it is white space, as is a line
-// of white space only, which is passed over. A byte order mark at the start is not part of the first line.
+// Scanner reads an input file line by line. Lines end at \n only; a \r before it is white space. Lines of white
+// space are skipped. A byte order mark at the start of the file is ignored.
 //
-// A line allocates nothing. The buffer grows to the longest line, which is MaxLineBytes at most: a longer one is passed
-// over and reported.
+// It allocates nothing per line. The buffer grows up to MaxLineBytes; a longer line is skipped and reported as
+// a Problem.
 type Scanner struct {
 	r       io.Reader
 	buf     []byte
-	from    int // buf[from:to] is read and not yet handed out
+	from    int // buf[from:to] is unprocessed input
 	to      int
-	seen    int   // buf[from:seen] has no newline
-	offset  int64 // of buf[from] in the file
-	until   int64 // a line that begins there or later is another's
-	ended   bool  // r has no more
-	err     error // of r
+	seen    int   // buf[from:seen] contains no newline
+	offset  int64 // file offset of buf[from]
+	until   int64 // lines that begin at this offset or later belong to another scanner
+	ended   bool  // r has no more bytes
+	err     error // error of r other than io.EOF
 	line    Line
 	problem *Problem
-	id      []byte // scratch for an id with escapes
+	id      []byte // buffer for an id with escapes
 }
 
-// startBuffer is enough for some hundred records; the copying when it wraps costs little then.
+// startBuffer is the initial buffer size in bytes: room for some hundred records, so moving the rest of a line
+// to the front is rare.
 const startBuffer = 256 << 10
 
-// mostKept is the largest buffer that is used for another file.
+// mostKept is the largest buffer in bytes that is kept for the next file.
 const mostKept = 1 << 20
 
-// NewScanner returns a scanner of the file that r reads from its start.
+// NewScanner returns a scanner for a file that r reads from its start.
 func NewScanner(r io.Reader) *Scanner {
 	s := &Scanner{}
 	s.begin(r, 0, math.MaxInt64)
 	return s
 }
 
-// begin makes s read the lines that begin before until from r, whose first byte is number at of the file. The buffer is used on,
-// unless one long line has made it large.
+// begin prepares s for the lines that begin before offset until. r starts at offset at. The buffer is reused,
+// unless a long line has made it larger than mostKept.
 func (s *Scanner) begin(r io.Reader, at, until int64) {
 	buf := s.buf
 	if len(buf) == 0 || len(buf) > mostKept {
@@ -88,7 +91,7 @@ func (s *Scanner) begin(r io.Reader, at, until int64) {
 	*s = Scanner{r: r, buf: buf, offset: at, until: until, id: s.id}
 }
 
-// pass passes over the rest of a line that began before, with its newline. It leaves the line unnumbered.
+// pass skips the rest of a line that began before the range. The line is not counted.
 func (s *Scanner) pass() {
 	for s.offset < s.until {
 		rest := s.buf[s.from:s.to]
@@ -107,7 +110,8 @@ func (s *Scanner) pass() {
 	}
 }
 
-// Next moves on to the next line that is not blank, and tells whether there is one.
+// Next advances to the next line that is not blank. It returns false at the end or after an error of the
+// reader.
 func (s *Scanner) Next() bool {
 	s.problem = nil
 	for {
@@ -126,16 +130,17 @@ func (s *Scanner) Next() bool {
 	}
 }
 
-// Line is the line that Next moved to; of a bad one only N, Offset and Length are set. It holds until the next call of Next.
+// Line returns the current line. If Problem is not nil, only N, Offset and Length are set. The slices are valid
+// until the next call of Next.
 func (s *Scanner) Line() Line { return s.line }
 
-// Problem is what is wrong with the line that Next moved to, or nil. Scanning goes on after a bad line.
+// Problem returns what is wrong with the current line, or nil. Scanning continues after a problem.
 func (s *Scanner) Problem() *Problem { return s.problem }
 
-// Err is the reader's error that ended the scan early, or nil when the file was read to its end.
+// Err returns the reader's error that ended the scan, or nil if the end of the file was reached.
 func (s *Scanner) Err() error { return s.err }
 
-// raw takes the next line from the buffer, without its newline, and numbers it.
+// raw returns the next line without its newline, and counts it.
 func (s *Scanner) raw() ([]byte, bool) {
 	if s.offset >= s.until {
 		return nil, false
@@ -157,7 +162,7 @@ func (s *Scanner) raw() ([]byte, bool) {
 	}
 }
 
-// take hands out buf[from:end], which gap bytes separate from the next line.
+// take consumes buf[from:end] and gap further bytes, and returns the former.
 func (s *Scanner) take(end, gap int) []byte {
 	raw := s.buf[s.from:end]
 	if s.offset == 0 && bytes.HasPrefix(raw, byteOrderMark) {
@@ -173,7 +178,7 @@ func (s *Scanner) take(end, gap int) []byte {
 
 var byteOrderMark = []byte{0xef, 0xbb, 0xbf}
 
-// fill reads once more into the buffer, after making room.
+// fill reads once into the buffer. It makes room first.
 func (s *Scanner) fill() {
 	if s.from > 0 && s.to > len(s.buf)/2 {
 		copy(s.buf, s.buf[s.from:s.to])
@@ -186,7 +191,7 @@ func (s *Scanner) fill() {
 		copy(grown, s.buf[:s.to])
 		s.buf = grown
 	}
-	// A reader that gives neither bytes nor an error is tried again a few times only.
+	// io.Reader allows 0 bytes without an error; give up after 100 times.
 	for range 100 {
 		n, err := s.r.Read(s.buf[s.to:])
 		s.to += n
@@ -201,8 +206,8 @@ func (s *Scanner) fill() {
 	s.end(io.ErrNoProgress)
 }
 
-// end notes that the reader has no more, and why, unless that is the end of the file. A torn last line is not handed out when the
-// reader failed: it may go on in bytes that did not arrive.
+// end records why the reader ended. After an error the last, unterminated line is not returned: its rest may be
+// missing.
 func (s *Scanner) end(err error) {
 	s.ended = true
 	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -210,7 +215,7 @@ func (s *Scanner) end(err error) {
 	}
 }
 
-// overlong passes over the rest of a line that is too long and makes it a problem. It keeps none of it.
+// overlong skips the rest of a line that is too long and reports it. Nothing of it is kept.
 func (s *Scanner) overlong() bool {
 	s.line = Line{N: s.line.N + 1, Offset: s.offset}
 	end := -1
@@ -233,7 +238,7 @@ func (s *Scanner) overlong() bool {
 	return s.err == nil
 }
 
-// longLine is the reason against a line that is longer than MaxLineBytes.
+// longLine is the reason for a line longer than MaxLineBytes.
 func longLine(length int64) string {
 	return fmt.Sprintf("the line is %s bytes long; one modelInput may have %s",
 		grouped(length), grouped(batholith.MaxInputBytes))
@@ -252,8 +257,8 @@ func (s *Scanner) parse(raw []byte) {
 	}
 }
 
-// Parse finds the members of one line again. The id is nil when the line has none. Both are parts of line, save an id
-// with escapes. A line that holds no record is a [*Problem] of line 0.
+// Parse finds the members of a single line. id is nil if the line has none. Both are slices of line, unless the
+// id contains escapes. If the line is not a record, the error is a [*Problem] with line number 0.
 func Parse(line []byte) (id, input []byte, err error) {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
 	m, reason := find(line)
@@ -266,7 +271,7 @@ func Parse(line []byte) (id, input []byte, err error) {
 	return id, m.input.of(line), nil
 }
 
-// find is the whole verdict on a line.
+// find decides about a line: with check, then with examine if check does not accept it.
 func find(line []byte) (m members, reason string) {
 	if len(line) > MaxLineBytes {
 		return m, longLine(int64(len(line)))
@@ -280,8 +285,8 @@ func find(line []byte) (m members, reason string) {
 	return m, m.tooLong()
 }
 
-// unquote returns the text of the JSON string at s: a part of line where it can, else written into scratch, which it
-// returns as well. A string that check let through and that has half of a surrogate pair was refused before.
+// unquote returns the text of the JSON string at s: a slice of line if possible, otherwise decoded into
+// scratch. kept is scratch for the next call. Lone surrogates were rejected before.
 func unquote(line []byte, s span, scratch []byte) (text, kept []byte) {
 	inner := line[s.from+1 : s.to-1]
 	if bytes.IndexByte(inner, '\\') < 0 {

@@ -8,17 +8,18 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// stretch is a range of a file on its way: the lines that begin in it. One goroutine scans it and one joins it.
+// stretch is a range of a file: the lines that begin in it. One goroutine scans it, another joins the results.
 type stretch struct {
 	pool     *Pool
 	survey   *Survey
 	from, to int64
 
-	next  chan struct{} // closed when everything before it is joined
-	pages chan *page    // closed when the range was read
+	next  chan struct{} // closed when all earlier ranges are joined
+	pages chan *page    // closed by the scanning goroutine when the range is read
 
-	// What follows is the scanning goroutine's until it closes pages. Lines are counted from the first of the range.
-	page     *page // being filled
+	// The scanning goroutine owns the fields below until it closes pages. Line numbers are relative to the
+	// range.
+	page     *page // the page that is being filled
 	problems []Problem
 	remarks  []Problem
 	total    Surveyed
@@ -30,8 +31,8 @@ func newStretch(p *Pool, s *Survey, from int64) *stretch {
 	return &stretch{pool: p, survey: s, from: from, to: min(from+s.Range, s.Bytes), next: make(chan struct{}), pages: make(chan *page, poolPages)}
 }
 
-// guarded scans the range and returns a scanner for the next one: another where this one stopped in the middle of a panic, which is the
-// range's error.
+// guarded scans the range and returns a scanner for the next range. After a panic, which becomes the range's
+// error, it returns a new scanner.
 func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
 	err := batholith.Guard("check the lines of a file", func() error {
 		r.scan(ctx, sc)
@@ -43,13 +44,13 @@ func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
 	if r.page != nil {
 		r.pool.put(r.page)
 	}
-	r.err = err // before pages are closed, which the join waits for
+	r.err = err // set before pages is closed, which the joining goroutine waits for
 	close(r.pages)
 	return &Scanner{}
 }
 
-// scan reads the range. It begins one byte early: whether a line begins at from, the byte before tells. The last line is read to its
-// end, behind the range.
+// scan reads the range. It starts one byte early, because the byte before from tells whether a line begins at
+// from. The last line is read to its end, beyond the range.
 func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 	at := max(0, r.from-1)
 	body := r.survey.Open(ctx, at)
@@ -84,7 +85,7 @@ func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 	close(r.pages)
 }
 
-// record takes in a line that is one.
+// record adds the entry of a valid line.
 func (r *stretch) record(ctx context.Context, line Line) error {
 	if r.page == nil {
 		if err := r.take(ctx); err != nil {
@@ -104,7 +105,8 @@ func (r *stretch) record(ctx context.Context, line Line) error {
 	return nil
 }
 
-// keep appends p while there is room. What a file's list begins with is in what the lists of its ranges begin with.
+// keep appends p unless the list is full. Every problem in the file's list is among the first Keep of its
+// range.
 func (r *stretch) keep(ps []Problem, p Problem) []Problem {
 	if len(ps) < r.survey.Keep {
 		ps = append(ps, p)
@@ -112,7 +114,7 @@ func (r *stretch) keep(ps []Problem, p Problem) []Problem {
 	return ps
 }
 
-// take gets a page to fill. The range that is joined next does not wait for one.
+// take gets a page to fill. The next range to be joined never has to wait for one.
 func (r *stretch) take(ctx context.Context) error {
 	if r.page = r.pool.get(ctx, r.next); r.page == nil {
 		return context.Cause(ctx)
@@ -123,7 +125,7 @@ func (r *stretch) take(ctx context.Context) error {
 	return nil
 }
 
-// send hands the page over to whoever joins the range.
+// send passes the page to the joining goroutine.
 func (r *stretch) send(ctx context.Context) error {
 	if r.page == nil {
 		return nil
@@ -137,13 +139,15 @@ func (r *stretch) send(ctx context.Context) error {
 	}
 }
 
-// summed sums the bytes of a range as they are read, and not those beside it.
+// summed computes the CRC-32C of the bytes of a range as they are read. Bytes outside the range are not
+// included.
 type summed struct {
 	r            io.Reader
 	at, from, to int64
 	sum          uint32
 }
 
+// Read implements io.Reader.
 func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	from, to := max(s.at, s.from), min(s.at+int64(n), s.to)

@@ -7,31 +7,32 @@ import (
 	"sync"
 )
 
-// Survey is one reading of a whole file: every line is checked once, and every record becomes an [Entry]. A large file is read in
-// ranges, several at once; what comes of it is the same, byte for byte, as if it had been read from front to back.
+// Survey describes one complete reading of a file: every line is checked, and every record becomes an [Entry].
+// A large file is read in ranges, several in parallel. The result is the same as for sequential reading.
 type Survey struct {
-	Bytes int64 // of the file
-	// Open reads the file from a byte to its end. It is called by several goroutines; each closes what it got, often before the end.
+	Bytes int64 // size of the file
+	// Open reads the file from an offset to its end. Several goroutines call it; each closes its reader, often
+	// before the end.
 	Open func(ctx context.Context, from int64) io.ReadCloser
-	// Range is how many bytes one goroutine reads; 0: DefaultRange.
+	// Range is the size of a range in bytes; 0: DefaultRange.
 	Range int64
-	// Keep is how many problems, and how many remarks, are handed out; all are counted.
+	// Keep is the maximum number of problems, and of remarks, that are returned. All are counted.
 	Keep int
 
-	// Unsummed leaves out what only an index is for: Surveyed.Sum and the fingerprints of the entries are 0.
+	// Unsummed skips what only an index needs: Surveyed.Sum and the entries' fingerprints are 0.
 	Unsummed bool
 
-	// Remark, when set, is asked about every record, by several goroutines and in any order. What it returns, if anything, is listed
-	// beside the problems; the line stays a record. The line holds until it returns.
+	// Remark, if not nil, is called for every record, by several goroutines, in any order. A non-empty result
+	// is listed with the problems, but the line remains a valid record. The Line is valid only during the call.
 	Remark func(Line) string
 
-	// These are called by the goroutine that called Run, in the order of the file; either may be nil. What Entries gets is its own
-	// until it returns. An error of it ends the survey.
+	// Entries and Problems are called by the goroutine that called Run, in file order; either may be nil. The
+	// slice given to Entries is valid only during the call. An error of Entries ends the survey.
 	Entries  func([]Entry) error
 	Problems func(problems, remarks []Problem)
 }
 
-// entry is the entry of a line.
+// entry returns the index entry of a line.
 func (s *Survey) entry(l Line) Entry {
 	if s.Unsummed {
 		return unsummed(l)
@@ -39,23 +40,23 @@ func (s *Survey) entry(l Line) Entry {
 	return EntryOf(l)
 }
 
-// DefaultRange leaves room for the end of the last line within 8 MiB, which is what readers of objects ask for at once.
+// DefaultRange leaves 64 KiB for the end of the last line within 8 MiB, the size of one read request.
 const DefaultRange = 8<<20 - 64<<10
 
-// Surveyed is what a survey counted.
+// Surveyed are the results of a survey.
 type Surveyed struct {
-	Lines    int64 // blank ones too
+	Lines    int64 // including blank lines
 	Problems int64
 	Remarks  int64
 	Sum      uint32 // CRC-32C of the file
 }
 
-// Run surveys one file. Its error is the reader's, the cause of ctx, or that of s.Entries. Several files may be surveyed at once; the
-// goroutines of all together are bounded by the pool, and so is the memory that they take.
+// Run surveys one file. The error is the reader's, the cause of ctx, or that of s.Entries. Several files may be
+// surveyed in parallel; the pool limits the goroutines and the memory of all of them together.
 //
-// The ranges are begun in the order of the file, and joined in that order: only then are line numbers known. A range that is not the
-// next to be joined waits when the pool has no room for its entries any more; the next one never does, so that there is always one
-// that goes on.
+// Ranges are started and joined in file order. Line numbers are known only when a range is joined. A range
+// waits if the pool has no free page, except the next one to be joined: it always gets a page, so there is no
+// deadlock.
 func (p *Pool) Run(ctx context.Context, s Survey) (Surveyed, error) {
 	if s.Range == 0 {
 		s.Range = DefaultRange
@@ -68,7 +69,7 @@ func (p *Pool) Run(ctx context.Context, s Survey) (Surveyed, error) {
 	cause := context.Cause(ctx)
 	cancel()
 	working.Wait()
-	for r := range j.begun { // what an error left
+	for r := range j.begun { // ranges left after an error
 		j.drop(r)
 	}
 	if cause != nil && (err == nil && j.joined < s.Bytes || errors.Is(err, context.Canceled)) {
@@ -77,18 +78,18 @@ func (p *Pool) Run(ctx context.Context, s Survey) (Surveyed, error) {
 	return j.total, err
 }
 
-// joint puts the ranges of one file together again.
+// joint joins the ranges of one file.
 type joint struct {
 	pool   *Pool
 	survey *Survey
-	stop   context.CancelFunc // ends the reading
-	begun  chan *stretch      // in the order of the file; closed by begin
+	stop   context.CancelFunc // cancels the reading goroutines
+	begun  chan *stretch      // in file order; closed by begin
 
 	total  Surveyed
-	joined int64 // bytes
+	joined int64 // bytes of the joined ranges
 }
 
-// begin starts a goroutine for every range, as scanners become free and ranges are joined.
+// begin starts a goroutine for each range when a scanner is free.
 func (j *joint) begin(ctx context.Context, working *sync.WaitGroup) {
 	defer close(j.begun)
 	for from := int64(0); from < j.survey.Bytes; from += j.survey.Range {
@@ -111,7 +112,7 @@ func (j *joint) begin(ctx context.Context, working *sync.WaitGroup) {
 	}
 }
 
-// join takes the ranges in, one after the other, until one has an error.
+// join joins the ranges one after the other, until one has an error.
 func (j *joint) join() error {
 	for r := range j.begun {
 		if err := j.take(r); err != nil {
@@ -122,7 +123,7 @@ func (j *joint) join() error {
 	return nil
 }
 
-// take takes a range in while it is read. Its lines are numbered now that those before it are known.
+// take joins one range while it is still being read. It adds the number of earlier lines to the line numbers.
 func (j *joint) take(r *stretch) (err error) {
 	close(r.next)
 	for pg := range r.pages {
@@ -154,14 +155,14 @@ func (j *joint) take(r *stretch) (err error) {
 	return nil
 }
 
-// shift adds the lines before a range to the numbers of its lines.
+// shift adds the number of lines before the range to line numbers.
 func shift(ps []Problem, lines int64) {
 	for i := range ps {
 		ps[i].Line += lines
 	}
 }
 
-// drop gives back what a range that is not joined holds.
+// drop returns the pages of a range that will not be joined.
 func (j *joint) drop(r *stretch) {
 	for pg := range r.pages {
 		j.pool.put(pg)

@@ -1,5 +1,6 @@
-// Package jsonscan tells at the speed of memory whether bytes are JSON, and where values end. It neither decodes nor allocates,
-// and gives no reasons: who wants to know why a text is wrong asks a decoder.
+// Package jsonscan checks quickly whether bytes are JSON and where values end. It neither decodes nor
+// allocates, and it gives no reason for an error: callers that need one run a decoder.
 //
-// The invariant: what it accepts, a strict decoder of RFC 8259 accepts too. It may refuse what is right and not worth its while.
+// Invariant: whatever it accepts, a strict RFC 8259 decoder accepts too. It may reject some valid JSON; callers
+// then use a decoder.
 package jsonscan

@@ -6,33 +6,33 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest.
+// MaxDepth is the maximum nesting depth of arrays and objects.
 const MaxDepth = 512
 
-// A Walker passes over JSON values. Each of its methods takes the index where something starts and returns the index after
-// it, or -1 when it is not well-formed. It does not look whether the texts are UTF-8, which [Walker.ASCII] answers for most; and it takes halves of
-// surrogate pairs in escapes.
+// A Walker skips JSON values. Each method takes the index where something starts and returns the index after
+// it, or -1 if it is not well-formed. It does not check UTF-8; [Walker.ASCII] makes that check unnecessary for
+// most input. It accepts escapes of lone surrogates, such as \ud800.
 type Walker struct {
-	high    uint64 // the bits of every text seen, together: whether any byte was beyond ASCII
-	escaped bool   // the last text had a backslash
-	coded   bool   // some text had an escape of the form \u
+	high    uint64 // OR of all string bytes so far, to find bytes above 0x7f
+	escaped bool   // the last string contains a backslash
+	coded   bool   // some string contains a \u escape
 }
 
-// ASCII tells whether every text so far had no bytes but those of ASCII.
+// ASCII reports whether all strings so far are pure ASCII.
 func (w *Walker) ASCII() bool { return w.high&highBits == 0 }
 
-// Escaped tells whether the last text had a backslash in it.
+// Escaped reports whether the last string contains a backslash.
 func (w *Walker) Escaped() bool { return w.escaped }
 
-// Sure tells whether b is surely one JSON value in UTF-8, with nothing but white space around it. That it is not sure may
-// have other reasons: an escape that may be half of a surrogate pair, a line break between two values, or a depth of more than MaxDepth.
+// Sure reports whether b is certainly one JSON value in valid UTF-8, with only white space around it. false
+// means "not sure": the reason may also be a \u escape, a line break between tokens, or a depth above MaxDepth.
 func Sure(b []byte) bool {
 	var w Walker
 	end := w.Value(b, Space(b, 0), 0)
 	return end >= 0 && Space(b, end) == len(b) && !w.coded && (w.ASCII() || utf8.Valid(b))
 }
 
-// Value passes over the value at i inside depth containers.
+// Value skips the value at i. depth is the number of containers around it.
 func (w *Walker) Value(b []byte, i, depth int) int {
 	switch c := At(b, i); {
 	case c == '"':
@@ -53,7 +53,7 @@ func (w *Walker) Value(b []byte, i, depth int) int {
 	return -1
 }
 
-// object passes over an object. Names may repeat: what a name means twice is for the model to say.
+// object skips an object. Duplicate names are allowed: their meaning is up to the model.
 func (w *Walker) object(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
@@ -86,7 +86,7 @@ func (w *Walker) object(b []byte, i, depth int) int {
 	}
 }
 
-// array passes over an array.
+// array skips an array.
 func (w *Walker) array(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
@@ -110,19 +110,21 @@ func (w *Walker) array(b []byte, i, depth int) int {
 	}
 }
 
+// Constants for eight bytes at a time (SWAR): 0x01 and 0x80 in every byte.
 const (
 	ones     = 0x0101010101010101
 	highBits = 0x8080808080808080
 )
 
-// special has the high bit set of each byte of x that is a quote, a backslash or a control character. A borrow may set further ones above
-// the first, so only the first counts.
+// special sets the high bit of each byte of x that is a quote, a backslash or a control character. Borrows may
+// set further bits above the first one, so only the lowest set bit is valid.
 func special(x uint64) uint64 {
 	q, s := x^ones*'"', x^ones*'\\'
 	return ((q-ones)&^q | (s-ones)&^s | (x-ones*' ')&^x) & highBits
 }
 
-// plain passes over what is nothing special; it may stop before the end of that.
+// plain skips ordinary characters of a string and returns an index at or before the first special one. It reads
+// 8 bytes at a time, then 32.
 func (w *Walker) plain(b []byte, i int) int {
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -152,8 +154,8 @@ func (w *Walker) plain(b []byte, i int) int {
 	return i
 }
 
-// Text passes over a string; i is the index after its opening quote. Eight bytes are looked at together, and four times eight where the
-// first eight are nothing special: escapes come in crowds.
+// Text skips a string; i is the index after the opening quote. It looks at 8 bytes together first, and at 32
+// only after 8 ordinary ones, because escapes often come in groups.
 func (w *Walker) Text(b []byte, i int) int {
 	w.escaped = false
 	for {
@@ -168,7 +170,7 @@ func (w *Walker) Text(b []byte, i int) int {
 			if i = escape(b, i+1); i < 0 {
 				return -1
 			}
-		case c < ' ': // the end of the line too
+		case c < ' ': // also At's 0 at the end of the input
 			return -1
 		default:
 			w.high |= uint64(c)
@@ -177,8 +179,8 @@ func (w *Walker) Text(b []byte, i int) int {
 	}
 }
 
-// escape passes over what follows a backslash. Halves of surrogate pairs are let through: what a model makes of them is
-// not a question of the line's form.
+// escape skips the characters after a backslash. Lone surrogates are accepted: the form of the line is valid,
+// and the model decides about the text.
 func escape(b []byte, i int) int {
 	switch At(b, i) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -222,7 +224,7 @@ func number(b []byte, i int) int {
 	return i
 }
 
-// digits passes over one digit or more.
+// digits skips one or more digits.
 func digits(b []byte, i int) int {
 	start := i
 	for isDigit(At(b, i)) {
@@ -234,7 +236,7 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-// literal passes over true, false or null.
+// literal skips the word true, false or null.
 func literal(b []byte, i int, word string) int {
 	if len(b)-i >= len(word) && string(b[i:i+len(word)]) == word {
 		return i + len(word)
@@ -242,7 +244,8 @@ func literal(b []byte, i int, word string) int {
 	return -1
 }
 
-// Space passes over white space, if there is any. A negative i stays negative.
+// Space skips blanks, tabs and carriage returns, but not newlines. A negative i stays negative, so calls can be
+// chained.
 func Space(b []byte, i int) int {
 	for i >= 0 && i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r') {
 		i++
@@ -250,7 +253,7 @@ func Space(b []byte, i int) int {
 	return i
 }
 
-// At is the byte at i, or 0 where there is none. A line that holds a 0 byte is wrong wherever it stands.
+// At returns the byte at i, or 0 beyond the end. No JSON token contains a 0 byte, so 0 never matches.
 func At(b []byte, i int) byte {
 	if uint(i) < uint(len(b)) {
 		return b[i]
@@ -258,6 +261,7 @@ func At(b []byte, i int) byte {
 	return 0
 }
 
+// isDigit relies on the wrap-around of byte arithmetic.
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20-'a' <= 5 }

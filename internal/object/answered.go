@@ -10,14 +10,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// A ruling is what an error code means: a verdict, or nil for what may pass, and a remedy.
+// A ruling is the meaning of an S3 error code: cause, remedy, and whether a retry is useless.
 type ruling struct {
-	verdict error
-	cause   string // "" = the verdict's own words
+	verdict error  // permanent error to wrap; nil: the fault may be temporary
+	cause   string // "": the text of verdict
 	remedy  string
 }
 
-// The rulings that several codes share.
+// Rulings that several codes share.
 var (
 	noObject = ruling{verdict: batholith.ErrNoObject}
 	noBucket = ruling{batholith.ErrNoBucket, "", "create the bucket, or correct its name"}
@@ -29,7 +29,8 @@ var (
 	noKey    = ruling{batholith.ErrRefused, "the KMS key of the job or of the bucket cannot be used", "check s3EncryptionKeyId, and that the S3 server is configured for KMS"}
 	keyOff   = ruling{batholith.ErrAccessDenied, "the KMS key of the job or of the bucket is disabled or denied", "enable it, and allow its use to the role's keys"}
 
-	// None of these ends a job: the answer is another as soon as somebody has renewed the keys, set the clock or corrected a setting.
+	// None of the following ends a job: the request succeeds once somebody has renewed the keys, set the clock
+	// or corrected a setting.
 	expired   = ruling{nil, "the temporary keys have expired", "renew them where they come from (aws sso login, the token service, the credentials file); nothing is lost meanwhile"}
 	signature = ruling{nil, "the signature is wrong", "check that the secret access key belongs to the access key id, and that no proxy changes the Host header or the path"}
 	skewed    = ruling{nil, "the clocks of this machine and of the S3 differ by too much", "set this machine's clock (NTP)"}
@@ -39,9 +40,10 @@ var (
 	again     = ruling{nil, "the S3 server did not take the request this time", ""}
 )
 
-// rulings are the codes that need one. What has none is ruled by its status. Beside Amazon's there are codes of MinIO (InvalidTokenId,
-// XMinio…), Ceph (UserSuspended, QuotaExceeded), R2 (Unauthorized, ExpiredRequest), Google (AuthenticationRequired, InvalidSecurity),
-// versitygw (AccessForbidden, ObjectParentIsFile), and of token services (…Exception, InvalidClientTokenId).
+// rulings maps error codes to rulings. A code that is missing here is judged by its HTTP status. The codes are
+// those of Amazon S3, MinIO (InvalidTokenId, XMinio…), Ceph (UserSuspended, QuotaExceeded), Cloudflare R2
+// (Unauthorized, ExpiredRequest), Google (AuthenticationRequired, InvalidSecurity), versitygw (AccessForbidden,
+// ObjectParentIsFile) and token services (…Exception, InvalidClientTokenId).
 var rulings = map[string]ruling{
 	"NoSuchKey": noObject, "NoSuchVersion": noObject, "NotFound": noObject,
 	"NoSuchBucket": noBucket, "InvalidBucketName": noBucket,
@@ -64,7 +66,7 @@ var rulings = map[string]ruling{
 	"RequestThrottled": busy, "RequestThrottledException": busy, "RequestLimitExceeded": busy, "BandwidthLimitExceeded": busy, "TooManyRequests": busy,
 	"TooManyRequestsException": busy, "LimitExceededException": busy, "UserRateLimitExceeded": busy, "RateLimitExceeded": busy, "PriorRequestNotComplete": busy,
 	"QuotaExceeded": full, "XMinioAdminBucketQuotaExceeded": full, "XMinioStorageFull": full, "InsufficientStorage": full, "BucketQuotaExceeded": full,
-	// Something on the way changed the body or cut it off, or the upload was lost: it can be sent again.
+	// The body was changed or cut off on the way, or the upload was lost: a retry may succeed.
 	"RequestTimeout": again, "IncompleteBody": again, "BadDigest": again, "CrcMismatch": again, "XAmzContentSHA256Mismatch": again,
 	"XAmzContentChecksumMismatch": again, "InvalidPart": again, "NoSuchUpload": again, "OperationAborted": again, "ConditionalRequestConflict": again, "ClientDisconnected": again,
 
@@ -76,7 +78,7 @@ var rulings = map[string]ruling{
 	"XMinioParentIsObject":          {batholith.ErrRefused, "another object is named as a folder of this key", "MinIO keeps no key below another object: choose another prefix"},
 }
 
-// answered judges an error that a server answered.
+// answered converts an error answer of a server into a Fault.
 func answered(api smithy.APIError, err error) *Fault {
 	if f := foreign(err); f != nil {
 		return f
@@ -101,8 +103,8 @@ func answered(api smithy.APIError, err error) *Fault {
 	return f
 }
 
-// rule finds the ruling of a code and the HTTP status it came with, 0 if unknown. A request that a server does not take, for a reason
-// that is not in the table, will not be taken the next time; what answers 408, 409, 425, 429 and 499 may.
+// rule returns the ruling for an error code and its HTTP status (0: unknown). An unknown code with another 4xx
+// status is permanent, except 408, 409, 425, 429 and 499.
 func rule(code string, status int) ruling {
 	if r, ok := rulings[code]; ok {
 		return r
@@ -121,7 +123,7 @@ func rule(code string, status int) ruling {
 		return full
 	case http.StatusNotImplemented:
 		return refused
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, 499: // nginx and MinIO: the client hung up
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, 499: // 499 (nginx, MinIO): the client closed the connection
 		return again
 	}
 	switch {
@@ -133,7 +135,8 @@ func rule(code string, status int) ruling {
 	return ruling{}
 }
 
-// ruleKMS judges the codes of key services, such as KMS.NotFoundException (Amazon, MinIO) and CloudKmsDisabledKey (Google).
+// ruleKMS judges error codes of key services, such as KMS.NotFoundException (Amazon, MinIO) and
+// CloudKmsDisabledKey (Google).
 func ruleKMS(code string, status int) ruling {
 	is := func(words ...string) bool {
 		for _, w := range words {
@@ -152,7 +155,8 @@ func ruleKMS(code string, status int) ruling {
 	return noKey
 }
 
-// said are the server's own words: code, message and, of an error of the server's, the number under which its operator finds it.
+// said returns the server's code and message. For a 5xx status it adds the request id, with which the server's
+// operator can find the error.
 func said(api smithy.APIError, err error) string {
 	words := api.ErrorCode()
 	if m := api.ErrorMessage(); m != "" && m != words {
@@ -171,7 +175,7 @@ func said(api smithy.APIError, err error) string {
 	return words
 }
 
-// header is a header of the answer that became err, or "".
+// header returns a header of the error answer in err, or "".
 func header(err error, name string) string {
 	if re := response(err); re != nil {
 		return re.Response.Header.Get(name)

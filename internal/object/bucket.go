@@ -17,10 +17,10 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Options hold for every request to a bucket.
+// Options apply to every request to a bucket.
 type Options struct {
-	Owner    string // account that must own the bucket, else access is denied; "" = any
-	KMSKeyID string // encrypts what is written (SSE-KMS); "" = as the bucket does by itself
+	Owner    string // account that must own the bucket, otherwise access is denied; "": any
+	KMSKeyID string // encrypts written objects (SSE-KMS); "": the bucket's default encryption
 }
 
 var (
@@ -28,18 +28,18 @@ var (
 	_ blob.UploadLister = (*Bucket)(nil)
 )
 
-// Bucket is one bucket as one principal sees it. It is safe for concurrent use.
+// Bucket implements [blob.Bucket] with the rights of one principal. It is safe for concurrent use.
 type Bucket struct {
 	api   *s3.Client
 	name  string
 	owner *string
 	kms   string
-	marks *marks // of the client's uploads
-	// byPrefix is whether the server is known to list uploads by any prefix.
+	marks *marks // marks of the client's uploads, see marks
+	// byPrefix is true if the server is known to list uploads by any prefix.
 	byPrefix bool
 }
 
-// Bucket names a bucket. Nothing is sent: whether it exists shows at the first request.
+// Bucket returns a handle of a bucket. It sends no request: a missing bucket shows at the first one.
 func (c *Client) Bucket(name string, o Options) *Bucket {
 	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID, marks: &c.marks, byPrefix: c.byPrefix}
 	if o.Owner != "" {
@@ -48,11 +48,11 @@ func (c *Client) Bucket(name string, o Options) *Bucket {
 	return b
 }
 
-// Name is the bucket's name.
+// Name returns the bucket's name.
 func (b *Bucket) Name() string { return b.name }
 
-// List yields the objects whose key begins with prefix, in the order of their keys' bytes, page after page.
-// After an error, which comes with a zero Object, it ends.
+// List yields the objects whose keys begin with prefix, in the byte order of keys, one page of up to 1,000 at a
+// time. An error is yielded with a zero Object and ends the list.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{Bucket: &b.name, ExpectedBucketOwner: b.owner}
@@ -78,6 +78,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[batholith.Ob
 	}
 }
 
+// page requests one page of a list, with the time limit of one request.
 func (b *Bucket) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -89,7 +90,7 @@ func listed(o types.Object) batholith.Object {
 		Modified: aws.ToTime(o.LastModified)}
 }
 
-// Head tells of one object.
+// Head returns key, size, ETag and modification time of an object.
 func (b *Bucket) Head(ctx context.Context, key string) (batholith.Object, error) {
 	out, err := b.head(ctx, key)
 	if err != nil {
@@ -99,8 +100,8 @@ func (b *Bucket) Head(ctx context.Context, key string) (batholith.Object, error)
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
-// head asks for an object's head. The answer to a HEAD has no body, so that 400 and 403 say nothing: keys that expired, a clock that is
-// wrong and a policy look alike. A GET of one byte is then asked for its words.
+// head sends a HEAD. An error answer to HEAD has no body, so a 400 or 403 does not tell expired keys, a wrong
+// clock and a policy apart. In that case it sends a GET of one byte, whose error answer has a body.
 func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -110,7 +111,7 @@ func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, er
 		if spoken := b.byte(ctx, key); spoken != nil {
 			return nil, explain(spoken, "find", b.name, key)
 		}
-		out, err = b.api.HeadObject(ctx, in) // the GET went well, perhaps with other keys
+		out, err = b.api.HeadObject(ctx, in) // the GET succeeded, perhaps with renewed keys
 	}
 	if err != nil {
 		return nil, b.missing(ctx, err, "find", key)
@@ -118,7 +119,8 @@ func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, er
 	return out, nil
 }
 
-// byte asks for the first byte of an object, for the sake of the error. An empty object has none, which is no error.
+// byte reads the first byte of an object, to get an error with a body. An empty object has no first byte; that
+// is not an error.
 func (b *Bucket) byte(ctx context.Context, key string) error {
 	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner, Range: byteRange(0, 1)})
 	if code(err) == "InvalidRange" {
@@ -130,7 +132,8 @@ func (b *Bucket) byte(ctx context.Context, key string) error {
 	return out.Body.Close()
 }
 
-// missing explains the error of a HEAD, whose answer has no body to say whether the object or the whole bucket is missing.
+// missing explains the error of a HEAD. On 404 it asks whether the bucket exists, because the answer does not
+// say whether the object or the bucket is missing.
 func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error {
 	if status(err) == http.StatusNotFound && foreign(err) == nil {
 		_, berr := b.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
@@ -141,7 +144,7 @@ func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error
 	return explain(err, verb, b.name, key)
 }
 
-// Put writes a whole object in place of any other. Repeated after an error it does no harm.
+// Put writes a whole object and replaces an existing one. After an error it may be repeated.
 func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
 	defer cancel()
@@ -160,17 +163,17 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
-// deleteBatch is how many keys one request may name (S3: DeleteObjects, 1,000).
+// deleteBatch is the maximum number of keys in one request (S3: DeleteObjects, 1,000 keys).
 const deleteBatch = 1000
 
-// Delete removes objects. One that is missing already is no error.
+// Delete removes objects. Missing objects are not an error.
 func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	for len(keys) > 1 {
 		n := min(len(keys), deleteBatch)
 		err := b.deleteMany(ctx, keys[:n])
 		switch code(err) {
 		case "NotImplemented", "MissingContentMD5", "InvalidDigest", "MethodNotAllowed":
-			err = b.deleteEach(ctx, keys[:n]) // this S3 has no DeleteObjects, or not this form of it
+			err = b.deleteEach(ctx, keys[:n]) // this S3 does not support DeleteObjects, or not in this form
 		}
 		if err != nil {
 			return err
@@ -180,6 +183,7 @@ func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	return b.deleteEach(ctx, keys)
 }
 
+// deleteMany removes up to deleteBatch objects with one request.
 func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -200,7 +204,7 @@ func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// callsAtOnce is how many requests of one call are on their way at once.
+// callsAtOnce is the maximum number of parallel requests of one method call.
 const callsAtOnce = 32
 
 func (b *Bucket) deleteEach(ctx context.Context, keys []string) error {
@@ -222,7 +226,8 @@ func (b *Bucket) deleteOne(ctx context.Context, key string) error {
 	return explain(err, "delete", b.name, key)
 }
 
-// unquote is an ETag without its quotes, nor the mark of a weak one, which a proxy that compresses adds.
+// unquote removes the quotes of an ETag, and the prefix W/ of a weak ETag, which a compressing proxy adds (RFC
+// 9110, section 8.8.3).
 func unquote(etag *string) string {
 	return strings.Trim(strings.TrimPrefix(aws.ToString(etag), "W/"), `"`)
 }

@@ -18,32 +18,35 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// Config says where an S3 is and who asks.
+// Config tells where an S3 is and which keys to use.
 type Config struct {
-	Endpoint  string // base URL; "" is Amazon's own for the region
+	Endpoint  string // base URL; "": Amazon's endpoint for the region
 	Region    string
-	PathStyle bool // bucket in the path rather than in the host name
-	// UploadsByPrefix says that the server lists uploads by any prefix, as Amazon's does. Of others that is found out by further requests.
+	PathStyle bool // bucket in the path (http://host/bucket/key) instead of the host name
+	// UploadsByPrefix means that the server lists uploads by any prefix, as Amazon does. Otherwise extra
+	// requests find that out.
 	UploadsByPrefix bool
 
 	AccessKeyID, SecretAccessKey, SessionToken string
-	// Credentials replaces the static keys. With neither, the AWS default credential chain is asked.
+	// Credentials replaces the static keys. If neither is set, the AWS default credential chain is used.
 	Credentials aws.CredentialsProvider
-	// Profile is the AWS profile whose keys the default chain takes, before those of the environment; "" = that of AWS_PROFILE.
+	// Profile is the AWS profile whose keys the default chain uses, before those of the environment; "":
+	// AWS_PROFILE.
 	Profile string
-	// CABundle is a PEM file with the authorities that are believed; "" = those of AWS_CA_BUNDLE, the profile or the system ([Authorities]).
+	// CABundle is a PEM file of trusted authorities; "": AWS_CA_BUNDLE, the profile's ca_bundle, or the
+	// system's. See [Authorities].
 	CABundle string
 
-	// Unsigned leaves the bytes of objects out of the signature, for a way on which nobody can change them. Without it they are hashed twice,
-	// here and by the server.
+	// Unsigned leaves the content of objects out of the signature. It saves hashing the content at both ends.
+	// Use it only if nobody can change bytes on the way.
 	Unsigned bool
 
-	// HTTPClient carries the requests; nil makes one as [NewHTTPClient] does. Clients for several roles should share one,
-	// so that they share its idle connections.
+	// HTTPClient sends the requests; nil: a client as from [NewHTTPClient]. Clients of several roles should
+	// share one, so that they share idle connections.
 	HTTPClient *http.Client
 }
 
-// Client speaks to one S3 as one principal. It is safe for concurrent use and holds nothing but connections, and the marks of uploads.
+// Client sends requests to one S3 with the keys of one principal. It is safe for concurrent use.
 type Client struct {
 	api      *s3.Client
 	region   string
@@ -51,14 +54,13 @@ type Client struct {
 	marks    marks
 }
 
-// Attempts of one request and the longest pause between two. Callers repeat whole verbs; this only smooths over a torn
-// connection or a moment of 503.
+// Retries of one HTTP request, for a broken connection or a short 503. Callers repeat whole method calls.
 const (
 	maxAttempts = 3
 	maxBackoff  = 2 * time.Second
 )
 
-// New makes a client. It sends nothing, except that the default credential chain may be read from files.
+// New returns a client. It sends no request, but the default credential chain may read files.
 func New(c Config) (*Client, error) {
 	if c.Region == "" {
 		return nil, fmt.Errorf("an S3 client needs a region")
@@ -84,7 +86,7 @@ func New(c Config) (*Client, error) {
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
 	}
-	// Many an S3 refuses the trailing checksums that are the rule on Amazon's.
+	// Many S3 servers reject the trailing checksums that the SDK sends by default.
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	if c.amazon() {
@@ -94,15 +96,15 @@ func New(c Config) (*Client, error) {
 	return &Client{api: s3.New(o), region: c.Region, byPrefix: c.UploadsByPrefix || c.amazon()}, nil
 }
 
-// API is the SDK's client, for requests that this package does not have.
+// API returns the SDK's client, for requests that this package does not wrap.
 func (c *Client) API() *s3.Client { return c.api }
 
-// amazon tells whether the endpoint is one of Amazon's.
+// amazon reports whether the endpoint is Amazon's.
 func (c Config) amazon() bool {
 	return c.Endpoint == "" || strings.Contains(c.Endpoint, ".amazonaws.com")
 }
 
-// keys are those of the configuration, or of the default chain.
+// keys returns the configured keys, or those of the default chain.
 func (c Config) keys() (*keys, error) {
 	switch {
 	case c.Credentials != nil:
@@ -113,9 +115,9 @@ func (c Config) keys() (*keys, error) {
 	return defaultKeys(c.Region, c.Profile)
 }
 
-// NewHTTPClient makes an HTTP client fit for many S3 requests at once: it keeps enough idle connections, leaves bodies
-// compressed as they are stored, and follows no redirect, since a signature holds for one host only. Servers must have certificates
-// of roots; nil is the system's.
+// NewHTTPClient returns an HTTP client for many parallel S3 requests. It keeps up to 64 idle connections per
+// host, does not decompress bodies, and follows no redirects, because a signature is valid for one host only.
+// roots are the trusted authorities; nil: the system's.
 func NewHTTPClient(roots *x509.CertPool) *http.Client {
 	c := newHTTPClient(http.ProxyFromEnvironment, (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
 	if roots != nil {
@@ -124,7 +126,7 @@ func NewHTTPClient(roots *x509.CertPool) *http.Client {
 	return c
 }
 
-// NewHTTPClientOver is NewHTTPClient whose connections all are what dial returns, whatever host a request names.
+// NewHTTPClientOver is NewHTTPClient with all connections made by dial, whatever host a request names.
 func NewHTTPClientOver(dial func(context.Context) (net.Conn, error)) *http.Client {
 	return newHTTPClient(nil, func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) })
 }
@@ -145,12 +147,12 @@ func newHTTPClient(proxy func(*http.Request) (*url.URL, error), dial func(ctx co
 	}
 }
 
-// CreateBucket makes a bucket. It is no error when the bucket is the caller's already.
+// CreateBucket creates a bucket. It is not an error if the caller owns the bucket already.
 func (c *Client) CreateBucket(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
 	in := &s3.CreateBucketInput{Bucket: &name}
-	if c.region != "us-east-1" { // S3: us-east-1 must not be named
+	if c.region != "us-east-1" { // S3: CreateBucket must not name us-east-1
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
 			LocationConstraint: types.BucketLocationConstraint(c.region)}
 	}
@@ -161,7 +163,8 @@ func (c *Client) CreateBucket(ctx context.Context, name string) error {
 	return explain(err, "create bucket", name, "")
 }
 
-// Exists tells whether a bucket is there and may be used.
+// Exists reports whether a bucket exists. An error means that it exists but cannot be used, or that the answer
+// is unknown.
 func (c *Client) Exists(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -172,7 +175,8 @@ func (c *Client) Exists(ctx context.Context, name string) (bool, error) {
 	return err == nil, explain(err, "find bucket", name, "")
 }
 
-// limit is how long a verb that carries n bytes may take, its few attempts included: a minute, and a second for each 512 KiB.
+// limit returns the time limit of one method call that transfers n bytes, retries included: 60 s + 1 s per 512
+// KiB.
 func limit(n int64) time.Duration {
 	return time.Minute + time.Duration(n>>19)*time.Second
 }

@@ -22,17 +22,19 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// completeBase bounds a completion beside what its size allows: some stores copy the parts together before they answer.
+// completeBase is added to the time limit of a completion: some stores copy all parts before they answer.
 const completeBase = 10 * time.Minute
 
-// CompleteUpload makes the parts 1 … len(tags) the object, in place of any other; the tags are what UploadPart returned. There must be
-// at least one part. No answer of the S3 is believed by itself: a 200 may be about an object that was there before, an error may come
-// after the object did. So the object is looked at afterwards, and the call may be repeated after an error. The upload's object is one
-// of the right size and
+// CompleteUpload turns the parts 1 … len(tags) into the object, replacing an existing one. tags are the results
+// of UploadPart, at least one. After an error the call may be repeated.
+//
+// The S3's answer alone proves nothing: a 200 may be about an older object, and an error may come after the
+// object was created. So the method then inspects the object. It is the upload's if its size is right and
 //
 //   - whose ETag is that of these parts, as Amazon makes it; or
 //   - that carries the mark that CreateUpload gave it; or
-//   - whose bytes have the parts' checksums. They are read back, which is left for servers that have neither of the others.
+//   - its bytes have the parts' checksums. This requires reading the object, and is only done for servers that
+//     support neither of the others.
 func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, tags []string) error {
 	parts := readTags(tags)
 	size := sizeOf(parts)
@@ -53,7 +55,7 @@ func (b *Bucket) CompleteUpload(ctx context.Context, key, id string, tags []stri
 	return fmt.Errorf("complete upload of %s: the endpoint reports success, but the object is not what was uploaded", uri(b.name, key))
 }
 
-// made tells whether the object under a key is the one that the parts of an upload make.
+// made reports whether the object key consists of the parts of upload id.
 func (b *Bucket) made(ctx context.Context, key, id string, parts []part) (bool, error) {
 	out, err := b.head(ctx, key)
 	if err != nil {
@@ -77,7 +79,7 @@ func (b *Bucket) made(ctx context.Context, key, id string, parts []part) (bool, 
 	return true, nil
 }
 
-// same reads an object and compares it with the parts, in the memory of a buffer; it stops at the first that differs.
+// same reads the object and compares the CRC-32C of each part. It stops at the first difference.
 func (b *Bucket) same(ctx context.Context, key, etag string, parts []part) (bool, error) {
 	at := int64(0)
 	for _, p := range parts {
@@ -88,7 +90,7 @@ func (b *Bucket) same(ctx context.Context, key, etag string, parts []part) (bool
 			err = closing
 		}
 		if errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrNoObject) {
-			return false, nil // somebody else's object took its place
+			return false, nil // the object was replaced by somebody else's
 		}
 		if err != nil {
 			return false, err
@@ -101,16 +103,17 @@ func (b *Bucket) same(ctx context.Context, key, etag string, parts []part) (bool
 	return true, nil
 }
 
+// castagnoli is the CRC-32C table.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// part is what is known of a part that was uploaded.
+// part describes an uploaded part.
 type part struct {
-	etag string // the server's
-	size int64  // bytes; -1 = unknown
+	etag string // ETag from the server
+	size int64  // bytes; -1: unknown
 	sum  uint32 // CRC-32C of the bytes
 }
 
-// tag names a part to the caller, who hands it back to CompleteUpload: the server's ETag, the size and the checksum.
+// tag encodes a part for the caller, who passes it to CompleteUpload: "ETag;size;CRC-32C".
 func (p part) tag() string { return fmt.Sprintf("%s;%d;%08x", p.etag, p.size, p.sum) }
 
 func readTags(tags []string) []part {
@@ -121,7 +124,7 @@ func readTags(tags []string) []part {
 	return parts
 }
 
-// readTag reads a tag. What is none is an ETag alone.
+// readTag decodes a tag. A text in another format is taken as an ETag only.
 func readTag(tag string) part {
 	if fields := strings.Split(tag, ";"); len(fields) >= 3 {
 		n := len(fields)
@@ -134,7 +137,7 @@ func readTag(tag string) part {
 	return part{etag: tag, size: -1}
 }
 
-// sizeOf is how long the object of the parts is; -1 if unknown.
+// sizeOf returns the size of the complete object in bytes; -1: unknown.
 func sizeOf(parts []part) (n int64) {
 	for _, p := range parts {
 		if p.size < 0 {
@@ -153,8 +156,8 @@ func completed(parts []part) []types.CompletedPart {
 	return all
 }
 
-// wantETag is the ETag of an object made of these parts (S3: MD5 of the parts' MD5s, a dash, their number). Where parts' ETags are no
-// MD5s, it is no object's.
+// wantETag returns the ETag that Amazon gives an object of these parts: MD5 of the parts' MD5s, a dash, and
+// their number. If the parts' ETags are not MD5s it returns a value that matches no object.
 func wantETag(parts []part) string {
 	h := md5.New()
 	for _, p := range parts {
@@ -167,21 +170,25 @@ func wantETag(parts []part) string {
 	return hex.EncodeToString(h.Sum(nil)) + "-" + strconv.Itoa(len(parts))
 }
 
-// markName is the user metadata by which the object of an upload is known, x-amz-meta-batholith-upload.
+// markName is the user metadata that identifies the object of an upload: the header
+// x-amz-meta-batholith-upload.
 const markName = "batholith-upload"
 
-// keptMarks is how many uploads' marks are remembered. One that was forgotten costs a reading of the object.
+// keptMarks is the maximum number of remembered marks. Without its mark an upload may have to be read to verify
+// it.
 const keptMarks = 1024
 
-// marks are what the objects of a client's uploads are marked with, by upload id. A mark is random, and so that of one upload alone.
+// marks maps upload ids to random values in the metadata of their objects. A mark proves that an object comes
+// from that upload.
 type marks struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	byID  map[string]string
-	order []string // ids, the oldest first
+	order []string // upload ids, oldest first
 }
 
 func newMark() string { return strings.ToLower(rand.Text()[:16]) }
 
+// keep remembers the mark of an upload and forgets the oldest if there are too many.
 func (m *marks) keep(id, mark string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -195,6 +202,7 @@ func (m *marks) keep(id, mark string) {
 	m.byID[id], m.order = mark, append(m.order, id)
 }
 
+// of returns the mark of an upload, or "" if it is not known.
 func (m *marks) of(id string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,14 +1,15 @@
-// Package object is the S3 client: a handful of verbs over one bucket, for Amazon's S3, any other S3 and the embedded one alike.
+// Package object is the S3 client. It implements the methods of blob.Bucket for Amazon's S3, for other S3
+// servers and for the embedded one.
 //
-// Its invariant: what it answers is so. A read never ends short without an error, an object is never another than the ETag
-// that was asked for, and an upload that is reported complete was seen complete. A call that fails may still have happened;
-// each verb can therefore be repeated, with the same result.
+// Invariant: results are true. A read never ends early without an error, an object always has the requested
+// ETag, and an upload that is reported complete was seen complete. A failed call may have taken effect; every
+// method can be repeated with the same result.
 //
-// Each error wraps a [Fault], which says what is wrong and what to do about it. Where repeating the call does not help, it also wraps
-// batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. Every other error may pass: an outage, keys that
-// expired, a setting that is wrong. One table (answered.go) rules which is which. Keys that expired are fetched again, and the call is
-// repeated. Each request ends by a deadline of its own, also when the context has none: a verb after its time limit, a read after
-// [stallLimit] without a byte.
+// Each error wraps a [Fault] with cause and remedy. If a retry is useless, it also wraps batholith.ErrNoObject,
+// ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. Any other error may be temporary: an outage,
+// expired keys, a wrong setting. The table in answered.go decides which. Expired keys are renewed and the
+// request is repeated. Every request has a time limit, even if the context has none: a method call has [limit],
+// a read fails after [stallLimit] without a byte.
 //
-// It must not know what the objects mean, nor retry beyond the few attempts of one request: callers decide that.
+// The package does not know what the objects mean. It retries single requests only; callers retry method calls.
 package object

@@ -12,17 +12,20 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Fault is why a request to an S3 failed, in words for the person who can mend it. The errors of this package wrap one.
-type Fault struct {
-	Cause  string // what is wrong, with the words of the server if it answered
+// Fault explains why a request to an S3 failed, for the person who can fix it. All errors of this package wrap
+// one.
+type Fault struct { // what is wrong, with the server's own words if it answered
+	Cause  string // what to do about it; "": unknown
 	Remedy string // what to do about it; "" if nothing is known
-	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. It is nil for a fault that may
-	// pass: an outage, keys that expired, settings of this process or of the server that somebody has to correct.
+	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. It is nil
+	// if the fault may be temporary: an outage, expired keys, or a setting of this process or the server that
+	// somebody must correct.
 	Verdict error
 
-	err error // as the SDK gave it
+	err error // the SDK's error
 }
 
+// Error returns the cause and, after a semicolon, the remedy.
 func (f *Fault) Error() string {
 	if f.Remedy == "" {
 		return f.Cause
@@ -30,7 +33,7 @@ func (f *Fault) Error() string {
 	return f.Cause + "; " + f.Remedy
 }
 
-// Unwrap gives the verdict and the error from which it was made.
+// Unwrap returns the verdict and the SDK's error.
 func (f *Fault) Unwrap() []error {
 	if f.Verdict == nil {
 		return []error{f.err}
@@ -38,8 +41,9 @@ func (f *Fault) Unwrap() []error {
 	return []error{f.Verdict, f.err}
 }
 
-// Explain wraps what the SDK said of a request that somebody else made with [Client.API], as the verbs of this package do: it wraps a [Fault].
-// What such an error has been made of already stays as it is.
+// Explain converts an error of a request made with [Client.API] into an error of this package, which wraps a
+// [Fault]. verb and the URI of bucket and key come first in the message. An error that wraps a Fault already is
+// returned unchanged.
 func Explain(err error, verb, bucket, key string) error {
 	var f *Fault
 	if errors.As(err, &f) {
@@ -48,13 +52,14 @@ func Explain(err error, verb, bucket, key string) error {
 	return explain(err, verb, bucket, key)
 }
 
-// ForeignKeys tells whether a server refused a request because it does not know the access key, or knows another secret of it.
+// ForeignKeys reports whether the server rejected a request because it does not know the access key, or knows
+// it with another secret.
 func ForeignKeys(err error) bool {
 	r := rule(code(err), status(err))
 	return r == unknown || r == signature
 }
 
-// explain wraps what the SDK says of a request: verb and thing first, then cause and remedy.
+// explain wraps an SDK error: verb and URI, then cause and remedy. It returns nil for nil.
 func explain(err error, verb, bucket, key string) error {
 	if err == nil {
 		return nil
@@ -66,7 +71,7 @@ func explain(err error, verb, bucket, key string) error {
 	return fmt.Errorf("%s %s: %w", verb, uri(bucket, key), f)
 }
 
-// diagnose finds cause, remedy and verdict of an error: of the keys, of an answer, or of the way there.
+// diagnose finds the Fault for an error: missing keys, an error answer, or a network error.
 func diagnose(err error) *Fault {
 	var f *Fault
 	if errors.As(err, &f) {
@@ -88,7 +93,7 @@ func diagnose(err error) *Fault {
 	return f
 }
 
-// code is the S3 error code in err, or "".
+// code returns the S3 error code in err, or "".
 func code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -97,7 +102,7 @@ func code(err error) string {
 	return ""
 }
 
-// status is the HTTP status of the answer that became err, or 0.
+// status returns the HTTP status of the answer in err, or 0 if there was no answer.
 func status(err error) int {
 	if re := response(err); re != nil {
 		return re.HTTPStatusCode()
@@ -105,7 +110,7 @@ func status(err error) int {
 	return 0
 }
 
-// response is the answer that became err, or nil.
+// response returns the answer in err, or nil if there was none.
 func response(err error) *awshttp.ResponseError {
 	var re *awshttp.ResponseError
 	if errors.As(err, &re) && re.Response != nil && re.Response.Response != nil {
@@ -114,9 +119,10 @@ func response(err error) *awshttp.ResponseError {
 	return nil
 }
 
-// answer is one key's error inside the answer to a request for many.
+// answer is the error of one key in the answer to DeleteObjects. It implements smithy.APIError.
 type answer struct{ code, message string }
 
+// Error, ErrorCode, ErrorMessage and ErrorFault return what the server said about the key.
 func (a *answer) Error() string                 { return strings.TrimSuffix(a.code+": "+a.message, ": ") }
 func (a *answer) ErrorCode() string             { return a.code }
 func (a *answer) ErrorMessage() string          { return a.message }

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// plainToTLS is what servers say, in this or that form, to a request without TLS on their port for TLS (net/http, nginx, Apache).
+// plainToTLS are messages of servers that received plain HTTP on a TLS port (net/http, nginx, Apache).
 var plainToTLS = []string{"http request to an https server", "plain http request was sent to https port", "speaking plain http to an ssl-enabled"}
 
-// strange is the header in which [answers] leaves the first line of an error's body that is no S3's.
+// strange is a header in which [answers] stores the first line of an error body that does not come from an S3.
 const strange = "X-Batholith-Body"
 
-// answers is an HTTP client that looks at errors before the SDK does, which can read those of an S3 only: what a proxy or another
-// server says is kept in a header, and the body is left out.
+// answers is an HTTP client that inspects error answers before the SDK does. The SDK understands only S3's XML
+// errors. From any other body, of a proxy or another server, it keeps the first line in a header.
 type answers struct{ *http.Client }
 
-// maxError is how much of an error's body is looked at.
+// maxError is the number of bytes of an error body that are inspected.
 const maxError = 64 << 10
 
-// Do sends a request.
+// Do sends a request. It removes error bodies that are not S3 errors.
 func (a answers) Do(req *http.Request) (*http.Response, error) {
 	resp, err := a.Client.Do(req)
 	if err != nil || resp.StatusCode < 300 {
@@ -32,7 +32,7 @@ func (a answers) Do(req *http.Request) (*http.Response, error) {
 	resp.Header.Del(strange)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	if closing := errors.Join(err, resp.Body.Close()); closing != nil && len(body) == 0 {
-		body = nil // the status alone tells enough
+		body = nil // the status alone is enough
 	}
 	if !bytes.Contains(body, []byte("<Error")) && len(body) > 0 {
 		line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
@@ -43,8 +43,9 @@ func (a answers) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// foreign judges an answer that no S3 gave: a page for a browser, a redirection, a complaint about TLS. It is nil for others. None of
-// these ends a job, since a gateway in front of the S3 answers so while the S3 is away.
+// foreign returns a Fault if the answer does not come from an S3: an HTML page, a redirect to https, an error
+// about TLS. Otherwise it returns nil. None of these ends a job: a gateway answers so while the S3 behind it is
+// down.
 func foreign(err error) *Fault {
 	re := response(err)
 	if re == nil {
@@ -72,7 +73,7 @@ func notS3(host, words string) *Fault {
 		Remedy: "check s3.endpoint: it is the address of the S3 API, not of a console or a gateway"}
 }
 
-// at is the host and port that answered.
+// at returns the host and port that answered, or "s3.endpoint" if unknown.
 func at(err error) string {
 	if re := response(err); re != nil && re.Response.Request != nil {
 		return re.Response.Request.URL.Host

@@ -15,21 +15,22 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// keys are the access keys of a client, which may be temporary. When an S3 says that they have expired they are fetched again from
-// where they came from, whatever time they were said to hold for.
+// keys provides the access keys of a client, which may be temporary. If an S3 reports that they have expired,
+// they are loaded again from their source, whatever their expiry time was.
 type keys struct {
-	// load makes a provider anew, as the default chain does, which reads its files only once; nil for a provider that was given.
+	// load creates a new provider. It is needed for the default chain, which reads its files only once. nil for
+	// a provider from outside.
 	load func(context.Context) (aws.CredentialsProvider, error)
 
 	mu       sync.Mutex
-	provider aws.CredentialsProvider // nil after renew, if there is a load
-	renewed  time.Time
+	provider aws.CredentialsProvider // nil after renew if load is set
+	renewed  time.Time               // time of the last renewal
 }
 
-// renewEvery is how often keys are fetched again at most: many requests find out at once that they have expired.
+// renewEvery is the minimum time between two renewals: many parallel requests see expired keys at once.
 const renewEvery = 5 * time.Second
 
-// defaultKeys are those of the AWS default credential chain, or of one profile.
+// defaultKeys returns the keys of the AWS default credential chain, or of one profile.
 func defaultKeys(region, profile string) (*keys, error) {
 	k := &keys{load: func(ctx context.Context) (aws.CredentialsProvider, error) {
 		from := []func(*config.LoadOptions) error{config.WithRegion(region)}
@@ -46,6 +47,7 @@ func defaultKeys(region, profile string) (*keys, error) {
 	return k, err
 }
 
+// current returns the provider, and loads it if necessary.
 func (k *keys) current(ctx context.Context) (aws.CredentialsProvider, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -59,7 +61,7 @@ func (k *keys) current(ctx context.Context) (aws.CredentialsProvider, error) {
 	return k.provider, nil
 }
 
-// Retrieve returns the keys.
+// Retrieve implements aws.CredentialsProvider.
 func (k *keys) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	p, err := k.current(ctx)
 	if err != nil {
@@ -72,7 +74,7 @@ func (k *keys) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// renew makes the next request fetch the keys again, and tells whether others may come of it.
+// renew makes the next request load the keys again. It returns false if the provider cannot return other keys.
 func (k *keys) renew() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,7 +83,7 @@ func (k *keys) renew() bool {
 		return false
 	}
 	if time.Since(k.renewed) < renewEvery {
-		return true // another request has just seen to it
+		return true // another request has just renewed them
 	}
 	k.renewed = time.Now()
 	if cached {
@@ -93,7 +95,8 @@ func (k *keys) renew() bool {
 	return true
 }
 
-// retryer makes the few attempts of one request: after a torn connection, a moment of 503, and with other keys after old ones expired.
+// retryer returns the SDK's retry policy: after a broken connection, a short 503, and once more with renewed
+// keys.
 func (k *keys) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff
@@ -101,11 +104,12 @@ func (k *keys) retryer() aws.Retryer {
 	})
 }
 
-// expired renews keys that an answer says have expired. Unknown ones are renewed too: some servers forget temporary keys once they expire.
+// expired renews the keys if an answer says that they have expired. It treats unknown keys the same way,
+// because some servers forget temporary keys when they expire.
 func (k *keys) expired(err error) aws.Ternary {
 	var own *keysError
 	if errors.As(err, &own) {
-		return aws.UnknownTernary // the token service said it, of its own keys
+		return aws.UnknownTernary // the error comes from the token service, about the keys sent to it
 	}
 	switch r := rule(code(err), status(err)); {
 	case code(err) == "", r != expired && r != unknown && status(err) != 401:
@@ -117,13 +121,15 @@ func (k *keys) expired(err error) aws.Ternary {
 	return aws.UnknownTernary
 }
 
-// keysError is why there are no keys to sign with.
+// keysError means that there are no keys to sign with.
 type keysError struct{ err error }
 
+// Error names what failed. Unwrap returns the provider's error.
 func (e *keysError) Error() string { return "get keys for the S3: " + e.err.Error() }
 func (e *keysError) Unwrap() error { return e.err }
 
-// withoutKeys judges why there are no keys. Nothing of it ends a job, except that a token service denies the role.
+// withoutKeys converts the error of a credentials provider into a Fault. Only an AccessDenied from the token
+// service is permanent.
 func withoutKeys(err error) *Fault {
 	f := &Fault{Remedy: "name keys in the settings (s3.access_key_id, roles), or let the AWS default chain find some: aws sts get-caller-identity tells"}
 	var api smithy.APIError
@@ -139,7 +145,7 @@ func withoutKeys(err error) *Fault {
 	default:
 		way := unreached(err)
 		f.Cause = "no keys for the S3: " + way.Cause
-		if host, scheme := whither(err); secured(err, host, scheme) != nil {
+		if host, scheme := destination(err); secured(err, host, scheme) != nil {
 			f.Remedy = way.Remedy
 		}
 	}

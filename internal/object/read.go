@@ -15,14 +15,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// stallLimit is how long a read waits for the answer's head, or for the next byte, before it is given up.
+// stallLimit is how long a read waits for the answer's header or for the next byte before it fails.
 const stallLimit = time.Minute
 
+// errStalled is the cause when stallLimit has passed.
 var errStalled = errors.New("no byte arrived for a minute")
 
-// Read opens n bytes of an object from offset on; n < 0 means to its end, and n = 0 reads nothing and asks nothing.
-// With an etag, another object under the key is batholith.ErrObjectChanged. The reader gives every byte that was asked
-// for or an error: io.ErrUnexpectedEOF when the answer, or the object, ends before. The caller closes it.
+// Read returns n bytes of an object from offset. n < 0 means to its end; n = 0 sends no request. If etag is not
+// empty and the object has another ETag, Read returns batholith.ErrObjectChanged. The reader returns every
+// requested byte or an error: io.ErrUnexpectedEOF if the answer or the object ends early. The caller closes it.
 func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -56,7 +57,7 @@ func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return &reader{body: out.Body, watch: watch, want: expected(n, out.ContentLength), uri: uri(b.name, key)}, nil
 }
 
-// atEnd answers for a range that holds no byte: nothing is just what there is to read from the end to the end.
+// atEnd handles a range without bytes. Reading from the end to the end (n < 0) is valid and empty.
 func (b *Bucket) atEnd(ctx context.Context, key string, offset, n int64) (io.ReadCloser, error) {
 	if info, err := b.Head(ctx, key); err == nil && n < 0 && info.Bytes == offset {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -64,7 +65,8 @@ func (b *Bucket) atEnd(ctx context.Context, key string, offset, n int64) (io.Rea
 	return nil, fmt.Errorf("read %s from byte %d: %w", uri(b.name, key), offset, io.ErrUnexpectedEOF)
 }
 
-// byteRange is the Range header, or nil for the whole object, which also an empty one has.
+// byteRange returns the Range header, or nil for the whole object. A range would be an error for an empty
+// object.
 func byteRange(offset, n int64) *string {
 	switch {
 	case n > 0:
@@ -75,7 +77,8 @@ func byteRange(offset, n int64) *string {
 	return nil
 }
 
-// expected is how many bytes the reader must give: what was asked for, else what the answer promises; -1 if neither says.
+// expected returns the number of bytes that the reader must deliver: n, or the answer's Content-Length if n <
+// 0; -1: unknown.
 func expected(n int64, length *int64) int64 {
 	if n < 0 && length != nil {
 		return *length
@@ -83,14 +86,15 @@ func expected(n int64, length *int64) int64 {
 	return n
 }
 
-// reader is the body of an answer that must have want bytes.
+// reader is the body of an answer that must contain want bytes.
 type reader struct {
 	body  io.ReadCloser
 	watch *watch
-	want  int64 // bytes still to come; -1 = unknown
+	want  int64 // bytes still to come; -1: unknown
 	uri   string
 }
 
+// Read implements io.Reader. It fails after stallLimit without a byte.
 func (r *reader) Read(p []byte) (int, error) {
 	if r.want == 0 {
 		return 0, io.EOF
@@ -110,23 +114,24 @@ func (r *reader) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}
-	if r.want == 0 { // everything came; what the connection says afterwards does not matter
+	if r.want == 0 { // all bytes have come; later errors of the connection do not matter
 		return n, io.EOF
 	}
 	return n, fmt.Errorf("read %s: %w", r.uri, r.watch.blame(err))
 }
 
+// Close ends the read and frees its connection.
 func (r *reader) Close() error {
 	r.watch.cancel(nil)
 	return r.body.Close()
 }
 
-// watch cancels a context when one wait takes longer than stallLimit. Time between waits does not count; the first begins
-// with the watch.
+// watch cancels a context if a single wait takes longer than stallLimit. Time between waits does not count. The
+// first wait starts in newWatch.
 type watch struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	fired  *atomic.Bool
+	fired  *atomic.Bool // the watch has cancelled the context
 }
 
 func newWatch(ctx context.Context) (context.Context, *watch) {
@@ -139,10 +144,11 @@ func newWatch(ctx context.Context) (context.Context, *watch) {
 	return ctx, &watch{cancel: cancel, timer: timer, fired: fired}
 }
 
+// arm starts a wait, rest ends it.
 func (w *watch) arm()  { w.timer.Reset(stallLimit) }
 func (w *watch) rest() { w.timer.Stop() }
 
-// blame says what an error really was: a cancellation by the watch is a stall.
+// blame replaces the context's error by errStalled if the watch caused it.
 func (w *watch) blame(err error) error {
 	if w.fired.Load() {
 		return errStalled

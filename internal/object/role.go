@@ -6,16 +6,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// Role is a role at a token service, to be assumed.
+// Role is an IAM role that a token service (STS) can issue keys for.
 type Role struct {
 	ARN         string
-	ExternalID  string // "" = none
-	SessionName string // shows in the audit log of whoever owns the role
-	Endpoint    string // of the token service; "" is Amazon's own for the region
+	ExternalID  string // "": none
+	SessionName string // appears in the audit log of the role's owner
+	Endpoint    string // of the token service; "": Amazon's endpoint for the region
 }
 
-// Assume is c as the role: the keys in c ask the token service for the role's temporary ones, which are renewed as they run out.
-// Nothing is sent before the first request needs them; that the role may not be assumed shows there, as batholith.ErrAccessDenied.
+// Assume returns c with the keys of role r. The keys in c are used to request the role's temporary keys from
+// the token service, which are renewed before they expire. Assume sends no request. If the role may not be
+// assumed, the first request that needs its keys returns batholith.ErrAccessDenied.
 func (c Config) Assume(r Role) (Config, error) {
 	base, err := c.keys()
 	if err != nil {

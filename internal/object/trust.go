@@ -11,9 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Authorities are the certificate authorities that a client of AWS-like services believes: those of the PEM file bundle, or else of the file
-// that AWS_CA_BUNDLE or ca_bundle of the profile names. It is nil, which means the system's, when no file is named. As in the AWS
-// SDKs, a file that is named replaces the system's authorities. profile "" is that of AWS_PROFILE, or the default one.
+// Authorities returns the certificate authorities to trust: those in the PEM file bundle, else in the file that
+// AWS_CA_BUNDLE or the profile's ca_bundle names. If no file is named it returns nil: the system's authorities.
+// As in the AWS SDKs, a named file replaces the system's authorities. profile "" means AWS_PROFILE, or the
+// default profile.
 func Authorities(ctx context.Context, bundle, profile string) (*x509.CertPool, error) {
 	where := "s3.ca_bundle"
 	if bundle == "" {
@@ -44,7 +45,8 @@ func Authorities(ctx context.Context, bundle, profile string) (*x509.CertPool, e
 	return pool, nil
 }
 
-// Profile reads a profile of the AWS configuration files. "" is that of AWS_PROFILE, or the default one, which need not exist.
+// Profile reads a profile of the AWS configuration files. name "" means AWS_PROFILE, or the default profile,
+// which may be missing.
 func Profile(ctx context.Context, name string) (config.SharedConfig, error) {
 	env, err := config.NewEnvConfig()
 	if err != nil {
@@ -79,7 +81,8 @@ func sharedProfile(ctx context.Context, env config.EnvConfig, name string) (conf
 	return shared, nil
 }
 
-// Client is c.HTTPClient, or a client as [NewHTTPClient] makes it that believes the authorities of c.
+// Client returns c.HTTPClient if it is set, otherwise a new client as from [NewHTTPClient] that trusts the
+// authorities of c.
 func (c Config) Client() (*http.Client, error) {
 	if c.HTTPClient != nil {
 		return c.HTTPClient, nil

@@ -16,9 +16,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// unreached judges an error of the way to a server. None of these ends a job.
+// unreached converts a network error into a Fault. None of them is permanent.
 func unreached(err error) *Fault {
-	host, scheme := whither(err)
+	host, scheme := destination(err)
 	switch {
 	case errors.Is(err, errStalled):
 		return &Fault{Cause: errStalled.Error()}
@@ -49,7 +49,8 @@ func unreached(err error) *Fault {
 	return &Fault{Cause: plain(err)}
 }
 
-// secured judges what goes wrong about TLS: its want, its presence and its certificates. It is nil for other errors.
+// secured returns a Fault if TLS is the problem: missing, unexpected, or with an invalid certificate. Otherwise
+// it returns nil.
 func secured(err error, host, scheme string) *Fault {
 	var (
 		authority x509.UnknownAuthorityError
@@ -74,8 +75,8 @@ func secured(err error, host, scheme string) *Fault {
 	return nil
 }
 
-// whither is where a request went that found nobody.
-func whither(err error) (host, scheme string) {
+// destination returns the host and scheme of the request that failed.
+func destination(err error) (host, scheme string) {
 	var u *url.Error
 	if errors.As(err, &u) {
 		if at, perr := url.Parse(u.URL); perr == nil && at.Host != "" {
@@ -90,7 +91,7 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// plain is the innermost of what the SDK and net/http wrap around an error, which repeat themselves at length.
+// plain returns the innermost error text. The SDK and net/http wrap it in long, repetitive messages.
 func plain(err error) string {
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) {

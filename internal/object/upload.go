@@ -17,8 +17,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// CreateUpload begins a multipart upload. Its object appears with CompleteUpload; until then, or AbortUpload, the S3 keeps
-// its parts, and whoever holds the id is the only one to know of them.
+// CreateUpload starts a multipart upload and returns its id. The object appears with CompleteUpload. Until
+// then, or until AbortUpload, the S3 stores the parts, and only the id gives access to them.
 func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -30,7 +30,8 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 		return "", explain(err, "begin upload of", b.name, key)
 	}
 	id := aws.ToString(out.UploadId)
-	// MinIO says nothing of encryption here, although it encrypts: only the object's head decides, unless another kind is named already.
+	// MinIO's answer does not mention encryption here, although it encrypts. So only another kind of encryption
+	// is an error now; CompleteUpload checks the object.
 	if plain := b.unencrypted(out.ServerSideEncryption, out.SSEKMSKeyId); plain != nil && out.ServerSideEncryption != "" {
 		return "", errors.Join(fmt.Errorf("begin upload of %s: %w", uri(b.name, key), plain), b.AbortUpload(ctx, key, id))
 	}
@@ -38,8 +39,9 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 	return id, nil
 }
 
-// UploadPart writes part n, counted from 1, in place of any other with this number. Every part but the last must have the same
-// size, and at least 5 MiB (S3: EntityTooSmall; other stores demand the equality). What it returns names the part to CompleteUpload.
+// UploadPart writes part n, from 1, replacing an earlier part n. All parts except the last must have the same
+// size, at least 5 MiB (S3: EntityTooSmall; some stores require equal sizes). The result is the part's tag for
+// CompleteUpload.
 func (b *Bucket) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
 	defer cancel()
@@ -52,7 +54,7 @@ func (b *Bucket) UploadPart(ctx context.Context, key, id string, n int, body []b
 	return part{unquote(out.ETag), int64(len(body)), crc32.Checksum(body, castagnoli)}.tag(), nil
 }
 
-// AbortUpload drops an upload and its parts. One that is gone already is no error.
+// AbortUpload deletes an upload and its parts. A missing upload is not an error.
 func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -64,11 +66,13 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 	return explain(err, "abort upload of", b.name, key)
 }
 
-// ListUploads yields the uploads below a prefix that are neither complete nor aborted, page after page. After an error it ends. Not
-// every S3 has this list, and not every role may see it: what an answer refuses is [batholith.ErrRefused] where it is nothing else.
+// ListUploads yields the uploads below prefix that are neither complete nor aborted. An error ends the list.
+// Not every S3 supports this request, and not every role may send it: then the error wraps
+// [batholith.ErrRefused] or ErrAccessDenied.
 //
-// MinIO answers for a whole key or for no prefix at all, and says of any other prefix that nothing is there. So where a server that is
-// not known to do better has nothing, all uploads of the bucket are listed and those below the prefix taken.
+// MinIO lists uploads only for a complete key or for the whole bucket; for any other prefix it returns an empty
+// list. So if the list is empty and the server is not known to support prefixes, all uploads of the bucket are
+// listed and filtered.
 func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		some, on := b.uploads(ctx, prefix, prefix, yield)
@@ -78,8 +82,9 @@ func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batho
 	}
 }
 
-// UploadsOf lists the uploads below a prefix as ListUploads does, and those of keys one by one, which may be below it. A node of a MinIO
-// lists without a prefix only what was begun at it since its start, but by its key every upload. An upload comes once.
+// UploadsOf yields the uploads below prefix as ListUploads does, and then the uploads of each of keys. A MinIO
+// node lists without a prefix only uploads that were started on it since its start, but finds every upload by
+// its key. Each upload is yielded once.
 func (b *Bucket) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		seen := map[batholith.Upload]bool{}
@@ -114,13 +119,13 @@ func (b *Bucket) UploadsOf(ctx context.Context, prefix string, keys []string) it
 	}
 }
 
-// found are the uploads of a key, up to an error.
+// found is the result for one key.
 type found struct {
 	uploads []batholith.Upload
 	err     error
 }
 
-// uploadsOfEach lists the uploads of each key, beside one another.
+// uploadsOfEach lists the uploads of each key, all in parallel.
 func (b *Bucket) uploadsOfEach(ctx context.Context, keys []string) []found {
 	all := make([]found, len(keys))
 	var g sync.WaitGroup
@@ -140,7 +145,8 @@ func (b *Bucket) uploadsOfEach(ctx context.Context, keys []string) []found {
 	return all
 }
 
-// uploads asks for the uploads below one prefix and yields those below another. It tells whether there were some, and whether to go on.
+// uploads requests the uploads below ask and yields those below prefix. some: it yielded at least one. on: the
+// caller may continue.
 func (b *Bucket) uploads(ctx context.Context, ask, prefix string, yield func(batholith.Upload, error) bool) (some, on bool) {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, ExpectedBucketOwner: b.owner}
 	if ask != "" {
@@ -149,7 +155,7 @@ func (b *Bucket) uploads(ctx context.Context, ask, prefix string, yield func(bat
 	pages := s3.NewListMultipartUploadsPaginator(b.api, in)
 	for pages.HasMorePages() {
 		page, err := uploadsPage(ctx, pages)
-		if code(err) == "NoSuchUpload" { // gofakes3, of a bucket that never had one
+		if code(err) == "NoSuchUpload" { // gofakes3 answers so for a bucket without uploads
 			return some, true
 		}
 		if err != nil {

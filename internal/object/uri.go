@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ParseURI splits s3://bucket/key. The key may be empty and keeps every byte after the first slash.
+// ParseURI splits s3://bucket/key. The key may be empty; it is everything after the slash, unchanged.
 func ParseURI(s string) (bucket, key string, err error) {
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {
@@ -18,10 +18,10 @@ func ParseURI(s string) (bucket, key string, err error) {
 	return bucket, key, nil
 }
 
-// uri is how messages name an object, or a bucket when the key is empty.
+// uri returns the URI of an object for messages, or of a bucket if key is empty.
 func uri(bucket, key string) string { return "s3://" + bucket + "/" + key }
 
-// Below is a key as the beginning of the keys under it.
+// Below returns the prefix of all keys below key: it ends in a slash unless key is empty.
 func Below(key string) string {
 	if key == "" || strings.HasSuffix(key, "/") {
 		return key

@@ -5,10 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// cutOff stands for the rest of a text that was cut.
+// cutOff marks the end of a text that was cut.
 const cutOff = "…"
 
-// Short is s as it can stand within a line, with every run of white space as one blank, in at most n bytes. n is at least 3.
+// Short returns s as one line of at most n bytes, with each run of white space as one blank. n must be at least
+// 3.
 func Short(s string, n int) string {
 	s = Line(strings.Join(strings.Fields(s), " "))
 	if len(s) <= n {
@@ -21,8 +22,8 @@ func Short(s string, n int) string {
 	return s[:n] + cutOff
 }
 
-// Unquoted is the first line of a text of a library, up to its first quotation, as it can stand within a line. What such a text quotes may
-// be what a peer sent: a prompt, or a key.
+// Unquoted returns the beginning of the first line of a library's message, up to its first quotation mark. What
+// such a message quotes may have come from a peer and may be a prompt or a key. " […]" marks what was left out.
 func Unquoted(s string) string {
 	before, cut := s, false
 	if i := strings.IndexAny(s, "\"`\n"); i >= 0 {

@@ -1,16 +1,18 @@
-// Package plain makes text of others fit to be shown on a terminal and written into a log: answers, ids, prompts, messages of servers,
-// names of files, URIs.
+// Package plain escapes text that others wrote, so that it is safe on a terminal and in a log: answers, ids,
+// prompts, messages of servers, file names, URIs.
 //
-// The invariant: nothing that passes through it makes a terminal do anything but show characters from left to right, as the scripts
-// themselves go. Control characters (C0, DEL, C1, and C1 as single bytes), bidirectional controls, line separators of Unicode, characters
-// without width that hide text or split words, and bytes that are not UTF-8 appear as escapes, \u001b or \x9b. The escapes of characters
-// are those of JSON, so that JSON which passes through keeps its meaning.
+// Invariant: text that passes through this package only shows characters, in the direction of its script. It
+// cannot move the cursor, change colours or hide other text. These appear as escapes such as \u001b or \x9b:
+// control characters (C0, DEL, C1, and C1 as single bytes), bidirectional controls, Unicode line separators,
+// invisible characters, and bytes that are not UTF-8. The escapes of characters are JSON escapes, so JSON keeps
+// its meaning.
 //
-// There are two forms. [Line] is for one operand within a line: a newline in it is an escape, too, or it could begin a line that looks
-// like one of the program's own. [Writer] stands around a stream: it lets newlines and tabs through, since it cannot tell whose they are.
-// The program's own sequences, colours and movements of the cursor, are values of the type [Control] and pass only by [Draw].
+// There are two forms. [Line] is for one value within a line: it escapes newlines too, because a newline could
+// start a line that looks like one of the program's own. [Writer] wraps a whole stream: it passes newlines and
+// tabs, because it cannot know who wrote them. The program's own terminal sequences have the type [Control],
+// and only [Draw] writes them unescaped.
 //
-// [Redact] hides what may be a key in the URLs of a text: users, passwords and the values of parameters.
+// [Redact] hides possible secrets in URLs: user names, passwords and parameter values.
 //
-// The package must not know what the text is about.
+// The package does not know what the text is about.
 package plain

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Line returns s as it can stand within a line: every character that would act on a terminal, end the line or be invisible is an escape.
+// Line returns s as a single line. Characters that would control the terminal, end the line or be invisible are
+// escaped.
 func Line(s string) string {
 	if harmless(s, false) {
 		return s
@@ -15,7 +16,8 @@ func Line(s string) string {
 	return string(appendShown(make([]byte, 0, len(s)+16), s, false))
 }
 
-// harmless tells at the speed of memory that s has ASCII characters only, none of which is an escape.
+// harmless is the fast path: it reports whether s consists of printable ASCII only. With lines, newlines and
+// tabs count as printable.
 func harmless[T string | []byte](s T, lines bool) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && !(lines && (c == '\n' || c == '\t')) || c >= 0x7f {
@@ -25,9 +27,9 @@ func harmless[T string | []byte](s T, lines bool) bool {
 	return true
 }
 
-// appendShown appends s with its escapes. With lines, newlines and tabs stay.
+// appendShown appends s to dst with escapes. With lines, newlines and tabs are not escaped.
 func appendShown(dst []byte, s string, lines bool) []byte {
-	before := rune(-1) // the last character, if it was shown as it is
+	before := rune(-1) // the previous character if it was not escaped, otherwise -1
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		rest := s[i+n:]
@@ -47,7 +49,7 @@ func appendShown(dst []byte, s string, lines bool) []byte {
 	return dst
 }
 
-// appendEscape writes a character as JSON does in ASCII.
+// appendEscape appends r as a JSON escape in ASCII. Characters above U+FFFF become a surrogate pair.
 func appendEscape(dst []byte, r rune) []byte {
 	switch r {
 	case '\n':
@@ -63,36 +65,40 @@ func appendEscape(dst []byte, r rune) []byte {
 	return fmt.Appendf(dst, `\u%04x`, r)
 }
 
+// Zero-width characters that change how their neighbours are joined.
 const (
 	nonJoiner = '\u200c'
 	joiner    = '\u200d'
 )
 
-// shown tells whether a character may stand as it is, between the one before and the rest.
+// shown reports whether r may stay unescaped between the character before and the text rest.
 func shown(r, before rune, rest string) bool {
 	switch {
 	case r < 0x7f:
 		return r >= ' '
 	case r == joiner || r == nonJoiner:
-		// Scripts such as Devanagari and Persian, and emoji, need them. Elsewhere they split words without a trace.
+		// Scripts such as Devanagari and Persian, and emoji, need joiners. In other text they are an invisible
+		// split of a word.
 		after, n := utf8.DecodeRuneInString(rest)
 		return foreign(before) && n > 1 && foreign(after)
 	case unicode.Is(unicode.Variation_Selector, r):
-		// One after a character that has variants. Several hide text: each stands for a byte.
+		// One selector after a character with variants is normal. A run of selectors can encode hidden text,
+		// one byte each.
 		return foreign(before) || before >= '0' && before <= '9' || before == '#' || before == '*'
 	}
 	return visible(r)
 }
 
-// foreign tells whether a character outside of ASCII takes room on the screen.
+// foreign reports whether r is a visible character outside ASCII.
 func foreign(r rune) bool {
 	return r > 0x7f && visible(r) && !unicode.Is(unicode.Variation_Selector, r)
 }
 
-// visible tells whether a character outside of ASCII takes room or, as an accent, changes the one before.
+// visible reports whether r, a character outside ASCII, takes space on the screen or modifies the previous
+// character, as an accent does.
 func visible(r rune) bool {
 	switch {
-	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // Arabic signs, which are seen although they are in Cf
+	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // Arabic signs of category Cf that are visible
 		return true
 	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Noncharacter_Code_Point, unicode.Other_Default_Ignorable_Code_Point):
 		return false

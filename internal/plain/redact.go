@@ -5,17 +5,18 @@ import (
 	"strings"
 )
 
-// Hidden stands for a secret.
+// Hidden replaces a secret in a text.
 const Hidden = "(hidden)"
 
-// webURL is a URL in a text, up to a blank or a quote.
+// webURL matches a URL in a text. The URL ends before white space, a quotation mark or an angle bracket.
 var webURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>` + "`" + `]+`)
 
-// shownParameters are the parameters of a URL whose values are shown. Of all others it cannot be known whether they are keys: servers take
-// them as key, api_key, token, sig, code, X-Amz-Signature and by many other names.
+// shownParameters are the URL parameters whose values are shown. Any other parameter may be a key: servers use
+// names such as key, api_key, token, sig, code and X-Amz-Signature.
 var shownParameters = map[string]bool{"api-version": true, "version": true, "region": true, "deployment": true, "model": true}
 
-// Redact hides what may be a secret in the URLs of a text: users and passwords, the values of parameters, and fragments.
+// Redact hides possible secrets in all URLs of a text: user names, passwords, fragments, and the values of
+// parameters not in shownParameters.
 func Redact(text string) string {
 	if !strings.Contains(text, "://") {
 		return text
@@ -23,11 +24,11 @@ func Redact(text string) string {
 	return webURL.ReplaceAllStringFunc(text, RedactURL)
 }
 
-// RedactURL hides the secrets of one URL. It works on its text, so that one which cannot be parsed is hidden all the same.
+// RedactURL does the same for a single URL. It does not parse the URL, so malformed URLs are redacted too.
 func RedactURL(u string) string {
 	scheme, rest, ok := strings.Cut(u, "://")
 	if !ok {
-		scheme, rest = "", u // a scheme was forgotten: user:password@host
+		scheme, rest = "", u // the scheme is missing: user:password@host
 	} else {
 		scheme += "://"
 	}
@@ -40,7 +41,7 @@ func RedactURL(u string) string {
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		authority = Hidden + authority[i:]
 	} else if i := strings.LastIndexByte(path, '@'); i >= 0 && strings.Contains(authority, ":") && !strings.Contains(path[:i], "//") && scheme != "" && !port.MatchString(authority) {
-		authority, path = Hidden, path[i:] // a password with a slash in it
+		authority, path = Hidden, path[i:] // the password contains a slash
 	}
 	u = scheme + authority + path
 	if hasQuery {
@@ -52,9 +53,11 @@ func RedactURL(u string) string {
 	return u
 }
 
-// port is an authority that ends in a port, and so is no user with the beginning of a password.
+// port matches an authority that ends in a port number, and therefore is not a user name with the start of a
+// password.
 var port = regexp.MustCompile(`(^|[^:]):[0-9]{1,5}$|\]$`)
 
+// redactQuery hides parameter values that are not in shownParameters, and parameters without a name.
 func redactQuery(query string) string {
 	parameters := strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' })
 	for i, p := range parameters {

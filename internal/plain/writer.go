@@ -6,14 +6,15 @@ import (
 	"reflect"
 )
 
-// Writer stands around a stream that people read. What is written to it appears with the escapes of this package; newlines and tabs stay.
-// A character must be written in one piece. It has no state: it is as safe for concurrent use as the stream.
+// Writer wraps a stream that people read. It escapes what is written to it, except newlines and tabs. A UTF-8
+// character must not be split across two calls of Write. It has no state, so it is as safe for concurrent use
+// as the stream.
 type Writer struct{ out io.Writer }
 
-// NewWriter returns a Writer to a stream.
+// NewWriter returns a Writer to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out} }
 
-// Write is part of io.Writer.
+// Write implements io.Writer. It returns len(p) even though escapes make the output longer.
 func (w *Writer) Write(p []byte) (int, error) {
 	if harmless(p, true) {
 		return w.out.Write(p)
@@ -24,10 +25,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Control is a sequence of the program's own that moves the cursor or sets a colour. It must be a constant.
+// Control is a terminal sequence of the program's own, which moves the cursor or sets a colour. It must be a
+// constant.
 type Control string
 
-// Draw writes parts of a line in one piece: Control as it is, and texts as [Line] has them. w may be a [Writer] or any other stream.
+// Draw writes parts with a single Write: Control values unchanged, everything else escaped as by [Line]. w may
+// be a [Writer] or any other stream.
 func Draw(w io.Writer, parts ...any) error {
 	var b []byte
 	for _, p := range parts {
@@ -44,17 +47,19 @@ func Draw(w io.Writer, parts ...any) error {
 	return err
 }
 
-// Fprintf is fmt.Fprintf whose operands appear as [Line] has them. Only newlines and tabs of the format end a line or make a column.
+// Fprintf is fmt.Fprintf with operands escaped as by [Line]. Only newlines and tabs in the format string are
+// written as such.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 	return fmt.Fprintf(w, format, operands(args)...)
 }
 
-// Sprintf is fmt.Sprintf, likewise.
+// Sprintf is fmt.Sprintf with operands escaped as by [Line].
 func Sprintf(format string, args ...any) string {
 	return fmt.Sprintf(format, operands(args)...)
 }
 
-// operands wraps what may hold text of others. Numbers need nothing, and keep their verbs.
+// operands wraps all operands that may contain text. Numbers and booleans stay as they are, so that verbs such
+// as %d work.
 func operands(args []any) []any {
 	all := make([]any, len(args))
 	for i, a := range args {
@@ -69,10 +74,10 @@ func operands(args []any) []any {
 	return all
 }
 
-// operand is a value that appears on one line, with the width and the precision of its verb.
+// operand escapes a value when it is formatted. Width and precision of the verb apply to the escaped text.
 type operand struct{ value any }
 
-// Format is part of fmt.Formatter.
+// Format implements fmt.Formatter.
 func (o operand) Format(f fmt.State, verb rune) {
 	switch verb {
 	case 's', 'v':

@@ -2,5 +2,5 @@
 
 package raced
 
-// On tells that the race detector runs.
+// On reports whether the race detector runs.
 const On = false

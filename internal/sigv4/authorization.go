@@ -5,17 +5,19 @@ import (
 	"strings"
 )
 
+// algorithm is the only supported value of the Authorization header's first word (AWS: Signature Version 4).
 const algorithm = "AWS4-HMAC-SHA256"
 
-// authorization is an Authorization header, taken apart.
+// authorization holds the parts of an Authorization header.
 type authorization struct {
 	key, date, region, service string
 	headers                    []string // signed headers, lower-case
 	signature                  string
 }
 
-// parseAuthorization reads what follows the algorithm:
-// Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=a;b, Signature=HEX.
+// parseAuthorization parses the part after the algorithm:
+//
+//	Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=a;b, Signature=HEX
 func parseAuthorization(s string) (authorization, error) {
 	var credential, headers, signature string
 	for part := range strings.SplitSeq(s, ",") {
@@ -34,7 +36,7 @@ func parseAuthorization(s string) (authorization, error) {
 			return authorization{}, incomplete("Authorization header requires '%s' parameter.", name)
 		}
 	}
-	// A key id may hold a slash; the scope has four parts behind it.
+	// A key id may contain slashes, so the four parts of the scope are taken from the end.
 	scope := strings.Split(credential, "/")
 	n := len(scope)
 	if n < 5 || scope[n-1] != "aws4_request" {

@@ -1,9 +1,9 @@
-// Package sigv4 tells who sent a request: it checks AWS Signature Version 4 in the Authorization header, or a bearer key,
-// against the keys that it was given.
+// Package sigv4 authenticates requests: it verifies an AWS Signature Version 4 in the Authorization header, or
+// a bearer key, against the configured keys.
 //
-// A signature is checked by making it again with the SDK's own signer and comparing in constant time, so there is no second
-// reading of the rules here. The signature always covers the body, the host and the date.
+// It computes the expected signature with the AWS SDK's own signer and compares in constant time, so the
+// signing rules are not implemented a second time. The signature always covers the body, the host and the date.
 //
-// Its one invariant: an identity is returned only for a request that the holder of a secret made for this region, this service
-// and these five minutes. The package must not know what the request asks for.
+// Invariant: an identity is returned only for a request that the holder of its secret signed for this region
+// and this service, at most five minutes ago or ahead. The package does not know what the request asks for.
 package sigv4

@@ -5,21 +5,22 @@ import (
 	"net/http"
 )
 
-// Error refuses a request whose sender is not known.
+// Error rejects a request whose sender could not be authenticated.
 type Error struct {
-	Code    string // as AWS's front ends say it
+	Code    string // error code in AWS's words
 	Status  int
 	Message string
 }
 
+// Error returns code and message, for logs.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Refusal tells the error to the caller.
+// Refusal returns what the caller is told. It implements bedrock.Refusal.
 func (e *Error) Refusal() (code string, status int, message string) {
 	return e.Code, e.Status, e.Message
 }
 
-// The codes of refusals. Bedrock does not model them; SDKs show them as they are.
+// Error codes. Bedrock's service model does not declare them; SDKs show them as they are.
 const (
 	CodeMissing      = "MissingAuthenticationTokenException" // neither signature nor bearer key
 	CodeIncomplete   = "IncompleteSignatureException"        // an Authorization header that cannot be read

@@ -6,41 +6,41 @@ import (
 	"encoding/base64"
 )
 
-// Identity is whom a key belongs to.
+// Identity is the owner of a key.
 type Identity struct {
 	Account   string // 12 digits
-	Principal string // within the account
+	Principal string // user or role name within the account
 	Groups    []string
 }
 
-// AccessKey is a key that signs.
+// AccessKey is a key pair that signs requests.
 type AccessKey struct {
 	ID, Secret   string
-	SessionToken string // when set, every request must carry it
+	SessionToken string // if not empty, every request must send it as X-Amz-Security-Token
 	Identity
 }
 
-// APIKey is a key that is sent as it is: Authorization: Bearer.
+// APIKey is a key that clients send as it is: Authorization: Bearer KEY.
 type APIKey struct {
 	Key string
 	Identity
 }
 
-// Keys finds keys. Implementations must be safe for concurrent use.
+// Keys looks up keys. Implementations must be safe for concurrent use.
 type Keys interface {
-	// AccessKey returns the key with this public id.
+	// AccessKey returns the key with this id.
 	AccessKey(id string) (AccessKey, bool)
-	// Bearer returns whose API key this is. How long it takes must not tell how much of a wrong key is right.
+	// Bearer returns the owner of an API key. Its duration must not reveal how much of a wrong key is correct.
 	Bearer(key string) (Identity, bool)
 }
 
-// Ring is a fixed set of keys.
+// Ring is a fixed set of keys. It is immutable and safe for concurrent use.
 type Ring struct {
 	access map[string]AccessKey
-	bearer map[[sha256.Size]byte]Identity // by hash, so that a look-up compares nothing secret
+	bearer map[[sha256.Size]byte]Identity // by SHA-256, so a look-up does not compare secrets
 }
 
-// NewRing makes a set of keys. Of two with the same id the later one counts.
+// NewRing returns a set of keys. If two have the same id, the later one wins.
 func NewRing(access []AccessKey, api []APIKey) *Ring {
 	r := &Ring{access: make(map[string]AccessKey, len(access)), bearer: make(map[[sha256.Size]byte]Identity, len(api))}
 	for _, k := range access {
@@ -52,20 +52,21 @@ func NewRing(access []AccessKey, api []APIKey) *Ring {
 	return r
 }
 
-// AccessKey returns the key with this public id.
+// AccessKey implements [Keys].
 func (r *Ring) AccessKey(id string) (AccessKey, bool) {
 	k, ok := r.access[id]
 	return k, ok
 }
 
-// Bearer returns whose API key this is.
+// Bearer implements [Keys].
 func (r *Ring) Bearer(key string) (Identity, bool) {
 	who, ok := r.bearer[sha256.Sum256([]byte(key))]
 	return who, ok
 }
 
-// BearerOf is the bearer key that stands for an access key: for callers whose tools sign for another service with other keys, and can send
-// this one beside. It is made from the secret and does not tell it: ID, a dot, and HMAC-SHA256 of a fixed text and the ID, in base64url.
+// BearerOf returns the bearer key of an access key. It is for clients whose tools sign for another service with
+// other keys and can send an extra header. It is derived from the secret but does not reveal it: ID + "." +
+// base64url(HMAC-SHA256(secret, fixed text + ID)).
 func BearerOf(id, secret string) string {
 	m := hmac.New(sha256.New, []byte(secret))
 	m.Write([]byte("batholith bearer key of " + id))

@@ -13,13 +13,13 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Skew is how far a client's clock may be off, either way.
+// Skew is the allowed difference between the clocks of client and server, in both directions (AWS: 5 minutes).
 const Skew = 5 * time.Minute
 
-// amzDate is the form of X-Amz-Date.
+// amzDate is the layout of X-Amz-Date.
 const amzDate = "20060102T150405Z"
 
-// Verifier checks requests to one service in one region.
+// Verifier authenticates requests to one service in one region. It is safe for concurrent use.
 type Verifier struct {
 	region, service string
 	keys            Keys
@@ -27,12 +27,14 @@ type Verifier struct {
 	signer          *v4.Signer
 }
 
-// New makes a verifier. Bedrock and its runtime both sign as the service "bedrock".
+// New returns a verifier. Clients sign requests to Bedrock and to Bedrock Runtime both for the service
+// "bedrock". now is the clock.
 func New(region, service string, keys Keys, now func() time.Time) *Verifier {
 	return &Verifier{region: region, service: service, keys: keys, now: now, signer: v4.NewSigner()}
 }
 
-// Verify tells who sent r, whose body is this. Any error is an [*Error]. It changes nothing of r.
+// Verify returns the sender of r, whose complete body is body. Every error is an [*Error]. It does not change
+// r.
 func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	c, err := v.claim(r)
 	if err != nil || c.verified {
@@ -49,22 +51,23 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	return c.holder.Identity, nil
 }
 
-// Admit looks at what the head of r claims, before its body is read: it returns the error that Verify would return whatever the
-// body is. Verified tells that the head alone proves who sent r: it carries an API key. Any error is an [*Error].
+// Admit checks the headers of r before its body is read. It returns the error that Verify would return for
+// every body. verified means that the headers alone authenticate the sender, because they contain an API key.
+// Every error is an [*Error].
 func (v *Verifier) Admit(r *http.Request) (verified bool, err error) {
 	c, err := v.claim(r)
 	return c.verified, err
 }
 
-// claim is who a request says it is from.
+// claim is the identity that a request's headers claim.
 type claim struct {
 	holder   AccessKey
-	verified bool // nothing is left to check: the key itself was sent
+	verified bool // nothing is left to check: the request contained the key itself
 	authorization
 	at time.Time
 }
 
-// claim checks everything about a request's sender that does not depend on its body.
+// claim checks everything about the sender that does not depend on the body.
 func (v *Verifier) claim(r *http.Request) (claim, error) {
 	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
@@ -88,6 +91,8 @@ func (v *Verifier) claim(r *http.Request) (claim, error) {
 	return claim{}, missing("Missing Authentication Token")
 }
 
+// signed checks the key, the session token and the scope of a signed request. The signature itself is checked
+// later.
 func (v *Verifier) signed(r *http.Request, header string) (claim, error) {
 	a, err := parseAuthorization(header)
 	if err != nil {
@@ -104,7 +109,7 @@ func (v *Verifier) signed(r *http.Request, header string) (claim, error) {
 	return claim{holder: key, authorization: a, at: at}, nil
 }
 
-// scope checks what the signature is good for: region, service and date.
+// scope checks region, service and date of the signature, and returns its time.
 func (v *Verifier) scope(a authorization, date string) (time.Time, error) {
 	at, err := time.Parse(amzDate, date)
 	switch now := v.now().UTC(); {
@@ -126,18 +131,20 @@ func (v *Verifier) scope(a authorization, date string) (time.Time, error) {
 	return at, nil
 }
 
-// sign makes the signature that the holder of the key would have made.
+// sign computes the signature that the holder of the key would have sent. length and hash are those of the
+// body.
 func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey, a authorization, at time.Time) string {
 	s := &http.Request{Method: r.Method, Host: r.Host, Header: http.Header{}}
-	u := *r.URL // the signer encodes the raw path once more and orders the query
+	u := *r.URL // the signer encodes the raw path once more and sorts the query
 	s.URL = &u
 	for _, name := range a.headers {
 		switch name {
-		case "host", "x-amz-date": // the signer's own
+		case "host", "x-amz-date": // the signer adds these itself
 		case "content-length":
 			s.ContentLength = int64(length)
 		default:
-			// In lower case the signer does not recognise the headers that it would leave out for itself.
+			// The signer skips some headers when it signs. It does not recognise them in lower case, so it
+			// signs them.
 			if values := r.Header.Values(name); len(values) > 0 {
 				s.Header[name] = slices.Clone(values)
 			}
@@ -151,8 +158,8 @@ func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey,
 	return signature
 }
 
-// mismatch is the refusal of a wrong signature. The usual cause after a wrong secret is a client that canonicalises the path as
-// S3 does.
+// mismatch is the error for a wrong signature. Besides a wrong secret, the usual cause is a client that
+// canonicalises the path as S3 requires, so the message gives the expected path.
 func mismatch(r *http.Request) *Error {
 	hint := ""
 	if path := r.URL.EscapedPath(); strings.Contains(path, "%") {
@@ -162,5 +169,5 @@ func mismatch(r *http.Request) *Error {
 		"Check your AWS Secret Access Key and signing method."+"%s", hint)
 }
 
-// equal compares in a time that depends on the lengths only.
+// equal compares in a time that depends only on the lengths.
 func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

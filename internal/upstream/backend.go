@@ -22,53 +22,56 @@ import (
 )
 
 const (
-	// maxRefusal is how much of an error's body is read; what matters stands at its beginning.
+	// maxRefusal is how many bytes of an error's body are read; the message is at its beginning.
 	maxRefusal = 64 << 10
-	// maxRedirects on one host, as behind a path-normalising proxy.
+	// maxRedirects is the maximum number of redirects, within one host. Proxies that normalise paths send them.
 	maxRedirects = 3
-	// DefaultTimeout of one attempt.
+	// DefaultTimeout bounds one attempt.
 	DefaultTimeout = 10 * time.Minute
-	// probeTimeout bounds the small questions: is it there, how many slots has it.
+	// probeTimeout bounds each of the small requests: list of models, slots, metrics.
 	probeTimeout = 10 * time.Second
-	// defaultConnections may be kept open while the limit is still to be found. Only those that were needed are.
+	// defaultConnections is the maximum number of idle connections while the limit is not known. Only
+	// connections that were needed exist.
 	defaultConnections = 4096
-	// maxHeader bounds what is read of an answer's header, in bytes; what counts in it are a few short lines.
+	// maxHeader is how many bytes of an answer's header are read. The headers that matter are short.
 	maxHeader = 256 << 10
-	// maxList bounds the answers to small questions, such as which models there are.
+	// maxList is the longest answer to a small request, in bytes.
 	maxList = 8 << 20
-	// bufferSize holds most requests and answers, so that each is one system call.
+	// bufferSize is the size of connection buffers in bytes: most requests and answers fit, so each takes one
+	// system call.
 	bufferSize = 16 << 10
 )
 
 // Options describe one model server.
 type Options struct {
-	URL      string // what the protocol's paths are appended to: http://127.0.0.1:8000/v1
-	Protocol string // "openai", or "" for the same
-	Model    string // the name that the server knows the model by
-	APIKey   string // sent as Bearer; never in a message
-	// MaxInFlight is the configured limit, 0 when it is to be found. Connections are kept open for as many.
+	URL      string // base URL of the protocol's paths, for example http://127.0.0.1:8000/v1
+	Protocol string // "openai"; empty means the same
+	Model    string // the server's own name for the model
+	APIKey   string // sent as Authorization: Bearer; never appears in a message
+	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As many idle
+	// connections are kept open.
 	MaxInFlight int
-	// NoCanary says that the server must never get a request of our own.
+	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
-	Transport http.RoundTripper // nil: one of the backend's own
+	Transport http.RoundTripper // nil: the backend creates its own
 }
 
-// Backend is one model server. It is safe for concurrent use and holds nothing but idle connections.
+// Backend is one model server. It is safe for concurrent use. Its only state is idle connections.
 type Backend struct {
 	o      Options
 	base   *url.URL
-	host   string // for messages
+	host   string // host and port, for messages
 	client *http.Client
-	fresh  *http.Client // makes a connection for each request and keeps none
-	boot   string       // what the ids of this backend's requests begin with
+	fresh  *http.Client // opens a new connection for each request
+	boot   string       // random prefix of request ids, unique to this process
 
-	ownTransport bool // it was made by New, with nothing but the options in it
+	ownTransport bool // New created the transport from the options
 
-	asked atomic.Int64 // requests so far
+	asked atomic.Int64 // number of requests so far, for request ids
 }
 
-// New checks the options. It does not ask whether the server is there; see [Backend.Probe].
+// New checks the options. It does not contact the server; see [Backend.Probe].
 func New(o Options) (*Backend, error) {
 	if p := cmp.Or(o.Protocol, "openai"); p != "openai" {
 		return nil, fmt.Errorf("backend protocol %q is not known; known: openai", p)
@@ -89,8 +92,8 @@ func New(o Options) (*Backend, error) {
 		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}, nil
 }
 
-// withoutKeeping is a transport with the same settings that makes a connection for each request. Transports that have no connections
-// are returned as they are.
+// withoutKeeping returns a transport with the same settings that opens a new connection for each request.
+// Transports without connections are returned unchanged.
 func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
 	t, ok := rt.(*http.Transport)
 	if !ok {
@@ -101,20 +104,21 @@ func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
 	return t
 }
 
-// transport keeps a connection open for every request in flight: net/http's two would make most requests dial anew.
+// transport keeps an idle connection for every request in flight. The default of net/http, two per host, would
+// open a new connection for most requests.
 func transport(limit int) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = cmp.Or(limit, defaultConnections)
 	t.MaxIdleConns = 0
 	t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
-	t.DisableCompression = true // answers are small, the way is short, and CPU is what a batch has least of
+	t.DisableCompression = true // answers are small and the network is fast; CPU is scarce
 	t.MaxResponseHeaderBytes = maxHeader
-	t.ResponseHeaderTimeout = 0 // a long generation is silent until its end; the attempt's timeout bounds it
+	t.ResponseHeaderTimeout = 0 // a long generation sends nothing until its end; the attempt's timeout bounds it
 	return t
 }
 
-// sameHost lets a server send a request on within itself. Another host would be given prompts and key that are not for it,
-// and a POST that became a GET on the way would ask something else.
+// sameHost allows redirects within the same host and scheme, with the same method. Another host must not get
+// prompts and the API key, and a POST that became a GET would be a different request.
 func sameHost(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if req.URL.Host != first.URL.Host || req.URL.Scheme != first.URL.Scheme || req.Method != first.Method || len(via) > maxRedirects {
@@ -123,16 +127,18 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// String names the backend in messages: its host, without path and user.
+// String returns the backend's host and port, without path and user.
 func (b *Backend) String() string { return b.host }
 
-// ModelName is the name that the server knows the model by.
+// ModelName returns the server's own name for the model.
 func (b *Backend) ModelName() string { return b.o.Model }
 
-// NoCanary tells that the server must never get a request of our own, though it would tell a bad record from a bad server.
+// NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a bad record from
+// a bad server.
 func (b *Backend) NoCanary() bool { return b.o.NoCanary }
 
-// Key is the same for two backends that are the same server and model, reached in the same way. It holds no secret.
+// Key is equal for two backends with the same server, model and options. It contains no secret: the API key is
+// hashed.
 func (b *Backend) Key() string {
 	transport := ""
 	if !b.ownTransport {
@@ -141,14 +147,15 @@ func (b *Backend) Key() string {
 	return fmt.Sprintf("%q %q %q %x %d %t %v %s", b.base, b.o.Protocol, b.o.Model, sha256.Sum256([]byte(b.o.APIKey)), b.o.MaxInFlight, b.o.NoCanary, b.o.Timeout, transport)
 }
 
-// MaxInFlight is the configured limit, 0 when it is to be found.
+// MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds it.
 func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }
 
-// errTimeout is the cause of an attempt's context when its own time ran out, not the caller's.
+// errTimeout is the cause of the attempt's context when the attempt's timeout expires. It tells that apart from
+// the caller's cancellation.
 var errTimeout = errors.New("the attempt's time ran out")
 
-// Do sends one call and returns the body of its 200. Any other end is a [*batholith.Failure], except when ctx ended: then it
-// is the cause of ctx, and the attempt says nothing about record or backend.
+// Do sends one call and returns the body of the 200 answer. Any other result is a [*batholith.Failure]. If ctx
+// was cancelled, Do returns its cause, and the attempt says nothing about the record or the backend.
 func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -168,9 +175,10 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	}
 	f := b.classify(attempt, err, s)
 	f.Crash = f.Crash && !p.waited // it may have given up on us
-	return nil, f
+	return nil, f                  // while we waited for memory, the server may have given up on us
 }
 
+// post sends the call as a POST and reads the answer. room is nil if memory is unlimited.
 func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.Room, s *sending) ([]byte, error) {
 	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
@@ -187,16 +195,16 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 	return b.exchange(client, req, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
 }
 
-// sending is how far an attempt has come. The transport's goroutines set the fields.
+// sending records the progress of one attempt. The transport's goroutines set the fields.
 type sending struct {
 	hooks     httptrace.ClientTrace
-	patience  time.Duration // the time that the attempt has
-	connected atomic.Bool   // there was a connection, with TLS where the URL says so
-	wrote     atomic.Bool   // the request was written in full
-	answered  atomic.Bool   // the head of an answer of HTTP came
+	patience  time.Duration // timeout of the attempt
+	connected atomic.Bool   // a connection exists, with TLS if the URL asks for it
+	wrote     atomic.Bool   // the request was sent completely
+	answered  atomic.Bool   // the head of an HTTP answer arrived
 }
 
-// trace has the transport report to s.
+// trace returns a context that makes the transport report its progress to s.
 func (s *sending) trace(ctx context.Context) context.Context {
 	s.hooks.GotConn = s.gotConn
 	s.hooks.WroteRequest = s.wroteRequest
@@ -211,7 +219,7 @@ func (s *sending) wroteRequest(info httptrace.WroteRequestInfo) {
 	}
 }
 
-// exchange sends a request and reads its answer: the body of a 200, or an error that classify knows.
+// exchange sends a request. It returns the body of a 200 answer, or an error that classify understands.
 func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Request-Id", b.requestID())
@@ -225,7 +233,7 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, r
 	s.answered.Store(true)
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what was read of it will do
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
 		return nil, newRefusal(resp, body)
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -241,15 +249,16 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, r
 	return body, nil
 }
 
-// requestID is another for every request, of this process and of all.
+// requestID returns an id that no other request has, in this process or another.
 func (b *Backend) requestID() string {
 	return string(strconv.AppendInt(append(make([]byte, 0, 48), b.boot...), b.asked.Add(1), 36))
 }
 
-// mangled is an answer that cannot be read, whatever it says.
-type mangled struct {
-	how    string // our own words
+// mangled is an answer that cannot be read.
+type mangled struct { // in our words
+	how    string // the server's words, for the record's error line only
 	detail string // the server's; goes to the record alone
 }
 
+// Error leaves out detail, which may quote the server.
 func (e *mangled) Error() string { return "the answer " + e.how }

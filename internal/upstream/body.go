@@ -11,21 +11,24 @@ import (
 )
 
 const (
-	// maxAnswer is the longest answer that is read, in bytes.
+	// maxAnswer is the longest answer in bytes.
 	maxAnswer = 64 << 20
-	// freeAnswer is how much of an answer is read without asking for room: all of most answers.
+	// freeAnswer is how many bytes of an answer are read without reserving memory first. Most answers are
+	// shorter.
 	freeAnswer = 16 << 10
-	// oneAnswer is how long an announced answer is read in one piece. It is trusted with so much.
+	// oneAnswer is the largest Content-Length for which memory is allocated at once.
 	oneAnswer = 256 << 10
-	// A longer one is read in pieces, each as long as all before it, between these two.
+	// A longer answer is read in pieces. Each is as long as all pieces before it, within these two bounds in
+	// bytes.
 	leastPiece = 64 << 10
 	mostPiece  = 1 << 20
 )
 
 var tooLong = fmt.Sprintf("is longer than %d MiB", maxAnswer>>20)
 
-// readAll reads the body of a 200. What a server announces takes little memory, only what has come takes more: room is asked for before each piece is
-// read. A server that sends more than there is room for is held up by its connection.
+// readAll reads the body of a 200 answer. A large Content-Length alone reserves no memory: memory is reserved
+// for each piece before it is read. A server that sends faster than memory is available is slowed down by TCP
+// flow control.
 func readAll(ctx context.Context, resp *http.Response, room batholith.Room) ([]byte, error) {
 	n := resp.ContentLength
 	if n > maxAnswer {
@@ -48,7 +51,7 @@ func readAll(ctx context.Context, resp *http.Response, room batholith.Room) ([]b
 	return readPieces(ctx, resp.Body, n, head, room)
 }
 
-// readPieces reads what follows head. The length is -1 where it is not known.
+// readPieces reads what follows head. length is the total length, or -1 if unknown.
 func readPieces(ctx context.Context, r io.Reader, length int64, head []byte, room batholith.Room) ([]byte, error) {
 	pieces, total := [][]byte{head}, len(head)
 	for ended := false; !ended; {
@@ -84,8 +87,8 @@ func readPieces(ctx context.Context, r io.Reader, length int64, head []byte, roo
 	return body, nil
 }
 
-// readPiece fills the capacity of p. io.EOF says that the answer ended, in the way that it should; io.ReadFull would not tell that from an
-// answer that was cut off.
+// readPiece fills p up to its capacity. io.EOF means that the answer ended regularly. io.ReadFull is not used
+// because it does not distinguish that from an answer that was cut off.
 func readPiece(r io.Reader, p []byte) ([]byte, error) {
 	for len(p) < cap(p) {
 		n, err := r.Read(p[len(p):cap(p)])
@@ -97,24 +100,25 @@ func readPiece(r io.Reader, p []byte) ([]byte, error) {
 	return p, nil
 }
 
-// patience is the time of one attempt. Waiting for room is no fault of the server, and takes nothing of it.
+// patience is the timeout of one attempt. Time spent waiting for our own memory does not count, because it is
+// not the server's fault.
 type patience struct {
 	batholith.Room
 	timer  *time.Timer
-	end    time.Time // while the timer runs
-	waited bool      // at least once
+	end    time.Time // when the timer expires
+	waited bool      // Grow has waited for more than a second
 }
 
-// newPatience has cancel called once the time is over.
+// newPatience starts the timeout d. When it expires it calls cancel(errTimeout).
 func newPatience(d time.Duration, room batholith.Room, cancel context.CancelCauseFunc) *patience {
 	return &patience{Room: room, end: time.Now().Add(d), timer: time.AfterFunc(d, func() { cancel(errTimeout) })}
 }
 
-// Grow implements [batholith.Room].
+// Grow implements [batholith.Room]. It stops the timer while it waits.
 func (p *patience) Grow(ctx context.Context, n int) error {
 	began := time.Now()
 	if !p.timer.Stop() {
-		return context.Cause(ctx) // it is over, or will be in a moment
+		return context.Cause(ctx) // the timeout has expired or is about to be reported
 	}
 	err := p.Room.Grow(ctx, n)
 	if waited := time.Since(began); waited > 0 {

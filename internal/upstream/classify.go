@@ -18,8 +18,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// classify turns the error of a failed attempt into a Failure: its kind, and texts for the record and for everybody else. Nothing else does.
-// ctx is the attempt's own.
+// classify converts the error of a failed attempt into a Failure: its kind, and the texts for the record and
+// for everyone else. All failures are made here. ctx is the context of the attempt.
 func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholith.Failure {
 	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
@@ -32,14 +32,14 @@ func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholit
 	return f
 }
 
-// failure makes a failure whose text is our own, so that the record and everybody else may read it.
+// failure returns a Failure whose text is entirely ours, so both the record and everyone else may see it.
 func failure(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
 	public := fmt.Sprintf(format, args...)
 	return &batholith.Failure{Kind: kind, Public: public, Message: public}
 }
 
-// classifyTransport classifies an attempt without an answer, or with one that cannot be read. Errors of net/http and crypto/tls quote what
-// the server sent, so their texts go into Message alone.
+// classifyTransport classifies an attempt without a readable answer. Errors of net/http and crypto/tls may
+// quote the server, so their texts go into Message only.
 func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
 		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
@@ -66,8 +66,8 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 	return f
 }
 
-// unreachable classifies an attempt that got no connection: the name is unknown, there is no route, nothing listens, TLS fails, or a proxy
-// refuses.
+// unreachable classifies an attempt without a connection: unknown host name, no route, connection refused, TLS
+// error, or a proxy that rejects it.
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
 	const kind = batholith.FailureUnreachable
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
@@ -84,7 +84,8 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 	return failure(kind, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
 }
 
-// dnsReason, dialReason and tlsReason describe errors of the network in our own words.
+// dnsReason, dialReason and tlsReason describe network errors in our own words, so that they cannot quote the
+// server.
 func dnsReason(e *net.DNSError) string {
 	switch {
 	case e.IsNotFound:
@@ -121,7 +122,8 @@ func tlsReason(err error) string {
 	return "the server does not speak TLS"
 }
 
-// classifyAnswer classifies an answer that is an error: by the error that its body names if it is known, else by its status.
+// classifyAnswer classifies an error answer: by the error name in its body if it is known, otherwise by its
+// status.
 func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	kind := r.kind()
 	f := &batholith.Failure{Kind: kind, Status: r.status, RetryAfter: r.retryAfter}
@@ -132,16 +134,17 @@ func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	return f
 }
 
-// kind decides by names of errors and by words at the beginning of a message, and else by the status. A message may quote the record. So words
-// lead to kinds that are retried, except those about a request that is too large, which end the record.
+// kind looks at error names first, then at words in the first maxSaid bytes of the message, then at the status.
+// A message may quote the record, so words alone lead to kinds that are retried. The exception are words about
+// a request that is too large: these end the record.
 func (r *refusal) kind() batholith.FailureKind {
 	said := strings.ToLower(r.said.Message)
 	said = said[:min(len(said), maxSaid)]
-	clients := r.inside || r.status >= 400 && r.status < 500 // errors of the client, by status, or in an answer of 200
+	clients := r.inside || r.status >= 400 && r.status < 500 // an error of the client: by its status, or inside a 200
 	switch {
 	case r.said.names(wrongSetting...), clients && holdsAny(said, wrongSettingWords):
 		return batholith.FailureMisconfigured
-	case r.inside && strings.Contains(said, "unexpected endpoint"): // LM Studio's way to say 404
+	case r.inside && strings.Contains(said, "unexpected endpoint"): // LM Studio's equivalent of 404
 		return batholith.FailureMisconfigured
 	case r.said.names(namedBadRecord...):
 		return batholith.FailureBadRecord
@@ -179,10 +182,10 @@ var (
 		"no models loaded", "no models are currently loaded", "model is not loaded", "model not loaded", "channel error", "model has unexpectedly stopped"}
 )
 
-// kindOf is the kind of an answer of which only the status is known.
+// kindOf classifies an answer by its status alone.
 func kindOf(status int) batholith.FailureKind {
 	switch status {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // 529: overloaded, by those who follow Anthropic
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // 529: overloaded (Anthropic and compatible servers)
 		return batholith.FailureBackPressure
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity, http.StatusUnavailableForLegalReasons:
 		return batholith.FailureBadRecord
@@ -198,8 +201,8 @@ func kindOf(status int) batholith.FailureKind {
 	return batholith.FailureMisconfigured
 }
 
-// answerTexts returns two texts that name the host, its answer and a remedy if one is known. message is for the record and quotes the
-// server; public is for everybody else and does not.
+// answerTexts returns the two texts of an error answer. Both name the host, the status and a remedy if one is
+// known. message is for the record and quotes the server; public is for everyone else and does not.
 func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public string) {
 	public = fmt.Sprintf("%s answered %d", b.host, r.status)
 	if r.inside {
@@ -222,7 +225,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 	return message, public
 }
 
-// remedy is what an operator can do about a wrong setting.
+// remedy tells the operator how to correct a wrong setting.
 func (r *refusal) remedy(model string) string {
 	words := strings.ToLower(r.said.Message)
 	switch {
@@ -243,8 +246,8 @@ func (r *refusal) remedy(model string) string {
 	return "check the backend's url and protocol"
 }
 
-// retryAfter is how long the server asks clients to wait, at most an hour. Retry-After has seconds or a date (RFC 9110, 10.2.3);
-// Retry-After-Ms has milliseconds (OpenAI, Azure).
+// retryAfter returns how long the server asks clients to wait, at most maxRetryAfter. Retry-After contains
+// seconds or a date (RFC 9110, section 10.2.3); Retry-After-Ms contains milliseconds (OpenAI, Azure).
 func retryAfter(h http.Header) time.Duration {
 	if d, err := time.ParseDuration(strings.TrimSpace(h.Get("Retry-After-Ms")) + "ms"); err == nil {
 		return min(max(d, 0), maxRetryAfter)
@@ -264,10 +267,11 @@ func retryAfter(h http.Header) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// maxRetryAfter is the longest Retry-After that is believed.
+// maxRetryAfter is the longest accepted Retry-After.
 const maxRetryAfter = time.Hour
 
-// withoutURL removes the address from an error of the HTTP client, since it may hold a user and a password. Messages name the host instead.
+// withoutURL removes the URL from an error of the HTTP client: it may contain a user name and a password.
+// Messages name the host instead.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -275,7 +279,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// withoutKey hides the backend's API key in a text.
+// withoutKey replaces the backend's API key in a text.
 func (b *Backend) withoutKey(s string) string {
 	if b.o.APIKey == "" {
 		return s

@@ -1,8 +1,10 @@
-// Package upstream sends calls to model servers over HTTP, one [Backend] for each server, and says of every failure which of
-// the five kinds it is. The embedded models are reached the same way, without a socket: see [InProcess].
+// Package upstream sends calls to model servers over HTTP, with one [Backend] per server, and classifies every
+// failure as one of five kinds. The embedded models are reached through the same code without a socket: see
+// [InProcess].
 //
-// The invariant: an attempt ends with a body, with a [*batholith.Failure], or with the cause of its context, and within its
-// timeout. Nothing is sent twice here; whether to try again is the caller's to decide.
+// Invariant: an attempt ends with a body, a [*batholith.Failure], or the cause of its context, and within its
+// timeout. The package never repeats a request; the caller decides about retries.
 //
-// The package must not know records, dialects or limits of concurrency, and it reads of an answer only what tells a failure.
+// The package does not know records, dialects or concurrency limits. It parses answers only to find errors in
+// them.
 package upstream

@@ -14,18 +14,21 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// maxMetrics is how much is read of a server's metrics, in bytes. Those of vLLM have some hundred thousand, most of them histograms.
+// maxMetrics is how many bytes of a server's metrics are read. vLLM sends a few hundred thousand, mostly
+// histograms.
 const maxMetrics = 4 << 20
 
-// The gauges of requests that run and that wait, by the servers that have them.
+// Metric names for running and for waiting requests, by server.
 var (
-	// vllm/v1/metrics/loggers.py; sglang/srt/metrics/collector.py; llama.cpp tools/server, with --metrics.
+	// Sources: vllm/v1/metrics/loggers.py; sglang/srt/metrics/collector.py; llama.cpp tools/server, started
+	// with --metrics.
 	runningGauges = []string{"vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"}
 	waitingGauges = []string{"vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"}
 )
 
-// Gauges is what the server says of itself in its metrics, which it has beside its /v1: how many requests run and wait, those of others
-// included. Several engines behind one address are summed; other models are left out, where the server tells them apart.
+// Gauges reads the numbers of running and waiting requests from the server's metrics page, /metrics beside /v1.
+// They include requests of other clients. The engines behind one address are summed; other models are excluded
+// if the metrics have a model_name label. ok is false if the server has no such metrics.
 func (b *Backend) Gauges(ctx context.Context) (batholith.Gauges, bool) {
 	attempt, cancel := context.WithTimeout(ctx, min(probeTimeout, b.o.Timeout))
 	defer cancel()
@@ -47,12 +50,12 @@ func (b *Backend) Gauges(ctx context.Context) (batholith.Gauges, bool) {
 	return readGauges(io.LimitReader(resp.Body, maxMetrics), b.o.Model)
 }
 
-// beside is an address of the server outside its protocol.
+// beside returns a URL on the server outside /v1.
 func (b *Backend) beside(path string) string {
 	return strings.TrimSuffix(b.base.String(), "/v1") + path
 }
 
-// readGauges finds the two gauges in the text format of Prometheus. Not ok unless both are there.
+// readGauges sums the two gauges in a Prometheus text. ok is false unless both occur.
 func readGauges(r io.Reader, model string) (g batholith.Gauges, ok bool) {
 	lines := bufio.NewReaderSize(r, 4<<10)
 	var running, waiting bool
@@ -63,19 +66,20 @@ func readGauges(r io.Reader, model string) (g batholith.Gauges, ok bool) {
 		} else if n, found := gauge(line, waitingGauges, model); found {
 			g.Waiting, waiting = g.Waiting+n, true
 		}
-		for err == bufio.ErrBufferFull { // the rest of a line that is no gauge of these
+		for err == bufio.ErrBufferFull { // skip the rest of a longer line, which is none of these gauges
 			_, err = lines.ReadSlice('\n')
 		}
 		if err == io.EOF {
 			return g, running && waiting
 		}
 		if err != nil {
-			return batholith.Gauges{}, false // a part of the engines is no picture of the server
+			return batholith.Gauges{}, false // some engines' numbers may be missing, so the sum would be wrong
 		}
 	}
 }
 
-// gauge reads a line `name{label="value",…} 12` or `name 12` when it has one of these names, and not another model.
+// gauge parses a line `name{label="value",…} 12` or `name 12` if it has one of names and does not belong to
+// another model.
 func gauge(line []byte, names []string, model string) (int, bool) {
 	for _, name := range names {
 		rest, ok := bytes.CutPrefix(line, []byte(name))
@@ -92,12 +96,12 @@ func gauge(line []byte, names []string, model string) (int, bool) {
 			labels, rest = rest[1:end], rest[end+1:]
 		case ' ', '\t':
 		default:
-			continue // a longer name
+			continue // the line has a longer name
 		}
 		if other, ok := label(labels, "model_name"); ok && model != "" && other != model {
 			return 0, false
 		}
-		fields := bytes.Fields(rest) // a time may follow the value
+		fields := bytes.Fields(rest) // a timestamp may follow the value
 		if len(fields) == 0 {
 			return 0, false
 		}
@@ -110,7 +114,7 @@ func gauge(line []byte, names []string, model string) (int, bool) {
 	return 0, false
 }
 
-// label finds the value of a label in `a="b",c="d"`.
+// label returns the value of a label in `a="b",c="d"`.
 func label(labels []byte, name string) (string, bool) {
 	for len(labels) > 0 {
 		key, rest, ok := bytes.Cut(labels, []byte("="))
@@ -130,9 +134,10 @@ func label(labels []byte, name string) (string, bool) {
 	return "", false
 }
 
-// Slots is how many requests the server says it works on at once; not ok when it does not say.
-// llama.cpp has it in /props, beside its /v1. TEI has in /info how many it takes before it refuses, running and waiting together
-// (max_concurrent_requests): four fifths of them pass for its slots, so that no more than all are sent by one who sends a quarter more.
+// Slots returns how many requests the server processes in parallel; ok is false if the server does not report
+// it. llama.cpp reports total_slots in /props. TEI reports in /info how many requests it accepts, running and
+// waiting together (max_concurrent_requests). For TEI, slots = 4/5 × max_concurrent_requests: the limit may go
+// 25 % above the slots, and then just reaches the maximum.
 func (b *Backend) Slots(ctx context.Context) (n int, ok bool) {
 	var props struct {
 		Slots int `json:"total_slots"`

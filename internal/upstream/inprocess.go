@@ -9,28 +9,29 @@ import (
 	"net/http/httptrace"
 )
 
-// InProcess reaches a handler of this process as if it were a server, without a socket. A panic in it ends the attempt like a
-// broken connection. The handler runs on the caller's goroutine and must return when the request's context ends.
+// InProcess returns a transport that calls h directly instead of a server. A panic in h ends the attempt like a
+// broken connection. h runs on the caller's goroutine and must return when the request's context ends.
 func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
 
-// memoryBody is a request's body whose bytes a handler of this process may look at, and not change, in place of reading a copy of them.
+// memoryBody is a request body that a handler in this process may read without a copy, through Bytes. It must
+// not modify the bytes.
 type memoryBody struct {
 	*bytes.Reader
 	b []byte
 }
 
-// Close implements [io.Closer].
+// Close implements [io.Closer]. It does nothing.
 func (memoryBody) Close() error { return nil }
 
-// Bytes is the whole body.
+// Bytes returns the whole body.
 func (m memoryBody) Bytes() []byte { return m.b }
 
 // RoundTrip implements [http.RoundTripper].
 func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if req.Body == nil {
-		r := *req // a handler may rely on a body
+		r := *req // handlers may rely on a body that is not nil
 		r.Body = http.NoBody
 		req = &r
 	}
@@ -55,7 +56,7 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 	}, nil
 }
 
-// panicked is a handler's panic as an error: a torn connection when the handler meant one.
+// panicked converts a handler's panic to an error. http.ErrAbortHandler means a broken connection.
 func panicked(p any) error {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return io.ErrUnexpectedEOF
@@ -71,15 +72,17 @@ type recorder struct {
 	body   bytes.Buffer
 }
 
-// Header, WriteHeader and Write implement [http.ResponseWriter].
+// Header implements [http.ResponseWriter].
 func (w *recorder) Header() http.Header { return w.header }
 
+// WriteHeader implements [http.ResponseWriter]. Only the first call has an effect.
 func (w *recorder) WriteHeader(status int) {
 	if !w.sent {
 		w.status, w.sent = status, true
 	}
 }
 
+// Write implements [http.ResponseWriter].
 func (w *recorder) Write(b []byte) (int, error) {
 	w.sent = true
 	return w.body.Write(b)

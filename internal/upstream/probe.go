@@ -15,13 +15,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Probe asks whether the server is there, and for its list of models. The error is the cause of ctx or a [*batholith.Failure] of kind
+// Probe checks that the server is reachable and reads its list of models. It returns the cause of ctx, or a
+// [*batholith.Failure] of kind
 //
-//   - [batholith.FailureUnreachable]: nothing answers HTTP. Every answer of HTTP, whatever its status, means that the server is there.
-//   - [batholith.FailureMisconfigured]: the list of models lacks the model. It is a doubt and not a no: many servers answer to names that
-//     they do not list. Public names what is listed.
+//   - [batholith.FailureUnreachable]: nothing answered in HTTP. Any HTTP answer, whatever its status, counts as
+//     reachable.
+//   - [batholith.FailureMisconfigured]: the model is missing in the list. This is a warning only, because many
+//     servers accept names that they do not list. Public names the listed models.
 //
-// A list that cannot be had (no such route, no right to it, no list of OpenAI's form) tells nothing, and is nil.
+// If the list is not available (no such path, no permission, another format), Probe returns nil.
 func (b *Backend) Probe(ctx context.Context) error {
 	models, known, err := b.list(ctx)
 	switch {
@@ -35,7 +37,8 @@ func (b *Backend) Probe(ctx context.Context) error {
 	return f
 }
 
-// Listed tells whether the server's list of models has this backend's model; known is false when the list cannot be had.
+// Listed reports whether the server's list of models contains this backend's model. known is false if the list
+// is not available.
 func (b *Backend) Listed(ctx context.Context) (found, known bool) {
 	models, known, err := b.list(ctx)
 	if err != nil || !known {
@@ -44,7 +47,7 @@ func (b *Backend) Listed(ctx context.Context) (found, known bool) {
 	return slices.ContainsFunc(models, func(m listed) bool { return m.answersTo(b.o.Model) }), true
 }
 
-// list asks for the models. The error says that nothing answers HTTP.
+// list requests the list of models. An error means that nothing answered in HTTP.
 func (b *Backend) list(ctx context.Context) (models []listed, known bool, err error) {
 	body, answered, err := b.ask(ctx, b.base.String()+"/models")
 	if ctx.Err() != nil {
@@ -66,14 +69,15 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 	return list.Data, true, nil
 }
 
-// listed is one entry of a server's list of models. llama.cpp lists aliases beside the name.
+// listed is one entry of a server's list of models. llama.cpp lists aliases too.
 type listed struct {
 	ID      string   `json:"id"`
 	Aliases []string `json:"aliases"`
 }
 
-// answersTo tells whether a server that lists m is known to take name for it: the name itself or an alias; with or without Ollama's
-// default tag ":latest" and Gemini's prefix "models/"; and any name that fits a pattern such as LiteLLM's "openai/*".
+// answersTo reports whether a server that lists m accepts name: the id or an alias, with or without Ollama's
+// default tag ":latest" and Gemini's prefix "models/"; or any name that matches a pattern such as LiteLLM's
+// "openai/*".
 func (m listed) answersTo(name string) bool {
 	name = bareName(name)
 	for _, own := range append([]string{m.ID}, m.Aliases...) {
@@ -93,8 +97,8 @@ func bareName(name string) string {
 
 var lenient = jsontext.AllowDuplicateNames(true)
 
-// namesOf shows the first names of a list of models that may be long. The list comes from the server and is shown to everybody, so what
-// does not look like the name of a model is counted and not shown.
+// namesOf lists the first ten names for a message that everyone may see. The names come from the server, so any
+// that does not look like a model name is counted but not shown.
 func namesOf(models []listed) string {
 	const shown = 10
 	if len(models) == 0 {
@@ -116,7 +120,8 @@ func namesOf(models []listed) string {
 	return text
 }
 
-// plainName tells whether s could be the name of a model: one word of ASCII, as "Qwen/Qwen2.5-7B-Instruct" and "llama3.1:8b" are.
+// plainName reports whether s looks like a model name: one ASCII word such as "Qwen/Qwen2.5-7B-Instruct" or
+// "llama3.1:8b".
 func plainName(s string) bool {
 	const longest = 96
 	return s != "" && len(s) <= longest && strings.IndexFunc(s, func(r rune) bool {
@@ -124,7 +129,7 @@ func plainName(s string) bool {
 	}) < 0
 }
 
-// ask sends a GET with a short timeout of its own. It tells whether an answer of HTTP came, whatever it says.
+// ask sends a GET with a short timeout. answered reports whether an HTTP answer came, whatever its status.
 func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bool, err error) {
 	s := &sending{patience: min(probeTimeout, b.o.Timeout)}
 	attempt, cancel := context.WithTimeoutCause(ctx, s.patience, errTimeout)
@@ -142,7 +147,7 @@ func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bo
 	return nil, s.answered.Load(), b.classify(attempt, err, s)
 }
 
-// readList reads the answer to a small question.
+// readList reads the answer to a small request.
 func readList(resp *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxList+1))
 	if len(body) > maxList {

@@ -15,38 +15,39 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxSaid bounds what is repeated of a server's own message, in bytes.
+// maxSaid is the maximum number of bytes of a server's message that are repeated or searched.
 const maxSaid = 500
 
-// refusal is an answer that is no success: by its status, or by an error object inside a 200.
+// refusal is an error answer: a status other than 200, or an error object in a 200.
 type refusal struct {
 	status     int
-	inside     bool
+	inside     bool // the error is in a 200 answer
 	said       said
 	retryAfter time.Duration
 }
 
+// Error does not quote the server.
 func (r *refusal) Error() string { return http.StatusText(r.status) }
 
 func newRefusal(resp *http.Response, body []byte) *refusal {
 	return &refusal{status: resp.StatusCode, said: readSaid(body), retryAfter: retryAfter(resp.Header)}
 }
 
-// said is what an error object says. OpenAI: {"error":{"message","type","code"}}; vLLM once had the members at the top,
-// Ollama has a string, FastAPI calls it "detail".
+// said is the content of an error object. OpenAI sends {"error":{"message","type","code"}}; old vLLM versions
+// have the members at the top level, Ollama sends a string, FastAPI calls it "detail".
 type said struct {
 	Message string
 	Type    string
 	Code    string
-	page    bool // it is a page for people; Message is its title
+	page    bool // the body is an HTML page, and Message is its title
 }
 
-// names tells whether the error has one of these types or codes.
+// names reports whether the error has one of these types or codes.
 func (s said) names(any ...string) bool {
 	return slices.Contains(any, s.Type) && s.Type != "" || slices.Contains(any, s.Code) && s.Code != ""
 }
 
-// status is the HTTP status that an error inside a 200 stands for.
+// status returns the HTTP status that an error inside a 200 corresponds to; 500 if unknown.
 func (s said) status() int {
 	n := 0
 	for _, c := range s.Code {
@@ -71,8 +72,8 @@ func (s said) status() int {
 	return http.StatusInternalServerError
 }
 
-// readSaid finds the message in an error's body, whatever its form. A body that is no JSON speaks for itself, unless it is a
-// page for people.
+// readSaid extracts the message from an error's body, whatever its format. A text that is neither JSON nor HTML
+// is the message itself.
 func readSaid(body []byte) said {
 	body = bytes.TrimSpace(body)
 	if s, ok := readObject(body); ok {
@@ -84,7 +85,7 @@ func readSaid(body []byte) said {
 	return said{Message: string(body)}
 }
 
-// title is the title of a page for people: "403 Forbidden".
+// title returns the title of an HTML page, for example "403 Forbidden".
 func title(page string) string {
 	_, rest, _ := strings.Cut(page, "<title>")
 	text, _, ok := strings.Cut(rest, "</title>")
@@ -94,7 +95,7 @@ func title(page string) string {
 	return html.UnescapeString(strings.TrimSpace(text))
 }
 
-// readObject reads an error object, also the only one of a list (Gemini).
+// readObject parses an error object, or a list that contains one (Gemini).
 func readObject(body []byte) (said, bool) {
 	var list []jsontext.Value
 	if json.Unmarshal(body, &list, lenient) == nil && len(list) == 1 {
@@ -119,8 +120,8 @@ func readObject(body []byte) (said, bool) {
 	return s, true
 }
 
-// detail reads FastAPI's list of violations: {"loc":["body","temperature"],"msg":"…","input":…}. The input is the prompt, and
-// has no place in a message.
+// detail formats FastAPI's list of violations: {"loc":["body","temperature"],"msg":"…","input":…}. It drops
+// input, because that is the prompt.
 func detail(v jsontext.Value) string {
 	var list []struct {
 		Loc []jsontext.Value `json:"loc"`
@@ -140,7 +141,8 @@ func detail(v jsontext.Value) string {
 	return strings.Join(lines, "; ")
 }
 
-// withoutInput cuts a message where it repeats what was sent, as vLLM's do: "…, 'msg': 'Field required', 'input': {…}}".
+// withoutInput cuts a message before a quoted request, as vLLM sends it: "…, 'msg': 'Field required', 'input':
+// {…}}".
 func withoutInput(s string) string {
 	for _, mark := range []string{"'input': ", `"input": `, `"input":`} {
 		if before, _, ok := strings.Cut(s, mark); ok {
@@ -150,7 +152,7 @@ func withoutInput(s string) string {
 	return s
 }
 
-// scalar is a string's content, and any other value as it is written.
+// scalar returns the content of a JSON string, "" for null, and the JSON text of any other value.
 func scalar(v jsontext.Value) string {
 	if v.Kind() != '"' {
 		if v.Kind() == 'n' {
@@ -162,8 +164,9 @@ func scalar(v jsontext.Value) string {
 	return string(b)
 }
 
-// errorInside finds an error object where an answer should be: {"error":…}, also beside choices that are empty, or {"object":"error","message":…} (vLLM
-// before 0.10, FastChat) from a proxy that loses the status. Of a long body only the first bytes are looked at: errors are short, or begin with it.
+// errorInside finds an error object in a 200 answer: {"error":…}, possibly beside empty choices, or
+// {"object":"error","message":…} (FastChat, and vLLM before 0.10, behind a proxy that changes the status). In a
+// body above 4 KiB only the first 200 bytes are searched: error bodies are short or begin with the error.
 func errorInside(body []byte) (said, bool) {
 	const short = 4 << 10
 	head := body
@@ -182,7 +185,7 @@ func errorInside(body []byte) (said, bool) {
 	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return said{}, false
 	}
-	if filled(doc.Choices) || filled(doc.Data) { // what is wrong with one of the choices is the dialect's to find
+	if filled(doc.Choices) || filled(doc.Data) { // errors within one choice are handled by the dialect
 		return said{}, false
 	}
 	if string(doc.Object) != `"error"` && !filled(doc.Error) {
@@ -191,7 +194,7 @@ func errorInside(body []byte) (said, bool) {
 	return readObject(body)
 }
 
-// filled tells whether a member has something in it: no null, no empty list, object or text.
+// filled reports whether a JSON value is not null, false, or an empty list, object or string.
 func filled(v jsontext.Value) bool {
 	switch v.Kind() {
 	case '[', '{', '"':
@@ -202,7 +205,7 @@ func filled(v jsontext.Value) bool {
 	return false
 }
 
-// isTLS tells whether no trusted connection could be made; trying again does not mend a certificate.
+// isTLS reports whether TLS failed. A retry cannot repair a certificate.
 func isTLS(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return true

@@ -1,9 +1,9 @@
-// Package verify checks the output of a job that has ended against its input and its manifest.
+// Package verify checks the output of a finished job against its input and its manifest.
 //
-// [Job] recomputes all that a manifest promises: checksums, bytes, counts, tokens where the answers tell them, and that every record has
-// one line, in the order of the input, with its modelInput byte for byte. What differs is a [Difference] of the [Result]; an error
-// says that something could not be found out.
+// [Job] recomputes everything that a manifest states: checksums, sizes, counts, and tokens if the answers
+// contain them. It checks that every record has one line, in input order, with its modelInput byte for byte.
+// Each mismatch is a [Difference] in the [Result]. An error means that something could not be checked.
 //
-// One file is read at a time, and no more of it held than a line and what is looked ahead. The package must not know where files lie, nor
-// flags, nor a terminal: Options.Open reads them, and who calls prints what was found.
+// It reads one file at a time and holds one line plus the look-ahead in memory. The package does not know where
+// files are stored, nor flags or terminals: Options.Open reads files, and the caller prints the result.
 package verify

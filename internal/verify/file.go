@@ -16,16 +16,17 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// totals are what the files of a job have, counted anew.
+// totals are the recomputed sums over all files of a job.
 type totals struct {
 	records, lines, answers, errors int64
 	tokens                          batholith.Tokens
-	untold                          int64 // answers that do not tell their tokens
-	unread                          int64 // lines that are neither answer nor error
+	untold                          int64 // answers without token counts
+	unread                          int64 // lines that are neither an answer nor an error
 	skipped                         bool  // a file was not read
 }
 
-// file checks one input file and its output. An error means that this could not be found out; what differs is noted.
+// file checks one input file and its output. Mismatches are added to v.found; an error means that the check was
+// not possible.
 func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batholith.ManifestFile, all *totals) error {
 	_, below, ok := strings.Cut(f.Output, "/"+jobID(m)+"/")
 	if !ok {
@@ -80,10 +81,10 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 	return nil
 }
 
-// compare notes where a file is not as the manifest says.
+// compare checks size and CRC-32C of a file against the manifest.
 func (v *checker) compare(s *stream, what string, bytes int64, sum string) {
 	if sum == "" {
-		v.found.InputSums = false // of a manifest of version 1, or a plan of that time
+		v.found.InputSums = false // the manifest has version 1, or the job was planned by such a version
 	}
 	switch is := fmt.Sprintf("%08x", s.sum); {
 	case sum != "" && s.bytes != bytes:
@@ -93,20 +94,20 @@ func (v *checker) compare(s *stream, what string, bytes int64, sum string) {
 	}
 }
 
-// stream is a file that is read once, with the account of what passed.
+// stream is a file that is read once. It counts and checksums the bytes.
 type stream struct {
 	ctx   context.Context
 	name  string
 	in    io.ReadCloser
-	gone  bool // it is not there, which was noted
+	gone  bool // the file is missing, which has been reported
 	bytes int64
 	sum   uint32
-	read  func(n int)
+	read  func(n int) // callback for progress, with the bytes of one read
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// stream opens a file. One that is missing is a difference.
+// stream opens a file. A missing file is reported as a difference, not as an error.
 func (v *checker) stream(ctx context.Context, uri string) (*stream, error) {
 	s := &stream{ctx: ctx, name: uri, read: v.read}
 	if path, err := files.PathOf(uri); err == nil {
@@ -131,7 +132,7 @@ func (v *checker) stream(ctx context.Context, uri string) (*stream, error) {
 	return s, nil
 }
 
-// Read passes bytes on and keeps the account of them.
+// Read implements io.Reader. It updates the count and the checksum.
 func (s *stream) Read(p []byte) (int, error) {
 	if s.ctx.Err() != nil {
 		return 0, context.Cause(s.ctx)
@@ -143,7 +144,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the reading.
+// Close closes the file, if it is open.
 func (s *stream) Close() error {
 	if s.in == nil {
 		return nil
@@ -151,16 +152,17 @@ func (s *stream) Close() error {
 	return s.in.Close()
 }
 
-// mostLine bounds an output line: an answer may be longer than its input, but not without end.
+// mostLine is the longest output line in bytes that is read. An answer may be longer than its input.
 const mostLine = 8 * jsonl.MaxLineBytes
 
 // outputLines reads an output file line by line.
 type outputLines struct {
 	r    *bufio.Reader
-	long []byte
+	long []byte // buffer for lines longer than r's buffer
 }
 
-// next returns the next line with its newline, which is missing at the end of a torn file, or io.EOF. It holds until the next call.
+// next returns the next line including its newline, or io.EOF. The last line of a truncated file has no
+// newline. The slice is valid until the next call.
 func (l *outputLines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	if err == nil {

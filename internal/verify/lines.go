@@ -17,39 +17,40 @@ import (
 )
 
 const (
-	// lookAhead is how many records a line that does not fit is looked for among: enough for the gaps of a job that was stopped.
+	// lookAhead is how many records are read ahead to find the one that a line belongs to: enough for the gaps
+	// in a stopped job's output.
 	lookAhead = 1 << 16
-	// mostPerFile is how many differences of one file are worth counting; the rest of its lines is not compared.
+	// mostPerFile is the maximum number of differences per file; then the rest of its lines is not compared.
 	mostPerFile = 1000
 )
 
-// collation goes through an input file and its output together. As long as line and record agree, and that is always, it compares
-// bytes with bytes. Where they do not, it reads records ahead to find the one that the line stands for, and knows of each no more
-// than its hashes until it has caught up.
+// collation compares an input file with its output. Normally each line belongs to the next record, and it
+// compares bytes. If a line does not match, it reads records ahead to find the line's record; of these it keeps
+// only hashes.
 type collation struct {
 	v        *checker
 	job      string
 	file     int
-	complete bool // every record must have a line
+	complete bool // every record must have a line, because the job is Completed
 	in       *jsonl.Scanner
 	inName   string
 	out      outputLines
 	outName  string
 	seed     maphash.Seed
 
-	ahead  []trace // records that were read and have no line yet, oldest first
-	head   []byte  // scratch: what a line must begin with
-	before int64   // differences when this file began
+	ahead  []trace // records that were read but have no line yet, oldest first
+	head   []byte  // buffer: the expected beginning of a line
+	before int64   // number of differences before this file
 
 	records, lines, answers, errors int64
 	tokens                          batholith.Tokens
-	untold                          int64 // answers that do not tell their tokens
-	unread                          int64 // lines that are neither answer nor error
+	untold                          int64 // answers without token counts
+	unread                          int64 // lines that are neither an answer nor an error
 }
 
-// trace is what is known of a record that was read ahead.
+// trace identifies a record that was read ahead, by hashes.
 type trace struct {
-	line      int64
+	line      int64 // line number in the input, from 1
 	id, input uint64
 }
 
@@ -59,7 +60,7 @@ func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *
 		seed: maphash.MakeSeed(), before: v.found.Count}
 }
 
-// run reads both files to their ends, so that their sums are whole.
+// run reads both files to the end, so that their checksums are complete.
 func (c *collation) run() error {
 	for {
 		line, err := c.out.next()
@@ -91,7 +92,7 @@ func (c *collation) run() error {
 	return nil
 }
 
-// tired tells whether this file has too many differences to go on, and says so once.
+// tired reports whether this file has too many differences to continue. The first time, it reports that.
 func (c *collation) tired() bool {
 	n := c.v.found.Count - c.before
 	if n == mostPerFile {
@@ -100,7 +101,8 @@ func (c *collation) tired() bool {
 	return n >= mostPerFile
 }
 
-// advance moves on to the next record of the input. What is no record was refused by validation, so it came later.
+// advance moves to the next record of the input. A line that is not a record is reported: validation would have
+// rejected it, so the input has changed since.
 func (c *collation) advance() bool {
 	for c.in.Next() {
 		if p := c.in.Problem(); p != nil {
@@ -115,7 +117,7 @@ func (c *collation) advance() bool {
 	return false
 }
 
-// id is the recordId that the output has for a line of the input.
+// id returns the recordId that the output has for an input line: the line's own, or the generated one.
 func (c *collation) id(l jsonl.Line) []byte {
 	if l.ID != nil {
 		return l.ID
@@ -123,16 +125,16 @@ func (c *collation) id(l jsonl.Line) []byte {
 	return []byte(jsonl.MakeID(c.job, c.file, l.N))
 }
 
-// modelOutput is what follows the head of an answer; it is in jsonl's hands how a line is written.
+// modelOutput follows modelInput in an answer's line. Package jsonl defines the layout of lines.
 const modelOutput = `,"modelOutput":`
 
-// begins writes what the line of a record must begin with.
+// begins returns the bytes with which the output line of a record must begin.
 func (c *collation) begins(id, input []byte) []byte {
 	c.head = jsonl.AppendOutput(c.head[:0], id, input, nil)
 	return c.head[:len(c.head)-len(modelOutput)-len("}\n")]
 }
 
-// line compares one output line with the record whose turn it is.
+// line compares one output line with the next record.
 func (c *collation) line(line []byte) {
 	if len(c.ahead) == 0 {
 		if !c.advance() {
@@ -150,16 +152,17 @@ func (c *collation) line(line []byte) {
 	c.search(line)
 }
 
+// trace hashes the id and the modelInput of a record.
 func (c *collation) trace(n int64, id, input []byte) trace {
 	return trace{n, maphash.Bytes(c.seed, id), maphash.Bytes(c.seed, input)}
 }
 
-// search finds the record that a line stands for among those that follow.
+// search looks for the record that a line belongs to, among the records ahead.
 func (c *collation) search(line []byte) {
 	id, input, err := jsonl.Parse(line)
 	if err != nil {
 		c.odd("it is no output line: " + reasonOf(err))
-		c.ahead = c.ahead[1:] // it stands in the place of that record
+		c.ahead = c.ahead[1:] // the bad line takes the place of this record
 		return
 	}
 	is := c.trace(0, id, input)
@@ -184,7 +187,8 @@ func (c *collation) search(line []byte) {
 	c.rest(line[len(head):])
 }
 
-// find returns the place of the first record ahead that fits, reading on as far as may be, or -1.
+// find returns the index in c.ahead of the first record that fits, or -1. It reads up to lookAhead records
+// ahead.
 func (c *collation) find(fits func(trace) bool) int {
 	for i := 0; i < lookAhead; i++ {
 		if i == len(c.ahead) {
@@ -201,7 +205,7 @@ func (c *collation) find(fits func(trace) bool) int {
 	return -1
 }
 
-// take lets go of the record at a place; those before it have no line.
+// take removes the record at index at. The records before it have no line.
 func (c *collation) take(at int) {
 	for _, t := range c.ahead[:at] {
 		c.missing(t)
@@ -209,14 +213,14 @@ func (c *collation) take(at int) {
 	c.ahead = c.ahead[at+1:]
 }
 
-// missing notes a record without a line, which only a job that is not Completed may have.
+// missing reports a record without a line. Only a job that is not Completed may have such records.
 func (c *collation) missing(t trace) {
 	if c.complete && !c.tired() {
 		c.v.found.differ(c.inName, t.line, "the record has no line in the output")
 	}
 }
 
-// rest checks what follows modelInput: an answer or an error, the end of the line, and nothing else.
+// rest checks the part after modelInput: an answer or an error, the end of the line, and nothing else.
 func (c *collation) rest(tail []byte) {
 	if len(tail) == 0 || tail[len(tail)-1] != '\n' {
 		c.odd("the line is cut short")
@@ -238,13 +242,13 @@ func (c *collation) rest(tail []byte) {
 	c.odd("neither modelOutput nor error follows modelInput as it should")
 }
 
-// odd notes a line that is neither answer nor error.
+// odd reports a line that is neither an answer nor an error.
 func (c *collation) odd(what string) {
 	c.v.found.differ(c.outName, c.lines, "%s", what)
 	c.unread++
 }
 
-// answer checks one modelOutput and adds the tokens that it tells.
+// answer checks one modelOutput and adds its token counts.
 func (c *collation) answer(value []byte) {
 	value = c.sourced(value)
 	var u told
@@ -264,11 +268,11 @@ func (c *collation) answer(value []byte) {
 	c.tokens = c.tokens.Add(t)
 }
 
-// sourced is an answer without the member behind it that names where it came from, where there is one.
+// sourced removes the optional member that follows an answer and names its origin (see jsonl.AppendSourced).
 func (c *collation) sourced(value []byte) []byte {
 	loose := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	at := bytes.LastIndex(value, []byte(jsonl.SourceMember))
-	if at < 0 || jsontext.Value(value).IsValid(loose...) { // it is a part of the answer
+	if at < 0 || jsontext.Value(value).IsValid(loose...) { // it is part of the answer
 		return value
 	}
 	var from struct {
@@ -279,12 +283,12 @@ func (c *collation) sourced(value []byte) []byte {
 		return value
 	}
 	if line := jsonl.AppendSourced(nil, nil, nil, value[:at], &batholith.Source{Backend: from.Backend, Model: from.Model}); !bytes.HasSuffix(line, append(value[at:len(value):len(value)], "}\n"...)) {
-		return value // it is not written as Batholith writes it
+		return value // Batholith would have written it differently
 	}
 	return value[:at]
 }
 
-// reasonOf is what jsonl says of a line, without the number that it does not know.
+// reasonOf returns the reason of a jsonl error without the line number, which is always 0 here.
 func reasonOf(err error) string {
 	var p *jsonl.Problem
 	if errors.As(err, &p) {
@@ -293,7 +297,7 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// told is what answers of the body families say of their tokens, each in its own words.
+// told holds the token counts in answers of all body families. Each family has its own member names.
 type told struct {
 	Usage struct {
 		Anthropic     *int64 `json:"input_tokens"`
@@ -314,7 +318,8 @@ type told struct {
 	LlamaOut int64  `json:"generation_token_count"`
 }
 
-// tokens are those that the job counted for the answer: the input with what a cache held. Counts that the job did not believe are 0.
+// tokens returns the counts as the job added them: input includes cached tokens, and counts that
+// batholith.BelievedTokens rejects are 0. ok is false if the answer has none.
 func (t told) tokens() (batholith.Tokens, bool) {
 	u, n := t.Usage, batholith.BelievedTokens
 	switch {

@@ -13,23 +13,24 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// Options say where the files of a job are.
+// Options tell where the files of a job are.
 type Options struct {
-	// Open reads a file from its beginning: an input by its URI, an output by its path in Dir, or by its URI without one. A file that is
-	// not there is os.ErrNotExist, batholith.ErrNoObject or batholith.ErrNoBucket.
+	// Open opens a file: an input by its URI, an output by its path in Dir, or by its URI if Dir is empty. For
+	// a missing file it returns os.ErrNotExist, batholith.ErrNoObject or batholith.ErrNoBucket.
 	Open   func(ctx context.Context, uri string) (io.ReadCloser, error)
-	Dir    string                  // local folder of the job; "": the job is in S3, and so are all of its files
-	Counts *batholith.Counts       // what the server counts for the job; nil: that is not known
-	Read   func(read, total int64) // told how many bytes of about how many were read; nil: nobody wants to know
+	Dir    string                  // local folder of the job; "": the job and all its files are in S3
+	Counts *batholith.Counts       // the server's counts of the job; nil: unknown
+	Read   func(read, total int64) // called with the bytes read so far and the estimated total; nil: no progress
 }
 
-// Difference is one thing that is not as the manifest or the input says.
+// Difference is one mismatch between the files and the manifest or the input.
 type Difference struct {
 	File string `json:"file"`           // URI or path
-	Line int64  `json:"line,omitempty"` // from 1; 0: it concerns the file as a whole
+	Line int64  `json:"line,omitempty"` // from 1; 0: the whole file
 	What string `json:"what"`
 }
 
+// String formats the difference as "file:line: what".
 func (d Difference) String() string {
 	if d.Line == 0 {
 		return fmt.Sprintf("%s: %s", d.File, d.What)
@@ -37,50 +38,51 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s:%d: %s", d.File, d.Line, d.What)
 }
 
-// ShownDifferences is how many differences a Result names; it counts all.
+// ShownDifferences is the maximum number of differences listed in a Result. All are counted.
 const ShownDifferences = 20
 
-// Result is what was found out about a job.
+// Result is the result of a check.
 type Result struct {
 	JobARN      string           `json:"jobArn"`
 	Status      batholith.Status `json:"status"`
-	OK          bool             `json:"ok"` // nothing differs
+	OK          bool             `json:"ok"` // no difference was found
 	Files       int              `json:"files"`
 	Records     int64            `json:"records"`
 	Answers     int64            `json:"answers"`
 	Errors      int64            `json:"errors"`
-	Tokens      bool             `json:"tokensChecked"`    // every answer tells its tokens
-	InputSums   bool             `json:"inputSumsChecked"` // the manifest has checksums of the input
-	Bytes       int64            `json:"bytes"`            // that were read
+	Tokens      bool             `json:"tokensChecked"`    // token counts were compared: every answer contains them
+	InputSums   bool             `json:"inputSumsChecked"` // the manifest contains checksums of the input
+	Bytes       int64            `json:"bytes"`            // bytes read
 	Seconds     float64          `json:"seconds"`
 	Count       int64            `json:"differenceCount"`
 	Differences []Difference     `json:"differences"` // the first ones
 }
 
-// differ notes a difference.
+// differ adds a difference.
 func (r *Result) differ(file string, line int64, format string, args ...any) {
 	if r.Count++; len(r.Differences) < ShownDifferences {
 		r.Differences = append(r.Differences, Difference{file, line, fmt.Sprintf(format, args...)})
 	}
 }
 
-// VersionError says that a manifest was written by a later program, and would be misread.
+// VersionError means that a newer program wrote the manifest, and this one might misread it.
 type VersionError struct {
-	Version int // of the manifest
+	Version int // the manifest's version
 }
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("the manifest is of version %d; this program knows versions up to %d", e.Version, batholith.ManifestVersion)
 }
 
-// checker checks one job.
+// checker is the state of one check.
 type checker struct {
 	o           Options
 	found       Result
-	done, total int64 // bytes
+	done, total int64 // bytes read, and bytes to read
 }
 
-// Job checks the job of a manifest. The error is a [*VersionError], that the manifest is none of ours, or what kept a file from being read.
+// Job checks the job that manifest m describes. It returns a [*VersionError], an error if m was not written by
+// Batholith, or the error that prevented reading a file.
 func Job(ctx context.Context, m batholith.Manifest, o Options) (Result, error) {
 	began := time.Now()
 	v := &checker{o: o, found: Result{Tokens: true, InputSums: true, Differences: []Difference{}}}
@@ -104,7 +106,7 @@ func Job(ctx context.Context, m batholith.Manifest, o Options) (Result, error) {
 	return v.found, nil
 }
 
-// known refuses a manifest that this program would misread.
+// known rejects a manifest that this program would misread.
 func known(m batholith.Manifest) error {
 	switch n := m.Batholith.Version; {
 	case n == 0:
@@ -115,7 +117,7 @@ func known(m batholith.Manifest) error {
 	return nil
 }
 
-// counters compares what the manifest counts with what the server counts.
+// counters compares the manifest's counts with the server's.
 func (v *checker) counters(m batholith.Manifest) {
 	c := v.o.Counts
 	if c == nil {
@@ -127,7 +129,7 @@ func (v *checker) counters(m batholith.Manifest) {
 	}
 }
 
-// sum compares the job's totals.
+// sum compares the manifest's totals with the recomputed ones.
 func (v *checker) sum(m batholith.Manifest, all totals) {
 	name := v.output(m, batholith.ManifestName)
 	count := func(member string, says, is int64) {
@@ -143,7 +145,7 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	v.found.Records, v.found.Answers, v.found.Errors = all.records, all.answers, all.errors
 	v.found.Tokens = v.found.Tokens && all.untold+all.unread == 0
 	if all.unread > 0 {
-		return // what they were nobody knows
+		return // without knowing what these lines were, the other totals cannot be compared
 	}
 	count("successRecordCount", m.SuccessRecordCount, all.answers)
 	count("errorRecordCount", m.ErrorRecordCount, all.errors)
@@ -164,8 +166,8 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	}
 }
 
-// believe refuses token counts that no job can have: negative ones, more than its requests can have taken, and more from a cache than was
-// read at all. They can be wrong even where the answers do not tell their tokens, and then nothing else says so.
+// believe reports token counts that are impossible: negative, above MaxRequestTokens per request, or more
+// cached tokens than input tokens. This also finds errors if the answers contain no token counts.
 func (v *checker) believe(m batholith.Manifest) {
 	name, d := v.output(m, batholith.ManifestName), m.Batholith
 	count := func(member string, n, requests int64) {
@@ -184,7 +186,8 @@ func (v *checker) believe(m batholith.Manifest) {
 	}
 }
 
-// output names a file of the job for people and for Options.Open: its path in the job's directory, or its URI.
+// output returns the name of one of the job's files, for messages and Options.Open: its path in Dir, or its
+// URI.
 func (v *checker) output(m batholith.Manifest, name string) string {
 	if v.o.Dir != "" {
 		return filepath.Join(v.o.Dir, filepath.FromSlash(name))
@@ -198,12 +201,12 @@ func (v *checker) output(m batholith.Manifest, name string) string {
 	return name
 }
 
-// jobID is the last part of the job's ARN.
+// jobID returns the last part of the job's ARN.
 func jobID(m batholith.Manifest) string {
 	return m.Batholith.JobARN[strings.LastIndexByte(m.Batholith.JobARN, '/')+1:]
 }
 
-// read counts bytes that pass by.
+// read reports progress.
 func (v *checker) read(n int) {
 	v.done += int64(n)
 	if v.o.Read != nil {

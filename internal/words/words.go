@@ -1,6 +1,6 @@
-// Package words writes numbers, spans of time and names the way people read them in a message.
+// Package words formats numbers, durations and names for messages to people.
 //
-// It knows nothing of what the message is about. What comes from others passes through package plain before it is shown.
+// It does not escape anything: text that came from outside goes through package plain first.
 package words
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Plural is "1 error", "1,200 errors".
+// Plural formats a count with its noun: "1 error", "1,200 errors". The plural is noun + "s".
 func Plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -21,10 +21,10 @@ func Plural(n int64, noun string) string {
 	return Number(n) + " " + noun + "s"
 }
 
-// Number is 1234567 as 1,234,567.
+// Number formats 1234567 as 1,234,567.
 func Number(n int64) string { return humanize.Comma(n) }
 
-// Age is a time span in its largest unit that fits: 45s, 12m, 3h, 6d.
+// Age formats a duration in one unit, rounded down: 45s, 12m, 3h, 6d. Hours are used up to 48h.
 func Age(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -37,7 +37,7 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// Span is a time span with as many digits as mean something: 840ms, 12.3s, 4m10s.
+// Span formats a duration with a useful precision: 840ms, 12.3s, 4m10s.
 func Span(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -48,7 +48,7 @@ func Span(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// Rate is a number a second, with as many digits as mean something.
+// Rate formats n per second of d: one decimal below 10, none above; "-" if d is 0.
 func Rate(n int64, d time.Duration) string {
 	if d <= 0 {
 		return "-"
@@ -63,7 +63,7 @@ func Rate(n int64, d time.Duration) string {
 	return fmt.Sprintf("%.1f", r)
 }
 
-// Shorten puts s on one line of at most n characters.
+// Shorten joins s to one line and cuts it to at most n characters, the last of which is then "…".
 func Shorten(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if utf8.RuneCountInString(s) <= n {
@@ -72,7 +72,7 @@ func Shorten(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// Some names the first five of many names, in order: "job a, b and 3 more". It sorts names.
+// Some lists up to five names in alphabetical order: "job a, b and 3 more". It sorts the slice in place.
 func Some(noun string, names []string) string {
 	const most = 5
 	slices.Sort(names)
@@ -83,7 +83,7 @@ func Some(noun string, names []string) string {
 	return text
 }
 
-// Quote quotes s for a POSIX shell where it must be quoted.
+// Quote quotes s for a POSIX shell if it contains characters that need it.
 func Quote(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/.-_") == "" {
 		return s

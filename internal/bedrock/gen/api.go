@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// api is the description understood: everything that the templates ask for.
+// api is the parsed and checked description, in the form that the templates use.
 type api struct {
 	Errors     []fault
 	Operations []op
@@ -19,31 +19,33 @@ type api struct {
 	Lists      []listShape
 	Structures []structure
 
-	kinds  map[string]string // shape → string, enum, integer, list, structure, builtin
+	kinds  map[string]string // kind of each shape: string, enum, integer, list, structure, builtin
 	enums  map[string]enumShape
 	lists  map[string]listShape
-	inputs map[string]bool // shapes that an input reaches: only they are checked
+	inputs map[string]bool // shapes that are part of an input; only these get checks
 }
 
+// structure is a Go struct to generate.
 type structure struct {
 	Name, Doc string
 	Union     bool
 	Members   []member
-	Checked   bool   // part of an input
-	Alias     string // the structure that this one is
+	Checked   bool   // part of an input, so a check is generated
+	Alias     string // not empty: the type is an alias of this structure
 }
 
+// op is an operation to generate: a method of Service and a route.
 type op struct {
 	Name, Doc      string
 	Method         string
-	Before, Label  string // the path up to its label, and the label's name
-	After          string // the path behind the label
-	Body           bool   // has members in a body
+	Before, Label  string // path before the label, and the label's name
+	After          string // path after the label
+	Body           bool   // the input has members in a JSON body
 	Input, Output  string
 	DeclaredErrors []string
 }
 
-// understand turns the written description into an api, and refuses what does not fit together.
+// understand parses api.yaml. It fails on unknown keys and on references to missing shapes.
 func understand(source []byte) (*api, error) {
 	var d description
 	if err := yaml.UnmarshalWithOptions(source, &d, yaml.Strict(), yaml.UseOrderedMap()); err != nil {
@@ -70,7 +72,7 @@ func understand(source []byte) (*api, error) {
 	return a, a.connect()
 }
 
-// shapes learns every named shape and its kind, before anything refers to one.
+// shapes registers every named shape and its kind, before other shapes refer to them.
 func (a *api) shapes(d description) error {
 	var broken error
 	return cmp.Or(
@@ -95,7 +97,7 @@ func (a *api) shapes(d description) error {
 		broken)
 }
 
-// operation learns an operation, and makes structures of its input and output.
+// operation registers an operation, and structures for its input and output.
 func (a *api) operation(o operation) error {
 	method, path, ok := strings.Cut(o.Route, " ")
 	if !ok {
@@ -129,7 +131,7 @@ func (a *api) operation(o operation) error {
 	return err
 }
 
-// connect checks that every shape named exists, and marks those that inputs reach.
+// connect checks that every referenced shape exists, and marks the shapes that are part of an input.
 func (a *api) connect() error {
 	for _, s := range a.Structures {
 		for _, m := range s.Members {
@@ -154,7 +156,7 @@ func (a *api) connect() error {
 	return nil
 }
 
-// reach marks the shapes below s. The description has no shape that holds itself.
+// reach marks all shapes below s. The recursion ends because no shape in the description contains itself.
 func (a *api) reach(s structure) {
 	for _, m := range s.Members {
 		a.inputs[m.Shape] = true

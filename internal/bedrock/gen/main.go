@@ -1,4 +1,5 @@
-// Command gen makes the wire types, checks and routes of package bedrock from api.yaml. Run it by go generate.
+// Command gen generates the types, checks, rules and routes of package bedrock from api.yaml. Run it with `go
+// generate ./internal/bedrock`.
 package main
 
 import (
@@ -18,6 +19,7 @@ func main() {
 	}
 }
 
+// run reads DIR/api.yaml and writes the generated *_gen.go files to DIR.
 func run(dir string) error {
 	source, err := os.ReadFile(filepath.Join(dir, "api.yaml"))
 	if err != nil {

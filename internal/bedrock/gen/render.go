@@ -9,7 +9,7 @@ import (
 	"text/template"
 )
 
-// generate renders every file from the description, by file name.
+// generate renders all files and returns their contents by file name.
 func generate(source []byte) (map[string][]byte, error) {
 	a, err := understand(source)
 	if err != nil {
@@ -34,7 +34,7 @@ func generate(source []byte) (map[string][]byte, error) {
 	return files, nil
 }
 
-// funcs are what the templates call.
+// funcs returns the functions that the templates call.
 func (a *api) funcs() template.FuncMap {
 	return template.FuncMap{
 		"goName": goName, "goLocal": goLocal, "quote": quote, "type": a.goType, "tag": a.tag, "check": a.check,
@@ -44,7 +44,7 @@ func (a *api) funcs() template.FuncMap {
 	}
 }
 
-// quote prefers a raw string, which a pattern reads better in.
+// quote returns s as a Go string literal. Raw strings are preferred: patterns are easier to read in them.
 func quote(s string) string {
 	if strconv.CanBackquote(s) {
 		return "`" + s + "`"
@@ -52,7 +52,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// goValue names the constant of an enum value: FINE_TUNING is FineTuning.
+// goValue converts an enum value to the end of a constant's name: FINE_TUNING becomes FineTuning.
 func goValue(s string) string {
 	if s != strings.ToUpper(s) || s == "JSONL" {
 		return s
@@ -64,7 +64,8 @@ func goValue(s string) string {
 	return b.String()
 }
 
-// goType is the type of a field. Structures are pointers, since most are optional; elements of lists are values.
+// goType returns the Go type of a field. Structures are pointers, because most are optional; list elements are
+// values.
 func (a *api) goType(shape string) string {
 	switch a.kinds[shape] {
 	case "string":
@@ -88,7 +89,7 @@ func (a *api) goType(shape string) string {
 	return goName(shape)
 }
 
-// tag leaves optional members out when they are unset: no SDK needs a null (Bedrock: optional members are absent).
+// tag returns the field's JSON tag. Optional members are omitted when zero (Bedrock: absent, not null).
 func (a *api) tag(m member) string {
 	if m.Required || m.Always {
 		return "`json:\"" + m.Wire + "\"`"
@@ -96,7 +97,7 @@ func (a *api) tag(m member) string {
 	return "`json:\"" + m.Wire + ",omitzero\"`"
 }
 
-// check is the expression that reads and checks member m of object o.
+// check returns the Go expression that reads and checks member m of object o.
 func (a *api) check(m member) string {
 	at := fmt.Sprintf("o, %q, %t", m.Wire, m.Required)
 	rule := "c.rules." + goLocal(m.Shape)
@@ -115,7 +116,7 @@ func (a *api) check(m member) string {
 	return fmt.Sprintf("c.timestamp(%s)", at)
 }
 
-// element is the function that reads and checks one element of a list.
+// element returns the Go expression of the function that reads and checks one list element.
 func (a *api) element(shape string) string {
 	if a.kinds[shape] == "structure" {
 		return "items(c, c." + goLocal(shape) + ")"
