@@ -8,15 +8,15 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Account is a key pair that may sign requests.
+// Account is a key pair that may sign requests to the embedded S3.
 type Account struct {
 	AccessKeyID string
 	Secret      string
-	Buckets     []string // all it may use, which includes making them; none = every bucket
+	Buckets     []string // the only buckets that it may use and create; empty: every bucket
 }
 
-// accounts are the key pairs, in memory. To the gateway all are administrators who work for one owner of all buckets; the
-// narrowing to buckets is the store's, which asks may.
+// accounts holds the key pairs in memory. The gateway treats all of them as administrators of one account,
+// which owns all buckets. The restriction to Buckets is checked by the store, with may.
 type accounts struct {
 	owner string
 	root  Account
@@ -31,10 +31,11 @@ func newAccounts(owner string, root Account, list []Account) *accounts {
 	return a
 }
 
+// set replaces all accounts except root.
 func (a *accounts) set(list []Account) {
 	byKey := map[string]Account{a.root.AccessKeyID: a.root}
 	for _, acc := range list {
-		if acc.AccessKeyID != "" && acc.Secret != "" { // what has no keys cannot sign
+		if acc.AccessKeyID != "" && acc.Secret != "" { // an account without keys cannot sign
 			byKey[acc.AccessKeyID] = acc
 		}
 	}
@@ -43,7 +44,7 @@ func (a *accounts) set(list []Account) {
 	a.byKey = byKey
 }
 
-// may tells whether the signer of a request may use a bucket. Nobody, who signed nothing, may not.
+// may reports whether the signer of a request may use a bucket. An unsigned request may not.
 func (a *accounts) may(accessKeyID, bucket string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -51,7 +52,8 @@ func (a *accounts) may(accessKeyID, bucket string) bool {
 	return ok && (len(acc.Buckets) == 0 || slices.Contains(acc.Buckets, bucket))
 }
 
-// GetUserAccount is the gateway's question for a secret.
+// GetUserAccount returns the account of an access key, with its secret. The gateway calls it to verify
+// signatures.
 func (a *accounts) GetUserAccount(accessKeyID string) (auth.Account, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -62,7 +64,7 @@ func (a *accounts) GetUserAccount(accessKeyID string) (auth.Account, error) {
 	return auth.Account{Access: acc.AccessKeyID, Secret: acc.Secret, Role: auth.RoleAdmin}, nil
 }
 
-// ResolveAccounts says which of the ids in an ACL or a policy nobody has.
+// ResolveAccounts returns those of the ids in an ACL or a policy that do not exist.
 func (a *accounts) ResolveAccounts(ids []string) ([]string, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -75,21 +77,27 @@ func (a *accounts) ResolveAccounts(ids []string) ([]string, error) {
 	return missing, nil
 }
 
-// BucketOwner makes the gateway give every bucket to the one account, so that clients can expect it as the owner.
+// BucketOwner returns the owner that the gateway reports for every bucket, so that clients can use
+// x-amz-expected-bucket-owner.
 func (a *accounts) BucketOwner() auth.Account {
 	return auth.Account{Access: a.owner, Role: auth.RoleAdmin}
 }
 
-// What the gateway's own user management would do is done by configuration here.
+// CreateAccount, UpdateUserAccount, DeleteUserAccount and ListUserAccounts are the gateway's user management,
+// which is not available: accounts come from the settings.
 
 func (a *accounts) CreateAccount(auth.Account) error { return errManaged() }
 
+// UpdateUserAccount always fails: see CreateAccount.
 func (a *accounts) UpdateUserAccount(string, auth.MutableProps) error { return errManaged() }
 
+// DeleteUserAccount always fails: see CreateAccount.
 func (a *accounts) DeleteUserAccount(string) error { return errManaged() }
 
+// ListUserAccounts always fails: see CreateAccount.
 func (a *accounts) ListUserAccounts() ([]auth.Account, error) { return nil, errManaged() }
 
+// Shutdown has nothing to release.
 func (a *accounts) Shutdown() error { return nil }
 
 func errManaged() error { return s3err.GetAPIError(s3err.ErrAdminMethodNotSupported) }

@@ -13,12 +13,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// The ACLs of objects, of which the gateway has none. The account of all buckets has every right in every object, as in a bucket of S3's that
-// takes no ACLs (BucketOwnerEnforced).
+// ACLs of objects, which the gateway does not implement. The one account has all rights to every object, as in
+// an S3 bucket with ACLs disabled (S3: BucketOwnerEnforced).
 
-// aclKey is where the owner of an object lies among the values of the request that asks for its ACL.
+// aclKey is the request value that holds the owner of the object whose ACL was requested.
 const aclKey = "batholith-acl"
 
+// GetObjectAcl stores the owner for coded, which writes the answer (see aclOf).
 func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
 	if _, err := s.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId}); err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3
 	return &s3.GetObjectAclOutput{}, nil
 }
 
-// PutObjectAcl takes an ACL that gives nobody more rights than there are, and refuses others.
+// PutObjectAcl accepts an ACL that gives rights to the owner only, and rejects any other.
 func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) error {
 	if _, err := s.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId}); err != nil {
 		return err
@@ -45,7 +46,7 @@ func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) erro
 	return nil
 }
 
-// isOwners tells whether the document of a request grants rights to the account of all buckets alone.
+// isOwners reports whether the ACL in the request's body gives rights to the owner only.
 func (s *store) isOwners(ctx context.Context) bool {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	var acl struct {
@@ -64,7 +65,7 @@ func (s *store) isOwners(ctx context.Context) bool {
 	return true
 }
 
-// aclOf writes the ACL of an object. The gateway writes a document of another name.
+// aclOf returns the ACL document of an object. The gateway would write another root element.
 func aclOf(owner string) []byte {
 	var id bytes.Buffer
 	xml.EscapeText(&id, []byte(owner))

@@ -14,25 +14,26 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// address is what a request names. It is resolved once, from the bytes of the request line and of the Host header, before any
-// signature is checked. The check of the signature, the routes and the store all use this one result, so that no two of them
-// can read two buckets out of one request.
+// address is the bucket and key that a request names. It is parsed once, from the request line and the Host
+// header, before the signature is checked. The signature check, the routing and the store all use this result,
+// so no two of them can see different buckets.
 type address struct {
-	bucket, key string   // "" where the request names none
-	byHost      bool     // the bucket stands in the host name, not in the path
-	sent        string   // path as it was sent, still escaped
-	path        string   // the same, decoded: what a signature by the present scheme covers, beside the host
+	bucket, key string   // "" if the request names none
+	byHost      bool     // the bucket is in the host name, not in the path
+	sent        string   // path as sent, percent-encoded
+	path        string   // decoded path; a Signature Version 4 covers it together with the host
 	rawQuery    string   // query as it was sent
-	query       []string // names and values of the query in turn, decoded, in the order in which they were sent
+	query       []string // decoded names and values of the query, alternating, in the order sent
 }
 
-// addressKey is where a request's address lies among the request's values.
+// addressKey is the request value that holds the address.
 const addressKey = "batholith-address"
 
-// signedPathKey is where the gateway looks for the path that was signed when it differs from the path that is routed.
+// signedPathKey is the request value in which the gateway looks for the signed path, if it differs from the
+// routed path.
 const signedPathKey = utils.ContextKey("original-uri-path")
 
-// resolve reads the address out of a Host header and a request target. An error is one of S3's.
+// resolve parses a Host header and a request target. The error is an S3 error.
 func resolve(host, target string) (*address, error) {
 	origin, err := originForm(host, target)
 	if err != nil {
@@ -58,11 +59,11 @@ func resolve(host, target string) (*address, error) {
 	return a, nil
 }
 
-// amazonHost is the name of a bucket as programs write it that know no endpoint but Amazon's. They come here by a name server, or a file of
-// hosts, that points Amazon's names at a proxy.
+// amazonHost matches a virtual-hosted bucket under Amazon's names. Programs that know no other endpoint use it;
+// DNS or a hosts file then points Amazon's names here.
 var amazonHost = regexp.MustCompile(`^(.+)\.s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com$`)
 
-// bucketOf is the bucket that a host name begins with, or "".
+// bucketOf returns the bucket at the start of a host name, or "".
 func bucketOf(host string) string {
 	if bucket, found := strings.CutSuffix(host, "."+hostStyle); found {
 		return bucket
@@ -73,8 +74,8 @@ func bucketOf(host string) string {
 	return ""
 }
 
-// originForm is the request target as a path with a query. A target in absolute form (http://host/path) has a host of its own;
-// it is taken only when this is the host of the header, as a signature covers the header alone.
+// originForm returns the request target as path and query. A target in absolute form (http://host/path)
+// contains a host of its own. It must equal the Host header, because a signature covers only the header.
 func originForm(host, target string) (string, error) {
 	for i := range len(target) {
 		if c := target[i]; c <= ' ' || c == 0x7f || c == '#' {
@@ -101,7 +102,7 @@ func originForm(host, target string) (string, error) {
 	return "/" + rest[end:], nil
 }
 
-// hostName checks a Host header and returns its name, in lower case and without the port.
+// hostName checks a Host header and returns the host in lower case, without the port.
 func hostName(host string) (string, error) {
 	name, port := host, ""
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
@@ -120,8 +121,8 @@ func hostName(host string) (string, error) {
 	return name, nil
 }
 
-// parseQuery decodes a query. A parameter that stands twice is refused: a signature covers both values in an order of its own,
-// and which of them is used depends on who reads the request.
+// parseQuery decodes a query. A duplicate parameter is rejected: a signature sorts both values, and readers
+// would differ on which one counts.
 func parseQuery(raw string) (pairs []string, err error) {
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -156,7 +157,7 @@ func (a *address) each(yield func(name, value string) bool) {
 	}
 }
 
-// value is that of a parameter of the query, and whether the query has it.
+// value returns the value of a query parameter, and whether it exists.
 func (a *address) value(name string) (value string, has bool) {
 	for n, v := range a.each {
 		if n == name {
@@ -166,25 +167,25 @@ func (a *address) value(name string) (value string, has bool) {
 	return "", false
 }
 
-// has tells whether the query has a parameter.
+// has reports whether the query has a parameter.
 func (a *address) has(name string) bool {
 	_, has := a.value(name)
 	return has
 }
 
-// addressOf is the address of the request that a fiber context or the gateway's context belongs to; nil outside of requests.
+// addressOf returns the address of the request that a fiber or gateway context belongs to, or nil.
 func addressOf(ctx interface{ Value(any) any }) *address {
 	a, _ := ctx.Value(addressKey).(*address)
 	return a
 }
 
-// locate resolves the address of a request, refuses requests that can be understood in two ways, and makes the request one that is
-// routed by the address.
+// locate is a middleware. It parses the address, rejects ambiguous requests, and rewrites the request to path
+// style so that it is routed by the address.
 func locate(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	a, err := resolve(string(request.Header.Host()), string(request.Header.RequestURI()))
 	if err == nil && string(request.URI().PathOriginal()) != a.sent {
-		err = errInvalidURI("The request target can be read in two ways.") // the HTTP server read another path out of it
+		err = errInvalidURI("The request target can be read in two ways.") // the HTTP server parsed another path
 	}
 	if err == nil {
 		err = oneMeaning(ctx, a)
@@ -205,7 +206,7 @@ func locate(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// routed is the decoded path by which a request is routed, /bucket/key.
+// routed returns the decoded path for routing, /bucket/key.
 func (a *address) routed() string {
 	switch {
 	case a.byHost && a.key == "":
@@ -216,7 +217,7 @@ func (a *address) routed() string {
 	return a.path
 }
 
-// target is the request target that routes to the address: in path style, with the path as it was sent and another query.
+// target returns the request target in path style, with the path as sent and the given query.
 func (a *address) target(query string) string {
 	target := a.sent
 	switch {
@@ -231,9 +232,9 @@ func (a *address) target(query string) string {
 	return target
 }
 
-// oneMeaning refuses requests whose signature would leave open which of two values is meant: two kinds of signatures, a header that
-// stands twice (a signature joins the two with a comma, a reader takes the first), and runs of spaces in a copy's source (a
-// signature takes them for one).
+// oneMeaning rejects requests whose signature does not determine their meaning: two kinds of signatures in one
+// request, a duplicate header (a signature joins the values, a reader takes the first), and runs of spaces in
+// x-amz-copy-source (a signature reduces them to one).
 func oneMeaning(ctx fiber.Ctx, a *address) error {
 	kinds := 0
 	if ctx.Get("Authorization") != "" {
@@ -262,7 +263,8 @@ func oneMeaning(ctx fiber.Ctx, a *address) error {
 	return nil
 }
 
-// single tells of the headers that have one value. Of the others, the gateway reads every value in the order of the signature.
+// single reports whether a header may have only one value. For other headers the gateway reads all values in
+// the order of the signature.
 func single(lower string) bool {
 	switch lower {
 	case "authorization", "date", "content-md5", "content-type", "range", "expect":
@@ -271,8 +273,8 @@ func single(lower string) bool {
 	return strings.HasPrefix(lower, "x-amz-") && !strings.HasPrefix(lower, "x-amz-meta-") && lower != "x-amz-object-attributes"
 }
 
-// refuseEscape answers for keys whose path would leave the bucket. The gateway refuses them by itself, with an error code that is a
-// number, which clients cannot tell from a fault that passes.
+// refuseEscape rejects keys whose path would leave the bucket. The gateway also rejects them, but with a
+// numeric error code that clients take for a temporary error.
 func refuseEscape(method, key string) error {
 	if key == "" || utils.IsObjectNameValid(key) {
 		return nil
@@ -283,11 +285,12 @@ func refuseEscape(method, key string) error {
 	return refuseUnfit(key)
 }
 
-// refusal is an error of S3's that the gateway's table does not have.
+// refusal returns an S3 error that the gateway's table does not have.
 func refusal(status int, code, why string) error {
 	return s3err.APIError{HTTPStatusCode: status, Code: code, Description: why}
 }
 
+// errSlow is the answer to a request whose body stalls.
 func errSlow() error {
 	return refusal(http.StatusBadRequest, "RequestTimeout", "The next bytes of the request did not come in time.")
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// answer ends a request with an error. One that is not S3's is a fault of ours, of which the client learns no more than that.
+// answer ends a request with an error. If err is not an S3 error, the client sees only InternalError.
 func answer(ctx fiber.Ctx, err error) error {
 	var e s3err.S3Error
 	if !errors.As(err, &e) {
@@ -28,16 +28,15 @@ func answer(ctx fiber.Ctx, err error) error {
 	return ctx.Status(e.StatusCode()).Send(e.XMLBody(requestID, hostID))
 }
 
-// answers sees to it that every error is answered as S3 answers: with a document that has a code. Clients decide by the code
-// whether to try again.
+// answers makes every error an S3 error document with a code. Clients decide by the code whether to retry.
 type answers struct{ log *slog.Logger }
 
-// handle is the middleware. It also takes a panic for the fault of one request, and logs it where the gateway would print it.
+// handle is the middleware. It also recovers a panic of one request and logs it; the gateway would print it.
 func (a answers) handle(ctx fiber.Ctx) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.log.Error("embedded S3: a request panicked", "method", ctx.Method(), "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
-			ctx.Response().Header.SetConnectionClose() // nobody knows how far its body was read
+			ctx.Response().Header.SetConnectionClose() // it is unknown how much of the body was read
 			err = answer(ctx, nil)
 		}
 	}()
@@ -47,8 +46,8 @@ func (a answers) handle(ctx fiber.Ctx) (err error) {
 	return nil
 }
 
-// coded completes what next, which is everything that the gateway's application does, answered: a document gets its namespace, an error
-// without a document gets one with a code, and an answer that has no body gets none of the headers that describe one.
+// coded wraps the gateway's handler and corrects its answers. XML documents get S3's namespace, errors without
+// a document get one, and answers without a body get no headers that describe one.
 func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)
@@ -56,7 +55,7 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 		if r.StatusCode() == http.StatusNotImplemented && !r.IsBodyStream() {
 			unset(ctx)
 		}
-		if string(r.Header.Peek("Access-Control-Allow-Credentials")) == "false" { // which a browser takes for an error (Fetch: CORS protocol)
+		if string(r.Header.Peek("Access-Control-Allow-Credentials")) == "false" { // browsers treat the value "false" as an error (Fetch standard: CORS protocol)
 			r.Header.Del("Access-Control-Allow-Credentials")
 		}
 		switch status := r.StatusCode(); {
@@ -64,10 +63,10 @@ func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			r.ResetBody()
 			r.Header.Del(fiber.HeaderContentType)
 			r.Header.SetNoDefaultContentType(true)
-		case ctx.IsHead() || r.IsBodyStream(): // the bytes of an object
+		case ctx.IsHead() || r.IsBodyStream(): // the content of an object
 		case status >= 400 && !hasCode(r.Body()):
 			fail(ctx, byStatus(status, http.StatusText(status)))
-		case status == http.StatusNotFound: // in S3's words, which some clients compare
+		case status == http.StatusNotFound: // S3's exact text, which some clients compare
 			r.SetBodyRaw(bytes.Replace(r.Body(), []byte("bucket does not exist.<"), []byte("bucket does not exist<"), 1))
 		case status < 300 && ctx.UserValue(aclKey) != nil:
 			r.SetBodyRaw(aclOf(ctx.UserValue(aclKey).(string)))
@@ -83,8 +82,9 @@ const (
 	namespace = ` xmlns="http://s3.amazonaws.com/doc/2006-03-01/"`
 )
 
-// named gives a document of the gateway the namespace of S3, without which strict readers of XML find nothing in it. parts are those of the
-// object that the document describes, a number that the gateway has no element for; 0: the document describes none.
+// named adds S3's namespace to the gateway's document; strict XML readers find nothing without it. parts is the
+// number of the object's parts, for which the gateway has no element; 0: the document does not describe an
+// object.
 func named(document []byte, parts int) []byte {
 	root, rest, found := strings.Cut(strings.TrimPrefix(string(document), xmlHead), ">")
 	if !found || !strings.HasPrefix(root, "<") || strings.Contains(root, " ") || strings.HasPrefix(root, "<PostResponse") {
@@ -101,7 +101,7 @@ func named(document []byte, parts int) []byte {
 	return []byte(xmlHead + root + namespace + rest)
 }
 
-// fail is answer before there is a request, or after it.
+// fail is answer for use outside the middleware chain.
 func fail(ctx *fasthttp.RequestCtx, err error) {
 	var e s3err.S3Error = s3err.GetAPIError(s3err.ErrInternalError)
 	errors.As(err, &e)
@@ -110,7 +110,7 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetBody(e.XMLBody("", ""))
 }
 
-// explain makes an error of the HTTP library one of S3's, and logs any other.
+// explain converts an error of the HTTP library to an S3 error, and logs any other that is not an S3 error.
 func (a answers) explain(ctx fiber.Ctx, err error) error {
 	var of *fiber.Error
 	var s3 s3err.S3Error
@@ -124,13 +124,13 @@ func (a answers) explain(ctx fiber.Ctx, err error) error {
 	return err
 }
 
-// hasCode tells whether the body of an answer is an error of S3's with a code that is a word.
+// hasCode reports whether an answer's body is an S3 error with an alphabetic code.
 func hasCode(body []byte) bool {
 	_, rest, found := bytes.Cut(body, []byte("<Code>"))
 	return found && len(rest) > 0 && (rest[0] < '0' || rest[0] > '9') && rest[0] != '<'
 }
 
-// codes are those of S3 for a status that came without one.
+// codes are S3's error codes for a status that came without one.
 var codes = map[int]string{
 	http.StatusForbidden: "AccessDenied", http.StatusNotFound: "NoSuchKey", http.StatusMethodNotAllowed: "MethodNotAllowed",
 	http.StatusLengthRequired: "MissingContentLength", http.StatusPreconditionFailed: "PreconditionFailed",
@@ -138,7 +138,7 @@ var codes = map[int]string{
 	http.StatusInternalServerError: "InternalError", http.StatusNotImplemented: "NotImplemented", http.StatusServiceUnavailable: "SlowDown",
 }
 
-// byStatus is the error of S3's for a status that came without one.
+// byStatus returns the S3 error for a status that came without one.
 func byStatus(status int, why string) error {
 	code, known := codes[status]
 	switch {
@@ -151,8 +151,8 @@ func byStatus(status int, why string) error {
 	return refusal(status, code, why)
 }
 
-// unreadable answers what the HTTP server cannot take for a request: a head that it cannot parse or that is too large, and a body
-// that breaks off among its first bytes. The server closes the connection afterwards.
+// unreadable answers what is not a valid HTTP request: headers that cannot be parsed or are too large, and a
+// body that breaks off in its first bytes. The server then closes the connection.
 func unreadable(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	switch {
@@ -168,5 +168,5 @@ func unreadable(ctx *fasthttp.RequestCtx, err error) {
 	fail(ctx, err)
 }
 
-// headerSize is how many bytes the head of a request may have, as the gateway sets it.
+// headerSize is the maximum size of a request's headers in bytes, as the gateway sets it.
 const headerSize = 8 << 10

@@ -22,26 +22,25 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// incoming is the body of a request, counted as it comes in. It takes the place of the HTTP server's stream, which ends in
-// the same way (io.EOF) whether all declared bytes came or the connection broke off. It belongs to the goroutine of its
-// request.
+// incoming is a request body that counts its bytes. It replaces the HTTP server's stream, which ends with
+// io.EOF whether all declared bytes came or the connection broke. It belongs to the goroutine of its request.
 type incoming struct {
 	from     io.Reader
-	conn     net.Conn // that it comes over
-	declared int64    // Content-Length; -1 with chunked transfer, where a last chunk without bytes is the end
-	most     int64    // bytes that may be read: size of a document or of a form's fields; -1: an object, as many as declared
-	document bool     // is parsed in memory, and whole before the store is asked
-	tooLarge error    // answer to more than most
+	conn     net.Conn // the request's connection
+	declared int64    // Content-Length; -1: chunked transfer, which ends with an empty chunk
+	most     int64    // maximum number of bytes: of a document or of a form's fields; -1: no maximum, for objects
+	document bool     // the body is an XML or JSON document, which is read completely before the store is called
+	tooLarge error    // error if the body exceeds most
 
 	request *fasthttp.Request
 	read    int64
-	err     error // how it ended: io.EOF or an error of S3's. A chunked stream that is read on would wait for another request.
+	err     error // how the body ended: io.EOF or an S3 error. Reading a chunked stream further would wait for the next request
 }
 
-// incomingKey is where a request's body lies among the request's values.
+// incomingKey is the request value that holds the body.
 const incomingKey = "batholith-body"
 
-// Read returns bytes of the body. Its errors are io.EOF after the last declared byte, and errors of S3's.
+// Read implements io.Reader. It returns io.EOF after the last declared byte, and S3 errors otherwise.
 func (b *incoming) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -56,7 +55,7 @@ func (b *incoming) Read(p []byte) (int, error) {
 		n, b.err = 0, b.tooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.err = errSlow()
-	case err != nil && err != io.EOF, err != nil && b.read < b.declared, // a broken chunk wraps an io.EOF
+	case err != nil && err != io.EOF, err != nil && b.read < b.declared, // an error in a chunk wraps io.EOF
 		err != nil && b.declared < 0 && brokeOff(b.conn): // between two chunks, or in the trailer
 		b.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	case err != nil, b.read == b.declared:
@@ -65,10 +64,10 @@ func (b *incoming) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// finish reads what follows the bytes that somebody wanted, and reports whether the body came to its declared end.
+// finish reads the rest of the body and returns nil if the body came to its declared end.
 func (b *incoming) finish() error {
 	if b.err == nil {
-		io.Copy(io.Discard, onlyReader{b}) // its error stays in b.err
+		io.Copy(io.Discard, onlyReader{b}) // the error stays in b.err
 	}
 	if errors.Is(b.err, io.EOF) {
 		return nil
@@ -76,10 +75,10 @@ func (b *incoming) finish() error {
 	return b.err
 }
 
-// onlyReader hides every method but Read.
+// onlyReader hides all methods except Read, so that io.Copy cannot use others.
 type onlyReader struct{ io.Reader }
 
-// Sizes of documents that S3 gives or that follow from its limits, in bytes. What needs more is an object.
+// Maximum sizes of documents in bytes. They are S3's limits or follow from them.
 const (
 	mostKeys       = 2 << 20  // DeleteObjects: 1,000 keys of 1,024 bytes and their tags
 	mostParts      = 3 << 20  // CompleteMultipartUpload: 10,000 parts with ETag and checksum
@@ -87,19 +86,19 @@ const (
 	mostCORS       = 64 << 10 // PutBucketCors
 	mostDocument   = 128 << 10
 	mostFormFields = 20 << 10 // a form's fields before its file (S3: POST object)
-	formReadAhead  = 8 << 10  // that the readers of forms, ours and the gateway's, take beyond them
+	formReadAhead  = 8 << 10  // bytes that the form readers, ours and the gateway's, may read beyond the fields
 )
 
-// bodies counts the body of each request against its declared length, and refuses a document that is larger than S3 takes before
-// a byte of it is read. An object without a declared length is refused too (S3: MissingContentLength): the HTTP server sees no body,
-// but a client of HTTP/1.0 may send one that ends with the connection. Afterwards it sees to the answer and the connection of a
-// request whose body broke off.
+// bodies checks each body against its declared length, and rejects a document that is too large before reading
+// it. It also rejects an object without a declared length (S3: MissingContentLength): the HTTP server assumes
+// there is no body, but an HTTP/1.0 client may send one that ends with the connection. After the request it
+// closes the connection if the body was not read to its end.
 func bodies(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	stream := request.BodyStream()
 	b := newIncoming(ctx, addressOf(ctx))
 	if !b.document && b.declared != -1 && !declaresLength(request.Header.RawHeaders()) {
-		ctx.Response().Header.SetConnectionClose() // what follows may be the object
+		ctx.Response().Header.SetConnectionClose() // the bytes that follow may be the object
 		return answer(ctx, s3err.GetAPIError(s3err.ErrMissingContentLength))
 	}
 	if b.declared == 0 && ctx.Method() == http.MethodPost && addressOf(ctx).has("uploads") && ctx.Get("X-Amz-Content-Sha256") == emptyObject {
@@ -122,19 +121,21 @@ func bodies(ctx fiber.Ctx) error {
 	}
 	err := ctx.Next()
 	if b.err == nil && b.declared < 0 || b.err != nil && !errors.Is(b.err, io.EOF) {
-		ctx.Response().Header.SetConnectionClose() // what was not read would be taken for the next request
+		ctx.Response().Header.SetConnectionClose() // unread bytes would be parsed as the next request
 	}
 	if err == nil && b.err != nil && !errors.Is(b.err, io.EOF) && ctx.Response().StatusCode() >= 400 {
-		return answer(ctx, b.err) // whatever was made of half a body, this is why
+		return answer(ctx, b.err) // the missing rest of the body is the cause of whatever failed
 	}
 	return err
 }
 
-// emptyObject is the SHA-256 of {}, which clients that speak JSON sign when they begin an upload in parts (Portkey's gateway does), and do not
-// send. The request has no body in S3, and S3 looks at none; the gateway compares.
+// emptyObject is the SHA-256 of {}. Some clients that use JSON sign this body when they start a multipart
+// upload, but do not send it (Portkey's gateway). S3 ignores the body of that request; the gateway compares the
+// hash.
 var emptyObject = fmt.Sprintf("%x", sha256.Sum256([]byte("{}")))
 
-// declaresLength tells whether a request came with a Content-Length. The HTTP server adds one of 0 where there was none.
+// declaresLength reports whether the request's headers contain Content-Length. The HTTP server adds a
+// Content-Length of 0 if there is none.
 func declaresLength(head []byte) bool {
 	for line := range bytes.Lines(head) {
 		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
@@ -144,15 +145,15 @@ func declaresLength(head []byte) bool {
 	return false
 }
 
-// How much of a refused body is read and forgotten, so that a client that sends all of it first comes to read the answer: a
-// connection that is closed with unread bytes takes the answer with it.
+// Bounds of reading a rejected body. A client may send its whole body before it reads the answer, and closing
+// the connection with unread bytes would destroy the answer.
 const (
 	lingerBytes = 4 << 20
-	lingerIdle  = 250 * time.Millisecond // without a byte; such a client waits for the answer
+	lingerIdle  = 250 * time.Millisecond // without a byte: the client is then waiting for the answer
 	lingerTotal = 5 * time.Second
 )
 
-// refuseUnread answers a request whose body nobody wants, and ends its connection.
+// refuseUnread answers a request whose body is not used. It reads some of the body and closes the connection.
 func refuseUnread(ctx fiber.Ctx, b *incoming, err error) error {
 	conn, end, buf := ctx.RequestCtx().Conn(), time.Now().Add(lingerTotal), make([]byte, 16<<10)
 	b.most = -1
@@ -166,7 +167,8 @@ func refuseUnread(ctx fiber.Ctx, b *incoming, err error) error {
 	return answer(ctx, err)
 }
 
-// newIncoming tells by the route what a body is. Whatever is not the body of an object is a document.
+// newIncoming determines from the route what the body is. Every body is a document, unless it is the content of
+// an object or a form.
 func newIncoming(ctx fiber.Ctx, a *address) *incoming {
 	b := &incoming{declared: int64(ctx.Request().Header.ContentLength()), document: true, most: mostDocument}
 	switch method := ctx.Method(); {
@@ -189,32 +191,34 @@ func newIncoming(ctx fiber.Ctx, a *address) *incoming {
 	return b
 }
 
-// ofDocument tells of the requests to put something about an object, not the object.
+// ofDocument reports whether a PUT concerns an attribute of an object instead of its content.
 func ofDocument(ctx fiber.Ctx, a *address) bool {
 	return a.has("tagging") || a.has("retention") || a.has("legal-hold") || a.has("acl") || ctx.Get("X-Amz-Copy-Source") != ""
 }
 
+// isForm reports whether the body is a browser form (S3: POST object).
 func isForm(ctx fiber.Ctx) bool {
 	return strings.HasPrefix(strings.ToLower(ctx.Get("Content-Type")), fiber.MIMEMultipartForm)
 }
 
-// streaming tells of bodies that the client cut into signed or checksummed chunks (aws-chunked). They declare their length in
-// x-amz-decoded-content-length and end with a chunk of their own, also inside a chunked transfer.
+// streaming reports whether the body is aws-chunked: the client cut it into signed or checksummed chunks. Its
+// length is in x-amz-decoded-content-length, and it ends with a chunk of its own, also inside a chunked
+// transfer.
 func streaming(ctx fiber.Ctx) bool { return utils.IsStreamingPayload(ctx.Get("X-Amz-Content-Sha256")) }
 
-// whole is for the store: the document of the request whose context it is came in whole, or the error says why not.
+// whole returns an error unless the document of the request in ctx was received completely. The store calls it
+// before each effect.
 func whole(ctx context.Context) error {
 	b, _ := ctx.Value(incomingKey).(*incoming)
 	if b == nil || !b.document {
 		return nil
 	}
-	b.request.Body() // reads what the handlers have not read; they read it from here afterwards
+	b.request.Body() // reads the body into memory, where the handlers read it afterwards
 	return b.finish()
 }
 
-// object is the body of an object or a part on its way to the store. It ends with io.EOF only if all bytes of the object came
-// and the request ended where it said that it would, so what the gateway stages from a body that broke off never gets
-// a name.
+// object returns the body of an object or part for the store. It ends with io.EOF only if all bytes came and
+// the request ended where it declared. So bytes staged from a body that broke off never become visible.
 func object(ctx context.Context, body io.Reader, length *int64) io.Reader {
 	b, _ := ctx.Value(incomingKey).(*incoming)
 	body = decoded(ctx, body)
@@ -232,19 +236,20 @@ func object(ctx context.Context, body io.Reader, length *int64) io.Reader {
 	return o
 }
 
-// isFormUpload tells of an upload by form, whose fields the gateway has read and checked.
+// isFormUpload reports whether the request is an upload by form, whose fields the gateway has read and checked.
 func isFormUpload(ctx context.Context) bool {
 	_, form := ctx.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
 	return form
 }
 
+// objectBody is the reader that object returns.
 type objectBody struct {
 	from    io.Reader
 	request *incoming // nil: the request has no body
-	left    int64     // bytes that were declared and have not come; -1: unknown, in a form, whose boundary is the end of the file
+	left    int64     // declared bytes that have not come; -1: unknown, for a form, whose boundary ends the file
 }
 
-// Read returns bytes of the object.
+// Read implements io.Reader.
 func (o *objectBody) Read(p []byte) (int, error) {
 	n, err := o.from.Read(p)
 	if o.left >= 0 {
@@ -266,20 +271,20 @@ func (o *objectBody) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
-// summedBody is an objectBody that ends with a checksum.
+// summedBody is an objectBody with a checksum after its last byte.
 type summedBody struct {
 	*objectBody
 	sum middlewares.ChecksumReader
 }
 
-// Algorithm is that of the checksum.
+// Algorithm returns the checksum's algorithm.
 func (s summedBody) Algorithm() string { return s.sum.Algorithm() }
 
-// Checksum is known after the last byte.
+// Checksum returns the checksum. It is valid after the last byte.
 func (s summedBody) Checksum() string { return s.sum.Checksum() }
 
-// streamOf reaches the field of a request in which the HTTP server keeps its stream. The server's own way to replace a stream gives
-// the old one to other requests.
+// streamOf gives access to the field of fasthttp.Request that holds the body stream. The public setter would
+// return the old stream to a pool, where another request could get it.
 var streamOf = streamField(reflect.TypeFor[fasthttp.Request]())
 
 type fieldOffset struct {
@@ -287,6 +292,7 @@ type fieldOffset struct {
 	found  bool
 }
 
+// streamField finds the field by reflection. found is false if the library has changed.
 func streamField(request reflect.Type) fieldOffset {
 	f, ok := request.FieldByName("bodyStream")
 	return fieldOffset{f.Offset, ok && f.Type == reflect.TypeFor[io.Reader]()}

@@ -12,10 +12,10 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// Capture takes what the gateway prints to the process's standard error and standard output, and what its HTTP library writes to a
-// logger of its own, into l, until release is called. Such a line may quote what a client sent; what follows the first quotation is
-// cut off, and control characters are shown as escapes. Both streams are global to the process: whoever writes to them for itself keeps a copy of
-// os.Stdout and os.Stderr from before. It is called before the server serves, and released after Serve has returned.
+// Capture redirects to l what the gateway prints to os.Stdout and os.Stderr, and what its HTTP library logs,
+// until release is called. Printed lines may quote a client, so everything from the first quotation mark is cut
+// off, and control characters are escaped. Both streams are global: code that writes to them itself must keep
+// the old values. Call Capture before the server serves, and release after Serve has returned.
 func Capture(l *slog.Logger) (release func()) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -39,10 +39,10 @@ func Capture(l *slog.Logger) (release func()) {
 	}
 }
 
-// mostPrinted is how much of a printed line is looked at, in bytes.
+// mostPrinted is how many bytes of a printed line are logged.
 const mostPrinted = 4 << 10
 
-// logPrinted logs line by line until the end of r.
+// logPrinted logs each line until the end of r.
 func logPrinted(l *slog.Logger, r io.Reader) {
 	lines := bufio.NewReaderSize(r, mostPrinted)
 	for {
@@ -59,5 +59,5 @@ func logPrinted(l *slog.Logger, r io.Reader) {
 	}
 }
 
-// colours are what a terminal is told: ESC [ numbers m.
+// colours matches terminal colour sequences: ESC [ numbers m.
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m?")

@@ -19,15 +19,15 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// chunked reads the bodies that clients cut into chunks (S3: aws-chunked). The gateway verifies the signature of the request, and
-// its storage gets the bytes from here instead of from the gateway's own reader, which takes one spelling of the end of a body
-// and refuses the others that clients send.
+// chunked decodes bodies in chunks (S3: aws-chunked). The gateway verifies the request's signature, but its
+// storage gets the bytes from this decoder, because the gateway's own accepts only one form of a body's end;
+// clients send several.
 type chunked struct{ accounts *accounts }
 
-// chunksKey is where the decoder of a request's body lies among the request's values.
+// chunksKey is the request value that holds the decoder of the body.
 const chunksKey = "batholith-chunks"
 
-// The values of x-amz-content-sha256 that announce chunks.
+// Values of x-amz-content-sha256 that announce chunks.
 const (
 	anyChunks       = "STREAMING-"
 	unsignedChunks  = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -36,10 +36,11 @@ const (
 	asymmetricParts = "STREAMING-AWS4-ECDSA-"
 )
 
-// handle is the middleware. It prepares the decoder; what the head of the request lacks, the gateway refuses.
+// handle is the middleware. It prepares the decoder. If the request's headers are incomplete, the gateway
+// rejects them later.
 func (c chunked) handle(ctx fiber.Ctx) error {
 	a, kind := addressOf(ctx), ctx.Get("X-Amz-Content-Sha256")
-	if kind == "" {
+	if kind == "" { // of a presigned URL
 		kind, _ = a.value("X-Amz-Content-Sha256") // of a signed URL
 	}
 	if !strings.HasPrefix(kind, anyChunks) {
@@ -80,8 +81,8 @@ func (c chunked) handle(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// seed begins the chain of signatures of a request's chunks with the signature of its head. It is nil where the head has none that could
-// be verified.
+// seed starts the chain of chunk signatures with the signature in the headers. It returns nil if that signature
+// cannot be verified.
 func (c chunked) seed(ctx fiber.Ctx) *chain {
 	auth, err := utils.ParseAuthorization(ctx.Get("Authorization"))
 	if err != nil {
@@ -99,7 +100,7 @@ func (c chunked) seed(ctx fiber.Ctx) *chain {
 		scope: date + "\n" + auth.Date + "/" + auth.Region + "/s3/aws4_request\n"}
 }
 
-// signingKey is the key of a day in a region (S3: Signature Version 4).
+// signingKey returns the signing key for a day and a region (AWS: Signature Version 4, derive a signing key).
 func signingKey(secret, day, region string) []byte {
 	key := []byte("AWS4" + secret)
 	for _, part := range []string{day, region, "s3", "aws4_request"} {
@@ -108,37 +109,39 @@ func signingKey(secret, day, region string) []byte {
 	return key
 }
 
+// mac returns HMAC-SHA256(key, text).
 func mac(key []byte, text string) []byte {
 	h := hmac.New(sha256.New, key)
 	io.WriteString(h, text)
 	return h.Sum(nil)
 }
 
-// chain is the chain of signatures over the chunks of a body: each covers the one before.
+// chain is the chain of chunk signatures: each covers the previous one.
 type chain struct {
-	key     []byte // of the date, the region and the service
-	scope   string // date and scope, as they are signed
-	last    string // signature before the present chunk
-	bytes   hash.Hash
-	trailer bool // the trailer is signed too
+	key     []byte    // signing key
+	scope   string    // date and scope, as they are signed
+	last    string    // previous signature
+	bytes   hash.Hash // hash of the current chunk
+	trailer bool      // the trailer is signed too
 }
 
-// noBytes is the SHA-256 of nothing, which each chunk's signature covers in the place of headers.
+// noBytes is the SHA-256 of an empty string, which a chunk's signature covers in place of headers.
 const noBytes = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// chunk verifies the signature of the chunk whose bytes came, and begins the next.
+// chunk verifies the signature of the current chunk and starts the next.
 func (c *chain) chunk(sent string) error {
 	err := c.verify("AWS4-HMAC-SHA256-PAYLOAD\n"+c.scope+c.last+"\n"+noBytes+"\n"+hex.EncodeToString(c.bytes.Sum(nil)), sent)
 	c.bytes.Reset()
 	return err
 }
 
-// end verifies the signature of a trailer, written as name:value and a line feed.
+// end verifies the signature of the trailer, which is written as name:value and a line feed.
 func (c *chain) end(trailer, sent string) error {
 	sum := sha256.Sum256([]byte(trailer))
 	return c.verify("AWS4-HMAC-SHA256-TRAILER\n"+c.scope+c.last+"\n"+hex.EncodeToString(sum[:]), sent)
 }
 
+// verify compares the signature of text with the one sent, in constant time.
 func (c *chain) verify(text, sent string) error {
 	c.last = hex.EncodeToString(mac(c.key, text))
 	if !hmac.Equal([]byte(c.last), []byte(sent)) {
@@ -147,32 +150,32 @@ func (c *chain) verify(text, sent string) error {
 	return nil
 }
 
-// chunks is a body in chunks, read as the bytes of the object. It belongs to the goroutine of its request.
+// chunks decodes a body in chunks to the bytes of the object. It belongs to the goroutine of its request.
 //
 //	chunk   = size in hexadecimal [;chunk-signature=64 hexadecimal digits] CR LF bytes CR LF
 //	body    = chunks, a chunk of size 0 without bytes, trailer
 //	trailer = [name:value line end] [x-amz-trailer-signature:signature line end] line end
 //
-// A line of the trailer ends with LF, CR LF, or, as S3's documentation prints it, with LF CR LF.
+// A trailer's line ends with LF, CR LF, or LF CR LF as printed in S3's documentation.
 type chunks struct {
 	from      *bufio.Reader
-	left      int64  // bytes of the object that are still to come
-	trailer   string // name of the checksum that ends the body; "" for none
+	left      int64  // object bytes still to come
+	trailer   string // name of the checksum in the trailer; "": none
 	signature *chain // nil: the chunks are not signed
 
-	number, size int64             // of the present chunk: its place from 1, its length
-	inChunk      int64             // bytes of it that are still to come
-	sent         string            // its signature
-	counted      *utils.HashReader // hands out the bytes of chunks and sums them up; nil without a trailer
-	sum          string            // checksum that the trailer named, verified
-	object       io.Reader         // what the storage reads: this, or this with a Content-MD5
+	number, size int64             // of the current chunk: number from 1, length
+	inChunk      int64             // bytes of the current chunk still to come
+	sent         string            // signature of the current chunk
+	counted      *utils.HashReader // reads chunks and computes the checksum; nil: no trailer
+	sum          string            // verified checksum from the trailer
+	object       io.Reader         // reader for the storage: this, or this with a Content-MD5
 	err          error             // how the body ended
 }
 
-// smallest is how many bytes a chunk has at least, unless it is the last (S3: aws-chunked).
+// smallest is the minimum size of every chunk except the last, in bytes (S3: aws-chunked).
 const smallest = 8 << 10
 
-// prepare makes what sums up the bytes: for the trailer, and for the Content-MD5 that the head of the request names, if there is one.
+// prepare sets up the hashes: for the trailer's checksum, and for Content-MD5 if the request has that header.
 func (c *chunks) prepare(md5 string) (err error) {
 	c.object = c
 	if md5 != "" {
@@ -194,13 +197,14 @@ func (c *chunks) prepare(md5 string) (err error) {
 	return nil
 }
 
-// Algorithm is that of the checksum in the trailer, in lower case.
+// Algorithm returns the algorithm of the trailer's checksum, in lower case.
 func (c *chunks) Algorithm() string { return strings.TrimPrefix(c.trailer, "x-amz-checksum-") }
 
-// Checksum is the one of the trailer, after the last byte.
+// Checksum returns the trailer's checksum. It is valid after the last byte.
 func (c *chunks) Checksum() string { return c.sum }
 
-// Read returns bytes of the object. Its errors are io.EOF after a body that was whole, signed and summed up rightly, and errors of S3's.
+// Read implements io.Reader. It returns io.EOF if the body was complete and all signatures and checksums were
+// correct, otherwise an S3 error.
 func (c *chunks) Read(p []byte) (n int, err error) {
 	for c.err == nil && c.inChunk == 0 {
 		c.err = c.next()
@@ -218,12 +222,13 @@ func (c *chunks) Read(p []byte) (n int, err error) {
 		err = c.endChunk()
 	}
 	c.err = err
-	return n, nil // the error comes with the next call
+	return n, nil // the error is returned by the next call
 }
 
-// chunkBytes reads the bytes of the present chunk.
+// chunkBytes reads the bytes of the current chunk.
 type chunkBytes struct{ *chunks }
 
+// Read implements io.Reader, and updates the chunk's hash.
 func (c chunkBytes) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	if c.signature != nil {
@@ -232,7 +237,7 @@ func (c chunkBytes) Read(p []byte) (int, error) {
 	return n, broken(err)
 }
 
-// broken is the error of a body that ends where something must follow.
+// broken converts an end of input in the middle of a body to S3's IncompleteBody.
 func broken(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return s3err.GetAPIError(s3err.ErrIncompleteBody)
@@ -240,7 +245,7 @@ func broken(err error) error {
 	return err
 }
 
-// next reads the head of a chunk. After the last chunk and the trailer its error is io.EOF.
+// next reads the header of the next chunk. After the last chunk and a valid trailer it returns io.EOF.
 func (c *chunks) next() error {
 	line, err := c.line()
 	if err != nil {
@@ -272,7 +277,7 @@ func (c *chunks) next() error {
 	return c.end()
 }
 
-// endChunk reads what follows the bytes of a chunk, and verifies its signature.
+// endChunk reads the line end after a chunk and verifies the chunk's signature.
 func (c *chunks) endChunk() error {
 	var end [2]byte
 	if _, err := io.ReadFull(c.from, end[:]); err != nil {
@@ -288,13 +293,13 @@ func (c *chunks) endChunk() error {
 }
 
 const (
-	mostLine      = 1 << 10 // bytes of a line between the chunks
-	mostLines     = 16      // of the trailer
+	mostLine      = 1 << 10 // longest line between chunks, in bytes
+	mostLines     = 16      // most lines of a trailer
 	signatureLine = "x-amz-trailer-signature"
 	hexadecimal   = "0123456789abcdefABCDEF"
 )
 
-// line reads one line, without what ends it.
+// line reads one line without its line end.
 func (c *chunks) line() (string, error) {
 	var line []byte
 	for {
@@ -311,7 +316,7 @@ func (c *chunks) line() (string, error) {
 	}
 }
 
-// end reads the trailer up to the end of the body and returns io.EOF if it is right.
+// end reads the trailer to the end of the body. It returns io.EOF if the trailer is valid.
 func (c *chunks) end() error {
 	malformed := s3err.GetAPIError(s3err.ErrMalformedTrailer)
 	values, ended := map[string]string{}, false
@@ -342,7 +347,8 @@ func (c *chunks) end() error {
 	return c.believe(values)
 }
 
-// believe checks the trailer: that it is there, its signature and its checksum.
+// believe checks that the trailer is complete, and its signature and checksum. It returns io.EOF if they are
+// correct.
 func (c *chunks) believe(values map[string]string) error {
 	value, named := values[c.trailer]
 	signature, signed := values[signatureLine]
@@ -372,7 +378,7 @@ func (c *chunks) believe(values map[string]string) error {
 	return io.EOF
 }
 
-// decoded is the body of an object in the place of the gateway's reader, if it came in chunks.
+// decoded returns the decoder of a body in chunks, or body itself.
 func decoded(ctx context.Context, body io.Reader) io.Reader {
 	if c, _ := ctx.Value(chunksKey).(*chunks); c != nil {
 		return c.object
@@ -380,18 +386,19 @@ func decoded(ctx context.Context, body io.Reader) io.Reader {
 	return body
 }
 
-// summed is a body with a Content-MD5 and a checksum at its end.
+// summed is a body with both a Content-MD5 and a checksum in its trailer.
 type summed struct {
 	io.Reader
 	*chunks
 }
 
+// Read implements io.Reader with the Content-MD5 check.
 func (s summed) Read(p []byte) (int, error) { return s.Reader.Read(p) }
 
 var _ middlewares.ChecksumReader = summed{}
 
-// kept is the Content-Encoding of an object as it is stored: without aws-chunked, which is how the body was sent and not what
-// the object is (S3: PutObject).
+// kept returns the Content-Encoding to store: without aws-chunked, which describes the transfer and not the
+// object (S3: PutObject).
 func kept(encoding *string) *string {
 	if encoding == nil || !strings.Contains(strings.ToLower(*encoding), "aws-chunked") {
 		return encoding

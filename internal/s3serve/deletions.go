@@ -16,17 +16,17 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// deletion is the document of DeleteObjects. The gateway reads the keys alone, and refuses a document with a time in it; so the store
-// reads the rest here, and hands the gateway a document that has only the keys.
+// deletion is the document of DeleteObjects. The gateway reads only the keys and rejects documents with a time.
+// So the store reads the conditions here, and the gateway gets a document with keys only.
 type deletion struct {
 	XMLName xml.Name   `xml:"Delete"`
 	Quiet   string     `xml:",omitempty"`
 	Objects []deletedE `xml:"Object"`
 
-	queues map[[2]string][]deletedE // by key and version: the entries that were not taken yet
+	queues map[[2]string][]deletedE // entries not yet taken, by key and version
 }
 
-// deletedE is one entry of a deletion. Each of its conditions that is there must hold, else the object stays (S3: ObjectIdentifier).
+// deletedE is one entry. The object is deleted only if all given conditions hold (S3: ObjectIdentifier).
 type deletedE struct {
 	Key              string
 	VersionId        string `xml:",omitempty"`
@@ -35,11 +35,11 @@ type deletedE struct {
 	Size             string `xml:",omitempty"`
 }
 
-// deletionKey is where a request's deletion lies among the request's values.
+// deletionKey is the request value that holds the deletion.
 const deletionKey = "batholith-deletion"
 
-// amend takes a document out of a request whose signature and whose hash are verified, where the gateway reads less in it than S3 does. One that
-// cannot be read is left to the gateway, which refuses it.
+// amend changes a verified request where the gateway supports less than S3. It leaves a document that cannot be
+// parsed unchanged; the gateway rejects it.
 func amend(ctx context.Context) {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	a := addressOf(ctx)
@@ -58,7 +58,7 @@ func amend(ctx context.Context) {
 	}
 }
 
-// amendDeletion takes out the conditions of a deletion.
+// amendDeletion removes the conditions from a DeleteObjects document and stores them in the request.
 func amendDeletion(request *fasthttp.RequestCtx) {
 	d := deletion{queues: map[[2]string][]deletedE{}}
 	if xml.Unmarshal(request.Request.Body(), &d) != nil {
@@ -76,12 +76,12 @@ func amendDeletion(request *fasthttp.RequestCtx) {
 	}
 }
 
-// quiet tells whether only what was not deleted is to be answered.
+// quiet reports whether the answer lists only errors.
 func (d *deletion) quiet() bool {
 	return d != nil && strings.EqualFold(strings.TrimSpace(d.Quiet), "true")
 }
 
-// take returns the first entry of a key that was not taken yet.
+// take removes and returns the first entry of a key.
 func (d *deletion) take(o types.ObjectIdentifier) (found deletedE) {
 	if d == nil {
 		return deletedE{}
@@ -93,10 +93,10 @@ func (d *deletion) take(o types.ObjectIdentifier) (found deletedE) {
 	return found
 }
 
-// conditional tells whether an entry has conditions.
+// conditional reports whether an entry has conditions.
 func (e deletedE) conditional() bool { return e.ETag+e.LastModifiedTime+e.Size != "" }
 
-// input is the deletion of one object under the conditions of its entry.
+// input returns the deletion of one object with the conditions of its entry.
 func (e deletedE) input(path string, o types.ObjectIdentifier) (*s3.DeleteObjectInput, error) {
 	in := &s3.DeleteObjectInput{Bucket: &path, Key: o.Key, VersionId: o.VersionId}
 	if e.ETag != "" && e.ETag != "*" {
@@ -119,7 +119,7 @@ func (e deletedE) input(path string, o types.ObjectIdentifier) (*s3.DeleteObject
 	return in, nil
 }
 
-// anyTime reads a time as SDKs write it: as HTTP does (S3: LastModifiedTime), or as listings do.
+// anyTime parses a time in HTTP's format (S3: LastModifiedTime) or that of listings (RFC 3339). SDKs send both.
 func anyTime(text string) (time.Time, error) {
 	if at, err := http.ParseTime(text); err == nil {
 		return at, nil
@@ -127,8 +127,8 @@ func anyTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// deleteEach deletes the entries that have conditions, one by one: the gateway's storage looks at them for a single object, while nobody else
-// replaces it.
+// deleteEach deletes entries with conditions one by one: the gateway's storage checks conditions only for
+// single objects, while it holds a lock.
 func (s *store) deleteEach(ctx context.Context, path string, objects []types.ObjectIdentifier, conditions []deletedE) (out s3response.DeleteResult) {
 	for i, o := range objects {
 		in, err := conditions[i].input(path, o)

@@ -17,10 +17,10 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// What answers about objects have beside what the gateway writes.
+// Additions to the gateway's answers about objects.
 
-// unchanged passes err on. For an object that the client has already (304), it writes the headers by which a cache knows what it keeps:
-// ETag, Last-Modified, Cache-Control and Expires (RFC 9110, section 15.4.5).
+// unchanged returns err. If err is 304 Not Modified, it also sets the headers that a cache needs: ETag, Last-Modified,
+// Cache-Control and Expires (RFC 9110, section 15.4.5).
 func (s *store) unchanged(ctx context.Context, path, key string, err error) error {
 	response, ok := ctx.(*fasthttp.RequestCtx)
 	if !ok || s3err.GetAPIError(s3err.ErrNotModified) != err {
@@ -40,8 +40,8 @@ func (s *store) unchanged(ctx context.Context, path, key string, err error) erro
 	return err
 }
 
-// second is the last instant of a condition's second. HTTP has no finer times, files do: else an object of half past would be newer than the
-// time that its own Last-Modified tells.
+// second returns the last nanosecond of the second of a condition's time. HTTP dates have full seconds but
+// files have nanoseconds, so a file would otherwise be newer than its own Last-Modified.
 func second(at *time.Time) *time.Time {
 	if at == nil {
 		return nil
@@ -50,14 +50,14 @@ func second(at *time.Time) *time.Time {
 	return &end
 }
 
-// countKey is where the number of parts of an object lies among the values of the request that asks for its attributes.
+// countKey is the request value that holds the number of parts of an object, for GetObjectAttributes.
 const countKey = "batholith-parts"
 
-// partsPage is how many parts of an object one answer describes at most (S3: GetObjectAttributes).
+// partsPage is the maximum number of parts in one answer (S3: GetObjectAttributes).
 const partsPage = 1000
 
-// describe completes the attributes of an object: the parts that it was uploaded in with their checksums, a checksum without the number of parts behind it,
-// and the time of the last change as HTTP writes it, which the gateway would write in a form of its own.
+// describe completes the answer of GetObjectAttributes: the object's parts, its checksum without the number of
+// parts, and Last-Modified in HTTP's format, which the gateway writes differently.
 func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttributesInput, out *s3response.GetObjectAttributesResponse) {
 	response, ok := ctx.(*fasthttp.RequestCtx)
 	if ok && out.LastModified != nil {
@@ -69,7 +69,7 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 	}
 	value, err := s.meta.RetrieveAttribute(nil, path, *in.Key, uploadAttribute)
 	if err != nil {
-		return // it came in one piece
+		return // the object was not uploaded in parts
 	}
 	if upload, err := backend.UnmarshalMpUploadMetadata(value, false); err == nil && len(upload.Parts) > 0 {
 		out.ObjectParts = parts(upload.Parts, s.meta.partSums(path, *in.Key), aws.ToString(in.PartNumberMarker), in.MaxParts)
@@ -79,8 +79,8 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 	}
 }
 
-// amendAttributes writes the list of wanted attributes as the gateway reads it: in one header and without spaces, which SDKs put after
-// the commas.
+// amendAttributes rewrites x-amz-object-attributes as one header without spaces, the only form that the gateway
+// reads. SDKs add spaces after commas.
 func amendAttributes(request *fasthttp.RequestCtx) {
 	const name = "X-Amz-Object-Attributes"
 	var wanted []string
@@ -95,7 +95,7 @@ func amendAttributes(request *fasthttp.RequestCtx) {
 	}
 }
 
-// parts are a page of the parts of an object, after the part of the marker. ends are the bytes up to the end of each.
+// parts returns one page of an object's parts after marker. ends[i] is the offset of the end of part i+1.
 func parts(ends []int64, sums partSums, marker string, most *int32) *s3response.ObjectParts {
 	after, _ := strconv.Atoi(marker)
 	page := &s3response.ObjectParts{PartNumberMarker: after, MaxParts: partsPage}
@@ -120,7 +120,8 @@ func parts(ends []int64, sums partSums, marker string, most *int32) *s3response.
 	return page
 }
 
-// wholeNumber cuts the number of parts, "-2", off the checksums of an object that was uploaded in parts. It tells whether there are any.
+// wholeNumber removes the number of parts ("-2") from the checksums of an object uploaded in parts. It reports
+// whether there are any checksums.
 func wholeNumber(c *types.Checksum) (some bool) {
 	if c == nil {
 		return false
@@ -128,15 +129,15 @@ func wholeNumber(c *types.Checksum) (some bool) {
 	for _, sum := range []*string{c.ChecksumCRC32, c.ChecksumCRC32C, c.ChecksumCRC64NVME, c.ChecksumSHA1, c.ChecksumSHA256, c.ChecksumSHA512,
 		c.ChecksumMD5, c.ChecksumXXHASH64, c.ChecksumXXHASH3, c.ChecksumXXHASH128} {
 		if sum != nil {
-			*sum, _, _ = strings.Cut(*sum, "-") // base64 has no minus
+			*sum, _, _ = strings.Cut(*sum, "-") // base64 has no minus sign
 			some = true
 		}
 	}
 	return some
 }
 
-// escaper tells whether a listing's request wants keys escaped, since XML has no way to write some characters that keys may hold
-// (S3: encoding-type).
+// escaper reports whether a list request asks for percent-encoded keys (S3: encoding-type=url). XML cannot
+// represent some characters that keys may contain.
 func escaper(ctx context.Context) (bool, error) {
 	a := addressOf(ctx)
 	if a == nil {
@@ -152,7 +153,7 @@ func escaper(ctx context.Context) (bool, error) {
 	}
 }
 
-// escapeAll escapes texts in place, as S3 does: a space is a plus, and a slash stays.
+// escapeAll percent-encodes texts in place as S3 does: a space becomes +, and a slash stays.
 func escapeAll(texts ...*string) {
 	for _, text := range texts {
 		if text != nil {
@@ -161,7 +162,7 @@ func escapeAll(texts ...*string) {
 	}
 }
 
-// escapeKeys replaces the keys of a listing, which may share their bytes with others.
+// escapeKeys encodes the keys of a list. It allocates new strings, because keys may share memory.
 func escapeKeys(objects []s3response.Object, prefixes []types.CommonPrefix) {
 	for i := range objects {
 		key := aws.ToString(objects[i].Key)

@@ -6,14 +6,14 @@ import (
 	"syscall"
 )
 
-// disk is what makes things durable. Tests watch it.
+// disk makes files durable. Tests replace it to record calls.
 type disk struct {
 	sync func(*os.File) error
 }
 
 func realDisk() disk { return disk{sync: (*os.File).Sync} }
 
-// path makes a file or a directory durable. One that is gone meanwhile needs nothing.
+// path syncs a file or directory. A missing one is not an error.
 func (d disk) path(path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -29,7 +29,7 @@ func (d disk) path(path string) error {
 	return nil
 }
 
-// unsyncable tells of file systems that cannot sync a directory and need not.
+// unsyncable reports whether a file system cannot sync a directory and does not need to.
 func unsyncable(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }

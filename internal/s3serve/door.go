@@ -12,11 +12,11 @@ import (
 
 // What the door learns of the requests behind it.
 
-// callerConn is the key under which a request's context has Prove of the connection that it came over. It cannot have the connection:
-// the HTTP server closes what its contexts hold when a request ends.
+// callerConn is the context key for the Prove method of a request's connection. The connection itself is not
+// stored, because the HTTP server closes the values of its contexts when a request ends.
 type callerConn struct{}
 
-// origin is the middleware that leads from a request to its connection.
+// origin is the middleware that stores Prove in the request.
 func origin(ctx fiber.Ctx) error {
 	if c := behind(ctx.RequestCtx().Conn()); c != nil {
 		ctx.RequestCtx().SetUserValue(callerConn{}, c.Prove)
@@ -24,15 +24,15 @@ func origin(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// prove tells the door that the request's signature was verified. The gateway asks the store nothing in the name of an account
-// before that, and it asks for the bucket of every upload before the body is read.
+// prove tells the door that the request's signature was verified. The gateway never calls the store for an
+// account before that, and it checks the bucket of every upload before it reads the body.
 func prove(ctx context.Context) {
 	if proven, ok := ctx.Value(callerConn{}).(func()); ok {
 		proven()
 	}
 }
 
-// follow tells the door when requests begin and end.
+// follow tells the door when requests start and end.
 func follow(conn net.Conn, state fasthttp.ConnState) {
 	c := behind(conn)
 	switch state {
@@ -43,7 +43,7 @@ func follow(conn net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// behind is the door's connection that the server uses, or nil for a private one.
+// behind returns the door's connection under the server's, or nil for a private one.
 func behind(conn net.Conn) *door.Conn {
 	if s, ok := conn.(*stalling); ok {
 		conn = s.Conn

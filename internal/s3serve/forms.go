@@ -20,18 +20,18 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// forms makes an upload by form one that the gateway understands. Where the key has ${filename}, the name of the file takes its place. A
-// policy that was signed by the old scheme, as boto3 signs it whenever it is given an endpoint, is signed again by the present one if its
-// signature holds. Every other form goes on as it came. (S3: POST object; Signature Version 2.)
+// forms converts uploads by form to a form that the gateway understands (S3: POST object). It replaces
+// ${filename} in the key by the file's name. If the policy has a valid Signature Version 2, it is signed again
+// with version 4; boto3 uses version 2 whenever an endpoint is configured. All other forms pass unchanged.
 type forms struct {
 	accounts *accounts
 	region   string
 }
 
-// formField is a field of a form that stands before its file.
+// formField is a field of a form before its file.
 type formField struct{ name, value string }
 
-// form is what stands before the bytes of a form's file.
+// form is the part of a form before the bytes of its file.
 type form struct {
 	boundary string
 	fields   []formField
@@ -50,7 +50,7 @@ func (f forms) handle(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	streamOf.set(request, io.MultiReader(&seen, b))
 	if err != nil {
-		return ctx.Next() // the gateway says what is wrong
+		return ctx.Next() // the gateway reports the error
 	}
 	at := came.fileAt(seen.Bytes())
 	named := came.nameKey()
@@ -67,7 +67,7 @@ func (f forms) handle(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// readForm reads the fields of a form up to its file. It may read some bytes of the file too.
+// readForm reads the fields of a form up to its file. It may consume some bytes of the file.
 func readForm(body io.Reader, boundary string) (form, error) {
 	f, parts := form{boundary: boundary}, multipart.NewReader(body, boundary)
 	for {
@@ -88,7 +88,7 @@ func readForm(body io.Reader, boundary string) (form, error) {
 	}
 }
 
-// last is the value of a field, of which the gateway takes the last.
+// last returns the last value of a field, which is the one that the gateway uses.
 func (f *form) last(name string) (value string) {
 	for _, field := range f.fields {
 		if field.name == name {
@@ -98,7 +98,7 @@ func (f *form) last(name string) (value string) {
 	return value
 }
 
-// nameKey puts the name of the file into the key, and tells whether the key had a place for it.
+// nameKey replaces ${filename} in the key by the file's name. It reports whether the key contained it.
 func (f *form) nameKey() (named bool) {
 	for i, field := range f.fields {
 		if field.name == "key" && strings.Contains(field.value, "${filename}") {
@@ -108,7 +108,7 @@ func (f *form) nameKey() (named bool) {
 	return named
 }
 
-// fileAt is where the file's part begins in the form; -1: nowhere.
+// fileAt returns the index in form at which the file's part begins; -1: not found.
 func (f *form) fileAt(form []byte) int {
 	at := bytes.Index(form, []byte("--"+f.boundary))
 	for range f.fields {
@@ -121,7 +121,7 @@ func (f *form) fileAt(form []byte) int {
 	return at
 }
 
-// text writes the fields as a form's beginning, unless one has a name that cannot be written.
+// text writes the fields as the beginning of a form. It returns false if a field's name cannot be written.
 func (f *form) text() (string, bool) {
 	var out strings.Builder
 	for _, field := range f.fields {
@@ -133,7 +133,7 @@ func (f *form) text() (string, bool) {
 	return out.String(), true
 }
 
-// signAgain replaces the signature of a form by the old scheme, if it has one that holds, by one of the present scheme.
+// signAgain verifies a Signature Version 2, if there is one, and replaces it by a Signature Version 4.
 func (f forms) signAgain(came *form) (signed bool, err error) {
 	id, signature, policy := came.last("awsaccesskeyid"), came.last("signature"), came.last("policy")
 	if id == "" || signature == "" || policy == "" {
@@ -163,7 +163,7 @@ func (f forms) signAgain(came *form) (signed bool, err error) {
 	return true, nil
 }
 
-// allowing adds fields to the conditions of a policy, in which every field of a form must be.
+// allowing adds fields to the conditions of a policy: a policy must list every field of its form.
 func allowing(policy string, added []formField) (string, error) {
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(policy))
 	if err != nil {

@@ -13,12 +13,11 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// What every request passes before the gateway looks at it, in this order: oneID, answers, locate (address.go), noEncryption, knownClass,
-// presigned (presign.go), bodies (body.go), chunked (chunked.go),
-// forms (forms.go).
+// Middlewares that every request passes before the gateway, in this order: oneID, answers, locate (address.go),
+// noEncryption, knownClass, presigned (presign.go), bodies (body.go), chunked (chunked.go), forms (forms.go).
 
-// oneID keeps the answer's ids single. The gateway sets them twice, the second time with names in lower case and the HTTP
-// library told to keep them so; told earlier, it finds them again.
+// oneID prevents duplicate request ids in the answer. The gateway sets them twice, the second time with
+// lower-case names that are not normalised. If normalising is disabled earlier, it finds the first ones.
 func oneID(ctx fiber.Ctx) error {
 	header := &ctx.Response().Header
 	header.Del(utils.HeaderAmzRequestID)
@@ -28,7 +27,7 @@ func oneID(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// noEncryption refuses to promise encryption: a client that asks for it must not believe that it got it.
+// noEncryption rejects requests for encryption: a client must not believe that its object is encrypted.
 func noEncryption(ctx fiber.Ctx) error {
 	for name := range ctx.Request().Header.All() {
 		if asksEncryption(string(name)) {
@@ -43,10 +42,10 @@ func noEncryption(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// storageClasses are those of S3. Objects lie in one, whatever class was asked for, and are listed in the class STANDARD.
+// storageClasses are S3's storage classes. All objects are stored in the same way and listed as STANDARD.
 var storageClasses = types.StorageClass("").Values()
 
-// knownClass refuses a storage class that S3 does not have.
+// knownClass rejects a storage class that S3 does not have.
 func knownClass(ctx fiber.Ctx) error {
 	class := types.StorageClass(ctx.Get("X-Amz-Storage-Class"))
 	if class != "" && !slices.Contains(storageClasses, class) {
@@ -55,7 +54,7 @@ func knownClass(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// formEncryption is noEncryption for an upload by form, whose fields the gateway reads.
+// formEncryption is noEncryption for the fields of an upload by form.
 func formEncryption(ctx context.Context) error {
 	form, _ := ctx.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
 	for name := range form.Fields {
@@ -66,8 +65,8 @@ func formEncryption(ctx context.Context) error {
 	return nil
 }
 
-// asksEncryption tells of the headers, and parameters of signed URLs and forms, that are about encryption by the server
-// (S3: SSE-S3, SSE-KMS, DSSE-KMS and SSE-C), of a copy's source too.
+// asksEncryption reports whether a header or parameter requests server-side encryption (S3: SSE-S3, SSE-KMS,
+// DSSE-KMS and SSE-C), also of a copy's source.
 func asksEncryption(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption")

@@ -9,22 +9,23 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// unfit finds the first segment of a key because of which it has no path, or that of another key, or one among the gateway's own
-// files. A slash at the end is no segment: the key is that of a directory, which is an object too.
+// unfit returns the first segment that makes a key impossible to store: the key would have no path, the path of
+// another key, or a path among the gateway's own files. A trailing slash is not a segment: the key is that of a
+// directory, which is an object too.
 func unfit(key string) (segment string, found bool) {
 	for part := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
 		switch part {
 		case "", ".", "..", posix.MetaTmpDir:
 			return part, true
 		}
-		if strings.ContainsRune(part, 0) { // ends a name in every file system's eyes
+		if strings.ContainsRune(part, 0) { // file systems end a name at a NUL
 			return part, true
 		}
 	}
 	return "", false
 }
 
-// refuseUnfit is the answer to a request that would make an object of such a key.
+// refuseUnfit returns the error for a request that would create an object with such a key, or nil.
 func refuseUnfit(key string) error {
 	segment, found := unfit(key)
 	if !found {
@@ -41,7 +42,7 @@ func refuseUnfit(key string) error {
 		Description: "The key " + why + ". The embedded S3 keeps objects in files and their keys as paths, in which this segment cannot be kept."}
 }
 
-// isNamed refuses a key that is not the one of the request's address. A form names its key among its fields.
+// isNamed rejects a key that differs from the one in the request's address. A form has its key in its fields.
 func (s *store) isNamed(ctx context.Context, verb, key string) error {
 	if a := addressOf(ctx); a == nil || a.key == key || a.key == "" && isFormUpload(ctx) {
 		return nil
@@ -50,7 +51,7 @@ func (s *store) isNamed(ctx context.Context, verb, key string) error {
 	return s3err.GetAPIError(s3err.ErrAccessDenied)
 }
 
-// placed is call for what makes an object.
+// placed is call for methods that create an object: it rejects unfit keys.
 func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
 	return call(s, ctx, verb, bucket, func(path string) (R, error) {
 		err := refuseUnfit(key)
@@ -65,7 +66,7 @@ func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f fu
 	})
 }
 
-// found is call for what is asked of an object. Under a key that cannot be kept there is none.
+// found is call for methods on an existing object: an unfit key is NoSuchKey.
 func found[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
 	return call(s, ctx, verb, bucket, func(path string) (R, error) {
 		err := s.isNamed(ctx, verb, key)
@@ -80,7 +81,7 @@ func found[R any](s *store, ctx context.Context, verb, bucket, key string, f fun
 	})
 }
 
-// change is found for what answers nothing but an error.
+// change is found for methods without a result.
 func (s *store) change(ctx context.Context, verb, bucket, key string, f func(path string) error) error {
 	_, err := found(s, ctx, verb, bucket, key, func(path string) (struct{}, error) { return struct{}{}, f(path) })
 	return err

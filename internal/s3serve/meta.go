@@ -16,26 +16,27 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// The gateway's names of attributes that matter here.
+// Names of the gateway's attributes that this package uses.
 const (
 	etagAttribute   = "etag"
-	uploadAttribute = "mp-metadata" // on an object made by a multipart upload: which
+	uploadAttribute = "mp-metadata" // on an object made by a multipart upload: the upload's id and parts
 )
 
-// durableMeta stores the gateway's metadata, and is where data becomes durable: of every object and part the gateway stores
-// the ETag on its open file, staged below .sgwtmp, after the last byte and before the name. Syncing the file there means that no
-// name ever shows bytes that a crash could take back.
+// durableMeta stores the gateway's metadata, and makes data durable. The gateway stores the ETag of every
+// object and part on its open file below .sgwtmp, after the last byte and before the name appears. durableMeta
+// syncs the file at that moment, so a name never shows bytes that a crash could remove.
 type durableMeta struct {
 	meta.MetadataStorer
 	disk    disk
-	buckets string    // directory of all buckets, absolute
-	sidecar string    // directory of attributes as files; "" when the file system keeps them
+	buckets string    // directory of all buckets, an absolute path
+	sidecar string    // directory of metadata files; "": extended attributes are used
 	staged  *staged   // for attributes as files
 	sums    *sync.Map // of parts, by upload id: partSums
-	large   large     // values that are too large for the file system, where it keeps them
+	large   large     // values that are too large for extended attributes
 }
 
-// openMeta chooses where attributes live: in the file system, if it can and shall, else as files below sidecar.
+// openMeta selects where metadata is stored: in extended attributes if the file system supports them and files
+// is false, otherwise in files below sidecar.
 func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
 		l := large{dir: filepath.Join(filepath.Dir(buckets), "large"), disk: d, files: new(atomic.Int64)}
@@ -54,7 +55,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged(), sums: new(sync.Map)}, nil
 }
 
-// keepsAttributes tries it out with a file: some file systems only refuse when asked to write.
+// keepsAttributes tests with a file whether extended attributes work. Some file systems fail only on writing.
 func keepsAttributes(dir string) bool {
 	if !xattr.XATTR_SUPPORTED {
 		return false
@@ -73,8 +74,9 @@ func keepsAttributes(dir string) bool {
 	return err == nil && string(got) == "?"
 }
 
-// place is what a bucket and an object are to the storer of attributes. Both may be paths of the storage (see store): absolute,
-// or up to the root and down again. Files of attributes lie by the names of bucket and object, so that the directory may be moved.
+// place converts bucket and object to the arguments of the attribute storer. Both may be paths: absolute, or up
+// to the root and down again (see store). Metadata files are stored by the names of bucket and object, so that
+// the directory can be moved.
 func (m durableMeta) place(bucket, object string) (string, string) {
 	path := filepath.Join(bucket, object)
 	if m.sidecar == "" {
@@ -84,7 +86,7 @@ func (m durableMeta) place(bucket, object string) (string, string) {
 	return bucket, object
 }
 
-// below is a path of the storage as it lies below the buckets.
+// below returns a path relative to the directory of all buckets.
 func (m durableMeta) below(path string) string {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(string(filepath.Separator), path)
@@ -92,7 +94,7 @@ func (m durableMeta) below(path string) string {
 	return strings.TrimPrefix(path, m.buckets+string(filepath.Separator))
 }
 
-// RetrieveAttribute reads one attribute.
+// RetrieveAttribute returns one attribute. If a large value is replaced during the read, it reads again.
 func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute string) ([]byte, error) {
 	stored, err := m.raw(f, bucket, object, attribute)
 	for err == nil && m.sidecar == "" {
@@ -108,13 +110,13 @@ func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute str
 	return stored, err
 }
 
-// raw reads one attribute as it is stored.
+// raw returns one attribute as stored: for a large value, the name of its file.
 func (m durableMeta) raw(f *os.File, bucket, object, attribute string) ([]byte, error) {
 	bucket, object = m.place(bucket, object)
 	return m.MetadataStorer.RetrieveAttribute(f, bucket, object, attribute)
 }
 
-// StoreAttribute stores one attribute of an object: on f, its staged file, or by its path when f is nil.
+// StoreAttribute stores one attribute of an object: on its staged file f, or by path if f is nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
 	if f != nil && attribute == uploadAttribute {
 		if err := m.storePartSums(f, bucket, object, value); err != nil {
@@ -142,7 +144,8 @@ func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string
 	return nil
 }
 
-// storeInFile stores an attribute in the file system, at a path or on f, and a value that is too large for that in a file of its own.
+// storeInFile stores an extended attribute, at a path or on f. A value that is too large goes to a file of its
+// own.
 func (m durableMeta) storeInFile(f *os.File, at, bucket, object, attribute string, value []byte) error {
 	var before []byte
 	if f == nil {
@@ -178,7 +181,7 @@ func (m durableMeta) storeInFile(f *os.File, at, bucket, object, attribute strin
 	return nil
 }
 
-// noRoom tells of the errors with which file systems refuse an attribute that has no room beside the others.
+// noRoom reports whether an error means that an extended attribute does not fit beside the others.
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.E2BIG) || errors.Is(err, syscall.ERANGE) ||
 		errors.Is(err, s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice))
@@ -186,12 +189,12 @@ func noRoom(err error) bool {
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 
-// DeleteAttribute removes one attribute by its path.
+// DeleteAttribute removes one attribute by path.
 func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
 	before, _ := m.raw(nil, bucket, object, attribute)
 	bucket, object = m.place(bucket, object)
 	err := m.MetadataStorer.DeleteAttribute(bucket, object, attribute)
-	if err != nil || m.sidecar != "" { // a file of attributes may be back after a crash, as if this had not been asked
+	if err != nil || m.sidecar != "" { // after a crash a metadata file may still exist, as if the call had not happened
 		return err
 	}
 	if err := m.disk.path(bucket); err != nil {
@@ -201,26 +204,26 @@ func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
 	return nil
 }
 
-// DeleteAttributes removes all attributes of an object or, when it is "", of a bucket with all its objects.
+// DeleteAttributes removes all attributes of an object, or of a bucket and all its objects if object is "".
 func (m durableMeta) DeleteAttributes(bucket, object string) error {
 	bucket, object = m.place(bucket, object)
 	return m.MetadataStorer.DeleteAttributes(bucket, object)
 }
 
-// ListAttributes names the attributes of an object.
+// ListAttributes returns the names of an object's attributes.
 func (m durableMeta) ListAttributes(bucket, object string) ([]string, error) {
 	bucket, object = m.place(bucket, object)
 	return m.MetadataStorer.ListAttributes(bucket, object)
 }
 
-// RenameObject moves what is known of an object in a bucket to another.
+// RenameObject moves the metadata of an object to another key of the bucket.
 func (m durableMeta) RenameObject(bucket, from, to string) error {
 	at, from := m.place(bucket, from)
 	_, to = m.place(bucket, to)
 	return m.MetadataStorer.RenameObject(at, from, to)
 }
 
-// syncSidecar syncs an attribute's file and the directories that lead to it.
+// syncSidecar syncs a metadata file and the directories above it.
 func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 	path := filepath.Join(m.sidecar, bucket, object, "meta", attribute)
 	for ; path != m.sidecar; path = filepath.Dir(path) {
@@ -231,8 +234,8 @@ func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 	return m.disk.path(m.sidecar)
 }
 
-// leaving notes which files hold large attributes of some objects, and returns what removes those that no attribute of theirs names any more. It
-// is called before the objects are replaced or removed, and what it returns when they were.
+// leaving is called before objects are replaced or removed. The returned function is called afterwards, and
+// removes the files of large attributes that no attribute refers to any more.
 func (m durableMeta) leaving(bucket string, objects ...string) (left func()) {
 	if m.sidecar != "" || m.large.files.Load() == 0 {
 		return func() {}
@@ -248,7 +251,7 @@ func (m durableMeta) leaving(bucket string, objects ...string) (left func()) {
 	}
 }
 
-// files are the values of the attributes of objects that name files, by those names.
+// files returns the attribute values of objects that refer to files, by file name.
 func (m durableMeta) files(bucket string, objects []string) map[string][]byte {
 	found := map[string][]byte{}
 	for _, object := range objects {
@@ -267,7 +270,7 @@ func (m durableMeta) files(bucket string, objects []string) map[string][]byte {
 	return found
 }
 
-// sweep removes what was kept for attributes that are gone. Nothing may be served meanwhile.
+// sweep removes files of attributes that no longer exist. It must not run while requests are served.
 func (m durableMeta) sweep() error {
 	if m.sidecar != "" {
 		return nil
@@ -277,7 +280,7 @@ func (m durableMeta) sweep() error {
 	})
 }
 
-// madeBy tells whether an object is what became of this upload.
+// madeBy reports whether an object was made from this upload.
 func (m durableMeta) madeBy(bucket, object, uploadID string, parse func([]byte) (string, error)) bool {
 	value, err := m.RetrieveAttribute(nil, bucket, object, uploadAttribute)
 	if err != nil {

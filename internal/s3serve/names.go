@@ -8,16 +8,17 @@ import (
 	"sync"
 )
 
-// maxKnown bounds the memory of names; when it is full it begins anew, which costs syncs and nothing else.
+// maxKnown is the maximum number of remembered directories. If it is exceeded, all are forgotten, which only
+// costs extra syncs.
 const maxKnown = 4096
 
-// names makes directory entries durable. It remembers which directories below a bucket have a durable name themselves, so
-// that an object costs two syncs however deep it lies.
+// names makes directory entries durable. It remembers which directories have a durable name, so that a new
+// object needs two syncs at any depth.
 type names struct {
 	disk    disk
-	buckets string // directory of all buckets, absolute
+	buckets string // directory of all buckets, an absolute path
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards known
 	known map[string]struct{}
 }
 
@@ -25,13 +26,13 @@ func newNames(d disk, buckets string) *names {
 	return &names{disk: d, buckets: buckets, known: map[string]struct{}{}}
 }
 
-// rooted makes the directory of all buckets durable, in which every other name lies: what was made with it, and the one above.
+// rooted syncs the directory of all buckets, its parent and its grandparent, which New may have created.
 func (n *names) rooted() error {
 	dir := filepath.Dir(n.buckets)
 	return errors.Join(n.disk.path(n.buckets), n.disk.path(dir), n.disk.path(filepath.Dir(dir)))
 }
 
-// appeared makes an object and its name durable. Its bytes are so already.
+// appeared makes an object's attributes and name durable. Its bytes are durable already.
 func (n *names) appeared(bucket, key string) error {
 	path := filepath.Join(n.buckets, bucket, filepath.FromSlash(key))
 	if err := n.disk.path(path); err != nil {
@@ -51,10 +52,10 @@ func (n *names) appeared(bucket, key string) error {
 	return nil
 }
 
-// vanished makes the missing of an object durable, and of the directories that were removed with it.
+// vanished makes the removal of an object durable, including directories that were removed with it.
 func (n *names) vanished(bucket, key string) error { return n.disk.path(n.remains(bucket, key)) }
 
-// remains is the lowest directory above an object that is still there.
+// remains returns the lowest directory above an object that still exists.
 func (n *names) remains(bucket, key string) string {
 	dir := filepath.Dir(filepath.Join(n.buckets, bucket, filepath.FromSlash(key)))
 	for n.inside(dir) {
@@ -66,7 +67,7 @@ func (n *names) remains(bucket, key string) string {
 	return dir
 }
 
-// allVanished is vanished for many keys, with one sync of each directory that remains.
+// allVanished is vanished for many keys. It syncs each remaining directory once.
 func (n *names) allVanished(bucket string, keys []string) error {
 	above, synced := map[string]bool{}, map[string]bool{}
 	for _, key := range keys {
@@ -87,15 +88,15 @@ func (n *names) allVanished(bucket string, keys []string) error {
 	return nil
 }
 
-// forgetAll comes before the removal of a whole bucket.
+// forgetAll must be called before a whole bucket is removed.
 func (n *names) forgetAll() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.known)
 }
 
-// forget comes before a removal: the directories above the key may go with it, and those made anew in their place must be
-// synced anew.
+// forget must be called before a removal. Directories above the key may be removed with it, and new ones with
+// the same name must be synced again.
 func (n *names) forget(bucket, key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,7 +105,7 @@ func (n *names) forget(bucket, key string) {
 	}
 }
 
-// inside tells whether a directory lies below a bucket, that is below a directory below buckets.
+// inside reports whether a directory is below a bucket.
 func (n *names) inside(dir string) bool {
 	rest, ok := strings.CutPrefix(dir, n.buckets+string(filepath.Separator))
 	return ok && strings.ContainsRune(rest, filepath.Separator)

@@ -22,33 +22,34 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Near returns a bucket for the process that embeds the server: the calls that jobs make most, about whole objects of some size, reach the
-// store without HTTP, signature and XML, which cost more than the store does. They are checked and stored as a request with this access
-// key is. owner is the account that must own the bucket, "" for any; encrypted asks the server to encrypt what is written.
+// Near returns a bucket for the process that embeds the server. It handles the most frequent calls of jobs, on
+// whole objects of moderate size, without HTTP, signatures and XML, which cost more than the storage itself.
+// Calls are checked and stored like requests with this access key. owner is the account that must own the
+// bucket, "": any. encrypted requests encryption of writes, which the embedded S3 rejects.
 //
-// far is the same bucket over HTTP, as the same caller. What near does not do itself goes there: uploads in parts, long lists, objects that
-// are encrypted, and buckets that lock objects. So does every call that failed near, since repeating a call is safe: far says what the
-// error means, and whether it may pass. A call that is called off, or takes longer than nearTime, ends at once; as with a request that
-// was called off, what it asked for may happen all the same.
+// far is the same bucket over HTTP, with the same caller. It gets what near does not handle: multipart uploads,
+// long lists, and buckets with object lock. It also gets every call that failed, because a repetition is safe
+// and its error tells whether it is permanent. A call that is cancelled, or takes longer than nearTime, returns
+// at once; its effect may still happen, as with a cancelled request.
 func (s *Server) Near(accessKeyID, name, owner string, encrypted bool, far blob.Bucket) blob.Bucket {
 	if encrypted {
-		return far // which refuses
+		return far // far rejects it with the right error
 	}
 	return &near{Bucket: far, store: s.store, key: accessKeyID, name: name, owner: owner}
 }
 
 const (
-	nearTime  = time.Minute // for a call
-	nearBytes = 8 << 20     // of an object that Put takes near
-	bytesRead = 64 << 10    // of a range that is read into memory at once; a larger one is read from its file as it is asked for
+	nearTime  = time.Minute // time limit of one call
+	nearBytes = 8 << 20     // largest object that Put handles here
+	bytesRead = 64 << 10    // up to this many bytes are read into memory at once; a larger range is read from its file on demand
 )
 
-// near is a bucket of the embedded server. Its methods may be called by any goroutine.
+// near is a bucket of the embedded server. It is safe for concurrent use.
 type near struct {
 	blob.Bucket // over HTTP
 	store       *store
 	key, name   string
-	owner       string // that the bucket must have; "" for any
+	owner       string // required owner of the bucket; "": any
 }
 
 var (
@@ -56,11 +57,11 @@ var (
 	_ blob.UploadLister = (*near)(nil)
 )
 
-// errNotNear sends a call to the bucket over HTTP.
+// errNotNear passes a call on to the bucket over HTTP.
 var errNotNear = errors.New("the call is left to HTTP")
 
-// do runs a call with the caller's account. It returns when the call has, or when ctx ends: a disk that hangs does not hold up the caller.
-// What a call returns that was given up goes to drop, if there is one.
+// do runs f with the caller's account. It returns when f has, or when ctx ends, so a disk that hangs does not
+// block the caller. If f succeeds after that, its result is passed to drop, which may be nil.
 func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
 	account, err := n.store.accounts.GetUserAccount(n.key)
 	if err != nil {
@@ -72,7 +73,7 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 		out R
 		err error
 	}
-	done := make(chan result, 1) // the call sends once
+	done := make(chan result, 1) // buffered: the goroutine must not block if nobody receives
 	go func() {
 		var r result
 		err := batholith.Guard("a call of the embedded S3", func() error {
@@ -99,13 +100,14 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 	return out, fmt.Errorf("the embedded S3: %w", context.Cause(ctx))
 }
 
-// over tells whether a call is over: it succeeded, or its context ended. Any other call is repeated over HTTP.
+// over reports whether the result is final: the call succeeded or its context ended. Otherwise it is repeated
+// over HTTP.
 func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 }
 
-// owned is errNotNear for a bucket that is not the expected owner's. The gateway asks before it calls the store. A bucket keeps the owner that
-// it was made with, also when the server is configured with another account later.
+// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the gateway checks this. A
+// bucket keeps its original owner, even if the server is configured with another account later.
 func (n *near) owned(ctx context.Context) error {
 	if n.owner == "" {
 		return nil
@@ -121,7 +123,8 @@ func (n *near) owned(ctx context.Context) error {
 	return nil
 }
 
-// unlocked is errNotNear for a bucket that locks objects: what may be replaced or deleted there is decided before the store is asked.
+// unlocked returns errNotNear for a bucket with object lock: over HTTP, the gateway checks before the store
+// whether an object may be replaced.
 func (n *near) unlocked(ctx context.Context) error {
 	_, err := n.store.posix.GetObjectLockConfiguration(ctx, n.store.path(n.name))
 	if errors.Is(err, s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotFound)) {
@@ -130,6 +133,7 @@ func (n *near) unlocked(ctx context.Context) error {
 	return errNotNear
 }
 
+// Put implements blob.Bucket for objects of up to nearBytes.
 func (n *near) Put(ctx context.Context, key string, body []byte) error {
 	if len(body) > nearBytes {
 		return n.Bucket.Put(ctx, key, body)
@@ -147,13 +151,14 @@ func (n *near) Put(ctx context.Context, key string, body []byte) error {
 	return n.Bucket.Put(ctx, key, body)
 }
 
+// Head implements blob.Bucket.
 func (n *near) Head(ctx context.Context, key string) (batholith.Object, error) {
 	out, err := do(ctx, n, nil, func(ctx context.Context) (*s3.HeadObjectOutput, error) {
 		return n.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &n.name, Key: &key})
 	})
 	if err == nil {
 		return batholith.Object{Key: key, Bytes: aws.ToInt64(out.ContentLength), ETag: bare(out.ETag),
-			Modified: aws.ToTime(out.LastModified).Truncate(time.Second)}, nil // HTTP has no finer times
+			Modified: aws.ToTime(out.LastModified).Truncate(time.Second)}, nil // HTTP dates have full seconds
 	}
 	if over(ctx, err) {
 		return batholith.Object{}, err
@@ -161,6 +166,7 @@ func (n *near) Head(ctx context.Context, key string) (batholith.Object, error) {
 	return n.Bucket.Head(ctx, key)
 }
 
+// Read implements blob.Bucket for ranges of known length.
 func (n *near) Read(ctx context.Context, key, etag string, offset, length int64) (io.ReadCloser, error) {
 	if length <= 0 {
 		return n.Bucket.Read(ctx, key, etag, offset, length)
@@ -174,7 +180,7 @@ func (n *near) Read(ctx context.Context, key, etag string, offset, length int64)
 		if err != nil {
 			return nil, err
 		}
-		if aws.ToInt64(out.ContentLength) != length { // an object that is shorter is an error
+		if aws.ToInt64(out.ContentLength) != length { // the object is shorter than the range, which is an error
 			return nil, errors.Join(errNotNear, out.Body.Close())
 		}
 		if length > bytesRead {
@@ -191,12 +197,13 @@ func (n *near) Read(ctx context.Context, key, etag string, offset, length int64)
 	return n.Bucket.Read(ctx, key, etag, offset, length)
 }
 
-// wholeBody is a body of which no byte may be missing at its end.
+// wholeBody is a body that reports io.ErrUnexpectedEOF if bytes are missing at its end.
 type wholeBody struct {
 	io.ReadCloser
 	left int64
 }
 
+// Read implements io.Reader.
 func (b *wholeBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); err == io.EOF && b.left > 0 {
@@ -205,6 +212,7 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Delete implements blob.Bucket for up to mostDeleted keys.
 func (n *near) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 || len(keys) > mostDeleted {
 		return n.Bucket.Delete(ctx, keys...)
@@ -229,7 +237,7 @@ func (n *near) Delete(ctx context.Context, keys ...string) error {
 	return n.Bucket.Delete(ctx, keys...)
 }
 
-// List lists near what fits into one page.
+// List implements blob.Bucket for lists of one page.
 func (n *near) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		page, err := do(ctx, n, nil, func(ctx context.Context) (s3response.ListObjectsV2Result, error) {
@@ -251,6 +259,7 @@ func (n *near) List(ctx context.Context, prefix string) iter.Seq2[batholith.Obje
 	}
 }
 
+// listed yields the objects of a page.
 func listed(objects []s3response.Object) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		for _, o := range objects {
@@ -262,11 +271,12 @@ func listed(objects []s3response.Object) iter.Seq2[batholith.Object, error] {
 	}
 }
 
-// ListUploads answers near only that there are no uploads, which is how it is with nearly every job.
+// ListUploads handles only the case that there are no uploads, which is nearly always true.
 func (n *near) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return n.UploadsOf(ctx, prefix, nil)
 }
 
+// UploadsOf implements blob.UploadLister like ListUploads.
 func (n *near) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
 	none, err := do(ctx, n, nil, func(ctx context.Context) (bool, error) {
 		out, err := n.store.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &n.name, Prefix: &prefix, MaxUploads: aws.Int32(1),
@@ -282,5 +292,5 @@ func (n *near) UploadsOf(ctx context.Context, prefix string, keys []string) iter
 	return func(yield func(batholith.Upload, error) bool) { yield(batholith.Upload{}, err) }
 }
 
-// bare is an ETag without its quotes.
+// bare removes the quotes of an ETag.
 func bare(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }

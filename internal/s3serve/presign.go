@@ -20,26 +20,27 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// presigned lets in requests that were signed by the old scheme, which the gateway refuses: boto3 and the first AWS CLI still sign
-// URLs so whenever they are given an endpoint, and some clients sign headers so when they are told to. A request whose signature holds
-// is signed again, by the present scheme, with the same key, and goes on to the gateway like any other.
-// (S3: Signature Version 2, query string and header authentication.)
+// presigned accepts requests with a Signature Version 2, which the gateway rejects. boto3 and AWS CLI version 1
+// still presign URLs in this way when an endpoint is configured, and some clients can be configured to sign
+// headers so. A request with a valid signature is signed again with version 4 and the same key, and then passes
+// to the gateway. (S3: Signature Version 2, query string and header authentication.)
 type presigned struct {
 	accounts *accounts
 	region   string
 }
 
-// oldClaim is who a request by the old scheme says it is from.
+// oldClaim is the identity that a request with a Signature Version 2 claims.
 type oldClaim struct {
 	id, signature string
-	date          string // as it is signed: the end of a URL's time, or the time of the request
-	inHeader      bool   // the signature stands in the headers, and covers no header's value that stands in the query
+	date          string // as signed: the expiry time of a URL, or the time of the request
+	inHeader      bool   // the signature is in the headers; then it does not cover headers given as query parameters
 }
 
-// oldSkew is how far the time of a request may be off, either way (S3: RequestTimeTooSkewed).
+// oldSkew is the allowed difference between the request's time and ours, in both directions (S3:
+// RequestTimeTooSkewed).
 const oldSkew = 15 * time.Minute
 
-// claim finds out who signed by the old scheme. An id of "" means nobody did.
+// claim reads a Signature Version 2. id is "" if the request has none.
 func (p presigned) claim(ctx fiber.Ctx, a *address) (oldClaim, error) {
 	if text, found := strings.CutPrefix(ctx.Get("Authorization"), "AWS "); found {
 		text = strings.TrimSpace(text)
@@ -71,7 +72,7 @@ func (p presigned) claim(ctx fiber.Ctx, a *address) (oldClaim, error) {
 	return oldClaim{id: id, signature: signature, date: text}, nil
 }
 
-// oldTime reads a time as clients of the old scheme write it.
+// oldTime parses a time in the formats of such clients.
 func oldTime(text string) (time.Time, error) {
 	for _, form := range []string{time.RFC1123Z, "20060102T150405Z"} {
 		if at, err := time.Parse(form, text); err == nil {
@@ -112,7 +113,7 @@ func (p presigned) handle(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// headerOf copies a request's headers.
+// headerOf returns a copy of a request's headers.
 func headerOf(ctx fiber.Ctx) http.Header {
 	header := http.Header{}
 	for key, value := range ctx.Request().Header.All() {
@@ -121,8 +122,8 @@ func headerOf(ctx fiber.Ctx) http.Header {
 	return header
 }
 
-// signAgain replaces the old signature of a request by a new one in its headers, over the bucket and the key that the old one
-// covers, in path style.
+// signAgain replaces the old signature by a Signature Version 4 in the headers, for the same bucket and key, in
+// path style.
 func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key aws.Credentials) error {
 	request := ctx.Request()
 	again := &http.Request{Method: ctx.Method(), Host: string(request.Header.Host()), Header: http.Header{}}
@@ -142,7 +143,7 @@ func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key 
 		}
 	}
 	again.Header.Del("X-Amz-Date")
-	payload := "UNSIGNED-PAYLOAD" // the old scheme covers no body
+	payload := "UNSIGNED-PAYLOAD" // Signature Version 2 does not cover the body
 	if sent := header.Get("X-Amz-Content-Sha256"); utils.IsUnsignedStreamingPayload(sent) {
 		payload = sent
 	}
@@ -164,12 +165,12 @@ func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key 
 	return nil
 }
 
-// escapePath writes a decoded path as the present scheme signs it.
+// escapePath encodes a path as Signature Version 4 requires.
 func escapePath(path string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(path), "+", "%20"), "%2F", "/")
 }
 
-// oldSignature signs a request by the old scheme, with the date that it covers.
+// oldSignature computes the Signature Version 2 of a request with the given date.
 func oldSignature(secret, method string, a *address, header http.Header, date string) string {
 	amz := map[string]string{}
 	value := func(name string) string {
@@ -197,22 +198,22 @@ func oldSignature(secret, method string, a *address, header http.Header, date st
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// covered are the parameters that name a part of the resource or change the answer, in the order in which the old scheme signs
-// them.
+// covered are the query parameters that Signature Version 2 signs, in its order: those that name a subresource
+// or change the answer.
 var covered = []string{"acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
 	"notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
 	"response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires",
 	"restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website"}
 
-// free are the parameters that the old scheme leaves to whoever has the URL: which part of a listing is wanted, and what an SDK
-// notes for itself.
+// free are the query parameters that Signature Version 2 does not sign but whoever has a URL may set: the
+// parameters of lists, and those that SDKs add.
 var free = []string{"AWSAccessKeyId", "Expires", "Signature", "x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type",
 	"continuation-token", "start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads",
 	"part-number-marker", "max-parts"}
 
-// uncovered finds a parameter that the old scheme neither signs nor leaves free. A URL may have headers among its parameters, which
-// are signed; beside a signature in the headers they are not. The gateway knows operations that are newer than the
-// scheme; such a parameter would make another operation of a signed URL.
+// uncovered finds a query parameter that is neither signed nor free. Newer operations have such parameters, and
+// adding one would turn a signed URL into another operation. Parameters that stand for headers are signed in a
+// presigned URL, but not if the signature is in the headers.
 func uncovered(a *address, inHeader bool) (string, bool) {
 	for name := range a.each {
 		lower := strings.ToLower(name)
@@ -224,7 +225,8 @@ func uncovered(a *address, inHeader bool) (string, bool) {
 	return "", false
 }
 
-// oldResource is the bucket and the path as they were sent, with the parameters that the old scheme covers.
+// oldResource returns the resource as Signature Version 2 signs it: bucket and path as sent, with the covered
+// parameters.
 func oldResource(a *address) string {
 	resource, named := a.sent, []string{}
 	if a.byHost {

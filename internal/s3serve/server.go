@@ -21,20 +21,20 @@ import (
 	"github.com/batholith/batholith/internal/door"
 )
 
-// Options say what to serve to whom.
+// Options configure the server.
 type Options struct {
-	Dir      string       // holds everything; made if missing
-	Region   string       // that requests must be signed for
-	Owner    string       // account that owns every bucket: what clients may expect as bucket owner
-	Accounts []Account    // who may sign requests
-	Log      *slog.Logger // of faults; nil discards them
-	Door     door.Limits  // of the public listener; zero fields have defaults
-	// MetaFiles keeps metadata in files also where the file system has extended attributes, for a directory that is copied
-	// by tools that drop them. It must not change over the life of a directory.
+	Dir      string       // directory of all data; created if missing
+	Region   string       // region that requests must be signed for
+	Owner    string       // account that owns every bucket
+	Accounts []Account    // key pairs that may sign requests
+	Log      *slog.Logger // for faults; nil: discarded
+	Door     door.Limits  // limits of the public listener; zero fields have defaults
+	// MetaFiles stores metadata in files even if the file system has extended attributes. Use it if the
+	// directory is copied by tools that drop them. It must not change during the life of a directory.
 	MetaFiles bool
 }
 
-// Server is an S3 over a directory. Only one may use a directory at a time.
+// Server is an S3 server over a directory. Only one Server may use a directory at a time.
 type Server struct {
 	app      *fiber.App
 	store    *store
@@ -45,21 +45,22 @@ type Server struct {
 	private  *door.Private
 }
 
-// hostStyle is the domain below which host names may begin with a bucket, as SDKs write them unless they are told not to:
-// http://bucket.localhost:4601/key. Many systems resolve such names by themselves.
+// hostStyle is the domain of host names that begin with a bucket, as SDKs use them by default:
+// http://bucket.localhost:4601/key. Many systems resolve such names without DNS.
 const hostStyle = "localhost"
 
 const (
-	// The door bounds connections, and with them requests: the gateway's own bounds, which know no difference between strangers, key
-	// holders and this process, are never reached.
+	// The door limits connections and thereby requests. The gateway's own limits do not distinguish strangers,
+	// key holders and this process, so they are set to values that are never reached.
 	maxConnections = 1 << 20
 	maxRequests    = 1 << 20
-	idleTimeout    = 3 * time.Minute // longer than clients keep connections, so that none is closed under a request
-	stallTimeout   = 3 * time.Minute // for the next bytes of a request, or of an answer to be taken
-	stopTimeout    = 10 * time.Second
+	idleTimeout    = 3 * time.Minute  // longer than clients keep connections, so none is closed during a request
+	stallTimeout   = 3 * time.Minute  // for the next bytes of a request, or for the client to accept bytes of an answer
+	stopTimeout    = 10 * time.Second // for requests in flight at shutdown
 )
 
-// New opens the directory, makes what is missing and mends what a crash left behind. Nothing is served before Serve.
+// New opens the directory, creates what is missing and repairs what a crash left. Requests are served only by
+// Serve.
 func New(o Options) (*Server, error) {
 	log := o.Log
 	if log == nil {
@@ -89,8 +90,9 @@ func New(o Options) (*Server, error) {
 	return &Server{app: app, store: store, accounts: accounts, root: root, log: log, limits: o.Door, private: door.NewPrivate()}, nil
 }
 
-// gateway builds the HTTP side. The gateway can only listen by itself, on addresses; its application, which could serve any
-// listener, is a field that it does not export. It is taken out by name, and a version without it is refused here.
+// gateway builds the HTTP side. The gateway's API can only listen on addresses by itself. Its application,
+// which can serve any listener, is an unexported field and is read by reflection. New fails if a version of the
+// gateway has no such field.
 func gateway(store *store, root Account, region string, accounts *accounts) (*fiber.App, error) {
 	utils.SetBucketNameValidationStrict(true)
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
@@ -113,19 +115,19 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	server := app.Server()
 	server.IdleTimeout = idleTimeout
 	server.Logger = quiet{store.log}
-	server.SecureErrorLogMessage = true // without the head of a request, which may hold a signature
+	server.SecureErrorLogMessage = true // keeps request headers, which may contain a signature, out of the log
 	server.Handler, server.ErrorHandler = coded(server.Handler), unreadable
-	server.DisablePreParseMultipartForm = true // which would take in a form, and write it to temporary files, before anybody asks who sends it
+	server.DisablePreParseMultipartForm = true // otherwise forms would be read, and written to temporary files, before the sender is authenticated
 	return app, nil
 }
 
-// Key is a key pair that may do everything. It is made anew at each start, for the process that embeds the server.
+// Key returns a key pair with all rights, for the process that embeds the server. It is new at each start.
 func (s *Server) Key() (accessKeyID, secret string) { return s.root.AccessKeyID, s.root.Secret }
 
-// SetAccounts replaces the accounts, also while the server runs.
+// SetAccounts replaces the accounts. The server may be running.
 func (s *Server) SetAccounts(list []Account) { s.accounts.set(list) }
 
-// EnsureBucket makes a bucket unless it exists.
+// EnsureBucket creates a bucket unless it exists.
 func (s *Server) EnsureBucket(name string) error {
 	if !utils.IsValidBucketName(name) {
 		return fmt.Errorf("make bucket %q: not a valid bucket name", name)
@@ -133,19 +135,20 @@ func (s *Server) EnsureBucket(name string) error {
 	return s.store.ensureBucket(context.Background(), name)
 }
 
-// Dial connects to the server from within the process, over a connection in memory that no other client can use up.
+// Dial connects to the server from within this process, over an in-memory connection that other clients cannot
+// exhaust.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.private.Dial(ctx) }
 
-// Serve answers requests on ln, and those of Dial, until ctx ends; then it takes no more, lets those in flight finish for at most
-// ten seconds, and returns nil. It closes ln and, whatever it returns, the server.
+// Serve answers requests on ln and those of Dial until ctx ends. Then it accepts no more, waits up to
+// stopTimeout for requests in flight, and returns nil. It always closes ln and the server.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
-	s.app.Handler() // prepares the routes
+	s.app.Handler() // builds the routes
 	entrance := door.Listen(ln, s.limits, s.log)
 	doors := []*impatient{{Listener: entrance}, {Listener: s.private}}
 	served := make(chan error, len(doors))
 	for _, d := range doors {
-		go func() { served <- s.app.Server().Serve(d) }() // each has connections of its own
+		go func() { served <- s.app.Server().Serve(d) }() // each listener has its own connections
 	}
 	wait := len(doors)
 	var err error
@@ -165,23 +168,24 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.log.Warn("embedded S3: requests were cut off", "error", err)
 	}
 	for _, d := range doors {
-		d.Close() // also when the shutdown came before the listening
+		d.Close() // also if the shutdown came before Serve listened
 	}
 	for range wait {
-		_ = <-served // that it was shut down
+		_ = <-served // the error says only that the server was shut down
 	}
 	return err
 }
 
-// Close releases what New opened, for a server that is never served.
+// Close releases what New opened. It is for a server that is never served.
 func (s *Server) Close() error {
 	s.store.close()
 	return nil
 }
 
-// quiet sends what the HTTP server says of single connections to the debug log.
+// quiet writes the HTTP server's messages about single connections to the debug log.
 type quiet struct{ log *slog.Logger }
 
+// Printf implements fasthttp.Logger.
 func (q quiet) Printf(format string, args ...any) {
 	q.log.Debug("embedded S3: " + fmt.Sprintf(format, args...))
 }

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// impatient gives up connections on which a read or a write waits for longer than stallTimeout. The HTTP server has limits for
-// whole requests only, and an upload may well take hours.
+// impatient is a listener whose connections fail if a single read or write takes longer than stallTimeout. The
+// HTTP server has limits for whole requests only, and a large upload may take hours.
 type impatient struct {
 	net.Listener
 
-	mu    sync.Mutex
-	fresh map[*stalling]bool // connections over which nothing has come yet
+	mu    sync.Mutex         // guards the fields below
+	fresh map[*stalling]bool // connections without a byte received
 	over  bool               // hangUp was called
 }
 
+// Accept implements net.Listener.
 func (l *impatient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -26,7 +27,7 @@ func (l *impatient) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over {
-		c.Close() // the server finds it closed
+		c.Close() // the server will find it closed
 		return s, nil
 	}
 	if l.fresh == nil {
@@ -36,8 +37,8 @@ func (l *impatient) Accept() (net.Conn, error) {
 	return s, nil
 }
 
-// hangUp closes the connections over which no request has begun: clients open some in advance. When the HTTP server stops it
-// closes those that wait for a further request, but would wait for these until its time is up.
+// hangUp closes connections that have not received a byte; clients open some in advance. At a shutdown the HTTP
+// server closes idle connections after a request, but it would wait for these until the time limit.
 func (l *impatient) hangUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,26 +48,29 @@ func (l *impatient) hangUp() {
 	}
 }
 
+// used marks c as a connection on which a request has begun.
 func (l *impatient) used(c *stalling) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.fresh, c)
 }
 
+// stalling is a connection of an impatient listener. Only one goroutine reads it.
 type stalling struct {
 	net.Conn
 	of    *impatient
-	once  sync.Once // the first read has ended
-	until time.Time // end of the next reads, if it was set; of the goroutine that reads
-	ended bool      // a read has met the end of the connection; of the same goroutine
+	once  sync.Once // runs at the end of the first read
+	until time.Time // read deadline that the server set; zero: none
+	ended bool      // a read has returned an error
 }
 
-// SetReadDeadline sets an end that is earlier than stallTimeout; the zero time takes it back.
+// SetReadDeadline sets a deadline earlier than stallTimeout; the zero time removes it.
 func (c *stalling) SetReadDeadline(t time.Time) error {
 	c.until = t
 	return nil
 }
 
+// Read implements net.Conn with the deadline.
 func (c *stalling) Read(p []byte) (int, error) {
 	end := time.Now().Add(stallTimeout)
 	if !c.until.IsZero() && c.until.Before(end) {
@@ -81,13 +85,15 @@ func (c *stalling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// brokeOff tells whether the last read of a connection met its end. The HTTP server says io.EOF of a chunked body whether its last
-// chunk came or the connection ended between two chunks. It reads no further than to the last chunk, so only the second reads the end.
+// brokeOff reports whether the last read of a connection failed. For a chunked body the HTTP server returns
+// io.EOF both after the last chunk and if the connection ended between two chunks. Only in the second case has
+// it read to the end of the connection.
 func brokeOff(conn net.Conn) bool {
 	s, ok := conn.(*stalling)
 	return ok && s.ended
 }
 
+// Write implements net.Conn with the deadline.
 func (c *stalling) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
 		return 0, err
@@ -95,13 +101,13 @@ func (c *stalling) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// pieceBytes is how much of an object is written at once.
+// pieceBytes is how many bytes of an object are written at once.
 const pieceBytes = 64 << 10
 
 var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
-// ReadFrom writes what r has, in pieces with a deadline each. Without it the HTTP server writes 4 KiB at a time, and each write sets a
-// deadline and, inside the process, wakes the reader.
+// ReadFrom writes all of r in pieces, each with its own deadline. Without it the HTTP server would write 4 KiB
+// at a time, with a deadline for each write and, inside the process, a switch to the reader.
 func (c *stalling) ReadFrom(r io.Reader) (int64, error) {
 	p := pieces.Get().(*[pieceBytes]byte)
 	defer pieces.Put(p)

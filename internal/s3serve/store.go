@@ -21,37 +21,40 @@ import (
 )
 
 const (
-	copyLimit  = 5 << 30   // largest object that one copy request takes (S3: CopyObject, 5 GiB)
-	copyBuffer = 256 << 10 // memory of a request that takes bytes in
+	copyLimit  = 5 << 30   // largest object that one copy request accepts (S3: CopyObject, 5 GiB)
+	copyBuffer = 256 << 10 // buffer of a request that receives bytes
 )
 
-// store is the gateway's storage as the gateway's HTTP side sees it: each call is checked against the signer's buckets and has its
-// effect on disk before it returns. Its methods are in store_buckets.go, store_objects.go and store_uploads.go.
+// store is the storage that the gateway's HTTP side calls. It checks each call against the signer's buckets,
+// passes it to the gateway's posix storage, and makes its effect durable before it returns. Methods are in
+// store_buckets.go, store_objects.go, store_copies.go and store_uploads.go.
 //
-// The gateway's storage takes a bucket's name for a path relative to the current directory, into which it would move the
-// whole process. So it is given absolute paths for names, and what comes back is given its name again.
+// The posix storage treats a bucket's name as a path relative to the current directory, and would change the
+// current directory of the whole process. So it gets absolute paths instead of names, and results get their
+// names back.
 type store struct {
 	posix    *posix.Posix
 	meta     durableMeta
 	names    *names
 	accounts *accounts
 	log      *slog.Logger
-	buckets  string // directory of all buckets, absolute
+	buckets  string // directory of all buckets, an absolute path
 	region   string
 
-	seed       maphash.Seed
-	completing [64]sync.Mutex // by upload: its completions and aborts run one after the other
+	seed       maphash.Seed   // for the index in completing
+	completing [64]sync.Mutex // locks by hash of the upload id: completions and aborts of an upload run one after the other
 }
 
 var _ backend.Backend = (*store)(nil)
 
+// openStore opens the posix storage and repairs what a crash left.
 func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log *slog.Logger, d disk) (*store, error) {
 	meta, err := openMeta(buckets, sidecar, metaFiles, d)
 	if err != nil {
 		return nil, err
 	}
 	s := &store{meta: meta, names: newNames(d, buckets), accounts: accounts, log: log, buckets: buckets, seed: maphash.MakeSeed()}
-	if s.posix, err = posix.New(".", meta, options()); err != nil { // "." so that it stays where we are
+	if s.posix, err = posix.New(".", meta, options()); err != nil { // "." so that the storage does not change the current directory
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
 	if err := errors.Join(s.names.rooted(), s.recoverUploads(), s.meta.sweep()); err != nil {
@@ -61,13 +64,15 @@ func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log 
 	return s, nil
 }
 
+// options configures the gateway's posix storage.
 func options() posix.PosixOpts {
 	o := posix.PosixOpts{
 		CopyObjectThreshold: copyLimit,
-		ForceNoObjLockFile:  true, // no other process works on the directory
+		ForceNoObjLockFile:  true, // no other process uses the directory
 		IOBufferSize:        copyBuffer,
-		// Files without names would be linked into the bucket as .KEY.sgwtmp.N to replace an object, stay there if the process
-		// dies before the second step, and be listed as objects. With names of their own, they lie where openStore clears up.
+		// Unnamed files would be linked into the bucket as .KEY.sgwtmp.N to replace an object. If the process
+		// died before the second step, they would stay and be listed as objects. Named temporary files are
+		// below .sgwtmp, where recoverUploads removes them.
 		ForceNoTmpFile: true,
 	}
 	o.SetNewDirPerm(0o700)
@@ -77,7 +82,8 @@ func options() posix.PosixOpts {
 
 func (s *store) close() { s.posix.Shutdown() }
 
-// signer is the access key that signed the request, "" when nobody did. The gateway puts it into each request's context.
+// signer returns the access key that signed the request, or "". The gateway stores it in each request's
+// context.
 func signer(ctx context.Context) string {
 	account, _ := ctx.Value("account").(auth.Account)
 	if account.Access != "" {
@@ -86,11 +92,11 @@ func signer(ctx context.Context) string {
 	return account.Access
 }
 
-// path is what the gateway's storage is told for the name of a bucket.
+// path returns what the posix storage gets as the name of a bucket.
 func (s *store) path(bucket string) string { return filepath.Join(s.buckets, bucket) }
 
-// call runs f, with the bucket's path, for a request that touches the bucket: if its signer may, if it is the bucket of the
-// request's address, and if the request's document came in whole.
+// call runs f with the bucket's path, after three checks: the signer may use the bucket, the bucket is the one
+// in the request's address, and the request's document was received completely.
 func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (out R, err error) {
 	switch a := addressOf(ctx); {
 	case !s.accounts.may(signer(ctx), bucket):
@@ -111,14 +117,14 @@ func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path
 	return out, s.explain(verb, err)
 }
 
-// exec is call for what answers nothing but an error.
+// exec is call for methods without a result.
 func (s *store) exec(ctx context.Context, verb, bucket string, f func(path string) error) error {
 	_, err := call(s, ctx, verb, bucket, func(path string) (struct{}, error) { return struct{}{}, f(path) })
 	return err
 }
 
-// explain makes an error fit for the client. One that is no answer of S3's is a fault of ours: it is logged here, and the
-// client learns only that.
+// explain makes an error fit for the client. An error that is not an S3 error is logged here, and the client
+// sees only InternalError.
 func (s *store) explain(verb string, err error) error {
 	var named s3err.BucketError
 	var answer s3err.S3Error
@@ -137,7 +143,7 @@ func (s *store) explain(verb string, err error) error {
 	return s3err.GetAPIError(s3err.ErrInternalError)
 }
 
-// ensureBucket makes a bucket, for no client.
+// ensureBucket creates a bucket for this process.
 func (s *store) ensureBucket(ctx context.Context, name string) error {
 	owner, path := s.accounts.BucketOwner(), s.path(name)
 	acl, err := json.Marshal(auth.ACL{Owner: owner.Access})
@@ -149,7 +155,7 @@ func (s *store) ensureBucket(ctx context.Context, name string) error {
 		ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, acl)
 	if _, serr := os.Stat(path); serr == nil && err != nil {
-		err = nil // it was there
+		err = nil // the bucket exists
 	}
 	if err == nil {
 		err = s.names.appeared(name, "")
@@ -160,13 +166,13 @@ func (s *store) ensureBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// String names the storage.
+// String returns the name of the storage.
 func (s *store) String() string { return "Batholith" }
 
-// Shutdown is the gateway's; close does it.
+// Shutdown does nothing: the gateway calls it, but the server closes the store itself.
 func (s *store) Shutdown() {}
 
-// NormalizeObjectKey gives a key its clean form.
+// NormalizeObjectKey returns the canonical form of a key.
 func (s *store) NormalizeObjectKey(bucket, key string) string {
 	return s.posix.NormalizeObjectKey(bucket, key)
 }

@@ -15,9 +15,10 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// What is asked of buckets. Their attributes are synced as they are stored.
+// Operations on buckets. Attributes of buckets are synced when they are stored.
 
-// ListBuckets lists what the signer may use, in the order of names. A page ends with the name after which the next begins.
+// ListBuckets returns the buckets that the signer may use, sorted by name. ContinuationToken is the last name
+// on a page.
 func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
 	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: s.accounts.owner}, Prefix: in.Prefix}
 	all, err := os.ReadDir(s.buckets)
@@ -44,17 +45,18 @@ func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput)
 	return out, nil
 }
 
-// lists tells whether a directory is a bucket that a listing has.
+// lists reports whether a directory is a bucket that belongs into the list.
 func (s *store) lists(ctx context.Context, e fs.DirEntry, in s3response.ListBucketsInput) bool {
 	return e.IsDir() && strings.HasPrefix(e.Name(), in.Prefix) && e.Name() > in.ContinuationToken &&
 		utils.IsValidBucketName(e.Name()) && s.accounts.may(signer(ctx), e.Name())
 }
 
-// ListBucketsAndOwners is for the gateway's own administration, which is not served.
+// ListBucketsAndOwners belongs to the gateway's administration API, which is not served.
 func (s *store) ListBucketsAndOwners(context.Context) ([]s3response.Bucket, error) {
 	return nil, errManaged()
 }
 
+// CreateBucket implements S3's CreateBucket.
 func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
 	return s.exec(ctx, "CreateBucket", *in.Bucket, func(path string) error {
 		at := *in
@@ -70,9 +72,11 @@ func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl 
 	})
 }
 
-// oldestRegion is where making a bucket that one has already succeeds (S3: CreateBucket, BucketAlreadyOwnedByYou).
+// oldestRegion is the region in which creating an own bucket again succeeds (S3: CreateBucket,
+// BucketAlreadyOwnedByYou).
 const oldestRegion = "us-east-1"
 
+// DeleteBucket removes an empty bucket durably.
 func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucket", bucket, func(path string) error {
 		s.names.forgetAll()
@@ -86,12 +90,13 @@ func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 	})
 }
 
-// GetBucketCors is asked before it is known who asks, and tells nothing that a browser could not find out.
+// GetBucketCors is called before authentication. It reveals nothing that a browser could not find out.
 func (s *store) GetBucketCors(ctx context.Context, bucket string) ([]byte, error) {
 	cors, err := s.posix.GetBucketCors(ctx, s.path(bucket))
 	return cors, s.explain("GetBucketCors", err)
 }
 
+// HeadBucket returns an error if the bucket is missing or not allowed.
 func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
 	return call(s, ctx, "HeadBucket", *in.Bucket, func(path string) (*s3.HeadBucketOutput, error) {
 		at := *in
@@ -100,8 +105,8 @@ func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.Hea
 	})
 }
 
-// GetBucketAcl is asked once for every request, right after its signature was verified. It is also asked, of nobody, for what a browser wants to
-// know before it sends a request (CORS preflight), which GetBucketCors answers.
+// GetBucketAcl is called once for every request, right after its signature was verified. It is also called
+// without a signer for a CORS preflight, which GetBucketCors answers.
 func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
 	if request, ok := ctx.(*fasthttp.RequestCtx); ok && request.IsOptions() {
 		path := s.path(*in.Bucket)
@@ -116,10 +121,12 @@ func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]b
 	})
 }
 
+// PutBucketAcl stores the bucket's ACL.
 func (s *store) PutBucketAcl(ctx context.Context, bucket string, acl []byte) error {
 	return s.exec(ctx, "PutBucketAcl", bucket, func(path string) error { return s.posix.PutBucketAcl(ctx, path, acl) })
 }
 
+// PutBucketVersioning passes to the posix storage, which rejects it: there are no versions.
 func (s *store) PutBucketVersioning(ctx context.Context, bucket string, status types.BucketVersioningStatus) error {
 	return s.exec(ctx, "PutBucketVersioning", bucket, func(path string) error {
 		err := s.posix.PutBucketVersioning(ctx, path, status)
@@ -130,60 +137,74 @@ func (s *store) PutBucketVersioning(ctx context.Context, bucket string, status t
 	})
 }
 
+// GetBucketVersioning implements S3's GetBucketVersioning.
 func (s *store) GetBucketVersioning(ctx context.Context, bucket string) (s3response.GetBucketVersioningOutput, error) {
 	return call(s, ctx, "GetBucketVersioning", bucket, func(path string) (s3response.GetBucketVersioningOutput, error) {
 		return s.posix.GetBucketVersioning(ctx, path)
 	})
 }
 
+// PutBucketPolicy stores the bucket's policy, at most mostPolicy bytes.
 func (s *store) PutBucketPolicy(ctx context.Context, bucket string, policy []byte) error {
 	return s.exec(ctx, "PutBucketPolicy", bucket, func(path string) error { return s.posix.PutBucketPolicy(ctx, path, policy) })
 }
 
+// GetBucketPolicy returns the bucket's policy.
 func (s *store) GetBucketPolicy(ctx context.Context, bucket string) ([]byte, error) {
 	return call(s, ctx, "GetBucketPolicy", bucket, func(path string) ([]byte, error) { return s.posix.GetBucketPolicy(ctx, path) })
 }
 
+// DeleteBucketPolicy removes the bucket's policy.
 func (s *store) DeleteBucketPolicy(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucketPolicy", bucket, func(path string) error { return s.posix.DeleteBucketPolicy(ctx, path) })
 }
 
+// PutBucketOwnershipControls stores who owns uploaded objects (S3: object ownership).
 func (s *store) PutBucketOwnershipControls(ctx context.Context, bucket string, ownership types.ObjectOwnership) error {
 	return s.exec(ctx, "PutBucketOwnershipControls", bucket, func(path string) error { return s.posix.PutBucketOwnershipControls(ctx, path, ownership) })
 }
 
+// GetBucketOwnershipControls returns who owns uploaded objects.
 func (s *store) GetBucketOwnershipControls(ctx context.Context, bucket string) (types.ObjectOwnership, error) {
 	return call(s, ctx, "GetBucketOwnershipControls", bucket, func(path string) (types.ObjectOwnership, error) { return s.posix.GetBucketOwnershipControls(ctx, path) })
 }
 
+// DeleteBucketOwnershipControls removes the setting.
 func (s *store) DeleteBucketOwnershipControls(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucketOwnershipControls", bucket, func(path string) error { return s.posix.DeleteBucketOwnershipControls(ctx, path) })
 }
 
+// PutBucketCors stores the bucket's CORS rules, at most mostCORS bytes.
 func (s *store) PutBucketCors(ctx context.Context, bucket string, cors []byte) error {
 	return s.exec(ctx, "PutBucketCors", bucket, func(path string) error { return s.posix.PutBucketCors(ctx, path, cors) })
 }
 
+// DeleteBucketCors removes the bucket's CORS rules.
 func (s *store) DeleteBucketCors(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucketCors", bucket, func(path string) error { return s.posix.DeleteBucketCors(ctx, path) })
 }
 
+// PutBucketWebsite stores the bucket's website configuration, which has no effect here.
 func (s *store) PutBucketWebsite(ctx context.Context, bucket string, website []byte) error {
 	return s.exec(ctx, "PutBucketWebsite", bucket, func(path string) error { return s.posix.PutBucketWebsite(ctx, path, website) })
 }
 
+// GetBucketWebsite returns the stored website configuration.
 func (s *store) GetBucketWebsite(ctx context.Context, bucket string) ([]byte, error) {
 	return call(s, ctx, "GetBucketWebsite", bucket, func(path string) ([]byte, error) { return s.posix.GetBucketWebsite(ctx, path) })
 }
 
+// DeleteBucketWebsite removes the website configuration.
 func (s *store) DeleteBucketWebsite(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucketWebsite", bucket, func(path string) error { return s.posix.DeleteBucketWebsite(ctx, path) })
 }
 
+// GetBucketTagging returns the bucket's tags.
 func (s *store) GetBucketTagging(ctx context.Context, bucket string) (map[string]string, error) {
 	return call(s, ctx, "GetBucketTagging", bucket, func(path string) (map[string]string, error) { return s.posix.GetBucketTagging(ctx, path) })
 }
 
+// PutBucketTagging stores the bucket's tags by S3's limits (see tagSet).
 func (s *store) PutBucketTagging(ctx context.Context, bucket string, tags map[string]string) error {
 	return s.exec(ctx, "PutBucketTagging", bucket, func(path string) error {
 		tags, err := sent(ctx, tags)
@@ -194,18 +215,22 @@ func (s *store) PutBucketTagging(ctx context.Context, bucket string, tags map[st
 	})
 }
 
+// DeleteBucketTagging removes the bucket's tags.
 func (s *store) DeleteBucketTagging(ctx context.Context, bucket string) error {
 	return s.exec(ctx, "DeleteBucketTagging", bucket, func(path string) error { return s.posix.DeleteBucketTagging(ctx, path) })
 }
 
+// PutObjectLockConfiguration stores the bucket's object lock settings.
 func (s *store) PutObjectLockConfiguration(ctx context.Context, bucket string, config []byte) error {
 	return s.exec(ctx, "PutObjectLockConfiguration", bucket, func(path string) error { return s.posix.PutObjectLockConfiguration(ctx, path, config) })
 }
 
+// GetObjectLockConfiguration returns the bucket's object lock settings.
 func (s *store) GetObjectLockConfiguration(ctx context.Context, bucket string) ([]byte, error) {
 	return call(s, ctx, "GetObjectLockConfiguration", bucket, func(path string) ([]byte, error) { return s.posix.GetObjectLockConfiguration(ctx, path) })
 }
 
+// ChangeBucketOwner belongs to the gateway's administration API.
 func (s *store) ChangeBucketOwner(ctx context.Context, bucket, owner string) error {
 	return s.exec(ctx, "ChangeBucketOwner", bucket, func(path string) error { return s.posix.ChangeBucketOwner(ctx, path, owner) })
 }

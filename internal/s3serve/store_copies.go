@@ -15,8 +15,10 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// What copies an object into another, or into a part.
+// Operations that copy an object to another, or to a part.
 
+// CopyObject copies an object with its metadata and tags, and makes the copy durable. A copy to itself must
+// change something (S3: CopyObject).
 func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	from, err := s.source(ctx, in.CopySource)
 	if err != nil {
@@ -38,7 +40,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 			if in.Tagging, ours, err = split(in.Tagging); err != nil {
 				return s3response.CopyObjectOutput{}, err
 			}
-		} else if itself { // the gateway looks for its tags when it is replaced already
+		} else if itself { // the gateway would read the tags only after it has replaced the object
 			if tags, err := s.posix.GetObjectTagging(ctx, path, *in.Key, ""); err == nil && len(tags) > 0 {
 				ours = tags
 			}
@@ -56,7 +58,8 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	})
 }
 
-// inClass copies an object to itself to change its storage class, which stays what it is: there is one.
+// inClass handles a copy of an object to itself that changes only the storage class. There is one class, so
+// nothing changes.
 func (s *store) inClass(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	head, err := s.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, IfMatch: in.CopySourceIfMatch, IfUnmodifiedSince: in.CopySourceIfUnmodifiedSince})
 	if err != nil {
@@ -65,6 +68,7 @@ func (s *store) inClass(ctx context.Context, in s3response.CopyObjectInput) (s3r
 	return s3response.CopyObjectOutput{CopyObjectResult: &s3response.CopyObjectResult{ETag: head.ETag, LastModified: head.LastModified}}, nil
 }
 
+// UploadPartCopy copies a range of an object to a part of an upload.
 func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
 	from, err := s.source(ctx, in.CopySource)
 	if err != nil {
@@ -82,14 +86,15 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 	}))
 }
 
-// copied is what a copy reads.
+// copied is the source of a copy.
 type copied struct {
 	bucket, key string
-	path        string // as the gateway's storage is told
+	path        string // in the form that the posix storage understands
 }
 
-// source checks what a copy reads and finds a name for it. The storage takes what stands before the first slash for the bucket,
-// which therefore cannot be an absolute path; but it can be "..", from wherever the process is up to the root and down again.
+// source checks the source of a copy and builds its path. The posix storage takes the text before the first
+// slash for the bucket, so it cannot be an absolute path. It can be "..": from any current directory up to the
+// root and down again.
 func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	bucket, key, version, err := backend.ParseCopySource(*header)
 	if err != nil {
@@ -114,5 +119,5 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	return copied{bucket, key, url.QueryEscape(path)}, nil
 }
 
-// deepest is how many directories deep the process may stand. Going up from the root stays there.
+// deepest is the maximum depth of the current directory. Further ".." at the root have no effect.
 const deepest = 64

@@ -15,8 +15,9 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// What is asked of objects. What makes one is synced by durableMeta and names.
+// Operations on objects. durableMeta and names make new objects durable.
 
+// PutObject stores an object durably. The body must be complete: see object.
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "PutObject", bucket, *in.Key, func(path string) (s3response.PutObjectOutput, error) {
@@ -24,7 +25,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 			return s3response.PutObjectOutput{}, err
 		}
 		in.Bucket, in.Body, in.ContentEncoding = &path, object(ctx, in.Body, in.ContentLength), kept(in.ContentEncoding)
-		if strings.HasSuffix(*in.Key, "/") { // of a directory, whose body the gateway does not read
+		if strings.HasSuffix(*in.Key, "/") { // the gateway does not read the body of a directory
 			if _, err := io.Copy(io.Discard, in.Body); err != nil {
 				return s3response.PutObjectOutput{}, err
 			}
@@ -63,10 +64,11 @@ func setBy(in s3response.PutObjectInput, ours map[string]string, attribute strin
 	return false
 }
 
+// DeleteObject removes an object durably. A missing one is not an error (S3: DeleteObject).
 func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
 	return call(s, ctx, "DeleteObject", *in.Bucket, func(path string) (*s3.DeleteObjectOutput, error) {
 		if _, cannot := unfit(*in.Key); cannot {
-			return &s3.DeleteObjectOutput{}, nil // there was none, which is no error
+			return &s3.DeleteObjectOutput{}, nil // such an object cannot exist, which is not an error
 		}
 		s.names.forget(*in.Bucket, *in.Key)
 		at := *in
@@ -75,7 +77,7 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 		out, err := s.posix.DeleteObject(ctx, &at)
 		left()
 		if errors.Is(err, s3err.GetAPIError(s3err.ErrDirectoryNotEmpty)) {
-			return &s3.DeleteObjectOutput{}, nil // of a directory that is no object there was none; its files stay
+			return &s3.DeleteObjectOutput{}, nil // a directory with files that is not an object; its files stay
 		}
 		if err == nil {
 			err = s.names.vanished(*in.Bucket, *in.Key)
@@ -84,6 +86,7 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 	})
 }
 
+// DeleteObjects removes up to mostDeleted objects, with their conditions, and reports each.
 func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
 	return call(s, ctx, "DeleteObjects", *in.Bucket, func(path string) (s3response.DeleteResult, error) {
 		if len(in.Delete.Objects) > mostDeleted {
@@ -126,10 +129,10 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 	})
 }
 
-// mostDeleted is how many keys one request may delete (S3: DeleteObjects).
+// mostDeleted is the maximum number of keys in one request (S3: DeleteObjects).
 const mostDeleted = 1000
 
-// parted parts what is to be deleted into what may be there and what cannot be.
+// parted separates keys that can exist from keys that cannot.
 func parted(objects []types.ObjectIdentifier) (there []types.ObjectIdentifier, none []types.DeletedObject) {
 	for _, o := range objects {
 		if _, cannot := unfit(aws.ToString(o.Key)); cannot {
@@ -141,10 +144,12 @@ func parted(objects []types.ObjectIdentifier) (there []types.ObjectIdentifier, n
 	return there, none
 }
 
+// SelectObjectContent is not supported by the gateway, which answers so.
 func (s *store) SelectObjectContent(ctx context.Context, in *s3.SelectObjectContentInput) func(w *bufio.Writer) {
-	return s.posix.SelectObjectContent(ctx, in) // which the gateway does not have; it says so
+	return s.posix.SelectObjectContent(ctx, in)
 }
 
+// HeadObject returns an object's metadata.
 func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
 	return found(s, ctx, "HeadObject", *in.Bucket, *in.Key, func(path string) (*s3.HeadObjectOutput, error) {
 		at := *in
@@ -158,8 +163,8 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 	})
 }
 
-// only is the version that a request asks for, "" for the one that there is. S3 calls it null where a bucket has no versions, and listings
-// of versions name it so.
+// only returns the version to read: "null", S3's name of the only version in a bucket without versioning,
+// becomes "".
 func only(version *string) *string {
 	if aws.ToString(version) == "null" {
 		return aws.String("")
@@ -167,6 +172,7 @@ func only(version *string) *string {
 	return version
 }
 
+// GetObject opens an object or a range of it.
 func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	return found(s, ctx, "GetObject", *in.Bucket, *in.Key, func(path string) (*s3.GetObjectOutput, error) {
 		at := *in
@@ -180,6 +186,7 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 	})
 }
 
+// GetObjectAttributes returns an object's size, ETag, checksums and parts.
 func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (s3response.GetObjectAttributesResponse, error) {
 	return found(s, ctx, "GetObjectAttributes", *in.Bucket, *in.Key, func(path string) (s3response.GetObjectAttributesResponse, error) {
 		at := *in
@@ -192,6 +199,7 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 	})
 }
 
+// ListObjects lists objects, version 1 of the API.
 func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
 	return call(s, ctx, "ListObjects", *in.Bucket, func(path string) (s3response.ListObjectsResult, error) {
 		at := *in
@@ -211,6 +219,7 @@ func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3res
 	})
 }
 
+// ListObjectsV2 lists objects.
 func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
 	return call(s, ctx, "ListObjectsV2", *in.Bucket, func(path string) (s3response.ListObjectsV2Result, error) {
 		at := *in
@@ -230,6 +239,7 @@ func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s
 	})
 }
 
+// ListObjectVersions lists objects; each has the version "null".
 func (s *store) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersionsInput) (s3response.ListVersionsResult, error) {
 	return call(s, ctx, "ListObjectVersions", *in.Bucket, func(path string) (s3response.ListVersionsResult, error) {
 		at := *in
@@ -255,6 +265,7 @@ func (s *store) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersion
 	})
 }
 
+// RestoreObject passes to the posix storage. No object is archived.
 func (s *store) RestoreObject(ctx context.Context, in *s3.RestoreObjectInput) error {
 	return s.change(ctx, "RestoreObject", *in.Bucket, *in.Key, func(path string) error {
 		at := *in
@@ -263,12 +274,14 @@ func (s *store) RestoreObject(ctx context.Context, in *s3.RestoreObjectInput) er
 	})
 }
 
+// GetObjectTagging returns an object's tags.
 func (s *store) GetObjectTagging(ctx context.Context, bucket, key, version string) (map[string]string, error) {
 	return found(s, ctx, "GetObjectTagging", bucket, key, func(path string) (map[string]string, error) {
 		return s.posix.GetObjectTagging(ctx, path, key, *only(&version))
 	})
 }
 
+// PutObjectTagging stores an object's tags by S3's limits (see tagSet).
 func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
 	return s.change(ctx, "PutObjectTagging", bucket, key, func(path string) error {
 		tags, err := sent(ctx, tags)
@@ -279,22 +292,27 @@ func (s *store) PutObjectTagging(ctx context.Context, bucket, key, version strin
 	})
 }
 
+// DeleteObjectTagging removes an object's tags.
 func (s *store) DeleteObjectTagging(ctx context.Context, bucket, key, version string) error {
 	return s.change(ctx, "DeleteObjectTagging", bucket, key, func(path string) error { return s.posix.DeleteObjectTagging(ctx, path, key, *only(&version)) })
 }
 
+// PutObjectRetention stores until when an object is locked.
 func (s *store) PutObjectRetention(ctx context.Context, bucket, key, version string, retention []byte) error {
 	return s.change(ctx, "PutObjectRetention", bucket, key, func(path string) error { return s.posix.PutObjectRetention(ctx, path, key, *only(&version), retention) })
 }
 
+// GetObjectRetention returns until when an object is locked.
 func (s *store) GetObjectRetention(ctx context.Context, bucket, key, version string) ([]byte, error) {
 	return found(s, ctx, "GetObjectRetention", bucket, key, func(path string) ([]byte, error) { return s.posix.GetObjectRetention(ctx, path, key, *only(&version)) })
 }
 
+// PutObjectLegalHold sets or clears an object's legal hold.
 func (s *store) PutObjectLegalHold(ctx context.Context, bucket, key, version string, on bool) error {
 	return s.change(ctx, "PutObjectLegalHold", bucket, key, func(path string) error { return s.posix.PutObjectLegalHold(ctx, path, key, *only(&version), on) })
 }
 
+// GetObjectLegalHold reports whether an object has a legal hold.
 func (s *store) GetObjectLegalHold(ctx context.Context, bucket, key, version string) (*bool, error) {
 	return found(s, ctx, "GetObjectLegalHold", bucket, key, func(path string) (*bool, error) { return s.posix.GetObjectLegalHold(ctx, path, key, *only(&version)) })
 }

@@ -21,23 +21,23 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// What is asked of multipart uploads. The gateway keeps one as a directory of parts in the bucket, which a completion claims by
-// renaming it.
+// Operations on multipart uploads. The gateway stores an upload as a directory of parts in the bucket. A
+// completion claims the upload by renaming the directory.
 
 const (
 	uploadsDir    = posix.MetaTmpMultipartDir
 	claimedSuffix = ".inprogress" // the gateway's: <upload id>.<etag>.inprogress
 )
 
-// uploadDir is where the gateway keeps an upload, below the bucket.
+// uploadDir returns the directory of an upload, below the bucket.
 func uploadDir(key, id string) string {
 	return path.Join(uploadsDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
 }
 
-// ofUpload keeps what is no id of an upload from f. The gateway makes a path of whatever the client sends, which might lead
-// to any directory, and aborting an upload removes its directory.
+// ofUpload calls f only if id has the syntax of an upload id. The gateway builds a path from whatever the
+// client sends, and aborting an upload removes that directory.
 func ofUpload[R any](id string, f func(path string) (R, error)) func(path string) (R, error) {
-	if id != "" && strings.Trim(id, "0123456789abcdef-") == "" { // the gateway's are UUIDs
+	if id != "" && strings.Trim(id, "0123456789abcdef-") == "" { // the gateway's ids are UUIDs
 		return f
 	}
 	return func(string) (R, error) {
@@ -46,6 +46,7 @@ func ofUpload[R any](id string, f func(path string) (R, error)) func(path string
 	}
 }
 
+// CreateMultipartUpload starts an upload durably and returns its id.
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
@@ -67,7 +68,7 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 	})
 }
 
-// tagUpload stores the tags that the object of an upload will have.
+// tagUpload stores the tags for the object of an upload.
 func (s *store) tagUpload(bucket, dir string, tags map[string]string) error {
 	text, err := json.Marshal(tags)
 	if err != nil {
@@ -76,6 +77,7 @@ func (s *store) tagUpload(bucket, dir string, tags map[string]string) error {
 	return s.meta.StoreAttribute(nil, bucket, dir, tagsAttribute, text)
 }
 
+// UploadPart stores a part durably. The body must be complete: see object.
 func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
 	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (*s3.UploadPartOutput, error) {
 		at := *in
@@ -88,14 +90,16 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 	}))
 }
 
+// partAppeared makes the name of a part durable.
 func (s *store) partAppeared(bucket, key, id string, n int32) error {
 	return s.names.appeared(bucket, path.Join(uploadDir(key, id), strconv.Itoa(int(n))))
 }
 
-// CompleteMultipartUpload makes the object. The gateway says 200 also to an upload that another request is completing, and
-// to an unknown one if there is an object of its key; so the ends of one upload run one after the other, and success
-// is believed only if the object says that it was made of this upload. The object is durable first, then the end of the
-// upload: whoever was answered asks for it no more, and a power failure must not bring it back.
+// CompleteMultipartUpload creates the object. The gateway also returns success if another request is completing
+// the upload, or if the upload is unknown and its key has an object. So completions and aborts of one upload
+// run one after the other, and success is reported only if the object's metadata names this upload. The object
+// is made durable first, then the removal of the upload: the client will not ask again, and a power failure
+// must not bring the upload back.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
 	key, id := *in.Key, *in.UploadId
 	defer s.ending(id)()
@@ -126,21 +130,21 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	return out, version, err
 }
 
-// ending waits until nobody else completes or aborts the upload, and returns what lets the next.
+// ending waits for other completions and aborts of the upload. The caller must call done afterwards.
 func (s *store) ending(id string) (done func()) {
 	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
 	lock.Lock()
 	return lock.Unlock
 }
 
-// uploadOf reads the upload's id from what the gateway notes on an object.
+// uploadOf returns the upload id from the gateway's metadata of an object.
 func uploadOf(value []byte) (string, error) {
 	m, err := backend.UnmarshalMpUploadMetadata(value, false)
 	return m.UploadID, err
 }
 
-// AbortMultipartUpload drops an upload. One that is being completed is not there for the gateway, and would become an object after
-// its client was told that it is gone.
+// AbortMultipartUpload removes an upload. It waits for a running completion: the gateway would not find the
+// upload, and the object would appear after the client was told that the upload is gone.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
 	defer s.ending(*in.UploadId)()
 	_, err := call(s, ctx, "AbortMultipartUpload", *in.Bucket, ofUpload(*in.UploadId, func(path string) (struct{}, error) {
@@ -159,6 +163,7 @@ func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartU
 	return err
 }
 
+// ListMultipartUploads lists unfinished uploads.
 func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (s3response.ListMultipartUploadsResult, error) {
 	return call(s, ctx, "ListMultipartUploads", *in.Bucket, func(path string) (s3response.ListMultipartUploadsResult, error) {
 		at := *in
@@ -183,6 +188,7 @@ func (s *store) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUp
 	})
 }
 
+// ListParts lists the parts of an upload.
 func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
 	return call(s, ctx, "ListParts", *in.Bucket, ofUpload(*in.UploadId, func(path string) (s3response.ListPartsResult, error) {
 		at := *in
@@ -193,8 +199,8 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 	}))
 }
 
-// recoverUploads runs before anything is served. Uploads that were being completed when the process died are
-// put back, so that they can be completed or aborted; files that were being written go.
+// recoverUploads runs before requests are served. It makes uploads available again that were being completed
+// when the process died, and removes files that were being written.
 func (s *store) recoverUploads() error {
 	buckets, err := os.ReadDir(s.buckets)
 	if err != nil {
@@ -221,7 +227,7 @@ func (s *store) recoverUploads() error {
 	return nil
 }
 
-// recoverKey puts back the claimed uploads of one key. The bucket is named by its path.
+// recoverKey restores the claimed uploads of one key. bucket is a path.
 func (s *store) recoverKey(bucket, dir string) error {
 	if err := removeFiles(filepath.Join(bucket, dir)); err != nil {
 		return err
@@ -246,7 +252,7 @@ func (s *store) recoverKey(bucket, dir string) error {
 	return s.meta.disk.path(filepath.Join(bucket, dir))
 }
 
-// removeFiles removes the files of a directory, not its directories.
+// removeFiles removes the files of a directory, but not its subdirectories.
 func removeFiles(dir string) error {
 	all, err := entries(dir)
 	if err != nil {
@@ -263,7 +269,7 @@ func removeFiles(dir string) error {
 	return nil
 }
 
-// entries are what is in a directory: nothing when there is none.
+// entries returns the entries of a directory; none if it does not exist.
 func entries(dir string) ([]os.DirEntry, error) {
 	all, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -13,25 +13,26 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Tags by S3's limits, which count characters. The gateway counts the bytes of a document, and the bytes of a header while its
-// characters are escaped; so tags in other scripts would reach its limits at a third, and a ninth, of S3's.
+// Tags with S3's limits, which count characters. The gateway counts the bytes of a document, and the bytes of
+// an encoded header, so for non-Latin scripts its limits would be a third or a ninth of S3's.
 
 const (
 	mostObjectTags = 10
 	mostBucketTags = 50
-	mostTagKey     = 128 // characters
+	mostTagKey     = 128 // characters, as in mostTagValue
 	mostTagValue   = 256
 )
 
-// tagText are the characters that tags may have: letters, spaces and digits of every script, and these.
+// tagText matches allowed tags: letters, spaces and digits of every script, and _.:/=+-@ (S3: object tagging).
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-// tagSet is a set of tags as it is put together. It refuses what S3 refuses.
+// tagSet collects tags and rejects what S3 rejects.
 type tagSet struct {
 	tags map[string]string
-	most int
+	most int // maximum number of tags
 }
 
+// add adds one tag, or returns S3's error for it.
 func (t tagSet) add(key, value string) error {
 	switch _, twice := t.tags[key]; {
 	case key == "" || utf8.RuneCountInString(key) > mostTagKey || !utf8.ValidString(key) || !tagText.MatchString(key) || strings.HasPrefix(strings.ToLower(key), "aws:"):
@@ -49,7 +50,8 @@ func (t tagSet) add(key, value string) error {
 	return nil
 }
 
-// tagsOf reads the tags of a header or a form, key=value&key=value with characters escaped; nil for none.
+// tagsOf parses the tags of a header or form, key=value&key=value with percent-encoding. It returns nil if
+// there are none.
 func tagsOf(text *string) (map[string]string, error) {
 	if text == nil || *text == "" {
 		return nil, nil
@@ -73,7 +75,8 @@ func tagsOf(text *string) (map[string]string, error) {
 	return t.tags, nil
 }
 
-// split returns the tags that the gateway takes itself, as they were sent, or those that it would refuse, which are stored after it is done.
+// split returns the tags as sent if the gateway accepts them; otherwise it returns the parsed tags, which are
+// stored after the gateway's call.
 func split(text *string) (theirs *string, ours map[string]string, err error) {
 	tags, err := tagsOf(text)
 	if err != nil || tags == nil {
@@ -91,16 +94,16 @@ type tagging struct {
 	Tags    []struct{ Key, Value string } `xml:"TagSet>Tag"`
 }
 
-// taggingKey is where the tags of a request's document lie among the request's values, read: a tagged.
+// taggingKey is the request value that holds the tags of the request's document, as a *tagged.
 const taggingKey = "batholith-tagging"
 
-// tagged is what came of reading a document of tags.
+// tagged is the result of parsing a document of tags.
 type tagged struct {
 	tags map[string]string
 	err  error
 }
 
-// sent are the tags of a request's document, as they were read here if the gateway was handed another.
+// sent returns the tags of the request's document: those that amendTags parsed, or else theirs, which the gateway parsed.
 func sent(ctx context.Context, theirs map[string]string) (map[string]string, error) {
 	if read, ok := ctx.Value(taggingKey).(*tagged); ok {
 		return read.tags, read.err
@@ -108,11 +111,11 @@ func sent(ctx context.Context, theirs map[string]string) (map[string]string, err
 	return theirs, nil
 }
 
-// amendTags takes the tags out of a verified document, and hands the gateway one without tags.
+// amendTags parses the tags of a verified document, and gives the gateway a document without tags.
 func amendTags(request *fasthttp.RequestCtx, most int) {
 	var d tagging
 	if xml.Unmarshal(request.Request.Body(), &d) != nil {
-		return // which the gateway refuses
+		return // the gateway rejects it
 	}
 	read, t := &tagged{}, tagSet{map[string]string{}, most}
 	for _, tag := range d.Tags {
@@ -125,5 +128,5 @@ func amendTags(request *fasthttp.RequestCtx, most int) {
 	request.Request.SetBodyRaw([]byte("<Tagging><TagSet></TagSet></Tagging>"))
 }
 
-// tagsAttribute is the gateway's name of the attribute.
+// tagsAttribute is the attribute in which the gateway stores tags.
 const tagsAttribute = "X-Amz-Tagging"

@@ -9,10 +9,10 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Bucket is every verb that an implementation has.
+// Bucket has every method that an implementation must have.
 type Bucket = blob.Bucket
 
-// Reader is what a bucket that cannot be written has.
+// Reader has the methods of a bucket that only reads.
 type Reader interface {
 	List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error]
 	Head(ctx context.Context, key string) (batholith.Object, error)

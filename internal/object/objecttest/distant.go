@@ -11,32 +11,32 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Distant is a bucket that every call takes some time to reach and come back from. It is for tests in virtual time: what a step takes there,
-// divided by the time of one call, is how many rounds of calls the step waits for.
+// Distant is a bucket with a delay on every call. Tests in virtual time use it: the duration of a step divided
+// by the delay of one call is the number of sequential calls in the step.
 type Distant struct {
 	blob.Bucket
 	way *way
 }
 
-// way is how far a bucket is, and who is on the way.
+// way is the delay of a bucket, and counts the calls.
 type way struct {
-	trip time.Duration
+	trip time.Duration // delay of each call
 
 	mu                sync.Mutex
-	calls, at, atOnce int
+	calls, at, atOnce int // calls so far, calls in flight, and the maximum of calls in flight
 }
 
-// NewDistant puts a bucket so far away.
+// NewDistant delays each call of b by trip.
 func NewDistant(b blob.Bucket, trip time.Duration) Distant { return Distant{b, &way{trip: trip}} }
 
-// Calls returns how many calls there were, and how many of them at the same time at most.
+// Calls returns the number of calls, and the largest number of calls in flight at the same time.
 func (d Distant) Calls() (all, atOnce int) {
 	d.way.mu.Lock()
 	defer d.way.mu.Unlock()
 	return d.way.calls, d.way.atOnce
 }
 
-// travel makes a call wait.
+// travel counts a call and waits for trip, or until ctx ends.
 func (w *way) travel(ctx context.Context) error {
 	w.mu.Lock()
 	w.calls++
@@ -59,7 +59,7 @@ func (w *way) travel(ctx context.Context) error {
 	}
 }
 
-// The calls of the bucket, each after its way.
+// Head waits and then calls the bucket, like all methods below.
 
 func (d Distant) Head(ctx context.Context, key string) (batholith.Object, error) {
 	if err := d.way.travel(ctx); err != nil {
@@ -68,6 +68,7 @@ func (d Distant) Head(ctx context.Context, key string) (batholith.Object, error)
 	return d.Bucket.Head(ctx, key)
 }
 
+// Read implements blob.Bucket.
 func (d Distant) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	if err := d.way.travel(ctx); err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (d Distant) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return d.Bucket.Read(ctx, key, etag, offset, n)
 }
 
+// Put implements blob.Bucket.
 func (d Distant) Put(ctx context.Context, key string, body []byte) error {
 	if err := d.way.travel(ctx); err != nil {
 		return err
@@ -82,6 +84,7 @@ func (d Distant) Put(ctx context.Context, key string, body []byte) error {
 	return d.Bucket.Put(ctx, key, body)
 }
 
+// Delete implements blob.Bucket. All keys count as one call.
 func (d Distant) Delete(ctx context.Context, keys ...string) error {
 	if err := d.way.travel(ctx); err != nil {
 		return err
@@ -89,6 +92,7 @@ func (d Distant) Delete(ctx context.Context, keys ...string) error {
 	return d.Bucket.Delete(ctx, keys...)
 }
 
+// CreateUpload implements blob.Bucket.
 func (d Distant) CreateUpload(ctx context.Context, key string) (string, error) {
 	if err := d.way.travel(ctx); err != nil {
 		return "", err
@@ -96,6 +100,7 @@ func (d Distant) CreateUpload(ctx context.Context, key string) (string, error) {
 	return d.Bucket.CreateUpload(ctx, key)
 }
 
+// UploadPart implements blob.Bucket.
 func (d Distant) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	if err := d.way.travel(ctx); err != nil {
 		return "", err
@@ -103,6 +108,7 @@ func (d Distant) UploadPart(ctx context.Context, key, id string, n int, body []b
 	return d.Bucket.UploadPart(ctx, key, id, n, body)
 }
 
+// CompleteUpload implements blob.Bucket.
 func (d Distant) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
 	if err := d.way.travel(ctx); err != nil {
 		return err
@@ -110,6 +116,7 @@ func (d Distant) CompleteUpload(ctx context.Context, key, id string, etags []str
 	return d.Bucket.CompleteUpload(ctx, key, id, etags)
 }
 
+// AbortUpload implements blob.Bucket.
 func (d Distant) AbortUpload(ctx context.Context, key, id string) error {
 	if err := d.way.travel(ctx); err != nil {
 		return err
@@ -117,6 +124,7 @@ func (d Distant) AbortUpload(ctx context.Context, key, id string) error {
 	return d.Bucket.AbortUpload(ctx, key, id)
 }
 
+// List implements blob.Bucket. The whole list counts as one call.
 func (d Distant) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	if err := d.way.travel(ctx); err != nil {
 		return func(yield func(batholith.Object, error) bool) { yield(batholith.Object{}, err) }
@@ -124,6 +132,7 @@ func (d Distant) List(ctx context.Context, prefix string) iter.Seq2[batholith.Ob
 	return d.Bucket.List(ctx, prefix)
 }
 
+// ListUploads implements blob.Bucket. The whole list counts as one call.
 func (d Distant) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	if err := d.way.travel(ctx); err != nil {
 		return func(yield func(batholith.Upload, error) bool) { yield(batholith.Upload{}, err) }

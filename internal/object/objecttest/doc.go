@@ -1,6 +1,6 @@
-// Package objecttest has the law of a bucket as tests, and a bucket in memory that keeps it.
+// Package objecttest contains the contract of a bucket as tests, and an in-memory bucket that fulfils it.
 //
-// [Run] is for every implementation; [RunReads] for one that only reads; [RunRemote] for those where a bucket can be missing.
-// [Memory] serves other packages' tests: it can be told to fail a call before or after it took effect, or to claim an effect
-// that did not happen.
+// [Run] tests every implementation; [RunReads] one that only reads; [RunRemote] those where the bucket itself
+// can be missing. [Memory] is for other packages' tests. It can fail a call before or after its effect, or
+// report an effect that did not happen.
 package objecttest

@@ -17,49 +17,50 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// ETags says how a server makes the ETags of objects and parts.
+// ETags selects how the server computes the ETags of objects and parts.
 type ETags int
 
 // The kinds of ETags.
 const (
-	AmazonETags ETags = iota // MD5 of the bytes; of an upload, MD5 of the parts' MD5s and their number
-	WholeETags               // MD5 of the bytes, also of an upload's object (gofakes3)
-	OpaqueETags              // no MD5 at all (Google, Amazon with SSE-KMS, some gateways)
+	AmazonETags ETags = iota // MD5 of the bytes; for an upload, MD5 of the parts' MD5s and their number
+	WholeETags               // MD5 of the bytes, also for an object from an upload (gofakes3)
+	OpaqueETags              // not an MD5 (Google, Amazon with SSE-KMS, some gateways)
 )
 
-// Quirks are ways in which S3 servers differ from Amazon's.
+// Quirks are differences of S3 servers from Amazon's. The zero value is Amazon's behaviour.
 type Quirks struct {
 	ETags            ETags
-	NoMetadata       bool   // user metadata is forgotten
-	UploadsByKey     bool   // the list of uploads is that of one key or of the whole bucket: other prefixes have none (MinIO)
-	NoUploadList     bool   // there is no list of uploads
+	NoMetadata       bool   // user metadata is dropped
+	UploadsByKey     bool   // uploads are listed for a whole key or the whole bucket only; other prefixes give none (MinIO)
+	NoUploadList     bool   // listing uploads is not implemented
 	UploadsOrElse    bool   // an empty list of uploads is 404 NoSuchUpload (gofakes3)
-	IgnoresIfMatch   bool   // an object is read whatever ETag is demanded (gofakes3)
-	NoDeleteObjects  bool   // objects are deleted one by one
-	BelievesComplete bool   // a completion of an unknown upload is 200 if there is an object under its key (versitygw)
-	LosesComplete    bool   // the answer to a completion is lost, and that to its repetition is 404 NoSuchUpload
-	SilentSSE        bool   // the beginning of an upload does not say that its object will be encrypted (MinIO)
-	IgnoresSSE       bool   // objects are stored as they are, whatever encryption is asked for (gofakes3)
-	KMSKey           string // encrypts everything with this key, whichever is asked for; "" = with the one asked for
+	IgnoresIfMatch   bool   // If-Match is ignored on reads (gofakes3)
+	NoDeleteObjects  bool   // DeleteObjects is not implemented
+	BelievesComplete bool   // CompleteMultipartUpload of an unknown upload returns 200 if the key has an object (versitygw)
+	LosesComplete    bool   // the first answer to CompleteMultipartUpload is lost, and a repetition returns 404 NoSuchUpload
+	SilentSSE        bool   // CreateMultipartUpload's answer does not mention encryption (MinIO)
+	IgnoresSSE       bool   // requested encryption is ignored (gofakes3)
+	KMSKey           string // encrypts everything with this key; "": with the requested key
 }
 
-// HTTP is a Memory as an S3 server, path style, with one bucket. It checks no signatures. Set Memory's Fault to make calls fail.
+// HTTP serves a Memory as an S3 server, in path style, with one bucket. It does not check signatures. Set
+// Memory's Fault to make calls fail.
 type HTTP struct {
 	*Memory
 	Quirks
 
-	mu      sync.Mutex             // held for each request, so that what is kept here and in Memory agrees
-	shown   map[string]string      // ETags as clients see them, to Memory's
+	mu      sync.Mutex             // held during each request, so that the maps below and Memory agree
+	shown   map[string]string      // from the ETag that clients see to Memory's
 	meta    map[string]http.Header // metadata and encryption, by key
 	pending map[string]http.Header // the same, by upload id
 }
 
-// NewHTTP makes a server with an empty bucket of this name.
+// NewHTTP returns a server with an empty bucket of this name.
 func NewHTTP(bucket string, q Quirks) *HTTP {
 	return &HTTP{Memory: NewNamedMemory(bucket), Quirks: q, shown: map[string]string{}, meta: map[string]http.Header{}, pending: map[string]http.Header{}}
 }
 
-// RoundTrip serves a client in the same process, without a socket.
+// RoundTrip implements http.RoundTripper: clients in this process reach the server without a socket.
 func (h *HTTP) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (h *HTTP) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP answers one S3 request.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -115,7 +116,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers with an error. That to a HEAD has no body.
+// refuse sends an error answer. The answer to HEAD has no body.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
@@ -124,7 +125,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code string) {
 	}
 }
 
-// fail answers with what Memory says.
+// fail sends the S3 error for an error of Memory. An unknown error becomes 503 SlowDown.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	for _, c := range []struct {
 		is     error
@@ -142,6 +143,7 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	refuse(w, r, http.StatusServiceUnavailable, "SlowDown")
 }
 
+// done sends 204, or the error.
 func (h *HTTP) done(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
 		fail(w, r, err)
@@ -150,12 +152,13 @@ func (h *HTTP) done(w http.ResponseWriter, r *http.Request, err error) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// send sends v as XML.
 func send(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/xml")
-	_ = xml.NewEncoder(w).Encode(v) // into memory
+	_ = xml.NewEncoder(w).Encode(v) // cannot fail: w is in memory
 }
 
-// show makes the ETag that clients see of Memory's, and remembers it.
+// show returns the ETag that clients see for one of Memory's, and remembers the mapping.
 func (h *HTTP) show(etag string, body []byte) string {
 	seen := etag
 	switch {
@@ -170,7 +173,7 @@ func (h *HTTP) show(etag string, body []byte) string {
 	return seen
 }
 
-// entry is an object as Memory keeps it, and its ETag as clients see it.
+// entry returns an object of Memory and the ETag that clients see.
 func (h *HTTP) entry(key string) (o entry, etag string, there bool) {
 	h.Memory.mu.Lock()
 	o, there = h.objects[key]
@@ -181,7 +184,8 @@ func (h *HTTP) entry(key string) (o entry, etag string, there bool) {
 	return o, etag, there
 }
 
-// kept is what is kept of a request's headers, and what is answered at once: metadata and encryption.
+// kept returns the request headers that are stored with the object and repeated in answers: metadata and
+// encryption.
 func (h *HTTP) kept(r *http.Request) http.Header {
 	kept := http.Header{}
 	for name, values := range r.Header {
@@ -206,6 +210,7 @@ func copyHeader(to, from http.Header) {
 	}
 }
 
+// put handles PutObject.
 func (h *HTTP) put(w http.ResponseWriter, r *http.Request, key string, body []byte) {
 	if err := h.Put(r.Context(), key, body); err != nil {
 		fail(w, r, err)
@@ -217,6 +222,7 @@ func (h *HTTP) put(w http.ResponseWriter, r *http.Request, key string, body []by
 	w.Header().Set("ETag", strconv.Quote(h.show(hex.EncodeToString(sum[:]), body)))
 }
 
+// get handles GetObject and HeadObject.
 func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 	o, etag, there := h.entry(key)
 	if there {
@@ -251,7 +257,7 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	body, err := io.ReadAll(in)
 	if err != nil {
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)+1)) // it breaks off
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)+1)) // makes the answer break off
 	}
 	if ranged {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+int64(len(body))-1, size))
@@ -260,7 +266,7 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 	_, _ = w.Write(body)
 }
 
-// byteRange reads a Range header. n is -1 to the end of the object.
+// byteRange parses a Range header. n is -1 if the range ends with the object.
 func byteRange(header string, size int64) (from, n int64, ranged bool) {
 	to := int64(0)
 	if _, err := fmt.Sscanf(header, "bytes=%d-%d", &from, &to); err == nil {
@@ -272,6 +278,7 @@ func byteRange(header string, size int64) (from, n int64, ranged bool) {
 	return 0, -1, false
 }
 
+// list handles ListObjectsV2, with pages of 1,000 objects.
 func (h *HTTP) list(w http.ResponseWriter, r *http.Request) {
 	type object struct {
 		Key, LastModified, ETag string
@@ -302,6 +309,7 @@ func (h *HTTP) list(w http.ResponseWriter, r *http.Request) {
 	send(w, page)
 }
 
+// deleteMany handles DeleteObjects.
 func (h *HTTP) deleteMany(w http.ResponseWriter, r *http.Request, body []byte) {
 	if h.NoDeleteObjects {
 		refuse(w, r, http.StatusNotImplemented, "NotImplemented")

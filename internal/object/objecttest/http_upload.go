@@ -9,6 +9,7 @@ import (
 	"strings"
 )
 
+// begin handles CreateMultipartUpload.
 func (h *HTTP) begin(w http.ResponseWriter, r *http.Request, key string) {
 	id, err := h.CreateUpload(r.Context(), key)
 	if err != nil {
@@ -25,6 +26,7 @@ func (h *HTTP) begin(w http.ResponseWriter, r *http.Request, key string) {
 	}{Key: key, UploadId: id})
 }
 
+// part handles UploadPart.
 func (h *HTTP) part(w http.ResponseWriter, r *http.Request, key, id string, body []byte) {
 	n, err := strconv.Atoi(r.URL.Query().Get("partNumber"))
 	if err != nil {
@@ -39,6 +41,7 @@ func (h *HTTP) part(w http.ResponseWriter, r *http.Request, key, id string, body
 	w.Header().Set("ETag", strconv.Quote(h.show(hex.EncodeToString(sum[:]), body)))
 }
 
+// complete handles CompleteMultipartUpload.
 func (h *HTTP) complete(w http.ResponseWriter, r *http.Request, key, id string, body []byte) {
 	var in struct{ Part []struct{ ETag string } }
 	if err := xml.Unmarshal(body, &in); err != nil {
@@ -60,7 +63,7 @@ func (h *HTTP) complete(w http.ResponseWriter, r *http.Request, key, id string, 
 	case err != nil:
 		fail(w, r, err)
 		return
-	case !before: // Memory recognises what it has completed; a server has forgotten the upload
+	case !before: // Memory accepts a repetition; a real server has forgotten the upload
 		refuse(w, r, http.StatusNotFound, "NoSuchUpload")
 		return
 	default:
@@ -78,12 +81,14 @@ func (h *HTTP) complete(w http.ResponseWriter, r *http.Request, key, id string, 
 	}{Key: key, ETag: strconv.Quote(etag)})
 }
 
+// uploadOpen reports whether the upload exists.
 func (h *HTTP) uploadOpen(id string) bool {
 	h.Memory.mu.Lock()
 	defer h.Memory.mu.Unlock()
 	return h.uploads[id] != nil
 }
 
+// listUploads handles ListMultipartUploads.
 func (h *HTTP) listUploads(w http.ResponseWriter, r *http.Request) {
 	if h.NoUploadList {
 		refuse(w, r, http.StatusNotImplemented, "NotImplemented")

@@ -17,56 +17,58 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Memory is a bucket in memory. It is safe for concurrent use; its fields are set before it is used.
+// Memory is an in-memory bucket. It is safe for concurrent use. Set its fields before use.
 type Memory struct {
-	// Fault, when set, is asked before every call, with the name of the method and the key ("" for none, the prefix for
-	// List; once for every key of Delete). The call takes effect when apply is true, and err is its answer:
+	// Fault, if not nil, is called before every call, with the method's name and the key ("" if there is none,
+	// the prefix for List, once per key for Delete). If apply is true the call takes effect; err is its result:
 	//
-	//	true, nil   as usual
-	//	false, err  failed, and nothing happened
-	//	true, err   failed, yet it happened; a Read gives half of the bytes before the error
-	//	false, nil  claimed to have happened, but did not (writes only)
+	//	true, nil   normal
+	//	false, err  failed without effect
+	//	true, err   failed after its effect; a Read returns half of the bytes before the error
+	//	false, nil  reported success without effect (writes only)
 	//
-	// It may block, to stall the call, and may be called by several goroutines at once.
+	// It may block to delay the call. Several goroutines may call it at once.
 	Fault func(op, key string) (apply bool, err error)
-	// MinPart is the least size of a part that is not the last, for tests that want S3's 5 MiB.
+	// MinPart is the minimum size of every part except the last, for tests that need S3's 5 MiB.
 	MinPart int
 
 	name    string
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below and Fault
 	objects map[string]entry
 	uploads map[string]*upload
-	calls   map[string]int
+	calls   map[string]int // number of calls by method
 	lastID  int
 }
 
+// entry is a stored object.
 type entry struct {
-	body     []byte // never written again
+	body     []byte // immutable
 	etag     string
 	modified time.Time
 }
 
+// upload is an unfinished upload: its key and its parts by number.
 type upload struct {
 	key   string
 	parts map[int][]byte
 }
 
-// NewMemory makes an empty bucket named "memory".
+// NewMemory returns an empty bucket with the name "memory".
 func NewMemory() *Memory { return NewNamedMemory("memory") }
 
-// NewNamedMemory makes an empty bucket.
+// NewNamedMemory returns an empty bucket with this name.
 func NewNamedMemory(name string) *Memory {
 	return &Memory{name: name, objects: map[string]entry{}, uploads: map[string]*upload{}, calls: map[string]int{}}
 }
 
-// Keys lists the keys of all objects, sorted. Like the other looks from outside it asks no Fault.
+// Keys returns the sorted keys of all objects. Like Object, OpenUploads and Calls it does not call Fault.
 func (m *Memory) Keys() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sorted("")
 }
 
-// Object is the content of an object.
+// Object returns a copy of an object's content.
 func (m *Memory) Object(key string) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +76,7 @@ func (m *Memory) Object(key string) ([]byte, bool) {
 	return bytes.Clone(o.body), ok
 }
 
-// OpenUploads lists the keys of uploads that are neither complete nor aborted, sorted.
+// OpenUploads returns the sorted keys of unfinished uploads.
 func (m *Memory) OpenUploads() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,21 +88,21 @@ func (m *Memory) OpenUploads() []string {
 	return keys
 }
 
-// Calls counts the calls of a method so far, failed ones included; a Delete counts once for every key.
+// Calls returns the number of calls of a method, failed ones included. A Delete counts once per key.
 func (m *Memory) Calls(op string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.calls[op]
 }
 
-// SetFault sets Fault while the bucket is in use.
+// SetFault replaces Fault while the bucket is in use.
 func (m *Memory) SetFault(f func(op, key string) (apply bool, err error)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.Fault = f
 }
 
-// ask counts a call and lets Fault decide on it. It must be called without the lock, as Fault may block.
+// ask counts a call and calls Fault. The caller must not hold the lock, because Fault may block.
 func (m *Memory) ask(ctx context.Context, op, key string) (bool, error) {
 	m.mu.Lock()
 	m.calls[op]++
@@ -114,7 +116,7 @@ func (m *Memory) ask(ctx context.Context, op, key string) (bool, error) {
 	return true, context.Cause(ctx)
 }
 
-// change runs do under the lock if the fault lets it, and answers as the fault says.
+// change runs do under the lock unless Fault prevents it, and returns the errors of both.
 func (m *Memory) change(ctx context.Context, op, key string, do func() error) error {
 	apply, err := m.ask(ctx, op, key)
 	if !apply {
@@ -125,10 +127,12 @@ func (m *Memory) change(ctx context.Context, op, key string, do func() error) er
 	return errors.Join(do(), err)
 }
 
+// errorf wraps err as the S3 client does.
 func (m *Memory) errorf(verb, key string, err error) error {
 	return fmt.Errorf("%s s3://%s/%s: %w", verb, m.name, key, err)
 }
 
+// sorted returns the sorted keys below prefix. The caller holds the lock.
 func (m *Memory) sorted(prefix string) []string {
 	keys := []string{}
 	for k := range m.objects {
@@ -140,10 +144,10 @@ func (m *Memory) sorted(prefix string) []string {
 	return keys
 }
 
-// Name is the bucket's name.
+// Name returns the bucket's name.
 func (m *Memory) Name() string { return m.name }
 
-// List yields what is there when it begins.
+// List yields the objects that exist when it starts.
 func (m *Memory) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		if _, err := m.ask(ctx, "List", prefix); err != nil {
@@ -168,7 +172,7 @@ func (o entry) info(key string) batholith.Object {
 	return batholith.Object{Key: key, Bytes: int64(len(o.body)), ETag: o.etag, Modified: o.modified}
 }
 
-// Head tells of one object.
+// Head returns an object's metadata.
 func (m *Memory) Head(ctx context.Context, key string) (batholith.Object, error) {
 	if _, err := m.ask(ctx, "Head", key); err != nil {
 		return batholith.Object{}, m.errorf("find", key, err)
@@ -182,7 +186,7 @@ func (m *Memory) Head(ctx context.Context, key string) (batholith.Object, error)
 	return o.info(key), nil
 }
 
-// Read opens a range, as the client does.
+// Read implements blob.Bucket with the client's behaviour for short ranges.
 func (m *Memory) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	apply, fault := m.ask(ctx, "Read", key)
 	if fault != nil && !apply {
@@ -214,12 +218,12 @@ func (m *Memory) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return io.NopCloser(io.MultiReader(bytes.NewReader(o.body[offset:end]), failing{tail})), nil
 }
 
-// failing is a reader that has nothing but an error.
+// failing is a reader that only returns an error.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// Put writes a whole object.
+// Put stores a copy of body.
 func (m *Memory) Put(ctx context.Context, key string, body []byte) error {
 	err := m.change(ctx, "Put", key, func() error {
 		sum := md5.Sum(body)

@@ -21,7 +21,7 @@ var (
 	errBadPart  = errors.New("invalid part")
 )
 
-// CreateUpload begins an upload. When it failed yet happened, its id is known to nobody but OpenUploads.
+// CreateUpload starts an upload. If Fault lets it fail after its effect, only OpenUploads shows the upload.
 func (m *Memory) CreateUpload(ctx context.Context, key string) (string, error) {
 	id := ""
 	err := m.change(ctx, "CreateUpload", key, func() error {
@@ -36,7 +36,7 @@ func (m *Memory) CreateUpload(ctx context.Context, key string) (string, error) {
 	return id, nil
 }
 
-// find is the upload of this id and key; the lock is held.
+// find returns the upload with this id and key. The caller holds the lock.
 func (m *Memory) find(key, id string) (*upload, error) {
 	if u := m.uploads[id]; u != nil && u.key == key {
 		return u, nil
@@ -44,7 +44,7 @@ func (m *Memory) find(key, id string) (*upload, error) {
 	return nil, errNoUpload
 }
 
-// UploadPart writes part n, counted from 1.
+// UploadPart stores a copy of part n, from 1.
 func (m *Memory) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	sum := md5.Sum(body)
 	err := m.change(ctx, "UploadPart", key, func() error {
@@ -60,8 +60,8 @@ func (m *Memory) UploadPart(ctx context.Context, key, id string, n int, body []b
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// CompleteUpload makes the parts an object. All parts but the last must be of one size, and at least MinPart.
-// As with the client it may be repeated: an upload that became the object with these very parts is complete.
+// CompleteUpload joins the parts to the object. All parts except the last must have the same size, at least
+// MinPart. It may be repeated: if the object consists of exactly these parts, it returns nil.
 func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
 	err := m.change(ctx, "CompleteUpload", key, func() error {
 		body, etag, err := m.assemble(key, id, etags)
@@ -81,6 +81,7 @@ func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []str
 	return nil
 }
 
+// assemble joins the parts of an upload, after it checked their ETags and sizes. The caller holds the lock.
 func (m *Memory) assemble(key, id string, etags []string) (body []byte, etag string, err error) {
 	u, err := m.find(key, id)
 	if err != nil {
@@ -102,17 +103,17 @@ func (m *Memory) assemble(key, id string, etags []string) (body []byte, etag str
 	return body, multipartETag(etags), nil
 }
 
-// multipartETag is the MD5 of the parts' MD5s and their number, as S3 has it.
+// multipartETag returns the MD5 of the parts' MD5s, a dash and their number, as S3 does.
 func multipartETag(etags []string) string {
 	h := md5.New()
 	for _, e := range etags {
-		sum, _ := hex.DecodeString(e) // what is no MD5 matches nothing
+		sum, _ := hex.DecodeString(e) // a text that is not an MD5 matches nothing
 		h.Write(sum)
 	}
 	return fmt.Sprintf("%x-%d", h.Sum(nil), len(etags))
 }
 
-// AbortUpload drops an upload.
+// AbortUpload deletes an upload. A missing one is not an error.
 func (m *Memory) AbortUpload(ctx context.Context, key, id string) error {
 	err := m.change(ctx, "AbortUpload", key, func() error {
 		if _, err := m.find(key, id); err == nil {
@@ -126,7 +127,7 @@ func (m *Memory) AbortUpload(ctx context.Context, key, id string) error {
 	return nil
 }
 
-// ListUploads yields the uploads that are open when it begins, by key and id.
+// ListUploads yields the uploads that are open when it starts, sorted by key and id.
 func (m *Memory) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		if _, err := m.ask(ctx, "ListUploads", prefix); err != nil {

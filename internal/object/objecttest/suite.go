@@ -15,7 +15,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Run holds a bucket to its law. open makes an empty bucket; each subtest asks for its own.
+// Run tests the contract of a bucket. open returns an empty bucket; each subtest calls it once.
 func Run(t *testing.T, open func(t *testing.T) Bucket) {
 	RunReads(t, func(t *testing.T, objects map[string][]byte) Reader {
 		b := open(t)
@@ -45,7 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) Bucket) {
 	}
 }
 
-// putAll writes objects, several at once.
+// putAll writes objects, up to 16 in parallel.
 func putAll(t *testing.T, b Bucket, objects map[string][]byte) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -62,6 +62,7 @@ func putAll(t *testing.T, b Bucket, objects map[string][]byte) {
 	}
 }
 
+// putReplaces: a Put replaces the whole object, also by an empty one.
 func putReplaces(t *testing.T, b Bucket) {
 	put(t, b, "a/key", []byte("the first body, which is longer"))
 	put(t, b, "a/key", []byte("second"))
@@ -70,6 +71,7 @@ func putReplaces(t *testing.T, b Bucket) {
 	same(t, b, "a/key", nil)
 }
 
+// putAgrees: List, Head and Read return what was put, under unusual keys too, with the same ETag.
 func putAgrees(t *testing.T, b Bucket) {
 	for _, key := range oddKeys() {
 		put(t, b, key, []byte("body of "+key))
@@ -97,6 +99,7 @@ func putAgrees(t *testing.T, b Bucket) {
 	}
 }
 
+// changedObject: a Read with the ETag of an older object fails with ErrObjectChanged.
 func changedObject(t *testing.T, b Bucket) {
 	put(t, b, "k", []byte("before"))
 	info, err := b.Head(t.Context(), "k")
@@ -107,6 +110,7 @@ func changedObject(t *testing.T, b Bucket) {
 	}
 }
 
+// deleteIdempotent: Delete may be repeated, and missing keys are not an error.
 func deleteIdempotent(t *testing.T, b Bucket) {
 	put(t, b, "d/one", []byte("1"))
 	put(t, b, "d/two", []byte("2"))
@@ -122,6 +126,7 @@ func deleteIdempotent(t *testing.T, b Bucket) {
 	same(t, b, "d/one", []byte("again"))
 }
 
+// deleteNeighbours: Delete removes only the named keys, not keys below them.
 func deleteNeighbours(t *testing.T, b Bucket) {
 	for _, key := range []string{"a/b/c", "a/b/d", "a/e"} {
 		put(t, b, key, []byte(key))
@@ -132,6 +137,7 @@ func deleteNeighbours(t *testing.T, b Bucket) {
 	}
 }
 
+// concurrentPuts: parallel Puts of different keys all succeed.
 func concurrentPuts(t *testing.T, b Bucket) {
 	const n = 24
 	var wg sync.WaitGroup
@@ -151,6 +157,7 @@ func concurrentPuts(t *testing.T, b Bucket) {
 	}
 }
 
+// concurrentPutsOfOneKey: after parallel Puts the object is one of the bodies, not a mixture.
 func concurrentPutsOfOneKey(t *testing.T, b Bucket) {
 	var wg sync.WaitGroup
 	bodies := [][]byte{bytes.Repeat([]byte("a"), 100_000), bytes.Repeat([]byte("b"), 70_000), bytes.Repeat([]byte("c"), 10)}
@@ -169,7 +176,7 @@ func concurrentPutsOfOneKey(t *testing.T, b Bucket) {
 	}
 }
 
-// body makes n bytes that are the same for every n.
+// body returns n pseudo-random bytes that depend only on n.
 func body(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b)

@@ -15,7 +15,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// oddKeys are keys that a careless client or server would spoil.
+// oddKeys returns keys that a faulty client or server would change.
 func oddKeys() []string {
 	keys := []string{"plain", "with space/and more", "ünïcode/日本語.jsonl", "plus+plus", "percent%20literal%", "a=b&c;d,e",
 		"quote'\"`", "tilde~star*", "hash#mark?query=1", "colon:at@", "brackets[1]{2}(3)", "back\\slash", ".dot/.hidden", "dots..and...more", "-dash"}
@@ -25,13 +25,14 @@ func oddKeys() []string {
 	return keys
 }
 
-// Quirk tells whether the server that is tried is known to differ from S3 in this way, where nothing can be done about it here:
-// BATHOLITH_TEST_S3_QUIRKS names the ways, with commas. backslash: it takes \ in a key for /. makes-buckets: it makes a bucket that is missing.
+// Quirk reports whether the tested server is known to differ from S3 in this way. BATHOLITH_TEST_S3_QUIRKS
+// lists them, separated by commas. backslash: it treats \ in a key as /. makes-buckets: it creates a missing
+// bucket.
 func Quirk(name string) bool {
 	return slices.Contains(strings.Split(os.Getenv("BATHOLITH_TEST_S3_QUIRKS"), ","), name)
 }
 
-// RunReads holds a bucket that may be unable to write to the law of reading. open makes one with exactly these objects.
+// RunReads tests the reading part of the contract. open returns a bucket with exactly these objects.
 func RunReads(t *testing.T, open func(t *testing.T, objects map[string][]byte) Reader) {
 	t.Run("ListIsInOrderOfBytes", func(t *testing.T) { listOrder(t, open) })
 	t.Run("ListOfManyIsComplete", func(t *testing.T) { listMany(t, open) })
@@ -46,6 +47,7 @@ func RunReads(t *testing.T, open func(t *testing.T, objects map[string][]byte) R
 
 type opener = func(*testing.T, map[string][]byte) Reader
 
+// listOrder: List yields keys in byte order, with size and ETag, and applies the prefix.
 func listOrder(t *testing.T, open opener) {
 	all := []string{"a", "a.b", "b/1", "b/10", "b/2", "b/c/d", "b/c/e/f", "b/cc", "b-", "b0", "Z", "é", "z/z"}
 	objects := map[string][]byte{}
@@ -70,6 +72,7 @@ func listOrder(t *testing.T, open opener) {
 	}
 }
 
+// listMany: a list of more than one page (1,000 keys) is complete, and can be ended early.
 func listMany(t *testing.T, open opener) {
 	objects, want := map[string][]byte{}, []string{}
 	for i := range 1100 { // more than a page
@@ -83,11 +86,12 @@ func listMany(t *testing.T, open opener) {
 	n := 0
 	for range b.List(t.Context(), "") {
 		if n++; n == 3 {
-			break // must not run on
+			break // the list must stop here
 		}
 	}
 }
 
+// oddKeysKept: unusual keys are stored and listed unchanged.
 func oddKeysKept(t *testing.T, open opener) {
 	objects := map[string][]byte{}
 	for _, key := range oddKeys() {
@@ -106,6 +110,7 @@ func oddKeysKept(t *testing.T, open opener) {
 	}
 }
 
+// ranges: Read returns exactly the requested range.
 func ranges(t *testing.T, open opener) {
 	want := body(10_000)
 	b := open(t, map[string][]byte{"r": want})
@@ -121,6 +126,7 @@ func ranges(t *testing.T, open opener) {
 	}
 }
 
+// shortRead: a range that ends after the object is io.ErrUnexpectedEOF, never a short success.
 func shortRead(t *testing.T, open opener) {
 	b := open(t, map[string][]byte{"s": body(100), "empty": nil})
 	for _, r := range []struct {
@@ -133,6 +139,7 @@ func shortRead(t *testing.T, open opener) {
 	}
 }
 
+// emptyObject: an empty object can be read and has an ETag.
 func emptyObject(t *testing.T, open opener) {
 	b := open(t, map[string][]byte{"empty": nil})
 	same(t, b, "empty", nil)
@@ -142,6 +149,7 @@ func emptyObject(t *testing.T, open opener) {
 	}
 }
 
+// largeObject: 20 MiB can be read completely and in part.
 func largeObject(t *testing.T, open opener) {
 	want := body(20 << 20)
 	b := open(t, map[string][]byte{"large": want})
@@ -152,6 +160,7 @@ func largeObject(t *testing.T, open opener) {
 	}
 }
 
+// missingObject: Head and Read of a missing key return ErrNoObject, and the error names the key.
 func missingObject(t *testing.T, open opener) {
 	b := open(t, map[string][]byte{"there/key": []byte("x")})
 	for _, key := range []string{"missing", "there/missing", "there", "there/key2", "no/such/path"} {
@@ -166,6 +175,7 @@ func missingObject(t *testing.T, open opener) {
 	}
 }
 
+// etagDemanded: Read succeeds with the object's ETag and fails with another.
 func etagDemanded(t *testing.T, open opener) {
 	b := open(t, map[string][]byte{"k": []byte("0123456789")})
 	info, err := b.Head(t.Context(), "k")

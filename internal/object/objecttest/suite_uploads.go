@@ -14,10 +14,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// partSize is the least that S3 takes for a part that is not the last.
+// partSize is S3's minimum for every part except the last.
 const partSize = 5 << 20
 
-// upload begins an upload and sends the parts.
+// uploadParts starts an upload and sends the parts.
 func uploadParts(t *testing.T, b Bucket, key string, parts ...[]byte) (id string, etags []string) {
 	t.Helper()
 	id, err := b.CreateUpload(t.Context(), key)
@@ -30,6 +30,7 @@ func uploadParts(t *testing.T, b Bucket, key string, parts ...[]byte) (id string
 	return id, etags
 }
 
+// uploadJoins: the object consists of the parts in order.
 func uploadJoins(t *testing.T, b Bucket) {
 	p1, p2, p3 := body(partSize), body(partSize + 1)[1:], body(17)
 	id, etags := uploadParts(t, b, "up/joined", p1, p2, p3)
@@ -42,6 +43,7 @@ func uploadJoins(t *testing.T, b Bucket) {
 	}
 }
 
+// uploadReplaces: a completed upload replaces an existing object.
 func uploadReplaces(t *testing.T, b Bucket) {
 	put(t, b, "up/again", []byte("an older object"))
 	for n := range 2 {
@@ -52,6 +54,7 @@ func uploadReplaces(t *testing.T, b Bucket) {
 	}
 }
 
+// partReplaced: a part sent again replaces the earlier one.
 func partReplaced(t *testing.T, b Bucket) {
 	id, etags := uploadParts(t, b, "k", body(10))
 	etag, err := b.UploadPart(t.Context(), "k", id, 1, body(20))
@@ -63,6 +66,7 @@ func partReplaced(t *testing.T, b Bucket) {
 	same(t, b, "k", body(20))
 }
 
+// uploadInvisible: an unfinished upload neither shows an object nor changes the existing one.
 func uploadInvisible(t *testing.T, b Bucket) {
 	put(t, b, "dir/old", []byte("old"))
 	uploadParts(t, b, "dir/old", body(50))
@@ -76,6 +80,7 @@ func uploadInvisible(t *testing.T, b Bucket) {
 	}
 }
 
+// abortLeavesNothing: after an abort the upload cannot be completed, takes no parts and is not listed.
 func abortLeavesNothing(t *testing.T, b Bucket) {
 	id, etags := uploadParts(t, b, "deep/down/aborted", body(70))
 	for range 2 {
@@ -95,7 +100,7 @@ func abortLeavesNothing(t *testing.T, b Bucket) {
 	}
 }
 
-// openUploads lists uploads, as "key id".
+// openUploads returns the listed uploads as sorted "key id".
 func openUploads(t *testing.T, b Bucket, prefix string) []string {
 	t.Helper()
 	all := []string{}
@@ -107,6 +112,7 @@ func openUploads(t *testing.T, b Bucket, prefix string) []string {
 	return all
 }
 
+// uploadsListed: ListUploads yields exactly the open uploads below the prefix.
 func uploadsListed(t *testing.T, b Bucket) {
 	if open := openUploads(t, b, ""); len(open) != 0 {
 		t.Errorf("open from the beginning: %v", open)
