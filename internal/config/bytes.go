@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Bytes is a size. It is written as a number, or with a unit: 1GB, 512MiB.
+// Bytes is a size in bytes. In settings it is a number, or a number with a unit: 1GB, 512MiB.
 type Bytes int64
 
-// units from the largest, so that String finds the one that divides a size; the binary ones first.
+// units are sorted from the largest, binary units first, so that String finds the best one for a size.
 var units = []struct {
 	name string
 	size int64
@@ -19,7 +19,7 @@ var units = []struct {
 	{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1},
 }
 
-// String writes the size with the largest unit that divides it, so that what was written is what is shown.
+// String formats the size with the largest unit that divides it, so that 1GB is shown as 1GB.
 func (b Bytes) String() string {
 	for _, u := range units {
 		if b > 0 && u.size > 1 && int64(b)%u.size == 0 {
@@ -29,7 +29,7 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// parseBytes reads a size. Units are told apart without regard to case; a fraction is not accepted.
+// parseBytes parses a size. Units are case-insensitive; fractions are rejected.
 func parseBytes(s string) (Bytes, error) {
 	number, size := strings.TrimSpace(s), int64(1)
 	for _, u := range units {
@@ -45,7 +45,7 @@ func parseBytes(s string) (Bytes, error) {
 	return Bytes(n * size), nil
 }
 
-// parseDuration reads a time span. A bare number is refused, since nobody can tell its unit.
+// parseDuration parses a duration. It rejects a number without a unit, because its unit would be a guess.
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(strings.TrimSpace(s))
 	if err != nil {
@@ -54,7 +54,7 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration is Duration.String without the zero parts at the end: 10m rather than 10m0s.
+// formatDuration is Duration.String without trailing zeros: 10m instead of 10m0s.
 func formatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

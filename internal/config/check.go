@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
+// Syntax of values. The API has its own patterns; these catch typing errors at the start.
 var (
 	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
 	regionForm  = regexp.MustCompile(`^[a-z]{2}[a-z0-9-]*-[0-9]+$|^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -22,28 +23,29 @@ var (
 	subnetForm  = regexp.MustCompile(`^[-0-9a-zA-Z]{1,32}$`) // Bedrock: SubnetId, SecurityGroupId
 )
 
-// bad notes a problem with the value at path.
+// bad adds a problem with the setting at path. remedy tells the user what to do.
 func (l *loader) bad(path, remedy, reason string, args ...any) {
 	l.problems = append(l.problems, Problem{
 		Origin: l.config.Origin(path), Reason: path + ": " + fmt.Sprintf(reason, args...), Remedy: remedy})
 }
 
-// later notes a setting that is understood but cannot be honoured yet. To pass it over would be to promise what is not done.
+// later rejects a setting that this version does not support yet. Ignoring it would promise something that is
+// not done.
 func (l *loader) later(path string, given bool) {
 	if given {
 		l.bad(path, "remove it, or wait for the version that has it", "this is not supported yet in this version")
 	}
 }
 
-// oneOf checks a word against those that are possible.
+// oneOf checks that a value is one of words.
 func (l *loader) oneOf(path, value string, words ...string) {
 	if !slices.Contains(words, value) {
 		l.bad(path, didYouMean(value, words), "%q is not possible", value)
 	}
 }
 
-// check looks for values that are possible each by itself but not here, and for settings that this version cannot honour. It notes
-// every problem rather than the first.
+// check checks values in their context, and rejects settings that this version does not support. It reports all
+// problems, not only the first.
 func (l *loader) check() {
 	c := l.config
 	l.checkProcess()
@@ -59,7 +61,7 @@ func (l *loader) check() {
 	l.later("events", len(c.Events) > 0)
 }
 
-// checkProcess checks what the process itself is: directory, address, store, account, log.
+// checkProcess checks the settings of the process: directory, address, store, account, log.
 func (l *loader) checkProcess() {
 	c := l.config
 	if c.Data == "" {
@@ -93,7 +95,7 @@ func (l *loader) checkProcess() {
 	}
 }
 
-// address checks host:port as net.Listen takes it.
+// address checks a host:port for net.Listen.
 func (l *loader) address(path, value string) {
 	_, port, err := net.SplitHostPort(value)
 	if err != nil {
@@ -105,7 +107,7 @@ func (l *loader) address(path, value string) {
 	}
 }
 
-// checkS3 checks that there is exactly one place for objects.
+// checkS3 checks that there is exactly one S3: embedded or external.
 func (l *loader) checkS3() {
 	s := l.config.S3
 	if s.Listen != "off" {
@@ -122,7 +124,7 @@ func (l *loader) checkS3() {
 	l.checkS3Keys()
 }
 
-// checkS3Keys checks with which keys and which authorities an external S3 is reached.
+// checkS3Keys checks the keys and certificate authorities of an external S3.
 func (l *loader) checkS3Keys() {
 	s := l.config.S3
 	if (s.AccessKeyID == "") != (s.SecretAccessKeyEnv == "" && s.SecretAccessKey == "") {
@@ -159,7 +161,7 @@ func (l *loader) web(path, value string) {
 	}
 }
 
-// secretNamed checks that the variable that shall hold a secret is there, and holds one.
+// secretNamed checks that the environment variable of a secret exists and is not empty.
 func (l *loader) secretNamed(path, variable string) {
 	if variable == "" {
 		return
@@ -175,7 +177,8 @@ func (l *loader) secretNamed(path, variable string) {
 	}
 }
 
-// clean refuses a secret that no client could send as it is, such as one with the newline of the file that it was read from.
+// clean rejects a secret that no client could send, for example one with a newline from the file that it was
+// read from.
 func (l *loader) clean(path, what, secret string) {
 	switch {
 	case strings.TrimSpace(secret) == "":
@@ -187,7 +190,7 @@ func (l *loader) clean(path, what, secret string) {
 	}
 }
 
-// checkSimulated checks the times and shares of the simulated model.
+// checkSimulated checks the durations and shares of the simulated model.
 func (l *loader) checkSimulated() {
 	s := l.config.Simulated
 	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.OutputTokensMax < 0 || s.Slots < 0 || s.Failures.Times < 0 ||
@@ -204,7 +207,7 @@ func (l *loader) checkSimulated() {
 	for path, share := range map[string]float64{"rate_limit": f.RateLimit, "internal": f.Internal, "unavailable": f.Unavailable,
 		"bad_request": f.BadRequest, "reset": f.Reset, "nonsense": f.Nonsense} {
 		sum += share
-		if !(share >= 0 && share <= 1) { // so that NaN is refused, too
+		if !(share >= 0 && share <= 1) { // also rejects NaN
 			l.bad("simulated.failures."+path, "write a share from 0 to 1", "%v is no share", share)
 		}
 	}
@@ -213,7 +216,7 @@ func (l *loader) checkSimulated() {
 	}
 }
 
-// checkLimits checks that the quotas leave a job that can be made.
+// checkLimits checks that the quotas do not exclude every job, and the other numeric settings.
 func (l *loader) checkLimits() {
 	m := l.config.Limits
 	for path, n := range map[string]int64{
@@ -247,7 +250,7 @@ func (l *loader) checkLimits() {
 	}
 }
 
-// checkNetwork checks names only: they are what a job's vpcConfig may name, and nothing is routed by them yet.
+// checkNetwork checks the ids that a job's vpcConfig may name. No traffic is routed by them yet.
 func (l *loader) checkNetwork() {
 	taken := names{l: l}
 	for i, s := range l.config.Network.Subnets {

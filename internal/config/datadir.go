@@ -16,26 +16,27 @@ import (
 	"github.com/batholith/batholith/internal/files"
 )
 
-// Names in the data directory that this package keeps.
+// Files in the data directory that this package owns.
 const (
 	lockFile   = "lock"
 	keyFile    = "credentials"
 	serverFile = "server.json"
 )
 
-// Data is a data directory that this process alone uses until Close. The kernel drops the lock when the process ends, however
-// it ends, so that a kill leaves nothing to clear away.
+// Data is a data directory that this process has locked. The lock ends with Close or with the process, however
+// it ends, so a killed process leaves nothing to clean up.
 type Data struct {
 	Dir  string
 	lock *flock.Flock
 }
 
-// InUseError says that another process has the data directory.
+// InUseError means that another process has locked the data directory.
 type InUseError struct {
 	Dir string
-	PID int // 0 when the other process has not written it yet
+	PID int // 0: not known yet
 }
 
+// Error names the directory and the process.
 func (e *InUseError) Error() string {
 	who := "another process"
 	if e.PID > 0 {
@@ -44,8 +45,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, who)
 }
 
-// OpenData makes the directory if it is not there (mode 0700) and locks it. The error is an [*InUseError] when another process
-// holds the lock.
+// OpenData creates the directory if necessary (mode 0700) and locks it. It returns an [*InUseError] if another
+// process holds the lock.
 func OpenData(dir string) (*Data, error) {
 	full, err := filepath.Abs(dir)
 	if err != nil {
@@ -54,7 +55,7 @@ func OpenData(dir string) (*Data, error) {
 	if err := os.MkdirAll(full, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	_ = files.SyncDir(filepath.Dir(full)) // its own name; where that folder cannot be synced, the kernel does it soon
+	_ = files.SyncDir(filepath.Dir(full)) // makes the directory's own name durable; an error is not fatal, the kernel writes it soon
 	lock := flock.New(filepath.Join(full, lockFile))
 	free, err := lock.TryLock()
 	if err != nil {
@@ -64,7 +65,7 @@ func OpenData(dir string) (*Data, error) {
 		return nil, errors.Join(&InUseError{Dir: full, PID: readPID(lock.Path())}, lock.Close())
 	}
 	d := &Data{Dir: full, lock: lock}
-	if !d.holds() { // it was deleted between the open and the lock, and locks nobody out
+	if !d.holds() { // the lock file was deleted between open and lock, so the lock protects nothing
 		d.Close()
 		return nil, fmt.Errorf("lock the data directory %s: it was deleted at this moment", full)
 	}
@@ -76,7 +77,7 @@ func OpenData(dir string) (*Data, error) {
 	return d, nil
 }
 
-// holds tells whether the lock file that this process holds is the one in the directory.
+// holds reports whether the locked file is still the one in the directory.
 func (d *Data) holds() bool {
 	held, err := d.lock.Stat()
 	if err != nil {
@@ -86,9 +87,9 @@ func (d *Data) holds() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// sign writes the process id into the lock. It is for people; the lock itself is the kernel's.
+// sign writes the process id to the lock file, for people. The lock itself is held by the kernel.
 func (d *Data) sign() error {
-	f, err := os.OpenFile(d.lock.Path(), os.O_WRONLY|os.O_TRUNC, 0) // to close it again does not give the lock up
+	f, err := os.OpenFile(d.lock.Path(), os.O_WRONLY|os.O_TRUNC, 0) // closing this file does not release the lock (flock)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (d *Data) sign() error {
 	return errors.Join(err, f.Close())
 }
 
-// readPID reads who holds the lock; 0 when that cannot be told.
+// readPID returns the process id in the lock file; 0: unknown.
 func readPID(path string) int {
 	text, err := files.ReadFile(path)
 	if err != nil {
@@ -106,28 +107,28 @@ func readPID(path string) int {
 	return pid
 }
 
-// Close lets another process have the directory.
+// Close releases the lock.
 func (d *Data) Close() error {
 	return d.lock.Close()
 }
 
-// Server says where the server of a data directory can be reached. It is written once the listeners are open, since a port of 0
-// is known only then.
+// Server contains the addresses of the server of a data directory. It is written when the listeners are open,
+// because only then a port of 0 is resolved.
 type Server struct {
 	Bedrock string `json:"bedrock"` // http://host:port
-	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws" for Amazon's own
+	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws": Amazon's
 	Region  string `json:"region"`
-	// What clients must know of an S3 that is not the embedded one; its keys are not written here.
+	// What clients need to know about an external S3. Its keys are not stored here.
 	ExternalS3   bool      `json:"externalS3,omitempty"`
 	S3Region     string    `json:"s3Region,omitempty"`
-	VirtualHosts bool      `json:"s3VirtualHosts,omitempty"` // buckets are in the host of a URL, not in its path
-	CABundle     string    `json:"s3CABundle,omitempty"`     // absolute path of a PEM file
+	VirtualHosts bool      `json:"s3VirtualHosts,omitempty"` // the bucket is in the host name of a URL, not in its path
+	CABundle     string    `json:"s3CABundle,omitempty"`     // absolute path of a PEM file; "": none
 	Account      string    `json:"account"`
 	PID          int       `json:"pid"`
 	Started      time.Time `json:"started"`
 }
 
-// Announce writes the addresses for the commands that look for this server.
+// Announce writes the addresses to the data directory, where other commands find them.
 func (d *Data) Announce(s Server) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -136,11 +137,11 @@ func (d *Data) Announce(s Server) error {
 	return files.WriteFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
 }
 
-// Withdraw takes the addresses away when the server ends. A server that was killed leaves them; whoever dials them then is
-// refused, and says so.
+// Withdraw removes the addresses when the server ends. A killed server leaves them; a client then gets
+// "connection refused".
 func (d *Data) Withdraw() error {
 	if !d.holds() {
-		return nil // the directory was replaced: what lies there is another server's
+		return nil // the directory was replaced: its addresses belong to another server
 	}
 	err := os.Remove(filepath.Join(d.Dir, serverFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -149,7 +150,8 @@ func (d *Data) Withdraw() error {
 	return err
 }
 
-// ReadServer reads the addresses of the server of a data directory; os.ErrNotExist when none has announced itself.
+// ReadServer reads the addresses of the server of a data directory. It returns os.ErrNotExist if there are
+// none.
 func ReadServer(dir string) (Server, error) {
 	var s Server
 	path := filepath.Join(dir, serverFile)

@@ -11,16 +11,17 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// decoder puts a YAML document into a Config. It walks the syntax tree itself, so that every value keeps its line, a text keeps
-// its spelling (an account of 000000000000 is no octal number), and several problems are told at once.
+// decoder reads a YAML document into a Config. It walks the syntax tree itself, so that every value keeps its
+// line number, texts keep their spelling (an account 000000000000 is not an octal number), and several problems
+// are reported at once.
 type decoder struct {
-	origin   Origin // of the document; Line is set for each value
-	origins  map[string]Origin
+	origin   Origin            // of the document; Line is set per value
+	origins  map[string]Origin // result: origin by path
 	problems []Problem
-	anchors  map[string]ast.Node
+	anchors  map[string]ast.Node // by name, for YAML aliases
 }
 
-// parse reads one YAML document; an empty one gives nil.
+// parse parses one YAML document. It returns nil if the document is empty.
 func (d *decoder) parse(text []byte) ast.Node {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -46,7 +47,7 @@ func (d *decoder) parse(text []byte) ast.Node {
 	return body
 }
 
-// at is the origin of what stands on a line of the document.
+// at returns the origin of a value on a line of the document.
 func (d *decoder) at(line int) Origin {
 	o := d.origin
 	if o.Source == "file" {
@@ -55,16 +56,16 @@ func (d *decoder) at(line int) Origin {
 	return o
 }
 
-// problem notes what is wrong at a node.
+// problem adds a problem at the line of a node.
 func (d *decoder) problem(node ast.Node, reason, remedy string) {
 	d.problems = append(d.problems, Problem{Origin: d.at(node.GetToken().Position.Line), Reason: reason, Remedy: remedy})
 }
 
-// into puts node into v, which is the setting at path.
+// into stores node in v, the setting at path.
 func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 	node = d.resolve(node)
 	if node == nil || node.Type() == ast.NullType {
-		return // "key:" with nothing after it leaves the default
+		return // "key:" without a value keeps the default
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -79,7 +80,8 @@ func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
-// intoStruct fills the fields that the mapping has keys for. A key that no field has is a problem, and the others are read all the same.
+// intoStruct fills the fields for which the mapping has keys. An unknown key is reported, and the other keys
+// are still read.
 func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	entries, ok := entriesOf(node)
 	if !ok {
@@ -100,7 +102,7 @@ func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
-// intoList replaces the list by the entries of the document; lists of several sources are never joined.
+// intoList replaces the list. Lists from several sources are not merged.
 func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 	seq, ok := node.(*ast.SequenceNode)
 	if !ok {
@@ -116,7 +118,7 @@ func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 	v.Set(list)
 }
 
-// intoScalar reads one value from its spelling in the document.
+// intoScalar parses a single value from its text in the document.
 func (d *decoder) intoScalar(v reflect.Value, node ast.Node, path string) {
 	var text string
 	switch n := node.(type) {
@@ -133,21 +135,22 @@ func (d *decoder) intoScalar(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
-// resolve follows anchors, aliases and tags to the node that they stand for.
+// resolve follows anchors, aliases and tags to the actual node.
 func (d *decoder) resolve(node ast.Node) ast.Node {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
 		d.anchors[n.Name.GetToken().Value] = n.Value
 		return d.resolve(n.Value)
 	case *ast.AliasNode:
-		return d.anchors[n.Value.GetToken().Value] // the parser has refused an unknown one, and nothing refers to itself
+		return d.anchors[n.Value.GetToken().Value] // the parser rejects unknown aliases and cycles
 	case *ast.TagNode:
 		return d.resolve(n.Value)
 	}
 	return node
 }
 
-// entriesOf are the keys and values of a mapping; false when the node is none. The parser has two forms of it.
+// entriesOf returns the keys and values of a mapping; false if node is not a mapping. The parser has two node
+// types for mappings.
 func entriesOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
 	switch n := node.(type) {
 	case *ast.MappingNode:
@@ -158,7 +161,7 @@ func entriesOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
 	return nil, false
 }
 
-// keysOf maps the keys of a struct to its fields.
+// keysOf maps the YAML keys of a struct to field indexes.
 func keysOf(t reflect.Type) map[string]int {
 	keys := map[string]int{}
 	for i := range t.NumField() {
@@ -169,7 +172,7 @@ func keysOf(t reflect.Type) map[string]int {
 	return keys
 }
 
-// keyNames are the keys of a struct in its own order, for telling them to people.
+// keyNames returns the YAML keys of a struct in field order, for messages.
 func keyNames(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
@@ -180,10 +183,10 @@ func keyNames(t reflect.Type) []string {
 	return names
 }
 
-// join is the path of a key below a path.
+// join returns the path of key below path.
 func join(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
-// name is a path as a sentence begins with it.
+// name returns path for the beginning of a sentence.
 func name(path string) string {
 	if path == "" {
 		return "the document"
@@ -191,7 +194,7 @@ func name(path string) string {
 	return path
 }
 
-// within is a path as a sentence ends with it.
+// within returns path for the end of a sentence: " in PATH", or "" at the top level.
 func within(path string) string {
 	if path == "" {
 		return ""

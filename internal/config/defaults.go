@@ -6,16 +6,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// The two profiles.
+// Profiles, the values of the setting profile.
 const (
-	ProfileDefault = "default" // a superset of Bedrock
-	ProfileAWS     = "aws"     // as the service itself
+	ProfileDefault = "default" // accepts more than Bedrock
+	ProfileAWS     = "aws"     // Bedrock's own limits and errors
 )
 
-// DefaultTimeout is how long one attempt at a backend may take when nothing else is said.
+// DefaultTimeout is the timeout of one attempt at a backend if none is configured.
 const DefaultTimeout = 10 * time.Minute
 
-// Default returns the settings of a profile before anything is set. An unknown profile gets those of "default".
+// Default returns the default settings of a profile. For an unknown profile it returns those of "default".
 func Default(profile string) *Config {
 	limits := batholith.DefaultLimits()
 	if profile == ProfileAWS {
@@ -42,7 +42,7 @@ func Default(profile string) *Config {
 	}
 }
 
-// example fills the lists of a Config with one entry each, for the sample file.
+// example returns a Config with one entry in each list, for the sample file.
 func example() *Config {
 	c := Default(ProfileDefault)
 	c.Credentials = []Credential{{AccessKeyID: "AKEXAMPLE", SecretAccessKeyEnv: "ALICE_SECRET", Principal: "alice"}}
@@ -60,7 +60,7 @@ func example() *Config {
 	return c
 }
 
-// limitsOf writes limits as settings; Rules is the way back.
+// limitsOf converts limits to settings. It is the inverse of Rules.
 func limitsOf(l batholith.Limits) Limits {
 	return Limits{
 		MinRecordsPerJob:      l.MinRecordsPerJob,
@@ -76,7 +76,7 @@ func limitsOf(l batholith.Limits) Limits {
 	}
 }
 
-// Rules returns the limits as validation and Create read them.
+// Rules converts the settings to the limits that validation and Create use.
 func (l Limits) Rules() batholith.Limits {
 	return batholith.Limits{
 		MinRecordsPerJob:      l.MinRecordsPerJob,
@@ -92,18 +92,19 @@ func (l Limits) Rules() batholith.Limits {
 	}
 }
 
-// AWS tells whether the profile is that of the service itself.
+// AWS reports whether the profile is "aws".
 func (c *Config) AWS() bool { return c.Profile == ProfileAWS }
 
-// DefaultRole is the role that always exists on the embedded S3.
+// DefaultRole returns the ARN of the role that always exists on the embedded S3.
 func (c *Config) DefaultRole() string {
 	return batholith.ARN{Partition: "aws", Service: "iam", Account: c.Account, Resource: "role/batholith"}.String()
 }
 
-// EmbeddedS3 tells whether the embedded S3 holds the objects.
+// EmbeddedS3 reports whether objects are stored in the embedded S3.
 func (c *Config) EmbeddedS3() bool { return c.S3.Endpoint == "" }
 
-// defaultMemory is enough for four of the longest answers, or for forty records of a megabyte with their requests and lines.
+// defaultMemory is enough for four of the longest answers, or for forty records of 1 MB with their requests and
+// output lines.
 const defaultMemory = 256 << 20
 
 // leastMemory is what one of the longest records and its answer need.

@@ -12,7 +12,8 @@ import (
 //go:embed settings.go
 var settingsSource string
 
-// fieldDocs returns the comment of every field of [Config], by path; entries of lists have paths such as models[].backends[].url.
+// fieldDocs returns the comment of every field of [Config] by path. Entries of lists have paths such as
+// models[].backends[].url.
 func fieldDocs() map[string]string {
 	types := structDocs()
 	docs := map[string]string{}
@@ -20,7 +21,7 @@ func fieldDocs() map[string]string {
 	return docs
 }
 
-// collectDocs walks the type of the settings beside the comments on its fields.
+// collectDocs adds the comments of the fields of t, recursively. types is the result of structDocs.
 func collectDocs(t reflect.Type, prefix string, types map[string]map[string]string, docs map[string]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -43,11 +44,11 @@ func collectDocs(t reflect.Type, prefix string, types map[string]map[string]stri
 	}
 }
 
-// structDocs reads the comments of settings.go: struct → field → text on one line.
+// structDocs parses settings.go: struct name → field name → comment as one line.
 func structDocs() map[string]map[string]string {
 	file, err := parser.ParseFile(token.NewFileSet(), "settings.go", settingsSource, parser.ParseComments)
 	if err != nil {
-		panic("config: the embedded settings.go does not parse: " + err.Error()) // it has been compiled
+		panic("config: the embedded settings.go does not parse: " + err.Error()) // cannot happen: the compiler has parsed it
 	}
 	types := map[string]map[string]string{}
 	ast.Inspect(file, func(n ast.Node) bool {

@@ -9,7 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// complete fills in what entries of lists leave out, and the secrets that they name variables for.
+// complete fills in defaults of list entries, and reads secrets from the environment variables that the
+// settings name.
 func (l *loader) complete() {
 	c := l.config
 	if c.S3.Endpoint != "" && c.Origin("s3.listen").Source == "default" {
@@ -46,14 +47,14 @@ func (l *loader) complete() {
 	}
 }
 
-// oneSecret refuses a secret that is written beside the name of a variable: one of them would be passed over in silence.
+// oneSecret rejects a secret given both directly and as the name of a variable: one of them would be ignored.
 func (l *loader) oneSecret(path, written, variable string) {
 	if written != "" && variable != "" {
 		l.bad(path, "remove one of them", "the secret is there, and so is the name of a variable that holds it")
 	}
 }
 
-// orElse is s, or another text when s is empty.
+// orElse returns s, or otherwise if s is empty.
 func orElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
@@ -61,13 +62,13 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// names finds entries that would silently take each other's place.
+// names detects duplicate names, of which one would silently replace the other.
 type names struct {
 	l    *loader
-	seen map[string]string // name → path of the first entry that has it
+	seen map[string]string // name → path of its first entry
 }
 
-// take notes a name, and a problem when another entry has it.
+// take registers a name. It reports a problem if another entry has it.
 func (n *names) take(path, name string) {
 	if name == "" {
 		return
@@ -82,7 +83,7 @@ func (n *names) take(path, name string) {
 	n.seen[name] = path
 }
 
-// place names an entry with its line.
+// place returns the path of an entry with its line number.
 func (l *loader) place(path string) string {
 	if o := l.config.Origin(path); o.Line > 0 {
 		return fmt.Sprintf("%s (line %d)", path, o.Line)
@@ -90,15 +91,15 @@ func (l *loader) place(path string) string {
 	return path
 }
 
-// keyIDForm is what a client can send as an access key id: it stands in a header, before a slash.
+// keyIDForm matches ids that a client can send: the id is part of a header, before a slash.
 var keyIDForm = regexp.MustCompile(`^[!-+.0-~-]+$`)
 
-// reservedKeyID tells whether an access key id is one that the service makes for itself on the embedded S3.
+// reservedKeyID reports whether an access key id is reserved for the server's own keys on the embedded S3.
 func reservedKeyID(id string) bool {
 	return id == "batholith-internal" || strings.HasPrefix(id, "batholith-role-")
 }
 
-// checkCallers checks who may call: names are there, secrets are there, no key is there twice.
+// checkCallers checks credentials and API keys: names and secrets are present, and no key occurs twice.
 func (l *loader) checkCallers() {
 	ids, keys := names{l: l}, map[string]string{}
 	for i, k := range l.config.Credentials {
@@ -112,7 +113,7 @@ func (l *loader) checkCallers() {
 	for i, r := range l.config.Roles {
 		at := fmt.Sprintf("roles[%d].access_key_id", i)
 		l.keyID(at, r.AccessKeyID)
-		if l.config.EmbeddedS3() { // which knows callers and roles alike by their keys; another S3 has keys of its own
+		if l.config.EmbeddedS3() { // the embedded S3 distinguishes callers and roles by key; an external S3 has keys of its own
 			ids.take(at, r.AccessKeyID)
 		}
 	}
@@ -139,7 +140,7 @@ func (l *loader) keyID(path, id string) {
 	}
 }
 
-// caller checks what credentials and API keys have in common.
+// caller checks what credentials and API keys have in common: secret and account.
 func (l *loader) caller(at, account, secret, key, variable string) {
 	switch {
 	case variable != "":
@@ -154,14 +155,14 @@ func (l *loader) caller(at, account, secret, key, variable string) {
 	}
 }
 
-// required notes an entry that lacks what it cannot do without.
+// required reports a missing value.
 func (l *loader) required(path, value string) {
 	if value == "" {
 		l.bad(path, "add it", "it is missing")
 	}
 }
 
-// checkRoles checks what jobs may name as their role.
+// checkRoles checks the roles that jobs may name.
 func (l *loader) checkRoles() {
 	arns := names{l: l}
 	for i, r := range l.config.Roles {
@@ -183,7 +184,8 @@ func (l *loader) checkRoles() {
 	}
 }
 
-// wildRole says which roles an entry with wildcards lets through, and with which rights: nobody has configured these one by one.
+// wildRole warns which roles an entry with wildcards allows, and with which rights, because they are not listed
+// one by one.
 func (l *loader) wildRole(at string, r Role) {
 	if !strings.Contains(r.ARN, "*") {
 		return
@@ -201,7 +203,7 @@ func (l *loader) wildRole(at string, r Role) {
 	l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: jobs may name every role that matches %s, and get %s", l.place(at+".arn"), r.ARN, rights))
 }
 
-// checkModels checks that every name leads to one model, and every model to a server.
+// checkModels checks that names are unique and every model has a server.
 func (l *loader) checkModels() {
 	seen := map[string]bool{}
 	for i, m := range l.config.Models {
@@ -225,7 +227,7 @@ func (l *loader) checkModels() {
 	}
 }
 
-// checkBackend checks one model server. Whether it is there is not asked: it may come up later than this process.
+// checkBackend checks the settings of one model server. It does not contact the server, which may start later.
 func (l *loader) checkBackend(at string, b Backend) {
 	l.web(at+".url", b.URL)
 	switch b.Protocol {

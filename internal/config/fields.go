@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// EnvPrefix begins the environment variable of every setting.
+// EnvPrefix is the prefix of all settings' environment variables.
 const EnvPrefix = "BATHOLITH_"
 
-// Setting is one setting as the command line and the environment know it: everything above the level of list entries.
+// Setting describes a setting for the command line and the environment. Fields of list entries are not settings
+// of their own.
 type Setting struct {
 	Path    string // s3.listen
-	Flag    string // s3-listen; "" when the setting is a list of entries or a secret, which no flag can give
+	Flag    string // s3-listen; "": no flag, because the setting is a list of entries or a secret
 	Env     string // BATHOLITH_S3_LISTEN
-	Doc     string
-	Kind    string // string, int, number, bool, duration, size, list; what its value looks like in a usage text
+	Doc     string // the comment in settings.go, on one line
+	Kind    string // type of the value, for usage texts: string, int, number, bool, duration, size, list
 	Default string
 }
 
-// Settings lists every setting in the order of the struct.
+// Settings returns every setting in struct order, with the defaults of the profile "default".
 func Settings() []Setting {
 	var all []Setting
 	eachSetting(reflect.ValueOf(Default(ProfileDefault)).Elem(), "", func(path string, f reflect.StructField, v reflect.Value) {
@@ -35,7 +36,7 @@ func Settings() []Setting {
 	return all
 }
 
-// eachSetting visits the leaves of a struct: scalars and lists. It does not look into the entries of lists.
+// eachSetting calls visit for the leaves of a struct: scalars and lists. It does not descend into list entries.
 func eachSetting(v reflect.Value, prefix string, visit func(path string, f reflect.StructField, v reflect.Value)) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -50,13 +51,13 @@ func eachSetting(v reflect.Value, prefix string, visit func(path string, f refle
 	}
 }
 
-// envName is the environment variable of a setting.
+// envName returns the environment variable of a setting.
 func envName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// flagName is the flag of a setting, or "" when it has none: lists of entries are too long for one, and secrets would be seen by
-// every user of the machine.
+// flagName returns the flag of a setting, or "". Lists of entries have no flag because they are too long, and
+// secrets because other users of the machine can see command lines.
 func flagName(path string, f reflect.StructField) string {
 	if name := f.Tag.Get("flag"); name != "" {
 		return name
@@ -67,7 +68,7 @@ func flagName(path string, f reflect.StructField) string {
 	return strings.NewReplacer(".", "-", "_", "-").Replace(path)
 }
 
-// kindOf names what the value of a setting looks like.
+// kindOf returns Setting.Kind.
 func kindOf(v reflect.Value) string {
 	switch v.Interface().(type) {
 	case time.Duration:
@@ -86,7 +87,7 @@ func kindOf(v reflect.Value) string {
 	return v.Kind().String()
 }
 
-// setScalar puts the text of a scalar into v.
+// setScalar parses text and stores it in v.
 func setScalar(v reflect.Value, text string) error {
 	switch v.Interface().(type) {
 	case time.Duration:
@@ -124,7 +125,7 @@ func setScalar(v reflect.Value, text string) error {
 	return nil
 }
 
-// formatScalar is the text that setScalar would read.
+// formatScalar returns the text that setScalar would parse.
 func formatScalar(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:

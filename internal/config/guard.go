@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
-// LostError says that what a process keeps in its data directory was deleted or replaced while it ran. What it writes from then on is
-// in files that no name leads to, and is gone with the process.
+// LostError means that a file of the data directory was deleted or replaced while the process used it. Whatever
+// the process writes to it from then on is lost when the process ends.
 type LostError struct {
 	Dir      string
-	Name     string // what is lost, below Dir; "" for the directory itself
-	Replaced bool   // another file or folder has the name now
+	Name     string // relative to Dir; "": the directory itself
+	Replaced bool   // another file or directory has the name now
 }
 
+// Error names what was lost, and how.
 func (e *LostError) Error() string {
 	what := "the data directory " + e.Dir
 	if e.Name != "" {
@@ -31,21 +32,23 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%s was %s while it was in use", what, how)
 }
 
-// Guard knows what is in a data directory that is in use. Its methods may be called by any goroutine.
+// Guard detects the loss of files in a data directory that is in use. It is safe for concurrent use.
 type Guard struct {
 	data  *Data
 	known []known
 }
 
-// known is a file or folder as it was when the guard was made.
+// known is a file or directory as it was when the guard was created.
 type known struct {
 	name string
 	info fs.FileInfo
-	// kept tells that the name must stay, and that another file may take it: the process has read the file already, and people edit it.
+	// kept means that the name must exist but may belong to another file: the process has read the file
+	// already, and editors replace files.
 	kept bool
 }
 
-// Guard returns a guard over the directory, its lock, its key if there is one, and these names in it, all of which must be there.
+// Guard returns a guard over the directory, its lock, its key file if there is one, and the given names in it.
+// All must exist.
 func (d *Data) Guard(names ...string) (*Guard, error) {
 	lock, err := d.lock.Stat()
 	if err != nil {
@@ -66,13 +69,14 @@ func (d *Data) Guard(names ...string) (*Guard, error) {
 }
 
 const (
-	// guardEvery is how often the directory is looked at.
+	// guardEvery is the interval between two checks.
 	guardEvery = time.Second
-	// guardAgain is how long after a loss was seen it is looked at again, before it is believed.
+	// guardAgain is the delay before a loss is confirmed by a second check.
 	guardAgain = 100 * time.Millisecond
 )
 
-// Watch looks at the directory until ctx ends, and returns nil then. It returns a [*LostError] about a second after something was lost.
+// Watch checks the directory until ctx ends and then returns nil. It returns a [*LostError] about one second
+// after a loss.
 func (g *Guard) Watch(ctx context.Context) error {
 	for every := guardEvery; ; {
 		select {
@@ -91,7 +95,8 @@ func (g *Guard) Watch(ctx context.Context) error {
 	}
 }
 
-// Look returns a [*LostError] when something is lost now. A file system that does not answer is no loss.
+// Look checks once and returns a [*LostError] if something is lost. Other errors of the file system are
+// ignored.
 func (g *Guard) Look() error {
 	var lost *LostError
 	for _, k := range g.known {
@@ -104,7 +109,7 @@ func (g *Guard) Look() error {
 		default:
 			continue
 		}
-		if k.name != lockFile { // which goes with the directory, and says less
+		if k.name != lockFile { // the lock is lost together with the directory, whose error says more
 			return lost
 		}
 	}
@@ -114,7 +119,8 @@ func (g *Guard) Look() error {
 	return lost
 }
 
-// LooseModes names what in the directory other users of the machine can open: it holds keys, prompts and answers.
+// LooseModes returns what other users of the machine can open in the directory, which holds keys, prompts and
+// answers.
 func (d *Data) LooseModes() []string {
 	var loose []string
 	for _, name := range []string{"", keyFile} {

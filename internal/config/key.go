@@ -13,16 +13,16 @@ import (
 	"github.com/batholith/batholith/internal/files"
 )
 
-// AdminPrincipal is who the first access key stands for.
+// AdminPrincipal is the principal of the first access key.
 const AdminPrincipal = "admin"
 
-// Key is an access key with its secret.
+// Key is an access key id with its secret.
 type Key struct {
 	ID, Secret string
 }
 
-// AdminKey returns the access key of the data directory. The first start makes it; made tells so.
-// A crash while it was being written leaves no key, and the next start makes one.
+// AdminKey returns the access key of the data directory. It creates the key if there is none; made reports
+// that. After a crash during the creation there is no key, and the next start creates one.
 func (d *Data) AdminKey() (key Key, made bool, err error) {
 	key, err = ReadKey(d.Dir)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -38,7 +38,8 @@ func (d *Data) AdminKey() (key Key, made bool, err error) {
 	return key, true, nil
 }
 
-// newKey makes a key in Amazon's form: 20 upper-case letters and digits, and a secret of 40 characters.
+// newKey generates a key in Amazon's format: an id of 20 upper-case letters and digits, and a secret of 40
+// characters.
 func newKey() Key {
 	id, secret := make([]byte, 10), make([]byte, 30)
 	rand.Read(id) // crypto/rand never returns an error
@@ -46,7 +47,7 @@ func newKey() Key {
 	return Key{ID: "AKBA" + base32.StdEncoding.EncodeToString(id), Secret: base64.RawURLEncoding.EncodeToString(secret)}
 }
 
-// ReadKey reads the access key of a data directory; os.ErrNotExist when there is none.
+// ReadKey reads the access key of a data directory. It returns os.ErrNotExist if there is none.
 func ReadKey(dir string) (Key, error) {
 	path := filepath.Join(dir, keyFile)
 	text, err := files.ReadFile(path)

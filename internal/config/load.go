@@ -16,19 +16,19 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// Sources are the places that settings come from.
+// Sources are the places from which settings are read.
 type Sources struct {
-	File  string            // path of the YAML file; "" for none
-	Env   []string          // as os.Environ gives it
-	Flags map[string]string // setting's path → text, for the flags that were given
+	File  string            // path of the YAML file; "": none
+	Env   []string          // in the form of os.Environ
+	Flags map[string]string // setting's path → text, for flags that were given
 }
 
-// Load reads the settings, checks them and fills in what they leave out. Its error is an [*Error], or tells why the file cannot
-// be read.
+// Load reads the settings, fills in defaults and checks them. The error is an [*Error] with all problems, or
+// the reason why the file cannot be read.
 func Load(src Sources) (*Config, error) { return loadChecked(src, (*loader).check) }
 
-// LoadClient reads the settings as a command does that only talks to a server. It checks with which keys the S3 is reached, and nothing else:
-// secrets of roles, callers and model servers need not be on a client's machine.
+// LoadClient reads the settings for a command that only talks to a server. It checks only the keys of the S3:
+// secrets of roles, callers and model servers need not exist on a client's machine.
 func LoadClient(src Sources) (*Config, error) { return loadChecked(src, (*loader).checkS3Keys) }
 
 func loadChecked(src Sources, check func(*loader)) (*Config, error) {
@@ -50,13 +50,13 @@ func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 	l.problems = append(l.problems, file.problems...)
 	l.fromEnvironment()
 	l.fromFlags(src.Flags)
-	if len(l.problems) == 0 { // otherwise they would be told twice
+	if len(l.problems) == 0 { // otherwise problems would be reported twice
 		l.complete()
 		check(l)
 	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(p, q Problem) int {
-			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // those without a line last
+			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // problems without a line come last
 		})
 		for i := range l.problems {
 			l.problems[i].Reason = plain.Redact(l.problems[i].Reason)
@@ -66,7 +66,7 @@ func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 	return c, nil
 }
 
-// pathError leaves the system call out of an error about a path.
+// pathError removes the name of the system call from an error about a path.
 func pathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -75,14 +75,14 @@ func pathError(err error) error {
 	return err
 }
 
-// loader gathers what Load finds.
+// loader is the state of Load.
 type loader struct {
 	config   *Config
 	env      map[string]string
 	problems []Problem
 }
 
-// pickProfile finds the profile before anything else is read, since the other defaults hang on it.
+// pickProfile determines the profile first, because other defaults depend on it.
 func pickProfile(src Sources, env map[string]string, tree ast.Node) string {
 	if p, ok := src.Flags["profile"]; ok {
 		return p
@@ -99,7 +99,7 @@ func pickProfile(src Sources, env map[string]string, tree ast.Node) string {
 	return ProfileDefault
 }
 
-// setDefaults notes the origin of every setting that nothing has set yet.
+// setDefaults records the origin of every default value.
 func (c *Config) setDefaults() {
 	eachSetting(reflect.ValueOf(c).Elem(), "", func(path string, _ reflect.StructField, _ reflect.Value) {
 		c.origins[path] = Origin{Source: "default"}
@@ -109,7 +109,7 @@ func (c *Config) setDefaults() {
 	})
 }
 
-// environment makes a map of what os.Environ gives.
+// environment converts os.Environ to a map.
 func environment(environ []string) map[string]string {
 	env := map[string]string{}
 	for _, kv := range environ {
@@ -120,7 +120,7 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-// fromEnvironment applies the variables of settings. An empty variable counts as absent, as it does for the AWS tools.
+// fromEnvironment applies the environment variables. An empty variable counts as absent, as in AWS tools.
 func (l *loader) fromEnvironment() {
 	known := map[string]bool{EnvPrefix + "CONFIG": true}
 	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, _ reflect.StructField, v reflect.Value) {
@@ -132,8 +132,8 @@ func (l *loader) fromEnvironment() {
 	l.doubt(known)
 }
 
-// doubt warns of variables that look like a misspelt setting. It refuses none: Kubernetes, for one, puts
-// BATHOLITH_SERVICE_HOST into the environment of its own accord.
+// doubt warns about variables that look like a misspelt setting. It is not an error: Kubernetes, for example,
+// sets BATHOLITH_SERVICE_HOST itself.
 func (l *loader) doubt(known map[string]bool) {
 	names := make([]string, 0, len(known))
 	for n := range known {
@@ -149,7 +149,7 @@ func (l *loader) doubt(known map[string]bool) {
 	}
 }
 
-// fromFlags applies the flags, last, so that they win.
+// fromFlags applies the flags. It comes last, so that flags win.
 func (l *loader) fromFlags(flags map[string]string) {
 	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, f reflect.StructField, v reflect.Value) {
 		if text, ok := flags[path]; ok {
@@ -158,7 +158,7 @@ func (l *loader) fromFlags(flags map[string]string) {
 	})
 }
 
-// set puts text from the environment or a flag into a setting. A list is written a,b or as YAML, [a, b].
+// set stores text from the environment or a flag in a setting. A list is written as a,b or in YAML as [a, b].
 func (l *loader) set(v reflect.Value, path, text string, origin Origin) {
 	l.config.origins[path] = origin
 	if v.Kind() != reflect.Slice {
@@ -178,7 +178,8 @@ func (l *loader) set(v reflect.Value, path, text string, origin Origin) {
 	l.problems = append(l.problems, d.problems...)
 }
 
-// Origin tells where the value at a path came from; an entry of a list without an origin of its own has that of the list.
+// Origin returns where the value at path came from. An entry of a list without its own origin has that of the
+// list.
 func (c *Config) Origin(path string) Origin {
 	for path != "" {
 		if o, ok := c.origins[path]; ok {

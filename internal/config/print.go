@@ -13,7 +13,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// WriteSample writes a commented settings file: every setting with its default, and one entry of each list as a comment.
+// WriteSample writes a commented settings file: every setting with its default, and one entry of each list as a
+// comment.
 func WriteSample(w io.Writer) error {
 	docs := fieldDocs()
 	p := printer{
@@ -30,9 +31,10 @@ func WriteSample(w io.Writer) error {
 	return err
 }
 
+// indexes matches the index of a list entry in a path.
 var indexes = regexp.MustCompile(`\[\d+\]`)
 
-// Write writes the effective settings as YAML, each with its origin, secrets hidden.
+// Write writes the effective settings as YAML, each with its origin. Secrets are hidden.
 func (c *Config) Write(w io.Writer) error {
 	p := printer{
 		after: func(path string) string { return plain.Line(c.Origin(path).String()) },
@@ -43,14 +45,14 @@ func (c *Config) Write(w io.Writer) error {
 	return err
 }
 
-// Value is a setting with its origin, for programs.
+// Value is a setting with its origin, for JSON output.
 type Value struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
 	Origin string `json:"origin"`
 }
 
-// Values lists the effective settings, entries of lists included, secrets hidden.
+// Values returns the effective settings, including entries of lists. Secrets are hidden.
 func (c *Config) Values() []Value {
 	var all []Value
 	p := printer{value: redacted, leaf: func(path, text string) {
@@ -60,17 +62,17 @@ func (c *Config) Values() []Value {
 	return all
 }
 
-// printer writes a Config as YAML. Its functions may be nil.
+// printer writes a Config as YAML. Each of its functions may be nil.
 type printer struct {
 	out   bytes.Buffer
 	above func(path string) string                            // comment on the line above
 	after func(path string) string                            // comment at the end of the line
-	muted func(path string) bool                              // whether the line is commented out
+	muted func(path string) bool                              // comment out the line?
 	value func(f reflect.StructField, v reflect.Value) string // text of a scalar
-	leaf  func(path, text string)                             // sees each scalar
+	leaf  func(path, text string)                             // called for each scalar
 }
 
-// fields writes the fields of a struct. The first one of an entry of a list has the dash of the entry.
+// fields writes the fields of a struct. In a list entry, the first field gets the dash.
 func (p *printer) fields(v reflect.Value, path, indent string) {
 	first := true
 	for i := range v.NumField() {
@@ -88,7 +90,7 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 	}
 }
 
-// field writes one key; lead is what its line begins with, indent that of the lines below it.
+// field writes one key. lead is the beginning of its line, indent that of lines below it.
 func (p *printer) field(f reflect.StructField, v reflect.Value, path, key, lead, indent string) {
 	entries := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 	switch {
@@ -109,7 +111,7 @@ func (p *printer) field(f reflect.StructField, v reflect.Value, path, key, lead,
 	}
 }
 
-// line writes a line with its comments. Only a line that has a value tells where it came from.
+// line writes a line with its comments. Only lines with a value show an origin.
 func (p *printer) line(path, indent, text string, value bool) {
 	mute := ""
 	if p.muted != nil && p.muted(path) {
@@ -133,7 +135,7 @@ func (p *printer) line(path, indent, text string, value bool) {
 	p.out.WriteString(mute + text + "\n")
 }
 
-// formatValue is the text of a scalar or of a list of words.
+// formatValue formats a scalar or a list of words.
 func formatValue(_ reflect.StructField, v reflect.Value) string {
 	if words, ok := v.Interface().([]string); ok {
 		texts := make([]string, len(words))
@@ -148,7 +150,7 @@ func formatValue(_ reflect.StructField, v reflect.Value) string {
 	return formatScalar(v)
 }
 
-// redacted is formatValue with secrets hidden, those in URLs included.
+// redacted is formatValue with secrets hidden, also in URLs.
 func redacted(f reflect.StructField, v reflect.Value) string {
 	if f.Tag.Get("secret") != "" && v.Len() > 0 {
 		return plain.Hidden
@@ -156,7 +158,7 @@ func redacted(f reflect.StructField, v reflect.Value) string {
 	return plain.Redact(formatValue(f, v))
 }
 
-// quoted is the text of v as YAML.
+// quoted returns the text of v as YAML.
 func quoted(v reflect.Value, text string) string {
 	if _, span := v.Interface().(time.Duration); span || v.Kind() != reflect.String {
 		return text
@@ -164,9 +166,10 @@ func quoted(v reflect.Value, text string) string {
 	return quoteWord(text)
 }
 
+// unquoted matches texts that YAML reads as a string without quotes.
 var unquoted = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
 
-// quoteWord quotes a text when YAML could take it for something else. It quotes more than it must.
+// quoteWord quotes a text if YAML might read it as another type. It may quote more than necessary.
 func quoteWord(s string) string {
 	switch strings.ToLower(s) {
 	case "true", "false", "null", "yes", "no", "on":
@@ -178,5 +181,5 @@ func quoteWord(s string) string {
 	return strconv.Quote(s)
 }
 
-// hostPort is 127.0.0.1:4600, which needs no quotes although it begins with a digit.
+// hostPort matches 127.0.0.1:4600, which needs no quotes although it begins with a digit.
 var hostPort = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+$`)

@@ -7,14 +7,14 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// Origin is where a value came from.
+// Origin is the place a value came from.
 type Origin struct {
 	Source string // "default", "profile aws", "file", "environment", "flag"
-	Name   string // the file, the variable or the flag
-	Line   int    // in the file, from 1; 0 elsewhere
+	Name   string // name of the file, variable or flag
+	Line   int    // line of the file, from 1; 0: not from a file
 }
 
-// String names the place as a person would look for it.
+// String returns the place for messages: file:line, variable, flag, or source.
 func (o Origin) String() string {
 	switch {
 	case o.Name == "":
@@ -25,14 +25,14 @@ func (o Origin) String() string {
 	return o.Name
 }
 
-// Problem is one thing that is wrong with the settings.
+// Problem is one error in the settings.
 type Problem struct {
 	Origin
 	Reason string // what is wrong, naming the key
 	Remedy string // what to do about it
 }
 
-// String is the place and the reason on one line; the remedy is told apart.
+// String returns place and reason on one line. The remedy is not included.
 func (p Problem) String() string {
 	if p.Origin.Name == "" {
 		return p.Reason
@@ -40,7 +40,8 @@ func (p Problem) String() string {
 	return p.Origin.String() + ": " + p.reasonThere()
 }
 
-// reasonThere is the reason without the key, where a flag or a variable already names it: --attempts and not --attempts: attempts.
+// reasonThere returns the reason without the key if the place names the key already: "--attempts: …" and not
+// "--attempts: attempts: …".
 func (p Problem) reasonThere() string {
 	path, reason, ok := strings.Cut(p.Reason, ": ")
 	if ok && (p.Name == envName(path) || p.Name == "--"+strings.NewReplacer(".", "-", "_", "-").Replace(path)) {
@@ -49,11 +50,12 @@ func (p Problem) reasonThere() string {
 	return p.Reason
 }
 
-// Error is every problem that was found, in the order of the file.
+// Error holds all problems, in file order.
 type Error struct {
 	Problems []Problem
 }
 
+// Error returns one problem per line.
 func (e *Error) Error() string {
 	all := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -62,7 +64,7 @@ func (e *Error) Error() string {
 	return strings.Join(all, "\n")
 }
 
-// didYouMean is a remedy for a word that is none of the candidates.
+// didYouMean returns a remedy for an unknown word.
 func didYouMean(word string, candidates []string) string {
 	if c := words.Closest(word, candidates); c != "" {
 		return fmt.Sprintf("did you mean %q?", c)

@@ -2,302 +2,310 @@ package config
 
 import "time"
 
-// Config is every setting. The comments on its fields are what users read: settings.go is embedded and parsed by docs.go.
+// Config holds all settings. The comments on its fields are the users' documentation: docs.go parses this file.
 type Config struct {
-	// Directory of everything that must survive a restart: database, journal, embedded S3, first access key.
+	// Directory of all data that must survive a restart: database, journal, embedded S3, first access key.
 	Data string `yaml:"data"`
-	// Address of the Bedrock API, /healthz and /readyz. Port 0 takes a free one.
+	// Address of the Bedrock API, /healthz and /readyz. Port 0 selects a free port.
 	Listen string `yaml:"listen"`
-	// Where the state is kept: sqlite, or postgres://user@host:5432/db for several machines (not supported yet).
+	// Where the state is stored: sqlite. postgres://user@host:5432/db, for several machines, is not supported
+	// yet.
 	Store string `yaml:"store"`
-	// What this process does: api and worker. One of them alone is not supported yet.
+	// What this process does: api and worker. Only both together are supported yet.
 	Process []string `yaml:"roles_of_this_process" flag:"roles"`
-	// Account of the default role and of every credential that names none; 12 digits.
+	// Account of the default role, and of credentials without an account; 12 digits.
 	Account string `yaml:"account"`
-	// Region in ARNs, and the one that requests are signed for.
+	// Region in ARNs. Clients must sign requests for it.
 	Region string `yaml:"region"`
-	// default is a superset of Bedrock; aws has Bedrock's own limits and refusals.
+	// default accepts more than Bedrock does; aws enforces Bedrock's own limits and errors.
 	Profile string `yaml:"profile"`
-	// How long in-flight records may take to finish after SIGTERM before they are released.
+	// How long requests in flight may take to finish after SIGTERM. Then their records are released and sent
+	// again after the next start.
 	Drain time.Duration `yaml:"drain"`
-	// Bytes of answers and large records held at once, of all models together: bytes, or 256MiB, 1GB. The process takes about
-	// 100 MB, this much, and three times the largest record or answer.
+	// Memory for answers and large records, of all models together: bytes, or 256MiB, 1GB. The whole process
+	// needs about 100 MB + this value + 3 × the largest record or answer.
 	Memory Bytes `yaml:"memory"`
-	// What is logged, on stderr.
+	// Logging, on stderr.
 	Log Log `yaml:"log"`
-	// Where input and output are: the embedded S3, or another.
+	// Where inputs and outputs are stored: the embedded S3, or an external one.
 	S3 S3 `yaml:"s3"`
-	// Who may call, by access key. None given: one admin key is made at the first start and kept in DATA/credentials.
+	// Access keys that may call the API. If there are none, the first start creates an admin key in
+	// DATA/credentials.
 	Credentials []Credential `yaml:"credentials"`
-	// Who may call, by bearer key (Authorization: Bearer …).
+	// Bearer keys that may call the API (Authorization: Bearer KEY).
 	APIKeys []APIKey `yaml:"api_keys"`
-	// Cedar file that says who may do what. Absent: every known principal may do everything in its account. (Not supported yet.)
+	// Cedar file with permissions. Absent: every caller may do everything in its account. (Not supported yet.)
 	Policy string `yaml:"policy"`
-	// Certificate of the listener; absent: plain HTTP. (Not supported yet.)
+	// Certificate of the API's listener; absent: plain HTTP. (Not supported yet.)
 	TLS TLS `yaml:"tls"`
-	// What a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on the embedded S3.
+	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on the embedded
+	// S3.
 	Roles []Role `yaml:"roles"`
-	// Which models are served, and where. Absent: the embedded models.
+	// Models and their servers. Absent: only the embedded models.
 	Models []Model `yaml:"models"`
-	// How the embedded batholith.simulated-v1 behaves; for load tests.
+	// Behaviour of the embedded batholith.simulated-v1, for load tests.
 	Simulated Simulated `yaml:"simulated"`
-	// Counted attempts that a record gets before it ends as an error line.
+	// Counted attempts for a record before it ends with an error line.
 	Attempts int `yaml:"attempts"`
-	// Whether work is done once that is the same (off or identical). With identical, records of a job that have the same modelInput, byte
-	// for byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
+	// off or identical. With identical, records of a job with the same modelInput, byte for byte, and
+	// temperature 0 or a seed, are sent once, and all of them get that answer.
 	Reuse string `yaml:"reuse"`
-	// Where it is written which model server and which model answered (manifest or lines). The manifest counts the answers by server and by the
-	// name of the model in the answer. With lines, each output line names its own besides, in a member "batholith".
+	// manifest or lines. The manifest counts the answers by model server and by the model name in the answer.
+	// With lines, each output line also names its own, in a member "batholith".
 	Provenance string `yaml:"provenance"`
-	// Quotas; 0 means no limit. The profile sets their defaults.
+	// Quotas; 0 means no limit. Their defaults depend on the profile.
 	Limits Limits `yaml:"limits"`
-	// What a job's vpcConfig may name.
+	// Subnets and security groups that a job's vpcConfig may name.
 	Network Network `yaml:"network"`
-	// Where an event of each status change is posted. (Not supported yet.)
+	// Receivers of events about status changes. (Not supported yet.)
 	Events []Event `yaml:"events"`
 
-	origins map[string]Origin
-	// Warnings are doubts that do not stop the start, such as an environment variable that looks like a misspelt setting.
+	origins map[string]Origin // by path, see Origin
+	// Warnings are messages that do not prevent the start, for example about a variable that looks like a
+	// misspelt setting.
 	Warnings []string `yaml:"-"`
 }
 
-// Log says what is logged and how.
+// Log configures logging.
 type Log struct {
-	// Least severity that is logged: debug, info, warn or error.
+	// Lowest severity that is logged: debug, info, warn or error.
 	Level string `yaml:"level"`
-	// Form of a log line: text or json.
+	// Format of a log line: text or json.
 	Format string `yaml:"format"`
 }
 
-// S3 says where the objects are.
+// S3 configures where objects are stored.
 type S3 struct {
-	// Address of the embedded S3; off when an endpoint is named.
+	// Address of the embedded S3, or off. If an endpoint is set, the default is off.
 	Listen string `yaml:"listen"`
-	// An external S3, https://s3.example.net; aws for Amazon's own; empty for the embedded one.
+	// External S3, such as https://s3.example.net; aws: Amazon's; empty: the embedded S3.
 	Endpoint string `yaml:"endpoint"`
-	// Region that requests to the S3 are signed for.
+	// Region for which requests to the S3 are signed.
 	Region string `yaml:"region"`
-	// Whether buckets stand in the path of a URL rather than in its host.
+	// Whether the bucket is in the path of a URL (true) or in its host name (false).
 	PathStyle bool `yaml:"path_style"`
-	// PEM file with the certificate authorities of an external S3. Absent: those of AWS_CA_BUNDLE, of the AWS profile, or of the system.
+	// PEM file with the certificate authorities of an external S3. Absent: AWS_CA_BUNDLE, the AWS profile's
+	// ca_bundle, or the system's authorities.
 	CABundle string `yaml:"ca_bundle"`
-	// AWS profile whose keys an external S3 gets. Absent: the default chain of the AWS SDK.
+	// AWS profile with the keys for an external S3. Absent: the default credential chain of the AWS SDK.
 	AWSProfile string `yaml:"profile"`
-	// Access key for an external S3, in place of a profile.
+	// Access key for an external S3, instead of a profile.
 	AccessKeyID string `yaml:"access_key_id"`
-	// Its secret; or name a variable that holds it:
+	// Secret of the access key. Prefer a variable:
 	SecretAccessKey string `yaml:"secret_access_key" secret:"true"`
 	// Name of the environment variable that holds the secret access key.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
 }
 
-// Credential is an access key that may sign requests.
+// Credential is an access key that may sign requests to the API.
 type Credential struct {
-	// Identifier of the key, as clients send it.
+	// Id of the key, as clients send it.
 	AccessKeyID string `yaml:"access_key_id"`
-	// Its secret; or name a variable that holds it:
+	// Secret of the key. Prefer a variable:
 	SecretAccessKey string `yaml:"secret_access_key" secret:"true"`
 	// Name of the environment variable that holds the secret.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
-	// Who the caller is, in policies and as owner of jobs.
+	// Name of the caller, as owner of jobs and in policies.
 	Principal string `yaml:"principal"`
-	// Account of the caller; absent: the account above.
+	// Account of the caller; absent: account above.
 	Account string `yaml:"account"`
-	// Groups that the principal is in, for policies.
+	// Groups of the caller, for policies.
 	Groups []string `yaml:"groups"`
 }
 
-// APIKey is a bearer key that may stand in for a signature.
+// APIKey is a bearer key, which a client sends instead of a signature.
 type APIKey struct {
-	// The key itself; or name a variable that holds it:
+	// The key. Prefer a variable:
 	Key string `yaml:"key" secret:"true"`
 	// Name of the environment variable that holds the key.
 	KeyEnv string `yaml:"key_env"`
-	// Who the caller is.
+	// Name of the caller, as owner of jobs and in policies.
 	Principal string `yaml:"principal"`
-	// Account of the caller; absent: the account above.
+	// Account of the caller; absent: account above.
 	Account string `yaml:"account"`
-	// Groups that the principal is in, for policies.
+	// Groups of the caller, for policies.
 	Groups []string `yaml:"groups"`
 }
 
-// TLS names the files of the listener's certificate.
+// TLS names the certificate files of the listener.
 type TLS struct {
 	// PEM file with the certificate and its chain. (Not supported yet.)
 	Cert string `yaml:"cert"`
-	// PEM file with its key. (Not supported yet.)
+	// PEM file with the private key. (Not supported yet.)
 	Key string `yaml:"key"`
 }
 
-// Role is a role that a job may name, and the keys with which its objects are reached.
+// Role is a role that a job may name, with the keys for its objects.
 type Role struct {
-	// Name of the role, arn:aws:iam::ACCOUNT:role/NAME. A * in NAME stands for any characters; an entry without one comes first.
+	// ARN of the role, arn:aws:iam::ACCOUNT:role/NAME. A * in NAME matches any characters; an entry without *
+	// takes precedence.
 	ARN string `yaml:"arn"`
-	// Static access key of the role.
+	// Access key of the role; absent: the keys of s3.
 	AccessKeyID string `yaml:"access_key_id"`
-	// Name of the environment variable that holds its secret.
+	// Name of the environment variable that holds the secret of this key.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
-	// How the role is assumed at a token service, in place of static keys. (Not supported yet.)
+	// How to assume the role at a token service, instead of an access key. (Not supported yet.)
 	Assume *Assume `yaml:"assume"`
 	// Buckets of the embedded S3 that the role may use; empty: all.
 	Buckets []string `yaml:"buckets"`
 
-	// SecretAccessKey is the content of that variable.
+	// SecretAccessKey is the value of that variable.
 	SecretAccessKey string `yaml:"-"`
 }
 
-// Assume says how a role is assumed.
+// Assume configures how a role is assumed.
 type Assume struct {
-	// Token service, https://sts.example.net.
+	// URL of the token service, https://sts.example.net.
 	STSEndpoint string `yaml:"sts_endpoint"`
-	// Role to assume there; absent: the same ARN.
+	// Role to assume; absent: the same ARN.
 	RoleARN string `yaml:"role_arn"`
-	// External id that the role's trust demands.
+	// External id that the role's trust policy requires.
 	ExternalID string `yaml:"external_id"`
 }
 
-// Model is a model that jobs may name, and the servers behind it.
+// Model is a model that jobs may name, and its servers.
 type Model struct {
-	// Name of the model as jobs write it: Bedrock's id, or any name.
+	// Id of the model in jobs: Bedrock's model id, or any name.
 	ID string `yaml:"id"`
-	// Further names, such as ids of inference profiles.
+	// Further ids, for example of inference profiles.
 	Aliases []string `yaml:"aliases"`
-	// Family of bodies that the model takes; absent: inferred from the id.
+	// Family of the model's request bodies; absent: derived from the id.
 	Family string `yaml:"family"`
-	// The model servers, tried alike.
+	// Model servers. Requests are distributed over all of them.
 	Backends []Backend `yaml:"backends"`
 }
 
-// Backend is one model server.
+// Backend configures one model server.
 type Backend struct {
-	// Base that the protocol's path is appended to: …/v1 for openai.
+	// Base URL: …/v1 for openai.
 	URL string `yaml:"url"`
-	// What the server speaks: openai. Others (bedrock, anthropic, ollama, tei) are not supported yet.
+	// Protocol of the server: openai. Others (bedrock, anthropic, ollama, tei) are not supported yet.
 	Protocol string `yaml:"protocol"`
-	// Name of the model on that server; absent: the id above.
+	// The server's own name for the model; absent: the id above.
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
-	// Most requests in flight; 0: found automatically, and followed when the server changes. Set it for a server without /metrics
-	// that others use too, or one with a quota.
+	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server changes. Set it
+	// for a server with a quota, or for one without /metrics that other clients use too.
 	MaxInFlight int `yaml:"max_in_flight"`
-	// With true, jobs ask this server to answer nothing but their records. By default (false), when records fail and no other record shows
-	// whether the server works, it gets a small request with a fixed text and max_tokens 1. Without these requests, records that fail wait longer
-	// before they end with an error line. `batholith doctor` sends one such request in either case.
+	// true: never send test requests to this server. false (default): if records fail and no other record shows
+	// whether the server works, it gets a small request with a fixed text and max_tokens 1. Without test
+	// requests, failing records wait longer before they end with an error line. `batholith doctor` sends one
+	// test request in either case.
 	NoCanary bool `yaml:"no_canary"`
-	// Longest time for one attempt.
+	// Timeout of one attempt.
 	Timeout time.Duration `yaml:"timeout"`
 
-	// APIKey is the content of that variable.
+	// APIKey is the value of that variable.
 	APIKey string `yaml:"-"`
 }
 
-// Simulated says how the simulated model behaves. With no time set, it answers at once.
+// Simulated configures the simulated model. Without durations it answers at once.
 type Simulated struct {
-	// Time that every request takes.
+	// Fixed duration of every request.
 	Latency time.Duration `yaml:"latency"`
-	// Time that every output token takes, besides.
+	// Additional duration per output token.
 	PerToken time.Duration `yaml:"per_token"`
-	// Time of every step of continuous batching, in which each running request gains a token.
+	// Duration of one step of continuous batching; each running request gains one token per step.
 	Step time.Duration `yaml:"step"`
-	// Time of a step for each request that runs, besides.
+	// Additional duration of a step per running request.
 	Decode time.Duration `yaml:"decode"`
-	// Time of a step for each prompt token that is computed in it, besides.
+	// Additional duration of a step per prompt token that it processes.
 	Prefill time.Duration `yaml:"prefill"`
-	// Most prompt tokens that a step computes; 0: no bound.
+	// Maximum number of prompt tokens per step; 0: unlimited.
 	Chunk int `yaml:"chunk"`
-	// Tokens of prompts that the prefix cache holds; 0: there is none.
+	// Size of the prefix cache in tokens; 0: no cache.
 	Cache int `yaml:"cache"`
-	// Tokens of an answer; max_tokens of the request bounds it.
+	// Length of an answer in tokens, limited by the request's max_tokens.
 	OutputTokens int `yaml:"output_tokens"`
-	// Above output_tokens: answers have between the two, as prompt and seed have it.
+	// If above output_tokens: the length is between the two, depending on prompt and seed.
 	OutputTokensMax int `yaml:"output_tokens_max"`
-	// Requests that are worked on at once, while others wait; 0: no bound.
+	// Requests processed in parallel; 0: unlimited.
 	Slots int `yaml:"slots"`
-	// Changes of slots, counted from the start: 64@0s,16@30s.
+	// Changes of slots over time since the start: 64@0s,16@30s.
 	Schedule string `yaml:"schedule"`
-	// Requests that may wait besides; 0: any number, -1: none.
+	// Requests that may wait in the queue; 0: unlimited, -1: none.
 	Queue int `yaml:"queue"`
-	// Status for those beyond the queue: 429 or 503.
+	// HTTP status for requests beyond the queue: 429 or 503.
 	Refuse int `yaml:"refuse"`
-	// When those should come back; 0: they are not told.
+	// Retry-After of those answers; 0: no such header.
 	RetryAfter time.Duration `yaml:"retry_after"`
-	// Number that changes every text, and who fails.
+	// Seed that determines all texts and failures.
 	Seed int64 `yaml:"seed"`
-	// Shares of the prompts that fail, from 0 to 1.
+	// Shares of prompts that fail, from 0 to 1.
 	Failures Failures `yaml:"failures"`
 }
 
-// Failures are shares of prompts, one kind of failure each.
+// Failures are the shares of prompts for each kind of failure.
 type Failures struct {
-	// Share that is refused with 429.
+	// Share answered with 429.
 	RateLimit float64 `yaml:"rate_limit"`
-	// Share that is answered 500.
+	// Share answered with 500.
 	Internal float64 `yaml:"internal"`
-	// Share that is answered 503.
+	// Share answered with 503.
 	Unavailable float64 `yaml:"unavailable"`
-	// Share that is refused with 400, for good.
+	// Share answered with 400, in every attempt.
 	BadRequest float64 `yaml:"bad_request"`
-	// Share that is cut off in the middle.
+	// Share whose connection breaks during the answer.
 	Reset float64 `yaml:"reset"`
-	// Share that is answered 200 with something that is no answer.
+	// Share answered with 200 and an unusable body.
 	Nonsense float64 `yaml:"nonsense"`
-	// How often such a prompt fails before it is answered; 0: always.
+	// Number of failures before such a prompt succeeds; 0: it always fails.
 	Times int `yaml:"times"`
 }
 
 // Limits are the quotas of jobs.
 type Limits struct {
-	// Fewest records that a job may have.
+	// Minimum number of records in a job.
 	MinRecordsPerJob int64 `yaml:"min_records_per_job"`
-	// Most records in one input file.
+	// Maximum number of records in one input file.
 	MaxRecordsPerFile int64 `yaml:"max_records_per_file"`
-	// Most records in a job.
+	// Maximum number of records in a job.
 	MaxRecordsPerJob int64 `yaml:"max_records_per_job"`
-	// Largest input file: bytes, or 1GB, 512MiB.
+	// Maximum size of one input file: bytes, or 1GB, 512MiB.
 	MaxFileBytes Bytes `yaml:"max_file_bytes"`
-	// Largest sum of a job's input files.
+	// Maximum total size of a job's input files.
 	MaxJobBytes Bytes `yaml:"max_job_bytes"`
-	// Most jobs from Submitted to Stopping, per account and model.
+	// Maximum number of jobs from Submitted to Stopping, per account and model.
 	MaxActiveJobsPerModel int `yaml:"max_active_jobs_per_model"`
-	// Shortest timeoutDurationInHours that is accepted.
+	// Minimum of timeoutDurationInHours.
 	MinTimeoutHours int `yaml:"min_timeout_hours"`
-	// Longest timeoutDurationInHours that is accepted.
+	// Maximum of timeoutDurationInHours.
 	MaxTimeoutHours int `yaml:"max_timeout_hours"`
 	// Timeout of a job that names none.
 	DefaultTimeoutHours int `yaml:"default_timeout_hours"`
-	// How long an hour of a job's timeout lasts; tests shorten it.
+	// Real duration of one hour of a job's timeout; tests shorten it.
 	Hour time.Duration `yaml:"hour"`
 }
 
-// Network lists what a job's vpcConfig may name.
+// Network lists the subnets and security groups that a job's vpcConfig may name.
 type Network struct {
-	// Subnets, and how traffic from each leaves.
+	// Subnets, and how traffic leaves each of them.
 	Subnets []Subnet `yaml:"subnets"`
-	// Security groups, and where each lets traffic go.
+	// Security groups, and where each allows traffic to.
 	SecurityGroups []SecurityGroup `yaml:"security_groups"`
 }
 
 // Subnet is a subnet that a job may name.
 type Subnet struct {
-	// Identifier, as in vpcConfig.subnetIds.
+	// Id, as in vpcConfig.subnetIds.
 	ID string `yaml:"id"`
-	// Local address that requests go out from. (Not supported yet.)
+	// Local address of outgoing requests. (Not supported yet.)
 	SourceAddress string `yaml:"source_address"`
-	// Proxy that requests go out through. (Not supported yet.)
+	// Proxy for outgoing requests. (Not supported yet.)
 	Proxy string `yaml:"proxy"`
 }
 
 // SecurityGroup is a security group that a job may name.
 type SecurityGroup struct {
-	// Identifier, as in vpcConfig.securityGroupIds.
+	// Id, as in vpcConfig.securityGroupIds.
 	ID string `yaml:"id"`
-	// Where traffic may go, 10.0.0.0/8:443. (Not supported yet.)
+	// Allowed destinations, 10.0.0.0/8:443. (Not supported yet.)
 	Egress []string `yaml:"egress"`
 }
 
-// Event is a receiver of status changes.
+// Event configures a receiver of status changes.
 type Event struct {
-	// Address that an EventBridge-form event is posted to.
+	// URL to which an event in EventBridge's format is posted.
 	URL string `yaml:"url"`
 }

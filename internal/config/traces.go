@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 )
 
-// Traces looks in a data directory for what is made only after its database, and returns the path of what it found first, or "". If there is
-// no database beside it, the database was lost.
+// Traces returns a function that searches the data directory for files that exist only if there was a database,
+// and returns the first path found, or "". If such a file exists but the database does not, the database was
+// lost.
 //
-// These are the worker's name, the journal and kept results, which are made once the database is open, and what a job left in a bucket of the
-// embedded S3.
+// It looks for the worker's name, the journal and kept results, which are created after the database was
+// opened, and for a job's working files in the embedded S3.
 func Traces(dir string) func() (string, error) {
 	return func() (string, error) {
 		if worker := filepath.Join(dir, "worker"); there(worker) {
@@ -31,7 +32,8 @@ func there(path string) bool {
 	return err == nil
 }
 
-// internals returns the first folder .batholith below a folder, or "". It stops at the first, and runs only when there is no database.
+// internals returns the first directory named .batholith below dir, or "". It walks the whole tree, and runs
+// only if there is no database.
 func internals(dir string) (found string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -9,82 +9,94 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// Store keeps jobs. Its refusals are the root package's: ErrNotFound, ErrTokenReused, ErrNameInUse, ErrTooManyActive and
-// ErrTooManyTags; a refused call changes nothing.
+// Store keeps jobs. It returns the root package's errors ErrNotFound, ErrTokenReused, ErrNameInUse,
+// ErrTooManyActive and ErrTooManyTags. A call that fails with one of them changes nothing.
 type Store interface {
-	// CreateJob stores a job with its token, name and tags in one step. A token that came before with the same hash answers
-	// the job of that time; this is decided before the name and the quota are looked at. maxActive 0 is no limit.
+	// CreateJob stores a job with its token, name and tags in one transaction. If the token was used before
+	// with the same hash, it returns the job of that time; this is checked before the name and the quota.
+	// maxActive 0 means no limit.
 	CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error)
-	// JobOfToken is the job that an equal request made under the token; batholith.ErrNotFound or batholith.ErrTokenReused.
+	// JobOfToken returns the job that was created with the token and the same hash; otherwise
+	// batholith.ErrNotFound or batholith.ErrTokenReused.
 	JobOfToken(ctx context.Context, account, token, requestHash string) (batholith.Job, error)
+	// Job returns one job of an account, or batholith.ErrNotFound.
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
-	// Jobs returns a page and the cursor of the next one, 0 when there is none.
+	// Jobs returns one page and the cursor of the next page; 0: there is none.
 	Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error)
+	// Tags returns a job's tags, sorted by key.
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
+	// PutTags adds and replaces tags. It fails with batholith.ErrTooManyTags if the job would have more than
+	// limit.
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
+	// DeleteTags removes tags. Missing keys are not an error.
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
-	// PublishKept and DiscardKept say what is to become of a job's kept results; batholith.ErrNothingKept where there are none.
+	// PublishKept and DiscardKept request what is to be done with a job's kept results. They fail with
+	// batholith.ErrNothingKept if there are none.
 	PublishKept(ctx context.Context, account, id string) error
 	DiscardKept(ctx context.Context, account, id string) error
 }
 
-// Models is the catalogue.
+// Models is the model catalogue.
 type Models interface {
-	// Lookup finds a model by any of its names: an id, an alias, an ARN.
+	// Lookup finds a model by id, alias or ARN.
 	Lookup(idOrARN string) (batholith.Model, bool)
+	// Models returns all models.
 	Models() []batholith.Model
 }
 
-// Stopper ends jobs early.
+// Stopper stops jobs.
 type Stopper interface {
-	// Stop makes a job Stopping. Its errors are batholith.ErrNotFound, and [*batholith.MoveError] for a job that is over.
+	// Stop moves a job to Stopping. It returns batholith.ErrNotFound, or [*batholith.MoveError] if the job has
+	// ended.
 	Stop(ctx context.Context, account, id string) error
 }
 
-// Forecaster knows what is expected of the jobs that this process runs.
+// Forecaster estimates when the jobs of this process start and end.
 type Forecaster interface {
-	// Forecast is not ok for a job that it does not know.
+	// Forecast returns false for a job that it does not know.
 	Forecast(job string) (batholith.Forecast, bool)
 }
 
-// Roles knows which roles a job may run as.
+// Roles knows the configured roles.
 type Roles interface {
+	// Known reports whether a job may name this role.
 	Known(arn string) bool
 }
 
-// Network knows what a vpcConfig may name.
+// Network knows the configured subnets and security groups.
 type Network interface {
+	// Subnet and SecurityGroup report whether a job's vpcConfig may name this id.
 	Subnet(id string) bool
 	SecurityGroup(id string) bool
 }
 
-// Options are what an API stands on. All but Network and the functions are needed.
+// Options are the dependencies of an API. All except Network, Forecaster, Now and NewID are required.
 type Options struct {
 	Store   Store
 	Models  Models
 	Stopper Stopper
 	Roles   Roles
-	Network Network // nil: nothing is known
-	// Forecaster tells when a job will begin and end. nil: nothing is told.
+	Network Network // nil: vpcConfig may name nothing
+	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
 	Limits     batholith.Limits
 	Profile    bedrock.Profile
 	Region     string
-	// Encrypts tells whether the S3 encrypts with the keys that s3EncryptionKeyId names. Where it does not, such jobs are refused.
+	// Encrypts reports whether the S3 supports s3EncryptionKeyId. If not, jobs with a key are rejected.
 	Encrypts bool
 
-	Now   func() time.Time // nil: the clock
-	NewID func() string    // nil: random
+	Now   func() time.Time // nil: time.Now
+	NewID func() string    // nil: a random id
 }
 
-// API answers the operations. It is safe for concurrent use.
+// API implements [bedrock.Service]. It is safe for concurrent use.
 type API struct {
 	Options
 }
 
 var _ bedrock.Service = (*API)(nil)
 
-// New makes an API.
+// New returns an API.
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -98,13 +110,13 @@ func New(o Options) *API {
 	return &API{Options: o}
 }
 
-// nowhere is a network without a subnet.
+// nowhere is a Network without subnets and security groups.
 type nowhere struct{}
 
 func (nowhere) Subnet(string) bool        { return false }
 func (nowhere) SecurityGroup(string) bool { return false }
 
-// newID makes a random job id: 62 bits, each letter and digit as likely as any other.
+// newID returns a random job id with 62 bits of entropy (12 × log2 36). All characters are equally likely.
 func newID() string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	id := make([]byte, 0, batholith.JobIDLength)
@@ -112,7 +124,7 @@ func newID() string {
 		_, _ = rand.Read(b) // never fails
 		for _, c := range b {
 			if int(c) >= 256/len(letters)*len(letters) {
-				continue // else the first letters would be likelier
+				continue // rejection sampling: 256 is not a multiple of 36
 			}
 			if id = append(id, letters[int(c)%len(letters)]); len(id) == cap(id) {
 				return string(id)

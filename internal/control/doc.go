@@ -1,9 +1,10 @@
-// Package control answers Bedrock's operations: it is the [bedrock.Service]. It resolves what a request names, checks what
-// needs knowledge beyond the request, and turns what the store says into Bedrock's words.
+// Package control implements Bedrock's operations, the interface [bedrock.Service]. It resolves names in a
+// request, makes the checks that need settings or stored data, and converts the store's results and errors to
+// Bedrock's format.
 //
-// Its one invariant: a caller sees and changes only jobs of the caller's own account, and learns nothing of others, not even
+// Invariant: callers see and change only jobs of their own account, and learn nothing about others, not even
 // that they exist.
 //
-// It keeps nothing itself, so any number of processes may answer side by side. It must not know how a job runs, how the wire
-// looks, or what SQL is.
+// It keeps no state, so several processes may serve the API in parallel. The package does not know how a job
+// runs, how requests are encoded, or what SQL is.
 package control

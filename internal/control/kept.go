@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// GetKeptResults tells of the finished records of a job that are kept because its output could not be written. While they are being
-// published it is KeptPublishing; an attempt that failed makes it KeptWaiting again, with the reason.
+// GetKeptResults reports whether finished records of a job are kept because its output could not be written.
+// During a publication the state is KeptPublishing. If that fails, it is KeptWaiting again, with the reason.
 func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInput) (*bedrock.GetKeptResultsOutput, error) {
 	account, id, err := a.job(ctx, in.JobIdentifier)
 	if err != nil {
@@ -21,7 +21,7 @@ func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInpu
 		return nil, refuse("get the kept results of job", in.JobIdentifier, err)
 	}
 	out := &bedrock.GetKeptResultsOutput{State: cmp.Or(j.Kept, batholith.KeptNone)}
-	if out.State == batholith.KeptDiscarding { // nobody can have them again
+	if out.State == batholith.KeptDiscarding { // they are about to be deleted
 		out.State = batholith.KeptNone
 	}
 	if out.State != batholith.KeptNone {
@@ -30,17 +30,18 @@ func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInpu
 	return out, nil
 }
 
-// PublishKeptResults has a worker publish what is kept of a job. Asking again while that goes on is no error.
+// PublishKeptResults requests that a worker publishes a job's kept results. Repeating the request meanwhile is
+// not an error.
 func (a *API) PublishKeptResults(ctx context.Context, in *bedrock.PublishKeptResultsInput) (*bedrock.PublishKeptResultsOutput, error) {
 	return &bedrock.PublishKeptResultsOutput{}, a.ask(ctx, "publish", in.JobIdentifier, a.Store.PublishKept)
 }
 
-// DiscardKeptResults gives up what is kept of a job.
+// DiscardKeptResults requests that a job's kept results are deleted.
 func (a *API) DiscardKeptResults(ctx context.Context, in *bedrock.DiscardKeptResultsInput) (*bedrock.DiscardKeptResultsOutput, error) {
 	return &bedrock.DiscardKeptResultsOutput{}, a.ask(ctx, "discard", in.JobIdentifier, a.Store.DiscardKept)
 }
 
-// ask tells the store what a caller wants of a job's kept results.
+// ask passes a request about kept results to the store.
 func (a *API) ask(ctx context.Context, verb, identifier string, tell func(ctx context.Context, account, id string) error) error {
 	account, id, err := a.job(ctx, identifier)
 	if err != nil {

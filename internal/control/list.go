@@ -10,11 +10,12 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// defaultPage is how many jobs a page has when the client does not say (our choice: Bedrock does not).
+// defaultPage is the number of jobs on a page if the client does not say (our choice: Bedrock documents none).
 const defaultPage = 100
 
-// ListModelInvocationJobs tells of the account's jobs, newest first unless asked otherwise. The bounds in time are strict (our
-// choice: Bedrock says "after" and "before"). Pages neither repeat nor skip a job that was there when the first was read.
+// ListModelInvocationJobs returns the account's jobs, newest first by default. The time bounds are exclusive
+// (our choice: Bedrock says "after" and "before"). Pages neither repeat nor skip a job that existed when the
+// first page was read.
 func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) (*bedrock.ListModelInvocationJobsOutput, error) {
 	q := batholith.ListQuery{
 		Account: bedrock.CallerFrom(ctx).Account,
@@ -40,7 +41,7 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 	return out, nil
 }
 
-// stamp puts a time on the wire; the zero time is absent there.
+// stamp converts a time for an answer. The zero time becomes an absent member.
 func stamp(t time.Time) bedrock.Timestamp {
 	if t.IsZero() {
 		return bedrock.Timestamp{}

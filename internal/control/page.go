@@ -9,15 +9,18 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// page makes and reads the tokens of one listing. A token is a cursor and a digest of it and of what is listed, so that one
-// that was cut, made up, or given to a list with other filters is refused and never answers a wrong page. It is no secret:
-// what it points at is always sought within the caller's own account.
+// page encodes and decodes the nextToken of one list. A token is base64url(cursor + digest), where the digest
+// covers the cursor and the list's filters. A token that was cut, invented, or sent with other filters is
+// rejected and never returns a wrong page. It needs no secret: the cursor is always applied within the caller's
+// account.
 type page struct {
-	of string // what is listed: account, filters and order
+	of string // identifies the list: account, filters and order
 }
 
+// digestSize is the length of the digest in bytes.
 const digestSize = 8
 
+// token returns the token for a cursor; "" for 0, the end of the list.
 func (p page) token(cursor int64) string {
 	if cursor == 0 {
 		return ""
@@ -26,6 +29,7 @@ func (p page) token(cursor int64) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, p.digest(b)...))
 }
 
+// cursor decodes a token; 0 for "", the first page.
 func (p page) cursor(token string) (int64, error) {
 	if token == "" {
 		return 0, nil
@@ -37,6 +41,7 @@ func (p page) cursor(token string) (int64, error) {
 	return int64(binary.BigEndian.Uint64(b)), nil
 }
 
+// digest returns the beginning of the SHA-256 of the list's identity and the cursor.
 func (p page) digest(cursor []byte) []byte {
 	sum := sha256.Sum256(append([]byte("page 1\n"+p.of+"\n"), cursor...))
 	return sum[:digestSize]

@@ -9,7 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// maxTags is how many tags a job may have: what the service model allows, or with the profile "aws" what AWS allows any resource.
+// maxTags is the maximum number of tags of a job: 200 as in the service model or, with the profile "aws", 50 as
+// for every AWS resource.
 func (a *API) maxTags() int {
 	if a.Profile == bedrock.ProfileAWS {
 		return 50
@@ -17,7 +18,7 @@ func (a *API) maxTags() int {
 	return 200
 }
 
-// TagResource puts tags on a job, whatever its status.
+// TagResource adds tags to a job in any status. An existing key gets the new value.
 func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*bedrock.TagResourceOutput, error) {
 	account, id, err := a.job(ctx, in.ResourceARN)
 	if err != nil {
@@ -37,7 +38,7 @@ func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*b
 	return &bedrock.TagResourceOutput{}, nil
 }
 
-// UntagResource takes tags off a job.
+// UntagResource removes tags from a job.
 func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput) (*bedrock.UntagResourceOutput, error) {
 	account, id, err := a.job(ctx, in.ResourceARN)
 	if err != nil {
@@ -49,7 +50,7 @@ func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput)
 	return &bedrock.UntagResourceOutput{}, nil
 }
 
-// ListTagsForResource tells a job's tags, by key.
+// ListTagsForResource returns a job's tags, sorted by key.
 func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForResourceInput) (*bedrock.ListTagsForResourceOutput, error) {
 	account, id, err := a.job(ctx, in.ResourceARN)
 	if err != nil {
@@ -66,7 +67,7 @@ func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForRe
 	return out, nil
 }
 
-// checkTagKeys refuses keys that AWS keeps to itself, and one key twice, of which nobody could say which value was meant.
+// checkTagKeys rejects keys that begin with aws:, which AWS reserves, and duplicate keys.
 func checkTagKeys(tags []batholith.Tag) error {
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {

@@ -18,7 +18,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// data looks at the data directory and tells whether a process holds it.
+// data checks the data directory. alive reports whether a process has locked it.
 func (d *doctor) data(dir string) (alive bool) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +45,7 @@ func (d *doctor) data(dir string) (alive bool) {
 	return alive
 }
 
-// private notes what others on this machine can read.
+// private reports a path that other users of the machine can open. mode is the permission to set.
 func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 	if info.Mode().Perm()&0o077 != 0 {
 		d.find(Finding{Problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
@@ -53,7 +53,7 @@ func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 	}
 }
 
-// writable tries what every job does: it makes a file and removes it.
+// writable tests the directory by creating and removing a file.
 func (d *doctor) writable(dir string) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
@@ -65,13 +65,13 @@ func (d *doctor) writable(dir string) {
 	os.Remove(f.Name())
 }
 
-// Free space below which a disk is a problem: a job's segments and outputs, and a journal of 16 files, must fit.
+// Minimum free space of a disk: a job's segments and outputs, and 16 journal files, must fit.
 const (
 	leastFree = 1 << 30
-	littleOf  = 50 // and at least one part in so many of the whole
+	littleOf  = 50 // and at least 1/50 of the disk
 )
 
-// space looks at the disk of a directory.
+// space checks the free space on the disk of a directory.
 func (d *doctor) space(dir string) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
@@ -80,6 +80,7 @@ func (d *doctor) space(dir string) {
 	d.find(spaceOf(dir, uint64(s.Bavail)*uint64(s.Bsize), uint64(s.Blocks)*uint64(s.Bsize)))
 }
 
+// spaceOf judges free and total space in bytes.
 func spaceOf(dir string, free, whole uint64) Finding {
 	what := fmt.Sprintf("%s free of %s on the disk of %s", humanize.IBytes(free), humanize.IBytes(whole), dir)
 	if free >= leastFree && free >= whole/littleOf {
@@ -89,11 +90,12 @@ func spaceOf(dir string, free, whole uint64) Finding {
 		"make room there, or move the directory and name it with --data DIR; jobs go on by themselves"}
 }
 
-// holder tells which process holds the directory, if any, and asks the kernel rather than the file.
+// holder reports which process has locked the directory. It tests the lock itself, not the process id in the
+// file.
 func (d *doctor) holder(dir string) bool {
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
 	defer lock.Close()
-	free, err := lock.TryRLock() // given back with Close; a start at this very moment would be refused
+	free, err := lock.TryRLock() // Close releases the lock; a server that starts at this moment would fail
 	if err != nil {
 		return false
 	}
@@ -108,10 +110,11 @@ func (d *doctor) holder(dir string) bool {
 	return false
 }
 
-// pinned is how old a journal file of a running server may be: what is in it is committed within seconds when all is well.
+// pinned is the maximum age of a running server's journal file: normally its outcomes are committed within
+// seconds.
 const pinned = 10 * time.Minute
 
-// journal looks for outcomes that wait for their commit.
+// journal looks for outcomes that are not committed, and for damaged journal files.
 func (d *doctor) journal(dir string, alive bool) {
 	files, err := results.Inspect(filepath.Join(dir, "journal"))
 	if err != nil {
@@ -121,7 +124,7 @@ func (d *doctor) journal(dir string, alive bool) {
 	jobs, held, last := map[string]int{}, int64(0), -1
 	for i, f := range files {
 		if !f.Damaged {
-			last = i // takes the next outcome, and stays while it is not full
+			last = i // the current file: it receives the next outcomes until it is full
 		}
 	}
 	for i, f := range files {
@@ -153,7 +156,7 @@ func (d *doctor) journal(dir string, alive bool) {
 	}
 }
 
-// jobNames names a few jobs.
+// jobNames lists a few job ids.
 func jobNames(jobs map[string]int) string {
 	var names []string
 	for id := range jobs {

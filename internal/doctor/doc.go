@@ -1,9 +1,10 @@
-// Package doctor looks at a service from outside and says what is wrong with it: its data directory, its server, the model servers, its
-// jobs and what they left behind, and what each role may do in the buckets.
+// Package doctor examines a service from outside and reports what is wrong: its data directory, server, model
+// servers and jobs, their leftovers, and the rights of each role in the buckets.
 //
-// [Examine] returns findings as data. The package knows no flags, no settings file and no terminal: what to look at stands in
-// [Options], and who calls prints what was found. What cannot be looked at, because something before it is broken, is left out.
+// [Examine] returns findings as data. The package does not read flags or settings and does not print: [Options]
+// say what to examine, and the caller prints the findings. A check is skipped if something that it depends on
+// is broken.
 //
-// Nothing is changed but two small objects for each place that is tried, which are deleted again, and leftovers of jobs that are over,
-// where Options.Fix asks for that.
+// It changes nothing except two small objects at each tested place, which it deletes again, and leftovers of
+// finished jobs if Options.Fix is set.
 package doctor

@@ -16,18 +16,18 @@ import (
 	"github.com/batholith/batholith/internal/upstream"
 )
 
-// Severity says how much a finding matters.
+// Severity is the importance of a finding.
 type Severity string
 
 // The severities.
 const (
-	Sound   Severity = "ok"      // looked at, and well
-	Note    Severity = "note"    // worth knowing
+	Sound   Severity = "ok"      // checked and in order
+	Note    Severity = "note"    // information
 	Problem Severity = "problem" // something does not work, or will not
-	Mended  Severity = "mended"  // it was a problem
+	Mended  Severity = "mended"  // a problem that --fix has solved
 )
 
-// Finding is one thing that was looked at. Its texts hold no key, also where a URL has one.
+// Finding is the result of one check. Its texts contain no key, also not within URLs.
 type Finding struct {
 	Severity Severity `json:"severity"`
 	Check    string   `json:"check"` // settings, data, server, model, objects, jobs, s3
@@ -36,73 +36,73 @@ type Finding struct {
 	Remedy   string   `json:"remedy,omitempty"`
 }
 
-// Options say what is looked at.
+// Options say what to examine.
 type Options struct {
 	DataDir string
-	Serve   string // the command that starts the server
-	Server  string // its URL; "" when none has said where it listens
+	Serve   string // command that starts the server
+	Server  string // URL of the server; "": unknown
 	Models  []Model
 
-	// Jobs reaches the server's jobs; it is called when the server is ready.
+	// Jobs gives access to the server's jobs. It is called only if the server is ready.
 	Jobs func(context.Context) (Jobs, error)
-	// S3 is what jobs reach their buckets by; it may be nil, and may return nil, when that is not known. An error says that it cannot be
-	// used as it is configured.
+	// S3 returns how jobs reach their buckets; nil if unknown. S3 itself may be nil. An error means that the
+	// configuration is unusable.
 	S3     func() (*S3, error)
-	Bucket string // s3://BUCKET/PREFIX, where the roles are tried; "": at the places of recent jobs
-	Fix    bool   // leftovers of jobs that are over are deleted
+	Bucket string // s3://BUCKET/PREFIX at which the roles are tested; "": at the places of recent jobs
+	Fix    bool   // delete leftovers of finished jobs
 
-	Authorities *x509.CertPool // whose certificates a server behind TLS may have; nil: the system's
+	Authorities *x509.CertPool // trusted certificate authorities for a server with TLS; nil: the system's
 
-	Now func() time.Time // nil: the clock
+	Now func() time.Time // nil: time.Now
 
-	// Explain says of an error of Jobs what went wrong, and what to do about it.
+	// Explain returns cause and remedy for an error of Jobs.
 	Explain func(error) (why, remedy string)
 }
 
-// Model is a model of the settings, with its servers.
+// Model is a configured model with its servers.
 type Model struct {
 	batholith.Model
 	Backends []upstream.Options
 }
 
-// Jobs are the jobs of a server.
+// Jobs gives access to the jobs of a server.
 type Jobs interface {
-	// List yields jobs, the newest first. After an error it ends. Of a job it tells the ID, the role, the places, the KMS key, the status,
-	// the message and the times.
+	// List yields jobs, newest first. An error ends the list. Only id, role, places, KMS key, status, message
+	// and times of a job are set.
 	List(ctx context.Context) iter.Seq2[batholith.Job, error]
-	// Kept is what the server keeps of a job's results.
+	// Kept returns the state of a job's kept results.
 	Kept(ctx context.Context, j batholith.Job) (Kept, error)
-	// Objects reaches the buckets that their output is in; nil when these cannot be reached.
+	// Objects returns an S3 client for the buckets of the outputs; nil if they cannot be reached.
 	Objects() *s3.Client
 }
 
-// Kept is what a server says of a job's kept results.
+// Kept is the state of a job's kept results.
 type Kept struct {
 	State   batholith.Kept
 	Records int64
 	Reason  string // why they are not in the output
 }
 
-// S3 is how the service reaches its buckets.
+// S3 describes how the service reaches its buckets.
 type S3 struct {
-	Name     string // for people
-	Embedded bool   // it ends with the server
+	Name     string // name for messages
+	Embedded bool   // the embedded S3: available only while the server runs
 	Base     object.Config
-	Roles    []string                         // whose keys are known
-	Client   func(role string) *object.Client // of each of them
+	Roles    []string                         // roles with known keys
+	Client   func(role string) *object.Client // for each of them
 }
 
-// doctor looks at everything in turn.
+// doctor runs the checks one after the other.
 type doctor struct {
 	o        Options
-	recent   []batholith.Job // the newest first; found by jobs
+	recent   []batholith.Job // newest first; set by jobs
 	now      func() time.Time
 	ports    []usualPort
 	http     *http.Client
 	findings []Finding
 }
 
-// Examine does all checks. They go from the inside out: disk, process, neighbours, jobs, their buckets.
+// Examine runs all checks, from the inside out: disk, server, model servers, jobs, buckets.
 func Examine(ctx context.Context, o Options) []Finding {
 	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil, TLSClientConfig: &tls.Config{RootCAs: o.Authorities}}}}
 	if d.now == nil {
@@ -120,12 +120,12 @@ func Examine(ctx context.Context, o Options) []Finding {
 	return d.findings
 }
 
-// find notes a finding. Keys in URLs are hidden, from wherever a text has them.
+// find adds a finding, with keys in URLs hidden.
 func (d *doctor) find(f Finding) {
 	d.findings = append(d.findings, f.Redacted())
 }
 
-// Redacted is the finding without keys in URLs.
+// Redacted returns the finding with keys in URLs hidden.
 func (f Finding) Redacted() Finding {
 	f.What, f.Why, f.Remedy = plain.Redact(f.What), plain.Redact(f.Why), plain.Redact(f.Remedy)
 	return f

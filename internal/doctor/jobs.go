@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// jobsLooked is how many jobs are looked at, the newest first.
+	// jobsLooked is the maximum number of jobs that are examined, newest first.
 	jobsLooked = 200
-	// atRest is how long a job must have been over before what it left is a leftover: it clears up after itself.
+	// atRest is how long after a job's end its working files count as leftovers. Jobs delete them themselves at
+	// the end.
 	atRest = 2 * time.Minute
-	// stuck is how long a job may stand still before it is worth a word.
+	// stuck is how long a job may stay unchanged before it is reported.
 	stuck = 2 * time.Minute
 )
 
-// jobs looks at the server's jobs: which do not move, and what those that are over left behind.
+// jobs examines the server's jobs: which do not progress, and what finished ones left behind.
 func (d *doctor) jobs(ctx context.Context) {
 	jobs, err := d.o.Jobs(ctx)
 	if err != nil {
@@ -43,7 +44,7 @@ func (d *doctor) jobs(ctx context.Context) {
 		if !j.Status.Terminal() {
 			d.standing(j)
 		} else if d.keeps(ctx, jobs, j) {
-			continue // what lies below .batholith/ are its results
+			continue // its files below .batholith/ are its results
 		} else if bucket, _, err := object.ParseURI(prefixOf(j)); err == nil && !j.Ended.IsZero() && d.now().Sub(j.Ended) > atRest {
 			over[bucket] = append(over[bucket], j)
 		}
@@ -64,19 +65,19 @@ func (d *doctor) jobs(ctx context.Context) {
 	}
 }
 
-// failed notes that the server did not answer what was asked about its jobs.
+// failed reports that the server did not answer a question about jobs.
 func (d *doctor) failed(what string, err error) {
 	why, remedy := d.o.Explain(err)
 	d.find(Finding{Problem, "jobs", what, why, remedy})
 }
 
-// prefixOf is the s3:// URI that everything of the job lies below.
+// prefixOf returns the s3:// URI below which all objects of the job are.
 func prefixOf(j batholith.Job) string {
 	return strings.TrimSuffix(j.Output.URI, "/") + "/" + j.ID + "/"
 }
 
-// keeps notes a job that Failed and whose results are kept. Where the server cannot be asked, they are taken for kept: Options.Fix must
-// not delete what nobody else has.
+// keeps reports a Failed job whose results are kept. If the server does not answer, it assumes that they are
+// kept, because Options.Fix must not delete the only copy.
 func (d *doctor) keeps(ctx context.Context, jobs Jobs, j batholith.Job) bool {
 	if j.Status != batholith.StatusFailed {
 		return false
@@ -98,7 +99,7 @@ func (d *doctor) keeps(ctx context.Context, jobs Jobs, j batholith.Job) bool {
 	return true
 }
 
-// standing notes a job that does not move, with what the server says of it.
+// standing reports a job that does not progress, with the server's message about it.
 func (d *doctor) standing(j batholith.Job) {
 	if j.Modified.IsZero() || d.now().Sub(j.Modified) < stuck {
 		return
@@ -118,7 +119,7 @@ func (d *doctor) standing(j batholith.Job) {
 	d.find(f)
 }
 
-// leftovers looks below .batholith/ of jobs that are over, and for uploads that were left open.
+// leftovers looks for working files and open uploads of finished jobs.
 func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string, jobs []batholith.Job) error {
 	for _, j := range jobs {
 		_, prefix, err := object.ParseURI(prefixOf(j))
@@ -146,7 +147,7 @@ func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string
 	return nil
 }
 
-// leftObjects notes what is left below a prefix, and deletes it with --fix.
+// leftObjects reports the objects below a prefix, and deletes them with --fix.
 func (d *doctor) leftObjects(ctx context.Context, client *s3.Client, bucket, prefix string, j batholith.Job) error {
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	n, failed := int64(0), error(nil)
@@ -169,7 +170,7 @@ func (d *doctor) leftObjects(ctx context.Context, client *s3.Client, bucket, pre
 	return nil
 }
 
-// leftUpload notes an upload of a job that is over, and aborts it with --fix.
+// leftUpload reports an open upload of a finished job, and aborts it with --fix.
 func (d *doctor) leftUpload(ctx context.Context, client *s3.Client, bucket, key, id string, j batholith.Job) {
 	var failed error
 	if d.o.Fix {
@@ -179,7 +180,7 @@ func (d *doctor) leftUpload(ctx context.Context, client *s3.Client, bucket, key,
 		fmt.Sprintf("batholith doctor --fix, or: aws s3api abort-multipart-upload --bucket %s --key %s --upload-id %s", words.Quote(bucket), words.Quote(key), words.Quote(id)), failed)
 }
 
-// left notes a leftover that is still there, or that --fix has cleared away.
+// left reports a leftover that still exists, or that --fix has removed.
 func (d *doctor) left(what, remedy string, failed error) {
 	f := Finding{Problem, "objects", what, "its clean-up did not come to its end; it takes room, and nothing reads it", remedy}
 	switch {

@@ -22,7 +22,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// models probes every model server of the settings.
+// models tests every configured model server, up to 8 in parallel.
 func (d *doctor) models(ctx context.Context) {
 	if len(d.o.Models) == 0 {
 		d.find(Finding{Severity: Note, Check: "model", What: "no model is configured: the embedded ones are served",
@@ -51,11 +51,11 @@ func (d *doctor) models(ctx context.Context) {
 	}
 }
 
-// firstAnswer is how long a model server gets for one small request. It may have to load the model first.
+// firstAnswer is the timeout of the test request. The server may have to load the model first.
 const firstAnswer = 30 * time.Second
 
-// probeBackend asks one model server for one model: whether it is there, what it lists, and for one token of an answer. The answer decides;
-// many servers have no list, or answer to names that they do not list.
+// probeBackend tests one model on one server: is it reachable, does it list the model, does it answer a request
+// for one token. The answer decides, because many servers have no list or accept names that they do not list.
 func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding {
 	name, url := cmp.Or(b.Model, model.ID), plain.Redact(b.URL)
 	refused := Finding{Problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
@@ -92,7 +92,7 @@ func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding 
 	return Finding{Severity: Sound, Check: "model", What: what + " for " + model.ID}
 }
 
-// askBackend sends a request of our own that wants one token, or one embedding.
+// askBackend sends a test request for one token, or for one embedding.
 func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol string) error {
 	path := "/chat/completions"
 	if d, err := dialect.For(family, protocol, batholith.InvokeModel, dialect.Options{}); err == nil {
@@ -109,7 +109,7 @@ func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol
 	return err
 }
 
-// backendRemedy is what to do about a probe that failed.
+// backendRemedy returns the remedy for a failed test.
 func backendRemedy(f *batholith.Failure) string {
 	switch f.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -124,16 +124,17 @@ func backendRemedy(f *batholith.Failure) string {
 	return "look at the model server's log; jobs wait for it meanwhile"
 }
 
-// usualPort is where a kind of model server listens unless it is told otherwise.
+// usualPort is the default address of a kind of model server.
 type usualPort struct{ address, server string }
 
 var usualPorts = []usualPort{{"127.0.0.1:11434", "Ollama"}, {"127.0.0.1:8000", "vLLM"}, {"127.0.0.1:8080", "llama.cpp"},
 	{"127.0.0.1:1234", "LM Studio"}, {"127.0.0.1:30000", "SGLang"}}
 
-// portTime bounds the question to a port that perhaps nobody listens on.
+// portTime bounds the request to a port on which possibly nothing listens.
 const portTime = time.Second
 
-// neighbours looks for model servers on the usual ports of this machine that the settings do not name, and offers them.
+// neighbours looks for model servers on the usual ports of this machine that are not configured, and suggests
+// settings for them.
 func (d *doctor) neighbours(ctx context.Context) {
 	for _, p := range d.ports {
 		if d.configured(p.address) {
@@ -148,13 +149,13 @@ func (d *doctor) neighbours(ctx context.Context) {
 	}
 }
 
-// Offer is the part of a settings file that names a model server.
+// Offer returns the part of a settings file that configures a model server.
 func Offer(address, model string) string {
 	quoted, _ := json.Marshal(model) // a JSON string is a YAML string
 	return fmt.Sprintf("models:\n  - id: %s\n    family: openai\n    backends:\n      - url: http://%s/v1\n        model: %s", quoted, address, quoted)
 }
 
-// configured tells whether a backend of the settings is at an address.
+// configured reports whether a configured backend has this address.
 func (d *doctor) configured(address string) bool {
 	_, port, _ := net.SplitHostPort(address)
 	for _, m := range d.o.Models {
@@ -168,7 +169,7 @@ func (d *doctor) configured(address string) bool {
 	return false
 }
 
-// served lists the models of an OpenAI-compatible server; none when there is no such server.
+// served returns the models of an OpenAI-compatible server; nil if there is none.
 func (d *doctor) served(ctx context.Context, base string) (names []string) {
 	ctx, cancel := context.WithTimeout(ctx, portTime)
 	defer cancel()

@@ -21,23 +21,25 @@ import (
 )
 
 const (
-	// placesTried is how many places of recent jobs are tried for each role and direction.
+	// placesTried is the maximum number of recent jobs' places that are tested per role and direction.
 	placesTried = 3
-	// placeTime bounds the trial of one place.
+	// placeTime bounds the test of one place.
 	placeTime = 45 * time.Second
-	// skewAllowed is how far this machine's clock may be from the S3's. Amazon refuses requests from 15 minutes on.
+	// skewAllowed is the tolerated difference between this machine's clock and the S3's. Amazon rejects
+	// requests from 15 minutes on.
 	skewAllowed = 5 * time.Minute
 )
 
-// trial is one place to try: what a role does there for a job.
+// trial is one test: what a role does at one place for a job.
 type trial struct {
-	role, bucket, key string // the key of an input, or the prefix of an output
+	role, bucket, key string // key of an input, or prefix of an output
 	kms               string // s3EncryptionKeyId of the job
 	write             bool
 }
 
-// buckets tries what jobs do to their buckets, with the keys of each role: at Options.Bucket, or at the places of the recent jobs.
-// Without either only the way to the S3 and its keys can be tried. ready is whether the server is.
+// buckets does what jobs do in their buckets, with the keys of each role: at Options.Bucket, or at the places
+// of recent jobs. Without either, it tests only the connection and the keys. ready reports whether the server
+// is ready.
 func (d *doctor) buckets(ctx context.Context, ready bool) {
 	if d.o.S3 == nil {
 		return
@@ -60,7 +62,7 @@ func (d *doctor) buckets(ctx context.Context, ready bool) {
 		d.way(ctx, s)
 		return
 	}
-	lost := map[string]bool{} // roles whose keys or way do not work at all
+	lost := map[string]bool{} // roles whose keys or connection do not work at all
 	for _, t := range trials {
 		if !lost[t.role] {
 			lost[t.role] = !d.try(ctx, s.Client(t.role), t)
@@ -68,7 +70,7 @@ func (d *doctor) buckets(ctx context.Context, ready bool) {
 	}
 }
 
-// trialsOf is what is tried, each place once.
+// trialsOf returns the tests to run, each place once.
 func trialsOf(roles []string, at string, recent []batholith.Job) (all []trial, err error) {
 	if at != "" {
 		bucket, key, err := object.ParseURI(at)
@@ -80,7 +82,7 @@ func trialsOf(roles []string, at string, recent []batholith.Job) (all []trial, e
 		}
 		return all, nil
 	}
-	tried := map[trial]int{} // by role and direction: how many
+	tried := map[trial]int{} // number of tests by role and direction
 	for _, j := range recent {
 		role, ok := batholith.RoleOf(roles, j.RoleARN)
 		if !ok {
@@ -102,14 +104,14 @@ func trialsOf(roles []string, at string, recent []batholith.Job) (all []trial, e
 	return all, nil
 }
 
-// way tries the way to the S3, and the keys, by a bucket that is not there.
+// way tests the connection and the keys by listing a bucket that does not exist.
 func (d *doctor) way(ctx context.Context, s *S3) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
 	for _, role := range s.Roles {
 		err := listOne(ctx, s.Client(role).Bucket("batholith-doctor-"+strings.ToLower(rand.Text()[:10]), object.Options{}), "")
 		var api smithy.APIError
-		known := errors.Is(err, batholith.ErrNoBucket) || errors.As(err, &api) && api.ErrorCode() == "AccessDenied" // one that may see no bucket
+		known := errors.Is(err, batholith.ErrNoBucket) || errors.As(err, &api) && api.ErrorCode() == "AccessDenied" // a role that may not see any bucket
 		if err != nil && !known {
 			d.find(faulty(fmt.Sprintf("role %s cannot use the S3 at %s", role, s.Name), err))
 			continue
@@ -118,7 +120,7 @@ func (d *doctor) way(ctx context.Context, s *S3) {
 	}
 }
 
-// faulty is a problem with what the S3 client says of it.
+// faulty returns a Problem with cause and remedy of an S3 client error.
 func faulty(what string, err error) Finding {
 	f := Finding{Severity: Problem, Check: "s3", What: what, Why: err.Error()}
 	var fault *object.Fault
@@ -128,7 +130,8 @@ func faulty(what string, err error) Finding {
 	return f
 }
 
-// try does at a place what jobs do there, and tells whether the S3 was reached. What is denied is told; the rest is tried all the same.
+// try does what jobs do at a place. It reports every denied step. reached is false if the S3 or the bucket
+// cannot be used at all.
 func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reached bool) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
@@ -150,12 +153,12 @@ func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reach
 		}
 		f := faulty(fmt.Sprintf("role %s cannot %s s3://%s/%s", t.role, s.verb, t.bucket, t.key), err)
 		if failed && errors.Is(err, batholith.ErrRefused) && d.findings[len(d.findings)-1].Why == f.Why {
-			continue // the same as the step before
+			continue // same cause as the previous step
 		}
 		failed = true
 		d.find(f)
 		if !blob.Permanent(err) || errors.Is(err, batholith.ErrNoBucket) {
-			return errors.Is(err, batholith.ErrNoBucket) // every other step would fail alike
+			return errors.Is(err, batholith.ErrNoBucket) // all further steps would fail in the same way
 		}
 	}
 	if !failed {
@@ -164,16 +167,16 @@ func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reach
 	return true
 }
 
-// step is one of the things that are tried.
+// step is one operation of a test.
 type step struct {
 	verb string
 	do   func() error
 }
 
-// errSkipped says that a step has nothing to try, since one before it failed or there is no object.
+// errSkipped means that a step cannot be tested: an earlier one failed, or there is no object.
 var errSkipped = errors.New("skipped")
 
-// readSteps are what a job does to its input.
+// readSteps are a job's operations on its input.
 func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
 	found := batholith.Object{Key: key}
 	return []step{
@@ -189,7 +192,7 @@ func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
 		{"read", func() error {
 			o, err := b.Head(ctx, found.Key)
 			if found.Key == "" || errors.Is(err, batholith.ErrNoObject) {
-				return errSkipped // the job's input is gone by now, as it may
+				return errSkipped // the job's input may have been deleted meanwhile
 			}
 			if err != nil || o.Bytes == 0 {
 				return err
@@ -199,7 +202,7 @@ func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
 	}
 }
 
-// writeSteps are what a job does to its output, in an object that is deleted again.
+// writeSteps are a job's operations on its output, on objects that are deleted again.
 func writeSteps(ctx context.Context, b *object.Bucket, key string) []step {
 	body, large := []byte("tried by batholith doctor\n"), key+"-parts"
 	written := false
@@ -224,7 +227,7 @@ func writeSteps(ctx context.Context, b *object.Bucket, key string) []step {
 		{"abort uploads to", func() error {
 			id, err := b.CreateUpload(ctx, large)
 			if err != nil {
-				return errSkipped // the step before has told it
+				return errSkipped // reported by the previous step
 			}
 			return b.AbortUpload(ctx, large, id)
 		}},
@@ -239,7 +242,7 @@ func listOne(ctx context.Context, b *object.Bucket, prefix string) error {
 	return nil
 }
 
-// readAll reads n bytes of an object and compares them with want, unless that is nil.
+// readAll reads n bytes of an object. It compares them with want unless want is nil.
 func readAll(ctx context.Context, b *object.Bucket, o batholith.Object, n int64, want []byte) error {
 	in, err := b.Read(ctx, o.Key, o.ETag, 0, n)
 	if err != nil {
@@ -253,7 +256,7 @@ func readAll(ctx context.Context, b *object.Bucket, o batholith.Object, n int64,
 	return err
 }
 
-// clock compares this machine's clock with that of the S3.
+// clock compares this machine's clock with the S3's, from the Date header of an answer.
 func (d *doctor) clock(ctx context.Context, base object.Config) {
 	if base.Endpoint == "" {
 		base.Endpoint = "https://s3." + base.Region + ".amazonaws.com"
@@ -266,7 +269,7 @@ func (d *doctor) clock(ctx context.Context, base object.Config) {
 	}
 	client, err := base.Client()
 	if err != nil {
-		return // which the trials tell better
+		return // the tests report this better
 	}
 	resp, err := client.Do(req)
 	if err != nil {

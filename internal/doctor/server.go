@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// askTime bounds one question to a server.
+// askTime bounds one request to a server.
 const askTime = 5 * time.Second
 
-// server asks whether the server is there and ready, and tells whether it is. alive is whether a process holds the data directory.
+// server checks whether the server is reachable and ready, and returns that. alive reports whether a process
+// has locked the data directory.
 func (d *doctor) server(ctx context.Context, alive bool) bool {
 	if d.o.Server == "" {
 		why := ""
@@ -48,7 +49,7 @@ func reasonOfAnswer(status int, err error) string {
 	return fmt.Sprintf("it answered %d %s", status, http.StatusText(status))
 }
 
-// status is what a GET is answered with.
+// status returns the HTTP status of a GET.
 func (d *doctor) status(ctx context.Context, url string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -63,7 +64,7 @@ func (d *doctor) status(ctx context.Context, url string) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// reason is what the network says of a request, without the request.
+// reason returns the network error without the request.
 func reason(err error) string {
 	var dial *net.OpError
 	if errors.As(err, &dial) {
