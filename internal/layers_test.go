@@ -13,8 +13,9 @@ import (
 
 const module = "github.com/batholith/batholith"
 
-// layers is the order of the packages: each may import those of the layers before its own, and none beside it.
-// "." is the root package. A package below another belongs to its layer and may be imported by it (internal/tinylm/training).
+// layers is the order of the packages. A package may import packages of earlier layers, but none of its own.
+// "." is the root package. A package below another belongs to the same layer, and that one may import it
+// (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
 	{"internal/jsonscan", "internal/plain", "internal/words", "internal/door", "internal/backoff", "internal/raced"},
@@ -26,13 +27,14 @@ var layers = [][]string{
 	{"internal/config", "internal/cli", "cmd/batholith"},
 }
 
-// beside are the imports within one layer that the table allows: the command reads its settings, and is started by its main.
+// beside lists the allowed imports within a layer: the command reads its settings, and main starts it.
 var beside = map[string][]string{
 	"internal/cli":  {"internal/config"},
 	"cmd/batholith": {"internal/cli"},
 }
 
-// adapters is the layer whose packages know the nouns and the pure packages, but nothing of the service between.
+// adapters is the index of the layer whose packages must not import the layer before it: they know the nouns
+// and the pure packages, but no part of the service.
 const adapters = 4
 
 func TestImportsPointDownOnly(t *testing.T) {
@@ -78,7 +80,7 @@ func TestForbiddenImportsAreSeen(t *testing.T) {
 	}
 }
 
-// forbidden says why a package may not import another, or "".
+// forbidden returns why package from must not import imported, or "".
 func forbidden(from, imported string) string {
 	layer := layerOf(from)
 	if layer < 0 {
@@ -110,7 +112,7 @@ func forbidden(from, imported string) string {
 	return ""
 }
 
-// owner is the package of the table that a package is, or lies below.
+// owner returns the entry of the table for a package: itself, or the package above it.
 func owner(pkg string) string {
 	for _, layer := range layers {
 		for _, p := range layer {
@@ -131,7 +133,8 @@ func layerOf(pkg string) int {
 	return -1
 }
 
-// A package whose tests use testing/synctest imports internal/raced in a test file, which tells why.
+// A package whose tests use testing/synctest must import internal/raced in a test file; doc.go there gives the
+// reason.
 func TestEveryBubbleRunsOnOneProcessorWithTheRaceDetector(t *testing.T) {
 	bubbles, safe := map[string]bool{}, map[string]bool{}
 	for _, pattern := range []string{"../*_test.go", "*/*_test.go", "*/*/*_test.go", "../cmd/*/*_test.go", "../tests/*/*_test.go"} {
@@ -164,11 +167,11 @@ func TestEveryBubbleRunsOnOneProcessorWithTheRaceDetector(t *testing.T) {
 	}
 }
 
-// tools are folders of programs and tests that join what they like.
+// tools are directories with programs and tests that may import anything.
 var tools = []string{"internal/bench", "internal/deps", "tests", "examples", "docs"}
 
-// eachImport parses the imports of every file of the module that is not a test. It reads the files itself, so that a cached result
-// of go list cannot hide a change.
+// eachImport parses the imports of every non-test file of the module. It reads the files itself, because a
+// cached result of go list could hide a change.
 func eachImport(t *testing.T, visit func(file, from, imported string)) {
 	t.Helper()
 	root := ".."

@@ -11,7 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// ListFoundationModels tells every model that is served. Bedrock has no inference type for batch, so all are ON_DEMAND.
+// ListFoundationModels returns all configured models. Bedrock has no inference type for batch, so all are
+// ON_DEMAND.
 func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundationModelsInput) (*bedrock.ListFoundationModelsOutput, error) {
 	out := &bedrock.ListFoundationModelsOutput{ModelSummaries: []bedrock.FoundationModel{}}
 	for _, m := range a.Models.Models() {
@@ -28,7 +29,7 @@ func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundation
 	return out, nil
 }
 
-// GetFoundationModel tells of a model by any of its names.
+// GetFoundationModel returns one model, found by any of its names.
 func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationModelInput) (*bedrock.GetFoundationModelOutput, error) {
 	m, ok := a.Models.Lookup(in.ModelIdentifier)
 	if !ok {
@@ -38,7 +39,7 @@ func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationMod
 	return &bedrock.GetFoundationModelOutput{ModelDetails: &d}, nil
 }
 
-// GetFoundationModelAvailability tells that a model that is served can be used: there is nothing to agree to here.
+// GetFoundationModelAvailability reports every configured model as available: there are no terms to agree to.
 func (a *API) GetFoundationModelAvailability(_ context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
 	if _, ok := a.Models.Lookup(in.ModelID); !ok {
 		return nil, a.noModel(in.ModelID)
@@ -62,7 +63,8 @@ func (a *API) modelsNear(name string) string {
 	return words.Nearest(name, ids)
 }
 
-// describe is a model in Bedrock's words. Responses are not streamed: there is only batch here.
+// describe returns a model in Bedrock's format. Response streaming is not supported, because there is only
+// batch inference.
 func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	return bedrock.FoundationModel{
 		ModelARN: a.modelARN(m), ModelID: m.ID, ModelName: m.Name, ProviderName: m.Provider,
@@ -72,10 +74,10 @@ func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	}
 }
 
-// modelARN names a model as Bedrock does.
+// modelARN returns the ARN of a model.
 func (a *API) modelARN(m batholith.Model) string { return a.foundationModel(m.ID) }
 
-// foundationModel is the ARN of a foundation model. It belongs to no account.
+// foundationModel returns the ARN of a foundation model, which has no account (Bedrock: foundation model ARN).
 func (a *API) foundationModel(id string) string {
 	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + id}.String()
 }
@@ -88,7 +90,7 @@ func modalities(names []string) []bedrock.ModelModality {
 	return all
 }
 
-// ListInferenceProfiles tells the names with a geography that models have.
+// ListInferenceProfiles returns the models' names with a geography prefix, such as us.anthropic….
 func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferenceProfilesInput) (*bedrock.ListInferenceProfilesOutput, error) {
 	p := page{of: "inference profiles " + string(in.TypeEquals)}
 	from, err := p.cursor(in.NextToken)
@@ -108,7 +110,8 @@ func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferen
 	return out, nil
 }
 
-// GetInferenceProfile tells of a name with a geography. One that is not listed does as well when a job could name it.
+// GetInferenceProfile returns one such name. It also accepts a name that is not listed but that a job could
+// use.
 func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceProfileInput) (*bedrock.GetInferenceProfileOutput, error) {
 	id := dialect.LastPart(in.InferenceProfileIdentifier)
 	m, ok := a.Models.Lookup(id)
@@ -119,7 +122,7 @@ func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceP
 	return &p, nil
 }
 
-// profiles are all inference profiles, by id: an order that lasts from page to page.
+// profiles returns all inference profiles, sorted by id, so that pages have a stable order.
 func (a *API) profiles(account string) []bedrock.InferenceProfile {
 	var all []bedrock.InferenceProfile
 	for _, m := range a.Models.Models() {
@@ -138,7 +141,7 @@ func (a *API) profiles(account string) []bedrock.InferenceProfile {
 // maxProfileName is the longest name of an inference profile in bytes (Bedrock: 64 characters).
 const maxProfileName = 64
 
-// profile describes a name with a geography; here all regions are this one.
+// profile describes a name with a geography prefix. All its regions are this server's region.
 func (a *API) profile(account, id string, m batholith.Model) bedrock.InferenceProfile {
 	geography, _, _ := strings.Cut(id, ".")
 	name := strings.ToUpper(geography) + " " + m.Name

@@ -16,12 +16,13 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// CreateModelInvocationJob takes in a job. It does not look at S3 (Bedrock: a missing input is found in validation).
-// The order of the checks is Bedrock's: the request itself, the token, the role, the model; then ours: the network, the name, the quota.
+// CreateModelInvocationJob accepts a job. It does not read from S3: a missing input is found during validation
+// (as in Bedrock). The order of checks is Bedrock's: the request, the token, the role, the model; then our own:
+// network, encryption key, name, quota.
 //
-// The store decides on token, name and quota in the one transaction that writes the job. When the process dies after that and
-// before the answer is out, the SDK asks again with the same token and is told the ARN of the job that is there: also when the settings
-// have changed meanwhile, and would refuse the role, the model or the network now.
+// The store checks token, name and quota in the transaction that writes the job. If the process dies before it
+// has answered, the SDK repeats the request with the same token and gets the ARN of the existing job. This also
+// works if the settings have changed meanwhile and would now reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
@@ -32,7 +33,7 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	if err := a.check(who, req); err != nil {
 		return a.repeated(ctx, who, req, hash, err)
 	}
-	// A job says for good which timeout it has, whatever becomes of the settings.
+	// The timeout is stored with the job, so later changes of the settings do not affect it.
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
 	model, _ := a.Models.Lookup(req.ModelID) // checked above
 	now := a.Now().UTC()
@@ -54,7 +55,7 @@ func (a *API) CheckModelInvocationJob(ctx context.Context, in *bedrock.CheckMode
 	return &bedrock.CheckModelInvocationJobOutput{}, a.check(bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
 }
 
-// check holds a request to what the settings know.
+// check checks a request against the settings.
 func (a *API) check(who bedrock.Caller, req batholith.Request) error {
 	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
 		if err := check(who, req); err != nil {
@@ -64,8 +65,9 @@ func (a *API) check(who bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// repeated answers a request that the settings refuse: by the job that it made before, under its token, or else with the refusal. So the
-// token decides before the settings do, and only a refusal costs a look at it.
+// repeated handles a request that the settings reject. If its token belongs to an existing job, the answer is
+// that job; otherwise it is the rejection. So the token takes precedence over the settings, and is looked up
+// only after a rejection.
 func (a *API) repeated(ctx context.Context, who bedrock.Caller, req batholith.Request, hash string, refusal error) (*bedrock.CreateModelInvocationJobOutput, error) {
 	if req.Token == "" {
 		return nil, refusal
@@ -80,7 +82,7 @@ func (a *API) repeated(ctx context.Context, who bedrock.Caller, req batholith.Re
 	}
 }
 
-// refuseCreate says in Bedrock's words why the store took no job.
+// refuseCreate converts an error of the store to Bedrock's words.
 func (a *API) refuseCreate(err error, req batholith.Request) error {
 	switch {
 	case errors.Is(err, batholith.ErrTokenReused):
@@ -94,8 +96,8 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 	return fmt.Errorf("create job: %w", err)
 }
 
-// checkLocations refuses paths that mean something else to another S3, and the folders of other jobs' working files. It says of each
-// member what is wrong, in the words of the other constraints.
+// checkLocations rejects paths that S3 servers interpret differently, and folders of jobs' working files. It
+// reports every wrong member, in the words of the other constraints.
 func (a *API) checkLocations(_ bedrock.Caller, req batholith.Request) error {
 	var wrong []string
 	for _, m := range []struct{ path, uri string }{
@@ -115,7 +117,8 @@ func (a *API) checkLocations(_ bedrock.Caller, req batholith.Request) error {
 	return bedrock.Validation("%d validation errors detected: %s", len(wrong), strings.Join(wrong, "; "))
 }
 
-// checkTags refuses too many tags as a ValidationException, since Create declares no TooManyTagsException.
+// checkTags rejects too many tags with a ValidationException, because Create does not declare
+// TooManyTagsException.
 func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
 	if len(req.Tags) > a.maxTags() {
 		return bedrock.Validation("A job has at most %d tags.", a.maxTags())
@@ -123,8 +126,8 @@ func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
 	return checkTagKeys(req.Tags)
 }
 
-// checkRole lets a job run only as a role that is configured, and only of the caller's own account (Bedrock: cross-account
-// PassRole is refused before anything else).
+// checkRole accepts configured roles of the caller's own account only (Bedrock: cross-account PassRole is
+// rejected first).
 func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	role, err := batholith.ParseARN(req.RoleARN)
 	if err == nil && role.Account != "" && role.Account != who.Account {
@@ -137,7 +140,7 @@ func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkModel demands that the model is served; which body family it takes is for validation to find out.
+// checkModel requires a configured model. Validation finds out later whether it supports the invocation type.
 func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	if _, ok := a.Models.Lookup(req.ModelID); !ok {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
@@ -146,7 +149,7 @@ func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkNetwork names every subnet and security group that is not configured, not just the first.
+// checkNetwork reports every subnet and security group that is not configured.
 func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	if req.VPC == nil {
 		return nil
@@ -168,7 +171,7 @@ func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkKey refuses a key that would encrypt nothing.
+// checkKey rejects an encryption key if the S3 would not encrypt.
 func (a *API) checkKey(_ bedrock.Caller, req batholith.Request) error {
 	if req.KMSKeyID != "" && !a.Encrypts {
 		return bedrock.Validation("s3EncryptionKeyId cannot be used here: the embedded S3 does not encrypt. Leave it out, or serve with an external S3 that does (s3.endpoint).")
@@ -176,7 +179,7 @@ func (a *API) checkKey(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// request turns the input into the nouns of the root package.
+// request converts the input to the root package's types.
 func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
 	from, to := in.InputDataConfig.S3InputDataConfig, in.OutputDataConfig.S3OutputDataConfig
 	r := batholith.Request{
@@ -195,8 +198,8 @@ func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
 	return r
 }
 
-// requestHash tells whether two requests ask for the same: everything counts but the token and the order of tags.
-// It is kept with the token, so its form may only change with a way to tell old hashes from new ones.
+// requestHash identifies requests with the same meaning: everything counts except the token and the order of
+// tags. It is stored with the token, so its format can change only if old hashes remain distinguishable.
 func requestHash(r batholith.Request) (string, error) {
 	r.Token = ""
 	r.Tags = slices.SortedFunc(slices.Values(r.Tags), func(x, y batholith.Tag) int { return strings.Compare(x.Key, y.Key) })

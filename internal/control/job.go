@@ -12,7 +12,7 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// GetModelInvocationJob tells of a job as it is committed at this moment, counters included.
+// GetModelInvocationJob returns a job as it is stored at this moment, counters included.
 func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInvocationJobInput) (*bedrock.GetModelInvocationJobOutput, error) {
 	account, id, err := a.job(ctx, in.JobIdentifier)
 	if err != nil {
@@ -26,8 +26,9 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	return &out, nil
 }
 
-// StopModelInvocationJob asks for a job's end. Asking again while it is Stopping is no error. A job that is over, or whose end is decided,
-// is refused with its status in the last word (Bedrock: clients match "State was: Completed").
+// StopModelInvocationJob requests that a job ends. Repeating the request while the job is Stopping is not an
+// error. If the job has ended, or its end is decided, the error message ends with its status (Bedrock: clients
+// match "State was: Completed").
 func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelInvocationJobInput) (*bedrock.StopModelInvocationJobOutput, error) {
 	account, id, err := a.job(ctx, in.JobIdentifier)
 	if err != nil {
@@ -44,8 +45,8 @@ func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelI
 	return &bedrock.StopModelInvocationJobOutput{}, nil
 }
 
-// job finds out which job of the caller's an identifier means: an id or an ARN, never a name. An ARN of another region or
-// account names nothing here.
+// job returns account and id of the caller's job that an identifier means: a job id or an ARN, never a name. An
+// ARN of another region or account is not found.
 func (a *API) job(ctx context.Context, identifier string) (account, id string, err error) {
 	account = bedrock.CallerFrom(ctx).Account
 	if batholith.ValidJobID(identifier) {
@@ -62,11 +63,12 @@ func (a *API) job(ctx context.Context, identifier string) (account, id string, e
 	return account, id, nil
 }
 
+// noJob is the error for an unknown job.
 func noJob(identifier string) error {
 	return bedrock.NotFound("The model invocation job %s was not found.", identifier)
 }
 
-// refuse says what the store said of a job, or passes on a fault.
+// refuse converts a store error about a job. Errors other than ErrNotFound become internal errors.
 func refuse(verb, identifier string, err error) error {
 	if errors.Is(err, batholith.ErrNotFound) {
 		return noJob(identifier)
@@ -74,8 +76,8 @@ func refuse(verb, identifier string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, identifier, err)
 }
 
-// notes are what is told of a job beside Bedrock's members; nil when there is nothing to tell. Where there is no other note, it is the
-// forecast in words.
+// notes returns what Get and List add to Bedrock's members, or nil. If there is no other note, it is the
+// forecast as text.
 func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	var n bedrock.JobNotes
 	if f, ok := a.forecast(j); ok {
@@ -89,7 +91,7 @@ func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	return &n
 }
 
-// forecast is when the job is expected to begin and end, as far as this process knows.
+// forecast estimates when the job starts and ends. ok is false if this process does not know.
 func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
 	if a.Forecaster == nil || j.Status != batholith.StatusScheduled && j.Status != batholith.StatusInProgress {
 		return batholith.Forecast{}, false
@@ -97,8 +99,8 @@ func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
 	return a.Forecaster.Forecast(j.ID)
 }
 
-// modelName is how a job's model is answered. Bedrock answers the ARN of a foundation model whose id was sent. The ids of inference profiles,
-// ARNs, and names that fit no ARN are answered as they were sent.
+// modelName returns the model of a job for answers. For the id of a foundation model Bedrock returns its ARN.
+// Ids of inference profiles, ARNs, and names that do not fit into an ARN are returned as sent.
 func (a *API) modelName(sent string) string {
 	if _, geographic := dialect.CutGeography(sent); geographic {
 		return sent
@@ -109,7 +111,7 @@ func (a *API) modelName(sent string) string {
 	return sent
 }
 
-// summary is a job in Bedrock's words.
+// summary returns a job in Bedrock's format.
 func (a *API) summary(j batholith.Job) bedrock.JobSummary {
 	message, note := j.Told()
 	s := bedrock.JobSummary{
