@@ -13,7 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/batholith/batholith"
-	"github.com/batholith/batholith/internal/plain"
 )
 
 // app is one run of the command: its streams and its environment. Both streams show what would act on a terminal as escapes; what is
@@ -22,15 +21,18 @@ type app struct {
 	stdout io.Writer // data
 	stderr io.Writer // talk
 	env    []string
-	// terminal tells whether a person watches stderr: bars and colour are for them only.
-	terminal bool
+	// terminal tells whether a person watches stderr, and paged whether one reads stdout: bars, colour and lines that are cut are for them only.
+	terminal, paged bool
+	columns         func() int // of both terminals; nil: they are asked
+	noColour        bool       // --no-color
 }
 
 // Main runs the command with these arguments and returns the exit code of the process.
 func Main(args []string) int {
 	keepSmall()
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
-	a := &app{stdout: plain.NewWriter(os.Stdout), stderr: plain.NewWriter(os.Stderr), env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	a := &app{env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd())), paged: term.IsTerminal(int(os.Stdout.Fd()))}
+	a.stdout, a.stderr = a.streams(os.Stdout, os.Stderr)
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)
@@ -83,23 +85,6 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
-// live tells whether a line of stderr can be drawn over.
-func (a *app) live() bool { return a.terminal && a.getenv("TERM") != "dumb" }
-
-// colour tells whether to colour talk.
-func (a *app) colour() bool { return a.live() && a.getenv("NO_COLOR") == "" }
-
-// newBar is a bar on stderr, as wide as the terminal is at the moment of each drawing.
-func (a *app) newBar() bar {
-	return bar{out: a.stderr, width: func() int {
-		width, _, err := term.GetSize(int(os.Stderr.Fd()))
-		if err != nil || width == 0 {
-			return 80
-		}
-		return width
-	}}
-}
-
 // root is the command itself with all its commands below it. Cobra prints nothing of its own accord but help and completion: errors
 // are told by complain, once.
 func (a *app) root() *cobra.Command {
@@ -121,7 +106,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job ended other t
 		DisableSuggestions: true,
 		Version:            buildVersion(),
 	}
-	root.SetOut(a.stdout)
+	root.PersistentFlags().BoolVar(&a.noColour, "no-color", false, "colour nothing (NO_COLOR does the same)")
+	root.SetOut(a.page().out)
 	root.SetErr(a.stderr)
 	root.SetVersionTemplate("batholith {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongFlag(cmd, err) })

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,23 +94,57 @@ func (a *app) closeDoctor(all []doctor.Finding, asJSON bool) error {
 			return err
 		}
 	} else {
-		for _, f := range all {
-			plain.Fprintf(a.stdout, "%-8s %-9s %s\n", f.Severity, f.Check, f.What)
-			for _, detail := range []struct{ name, text string }{{"why", f.Why}, {"do", f.Remedy}} {
-				if detail.text != "" {
-					first, rest, more := strings.Cut(detail.text, "\n")
-					plain.Fprintf(a.stdout, "         %-9s %s\n", detail.name, first)
-					for line := range strings.SplitSeq(rest, "\n") {
-						if more {
-							plain.Fprintf(a.stdout, "                   %s\n", line)
-						}
-					}
-				}
-			}
+		if err := a.reportFindings(all); err != nil {
+			return err
 		}
 	}
 	if problems > 0 {
 		return errors.New(words.Plural(problems, "problem"))
+	}
+	return nil
+}
+
+// The columns of a finding: how bad it is, what was looked at, and what was found.
+const (
+	severityWidth = len("problem") + gap
+	checkWidth    = len("settings") + gap
+)
+
+// reportFindings prints the findings. On a terminal long texts go on below their beginning; settings to paste stay as they are.
+func (a *app) reportFindings(all []doctor.Finding) error {
+	s := a.page()
+	for _, f := range all {
+		for _, detail := range []struct{ severity, name, text string }{{string(f.Severity), f.Check, f.What}, {"", "why", f.Why}, {"", "do", f.Remedy}} {
+			if detail.text == "" {
+				continue
+			}
+			if err := s.finding(severities[f.Severity], detail.severity, detail.name, detail.text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finding prints a text below a severity and a name. Only its first line is prose, and is broken; the others are settings or commands.
+func (s *screen) finding(colour plain.Control, severity, name, text string) error {
+	room := 0
+	if n := s.width(); n > 0 {
+		room = max(n-severityWidth-checkWidth, leastFactRoom)
+	}
+	first, rest, more := strings.Cut(text, "\n")
+	lines := wrap(s.text(first), room)
+	if more {
+		lines = append(lines, strings.Split(rest, "\n")...)
+	}
+	before, after := s.paint(colour)
+	for i, line := range lines {
+		if i > 0 {
+			severity, name = "", ""
+		}
+		if err := plain.Draw(s.out, before, fmt.Sprintf("%-*s", severityWidth, severity), after, fmt.Sprintf("%-*s", checkWidth, name)+line, newline); err != nil {
+			return err
+		}
 	}
 	return nil
 }

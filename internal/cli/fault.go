@@ -116,8 +116,8 @@ func (a *app) tell(kind, text string) {
 	}
 	text = plain.Redact(text)
 	var before, after plain.Control
-	if a.colour() {
-		before, after = colours[kind], "\x1b[0m"
+	if a.colour(a.live()) {
+		before, after = colours[kind], plainColour
 	}
 	first, rest, more := strings.Cut(text, "\n")
 	_ = plain.Draw(a.stderr, "batholith: ", before, kind, after, ": ", first, newline) // there is nowhere else to say so
@@ -133,7 +133,7 @@ func (a *app) tell(kind, text string) {
 const newline = plain.Control("\n")
 
 // colours are those of the first word.
-var colours = map[string]plain.Control{"error": "\x1b[31m", "hint": "\x1b[36m", "warning": "\x1b[33m"}
+var colours = map[string]plain.Control{"error": red, "hint": cyan, "warning": yellow}
 
 // remedy finds what a person can do about an error.
 func remedy(err error) string {

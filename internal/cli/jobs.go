@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -127,12 +126,12 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 		plain.Fprintf(a.stderr, "no jobs\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	plain.Fprintf(w, "ID\tNAME\tMODEL\tSTATUS\tPROGRESS\tAGE\n")
+	t := table{columns: []column{{name: "ID"}, {name: "NAME", least: 8}, {name: "MODEL", least: 12, optional: true}, {name: "STATUS"}, {name: "PROGRESS", least: 8}, {name: "AGE"}}}
 	for _, j := range jobs {
-		plain.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.id(), j.Name, words.Shorten(shortModel(j.Model), 40), j.Status, progressOf(j), age(j, time.Now()))
+		t.rows = append(t.rows, []cell{{text: j.id()}, {text: j.Name}, {text: shortModel(j.Model)}, {string(j.Status), colourOf(j.Status)}, {text: progressOf(j)},
+			{text: age(j, time.Now())}})
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.write(a.page()); err != nil {
 		return err
 	}
 	if more {
@@ -202,17 +201,13 @@ func (a *app) getCommand() *cobra.Command {
 
 // showJob prints what is known of a job, a line a fact; what is not known has no line.
 func (a *app) showJob(j jobFacts) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			plain.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	f := facts{screen: a.page(), indent: len("submitted") + gap}
+	row := func(name, value string) { f.row(name, cell{text: value}) }
 	row("job", j.ARN)
 	row("name", j.Name)
 	row("model", j.Model)
 	row("type", j.Type)
-	row("status", string(j.Status))
+	f.row("status", cell{string(j.Status), colourOf(j.Status)})
 	name, told := j.told()
 	for i, line := range strings.Split(told, "\n") {
 		row([]string{name, ""}[min(i, 1)], line)
@@ -226,7 +221,7 @@ func (a *app) showJob(j jobFacts) error {
 	if !j.Status.Terminal() {
 		row("expires", moment(j.Expires))
 	}
-	return w.Flush()
+	return f.err
 }
 
 // moment is a time in the zone of whoever reads it.

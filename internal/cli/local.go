@@ -32,6 +32,8 @@ type localOptions struct {
 	Log    *slog.Logger
 	// Resuming is told the job when an earlier run had begun it, with what that run finished; it may be nil.
 	Resuming func(batholith.Job)
+	// Flying, when it is not nil, is told how many requests are in flight before each call about progress.
+	Flying func(requests int)
 }
 
 // localResult is what became of the job.
@@ -179,6 +181,9 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- e.Run(running) }()
+	if told := l.progress; l.o.Flying != nil {
+		l.progress = func(j batholith.Job) { l.o.Flying(e.InFlight()); told(j) }
+	}
 	job, err = l.watch(ctx, job, done)
 	stop()
 	return job, errors.Join(err, <-done)

@@ -91,6 +91,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), files)
 	p := a.newProgress()
 	defer p.done()
+	defer p.followSize()()
 	o.Log = a.runLogger(o.Config, p)
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
@@ -99,7 +100,8 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	})()
 	began := time.Now()
 	var first *batholith.Counts
-	waits := false
+	waits, flying := false, 0
+	o.Flying = func(requests int) { flying = requests }
 	res, err := runLocal(ctx, o, func(j batholith.Job) {
 		if first == nil && j.Counts.Total > 0 {
 			first = &j.Counts
@@ -109,7 +111,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 			p.done()
 			a.tell("hint", "the records wait, and go on as soon as that is mended; to change the settings, Ctrl-C, and run the same command again")
 		}
-		p.show(standing{status: j.Status, counts: j.Counts, tokens: j.Tokens.Input + j.Tokens.Output})
+		p.show(standing{status: j.Status, counts: j.Counts, tokens: j.Tokens, flying: flying})
 	})
 	p.done()
 	switch {
@@ -184,8 +186,8 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 			return err
 		}
 	default:
-		s.write(a.stderr)
-		if len(s.result.Outputs) > 0 {
+		s.write(a.talk())
+		if len(s.result.Outputs) > 0 && a.terminal && a.paged { // else the paths are not below it
 			plain.Fprintf(a.stderr, "\nanswers:\n")
 		}
 		for _, path := range s.result.Outputs {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
@@ -31,34 +30,34 @@ type summary struct {
 
 // How much of the answers a summary shows.
 const (
-	sampleCount  = 3
-	sampleLength = 100 // characters of a prompt or an answer
-	reasonCount  = 3
+	sampleCount = 3
+	reasonCount = 3
+	// pipedLength is how many characters a prompt or an answer has at most in a pipe; on a terminal it has a line.
+	pipedLength = 500
 	// mostReasons bounds the different error texts that are counted; messages that hold an id each would fill the memory.
 	mostReasons = 1000
 )
 
 // write tells people what became of the job: the counts first, then a taste of the answers. Where these are is data, and goes to stdout.
-func (s summary) write(w io.Writer) {
+func (s summary) write(to *screen) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
-		plain.Fprintf(w, "%s after %s, before any record was sent\n", j.Status, words.Span(s.took))
+		to.ended(j.Status, fmt.Sprintf(" after %s, before any record was sent", words.Span(s.took)))
 		return
 	}
-	plain.Fprintf(w, "%s: %s of %s records answered, %s, in %s%s\n", j.Status, words.Number(j.Counts.Succeeded), words.Number(j.Counts.Total),
-		words.Plural(j.Counts.Errored, "error"), words.Span(s.took), s.speed())
+	to.ended(j.Status, fmt.Sprintf(": %s of %s records answered, %s, in %s%s", words.Number(j.Counts.Succeeded), words.Number(j.Counts.Total),
+		words.Plural(j.Counts.Errored, "error"), words.Span(s.took), s.speed()))
+	f := facts{screen: to, indent: len("manifest") + gap}
 	if _, note := j.Told(); note != "" && j.Status == batholith.StatusCompleted && j.Counts.Errored > 0 {
-		plain.Fprintf(w, "note      %s\n", note)
+		f.row("note", cell{text: note})
 	}
-	plain.Fprintf(w, "model     %s\n", j.ModelID)
+	f.row("model", cell{text: j.ModelID})
 	if t := j.Tokens; t.Input+t.Output > 0 {
-		plain.Fprintf(w, "tokens    %s in%s, %s out\n", words.Number(t.Input), cached(t), words.Number(t.Output))
+		f.row("tokens", cell{text: fmt.Sprintf("%s in%s, %s out", words.Number(t.Input), cached(t), words.Number(t.Output))})
 	}
-	if s.result.Manifest != "" {
-		plain.Fprintf(w, "manifest  %s\n", s.result.Manifest)
-	}
-	writeSamples(w, s.samples())
-	writeReasons(w, s.reasons())
+	f.row("manifest", cell{text: s.result.Manifest})
+	writeSamples(to, s.samples())
+	writeReasons(to, s.reasons())
 }
 
 // cached tells how much of the prompts the model server had in its cache, where it says so.
@@ -156,11 +155,24 @@ func inShort(body []byte, text func([]byte) string) string {
 	return text(body)
 }
 
-// writeSamples prints each record as its id, the prompt, and the answer below the prompt.
-func writeSamples(w io.Writer, all []sample) {
+// Samples are indented, and a long id takes no more than this.
+const (
+	sampleIndent = 2
+	idWidth      = 20
+)
+
+// writeSamples prints each record as its id, the prompt, and the answer below the prompt. On a terminal each takes one line.
+func writeSamples(to *screen, all []sample) {
 	for _, s := range all {
-		plain.Fprintf(w, "\n  %s  %s\n", s.id, words.Shorten(s.prompt, sampleLength))
-		plain.Fprintf(w, "  %s→ %s\n", strings.Repeat(" ", utf8.RuneCountInString(plain.Line(s.id))), words.Shorten(s.answer, sampleLength))
+		id := to.text(s.id)
+		if to.columns != nil {
+			id = to.cut(id, idWidth)
+		}
+		left := sampleIndent + widthOf(id) + gap
+		arrow := to.text("→ ")
+		_ = plain.Draw(to.out, newline)
+		_ = plain.Draw(to.out, strings.Repeat(" ", sampleIndent), id, strings.Repeat(" ", gap), to.preview(s.prompt, to.width()-left, pipedLength), newline)
+		_ = plain.Draw(to.out, strings.Repeat(" ", left-gap), arrow, to.preview(s.answer, to.width()-left+gap-widthOf(arrow), pipedLength), newline)
 	}
 }
 
@@ -201,12 +213,15 @@ func (s summary) reasons() []reason {
 }
 
 // writeReasons prints why records failed.
-func writeReasons(w io.Writer, all []reason) {
+func writeReasons(to *screen, all []reason) {
 	if len(all) > 0 {
-		plain.Fprintf(w, "\nwhy records failed, the most frequent first:\n")
+		_ = plain.Draw(to.out, newline)
+		_ = plain.Draw(to.out, "why records failed, the most frequent first:", newline)
 	}
+	before, after := to.paint(red)
 	for _, r := range all {
-		plain.Fprintf(w, "  %s × %s\n", words.Number(r.count), words.Shorten(r.text, 2*sampleLength))
+		count := fmt.Sprintf("  %s %s ", words.Number(r.count), to.text("×"))
+		_ = plain.Draw(to.out, count, before, to.preview(r.text, to.width()-widthOf(count), pipedLength), after, newline)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestSummaryTellsWhatBecameOfTheJob(t *testing.T) {
 				Counts: batholith.Counts{Total: 2000, Processed: 2000, Succeeded: 1999, Errored: 1}, Tokens: batholith.Tokens{Input: 1234, Output: 7, CacheRead: 823}}},
 	}
 	var out bytes.Buffer
-	s.write(&out)
+	s.write(&screen{out: &out})
 	want := `Completed: 1,999 of 2,000 records answered, 1 error, in 4s (500 records/s)
 model     m
 tokens    1,234 in (66 % of them from the model server's cache), 7 out

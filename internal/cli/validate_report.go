@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -128,29 +128,69 @@ func isOrAre(n int64, noun string) string {
 	return words.Plural(n, noun) + " are"
 }
 
-func (a *app) reportValidated(f *validated) error {
-	for _, p := range f.ErrorList {
-		plain.Fprintf(a.stdout, "%s:%d: %s\n", p.File, p.Line, p.Reason)
+// reportValidated prints the problems with their places, and a table of what was found.
+func (a *app) reportValidated(v *validated) error {
+	s := a.page()
+	for _, p := range v.ErrorList {
+		if err := p.write(s, ""); err != nil {
+			return err
+		}
 	}
-	for _, p := range f.WarningList {
-		plain.Fprintf(a.stdout, "%s:%d: warning: %s\n", p.File, p.Line, p.Reason)
+	for _, p := range v.WarningList {
+		if err := p.write(s, "warning: "); err != nil {
+			return err
+		}
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		plain.Fprintf(w, "%s\t%s\n", name, plain.Sprintf(format, args...))
+	f := facts{screen: s, indent: len("recordIds") + gap}
+	row := func(name, format string, args ...any) { f.row(name, cell{text: plain.Sprintf(format, args...)}) }
+	row("records", "%s in %s, %s (read in %s)", words.Number(v.Records), words.Plural(int64(v.Files), "file"), humanize.IBytes(uint64(v.Bytes)), words.Span(max(time.Millisecond, time.Duration(v.Seconds*float64(time.Second)))))
+	f.row("errors", cell{more(v.Errors, len(v.ErrorList)), some(v.Errors, red)})
+	f.row("warnings", cell{more(v.Warnings, len(v.WarningList)), some(v.Warnings, yellow)})
+	if v.Model != "" {
+		row("bodies", "%s (%s of %s)", refusedBodies(v.Refused), v.Type, v.Model)
 	}
-	row("records", "%s in %s, %s (read in %s)", words.Number(f.Records), words.Plural(int64(f.Files), "file"), humanize.IBytes(uint64(f.Bytes)), words.Span(max(time.Millisecond, time.Duration(f.Seconds*float64(time.Second)))))
-	row("errors", "%s", more(f.Errors, len(f.ErrorList)))
-	row("warnings", "%s", more(f.Warnings, len(f.WarningList)))
-	if f.Model != "" {
-		row("bodies", "%s (%s of %s)", refusedBodies(f.Refused), f.Type, f.Model)
+	for _, r := range v.Reasons[:min(len(v.Reasons), reasonCount)] {
+		count := words.Number(r.Count) + " × "
+		row("", "%s", count+s.preview(r.Reason, s.width()-f.indent-len(count), pipedLength))
 	}
-	for _, r := range f.Reasons[:min(len(f.Reasons), reasonCount)] {
-		row("", "%s × %s", words.Number(r.Count), words.Shorten(r.Reason, 2*sampleLength))
+	row("recordIds", "%s missing, %s repeated", words.Number(v.Missing), words.Number(v.Repeated))
+	row("tokens", "about %s in, %s", words.Number(v.InputTokens), v.outputTokens())
+	return f.err
+}
+
+// write prints a problem in the form of compilers, FILE:LINE: REASON, so that editors find the place. On a terminal its further lines are indented.
+func (l located) write(s *screen, kind string) error {
+	place := plain.Sprintf("%s:%d: ", l.File, l.Line)
+	colour := red
+	if kind != "" {
+		colour = yellow
 	}
-	row("recordIds", "%s missing, %s repeated", words.Number(f.Missing), words.Number(f.Repeated))
-	row("tokens", "about %s in, %s", words.Number(f.InputTokens), f.outputTokens())
-	return w.Flush()
+	before, after := s.paint(colour)
+	lines := wrap(s.text(place+kind+l.Reason), max(s.width()-len(problemIndent), 0))
+	first, rest := lines[0], ""
+	if tail, ok := strings.CutPrefix(first, s.text(place)); ok {
+		first, rest = s.text(place), tail
+	}
+	if err := plain.Draw(s.out, before, first, after, rest, newline); err != nil {
+		return err
+	}
+	for _, line := range lines[1:] {
+		if err := plain.Draw(s.out, problemIndent+line, newline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// problemIndent stands before the further lines of a problem.
+const problemIndent = "  "
+
+// some is the colour of a count that is not zero.
+func some(n int64, c plain.Control) plain.Control {
+	if n == 0 {
+		return ""
+	}
+	return c
 }
 
 func (f *validated) outputTokens() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,7 @@ const (
 func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, error) {
 	p := a.newProgress()
 	defer p.done()
+	defer p.followSize()()
 	wait, failed := firstLook, 0
 	var told watched
 	for {
@@ -124,15 +126,27 @@ func (a *app) closeWatch(j jobFacts) error {
 	if j.Submitted != nil && j.Ended != nil {
 		took = " after " + words.Span(j.Ended.Sub(*j.Submitted))
 	}
+	s := a.talk()
 	if j.Processed == 0 {
-		plain.Fprintf(a.stderr, "%s%s, with no record done\n", j.Status, took)
+		s.ended(j.Status, took+", with no record done")
 	} else {
-		plain.Fprintf(a.stderr, "%s%s: %s of %s records succeeded, %s\noutput in %s\n", j.Status, took,
-			words.Number(j.Succeeded), words.Number(j.Total), words.Plural(j.Errored, "error"), j.outputPrefix())
+		s.ended(j.Status, fmt.Sprintf("%s: %s of %s records succeeded, %s", took, words.Number(j.Succeeded), words.Number(j.Total), words.Plural(j.Errored, "error")))
+		plain.Fprintf(a.stderr, "output in %s\n", j.outputPrefix())
 	}
 	if j.Status != batholith.StatusCompleted {
 		_, told := j.told()
 		return &endedError{status: j.Status, message: told}
 	}
 	return nil
+}
+
+// ended prints how a job ended: its status in colour, and the rest, which breaks at blanks.
+func (s *screen) ended(status batholith.Status, rest string) {
+	before, after := s.paint(colourOf(status))
+	lines := wrap(s.text(string(status)+rest), s.width())
+	tail, _ := strings.CutPrefix(lines[0], s.text(string(status)))
+	_ = plain.Draw(s.out, before, string(status), after, tail, newline) // there is nowhere else to say so
+	for _, line := range lines[1:] {
+		_ = plain.Draw(s.out, line, newline)
+	}
 }

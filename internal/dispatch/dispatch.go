@@ -112,6 +112,7 @@ type Dispatcher struct {
 	lines *memory.Account     // memory of long output lines that are not committed yet
 	reads *semaphore.Weighted // chunks read in parallel, not counting the first of each job
 
+	flying     atomic.Int64 // requests for records that are being sent or answered
 	born       time.Time
 	leaseUntil atomic.Int64 // end of the lease by the wall clock, in Unix nanoseconds
 	leaseMono  atomic.Int64 // end of the lease by the monotonic clock, in nanoseconds since born
@@ -156,6 +157,9 @@ func orDuration(v, def time.Duration) time.Duration {
 	}
 	return v
 }
+
+// InFlight is how many requests for records are being sent or answered now, at all backends.
+func (d *Dispatcher) InFlight() int { return int(d.flying.Load()) }
 
 // Run sends records until ctx ends, and then shuts down: it takes no new records, waits at most Options.Drain for requests in flight,
 // commits the finished outcomes, and releases the chunks. It may be called once. It returns an error only if it never took the lease.

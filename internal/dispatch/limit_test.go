@@ -100,3 +100,23 @@ func TestWhatWasFoundIsRememberedOverARestart(t *testing.T) {
 		})
 	}
 }
+
+func TestInFlightCountsTheRequestsAtTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), answering(time.Second)
+		s.limit = 16
+		d := w.dispatcher(Options{}, s)
+		d.Enqueue(w.job("a", 160, 50))
+		defer w.start(d)()
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		if n := d.InFlight(); n != 16 {
+			t.Errorf("%d in flight while 16 slots are busy", n)
+		}
+		w.await(160, "a")
+		synctest.Wait()
+		if n := d.InFlight(); n != 0 {
+			t.Errorf("%d in flight after the last answer", n)
+		}
+	})
+}

@@ -173,6 +173,7 @@ func (l *lane) sets(it *item) {
 	it.before = l.begun
 	it.sole = l.limit.InFlight() == 1 && l.canary.flying == 0
 	l.at(it.class).sent(it.began)
+	l.d.flying.Add(1)
 	if it.again() {
 		l.retries.flying++
 	}
@@ -187,6 +188,7 @@ func (l *lane) landed(it *item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at(it.class).flying--
+	l.d.flying.Add(-1)
 	it.sole = it.sole && l.begun == it.before
 	if !it.again() {
 		l.retries.earn(took, l.limit.Size())

@@ -205,6 +205,14 @@ func (e *Engine) Service() bedrock.Service {
 	return e.api
 }
 
+// InFlight is how many requests for records are at the model servers now. A process without worker has none.
+func (e *Engine) InFlight() int {
+	if e.dispatch == nil {
+		return 0
+	}
+	return e.dispatch.InFlight()
+}
+
 // Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run. A job whose
 // outcomes cannot be committed yet keeps its chunks until it is opened: once released, they would be asked again. It waits for a
 // database that does not answer. A process without worker has nothing to recover.

@@ -12,6 +12,8 @@
 // tabs, because it cannot know who wrote them. The program's own terminal sequences have the type [Control],
 // and only [Draw] writes them unescaped.
 //
+// Where a locale has no UTF-8, [Writer.ASCII] and [Writer.Signs] write ASCII: the program's own signs become letters (… is ...).
+//
 // [Redact] hides possible secrets in URLs: user names, passwords and parameter values.
 //
 // The package does not know what the text is about.

@@ -9,17 +9,24 @@ import (
 // Writer wraps a stream that people read. It escapes what is written to it, except newlines and tabs. A UTF-8
 // character must not be split across two calls of Write. It has no state, so it is as safe for concurrent use
 // as the stream.
-type Writer struct{ out io.Writer }
+type Writer struct {
+	out    io.Writer
+	recode func(string) string // into the characters that the stream shows; nil: all of them
+}
 
-// NewWriter returns a Writer to out.
-func NewWriter(out io.Writer) *Writer { return &Writer{out} }
+// NewWriter returns a Writer to out, a stream of UTF-8.
+func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
 // Write implements io.Writer. It returns len(p) even though escapes make the output longer.
 func (w *Writer) Write(p []byte) (int, error) {
 	if harmless(p, true) {
 		return w.out.Write(p)
 	}
-	if _, err := w.out.Write(appendShown(make([]byte, 0, len(p)+64), string(p), true)); err != nil {
+	text := string(p)
+	if w.recode != nil {
+		text = w.recode(text)
+	}
+	if _, err := w.out.Write(appendShown(make([]byte, 0, len(p)+64), text, true)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -32,16 +39,20 @@ type Control string
 // Draw writes parts with a single Write: Control values unchanged, everything else escaped as by [Line]. w may
 // be a [Writer] or any other stream.
 func Draw(w io.Writer, parts ...any) error {
+	recode := func(s string) string { return s }
+	if own, ok := w.(*Writer); ok {
+		w = own.out
+		if own.recode != nil {
+			recode = own.recode
+		}
+	}
 	var b []byte
 	for _, p := range parts {
 		if c, ok := p.(Control); ok {
 			b = append(b, c...)
 		} else {
-			b = appendShown(b, fmt.Sprint(p), false)
+			b = appendShown(b, recode(fmt.Sprint(p)), false)
 		}
-	}
-	if own, ok := w.(*Writer); ok {
-		w = own.out
 	}
 	_, err := w.Write(b)
 	return err
