@@ -21,6 +21,7 @@ const (
 // merged reads several segments as one, in the order of keys. Its readers are a heap by their next key.
 type merged struct {
 	readers []*segmentReader
+	ahead   *ahead
 	stale   bool // the first reader's outcome was handed out
 	lenient bool // a segment that is lost is passed over, from where it cannot be read
 	last    batholith.RecordKey
@@ -28,10 +29,11 @@ type merged struct {
 }
 
 // merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
-// holds a block besides, and a block is larger than blockBytes only where a single line is. Of long lines one is held at a time.
+// holds a block besides, and a block is larger than blockBytes only where a single line is. Of long lines one is held at a time. From a bucket that is
+// farAway they read as much again ahead. The caller closes what it got.
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
-	m := &merged{lenient: lenient}
+	m := &merged{lenient: lenient, ahead: newAhead(ctx)}
 	opened, errs := make([]*segmentReader, len(segs)), make([]error, len(segs))
 	var g errgroup.Group
 	g.SetLimit(opensAtOnce)
@@ -40,7 +42,7 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 			continue
 		}
 		g.Go(func() error {
-			r, err := openSegment(ctx, b, seg, piece)
+			r, err := openAhead(m.ahead, b, seg, piece)
 			if err == nil {
 				err = r.nextKey()
 			}
@@ -52,6 +54,7 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 	for i, r := range opened {
 		switch err := errs[i]; {
 		case err != nil && !m.forgives(err):
+			m.close()
 			return nil, err
 		case err == nil && r != nil:
 			m.readers = append(m.readers, r)
@@ -62,6 +65,9 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 	}
 	return m, nil
 }
+
+// close ends the reading ahead. It may be called at any time, and nothing is read afterwards.
+func (m *merged) close() { m.ahead.close() }
 
 // next returns the next outcome, which holds until the next call, or io.EOF after the last. A record that has two outcomes is
 // an error: the store lets none be committed twice.

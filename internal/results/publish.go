@@ -141,6 +141,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
+	defer outcomes.close()
 	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient, beside: p.beside(ctx)}
 	if err := out.write(outcomes); err != nil {
 		return m, err

@@ -2,6 +2,8 @@ package results
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +101,55 @@ func TestAPublicationOfManyFilesWaitsForFewRoundsOfCalls(t *testing.T) {
 					t.Errorf("%d uploads are open", n)
 				}
 			})
+		})
+	}
+}
+
+// A merge waits for a distant bucket once for a piece of all its segments together, and not once for each: the next piece of each is on its way while the
+// present ones are merged. What it reads is the same, and nothing is on its way when it is closed, wherever it ended. A bucket nearby is not read ahead.
+func TestAMergeWaitsForFewRoundsOfCalls(t *testing.T) {
+	const trip = 50 * time.Millisecond
+	const segments, each, long = 16, 40, 16 << 10
+	const pieces = segments * each * long / mergeMemory // of a segment
+	b := objecttest.NewMemory()
+	var segs []batholith.Segment
+	for s := range segments {
+		var outcomes []batholith.Outcome
+		for i := range int64(each) {
+			outcomes = append(outcomes, longOutcome(i*segments+int64(s), long))
+		}
+		segs = append(segs, longSegment(t, b, fmt.Sprint(s), outcomes...))
+	}
+	for _, c := range []struct {
+		trip        time.Duration
+		read, calls int // records, and calls at most
+	}{{0, segments * each, segments * (pieces + 2)}, {trip, segments * each, segments * (pieces + 2)}, {trip, 1, 2 * segments}} {
+		synctest.Test(t, func(t *testing.T) {
+			far := objecttest.NewDistant(b, c.trip)
+			began := time.Now()
+			m, err := merge(t.Context(), far, segs, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for record := range int64(c.read) {
+				if o, err := m.next(); err != nil || o.Key.Record != record || len(o.Line) != long {
+					t.Fatalf("record %d: %v", record, err)
+				}
+			}
+			if c.read > 1 {
+				if _, err := m.next(); err != io.EOF {
+					t.Errorf("after the last record: %v", err)
+				}
+			}
+			m.close()
+			calls, atOnce := far.Calls()
+			if rounds := int(time.Since(began) / trip); rounds > pieces+2 || calls > c.calls || atOnce > opensAtOnce {
+				t.Errorf("%d records from %v away: %d rounds of %d calls, %d at once; each segment has %d pieces", c.read, c.trip, rounds, calls, atOnce, pieces)
+			}
+			synctest.Wait()
+			if again, _ := far.Calls(); again != calls {
+				t.Error("it reads on when it is closed")
+			}
 		})
 	}
 }

@@ -200,6 +200,7 @@ func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholit
 	if err != nil {
 		return batholith.Segment{}, err
 	}
+	defer in.close()
 	level, size := 0, int64(0)
 	for _, s := range segs {
 		level, size = max(level, s.Level+1), size+s.Bytes

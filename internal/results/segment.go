@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -110,8 +111,16 @@ type segmentReader struct {
 
 // openSegment begins to read a committed segment, in requests of about piece bytes.
 func openSegment(ctx context.Context, b blob.Bucket, seg batholith.Segment, piece int64) (*segmentReader, error) {
+	return readSegment(&ranges{ctx: ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece}, seg)
+}
+
+// openAhead is openSegment that reads ahead. Its ctx is that of a.
+func openAhead(a *ahead, b blob.Bucket, seg batholith.Segment, piece int64) (*segmentReader, error) {
+	return readSegment(&ranges{ctx: a.ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece, ahead: a}, seg)
+}
+
+func readSegment(from *ranges, seg batholith.Segment) (*segmentReader, error) {
 	s := &segmentReader{seg: seg}
-	from := &ranges{ctx: ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece}
 	s.frames = frames{r: io.TeeReader(from, summer{&s.sum}), left: seg.Bytes}
 	if err := s.frames.head(segmentMagic); err != nil {
 		return nil, s.fault(err)
@@ -231,41 +240,81 @@ func (s summer) Write(p []byte) (int, error) {
 }
 
 // ranges reads an object piece by piece, each piece whole before any of it is handed out, so that no request stays open
-// while other segments are read.
+// while other segments are read. From a distant bucket it reads one piece ahead.
 type ranges struct {
-	ctx    context.Context
-	bucket blob.Bucket
-	key    string
-	at     int64 // of the next piece
-	end    int64
-	piece  int64
-	buf    []byte
-	unread []byte
+	ctx     context.Context
+	bucket  blob.Bucket
+	key     string
+	at      int64 // of the next piece to fetch
+	end     int64
+	piece   int64
+	ahead   *ahead // nil: nothing is read ahead
+	buf     []byte // of the current piece
+	spare   []byte // of the one before, if it is read ahead
+	pending *coming
+	unread  []byte
 }
 
 // Read hands out of the current piece, after fetching one if there is none.
 func (r *ranges) Read(p []byte) (int, error) {
 	if len(r.unread) == 0 {
-		if r.at == r.end {
-			return 0, io.EOF
-		}
-		n := min(r.piece, r.end-r.at)
-		if int64(cap(r.buf)) < n {
-			r.buf = make([]byte, n)
-		}
-		if err := r.fetch(r.buf[:n]); err != nil {
+		if err := r.turn(); err != nil {
 			return 0, err
 		}
-		r.unread, r.at = r.buf[:n], r.at+n
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
 	return n, nil
 }
 
-// fetch fills b from r.at, with the patience of blob.Reader.
-func (r *ranges) fetch(b []byte) error {
-	in := blob.NewReader(r.ctx, r.bucket, r.key, "", r.at, int64(len(b)))
+// turn makes the next piece the current one, and begins to fetch the one after it if the bucket is far away.
+func (r *ranges) turn() error {
+	if c := r.pending; c != nil {
+		r.pending = nil
+		if <-c.done; c.err != nil {
+			return c.err
+		}
+		r.spare, r.buf, r.unread = r.buf, c.buf, c.buf
+		r.fetchAhead()
+		return nil
+	}
+	if r.at == r.end {
+		return io.EOF
+	}
+	began := time.Now()
+	r.buf = grown(r.buf, min(r.piece, r.end-r.at))
+	if err := r.fetch(r.buf, r.at); err != nil {
+		return err
+	}
+	r.unread, r.at = r.buf, r.at+int64(len(r.buf))
+	if time.Since(began) >= farAway {
+		r.fetchAhead()
+	}
+	return nil
+}
+
+// fetchAhead begins to fetch the next piece, if there is one.
+func (r *ranges) fetchAhead() {
+	if r.ahead == nil || r.at == r.end {
+		return
+	}
+	from := r.at
+	r.spare = grown(r.spare, min(r.piece, r.end-from))
+	r.at += int64(len(r.spare))
+	r.pending = r.ahead.fetch(r.spare, func(b []byte) error { return r.fetch(b, from) })
+}
+
+// grown is buf with n bytes, or another with as many.
+func grown(buf []byte, n int64) []byte {
+	if int64(cap(buf)) < n {
+		return make([]byte, n)
+	}
+	return buf[:n]
+}
+
+// fetch fills b from a byte of the object, with the patience of blob.Reader.
+func (r *ranges) fetch(b []byte, from int64) error {
+	in := blob.NewReader(r.ctx, r.bucket, r.key, "", from, int64(len(b)))
 	_, err := io.ReadFull(in, b)
 	if closing := in.Close(); err == nil && closing != nil {
 		return closing
