@@ -52,6 +52,7 @@ func (l *loader) check() {
 	l.checkS3()
 	l.checkCallers()
 	l.checkRoles()
+	l.checkKMS()
 	l.checkModels()
 	l.checkSimulated()
 	l.checkLimits()

@@ -48,6 +48,7 @@ func example() *Config {
 	c.Credentials = []Credential{{AccessKeyID: "AKEXAMPLE", SecretAccessKeyEnv: "ALICE_SECRET", Principal: "alice"}}
 	c.APIKeys = []APIKey{{KeyEnv: "BOB_KEY", Principal: "bob"}}
 	c.Roles = []Role{{ARN: "arn:aws:iam::000000000000:role/batch", AccessKeyID: "ROLEKEY", SecretAccessKeyEnv: "ROLE_SECRET"}}
+	c.KMS = KMS{Keys: []KMSKey{{Aliases: []string{"prompts"}, File: "prompts.key"}}}
 	c.Models = []Model{{
 		ID:      "anthropic.claude-3-haiku-20240307-v1:0",
 		Aliases: []string{"us.anthropic.claude-3-haiku-20240307-v1:0"},

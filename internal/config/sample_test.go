@@ -6,9 +6,12 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/batholith/batholith/internal/kms"
 )
 
 func TestEverySettingIsDocumented(t *testing.T) {
@@ -55,6 +58,10 @@ func TestSampleNamesEverySetting(t *testing.T) {
 // Whoever takes the comment signs away gets entries that are understood, if not all supported.
 func TestExamplesOfTheSampleAreUnderstood(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^# ( *(- )?[a-z_0-9]+:)`).ReplaceAllString(sample(t), "$1")
+	t.Chdir(t.TempDir())
+	if _, err := kms.Create("prompts.key", "", time.Now()); err != nil { // which the sample names
+		t.Fatal(err)
+	}
 	c, err := load(t, text, []string{"ALICE_SECRET=x", "BOB_KEY=x", "ROLE_SECRET=x"}, nil)
 	var all *Error
 	if c != nil || !errors.As(err, &all) {

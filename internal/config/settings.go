@@ -41,6 +41,8 @@ type Config struct {
 	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on the embedded
 	// S3.
 	Roles []Role `yaml:"roles"`
+	// Encryption keys of this machine, for objects of the embedded S3.
+	KMS KMS `yaml:"kms"`
 	// Models and their servers. Absent: only the embedded models.
 	Models []Model `yaml:"models"`
 	// Behaviour of the embedded batholith.simulated-v1, for load tests.
@@ -161,6 +163,25 @@ type Assume struct {
 	RoleARN string `yaml:"role_arn"`
 	// External id that the role's trust policy requires.
 	ExternalID string `yaml:"external_id"`
+}
+
+// KMS holds the encryption keys.
+type KMS struct {
+	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name. A request for encryption that names no key gets the key with
+	// the alias aws/s3, or the first one.
+	Keys []KMSKey `yaml:"keys"`
+}
+
+// KMSKey is an encryption key.
+type KMSKey struct {
+	// Identifier of the key. Absent: the one in the file.
+	ID string `yaml:"id"`
+	// Further names: prompts stands for alias/prompts.
+	Aliases []string `yaml:"aliases"`
+	// Key file that `batholith kms create` made, of mode 0600.
+	File string `yaml:"file"`
+	// With true, the key neither encrypts nor decrypts.
+	Disabled bool `yaml:"disabled"`
 }
 
 // Model is a model that jobs may name, and its servers.

@@ -1,0 +1,53 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/batholith/batholith/internal/kms"
+)
+
+// Ring opens the encryption keys.
+func (c *Config) Ring() (*kms.Ring, error) { return kms.Open(c.Region, c.Account, c.KMS.List()) }
+
+// List returns the keys as package kms takes them.
+func (k KMS) List() []kms.Key {
+	keys := make([]kms.Key, len(k.Keys))
+	for i, key := range k.Keys {
+		keys[i] = kms.Key(key)
+	}
+	return keys
+}
+
+// checkKMS opens each key, so that a key file that is missing or open to others is noticed before anything needs it.
+func (l *loader) checkKMS() {
+	before := len(l.problems)
+	for i, key := range l.config.KMS.List() {
+		at := fmt.Sprintf("kms.keys[%d]", i)
+		switch {
+		case key.ID != "" && !kms.ValidID(key.ID):
+			l.bad(at+".id", "use letters, digits, dashes and underscores, at most 128", "%q is not the id of a key", key.ID)
+		case key.File == "":
+			l.bad(at+".file", "make a key with: batholith kms create FILE", "the key has no file")
+		default:
+			if _, err := kms.Open(l.config.Region, l.config.Account, []kms.Key{key}); err != nil {
+				l.keyProblem(at, err)
+			}
+		}
+	}
+	if len(l.problems) == before {
+		if _, err := l.config.Ring(); err != nil {
+			l.keyProblem("kms.keys", err)
+		}
+	}
+}
+
+// keyProblem notes an error of package kms.
+func (l *loader) keyProblem(path string, err error) {
+	var f *kms.Fault
+	if errors.As(err, &f) {
+		l.bad(path, f.Remedy, "%s", f.Reason)
+		return
+	}
+	l.bad(path, "correct it", "%v", err)
+}

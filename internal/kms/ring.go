@@ -1,0 +1,197 @@
+package kms
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+)
+
+// Key is a key as the settings name it.
+type Key struct {
+	ID       string   // "": the one in the file
+	Aliases  []string // with or without alias/
+	File     string
+	Disabled bool // neither encrypts nor decrypts
+}
+
+// DefaultAlias names the key that is used where a request for encryption names none. If no key has this alias, it is the first key.
+const DefaultAlias = "aws/s3"
+
+// Kinds of faults, which callers tell apart.
+var (
+	ErrNotFound = errors.New("there is no such key")
+	ErrDisabled = errors.New("the key is disabled")
+	ErrUnusable = errors.New("the key cannot be used") // its file is missing, damaged, open to others, or another one
+	ErrInvalid  = errors.New("the ciphertext does not decrypt")
+)
+
+// Fault says why a key cannot be used, and what to do. It wraps its kind.
+type Fault struct {
+	kind           error
+	Reason, Remedy string
+}
+
+func (f *Fault) Error() string { return f.Reason + ": " + f.Remedy }
+
+// Unwrap returns the kind: ErrNotFound, ErrDisabled, ErrUnusable or ErrInvalid.
+func (f *Fault) Unwrap() error { return f.kind }
+
+func fault(kind error, remedy, reason string, args ...any) error {
+	return &Fault{kind: kind, Reason: fmt.Sprintf(reason, args...), Remedy: remedy}
+}
+
+// Ring holds the keys. It is safe for concurrent use.
+//
+// Rotation needs no restart: before a key encrypts, and when it lacks a version to decrypt with, its file is read again if it changed.
+type Ring struct {
+	place
+	keys  []*held
+	names map[string]*held // by id and alias/NAME
+}
+
+// held is a key with the content of its file.
+type held struct {
+	Key
+	mu   sync.Mutex
+	file *File
+	seen os.FileInfo // of the file when it was read
+}
+
+// Ref names a key.
+type Ref struct{ ID, ARN string }
+
+// Open reads the key files. region and account are those of the keys' ARNs.
+func Open(region, account string, keys []Key) (*Ring, error) {
+	r := &Ring{place: place{region, account}, names: map[string]*held{}}
+	for _, k := range keys {
+		h := &held{Key: k}
+		if err := h.load(); err != nil {
+			return nil, err
+		}
+		h.ID = h.file.ID
+		r.keys = append(r.keys, h)
+		names := []string{h.ID}
+		for _, a := range k.Aliases {
+			name, ok := Alias(a)
+			if !ok {
+				return nil, fault(ErrUnusable, "use letters, digits, dashes, underscores and slashes", "%q is not an alias of the key %s", a, h.ID)
+			}
+			names = append(names, "alias/"+name)
+		}
+		for _, name := range names {
+			if other := r.names[name]; other != nil && other != h {
+				return nil, fault(ErrUnusable, "give each its own", "two keys have the name %s, those of %s and %s", name, other.File, h.File)
+			}
+			r.names[name] = h
+		}
+	}
+	return r, nil
+}
+
+// load reads the file of the key, and checks that it is this key's.
+func (h *held) load() error {
+	info, _ := os.Stat(h.File) // before it is read: what changes meanwhile is read again. nil: ReadFile says why
+	f, err := ReadFile(h.File)
+	if err != nil {
+		return err
+	}
+	if h.ID != "" && h.ID != f.ID {
+		return fault(ErrUnusable, "name the file of that key", "the key file %s holds the key %s and not %s", h.File, f.ID, h.ID)
+	}
+	h.file, h.seen = f, info
+	return nil
+}
+
+// current returns the content of the key's file, which it reads again if the file changed since.
+func (h *held) current() (*File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if info, err := os.Stat(h.File); err == nil && h.seen != nil && os.SameFile(info, h.seen) && info.ModTime().Equal(h.seen.ModTime()) &&
+		info.Size() == h.seen.Size() && info.Mode() == h.seen.Mode() {
+		return h.file, nil
+	}
+	before := h.file
+	if err := h.load(); err != nil {
+		return nil, err
+	}
+	if lost := before.lostIn(h.file); lost != 0 {
+		err := fault(ErrUnusable, "put the file back from your copy", "version %d of the key %s is not in %s any more", lost, h.ID, h.File)
+		h.file, h.seen = before, nil
+		return nil, err
+	}
+	return h.file, nil
+}
+
+// lostIn is the first version that another content of the file lacks or has with another secret; 0: none.
+func (f *File) lostIn(other *File) int {
+	for _, v := range f.Versions {
+		if w, ok := other.version(v.Number); !ok || w.secret != v.secret {
+			return v.Number
+		}
+	}
+	return 0
+}
+
+// inMemory returns what was read of the file last.
+func (h *held) inMemory() *File {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.file
+}
+
+// Find returns the key that a name stands for. "" is the default key. The error is ErrNotFound or ErrDisabled.
+func (r *Ring) Find(name string) (Ref, error) {
+	h, err := r.find(name)
+	if err != nil {
+		return Ref{}, err
+	}
+	return r.ref(h), nil
+}
+
+func (r *Ring) ref(h *held) Ref { return Ref{ID: h.ID, ARN: r.arn("key/" + h.ID)} }
+
+func (r *Ring) find(name string) (*held, error) {
+	var h *held
+	if name == "" {
+		if h = r.names["alias/"+DefaultAlias]; h == nil && len(r.keys) > 0 {
+			h = r.keys[0]
+		}
+	} else if resource, ok := r.resource(name); ok {
+		h = r.names[resource]
+	}
+	switch {
+	case h == nil && name == "":
+		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key")
+	case h == nil:
+		return nil, fault(ErrNotFound, "batholith kms list shows the keys", "there is no encryption key %q in the settings", name)
+	case h.Disabled:
+		return nil, fault(ErrDisabled, "remove disabled from its settings", "the key %s is disabled", r.arn("key/"+h.ID))
+	}
+	return h, nil
+}
+
+// Described is what is told of a key.
+type Described struct {
+	ID       string    `json:"id"`
+	ARN      string    `json:"arn"`
+	Aliases  []string  `json:"aliases"`
+	File     string    `json:"file"`
+	Versions []Version `json:"-"`
+	Disabled bool      `json:"disabled"`
+}
+
+// List describes the keys in the order of the settings.
+func (r *Ring) List() []Described {
+	var all []Described
+	for _, h := range r.keys {
+		d := Described{ID: h.ID, ARN: r.arn("key/" + h.ID), Aliases: []string{}, File: h.File, Versions: slices.Clone(h.inMemory().Versions), Disabled: h.Disabled}
+		for _, a := range h.Aliases {
+			name, _ := Alias(a)
+			d.Aliases = append(d.Aliases, "alias/"+name)
+		}
+		all = append(all, d)
+	}
+	return all
+}
