@@ -6,7 +6,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// anthropicBodies are two: messages, or one prompt with turns marked in it.
+// anthropicBodies selects one of Claude's two body formats: messages, or one prompt that contains the turns.
+// "messages" takes precedence.
 func anthropicBodies(o Options) translator {
 	var messages, text translator = anthropic{o}, claudeText{o}
 	return alwaysChat{func(body value) (translator, error) {
@@ -26,12 +27,17 @@ func anthropicBodies(o Options) translator {
 	}}
 }
 
-// anthropic is the Messages API (Bedrock: Anthropic Claude Messages).
+// anthropic translates the Messages API (Bedrock: Anthropic Claude Messages). A minimal body and its answer:
+//
+//	{"anthropic_version":"bedrock-2023-05-31","max_tokens":512,"messages":[{"role":"user","content":"Hello"}]}
+//	{"id":"msg_…","type":"message","role":"assistant","model":"…","content":[{"type":"text","text":"Hi"}],
+//	 "stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":8,"output_tokens":3,…}}
 type anthropic struct{ Options }
 
-// anthropicVersion is the only one that Bedrock takes.
+// anthropicVersion is the only value that Bedrock accepts.
 const anthropicVersion = "bedrock-2023-05-31"
 
+// request implements translator.
 func (d anthropic) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
@@ -40,7 +46,8 @@ func (d anthropic) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// body reads the members in any order; the messages are written last, because the system prompt comes before them.
+// body reads the members in any order. It writes the messages last, because the system prompt comes before
+// them.
 func (d anthropic) body(c *chat, body value) error {
 	var version, system, messages value
 	err := c.read(claudeBody, body, func(name string, v value) error {
@@ -72,7 +79,8 @@ func (d anthropic) body(c *chat, body value) error {
 	return first(c.choosable("tool_choice"), d.system(c, system), d.messages(c, messages))
 }
 
-// parameter takes what is neither the conversation nor a parameter of the server's. Errors are relative to the member.
+// parameter reads a member that is neither part of the conversation nor a parameter with the server's own name.
+// Errors are relative to the member.
 func (d anthropic) parameter(c *chat, name string, v value) error {
 	switch name {
 	case "tools":
@@ -89,7 +97,7 @@ func (d anthropic) parameter(c *chat, name string, v value) error {
 	return nil
 }
 
-// outputConfig reads how the answer is to be: its form, and how hard the model thinks.
+// outputConfig reads output_config: the format of the answer, and the reasoning effort.
 func (d anthropic) outputConfig(c *chat, config, format *members, v value) error {
 	return c.readObject(config, v, func(name string, v value) error {
 		switch name {
@@ -102,7 +110,8 @@ func (d anthropic) outputConfig(c *chat, config, format *members, v value) error
 	})
 }
 
-// system is one text or a list of them. Empty ones are no turn: some templates know no system prompt, and gateways always write one.
+// system reads the system prompt: a string or a list of text blocks. Empty texts are dropped: some chat
+// templates have no system prompt, and gateways always send one.
 func (d anthropic) system(c *chat, v value) error {
 	t := turn{role: "system"}
 	switch v.kind() {
@@ -124,6 +133,7 @@ func (d anthropic) system(c *chat, v value) error {
 	return nil
 }
 
+// systemBlock reads one block of the system prompt.
 func (d anthropic) systemBlock(c *chat, t *turn, block value) error {
 	var text value
 	if !block.member("type").is("text") {
@@ -139,7 +149,7 @@ func (d anthropic) systemBlock(c *chat, t *turn, block value) error {
 	return first(err, needString("text", text))
 }
 
-// addText adds a text that is not empty.
+// addText appends a text part, unless the text is absent or empty.
 func addText(parts []part, text value) []part {
 	if len(text) <= len(`""`) {
 		return parts
@@ -147,7 +157,7 @@ func addText(parts []part, text value) []part {
 	return append(parts, part{kind: "text", text: text})
 }
 
-// messages writes the conversation. Two turns of one role in a row stay two: merging them is the template's matter.
+// messages writes the conversation. chat.turn joins consecutive messages of one role.
 func (d anthropic) messages(c *chat, v value) (err error) {
 	if err := wantArray("messages", v); err != nil {
 		return err
@@ -171,7 +181,8 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 	return err
 }
 
-// message takes the turn apart that begins at a position of v, and returns the position after it.
+// message reads the message that begins at v[from] into c.message, and returns the position after it. It reads
+// each byte once.
 func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 	t := &c.message
 	if v[from:].kind() != '{' {
@@ -187,7 +198,7 @@ func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 			end = skip(v, from)
 			role = v[from:end]
 		case "content":
-			t.reset("") // of two, the last one counts
+			t.reset("") // a duplicate member: the last one counts
 			end, unfit = d.said(c, v, from)
 			said = true
 		default:
@@ -212,7 +223,7 @@ func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 	return end, unfit
 }
 
-// said reads the content of a message, a text or a list of blocks, and returns the position after it.
+// said reads the content of a message, a string or a list of blocks, and returns the position after it.
 func (d anthropic) said(c *chat, v value, from int) (end int, err error) {
 	t := &c.message
 	if v[from:].kind() == '[' {
@@ -230,7 +241,8 @@ func (d anthropic) said(c *chat, v value, from int) (end int, err error) {
 	return end, at("content", wrong("Input should be a valid string or a list of content blocks"))
 }
 
-// tools takes functions. Tools of a type of Anthropic's have no definition in the body, only a name that Claude knows.
+// tools reads tool definitions. Tools with one of Anthropic's types have no definition in the body, only a name
+// that Claude knows.
 func (d anthropic) tools(c *chat, v value) error {
 	if err := wantArray("", v); err != nil {
 		return wrong("Input should be a valid list")
@@ -247,6 +259,7 @@ func (d anthropic) tools(c *chat, v value) error {
 	return nil
 }
 
+// tool writes one definition to b, in OpenAI's format.
 func (d anthropic) tool(c *chat, b *buffer, e value) error {
 	switch typ := e.member("type"); {
 	case typ.is("function"):
@@ -281,10 +294,11 @@ func (d anthropic) tool(c *chat, b *buffer, e value) error {
 	return nil
 }
 
-// clientTools begin the types of the tools that the client runs, but whose definition only Claude knows.
+// clientTools are prefixes of the types of Anthropic's tools that the client runs, whose definitions only
+// Claude knows.
 var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_"}
 
-// unservedTool says why a tool of a type of Anthropic's is not served.
+// unservedTool is the error for a tool with one of Anthropic's types.
 func unservedTool(typ string) error {
 	for _, prefix := range clientTools {
 		if strings.HasPrefix(typ, prefix) {
@@ -294,7 +308,8 @@ func unservedTool(typ string) error {
 	return wrong("'%s' is a tool that Anthropic runs, and Batholith cannot run it; leave it out, or give a custom tool that the client runs", typ)
 }
 
-// withExamples adds examples of a tool's input to its description, where every template shows them.
+// withExamples appends examples of the tool's input to its description, because chat templates have no place
+// for them.
 func withExamples(description, examples value) value {
 	if examples.len() == 0 {
 		return description
@@ -308,7 +323,7 @@ func withExamples(description, examples value) value {
 	return t.value()
 }
 
-// toolChoice maps Anthropic's words: "any" is "required" to a server.
+// toolChoice translates tool_choice: Anthropic's "any" is OpenAI's "required".
 func (d anthropic) toolChoice(c *chat, o *members, v value) error {
 	var typ, name value
 	parallel := true
@@ -347,7 +362,7 @@ func (d anthropic) toolChoice(c *chat, o *members, v value) error {
 	return nil
 }
 
-// format holds the answer to a schema (Bedrock: structured outputs).
+// format requests an answer that conforms to a JSON Schema (Bedrock: structured outputs).
 func (d anthropic) format(c *chat, o *members, v value) error {
 	var typ, schema value
 	err := c.readObject(o, v, func(name string, v value) error {

@@ -2,7 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// answer writes a message. input_tokens counts what was not read from a cache (Anthropic: usage).
+// answer writes a message in Anthropic's format. input_tokens excludes tokens read from a cache (Anthropic:
+// usage).
 func (d anthropic) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -29,7 +30,8 @@ func (d anthropic) answer(input value, call batholith.Call, body []byte) (bathol
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// content writes what the model thought, said and called, in this order. A signature is its maker's alone and stays empty.
+// content writes thoughts, text and tool calls, in this order. Only the provider can create a thought's
+// signature, so it is empty.
 func (d anthropic) content(b *buffer, c completion) {
 	if !c.reasoning.absent() {
 		b.open('{')
@@ -54,7 +56,7 @@ func (d anthropic) content(b *buffer, c completion) {
 	}
 }
 
-// stopReason writes why the answer ended, and the stop sequence where the server told which it was, null else.
+// stopReason writes stop_reason, and stop_sequence if the server reported which one was met; otherwise null.
 func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	if !c.stop.absent() {
 		if s := c.stopped(input.member("stop_sequences")); !s.absent() {
@@ -76,7 +78,7 @@ func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	b.literal(`"stop_sequence":null`)
 }
 
-// claudeName is what Claude models call themselves: the id without provider and version.
+// claudeName returns a Claude model's own name: the id without provider and version.
 // Bedrock: "anthropic.claude-3-haiku-20240307-v1:0" answers as "claude-3-haiku-20240307".
 func claudeName(id string) string {
 	name, ok := cutProvider(id, "anthropic.")

@@ -6,14 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// blocks adds the list of blocks that begins at a position of v to the turn, and returns the position after it.
+// blocks reads the list of blocks that begins at v[from] into the message, and returns the position after it.
+// Plain text blocks, nearly all of them, take a fast path.
 func (d anthropic) blocks(c *chat, v value, from int) (end int, err error) {
 	end = v.array(from, func(i, from int) (end int) {
 		if err != nil {
 			return skip(v, from)
 		}
 		var typ, text value
-		plain := true // it has no members but a type and a text
+		plain := true // the block has no members except type and text
 		if v[from] == '{' {
 			end = v.object(from, func(name value, from int) int {
 				end := skip(v, from)
@@ -40,7 +41,8 @@ func (d anthropic) blocks(c *chat, v value, from int) (end int, err error) {
 	return end, err
 }
 
-// block reads one block. Calls, results and thoughts have places of their own in a turn; the rest is content.
+// block reads one block. Tool calls, tool results and thoughts have their own fields in a turn; other blocks
+// are content.
 func (d anthropic) block(c *chat, b value, typ string) error {
 	t := &c.message
 	switch typ {
@@ -83,7 +85,7 @@ func (d anthropic) block(c *chat, b value, typ string) error {
 	}
 }
 
-// part reads a block that can stand in a message as well as in a tool's result.
+// part reads a block that may occur in a message and in a tool's result, and appends it to *to.
 func (d anthropic) part(c *chat, to *[]part, typ string, b value) error {
 	switch typ {
 	case "text":
@@ -111,7 +113,7 @@ func (d anthropic) part(c *chat, to *[]part, typ string, b value) error {
 	return at("type", wrong("Input tag '%s' is not one of text, image, document, search_result, tool_use, tool_result, thinking", typ))
 }
 
-// image makes a URL of a picture: a data: URL when it comes with the body.
+// image converts an image block to a URL: a data: URL if the image is in the body.
 func (d anthropic) image(c *chat, b value) (part, error) {
 	var source, typ, media, data, url value
 	err := c.read(claudeBlocks["image"], b, func(name string, v value) error {
@@ -148,7 +150,7 @@ func (d anthropic) image(c *chat, b value) (part, error) {
 	return part{}, at("source", at("type", wrong("Input should be 'base64' or 'url'")))
 }
 
-// document takes text, which any model reads. Other documents need a reader that model servers do not have.
+// document reads a document that is text. Model servers cannot read other formats.
 func (d anthropic) document(c *chat, to *[]part, b value) error {
 	w := wrapped{tag: "document", parts: to}
 	var source value
@@ -171,7 +173,7 @@ func (d anthropic) document(c *chat, to *[]part, b value) error {
 	return at("source", d.documentSource(c, &w, source))
 }
 
-// documentSource reads the text itself, or the blocks that it consists of.
+// documentSource reads the text, or the blocks of which it consists.
 func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 	var typ, media, data, content value
 	err := c.read(claudeDocumentSource, source, func(name string, v value) error {
@@ -214,7 +216,7 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 	return nil
 }
 
-// chunks are the content of a document or of a search result: one text, or blocks of text and images.
+// chunks reads the content of a document or search result: a string, or blocks of text and images.
 func (d anthropic) chunks(c *chat, w *wrapped, content value) error {
 	switch content.kind() {
 	case '"':
@@ -238,7 +240,7 @@ func (d anthropic) chunks(c *chat, w *wrapped, content value) error {
 	return nil
 }
 
-// decodedText is the text in Base64 as a JSON string.
+// decodedText decodes Base64 and returns the text as a JSON string.
 func decodedText(data value) (value, error) {
 	text, err := base64.StdEncoding.DecodeString(data.text())
 	if data.kind() != '"' || err != nil || !utf8.Valid(text) {
@@ -249,7 +251,7 @@ func decodedText(data value) (value, error) {
 	return value(b), nil
 }
 
-// toolResult reads what a tool gave.
+// toolResult reads the result of a tool call.
 func (d anthropic) toolResult(c *chat, b value) error {
 	var r toolResult
 	var content value

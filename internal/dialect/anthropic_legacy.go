@@ -6,15 +6,21 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// claudeText is the older body of Claude: one prompt with turns marked in it (Bedrock: Anthropic Claude Text Completions).
-// The turns become messages, since no other model knows these marks.
+// claudeText translates Claude's old format: one prompt that contains the turns (Bedrock: Anthropic Claude Text
+// Completions). The turns become messages, because other models do not know these marks. A minimal body and its
+// answer:
+//
+//	{"prompt":"\n\nHuman: Hello\n\nAssistant:","max_tokens_to_sample":512}
+//	{"type":"completion","completion":" Hi","stop_reason":"stop_sequence","stop":"\n\nHuman:"}
 type claudeText struct{ Options }
 
+// Marks of a turn in the prompt.
 const (
 	humanMark     = "\n\nHuman:"
 	assistantMark = "\n\nAssistant:"
 )
 
+// request implements translator.
 func (d claudeText) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
@@ -23,6 +29,7 @@ func (d claudeText) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
+// body reads the parameters, then splits the prompt.
 func (d claudeText) body(c *chat, body value) error {
 	var prompt value
 	err := c.read(claudeTextBody, body, func(name string, v value) error {
@@ -43,8 +50,8 @@ func (d claudeText) body(c *chat, body value) error {
 	return d.turns(c, prompt.text())
 }
 
-// turns splits a prompt at its marks. What stands before the first is the system prompt, and an assistant's turn at the end
-// is the beginning of the answer, or nothing.
+// turns splits a prompt at its marks. Text before the first mark is the system prompt. A last assistant turn is
+// the beginning of the answer; it may be empty.
 func (d claudeText) turns(c *chat, prompt string) error {
 	system, rest, ok := strings.Cut("\n\n"+strings.TrimLeft(prompt, "\n"), humanMark)
 	if !ok {
@@ -59,7 +66,7 @@ func (d claudeText) turns(c *chat, prompt string) error {
 	return nil
 }
 
-// said writes a message of one text; nothing when there is none.
+// said writes a message with one text, or nothing if the text is empty.
 func (c *chat) said(role, text string) {
 	if text == "" {
 		return
@@ -69,6 +76,7 @@ func (c *chat) said(role, text string) {
 	c.turn(&turn{role: role, parts: []part{{kind: "text", text: value(b)}}})
 }
 
+// answer implements translator.
 func (d claudeText) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -81,7 +89,7 @@ func (d claudeText) answer(input value, call batholith.Call, body []byte) (batho
 	b.open('{')
 	b.textMember("type", "completion")
 	b.member("completion", c.text)
-	reason := "stop_sequence" // also of a turn that ended: the mark of the next one stopped it
+	reason := "stop_sequence" // also for a normal end: the next turn's mark would have stopped it
 	if c.finish == endLength {
 		reason = "max_tokens"
 	}

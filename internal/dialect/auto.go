@@ -2,18 +2,20 @@ package dialect
 
 import "strings"
 
-// anyBodies takes any chat body, as the embedded models do, and models whose name is no id of Bedrock's. The shape decides, record by record,
-// the first rule that fits:
+// anyBodies accepts any chat body. The embedded models use it, and models whose name is not a Bedrock id. It
+// selects the family for each record by the first rule that matches:
 //
-//  1. a member that only Anthropic Messages has, such as "anthropic_version" or "system" with a text: Anthropic Messages
-//  2. "inputText": Titan text, or Titan embeddings when there are members that only those have
-//  3. "singleEmbeddingParams": Nova embeddings; "texts", or "inputs" with an "input_type": Cohere Embed
-//  4. "messages" with members that only Nova has: Nova; with members or blocks that only Converse has: Converse
-//  5. "messages": OpenAI chat, with Mistral's words
-//  6. "prompt": Claude's older text with its limit or its turns; DeepSeek-R1 with its marks; Mistral with "max_tokens"; Llama
-//  7. "message": Cohere Command R
+//  1. A member of Anthropic Messages only, such as "anthropic_version" or "system" with a string: Anthropic
+//     Messages.
+//  2. "inputText": Titan text; with members of embeddings only: Titan embeddings.
+//  3. "singleEmbeddingParams": Nova embeddings. "texts", or "inputs" with "input_type": Cohere Embed.
+//  4. "messages" with members of Nova only: Nova; with members or blocks of Converse only: Converse.
+//  5. "messages": OpenAI chat, including Mistral's members.
+//  6. "prompt": Claude's old format if it has that format's limit or turns; DeepSeek-R1 if it has its marks;
+//     Mistral if it has "max_tokens"; otherwise Llama.
+//  7. "message": Cohere Command R.
 //
-// A body that no rule fits is refused with the list of them.
+// If no rule matches, the record is rejected with this list.
 func anyBodies(o Options) translator {
 	var (
 		messages, chat, converseBodies translator = anthropic{o}, openai{Options: o, mistral: true, tagged: namedGPTOSS(o)}, converse{o, converseBody, false}
@@ -64,13 +66,13 @@ func anyBodies(o Options) translator {
 	})
 }
 
-// shape is what the names of a body's members tell of its family, one bit each.
+// shape is a set of marks that a body's member names give, one bit each.
 type shape uint32
 
 const (
-	anthropicMark shape = 1 << iota // only Anthropic Messages has it
-	converseMark                    // only Converse and Nova have it
-	vectorMark                      // only embeddings of Titan's have it
+	anthropicMark shape = 1 << iota // member of Anthropic Messages only
+	converseMark                    // member of Converse and Nova only
+	vectorMark                      // member of Titan embeddings only
 	novaVectorMark
 	claudeTextMark
 	limitMark // max_tokens
@@ -80,13 +82,13 @@ const (
 	inputTextMember
 	textsMember
 	inputTypeMember
-	stopSequencesMember // Anthropic's, and Cohere's
+	stopSequencesMember // Anthropic and Cohere have it
 )
 
-// has tells whether s has all marks of t.
+// has reports whether s contains all marks of t.
 func (s shape) has(t shape) bool { return s&t == t }
 
-// shapeOf reads the names of the members that are set, once.
+// shapeOf reads the names of all members that are not null.
 func shapeOf(body value) (s shape) {
 	for name, rest := range body.starts() {
 		if !rest.absent() {
@@ -96,7 +98,7 @@ func shapeOf(body value) (s shape) {
 	return s
 }
 
-// markOf is what a member tells; its value begins rest.
+// markOf returns the mark of one member. rest begins with its value.
 func markOf(name, rest value) shape {
 	if len(name) < len(`""`) {
 		return 0
@@ -104,11 +106,11 @@ func markOf(name, rest value) shape {
 	switch string(name[1 : len(name)-1]) {
 	case "anthropic_version", "anthropic_beta":
 		return anthropicMark
-	case "system": // Converse has it too, with blocks that are not tagged
+	case "system": // Converse has it too, with blocks without a type
 		if rest.kind() == '"' || tagged(rest[:skip(rest, 0)]) {
 			return anthropicMark
 		}
-	case "thinking": // models of others have it too, without a budget
+	case "thinking": // other vendors' models have it too, without a budget
 		if v := rest[:skip(rest, 0)]; !v.member("budget_tokens").absent() || v.member("type").is("adaptive") {
 			return anthropicMark
 		}
@@ -140,7 +142,7 @@ func markOf(name, rest value) shape {
 	return 0
 }
 
-// tagged tells whether the first of some blocks has a type.
+// tagged reports whether the first block of a list has a type.
 func tagged(blocks value) bool {
 	for _, block := range blocks.elements() {
 		return !block.member("type").absent()
@@ -148,7 +150,7 @@ func tagged(blocks value) bool {
 	return false
 }
 
-// anthropicInside tells by the blocks of the first message, and by the first tool, whether a body is Anthropic's.
+// anthropicInside reports whether the first tool or the blocks of the first message are in Anthropic's format.
 func anthropicInside(body value) bool {
 	for _, tool := range body.member("tools").elements() {
 		if !tool.member("input_schema").absent() {
@@ -167,7 +169,7 @@ func anthropicInside(body value) bool {
 	return found
 }
 
-// novaInside tells by what Converse has not whether a body is Nova's.
+// novaInside reports whether the body has members of Nova that Converse does not have.
 func novaInside(body value) bool {
 	for name, v := range body.members() {
 		switch {

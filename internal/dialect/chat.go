@@ -7,35 +7,36 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// chat is the body of an OpenAI /chat/completions request in the making. Messages are written at once, in order; parameters
-// are kept until the end, so that a later one replaces an earlier one of the same name.
+// chat builds the body of an OpenAI /chat/completions request. Messages are written immediately, in order.
+// Parameters are collected and written at the end, so that a later value replaces an earlier one of the same
+// name.
 type chat struct {
 	buffer
 	params  []param
-	message turn   // the one that is being read
-	held    turn   // the one that is not written yet: the next may be of the same role
+	message turn   // the message that is being read
+	held    turn   // a message that is not written yet: the next one may have the same role and is then joined
 	last    string // role of the last message
 	spare   batholith.Spare
 	changes batholith.Changes
 }
 
-// dropped notes a member of the body that the server is not told, by a name that is written in this package: where it stands in the body,
-// without positions, as "messages.content.cache_control". The manifest counts the records by these names.
+// dropped records a member that is not sent. name is its path in the body without array positions, such as
+// "messages.content.cache_control". The manifest counts records by these names.
 func (c *chat) dropped(name string) { c.changes.Drop(name) }
 
-// mapped notes a member for which the server gets something that means nearly the same.
+// mapped records a member that is sent as something with nearly the same meaning.
 func (c *chat) mapped(name string) { c.changes.Map(name) }
 
-// param is a member of the request as it will be written.
+// param is a member of the request.
 type param struct {
 	name string
 	raw  value
 }
 
-// chats are for requests to come.
+// chats reuses the memory of finished requests.
 var chats = sync.Pool{New: func() any { return &chat{params: make([]param, 0, 12)} }}
 
-// newChat begins a request; size is a guess at how long it will be.
+// newChat starts a request. size is the expected length in bytes.
 func newChat(model string, size int) *chat {
 	c := chats.Get().(*chat)
 	c.buffer = newBuffer(size + 512)
@@ -46,10 +47,10 @@ func newChat(model string, size int) *chat {
 	return c
 }
 
-// set gives a parameter its value; null leaves it out.
+// set sets a parameter; null removes it.
 func (c *chat) set(name string, v value) {
 	if (name == "stop" || name == "documents") && v.kind() == '[' && !v.filled() {
-		v = nil // helpers write an empty list for none, and OpenAI refuses it
+		v = nil // some client libraries write an empty list, which OpenAI rejects
 	}
 	for i := range c.params {
 		if c.params[i].name == name {
@@ -60,12 +61,13 @@ func (c *chat) set(name string, v value) {
 	c.params = append(c.params, param{name, v})
 }
 
-// call ends the request. Nothing may be written afterwards.
+// call finishes the request. c must not be used afterwards.
 func (c *chat) call() batholith.Call {
 	c.flush()
 	c.close(']')
 	if c.last == "assistant" {
-		// The client began the model's answer itself: the server is to go on, not to open a new turn, and not with a thought.
+		// The client has begun the answer: the server must continue it without a new turn, and without thoughts
+		// before it.
 		c.set("continue_final_message", value("true"))
 		c.set("add_generation_prompt", value("false"))
 		c.spare |= spareContinue
@@ -82,7 +84,7 @@ func (c *chat) call() batholith.Call {
 	return call
 }
 
-// forget leaves nothing in c but memory to use again.
+// forget clears c and keeps its memory for the next request.
 func (c *chat) forget() {
 	c.message.reset("")
 	c.held.reset("")
@@ -93,7 +95,8 @@ func (c *chat) forget() {
 	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}, held: turn{parts: held[:0]}}
 }
 
-// parameters writes what was set, in the order in which it first was, and tells whether the server runs tools of its own for it.
+// parameters writes the parameters in the order in which they were first set. serverTools reports whether the
+// server runs tools of its own because of them.
 func (c *chat) parameters() (serverTools bool) {
 	for _, p := range c.params {
 		if !p.raw.absent() {
@@ -105,12 +108,12 @@ func (c *chat) parameters() (serverTools bool) {
 	return serverTools
 }
 
-// tool is a function that the model may call.
+// tool is the definition of a function that the model may call. schema is its JSON Schema.
 type tool struct {
 	name, description, schema, strict value
 }
 
-// tool writes the definition of a function.
+// tool writes the definition of a function in OpenAI's format.
 func (b *buffer) tool(t tool) {
 	b.open('{')
 	b.textMember("type", "function")
@@ -124,7 +127,7 @@ func (b *buffer) tool(t tool) {
 	b.close('}')
 }
 
-// forcedTool is the tool_choice that names one tool.
+// forcedTool returns the tool_choice that forces one tool.
 func forcedTool(name value) value {
 	var b buffer
 	b.open('{')
@@ -137,7 +140,8 @@ func forcedTool(name value) value {
 	return value(b)
 }
 
-// jsonSchema is the response_format that holds the answer to a schema.
+// jsonSchema returns the response_format that requires an answer according to a schema. name and description
+// may be nil.
 func jsonSchema(name, description, schema value) value {
 	if name.absent() {
 		name = value(`"answer"`)
@@ -156,13 +160,14 @@ func jsonSchema(name, description, schema value) value {
 	return value(b)
 }
 
-// thinking turns a model's thinking on or off. Chat templates read it from chat_template_kwargs (vLLM, SGLang, llama.cpp); it
-// is sent only when the body says something about it, because OpenAI itself refuses the member.
+// thinking turns the model's reasoning on or off. vLLM, SGLang and llama.cpp pass chat_template_kwargs to the
+// chat template. It is sent only if the body asks for it, because OpenAI rejects the member.
 func (c *chat) thinking(on bool) {
 	c.set("chat_template_kwargs", value(`{"enable_thinking":`+strconv.FormatBool(on)+`}`))
 }
 
-// readThinking reads the switch of Anthropic's and Amazon's models: {"type":"enabled","budget_tokens":…}.
+// readThinking reads the reasoning switch of Anthropic's and Amazon's models:
+// {"type":"enabled","budget_tokens":…}.
 func (c *chat) readThinking(o *members, v value) error {
 	var typ, effort value
 	err := c.readObject(o, v, func(name string, v value) error {
@@ -192,7 +197,8 @@ func (c *chat) readThinking(o *members, v value) error {
 	return at("maxReasoningEffort", c.effort(o.rules["maxReasoningEffort"].path, effort))
 }
 
-// effort says how hard the model is to think, in the words that all servers have: low, medium, high (vLLM, SGLang, llama.cpp: reasoning_effort).
+// effort sets the reasoning effort. All servers know low, medium and high (vLLM, SGLang, llama.cpp:
+// reasoning_effort), so other values are mapped to the nearest. path is the member's name for the manifest.
 func (c *chat) effort(path string, v value) error {
 	switch word := v.text(); word {
 	case "low", "medium", "high":
@@ -209,7 +215,7 @@ func (c *chat) effort(path string, v value) error {
 	return nil
 }
 
-// addTools adds definitions of functions, a list, to those that are there already.
+// addTools appends definitions, a JSON list, to the request's tools.
 func (c *chat) addTools(list value) {
 	if len(list) <= len("[]") {
 		return
@@ -225,7 +231,7 @@ func (c *chat) addTools(list value) {
 	c.set("tools", list)
 }
 
-// param is the value of a parameter, or nil.
+// param returns the value of a parameter, or nil.
 func (c *chat) param(name string) value {
 	for _, p := range c.params {
 		if p.name == name {
@@ -235,8 +241,8 @@ func (c *chat) param(name string) value {
 	return nil
 }
 
-// choosable drops a choice among no tools, which servers refuse: gateways write one always. A choice that leaves the model no choice cannot be
-// kept without tools, and is refused; path is where the body has it.
+// choosable drops tool_choice if there are no tools: gateways always send one, and servers reject it. A choice
+// that forces a tool is an error without tools. path is the member's place in the body.
 func (c *chat) choosable(path string) error {
 	choice := c.param("tool_choice")
 	if choice.absent() || !c.param("tools").absent() {

@@ -6,9 +6,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// cohere is the body of Cohere's Command R models: a message, and the turns before it (Bedrock: Cohere Command R).
+// cohere translates the bodies of Cohere's Command R models: a message and the earlier turns (Bedrock: Cohere
+// Command R). A minimal body and its answer:
+//
+//	{"message":"Hello","max_tokens":512}
+//	{"response_id":"…","text":"Hi","generation_id":"…","chat_history":[…],"finish_reason":"COMPLETE","meta":{…}}
 type cohere struct{ Options }
 
+// request implements translator.
 func (d cohere) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
@@ -17,6 +22,7 @@ func (d cohere) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
+// body writes preamble, history, message and tool results as messages, in this order.
 func (d cohere) body(c *chat, body value) error {
 	var message, history, preamble, results value
 	err := c.read(cohereChatBody, body, func(name string, v value) error {
@@ -49,13 +55,14 @@ func (d cohere) body(c *chat, body value) error {
 		return at("chat_history", err)
 	}
 	if message.is("") && (results.len() > 0 || c.last == "tool") {
-		return at("tool_results", d.results(c, results)) // the model is to go on from its own calls
+		return at("tool_results", d.results(c, results)) // the model must continue after its own tool calls
 	}
 	c.text("user", message)
 	return at("tool_results", d.results(c, results))
 }
 
-// responseFormat holds the answer to a schema where there is one: servers read it from json_schema only. What is OpenAI's already stays.
+// responseFormat converts Cohere's response_format with a schema to OpenAI's json_schema, the only form that
+// servers read. A value in OpenAI's form is passed unchanged.
 func responseFormat(c *chat, v value) error {
 	var schema value
 	err := c.readObject(cohereFormat, v, func(name string, v value) error {
@@ -89,7 +96,7 @@ func (d cohere) history(c *chat, v value) error {
 	return nil
 }
 
-// earlier writes one turn before the message. What a model called in it is a call without an id, as all of Cohere's.
+// earlier writes one earlier turn. Tool calls in it get ids, because Cohere has none.
 func (d cohere) earlier(c *chat, m value) error {
 	var role, text, calls, results value
 	err := c.readObject(cohereTurn, m, func(name string, v value) error {
@@ -138,14 +145,15 @@ func (d cohere) earlier(c *chat, m value) error {
 	return needString("message", text)
 }
 
-// text writes a message of one text, a JSON string; nothing when it is absent.
+// text writes a message with one text, a JSON string, or nothing if it is absent.
 func (c *chat) text(role string, v value) {
 	if !v.absent() {
 		c.turn(&turn{role: role, parts: []part{{kind: "text", text: v}}})
 	}
 }
 
-// called writes a turn of the model with its calls. The results that follow say the same calls once more, and are written without them.
+// called writes a model's turn with tool calls. Cohere repeats the calls in the results that follow; there they
+// are left out.
 func (d cohere) called(c *chat, text, calls value) error {
 	t := turn{role: "assistant"}
 	if text.says() && !text.absent() {
@@ -163,10 +171,10 @@ func (d cohere) called(c *chat, text, calls value) error {
 	return nil
 }
 
-// calledLast is the last role after a turn of the model that ended in calls.
+// calledLast is the value of chat.last after a model's turn with tool calls.
 const calledLast = "assistant, calling"
 
-// call reads a call. Cohere has no ids for them, so that their place is one.
+// call reads a tool call. Its id is made from its position, because Cohere has no ids.
 func (d cohere) call(c *chat, v value, place int) (toolCall, error) {
 	call := toolCall{id: value(strconv.Quote("call_" + strconv.Itoa(place))), arguments: value("{}")}
 	err := c.readObject(cohereCall, v, func(name string, v value) error {
@@ -182,7 +190,7 @@ func (d cohere) call(c *chat, v value, place int) (toolCall, error) {
 	return call, first(err, needString("name", call.name))
 }
 
-// results writes the calls that the model made, unless its turn before has them, and what came of each.
+// results writes the model's tool calls, unless the previous turn has them already, and the result of each.
 func (d cohere) results(c *chat, v value) error {
 	calls, answers := turn{role: "assistant"}, turn{role: "user"}
 	for i, r := range v.elements() {
@@ -216,7 +224,7 @@ func (d cohere) results(c *chat, v value) error {
 	return nil
 }
 
-// tools makes schemas of Cohere's definitions of parameters.
+// tools converts tool definitions. Cohere has parameter_definitions instead of a JSON Schema.
 func (d cohere) tools(c *chat, v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -250,7 +258,7 @@ func (d cohere) tools(c *chat, v value) error {
 	return nil
 }
 
-// schema makes a JSON Schema of parameter_definitions.
+// schema converts parameter_definitions to a JSON Schema.
 func (d cohere) schema(c *chat, definitions value) (value, error) {
 	var b, required buffer
 	b.literal(`{"type":"object","properties":{`)
@@ -300,7 +308,7 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 	return value(b), nil
 }
 
-// answer writes one turn. All prompt tokens are billed units: Cohere knows no cache.
+// answer writes Cohere's answer. All prompt tokens count as billed, because the format has no cached tokens.
 func (d cohere) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -335,7 +343,7 @@ func (d cohere) answer(input value, call batholith.Call, body []byte) (batholith
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// grown writes the turns that the record gave, its message, and the answer.
+// grown writes chat_history: the record's turns, its message, and the answer.
 func (d cohere) grown(b *buffer, input, text value) {
 	b.open('[')
 	for _, m := range input.member("chat_history").elements() {
@@ -350,7 +358,7 @@ func (d cohere) grown(b *buffer, input, text value) {
 	b.close(']')
 }
 
-// cohereFinish is the finish_reason in Cohere's words.
+// cohereFinish returns the finish_reason in Cohere's words.
 func cohereFinish(c completion) string {
 	switch c.finish {
 	case endLength:

@@ -2,19 +2,24 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// cohereEmbed is the body of Cohere's embedding models, versions 3 and 4: many texts a record (Bedrock: Cohere Embed).
+// cohereEmbed translates Cohere's embedding models, versions 3 and 4, with several texts per record (Bedrock:
+// Cohere Embed). A minimal body and its answer:
+//
+//	{"texts":["a","b"],"input_type":"search_document"}
+//	{"id":"…","embeddings":[[0.1,…],[0.2,…]],"response_type":"embeddings_floats","texts":["a","b"]}
 type cohereEmbed struct{ Options }
 
-// maxTexts is how many texts a body may have (Bedrock: 96).
+// maxTexts is the maximum number of texts in a body (Bedrock: 96).
 const maxTexts = 96
 
-// cohereBody is what a record asks for.
+// cohereBody holds what a record asks for.
 type cohereBody struct {
-	texts, dimensions value
+	texts, dimensions value // embedding_types is given, so the answer groups the vectors by type
 	byType            bool
 	changes           batholith.Changes
 }
 
+// request implements translator.
 func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
 	w, err := d.read(body)
 	if err != nil {
@@ -23,7 +28,7 @@ func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
 	return embeddingsCall(model, w.texts, w.dimensions, w.changes), nil
 }
 
-// read takes what servers can use. How the texts are to be used and cut is the server's own setting.
+// read reads a body. How texts are used and truncated is a setting of the server.
 func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	err = cohereEmbedBody.read(&w.changes, body, func(r *rule, v value) (err error) {
 		switch r.name {
@@ -54,7 +59,8 @@ func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	return w, nil
 }
 
-// types refuses what would have to be made of the server's floats by quantizing, which is not the model's own.
+// types accepts only float. Other types would have to be quantized from the server's floats, with other results
+// than the model's own.
 func (d cohereEmbed) types(v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -67,7 +73,7 @@ func (d cohereEmbed) types(v value) error {
 	return nil
 }
 
-// inputs makes texts of version 4's lists of content.
+// inputs converts version 4's lists of content to texts.
 func (d cohereEmbed) inputs(v value) (value, error) {
 	if v.kind() != '[' {
 		return nil, wrong("Input should be a valid list")
@@ -85,7 +91,7 @@ func (d cohereEmbed) inputs(v value) (value, error) {
 	return value(b), nil
 }
 
-// input joins the parts of one input.
+// input joins the text parts of one input.
 func (d cohereEmbed) input(in value) (value, error) {
 	text := value(`"`)
 	if in.kind() != '{' {
@@ -120,6 +126,7 @@ func (d cohereEmbed) input(in value) (value, error) {
 	return append(text, '"'), err
 }
 
+// answer implements translator.
 func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := d.read(input)
 	if err != nil {

@@ -7,20 +7,20 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// completion is what an OpenAI-compatible server answered, taken apart: the first choice and the usage.
+// completion holds the parts of an OpenAI-compatible server's answer: the first choice and the usage.
 type completion struct {
 	id, model       value
-	text, reasoning value // strings; absent when the server gave none
-	refusal         value // the words of a refusal, likewise
+	text, reasoning value // JSON strings; absent if the server sent none
+	refusal         value // text of a refusal, likewise
 	calls           []toolCall
-	finish          string // stop, length, tool_calls, content_filter; "" until it is known
-	told            string // finish, as the server has it
-	stop            value  // the stop sequence that the server met, when it tells
+	finish          string // stop, length, tool_calls, content_filter; "": not known yet
+	told            string // finish before ends adapted it to the content
+	stop            value  // stop sequence that was met, if the server reports it
 	choice, message value
 	tokens          batholith.Tokens
 }
 
-// parseChat reads the answer of /chat/completions.
+// parseChat parses an answer of /chat/completions.
 func parseChat(body []byte) (completion, error) {
 	c, err := parseCompletion(body)
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *completion) chat() error {
 	if message.kind() != '{' {
 		return nonsense("its first choice has no message")
 	}
-	var thought value // where it is beside the content
+	var thought value // the thought in a member of its own, outside the content
 	var calls, call value
 	for name, v := range message.present() {
 		switch name {
@@ -53,7 +53,7 @@ func (c *completion) chat() error {
 			}
 		case "tool_calls":
 			calls = v
-		case "function_call": // OpenAI's form of a call before there were several
+		case "function_call": // OpenAI's old form, with a single call
 			call = v
 		}
 	}
@@ -71,7 +71,7 @@ func (c *completion) chat() error {
 	return c.ends()
 }
 
-// ends makes the end of a chat fit its content. An answer that is not whole, or has none, fails the attempt.
+// ends adapts the finish reason to the content. It returns an error if the answer is incomplete or empty.
 func (c *completion) ends() error {
 	if !c.refusal.absent() {
 		c.finish = endFilter
@@ -83,15 +83,15 @@ func (c *completion) ends() error {
 	switch {
 	case c.finish == "" && len(c.text) <= len(`""`) && c.reasoning.absent() && len(c.calls) == 0, c.finish == endStop && !said, c.finish == endTools && !said:
 		return nothingSaid()
-	case len(c.calls) > 0 && (c.finish == endStop || c.finish == ""): // what some servers say when one tool was forced
+	case len(c.calls) > 0 && (c.finish == endStop || c.finish == ""): // some servers answer so if one tool was forced
 		c.finish = endTools
-	case c.finish == "", c.finish == endTools && len(c.calls) == 0: // a call that the server took for text
+	case c.finish == "", c.finish == endTools && len(c.calls) == 0: // the server took a tool call for text
 		c.finish = endStop
 	}
 	return nil
 }
 
-// parseText reads the answer of /completions.
+// parseText parses an answer of /completions.
 func parseText(body []byte) (completion, error) {
 	c, err := parseCompletion(body)
 	if err != nil {
@@ -112,7 +112,7 @@ func parseText(body []byte) (completion, error) {
 	return c, nil
 }
 
-// parseCompletion reads what both kinds of answer have in common.
+// parseCompletion reads the members that both kinds of answers have.
 func parseCompletion(body []byte) (c completion, err error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -137,7 +137,7 @@ func parseCompletion(body []byte) (c completion, err error) {
 	return c, c.chosen(c.choice)
 }
 
-// chosen reads what is said of a choice beside its content.
+// chosen reads the members of a choice other than its content.
 func (c *completion) chosen(choice value) error {
 	c.choice = choice
 	if choice.kind() != '{' {
@@ -168,7 +168,7 @@ func (c *completion) chosen(choice value) error {
 	return nil
 }
 
-// answerObject reads an answer that must be an object and no error.
+// answerObject parses an answer, which must be an object without an error.
 func answerObject(body []byte) (value, error) {
 	doc, err := parseAnswer(body)
 	if err != nil {
@@ -183,8 +183,8 @@ func answerObject(body []byte) (value, error) {
 	return doc, nil
 }
 
-// isError tells whether the member "error" of an answer has an error. Some servers have an empty one beside every answer, with its members or
-// without.
+// isError reports whether the value of an answer's member "error" is an error. Some servers send an empty one
+// with every answer.
 func isError(e value) bool {
 	switch e.kind() {
 	case '"':
@@ -200,7 +200,7 @@ func isError(e value) bool {
 	return e.kind() == 't' || e.filled()
 }
 
-// errorText is the message of an OpenAI error, shortened.
+// errorText returns the message of an OpenAI error, shortened.
 func errorText(e value) string {
 	s := e.text()
 	if m := e.member("message"); m.kind() == '"' {
@@ -209,9 +209,10 @@ func errorText(e value) string {
 	return shortened(s, 300)
 }
 
-// content reads the content of a message: a string as a rule, from some servers a list of strings and of parts with types.
+// content reads the content of a message: normally a string; some servers send a list of strings and typed
+// parts.
 func (c *completion) content(v value) error {
-	c.text = nil // of two, the last one counts
+	c.text = nil // a duplicate member: the last one counts
 	switch v.kind() {
 	case 'n':
 	case '"':
@@ -235,8 +236,8 @@ func (c *completion) content(v value) error {
 	return nil
 }
 
-// part reads a part of a message: text, a thought (Mistral, Anthropic), a refusal (OpenAI), a call (Anthropic). Parts of other types, such as
-// references, have no words, and no place in an answer.
+// part reads a part of a message: text, a thought (Mistral, Anthropic), a refusal (OpenAI), or a tool call
+// (Anthropic). Other parts, such as references, have no text and are dropped.
 func (c *completion) part(p value) error {
 	switch p.member("type").text() {
 	case "thinking", "reasoning", "reasoning_text", "thought", "reasoning_content":
@@ -263,7 +264,7 @@ func (c *completion) part(p value) error {
 	return nil
 }
 
-// textOf is a string, or the text of a list of parts; nil for anything else.
+// textOf returns a string, or the joined text of a list of parts; nil for other values.
 func textOf(v value) (text value) {
 	if v.kind() == '"' {
 		return v
@@ -279,7 +280,7 @@ func textOf(v value) (text value) {
 	return text
 }
 
-// joined is one string of two; either may be absent.
+// joined concatenates two JSON strings; either may be absent.
 func joined(a, b value) value {
 	switch {
 	case b.absent():
@@ -291,8 +292,8 @@ func joined(a, b value) value {
 	return append(append(both, a[:len(a)-1]...), b[1:]...)
 }
 
-// called reads a tool call. Arguments come as a string that should hold an object; they leave as that object. A call without name and
-// arguments is what some parsers leave behind, and no call.
+// called reads a tool call. Its arguments are normally a string that contains a JSON object; they are stored as
+// the object. Some servers' parsers leave an empty call, without name and arguments, which is dropped.
 func (c *completion) called(id, f value) error {
 	args := f.member("arguments")
 	if args.absent() {
@@ -313,10 +314,10 @@ func (c *completion) called(id, f value) error {
 	return nil
 }
 
-// arguments is the object in a call's arguments. Some servers give the object itself, and nothing, "null" or [] where there are none. Of
-// arguments that the bound of the answer cut, it is what is whole.
+// arguments returns the object in a tool call's arguments. Some servers send the object itself, or for no
+// arguments nothing, "null" or []. If the answer was cut by max_tokens, it returns the complete part.
 func arguments(v value, cut bool) (value, error) {
-	for range 2 { // some servers put the string into a string
+	for range 2 { // some servers encode the string twice
 		switch v.kind() {
 		case '{':
 			return v, nil
@@ -348,8 +349,8 @@ func arguments(v value, cut bool) (value, error) {
 	return nil, modelFault("the arguments of a tool call are no JSON object")
 }
 
-// name is an identifier of the answer with a prefix of the family's own. A server that gives none gets one that depends on
-// nothing but the answer, so that the same outcome always has the same bytes.
+// name returns an id for the answer, with the family's prefix. If the server sent none, the id is a hash of the
+// answer, so that the same outcome always has the same bytes.
 func (c completion) name(prefix string) string {
 	if id := c.id.text(); id != "" {
 		return prefix + id
@@ -359,7 +360,7 @@ func (c completion) name(prefix string) string {
 	return prefix + strconv.FormatUint(h.Sum64(), 36)
 }
 
-// stopped is the stop sequence among those asked for that ended the text, or nil.
+// stopped returns the requested stop sequence that ended the text, or nil.
 func (c completion) stopped(asked value) value {
 	if c.finish != endStop || c.stop.absent() {
 		return nil
@@ -373,7 +374,7 @@ func (c completion) stopped(asked value) value {
 	return nil
 }
 
-// callName is the id of the tool call at position i, made up where the server gave none.
+// callName returns the id of tool call i. If the server sent none, the id is made from the answer's.
 func (c completion) callName(prefix string, i int) string {
 	if id := c.calls[i].id.text(); id != "" {
 		return id

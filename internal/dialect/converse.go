@@ -6,13 +6,18 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// converse is the Converse API, the same for every family (Bedrock: Converse without modelId).
+// converse translates Converse bodies, which are the same for every family (Bedrock: Converse without modelId).
+// A minimal body and its answer:
+//
+//	{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":512}}
+//	{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{…},"metrics":{"latencyMs":250}}
 type converse struct {
 	Options
-	members *members // of the body
-	nova    bool     // a block may have a cache point beside its content, and inferenceConfig has more members
+	members *members // table of the body's members
+	nova    bool     // Nova's variant: a block may have a cache point beside its content, and inferenceConfig has more members
 }
 
+// request implements translator.
 func (d converse) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.read(c, body); err != nil {
@@ -21,7 +26,8 @@ func (d converse) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// read reads the members in any order. Additional fields are set last, so that they win over inferenceConfig.
+// read reads the members in any order. additionalModelRequestFields are applied after inferenceConfig, so they
+// override it.
 func (d converse) read(c *chat, body value) error {
 	var system, messages, additional value
 	err := c.read(d.members, body, func(name string, v value) error {
@@ -48,7 +54,7 @@ func (d converse) read(c *chat, body value) error {
 		d.messages(c, messages))
 }
 
-// config reads the members beside the conversation. Errors are relative to the member.
+// config reads a member outside the conversation. Errors are relative to the member.
 func (d converse) config(c *chat, name string, v value) error {
 	switch name {
 	case "inferenceConfig":
@@ -75,7 +81,8 @@ func (d converse) config(c *chat, name string, v value) error {
 	return nil
 }
 
-// additional merges the free fields. Those with a family's name for what servers call otherwise are translated.
+// additional reads additionalModelRequestFields. Fields with a family's own names are translated to the
+// server's.
 func (d converse) additional(c *chat, v value) error {
 	if v.absent() {
 		return nil
@@ -83,14 +90,14 @@ func (d converse) additional(c *chat, v value) error {
 	return c.readObject(converseFields, v, func(name string, v value) error { return at(name, d.field(c, name, v)) })
 }
 
-// field translates one free field. Errors are relative to it.
+// field translates one additional field. Errors are relative to it.
 func (d converse) field(c *chat, name string, v value) error {
 	claude := anthropic{d.Options}
 	switch name {
 	case "thinking":
 		return c.readThinking(fieldsThinking, v)
 	case "reasoning_config", "reasoningConfig":
-		if v.kind() == '"' { // models of others than Amazon and Anthropic have the effort alone
+		if v.kind() == '"' { // models of other vendors use the effort alone
 			return c.effort("additionalModelRequestFields."+name, v)
 		}
 		return c.readThinking(fieldsReasoning, v)
@@ -99,7 +106,7 @@ func (d converse) field(c *chat, name string, v value) error {
 	case "output_format":
 		return claude.format(c, fieldsOutputFormat, v)
 	case "tool_choice":
-		if typ := v.member("type"); typ.absent() || typ.is("function") {
+		if typ := v.member("type"); typ.absent() || typ.is("function") { // already in OpenAI's form
 			c.set(name, v) // as OpenAI has it
 			return nil
 		}
@@ -116,7 +123,8 @@ func (d converse) field(c *chat, name string, v value) error {
 	return nil
 }
 
-// moreTools adds tools beside those of toolConfig: functions as Claude or as OpenAI has them.
+// moreTools adds tools given in additionalModelRequestFields, in Claude's or OpenAI's format, to those of
+// toolConfig.
 func (d converse) moreTools(c *chat, v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -141,17 +149,17 @@ func (d converse) moreTools(c *chat, v value) error {
 	return nil
 }
 
-// claudes tells whether a tool is written as Claude has them: with a schema, or of a type with a date.
+// claudes reports whether a tool is in Claude's format: with input_schema, or with a type that ends in a date.
 func claudes(tool value) bool {
 	typ := tool.member("type").text()
 	name, date, dated := strings.Cut(typ, "_20")
 	return !tool.member("input_schema").absent() || dated && name != "" && len(date) == len("250124") || typ == "" && tool.member("function").absent()
 }
 
-// noConverseTools: Bedrock takes no tools in batch jobs of this type (Bedrock: batch inference).
+// noConverseTools is Bedrock's restriction for jobs of this type (Bedrock: batch inference).
 const noConverseTools = "tools are not supported in batch inference jobs of type Converse"
 
-// system writes the blocks of the system prompt as one message. Empty texts are no turn.
+// system writes the blocks of the system prompt as one message. Empty texts are dropped.
 func (d converse) system(c *chat, v value) error {
 	if err := wantArray("system", v); err != nil {
 		return err
@@ -168,6 +176,7 @@ func (d converse) system(c *chat, v value) error {
 	return nil
 }
 
+// systemBlock reads one block of the system prompt.
 func (d converse) systemBlock(c *chat, t *turn, block value) error {
 	return d.union(c, converseSystem, block, func(name string, v value) error {
 		if name == "guardContent" {
@@ -178,8 +187,8 @@ func (d converse) systemBlock(c *chat, t *turn, block value) error {
 	})
 }
 
-// union reads the one member of a block that is set. Nova's blocks may have a cache point beside another member; Converse's have not
-// (Bedrock: Amazon Nova, prompt caching). Errors of take are relative to the member.
+// union reads a block, in which one member must be set. In Nova's blocks a cache point may be set too (Bedrock:
+// Amazon Nova, prompt caching). Errors of take are relative to the member.
 func (d converse) union(c *chat, o *members, block value, take func(name string, v value) error) error {
 	if _, _, err := only(block, d.nova); err != nil {
 		return err
@@ -203,7 +212,7 @@ func (d converse) messages(c *chat, v value) error {
 	return nil
 }
 
-// message reads a message in the form that Converse and Nova share.
+// message reads a message; Converse and Nova have the same format.
 func (d converse) message(c *chat, m value) error {
 	if m.kind() != '{' {
 		return wrong("Input should be an object")
@@ -238,7 +247,8 @@ func (d converse) message(c *chat, m value) error {
 	return nil
 }
 
-// only is the one member of a union that is set. Nulls beside it are what the service itself writes for the others.
+// only returns the one member of a union that is set. Null members count as not set: the AWS SDKs write them.
+// With cacheBeside, cachePoint may be set in addition.
 func only(block value, cacheBeside bool) (name string, v value, err error) {
 	if block.kind() != '{' {
 		return "", nil, wrong("Input should be an object")
@@ -258,7 +268,7 @@ func only(block value, cacheBeside bool) (name string, v value, err error) {
 	return name, v, nil
 }
 
-// textFormat holds the answer to a schema (Bedrock: structured outputs).
+// textFormat requests an answer that conforms to a JSON Schema (Bedrock: structured outputs).
 func (d converse) textFormat(c *chat, v value) error {
 	var typ, structure, schema value
 	err := c.readObject(converseTextFormat, v, func(name string, v value) error {
@@ -286,7 +296,7 @@ func (d converse) textFormat(c *chat, v value) error {
 	return at("structure", first(err, at("jsonSchema", d.schema(c, schema))))
 }
 
-// schema reads the definition, whose schema is a string that holds JSON.
+// schema reads the definition. Its member schema is a string that contains JSON.
 func (d converse) schema(c *chat, v value) error {
 	var schema, name, description value
 	err := c.read(converseSchema, v, func(member string, v value) error {
@@ -311,7 +321,8 @@ func (d converse) schema(c *chat, v value) error {
 	return nil
 }
 
-// toolConfig is a superset of the service, which takes no tools in batch jobs of this type.
+// toolConfig reads tool definitions and the tool choice. Bedrock allows no tools in batch jobs of type
+// Converse; only the profile "aws" enforces that.
 func (d converse) toolConfig(c *chat, v value) error {
 	if d.RefuseConverseTools {
 		return wrong(noConverseTools)
@@ -324,13 +335,15 @@ func (d converse) toolConfig(c *chat, v value) error {
 	})
 }
 
-// noConverse refuses Converse bodies for models that make vectors, record by record, as the service does.
+// noConverse rejects Converse bodies for embedding models, record by record as Bedrock does.
 type noConverse struct{}
 
+// request implements translator.
 func (noConverse) request(value, string) (batholith.Call, error) {
 	return batholith.Call{}, wrong("the model makes embeddings and cannot converse; set modelInvocationType to InvokeModel and give the body of the model's family")
 }
 
+// answer implements translator. It is never called, because request always fails.
 func (noConverse) answer(value, batholith.Call, []byte) (batholith.Answer, error) {
 	return batholith.Answer{}, nonsense("nothing was asked")
 }

@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// answer writes a ConverseResponse. latencyMs is how long the model server took, its queue included. inputTokens counts what was not
-// read from a cache, and totalTokens everything (Bedrock: TokenUsage).
+// answer writes a ConverseResponse. latencyMs is the duration of the request to the model server, including its
+// queue. inputTokens excludes tokens read from a cache; totalTokens includes all (Bedrock: TokenUsage).
 func (d converse) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -31,7 +31,7 @@ func (d converse) answer(input value, call batholith.Call, body []byte) (batholi
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// converseOutput writes the message in the form that Converse and Nova share.
+// converseOutput writes the message; Converse and Nova have the same format.
 func (b *buffer) converseOutput(c completion) {
 	b.literal(`"output":{"message":{"role":"assistant","content":[`)
 	if !c.reasoning.absent() {
@@ -54,7 +54,7 @@ func (b *buffer) converseOutput(c completion) {
 	*b = append(*b, "]}}"...)
 }
 
-// converseStop is the stopReason of the answer.
+// converseStop returns the stopReason. stop is the stop sequence that was met, or nil.
 func converseStop(c completion, stop value) string {
 	if !stop.absent() {
 		return "stop_sequence"
@@ -70,8 +70,8 @@ func converseStop(c completion, stop value) string {
 	return "end_turn"
 }
 
-// responseFields answers additionalModelResponseFieldPaths. The stop sequence stands where Anthropic's models have it; any
-// other path is looked up in the answer of the model server, and left out when nothing is there.
+// responseFields answers additionalModelResponseFieldPaths. /stop_sequence returns the stop sequence, as
+// Anthropic's models do. Any other path is looked up in the server's answer, and left out if it is not there.
 func (d converse) responseFields(b *buffer, input value, body []byte, stop value) {
 	paths := input.member("additionalModelResponseFieldPaths")
 	if paths.kind() != '[' {

@@ -1,6 +1,6 @@
 package dialect
 
-// block reads one block of content into the message. Almost all are a text and nothing else.
+// block reads one content block into the message. Almost all blocks are a single text.
 func (d converse) block(c *chat, block value) error {
 	t := &c.message
 	return d.union(c, converseContent, block, func(name string, v value) error {
@@ -20,6 +20,7 @@ func (d converse) block(c *chat, block value) error {
 	})
 }
 
+// toolUse reads a tool call of an earlier turn.
 func (d converse) toolUse(c *chat, v value) error {
 	var call toolCall
 	err := c.readObject(converseToolUse, v, func(name string, v value) error {
@@ -37,7 +38,7 @@ func (d converse) toolUse(c *chat, v value) error {
 	return first(err, needString("toolUseId", call.id), needString("name", call.name), needObject("input", call.arguments))
 }
 
-// reasoning reads what the model thought in an earlier turn.
+// reasoning reads the model's thoughts of an earlier turn.
 func (d converse) reasoning(c *chat, v value) error {
 	return c.readObject(converseReasoning, v, func(name string, v value) error {
 		var text value
@@ -53,7 +54,7 @@ func (d converse) reasoning(c *chat, v value) error {
 	})
 }
 
-// guarded takes what a guardrail would look at: a text or an image.
+// guarded reads a guardContent block, a text or an image for a guardrail, as ordinary content.
 func (d converse) guarded(c *chat, to *[]part, v value) error {
 	if _, _, err := only(v, false); err != nil {
 		return err
@@ -72,14 +73,14 @@ func (d converse) guarded(c *chat, to *[]part, v value) error {
 	})
 }
 
-// cited takes the text of an earlier answer with citations.
+// cited reads the text of an earlier answer with citations.
 func (d converse) cited(c *chat, v value) error {
 	return c.readObject(converseCitations, v, func(name string, v value) error {
 		return at(name, d.chunks(c, v, func(text value) { c.message.parts = append(c.message.parts, part{kind: "text", text: text}) }))
 	})
 }
 
-// chunks visits the texts of a list of pieces.
+// chunks calls visit for each text of a list of pieces.
 func (d converse) chunks(c *chat, v value, visit func(text value)) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -98,7 +99,8 @@ func (d converse) chunks(c *chat, v value, visit func(text value)) error {
 	return nil
 }
 
-// part reads what can stand in a message as well as in a tool's result. Errors are relative to the block's member.
+// part reads a block that may occur in a message and in a tool's result, and appends it to *to. Errors are
+// relative to the block's member.
 func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	switch name {
 	case "text":
@@ -124,7 +126,7 @@ func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	return err
 }
 
-// medium reads the format of a medium and its Base64.
+// medium reads the format and the Base64 data of an image, video or audio.
 func (d converse) medium(c *chat, kind string, v value) (format string, data value, err error) {
 	var form, source value
 	err = c.readObject(converseMedia[kind], v, func(name string, v value) error {
@@ -146,7 +148,7 @@ func (d converse) medium(c *chat, kind string, v value) (format string, data val
 	return form.text(), data, at("source", first(err, needString("bytes", data)))
 }
 
-// document takes documents that are text. The others need a reader that model servers do not have.
+// document reads a document that is text. Model servers cannot read other formats.
 func (d converse) document(c *chat, to *[]part, v value) error {
 	w := wrapped{tag: "document", parts: to}
 	var format, source value
@@ -176,6 +178,7 @@ func (d converse) document(c *chat, to *[]part, v value) error {
 	return nil
 }
 
+// documentSource reads the text of a document: a string, pieces, or Base64 of a text format.
 func (d converse) documentSource(c *chat, w *wrapped, format, source value) error {
 	if _, _, err := only(source, false); err != nil {
 		return at("source", err)
@@ -207,7 +210,7 @@ func (d converse) documentSource(c *chat, w *wrapped, format, source value) erro
 	return at("source", err)
 }
 
-// toolResult reads what a tool gave.
+// toolResult reads the result of a tool call.
 func (d converse) toolResult(c *chat, v value) error {
 	var r toolResult
 	var content value
@@ -236,7 +239,7 @@ func (d converse) toolResult(c *chat, v value) error {
 	return nil
 }
 
-// resultPart reads a block of a tool's result, which may also be any JSON: the model reads it as text.
+// resultPart reads a block of a tool's result. A json block becomes text.
 func (d converse) resultPart(c *chat, to *[]part, block value) error {
 	return d.union(c, converseResultContent, block, func(name string, v value) error {
 		if name == "json" {
@@ -249,7 +252,7 @@ func (d converse) resultPart(c *chat, to *[]part, block value) error {
 	})
 }
 
-// tools reads toolConfig.tools in the form that Converse and Nova share.
+// tools reads toolConfig.tools; Converse and Nova have the same format.
 func (d converse) tools(c *chat, v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -267,6 +270,7 @@ func (d converse) tools(c *chat, v value) error {
 	return nil
 }
 
+// toolSpec writes one definition to b, in OpenAI's format.
 func (d converse) toolSpec(c *chat, b *buffer, v value) error {
 	var t tool
 	var schema value
@@ -294,7 +298,7 @@ func (d converse) toolSpec(c *chat, b *buffer, v value) error {
 	return at("inputSchema", first(err, needObject("json", t.schema)))
 }
 
-// toolChoice maps Converse's words: "any" is "required" to a server.
+// toolChoice translates toolChoice: Converse's "any" is OpenAI's "required".
 func (d converse) toolChoice(c *chat, v value) error {
 	return d.union(c, converseToolChoice, v, func(name string, v value) error {
 		switch name {

@@ -10,58 +10,67 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Dialect translates the bodies of one family for one protocol. It is safe for concurrent use.
+// Dialect translates the bodies of one family to the protocol of a model server and back. It is safe for
+// concurrent use.
 type Dialect interface {
-	// Request turns a modelInput into a call of the backend, which serves the model under this name.
-	// A body that cannot be served is a [*batholith.RecordError].
+	// Request converts a modelInput to a call. model is the server's own name for the model. If the body is not
+	// valid, the error is a [*batholith.RecordError].
 	Request(input []byte, model string) (batholith.Call, error)
 
-	// Answer turns the body of a backend's 200 into a modelOutput. The input is one that Request has taken. The error wraps [ErrNonsense] when the body is not what
-	// the protocol promises, is a [*batholith.Failure] when the body says that it is no whole answer, and is a [*batholith.RecordError] when the model cannot do what the record asked for.
+	// Answer converts the body of a 200 to a modelOutput. input must be one that Request has accepted, and call
+	// the result. The error
+	//
+	//   - wraps [ErrNonsense] if the body does not follow the protocol,
+	//   - is a [*batholith.Failure] if the body says that the answer is incomplete,
+	//   - is a [*batholith.RecordError] if the model cannot do what the record asks for.
 	Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
-// ErrNonsense marks an answer that no server of the protocol should give: no JSON, no choices, another type, cut short.
-// The same request may well do better the next time.
+// ErrNonsense marks an answer that violates the protocol: not JSON, no choices, wrong types, cut off. A retry
+// of the same request may succeed.
 var ErrNonsense = errors.New("the model server's answer makes no sense")
 
-// ErrModel marks an [ErrNonsense] that is the model's and not the server's: where sampling is fixed, the same request brings it again.
+// ErrModel marks an [ErrNonsense] that the model caused, not the server. If sampling is deterministic, a retry
+// gives the same answer.
 var ErrModel = errors.New("the model's answer makes no sense")
 
+// modelFault returns an ErrModel with a reason.
 func modelFault(format string, args ...any) error { return modelError(fmt.Sprintf(format, args...)) }
 
 // modelError is both an [ErrModel] and an [ErrNonsense].
 type modelError string
 
+// Error returns ErrModel's text and the reason.
 func (e modelError) Error() string { return ErrModel.Error() + ": " + string(e) }
 
-// Is implements the interface of [errors.Is].
+// Is implements the interface used by [errors.Is].
 func (e modelError) Is(target error) bool { return target == ErrModel || target == ErrNonsense }
 
+// nonsense returns an ErrNonsense with a reason.
 func nonsense(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNonsense, fmt.Sprintf(format, args...))
 }
 
-// Options are what a dialect must know of the model and the service.
+// Options tell a dialect about the model and the service.
 type Options struct {
-	// Names are those that a body may give in "model": the id first, then aliases. The id is also what an answer shows.
-	// Without names, the backend's own name takes their place.
+	// Names are the values that a body may have in "model": the id first, then aliases. Answers contain the id.
+	// If empty, the server's own name is used.
 	Names []string
-	// RefuseConverseTools fails a Converse record that has tools (Bedrock: batch inference, the profile "aws").
+	// RefuseConverseTools rejects Converse records with tools (Bedrock: batch inference; the profile "aws").
 	RefuseConverseTools bool
-	// Checked says that bodies are parts of single lines that were found to be JSON already, save that an escape may be half of a surrogate
-	// pair: nobody looks for the rest once more.
+	// Checked means that bodies come from lines that package jsonl has checked, so they are valid JSON on one
+	// line, except that an escape may be a lone surrogate. Then they are not checked again.
 	Checked bool
 }
 
-// ProtocolOpenAI is that of servers with /chat/completions, /completions and /embeddings.
+// ProtocolOpenAI is the protocol of servers with /chat/completions, /completions and /embeddings.
 const ProtocolOpenAI = "openai"
 
-// FamilyAny takes any body that a chat family knows; its shape decides.
+// FamilyAny accepts the bodies of every chat family and selects by shape: see anyBodies.
 const FamilyAny = "any"
 
-// families says who translates a family's InvokeModel bodies for an OpenAI-compatible server.
-// A new family is a row here, a row in family.go where its ids are recognised, a file, and its members in members.go.
+// families lists the translators of InvokeModel bodies. A new family needs a row here, a row in family.go that
+// recognises its ids, a file with its translator, and its members in members*.go.
 var families = []family{
 	{"anthropic", anthropicBodies, false},
 	{"nova", func(o Options) translator { return nova{o} }, false},
@@ -79,14 +88,15 @@ var families = []family{
 	{FamilyAny, anyBodies, false},
 }
 
+// family is one row of the table.
 type family struct {
 	name string
 	make func(Options) translator
-	// embeds: the models make vectors, and there is nothing to converse about.
+	// embeds means that the models return vectors, so Converse bodies are rejected.
 	embeds bool
 }
 
-// Families lists the names that For knows, for messages.
+// Families returns the names that For accepts, for messages.
 func Families() []string {
 	var names []string
 	for _, f := range families {
@@ -95,8 +105,8 @@ func Families() []string {
 	return names
 }
 
-// For finds the dialect between a family's bodies and a backend's protocol. With invocation type Converse the bodies are
-// Converse's, whatever the family is.
+// For returns the dialect between a family's bodies and a backend's protocol. For the invocation type Converse
+// the bodies are Converse's, whatever the family.
 func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialect, error) {
 	if protocol != ProtocolOpenAI {
 		return nil, fmt.Errorf("backend protocol %q is not known; known: %s", protocol, ProtocolOpenAI)
@@ -118,20 +128,22 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	return reading{converse{o, converseBody, false}, o.Checked}, nil
 }
 
-// translator is what a family has to provide. Its errors may be an [*invalid]; bodies are objects.
+// translator is the part of a dialect that a family implements. Bodies are objects, and errors may be of type
+// [*invalid].
 type translator interface {
 	request(body value, model string) (batholith.Call, error)
 	answer(input value, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
-// reading makes a Dialect of a translator: bodies are read once, and what is invalid becomes the record's error.
+// reading makes a Dialect from a translator: it parses bodies, and converts an *invalid error to the record's
+// error.
 type reading struct {
 	t    translator
-	sure bool // that they are JSON was found before
+	sure bool // bodies are known to be valid JSON
 }
 
-// body is what a translator gets of an input. Lines may have what no body may, and then it is read all the same: half a surrogate pair, and
-// a line break between two values.
+// body returns the body for the translator. A body with \u escapes or a carriage return is parsed even if it
+// was checked: it may contain a lone surrogate, or a line break between tokens.
 func (c reading) body(input []byte) (value, error) {
 	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 && !bytes.Contains(v, []byte(`\u`)) {
 		return v, nil
@@ -167,9 +179,10 @@ func (c reading) Answer(input []byte, call batholith.Call, body []byte) (batholi
 	return answer, nil
 }
 
-// byShape is a family with several bodies: it says which translator a body is for.
+// byShape is a family with several body formats. The function selects the translator of a body.
 type byShape func(body value) (translator, error)
 
+// request implements translator.
 func (of byShape) request(body value, model string) (batholith.Call, error) {
 	t, err := of(body)
 	if err != nil {
@@ -178,6 +191,7 @@ func (of byShape) request(body value, model string) (batholith.Call, error) {
 	return t.request(body, model)
 }
 
+// answer implements translator. The record's body decides, not the answer.
 func (of byShape) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	t, err := of(input)
 	if err != nil {
@@ -186,6 +200,7 @@ func (of byShape) answer(input value, call batholith.Call, body []byte) (batholi
 	return t.answer(input, call, body)
 }
 
+// path implements pather.
 func (of byShape) path(body value) string {
 	t, err := of(body)
 	if err != nil {
@@ -194,7 +209,7 @@ func (of byShape) path(body value) string {
 	return pathOf(t, body)
 }
 
-// shown is the model name that an answer carries.
+// shown returns the model name for answers.
 func (o Options) shown(backend string) string {
 	if len(o.Names) > 0 {
 		return o.Names[0]

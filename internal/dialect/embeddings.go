@@ -8,7 +8,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// embeddingsCall asks for the vectors of a text or of a list of texts.
+// embeddingsCall returns a call of /embeddings. input is one text or a list of texts; dimensions may be nil.
 func embeddingsCall(model string, input, dimensions value, changes batholith.Changes) batholith.Call {
 	b := newBuffer(len(input) + 128)
 	b.open('{')
@@ -24,13 +24,14 @@ func embeddingsCall(model string, input, dimensions value, changes batholith.Cha
 	return batholith.Call{Path: embeddingsPath, Body: b, Changes: changes, Spare: spare}
 }
 
-// vector is an embedding as the server wrote it, and its numbers.
+// vector is an embedding: the server's JSON and the parsed numbers.
 type vector struct {
 	raw     value
 	numbers []float64
 }
 
-// parseEmbeddings reads the answer of /embeddings: one vector for each text, in their order. a has what is told beside them.
+// parseEmbeddings parses an answer of /embeddings: one vector per text, in the order of the texts. a contains
+// the other members of the answer.
 func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answer, err error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -65,7 +66,8 @@ func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answ
 	return vectors, a, nil
 }
 
-// parseEmbedding reads one item of the answer: which text it is of, its place in the list unless it says, and the vector.
+// parseEmbedding parses one item of the answer. at is the index of its text: the item's index or, if it has
+// none, its place in the list.
 func parseEmbedding(place int, e value) (at int64, v vector, err error) {
 	at = int64(place)
 	for name, m := range e.members() {
@@ -86,13 +88,13 @@ func parseEmbedding(place int, e value) (at int64, v vector, err error) {
 	return at, v, nil
 }
 
-// parseVector reads the numbers of a vector. Base64, which was not asked for, is nonsense.
+// parseVector parses the numbers of a vector. Base64, which was not requested, is an error.
 func parseVector(raw value) (vector, error) {
 	v := vector{raw: raw, numbers: make([]float64, 0, len(raw)/8)}
 	for _, e := range raw.elements() {
 		switch e.kind() {
 		case '0':
-		case 'n': // NaN, in JSON: the model cannot do this text, and will not the next time
+		case 'n': // NaN as JSON: the model cannot embed this text, and a retry would give the same
 			return v, &batholith.RecordError{Code: http.StatusInternalServerError, Message: "the model made a vector with elements that are no numbers (NaN); shorten or change the text, or serve the model with more precision"}
 		default:
 			return v, nonsense("its embedding is no list of numbers")
@@ -105,7 +107,8 @@ func parseVector(raw value) (vector, error) {
 	return v, nil
 }
 
-// sized refuses vectors of another size than the body asked for. Cutting them is not for us: few models can stand it.
+// sized returns an error if the vector has another size than requested. It is not cut, because few models allow
+// that.
 func (v vector) sized(name string, want value) error {
 	n, ok := want.integer()
 	if !ok || n == int64(len(v.numbers)) {
@@ -114,10 +117,10 @@ func (v vector) sized(name string, want value) error {
 	return at(name, wrong("the model makes vectors of %d dimensions, not of %d", len(v.numbers), n))
 }
 
-// unit is how far from 1 the length of a vector may be to count as normalized: servers that normalize round to 32 bits or less.
+// unit is the maximum deviation from length 1 of a normalized vector. Servers round to 32 bits or less.
 const unit = 1e-3
 
-// normalize gives v the length 1. A vector that has it keeps the digits that the server gave it.
+// normalize scales v to length 1. A vector that is normalized already keeps the server's digits.
 func (v *vector) normalize() {
 	sum := 0.0
 	for _, f := range v.numbers {
@@ -138,7 +141,7 @@ func (v *vector) normalize() {
 	v.raw = value(b)
 }
 
-// bits writes one 0 or 1 for each dimension, by its sign.
+// bits writes 1 for each positive number and 0 for the others.
 func (b *buffer) bits(numbers []float64) {
 	b.open('[')
 	for _, f := range numbers {

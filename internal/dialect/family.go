@@ -2,10 +2,11 @@ package dialect
 
 import "strings"
 
-// geographies are the prefixes of inference profile ids (Bedrock: cross-region inference).
+// geographies are the prefixes of the ids of inference profiles (Bedrock: cross-region inference).
 var geographies = []string{"us.", "eu.", "apac.", "au.", "jp.", "ca.", "global.", "us-gov."}
 
-// LastPart is the model id in an ARN, the part after its last slash; any other name is returned as it is.
+// LastPart returns the part of an ARN after its last slash, which is the model id. Other names are returned
+// unchanged.
 func LastPart(idOrARN string) string {
 	if strings.HasPrefix(idOrARN, "arn:") {
 		return idOrARN[strings.LastIndexByte(idOrARN, '/')+1:]
@@ -13,7 +14,7 @@ func LastPart(idOrARN string) string {
 	return idOrARN
 }
 
-// CutGeography removes the geography from the id of an inference profile, and tells whether there was one.
+// CutGeography removes the geography prefix from the id of an inference profile. ok is false if there is none.
 func CutGeography(id string) (string, bool) {
 	for _, g := range geographies {
 		if rest, ok := strings.CutPrefix(id, g); ok {
@@ -23,13 +24,13 @@ func CutGeography(id string) (string, bool) {
 	return id, false
 }
 
-// marks tell families by the id, the first that fits. Provider segments come before fragments of bare names, because a
-// model's name may hold another's (DeepSeek-R1-Distill-Llama).
+// marks map ids to families; the first match wins. Prefixes with a provider come before parts of bare names,
+// because a model's name may contain another's (DeepSeek-R1-Distill-Llama).
 var marks = []struct{ prefix, holds, family string }{
 	{"batholith.", "", FamilyAny},
 	{"anthropic.", "", "anthropic"},
 	{"amazon.nova", "embed", "nova-embed"},
-	{"amazon.nova-canvas", "", ""}, // they make images, videos and speech, by bodies of their own
+	{"amazon.nova-canvas", "", ""}, // image, video and speech models have other bodies, which are not supported
 	{"amazon.nova-reel", "", ""},
 	{"amazon.nova", "sonic", ""},
 	{"amazon.nova", "", "nova"},
@@ -53,9 +54,9 @@ var marks = []struct{ prefix, holds, family string }{
 	{"moonshot", "", "openai"},
 }
 
-// FamilyOf tells a model's family by its id, an inference profile's id, an ARN of either, or the bare name that a model
-// server knows it by. It is "" for ids of a family that is not known here. A name that is no id of Bedrock's takes the bodies of every chat
-// family, told by their shape.
+// FamilyOf returns a model's family from its id, an inference profile's id, an ARN of either, or any other
+// name. It returns "" for an unknown id of a provider with bodies of its own. A name that is not a Bedrock id
+// gets FamilyAny.
 func FamilyOf(modelID string) string {
 	id, _ := CutGeography(strings.ToLower(LastPart(modelID)))
 	for _, m := range marks {
@@ -72,12 +73,13 @@ func FamilyOf(modelID string) string {
 	return FamilyAny
 }
 
-// knownProviders have bodies of their own, so that an unknown id of theirs must not be taken for an open model's.
+// knownProviders are providers with body formats of their own. An unknown id of theirs must not be treated as
+// an open model.
 var knownProviders = map[string]bool{
 	"amazon": true, "ai21": true, "cohere": true, "stability": true, "writer": true, "twelvelabs": true, "luma": true,
 }
 
-// cutProvider removes the geography and the provider from an id, and tells whether it was this provider's.
+// cutProvider removes geography and provider from an id. ok is false if the provider is another.
 func cutProvider(id, provider string) (string, bool) {
 	rest, _ := CutGeography(id)
 	return strings.CutPrefix(rest, provider)
@@ -92,7 +94,7 @@ func cutVersion(name string) string {
 	return name[:i]
 }
 
-// namedGPTOSS tells whether the model is one of OpenAI's open ones, whatever family it was configured as.
+// namedGPTOSS reports whether one of the model's names contains gpt-oss, whatever its configured family.
 func namedGPTOSS(o Options) bool {
 	for _, n := range o.Names {
 		if strings.Contains(n, "gpt-oss") {

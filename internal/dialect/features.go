@@ -1,7 +1,7 @@
 package dialect
 
-// Features are what a request asks of a server beyond text. Servers fail by them: one model sees no images, one server runs without a
-// parser of tool calls, one engine breaks on a schema.
+// Features is the set of abilities that a request needs besides text. A server may fail for a feature: the
+// model cannot see images, the server has no parser for tool calls, or an engine fails on a schema.
 type Features uint8
 
 // The features, one bit each.
@@ -9,13 +9,14 @@ const (
 	FeatureMedia  Features = 1 << iota // images
 	FeatureStream                      // audio or video
 	FeatureTools                       // functions that the model may call
-	FeatureSchema                      // the answer is held to a schema, a grammar or one tool
+	FeatureSchema                      // the answer must follow a schema, a grammar or one tool
 )
 
-// Has tells whether f has all features of g.
+// Has reports whether f contains all features of g.
 func (f Features) Has(g Features) bool { return f&g == g }
 
-// member adds what a member of the body, or of Converse's additional fields, asks for.
+// member adds the features that a member of the body, or of additionalModelRequestFields, needs. name is the
+// JSON string with quotes.
 func (f *Features) member(name, v value) {
 	switch string(name) {
 	case `"tools"`, `"functions"`:
@@ -59,7 +60,7 @@ func (f *Features) member(name, v value) {
 	}
 }
 
-// filled tells whether v is an array with an element.
+// filled reports whether v is a non-empty array.
 func (v value) filled() bool {
 	for range v.elements() {
 		return true
@@ -67,7 +68,8 @@ func (v value) filled() bool {
 	return false
 }
 
-// forced tells whether a tool_choice leaves the model no choice: "required", "any", or an object that names a tool or says "any".
+// forced reports whether a tool_choice forces a tool call: "required", "any", or an object other than auto and
+// none.
 func forced(v value) bool {
 	switch v.kind() {
 	case '"':
@@ -79,8 +81,8 @@ func forced(v value) bool {
 	return false
 }
 
-// turns adds the media in the messages, which begin at v[i], and returns their end. It is on the way of every record, and passes over them
-// once.
+// turns adds the features of the messages, an array at v[i], and returns the position after it. It runs for
+// every record, so it reads the bytes only once.
 func (f *Features) turns(v value, i int) (end int) {
 	if i >= len(v) || v[i] != '[' {
 		return skip(v, i)
@@ -90,7 +92,7 @@ func (f *Features) turns(v value, i int) (end int) {
 	})
 }
 
-// content looks into a member that may be a list of blocks, and returns the end of its value.
+// content searches a member that may be a list of blocks, and returns the position after its value.
 func (f *Features) content(v, name value, at int) int {
 	if at < len(v) && v[at] == '[' && string(name) == `"content"` {
 		return eachElement(v, at, func(at int) int { return f.block(v, at) })
@@ -98,8 +100,8 @@ func (f *Features) content(v, name value, at int) int {
 	return skip(v, at)
 }
 
-// block looks at one block of content: of Anthropic and OpenAI, which tag it with a type; or of Converse, which names it by its member.
-// Results of tools have content of their own.
+// block inspects one content block. Anthropic's and OpenAI's blocks have a type; Converse's are named by their
+// member. Tool results contain blocks too.
 func (f *Features) block(v value, at int) int {
 	return eachMember(v, at, func(name value, at int) int {
 		switch string(name) {
@@ -132,8 +134,9 @@ func (f *Features) block(v value, at int) int {
 	})
 }
 
-// eachMember visits the members of the object at v[i], each with its name as it is written and where its value begins; visit returns where the value ends.
-// Unlike fields it does not look for the end of a value first, so that nested ones are passed once. Any other value is skipped.
+// eachMember calls visit for each member of the object at v[i], with the member's name as written and the
+// position of its value. visit returns the position after the value. Unlike fields it does not search for the
+// end of a value first, so nested values are read once. Any other value is skipped.
 func eachMember(v value, i int, visit func(name value, at int) (end int)) (end int) {
 	if i >= len(v) || v[i] != '{' {
 		return skip(v, i)

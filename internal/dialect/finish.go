@@ -8,20 +8,21 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// The ends of an answer, in OpenAI's words. Every other word of a server is made one of these, or fails the attempt.
+// Reasons why an answer ended, in OpenAI's words. Every word of a server is mapped to one of these, or fails
+// the attempt.
 const (
-	endStop   = "stop"           // the model ended its turn, or met a stop sequence
-	endLength = "length"         // the bound of the answer, or the context, is reached: the text is cut, and that is what was asked for
+	endStop   = "stop"           // the model ended its turn, or a stop sequence was met
+	endLength = "length"         // max_tokens or the context is reached: the text is cut, as requested
 	endTools  = "tool_calls"     // the model calls tools
-	endFilter = "content_filter" // the model refused, or somebody filtered what it said
+	endFilter = "content_filter" // the model refused, or a filter removed text
 
-	endBroken = "broken" // ours: the answer is not whole, or there is none, and the attempt failed
+	endBroken = "broken" // internal: the answer is incomplete or missing, so the attempt failed
 )
 
-// endings are the words of servers, as bare writes them, by what they mean.
+// endings maps servers' words, in the form that bare returns, to these reasons.
 var endings = spelled(endWords)
 
-// spelled is a table of words, by the bare word.
+// spelled builds the table.
 func spelled(lists map[string]string) map[string]string {
 	table := map[string]string{}
 	for meaning, words := range lists {
@@ -32,6 +33,7 @@ func spelled(lists map[string]string) map[string]string {
 	return table
 }
 
+// endWords lists servers' words by reason.
 var endWords = map[string]string{
 	endBroken: brokenWords,
 	// OpenAI; Hugging Face TGI, IBM watsonx; Anthropic; Cohere; Together; LM Studio; TensorRT-LLM; Titan; Gemini; ERNIE; xAI; TabbyAPI; llama.cpp
@@ -50,17 +52,18 @@ var endWords = map[string]string{
 			content_policy content_policy_violation data_inspection_failed blocked`,
 }
 
-// vLLM, SGLang; Mistral, OpenRouter; Ollama; TensorRT-LLM; DeepSeek; Zhipu; Cohere; watsonx; LM Studio; LMDeploy; Gemini; xAI
+// Words for an incomplete answer: vLLM, SGLang; Mistral, OpenRouter; Ollama; TensorRT-LLM; DeepSeek; Zhipu;
+// Cohere; watsonx; LM Studio; LMDeploy; Gemini; xAI.
 const brokenWords = `abort aborted error errored load unload loading unloaded cancel canceled cancelled timeout timed_out time_limit
 	insufficient_system_resource network_error ERROR USER_CANCEL not_finished unfinished incomplete in_progress failed failure userStopped modelUnloaded
 	MALFORMED_FUNCTION_CALL MALFORMED_RESPONSE UNEXPECTED_TOOL_CALL MISSING_THOUGHT_SIGNATURE OTHER IMAGE_OTHER NO_IMAGE REASON_INVALID REASON_TIME_LIMIT
 	rejected suspend suspended preempted interrupted disconnected disconnect shutdown killed resource_exhausted rate_limit rate_limit_exceeded overloaded
 	internal_error server_error application_error exception oom out_of_memory deadline_exceeded engine_error dropped evicted`
 
-// untoldEndings are words for "no reason": the answer is judged by what is in it.
+// untoldEndings are words for "no reason". The content of the answer then decides.
 var untoldEndings = map[string]bool{"": true, "null": true, "none": true, "unknown": true, "unspecified": true, "undefined": true, "nil": true, "na": true}
 
-// Parts of words, for words that no table has. What says that something went wrong is looked for first.
+// Parts of words, for words that are in no table. Parts that mean a failure are searched first.
 var (
 	brokenParts = []string{"abort", "error", "fail", "cancel", "timeout", "timedout", "interrupt", "incomplete", "unfinished", "notfinished", "disconnect",
 		"network", "resource", "overload", "unload", "crash", "kill", "malformed", "invalid", "reject", "exception", "deadline", "preempt", "shutdown", "lost"}
@@ -70,7 +73,8 @@ var (
 		{"stop", endStop}, {"eos", endStop}, {"end", endStop}, {"complete", endStop}, {"finish", endStop}, {"done", endStop}}
 )
 
-// bare is a word without case, marks and Gemini's prefix: "FINISH_REASON_MAX_TOKENS" and "max-tokens" are "maxtokens".
+// bare returns a word in lower case without punctuation and Gemini's prefix: "FINISH_REASON_MAX_TOKENS" and
+// "max-tokens" both become "maxtokens".
 func bare(word string) string {
 	b := make([]byte, 0, len(word))
 	for i := range len(word) {
@@ -84,17 +88,17 @@ func bare(word string) string {
 	return strings.TrimPrefix(string(b), "finishreason")
 }
 
-// endOf is a finish_reason in OpenAI's words; "" where the server gives no reason. broken tells that the word says that the answer is not
-// whole, or that nobody knows what it says: half an answer must not count as one.
+// endOf returns a finish_reason in OpenAI's words, or "" if the server gives none. broken means that the word
+// stands for an incomplete answer or is not understood: half an answer must not count as complete.
 func endOf(finish value) (end string, broken bool) {
 	if finish.kind() == '{' { // SGLang: {"type":"stop","matched":…}
 		finish = finish.member("type")
 	}
-	if finish.kind() == '0' {
+	if finish.kind() == '0' { // a number whose meaning only the server knows
 		return "", true // the number of an enumeration that only the server knows
 	}
 	word := finish.text()
-	switch word { // nearly all
+	switch word { // nearly all answers
 	case endStop, endLength, endTools, endFilter:
 		return word, false
 	}
@@ -120,7 +124,7 @@ func endOf(finish value) (end string, broken bool) {
 	return "", true
 }
 
-// brokenOff is the failure of an attempt whose answer says that it is not whole.
+// brokenOff is the failure of an attempt with an incomplete answer.
 func brokenOff(finish value) error {
 	word := finish.text()
 	if word == "" {
@@ -130,14 +134,14 @@ func brokenOff(finish value) error {
 		Message: "the model server's answer is not whole: its finish_reason is " + plain.Short(word, 60), Public: "its answers break off before their end"}
 }
 
-// nothingSaid is the failure of an attempt whose answer has no content.
+// nothingSaid is the failure of an attempt with an empty answer.
 func nothingSaid() error {
 	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Sent: true,
 		Message: "the model server's answer is empty: it has no text, no thought and no tool call", Public: "its answers are empty"}
 }
 
-// errorWithin is the failure of an attempt whose answer, of status 200, has an error in it. A router has the status of the server behind it as the error's
-// code (OpenRouter), and that says whose fault it is.
+// errorWithin is the failure of an attempt whose 200 answer contains an error. Routers put the status of the
+// server behind them into the error's code (OpenRouter), and it tells who is at fault.
 func errorWithin(e value) error {
 	f := &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Sent: true, Public: "its answers have errors in them"}
 	code, ok := e.member("code").integer()

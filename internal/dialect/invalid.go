@@ -10,13 +10,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// invalid says what is wrong with a body and where. The path grows on the way out, so that a body in order pays nothing.
+// invalid is an error in a body and its place. The path is built while the error is returned, so a valid body
+// costs nothing.
 type invalid struct {
 	path string
 	text string
 }
 
-// Error is the path and the text, as the error line of the record will have them.
+// Error returns "path: text", as in the record's error line.
 func (e *invalid) Error() string {
 	if e.path == "" {
 		return e.text
@@ -24,7 +25,7 @@ func (e *invalid) Error() string {
 	return e.path + ": " + e.text
 }
 
-// at puts err one member or element deeper.
+// at prepends a member's name or an element's index to the path of err. Other errors are returned unchanged.
 func at[N int | string](name N, err error) error {
 	e, ok := errors.AsType[*invalid](err)
 	if !ok {
@@ -37,7 +38,7 @@ func at[N int | string](name N, err error) error {
 	return &invalid{path: path, text: e.text}
 }
 
-// refuse makes a record's failure of what is wrong with its body.
+// refuse converts an *invalid error to the record's error (400).
 func refuse(err error) error {
 	if e, ok := errors.AsType[*invalid](err); ok {
 		return &batholith.RecordError{Code: 400, Message: shortened(e.Error(), maxRefusal)}
@@ -45,10 +46,10 @@ func refuse(err error) error {
 	return err
 }
 
-// maxRefusal bounds the message of a refusal in bytes: names and values in it are the client's.
+// maxRefusal is the maximum length of the message in bytes: names and values in it come from the client.
 const maxRefusal = 1000
 
-// shortened cuts s at a character, to at most n bytes.
+// shortened cuts s to at most n bytes, between two characters.
 func shortened(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= n {
@@ -59,15 +60,17 @@ func shortened(s string, n int) string {
 	return s[:n] + "…"
 }
 
-// wrong begins an error at the place where it was found.
+// wrong returns an error at the current place.
 func wrong(format string, args ...any) error { return &invalid{text: fmt.Sprintf(format, args...)} }
 
-// required and extra are the service's own words (Bedrock: seen in the error lines of batch jobs).
+// required and extra use Bedrock's own words (Bedrock: error lines of batch jobs).
 func required(name string) error { return at(name, wrong("Field required")) }
 
 func extra(name string) error { return at(name, wrong("Extra inputs are not permitted")) }
 
-// The checks below accept null as absent, so they must follow a check of presence where a field is required.
+// The functions below accept null as absent. If a member is required, use need… instead, or check that it is
+// present first.
+// wantString checks for a string.
 
 func wantString(name string, v value) error {
 	if k := v.kind(); k != '"' && k != 'n' {
@@ -76,6 +79,7 @@ func wantString(name string, v value) error {
 	return nil
 }
 
+// wantArray checks for an array.
 func wantArray(name string, v value) error {
 	if k := v.kind(); k != '[' && k != 'n' {
 		return at(name, wrong("Input should be a valid list"))
@@ -83,6 +87,7 @@ func wantArray(name string, v value) error {
 	return nil
 }
 
+// wantObject checks for an object.
 func wantObject(name string, v value) error {
 	if k := v.kind(); k != '{' && k != 'n' {
 		return at(name, wrong("Input should be an object"))
@@ -90,6 +95,7 @@ func wantObject(name string, v value) error {
 	return nil
 }
 
+// wantBool checks for true or false.
 func wantBool(name string, v value) error {
 	switch v.kind() {
 	case 't', 'f', 'n':
@@ -131,6 +137,7 @@ func wantNumber(name string, v value, min, max float64) error {
 	return nil
 }
 
+// short formats a limit for a message.
 func short(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
 // wantStrings checks for a list of strings.
@@ -146,7 +153,7 @@ func wantStrings(name string, v value) error {
 	return nil
 }
 
-// first is the first error of several checks.
+// first returns the first error that is not nil.
 func first(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -156,7 +163,7 @@ func first(errs ...error) error {
 	return nil
 }
 
-// object reads a body that must be a JSON object.
+// object parses a body, which must be a JSON object.
 func object(input []byte) (value, error) {
 	v, err := parse(input)
 	if err != nil {
@@ -168,6 +175,7 @@ func object(input []byte) (value, error) {
 	return v, nil
 }
 
+// needString checks for a string that is present.
 func needString(name string, v value) error {
 	if v.absent() {
 		return required(name)
@@ -175,6 +183,7 @@ func needString(name string, v value) error {
 	return wantString(name, v)
 }
 
+// needObject checks for an object that is present.
 func needObject(name string, v value) error {
 	if v.absent() {
 		return required(name)
@@ -182,6 +191,7 @@ func needObject(name string, v value) error {
 	return wantObject(name, v)
 }
 
+// needArray checks for an array that is present.
 func needArray(name string, v value) error {
 	if v.absent() {
 		return required(name)

@@ -15,16 +15,17 @@ import (
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
-// value is one JSON value as it was written, without space around it and without line breaks in it. It is valid: parse has
-// checked the whole document that it is a part of, so that reading it again costs no more than finding where it ends.
+// value is a JSON value exactly as it was written, without white space around it and without line breaks. It is
+// valid JSON, because parse has checked the document that it belongs to. Reading it again therefore only
+// searches for ends of values.
 type value []byte
 
-// looseNames lets duplicate names through; the last one counts, as in most decoders.
+// looseNames allows duplicate names; the last one counts, as in most decoders.
 var looseNames = jsontext.AllowDuplicateNames(true)
 
-// parse checks that b is exactly one JSON value in valid UTF-8.
+// parse checks that b is exactly one JSON value in valid UTF-8, and removes line breaks.
 func parse(b []byte) (value, error) {
-	if jsonscan.Sure(b) && bytes.IndexByte(b, '\r') < 0 { // and no line feed, for it is sure of none
+	if jsonscan.Sure(b) && bytes.IndexByte(b, '\r') < 0 { // jsonscan.Sure excludes line feeds
 		return trim(b), nil
 	}
 	doc := jsontext.Value(b)
@@ -40,7 +41,7 @@ func parse(b []byte) (value, error) {
 	return trim(doc), nil
 }
 
-// whyNot says where a text stops being JSON. It is asked after the fact, because the quick check does not tell.
+// whyNot returns where a text stops being JSON, for messages. The fast check does not report that.
 func whyNot(b []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(b), looseNames)
 	_, err := d.ReadValue()
@@ -53,7 +54,7 @@ func whyNot(b []byte) string {
 	return ""
 }
 
-// known is a document that was checked before, by parse.
+// known is parse for a document that parse has accepted before.
 func known(b []byte) value {
 	if bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 {
 		v, _ := parse(b)
@@ -62,11 +63,13 @@ func known(b []byte) value {
 	return trim(b)
 }
 
+// trim removes white space around a value.
 func trim(b []byte) value {
 	return bytes.Trim(b, " \t\r\n")
 }
 
-// kind is the first byte of a value, with '0' for every number. An absent value and null are alike: 'n'.
+// kind returns the first byte of a value, with '0' for every number. It returns 'n' for null and for an absent
+// value.
 func (v value) kind() byte {
 	if len(v) == 0 {
 		return 'n'
@@ -77,12 +80,12 @@ func (v value) kind() byte {
 	return '0'
 }
 
-// absent tells whether v is missing or null, which clients of batch inference write for "not set".
+// absent reports whether v is missing or null. Clients write null for "not set".
 func (v value) absent() bool { return v.kind() == 'n' }
 
 func (v value) isTrue() bool { return v.kind() == 't' }
 
-// text is the content of a string, or "" when v is none.
+// text returns the content of a string, or "" if v is not a string.
 func (v value) text() string {
 	if v.kind() != '"' || len(v) < 2 {
 		return ""
@@ -97,8 +100,8 @@ func (v value) text() string {
 	return string(b)
 }
 
-// word is a text that is not escaped. Those that are in almost every body or answer take no memory of their own: the compiler compares
-// the bytes without a copy, and what is returned is the constant.
+// word converts bytes to a string. For the words that occur in almost every body or answer it returns a
+// constant, so it does not allocate.
 func word(b []byte) string {
 	switch string(b) {
 	case "role":
@@ -165,7 +168,7 @@ func word(b []byte) string {
 	return string(b)
 }
 
-// is tells whether v is the string s.
+// is reports whether v is the string s.
 func (v value) is(s string) bool {
 	if v.kind() != '"' || len(v) < 2 {
 		return false
@@ -174,19 +177,19 @@ func (v value) is(s string) bool {
 	return string(inner) == s || bytes.IndexByte(inner, '\\') >= 0 && v.text() == s
 }
 
-// integer is v as a whole number, or false when it has a fraction, an exponent, or no room in an int64.
+// integer returns v as an int64. ok is false if v has a fraction or an exponent, or does not fit.
 func (v value) integer() (int64, bool) {
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	return n, err == nil
 }
 
-// number is v as a float, for comparing only: what is passed on is v itself.
+// number returns v as a float64, for comparisons only; v itself is what is sent.
 func (v value) number() float64 {
 	f, _ := strconv.ParseFloat(string(v), 64)
 	return f
 }
 
-// members yields the names and values of an object in their order, and nothing for any other value.
+// members yields the names and values of an object in order, and nothing for other values.
 func (v value) members() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for name, m := range v.fields() {
@@ -197,7 +200,8 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// present is members without those that are null, as most of a server's answer are: their names are not read.
+// present is members without null values. Most of a server's answer is null, and the names of these members are
+// not read.
 func (v value) present() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for name, m := range v.fields() {
@@ -208,7 +212,7 @@ func (v value) present() iter.Seq2[string, value] {
 	}
 }
 
-// fields is members with the names as they are written.
+// fields is members with the names as they are written, with quotes and escapes.
 func (v value) fields() iter.Seq2[value, value] {
 	return func(yield func(name, m value) bool) {
 		if v.kind() != '{' {
@@ -220,18 +224,19 @@ func (v value) fields() iter.Seq2[value, value] {
 			if !yield(name, v[at:end]) {
 				return
 			}
-			i = space(v, space(v, end)+1) // past the comma or the brace
+			i = space(v, space(v, end)+1) // skip the comma or the brace
 		}
 	}
 }
 
-// named is the name that begins at i, and where its value begins, past the colon.
+// named returns the name that begins at i, and the position of its value after the colon.
 func (v value) named(i int) (name value, at int) {
 	end := skip(v, i)
 	return v[i:end], space(v, space(v, end)+1)
 }
 
-// starts is fields, but for the ends of the values: each is all that follows from its beginning, and costs nothing.
+// starts is fields without finding the ends of values: rest begins with the value and contains everything after
+// it.
 func (v value) starts() iter.Seq2[value, value] {
 	return func(yield func(name, rest value) bool) {
 		if v.kind() != '{' {
@@ -242,13 +247,14 @@ func (v value) starts() iter.Seq2[value, value] {
 			if !yield(name, v[at:]) {
 				return
 			}
-			i = space(v, space(v, skip(v, at))+1) // past the comma or the brace
+			i = space(v, space(v, skip(v, at))+1) // skip the comma or the brace
 		}
 	}
 }
 
-// object visits the members of the object that begins at i and returns the position after it. A visitor gets a member's name and where its
-// value begins, and returns the position after the value. So nested values are read once, where fields looks for the end of each first.
+// object visits the members of the object that begins at i and returns the position after it. visit gets a
+// member's name and the position of its value, and returns the position after the value. So nested values are
+// read once, while fields searches for the end of each first.
 func (v value) object(i int, visit func(name value, from int) (end int)) int {
 	for i = space(v, i+1); i < len(v) && v[i] == '"'; {
 		name, from := v.named(i)
@@ -260,7 +266,7 @@ func (v value) object(i int, visit func(name value, from int) (end int)) int {
 	return min(i+1, len(v))
 }
 
-// array is object for the items of an array and their positions.
+// array is object for the elements of an array.
 func (v value) array(i int, visit func(n, from int) (end int)) int {
 	i = space(v, i+1)
 	for n := 0; i < len(v) && v[i] != ']'; n++ {
@@ -272,7 +278,7 @@ func (v value) array(i int, visit func(n, from int) (end int)) int {
 	return min(i+1, len(v))
 }
 
-// elements yields the items of an array with their positions, and nothing for any other value.
+// elements yields the elements of an array with their indexes, and nothing for other values.
 func (v value) elements() iter.Seq2[int, value] {
 	return func(yield func(int, value) bool) {
 		if v.kind() != '[' {
@@ -292,7 +298,7 @@ func (v value) elements() iter.Seq2[int, value] {
 	}
 }
 
-// member is the value of one name, the last when there are several, or nil.
+// member returns the value of a name, the last one if there are duplicates, or nil.
 func (v value) member(name string) value {
 	var found value
 	for n, m := range v.fields() {
@@ -312,7 +318,7 @@ func (v value) len() int {
 	return n
 }
 
-// space is the first position from i that is no white space, at most the end.
+// space returns the position of the first byte from i that is not white space, or the end.
 func space(v value, i int) int {
 	for i < len(v) && v[i] <= ' ' {
 		i++
@@ -320,8 +326,8 @@ func space(v value, i int) int {
 	return min(i, len(v))
 }
 
-// skip is the position after the value that begins at i. In a text that is no JSON it is some position further on, at most
-// the end.
+// skip returns the position after the value that begins at i. If the text is not JSON, it returns some later
+// position, at most the end.
 func skip(v value, i int) int {
 	if i >= len(v) {
 		return len(v)
@@ -337,8 +343,8 @@ func skip(v value, i int) int {
 	return i
 }
 
-// skipString is skip for a string. Most are short: names, roles, marks. Their end is found eight bytes at a time; what is longer is
-// searched with bytes.IndexByte, whose call costs as much as that.
+// skipString is skip for a string. The first 24 bytes are searched 8 at a time, because most strings are short;
+// the rest with bytes.IndexByte, whose call has a fixed cost.
 func skipString(v value, i int) int {
 	i++
 	for range 3 {
@@ -352,7 +358,7 @@ func skipString(v value, i int) int {
 			i += 8
 			continue
 		}
-		// A borrow may mark further bytes above the first that is marked rightly: only the first counts.
+		// A borrow may mark further bytes above the first one, so only the first counts.
 		if i += bits.TrailingZeros64(found) >> 3; v[i] == '"' {
 			return i + 1
 		}
@@ -368,15 +374,16 @@ func skipString(v value, i int) int {
 		for v[back-1] == '\\' {
 			back--
 		}
-		if (i-back)%2 == 0 { // an even number of backslashes escape one another, not the quote
+		if (i-back)%2 == 0 { // an even number of backslashes: they escape each other, not the quote
 			return i + 1
 		}
 	}
 }
 
-// ones times a byte is eight of that byte.
+// ones × c is a word with the byte c eight times.
 const ones = 0x0101010101010101
 
+// skipComposite is skip for an object or an array.
 func skipComposite(v value, i int) int {
 	for depth := 0; i < len(v); {
 		switch v[i] {
@@ -385,7 +392,7 @@ func skipComposite(v value, i int) int {
 			continue
 		case '[':
 			if end, ok := skipNumbers(v, i); ok {
-				i = end - 1 // its closing bracket; the depth is as before
+				i = end - 1 // the closing bracket; the depth does not change
 			} else {
 				depth++
 			}
@@ -401,10 +408,11 @@ func skipComposite(v value, i int) int {
 	return len(v)
 }
 
-// longestVector bounds how far skipNumbers looks ahead, in bytes, so that lists in lists do not cost the square of their length.
+// longestVector is how far skipNumbers searches in bytes, so that nested lists do not take quadratic time.
 const longestVector = 128 << 10
 
-// skipNumbers is skip for what embeddings consist of: a list of numbers, found to its end at the speed of memory.
+// skipNumbers is a fast skip for a list of numbers, such as an embedding. ok is false if the list contains
+// other values.
 func skipNumbers(v value, i int) (end int, ok bool) {
 	if first := space(v, i+1); first >= len(v) || v[first:].kind() != '0' {
 		return 0, false

@@ -45,8 +45,13 @@ func sent(to string, check func(string, value) error) *rule {
 	return &rule{fate: FateTaken, to: to, check: check}
 }
 
-func mapped(note string) *rule  { return &rule{fate: FateMapped, note: note} }
+// mapped returns the rule of a member that is sent as something with nearly the same meaning.
+func mapped(note string) *rule { return &rule{fate: FateMapped, note: note} }
+
+// checked returns the rule of a member that only controls how the body is read or the answer is written.
 func checked(note string) *rule { return &rule{fate: FateChecked, note: note} }
+
+// ignored returns the rule of a member that is not sent. note is the reason, for the documentation.
 func ignored(note string) *rule { return &rule{fate: FateIgnored, note: note} }
 
 // refused returns the rule of a member that is an error. why names the cause and the remedy.

@@ -2,13 +2,14 @@ package dialect
 
 // The bodies of Claude (Anthropic: Messages API; Bedrock: Anthropic Claude Messages).
 
+// Notes that several rules share.
 const (
 	cacheNote   = "model servers find shared prefixes by themselves"
 	citesNote   = "answers have no citations"
 	serversNote = "set at the model server, not by request"
 )
 
-// claudeBody has the ranges of the Messages API.
+// claudeBody is the body of the Messages API, with its ranges.
 var claudeBody = membersAt("", passKnown, rules{
 	"anthropic_version":  checked("`bedrock-2023-05-31`"),
 	"max_tokens":         sent("max_tokens", count(1)),
@@ -36,11 +37,13 @@ var claudeBody = membersAt("", passKnown, rules{
 	"container":          refused("Batholith has no containers for skills or code; leave it out"),
 })
 
+// claudeMessage is one message.
 var claudeMessage = membersAt("messages", refuseRest, rules{
 	"role":    checked("user, assistant, system"),
 	"content": taken(),
 })
 
+// claudeSystem is one block of the system prompt.
 var claudeSystem = membersAt("system", refuseRest, rules{
 	"type":          checked("text"),
 	"text":          taken(),
@@ -48,7 +51,7 @@ var claudeSystem = membersAt("system", refuseRest, rules{
 	"citations":     ignored(citesNote),
 })
 
-// claudeBlocks are the blocks of a message by their types.
+// claudeBlocks are the content blocks by type.
 var claudeBlocks = map[string]*members{
 	"text": membersAt("messages.content(text)", refuseRest, rules{
 		"type":          checked(""),
@@ -104,7 +107,7 @@ var claudeBlocks = map[string]*members{
 	}),
 }
 
-// claudeServerBlocks are what Anthropic's own tools leave in a conversation, with what to do instead.
+// claudeServerBlocks are blocks that Anthropic's own tools leave in a conversation, with the remedy.
 var claudeServerBlocks = map[string]string{
 	"server_tool_use":                        serverRound,
 	"web_search_tool_result":                 serverRound,
@@ -122,6 +125,7 @@ var claudeServerBlocks = map[string]string{
 
 const serverRound = "a tool call that Anthropic ran, and its result, cannot be sent; give the result as text"
 
+// claudeImageSource is where an image block has its data.
 var claudeImageSource = membersAt("messages.content(image).source", refuseRest, rules{
 	"type":       checked("base64, url"),
 	"media_type": taken(),
@@ -130,6 +134,7 @@ var claudeImageSource = membersAt("messages.content(image).source", refuseRest, 
 	"file_id":    refused(noFiles),
 })
 
+// claudeDocumentSource is where a document block has its text.
 var claudeDocumentSource = membersAt("messages.content(document).source", refuseRest, rules{
 	"type":       checked("text, content; base64 of text"),
 	"media_type": checked("text/plain and other text"),
@@ -141,6 +146,7 @@ var claudeDocumentSource = membersAt("messages.content(document).source", refuse
 
 const noFiles = "Batholith has no uploaded files; give the content itself"
 
+// claudeTool is the definition of a tool.
 var claudeTool = membersAt("tools", refuseRest, rules{
 	"type":                  checked("custom, or absent"),
 	"name":                  taken(),
@@ -154,17 +160,20 @@ var claudeTool = membersAt("tools", refuseRest, rules{
 	"allowed_callers":       ignored("only the model calls tools"),
 })
 
+// claudeToolChoice controls whether the model calls tools.
 var claudeToolChoice = membersAt("tool_choice", refuseRest, rules{
 	"type":                      checked("auto, any, tool, none"),
 	"name":                      taken(),
 	"disable_parallel_tool_use": taken().checking(wantBool),
 })
 
+// claudeOutputFormat is the older place of the answer's schema.
 var claudeOutputFormat = membersAt("output_format", refuseRest, rules{
 	"type":   checked("json_schema"),
 	"schema": taken(),
 })
 
+// claudeOutputConfig is the answer's schema and the reasoning effort.
 var claudeOutputConfig = membersAt("output_config", refuseRest, rules{
 	"format":      taken(),
 	"effort":      taken(),
@@ -178,7 +187,8 @@ var claudeConfigFormat = membersAt("output_config.format", refuseRest, rules{
 
 var claudeThinking = thinkingAt("thinking")
 
-// thinkingAt is the switch of Anthropic's models and Amazon's, which stands in several places.
+// thinkingAt returns the table of the reasoning switch of Anthropic's and Amazon's models, which occurs in
+// several places.
 func thinkingAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"type":               checked("enabled, adaptive, disabled"),
@@ -188,7 +198,7 @@ func thinkingAt(path string) *members {
 	})
 }
 
-// claudeTextBody is the older body of Claude (Bedrock: Anthropic Claude Text Completions).
+// claudeTextBody is Claude's old body (Bedrock: Anthropic Claude Text Completions).
 var claudeTextBody = membersAt("", passKnown, rules{
 	"prompt":               taken(),
 	"max_tokens_to_sample": sent("max_tokens", count(1)),

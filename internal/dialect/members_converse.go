@@ -1,12 +1,14 @@
 package dialect
 
-// The bodies of Converse, and those of Nova, which have its messages (Bedrock: ConverseRequest; Amazon Nova, messages-v1).
+// The bodies of Converse, and of Nova, which has the same messages (Bedrock: ConverseRequest; Amazon Nova,
+// messages-v1).
 
 const (
 	systemNote = "models do not read it"
 	noS3Media  = "content in S3 is not downloaded; give it in bytes"
 )
 
+// converseBody is the whole body.
 var converseBody = membersAt("", refuseRest, rules{
 	"messages":                          taken(),
 	"system":                            taken(),
@@ -23,7 +25,8 @@ var converseBody = membersAt("", refuseRest, rules{
 	"modelId":                           refused("Extra inputs are not permitted"),
 })
 
-// converseInference has the ranges of the API (Bedrock: InferenceConfiguration); the number of stop sequences is the server's matter.
+// converseInference has the API's ranges (Bedrock: InferenceConfiguration). The number of stop sequences is not
+// limited here; the server may limit it.
 var converseInference = membersAt("inferenceConfig", refuseRest, rules{
 	"maxTokens":     sent("max_tokens", count(1)),
 	"temperature":   sent("temperature", number(0, 1)),
@@ -51,17 +54,20 @@ var converseSchema = membersAt("outputConfig.textFormat.structure.jsonSchema", r
 	"description": taken().checking(wantString),
 })
 
+// converseSystem is one block of the system prompt.
 var converseSystem = membersAt("system", refuseRest, rules{
 	"text":         taken(),
 	"guardContent": taken(),
 	"cachePoint":   ignored(cacheNote),
 })
 
+// converseMessage is one message.
 var converseMessage = membersAt("messages", refuseRest, rules{
 	"role":    checked("user, assistant, system"),
 	"content": taken(),
 })
 
+// converseContent is one content block of a message.
 var converseContent = membersAt("messages.content", refuseRest, rules{
 	"text":             taken(),
 	"image":            taken(),
@@ -79,13 +85,14 @@ var converseContent = membersAt("messages.content", refuseRest, rules{
 	"toolRemoval":      refused("tools cannot change within a conversation; leave the removed tool out of toolConfig"),
 })
 
-// converseMedia are the objects of the blocks that hold a medium.
+// converseMedia are the objects of image, video and audio blocks.
 var converseMedia = map[string]*members{
 	"image": mediaAt("messages.content.image"),
 	"video": mediaAt("messages.content.video"),
 	"audio": mediaAt("messages.content.audio"),
 }
 
+// mediaAt returns the table of such an object.
 func mediaAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"format": taken(),
@@ -99,6 +106,7 @@ var converseMediaSource = membersAt("messages.content.image.source", refuseRest,
 	"s3Location": refused(noS3Media),
 })
 
+// converseDocument is a document block.
 var converseDocument = membersAt("messages.content.document", refuseRest, rules{
 	"format":    checked("txt, md, csv, html"),
 	"name":      mapped("put before the text"),
@@ -142,7 +150,7 @@ var converseToolResult = membersAt("messages.content.toolResult", refuseRest, ru
 	"type":      refused(bedrockRound),
 })
 
-// converseResultContent may hold any JSON besides: the model reads it as text.
+// converseResultContent is a block of a tool's result. json may be any JSON and is sent as text.
 var converseResultContent = membersAt("messages.content.toolResult.content", refuseRest, rules{
 	"text":         taken(),
 	"json":         mapped("as text"),
@@ -184,12 +192,14 @@ var converseToolConfig = membersAt("toolConfig", refuseRest, rules{
 	"toolChoice": taken(),
 })
 
+// converseTool is one entry of toolConfig.tools.
 var converseTool = membersAt("toolConfig.tools", refuseRest, rules{
 	"toolSpec":   taken(),
 	"cachePoint": ignored(cacheNote),
 	"systemTool": refused("Batholith cannot run Bedrock's own tools; leave it out, or give a toolSpec that the client runs"),
 })
 
+// converseToolSpec is the definition of a tool.
 var converseToolSpec = membersAt("toolConfig.tools.toolSpec", refuseRest, rules{
 	"name":        taken(),
 	"description": taken().checking(wantString),
@@ -207,14 +217,15 @@ var converseToolChoice = membersAt("toolConfig.toolChoice", refuseRest, rules{
 	"tool": taken(),
 })
 
-// converseBareChoice is a choice that names nothing.
+// converseBareChoice is a tool choice without a name.
 var converseBareChoice = membersAt("toolConfig.toolChoice.auto", refuseRest, rules{})
 
 var converseNamedTool = membersAt("toolConfig.toolChoice.tool", refuseRest, rules{
 	"name": taken(),
 })
 
-// converseFields are the members that each family has beside Converse's own. What is not in the table goes to the server as it is.
+// converseFields are families' own members in additionalModelRequestFields. A member that is not in the table
+// is sent to the server unchanged.
 var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	// Claude's
 	"thinking":           taken(),
@@ -267,7 +278,7 @@ var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	"countPenalty":     ignored("model servers have no such parameter"),
 	"presencePenalty":  ignored("give presence_penalty, a number"),
 	"frequencyPenalty": ignored("give frequency_penalty, a number"),
-	// OpenAI's, which go as they are, but for what a batch cannot have
+	// OpenAI's members are sent unchanged, except those that a batch cannot have
 	"stop":            sent("stop", nil),
 	"model":           refused("Extra inputs are not permitted"),
 	"messages":        refused("Extra inputs are not permitted"),
@@ -290,13 +301,13 @@ var (
 	fieldsTitan             = membersAt("additionalModelRequestFields.textGenerationConfig", refuseRest, again(titanTextConfig))
 )
 
-// again is a copy of a rule, for another place.
+// again returns a copy of a rule, for another path.
 func (r *rule) again() *rule {
 	copied := *r
 	return &copied
 }
 
-// again is a copy of an object's rules, for another place.
+// again returns a copy of an object's rules, for another path.
 func again(o *members) rules {
 	copied := rules{}
 	for name, r := range o.rules {
@@ -317,7 +328,7 @@ var converseObjects = []*members{
 
 var novaBody = membersAt("", passKnown, novaRules())
 
-// novaRules are Converse's, since gateways write those to Nova, and a version.
+// novaRules are Converse's rules, because gateways send such members to Nova, and Nova's own.
 func novaRules() rules {
 	r := again(converseBody)
 	r["schemaVersion"] = checked("`messages-v1`, or absent")
@@ -326,7 +337,7 @@ func novaRules() rules {
 	return r
 }
 
-// novaInference has the names of today and those of the first models (Bedrock: Amazon Nova, request).
+// novaInference accepts the current names and those of the first Nova models (Bedrock: Amazon Nova, request).
 var novaInference = membersAt("inferenceConfig", refuseRest, rules{
 	"maxTokens":       sent("max_tokens", count(1)),
 	"max_new_tokens":  sent("max_tokens", count(1)),
@@ -345,5 +356,5 @@ var (
 	novaBodyThinking = thinkingAt("reasoningConfig")
 )
 
-// novaObjects: all else is Converse's.
+// novaObjects are Nova's own objects. All others are Converse's.
 var novaObjects = []*members{novaBody, novaInference, novaThinking, novaBodyThinking}

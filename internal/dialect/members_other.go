@@ -1,6 +1,6 @@
 package dialect
 
-// The bodies of the other families of InvokeModel.
+// The bodies of the other families for InvokeModel.
 
 const (
 	truncateNote = "the model server's settings decide how long texts are truncated"
@@ -9,7 +9,7 @@ const (
 	onlyTexts    = "only text can be embedded by a backend of this protocol"
 )
 
-// unlessFalse refuses a switch only where it is on.
+// unlessFalse makes a rule that rejects a switch only if it is true.
 func (r *rule) unlessFalse() *rule {
 	why := r.note
 	r.fate = FateChecked
@@ -23,7 +23,7 @@ func (r *rule) unlessFalse() *rule {
 	return r
 }
 
-// Bedrock: Amazon Titan Text.
+// titanTextBody is the whole body (Bedrock: Amazon Titan Text).
 var titanTextBody = membersAt("", passKnown, rules{
 	"inputText":            taken().checking(wantString),
 	"textGenerationConfig": taken(),
@@ -38,7 +38,7 @@ var titanTextConfig = membersAt("textGenerationConfig", refuseRest, rules{
 
 var titanTextObjects = []*members{titanTextBody, titanTextConfig}
 
-// Bedrock: Titan Text Embeddings 1 and 2, Titan Multimodal Embeddings.
+// titanEmbedBody is the whole body (Bedrock: Titan Text Embeddings 1 and 2, Titan Multimodal Embeddings).
 var titanEmbedBody = membersAt("", refuseRest, rules{
 	"inputText":       taken().checking(wantString),
 	"dimensions":      taken().checking(count(1)),
@@ -54,7 +54,7 @@ var titanEmbedConfig = membersAt("embeddingConfig", refuseRest, rules{
 
 var titanEmbedObjects = []*members{titanEmbedBody, titanEmbedConfig}
 
-// Bedrock: Nova Multimodal Embeddings.
+// novaEmbedBody is the whole body (Bedrock: Nova Multimodal Embeddings).
 var novaEmbedBody = membersAt("", refuseRest, rules{
 	"schemaVersion":            checked("`nova-multimodal-embed-v1`, or absent").checking(wantString),
 	"taskType":                 checked("SINGLE_EMBEDDING"),
@@ -62,6 +62,7 @@ var novaEmbedBody = membersAt("", refuseRest, rules{
 	"segmentedEmbeddingParams": refused("Bedrock makes segments only in asynchronous calls; give one text per record, in singleEmbeddingParams"),
 })
 
+// novaEmbedParams describe the one embedding of a record.
 var novaEmbedParams = membersAt("singleEmbeddingParams", refuseRest, rules{
 	"embeddingPurpose":   ignored("model servers make the same embedding for every purpose").checking(wantString),
 	"embeddingDimension": taken().checking(count(1)),
@@ -71,6 +72,7 @@ var novaEmbedParams = membersAt("singleEmbeddingParams", refuseRest, rules{
 	"audio":              refused(onlyTexts),
 })
 
+// novaEmbedText is the text to embed.
 var novaEmbedText = membersAt("singleEmbeddingParams.text", refuseRest, rules{
 	"value":          taken(),
 	"truncationMode": ignored(truncateNote).checking(wantString),
@@ -84,7 +86,8 @@ var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest,
 
 var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource}
 
-// templatedAt is the body of a family with a templated prompt, whose answer is bounded by this member.
+// templatedAt returns the table of a family whose prompt contains the chat template's marks. limit is the
+// family's name of max_tokens.
 func templatedAt(limit string, more rules) *members {
 	r := rules{
 		"prompt":      taken(),
@@ -108,7 +111,8 @@ var (
 	deepSeekBody = templatedAt("max_tokens", rules{"stop": sent("stop", wantStrings)})
 )
 
-// cohereChatBody has the ranges of the models (Bedrock: Cohere Command R). Documents go to the chat template, as vLLM has it.
+// cohereChatBody has the models' ranges (Bedrock: Cohere Command R). Documents are passed to the chat template,
+// as vLLM expects them.
 var cohereChatBody = membersAt("", passKnown, rules{
 	"message":             taken(),
 	"chat_history":        taken().checking(wantArray),
@@ -161,7 +165,8 @@ var cohereTool = membersAt("tools", refuseRest, rules{
 	"parameter_definitions": taken().checking(wantObject),
 })
 
-// cohereParameter passes on what JSON Schema has besides, such as enum and default.
+// cohereParameter is the definition of one parameter. Further members, such as enum and default, are JSON
+// Schema and passed on.
 var cohereParameter = membersAt("tools.parameter_definitions.*", passRest, rules{
 	"type":        mapped("Python types become JSON Schema types"),
 	"description": taken(),
@@ -170,7 +175,7 @@ var cohereParameter = membersAt("tools.parameter_definitions.*", passRest, rules
 
 var cohereObjects = []*members{cohereChatBody, cohereTurn, cohereResult, cohereCall, cohereTool, cohereParameter, cohereFormat}
 
-// Bedrock: Cohere Embed 3 and 4.
+// cohereEmbedBody is the whole body (Bedrock: Cohere Embed 3 and 4).
 var cohereEmbedBody = membersAt("", refuseRest, rules{
 	"texts":            taken().checking(wantStrings),
 	"inputs":           taken(),
@@ -194,7 +199,7 @@ var cohereInputPart = membersAt("inputs.content", refuseRest, rules{
 
 var cohereEmbedObjects = []*members{cohereEmbedBody, cohereInput, cohereInputPart}
 
-// openaiBody is the server's own API. What is in no table goes to the server as it is.
+// openaiBody is the server's own API. A member that is not in the table is sent to the server unchanged.
 var openaiBody = membersAt("", passRest, rules{
 	"messages":                     taken(),
 	"model":                        checked("one of the job's names, or absent"),
@@ -225,7 +230,7 @@ var openaiMessage = membersAt("messages", passRest, rules{
 
 var openaiObjects = []*members{openaiBody, openaiMessage}
 
-// mistralChatBody is OpenAI's but for some words (Mistral AI: chat completion).
+// mistralChatBody is OpenAI's body with Mistral's additional members (Mistral AI: chat completion).
 var mistralChatBody = membersAt("", passRest, mistralRules())
 
 func mistralRules() rules {

@@ -2,7 +2,11 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// mistralBodies are two: a templated prompt, or messages (Bedrock: Mistral AI text completion and chat completion).
+// mistralBodies selects one of Mistral's two formats: a prompt, or messages (Bedrock: Mistral AI text
+// completion and chat completion). Minimal bodies:
+//
+//	{"prompt":"<s>[INST] Hello [/INST]","max_tokens":512}
+//	{"messages":[{"role":"user","content":"Hello"}],"max_tokens":512}
 func mistralBodies(o Options) translator {
 	var chat, text translator = mistralChat{openai{Options: o, mistral: true}}, mistralText(o)
 	return byShape(func(body value) (translator, error) {
@@ -13,10 +17,11 @@ func mistralBodies(o Options) translator {
 	})
 }
 
-// mistralChat is OpenAI's chat but for some words, and a "stop_reason" in the answer.
+// mistralChat is OpenAI's chat with Mistral's additional members, and "stop_reason" in the answer.
 type mistralChat struct{ openai }
 
-// Answer gives the reason under both names: clients of older models read stop_reason, of newer ones finish_reason.
+// answer gives the finish reason under two names: clients of older models read stop_reason, those of newer ones
+// finish_reason.
 func (d mistralChat) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	a, err := d.openai.answer(input, call, body)
 	if err != nil {
@@ -41,10 +46,11 @@ func (d mistralChat) answer(input value, call batholith.Call, body []byte) (bath
 	return a, nil
 }
 
+// choice copies a choice and adds stop_reason after finish_reason.
 func (b *buffer) choice(choice value) {
 	b.open('{')
 	for name, v := range choice.members() {
-		if name == "stop_reason" { // the server's, which names a sequence
+		if name == "stop_reason" { // the server's own stop_reason is a stop sequence
 			continue
 		}
 		b.anyKey(name)

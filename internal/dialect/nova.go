@@ -2,10 +2,13 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// nova is the body of Amazon's Nova models: messages as Converse has them, and a configuration of its own
-// (Bedrock: Amazon Nova, schemaVersion messages-v1).
+// nova translates the bodies of Amazon's Nova models: Converse's messages with a configuration of its own
+// (Bedrock: Amazon Nova, schemaVersion messages-v1). A minimal body:
+//
+//	{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":512}}
 type nova struct{ Options }
 
+// request implements translator.
 func (d nova) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
@@ -14,17 +17,17 @@ func (d nova) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// body reads what Nova has of its own; the rest is Converse's.
+// body reads Nova's own members; the rest is Converse's.
 func (d nova) body(c *chat, body value) error {
 	return converse{d.Options, novaBody, true}.read(c, body)
 }
 
-// inference reads the configuration; thinking is a part of it.
+// inference reads inferenceConfig, which may contain reasoningConfig.
 func (d nova) inference(c *chat, o, reasoning *members, v value) error {
 	return c.readObject(o, v, func(name string, v value) error { return at(name, c.readThinking(reasoning, v)) })
 }
 
-// answer is Converse's but for the names of two counters.
+// answer writes Converse's answer with two other names in usage, and without metrics.
 func (d nova) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {

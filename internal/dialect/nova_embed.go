@@ -2,9 +2,14 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// novaEmbed is the body of Amazon's Nova embedding models, for texts (Bedrock: Nova Multimodal Embeddings).
+// novaEmbed translates Amazon's Nova embedding models, for texts only (Bedrock: Nova Multimodal Embeddings). A
+// minimal body and its answer:
+//
+//	{"taskType":"SINGLE_EMBEDDING","singleEmbeddingParams":{"embeddingPurpose":"GENERIC_INDEX","text":{"truncationMode":"END","value":"a"}}}
+//	{"embeddings":[{"embeddingType":"TEXT","embedding":[0.1,…]}]}
 type novaEmbed struct{ Options }
 
+// request implements translator.
 func (d novaEmbed) request(body value, model string) (batholith.Call, error) {
 	w, err := d.read(body)
 	if err != nil {
@@ -13,13 +18,13 @@ func (d novaEmbed) request(body value, model string) (batholith.Call, error) {
 	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
 }
 
-// novaEmbedding is what a record asks for.
+// novaEmbedding holds what a record asks for.
 type novaEmbedding struct {
 	text, dimensions value
 	changes          batholith.Changes
 }
 
-// read takes a task of one text.
+// read reads a task with one text.
 func (d novaEmbed) read(body value) (w novaEmbedding, err error) {
 	const field = "singleEmbeddingParams"
 	var params value
@@ -43,6 +48,7 @@ func (d novaEmbed) read(body value) (w novaEmbedding, err error) {
 	return w, at(field, d.params(&w, params))
 }
 
+// params reads singleEmbeddingParams.
 func (d novaEmbed) params(w *novaEmbedding, params value) error {
 	err := novaEmbedParams.read(&w.changes, params, func(r *rule, v value) error {
 		if r.name == "text" {
@@ -57,7 +63,7 @@ func (d novaEmbed) params(w *novaEmbedding, params value) error {
 	return err
 }
 
-// text reads the text, which must stand in the body.
+// text reads the text, which must be in the body itself.
 func (d novaEmbed) text(w *novaEmbedding, v value) error {
 	err := novaEmbedText.read(&w.changes, v, func(r *rule, v value) error {
 		if r.name == "source" {
@@ -69,6 +75,7 @@ func (d novaEmbed) text(w *novaEmbedding, v value) error {
 	return first(err, needString("value", w.text))
 }
 
+// answer implements translator.
 func (d novaEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := d.read(input)
 	if err != nil {

@@ -9,16 +9,21 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// openai is the chat completions API, which most open models have on Bedrock. The body is the server's own but for the model.
+// openai translates the chat completions API, which most open models have on Bedrock. The body is sent to the
+// server almost unchanged, with the server's model name. A minimal body:
+//
+//	{"messages":[{"role":"user","content":"Hello"}],"max_tokens":512}
 type openai struct {
 	Options
-	mistral bool // the body may have words that only Mistral has
-	// tagged puts what the model thought before its answer, in <reasoning> (Bedrock: gpt-oss by InvokeModel).
+	mistral bool // the body may have Mistral's additional members
+	// tagged puts thoughts before the answer's text as <reasoning>…</reasoning> (Bedrock: gpt-oss with
+	// InvokeModel).
 	tagged bool
 }
 
-// request copies the body member by member, in its order. What is unknown here may be known to the server, which speaks the same API. What
-// every server would refuse, and what a batch cannot have, is an error; the body is read once for both.
+// request copies the body member by member, in order. Unknown members are passed on, because the server has the
+// same API. Members that every server would reject, or that a batch cannot have, are errors. The body is read
+// once.
 func (d openai) request(body value, model string) (batholith.Call, error) {
 	r := openaiRequest{openai: d, body: body, backend: model, b: newBuffer(len(body) + len(model) + 32)}
 	r.b.open('{')
@@ -46,22 +51,23 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes, Spare: spare}, nil
 }
 
-// openaiRequest is a request in the making.
+// openaiRequest is the state of request.
 type openaiRequest struct {
 	openai
 	body    value
-	backend string // the model's name there
+	backend string // the server's model name
 	b       buffer
 	changes batholith.Changes
 
 	messages          value
-	unfit, badMessage error
-	odd               bool // a message has what servers do not have
-	begun             bool // the last message is the beginning of the answer
+	unfit, badMessage error // errors of the body and of a message
+	odd               bool  // a message has Mistral's own form, which evened must convert
+	begun             bool  // the last message is the beginning of the answer
 	serverTools       bool
 }
 
-// member copies or leaves out the member whose value begins at a position of the body, and returns the position after it.
+// member copies the member whose value begins at body[from], or leaves it out. It returns the position after
+// it.
 func (r *openaiRequest) member(raw value, from int) (end int) {
 	var bad error
 	if raw.is("messages") {
@@ -92,7 +98,7 @@ func (r *openaiRequest) member(raw value, from int) (end int) {
 	return end
 }
 
-// table is that of the family.
+// table returns the table of members.
 func (d openai) table() *members {
 	if d.mistral {
 		return mistralChatBody
@@ -107,7 +113,7 @@ func (r *openaiRequest) blame(err error) {
 	}
 }
 
-// known copies a member that is in the table, unless it is not for the server.
+// known copies a member that has a rule, unless the rule keeps it from the server.
 func (r *openaiRequest) known(rule *rule, v value) {
 	taken, err := rule.admit(&r.changes, v)
 	if r.blame(err); !taken {
@@ -132,7 +138,7 @@ func (r *openaiRequest) known(rule *rule, v value) {
 		}
 	case "stop":
 		if v.kind() == '[' && !v.filled() {
-			return // helpers write an empty list for none, and OpenAI refuses it
+			return // some client libraries write an empty list, which OpenAI rejects
 		}
 		if v.kind() != '"' {
 			r.blame(wantStrings(name, v))
@@ -145,7 +151,8 @@ func (r *openaiRequest) known(rule *rule, v value) {
 	r.b.member(name, v)
 }
 
-// tooling is what the server is told of a member about tools: nothing where there are no tools, which helpers write as an empty list.
+// tooling returns the value of a member about tools as the server gets it; nil leaves it out. Without tools all
+// of them are left out: client libraries write an empty list.
 func (r *openaiRequest) tooling(name string, v value) value {
 	switch {
 	case !r.body.member("tools").filled():
@@ -158,13 +165,13 @@ func (r *openaiRequest) tooling(name string, v value) value {
 		return nil
 	case name == "tools":
 		r.serverTools = r.serverTools || serverRun(name, v)
-	case name == "tool_choice" && v.is("any"): // Mistral's word
+	case name == "tool_choice" && v.is("any"): // Mistral's word for "required"
 		return value(`"required"`)
 	}
 	return v
 }
 
-// model must be the job's, as the job's request names it or as one of its other names.
+// model checks that the body names the job's model, by any of its names.
 func (d openai) model(v value, backend string) error {
 	if v.kind() != '"' {
 		return wantString("model", v)
@@ -181,8 +188,8 @@ func (d openai) model(v value, backend string) error {
 	return nil
 }
 
-// look looks at the form of each message only: content may be null, and roles differ between models. The array begins at a position of the
-// body, and the position after it is returned. What is no array is passed over.
+// look checks the form of each message. Content may be null, and roles differ between models. The array begins
+// at body[from]; it returns the position after it. A value that is not an array is skipped.
 func (r *openaiRequest) look(from int) (end int, err error) {
 	if r.body[from:].kind() != '[' {
 		return skip(r.body, from), nil
@@ -202,7 +209,7 @@ func (r *openaiRequest) look(from int) (end int, err error) {
 	return end, err
 }
 
-// looked looks at message i, which begins at a position of the body, and returns the position after it.
+// looked checks message i, which begins at body[from], and returns the position after it.
 func (r *openaiRequest) looked(i, from int) (end int, err error) {
 	body := r.body
 	if body[from:].kind() != '{' {
@@ -232,7 +239,7 @@ func (r *openaiRequest) looked(i, from int) (end int, err error) {
 	return end, nil
 }
 
-// part looks at a part of a message's content.
+// part checks one part of a message's content.
 func (r *openaiRequest) part(block value) error {
 	typ := block.member("type")
 	switch {
@@ -244,7 +251,8 @@ func (r *openaiRequest) part(block value) error {
 	return needString("type", typ)
 }
 
-// answer copies the server's answer member by member, without nulls and under the job's model id. What a message lacks of OpenAI's form it gets.
+// answer copies the server's answer member by member, without null members and with the job's model id. It adds
+// members that OpenAI's format requires.
 func (d openai) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -282,7 +290,7 @@ func (d openai) answer(input value, call batholith.Call, body []byte) (batholith
 	return a, nil
 }
 
-// choices copies every choice; there are several where the body asked for n. All of them must be whole.
+// choices copies every choice; there are several if the body has n > 1. Each must be complete.
 func (d openai) choices(b *buffer, v value) (n int, err error) {
 	b.open('[')
 	for _, choice := range v.elements() {
@@ -293,7 +301,7 @@ func (d openai) choices(b *buffer, v value) (n int, err error) {
 		if c.message.kind() != '{' {
 			return 0, nonsense("a choice has no message")
 		}
-		if err := c.chat(); err != nil && !errors.Is(err, ErrModel) { // a call is passed on as the model wrote it
+		if err := c.chat(); err != nil && !errors.Is(err, ErrModel) { // an invalid tool call is passed on as the model wrote it
 			return 0, err
 		}
 		d.choice(b, c)
@@ -303,8 +311,8 @@ func (d openai) choices(b *buffer, v value) (n int, err error) {
 	return n, nil
 }
 
-// choice copies one choice. Its finish_reason is in OpenAI's words, whatever the server's are. A refusal ends with "stop" and has a member of its own
-// (OpenAI: refusal).
+// choice copies one choice. finish_reason is converted to OpenAI's words. A refusal ends with "stop" and has a
+// member of its own (OpenAI: refusal).
 func (d openai) choice(b *buffer, c completion) {
 	told := false
 	if !c.refusal.absent() && c.told != "" {
@@ -319,7 +327,7 @@ func (d openai) choice(b *buffer, c completion) {
 		case name == "finish_reason":
 			told = true
 			b.key(name)
-			if c.finish == endTools && m.is("function_call") { // OpenAI's word for its form of a call before there were several
+			if c.finish == endTools && m.is("function_call") { // OpenAI's word for its old form with a single call
 				b.raw(m)
 			} else {
 				b.text(c.finish)
@@ -339,8 +347,8 @@ func (d openai) choice(b *buffer, c completion) {
 	b.close('}')
 }
 
-// message copies a message without its nulls, and without the empty list of tool calls that some servers always give. Its content is there
-// always, null beside tool calls, as clients expect it.
+// message copies a message without null members, and without an empty list of tool calls. content is always
+// present, null beside tool calls, because clients expect it.
 func (d openai) message(b *buffer, message value, c completion) {
 	told := false
 	b.open('{')
@@ -355,7 +363,7 @@ func (d openai) message(b *buffer, message value, c completion) {
 			}
 			told = true
 			d.content(b, c)
-			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() {
+			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() { // thoughts that were among the parts of the content
 				b.member("reasoning_content", c.reasoning) // what stood among the parts
 			}
 		case name == "tool_calls" && v.len() == 0:
@@ -374,7 +382,7 @@ func (d openai) message(b *buffer, message value, c completion) {
 	b.close('}')
 }
 
-// content writes the words of a message, null where there are none.
+// content writes the text of a message, or null if there is none.
 func (d openai) content(b *buffer, c completion) {
 	var thought value
 	if d.tagged {
@@ -385,7 +393,7 @@ func (d openai) content(b *buffer, c completion) {
 	}
 }
 
-// calls copies tool calls, each in OpenAI's form: with an id, a type, and arguments that are a string.
+// calls copies tool calls in OpenAI's form: with an id, a type, and arguments as a string.
 func (d openai) calls(b *buffer, v value, c completion) {
 	b.open('[')
 	for i, e := range v.elements() {
@@ -426,7 +434,7 @@ func (d openai) calls(b *buffer, v value, c completion) {
 	b.close(']')
 }
 
-// tagged writes the content with the reasoning, if there is any, before it.
+// tagged writes the content, with the reasoning before it if there is any.
 func (b *buffer) tagged(reasoning, text value) {
 	if reasoning.kind() != '"' || len(reasoning) == len(`""`) {
 		b.member("content", text)
@@ -442,7 +450,7 @@ func (b *buffer) tagged(reasoning, text value) {
 	*b = append(*b, text[1:]...)
 }
 
-// clean copies an object without its nulls.
+// clean copies an object without null members.
 func (b *buffer) clean(v value) {
 	if v.kind() != '{' {
 		b.raw(v)

@@ -1,7 +1,8 @@
 package dialect
 
-// evened writes messages as every server takes them. Some have what only Mistral's API has: an image by its URL alone, calls without a type or
-// with arguments that are an object, and a mark of an answer that is begun.
+// evened rewrites messages in the form that every server accepts. Mistral's API also allows an image as a plain
+// URL, tool calls without a type or with arguments as an object, and a member that marks the beginning of the
+// answer ("prefix").
 func (r *openaiRequest) evened(messages value) value {
 	b := make(buffer, 0, len(messages)+64)
 	last := messages.len() - 1
@@ -29,7 +30,7 @@ func (r *openaiRequest) evened(messages value) value {
 	return value(b)
 }
 
-// evenCalls writes calls with a type, and with arguments that are a string which holds JSON.
+// evenCalls writes tool calls with a type, and with arguments as a string that contains JSON.
 func (b *buffer) evenCalls(calls value) {
 	if calls.kind() != '[' {
 		b.raw(calls)
@@ -62,6 +63,7 @@ func (b *buffer) evenCalls(calls value) {
 	b.close(']')
 }
 
+// evenFunction writes the function of a call with its arguments as a string.
 func (b *buffer) evenFunction(f value) {
 	b.open('{')
 	for name, v := range f.members() {
@@ -75,7 +77,7 @@ func (b *buffer) evenFunction(f value) {
 	b.close('}')
 }
 
-// evenContent writes the URL of an image in an object.
+// evenContent writes the URL of an image as an object.
 func (b *buffer) evenContent(content value) {
 	if content.kind() != '[' {
 		b.raw(content)

@@ -1,20 +1,21 @@
 package dialect
 
-// The paths of an OpenAI-compatible server.
+// Paths of an OpenAI-compatible server, appended to the backend's base URL.
 const (
 	chatPath        = "/chat/completions"
 	completionsPath = "/completions"
 	embeddingsPath  = "/embeddings"
 )
 
-// PathOf is the backend path that a record of d goes to, "/chat/completions" for most. It reads the input only for families whose bodies
-// go to different paths, and only the names of its members. Bodies that d refuses, and dialects that are not of this package, have the path of
-// a chat.
+// PathOf returns the path to which a record of d goes. It reads the input only for families with several paths,
+// and only its member names. For bodies that d rejects, and for other implementations of Dialect, it returns
+// the path of a chat.
 func PathOf(d Dialect, input []byte) string { return pathOf(d, trim(input)) }
 
-// pather is a dialect or a translator whose calls do not all go to the path of a chat.
+// pather is implemented by dialects and translators whose calls may go to another path than a chat's.
 type pather interface{ path(body value) string }
 
+// pathOf is PathOf for a trimmed body.
 func pathOf(d any, body value) string {
 	if p, ok := d.(pather); ok {
 		return p.path(body)
@@ -27,7 +28,8 @@ func (titanEmbed) path(value) string  { return embeddingsPath }
 func (novaEmbed) path(value) string   { return embeddingsPath }
 func (cohereEmbed) path(value) string { return embeddingsPath }
 
-// alwaysChat is a family with several bodies that all go to one path, so that it need not be read off the body.
+// alwaysChat is a family with several formats that all go to /chat/completions, so the body need not be read
+// for the path.
 type alwaysChat struct{ byShape }
 
 func (alwaysChat) path(value) string { return chatPath }

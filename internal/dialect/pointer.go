@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// pointed follows a JSON pointer (RFC 6901) of one or more steps; nil when it leads nowhere.
+// pointed follows a JSON pointer (RFC 6901) with at least one step. It returns nil if the path does not exist.
 func pointed(v value, path string) value {
 	for _, step := range steps(path) {
 		if v.kind() == '[' {
@@ -17,7 +17,7 @@ func pointed(v value, path string) value {
 	return v
 }
 
-// steps splits a pointer and unescapes its steps.
+// steps splits a pointer and unescapes its steps: ~1 is /, ~0 is ~.
 func steps(path string) []string {
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {
@@ -30,7 +30,7 @@ func steps(path string) []string {
 	return parts
 }
 
-// element is the item of an array at a position that is written as text.
+// element returns the element of an array at an index given as text, or nil.
 func (v value) element(step string) value {
 	n, err := strconv.Atoi(step)
 	if err != nil {
@@ -44,7 +44,7 @@ func (v value) element(step string) value {
 	return nil
 }
 
-// found writes a value under the steps that lead to it.
+// found writes v inside nested objects, one per step of the path.
 func (b *buffer) found(path string, v value) {
 	if v.absent() {
 		return

@@ -2,16 +2,17 @@ package dialect
 
 import "bytes"
 
-// Prompt is what a model reads of a modelInput, in the order in which it reads it: tools, system prompt, turns. Two records whose
-// prompts begin alike share what a model server has cached of that beginning. The parts are slices of the input, as it is written.
+// Prompt is the text that a model reads, in reading order: tools, system prompt, turns. Records whose prompts
+// have a common beginning share the model server's prefix cache. The parts are slices of the input.
 type Prompt struct {
 	Tools, System, Turns []byte
-	MaxTokens            int64 // the bound that the body sets on its answer; 0: none
+	MaxTokens            int64 // the body's limit of output tokens; 0: none
 	Features             Features
-	Fixed                bool // the temperature is 0 or there is a seed: the same body has the same answer
+	Fixed                bool // temperature 0 or a seed: the same body gives the same answer
 }
 
-// PromptOf finds the prompt of a body of any family, which must be valid JSON. A body of no family that is known is its own prompt.
+// PromptOf finds the prompt of a body of any family. input must be valid JSON. If no prompt is found, the whole
+// input is used.
 func PromptOf(input []byte) Prompt {
 	var p Prompt
 	body := trim(input)
@@ -54,7 +55,7 @@ func (p *Prompt) member(name, v value) {
 	}
 }
 
-// nested reads what the families of Amazon have in an object of its own.
+// nested reads the configuration objects of Amazon's families.
 func (p *Prompt) nested(v value) {
 	for name, m := range v.fields() {
 		switch string(name) {
@@ -66,7 +67,7 @@ func (p *Prompt) nested(v value) {
 	}
 }
 
-// Compare orders prompts so that those which begin alike are neighbours.
+// Compare sorts prompts so that those with a common beginning are neighbours.
 func (p *Prompt) Compare(q *Prompt) int {
 	if c := bytes.Compare(p.Tools, q.Tools); c != 0 {
 		return c
@@ -77,7 +78,7 @@ func (p *Prompt) Compare(q *Prompt) int {
 	return bytes.Compare(p.Turns, q.Turns)
 }
 
-// Shared is how many bytes the beginnings of two prompts have in common.
+// Shared returns the length of the common beginning of two prompts in bytes.
 func (p *Prompt) Shared(q *Prompt) int {
 	n := 0
 	for _, part := range [...][2][]byte{{p.Tools, q.Tools}, {p.System, q.System}, {p.Turns, q.Turns}} {
@@ -90,7 +91,7 @@ func (p *Prompt) Shared(q *Prompt) int {
 	return n
 }
 
-// Beginning is a copy of the first n bytes of a prompt, whose parts it keeps apart.
+// Beginning returns a copy of the first n bytes of a prompt, split into the same parts.
 func (p *Prompt) Beginning(n int) Prompt {
 	part := func(b []byte) []byte {
 		b = b[:min(n, len(b))]
@@ -100,10 +101,10 @@ func (p *Prompt) Beginning(n int) Prompt {
 	return Prompt{Tools: part(p.Tools), System: part(p.System), Turns: part(p.Turns)}
 }
 
-// Len is the length of the prompt in bytes.
+// Len returns the length of the prompt in bytes.
 func (p *Prompt) Len() int { return len(p.Tools) + len(p.System) + len(p.Turns) }
 
-// common counts the bytes before the first difference, a stretch at a time.
+// common counts the equal bytes at the beginning of a and b, 64 at a time.
 func common(a, b []byte) int {
 	const stretch = 64
 	n, most := 0, min(len(a), len(b))

@@ -2,16 +2,17 @@ package dialect
 
 import "strings"
 
-// pythonTypes are JSON Schema's names for Python's, which Cohere's parameters have; its own names stay.
+// pythonTypes maps Python's type names, which Cohere's parameters use, to JSON Schema's. JSON Schema's own
+// names are kept.
 var pythonTypes = map[string]string{
 	"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object", "none": "null", "nonetype": "null",
 	"string": "string", "integer": "integer", "number": "number", "double": "number", "boolean": "boolean", "array": "array", "object": "object", "null": "null",
 	"tuple": "array", "set": "array", "sequence": "array", "iterable": "array", "mapping": "object",
 }
 
-// pythonType writes the members of a schema for a type as Python writes it: str, List[str], Dict[str, int], Optional[float], str | int.
-// A type that JSON does not have leaves the value open, and false is returned. So does one that nobody writes by hand: each level of it is read
-// as often as it is deep.
+// pythonType writes the schema members for a Python type: str, List[str], Dict[str, int], Optional[float], str
+// | int. It returns false for a type that JSON does not have, and for one longer than longestType (parsing is
+// quadratic in the nesting depth); the schema then allows any value.
 func (b *buffer) pythonType(typ string) bool {
 	if typ = strings.TrimSpace(typ); len(typ) > longestType {
 		return false
@@ -43,7 +44,7 @@ func (b *buffer) pythonType(typ string) bool {
 		b.close(']')
 	case pythonTypes[name] == "array":
 		b.textMember("type", "array")
-		if len(args) == 1 || args[1] == "..." { // a tuple's items may differ
+		if len(args) == 1 || args[1] == "..." { // a tuple's items may have different types
 			b.subschema("items", args[0])
 		}
 	case pythonTypes[name] == "object":
@@ -57,7 +58,7 @@ func (b *buffer) pythonType(typ string) bool {
 	return true
 }
 
-// longestType bounds the types that are taken apart, in bytes.
+// longestType is the longest type in bytes that is parsed.
 const longestType = 1000
 
 // subschema writes the schema of a type as a member.
@@ -68,6 +69,7 @@ func (b *buffer) subschema(name, typ string) {
 	b.close('}')
 }
 
+// anyOf writes a union of types.
 func (b *buffer) anyOf(types []string) {
 	b.key("anyOf")
 	b.open('[')
@@ -79,7 +81,7 @@ func (b *buffer) anyOf(types []string) {
 	b.close(']')
 }
 
-// literalOf writes one value of a Literal: a quoted text, or a number or a word as it is.
+// literalOf writes one value of a Literal: a quoted text, or a number or True or False.
 func (b *buffer) literalOf(s string) {
 	switch v, err := parse([]byte(s)); {
 	case err == nil && (v.kind() == '0' || v.kind() == '"'):
@@ -91,11 +93,11 @@ func (b *buffer) literalOf(s string) {
 	}
 }
 
-// splitType splits a list of types at a mark that is in no brackets and in no quotes.
+// splitType splits a list of types at mark, except inside brackets and quotes.
 func splitType(s string, mark byte) []string {
 	var parts []string
 	depth, from := 0, 0
-	quote := byte(0) // that is open
+	quote := byte(0) // the open quote, or 0
 	for i := range len(s) {
 		switch c := s[i]; {
 		case quote != 0:

@@ -1,7 +1,7 @@
 package dialect
 
-// serverRun tells whether a member of a backend's request has the server run something on its own: a web search, code, a call to another
-// service. Functions and OpenAI's custom tools are run by the client.
+// serverRun reports whether a request member makes the server run something itself: a web search, code, a call
+// to another service. The client runs functions and OpenAI's custom tools.
 func serverRun(name string, v value) bool {
 	switch name {
 	case "tools":

@@ -2,10 +2,11 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// Bodies of one invocation type often end up in a job of the other: old clients drop modelInvocationType without a word, and
-// the job then runs as InvokeModel. The errors that follow speak of missing fields; these hints speak of the cause.
+// Bodies of one invocation type often end up in a job of the other: old SDKs drop modelInvocationType silently,
+// and the job then runs as InvokeModel. The errors would only mention missing fields; these hints name the
+// cause.
 
-// hintConverse replaces err when the body is a Converse body in an InvokeModel job.
+// hintConverse replaces err if the body is a Converse body in an InvokeModel job.
 func hintConverse(body value, err error) error {
 	if !looksConverse(body) {
 		return err
@@ -13,7 +14,7 @@ func hintConverse(body value, err error) error {
 	return wrong("this body has the shape of Converse; set modelInvocationType to Converse (as InvokeModel: %v)", err)
 }
 
-// hintInvoke replaces err when a Converse job holds a body of the Messages or the chat completions API.
+// hintInvoke replaces err if the body of a Converse job is in the Messages or the chat completions format.
 func hintInvoke(body value, err error) error {
 	if !looksInvoke(body) {
 		return err
@@ -21,12 +22,13 @@ func hintInvoke(body value, err error) error {
 	return wrong("this body has the shape of InvokeModel; set modelInvocationType to InvokeModel (as Converse: %v)", err)
 }
 
-// looksConverse tells by members that only Converse has, or by content blocks that are not tagged with a type.
+// looksConverse reports whether the body has members that only Converse has, or content blocks without a type.
 func looksConverse(body value) bool {
 	return shapeOf(body).has(converseMark) || untagged(body)
 }
 
-// untagged tells whether the blocks of the first message are named by their members, as Converse's and Nova's are.
+// untagged reports whether the blocks of the first message are named by their members, as Converse's and Nova's
+// are.
 func untagged(body value) bool {
 	found := false
 	eachBlock(body, func(block value) bool {
@@ -43,7 +45,8 @@ func untagged(body value) bool {
 	return found
 }
 
-// looksInvoke tells by members that Converse has not, by content that is a plain string, or by tagged blocks.
+// looksInvoke reports whether the body has members that Converse does not have, content that is a string, or
+// blocks with a type.
 func looksInvoke(body value) bool {
 	for name := range body.members() {
 		switch name {
@@ -63,7 +66,7 @@ func looksInvoke(body value) bool {
 	return plain
 }
 
-// eachBlock visits the content blocks of the first message for as long as visit says so.
+// eachBlock calls visit for the content blocks of the first message until it returns false.
 func eachBlock(body value, visit func(value) bool) {
 	for _, m := range body.member("messages").elements() {
 		for _, block := range m.member("content").elements() {
@@ -75,8 +78,8 @@ func eachBlock(body value, visit func(value) bool) {
 	}
 }
 
-// TypeOf guesses by a modelInput of which type a job of it is, for a model of this family. A body of Nova's may look like Converse's in all but
-// few members: for a model of Nova's, whose own bodies these are, only those make it one of Converse.
+// TypeOf guesses the invocation type of a modelInput for a model of this family. A Nova body may look like a
+// Converse body; for Nova models only members that Nova does not have make it Converse.
 func TypeOf(family string, input []byte) batholith.InvocationType {
 	body, err := object(input)
 	switch {
@@ -93,7 +96,7 @@ func TypeOf(family string, input []byte) batholith.InvocationType {
 	return batholith.InvokeModel
 }
 
-// onlyConverses tells by members that Nova's own bodies have not.
+// onlyConverses reports whether the body has members that Nova's format does not have.
 func onlyConverses(body value) bool {
 	for name, v := range body.members() {
 		switch name {

@@ -7,23 +7,29 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// templated takes bodies whose prompt bears the model's own marks already. It goes to /completions word for word.
+// templated translates bodies whose prompt already contains the model's chat template marks. The prompt goes to
+// /completions unchanged. Minimal bodies and answers:
+//
+//	Llama        {"prompt":"<|begin_of_text|>…","max_gen_len":512}  {"generation":"Hi","prompt_token_count":8,…,"stop_reason":"stop"}
+//	Mistral      {"prompt":"<s>[INST] Hello [/INST]","max_tokens":512}  {"outputs":[{"text":"Hi","stop_reason":"stop"}]}
+//	DeepSeek-R1  {"prompt":"<｜begin▁of▁sentence｜>…","max_tokens":512}  {"choices":[{"text":"Hi","stop_reason":"stop"}]}
 type templated struct {
 	Options
 	members  *members
-	fallback string // how long an answer may be without a limit, in tokens
-	write    func(b *buffer, c completion)
+	fallback string                        // output tokens if the body has no limit
+	write    func(b *buffer, c completion) // writes the family's answer
 }
 
-// llama is Meta's (Bedrock: Meta Llama; max_gen_len is 512 unless given).
+// llama is Meta's family (Bedrock: Meta Llama; default of max_gen_len: 512).
 func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama} }
 
-// mistralText is Mistral's (Bedrock: Mistral AI text completion; max_tokens is 512 unless given).
+// mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens: 512).
 func mistralText(o Options) translator { return templated{o, mistralBody, "512", writeMistralText} }
 
-// deepSeekR1 is DeepSeek's (Bedrock: DeepSeek-R1, which advises to ask for 8192 tokens at most).
+// deepSeekR1 is DeepSeek's family (Bedrock: DeepSeek-R1; recommended maximum: 8192 tokens).
 func deepSeekR1(o Options) translator { return templated{o, deepSeekBody, "8192", writeR1} }
 
+// request implements translator.
 func (d templated) request(body value, model string) (batholith.Call, error) {
 	r, err := d.body(body, model)
 	if err != nil {
@@ -32,7 +38,8 @@ func (d templated) request(body value, model string) (batholith.Call, error) {
 	return r.call(), nil
 }
 
-// body sets the limit first: without one, servers stop after 16 tokens (OpenAI: completions, max_tokens).
+// body sets the default limit first: without a limit, servers stop after 16 tokens (OpenAI: completions,
+// max_tokens).
 func (d templated) body(body value, model string) (*completionRequest, error) {
 	prompt := body.member("prompt")
 	if err := needString("prompt", prompt); err != nil {
@@ -43,6 +50,7 @@ func (d templated) body(body value, model string) (*completionRequest, error) {
 	return r, r.read(d.members, body, nil)
 }
 
+// answer implements translator.
 func (d templated) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseText(body)
 	if err != nil {
@@ -53,7 +61,7 @@ func (d templated) answer(input value, call batholith.Call, body []byte) (bathol
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// writeLlama has the counts that the other families with a templated prompt leave out.
+// writeLlama writes token counts, which the other two families do not have.
 func writeLlama(b *buffer, c completion) {
 	b.open('{')
 	b.member("generation", c.text)
@@ -67,7 +75,7 @@ func writeMistralText(b *buffer, c completion) { b.texts("outputs", c) }
 
 func writeR1(b *buffer, c completion) { b.texts("choices", c) }
 
-// texts writes the one text as a list, under the family's name for it.
+// texts writes the text as a list with one entry, under the family's name for the list.
 func (b *buffer) texts(name string, c completion) {
 	b.open('{')
 	b.key(name)
@@ -80,7 +88,7 @@ func (b *buffer) texts(name string, c completion) {
 	b.close('}')
 }
 
-// stopOrLength is the reason in the two words that these families have.
+// stopOrLength returns the finish reason in the two words of these families.
 func stopOrLength(c completion) string {
 	if c.finish == endLength {
 		return "length"
@@ -88,11 +96,11 @@ func stopOrLength(c completion) string {
 	return "stop"
 }
 
-// completionRequest is the body of an OpenAI /completions request in the making.
+// completionRequest builds the body of an OpenAI /completions request.
 type completionRequest struct{ chat }
 
-// newCompletion begins a request. Where the prompt begins with the mark that tokenizers add by themselves, they are told not
-// to, or the model would see it twice.
+// newCompletion starts a request. If the prompt begins with the mark that tokenizers add themselves, it tells
+// the server not to add another.
 func newCompletion(model string, prompt value) *completionRequest {
 	r := &completionRequest{chat{buffer: make(buffer, 0, len(prompt)+256)}}
 	r.open('{')
@@ -108,13 +116,14 @@ func newCompletion(model string, prompt value) *completionRequest {
 	return r
 }
 
-// beginnings are the marks of the beginning of a text, as Llama, Mistral, DeepSeek, Gemma, and Cohere have them.
+// beginnings are the begin-of-text marks of Llama, Mistral, DeepSeek, Gemma and Cohere.
 var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence｜>", "<bos>", "<BOS_TOKEN>"}
 
-// longestBeginning bounds, in characters, how much of a prompt is looked at for a mark and the white space before it.
+// longestBeginning is how many characters of a prompt are searched for a mark.
 const longestBeginning = 64
 
-// beginning is the first characters of a string, which encoders may have written as escapes: \u003c for <, \uff5c for ｜.
+// beginning returns the first characters of a string. Encoders may have written them as escapes: \u003c for <,
+// \uff5c for ｜.
 func (v value) beginning(characters int) string {
 	end, n := 1, 0
 	for ; end < len(v)-1 && n < characters; n++ {
@@ -131,7 +140,7 @@ func (v value) beginning(characters int) string {
 	return value(string(v[:min(end, len(v)-1)]) + `"`).text()
 }
 
-// call ends the request. Nothing may be written afterwards.
+// call finishes the request. r must not be used afterwards.
 func (r *completionRequest) call() batholith.Call {
 	serverTools := r.parameters()
 	r.close('}')

@@ -7,10 +7,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// titanEmbed is the body of Amazon's Titan embeddings of texts: version 2, version 1, which has no options, and the multimodal
-// ones without an image (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings).
+// titanEmbed translates Amazon's Titan embeddings of texts: version 2; version 1, which has no options; and
+// multimodal embeddings without an image (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings). A
+// minimal body and its answer:
+//
+//	{"inputText":"a"}
+//	{"embedding":[0.1,…],"inputTextTokenCount":1}
 type titanEmbed struct{ Options }
 
+// request implements translator.
 func (d titanEmbed) request(body value, model string) (batholith.Call, error) {
 	w, err := readEmbed(body)
 	if err != nil {
@@ -19,16 +24,16 @@ func (d titanEmbed) request(body value, model string) (batholith.Call, error) {
 	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
 }
 
-// embedBody is what a record asks for.
+// embedBody holds what a record asks for.
 type embedBody struct {
 	text, dimensions value
 	normalize        bool
-	float, binary    bool // kinds of vectors
-	byType           bool // the answer names the kinds of its vectors
+	float, binary    bool // requested kinds of vectors
+	byType           bool // the answer groups the vectors by kind
 	changes          batholith.Changes
 }
 
-// readEmbed reads a body. Vectors are normalized unless the body says otherwise (Bedrock: normalize is true by default).
+// readEmbed reads a body. normalize is true by default (Bedrock: Titan Text Embeddings).
 func readEmbed(body value) (embedBody, error) {
 	w := embedBody{normalize: true, float: true}
 	err := titanEmbedBody.read(&w.changes, body, func(r *rule, v value) error {
@@ -80,6 +85,7 @@ func (w *embedBody) kinds(v value) error {
 	return nil
 }
 
+// answer implements translator.
 func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	w, err := readEmbed(input)
 	if err != nil {
@@ -101,12 +107,14 @@ func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batho
 	return a, nil
 }
 
-// secondVersion tells whether the model is one that names the kinds of its vectors in every answer. Those of texts before it and the multimodal ones do not.
+// secondVersion reports whether the model groups the vectors by kind in every answer, which only version 2
+// does.
 func (d titanEmbed) secondVersion() bool {
 	return slices.ContainsFunc(d.Names, func(name string) bool { return strings.Contains(name, "titan-embed-text-v2") })
 }
 
-// answer has the vector twice when its kinds are named: clients of the first version read it at the top.
+// answer writes the answer. If vectors are grouped by kind, the float vector is written twice, because clients
+// of version 1 read it at the top level.
 func (w embedBody) answer(v vector, tokens batholith.Tokens) []byte {
 	b := make(buffer, 0, 2*len(v.raw)+128)
 	b.open('{')

@@ -2,9 +2,14 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// titanText is the body of Amazon's Titan text models (Bedrock: Titan Text). The text becomes the user's one message.
+// titanText translates Amazon's Titan text models (Bedrock: Titan Text). The text becomes one user message. A
+// minimal body and its answer:
+//
+//	{"inputText":"Hello","textGenerationConfig":{"maxTokenCount":512}}
+//	{"inputTextTokenCount":8,"results":[{"tokenCount":3,"outputText":"Hi","completionReason":"FINISH"}]}
 type titanText struct{ Options }
 
+// request implements translator.
 func (d titanText) request(body value, model string) (batholith.Call, error) {
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
@@ -13,9 +18,10 @@ func (d titanText) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// titanTokens is how long an answer may be when the body does not say (Bedrock: maxTokenCount).
+// titanTokens is the limit of output tokens if the body has none (Bedrock: maxTokenCount).
 const titanTokens = "512"
 
+// body reads the text and the configuration.
 func (d titanText) body(c *chat, body value) error {
 	c.set("max_tokens", value(titanTokens))
 	var text value
@@ -36,6 +42,7 @@ func (d titanText) body(c *chat, body value) error {
 	return nil
 }
 
+// answer implements translator.
 func (d titanText) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -55,7 +62,7 @@ func (d titanText) answer(input value, call batholith.Call, body []byte) (bathol
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// reason is why the answer ended, in Titan's words (Bedrock: completionReason).
+// reason returns why the answer ended, in Titan's words (Bedrock: completionReason).
 func (d titanText) reason(c completion, input value) string {
 	if !c.stopped(input.member("textGenerationConfig").member("stopSequences")).absent() {
 		return "STOP_CRITERIA_MET"

@@ -5,41 +5,41 @@ import (
 	"strings"
 )
 
-// turn is one message, taken apart. Its slices are used again for the next message.
+// turn is one parsed message. Its slices are reused for the next message.
 type turn struct {
 	role      string
 	parts     []part
-	reasoning value // a string: what the model thought in an earlier turn
+	reasoning value // JSON string: thoughts of the model in an earlier turn
 	calls     []toolCall
 	results   []toolResult
 }
 
-// reset empties t for the next message and keeps its memory.
+// reset clears t for the next message and keeps its memory.
 func (t *turn) reset(role string) {
 	*t = turn{role: role, parts: t.parts[:0], calls: t.calls[:0], results: t.results[:0]}
 }
 
-// part is a piece of content: a text, or a medium by its URL.
+// part is a piece of content: a text or a medium.
 type part struct {
 	kind string // text, image_url, video_url, input_audio
-	// text is a JSON string: the text, the URL, or the Base64 that follows the prefix.
+	// text is a JSON string: the text, the URL, or the Base64 data that follows prefix.
 	text   value
-	prefix string // "data:image/png;base64,"; of audio its format; of a text what stands before it
+	prefix string // "data:image/png;base64,"; for audio its format; for a text what is written before it
 }
 
-// toolCall is what an assistant asked a tool. All three are strings but arguments, which is any JSON.
+// toolCall is a tool call of the assistant. id and name are JSON strings; arguments is any JSON.
 type toolCall struct {
 	id, name, arguments value
 }
 
-// toolResult is what a tool gave, and the call that it answers.
+// toolResult is the result of a tool call. id is the call's id.
 type toolResult struct {
 	id     value
 	parts  []part
 	failed bool
 }
 
-// think adds what the model thought; of several thoughts none is lost.
+// think appends a thought to those of the turn.
 func (t *turn) think(thought value) {
 	if t.reasoning.absent() {
 		t.reasoning = thought
@@ -52,7 +52,8 @@ func (t *turn) think(thought value) {
 	t.reasoning = b.value()
 }
 
-// turn takes a message. Two of one role in a row become one, as Claude makes one of them: the templates of many models refuse them.
+// turn adds a message. Consecutive messages of one role are joined, as Claude does; the chat templates of many
+// models reject them.
 func (c *chat) turn(t *turn) {
 	if !c.held.takes(t) {
 		c.flush()
@@ -63,12 +64,12 @@ func (c *chat) turn(t *turn) {
 	}
 }
 
-// takes tells whether the content of t can stand behind that of held, in one message.
+// takes reports whether the content of t may be appended to held, in one message.
 func (held *turn) takes(t *turn) bool {
 	return held.role == t.role && (t.role == "user" || t.role == "assistant") && (len(t.results) == 0 || len(held.parts) == 0)
 }
 
-// add puts the content of t behind that of held.
+// add appends the content of t to held.
 func (held *turn) add(t *turn) {
 	held.role = t.role
 	held.parts, held.calls, held.results = append(held.parts, t.parts...), append(held.calls, t.calls...), append(held.results, t.results...)
@@ -77,7 +78,7 @@ func (held *turn) add(t *turn) {
 	}
 }
 
-// flush writes the turn that is held, if there is one.
+// flush writes the held message, if there is one.
 func (c *chat) flush() {
 	if c.held.role != "" {
 		c.write(&c.held)
@@ -85,11 +86,11 @@ func (c *chat) flush() {
 	}
 }
 
-// shows tells whether a result has more than text.
+// shows reports whether a result contains a medium.
 func (r toolResult) shows() bool { return slices.ContainsFunc(r.parts, part.isMedium) }
 
-// write writes a message. Results of tools are messages of their own and come before what the user says to them. OpenAI's have nothing but text:
-// their images follow in the user's message.
+// write writes a message. Tool results are messages of their own and come before the user's text. In OpenAI's
+// format they contain text only, so their images follow in the user's message.
 func (c *chat) write(t *turn) {
 	var media []part
 	for i := range t.results {
@@ -114,7 +115,7 @@ func (c *chat) write(t *turn) {
 	c.close('}')
 }
 
-// result writes what a tool gave, and adds its media to those of the turn.
+// result writes a tool result as a message, and returns media with the result's media appended.
 func (c *chat) result(r *toolResult, media []part) []part {
 	parts := r.parts
 	if i := slices.IndexFunc(parts, part.isMedium); i >= 0 {
@@ -142,10 +143,11 @@ func (c *chat) result(r *toolResult, media []part) []part {
 	return media
 }
 
-// isMedium tells whether p is not text.
+// isMedium reports whether p is not text.
 func (p part) isMedium() bool { return p.kind != "text" }
 
-// failure says that a result is one: OpenAI's messages have no other place for it. A text that says so itself stays as it is.
+// failure marks a result as an error by the prefix "Error: ", because OpenAI's format has no other way. A text
+// that begins with "error" is unchanged.
 func failure(parts []part) []part {
 	parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.text.is("") })
 	if len(parts) == 0 {
@@ -158,7 +160,7 @@ func failure(parts []part) []part {
 	return parts
 }
 
-// content writes a single text as a string, which every server takes, and anything else as a list of parts.
+// content writes a single text as a string, which every server accepts, and anything else as a list of parts.
 func (c *chat) content(parts []part) {
 	c.key("content")
 	if len(parts) == 0 {
@@ -176,7 +178,7 @@ func (c *chat) content(parts []part) {
 	c.close(']')
 }
 
-// part writes a text, or a medium in the form that OpenAI, and vLLM for video, have for it.
+// part writes a text or a medium in OpenAI's form; video in vLLM's.
 func (c *chat) part(p part) {
 	c.open('{')
 	c.textMember("type", p.kind)
@@ -198,7 +200,7 @@ func (c *chat) part(p part) {
 	c.close('}')
 }
 
-// joined writes one string: the prefix, then the content of the string v.
+// joined writes one string: prefix followed by the content of v.
 func (b *buffer) joined(prefix string, v value) {
 	if prefix == "" {
 		b.raw(v)
@@ -209,7 +211,8 @@ func (b *buffer) joined(prefix string, v value) {
 	*b = append(*b, v[1:]...)
 }
 
-// calls writes what the assistant asked tools in an earlier turn. Arguments are a string that holds JSON (OpenAI: tool_calls).
+// calls writes the tool calls of an earlier assistant turn. Arguments are a string that contains JSON (OpenAI:
+// tool_calls).
 func (c *chat) calls(calls []toolCall) {
 	if len(calls) == 0 {
 		return

@@ -2,17 +2,17 @@ package dialect
 
 import "bytes"
 
-// Weight is what a body is going to cost, as far as it tells by itself.
+// Weight is the estimated cost of a body.
 type Weight struct {
 	Text int64 // bytes of text that the model reads
-	Most int64 // tokens that it may answer with; 0: the body names no limit
+	Most int64 // maximum number of output tokens; 0: the body has no limit
 }
 
-// Weigh estimates a body of any family by the names of its members, in one pass that does not care for how they nest. It must be JSON;
-// whether a model takes it is another question.
+// Weigh estimates the cost of a body of any family from its member names. It reads the body once and ignores
+// nesting. input must be valid JSON, but need not be valid for a model.
 func Weigh(input []byte) (w Weight) {
 	v := value(input)
-	var of member // the last name; the elements of an array have that of the array
+	var of member // the last member name; elements of an array belong to the array's name
 	for i := 0; i < len(v); {
 		n := bytes.IndexByte(v[i:], '"')
 		if n < 0 {
@@ -37,16 +37,16 @@ func Weigh(input []byte) (w Weight) {
 	return w
 }
 
-// member is what a member of a body means for its weight.
+// member classifies a member for Weigh.
 type member int
 
 const (
-	textMember   member = iota // its strings are text that the model reads
-	silentMember               // they are marks, names, and media
-	limitMember                // the most tokens of an answer
+	textMember   member = iota // its strings are text for the model
+	silentMember               // its strings are identifiers or media, not text
+	limitMember                // limit of output tokens
 )
 
-// memberOf takes a name, quotes, escapes and all. A switch needs no copy of it.
+// memberOf classifies a member by its name as written, with quotes. The switch does not allocate.
 func memberOf(name value) member {
 	if len(name) < len(`""`) {
 		return textMember

@@ -1,9 +1,9 @@
 package dialect
 
-// textBuffer joins texts, JSON strings all, into one. Each begins a line of its own.
+// textBuffer joins texts, which are JSON strings, to one text with one line each.
 type textBuffer struct{ b value }
 
-// line begins a line.
+// line starts a new line.
 func (t *textBuffer) line() {
 	if len(t.b) == 0 {
 		t.b = append(t.b, '"')
@@ -12,7 +12,7 @@ func (t *textBuffer) line() {
 	t.b = append(t.b, `\n`...)
 }
 
-// add adds the string v; nothing when it is none.
+// add appends the string v; other values are ignored.
 func (t *textBuffer) add(v value) {
 	if v.kind() == '"' {
 		t.line()
@@ -20,7 +20,7 @@ func (t *textBuffer) add(v value) {
 	}
 }
 
-// say adds words of our own, or any JSON.
+// say appends our own words, or any text.
 func (t *textBuffer) say(s string) {
 	t.line()
 	var b buffer
@@ -28,7 +28,7 @@ func (t *textBuffer) say(s string) {
 	t.b = append(t.b, b[1:len(b)-1]...)
 }
 
-// tagged adds the string v between tags.
+// tagged appends the string v between an opening and a closing tag.
 func (t *textBuffer) tagged(tag string, v value) {
 	t.line()
 	t.b = append(t.b, "<"+tag+">"...)
@@ -36,29 +36,31 @@ func (t *textBuffer) tagged(tag string, v value) {
 	t.b = append(t.b, "</"+tag+">"...)
 }
 
-// value is the text, and begins the next one.
+// value returns the text and clears the buffer.
 func (t *textBuffer) value() value {
 	v := append(t.b, '"')
 	t.b = nil
 	return v
 }
 
-// told is one text: words, a string, and words.
+// told returns one text: before, the string v, and after.
 func told(before string, v value, after string) value {
 	b := append(value(`"`), before...)
 	b = append(b, v[1:len(v)-1]...)
 	return append(append(b, after...), '"')
 }
 
-// wrapped is a text with what the model should know of it, such as the title of a document. Between tags it stays apart from its neighbours.
+// wrapped is a text with information about it, such as a document's title. Tags separate it from neighbouring
+// texts.
 type wrapped struct {
 	tag   string
 	parts *[]part
 	buf   textBuffer
-	n     int // heads
+	n     int // number of heads
 }
 
-// head adds a member before the text, such as its title. It ignores values that are not strings; the caller reports them as errors.
+// head adds information before the text, such as its title. Values that are not strings are ignored; the caller
+// reports them.
 func (w *wrapped) head(name string, v value) {
 	if v.kind() != '"' || len(v) <= len(`""`) {
 		return
@@ -69,10 +71,10 @@ func (w *wrapped) head(name string, v value) {
 	w.buf.tagged(name, v)
 }
 
-// text adds a text, which must be a string.
+// text appends a text, which must be a string.
 func (w *wrapped) text(v value) { w.buf.add(v) }
 
-// add adds content. Media are parts of their own.
+// add appends content. Media become parts of their own.
 func (w *wrapped) add(parts []part) {
 	for _, p := range parts {
 		if !p.isMedium() {
@@ -84,7 +86,7 @@ func (w *wrapped) add(parts []part) {
 	}
 }
 
-// close ends the text. Without heads it has no tags.
+// close finishes the text. It writes tags only if there were heads.
 func (w *wrapped) close() {
 	if w.n > 0 {
 		w.buf.say("</" + w.tag + ">")
@@ -92,13 +94,15 @@ func (w *wrapped) close() {
 	w.flush()
 }
 
+// flush appends the text so far as a part.
 func (w *wrapped) flush() {
 	if len(w.buf.b) > 0 {
 		*w.parts = append(*w.parts, part{kind: "text", text: w.buf.value()})
 	}
 }
 
-// searchResult writes where a text was found before the text. Claude's bodies and Converse's have it alike, but for the pieces that it consists of.
+// searchResult reads a search result and writes its source before the text. Claude's and Converse's format
+// differ only in their pieces, which chunks reads.
 func (c *chat) searchResult(to *[]part, o *members, v value, chunks func(w *wrapped, content value) error) error {
 	w := wrapped{tag: "search_result", parts: to}
 	var content value

@@ -9,14 +9,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// buffer is JSON in the making. A comma is set where one is due, which the byte before tells: after an opening bracket, a
-// colon or a comma there is none.
+// buffer is JSON that is being written. Commas are added automatically: the last byte tells whether one is
+// needed.
 type buffer []byte
 
-// buffers are those of requests that were made to look at them only.
+// buffers reuses the memory of discarded requests.
 var buffers sync.Pool
 
-// newBuffer is an empty buffer with room for size bytes.
+// newBuffer returns an empty buffer with a capacity of at least size bytes.
 func newBuffer(size int) buffer {
 	if b, ok := buffers.Get().(*buffer); ok && cap(*b) >= size {
 		return (*b)[:0]
@@ -24,12 +24,13 @@ func newBuffer(size int) buffer {
 	return make(buffer, 0, size)
 }
 
-// Discard lets the next request have the memory of one that was made by a [Dialect] and is not sent, nor looked at any more.
+// Discard returns the memory of a call for reuse. The call, made by a [Dialect], must not be used afterwards.
 func Discard(c batholith.Call) {
 	b := buffer(c.Body)
 	buffers.Put(&b)
 }
 
+// comma writes a comma unless the last byte is an opening bracket, a colon or a comma.
 func (b *buffer) comma() {
 	if n := len(*b); n > 0 {
 		switch (*b)[n-1] {
@@ -40,15 +41,16 @@ func (b *buffer) comma() {
 	}
 }
 
-// open begins an object or array as the next value.
+// open starts an object or array as the next value.
 func (b *buffer) open(bracket byte) {
 	b.comma()
 	*b = append(*b, bracket)
 }
 
+// close ends an object or array. It also writes other single bytes without a comma.
 func (b *buffer) close(bracket byte) { *b = append(*b, bracket) }
 
-// key writes a member's name, which needs no escaping.
+// key writes a member's name that needs no escaping.
 func (b *buffer) key(name string) {
 	b.comma()
 	*b = append(*b, '"')
@@ -56,35 +58,35 @@ func (b *buffer) key(name string) {
 	*b = append(*b, '"', ':')
 }
 
-// anyKey writes a member's name that a client chose.
+// anyKey writes a member's name that a client chose, with escaping.
 func (b *buffer) anyKey(name string) {
 	b.text(name)
 	*b = append(*b, ':')
 }
 
-// raw writes a value as it is.
+// raw writes a value unchanged.
 func (b *buffer) raw(v []byte) {
 	b.comma()
 	*b = append(*b, v...)
 }
 
-// literal writes a few bytes of JSON that stand in the source.
+// literal writes JSON that is a constant in the source.
 func (b *buffer) literal(s string) {
 	b.comma()
 	*b = append(*b, s...)
 }
 
-// text writes a string. Only what JSON demands is escaped.
+// text writes a string with the minimal escaping.
 func (b *buffer) text(s string) {
 	b.comma()
 	if isPlain(s) {
 		*b = append(append(append(*b, '"'), s...), '"')
 		return
 	}
-	*b, _ = jsontext.AppendQuote(*b, s) // an error only tells of invalid UTF-8, which is replaced
+	*b, _ = jsontext.AppendQuote(*b, s) // the error only reports invalid UTF-8, which is replaced
 }
 
-// isPlain tells whether s is short and stands in JSON as it is.
+// isPlain reports whether s is short and needs no escaping.
 func isPlain(s string) bool {
 	if len(s) > 32 {
 		return false
@@ -97,12 +99,13 @@ func isPlain(s string) bool {
 	return true
 }
 
+// integer writes a number.
 func (b *buffer) integer(n int64) {
 	b.comma()
 	*b = strconv.AppendInt(*b, n, 10)
 }
 
-// member writes a name and a value as it is; nothing when the value is absent.
+// member writes a name and a value, or nothing if the value is absent.
 func (b *buffer) member(name string, v value) {
 	if !v.absent() {
 		b.key(name)
@@ -116,12 +119,13 @@ func (b *buffer) textMember(name, s string) {
 	b.text(s)
 }
 
+// integerMember writes a name and a number.
 func (b *buffer) integerMember(name string, n int64) {
 	b.key(name)
 	b.integer(n)
 }
 
-// quoted writes the JSON v as a string that holds it, as OpenAI has the arguments of a tool call.
+// quoted writes the JSON v as a string, as OpenAI requires for the arguments of a tool call.
 func (b *buffer) quoted(v value) {
 	b.comma()
 	*b, _ = jsontext.AppendQuote(*b, []byte(v))
