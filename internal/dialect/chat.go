@@ -13,9 +13,10 @@ import (
 type chat struct {
 	buffer
 	params  []param
-	message turn   // the message that is being read
-	held    turn   // a message that is not written yet: the next one may have the same role and is then joined
-	last    string // role of the last message
+	message turn       // the message that is being read
+	held    turn       // a message that is not written yet: the next one may have the same role and is then joined
+	last    string     // role of the last message
+	made    []toolCall // of the last message, if last is calledLast
 	spare   batholith.Spare
 	changes batholith.Changes
 }

@@ -1,6 +1,9 @@
 package dialect
 
 import (
+	"bytes"
+	"encoding/json"
+	"reflect"
 	"strconv"
 
 	"github.com/batholith/batholith"
@@ -167,7 +170,7 @@ func (d cohere) called(c *chat, text, calls value) error {
 		t.calls = append(t.calls, call)
 	}
 	c.turn(&t)
-	c.last = calledLast
+	c.last, c.made = calledLast, t.calls
 	return nil
 }
 
@@ -190,9 +193,14 @@ func (d cohere) call(c *chat, v value, place int) (toolCall, error) {
 	return call, first(err, needString("name", call.name))
 }
 
-// results writes the model's tool calls, unless the previous turn has them already, and the result of each.
+// results writes the result of each tool call: for the calls of the previous turn with their ids, for any other call after a turn of the model that makes it.
 func (d cohere) results(c *chat, v value) error {
-	calls, answers := turn{role: "assistant"}, turn{role: "user"}
+	var made []toolCall // by the turn before
+	if c.last == calledLast {
+		made = c.made
+	}
+	var calls []toolCall // as the results name them
+	var answers []toolResult
 	for i, r := range v.elements() {
 		var said, outputs value
 		err := c.readObject(cohereResult, r, func(name string, v value) error {
@@ -206,22 +214,75 @@ func (d cohere) results(c *chat, v value) error {
 		if err != nil {
 			return at(i, err)
 		}
-		call, err := d.call(c, said, i)
+		call, err := d.call(c, said, len(made)+i)
 		if err := first(at("call", err), needArray("outputs", outputs)); err != nil {
 			return at(i, err)
 		}
-		calls.calls = append(calls.calls, call)
+		calls = append(calls, call)
 		var text buffer
 		text.quoted(outputs)
-		answers.results = append(answers.results, toolResult{id: call.id, parts: []part{{kind: "text", text: value(text)}}})
+		answers = append(answers, toolResult{id: call.id, parts: []part{{kind: "text", text: value(text)}}})
 	}
-	if len(calls.calls) > 0 {
-		if c.last != calledLast {
-			c.turn(&calls)
+	before, after := turn{role: "user"}, turn{role: "user"}
+	unmade := turn{role: "assistant"}
+	for i, k := range matched(made, calls) {
+		if k < 0 {
+			unmade.calls, after.results = append(unmade.calls, calls[i]), append(after.results, answers[i])
+			continue
 		}
-		c.turn(&answers)
+		answers[i].id = made[k].id
+		before.results = append(before.results, answers[i])
+	}
+	if len(before.results) > 0 {
+		c.turn(&before)
+	}
+	if len(unmade.calls) > 0 {
+		c.turn(&unmade)
+		c.turn(&after)
 	}
 	return nil
+}
+
+// matched returns for each result the index of its call among those that were made, or -1. A result names its call by name and parameters, and results may
+// come in any order. Results of equal calls keep their order. If no call has the parameters, the name is enough: clients leave parameters out or write
+// them in another form.
+func matched(made, named []toolCall) []int {
+	of, used := make([]int, len(named)), make([]bool, len(made))
+	for i := range of {
+		of[i] = -1
+	}
+	for _, same := range []func(a, b toolCall) bool{
+		func(a, b toolCall) bool { return sameText(a.name, b.name) && sameJSON(a.arguments, b.arguments) },
+		func(a, b toolCall) bool { return sameText(a.name, b.name) },
+	} {
+		for i, call := range named {
+			for k := 0; k < len(made) && of[i] < 0; k++ {
+				if !used[k] && same(made[k], call) {
+					of[i], used[k] = k, true
+				}
+			}
+		}
+	}
+	return of
+}
+
+// sameText reports whether two JSON strings are equal, however they are escaped.
+func sameText(a, b value) bool { return a.text() == b.text() }
+
+// sameJSON reports whether two JSON values are equal but for white space, escapes and the order of members.
+func sameJSON(a, b value) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var x, y any
+	return decodeNumbers(a, &x) == nil && decodeNumbers(b, &y) == nil && reflect.DeepEqual(x, y)
+}
+
+// decodeNumbers is json.Unmarshal that keeps numbers as they are written.
+func decodeNumbers(v value, to any) error {
+	d := json.NewDecoder(bytes.NewReader(v))
+	d.UseNumber()
+	return d.Decode(to)
 }
 
 // tools converts tool definitions. Cohere has parameter_definitions instead of a JSON Schema.

@@ -22,9 +22,9 @@ import (
 //	words ≥ leastWords and leastContext ≤ told < fewTokens × words
 //
 //	words = words separated by white space + Chinese, Japanese and Korean characters / 4
-//	told  = max(prompt_tokens, total_tokens − completion_tokens) + cached_tokens
+//	told  = max(prompt_tokens, total_tokens − completion_tokens) + tokens read from the cache + tokens written to it
 //
-// cached_tokens is added because some servers do not include it in prompt_tokens. A run of characters without white space, such as Base64, a long number
+// The cache's tokens are added because some servers do not include them in prompt_tokens. A run of characters without white space, such as Base64, a long number
 // or a line of dashes, counts as one word at most, since one token may stand for 128 such characters. No server has a context below leastContext, so
 // a smaller count is taken as wrong.
 const (
@@ -89,13 +89,14 @@ func asksToCut(body value) bool {
 	return false
 }
 
-// toldTokens returns told, the largest number of prompt tokens that the answer's usage can mean; 0 if it has none.
+// toldTokens returns told, the largest number of prompt tokens that the answer can mean; 0 if it has none.
 func toldTokens(answer []byte) int64 {
 	doc, err := parseAnswer(answer)
 	if err != nil {
 		return 0
 	}
-	var prompt, completion, total, cached int64
+	var prompt, completion, total int64
+	var c cacheTokens
 	for name, v := range doc.member("usage").members() {
 		switch name {
 		case "prompt_tokens", "input_tokens":
@@ -105,15 +106,35 @@ func toldTokens(answer []byte) int64 {
 		case "total_tokens":
 			total = tokenCount(v)
 		case "prompt_tokens_details", "input_tokens_details":
-			cached = max(cached, tokenCount(v.member("cached_tokens")))
-		case "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens":
-			cached = max(cached, tokenCount(v))
+			for name, v := range v.members() {
+				c.take(name, v)
+			}
+		default:
+			c.take(name, v)
 		}
 	}
 	if prompt = max(prompt, total-completion); prompt == 0 {
 		return 0
 	}
-	return prompt + cached
+	c.take("cache_n", doc.member("timings").member("cache_n")) // llama-server, also behind a server that counts only the other tokens
+	return prompt + c.read + c.written
+}
+
+// cacheTokens are the tokens that a usage says were read from the cache and written to it. Servers and gateways that count as Anthropic does include neither
+// in the prompt's tokens; others include both. Their names differ, but for "cache": cached_tokens (OpenAI), cache_read_input_tokens and
+// cache_creation_input_tokens (Anthropic, LiteLLM), cache_write_tokens (OpenRouter), prompt_cache_hit_tokens (DeepSeek), cacheReadInputTokens (Bedrock).
+type cacheTokens struct{ read, written int64 }
+
+// take takes in a member of a usage. Of several names for one count, the largest is used.
+func (c *cacheTokens) take(name string, v value) {
+	name = strings.ToLower(name)
+	switch {
+	case !strings.Contains(name, "cache") || strings.Contains(name, "miss"): // a miss is always among the prompt's tokens
+	case strings.Contains(name, "write") || strings.Contains(name, "creat"):
+		c.written = max(c.written, tokenCount(v))
+	default:
+		c.read = max(c.read, tokenCount(v))
+	}
 }
 
 // promptWords counts the words of a request's prompt, input or messages. It does not count thoughts, tool calls and tool results, since chat templates may

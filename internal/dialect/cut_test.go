@@ -102,3 +102,28 @@ func TestAWholePromptNeverLooksCut(t *testing.T) {
 		}
 	}
 }
+
+// A server that counts only the tokens that were not in its cache has not cut the prompt, in whatever form it tells of the cache: 3,000 words of which
+// 40 tokens were new. Where the cache does not make up for the words, the prompt was cut all the same.
+func TestTokensOfTheCacheAreNotTakenForCut(t *testing.T) {
+	text := strings.Repeat("The harvest of the year before was small. ", 375)
+	for name, form := range map[string]string{
+		"OpenAI's details":         `{"prompt_tokens":40,"completion_tokens":3,"total_tokens":43,"prompt_tokens_details":{"cached_tokens":N}}`,
+		"Responses' details":       `{"input_tokens":40,"output_tokens":3,"total_tokens":43,"input_tokens_details":{"cached_tokens":N}}`,
+		"Anthropic's, read":        `{"prompt_tokens":40,"completion_tokens":3,"cache_read_input_tokens":N,"cache_creation_input_tokens":0}`,
+		"Anthropic's, written":     `{"prompt_tokens":40,"completion_tokens":3,"cache_read_input_tokens":0,"cache_creation_input_tokens":N}`,
+		"LiteLLM's":                `{"prompt_tokens":40,"total_tokens":43,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":0,"cache_creation_tokens":N},"cache_creation_input_tokens":N}`,
+		"OpenRouter's":             `{"prompt_tokens":40,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":N,"audio_tokens":0}}`,
+		"DeepSeek's":               `{"prompt_tokens":40,"prompt_cache_hit_tokens":N,"prompt_cache_miss_tokens":40}`,
+		"Bedrock's":                `{"prompt_tokens":40,"cacheReadInputTokens":N,"cacheWriteInputTokens":0}`,
+		"Mistral's and Moonshot's": `{"prompt_tokens":40,"completion_tokens":3,"total_tokens":43,"cached_tokens":N}`,
+		"llama-server's beside":    `{"prompt_tokens":40},"timings":{"cache_n":N,"prompt_n":40,"predicted_n":3}`,
+	} {
+		for tokens, cut := range map[int]bool{3600: false, 2000: false, 400: true} {
+			err := read(t, 0, text, strings.ReplaceAll(form, "N", fmt.Sprint(tokens)))
+			if (err != nil) != cut {
+				t.Errorf("%s, %d from the cache: %v", name, tokens, err)
+			}
+		}
+	}
+}
