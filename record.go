@@ -3,6 +3,7 @@ package batholith
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -132,6 +133,7 @@ type Failure struct {
 	Status     int           // HTTP status; 0: no answer came
 	Message    string        // only for this record's own error line: it may quote the server, which may quote the request
 	Public     string        // for everyone else: cause, host and remedy in our words, without a byte from the server. See [Failure.Reason]
+	Remedy     string        // what an operator can do; "": not known. Public ends with it, after "; "
 	RetryAfter time.Duration // from the Retry-After header; 0: none
 	Crash      bool          // the connection broke during a FailureRetry: the server may have crashed, because of this record or another
 	Sent       bool          // the request was sent completely, or an answer came: the server may have processed it
@@ -147,6 +149,14 @@ func (f *Failure) Reason() string {
 		return f.Kind.String()
 	}
 	return fmt.Sprintf("HTTP %d, %s", f.Status, f.Kind)
+}
+
+// Cause is Reason without the remedy.
+func (f *Failure) Cause() string {
+	if f.Remedy == "" {
+		return f.Reason()
+	}
+	return strings.TrimSuffix(f.Reason(), "; "+f.Remedy)
 }
 
 // Error returns a text without Message, safe for logs.

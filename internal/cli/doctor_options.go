@@ -149,6 +149,9 @@ func (s serverJobs) Kept(ctx context.Context, j batholith.Job) (doctor.Kept, err
 // noun is the job as the root package knows it, with what the doctor asks for.
 func (j jobFacts) noun() batholith.Job {
 	_, told := j.told()
+	if j.forecast() != nil {
+		told = "" // it is not why a job stands still
+	}
 	job := batholith.Job{ID: j.id(), Status: j.Status, Message: told, Modified: aws.ToTime(j.Modified), Ended: aws.ToTime(j.Ended),
 		Request: batholith.Request{RoleARN: j.Role, Input: batholith.Location{URI: j.Input}, Output: batholith.Location{URI: j.Output}, KMSKeyID: j.kmsKey}}
 	if arn, err := batholith.ParseARN(j.ARN); err == nil {

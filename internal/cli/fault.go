@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strconv"
 	"strings"
@@ -157,6 +158,8 @@ func remedy(err error) string {
 		return "stop what listens there, or choose another port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"
+	case errors.Is(err, fs.ErrPermission):
+		return "run it as the user to whom that belongs, or name a place of your own (--data DIR, --output DIR)"
 	case isTimeout(err):
 		return "look at the server's log, and whether a proxy is between: batholith doctor"
 	}

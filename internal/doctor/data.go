@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +35,9 @@ func (d *doctor) data(dir string) (alive bool) {
 		d.find(Finding{Problem, "data", dir + " cannot be used", why, "name another directory with --data DIR"})
 		return false
 	}
+	if d.foreign(dir, info, os.Geteuid()) {
+		return false
+	}
 	d.private(dir, info, 0o700)
 	key := filepath.Join(dir, "credentials")
 	if info, err := os.Stat(key); err == nil {
@@ -43,6 +48,36 @@ func (d *doctor) data(dir string) (alive bool) {
 	alive = d.holder(dir)
 	d.journal(dir, alive)
 	return alive
+}
+
+// foreign notes a directory of another user that this user, uid, cannot work in, and tells whether it is one. The server that its owner runs is
+// right to keep others out, so the owner stays as it is.
+func (d *doctor) foreign(dir string, info fs.FileInfo, uid int) bool {
+	owner := ownerOf(info)
+	if owner < 0 || owner == uid || uid == 0 {
+		return false
+	}
+	d.closed = true
+	d.find(Finding{Problem, "data", fmt.Sprintf("%s belongs to %s, and this is %s", dir, userName(owner), userName(uid)),
+		"what is in it is for its owner alone; whether a server runs there cannot be seen from here",
+		fmt.Sprintf("run it as the owner: sudo -u %s batholith doctor --data %s; or name a directory of your own with --data DIR", words.Quote(userName(owner)), words.Quote(dir))})
+	return true
+}
+
+// ownerOf is the id of the user that owns a file; -1 if the system does not tell.
+func ownerOf(info fs.FileInfo) int {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid)
+	}
+	return -1
+}
+
+// userName is the name of a user, or "#1000" for one without a name, as sudo takes it.
+func userName(id int) string {
+	if u, err := user.LookupId(strconv.Itoa(id)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("#%d", id)
 }
 
 // private reports a path that other users of the machine can open. mode is the permission to set.
@@ -57,12 +92,24 @@ func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 func (d *doctor) writable(dir string) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
-		d.find(Finding{Problem, "data", "no file can be made in " + dir, files.PathAndReason(err).Error(),
-			fmt.Sprintf("give it to the user that runs batholith: chown -R %d %s", os.Getuid(), words.Quote(dir))})
+		d.find(Finding{Problem, "data", "no file can be made in " + dir, files.PathAndReason(err).Error(), unwritable(dir, err)})
 		return
 	}
 	f.Close()
 	os.Remove(f.Name())
+}
+
+// unwritable is what to do about a directory of this user's own in which no file can be made.
+func unwritable(dir string, err error) string {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "the disk is mounted read-only: mount it for writing, or name a directory on another with --data DIR"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the disk of " + dir + "; jobs go on by themselves"
+	case errors.Is(err, fs.ErrPermission):
+		return "chmod u+rwx " + words.Quote(dir)
+	}
+	return "look at the system's log for faults of the disk"
 }
 
 // Minimum free space of a disk: a job's segments and outputs, and 16 journal files, must fit.

@@ -96,6 +96,7 @@ type S3 struct {
 type doctor struct {
 	o        Options
 	recent   []batholith.Job // newest first; set by jobs
+	closed   bool            // the data directory is another user's, and nothing in it can be seen
 	now      func() time.Time
 	ports    []usualPort
 	http     *http.Client

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +91,12 @@ func TestDoctorNamesWhyAModelIsNotServed(t *testing.T) {
 	defer loading.Close()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }))
 	defer page.Close()
+	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.StartTLS()
+	defer tls.Close()
+	login := httptest.NewServer(http.RedirectHandler("http://127.0.0.1:1/", http.StatusFound))
+	defer login.Close()
 	backend := func(url, model, key string) upstream.Options {
 		return upstream.Options{URL: url + "/v1", Protocol: "openai", Model: model, APIKey: key}
 	}
@@ -101,7 +110,10 @@ func TestDoctorNamesWhyAModelIsNotServed(t *testing.T) {
 		"other name":  {backend(there.URL, "mistral", ""), Problem, []string{"claude is not served", `"mistral"`, "qwen, llama", "backend's model"}},
 		"no list":     {backend(unlisted.URL, "qwen", ""), Sound, []string{"serves qwen for claude"}},
 		"loading":     {backend(loading.URL, "qwen", ""), Note, []string{"has not answered for claude yet", "503"}},
-		"web page":    {backend(page.URL, "qwen", ""), Problem, []string{"no completion"}},
+		"web page":    {backend(page.URL, "qwen", ""), Problem, []string{"web page (HTML)", "…/v1"}},
+		"self-signed": {backend(tls.URL, "qwen", ""), Problem, []string{"does not trust", "→ add that certificate", "SSL_CERT_FILE"}},
+		"https":       {backend("https"+strings.TrimPrefix(there.URL, "http"), "qwen", ""), Problem, []string{"→ write http://"}},
+		"redirect":    {backend(login.URL, "qwen", ""), Problem, []string{"redirects elsewhere", "→ set the backend's url", "login page"}},
 		"no key":      {backend(locked.URL, "qwen", ""), Problem, []string{"api_key_env"}},
 		"wrong path":  {backend(there.URL+"/x", "qwen", ""), Problem, []string{"…/v1"}},
 		"not running": {backend(gone.URL, "qwen", ""), Problem, []string{"refuse", "start the model server"}},
@@ -204,6 +216,34 @@ func TestDoctorLooksAtTheDataDirectory(t *testing.T) {
 	d = newDoctor()
 	if d.data(file); !strings.Contains(d.said(Problem), "it is no directory") {
 		t.Errorf("%+v", d.findings)
+	}
+}
+
+// A directory of another user may be that of a running server: nothing that changes its owner or its mode is advised.
+func TestDoctorLeavesTheDirectoryOfAnotherUserAsItIs(t *testing.T) {
+	info, err := os.Stat(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		uid  int
+		want bool
+	}{{ownerOf(info), false}, {0, false}, {ownerOf(info) + 4242, true}} {
+		d := newDoctor()
+		if d.foreign("/srv/batholith", info, c.uid) != c.want || len(d.findings) > 0 != c.want {
+			t.Errorf("user %d: %+v", c.uid, d.findings)
+		}
+		if d.server(t.Context(), false); c.want && len(d.findings) != 1 {
+			t.Errorf("what cannot be seen is told: %+v", d.findings)
+		}
+		if got := d.said(Problem); c.want && (!strings.Contains(got, "run it as the owner: sudo -u") || strings.Contains(got, "chown") || strings.Contains(got, "chmod")) {
+			t.Errorf("user %d: %s", c.uid, got)
+		}
+	}
+	for err, want := range map[error]string{fs.ErrPermission: "chmod u+rwx d", syscall.EROFS: "read-only", syscall.ENOSPC: "make room", io.ErrUnexpectedEOF: "system's log"} {
+		if got := unwritable("d", err); !strings.Contains(got, want) || strings.Contains(got, "chown") {
+			t.Errorf("%v: %s", err, got)
+		}
 	}
 }
 

@@ -113,7 +113,8 @@ func (d *doctor) standing(j batholith.Job) {
 		case batholith.StatusValidating:
 			f.Why = "its input is being read; a large one takes its time"
 		default:
-			f.Why = "no record of it was finished meanwhile: the model server is slow, or does not answer"
+			f.Why = "no record of it was finished meanwhile: the model server answers slowly or hangs"
+			f.Remedy += "; look at the model server's log and its load; a request that gets no answer within the backend's timeout is sent again"
 		}
 	}
 	d.find(f)

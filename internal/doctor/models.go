@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -66,30 +67,30 @@ func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding 
 	}
 	doubt, ok := errors.AsType[*batholith.Failure](backend.Probe(ctx))
 	if ok && doubt.Kind == batholith.FailureUnreachable {
-		refused.Why, refused.Remedy = doubt.Reason(), backendRemedy(doubt)
+		refused.Why, refused.Remedy = doubt.Cause(), backendRemedy(doubt)
 		return refused
 	}
 	err = askBackend(ctx, backend, cmp.Or(model.Family, dialect.FamilyOf(model.ID)), cmp.Or(b.Protocol, dialect.ProtocolOpenAI))
 	f, failed := errors.AsType[*batholith.Failure](err)
 	switch {
 	case failed && (f.Kind == batholith.FailureBackPressure || f.Kind == batholith.FailureRetry && f.Status == 0 && f.Sent && !f.Crash):
-		return Finding{Note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), f.Reason(),
-			"it may be busy, or still load the model; jobs wait for it meanwhile"}
+		return Finding{Note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), "a request for one token: " + f.Cause(),
+			"it is busy, still loads the model, or hangs; if a second batholith doctor says the same, look at the model server's log and restart it; jobs wait for it meanwhile"}
 	case failed && doubt != nil:
-		refused.Why, refused.Remedy = f.Reason()+"; "+doubt.Reason(), backendRemedy(doubt)
+		refused.Why, refused.Remedy = f.Cause()+"; "+doubt.Cause(), backendRemedy(doubt)
 		return refused
 	case failed:
-		refused.Why, refused.Remedy = f.Reason(), backendRemedy(f)
+		refused.Why, refused.Remedy = f.Cause(), backendRemedy(f)
 		return refused
 	case err != nil:
-		refused.Why = err.Error()
+		refused.Why, refused.Remedy = err.Error(), "does the backend's url end where the protocol begins, as …/v1 does? no login page or proxy may be in front of it"
 		return refused
 	}
 	what := fmt.Sprintf("%s serves %s", url, name)
 	if n, ok := backend.Slots(ctx); ok {
 		what += ", " + words.Plural(int64(n), "slot")
 	}
-	return Finding{Severity: Sound, Check: "model", What: what + " for " + model.ID}
+	return Finding{Severity: Sound, Check: "model", What: what + " for " + model.ID + "; it answered a request for one token"}
 }
 
 // askBackend sends a test request for one token, or for one embedding.
@@ -104,7 +105,10 @@ func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol
 	}
 	body, err := backend.Do(ctx, call)
 	if err == nil && !dialect.CanaryAnswered(body) {
-		return fmt.Errorf("%s answered something that is no completion; check the backend's url and protocol", backend)
+		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+			return fmt.Errorf("%s answered with a web page (HTML) where JSON is expected", backend)
+		}
+		return fmt.Errorf("%s answered something that is no completion", backend)
 	}
 	return err
 }
@@ -118,11 +122,20 @@ func backendRemedy(f *batholith.Failure) string {
 		return "does the backend's url end where the protocol begins, as …/v1 does?"
 	case http.StatusOK:
 		return "put one of the names that it serves into the backend's model"
-	case 0:
+	}
+	switch {
+	case f.Crash:
+		return "if the server wants TLS, write https:// in the backend's url; otherwise its log may say why; jobs wait for it meanwhile"
+	case f.Remedy == isItRunning:
 		return "start the model server, or correct the backend's url; jobs wait for it meanwhile"
+	case f.Remedy != "":
+		return f.Remedy + "; jobs wait for it meanwhile"
 	}
 	return "look at the model server's log; jobs wait for it meanwhile"
 }
+
+// isItRunning is upstream's remedy where nothing listens.
+const isItRunning = "is the model server running there?"
 
 // usualPort is the default address of a kind of model server.
 type usualPort struct{ address, server string }

@@ -1,13 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/batholith/batholith/internal/words"
 )
 
 // askTime bounds one request to a server.
@@ -16,12 +17,20 @@ const askTime = 5 * time.Second
 // server checks whether the server is reachable and ready, and returns that. alive reports whether a process
 // has locked the data directory.
 func (d *doctor) server(ctx context.Context, alive bool) bool {
+	if d.o.Server == "" && d.closed {
+		return false // its owner can see it, as was said
+	}
 	if d.o.Server == "" {
 		why := ""
 		if alive {
-			why = "it is starting, or it ran out of time to say where it listens"
+			why = "a process holds the directory and has not written its address there: it is starting or ending"
 		}
-		d.find(Finding{Note, "server", "no server has said where it listens in " + d.o.DataDir, why, "start one with: " + d.o.Serve})
+		what, remedy := "no server is running for "+d.o.DataDir, "start one with: "+d.o.Serve
+		if alive {
+			what = "the server of " + d.o.DataDir + " has not said where it listens"
+			remedy = "look again in a moment; if it stays so, look at the log of that process"
+		}
+		d.find(Finding{Note, "server", what, why, remedy})
 		return false
 	}
 	url := strings.TrimSuffix(d.o.Server, "/")
@@ -64,11 +73,5 @@ func (d *doctor) status(ctx context.Context, url string) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// reason returns the network error without the request.
-func reason(err error) string {
-	var dial *net.OpError
-	if errors.As(err, &dial) {
-		return dial.Error()
-	}
-	return err.Error()
-}
+// reason is what the network says of a request, without the request.
+func reason(err error) string { return cmp.Or(words.Network(err), err.Error()) }

@@ -165,7 +165,7 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	if call.Room != nil {
 		room = p
 	}
-	s := &sending{patience: b.o.Timeout}
+	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
 	body, err := b.post(attempt, call, room, s)
 	if err == nil {
 		return body, nil
@@ -199,6 +199,7 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 type sending struct {
 	hooks     httptrace.ClientTrace
 	patience  time.Duration // timeout of the attempt
+	late      string        // what to do about an answer that does not come in that time
 	connected atomic.Bool   // a connection exists, with TLS if the URL asks for it
 	wrote     atomic.Bool   // the request was sent completely
 	answered  atomic.Bool   // the head of an HTTP answer arrived

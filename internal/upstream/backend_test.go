@@ -122,7 +122,7 @@ func TestABackendWithoutAConnectionIsUnreachable(t *testing.T) {
 		"http://" + free + "/v1":                            "is the model server running",
 		"http://model.invalid/v1":                           "cannot be resolved",
 		tls.URL + "/v1":                                     "certificate",
-		strings.Replace(plain.URL, "http", "https", 1) + "": "begins with https or http",
+		strings.Replace(plain.URL, "http", "https", 1) + "": "write http:// in the backend's url",
 	} {
 		b, err := New(Options{URL: url})
 		if err != nil {

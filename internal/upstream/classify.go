@@ -16,6 +16,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // classify converts the error of a failed attempt into a Failure: its kind, and the texts for the record and
@@ -32,36 +33,43 @@ func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholit
 	return f
 }
 
-// failure returns a Failure whose text is entirely ours, so both the record and everyone else may see it.
-func failure(kind batholith.FailureKind, format string, args ...any) *batholith.Failure {
-	public := fmt.Sprintf(format, args...)
-	return &batholith.Failure{Kind: kind, Public: public, Message: public}
+// failure returns a Failure whose text is entirely ours, so both the record and everyone else may see it: the cause, which names the host,
+// and the remedy, "" if none is known.
+func failure(kind batholith.FailureKind, remedy, cause string, args ...any) *batholith.Failure {
+	public := fmt.Sprintf(cause, args...)
+	if remedy != "" {
+		public += "; " + remedy
+	}
+	return &batholith.Failure{Kind: kind, Public: public, Message: public, Remedy: remedy}
 }
 
 // classifyTransport classifies an attempt without a readable answer. Errors of net/http and crypto/tls may
 // quote the server, so their texts go into Message only.
 func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
-		f := failure(batholith.FailureRetry, "%s: the answer %s", b.host, e.how)
+		f := failure(batholith.FailureRetry, "", "%s: the answer %s", b.host, e.how)
 		f.Message += plain.Short(e.detail, maxSaid)
 		return f
 	}
 	if !s.connected.Load() {
 		return b.unreachable(ctx, err)
 	}
+	const seeLog = "the model server's log may say why"
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(batholith.FailureRetry, "%s did not answer within %v; if answers take longer, set a longer timeout for the backend", b.host, s.patience)
+		return failure(batholith.FailureRetry, s.late, "%s did not answer within %s", b.host, words.Span(s.patience))
+	case b.base.Scheme == "http" && strings.Contains(err.Error(), `malformed HTTP response "\x15`): // net/http: a TLS alert
+		return failure(batholith.FailureUnreachable, "write https:// in the backend's url", "%s wants TLS", b.host)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		f := failure(batholith.FailureRetry, "%s closed the connection before its answer was complete; the model server's log may say why", b.host)
+		f := failure(batholith.FailureRetry, seeLog, "%s closed the connection before its answer was complete", b.host)
 		f.Crash = true
 		return f
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		f := failure(batholith.FailureRetry, "%s reset the connection; the model server's log may say why", b.host)
+		f := failure(batholith.FailureRetry, seeLog, "%s reset the connection", b.host)
 		f.Crash = true
 		return f
 	}
-	f := failure(batholith.FailureRetry, "%s sent an answer that is not valid HTTP; check the backend's url", b.host)
+	f := failure(batholith.FailureRetry, "check the backend's url", "%s sent an answer that is not valid HTTP", b.host)
 	f.Message = b.host + ": " + plain.Short(b.withoutKey(err.Error()), maxSaid)
 	return f
 }
@@ -69,19 +77,23 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 // unreachable classifies an attempt without a connection: unknown host name, no route, connection refused, TLS
 // error, or a proxy that rejects it.
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
-	const kind = batholith.FailureUnreachable
+	const (
+		kind    = batholith.FailureUnreachable
+		network = "check the backend's url and the network"
+	)
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return failure(kind, "%s: the host name cannot be resolved (%s); check the backend's url", b.host, dnsReason(e))
+		return failure(kind, "check the backend's url", "%s: the host name cannot be resolved (%s)", b.host, dnsReason(e))
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return failure(kind, "%s refuses connections; is the model server running there?", b.host)
+		return failure(kind, "is the model server running there?", "%s refuses connections", b.host)
 	case isTLS(err):
-		return failure(kind, "%s: TLS failed (%s); check whether the backend's url begins with https or http, and the server's certificate", b.host, tlsReason(err))
+		cause, remedy := tlsReason(err)
+		return failure(kind, remedy, "%s: TLS failed (%s)", b.host, cause)
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(kind, "%s cannot be reached (no answer in time); check the backend's url and the network", b.host)
+		return failure(kind, network, "%s cannot be reached (no answer in time)", b.host)
 	}
-	return failure(kind, "%s cannot be reached (%s); check the backend's url and the network", b.host, dialReason(err))
+	return failure(kind, network, "%s cannot be reached (%s)", b.host, dialReason(err))
 }
 
 // dnsReason, dialReason and tlsReason describe network errors in our own words, so that they cannot quote the
@@ -106,20 +118,21 @@ func dialReason(err error) string {
 	return "no connection"
 }
 
-func tlsReason(err error) string {
+func tlsReason(err error) (cause, remedy string) {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for another host name"
+		return "the certificate is for another host name", "write the certificate's host name in the backend's url, or give the server a certificate for this one"
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return "this machine does not trust the authority that signed the certificate"
+		return "this machine does not trust the authority that signed the certificate",
+			"add that certificate to this machine's authorities (update-ca-certificates), or start batholith with SSL_CERT_FILE=FILE, a PEM file that has it"
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return "the certificate has expired or is not valid yet"
+		return "the certificate has expired or is not valid yet", "renew the server's certificate, or set this machine's clock"
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return "the certificate is not valid"
+		return "the certificate is not valid", "give the server a valid certificate"
 	}
-	return "the server does not speak TLS"
+	return "the server does not speak TLS", "write http:// in the backend's url"
 }
 
 // classifyAnswer classifies an error answer: by the error name in its body if it is known, otherwise by its
@@ -130,7 +143,7 @@ func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	if kind == batholith.FailureBadRecord && (r.status < 400 || r.status >= 500) {
 		f.Status = http.StatusBadRequest // the error line of a bad record has code 400 even if the server answered 500 or 200
 	}
-	f.Message, f.Public = b.answerTexts(r, kind)
+	f.Message, f.Public, f.Remedy = b.answerTexts(r, kind)
 	return f
 }
 
@@ -160,13 +173,17 @@ func (r *refusal) kind() batholith.FailureKind {
 	return kindOf(r.status)
 }
 
+// wantsTLS are words of servers that were sent plain HTTP on a port for TLS: nginx, Go.
+var wantsTLS = []string{"plain http request was sent to https port", "http request to an https server"}
+
 // Names of errors, and words of messages in lower case.
 var (
 	// wrongSetting are names of errors about the account, the key or the model. Most are OpenAI's, the others of Azure, Moonshot and DashScope.
 	wrongSetting = []string{"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated", "invalid_api_key",
 		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage"}
 	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini, Anthropic.
-	wrongSettingWords = []string{"invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
+	// nginx and Go's server report a url with http:// where they want TLS.
+	wrongSettingWords = []string{wantsTLS[0], wantsTLS[1], "invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
 		"credit balance is too low"}
 	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
 	// tooLarge are words of answers with a status of 500 or more about a prompt that will never fit.
@@ -201,9 +218,9 @@ func kindOf(status int) batholith.FailureKind {
 	return batholith.FailureMisconfigured
 }
 
-// answerTexts returns the two texts of an error answer. Both name the host, the status and a remedy if one is
+// answerTexts returns the two texts of an error answer, and the remedy. Both texts name the host, the status and the remedy if one is
 // known. message is for the record and quotes the server; public is for everyone else and does not.
-func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public string) {
+func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public, remedy string) {
 	public = fmt.Sprintf("%s answered %d", b.host, r.status)
 	if r.inside {
 		public = fmt.Sprintf("%s answered 200 with an error inside", b.host)
@@ -211,37 +228,43 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 	if r.said.page {
 		public += " with an HTML page"
 	}
+	if r.status >= 300 && r.status < 400 {
+		public += ", which redirects elsewhere"
+	}
 	message = public
 	said := plain.Short(b.withoutKey(r.said.Message), maxSaid)
 	if said != "" {
 		message += ": " + said
 	}
-	if remedy := r.remedy(b.o.Model); remedy != "" && kind == batholith.FailureMisconfigured {
+	if kind == batholith.FailureMisconfigured {
+		remedy = r.remedy(b.o.Model)
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
 	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {
 		message = said // the error is about the user's record, so the host is left out
 	}
-	return message, public
+	return message, public, remedy
 }
 
 // remedy tells the operator how to correct a wrong setting.
 func (r *refusal) remedy(model string) string {
-	words := strings.ToLower(r.said.Message)
+	said := strings.ToLower(r.said.Message)
 	switch {
+	case holdsAny(said, wantsTLS):
+		return "write https:// in the backend's url"
 	case r.said.names("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "Arrearage"),
-		r.status == http.StatusPaymentRequired, strings.Contains(words, "credit balance"):
+		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"):
 		return "the account of the API key has no quota left, or not enough for this request; check its billing"
-	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(words, "api key"):
+	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(said, "api key"):
 		return "check the API key of the backend (api_key_env)"
 	case r.status == http.StatusForbidden && r.said.page:
 		return "a firewall or proxy in front of the model server may have refused the request; check its rules"
 	case r.status == http.StatusForbidden:
 		return "check the API key of the backend (api_key_env) and that it may use the model"
-	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(words, "model"):
+	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(said, "model"):
 		return fmt.Sprintf("check that the backend's url is right (an OpenAI-compatible one ends in /v1) and that it serves the model %q", model)
 	case r.status >= 300 && r.status < 400:
-		return "the server redirects; set the backend's url to the address that it redirects to"
+		return "set the backend's url to the address that it redirects to (curl -sI on the url shows it); it may be a login page or a proxy in front of the model server"
 	}
 	return "check the backend's url and protocol"
 }

@@ -32,7 +32,7 @@ func (b *Backend) Probe(ctx context.Context) error {
 	case !known || b.o.Model == "" || slices.ContainsFunc(models, func(m listed) bool { return m.answersTo(b.o.Model) }):
 		return nil
 	}
-	f := failure(batholith.FailureMisconfigured, "%s does not list the model %q; it lists: %s", b.host, b.o.Model, namesOf(models))
+	f := failure(batholith.FailureMisconfigured, "put one of these names into the backend's model", "%s does not list the model %q; it lists: %s", b.host, b.o.Model, namesOf(models))
 	f.Status, f.Sent = http.StatusOK, true
 	return f
 }
@@ -131,7 +131,7 @@ func plainName(s string) bool {
 
 // ask sends a GET with a short timeout. answered reports whether an HTTP answer came, whatever its status.
 func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bool, err error) {
-	s := &sending{patience: min(probeTimeout, b.o.Timeout)}
+	s := &sending{patience: min(probeTimeout, b.o.Timeout), late: "it hangs or is overloaded: look at the model server's log"}
 	attempt, cancel := context.WithTimeoutCause(ctx, s.patience, errTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(s.trace(attempt), http.MethodGet, url, nil)

@@ -45,7 +45,13 @@ func Span(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(time.Second).String()
+	text := d.Round(time.Second).String()
+	for _, zero := range []string{"m0s", "h0m"} { // 10m0s is 10m, 1h0m0s is 1h
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // Rate formats n per second of d: one decimal below 10, none above; "-" if d is 0.
