@@ -52,7 +52,7 @@ func (l *lane) inquires(h *history, why *batholith.Failure) {
 // canaryTime is the timeout of a canary.
 const canaryTime = time.Minute
 
-// hasCanary tells whether there is a canary of this class: one with its path and features. Classes of large records have none.
+// hasCanary reports whether there is a canary of this class: one with its path and features. Classes of large records have none.
 func (l *lane) hasCanary(c *class) bool {
 	if c.band > 0 {
 		return false
@@ -135,7 +135,7 @@ func (l *lane) takeCanaries(c *class) int {
 	return n
 }
 
-// refused tells whether the server called the canary a bad request (400, 413, 422, 451) although the records failed in another way. Then
+// refused reports whether the server called the canary a bad request (400, 413, 422, 451) although the records failed in another way. Then
 // the server works and only the canary does not suit it.
 func (c *canary) refused(l *lane, f *batholith.Failure) bool {
 	if f.Kind != batholith.FailureBadRecord {

@@ -87,7 +87,7 @@ func (h *history) sent(now time.Time) {
 	h.flying++
 }
 
-// succeed notes an answer to a request that was sent at the time began: a record if own, else a canary. It tells whether that ends a pause.
+// succeed notes an answer to a request that was sent at the time began: a record if own, else a canary. It reports whether that ends a pause.
 func (h *history) succeed(began time.Time, own bool) (resumed bool) {
 	if began.After(h.answered) {
 		h.answered = began
@@ -121,7 +121,7 @@ func (h *history) fail(f *batholith.Failure, first bool) {
 	}
 }
 
-// pause begins a pause, unless the class is paused already, and tells whether it did. The first probe is due at once.
+// pause begins a pause, unless the class is paused already, and reports whether it did. The first probe is due at once.
 func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 	if h.paused {
 		return false
@@ -131,14 +131,14 @@ func (h *history) pause(now time.Time, why *batholith.Failure) bool {
 	return true
 }
 
-// resume ends the pause, and tells whether there was one.
+// resume ends the pause, and reports whether there was one.
 func (h *history) resume() bool {
 	paused := h.paused
 	h.paused, h.why, h.last = false, nil, nil
 	return paused
 }
 
-// condemn ends the pause and condemns the class, if all its trials failed while the lane answered other classes. It tells whether it did.
+// condemn ends the pause and condemns the class, if all its trials failed while the lane answered other classes. It reports whether it did.
 // canaries: the lane has answered a canary at some time, or nothing at all. Where it answers everything but canaries, nothing tells a bad
 // class from a bad server: then the two hours of blindFor count, from the beginning of the pause.
 func (h *history) condemn(now time.Time, canaries bool) bool {

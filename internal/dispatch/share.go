@@ -216,7 +216,7 @@ func (f *feed) book(it *item, change func(a *account, weight float64)) {
 	}
 }
 
-// role says whether the job is the shortest of its line, the oldest, or both; any further job counts as shortest.
+// role reports whether the job is the shortest of its line, the oldest, or both; any further job counts as shortest.
 func (f *feed) role() int {
 	first, short := f.tenant.lines[f.priority].heads(func(*feed) bool { return true })
 	switch {

@@ -2,28 +2,29 @@ package limit
 
 import "time"
 
-// audit checks now and then whether what the server says of itself is so. Gauges may be those of one replica of several, or bounded, or of
-// another engine: then more in flight brings more back. The limit is raised by an eighth for as long as it takes to measure goodput, and
-// gauges are not believed any more when
+// audit checks from time to time whether the gauges are right. They may come from one replica of several, have an upper bound, or belong to
+// another engine; then a higher limit raises goodput. An audit measures goodput at the limit, and again with 1/8 more requests in flight. The
+// gauges are wrong if
 //
-//	goodput raised ≥ goodput before × (1 + 1/16), and by three standard errors
+//	raised goodput > goodput before × (1 + 1/16 + 2 × standard error)
 //
-// since a limit that was too low gives up to an eighth more, and one that was not gives nothing.
+// since a limit that is too low gives up to 1/8 more goodput, and a limit that is right gives no more.
 type audit struct {
 	phase  auditPhase
-	bonus  int       // requests above what the gauges advise
-	next   time.Time // of the next
-	every  time.Duration
-	began  time.Time
-	before level
+	bonus  int           // requests above the limit from the gauges
+	next   time.Time     // earliest start of the next audit
+	every  time.Duration // from the end of an audit to the next
+	began  time.Time     // start of the present phase
+	before level         // goodput at the limit
 	w      period
 }
 
+// auditPhase is the present step of an audit.
 type auditPhase int
 
 const (
-	auditIdle auditPhase = iota
-	auditBefore
+	auditIdle   auditPhase = iota
+	auditBefore            // measures goodput at the limit
 	auditRaised
 )
 
@@ -34,7 +35,7 @@ const (
 	auditTime  = 20 * time.Second // at most, for each of the two measurements
 )
 
-// due begins an audit when it is time. The first is as soon as the slots are known.
+// due starts an audit if its time has come. The first one comes as soon as the slots are known. It measures after the settling time.
 func (a *audit) due(now time.Time, limit int, settle time.Duration) {
 	if a.phase != auditIdle || now.Before(a.next) {
 		return
@@ -45,23 +46,24 @@ func (a *audit) due(now time.Time, limit int, settle time.Duration) {
 	a.w.skip = 0
 }
 
-// expire ends an audit that takes too long.
+// expire stops an audit that takes longer than auditTime.
 func (a *audit) expire(now time.Time) {
 	if a.phase != auditIdle && a.late(now) {
 		a.stop(now)
 	}
 }
 
+// late reports whether the present phase takes longer than auditTime.
 func (a *audit) late(now time.Time) bool { return now.Sub(a.began) > auditTime }
 
-// stop ends an audit; the next comes later than this did.
+// stop ends an audit. The time to the next one doubles, from 15 s to 8 min.
 func (a *audit) stop(now time.Time) {
 	a.phase, a.bonus = auditIdle, 0
 	a.every = min(max(2*a.every, firstAudit), lastAudit)
 	a.next = now.Add(a.every)
 }
 
-// answered takes an answer, and tells whether the gauges were found wrong.
+// answered takes in an answer, and reports whether the audit has found the gauges wrong.
 func (a *audit) answered(now time.Time, f Flight, work float64, limit int) bool {
 	a.w.add(now, f, work)
 	if !a.w.sure(max(min(limit, 4*answersOfLevel), answersOfLevel), 0.015) && !(a.late(now) && a.w.n >= answersOfLevel/2) {

@@ -95,7 +95,7 @@ func (l load) taken() float64 { return max(l.sent-l.refused, 0) }
 func (l load) rate() float64  { return l.taken() / max(l.seconds, 1e-3) }
 func (l load) odds() float64  { return l.refused / (l.taken() + 1) }
 
-// excess tells whether more was refused than usual. The formula is above: begin.
+// excess reports whether more was refused than usual. The formula is above: begin.
 func (l load) excess(base float64) bool {
 	return l.refused >= leastCount && l.refused > l.sent*(aboveBase*base+aboveZero)+3*math.Sqrt(l.sent*base)
 }
@@ -132,7 +132,7 @@ func (c *ceiling) load(since, now time.Time) load {
 	return load{sent, refused, known.Sub(c.sends.begun(since, known)).Seconds()}
 }
 
-// pressed tells whether more was refused than usual during the last settling time. It is computed at most every 50 ms.
+// pressed reports whether more was refused than usual during the last settling time. It is computed at most every 50 ms.
 func (c *ceiling) pressed(now time.Time, settle time.Duration) bool {
 	if now.Sub(c.looked) >= binWidth {
 		c.looked = now
@@ -151,7 +151,7 @@ type pressure struct {
 	settle  time.Duration // for so long after a change, refusals belong to the limit before
 }
 
-// judge begins or ends a trial, or lets the bound rise, at most every 50 ms. It tells whether it did, so that the limit may have changed.
+// judge begins or ends a trial, or lets the bound rise, at most every 50 ms. It reports whether it did, so that the limit may have changed.
 func (c *ceiling) judge(now time.Time, p pressure) bool {
 	if now.Sub(c.judged) < binWidth {
 		return false
@@ -197,7 +197,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 	return true
 }
 
-// rise raises the bound by one step when it is time and the slots are in use. It tells whether it did.
+// rise raises the bound by one step when it is time and the slots are in use. It reports whether it did.
 func (c *ceiling) rise(now time.Time, p pressure) bool {
 	if c.at == 0 || p.limit*5 < c.at*4 || p.held < p.limit || now.Before(c.next) || !p.ripe && now.Sub(c.next) < ripeAfter {
 		return false
@@ -228,7 +228,7 @@ func (c *ceiling) begin(now time.Time, t trial) {
 	c.clear(now)
 }
 
-// decide ends a trial once enough was sent in it: it keeps the lower limit, undoes it, or begins another trial. It tells whether the trial
+// decide ends a trial once enough was sent in it: it keeps the lower limit, undoes it, or begins another trial. It reports whether the trial
 // ended.
 func (c *ceiling) decide(now time.Time, p pressure) bool {
 	t := &c.trial
@@ -276,7 +276,7 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 	return true
 }
 
-// enough tells whether the trial has lasted long enough: if more than half is refused, until 48 requests were taken; otherwise until 400
+// enough reports whether the trial has lasted long enough: if more than half is refused, until 48 requests were taken; otherwise until 400
 // were taken or 4 s have passed, since a small change of the rate takes more of them to show.
 func (t *trial) enough(l load, settle time.Duration) bool {
 	if l.sent < float64(min(max(t.to, leastCount), 32)) || l.seconds < settle.Seconds() {

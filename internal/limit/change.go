@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Goodput, as a share of what it was when the limit was found, that shows a change of the server's slots.
+// Shares of the goodput at the time when the limit was found. Beyond them the server's slots have changed.
 const (
-	plunge = 0.75 // fewer slots: a few answers are enough to tell
-	jump   = 1.06 // perhaps more slots, seen as early
+	plunge = 0.75 // fewer slots: few answers are enough to show it
+	jump   = 1.06 // perhaps more slots: few answers are enough to try
 	leap   = 1.15 // more slots for certain
 	few    = 48   // answers
 )
 
-// watch compares goodput with what it was, and tries a higher limit from time to time.
+// watch compares goodput with its value when the limit was found, and tries a higher limit from time to time.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
 	if at.goodput > leap*c.hold.goodput { // requests that waited before now run
 		c.ascend(now, at, ceiling)
 		return
 	}
 	if at.goodput < worse*c.hold.goodput {
-		if c.worse++; c.worse >= 2 || at.goodput < plunge*c.hold.goodput { // fewer slots, or other work: begin again from here
+		if c.worse++; c.worse >= 2 || at.goodput < plunge*c.hold.goodput { // fewer slots, or other work: search again from this limit
 			c.again(now, at)
 		}
 		return
@@ -31,7 +31,7 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 	}
 	c.hold.goodput += (at.goodput - c.hold.goodput) / 4
 	step := lookStep
-	if c.grown || c.untried { // it is likely, or nothing near was tried
+	if c.grown || c.untried { // a higher limit is likely to help, or none near this one was tried
 		step = smallStep
 	}
 	if next := int(math.Ceil(float64(c.limit) * step)); !now.Before(c.look) && next <= min(ceiling, Last) {
@@ -39,7 +39,7 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 	}
 }
 
-// changed tells whether a rough measurement of 48 answers shows, by three standard errors, that the server has fewer slots than before, or more.
+// changed reports whether a rough measurement of 48 answers shows, by three standard errors, that the server has fewer slots than before, or more.
 // While there is a bound from refusals only a precise measurement tells.
 func (c *climb) changed(refused bool) bool {
 	if c.w.n < few || refused {
@@ -62,16 +62,16 @@ func (c *climb) least(limit int) float64 {
 	return plunge * c.best.goodput * min(1, float64(limit)/float64(c.high.limit))
 }
 
-// again begins the search anew, from here down.
+// again starts the search again, downwards from the present limit.
 func (c *climb) again(now time.Time, at level) {
 	c.low, c.high, c.best = level{}, at, at
 	c.every = firstLook
 	c.search(now)
 }
 
-// ascend begins again to rise.
+// ascend starts to raise the limit again.
 func (c *climb) ascend(now time.Time, at level, ceiling int) {
 	c.every, c.phase, c.step = firstLook, rising, 1.6
-	c.low, c.high, c.best = level{}, level{}, level{} // what was measured of fewer slots tells nothing of more
+	c.low, c.high, c.best = level{}, level{}, level{} // measurements with fewer slots say nothing about more slots
 	c.rise(now, at, ceiling)
 }

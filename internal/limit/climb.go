@@ -6,21 +6,21 @@ import (
 )
 
 const (
-	firstStep = 4    // factor between the first levels,
-	smallStep = 1.25 // between those around a limit that is remembered
-	lookStep  = 1.05 // of a look whether the server has grown
+	firstStep = 4    // factor between the first levels
+	smallStep = 1.25 // factor between levels near a stored limit
+	lookStep  = 1.05 // factor of the higher limit that is tried while one is held
 
 	enough   = 0.975 // share of the best goodput that a limit must reach
-	bracket  = 1.07  // the search is over when two levels are so near
-	worse    = 0.9   // of the goodput before: it has fewer slots, or the work is other
+	bracket  = 1.07  // ratio of two levels at which the search ends
+	worse    = 0.9   // of the goodput before: fewer slots, or other work
 	grown    = 1.035 // of the goodput before: the server has more slots
-	headroom = 1.14  // of the limit over the knee: more waits than is missing at the moment
+	headroom = 1.14  // limit / knee: a short queue at the server hides gaps between requests
 
-	firstLook = 30 * time.Second // between looks whether the server has grown,
-	lastLook  = 5 * time.Minute  // and at most, when it has not
+	firstLook = 30 * time.Second // first time between two tries of a higher limit
+	lastLook  = 5 * time.Minute  // longest time: it doubles after each try without gain
 )
 
-// phase is what the climb is at.
+// phase is the present step of the climb.
 type phase int
 
 const (
@@ -30,7 +30,7 @@ const (
 	looking // whether a higher limit gives more
 )
 
-// level is a limit and the goodput that it gave; goodput 0: not measured.
+// level is a limit and the goodput measured at it; goodput 0: not measured.
 type level struct {
 	limit   int
 	goodput float64
@@ -47,57 +47,59 @@ type level struct {
 type climb struct {
 	limit    int
 	phase    phase
-	step     float64
-	first    period  // of the first answers
-	idle     float64 // rate of a request in an empty server, as far as one was seen
-	fresh    period  // of answers to requests that were sent at this level
-	late     bool    // fresh is of the later ones
-	share    float64 // of that rate at the last measurement
-	before   int     // the limit before this one, on the way up
-	top      int     // the highest level of a search, when none above it was tried
-	low      level   // the highest level that is not enough
-	high     level   // the lowest that is
-	best     level   // the best goodput
-	hold     level   // the limit that is held, and its goodput, smoothed
-	grown    bool    // at the last measurement
-	untried  bool    // no level above the one that is held was measured
-	worse    int     // windows in a row with much less than that
-	look     time.Time
-	every    time.Duration
-	measures int // since the last disturbance
+	step     float64       // factor to the next level while rising
+	first    period        // of the first answers
+	idle     float64       // rate of one request in an empty server: the highest that was measured
+	fresh    period        // answers to requests that were sent at this level
+	late     bool          // fresh holds the later half of them
+	share    float64       // rate of one request / idle, at the last measurement
+	before   int           // limit of the level before, while rising
+	top      int           // highest level of a search if no level above it was tried
+	low      level         // highest level that does not reach 0.975 of the best goodput
+	high     level         // lowest level that does
+	best     level         // level with the best goodput
+	hold     level         // the limit that is held, and its smoothed goodput
+	grown    bool          // the last measurement showed 3.5 % more goodput than before
+	untried  bool          // no level above the held one was measured
+	worse    int           // measurements in a row with less than 0.9 of hold.goodput
+	look     time.Time     // when a higher limit is tried next
+	every    time.Duration // between such tries
+	measures int           // number since the last disturbance
 	w        period
 }
 
+// newClimb starts to rise from a limit, with the factor step to the next level.
 func newClimb(limit int, step float64) climb {
 	c := climb{limit: limit, step: step, every: firstLook}
 	c.w.reset(limit)
 	return c
 }
 
+// pass adds the time until now to the measurement, with the slots held and the requests in flight during it.
 func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
 
-// lost takes a request that came back without an answer.
+// lost takes in a request that ended without an answer.
 func (c *climb) lost(f Flight) { c.w.lose(f) }
 
-// restart discards the measurement of the present level, which was disturbed, and begins a new one at the time until. The limit is at most
-// ceiling from now on.
+// restart discards the measurement of the present level, because it was disturbed, and starts a new one at the time until. The limit is at
+// most ceiling from now on.
 func (c *climb) restart(ceiling int, until time.Time) {
 	c.level(min(c.limit, ceiling))
 	c.w.after, c.measures = until, 0
 }
 
-// level begins to measure a level.
+// level starts the measurement of a level.
 func (c *climb) level(limit int) {
 	c.w.reset(limit)
 	c.fresh, c.late = period{}, false
 }
 
 const (
-	firstAnswers = 8    // of an empty server are hardly ever to requests that had to wait
-	unhindered   = 0.85 // share of their rate at which a request has not waited either
+	firstAnswers = 8    // of an empty server: their requests hardly ever had to wait
+	unhindered   = 0.85 // share of their rate: a request at this rate has not waited either
 )
 
-// answered takes an answer; ceiling is the bound from refusals. After enough answers the limit moves.
+// answered takes in an answer. After enough answers it moves the limit. ceiling is the bound from refusals.
 func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	switch ours := c.w.add(now, f, work); {
 	case c.first.n < firstAnswers:
@@ -117,7 +119,7 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	goodput, held := c.w.close()
 	c.share = c.w.rate() / c.idle
 	c.idle = max(c.idle, c.w.rate())
-	if held < 0.85*float64(limit) { // there was not enough to send
+	if held < 0.85*float64(limit) { // too few records: the limit was not reached
 		c.level(limit)
 		return
 	}
@@ -130,7 +132,7 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	c.w.again(now)
 }
 
-// sure tells whether the level has been measured precisely enough. On the way up a standard error of 5 % is enough. In the search it is
+// sure reports whether the level has been measured precisely enough. On the way up a standard error of 5 % is enough. In the search it is
 // 0.3/slots, within 1 % and 3 %: with few slots one request more or less is a large step. Far above the knee it is twice that, since a long
 // queue makes measurements slow.
 func (c *climb) sure(limit int, refused bool) bool {
@@ -152,8 +154,8 @@ func (c *climb) sure(limit int, refused bool) bool {
 	return c.w.sure(least, precision) || c.changed(refused)
 }
 
-// hurry leaves one of the first levels early. If 80 % of the requests that this level added have been answered, and the later half of them at
-// 0.85 of the rate in an empty server or more, they did not wait for a slot, and the next level can be tried.
+// hurry leaves one of the first levels early: if 80 % of the requests that this level added have been answered, and the later half of them
+// at 0.85 of the rate in an empty server or more. Then no request waited for a slot, and the next level can be tried.
 func (c *climb) hurry(ceiling int) bool {
 	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
 		return false
@@ -169,18 +171,19 @@ func (c *climb) hurry(ceiling int) bool {
 	if c.fresh.rate() < unhindered*c.idle {
 		return false
 	}
-	c.idle = max(c.idle, c.fresh.rate()) // the first answers had to wait for connections
+	c.idle = max(c.idle, c.fresh.rate()) // the first answers were slower, since their connections were new
 	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), Last)
 	c.level(min(c.limit, ceiling))
 	return true
 }
 
+// measured takes in the finished measurement of a level, and chooses the next limit.
 func (c *climb) measured(now time.Time, at level, ceiling int) {
 	switch c.phase {
 	case rising:
 		c.rise(now, at, ceiling)
 	case searching:
-		if at.goodput < c.least(at.limit) { // fewer slots than when the search began
+		if at.goodput < c.least(at.limit) { // the server has lost slots since the search began
 			c.again(now, at)
 			return
 		}
@@ -204,7 +207,7 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	}
 }
 
-// rise goes up while goodput does.
+// rise raises the limit while goodput rises with it, and else starts the search.
 func (c *climb) rise(now time.Time, at level, ceiling int) {
 	if prev := c.high; prev.goodput > 0 || c.low.goodput > 0 {
 		if prev.goodput == 0 {
@@ -240,7 +243,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	}
 	c.high = at
 	c.better(at)
-	if at.limit >= min(ceiling, Last) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // no higher, or surely high enough
+	if at.limit >= min(ceiling, Last) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // the limit is at its bound, or far above the knee
 		c.top = at.limit
 		c.search(now)
 		return
@@ -249,7 +252,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
 }
 
-// waited tells whether requests at a level surely waited for slots. While all of them run, the time t = L/G of a token grows at most linearly
+// waited reports whether requests at a level surely waited for slots. While all of them run, the time t = L/G of a token grows at most linearly
 // with L, as extrapolated from the empty server (t₀) and the level before (t₁):
 //
 //	t₂ expected = t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁)
@@ -262,7 +265,7 @@ func (c *climb) waited(before, at level) bool {
 	}
 	t0, t1, t2 := 1/c.idle, n1/before.goodput, n2/at.goodput
 	all := t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1)
-	little := at.goodput/before.goodput < 0.7*n2/n1 // what more was in flight brought little more back
+	little := at.goodput/before.goodput < 0.7*n2/n1 // more requests in flight brought little more goodput
 	return t2 > 1.25*all || t2 > 1.15*all && little
 }
 
@@ -278,7 +281,7 @@ func (c *climb) stride() float64 {
 	return c.step
 }
 
-// rest holds the limit that was found.
+// rest holds the limit that the search has found.
 func (c *climb) rest(now time.Time) {
 	c.limit, c.phase, c.worse, c.look = c.hold.limit, holding, 0, now.Add(c.every)
 }

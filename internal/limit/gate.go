@@ -2,21 +2,21 @@ package limit
 
 import "time"
 
-// gate is closed while a server refuses everything: a quota is used up, or the server starts or is about to stop. It closes at the third refusal in
-// a row of requests that were sent after the last answer, when nothing is in flight and no answer came for the time of an answer. Then
-// one request at a time is sent, after the time that the server asked for (at most 30 s), or after pauses that double up to 2 s. The limit
-// does not change meanwhile: how much was in flight had nothing to do with it.
+// gate is closed while a server refuses everything: a quota is used up, or the server is starting or stopping. It closes at the third refusal in
+// a row of requests sent after the last answer, if nothing is in flight and there was no answer for the usual time of an answer. While it
+// is closed, one request (the probe) is sent at a time, after the server's Retry-After (at most 30 s) or after pauses that double up to
+// 2 s. An answered probe opens the gate. The limit does not change meanwhile, since these refusals do not depend on the number in flight.
 type gate struct {
 	closed bool
-	since  time.Time // when it was closed
-	until  time.Time // nothing is sent before
-	repeat time.Duration
-	row    int // refusals since the last answer
+	since  time.Time     // when it closed
+	until  time.Time     // no probe is sent before
+	repeat time.Duration // latest pause without a Retry-After
+	row    int           // refusals since the last answer
 	probe  probe
-	sent   time.Time // of the probe
+	sent   time.Time // send time of the probe
 }
 
-// probe is where the one request is that is sent through a closed gate.
+// probe is the state of the one request that may pass a closed gate.
 type probe int
 
 const (
@@ -27,13 +27,13 @@ const (
 
 const (
 	minPause   = 50 * time.Millisecond
-	maxPause   = 30 * time.Second // whatever a server asks for
-	lastRepeat = 2 * time.Second  // the longest pause between requests to a server that refuses all and does not say for how long
+	maxPause   = 30 * time.Second // longest Retry-After that is obeyed
+	lastRepeat = 2 * time.Second  // longest pause without a Retry-After
 	allRow     = 3                // refusals in a row with nothing in flight beside them
 )
 
-// refused notes a refusal, and tells whether the gate has just been closed by it. The wait is what the server asked for, rest how
-// long one slot rests after a refusal.
+// refused takes in a refusal, and reports whether it has closed the gate. wait is the server's Retry-After, rest the time that a slot stays
+// empty after a refusal. old: requests sent later were answered. idle: nothing is in flight and no answer came lately.
 func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, idle bool, jitter func(time.Duration) time.Duration) bool {
 	if g.closed {
 		if g.probe == probeSent && f.probe {
@@ -53,7 +53,7 @@ func (g *gate) refused(now time.Time, f Flight, wait, rest time.Duration, old, i
 	return true
 }
 
-// pause sets until when nothing is sent: for as long as the server asked, or twice as long as the last time, and the jitter.
+// pause sets the time of the next probe: after the server's Retry-After, or after twice the latest pause, plus jitter.
 func (g *gate) pause(now time.Time, wait, rest time.Duration, jitter func(time.Duration) time.Duration) {
 	g.repeat = min(max(2*g.repeat, rest), lastRepeat)
 	if wait == 0 {
@@ -63,7 +63,8 @@ func (g *gate) pause(now time.Time, wait, rest time.Duration, jitter func(time.D
 	g.until = now.Add(wait + jitter(wait))
 }
 
-// try tells whether a request may go through a closed gate, or how long it is to wait. A probe that is not refused for so long opens the gate.
+// try reports whether a probe may be sent now. If not, wait is the time until the next call makes sense (0: until something changes). A
+// probe that is not refused within grace opens the gate.
 func (g *gate) try(now time.Time, grace time.Duration) (wait time.Duration, ok bool) {
 	switch {
 	case now.Before(g.until):
@@ -80,9 +81,10 @@ func (g *gate) try(now time.Time, grace time.Duration) (wait time.Duration, ok b
 	return 0, false
 }
 
+// open lets requests through again.
 func (g *gate) open() { g.closed, g.row, g.probe = false, 0, noProbe }
 
-// answered notes that a request was taken; one that was sent through the closed gate opens it.
+// answered takes in a request that the server did not refuse. If it was the probe, the gate opens, and answered returns true.
 func (g *gate) answered(f Flight) (opened bool) {
 	if g.row = 0; g.closed && f.probe {
 		g.open()

@@ -6,13 +6,13 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// How often gauges are worth reading.
+// Times between two readings of the gauges.
 const (
 	readEvery = 250 * time.Millisecond
 	readOften = 50 * time.Millisecond // while the limit grows, until something waits
 )
 
-// ReadEvery is the time between two readings of the gauges that the limiter wants now.
+// ReadEvery is the time between two readings of the gauges that the limiter needs now: 50 ms until it knows the slots, then 250 ms.
 func (l *Limiter) ReadEvery() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -22,7 +22,7 @@ func (l *Limiter) ReadEvery() time.Duration {
 	return readEvery
 }
 
-// Gauge takes a reading of the backend's own gauges.
+// Gauge takes in a reading of the backend's gauges. It is ignored if the limit is configured, or while the gauges are known to be wrong.
 func (l *Limiter) Gauge(g batholith.Gauges) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,11 +46,11 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	}
 	s.pace = l.rate
 	before := l.waiting.limit
-	if l.audit.phase == auditRaised { // the limit stays for as long as it is measured
+	if l.audit.phase == auditRaised { // the limit stays until goodput is measured
 		l.waiting.last, l.waiting.changed = g, now
 		return
 	}
-	alone := g.Running+g.Waiting <= l.flying // beside others more in flight always brings more back, at their cost
+	alone := g.Running+g.Waiting <= l.flying // beside other clients a higher limit always brings more goodput, at their cost
 	if full := s.held >= s.limit; l.waiting.slots > 0 && full && alone && l.ceiling.now() > s.limit+s.limit/8 {
 		l.audit.due(now, s.limit, l.settle())
 	}
@@ -74,7 +74,7 @@ func (l *Limiter) distrust(now time.Time) {
 	}
 	l.source = fromGoodput
 	step := float64(smallStep)
-	if limit <= First { // it had hardly begun
+	if limit <= First { // the search from gauges had hardly begun
 		step = firstStep
 	}
 	l.climb = newClimb(limit, step)
@@ -86,12 +86,13 @@ func (l *Limiter) distrust(now time.Time) {
 	}
 }
 
+// How long gauges are ignored after they were found wrong: at first, and at most.
 const (
 	firstDoubt = 4 * time.Minute
 	lastDoubt  = 64 * time.Minute
 )
 
-// Blind notes that the backend has no gauges any more.
+// Blind notes that the backend has no gauges any more: the limit comes from published slots or from goodput.
 func (l *Limiter) Blind() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

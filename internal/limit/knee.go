@@ -5,18 +5,21 @@ import (
 	"time"
 )
 
-// answersOfLevel is the least number of answers for a measurement in the search. A server of few slots gives them slowly, so its levels are
-// further apart.
+// answersOfLevel is the least number of answers for one measurement of the search.
 const answersOfLevel = 48
 
-// search tries a level between low, the highest that is not enough, and high, the lowest that is. It ends when high ≤ 1.07 × low. It approaches
-// the knee from above, since a level that is too low leaves slots empty.
+// search chooses the next level between low, the highest level below 0.975 of the best goodput, and high, the lowest level above it:
+//
+//	try = high × (1 - min(0.07 × max(48 / high, 1), 0.2))    or √(floor × high) far above the knee
+//
+// It ends when high ≤ 1.07 × floor, and holds 1.14 × √(floor × high). It comes from above, since a level that is too low leaves slots
+// empty. Levels of a server with few slots are further apart, because it gives answers slowly.
 func (c *climb) search(now time.Time) {
 	floor, high := c.floor(), float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
 		c.hold = level{max(int(headroom*math.Sqrt(min(floor, high)*high)), c.high.limit), c.best.goodput, c.best.err}
 		c.rest(now)
-		if c.high.limit == c.top { // what is above was not tried
+		if c.high.limit == c.top { // no level above was tried
 			c.look, c.untried = now, true
 		}
 		return
@@ -29,7 +32,9 @@ func (c *climb) search(now time.Time) {
 	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)
 }
 
-// floor is a lower bound of the knee: goodput rises at most in proportion to the limit, so knee ≥ L × 0.975 × best / G(L) for every L.
+// floor is a lower bound of the knee. Goodput G(L) rises at most in proportion to the limit L, so for each measured level
+//
+//	knee ≥ L × 0.975 × best / G(L)
 func (c *climb) floor() float64 {
 	floor := enough * c.slots()
 	if c.low.goodput > 0 {
@@ -38,14 +43,14 @@ func (c *climb) floor() float64 {
 	return floor
 }
 
-// far tells whether the search is still far above the knee. It is not good enough there only when much is missing.
+// far reports whether the search is still far above the knee: high > 2 × floor. Rough measurements are enough there.
 func (c *climb) far() bool { return float64(c.high.limit) > 2*c.floor() }
 
-// slots estimates the server's slots from below: best goodput / goodput of one request in an empty server. The true number is hardly ever more
-// than three times as high.
+// slots is a lower estimate of the server's slots: best goodput / goodput of one request in an empty server. The true number is hardly ever
+// more than three times as high.
 func (c *climb) slots() float64 { return max(c.best.goodput/c.idle, 1) }
 
-// enough tells whether G(level) ≥ 0.975 × best, within one and a half standard errors of both. Far above the knee the share is 0.975² instead.
+// enough reports whether G(level) ≥ 0.975 × best, within 1.5 standard errors of both. Far above the knee the factor is 0.975².
 func (c *climb) enough(at level) bool {
 	share := enough - 1.5*math.Hypot(at.err, c.best.err)
 	if c.far() {
@@ -54,8 +59,8 @@ func (c *climb) enough(at level) bool {
 	return at.goodput >= share*c.best.goodput
 }
 
-// better updates the best goodput with a level that is enough: as a mean weighted by the inverse variances while the best has an error above
-// 1.5 %, later by half of an increase, so that the best does not become the luckiest measurement.
+// better updates the best goodput with a level that is enough. While the best has a standard error above 1.5 %, it becomes the mean of
+// both, weighted by the inverse variances. Later it rises by half of an increase, so that one lucky measurement does not set it.
 func (c *climb) better(at level) {
 	b := &c.best
 	switch v, w := at.err*at.err, b.err*b.err; {

@@ -14,53 +14,54 @@ const (
 	Last = 4096
 )
 
-// Limiter says how many requests a backend gets at once: the configured number, or
+// Limiter says how many requests a backend may have in flight: the configured number, or
 //
 //	limit = min(found, bound, 4096)
 //
-// where found comes from published slots, gauges or goodput, whichever is trusted most, and bound from refusals (see ceiling). A slot is
-// taken while its request is in flight, until its outcome is written, and for a moment after a refusal (see rest). A rise of the limit is
-// paced (see pace), and nothing is sent while the server refuses everything (see gate).
+// where found comes from published slots, gauges or goodput (the first of these that the backend has), and bound from refusals (see
+// ceiling). A slot is taken from Acquire to Release, and a refused request's slot stays empty for a moment after that (see rest). A rise of
+// the limit is spread over time (see pace). While the server refuses everything, only probes are sent (see gate).
 //
-// One goroutine may call Acquire, TryAcquire and Drained; any goroutine may call the other methods.
+// The order of calls for one request: Acquire, Begin, Land, one of Succeeded, Failed and Refused, Release. One goroutine may call Acquire,
+// TryAcquire and Drained; any goroutine may call the other methods. The Limiter starts no goroutine.
 type Limiter struct {
-	free chan struct{} // 1-buffered; told when acquire may succeed
-	sent chan struct{} // 1-buffered; told when a request goes to an idle backend
+	free chan struct{} // 1-buffered, never closed; gets a value when Acquire may succeed
+	sent chan struct{} // 1-buffered, never closed; gets a value when a request is sent to an idle backend
 
 	now func() time.Time
 
 	mu       sync.Mutex
 	random   *rand.Rand // jitter
 	source   source
-	fixed    int       // by the operator
-	trial    bool      // after an outage: one at a time until one succeeds
-	held     int       // slots taken: requests in flight, and outcomes that are not written yet
+	fixed    int       // configured limit; 0: none
+	trial    bool      // after an outage: the limit is 1 until a request is answered
+	held     int       // slots taken: requests in flight, and outcomes that are not in the journal yet
 	flying   int       // requests in flight
-	took     recent    // of answers, in seconds
-	answer   time.Time // of the last
+	took     recent    // mean time of an answer, in seconds
+	answer   time.Time // latest request that was not refused
 	gate     gate
 	rests    rests
 	audit    audit
 	pace     pace
-	credit   int           // quarters of requests that may be sent above the limit
-	doubt    time.Duration // for how long gauges were not believed the last time,
-	mistrust time.Time     // and until when
-	read     time.Time     // when answers were last counted,
-	landed   int           // requests since then,
-	rate     float64       // and answers a second before
+	credit   int           // requests that may be sent above the limit, times 4 (see late)
+	doubt    time.Duration // how long gauges were ignored the last time
+	mistrust time.Time     // gauges are ignored until then
+	read     time.Time     // when landed was last reset
+	landed   int           // requests that ended since then
+	rate     float64       // requests that ended per second, before that
 	ceiling  ceiling
 	waiting  waiting
 	climb    climb
 }
 
-// New takes the configured number of requests; with 0 it searches.
+// New makes a Limiter for a backend with a configured limit, in requests. 0: the limit is searched.
 func New(configured int) *Limiter {
 	l := NewAt(configured, time.Now)
 	l.random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	return l
 }
 
-// NewAt is New with another clock and with the same jitter each time, for simulations.
+// NewAt is New with another clock and with the same jitter in each run, for simulations.
 func NewAt(configured int, now func() time.Time) *Limiter {
 	l := &Limiter{now: now, random: rand.New(rand.NewPCG(1, 1)), free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
 	l.pace.begin(now(), 0)
@@ -72,7 +73,7 @@ func NewAt(configured int, now func() time.Time) *Limiter {
 	return l
 }
 
-// Resume begins where an earlier process was, a little below: the server may have shrunk.
+// Resume starts at 80 % of the limit that an earlier process stored, since the server may have fewer slots now.
 func (l *Limiter) Resume(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +82,7 @@ func (l *Limiter) Resume(limit int) {
 	l.waiting.resume(limit)
 }
 
-// Publish takes the number of slots that the server says it has.
+// Publish takes in the number of slots that the server publishes. It is ignored if the limit is configured.
 func (l *Limiter) Publish(slots int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +94,7 @@ func (l *Limiter) Publish(slots int) {
 	l.signal()
 }
 
-// limit is how many may be in flight now. The caller holds mu.
+// limit is the number of requests that may be in flight now. The caller holds mu.
 func (l *Limiter) limit(now time.Time) int {
 	switch {
 	case l.trial:
@@ -115,7 +116,7 @@ func (l *Limiter) Size() int {
 	return l.limit(l.now())
 }
 
-// Acquire waits for a free slot.
+// Acquire waits for a free slot and takes it. It returns the cause of ctx if that ends first.
 func (l *Limiter) Acquire(ctx context.Context) error {
 	for {
 		wait, ok := l.TryAcquire()
@@ -135,7 +136,7 @@ func (l *Limiter) Acquire(ctx context.Context) error {
 	}
 }
 
-// TryAcquire takes a slot, or says how long the backend wants to be left alone (0: until a slot is free).
+// TryAcquire takes a slot if one is free. If not, it returns how long to wait before the next try; 0: until another slot is released.
 func (l *Limiter) TryAcquire() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,17 +168,20 @@ func (l *Limiter) TryAcquire() (time.Duration, bool) {
 	return 0, true
 }
 
+// take takes a slot. The caller holds mu.
 func (l *Limiter) take(now time.Time) {
 	l.pass(now)
 	l.held++
 }
 
-// pass adds what was in flight until now to the measurements. A slot that rests counts as taken. The caller holds mu.
+// pass adds the time until now to the measurements of goodput. A slot that stays empty after a refusal counts as taken. The caller holds
+// mu.
 func (l *Limiter) pass(now time.Time) {
 	l.climb.pass(now, l.held+l.rests.n, l.flying)
 	l.audit.w.pass(now, l.held+l.rests.n, l.flying)
 }
 
+// signal wakes Acquire. It does not block.
 func (l *Limiter) signal() {
 	select {
 	case l.free <- struct{}{}:
@@ -185,7 +189,7 @@ func (l *Limiter) signal() {
 	}
 }
 
-// Release gives the slot back without saying anything of the backend.
+// Release frees a slot. It says nothing about the backend.
 func (l *Limiter) Release() {
 	l.mu.Lock()
 	l.pass(l.now())
@@ -197,7 +201,7 @@ func (l *Limiter) Release() {
 	l.signal()
 }
 
-// Drained waits until the caller's slot is the only one in use. Only the goroutine that acquires may wait for it.
+// Drained waits until the caller's slot is the only one that is taken. Only the goroutine that calls Acquire may call it.
 func (l *Limiter) Drained(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -214,12 +218,12 @@ func (l *Limiter) Drained(ctx context.Context) error {
 	}
 }
 
-// Flight is one request on its way.
+// Flight is one request between Begin and its outcome. The zero Flight is no request.
 type Flight struct {
 	sent  time.Time
-	took  time.Duration // until it landed
-	over  bool          // it landed
-	probe bool          // it was sent to see whether the server takes requests again
+	took  time.Duration // set by Land
+	over  bool          // Land was called
+	probe bool          // it is the probe of a closed gate
 }
 
 // Sent is when the request was sent.
@@ -228,7 +232,7 @@ func (f Flight) Sent() time.Time { return f.sent }
 // Took is how long the request was in flight; 0 before it has landed.
 func (f Flight) Took() time.Duration { return f.took }
 
-// Begin notes that a request is sent, under a slot that was acquired.
+// Begin notes that a request is sent now, in a slot that was acquired.
 func (l *Limiter) Begin() Flight {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -248,7 +252,7 @@ func (l *Limiter) Begin() Flight {
 	return f
 }
 
-// Land notes that it is in flight no longer. It may be noted again.
+// Land notes that the request is no longer in flight. Further calls do nothing.
 func (l *Limiter) Land(f *Flight) {
 	if f.over {
 		return
@@ -263,7 +267,7 @@ func (l *Limiter) Land(f *Flight) {
 	f.took = now.Sub(f.sent)
 }
 
-// Busy tells whether anything is in flight.
+// Busy reports whether a request is in flight.
 func (l *Limiter) Busy() bool { return l.InFlight() > 0 }
 
 // InFlight is the number of requests in flight.
@@ -276,7 +280,7 @@ func (l *Limiter) InFlight() int {
 // Sending receives a value when a request is sent to a backend that had none. It is 1-buffered and never closed.
 func (l *Limiter) Sending() <-chan struct{} { return l.sent }
 
-// Retrial lets one request through at a time until one succeeds.
+// Retrial sets the limit to 1 until a request is answered. It is called after an outage.
 func (l *Limiter) Retrial() {
 	l.mu.Lock()
 	l.trial = true
@@ -286,7 +290,7 @@ func (l *Limiter) Retrial() {
 	l.signal()
 }
 
-// OnTrial tells whether no request has succeeded since the last outage.
+// OnTrial reports whether no request was answered since Retrial.
 func (l *Limiter) OnTrial() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,7 +2,8 @@ package limit
 
 import "time"
 
-// Succeeded notes an answer and the work in it: output tokens, or 1 where there are none, or 0 when it was no work.
+// Succeeded takes in an answer. work is its output tokens, or 1 if the server does not report them; 0 for an answer that must not count as
+// work.
 func (l *Limiter) Succeeded(f Flight, work float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -23,8 +24,8 @@ func (l *Limiter) Succeeded(f Flight, work float64) {
 	}
 }
 
-// Works notes that a request which took no slot was answered: the server is there and does not refuse everything. What it refuses may be
-// refused for what it is.
+// Works notes an answer to a request without a slot, such as a canary: the server works and does not refuse everything, so the records
+// themselves may be the reason of refusals.
 func (l *Limiter) Works() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,7 +39,7 @@ func (l *Limiter) Works() {
 	l.signal()
 }
 
-// Failed notes that a request came back with a failure that is no back-pressure: the server took it, and nothing came of it.
+// Failed takes in a failure that is no back-pressure: the server accepted the request, and there is no answer.
 func (l *Limiter) Failed(f Flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +48,7 @@ func (l *Limiter) Failed(f Flight) {
 	l.audit.w.lose(f)
 }
 
-// taken notes that the server did not refuse a request.
+// taken takes in a request that the server did not refuse. The caller holds mu.
 func (l *Limiter) taken(now time.Time, f Flight) {
 	l.answer = now
 	l.credit = min(l.credit+3, 12)
@@ -57,13 +58,13 @@ func (l *Limiter) taken(now time.Time, f Flight) {
 	l.judge(now)
 }
 
-// late tells whether refusals take so long that many requests in flight may be among those that are refused. When the limit falls, those
-// that are answered are replaced then, three of four: the server would run dry while what is in flight only waits for its refusal.
+// late reports whether refusals take longer than 1 s. Then many requests in flight may be waiting for their refusal. When the limit falls,
+// three of four answered requests are replaced all the same, since the server would run empty otherwise.
 func (l *Limiter) late() bool { return l.ceiling.sends.took.mean > 1 }
 
-// Refused notes back-pressure (429 or 503) and returns how long this record must wait before its next attempt: at least as long as the server
-// asked for, at most 30 s, and up to a quarter more. The slot of the request rests for a moment. The limit falls only if that lowers the
-// refusals (see ceiling). If the server refuses everything, the gate closes and nothing is sent (see gate).
+// Refused takes in back-pressure (429 or 503), and returns how long the record must wait before its next attempt: at least the server's
+// Retry-After (at most 30 s), plus jitter of up to a quarter. The slot stays empty for a moment (see rest). The limit falls only if that
+// lowers the share of refusals (see ceiling). If the server refuses everything, the gate closes (see gate).
 func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +86,7 @@ func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	return wait + l.jitter(wait)
 }
 
-// growing tells whether the limit is on its way up to where nothing was measured yet.
+// growing reports whether the limit rises into a range that was not measured yet.
 func (l *Limiter) growing() bool {
 	if l.source == fromGoodput {
 		return l.climb.phase == rising
@@ -93,7 +94,7 @@ func (l *Limiter) growing() bool {
 	return l.source == fromGauges && l.waiting.slots == 0
 }
 
-// judge lets the ceiling look at the refusals. When the bound changes, goodput is measured anew.
+// judge lets the ceiling judge the refusals. If the bound changes, the measurement of goodput starts again.
 func (l *Limiter) judge(now time.Time) {
 	if l.source == fromOperator || !l.took.any || l.gate.closed {
 		return
@@ -110,8 +111,8 @@ func (l *Limiter) judge(now time.Time) {
 //
 //	rest = T/8 × (1 + 12 × max(p - 0.1, 0)), at least 1 ms and at most 1 s
 //
-// Each refusal then costs a fraction of what an answer takes of a slot, and a full server is asked about once in T by each slot that it
-// cannot serve. The rest doubles, up to 2 s, with each round of refusals (one for each slot) in which nothing was answered.
+// So a refusal costs a fraction of the slot time of an answer, and each slot that a full server cannot serve sends it about one request in the
+// time T. The rest doubles, up to 2 s, with each round of refusals (one for each slot) without an answer.
 func (l *Limiter) rest(now time.Time) time.Duration {
 	rest := firstRest
 	if l.took.any {
@@ -122,17 +123,18 @@ func (l *Limiter) rest(now time.Time) time.Duration {
 	return min(rest<<min(l.gate.row/l.limit(now), 10), lastRepeat)
 }
 
-// settle is how long refusals still belong to the limit before, after a change: the time of an answer, within 0.2 s and 2 s.
+// settle is the time after a change of the limit in which refusals still belong to the old limit: the mean time of an answer, within 0.2 s
+// and 2 s.
 func (l *Limiter) settle() time.Duration {
 	return min(max(time.Duration(l.took.mean*1e9), leastSpan), mostSpan)
 }
 
-// grace is how long a probe must stay unrefused to count as taken: three times what a refusal takes, within 0.05 s and 1 s.
+// grace is the time after which a probe without a refusal counts as accepted: three times the time of a refusal, within 0.05 s and 1 s.
 func (l *Limiter) grace() time.Duration {
 	return min(max(time.Duration(3*l.ceiling.sends.took.mean*1e9), minPause), time.Second)
 }
 
-// opened begins again after the server refused everything. What was found before still holds, but it is approached step by step.
+// opened starts again after the gate has opened. The limit found before is kept, and approached step by step.
 func (l *Limiter) opened(now time.Time) {
 	l.ceiling.clear(now.Add(l.settle()))
 	l.ceiling.widest = 0
@@ -140,7 +142,7 @@ func (l *Limiter) opened(now time.Time) {
 	l.climb.restart(Last, now.Add(l.settle()))
 }
 
-// jitter is up to a quarter of a wait, so that several processes do not come back at once.
+// jitter is a random time up to a quarter of a wait, so that several processes do not retry at the same moment.
 func (l *Limiter) jitter(wait time.Duration) time.Duration {
 	return time.Duration(l.random.Int64N(int64(wait)/4 + 1))
 }

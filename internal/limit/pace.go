@@ -3,31 +3,32 @@ package limit
 import "time"
 
 const (
-	firstLevel = 8
-	leastPace  = 192. // requests a second,
-	growPace   = 5.   // and as many for each that is in flight
+	firstLevel = 8    // requests in flight at the start
+	leastPace  = 192. // requests per second
+	growPace   = 5.   // requests per second for each request in flight
 )
 
-// pace keeps a rise of the limit from becoming a burst. A server admits what comes once in a step of some ten milliseconds, and may refuse what
-// comes meanwhile though it has slots. So what is in flight grows by
+// pace spreads a rise of the limit over time. A server admits new requests once in a step of some 10 ms, and may refuse a burst in between
+// although it has free slots. So the number in flight grows by at most
 //
-//	growth ≤ max(192, 5 × in flight) requests a second
+//	growth ≤ max(192, 5 × in flight) requests per second
 //
-// which is e-fold in a fifth of a second. Requests that replace those that have come back are no growth.
+// which is a factor of e in 0.2 s. A request that replaces one that has ended is no growth.
 type pace struct {
-	level float64 // as many may be in flight
-	at    time.Time
+	level float64   // requests that may be in flight
+	at    time.Time // when level was computed
 }
 
+// begin starts firstLevel above the requests that are in flight.
 func (p *pace) begin(now time.Time, flying int) { p.level, p.at = float64(flying)+firstLevel, now }
 
-// gauges begins with as much as a search does: with gauges it is seen at once when that is too much.
+// gauges starts with First requests: gauges show at once if that is too many.
 func (p *pace) gauges() { p.level = max(p.level, First) }
 
-// wait is how long it takes until one more than so many may be in flight.
+// wait is the time until one request more than taken may be in flight.
 func (p *pace) wait(now time.Time, taken, limit int) time.Duration {
 	if d := now.Sub(p.at).Seconds(); d > 0 {
-		p.level += p.rate() * min(d, 1) // the level grows only while it is pushed at
+		p.level += p.rate() * min(d, 1) // at most for 1 s, so that the level does not grow while nothing is sent
 		p.at = now
 	}
 	p.level = min(p.level, max(float64(limit), firstLevel))
@@ -37,4 +38,5 @@ func (p *pace) wait(now time.Time, taken, limit int) time.Duration {
 	return 0
 }
 
+// rate is the growth of the level, in requests per second.
 func (p *pace) rate() float64 { return max(leastPace, growPace*p.level) }

@@ -5,38 +5,39 @@ import (
 	"time"
 )
 
-// period measures how much work comes back for each second while the limit stays what it is.
+// period measures goodput at one limit: the work of answers per second.
 //
-// Counting finished work is a rough measure, since a long answer falls into one period or the next. Little's law gives an even one:
+// Counting the work that is finished in a period is imprecise, since one long answer falls into this period or the next. Little's law is more
+// precise:
 //
 //	goodput = mean in flight × Σ work / (Σ seconds in flight of answers + Σ seconds in flight of requests that failed)
 //
-// in output tokens a second. A few hundred answers give it to 1 %.
+// in output tokens per second. A few hundred answers give it to 1 %.
 type period struct {
 	limit int       // the level to be measured
-	after time.Time // it does not open before
-	sent  time.Time // only answers to requests sent since then count: no more than limit were in flight; zero: not yet
-	skip  int       // answers to pass before it opens
+	after time.Time // the measurement does not open before
+	sent  time.Time // since then at most limit requests were in flight; only answers to requests sent later count; zero: not yet
+	skip  int       // answers to ignore before it opens
 	from  time.Time // when it opened; zero: not yet
-	last  time.Time // until when held and flying are summed
+	last  time.Time // end of the sums held and flying
 
 	held, flying float64 // request-seconds
 
 	n                      int
-	lost                   float64 // seconds in flight of requests that brought nothing
+	lost                   float64 // seconds in flight of requests without an answer
 	work, took             float64 // sums over answers, and of their products
 	work2, took2, workTook float64
 }
 
-// reset begins a new measurement. It opens when at most limit requests are in flight and as many answers have passed.
+// reset starts a new measurement. It opens when at most limit requests are in flight and limit answers have passed.
 func (p *period) reset(limit int) { *p = period{limit: limit, skip: limit} }
 
-// again measures the same level once more.
+// again measures the same level again.
 func (p *period) again(now time.Time) {
 	*p = period{limit: p.limit, sent: p.sent, from: now, last: now}
 }
 
-// pass sums what was in flight until now.
+// pass adds the time until now, with the slots held and the requests in flight during it.
 func (p *period) pass(now time.Time, held, flying int) {
 	if !p.from.IsZero() {
 		d := now.Sub(p.last).Seconds()
@@ -49,7 +50,7 @@ func (p *period) pass(now time.Time, held, flying int) {
 	}
 }
 
-// add takes an answer, and tells whether it was of a request that was sent at this level.
+// add takes in an answer, and reports whether its request was sent at this level.
 func (p *period) add(now time.Time, f Flight, work float64) bool {
 	if p.sent.IsZero() {
 		return false
@@ -65,6 +66,7 @@ func (p *period) add(now time.Time, f Flight, work float64) bool {
 	return ours
 }
 
+// count adds an answer to the sums.
 func (p *period) count(took time.Duration, work float64) {
 	t := max(took.Seconds(), 1e-9)
 	p.n++
@@ -75,14 +77,14 @@ func (p *period) count(took time.Duration, work float64) {
 	p.workTook += work * t
 }
 
-// lose takes a request that came back without an answer. It was in flight like others.
+// lose adds a request that ended without an answer. It took a slot like others.
 func (p *period) lose(f Flight) {
 	if !p.from.IsZero() && !f.sent.Before(p.sent) {
 		p.lost += f.took.Seconds()
 	}
 }
 
-// rate is Σ work / Σ seconds in flight, over answers: tokens a second of one request.
+// rate is Σ work / Σ seconds in flight, over answers: tokens per second of one request.
 func (p *period) rate() float64 {
 	if p.took == 0 {
 		return 0
@@ -99,7 +101,8 @@ func (p *period) errorOf() float64 {
 	return math.Sqrt(max(0, p.work2-2*r*p.workTook+r*r*p.took2)) / p.work
 }
 
-// sure tells whether the period tells goodput as precisely as asked, or has gone on for so long that it must do.
+// sure reports whether goodput is known to the given precision (standard error as a share), from at least least answers. After 30 × least
+// answers it returns true in any case.
 func (p *period) sure(least int, precision float64) bool {
 	switch {
 	case p.n < least:
@@ -110,7 +113,7 @@ func (p *period) sure(least int, precision float64) bool {
 	return p.errorOf() <= precision
 }
 
-// close returns goodput and the mean number of slots that were taken.
+// close returns goodput and the mean number of slots taken.
 func (p *period) close() (goodput, held float64) {
 	d := p.last.Sub(p.from).Seconds()
 	if d <= 0 {

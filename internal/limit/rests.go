@@ -3,15 +3,15 @@ package limit
 import "time"
 
 const (
-	restsPerAnswer = 8
+	restsPerAnswer = 8                      // a rest is the time of an answer / 8, or more (see Limiter.rest)
 	firstRest      = 250 * time.Millisecond // before the first answer
 	leastRest      = time.Millisecond
 	mostRest       = time.Second
 )
 
-// rests are the slots of refused requests, which stay empty for a moment.
+// rests are the slots of refused requests that stay empty for a moment.
 type rests struct {
-	ends []time.Time
+	ends []time.Time // about in order
 	n    int
 }
 
@@ -20,7 +20,7 @@ func (r *rests) add(end time.Time) {
 	r.n++
 }
 
-// now is how many rest.
+// now is the number of slots that rest.
 func (r *rests) now(now time.Time) int {
 	i := 0
 	for i < len(r.ends) && !r.ends[i].After(now) {
@@ -33,7 +33,7 @@ func (r *rests) now(now time.Time) int {
 	return r.n
 }
 
-// next is how long it takes until one rests no longer; 0: none rests.
+// next is the time until a slot stops resting; 0: none rests.
 func (r *rests) next(now time.Time) time.Duration {
 	if r.n == 0 {
 		return 0

@@ -10,36 +10,37 @@ import (
 type source int
 
 const (
-	fromGoodput  source = iota // what comes back for how much is in flight
-	fromGauges                 // what the server says is running and waiting
-	fromSlots                  // what the server publishes
+	fromGoodput  source = iota // measured: answers per second at a number in flight
+	fromGauges                 // metrics of running and waiting requests
+	fromSlots                  // published by the server
 	fromOperator               // configured
 )
 
+// String is the name in [Sample].
 func (s source) String() string {
 	return [...]string{"goodput", "gauges", "slots", "configured"}[s]
 }
 
-// Sample is the state of a lane at one moment, for those who want to see how a limit is found.
+// Sample is the state of a lane at one moment. It shows how the limit is found.
 type Sample struct {
 	At       time.Time
 	Backend  string
-	Model    string // the backend's own name of it
+	Model    string // the backend's own name of the model
 	Source   string // of the limit: configured, slots, gauges, goodput
 	Limit    int
 	InFlight int
-	Gauges   batholith.Gauges // as last read; zero where there are none
-	Goodput  float64          // output tokens a second, or answers where there are no tokens; 0: not measured
+	Gauges   batholith.Gauges // latest reading; zero if there are no gauges
+	Goodput  float64          // output tokens per second, or answers if the server reports no tokens; 0: not measured
 }
 
-// Published tells whether the limit comes from the slots that the server publishes.
+// Published reports whether the limit comes from the slots that the server publishes.
 func (l *Limiter) Published() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.source == fromSlots
 }
 
-// Found tells whether the limit was found out by measuring, and not only just begun with.
+// Found reports whether the limit was found by measurement, so that it is worth storing.
 func (l *Limiter) Found() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +53,7 @@ func (l *Limiter) Found() bool {
 	return false
 }
 
-// Sample tells how it stands.
+// Sample returns the present state.
 func (l *Limiter) Sample() Sample {
 	l.mu.Lock()
 	defer l.mu.Unlock()

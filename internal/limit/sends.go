@@ -7,15 +7,16 @@ const (
 	bins     = 256
 )
 
-// sends counts requests by the time at which they were sent, and how many of them were refused: 256 bins of 50 ms, the last 12.8 s.
-// A refusal counts where its request was sent, so that the share of refusals is that of the limit which was in force then.
+// sends counts requests by their send time, and how many of them were refused: 256 bins of 50 ms, the last 12.8 s. A refusal counts in the
+// bin of its request, so that the share of refusals belongs to the limit at that time.
 type sends struct {
 	all  [bins]bin
 	took recent // of refusals, in seconds
 }
 
+// bin counts the requests of 50 ms.
 type bin struct {
-	n             int64 // of the bin, from the epoch
+	n             int64 // number of the bin since 1970
 	sent, refused float64
 }
 
@@ -25,6 +26,7 @@ type recent struct {
 	any  bool
 }
 
+// add moves the mean by weight × (x - mean). The first value becomes the mean.
 func (a *recent) add(x, weight float64) {
 	if !a.any {
 		a.mean, a.any = x, true
@@ -33,8 +35,10 @@ func (a *recent) add(x, weight float64) {
 	a.mean += (x - a.mean) * weight
 }
 
+// number is the number of the bin of a time.
 func number(t time.Time) int64 { return t.UnixNano() / int64(binWidth) }
 
+// sent counts a request that is sent now.
 func (s *sends) sent(now time.Time) {
 	n := number(now)
 	b := &s.all[n%bins]
@@ -44,6 +48,7 @@ func (s *sends) sent(now time.Time) {
 	b.sent++
 }
 
+// refused counts a refusal in the bin of its request.
 func (s *sends) refused(f Flight) {
 	s.usual(f.took.Seconds())
 	if b := &s.all[number(f.sent)%bins]; b.n == number(f.sent) {
@@ -51,7 +56,8 @@ func (s *sends) refused(f Flight) {
 	}
 }
 
-// usual keeps how long a refusal takes: near to the median, which a few that come late do not move.
+// usual updates the time of a refusal. It moves by 5 % towards each new one, so that it stays near the median and a few late ones do not
+// change it.
 func (s *sends) usual(took float64) {
 	switch {
 	case !s.took.any:
@@ -63,12 +69,12 @@ func (s *sends) usual(took float64) {
 	}
 }
 
-// known is the time until which what was sent is known to be refused, or was taken: a refusal takes about as long as the others did.
+// known is the latest send time of requests whose refusal would have arrived by now: 1.5 times the usual time of a refusal ago.
 func (s *sends) known(now time.Time) time.Time {
 	return now.Add(-time.Duration(1.5 * s.took.mean * 1e9))
 }
 
-// begun is the first time from then on at which anything was sent, or to.
+// begun is the first time in a range at which a request was sent; the end of the range if there was none.
 func (s *sends) begun(from, to time.Time) time.Time {
 	last := number(to)
 	for n := max(number(from), last-bins+1); n < last; n++ {
@@ -82,7 +88,7 @@ func (s *sends) begun(from, to time.Time) time.Time {
 	return to
 }
 
-// count is how many were sent in the bins from one time to before the other, and how many of them were refused.
+// count returns the requests sent in a range, and how many of them were refused.
 func (s *sends) count(from, to time.Time) (sent, refused float64) {
 	last := number(to)
 	for n := max(number(from), last-bins+1); n < last; n++ {

@@ -7,47 +7,47 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// waiting finds the limit of a server whose gauges tell how many requests run and how many wait, ours and those of others:
+// waiting finds the limit of a server whose gauges show how many requests run and how many wait, of all its clients:
 //
-//	slots = what runs while a queue stands
+//	slots = running requests while others wait
 //	queue = max(round(0.09 × slots), 1)
-//	want  = ours + (slots - running) + (queue - waiting)
+//	want  = our requests in flight + (slots - running) + (queue - waiting)
 //
-// and the limit moves towards want: at once when that is far, by a quarter of the way at each reading when it is near. While nothing waits
-// and slots are not known, the limit doubles whenever it is reached.
+// The limit moves towards want: at once if want is far, and by a quarter of the way at each reading if it is near. Until a queue has been
+// seen, the slots are unknown and the limit doubles whenever it is reached.
 type waiting struct {
 	limit     int
-	fine      float64 // the limit before it is rounded
+	fine      float64 // the limit before rounding
 	slots     int     // 0: not known yet
-	sure      bool    // a queue stood while so many ran: that they are all was seen, and not only remembered
-	published bool    // slots are what the server says
-	reads     bool    // there are gauges
+	sure      bool    // a queue was seen, so that slots is measured and not the number of an earlier process
+	published bool    // slots is the number that the server publishes
+	reads     bool    // the server has gauges
 	last      batholith.Gauges
-	stalled   int           // readings in a row with a queue and no more running than before it
-	hungry    int           // readings in a row in which all that was sent ran: there may be more slots
-	best      float64       // most answers a second while slots were not known,
-	pace      float64       // and before the limit was last doubled
-	peak      int           // most running in them
-	changed   time.Time     // when a reading was last another than the one before,
-	gap       time.Duration // the longest time between two of those
+	stalled   int           // readings in a row with a queue, in which running did not rise
+	hungry    int           // readings in a row in which every request ran: there may be more slots
+	best      float64       // most answers per second while slots are unknown
+	pace      float64       // the same before the limit was last doubled
+	peak      int           // most running requests in the stalled readings
+	changed   time.Time     // when a reading last differed from the one before
+	gap       time.Duration // longest time between two different readings
 	fall      fall
-	lied      bool // at the last reading
+	lied      bool // the last reading was found wrong (see fall)
 }
 
-// fall is a decrease of the limit because requests wait.
+// fall is a decrease of the limit because requests wait. It shows whether the decrease shortens the queue.
 type fall struct {
-	limit   float64 // the highest of late
-	flying  int     // in flight when it began
-	waiting int     // at the server then
-	alien   int     // readings in which more waited than are ours
+	limit   float64 // highest limit of late
+	flying  int     // requests in flight at its start
+	waiting int     // waiting requests at its start
+	alien   int     // readings in which more requests waited than we have in flight
 }
 
-// inVain takes a reading and tells whether the requests that wait are not ours, so that sending less does not shorten the queue:
+// inVain takes in a reading, and reports whether the waiting requests are not ours, so that a lower limit does not shorten the queue:
 //
 //	waiting > 1.25 × in flight + 4, in two readings; or
-//	in flight fell by half (8 at least), and waiting fell by less than half of that
+//	in flight fell by half (at least 8), and waiting fell by less than half of that
 //
-// If the queue grows meanwhile, the server has changed, and the comparison begins anew.
+// If the queue grows meanwhile, the server has changed, and the comparison starts again.
 func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	f.limit = max(f.limit*255/256, float64(s.limit))
 	if falling && g.Waiting > s.flying+s.flying/4+4 {
@@ -66,12 +66,13 @@ func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	return falling && less >= max(8, f.flying/2)
 }
 
-// queueShare is the queue for each slot. It keeps the slots busy while answers travel.
+// queueShare is the queue at the server, per slot. It keeps the slots busy while answers and new requests travel.
 const queueShare = 0.09
 
-// publishedShare is the same for a server that publishes its slots and has no gauges.
+// publishedShare is the queue per slot of a server that publishes its slots and has no gauges.
 const publishedShare = 0.25
 
+// publish takes in the slots that the server publishes.
 func (w *waiting) publish(slots int) {
 	if w.published && w.slots == slots {
 		return
@@ -80,18 +81,19 @@ func (w *waiting) publish(slots int) {
 	w.limit = min(slots+w.queue(), Last)
 }
 
-// blind goes back to what is published.
+// blind returns to the published slots, because the server has no gauges any more.
 func (w *waiting) blind() {
 	w.reads = false
 	w.set(float64(w.slots + w.queue()))
 }
 
+// resume starts with a stored limit, as a first estimate of the slots.
 func (w *waiting) resume(limit int) {
 	w.limit = limit
 	w.slots = limit
 }
 
-// queue is how many should wait.
+// queue is the number of requests that should wait at the server.
 func (w *waiting) queue() int {
 	if w.published && !w.reads {
 		return (w.slots + 3) / 4
@@ -99,24 +101,24 @@ func (w *waiting) queue() int {
 	return max(int(math.Round(queueShare*float64(w.slots))), 1)
 }
 
-// longestGap bounds what is believed of gauges that are renewed seldom.
+// longestGap bounds the time that gauges may take to be updated.
 const longestGap = 15 * time.Second
 
-// stale is for how long readings that stay what they are count as one that was not renewed.
+// stale is the time after which an unchanged reading counts as a new one.
 const stale = time.Second
 
-// standing is how a lane stands at the time of a reading.
+// standing is the state of a limiter at the time of a reading.
 type standing struct {
 	now     time.Time
 	limit   int
-	held    int     // slots that are taken
-	resting int     // of them, those that rest after a refusal
-	flying  int     // of them, those with a request in flight
-	pace    float64 // answers a second since the last reading
+	held    int     // slots taken
+	resting int     // of these, slots that stay empty after a refusal
+	flying  int     // of these, slots with a request in flight
+	pace    float64 // requests that ended per second since the last reading
 }
 
-// renewed tells whether a reading says something new. Some gauges are renewed more seldom than they are read. A reading that stays the same counts
-// after 1 s, and after 1.5 × the longest time that passed between two different readings.
+// renewed reports whether a reading has new information. Some servers update their gauges more rarely than they are read. An unchanged
+// reading counts after 1 s, and after 1.5 × the longest time between two different readings.
 func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
 	if !w.reads || g != w.last {
 		if w.reads {
@@ -131,7 +133,7 @@ func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
 	return s.now.Sub(w.changed) >= max(stale, w.gap*3/2)
 }
 
-// read takes a reading.
+// read takes in a reading, and moves the limit.
 func (w *waiting) read(g batholith.Gauges, s standing) {
 	if !w.renewed(g, s) {
 		return
@@ -148,20 +150,20 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 			w.pace = w.best
 			w.set(2 * float64(limit))
 		}
-		if queued(g) && !rising { // more is too much
+		if queued(g) && !rising { // a queue stands: do not go higher
 			w.set(float64(min(limit, max(held, 1))))
 		}
 		return
 	}
-	if w.sure && more > w.queue()/2 && full && !queued(g) { // what waited runs as well: there are more slots, and nobody knows how many
+	if w.sure && more > w.queue()/2 && full && !queued(g) { // the former queue runs too: there are more slots, an unknown number
 		w.set(2 * float64(limit))
 		return
 	}
-	// What is held and not seen at the server is on its way, or waits to be written. When that takes long, more would not help.
+	// Slots that are held and not seen at the server: their requests travel, or their outcomes wait for the journal. More of them would not help.
 	mine := min(held, min(s.resting, s.flying)+s.flying+max(s.flying/4+1, int(s.pace/10)))
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
 	w.lied = w.fall.inVain(g, s, want < limit && queued(g))
-	if held > limit+1 { // what was cut last is not gone yet: only a queue that grows counts
+	if held > limit+1 { // requests above the last decrease are still in flight: react only to a queue that grows
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {
 			w.set(float64(limit - grown))
 		}
@@ -177,22 +179,22 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		w.hungry = 0
 	}
 	gap := float64(want) - w.fine
-	if w.hungry > 3 { // whatever is sent runs
+	if w.hungry > 3 { // every request runs at once
 		gap = max(gap, math.Min(float64(limit)/64*float64(int(1)<<min(w.hungry-3, 4)), float64(limit)/4))
 	}
-	if w.hungry < 2 && math.Abs(gap) <= float64(limit)/4+2 { // requests come and go between two readings
+	if w.hungry < 2 && math.Abs(gap) <= float64(limit)/4+2 { // small differences come from requests that start and end between two readings
 		gap /= 4
 	}
 	w.set(min(w.fine+gap, 2*float64(limit)))
 }
 
-// helps tells whether a higher limit may be of use while nothing waits at the server: at least half of what is in flight runs there, or the last
-// doubling brought 1.2 times as many answers. Otherwise this process or the network is the bottleneck.
+// helps reports whether a higher limit may help while nothing waits at the server: at least half of the requests in flight run there, or
+// the last doubling brought 1.2 times as many answers per second. Otherwise this process or the network is the bottleneck.
 func (w *waiting) helps(g batholith.Gauges, s standing) bool {
 	return 2*g.Running >= s.flying || s.pace > 1.2*w.pace
 }
 
-// queued tells whether more wait than those that have just come, for the next step.
+// queued reports whether a queue stands: more requests wait than have just arrived for the server's next step (waiting > running / 20).
 func queued(g batholith.Gauges) bool { return g.Waiting*20 > g.Running }
 
 // most is the highest limit.
@@ -203,14 +205,15 @@ func (w *waiting) most() int {
 	return Last
 }
 
-// set keeps a limit within its bounds.
+// set sets the limit, within 1 and most.
 func (w *waiting) set(limit float64) {
 	w.fine = min(max(limit, 1), float64(w.most()))
 	w.limit = int(math.Round(w.fine))
 }
 
-// learn updates the number of slots: at least what runs, and at most what runs while a queue stands. Requests that have just arrived wait for the
-// next step and for their prompts to be read, so a queue counts only at the second reading in which running does not rise.
+// learn updates the number of slots: at least the running requests, and at most the running requests while a queue stands. New requests
+// wait for the server's next step and for the reading of their prompts. So a queue counts only at its second reading in which running does
+// not rise.
 func (w *waiting) learn(g batholith.Gauges, rising bool) {
 	if w.published {
 		return
