@@ -24,7 +24,7 @@ import (
 	"github.com/batholith/batholith/internal/results"
 )
 
-// Store is what the parts of a process ask of the database, together.
+// Store is the part of the database that a process uses: the sum of what its parts use.
 type Store interface {
 	lifecycle.Store
 	dispatch.Store
@@ -34,7 +34,7 @@ type Store interface {
 	control.Store
 }
 
-// Options say what a process is made of. At least one of API and Worker is set.
+// Options configures a process. At least one of API and Worker must be set.
 type Options struct {
 	API    bool // the process answers Bedrock's operations; see [Engine.Service]
 	Worker bool // the process runs jobs; see [Engine.Recover] and [Engine.Run]
@@ -42,28 +42,28 @@ type Options struct {
 	Store  Store
 	Models *Models
 	Log    *slog.Logger     // nil: nothing is logged
-	Limits batholith.Limits // what input may hold, and for how long a job runs
-	// Listener is told what happens in this process; see there.
+	Limits batholith.Limits // bounds on the input and the duration of a job
+	// Listener is called for events in this process.
 	Listener batholith.Listener
 
 	// For an API.
 	Roles    control.Roles
-	Network  control.Network // nil: no subnet and no security group is known
+	Network  control.Network // nil: every subnet and security group is refused as unknown
 	Profile  bedrock.Profile
 	Region   string
-	Encrypts bool // the S3 encrypts with the keys that s3EncryptionKeyId names
+	Encrypts bool // the S3 can encrypt with the key of s3EncryptionKeyId
 
 	// For a worker.
-	Dir      string // holds the journal and the worker's id; one worker at a time
+	Dir      string // folder of the journal and the worker's id; for one worker at a time
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
-	Attempts int           // counted attempts that a record gets; 0: 4
-	Reuse    bool          // identical records of a job that are fixed by temperature 0 or a seed are sent once
-	Sourced  bool          // each output line names the model server and the model that answered it
-	Drain    time.Duration // what records in flight get at a shutdown; 0: 30 s
-	Memory   int64         // bytes that chunks, answers and long lines may take; 0: no bound
-	Patience time.Duration // for how long denied access is tried again before a job fails; 0: 10 minutes
+	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
+	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	Sourced  bool          // write into each output line which model server and model answered it
+	Drain    time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
+	Memory   int64         // bytes of memory for chunks, answers and long lines; 0: no bound
+	Patience time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
 
-	// For simulations, whose jobs are small and short; 0: as usual.
+	// For simulations, whose jobs are small and short; 0: the usual values.
 	PartBytes, FirstPartial int64
 	PartialEvery            time.Duration
 }
@@ -71,7 +71,7 @@ type Options struct {
 // JournalName is the folder below Options.Dir that holds the journal.
 const JournalName = "journal"
 
-// pendingBytes is how many bytes of outcomes may wait for their commit before slots do: some seconds of a fast model.
+// pendingBytes is how many bytes of outcomes may wait for their commit before slots wait: some seconds of a fast model.
 const pendingBytes = 16 << 20
 
 // Engine is one process. The fields of a part that the process does not have are nil.
@@ -79,19 +79,19 @@ type Engine struct {
 	o   Options
 	api *control.API
 
-	id       string // under which this worker claims chunks
+	id       string // id under which this worker claims chunks
 	writer   *results.Writer
 	dispatch *dispatch.Dispatcher
 	life     *lifecycle.Lifecycle
 
 	mu   sync.Mutex
-	jobs map[string]batholith.Job // by id; what was asked for of a job never changes
+	jobs map[string]batholith.Job // by id; only fields that never change
 }
 
-// keptJobs is how many jobs are remembered for their buckets. When there are more, all are read anew.
+// keptJobs is how many jobs are cached for open. When there are more, the cache is cleared.
 const keptJobs = 1024
 
-// New joins the parts. It opens the journal's folder of a worker, and starts nothing.
+// New joins the parts. For a worker it opens the folders of the journal and of kept results. It starts nothing.
 func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -111,8 +111,8 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// joinWorker makes the parts that run jobs. They tell one another what happens: faults, waits and commits go to lifecycle, which is
-// made last.
+// joinWorker makes the parts that run jobs. They report faults, waits and commits to lifecycle, which is made last; the functions below
+// read e.life only after Run has begun.
 func (e *Engine) joinWorker() (err error) {
 	o := e.o
 	if e.id, err = workerID(o.Dir); err != nil {
@@ -148,7 +148,7 @@ func (e *Engine) joinWorker() (err error) {
 	return nil
 }
 
-// open opens the buckets of a job that is known by its id.
+// open opens the buckets of a job by its id.
 func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
 	e.mu.Lock()
 	j, ok := e.jobs[job]
@@ -169,7 +169,7 @@ func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
 	return e.o.Place(ctx, j)
 }
 
-// serving finds where a job's records go.
+// serving finds the backends and the dialect of a job.
 func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	s, ok := e.o.Models.Serving(j.ModelID)
 	if !ok {
@@ -186,8 +186,8 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	return serving, nil
 }
 
-// joinAPI makes the part that answers. In a process with a worker, a stop calls off what is in flight here at once, and messages tell
-// what the dispatcher expects. In a process without one, the workers see a stop when they next look at the database.
+// joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once, and Get and List
+// return forecasts. In a process without one, the workers see a stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles, Network: e.o.Network,
 		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Encrypts: e.o.Encrypts}
@@ -205,7 +205,7 @@ func (e *Engine) Service() bedrock.Service {
 	return e.api
 }
 
-// InFlight is how many requests for records are at the model servers now. A process without worker has none.
+// InFlight is the number of requests in flight at the model servers. It is 0 without a worker.
 func (e *Engine) InFlight() int {
 	if e.dispatch == nil {
 		return 0
@@ -213,9 +213,9 @@ func (e *Engine) InFlight() int {
 	return e.dispatch.InFlight()
 }
 
-// Recover commits what an earlier process finished and did not commit, and makes its chunks claimable. It comes before Run. A job whose
-// outcomes cannot be committed yet keeps its chunks until it is opened: once released, they would be asked again. It waits for a
-// database that does not answer. A process without worker has nothing to recover.
+// Recover commits the outcomes that an earlier process finished and did not commit, and releases its chunks. It must be called before Run.
+// A job whose outcomes cannot be committed yet keeps its chunks until it is opened; otherwise its records would be sent again. Recover
+// waits while the database does not answer. Without a worker it does nothing.
 func (e *Engine) Recover(ctx context.Context) error {
 	if !e.o.Worker {
 		return nil
@@ -229,8 +229,8 @@ func (e *Engine) Recover(ctx context.Context) error {
 		})
 }
 
-// Run works until ctx ends, and returns when everything that was finished is committed. The order of the end is that of the records:
-// nothing new, nothing in flight, nothing uncommitted; the models last. Without a worker it waits for the end of ctx.
+// Run works until ctx ends, and returns when all finished outcomes are committed. At a shutdown it first stops taking records, then waits
+// for requests in flight, then commits, and stops the embedded models last. Without a worker it only waits for the end of ctx.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.o.Worker {
 		<-ctx.Done()
@@ -250,6 +250,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(err, after.Wait())
 }
 
+// unlessCancelled is err, or nil for context.Canceled, which is a normal end.
 func unlessCancelled(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return nil

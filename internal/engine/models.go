@@ -14,24 +14,24 @@ import (
 
 // ModelOptions say which models are served.
 type ModelOptions struct {
-	Served              []Served      // none: the embedded ones
+	Served              []Served      // none: the embedded models
 	Simulated           simlm.Options // how the embedded simulated model behaves
 	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
 }
 
-// Served is one model with the servers that have it. A server without a name of its own for the model knows it by the model's id.
+// Served is one model with its backends. A backend without its own name of the model uses the model's id.
 type Served struct {
 	batholith.Model
 	Backends []upstream.Options
 }
 
-// Models are the models of a process: the catalogue, and what computes for an embedded one.
+// Models are the models of a process: the catalogue, and the engine of the embedded model.
 type Models struct {
 	*catalog.Catalog
-	tiny *tinylm.Engine // nil when it is not served
+	tiny *tinylm.Engine // nil: the embedded model is not served
 }
 
-// OpenModels checks the models and loads the embedded one where it is served. No server is asked.
+// OpenModels checks the models, and loads the embedded one if it is served. It sends nothing to a server.
 func OpenModels(o ModelOptions) (m *Models, err error) {
 	m = &Models{}
 	entries, err := o.entries()
@@ -47,7 +47,7 @@ func OpenModels(o ModelOptions) (m *Models, err error) {
 	return m, nil
 }
 
-// Catalogue tells how the models' records are translated. Nothing can be sent to its backends: the embedded model is not loaded.
+// Catalogue returns the catalogue without loading the embedded model. It can translate records, and cannot send them.
 func Catalogue(o ModelOptions) (*catalog.Catalog, error) {
 	entries, err := o.entries()
 	if len(o.Served) == 0 {
@@ -80,12 +80,11 @@ func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
 	return entries, nil
 }
 
-// withoutTime is the limit of requests in flight for a simulated model that takes no time: enough for the disk to be written for many of
-// them together. A search for the limit would measure how fast the machine happens to be; it ended now and then at thousands, at twice
-// the CPU.
+// withoutTime is the limit for a simulated model whose answers take no time: enough that one sync of the disk covers many outcomes. A
+// search for the limit would only measure the speed of the machine; it sometimes ended at thousands, with twice the CPU time.
 const withoutTime = 128
 
-// embedded makes the models that are part of the program. They are reached like any server, without a socket.
+// embedded makes the models that are part of the program. They are used like any server, without a socket.
 func (m *Models) embedded(how simlm.Options) ([]catalog.Entry, error) {
 	weights, err := tinylm.Load(tinylm.Weights())
 	if err != nil {

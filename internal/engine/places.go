@@ -27,7 +27,7 @@ type Places struct {
 	Near func(accessKeyID, bucket, owner string, encrypted bool, far blob.Bucket) blob.Bucket
 }
 
-// access is how a role reaches the S3.
+// access is a client of the S3 with a role's keys.
 type access struct {
 	client *object.Client
 	key    string // access key id

@@ -8,27 +8,28 @@ import (
 	"time"
 )
 
-// asking is one request for a record. Guarded by the simulation's mutex.
+// asking is one request for a record, by one process. Guarded by the simulation's mutex.
 type asking struct {
 	p        *simProcess
 	begun    time.Time
-	answered time.Time // when the process heard the answer; zero: never
-	failed   bool      // the answer is one after which the record is asked again
+	answered time.Time // when the process got the answer; zero: never
+	failed   bool      // the answer is a failure after which the record is sent again
 }
 
-// begunKey is for the time at which a process began a request: one that is frozen then asks afterwards.
+// begunKey is the context key of the time at which a process began a request. The request itself may be sent later, if the process was frozen
+// in between.
 type begunKey struct{}
 
 func begun(ctx context.Context) time.Time { return ctx.Value(begunKey{}).(time.Time) }
 
-// setback is a call on the way of a job's outcomes to their commit that failed, or took its time. Guarded by the simulation's mutex.
+// setback is a call that delayed the commit of a job's outcomes: it failed or took time. Guarded by the simulation's mutex.
 type setback struct {
 	job        string
-	began, end time.Time // end is zero while it goes on
+	began, end time.Time // end is zero while the call runs
 	failed     bool
 }
 
-// toCommit makes a call on the way of a job's outcomes to their commit.
+// toCommit makes a call that is needed for the commit of a job's outcomes, and notes a setback if it fails or takes time.
 func (p *simProcess) toCommit(job string, call func() error) error {
 	b := &setback{job: job, began: time.Now()}
 	p.s.count(func() { p.setbacks = append(p.setbacks, b) })
@@ -41,19 +42,20 @@ func (p *simProcess) toCommit(job string, call func() error) error {
 	return err
 }
 
-// repeat is a request that was made in vain: the record was asked again.
+// repeat is a request whose result was lost, so that the record was sent again.
 type repeat struct {
 	*asking
 	job, record string
-	known       bool          // its process was killed or frozen, or its lease ran out
-	age         time.Duration // of the answer then; 0 when the request was in flight
-	keeps       time.Duration // how old it may have been then, by what happened
+	known       bool          // its process was killed or frozen, or lost its lease, after the request began
+	age         time.Duration // time from the answer to that loss; 0: the request was in flight
+	keeps       time.Duration // the greatest age that is allowed, see asking.keeps
 }
 
-// absence is a time in which a process lost what it had not committed. What it begins in it, it may only go on with afterwards.
+// absence is a time from a loss (kill, freeze, lost lease) until the process works again. Outcomes that were not committed at its start
+// are lost.
 type absence struct{ from, until time.Time }
 
-// lost tells how old the answer to a request was when its process lost what it had not committed.
+// lost returns the age of the answer at the next loss of its process, 0 if the request was in flight, and false if there was no loss.
 func (a *asking) lost() (age time.Duration, ok bool) {
 	for _, l := range a.p.losses {
 		switch {
@@ -67,7 +69,7 @@ func (a *asking) lost() (age time.Duration, ok bool) {
 	return 0, false
 }
 
-// excess is how much older the answer was than can be explained; less than 0 when it can.
+// excess is age - keeps; above 0 the loss violates the law. It is the greatest Duration if there was no loss at all.
 func (r repeat) excess() time.Duration {
 	if !r.known {
 		return math.MaxInt64
@@ -75,9 +77,9 @@ func (r repeat) excess() time.Duration {
 	return r.age - r.keeps
 }
 
-// repeats lists what was asked again although the model had answered, or was answering: of all requests for a record that did not fail,
-// all but one, which is the one that counts. That one is taken to be the one whose loss would be the hardest to explain: an answer may be
-// old and lost because its worker could not reach the bucket, while the one that counts was committed in time and is less old.
+// repeats lists the lost requests. If n requests for a record were answered or were being answered, one of them gave the outcome and n - 1
+// are lost. The simulation cannot see which one gave the outcome. It assumes that it is the one with the greatest excess, so that the law only
+// fails if no choice satisfies it.
 func (s *simulation) repeats() (all []repeat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,16 +101,19 @@ func (s *simulation) repeats() (all []repeat) {
 	return all
 }
 
-// What a worker keeps to itself of what it finished: a second until the segment begins, the time that the calls on the way to the commit
-// take, and where one fails, the time until the next attempt, which doubles. Second and delay are from package results.
+// An outcome is not committed yet, and so lost with its worker, for at most
+//
+//	1 s until its segment begins + the time of the calls up to the commit + 0.1 s × (2^failures - 1) between attempts
+//
+// The first and the last term are constants of package results.
 const (
 	untilSegment = time.Second
 	firstRetry   = 100 * time.Millisecond
-	lookBack     = 25 * time.Second // a call that began longer ago was for outcomes that were committed before this one came
+	lookBack     = 25 * time.Second // calls that began longer before the answer belonged to earlier outcomes
 )
 
-// keeps is how old the outcome of a job can get before it is committed, by what happened meanwhile, when it was lost at this age. Every
-// call that failed may have been an attempt.
+// keeps is the greatest age at which an uncommitted answer may be lost, by the formula above, with the setbacks between the answer and its
+// loss at the given age. Every failed call counts as a failed attempt.
 func (a *asking) keeps(job string, age time.Duration) time.Duration {
 	lost := a.answered.Add(age)
 	attempts, taken := 0, time.Duration(0)
@@ -128,8 +133,9 @@ func (a *asking) keeps(job string, age time.Duration) time.Duration {
 	return untilSegment + taken + firstRetry<<attempts - firstRetry
 }
 
-// checkRepeats: where workers take over from one another, only what a lost one had in flight, or had finished so recently that it was not
-// committed, is asked again. A worker that comes back with its journal repeats only what was in flight.
+// checkRepeats checks the law of repeats. After the loss of a worker, only these records are sent again: those that were in flight, and, if
+// another worker takes over, those whose answer was too young to be committed (see asking.keeps). A worker that returns with its journal
+// repeats only those in flight.
 func (s *simulation) checkRepeats() {
 	s.t.Helper()
 	inFlight, finished, oldest := 0, 0, time.Duration(0)
@@ -140,12 +146,12 @@ func (s *simulation) checkRepeats() {
 		}
 		finished, oldest = finished+1, max(oldest, r.age)
 		if r.excess() > 0 {
-			s.t.Errorf("%s was asked again; its answer was %s old (want at most %s) when its worker was lost (%v); begun %s, answered %s, losses %v",
+			s.t.Errorf("%s was sent again; its answer was %s old (want at most %s) when its worker was lost (%v); begun %s, answered %s, losses %v",
 				r.record, r.age, r.keeps, r.known, r.begun, r.answered, r.p.losses)
 		}
 	}
 	if most := s.interruptions * simInFlight * len(s.models); inFlight > most {
 		s.t.Errorf("%d requests were repeated, want at most %d after %d interruptions", inFlight, most, s.interruptions)
 	}
-	s.t.Logf("asked again: %d that were in flight, %d that were finished, the oldest for %s", inFlight, finished, oldest)
+	s.t.Logf("sent again: %d records in flight, %d finished records, the oldest answer %s old", inFlight, finished, oldest)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/batholith/batholith/internal/files"
 )
 
-// workerID is the name under which the process of this data directory claims chunks. It is made once and kept in the directory: the
+// workerID is the name under which the process of this data directory claims chunks. It is made once and stored in the directory, since the
 // journal beside it holds outcomes of chunks that were claimed under this name.
 func workerID(dir string) (string, error) {
 	path := filepath.Join(dir, "worker")

@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// cleanTime is for how long a clean-up is tried before it is left to the sweep: a bucket that fails now and then is clean by then, and
-	// one that is dead holds up nothing for longer.
+	// cleanTime is how long a clean-up is retried before it is left to the sweep. That is enough for a bucket with occasional failures, and
+	// a bucket that does not answer delays nothing for longer.
 	cleanTime = 30 * time.Second
-	// cleanGrace is what a clean-up gets that is under way when the process is to end. The next start makes it again.
+	// cleanGrace is the time that a running clean-up gets at a shutdown. The next start repeats it.
 	cleanGrace = time.Second
-	// sweepEvery is how often is looked for what a clean-up left, and for what is to be cleaned up once more.
+	// sweepEvery is the time between two sweeps.
 	sweepEvery = 10 * time.Minute
-	// sweepAfter is when a job that is over is cleaned up once more: when nothing that a worker had sent to the bucket before it died can
-	// still arrive there. A worker gives no call more than some minutes.
+	// sweepAfter is the time from the end of a job to its second clean-up. By then no request of a dead worker can still arrive at the
+	// bucket, since the timeout of every call is a few minutes at most.
 	sweepAfter = 15 * time.Minute
-	// refusedFor is for how long a clean-up that the bucket refuses is repeated.
+	// refusedFor is how long sweeps repeat a clean-up that the bucket refuses.
 	refusedFor = 24 * time.Hour
-	// sweepsAtOnce is how many principals' jobs a sweep cleans up after beside each other, and sweepFailures how many clean-ups of one
-	// principal may fail before the rest of its jobs wait for the next sweep.
+	// sweepsAtOnce is the number of principals whose jobs a sweep cleans up in parallel. After sweepFailures failed clean-ups of one
+	// principal, the rest of its jobs wait for the next sweep.
 	sweepsAtOnce, sweepFailures = 16, 3
 )
 
-// tidy does some of the clean-up after a job and returns whether it is done. A step that fails is repeated, for each attempt leaves less to
-// do; what is not done when the time is over is left to the sweep.
+// tidy does one part of a job's clean-up, and reports whether it is done. It retries for cleanTime, since each attempt leaves less to do;
+// then the sweep takes over.
 func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context.Context, batholith.Job) error) bool {
 	ctx, cancel := outlast(ctx, cleanTime, cleanGrace)
 	defer cancel()
@@ -46,7 +46,7 @@ func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context
 		return last
 	}, nil)
 	if err != nil {
-		err = cmp.Or(last, err) // rather than that the time was over
+		err = cmp.Or(last, err) // the cause, and not only that the time was over
 		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
 	}
 	return err == nil
@@ -62,7 +62,7 @@ func outlast(ctx context.Context, limit, grace time.Duration) (context.Context, 
 	return longer, func() { unlink(); cancel() }
 }
 
-// clean removes what a terminal job left, unless results of it are kept.
+// clean deletes the temporary objects and rows of a terminal job, unless its results are kept.
 func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
 	if job.Kept != "" {
 		return nil
@@ -73,7 +73,7 @@ func (l *Lifecycle) clean(ctx context.Context, job batholith.Job) error {
 	return l.forget(ctx, job)
 }
 
-// forget drops the rows of a terminal job whose place in the bucket is clear.
+// forget deletes the rows of a terminal job whose objects are deleted.
 func (l *Lifecycle) forget(ctx context.Context, job batholith.Job) error {
 	if err := l.o.Store.Forget(ctx, job.ID, time.Now().Add(sweepAfter)); err != nil {
 		return fmt.Errorf("forget the work of job %s: %w", job.ID, err)
@@ -82,11 +82,11 @@ func (l *Lifecycle) forget(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
-// nothingLeft is passed once the rows of a terminal job are gone, by whichever transaction that was.
+// nothingLeft is a failpoint after the transaction that deletes the rows of a terminal job.
 func nothingLeft() { failpoint.Here("lifecycle.forgotten") }
 
-// remove clears the bucket. A bucket that is gone is clear. One that refuses is tried again by every sweep for a day, since somebody may
-// give the role its rights back; after that there is nothing to be done.
+// remove deletes the temporary objects of a job. A bucket that does not exist counts as clean. If the bucket refuses, every sweep of a day
+// tries again, since the role may get its rights back; after a day remove gives up and returns nil.
 func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
 	err := l.o.Publisher.Clean(ctx, job)
 	hopeless := blob.Permanent(err) && !job.Ended.IsZero() && time.Since(job.Ended) > refusedFor
@@ -97,9 +97,9 @@ func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
-// sweep cleans up after jobs that became terminal just before the last process ended, those whose clean-up failed, and once more after
-// those that are due. What a worker wrote that died after its last look at a job is found by the second clean-up; that of a
-// job that is not due yet comes at the start already, and again when it is.
+// sweep cleans up until ctx ends: after jobs whose clean-up failed or whose process died, and a second time after jobs whose sweepAfter has
+// passed. The second clean-up finds what a dead worker wrote late. The first sweep of a process also cleans jobs whose time comes later,
+// which are cleaned again then.
 func (l *Lifecycle) sweep(ctx context.Context) {
 	for early := sweepAfter; ctx.Err() == nil; early = 0 {
 		now := time.Now()
@@ -118,10 +118,9 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 	}
 }
 
-// each cleans up after every job that was listed and that nobody drives here. The jobs of one principal come one after the other, and
-// those of several beside each other: a principal whose bucket is dead, for whom every job takes the whole cleanTime, holds up nobody
-// else, and after some jobs the rest of its own are left to the next sweep. They may be all jobs of a busy quarter of an hour, so only
-// their ids are kept in memory.
+// each cleans up after every listed job that has no drive here. Principals are handled in parallel, the jobs of one principal one after the
+// other. If the bucket of a principal does not answer, each of its jobs takes the whole cleanTime; it delays no other principal, and after
+// some failures its other jobs wait for the next sweep. Only the ids are in memory, since they may be all jobs of 15 minutes.
 func (l *Lifecycle) each(ctx context.Context, ids []string, err error, do func(context.Context, batholith.Job) error) {
 	if err != nil && ctx.Err() == nil {
 		l.o.Log.Error("list jobs to clean up", "err", err)
@@ -159,7 +158,7 @@ func (l *Lifecycle) byOwner(ctx context.Context, ids []string) (groups [][]strin
 	return groups
 }
 
-// undriven reads a job. It is not ok when the job has a drive here, which cleans up by itself, or cannot be read.
+// undriven reads a job. It returns false if the job has a drive here, which cleans up itself, or if it cannot be read.
 func (l *Lifecycle) undriven(ctx context.Context, id string) (job batholith.Job, ok bool) {
 	if ctx.Err() != nil || l.drive(id) != nil {
 		return job, false

@@ -7,15 +7,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// cuts are the chunks of one file in the order of the file, in about nine bytes each: a file of 1 TB has a million, and they are kept until
-// the job's last file was read. What follows from the chunks before is left out.
+// cuts are the chunks of one file, in about nine bytes each: a file of 1 TB has a million chunks, which are in memory until the job's last
+// file is read. Values that follow from the chunks before are not stored.
 type cuts struct {
 	n    int
-	code []byte // of each chunk: records, bytes since the end of the last one, bytes, bytes of its index block; as uvarints
-	end  int64  // where the last chunk ends in the input object
+	code []byte // for each chunk, as uvarints: records, bytes since the end of the chunk before, bytes, bytes of its index block
+	end  int64  // end of the last chunk in the input object, in bytes
 }
 
-// add appends a chunk. Its First, Offset and IndexOffset come after those of the chunk before.
+// add appends a chunk, which must follow the chunk before in First, Offset and IndexOffset.
 func (c *cuts) add(chunk batholith.Chunk) {
 	for _, v := range []int64{int64(chunk.Count), chunk.Offset - c.end, chunk.Bytes, chunk.IndexBytes} {
 		c.code = binary.AppendUvarint(c.code, uint64(v))
@@ -24,7 +24,7 @@ func (c *cuts) add(chunk batholith.Chunk) {
 	c.n++
 }
 
-// all returns the chunks, without job, number and file.
+// all yields the chunks, without Job, N and File.
 func (c *cuts) all() iter.Seq[batholith.Chunk] {
 	return func(yield func(batholith.Chunk) bool) {
 		var first, end, index int64
@@ -43,7 +43,7 @@ func (c *cuts) all() iter.Seq[batholith.Chunk] {
 	}
 }
 
-// numbered returns the chunks of all files of a job, numbered from 0 in the order of the files.
+// numbered yields the chunks of all files of a job, numbered from 0 in the order of the files.
 func numbered(job string, plans []*plan) iter.Seq[batholith.Chunk] {
 	return func(yield func(batholith.Chunk) bool) {
 		n := 0

@@ -1,45 +1,50 @@
-// Package lifecycle takes each job from Submitted to its end. It is the only caller of the status table: a status changes here, by
-// one compare-and-swap in the store, or nowhere.
+// Package lifecycle moves each job from Submitted to its end. It is the only caller of the status table: a status changes only here, by
+// one compare-and-swap in the store.
 //
 // A [Lifecycle] drives every job that is not terminal in a goroutine of its own, one status after the other:
 //
 //	Submitted   → Validating
-//	Validating  the role reaches both buckets, every line is read once, an index is written, chunks are planned → Scheduled | Failed
-//	Scheduled   enqueued; its turn at the model comes → InProgress
+//	Validating  both buckets are opened with the role, every line is read once, an index and a plan of chunks are written → Scheduled | Failed
+//	Scheduled   the job is enqueued, and its turn at the model comes → InProgress
 //	InProgress  records are sent; the last outcome is committed → Completed
-//	Stopping    what is in flight is called off, what was finished is published → Stopped
+//	Stopping    requests in flight are cancelled, finished outcomes are published → Stopped
 //
-// The end of a job that has output is always the same, whatever ended it, and each step may be repeated:
+// Every job with output ends by these steps, each of which may be repeated:
 //
-//	1 halt      nothing of it is sent any more, finished outcomes are committed
-//	2 seal      the store takes no claim and no commit of it any more; in the same transaction this worker becomes the job's publisher,
-//	            under a new epoch, unless another is
-//	3 publish   the output objects and a large manifest, a pure function of the committed outcomes and of the status
-//	4 decide    that the job becomes what the output says and nothing else, under the same epoch; a small manifest is stored with it
-//	5 announce  the small manifest, from what was stored
-//	6 clean     everything below .batholith/
-//	7 move      the terminal status, with its event: who sees it finds the output and nothing beside it; in the same transaction the rows
-//	            that only a running job needs are deleted, if they are not many
-//	8 forget    those rows, if they are
-//	9 sweep     the bucket once more, a quarter of an hour later and at the start of a process
+//	1 halt      no record is sent any more, finished outcomes are committed
+//	2 seal      the store refuses further claims and commits of the job. In the same transaction this worker becomes the job's publisher,
+//	            under a new epoch, unless another worker is
+//	3 publish   writes the output objects and a large manifest: a pure function of the committed outcomes and the status
+//	4 decide    fixes the terminal status, under the same epoch. A small manifest is stored with it
+//	5 announce  writes the small manifest from the stored one
+//	6 clean     deletes everything below .batholith/
+//	7 move      sets the terminal status, with its event. A client that sees it finds the output and no temporary objects. The same
+//	            transaction deletes the rows that only a running job needs, if they are few
+//	8 forget    deletes these rows, if they are many
+//	9 sweep     cleans the bucket again, 15 minutes later and at the start of a process
 //
-// A crash after 1 or 2 leaves a job that is not terminal: the next start drives it again and comes to the same end, since why it ends
-// can be read off the stored job: every record processed, the time passed, Stopping, or batholith.Job.Failing, which 2 stores. The same
-// worker claims again, and another when its lease has run out. After 3 the same bytes are published once more, under a higher epoch. After
-// 4, 5 and 6 the job is not published again, which after 6 could not be done, but claimed, announced, cleaned and moved. After 7 the next
-// start finds rows of a terminal job and cleans. After 8 any process finds when the job is due. A stop that arrives during 1 to 3 wins: 4
-// is refused, and the job is driven as Stopping. From 4 on it is refused as that of a job that is over. A manifest that cannot be written
-// at 5 has the job keep its results, as an output that cannot be written at 3 does: nothing was cleaned up yet. A clean-up that fails at 6
-// keeps the output from nobody: the move is made, and the sweep cleans.
+// What a crash leaves:
 //
-// A job whose input was refused has no output: it is cleaned up, and moved to Failed and forgotten in one transaction.
+//   - after 1 or 2, a job that is not terminal. The next start drives it to the same end, since the reason is stored: every record is
+//     processed, the deadline has passed, the status is Stopping, or batholith.Job.Failing is set, by 2. The same worker claims the
+//     publication again, or another one when its lease has ended
+//   - after 3, the same. The same bytes are published again, under a higher epoch
+//   - after 4, 5 or 6, a decided job. It is claimed, announced, cleaned and moved, and not published again: after 6 the segments are gone
+//   - after 7, rows of a terminal job. The next start cleans up
+//   - after 8, the time of the sweep. Any process sweeps when it comes
 //
-// Several processes may drive the same job. One of them publishes: a partial output is left to whoever does so already, the final one
-// is waited for until the other has made the move, has failed and yielded, or is dead. The others see the move, at once or some
-// seconds later, call off what they have of the job, and clean up what they wrote since. What a process wrote that died before it saw the
-// move, or what was on its way to the bucket by then, goes with the sweep.
+// A stop during 1 to 3 wins: 4 is refused, and the job is driven as Stopping. From 4 on a stop is refused. If the manifest cannot be
+// written at 5, or the output at 3, the results are kept (kept.go). If the clean-up fails at 6, the job is moved all the same, and the
+// sweep cleans up.
 //
-// Why work is called off travels as the cause of its context: batholith.ErrStopped, ErrExpired, ErrShutdown.
+// A job whose input is refused has no output. It is moved to Failed and cleaned up.
+//
+// Several processes may drive the same job, and one of them publishes. The others skip a partial publication. For the final one they wait
+// until the publisher has moved the job, has failed and yielded, or is dead. When they see the terminal status, at once or some seconds
+// later, they cancel their work on the job and delete what they have written since the clean-up. The sweep deletes what a process
+// wrote that died before that, and requests that arrived late.
+//
+// The cause of a context says why work is cancelled: batholith.ErrStopped, ErrExpired, ErrShutdown, ErrMoved.
 //
 // The package must not know SQL, S3 or HTTP, nor how a record is sent.
 package lifecycle

@@ -14,38 +14,39 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// drive is one job on its way. Its goroutine is run; the other methods tell it what happened.
+// drive moves one job from status to status. run is its goroutine; other goroutines call the methods that report events.
 type drive struct {
 	l           *Lifecycle
 	account, id string
-	owner       string // principal whose job it is, and its account
+	owner       string // account and principal that created the job
 	expires     time.Time
 	waits       *waits
-	wake        chan struct{} // 1-buffered; told after every change below
-	stopping    sync.Once     // a stop that was seen in the database calls work off once
+	wake        chan struct{} // 1-buffered, never closed; gets a value after every change below
+	stopping    sync.Once     // a stop seen in the database cancels the work once
 
-	// outOfPatience: the bucket has refused the job's outcomes for longer than the patience.
+	// outOfPatience: the bucket has denied access to the job's outcomes for longer than Options.Patience.
 	outOfPatience atomic.Bool
 
-	// From here to the mutex, all but hurry is the goroutine's own.
+	// The fields from here to the mutex belong to the goroutine, except hurry.
 	first     *batholith.RecordError // the job's first error in this process
 	announced bool                   // this process wrote the manifest of the decided end
-	ended     bool                   // this process made the terminal move
-	slow      bool                   // its buckets were slow when its input was read
-	// refused is when validation was first denied something, without a break; published when the final output was first tried.
+	ended     bool                   // this process set the terminal status
+	slow      bool                   // the buckets were slow in an earlier validation
+	// refused is when the present row of denials in validation began; published is the first try to write the final output.
 	refused, published time.Time
-	hurry              chan struct{} // 1-buffered; told when work is called off
-	doing              Wait          // what the present step waits for when it fails
-	since              time.Time     // when it began to do only that; zero: when it failed
+	hurry              chan struct{} // 1-buffered, never closed; gets a value when work is cancelled
+	doing              Wait          // the kind of wait, if the present step fails
+	since              time.Time     // start of that wait; zero: the time of the failure
 
 	mu      sync.Mutex
-	calloff context.CancelCauseFunc // ends the work of the present status
-	counts  batholith.Counts        // the latest that were committed
-	broken  error                   // why the job cannot go on
-	ending  bool                    // the job is being brought to its end
-	began   time.Time               // when it was InProgress, as far as this process has seen; zero before
+	calloff context.CancelCauseFunc // cancels the work of the present status
+	counts  batholith.Counts        // latest committed counters
+	broken  error                   // why the job cannot continue; nil: it can
+	ending  bool                    // toEnd has begun
+	began   time.Time               // when this process first saw the job InProgress; zero: not yet
 }
 
+// newDrive makes a drive. Its goroutine starts with run.
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
 	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
@@ -53,7 +54,7 @@ func newDrive(l *Lifecycle, job batholith.Job) *drive {
 	return d
 }
 
-// spent takes in that something was denied for longer than the patience. A denied publication is judged where it is tried.
+// spent is called when access was denied for longer than the patience: the job fails. A denied publication is judged in again.
 func (d *drive) spent(what Wait, err error) {
 	switch what {
 	case ToStore:
@@ -64,33 +65,33 @@ func (d *drive) spent(what Wait, err error) {
 	}
 }
 
-// run takes the job from status to status until it is terminal or the process ends. What fails for a reason that may pass is repeated.
+// run moves the job from status to status until it is terminal or the process ends. A step that fails is retried with backoff.
 func (d *drive) run(ctx context.Context) {
 	waits := newStepWaits()
 	for ctx.Err() == nil {
 		over, err := d.step(ctx)
 		switch {
-		case (over || d.ended) && err == nil: // a job that ended here needs no other look
+		case (over || d.ended) && err == nil: // a job that ended here need not be read again
 			return
 		case err == nil, errors.Is(err, batholith.ErrMoved):
 			d.held(nil)
 			waits = newStepWaits()
 		case errors.Is(err, batholith.ErrHeld):
-			// The other makes the terminal move, which is seen as soon, or its lease runs out.
+			// Another worker publishes. It sets the terminal status, or its lease ends; both are seen within lookEvery.
 			d.pause(ctx, lookEvery)
 		case ctx.Err() == nil:
 			d.held(err)
 			wait := waits.Next()
-			d.l.o.Log.Warn("job is held up", "job", d.id, "err", err, "again_in", wait)
+			d.l.o.Log.Warn("a step of the job failed and is tried again", "job", d.id, "err", err, "again_in", wait)
 			d.pause(ctx, wait)
 		}
 	}
 }
 
-// newStepWaits are the waits before a step that failed is repeated.
+// newStepWaits are the waits between attempts at one step.
 func newStepWaits() *backoff.Waits { return backoff.New(firstAgain, 5*time.Second) }
 
-// held says what the last step waits for; with a nil error it waits for nothing.
+// held updates the job's waits after a step: the failed one waits with err, and all others have ended. A nil error ends all of them.
 func (d *drive) held(err error) {
 	for _, what := range []Wait{ToValidate, ToPublish, ToEnd} {
 		if err != nil && what == d.doing {
@@ -105,7 +106,7 @@ func (d *drive) held(err error) {
 	}
 }
 
-// pause waits before a step is repeated, but not beyond the end of the job's time, nor after a stop.
+// pause waits before a step is retried, at most until the job's deadline or a stop.
 func (d *drive) pause(ctx context.Context, delay time.Duration) {
 	if left := time.Until(d.expires); left > 0 {
 		delay = min(delay, left)
@@ -117,8 +118,8 @@ func (d *drive) pause(ctx context.Context, delay time.Duration) {
 	}
 }
 
-// step does what the job's status asks for. The work is under a context of its own before the job is read, so that a stop is either
-// in what was read or calls the work off.
+// step does the work of the job's status, and reports whether the job is terminal. It makes the context of the work before it reads the
+// job: so a stop is either in the job that it reads, or cancels the work.
 func (d *drive) step(ctx context.Context) (over bool, err error) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -151,8 +152,8 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	return true, d.depart(ctx, job)
 }
 
-// failing returns why a job is on its way to Failed, or "" when it is not. A worker of a version without Job.Failing may still run on the
-// same database; it keeps the reason in the message.
+// failing returns why a job is going to be Failed, or "". A worker of a version without Job.Failing may use the same database; it stores
+// the reason in the message.
 func failing(job batholith.Job) string {
 	if job.Failing != "" {
 		return job.Failing
@@ -164,8 +165,8 @@ func failing(job batholith.Job) string {
 	return why
 }
 
-// depart lets go of a job that is over. When another process ended it, what this one still had of it is called off, and what it wrote
-// since the other's clean-up is cleaned up.
+// depart ends the drive of a terminal job. If another process ended the job, it cancels this process's work on it and deletes what this
+// process wrote since the other's clean-up.
 func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 	if d.ended {
 		return nil
@@ -173,10 +174,10 @@ func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
 		return err
 	}
-	return d.l.clean(ctx, job) // repeated until it succeeds: no sweep would find what came after the other's clean-up
+	return d.l.clean(ctx, job) // retried until it succeeds: no sweep finds what was written after the other's clean-up
 }
 
-// submitted waits for a place among the validations.
+// submitted waits for a place among the validations, and moves the job to Validating.
 func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
 	if err := d.place(work, d.l.fast); err != nil {
 		return d.interrupted(ctx, work)
@@ -185,7 +186,7 @@ func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
 	return d.move(ctx, job, batholith.EventValidate, "")
 }
 
-// validating checks the job and plans its work.
+// validating checks the job and plans its chunks. It moves the job to Scheduled, or to Failed if the input is refused.
 func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	d.doing = ToValidate
 	at, err := d.validate(work, job)
@@ -193,7 +194,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	if !refused || !no.denied {
 		d.refused = time.Time{}
 	}
-	if err != nil && (!refused || no.denied) { // a bucket may be at fault
+	if err != nil && (!refused || no.denied) { // the right to write may have been lost
 		d.l.proofs.forget()
 	}
 	switch {
@@ -204,7 +205,7 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	case work.Err() != nil:
 		return d.interrupted(ctx, work)
 	case errors.Is(err, errSlow):
-		return nil // it is read again, beside the others
+		return nil // it is read again, in a place for slow jobs
 	case err != nil:
 		return err
 	}
@@ -212,8 +213,8 @@ func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	return nil
 }
 
-// mayYetBeAllowed tells whether a denial in validation is young. Bedrock fails a job at once; a role's rights take a moment to be known
-// everywhere, and so the job fails after some seconds.
+// mayYetBeAllowed reports whether validation was denied something for less than firstPatience. Bedrock fails such a job at once. New rights
+// of a role take a moment to be known everywhere, so the job fails only after some seconds.
 func (d *drive) mayYetBeAllowed() bool {
 	if d.refused.IsZero() {
 		d.refused = time.Now()
@@ -221,13 +222,14 @@ func (d *drive) mayYetBeAllowed() bool {
 	return time.Since(d.refused) < firstPatience
 }
 
-// sending has the records sent until the last has its outcome, the time is over, a stop was asked for, or the job cannot go on.
+// sending lets dispatch send the records until the last one has its outcome, the deadline passes, a stop is requested, or the job cannot
+// continue.
 func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
-	if work.Err() != nil { // a process that starts when the time is over sends nothing any more
+	if work.Err() != nil { // the deadline had passed before this process started
 		return d.interrupted(ctx, work)
 	}
 	all := job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total
-	if _, broken := d.state(); broken != nil && !all { // the end was begun, and an outage interrupted it
+	if _, broken := d.state(); broken != nil && !all { // toEnd was begun and failed
 		return d.toEnd(ctx, job, batholith.EventFail, broken)
 	}
 	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
@@ -243,7 +245,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if e != "" {
 		return d.toEnd(ctx, job, e, cause)
 	}
-	// What is in flight ends now, not only when the database says how the job stands.
+	// Cancel requests in flight now, and not only after the job was read again.
 	if cause := context.Cause(work); ctx.Err() == nil {
 		d.atEnd(batholith.EventHalt)
 		if err := d.halt(ctx, cause); err != nil {
@@ -253,8 +255,8 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	return d.interrupted(ctx, work)
 }
 
-// halt calls off what the dispatcher has of the job, and keeps the first error that it saw. It waits until everything that was finished is
-// stored: for an outage as long as it takes, for access that is denied until the patience is over, when the shelf takes it (see spent).
+// halt stops the sending of the job's records and keeps the first error that dispatch saw. It waits until all finished outcomes are
+// committed: as long as an outage lasts. If access is denied, the shelf takes the outcomes after the patience (see spent).
 func (d *drive) halt(ctx context.Context, cause error) error {
 	if first := d.l.o.Dispatch.FirstError(d.id); first != nil {
 		d.first = first
@@ -265,7 +267,7 @@ func (d *drive) halt(ctx context.Context, cause error) error {
 	return nil
 }
 
-// observe takes in how the job stands in the database, where another process may have changed it.
+// observe takes in the job's state in the database, which another process may have changed.
 func (d *drive) observe(job batholith.Job) {
 	d.waits.seen(job.Note)
 	if job.Status == batholith.StatusInProgress {
@@ -281,7 +283,7 @@ func (d *drive) observe(job batholith.Job) {
 	}
 }
 
-// await returns the event that ends the sending and its cause, or no event when the work was called off.
+// await returns the event that ends the sending and its cause, or no event if the work was cancelled.
 func (d *drive) await(work context.Context, partial *partial) (batholith.Event, error) {
 	for {
 		select {
@@ -301,9 +303,8 @@ func (d *drive) await(work context.Context, partial *partial) (batholith.Event, 
 	}
 }
 
-// interrupted says what becomes of a job whose work was called off: nothing for a stop or a shutdown, which are in the store or will
-// be found there at the next start; the end, when its time has passed. The end is made under ctx, which lasts as long as the process, so
-// that a shutdown calls it off.
+// interrupted handles cancelled work. After a stop or a shutdown there is nothing to do: the next step, or the next start, reads the
+// status. After the deadline it ends the job, under ctx, so that a shutdown can cancel that.
 func (d *drive) interrupted(ctx, work context.Context) error {
 	if !errors.Is(context.Cause(work), batholith.ErrExpired) {
 		return nil
@@ -321,7 +322,7 @@ func (d *drive) interrupted(ctx, work context.Context) error {
 	return d.endEmpty(ctx, current, batholith.EventExpire, expiry(current))
 }
 
-// move applies an event to the job as it was read.
+// move applies an event to the job as it was read. It returns batholith.ErrMoved if the status has changed since.
 func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	next, err := job.Status.Next(e)
 	if err != nil {
@@ -335,7 +336,7 @@ func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, 
 	return nil
 }
 
-// moved tells of a change of the status.
+// moved reports a change of the status to the log and the listener.
 func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	failpoint.Here("lifecycle.moved")
 	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
@@ -348,7 +349,7 @@ func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	}
 }
 
-// callOff ends the work of the present status.
+// callOff cancels the work of the present status.
 func (d *drive) callOff(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -361,7 +362,7 @@ func (d *drive) callOff(cause error) {
 	}
 }
 
-// begun takes in that the job is InProgress; beganAt tells since when this process has known it.
+// begun notes when the job became InProgress. Only the first call counts.
 func (d *drive) begun(at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -370,12 +371,14 @@ func (d *drive) begun(at time.Time) {
 	}
 }
 
+// beganAt returns that time; zero: the job is not known to be InProgress.
 func (d *drive) beganAt() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.began
 }
 
+// committed takes in the job's counters. Older ones than those known are ignored.
 func (d *drive) committed(c batholith.Counts) {
 	d.mu.Lock()
 	if c.Processed >= d.counts.Processed {
@@ -385,14 +388,14 @@ func (d *drive) committed(c batholith.Counts) {
 	d.nudge()
 }
 
-// stored says that outcomes of the job were stored by this process just now.
+// stored takes in counters after a commit by this process, which also ends the wait ToStore.
 func (d *drive) stored(c batholith.Counts) {
 	d.waits.succeeded(ToStore)
 	d.committed(c)
 }
 
-// fault keeps the first reason why the job cannot go on, if it is one that will not pass. A job that is at its end has what the bucket
-// refuses written to the shelf: it waits for its last outcomes.
+// fault keeps the first permanent reason why the job cannot continue. If the job is at its end already, it waits for its last outcomes: the
+// shelf takes those that the bucket refuses.
 func (d *drive) fault(err error) {
 	d.mu.Lock()
 	if d.broken == nil {
@@ -406,7 +409,7 @@ func (d *drive) fault(err error) {
 	d.nudge()
 }
 
-// atEnd says that the job is being brought to its end, by this event.
+// atEnd notes that the job is being ended, by this event.
 func (d *drive) atEnd(e batholith.Event) {
 	d.mu.Lock()
 	d.ending = true
@@ -417,12 +420,14 @@ func (d *drive) atEnd(e batholith.Event) {
 	}
 }
 
+// state returns the latest counters and the reason why the job cannot continue.
 func (d *drive) state() (batholith.Counts, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.counts, d.broken
 }
 
+// nudge wakes await. It does not block.
 func (d *drive) nudge() {
 	select {
 	case d.wake <- struct{}{}:

@@ -13,16 +13,15 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// toEnd brings a job that was planned to its end: halt, seal and claim, publish, decide, announce, clean, move. An error means that it is
-// to be called again.
+// toEnd ends a job that has a plan: halt, seal and claim, publish, decide, announce, clean, move. After an error it must be called again.
 func (d *drive) toEnd(ctx context.Context, job batholith.Job, e batholith.Event, cause error) error {
 	d.atEnd(e)
 	if err := d.halt(ctx, cause); err != nil {
 		return err
 	}
 	failpoint.Here("lifecycle.halted")
-	// Why a job fails is stored with the seal, since a later process could not find it out again; every other end can be read off the job:
-	// its counters, its time or its status.
+	// The reason of a failure is stored with the seal, since a later process could not find it out. Every other end follows from the job's
+	// counters, deadline or status.
 	why := ""
 	if e == batholith.EventFail {
 		why = cmp.Or(cause.Error(), noReason)
@@ -39,26 +38,26 @@ func (d *drive) toEnd(ctx context.Context, job batholith.Job, e batholith.Event,
 	return err
 }
 
-// noReason is why a job fails that failed for no reason that was told.
+// noReason is the reason of a failure whose error has no text.
 const noReason = "the reason is not known"
 
-// sealed ends a job that is sealed. The epoch is that of its publication, 0 when this worker has not claimed it. It tells whether the
-// publication went on to deliver, which yields by itself.
+// sealed ends a sealed job. epoch is that of its publication; 0: this worker has not claimed it. It reports whether it called deliver,
+// which yields the publication itself.
 func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, cause error) (delivering bool, err error) {
-	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // with the counters that are final now
+	job, err := d.l.o.Store.Job(ctx, d.account, d.id) // its counters are final now
 	if err != nil {
 		return false, err
 	}
 	if job.Ending != "" {
-		return false, nil // another has published it: the next step waits for that one, or takes its place
+		return false, nil // another worker has published it: the next step waits for that worker or takes over
 	}
 	if e == batholith.EventExpire && job.Counts.Total > 0 && job.Counts.Processed == job.Counts.Total {
-		e = batholith.EventFinish // the last record made it
+		e = batholith.EventFinish // the last record was processed in time
 	}
 	if e != batholith.EventHalt && job.Status == batholith.StatusStopping {
 		return false, batholith.ErrMoved // a stop came first
 	}
-	if why := failing(job); why != "" && e != batholith.EventHalt { // another worker found out first that the job cannot go on
+	if why := failing(job); why != "" && e != batholith.EventHalt { // another worker has stored a reason why the job fails
 		e, cause = batholith.EventFail, errors.New(why)
 	}
 	next, err := job.Status.Next(e)
@@ -66,7 +65,7 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 		return false, batholith.ErrMoved
 	}
 	message := ending(job, next, cause, d.first)
-	if next == batholith.StatusExpired { // nothing of it was ever sent
+	if next == batholith.StatusExpired { // no record was ever sent
 		return false, d.endEmpty(ctx, job, e, message)
 	}
 	if job.Counts.Total == 0 {
@@ -74,15 +73,15 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 		if err != nil {
 			return false, err
 		}
-		if len(files) == 0 { // it was stopped before it had a plan
+		if len(files) == 0 { // it was stopped before it had a plan of chunks
 			return false, d.endEmpty(ctx, job, e, message)
 		}
 	}
 	return true, d.deliver(ctx, job, epoch, next, message)
 }
 
-// deliver publishes the final output of a sealed job and brings it to its terminal status, as the one publisher it has, under an epoch that
-// was claimed; 0: it claims one. While another worker publishes, it is batholith.ErrHeld.
+// deliver publishes the final output of a sealed job and ends the job. epoch is a claimed publication; 0: it claims one. It returns
+// batholith.ErrHeld while another worker publishes.
 func (d *drive) deliver(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string) (err error) {
 	d.doing = ToPublish
 	if epoch == 0 {
@@ -109,7 +108,7 @@ func (d *drive) deliver(ctx context.Context, job batholith.Job, epoch int64, nex
 	return d.announce(ctx, job, epoch, planned.Message, manifest)
 }
 
-// decided ends a job whose publisher did not come to do so.
+// decided ends a job whose end is decided and whose publisher died or failed before the end.
 func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 	if err := d.halt(ctx, batholith.ErrMoved); err != nil {
 		return err
@@ -118,7 +117,7 @@ func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 	if err != nil {
 		return err
 	}
-	// Until the claim the other could decide otherwise: that the manifest cannot be written, and the results are kept.
+	// Before the claim the other worker could still change the decision: keep the results, because the manifest cannot be written.
 	if job, err = d.l.o.Store.Job(ctx, d.account, d.id); err != nil {
 		return err
 	}
@@ -132,9 +131,9 @@ func (d *drive) decided(ctx context.Context, job batholith.Job) error {
 	return d.announce(ctx, job, epoch, message, manifest)
 }
 
-// announce writes the manifest that the end of a job was decided with, if there is one, and ends the job. What it was made of is there until the
-// manifest is, so a job whose manifest cannot be written keeps its results like one whose output cannot be. A manifest that was written is
-// not written again when the end itself fails: what the output was made of may be gone by then, and could not be kept any more.
+// announce writes the stored small manifest of a decided job, if there is one, and ends the job. The segments still exist then, so a job
+// whose manifest cannot be written keeps its results, like one whose output cannot be written. A manifest that was written is not written
+// again if only the end fails: by then the segments may be deleted, and could not be kept.
 func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, message string, manifest []byte) error {
 	if manifest == nil || d.announced {
 		return d.end(ctx, job, epoch)
@@ -154,8 +153,8 @@ func (d *drive) announce(ctx context.Context, job batholith.Job, epoch int64, me
 	return err
 }
 
-// end cleans up after a job whose end is decided and makes its terminal move: who sees that finds the output and nothing else. A
-// clean-up that fails keeps nobody waiting for the output, and is made later.
+// end cleans up after a decided job and sets its terminal status, so that a client that sees the status finds the output and no temporary
+// objects. A clean-up that fails does not delay the status; the sweep repeats it.
 func (d *drive) end(ctx context.Context, job batholith.Job, epoch int64) error {
 	removed := job.Kept == "" && d.l.tidy(ctx, job, d.l.remove)
 	at, sweep := time.Now(), time.Time{}
@@ -186,9 +185,11 @@ func (d *drive) claim(ctx context.Context) (epoch int64, err error) {
 	return epoch, nil
 }
 
-// yield lets another publish what could not be published here. When that fails, the other waits for this worker to succeed or to die.
+// yield allows another worker to publish what could not be published here. If yield fails, the others wait until this worker succeeds or
+// its lease ends.
 func (d *drive) yield(ctx context.Context, epoch int64) { d.l.yieldPublication(ctx, d.id, epoch) }
 
+// yieldPublication gives up a claimed publication. Errors are only logged.
 func (l *Lifecycle) yieldPublication(ctx context.Context, id string, epoch int64) {
 	ctx, cancel := outlast(ctx, yieldTime, yieldGrace)
 	defer cancel()
@@ -197,27 +198,30 @@ func (l *Lifecycle) yieldPublication(ctx context.Context, id string, epoch int64
 	}
 }
 
-// yieldTime bounds a call that is worth no more; yieldGrace is what it gets when the process is to end.
+// yieldTime is the timeout of a yield, and yieldGrace the time that it gets at a shutdown.
 const (
 	yieldTime  = 5 * time.Second
 	yieldGrace = time.Second
 )
 
-// unwritten says that the output cannot be written, whatever is tried.
+// unwritten says that the output cannot be written, and that retries cannot help.
 type unwritten struct{ cause error }
 
+// Error names the cause, as in the job's message.
 func (u *unwritten) Error() string { return "the output cannot be written: " + u.cause.Error() }
+
+// Unwrap returns what the bucket said.
 func (u *unwritten) Unwrap() error { return u.cause }
 
-// publish writes the final output of a job that is to have this status and message, and returns it with those that it has in fact: it is
-// Failed if outcomes are lost. The manifest is what is still to be written. After an *unwritten there is no output; any other error says
-// that nothing is decided, and that publish is to be called again.
+// publish writes the final output of a job that is planned to have this status and message. It returns the job with the status and message
+// of its output: Failed, if outcomes were lost. manifest is the small manifest that is still to be written. After an *unwritten error there
+// is no output. After any other error nothing is decided, and publish must be called again.
 func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (_ batholith.Job, manifest []byte, err error) {
 	m, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
 	if errors.Is(err, batholith.ErrOutcomesLost) {
 		if job.Status != batholith.StatusFailed {
 			job.Status, job.Message = batholith.StatusFailed, couldNotGoOn+err.Error()
-		} else { // it failed for another reason, and its output has less than it counts
+		} else { // it failed for another reason, and its output has fewer outcomes than it counts
 			job.Message = withNotice(job.Message, ". "+err.Error())
 		}
 		m.Pending, err = nil, d.salvage(ctx, job, epoch)
@@ -233,12 +237,15 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (_ 
 	return job, nil, &unwritten{err}
 }
 
-// failedFor is for how long the output of a job that failed is tried at least, if what is in the way may pass.
+// failedFor is the least time for which the output of a failed job is retried after temporary errors.
 const failedFor = time.Hour
 
-// again tells whether a publication that failed is to be tried again. An outage is waited for. Access that is denied is tried until the
-// patience is over; if that went by while outcomes were to be stored, once. The output of a job that fails is tried as long as its time
-// lasts: what is wrong with the job may also be what is in the way of its output.
+// again reports whether a failed publication is to be retried:
+//
+//	outage                  always
+//	denied access           until the patience is over; not at all if it was used up while outcomes were stored
+//	other permanent error   no
+//	job that fails          until its deadline, and at least for failedFor: its fault may also prevent the output
 func (d *drive) again(next batholith.Status, err error) bool {
 	if d.published.IsZero() {
 		d.published = time.Now()
@@ -254,8 +261,8 @@ func (d *drive) again(next batholith.Status, err error) bool {
 	return next != batholith.StatusFailed || time.Since(d.published) < failedFor || time.Now().Before(d.expires)
 }
 
-// salvage publishes what is left of a job whose outcomes are lost. A job whose end another process decided meanwhile has lost nothing:
-// its segments went with the clean-up, which comes after that, and its output must stay as it is.
+// salvage publishes the readable outcomes of a job with lost segments. If another process has decided the job's end, nothing was lost: its
+// segments were deleted by the clean-up after that, and its output must stay as it is. Then salvage returns batholith.ErrMoved.
 func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) error {
 	now, err := d.l.o.Store.Job(ctx, d.account, d.id)
 	if err != nil {
@@ -267,8 +274,8 @@ func (d *drive) salvage(ctx context.Context, job batholith.Job, epoch int64) err
 	return d.l.o.Publisher.Salvage(ctx, job, epoch)
 }
 
-// endEmpty makes the terminal move of a job that has no output and cleans up. The move comes first: nothing says before it that the job ends
-// so, and another worker may plan the same job over the same index meanwhile.
+// endEmpty ends a job without output. It sets the terminal status first and then cleans up: until then nothing says that the job ends, and
+// another worker may write an index for it.
 func (d *drive) endEmpty(ctx context.Context, job batholith.Job, e batholith.Event, message string) error {
 	if err := d.move(ctx, job, e, message); err != nil {
 		return err
@@ -277,10 +284,10 @@ func (d *drive) endEmpty(ctx context.Context, job batholith.Job, e batholith.Eve
 	return nil
 }
 
-// couldNotGoOn begins the message of a job that failed after validation. It is for people: what decides is batholith.Job.Failing.
+// couldNotGoOn begins the message of a job that failed after validation. Programs use batholith.Job.Failing instead.
 const couldNotGoOn = "The job could not go on: "
 
-// ending is the message of a job that ends in a status, for the person who asks what became of it.
+// ending is the message of a job for its terminal status.
 func ending(job batholith.Job, next batholith.Status, cause error, first *batholith.RecordError) string {
 	c := job.Counts
 	switch next {
@@ -298,7 +305,7 @@ func ending(job batholith.Job, next batholith.Status, cause error, first *bathol
 	return allProcessed + errored(c, first) + saved(job.Tokens)
 }
 
-// saved says what the model server's prefix cache spared it, where it tells.
+// saved says how many prompt tokens the model server took from its prefix cache, if it reports that.
 func saved(t batholith.Tokens) string {
 	if t.CacheRead == 0 || t.Input == 0 {
 		return ""
@@ -306,9 +313,10 @@ func saved(t batholith.Tokens) string {
 	return fmt.Sprintf(" %d of %d prompt tokens (%d %%) were in the model server's cache.", t.CacheRead, t.Input, 100*t.CacheRead/t.Input)
 }
 
-// allProcessed takes the place of what was noted while the job ran.
+// allProcessed begins the message of a Completed job, and replaces the note of the running job.
 const allProcessed = "Every record was processed."
 
+// errored says how many records ended with an error line, and the first error that this process saw.
 func errored(c batholith.Counts, first *batholith.RecordError) string {
 	switch {
 	case c.Errored == 0:
@@ -319,6 +327,7 @@ func errored(c batholith.Counts, first *batholith.RecordError) string {
 	return plain.Sprintf(" %d of %d ended with an error, the first with %d: %s", c.Errored, c.Processed, first.Code, first.Message)
 }
 
+// expiry is the message of an Expired job.
 func expiry(job batholith.Job) string {
 	m := fmt.Sprintf("The job did not begin before %s, when its time ran out.", job.Expires.UTC().Format(time.RFC3339))
 	if job.Note != "" {

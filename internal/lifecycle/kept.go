@@ -16,28 +16,29 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// What a job finished is kept when its output cannot be written. The steps, and what a crash leaves between two of them:
+// The finished results of a job are kept if its output cannot be written. The steps, and what happens after a crash at the end of each:
 //
-//	shelve    The job is failing, and what the bucket refuses of it is committed on the worker's disk. As any commit.
-//	decide    One transaction: the job ends as Failed, and its results are kept. Dies here: the next process ends it, and cleans
-//	          nothing up.
-//	end       The job is Failed. Its files, segments and shelf stay until somebody publishes or discards them.
-//	ask       One transaction: Publishing. Dies here, or in any step of the publication: the next process publishes anew.
-//	publish   The output and the manifest are there, as at the end of any job. Repeating it writes the same bytes.
-//	published One transaction: nothing is kept, and the job is unclean. Dies here: a sweep cleans up. Segments are deleted only after it,
-//	          so that no publication finds some of them gone.
+//	shelve    The job is failing. Segments that the bucket refuses are written to the worker's disk and committed. Crash: as after any
+//	          commit.
+//	decide    One transaction: the job will be Failed, and its results are kept. Crash: the next process ends the job, and deletes no
+//	          results.
+//	end       The job is Failed. Its rows, segments and shelf stay until a user publishes or discards them.
+//	ask       One transaction: Publishing. Crash here or during the publication: the next process publishes again.
+//	publish   The output and the manifest are written, as at the end of any job. Repetition writes the same bytes.
+//	published One transaction: nothing is kept, and the job needs a clean-up. Crash: a sweep cleans up. Segments are deleted only after
+//	          this step, so that no publication misses one.
 //
-// Who gives the results up asks likewise, in one transaction: Discarding. The worker that finds it says so in the job's message, in one
-// transaction more, and cleans up.
+// To discard the results, a user's request stores Discarding, in one transaction. A worker then stores that in the job's message, in
+// another transaction, and cleans up.
 
-// keep ends a job whose output cannot be written: it is Failed, and what it finished is kept.
+// keep ends a job whose output cannot be written: it becomes Failed, and its finished results are kept.
 func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string, cause error) error {
 	if next != batholith.StatusFailed {
 		message = "The output cannot be written: " + cause.Error() + "."
 	} else {
 		message += ". The output cannot be written: " + cause.Error() + "."
 	}
-	if job.Counts.Processed == 0 { // nothing was finished
+	if job.Counts.Processed == 0 { // there are no results to keep
 		if err := d.l.o.Store.Decide(ctx, d.id, epoch, job.Status, batholith.StatusFailed, message, nil); err != nil {
 			return fmt.Errorf("decide the end of job %s: %w", d.id, err)
 		}
@@ -54,22 +55,22 @@ func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next b
 	return d.end(ctx, job, epoch)
 }
 
-// keptNotice ends the message of a job whose results are kept.
+// keptNotice is the end of the message of a job with kept results.
 func keptNotice(job batholith.Job) string {
 	return fmt.Sprintf(" The %d finished records are kept. Fix the cause, then publish them with: batholith publish %s", job.Counts.Processed, job.ID)
 }
 
-// publishedNotice takes its place when they have been published.
+// publishedNotice replaces keptNotice after the results were published.
 func publishedNotice(job batholith.Job, at time.Time) string {
 	return fmt.Sprintf(" The %d finished records were published afterwards, at %s.", job.Counts.Processed, at.UTC().Format(time.RFC3339))
 }
 
-// discardedNotice takes its place when they were given up.
+// discardedNotice replaces keptNotice after the results were discarded.
 func discardedNotice(job batholith.Job, at time.Time) string {
 	return fmt.Sprintf(" The %d finished records were discarded, at %s.", job.Counts.Processed, at.UTC().Format(time.RFC3339))
 }
 
-// withNotice appends a notice to a message and shortens the message where both are too long: the notice is what the reader needs.
+// withNotice appends a notice to a message. If both are too long, it shortens the message, since the reader needs the notice.
 func withNotice(message, notice string) string {
 	if n := batholith.MaxMessage - len(notice); len(message) > n {
 		message = strings.ToValidUTF8(message[:n-len("…")], "") + "…"
@@ -78,13 +79,13 @@ func withNotice(message, notice string) string {
 }
 
 const (
-	// publishAtOnce is how many jobs' kept results are published beside one another: a slow bucket holds up nobody else's.
+	// publishAtOnce is how many jobs' kept results are published in parallel, so that a slow bucket does not delay the others.
 	publishAtOnce = 8
-	// publishTries is how often a publication that failed for a reason that may pass is tried before the person who asked is told.
+	// publishTries is the number of attempts before the user who asked is told of a temporary error.
 	publishTries = 4
 )
 
-// publishAsked publishes or discards the kept results of which somebody asks for that, until ctx ends.
+// publishAsked publishes or discards kept results as users request it, until ctx ends.
 func (l *Lifecycle) publishAsked(ctx context.Context) {
 	changes, cancel := l.o.Store.Subscribe()
 	defer cancel()
@@ -128,7 +129,7 @@ func (l *Lifecycle) publishAsked(ctx context.Context) {
 	}
 }
 
-// publishKept publishes the kept results of one job, and says what came of it.
+// publishKept publishes or discards the kept results of one job, with retries. If it fails, the job's message says why.
 func (l *Lifecycle) publishKept(ctx context.Context, id string) {
 	tries := 0
 	err := backoff.Repeat(ctx, 4*firstAgain, 16*firstAgain, func(ctx context.Context) error {
@@ -139,7 +140,7 @@ func (l *Lifecycle) publishKept(ctx context.Context, id string) {
 		return err
 	}, nil)
 	switch {
-	case err == nil, ctx.Err() != nil: // the next process goes on
+	case err == nil, ctx.Err() != nil: // after a shutdown the next process continues
 	case errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrMoved), errors.Is(err, batholith.ErrNothingKept):
 		l.o.Log.Debug("another worker publishes the kept results of a job", "job", id, "err", err)
 	default:
@@ -150,6 +151,7 @@ func (l *Lifecycle) publishKept(ctx context.Context, id string) {
 	}
 }
 
+// tryPublishKept makes one attempt. It returns batholith.ErrNothingKept if another worker has done it.
 func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	job, err := l.o.Store.Find(ctx, id)
 	if err != nil {
@@ -188,7 +190,7 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 	return nil
 }
 
-// discardKept deletes kept results that somebody gave up. What it cannot delete is left to the sweep.
+// discardKept stores that the results are discarded, and deletes them. The sweep deletes the rest if that fails.
 func (l *Lifecycle) discardKept(ctx context.Context, job batholith.Job) error {
 	now := time.Now()
 	if err := l.o.Store.Discarded(ctx, job.ID, renotice(job, discardedNotice(job, now)), now); err != nil {
@@ -200,14 +202,17 @@ func (l *Lifecycle) discardKept(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
-// renotice returns a job's message with another notice in place of the one that its results are kept.
+// renotice replaces the keptNotice in a job's message by another notice.
 func renotice(job batholith.Job, notice string) string {
 	base, _ := strings.CutSuffix(job.Message, keptNotice(job))
 	return withNotice(base, notice)
 }
 
-// noShelf is for processes that have none.
+// noShelf is the Shelf of a process without one.
 type noShelf struct{}
 
-func (noShelf) Shelve(string)   {}
+// Shelve does nothing: the outcomes wait until the bucket accepts them.
+func (noShelf) Shelve(string) {}
+
+// Unshelve does nothing.
 func (noShelf) Unshelve(string) {}

@@ -18,77 +18,80 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// Jobs is what lifecycle asks of the stored jobs.
+// Jobs is the part of the database with the jobs and their statuses.
 type Jobs interface {
+	// Job returns the job of an account, or batholith.ErrNotFound.
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	// Unfinished lists the jobs that are not terminal, oldest first.
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
-	// Find returns the job with this id; batholith.ErrNotFound when there is none.
+	// Find returns the job of any account with this id, or batholith.ErrNotFound.
 	Find(ctx context.Context, id string) (batholith.Job, error)
 	// Unclean lists the ids of terminal jobs that still have files, chunks, segments or uploads.
 	Unclean(ctx context.Context) ([]string, error)
-	// Unswept lists the ids of the jobs that are to be cleaned up for the second time until then.
+	// Unswept lists the ids of the jobs whose second clean-up is due by then.
 	Unswept(ctx context.Context, until time.Time) ([]string, error)
-	// Move changes the status from one to another, with one event; batholith.ErrMoved when it is another by now.
+	// Move changes the status and adds one event, in one transaction. It returns batholith.ErrMoved if the status is not from.
 	Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
-	// Note replaces the note of a job that is not over; Unnote removes it if it is still this one.
+	// Note replaces the note of a job that is not terminal. Unnote removes the note if it is still this one.
 	Note(ctx context.Context, id, note string) error
 	Unnote(ctx context.Context, id, note string) error
-	// Subscribe yields after every change of a job; changes may be merged.
+	// Subscribe returns a channel that gets a value after changes of jobs; several changes may give one value.
 	Subscribe() (changes <-chan struct{}, cancel func())
 }
 
-// Plans is what lifecycle asks of a job's work.
+// Plans is the part of the database with the files and chunks of jobs.
 type Plans interface {
-	// Accept stores a Validating job's files and chunks in place of earlier ones, and its total, and moves it to Scheduled. After an error
-	// the job is Validating, with a plan or without; batholith.ErrMoved says that it is not Validating any more, or that another plans it.
+	// Accept replaces a Validating job's files, chunks and total, and moves the job to Scheduled. After an error
+	// the job is still Validating, with a plan or without. batholith.ErrMoved: it is not Validating any more, or another worker plans it.
 	Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error
+	// Files lists the job's files; none before Accept.
 	Files(ctx context.Context, id string) ([]batholith.File, error)
-	// SealToPublish has the store refuse every further claim and commit of the job, and claims the final publication for the worker, in one
-	// transaction. The epoch is 0 when the claim is not granted. Of a job that is on its way to Failed it stores why, as Failing.
+	// SealToPublish makes the store refuse every further claim and commit of the job, and claims the final publication for the worker, in one
+	// transaction. The epoch is 0 if another worker has the publication. A non-empty why is stored as the job's Failing.
 	SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error)
-	// Forget drops what only a running job needs, and has the job among Unswept from this time on.
+	// Forget deletes the rows that only a running job needs, and sets the time of the second clean-up.
 	Forget(ctx context.Context, id string, sweep time.Time) error
-	// Swept takes the job off Unswept if it was due by now.
+	// Swept notes that the second clean-up is done, if it was due by now.
 	Swept(ctx context.Context, id string, now time.Time) error
+	// PutUpload stores the id of a multipart upload, so that it can be aborted after a crash.
 	PutUpload(ctx context.Context, u batholith.Upload) error
 }
 
-// Publications let one worker at a time write a job's output.
+// Publications is the part of the database that lets only one worker at a time write a job's output.
 type Publications interface {
-	// ClaimPublication gives the worker the next epoch; batholith.ErrHeld while another that lives has it, unless that one writes
-	// partial output and this one final. A sealed job has no partial output any more: batholith.ErrSealed.
+	// ClaimPublication gives the worker the publication under the next epoch. It returns batholith.ErrHeld while another living worker has
+	// it, unless that one writes partial output and this one the final output. batholith.ErrSealed: the job is sealed, and final is false.
 	ClaimPublication(ctx context.Context, id, worker string, final bool, now time.Time) (epoch int64, err error)
-	// YieldPublication lets another claim it.
+	// YieldPublication gives the publication up, so that another worker can claim it.
 	YieldPublication(ctx context.Context, id string, epoch int64) error
-	// RestPublication says that the job's segments are read no more, for now.
+	// RestPublication notes that the publisher does not read the job's segments for now, so that merges may delete them.
 	RestPublication(ctx context.Context, id string, epoch int64) error
-	// Decide says how a job whose output is there ends: nothing else becomes of it. batholith.ErrHeld under another epoch than the
-	// present one; batholith.ErrMoved when it is not in the status from, or its end is decided. A manifest that is not written yet is stored
-	// with it, and while it is, the end may be decided otherwise under the same epoch.
+	// Decide fixes the terminal status of a job whose output is written. batholith.ErrHeld: the epoch is not the present one.
+	// batholith.ErrMoved: the job is not in the status from, or its end is decided. A manifest that is still to be written is stored;
+	// until it is written, the decision may be changed under the same epoch.
 	Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error
-	// Decided returns the message of the decided end, and that manifest; nil when there is none to be written.
+	// Decided returns the message of the decided end and the stored manifest; nil if none is to be written.
 	Decided(ctx context.Context, id string) (message string, manifest []byte, err error)
-	// End moves a job to its decided end; batholith.ErrHeld under another epoch than the present one. With a time to sweep it is
-	// forgotten in the same transaction; false when it is still to be.
+	// End sets the decided status. batholith.ErrHeld: the epoch is not the present one. If sweep is not zero and the job has few rows, the
+	// same transaction does what Forget does, and forgotten is true.
 	End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error)
 }
 
-// Kept are the results of jobs whose output could not be written.
+// Kept is the part of the database with the results of jobs whose output could not be written.
 type Kept interface {
-	// DecideKept is Decide of a job that ends as Failed, and keeps what it finished until it was published or discarded.
+	// DecideKept is Decide for the status Failed, and keeps the finished results until they are published or discarded.
 	DecideKept(ctx context.Context, id string, epoch int64, from batholith.Status, message string) error
-	// Asked lists the ids of the jobs whose kept results somebody wants published or deleted.
+	// Asked lists the ids of the jobs whose kept results a user wants published or discarded.
 	Asked(ctx context.Context) ([]string, error)
-	// Published ends that: the results are in the output, and the job has this message from then on.
+	// Published stores that the kept results are in the output, with the job's new message.
 	Published(ctx context.Context, id string, epoch int64, message string, at time.Time) error
-	// Discarded ends it for results that somebody gave up: they may be deleted, and the job has this message from then on.
+	// Discarded stores that the kept results may be deleted, with the job's new message.
 	Discarded(ctx context.Context, id, message string, at time.Time) error
-	// Unpublished ends it too: the results are kept as before, and this is why.
+	// Unpublished stores why the results could not be published; they stay kept.
 	Unpublished(ctx context.Context, id, why string) error
 }
 
-// Store is all of it.
+// Store is the part of the database that lifecycle uses.
 type Store interface {
 	Jobs
 	Plans
@@ -98,56 +101,58 @@ type Store interface {
 
 // Dispatch sends the records of jobs.
 type Dispatch interface {
+	// Enqueue starts to send a job's records when its turn comes. A job may be enqueued again.
 	Enqueue(job batholith.Job) error
-	// Halt returns when nothing of the job is in flight and what was finished is committed.
+	// Halt returns when nothing of the job is in flight and its finished outcomes are committed.
 	Halt(ctx context.Context, job string, cause error) error
+	// FirstError returns the job's first error line in this process, or nil.
 	FirstError(job string) *batholith.RecordError
 }
 
-// Publisher makes output objects of committed outcomes.
+// Publisher writes output objects from committed outcomes.
 type Publisher interface {
-	// Publish writes every output object under a claimed epoch; final ones with the manifest, and only if outcomes and counters agree.
-	// A manifest that is small is not written but returned, as Pending.
+	// Publish writes every output object, under a claimed epoch. If final, it also writes the manifest, and fails unless outcomes and
+	// counters agree. A small manifest is not written but returned, as Pending.
 	Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error)
-	// Announce writes a manifest that was Pending, once the job's end is decided with it.
+	// Announce writes a manifest that was Pending, after the job's end was decided with it.
 	Announce(ctx context.Context, job batholith.Job, manifest []byte) error
-	// Salvage publishes what can be read when Publish said batholith.ErrOutcomesLost of a job that is not over.
+	// Salvage publishes the readable outcomes after Publish returned batholith.ErrOutcomesLost for a job that is not terminal.
 	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
-	// Clean removes what the job left beside its output.
+	// Clean deletes the job's temporary objects and aborts its uploads.
 	Clean(ctx context.Context, job batholith.Job) error
 }
 
-// Shelf takes the outcomes of failing jobs that the output bucket refuses. Its methods may be called again.
+// Shelf stores outcomes of failing jobs that the output bucket refuses. Its methods may be called repeatedly.
 type Shelf interface {
-	Shelve(job string)   // the job is failing: what the bucket refuses of it from now on is committed all the same
-	Unshelve(job string) // the job is over
+	Shelve(job string)   // the job is failing: segments that its bucket refuses are committed on the worker's disk from now on
+	Unshelve(job string) // the job is terminal
 }
 
-// Options are the parts that a Lifecycle joins. All but Shelf, Log and the numbers are needed.
+// Options configures a Lifecycle. Shelf, Log, Listener and the numbers are optional.
 type Options struct {
 	Store     Store
 	Dispatch  Dispatch
 	Publisher Publisher
-	Shelf     Shelf // nil: a failing job waits until the bucket takes its outcomes
-	// Place opens the job's buckets with its role's rights. batholith.ErrAccessDenied when there is no such role.
+	Shelf     Shelf // nil: a failing job waits until the bucket accepts its outcomes
+	// Place opens the job's buckets with its role's rights. It returns batholith.ErrAccessDenied if the role is not known.
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
 	Limits   batholith.Limits
-	Worker   string // publishes under this name, and holds a lease by it
+	Worker   string // id of this process, which publishes and holds leases under it
 	Log      *slog.Logger
-	Listener batholith.Listener // is told of Moved
+	Listener batholith.Listener // its Moved is called
 
-	Validations  int           // jobs whose input is read at once; 0: 2
-	Patience     time.Duration // for how long access that is denied is tried again before a job fails; 0: 10 minutes
-	Look         time.Duration // how often the database is looked at without being told of a change; 0: 5 s
-	FirstPartial int64         // records that must have an outcome before output is published because it has doubled; 0: 1000
-	PartialEvery time.Duration // between two such publications, at least; 0: 15 s
+	Validations  int           // jobs whose input is read in parallel; 0: 2
+	Patience     time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
+	Look         time.Duration // between two reads of all jobs, if no change is notified; 0: 5 s
+	FirstPartial int64         // outcomes before the first partial output that is written because the output has doubled; 0: 1000
+	PartialEvery time.Duration // least time between two such publications; 0: 15 s
 }
 
-// Lifecycle drives jobs. Stop, Begin, Committed and Fault may be called by any goroutine.
+// Lifecycle drives the jobs of one worker. Stop, Begin, Committed, Fault and Waits may be called by any goroutine.
 type Lifecycle struct {
 	o          Options
-	fast, slow *places     // for the reading of inputs
-	pool       *jsonl.Pool // reads for all that have a place in fast
+	fast, slow *places     // places for reading inputs, of usual and of slow jobs
+	pool       *jsonl.Pool // scans the inputs of all jobs with a place in fast
 	weights    *semaphore.Weighted
 	partials   *semaphore.Weighted
 	proofs     proofs
@@ -156,7 +161,7 @@ type Lifecycle struct {
 	drives map[string]*drive // by job id
 }
 
-// New makes a Lifecycle. Nothing happens before Run.
+// New makes a Lifecycle. It does nothing before Run.
 func New(o Options) *Lifecycle {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -183,7 +188,7 @@ func New(o Options) *Lifecycle {
 		weights: semaphore.NewWeighted(weightBytes), partials: semaphore.NewWeighted(partialsAtOnce), drives: map[string]*drive{}}
 }
 
-// Run drives every job that is not terminal until ctx ends; the jobs stay as they are then, and the next Run goes on with them.
+// Run drives every job that is not terminal until ctx ends. The jobs keep their status then, and the next Run continues. It returns nil.
 func (l *Lifecycle) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -203,7 +208,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 				wg.Go(func() { defer l.dismiss(d); d.run(ctx) })
 			}
 		}
-		// Every job that moves is a change, and each look reads all jobs: without a pause, many small jobs would cost the square of their number.
+		// Every move of a job is a change, and each look reads all jobs. Without a pause, n small jobs would cost n² reads.
 		sleep(ctx, min(lookShare*time.Since(began), longestPause))
 		select {
 		case <-changes:
@@ -213,7 +218,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	}
 }
 
-// unfinished lists the jobs that are not terminal, however often it has to try. The error is the cause of ctx.
+// unfinished lists the jobs that are not terminal. It retries until ctx ends; then it returns the cause.
 func (l *Lifecycle) unfinished(ctx context.Context) (jobs []batholith.Job, err error) {
 	err = backoff.Repeat(ctx, firstAgain, time.Second, func(ctx context.Context) (err error) {
 		jobs, err = l.o.Store.Unfinished(ctx)
@@ -222,20 +227,19 @@ func (l *Lifecycle) unfinished(ctx context.Context) (jobs []batholith.Job, err e
 	return jobs, err
 }
 
-// firstAgain is how soon is looked again when that failed once: a stop must be seen within a second.
+// firstAgain is the first wait before a retry. A stop must be seen within a second, even if one read fails.
 const firstAgain = 100 * time.Millisecond
 
-// At most one part in lookShare of a processor's time goes into looks at the jobs, as long as a change is seen within longestPause.
+// Looks at the jobs take about 1/lookShare of a processor's time, unless that delays a change by more than longestPause.
 const (
 	lookShare    = 10
 	longestPause = 50 * time.Millisecond
 )
 
-// lookEvery is how soon is seen what another process did to a job, whose changes may wake nobody here: as soon as a lease of it that ran
-// out would be.
+// lookEvery is the time in which changes by other processes are seen, which may not be notified here. It is about the length of a lease.
 const lookEvery = 5 * time.Second
 
-// observe tells every drive how its job stands. A job that is not listed is over.
+// observe gives every drive the present state of its job. A job that is not listed is terminal.
 func (l *Lifecycle) observe(jobs []batholith.Job) {
 	l.mu.Lock()
 	over := maps.Clone(l.drives)
@@ -251,7 +255,7 @@ func (l *Lifecycle) observe(jobs []batholith.Job) {
 	}
 }
 
-// adopt makes a drive for a job that has none.
+// adopt makes a drive for a job, or returns nil if it has one.
 func (l *Lifecycle) adopt(job batholith.Job) *drive {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,6 +267,7 @@ func (l *Lifecycle) adopt(job batholith.Job) *drive {
 	return d
 }
 
+// dismiss removes a drive whose goroutine has ended.
 func (l *Lifecycle) dismiss(d *drive) {
 	d.waits.close()
 	l.mu.Lock()
@@ -270,13 +275,15 @@ func (l *Lifecycle) dismiss(d *drive) {
 	delete(l.drives, d.id)
 }
 
+// drive returns the drive of a job, or nil.
 func (l *Lifecycle) drive(job string) *drive {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.drives[job]
 }
 
-// Begin moves a Scheduled job to InProgress because its turn at the model has come. A job that is InProgress already stays it.
+// Begin moves a Scheduled job to InProgress, because its turn at the model has come. It returns nil if the job is InProgress already, and
+// batholith.ErrMoved if it cannot begin any more.
 func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	at := time.Now()
 	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", at)
@@ -302,14 +309,14 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	return err
 }
 
-// Committed tells how far a job has come, by outcomes that this process stored.
+// Committed takes in the job's counters after a commit by this process.
 func (l *Lifecycle) Committed(id string, c batholith.Counts) {
 	if d := l.drive(id); d != nil {
 		d.stored(c)
 	}
 }
 
-// Fault tells that a job cannot go on. Access that was taken away is waited for like an outage, as long as the patience lasts.
+// Fault reports that a job cannot continue. Denied access is retried for Options.Patience first.
 func (l *Lifecycle) Fault(id string, err error) {
 	d := l.drive(id)
 	switch {
@@ -321,8 +328,8 @@ func (l *Lifecycle) Fault(id string, err error) {
 	}
 }
 
-// Waits tells that something of a job failed and is tried again, and since when; or, with a nil error, that it succeeded. A wait of some
-// seconds is noted on the job. A denial that lasts longer than the patience ends the job as Failed.
+// Waits reports that an operation of a job fails and is retried, and since when; a nil error reports that it succeeded. After some seconds
+// the wait is in the job's note. If access is denied for longer than the patience, the job fails.
 func (l *Lifecycle) Waits(id string, what Wait, since time.Time, err error) {
 	d := l.drive(id)
 	switch {
@@ -334,6 +341,7 @@ func (l *Lifecycle) Waits(id string, what Wait, since time.Time, err error) {
 	}
 }
 
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

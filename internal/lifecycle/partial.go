@@ -9,46 +9,50 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// partial publishes what there is so far, in the background, each time it is worth it.
+// partial publishes the output of a running job from time to time, in the background. Its methods belong to the goroutine of the drive.
 type partial struct {
 	d         *drive
 	ctx       context.Context
 	cancel    context.CancelFunc
-	done      chan struct{} // closed when the publication that runs is over; nil when none does
-	published int64         // records in the last one that succeeded
-	began     time.Time     // of the last one; before the first, of the sending; zero until then
-	took      time.Duration // the last one; like wrote, written before done is closed
-	wrote     int64         // records in the last one, or published again when it failed
-	due       *time.Timer   // fires when what waits to be published would become too old
+	done      chan struct{} // closed at the end of the running publication; nil: none runs
+	published int64         // records in the last successful publication
+	began     time.Time     // start of the last publication; before the first one, of the sending; zero until then
+	took      time.Duration // length of the last publication; set before done is closed, like wrote
+	wrote     int64         // records in the last publication; published, if it failed
+	due       *time.Timer   // fires when the next publication is due
 }
 
+// partial makes the partial publications of a job that is being sent. Its work ends with the context.
 func (d *drive) partial(work context.Context) *partial {
 	ctx, cancel := context.WithCancel(work)
 	return &partial{d: d, ctx: ctx, cancel: cancel, due: time.NewTimer(partialAge)}
 }
 
-// firstPartial is how many records must have an outcome before output is published because it has doubled.
+// firstPartial is the number of outcomes before the first publication that is made because the output has doubled.
 const firstPartial = 1000
 
-// A publication writes everything that is finished. One begins when the output has doubled since the last, and otherwise so early that no
+// A publication writes all finished outcomes. It begins when the output has doubled since the last one, and in any case so early that no
 // outcome waits for longer than
 //
-//	age = max(partialAge, partialShare × took),
+//	age = max(partialAge, partialShare × took)
 //
-// took being how long the last one took, with its wait for a place. Between the ends of two are at least partialEvery and partialShare − 1
-// times took, so that they take a small part of the process's time. Before the first, the time counts from when the job began: a job that is
-// done within partialEvery has none before its end, and a small one that is done within partialAge neither.
+// where took is the length of the last publication, with its wait for a place. After the end of a publication the next one begins after
+//
+//	max(partialEvery, (partialShare - 1) × took)
+//
+// at the earliest, so that publications take a small part of the process's time. Before the first one, the time counts from the begin of the
+// job: a job that ends within partialEvery, or a small one that ends within partialAge, has no partial output.
 const (
 	partialEvery = 15 * time.Second
 	partialAge   = 30 * time.Second
 	partialShare = 30
 )
 
-// partialsAtOnce is how many partial publications a process makes at once. Where many small jobs run, they wait for one another, take longer
-// by that, and so become rarer: all of them together take at most partialsAtOnce/partialShare of a processor.
+// partialsAtOnce is the number of partial publications that a process makes in parallel. If many small jobs run, they wait for each other;
+// took rises by that, so they become rarer. All together take at most partialsAtOnce/partialShare of a processor.
 const partialsAtOnce = 8
 
-// consider begins a publication when it is worth it or due, and none is running. It is called for every change, and when due fires.
+// consider begins a publication if one is due and none is running. It is called after every change, and when due fires.
 func (p *partial) consider(c batholith.Counts) {
 	if p.done != nil {
 		select {
@@ -66,7 +70,7 @@ func (p *partial) consider(c batholith.Counts) {
 	}
 	since, o := time.Since(p.began), p.d.l.o
 	doubled := c.Processed >= max(2*p.published, o.FirstPartial) && since >= max(o.PartialEvery, (partialShare-1)*p.took)
-	latest := max(partialAge, partialShare*p.took) - p.took // the next takes as long
+	latest := max(partialAge, partialShare*p.took) - p.took // assuming that the next one takes as long
 	if !doubled && since < latest {
 		p.due.Reset(latest - since)
 		return
@@ -75,24 +79,24 @@ func (p *partial) consider(c batholith.Counts) {
 	done := make(chan struct{})
 	p.done = done
 	go func() {
-		defer p.d.nudge() // what came meanwhile waits for the next
+		defer p.d.nudge() // so that consider sees outcomes that came meanwhile
 		defer close(done)
 		err := p.publish()
 		p.took = time.Since(p.began)
 		switch {
-		case err == nil, errors.Is(err, batholith.ErrHeld): // another worker publishes what this one would
+		case err == nil, errors.Is(err, batholith.ErrHeld): // another worker publishes the same outcomes
 			p.wrote = c.Processed
 			return
 		case p.ctx.Err() != nil, errors.Is(err, batholith.ErrSealed), errors.Is(err, batholith.ErrMoved):
 			return
-		case blob.Permanent(err) && !blob.Denied(err): // a denial is found out by what is stored, and waited for
+		case blob.Permanent(err) && !blob.Denied(err): // a denial is handled when outcomes are stored (ToStore)
 			p.d.fault(err)
 		}
 		p.d.l.o.Log.Warn("publish partial output", "job", p.d.id, "err", err)
 	}()
 }
 
-// publish publishes once, unless another worker does.
+// publish publishes once. It returns batholith.ErrHeld if another worker publishes.
 func (p *partial) publish() error {
 	l := p.d.l
 	if err := l.partials.Acquire(p.ctx, 1); err != nil {
@@ -114,7 +118,7 @@ func (p *partial) publish() error {
 	return l.o.Store.RestPublication(p.ctx, p.d.id, epoch)
 }
 
-// stop ends the publication that runs and waits for it. The final one aborts what it may still have on its way.
+// stop cancels the running publication and waits for its end. The final publication aborts uploads that it has left.
 func (p *partial) stop() {
 	p.cancel()
 	p.due.Stop()

@@ -9,30 +9,31 @@ import (
 	"time"
 )
 
-// places bounds how many validations read at once. They are handed out in turn to the principals that wait, so that one with many jobs
-// does not keep the others waiting, and to each principal's jobs in the order in which they came.
+// places bounds how many validations read in parallel. Principals that wait get places in turn, so that one with many jobs does not delay
+// the others. A principal's jobs get places in order of arrival.
 type places struct {
 	perOwner int // places that one principal may hold; 0: all
 
 	mu     sync.Mutex
 	free   int
 	queue  []*ticket
-	held   map[string]int   // by principal
-	served map[string]int64 // when a principal got its last place, as a number that rises
-	turn   int64
+	held   map[string]int   // places held, by principal
+	served map[string]int64 // value of turn when a principal got its last place
+	turn   int64            // places granted so far
 }
 
 // ticket is one validation that waits for a place.
 type ticket struct {
 	owner string
-	given chan struct{} // closed, under the mutex, when it has its place
+	given chan struct{} // closed under places.mu when the place is granted
 }
 
+// newPlaces makes n places, of which one principal may hold perOwner (0: all).
 func newPlaces(n, perOwner int) *places {
 	return &places{free: n, perOwner: perOwner, held: map[string]int{}, served: map[string]int64{}}
 }
 
-// take waits for a place. Its error is the cause of ctx.
+// take waits for a place. If ctx ends first, it returns the cause of ctx. The caller must call give after nil.
 func (p *places) take(ctx context.Context, owner string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -51,20 +52,20 @@ func (p *places) take(ctx context.Context, owner string) error {
 	defer p.mu.Unlock()
 	if i := slices.Index(p.queue, t); i >= 0 {
 		p.queue = slices.Delete(p.queue, i, i+1)
-	} else { // it was given at the same moment
+	} else { // the place was granted at the same moment
 		p.release(owner)
 	}
 	return context.Cause(ctx)
 }
 
-// give gives a place back.
+// give returns a place.
 func (p *places) give(owner string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.release(owner)
 }
 
-// release gives a place back. The caller holds mu.
+// release returns a place. The caller holds mu.
 func (p *places) release(owner string) {
 	p.free++
 	if p.held[owner]--; p.held[owner] == 0 {
@@ -73,7 +74,8 @@ func (p *places) release(owner string) {
 	p.grant()
 }
 
-// grant hands out what is free. The caller holds mu.
+// grant gives free places to the principals that hold the fewest, and between equals to the one whose last place is the longest ago. The
+// caller holds mu.
 func (p *places) grant() {
 	for p.free > 0 {
 		next := -1
@@ -98,11 +100,11 @@ func (p *places) grant() {
 		close(t.given)
 	}
 	if len(p.queue) == 0 && len(p.held) == 0 {
-		clear(p.served) // nobody waits: whose turn it was does not matter any more
+		clear(p.served) // nobody waits, so the order is not needed
 	}
 }
 
-// ahead returns how many wait, and whether one of them is another principal's job.
+// ahead returns how many validations wait, and whether another principal's job is among them.
 func (p *places) ahead(owner string) (n int, others bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,24 +114,25 @@ func (p *places) ahead(owner string) (n int, others bool) {
 	return len(p.queue), others
 }
 
-// flow counts what a validation reads and how many of its calls to the buckets are under way.
+// flow counts the bytes that a validation reads and its running calls to the buckets.
 type flow struct {
 	bytes atomic.Int64
 	calls atomic.Int64
 }
 
-// call counts a call until the returned function is called.
+// call counts a call as running until the returned function is called.
 func (f *flow) call() (done func()) {
 	f.calls.Add(1)
 	return func() { f.calls.Add(-1) }
 }
 
-// counted is a reader whose reads a flow counts.
+// counted is a reader that counts its reads in a flow.
 type counted struct {
 	io.ReadCloser
 	f *flow
 }
 
+// Read implements [io.Reader].
 func (c counted) Read(p []byte) (int, error) {
 	defer c.f.call()()
 	n, err := c.ReadCloser.Read(p)
@@ -143,7 +146,7 @@ const (
 	slowBytes = 1 << 20
 )
 
-// watch calls slow, once, when a validation is slow while another principal's job waits for its place, and returns when ctx ends.
+// watch calls slow, at most once, when a validation is slow while another principal's job waits for a place. It returns when ctx ends.
 func (p *places) watch(ctx context.Context, owner string, f *flow, slow func()) {
 	before := f.bytes.Load()
 	for ctx.Err() == nil {

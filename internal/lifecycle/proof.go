@@ -10,27 +10,28 @@ import (
 )
 
 const (
-	// proofTime is for how long an output that was written to counts as one that can be written to.
+	// proofTime is how long a successful write proves that an output is writable.
 	proofTime = time.Minute
-	// mostProofs bounds the memory of proofs. When there are more, all are forgotten, which costs one object for each output.
+	// mostProofs bounds the number of proofs. When it is reached, all are forgotten, which costs one more write for each output.
 	mostProofs = 1024
 )
 
-// proofs remember which outputs this process has written to a moment ago. A job with such an output is read without writing to it first:
-// what it writes next, the index or the list of bad lines, is refused in the same words if the right was taken away since.
+// proofs remembers the outputs to which this process has just written. A job with such an output is validated without a test write. If the
+// right was taken away since, the job's next write, of its index or list of bad lines, fails with the same message.
 type proofs struct {
 	mu sync.Mutex
 	at map[proof]time.Time
 }
 
-// proof is all that a bucket's answer to a write depends on, but for the key.
+// proof is everything that decides whether a bucket accepts a write, except the key.
 type proof struct{ role, bucket, owner, kms string }
 
+// proofOf is the proof that a job's output needs.
 func proofOf(job batholith.Job, place blob.Place) proof {
 	return proof{job.RoleARN, place.Output.Name(), job.Output.Owner, job.KMSKeyID}
 }
 
-// fresh tells whether the output was written to within the last proofTime.
+// fresh reports whether the output was written to within the last proofTime.
 func (p *proofs) fresh(of proof) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,6 +39,7 @@ func (p *proofs) fresh(of proof) bool {
 	return ok && time.Since(at) < proofTime
 }
 
+// put notes a successful write.
 func (p *proofs) put(of proof) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,14 +49,14 @@ func (p *proofs) put(of proof) {
 	p.at[of] = time.Now()
 }
 
-// forget forgets all, since something was denied: the next job of each output finds out anew.
+// forget drops all proofs, because something was denied: the next job of each output writes a test object again.
 func (p *proofs) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.at)
 }
 
-// writable makes sure of the output by writing an object where the job's own will be, unless another job's was written a moment ago.
+// writable checks that the output can be written, by an empty object below the job's prefix, unless another job's write has just shown it.
 func (l *Lifecycle) writable(ctx context.Context, job batholith.Job, place blob.Place) error {
 	of := proofOf(job, place)
 	if l.proofs.fresh(of) {

@@ -13,21 +13,21 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// A chunk ends with the record that reaches one of these.
+// A chunk ends with the record that reaches one of these bounds.
 const (
 	chunkRecords = 512
-	chunkBytes   = 1 << 20
+	chunkBytes   = 1 << 20 // of input
 )
 
-// plan is one file's share of a job's work.
+// plan is the part of a job's plan for one file.
 type plan struct {
 	file    batholith.File
 	chunks  cuts
-	invalid int64 // lines that are no records
+	invalid int64 // number of lines that are not valid records
 }
 
-// scan reads one file once: every line is checked, an index block is written for every chunk. One goroutine has it; those of the
-// survey bring the entries to it, in the order of the file.
+// scan reads one file once: it checks every line, and writes an index block for every chunk. It belongs to one goroutine. The goroutines of
+// the survey give it the entries in the order of the file.
 type scan struct {
 	l     *Lifecycle
 	job   batholith.Job
@@ -37,13 +37,14 @@ type scan struct {
 	with  reading
 
 	index   *blob.Writer
-	at      int64 // bytes of the index so far
+	at      int64 // bytes of the index written so far
 	entries []jsonl.Entry
 	chunks  cuts
 	block   []byte
-	broken  error // why the index cannot be written
+	broken  error // first error of writing the index
 }
 
+// run reads the file and returns its plan. A *refusal is an error of the user's, any other error is temporary.
 func (s *scan) run(ctx context.Context) (*plan, error) {
 	s.index = blob.NewWriter(ctx, s.place.Output, s.file.Index, blob.WriterOptions{Begun: s.begun})
 	got, err := s.survey(ctx)
@@ -59,17 +60,18 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 		return nil, errors.Join(err, s.index.Abort())
 	}
 	failpoint.Here("lifecycle.indexed")
-	s.file.CRC32C = fmt.Sprintf("%08x", got.Sum) // it was read to the end
+	s.file.CRC32C = fmt.Sprintf("%08x", got.Sum) // the checksum of the whole file
 	return &plan{file: s.file, chunks: s.chunks, invalid: got.Problems}, nil
 }
 
-// begun remembers a multipart upload of the index, so that it can be aborted after a crash.
+// begun stores the id of a multipart upload of the index, so that it can be aborted after a crash.
 func (s *scan) begun(ctx context.Context, id string) error {
 	return s.l.o.Store.PutUpload(ctx, batholith.Upload{Job: s.job.ID, Key: s.file.Index, UploadID: id})
 }
 
-// smallFile is the largest file, in bytes, that is read into memory before its lines are checked. The pool has few scanners, one for each processor, and
-// a scanner that reads from a distant bucket waits for it: 100 small files at 50 ms took 26 rounds with 4 scanners, and take 4 with 32 reads.
+// smallFile is the size, in bytes, up to which a file is read into memory before its lines are checked. The pool has one scanner for each
+// processor, and a scanner that reads from a distant bucket waits for it. 100 small files at 50 ms took 26 rounds of calls with 4 scanners,
+// and take 4 rounds with 32 parallel reads.
 const smallFile = 128 << 10
 
 // open reads the file from a byte to its end.
@@ -77,7 +79,7 @@ func (s *scan) open(ctx context.Context, from int64) io.ReadCloser {
 	return counted{blob.NewReader(ctx, s.place.Input, s.file.Key, s.file.ETag, from, s.file.Bytes-from), s.with.flow}
 }
 
-// opener returns how the survey reads the file: from memory if it is small, else from the bucket.
+// opener returns the function with which the survey reads the file: from memory if the file is small, else from the bucket.
 func (s *scan) opener(ctx context.Context) (func(ctx context.Context, from int64) io.ReadCloser, error) {
 	if s.file.Bytes > smallFile {
 		return s.open, nil
@@ -91,7 +93,7 @@ func (s *scan) opener(ctx context.Context) (func(ctx context.Context, from int64
 	return func(_ context.Context, from int64) io.ReadCloser { return io.NopCloser(bytes.NewReader(whole[from:])) }, nil
 }
 
-// survey reads the file. A bad line is noted, and the rest is read all the same, so that the user hears of all at once.
+// survey reads the file. It continues after a bad line, so that the user gets all bad lines at once.
 func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
 	open, err := s.opener(ctx)
 	if err == nil {
@@ -106,14 +108,14 @@ func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
 	case s.broken != nil:
 		return got, s.broken
 	}
-	if e, ok := errors.AsType[*batholith.Broken](err); ok { // it would be the same every time
+	if e, ok := errors.AsType[*batholith.Broken](err); ok { // a panic: a retry would fail in the same way
 		s.l.o.Log.Error("internal error over a job's input", "job", s.job.ID, "key", s.file.Key, "doing", e.Doing, "what", e.What, "stack", e.Stack)
 		return got, refuse("%s could not be checked because of an internal error; the log of the server says where", s.file.Key)
 	}
 	return got, access(err, "GetObject", s.place.Input.Name(), s.file.Key)
 }
 
-// unwritten says what an error of writing the index means.
+// unwritten turns an error of writing the index into the job's error.
 func (s *scan) unwritten(err error) error {
 	if err == nil {
 		return nil
@@ -121,7 +123,7 @@ func (s *scan) unwritten(err error) error {
 	return access(fmt.Errorf("write index of %s: %w", s.file.Key, err), "PutObject", s.place.Output.Name(), s.place.Prefix)
 }
 
-// take takes entries in and cuts chunks of them.
+// take takes in entries and cuts them into chunks.
 func (s *scan) take(entries []jsonl.Entry) error {
 	for _, e := range entries {
 		s.entries = append(s.entries, e)

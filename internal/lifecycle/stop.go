@@ -9,18 +9,17 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// Stopper moves jobs to Stopping in a process that runs none. The workers see the status when they next look at the database, after
+// Stopper moves jobs to Stopping in a process without a worker. The workers see the status at their next look at the database, after
 // Options.Look at the latest.
 type Stopper struct {
-	Listener batholith.Listener // is told of Moved
+	Listener batholith.Listener // its Moved is called
 	Store    interface {
 		Job(ctx context.Context, account, id string) (batholith.Job, error)
 		Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
 	}
 }
 
-// Stop returns once the job is Stopping. Its errors are batholith.ErrNotFound, and *batholith.MoveError for a job that is over or whose
-// end is decided.
+// Stop moves a job to Stopping. It returns batholith.ErrNotFound, or a *batholith.MoveError if the job is terminal or its end is decided.
 func (s Stopper) Stop(ctx context.Context, account, id string) error {
 	for {
 		job, err := s.Store.Job(ctx, account, id)
@@ -41,7 +40,7 @@ func (s Stopper) Stop(ctx context.Context, account, id string) error {
 				f(batholith.Moved{Job: id, From: job.Status, To: next, At: at})
 			}
 		}
-		if errors.Is(err, batholith.ErrMoved) { // it moved on meanwhile: ask again, at most as often as a job has statuses
+		if errors.Is(err, batholith.ErrMoved) { // its status has changed: try again, at most once for each status
 			continue
 		}
 		failpoint.Here("lifecycle.stopping")
@@ -49,8 +48,8 @@ func (s Stopper) Stop(ctx context.Context, account, id string) error {
 	}
 }
 
-// Stop is [Stopper.Stop] in the process that runs the job: once it returns, nothing more of the job is begun here, and what was in flight
-// is called off.
+// Stop is [Stopper.Stop] in the process that runs the job. After it returns, no more records of the job are sent here, and requests in
+// flight are cancelled.
 func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
 	err := Stopper{Store: l.o.Store, Listener: l.o.Listener}.Stop(ctx, account, id)
 	if d := l.drive(id); err == nil && d != nil {

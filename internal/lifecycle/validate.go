@@ -20,16 +20,17 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// refusal ends a job as Failed: what it asks for cannot be done, and the message says why to its user.
+// refusal ends a job as Failed: the user must change something, and the message says what.
 type refusal struct {
 	message string
-	denied  bool  // the role may not do it, for now: some seconds later it may
-	cause   error // what the bucket said; not unwrapped: a refusal is what was made of it
+	denied  bool  // access was denied, which may change within seconds
+	cause   error // what the bucket said, for Cause; errors.Is must not see it
 }
 
+// Error is the message for the user.
 func (r *refusal) Error() string { return r.message }
 
-// Cause is what the bucket said that an error of [Inputs] is about, or the error itself.
+// Cause returns what the bucket said behind an error of [Inputs], or the error itself.
 func Cause(err error) error {
 	if no, ok := errors.AsType[*refusal](err); ok && no.cause != nil {
 		return no.cause
@@ -37,45 +38,45 @@ func Cause(err error) error {
 	return err
 }
 
-// refuse makes a refusal. Keys and words of servers among its operands keep to one line and act on no terminal.
+// refuse makes a refusal. Its operands are made safe to print: one line, no control characters.
 func refuse(format string, args ...any) error {
 	return &refusal{message: plain.Sprintf(format, args...)}
 }
 
-// How much is under way at once, besides what the pool of scanners bounds. A file costs the memory of its index on the way, which
-// grows with the file until a part of it is uploaded.
+// Bounds of parallel work, in addition to those of the pool of scanners. A file takes the memory of its index that is not uploaded yet,
+// which grows with the file up to the size of one part.
 const (
-	scans       = 32       // files of one job: the bucket's answers are waited for together
-	weightBytes = 32 << 20 // of files in the whole process, or of those of one slow job
-	heaviest    = 16 << 20 // what a file counts for at most
+	scans       = 32       // files of one job that are read in parallel
+	weightBytes = 32 << 20 // sum of the weights of files that are read in this process, or in one slow job
+	heaviest    = 16 << 20 // weight of a file: its bytes, at most this
 )
 
-// Jobs whose buckets are slow are read beside the others: so many at once, and so many of one principal.
+// Places for jobs whose buckets are slow: of all principals, and of one.
 const (
 	slowValidations = 4
 	slowOfOne       = 1
 )
 
-// reading is what the files of a job are read with.
+// reading holds what the files of a job are read with.
 type reading struct {
 	pool    *jsonl.Pool
 	weights *semaphore.Weighted
 	flow    *flow
 }
 
-// errSlow ends the reading of a job whose bucket is slow while others wait for its place.
+// errSlow ends the reading of a job whose bucket is slow while other jobs wait for its place.
 var errSlow = errors.New("the job's bucket is slow")
 
-// validate checks what Bedrock checks between Submitted and Scheduled, plans the job's work and moves it to Scheduled, and returns when. A *refusal says that the job is wrong;
-// any other error, that it could not be found out, and validate is called again. Only the reading of the input holds a place among the
-// validations: a job whose bucket does not answer waits without one.
+// validate does Bedrock's checks between Submitted and Scheduled, plans the job's chunks and moves it to Scheduled, at the returned time. A
+// *refusal says what is wrong with the job. After any other error the caller must try again. Only the reading of the input needs a place
+// among the validations; a job whose bucket does not answer waits without one.
 func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, err error) {
 	d.since = time.Now()
 	place, files, err := d.probe(ctx, job)
 	if err != nil {
 		return at, err
 	}
-	d.since = time.Time{} // what fails from here on may have worked for hours
+	d.since = time.Time{} // later errors count from the time of the failure: reading may have worked for hours
 	d.waits.succeeded(ToValidate)
 	if d.slow {
 		if err := d.place(ctx, d.l.slow); err != nil {
@@ -103,7 +104,7 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, 
 	return at, err
 }
 
-// probe opens the job's buckets, makes sure of the output and lists the input.
+// probe opens the job's buckets, checks that the output can be written, and lists the input.
 func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place, files []batholith.File, err error) {
 	if err := refuseLocations(job); err != nil {
 		return place, nil, err
@@ -127,7 +128,7 @@ func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place,
 	return place, files, nameable(ctx, place, files)
 }
 
-// place waits for a place among the validations, and says so on the job when that takes long.
+// place waits for a place among the validations. If that takes long, the job's note says so.
 func (d *drive) place(ctx context.Context, p *places) error {
 	began := time.Now()
 	queued := time.AfterFunc(noteAfter, func() {
@@ -166,7 +167,7 @@ func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Plac
 	return l.plan(ctx, job, plans)
 }
 
-// refuseLocations looks at the URIs again, which Create has looked at: a former version may have taken the job in.
+// refuseLocations checks the URIs again, as Create does, since an older version may have accepted the job.
 func refuseLocations(job batholith.Job) error {
 	if why := batholith.RefuseURI(job.Input.URI); why != "" {
 		return refuse("The input %s cannot be used: %s", job.Input.URI, why)
@@ -177,7 +178,7 @@ func refuseLocations(job batholith.Job) error {
 	return nil
 }
 
-// plan checks the counts, and stores the files and the numbered chunks with the move to Scheduled.
+// plan checks the number of records, and stores the files and the numbered chunks with the move to Scheduled.
 func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) (at time.Time, err error) {
 	var files []batholith.File
 	total := int64(0)
@@ -195,7 +196,7 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 	return at, nil
 }
 
-// denied makes a refusal of an error that will not pass, and leaves others as they are.
+// denied turns a permanent error into a refusal, and returns other errors unchanged.
 func denied(err error, format string, args ...any) error {
 	if blob.Permanent(err) {
 		return refuse(format, args...)
@@ -203,7 +204,7 @@ func denied(err error, format string, args ...any) error {
 	return err
 }
 
-// access is AWS's sentence for a bucket that the role cannot use (Bedrock: batch inference, troubleshooting), with the reason.
+// access is AWS's message for a bucket that the role cannot use (Bedrock: batch inference, troubleshooting), with the reason.
 func access(err error, operation, bucket, key string) error {
 	reason, may := "the role may not do this", errors.Is(err, batholith.ErrAccessDenied)
 	switch {
@@ -224,11 +225,11 @@ func access(err error, operation, bucket, key string) error {
 	return err
 }
 
-// usualName is how many bytes a segment of a key may have where a file system is behind the bucket.
+// usualName is the longest part of a key, in bytes, that every bucket accepts: the limit of file names on a file system.
 const usualName = 255
 
-// nameable makes sure that the bucket takes names as long as the longest output's, which is longer than its input's. A job that finds
-// that out at its end has answers that it cannot write.
+// nameable checks that the bucket accepts a name as long as the longest output name, which is longer than that of its input. Otherwise the
+// job would only fail at its end, with answers that cannot be written.
 func nameable(ctx context.Context, place blob.Place, files []batholith.File) error {
 	for _, f := range files {
 		name := f.Output[strings.LastIndexByte(f.Output, '/')+1:]
@@ -252,7 +253,7 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 		return nil, refuse("There is no .jsonl file at %s: name one, or a folder that holds some. Is the file uploaded, and the key spelled right?", job.Input.URI)
 	}
 	var files []batholith.File
-	// Every validation writes indexes of its own: one that was begun before, of an input that was another, may still be on its way.
+	// Every validation writes its indexes under new names: a write of an earlier one, for an older input, may still arrive.
 	index := place.Prefix + batholith.InternalFolder + "/index/" + strings.ToLower(rand.Text()[:13])
 	for _, o := range objects {
 		files = append(files, batholith.File{N: len(files), Key: o.Key, ETag: o.ETag, Bytes: o.Bytes,
@@ -265,9 +266,9 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 	return files, nil
 }
 
-// Inputs finds what the key of an input s3Uri means: the object of that name, or the .jsonl objects below it, in the order of keys.
-// prefix is the key below which the job's output will lie. Inputs whose output could not be written there or would be deleted are
-// refused: a job answers all of its input or none.
+// Inputs resolves the key of an input s3Uri: to the object of that name, or to the .jsonl objects below it, in the order of keys. prefix is
+// the key below which the job's output will lie. Inputs whose output could not be written there, or would be deleted, are refused: a job
+// answers all of its input or none.
 func Inputs(ctx context.Context, b blob.Bucket, key, prefix string) ([]batholith.Object, error) {
 	objects, err := listed(ctx, b, key)
 	if err != nil {
@@ -283,7 +284,7 @@ func Inputs(ctx context.Context, b blob.Bucket, key, prefix string) ([]batholith
 	return objects, nil
 }
 
-// listed lists the objects that an input s3Uri means.
+// listed lists the objects of an input s3Uri.
 func listed(ctx context.Context, b blob.Bucket, key string) ([]batholith.Object, error) {
 	if key != "" && !strings.HasSuffix(key, "/") {
 		o, err := b.Head(ctx, key)
@@ -311,7 +312,7 @@ func listed(ctx context.Context, b blob.Bucket, key string) ([]batholith.Object,
 	return objects, nil
 }
 
-// below is an object's path below the input key; for the object itself, its last part.
+// below is an object's path below the input key; for the object itself, its file name.
 func below(prefix, key string) string {
 	if key == prefix {
 		return key[strings.LastIndexByte(key, '/')+1:]

@@ -13,8 +13,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// refuseLines is the verdict on a job with lines that are no records: a refusal that names the first and says where the rest are listed.
-// The list is written before the job ends, so that whoever reads the message finds it; after a crash between, both are made again.
+// refuseLines returns a refusal if the job has lines that are not valid records: it names the first ones and the object that lists them.
+// The list is written before the job ends, so that a reader of the message finds it. After a crash in between, both are made again.
 func refuseLines(ctx context.Context, job batholith.Job, place blob.Place, plans []*plan, found []jsonl.Found) error {
 	head := batholith.ValidationHead{Version: batholith.ValidationVersion, JobARN: job.ARN().String(), Files: int64(len(plans)), Listed: int64(len(found))}
 	for _, p := range plans {
@@ -35,7 +35,7 @@ func refuseLines(ctx context.Context, job batholith.Job, place blob.Place, plans
 	return &refusal{message: verdict(head, place.Input, plans, found, at)}
 }
 
-// list is the content of the list, a JSON object a line.
+// list is the content of the list: one JSON object per line, first the head.
 func list(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found []jsonl.Found) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -47,7 +47,7 @@ func list(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found
 	return b.Bytes()
 }
 
-// verdict is the job's message: how many lines are bad, as many of them as fit, and where all are.
+// verdict is the job's message: how many lines are bad, as many of them as fit into batholith.MaxMessage, and where all are listed.
 func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found []jsonl.Found, at string) string {
 	var b strings.Builder
 	lines := "lines are"
@@ -61,7 +61,7 @@ func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, fo
 		one := plain.Sprintf(" s3://%s/%s line %d: %s.", input.Name(), plans[f.File].file.Key, f.Line, f.Reason)
 		room := batholith.MaxMessage - b.Len() - len(one) - len(" And  more.") - 19 // digits of the number
 		if told == 0 && room < len(where) {
-			where = "" // two keys of a thousand bytes; the first line is worth more than the place of a list
+			where = "" // both have long keys: the first bad line is more useful than the place of the list
 		}
 		if room < len(where) {
 			break
@@ -75,7 +75,7 @@ func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, fo
 	return b.String() + where
 }
 
-// whereabouts says where the list is, at the end of the message.
+// whereabouts says where the list is. It ends the message.
 func whereabouts(head batholith.ValidationHead, at string) string {
 	switch {
 	case at == "":

@@ -13,10 +13,10 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// Wait is what a job waits for. Its text begins the note on the job.
+// Wait is a kind of wait. Its text begins the job's note.
 type Wait string
 
-// The waits. Each is told apart from the others: a job may wait for several things at once.
+// The kinds of wait. A job may be in several at once.
 const (
 	InLine     Wait = "The job waits for its turn to be validated"
 	ToHear     Wait = "The job waits for its buckets"
@@ -28,48 +28,49 @@ const (
 )
 
 const (
-	// noteAfter is how long a wait lasts before it is noted on the job: shorter ones are nobody's concern.
+	// noteAfter is how long a wait lasts before the job's note says so.
 	noteAfter = 5 * time.Second
-	// noteAgain is how often a note is written anew whose words have changed: those of an error may be others with every attempt.
+	// noteAgain is the least time before a note is replaced by one with another text, since the text of an error may differ with every attempt.
 	noteAgain = time.Minute
-	// noteTime bounds the writing of a note, which is written on the way by whoever waits.
+	// noteTime is the timeout of writing a note. The goroutine that waits writes it.
 	noteTime = 2 * time.Second
-	// patience is for how long access that is denied to a job that was validated is tried again before the job fails.
+	// patience is how long denied access to a validated job is retried before the job fails.
 	patience = 10 * time.Minute
-	// firstPatience is the same for a job that is being validated: its owner is to learn of a wrong role at once, and a hiccup of the token
-	// service is over by then.
+	// firstPatience is the same for a job that is being validated. It is short, so that the owner learns of a wrong role soon, and long enough
+	// for a short outage of the token service.
 	firstPatience = 5 * time.Second
 )
 
-// waits are what one job waits for. A failed attempt begins a wait or prolongs it, one that succeeds ends it.
+// waits are the present waits of one job. A failed attempt begins or continues a wait; a successful one ends it.
 type waits struct {
 	l   *Lifecycle
 	job string
-	// spent is told, once for each, which wait was denied for longer than the patience, by an attempt or a timer.
+	// spent is called once for each wait in which access was denied for longer than the patience.
 	spent func(what Wait, err error)
 
 	mu     sync.Mutex
 	open   map[Wait]*wait
-	note   string // as written on the job; "": none
-	of     Wait   // whose it is
-	noted  time.Time
+	note   string    // the note as written by this process; "": none
+	of     Wait      // the wait that the note is about
+	noted  time.Time // when it was written
 	closed bool
 }
 
-// wait is one of them.
+// wait is one of the waits.
 type wait struct {
 	since  time.Time
-	err    error       // of the last attempt
-	denied *time.Timer // runs while every attempt is denied; nil otherwise
-	until  time.Time   // when it fires
+	err    error       // error of the last attempt
+	denied *time.Timer // runs while every attempt is denied; else nil
+	until  time.Time   // when denied fires
 }
 
+// newWaits makes the waits of a job, none so far.
 func newWaits(l *Lifecycle, job string, spent func(Wait, error)) *waits {
 	return &waits{l: l, job: job, spent: spent, open: map[Wait]*wait{}}
 }
 
-// failed says that an attempt failed which is repeated. since is when the waiting began; it counts only for the first attempt. A wait of
-// some seconds is noted on the job. It returns whether this wait was denied, and nothing else, for the whole patience.
+// failed takes in a failed attempt that will be repeated. since is the begin of the wait; only the first attempt's counts. It writes the
+// note if the wait has lasted long enough. It reports whether access was denied for the whole patience.
 func (w *waits) failed(what Wait, since time.Time, err error) (over bool) {
 	w.mu.Lock()
 	if w.closed {
@@ -99,7 +100,7 @@ func (w *waits) failed(what Wait, since time.Time, err error) (over bool) {
 	return over
 }
 
-// count starts or stops the clock of a wait's denial. Validation has a patience of its own. The caller holds mu.
+// count starts or stops the timer of denied access. Validation has its own patience. The caller holds mu.
 func (w *waits) count(what Wait, o *wait) {
 	switch denied := blob.Denied(o.err) && what != ToValidate; {
 	case !denied && o.denied != nil:
@@ -118,7 +119,7 @@ func (w *waits) count(what Wait, o *wait) {
 	}
 }
 
-// succeeded ends a wait. Its note goes with it, unless somebody else has written another.
+// succeeded ends a wait, and removes its note unless another process has replaced it.
 func (w *waits) succeeded(what Wait) {
 	w.mu.Lock()
 	o := w.open[what]
@@ -131,7 +132,7 @@ func (w *waits) succeeded(what Wait) {
 	}
 	delete(w.open, what)
 	note := w.note
-	if w.of != what { // another wait's
+	if w.of != what { // the note is about another wait
 		note = ""
 	} else {
 		w.note = ""
@@ -142,16 +143,16 @@ func (w *waits) succeeded(what Wait) {
 	}
 }
 
-// seen takes in the note that the job has in the database. When somebody else took this one away, the next failed attempt writes it again.
+// seen takes in the job's note in the database. If another process has removed this one, the next failed attempt writes it again.
 func (w *waits) seen(note string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if note == "" && time.Since(w.noted) >= noteTime { // not one that is being written
+	if note == "" && time.Since(w.noted) >= noteTime { // a newer note may still be on its way
 		w.note = ""
 	}
 }
 
-// close ends all waits, when the job has no drive here any more.
+// close ends all waits. It is called when the drive ends.
 func (w *waits) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,7 +164,7 @@ func (w *waits) close() {
 	}
 }
 
-// write writes to the job's row. A note that cannot be written is written with the next attempt that fails, or goes with the job's end.
+// write changes the note in the database. If that fails, the next failed attempt writes it, or the job's end removes it.
 func (w *waits) write(do func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), noteTime)
 	defer cancel()
@@ -177,7 +178,7 @@ func (w *waits) write(do func(context.Context) error) {
 	}
 }
 
-// text is the note of a wait: what waits, for which cause, with the remedy if the error knows one, and what happens if nothing changes.
+// text is the note of a wait: what waits, the cause, the remedy if the error has one, and what happens if nothing changes.
 func (o *wait) text(what Wait) string {
 	then := "It is tried again by itself."
 	switch {
@@ -186,7 +187,7 @@ func (o *wait) text(what Wait) string {
 	case o.denied != nil:
 		then = fmt.Sprintf("It is tried again by itself; if nothing changes, the job fails at %s.", o.until.UTC().Format(time.RFC3339))
 	}
-	why := plain.Line(o.err.Error()) // a server's words may hold anything
+	why := plain.Line(o.err.Error()) // the text may come from a server
 	room := batholith.MaxMessage - len(what) - len(then) - len(": . ")
 	if len(why) > room {
 		why = strings.ToValidUTF8(why[:room], "")
