@@ -6,38 +6,39 @@ import (
 	"time"
 )
 
-// farAway is how long a piece of a segment takes to come, at least, for the next one to be fetched ahead. Behind it a second buffer per segment pays: a merge
-// of N segments waits for its bucket once for N pieces, and not once for each. From a bucket nearby, the time is not worth the memory.
+// farAway is the time that the read of a piece takes at least, if the next one is to be read ahead. Then a merge of N segments waits once
+// for N pieces, and not once for each; that is worth a second buffer for each segment. For a bucket nearby it is not.
 const farAway = 10 * time.Millisecond
 
-// ahead fetches pieces of the segments of one merge before they are read. Its goroutines end before close returns.
+// ahead reads pieces of the segments of one merge before they are needed. Its goroutines have ended when close returns.
 type ahead struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
-	slots   chan struct{} // one token for each fetch that goes on
+	slots   chan struct{} // one token for each running fetch
 	fetches sync.WaitGroup
 }
 
+// newAhead makes an ahead whose fetches end with ctx. The caller must call close.
 func newAhead(ctx context.Context) *ahead {
 	a := &ahead{slots: make(chan struct{}, opensAtOnce)}
 	a.ctx, a.cancel = context.WithCancel(ctx)
 	return a
 }
 
-// close calls off what is being fetched, and waits for its end.
+// close cancels the running fetches and waits for their end.
 func (a *ahead) close() {
 	a.cancel()
 	a.fetches.Wait()
 }
 
-// coming is a piece that is being fetched.
+// coming is a piece that is being read.
 type coming struct {
 	buf  []byte
-	done chan struct{} // closed when buf is filled, or err is set
+	done chan struct{} // closed by fetch, when buf is filled or err is set
 	err  error
 }
 
-// fetch has a piece filled in the background.
+// fetch fills buf in the background, by calling fill.
 func (a *ahead) fetch(buf []byte, fill func([]byte) error) *coming {
 	c := &coming{buf: buf, done: make(chan struct{})}
 	a.fetches.Go(func() {

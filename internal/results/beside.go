@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// closesAtOnce is how many output objects of one publication are on their way to the bucket at once, and mostCloses how many of all
-	// publications, beside the one that each is at.
+	// closesAtOnce is the number of output objects that one publication finishes in parallel. mostCloses is the number for all
+	// publications, not counting one of each.
 	closesAtOnce, mostCloses = 32, 64
-	// closeFloor is what the objects of a process that are on their way may hold in any case, in bytes: small ones never wait for memory.
+	// closeFloor is the memory that is always granted to unfinished objects, in bytes, so that small ones never wait.
 	closeFloor = 4 << 20
-	// opensAtOnce is how many segments are opened at once.
+	// opensAtOnce is the number of segments that are opened in parallel.
 	opensAtOnce = 32
 )
 
-// beside finishes the objects of one publication beside one another. Whatever of it is on its way to the bucket when the process dies is what
-// one publisher could have left at that point before: outputs that are whole, of which each is the same from everyone, and uploads that
-// the store knows under the publication's epoch. The manifest comes after wait, and so after all of them.
+// beside finishes the objects of one publication in parallel. A crash leaves what a crash of a sequential publication could leave: whole
+// outputs, which are the same from every publisher, and uploads that the store has under the publication's epoch. The manifest is written
+// after wait, and so after all outputs.
 type beside struct {
 	p     *Publisher
 	ctx   context.Context
@@ -29,15 +29,16 @@ type beside struct {
 	tasks sync.WaitGroup
 
 	mu  sync.Mutex
-	err error // the first
+	err error // first error of a task
 }
 
+// beside makes the parallel tasks of one publication.
 func (p *Publisher) beside(ctx context.Context) *beside {
 	return &beside{p: p, ctx: ctx, slots: semaphore.NewWeighted(closesAtOnce)}
 }
 
-// do does task, which holds so many bytes until it is done: in a goroutine when there is a slot and memory for it, or else before do returns. Its
-// error is returned by a later call of do, or by wait.
+// do runs a task that holds that many bytes: in a goroutine if there is a slot and memory, else before do returns. The error of a task is
+// returned by a later call of do, or by wait.
 func (b *beside) do(bytes int64, task func() error) error {
 	if err := b.failed(); err != nil {
 		return err
@@ -64,6 +65,7 @@ func (b *beside) do(bytes int64, task func() error) error {
 	return nil
 }
 
+// note keeps the first error and returns err.
 func (b *beside) note(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,20 +75,20 @@ func (b *beside) note(err error) error {
 	return err
 }
 
+// failed returns the first error so far.
 func (b *beside) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-// wait waits for all that was begun and returns the first error. Nothing of the publication is on its way any more then, as far as this
-// process knows.
+// wait waits for all tasks and returns the first error. After it no request of these tasks is running in this process.
 func (b *beside) wait() error {
 	b.tasks.Wait()
 	return b.failed()
 }
 
-// roomOf is the account of the objects that are on their way. A publisher that was given no room has that of one publication.
+// roomOf is the memory account of unfinished objects. Without PublisherOptions.Room it has room for one publication.
 func roomOf(o PublisherOptions) *memory.Account {
 	room := o.Room
 	if room == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Clean deletes what lies beside a job's output, and aborts its uploads. It may be repeated.
+// Clean deletes a job's temporary objects and aborts its uploads. It may be repeated.
 func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 	if err := p.shelf.clear(ctx, job.ID); err != nil {
 		return fmt.Errorf("clear the shelf of job %s: %w", job.ID, err)
@@ -35,9 +35,9 @@ func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 	return nil
 }
 
-// supersede aborts what publishers before this epoch, or an earlier attempt under it, may still have on its way to an output object.
-// Of later epochs it keeps off: then it is this one that is superseded, and will hear of it. A role that may write and not abort costs
-// the certainty that nothing late appears, not the output.
+// supersede aborts the uploads of publishers before this epoch, and of earlier attempts under it. It leaves uploads of later epochs alone:
+// then this publisher was replaced, and gets an error later. If the role may write but not abort, the publication continues; a late write
+// may then appear.
 func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place, epoch int64) error {
 	err := p.abort(ctx, job, place, func(u batholith.Upload) bool {
 		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
@@ -49,11 +49,11 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 	return err
 }
 
-// keyed is how many outputs of a job are looked at one by one for uploads. More would keep its end waiting.
+// keyed is the number of a job's outputs that are searched for uploads one by one. More would delay the job's end.
 const keyed = 1000
 
-// abortUnknown aborts the uploads below a job's prefix. An upload whose beginning was not noted any more is known to the bucket alone.
-// Where the bucket has no list of them, or keeps it from the role, such an upload is left to expire.
+// abortUnknown aborts the uploads that the bucket lists below the job's prefix: a crash may have prevented the store from noting them. If
+// the bucket cannot list uploads, or denies it to the role, such uploads are left to expire.
 func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Place) error {
 	files, err := p.o.Store.Files(ctx, job)
 	if err != nil {
@@ -84,10 +84,10 @@ func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Pla
 	})
 }
 
-// abortsAtOnce is how many uploads of a job are aborted at once.
+// abortsAtOnce is the number of a job's uploads that are aborted in parallel.
 const abortsAtOnce = 32
 
-// eachOf does the same with every upload, some at once, and returns the first error.
+// eachOf calls do for every upload, some in parallel, and returns the first error.
 func eachOf(ctx context.Context, all []batholith.Upload, do func(context.Context, batholith.Upload) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(abortsAtOnce)
@@ -102,7 +102,7 @@ func eachOf(ctx context.Context, all []batholith.Upload, do func(context.Context
 	return g.Wait()
 }
 
-// abort aborts those of the job's uploads that are wanted.
+// abort aborts the job's uploads that wanted accepts, and deletes them from the store.
 func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wanted func(batholith.Upload) bool) error {
 	uploads, err := p.o.Store.Uploads(ctx, job)
 	if err != nil {
@@ -117,10 +117,10 @@ func (p *Publisher) abort(ctx context.Context, job string, place blob.Place, wan
 	})
 }
 
-// deleteAtOnce is how many objects S3 deletes in one call (API reference, DeleteObjects).
+// deleteAtOnce is the number of objects that S3 deletes in one call (API reference, DeleteObjects).
 const deleteAtOnce = 1000
 
-// empty deletes the objects below a prefix.
+// empty deletes all objects below a prefix.
 func empty(ctx context.Context, b blob.Bucket, prefix string) error {
 	var keys []string
 	for o, err := range b.List(ctx, prefix) {

@@ -18,32 +18,32 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
 	headBytes  = 8
-	frameBytes = 8 // before a frame's payload
+	frameBytes = 8 // length and checksum before a frame's payload
 
 	journalMagic = "BLJR"
 	segmentMagic = "BLSG"
 	version      = 3
-	// Former versions are read, never written. unsourced had neither sources nor canaries; oldVersion besides knew of an error no more than that it was one,
-	// and no tokens that were wasted.
+	// Older versions are read and never written. unsourced has no sources and no canaries. oldVersion has also no kinds of errors and no
+	// wasted tokens.
 	unsourced  = 2
 	oldVersion = 1
 )
 
 var (
-	// errTorn says that the bytes end inside a frame, as they do when the writer was killed.
+	// errTorn: the bytes end inside a frame, for example because the writer was killed.
 	errTorn = errors.New("the bytes end inside a frame")
-	// errDamaged says that bytes are not what was written.
+	// errDamaged: the bytes differ from those that were written.
 	errDamaged = errors.New("the bytes are damaged")
 )
 
-// appendHead appends what a file begins with.
+// appendHead appends the head of a file.
 func appendHead(dst []byte, magic string) []byte {
 	dst = append(dst, magic...)
 	dst = binary.LittleEndian.AppendUint16(dst, version)
 	return binary.LittleEndian.AppendUint16(dst, 0)
 }
 
-// checkHead returns the version of the file that b is the head of; a version that this program does not know is an error.
+// checkHead returns the version in a head. An unknown version is an error.
 func checkHead(b []byte, magic string) (uint16, error) {
 	if len(b) != headBytes || string(b[:4]) != magic || b[6] != 0 || b[7] != 0 {
 		return 0, errDamaged
@@ -55,35 +55,36 @@ func checkHead(b []byte, magic string) (uint16, error) {
 	return v, nil
 }
 
-// openFrame makes room for a frame's lengths; closeFrame fills it in when the payload is behind it.
+// openFrame reserves the bytes of a frame's length and checksum. The caller appends the payload and calls closeFrame.
 func openFrame(dst []byte) []byte { return append(dst, make([]byte, frameBytes)...) }
 
+// closeFrame fills in the length and checksum of the frame that starts at start and is the rest of dst.
 func closeFrame(dst []byte, start int) {
 	payload := dst[start+frameBytes:]
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
 }
 
-// closeLongFrame fills in the length and sum of a frame that is all of b and goes on with line, which is written behind it.
+// closeLongFrame fills in the length and checksum of a frame that is b followed by line. The caller writes line after b, without a copy.
 func closeLongFrame(b, line []byte) {
 	payload := b[frameBytes:]
 	binary.LittleEndian.PutUint32(b, uint32(len(payload)+len(line)))
 	binary.LittleEndian.PutUint32(b[4:], crc32.Update(crc32.Checksum(payload, castagnoli), castagnoli, line))
 }
 
-// frames reads one frame after another.
+// frames reads the frames of a file one after the other.
 type frames struct {
 	r       io.Reader
-	left    int64 // bytes that r has still; a frame cannot be longer
+	left    int64 // bytes that are left in r; a longer frame is torn
 	buf     []byte
-	form    uint16  // version of the outcomes, once head was read
-	sources sources // of the outcomes that were read
+	form    uint16  // version of the file; set by head
+	sources sources // sources of the outcomes read so far
 
-	begun int64  // length of the frame that begin has read only the start of, or 0
-	sum   uint32 // of its payload, as the frame says
+	begun int64  // length of the frame of which begin has read only the start; 0: none
+	sum   uint32 // checksum of the payload according to the frame
 }
 
-// head reads what a file begins with.
+// head reads and checks the head of the file.
 func (f *frames) head(magic string) error {
 	var b [headBytes]byte
 	if err := f.fill(b[:]); err != nil {
@@ -94,8 +95,8 @@ func (f *frames) head(magic string) error {
 	return err
 }
 
-// next returns the payload of the next frame, which holds until the next call, or io.EOF after the last one. errTorn and
-// errDamaged say what is wrong with the bytes; any other error is the reader's.
+// next returns the payload of the next frame, valid until the next call, or io.EOF after the last one. errTorn and errDamaged are faults of
+// the bytes; any other error is the reader's.
 func (f *frames) next() ([]byte, error) {
 	if f.left == 0 {
 		return nil, io.EOF
@@ -112,17 +113,17 @@ func (f *frames) next() ([]byte, error) {
 	return f.payload(nil, n)
 }
 
-// Of a frame longer than longFrame, begin reads no more than frameStart bytes, in which the key of its first outcome is.
+// If a frame is longer than longFrame bytes, begin reads only its first frameStart bytes, which hold the key of its first outcome.
 const (
 	longFrame  = 256 << 10
 	frameStart = 64
 )
 
-// begin is next, but for long frames, of which it returns the start; finish returns the whole. So who merges many segments with long
-// lines holds one of the lines, and not one of each segment.
+// begin is next, except that it returns only the start of a long frame; finish returns the whole. So a merge of many segments with long
+// lines holds one long line at a time, and not one for each segment.
 func (f *frames) begin() (payload []byte, whole bool, err error) {
 	if cap(f.buf) > longFrame {
-		f.buf = nil // what a long frame took is not kept
+		f.buf = nil // the buffer of a long frame is not kept
 	}
 	if f.left < frameBytes+longFrame {
 		payload, err = f.next()
@@ -146,14 +147,14 @@ func (f *frames) begin() (payload []byte, whole bool, err error) {
 	return start, false, f.fill(start)
 }
 
-// finish reads the rest of the frame that begins with start.
+// finish reads the rest of the frame of which begin has returned the start.
 func (f *frames) finish(start []byte) ([]byte, error) {
 	n := f.begun
 	f.begun = 0
 	return f.payload(start, n)
 }
 
-// payload reads a payload of n bytes that begins with start, and checks it.
+// payload reads a payload of n bytes, of which start was read already, and checks it.
 func (f *frames) payload(start []byte, n int64) ([]byte, error) {
 	if int64(cap(f.buf)) < n || int64(cap(f.buf)) > 4*n+blockBytes {
 		f.buf = make([]byte, n)
@@ -163,12 +164,12 @@ func (f *frames) payload(start []byte, n int64) ([]byte, error) {
 		return nil, err
 	}
 	if n == 0 || crc32.Checksum(f.buf, castagnoli) != f.sum {
-		return nil, errDamaged // an empty frame is never written, but disks leave zeros behind
+		return nil, errDamaged // an empty frame is never written, but after a loss of power a disk may hold zeros
 	}
 	return f.buf, nil
 }
 
-// fill reads all of b. Bytes that are missing are torn, whether the length of the file or the reader says so.
+// fill reads all of b. Missing bytes are errTorn, whether the length of the file or the reader shows it.
 func (f *frames) fill(b []byte) error {
 	if f.left < int64(len(b)) {
 		return errTorn
@@ -186,7 +187,7 @@ func appendOutcome(dst []byte, o *batholith.Outcome) []byte {
 	return append(appendNumbers(dst, o), o.Line...)
 }
 
-// appendNumbers appends all of an outcome but its line.
+// appendNumbers appends an outcome without its line.
 func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 	for _, n := range [...]uint64{uint64(o.Key.File), uint64(o.Key.Record), uint64(o.Chunk), uint64(o.First), uint64(o.Epoch),
 		uint64(o.Attempts), uint64(o.Tokens.Input), uint64(o.Tokens.Output), uint64(o.Tokens.CacheRead), uint64(o.Tokens.CacheWrite),
@@ -201,8 +202,8 @@ func appendNumbers(dst []byte, o *batholith.Outcome) []byte {
 	return binary.AppendUvarint(dst, uint64(len(o.Line)))
 }
 
-// takeOutcome reads what appendOutcome wrote from the start of b, in this version or a former one; the line is a part of b. It
-// returns what follows. Outcomes with the same source share it while known has it.
+// takeOutcome decodes an outcome of the given version from the start of b, and returns the bytes after it. The line is a slice of b.
+// Outcomes with the same source share it while known holds it.
 func takeOutcome(b []byte, form uint16, known *sources) (o batholith.Outcome, rest []byte, err error) {
 	var n [15]uint64
 	numbers, kinds := n[:], byte(batholith.OutcomeExhausted)
@@ -242,7 +243,7 @@ func takeOutcome(b []byte, form uint16, known *sources) (o batholith.Outcome, re
 	return o, rest, err
 }
 
-// keyOf is the key of the outcome that b begins with.
+// keyOf is the key of the outcome at the start of b.
 func keyOf(b []byte) (batholith.RecordKey, error) {
 	file, n := binary.Uvarint(b)
 	if n <= 0 || int64(file) < 0 {
@@ -255,11 +256,12 @@ func keyOf(b []byte) (batholith.RecordKey, error) {
 	return batholith.RecordKey{File: int(file), Record: int64(record)}, nil
 }
 
-// appendBytes appends b behind its length; takeBytes is the way back, and returns what follows as well.
+// appendBytes appends the length of b and b. takeBytes reverses it.
 func appendBytes[B ~[]byte | ~string](dst []byte, b B) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
+// takeBytes returns bytes that appendBytes wrote, and those after them, as slices of b.
 func takeBytes(b []byte) (taken, rest []byte, err error) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) {

@@ -384,7 +384,7 @@ func TestALostEndOfTheJournalIsLogged(t *testing.T) {
 				}
 				b, _ := os.ReadFile(paths[0])
 				os.WriteFile(paths[0], harm(b), 0o600)
-				if said := recovered(); !strings.Contains(said, "the end of a journal file is not there") || !strings.Contains(said, paths[0]) {
+				if said := recovered(); !strings.Contains(said, "the end of a journal file is missing") || !strings.Contains(said, paths[0]) {
 					t.Errorf("the log says nothing of it:\n%s", said)
 				}
 				if said := recovered(); strings.Contains(said, "journal") {

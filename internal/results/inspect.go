@@ -9,19 +9,19 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// JournalFile is a journal file as somebody sees it who is not its writer.
+// JournalFile describes a journal file for a reader other than its writer.
 type JournalFile struct {
 	Path       string
 	Bytes      int64
 	Modified   time.Time
-	Damaged    bool           // it was put aside, since a part of it could not be read; nothing reads it any more
-	Foreign    bool           // it was put aside, since its outcomes can be committed by nobody here
-	Unreadable int64          // bytes of a file that was not put aside yet
-	Jobs       map[string]int // outcomes in it by job, committed or not; nil when it could not be read
+	Damaged    bool           // put aside because a part of it cannot be read; Recover does not read it again
+	Foreign    bool           // put aside because no worker of this database can commit its outcomes
+	Unreadable int64          // unreadable bytes of a file that is not put aside yet
+	Jobs       map[string]int // number of outcomes by job, committed or not; nil: the file cannot be read
 }
 
-// Inspect reads the journal files of a folder and changes nothing. A writer may be at work on them: what it has not finished is
-// passed over, and a file that goes away meanwhile is left out. A folder that is not there has none.
+// Inspect reads the journal files of a folder and changes nothing. A writer may use them at the same time: an unfinished end is skipped,
+// and a file that is deleted meanwhile is left out. A folder that does not exist has none.
 func Inspect(dir string) ([]JournalFile, error) {
 	paths, err := journalFiles(dir)
 	if err != nil {
@@ -35,7 +35,7 @@ func Inspect(dir string) ([]JournalFile, error) {
 	for i, path := range append(paths, aside...) {
 		info, err := os.Stat(path)
 		if err != nil {
-			continue // its outcomes were committed this moment
+			continue // it was deleted, since its outcomes are committed
 		}
 		f := JournalFile{Path: path, Bytes: info.Size(), Modified: info.ModTime(), Damaged: strings.HasSuffix(path, damagedExt),
 			Foreign: strings.HasSuffix(path, foreignExt)}
@@ -47,7 +47,7 @@ func Inspect(dir string) ([]JournalFile, error) {
 	return files, nil
 }
 
-// look counts what is in the file.
+// look counts the outcomes in the file.
 func (f *JournalFile) look(last bool) {
 	f.Jobs = map[string]int{}
 	_, err := replayFile(f.Path, last, func(_ string, o batholith.Outcome) error { f.Jobs[o.Job]++; return nil })

@@ -14,68 +14,68 @@ import (
 )
 
 const (
-	syncEvery    = 20 * time.Millisecond // what is written is on the disk this much later, and the time of one fsync
-	fileBytes    = 16 << 20              // a journal file that has grown to this takes no more
-	muteTime     = time.Second           // how long nothing is journalled after the disk refused
-	maxUnwritten = 8 << 20               // a disk that is so far behind gets nothing more for now
-	maxSpare     = 1 << 20               // a longer buffer is not kept for what comes next
-	maxFiles     = 16                    // when there are more, what pins the oldest is journalled once more, see Writer.unpin
+	syncEvery    = 20 * time.Millisecond // from a write to the next fsync
+	fileBytes    = 16 << 20              // a file of this size takes no more outcomes
+	muteTime     = time.Second           // how long nothing is journalled after an error of the disk
+	maxUnwritten = 8 << 20               // with so many bytes queued, no more outcomes are journalled for now
+	maxSpare     = 1 << 20               // a longer buffer is not kept for reuse
+	maxFiles     = 16                    // with more files, the outcomes in the oldest are journalled again, see Writer.unpin
 	journalExt   = ".log"
 )
 
-// journal keeps outcomes on the worker's own disk until they are committed. What is appended is written as soon as the
-// writing goroutine runs, which Add waits for, so that kill -9 loses only what was in flight, and synced soon after.
+// journal keeps outcomes on the worker's own disk until they are committed. Appended outcomes are written as soon as the goroutine of run
+// is scheduled; Add waits for that, so that kill -9 loses only records in flight. They are synced soon after.
 //
-// It is a second net: a disk that refuses is logged and the journal falls silent for a while. Outcomes are in memory until
-// they are committed in any case.
+// The journal is a second safety: outcomes are also in memory until they are committed. If the disk fails, the error is logged and nothing
+// is journalled for a while.
 type journal struct {
 	dir, worker string
 	log         *slog.Logger
 	size        int64         // fileBytes; tests make it smaller
-	disk        disk          // tests make one that hangs or refuses
-	wake        chan struct{} // holds one token when there is something to do; never closed
-	hasten      chan struct{} // holds one token when what is written is to be synced at once; never closed
+	disk        disk          // tests replace it by one that hangs or fails
+	wake        chan struct{} // 1-buffered, never closed; gets a value when there is something to do
+	hasten      chan struct{} // 1-buffered, never closed; gets a value when written bytes are to be synced at once
 
 	mu        sync.Mutex
 	next      int        // number of the next file
-	files     []*logFile // every file of this process that may exist, by number
-	muted     time.Time  // until then nothing is journalled
+	files     []*logFile // every file of this process that may exist, oldest first
+	muted     time.Time  // nothing is journalled until then
 	unwritten int64      // bytes queued in all files
-	// written is closed, and replaced, when what was queued before is written or given up.
+	// written is closed, and replaced, when the bytes queued before are written or given up.
 	written chan struct{}
 	// settled is closed, and replaced, when an fsync has ended or a file was given up.
 	settled chan struct{}
 }
 
-// never is the channel of an outcome that is not journalled because the disk is too far behind.
+// never is the channel of an outcome that is not journalled because too many bytes wait for the disk. It is never closed.
 var never = make(chan struct{})
 
-// disk is what a journal does with an open file.
+// disk is the operations that a journal needs of an open file.
 type disk struct {
 	write func(*os.File, []byte) (int, error)
 	sync  func(*os.File) error
 }
 
-// logFile is one journal file. The journal's mutex guards the first group, the rest belongs to the goroutine of run.
+// logFile is one journal file. The journal's mutex guards the first group of fields; the rest belongs to the goroutine of run.
 type logFile struct {
 	queued []byte // frames that are not written yet
 	bytes  int64  // of head and frames, written or not
-	live   int    // outcomes in it that are neither committed nor refused
-	full   bool   // takes no more
-	safe   int64  // bytes that are synced
-	broken bool   // the disk refused it: what is not safe may never be
+	live   int    // outcomes in it that are not settled
+	full   bool   // no more outcomes are appended
+	safe   int64  // synced bytes
+	broken bool   // the disk failed: bytes that are not safe may be lost
 
 	path    string
 	file    *os.File
-	spare   []byte // written, and to be queued into again
-	wrote   int64  // bytes that are written
-	named   bool   // its name is durable
-	synced  bool
-	syncing bool
-	upTo    int64 // wrote, when the present fsync began
+	spare   []byte // a written buffer, for reuse as queued
+	wrote   int64  // written bytes
+	named   bool   // the folder was synced after the file was made
+	synced  bool   // no bytes were written since the last fsync began
+	syncing bool   // an fsync is running
+	upTo    int64  // value of wrote when the present fsync began
 }
 
-// openJournal prepares dir, which it makes if need be. Files of earlier processes stay as they are; see replay.
+// openJournal makes dir if it does not exist. It leaves the files of earlier processes alone; see replay.
 func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make journal folder: %w", err)
@@ -90,7 +90,7 @@ func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range append(old, aside...) { // a number is not used twice: a file that was put aside would be overwritten
+	for _, path := range append(old, aside...) { // no number is used twice, so that no file that was put aside is overwritten
 		var n int
 		if _, err := fmt.Sscanf(filepath.Base(path), "%d", &n); err == nil {
 			j.next = max(j.next, n+1)
@@ -99,7 +99,7 @@ func openJournal(dir, worker string, log *slog.Logger) (*journal, error) {
 	return j, nil
 }
 
-// journalFiles lists the journal files in dir by age.
+// journalFiles lists the journal files in dir, oldest first.
 func journalFiles(dir string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+journalExt)) // sorted, and numbers have leading zeros
 	if err != nil {
@@ -117,10 +117,9 @@ func asideFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// append queues an outcome for writing and returns the file that it is in. The caller gives the file back with release when the
-// outcome needs it no longer. The channel is closed once the outcome is written, from when on kill -9 does not lose it, or is given up.
-// Without a file the outcome is not journalled: the channel is nil when the disk refused a moment ago, and never closes when the disk
-// is too far behind.
+// append queues an outcome for writing, and returns its file. The caller must call release for the file when the outcome is settled. The
+// channel is closed when the outcome is written, and survives kill -9, or when it is given up. If the outcome is not journalled, the file
+// is nil; the channel is then nil after an error of the disk, and is never closed while too many bytes wait for the disk.
 func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -143,7 +142,7 @@ func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	return f, j.written
 }
 
-// current is the file that takes the next outcome. The caller holds mu.
+// current returns the file for the next outcome, and makes it if needed. The caller holds mu.
 func (j *journal) current() *logFile {
 	if n := len(j.files); n > 0 && !j.files[n-1].full {
 		return j.files[n-1]
@@ -159,14 +158,14 @@ func (j *journal) current() *logFile {
 	return f
 }
 
-// endOf returns how long a file is with all that is queued for it.
+// endOf returns the length of a file including its queued bytes.
 func (j *journal) endOf(f *logFile) int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return f.bytes
 }
 
-// release says that n outcomes in f are committed or refused. A full file without any other is deleted.
+// release notes that n outcomes in f are settled. A full file whose outcomes are all settled is deleted. f may be nil.
 func (j *journal) release(f *logFile, n int) {
 	if f == nil {
 		return
@@ -178,7 +177,7 @@ func (j *journal) release(f *logFile, n int) {
 	}
 }
 
-// crowded returns the oldest file when there are too many, or nil. It is asked after every append, so that one at a time is enough.
+// crowded returns the oldest file if there are too many files, else nil. It is called after every append.
 func (j *journal) crowded() *logFile {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -188,7 +187,7 @@ func (j *journal) crowded() *logFile {
 	return j.files[0]
 }
 
-// nudge wakes the writing goroutine. A token that is there already will do.
+// nudge wakes the goroutine of run. It does not block.
 func (j *journal) nudge() {
 	select {
 	case j.wake <- struct{}{}:
@@ -196,14 +195,14 @@ func (j *journal) nudge() {
 	}
 }
 
-// run writes and syncs until ctx ends; then it writes what is queued, syncs it, and deletes the files that nobody needs.
-// An fsync and a deletion may take seconds on a busy disk. Each has a goroutine, of which there is one at most, so that writing,
-// which Add waits for, goes on meanwhile.
+// run writes and syncs until ctx ends. Then it writes and syncs the rest, and deletes files without unsettled outcomes. An fsync or a
+// deletion may take seconds on a busy disk. Each runs in a goroutine of its own, at most one of each kind, so that writing continues, for
+// which Add waits.
 func (j *journal) run(ctx context.Context) {
 	timer := time.NewTimer(syncEvery)
 	timer.Stop()
-	synced := make(chan []*logFile) // an fsync that began sends once
-	removed := make(chan struct{})  // a deletion that began sends once
+	synced := make(chan []*logFile) // each fsync sends one value
+	removed := make(chan struct{})  // each deletion sends one value
 	armed, syncing, removing, hurried := false, false, false, false
 	sync := func() {
 		armed, syncing, hurried = false, true, false
@@ -252,7 +251,7 @@ func (j *journal) run(ctx context.Context) {
 	}
 }
 
-// write writes what is queued and tells whether anything is unsynced.
+// write writes the queued bytes of all files, and reports whether bytes are unsynced.
 func (j *journal) write() (dirty bool) {
 	j.mu.Lock()
 	files := append([]*logFile(nil), j.files...)
@@ -260,12 +259,12 @@ func (j *journal) write() (dirty bool) {
 	j.written = make(chan struct{})
 	j.mu.Unlock()
 	defer close(written)
-	// Only this goroutine removes files, so the copy stays true; the mutex is not held while the disk works.
+	// Only this goroutine removes files, so the copy stays valid. The mutex is not held during a write.
 	for _, f := range files {
 		j.mu.Lock()
 		b := f.queued
 		f.queued, f.spare = f.spare, nil
-		j.unwritten -= int64(len(b)) // what is being written is a second share, no more
+		j.unwritten -= int64(len(b)) // bytes that are being written do not count as queued
 		full, needless := f.full, f.full && f.live == 0
 		j.mu.Unlock()
 		if len(b) > 0 && !needless {
@@ -283,8 +282,8 @@ func (j *journal) write() (dirty bool) {
 	return dirty
 }
 
-// put writes b to the end of f, which it makes when it has not been. What the disk took of b when it refused the rest is cut off again:
-// replay takes bytes that end inside a frame for damage, unless they end the last file.
+// put appends b to the file, which it makes if needed. After a failed write it truncates the file: replay takes an unfinished frame for
+// damage, unless it is the end of the last file.
 func (j *journal) put(f *logFile, b []byte) error {
 	if f.file == nil {
 		file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -300,7 +299,7 @@ func (j *journal) put(f *logFile, b []byte) error {
 	return nil
 }
 
-// giveUp ends the use of a file that the disk refused. What was written to it is read at the next start.
+// giveUp ends the use of a file after an error of the disk. The bytes that were written are read at the next start.
 func (j *journal) giveUp(f *logFile, err error) {
 	j.log.Error("outcomes are not journalled for now; they are safe once committed", "err", err)
 	j.mu.Lock()
@@ -312,7 +311,7 @@ func (j *journal) giveUp(f *logFile, err error) {
 	j.settled = make(chan struct{})
 }
 
-// dirty lists the files that have bytes to be synced, and says that they are being.
+// dirty returns the files with unsynced bytes, and marks them as being synced.
 func (j *journal) dirty() []*logFile {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -326,8 +325,8 @@ func (j *journal) dirty() []*logFile {
 	return dirty
 }
 
-// sync makes files and their names durable and returns the files. After a failed fsync nobody knows what is on the
-// disk, and asking again would answer nothing: the file takes no more.
+// sync makes files and their names durable, and returns the files. After a failed fsync it is unknown what is on the disk, and another
+// fsync would not tell: the file takes no more.
 func (j *journal) sync(files []*logFile) []*logFile {
 	for _, f := range files {
 		err := j.disk.sync(f.file)
@@ -351,7 +350,7 @@ func (j *journal) sync(files []*logFile) []*logFile {
 	return files
 }
 
-// hurry has what is queued synced as soon as it is written.
+// hurry makes run sync the queued bytes as soon as they are written.
 func (j *journal) hurry() {
 	select {
 	case j.hasten <- struct{}{}:
@@ -359,7 +358,7 @@ func (j *journal) hurry() {
 	}
 }
 
-// await waits until the first end bytes of a file are synced, which is true, or will not be.
+// await waits until the first end bytes of a file are synced, and returns true; false if they will not be, or ctx ends.
 func (j *journal) await(ctx context.Context, f *logFile, end int64) bool {
 	for {
 		j.mu.Lock()
@@ -376,7 +375,7 @@ func (j *journal) await(ctx context.Context, f *logFile, end int64) bool {
 	}
 }
 
-// tidy takes the files off the list that nobody needs, and returns those of them that are on the disk.
+// tidy removes the full files without unsettled outcomes from the list, and returns those of them that are on the disk.
 func (j *journal) tidy() (needless []*logFile) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -385,7 +384,7 @@ func (j *journal) tidy() (needless []*logFile) {
 		switch {
 		case !f.full || f.live > 0 || f.syncing:
 			kept = append(kept, f)
-		case f.file != nil: // one that was never written has no name yet
+		case f.file != nil: // a file that was never written does not exist on the disk
 			needless = append(needless, f)
 		}
 	}
@@ -394,7 +393,7 @@ func (j *journal) tidy() (needless []*logFile) {
 	return needless
 }
 
-// remove deletes files.
+// remove closes and deletes files.
 func (j *journal) remove(files []*logFile) {
 	for _, f := range files {
 		f.file.Close()
@@ -404,7 +403,7 @@ func (j *journal) remove(files []*logFile) {
 	}
 }
 
-// end makes the journal complete on the disk: only files with outcomes that are not committed stay.
+// end completes the journal on the disk: only files with unsettled outcomes stay.
 func (j *journal) end() {
 	j.mu.Lock()
 	for _, f := range j.files {
@@ -424,7 +423,7 @@ func (j *journal) end() {
 	}
 }
 
-// syncFolder makes the names in dir durable.
+// syncFolder makes the names of the files in dir durable.
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

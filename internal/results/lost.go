@@ -11,26 +11,30 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// segmentError says why a segment cannot be read: for now, because it was merged away, or because it is not as it was committed.
+// segmentError says why a segment cannot be read: temporarily, because it was merged, or because its bytes differ from those that were
+// committed.
 type segmentError struct {
 	seg batholith.Segment
 	err error
 }
 
+// Error names the segment's object.
 func (e *segmentError) Error() string { return fmt.Sprintf("read segment %s: %v", e.seg.Key, e.err) }
+
+// Unwrap returns the cause.
 func (e *segmentError) Unwrap() error { return e.err }
 
-// errCut says that an object, or the way to it, ended early, however often it was read. Which of the two, its size tells.
+// errCut: an object ended early each time it was read. It may be truncated, or the connection may break; its size shows which.
 var errCut = errors.New("the object ends before the bytes that were asked for")
 
-// foul tells whether the bytes of a segment, and not the way to them, may be at fault.
+// foul reports whether the segment's object may be at fault, and not the connection to it.
 func (e *segmentError) foul() bool {
 	return errors.Is(e.err, batholith.ErrNoObject) || errors.Is(e.err, errDamaged) || errors.Is(e.err, errTorn) || errors.Is(e.err, errCut)
 }
 
-// judge says what an error of reading segments means. Only a segment that the store still names can be lost: the others were merged
-// away meanwhile, which is errMerged. A segment is lost when its object is not there, has another size, or is read again and is no
-// better. Everything else is returned as it is, and may pass.
+// judge decides what an error of reading segments means. If the store does not name the segment any more, it was merged, which is
+// errMerged. If it does, the segment is lost (batholith.ErrOutcomesLost) when its object does not exist, has another size, or has wrong
+// bytes when it is read again. Any other error is returned unchanged and is temporary.
 func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error {
 	var bad *segmentError
 	if !errors.As(err, &bad) || !bad.foul() {
@@ -41,7 +45,7 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 		return errors.Join(err, readErr)
 	}
 	if !slices.ContainsFunc(segs, func(s batholith.Segment) bool { return s.Key == bad.seg.Key }) {
-		return fmt.Errorf("%w: %v", errMerged, err) // not that an object is gone: it passes
+		return fmt.Errorf("%w: %v", errMerged, err) // err is not wrapped: a missing object would look permanent
 	}
 	what, lookErr := inspect(ctx, b, bad.seg)
 	switch {
@@ -55,10 +59,11 @@ func judge(ctx context.Context, store Segments, b blob.Bucket, err error) error 
 		batholith.ErrOutcomesLost, uri("", b, bad.seg.Key), bad.seg.Records, what)
 }
 
-// errMerged asks for another beginning. It comes to a publisher whose place another has taken, since merges keep what the present one reads.
+// errMerged makes a publication start over. Only a publisher that was replaced gets it, since merges keep the objects that the present
+// publisher reads.
 var errMerged = errors.New("segments were merged while they were read")
 
-// inspect says what is wrong with a segment's object, if anything.
+// inspect says what is wrong with a segment's object, or "".
 func inspect(ctx context.Context, b blob.Bucket, seg batholith.Segment) (string, error) {
 	o, err := b.Head(ctx, seg.Key)
 	switch {

@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	mergeMemory = 4 << 20 // of all readers of a merge together, about,
-	mergePiece  = 1 << 20 // and of one of them
-	fanIn       = 64      // segments that are read at once, at most
+	mergeMemory = 4 << 20 // bytes that all readers of a merge read ahead, about
+	mergePiece  = 1 << 20 // bytes that one reader reads ahead at most
+	fanIn       = 64      // segments that are read in parallel at most
 )
 
 // merged reads several segments as one, in the order of keys. Its readers are a heap by their next key.
 type merged struct {
 	readers []*segmentReader
-	ahead   *ahead
-	stale   bool // the first reader's outcome was handed out
-	lenient bool // a segment that is lost is passed over, from where it cannot be read
+	ahead   *ahead // reads pieces ahead
+	stale   bool   // the first reader's outcome was returned, so it must advance
+	lenient bool   // a lost segment is skipped, from the place where it cannot be read
 	last    batholith.RecordKey
 	count   int64
 }
 
-// merge opens segments. They share mergeMemory for what they have read ahead, so that memory does not grow with their size; each
-// holds a block besides, and a block is larger than blockBytes only where a single line is. Of long lines one is held at a time. From a bucket that is
-// farAway they read as much again ahead. The caller closes what it got.
+// merge opens segments. Together they read mergeMemory bytes ahead, so that memory does not grow with their size. In addition each holds
+// one block, of about blockBytes; of lines that are longer, only one is in memory at a time. From a bucket that is farAway they read as
+// much again ahead. The caller must call close.
 func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient bool) (*merged, error) {
 	piece := min(max(mergeMemory/int64(max(len(segs), 1)), blockBytes), mergePiece)
 	m := &merged{lenient: lenient, ahead: newAhead(ctx)}
@@ -47,7 +47,7 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 				err = r.nextKey()
 			}
 			opened[i], errs[i] = r, err
-			return nil // the first error in the order of segments counts, and whether one is forgiven
+			return nil // errors are judged below, in the order of segments
 		})
 	}
 	_ = g.Wait()
@@ -66,11 +66,11 @@ func merge(ctx context.Context, b blob.Bucket, segs []batholith.Segment, lenient
 	return m, nil
 }
 
-// close ends the reading ahead. It may be called at any time, and nothing is read afterwards.
+// close ends the reading ahead. It may be called at any time; next must not be called afterwards.
 func (m *merged) close() { m.ahead.close() }
 
-// next returns the next outcome, which holds until the next call, or io.EOF after the last. A record that has two outcomes is
-// an error: the store lets none be committed twice.
+// next returns the next outcome, valid until the next call, or io.EOF after the last. Two outcomes for one record are an error: the store
+// commits only one.
 func (m *merged) next() (*batholith.Outcome, error) {
 	if m.stale {
 		if err := m.advance(); err != nil {
@@ -81,7 +81,7 @@ func (m *merged) next() (*batholith.Outcome, error) {
 		return nil, io.EOF
 	}
 	r := m.readers[0]
-	if err := r.load(); err != nil { // a long line is read when it is its turn
+	if err := r.load(); err != nil { // a long line is read only now
 		if !m.forgives(err) {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func (m *merged) next() (*batholith.Outcome, error) {
 	return &r.now, nil
 }
 
-// advance moves the first reader on, and lets it go at its end.
+// advance moves the first reader to its next outcome, and drops it at its end.
 func (m *merged) advance() error {
 	m.stale = false
 	err := m.readers[0].nextKey()
@@ -108,7 +108,7 @@ func (m *merged) advance() error {
 	return err
 }
 
-// drop lets the first reader go.
+// drop removes the first reader.
 func (m *merged) drop() {
 	n := len(m.readers) - 1
 	m.readers[0], m.readers[n] = m.readers[n], nil
@@ -116,12 +116,13 @@ func (m *merged) drop() {
 	m.sink(0)
 }
 
+// forgives reports whether an error only ends its segment, because the merge is lenient.
 func (m *merged) forgives(err error) bool {
 	var bad *segmentError
 	return m.lenient && errors.As(err, &bad) && bad.foul()
 }
 
-// sink moves the reader at i down until none below it has a lower key.
+// sink moves the reader at i down in the heap until no child has a lower key.
 func (m *merged) sink(i int) {
 	for {
 		child := 2*i + 1
@@ -139,4 +140,5 @@ func (m *merged) sink(i int) {
 	}
 }
 
+// less orders readers by their next key.
 func (m *merged) less(i, j int) bool { return m.readers[i].key().Compare(m.readers[j].key()) < 0 }

@@ -8,36 +8,38 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Bounds of the merges that go on at once. Each takes about 10 MiB, and 14 MiB from a distant bucket.
+// Bounds of merges that run in parallel. Each takes about 10 MiB of memory, and 14 MiB if its bucket is distant.
 const (
-	mergesAtOnce   = 4 // of all buckets that are well
-	mergesByBucket = 2
-	mergesOfUnwell = 1 // of all buckets whose last merge failed
+	mergesAtOnce   = 4 // in all buckets whose last merge succeeded
+	mergesByBucket = 2 // in one bucket
+	mergesOfUnwell = 1 // in all buckets whose last merge failed
 )
 
-// merges has the segments of jobs merged in the background, by one goroutine for each job that has some. A bucket whose last merge failed is
-// unwell until one succeeds. Buckets that are unwell wait for one another and hold up nobody else: one that fails again and again, or
-// hangs, takes a slot of the others only once.
+// merges merges the segments of jobs in the background, with one goroutine for each job that has some to merge. A bucket whose last merge
+// failed is unwell until a merge succeeds. Merges in unwell buckets have slots of their own: a bucket that always fails, or hangs, takes a
+// slot of the others only once.
 type merges struct {
-	slots, sick chan struct{} // one token for each merge that goes on
+	slots, sick chan struct{} // one token for each running merge
 
 	mu      sync.Mutex
-	jobs    map[string]bool // that have a goroutine; true when there may be more to merge than it has seen
+	jobs    map[string]bool // jobs with a goroutine; true: new segments came since it last looked
 	buckets map[string]*mergingBucket
 }
 
-// mergingBucket is a bucket that segments were merged in.
+// mergingBucket is a bucket in which segments were merged.
 type mergingBucket struct {
 	slots  chan struct{}
 	unwell bool // guarded by merges.mu
 }
 
+// newMerges makes the bounds; nothing runs yet.
 func newMerges() *merges {
 	return &merges{slots: make(chan struct{}, mergesAtOnce), sick: make(chan struct{}, mergesOfUnwell), jobs: map[string]bool{},
 		buckets: map[string]*mergingBucket{}}
 }
 
-// offerMerge says that a job has a segment more. When too many jobs wait for a merge it is forgotten; the next one says so again.
+// offerMerge notes that a job has one segment more. If too many jobs wait for a merge it does nothing; the job's next segment offers it
+// again.
 func (w *Writer) offerMerge(job string) {
 	select {
 	case w.merges <- job:
@@ -45,7 +47,7 @@ func (w *Writer) offerMerge(job string) {
 	}
 }
 
-// mergeAll merges segments in the background until ctx ends, and returns when no merge goes on.
+// mergeAll merges segments in the background until ctx ends. It returns when no merge runs any more.
 func (w *Writer) mergeAll(ctx context.Context) {
 	m := newMerges()
 	var g errgroup.Group
@@ -62,7 +64,7 @@ func (w *Writer) mergeAll(ctx context.Context) {
 	}
 }
 
-// begin tells whether the job needs a goroutine. One that it has is told to look again.
+// begin reports whether the job needs a goroutine. If it has one, that one looks again.
 func (m *merges) begin(job string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +73,7 @@ func (m *merges) begin(job string) bool {
 	return !running
 }
 
-// again tells the goroutine of a job whether there may be more to merge; when there is not, the goroutine is over.
+// again reports whether the goroutine of a job must look again. If not, the goroutine must end.
 func (m *merges) again(job string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +85,7 @@ func (m *merges) again(job string) bool {
 	return true
 }
 
-// mergeOften merges a job's segments while it gets more of them.
+// mergeOften merges a job's segments until no new ones come.
 func (w *Writer) mergeOften(ctx context.Context, m *merges, job string) {
 	for ok := true; ok; ok = m.again(job) {
 		if err := w.mergeInTurn(ctx, m, job); err != nil && ctx.Err() == nil {
@@ -92,7 +94,7 @@ func (w *Writer) mergeOften(ctx context.Context, m *merges, job string) {
 	}
 }
 
-// mergeInTurn merges a job's segments when its bucket has a slot. Most jobs have nothing to merge most of the time, which takes no slot.
+// mergeInTurn merges a job's segments when there is a slot. It takes no slot if there is nothing to merge, which is usual.
 func (w *Writer) mergeInTurn(ctx context.Context, m *merges, job string) error {
 	segs, err := w.o.Store.Segments(ctx, job)
 	if err != nil || w.mergeable(segs) == nil {
@@ -111,7 +113,7 @@ func (w *Writer) mergeInTurn(ctx context.Context, m *merges, job string) error {
 	return err
 }
 
-// enter waits for a slot of a bucket. The slot is given back by leave, which is told whether the merge failed.
+// enter waits for a slot for a bucket. The caller must call leave at the end, with whether the merge failed.
 func (m *merges) enter(ctx context.Context, bucket string) (leave func(failed bool), err error) {
 	m.mu.Lock()
 	b := m.buckets[bucket]
@@ -142,7 +144,7 @@ func (m *merges) enter(ctx context.Context, bucket string) (leave func(failed bo
 	}, nil
 }
 
-// acquire puts a token into a channel that has room for as many as may work at once.
+// acquire puts a token into a channel whose capacity is the number of slots. It returns the cause of ctx if that ends first.
 func acquire(ctx context.Context, slots chan struct{}) error {
 	select {
 	case slots <- struct{}{}:

@@ -10,29 +10,29 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// An object is being written to the output bucket. The id of its multipart upload is in the store before its first part, so that
-// whatever a crash leaves behind is known.
+// object is an object that is being written to the output bucket. The store has the id of its multipart upload before the first part is
+// sent, so that the upload can be aborted after a crash.
 type object struct {
 	*blob.Writer
 	ctx    context.Context
 	store  Uploads
-	upload batholith.Upload // with an empty id before it is begun; an object that fits into one part may do without
+	upload batholith.Upload // its id is empty until the upload begins; an object of one part may need none
 	key    string
 }
 
 const (
-	partBytes = 5 << 20 // the least that S3 takes
-	maxParts  = 9_000   // S3 takes 10,000
+	partBytes = 5 << 20 // the smallest part that S3 accepts
+	maxParts  = 9_000   // S3 accepts 10,000
 )
 
 // objectOptions say how an object is uploaded.
 type objectOptions struct {
-	Bytes     int64 // about how large it gets, rather less than more
-	Part      int64 // the smallest part but the last; 0: partBytes
-	Abortable bool  // by its id, however small it is: another may have to keep it from appearing
+	Bytes     int64 // expected size, rather too small than too large
+	Part      int64 // least size of all parts but the last; 0: partBytes
+	Abortable bool  // a multipart upload even if small, so that another publisher can abort it
 }
 
-// newObject begins the object of an upload, which has no id yet.
+// newObject begins an object. Nothing is sent yet.
 func newObject(ctx context.Context, store Uploads, b blob.Bucket, u batholith.Upload, opts objectOptions) *object {
 	o := &object{ctx: ctx, store: store, upload: u, key: u.Key}
 	part := max(cmp.Or(opts.Part, partBytes), opts.Bytes/maxParts+1)
@@ -43,7 +43,7 @@ func newObject(ctx context.Context, store Uploads, b blob.Bucket, u batholith.Up
 	return o
 }
 
-// begun notes an upload before its first part is sent.
+// begun stores the id of the upload before its first part is sent.
 func (o *object) begun(ctx context.Context, id string) error {
 	failpoint.Here("results.begun")
 	o.upload.UploadID = id
@@ -54,7 +54,7 @@ func (o *object) begun(ctx context.Context, id string) error {
 	return nil
 }
 
-// close makes the object appear.
+// close completes the object, which becomes visible.
 func (o *object) close() error {
 	if err := o.Writer.Close(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (o *object) close() error {
 	return o.forget()
 }
 
-// abort gives up; nothing appears.
+// abort gives up; the object does not become visible.
 func (o *object) abort() error {
 	if err := o.Writer.Abort(); err != nil {
 		return err
@@ -70,8 +70,8 @@ func (o *object) abort() error {
 	return o.forget()
 }
 
-// forget takes the upload, which is complete or aborted, off the list. What stays there is aborted by the next publication of the
-// same key, or by the clean-up.
+// forget deletes the completed or aborted upload from the store. If that fails, the next publication of the same key, or the clean-up,
+// aborts it again, which does no harm.
 func (o *object) forget() error {
 	if o.upload.UploadID == "" {
 		return nil

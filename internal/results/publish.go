@@ -19,47 +19,49 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// PublisherStore is what a Publisher asks of the database.
+// PublisherStore is the part of the database that a Publisher uses.
 type PublisherStore interface {
 	Segments
 	Uploads
+	// Files lists the job's input files in order.
 	Files(ctx context.Context, job string) ([]batholith.File, error)
+	// Ledger returns the job's sums for the manifest.
 	Ledger(ctx context.Context, job string) (batholith.Ledger, error)
 }
 
-// PublisherOptions are the parts that a Publisher joins. Store and Open are needed.
+// PublisherOptions configures a Publisher. Store and Open are required.
 type PublisherOptions struct {
 	Store PublisherStore
 	Open  Opener
 	Log   *slog.Logger
 
-	Listener batholith.Listener // is told of Published and Merged
+	Listener batholith.Listener // its Published and Merged are called
 
-	Room      *memory.Budget // shared with whoever else holds answers and records; nil: one of its own
-	PartBytes int64          // of the parts of an output, at least; 0: 5 MiB
-	// SmallManifest is how long a manifest may be that is left to the caller, in bytes; 0: 32 KiB; negative: none is.
+	Room      *memory.Budget // memory of unfinished objects, shared with other parts; nil: a budget of its own
+	PartBytes int64          // least size of the parts of an output; 0: 5 MiB
+	// SmallManifest is the greatest length of a manifest that is returned and not written, in bytes; 0: 32 KiB; negative: all are written.
 	SmallManifest int
 
-	Worker string
-	Shelf  blob.Bucket // the Writer's of the same worker; nil: there is none
+	Worker string      // id of this worker, for its shelf
+	Shelf  blob.Bucket // the same as in the Writer's Options; nil: there is none
 }
 
-// Publisher makes the output objects of a job from its committed segments. What it writes is a pure function of the outcomes, and of
+// Publisher writes the output objects of a job from its committed segments. Their bytes are a pure function of the outcomes, and of
 // the status in the manifest. Its methods may be called by any goroutine.
 //
-// One process publishes a job at a time, under an epoch that the store gave it. It may lose that to another without noticing, while a
-// call of it is still on its way to the bucket. So whatever another might write differently, partial output and a large manifest, is a
-// multipart upload that the store knows under its epoch, and a publisher aborts those of the epochs before its own before it writes:
-// they cannot appear any more, and no new one of them is known to the store. The final output of a file is the same from everyone, and so
-// is a small manifest, which is written when the end of the job is settled.
+// One process publishes a job at a time, under an epoch from the store. Another process may replace it without its notice, while a
+// request of it is still on its way to the bucket. Objects that two publishers could write differently (partial output, a large manifest)
+// are therefore multipart uploads that the store has under their epoch. A publisher first aborts the uploads of earlier epochs: they cannot
+// be completed any more, and the store accepts no new ones. The final output of a file is the same from every publisher, and so is a small
+// manifest, which is written after the end of the job is decided.
 type Publisher struct {
 	o       PublisherOptions
 	shelf   shelf
-	closing *memory.Account     // of objects that are finished beside one another
-	closes  *semaphore.Weighted // those of all publications
+	closing *memory.Account     // memory of objects that are finished in parallel
+	closes  *semaphore.Weighted // bounds the objects that are finished in parallel, over all publications
 }
 
-// NewPublisher returns a Publisher.
+// NewPublisher makes a Publisher. It starts nothing.
 func NewPublisher(o PublisherOptions) *Publisher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -72,29 +74,29 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	return &Publisher{o: o, shelf: s, closing: roomOf(o), closes: semaphore.NewWeighted(mostCloses)}
 }
 
-// startOver is how often a publication begins again because segments were merged away under it.
+// startOver is how often a publication starts over because segments were merged while it read them.
 const startOver = 5
 
 // Publish writes an output object for every file of the job that has outcomes: one whole line for each, in input order.
 //
-// With final it writes every file, an empty object for one without outcomes, and then the manifest; job must have its final
-// counters and its final status by then. A small manifest is not written but returned, as Pending: the caller settles the job's end with
-// it, and then has Announce write it. When the committed lines and the counters do not agree it is an error and there is no manifest. Without final it publishes what there is so far, while the job goes on. The epoch is the one under which the
-// caller has claimed the publication; batholith.ErrHeld says that another has claimed it since.
+// If final, it writes every file (an empty object for a file without outcomes) and then the manifest. The job must have its final
+// counters and status. A small manifest is not written but returned, as Pending: the caller decides the job's end with it, and then calls
+// Announce. If the committed outcomes and the counters differ, it returns an error and writes no manifest. If not final, it publishes the
+// outcomes of a running job. The epoch is that of the caller's claim; batholith.ErrHeld: another worker has claimed the publication since.
 //
-// A segment that is gone or damaged is batholith.ErrOutcomesLost, and nothing of what it belongs to appears; see Salvage.
+// If a segment is missing or damaged, it returns batholith.ErrOutcomesLost, and the outputs with lost outcomes do not appear; see Salvage.
 func (p *Publisher) Publish(ctx context.Context, job batholith.Job, epoch int64, final bool) (batholith.Manifest, error) {
 	return p.attempt(ctx, job, epoch, final, false)
 }
 
-// Salvage publishes what can be read of a job that failed with batholith.ErrOutcomesLost, without a manifest. The caller has made sure,
-// after that error, that the job was not over: otherwise its segments are gone because its output is there.
+// Salvage publishes the readable outcomes of a job after batholith.ErrOutcomesLost, without a manifest. The caller must have checked, after
+// that error, that the job is not terminal: the segments of a terminal job are deleted because its output is complete.
 func (p *Publisher) Salvage(ctx context.Context, job batholith.Job, epoch int64) error {
 	_, err := p.attempt(ctx, job, epoch, false, true)
 	return err
 }
 
-// attempt publishes, from the beginning when segments are merged meanwhile.
+// attempt publishes, and starts over if segments were merged meanwhile.
 func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64, final, lenient bool) (batholith.Manifest, error) {
 	var m batholith.Manifest
 	began := time.Now()
@@ -104,7 +106,7 @@ func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64,
 		if err = judge(ctx, p.o.Store, place.Output, err); !errors.Is(err, errMerged) || try == startOver {
 			break
 		}
-		p.o.Log.Debug("segments were merged while they were read; beginning again", "job", job.ID)
+		p.o.Log.Debug("segments were merged while they were read; the publication starts over", "job", job.ID)
 		err = nil
 	}
 	if err != nil {
@@ -120,7 +122,7 @@ func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64,
 	return m, nil
 }
 
-// publish is one attempt. The manifest comes last: where there is one, everything it names is there.
+// publish is one attempt. The manifest comes last: if it exists, everything that it names exists.
 func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.Place, epoch int64, final, lenient bool) (m batholith.Manifest, err error) {
 	files, err := p.o.Store.Files(ctx, job.ID)
 	if err != nil {
@@ -130,7 +132,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	if err != nil {
 		return m, err
 	}
-	// Before anything is written: another process may have ended the job meanwhile and let its segments go, and its output stays.
+	// Check this before anything is written: another process may have ended the job and deleted its segments, and its output must stay.
 	if n := outcomesOf(segs); final && n < job.Counts.Processed {
 		return m, fmt.Errorf("the segments hold %d outcomes and the job counts %d", n, job.Counts.Processed)
 	}
@@ -162,7 +164,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	return m, err
 }
 
-// manifest writes the manifest of a publication, or leaves it to the caller when it is small.
+// manifest writes the manifest of a publication, or sets m.Pending if it is small.
 func (p *Publisher) manifest(ctx context.Context, place blob.Place, as batholith.Upload, m *batholith.Manifest) error {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -183,11 +185,11 @@ func (p *Publisher) manifest(ctx context.Context, place blob.Place, as batholith
 	return nil
 }
 
-// smallManifest is how long a manifest may be that is stored with the settled end of its job, in bytes: about a hundred files have room.
+// smallManifest is the greatest length of a manifest that is stored in the job's row, in bytes: enough for about a hundred files.
 const smallManifest = 32 << 10
 
-// Announce writes a manifest that was left to the caller, as a plain object. The caller has settled the job's end with it before, so that
-// whoever writes the job's manifest, however late, writes these bytes.
+// Announce writes a Pending manifest, as a plain object. The caller has decided the job's end with it, so that every worker writes the same
+// bytes, however late.
 func (p *Publisher) Announce(ctx context.Context, job batholith.Job, manifest []byte) error {
 	place, err := p.o.Open(ctx, job.ID)
 	if err == nil {
@@ -200,16 +202,16 @@ func (p *Publisher) Announce(ctx context.Context, job batholith.Job, manifest []
 	return nil
 }
 
-// few returns the job's segments, merged so far that they can be read all at once.
+// few returns the job's segments, and first merges them until they are at most fanIn.
 func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place, lenient bool) ([]batholith.Segment, error) {
 	for {
 		segs, err := p.o.Store.Segments(ctx, job.ID)
-		if err != nil || len(segs) <= fanIn || lenient { // one that is lost would end the merge
+		if err != nil || len(segs) <= fanIn || lenient { // a lost segment would end the merge
 			return segs, err
 		}
 		r := runMaker{store: p.o.Store, place: place, key: func() string { return place.Prefix + segmentFolder + "publisher-" + newID() + ".run" }}
 		few, began := smallest(segs, fanIn), time.Now()
-		old, _, err := r.replace(ctx, few) // who reads is this publisher, and it has not begun
+		old, _, err := r.replace(ctx, few) // the only reader is this publisher, which has not begun to read
 		if err == nil {
 			tellMerged(p.o.Listener, few, began)
 			err = place.Output.Delete(ctx, old...)
@@ -220,7 +222,7 @@ func (p *Publisher) few(ctx context.Context, job batholith.Job, place blob.Place
 	}
 }
 
-// linesOf is how many bytes of lines the segments hold.
+// linesOf is the sum of the bytes of all lines in the segments.
 func linesOf(segs []batholith.Segment) (n int64) {
 	for _, s := range segs {
 		n += s.Lines
@@ -228,6 +230,7 @@ func linesOf(segs []batholith.Segment) (n int64) {
 	return n
 }
 
+// outcomesOf is the number of outcomes in the segments.
 func outcomesOf(segs []batholith.Segment) (n int64) {
 	for _, s := range segs {
 		n += s.Records
@@ -235,7 +238,7 @@ func outcomesOf(segs []batholith.Segment) (n int64) {
 	return n
 }
 
-// outputs is one publication. Its files are written one after the other, and finished beside one another.
+// outputs is one publication. Its files are written one after the other, and finished in parallel.
 type outputs struct {
 	p     *Publisher
 	ctx   context.Context
@@ -244,27 +247,27 @@ type outputs struct {
 	files []batholith.File
 	epoch int64
 	final bool
-	size  int64 // bytes of all lines: no file has more
-	// What is there already and has more, a partial output from before the loss or that of another process, stays.
+	size  int64 // bytes of all lines, an upper bound for each file
+	// lenient: lost segments are skipped. An output in the bucket with more bytes, written before the loss, then stays.
 	lenient bool
 
-	object  *object // of the file that is being written, or nil
+	object  *object // the file that is being written; nil: none
 	entry   batholith.ManifestFile
 	sum     uint32
 	counts  batholith.Counts
 	sources batholith.Sources
 	beside  *beside
-	closed  []*closing               // files that are finished or being so
-	done    []batholith.ManifestFile // of those that appeared, once all are finished
+	closed  []*closing               // files that are finished, or will be by beside
+	done    []batholith.ManifestFile // entries of the files that appeared; set at the end of write
 }
 
-// closing is a file that is finished beside others.
+// closing is a file that is finished in parallel with others.
 type closing struct {
 	entry    batholith.ManifestFile
-	appeared bool // known once nothing of the publication is on its way
+	appeared bool // valid after beside.wait
 }
 
-// write writes all files, and returns when nothing of them is on its way any more.
+// write writes all files, and returns when no request for them is running any more.
 func (w *outputs) write(outcomes *merged) error {
 	err := w.all(outcomes)
 	if late := w.beside.wait(); err == nil {
@@ -278,9 +281,9 @@ func (w *outputs) write(outcomes *merged) error {
 	return err
 }
 
-// all goes through the outcomes and the files together; both are in the same order.
+// all iterates over the outcomes and the files together; both are in the same order.
 func (w *outputs) all(outcomes *merged) error {
-	next := 0 // file that was not begun yet
+	next := 0 // next file to begin
 	o, err := outcomes.next()
 	for ; err == nil; o, err = outcomes.next() {
 		if o.Key.File >= len(w.files) {
@@ -315,14 +318,14 @@ func (w *outputs) all(outcomes *merged) error {
 	return err
 }
 
-// begin finishes the file that is being written and begins another.
+// begin finishes the file that is being written and begins file n.
 func (w *outputs) begin(n int) error {
 	if err := w.finish(); err != nil {
 		return err
 	}
 	f := w.files[n]
 	key := w.place.Prefix + f.Output
-	// A partial output may be followed by a longer one while it is on its way. A final one is not followed by another.
+	// A partial output may be replaced by a longer one while its request is running, so it must be abortable. A final one is never replaced.
 	w.object = newObject(w.ctx, w.p.o.Store, w.place.Output, batholith.Upload{Job: w.job.ID, Key: key, Epoch: w.epoch},
 		objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final})
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
@@ -347,7 +350,7 @@ func (w *outputs) line(o *batholith.Outcome) error {
 	return err
 }
 
-// finish makes the file that is being written appear, beside the next ones. A partial output has no empty objects.
+// finish completes the file that is being written, in parallel with the next ones. A partial publication writes no empty objects.
 func (w *outputs) finish() error {
 	if w.object == nil {
 		return nil
@@ -375,7 +378,7 @@ func (w *outputs) finish() error {
 	})
 }
 
-// agree compares what was written with what the job's counters promise.
+// agree compares the written outcomes with the job's counters.
 func (w *outputs) agree() error {
 	promised := w.job.Counts
 	w.counts.Total = promised.Total
@@ -389,10 +392,10 @@ func (w *outputs) agree() error {
 	return nil
 }
 
-// located is a bucket whose objects have addresses of their own, as files have.
+// located is a bucket whose objects have URIs of their own, for example local files.
 type located interface{ URI(key string) string }
 
-// uri names an object as the client named its neighbours.
+// uri is the URI of an object, with the scheme of the client's location.
 func uri(location string, b blob.Bucket, key string) string {
 	if at, ok := b.(located); ok {
 		return at.URI(key)

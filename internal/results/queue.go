@@ -9,42 +9,44 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// item is a pending outcome and the journal file that keeps it, if any.
+// item is a pending outcome and its journal file, if any.
 type item struct {
 	batholith.Outcome
 	file    *logFile
-	copy    *logFile // a younger file that it is journalled in as well, until that is durable: see Writer.unpin
-	worker  string   // that leased its chunk; empty: the Writer's own
-	counted bool     // in the bytes of its queue and of the Writer
+	copy    *logFile // a second, younger journal file with it, until that is synced: see Writer.unpin
+	worker  string   // the worker that leased its chunk; "": this one
+	counted bool     // included in queue.bytes and Writer.pending
 }
 
+// size is the memory of the item, in bytes.
 func (i *item) size() int64 { return int64(len(i.Line) + overhead) }
 
-// queue holds the outcomes of one job until they are settled: committed, or known to be refused. The outcomes that were ever added
-// have numbers from 1; items[0] has the number settled+1. The Writer's mutex guards all of it, but wake and ctx.
+// queue holds the outcomes of one job until they are settled. They are numbered from 1 in the order of Add; items[0] has the number
+// settled+1. The Writer's mutex guards all fields except wake and ctx.
 type queue struct {
 	job     string
-	items   []item // in the order of Add; the first taken are being committed
+	items   []item // in the order of Add; the first taken of them are being committed
 	taken   int
-	bytes   int64         // of the items that are counted
-	oldest  time.Time     // when the first that is not taken was added
-	added   int64         // ever
-	settled int64         // ever
-	urgent  int64         // outcomes up to this one are to be committed at once
-	moved   chan struct{} // closed, and replaced, when settled has risen
+	bytes   int64         // sum over the counted items
+	oldest  time.Time     // when the first item that is not taken was added
+	added   int64         // number of outcomes ever added
+	settled int64         // number of outcomes ever settled
+	urgent  int64         // outcomes up to this number are to be committed at once
+	moved   chan struct{} // closed, and replaced, when settled rises
 
-	wake   chan struct{} // holds one token when there may be more to do; never closed
+	wake   chan struct{} // 1-buffered, never closed; gets a value when there may be more to do
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
-// newQueue makes the queue of a job. Its context ends with its goroutine, or when the job is given up.
+// newQueue makes the queue of a job. Its context ends with its goroutine, or when the job's outcomes are given up.
 func newQueue(job string) *queue {
 	q := &queue{job: job, moved: make(chan struct{}), wake: make(chan struct{}, 1)}
 	q.ctx, q.cancel = context.WithCancelCause(context.Background())
 	return q
 }
 
+// nudge wakes the goroutine of drive. It does not block.
 func (q *queue) nudge() {
 	select {
 	case q.wake <- struct{}{}:
@@ -52,7 +54,7 @@ func (q *queue) nudge() {
 	}
 }
 
-// push appends an item, which is not counted yet, and returns its number.
+// push appends an item that is not counted yet, and returns its number.
 func (q *queue) push(i item) int64 {
 	if len(q.items) == q.taken {
 		q.oldest = time.Now()
@@ -65,7 +67,7 @@ func (q *queue) push(i item) int64 {
 	return q.added
 }
 
-// count adds the outcome of this number, which is not settled, to the bytes of the queue and returns its size.
+// count adds the outcome with this number, which must not be settled, to the bytes of the queue, and returns its size.
 func (q *queue) count(n int64) int64 {
 	i := &q.items[n-q.settled-1]
 	i.counted = true
@@ -75,19 +77,19 @@ func (q *queue) count(n int64) int64 {
 	return i.size()
 }
 
-// hurry has everything up to the target committed without waiting for more.
+// hurry makes the outcomes up to target be committed without a wait for more.
 func (q *queue) hurry(target int64) {
 	q.urgent = max(q.urgent, target)
 	q.nudge()
 }
 
-// drop calls off what is on its way; the outcomes leave the queue as if they had been refused.
+// drop cancels the running commit. The outcomes then leave the queue as if they had been refused.
 func (q *queue) drop(cause error) {
 	q.cancel(cause)
 	q.nudge()
 }
 
-// due is when the next segment is to be made. There must be an item.
+// due is when the next segment is to be made; the zero time: now. There must be an item.
 func (q *queue) due() time.Time {
 	if q.urgent > q.settled || q.bytes >= segmentBytes || q.ctx.Err() != nil {
 		return time.Time{}
@@ -95,17 +97,17 @@ func (q *queue) due() time.Time {
 	return q.oldest.Add(segmentEvery)
 }
 
-// take returns the outcomes for the next segment, all of one worker. They stay in the queue until settle.
+// take returns the outcomes for the next segment, all from one worker. They stay in the queue until settle.
 func (q *queue) take() []item {
 	size := int64(0)
 	for q.taken = 0; q.taken < len(q.items) && size < segmentBytes && q.items[q.taken].worker == q.items[0].worker; q.taken++ {
 		size += q.items[q.taken].size()
 	}
-	q.oldest = time.Now()                  // the rest was added later than what is taken: its second begins now at the latest
-	return slices.Clone(q.items[:q.taken]) // the queue's own may move to another journal file
+	q.oldest = time.Now()                  // the rest was added later; it waits for at most segmentEvery from now on
+	return slices.Clone(q.items[:q.taken]) // a copy, since unpin may change the file of the queue's items
 }
 
-// settle removes what was taken and returns how much of it was counted.
+// settle removes the taken outcomes, and returns the sum of those that were counted.
 func (q *queue) settle() int64 {
 	size := int64(0)
 	for i := range q.items[:q.taken] {
@@ -128,7 +130,7 @@ func (q *queue) settle() int64 {
 	return size
 }
 
-// drive settles a queue's outcomes until there are none, or until ctx ends. It is the only goroutine that takes from it.
+// drive commits a queue's outcomes until there are none, or ctx ends. It is the only goroutine that takes from the queue.
 func (w *Writer) drive(ctx context.Context, q *queue) {
 	defer q.cancel(nil)
 	defer context.AfterFunc(ctx, func() { q.cancel(context.Cause(ctx)) })()
@@ -144,22 +146,22 @@ func (w *Writer) drive(ctx context.Context, q *queue) {
 			}
 			timer.Stop()
 		case len(batch) == 0:
-			return // the queue is out of the map
+			return // the queue was removed
 		default:
 			err := w.settle(q.ctx, cmp.Or(batch[0].worker, w.o.Worker), batch)
 			if err != nil && ctx.Err() != nil {
 				return // the outcomes stay in the journal
 			}
 			if err != nil {
-				w.o.Log.Warn("outcomes given up", "job", q.job, "outcomes", len(batch), "err", err)
+				w.o.Log.Warn("outcomes of a job are given up", "job", q.job, "outcomes", len(batch), "err", err)
 			}
 			w.settled(q)
 		}
 	}
 }
 
-// nextBatch returns what the next segment is made of, or how long to wait for it; neither when the queue was empty, and then
-// it is gone.
+// nextBatch returns the outcomes for the next segment, or how long to wait for them. If the queue is empty it removes the queue and returns
+// neither.
 func (w *Writer) nextBatch(q *queue) ([]item, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,11 +175,11 @@ func (w *Writer) nextBatch(q *queue) ([]item, time.Duration) {
 	return q.take(), 0
 }
 
-// settled lets go of what was taken from q and is committed or refused.
+// settled removes the taken outcomes from q, which are committed or refused.
 func (w *Writer) settled(q *queue) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// One release for each file instead of one for each outcome: the journal's mutex is asked for by every Add.
+	// One release for each file and not for each outcome, since every Add takes the journal's mutex.
 	byFile := map[*logFile]int{}
 	for _, i := range q.items[:q.taken] {
 		byFile[i.file]++

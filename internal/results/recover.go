@@ -14,20 +14,20 @@ import (
 const (
 	recoverBytes = 32 << 20 // outcomes in memory while journals are read
 
-	// For the segments of one job; then its outcomes go on like new ones and the start goes on. The jobs whose time ran out may have
-	// taken so long in all; after that each job gets only the least time, for usually they share one bucket, and it is out of reach.
-	recoverTime  = 10 * time.Second
-	recoverInAll = 30 * time.Second
-	recoverLeast = 500 * time.Millisecond
+	// Time limits of Recover. Outcomes that are not committed by then are committed later, like new ones, and the process starts. If many
+	// jobs fail, they usually share one bucket that does not answer; so after recoverInAll each further job gets only recoverLeast.
+	recoverTime  = 10 * time.Second       // for one job
+	recoverInAll = 30 * time.Second       // for all jobs that fail, together
+	recoverLeast = 500 * time.Millisecond // for each job after that
 )
 
-// Recover commits what earlier processes left in the journal. It must be called once, before Add and Run and before the
-// worker's chunks are released or claimed again: an outcome counts only under the epoch that it was made under, and under the name of
-// the worker that made it, which need not be this one's: a data directory may have been copied, or have got a new name.
+// Recover commits the outcomes that earlier processes left in the journal. It must be called once, before Add and Run, and before the
+// worker's chunks are released or claimed again: an outcome can be committed only under its epoch and under the name of its worker. That
+// may be another worker, if a data directory was copied or has a new name.
 //
-// Outcomes that are committed, or whose chunk has moved on, are passed over. When all that was found is settled, the old files are
-// deleted, except for those that a person should see, which are put aside: see retire. Jobs whose buckets are out of reach, however many,
-// do not hold up the start: their outcomes stay pending, and the old files stay until a start at which nothing of the kind happens.
+// Outcomes that are committed already, or whose chunk has another owner or epoch, are skipped. When all others are settled, the old files are
+// deleted, or put aside if an operator should see them (see retire). Jobs whose buckets do not answer do not delay the start: their
+// outcomes stay pending, and the old files stay until a later start.
 func (w *Writer) Recover(ctx context.Context) error {
 	paths, err := journalFiles(w.o.Dir)
 	if err != nil {
@@ -54,13 +54,13 @@ func (w *Writer) Recover(ctx context.Context) error {
 	return r.retire(paths)
 }
 
-// What is appended to the name of a journal file that Recover puts aside. It is not read again, and never deleted.
+// Suffixes of journal files that Recover puts aside. They are not read again, and never deleted.
 const (
-	damagedExt = ".damaged" // a part of it could not be read
-	foreignExt = ".foreign" // it has outcomes that can be committed by nobody here
+	damagedExt = ".damaged" // a part of the file cannot be read
+	foreignExt = ".foreign" // no worker of this database can commit some of its outcomes
 )
 
-// retire deletes the files whose outcomes are settled, and puts aside those that have something left.
+// retire deletes the files whose outcomes are settled, and puts the others aside.
 func (r *recovery) retire(paths []string) error {
 	for _, path := range paths {
 		if ext := r.aside[path]; ext != "" {
@@ -79,20 +79,20 @@ func (r *recovery) retire(paths []string) error {
 // origin is a job and the worker that made its outcomes.
 type origin struct{ job, worker string }
 
-// recovery collects outcomes until they are worth a segment.
+// recovery collects outcomes until they fill a segment.
 type recovery struct {
 	w       *Writer
-	tables  map[string]chunkTable // of every job seen, those of the outcomes seen, with the records that were collected counted as done
+	tables  map[string]chunkTable // chunks of the outcomes seen so far, by job; collected records count as done
 	batches map[origin][]item
 	bytes   map[origin]int64
 	total   int64
-	done    int               // outcomes that were committed, or found refused in the end
-	pending int               // outcomes that wait in the Writer's queues
-	stuck   map[string]bool   // jobs that ran out of time
-	waited  time.Duration     // for these
-	aside   map[string]string // files that are put aside, and under which extension
+	done    int               // outcomes that were committed or refused
+	pending int               // outcomes that were left to the Writer's queues
+	stuck   map[string]bool   // jobs whose time limit is over
+	waited  time.Duration     // time spent on them
+	aside   map[string]string // files to put aside, with their suffix
 
-	strangers map[string]bool // jobs of whose outcomes no chunk was found: whether the database has no such job
+	strangers map[string]bool // by job without a chunk here: whether the database does not know the job
 }
 
 // read takes in the outcomes of a file.
@@ -107,13 +107,13 @@ func (r *recovery) read(ctx context.Context, path string, last bool) error {
 	})
 	if foreign > 0 {
 		r.aside[path] = foreignExt
-		r.w.o.Log.Error("outcomes in the journal belong to another database or to another worker whose records are being asked again; the file is kept",
+		r.w.o.Log.Error("outcomes in the journal belong to another database, or to another worker whose records are being sent again; the file is kept",
 			"file", path+foreignExt, "outcomes", foreign)
 	}
 	var hurt *damage
 	if errors.As(err, &hurt) {
 		r.aside[path] = damagedExt
-		r.w.o.Log.Error("a journal file is damaged; what could be read of it counts, other records are asked again, and the file is kept",
+		r.w.o.Log.Error("a journal file is damaged; its readable outcomes count, other records are sent again, and the file is kept",
 			"file", path+damagedExt, "unreadable_bytes", hurt.bytes, "first_at", hurt.at)
 		return nil
 	}
@@ -123,12 +123,13 @@ func (r *recovery) read(ctx context.Context, path string, last bool) error {
 	return r.cutOff(path, end)
 }
 
-// cutOff takes a torn end off a file and says so. The file may be kept, and then it is the last one no more: the same bytes would be
-// damage. An empty file is told of too: its writer begins a file with its head, so either the power went, or somebody emptied it.
+// cutOff truncates an unfinished end of a file and logs it. The file may be kept, and in a file that is not the last one the same bytes
+// would count as damage. It also logs an empty file: a writer begins a file with its head, so the power was lost, or somebody emptied the
+// file.
 func (r *recovery) cutOff(path string, end int64) error {
 	info, err := os.Stat(path)
 	if err == nil && (info.Size() > end || end == 0) {
-		r.w.o.Log.Warn("the end of a journal file is not there; records whose answers it had are asked again", "file", path, "unfinished_bytes", info.Size()-end)
+		r.w.o.Log.Warn("the end of a journal file is missing; records whose answers were in it are sent again", "file", path, "unfinished_bytes", info.Size()-end)
 		err = os.Truncate(path, end)
 	}
 	if err != nil {
@@ -137,8 +138,8 @@ func (r *recovery) cutOff(path string, end int64) error {
 	return nil
 }
 
-// visit takes in an outcome that may still count. It is alien when it does not, and may have been made for nothing: when this database
-// has no such job, or another worker made it whose chunk has moved on while the record has no other outcome yet.
+// visit takes in an outcome. alien is true if it cannot be committed although its record has no other outcome: this database does not know
+// the job, or another worker made the outcome and has lost the chunk since.
 func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome) (alien bool, err error) {
 	table := r.tables[o.Job]
 	if table == nil {
@@ -150,13 +151,13 @@ func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome
 		if err != nil {
 			return false, err
 		}
-		table[o.Chunk] = found[o.Chunk] // a chunk that does not exist takes nothing
+		table[o.Chunk] = found[o.Chunk] // a chunk that does not exist accepts no outcome
 	}
 	if table[o.Chunk].State == "" && r.stranger(ctx, o.Job) {
 		return true, nil
 	}
 	c := table[o.Chunk]
-	// The epoch of a chunk is that of one claim, so the owner is known where the file has lost its name.
+	// An epoch belongs to one claim, so the chunk's owner is the worker if the file does not name it any more.
 	worker = cmp.Or(worker, c.Owner)
 	if !table.takes(worker, &o) {
 		return worker != r.w.o.Worker && c.State != "" && c.State != batholith.ChunkDone && !c.Done.Has(int(o.Key.Record-c.First)), nil
@@ -172,7 +173,7 @@ func (r *recovery) visit(ctx context.Context, worker string, o batholith.Outcome
 	return false, nil
 }
 
-// stranger tells whether the database has no such job. A job that is over has no chunks either, but is known.
+// stranger reports whether the database does not know the job. A terminal job has no chunks either, but is known.
 func (r *recovery) stranger(ctx context.Context, job string) bool {
 	strange, asked := r.strangers[job]
 	if !asked {
@@ -185,7 +186,7 @@ func (r *recovery) stranger(ctx context.Context, job string) bool {
 	return strange
 }
 
-// done counts an outcome's record as done, so that a second outcome of it is passed over.
+// done marks an outcome's record as done, so that a second outcome for it is skipped.
 func (t chunkTable) done(o *batholith.Outcome) {
 	c := t[o.Chunk]
 	bit := int(o.Key.Record - c.First)
@@ -196,7 +197,7 @@ func (t chunkTable) done(o *batholith.Outcome) {
 	t[o.Chunk] = c
 }
 
-// settleLargest settles the batch with the most bytes. What cannot be settled in time goes on like new outcomes.
+// settleLargest commits the batch with the most bytes. If that takes too long, its outcomes are left to the Writer's queues.
 func (r *recovery) settleLargest(ctx context.Context) error {
 	var from origin
 	for f, n := range r.bytes {
@@ -223,7 +224,7 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default:
-		r.w.o.Log.Warn("outcomes of the journal stay pending", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
+		r.w.o.Log.Warn("outcomes of the journal are not committed yet; they are tried again later", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
 		r.stuck[from.job] = true
 		r.waited += time.Since(began)
 		r.keep(batch)
@@ -231,7 +232,7 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	return nil
 }
 
-// keep leaves outcomes to the Writer's queues. They are not journalled anew: the old files stay.
+// keep leaves outcomes to the Writer's queues. They are not journalled again, since the old files stay.
 func (r *recovery) keep(batch []item) {
 	r.pending += len(batch)
 	r.w.mu.Lock()

@@ -10,32 +10,33 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// damage says how much of a journal file could not be read. It is errDamaged.
+// damage says how much of a journal file cannot be read. errors.Is(d, errDamaged) is true.
 type damage struct {
 	path  string
-	bytes int64 // that are in no whole frame
-	at    int64 // where the first of them is
+	bytes int64 // bytes that belong to no whole frame
+	at    int64 // offset of the first of them
 }
 
+// Error names the file, the number of unreadable bytes and the place of the first.
 func (d *damage) Error() string {
 	return fmt.Sprintf("read journal %s: %v: %d bytes cannot be read, the first at %d", d.path, errDamaged, d.bytes, d.at)
 }
 
+// Unwrap returns errDamaged.
 func (d *damage) Unwrap() error { return errDamaged }
 
-// replay hands each outcome of a journal file to visit, in the order in which they were appended; the line is the visitor's. The
-// worker is empty when the file does not say any more who wrote it.
+// replay calls visit for each outcome of a journal file, in the order of their journalling. visit may keep the line. The
+// worker is empty if the frame with its name is damaged.
 //
-// What is not a whole frame is passed over, up to the next frame whose checksum and form are right: damage costs the outcomes whose bytes
-// it touches and no others. It is reported in the end, as a *damage. Only what ends the last file that was written may be there without
-// damage: a frame that its writer did not finish.
+// Damaged bytes are skipped, up to the next frame with a right checksum and form: only the outcomes in damaged bytes are lost. At the end,
+// replay returns a *damage. An unfinished frame at the end of the last file is no damage: its writer was killed.
 func replay(path string, visit func(worker string, o batholith.Outcome) error) error {
 	_, err := replayFile(path, true, visit)
 	return err
 }
 
-// replayFile replays a journal file, which is the last one or not. It returns where a torn end begins; the length of the file when there
-// is none.
+// replayFile replays a journal file. last: it is the last one that was written. It returns the offset of an unfinished end, or the length
+// of the file if there is none.
 func replayFile(path string, last bool, visit func(worker string, o batholith.Outcome) error) (end int64, err error) {
 	b, holes, err := readFile(path)
 	if err != nil {
@@ -61,8 +62,8 @@ func replayFile(path string, last bool, visit func(worker string, o batholith.Ou
 	return int64(r.end), nil
 }
 
-// readFile reads a file. Blocks that the disk does not give are left zero, and counted. Whatever is no file is a hole of one byte: to open
-// a pipe would wait for ever.
+// readFile reads a file. Blocks that the disk cannot read are zero, and are counted in holes. A path that is no regular file is one hole of
+// one byte; to open a pipe could wait for ever.
 func readFile(path string) (b []byte, holes int64, err error) {
 	if what, err := os.Stat(path); err == nil && !what.Mode().IsRegular() {
 		return nil, 1, nil
@@ -79,7 +80,7 @@ func readFile(path string) (b []byte, holes int64, err error) {
 	b = make([]byte, info.Size())
 	n, err := io.ReadFull(file, b)
 	if err == nil || err == io.ErrUnexpectedEOF || err == io.EOF {
-		return b[:n], 0, nil // it may have been shorter than a moment ago
+		return b[:n], 0, nil // it may have become shorter since Stat
 	}
 	const block = 4096
 	for at := 0; at < len(b); at += block {
@@ -92,14 +93,14 @@ func readFile(path string) (b []byte, holes int64, err error) {
 	return b, holes, nil
 }
 
-// journalReader goes through a journal file in memory, which holds a little more than fileBytes: whole frames only.
+// journalReader reads a journal file in memory. A file has little more than fileBytes: it ends with the frame that reaches that size.
 type journalReader struct {
 	path    string
 	b       []byte
-	at      int // of the next frame
-	end     int // of what was finished; before a torn end
+	at      int // offset of the next frame
+	end     int // end of the finished frames
 	form    uint16
-	guess   bool // the head is damaged, which was counted: form is found by trying
+	guess   bool // the head is damaged (and counted as such): form is found by trying all versions
 	worker  string
 	hurt    damage
 	sources sources
@@ -113,7 +114,7 @@ func (r *journalReader) lost(at, bytes int) {
 	r.hurt.bytes += int64(bytes)
 }
 
-// head reads what the file begins with. A file of a newer version is an error; but a version that the frames do not bear out is damage.
+// head reads the head of the file. A newer version is an error. If frames of a known version follow, the head is damaged instead.
 func (r *journalReader) head(last bool) error {
 	if len(r.b) < headBytes {
 		if !last && len(r.b) > 0 {
@@ -129,7 +130,7 @@ func (r *journalReader) head(last bool) error {
 		return nil
 	}
 	r.guess = true
-	if last && allZero(r.b) { // the file got its length, and none of its bytes
+	if last && allZero(r.b) { // the length of the file was synced, and its bytes were not
 		r.at, r.end = 0, 0
 		return nil
 	}
@@ -140,12 +141,13 @@ func (r *journalReader) head(last bool) error {
 	return nil
 }
 
-// speaks tells whether any frame holds an outcome in a form that is known here.
+// speaks reports whether some frame holds an outcome in a known version.
 func (r *journalReader) speaks() bool {
 	_, ok := r.find(headBytes)
 	return ok
 }
 
+// allZero reports whether all bytes are zero.
 func allZero(b []byte) bool {
 	for _, c := range b {
 		if c != 0 {
@@ -155,7 +157,7 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// owner reads the first frame, which names the worker. When it is damaged, next passes over it.
+// owner reads the first frame, which names the worker. If it is damaged, next skips it.
 func (r *journalReader) owner() {
 	if r.at == 0 {
 		return
@@ -168,7 +170,8 @@ func (r *journalReader) owner() {
 	}
 }
 
-// next returns the outcome of the frame at r.at and moves on. Where none can be read, it moves on to where one can, or to the end.
+// next returns the outcome of the frame at r.at and moves on. If that frame is damaged, it returns false and moves on to the next readable
+// frame, or to the end.
 func (r *journalReader) next(last bool) (batholith.Outcome, bool) {
 	if payload, ok := r.frame(r.at); ok {
 		at := r.at
@@ -182,7 +185,7 @@ func (r *journalReader) next(last bool) (batholith.Outcome, bool) {
 	from := r.at
 	to, found := r.find(from + 1)
 	r.at = to
-	// When only the length is damaged, the payload is all that lies before the next frame, and fits its checksum.
+	// If only the length is damaged, the payload is everything before the next frame, and its checksum is right.
 	if to-from > frameBytes {
 		payload := r.b[from+frameBytes : to]
 		if crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(r.b[from+4:]) {
@@ -204,7 +207,7 @@ func (r *journalReader) next(last bool) (batholith.Outcome, bool) {
 	return batholith.Outcome{}, false
 }
 
-// frame returns the payload of a whole frame at a place.
+// frame returns the payload of the frame at an offset, and whether it is whole.
 func (r *journalReader) frame(at int) ([]byte, bool) {
 	b := r.b[at:]
 	if len(b) < frameBytes {
@@ -218,8 +221,8 @@ func (r *journalReader) frame(at int) ([]byte, bool) {
 	return payload, crc32.Checksum(payload, castagnoli) == binary.LittleEndian.Uint32(b[4:])
 }
 
-// outcome decodes a payload into an outcome of its own memory. The head may be what is damaged: where its version does not fit, the others
-// are tried. No payload fits two of them: a source, or a line, would end where the payload does not.
+// outcome decodes a payload into an outcome with memory of its own. If the version of the head does not fit, the head may be damaged, and
+// all versions are tried. No payload fits two versions: its source or line would not end with the payload.
 func (r *journalReader) outcome(payload []byte) (batholith.Outcome, bool) {
 	o, err := r.journalled(payload, r.form)
 	if err == nil {
@@ -241,10 +244,10 @@ func (r *journalReader) outcome(payload []byte) (batholith.Outcome, bool) {
 	return o, false
 }
 
-// find returns where the next whole frame with an outcome begins, from a place on, or the end of the file and false.
+// find returns the offset of the next whole frame with an outcome, from a place on, or the end of the file and false.
 //
-// A line cannot pretend to be a frame: no byte of it is below that of a tab, so as a length any four of them are above 150 MB.
-// So few places are looked at for longer than it takes to compare a number.
+// A line cannot look like a frame: all its bytes are at least that of a tab (9), so four of them as a length are above 150 MB. Most offsets
+// are therefore skipped after one comparison.
 func (r *journalReader) find(from int) (int, bool) {
 	for at := from; at+frameBytes < len(r.b); at++ {
 		if n := int64(binary.LittleEndian.Uint32(r.b[at:])); n == 0 || n > int64(len(r.b)-at-frameBytes) {
@@ -261,17 +264,17 @@ func (r *journalReader) find(from int) (int, bool) {
 	return len(r.b), false
 }
 
-// outlined tells whether a payload may be an outcome, by its ends, which costs less than its checksum.
+// outlined reports whether a payload may be an outcome, by its first and last bytes. That is cheaper than its checksum.
 func outlined(payload []byte) bool {
 	job, _, err := takeBytes(payload)
 	return err == nil && len(job) > 0 && payload[len(payload)-1] == '\n'
 }
 
-// maxPayload is more than any frame has that was ever written.
+// maxPayload is more than the length of any frame that was ever written, in bytes.
 const maxPayload = 1 << 30
 
-// torn tells whether the end of a file may be a frame that its writer did not finish: it is cut off, or ends with zeros, since a disk may
-// have grown the file without having got the bytes. Every whole frame ends with a letter or a newline.
+// torn reports whether the end of a file may be an unfinished frame: it is truncated, or ends with zeros, since a disk may have extended
+// the file before it got the bytes. Every whole frame ends with a letter or a newline.
 func torn(b []byte) bool {
 	if len(b) < frameBytes || b[len(b)-1] == 0 {
 		return true
@@ -280,7 +283,7 @@ func torn(b []byte) bool {
 	return n > int64(len(b)-frameBytes) && n < maxPayload
 }
 
-// journalled decodes a frame's payload into an outcome of its own memory.
+// journalled decodes a frame's payload of the given version into an outcome with memory of its own.
 func (r *journalReader) journalled(payload []byte, form uint16) (batholith.Outcome, error) {
 	job, rest, err := takeBytes(payload)
 	if err != nil {

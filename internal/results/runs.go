@@ -18,12 +18,16 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// mergeWidth is how many segments of a level become one run of the next. A merge writes every byte once more, so the wider the better: of
-// N segments each byte is written about 1 + log(N)/log(mergeWidth) times before it is published. A publication reads fanIn at once.
+// mergeWidth is the number of segments of a level that become one run of the next. A merge writes every byte again. Of N segments each byte
+// is written
+//
+//	1 + log(N) / log(mergeWidth)
+//
+// times before it is published, so a greater width saves writes. A publication can read fanIn segments in parallel.
 const mergeWidth = 24
 
-// mergeJob merges this worker's segments of a job while there are enough of a level. Every worker merges its own, so that two
-// never work on the same.
+// mergeJob merges this worker's segments of a job while a level has enough of them. Every worker merges only its own segments, so that two
+// never merge the same.
 func (w *Writer) mergeJob(ctx context.Context, job string) error {
 	for {
 		segs, err := w.o.Store.Segments(ctx, job)
@@ -54,7 +58,7 @@ func (w *Writer) mergeJob(ctx context.Context, job string) error {
 	}
 }
 
-// tellMerged tells that segments have become a run.
+// tellMerged reports a merge to the listener.
 func tellMerged(l batholith.Listener, segs []batholith.Segment, began time.Time) {
 	if l.Merged == nil {
 		return
@@ -66,22 +70,22 @@ func tellMerged(l batholith.Listener, segs []batholith.Segment, began time.Time)
 	l.Merged(m)
 }
 
-// mostKept bounds the keys of merged segments that wait for a publisher.
+// mostKept bounds the keys of merged segments that are kept for a publisher.
 const mostKept = 4096
 
-// bury deletes the objects of segments that were merged. While a publisher may be at them, they wait for the job's next merge that
-// finds none reading; those that no merge comes for are left to the clean-up, as they are when too many wait.
+// bury deletes the objects of merged segments. If a publisher may still read them (read), they are kept until the job's next merge without
+// a reader. The clean-up deletes those for which no merge comes, and those above mostKept.
 func (w *Writer) bury(ctx context.Context, job string, b blob.Bucket, old []string, read bool) error {
 	dead := w.keep(job, old, read)
 	for part := range slices.Chunk(dead, deleteAtOnce) {
 		if err := b.Delete(ctx, part...); err != nil {
-			return fmt.Errorf("delete merged segments: %w", err) // the clean-up will
+			return fmt.Errorf("delete merged segments: %w", err) // the clean-up deletes them
 		}
 	}
 	return nil
 }
 
-// keep adds the objects of merged segments to those of the job that wait. It takes out all of them when nobody reads any more.
+// keep adds the objects of merged segments to those that are kept for the job. If no publisher reads, it returns all of them for deletion.
 func (w *Writer) keep(job string, old []string, read bool) (dead []string) {
 	w.keeping.Lock()
 	defer w.keeping.Unlock()
@@ -101,7 +105,7 @@ func (w *Writer) keep(job string, old []string, read bool) (dead []string) {
 	return nil
 }
 
-// mergeable returns the segments of this worker that the next run is made of, all of one level, or nil.
+// mergeable returns the segments of this worker for the next run, all of one level, or nil if no level has enough.
 func (w *Writer) mergeable(segs []batholith.Segment) []batholith.Segment {
 	levels := map[int][]batholith.Segment{}
 	for _, s := range segs {
@@ -125,22 +129,24 @@ type runMaker struct {
 		Uploads
 	}
 	place blob.Place
-	key   func() string // of a new object
+	key   func() string // key of a new run
 }
 
-// mergeStall is how long a merge may take to read and write its next few hundred outcomes. A bucket that does not answer for so long keeps
-// its slot from others.
+// mergeStall is the time in which a merge must read and write its next stallEvery outcomes. A bucket that does not answer would keep a slot
+// from others.
 const (
 	mergeStall = 2 * time.Minute
 	stallEvery = 256
 )
 
+// errStalled ends a merge after mergeStall.
 var errStalled = errors.New("the bucket has not answered for two minutes")
 
-// replaceTries is how often a run is offered to the store before it is left to the clean-up.
+// replaceTries is how often ReplaceSegments is called for a run before the run is left to the clean-up.
 const replaceTries = 3
 
-// replace merges segs into one run and puts it in their place. Nothing names the old objects then, but a publisher may be reading them.
+// replace merges segs into one run and replaces them by it. After that no row names the old objects, but if read is true a publisher may
+// still read them.
 func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) (old []string, read bool, err error) {
 	run, err := r.write(ctx, segs)
 	if err != nil {
@@ -168,8 +174,8 @@ func (r runMaker) replace(ctx context.Context, segs []batholith.Segment) (old []
 	return old, read, nil
 }
 
-// withdraw deletes the object of a run that the store can never take, because one of the segments it replaces is gone. Any other
-// run may yet turn out to have been taken, and is left to the clean-up.
+// withdraw deletes the object of a run that the store can never accept, because one of the replaced segments does not exist any more. Any
+// other run may still turn out to be accepted, and is left to the clean-up.
 func (r runMaker) withdraw(ctx context.Context, run batholith.Segment, old []string) error {
 	segs, err := r.store.Segments(ctx, run.Job)
 	if err != nil {
@@ -222,7 +228,7 @@ func (r runMaker) write(ctx context.Context, segs []batholith.Segment) (batholit
 			stall.Reset(mergeStall)
 		}
 	}
-	stall.Stop() // to complete a large upload takes as long as it takes
+	stall.Stop() // the completion of a large upload may take longer
 	run, err := out.end()
 	if err != nil {
 		return run, errors.Join(err, object.abort())
@@ -236,7 +242,7 @@ func smallest(segs []batholith.Segment, n int) []batholith.Segment {
 	return sorted[:n]
 }
 
-// newID is a part of a key that no other process makes.
+// newID is a random part of a key, 64 bits.
 func newID() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails

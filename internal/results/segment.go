@@ -12,10 +12,10 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// blockBytes is about how many bytes of outcomes share a frame of a segment. A reader holds one block at a time.
+// blockBytes is about the size of a segment's frames. A reader holds one frame at a time.
 const blockBytes = 64 << 10
 
-// A segmentWriter encodes outcomes, in the order of keys, as a segment. It hands full blocks to w.
+// A segmentWriter encodes outcomes, which must come in the order of keys, as a segment. It writes full frames to w.
 type segmentWriter struct {
 	w     io.Writer
 	buf   []byte // the frame that is being filled
@@ -23,11 +23,12 @@ type segmentWriter struct {
 	start bool // the head was written
 }
 
+// newSegmentWriter begins a segment.
 func newSegmentWriter(w io.Writer, job, key string, level int) *segmentWriter {
 	return &segmentWriter{w: w, seg: batholith.Segment{Job: job, Key: key, Level: level}}
 }
 
-// add takes in the next outcome.
+// add appends the next outcome.
 func (s *segmentWriter) add(o *batholith.Outcome) error {
 	if !s.start {
 		s.start = true
@@ -61,7 +62,7 @@ func (s *segmentWriter) block() error {
 	return err
 }
 
-// long writes an outcome as a frame of its own, without another copy of its line.
+// long writes an outcome as a frame of its own, without a copy of its line.
 func (s *segmentWriter) long(o *batholith.Outcome) error {
 	if len(s.buf) > 0 {
 		if err := s.block(); err != nil {
@@ -77,7 +78,7 @@ func (s *segmentWriter) long(o *batholith.Outcome) error {
 	return err
 }
 
-// write passes bytes on and keeps the account of them.
+// write writes bytes, and updates the length and checksum of the segment.
 func (s *segmentWriter) write(b []byte) error {
 	s.seg.Sum = crc32.Update(s.seg.Sum, castagnoli, b)
 	s.seg.Bytes += int64(len(b))
@@ -85,7 +86,7 @@ func (s *segmentWriter) write(b []byte) error {
 	return err
 }
 
-// end writes what is left and returns the account of the segment.
+// end writes the last frame and returns the description of the segment.
 func (s *segmentWriter) end() (batholith.Segment, error) {
 	if len(s.buf) > 0 {
 		if err := s.block(); err != nil {
@@ -95,30 +96,31 @@ func (s *segmentWriter) end() (batholith.Segment, error) {
 	return s.seg, nil
 }
 
-// A segmentReader reads a segment's outcomes one after another, in pieces of bounded size, and refuses every byte that is
-// not as it was committed.
+// A segmentReader reads a segment's outcomes one after the other, in requests of bounded size. It returns an error if any byte differs
+// from those that were committed.
 type segmentReader struct {
 	seg    batholith.Segment
 	frames frames
-	block  []byte // what follows the present outcome in its frame
-	coming batholith.RecordKey
-	start  []byte // of the frame whose first outcome is the present one and was not loaded; nil when it was
+	block  []byte              // the rest of the frame after the present outcome
+	coming batholith.RecordKey // key of the outcome in that frame
+	start  []byte              // start of the long frame that load must read; nil: the present outcome is loaded
 	sum    uint32
 	read   int64
 	lines  int64
 	now    batholith.Outcome
 }
 
-// openSegment begins to read a committed segment, in requests of about piece bytes.
+// openSegment begins to read a committed segment, in requests of about piece bytes. It checks the head and the job's id.
 func openSegment(ctx context.Context, b blob.Bucket, seg batholith.Segment, piece int64) (*segmentReader, error) {
 	return readSegment(&ranges{ctx: ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece}, seg)
 }
 
-// openAhead is openSegment that reads ahead. Its ctx is that of a.
+// openAhead is openSegment with reading ahead, under the context of a.
 func openAhead(a *ahead, b blob.Bucket, seg batholith.Segment, piece int64) (*segmentReader, error) {
 	return readSegment(&ranges{ctx: a.ctx, bucket: b, key: seg.Key, end: seg.Bytes, piece: piece, ahead: a}, seg)
 }
 
+// readSegment reads and checks the head of a segment.
 func readSegment(from *ranges, seg batholith.Segment) (*segmentReader, error) {
 	s := &segmentReader{seg: seg}
 	s.frames = frames{r: io.TeeReader(from, summer{&s.sum}), left: seg.Bytes}
@@ -135,8 +137,8 @@ func readSegment(from *ranges, seg batholith.Segment) (*segmentReader, error) {
 	return s, nil
 }
 
-// next moves on to the next outcome, s.now, whose line holds until the call after. It returns io.EOF after the last, and
-// only when the whole segment was as committed.
+// next moves to the next outcome, s.now, whose line is valid until the call after. It returns io.EOF after the last one, if the whole
+// segment is as committed.
 func (s *segmentReader) next() error {
 	if err := s.nextKey(); err != nil {
 		return err
@@ -144,9 +146,9 @@ func (s *segmentReader) next() error {
 	return s.load()
 }
 
-// nextKey is next, but for a long line, of which it reads the key only; load brings the rest.
+// nextKey is next, except that it reads only the key of a long line; load reads the rest.
 func (s *segmentReader) nextKey() error {
-	if err := s.load(); err != nil { // what was passed over is checked like the rest
+	if err := s.load(); err != nil { // an outcome that was skipped is checked too
 		return err
 	}
 	if len(s.block) > 0 {
@@ -170,11 +172,11 @@ func (s *segmentReader) nextKey() error {
 		return s.fault(err)
 	}
 	s.start, s.coming = payload, key
-	s.block, s.now.Line = nil, nil // the last long line is let go before this one is read
+	s.block, s.now.Line = nil, nil // free the last long line before this one is read
 	return nil
 }
 
-// key is that of the present outcome.
+// key is the key of the present outcome.
 func (s *segmentReader) key() batholith.RecordKey {
 	if s.start != nil {
 		return s.coming
@@ -182,7 +184,7 @@ func (s *segmentReader) key() batholith.RecordKey {
 	return s.now.Key
 }
 
-// load reads the present outcome when nextKey has read only its key.
+// load reads the present outcome if nextKey has read only its key.
 func (s *segmentReader) load() error {
 	if s.start == nil {
 		return nil
@@ -195,7 +197,7 @@ func (s *segmentReader) load() error {
 	return s.take()
 }
 
-// follows refuses a key that is not behind the present one.
+// follows returns an error if a key does not come after the present one.
 func (s *segmentReader) follows(key batholith.RecordKey) error {
 	if s.read > 0 && s.now.Key.Compare(key) >= 0 {
 		return fmt.Errorf("%w: record %v after %v", errDamaged, key, s.now.Key)
@@ -203,7 +205,7 @@ func (s *segmentReader) follows(key batholith.RecordKey) error {
 	return nil
 }
 
-// take takes the next outcome out of the block.
+// take decodes the next outcome of the block.
 func (s *segmentReader) take() error {
 	o, rest, err := takeOutcome(s.block, s.frames.form, &s.frames.sources)
 	if err != nil {
@@ -219,7 +221,7 @@ func (s *segmentReader) take() error {
 	return nil
 }
 
-// end compares all that was read with what the commit said. The frames vouch for their bytes; the sum vouches for the object.
+// end compares what was read with the commit. Each frame has a checksum of its bytes; the sum is that of the whole object.
 func (s *segmentReader) end() error {
 	if s.sum != s.seg.Sum || s.read != s.seg.Records || s.lines != s.seg.Lines {
 		return s.fault(errDamaged)
@@ -227,35 +229,37 @@ func (s *segmentReader) end() error {
 	return io.EOF
 }
 
+// fault adds the segment to an error.
 func (s *segmentReader) fault(err error) error {
 	return &segmentError{s.seg, err}
 }
 
-// summer keeps the CRC-32C of what passes.
+// summer computes the CRC-32C of the bytes that are written to it.
 type summer struct{ sum *uint32 }
 
+// Write implements [io.Writer].
 func (s summer) Write(p []byte) (int, error) {
 	*s.sum = crc32.Update(*s.sum, castagnoli, p)
 	return len(p), nil
 }
 
-// ranges reads an object piece by piece, each piece whole before any of it is handed out, so that no request stays open
-// while other segments are read. From a distant bucket it reads one piece ahead.
+// ranges reads an object piece by piece. It reads a whole piece before it returns any of it, so that no request stays open while other
+// segments are read. From a distant bucket it also reads one piece ahead.
 type ranges struct {
 	ctx     context.Context
 	bucket  blob.Bucket
 	key     string
-	at      int64 // of the next piece to fetch
+	at      int64 // offset of the next piece to fetch
 	end     int64
 	piece   int64
-	ahead   *ahead // nil: nothing is read ahead
-	buf     []byte // of the current piece
-	spare   []byte // of the one before, if it is read ahead
-	pending *coming
-	unread  []byte
+	ahead   *ahead  // nil: nothing is read ahead
+	buf     []byte  // the current piece
+	spare   []byte  // buffer for the piece that is read ahead
+	pending *coming // the piece that is read ahead; nil: none
+	unread  []byte  // part of buf that Read has not returned
 }
 
-// Read hands out of the current piece, after fetching one if there is none.
+// Read returns bytes of the current piece. It fetches the next piece first if there is none.
 func (r *ranges) Read(p []byte) (int, error) {
 	if len(r.unread) == 0 {
 		if err := r.turn(); err != nil {
@@ -267,7 +271,7 @@ func (r *ranges) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// turn makes the next piece the current one, and begins to fetch the one after it if the bucket is far away.
+// turn makes the next piece the current one, and starts to fetch the one after it if the bucket is far away.
 func (r *ranges) turn() error {
 	if c := r.pending; c != nil {
 		r.pending = nil
@@ -293,7 +297,7 @@ func (r *ranges) turn() error {
 	return nil
 }
 
-// fetchAhead begins to fetch the next piece, if there is one.
+// fetchAhead starts to fetch the next piece, if there is one.
 func (r *ranges) fetchAhead() {
 	if r.ahead == nil || r.at == r.end {
 		return
@@ -304,7 +308,7 @@ func (r *ranges) fetchAhead() {
 	r.pending = r.ahead.fetch(r.spare, func(b []byte) error { return r.fetch(b, from) })
 }
 
-// grown is buf with n bytes, or another with as many.
+// grown returns buf with length n, or a new slice if it is too short.
 func grown(buf []byte, n int64) []byte {
 	if int64(cap(buf)) < n {
 		return make([]byte, n)
@@ -312,14 +316,14 @@ func grown(buf []byte, n int64) []byte {
 	return buf[:n]
 }
 
-// fetch fills b from a byte of the object, with the patience of blob.Reader.
+// fetch fills b from an offset of the object, with the retries of blob.Reader.
 func (r *ranges) fetch(b []byte, from int64) error {
 	in := blob.NewReader(r.ctx, r.bucket, r.key, "", from, int64(len(b)))
 	_, err := io.ReadFull(in, b)
 	if closing := in.Close(); err == nil && closing != nil {
 		return closing
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) { // which frames would take for the end of the bytes
+	if errors.Is(err, io.ErrUnexpectedEOF) { // frames would take that for the end of the segment
 		return errCut
 	}
 	return err

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	attemptTime = 2 * time.Minute // of one upload and commit
+	attemptTime = 2 * time.Minute // timeout of one upload and commit
 	firstDelay  = 100 * time.Millisecond
 	lastDelay   = 10 * time.Second
 )
 
-// settle sees outcomes of one job through until each is committed or known to be refused, however long that takes. It returns
-// an error only when ctx ends first, its cause; then it is unknown what became of them.
+// settle tries to commit outcomes of one job until each is committed or refused, without a time limit. It returns an error only if ctx ends
+// first (its cause); then it is unknown which were committed.
 func (w *Writer) settle(ctx context.Context, worker string, batch []item) error {
 	batch = ordered(batch)
 	for len(batch) > 0 {
@@ -30,7 +30,7 @@ func (w *Writer) settle(ctx context.Context, worker string, batch []item) error 
 		if err != nil || refusal == nil {
 			return err
 		}
-		w.o.Log.Info("outcomes refused", "job", p.job(), "segment", p.commit.Segment.Key, "err", refusal)
+		w.o.Log.Info("outcomes were refused, since another worker owns their chunks or the job is sealed", "job", p.job(), "segment", p.commit.Segment.Key, "err", refusal)
 		w.discard(ctx, p)
 		if batch, err = w.survivors(ctx, p, refusal); err != nil {
 			return err
@@ -39,26 +39,27 @@ func (w *Writer) settle(ctx context.Context, worker string, batch []item) error 
 	return nil
 }
 
-// ordered sorts the items by key and returns each record once: the first that was added.
+// ordered sorts the items by key, and keeps the first outcome of each record.
 func ordered(batch []item) []item {
 	slices.SortStableFunc(batch, func(a, b item) int { return a.Key.Compare(b.Key) })
 	return slices.CompactFunc(batch, func(a, b item) bool { return a.Key == b.Key })
 }
 
-// A parcel is a batch on its way: the same object under the same key, and the same commit, however often they are tried.
+// A parcel is a batch that is being committed. Every attempt writes the same object under the same key, and makes the same commit.
 type parcel struct {
 	worker string
 	items  []item
-	body   []byte // of the segment; nil once it is stored
+	body   []byte // bytes of the segment; nil after it is stored
 	place  blob.Place
 	commit batholith.Commit
 	stored bool      // the segment is in the bucket
-	began  time.Time // of the first attempt
+	began  time.Time // start of the first attempt
 }
 
+// job is the id of the batch's job.
 func (p *parcel) job() string { return p.items[0].Job }
 
-// deliver tries until the store has decided. The refusal is nil when the outcomes are committed.
+// deliver retries until the store has accepted or refused the commit. refusal is nil if the outcomes are committed.
 func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 	p.began = time.Now()
 	slots := w.slots
@@ -79,13 +80,13 @@ func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 	return refusal, err
 }
 
-// refused tells whether the store decided against a commit for good.
+// refused reports whether the store has refused a commit for good.
 func refused(err error) bool {
 	var stale *batholith.StaleError
 	return errors.As(err, &stale) || errors.Is(err, batholith.ErrSealed) || errors.Is(err, batholith.ErrNotFound)
 }
 
-// attempt stores the segment, unless that is done, and commits it, once it has one of the slots.
+// attempt waits for a slot, stores the segment if it is not stored yet, and commits it.
 func (w *Writer) attempt(ctx context.Context, p *parcel, slots chan struct{}) error {
 	if err := acquire(ctx, slots); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (w *Writer) attempt(ctx context.Context, p *parcel, slots chan struct{}) er
 	return nil
 }
 
-// put writes the segment's object. A key is chosen once; repeating the write changes nothing.
+// put writes the segment's object. Its key is chosen once, so that a repeated write changes nothing.
 func (w *Writer) put(ctx context.Context, p *parcel) error {
 	place, err := w.o.Open(ctx, p.job())
 	if err != nil {
@@ -152,7 +153,7 @@ func encode(p *parcel, key string) ([]byte, batholith.Commit, error) {
 	return body.Bytes(), c, err
 }
 
-// account adds an outcome to a commit. Outcomes of a chunk come one after another.
+// account adds an outcome to a commit. The outcomes of a chunk must follow one another.
 func account(c *batholith.Commit, o *batholith.Outcome) {
 	c.Counts.Processed++
 	if o.Errored {
@@ -174,9 +175,9 @@ func account(c *batholith.Commit, o *batholith.Outcome) {
 	part.Done.Set(bit)
 }
 
-// discard deletes the object of a refused commit. An earlier attempt at the same commit that is still on its way to the database
-// will be refused as well, for what refuses it only grows: epochs rise, records get done, jobs are sealed. And one that took
-// effect would have been recognised by its key; if it was merged away since, the object is superfluous all the same.
+// discard deletes the object of a refused commit. It is safe: an earlier attempt at the same commit that is still on its way to the
+// database will be refused too, since every reason of a refusal lasts (epochs rise, records become done, jobs become sealed). An attempt
+// that took effect would have been recognised by its key; if its segment was merged since, the object is not needed.
 func (w *Writer) discard(ctx context.Context, p *parcel) {
 	if !p.stored {
 		return
@@ -186,8 +187,8 @@ func (w *Writer) discard(ctx context.Context, p *parcel) {
 	}
 }
 
-// survivors returns the outcomes of a refused parcel that may be committed yet. Those of a job that takes none any more, of a
-// chunk that has another owner or epoch, and of a record that has an outcome are lost to this worker.
+// survivors returns the outcomes of a refused parcel that may still be committed. The others are lost to this worker: the job is sealed,
+// another worker owns their chunk, or their record has an outcome.
 func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]item, error) {
 	var stale *batholith.StaleError
 	if !errors.As(refusal, &stale) {
@@ -202,7 +203,7 @@ func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]ite
 		return nil, err
 	}
 	rest := chunks.open(p.worker, p.items)
-	if len(rest) == len(p.items) { // what the store says and what it shows do not agree: what it says counts
+	if len(rest) == len(p.items) { // the chunks do not explain the refusal: trust the refusal
 		rest = slices.DeleteFunc(rest, func(i item) bool { return slices.Contains(stale.Chunks, i.Chunk) })
 	}
 	if len(rest) == len(p.items) {
@@ -214,7 +215,7 @@ func (w *Writer) survivors(ctx context.Context, p *parcel, refusal error) ([]ite
 // chunkTable is some of a job's chunks by number.
 type chunkTable map[int]batholith.Chunk
 
-// chunks reads the job's chunks with these numbers, however often it has to try. A job that is not known has none.
+// chunks reads the job's chunks with these numbers. It retries until ctx ends. An unknown job has no chunks.
 func (w *Writer) chunks(ctx context.Context, job string, numbers []int) (chunkTable, error) {
 	table := make(chunkTable, len(numbers))
 	err := backoff.Repeat(ctx, firstDelay, lastDelay, func(ctx context.Context) error {
@@ -232,7 +233,7 @@ func (w *Writer) chunks(ctx context.Context, job string, numbers []int) (chunkTa
 	return table, err
 }
 
-// open returns those of the items whose chunk is still worker's under their epoch and whose record has no outcome yet.
+// open returns the items that the store may accept: the worker still owns their chunk under their epoch, and their record has no outcome.
 func (t chunkTable) open(worker string, items []item) []item {
 	var rest []item
 	for _, i := range items {
@@ -243,6 +244,7 @@ func (t chunkTable) open(worker string, items []item) []item {
 	return rest
 }
 
+// takes reports whether the store may accept an outcome of the worker.
 func (t chunkTable) takes(worker string, o *batholith.Outcome) bool {
 	c, ok := t[o.Chunk]
 	return ok && c.State == batholith.ChunkLeased && c.Owner == worker && c.Epoch == o.Epoch && !c.Done.Has(int(o.Key.Record-c.First))

@@ -12,27 +12,26 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// A shelf holds, on the worker's own disk, the segments of failing jobs that the output bucket does not take: access was denied, the
-// bucket is gone, its disk is full. The store names a shelved segment like any other, by a key of its own scheme:
+// A shelf holds, on the worker's own disk, segments of failing jobs that the output bucket refuses: access is denied, the
+// bucket does not exist, its disk is full. The store names a shelved segment like any other, by a key with its own scheme:
 //
 //	shelf:<worker>/<job>/<worker>-<boot>-<n>.seg
 //
-// So a finished outcome is committed in any case, and a publication reads bucket and shelf alike once the bucket takes the output.
-// Only the worker that wrote it can read a shelved segment; any other worker gets an error that names the worker, never "not found":
+// So finished outcomes are committed in any case, and a publication reads segments from bucket and shelf alike.
+// Only the worker that wrote a shelved segment can read it. Any other worker gets an error that names that worker, never "not found":
 // a segment on another disk is not lost.
 type shelf struct {
 	bucket blob.Bucket // nil: the worker has no shelf
 	worker string
 }
 
-// shelfScheme begins the keys of shelved segments. No key in a bucket begins with it, since all that Batholith writes there lies below a
-// job's prefix.
+// shelfScheme begins the keys of shelved segments. No key in a bucket begins with it, since Batholith writes only below a job's prefix.
 const shelfScheme = "shelf:"
 
-// key names a segment of a job on the shelf.
+// key is the key of a segment of a job on the shelf.
 func (s shelf) key(job, name string) string { return shelfScheme + s.worker + "/" + job + "/" + name }
 
-// local is the place on this worker's shelf that a key names. It is not ok for the key of an object in the bucket.
+// local returns the path of a key on this worker's shelf. ok is false for the key of an object in the bucket.
 func (s shelf) local(key string) (path string, ok bool, err error) {
 	rest, ok := strings.CutPrefix(key, shelfScheme)
 	if !ok {
@@ -45,7 +44,7 @@ func (s shelf) local(key string) (path string, ok bool, err error) {
 	return path, true, nil
 }
 
-// over makes an opener whose output buckets find shelved segments too.
+// over wraps an opener, so that its output buckets also find shelved segments.
 func (s shelf) over(open Opener) Opener {
 	return func(ctx context.Context, job string) (blob.Place, error) {
 		place, err := open(ctx, job)
@@ -56,7 +55,7 @@ func (s shelf) over(open Opener) Opener {
 	}
 }
 
-// clear deletes a job's segments from the shelf.
+// clear deletes a job's segments on the shelf.
 func (s shelf) clear(ctx context.Context, job string) error {
 	if s.bucket == nil {
 		return nil
@@ -64,13 +63,13 @@ func (s shelf) clear(ctx context.Context, job string) error {
 	return empty(ctx, s.bucket, job+"/")
 }
 
-// shelved is a bucket that finds the segments of a shelf by their keys. Everything else is the bucket's.
+// shelved is a bucket that also finds segments on the shelf by their keys.
 type shelved struct {
 	blob.Bucket
 	shelf shelf
 }
 
-// URI names an object of the bucket, or a file of the shelf.
+// URI is the URI of an object in the bucket, or of a file on the shelf.
 func (b shelved) URI(key string) string {
 	if path, ok, err := b.shelf.local(key); ok && err == nil {
 		return blob.URI(b.shelf.bucket, path)
@@ -78,11 +77,12 @@ func (b shelved) URI(key string) string {
 	return blob.URI(b.Bucket, key)
 }
 
-// UploadsOf lists the bucket's uploads, by their keys where nothing else lists them. A shelf has none.
+// UploadsOf lists the bucket's uploads (see blob.Uploads). A shelf has none.
 func (b shelved) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
 	return blob.Uploads(ctx, b.Bucket, prefix, keys)
 }
 
+// Head describes an object, or a segment on the shelf.
 func (b shelved) Head(ctx context.Context, key string) (batholith.Object, error) {
 	path, ok, err := b.shelf.local(key)
 	switch {
@@ -94,6 +94,7 @@ func (b shelved) Head(ctx context.Context, key string) (batholith.Object, error)
 	return b.Bucket.Head(ctx, key)
 }
 
+// Read reads a part of an object, or of a segment on the shelf.
 func (b shelved) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	path, ok, err := b.shelf.local(key)
 	switch {
@@ -105,7 +106,7 @@ func (b shelved) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return b.Bucket.Read(ctx, key, etag, offset, n)
 }
 
-// Delete removes objects and shelved segments. What is on another worker's shelf stays there until that worker cleans up.
+// Delete deletes objects and shelved segments. Segments on another worker's shelf stay until that worker cleans up.
 func (b shelved) Delete(ctx context.Context, keys ...string) error {
 	var objects []string
 	for _, key := range keys {
@@ -125,11 +126,11 @@ func (b shelved) Delete(ctx context.Context, keys ...string) error {
 	return b.Bucket.Delete(ctx, objects...)
 }
 
-// lastTry is what the bucket of a failing job gets for a segment before the segment goes to the shelf.
+// lastTry is the timeout of writing a failing job's segment to the bucket, before it is written to the shelf.
 const lastTry = 10 * time.Second
 
-// Shelve says that a job is failing: whatever of it the bucket refuses from now on is committed all the same, on the worker's shelf.
-// Without a shelf its outcomes are given up, as by Drop. It may be called again, and of a job that has nothing pending.
+// Shelve notes that a job is failing: its segments that the bucket refuses are committed on the worker's shelf from now on. Without a shelf
+// its outcomes are given up, as by Drop. It may be called again, and for a job with nothing pending.
 func (w *Writer) Shelve(job string) {
 	if w.shelf.bucket == nil {
 		w.Drop(job)
@@ -143,23 +144,23 @@ func (w *Writer) Shelve(job string) {
 	}
 }
 
-// Unshelve ends Shelve, for a job that is over.
+// Unshelve ends Shelve for a job that is terminal.
 func (w *Writer) Unshelve(job string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.failing, job)
 }
 
-// shelving tells whether a job is failing, so that its segments may go to the shelf.
+// shelving reports whether a job is failing, so that its segments may be written to the shelf.
 func (w *Writer) shelving(job string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.failing[job]
 }
 
-// putOrShelve stores a segment in the bucket. While the job is failing, the bucket gets one short try, and then the shelf takes it. The
-// body is the same in both places; only the key, which the commit names, tells where it is. A try of the bucket that took effect after
-// all leaves an object that no commit names, which the clean-up deletes.
+// putOrShelve stores a segment. If the job is failing, it tries the bucket once, for lastTry, and then writes to the shelf. The bytes are
+// the same in both places; the key in the commit says where the segment is. If the attempt in the bucket took effect after all, no commit
+// names that object, and the clean-up deletes it.
 func (w *Writer) putOrShelve(ctx context.Context, p *parcel) error {
 	if !w.shelving(p.job()) {
 		return w.put(ctx, p)
@@ -170,10 +171,10 @@ func (w *Writer) putOrShelve(ctx context.Context, p *parcel) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	w.o.Log.Warn("the segment of a failing job goes to this worker's disk", "job", p.job(), "outcomes", len(p.items), "err", err)
+	w.o.Log.Warn("the bucket refuses a segment of a failing job; it is kept on this worker's disk", "job", p.job(), "outcomes", len(p.items), "err", err)
 	name := fmt.Sprintf("%s-%s-%d.seg", w.o.Worker, w.boot, w.made.Add(1))
 	key := w.shelf.key(p.job(), name)
-	if p.body == nil { // the place did not even open
+	if p.body == nil { // the bucket could not be opened
 		if p.body, p.commit, err = encode(p, key); err != nil {
 			return err
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// A source is bytes: none where it is not known, or backend, model, the dropped members and the mapped ones (see docs/formats.md).
+// An encoded source has no bytes if it is unknown, else backend, model, dropped members and mapped members (see docs/formats.md).
 
-// appendSource appends a source behind its length.
+// appendSource appends the length of an encoded source and the source.
 func appendSource(dst []byte, s *batholith.Source) []byte {
 	if s == nil {
 		return append(dst, 0)
@@ -24,13 +24,13 @@ func appendSource(dst []byte, s *batholith.Source) []byte {
 	return appendBytes(dst, b)
 }
 
-// manySources bounds how many sources a reader remembers. Most files have one or two.
+// manySources bounds the sources that a reader keeps. Most files have one or two.
 const manySources = 64
 
-// sources are those that a reader has met, by their bytes, so that outcomes with the same source share one.
+// sources are the sources that a reader has decoded, by their bytes, so that outcomes with equal sources share one value.
 type sources map[string]*batholith.Source
 
-// read returns the source that appendSource wrote, nil for none.
+// read decodes a source; nil for no bytes.
 func (known *sources) read(b []byte) (*batholith.Source, error) {
 	if len(b) == 0 {
 		return nil, nil
@@ -49,6 +49,7 @@ func (known *sources) read(b []byte) (*batholith.Source, error) {
 	return s, nil
 }
 
+// readSource decodes a source that is not empty.
 func readSource(b []byte) (*batholith.Source, error) {
 	s := &batholith.Source{}
 	for _, text := range [...]*string{&s.Backend, &s.Model} {

@@ -2,7 +2,7 @@ package results
 
 import "context"
 
-// crowd asks for the oldest journal file to be made superfluous. A token that is there already will do.
+// crowd makes unpinAll look for too many journal files. It does not block.
 func (w *Writer) crowd() {
 	select {
 	case w.crowded <- struct{}{}:
@@ -10,7 +10,7 @@ func (w *Writer) crowd() {
 	}
 }
 
-// unpinAll makes the oldest journal file superfluous whenever there are too many, until ctx ends.
+// unpinAll calls unpin for the oldest journal file whenever there are too many, until ctx ends.
 func (w *Writer) unpinAll(ctx context.Context) {
 	for {
 		select {
@@ -24,11 +24,11 @@ func (w *Writer) unpinAll(ctx context.Context) {
 	}
 }
 
-// unpin journals once more what keeps an old journal file from being deleted: a few outcomes of a job that cannot be committed
-// would otherwise hold on to all that the other jobs wrote beside them.
+// unpin journals the unsettled outcomes of an old journal file again, so that the file can be deleted. Otherwise a few outcomes of a job
+// that cannot be committed would keep the files with all outcomes of other jobs.
 //
-// An outcome is let go of in the old file only when the copy is synced. Until then both files stay, so neither kill -9 nor the loss of
-// power takes it from the disk. Where the disk does not take a copy, the old file stays as it is until unpin is called again.
+// An outcome leaves the old file only when its copy is synced. Until then both files stay, so neither kill -9 nor a loss of power loses it.
+// If the disk does not accept a copy, the old file stays until the next call.
 func (w *Writer) unpin(ctx context.Context, old *logFile) {
 	copies := w.copyItems(old)
 	w.journal.hurry()
@@ -53,8 +53,8 @@ func (w *Writer) unpin(ctx context.Context, old *logFile) {
 	}
 }
 
-// copyItems journals the outcomes of a file once more, as far as the disk takes them. It returns how long the files must be on the disk
-// to hold the copies.
+// copyItems journals the outcomes of a file again, as far as the disk accepts them. It returns, for each file with copies, the length that
+// must be synced to make them durable.
 func (w *Writer) copyItems(old *logFile) map[*logFile]int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

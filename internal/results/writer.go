@@ -18,57 +18,57 @@ import (
 )
 
 const (
-	segmentEvery = time.Second // an outcome waits no longer than this for its segment to begin
-	segmentBytes = 4 << 20     // of lines; as many outcomes make a segment at once
-	overhead     = 160         // memory of a pending outcome beside its line
-	pendingBytes = 64 << 20
+	segmentEvery = time.Second // longest wait of an outcome until its segment begins
+	segmentBytes = 4 << 20     // with so many bytes of lines, a segment begins at once
+	overhead     = 160         // bytes of memory of a pending outcome, without its line
+	pendingBytes = 64 << 20    // default of Options.PendingBytes
 
-	diskTime = 100 * time.Millisecond // of Adds that wait longer than this for the journal, a few return before it has written
-	maxLoose = 16                     // so many: their outcomes are neither journalled nor committed yet
+	diskTime = 100 * time.Millisecond // after this wait for the journal, an Add may return before its outcome is written
+	maxLoose = 16                     // at most so many such outcomes exist: neither journalled nor committed
 
-	// Commits that go on at once. Those that have failed before wait for one another only, so that however many jobs have a bucket that
-	// hangs, the others are held up by each of them at most once, for attemptTime.
+	// Commits that run in parallel: first attempts, and retries. Since retries have slots of their own, a bucket that hangs delays other
+	// jobs at most once, for attemptTime.
 	commitsAtOnce = 32
 	retriesAtOnce = 8
 )
 
-// Options are the parts that a Writer joins. Dir, Worker, Store and Open are needed.
+// Options configures a Writer. Dir, Worker, Store and Open are required.
 type Options struct {
-	Dir    string // of the journal; no other process writes there
+	Dir    string // folder of the journal; no other process writes there
 	Worker string // id under which the chunks are leased; the same at every start with the same Dir
 	Store  Store
 	Open   Opener
 	Log    *slog.Logger
 
-	// OnCommit is told a job's counters after each of its commits.
+	// OnCommit is called with a job's counters after each of its commits.
 	OnCommit func(job string, c batholith.Counts)
-	// OnFault is told why a job's outcomes cannot be stored although the store answers: access was denied, or the bucket is
-	// gone. They are kept and tried again all the same, until it works or Drop is called.
-	// It is told again with every attempt. It is also told of batholith.ErrOutcomesLost, when a merge comes upon that.
+	// OnFault is called after every attempt to store outcomes that fails permanently: access is denied, or the bucket does not
+	// exist. The Writer retries all the same, until it succeeds or Drop is called. OnFault is also called with
+	// batholith.ErrOutcomesLost, if a merge finds a lost segment.
 	OnFault func(job string, err error)
 
-	// OnWait is told of every attempt to store outcomes that failed, and since when they have been tried. OnCommit ends the wait.
+	// OnWait is called after every failed attempt to store outcomes, with the time of the first attempt. OnCommit ends the wait.
 	OnWait func(job string, since time.Time, err error)
 
-	Listener batholith.Listener // is told of Committed and Merged
+	Listener batholith.Listener // its Committed and Merged are called
 
-	PendingBytes int64 // outcomes in memory; 0: 64 MiB
+	PendingBytes int64 // bound of outcomes in memory, in bytes; 0: 64 MiB
 
 	// Shelf is a bucket on this worker's own disk, for the segments of failing jobs: see Shelve. nil: there is none.
 	Shelf blob.Bucket
 }
 
-// Writer takes finished outcomes and sees to it that they are committed. Add, Flush and Drop may be called by any goroutine.
+// Writer commits finished outcomes. Add, Flush, Drop, Shelve and Unshelve may be called by any goroutine.
 type Writer struct {
 	o       Options
-	boot    string // tells the segments of this process from those of earlier ones
-	made    atomic.Int64
+	boot    string       // random; distinguishes this process's keys from those of earlier ones
+	made    atomic.Int64 // number of keys made
 	journal *journal
 	shelf   shelf
-	slots   chan struct{} // one token for each commit that is on its way for the first time
-	retries chan struct{} // and one for each that has failed before
-	fresh   chan struct{} // holds one token when idle queues wait for a goroutine; never closed
-	crowded chan struct{} // holds one token when there are too many journal files; never closed
+	slots   chan struct{} // one token for each running first attempt
+	retries chan struct{} // one token for each running retry
+	fresh   chan struct{} // 1-buffered, never closed; gets a value when new queues need a goroutine
+	crowded chan struct{} // 1-buffered, never closed; gets a value when there are too many journal files
 	merges  chan string   // jobs that may have segments to merge; never closed
 	width   int           // mergeWidth; tests make it smaller
 
@@ -76,17 +76,17 @@ type Writer struct {
 	kept    map[string][]string // job → objects of merged segments that a publisher may read
 
 	mu      sync.Mutex
-	queues  map[string]*queue // one for each job with outcomes that are not settled
-	starts  []*queue          // those among them that no goroutine drives yet
-	pending int64             // bytes of all queues
+	queues  map[string]*queue // one for each job with unsettled outcomes
+	starts  []*queue          // queues without a goroutine so far
+	pending int64             // counted bytes of all queues
 	loose   []loose           // at most maxLoose
 	failing map[string]bool   // jobs whose segments may go to the shelf
-	freed   chan struct{}     // closed, and replaced, when pending has fallen
-	closing bool              // Run is ending: what is pending is committed at once
+	freed   chan struct{}     // closed, and replaced, when pending falls
+	closing bool              // Run is ending: pending outcomes are committed at once
 	ended   bool              // Run has ended
 }
 
-// NewWriter prepares the journal folder. Nothing happens before Recover and Run are called.
+// NewWriter opens the journal folder, which it makes if it does not exist. Recover and Run must be called next, in this order.
 func NewWriter(o Options) (*Writer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -114,11 +114,11 @@ func NewWriter(o Options) (*Writer, error) {
 		queues: map[string]*queue{}, freed: make(chan struct{})}, nil
 }
 
-// lastCommits is how long Run tries to commit what is pending after its context has ended. The rest stays in the journal.
+// lastCommits is how long Run tries to commit pending outcomes after its context has ended. The rest stays in the journal.
 const lastCommits = 5 * time.Second
 
-// Run journals, commits and merges until ctx ends. Then it commits what is pending if that takes no longer than some seconds,
-// and leaves the rest in the journal. It must be the last part to stop: an Add after that is refused.
+// Run journals, commits and merges until ctx ends. Then it tries to commit the pending outcomes for lastCommits, and leaves the rest in the
+// journal. It must be the last part of the process to stop, since a later Add is refused. It returns nil.
 func (w *Writer) Run(ctx context.Context) error {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -145,7 +145,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	return nil
 }
 
-// end turns away whoever waits in Add or Flush.
+// end makes all waiting calls of Add and Flush return.
 func (w *Writer) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -156,7 +156,7 @@ func (w *Writer) end() {
 	}
 }
 
-// startQueues gives each queue that has none a goroutine of its own.
+// startQueues starts a goroutine for each queue that has none.
 func (w *Writer) startQueues(ctx context.Context, drives *errgroup.Group) {
 	w.mu.Lock()
 	starts := w.starts
@@ -167,7 +167,7 @@ func (w *Writer) startQueues(ctx context.Context, drives *errgroup.Group) {
 	}
 }
 
-// close has every queue commit what it holds at once.
+// close makes every queue commit its outcomes at once.
 func (w *Writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,14 +177,13 @@ func (w *Writer) close() {
 	}
 }
 
-// Add takes an outcome over, its line included, unless Run has ended. It returns when the outcome is safe from kill -9: when it is
-// written to the journal or committed, whichever comes first. So a slot that is free has nothing to lose, and the answers that a kill
-// can cost are at most as many as there are slots, and maxLoose: where the disk hangs, so many outcomes are not waited for. A disk that
-// refuses is not waited for either; see journal.
+// Add takes over an outcome with its line. After Run has ended it returns batholith.ErrShutdown. It returns when the outcome survives
+// kill -9: when it is written to the journal or committed, whichever is first. The slot is released after Add, so a kill loses at most one
+// answer for each slot, plus maxLoose while the disk hangs. If the disk returns errors, Add does not wait for it; see journal.
 //
-// After that it waits while too much is pending, at most until ctx ends. The outcome is taken over in any case: it is in memory
-// already, and journalled. A single job never gets all of the room: it waits when it holds as much as is free, so that one whose bucket
-// is out of reach leaves room for the others.
+// Then Add waits while too many bytes are pending, at most until ctx ends. The outcome is taken over in any case, since it is in memory and in
+// the journal already. One job never gets all of the memory: it waits when it holds as much as is free, so that a job whose bucket
+// does not answer leaves memory for the others.
 func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 	w.mu.Lock()
 	if w.ended {
@@ -208,7 +207,8 @@ func (w *Writer) Add(ctx context.Context, o batholith.Outcome) error {
 	return nil
 }
 
-// awaitSafe waits until the nth outcome of a queue is written, which its channel tells, or settled.
+// awaitSafe waits until the nth outcome of a queue is written, which closes its channel, or settled. After diskTime it may return earlier;
+// see maxLoose.
 func (w *Writer) awaitSafe(written <-chan struct{}, q *queue, n int64) {
 	late := time.NewTimer(diskTime)
 	defer late.Stop()
@@ -233,14 +233,14 @@ func (w *Writer) awaitSafe(written <-chan struct{}, q *queue, n int64) {
 	}
 }
 
-// loose is an outcome whose Add has returned before it was written or settled.
+// loose is an outcome whose Add returned before it was written or settled.
 type loose struct {
 	written <-chan struct{}
 	q       *queue
 	n       int64
 }
 
-// setLoose lets an outcome be one of the loose ones, if there are not too many. The caller holds mu.
+// setLoose makes an outcome loose if there are fewer than maxLoose. The caller holds mu.
 func (w *Writer) setLoose(written <-chan struct{}, q *queue, n int64) bool {
 	w.loose = slices.DeleteFunc(w.loose, func(l loose) bool {
 		select {
@@ -257,8 +257,8 @@ func (w *Writer) setLoose(written <-chan struct{}, q *queue, n int64) bool {
 	return true
 }
 
-// awaitRoom waits until the nth outcome of a queue can be counted among what is pending, or is settled, or ctx ends. What it waits for
-// is a change of q or of pending; settled tells of both, also when it empties the queue for good.
+// awaitRoom waits until the nth outcome of a queue can be counted as pending, is settled, or ctx ends. The channel freed is closed at each
+// of these changes, also when the queue becomes empty.
 func (w *Writer) awaitRoom(ctx context.Context, q *queue, n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -276,8 +276,11 @@ func (w *Writer) awaitRoom(ctx context.Context, q *queue, n int64) {
 	}
 }
 
-// count counts the nth outcome of a queue, if its job may have so many more bytes pending. A job with nothing pending always may. The
-// caller holds mu.
+// count counts the nth outcome of a queue as pending if its job may have so many more bytes:
+//
+//	bytes of the job + size ≤ PendingBytes - bytes of all jobs - size
+//
+// A job with nothing pending always may. The caller holds mu.
 func (w *Writer) count(q *queue, n int64) bool {
 	size := q.items[n-q.settled-1].size()
 	if q.bytes > 0 && q.bytes+size > w.o.PendingBytes-w.pending-size {
@@ -287,7 +290,7 @@ func (w *Writer) count(q *queue, n int64) bool {
 	return true
 }
 
-// enqueue puts an outcome into its job's queue and returns that and the outcome's number in it. The caller holds mu.
+// enqueue puts an outcome into its job's queue, and returns the queue and the outcome's number in it. The caller holds mu.
 func (w *Writer) enqueue(i item) (*queue, int64) {
 	q := w.queues[i.Job]
 	if q == nil {
@@ -302,7 +305,8 @@ func (w *Writer) enqueue(i item) (*queue, int64) {
 	return q, q.push(i)
 }
 
-// Flush returns nil when every outcome of the job that was added before is committed, or known to be refused.
+// Flush returns nil when every outcome of the job that was added before is settled. If ctx ends first it returns the cause; with an ended
+// context it only checks.
 func (w *Writer) Flush(ctx context.Context, job string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -330,10 +334,10 @@ func (w *Writer) Flush(ctx context.Context, job string) error {
 	return nil
 }
 
-// errDropped ends the attempts to commit the outcomes of a job that was given up.
+// errDropped is the cause with which Drop ends the commits of a job.
 var errDropped = errors.New("the job was given up")
 
-// Drop gives up the outcomes of a job that are not committed. Those of a commit that is on its way may count all the same.
+// Drop gives up the uncommitted outcomes of a job. A commit that is running may still take effect.
 func (w *Writer) Drop(job string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -342,7 +346,7 @@ func (w *Writer) Drop(job string) {
 	}
 }
 
-// key names a new object of the worker: never twice, whatever happens.
+// key is the key of a new object of the worker. No key is made twice.
 func (w *Writer) key(prefix, ext string) string {
 	return fmt.Sprintf("%s%s%s-%s-%d%s", prefix, segmentFolder, w.o.Worker, w.boot, w.made.Add(1), ext)
 }
