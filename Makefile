@@ -1,4 +1,4 @@
-# Batholith. `make` or `make help` lists what can be made.
+# Batholith. `make` or `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,19 +12,19 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## make bin/batholith, one static binary
+build: ## build bin/batholith, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/batholith ./cmd/batholith
 
 .PHONY: test
-test: ## run every test; installs what they need. PACKAGES=./internal/… runs some
+test: ## run all tests and install what they need; PACKAGES=./internal/… selects some
 	@scripts/test.sh $(PACKAGES)
 
 .PHONY: deps
-deps: ## install what the tests need: C compiler, node, AWS SDKs and CLI
+deps: ## install the tests' dependencies: C compiler, node, AWS SDKs and CLI
 	@scripts/deps.sh
 
 .PHONY: format
-format: ## fail when a file is not gofmt'ed
+format: ## fail if a file is not formatted with gofmt
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$files" ]; then echo "not formatted (run gofmt -w):" $$files >&2; exit 1; fi
 
@@ -33,10 +33,10 @@ vet: ## run go vet
 	$(GO) vet $(PACKAGES)
 
 .PHONY: bench
-bench: ## measure against floors that are measured in the same run
+bench: ## run the benchmarks; each is compared with a lower bound measured in the same run
 	$(GO) run ./internal/bench
 
-# MinIO and SeaweedFS are built from the Go module proxy, which takes a quarter of an hour on two processors and is done once.
+# MinIO and SeaweedFS are built once, from the Go module proxy. That takes 15 minutes on two processors.
 .PHONY: test-servers
 test-servers: ## run the object suite and the crash tests against MinIO and SeaweedFS
 	@scripts/test-servers.sh $(SERVERS)
@@ -44,18 +44,18 @@ test-servers: ## run the object suite and the crash tests against MinIO and Seaw
 SEEDS ?= 200
 
 .PHONY: sim
-sim: ## simulate the engine through kills, freezes and outages, SEEDS times each
+sim: ## simulate the engine with kills, freezes and outages, with SEEDS random seeds
 	BATHOLITH_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 24h ./internal/engine
 
 .PHONY: lint
-lint: ## run golangci-lint, when it is installed
+lint: ## run golangci-lint, if it is installed
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; \
 	else echo "golangci-lint is not installed; nothing was linted" >&2; exit 1; fi
 
 .PHONY: generate
-generate: ## make the generated files again
+generate: ## update the generated files
 	$(GO) generate ./...
 
 .PHONY: clean
-clean: ## remove what was built and installed here
+clean: ## remove everything that was built and installed here
 	rm -rf bin .tools tests/sdk/node_modules tests/programs/node_modules

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks. Run it as often as you like: what is there is left alone.
+# Installs the tests' dependencies that the machine lacks. It may be run repeatedly: what is installed is left alone.
 #   system packages   by apt-get, as root or with sudo that asks no password
-#   rclone, s3cmd     by apt-get too, and minio-go by go. Where they cannot be installed, their tests are skipped, each saying so.
+#   rclone, s3cmd     by apt-get, and minio-go by go. If one cannot be installed, its tests are skipped with a message.
 #   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
 #   AWS SDK for JS    into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
-#   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. Where they cannot be installed, their tests
-#                     are skipped, each saying so: distributions ship them too old to know batch inference.
+#   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. If they cannot be installed, their tests
+#                     are skipped with a message. Distributions' versions are too old for batch inference.
 set -euo pipefail
 node_version=20.20.2 # installed where the machine's own is older than 20
 cd "$(dirname "$0")/.."
@@ -26,14 +26,14 @@ apt_install() {
   as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
-# need COMMAND PACKAGE…: the packages are installed when the command is not there.
+# need COMMAND PACKAGE…: installs the packages if the command is missing.
 missing=()
 need() {
   local command=$1; shift
   command -v "$command" >/dev/null || missing+=("$@")
 }
 
-# knows_batch PYTHON: its boto3 has the batch operations and the type Converse.
+# knows_batch PYTHON: succeeds if its boto3 has the batch operations and modelInvocationType.
 knows_batch() {
   "$1" - 2>/dev/null <<'PY'
 import botocore.session, boto3
@@ -42,7 +42,7 @@ assert "modelInvocationType" in bedrock.operation_model("CreateModelInvocationJo
 PY
 }
 
-# cli_knows_batch: so has the AWS CLI.
+# cli_knows_batch: succeeds if the AWS CLI has them too.
 cli_knows_batch() { aws bedrock create-model-invocation-job --generate-cli-skeleton 2>/dev/null | grep modelInvocationType >/dev/null; }
 
 command -v go >/dev/null || { say "Go is missing; see go.mod for the version"; exit 1; }
@@ -57,7 +57,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt_install "${missing[@]}"
 fi
 
-# Other clients of the embedded S3.
+# Further clients for tests of the embedded S3.
 if [ -d tests/s3 ]; then
   for client in rclone s3cmd; do
     command -v "$client" >/dev/null || (apt_install "$client") || say "$client could not be installed; its test will be skipped"
@@ -65,10 +65,10 @@ if [ -d tests/s3 ]; then
   (cd tests/s3/minio && go mod download) || say "minio-go could not be fetched; its tests will be skipped"
 fi
 
-# modern_node NODE: it is version 20 or later, which the AWS SDK for JavaScript needs.
+# modern_node NODE: succeeds if it is version 20 or later, which the AWS SDK for JavaScript needs.
 modern_node() { [ "$("$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; }
 
-# npm has each release of node as a package for each platform.
+# npm offers each release of node as a package per platform.
 if [ -d tests/sdk ] && ! modern_node node && ! modern_node .tools/node/bin/node; then
   case $(uname -s)-$(uname -m) in
     Linux-x86_64) platform=linux-x64 ;;
@@ -92,7 +92,7 @@ for dir in tests/sdk tests/programs; do
   fi
 done
 
-# python_tools makes .tools/python with boto3 and the AWS CLI in it.
+# python_tools creates .tools/python with boto3 and the AWS CLI.
 python_tools() {
   if ! python3 -m venv .tools/python 2>/dev/null; then # Debian's python3 comes without venv
     rm -rf .tools/python
@@ -103,8 +103,8 @@ python_tools() {
 
 if [ -f tests/sdk/requirements.txt ] && ! { knows_batch python3 && cli_knows_batch; }; then
   say "installing boto3 and the AWS CLI into .tools/python"
-  if ! (python_tools); then # in a shell of its own, which as_root may leave
-    rm -rf .tools/python # so that the next run tries again, and nobody takes it for boto3
+  if ! (python_tools); then # in a subshell, because as_root may exit
+    rm -rf .tools/python # so that the next run tries again
     say "boto3 and the AWS CLI could not be installed; the tests that need them will be skipped"
   fi
 fi

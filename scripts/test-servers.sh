@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds S3 servers from the Go module proxy into .tools/servers, starts each on the loopback with an empty folder, and runs the object suite
-# and the crash tests against it. Without arguments all of them, else those that are named:
+# and the crash tests against it. Without arguments it runs all servers:
 #   scripts/test-servers.sh [minio] [seaweedfs]
 # A server that cannot be built is a failure. GO_TEST_FLAGS adds flags to go test.
 set -euo pipefail
@@ -15,7 +15,7 @@ mkdir -p "$tools"
 
 say() { echo "test-servers: $*"; }
 
-# build NAME MODULE PACKAGE: the modules' own go.mod has replace directives, so that go install does not take them.
+# build NAME MODULE PACKAGE builds a server. go install does not work: these modules' go.mod has replace directives.
 build() {
   local name=$1 module=$2 package=$3 dir
   [ -x "$tools/$name" ] && return
@@ -24,7 +24,7 @@ build() {
   (cd "$dir" && CGO_ENABLED=0 go build -o "$tools/$name" "$package")
 }
 
-# free prints a port that nobody listens at, nor at the one 10,000 above it, where SeaweedFS has its gRPC.
+# free prints a port P such that P and P + 10,000 are free; SeaweedFS uses the latter for gRPC.
 free() {
   python3 - <<'PY'
 import random, socket
@@ -40,7 +40,7 @@ while True:
 PY
 }
 
-# quirks are ways in which a server is known to differ from S3 (internal/object/objecttest).
+# quirks are known differences of a server from S3 (internal/object/objecttest, Quirk).
 declare -A quirks=([minio]="" [seaweedfs]="backslash,makes-buckets")
 
 server= dir=
@@ -72,7 +72,7 @@ JSON
   server=$!
 }
 
-# ready waits until something answers HTTP at the port, for a minute.
+# ready waits up to a minute until the port answers HTTP.
 ready() {
   for _ in $(seq 300); do
     curl -s -o /dev/null "http://127.0.0.1:$1/" && return
@@ -99,5 +99,5 @@ for name in "$@"; do
   go test -count=1 -timeout 30m ${GO_TEST_FLAGS:-} ./tests/crash || failed=1
   stop
 done
-[ $failed = 0 ] && say "all is well" || say "there were failures"
+[ $failed = 0 ] && say "all tests passed" || say "some tests failed"
 exit $failed

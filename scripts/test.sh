@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test. It needs Go, git and bash; scripts/deps.sh installs the rest. `make test` runs this script.
-# Usage: scripts/test.sh [PACKAGE…]   all packages where none is named. TESTFLAGS adds flags to go test.
+# Runs all tests. It needs Go, git and bash; scripts/deps.sh installs the rest. `make test` runs this script.
+# Usage: scripts/test.sh [PACKAGE…]   without arguments all packages. TESTFLAGS adds flags to go test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ say() { echo "test: $*" >&2; }
 say "15 minutes on 2 processors; the first run downloads and compiles for another 10. Each package prints one line when its tests are done."
 
 scripts/deps.sh
-export PATH="$PWD/.tools/node/bin:$PWD/.tools/python/bin:$PATH" # what scripts/deps.sh installed here goes before what the machine has
+export PATH="$PWD/.tools/node/bin:$PWD/.tools/python/bin:$PATH" # tools installed by scripts/deps.sh take precedence
 
 packages=("$@")
 [ ${#packages[@]} -gt 0 ] || packages=(./...)
@@ -22,14 +22,14 @@ if [ -n "$unformatted" ]; then
 fi
 
 # The race detector needs cgo; the binary itself is built without. SQLite's engine is C translated to Go. The race detector makes it ten
-# times slower and finds nothing there that is ours to fix, so modernc.org/sqlite/lib is compiled without it. Only a package without
-# instances of generic code may be left out: the linker keeps one copy of each instance, and an unwatched copy hides synchronisation from
-# the detector, which then reports races that do not exist.
+# times slower and could not find bugs of ours there, so modernc.org/sqlite/lib is compiled without it. Only a package without
+# instances of generic code may be excluded: the linker keeps one copy of each instance, and a copy without race detection hides
+# synchronisation, so that the detector reports races that do not exist.
 race=(-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
-# Tests of the real program. It is built without the race detector and runs in a process of its own; these tests mostly wait.
+# Tests of the real program. The program is built without the race detector and runs in its own process; these tests mostly wait.
 program='/tests/(crash|days|evidence|ledger|power|programs|sdk)$'
-# Packages that run a part of their random cases under the race detector (internal/raced), and all of them without it.
+# Packages that run only some of their random cases with the race detector (internal/raced). They run again without it, with all cases.
 random='/internal/(dispatch|engine|limit)$'
 
 echo "+ go vet"

@@ -2,22 +2,22 @@
 
 package bedrock
 
-// The codes of errors, as they go by on the wire.
+// Error codes, as in the header x-amzn-ErrorType.
 const (
-	CodeValidation            = "ValidationException"            // the request breaks a constraint or makes no sense
+	CodeValidation            = "ValidationException"            // the request violates a constraint
 	CodeAccessDenied          = "AccessDeniedException"          // the caller may not do this
-	CodeResourceNotFound      = "ResourceNotFoundException"      // what the request names does not exist
-	CodeConflict              = "ConflictException"              // the request does not fit the state of things
+	CodeResourceNotFound      = "ResourceNotFoundException"      // the named resource does not exist
+	CodeConflict              = "ConflictException"              // the request does not match the state of the resource
 	CodeServiceQuotaExceeded  = "ServiceQuotaExceededException"  // the request would exceed a quota
 	CodeTooManyTags           = "TooManyTagsException"           // the resource would have too many tags
-	CodeThrottling            = "ThrottlingException"            // there are too many requests at the moment
-	CodeInternalServer        = "InternalServerException"        // the fault is not the caller's
-	CodeSerialization         = "SerializationException"         // the body is not JSON or has a member of another type
+	CodeThrottling            = "ThrottlingException"            // too many requests
+	CodeInternalServer        = "InternalServerException"        // an internal error
+	CodeSerialization         = "SerializationException"         // the body is not JSON or a member has the wrong type
 	CodeUnknownOperation      = "UnknownOperationException"      // no operation has this method and path
-	CodeRequestEntityTooLarge = "RequestEntityTooLargeException" // the body is longer than any operation takes
+	CodeRequestEntityTooLarge = "RequestEntityTooLargeException" // the body is longer than any operation allows
 )
 
-// statusOf is the HTTP status that goes with the code of an error.
+// statusOf returns the HTTP status of an error code.
 func statusOf(code string) int {
 	switch code {
 	case CodeValidation:
@@ -44,7 +44,7 @@ func statusOf(code string) int {
 	return 500
 }
 
-// front tells whether an error comes from before an operation runs, whichever it is.
+// front reports whether an error may occur before an operation is known, so that no operation declares it.
 func front(code string) bool {
 	switch code {
 	case CodeSerialization:

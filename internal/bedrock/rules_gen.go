@@ -2,7 +2,7 @@
 
 package bedrock
 
-// rules are the constraints of every shape that an input reaches.
+// rules holds the constraints of every shape that is part of an input.
 type rules struct {
 	jobName                    textRule
 	roleARN                    textRule
@@ -39,7 +39,7 @@ type rules struct {
 	tagKeyList                 rangeRule
 }
 
-// newRules makes the rules of the profile "default".
+// newRules returns the rules of the profile "default".
 func newRules() *rules {
 	return &rules{
 		jobName:                    text(1, 63, `[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}`),
@@ -78,7 +78,7 @@ func newRules() *rules {
 	}
 }
 
-// asPublished puts what Bedrock publishes in the place of what the profile "default" demands.
+// asPublished replaces the constraints of the profile "default" by those that Bedrock publishes.
 func (r *rules) asPublished() {
 	r.modelID = text(1, 2048, `(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:(([0-9]{12}:custom-model/[a-z0-9-]{1,63}[.]{1}[a-z0-9-:]{1,63}/[a-z0-9]{12}$)|(:foundation-model/([a-z0-9-]{1,63}[.]{1}[a-z0-9-]{1,63}([.]?[a-z0-9-]{1,63})([:][a-z0-9-]{1,63}){0,2})|(([0-9a-zA-Z][_-]?)+)$)|([0-9]{12}:(inference-profile|application-inference-profile)/[a-zA-Z0-9-:.]+$)))|([a-z0-9-]{1,63}[.]{1}[a-z0-9-]{1,63}([.]?[a-z0-9-]{1,63})([:][a-z0-9-]{1,63}){0,2})|(([0-9a-zA-Z][_-]?)+)`)
 	r.s3URI = text(1, 1024, `s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?`)

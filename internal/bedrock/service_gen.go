@@ -4,44 +4,44 @@ package bedrock
 
 import "context"
 
-// Service answers the operations. An error that is a [Refusal] is told to the caller; any other is a fault of ours, which
-// is logged and told to nobody. Inputs hold every constraint of the description; outputs are not checked.
+// Service implements the operations. The caller sees an error that is a [Refusal]; any other error is logged, and the caller
+// gets an InternalServerException. Inputs satisfy every constraint of api.yaml; outputs are not checked.
 type Service interface {
-	// CreateModelInvocationJob takes in a job and answers its ARN. A request with a token that was seen before answers the first job's.
+	// CreateModelInvocationJob creates a job and returns its ARN. A request with a known token returns the ARN of that token's job.
 	CreateModelInvocationJob(context.Context, *CreateModelInvocationJobInput) (*CreateModelInvocationJobOutput, error)
-	// GetModelInvocationJob tells of one job.
+	// GetModelInvocationJob returns one job.
 	GetModelInvocationJob(context.Context, *GetModelInvocationJobInput) (*GetModelInvocationJobOutput, error)
-	// ListModelInvocationJobs tells of jobs, a page at a time.
+	// ListModelInvocationJobs returns one page of jobs.
 	ListModelInvocationJobs(context.Context, *ListModelInvocationJobsInput) (*ListModelInvocationJobsOutput, error)
-	// StopModelInvocationJob ends a job early. What was finished is kept.
+	// StopModelInvocationJob stops a job. Finished records are kept.
 	StopModelInvocationJob(context.Context, *StopModelInvocationJobInput) (*StopModelInvocationJobOutput, error)
 	// CheckModelInvocationJob refuses what CreateModelInvocationJob would refuse for the request itself, its role, model or network, and creates nothing. A name that is in use and a full quota are found at Create.
 	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
-	// GetKeptResults says whether finished records of a job that Failed are kept because its output could not be written.
+	// GetKeptResults reports whether finished records of a Failed job are kept because its output could not be written.
 	GetKeptResults(context.Context, *GetKeptResultsInput) (*GetKeptResultsOutput, error)
-	// PublishKeptResults has the kept results of a job written to its output. It answers at once; GetKeptResults tells how it goes.
+	// PublishKeptResults requests that the kept results of a job are written to its output. It returns at once; GetKeptResults reports the progress.
 	PublishKeptResults(context.Context, *PublishKeptResultsInput) (*PublishKeptResultsOutput, error)
-	// DiscardKeptResults deletes the kept results of a job. They cannot be had again.
+	// DiscardKeptResults deletes the kept results of a job irrevocably.
 	DiscardKeptResults(context.Context, *DiscardKeptResultsInput) (*DiscardKeptResultsOutput, error)
-	// TagResource puts tags on a job; a key that it has gets the new value.
+	// TagResource adds tags to a job; an existing key gets the new value.
 	TagResource(context.Context, *TagResourceInput) (*TagResourceOutput, error)
-	// UntagResource takes tags off a job; a key that it does not have is no error.
+	// UntagResource removes tags from a job; a missing key is not an error.
 	UntagResource(context.Context, *UntagResourceInput) (*UntagResourceOutput, error)
-	// ListTagsForResource tells a job's tags.
+	// ListTagsForResource returns a job's tags.
 	ListTagsForResource(context.Context, *ListTagsForResourceInput) (*ListTagsForResourceOutput, error)
-	// ListFoundationModels tells every model that jobs may name.
+	// ListFoundationModels returns all models that jobs may name.
 	ListFoundationModels(context.Context, *ListFoundationModelsInput) (*ListFoundationModelsOutput, error)
-	// GetFoundationModel tells of one model, by its id or ARN.
+	// GetFoundationModel returns one model, by its id or ARN.
 	GetFoundationModel(context.Context, *GetFoundationModelInput) (*GetFoundationModelOutput, error)
-	// GetFoundationModelAvailability tells whether the caller can use a model.
+	// GetFoundationModelAvailability reports whether the caller can use a model.
 	GetFoundationModelAvailability(context.Context, *GetFoundationModelAvailabilityInput) (*GetFoundationModelAvailabilityOutput, error)
-	// ListInferenceProfiles tells the inference profiles, a page at a time.
+	// ListInferenceProfiles returns one page of inference profiles.
 	ListInferenceProfiles(context.Context, *ListInferenceProfilesInput) (*ListInferenceProfilesOutput, error)
-	// GetInferenceProfile tells of one inference profile, by its id or ARN.
+	// GetInferenceProfile returns one inference profile, by its id or ARN.
 	GetInferenceProfile(context.Context, *GetInferenceProfileInput) (*GetInferenceProfileOutput, error)
 }
 
-// newRoutes lists the operations of s.
+// newRoutes returns the routes of the operations of s.
 func newRoutes(s Service) []route {
 	return []route{
 		{

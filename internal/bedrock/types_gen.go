@@ -67,7 +67,7 @@ const (
 	InferenceProfileTypeApplication   InferenceProfileType = "APPLICATION"
 )
 
-// InputDataConfig says where the input is. Exactly one member is set.
+// InputDataConfig is the place of the input. Exactly one member is set.
 type InputDataConfig struct {
 	S3InputDataConfig *S3InputDataConfig `json:"s3InputDataConfig,omitzero"`
 }
@@ -79,19 +79,19 @@ type S3InputDataConfig struct {
 	S3BucketOwner string        `json:"s3BucketOwner,omitzero"`
 }
 
-// OutputDataConfig says where the output goes. Exactly one member is set.
+// OutputDataConfig is the place of the output. Exactly one member is set.
 type OutputDataConfig struct {
 	S3OutputDataConfig *S3OutputDataConfig `json:"s3OutputDataConfig,omitzero"`
 }
 
-// S3OutputDataConfig names the prefix below which the job's own is made.
+// S3OutputDataConfig is the prefix below which the job's own prefix is created.
 type S3OutputDataConfig struct {
 	S3URI             string `json:"s3Uri"`
 	S3EncryptionKeyID string `json:"s3EncryptionKeyId,omitzero"`
 	S3BucketOwner     string `json:"s3BucketOwner,omitzero"`
 }
 
-// VPCConfig names the network that a job's traffic goes through.
+// VPCConfig lists the subnets and security groups of a job's traffic.
 type VPCConfig struct {
 	SubnetIDs        []string `json:"subnetIds"`
 	SecurityGroupIDs []string `json:"securityGroupIds"`
@@ -103,7 +103,7 @@ type Tag struct {
 	Value string `json:"value"`
 }
 
-// JobSummary is what Get and List tell of a job.
+// JobSummary is a job in the answers of Get and List.
 type JobSummary struct {
 	JobARN                 string                   `json:"jobArn"`
 	JobName                string                   `json:"jobName"`
@@ -128,7 +128,7 @@ type JobSummary struct {
 	Batholith              *JobNotes                `json:"batholith,omitzero"`
 }
 
-// JobNotes is what Batholith tells of a job beside what Bedrock does. SDKs ignore it. It is as sensitive as a message: it may quote a record's error.
+// JobNotes is the additional information about a job that Bedrock does not have. SDKs ignore it. It is as sensitive as a message: it may quote a record's error.
 type JobNotes struct {
 	Note          string    `json:"note,omitzero"`
 	QueuePosition int64     `json:"queuePosition,omitzero"`
@@ -150,7 +150,7 @@ type FoundationModel struct {
 	ModelLifecycle             *ModelLifecycle      `json:"modelLifecycle,omitzero"`
 }
 
-// ModelLifecycle tells how old a model is.
+// ModelLifecycle is the life cycle status of a model.
 type ModelLifecycle struct {
 	Status                   string    `json:"status"`
 	StartOfLifeTime          Timestamp `json:"startOfLifeTime,omitzero"`
@@ -159,13 +159,13 @@ type ModelLifecycle struct {
 	PublicExtendedAccessTime Timestamp `json:"publicExtendedAccessTime,omitzero"`
 }
 
-// AgreementAvailability tells whether a model's terms were agreed to.
+// AgreementAvailability reports whether a model's terms were accepted.
 type AgreementAvailability struct {
 	Status       string `json:"status"`
 	ErrorMessage string `json:"errorMessage,omitzero"`
 }
 
-// InferenceProfile is a name under which a model is reached in several regions.
+// InferenceProfile is a name of a model in several regions.
 type InferenceProfile struct {
 	InferenceProfileName string                  `json:"inferenceProfileName"`
 	Description          string                  `json:"description,omitzero"`
@@ -178,12 +178,12 @@ type InferenceProfile struct {
 	Type                 InferenceProfileType    `json:"type"`
 }
 
-// InferenceProfileModel names one of the models behind an inference profile.
+// InferenceProfileModel is one of the models of an inference profile.
 type InferenceProfileModel struct {
 	ModelARN string `json:"modelArn"`
 }
 
-// CreateModelInvocationJobInput is what CreateModelInvocationJob takes.
+// CreateModelInvocationJobInput is the input of CreateModelInvocationJob.
 type CreateModelInvocationJobInput struct {
 	JobName                string                   `json:"jobName"`
 	RoleARN                string                   `json:"roleArn"`
@@ -197,20 +197,20 @@ type CreateModelInvocationJobInput struct {
 	ModelInvocationType    batholith.InvocationType `json:"modelInvocationType,omitzero"`
 }
 
-// CreateModelInvocationJobOutput is what CreateModelInvocationJob answers.
+// CreateModelInvocationJobOutput is the output of CreateModelInvocationJob.
 type CreateModelInvocationJobOutput struct {
 	JobARN string `json:"jobArn"`
 }
 
-// GetModelInvocationJobInput is what GetModelInvocationJob takes.
+// GetModelInvocationJobInput is the input of GetModelInvocationJob.
 type GetModelInvocationJobInput struct {
 	JobIdentifier string `json:"jobIdentifier"`
 }
 
-// GetModelInvocationJobOutput is what GetModelInvocationJob answers.
+// GetModelInvocationJobOutput is the output of GetModelInvocationJob.
 type GetModelInvocationJobOutput = JobSummary
 
-// ListModelInvocationJobsInput is what ListModelInvocationJobs takes.
+// ListModelInvocationJobsInput is the input of ListModelInvocationJobs.
 type ListModelInvocationJobsInput struct {
 	SubmitTimeAfter  Timestamp        `json:"submitTimeAfter,omitzero"`
 	SubmitTimeBefore Timestamp        `json:"submitTimeBefore,omitzero"`
@@ -222,22 +222,22 @@ type ListModelInvocationJobsInput struct {
 	SortOrder        SortOrder        `json:"sortOrder,omitzero"`
 }
 
-// ListModelInvocationJobsOutput is what ListModelInvocationJobs answers.
+// ListModelInvocationJobsOutput is the output of ListModelInvocationJobs.
 type ListModelInvocationJobsOutput struct {
 	NextToken              string       `json:"nextToken,omitzero"`
 	InvocationJobSummaries []JobSummary `json:"invocationJobSummaries"`
 }
 
-// StopModelInvocationJobInput is what StopModelInvocationJob takes.
+// StopModelInvocationJobInput is the input of StopModelInvocationJob.
 type StopModelInvocationJobInput struct {
 	JobIdentifier string `json:"jobIdentifier"`
 }
 
-// StopModelInvocationJobOutput is what StopModelInvocationJob answers.
+// StopModelInvocationJobOutput is the output of StopModelInvocationJob.
 type StopModelInvocationJobOutput struct {
 }
 
-// CheckModelInvocationJobInput is what CheckModelInvocationJob takes.
+// CheckModelInvocationJobInput is the input of CheckModelInvocationJob.
 type CheckModelInvocationJobInput struct {
 	JobName                string                   `json:"jobName"`
 	RoleARN                string                   `json:"roleArn"`
@@ -251,71 +251,71 @@ type CheckModelInvocationJobInput struct {
 	ModelInvocationType    batholith.InvocationType `json:"modelInvocationType,omitzero"`
 }
 
-// CheckModelInvocationJobOutput is what CheckModelInvocationJob answers.
+// CheckModelInvocationJobOutput is the output of CheckModelInvocationJob.
 type CheckModelInvocationJobOutput struct {
 }
 
-// GetKeptResultsInput is what GetKeptResults takes.
+// GetKeptResultsInput is the input of GetKeptResults.
 type GetKeptResultsInput struct {
 	JobIdentifier string `json:"jobIdentifier"`
 }
 
-// GetKeptResultsOutput is what GetKeptResults answers.
+// GetKeptResultsOutput is the output of GetKeptResults.
 type GetKeptResultsOutput struct {
 	State       batholith.Kept `json:"state"`
 	RecordCount int64          `json:"recordCount"`
 	Reason      string         `json:"reason,omitzero"`
 }
 
-// PublishKeptResultsInput is what PublishKeptResults takes.
+// PublishKeptResultsInput is the input of PublishKeptResults.
 type PublishKeptResultsInput struct {
 	JobIdentifier string `json:"jobIdentifier"`
 }
 
-// PublishKeptResultsOutput is what PublishKeptResults answers.
+// PublishKeptResultsOutput is the output of PublishKeptResults.
 type PublishKeptResultsOutput struct {
 }
 
-// DiscardKeptResultsInput is what DiscardKeptResults takes.
+// DiscardKeptResultsInput is the input of DiscardKeptResults.
 type DiscardKeptResultsInput struct {
 	JobIdentifier string `json:"jobIdentifier"`
 }
 
-// DiscardKeptResultsOutput is what DiscardKeptResults answers.
+// DiscardKeptResultsOutput is the output of DiscardKeptResults.
 type DiscardKeptResultsOutput struct {
 }
 
-// TagResourceInput is what TagResource takes.
+// TagResourceInput is the input of TagResource.
 type TagResourceInput struct {
 	ResourceARN string `json:"resourceARN"`
 	Tags        []Tag  `json:"tags"`
 }
 
-// TagResourceOutput is what TagResource answers.
+// TagResourceOutput is the output of TagResource.
 type TagResourceOutput struct {
 }
 
-// UntagResourceInput is what UntagResource takes.
+// UntagResourceInput is the input of UntagResource.
 type UntagResourceInput struct {
 	ResourceARN string   `json:"resourceARN"`
 	TagKeys     []string `json:"tagKeys"`
 }
 
-// UntagResourceOutput is what UntagResource answers.
+// UntagResourceOutput is the output of UntagResource.
 type UntagResourceOutput struct {
 }
 
-// ListTagsForResourceInput is what ListTagsForResource takes.
+// ListTagsForResourceInput is the input of ListTagsForResource.
 type ListTagsForResourceInput struct {
 	ResourceARN string `json:"resourceARN"`
 }
 
-// ListTagsForResourceOutput is what ListTagsForResource answers.
+// ListTagsForResourceOutput is the output of ListTagsForResource.
 type ListTagsForResourceOutput struct {
 	Tags []Tag `json:"tags"`
 }
 
-// ListFoundationModelsInput is what ListFoundationModels takes.
+// ListFoundationModelsInput is the input of ListFoundationModels.
 type ListFoundationModelsInput struct {
 	ByProvider          string             `json:"byProvider,omitzero"`
 	ByCustomizationType ModelCustomization `json:"byCustomizationType,omitzero"`
@@ -323,27 +323,27 @@ type ListFoundationModelsInput struct {
 	ByInferenceType     InferenceType      `json:"byInferenceType,omitzero"`
 }
 
-// ListFoundationModelsOutput is what ListFoundationModels answers.
+// ListFoundationModelsOutput is the output of ListFoundationModels.
 type ListFoundationModelsOutput struct {
 	ModelSummaries []FoundationModel `json:"modelSummaries"`
 }
 
-// GetFoundationModelInput is what GetFoundationModel takes.
+// GetFoundationModelInput is the input of GetFoundationModel.
 type GetFoundationModelInput struct {
 	ModelIdentifier string `json:"modelIdentifier"`
 }
 
-// GetFoundationModelOutput is what GetFoundationModel answers.
+// GetFoundationModelOutput is the output of GetFoundationModel.
 type GetFoundationModelOutput struct {
 	ModelDetails *FoundationModel `json:"modelDetails,omitzero"`
 }
 
-// GetFoundationModelAvailabilityInput is what GetFoundationModelAvailability takes.
+// GetFoundationModelAvailabilityInput is the input of GetFoundationModelAvailability.
 type GetFoundationModelAvailabilityInput struct {
 	ModelID string `json:"modelId"`
 }
 
-// GetFoundationModelAvailabilityOutput is what GetFoundationModelAvailability answers.
+// GetFoundationModelAvailabilityOutput is the output of GetFoundationModelAvailability.
 type GetFoundationModelAvailabilityOutput struct {
 	ModelID                 string                 `json:"modelId"`
 	AgreementAvailability   *AgreementAvailability `json:"agreementAvailability"`
@@ -352,23 +352,23 @@ type GetFoundationModelAvailabilityOutput struct {
 	RegionAvailability      string                 `json:"regionAvailability"`
 }
 
-// ListInferenceProfilesInput is what ListInferenceProfiles takes.
+// ListInferenceProfilesInput is the input of ListInferenceProfiles.
 type ListInferenceProfilesInput struct {
 	MaxResults int                  `json:"maxResults,omitzero"`
 	NextToken  string               `json:"nextToken,omitzero"`
 	TypeEquals InferenceProfileType `json:"type,omitzero"`
 }
 
-// ListInferenceProfilesOutput is what ListInferenceProfiles answers.
+// ListInferenceProfilesOutput is the output of ListInferenceProfiles.
 type ListInferenceProfilesOutput struct {
 	InferenceProfileSummaries []InferenceProfile `json:"inferenceProfileSummaries"`
 	NextToken                 string             `json:"nextToken,omitzero"`
 }
 
-// GetInferenceProfileInput is what GetInferenceProfile takes.
+// GetInferenceProfileInput is the input of GetInferenceProfile.
 type GetInferenceProfileInput struct {
 	InferenceProfileIdentifier string `json:"inferenceProfileIdentifier"`
 }
 
-// GetInferenceProfileOutput is what GetInferenceProfile answers.
+// GetInferenceProfileOutput is the output of GetInferenceProfile.
 type GetInferenceProfileOutput = InferenceProfile

@@ -116,8 +116,8 @@ func (a *api) operation(o operation) error {
 	p.DeclaredErrors = append([]string{"AccessDeniedException", "InternalServerException", "ThrottlingException", "ValidationException"}, o.Errors...)
 	slices.Sort(p.DeclaredErrors)
 	a.Operations = append(a.Operations, p)
-	a.Structures = append(a.Structures, structure{Name: p.Input, Doc: "is what " + o.Name + " takes.", Members: in, Checked: true})
-	out := structure{Name: p.Output, Doc: "is what " + o.Name + " answers."}
+	a.Structures = append(a.Structures, structure{Name: p.Input, Doc: "is the input of " + o.Name + ".", Members: in, Checked: true})
+	out := structure{Name: p.Output, Doc: "is the output of " + o.Name + "."}
 	switch v := o.Output.(type) {
 	case string:
 		out.Alias = v

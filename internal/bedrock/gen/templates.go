@@ -37,7 +37,7 @@ func (c *checker) {{goLocal .Name}}(o object) {{goName .Name}} { {{if .Union}}
 {{end}}{{end}}{{end}}{{end}}
 
 {{define "rules"}}{{template "head"}}
-// rules are the constraints of every shape that an input reaches.
+// rules holds the constraints of every shape that is part of an input.
 type rules struct { {{range .Texts}}{{if checked .Name}}
 	{{goLocal .Name}} textRule{{end}}{{end}}{{range .Enums}}{{if checked .Name}}
 	{{goLocal .Name}} enumRule{{end}}{{end}}{{range .Ranges}}{{if checked .Name}}
@@ -45,7 +45,7 @@ type rules struct { {{range .Texts}}{{if checked .Name}}
 	{{goLocal .Name}} rangeRule{{end}}{{end}}
 }
 
-// newRules makes the rules of the profile "default".
+// newRules returns the rules of the profile "default".
 func newRules() *rules {
 	return &rules{ {{range .Texts}}{{if checked .Name}}
 		{{goLocal .Name}}: text({{.Min}}, {{.Max}}, {{quote .Pattern}}),{{end}}{{end}}{{range .Enums}}{{if checked .Name}}
@@ -55,19 +55,19 @@ func newRules() *rules {
 	}
 }
 
-// asPublished puts what Bedrock publishes in the place of what the profile "default" demands.
+// asPublished replaces the constraints of the profile "default" by those that Bedrock publishes.
 func (r *rules) asPublished() { {{range .Texts}}{{if and .AWS (checked .Name)}}
 	r.{{goLocal .Name}} = text({{or .AWS.Min .Min}}, {{or .AWS.Max .Max}}, {{quote (or .AWS.Pattern .Pattern)}}){{end}}{{end}}
 }
 {{end}}
 
 {{define "errors"}}{{template "head"}}
-// The codes of errors, as they go by on the wire.
+// Error codes, as in the header x-amzn-ErrorType.
 const ({{range .Errors}}
 	{{code .Name}} = {{printf "%q" .Name}} // {{.Doc}}{{end}}
 )
 
-// statusOf is the HTTP status that goes with the code of an error.
+// statusOf returns the HTTP status of an error code.
 func statusOf(code string) int {
 	switch code { {{range .Errors}}{{if ne .Status 500}}
 	case {{code .Name}}:
@@ -76,7 +76,7 @@ func statusOf(code string) int {
 	return 500
 }
 
-// front tells whether an error comes from before an operation runs, whichever it is.
+// front reports whether an error may occur before an operation is known, so that no operation declares it.
 func front(code string) bool {
 	switch code { {{range .Errors}}{{if .Front}}
 	case {{code .Name}}:
@@ -89,14 +89,14 @@ func front(code string) bool {
 {{define "service"}}{{template "head"}}
 import "context"
 
-// Service answers the operations. An error that is a [Refusal] is told to the caller; any other is a fault of ours, which
-// is logged and told to nobody. Inputs hold every constraint of the description; outputs are not checked.
+// Service implements the operations. The caller sees an error that is a [Refusal]; any other error is logged, and the caller
+// gets an InternalServerException. Inputs satisfy every constraint of api.yaml; outputs are not checked.
 type Service interface { {{range .Operations}}
 	// {{.Name}} {{.Doc}}
 	{{.Name}}(context.Context, *{{.Input}}) (*{{.Output}}, error){{end}}
 }
 
-// newRoutes lists the operations of s.
+// newRoutes returns the routes of the operations of s.
 func newRoutes(s Service) []route {
 	return []route{ {{range .Operations}}
 		{
