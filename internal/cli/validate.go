@@ -39,7 +39,8 @@ Lines that are no records, and counts beyond the quotas of the settings, are err
 the model's family does not take, which would end as error lines, and a recordId that appears again are warnings.
 The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 when there is an error.
 
-Tokens are estimated from 4 bytes of text each; the most that may be answered is the sum of what the bodies name as their limit.
+Tokens are estimated from the characters of the text, with bounds between which tokenizers differ; the most that may be answered
+is the sum of what the bodies name as their limit.
 An s3:// URI is read from the server that the standard AWS variables name, or else from the one that runs in ./batholith-data.`,
 		Example: `  batholith validate questions.jsonl
   batholith validate ./records --model anthropic.claude-3-haiku-20240307-v1:0

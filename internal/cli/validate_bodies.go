@@ -7,11 +7,13 @@ import (
 	"sync/atomic"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/tinylm"
 )
 
 // bodies makes a request of every record, as dispatch would, and sends none. Its methods may be called by any goroutine.
@@ -20,7 +22,9 @@ type bodies struct {
 	typ     batholith.InvocationType
 	dialect dialect.Dialect // nil: likewise
 
-	text, most, unlimited atomic.Int64 // bytes of text; tokens; bodies
+	least, likely, most atomic.Int64 // thousandths of tokens that go in
+	out, unlimited      atomic.Int64 // tokens that may come out; bodies that name no limit
+	exact               bool         // a token is a byte: the three are the same
 
 	mu      sync.Mutex
 	reasons map[string]int64
@@ -41,6 +45,7 @@ func (a *app) newBodies(c *config.Config, named string, typ batholith.Invocation
 		return nil, err
 	}
 	b.model, b.dialect, err = a.dialectOf(c, id, typ)
+	b.exact = b.model == catalog.TinyModel
 	return b, err
 }
 
@@ -66,8 +71,15 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 // remark weighs a record's body and says why it would be refused, or "".
 func (b *bodies) remark(l jsonl.Line) string {
 	w := dialect.Weigh(l.Input)
-	b.text.Add(w.Text)
-	b.most.Add(w.Most)
+	in := w.Tokens
+	if b.exact {
+		n := 1000 * tinylm.PromptTokens(w.Text, w.Turns)
+		in = dialect.Tokens{Least: n, Likely: n, Most: n}
+	}
+	b.least.Add(in.Least)
+	b.likely.Add(in.Likely)
+	b.most.Add(in.Most)
+	b.out.Add(w.Most)
 	if w.Most == 0 {
 		b.unlimited.Add(1)
 	}

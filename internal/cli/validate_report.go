@@ -45,6 +45,8 @@ type validated struct {
 	Missing     int64     `json:"missingRecordIdCount"`
 
 	InputTokens  int64 `json:"estimatedInputTokens"`
+	LeastTokens  int64 `json:"leastInputTokens"` // the number lies between these, whatever the model's tokenizer
+	MostTokens   int64 `json:"mostInputTokens"`
 	OutputTokens int64 `json:"maximumOutputTokens"`
 	Unlimited    int64 `json:"recordsWithoutTokenLimit"`
 
@@ -58,14 +60,11 @@ type counted struct {
 	Count  int64  `json:"count"`
 }
 
-// bytesPerToken is the usual estimate for text in Latin letters.
-const bytesPerToken = 4
-
 // sum adds up what the files have.
 func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validated {
 	b := v.bodies
-	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.text.Load() / bytesPerToken,
-		OutputTokens: b.most.Load(), Unlimited: b.unlimited.Load(), Reasons: b.frequent(), other: b.otherType()}
+	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
+		LeastTokens: b.least.Load() / 1000, MostTokens: (b.most.Load() + 999) / 1000, OutputTokens: b.out.Load(), Unlimited: b.unlimited.Load(), Reasons: b.frequent(), other: b.otherType()}
 	for i, s := range sums {
 		f.Bytes += files[i].Bytes
 		f.Records += files[i].Records
@@ -154,7 +153,7 @@ func (a *app) reportValidated(v *validated) error {
 		row("", "%s", count+s.preview(r.Reason, s.width()-f.indent-len(count), pipedLength))
 	}
 	row("recordIds", "%s missing, %s repeated", words.Number(v.Missing), words.Number(v.Repeated))
-	row("tokens", "about %s in, %s", words.Number(v.InputTokens), v.outputTokens())
+	row("tokens", "%s, %s", v.inputTokens(), v.outputTokens())
 	return f.err
 }
 
@@ -193,6 +192,16 @@ func some(n int64, c plain.Control) plain.Control {
 	return c
 }
 
+// inputTokens tells the estimate and its bounds, in three digits each: more would promise what it does not hold. What the embedded model reads is
+// counted.
+func (f *validated) inputTokens() string {
+	if f.LeastTokens == f.MostTokens {
+		return words.Number(f.InputTokens) + " in"
+	}
+	return fmt.Sprintf("about %s in (%s to %s, by the model's tokenizer)", words.Number(threeDigits(f.InputTokens, half)),
+		words.Number(threeDigits(f.LeastTokens, down)), words.Number(threeDigits(f.MostTokens, up)))
+}
+
 func (f *validated) outputTokens() string {
 	switch {
 	case f.Unlimited == f.Records:
@@ -201,6 +210,28 @@ func (f *validated) outputTokens() string {
 		return fmt.Sprintf("at most %s out, not counting %s without a limit", words.Number(f.OutputTokens), words.Plural(f.Unlimited, "record"))
 	}
 	return fmt.Sprintf("at most %s out", words.Number(f.OutputTokens))
+}
+
+// How a number is rounded: a bound must not be moved to the inside.
+const (
+	down = iota
+	half
+	up
+)
+
+// threeDigits rounds a number to its first three digits.
+func threeDigits(n int64, how int) int64 {
+	unit := int64(1)
+	for n/unit >= 1000 {
+		unit *= 10
+	}
+	switch how {
+	case half:
+		n += unit / 2
+	case up:
+		n += unit - 1
+	}
+	return n / unit * unit
 }
 
 func refusedBodies(n int64) string {

@@ -30,6 +30,9 @@ func Encode(ms []Message) ([]int, error) {
 	return append(ids, Assistant), nil
 }
 
+// PromptTokens is how many tokens a conversation has whose turns have so many bytes together: bytes + 2 × turns + 2.
+func PromptTokens(bytes, turns int64) int64 { return bytes + 2*turns + 2 }
+
 func roleToken(role string) (int, error) {
 	switch role {
 	case "system":
