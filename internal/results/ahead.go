@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// farAway is the time that the read of a piece takes at least, if the next one is to be read ahead. Then a merge of N segments waits once
-// for N pieces, and not once for each; that is worth a second buffer for each segment. For a bucket nearby it is not.
-const farAway = 10 * time.Millisecond
+// If the last piece of a segment took at least farAway to arrive, the next one is fetched ahead, into a second buffer. A merge of N segments then waits for its
+// bucket once for N pieces, and not once for each piece. If the bucket is nearby, the time saved is not worth the memory.
+const farAway = 20 * time.Millisecond
 
 // ahead reads pieces of the segments of one merge before they are needed. Its goroutines have ended when close returns.
 type ahead struct {
@@ -31,11 +31,12 @@ func (a *ahead) close() {
 	a.fetches.Wait()
 }
 
-// coming is a piece that is being read.
+// coming is a piece that is being fetched. What the fetch sets holds once done is closed.
 type coming struct {
 	buf  []byte
-	done chan struct{} // closed by fetch, when buf is filled or err is set
+	done chan struct{}
 	err  error
+	took time.Duration
 }
 
 // fetch fills buf in the background, by calling fill.
@@ -44,7 +45,9 @@ func (a *ahead) fetch(buf []byte, fill func([]byte) error) *coming {
 	a.fetches.Go(func() {
 		defer close(c.done)
 		if c.err = acquire(a.ctx, a.slots); c.err == nil {
+			began := time.Now()
 			c.err = fill(buf)
+			c.took = time.Since(began)
 			<-a.slots
 		}
 	})

@@ -279,7 +279,7 @@ func (r *ranges) turn() error {
 			return c.err
 		}
 		r.spare, r.buf, r.unread = r.buf, c.buf, c.buf
-		r.fetchAhead()
+		r.fetchAhead(c.took)
 		return nil
 	}
 	if r.at == r.end {
@@ -291,15 +291,14 @@ func (r *ranges) turn() error {
 		return err
 	}
 	r.unread, r.at = r.buf, r.at+int64(len(r.buf))
-	if time.Since(began) >= farAway {
-		r.fetchAhead()
-	}
+	r.fetchAhead(time.Since(began))
 	return nil
 }
 
-// fetchAhead starts to fetch the next piece, if there is one.
-func (r *ranges) fetchAhead() {
-	if r.ahead == nil || r.at == r.end {
+// fetchAhead begins to fetch the next piece, if there is one and the last one took long.
+func (r *ranges) fetchAhead(took time.Duration) {
+	if r.ahead == nil || r.at == r.end || took < farAway {
+		r.spare = nil
 		return
 	}
 	from := r.at
