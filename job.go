@@ -178,5 +178,6 @@ type ListQuery struct {
 	NameContains string    // substring of the name, case-sensitive; empty: any name
 	Ascending    bool      // oldest first; otherwise newest first
 	Limit        int       // jobs on the page, at least 1
+	Tags         bool      // the jobs come with their tags
 	Cursor       int64     // position returned with the previous page; 0: the first page
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/door"
@@ -44,6 +45,7 @@ type service struct {
 	store  *store.Store
 	s3     *s3serve.Server // nil with an external S3
 	places *engine.Places
+	policy *authz.Policies
 	engine *engine.Engine
 	ready  atomic.Bool // jobs can be taken and run
 }
@@ -91,6 +93,10 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	}
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
 	o.Place, o.Roles = s.places.Open, s.places
+	if s.policy, err = authz.Open(s.o.Config.Policy, s.o.Log); err != nil {
+		return err
+	}
+	o.Authorizer = s.policy
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
@@ -100,6 +106,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
+	g.Go(func() error { return s.policy.Run(ctx) })
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	s.ready.Store(true)
 	if s.o.Ready != nil {
@@ -209,6 +216,9 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
+	if note := s.policy.Note(); note != "" {
+		fmt.Fprintln(w, note)
+	}
 }
 
 // keyRing holds the keys that may call.

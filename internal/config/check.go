@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
 )
@@ -57,7 +59,7 @@ func (l *loader) check() {
 	l.checkSimulated()
 	l.checkLimits()
 	l.checkNetwork()
-	l.later("policy", c.Policy != "")
+	l.checkPolicy()
 	l.later("tls", c.TLS != TLS{})
 	l.later("events", len(c.Events) > 0)
 }
@@ -93,6 +95,26 @@ func (l *loader) checkProcess() {
 	}
 	if c.Drain < 0 {
 		l.bad("drain", "write a duration such as 30s", "it is negative")
+	}
+}
+
+// checkPolicy checks the policies as the server will, so that every fault in them is told with its place.
+func (l *loader) checkPolicy() {
+	if l.config.Policy == "" {
+		return
+	}
+	set, err := authz.Load(l.config.Policy)
+	var wrong *authz.Error
+	switch {
+	case errors.As(err, &wrong):
+		for _, p := range wrong.Problems {
+			l.problems = append(l.problems, Problem{Origin: Origin{Source: "file", Name: wrong.File, Line: p.Line, Column: p.Column},
+				Reason: p.What, Remedy: p.Remedy})
+		}
+	case err != nil:
+		l.bad("policy", "name a file of Cedar policies, or leave it out: every principal may then do everything in its account", "%v", pathError(err))
+	case set.Len() == 0:
+		l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: there is no policy in %s, so that everything is denied", l.place("policy"), l.config.Policy))
 	}
 }
 

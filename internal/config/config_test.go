@@ -83,6 +83,9 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 			if s.Path == "s3.ca_bundle" {
 				text, ok = authority(t), true
 			}
+			if s.Path == "policy" {
+				text, ok = policies(t, `permit(principal, action, resource);`), true
+			}
 			if !ok {
 				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m", "number": "0.5"}[s.Kind]
 			}
@@ -253,6 +256,15 @@ func TestAnEntryWithAWildcardSaysWhichRolesItLetsThrough(t *testing.T) {
 }
 
 // authority is a PEM file with a certificate.
+// policies is a file of policies.
+func policies(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "policy.cedar")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func authority(t *testing.T) string {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()

@@ -12,6 +12,7 @@ type Origin struct {
 	Source string // "default", "profile aws", "file", "environment", "flag"
 	Name   string // name of the file, variable or flag
 	Line   int    // line of the file, from 1; 0: not from a file
+	Column int    // in the line, from 1; 0 when only the line is known
 }
 
 // String returns the place for messages: file:line, variable, flag, or source.
@@ -19,6 +20,8 @@ func (o Origin) String() string {
 	switch {
 	case o.Name == "":
 		return o.Source
+	case o.Column > 0:
+		return fmt.Sprintf("%s:%d:%d", o.Name, o.Line, o.Column)
 	case o.Line > 0:
 		return fmt.Sprintf("%s:%d", o.Name, o.Line)
 	}

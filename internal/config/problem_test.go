@@ -85,7 +85,6 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 
 func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 	for _, file := range []string{
-		"policy: p.cedar",
 		"tls: {cert: c, key: k}",
 		"events: [{url: 'http://h'}]",
 		"store: postgres://u@h/db",
@@ -101,6 +100,31 @@ func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 		if !strings.Contains(p.Reason, "not supported yet in this version") || p.Origin.Line != 1 {
 			t.Errorf("%s: %v", file, p)
 		}
+	}
+}
+
+func TestEveryFaultInThePoliciesIsToldWithItsLineAndColumn(t *testing.T) {
+	path := policies(t, "permit(principal, action == Action::\"bedrock:GetJob\", resource);\n\n  permit(principal in Team::\"a\", action, resource);\n")
+	_, err := load(t, "policy: "+path, nil, nil)
+	var all *Error
+	if !errors.As(err, &all) || len(all.Problems) != 2 {
+		t.Fatal(err)
+	}
+	for i, want := range []string{path + ":1:37: there is no action \"bedrock:GetJob\"", path + ":3:23: there is no entity type Team"} {
+		if got := all.Problems[i].String(); got != want {
+			t.Errorf("says %q, want %q", got, want)
+		}
+	}
+	_, err = load(t, "policy: /nowhere/policy.cedar", nil, nil)
+	if p := first(t, err); !strings.Contains(p.Reason, "/nowhere/policy.cedar: no such file") || p.Line != 1 {
+		t.Error(p)
+	}
+}
+
+func TestAPolicyFileWithoutPoliciesIsWarnedAbout(t *testing.T) {
+	c, err := load(t, "policy: "+policies(t, "// nothing yet\n"), nil, nil)
+	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "everything is denied") {
+		t.Error(c, err)
 	}
 }
 

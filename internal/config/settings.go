@@ -34,7 +34,7 @@ type Config struct {
 	Credentials []Credential `yaml:"credentials"`
 	// Bearer keys that may call the API (Authorization: Bearer KEY).
 	APIKeys []APIKey `yaml:"api_keys"`
-	// Cedar file with permissions. Absent: every caller may do everything in its account. (Not supported yet.)
+	// Cedar file that says who may do what; it is read again when it changes. Absent: every known principal may do everything in its account.
 	Policy string `yaml:"policy"`
 	// Certificate of the API's listener; absent: plain HTTP. (Not supported yet.)
 	TLS TLS `yaml:"tls"`

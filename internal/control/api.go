@@ -76,7 +76,9 @@ type Options struct {
 	Models  Models
 	Stopper Stopper
 	Roles   Roles
-	Network Network // nil: vpcConfig may name nothing
+	// Authorizer decides who may do what. nil: every caller may do everything in its account.
+	Authorizer Authorizer
+	Network    Network // nil: vpcConfig may name nothing
 	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
 	Limits     batholith.Limits

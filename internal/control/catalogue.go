@@ -13,7 +13,10 @@ import (
 
 // ListFoundationModels returns all configured models. Bedrock has no inference type for batch, so all are
 // ON_DEMAND.
-func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundationModelsInput) (*bedrock.ListFoundationModelsOutput, error) {
+func (a *API) ListFoundationModels(ctx context.Context, in *bedrock.ListFoundationModelsInput) (*bedrock.ListFoundationModelsOutput, error) {
+	if err := a.mayAccount(ctx, "bedrock:ListFoundationModels", "*", nil); err != nil {
+		return nil, err
+	}
 	out := &bedrock.ListFoundationModelsOutput{ModelSummaries: []bedrock.FoundationModel{}}
 	for _, m := range a.Models.Models() {
 		d := a.describe(m)
@@ -30,7 +33,10 @@ func (a *API) ListFoundationModels(_ context.Context, in *bedrock.ListFoundation
 }
 
 // GetFoundationModel returns one model, found by any of its names.
-func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationModelInput) (*bedrock.GetFoundationModelOutput, error) {
+func (a *API) GetFoundationModel(ctx context.Context, in *bedrock.GetFoundationModelInput) (*bedrock.GetFoundationModelOutput, error) {
+	if err := a.mayModel(ctx, "bedrock:GetFoundationModel", in.ModelIdentifier); err != nil {
+		return nil, err
+	}
 	m, ok := a.Models.Lookup(in.ModelIdentifier)
 	if !ok {
 		return nil, a.noModel(in.ModelIdentifier)
@@ -40,7 +46,10 @@ func (a *API) GetFoundationModel(_ context.Context, in *bedrock.GetFoundationMod
 }
 
 // GetFoundationModelAvailability reports every configured model as available: there are no terms to agree to.
-func (a *API) GetFoundationModelAvailability(_ context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
+func (a *API) GetFoundationModelAvailability(ctx context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
+	if err := a.mayModel(ctx, "bedrock:GetFoundationModelAvailability", in.ModelID); err != nil {
+		return nil, err
+	}
 	if _, ok := a.Models.Lookup(in.ModelID); !ok {
 		return nil, a.noModel(in.ModelID)
 	}
@@ -92,6 +101,9 @@ func modalities(names []string) []bedrock.ModelModality {
 
 // ListInferenceProfiles returns the models' names with a geography prefix, such as us.anthropic….
 func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferenceProfilesInput) (*bedrock.ListInferenceProfilesOutput, error) {
+	if err := a.mayAccount(ctx, "bedrock:ListInferenceProfiles", "*", nil); err != nil {
+		return nil, err
+	}
 	p := page{of: "inference profiles " + string(in.TypeEquals)}
 	from, err := p.cursor(in.NextToken)
 	if err != nil {
@@ -114,6 +126,9 @@ func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferen
 // use.
 func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceProfileInput) (*bedrock.GetInferenceProfileOutput, error) {
 	id := dialect.LastPart(in.InferenceProfileIdentifier)
+	if err := a.mayModel(ctx, "bedrock:GetInferenceProfile", id); err != nil {
+		return nil, err
+	}
 	m, ok := a.Models.Lookup(id)
 	if _, geographic := dialect.CutGeography(id); !ok || !geographic {
 		return nil, bedrock.NotFound("Could not find the inference profile %s.", in.InferenceProfileIdentifier)

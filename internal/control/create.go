@@ -12,12 +12,13 @@ import (
 	"strings"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // CreateModelInvocationJob accepts a job. It does not read from S3: a missing input is found during validation
-// (as in Bedrock). The order of checks is Bedrock's: the request, the token, the role, the model; then our own:
+// (as in Bedrock). The order of checks is Bedrock's: the request, the caller's permissions, the token, the role, the model; then our own:
 // network, encryption key, name, quota.
 //
 // The store checks token, name and quota in the transaction that writes the job. If the process dies before it
@@ -30,8 +31,12 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	if err != nil {
 		return nil, err
 	}
-	if err := a.check(who, req); err != nil {
-		return a.repeated(ctx, who, req, hash, err)
+	denied, refused := a.check(ctx, who, req)
+	if denied != nil {
+		return nil, denied
+	}
+	if refused != nil {
+		return a.repeated(ctx, who, req, hash, refused)
 	}
 	// The timeout is stored with the job, so later changes of the settings do not affect it.
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
@@ -52,17 +57,36 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 // CheckModelInvocationJob holds a request to what Create holds it to before it looks at the store, and creates nothing. A client asks it
 // before it uploads an input.
 func (a *API) CheckModelInvocationJob(ctx context.Context, in *bedrock.CheckModelInvocationJobInput) (*bedrock.CheckModelInvocationJobOutput, error) {
-	return &bedrock.CheckModelInvocationJobOutput{}, a.check(bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
+	denied, refused := a.check(ctx, bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
+	return &bedrock.CheckModelInvocationJobOutput{}, first(denied, refused)
 }
 
-// check checks a request against the settings.
-func (a *API) check(who bedrock.Caller, req batholith.Request) error {
-	for _, check := range []func(bedrock.Caller, batholith.Request) error{a.checkLocations, a.checkTags, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey} {
+// check returns what is wrong with a request. denied is final: the caller may not create this job. refused yields to a job that the token
+// made before. Constraints of the request come before both, as in Bedrock.
+func (a *API) check(ctx context.Context, who bedrock.Caller, req batholith.Request) (denied, refused error) {
+	refused = each(who, req, a.checkLocations, a.checkTags, a.checkAccount)
+	if err := a.mayCreate(ctx, req); err != nil {
+		return first(refused, err), nil
+	}
+	return nil, first(refused, each(who, req, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey))
+}
+
+// each runs checks until one refuses.
+func each(who bedrock.Caller, req batholith.Request, checks ...func(bedrock.Caller, batholith.Request) error) error {
+	for _, check := range checks {
 		if err := check(who, req); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// first is the first refusal of two, or nil.
+func first(refusal, other error) error {
+	if refusal != nil {
+		return refusal
+	}
+	return other
 }
 
 // repeated handles a request that the settings reject. If its token belongs to an existing job, the answer is
@@ -126,16 +150,20 @@ func (a *API) checkTags(_ bedrock.Caller, req batholith.Request) error {
 	return checkTagKeys(req.Tags)
 }
 
-// checkRole accepts configured roles of the caller's own account only (Bedrock: cross-account PassRole is
-// rejected first).
-func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
+// checkAccount lets a job run only as a role of the caller's own account.
+func (a *API) checkAccount(who bedrock.Caller, req batholith.Request) error {
 	role, err := batholith.ParseARN(req.RoleARN)
 	if err == nil && role.Account != "" && role.Account != who.Account {
 		return bedrock.AccessDenied("Cross-account pass role is not allowed.")
 	}
-	if err != nil || !a.Roles.Known(req.RoleARN) {
+	return nil
+}
+
+// checkRole lets a job run only as a role that is configured.
+func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
+	if _, err := batholith.ParseARN(req.RoleARN); err != nil || !a.Roles.Known(req.RoleARN) {
 		return bedrock.AccessDenied("User: %s is not authorized to perform: iam:PassRole on resource: %s because no role of this name is configured.",
-			who.Principal, req.RoleARN)
+			authz.Identity{Account: who.Account, Principal: who.Principal}.ARN(), req.RoleARN)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // GetModelInvocationJob returns a job as it is stored at this moment, counters included.
 func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInvocationJobInput) (*bedrock.GetModelInvocationJobOutput, error) {
-	account, id, err := a.job(ctx, in.JobIdentifier)
+	account, id, err := a.job(ctx, "bedrock:GetModelInvocationJob", in.JobIdentifier)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 // error. If the job has ended, or its end is decided, the error message ends with its status (Bedrock: clients
 // match "State was: Completed").
 func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelInvocationJobInput) (*bedrock.StopModelInvocationJobOutput, error) {
-	account, id, err := a.job(ctx, in.JobIdentifier)
+	account, id, err := a.job(ctx, "bedrock:StopModelInvocationJob", in.JobIdentifier)
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +45,18 @@ func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelI
 	return &bedrock.StopModelInvocationJobOutput{}, nil
 }
 
-// job returns account and id of the caller's job that an identifier means: a job id or an ARN, never a name. An
+// job finds the caller's job with an identifier, and refuses an action on it that the caller may not do. tags are those that the action puts
+// on the job.
+func (a *API) job(ctx context.Context, action, identifier string, tags ...batholith.Tag) (account, id string, err error) {
+	if account, id, err = a.named(ctx, identifier); err != nil {
+		return "", "", err
+	}
+	return account, id, a.mayJob(ctx, action, account, id, identifier, tags)
+}
+
+// named returns account and id of the caller's job that an identifier means: a job id or an ARN, never a name. An
 // ARN of another region or account is not found.
-func (a *API) job(ctx context.Context, identifier string) (account, id string, err error) {
+func (a *API) named(ctx context.Context, identifier string) (account, id string, err error) {
 	account = bedrock.CallerFrom(ctx).Account
 	if batholith.ValidJobID(identifier) {
 		return account, identifier, nil

@@ -12,7 +12,7 @@ import (
 // GetKeptResults reports whether finished records of a job are kept because its output could not be written.
 // During a publication the state is KeptPublishing. If that fails, it is KeptWaiting again, with the reason.
 func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInput) (*bedrock.GetKeptResultsOutput, error) {
-	account, id, err := a.job(ctx, in.JobIdentifier)
+	account, id, err := a.job(ctx, "bedrock:GetKeptResults", in.JobIdentifier)
 	if err != nil {
 		return nil, err
 	}
@@ -33,17 +33,17 @@ func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInpu
 // PublishKeptResults requests that a worker publishes a job's kept results. Repeating the request meanwhile is
 // not an error.
 func (a *API) PublishKeptResults(ctx context.Context, in *bedrock.PublishKeptResultsInput) (*bedrock.PublishKeptResultsOutput, error) {
-	return &bedrock.PublishKeptResultsOutput{}, a.ask(ctx, "publish", in.JobIdentifier, a.Store.PublishKept)
+	return &bedrock.PublishKeptResultsOutput{}, a.settle(ctx, "bedrock:PublishKeptResults", "publish", in.JobIdentifier, a.Store.PublishKept)
 }
 
 // DiscardKeptResults requests that a job's kept results are deleted.
 func (a *API) DiscardKeptResults(ctx context.Context, in *bedrock.DiscardKeptResultsInput) (*bedrock.DiscardKeptResultsOutput, error) {
-	return &bedrock.DiscardKeptResultsOutput{}, a.ask(ctx, "discard", in.JobIdentifier, a.Store.DiscardKept)
+	return &bedrock.DiscardKeptResultsOutput{}, a.settle(ctx, "bedrock:DiscardKeptResults", "discard", in.JobIdentifier, a.Store.DiscardKept)
 }
 
-// ask passes a request about kept results to the store.
-func (a *API) ask(ctx context.Context, verb, identifier string, tell func(ctx context.Context, account, id string) error) error {
-	account, id, err := a.job(ctx, identifier)
+// settle passes a request about kept results to the store.
+func (a *API) settle(ctx context.Context, action, verb, identifier string, tell func(ctx context.Context, account, id string) error) error {
+	account, id, err := a.job(ctx, action, identifier)
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,12 @@ func (m *memory) Jobs(_ context.Context, q batholith.ListQuery) (page []batholit
 		case len(page) == q.Limit:
 			return page, at, nil
 		}
+		if j.Tags = nil; q.Tags {
+			for k, v := range m.tags[j.ID] {
+				j.Tags = append(j.Tags, batholith.Tag{Key: k, Value: v})
+			}
+			slices.SortFunc(j.Tags, func(x, y batholith.Tag) int { return strings.Compare(x.Key, y.Key) })
+		}
 		page = append(page, j)
 	}
 	return page, 0, nil

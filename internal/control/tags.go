@@ -20,11 +20,11 @@ func (a *API) maxTags() int {
 
 // TagResource adds tags to a job in any status. An existing key gets the new value.
 func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*bedrock.TagResourceOutput, error) {
-	account, id, err := a.job(ctx, in.ResourceARN)
+	tags := tagsFrom(in.Tags)
+	account, id, err := a.job(ctx, "bedrock:TagResource", in.ResourceARN, tags...)
 	if err != nil {
 		return nil, err
 	}
-	tags := tagsFrom(in.Tags)
 	if err := checkTagKeys(tags); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*b
 
 // UntagResource removes tags from a job.
 func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput) (*bedrock.UntagResourceOutput, error) {
-	account, id, err := a.job(ctx, in.ResourceARN)
+	account, id, err := a.job(ctx, "bedrock:UntagResource", in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput)
 
 // ListTagsForResource returns a job's tags, sorted by key.
 func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForResourceInput) (*bedrock.ListTagsForResourceOutput, error) {
-	account, id, err := a.job(ctx, in.ResourceARN)
+	account, id, err := a.job(ctx, "bedrock:ListTagsForResource", in.ResourceARN)
 	if err != nil {
 		return nil, err
 	}

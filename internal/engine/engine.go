@@ -47,11 +47,13 @@ type Options struct {
 	Listener batholith.Listener
 
 	// For an API.
-	Roles    control.Roles
-	Network  control.Network // nil: every subnet and security group is refused as unknown
-	Profile  bedrock.Profile
-	Region   string
-	Encrypts bool // the S3 can encrypt with the key of s3EncryptionKeyId
+	Roles   control.Roles
+	Network control.Network // nil: every subnet and security group is refused as unknown
+	// Authorizer decides who may do what. nil: every caller may do everything in its account.
+	Authorizer control.Authorizer
+	Profile    bedrock.Profile
+	Region     string
+	Encrypts   bool // the S3 can encrypt with the key of s3EncryptionKeyId
 
 	// For a worker.
 	Dir      string // folder of the journal and the worker's id; for one worker at a time
@@ -190,7 +192,7 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 // return forecasts. In a process without one, the workers see a stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles, Network: e.o.Network,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Encrypts: e.o.Encrypts}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Encrypts: e.o.Encrypts, Authorizer: e.o.Authorizer}
 	if e.o.Worker {
 		o.Stopper, o.Forecaster = e.life, e.dispatch
 	}

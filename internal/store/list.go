@@ -9,13 +9,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Jobs returns one page of an account's jobs, without their tags, and the cursor of the next page, 0 when there is none.
+// Jobs returns one page of an account's jobs, without their tags unless they are asked for, and the cursor of the next page, 0 when there is none.
 // The pages of one query neither repeat nor leave out a job that was there when the first was read, however many are created
 // meanwhile; a job whose status changes meanwhile may come to match a filter, or no longer.
 func (s *Store) Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error) {
 	query, args := s.dialect.list(q)
 	var last int64
 	jobs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows, &last) }, query, args...)
+	if err == nil && q.Tags {
+		err = s.addTags(ctx, jobs)
+	}
 	if err != nil {
 		return nil, 0, wrap("list jobs of account", q.Account, err)
 	}
@@ -23,6 +26,29 @@ func (s *Store) Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Jo
 		return jobs, 0, nil
 	}
 	return jobs[:max(q.Limit, 1)], last, nil
+}
+
+// addTags reads the tags of jobs, by key.
+func (s *Store) addTags(ctx context.Context, jobs []batholith.Job) error {
+	type row struct {
+		job string
+		tag batholith.Tag
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	at := make(map[string]int, len(jobs))
+	args, marks := make([]any, len(jobs)), make([]string, len(jobs))
+	for i, j := range jobs {
+		at[j.ID], args[i], marks[i] = i, j.ID, fmt.Sprintf("$%d", i+1)
+	}
+	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.job, &r.tag.Key, &r.tag.Value) },
+		`SELECT job, name, value FROM tags WHERE job IN (`+strings.Join(marks, ", ")+`) ORDER BY job, name`, args...)
+	for _, r := range rows {
+		j := &jobs[at[r.job]]
+		j.Tags = append(j.Tags, r.tag)
+	}
+	return err
 }
 
 // list builds the statement of a page and one job more, which tells whether there is a next page and is where it begins.
