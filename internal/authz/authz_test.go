@@ -314,7 +314,7 @@ func (e *Error) problems() []Problem {
 
 // A policy that is nested as deeply as its length allows does not use up the stack.
 func TestDeeplyNestedPoliciesAreRefusedOrDecide(t *testing.T) {
-	for _, nest := range [][2]string{{"(", ")"}, {"!", ""}, {"-", ""}, {"[", "]"}, {"if true then ", " else true"}, {"true && ", ""}, {"{a: ", "}.a"}, {"resource.", ""}} {
+	for _, nest := range [][2]string{{"(", ")"}, {"!", ""}, {"[", "]"}, {"if true then ", " else true"}, {"true && ", ""}, {"{a: ", "}.a"}, {"resource.", ""}} {
 		n := (maxPolicy - 200) / (len(nest[0]) + len(nest[1]))
 		text := fmt.Sprintf("permit(principal, action, resource) when { %strue%s };", strings.Repeat(nest[0], n), strings.Repeat(nest[1], n))
 		if s, err := Parse("policy.cedar", text); err == nil {
