@@ -97,6 +97,7 @@ func (c *checker) number(o object, name string, required bool, r rangeRule) int 
 	if !ok {
 		return 0
 	}
+	// In the URL any text is possible; in the body the JSON type must be right.
 	n, ok := integer(v, o.plain)
 	switch {
 	case !ok && o.plain:
@@ -187,6 +188,7 @@ func list[T any](c *checker, o object, name string, required bool, r rangeRule, 
 
 // one checks a union: exactly one member must be set, and its name must be one of known.
 func (c *checker) one(o object, known ...string) {
+	// set counts members that are not null, recognised those with a known name.
 	set, recognised := 0, 0
 	for _, v := range o.values {
 		if v != nil {
@@ -213,6 +215,7 @@ func show(v any) string {
 	case v == nil:
 		return "null"
 	case !ok:
+		// Deterministic, so that messages are the same each time.
 		raw, err := json.Marshal(v, json.Deterministic(true))
 		if err != nil {
 			return "'?'"

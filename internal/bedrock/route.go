@@ -50,6 +50,7 @@ func (rt route) match(path string) (label string, ok bool) {
 
 // find returns the route of a request and its percent-decoded label.
 func (h *handler) find(r *http.Request) (route, string, error) {
+	// The raw path: in a decoded one, the slash of an ARN would look like a separator.
 	path := r.URL.EscapedPath()
 	for _, rt := range h.routes {
 		raw, ok := rt.match(path)

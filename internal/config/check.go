@@ -80,6 +80,7 @@ func (l *loader) checkProcess() {
 	default:
 		l.oneOf("store", c.Store, "sqlite")
 	}
+	// Unknown words are reported one by one, before the combination is checked.
 	for i, p := range c.Process {
 		l.oneOf(fmt.Sprintf("roles_of_this_process[%d]", i), p, "api", "worker")
 	}
@@ -133,6 +134,7 @@ func (l *loader) address(path, value string) {
 // checkS3 checks that there is exactly one S3: embedded or external.
 func (l *loader) checkS3() {
 	s := l.config.S3
+	// The embedded S3 is on unless it is switched off or an endpoint is set.
 	if s.Listen != "off" {
 		l.address("s3.listen", s.Listen)
 		if s.Endpoint != "" {
@@ -174,6 +176,7 @@ func (l *loader) checkS3Keys() {
 
 // web checks the URL of a server.
 func (l *loader) web(path, value string) {
+	// A URL without a scheme, such as localhost:8000, is the most frequent mistake.
 	u, err := url.Parse(value)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", plain.RedactURL(value))
@@ -189,6 +192,7 @@ func (l *loader) secretNamed(path, variable string) {
 	if variable == "" {
 		return
 	}
+	// A variable that is not exported is missing here, although the shell shows it.
 	value, there := l.env[variable]
 	switch {
 	case !there:
@@ -226,6 +230,7 @@ func (l *loader) checkSimulated() {
 	if _, err := simlm.ParseSchedule(s.Schedule); err != nil {
 		l.bad("simulated.schedule", "write slots and times that go up, such as 64@0s,16@30s", "%v", err)
 	}
+	// The kinds of failure exclude each other, so their shares must not exceed 1 in total.
 	f, sum := s.Failures, 0.0
 	for path, share := range map[string]float64{"rate_limit": f.RateLimit, "internal": f.Internal, "unavailable": f.Unavailable,
 		"bad_request": f.BadRequest, "reset": f.Reset, "nonsense": f.Nonsense} {

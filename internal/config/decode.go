@@ -88,6 +88,7 @@ func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 		d.problem(node, fmt.Sprintf("%s is no mapping", name(path)), "write its keys below it, indented, each as key: value")
 		return
 	}
+	// Keys are compared exactly; didYouMean suggests near ones.
 	known := keysOf(v.Type())
 	for _, e := range entries {
 		key := e.Key.GetToken().Value
@@ -109,6 +110,7 @@ func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 		d.problem(node, fmt.Sprintf("%s is no list", name(path)), "write it as [a, b], or as lines that begin with a dash")
 		return
 	}
+	// A new list: the defaults are replaced as a whole.
 	list := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
 	for i, n := range seq.Values {
 		at := fmt.Sprintf("%s[%d]", path, i)

@@ -13,6 +13,7 @@ import (
 // settings name.
 func (l *loader) complete() {
 	c := l.config
+	// An external S3 switches the embedded one off, unless s3.listen is set explicitly.
 	if c.S3.Endpoint != "" && c.Origin("s3.listen").Source == "default" {
 		c.S3.Listen = "off"
 	}
@@ -101,6 +102,8 @@ func reservedKeyID(id string) bool {
 
 // checkCallers checks credentials and API keys: names and secrets are present, and no key occurs twice.
 func (l *loader) checkCallers() {
+	// ids: access key ids by path; keys: bearer keys by path. The keys themselves never appear
+	// in a message.
 	ids, keys := names{l: l}, map[string]string{}
 	for i, k := range l.config.Credentials {
 		at := fmt.Sprintf("credentials[%d]", i)
@@ -190,7 +193,7 @@ func (l *loader) wildRole(at string, r Role) {
 	if !strings.Contains(r.ARN, "*") {
 		return
 	}
-	rights := "the keys of s3"
+	rights := "the keys of s3" // what a role without keys of its own gets at an external S3
 	switch {
 	case r.AccessKeyID != "":
 		rights = "the access key " + r.AccessKeyID

@@ -42,6 +42,7 @@ func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 		tree = file.parse(text)
 	}
 	env := environment(src.Env)
+	// The profile determines the other defaults, so it is known first.
 	c := Default(pickProfile(src, env, tree))
 	l := &loader{config: c, env: env, problems: file.problems}
 	c.setDefaults()
@@ -55,6 +56,7 @@ func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 		check(l)
 	}
 	if len(l.problems) > 0 {
+		// Line 0, no line, becomes the largest number by the unsigned subtraction.
 		slices.SortStableFunc(l.problems, func(p, q Problem) int {
 			return cmp.Or(cmp.Compare(uint(p.Line-1), uint(q.Line-1)), cmp.Compare(p.Reason, q.Reason)) // problems without a line come last
 		})

@@ -81,6 +81,7 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 		if key == "" || key == "-" || v.Field(i).Kind() == reflect.Pointer {
 			continue
 		}
+		// The first field of a list entry is written on the line of the dash.
 		lead := indent
 		if first && strings.HasSuffix(path, "]") {
 			lead = indent[:len(indent)-2] + "- "
@@ -113,7 +114,7 @@ func (p *printer) field(f reflect.StructField, v reflect.Value, path, key, lead,
 
 // line writes a line with its comments. Only lines with a value show an origin.
 func (p *printer) line(path, indent, text string, value bool) {
-	mute := ""
+	mute := "" // "# " in front of lines that are only examples
 	if p.muted != nil && p.muted(path) {
 		mute = "# "
 	}

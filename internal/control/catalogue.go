@@ -105,6 +105,7 @@ func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferen
 		return nil, err
 	}
 	p := page{of: "inference profiles " + string(in.TypeEquals)}
+	// The cursor is an index in the sorted list.
 	from, err := p.cursor(in.NextToken)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,8 @@ const anthropicVersion = "bedrock-2023-05-31"
 
 // request implements translator.
 func (d anthropic) request(body value, model string) (batholith.Call, error) {
+	// The writer starts with the server's model name. hintConverse improves an error that is
+	// caused by a wrong invocation type.
 	c := newChat(model, len(body))
 	if err := d.body(c, body); err != nil {
 		return batholith.Call{}, hintConverse(body, err)
@@ -49,6 +51,7 @@ func (d anthropic) request(body value, model string) (batholith.Call, error) {
 // body reads the members in any order. It writes the messages last, because the system prompt comes before
 // them.
 func (d anthropic) body(c *chat, body value) error {
+	// These three need all other members first, so they are only collected here.
 	var version, system, messages value
 	err := c.read(claudeBody, body, func(name string, v value) error {
 		switch name {
@@ -67,6 +70,7 @@ func (d anthropic) body(c *chat, body value) error {
 		return err
 	}
 	switch {
+	// Bedrock's order of checks: the first missing member is reported.
 	case version.absent():
 		return required("anthropic_version")
 	case !version.is(anthropicVersion):
@@ -91,6 +95,7 @@ func (d anthropic) parameter(c *chat, name string, v value) error {
 		return c.readThinking(claudeThinking, v)
 	case "output_format":
 		return d.format(c, claudeOutputFormat, v)
+	// output_config is the newer place of output_format.
 	case "output_config":
 		return d.outputConfig(c, claudeOutputConfig, claudeConfigFormat, v)
 	}
@@ -113,6 +118,7 @@ func (d anthropic) outputConfig(c *chat, config, format *members, v value) error
 // system reads the system prompt: a string or a list of text blocks. Empty texts are dropped: some chat
 // templates have no system prompt, and gateways always send one.
 func (d anthropic) system(c *chat, v value) error {
+	// All blocks become one system message with several text parts.
 	t := turn{role: "system"}
 	switch v.kind() {
 	case 'n':
@@ -162,7 +168,7 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 	if err := wantArray("messages", v); err != nil {
 		return err
 	}
-	spoken := false
+	spoken := false // at least one message is not a system message
 	v.array(0, func(i, from int) (end int) {
 		if err != nil {
 			return skip(v, from)
@@ -189,6 +195,8 @@ func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 		return skip(v, from), wrong("Input should be an object")
 	}
 	var role value
+	// The first error of an unknown member wins over errors of the content: it usually is the
+	// cause.
 	var unknown, unfit error
 	said := false
 	t.reset("")
@@ -261,6 +269,7 @@ func (d anthropic) tools(c *chat, v value) error {
 
 // tool writes one definition to b, in OpenAI's format.
 func (d anthropic) tool(c *chat, b *buffer, e value) error {
+	// A tool without a type is a custom tool.
 	switch typ := e.member("type"); {
 	case typ.is("function"):
 		return at("type", wrong("Input should be 'custom', or absent; Claude's tools have name, description and input_schema"))
@@ -289,6 +298,7 @@ func (d anthropic) tool(c *chat, b *buffer, e value) error {
 	if err := first(err, needString("name", t.name), needObject("input_schema", t.schema)); err != nil {
 		return err
 	}
+	// Chat templates have no place for examples.
 	t.description = withExamples(t.description, examples)
 	b.tool(t)
 	return nil
@@ -346,7 +356,7 @@ func (d anthropic) toolChoice(c *chat, o *members, v value) error {
 		c.set("tool_choice", value(`"auto"`))
 	case "any":
 		c.set("tool_choice", value(`"required"`))
-	case "none":
+	case "none": // the tools stay in the prompt, but must not be called
 		c.set("tool_choice", value(`"none"`))
 	case "tool":
 		if err := needString("name", name); err != nil {
@@ -356,6 +366,7 @@ func (d anthropic) toolChoice(c *chat, o *members, v value) error {
 	default:
 		return at("type", wrong("Input should be 'auto', 'any', 'tool' or 'none'"))
 	}
+	// OpenAI's name for the opposite of disable_parallel_tool_use.
 	if !parallel {
 		c.set("parallel_tool_calls", value("false"))
 	}

@@ -9,6 +9,8 @@ func (d anthropic) answer(input value, call batholith.Call, body []byte) (bathol
 	if err != nil {
 		return batholith.Answer{}, err
 	}
+	// 512 bytes are enough for the members around text and thoughts, so the buffer rarely
+	// grows.
 	b := make(buffer, 0, len(c.text)+len(c.reasoning)+512)
 	b.open('{')
 	b.textMember("id", c.name("msg_"))
@@ -40,6 +42,7 @@ func (d anthropic) content(b *buffer, c completion) {
 		b.literal(`"signature":""`)
 		b.close('}')
 	}
+	// An empty text block is written only if the message would otherwise be empty.
 	if len(c.text) > len(`""`) || !c.text.absent() && len(c.calls) == 0 {
 		b.open('{')
 		b.textMember("type", "text")
@@ -58,6 +61,8 @@ func (d anthropic) content(b *buffer, c completion) {
 
 // stopReason writes stop_reason, and stop_sequence if the server reported which one was met; otherwise null.
 func (d anthropic) stopReason(b *buffer, input value, c completion) {
+	// The server's stop sequence counts only if the record asked for it; a model's own end
+	// token does not.
 	if !c.stop.absent() {
 		if s := c.stopped(input.member("stop_sequences")); !s.absent() {
 			b.textMember("stop_reason", "stop_sequence")

@@ -78,6 +78,7 @@ func (d anthropic) block(c *chat, b value, typ string) error {
 		}
 		t.think(thought)
 		return nil
+	// Only the provider can decrypt it, so nothing is sent; the table counts it as ignored.
 	case "redacted_thinking":
 		return c.read(claudeBlocks[typ], b, nil)
 	default:
@@ -107,6 +108,7 @@ func (d anthropic) part(c *chat, to *[]part, typ string, b value) error {
 	case "search_result":
 		return c.searchResult(to, claudeBlocks[typ], b, func(w *wrapped, content value) error { return d.chunks(c, w, content) })
 	}
+	// Blocks that only Anthropic's own tools produce have a specific remedy.
 	if why := claudeServerBlocks[typ]; why != "" {
 		return at("type", wrong("'%s': %s", typ, why))
 	}
@@ -152,6 +154,7 @@ func (d anthropic) image(c *chat, b value) (part, error) {
 
 // document reads a document that is text. Model servers cannot read other formats.
 func (d anthropic) document(c *chat, to *[]part, b value) error {
+	// Title and context are written before the text, inside <document> tags.
 	w := wrapped{tag: "document", parts: to}
 	var source value
 	err := c.read(claudeBlocks["document"], b, func(name string, v value) error {
@@ -201,6 +204,7 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 		if err := at("content", d.chunks(c, w, content)); err != nil {
 			return err
 		}
+	// Base64 of a text format is decoded; other formats, such as PDF, are rejected below.
 	case typ.is("base64") && strings.HasPrefix(media.text(), "text/"):
 		text, err := decodedText(data)
 		if err != nil {

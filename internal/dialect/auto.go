@@ -40,15 +40,18 @@ func anyBodies(o Options) translator {
 			return cohereVectors, nil
 		case s.has(messagesMember):
 			switch {
+			// Anthropic: also without anthropic_version, which clients of other services omit.
 			case s.has(stopSequencesMember) || anthropicInside(body):
 				return messages, nil
 			case s.has(converseMark) && novaInside(body):
 				return novaBodies, nil
+			// Converse: by a member, or because the content blocks have no type.
 			case s.has(converseMark) || untagged(body):
 				return converseBodies, nil
 			}
 			return chat, nil
 		case s.has(promptMember):
+			// The first characters of a prompt show whose chat template it uses.
 			switch start := body.member("prompt").beginning(longestBeginning); {
 			case s.has(claudeTextMark) || !s.has(limitMark) && strings.HasPrefix(strings.TrimLeft(start, "\n"), "Human:"):
 				return claudeTurns, nil

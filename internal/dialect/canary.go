@@ -31,6 +31,7 @@ var canaryTexts = [CanaryTexts]string{
 // same protocol, path and features as the records, the n-th of the [CanaryTexts] texts, and a limit of one
 // output token. ok is false for an unknown protocol or path, and for audio and video.
 func Canary(protocol, path string, f Features, model string, n int) (call batholith.Call, ok bool) {
+	// There is no small audio or video that every server accepts.
 	if protocol != ProtocolOpenAI || f.Has(FeatureStream) {
 		return batholith.Call{}, false
 	}
@@ -83,6 +84,7 @@ func (b *buffer) canaryChat(text string, f Features) {
 	b.close(']')
 	b.integerMember("max_tokens", 1)
 	name := value(`"note"`)
+	// One tool makes the server use its tool parser.
 	if f.Has(FeatureTools) {
 		b.key("tools")
 		b.open('[')

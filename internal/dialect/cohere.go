@@ -51,6 +51,8 @@ func (d cohere) body(c *chat, body value) error {
 	if err := needString("message", message); err != nil {
 		return err
 	}
+	// An empty preamble means that the model's default preamble is not wanted; there is none
+	// here.
 	if !preamble.is("") {
 		c.text("system", preamble)
 	}
@@ -60,6 +62,7 @@ func (d cohere) body(c *chat, body value) error {
 	if message.is("") && (results.len() > 0 || c.last == "tool") {
 		return at("tool_results", d.results(c, results)) // the model must continue after its own tool calls
 	}
+	// Without tool results this is the last message.
 	c.text("user", message)
 	return at("tool_results", d.results(c, results))
 }
@@ -121,6 +124,7 @@ func (d cohere) earlier(c *chat, m value) error {
 	if err != nil {
 		return err
 	}
+	// Each role may have only its own members.
 	if !calls.absent() && !role.is("CHATBOT") {
 		return at("tool_calls", wrong("only a CHATBOT turn may have tool_calls"))
 	}
@@ -353,6 +357,7 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 		if err != nil {
 			return nil, at(name, err)
 		}
+		// A type that JSON Schema cannot express is described in words.
 		if !b.pythonType(typ.text()) {
 			var t textBuffer
 			t.add(description)
@@ -386,6 +391,7 @@ func (d cohere) answer(input value, call batholith.Call, body []byte) (batholith
 	b.key("chat_history")
 	d.grown(&b, input, c.text)
 	b.textMember("finish_reason", cohereFinish(c))
+	// Cohere's tool calls have no ids.
 	if len(c.calls) > 0 {
 		b.key("tool_calls")
 		b.open('[')

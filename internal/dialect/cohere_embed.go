@@ -53,6 +53,7 @@ func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	if err != nil {
 		return w, hintConverse(body, err)
 	}
+	// Checked here because both texts and inputs end in w.texts.
 	if n := w.texts.len(); n < 1 || n > maxTexts {
 		return w, at("texts", wrong("List should have from 1 to %d items", maxTexts))
 	}
@@ -128,6 +129,7 @@ func (d cohereEmbed) input(in value) (value, error) {
 
 // answer implements translator.
 func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
+	// The record is read again, because the answer repeats its texts.
 	w, err := d.read(input)
 	if err != nil {
 		return batholith.Answer{}, err

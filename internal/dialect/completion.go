@@ -35,8 +35,8 @@ func (c *completion) chat() error {
 	if message.kind() != '{' {
 		return nonsense("its first choice has no message")
 	}
-	var thought value // the thought in a member of its own, outside the content
-	var calls, call value
+	var thought value     // the thought in a member of its own, outside the content
+	var calls, call value // of tool_calls and function_call
 	for name, v := range message.present() {
 		switch name {
 		case "content":
@@ -63,6 +63,7 @@ func (c *completion) chat() error {
 			return err
 		}
 	}
+	// Some servers send both forms of the same call.
 	if call.kind() == '{' && len(c.calls) == 0 {
 		if err := c.called(nil, call); err != nil {
 			return err
@@ -79,6 +80,7 @@ func (c *completion) ends() error {
 			c.text = c.refusal
 		}
 	}
+	// An answer that only thought, or only called a tool, is not empty.
 	said := !c.text.absent() || !c.reasoning.absent() || len(c.calls) > 0
 	switch {
 	case c.finish == "" && len(c.text) <= len(`""`) && c.reasoning.absent() && len(c.calls) == 0, c.finish == endStop && !said, c.finish == endTools && !said:
@@ -158,9 +160,11 @@ func (c *completion) chosen(choice value) error {
 			}
 		}
 	}
+	// Routers report a failure of the server behind them within a choice.
 	if isError(failed) {
 		return errorWithin(failed)
 	}
+	// Unknown words count as broken, so that half an answer never becomes a result.
 	end, broken := endOf(finish)
 	if c.finish, c.told = end, end; broken {
 		return brokenOff(finish)
@@ -300,6 +304,7 @@ func (c *completion) called(id, f value) error {
 		args = f.member("input") // Anthropic
 	}
 	call := toolCall{id: id, name: f.member("name")}
+	// A call without a name cannot be answered by the client.
 	if call.name.kind() != '"' || call.name.is("") {
 		if args.absent() || args.is("") {
 			return nil
@@ -352,7 +357,7 @@ func arguments(v value, cut bool) (value, error) {
 // name returns an id for the answer, with the family's prefix. If the server sent none, the id is a hash of the
 // answer, so that the same outcome always has the same bytes.
 func (c completion) name(prefix string) string {
-	if id := c.id.text(); id != "" {
+	if id := c.id.text(); id != "" { // the server's id with the family's prefix
 		return prefix + id
 	}
 	h := fnv.New64a()

@@ -92,6 +92,7 @@ func (d converse) additional(c *chat, v value) error {
 
 // field translates one additional field. Errors are relative to it.
 func (d converse) field(c *chat, name string, v value) error {
+	// Clients send Claude's own members in this place, so Claude's code reads them.
 	claude := anthropic{d.Options}
 	switch name {
 	case "thinking":
@@ -238,6 +239,7 @@ func (d converse) message(c *chat, m value) error {
 	if err := needArray("content", content); err != nil {
 		return err
 	}
+	// c.message is reused for every message.
 	c.message.reset(role.text())
 	for i, b := range content.elements() {
 		if err := d.block(c, b); err != nil {
@@ -313,6 +315,7 @@ func (d converse) schema(c *chat, v value) error {
 	if err := first(err, needString("schema", schema)); err != nil {
 		return err
 	}
+	// The schema is JSON inside a JSON string, so it must be parsed once more.
 	parsed, err := parse([]byte(schema.text()))
 	if err != nil || parsed.kind() != '{' {
 		return at("schema", wrong("Input should be a string that holds a JSON object"))

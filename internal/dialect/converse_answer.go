@@ -44,6 +44,7 @@ func (b *buffer) converseOutput(c completion) {
 		b.member("text", c.text)
 		b.close('}')
 	}
+	// toolUseId comes from the server, or is derived from the answer's id.
 	for i, call := range c.calls {
 		b.literal(`{"toolUse":{`)
 		b.textMember("toolUseId", c.callName("tooluse_", i))
@@ -73,6 +74,7 @@ func converseStop(c completion, stop value) string {
 // responseFields answers additionalModelResponseFieldPaths. /stop_sequence returns the stop sequence, as
 // Anthropic's models do. Any other path is looked up in the server's answer, and left out if it is not there.
 func (d converse) responseFields(b *buffer, input value, body []byte, stop value) {
+	// The paths refer to the model server's answer, not to this one.
 	paths := input.member("additionalModelResponseFieldPaths")
 	if paths.kind() != '[' {
 		return

@@ -114,6 +114,7 @@ func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	case "searchResult":
 		return c.searchResult(to, converseSearchResult, v, func(w *wrapped, content value) error { return d.chunks(c, content, w.text) })
 	}
+	// image, video and audio share one form: format and source.bytes.
 	format, data, err := d.medium(c, name, v)
 	p := part{kind: "input_audio", prefix: format, text: data}
 	switch name {
@@ -180,10 +181,11 @@ func (d converse) document(c *chat, to *[]part, v value) error {
 
 // documentSource reads the text of a document: a string, pieces, or Base64 of a text format.
 func (d converse) documentSource(c *chat, w *wrapped, format, source value) error {
+	// A source is a union: text, content, bytes or s3Location.
 	if _, _, err := only(source, false); err != nil {
 		return at("source", err)
 	}
-	unread := false
+	unread := false // bytes in a format that is not text
 	err := c.read(converseDocumentSource, source, func(name string, v value) error {
 		switch name {
 		case "text":

@@ -17,6 +17,7 @@ func embeddingsCall(model string, input, dimensions value, changes batholith.Cha
 	b.member("dimensions", dimensions)
 	b.textMember("encoding_format", "float")
 	b.close('}')
+	// If the server rejects these members, the request is sent again without them.
 	spare := spareEncoding
 	if !dimensions.absent() {
 		spare |= spareDimensions
@@ -48,6 +49,7 @@ func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answ
 			a.Model = v.text()
 		}
 	}
+	// Servers may return the items in any order; index gives the place.
 	vectors, n := make([]vector, texts), 0
 	for i, e := range data.elements() {
 		at, v, err := parseEmbedding(i, e)
@@ -60,6 +62,7 @@ func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answ
 		vectors[at] = v
 		n++
 	}
+	// A missing vector would shift the results of the following texts.
 	if n != texts {
 		return nil, a, nonsense("it has %d embeddings for %d texts", n, texts)
 	}
@@ -126,6 +129,7 @@ func (v *vector) normalize() {
 	for _, f := range v.numbers {
 		sum += f * f
 	}
+	// length = √(Σ x²); each number is divided by it
 	length := math.Sqrt(sum)
 	if length == 0 || math.Abs(length-1) < unit || math.IsInf(length, 0) {
 		return

@@ -23,6 +23,7 @@ func (f *Features) member(name, v value) {
 		if v.filled() {
 			*f |= FeatureTools
 		}
+	// Converse: tools, and a choice that forces one.
 	case `"toolConfig"`:
 		if v.member("tools").filled() {
 			*f |= FeatureTools
@@ -32,6 +33,7 @@ func (f *Features) member(name, v value) {
 				*f |= FeatureSchema
 			}
 		}
+	// A forced call is generated with a grammar, like a schema.
 	case `"tool_choice"`:
 		if forced(v) {
 			*f |= FeatureSchema

@@ -29,6 +29,7 @@ func parse(b []byte) (value, error) {
 		return trim(b), nil
 	}
 	doc := jsontext.Value(b)
+	// Sure may be unsure about valid JSON; the decoder decides.
 	if !doc.IsValid(looseNames) {
 		return nil, errors.New("not valid JSON" + whyNot(doc))
 	}
@@ -93,6 +94,7 @@ func (v value) text() string {
 	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
 		return word(inner)
 	}
+	// An error means a lone surrogate, which became U+FFFD.
 	b, err := jsontext.AppendUnquote(nil, []byte(v))
 	if err != nil && !utf8.Valid(b) {
 		return ""

@@ -30,6 +30,7 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	r.b.textMember("model", model)
 	body.object(0, r.member)
 	spare := spareForm
+	// The last message is the beginning of the answer: see chat.call.
 	if r.begun {
 		r.b.literal(`"continue_final_message":true,"add_generation_prompt":false`)
 		spare |= spareContinue
@@ -127,6 +128,7 @@ func (r *openaiRequest) known(rule *rule, v value) {
 	case "model":
 		r.blame(r.model(v, r.backend))
 		return
+	// stream: false is accepted, because client libraries send it; it is not passed on.
 	case "stream":
 		if v.kind() != 'f' {
 			r.blame(at(name, wrong("a batch record cannot be streamed; leave it out or give false")))
@@ -176,7 +178,7 @@ func (d openai) model(v value, backend string) error {
 	if v.kind() != '"' {
 		return wantString("model", v)
 	}
-	names := d.Names
+	names := d.Names // the job's model may be named by id or alias
 	if len(names) == 0 {
 		names = []string{backend}
 	}
@@ -259,7 +261,7 @@ func (d openai) answer(input value, call batholith.Call, body []byte) (batholith
 		return batholith.Answer{}, err
 	}
 	a := batholith.Answer{}
-	choices := 0
+	choices := 0 // number of choices in the answer
 	b := make(buffer, 0, len(doc)+64)
 	b.open('{')
 	for name, v := range doc.present() {

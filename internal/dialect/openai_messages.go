@@ -5,7 +5,7 @@ package dialect
 // answer ("prefix").
 func (r *openaiRequest) evened(messages value) value {
 	b := make(buffer, 0, len(messages)+64)
-	last := messages.len() - 1
+	last := messages.len() - 1 // index of the last message, the only one that prefix may mark
 	b.open('[')
 	for i, m := range messages.elements() {
 		b.open('{')
@@ -38,7 +38,7 @@ func (b *buffer) evenCalls(calls value) {
 	}
 	b.open('[')
 	for _, call := range calls.elements() {
-		if call.kind() != '{' {
+		if call.kind() != '{' { // not a valid call: the server reports it
 			b.raw(call)
 			continue
 		}
@@ -79,14 +79,14 @@ func (b *buffer) evenFunction(f value) {
 
 // evenContent writes the URL of an image as an object.
 func (b *buffer) evenContent(content value) {
-	if content.kind() != '[' {
+	if content.kind() != '[' { // a string, which needs no change
 		b.raw(content)
 		return
 	}
 	b.open('[')
 	for _, p := range content.elements() {
 		url := p.member("image_url")
-		if url.kind() != '"' {
+		if url.kind() != '"' { // already an object, or not an image
 			b.raw(p)
 			continue
 		}

@@ -19,6 +19,7 @@ func pointed(v value, path string) value {
 
 // steps splits a pointer and unescapes its steps: ~1 is /, ~0 is ~.
 func steps(path string) []string {
+	// A path without a slash is taken as a single step.
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {
 		return []string{path}

@@ -26,7 +26,7 @@ func PromptOf(input []byte) Prompt {
 		p.member(name, body[at:end])
 		return end
 	})
-	if p.Turns == nil {
+	if p.Turns == nil { // no known member: the whole body is the prompt
 		p.Turns = input
 	}
 	return p

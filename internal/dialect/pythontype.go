@@ -21,8 +21,9 @@ func (b *buffer) pythonType(typ string) bool {
 		b.anyOf(parts)
 		return true
 	}
+	// "Dict[str, int]" gives name "Dict" and inner "str, int".
 	name, inner, nested := strings.Cut(strings.TrimSuffix(typ, "]"), "[")
-	name = strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	name = strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) // typing.List is List
 	args := splitType(inner, ',')
 	switch {
 	case !nested:

@@ -52,12 +52,14 @@ var refusing = []string{"not support", "unsupported", "not permitted", "not allo
 // message, since servers report this error with many statuses.
 func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare) {
 	switch f.Status {
+	// These statuses concern the key or the load, never a member of the body.
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return 0
 	}
 	if f.Status < 400 || call.Spare == 0 {
 		return 0
 	}
+	// The words are compared in lower case.
 	said := strings.ToLower(f.Message)
 	holds := func(word string) bool { return strings.Contains(said, word) }
 	for _, s := range spares {

@@ -41,6 +41,7 @@ func (d templated) request(body value, model string) (batholith.Call, error) {
 // body sets the default limit first: without a limit, servers stop after 16 tokens (OpenAI: completions,
 // max_tokens).
 func (d templated) body(body value, model string) (*completionRequest, error) {
+	// The prompt must be written first, so it is looked up before the other members are read.
 	prompt := body.member("prompt")
 	if err := needString("prompt", prompt); err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ type embedBody struct {
 
 // readEmbed reads a body. normalize is true by default (Bedrock: Titan Text Embeddings).
 func readEmbed(body value) (embedBody, error) {
+	// Bedrock's defaults
 	w := embedBody{normalize: true, float: true}
 	err := titanEmbedBody.read(&w.changes, body, func(r *rule, v value) error {
 		switch r.name {
@@ -68,6 +69,7 @@ func (w *embedBody) kinds(v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
 	}
+	// embeddingTypes replaces the default kinds.
 	w.float, w.byType = false, true
 	for i, k := range v.elements() {
 		switch {

@@ -92,7 +92,7 @@ func (r toolResult) shows() bool { return slices.ContainsFunc(r.parts, part.isMe
 // write writes a message. Tool results are messages of their own and come before the user's text. In OpenAI's
 // format they contain text only, so their images follow in the user's message.
 func (c *chat) write(t *turn) {
-	var media []part
+	var media []part // images and other media of tool results
 	for i := range t.results {
 		media = c.result(&t.results[i], media)
 	}
@@ -104,6 +104,7 @@ func (c *chat) write(t *turn) {
 	}
 	c.open('{')
 	c.textMember("role", t.role)
+	// A message with tool calls may have no content.
 	if len(t.parts) > 0 || len(t.calls) == 0 {
 		c.content(t.parts)
 	}
@@ -118,6 +119,8 @@ func (c *chat) write(t *turn) {
 // result writes a tool result as a message, and returns media with the result's media appended.
 func (c *chat) result(r *toolResult, media []part) []part {
 	parts := r.parts
+	// OpenAI's tool messages contain text only: media move to the next user message, with a
+	// text that says which call they belong to.
 	if i := slices.IndexFunc(parts, part.isMedium); i >= 0 {
 		parts = slices.Clone(parts[:i])
 		media = append(media, part{kind: "text", text: told("Of the result of the tool call ", r.id, ":")})
@@ -154,6 +157,7 @@ func failure(parts []part) []part {
 		return []part{{kind: "text", text: value(`"Error: the tool failed and gave no reason."`)}}
 	}
 	const mark = "error"
+	// first includes the opening quote, so the text starts at index 1.
 	if first := parts[0].text; len(first) <= len(mark) || !strings.EqualFold(string(first[1:1+len(mark)]), mark) {
 		parts[0].prefix = "Error: "
 	}

@@ -23,7 +23,7 @@ func Weigh(input []byte) (w Weight) {
 		}
 		i += n
 		end := skip(v, i)
-		text := v[i:end]
+		text := v[i:end] // a string: a member's name if a colon follows, otherwise a value
 		i = space(v, end)
 		if i == len(v) || v[i] != ':' {
 			if of != silentMember && of != turnMember && len(text) >= len(`""`) {
@@ -31,6 +31,7 @@ func Weigh(input []byte) (w Weight) {
 			}
 			continue
 		}
+		// It applies to all strings up to the next name.
 		of = memberOf(text)
 		i = space(v, i+1)
 		switch of {

@@ -65,6 +65,7 @@ func (w *wrapped) head(name string, v value) {
 	if v.kind() != '"' || len(v) <= len(`""`) {
 		return
 	}
+	// The first head opens the tag; close writes the end.
 	if w.n++; w.n == 1 {
 		w.buf.say("<" + w.tag + ">")
 	}

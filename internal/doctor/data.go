@@ -22,6 +22,7 @@ import (
 
 // data checks the data directory. alive reports whether a process has locked it.
 func (d *doctor) data(dir string) (alive bool) {
+	// A missing directory is normal before the first start.
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d.find(Finding{Note, "data", dir + " is not there yet", "", "the first batholith serve makes it"})
@@ -45,6 +46,7 @@ func (d *doctor) data(dir string) (alive bool) {
 	}
 	d.writable(dir)
 	d.space(dir)
+	// The journal's files mean different things with and without a running process.
 	alive = d.holder(dir)
 	d.journal(dir, alive)
 	return alive
@@ -120,7 +122,7 @@ const (
 
 // space checks the free space on the disk of a directory.
 func (d *doctor) space(dir string) {
-	var s syscall.Statfs_t
+	var s syscall.Statfs_t // an error is ignored: some file systems do not report free space
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return
 	}
@@ -140,6 +142,7 @@ func spaceOf(dir string, free, whole uint64) Finding {
 // holder reports which process has locked the directory. It tests the lock itself, not the process id in the
 // file.
 func (d *doctor) holder(dir string) bool {
+	// Read-only, so that doctor also works for a user who may only read.
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
 	defer lock.Close()
 	free, err := lock.TryRLock() // Close releases the lock; a server that starts at this moment would fail
@@ -168,6 +171,8 @@ func (d *doctor) journal(dir string, alive bool) {
 		d.find(Finding{Severity: Problem, Check: "data", What: "the journal cannot be read", Why: err.Error()})
 		return
 	}
+	// jobs: outcomes per job; held: files that wait for the next start; last: index of the
+	// newest undamaged file
 	jobs, held, last := map[string]int{}, int64(0), -1
 	for i, f := range files {
 		if !f.Damaged {

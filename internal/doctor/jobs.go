@@ -31,7 +31,7 @@ func (d *doctor) jobs(ctx context.Context) {
 		d.failed("the jobs cannot be listed", err)
 		return
 	}
-	over, seen := map[string][]batholith.Job{}, 0 // by output bucket
+	over, seen := map[string][]batholith.Job{}, 0 // by output bucket // finished jobs by output bucket
 	for j, err := range jobs.List(ctx) {
 		if err != nil {
 			d.failed("the jobs cannot be listed", err)
@@ -49,7 +49,7 @@ func (d *doctor) jobs(ctx context.Context) {
 			over[bucket] = append(over[bucket], j)
 		}
 	}
-	client := jobs.Objects()
+	client := jobs.Objects() // nil: the buckets cannot be examined from here
 	if client == nil {
 		return
 	}
@@ -87,7 +87,7 @@ func (d *doctor) keeps(ctx context.Context, jobs Jobs, j batholith.Job) bool {
 		d.failed("whether results of job "+j.ID+" are kept is not known", err)
 		return true
 	}
-	if k.State == batholith.KeptNone {
+	if k.State == batholith.KeptNone { // nothing is kept, so its working files are leftovers
 		return false
 	}
 	f := Finding{Note, "jobs", fmt.Sprintf("job %s is Failed, and the %s of it are kept", j.ID, words.Plural(k.Records, "finished record")), k.Reason,
@@ -131,6 +131,8 @@ func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string
 			return err
 		}
 	}
+	// Uploads are listed for the whole bucket once, because MinIO does not list them by
+	// prefix.
 	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &bucket})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -151,6 +153,7 @@ func (d *doctor) leftovers(ctx context.Context, client *s3.Client, bucket string
 // leftObjects reports the objects below a prefix, and deletes them with --fix.
 func (d *doctor) leftObjects(ctx context.Context, client *s3.Client, bucket, prefix string, j batholith.Job) error {
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	// After the first failed deletion the rest is only counted.
 	n, failed := int64(0), error(nil)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

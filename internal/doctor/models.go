@@ -35,6 +35,7 @@ func (d *doctor) models(ctx context.Context) {
 		backend upstream.Options
 		found   Finding
 	}
+	// One probe per model and backend; findings are reported in the order of the settings.
 	var probes []*probe
 	for _, m := range d.o.Models {
 		for _, b := range m.Backends {
@@ -153,6 +154,7 @@ func (d *doctor) neighbours(ctx context.Context) {
 		if d.configured(p.address) {
 			continue
 		}
+		// A server that lists no models is not offered.
 		names := d.served(ctx, "http://"+p.address+"/v1")
 		if len(names) == 0 {
 			continue
@@ -164,6 +166,7 @@ func (d *doctor) neighbours(ctx context.Context) {
 
 // Offer returns the part of a settings file that configures a model server.
 func Offer(address, model string) string {
+	// A JSON string is also a valid YAML string.
 	quoted, _ := json.Marshal(model) // a JSON string is a YAML string
 	return fmt.Sprintf("models:\n  - id: %s\n    family: openai\n    backends:\n      - url: http://%s/v1\n        model: %s", quoted, address, quoted)
 }

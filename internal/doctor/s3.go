@@ -44,6 +44,7 @@ func (d *doctor) buckets(ctx context.Context, ready bool) {
 	if d.o.S3 == nil {
 		return
 	}
+	// The embedded S3 cannot be tested unless its server is ready.
 	s, err := d.o.S3()
 	switch {
 	case s != nil && s.Embedded && !ready, s == nil && err == nil:
@@ -52,6 +53,7 @@ func (d *doctor) buckets(ctx context.Context, ready bool) {
 		d.find(Finding{Problem, "s3", "the S3 cannot be used", err.Error(), "correct s3 and roles in the settings"})
 		return
 	}
+	// A wrong clock makes all signatures fail, so it is checked first.
 	d.clock(ctx, s.Base)
 	trials, err := trialsOf(s.Roles, d.o.Bucket, d.recent)
 	if err != nil {
@@ -136,6 +138,7 @@ func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reach
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()
 	b := client.Bucket(t.bucket, object.Options{KMSKeyID: t.kms})
+	// An output place is tested with writes, an input place with reads only.
 	steps := readSteps(ctx, b, t.key)
 	if t.write {
 		steps = writeSteps(ctx, b, t.key+".batholith/doctor-"+strings.ToLower(rand.Text()[:10]))
@@ -178,6 +181,7 @@ var errSkipped = errors.New("skipped")
 
 // readSteps are a job's operations on its input.
 func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
+	// list replaces it by the first object below the prefix, which read then reads.
 	found := batholith.Object{Key: key}
 	return []step{
 		{"list", func() error {
@@ -204,6 +208,7 @@ func readSteps(ctx context.Context, b *object.Bucket, key string) []step {
 
 // writeSteps are a job's operations on its output, on objects that are deleted again.
 func writeSteps(ctx context.Context, b *object.Bucket, key string) []step {
+	// A small object for Put and an upload in parts beside it; the last step deletes both.
 	body, large := []byte("tried by batholith doctor\n"), key+"-parts"
 	written := false
 	return []step{
@@ -280,7 +285,7 @@ func (d *doctor) clock(ctx context.Context, base object.Config) {
 	if err != nil {
 		return
 	}
-	skew := d.now().Sub(theirs)
+	skew := d.now().Sub(theirs) // positive: this machine's clock is ahead
 	if skew.Abs() < skewAllowed {
 		return
 	}

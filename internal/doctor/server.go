@@ -33,6 +33,8 @@ func (d *doctor) server(ctx context.Context, alive bool) bool {
 		d.find(Finding{Note, "server", what, why, remedy})
 		return false
 	}
+	// /healthz answers as soon as the process listens, /readyz when the database and the
+	// journal are ready.
 	url := strings.TrimSuffix(d.o.Server, "/")
 	if status, err := d.status(ctx, url+"/healthz"); err != nil || status != http.StatusOK {
 		f := Finding{Problem, "server", "no answer from " + url, reasonOfAnswer(status, err), "start it with: " + d.o.Serve}

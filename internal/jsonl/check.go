@@ -34,7 +34,7 @@ func check(line []byte) (m members, ok bool) {
 	}
 	for {
 		i = space(line, i+1)
-		name := i
+		name := i // start of the name, for the slice below
 		if at(line, i) != '"' {
 			return m, false // also an empty object: it has no modelInput
 		}
@@ -58,6 +58,7 @@ func check(line []byte) (m members, ok bool) {
 	if space(line, i+1) != len(line) || m.input.absent() {
 		return m, false
 	}
+	// Only lines with bytes above 0x7f need the UTF-8 check.
 	return m, w.ASCII() || utf8.Valid(line)
 }
 

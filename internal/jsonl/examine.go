@@ -24,6 +24,7 @@ func examine(line []byte) (m members, reason string) {
 	}
 	dec := jsontext.NewDecoder(bytes.NewReader(line),
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // lone surrogates; bytes were seen to above
+	// Common mistakes have a reason of their own.
 	if kind := dec.PeekKind(); kind != '{' {
 		return m, notAnObject(dec, line)
 	}
@@ -42,6 +43,7 @@ func examine(line []byte) (m members, reason string) {
 	if _, err := dec.ReadToken(); err != nil {
 		return m, syntax(err, line)
 	}
+	// Anything after the object: a comma, a second object, zero bytes.
 	if end := int(dec.InputOffset()); space(line, end) != len(line) {
 		return m, trailing(line, space(line, end))
 	}
@@ -153,6 +155,7 @@ func depth(value []byte) int {
 func syntax(err error, line []byte) string {
 	var bad *jsontext.SyntacticError
 	switch {
+	// Usually a pretty-printed object, or a raw line break in a string.
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return fmt.Sprintf("the line ends at column %d inside a value; a record is on one line as a whole, and a line break in a string is written \\n",
 			len(line))

@@ -37,6 +37,7 @@ func wholly(line []byte) string {
 // wide reports whether a line is UTF-16 without a byte order mark, as every line but the first is: each ASCII
 // character has a zero byte before or after it.
 func wide(line []byte) bool {
+	// at returns 0 beyond the end, so a short line needs the check of its length.
 	zero := func(i int) bool { return at(line, i) == 0 }
 	switch {
 	case len(line) < 3:
@@ -81,6 +82,7 @@ func trailing(line []byte, i int) string {
 // others.
 func familiar(line []byte, i int) string {
 	rest := line[min(i, len(line)):]
+	// The neighbours tell a trailing comma from a missing value.
 	before, after := around(line, i)
 	begins := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return bytes.HasPrefix(rest, []byte(w)) })

@@ -52,9 +52,12 @@ func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
 // scan reads the range. It starts one byte early, because the byte before from tells whether a line begins at
 // from. The last line is read to its end, beyond the range.
 func (r *stretch) scan(ctx context.Context, sc *Scanner) {
+	// If the byte at from-1 is \n, a line begins at from; otherwise the rest of a line is
+	// skipped.
 	at := max(0, r.from-1)
 	body := r.survey.Open(ctx, at)
 	defer body.Close()
+	// The checksum covers exactly [from, to), although the scanner reads more.
 	in := &summed{r: body, at: at, from: r.from, to: r.to}
 	if r.survey.Unsummed {
 		sc.begin(body, at, r.to)

@@ -58,7 +58,7 @@ func (w *Walker) object(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
 	}
-	if i = Space(b, i+1); At(b, i) == '}' {
+	if i = Space(b, i+1); At(b, i) == '}' { // the empty object
 		return i + 1
 	}
 	for {
@@ -91,7 +91,7 @@ func (w *Walker) array(b []byte, i, depth int) int {
 	if depth > MaxDepth {
 		return -1
 	}
-	if i = Space(b, i+1); At(b, i) == ']' {
+	if i = Space(b, i+1); At(b, i) == ']' { // the empty array
 		return i + 1
 	}
 	for {
@@ -126,6 +126,7 @@ func special(x uint64) uint64 {
 // plain skips ordinary characters of a string and returns an index at or before the first special one. It reads
 // 8 bytes at a time, then 32.
 func (w *Walker) plain(b []byte, i int) int {
+	// One word of 8 bytes, then 4 words at a time while nothing special is found.
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
 		w.high |= x

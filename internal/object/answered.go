@@ -80,12 +80,14 @@ var rulings = map[string]ruling{
 
 // answered converts an error answer of a server into a Fault.
 func answered(api smithy.APIError, err error) *Fault {
+	// An answer of a proxy or a web server must not be judged by S3's codes.
 	if f := foreign(err); f != nil {
 		return f
 	}
 	if strings.Contains(api.ErrorMessage(), "must be made to API port") { // MinIO's console
 		return notS3(at(err), said(api, err))
 	}
+	// r is comparable, so "r == region" below asks whether this ruling was chosen.
 	r := rule(api.ErrorCode(), status(err))
 	f := &Fault{Cause: r.cause, Remedy: r.remedy, Verdict: r.verdict}
 	if f.Cause == "" && f.Verdict != nil {
@@ -97,6 +99,7 @@ func answered(api smithy.APIError, err error) *Fault {
 	} else {
 		f.Cause += " (" + words + ")"
 	}
+	// Amazon names the bucket's region in the answer.
 	if home := header(err, "X-Amz-Bucket-Region"); home != "" && r == region {
 		f.Remedy = fmt.Sprintf("the bucket is in %s: set s3.region to it, and s3.endpoint to that region's", home)
 	}
@@ -138,7 +141,7 @@ func rule(code string, status int) ruling {
 // ruleKMS judges error codes of key services, such as KMS.NotFoundException (Amazon, MinIO) and
 // CloudKmsDisabledKey (Google).
 func ruleKMS(code string, status int) ruling {
-	is := func(words ...string) bool {
+	is := func(words ...string) bool { // reports whether code contains one of words
 		for _, w := range words {
 			if strings.Contains(code, w) {
 				return true

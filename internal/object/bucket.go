@@ -146,6 +146,7 @@ func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error
 
 // Put writes a whole object and replaces an existing one. After an error it may be repeated.
 func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
+	// The time limit grows with the size of the body.
 	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
 	defer cancel()
 	sse, kms := b.encryption()
@@ -157,6 +158,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	if err != nil {
 		return explain(err, "write", b.name, key)
 	}
+	// An object that was stored in plain text must not stay.
 	if plain := b.unencrypted(out.ServerSideEncryption, out.SSEKMSKeyId); plain != nil {
 		return b.withdraw(ctx, fmt.Errorf("write %s: %w", uri(b.name, key), plain), key)
 	}
@@ -168,10 +170,11 @@ const deleteBatch = 1000
 
 // Delete removes objects. Missing objects are not an error.
 func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
+	// A single key, or the last one, is deleted with DeleteObject, which every S3 supports.
 	for len(keys) > 1 {
 		n := min(len(keys), deleteBatch)
 		err := b.deleteMany(ctx, keys[:n])
-		switch code(err) {
+		switch code(err) { // answers of servers without DeleteObjects
 		case "NotImplemented", "MissingContentMD5", "InvalidDigest", "MethodNotAllowed":
 			err = b.deleteEach(ctx, keys[:n]) // this S3 does not support DeleteObjects, or not in this form
 		}
@@ -196,6 +199,7 @@ func (b *Bucket) deleteMany(ctx context.Context, keys []string) error {
 	if err != nil {
 		return explain(err, "delete", b.name, keys[0])
 	}
+	// A 200 may contain errors of single keys.
 	for _, e := range out.Errors {
 		if c := aws.ToString(e.Code); c != "NoSuchKey" {
 			return explain(&answer{c, aws.ToString(e.Message)}, "delete", b.name, aws.ToString(e.Key))

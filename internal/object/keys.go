@@ -78,6 +78,7 @@ func (k *keys) Retrieve(ctx context.Context) (aws.Credentials, error) {
 func (k *keys) renew() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	// The SDK's cache returns its keys until they expire, unless it is invalidated.
 	cache, cached := k.provider.(interface{ Invalidate() })
 	if k.load == nil && !cached {
 		return false
@@ -107,7 +108,7 @@ func (k *keys) retryer() aws.Retryer {
 // expired renews the keys if an answer says that they have expired. It treats unknown keys the same way,
 // because some servers forget temporary keys when they expire.
 func (k *keys) expired(err error) aws.Ternary {
-	var own *keysError
+	var own *keysError // an error of getting keys, not of using them
 	if errors.As(err, &own) {
 		return aws.UnknownTernary // the error comes from the token service, about the keys sent to it
 	}
@@ -145,6 +146,8 @@ func withoutKeys(err error) *Fault {
 	default:
 		way := unreached(err)
 		f.Cause = "no keys for the S3: " + way.Cause
+		// A remedy about TLS applies to the token service too; remedies about s3.endpoint do
+		// not.
 		if host, scheme := destination(err); secured(err, host, scheme) != nil {
 			f.Remedy = way.Remedy
 		}

@@ -32,9 +32,11 @@ func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	if etag != "" {
 		in.IfMatch = quote(etag)
 	}
+	// The watch limits the wait for the answer's header, and later each wait for bytes.
 	watched, watch := newWatch(ctx)
 	out, err := b.api.GetObject(watched, in)
 	watch.rest()
+	// The range begins at or after the end of the object.
 	if code(err) == "InvalidRange" {
 		watch.cancel(nil)
 		return b.atEnd(ctx, key, offset, n)
@@ -49,6 +51,7 @@ func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (i
 		out.Body.Close()
 		return nil, fmt.Errorf("read %s: %w", uri(b.name, key), batholith.ErrObjectChanged)
 	}
+	// Without this check, bytes from the wrong place would be returned.
 	if offset > 0 && aws.ToString(out.ContentRange) == "" {
 		watch.cancel(nil)
 		out.Body.Close()

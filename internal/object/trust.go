@@ -16,7 +16,7 @@ import (
 // As in the AWS SDKs, a named file replaces the system's authorities. profile "" means AWS_PROFILE, or the
 // default profile.
 func Authorities(ctx context.Context, bundle, profile string) (*x509.CertPool, error) {
-	where := "s3.ca_bundle"
+	where := "s3.ca_bundle" // the setting that names the file, for messages
 	if bundle == "" {
 		env, err := config.NewEnvConfig()
 		if err != nil {
@@ -71,6 +71,7 @@ func sharedProfile(ctx context.Context, env config.EnvConfig, name string) (conf
 			o.CredentialsFiles = []string{env.SharedCredentialsFile}
 		}
 	})
+	// The default profile need not exist; a profile that was named must.
 	var none config.SharedConfigProfileNotExistError
 	if errors.As(err, &none) && asked == "" {
 		return config.SharedConfig{Profile: name}, nil

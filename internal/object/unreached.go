@@ -18,6 +18,7 @@ import (
 
 // unreached converts a network error into a Fault. None of them is permanent.
 func unreached(err error) *Fault {
+	// Stalls and broken answers come first: these connections had worked.
 	host, scheme := destination(err)
 	switch {
 	case errors.Is(err, errStalled):
@@ -25,11 +26,12 @@ func unreached(err error) *Fault {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &Fault{Cause: "the answer broke off"}
 	}
+	// TLS errors wrap network errors, so they are checked before them.
 	if f := secured(err, host, scheme); f != nil {
 		return f
 	}
-	var dns *net.DNSError
-	var op *net.OpError
+	var dns *net.DNSError // the host name could not be resolved
+	var op *net.OpError   // the proxy could not be reached
 	switch {
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return &Fault{Cause: fmt.Sprintf("the proxy on the way to %s does not answer (%v)", host, op.Err), Remedy: "check HTTPS_PROXY and HTTP_PROXY, or name the host in NO_PROXY"}

@@ -221,6 +221,7 @@ func kindOf(status int) batholith.FailureKind {
 // answerTexts returns the two texts of an error answer, and the remedy. Both texts name the host, the status and the remedy if one is
 // known. message is for the record and quotes the server; public is for everyone else and does not.
 func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public, remedy string) {
+	// Both texts begin with the host and the status.
 	public = fmt.Sprintf("%s answered %d", b.host, r.status)
 	if r.inside {
 		public = fmt.Sprintf("%s answered 200 with an error inside", b.host)
@@ -279,6 +280,7 @@ func retryAfter(h http.Header) time.Duration {
 	if v == "" {
 		return 0
 	}
+	// Seconds first; if that fails it must be an HTTP date.
 	d, err := time.ParseDuration(v + "s")
 	if err != nil {
 		at, err := http.ParseTime(v)

@@ -60,6 +60,7 @@ func readGauges(r io.Reader, model string) (g batholith.Gauges, ok bool) {
 	lines := bufio.NewReaderSize(r, 4<<10)
 	var running, waiting bool
 	for {
+		// The two gauges are short lines; ReadSlice does not copy.
 		line, err := lines.ReadSlice('\n')
 		if n, found := gauge(line, runningGauges, model); found {
 			g.Running, running = g.Running+n, true
@@ -98,6 +99,7 @@ func gauge(line []byte, names []string, model string) (int, bool) {
 		default:
 			continue // the line has a longer name
 		}
+		// One vLLM process may serve several models or LoRA adapters.
 		if other, ok := label(labels, "model_name"); ok && model != "" && other != model {
 			return 0, false
 		}

@@ -105,6 +105,7 @@ func readObject(body []byte) (said, bool) {
 	if err := json.Unmarshal(body, &doc, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return said{}, false
 	}
+	// OpenAI nests the error; others have its members at the top level.
 	if e, ok := doc["error"]; ok {
 		var inner map[string]jsontext.Value
 		if json.Unmarshal(e, &inner, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
@@ -169,7 +170,7 @@ func scalar(v jsontext.Value) string {
 // body above 4 KiB only the first 200 bytes are searched: error bodies are short or begin with the error.
 func errorInside(body []byte) (said, bool) {
 	const short = 4 << 10
-	head := body
+	head := body // the part that is searched for "error"
 	if len(body) > short {
 		head = body[:200]
 	}

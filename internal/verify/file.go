@@ -28,6 +28,7 @@ type totals struct {
 // file checks one input file and its output. Mismatches are added to v.found; an error means that the check was
 // not possible.
 func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batholith.ManifestFile, all *totals) error {
+	// A manifest that was edited might name files outside the job's prefix; they are not read.
 	_, below, ok := strings.Cut(f.Output, "/"+jobID(m)+"/")
 	if !ok {
 		all.skipped = true
@@ -46,6 +47,7 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 		v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].input %q is not in S3, as the job is", n, f.Input)
 		return nil
 	}
+	// Both files are read in parallel, line by line.
 	in, err := v.stream(ctx, f.Input)
 	if err != nil {
 		return err
@@ -61,6 +63,7 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 		all.skipped = true
 		return nil
 	}
+	// Checksums are complete only after both files were read to their ends.
 	if err := c.run(); err != nil {
 		return err
 	}
@@ -72,6 +75,7 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 	if f.Lines != c.lines {
 		v.found.differ(out.name, 0, "the output has %s; the manifest says %d", words.Plural(c.lines, "line"), f.Lines)
 	}
+	// The totals are compared with the manifest in sum.
 	all.records += c.records
 	all.lines += c.lines
 	all.unread += c.unread
@@ -138,6 +142,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, context.Cause(s.ctx)
 	}
 	n, err := s.in.Read(p)
+	// Sum and count are compared with the manifest after the last byte.
 	s.sum = crc32.Update(s.sum, castagnoli, p[:n])
 	s.bytes += int64(n)
 	s.read(n)
@@ -164,6 +169,7 @@ type outputLines struct {
 // next returns the next line including its newline, or io.EOF. The last line of a truncated file has no
 // newline. The slice is valid until the next call.
 func (l *outputLines) next() ([]byte, error) {
+	// The fast path returns a slice of the reader's buffer; only longer lines are copied.
 	line, err := l.r.ReadSlice('\n')
 	if err == nil {
 		return line, nil

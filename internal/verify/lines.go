@@ -77,6 +77,7 @@ func (c *collation) run() error {
 		}
 		c.line(line)
 	}
+	// Records that were read ahead and never found have no line.
 	for _, t := range c.ahead {
 		c.missing(t)
 	}
@@ -105,6 +106,7 @@ func (c *collation) tired() bool {
 // rejected it, so the input has changed since.
 func (c *collation) advance() bool {
 	for c.in.Next() {
+		// The job would have failed in validation, so the line was added or changed later.
 		if p := c.in.Problem(); p != nil {
 			if !c.tired() {
 				c.v.found.differ(c.inName, p.Line, "it is no record: %s", p.Reason)
@@ -136,6 +138,7 @@ func (c *collation) begins(id, input []byte) []byte {
 
 // line compares one output line with the next record.
 func (c *collation) line(line []byte) {
+	// Normal case: the line must belong to the next record.
 	if len(c.ahead) == 0 {
 		if !c.advance() {
 			c.odd("it stands behind the line of the last record")
@@ -165,6 +168,7 @@ func (c *collation) search(line []byte) {
 		c.ahead = c.ahead[1:] // the bad line takes the place of this record
 		return
 	}
+	// Hashes are compared, because the records ahead are not kept in memory.
 	is := c.trace(0, id, input)
 	at := c.find(func(t trace) bool { return t.id == is.id && t.input == is.input })
 	switch {
@@ -179,6 +183,7 @@ func (c *collation) search(line []byte) {
 	default:
 		c.v.found.differ(c.outName, c.lines, "recordId %q is out of order, has a line already, or is not in the input", words.Shorten(string(id), 40))
 	}
+	// The line must have exactly Batholith's spacing and escapes.
 	head := c.begins(id, input)
 	if !bytes.HasPrefix(line, head) {
 		c.odd("the line is not written as Batholith writes it")
@@ -230,6 +235,8 @@ func (c *collation) rest(tail []byte) {
 		c.answer(bytes.TrimSuffix(value, []byte("}\n")))
 		return
 	}
+	// Not an answer, so it must be an error; it is encoded again and compared, which also
+	// checks its spacing.
 	var e struct {
 		Error *batholith.RecordError `json:"error"`
 	}
@@ -271,6 +278,7 @@ func (c *collation) answer(value []byte) {
 // sourced removes the optional member that follows an answer and names its origin (see jsonl.AppendSourced).
 func (c *collation) sourced(value []byte) []byte {
 	loose := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	// The member may also be part of the model's answer; then the whole value is valid JSON.
 	at := bytes.LastIndex(value, []byte(jsonl.SourceMember))
 	if at < 0 || jsontext.Value(value).IsValid(loose...) { // it is part of the answer
 		return value

@@ -94,6 +94,7 @@ func Job(ctx context.Context, m batholith.Manifest, o Options) (Result, error) {
 	for _, f := range m.Batholith.Files {
 		v.total += f.InputBytes + f.Bytes
 	}
+	// Files are checked one after the other; the totals are compared at the end.
 	all := totals{}
 	for n, f := range m.Batholith.Files {
 		if err := v.file(ctx, m, n, f, &all); err != nil {
@@ -132,12 +133,12 @@ func (v *checker) counters(m batholith.Manifest) {
 // sum compares the manifest's totals with the recomputed ones.
 func (v *checker) sum(m batholith.Manifest, all totals) {
 	name := v.output(m, batholith.ManifestName)
-	count := func(member string, says, is int64) {
+	count := func(member string, says, is int64) { // reports a difference between manifest and files
 		if says != is {
 			v.found.differ(name, 0, "%s is %d; the files have %d", member, says, is)
 		}
 	}
-	if all.skipped {
+	if all.skipped { // some files were not read, so totals are incomplete
 		return
 	}
 	count("totalRecordCount", m.TotalRecordCount, all.records)

@@ -53,6 +53,7 @@ func understand(source []byte) (*api, error) {
 	}
 	a := &api{kinds: map[string]string{"Timestamp": "builtin", "Boolean": "builtin"},
 		enums: map[string]enumShape{}, lists: map[string]listShape{}, inputs: map[string]bool{}}
+	// Shapes first: operations refer to them.
 	if err := a.shapes(d); err != nil {
 		return nil, err
 	}
@@ -112,12 +113,15 @@ func (a *api) operation(o operation) error {
 		p.Before = before
 		p.Label, p.After, _ = strings.Cut(rest, "}")
 	}
+	// A POST whose only member is the path label has no body.
 	p.Body = method == "POST" && slices.ContainsFunc(in, func(m member) bool { return m.Wire != p.Label })
+	// Every operation declares these four (Bedrock: service model).
 	p.DeclaredErrors = append([]string{"AccessDeniedException", "InternalServerException", "ThrottlingException", "ValidationException"}, o.Errors...)
 	slices.Sort(p.DeclaredErrors)
 	a.Operations = append(a.Operations, p)
 	a.Structures = append(a.Structures, structure{Name: p.Input, Doc: "is the input of " + o.Name + ".", Members: in, Checked: true})
 	out := structure{Name: p.Output, Doc: "is the output of " + o.Name + "."}
+	// The output is the name of a structure, or a map of members.
 	switch v := o.Output.(type) {
 	case string:
 		out.Alias = v
@@ -160,6 +164,7 @@ func (a *api) connect() error {
 func (a *api) reach(s structure) {
 	for _, m := range s.Members {
 		a.inputs[m.Shape] = true
+		// A list is checked together with its elements.
 		shape := m.Shape
 		if l, ok := a.lists[shape]; ok {
 			shape = l.Of

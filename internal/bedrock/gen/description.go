@@ -94,6 +94,8 @@ type member struct {
 func each[T any](m yaml.MapSlice, use func(name string, v T)) error {
 	for _, item := range m {
 		name := fmt.Sprint(item.Key)
+		// MapSlice holds generic values; they are decoded again into T, which rejects unknown
+		// keys.
 		raw, err := yaml.Marshal(item.Value)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
@@ -116,6 +118,7 @@ func members(m yaml.MapSlice) ([]member, error) {
 		if len(words) == 0 {
 			return nil, fmt.Errorf("%s has no shape", name)
 		}
+		// "Shape! always as NAME ours": the shape comes first, then words in any order.
 		shape, required := strings.CutSuffix(words[0], "!")
 		n := member{Name: goName(name), Wire: name, Shape: shape, Required: required}
 		for i := 1; i < len(words); i++ {

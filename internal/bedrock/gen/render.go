@@ -25,6 +25,7 @@ func generate(source []byte) (map[string][]byte, error) {
 		if err := t.ExecuteTemplate(&b, name, a); err != nil {
 			return nil, err
 		}
+		// gofmt also finds errors of the templates.
 		content, err := format.Source(b.Bytes())
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w\n%s", name, err, b.Bytes())
@@ -99,6 +100,7 @@ func (a *api) tag(m member) string {
 
 // check returns the Go expression that reads and checks member m of object o.
 func (a *api) check(m member) string {
+	// The arguments that all readers of checker share.
 	at := fmt.Sprintf("o, %q, %t", m.Wire, m.Required)
 	rule := "c.rules." + goLocal(m.Shape)
 	switch a.kinds[m.Shape] {

@@ -68,6 +68,7 @@ func (h *HTTP) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
+	// The answer is complete in memory before the client sees it.
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	resp := w.Result()
@@ -87,6 +88,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusNotFound, "NoSuchBucket")
 		return
 	}
+	// One request at a time: the maps here and Memory's state must change together.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := r.URL.Query()
@@ -162,9 +164,11 @@ func send(w http.ResponseWriter, v any) {
 func (h *HTTP) show(etag string, body []byte) string {
 	seen := etag
 	switch {
+	// gofakes3 returns the MD5 of the whole object even for an upload.
 	case h.ETags == WholeETags && strings.Contains(etag, "-"):
 		sum := md5.Sum(body)
 		seen = hex.EncodeToString(sum[:])
+	// A value that looks like no MD5, but changes with the content.
 	case h.ETags == OpaqueETags:
 		sum := sha256.Sum256([]byte(etag))
 		seen = "C" + hex.EncodeToString(sum[:10]) + "="
@@ -238,6 +242,7 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 		return
 	}
 	size := int64(len(o.body))
+	// S3 answers 416 if the range begins at or after the end.
 	from, n, ranged := byteRange(r.Header.Get("Range"), size)
 	if there && ranged && from >= size {
 		refuse(w, r, http.StatusRequestedRangeNotSatisfiable, "InvalidRange")
@@ -247,7 +252,7 @@ func (h *HTTP) get(w http.ResponseWriter, r *http.Request, key string) {
 	if real, ok := h.shown[match]; ok {
 		match = real
 	}
-	if h.IgnoresIfMatch {
+	if h.IgnoresIfMatch { // read the object whatever its ETag
 		match = ""
 	}
 	in, err := h.Read(r.Context(), key, match, from, n)
@@ -296,6 +301,7 @@ func (h *HTTP) list(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, err)
 			return
 		}
+		// The token is the last key of the previous page.
 		if o.Key <= q.Get("continuation-token") {
 			continue
 		}

@@ -16,6 +16,7 @@ func (h *HTTP) begin(w http.ResponseWriter, r *http.Request, key string) {
 		fail(w, r, err)
 		return
 	}
+	// The object gets this metadata when the upload is completed.
 	h.pending[id] = h.kept(r)
 	if !h.SilentSSE {
 		copyHeader(w.Header(), h.pending[id])
@@ -56,6 +57,7 @@ func (h *HTTP) complete(w http.ResponseWriter, r *http.Request, key, id string, 
 		}
 		etags = append(etags, etag)
 	}
+	// Memory accepts a repeated completion, so the upload's existence is checked first.
 	before := h.uploadOpen(id)
 	err := h.CompleteUpload(r.Context(), key, id, etags)
 	switch _, _, there := h.entry(key); {
@@ -70,6 +72,7 @@ func (h *HTTP) complete(w http.ResponseWriter, r *http.Request, key, id string, 
 		h.meta[key] = h.pending[id]
 		delete(h.pending, id)
 	}
+	// The object was created, but the client never learns it.
 	if h.LosesComplete {
 		refuse(w, r, http.StatusNotFound, "NoSuchUpload")
 		return
@@ -105,6 +108,7 @@ func (h *HTTP) listUploads(w http.ResponseWriter, r *http.Request) {
 			fail(w, r, err)
 			return
 		}
+		// MinIO finds nothing for a real prefix.
 		if !h.UploadsByKey || prefix == "" || u.Key == prefix {
 			page.Upload = append(page.Upload, upload{u.Key, u.UploadID})
 		}

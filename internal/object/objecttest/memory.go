@@ -109,6 +109,7 @@ func (m *Memory) ask(ctx context.Context, op, key string) (bool, error) {
 	fault := m.Fault
 	m.mu.Unlock()
 	if fault != nil {
+		// Fault may block, so the lock is not held here.
 		if apply, err := fault(op, key); !apply || err != nil {
 			return apply, err
 		}
@@ -124,6 +125,7 @@ func (m *Memory) change(ctx context.Context, op, key string, do func() error) er
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// An error after the effect: the caller cannot know whether it happened.
 	return errors.Join(do(), err)
 }
 
@@ -189,6 +191,7 @@ func (m *Memory) Head(ctx context.Context, key string) (batholith.Object, error)
 // Read implements blob.Bucket with the client's behaviour for short ranges.
 func (m *Memory) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	apply, fault := m.ask(ctx, "Read", key)
+	// With apply, the reader below delivers half of the bytes first.
 	if fault != nil && !apply {
 		return nil, m.errorf("read", key, fault)
 	}
@@ -206,6 +209,7 @@ func (m *Memory) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	case offset > size || n > 0 && offset >= size:
 		return nil, m.errorf("read", key, io.ErrUnexpectedEOF)
 	}
+	// tail is the error after the last byte.
 	end, tail := size, io.EOF
 	if n > 0 && offset+n <= size {
 		end = offset + n

@@ -65,6 +65,7 @@ func (m *Memory) UploadPart(ctx context.Context, key, id string, n int, body []b
 func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
 	err := m.change(ctx, "CompleteUpload", key, func() error {
 		body, etag, err := m.assemble(key, id, etags)
+		// The upload was completed before: the object's ETag proves that it has these parts.
 		if errors.Is(err, errNoUpload) && m.objects[key].etag == multipartETag(etags) {
 			return nil
 		}
@@ -88,6 +89,7 @@ func (m *Memory) assemble(key, id string, etags []string) (body []byte, etag str
 		return nil, "", err
 	}
 	for i, want := range etags {
+		// The ETag must be that of the stored part, as S3 requires.
 		part, ok := u.parts[i+1]
 		if sum := md5.Sum(part); !ok || hex.EncodeToString(sum[:]) != want {
 			return nil, "", fmt.Errorf("part %d: %w", i+1, errBadPart)

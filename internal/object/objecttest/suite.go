@@ -50,7 +50,8 @@ func putAll(t *testing.T, b Bucket, objects map[string][]byte) {
 	t.Helper()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, 16)
+	slots := make(chan struct{}, 16) // limits the parallel requests
+	// Errors are reported, and the test fails after all writes.
 	for key, body := range objects {
 		slots <- struct{}{}
 		wg.Go(func() {
@@ -114,7 +115,7 @@ func changedObject(t *testing.T, b Bucket) {
 func deleteIdempotent(t *testing.T, b Bucket) {
 	put(t, b, "d/one", []byte("1"))
 	put(t, b, "d/two", []byte("2"))
-	for range 2 {
+	for range 2 { // the second time all keys are missing
 		must(t, b.Delete(t.Context(), "d/one", "d/two", "d/never", "other/never"))
 	}
 	must(t, b.Delete(t.Context(), "d/one"))
@@ -131,6 +132,7 @@ func deleteNeighbours(t *testing.T, b Bucket) {
 	for _, key := range []string{"a/b/c", "a/b/d", "a/e"} {
 		put(t, b, key, []byte(key))
 	}
+	// "a/b" and "a" are not objects; deleting them must not delete what is below.
 	must(t, b.Delete(t.Context(), "a/b/c", "a/b", "a"))
 	if diff := cmp.Diff([]string{"a/b/d", "a/e"}, keys(t, b, "")); diff != "" {
 		t.Error(diff)
@@ -160,6 +162,7 @@ func concurrentPuts(t *testing.T, b Bucket) {
 // concurrentPutsOfOneKey: after parallel Puts the object is one of the bodies, not a mixture.
 func concurrentPutsOfOneKey(t *testing.T, b Bucket) {
 	var wg sync.WaitGroup
+	// Different lengths, so that a mixture is noticed by its size too.
 	bodies := [][]byte{bytes.Repeat([]byte("a"), 100_000), bytes.Repeat([]byte("b"), 70_000), bytes.Repeat([]byte("c"), 10)}
 	for i := range 9 {
 		wg.Go(func() {

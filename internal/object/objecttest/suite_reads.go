@@ -49,6 +49,8 @@ type opener = func(*testing.T, map[string][]byte) Reader
 
 // listOrder: List yields keys in byte order, with size and ETag, and applies the prefix.
 func listOrder(t *testing.T, open opener) {
+	// Keys around the slash: '-' and '.' sort before it, '0' after it. A server that walks
+	// directories gets the order wrong.
 	all := []string{"a", "a.b", "b/1", "b/10", "b/2", "b/c/d", "b/c/e/f", "b/cc", "b-", "b0", "Z", "é", "z/z"}
 	objects := map[string][]byte{}
 	for i, k := range all {
@@ -112,6 +114,7 @@ func oddKeysKept(t *testing.T, open opener) {
 
 // ranges: Read returns exactly the requested range.
 func ranges(t *testing.T, open opener) {
+	// Ranges at the start, in the middle and at the end; n = -1 means to the end.
 	want := body(10_000)
 	b := open(t, map[string][]byte{"r": want})
 	for _, r := range [][2]int64{{0, -1}, {0, 1}, {0, 10_000}, {1, 1}, {9_999, 1}, {9_999, -1}, {5_000, 2_500}, {10_000, -1}, {3, 0}} {
@@ -163,6 +166,7 @@ func largeObject(t *testing.T, open opener) {
 // missingObject: Head and Read of a missing key return ErrNoObject, and the error names the key.
 func missingObject(t *testing.T, open opener) {
 	b := open(t, map[string][]byte{"there/key": []byte("x")})
+	// Also names that are directories of existing keys, or begin like them.
 	for _, key := range []string{"missing", "there/missing", "there", "there/key2", "no/such/path"} {
 		if _, err := b.Head(t.Context(), key); !errors.Is(err, batholith.ErrNoObject) {
 			t.Errorf("head of %q: %v", key, err)

@@ -32,6 +32,7 @@ func uploadParts(t *testing.T, b Bucket, key string, parts ...[]byte) (id string
 
 // uploadJoins: the object consists of the parts in order.
 func uploadJoins(t *testing.T, b Bucket) {
+	// Two parts of equal size with different content, and a short last part.
 	p1, p2, p3 := body(partSize), body(partSize + 1)[1:], body(17)
 	id, etags := uploadParts(t, b, "up/joined", p1, p2, p3)
 	must(t, b.CompleteUpload(t.Context(), "up/joined", id, etags))
