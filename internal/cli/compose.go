@@ -27,9 +27,9 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 // A setting that shortens a job's hours shortens it alike.
 func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 
-// modelOptions are the models that the settings name, or the embedded ones when they name none.
+// modelOptions are the models that the settings name, and the embedded ones.
 func modelOptions(c *config.Config) engine.ModelOptions {
-	o := engine.ModelOptions{Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS()}
+	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS()}
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
 		for _, b := range set.Backends {

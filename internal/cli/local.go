@@ -3,12 +3,9 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +17,7 @@ import (
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/store"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // localOptions are what the command run hands over.
@@ -32,6 +30,8 @@ type localOptions struct {
 	Log    *slog.Logger
 	// Resuming is told the job when an earlier run had begun it, with what that run finished; it may be nil.
 	Resuming func(batholith.Job)
+	// Superseding is told the job of an earlier run that is not gone on with, and which of its files has changed since; it may be nil.
+	Superseding func(job batholith.Job, path string)
 	// Flying, when it is not nil, is told how many requests are in flight before each call about progress.
 	Flying func(requests int)
 }
@@ -87,6 +87,11 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	if err != nil {
 		return res, err
 	}
+	if job.Status.Terminal() {
+		if err := l.forget(job.ID); err != nil {
+			return res, err
+		}
+	}
 	res = localResult{Job: job, Dir: filepath.Join(o.Output, job.ID), Resumed: resumed}
 	return res, l.outputs(&res)
 }
@@ -106,10 +111,15 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 	if l.inputs, err = gather(l.o.Inputs); err != nil {
 		return job, false, err
 	}
-	same, err := l.fingerprint()
+	with, err := l.lookAt()
 	if err != nil {
 		return job, false, err
 	}
+	unfinished, err := l.store.Unfinished(ctx)
+	if err != nil {
+		return job, false, err
+	}
+	same := with.fingerprint()
 	uri := localURI
 	if len(l.inputs) == 1 {
 		uri += l.inputs[0].key
@@ -122,27 +132,30 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 			Request: batholith.Request{Name: "run-" + id, ModelID: l.o.Model, RoleARN: l.o.Config.DefaultRole(), Type: l.o.Type,
 				Token: fmt.Sprintf("%s%d", same, n), Input: batholith.Location{URI: uri}, Output: batholith.Location{URI: "s3://output/"}}},
 			same, 0)
-		if err != nil || !job.Status.Terminal() {
-			return job, job.ID != id, err
+		switch {
+		case err != nil:
+			return job, false, err
+		case job.ID != id && !job.Status.Terminal():
+			return job, true, nil
+		case job.ID == id:
+			if before, path := l.superseded(with, unfinished); path != "" && l.o.Superseding != nil {
+				l.o.Superseding(before, path)
+			}
+			return job, false, l.keep(id, with)
 		}
 	}
 }
 
-func (l *local) fingerprint() (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n", l.o.Model, l.o.Type)
-	for _, f := range l.inputs {
-		path, err := filepath.Abs(f.path)
-		if err != nil {
-			return "", err
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", files.PathAndReason(err)
-		}
-		fmt.Fprintf(h, "%s\n%d\n%d\n", path, info.Size(), info.ModTime().UnixNano())
-	}
-	return hex.EncodeToString(h.Sum(nil))[:32], nil
+// only is the database of which the engine drives one job: those that other runs have left have other inputs, and wait for a run over these.
+type only struct {
+	*store.Store
+	id string
+}
+
+// Unfinished is the job, while it is not over.
+func (o only) Unfinished(ctx context.Context) ([]batholith.Job, error) {
+	jobs, err := o.Store.Unfinished(ctx)
+	return slices.DeleteFunc(jobs, func(j batholith.Job) bool { return j.ID != o.id }), err
 }
 
 // run drives the job to its end. It calls opened when all that it keeps in dir is there.
@@ -159,7 +172,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	if _, ok := o.Models.Lookup(job.ModelID); !ok {
 		return job, unknownModel(job.ModelID, o.Models.Models())
 	}
-	o.Worker, o.Log, o.Store, o.Dir = true, l.o.Log, l.store, dir
+	o.Worker, o.Log, o.Store, o.Dir = true, l.o.Log, only{l.store, job.ID}, dir
 	o.Place = func(_ context.Context, j batholith.Job) (blob.Place, error) {
 		return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil
 	}
@@ -189,13 +202,13 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	return job, errors.Join(err, <-done)
 }
 
-// unknownModel names the models that there are.
+// unknownModel names the models that there are, those that are spelled most like id first.
 func unknownModel(id string, models []batholith.Model) error {
 	var ids []string
 	for _, m := range models {
 		ids = append(ids, m.ID)
 	}
-	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the file given by --config", strings.Join(ids, ", "))
+	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the file given by --config", words.Nearest(id, ids))
 }
 
 // tick is how often progress is told between changes of the status.

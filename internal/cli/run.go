@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -95,6 +96,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	o.Log = a.runLogger(o.Config, p)
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
+	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, path, o.Output) }
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
 	})()
@@ -136,6 +138,17 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 		how = fmt.Sprintf(": %s of %s are done", words.Number(j.Counts.Processed), words.Plural(j.Counts.Total, "record"))
 	}
 	plain.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
+}
+
+// tellSuperseding says that a file has changed, so that the answers of an earlier run are not its.
+func (a *app) tellSuperseding(p *progress, j batholith.Job, path, output string) {
+	p.done()
+	how := ""
+	if j.Counts.Total > 0 {
+		how = fmt.Sprintf(", with at least %s of %s done", words.Number(j.Counts.Processed), words.Plural(j.Counts.Total, "record"))
+	}
+	a.tell("warning", plain.Sprintf("%s has changed since an earlier run began job %s over it%s: starting over as a new job", path, j.ID, how))
+	a.tell("hint", plain.Sprintf("nothing of the earlier job is used any more; to free its room: rm -r %s", words.Quote(filepath.Join(output, j.ID))))
 }
 
 // inPaths puts a person's own paths, as they can be shown, where a message names the objects that the files stand for, and the list of bad lines.

@@ -32,6 +32,7 @@ func Default(profile string) *Config {
 		Drain:      30 * time.Second,
 		Log:        Log{Level: "info", Format: "text"},
 		S3:         S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
+		Embedded:   true,
 		Simulated:  Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:   4,
 		Memory:     defaultMemory,

@@ -208,6 +208,9 @@ func (l *loader) wildRole(at string, r Role) {
 
 // checkModels checks that names are unique and every model has a server.
 func (l *loader) checkModels() {
+	if len(l.config.Models) == 0 && !l.config.Embedded {
+		l.bad("embedded", "add a model under models, or leave embedded out", "no model would be served")
+	}
 	seen := map[string]bool{}
 	for i, m := range l.config.Models {
 		at := fmt.Sprintf("models[%d]", i)

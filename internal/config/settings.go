@@ -43,8 +43,11 @@ type Config struct {
 	Roles []Role `yaml:"roles"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`
-	// Models and their servers. Absent: only the embedded models.
+	// Models and their servers.
 	Models []Model `yaml:"models"`
+	// Whether the embedded models batholith.tiny-v1 and batholith.simulated-v1 are served beside the configured
+	// ones. A configured model of the same name takes the place of an embedded one.
+	Embedded bool `yaml:"embedded"`
 	// Behaviour of the embedded batholith.simulated-v1, for load tests.
 	Simulated Simulated `yaml:"simulated"`
 	// Counted attempts for a record before it ends with an error line.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/catalog"
@@ -14,7 +15,8 @@ import (
 
 // ModelOptions say which models are served.
 type ModelOptions struct {
-	Served              []Served      // none: the embedded models
+	Served              []Served
+	Embedded            bool          // serve the embedded models too, except one whose name a served model has
 	Simulated           simlm.Options // how the embedded simulated model behaves
 	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
 }
@@ -35,11 +37,15 @@ type Models struct {
 func OpenModels(o ModelOptions) (m *Models, err error) {
 	m = &Models{}
 	entries, err := o.entries()
-	if len(o.Served) == 0 {
-		entries, err = m.embedded(o.Simulated)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if o.Embedded {
+		own, err := m.embedded(o)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, own...)
 	}
 	if m.Catalog, err = catalog.New(entries, o.catalog()); err != nil {
 		return nil, err
@@ -50,11 +56,11 @@ func OpenModels(o ModelOptions) (m *Models, err error) {
 // Catalogue returns the catalogue without loading the embedded model. It can translate records, and cannot send them.
 func Catalogue(o ModelOptions) (*catalog.Catalog, error) {
 	entries, err := o.entries()
-	if len(o.Served) == 0 {
-		entries = catalog.Embedded(nil, nil)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if o.Embedded {
+		entries = append(entries, o.free(catalog.Embedded(nil, nil))...)
 	}
 	return catalog.New(entries, o.catalog())
 }
@@ -80,12 +86,19 @@ func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
 	return entries, nil
 }
 
+// free are the embedded models whose names no served model has.
+func (o ModelOptions) free(embedded []catalog.Entry) []catalog.Entry {
+	return slices.DeleteFunc(embedded, func(e catalog.Entry) bool {
+		return slices.ContainsFunc(o.Served, func(s Served) bool { return s.ID == e.Model.ID || slices.Contains(s.Aliases, e.Model.ID) })
+	})
+}
+
 // withoutTime is the limit for a simulated model whose answers take no time: enough that one sync of the disk covers many outcomes. A
 // search for the limit would only measure the speed of the machine; it sometimes ended at thousands, with twice the CPU time.
 const withoutTime = 128
 
 // embedded makes the models that are part of the program. They are used like any server, without a socket.
-func (m *Models) embedded(how simlm.Options) ([]catalog.Entry, error) {
+func (m *Models) embedded(o ModelOptions) ([]catalog.Entry, error) {
 	weights, err := tinylm.Load(tinylm.Weights())
 	if err != nil {
 		return nil, fmt.Errorf("load the embedded model: %w", err)
@@ -96,15 +109,15 @@ func (m *Models) embedded(how simlm.Options) ([]catalog.Entry, error) {
 		return nil, err
 	}
 	limit := 0
-	if how.Free() {
+	if o.Simulated.Free() {
 		limit = withoutTime
 	}
 	simulated, err := upstream.New(upstream.Options{URL: "http://simulated.embedded/v1", Model: catalog.SimulatedModel, MaxInFlight: limit,
-		Transport: upstream.InProcess(simlm.New(how))})
+		Transport: upstream.InProcess(simlm.New(o.Simulated))})
 	if err != nil {
 		return nil, err
 	}
-	return catalog.Embedded(tiny, simulated), nil
+	return o.free(catalog.Embedded(tiny, simulated)), nil
 }
 
 // Run computes for the embedded model until ctx ends.

@@ -68,7 +68,7 @@ func (in *Input) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	if err != nil {
 		return nil, err
 	}
-	return newReader(ctx, f, key, etag, offset, n)
+	return newReader(ctx, f, in.paths[key], etag, offset, n) // people know the path
 }
 
 func (in *Input) open(ctx context.Context, verb, key string) (*os.File, error) {

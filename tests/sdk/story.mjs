@@ -111,7 +111,7 @@ await refused(stop("zzzzzzzzzzzz"), "InvalidSignatureException", /does not match
 
 // The catalogue.
 assert.equal((await send(new GetFoundationModelCommand({ modelIdentifier: QUICK }))).modelDetails.modelId, QUICK);
-assert.equal((await send(new ListFoundationModelsCommand({}))).modelSummaries.length, 2);
+assert.equal((await send(new ListFoundationModelsCommand({}))).modelSummaries.length, 4); // with the embedded ones
 assert.equal((await send(new GetInferenceProfileCommand({ inferenceProfileIdentifier: `us.${QUICK}` }))).inferenceProfileId, `us.${QUICK}`);
 
 // An API key in the place of a signature.

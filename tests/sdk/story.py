@@ -127,7 +127,7 @@ refused("InvalidSignatureException", "does not match", forger.list_model_invocat
 
 # The catalogue.
 equal(bedrock.get_foundation_model(modelIdentifier=QUICK)["modelDetails"]["modelId"], QUICK)
-equal(len(bedrock.list_foundation_models()["modelSummaries"]), 2)
+equal(len(bedrock.list_foundation_models()["modelSummaries"]), 4)  # with the embedded ones
 equal([p["inferenceProfileId"] for p in bedrock.list_inference_profiles()["inferenceProfileSummaries"]], ["us." + QUICK])
 
 # An API key in the place of a signature.
