@@ -15,19 +15,20 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// app is one run of the command: its streams and its environment. Both streams show what would act on a terminal as escapes; what is
-// written there from others' text goes through package plain, which keeps each operand on its line.
+// app is one run of the command: its streams and its environment. Both streams escape characters that would control the
+// terminal. Text that others wrote is printed through package plain, which also escapes newlines in it.
 type app struct {
-	stdout io.Writer // data
-	stderr io.Writer // talk
+	stdout io.Writer // results
+	stderr io.Writer // messages
 	env    []string
-	// terminal tells whether a person watches stderr, and paged whether one reads stdout: bars, colour and lines that are cut are for them only.
+	// terminal reports whether stderr is a terminal, paged whether stdout is one. Progress bars, colours and cut lines are only
+	// used on terminals.
 	terminal, paged bool
 	columns         func() int // of both terminals; nil: they are asked
 	noColour        bool       // --no-color
 }
 
-// Main runs the command with these arguments and returns the exit code of the process.
+// Main runs the command with args (without the program's name) and returns the exit code of the process.
 func Main(args []string) int {
 	keepSmall()
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
@@ -43,9 +44,9 @@ func Main(args []string) int {
 	return exitCode(err)
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends, with [batholith.ErrShutdown] as its cause. By then the
-// signals have their usual effect again: whoever has seen the context end can rely on a second signal to end the process at once.
-// The function that is returned ends the waiting.
+// interruptible returns a context that the first SIGINT or SIGTERM cancels, with the cause [batholith.ErrShutdown]. Before that
+// it restores the signals' default effect, so a second signal kills the process at once. The returned function stops waiting
+// for signals.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -64,7 +65,7 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
-// execute finds the command that the arguments name and runs it.
+// execute runs the command that args name.
 func (a *app) execute(ctx context.Context, args []string) error {
 	root := a.root()
 	root.SetArgs(args)
@@ -75,7 +76,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	return err
 }
 
-// getenv is os.Getenv over the environment that the app was given.
+// getenv is os.Getenv for the environment of the app.
 func (a *app) getenv(name string) string {
 	for _, kv := range a.env {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {
@@ -85,8 +86,8 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
-// root is the command itself with all its commands below it. Cobra prints nothing of its own accord but help and completion: errors
-// are told by complain, once.
+// root returns the command with all its subcommands. Cobra itself prints only help and completion; complain prints errors,
+// once.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "batholith",

@@ -1,8 +1,9 @@
-// Package cli is the batholith command: it reads settings and arguments, joins the parts of the service, and talks to people.
+// Package cli is the batholith command: it reads settings and arguments, builds the service from its parts, and prints results
+// and messages.
 //
-// The invariant: stdout carries data only and stderr all the talk, so that any output can be piped; and every way to fail ends
-// in one place, fault.go, which says what went wrong, what to do about it, and with which exit code.
+// Invariant: results go to stdout, messages to stderr, so that any output can be piped. Every error ends in fault.go, which
+// prints cause and remedy and selects the exit code.
 //
-// The commands submit, jobs, get, watch and stop know the service through its API alone, as any AWS client would. This package
-// joins adapters only where a command needs one directly; what serve and run have in common is in package engine.
+// The commands submit, jobs, get, watch and stop use only the service's API, as any AWS client does. This package creates
+// adapters only for commands that need one directly; the common part of serve and run is in package engine.
 package cli

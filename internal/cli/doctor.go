@@ -20,15 +20,15 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find what is wrong, and say how to mend it",
-		Long: `Look at the settings, the data directory, the server, the model servers and what jobs left behind, and say of each what is
-wrong, why, and what to do about it. Model servers on their usual ports of this machine are offered with the settings to paste; nothing
-uses them unasked.
+		Long: `Check the settings, the data directory, the server, the model servers and the leftovers of jobs, and print for each what is
+wrong, why, and what to do about it. For model servers on the usual ports of this machine it prints settings to paste; it does not
+use them by itself.
 
-What a job does to its buckets is tried with the keys of each role, at the places of recent jobs or at that of --bucket: list, read,
-write, upload in parts, abort, delete. Two small objects are written below .batholith/ there, and deleted.
+It does what jobs do in their buckets, with the keys of each role, at the places of recent jobs or at --bucket: list, read,
+write, upload in parts, abort, delete. It writes two small objects below .batholith/ there, and deletes them.
 
-Nothing else is changed, except with --fix: then what jobs that are over left below .batholith/ is deleted, and their open uploads are
-aborted. The exit code is 1 when a problem is left.`,
+It changes nothing else without --fix. With --fix it deletes what finished jobs left below .batholith/, and aborts their open
+uploads. The exit code is 1 if a problem remains.`,
 		Example: `  batholith doctor
   batholith doctor --config batholith.yaml --json
   batholith doctor --bucket s3://my-bucket/out
@@ -36,8 +36,8 @@ aborted. The exit code is 1 when a problem is left.`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data")
-	cmd.Flags().BoolVar(&fix, "fix", false, "clear away what jobs that are over left behind")
-	cmd.Flags().StringVar(&bucket, "bucket", "", "try the roles at this place, s3://BUCKET/PREFIX")
+	cmd.Flags().BoolVar(&fix, "fix", false, "remove the leftovers of finished jobs")
+	cmd.Flags().StringVar(&bucket, "bucket", "", "test the roles at this place, s3://BUCKET/PREFIX")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, found := a.examineSettings(s)

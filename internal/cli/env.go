@@ -21,11 +21,11 @@ func (a *app) envCommand() *cobra.Command {
 		Use:   "env",
 		Short: "Print export lines that point the AWS tools at the server of this data directory",
 		Long: `Print export lines for a shell: endpoints, region and keys of the server that runs in this data directory.
-The AWS CLI, the SDKs and the commands of batholith all follow them.
+The AWS CLI, the SDKs and the commands of batholith use these variables.
 
-The embedded S3 takes the access key of the Bedrock API. An external S3 has keys of its own: then AWS_ACCESS_KEY_ID or AWS_PROFILE is
-that of the S3, as the settings have it (s3.access_key_id, s3.profile; name the file with --config), and the Bedrock API gets
-AWS_BEARER_TOKEN_BEDROCK. Where the settings name no keys for the S3, those of the shell are left as they are.`,
+The embedded S3 accepts the access key of the Bedrock API. An external S3 has its own keys: then AWS_ACCESS_KEY_ID or AWS_PROFILE is
+set to the S3's, from the settings (s3.access_key_id, s3.profile; name the file with --config), and AWS_BEARER_TOKEN_BEDROCK to a key
+for the Bedrock API. If the settings contain no keys for the S3, the shell's own are left unchanged.`,
 		Example: `  eval "$(batholith env)"
   eval "$(batholith env --data /var/lib/batholith)"
   eval "$(batholith env --config other.yaml)"`,

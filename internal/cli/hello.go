@@ -10,7 +10,7 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// helloBodies are the smallest bodies of the families that do not take plain messages.
+// helloBodies are minimal bodies of the families whose bodies have no messages.
 var helloBodies = map[string]string{
 	"anthropic":    `{"anthropic_version":"bedrock-2023-05-31","max_tokens":32,"messages":[{"role":"user","content":"Hello!"}]}`,
 	"nova":         `{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"Hello!"}]}]}`,
@@ -24,12 +24,12 @@ var helloBodies = map[string]string{
 	"cohere-embed": `{"texts":["Hello!"],"input_type":"search_document"}`,
 }
 
-// helloBody is a body that a model of the family takes.
+// helloBody returns a minimal body for a model of the family.
 func helloBody(family string) string {
 	return cmp.Or(helloBodies[family], `{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":32}`)
 }
 
-// firstModel is the model to try first, and the family of its bodies.
+// firstModel returns the model for a first test, and its family.
 func firstModel(c *config.Config) (id, family string) {
 	if len(c.Models) == 0 {
 		return embeddedModel, dialect.FamilyAny
@@ -38,7 +38,8 @@ func firstModel(c *config.Config) (id, family string) {
 	return m.ID, cmp.Or(m.Family, dialect.FamilyOf(m.ID))
 }
 
-// commandName is what to type for this program: its name where the shell finds it, else the path that it was started by.
+// commandName returns what the user types to run this program: its name if it is in PATH, otherwise the path with which it
+// was started.
 func commandName() string {
 	const name = "batholith"
 	if _, err := exec.LookPath(name); err == nil || !strings.ContainsRune(os.Args[0], os.PathSeparator) {

@@ -21,14 +21,14 @@ import (
 const clientHelp = `
 
 The server is the one that the standard AWS variables or the AWS profile name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
-AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …), or else the one that runs in ./batholith-data. An S3 with keys of its
-own gets those of BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, of the AWS profile BATHOLITH_S3_PROFILE, or of
-the settings that --config names.`
+AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …), otherwise the one that runs in ./batholith-data. The keys for
+an S3 with its own keys come from BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile that
+BATHOLITH_S3_PROFILE names, or from the settings file of --config.`
 
 // bindTarget gives a command the flag that names a local server.
 func (a *app) bindTarget(cmd *cobra.Command) *target {
 	t := target{file: a.getenv(config.EnvPrefix + "CONFIG")}
-	cmd.Flags().StringVar(&t.data, "data", "", "talk to the server that runs in this data `directory`")
+	cmd.Flags().StringVar(&t.data, "data", "", "use the server that runs in this data `directory`")
 	cmd.Flags().StringVar(&t.file, "config", t.file, "YAML `file` with the settings of the server: its credentials, and the keys of its S3 (BATHOLITH_CONFIG; default: ./batholith.yaml, if it is there)")
 	return &t
 }
@@ -179,7 +179,7 @@ func (a *app) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get JOB",
 		Short: "Show a job",
-		Long:  "Show a job. JOB is its id, its ARN, or its name when only one job has it." + clientHelp,
+		Long:  "Show a job. JOB is its id, its ARN, or its name if only one job has that name." + clientHelp,
 		Example: `  batholith get 8fj2k4l6m8n0
   batholith get nightly --json`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
@@ -237,7 +237,7 @@ func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop JOB",
 		Short: "Stop a job; what it has finished stays in its output",
-		Long: "Stop a job: no further record is sent, and what is finished stays in its output.\nJOB is its id, its ARN, or its name " +
+		Long: "Stop a job: no further record is sent, and the finished records are in its output.\nJOB is its id, its ARN, or its name " +
 			"when only one job has it." + clientHelp,
 		Example: `  batholith stop 8fj2k4l6m8n0`,
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),

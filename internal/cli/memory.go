@@ -7,10 +7,15 @@ import (
 	"runtime/metrics"
 )
 
-// What the process may take in memory besides the pages of its own file: what is in use and a quarter, and some room; as long as that is
-// no more than usualMemory, which is enough for records of the usual sizes. Left to itself, the collector lets the heap grow to twice of
-// what is in use before it runs; so it runs somewhat more often, which costs a few hundredths of the CPU, and the memory is left to
-// the model servers on the same machine. Where more than usual is in use, there is still room enough that it does not run without end.
+// The memory limit of the garbage collector, in bytes:
+//
+//	usual = min(max(leastMemory, 1.25 × live + roomToWork), usualMemory)
+//	limit = max(usual, 1.125 × live + leastRoom)
+//
+// live is the heap after the last collection. By default the heap may grow to 2 × live before the next collection. With this
+// limit collections are more frequent, which costs a few percent of the CPU and leaves memory to the model servers on the same
+// machine. usualMemory is enough for records of usual size. The second line keeps the collector from running continuously if
+// more is in use.
 const (
 	leastMemory = 40 << 20
 	roomToWork  = 20 << 20
@@ -18,9 +23,8 @@ const (
 	leastRoom   = 6 << 20
 )
 
-// keepSmall has the collector keep the process small, from now on. The limit follows what is in use, after every collection: one that
-// stays would have the collector run without end as soon as a job's records need more than it. GOMEMLIMIT and GOGC in the
-// environment take its place.
+// keepSmall sets the memory limit and updates it after every collection. A fixed limit would make the collector run continuously
+// as soon as a job's records need more. If GOMEMLIMIT or GOGC is set in the environment, keepSmall does nothing.
 func keepSmall() {
 	if os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" {
 		return
@@ -29,16 +33,17 @@ func keepSmall() {
 	runtime.SetFinalizer(&tide{}, func(*tide) { keepSmall() })
 }
 
-// tide is something that nobody holds, so that the next collection finds it and says so. Its size keeps it from sharing a place.
+// tide is an unreachable object whose finalizer runs after the next collection. Its size keeps the allocator from combining it
+// with other small objects, which would delay the finalizer.
 type tide struct{ _ [64]byte }
 
-// memoryLimit is how much the process may take when so much of its heap is in use.
+// memoryLimit returns the limit in bytes for a live heap of live bytes.
 func memoryLimit(live int64) int64 {
 	usual := min(max(leastMemory, live+live/4+roomToWork), usualMemory)
 	return max(usual, live+live/8+leastRoom)
 }
 
-// inUse is what the last collection left on the heap.
+// inUse returns the size of the heap after the last collection in bytes.
 func inUse() int64 {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)

@@ -22,17 +22,17 @@ func (a *app) publishCommand() *cobra.Command {
 		Short: "Write the kept results of a failed job to its output",
 		Long: `Write the kept results of a failed job to its output.
 
-When the output of a job cannot be written (access was denied, the bucket is gone, its disk is full), the job ends Failed, and
-the records that it finished are kept. Fix the cause that the job's message names; then publish writes what is kept to the
-output, with its manifest, and removes what was kept. The job stays Failed. No record is sent to a model.
+If the output of a job cannot be written (access denied, bucket missing, disk full), the job ends Failed, and its finished
+records are kept. Fix the cause that the job's message names; then publish writes the kept records and
+the manifest to the output, and removes them from where they were kept. The job stays Failed. No record is sent to a model.
 
-JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
+JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp,
 		Example: `  batholith publish 8fj2k4l6m8n0
-  batholith publish nightly --discard       # give the kept results up`,
+  batholith publish nightly --discard       # delete the kept results`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
 	t := a.bindTarget(cmd)
-	cmd.Flags().BoolVar(&discard, "discard", false, "delete the kept results instead; they cannot be had again")
+	cmd.Flags().BoolVar(&discard, "discard", false, "delete the kept results instead, irrevocably")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])

@@ -33,17 +33,17 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run one batch job over local files or folders, without a server: the same validation, the same dispatcher and the same
 output files as the service, in DIR/<job id>/. The paths of the answers are printed on stdout.
 
-Run it again after a kill or a Ctrl-C, and it goes on where it was: no record that was answered is asked again.
-A second Ctrl-C ends the process at once. The exit code is 3 when the job ends other than Completed.
-Every setting of batholith serve --help that is not about addresses can be given here too.`,
+After a kill or Ctrl-C, run the same command again to continue: no answered record is sent again. A second Ctrl-C ends
+the process at once. The exit code is 3 if the job does not end Completed.
+All flags of batholith serve that do not concern addresses are accepted too.`,
 		Example: `  batholith run questions.jsonl
   batholith run ./records --output answers --model batholith.simulated-v1
   batholith run questions.jsonl --config batholith.yaml --model anthropic.claude-3-haiku-20240307-v1:0`,
 		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, or a folder of such files"),
 	}
-	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the one that is configured, else "+embeddedModel+")")
-	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` that the answers go below")
-	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
+	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the first configured model, else "+embeddedModel+")")
+	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` for the answers")
+	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "log.level")
 	cmd.Flags().Lookup("log-level").DefValue = "warn"

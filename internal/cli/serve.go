@@ -26,10 +26,11 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Run the whole service: Bedrock API, embedded S3, store and workers",
 		Long: `Run the whole service in one process: the Bedrock API, the embedded S3, the store and the workers.
 
-With no argument and no file it starts: it makes its data directory and its first access key, and says what to type next.
+It starts without arguments and without a settings file: it creates its data directory and its first access key, and prints
+the next commands to type.
 
-SIGTERM or Ctrl-C: no new work is taken, and records in flight finish or are released within --drain. A second one ends
-the process at once; nothing that was finished is lost.`,
+After SIGTERM or Ctrl-C no new records are sent, and those in flight may finish within --drain. A second signal ends
+the process at once. Finished records are never lost.`,
 		Example: `  batholith serve
   batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601
   batholith serve --config batholith.yaml --log-format json`,

@@ -12,14 +12,14 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// settings are the flags of a command that set settings.
+// settings holds a command's flags that correspond to settings.
 type settings struct {
 	file  string
 	flags map[string]string // path → text of the flags that were given
 }
 
-// bindSettings gives a command --config and a flag for every setting that can be one. The paths in shown are listed in its help;
-// the others work without being listed. No path: all are listed.
+// bindSettings adds --config and a flag for every setting that can have one. The help lists the flags of the paths in shown, or
+// all if there are none; the others work too.
 func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 	s := &settings{file: a.getenv(config.EnvPrefix + "CONFIG"), flags: map[string]string{}}
 	if cmd.Flags().Lookup("config") == nil { // else the command's own target has it, and hands it on
@@ -43,7 +43,7 @@ func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 	return s
 }
 
-// settingFlag keeps the text of a flag; what it means is for package config to say, as with a file or a variable.
+// settingFlag stores the text of a flag. Package config parses it, like a value from the file or the environment.
 type settingFlag struct {
 	settings *settings
 	setting  config.Setting
@@ -51,7 +51,7 @@ type settingFlag struct {
 
 var _ pflag.Value = (*settingFlag)(nil)
 
-// String, Type and Set make it a flag for pflag. Set accepts any text.
+// String, Type and Set implement pflag.Value. Set accepts any text.
 func (f *settingFlag) String() string { return f.settings.flags[f.setting.Path] }
 func (f *settingFlag) Type() string   { return f.setting.Kind }
 func (f *settingFlag) Set(text string) error {
@@ -59,10 +59,10 @@ func (f *settingFlag) Set(text string) error {
 	return nil
 }
 
-// usualFile has the settings of a command that nobody named another file to.
+// usualFile is the settings file that is read if no other is named.
 const usualFile = "batholith.yaml"
 
-// settingsFile is the file that was named, or else ./batholith.yaml where there is one, which is then said. "" for none.
+// settingsFile returns the named file, or ./batholith.yaml if it exists, which it then announces; otherwise "".
 func (a *app) settingsFile(named string) string {
 	if named != "" {
 		return named
@@ -74,7 +74,7 @@ func (a *app) settingsFile(named string) string {
 	return usualFile
 }
 
-// load reads the effective settings and passes its warnings on.
+// load reads the effective settings and prints their warnings.
 func (a *app) load(s *settings) (*config.Config, error) { return a.loadBy(config.Load, s) }
 
 // loadBy is load with [config.Load] or [config.LoadClient].
@@ -85,7 +85,7 @@ func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *setti
 	switch {
 	case errors.As(err, &wrong):
 		return nil, err
-	case err != nil: // there is a file's name, and no file
+	case err != nil: // the named file cannot be read
 		return nil, &usageError{reason: err.Error(), remedy: "name another file with --config, or make one with: batholith config --sample > batholith.yaml"}
 	}
 	for _, w := range c.Warnings {
@@ -94,16 +94,16 @@ func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *setti
 	return c, nil
 }
 
-// configCommand shows settings and where they come from; it starts nothing and reads no data directory.
+// configCommand prints settings and their origins. It starts nothing and does not read the data directory.
 func (a *app) configCommand() *cobra.Command {
 	var sample, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Show the effective settings and where each comes from",
-		Long: `Show the effective settings as YAML, each with its origin: the default, the profile, a line of the file, a variable of
-the environment, or a flag. A flag goes before the environment, which goes before the file. Secrets are hidden.
+		Long: `Show the effective settings as YAML, each with its origin: the default, the profile, a line of the file, an
+environment variable, or a flag. A flag overrides the environment, which overrides the file. Secrets are hidden.
 
-The file is the one that --config or BATHOLITH_CONFIG names, or else ./batholith.yaml; --config /dev/null reads none.
+The file is the one that --config or BATHOLITH_CONFIG names, otherwise ./batholith.yaml; --config /dev/null reads none.
 
 With --sample, print a settings file that explains every setting and shows its default.`,
 		Example: `  batholith config --sample > batholith.yaml

@@ -42,19 +42,19 @@ func (a *app) simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Serve a simulated model over HTTP, as a model server with continuous batching does",
-		Long: `Serve a simulated model over HTTP, as a model server with continuous batching does: to see how a job would run on a server of
-some size before there is one, and as the other end of load tests. It needs no GPU and no weights; its answers are made up.
+		Long: `Serve a simulated model over HTTP that behaves like a model server with continuous batching. Use it to see how a job would run on a
+server of some size, and for load tests. It needs no GPU and no weights; its answers are meaningless.
 
-Its protocol is OpenAI's (chat completions, completions, embeddings). Requests take one of --slots, and wait in the order of their
-arrival while all are taken. Time passes in steps: in each, every running request gains a token, and a step takes --step, and
---decode for each request that runs, and --prefill for each token of a prompt that begins and is not in the cache of --cache tokens.
+Its protocol is OpenAI's (chat completions, completions, embeddings). Each request uses one of --slots, and waits in order of
+arrival while none is free. In each step every running request gains one token. The duration of a step is
+--step + --decode × running requests + --prefill × prompt tokens that start and are not in the cache of --cache tokens.
 
-It fails as other servers do. --fail is by content: the same prompts fail each time, or --fail-times times. --fail-at-random draws for each
-request. Kinds are statuses from 400 to 599 and reset (the connection breaks), torn (the answer breaks off), nonsense (a page instead of JSON),
-hang (no answer, until the client gives up) and crash (every connection breaks, for as long as --restart). --outage is a time in which everything fails.
+It can fail like real servers. With --fail, the content decides: the same prompts fail each time, or --fail-times times. With
+--fail-at-random, each request fails independently. Kinds are statuses from 400 to 599 and reset (the connection breaks), torn (the answer breaks off), nonsense (a page instead of JSON),
+hang (no answer, until the client gives up) and crash (every connection breaks, for as long as --restart). During an --outage every request fails.
 
---engine decides whose gauges are at /metrics, and whether the slots are told: at /props (llamacpp) or /info (tei). The true account
-is at /simulated/stats, and begins anew with a POST to /simulated/reset. SIGTERM or Ctrl-C ends the server with a summary.`,
+--engine selects whose metrics are at /metrics, and whether the number of slots is at /props (llamacpp) or /info (tei). Exact
+statistics are at /simulated/stats; a POST to /simulated/reset clears them. SIGTERM or Ctrl-C ends the server and prints a summary.`,
 		Example: `  batholith simulate
   batholith simulate --slots 256 --step 15ms --decode 40us --prefill 60us --cache 400000 --output-tokens 64-512
   batholith simulate --schedule 64@0s,16@30s,128@1m --others 2 --queue 128 --refuse 503 --fail internal=0.01,reset=0.005
@@ -74,19 +74,19 @@ is at /simulated/stats, and begins anew with a POST to /simulated/reset. SIGTERM
 // bind makes the flags.
 func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f, o := cmd.Flags(), &s.options
-	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`address` to listen on; port 0 takes a free one")
-	f.StringVar(&o.Model, "model", simlm.Model, "`name` of the model that it serves")
-	f.StringVar(&s.engine, "engine", string(simlm.EngineVLLM), "whose gauges it has: "+engineNames())
-	f.Int64Var(&s.seed, "seed", 0, "`number` that changes every text and length, and who fails")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`address` to listen on; port 0 selects a free one")
+	f.StringVar(&o.Model, "model", simlm.Model, "`name` of the served model")
+	f.StringVar(&s.engine, "engine", string(simlm.EngineVLLM), "whose metrics it has: "+engineNames())
+	f.Int64Var(&s.seed, "seed", 0, "`number` that determines all texts, lengths and failures")
 
-	f.IntVar(&o.Slots, "slots", simulatedSlots, "requests that run at once; 0: any `number`")
+	f.IntVar(&o.Slots, "slots", simulatedSlots, "requests that run in parallel, a `number`; 0: unlimited")
 	f.StringVar(&s.schedule, "schedule", "", "slots that change, `SLOTS@TIME,…`, counted from the start or the last reset")
-	f.IntVar(&o.Queue, "queue", 0, "requests that may wait besides; 0: any `number`, -1: none")
-	f.IntVar(&o.RefuseStatus, "refuse", 429, "`status` for those beyond the queue: 429 or 503")
+	f.IntVar(&o.Queue, "queue", 0, "`number` of requests that may wait; 0: unlimited, -1: none")
+	f.IntVar(&o.RefuseStatus, "refuse", 429, "`status` for requests beyond the queue: 429 or 503")
 	f.StringVar(&s.queueBy, "queue-by", string(simlm.QueuePlaces), "what --queue counts: places (running and waiting, beyond the slots), waiting (alone), tokens (of prompts that wait)")
-	f.DurationVar(&o.RetryAfter, "retry-after", 0, "when those should come back; 0: they are not told")
-	f.DurationVar(&o.RefuseAfter, "refuse-after", 0, "how long those are kept before they are refused")
-	f.IntVar(&o.Quota, "quota", 0, "requests taken in each minute, the others are refused alike; 0: any `number`")
+	f.DurationVar(&o.RetryAfter, "retry-after", 0, "Retry-After of these; 0: no such header")
+	f.DurationVar(&o.RefuseAfter, "refuse-after", 0, "how long these wait before they are rejected")
+	f.IntVar(&o.Quota, "quota", 0, "`number` of requests accepted per minute; others are rejected like those beyond the queue; 0: unlimited")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of such servers behind the address, which take turns")
 	f.StringVar(&s.sick, "sick", "", "`kind` of failure of everything that one of the replicas is asked")
 	f.StringSliceVar(&o.List, "list", nil, "`names` in its list of models, none for no list; as a rule that of --model")

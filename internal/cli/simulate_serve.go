@@ -16,8 +16,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// serveSimulated serves the simulated model until a signal ends it, and sums up. Requests in flight are cut off: their clients see
-// what they would see of any model server that is stopped.
+// serveSimulated serves the simulated model until a signal ends it, and then prints statistics. Requests in flight are cut off,
+// as by any model server that is stopped.
 func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	ln, err := listen(ctx, s.listen, "--listen")
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	return nil
 }
 
-// serveModel answers on ln until ctx ends. There is no time limit on requests: an answer may take as long as it takes.
+// serveModel answers on ln until ctx ends. Requests have no time limit, because generations may take long.
 func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headTime}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
@@ -58,7 +58,7 @@ func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 	return nil
 }
 
-// announceSimulated says where the server is, what it is, and how to send jobs there.
+// announceSimulated prints the server's address and properties, and the settings that send jobs to it.
 func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
 	at := strings.TrimPrefix(reachable(ln), "http://")
 	plain.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
@@ -78,7 +78,7 @@ func slotsInWords(o *simlm.Options) string {
 	return words.Plural(int64(o.Slots), "slot")
 }
 
-// simulatedSummary is what it did, on a line or two.
+// simulatedSummary returns the server's statistics on one or two lines.
 func simulatedSummary(st simlm.Stats) string {
 	d := time.Duration(st.Loaded.Seconds * float64(time.Second))
 	text := fmt.Sprintf("%s answered", words.Plural(st.Answered, "request"))

@@ -54,8 +54,8 @@ func (a *app) submitCommand() *cobra.Command {
 		Short: "Upload records, create a job, print its ARN",
 		Long: `Upload local files or folders (or take one s3:// URI), create a job over them and print its ARN.
 
-Files go to s3://BUCKET/<job name>/input/, a folder with its structure; the bucket is made when it is missing.
-With --wait the job is watched to its end, and the exit code is 3 when it ends other than Completed.` + clientHelp,
+Files go to s3://BUCKET/<job name>/input/, a folder with its structure; a missing bucket is created.
+With --wait, the job is watched to its end, and the exit code is 3 if it does not end Completed.` + clientHelp,
 		Example: `  batholith submit questions.jsonl --model batholith.tiny-v1
   batholith submit ./records --model batholith.tiny-v1 --wait --download answers
   batholith submit s3://my-bucket/in/ --model batholith.tiny-v1 --output s3://my-bucket/out/ --name nightly`,
@@ -64,15 +64,15 @@ With --wait the job is watched to its end, and the exit code is 3 when it ends o
 	t := a.bindTarget(cmd)
 	f := cmd.Flags()
 	f.StringVar(&s.model, "model", "", "model `id`, alias or ARN (required)")
-	f.StringVar(&s.name, "name", "", "`name` of the job (default: the input's, and the time)")
-	f.StringVar(&s.output, "output", "", "s3:// `URI` below which the answers go (default: beside the input)")
+	f.StringVar(&s.name, "name", "", "`name` of the job (default: name of the input and the time)")
+	f.StringVar(&s.output, "output", "", "s3:// `URI` for the answers (default: beside the input)")
 	f.StringVar(&s.role, "role", "", "`ARN` of the job's role (default: role/batholith of the account)")
-	f.StringVar(&s.bucket, "bucket", "batholith", "`bucket` that files are uploaded to")
-	f.StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
+	f.StringVar(&s.bucket, "bucket", "batholith", "`bucket` for the uploaded files")
+	f.StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	f.IntVar(&s.hours, "timeout-hours", 0, "`hours` after which the job ends unfinished (default: the server's)")
-	f.StringToStringVar(&s.tags, "tag", nil, "tag of the job, `key=value`; may be given again")
+	f.StringToStringVar(&s.tags, "tag", nil, "tag of the job, `key=value`; may be repeated")
 	f.BoolVar(&s.wait, "wait", false, "watch the job to its end")
-	f.StringVar(&s.download, "download", "", "watch the job, then fetch its output into this `directory`")
+	f.StringVar(&s.download, "download", "", "watch the job, then download its output to this `directory`")
 	f.BoolVar(&s.asJSON, "json", false, "print one JSON value: the new job, or with --wait or --download the job at its end and the files")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error

@@ -32,24 +32,24 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate INPUT…",
 		Short: "List every problem in the input, and estimate what it costs; nothing is submitted",
-		Long: `Read the input as a job would, and list every problem with file, line and reason; then counts, size and an estimate of the
-tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
+		Long: `Read the input as a job would, and list every problem with file, line and reason; then print counts, size and an estimate of
+the tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
 
-Lines that are no records, and counts beyond the quotas of the settings, are errors: a job over this input would fail. Bodies that
-the model's family does not take, which would end as error lines, and a recordId that appears again are warnings.
-The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 when there is an error.
+Lines that are not records, and counts above the configured quotas, are errors: a job with this input would fail. Warnings are
+bodies that do not match the model's family, which would end as error lines, and duplicate recordIds.
+The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 if there is an error.
 
-Tokens are estimated from the characters of the text, with bounds between which tokenizers differ; the most that may be answered
-is the sum of what the bodies name as their limit.
-An s3:// URI is read from the server that the standard AWS variables name, or else from the one that runs in ./batholith-data.`,
+Tokens are estimated from the characters of the text, with bounds for the differences between tokenizers; the maximum of output
+tokens is the sum of the bodies' limits.
+An s3:// URI is read from the server that the standard AWS variables name, otherwise from the one that runs in ./batholith-data.`,
 		Example: `  batholith validate questions.jsonl
   batholith validate ./records --model anthropic.claude-3-haiku-20240307-v1:0
   batholith validate s3://my-bucket/in/ --json`,
 		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, a folder of such files, or an s3:// URI"),
 	}
 	t := a.bindTarget(cmd)
-	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias whose bodies these are (default: the one that is configured, else "+embeddedModel+")")
-	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: what the first record looks like)")
+	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias that the bodies are for (default: the first configured model, else "+embeddedModel+")")
+	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	s := a.bindSettings(cmd, "profile")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -25,12 +25,12 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify JOB",
 		Short: "Check a finished job's output against its input and manifest",
-		Long: `Check a finished job: read its manifest, its input and its output, and recompute all that they promise: checksums, bytes,
-counts, and that every record has one line, in the order of the input, with its modelInput byte for byte. Tokens are compared
-where the answers tell them.
+		Long: `Check a finished job: read its manifest, input and output, and recompute everything that the manifest states: checksums,
+sizes and counts. Every record must have one line, in input order, with its modelInput byte for byte. Token counts are
+compared if the answers contain them.
 
 JOB is an id, an ARN or a name on a server, or the directory of a job of batholith run or of submit --download.
-The exit code is 0 when everything agrees, and 1 when something differs; the first ` + fmt.Sprint(verify.ShownDifferences) + ` differences are named with file and line.` + clientHelp,
+The exit code is 0 if everything matches, and 1 if something differs; the first ` + fmt.Sprint(verify.ShownDifferences) + ` differences are listed with file and line.` + clientHelp,
 		Example: `  batholith verify nightly
   batholith verify batholith-out/8fj2k4l6m8n0 --json`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN, a name, or a directory"),

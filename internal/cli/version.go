@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// build is what the binary knows of how it was made.
+// build describes how the binary was built.
 type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`
@@ -19,7 +19,7 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-// readBuild reads what the Go toolchain has written into the binary. A build outside of version control knows no revision.
+// readBuild reads the information that the Go toolchain stores in the binary. A build outside version control has no revision.
 func readBuild() build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -42,10 +42,10 @@ func readBuild() build {
 	return b
 }
 
-// buildVersion is the version alone.
+// buildVersion returns the version only.
 func buildVersion() string { return readBuild().Version }
 
-// String is what version prints for people.
+// String returns the text that `batholith version` prints.
 func (b build) String() string {
 	s := fmt.Sprintf("batholith %s %s %s", b.Version, b.Go, b.Platform)
 	if b.Revision == "" {
@@ -58,7 +58,7 @@ func (b build) String() string {
 	return s
 }
 
-// versionCommand is version.
+// versionCommand returns the command version.
 func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -76,7 +76,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// printJSON writes data for programs.
+// printJSON prints v as indented JSON on stdout.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")

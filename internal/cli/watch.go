@@ -19,9 +19,9 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch JOB",
 		Short: "Watch a job to its end",
-		Long: `Watch a job to its end: a progress bar on a terminal, else a line whenever something changed. Ctrl-C stops the watching,
-not the job. The exit code is 3 when the job ends other than Completed.
-JOB is its id, its ARN, or its name when only one job has it.` + clientHelp,
+		Long: `Watch a job to its end: with a progress bar on a terminal, otherwise with a line for each change. Ctrl-C stops the command,
+not the job. The exit code is 3 if the job does not end Completed.
+JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp,
 		Example: `  batholith watch 8fj2k4l6m8n0`,
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
