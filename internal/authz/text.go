@@ -67,17 +67,20 @@ func (s statement) find(name string) (token, bool) {
 	return token{}, false
 }
 
-// attribute returns the first token that reads or looks for an attribute: .name, ["name"] or has name.
-func (s statement) attribute(name string) (token, bool) {
+// attribute returns the first token that reads an attribute, .name or ["name"], or else the first that looks for it, has name.
+func (s statement) attribute(name string) (found token, ok bool) {
 	for i, t := range s.tokens {
 		if i == 0 || t.kind != scanner.Ident && t.kind != scanner.String || strings.Trim(t.text, `"`) != name {
 			continue
 		}
-		if before := s.tokens[i-1].text; before == "." || before == "[" || before == "has" {
+		switch before := s.tokens[i-1].text; {
+		case before == "." || before == "[":
 			return t, true
+		case before == "has" && !ok:
+			found, ok = t, true
 		}
 	}
-	return token{}, false
+	return found, ok
 }
 
 // depth is how many brackets are open at most at one place.

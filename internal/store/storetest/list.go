@@ -20,6 +20,7 @@ func listing() []law {
 		{"ANameFilterIsLetterForLetter", byName},
 		{"PagesHoldWhileJobsAreCreated", pagesDuringCreation},
 		{"AListIsItsAccountsOnly", ofAccount},
+		{"TagsComeWithTheJobsOfAListThatAsksForThem", listedTags},
 	}
 }
 
@@ -192,4 +193,26 @@ func ofAccount(t *testing.T, p Port) {
 	create(t, p, j)
 	same(t, numbers(list(t, p, batholith.ListQuery{Account: account, Limit: 5})), []int{1})
 	same(t, numbers(list(t, p, batholith.ListQuery{Account: "000000000000", Limit: 5})), []int{})
+}
+
+func listedTags(t *testing.T, p Port) {
+	for i := range 5 {
+		j := newJob(i)
+		for k := range i {
+			j.Tags = append(j.Tags, batholith.Tag{Key: fmt.Sprintf("k%d", k), Value: fmt.Sprint(i)})
+		}
+		create(t, p, j)
+	}
+	for _, ask := range []bool{true, false} {
+		for _, j := range list(t, p, batholith.ListQuery{Account: account, Limit: 2, Tags: ask}) {
+			tags, err := p.Tags(t.Context(), account, j.ID)
+			no(t, err)
+			if !ask {
+				tags = nil
+			}
+			if !slices.Equal(tags, j.Tags) {
+				t.Errorf("%s: %v, want %v", j.ID, j.Tags, tags)
+			}
+		}
+	}
 }
