@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// batchRows is how many rows one transaction of a long change writes. It takes some 50 ms, so that a heartbeat that waits for it is not
-// late: heartbeats come every second.
+// batchRows is the number of rows that one transaction of a long change writes. It takes about 50 ms, which delays no heartbeat: they come
+// every second.
 const batchRows = 2000
 
-// inBatches runs step in one transaction after another until it is done or fails. Between two transactions others get the writer: those of
-// this process because they queue for its connection, and those of other processes because of a pause.
+// inBatches runs step in one transaction after another until it is done or fails. Between two transactions other writers get their turn:
+// those of this process queue for its connection, and for those of other processes there is a pause.
 func (s *Store) inBatches(ctx context.Context, step func(context.Context, *sql.Tx) (done bool, err error)) error {
 	for {
 		var began time.Time
@@ -24,8 +24,8 @@ func (s *Store) inBatches(ctx context.Context, step func(context.Context, *sql.T
 		if err != nil {
 			return err
 		}
-		// SQLite does not queue those that wait for its lock, they look for it now and then. Without a pause that is about as long as the
-		// transaction was, they would find it taken again for many seconds.
+		// SQLite has no queue for its lock: waiting processes try again from time to time. Without a pause of about the length of the
+		// transaction they would find the lock taken for many seconds.
 		if err := pause(ctx, time.Since(began)/2); err != nil || done {
 			return err
 		}
@@ -47,7 +47,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// table is a table of rows of jobs, with the columns that tell the rows of one job apart.
+// table is a table with rows of jobs. key is the column that distinguishes the rows of one job.
 type table struct{ name, key string }
 
 var (
@@ -57,7 +57,7 @@ var (
 	uploadsTable  = table{"uploads", "key"}
 )
 
-// deleteSome deletes rows of the job from a table, one batch at most, and returns how many.
+// deleteSome deletes at most batchRows rows of the job from a table, and returns how many.
 func deleteSome(ctx context.Context, tx *sql.Tx, t table, job string) (int64, error) {
 	r, err := tx.ExecContext(ctx, deleteQuery(t), job, batchRows)
 	if err != nil {
@@ -66,6 +66,7 @@ func deleteSome(ctx context.Context, tx *sql.Tx, t table, job string) (int64, er
 	return r.RowsAffected()
 }
 
+// deleteQuery is the statement of deleteSome.
 func deleteQuery(t table) string {
 	return `DELETE FROM ` + t.name + ` WHERE job = $1 AND ` + t.key + ` IN (
 		SELECT ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)`

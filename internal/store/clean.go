@@ -8,10 +8,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// PutUpload remembers a multipart upload, before its first part; a second time does nothing. One of a publication, whose epoch is
-// not 0, is refused with [batholith.ErrHeld] under another epoch than the present one, and with [batholith.ErrMoved] once the job is
-// terminal: whoever claims a publication finds all that its predecessors may still complete. For any other upload a job that was
-// forgotten is unclean again.
+// PutUpload stores a multipart upload. It must be called before the first part is sent. An upload that is stored already is no error. An
+// upload of a publication has an epoch above 0: PutUpload returns [batholith.ErrHeld] if that is not the job's present epoch, and
+// [batholith.ErrMoved] if the job is terminal. So a new publisher finds all uploads that earlier ones may still complete. Any other upload
+// marks a forgotten job as unclean again.
 func (s *Store) PutUpload(ctx context.Context, u batholith.Upload) error {
 	return wrap("remember an upload of job", u.Job, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if u.Epoch != 0 {
@@ -29,7 +29,8 @@ func (s *Store) PutUpload(ctx context.Context, u batholith.Upload) error {
 	}))
 }
 
-// Uploads returns the job's uploads that were neither completed nor aborted, as far as the store was told.
+// Uploads returns the job's stored uploads, by key. Each may be open; it may also be completed or aborted, if a crash prevented
+// DeleteUpload.
 func (s *Store) Uploads(ctx context.Context, id string) ([]batholith.Upload, error) {
 	us, err := read(ctx, s, func(rows *sql.Rows) (u batholith.Upload, err error) {
 		return u, rows.Scan(&u.Job, &u.Key, &u.UploadID, &u.Epoch)
@@ -37,7 +38,7 @@ func (s *Store) Uploads(ctx context.Context, id string) ([]batholith.Upload, err
 	return us, wrap("read uploads of job", id, err)
 }
 
-// DeleteUpload forgets an upload that was completed or aborted.
+// DeleteUpload deletes an upload that was completed or aborted.
 func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 	return wrap("forget an upload of job", u.Job, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM uploads WHERE job = $1 AND key = $2 AND upload_id = $3`, u.Job, u.Key, u.UploadID)
@@ -45,12 +46,12 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 	}))
 }
 
-// Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. The job is among
-// [Store.Unswept] then, to be cleaned up once more at this time, or at a later one for which it was forgotten before.
-// A job that is not terminal, or whose results are kept, is [batholith.ErrMoved].
+// Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. [Store.Unswept] then
+// lists the job from the time sweep on, or from a later time of an earlier Forget.
+// It returns [batholith.ErrMoved] if the job is not terminal, or if its results are kept.
 //
-// The rows of a large job are deleted in many short transactions, between which others write. Until the last one the job stays among
-// [Store.Unclean], so that a Forget that was cut short is repeated.
+// The rows of a large job are deleted in many short transactions, so that others can write in between. Until the last one [Store.Unclean]
+// lists the job, so that a Forget that a crash interrupted is repeated.
 func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	// The rows name the objects that the job left behind, so the caller deletes the objects first.
 	return wrap("forget job", id, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
@@ -63,7 +64,7 @@ func (s *Store) Forget(ctx context.Context, id string, sweep time.Time) error {
 	}))
 }
 
-// forgetSome deletes one batch of a terminal job's rows. When these were the last, the job is forgotten, and it returns true.
+// forgetSome deletes one batch of a terminal job's rows. It returns true if these were the last; then the job is forgotten.
 func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep time.Time) (forgotten bool, err error) {
 	for _, t := range []table{chunksTable, filesTable, segmentsTable, uploadsTable} {
 		if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {
@@ -78,7 +79,7 @@ func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep tim
 	return err == nil, err
 }
 
-// Unswept returns the ids of the jobs that are to be cleaned up once more until then, the earliest first.
+// Unswept returns the ids of the jobs whose second clean-up is due by until, the earliest first.
 func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) {
 	at, err := s.dialect.at(ctx, s.reader, until)
 	if err != nil {
@@ -87,7 +88,8 @@ func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) 
 	return s.ids(ctx, "list jobs to sweep", unsweptQuery, millis(at))
 }
 
-// Swept says that the job was cleaned up for the second time. If that is due later than now, it stays so. The caller's time is not used.
+// Swept notes that the job's second clean-up is done, unless it is due later than now. The time is that of the database; the caller's is
+// not used.
 func (s *Store) Swept(ctx context.Context, id string, _ time.Time) error {
 	return wrap("note that there is nothing left of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now, err := s.dialect.now(ctx, tx)

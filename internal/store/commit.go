@@ -11,27 +11,27 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Commit makes a segment's outcomes count: its records are done, and the counters rise, in one transaction. It returns the
-// job's counters after it.
+// Commit makes a segment's outcomes count: in one transaction it adds the segment, marks its records as done and adds to the counters. It
+// returns the job's counters after it.
 //
-// A part whose chunk the worker does not own under that epoch, or one of whose records is done already, refuses the whole
-// commit with a [*batholith.StaleError] that names every such chunk. A job that is sealed, or neither InProgress nor Stopping,
-// takes none: [batholith.ErrSealed]. A segment that was committed before is not applied again, so that a commit whose answer
-// was lost may be repeated; after the segment was merged away its repetition is stale.
+// If the worker does not own a chunk of the commit under the commit's epoch, or a record is done already, the whole
+// commit is refused with a [*batholith.StaleError] that names every such chunk. If the job is sealed, or neither InProgress nor Stopping,
+// the commit is refused with [batholith.ErrSealed]. A segment that was committed before is not applied again, so that a commit whose answer
+// was lost may be repeated. After a merge has replaced the segment, the repetition is stale.
 func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Counts, error) {
 	id := c.Segment.Job
 	if err := checkCommit(c); err != nil {
 		return batholith.Counts{}, wrap("commit to job", id, err)
 	}
-	// Before the transaction ends nothing of the segment counts, and its object is garbage that Clean finds. Afterwards its
-	// records are never sent again, whatever happens to the worker.
+	// Until the transaction ends, nothing of the segment counts, and after a crash Clean deletes its object. After it, the records are
+	// never sent again, whatever happens to the worker.
 	var counts batholith.Counts
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		g, err := s.lockJob(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		// This is asked first: a commit that happened did so while the job was open, sealed as it may be by now.
+		// Check this first: the job may have been sealed after the commit was applied.
 		if known, err := hasSegment(ctx, tx, id, c.Segment.Key); err != nil {
 			return err
 		} else if known {
@@ -64,7 +64,7 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 	return counts, nil
 }
 
-// checkCommit refuses counters that do not tell the same as the parts.
+// checkCommit returns an error if the counters differ from the parts.
 func checkCommit(c batholith.Commit) error {
 	var done int64
 	for _, p := range c.Parts {
@@ -77,7 +77,7 @@ func checkCommit(c batholith.Commit) error {
 	return nil
 }
 
-// ownedChunks returns the commit's chunks with its records added to those that are done, or a [*batholith.StaleError].
+// ownedChunks returns the commit's chunks, with its records added to the done ones, or a [*batholith.StaleError].
 func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit) (map[int]*batholith.Chunk, error) {
 	query := `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = $2` + s.dialect.lock
 	chunks := map[int]*batholith.Chunk{}
@@ -89,7 +89,7 @@ func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit)
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return nil, err
 			}
-			chunk = &read // without a row it is nobody's
+			chunk = &read // a chunk without a row has no owner
 			chunks[p.Chunk] = chunk
 		}
 		if chunk.State != batholith.ChunkLeased || chunk.Owner != c.Worker || chunk.Epoch != p.Epoch || chunk.Done.Overlaps(p.Done) {
@@ -106,6 +106,7 @@ func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit)
 	return chunks, nil
 }
 
+// add marks records of a chunk as done.
 func add(chunk *batholith.Chunk, done batholith.Bits) error {
 	for i := range len(done) * 8 {
 		switch {
@@ -119,7 +120,7 @@ func add(chunk *batholith.Chunk, done batholith.Bits) error {
 	return nil
 }
 
-// finish writes what is done of the chunks. A chunk that has all of its records stays its owner's no longer.
+// finish writes the done records of chunks. A chunk with all records done becomes ChunkDone, and its lease ends.
 func finish(ctx context.Context, tx *sql.Tx, chunks map[int]*batholith.Chunk) error {
 	for n, chunk := range chunks {
 		if chunk.Done.Len() == chunk.Count {
@@ -134,18 +135,21 @@ func finish(ctx context.Context, tx *sql.Tx, chunks map[int]*batholith.Chunk) er
 	return nil
 }
 
+// countColumns are the columns that scanCounts reads.
 const countColumns = `total, processed, succeeded, errored`
 
+// scanCounts reads a row of countColumns.
 func scanCounts(row *sql.Row) (c batholith.Counts, err error) {
 	return c, row.Scan(&c.Total, &c.Processed, &c.Succeeded, &c.Errored)
 }
 
+// readCounts reads the counters of a job.
 func readCounts(ctx context.Context, tx *sql.Tx, id string) (batholith.Counts, error) {
 	return scanCounts(tx.QueryRowContext(ctx, `SELECT `+countColumns+` FROM jobs WHERE id = $1`, id))
 }
 
-// addCounts is the statement that adds to the counters of a job. An addition that would not fit leaves 2^63-1: SQL would go on in floating
-// point or refuse, and a commit that is refused for one absurd number of a model server would be tried for ever.
+// addCounts is the statement that adds to the counters of a job. A sum that does not fit becomes 2^63-1. Otherwise SQL would use floating
+// point or fail, and a commit that fails because of one absurd number from a model server would be retried for ever.
 var addCounts = func() string {
 	var set strings.Builder
 	for i, column := range []string{"processed", "succeeded", "errored", "input", "output", "cache_read", "cache_write",
@@ -156,16 +160,16 @@ var addCounts = func() string {
 	return `UPDATE jobs SET ` + set.String() + `modified = CASE WHEN modified > $20 THEN modified ELSE $20 END WHERE id = $21 RETURNING ` + countColumns
 }()
 
-// count adds what the commit counts to the job.
+// count adds the counters of a commit to the job's.
 func count(ctx context.Context, tx *sql.Tx, c batholith.Commit, now time.Time) (batholith.Counts, error) {
-	t, l := c.Tokens.Add(batholith.Tokens{}), c.Ledger.Add(batholith.Ledger{}) // the sums have nothing below 0
+	t, l := c.Tokens.Add(batholith.Tokens{}), c.Ledger.Add(batholith.Ledger{}) // Add raises negative values to 0
 	return scanCounts(tx.QueryRowContext(ctx, addCounts,
 		c.Counts.Processed, c.Counts.Succeeded, c.Counts.Errored, t.Input, t.Output, t.CacheRead, t.CacheWrite,
 		l.Attempts, l.Repeats, l.Reissued, l.Outcomes.Invalid, l.Outcomes.Refused, l.Outcomes.Exhausted,
 		l.Wasted.Input, l.Wasted.Output, l.Wasted.CacheRead, l.Wasted.CacheWrite, l.Reused, l.Canaries, millis(now), c.Segment.Job))
 }
 
-// Ledger returns what the job's committed records cost.
+// Ledger returns the job's sums over its committed records: attempts, error lines by kind, wasted tokens.
 func (s *Store) Ledger(ctx context.Context, id string) (batholith.Ledger, error) {
 	var l batholith.Ledger
 	err := s.reader.QueryRowContext(ctx, `SELECT attempts, repeats, reissued, invalid, refused, exhausted,

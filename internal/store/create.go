@@ -11,12 +11,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// CreateJob stores a new job as Submitted, with its token, tags and first event, and returns it as stored: without its tags,
-// and with times of whole milliseconds. Submitted, and Expires with it, is moved up when the account's latest job has a later one.
+// CreateJob stores a new job as Submitted, with its token, tags and first event, in one transaction. It returns the job as stored: without
+// tags, and with times in whole milliseconds. If the account's latest job has a later Submitted, the new job gets that time, and Expires is
+// moved by the same difference.
 //
-// A token that came before decides first: with the same requestHash the answer is the job that it made, as that job is now,
-// and with another it is [batholith.ErrTokenReused]. Then a job that is not terminal holds its name (ErrNameInUse), and at
-// most maxActive such jobs of the account may ask for one model (ErrTooManyActive); 0 is no limit.
+// Checks, in this order:
+//
+//   - If the token was used before with the same requestHash, the result is the job that it made, in its present state. With another
+//     requestHash it is [batholith.ErrTokenReused].
+//   - If a job of the account with this name is not terminal, it is [batholith.ErrNameInUse].
+//   - If maxActive jobs of the account with this model are not terminal, it is [batholith.ErrTooManyActive]. 0: no limit.
 func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error) {
 	var first bool
 	j.Model = cmp.Or(j.Model, j.ModelID)
@@ -32,7 +36,7 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 			}
 			if earlier != nil {
 				j, first = *earlier, false
-				return errUnchanged // gives the seq back
+				return errUnchanged // the rollback returns the seq
 			}
 		}
 		if err := mayCreate(ctx, tx, j, maxActive); err != nil {
@@ -48,8 +52,8 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return batholith.Job{}, wrap("create job", j.ID, err)
 	}
-	// A crash from here on loses the answer and the hint, not the job: the client asks again with its token, and whoever
-	// waits for the hint looks at the jobs when it starts.
+	// A crash from here on loses the answer and the notification, not the job: the client retries with its token, and the next
+	// process reads all jobs at its start.
 	if first {
 		s.changes.signal()
 	}
@@ -57,8 +61,8 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 	return j, nil
 }
 
-// JobOfToken returns the job that an equal request of the account made under the token; batholith.ErrNotFound when none did, and
-// batholith.ErrTokenReused when another request had it.
+// JobOfToken returns the job that an equal request of the account created with the token. It returns batholith.ErrNotFound if the token was
+// not used, and batholith.ErrTokenReused if another request used it.
 func (s *Store) JobOfToken(ctx context.Context, account, token, requestHash string) (batholith.Job, error) {
 	type entry struct{ job, hash string }
 	found, err := read(ctx, s, func(rows *sql.Rows) (e entry, err error) { return e, rows.Scan(&e.job, &e.hash) },
@@ -74,10 +78,10 @@ func (s *Store) JobOfToken(ctx context.Context, account, token, requestHash stri
 	return s.Job(ctx, account, found[0].job)
 }
 
-// errUnchanged ends a transaction that found nothing to do.
+// errUnchanged ends a transaction that has nothing to do.
 var errUnchanged = errors.New("nothing to change")
 
-// shift is by how much the expiry of j moves when j counts as submitted at the given time.
+// shift is the number of milliseconds by which j.Expires moves if j gets the given time of submission.
 func shift(j batholith.Job, submitted int64) int64 {
 	if j.Expires.IsZero() {
 		return 0
@@ -85,9 +89,8 @@ func shift(j batholith.Job, submitted int64) int64 {
 	return submitted - millis(j.Submitted)
 }
 
-// nextSeq takes the account's next number and time. It comes first in the transaction, because its row lock is what makes
-// the account's creations one after another: the checks below see every job that came before, and a page of a list never
-// sees a number before all smaller ones.
+// nextSeq returns the account's next job number and time. It must come first in the transaction: its row lock makes the account's creations
+// sequential. So the checks after it see every earlier job, and a page of a list never shows a number before all smaller ones.
 func nextSeq(ctx context.Context, tx *sql.Tx, account string, at int64) (seq, submitted int64, err error) {
 	err = tx.QueryRowContext(ctx, `
 		INSERT INTO accounts (account, seq, submitted) VALUES ($1, 1, $2)
@@ -97,7 +100,7 @@ func nextSeq(ctx context.Context, tx *sql.Tx, account string, at int64) (seq, su
 	return seq, submitted, err
 }
 
-// jobOfToken returns the job that an equal request made under the token, or nil.
+// jobOfToken returns the job that an equal request created with the token, or nil.
 func jobOfToken(ctx context.Context, tx *sql.Tx, account, token, hash string) (*batholith.Job, error) {
 	var id, h string
 	err := tx.QueryRowContext(ctx, `SELECT job, hash FROM tokens WHERE account = $1 AND token = $2`, account, token).Scan(&id, &h)
@@ -113,6 +116,7 @@ func jobOfToken(ctx context.Context, tx *sql.Tx, account, token, hash string) (*
 	return &j, err
 }
 
+// mayCreate checks the job's name and the number of jobs with its model.
 func mayCreate(ctx context.Context, tx *sql.Tx, j batholith.Job, maxActive int) error {
 	var n int
 	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM jobs WHERE account = $1 AND name = $2 AND active = 1`,
@@ -134,6 +138,7 @@ func mayCreate(ctx context.Context, tx *sql.Tx, j batholith.Job, maxActive int) 
 	return err
 }
 
+// insertJob inserts the rows of a new job: job, token, tags, first event.
 func insertJob(ctx context.Context, tx *sql.Tx, j batholith.Job, seq int64, hash string) error {
 	request, err := encodeRequest(j.Request)
 	if err != nil {
@@ -160,7 +165,7 @@ func insertJob(ctx context.Context, tx *sql.Tx, j batholith.Job, seq int64, hash
 	return insertEvent(ctx, tx, j.ID, j.Status, "", millis(j.Submitted))
 }
 
-// encodeRequest leaves the tags out, which change and live in a table of their own.
+// encodeRequest encodes a request without its tags, which may change and have a table of their own.
 func encodeRequest(r batholith.Request) (string, error) {
 	r.Tags = nil
 	b, err := json.Marshal(r)

@@ -1,17 +1,22 @@
-// Package store keeps jobs, plans, leases and commits in SQL.
+// Package store stores jobs, plans, leases and commits in SQL.
 //
-// Its one invariant: whatever the store answered has happened, is on disk, and happened as a whole. A change is one
-// transaction that compares what it stands on (the status a job moves from, the epoch of a chunk, the token of a request)
-// in the same transaction that writes. A crash, a second process or a cancelled context leaves all of it or nothing; an
-// error alone does not tell which, so every change may be repeated, and a repetition of what happened does no harm.
+// Invariant: a change that the store confirmed has happened as a whole and is on disk. Each change is one transaction, which also
+// compares the state that the change depends on: the status that a job moves from, the epoch of a chunk, the token of a request.
+// A crash, a second process or a cancelled context leaves all of the change or nothing. An error does not tell which, so every
+// change may be repeated, and to repeat an applied change does no harm.
 //
-// No transaction writes more than some thousand rows, since a heartbeat that waits for it longer than its lease costs every job its
-// requests. A plan, and the rows of a job that is forgotten, are written in many, and count with the last one only.
+// No transaction writes more than a few thousand rows: a heartbeat waits for it, and if it waited for longer than the lease, all requests
+// in flight would be cancelled. A plan, and the rows of a job that is forgotten, are written in many transactions; only the last one makes
+// the change valid.
 //
-// One connection writes; a few others read, each from its own snapshot (SQLite: WAL), so that no read waits for a writer.
-// The statements are written for SQLite and PostgreSQL alike: numbered placeholders, integers for times. What differs
-// between the two is in type dialect and in the folder of migrations.
+// One connection writes. A few others read, each from its own snapshot (SQLite: WAL), so that no read waits for a writer.
+// The statements are for SQLite and PostgreSQL alike: numbered placeholders, integers for times. Type dialect and the folder of
+// migrations hold the differences.
 //
-// The store must not know what a status means beyond whether it is terminal and takes outcomes, how lines or segments look
-// inside, or who calls. It logs nothing: rows hold what clients wrote.
+// Files: create.go, job.go, list.go, tags.go, event.go (jobs), move.go (statuses and notes), plan.go (files and chunks), lease.go and
+// watch.go (claims and leases), commit.go and segment.go (outcomes), publication.go, kept.go and clean.go (the end of a job),
+// store.go, lost.go, lock.go, schema.go (the database file).
+//
+// The store must not know more about a status than whether it is terminal and accepts outcomes, nor the content of lines or segments, nor
+// who calls. It logs nothing, since rows hold what clients wrote.
 package store

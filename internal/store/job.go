@@ -10,11 +10,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// jobColumns is what scanJob reads.
+// jobColumns are the columns that scanJob reads.
 const jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, submitted, modified, ended, expires,
 	total, processed, succeeded, errored, input, output, cache_read, cache_write`
 
-// scanJob reads one row of jobColumns, followed by whatever else was selected.
+// scanJob reads a row of jobColumns, and the columns after them into more.
 func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, error) {
 	var (
 		j                                   batholith.Job
@@ -22,7 +22,7 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 		text                                string
 		submitted, modified, ended, expires int64
 	)
-	// A single row cannot be scanned into RawBytes, which are gone when it is closed.
+	// A *sql.Row cannot be scanned into RawBytes, which are invalid after it is closed.
 	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing, &j.Kept,
 		&submitted, &modified, &ended, &expires,
 		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
@@ -43,7 +43,7 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 	return j, nil
 }
 
-// found turns the absence of a job's row into [batholith.ErrNotFound].
+// found replaces sql.ErrNoRows by [batholith.ErrNotFound].
 func found(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return batholith.ErrNotFound
@@ -51,26 +51,26 @@ func found(err error) error {
 	return err
 }
 
-// Job returns the account's job with this id, without its tags. Another account's job is not found.
+// Job returns the account's job with this id, without its tags. It returns [batholith.ErrNotFound] if the account has no such job.
 func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, error) {
 	j, err := s.job(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND account = $2`, id, account)
 	return j, wrap("read job", id, err)
 }
 
-// Each reads the partial index of its condition: the jobs that are over and forgotten cost nothing.
+// Each query uses the partial index of its condition, so that terminal jobs cost nothing.
 const (
 	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
 	uncleanQuery    = `SELECT id FROM jobs WHERE active = 0 AND unclean = 1 AND kept = '' ORDER BY submitted, account, seq`
 	unsweptQuery    = `SELECT id FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
 )
 
-// Find returns the job with this id, whosever it is: for the service itself, never for a caller.
+// Find returns the job of any account with this id. It is for the service itself, never for a caller of the API.
 func (s *Store) Find(ctx context.Context, id string) (batholith.Job, error) {
 	j, err := s.job(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)
 	return j, wrap("read job", id, err)
 }
 
-// job reads the one job that a query selects.
+// job reads one job.
 func (s *Store) job(ctx context.Context, query string, args ...any) (batholith.Job, error) {
 	js, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
 	if err == nil && len(js) == 0 {
@@ -87,13 +87,13 @@ func (s *Store) Unfinished(ctx context.Context) ([]batholith.Job, error) {
 	return s.jobs(ctx, "list unfinished jobs", unfinishedQuery)
 }
 
-// Unclean returns the ids of the terminal jobs that were not forgotten yet, oldest first, but for those whose results are kept. Each may
-// have rows left, and objects that belong to them.
+// Unclean returns the ids of the terminal jobs that are not forgotten, oldest first, without those whose results are kept. Each may have
+// rows and temporary objects left.
 func (s *Store) Unclean(ctx context.Context) ([]string, error) {
 	return s.ids(ctx, "list unclean jobs", uncleanQuery)
 }
 
-// ids reads the ids that a query selects: of many jobs they take little memory.
+// ids reads only ids, since the jobs may be many.
 func (s *Store) ids(ctx context.Context, verb, query string, args ...any) ([]string, error) {
 	all, err := read(ctx, s, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) }, query, args...)
 	if err != nil {
@@ -102,6 +102,7 @@ func (s *Store) ids(ctx context.Context, verb, query string, args ...any) ([]str
 	return all, nil
 }
 
+// jobs reads several jobs.
 func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]batholith.Job, error) {
 	js, err := read(ctx, s, func(rows *sql.Rows) (batholith.Job, error) { return scanJob(rows) }, query, args...)
 	if err != nil {
@@ -110,8 +111,8 @@ func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]ba
 	return js, nil
 }
 
-// read collects the rows of a query on a connection that reads. Only the wait for the connection and the pace from row to
-// row watch ctx: see write.
+// read collects the rows of a query on a reading connection. ctx is checked while it waits for the connection and before each row; see
+// write for the reason.
 func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	conn, err := s.reader.Conn(ctx)
 	if err != nil {
@@ -132,7 +133,7 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// collect reads all rows of a query.
+// collect returns all rows of a query.
 func collect[T any](ctx context.Context, db queryer, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {

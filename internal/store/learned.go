@@ -8,10 +8,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// forgetLearned is how long what was learned of a backend is kept after it was last confirmed.
+// forgetLearned is the age at which a stored limit is deleted.
 const forgetLearned = 7 * 24 * time.Hour
 
-// Learned returns what was found of a backend and its model, or [batholith.ErrNotFound].
+// Learned returns the stored limit of a backend and model, or [batholith.ErrNotFound].
 func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.Learned, error) {
 	l := batholith.Learned{Backend: backend, Model: model}
 	var at int64
@@ -21,7 +21,7 @@ func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.L
 	return l, wrap("read the limit of", backend, err)
 }
 
-// Learn keeps what was found of a backend, and forgets what was not confirmed for a week.
+// Learn stores the limit of a backend and model, and deletes all limits older than a week.
 func (s *Store) Learn(ctx context.Context, l batholith.Learned) error {
 	return wrap("keep the limit of", l.Backend, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM limits WHERE at < $1`, millis(l.At.Add(-forgetLearned))); err != nil {

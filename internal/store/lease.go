@@ -11,15 +11,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Claim leases to worker the first chunks of the job, n at most, that are pending or whose owner has lost its lease. Each gets a new epoch,
-// higher by one, so that a commit of the previous owner is refused. The worker's own chunks are not among them before it releases them.
-// A job that is sealed, or neither Scheduled nor InProgress, has none. One that is Scheduled is claimed so that its first record can be sent
-// as soon as it has begun; a commit of it is refused until then.
+// Claim leases to worker the first n chunks of the job, or fewer, that are pending or whose owner has lost its lease. The epoch of each
+// rises by one, so that commits of the previous owner are refused. Chunks that the worker itself owns are not claimed again until it
+// releases them. If the job is sealed, or neither Scheduled nor InProgress, there are none. Chunks of a Scheduled job can be claimed, so that
+// its first record can be sent as soon as it begins; commits are refused until then.
 //
-// Whether a lease is lost is decided by what this process has seen of it ([watch]). The caller's time is not used: its clock may be wrong.
+// This process's own observation decides whether a lease is lost (see watch). The caller's time is not used, since its clock may be wrong.
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time) ([]batholith.Chunk, error) {
-	// If the worker dies here, it never learns of its chunks. They are claimed again when its lease is lost, or at once when
-	// it comes back under its name and releases them.
+	// If the worker dies before it gets the answer, it does not know of its chunks. They can be claimed again when its lease is lost, or
+	// when it restarts under its name and releases them.
 	if none, err := s.holds(ctx, noneToClaimQuery, id, worker); err != nil || none {
 		return nil, wrap("claim chunks of job", id, err)
 	}
@@ -40,27 +40,26 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 	if err != nil {
 		return nil, wrap("claim chunks of job", id, err)
 	}
-	// The order of the rows that an UPDATE returns is the database's own.
+	// UPDATE ... RETURNING gives no order.
 	slices.SortFunc(chunks, func(a, b batholith.Chunk) int { return cmp.Compare(a.N, b.N) })
 	return chunks, nil
 }
 
-// Nearly every job is asked once more for chunks than it has, and released without any. A look spares that the transaction, for which
-// others would wait. What a look finds is as old as a transaction's before it.
+// Nearly every job gets one Claim that finds no chunk, and one Release without any. These queries find that out by a read, which saves a write
+// transaction.
 const (
 	noneToClaimQuery = `SELECT 1 FROM jobs WHERE id = $1 AND NOT EXISTS (
 		SELECT 1 FROM chunks WHERE job = $1 AND state <> 'done' AND (state = 'pending' OR owner <> $2))`
 	leasedOfJobQuery = `SELECT 1 FROM chunks WHERE state = 'leased' AND owner = $1 AND job = $2 LIMIT 1`
 )
 
-// holds tells whether a query has a row.
+// holds reports whether a query has a row.
 func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, error) {
 	rows, err := read(ctx, s, func(rows *sql.Rows) (n int, err error) { return n, rows.Scan(&n) }, query, args...)
 	return len(rows) > 0, err
 }
 
-// claim is the statement of Claim beside so many living workers. It finds the chunks that are not done by an index of their own: the
-// others cost nothing.
+// claim is the statement of Claim if living workers own chunks. It finds the chunks that are not done by a partial index.
 func (d dialect) claim(living int) string {
 	return `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1
 		WHERE job = $2 AND n IN (
@@ -69,14 +68,14 @@ func (d dialect) claim(living int) string {
 		RETURNING ` + chunkColumns
 }
 
-// gate is what says whether a job takes claims and commits.
+// gate is the part of a job's row that decides whether the job accepts claims and commits.
 type gate struct {
 	status batholith.Status
 	sealed bool
-	kept   bool // results of it are kept
+	kept   bool // its results are kept
 }
 
-// lockJob reads a job's gate, which stays as it is until the transaction ends.
+// lockJob reads a job's gate, which cannot change before the transaction ends.
 func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error) {
 	var g gate
 	var sealed int
@@ -85,8 +84,8 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 	return g, found(err)
 }
 
-// Release makes chunks pending again that the worker has leased: those of one job, or of every job when id is empty.
-// What it commits of them from now on is refused. Many chunks are released in several transactions; after an error some may be released.
+// Release makes chunks pending that the worker has leased: those of one job, or of every job if id is empty. Later commits of the worker
+// for them are refused. Many chunks are released in several transactions; after an error some of them may be released.
 func (s *Store) Release(ctx context.Context, worker, id string) error {
 	if id != "" {
 		if some, err := s.holds(ctx, leasedOfJobQuery, worker, id); err != nil || !some {
@@ -107,29 +106,29 @@ func (s *Store) Release(ctx context.Context, worker, id string) error {
 	}))
 }
 
-// Both read the partial index of leased chunks.
+// Both use the partial index of leased chunks.
 const (
 	releaseQuery      = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 LIMIT $2)`
 	releaseOfJobQuery = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 AND job = $3 LIMIT $2)`
 )
 
-// forgotten is how long a worker's row is kept after its lease was lost.
+// forgotten is how long a worker's row is kept after the end of its lease.
 const forgotten = time.Hour
 
-// Heartbeat renews the leases of the worker's chunks: they last from now on for as long as it is until then by the clock of this process.
-// Another process measures this length by its own clock. A time that is not in the future gives the leases up.
+// Heartbeat renews the leases of the worker's chunks. Their length is the time from now until the given time, by this process's clock;
+// other processes measure this length by their own clocks. A time that is not in the future gives the leases up.
 func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) error {
-	// The length is taken before the wait for the transaction, so the stored lease never ends before the time that the caller believes in.
+	// Compute the length before the wait for the transaction: so the stored lease never ends before the caller's.
 	lease := max(ceilDuration(time.Until(until)), 0)
 	return wrap("renew the lease of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		// A random beat differs from every beat before, also when the row was deleted in between.
+		// A random number differs from every earlier one, also if the row was deleted in between.
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO workers (id, beat, lease) VALUES ($1, $2, $3)
 			ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, lease = excluded.lease`, worker, rand.Int64(), lease.Milliseconds())
 		if err != nil {
 			return err
 		}
-		// Every heartbeat looks at all leases, so a process that renews its own knows soon which of the others are lost.
+		// Every heartbeat observes all leases, so that a process that renews its own soon knows which others are lost.
 		_, idle, err := s.watch.look(ctx, tx)
 		if err != nil || len(idle) == 0 {
 			return err

@@ -9,9 +9,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Jobs returns one page of an account's jobs, without their tags unless they are asked for, and the cursor of the next page, 0 when there is none.
-// The pages of one query neither repeat nor leave out a job that was there when the first was read, however many are created
-// meanwhile; a job whose status changes meanwhile may come to match a filter, or no longer.
+// Jobs returns one page of an account's jobs, with their tags if the query asks for them, and the cursor of the next page, 0 if there is
+// none. The pages of one query neither repeat nor omit a job that existed when the first page was read, however many are created meanwhile.
+// A job whose status changes meanwhile may begin or cease to match a filter.
 func (s *Store) Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error) {
 	query, args := s.dialect.list(q)
 	var last int64
@@ -28,7 +28,7 @@ func (s *Store) Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Jo
 	return jobs[:max(q.Limit, 1)], last, nil
 }
 
-// addTags reads the tags of jobs, by key.
+// addTags reads the tags of jobs, sorted by key, into their Tags.
 func (s *Store) addTags(ctx context.Context, jobs []batholith.Job) error {
 	type row struct {
 		job string
@@ -51,10 +51,10 @@ func (s *Store) addTags(ctx context.Context, jobs []batholith.Job) error {
 	return err
 }
 
-// list builds the statement of a page and one job more, which tells whether there is a next page and is where it begins.
+// list builds the statement of a page with one job more, which is the begin of the next page, if any.
 //
-// The order is that of seq. Since Submitted never falls as seq rises, a bound in time is a bound of seq, found by one seek in
-// the index by time: the scan itself visits only what the page holds, except what the filter by name refuses.
+// The order is that of seq. Submitted never falls as seq rises, so a bound in time is a bound of seq, which one look-up in the index by
+// time finds. The scan itself visits only the jobs of the page, and those that the filter by name excludes.
 func (d dialect) list(q batholith.ListQuery) (query string, args []any) {
 	arg := func(v any) string {
 		args = append(args, v)
@@ -77,7 +77,7 @@ func (d dialect) list(q batholith.ListQuery) (query string, args []any) {
 			" AND submitted > "+arg(q.After.UnixMilli())+" ORDER BY submitted, seq LIMIT 1), 9223372036854775807)")
 	}
 	if !q.Before.IsZero() {
-		// A job submitted within the bound's own millisecond, and before it, is earlier than the bound: round up.
+		// Times are stored in milliseconds: round up, so that a job in the bound's own millisecond counts as earlier.
 		where = append(where, "seq <= COALESCE((SELECT seq FROM jobs WHERE account = "+account+
 			" AND submitted < "+arg(ceilMillis(q.Before))+" ORDER BY submitted DESC, seq DESC LIMIT 1), 0)")
 	}

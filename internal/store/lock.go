@@ -10,9 +10,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockDir waits until no other process holds the lock of the folder, and takes it. A process that dies gives its lock up.
-// The lock is on the folder because SQLite's own locks are on the file, and closing any handle of that file drops them.
-// Where folders cannot be locked it does nothing: two processes must not be the first to open a file at the same time there.
+// lockDir takes the lock of the folder, and waits at most busyTimeout while another process holds it. The system releases the lock of a
+// process that dies. The lock is on the folder because SQLite's own locks are on the file, and closing any handle of that file releases
+// them. If folders cannot be locked on this system, lockDir does nothing; then two processes must not be the first to open a file at the
+// same time.
 func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
 	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
 	ctx, cancel := context.WithTimeout(ctx, busyTimeout)

@@ -15,32 +15,32 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// A database that is lost must not be taken for the first start of a new one: its jobs would be gone in silence. So the start says which of
-// the two it is, in this order:
+// A missing database is either the first start or a loss. After a loss the start must fail, since all jobs would be gone silently. The
+// first start makes a database in these steps:
 //
-//  1. makeFile makes an empty file, after nothing was found that says that there was a database before (check);
+//  1. check finds no mark and no other sign of an earlier database. makeFile makes an empty file;
 //  2. migrate makes the schema in it;
-//  3. mark makes the mark beside it, the file PATH.made, and removes the wish to start anew, if there was one.
+//  3. mark makes the mark, the file PATH.made beside it, and removes the file start-anew, if there is one.
 //
-// Only then can a job be created. A crash before step 3 leaves no mark, so the next start goes on with the empty or half-made database. A
-// database without jobs may be lost in that time, and nothing is lost with it. Databases of earlier versions get their mark when they are opened.
+// Jobs can be created only after step 3. A crash before step 3 leaves no mark, so the next start continues with the empty or unfinished
+// database, which has no jobs. Databases of earlier versions get their mark when they are opened.
 
-// A Sign looks for something that is there only if a database was there before, and returns what it found, or "".
+// A Sign looks for something that exists only if there was a database before. It returns what it found, or "".
 type Sign func() (string, error)
 
-// anew is the file beside the database with which its owner says that a lost database is to be replaced by an empty one.
+// anew is a file beside the database. With it an operator allows that a lost database is replaced by an empty one.
 const anew = "start-anew"
 
-// markOf is the file that says that the database at path was made.
+// markOf is the path of the mark of the database at path.
 func markOf(path string) string { return path + ".made" }
 
-// lostError says that the database at path was there and is not any more.
+// lostError says that the database at path is lost.
 func lostError(what, found, path string) error {
 	return fmt.Errorf("%s, but there were jobs: %s is there. Restore the database from a backup. To go on without these jobs, create the file %s and start again",
 		what, found, filepath.Join(filepath.Dir(path), anew))
 }
 
-// check refuses what cannot be the database at path, and the absence of one that was there before.
+// check returns an error if the file at path is no database of this program, or if the database is lost.
 func check(ctx context.Context, path string, signs []Sign) error {
 	info, err := os.Stat(path)
 	what := ""
@@ -74,7 +74,7 @@ func check(ctx context.Context, path string, signs []Sign) error {
 	return nil
 }
 
-// lost returns what says that there was a database, or "". A wish to start anew outweighs everything.
+// lost returns a sign that there was a database, or "". If the file start-anew exists, it returns "".
 func lost(path string, signs []Sign) (string, error) {
 	if _, err := os.Stat(filepath.Join(filepath.Dir(path), anew)); err == nil {
 		return "", nil
@@ -87,7 +87,7 @@ func lost(path string, signs []Sign) (string, error) {
 	return "", nil
 }
 
-// exists is the path, or "" when nothing is there.
+// exists returns the path, or "" if it does not exist.
 func exists(path string) (string, error) {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -96,8 +96,8 @@ func exists(path string) (string, error) {
 	return path, err
 }
 
-// inspect tells whether the database has no tables, as a crash before its first migration leaves it. It refuses what is not a database of
-// this program. It changes nothing, so that a file of another program is as it was.
+// inspect reports whether the database has no tables, as after a crash before its first migration. It returns an error if the file is no
+// database of this program. It changes nothing.
 func inspect(ctx context.Context, path string, size int64) (empty bool, err error) {
 	db, err := connect(path, 1, "mode", "rw", "_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "_pragma", "query_only(1)")
 	if err != nil {
@@ -109,7 +109,7 @@ func inspect(ctx context.Context, path string, size int64) (empty bool, err erro
 	switch {
 	case err != nil:
 		return false, explain(err)
-	case len(tables) == 0, slices.Equal(tables, []string{"goose_db_version"}): // the first migration makes all tables at once
+	case len(tables) == 0, slices.Equal(tables, []string{"goose_db_version"}): // the first migration makes all tables in one transaction
 		return true, nil
 	case !slices.Contains(tables, "goose_db_version") || !slices.Contains(tables, "chunks"):
 		return false, fmt.Errorf("it is the database of another program, with the tables %s. Move it away and restore the database from a backup", strings.Join(tables, ", "))
@@ -122,11 +122,11 @@ func inspect(ctx context.Context, path string, size int64) (empty bool, err erro
 	return false, whole(ctx, db, path, size)
 }
 
-// firstTables are those of the first migration, which makes all or none of them: a database of any version has them.
+// firstTables are the tables of the first migration. A database of any version has all of them.
 var firstTables = []string{"accounts", "jobs", "tokens", "tags", "events", "files", "chunks", "segments", "uploads", "workers"}
 
-// whole refuses a file that is shorter than the database, by more than the write-ahead log beside it could hold. Without such a log SQLite
-// finds this by itself; with one it would go on until it needs a page that is gone.
+// whole returns an error if the file is shorter than the database, by more than the write-ahead log beside it can hold. Without a log
+// SQLite finds this itself; with one it would only fail when it needs a missing page.
 func whole(ctx context.Context, db *sql.DB, path string, size int64) error {
 	var pages, page int64
 	if err := errors.Join(db.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages), db.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&page)); err != nil {
@@ -141,11 +141,11 @@ func whole(ctx context.Context, db *sql.DB, path string, size int64) error {
 		if now == size && sizeOf(path+"-wal") == log {
 			return fmt.Errorf("it is cut short: %d bytes of %d are there. Move it away and restore the database from a backup", size, pages*page)
 		}
-		size = now // another process moved the log into the file meanwhile
+		size = now // another process has moved the log into the file
 	}
 }
 
-// sizeOf is the size of a file, 0 if it is not there.
+// sizeOf is the size of a file in bytes, 0 if it does not exist.
 func sizeOf(path string) int64 {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -154,7 +154,7 @@ func sizeOf(path string) int64 {
 	return info.Size()
 }
 
-// explain adds cause and remedy to what SQLite says of a file that it cannot use.
+// explain adds cause and remedy to SQLite's error about a file.
 func explain(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -171,7 +171,7 @@ func explain(err error) error {
 	return err
 }
 
-// mark says that the database was made, for every later start.
+// mark makes the mark of a finished database.
 func mark(path string) error {
 	f, err := os.OpenFile(markOf(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
@@ -184,7 +184,7 @@ func mark(path string) error {
 			return fmt.Errorf("mark the database as made: %w", err)
 		}
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil { // the name, also when a process made it that died before it synced it
+	if err := syncDir(filepath.Dir(path)); err != nil { // the name of the mark, which an earlier process may have made without a sync
 		return fmt.Errorf("mark the database as made: %w", err)
 	}
 	switch err := os.Remove(filepath.Join(filepath.Dir(path), anew)); {
@@ -193,9 +193,10 @@ func mark(path string) error {
 	case err != nil:
 		return fmt.Errorf("the new database is made, and the wish for it stays: %w", err)
 	}
-	return syncDir(filepath.Dir(path)) // a wish that came back would hide the next loss
+	return syncDir(filepath.Dir(path)) // without a sync the file could reappear, and hide the next loss
 }
 
+// syncDir makes the names in a folder durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

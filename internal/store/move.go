@@ -9,10 +9,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Move changes a job's status from one to another, with one event, if it still is the first: otherwise, and when the job's end is
-// decided, it is [batholith.ErrMoved]. An empty message leaves the job's message as it is. Modified becomes at unless it is later already,
-// and Ended becomes Modified when the new status is terminal, which also empties Note and Failing. A move to the same status changes the
-// message only. A job whose plan is unfinished cannot become Scheduled: that is [batholith.ErrMoved] too.
+// Move changes a job's status and adds one event, in one transaction. It returns [batholith.ErrMoved] if the status is not from, if the
+// job's end is decided, or if the job would become Scheduled with an unfinished plan.
+//
+// An empty message leaves the job's message unchanged. Modified becomes at, unless it is later already. If the new status is terminal,
+// Ended becomes Modified, and Note and Failing are emptied. A move to the same status only changes the message, without an event.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return move(ctx, tx, id, from, to, message, at) })
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, 
 // move is Move within a transaction.
 func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status, message string, at time.Time) error {
 	if from.Terminal() {
-		return cause(ctx, tx, id, batholith.ErrMoved) // nothing moves a job that has ended
+		return cause(ctx, tx, id, batholith.ErrMoved) // a terminal job does not move
 	}
 	message = batholith.CutMessage(message)
 	var modified int64
@@ -50,8 +51,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 	return insertEvent(ctx, tx, id, to, message, modified)
 }
 
-// Note replaces the note of a job; an empty one removes it. It leaves the message as it is. A job that is terminal, or whose end is
-// decided, takes no note: batholith.ErrMoved.
+// Note replaces the note of a job; an empty one removes it. It returns batholith.ErrMoved if the job is terminal or its end is decided.
 func (s *Store) Note(ctx context.Context, id, note string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now, err := s.dialect.now(ctx, tx)
@@ -65,8 +65,8 @@ func (s *Store) Note(ctx context.Context, id, note string) error {
 	}))
 }
 
-// Unnote removes the note of a job if it is this one: another, which somebody else wrote since, stays. It is no error then, nor for a job
-// that is over.
+// Unnote removes the note of a job if it is this one. If another process has replaced it, or the job is terminal, it changes nothing and
+// returns nil.
 func (s *Store) Unnote(ctx context.Context, id, note string) error {
 	return wrap("remove a note from job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
@@ -84,7 +84,7 @@ func seal(ctx context.Context, tx *sql.Tx, id, why string) error {
 	return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
 }
 
-// changed returns refusal when an update of a job's row found no row to change, or ErrNotFound when there is no such job.
+// changed checks the result of an update of a job's row: if no row changed, it returns refusal, or ErrNotFound if the job does not exist.
 func changed(ctx context.Context, tx *sql.Tx, r sql.Result, err error, id string, refusal error) error {
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func changed(ctx context.Context, tx *sql.Tx, r sql.Result, err error, id string
 	return cause(ctx, tx, id, refusal)
 }
 
-// cause is refusal, or [batholith.ErrNotFound] when there is no such job.
+// cause returns refusal, or [batholith.ErrNotFound] if the job does not exist.
 func cause(ctx context.Context, tx *sql.Tx, id string, refusal error) error {
 	var n int
 	if err := tx.QueryRowContext(ctx, `SELECT 1 FROM jobs WHERE id = $1`, id).Scan(&n); err != nil {

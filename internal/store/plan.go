@@ -13,7 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// Plan is [Store.PlanFrom] for chunks that are in memory. A chunk that is refused is refused before anything changes.
+// Plan is [Store.PlanFrom] for chunks in memory. It checks all of them before it changes anything.
 func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64) error {
 	if _, err := checkChunks(-1, chunks); err != nil {
 		return wrap("plan job", id, err)
@@ -21,23 +21,23 @@ func (s *Store) Plan(ctx context.Context, id string, files []batholith.File, chu
 	return s.PlanFrom(ctx, id, files, slices.Values(chunks), total)
 }
 
-// PlanFrom stores the files and chunks of a job that is Validating, in place of an earlier plan, and its total of records. The chunks come
-// in the order of their numbers; each begins as pending and under epoch 0, whatever it says. In another status it is
-// [batholith.ErrMoved], also when another plan of the job was begun meanwhile.
+// PlanFrom replaces the files and chunks of a Validating job, and its total number of records. The chunks must come
+// in the order of their numbers. Each is stored as pending and with epoch 0. It returns [batholith.ErrMoved] if the job has another status, or
+// if another plan of the job was begun meanwhile.
 //
-// A plan may have a million chunks, so it is written in many short transactions, between which others write. No transaction is open while
+// A plan may have a million chunks, so it is written in many short transactions, and others can write in between. No transaction is open while
 // the iterator runs. Until the last transaction the job has no plan: Files and Chunks return nothing, and the job cannot become Scheduled.
-// After an error, or a crash, it stays so until the next plan replaces what was written, or Forget deletes it.
+// After an error or a crash this remains so, until the next plan replaces the rows or Forget deletes them.
 func (s *Store) PlanFrom(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
 	d := draft{s: s, job: id}
 	return wrap("plan job", id, d.write(ctx, files, chunks, total))
 }
 
-// smallPlan is how many rows a plan may have that is stored in the transaction that moves its job.
+// smallPlan is the number of rows up to which a plan is stored in the transaction that moves its job to Scheduled.
 const smallPlan = 256
 
-// Accept is [Store.PlanFrom], and the move of the job from Validating to Scheduled. A small plan is stored and made the job's in the
-// transaction of the move: a crash leaves the job as it was, or Scheduled.
+// Accept is [Store.PlanFrom] followed by the move from Validating to Scheduled. A small plan is stored in the transaction of the move, so
+// that a crash leaves the job either unchanged or Scheduled.
 func (s *Store) Accept(ctx context.Context, id string, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64, at time.Time) error {
 	next, stop := iter.Pull(chunks)
 	defer stop()
@@ -64,7 +64,7 @@ func (s *Store) Accept(ctx context.Context, id string, files []batholith.File, c
 	return s.Move(ctx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
 }
 
-// acceptSmall is Accept of a plan that one transaction writes.
+// acceptSmall is Accept for a plan that fits into one transaction.
 func (s *Store) acceptSmall(ctx context.Context, id string, files []batholith.File, chunks []batholith.Chunk, total int64, at time.Time) error {
 	if _, err := checkChunks(-1, chunks); err != nil {
 		return wrap("plan job", id, err)
@@ -109,14 +109,15 @@ func (s *Store) acceptSmall(ctx context.Context, id string, files []batholith.Fi
 	return nil
 }
 
-// draft is a plan that is being written. Its number tells it from every other plan of the job: each transaction compares it with the job's,
-// so of two that plan one job at the same time, the one that began first is refused, and never are there chunks of both.
+// draft is a plan that is being written. Its number distinguishes it from other plans of the job, and every transaction compares it with
+// the job's. So if two workers plan one job at the same time, the one that began first is refused, and their chunks never mix.
 type draft struct {
 	s      *Store
 	job    string
 	number int64
 }
 
+// write replaces the job's plan.
 func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.Seq[batholith.Chunk], total int64) error {
 	if err := d.begin(ctx); err != nil {
 		return err
@@ -156,7 +157,7 @@ func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.S
 	return d.finish(ctx, total)
 }
 
-// begin withdraws the job's plan and takes the next number.
+// begin makes the job's plan invalid and takes the next number.
 func (d *draft) begin(ctx context.Context) error {
 	return d.s.write(ctx, d.withdraw)
 }
@@ -171,7 +172,7 @@ func (d *draft) withdraw(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// clear deletes what earlier plans left.
+// clear deletes the rows of earlier plans.
 func (d *draft) clear(ctx context.Context) error {
 	for _, t := range []table{chunksTable, filesTable} {
 		if err := d.s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
@@ -187,7 +188,7 @@ func (d *draft) clear(ctx context.Context) error {
 	return nil
 }
 
-// step writes one batch, if the draft is still the job's.
+// step writes one batch, if the draft is still the job's latest.
 func (d *draft) step(ctx context.Context, insert func(context.Context, *sql.Tx) error) error {
 	return d.s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		if err := d.check(ctx, tx); err != nil {
@@ -197,7 +198,7 @@ func (d *draft) step(ctx context.Context, insert func(context.Context, *sql.Tx) 
 	})
 }
 
-// check is [batholith.ErrMoved] unless the job still is Validating and the draft is its latest. The job's row stays as it is until the
+// check returns [batholith.ErrMoved] unless the job is Validating and the draft is its latest. The job's row cannot change before the
 // transaction ends.
 func (d *draft) check(ctx context.Context, tx *sql.Tx) error {
 	var n int
@@ -209,7 +210,7 @@ func (d *draft) check(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// finish makes the draft the job's plan.
+// finish makes the draft valid as the job's plan.
 func (d *draft) finish(ctx context.Context, total int64) error {
 	return d.s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := d.check(ctx, tx); err != nil {
@@ -219,14 +220,14 @@ func (d *draft) finish(ctx context.Context, total int64) error {
 	})
 }
 
-// establish is finish within a transaction of a draft that is known to be the job's.
+// establish is finish within a transaction that has checked the draft.
 func (d *draft) establish(ctx context.Context, tx *sql.Tx, total int64) error {
 	_, err := tx.ExecContext(ctx, `UPDATE jobs SET drafting = 0, total = $1 WHERE id = $2`, total, d.job)
 	return err
 }
 
-// checkChunks refuses what could never be finished, and chunks that are not in the order of their numbers, from the one after last.
-// It returns the number of the last one.
+// checkChunks returns an error for an empty chunk, and for chunks that are not in the order of their numbers after last. It returns the
+// number of the last chunk.
 func checkChunks(last int, chunks []batholith.Chunk) (int, error) {
 	for _, c := range chunks {
 		switch {
@@ -240,7 +241,7 @@ func checkChunks(last int, chunks []batholith.Chunk) (int, error) {
 	return last, nil
 }
 
-// insertFiles inserts row by row: the cost of a statement with many rows rises with the square of its placeholders.
+// insertFiles inserts row by row: the time of a statement with many rows grows with the square of its placeholders.
 func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.File) error {
 	for _, f := range files {
 		_, err := tx.ExecContext(ctx, `
@@ -253,6 +254,7 @@ func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.F
 	return nil
 }
 
+// insertChunks inserts row by row, for the same reason.
 func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith.Chunk) error {
 	for _, c := range chunks {
 		_, err := tx.ExecContext(ctx, `
@@ -268,7 +270,7 @@ func insertChunks(ctx context.Context, tx *sql.Tx, id string, chunks []batholith
 // planned is the condition that the job's plan is finished.
 const planned = `(SELECT drafting FROM jobs WHERE id = $1) = 0`
 
-// Files returns the job's input files in their order, once its plan is finished.
+// Files returns the job's input files in their order. Without a finished plan there are none.
 func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) {
 	fs, err := read(ctx, s, func(rows *sql.Rows) (f batholith.File, err error) {
 		return f, rows.Scan(&f.N, &f.Key, &f.ETag, &f.Bytes, &f.Records, &f.CRC32C, &f.Output, &f.Index)
@@ -276,8 +278,8 @@ func (s *Store) Files(ctx context.Context, id string) ([]batholith.File, error) 
 	return fs, wrap("read files of job", id, err)
 }
 
-// Chunks returns the job's chunks in their order, once its plan is finished. It is for tests and small jobs: a job may have a million, and
-// they are read page by page, each page as it is at its moment.
+// Chunks returns the job's chunks in their order. Without a finished plan there are none. It is for tests and small jobs, since a job may
+// have a million. It reads page by page, so that the pages may be of different moments.
 func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error) {
 	var all []batholith.Chunk
 	for next := 0; ; next = all[len(all)-1].N + 1 {
@@ -292,10 +294,10 @@ func (s *Store) Chunks(ctx context.Context, id string) ([]batholith.Chunk, error
 	}
 }
 
+// chunksQuery reads one page of Chunks.
 const chunksQuery = `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n >= $2 AND ` + planned + ` ORDER BY n LIMIT $3`
 
-// ChunksOf returns those of the job's chunks that have these numbers, in the order of the numbers; a number that is not there is passed
-// over.
+// ChunksOf returns the job's chunks with these numbers, in order. Numbers without a chunk are skipped.
 func (s *Store) ChunksOf(ctx context.Context, id string, numbers []int) ([]batholith.Chunk, error) {
 	numbers = slices.Compact(slices.Sorted(slices.Values(numbers)))
 	var all []batholith.Chunk
@@ -314,17 +316,18 @@ func (s *Store) ChunksOf(ctx context.Context, id string, numbers []int) ([]batho
 	return all, nil
 }
 
-// maxNumbers is how many chunks one statement asks for: the cost of a statement rises with the square of its placeholders.
+// maxNumbers is the number of chunks that one statement reads: the time of a statement grows with the square of its placeholders.
 const maxNumbers = 100
 
+// chunksOfQuery is the statement of ChunksOf for n numbers.
 func chunksOfQuery(n int) string {
 	return `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND ` + among("n", 2, n) + ` AND ` + planned + ` ORDER BY n`
 }
 
-// chunkColumns is what scanChunk reads.
+// chunkColumns are the columns that scanChunk reads.
 const chunkColumns = `job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done`
 
-// scanChunk returns a chunk whose Done has room for all of its records.
+// scanChunk reads a row of chunkColumns. Done has room for all records of the chunk.
 func scanChunk(row interface{ Scan(...any) error }) (batholith.Chunk, error) {
 	var c batholith.Chunk
 	var done []byte

@@ -6,27 +6,28 @@ import (
 	"strings"
 )
 
-// maxPrepared is how many statements a connection keeps. The program has fewer; a list with many filters, or of many numbers, makes its
-// own. A connection that is full closes those that it has and begins anew.
+// maxPrepared is the number of statements that a connection keeps. The program has fewer, apart from lists with many filters or numbers. A
+// connection that is full closes all of them and starts again.
 const maxPrepared = 256
 
-// preparing opens connections that keep their prepared statements: to parse and to plan a statement takes longer than to run it on a few
-// rows. The statements of migrations are not kept, since each runs once.
+// preparing opens connections that keep their prepared statements: to parse and plan a statement takes longer than to run it on a few rows.
+// Statements of migrations are not kept, since each runs once.
 type preparing struct{ driver.Connector }
 
+// Connect implements [driver.Connector].
 func (c preparing) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	full, ok := conn.(sqliteConn)
-	if !ok { // another version of the driver: it works as before, without the gain
+	if !ok { // another version of the driver lacks an interface: go on without prepared statements
 		return conn, nil
 	}
 	return &preparedConn{sqliteConn: full, statements: map[string]*prepared{}}, nil
 }
 
-// sqliteConn is what database/sql asks of a connection.
+// sqliteConn is the interfaces of a connection that database/sql uses.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -38,23 +39,22 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// preparedConn is a connection and its prepared statements, by their text. database/sql lets one goroutine use it at a time.
+// preparedConn is a connection with its prepared statements, by their text. database/sql lets only one goroutine use it at a time.
 type preparedConn struct {
 	sqliteConn
 	statements map[string]*prepared
 }
 
-// prepared is a statement that is kept. It runs once at a time: while the rows of a query are open, another query with the same text takes
-// a statement of its own.
+// prepared is a statement that is kept. While the rows of a query are open, another query with the same text uses a new statement.
 type prepared struct {
 	stmt driver.Stmt
-	busy bool // rows of it are open
+	busy bool // its rows are open
 }
 
 // Unwrap returns the driver's own connection.
 func (c *preparedConn) Unwrap() driver.Conn { return c.sqliteConn }
 
-// take returns the prepared statement of a text, nil where none is to be used.
+// take returns the prepared statement of a text, or nil if none can be used.
 func (c *preparedConn) take(ctx context.Context, query string) (*prepared, error) {
 	if p := c.statements[query]; p != nil {
 		if p.busy {
@@ -81,7 +81,7 @@ func (c *preparedConn) take(ctx context.Context, query string) (*prepared, error
 	return p, nil
 }
 
-// recurs tells whether a statement may be one that comes again.
+// recurs reports whether a statement may be run again, so that it is worth keeping.
 func recurs(query string) bool {
 	verb, _, _ := strings.Cut(strings.TrimSpace(query), " ")
 	switch verb {
@@ -95,12 +95,13 @@ func recurs(query string) bool {
 func (c *preparedConn) dismiss() {
 	for query, p := range c.statements {
 		if !p.busy {
-			_ = p.stmt.Close() // it has no more to say than its last run
+			_ = p.stmt.Close() // its last run has returned any error already
 			delete(c.statements, query)
 		}
 	}
 }
 
+// ExecContext implements [driver.ExecerContext] with a prepared statement.
 func (c *preparedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	p, err := c.take(ctx, query)
 	switch {
@@ -112,6 +113,7 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args []dri
 	return p.stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
+// QueryContext implements [driver.QueryerContext] with a prepared statement.
 func (c *preparedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	p, err := c.take(ctx, query)
 	switch {
@@ -134,12 +136,13 @@ func (c *preparedConn) Close() error {
 	return c.sqliteConn.Close()
 }
 
-// preparedRows give their statement back when they are closed.
+// preparedRows return their statement when they are closed.
 type preparedRows struct {
 	driver.Rows
 	of *prepared
 }
 
+// Close closes the rows, and allows another use of the statement.
 func (r *preparedRows) Close() error {
 	r.of.busy = false
 	return r.Rows.Close()

@@ -9,17 +9,19 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// ClaimPublication makes worker the one that publishes the job's output, under a new epoch, higher by one. From then on the store refuses
-// every upload that another publisher begins, and what others have begun is among [Store.Uploads]. The claim is granted when nobody
-// publishes, when worker does already, when the publisher has lost its lease, and when worker asks for the final output and the
-// publisher writes a partial one. Otherwise it is [batholith.ErrHeld].
+// ClaimPublication makes worker the publisher of the job's output, under the next epoch. From then on the store refuses
+// new uploads of other publishers; [Store.Uploads] lists those that they have begun. The claim is granted if
 //
-// Whether a lease is lost is decided as in [Store.Claim]; the caller's time is not used.
+//   - the job has no publisher, or worker is the publisher
+//   - the publisher has lost its lease (decided as in [Store.Claim]; the caller's time is not used)
+//   - final is true and the publisher writes partial output
 //
-// From the claim until it rests or yields, the publisher reads the job's segments: see [Store.ReplaceSegments].
+// and otherwise refused with [batholith.ErrHeld].
 //
-// A job that is sealed has no partial output any more: [batholith.ErrSealed]. One that is terminal has a publisher only while results of
-// it are kept; otherwise it is [batholith.ErrMoved].
+// From the claim until RestPublication or YieldPublication, the publisher counts as reading the job's segments: see [Store.ReplaceSegments].
+//
+// If the job is sealed and final is false, it returns [batholith.ErrSealed]; if the job is terminal and no results are kept,
+// [batholith.ErrMoved].
 func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final bool, _ time.Time) (epoch int64, err error) {
 	// If the worker dies here, it is a publisher that writes nothing. Its own next claim is granted at once, and another worker's when
 	// its lease is lost.
@@ -58,10 +60,10 @@ func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker str
 	return rows[0], nil
 }
 
-// SealToPublish has the store refuse every further claim and commit of the job, for good, and in the same transaction claims the
-// publication of the final output, as [Store.ClaimPublication] does. Of a job that is on its way to Failed it keeps why, as Failing; the
-// first reason stays, and a job that is terminal, or whose end is decided, takes none: it ends as it was decided. The epoch is 0 when the
-// claim is not granted: while another worker publishes, and for such a job or one that has no plan. It is sealed all the same.
+// SealToPublish seals the job: the store refuses every further claim and commit of it. In the same transaction it claims the
+// publication of the final output, as [Store.ClaimPublication] does. A non-empty why is stored as the job's Failing, unless there is a
+// reason already, the job is terminal, or its end is decided. The epoch is 0 if the claim is not granted: another worker
+// publishes, the job is terminal or decided, or it has no plan. The job is sealed in any case.
 func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := seal(ctx, tx, id, why); err != nil {
@@ -83,8 +85,8 @@ func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoc
 	return epoch, nil
 }
 
-// YieldPublication lets anybody else publish the job, if the epoch is still that of its publication. What was begun under it is
-// refused only when another has claimed.
+// YieldPublication ends a publication, if the epoch is the present one, so that any worker can claim it. Uploads under the epoch are
+// accepted until another worker claims.
 func (s *Store) YieldPublication(ctx context.Context, id string, epoch int64) error {
 	return wrap("yield the publication of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET publisher = '', reading = 0 WHERE id = $1 AND publication = $2`, id, epoch)
@@ -92,7 +94,7 @@ func (s *Store) YieldPublication(ctx context.Context, id string, epoch int64) er
 	}))
 }
 
-// RestPublication says that the publisher of the epoch has read what it wanted of the job's segments. It stays the publisher.
+// RestPublication notes that the publisher of the epoch does not read the job's segments any more. It stays the publisher.
 func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) error {
 	return wrap("rest the publication of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE jobs SET reading = 0 WHERE id = $1 AND publication = $2`, id, epoch)
@@ -100,13 +102,12 @@ func (s *Store) RestPublication(ctx context.Context, id string, epoch int64) err
 	}))
 }
 
-// Decide says how the job ends, once its output is there: in the status to, with this message, which is not shown before. Nothing else
-// becomes of it from then on, and what it was made of is needed no more. [batholith.ErrHeld] when another epoch has begun since, whose
-// output may be another than that of this status; [batholith.ErrMoved] when the job is not in the status from, or its end is decided already.
+// Decide fixes the terminal status and message of a job whose output is written. Clients see them after End. From then on the job cannot end
+// with another status, and its segments are not needed any more. It returns [batholith.ErrHeld] if the epoch is not the present one (the
+// output of the newer epoch may belong to another status), and [batholith.ErrMoved] if the job is not in the status from or its end is decided.
 //
-// A manifest that is not in the output yet is stored in the same transaction. Whoever ends the job writes it first: so every publisher
-// that ever writes it writes the same bytes. While it is stored, the end may be decided otherwise under the same epoch, since nothing was
-// cleaned up yet.
+// A manifest that is not written yet is stored in the same transaction. The worker that ends the job must write it before, so that every
+// worker writes the same bytes. While it is stored, the decision may be changed under the same epoch, since nothing is deleted yet.
 func (s *Store) Decide(ctx context.Context, id string, epoch int64, from, to batholith.Status, message string, manifest []byte) error {
 	return wrap("decide the end of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		return s.decide(ctx, tx, id, epoch, from, to, message, manifest)
@@ -124,8 +125,7 @@ func (s *Store) decide(ctx context.Context, tx *sql.Tx, id string, epoch int64, 
 	return changed(ctx, tx, r, err, id, batholith.ErrMoved)
 }
 
-// Decided returns the message with which the job ends, and the manifest that is to be written before it is ended; nil when that is in
-// the output, or there is none.
+// Decided returns the message of the decided end, and the manifest that must be written before End; nil if there is none.
 func (s *Store) Decided(ctx context.Context, id string) (message string, manifest []byte, err error) {
 	var text string
 	err = s.reader.QueryRowContext(ctx, `SELECT last_message, last_manifest FROM jobs WHERE id = $1`, id).Scan(&message, &text)
@@ -135,9 +135,9 @@ func (s *Store) Decided(ctx context.Context, id string) (message string, manifes
 	return message, []byte(text), nil
 }
 
-// End is [Store.Move] of a job to its decided end: [batholith.ErrMoved] when there is none, [batholith.ErrHeld] when another epoch
-// has begun since. With a time to sweep, the job's place in the bucket is clear, and it is forgotten in the same transaction, as by
-// [Store.Forget]. Of a job with more rows than one transaction deletes it returns false: it is over, and is to be forgotten.
+// End is [Store.Move] to the decided status. It returns [batholith.ErrMoved] if no end is decided, and [batholith.ErrHeld] if the epoch is
+// not the present one. A non-zero sweep says that the job's temporary objects are deleted; then the same transaction does what
+// [Store.Forget] does. forgotten is false if the job has more rows than one transaction deletes: the caller must call Forget.
 func (s *Store) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (forgotten bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.publishes(ctx, tx, id, epoch); err != nil {
@@ -168,8 +168,7 @@ func (s *Store) End(ctx context.Context, id string, epoch int64, at, sweep time.
 	return forgotten, nil
 }
 
-// publishes is [batholith.ErrHeld] unless the epoch is that of the job's publication. The job's row stays as it is until the transaction
-// ends.
+// publishes returns [batholith.ErrHeld] unless the epoch is the job's present one. The job's row cannot change before the transaction ends.
 func (s *Store) publishes(ctx context.Context, tx *sql.Tx, id string, epoch int64) error {
 	var now int64
 	var active int

@@ -13,9 +13,9 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings the schema of db to what this program knows. Each migration is a transaction, so a crash leaves the schema
-// of one version or of the next. A newer schema is refused: an older program would break what it does not know.
-// Only one process may be in here for a file.
+// migrate brings the schema of db to this program's version. Each migration is one transaction, so a crash leaves the schema of one version
+// or of the next. A newer schema is an error, since an older program would damage it. Only one process may migrate a file at a time (see
+// lockDir).
 func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, "migrations/"+d.migrations)
 	if err != nil {

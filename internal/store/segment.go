@@ -17,10 +17,10 @@ func (s *Store) Segments(ctx context.Context, id string) ([]batholith.Segment, e
 	return segs, wrap("read segments of job", id, err)
 }
 
-// ReplaceSegments puts a run in the place of the segments, named by their keys, that were merged into it. When one of them is
-// gone, nothing changes and it is an error, except when the run is there already: then this has happened before.
+// ReplaceSegments replaces segments, named by their keys, by the run that was merged from them. If one of them does not exist, it changes
+// nothing and returns an error, unless the run exists already: then the call was applied before.
 //
-// It returns whether a publisher reads the job's segments now, and may be at the old ones. No publication that begins later is.
+// read reports whether a publisher may be reading the old segments now. Publications that begin later read the run.
 func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, run batholith.Segment) (read bool, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if run.Job != id {
@@ -45,6 +45,7 @@ func (s *Store) ReplaceSegments(ctx context.Context, id string, old []string, ru
 	return read, wrap("replace segments of job", id, err)
 }
 
+// deleteSegment deletes one segment, which must exist.
 func deleteSegment(ctx context.Context, tx *sql.Tx, id, key string) error {
 	r, err := tx.ExecContext(ctx, `DELETE FROM segments WHERE job = $1 AND key = $2`, id, key)
 	if err != nil {
@@ -56,6 +57,7 @@ func deleteSegment(ctx context.Context, tx *sql.Tx, id, key string) error {
 	return fmt.Errorf("segment %s is gone", key)
 }
 
+// hasSegment reports whether the job has a segment with this key.
 func hasSegment(ctx context.Context, tx *sql.Tx, id, key string) (bool, error) {
 	var n int
 	err := tx.QueryRowContext(ctx, `SELECT 1 FROM segments WHERE job = $1 AND key = $2`, id, key).Scan(&n)
@@ -65,6 +67,7 @@ func hasSegment(ctx context.Context, tx *sql.Tx, id, key string) (bool, error) {
 	return err == nil, err
 }
 
+// insertSegment adds a segment, whose key must be new.
 func insertSegment(ctx context.Context, tx *sql.Tx, g batholith.Segment) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO segments (job, key, level, bytes, records, lines, sum) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		g.Job, g.Key, g.Level, g.Bytes, g.Records, g.Lines, int64(g.Sum))

@@ -16,10 +16,10 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// busyTimeout is how long to wait for another process that writes the same file.
+// busyTimeout is how long a write waits for another process that writes the same file.
 const busyTimeout = 10 * time.Second
 
-// readers is how many reads run at once. Each holds a page cache of its own.
+// readers is the number of connections that read. Each has its own page cache of 4 MiB.
 const readers = 4
 
 // Store is a database of jobs. Its methods may be called from any goroutine.
@@ -31,23 +31,24 @@ type Store struct {
 	watch   watch
 }
 
-// Open opens the SQLite database in the file at path, creates it where there is none, and brings its schema up to date.
-// A schema that is newer than this program is an error. The file can be read by its owner only: it holds what clients wrote.
+// Open opens the SQLite database in the file at path, creates it at the first start, and brings its schema up to date.
+// A schema that is newer than this program is an error. Only the owner can read the file, since it holds what clients wrote.
 //
-// A file that is missing, or empty, is made anew only at the first start: not when its mark, the file PATH.made, or one of the signs says that
-// there was a database, unless there is a file start-anew in its folder. Then, and when the file is something else than this program's
-// database, or damaged at its beginning or its end, Open refuses, and the error names cause and remedy.
+// If the file is missing or empty, Open creates a database only if there was none before: there is no mark (the file PATH.made) and no
+// other sign, or there is a file start-anew in the folder. Otherwise, and if the file is no database of this program, or is damaged at its
+// begin or end, Open returns an error that names cause and remedy.
 func Open(ctx context.Context, path string, signs ...Sign) (*Store, error) {
 	s, err := open(ctx, path, signs)
 	return s, wrap("open database", path, err)
 }
 
+// open opens the file under the lock of its folder.
 func open(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(ctx, filepath.Dir(path)) // of two processes, one makes the file and the schema
+	unlock, err := lockDir(ctx, filepath.Dir(path)) // so that only one process makes the file and the schema
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +59,7 @@ func open(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	return s, err
 }
 
+// openFile checks the file, makes it if needed, opens the connections, and migrates. The caller holds the lock of the folder.
 func openFile(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	if err := check(ctx, path, signs); err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func openFile(ctx context.Context, path string, signs []Sign) (*Store, error) {
 		return nil, err
 	}
 	failpoint.Here("store.file-made")
-	// fdatasync(2) makes the same bytes durable as fsync(2) and leaves the file's times out. A system without it keeps fsync.
+	// fdatasync(2) makes the same bytes durable as fsync(2), without the file's times. A system without it uses fsync.
 	_, _ = sqlite.Fdatasync(true)
 	var err error
 	s := &Store{dialect: sqliteDialect()}
@@ -86,9 +88,9 @@ func openFile(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	return s, nil
 }
 
-// makeFile makes an empty file where there is none. SQLite gives the files beside it the same mode.
+// makeFile makes an empty file if there is none. SQLite gives the files beside it the same mode.
 func makeFile(path string) error {
-	// A file that exists must not even be opened: closing it again would drop the locks that SQLite has on it in this process.
+	// Do not open an existing file: closing it would release SQLite's locks on it in this process.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -103,7 +105,7 @@ func makeFile(path string) error {
 func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, error) {
 	options := []string{"_txlock", txlock}
 	if _, err := os.Stat(path); err == nil {
-		options = append(options, "mode", "rw") // not rwc: were the file deleted later, a new connection would make an empty one
+		options = append(options, "mode", "rw") // not rwc: if the file is deleted later, a new connection must not create an empty one
 	}
 	for _, p := range append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
@@ -118,7 +120,7 @@ func sqliteDB(path string, n int, txlock string, pragmas ...string) (*sql.DB, er
 	return connect(path, n, options...)
 }
 
-// connect opens up to n connections to the file, with pairs of names and values as options.
+// connect opens up to n connections to the file. options are pairs of names and values of the connection URL.
 func connect(path string, n int, options ...string) (*sql.DB, error) {
 	q := url.Values{}
 	for i := 0; i < len(options); i += 2 {
@@ -134,12 +136,12 @@ func connect(path string, n int, options ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Close waits for the calls in progress and closes the database.
+// Close waits for the running calls and closes the database.
 func (s *Store) Close() error {
-	return errors.Join(s.reader.Close(), s.writer.Close()) // the last one to go folds the WAL into the file
+	return errors.Join(s.reader.Close(), s.writer.Close()) // the last connection writes the WAL into the file
 }
 
-// Check tells whether the database can be read and its write lock be taken.
+// Check reports whether the database can be read and its write lock can be taken.
 func (s *Store) Check(ctx context.Context) error {
 	var n int
 	if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM accounts WHERE account = ''`).Scan(&n); err != nil {
@@ -148,10 +150,10 @@ func (s *Store) Check(ctx context.Context) error {
 	return wrap("check", "writing", s.write(ctx, func(context.Context, *sql.Tx) error { return nil }))
 }
 
-// write runs f in one transaction. Whatever f refuses with is returned as it is, and nothing has happened then.
+// write runs f in one transaction. If f returns an error, the transaction is rolled back, and write returns that error unchanged.
 //
-// The context that f is given is never done: the end of ctx rolls the transaction back by itself, and the driver would start
-// a goroutine for each statement, and each row, to watch it.
+// The context of f never ends: the end of ctx rolls the transaction back by itself, and with an ending context the driver would start
+// a goroutine for each statement and each row.
 func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -163,12 +165,12 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) erro
 		err = tx.Commit()
 	}
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-		return ctx.Err() // it was rolled back under f
+		return ctx.Err() // the end of ctx has rolled it back
 	}
 	return err
 }
 
-// wrap says what was being done to which thing when err came.
+// wrap adds to an error what was done to which thing. A nil error stays nil.
 func wrap(verb, thing string, err error) error {
 	if err == nil {
 		return nil
@@ -176,8 +178,7 @@ func wrap(verb, thing string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, thing, err)
 }
 
-// Times are stored as milliseconds since 1970 UTC, and the zero time as 0.
-
+// millis is how times are stored: milliseconds since 1970 UTC, and 0 for the zero time.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -185,6 +186,7 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
+// fromMillis reverses millis.
 func fromMillis(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
@@ -192,6 +194,7 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
+// bit is how booleans are stored.
 func bit(b bool) int {
 	if b {
 		return 1

@@ -10,7 +10,7 @@ import (
 // Tags returns the tags of the account's job, by key.
 func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, error) {
 	type row struct{ key, value sql.NullString }
-	// A job without tags is one row of nothing; no job is no row.
+	// The LEFT JOIN gives one row of NULLs for a job without tags, and no row if the job does not exist.
 	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.key, &r.value) },
 		`SELECT name, value FROM (SELECT id FROM jobs WHERE id = $1 AND account = $2) LEFT JOIN tags ON job = id ORDER BY name`, id, account)
 	if err == nil && len(rows) == 0 {
@@ -25,10 +25,10 @@ func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, 
 	return tags, wrap("read tags of job", id, err)
 }
 
-// taggedQuery finds a tag by the keys of the jobs that are not terminal, so that the tags of jobs that are over cost nothing.
+// taggedQuery finds a tag through the jobs that are not terminal, so that tags of terminal jobs cost nothing.
 const taggedQuery = `SELECT job, value FROM tags WHERE name = $1 AND job IN (SELECT id FROM jobs WHERE active = 1)`
 
-// Tagged returns the value of a tag of every job that has it and is not terminal, of every account, by the job's id.
+// Tagged returns the value of a tag for every job of any account that has it and is not terminal, by job id.
 func (s *Store) Tagged(ctx context.Context, key string) (map[string]string, error) {
 	type row struct{ job, value string }
 	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.job, &r.value) }, taggedQuery, key)
@@ -39,8 +39,8 @@ func (s *Store) Tagged(ctx context.Context, key string) (map[string]string, erro
 	return values, wrap("read the tag", key, err)
 }
 
-// PutTags adds tags to the account's job and replaces the values of those that it has. With more than limit tags in the end
-// nothing changes, and the error is [batholith.ErrTooManyTags]; 0 is no limit.
+// PutTags adds tags to the account's job, and replaces values of those that it has. If the job would have more than limit tags (0: no
+// limit), nothing changes and the error is [batholith.ErrTooManyTags].
 func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error {
 	return wrap("tag job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.owned(ctx, tx, account, id); err != nil {
@@ -58,7 +58,7 @@ func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholit
 	}))
 }
 
-// DeleteTags takes the tags with these keys from the account's job; keys that it does not have are passed over.
+// DeleteTags removes the tags with these keys from the account's job. Keys that it does not have are ignored.
 func (s *Store) DeleteTags(ctx context.Context, account, id string, keys []string) error {
 	return wrap("untag job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.owned(ctx, tx, account, id); err != nil {
@@ -73,12 +73,13 @@ func (s *Store) DeleteTags(ctx context.Context, account, id string, keys []strin
 	}))
 }
 
-// owned checks that the account has the job, and keeps two changes of its tags apart.
+// owned checks that the account has the job. Its row lock makes changes of the job's tags sequential.
 func (s *Store) owned(ctx context.Context, tx *sql.Tx, account, id string) error {
 	var n int
 	return found(tx.QueryRowContext(ctx, `SELECT 1 FROM jobs WHERE id = $1 AND account = $2`+s.dialect.lock, id, account).Scan(&n))
 }
 
+// putTags adds or replaces tags.
 func putTags(ctx context.Context, tx *sql.Tx, id string, tags []batholith.Tag) error {
 	for _, t := range tags {
 		_, err := tx.ExecContext(ctx, `

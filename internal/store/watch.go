@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// watch is what this process has seen of the leases of all workers.
+// watch holds this process's observations of the leases of all workers.
 //
-// A lease is lost when its row has not changed for as long as the lease lasts, measured by the monotonic clock of the process that wants
-// to take over. No time of one process is ever compared with a time of another, so a clock that is wrong, or that is set while the
-// process runs, neither ends a lease early nor prolongs it. A process that has just started waits for the whole length of a lease.
+// A lease is lost if its row has not changed for the length of the lease, by the monotonic clock of the process that wants
+// to take over. Times of two processes are never compared, so a wrong clock, or one that is set while the
+// process runs, neither shortens nor prolongs a lease. A process that has just started waits for the whole length of a lease.
 //
-// Why this is safe: a worker believes in its lease until a time that it computes before its heartbeat is stored. Whoever takes over has
-// seen that heartbeat after it was stored, and waits for the same length from then on, so the worker has stopped before.
+// This is safe: a worker computes the end of its lease before its heartbeat is stored. Another process sees that heartbeat after it was
+// stored, and waits for the same length from then on. So the worker has stopped when the other process takes over.
 type watch struct {
 	mu   sync.Mutex
-	seen map[string]sighting // by worker; only of rows that were there at the last look
+	seen map[string]sighting // by worker, for the rows of the last look
 }
 
-// sighting is a worker's row as this process saw it last.
+// sighting is the latest observation of a worker's row.
 type sighting struct {
 	beat  int64
 	lease time.Duration
-	since time.Time // when this process saw this beat first; compared by the monotonic clock only
+	since time.Time // when this process first saw this beat; compared by the monotonic clock only
 }
 
-// look reads the leases in the transaction and returns the workers whose lease lasts. Those whose row has not changed for an hour
-// longer than their lease are idle: their rows may go, because no row and a lost lease mean the same.
+// look reads the leases in the transaction. It returns the workers whose lease lasts, and the idle ones, whose row has not changed for an
+// hour longer than their lease. Rows of idle workers may be deleted, since a missing row means the same as a lost lease.
 func (w *watch) look(ctx context.Context, tx *sql.Tx) (living, idle []any, err error) {
 	type row struct {
 		id          string
@@ -63,7 +63,7 @@ func (w *watch) look(ctx context.Context, tx *sql.Tx) (living, idle []any, err e
 	return living, idle, nil
 }
 
-// among is the condition that the column has one of n values, whose placeholders begin with the number first.
+// among is the condition that the column has one of n values, whose placeholders start at number first.
 func among(column string, first, n int) string {
 	if n == 0 {
 		return "1 = 0"
