@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 )
 
-// control is what the API costs among very many finished jobs, as the SDK sees it, the way to the server and the signature included; and
-// how long a server takes to start that has them.
+// control measures the API among very many finished jobs: the time of create, get and list as an AWS SDK sees it, with network and
+// signature, and the time in which a server with these jobs starts.
 func control(b *bench) error {
 	url, err := b.silentServer()
 	if err != nil {
@@ -42,7 +42,7 @@ func control(b *bench) error {
 	return s.calls(many)
 }
 
-// calls times the operations one after another.
+// calls measures the operations one after the other, and adds their rows. many is the number of finished jobs.
 func (s *server) calls(many int) error {
 	n := s.b.size(100, 20)
 	floor, err := s.syncs(n)
@@ -60,7 +60,7 @@ func (s *server) calls(many int) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.ended(arn, time.Minute); err != nil { // so that a create is not beside another's job
+		if _, err := s.ended(arn, time.Minute); err != nil { // so that no job runs during the next create
 			return err
 		}
 	}
@@ -82,14 +82,15 @@ func (s *server) calls(many int) error {
 	return nil
 }
 
-// timedCall adds how long a call took, in ms.
+// timedCall makes a call and appends its time, in ms.
 func timedCall(to []float64, call func() error) ([]float64, error) {
 	began := time.Now()
 	err := call()
 	return append(to, time.Since(began).Seconds()*1000), err
 }
 
-// syncs is the median time, in ms, of a page appended to a file beside the database, and fsync.
+// syncs measures the floor of a durable write: the median time, in ms, to append a page of 4 KiB to a file beside the database and to sync
+// it.
 func (s *server) syncs(n int) (float64, error) {
 	f, err := os.Create(s.data + "/floor")
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/cli"
 )
 
-// cost is what a record costs beside its model: a job over a model server that answers at once, next to a bare loop on net/http that
-// neither translates nor keeps anything. Prompts have 900 bytes, and 64 requests are in flight.
+// cost measures the CPU time and the rate of a record without its model: a job on a model server that answers at once, against a plain
+// net/http loop that neither translates nor stores anything. Prompts have 900 bytes, and 64 requests are in flight.
 func cost(b *bench) error {
 	url, err := b.silentServer()
 	if err != nil {
@@ -45,8 +45,8 @@ func cost(b *bench) error {
 	return b.growth(url)
 }
 
-// growth is whether a record costs more in a large job than in a small one, under serve and under run, beside a loop that translates as a
-// script does.
+// growth measures whether a record of a large job costs more than one of a small job, with serve and with run. The reference is a loop that
+// translates bodies, as a script does.
 func (b *bench) growth(url string) error {
 	settings := fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", url, costInFlight)
 	var served, ran []float64 // CPU-seconds per 1,000 records
@@ -84,7 +84,7 @@ func (b *bench) growth(url string) error {
 	return nil
 }
 
-// serves is what a server uses for one job, from its creation to its end.
+// serves returns the CPU time that a server uses for one job, from its creation to its end.
 func (b *bench) serves(settings, file string) (time.Duration, error) {
 	s, err := b.serve(settings)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *bench) serves(settings, file string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	for ended := false; !ended; { // seldom: each look costs the server something
+	for ended := false; !ended; { // rarely, since each Get costs the server CPU time
 		time.Sleep(100 * time.Millisecond)
 		job, err := s.get(s.client(0), arn)
 		if err != nil {
@@ -114,21 +114,22 @@ func (b *bench) serves(settings, file string) (time.Duration, error) {
 	return after - before, err
 }
 
+// costInFlight is the number of requests in flight in cost and in its floors.
 const costInFlight = 64
 
-// Of the loop that translates.
+// Goals of growth: ratios to the loop that translates.
 const (
 	runGoal   = 1.1
 	serveGoal = 1.3
 )
 
-// What is asked is 0.15 and 0.10 CPU-seconds on a machine on which the bare loop takes 0.055: as ratios, since those hold on others.
+// Goals of cost: 0.15 and 0.10 CPU-seconds on a machine on which the plain loop takes 0.055, as ratios, which hold on other machines too.
 const (
 	costGoal    = 2.7
 	costStretch = 1.8
 )
 
-// profileOf runs the job once more, within this program and with a profile.
+// profileOf runs the job again within this program, with profiles.
 func (b *bench) profileOf(settings, file string) error {
 	cmd, err := b.job(settings, "m", file)
 	if err != nil {
@@ -142,7 +143,7 @@ func (b *bench) profileOf(settings, file string) error {
 	return nil
 }
 
-// profiled is the program itself, with a CPU profile to a file, and one of its allocations beside it.
+// profiled is a role: it runs the batholith program with a CPU profile to the file args[0], and one of its allocations to a file beside it.
 func profiled(args []string) error {
 	f, err := os.Create(args[0])
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// evidenceServer is a server whose answers take a tenth of a second.
+// evidenceServer is the flags of a server whose answers take 0.1 s.
 var evidenceServer = []string{"--engine", "none", "--slots", "32", "--step", "10ms", "--output-tokens", "10"}
 
-// evidence is what failures cost those that they do not befall: records that one server always refuses, beside the same records refused in
-// the way that nobody asks again about; and refusals at random, beside none.
+// evidence measures what failures of some records cost the others. First: 20 % of the records always fail in one way, against the same
+// records failing with a 400, which is not retried. Second: 20 % of the requests are refused at random, against none.
 func evidence(b *bench) error {
 	n := b.size(6_000, 1_500)
 	file, err := b.input(n, 100, openaiBody)
@@ -23,7 +23,7 @@ func evidence(b *bench) error {
 	cases := []struct {
 		name  string
 		flags []string
-		limit int // 0: it is found
+		limit int // 0: Batholith finds it
 		stats simlm.Stats
 	}{
 		{name: "400", flags: []string{"--fail", fmt.Sprint("400=", share)}, limit: 32},
@@ -36,7 +36,7 @@ func evidence(b *bench) error {
 		{name: "refused, found", flags: []string{"--fail-at-random", fmt.Sprintf("503=%g,429=%g", refused/2, refused/2)}},
 	}
 	var g errgroup.Group
-	g.SetLimit(2) // each takes a quarter of a processor, and its server as much
+	g.SetLimit(2) // each takes a quarter of a processor, and so does its server
 	for i := range cases {
 		g.Go(func() (err error) {
 			c := &cases[i]
@@ -65,7 +65,7 @@ func evidence(b *bench) error {
 	return nil
 }
 
-// answered runs a job over a simulated server to its end, and returns the server's account.
+// answered runs a job on a simulated server to its end, and returns the server's statistics.
 func (b *bench) answered(flags []string, limit int, file string) (st simlm.Stats, err error) {
 	s, err := b.simulate(flags...)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// fair is how a server is shared: small jobs, one after another, beside a large one of the same principal; and three principals whose records
-// are of different sizes.
+// fair measures how a server is shared: small jobs beside a large one of the same principal, and three principals whose records have
+// different sizes.
 func fair(b *bench) error {
 	if err := b.smallBesideLarge(); err != nil {
 		return err
@@ -18,7 +18,7 @@ func fair(b *bench) error {
 	return b.threePrincipals()
 }
 
-// shareServer is a model server of 32 slots, and a Batholith over it.
+// shareServer starts a model server of 32 slots, and a Batholith that uses it.
 func (b *bench) shareServer() (*witness, *server, error) {
 	w, err := newWitness(simlm.Options{Slots: 32, Step: 10 * time.Millisecond, OutputTokens: 64})
 	if err != nil {
@@ -31,7 +31,8 @@ func (b *bench) shareServer() (*witness, *server, error) {
 	return w, s, err
 }
 
-// named uploads a job's records: prompts that begin with its name, answers of so many tokens.
+// named uploads a job of n records. Their prompts have the given number of bytes and begin with the name; their answers have the given
+// number of tokens.
 func (s *server) named(name string, n, bytes, tokens int) error {
 	r, prompt := randomly(), make([]byte, bytes)
 	path := s.b.unique(name)
@@ -44,6 +45,7 @@ func (s *server) named(name string, n, bytes, tokens int) error {
 	return s.upload("in/"+name+".jsonl", path)
 }
 
+// smallBesideLarge measures the time of small jobs beside a large one, against the same jobs alone.
 func (b *bench) smallBesideLarge() error {
 	w, s, err := b.shareServer()
 	if err != nil {
@@ -87,13 +89,13 @@ func (b *bench) smallBesideLarge() error {
 		b.table.add(row{what: fmt.Sprintf("%sseconds each, p%.0f", what, 100*share), against: "alone", digits: 2, reference: quantile(alone, share),
 			ours: quantile(beside, share)})
 	}
-	// What the small ones leave, of 32 slots at 20 tokens of 10 ms each.
+	// Records that the large job could do beside the small ones: 32 slots, 20 tokens of 10 ms for each record.
 	left := time.Since(began).Seconds()*32/0.2 - float64(ofSmall)
 	b.table.add(row{what: what + "its records meanwhile", against: "what they leave it", reference: left, ours: float64(after - before)})
 	return nil
 }
 
-// smallJobs submits jobs, one every fifth of a second, and returns how many seconds each took until a client saw its end.
+// smallJobs submits n jobs, eight per second, and returns the seconds that each took from its submission to its end.
 func (s *server) smallJobs(when string, n int) ([]float64, error) {
 	took := make([]float64, n)
 	c := s.client(0)
@@ -117,7 +119,7 @@ func (s *server) smallJobs(when string, n int) ([]float64, error) {
 	return took, g.Wait()
 }
 
-// finally waits for a job's end, asking only as often as does not burden the server, and returns when it was.
+// finally waits for a job's end and returns its EndTime. It asks every 20 ms, so that the questions do not load the server.
 func (s *server) finally(c client, arn string) (time.Time, error) {
 	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(20 * time.Millisecond) {
 		job, err := s.get(c, arn)
@@ -131,7 +133,7 @@ func (s *server) finally(c client, arn string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("the job %s did not end", arn)
 }
 
-// threePrincipals share a server; the records of each have another size.
+// threePrincipals measures the least share of tokens among three principals whose records have different sizes.
 func (b *bench) threePrincipals() error {
 	w, s, err := b.shareServer()
 	if err != nil {
@@ -161,7 +163,7 @@ func (b *bench) threePrincipals() error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second) // until it is known how many tokens each one's answers have
+	time.Sleep(3 * time.Second) // until Batholith knows the mean tokens of each job's answers
 	w.forget()
 	time.Sleep(time.Duration(b.size(15, 6)) * time.Second)
 	tokens := make([]float64, len(principals))

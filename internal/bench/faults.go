@@ -10,8 +10,8 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// faults is what becomes of a job when things go wrong: its process is killed in the middle and started again, and 7 % of its
-// requests fail at first.
+// faults counts lost and repeated records: of a job whose process is killed in the middle and started again, and of one with 7 % of prompts
+// that fail at first.
 func faults(b *bench) error {
 	if err := killed(b); err != nil {
 		return err
@@ -19,10 +19,10 @@ func faults(b *bench) error {
 	return failing(b)
 }
 
-// manifest is what is read of one.
+// manifest is the part of a manifest that is checked.
 type manifest struct{ TotalRecordCount, SuccessRecordCount, ErrorRecordCount int }
 
-// manifestOf reads that of the only job in an output folder.
+// manifestOf reads the manifest of the only job in an output folder.
 func manifestOf(output string) (m manifest, err error) {
 	found, err := filepath.Glob(filepath.Join(output, "*", "manifest.json.out"))
 	if err != nil || len(found) != 1 {
@@ -35,6 +35,7 @@ func manifestOf(output string) (m manifest, err error) {
 	return m, err
 }
 
+// killed kills a run in the middle, runs it again, and counts records without an answer and repeated requests.
 func killed(b *bench) error {
 	w, err := newWitness(simlm.Options{Latency: 100 * time.Millisecond, Slots: 64})
 	if err != nil {
@@ -74,6 +75,7 @@ func killed(b *bench) error {
 	return nil
 }
 
+// failing runs a job on a server that fails 7 % of the prompts twice, and counts error lines.
 func failing(b *bench) error {
 	s, err := b.simulate("--slots", "64", "--step", "5ms", "--output-tokens", "8", "--fail-times", "2",
 		"--fail", "internal=0.02,unavailable=0.01,rate_limit=0.01,reset=0.015,nonsense=0.015")

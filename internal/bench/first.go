@@ -10,8 +10,8 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// first is how long a job waits before its first request, through the API of a server, and how much longer a small job takes than its
-// model does: 100 records, each 20 ms on one of 64 slots, are two rounds of the slots.
+// first measures the time from the creation of a job to its first request at the model, through the API of a server, and the overhead of a
+// small job. Its ideal time is that of the model: 100 records of 20 ms on 64 slots take two rounds of the slots, 40 ms.
 func first(b *bench) error {
 	const latency, slots, records = 20 * time.Millisecond, 64, 100
 	w, err := newWitness(simlm.Options{Latency: latency, Slots: slots})
@@ -57,7 +57,7 @@ func first(b *bench) error {
 	return nil
 }
 
-// quantile is the figure that a share of them does not exceed.
+// quantile is the smallest figure that is at least as large as the given share of all figures; NaN for no figures.
 func quantile(figures []float64, share float64) float64 {
 	if len(figures) == 0 {
 		return math.NaN()

@@ -16,7 +16,7 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// silent answers as a model server at once, on a free port of the loopback, which it prints, until its standard input ends.
+// silent is a role: a model server that answers at once, on a free loopback port. It prints its URL, and ends with its standard input.
 func silent([]string) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,7 +31,7 @@ func silent([]string) error {
 	return nil
 }
 
-// silentServer is the URL of a model server that answers at once. It is started at the first call, and ends with this process.
+// silentServer returns the URL of a model server that answers at once. The first call starts it; it ends with this process.
 func (b *bench) silentServer() (string, error) {
 	if b.silent != "" {
 		return b.silent, nil
@@ -56,14 +56,15 @@ func (b *bench) silentServer() (string, error) {
 	return b.silent, nil
 }
 
-// floor is the least that can be done with net/http: read a line, post its modelInput as it is, read the answer, append it to a file. Its
-// arguments are the server, the file, and how many requests are in flight.
+// floor is a role: the least work that net/http allows. It reads a line, posts its modelInput unchanged, reads the answer and appends it to
+// a file. Arguments: URL of the server, file, number of requests in flight.
 func floor(args []string) error { return loop(args, post) }
 
-// translating is floor with what a script does besides: the body is decoded and encoded again with the model's name, and the answer is
-// decoded and becomes an output line.
+// translating is a role: floor with the work of a script. It decodes the body, adds the model's name and encodes it, decodes the answer,
+// and encodes an output line.
 func translating(args []string) error { return loop(args, translated) }
 
+// loop sends every line of a file with post, and writes the answers to a file.
 func loop(args []string, post func(client *http.Client, url string, line []byte, answers chan<- []byte) error) error {
 	url, path := args[0], args[1]
 	flying, err := strconv.Atoi(args[2])
@@ -118,6 +119,7 @@ func loop(args []string, post func(client *http.Client, url string, line []byte,
 	}
 }
 
+// post sends a line's modelInput unchanged.
 func post(client *http.Client, url string, line []byte, answers chan<- []byte) error {
 	_, body, _ := bytes.Cut(line, []byte(`"modelInput":`))
 	resp, err := client.Post(url+"/chat/completions", "application/json", bytes.NewReader(body[:len(body)-1]))
@@ -133,6 +135,7 @@ func post(client *http.Client, url string, line []byte, answers chan<- []byte) e
 	return err
 }
 
+// translated decodes and encodes the line's modelInput and the answer.
 func translated(client *http.Client, url string, line []byte, answers chan<- []byte) error {
 	var in struct {
 		RecordID   string         `json:"recordId"`

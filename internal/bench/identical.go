@@ -7,8 +7,8 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// identical is how many requests a file with repeated records takes, with reuse: identical: each body of four stands in it once more, far from
-// the first, and three quarters of the work need not be done.
+// identical counts the requests for a file with repeated records and the setting reuse: identical. Each body occurs four times, far apart,
+// so that a quarter of the requests is enough.
 func identical(b *bench) error {
 	w, err := newWitness(simlm.Options{Latency: 1})
 	if err != nil {

@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// Bodies of one prompt, by family.
+// Formats of bodies with one prompt, by family.
 const (
 	openaiBody    = `{"messages":[{"role":"user","content":"%s"}],"max_tokens":32}`
 	anthropicBody = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":32,"messages":[{"role":"user","content":"%s"}]}`
 	systemBody    = `{"messages":[{"role":"system","content":"%s"},{"role":"user","content":"%s"}],"max_tokens":%d}`
 )
 
-// words fills b with letters and spaces.
+// words fills b with random letters and spaces, and returns it as a string.
 func words(r *rand.Rand, b []byte) string {
 	for i := 0; i < len(b); i += 8 {
 		for j, x := i, r.Uint64(); j < min(i+8, len(b)); j, x = j+1, x>>8 {
@@ -25,10 +25,10 @@ func words(r *rand.Rand, b []byte) string {
 	return string(b)
 }
 
-// randomly is a source of random numbers that is the same in every run.
+// randomly returns a random source with the same seed in every run.
 func randomly() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// write makes a file of n records with the bodies that body makes.
+// write writes a file of n records, whose bodies are body(0) to body(n-1).
 func write(path string, n int, body func(i int) string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -42,18 +42,19 @@ func write(path string, n int, body func(i int) string) error {
 	return w.Flush()
 }
 
-// prompts makes a file of n records of one family's bodies, with random prompts of so many bytes.
+// prompts writes a file of n records of a family, with random prompts of the given number of bytes.
 func prompts(path string, n, bytes int, family string) error {
 	r, prompt := randomly(), make([]byte, bytes)
 	return write(path, n, func(int) string { return fmt.Sprintf(family, words(r, prompt)) })
 }
 
+// shared are the files that input has made, by path.
 var shared struct {
 	mu   sync.Mutex
 	made map[string]bool
 }
 
-// input is a file as prompts makes it, made at its first use.
+// input returns the path of a file as prompts writes it. The first call for the same arguments makes it.
 func (b *bench) input(n, bytes int, family string) (string, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()

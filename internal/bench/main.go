@@ -1,15 +1,15 @@
-// Command bench measures how every figure stands that Batholith promises: each beside a floor or an ideal that is measured in the same run
-// on the same machine, since ratios hold where absolute figures do not. What is measured is whole processes: the program as it is
-// built, the simulated model server, and the floors, each a process of its own.
+// Command bench measures every figure that Batholith promises. Most are compared with a floor or an ideal that is measured in the same run
+// on the same machine, since ratios hold on other machines and absolute figures do not. It measures whole processes: the built program,
+// the simulated model server and the floors are processes of their own.
 //
 //	go run ./internal/bench                       the whole table, in less than ten minutes on two cores
 //	go run ./internal/bench -quick -run cost      smaller sizes; the measures whose name matches
 //	go run ./internal/bench -markdown table.md -plots docs/plots
 //	go run ./internal/bench -run cost -profile cpu.out
 //
-// Each measure is a file of its own: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, fair.go, identical.go, validation.go, control.go,
-// faults.go, evidence.go. What they share: table.go (the rows and what is asked of them), process.go (processes and what they used), serve.go,
-// simulate.go and witness.go (the parties), input.go (records).
+// Each measure has a file: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, fair.go, identical.go, validation.go,
+// control.go, faults.go, evidence.go. They share table.go (rows and goals), process.go (processes and their usage), serve.go, simulate.go and
+// witness.go (servers), and input.go (records).
 package main
 
 import (
@@ -24,13 +24,13 @@ import (
 	"syscall"
 )
 
-// roles are what a process of this program can be besides the bench itself, by the value of the environment variable.
+// roleVariable is the environment variable with the role of a process of this program: empty for the bench itself, else a key of roles.
 const roleVariable = "BATHOLITH_BENCH_ROLE"
 
 var roles = map[string]func([]string) error{"timed": timed, "silent": silent, "floor": floor, "translating": translating, "smallfloor": smallJobsFloor, "newlines": newlines, "scan": scan, "copy": copyAll,
 	"profiled": profiled}
 
-// measures are in the order of the table.
+// measures are the measures in the order of the table.
 var measures = []struct {
 	name string
 	run  func(*bench) error
@@ -50,18 +50,18 @@ var measures = []struct {
 	{"control", control},
 }
 
-// bench is what the measures of a run have in common.
+// bench is the state that the measures of a run share.
 type bench struct {
 	ctx     context.Context
-	dir     string // removed at the end
-	self    string // this program
-	binary  string // the program that is measured; "": it is built
+	dir     string // temporary folder, removed at the end
+	self    string // path of this program
+	binary  string // path of the measured program; "": build it
 	quick   bool
-	large   int    // records in the large file of memory
+	large   int    // number of records in the large file of the measure memory
 	plots   string // folder of plots; "": none
 	profile string // file for a CPU profile of the cost measure; "": none
 	table   table
-	silent  string // URL of the model server that answers at once, once it is there
+	silent  string // URL of the model server that answers at once; "": not started
 }
 
 func main() {
@@ -78,6 +78,7 @@ func main() {
 	}
 }
 
+// run runs the measures that match -run, and prints the table.
 func run() error {
 	b := &bench{}
 	which := flag.String("run", "", "only the measures whose name matches this `regexp`")
@@ -118,7 +119,7 @@ func run() error {
 	return nil
 }
 
-// build makes the program that is measured.
+// build builds the program that is measured, unless -binary names one.
 func (b *bench) build() (err error) {
 	if b.self, err = os.Executable(); err != nil || b.binary != "" {
 		return err
@@ -132,7 +133,7 @@ func (b *bench) build() (err error) {
 	return nil
 }
 
-// size is a number for the whole table, or a smaller one with -quick.
+// size is whole, or quick with -quick.
 func (b *bench) size(whole, quick int) int {
 	if b.quick {
 		return quick
@@ -140,4 +141,5 @@ func (b *bench) size(whole, quick int) int {
 	return whole
 }
 
+// path is the path of a file in the temporary folder.
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }

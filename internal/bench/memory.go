@@ -11,8 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// memory is the largest resident set of the program, which should not grow with what it has to do: with the records of a job, with its
-// files, with their size, nor with the jobs that are over.
+// memory measures the largest resident set of the program, in MB. It must not grow with the number of records, with the number or size of
+// files, or with the number of finished jobs.
 func memory(b *bench) error {
 	url, err := b.silentServer()
 	if err != nil {
@@ -64,7 +64,7 @@ func memory(b *bench) error {
 	return finishedJobs(b, settings)
 }
 
-// modelOf is the model that a job asks for: with no settings, one within the program, with which a million records are done in a minute.
+// modelOf is the model of a job: without settings an embedded one, which does a million records in a minute.
 func modelOf(settings string) string {
 	if settings == "" {
 		return simlm.Model
@@ -72,7 +72,7 @@ func modelOf(settings string) string {
 	return "m"
 }
 
-// largest is how many records of 64 KB the large file has: as many as are wanted, where there is room for them three times over.
+// largest is the number of records of 64 KB in the large file: -large, if the disk has room for four times as much, else 2,000.
 func (b *bench) largest() int {
 	if free, err := room(b.dir); b.quick || err != nil || free < 4*int64(b.large)*(64<<10) {
 		return 2_000
@@ -80,7 +80,7 @@ func (b *bench) largest() int {
 	return b.large
 }
 
-// folder makes a folder of files of five records.
+// folder makes a folder with that many files of five records.
 func folder(dir string, files int) error {
 	r := rand.New(rand.NewPCG(3, 4))
 	prompt := make([]byte, 900)
@@ -97,7 +97,7 @@ func folder(dir string, files int) error {
 	return nil
 }
 
-// finishedJobs compares a server that has finished one job with one that has so many behind it.
+// finishedJobs compares the memory of a server that has finished one job with that of a server that has many finished jobs.
 func finishedJobs(b *bench, settings string) error {
 	many := b.size(100_000, 5_000)
 	s, err := b.serve(settings)
@@ -135,7 +135,7 @@ func finishedJobs(b *bench, settings string) error {
 	return nil
 }
 
-// oneJob runs a job of a thousand records to its end.
+// oneJob runs a job of 1,000 records to its end.
 func (s *server) oneJob(name string) error {
 	file, err := s.b.input(1_000, 900, openaiBody)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/batholith/batholith/internal/limit/limittest"
 )
 
-// oracle is how near the limits that are found come to those of an oracle, over random servers in virtual time. The ten worst are printed
-// with their seeds; go test ./internal/limit -seed N -seeds 1 -limits -v runs one of them alone.
+// oracle compares the limits that Batholith finds with those of an oracle, on random servers in virtual time. It prints the ten worst with
+// their seeds; go test ./internal/limit -seed N -seeds 1 -limits -v runs one of them.
 func oracle(b *bench) error {
 	n := b.size(500, 50)
 	all := limittest.Judge(1, n, func(now func() time.Time) limittest.Limiter { return limit.NewAt(0, now) })

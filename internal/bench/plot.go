@@ -10,7 +10,7 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// plotted are the loads of which there are plots, by the names of their files.
+// plotted maps loads to the names of their plots.
 var plotted = map[string]string{
 	"64 slots, gauges":              "64-gauges",
 	"64 slots, nothing told":        "64-nothing",
@@ -20,7 +20,7 @@ var plotted = map[string]string{
 	"64→256→64 slots, nothing told": "changing-nothing",
 }
 
-// plotAll draws what ran and waited over time, as SVG.
+// plotAll writes SVG plots of running and waiting requests over time, if -plots is set.
 func (b *bench) plotAll(loads []*load) error {
 	if b.plots == "" {
 		return nil
@@ -38,14 +38,14 @@ func (b *bench) plotAll(loads []*load) error {
 	return nil
 }
 
-// The canvas, in pixels: the figure lies between the margins.
+// Size and margins of a plot, in pixels.
 const (
 	plotWidth, plotHeight = 720, 240
 	plotLeft, plotRight   = 46, 10
 	plotTop, plotBottom   = 34, 28
 )
 
-// plot draws a series: slots as a dashed line, what runs, and what runs or waits, which is what is in flight.
+// plot draws a series: the slots as a dashed line, the running requests, and those in flight (running or waiting).
 func plot(title string, s *simlm.Series) []byte {
 	most := 1
 	flying := make([]int, len(s.Running))
@@ -93,7 +93,7 @@ const (
 	slotsColor    = "#444444"
 )
 
-// points are the places of values, without those in the middle of a level stretch.
+// points are the points of a polyline, without those between equal neighbours.
 func points(values []int, x func(int) float64, y func(float64) float64) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -105,7 +105,7 @@ func points(values []int, x func(int) float64, y func(float64) float64) string {
 	return strings.TrimSpace(b.String())
 }
 
-// niceTick is the first of 1, 2, 5, 10, 20, … that is not below x.
+// niceTick is the first of 1, 2, 5, 10, 20, … that is at least x.
 func niceTick(x float64) float64 {
 	for unit := 1.0; ; unit *= 10 {
 		for _, f := range []float64{1, 2, 5} {

@@ -13,32 +13,32 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// The records of prefix: groups that share a system prompt, and a server that has room for a quarter of these.
+// The records of prefix are in groups that share a system prompt. The server's cache has room for a quarter of these prompts.
 const (
 	prefixGroups = 200
-	prefixFlying = 20 // requests at once, for everybody, of which 16 run: those that begin together compute what they share each for itself
+	prefixFlying = 20 // requests in flight in every arrangement; 16 of them run
 )
 
-// grouping is records of one length.
+// grouping is one size of groups.
 type grouping struct {
-	bytes int // of a system prompt
-	per   int // records of a group
+	bytes int // length of a system prompt
+	per   int // records in a group
 	name  string
 }
 
-// The second takes 32 MB, more than a window has whose order does not pay.
+// The second has 32 MB, more than the window of a job in input order.
 var groupings = []grouping{{2_000, 20, "2 KB"}, {6_000, 25, "6 KB"}}
 
-// arrangement is one order of the records, one way to send them, and what came of it.
+// arrangement is one way to order and send the records, and its result.
 type arrangement struct {
 	name string
 	run  func(s *simulated) error
 	took time.Duration
-	hits float64 // share of the prompts' tokens that was cached
+	hits float64 // share of the prompts' tokens that the cache had
 }
 
-// prefix is how much of what perfect grouping gains is gained for records that share their beginnings and come in no order. All have the
-// same number of requests in flight; the floor loop sends a file as it is.
+// prefix measures how much of the gain of perfect grouping Batholith gets, for records that share beginnings and come in random order. All
+// arrangements have the same number of requests in flight; the floor loop sends a file in its order.
 func prefix(b *bench) error {
 	for _, g := range groupings {
 		if err := b.prefixOf(g); err != nil {
@@ -48,6 +48,7 @@ func prefix(b *bench) error {
 	return nil
 }
 
+// prefixOf measures one size of groups: it makes the files, runs all arrangements, and adds the rows.
 func (b *bench) prefixOf(of grouping) error {
 	shuffled, grouped := b.unique("shuffled")+".jsonl", b.unique("grouped")+".jsonl"
 	bodies := prefixBodies(of, b.size(of.per, 8))
@@ -90,7 +91,7 @@ func (b *bench) prefixOf(of grouping) error {
 	return nil
 }
 
-// tellPrefix adds the rows; the first two arrangements are what the others are measured by.
+// tellPrefix adds the rows. The first two arrangements, input order and perfect grouping, are the references.
 func tellPrefix(b *bench, of grouping, all []*arrangement) {
 	none, best := all[0], all[1]
 	b.table.add(row{what: fmt.Sprintf("%d shared prefixes of %s, cache for a quarter: seconds in the input's order", prefixGroups, of.name), against: "perfectly grouped", digits: 1,
@@ -104,7 +105,7 @@ func tellPrefix(b *bench, of grouping, all []*arrangement) {
 	}
 }
 
-// prefixBodies are so many records of each group, group by group.
+// prefixBodies are the bodies of all groups, per records each, group by group.
 func prefixBodies(of grouping, per int) (bodies []string) {
 	r := randomly()
 	system, user := make([]byte, of.bytes), make([]byte, 200)
@@ -117,9 +118,9 @@ func prefixBodies(of grouping, per int) (bodies []string) {
 	return bodies
 }
 
-// arrange runs one of them over a server of its own.
+// arrange runs one arrangement on a server of its own.
 func (b *bench) arrange(of grouping, a *arrangement) error {
-	cache := prefixGroups / 4 * (of.bytes/4 + 60) // the prompts' own parts are in it, too
+	cache := prefixGroups / 4 * (of.bytes/4 + 60) // the cache also holds the prompts' own parts
 	s, err := b.simulate("--slots", "16", "--step", "4ms", "--prefill", "15us", "--cache", fmt.Sprint(cache), "--output-tokens", "16")
 	if err != nil {
 		return err
@@ -133,25 +134,29 @@ func (b *bench) arrange(of grouping, a *arrangement) error {
 	return err
 }
 
+// loaded is the time from the first request to the last answer.
 func loaded(st simlm.Stats) time.Duration {
 	return time.Duration(st.Loaded.Seconds * float64(time.Second))
 }
 
+// looped sends a file in its order, with the floor loop.
 func (b *bench) looped(s *simulated, file string) error {
 	_, err := b.measured(0, b.inner("floor", s.url(), file, fmt.Sprint(prefixFlying)))
 	return err
 }
 
+// prefixSettings are the settings of Batholith for a simulated server.
 func prefixSettings(s *simulated) string {
 	return fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", s.url(), prefixFlying)
 }
 
+// ordered sends a file or a folder as one job of batholith run.
 func (b *bench) ordered(s *simulated, input string) error {
 	_, err := b.finished(prefixSettings(s), "m", input)
 	return err
 }
 
-// fourJobs sends the four parts as a job each, through a server.
+// fourJobs sends the four parts as four jobs of one server.
 func (b *bench) fourJobs(s *simulated, parts string) error {
 	server, err := b.serve(prefixSettings(s))
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// usage is what a process took that has ended.
+// usage is the resources that a finished process has used.
 type usage struct {
-	CPU    time.Duration // of all its threads, in and out of the kernel
+	CPU    time.Duration // user and system time of all threads
 	Wall   time.Duration
 	Memory float64 // largest resident set, MB
-	Code   int     // that it ended with
+	Code   int     // exit code
 }
 
-// measured runs a command that must end with this code.
+// measured runs a command, which must end with this exit code, and returns its usage.
 //
-// The command is the child of a small process rather than of this one: the largest resident set that Linux tells of a process
-// begins with that of the process that started it.
+// The command is the child of a small process and not of this one, because the largest resident set that Linux reports for a process
+// starts with that of its parent.
 func (b *bench) measured(code int, cmd *exec.Cmd) (u usage, err error) {
 	at := b.unique("usage")
 	defer os.Remove(at)
@@ -45,7 +45,7 @@ func (b *bench) measured(code int, cmd *exec.Cmd) (u usage, err error) {
 	return u, err
 }
 
-// timed is the small process: it runs a command and writes what it used to a file.
+// timed is a role: it runs the command args[1:] and writes its usage to the file args[0].
 func timed(args []string) error {
 	cmd := exec.Command(args[1], args[2:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -72,29 +72,30 @@ func timed(args []string) error {
 	return os.WriteFile(args[0], text, 0o600)
 }
 
-// innerVariable names the role of a command that is measured and is this program itself.
+// innerVariable is the environment variable with the role of a measured process of this program.
 const innerVariable = "BATHOLITH_BENCH_MEASURED_ROLE"
 
-// inner is this program in another role, to be measured.
+// inner is a command for this program in a role, to be passed to measured.
 func (b *bench) inner(role string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(b.ctx, b.self, args...)
 	cmd.Env = []string{innerVariable + "=" + role}
 	return cmd
 }
 
-// role is this program as another process.
+// role is a command for this program in a role.
 func (b *bench) role(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(b.ctx, b.self, args...)
 	cmd.Env = append(os.Environ(), roleVariable+"="+name)
 	return cmd
 }
 
+// uniques counts the calls of unique.
 var uniques atomic.Int64
 
-// unique is a path that nothing has yet.
+// unique is a new path in the temporary folder.
 func (b *bench) unique(name string) string { return b.path(fmt.Sprintf("%s-%d", name, uniques.Add(1))) }
 
-// job is the program over an input, with settings in a file of its own.
+// job is the command that runs inputs with batholith run and these settings.
 func (b *bench) job(settings, model string, inputs ...string) (*exec.Cmd, error) {
 	config := b.unique("config.yaml")
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
@@ -116,7 +117,7 @@ func (b *bench) finished(settings, model string, inputs ...string) (usage, error
 	return b.measured(0, cmd)
 }
 
-// outputOf is the folder that a job writes into.
+// outputOf is the output folder of a command made by job.
 func outputOf(cmd *exec.Cmd) string {
 	for i, a := range cmd.Args {
 		if a == "--output" {
@@ -126,13 +127,14 @@ func outputOf(cmd *exec.Cmd) string {
 	return ""
 }
 
-// child is a process that runs beside the measure, and what it says on its standard error.
+// child is a process in the background, with its standard error.
 type child struct {
 	cmd  *exec.Cmd
 	said *os.File
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
+// start starts a process in the background. The caller must call end or kill.
 func (b *bench) start(cmd *exec.Cmd) (*child, error) {
 	said, err := os.Create(b.unique("said"))
 	if err != nil {
@@ -147,13 +149,13 @@ func (b *bench) start(cmd *exec.Cmd) (*child, error) {
 	return c, nil
 }
 
-// text is what the process has said so far.
+// text is the standard error so far.
 func (c *child) text() string {
 	b, _ := os.ReadFile(c.said.Name())
 	return string(b)
 }
 
-// end asks the process to end, and sees to it that it does.
+// end sends SIGTERM, and kills the process if it has not ended after 10 s.
 func (c *child) end() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -163,6 +165,7 @@ func (c *child) end() {
 	c.kill()
 }
 
+// kill kills the process and waits for its end.
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	<-c.done
@@ -184,13 +187,13 @@ func (c *child) memory() (float64, error) {
 	return 0, fmt.Errorf("the process has no VmHWM")
 }
 
-// cpu is what the process has used so far.
+// cpu is the CPU time that the process has used so far.
 func (c *child) cpu() (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, after, _ := strings.Cut(string(text), ") ") // past the name, which may have spaces
+	_, after, _ := strings.Cut(string(text), ") ") // after the name, which may have spaces
 	fields := strings.Fields(after)
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc has no times of the process: %q", text)
@@ -206,7 +209,7 @@ func (c *child) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / 100, nil // Linux: USER_HZ is 100
 }
 
-// until waits for something to hold, not for ever.
+// until waits until holds returns true, at most for longest. what names the condition in the error.
 func until(what string, longest time.Duration, holds func() (bool, error)) error {
 	late := time.Now().Add(longest)
 	for {

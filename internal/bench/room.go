@@ -2,7 +2,7 @@ package main
 
 import "syscall"
 
-// room is how many bytes are free on the disk of a folder.
+// room is the number of free bytes on the disk of a folder.
 func room(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	err := syscall.Statfs(dir, &st)

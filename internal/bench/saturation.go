@@ -11,21 +11,20 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// load is a job that never runs out of records over simulated servers, for a while.
+// load is a job with more records than it can do in the time, on simulated servers.
 type load struct {
 	name    string
-	servers [][]string // flags of each
-	limit   int        // requests in flight at once; 0: to be found out, negative: there is no job
+	servers [][]string // flags of each server
+	limit   int        // max_in_flight; 0: Batholith finds it; negative: no job runs
 	lasting time.Duration
-	stats   []simlm.Stats // of each server, in the end
+	stats   []simlm.Stats // of each server, at the end
 }
 
-// step is how long all simulated servers take for a token of all that run; answers have from 20 to 120 of them, and take about a second
-// and a half.
+// step is the flags with the times of all simulated servers. Answers have 20 to 120 tokens and take about 1.5 s.
 var step = []string{"--step", "20ms", "--decode", "40us", "--prefill", "5us", "--chunk", "8192", "--output-tokens", "20-120", "--series", "50ms"}
 
-// saturation is how full servers are kept of which nothing is configured: whatever they tell of themselves, whatever becomes of them, and
-// whoever else uses them. The reference is a limit that was set by hand by someone who knows the slots.
+// saturation measures how full Batholith keeps servers without configured limits: with gauges and without, with changing slots, with
+// refusals, and beside other clients. The reference is a limit that is set by hand from the known slots.
 func saturation(b *bench) error {
 	loads := b.loads()
 	file, err := b.input(16_000, 900, openaiBody)
@@ -33,7 +32,7 @@ func saturation(b *bench) error {
 		return err
 	}
 	var g errgroup.Group
-	g.SetLimit(4) // a load takes a tenth of a processor, and its server as much
+	g.SetLimit(4) // a load takes a tenth of a processor, and so does its server
 	for _, l := range loads {
 		g.Go(func() error {
 			if err := b.carry(l, file); err != nil {
@@ -49,7 +48,7 @@ func saturation(b *bench) error {
 	return b.plotAll(loads)
 }
 
-// loads are all of them; those that last by far the longest are first.
+// loads are all loads. The longest are first, so that they run beside the others.
 func (b *bench) loads() []*load {
 	usual, long := 30*time.Second, 90*time.Second
 	if b.quick {
@@ -84,7 +83,7 @@ func (b *bench) loads() []*load {
 	return all
 }
 
-// carry runs one load.
+// carry runs one load and stores the statistics of its servers.
 func (b *bench) carry(l *load, file string) error {
 	settings := "models:\n- id: m\n  family: openai\n  backends:\n"
 	var servers []*simulated
@@ -106,7 +105,7 @@ func (b *bench) carry(l *load, file string) error {
 		if err != nil {
 			return err
 		}
-		defer c.kill() // in the middle of its work: its end is not what is measured
+		defer c.kill() // without a shutdown, which is not measured here
 	}
 	select {
 	case <-time.After(l.lasting):
@@ -123,19 +122,19 @@ func (b *bench) carry(l *load, file string) error {
 	return nil
 }
 
-// picture is how full a server was.
+// picture says how full a server was.
 type picture struct {
 	saturated float64 // seconds from the first request until 0.98 of the slots were busy for a second; infinite: never
-	again     float64 // the same from the change of the slots after which it took longest; NaN: they did not change
-	busy      float64 // share of the slots' time, while the server should be full
-	starved   float64 // share of it in which a slot was free and nothing waited
-	inFlight  float64 // most that ran and waited for each slot, in the second half
+	again     float64 // the same after a change of the slots, for the slowest one; NaN: no change
+	busy      float64 // share of the slots' time that was used, while the server should be full
+	starved   float64 // share of it in which a slot was free and no request waited
+	inFlight  float64 // most requests in flight per slot, in the second half
 }
 
-// patience is how many seconds a server may take to be full: from the first request, and from a change of its slots.
+// patience is the number of seconds after which a server should be full: from the first request, and from a change of its slots.
 const patience = 10
 
-// pictureOf reads it off a series. The slots may change.
+// pictureOf computes the picture from a series. The slots may change in it.
 func pictureOf(s *simlm.Series) (p picture) {
 	second := int(1/s.Interval + 0.5)
 	began := 0
@@ -178,7 +177,7 @@ func pictureOf(s *simlm.Series) (p picture) {
 	return p
 }
 
-// saturatedAt is the moment from which on 0.98 of the slots were busy for a second, from a first moment on; -1: there is none.
+// saturatedAt is the index of the first second, from an index on, in which 98 % of the slots were always busy; -1: there is none.
 func saturatedAt(s *simlm.Series, from, second int) int {
 	run := 0
 	for i := from; i < len(s.Running); i++ {
@@ -224,6 +223,7 @@ func (b *bench) tellSaturation(loads []*load) {
 		ours: stats["others beside us"][0].Others.Wait.P95, digits: 3, goal: atMost(0.5)})
 }
 
+// tellOne adds the rows of one server.
 func (b *bench) tellOne(name string, p picture, against string, reference float64) {
 	b.table.add(row{what: "slots busy: " + name, against: against, reference: reference, ours: p.busy, digits: 3, goal: atLeast(0.98), stretch: atLeast(0.985)})
 	b.table.add(row{what: "slots starved: " + name, reference: none, ours: p.starved, digits: 4, goal: atMost(0.01), stretch: atMost(0.005)})

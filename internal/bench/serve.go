@@ -22,17 +22,17 @@ import (
 	_ "modernc.org/sqlite" // to put finished jobs into the database
 )
 
-// server is batholith serve as a process, with a data directory of its own, and its clients, which are those of the AWS SDK.
+// server is a process of batholith serve with a data directory of its own. Its clients are those of the AWS SDK.
 type server struct {
 	b     *bench
 	data  string
 	args  []string
 	child *child
 	at    struct{ Bedrock, S3, Region string }
-	took  time.Duration // from the start of the process until /readyz said so
+	took  time.Duration // from the start of the process until /readyz answered 200
 }
 
-// principals are the callers that the settings of every server know; their keys are their names.
+// principals are the principals in every server's settings. The access key of each is its name.
 var principals = []string{"alice", "bob", "carol"}
 
 // serve starts a server with these settings.
@@ -50,7 +50,7 @@ func (b *bench) serve(settings string) (*server, error) {
 	return s, s.start()
 }
 
-// start starts the process and waits until it is ready.
+// start starts the process and waits until /readyz answers 200.
 func (s *server) start() (err error) {
 	announced := filepath.Join(s.data, "server.json")
 	os.Remove(announced)
@@ -85,20 +85,23 @@ func (s *server) start() (err error) {
 	return err
 }
 
+// end ends the process.
 func (s *server) end() { s.child.end() }
 
+// memory is the process's largest resident set so far, in MB.
 func (s *server) memory() (float64, error) { return s.child.memory() }
 
+// key is the credentials of the n-th principal.
 func key(n int) aws.CredentialsProvider {
 	return credentials.NewStaticCredentialsProvider(principals[n], "secret-of-"+principals[n], "")
 }
 
-// client is the SDK with a principal's key.
+// client is an SDK client with the key of the n-th principal.
 func (s *server) client(n int) *bedrock.Client {
 	return bedrock.New(bedrock.Options{Region: s.at.Region, BaseEndpoint: &s.at.Bedrock, Credentials: key(n)})
 }
 
-// upload puts a file into the bucket that every server has.
+// upload puts a file into the embedded bucket.
 func (s *server) upload(name, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,7 +113,7 @@ func (s *server) upload(name, path string) error {
 	return err
 }
 
-// create makes a job over an object, of the model m, and returns its ARN.
+// create creates a job of the model m for an object, and returns its ARN.
 func (s *server) create(c *bedrock.Client, name, input string) (string, error) {
 	out, err := c.CreateModelInvocationJob(s.b.ctx, &bedrock.CreateModelInvocationJobInput{
 		JobName: &name, ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
@@ -125,16 +128,18 @@ func (s *server) create(c *bedrock.Client, name, input string) (string, error) {
 	return *out.JobArn, nil
 }
 
+// jobState is the answer of Get.
 type jobState = bedrock.GetModelInvocationJobOutput
 
-// client is the SDK's.
+// client is an SDK client.
 type client = *bedrock.Client
 
+// get reads a job.
 func (s *server) get(c *bedrock.Client, arn string) (*jobState, error) {
 	return c.GetModelInvocationJob(s.b.ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: &arn})
 }
 
-// ended waits for a job's end, which must be a good one.
+// ended waits until a job is Completed. Any other end is an error.
 func (s *server) ended(arn string, longest time.Duration) (job *jobState, err error) {
 	c := s.client(0)
 	err = until("the job "+arn+" ends", longest, func() (bool, error) {
@@ -152,7 +157,7 @@ func (s *server) ended(arn string, longest time.Duration) (job *jobState, err er
 	return job, err
 }
 
-// pages lists all jobs, and returns how long each page took.
+// pages lists all jobs, page by page.
 func (s *server) pages() error {
 	p := bedrock.NewListModelInvocationJobsPaginator(s.client(0), &bedrock.ListModelInvocationJobsInput{MaxResults: aws.Int32(1000)})
 	for p.HasMorePages() {
@@ -163,8 +168,8 @@ func (s *server) pages() error {
 	return nil
 }
 
-// multiply puts the rows of the finished job into the database, so often, under other ids. Those that are swept were finished long ago;
-// the others, as the job itself, are still to be cleaned up once more. No process may serve it.
+// multiply copies the rows of the one finished job n times, under new ids. With swept the copies look like jobs that ended long ago; without,
+// their second clean-up is still due, as for the job itself. No process may use the database meanwhile.
 func (s *server) multiply(n int, swept bool) error {
 	db, err := sql.Open("sqlite", filepath.Join(s.data, "batholith.db"))
 	if err != nil {
@@ -182,6 +187,7 @@ func (s *server) multiply(n int, swept bool) error {
 	return tx.Commit()
 }
 
+// multiplied is multiply within a transaction.
 func multiplied(ctx context.Context, tx *sql.Tx, n int, swept bool) error {
 	var columns string
 	err := tx.QueryRowContext(ctx, `SELECT group_concat(name) FROM pragma_table_info('jobs') WHERE name NOT IN ('id', 'seq', 'name')

@@ -11,15 +11,16 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// simulated is batholith simulate as a process.
+// simulated is a process of batholith simulate.
 type simulated struct {
 	child *child
 	root  string // http://host:port
 }
 
+// announced finds the URL in the server's first message.
 var announced = regexp.MustCompile(`listens on (http://[^/]+)/v1`)
 
-// simulate starts a simulated model server with these flags. Its model is called bench.
+// simulate starts a simulated model server with these flags and the model name bench. The caller must end its child.
 func (b *bench) simulate(flags ...string) (*simulated, error) {
 	c, err := b.start(exec.CommandContext(b.ctx, b.binary, append([]string{"simulate", "--listen", "127.0.0.1:0", "--model", "bench"}, flags...)...))
 	if err != nil {
@@ -43,8 +44,10 @@ func (b *bench) simulate(flags ...string) (*simulated, error) {
 	return s, err
 }
 
+// url is the base URL of the server's API.
 func (s *simulated) url() string { return s.root + "/v1" }
 
+// stats reads the server's statistics, with their series.
 func (s *simulated) stats() (st simlm.Stats, err error) {
 	resp, err := http.Get(s.root + "/simulated/stats?series=1")
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// small is what a small job costs: the CPU time of the server's process and the jobs a second, over a model server that answers at once.
-// Jobs of 1 record, of 100, and jobs whose validation fails, one after another and 32 at once. The floor is a process that does for each
-// job what nobody can do without: read the input, ask the model, write output and manifest, and sync both and an entry in a log.
+// small measures the cost of small jobs: the CPU time of the server's process per job, and the jobs per second, with a model server that
+// answers at once. The jobs have 1 record, 100 records, or an input that is refused; they run one after the other, and 32 in parallel. The
+// floor is a process that only does the necessary work of a job: it reads the input, asks the model, writes output and manifest, and
+// syncs both and a log entry.
 func small(b *bench) error {
 	url, err := b.silentServer()
 	if err != nil {
@@ -25,7 +26,7 @@ func small(b *bench) error {
 	for _, k := range []struct {
 		what          string
 		records       int
-		cpu, rate     float64 // goals: ms of CPU a job, jobs a second
+		cpu, rate     float64 // goals: ms of CPU time per job, jobs per second
 		refused, warm bool
 	}{
 		{what: "1 record", records: 1, warm: true},
@@ -37,7 +38,7 @@ func small(b *bench) error {
 		if err != nil {
 			return err
 		}
-		if k.warm { // the first jobs pay for connections, caches and the growth of the heap
+		if k.warm { // the first jobs also open connections, fill caches and grow the heap
 			if _, err := s.jobsOf(input, b.size(60, 20), 4, k.refused); err != nil {
 				return err
 			}
@@ -70,16 +71,16 @@ func small(b *bench) error {
 	return nil
 }
 
-// smallCost is what jobs cost.
+// smallCost is the cost of jobs.
 type smallCost struct {
-	cpu  float64 // ms of the process's CPU time a job
-	rate float64 // jobs a second
+	cpu  float64 // CPU time of the server per job, in ms
+	rate float64 // jobs per second
 }
 
-// smallObject is an input of small jobs: a file, and the object that it was uploaded as.
+// smallObject is an input of small jobs: a file, and the key of its object.
 type smallObject struct{ path, key string }
 
-// smallInput makes an input of so many records, or one whose every line is refused, and uploads it.
+// smallInput makes and uploads an input with that many records, or one in which every line is invalid.
 func (s *server) smallInput(records int, refused bool) (o smallObject, err error) {
 	o.path = s.b.unique("small") + ".jsonl"
 	o.key = "in/" + o.path[strings.LastIndexByte(o.path, '/')+1:]
@@ -93,11 +94,10 @@ func (s *server) smallInput(records int, refused bool) (o smallObject, err error
 	return o, s.upload(o.key, o.path)
 }
 
-// smallLook is how often the jobs of one client are asked for until they are over, in all. Each question costs the server, too, as it does in
-// practice.
+// smallLook is the time between two calls of Get, over all clients. Each call also costs the server CPU time, as in practice.
 const smallLook = 5 * time.Millisecond
 
-// jobsOf runs n jobs over one input, so many at once, and tells what they cost.
+// jobsOf runs n jobs with one input, atOnce of them in parallel, and returns their cost.
 func (s *server) jobsOf(input smallObject, n, atOnce int, refused bool) (smallCost, error) {
 	var (
 		wg     sync.WaitGroup
@@ -135,7 +135,7 @@ func (s *server) jobsOf(input smallObject, n, atOnce int, refused bool) (smallCo
 	return smallCost{cpu: (now - cpu).Seconds() * 1000 / float64(n), rate: float64(n) / took.Seconds()}, err
 }
 
-// smallJob makes a job and asks for it, every so often, until it is over, which must be as it is expected.
+// smallJob creates a job and reads it at intervals until it has ended as expected: Completed, or Failed if refused.
 func (s *server) smallJob(c client, name, input string, every time.Duration, refused bool) error {
 	arn, err := s.create(c, name, input)
 	if err != nil {
@@ -160,7 +160,7 @@ func (s *server) cpu() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything but ends with the last parenthesis
+	_, rest, _ := strings.Cut(string(text), ") ") // after the name, which ends with the last parenthesis
 	fields := strings.Fields(rest)
 	var ticks int64
 	for _, at := range []int{11, 12} { // utime and stime (proc_pid_stat(5): fields 14 and 15)

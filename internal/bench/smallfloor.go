@@ -13,15 +13,15 @@ import (
 	"sync"
 )
 
-// smallFloor is what n small jobs cost that nobody keeps anything of but the output.
+// smallFloor is the cost of n small jobs without a service.
 func (b *bench) smallFloor(url, path string, n int) (smallCost, error) {
 	u, err := b.measured(0, b.inner("smallfloor", url, path, fmt.Sprint(n)))
 	return smallCost{cpu: u.CPU.Seconds() * 1000 / float64(n), rate: float64(n) / u.Wall.Seconds()}, err
 }
 
-// smallJobsFloor does n times, one after another, what no service of durable small jobs can do without: it reads the input, asks the
-// model for each record, 64 at once, and writes the answers and a manifest as files and an entry into a log, each synced. Its arguments
-// are the server, the input and n.
+// smallJobsFloor is a role: it does n times the work that no durable service can avoid. It reads the input, asks the
+// model for each record, 64 in parallel, and writes the answers, a manifest and a log entry, each synced. Arguments: URL of the server,
+// input file, n.
 func smallJobsFloor(args []string) error {
 	url, path := args[0], args[1]
 	n, err := strconv.Atoi(args[2])
@@ -61,7 +61,7 @@ func smallJobsFloor(args []string) error {
 	return nil
 }
 
-// askAll posts every record of a file, 64 at once, and returns the answers.
+// askAll posts every record of a file, 64 in parallel, and returns the answers.
 func askAll(client *http.Client, url, path string) ([][]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -99,7 +99,7 @@ func askAll(client *http.Client, url, path string) ([][]byte, error) {
 	return all, sc.Err()
 }
 
-// synced writes a file that outlives the machine's power.
+// synced writes a file and syncs it.
 func synced(path string, body []byte) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -7,16 +7,20 @@ import (
 	"time"
 )
 
-// bound is what a figure must reach; the zero value asks nothing.
+// bound is a goal of a figure. The zero value is no goal.
 type bound struct {
 	at    float64
-	least bool // a figure must not be below it; else not above
+	least bool // the figure must be at least at; else at most
 	asked bool
 }
 
-func atMost(x float64) bound  { return bound{at: x, asked: true} }
+// atMost is the goal of a figure that must not exceed x.
+func atMost(x float64) bound { return bound{at: x, asked: true} }
+
+// atLeast is the goal of a figure that must reach x.
 func atLeast(x float64) bound { return bound{at: x, least: true, asked: true} }
 
+// met reports whether x reaches the goal.
 func (d bound) met(x float64) bool {
 	if d.least {
 		return x >= d.at
@@ -24,6 +28,7 @@ func (d bound) met(x float64) bool {
 	return x <= d.at
 }
 
+// text is the goal as a cell.
 func (d bound) text() string {
 	sign := "≤"
 	switch {
@@ -38,21 +43,22 @@ func (d bound) text() string {
 // row is one figure.
 type row struct {
 	what      string
-	against   string  // what the reference is: a floor, an ideal, or the same without something
-	reference float64 // NaN: there is none
+	against   string  // name of the reference: a floor, an ideal, or the same without something
+	reference float64 // NaN: none
 	ours      float64
-	digits    int  // behind the point
-	ofRatio   bool // goal and stretch are asked of the ratio
+	digits    int  // decimals
+	ofRatio   bool // goal and stretch apply to the ratio
 	goal      bound
 	stretch   bound
 }
 
-// none is the reference of a row that has none.
+// none is the reference of a row without one.
 var none = math.NaN()
 
+// ratio is ours / reference.
 func (r *row) ratio() float64 { return r.ours / r.reference }
 
-// verdict is how the figure stands: better than asked, as asked, or missed.
+// verdict is "stretch", "goal" or "MISSED"; "" without a goal.
 func (r *row) verdict() string {
 	x := r.ours
 	if r.ofRatio {
@@ -69,7 +75,7 @@ func (r *row) verdict() string {
 	return "MISSED"
 }
 
-// cells are the columns of a row, as texts.
+// cells are the texts of a row, by column.
 func (r *row) cells() [8]string {
 	number := func(x float64, digits int) string {
 		switch {
@@ -89,18 +95,20 @@ func (r *row) cells() [8]string {
 
 var columns = [8]string{"measure", "beside", "that", "ours", "ratio", "goal", "stretch", ""}
 
-// table prints its rows as they come.
+// table collects the rows, and prints each when it is added.
 type table struct {
 	began  time.Time
 	rows   []row
 	missed int
 }
 
+// begin prints the head of the table.
 func (t *table) begin() {
 	t.began = time.Now()
 	t.print(columns)
 }
 
+// add prints a row and counts a missed goal.
 func (t *table) add(r row) {
 	t.rows = append(t.rows, r)
 	if r.verdict() == "MISSED" {
@@ -113,11 +121,12 @@ func (t *table) print(c [8]string) {
 	fmt.Printf("%-66s %-22s %9s %9s %7s %9s %9s %s\n", c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7])
 }
 
+// end prints the number of rows and of missed goals.
 func (t *table) end() {
 	fmt.Printf("\n%d figures in %s, %d miss their goal\n", len(t.rows), time.Since(t.began).Round(time.Second), t.missed)
 }
 
-// markdown is the table as a document shows it.
+// markdown is the table in Markdown.
 func (t *table) markdown() []byte {
 	var out bytes.Buffer
 	line := func(c [8]string) {

@@ -12,8 +12,8 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// validation is what it costs to read an input: the scanner by itself next to a search for line ends, and whole processes next to a copy of the same
-// bytes to nowhere. A file that is large is read on all processors.
+// validation measures the reading of an input: the scanner alone, against a search for line ends, and whole processes, against reading the
+// same bytes. A large file is read on all processors.
 func validation(b *bench) error {
 	file, err := b.input(20_000, 900, anthropicBody)
 	if err != nil {
@@ -38,8 +38,7 @@ func validation(b *bench) error {
 	return b.validated(file, info.Size())
 }
 
-// validated measures the program over a large file: the records of one, over and over, and in the end a line that is none, so that a job over it
-// is validated, indexed and no more.
+// validated measures the program with a large file. Its last line is invalid, so that a job is only validated and indexed.
 func (b *bench) validated(file string, size int64) error {
 	large, total, err := b.repeated(file, size)
 	if err != nil {
@@ -82,7 +81,7 @@ func (b *bench) validated(file string, size int64) error {
 	return nil
 }
 
-// repeated makes the large file.
+// repeated makes the large file: the records of file many times, and an invalid line.
 func (b *bench) repeated(file string, size int64) (path string, total int64, err error) {
 	records, err := os.ReadFile(file)
 	if err != nil {
@@ -104,7 +103,7 @@ func (b *bench) repeated(file string, size int64) (path string, total int64, err
 	return path, total, err
 }
 
-// copyAll reads a file, or the files of a directory, and does nothing with them.
+// copyAll is a role: it reads a file, or all files of a folder, and discards the bytes.
 func copyAll(args []string) error {
 	return filepath.WalkDir(args[0], func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -120,7 +119,7 @@ func copyAll(args []string) error {
 	})
 }
 
-// newlines looks for line ends only; scan checks every line as validation does. Both read a file from memory so many times.
+// newlines is a role: it only searches for line ends. Arguments, as for scan: file, number of repetitions. Both read the file from memory.
 func newlines(args []string) error {
 	return repeat(args, func(b []byte) error {
 		for len(b) > 0 {
@@ -130,6 +129,7 @@ func newlines(args []string) error {
 	})
 }
 
+// scan is a role: it checks every line, as validation does.
 func scan(args []string) error {
 	var block []byte
 	var entries []jsonl.Entry
@@ -147,6 +147,7 @@ func scan(args []string) error {
 	})
 }
 
+// repeat reads the file args[0], and calls do with its bytes args[1] times.
 func repeat(args []string, do func([]byte) error) error {
 	b, err := os.ReadFile(args[0])
 	if err != nil {

@@ -12,21 +12,22 @@ import (
 	"github.com/batholith/batholith/internal/simlm"
 )
 
-// witness is a simulated model server within this process, which remembers of whom its requests were. A prompt says so by what stands
-// before its first "|".
+// witness is a simulated model server within this process, which counts requests by name. The name is the part of a prompt before its
+// first "|".
 type witness struct {
 	url   string
 	model *simlm.Server
 	srv   *http.Server
 
 	mu       sync.Mutex
-	first    map[string]time.Time // when a name's first request came
-	asked    map[string]int       // requests of a name
-	answered map[string]int       // of those, the ones that got an answer
-	open     int                  // requests that are being answered
-	most     int                  // and the most that were at once
+	first    map[string]time.Time // arrival of a name's first request
+	asked    map[string]int       // number of requests of a name
+	answered map[string]int       // number of these that were answered
+	open     int                  // requests in flight
+	most     int                  // highest value of open
 }
 
+// newWitness starts a witness. The caller must call close.
 func newWitness(o simlm.Options) (*witness, error) {
 	o.Model = "bench"
 	w := &witness{model: simlm.New(o)}
@@ -40,15 +41,17 @@ func newWitness(o simlm.Options) (*witness, error) {
 	return w, nil
 }
 
+// close stops the server.
 func (w *witness) close() { w.srv.Close() }
 
-// forget begins anew.
+// forget resets all counts.
 func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.first, w.asked, w.answered, w.most = map[string]time.Time{}, map[string]int{}, map[string]int{}, w.open
 }
 
+// ServeHTTP answers like the model, and counts.
 func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.model.ServeHTTP(rw, r)
@@ -67,6 +70,7 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.leave(name, r.Context().Err() == nil)
 }
 
+// enter counts a request that has arrived.
 func (w *witness) enter(name string, came time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,6 +81,7 @@ func (w *witness) enter(name string, came time.Time) {
 	w.most = max(w.most, w.open)
 }
 
+// leave counts a request that has ended.
 func (w *witness) leave(name string, answered bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,14 +91,14 @@ func (w *witness) leave(name string, answered bool) {
 	}
 }
 
-// firstOf is when the first request of a name came; zero: none did.
+// firstOf is the arrival of a name's first request; zero: there was none.
 func (w *witness) firstOf(name string) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.first[name]
 }
 
-// counts are the requests of names that begin so, and the answers to them.
+// counts returns the requests and answers of all names with the prefix.
 func (w *witness) counts(prefix string) (asked, answered int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

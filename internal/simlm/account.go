@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// account is what happened since the start and since the last reset. The batch's mutex guards it.
+// account counts requests and tokens since the start and since the last reset. The batch's mutex guards it.
 type account struct {
 	schedule []Slots
 	later    int // index of the next change in schedule
@@ -13,32 +13,33 @@ type account struct {
 
 	running, waiting int
 	flying           int // requests of clients, running or waiting
-	held             int // tokens of those that run: prompts, and answers so far
-	queued           int // prompt tokens of those that wait
+	held             int // tokens of the running requests: prompts, and answers so far
+	queued           int // prompt tokens of the waiting requests
 
-	total, base   Totals // since the start, and what they were at the last reset
+	total, base   Totals // since the start, and their values at the last reset
 	others        OtherTotals
 	otherBase     OtherTotals
 	waits, otherW waits
 
-	began, at time.Time // the last reset; up to when the sums below go
+	began, at time.Time // the last reset; the end of the sums below
 	sums      sums
 	most      struct{ running, waiting, flying int }
-	first     time.Time // when the first request of a client came since then, and what the sums were
+	first     time.Time // arrival of the first request of a client since then, and the sums at that time
 	firstSums sums
-	last      time.Time // when the last was answered
+	last      time.Time // time of the last answer, and the sums at that time
 	lastSums  sums
 	series    series
 	interval  time.Duration
 	initial   int // slots before the schedule begins
 }
 
-// sums are integrals over time, in seconds times requests.
+// sums are integrals over time, in seconds × requests.
 type sums struct {
-	busy, offered            float64 // slots that were taken; slots that there were
+	busy, offered            float64 // taken slots; existing slots
 	running, waiting, flying float64
 }
 
+// open begins the account with the slots of the options.
 func (a *account) open(o *Options, now time.Time) {
 	a.schedule, a.interval, a.initial = o.Schedule, o.Series, o.Slots
 	if o.Slots <= 0 {
@@ -48,7 +49,7 @@ func (a *account) open(o *Options, now time.Time) {
 	a.reset(now)
 }
 
-// reset begins the account, and the schedule of slots, anew. What runs goes on.
+// reset starts the account and the schedule of slots again. Running and waiting requests continue.
 func (a *account) reset(now time.Time) {
 	a.began, a.at, a.sums = now, now, sums{}
 	a.first, a.last, a.firstSums, a.lastSums = time.Time{}, time.Time{}, sums{}, sums{}
@@ -60,7 +61,7 @@ func (a *account) reset(now time.Time) {
 	a.advance(now)
 }
 
-// change is when the number of slots changes next.
+// change returns the next time at which the number of slots changes, if there is one.
 func (a *account) change() (time.Time, bool) {
 	if a.later == len(a.schedule) {
 		return time.Time{}, false
@@ -68,7 +69,7 @@ func (a *account) change() (time.Time, bool) {
 	return a.began.Add(a.schedule[a.later].From), true
 }
 
-// advance brings the account up to now. It comes before every change of what runs or waits.
+// advance adds the time until now to the sums. It must be called before every change of running or waiting.
 func (a *account) advance(now time.Time) {
 	for {
 		at, ok := a.change()
@@ -82,14 +83,15 @@ func (a *account) advance(now time.Time) {
 	a.sum(now)
 }
 
+// sum adds the time until a moment in which nothing has changed.
 func (a *account) sum(until time.Time) {
 	d := until.Sub(a.at).Seconds()
 	if d <= 0 {
 		return
 	}
 	a.at = until
-	a.most.waiting = max(a.most.waiting, a.waiting) // here, since one that finds a free slot does not wait
-	if a.slots >= 0 {                               // a schedule may take slots from under those that run
+	a.most.waiting = max(a.most.waiting, a.waiting) // here, since a request that finds a free slot at once does not count as waiting
+	if a.slots >= 0 {                               // after a change of the schedule more requests may run than there are slots
 		a.sums.busy += d * float64(a.running)
 		a.sums.offered += d * float64(max(a.slots, a.running))
 	}
@@ -99,6 +101,7 @@ func (a *account) sum(until time.Time) {
 	a.series.note(until, a.running, a.waiting, a.slots)
 }
 
+// entered counts a request that joins the queue.
 func (a *account) entered(s *sequence) {
 	a.waiting++
 	a.queued += s.prompt
@@ -114,6 +117,7 @@ func (a *account) entered(s *sequence) {
 	a.most.flying = max(a.most.flying, a.flying)
 }
 
+// refused counts a request that found the queue full.
 func (a *account) refused(s *sequence) {
 	if s.other {
 		a.others.Requests++
@@ -124,13 +128,14 @@ func (a *account) refused(s *sequence) {
 	a.total.Refused++
 }
 
-// gaveUp is a client's going while its request waits.
+// gaveUp counts a waiting request whose client has gone.
 func (a *account) gaveUp(s *sequence) {
 	a.waiting--
 	a.queued -= s.prompt
 	a.flying--
 }
 
+// admitted counts a request that leaves the queue for a slot.
 func (a *account) admitted(s *sequence, now time.Time) {
 	a.waiting--
 	a.queued -= s.prompt
@@ -146,12 +151,14 @@ func (a *account) admitted(s *sequence, now time.Time) {
 	}
 }
 
+// generated counts output tokens of a request.
 func (a *account) generated(s *sequence, tokens int) {
 	s.made += tokens
 	a.held += tokens
 	a.total.GeneratedTokens += int64(tokens)
 }
 
+// answered counts a finished answer.
 func (a *account) answered(s *sequence) {
 	if s.other {
 		a.others.Answered++
@@ -161,7 +168,7 @@ func (a *account) answered(s *sequence) {
 	a.last, a.lastSums = a.at, a.sums
 }
 
-// freed is the end of one that ran, with or without an answer.
+// freed counts the end of a running request, with or without an answer.
 func (a *account) freed(s *sequence) {
 	a.running--
 	a.held -= s.prompt + s.made
@@ -170,15 +177,16 @@ func (a *account) freed(s *sequence) {
 	}
 }
 
-// waits are the last waiting times of one kind of request.
+// waits are the latest waiting times of one kind of request.
 type waits struct {
 	ring []time.Duration
 	next int
 }
 
-// maxWaits bounds the memory that they take.
+// maxWaits bounds their number, and so their memory.
 const maxWaits = 1 << 16
 
+// add notes a waiting time, in place of the oldest if there are maxWaits.
 func (w *waits) add(d time.Duration) {
 	if len(w.ring) < maxWaits {
 		w.ring = append(w.ring, d)
@@ -188,6 +196,7 @@ func (w *waits) add(d time.Duration) {
 	w.next = (w.next + 1) % maxWaits
 }
 
+// figures computes the quantiles.
 func (w *waits) figures() Waits {
 	if len(w.ring) == 0 {
 		return Waits{}

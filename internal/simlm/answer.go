@@ -8,12 +8,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// words that texts are made of, one token each.
+// words are the words of all answers, one token each.
 var words = strings.Fields(`granite basalt gabbro diorite mica quartz feldspar olivine magma vein dyke sill crust mantle ridge
 fault fold strata shale slate schist gneiss marble chalk flint clay sand gravel river delta basin plateau under over through
 slowly cools rises settles holds breaks turns carries the a of and with from into deep old hard grey`)
 
-// text is what the model says to this request, and why it ends there.
+// text is the answer to a request, with its finish reason and the stop sequence that ended it, if any.
 func (q request) text() (s, finish, stop string) {
 	var b strings.Builder
 	b.Grow(q.output * 7)
@@ -36,6 +36,7 @@ func (q request) text() (s, finish, stop string) {
 	return s, finish, stop
 }
 
+// chat is the body of a chat completion.
 func (s *Server) chat(q request) []byte {
 	text, finish, stop := q.text()
 	b := s.head(q, "chatcmpl-", "chat.completion")
@@ -45,6 +46,7 @@ func (s *Server) chat(q request) []byte {
 	return s.tail(q, b, text, finish, stop)
 }
 
+// complete is the body of a text completion.
 func (s *Server) complete(q request) []byte {
 	text, finish, stop := q.text()
 	b := s.head(q, "cmpl-", "text_completion")
@@ -54,6 +56,7 @@ func (s *Server) complete(q request) []byte {
 	return s.tail(q, b, text, finish, stop)
 }
 
+// head begins the body of a completion, up to its choices.
 func (s *Server) head(q request, prefix, object string) []byte {
 	b := make([]byte, 0, 320+q.output*7)
 	b = append(b, `{"id":"`...)
@@ -64,6 +67,7 @@ func (s *Server) head(q request, prefix, object string) []byte {
 	return strconv.AppendQuote(b, s.o.Model)
 }
 
+// tail ends it, from the finish reason on.
 func (s *Server) tail(q request, b []byte, text, finish, stop string) []byte {
 	b = append(b, `,"finish_reason":"`...)
 	b = append(b, finish...)
@@ -77,6 +81,7 @@ func (s *Server) tail(q request, b []byte, text, finish, stop string) []byte {
 	return append(b, '}')
 }
 
+// usage appends the usage object. It has cached_tokens if there is a prefix cache.
 func (s *Server) usage(q request, b []byte, output int) []byte {
 	b = append(b, `{"prompt_tokens":`...)
 	b = strconv.AppendInt(b, int64(q.prompt), 10)
@@ -92,6 +97,7 @@ func (s *Server) usage(q request, b []byte, output int) []byte {
 	return append(b, '}')
 }
 
+// countWords is the number of tokens of an answer.
 func countWords(s string) int {
 	if s == "" {
 		return 0
@@ -99,6 +105,7 @@ func countWords(s string) int {
 	return strings.Count(s, " ") + 1
 }
 
+// embed is the body of an embeddings answer.
 func (s *Server) embed(q request) []byte {
 	b := append([]byte(nil), `{"object":"list","model":`...)
 	b = strconv.AppendQuote(b, s.o.Model)
@@ -120,7 +127,7 @@ func (s *Server) embed(q request) []byte {
 	return append(b, `}}`...)
 }
 
-// vector writes a vector of length 1 whose direction depends on h.
+// vector appends a vector of n numbers with length 1, whose direction is a function of h.
 func vector(b []byte, h uint64, n int) []byte {
 	v := make([]float64, n)
 	sum := 0.0

@@ -9,47 +9,49 @@ import (
 	"time"
 )
 
-// batch works on requests as a server with continuous batching does: those that have a slot advance together, step by step, and
-// those that have none wait in the order of their arrival. Without a cost of steps each has a time of its own instead.
+// batch processes requests like a server with continuous batching: requests with a slot advance together, step by step, and
+// the others wait in order of arrival. Without a cost of steps, each request has its own time instead.
 //
-// No goroutine runs in it: a timer ends each step, and there is none while nobody is asked for anything.
+// It has no goroutine: a timer ends each step, and no timer runs while there are no requests.
 type batch struct {
 	o *Options
 
 	mu      sync.Mutex
 	account account
-	waiting list.List   // of *sequence, the longest waiting first
-	running []*sequence // those of the steps, in the order of admission
+	waiting list.List   // of *sequence, oldest first
+	running []*sequence // sequences in the steps, in the order of admission
 	cache   *prefixes   // nil: none
 
-	stepping bool        // a step is in hand, which timer ends
-	due      time.Time   // when it ends
+	stepping bool        // a step is running, which timer ends
+	due      time.Time   // end of the step
 	timer    *time.Timer // nil before the first step
-	wake     *time.Timer // looks at those that wait when the schedule changes
+	wake     *time.Timer // fires when the number of slots changes while requests wait
 }
 
 // sequence is one request in the batch.
 type sequence struct {
 	prompt, output int      // tokens
-	blocks         []uint64 // of the prompt; none without a cache
-	other          bool     // of the background, see [Others]
-	endless        bool     // it has no end but its client's
+	blocks         []uint64 // names of the prompt's blocks; none without a cache
+	other          bool     // a request of the background, see [Background]
+	endless        bool     // it only ends when its client goes
 
 	came     time.Time
-	place    *list.Element // in the queue; nil once it has a slot
+	place    *list.Element // place in the queue; nil: it has a slot
 	cached   int           // tokens of the prompt that the cache held
-	computed int           // tokens of the prompt that are there, cached or computed
-	made     int           // tokens of the answer
-	timer    *time.Timer   // of its own time, without steps
-	gone     bool          // its client is, or it has finished
-	finished chan struct{} // closed at its end
+	computed int           // tokens of the prompt that are cached or computed
+	made     int           // tokens of the answer so far
+	timer    *time.Timer   // end of its own time, without steps
+	gone     bool          // its client has gone, or it has finished
+	finished chan struct{} // closed by free, at its end
 }
 
 // forever is the time of a request without an end.
 const forever = 100 * 365 * 24 * time.Hour
 
+// errFull refuses a request.
 var errFull = errors.New("the queue is full")
 
+// newBatch makes a batch with a free server.
 func newBatch(o *Options) *batch {
 	b := &batch{o: o}
 	if o.Cache >= blockTokens {
@@ -59,13 +61,13 @@ func newBatch(o *Options) *batch {
 	return b
 }
 
-// steps tells whether time passes in steps.
+// steps reports whether there is a cost of steps.
 func (o *Options) steps() bool { return o.Step > 0 || o.Decode > 0 || o.Prefill > 0 }
 
-// own is the time that a request takes by itself.
+// own is the time of a request apart from steps: Latency + output tokens × PerToken.
 func (o *Options) own(output int) time.Duration { return o.Latency + time.Duration(output)*o.PerToken }
 
-// do works on a request until it is finished or ctx ends; errFull refuses it.
+// do processes a request until it is finished or ctx ends. It returns errFull if the queue is full.
 func (b *batch) do(ctx context.Context, s *sequence) error {
 	if d := b.o.own(s.output); b.o.steps() && d > 0 {
 		if err := pass(ctx, d); err != nil {
@@ -84,7 +86,7 @@ func (b *batch) do(ctx context.Context, s *sequence) error {
 	}
 }
 
-// pass lets time pass.
+// pass waits for d, or until ctx ends.
 func pass(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -96,7 +98,7 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// enter puts a request at the end of the queue. A step that is in hand goes on without it.
+// enter appends a request to the queue. A running step continues without it.
 func (b *batch) enter(s *sequence) error {
 	s.finished = make(chan struct{})
 	b.mu.Lock()
@@ -113,7 +115,7 @@ func (b *batch) enter(s *sequence) error {
 	return nil
 }
 
-// full tells whether s would wait beyond the bound of the queue. A queue that is empty takes a request of any number of tokens.
+// full reports whether s exceeds the bound of the queue. An empty queue accepts a request of any number of tokens.
 func (b *batch) full(s *sequence) bool {
 	slots := b.account.slots
 	if b.o.Queue == 0 || slots < 0 {
@@ -129,7 +131,7 @@ func (b *batch) full(s *sequence) bool {
 	return b.account.running+b.account.waiting >= slots+bound
 }
 
-// leave takes out a request whose client is gone: from the queue at once, from a step at its end.
+// leave removes a request whose client has gone: at once from the queue, at the end of the step from a slot.
 func (b *batch) leave(s *sequence) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,7 +155,7 @@ func (b *batch) leave(s *sequence) {
 	}
 }
 
-// proceed does what can be done now: nothing while a step is in hand.
+// proceed begins the next step, unless one is running.
 func (b *batch) proceed(now time.Time) {
 	if !b.stepping {
 		b.due = now
@@ -170,7 +172,7 @@ func (b *batch) next(now time.Time) {
 	b.await(now)
 }
 
-// await sees to it that those who wait are looked at when the number of slots changes: the end of a step does so, too.
+// await sets a timer for the next change of the slots if requests wait and no step runs, since the end of a step would see the change too.
 func (b *batch) await(now time.Time) {
 	next, ok := b.account.change()
 	if b.waiting.Len() == 0 || b.stepping || !ok {
@@ -183,6 +185,7 @@ func (b *batch) await(now time.Time) {
 	b.wake.Reset(next.Sub(now))
 }
 
+// changed is called when the number of slots has changed.
 func (b *batch) changed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,8 +194,8 @@ func (b *batch) changed() {
 	b.proceed(now)
 }
 
-// admit gives free slots to those that have waited longest. What the cache holds of their prompts need not be computed; the last
-// token of a prompt is in no block, so that one at least is, as an answer demands (vLLM does likewise).
+// admit gives free slots to the oldest waiting requests. Tokens of their prompts that the cache holds are not computed. The last
+// token of a prompt is in no block, so that at least one token is always computed, which the answer needs (as in vLLM).
 func (b *batch) admit(now time.Time) {
 	for b.waiting.Len() > 0 && (b.account.slots < 0 || b.account.running < b.account.slots) {
 		s := b.waiting.Remove(b.waiting.Front()).(*sequence)
@@ -218,7 +221,7 @@ func (b *batch) admit(now time.Time) {
 	}
 }
 
-// compute takes up to so many tokens of a prompt into the cache and says how many it took.
+// compute computes at most most tokens of a prompt, adds their blocks to the cache, and returns their number.
 func (b *batch) compute(s *sequence, most int) int {
 	n := min(s.prompt-s.computed, most)
 	s.computed += n
@@ -242,14 +245,14 @@ func (b *batch) expire(s *sequence) {
 	b.proceed(now)
 }
 
-// answer ends a request whose answer is there, what of it was not counted step by step included.
+// answer ends a finished request. It counts the tokens that were not counted in steps.
 func (b *batch) answer(s *sequence) {
 	b.account.generated(s, s.output-s.made)
 	b.account.answered(s)
 	b.free(s)
 }
 
-// free gives the slot back, and wakes who waits for the answer.
+// free frees the slot and ends do.
 func (b *batch) free(s *sequence) {
 	s.gone = true
 	b.account.freed(s)

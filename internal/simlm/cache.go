@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	blockTokens = 16                          // tokens of a block, as vLLM's --block-size has it by default
-	blockBytes  = blockTokens * bytesPerToken // of the rendered prompt
+	blockTokens = 16                          // tokens of a block, the default of vLLM's --block-size
+	blockBytes  = blockTokens * bytesPerToken // bytes of the rendered prompt in a block
 )
 
-// blocksOf names the whole blocks of a prompt. A name stands for the block and all before it, so that two prompts have as many
-// leading names in common as they have blocks.
+// blocksOf returns a name for each whole block of a prompt. A name depends on the block and on all blocks before it, so that two prompts
+// have as many leading names in common as they share leading blocks.
 func blocksOf(prompt []byte) []uint64 {
 	names := make([]uint64, 0, len(prompt)/blockBytes)
 	for before := uint64(0); len(prompt) >= blockBytes; prompt = prompt[blockBytes:] {
@@ -23,19 +23,20 @@ func blocksOf(prompt []byte) []uint64 {
 	return names
 }
 
-// prefixes is a prefix cache: the blocks that were used last. Unlike a real one it does not keep the blocks of running sequences
-// from being forgotten, and it holds prompts only, no answers.
+// prefixes is a prefix cache: it holds the blocks that were used last. Unlike a real one, it may evict blocks of running sequences, and
+// it holds prompts only, no answers.
 type prefixes struct {
 	most int // blocks
 	used list.List
 	at   map[uint64]*list.Element
 }
 
+// newPrefixes makes a cache for that many tokens.
 func newPrefixes(tokens int) *prefixes {
 	return &prefixes{most: tokens / blockTokens, at: map[uint64]*list.Element{}}
 }
 
-// leading is how many of the first blocks are held.
+// leading is the number of leading blocks that the cache holds.
 func (p *prefixes) leading(blocks []uint64) int {
 	for i, b := range blocks {
 		if p.at[b] == nil {
@@ -45,7 +46,7 @@ func (p *prefixes) leading(blocks []uint64) int {
 	return len(blocks)
 }
 
-// use holds these blocks, the leading ones of a prompt. The first of them is forgotten last: what follows is of no use without it.
+// use adds the leading blocks of a prompt. The first of them is evicted last, since the others are of no use without it.
 func (p *prefixes) use(blocks []uint64) {
 	if len(blocks) > p.most {
 		blocks = blocks[:p.most]

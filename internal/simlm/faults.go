@@ -13,10 +13,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// FaultKind is what befalls a request in place of its answer: the name of one of the kinds below, or an HTTP status from 400 to 599.
+// FaultKind is what a request gets in place of its answer: one of the kinds below, or an HTTP status from 400 to 599.
 type FaultKind string
 
-// The kinds of fault that are no status.
+// The kinds of fault other than a status.
 const (
 	FaultReset    FaultKind = "reset"    // the connection breaks, before an answer
 	FaultTorn     FaultKind = "torn"     // the answer breaks off in its middle, after the time that it takes
@@ -25,7 +25,7 @@ const (
 	FaultCrash    FaultKind = "crash"    // the server dies: every request in flight breaks, and every new one until it has restarted
 )
 
-// FaultKinds are the names of faults that are no status.
+// FaultKinds lists them.
 var FaultKinds = []FaultKind{FaultReset, FaultTorn, FaultNonsense, FaultHang, FaultCrash}
 
 // ParseFaultKind checks a kind: one of [FaultKinds] or a status from 400 to 599.
@@ -45,17 +45,17 @@ func (k FaultKind) status() int {
 	return n
 }
 
-// Fault befalls a share of the requests.
+// Fault is a fault of a share of the requests.
 type Fault struct {
 	Kind  FaultKind
 	Share float64 // from 0 to 1
-	// Random draws anew for each request. Otherwise the prompt and the seed decide, so that a prompt fails always, or Failures.Times times.
+	// Random: chance decides for each request. Otherwise the prompt and the seed decide, so that a prompt fails always, or Failures.Times times.
 	Random     bool
-	Late       time.Duration // how long such a request is kept before it gets its status or its reset
-	RetryAfter time.Duration // told with a status; 0: not told
+	Late       time.Duration // delay of the status or the reset
+	RetryAfter time.Duration // the header of a status; 0: none
 }
 
-// Failures are the shares of prompts that fail, from 0 to 1, one kind each. Whether a prompt does depends on it and the seed.
+// Failures are the shares of prompts that fail, from 0 to 1, by kind. The prompt and the seed decide which prompts fail.
 type Failures struct {
 	RateLimit   float64 // 429
 	Internal    float64 // 500
@@ -63,11 +63,11 @@ type Failures struct {
 	BadRequest  float64 // 400
 	Reset       float64 // the connection breaks
 	Nonsense    float64 // 200 with a page instead of JSON
-	// Times is how often a prompt that fails by itself does so before it is served; 0: always. It holds for Options.Faults too.
+	// Times is how often such a prompt fails before it is answered; 0: always. It applies to Options.Faults too.
 	Times int
 }
 
-// faults are the failures as faults, and the others behind them.
+// faults returns Failures as faults, followed by Faults.
 func (o *Options) faults() []Fault {
 	f := o.Failures
 	all := []Fault{
@@ -87,8 +87,8 @@ func (o *Options) faults() []Fault {
 	return some
 }
 
-// befalls is the fault of this request, if it has one. A prompt has at most one fault of its own, the one that it names or one that is drawn
-// for it, and a request at most one at random.
+// befalls returns the fault of this request, if it has one. A prompt has at most one fault of its own: the one that it names, or one that its
+// hash selects. If it has none, the request may have a random one.
 func (s *Server) befalls(q *request) (Fault, bool) {
 	own, ok := Fault{Kind: q.marked}, q.marked != ""
 	if !ok && len(s.faults) == 0 {
@@ -103,10 +103,10 @@ func (s *Server) befalls(q *request) (Fault, bool) {
 	return s.pick(true, unit(s.o.Seed^mix(uint64(s.drawn.Add(1)))))
 }
 
-// mark is what a prompt names its fault with, when Options.Marks is set: "fail:403", "fail:hang".
+// mark begins the name of a fault in a prompt, if Options.Marks is set: "fail:403", "fail:hang".
 const mark = "fail:"
 
-// markOf is the fault that a prompt names, or "".
+// markOf returns the fault that a prompt names, or "".
 func markOf(prompt []byte) FaultKind {
 	_, rest, _ := bytes.Cut(prompt, []byte(mark))
 	n := 0
@@ -120,7 +120,7 @@ func markOf(prompt []byte) FaultKind {
 	return kind
 }
 
-// pick is the fault in whose share u is, of those at random or of the others.
+// pick returns the fault whose share contains u, a number from 0 to 1, among the random faults or among the others.
 func (s *Server) pick(random bool, u float64) (Fault, bool) {
 	for _, f := range s.faults {
 		if f.Random != random {
@@ -134,10 +134,10 @@ func (s *Server) pick(random bool, u float64) (Fault, bool) {
 	return Fault{}, false
 }
 
-// unit is a number from 0 to 1 that looks random.
+// unit is a pseudo-random number from 0 to 1.
 func unit(x uint64) float64 { return float64(mix(x)>>11) / (math.MaxUint64 >> 11) }
 
-// recovered counts a failure, and tells when the prompt has had as many as it should.
+// recovered counts a failure of a prompt, and reports whether the prompt had failed Failures.Times times before.
 func (s *Server) recovered(prompt uint64) bool {
 	if s.o.Failures.Times == 0 {
 		return false
@@ -152,7 +152,7 @@ func (s *Server) recovered(prompt uint64) bool {
 	return false
 }
 
-// fail answers with a fault that is no answer, or does not return.
+// fail answers with a fault that comes before an answer. For a broken connection it panics with http.ErrAbortHandler.
 func (s *Server) fail(ctx context.Context, w http.ResponseWriter, q *request, f Fault) {
 	s.quick.failed.Add(1)
 	if f.Late > 0 && pass(ctx, f.Late) != nil {
@@ -175,7 +175,7 @@ func (s *Server) fail(ctx context.Context, w http.ResponseWriter, q *request, f 
 	}
 }
 
-// refuseWith answers with the status of a fault. Some statuses are those of proxies and firewalls, which have pages for people.
+// refuseWith answers with the status of a fault. 403, 502 and 504 have an HTML body, as from a proxy or firewall.
 func (s *Server) refuseWith(w http.ResponseWriter, f Fault) {
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", seconds(f.RetryAfter))
@@ -198,7 +198,7 @@ func (s *Server) refuseWith(w http.ResponseWriter, f Fault) {
 	}
 }
 
-// spoil answers with a fault that is an answer, in part or in form.
+// spoil answers with a page instead of JSON, or with half of the answer.
 func spoil(w http.ResponseWriter, kind FaultKind, answer []byte) {
 	if kind == FaultNonsense {
 		io.WriteString(w, "<html>simulated: no JSON</html>")
@@ -213,10 +213,10 @@ func spoil(w http.ResponseWriter, kind FaultKind, answer []byte) {
 	panic(http.ErrAbortHandler)
 }
 
-// afterwards tells whether a fault comes in the place of an answer that was made.
+// afterwards reports whether a fault comes after the time of an answer.
 func (k FaultKind) afterwards() bool { return k == FaultTorn || k == FaultNonsense }
 
-// seconds is a duration for Retry-After, which has whole seconds (RFC 9110, 10.2.3).
+// seconds is a duration in whole seconds, for Retry-After (RFC 9110, 10.2.3).
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Engine is the kind of server whose gauges and side paths are there.
+// Engine is the kind of server that is imitated: its metrics and its paths outside the API.
 type Engine string
 
-// The engines. EngineNone has nothing beside its API, as a server behind a gateway.
+// The engines. EngineNone has only the API, like a server behind a gateway.
 const (
 	EngineVLLM     Engine = "vllm"
 	EngineSGLang   Engine = "sglang"
@@ -22,7 +22,7 @@ const (
 // Engines lists them.
 var Engines = []Engine{EngineVLLM, EngineSGLang, EngineLlamaCPP, EngineTEI, EngineNone}
 
-// aside answers what is no request to the model; false when this engine has no such path.
+// aside answers a request for a path outside the API. It returns false if the engine has no such path.
 func (s *Server) aside(w http.ResponseWriter, r *http.Request) bool {
 	switch path := r.URL.Path; {
 	case path == "/simulated/stats" && r.Method == http.MethodGet:
@@ -58,14 +58,14 @@ func (s *Server) aside(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// slots are those that there are now; -1: no bound.
+// slots is the present number of slots; -1: no bound.
 func (s *Server) slots() int {
 	s.batch.mu.Lock()
 	defer s.batch.mu.Unlock()
 	return s.accountNow().slots
 }
 
-// concurrent is how many requests are taken at most. TEI has such a bound always, 512 when nothing is set
+// concurrent is the greatest number of requests that are accepted. TEI always has such a bound, 512 by default
 // (https://huggingface.co/docs/text-embeddings-inference/cli_arguments, --max-concurrent-requests).
 func (s *Server) concurrent() int {
 	if slots := s.slots(); s.o.Queue != 0 && slots >= 0 {

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Background is traffic that others send to the same server: interactive requests that take slots and places in the queue, and
-// that nobody waits for here. How long they are in the queue is what a batch job costs them.
+// Background is the traffic of other clients: interactive requests that take slots and places in the queue, without a connection. Their
+// time in the queue shows what a batch job costs them.
 type Background struct {
-	Rate         float64 // requests a second, at random times (a Poisson process); 0: none
-	PromptTokens int     // of each; 0: 256. No two have a prefix in common
-	OutputTokens int     // of each; 0: as for everybody
+	Rate         float64 // requests per second, at random times (a Poisson process); 0: none
+	PromptTokens int     // of each request; 0: 256. No two share a prefix
+	OutputTokens int     // of each request; 0: as Options says
 }
 
 const defaultOtherPrompt = 256
 
-// Run sends the background's requests until ctx ends; with none set it returns at once.
+// Run sends the requests of the background until ctx ends. Without a background it returns at once.
 func (s *Server) Run(ctx context.Context) error {
 	o := s.o.Others
 	if o.Rate <= 0 {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// defaultRestart is how long a server that crashed is away.
+// defaultRestart is the time from a crash until the server answers again.
 const defaultRestart = 10 * time.Second
 
-// Outage is a time in which every request fails alike, whatever its path.
+// Outage is a time in which every request fails in the same way, for every path.
 type Outage struct {
 	Kind     FaultKind // a status, FaultReset or FaultHang
 	From, To time.Duration
 }
 
-// ParseOutages reads "500@10s-1h,reset@2h-2h5m": kinds and times, counted from the start.
+// ParseOutages reads a list such as "500@10s-1h,reset@2h-2h5m". The times count from the start.
 func ParseOutages(text string) ([]Outage, error) {
 	if text == "" {
 		return nil, nil
@@ -38,19 +38,20 @@ func ParseOutages(text string) ([]Outage, error) {
 	return outages, nil
 }
 
-// health is whether the server can answer at all. The server's mutex guards it.
+// health is the state of crashes. The server's mutex guards it.
 type health struct {
-	life  context.Context // of the requests in flight; ends with a crash
+	life  context.Context // context of the requests in flight; ends with a crash
 	end   context.CancelFunc
-	until time.Time // when it has restarted
+	until time.Time // end of the restart
 }
 
+// newHealth is the state after a start.
 func newHealth() health {
 	life, end := context.WithCancel(context.Background())
 	return health{life: life, end: end}
 }
 
-// crash breaks every request in flight, and every new one until the server has restarted.
+// crash breaks the connections of all requests in flight, and of new ones for Options.Restart.
 func (s *Server) crash() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +60,7 @@ func (s *Server) crash() {
 	s.health.until = time.Now().Add(s.o.Restart)
 }
 
-// away answers a request that comes while there is an outage, or does not return when the connection breaks. It tells whether it did.
+// away handles a request during an outage, and reports whether there is one. For a broken connection it panics with http.ErrAbortHandler.
 func (s *Server) away(w http.ResponseWriter, r *http.Request) bool {
 	if !s.mortal {
 		return false
@@ -88,7 +89,7 @@ func (s *Server) away(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// living is a context that ends with r's and with the server's life. When it was the server's, check does not return.
+// living returns a context that ends with r's, and at a crash. The caller must call check at the end: after a crash it panics, which breaks the connection.
 func (s *Server) living(r *http.Request) (ctx context.Context, check func()) {
 	if !s.mortal {
 		return r.Context(), func() {}

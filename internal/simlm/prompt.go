@@ -7,14 +7,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// message is one turn of a conversation; its content is a text or a list of parts.
+// message is one turn of a conversation. Its content is a text or a list of parts.
 type message struct {
 	Role    string         `json:"role"`
 	Content jsontext.Value `json:"content"`
 }
 
-// rendered is the text that the model reads, as a chat template would make it: tools and system first, then the turns in their
-// order. Parameters are no part of it, so that bodies that differ in nothing else share their prefix.
+// rendered is the prompt as a chat template would write it: tools, system turns, then the other turns in order. Parameters are not part
+// of it, so that bodies that differ only in parameters share their prefix.
 func (w *wire) rendered() []byte {
 	var b []byte
 	for _, whole := range []jsontext.Value{w.Prompt, w.Input} {
@@ -34,7 +34,7 @@ func (w *wire) rendered() []byte {
 	return append(b, "<|assistant|>"...)
 }
 
-// appendTurns appends the system's turns or all others. They are read one after another: a conversation may have a million.
+// appendTurns appends the system turns, or all others. It decodes one at a time, since a conversation may have a million turns.
 func appendTurns(b []byte, messages jsontext.Value, system bool) (_ []byte, ok bool) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(messages), jsontext.AllowDuplicateNames(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
@@ -53,7 +53,7 @@ func appendTurns(b []byte, messages jsontext.Value, system bool) (_ []byte, ok b
 	return b, true
 }
 
-// appendText appends a text, or the texts of a list of parts; what is no text stands for itself.
+// appendText appends a text, or the texts of a list of parts. Other JSON is appended unchanged.
 func appendText(b []byte, v jsontext.Value) []byte {
 	switch v.Kind() {
 	case '"':
@@ -72,6 +72,7 @@ func appendText(b []byte, v jsontext.Value) []byte {
 	return append(b, v...)
 }
 
+// appendPart appends the text of a part.
 func appendPart(b []byte, v jsontext.Value) []byte {
 	var part struct {
 		Text jsontext.Value `json:"text"`

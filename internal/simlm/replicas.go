@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// Replicas are servers behind one address. Requests take turns over them, whichever connection they come on. The gauges are those of the
-// replica that happens to be asked, as behind a balancer that knows nothing of them.
+// Replicas are servers behind one address. Each request goes to the next one in turn, independent of its connection. So metrics come from
+// one replica, as behind a load balancer that does not combine them.
 type Replicas struct {
 	servers []*Server
 	turn    atomic.Uint64
 }
 
-// NewReplicas makes n servers with the same options. All requests to the first one meet the fault when sick has a kind.
+// NewReplicas makes n servers with the same options. If sick is not "", every request to the first one has this fault.
 func NewReplicas(o Options, n int, sick FaultKind) *Replicas {
 	r := &Replicas{}
 	for i := range n {

@@ -12,18 +12,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// request is what matters of a body.
+// request is the relevant content of a body.
 type request struct {
 	hash       uint64   // of prompt and seeds
 	prompt     int      // tokens, about four bytes each
 	blocks     []uint64 // of the prompt, for the prefix cache
-	cached     int      // tokens of the prompt that it held, once that is known
-	output     int      // tokens that the answer will have
-	limited    bool     // max_tokens cut the answer short
+	cached     int      // tokens of the prompt that the cache held; set after the request was processed
+	output     int      // tokens of the answer
+	limited    bool     // max_tokens bounds the answer
 	dimensions int
 	inputs     []uint64 // one hash for each text to embed
 	stop       []string
-	marked     FaultKind // the fault that the prompt names
+	marked     FaultKind // the fault that the prompt names, or ""
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 	bytesPerToken     = 4
 )
 
-// wire is the part of the three request bodies that is read; the prompt stays as it was written.
+// wire is the part of the three request bodies that is decoded. The prompt stays encoded.
 type wire struct {
 	Model      string         `json:"model"`
 	Messages   jsontext.Value `json:"messages"`
@@ -48,6 +48,7 @@ type wire struct {
 
 var errModel = errors.New("this server does not have the model")
 
+// read decodes a body. An error is the client's; errModel means 404.
 func (s *Server) read(body []byte) (request, error) {
 	var w wire
 	if err := json.Unmarshal(body, &w, jsontext.AllowDuplicateNames(true)); err != nil {
@@ -66,7 +67,7 @@ func (s *Server) read(body []byte) (request, error) {
 		return request{}, fmt.Errorf("messages, prompt or input is required")
 	}
 	q := request{hash: hash(s.o.Seed, prompt, w.Seed), prompt: len(prompt)/bytesPerToken + 1, dimensions: defaultDimensions}
-	if !s.free { // else the prompt as it is written is near enough, and costs nothing
+	if !s.free { // without times the length of the encoded prompt is good enough, and costs nothing
 		text := w.rendered()
 		q.prompt = len(text)/bytesPerToken + 1
 		if s.batch.cache != nil {
@@ -95,8 +96,11 @@ func (s *Server) read(body []byte) (request, error) {
 	return q, nil
 }
 
-// length is how many tokens an answer has before max_tokens bounds it: the lengths lie between the two bounds, most of them around
-// the geometric middle, and few are long.
+// length is the number of tokens of an answer before max_tokens bounds it:
+//
+//	least × (most / least)^z, with z the mean of four uniform numbers from 0 to 1
+//
+// So most lengths are near the geometric mean of OutputTokens and OutputTokensMax, and few are long.
 func (s *Server) length(h uint64) int {
 	least, most := s.o.OutputTokens, s.o.OutputTokensMax
 	if most <= least {
@@ -110,7 +114,7 @@ func (s *Server) length(h uint64) int {
 	return int(math.Round(float64(least) * math.Pow(float64(most)/float64(least), z)))
 }
 
-// texts hashes each text of an input, which is one or a list.
+// texts returns a hash for each text of an input, which is one text or a list.
 func (s *Server) texts(input jsontext.Value) []uint64 {
 	var list []jsontext.Value
 	if input.Kind() != '[' || json.Unmarshal(input, &list) != nil {
@@ -123,6 +127,7 @@ func (s *Server) texts(input jsontext.Value) []uint64 {
 	return hashes
 }
 
+// stops decodes the member stop: one text or a list.
 func stops(v jsontext.Value) []string {
 	switch v.Kind() {
 	case '"':
@@ -139,7 +144,7 @@ func stops(v jsontext.Value) []string {
 	return nil
 }
 
-// hash mixes a prompt with the seeds of server and request. It is the same in every process.
+// hash is a hash of a prompt with the seeds of server and request, the same in every process.
 func hash(seed uint64, prompt, requestSeed []byte) uint64 {
 	h := fnv.New64a()
 	h.Write(bytes.TrimSpace(prompt))
@@ -147,7 +152,7 @@ func hash(seed uint64, prompt, requestSeed []byte) uint64 {
 	return mix(h.Sum64() ^ mix(seed))
 }
 
-// mix spreads every bit of x over all of them (the finalizer of SplitMix64).
+// mix is a hash of 64 bits (the finalizer of SplitMix64).
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -155,5 +160,5 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// id names an answer.
+// id is the id of an answer.
 func (q request) id(prefix string) string { return prefix + strconv.FormatUint(q.hash, 36) }

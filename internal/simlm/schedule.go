@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// Slots are how many requests are worked on at once from a time on, counted from the start or the last reset. None are taken while
-// it is 0.
+// Slots is the number of slots from a time on. The time counts from the start or the last reset. With 0 slots no waiting request begins.
 type Slots struct {
 	From  time.Duration
 	Count int
 }
 
-// ParseSchedule reads "64@0s,16@30s,128@1m": 64 slots at first, 16 after half a minute, and so on.
+// ParseSchedule reads a list such as "64@0s,16@30s,128@1m": 64 slots at first, 16 after 30 s, and so on.
 func ParseSchedule(text string) ([]Slots, error) {
 	if text == "" {
 		return nil, nil

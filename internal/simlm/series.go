@@ -2,7 +2,7 @@ package simlm
 
 import "time"
 
-// Series is what ran and waited at equal intervals since the start or the last reset, one number a moment.
+// Series has the running and waiting requests at equal intervals since the start or the last reset.
 type Series struct {
 	Interval float64 `json:"interval_s"`
 	Running  []int   `json:"running"`
@@ -10,21 +10,22 @@ type Series struct {
 	Slots    []int   `json:"slots"` // -1: no bound
 }
 
-// maxSeries bounds the memory of a series, in moments: an hour of tenths of a second.
+// maxSeries is the greatest number of moments: an hour at intervals of 0.1 s.
 const maxSeries = 36_000
 
-// series collects a Series. It is told of every change, and notes what held at the moments before it.
+// series collects a Series. note is called before every change, and fills in the moments since the last one.
 type series struct {
-	every   time.Duration // 0: nothing is noted
+	every   time.Duration // 0: nothing is collected
 	next    time.Time
 	moments Series
 }
 
+// newSeries begins a series.
 func newSeries(every time.Duration, now time.Time) series {
 	return series{every: every, next: now.Add(every)}
 }
 
-// note fills in the moments up to a time, since the last of which this is how it was.
+// note fills in the moments up to a time. The numbers are those since the last call.
 func (s *series) note(until time.Time, running, waiting, slots int) {
 	for s.every > 0 && !s.next.After(until) {
 		m := &s.moments
@@ -36,7 +37,7 @@ func (s *series) note(until time.Time, running, waiting, slots int) {
 	}
 }
 
-// thin keeps every other moment, so that a series of any length covers all of its time.
+// thin drops every other moment and doubles the interval, so that a series covers any length of time.
 func (s *series) thin() {
 	m := &s.moments
 	for _, l := range []*[]int{&m.Running, &m.Waiting, &m.Slots} {

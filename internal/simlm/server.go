@@ -22,52 +22,54 @@ const (
 	maxRequest          = 64 << 20 // bytes
 )
 
-// Options say how the model behaves. The zero value answers at once, always, and everybody.
+// Options configures a server. With the zero value it answers every request at once.
 type Options struct {
 	Model  string // "" is [Model]
-	Engine Engine // whose gauges and side paths are there; "" is EngineLlamaCPP
-	Seed   uint64 // changes every text and every choice of who fails
+	Engine Engine // the engine that is imitated; "": EngineLlamaCPP
+	Seed   uint64 // changes all texts, and which prompts fail
 
 	Latency  time.Duration // of every request
-	PerToken time.Duration // of every output token, besides; with a cost of steps both pass outside the slot
-	// Step, Decode and Prefill are the cost of continuous batching. Time passes in steps, in each of which every running sequence
-	// gains a token: a step takes Step, and Decode for each sequence in it, and Prefill for each prompt token that is computed in it.
+	PerToken time.Duration // of every output token, in addition; with a cost of steps both pass before the request takes a slot
+	// Step, Decode and Prefill are the cost of continuous batching. In each step every running sequence gains one token. A step takes
+	//
+	//	Step + running sequences × Decode + prompt tokens computed in it × Prefill
 	Step    time.Duration
 	Decode  time.Duration
 	Prefill time.Duration
-	Chunk   int // most prompt tokens that a step computes; 0: no bound
+	Chunk   int // bound of the prompt tokens that one step computes; 0: no bound
 
-	OutputTokens    int // 0: 32. A request's max_tokens bounds it
-	OutputTokensMax int // above OutputTokens: an answer's length lies between the two, as prompt and seed have it
+	OutputTokens    int // tokens of an answer; 0: 32. A request's max_tokens bounds it
+	OutputTokensMax int // if above OutputTokens, the length of an answer is between the two, depending on prompt and seed
 
-	Slots    int     // requests worked on at once, others wait; 0: no bound
+	Slots    int     // requests that run in parallel; others wait; 0: no bound
 	Schedule []Slots // changes of Slots, in the order of their times
-	// Queue is how many may wait besides, by QueueBy; 0: any number, below 0: none. One more is refused with RefuseStatus (0: 429), and told
-	// to come back after RetryAfter (0: not told). A refusal comes at once, or RefuseAfter later.
+	// Queue bounds the waiting requests, counted as QueueBy says; 0: no bound, below 0: none may wait. A request beyond it is refused with
+	// RefuseStatus (0: 429) and a Retry-After header (RetryAfter; 0: none), after the time RefuseAfter.
 	Queue        int
 	QueueBy      QueueBy
 	RefuseStatus int
 	RetryAfter   time.Duration
 	RefuseAfter  time.Duration
-	// Quota is how many requests are taken in each minute since the start; 0: any number. The others are refused alike.
+	// Quota bounds the requests in each minute since the start; 0: no bound. Requests beyond it are refused in the same way.
 	Quota int
 
-	Cache    int // tokens of prompts that the prefix cache holds; 0: there is none
+	Cache    int // size of the prefix cache, in tokens of prompts; 0: none
 	Others   Background
-	Series   time.Duration // how often [Stats.Series] notes what runs and waits; 0: never
+	Series   time.Duration // interval of [Stats.Series]; 0: no series
 	Failures Failures
-	Faults   []Fault       // besides Failures
-	Marks    bool          // a prompt that holds "fail:KIND", such as fail:403, has that fault
-	Outages  []Outage      // counted from the start
-	Restart  time.Duration // of a server that crashed; 0: 10 s
-	// List is what GET /v1/models has: the model's name when it is empty, these names, or no such path when it is the one name "none".
+	Faults   []Fault       // in addition to Failures
+	Marks    bool          // a prompt with "fail:KIND" in it, such as fail:403, has that fault
+	Outages  []Outage      // their times count from the start
+	Restart  time.Duration // time of a restart after a crash; 0: 10 s
+	// List is the models in GET /v1/models: these names; the model's name if there are none; 404 for the single name "none".
 	List []string
 }
 
-// QueueBy says what the bound of the queue counts.
+// QueueBy is what Options.Queue counts.
 type QueueBy string
 
-// What a queue's bound may count. A server that looks at its queue alone refuses what comes faster than it admits, whatever slots are free.
+// What Options.Queue may count. A server that counts waiting requests only refuses requests that come faster than it admits them, even if
+// slots are free.
 const (
 	QueuePlaces  QueueBy = "places"  // requests that run or wait, beyond the slots; also ""
 	QueueWaiting QueueBy = "waiting" // requests that wait
@@ -77,7 +79,7 @@ const (
 // QueueBys lists them.
 var QueueBys = []QueueBy{QueuePlaces, QueueWaiting, QueueTokens}
 
-// Free tells whether nothing is set that takes time, slots or notes: every request is answered at once.
+// Free reports whether no option takes time, bounds requests or collects a series, so that every request is answered at once.
 func (o *Options) Free() bool {
 	return o.own(1) <= 0 && !o.steps() && o.Slots <= 0 && len(o.Schedule) == 0 && o.Cache <= 0 && o.Others.Rate <= 0 && o.Series <= 0 && o.Quota <= 0
 }
@@ -86,27 +88,27 @@ func (o *Options) Free() bool {
 type Server struct {
 	o     Options
 	batch *batch
-	// free says that requests pass the batch by: they cost no time, and all that is known of them is their sums.
+	// free: requests bypass the batch. They take no time, and only their sums are counted, in quick.
 	free  bool
 	quick struct{ requests, prompt, generated, failed, turned atomic.Int64 }
 
 	large sync.Mutex // held while a large request is decoded
 
 	faults []Fault
-	drawn  atomic.Int64 // faults at random
+	drawn  atomic.Int64 // number of random faults drawn
 	born   time.Time
-	mortal bool // there are crashes or outages
+	mortal bool // crashes or outages are possible
 
 	mu     sync.Mutex
-	failed map[uint64]int // how often a prompt has failed so far; only those that will be served in the end
+	failed map[uint64]int // failures so far, by prompt hash; only with Failures.Times
 	health health
 	quota  struct {
-		minute int64 // since born
+		minute int64 // number of the minute since born
 		taken  int
 	}
 }
 
-// New returns a server. It starts nothing; see [Server.Run] for the background's requests.
+// New makes a server. It starts no goroutine. [Server.Run] sends the requests of the background.
 func New(o Options) *Server {
 	o.Model = cmp.Or(o.Model, Model)
 	o.Engine = cmp.Or(o.Engine, EngineLlamaCPP)
@@ -119,7 +121,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// ServeHTTP routes by path alone: a multiplexer would cost more than an answer.
+// ServeHTTP routes by path in a switch, since a multiplexer would cost more than an answer.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.away(w, r) {
 		return
@@ -141,7 +143,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// post reads a request and leads it through its failure, its slot and its time to its answer.
+// post reads a request, applies its fault, waits for its slot and its time, and answers.
 func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(request) []byte) {
 	if r.Method != http.MethodPost {
 		refuse(w, http.StatusMethodNotAllowed, "invalid_request_error", "use POST")
@@ -179,7 +181,7 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 	w.Write(answer(q))
 }
 
-// list answers what models there are.
+// list answers GET /v1/models.
 func (s *Server) list(w http.ResponseWriter) {
 	names := s.o.List
 	if len(names) == 0 {
@@ -196,10 +198,10 @@ func (s *Server) list(w http.ResponseWriter) {
 	reply(w, `{"object":"list","data":[`+strings.Join(items, ",")+`]}`)
 }
 
-// work is the one place where time passes.
+// work processes a request: it waits for slot and time. It returns errFull if the request is refused.
 func (s *Server) work(ctx context.Context, q *request) error {
 	output := q.output
-	if len(q.stop) > 0 { // what follows a stop is not generated
+	if len(q.stop) > 0 { // tokens after a stop sequence are not generated
 		text, _, _ := q.text()
 		output = min(output, countWords(text)+1)
 	}
@@ -216,11 +218,11 @@ func (s *Server) work(ctx context.Context, q *request) error {
 	if err := s.batch.do(ctx, seq); err != nil {
 		return err
 	}
-	q.cached = seq.cached // it is finished: nobody writes it any more
+	q.cached = seq.cached // no goroutine writes it after do
 	return nil
 }
 
-// within takes a request into the quota of the minute, if there is room in it.
+// within counts a request in the quota of the present minute, and reports whether it is within the quota.
 func (s *Server) within(now time.Time) bool {
 	if s.o.Quota <= 0 {
 		return true
@@ -239,7 +241,7 @@ func (s *Server) within(now time.Time) bool {
 	return true
 }
 
-// turnAway refuses a request for which there is no place in the queue, or in the quota.
+// turnAway refuses a request that found the queue full or the quota used up.
 func (s *Server) turnAway(ctx context.Context, w http.ResponseWriter) {
 	if s.o.RefuseAfter > 0 && pass(ctx, s.o.RefuseAfter) != nil {
 		return
@@ -254,7 +256,7 @@ func (s *Server) turnAway(ctx context.Context, w http.ResponseWriter) {
 	refuse(w, s.o.RefuseStatus, kind, "simulated: the queue is full")
 }
 
-// largeBody is a body worth being decoded alone: it is decoded in a few times its own memory, of which nothing is left afterwards.
+// largeBody is the size, in bytes, from which bodies are decoded one at a time, since decoding takes a few times their size for a moment.
 const largeBody = 4 << 20
 
 // take reads a request.
@@ -270,7 +272,7 @@ func (s *Server) take(r *http.Request) (request, error) {
 	return s.read(body)
 }
 
-// readBody reads a body, or looks at the one that a caller in this process has.
+// readBody reads a body, or uses the bytes of a caller in this process without a copy.
 func readBody(r *http.Request) ([]byte, error) {
 	if m, ok := r.Body.(interface{ Bytes() []byte }); ok {
 		return m.Bytes(), nil
@@ -283,6 +285,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxRequest))
 }
 
+// reply answers 200 with a JSON body.
 func reply(w http.ResponseWriter, body string) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, body)

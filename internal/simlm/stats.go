@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Stats are the server's own account of itself since its start or the last [Server.Reset]. Times are seconds, and means are over time.
+// Stats are exact figures since the start or the last [Server.Reset]. Times are in seconds, and means are over time.
 type Stats struct {
 	Seconds float64 `json:"seconds"`
 	Slots   int     `json:"slots"` // now; -1: no bound
 	Running int     `json:"running"`
 	Waiting int     `json:"waiting"`
-	// Busy is the share of the slots' time in which they were taken, Idle the rest; both 0 with no bound on slots. Whether a
-	// free slot starved only the client knows: it was free although there was work.
+	// Busy is the share of the slots' time in which they were taken, Idle the rest; both are 0 without a bound on slots. The server
+	// cannot tell whether its clients had work for a free slot.
 	Busy float64 `json:"busy_fraction"`
 	Idle float64 `json:"idle_fraction"`
 	// Loaded is the same from the first request of a client to the last answer.
@@ -40,12 +40,12 @@ type Loaded struct {
 	WaitingMean float64 `json:"waiting_mean"`
 }
 
-// Totals are counters; those of requests are of clients', those of tokens and steps of everybody's.
+// Totals are counters: requests of clients only; tokens and steps also of the background.
 type Totals struct {
 	Requests        int64 `json:"requests"`
 	Answered        int64 `json:"answered"`
-	Refused         int64 `json:"refused"` // since the queue was full or the quota used
-	Failed          int64 `json:"failed"`  // as Failures have it
+	Refused         int64 `json:"refused"` // because the queue was full or the quota used up
+	Failed          int64 `json:"failed"`  // with a fault
 	Cancelled       int64 `json:"cancelled"`
 	PromptTokens    int64 `json:"prompt_tokens"`
 	CachedTokens    int64 `json:"cached_tokens"`
@@ -54,6 +54,7 @@ type Totals struct {
 	Steps           int64 `json:"steps"`
 }
 
+// minus is the difference of two totals.
 func (t Totals) minus(u Totals) Totals {
 	return Totals{Requests: t.Requests - u.Requests, Answered: t.Answered - u.Answered, Refused: t.Refused - u.Refused,
 		Failed: t.Failed - u.Failed, Cancelled: t.Cancelled - u.Cancelled, PromptTokens: t.PromptTokens - u.PromptTokens,
@@ -61,27 +62,27 @@ func (t Totals) minus(u Totals) Totals {
 		GeneratedTokens: t.GeneratedTokens - u.GeneratedTokens, Steps: t.Steps - u.Steps}
 }
 
-// Waits are how long requests were in the queue, over the last 65,536 of them.
+// Waits are quantiles of the time in the queue, over the latest 65,536 requests.
 type Waits struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`
 	Max float64 `json:"max"`
 }
 
-// Others are the requests of the background.
+// Others are the figures of the background.
 type Others struct {
 	OtherTotals
 	Wait Waits `json:"queue_wait_s"`
 }
 
-// OtherTotals count them.
+// OtherTotals are counters of the background's requests.
 type OtherTotals struct {
 	Requests int64 `json:"requests"`
 	Answered int64 `json:"answered"`
 	Refused  int64 `json:"refused"`
 }
 
-// Stats returns the account; the series is in it when [Options.Series] says so.
+// Stats returns the present figures. They include a series if [Options.Series] is set.
 func (s *Server) Stats() Stats {
 	s.batch.mu.Lock()
 	defer s.batch.mu.Unlock()
@@ -108,6 +109,7 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
+// ratio is a / b, 0 if b is 0.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -115,7 +117,7 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// Reset begins the account anew, and the schedule of slots with it. Counters of /metrics go on.
+// Reset starts the figures and the schedule of slots again. The counters of /metrics continue.
 func (s *Server) Reset() {
 	s.batch.mu.Lock()
 	defer s.batch.mu.Unlock()
@@ -124,7 +126,7 @@ func (s *Server) Reset() {
 	s.batch.proceed(now)
 }
 
-// accountNow is the account up to now, with what was counted beside it. The caller has the batch's mutex.
+// accountNow returns the account up to now, including the counters in quick. The caller holds the batch's mutex.
 func (s *Server) accountNow() *account {
 	a := &s.batch.account
 	a.advance(time.Now())

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// maxBehind is how far the steps may lag behind their times before the lag is given up: a process that had no CPU for a moment
-// makes up for it, as a GPU would not have noticed; one that was stopped does not.
+// maxBehind is the lag of steps behind their computed times that is caught up. A process without CPU for a moment catches up, since
+// a GPU would not have noticed. A process that was stopped for longer does not.
 const maxBehind = time.Second
 
-// begin starts the step that begins at b.due: it computes the prompts of those that came, up to the bound of a step, and takes as
-// long as all of its work together.
+// begin starts the step at b.due. It computes prompt tokens of new sequences, up to Options.Chunk, and sets the timer to the end of the
+// step (see Options.Step).
 func (b *batch) begin(now time.Time) {
 	budget := b.o.Chunk
 	if budget <= 0 {
@@ -38,7 +38,7 @@ func (b *batch) begin(now time.Time) {
 	b.timer.Reset(b.due.Sub(now))
 }
 
-// end is the end of a step: each sequence whose prompt is there has one more token, some are finished, and the next step begins.
+// end ends a step: each sequence with a computed prompt gains a token, finished ones are answered, and the next step begins.
 func (b *batch) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,9 +49,9 @@ func (b *batch) end() {
 	b.next(now)
 }
 
-// advance gives a sequence its token and tells whether it leaves the batch.
+// advance adds a token to a sequence, and reports whether the sequence leaves the batch.
 func (b *batch) advance(s *sequence) bool {
-	if s.gone { // with its client, during the step
+	if s.gone { // its client has gone during the step
 		b.account.freed(s)
 		return true
 	}
