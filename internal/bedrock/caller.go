@@ -13,7 +13,8 @@ type callerKey struct{}
 
 type requestIDKey struct{}
 
-// WithCaller returns a context that carries the caller c. The handler calls it before each operation.
+// WithCaller returns a context that carries the caller c. The handler calls it before each
+// operation.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
@@ -24,8 +25,8 @@ func CallerFrom(ctx context.Context) Caller {
 	return c
 }
 
-// RequestID returns the value of the answer's x-amzn-RequestId header, or "" if ctx does not belong to a
-// request.
+// RequestID returns the value of the answer's x-amzn-RequestId header, or "" if ctx does not
+// belong to a request.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id

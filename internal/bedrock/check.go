@@ -9,9 +9,9 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// checker reads the members of one request and collects all constraint violations. The generated methods read
-// one member after the other, in the order of api.yaml, and do not stop at the first violation. Their results
-// are used only if there is none.
+// checker reads the members of one request and collects all constraint violations. The
+// generated methods read one member after the other, in the order of api.yaml, and do not stop
+// at the first violation. Their results are used only if there is none.
 type checker struct {
 	rules *rules
 	wrong []violation
@@ -23,7 +23,8 @@ type violation struct {
 	wrongType               bool   // the body has another JSON type there
 }
 
-// object is a JSON object in the request, or the path labels and query parameters of the request.
+// object is a JSON object in the request, or the path labels and query parameters of the
+// request.
 type object struct {
 	path   string // prefix of member names in messages: empty, or ends in a dot
 	values map[string]any
@@ -91,7 +92,8 @@ func enum[T ~string](c *checker, o object, name string, required bool, r enumRul
 	return T(s)
 }
 
-// number reads an integer member. It returns 0 if the member is absent; no rule allows 0 as a value.
+// number reads an integer member. It returns 0 if the member is absent; no rule allows 0 as a
+// value.
 func (c *checker) number(o object, name string, required bool, r rangeRule) int {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -110,8 +112,8 @@ func (c *checker) number(o object, name string, required bool, r rangeRule) int 
 	return n
 }
 
-// integer converts v to a 32-bit integer: a JSON number without a fraction or, if plain, a string of decimal
-// digits from the URL.
+// integer converts v to a 32-bit integer: a JSON number without a fraction or, if plain, a
+// string of decimal digits from the URL.
 func integer(v any, plain bool) (int, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -136,7 +138,8 @@ func (c *checker) timestamp(o object, name string, required bool) Timestamp {
 	return t
 }
 
-// structure reads a member that is an object, with its own checks. It returns nil if the member is absent.
+// structure reads a member that is an object, with its own checks. It returns nil if the member
+// is absent.
 func structure[T any](c *checker, o object, name string, required bool, check func(object) T) *T {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -158,8 +161,8 @@ func items[T any](c *checker, check func(object) T) func(v any, path string) T {
 	}
 }
 
-// list reads an array. Elements beyond the rule's maximum are not checked, so the size of the error message is
-// bounded.
+// list reads an array. Elements beyond the rule's maximum are not checked, so the size of the
+// error message is bounded.
 func list[T any](c *checker, o object, name string, required bool, r rangeRule, element func(v any, path string) T) []T {
 	v, ok := c.get(o, name, required)
 	if !ok {
@@ -228,9 +231,9 @@ func show(v any) string {
 	return "'" + s + "'"
 }
 
-// err returns all violations as one error, or nil. If a value has the wrong JSON type, the code is
-// SerializationException (Bedrock: such a body fails before validation); the message lists the other violations
-// as well.
+// err returns all violations as one error, or nil. If a value has the wrong JSON type, the code
+// is SerializationException (Bedrock: such a body fails before validation); the message lists
+// the other violations as well.
 func (c *checker) err() error {
 	if len(c.wrong) == 0 {
 		return nil

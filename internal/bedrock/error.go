@@ -2,8 +2,8 @@ package bedrock
 
 import "fmt"
 
-// Refusal is an error that the caller may see: an error code of the API, its HTTP status and a message. [Error]
-// implements it, and packages below have their own implementations.
+// Refusal is an error that the caller may see: an error code of the API, its HTTP status and a
+// message. [Error] implements it, and packages below have their own implementations.
 type Refusal interface {
 	error
 	// Refusal returns the error code, the HTTP status and the message for the caller.
@@ -39,7 +39,8 @@ func AccessDenied(format string, a ...any) *Error { return refuse(CodeAccessDeni
 // NotFound returns a ResourceNotFoundException (404).
 func NotFound(format string, a ...any) *Error { return refuse(CodeResourceNotFound, format, a...) }
 
-// Conflict returns a ConflictException (400): the request does not match the state of the resource.
+// Conflict returns a ConflictException (400): the request does not match the state of the
+// resource.
 func Conflict(format string, a ...any) *Error { return refuse(CodeConflict, format, a...) }
 
 // QuotaExceeded returns a ServiceQuotaExceededException (400).

@@ -18,22 +18,24 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// MaxBody is the longest request body in bytes. The longest valid body, with 200 tags, has a tenth of that.
+// MaxBody is the longest request body in bytes. The longest valid body, with 200 tags, has a
+// tenth of that.
 const MaxBody = 1 << 20
 
 // Options configure a handler.
 type Options struct {
 	Profile Profile
 	Limits  batholith.Limits // MinTimeoutHours and MaxTimeoutHours bound timeoutDurationInHours; 0: as published
-	// Admit, if not nil, checks a request before its body is read. If it returns an error, the handler answers
-	// without reading the body and closes the connection. The error should be a [Refusal].
+	// Admit, if not nil, checks a request before its body is read. If it returns an error, the
+	// handler answers without reading the body and closes the connection. The error should be a
+	// [Refusal].
 	Admit func(r *http.Request) error
-	// Authenticate returns the sender of a request with this body. The error should be a [Refusal]. It must be
-	// set: the handler has no anonymous caller.
+	// Authenticate returns the sender of a request with this body. The error should be a
+	// [Refusal]. It must be set: the handler has no anonymous caller.
 	Authenticate func(r *http.Request, body []byte) (Caller, error)
 	Log          *slog.Logger // nil: none
-	// Observe, if not nil, is called after every answer. Observation.Code is empty if the operation succeeded;
-	// Operation is empty if no operation matched the path.
+	// Observe, if not nil, is called after every answer. Observation.Code is empty if the
+	// operation succeeded; Operation is empty if no operation matched the path.
 	Observe func(Observation)
 }
 
@@ -51,8 +53,8 @@ type handler struct {
 	rules  *rules
 }
 
-// NewHandler returns the HTTP handler of service s. It matches the raw URL path, in which an ARN is one
-// percent-encoded segment. A handler in front of it must not decode or clean paths.
+// NewHandler returns the HTTP handler of service s. It matches the raw URL path, in which an
+// ARN is one percent-encoded segment. A handler in front of it must not decode or clean paths.
 func NewHandler(s Service, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -60,7 +62,8 @@ func NewHandler(s Service, o Options) http.Handler {
 	return &handler{Options: o, routes: newRoutes(s), rules: rulesFor(o.Profile, o.Limits)}
 }
 
-// ServeHTTP answers one request. The answer is complete in memory before its first byte is sent.
+// ServeHTTP answers one request. The answer is complete in memory before its first byte is
+// sent.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	id := uuid.NewString() // the form that AWS gives
@@ -79,7 +82,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close") // or the server would wait for the body before it sends the answer
 		}
 	}
-	// The status is sent only now, when the whole answer is known, so an error cannot follow a 200.
+	// The status is sent only now, when the whole answer is known, so an error cannot follow a
+	// 200.
 	w.WriteHeader(seen.Status)
 	_, _ = w.Write(answer) // a client that has gone needs no answer
 	seen.Took = time.Since(began)
@@ -90,7 +94,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve handles one request up to the encoded answer. A panic in the service becomes an ordinary error.
+// serve handles one request up to the encoded answer. A panic in the service becomes an
+// ordinary error.
 func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) (rt route, answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -106,8 +111,8 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			return rt, nil, err
 		}
 	}
-	// The signature covers the body, so the body is read before the caller is known. MaxBody bounds the memory
-	// of one request.
+	// The signature covers the body, so the body is read before the caller is known. MaxBody
+	// bounds the memory of one request.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		return rt, nil, unread(err)
@@ -148,8 +153,8 @@ func (b *untouched) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// encode encodes a service's output. Its strings may contain invalid UTF-8 from old jobs, which is allowed
-// here.
+// encode encodes a service's output. Its strings may contain invalid UTF-8 from old jobs, which
+// is allowed here.
 func encode(v any) ([]byte, error) { return json.Marshal(v, jsontext.AllowInvalidUTF8(true)) }
 
 // unread converts an error from reading the body into a refusal.
@@ -161,8 +166,8 @@ func unread(err error) error {
 	return refuse(CodeSerialization, "The body ends before its end.")
 }
 
-// refuse converts an error into code, status and JSON body. An error that is not a Refusal is logged here,
-// once, and the client sees only the request id.
+// refuse converts an error into code, status and JSON body. An error that is not a Refusal is
+// logged here, once, and the client sees only the request id.
 func (h *handler) refuse(ctx context.Context, rt route, err error) (code string, status int, answer []byte) {
 	said := struct {
 		Message      string `json:"message"`
@@ -184,8 +189,8 @@ func (h *handler) refuse(ctx context.Context, rt route, err error) (code string,
 	return code, status, answer
 }
 
-// mustDeclare logs a warning if the operation does not declare the error code: SDKs create typed errors for
-// declared codes only.
+// mustDeclare logs a warning if the operation does not declare the error code: SDKs create
+// typed errors for declared codes only.
 func (h *handler) mustDeclare(ctx context.Context, rt route, code string) {
 	if rt.operation != "" && !slices.Contains(rt.errors, code) && !front(code) {
 		h.Log.WarnContext(ctx, "undeclared error", "operation", rt.operation, "code", code, "request", RequestID(ctx))

@@ -7,13 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// NoteHeader is a header of Get's answer that contains the job's note, for clients whose SDK drops unknown
-// members. Its value is UTF-8; every percent sign and every byte that is not printable ASCII is written as %XX
-// (RFC 3986, section 2.1).
+// NoteHeader is a header of Get's answer that contains the job's note, for clients whose SDK
+// drops unknown members. Its value is UTF-8; every percent sign and every byte that is not
+// printable ASCII is written as %XX (RFC 3986, section 2.1).
 const NoteHeader = "X-Batholith-Note"
 
-// maxNoteHeader is the longest value of NoteHeader in bytes. Proxies commonly allow 4 KiB for all headers of an
-// answer. A longer note is cut and ends with an ellipsis; the member batholith.note contains all of it.
+// maxNoteHeader is the longest value of NoteHeader in bytes. Proxies commonly allow 4 KiB for
+// all headers of an answer. A longer note is cut and ends with an ellipsis; the member
+// batholith.note contains all of it.
 const maxNoteHeader = 1024
 
 // headed is implemented by outputs that also set headers of the answer.
@@ -26,7 +27,8 @@ func (s *JobSummary) headers(h http.Header) {
 	}
 }
 
-// headerText encodes s as a header value of at most limit bytes. It cuts between two characters.
+// headerText encodes s as a header value of at most limit bytes. It cuts between two
+// characters.
 func headerText(s string, limit int) string {
 	const ellipsis = "%E2%80%A6" // "…" in UTF-8, percent-encoded
 	var b strings.Builder

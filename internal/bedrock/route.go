@@ -12,7 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// route maps a method and a raw path to an operation. The path has at most one label, a variable segment.
+// route maps a method and a raw path to an operation. The path has at most one label, a
+// variable segment.
 type route struct {
 	operation, method    string
 	before, label, after string   // path = before + label + after; label is the member that gets the segment
@@ -21,8 +22,8 @@ type route struct {
 	call                 func(context.Context, *checker, object) (any, error)
 }
 
-// answer returns the function that runs an operation: it checks the input and, if there is no violation, calls
-// run.
+// answer returns the function that runs an operation: it checks the input and, if there is no
+// violation, calls run.
 func answer[I, O any](check func(*checker, object) I, run func(context.Context, *I) (*O, error)) func(context.Context, *checker, object) (any, error) {
 	return func(ctx context.Context, c *checker, o object) (any, error) {
 		in := check(c, o)
@@ -37,8 +38,8 @@ func answer[I, O any](check func(*checker, object) I, run func(context.Context, 
 	}
 }
 
-// match extracts the label from a raw path. SDKs send an ARN as one percent-encoded segment. A label with
-// unescaped slashes is accepted too, because people type it so.
+// match extracts the label from a raw path. SDKs send an ARN as one percent-encoded segment. A
+// label with unescaped slashes is accepted too, because people type it so.
 func (rt route) match(path string) (label string, ok bool) {
 	rest, ok := strings.CutPrefix(path, rt.before)
 	if !ok || rt.label == "" {
@@ -66,8 +67,8 @@ func (h *handler) find(r *http.Request) (route, string, error) {
 	return route{}, "", refuse(CodeUnknownOperation, "There is no operation at %s %s.", r.Method, show(path))
 }
 
-// input collects the members of a request: from the JSON body or the query, and the label. Unknown members are
-// ignored.
+// input collects the members of a request: from the JSON body or the query, and the label.
+// Unknown members are ignored.
 func (rt route) input(r *http.Request, label string, body []byte) (object, error) {
 	in := object{values: map[string]any{}}
 	switch {
@@ -96,8 +97,8 @@ func (rt route) input(r *http.Request, label string, body []byte) (object, error
 	return in, nil
 }
 
-// parse decodes a JSON object. An empty body is an empty object. A duplicate name is rejected, because two
-// parsers could pick different values.
+// parse decodes a JSON object. An empty body is an empty object. A duplicate name is rejected,
+// because two parsers could pick different values.
 func parse(body []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return map[string]any{}, nil

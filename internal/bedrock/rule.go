@@ -20,16 +20,16 @@ const (
 	ProfileAWS     Profile = "aws"     // accepts exactly what Bedrock publishes
 )
 
-// textRule constrains a string: its length in characters (0: unbounded) and a pattern that must match the whole
-// string.
+// textRule constrains a string: its length in characters (0: unbounded) and a pattern that must
+// match the whole string.
 type textRule struct {
 	min, max int
 	pattern  *regexp.Regexp // nil: any
 	source   string         // the pattern as published, for messages
 }
 
-// text builds a rule. The pattern may contain alternatives and anchors, so it is wrapped in a group before it
-// is anchored.
+// text builds a rule. The pattern may contain alternatives and anchors, so it is wrapped in a
+// group before it is anchored.
 func text(minimum, maximum int, pattern string) textRule {
 	r := textRule{min: minimum, max: maximum, source: pattern}
 	if pattern != "" {

@@ -33,8 +33,9 @@ func (t *Timestamp) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// parseTimestamp reads ISO 8601 with no to nine digits of a fraction and an offset or Z, or seconds since 1970. In a query
-// the latter is a string too, and a plus sign that a client did not escape has become a space.
+// parseTimestamp reads ISO 8601 with no to nine digits of a fraction and an offset or Z, or
+// seconds since 1970. In a query the latter is a string too, and a plus sign that a client did
+// not escape has become a space.
 func parseTimestamp(v any) (Timestamp, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -58,7 +59,8 @@ func fromEpoch(seconds float64) (Timestamp, bool) {
 	return within(time.Unix(int64(whole), int64(math.Round(fraction*1e3))*1e6))
 }
 
-// within refuses years that no stored time can be compared with, and the one moment that stands for no time.
+// within refuses years that no stored time can be compared with, and the one moment that stands
+// for no time.
 func within(t time.Time) (Timestamp, bool) {
 	t = t.UTC()
 	return Timestamp{t}, t.Year() >= 1 && t.Year() <= 9999 && !t.IsZero()

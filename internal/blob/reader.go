@@ -10,15 +10,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// RangeBytes is the size of one range request of a [Reader]: large enough for few requests, small enough that
-// repeating one is cheap.
+// RangeBytes is the size of one range request of a [Reader]: large enough for few requests,
+// small enough that repeating one is cheap.
 const RangeBytes = 8 << 20
 
 // readAttempts is how many requests for the same byte may fail before a Reader gives up.
 const readAttempts = 6
 
-// Reader reads a part of one version of an object sequentially, in range requests. If a request breaks off, it
-// requests the rest again, up to readAttempts times without progress. Not safe for concurrent use.
+// Reader reads a part of one version of an object sequentially, in range requests. If a request
+// breaks off, it requests the rest again, up to readAttempts times without progress. Not safe
+// for concurrent use.
 type Reader struct {
 	ctx       context.Context
 	bucket    Bucket
@@ -29,14 +30,14 @@ type Reader struct {
 	failures  int           // consecutive failures without a byte
 }
 
-// NewReader reads n bytes from offset. If etag is not empty, it reads only the version with that ETag.
-// Cancelling ctx ends it.
+// NewReader reads n bytes from offset. If etag is not empty, it reads only the version with
+// that ETag. Cancelling ctx ends it.
 func NewReader(ctx context.Context, b Bucket, key, etag string, offset, n int64) *Reader {
 	return &Reader{ctx: ctx, bucket: b, key: key, etag: etag, at: offset, end: offset + n}
 }
 
-// Read implements io.Reader. It returns io.EOF at the end, a permanent error of the bucket, the cause of ctx,
-// or the last of readAttempts temporary errors.
+// Read implements io.Reader. It returns io.EOF at the end, a permanent error of the bucket, the
+// cause of ctx, or the last of readAttempts temporary errors.
 func (r *Reader) Read(p []byte) (int, error) {
 	for r.at < r.end {
 		n, err := r.some(p)
@@ -78,7 +79,8 @@ func (r *Reader) some(p []byte) (int, error) {
 	return n, fmt.Errorf("read %s at byte %d: %w", URI(r.bucket, r.key), r.at+int64(n), err)
 }
 
-// fault waits before the next attempt: 100 ms × 2^failures. It returns an error if reading must end.
+// fault waits before the next attempt: 100 ms × 2^failures. It returns an error if reading must
+// end.
 func (r *Reader) fault(err error) error {
 	r.failures++
 	if Permanent(err) || r.failures >= readAttempts || r.ctx.Err() != nil {
@@ -94,8 +96,8 @@ func (r *Reader) fault(err error) error {
 	return nil
 }
 
-// drainBytes is the largest rest of a range that Close reads to the end. A connection can be reused only if its
-// answer was read completely.
+// drainBytes is the largest rest of a range that Close reads to the end. A connection can be
+// reused only if its answer was read completely.
 const drainBytes = 128 << 10
 
 // Close ends the open range. A later Read opens a new one.
@@ -123,9 +125,9 @@ func Permanent(err error) bool {
 		errors.Is(err, batholith.ErrOutcomesLost)
 }
 
-// Denied reports whether a permanent error concerns access: missing rights, a missing bucket, a rejected
-// request. An operator can repair these, and the job can then continue. The other permanent errors concern the
-// bytes themselves.
+// Denied reports whether a permanent error concerns access: missing rights, a missing bucket, a
+// rejected request. An operator can repair these, and the job can then continue. The other
+// permanent errors concern the bytes themselves.
 func Denied(err error) bool {
 	about := errors.Is(err, batholith.ErrNoObject) || errors.Is(err, batholith.ErrObjectChanged) || errors.Is(err, batholith.ErrOutcomesLost)
 	return Permanent(err) && !about

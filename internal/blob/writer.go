@@ -10,30 +10,32 @@ import (
 // MinPartBytes is the minimum size of every part except the last (S3: 5 MiB).
 const MinPartBytes = 5 << 20
 
-// abortTime bounds the abort of an upload. The abort runs even if the Writer's context has been cancelled.
+// abortTime bounds the abort of an upload. The abort runs even if the Writer's context has been
+// cancelled.
 const abortTime = 10 * time.Second
 
 // WriterOptions configure a [Writer].
 type WriterOptions struct {
-	// PartBytes is the size of every part except the last; 0 means RangeBytes. An object of at most one part is
-	// written with a single Put.
+	// PartBytes is the size of every part except the last; 0 means RangeBytes. An object of at
+	// most one part is written with a single Put.
 	PartBytes int
-	// Abortable uses a multipart upload for every object, so that another process can prevent it by aborting
-	// the upload id. The object must not be empty.
+	// Abortable uses a multipart upload for every object, so that another process can prevent
+	// it by aborting the upload id. The object must not be empty.
 	Abortable bool
-	// Size is the expected length in bytes, 0 if unknown. It saves memory for objects smaller than a part.
+	// Size is the expected length in bytes, 0 if unknown. It saves memory for objects smaller
+	// than a part.
 	Size int64
-	// Begun is called with the id of a multipart upload before its first part is sent. The caller stores the
-	// id, so that the upload can be aborted after a crash.
+	// Begun is called with the id of a multipart upload before its first part is sent. The
+	// caller stores the id, so that the upload can be aborted after a crash.
 	Begun func(ctx context.Context, uploadID string) error
 }
 
-// smallObject is the number of bytes up to which the buffer grows as needed. Beyond it, memory for a whole part
-// is allocated.
+// smallObject is the number of bytes up to which the buffer grows as needed. Beyond it, memory
+// for a whole part is allocated.
 const smallObject = 1 << 20
 
-// Writer creates one object from the bytes written to it. The complete object appears when Close returns nil.
-// Not safe for concurrent use.
+// Writer creates one object from the bytes written to it. The complete object appears when
+// Close returns nil. Not safe for concurrent use.
 type Writer struct {
 	ctx    context.Context
 	bucket Bucket
@@ -71,7 +73,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return written, w.err
 }
 
-// reserve allocates the buffer: Size + 1/64 if that is less than a part and n fits, otherwise a whole part.
+// reserve allocates the buffer: Size + 1/64 if that is less than a part and n fits, otherwise a
+// whole part.
 func (w *Writer) reserve(n int) {
 	if n <= cap(w.buf) {
 		return
@@ -108,8 +111,8 @@ func (w *Writer) part() error {
 // Held returns how many bytes of memory the Writer holds.
 func (w *Writer) Held() int64 { return int64(cap(w.buf)) }
 
-// Close makes the object visible. On an error the upload is aborted; the object may exist nevertheless if the
-// error came from the last request.
+// Close makes the object visible. On an error the upload is aborted; the object may exist
+// nevertheless if the error came from the last request.
 func (w *Writer) Close() error {
 	if w.err == nil {
 		w.err = w.finish()

@@ -12,16 +12,18 @@ import (
 
 // Backend is one model server, as package dispatch uses it.
 type Backend interface {
-	// Do sends one call. The error is a [*batholith.Failure], or the cause of ctx if ctx was cancelled.
+	// Do sends one call. The error is a [*batholith.Failure], or the cause of ctx if ctx was
+	// cancelled.
 	Do(ctx context.Context, call batholith.Call) ([]byte, error)
 	// Probe checks that the server is reachable and serves the model.
 	Probe(ctx context.Context) error
-	// Slots returns how many requests the server processes in parallel; ok is false if the server does not
-	// report it.
+	// Slots returns how many requests the server processes in parallel; ok is false if the
+	// server does not report it.
 	Slots(ctx context.Context) (n int, ok bool)
 	// Gauges returns the server's current load; ok is false if the server does not report it.
 	Gauges(ctx context.Context) (batholith.Gauges, bool)
-	// MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds the limit.
+	// MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds the
+	// limit.
 	MaxInFlight() int
 	// ModelName returns the server's own name for the model.
 	ModelName() string
@@ -29,7 +31,8 @@ type Backend interface {
 	String() string
 }
 
-// Entry is one model and the servers that serve it. Members of Model that are empty are derived from the id.
+// Entry is one model and the servers that serve it. Members of Model that are empty are derived
+// from the id.
 type Entry struct {
 	batholith.Model
 	Protocol string // protocol of the backends; empty: openai
@@ -38,8 +41,8 @@ type Entry struct {
 
 // Options apply to all models.
 type Options struct {
-	// RefuseConverseTools rejects Converse records that contain tools, as Bedrock's batch inference does (the
-	// profile "aws").
+	// RefuseConverseTools rejects Converse records that contain tools, as Bedrock's batch
+	// inference does (the profile "aws").
 	RefuseConverseTools bool
 }
 
@@ -47,8 +50,8 @@ type Options struct {
 type Serving struct {
 	Model    batholith.Model
 	Backends []Backend
-	// Dialect returns the translator for an invocation type, or an error if the model does not support that
-	// type.
+	// Dialect returns the translator for an invocation type, or an error if the model does not
+	// support that type.
 	Dialect func(batholith.InvocationType) (dialect.Dialect, error)
 }
 
@@ -59,8 +62,8 @@ type Catalog struct {
 	byName  map[string]int // index in entries, by id and alias
 }
 
-// New returns a catalogue. It fails if a name occurs twice, if a model has no backend, or if its family is
-// unknown.
+// New returns a catalogue. It fails if a name occurs twice, if a model has no backend, or if
+// its family is unknown.
 func New(entries []Entry, o Options) (*Catalog, error) {
 	c := &Catalog{o: o, byName: map[string]int{}}
 	for _, e := range entries {
@@ -103,9 +106,10 @@ func (c *Catalog) Models() []batholith.Model {
 	return models
 }
 
-// Lookup finds a model by id, alias, or an ARN that ends in either: of a foundation model, an inference profile
-// or a custom model. The id of an inference profile, such as "eu.anthropic…", also finds the model without its
-// geography prefix, unless the complete id is an alias of another model.
+// Lookup finds a model by id, alias, or an ARN that ends in either: of a foundation model, an
+// inference profile or a custom model. The id of an inference profile, such as "eu.anthropic…",
+// also finds the model without its geography prefix, unless the complete id is an alias of
+// another model.
 func (c *Catalog) Lookup(idOrARN string) (batholith.Model, bool) {
 	i, ok := c.find(idOrARN)
 	if !ok {
@@ -145,7 +149,8 @@ func (c *Catalog) find(idOrARN string) (int, bool) {
 	return i, ok
 }
 
-// dialect returns the translator between the bodies of e's family and the protocol of its backends.
+// dialect returns the translator between the bodies of e's family and the protocol of its
+// backends.
 func (c *Catalog) dialect(e Entry, t batholith.InvocationType) (dialect.Dialect, error) {
 	return dialect.For(e.Family, e.Protocol, t, dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),

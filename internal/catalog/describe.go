@@ -15,8 +15,8 @@ const (
 	embedding = "EMBEDDING"
 )
 
-// providers maps the first segment of a model id to the provider's name (Bedrock: providerName, at most 20
-// characters).
+// providers maps the first segment of a model id to the provider's name (Bedrock: providerName,
+// at most 20 characters).
 var providers = map[string]string{
 	"ai21": "AI21 Labs", "amazon": "Amazon", "anthropic": "Anthropic", "batholith": "Batholith", "cohere": "Cohere",
 	"deepseek": "DeepSeek", "google": "Google", "meta": "Meta", "minimax": "MiniMax", "mistral": "Mistral AI", "moonshot": "Moonshot AI",
@@ -45,8 +45,8 @@ func describe(m batholith.Model) batholith.Model {
 	return m
 }
 
-// seesImages reports whether bodies of the family can contain images. The model behind them may still not
-// support images.
+// seesImages reports whether bodies of the family can contain images. The model behind them may
+// still not support images.
 func seesImages(family string) bool {
 	switch family {
 	case "anthropic", "nova":
@@ -55,9 +55,9 @@ func seesImages(family string) bool {
 	return false
 }
 
-// split derives a provider and a display name from an id: "anthropic.claude-3-haiku-20240307-v1:0" gives
-// Anthropic and "Claude 3 Haiku 20240307 V1:0"; "Qwen/Qwen2.5-7B-Instruct" gives Qwen and "Qwen2.5 7B
-// Instruct".
+// split derives a provider and a display name from an id:
+// "anthropic.claude-3-haiku-20240307-v1:0" gives Anthropic and "Claude 3 Haiku 20240307 V1:0";
+// "Qwen/Qwen2.5-7B-Instruct" gives Qwen and "Qwen2.5 7B Instruct".
 func split(id string) (provider, name string) {
 	id, _ = dialect.CutGeography(dialect.LastPart(id))
 	segment, rest, ok := strings.Cut(id, ".")
@@ -71,7 +71,8 @@ func split(id string) (provider, name string) {
 	return "Custom", words(id)
 }
 
-// maxProvider is the longest provider name that is derived from an id, in bytes (Bedrock: 20 characters).
+// maxProvider is the longest provider name that is derived from an id, in bytes (Bedrock: 20
+// characters).
 const maxProvider = 20
 
 // words turns "a-b_c" into "A B C".

@@ -10,7 +10,8 @@ import (
 // Bytes is a size in bytes. In settings it is a number, or a number with a unit: 1GB, 512MiB.
 type Bytes int64
 
-// units are sorted from the largest, binary units first, so that String finds the best one for a size.
+// units are sorted from the largest, binary units first, so that String finds the best one for
+// a size.
 var units = []struct {
 	name string
 	size int64
@@ -45,7 +46,8 @@ func parseBytes(s string) (Bytes, error) {
 	return Bytes(n * size), nil
 }
 
-// parseDuration parses a duration. It rejects a number without a unit, because its unit would be a guess.
+// parseDuration parses a duration. It rejects a number without a unit, because its unit would
+// be a guess.
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(strings.TrimSpace(s))
 	if err != nil {

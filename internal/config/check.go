@@ -31,8 +31,8 @@ func (l *loader) bad(path, remedy, reason string, args ...any) {
 		Origin: l.config.Origin(path), Reason: path + ": " + fmt.Sprintf(reason, args...), Remedy: remedy})
 }
 
-// later rejects a setting that this version does not support yet. Ignoring it would promise something that is
-// not done.
+// later rejects a setting that this version does not support yet. Ignoring it would promise
+// something that is not done.
 func (l *loader) later(path string, given bool) {
 	if given {
 		l.bad(path, "remove it, or wait for the version that has it", "this is not supported yet in this version")
@@ -46,8 +46,8 @@ func (l *loader) oneOf(path, value string, words ...string) {
 	}
 }
 
-// check checks values in their context, and rejects settings that this version does not support. It reports all
-// problems, not only the first.
+// check checks values in their context, and rejects settings that this version does not
+// support. It reports all problems, not only the first.
 func (l *loader) check() {
 	c := l.config
 	l.checkProcess()
@@ -99,7 +99,8 @@ func (l *loader) checkProcess() {
 	}
 }
 
-// checkPolicy checks the policies as the server will, so that every fault in them is told with its place.
+// checkPolicy checks the policies as the server will, so that every fault in them is told with
+// its place.
 func (l *loader) checkPolicy() {
 	if l.config.Policy == "" {
 		return
@@ -204,8 +205,8 @@ func (l *loader) secretNamed(path, variable string) {
 	}
 }
 
-// clean rejects a secret that no client could send, for example one with a newline from the file that it was
-// read from.
+// clean rejects a secret that no client could send, for example one with a newline from the
+// file that it was read from.
 func (l *loader) clean(path, what, secret string) {
 	switch {
 	case strings.TrimSpace(secret) == "":
@@ -278,7 +279,8 @@ func (l *loader) checkLimits() {
 	}
 }
 
-// checkNetwork checks the ids that a job's vpcConfig may name. No traffic is routed by them yet.
+// checkNetwork checks the ids that a job's vpcConfig may name. No traffic is routed by them
+// yet.
 func (l *loader) checkNetwork() {
 	taken := names{l: l}
 	for i, s := range l.config.Network.Subnets {

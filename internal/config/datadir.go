@@ -23,8 +23,8 @@ const (
 	serverFile = "server.json"
 )
 
-// Data is a data directory that this process has locked. The lock ends with Close or with the process, however
-// it ends, so a killed process leaves nothing to clean up.
+// Data is a data directory that this process has locked. The lock ends with Close or with the
+// process, however it ends, so a killed process leaves nothing to clean up.
 type Data struct {
 	Dir  string
 	lock *flock.Flock
@@ -45,8 +45,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s", e.Dir, who)
 }
 
-// OpenData creates the directory if necessary (mode 0700) and locks it. It returns an [*InUseError] if another
-// process holds the lock.
+// OpenData creates the directory if necessary (mode 0700) and locks it. It returns an
+// [*InUseError] if another process holds the lock.
 func OpenData(dir string) (*Data, error) {
 	full, err := filepath.Abs(dir)
 	if err != nil {
@@ -87,7 +87,8 @@ func (d *Data) holds() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// sign writes the process id to the lock file, for people. The lock itself is held by the kernel.
+// sign writes the process id to the lock file, for people. The lock itself is held by the
+// kernel.
 func (d *Data) sign() error {
 	f, err := os.OpenFile(d.lock.Path(), os.O_WRONLY|os.O_TRUNC, 0) // closing this file does not release the lock (flock)
 	if err != nil {
@@ -112,8 +113,8 @@ func (d *Data) Close() error {
 	return d.lock.Close()
 }
 
-// Server contains the addresses of the server of a data directory. It is written when the listeners are open,
-// because only then a port of 0 is resolved.
+// Server contains the addresses of the server of a data directory. It is written when the
+// listeners are open, because only then a port of 0 is resolved.
 type Server struct {
 	Bedrock string `json:"bedrock"` // http://host:port
 	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws": Amazon's
@@ -137,8 +138,8 @@ func (d *Data) Announce(s Server) error {
 	return files.WriteFile(filepath.Join(d.Dir, serverFile), append(text, '\n'), 0o600)
 }
 
-// Withdraw removes the addresses when the server ends. A killed server leaves them; a client then gets
-// "connection refused".
+// Withdraw removes the addresses when the server ends. A killed server leaves them; a client
+// then gets "connection refused".
 func (d *Data) Withdraw() error {
 	if !d.holds() {
 		return nil // the directory was replaced: its addresses belong to another server
@@ -150,8 +151,8 @@ func (d *Data) Withdraw() error {
 	return err
 }
 
-// ReadServer reads the addresses of the server of a data directory. It returns os.ErrNotExist if there are
-// none.
+// ReadServer reads the addresses of the server of a data directory. It returns os.ErrNotExist
+// if there are none.
 func ReadServer(dir string) (Server, error) {
 	var s Server
 	path := filepath.Join(dir, serverFile)

@@ -11,9 +11,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// decoder reads a YAML document into a Config. It walks the syntax tree itself, so that every value keeps its
-// line number, texts keep their spelling (an account 000000000000 is not an octal number), and several problems
-// are reported at once.
+// decoder reads a YAML document into a Config. It walks the syntax tree itself, so that every
+// value keeps its line number, texts keep their spelling (an account 000000000000 is not an
+// octal number), and several problems are reported at once.
 type decoder struct {
 	origin   Origin            // of the document; Line is set per value
 	origins  map[string]Origin // result: origin by path
@@ -80,8 +80,8 @@ func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 	}
 }
 
-// intoStruct fills the fields for which the mapping has keys. An unknown key is reported, and the other keys
-// are still read.
+// intoStruct fills the fields for which the mapping has keys. An unknown key is reported, and
+// the other keys are still read.
 func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	entries, ok := entriesOf(node)
 	if !ok {
@@ -151,8 +151,8 @@ func (d *decoder) resolve(node ast.Node) ast.Node {
 	return node
 }
 
-// entriesOf returns the keys and values of a mapping; false if node is not a mapping. The parser has two node
-// types for mappings.
+// entriesOf returns the keys and values of a mapping; false if node is not a mapping. The
+// parser has two node types for mappings.
 func entriesOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
 	switch n := node.(type) {
 	case *ast.MappingNode:

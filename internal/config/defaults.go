@@ -15,7 +15,8 @@ const (
 // DefaultTimeout is the timeout of one attempt at a backend if none is configured.
 const DefaultTimeout = 10 * time.Minute
 
-// Default returns the default settings of a profile. For an unknown profile it returns those of "default".
+// Default returns the default settings of a profile. For an unknown profile it returns those of
+// "default".
 func Default(profile string) *Config {
 	limits := batholith.DefaultLimits()
 	if profile == ProfileAWS {
@@ -105,8 +106,8 @@ func (c *Config) DefaultRole() string {
 // EmbeddedS3 reports whether objects are stored in the embedded S3.
 func (c *Config) EmbeddedS3() bool { return c.S3.Endpoint == "" }
 
-// defaultMemory is enough for four of the longest answers, or for forty records of 1 MB with their requests and
-// output lines.
+// defaultMemory is enough for four of the longest answers, or for forty records of 1 MB with
+// their requests and output lines.
 const defaultMemory = 256 << 20
 
 // leastMemory is what one of the longest records and its answer need.

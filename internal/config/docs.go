@@ -12,8 +12,8 @@ import (
 //go:embed settings.go
 var settingsSource string
 
-// fieldDocs returns the comment of every field of [Config] by path. Entries of lists have paths such as
-// models[].backends[].url.
+// fieldDocs returns the comment of every field of [Config] by path. Entries of lists have paths
+// such as models[].backends[].url.
 func fieldDocs() map[string]string {
 	types := structDocs()
 	docs := map[string]string{}
@@ -21,7 +21,8 @@ func fieldDocs() map[string]string {
 	return docs
 }
 
-// collectDocs adds the comments of the fields of t, recursively. types is the result of structDocs.
+// collectDocs adds the comments of the fields of t, recursively. types is the result of
+// structDocs.
 func collectDocs(t reflect.Type, prefix string, types map[string]map[string]string, docs map[string]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)

@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/dialect"
 )
 
-// complete fills in defaults of list entries, and reads secrets from the environment variables that the
-// settings name.
+// complete fills in defaults of list entries, and reads secrets from the environment variables
+// that the settings name.
 func (l *loader) complete() {
 	c := l.config
 	// An external S3 switches the embedded one off, unless s3.listen is set explicitly.
@@ -48,7 +48,8 @@ func (l *loader) complete() {
 	}
 }
 
-// oneSecret rejects a secret given both directly and as the name of a variable: one of them would be ignored.
+// oneSecret rejects a secret given both directly and as the name of a variable: one of them
+// would be ignored.
 func (l *loader) oneSecret(path, written, variable string) {
 	if written != "" && variable != "" {
 		l.bad(path, "remove one of them", "the secret is there, and so is the name of a variable that holds it")
@@ -95,12 +96,14 @@ func (l *loader) place(path string) string {
 // keyIDForm matches ids that a client can send: the id is part of a header, before a slash.
 var keyIDForm = regexp.MustCompile(`^[!-+.0-~-]+$`)
 
-// reservedKeyID reports whether an access key id is reserved for the server's own keys on the embedded S3.
+// reservedKeyID reports whether an access key id is reserved for the server's own keys on the
+// embedded S3.
 func reservedKeyID(id string) bool {
 	return id == "batholith-internal" || strings.HasPrefix(id, "batholith-role-")
 }
 
-// checkCallers checks credentials and API keys: names and secrets are present, and no key occurs twice.
+// checkCallers checks credentials and API keys: names and secrets are present, and no key
+// occurs twice.
 func (l *loader) checkCallers() {
 	// ids: access key ids by path; keys: bearer keys by path. The keys themselves never appear
 	// in a message.
@@ -187,8 +190,8 @@ func (l *loader) checkRoles() {
 	}
 }
 
-// wildRole warns which roles an entry with wildcards allows, and with which rights, because they are not listed
-// one by one.
+// wildRole warns which roles an entry with wildcards allows, and with which rights, because
+// they are not listed one by one.
 func (l *loader) wildRole(at string, r Role) {
 	if !strings.Contains(r.ARN, "*") {
 		return
@@ -233,7 +236,8 @@ func (l *loader) checkModels() {
 	}
 }
 
-// checkBackend checks the settings of one model server. It does not contact the server, which may start later.
+// checkBackend checks the settings of one model server. It does not contact the server, which
+// may start later.
 func (l *loader) checkBackend(at string, b Backend) {
 	l.web(at+".url", b.URL)
 	switch b.Protocol {

@@ -11,8 +11,8 @@ import (
 // EnvPrefix is the prefix of all settings' environment variables.
 const EnvPrefix = "BATHOLITH_"
 
-// Setting describes a setting for the command line and the environment. Fields of list entries are not settings
-// of their own.
+// Setting describes a setting for the command line and the environment. Fields of list entries
+// are not settings of their own.
 type Setting struct {
 	Path    string // s3.listen
 	Flag    string // s3-listen; "": no flag, because the setting is a list of entries or a secret
@@ -36,7 +36,8 @@ func Settings() []Setting {
 	return all
 }
 
-// eachSetting calls visit for the leaves of a struct: scalars and lists. It does not descend into list entries.
+// eachSetting calls visit for the leaves of a struct: scalars and lists. It does not descend
+// into list entries.
 func eachSetting(v reflect.Value, prefix string, visit func(path string, f reflect.StructField, v reflect.Value)) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -56,8 +57,8 @@ func envName(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// flagName returns the flag of a setting, or "". Lists of entries have no flag because they are too long, and
-// secrets because other users of the machine can see command lines.
+// flagName returns the flag of a setting, or "". Lists of entries have no flag because they are
+// too long, and secrets because other users of the machine can see command lines.
 func flagName(path string, f reflect.StructField) string {
 	if name := f.Tag.Get("flag"); name != "" {
 		return name

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// LostError means that a file of the data directory was deleted or replaced while the process used it. Whatever
-// the process writes to it from then on is lost when the process ends.
+// LostError means that a file of the data directory was deleted or replaced while the process
+// used it. Whatever the process writes to it from then on is lost when the process ends.
 type LostError struct {
 	Dir      string
 	Name     string // relative to Dir; "": the directory itself
@@ -32,7 +32,8 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%s was %s while it was in use", what, how)
 }
 
-// Guard detects the loss of files in a data directory that is in use. It is safe for concurrent use.
+// Guard detects the loss of files in a data directory that is in use. It is safe for concurrent
+// use.
 type Guard struct {
 	data  *Data
 	known []known
@@ -42,13 +43,13 @@ type Guard struct {
 type known struct {
 	name string
 	info fs.FileInfo
-	// kept means that the name must exist but may belong to another file: the process has read the file
-	// already, and editors replace files.
+	// kept means that the name must exist but may belong to another file: the process has read
+	// the file already, and editors replace files.
 	kept bool
 }
 
-// Guard returns a guard over the directory, its lock, its key file if there is one, and the given names in it.
-// All must exist.
+// Guard returns a guard over the directory, its lock, its key file if there is one, and the
+// given names in it. All must exist.
 func (d *Data) Guard(names ...string) (*Guard, error) {
 	lock, err := d.lock.Stat()
 	if err != nil {
@@ -75,8 +76,8 @@ const (
 	guardAgain = 100 * time.Millisecond
 )
 
-// Watch checks the directory until ctx ends and then returns nil. It returns a [*LostError] about one second
-// after a loss.
+// Watch checks the directory until ctx ends and then returns nil. It returns a [*LostError]
+// about one second after a loss.
 func (g *Guard) Watch(ctx context.Context) error {
 	for every := guardEvery; ; {
 		select {
@@ -95,8 +96,8 @@ func (g *Guard) Watch(ctx context.Context) error {
 	}
 }
 
-// Look checks once and returns a [*LostError] if something is lost. Other errors of the file system are
-// ignored.
+// Look checks once and returns a [*LostError] if something is lost. Other errors of the file
+// system are ignored.
 func (g *Guard) Look() error {
 	var lost *LostError
 	for _, k := range g.known {
@@ -119,8 +120,8 @@ func (g *Guard) Look() error {
 	return lost
 }
 
-// LooseModes returns what other users of the machine can open in the directory, which holds keys, prompts and
-// answers.
+// LooseModes returns what other users of the machine can open in the directory, which holds
+// keys, prompts and answers.
 func (d *Data) LooseModes() []string {
 	var loose []string
 	for _, name := range []string{"", keyFile} {

@@ -21,8 +21,9 @@ type Key struct {
 	ID, Secret string
 }
 
-// AdminKey returns the access key of the data directory. It creates the key if there is none; made reports
-// that. After a crash during the creation there is no key, and the next start creates one.
+// AdminKey returns the access key of the data directory. It creates the key if there is none;
+// made reports that. After a crash during the creation there is no key, and the next start
+// creates one.
 func (d *Data) AdminKey() (key Key, made bool, err error) {
 	key, err = ReadKey(d.Dir)
 	if !errors.Is(err, os.ErrNotExist) {
@@ -38,8 +39,8 @@ func (d *Data) AdminKey() (key Key, made bool, err error) {
 	return key, true, nil
 }
 
-// newKey generates a key in Amazon's format: an id of 20 upper-case letters and digits, and a secret of 40
-// characters.
+// newKey generates a key in Amazon's format: an id of 20 upper-case letters and digits, and a
+// secret of 40 characters.
 func newKey() Key {
 	id, secret := make([]byte, 10), make([]byte, 30)
 	rand.Read(id) // crypto/rand never returns an error

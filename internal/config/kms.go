@@ -19,7 +19,8 @@ func (k KMS) List() []kms.Key {
 	return keys
 }
 
-// checkKMS opens each key, so that a key file that is missing or open to others is noticed before anything needs it.
+// checkKMS opens each key, so that a key file that is missing or open to others is noticed
+// before anything needs it.
 func (l *loader) checkKMS() {
 	before := len(l.problems)
 	for i, key := range l.config.KMS.List() {

@@ -23,12 +23,13 @@ type Sources struct {
 	Flags map[string]string // setting's path → text, for flags that were given
 }
 
-// Load reads the settings, fills in defaults and checks them. The error is an [*Error] with all problems, or
-// the reason why the file cannot be read.
+// Load reads the settings, fills in defaults and checks them. The error is an [*Error] with all
+// problems, or the reason why the file cannot be read.
 func Load(src Sources) (*Config, error) { return loadChecked(src, (*loader).check) }
 
-// LoadClient reads the settings for a command that only talks to a server. It checks only the keys of the S3:
-// secrets of roles, callers and model servers need not exist on a client's machine.
+// LoadClient reads the settings for a command that only talks to a server. It checks only the
+// keys of the S3: secrets of roles, callers and model servers need not exist on a client's
+// machine.
 func LoadClient(src Sources) (*Config, error) { return loadChecked(src, (*loader).checkS3Keys) }
 
 func loadChecked(src Sources, check func(*loader)) (*Config, error) {
@@ -122,7 +123,8 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-// fromEnvironment applies the environment variables. An empty variable counts as absent, as in AWS tools.
+// fromEnvironment applies the environment variables. An empty variable counts as absent, as in
+// AWS tools.
 func (l *loader) fromEnvironment() {
 	known := map[string]bool{EnvPrefix + "CONFIG": true}
 	eachSetting(reflect.ValueOf(l.config).Elem(), "", func(path string, _ reflect.StructField, v reflect.Value) {
@@ -134,8 +136,8 @@ func (l *loader) fromEnvironment() {
 	l.doubt(known)
 }
 
-// doubt warns about variables that look like a misspelt setting. It is not an error: Kubernetes, for example,
-// sets BATHOLITH_SERVICE_HOST itself.
+// doubt warns about variables that look like a misspelt setting. It is not an error:
+// Kubernetes, for example, sets BATHOLITH_SERVICE_HOST itself.
 func (l *loader) doubt(known map[string]bool) {
 	names := make([]string, 0, len(known))
 	for n := range known {
@@ -160,7 +162,8 @@ func (l *loader) fromFlags(flags map[string]string) {
 	})
 }
 
-// set stores text from the environment or a flag in a setting. A list is written as a,b or in YAML as [a, b].
+// set stores text from the environment or a flag in a setting. A list is written as a,b or in
+// YAML as [a, b].
 func (l *loader) set(v reflect.Value, path, text string, origin Origin) {
 	l.config.origins[path] = origin
 	if v.Kind() != reflect.Slice {
@@ -180,8 +183,8 @@ func (l *loader) set(v reflect.Value, path, text string, origin Origin) {
 	l.problems = append(l.problems, d.problems...)
 }
 
-// Origin returns where the value at path came from. An entry of a list without its own origin has that of the
-// list.
+// Origin returns where the value at path came from. An entry of a list without its own origin
+// has that of the list.
 func (c *Config) Origin(path string) Origin {
 	for path != "" {
 		if o, ok := c.origins[path]; ok {

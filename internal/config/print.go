@@ -13,8 +13,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// WriteSample writes a commented settings file: every setting with its default, and one entry of each list as a
-// comment.
+// WriteSample writes a commented settings file: every setting with its default, and one entry
+// of each list as a comment.
 func WriteSample(w io.Writer) error {
 	docs := fieldDocs()
 	p := printer{
@@ -170,7 +170,8 @@ func quoted(v reflect.Value, text string) string {
 // unquoted matches texts that YAML reads as a string without quotes.
 var unquoted = regexp.MustCompile(`^[A-Za-z./(][A-Za-z0-9_./()+@-]*(:[A-Za-z0-9_./()+@-]+)*$`)
 
-// quoteWord quotes a text if YAML might read it as another type. It may quote more than necessary.
+// quoteWord quotes a text if YAML might read it as another type. It may quote more than
+// necessary.
 func quoteWord(s string) string {
 	switch strings.ToLower(s) {
 	case "true", "false", "null", "yes", "no", "on":

@@ -43,8 +43,8 @@ func (p Problem) String() string {
 	return p.Origin.String() + ": " + p.reasonThere()
 }
 
-// reasonThere returns the reason without the key if the place names the key already: "--attempts: …" and not
-// "--attempts: attempts: …".
+// reasonThere returns the reason without the key if the place names the key already:
+// "--attempts: …" and not "--attempts: attempts: …".
 func (p Problem) reasonThere() string {
 	path, reason, ok := strings.Cut(p.Reason, ": ")
 	if ok && (p.Name == envName(path) || p.Name == "--"+strings.NewReplacer(".", "-", "_", "-").Replace(path)) {

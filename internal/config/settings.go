@@ -2,14 +2,16 @@ package config
 
 import "time"
 
-// Config holds all settings. The comments on its fields are the users' documentation: docs.go parses this file.
+// Config holds all settings. The comments on its fields are the users' documentation: docs.go
+// parses this file.
 type Config struct {
-	// Directory of all data that must survive a restart: database, journal, embedded S3, first access key.
+	// Directory of all data that must survive a restart: database, journal, embedded S3, first
+	// access key.
 	Data string `yaml:"data"`
 	// Address of the Bedrock API, /healthz and /readyz. Port 0 selects a free port.
 	Listen string `yaml:"listen"`
-	// Where the state is stored: sqlite. postgres://user@host:5432/db, for several machines, is not supported
-	// yet.
+	// Where the state is stored: sqlite. postgres://user@host:5432/db, for several machines, is
+	// not supported yet.
 	Store string `yaml:"store"`
 	// What this process does: api and worker. Only both together are supported yet.
 	Process []string `yaml:"roles_of_this_process" flag:"roles"`
@@ -19,44 +21,46 @@ type Config struct {
 	Region string `yaml:"region"`
 	// default accepts more than Bedrock does; aws enforces Bedrock's own limits and errors.
 	Profile string `yaml:"profile"`
-	// How long requests in flight may take to finish after SIGTERM. Then their records are released and sent
-	// again after the next start.
+	// How long requests in flight may take to finish after SIGTERM. Then their records are
+	// released and sent again after the next start.
 	Drain time.Duration `yaml:"drain"`
-	// Memory for answers and large records, of all models together: bytes, or 256MiB, 1GB. The whole process
-	// needs about 100 MB + this value + 3 × the largest record or answer.
+	// Memory for answers and large records, of all models together: bytes, or 256MiB, 1GB. The
+	// whole process needs about 100 MB + this value + 3 × the largest record or answer.
 	Memory Bytes `yaml:"memory"`
 	// Logging, on stderr.
 	Log Log `yaml:"log"`
 	// Where inputs and outputs are stored: the embedded S3, or an external one.
 	S3 S3 `yaml:"s3"`
-	// Access keys that may call the API. If there are none, the first start creates an admin key in
-	// DATA/credentials.
+	// Access keys that may call the API. If there are none, the first start creates an admin
+	// key in DATA/credentials.
 	Credentials []Credential `yaml:"credentials"`
 	// Bearer keys that may call the API (Authorization: Bearer KEY).
 	APIKeys []APIKey `yaml:"api_keys"`
-	// Cedar file that says who may do what; it is read again when it changes. Absent: every known principal may do everything in its account.
+	// Cedar file that says who may do what; it is read again when it changes. Absent: every
+	// known principal may do everything in its account.
 	Policy string `yaml:"policy"`
 	// Certificate of the API's listener; absent: plain HTTP. (Not supported yet.)
 	TLS TLS `yaml:"tls"`
-	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on the embedded
-	// S3.
+	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on
+	// the embedded S3.
 	Roles []Role `yaml:"roles"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`
 	// Models and their servers.
 	Models []Model `yaml:"models"`
-	// Whether the embedded models batholith.tiny-v1 and batholith.simulated-v1 are served beside the configured
-	// ones. A configured model of the same name takes the place of an embedded one.
+	// Whether the embedded models batholith.tiny-v1 and batholith.simulated-v1 are served
+	// beside the configured ones. A configured model of the same name takes the place of an
+	// embedded one.
 	Embedded bool `yaml:"embedded"`
 	// Behaviour of the embedded batholith.simulated-v1, for load tests.
 	Simulated Simulated `yaml:"simulated"`
 	// Counted attempts for a record before it ends with an error line.
 	Attempts int `yaml:"attempts"`
-	// off or identical. With identical, records of a job with the same modelInput, byte for byte, and
-	// temperature 0 or a seed, are sent once, and all of them get that answer.
+	// off or identical. With identical, records of a job with the same modelInput, byte for
+	// byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
 	Reuse string `yaml:"reuse"`
-	// manifest or lines. The manifest counts the answers by model server and by the model name in the answer.
-	// With lines, each output line also names its own, in a member "batholith".
+	// manifest or lines. The manifest counts the answers by model server and by the model name
+	// in the answer. With lines, each output line also names its own, in a member "batholith".
 	Provenance string `yaml:"provenance"`
 	// Quotas; 0 means no limit. Their defaults depend on the profile.
 	Limits Limits `yaml:"limits"`
@@ -66,8 +70,8 @@ type Config struct {
 	Events []Event `yaml:"events"`
 
 	origins map[string]Origin // by path, see Origin
-	// Warnings are messages that do not prevent the start, for example about a variable that looks like a
-	// misspelt setting.
+	// Warnings are messages that do not prevent the start, for example about a variable that
+	// looks like a misspelt setting.
 	Warnings []string `yaml:"-"`
 }
 
@@ -89,10 +93,11 @@ type S3 struct {
 	Region string `yaml:"region"`
 	// Whether the bucket is in the path of a URL (true) or in its host name (false).
 	PathStyle bool `yaml:"path_style"`
-	// PEM file with the certificate authorities of an external S3. Absent: AWS_CA_BUNDLE, the AWS profile's
-	// ca_bundle, or the system's authorities.
+	// PEM file with the certificate authorities of an external S3. Absent: AWS_CA_BUNDLE, the
+	// AWS profile's ca_bundle, or the system's authorities.
 	CABundle string `yaml:"ca_bundle"`
-	// AWS profile with the keys for an external S3. Absent: the default credential chain of the AWS SDK.
+	// AWS profile with the keys for an external S3. Absent: the default credential chain of the
+	// AWS SDK.
 	AWSProfile string `yaml:"profile"`
 	// Access key for an external S3, instead of a profile.
 	AccessKeyID string `yaml:"access_key_id"`
@@ -142,8 +147,8 @@ type TLS struct {
 
 // Role is a role that a job may name, with the keys for its objects.
 type Role struct {
-	// ARN of the role, arn:aws:iam::ACCOUNT:role/NAME. A * in NAME matches any characters; an entry without *
-	// takes precedence.
+	// ARN of the role, arn:aws:iam::ACCOUNT:role/NAME. A * in NAME matches any characters; an
+	// entry without * takes precedence.
 	ARN string `yaml:"arn"`
 	// Access key of the role; absent: the keys of s3.
 	AccessKeyID string `yaml:"access_key_id"`
@@ -170,8 +175,8 @@ type Assume struct {
 
 // KMS holds the encryption keys.
 type KMS struct {
-	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name. A request for encryption that names no key gets the key with
-	// the alias aws/s3, or the first one.
+	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name. A request
+	// for encryption that names no key gets the key with the alias aws/s3, or the first one.
 	Keys []KMSKey `yaml:"keys"`
 }
 
@@ -203,19 +208,21 @@ type Model struct {
 type Backend struct {
 	// Base URL: …/v1 for openai.
 	URL string `yaml:"url"`
-	// Protocol of the server: openai. Others (bedrock, anthropic, ollama, tei) are not supported yet.
+	// Protocol of the server: openai. Others (bedrock, anthropic, ollama, tei) are not
+	// supported yet.
 	Protocol string `yaml:"protocol"`
 	// The server's own name for the model; absent: the id above.
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
-	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server changes. Set it
-	// for a server with a quota, or for one without /metrics that other clients use too.
+	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server
+	// changes. Set it for a server with a quota, or for one without /metrics that other clients
+	// use too.
 	MaxInFlight int `yaml:"max_in_flight"`
-	// true: never send test requests to this server. false (default): if records fail and no other record shows
-	// whether the server works, it gets a small request with a fixed text and max_tokens 1. Without test
-	// requests, failing records wait longer before they end with an error line. `batholith doctor` sends one
-	// test request in either case.
+	// true: never send test requests to this server. false (default): if records fail and no
+	// other record shows whether the server works, it gets a small request with a fixed text
+	// and max_tokens 1. Without test requests, failing records wait longer before they end with
+	// an error line. `batholith doctor` sends one test request in either case.
 	NoCanary bool `yaml:"no_canary"`
 	// Timeout of one attempt.
 	Timeout time.Duration `yaml:"timeout"`
@@ -230,7 +237,8 @@ type Simulated struct {
 	Latency time.Duration `yaml:"latency"`
 	// Additional duration per output token.
 	PerToken time.Duration `yaml:"per_token"`
-	// Duration of one step of continuous batching; each running request gains one token per step.
+	// Duration of one step of continuous batching; each running request gains one token per
+	// step.
 	Step time.Duration `yaml:"step"`
 	// Additional duration of a step per running request.
 	Decode time.Duration `yaml:"decode"`

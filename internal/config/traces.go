@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// Traces returns a function that searches the data directory for files that exist only if there was a database,
-// and returns the first path found, or "". If such a file exists but the database does not, the database was
-// lost.
+// Traces returns a function that searches the data directory for files that exist only if there
+// was a database, and returns the first path found, or "". If such a file exists but the
+// database does not, the database was lost.
 //
-// It looks for the worker's name, the journal and kept results, which are created after the database was
-// opened, and for a job's working files in the embedded S3.
+// It looks for the worker's name, the journal and kept results, which are created after the
+// database was opened, and for a job's working files in the embedded S3.
 func Traces(dir string) func() (string, error) {
 	return func() (string, error) {
 		if worker := filepath.Join(dir, "worker"); there(worker) {
@@ -32,8 +32,8 @@ func there(path string) bool {
 	return err == nil
 }
 
-// internals returns the first directory named .batholith below dir, or "". It walks the whole tree, and runs
-// only if there is no database.
+// internals returns the first directory named .batholith below dir, or "". It walks the whole
+// tree, and runs only if there is no database.
 func internals(dir string) (found string, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {

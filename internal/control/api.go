@@ -9,12 +9,13 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// Store keeps jobs. It returns the root package's errors ErrNotFound, ErrTokenReused, ErrNameInUse,
-// ErrTooManyActive and ErrTooManyTags. A call that fails with one of them changes nothing.
+// Store keeps jobs. It returns the root package's errors ErrNotFound, ErrTokenReused,
+// ErrNameInUse, ErrTooManyActive and ErrTooManyTags. A call that fails with one of them changes
+// nothing.
 type Store interface {
-	// CreateJob stores a job with its token, name and tags in one transaction. If the token was used before
-	// with the same hash, it returns the job of that time; this is checked before the name and the quota.
-	// maxActive 0 means no limit.
+	// CreateJob stores a job with its token, name and tags in one transaction. If the token was
+	// used before with the same hash, it returns the job of that time; this is checked before
+	// the name and the quota. maxActive 0 means no limit.
 	CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error)
 	// JobOfToken returns the job that was created with the token and the same hash; otherwise
 	// batholith.ErrNotFound or batholith.ErrTokenReused.
@@ -25,13 +26,13 @@ type Store interface {
 	Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error)
 	// Tags returns a job's tags, sorted by key.
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
-	// PutTags adds and replaces tags. It fails with batholith.ErrTooManyTags if the job would have more than
-	// limit.
+	// PutTags adds and replaces tags. It fails with batholith.ErrTooManyTags if the job would
+	// have more than limit.
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
 	// DeleteTags removes tags. Missing keys are not an error.
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
-	// PublishKept and DiscardKept request what is to be done with a job's kept results. They fail with
-	// batholith.ErrNothingKept if there are none.
+	// PublishKept and DiscardKept request what is to be done with a job's kept results. They
+	// fail with batholith.ErrNothingKept if there are none.
 	PublishKept(ctx context.Context, account, id string) error
 	DiscardKept(ctx context.Context, account, id string) error
 }
@@ -46,8 +47,8 @@ type Models interface {
 
 // Stopper stops jobs.
 type Stopper interface {
-	// Stop moves a job to Stopping. It returns batholith.ErrNotFound, or [*batholith.MoveError] if the job has
-	// ended.
+	// Stop moves a job to Stopping. It returns batholith.ErrNotFound, or [*batholith.MoveError]
+	// if the job has ended.
 	Stop(ctx context.Context, account, id string) error
 }
 
@@ -70,7 +71,8 @@ type Network interface {
 	SecurityGroup(id string) bool
 }
 
-// Options are the dependencies of an API. All except Network, Forecaster, Now and NewID are required.
+// Options are the dependencies of an API. All except Network, Forecaster, Now and NewID are
+// required.
 type Options struct {
 	Store   Store
 	Models  Models
@@ -84,7 +86,8 @@ type Options struct {
 	Limits     batholith.Limits
 	Profile    bedrock.Profile
 	Region     string
-	// Encrypts reports whether the S3 supports s3EncryptionKeyId. If not, jobs with a key are rejected.
+	// Encrypts reports whether the S3 supports s3EncryptionKeyId. If not, jobs with a key are
+	// rejected.
 	Encrypts bool
 
 	Now   func() time.Time // nil: time.Now
@@ -118,7 +121,8 @@ type nowhere struct{}
 func (nowhere) Subnet(string) bool        { return false }
 func (nowhere) SecurityGroup(string) bool { return false }
 
-// newID returns a random job id with 62 bits of entropy (12 × log2 36). All characters are equally likely.
+// newID returns a random job id with 62 bits of entropy (12 × log2 36). All characters are
+// equally likely.
 func newID() string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
 	id := make([]byte, 0, batholith.JobIDLength)

@@ -13,7 +13,8 @@ import (
 // Authorizer decides who may do what.
 type Authorizer interface {
 	Decide(ctx context.Context, r authz.Request) authz.Decision
-	// Unrestricted tells that every principal may do everything in its own account, so that nothing needs to be asked.
+	// Unrestricted tells that every principal may do everything in its own account, so that
+	// nothing needs to be asked.
 	Unrestricted() bool
 }
 
@@ -44,7 +45,8 @@ func denied(r authz.Request, d authz.Decision, arn string) error {
 	return bedrock.AccessDenied("%s", d.Refusal(r, arn))
 }
 
-// mayAccount refuses an action on the caller's account. names is the resource of the refusal within the account: "model-invocation-job/*".
+// mayAccount refuses an action on the caller's account. names is the resource of the refusal
+// within the account: "model-invocation-job/*".
 func (a *API) mayAccount(ctx context.Context, action, names string, tags []batholith.Tag) error {
 	account := bedrock.CallerFrom(ctx).Account
 	arn := batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Account: account, Resource: names}.String()
@@ -64,7 +66,8 @@ func (a *API) modelResource(name string) (r authz.Resource, arn string) {
 	return authz.Resource{Type: authz.TypeModel, ID: name}, a.foundationModel(name)
 }
 
-// mayCreate refuses a job that the caller may not create: the account's jobs, the model and the role must all be permitted.
+// mayCreate refuses a job that the caller may not create: the account's jobs, the model and the
+// role must all be permitted.
 func (a *API) mayCreate(ctx context.Context, req batholith.Request) error {
 	const create = "bedrock:CreateModelInvocationJob"
 	if a.free() {
@@ -83,8 +86,9 @@ func (a *API) mayCreate(ctx context.Context, req batholith.Request) error {
 	return a.may(ctx, "iam:PassRole", role, req.RoleARN, nil)
 }
 
-// mayUse refuses a model that the caller may not use for jobs. A permit of either action is enough, and a policy that forbids one of them
-// forbids the job: a model that nobody may invoke must not be reached through a job.
+// mayUse refuses a model that the caller may not use for jobs. A permit of either action is
+// enough, and a policy that forbids one of them forbids the job: a model that nobody may invoke
+// must not be reached through a job.
 func (a *API) mayUse(ctx context.Context, create string, req batholith.Request) error {
 	model, arn := a.modelResource(req.ModelID)
 	r, d := a.ask(ctx, create, model, req.Tags)
@@ -98,8 +102,9 @@ func (a *API) mayUse(ctx context.Context, create string, req batholith.Request) 
 	return denied(r, d, arn)
 }
 
-// mayJob refuses an action on a job of the caller's account. A caller who may not see the job, which is to get it, is answered as for a job
-// that does not exist, so that nobody learns by a refusal which jobs there are.
+// mayJob refuses an action on a job of the caller's account. A caller who may not see the job,
+// which is to get it, is answered as for a job that does not exist, so that nobody learns by a
+// refusal which jobs there are.
 func (a *API) mayJob(ctx context.Context, action, account, id, identifier string, tags []batholith.Tag) error {
 	if a.free() {
 		return nil

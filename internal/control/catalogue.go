@@ -11,8 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// ListFoundationModels returns all configured models. Bedrock has no inference type for batch, so all are
-// ON_DEMAND.
+// ListFoundationModels returns all configured models. Bedrock has no inference type for batch,
+// so all are ON_DEMAND.
 func (a *API) ListFoundationModels(ctx context.Context, in *bedrock.ListFoundationModelsInput) (*bedrock.ListFoundationModelsOutput, error) {
 	if err := a.mayAccount(ctx, "bedrock:ListFoundationModels", "*", nil); err != nil {
 		return nil, err
@@ -45,7 +45,8 @@ func (a *API) GetFoundationModel(ctx context.Context, in *bedrock.GetFoundationM
 	return &bedrock.GetFoundationModelOutput{ModelDetails: &d}, nil
 }
 
-// GetFoundationModelAvailability reports every configured model as available: there are no terms to agree to.
+// GetFoundationModelAvailability reports every configured model as available: there are no
+// terms to agree to.
 func (a *API) GetFoundationModelAvailability(ctx context.Context, in *bedrock.GetFoundationModelAvailabilityInput) (*bedrock.GetFoundationModelAvailabilityOutput, error) {
 	if err := a.mayModel(ctx, "bedrock:GetFoundationModelAvailability", in.ModelID); err != nil {
 		return nil, err
@@ -72,8 +73,8 @@ func (a *API) modelsNear(name string) string {
 	return words.Nearest(name, ids)
 }
 
-// describe returns a model in Bedrock's format. Response streaming is not supported, because there is only
-// batch inference.
+// describe returns a model in Bedrock's format. Response streaming is not supported, because
+// there is only batch inference.
 func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	return bedrock.FoundationModel{
 		ModelARN: a.modelARN(m), ModelID: m.ID, ModelName: m.Name, ProviderName: m.Provider,
@@ -86,7 +87,8 @@ func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 // modelARN returns the ARN of a model.
 func (a *API) modelARN(m batholith.Model) string { return a.foundationModel(m.ID) }
 
-// foundationModel returns the ARN of a foundation model, which has no account (Bedrock: foundation model ARN).
+// foundationModel returns the ARN of a foundation model, which has no account (Bedrock:
+// foundation model ARN).
 func (a *API) foundationModel(id string) string {
 	return batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Resource: "foundation-model/" + id}.String()
 }
@@ -99,7 +101,8 @@ func modalities(names []string) []bedrock.ModelModality {
 	return all
 }
 
-// ListInferenceProfiles returns the models' names with a geography prefix, such as us.anthropic….
+// ListInferenceProfiles returns the models' names with a geography prefix, such as
+// us.anthropic….
 func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferenceProfilesInput) (*bedrock.ListInferenceProfilesOutput, error) {
 	if err := a.mayAccount(ctx, "bedrock:ListInferenceProfiles", "*", nil); err != nil {
 		return nil, err
@@ -123,8 +126,8 @@ func (a *API) ListInferenceProfiles(ctx context.Context, in *bedrock.ListInferen
 	return out, nil
 }
 
-// GetInferenceProfile returns one such name. It also accepts a name that is not listed but that a job could
-// use.
+// GetInferenceProfile returns one such name. It also accepts a name that is not listed but that
+// a job could use.
 func (a *API) GetInferenceProfile(ctx context.Context, in *bedrock.GetInferenceProfileInput) (*bedrock.GetInferenceProfileOutput, error) {
 	id := dialect.LastPart(in.InferenceProfileIdentifier)
 	if err := a.mayModel(ctx, "bedrock:GetInferenceProfile", id); err != nil {

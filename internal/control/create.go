@@ -17,13 +17,15 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// CreateModelInvocationJob accepts a job. It does not read from S3: a missing input is found during validation
-// (as in Bedrock). The order of checks is Bedrock's: the request, the caller's permissions, the token, the role, the model; then our own:
-// network, encryption key, name, quota.
+// CreateModelInvocationJob accepts a job. It does not read from S3: a missing input is found
+// during validation (as in Bedrock). The order of checks is Bedrock's: the request, the
+// caller's permissions, the token, the role, the model; then our own: network, encryption key,
+// name, quota.
 //
-// The store checks token, name and quota in the transaction that writes the job. If the process dies before it
-// has answered, the SDK repeats the request with the same token and gets the ARN of the existing job. This also
-// works if the settings have changed meanwhile and would now reject the role, the model or the network.
+// The store checks token, name and quota in the transaction that writes the job. If the process
+// dies before it has answered, the SDK repeats the request with the same token and gets the ARN
+// of the existing job. This also works if the settings have changed meanwhile and would now
+// reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	req := request(in)
@@ -54,15 +56,16 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
 }
 
-// CheckModelInvocationJob holds a request to what Create holds it to before it looks at the store, and creates nothing. A client asks it
-// before it uploads an input.
+// CheckModelInvocationJob holds a request to what Create holds it to before it looks at the
+// store, and creates nothing. A client asks it before it uploads an input.
 func (a *API) CheckModelInvocationJob(ctx context.Context, in *bedrock.CheckModelInvocationJobInput) (*bedrock.CheckModelInvocationJobOutput, error) {
 	denied, refused := a.check(ctx, bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
 	return &bedrock.CheckModelInvocationJobOutput{}, first(denied, refused)
 }
 
-// check returns what is wrong with a request. denied is final: the caller may not create this job. refused yields to a job that the token
-// made before. Constraints of the request come before both, as in Bedrock.
+// check returns what is wrong with a request. denied is final: the caller may not create this
+// job. refused yields to a job that the token made before. Constraints of the request come
+// before both, as in Bedrock.
 func (a *API) check(ctx context.Context, who bedrock.Caller, req batholith.Request) (denied, refused error) {
 	refused = each(who, req, a.checkLocations, a.checkTags, a.checkAccount)
 	if err := a.mayCreate(ctx, req); err != nil {
@@ -89,9 +92,9 @@ func first(refusal, other error) error {
 	return other
 }
 
-// repeated handles a request that the settings reject. If its token belongs to an existing job, the answer is
-// that job; otherwise it is the rejection. So the token takes precedence over the settings, and is looked up
-// only after a rejection.
+// repeated handles a request that the settings reject. If its token belongs to an existing job,
+// the answer is that job; otherwise it is the rejection. So the token takes precedence over the
+// settings, and is looked up only after a rejection.
 func (a *API) repeated(ctx context.Context, who bedrock.Caller, req batholith.Request, hash string, refusal error) (*bedrock.CreateModelInvocationJobOutput, error) {
 	if req.Token == "" {
 		return nil, refusal
@@ -120,8 +123,8 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 	return fmt.Errorf("create job: %w", err)
 }
 
-// checkLocations rejects paths that S3 servers interpret differently, and folders of jobs' working files. It
-// reports every wrong member, in the words of the other constraints.
+// checkLocations rejects paths that S3 servers interpret differently, and folders of jobs'
+// working files. It reports every wrong member, in the words of the other constraints.
 func (a *API) checkLocations(_ bedrock.Caller, req batholith.Request) error {
 	var wrong []string
 	for _, m := range []struct{ path, uri string }{
@@ -168,7 +171,8 @@ func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkModel requires a configured model. Validation finds out later whether it supports the invocation type.
+// checkModel requires a configured model. Validation finds out later whether it supports the
+// invocation type.
 func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	if _, ok := a.Models.Lookup(req.ModelID); !ok {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
@@ -226,8 +230,9 @@ func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
 	return r
 }
 
-// requestHash identifies requests with the same meaning: everything counts except the token and the order of
-// tags. It is stored with the token, so its format can change only if old hashes remain distinguishable.
+// requestHash identifies requests with the same meaning: everything counts except the token and
+// the order of tags. It is stored with the token, so its format can change only if old hashes
+// remain distinguishable.
 func requestHash(r batholith.Request) (string, error) {
 	r.Token = ""
 	r.Tags = slices.SortedFunc(slices.Values(r.Tags), func(x, y batholith.Tag) int { return strings.Compare(x.Key, y.Key) })

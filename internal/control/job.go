@@ -26,9 +26,9 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	return &out, nil
 }
 
-// StopModelInvocationJob requests that a job ends. Repeating the request while the job is Stopping is not an
-// error. If the job has ended, or its end is decided, the error message ends with its status (Bedrock: clients
-// match "State was: Completed").
+// StopModelInvocationJob requests that a job ends. Repeating the request while the job is
+// Stopping is not an error. If the job has ended, or its end is decided, the error message ends
+// with its status (Bedrock: clients match "State was: Completed").
 func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelInvocationJobInput) (*bedrock.StopModelInvocationJobOutput, error) {
 	account, id, err := a.job(ctx, "bedrock:StopModelInvocationJob", in.JobIdentifier)
 	if err != nil {
@@ -45,8 +45,8 @@ func (a *API) StopModelInvocationJob(ctx context.Context, in *bedrock.StopModelI
 	return &bedrock.StopModelInvocationJobOutput{}, nil
 }
 
-// job finds the caller's job with an identifier, and refuses an action on it that the caller may not do. tags are those that the action puts
-// on the job.
+// job finds the caller's job with an identifier, and refuses an action on it that the caller
+// may not do. tags are those that the action puts on the job.
 func (a *API) job(ctx context.Context, action, identifier string, tags ...batholith.Tag) (account, id string, err error) {
 	if account, id, err = a.named(ctx, identifier); err != nil {
 		return "", "", err
@@ -54,8 +54,8 @@ func (a *API) job(ctx context.Context, action, identifier string, tags ...bathol
 	return account, id, a.mayJob(ctx, action, account, id, identifier, tags)
 }
 
-// named returns account and id of the caller's job that an identifier means: a job id or an ARN, never a name. An
-// ARN of another region or account is not found.
+// named returns account and id of the caller's job that an identifier means: a job id or an
+// ARN, never a name. An ARN of another region or account is not found.
 func (a *API) named(ctx context.Context, identifier string) (account, id string, err error) {
 	account = bedrock.CallerFrom(ctx).Account
 	if batholith.ValidJobID(identifier) {
@@ -77,7 +77,8 @@ func noJob(identifier string) error {
 	return bedrock.NotFound("The model invocation job %s was not found.", identifier)
 }
 
-// refuse converts a store error about a job. Errors other than ErrNotFound become internal errors.
+// refuse converts a store error about a job. Errors other than ErrNotFound become internal
+// errors.
 func refuse(verb, identifier string, err error) error {
 	if errors.Is(err, batholith.ErrNotFound) {
 		return noJob(identifier)
@@ -85,8 +86,8 @@ func refuse(verb, identifier string, err error) error {
 	return fmt.Errorf("%s %s: %w", verb, identifier, err)
 }
 
-// notes returns what Get and List add to Bedrock's members, or nil. If there is no other note, it is the
-// forecast as text.
+// notes returns what Get and List add to Bedrock's members, or nil. If there is no other note,
+// it is the forecast as text.
 func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	var n bedrock.JobNotes
 	if f, ok := a.forecast(j); ok {
@@ -108,8 +109,9 @@ func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
 	return a.Forecaster.Forecast(j.ID)
 }
 
-// modelName returns the model of a job for answers. For the id of a foundation model Bedrock returns its ARN.
-// Ids of inference profiles, ARNs, and names that do not fit into an ARN are returned as sent.
+// modelName returns the model of a job for answers. For the id of a foundation model Bedrock
+// returns its ARN. Ids of inference profiles, ARNs, and names that do not fit into an ARN are
+// returned as sent.
 func (a *API) modelName(sent string) string {
 	if _, geographic := dialect.CutGeography(sent); geographic {
 		return sent

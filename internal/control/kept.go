@@ -9,8 +9,9 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// GetKeptResults reports whether finished records of a job are kept because its output could not be written.
-// During a publication the state is KeptPublishing. If that fails, it is KeptWaiting again, with the reason.
+// GetKeptResults reports whether finished records of a job are kept because its output could
+// not be written. During a publication the state is KeptPublishing. If that fails, it is
+// KeptWaiting again, with the reason.
 func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInput) (*bedrock.GetKeptResultsOutput, error) {
 	account, id, err := a.job(ctx, "bedrock:GetKeptResults", in.JobIdentifier)
 	if err != nil {
@@ -30,8 +31,8 @@ func (a *API) GetKeptResults(ctx context.Context, in *bedrock.GetKeptResultsInpu
 	return out, nil
 }
 
-// PublishKeptResults requests that a worker publishes a job's kept results. Repeating the request meanwhile is
-// not an error.
+// PublishKeptResults requests that a worker publishes a job's kept results. Repeating the
+// request meanwhile is not an error.
 func (a *API) PublishKeptResults(ctx context.Context, in *bedrock.PublishKeptResultsInput) (*bedrock.PublishKeptResultsOutput, error) {
 	return &bedrock.PublishKeptResultsOutput{}, a.settle(ctx, "bedrock:PublishKeptResults", "publish", in.JobIdentifier, a.Store.PublishKept)
 }

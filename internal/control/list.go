@@ -11,12 +11,13 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// defaultPage is the number of jobs on a page if the client does not say (our choice: Bedrock documents none).
+// defaultPage is the number of jobs on a page if the client does not say (our choice: Bedrock
+// documents none).
 const defaultPage = 100
 
-// ListModelInvocationJobs returns the account's jobs, newest first by default. The time bounds are exclusive
-// (our choice: Bedrock says "after" and "before"). Pages neither repeat nor skip a job that existed when the
-// first page was read.
+// ListModelInvocationJobs returns the account's jobs, newest first by default. The time bounds
+// are exclusive (our choice: Bedrock says "after" and "before"). Pages neither repeat nor skip
+// a job that existed when the first page was read.
 func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) (*bedrock.ListModelInvocationJobsOutput, error) {
 	q := batholith.ListQuery{
 		Account: bedrock.CallerFrom(ctx).Account,
@@ -45,16 +46,17 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 	return out, nil
 }
 
-// Bounds of the look for jobs that a caller may see. A page whose look is cut short has fewer jobs than were asked for, and a token of the
-// next page.
+// Bounds of the look for jobs that a caller may see. A page whose look is cut short has fewer
+// jobs than were asked for, and a token of the next page.
 const (
 	mostSought = 4000 // jobs looked at for one page
 	mostAtOnce = 1000 // in one read of the store
 )
 
-// visible returns a page of the jobs that the caller may get. The jobs are read in windows, each in a read of its own. A window of more
-// visible jobs than the page has room for is read again with as many jobs as there is room, so that the page ends where a window ends, which
-// is the only place that has a cursor.
+// visible returns a page of the jobs that the caller may get. The jobs are read in windows,
+// each in a read of its own. A window of more visible jobs than the page has room for is read
+// again with as many jobs as there is room, so that the page ends where a window ends, which is
+// the only place that has a cursor.
 func (a *API) visible(ctx context.Context, q batholith.ListQuery) (page []batholith.Job, next int64, err error) {
 	if a.free() {
 		return a.Store.Jobs(ctx, q)

@@ -9,10 +9,10 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// page encodes and decodes the nextToken of one list. A token is base64url(cursor + digest), where the digest
-// covers the cursor and the list's filters. A token that was cut, invented, or sent with other filters is
-// rejected and never returns a wrong page. It needs no secret: the cursor is always applied within the caller's
-// account.
+// page encodes and decodes the nextToken of one list. A token is base64url(cursor + digest),
+// where the digest covers the cursor and the list's filters. A token that was cut, invented, or
+// sent with other filters is rejected and never returns a wrong page. It needs no secret: the
+// cursor is always applied within the caller's account.
 type page struct {
 	of string // identifies the list: account, filters and order
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// maxTags is the maximum number of tags of a job: 200 as in the service model or, with the profile "aws", 50 as
-// for every AWS resource.
+// maxTags is the maximum number of tags of a job: 200 as in the service model or, with the
+// profile "aws", 50 as for every AWS resource.
 func (a *API) maxTags() int {
 	if a.Profile == bedrock.ProfileAWS {
 		return 50

@@ -6,8 +6,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// anthropicBodies selects one of Claude's two body formats: messages, or one prompt that contains the turns.
-// "messages" takes precedence.
+// anthropicBodies selects one of Claude's two body formats: messages, or one prompt that
+// contains the turns. "messages" takes precedence.
 func anthropicBodies(o Options) translator {
 	var messages, text translator = anthropic{o}, claudeText{o}
 	return alwaysChat{func(body value) (translator, error) {
@@ -27,7 +27,8 @@ func anthropicBodies(o Options) translator {
 	}}
 }
 
-// anthropic translates the Messages API (Bedrock: Anthropic Claude Messages). A minimal body and its answer:
+// anthropic translates the Messages API (Bedrock: Anthropic Claude Messages). A minimal body
+// and its answer:
 //
 //	{"anthropic_version":"bedrock-2023-05-31","max_tokens":512,"messages":[{"role":"user","content":"Hello"}]}
 //	{"id":"msg_…","type":"message","role":"assistant","model":"…","content":[{"type":"text","text":"Hi"}],
@@ -48,8 +49,8 @@ func (d anthropic) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// body reads the members in any order. It writes the messages last, because the system prompt comes before
-// them.
+// body reads the members in any order. It writes the messages last, because the system prompt
+// comes before them.
 func (d anthropic) body(c *chat, body value) error {
 	// These three need all other members first, so they are only collected here.
 	var version, system, messages value
@@ -83,8 +84,8 @@ func (d anthropic) body(c *chat, body value) error {
 	return first(c.choosable("tool_choice"), d.system(c, system), d.messages(c, messages))
 }
 
-// parameter reads a member that is neither part of the conversation nor a parameter with the server's own name.
-// Errors are relative to the member.
+// parameter reads a member that is neither part of the conversation nor a parameter with the
+// server's own name. Errors are relative to the member.
 func (d anthropic) parameter(c *chat, name string, v value) error {
 	switch name {
 	case "tools":
@@ -115,8 +116,8 @@ func (d anthropic) outputConfig(c *chat, config, format *members, v value) error
 	})
 }
 
-// system reads the system prompt: a string or a list of text blocks. Empty texts are dropped: some chat
-// templates have no system prompt, and gateways always send one.
+// system reads the system prompt: a string or a list of text blocks. Empty texts are dropped:
+// some chat templates have no system prompt, and gateways always send one.
 func (d anthropic) system(c *chat, v value) error {
 	// All blocks become one system message with several text parts.
 	t := turn{role: "system"}
@@ -187,8 +188,8 @@ func (d anthropic) messages(c *chat, v value) (err error) {
 	return err
 }
 
-// message reads the message that begins at v[from] into c.message, and returns the position after it. It reads
-// each byte once.
+// message reads the message that begins at v[from] into c.message, and returns the position
+// after it. It reads each byte once.
 func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 	t := &c.message
 	if v[from:].kind() != '{' {
@@ -231,7 +232,8 @@ func (d anthropic) message(c *chat, v value, from int) (end int, err error) {
 	return end, unfit
 }
 
-// said reads the content of a message, a string or a list of blocks, and returns the position after it.
+// said reads the content of a message, a string or a list of blocks, and returns the position
+// after it.
 func (d anthropic) said(c *chat, v value, from int) (end int, err error) {
 	t := &c.message
 	if v[from:].kind() == '[' {
@@ -249,8 +251,8 @@ func (d anthropic) said(c *chat, v value, from int) (end int, err error) {
 	return end, at("content", wrong("Input should be a valid string or a list of content blocks"))
 }
 
-// tools reads tool definitions. Tools with one of Anthropic's types have no definition in the body, only a name
-// that Claude knows.
+// tools reads tool definitions. Tools with one of Anthropic's types have no definition in the
+// body, only a name that Claude knows.
 func (d anthropic) tools(c *chat, v value) error {
 	if err := wantArray("", v); err != nil {
 		return wrong("Input should be a valid list")
@@ -304,8 +306,8 @@ func (d anthropic) tool(c *chat, b *buffer, e value) error {
 	return nil
 }
 
-// clientTools are prefixes of the types of Anthropic's tools that the client runs, whose definitions only
-// Claude knows.
+// clientTools are prefixes of the types of Anthropic's tools that the client runs, whose
+// definitions only Claude knows.
 var clientTools = []string{"bash_", "text_editor_", "computer_", "memory_"}
 
 // unservedTool is the error for a tool with one of Anthropic's types.
@@ -318,8 +320,8 @@ func unservedTool(typ string) error {
 	return wrong("'%s' is a tool that Anthropic runs, and Batholith cannot run it; leave it out, or give a custom tool that the client runs", typ)
 }
 
-// withExamples appends examples of the tool's input to its description, because chat templates have no place
-// for them.
+// withExamples appends examples of the tool's input to its description, because chat templates
+// have no place for them.
 func withExamples(description, examples value) value {
 	if examples.len() == 0 {
 		return description

@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// answer writes a message in Anthropic's format. input_tokens excludes tokens read from a cache (Anthropic:
-// usage).
+// answer writes a message in Anthropic's format. input_tokens excludes tokens read from a cache
+// (Anthropic: usage).
 func (d anthropic) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -32,8 +32,8 @@ func (d anthropic) answer(input value, call batholith.Call, body []byte) (bathol
 	return batholith.Answer{Output: b, Tokens: c.tokens, Model: c.model.text()}, nil
 }
 
-// content writes thoughts, text and tool calls, in this order. Only the provider can create a thought's
-// signature, so it is empty.
+// content writes thoughts, text and tool calls, in this order. Only the provider can create a
+// thought's signature, so it is empty.
 func (d anthropic) content(b *buffer, c completion) {
 	if !c.reasoning.absent() {
 		b.open('{')
@@ -59,7 +59,8 @@ func (d anthropic) content(b *buffer, c completion) {
 	}
 }
 
-// stopReason writes stop_reason, and stop_sequence if the server reported which one was met; otherwise null.
+// stopReason writes stop_reason, and stop_sequence if the server reported which one was met;
+// otherwise null.
 func (d anthropic) stopReason(b *buffer, input value, c completion) {
 	// The server's stop sequence counts only if the record asked for it; a model's own end
 	// token does not.

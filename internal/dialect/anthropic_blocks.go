@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// blocks reads the list of blocks that begins at v[from] into the message, and returns the position after it.
-// Plain text blocks, nearly all of them, take a fast path.
+// blocks reads the list of blocks that begins at v[from] into the message, and returns the
+// position after it. Plain text blocks, nearly all of them, take a fast path.
 func (d anthropic) blocks(c *chat, v value, from int) (end int, err error) {
 	end = v.array(from, func(i, from int) (end int) {
 		if err != nil {
@@ -41,8 +41,8 @@ func (d anthropic) blocks(c *chat, v value, from int) (end int, err error) {
 	return end, err
 }
 
-// block reads one block. Tool calls, tool results and thoughts have their own fields in a turn; other blocks
-// are content.
+// block reads one block. Tool calls, tool results and thoughts have their own fields in a turn;
+// other blocks are content.
 func (d anthropic) block(c *chat, b value, typ string) error {
 	t := &c.message
 	switch typ {
@@ -220,7 +220,8 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 	return nil
 }
 
-// chunks reads the content of a document or search result: a string, or blocks of text and images.
+// chunks reads the content of a document or search result: a string, or blocks of text and
+// images.
 func (d anthropic) chunks(c *chat, w *wrapped, content value) error {
 	switch content.kind() {
 	case '"':

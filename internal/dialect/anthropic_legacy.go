@@ -6,9 +6,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// claudeText translates Claude's old format: one prompt that contains the turns (Bedrock: Anthropic Claude Text
-// Completions). The turns become messages, because other models do not know these marks. A minimal body and its
-// answer:
+// claudeText translates Claude's old format: one prompt that contains the turns (Bedrock:
+// Anthropic Claude Text Completions). The turns become messages, because other models do not
+// know these marks. A minimal body and its answer:
 //
 //	{"prompt":"\n\nHuman: Hello\n\nAssistant:","max_tokens_to_sample":512}
 //	{"type":"completion","completion":" Hi","stop_reason":"stop_sequence","stop":"\n\nHuman:"}
@@ -50,8 +50,8 @@ func (d claudeText) body(c *chat, body value) error {
 	return d.turns(c, prompt.text())
 }
 
-// turns splits a prompt at its marks. Text before the first mark is the system prompt. A last assistant turn is
-// the beginning of the answer; it may be empty.
+// turns splits a prompt at its marks. Text before the first mark is the system prompt. A last
+// assistant turn is the beginning of the answer; it may be empty.
 func (d claudeText) turns(c *chat, prompt string) error {
 	system, rest, ok := strings.Cut("\n\n"+strings.TrimLeft(prompt, "\n"), humanMark)
 	if !ok {

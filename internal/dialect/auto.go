@@ -2,8 +2,8 @@ package dialect
 
 import "strings"
 
-// anyBodies accepts any chat body. The embedded models use it, and models whose name is not a Bedrock id. It
-// selects the family for each record by the first rule that matches:
+// anyBodies accepts any chat body. The embedded models use it, and models whose name is not a
+// Bedrock id. It selects the family for each record by the first rule that matches:
 //
 //  1. A member of Anthropic Messages only, such as "anthropic_version" or "system" with a string: Anthropic
 //     Messages.
@@ -153,7 +153,8 @@ func tagged(blocks value) bool {
 	return false
 }
 
-// anthropicInside reports whether the first tool or the blocks of the first message are in Anthropic's format.
+// anthropicInside reports whether the first tool or the blocks of the first message are in
+// Anthropic's format.
 func anthropicInside(body value) bool {
 	for _, tool := range body.member("tools").elements() {
 		if !tool.member("input_schema").absent() {

@@ -14,8 +14,8 @@ import (
 // CanaryTexts is the number of different canary texts.
 const CanaryTexts = 8
 
-// canaryTexts contain no user's text. They differ in length, words and punctuation, so that a server that fails
-// because of a prompt's content does not fail on all of them.
+// canaryTexts contain no user's text. They differ in length, words and punctuation, so that a
+// server that fails because of a prompt's content does not fail on all of them.
 var canaryTexts = [CanaryTexts]string{
 	"Answer with one word: is the sky blue?",
 	"Say yes.",
@@ -27,9 +27,10 @@ var canaryTexts = [CanaryTexts]string{
 	"Is water wet? Reply with yes or no.",
 }
 
-// Canary returns a small test request, to find out whether a server works for a class of records. It has the
-// same protocol, path and features as the records, the n-th of the [CanaryTexts] texts, and a limit of one
-// output token. ok is false for an unknown protocol or path, and for audio and video.
+// Canary returns a small test request, to find out whether a server works for a class of
+// records. It has the same protocol, path and features as the records, the n-th of the
+// [CanaryTexts] texts, and a limit of one output token. ok is false for an unknown protocol or
+// path, and for audio and video.
 func Canary(protocol, path string, f Features, model string, n int) (call batholith.Call, ok bool) {
 	// There is no small audio or video that every server accepts.
 	if protocol != ProtocolOpenAI || f.Has(FeatureStream) {
@@ -55,8 +56,8 @@ func Canary(protocol, path string, f Features, model string, n int) (call bathol
 	return batholith.Call{Path: path, Body: b, Spare: spareEncoding | spareForm}, true
 }
 
-// canaryChat writes the members of a chat request. If f has both tools and a schema, it forces a tool: few
-// servers support a response format together with tools.
+// canaryChat writes the members of a chat request. If f has both tools and a schema, it forces
+// a tool: few servers support a response format together with tools.
 func (b *buffer) canaryChat(text string, f Features) {
 	b.key("messages")
 	b.open('[')
@@ -102,7 +103,8 @@ func (b *buffer) canaryChat(text string, f Features) {
 // canarySchema is the schema of the test tool and of the test format.
 const canarySchema = `{"type":"object","properties":{"word":{"type":"string"}},"required":["word"],"additionalProperties":false}`
 
-// canaryPicture returns a PNG of 32 × 32 pixels as a data: URL. Some vision models reject smaller images.
+// canaryPicture returns a PNG of 32 × 32 pixels as a data: URL. Some vision models reject
+// smaller images.
 var canaryPicture = sync.OnceValue(func() string {
 	const side = 32
 	picture := image.NewGray(image.Rect(0, 0, side, side))
@@ -116,8 +118,9 @@ var canaryPicture = sync.OnceValue(func() string {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())
 })
 
-// CanaryAnswered reports whether the body of a 200 answers a canary: it has a first choice that is complete, or
-// embeddings, and no error. The text does not matter; with one token it may be empty.
+// CanaryAnswered reports whether the body of a 200 answers a canary: it has a first choice that
+// is complete, or embeddings, and no error. The text does not matter; with one token it may be
+// empty.
 func CanaryAnswered(body []byte) bool {
 	doc, err := answerObject(body)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// chat builds the body of an OpenAI /chat/completions request. Messages are written immediately, in order.
-// Parameters are collected and written at the end, so that a later value replaces an earlier one of the same
-// name.
+// chat builds the body of an OpenAI /chat/completions request. Messages are written
+// immediately, in order. Parameters are collected and written at the end, so that a later value
+// replaces an earlier one of the same name.
 type chat struct {
 	buffer
 	params  []param
@@ -21,8 +21,9 @@ type chat struct {
 	changes batholith.Changes
 }
 
-// dropped records a member that is not sent. name is its path in the body without array positions, such as
-// "messages.content.cache_control". The manifest counts records by these names.
+// dropped records a member that is not sent. name is its path in the body without array
+// positions, such as "messages.content.cache_control". The manifest counts records by these
+// names.
 func (c *chat) dropped(name string) { c.changes.Drop(name) }
 
 // mapped records a member that is sent as something with nearly the same meaning.
@@ -67,8 +68,8 @@ func (c *chat) call() batholith.Call {
 	c.flush()
 	c.close(']')
 	if c.last == "assistant" {
-		// The client has begun the answer: the server must continue it without a new turn, and without thoughts
-		// before it.
+		// The client has begun the answer: the server must continue it without a new turn, and
+		// without thoughts before it.
 		c.set("continue_final_message", value("true"))
 		c.set("add_generation_prompt", value("false"))
 		c.spare |= spareContinue
@@ -96,8 +97,8 @@ func (c *chat) forget() {
 	*c = chat{params: c.params[:0], message: turn{parts: parts[:0]}, held: turn{parts: held[:0]}}
 }
 
-// parameters writes the parameters in the order in which they were first set. serverTools reports whether the
-// server runs tools of its own because of them.
+// parameters writes the parameters in the order in which they were first set. serverTools
+// reports whether the server runs tools of its own because of them.
 func (c *chat) parameters() (serverTools bool) {
 	for _, p := range c.params {
 		if !p.raw.absent() {
@@ -141,8 +142,8 @@ func forcedTool(name value) value {
 	return value(b)
 }
 
-// jsonSchema returns the response_format that requires an answer according to a schema. name and description
-// may be nil.
+// jsonSchema returns the response_format that requires an answer according to a schema. name
+// and description may be nil.
 func jsonSchema(name, description, schema value) value {
 	if name.absent() {
 		name = value(`"answer"`)
@@ -161,8 +162,9 @@ func jsonSchema(name, description, schema value) value {
 	return value(b)
 }
 
-// thinking turns the model's reasoning on or off. vLLM, SGLang and llama.cpp pass chat_template_kwargs to the
-// chat template. It is sent only if the body asks for it, because OpenAI rejects the member.
+// thinking turns the model's reasoning on or off. vLLM, SGLang and llama.cpp pass
+// chat_template_kwargs to the chat template. It is sent only if the body asks for it, because
+// OpenAI rejects the member.
 func (c *chat) thinking(on bool) {
 	c.set("chat_template_kwargs", value(`{"enable_thinking":`+strconv.FormatBool(on)+`}`))
 }
@@ -198,8 +200,9 @@ func (c *chat) readThinking(o *members, v value) error {
 	return at("maxReasoningEffort", c.effort(o.rules["maxReasoningEffort"].path, effort))
 }
 
-// effort sets the reasoning effort. All servers know low, medium and high (vLLM, SGLang, llama.cpp:
-// reasoning_effort), so other values are mapped to the nearest. path is the member's name for the manifest.
+// effort sets the reasoning effort. All servers know low, medium and high (vLLM, SGLang,
+// llama.cpp: reasoning_effort), so other values are mapped to the nearest. path is the member's
+// name for the manifest.
 func (c *chat) effort(path string, v value) error {
 	switch word := v.text(); word {
 	case "low", "medium", "high":
@@ -242,8 +245,9 @@ func (c *chat) param(name string) value {
 	return nil
 }
 
-// choosable drops tool_choice if there are no tools: gateways always send one, and servers reject it. A choice
-// that forces a tool is an error without tools. path is the member's place in the body.
+// choosable drops tool_choice if there are no tools: gateways always send one, and servers
+// reject it. A choice that forces a tool is an error without tools. path is the member's place
+// in the body.
 func (c *chat) choosable(path string) error {
 	choice := c.param("tool_choice")
 	if choice.absent() || !c.param("tools").absent() {

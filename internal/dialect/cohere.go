@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// cohere translates the bodies of Cohere's Command R models: a message and the earlier turns (Bedrock: Cohere
-// Command R). A minimal body and its answer:
+// cohere translates the bodies of Cohere's Command R models: a message and the earlier turns
+// (Bedrock: Cohere Command R). A minimal body and its answer:
 //
 //	{"message":"Hello","max_tokens":512}
 //	{"response_id":"…","text":"Hi","generation_id":"…","chat_history":[…],"finish_reason":"COMPLETE","meta":{…}}
@@ -67,8 +67,8 @@ func (d cohere) body(c *chat, body value) error {
 	return at("tool_results", d.results(c, results))
 }
 
-// responseFormat converts Cohere's response_format with a schema to OpenAI's json_schema, the only form that
-// servers read. A value in OpenAI's form is passed unchanged.
+// responseFormat converts Cohere's response_format with a schema to OpenAI's json_schema, the
+// only form that servers read. A value in OpenAI's form is passed unchanged.
 func responseFormat(c *chat, v value) error {
 	var schema value
 	err := c.readObject(cohereFormat, v, func(name string, v value) error {
@@ -159,8 +159,8 @@ func (c *chat) text(role string, v value) {
 	}
 }
 
-// called writes a model's turn with tool calls. Cohere repeats the calls in the results that follow; there they
-// are left out.
+// called writes a model's turn with tool calls. Cohere repeats the calls in the results that
+// follow; there they are left out.
 func (d cohere) called(c *chat, text, calls value) error {
 	t := turn{role: "assistant"}
 	if text.says() && !text.absent() {
@@ -197,7 +197,8 @@ func (d cohere) call(c *chat, v value, place int) (toolCall, error) {
 	return call, first(err, needString("name", call.name))
 }
 
-// results writes the result of each tool call: for the calls of the previous turn with their ids, for any other call after a turn of the model that makes it.
+// results writes the result of each tool call: for the calls of the previous turn with their
+// ids, for any other call after a turn of the model that makes it.
 func (d cohere) results(c *chat, v value) error {
 	var made []toolCall // by the turn before
 	if c.last == calledLast {
@@ -247,9 +248,10 @@ func (d cohere) results(c *chat, v value) error {
 	return nil
 }
 
-// matched returns for each result the index of its call among those that were made, or -1. A result names its call by name and parameters, and results may
-// come in any order. Results of equal calls keep their order. If no call has the parameters, the name is enough: clients leave parameters out or write
-// them in another form.
+// matched returns for each result the index of its call among those that were made, or -1. A
+// result names its call by name and parameters, and results may come in any order. Results of
+// equal calls keep their order. If no call has the parameters, the name is enough: clients
+// leave parameters out or write them in another form.
 func matched(made, named []toolCall) []int {
 	of, used := make([]int, len(named)), make([]bool, len(made))
 	for i := range of {
@@ -273,7 +275,8 @@ func matched(made, named []toolCall) []int {
 // sameText reports whether two JSON strings are equal, however they are escaped.
 func sameText(a, b value) bool { return a.text() == b.text() }
 
-// sameJSON reports whether two JSON values are equal but for white space, escapes and the order of members.
+// sameJSON reports whether two JSON values are equal but for white space, escapes and the order
+// of members.
 func sameJSON(a, b value) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -374,7 +377,8 @@ func (d cohere) schema(c *chat, definitions value) (value, error) {
 	return value(b), nil
 }
 
-// answer writes Cohere's answer. All prompt tokens count as billed, because the format has no cached tokens.
+// answer writes Cohere's answer. All prompt tokens count as billed, because the format has no
+// cached tokens.
 func (d cohere) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {

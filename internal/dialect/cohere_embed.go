@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// cohereEmbed translates Cohere's embedding models, versions 3 and 4, with several texts per record (Bedrock:
-// Cohere Embed). A minimal body and its answer:
+// cohereEmbed translates Cohere's embedding models, versions 3 and 4, with several texts per
+// record (Bedrock: Cohere Embed). A minimal body and its answer:
 //
 //	{"texts":["a","b"],"input_type":"search_document"}
 //	{"id":"…","embeddings":[[0.1,…],[0.2,…]],"response_type":"embeddings_floats","texts":["a","b"]}
@@ -60,8 +60,8 @@ func (d cohereEmbed) read(body value) (w cohereBody, err error) {
 	return w, nil
 }
 
-// types accepts only float. Other types would have to be quantized from the server's floats, with other results
-// than the model's own.
+// types accepts only float. Other types would have to be quantized from the server's floats,
+// with other results than the model's own.
 func (d cohereEmbed) types(v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")

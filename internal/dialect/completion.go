@@ -7,7 +7,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// completion holds the parts of an OpenAI-compatible server's answer: the first choice and the usage.
+// completion holds the parts of an OpenAI-compatible server's answer: the first choice and the
+// usage.
 type completion struct {
 	id, model       value
 	text, reasoning value // JSON strings; absent if the server sent none
@@ -72,7 +73,8 @@ func (c *completion) chat() error {
 	return c.ends()
 }
 
-// ends adapts the finish reason to the content. It returns an error if the answer is incomplete or empty.
+// ends adapts the finish reason to the content. It returns an error if the answer is incomplete
+// or empty.
 func (c *completion) ends() error {
 	if !c.refusal.absent() {
 		c.finish = endFilter
@@ -187,8 +189,8 @@ func answerObject(body []byte) (value, error) {
 	return doc, nil
 }
 
-// isError reports whether the value of an answer's member "error" is an error. Some servers send an empty one
-// with every answer.
+// isError reports whether the value of an answer's member "error" is an error. Some servers
+// send an empty one with every answer.
 func isError(e value) bool {
 	switch e.kind() {
 	case '"':
@@ -213,8 +215,8 @@ func errorText(e value) string {
 	return shortened(s, 300)
 }
 
-// content reads the content of a message: normally a string; some servers send a list of strings and typed
-// parts.
+// content reads the content of a message: normally a string; some servers send a list of
+// strings and typed parts.
 func (c *completion) content(v value) error {
 	c.text = nil // a duplicate member: the last one counts
 	switch v.kind() {
@@ -240,8 +242,8 @@ func (c *completion) content(v value) error {
 	return nil
 }
 
-// part reads a part of a message: text, a thought (Mistral, Anthropic), a refusal (OpenAI), or a tool call
-// (Anthropic). Other parts, such as references, have no text and are dropped.
+// part reads a part of a message: text, a thought (Mistral, Anthropic), a refusal (OpenAI), or
+// a tool call (Anthropic). Other parts, such as references, have no text and are dropped.
 func (c *completion) part(p value) error {
 	switch p.member("type").text() {
 	case "thinking", "reasoning", "reasoning_text", "thought", "reasoning_content":
@@ -296,8 +298,9 @@ func joined(a, b value) value {
 	return append(append(both, a[:len(a)-1]...), b[1:]...)
 }
 
-// called reads a tool call. Its arguments are normally a string that contains a JSON object; they are stored as
-// the object. Some servers' parsers leave an empty call, without name and arguments, which is dropped.
+// called reads a tool call. Its arguments are normally a string that contains a JSON object;
+// they are stored as the object. Some servers' parsers leave an empty call, without name and
+// arguments, which is dropped.
 func (c *completion) called(id, f value) error {
 	args := f.member("arguments")
 	if args.absent() {
@@ -319,8 +322,9 @@ func (c *completion) called(id, f value) error {
 	return nil
 }
 
-// arguments returns the object in a tool call's arguments. Some servers send the object itself, or for no
-// arguments nothing, "null" or []. If the answer was cut by max_tokens, it returns the complete part.
+// arguments returns the object in a tool call's arguments. Some servers send the object itself,
+// or for no arguments nothing, "null" or []. If the answer was cut by max_tokens, it returns
+// the complete part.
 func arguments(v value, cut bool) (value, error) {
 	for range 2 { // some servers encode the string twice
 		switch v.kind() {
@@ -354,8 +358,8 @@ func arguments(v value, cut bool) (value, error) {
 	return nil, modelFault("the arguments of a tool call are no JSON object")
 }
 
-// name returns an id for the answer, with the family's prefix. If the server sent none, the id is a hash of the
-// answer, so that the same outcome always has the same bytes.
+// name returns an id for the answer, with the family's prefix. If the server sent none, the id
+// is a hash of the answer, so that the same outcome always has the same bytes.
 func (c completion) name(prefix string) string {
 	if id := c.id.text(); id != "" { // the server's id with the family's prefix
 		return prefix + id
@@ -379,7 +383,8 @@ func (c completion) stopped(asked value) value {
 	return nil
 }
 
-// callName returns the id of tool call i. If the server sent none, the id is made from the answer's.
+// callName returns the id of tool call i. If the server sent none, the id is made from the
+// answer's.
 func (c completion) callName(prefix string, i int) string {
 	if id := c.calls[i].id.text(); id != "" {
 		return id

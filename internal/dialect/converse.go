@@ -6,8 +6,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// converse translates Converse bodies, which are the same for every family (Bedrock: Converse without modelId).
-// A minimal body and its answer:
+// converse translates Converse bodies, which are the same for every family (Bedrock: Converse
+// without modelId). A minimal body and its answer:
 //
 //	{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":512}}
 //	{"output":{"message":{"role":"assistant","content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{…},"metrics":{"latencyMs":250}}
@@ -26,8 +26,8 @@ func (d converse) request(body value, model string) (batholith.Call, error) {
 	return c.call(), nil
 }
 
-// read reads the members in any order. additionalModelRequestFields are applied after inferenceConfig, so they
-// override it.
+// read reads the members in any order. additionalModelRequestFields are applied after
+// inferenceConfig, so they override it.
 func (d converse) read(c *chat, body value) error {
 	var system, messages, additional value
 	err := c.read(d.members, body, func(name string, v value) error {
@@ -81,8 +81,8 @@ func (d converse) config(c *chat, name string, v value) error {
 	return nil
 }
 
-// additional reads additionalModelRequestFields. Fields with a family's own names are translated to the
-// server's.
+// additional reads additionalModelRequestFields. Fields with a family's own names are
+// translated to the server's.
 func (d converse) additional(c *chat, v value) error {
 	if v.absent() {
 		return nil
@@ -124,8 +124,8 @@ func (d converse) field(c *chat, name string, v value) error {
 	return nil
 }
 
-// moreTools adds tools given in additionalModelRequestFields, in Claude's or OpenAI's format, to those of
-// toolConfig.
+// moreTools adds tools given in additionalModelRequestFields, in Claude's or OpenAI's format,
+// to those of toolConfig.
 func (d converse) moreTools(c *chat, v value) error {
 	if v.kind() != '[' {
 		return wrong("Input should be a valid list")
@@ -150,7 +150,8 @@ func (d converse) moreTools(c *chat, v value) error {
 	return nil
 }
 
-// claudes reports whether a tool is in Claude's format: with input_schema, or with a type that ends in a date.
+// claudes reports whether a tool is in Claude's format: with input_schema, or with a type that
+// ends in a date.
 func claudes(tool value) bool {
 	typ := tool.member("type").text()
 	name, date, dated := strings.Cut(typ, "_20")
@@ -188,8 +189,8 @@ func (d converse) systemBlock(c *chat, t *turn, block value) error {
 	})
 }
 
-// union reads a block, in which one member must be set. In Nova's blocks a cache point may be set too (Bedrock:
-// Amazon Nova, prompt caching). Errors of take are relative to the member.
+// union reads a block, in which one member must be set. In Nova's blocks a cache point may be
+// set too (Bedrock: Amazon Nova, prompt caching). Errors of take are relative to the member.
 func (d converse) union(c *chat, o *members, block value, take func(name string, v value) error) error {
 	if _, _, err := only(block, d.nova); err != nil {
 		return err
@@ -249,8 +250,8 @@ func (d converse) message(c *chat, m value) error {
 	return nil
 }
 
-// only returns the one member of a union that is set. Null members count as not set: the AWS SDKs write them.
-// With cacheBeside, cachePoint may be set in addition.
+// only returns the one member of a union that is set. Null members count as not set: the AWS
+// SDKs write them. With cacheBeside, cachePoint may be set in addition.
 func only(block value, cacheBeside bool) (name string, v value, err error) {
 	if block.kind() != '{' {
 		return "", nil, wrong("Input should be an object")
@@ -324,8 +325,8 @@ func (d converse) schema(c *chat, v value) error {
 	return nil
 }
 
-// toolConfig reads tool definitions and the tool choice. Bedrock allows no tools in batch jobs of type
-// Converse; only the profile "aws" enforces that.
+// toolConfig reads tool definitions and the tool choice. Bedrock allows no tools in batch jobs
+// of type Converse; only the profile "aws" enforces that.
 func (d converse) toolConfig(c *chat, v value) error {
 	if d.RefuseConverseTools {
 		return wrong(noConverseTools)

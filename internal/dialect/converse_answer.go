@@ -2,8 +2,9 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// answer writes a ConverseResponse. latencyMs is the duration of the request to the model server, including its
-// queue. inputTokens excludes tokens read from a cache; totalTokens includes all (Bedrock: TokenUsage).
+// answer writes a ConverseResponse. latencyMs is the duration of the request to the model
+// server, including its queue. inputTokens excludes tokens read from a cache; totalTokens
+// includes all (Bedrock: TokenUsage).
 func (d converse) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	c, err := parseChat(body)
 	if err != nil {
@@ -71,8 +72,9 @@ func converseStop(c completion, stop value) string {
 	return "end_turn"
 }
 
-// responseFields answers additionalModelResponseFieldPaths. /stop_sequence returns the stop sequence, as
-// Anthropic's models do. Any other path is looked up in the server's answer, and left out if it is not there.
+// responseFields answers additionalModelResponseFieldPaths. /stop_sequence returns the stop
+// sequence, as Anthropic's models do. Any other path is looked up in the server's answer, and
+// left out if it is not there.
 func (d converse) responseFields(b *buffer, input value, body []byte, stop value) {
 	// The paths refer to the model server's answer, not to this one.
 	paths := input.member("additionalModelResponseFieldPaths")

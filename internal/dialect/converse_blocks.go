@@ -99,8 +99,8 @@ func (d converse) chunks(c *chat, v value, visit func(text value)) error {
 	return nil
 }
 
-// part reads a block that may occur in a message and in a tool's result, and appends it to *to. Errors are
-// relative to the block's member.
+// part reads a block that may occur in a message and in a tool's result, and appends it to *to.
+// Errors are relative to the block's member.
 func (d converse) part(c *chat, to *[]part, name string, v value) error {
 	switch name {
 	case "text":

@@ -13,29 +13,33 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Some servers cut off part of a prompt that is longer than their context, without an error: Ollama, and servers that are configured to truncate. The
-// cut shows in the answer's usage: too few tokens for the words of the prompt.
+// Some servers cut off part of a prompt that is longer than their context, without an error:
+// Ollama, and servers that are configured to truncate. The cut shows in the answer's usage: too
+// few tokens for the words of the prompt.
 //
-// Tokenizers make 1.1 to 1.6 tokens of a word. Those with tokens that span words make about 0.7 of a word. They make 0.5 to 1.5 tokens of a Chinese,
-// Japanese or Korean character. Templates, images and tools only add tokens. So a prompt was cut if
+// Tokenizers make 1.1 to 1.6 tokens of a word. Those with tokens that span words make about 0.7
+// of a word. They make 0.5 to 1.5 tokens of a Chinese, Japanese or Korean character. Templates,
+// images and tools only add tokens. So a prompt was cut if
 //
 //	words ≥ leastWords and leastContext ≤ told < fewTokens × words
 //
 //	words = words separated by white space + Chinese, Japanese and Korean characters / 4
 //	told  = max(prompt_tokens, total_tokens − completion_tokens) + tokens read from the cache + tokens written to it
 //
-// The cache's tokens are added because some servers do not include them in prompt_tokens. A run of characters without white space, such as Base64, a long number
-// or a line of dashes, counts as one word at most, since one token may stand for 128 such characters. No server has a context below leastContext, so
-// a smaller count is taken as wrong.
+// The cache's tokens are added because some servers do not include them in prompt_tokens. A run
+// of characters without white space, such as Base64, a long number or a line of dashes, counts
+// as one word at most, since one token may stand for 128 such characters. No server has a
+// context below leastContext, so a smaller count is taken as wrong.
 const (
 	leastWords   = 400
 	leastContext = 32
 	fewTokens    = 0.5
 )
 
-// checkCut returns an error if the server cut the prompt. It accepts the answer if the server reports no tokens, or if the record asks for truncation:
-// by a member of the request, or by one that was dropped. prompt is the answer's prompt_tokens, as they were read before. told is never less, so most
-// answers need not be read again.
+// checkCut returns an error if the server cut the prompt. It accepts the answer if the server
+// reports no tokens, or if the record asks for truncation: by a member of the request, or by
+// one that was dropped. prompt is the answer's prompt_tokens, as they were read before. told is
+// never less, so most answers need not be read again.
 func checkCut(call batholith.Call, prompt int64, answer []byte) error {
 	body := trim(call.Body)
 	few := func(tokens, words int64) bool {
@@ -56,8 +60,8 @@ func checkCut(call batholith.Call, prompt int64, answer []byte) error {
 		"Shorten the prompt, or raise the server's context length (Ollama: OLLAMA_CONTEXT_LENGTH or num_ctx)", told, words)}
 }
 
-// mostWords is an upper bound of promptWords that is cheap to compute. It counts what can separate words: spaces, escapes, quotes, and half of the
-// bytes of non-ASCII characters.
+// mostWords is an upper bound of promptWords that is cheap to compute. It counts what can
+// separate words: spaces, escapes, quotes, and half of the bytes of non-ASCII characters.
 func mostWords(body value) int64 {
 	if len(body) < 2*leastWords { // a word and its space take at least 2 bytes
 		return 0
@@ -76,7 +80,8 @@ func wideBytes(b []byte) (n int) {
 	return n
 }
 
-// asksToCut reports whether the request itself asks the server to truncate a long prompt (vLLM, TEI, OpenRouter).
+// asksToCut reports whether the request itself asks the server to truncate a long prompt (vLLM,
+// TEI, OpenRouter).
 func asksToCut(body value) bool {
 	for name, v := range body.members() {
 		switch name {
@@ -89,7 +94,8 @@ func asksToCut(body value) bool {
 	return false
 }
 
-// toldTokens returns told, the largest number of prompt tokens that the answer can mean; 0 if it has none.
+// toldTokens returns told, the largest number of prompt tokens that the answer can mean; 0 if
+// it has none.
 func toldTokens(answer []byte) int64 {
 	doc, err := parseAnswer(answer)
 	if err != nil {
@@ -120,9 +126,12 @@ func toldTokens(answer []byte) int64 {
 	return prompt + c.read + c.written
 }
 
-// cacheTokens are the tokens that a usage says were read from the cache and written to it. Servers and gateways that count as Anthropic does include neither
-// in the prompt's tokens; others include both. Their names differ, but for "cache": cached_tokens (OpenAI), cache_read_input_tokens and
-// cache_creation_input_tokens (Anthropic, LiteLLM), cache_write_tokens (OpenRouter), prompt_cache_hit_tokens (DeepSeek), cacheReadInputTokens (Bedrock).
+// cacheTokens are the tokens that a usage says were read from the cache and written to it.
+// Servers and gateways that count as Anthropic does include neither in the prompt's tokens;
+// others include both. Their names differ, but for "cache": cached_tokens (OpenAI),
+// cache_read_input_tokens and cache_creation_input_tokens (Anthropic, LiteLLM),
+// cache_write_tokens (OpenRouter), prompt_cache_hit_tokens (DeepSeek), cacheReadInputTokens
+// (Bedrock).
 type cacheTokens struct{ read, written int64 }
 
 // take takes in a member of a usage. Of several names for one count, the largest is used.
@@ -137,8 +146,9 @@ func (c *cacheTokens) take(name string, v value) {
 	}
 }
 
-// promptWords counts the words of a request's prompt, input or messages. It does not count thoughts, tool calls and tool results, since chat templates may
-// leave them out of earlier turns.
+// promptWords counts the words of a request's prompt, input or messages. It does not count
+// thoughts, tool calls and tool results, since chat templates may leave them out of earlier
+// turns.
 func promptWords(body value) (n int64) {
 	for name, v := range body.members() {
 		switch name {
@@ -198,13 +208,15 @@ func wordsIn(v value) (n int64) {
 	return n + wide/4
 }
 
-// isWordRune reports whether a word may begin with r: a letter or a digit. Punctuation alone, such as a line of a table, is no word.
+// isWordRune reports whether a word may begin with r: a letter or a digit. Punctuation alone,
+// such as a line of a table, is no word.
 func isWordRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r >= 0xc0 && r < 0x2000
 }
 
-// escapedRune returns the character of the JSON escape at the start of v, and the escape's length. Each of \n, \t, \r, \b and \f is returned as a space,
-// and any other escape of two characters as a quote, which does not begin a word.
+// escapedRune returns the character of the JSON escape at the start of v, and the escape's
+// length. Each of \n, \t, \r, \b and \f is returned as a space, and any other escape of two
+// characters as a quote, which does not begin a word.
 func escapedRune(v value) (rune, int) {
 	if r, ok := codeUnit(v); ok {
 		return r, 6

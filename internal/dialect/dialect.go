@@ -10,15 +10,15 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Dialect translates the bodies of one family to the protocol of a model server and back. It is safe for
-// concurrent use.
+// Dialect translates the bodies of one family to the protocol of a model server and back. It is
+// safe for concurrent use.
 type Dialect interface {
-	// Request converts a modelInput to a call. model is the server's own name for the model. If the body is not
-	// valid, the error is a [*batholith.RecordError].
+	// Request converts a modelInput to a call. model is the server's own name for the model. If
+	// the body is not valid, the error is a [*batholith.RecordError].
 	Request(input []byte, model string) (batholith.Call, error)
 
-	// Answer converts the body of a 200 to a modelOutput. input must be one that Request has accepted, and call
-	// the result. The error
+	// Answer converts the body of a 200 to a modelOutput. input must be one that Request has
+	// accepted, and call the result. The error
 	//
 	//   - wraps [ErrNonsense] if the body does not follow the protocol,
 	//   - is a [*batholith.Failure] if the body says that the answer is incomplete,
@@ -26,12 +26,12 @@ type Dialect interface {
 	Answer(input []byte, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
-// ErrNonsense marks an answer that violates the protocol: not JSON, no choices, wrong types, cut off. A retry
-// of the same request may succeed.
+// ErrNonsense marks an answer that violates the protocol: not JSON, no choices, wrong types,
+// cut off. A retry of the same request may succeed.
 var ErrNonsense = errors.New("the model server's answer makes no sense")
 
-// ErrModel marks an [ErrNonsense] that the model caused, not the server. If sampling is deterministic, a retry
-// gives the same answer.
+// ErrModel marks an [ErrNonsense] that the model caused, not the server. If sampling is
+// deterministic, a retry gives the same answer.
 var ErrModel = errors.New("the model's answer makes no sense")
 
 // modelFault returns an ErrModel with a reason.
@@ -53,24 +53,28 @@ func nonsense(format string, args ...any) error {
 
 // Options tell a dialect about the model and the service.
 type Options struct {
-	// Names are the values that a body may have in "model": the id first, then aliases. Answers contain the id.
-	// If empty, the server's own name is used.
+	// Names are the values that a body may have in "model": the id first, then aliases. Answers
+	// contain the id. If empty, the server's own name is used.
 	Names []string
-	// RefuseConverseTools rejects Converse records with tools (Bedrock: batch inference; the profile "aws").
+	// RefuseConverseTools rejects Converse records with tools (Bedrock: batch inference; the
+	// profile "aws").
 	RefuseConverseTools bool
-	// Checked means that bodies come from lines that package jsonl has checked, so they are valid JSON on one
-	// line, except that an escape may be a lone surrogate. Then they are not checked again.
+	// Checked means that bodies come from lines that package jsonl has checked, so they are
+	// valid JSON on one line, except that an escape may be a lone surrogate. Then they are not
+	// checked again.
 	Checked bool
 }
 
-// ProtocolOpenAI is the protocol of servers with /chat/completions, /completions and /embeddings.
+// ProtocolOpenAI is the protocol of servers with /chat/completions, /completions and
+// /embeddings.
 const ProtocolOpenAI = "openai"
 
 // FamilyAny accepts the bodies of every chat family and selects by shape: see anyBodies.
 const FamilyAny = "any"
 
-// families lists the translators of InvokeModel bodies. A new family needs a row here, a row in family.go that
-// recognises its ids, a file with its translator, and its members in members*.go.
+// families lists the translators of InvokeModel bodies. A new family needs a row here, a row in
+// family.go that recognises its ids, a file with its translator, and its members in
+// members*.go.
 var families = []family{
 	{"anthropic", anthropicBodies, false},
 	{"nova", func(o Options) translator { return nova{o} }, false},
@@ -105,8 +109,8 @@ func Families() []string {
 	return names
 }
 
-// For returns the dialect between a family's bodies and a backend's protocol. For the invocation type Converse
-// the bodies are Converse's, whatever the family.
+// For returns the dialect between a family's bodies and a backend's protocol. For the
+// invocation type Converse the bodies are Converse's, whatever the family.
 func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialect, error) {
 	if protocol != ProtocolOpenAI {
 		return nil, fmt.Errorf("backend protocol %q is not known; known: %s", protocol, ProtocolOpenAI)
@@ -128,22 +132,23 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	return reading{converse{o, converseBody, false}, o.Checked}, nil
 }
 
-// translator is the part of a dialect that a family implements. Bodies are objects, and errors may be of type
-// [*invalid].
+// translator is the part of a dialect that a family implements. Bodies are objects, and errors
+// may be of type [*invalid].
 type translator interface {
 	request(body value, model string) (batholith.Call, error)
 	answer(input value, call batholith.Call, body []byte) (batholith.Answer, error)
 }
 
-// reading makes a Dialect from a translator: it parses bodies, and converts an *invalid error to the record's
-// error.
+// reading makes a Dialect from a translator: it parses bodies, and converts an *invalid error
+// to the record's error.
 type reading struct {
 	t    translator
 	sure bool // bodies are known to be valid JSON
 }
 
-// body returns the body for the translator. A body with \u escapes or a carriage return is parsed even if it
-// was checked: it may contain a lone surrogate, or a line break between tokens.
+// body returns the body for the translator. A body with \u escapes or a carriage return is
+// parsed even if it was checked: it may contain a lone surrogate, or a line break between
+// tokens.
 func (c reading) body(input []byte) (value, error) {
 	if v := trim(input); c.sure && v.kind() == '{' && bytes.IndexByte(v, '\r') < 0 && !bytes.Contains(v, []byte(`\u`)) {
 		return v, nil

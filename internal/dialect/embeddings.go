@@ -8,7 +8,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// embeddingsCall returns a call of /embeddings. input is one text or a list of texts; dimensions may be nil.
+// embeddingsCall returns a call of /embeddings. input is one text or a list of texts;
+// dimensions may be nil.
 func embeddingsCall(model string, input, dimensions value, changes batholith.Changes) batholith.Call {
 	b := newBuffer(len(input) + 128)
 	b.open('{')
@@ -31,8 +32,8 @@ type vector struct {
 	numbers []float64
 }
 
-// parseEmbeddings parses an answer of /embeddings: one vector per text, in the order of the texts. a contains
-// the other members of the answer.
+// parseEmbeddings parses an answer of /embeddings: one vector per text, in the order of the
+// texts. a contains the other members of the answer.
 func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answer, err error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -69,8 +70,8 @@ func parseEmbeddings(body []byte, texts int) (vectors []vector, a batholith.Answ
 	return vectors, a, nil
 }
 
-// parseEmbedding parses one item of the answer. at is the index of its text: the item's index or, if it has
-// none, its place in the list.
+// parseEmbedding parses one item of the answer. at is the index of its text: the item's index
+// or, if it has none, its place in the list.
 func parseEmbedding(place int, e value) (at int64, v vector, err error) {
 	at = int64(place)
 	for name, m := range e.members() {
@@ -110,8 +111,8 @@ func parseVector(raw value) (vector, error) {
 	return v, nil
 }
 
-// sized returns an error if the vector has another size than requested. It is not cut, because few models allow
-// that.
+// sized returns an error if the vector has another size than requested. It is not cut, because
+// few models allow that.
 func (v vector) sized(name string, want value) error {
 	n, ok := want.integer()
 	if !ok || n == int64(len(v.numbers)) {
@@ -120,10 +121,12 @@ func (v vector) sized(name string, want value) error {
 	return at(name, wrong("the model makes vectors of %d dimensions, not of %d", len(v.numbers), n))
 }
 
-// unit is the maximum deviation from length 1 of a normalized vector. Servers round to 32 bits or less.
+// unit is the maximum deviation from length 1 of a normalized vector. Servers round to 32 bits
+// or less.
 const unit = 1e-3
 
-// normalize scales v to length 1. A vector that is normalized already keeps the server's digits.
+// normalize scales v to length 1. A vector that is normalized already keeps the server's
+// digits.
 func (v *vector) normalize() {
 	sum := 0.0
 	for _, f := range v.numbers {

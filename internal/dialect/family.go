@@ -2,11 +2,12 @@ package dialect
 
 import "strings"
 
-// geographies are the prefixes of the ids of inference profiles (Bedrock: cross-region inference).
+// geographies are the prefixes of the ids of inference profiles (Bedrock: cross-region
+// inference).
 var geographies = []string{"us.", "eu.", "apac.", "au.", "jp.", "ca.", "global.", "us-gov."}
 
-// LastPart returns the part of an ARN after its last slash, which is the model id. Other names are returned
-// unchanged.
+// LastPart returns the part of an ARN after its last slash, which is the model id. Other names
+// are returned unchanged.
 func LastPart(idOrARN string) string {
 	if strings.HasPrefix(idOrARN, "arn:") {
 		return idOrARN[strings.LastIndexByte(idOrARN, '/')+1:]
@@ -14,7 +15,8 @@ func LastPart(idOrARN string) string {
 	return idOrARN
 }
 
-// CutGeography removes the geography prefix from the id of an inference profile. ok is false if there is none.
+// CutGeography removes the geography prefix from the id of an inference profile. ok is false if
+// there is none.
 func CutGeography(id string) (string, bool) {
 	for _, g := range geographies {
 		if rest, ok := strings.CutPrefix(id, g); ok {
@@ -24,8 +26,8 @@ func CutGeography(id string) (string, bool) {
 	return id, false
 }
 
-// marks map ids to families; the first match wins. Prefixes with a provider come before parts of bare names,
-// because a model's name may contain another's (DeepSeek-R1-Distill-Llama).
+// marks map ids to families; the first match wins. Prefixes with a provider come before parts
+// of bare names, because a model's name may contain another's (DeepSeek-R1-Distill-Llama).
 var marks = []struct{ prefix, holds, family string }{
 	{"batholith.", "", FamilyAny},
 	{"anthropic.", "", "anthropic"},
@@ -54,9 +56,9 @@ var marks = []struct{ prefix, holds, family string }{
 	{"moonshot", "", "openai"},
 }
 
-// FamilyOf returns a model's family from its id, an inference profile's id, an ARN of either, or any other
-// name. It returns "" for an unknown id of a provider with bodies of its own. A name that is not a Bedrock id
-// gets FamilyAny.
+// FamilyOf returns a model's family from its id, an inference profile's id, an ARN of either,
+// or any other name. It returns "" for an unknown id of a provider with bodies of its own. A
+// name that is not a Bedrock id gets FamilyAny.
 func FamilyOf(modelID string) string {
 	id, _ := CutGeography(strings.ToLower(LastPart(modelID)))
 	for _, m := range marks {
@@ -73,13 +75,14 @@ func FamilyOf(modelID string) string {
 	return FamilyAny
 }
 
-// knownProviders are providers with body formats of their own. An unknown id of theirs must not be treated as
-// an open model.
+// knownProviders are providers with body formats of their own. An unknown id of theirs must not
+// be treated as an open model.
 var knownProviders = map[string]bool{
 	"amazon": true, "ai21": true, "cohere": true, "stability": true, "writer": true, "twelvelabs": true, "luma": true,
 }
 
-// cutProvider removes geography and provider from an id. ok is false if the provider is another.
+// cutProvider removes geography and provider from an id. ok is false if the provider is
+// another.
 func cutProvider(id, provider string) (string, bool) {
 	rest, _ := CutGeography(id)
 	return strings.CutPrefix(rest, provider)
@@ -94,7 +97,8 @@ func cutVersion(name string) string {
 	return name[:i]
 }
 
-// namedGPTOSS reports whether one of the model's names contains gpt-oss, whatever its configured family.
+// namedGPTOSS reports whether one of the model's names contains gpt-oss, whatever its
+// configured family.
 func namedGPTOSS(o Options) bool {
 	for _, n := range o.Names {
 		if strings.Contains(n, "gpt-oss") {

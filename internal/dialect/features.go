@@ -1,7 +1,8 @@
 package dialect
 
-// Features is the set of abilities that a request needs besides text. A server may fail for a feature: the
-// model cannot see images, the server has no parser for tool calls, or an engine fails on a schema.
+// Features is the set of abilities that a request needs besides text. A server may fail for a
+// feature: the model cannot see images, the server has no parser for tool calls, or an engine
+// fails on a schema.
 type Features uint8
 
 // The features, one bit each.
@@ -15,8 +16,8 @@ const (
 // Has reports whether f contains all features of g.
 func (f Features) Has(g Features) bool { return f&g == g }
 
-// member adds the features that a member of the body, or of additionalModelRequestFields, needs. name is the
-// JSON string with quotes.
+// member adds the features that a member of the body, or of additionalModelRequestFields,
+// needs. name is the JSON string with quotes.
 func (f *Features) member(name, v value) {
 	switch string(name) {
 	case `"tools"`, `"functions"`:
@@ -70,8 +71,8 @@ func (v value) filled() bool {
 	return false
 }
 
-// forced reports whether a tool_choice forces a tool call: "required", "any", or an object other than auto and
-// none.
+// forced reports whether a tool_choice forces a tool call: "required", "any", or an object
+// other than auto and none.
 func forced(v value) bool {
 	switch v.kind() {
 	case '"':
@@ -83,8 +84,8 @@ func forced(v value) bool {
 	return false
 }
 
-// turns adds the features of the messages, an array at v[i], and returns the position after it. It runs for
-// every record, so it reads the bytes only once.
+// turns adds the features of the messages, an array at v[i], and returns the position after it.
+// It runs for every record, so it reads the bytes only once.
 func (f *Features) turns(v value, i int) (end int) {
 	if i >= len(v) || v[i] != '[' {
 		return skip(v, i)
@@ -94,7 +95,8 @@ func (f *Features) turns(v value, i int) (end int) {
 	})
 }
 
-// content searches a member that may be a list of blocks, and returns the position after its value.
+// content searches a member that may be a list of blocks, and returns the position after its
+// value.
 func (f *Features) content(v, name value, at int) int {
 	if at < len(v) && v[at] == '[' && string(name) == `"content"` {
 		return eachElement(v, at, func(at int) int { return f.block(v, at) })
@@ -102,8 +104,8 @@ func (f *Features) content(v, name value, at int) int {
 	return skip(v, at)
 }
 
-// block inspects one content block. Anthropic's and OpenAI's blocks have a type; Converse's are named by their
-// member. Tool results contain blocks too.
+// block inspects one content block. Anthropic's and OpenAI's blocks have a type; Converse's are
+// named by their member. Tool results contain blocks too.
 func (f *Features) block(v value, at int) int {
 	return eachMember(v, at, func(name value, at int) int {
 		switch string(name) {
@@ -136,9 +138,10 @@ func (f *Features) block(v value, at int) int {
 	})
 }
 
-// eachMember calls visit for each member of the object at v[i], with the member's name as written and the
-// position of its value. visit returns the position after the value. Unlike fields it does not search for the
-// end of a value first, so nested values are read once. Any other value is skipped.
+// eachMember calls visit for each member of the object at v[i], with the member's name as
+// written and the position of its value. visit returns the position after the value. Unlike
+// fields it does not search for the end of a value first, so nested values are read once. Any
+// other value is skipped.
 func eachMember(v value, i int, visit func(name value, at int) (end int)) (end int) {
 	if i >= len(v) || v[i] != '{' {
 		return skip(v, i)

@@ -8,8 +8,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// Reasons why an answer ended, in OpenAI's words. Every word of a server is mapped to one of these, or fails
-// the attempt.
+// Reasons why an answer ended, in OpenAI's words. Every word of a server is mapped to one of
+// these, or fails the attempt.
 const (
 	endStop   = "stop"           // the model ended its turn, or a stop sequence was met
 	endLength = "length"         // max_tokens or the context is reached: the text is cut, as requested
@@ -36,11 +36,13 @@ func spelled(lists map[string]string) map[string]string {
 // endWords lists servers' words by reason.
 var endWords = map[string]string{
 	endBroken: brokenWords,
-	// OpenAI; Hugging Face TGI, IBM watsonx; Anthropic; Cohere; Together; LM Studio; TensorRT-LLM; Titan; Gemini; ERNIE; xAI; TabbyAPI; llama.cpp
+	// OpenAI; Hugging Face TGI, IBM watsonx; Anthropic; Cohere; Together; LM Studio;
+	// TensorRT-LLM; Titan; Gemini; ERNIE; xAI; TabbyAPI; llama.cpp
 	endStop: `stop eos_token eos stop_sequence end_turn stop_sequences COMPLETE completed done finish finished eosFound stopStringFound END_ID STOP_WORDS
 			STOP_CRITERIA_MET normal REASON_STOP stop_string stop_str word end end_of_turn end_of_text endoftext end_of_sequence eot eog stop_token
 			stopped success succeeded ended pause_turn stop_words stop_word eos_found recover_stop`,
-	// OpenAI; Mistral; Gemini, Anthropic, Cohere; vLLM's detection of repetitions; LM Studio; llama.cpp; xAI; watsonx; Reka; Bedrock
+	// OpenAI; Mistral; Gemini, Anthropic, Cohere; vLLM's detection of repetitions; LM Studio;
+	// llama.cpp; xAI; watsonx; Reka; Bedrock
 	endLength: `length model_length max_tokens max_length max_output_tokens max_new_tokens max_completion_tokens token_limit tokens_limit limit
 			model_context_window_exceeded context_window_exceeded context_length context_length_exceeded context_length_reached contextLengthReached context
 			maxPredictedTokensReached REASON_MAX_LEN REASON_MAX_CONTEXT repetition ERROR_LIMIT length_limit truncated max_tokens_reached length_capped`,
@@ -52,8 +54,8 @@ var endWords = map[string]string{
 			content_policy content_policy_violation data_inspection_failed blocked`,
 }
 
-// Words for an incomplete answer: vLLM, SGLang; Mistral, OpenRouter; Ollama; TensorRT-LLM; DeepSeek; Zhipu;
-// Cohere; watsonx; LM Studio; LMDeploy; Gemini; xAI.
+// Words for an incomplete answer: vLLM, SGLang; Mistral, OpenRouter; Ollama; TensorRT-LLM;
+// DeepSeek; Zhipu; Cohere; watsonx; LM Studio; LMDeploy; Gemini; xAI.
 const brokenWords = `abort aborted error errored load unload loading unloaded cancel canceled cancelled timeout timed_out time_limit
 	insufficient_system_resource network_error ERROR USER_CANCEL not_finished unfinished incomplete in_progress failed failure userStopped modelUnloaded
 	MALFORMED_FUNCTION_CALL MALFORMED_RESPONSE UNEXPECTED_TOOL_CALL MISSING_THOUGHT_SIGNATURE OTHER IMAGE_OTHER NO_IMAGE REASON_INVALID REASON_TIME_LIMIT
@@ -73,8 +75,8 @@ var (
 		{"stop", endStop}, {"eos", endStop}, {"end", endStop}, {"complete", endStop}, {"finish", endStop}, {"done", endStop}}
 )
 
-// bare returns a word in lower case without punctuation and Gemini's prefix: "FINISH_REASON_MAX_TOKENS" and
-// "max-tokens" both become "maxtokens".
+// bare returns a word in lower case without punctuation and Gemini's prefix:
+// "FINISH_REASON_MAX_TOKENS" and "max-tokens" both become "maxtokens".
 func bare(word string) string {
 	b := make([]byte, 0, len(word))
 	for i := range len(word) {
@@ -88,8 +90,9 @@ func bare(word string) string {
 	return strings.TrimPrefix(string(b), "finishreason")
 }
 
-// endOf returns a finish_reason in OpenAI's words, or "" if the server gives none. broken means that the word
-// stands for an incomplete answer or is not understood: half an answer must not count as complete.
+// endOf returns a finish_reason in OpenAI's words, or "" if the server gives none. broken means
+// that the word stands for an incomplete answer or is not understood: half an answer must not
+// count as complete.
 func endOf(finish value) (end string, broken bool) {
 	if finish.kind() == '{' { // SGLang: {"type":"stop","matched":…}
 		finish = finish.member("type")
@@ -140,8 +143,9 @@ func nothingSaid() error {
 		Message: "the model server's answer is empty: it has no text, no thought and no tool call", Public: "its answers are empty"}
 }
 
-// errorWithin is the failure of an attempt whose 200 answer contains an error. Routers put the status of the
-// server behind them into the error's code (OpenRouter), and it tells who is at fault.
+// errorWithin is the failure of an attempt whose 200 answer contains an error. Routers put the
+// status of the server behind them into the error's code (OpenRouter), and it tells who is at
+// fault.
 func errorWithin(e value) error {
 	f := &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Sent: true, Public: "its answers have errors in them"}
 	code, ok := e.member("code").integer()

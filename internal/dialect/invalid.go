@@ -10,8 +10,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// invalid is an error in a body and its place. The path is built while the error is returned, so a valid body
-// costs nothing.
+// invalid is an error in a body and its place. The path is built while the error is returned,
+// so a valid body costs nothing.
 type invalid struct {
 	path string
 	text string
@@ -25,7 +25,8 @@ func (e *invalid) Error() string {
 	return e.path + ": " + e.text
 }
 
-// at prepends a member's name or an element's index to the path of err. Other errors are returned unchanged.
+// at prepends a member's name or an element's index to the path of err. Other errors are
+// returned unchanged.
 func at[N int | string](name N, err error) error {
 	e, ok := errors.AsType[*invalid](err)
 	if !ok {
@@ -46,7 +47,8 @@ func refuse(err error) error {
 	return err
 }
 
-// maxRefusal is the maximum length of the message in bytes: names and values in it come from the client.
+// maxRefusal is the maximum length of the message in bytes: names and values in it come from
+// the client.
 const maxRefusal = 1000
 
 // shortened cuts s to at most n bytes, between two characters.
@@ -68,9 +70,8 @@ func required(name string) error { return at(name, wrong("Field required")) }
 
 func extra(name string) error { return at(name, wrong("Extra inputs are not permitted")) }
 
-// The functions below accept null as absent. If a member is required, use need… instead, or check that it is
-// present first.
-// wantString checks for a string.
+// The functions below accept null as absent. If a member is required, use need… instead, or
+// check that it is present first. wantString checks for a string.
 
 func wantString(name string, v value) error {
 	if k := v.kind(); k != '"' && k != 'n' {

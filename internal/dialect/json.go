@@ -15,9 +15,9 @@ import (
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
-// value is a JSON value exactly as it was written, without white space around it and without line breaks. It is
-// valid JSON, because parse has checked the document that it belongs to. Reading it again therefore only
-// searches for ends of values.
+// value is a JSON value exactly as it was written, without white space around it and without
+// line breaks. It is valid JSON, because parse has checked the document that it belongs to.
+// Reading it again therefore only searches for ends of values.
 type value []byte
 
 // looseNames allows duplicate names; the last one counts, as in most decoders.
@@ -42,7 +42,8 @@ func parse(b []byte) (value, error) {
 	return trim(doc), nil
 }
 
-// whyNot returns where a text stops being JSON, for messages. The fast check does not report that.
+// whyNot returns where a text stops being JSON, for messages. The fast check does not report
+// that.
 func whyNot(b []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(b), looseNames)
 	_, err := d.ReadValue()
@@ -69,8 +70,8 @@ func trim(b []byte) value {
 	return bytes.Trim(b, " \t\r\n")
 }
 
-// kind returns the first byte of a value, with '0' for every number. It returns 'n' for null and for an absent
-// value.
+// kind returns the first byte of a value, with '0' for every number. It returns 'n' for null
+// and for an absent value.
 func (v value) kind() byte {
 	if len(v) == 0 {
 		return 'n'
@@ -102,8 +103,8 @@ func (v value) text() string {
 	return string(b)
 }
 
-// word converts bytes to a string. For the words that occur in almost every body or answer it returns a
-// constant, so it does not allocate.
+// word converts bytes to a string. For the words that occur in almost every body or answer it
+// returns a constant, so it does not allocate.
 func word(b []byte) string {
 	switch string(b) {
 	case "role":
@@ -179,7 +180,8 @@ func (v value) is(s string) bool {
 	return string(inner) == s || bytes.IndexByte(inner, '\\') >= 0 && v.text() == s
 }
 
-// integer returns v as an int64. ok is false if v has a fraction or an exponent, or does not fit.
+// integer returns v as an int64. ok is false if v has a fraction or an exponent, or does not
+// fit.
 func (v value) integer() (int64, bool) {
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	return n, err == nil
@@ -202,8 +204,8 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// present is members without null values. Most of a server's answer is null, and the names of these members are
-// not read.
+// present is members without null values. Most of a server's answer is null, and the names of
+// these members are not read.
 func (v value) present() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for name, m := range v.fields() {
@@ -237,8 +239,8 @@ func (v value) named(i int) (name value, at int) {
 	return v[i:end], space(v, space(v, end)+1)
 }
 
-// starts is fields without finding the ends of values: rest begins with the value and contains everything after
-// it.
+// starts is fields without finding the ends of values: rest begins with the value and contains
+// everything after it.
 func (v value) starts() iter.Seq2[value, value] {
 	return func(yield func(name, rest value) bool) {
 		if v.kind() != '{' {
@@ -254,9 +256,9 @@ func (v value) starts() iter.Seq2[value, value] {
 	}
 }
 
-// object visits the members of the object that begins at i and returns the position after it. visit gets a
-// member's name and the position of its value, and returns the position after the value. So nested values are
-// read once, while fields searches for the end of each first.
+// object visits the members of the object that begins at i and returns the position after it.
+// visit gets a member's name and the position of its value, and returns the position after the
+// value. So nested values are read once, while fields searches for the end of each first.
 func (v value) object(i int, visit func(name value, from int) (end int)) int {
 	for i = space(v, i+1); i < len(v) && v[i] == '"'; {
 		name, from := v.named(i)
@@ -328,8 +330,8 @@ func space(v value, i int) int {
 	return min(i, len(v))
 }
 
-// skip returns the position after the value that begins at i. If the text is not JSON, it returns some later
-// position, at most the end.
+// skip returns the position after the value that begins at i. If the text is not JSON, it
+// returns some later position, at most the end.
 func skip(v value, i int) int {
 	if i >= len(v) {
 		return len(v)
@@ -345,8 +347,8 @@ func skip(v value, i int) int {
 	return i
 }
 
-// skipString is skip for a string. The first 24 bytes are searched 8 at a time, because most strings are short;
-// the rest with bytes.IndexByte, whose call has a fixed cost.
+// skipString is skip for a string. The first 24 bytes are searched 8 at a time, because most
+// strings are short; the rest with bytes.IndexByte, whose call has a fixed cost.
 func skipString(v value, i int) int {
 	i++
 	for range 3 {
@@ -410,11 +412,12 @@ func skipComposite(v value, i int) int {
 	return len(v)
 }
 
-// longestVector is how far skipNumbers searches in bytes, so that nested lists do not take quadratic time.
+// longestVector is how far skipNumbers searches in bytes, so that nested lists do not take
+// quadratic time.
 const longestVector = 128 << 10
 
-// skipNumbers is a fast skip for a list of numbers, such as an embedding. ok is false if the list contains
-// other values.
+// skipNumbers is a fast skip for a list of numbers, such as an embedding. ok is false if the
+// list contains other values.
 func skipNumbers(v value, i int) (end int, ok bool) {
 	if first := space(v, i+1); first >= len(v) || v[first:].kind() != '0' {
 		return 0, false

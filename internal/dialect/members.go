@@ -8,9 +8,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Tables in members_anthropic.go, members_converse.go and members_other.go list the members that each object of a request body may have. The
-// translation reads bodies by these tables, so no member is lost without notice: a member that is in no table is refused by name, or is sent to
-// the server unchanged where the table allows that. The tables in docs/compatibility.md are generated from these, and a test sends each member.
+// Tables in members_anthropic.go, members_converse.go and members_other.go list the members
+// that each object of a request body may have. The translation reads bodies by these tables, so
+// no member is lost without notice: a member that is in no table is refused by name, or is sent
+// to the server unchanged where the table allows that. The tables in docs/compatibility.md are
+// generated from these, and a test sends each member.
 
 // Fate says what happens to a member of a body.
 type Fate string
@@ -48,10 +50,12 @@ func sent(to string, check func(string, value) error) *rule {
 // mapped returns the rule of a member that is sent as something with nearly the same meaning.
 func mapped(note string) *rule { return &rule{fate: FateMapped, note: note} }
 
-// checked returns the rule of a member that only controls how the body is read or the answer is written.
+// checked returns the rule of a member that only controls how the body is read or the answer is
+// written.
 func checked(note string) *rule { return &rule{fate: FateChecked, note: note} }
 
-// ignored returns the rule of a member that is not sent. note is the reason, for the documentation.
+// ignored returns the rule of a member that is not sent. note is the reason, for the
+// documentation.
 func ignored(note string) *rule { return &rule{fate: FateIgnored, note: note} }
 
 // refused returns the rule of a member that is an error. why names the cause and the remedy.
@@ -87,7 +91,8 @@ func membersAt(path string, rest rest, rules rules) *members {
 	return &members{path, rest, rules}
 }
 
-// nameOf returns the name under which the manifest counts a member: path and name, without the tags of variants.
+// nameOf returns the name under which the manifest counts a member: path and name, without the
+// tags of variants.
 func nameOf(path, name string) string {
 	var b strings.Builder
 	for path != "" {
@@ -105,7 +110,8 @@ func nameOf(path, name string) string {
 	return b.String() + name
 }
 
-// rule returns the rule of a member, or nil if it has none. name is the JSON string as it stands in the body, with quotes and escapes.
+// rule returns the rule of a member, or nil if it has none. name is the JSON string as it
+// stands in the body, with quotes and escapes.
 func (o *members) rule(name value) *rule {
 	if len(name) < len(`""`) {
 		return nil
@@ -117,9 +123,10 @@ func (o *members) rule(name value) *rule {
 	return o.rules[name.text()]
 }
 
-// read handles the members of v in their order and stops at the first error. It checks, refuses and counts them by their rules. It calls take
-// for each member that is neither refused nor ignored, and other for each member that has no rule. Members that are null are skipped, since some
-// clients write null for a member that they do not set.
+// read handles the members of v in their order and stops at the first error. It checks, refuses
+// and counts them by their rules. It calls take for each member that is neither refused nor
+// ignored, and other for each member that has no rule. Members that are null are skipped, since
+// some clients write null for a member that they do not set.
 func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v value) error, other func(name string, v value) error) error {
 	for name, m := range v.fields() {
 		if m.absent() {
@@ -143,7 +150,8 @@ func (o *members) read(changes *batholith.Changes, v value, take func(r *rule, v
 	return nil
 }
 
-// admit checks a member, and notes in changes if it is ignored or mapped. It reports whether the family's code takes the member.
+// admit checks a member, and notes in changes if it is ignored or mapped. It reports whether
+// the family's code takes the member.
 func (r *rule) admit(changes *batholith.Changes, m value) (taken bool, err error) {
 	if r.check != nil {
 		err = r.check(r.name, m)
@@ -164,7 +172,8 @@ func (r *rule) admit(changes *batholith.Changes, m value) (taken bool, err error
 	return true, nil
 }
 
-// says reports whether a value means more than a missing member. Empty and false values do not, so they are not counted as changes.
+// says reports whether a value means more than a missing member. Empty and false values do not,
+// so they are not counted as changes.
 func (v value) says() bool {
 	switch string(v) {
 	case "false", "[]", "{}", `""`:
@@ -181,14 +190,16 @@ func noMore(name string, v value) error {
 	return extra(name)
 }
 
-// guardrailPrefix begins the names of the members by which a body of InvokeModel asks for a guardrail.
+// guardrailPrefix begins the names of the members by which a body of InvokeModel asks for a
+// guardrail.
 const guardrailPrefix = "amazon-bedrock-guardrail"
 
-// noGuardrails refuses a body that asks for a guardrail. Without the guardrail, an answer could contain what the guardrail should block.
+// noGuardrails refuses a body that asks for a guardrail. Without the guardrail, an answer could
+// contain what the guardrail should block.
 const noGuardrails = "Batholith applies no guardrails; leave this member out"
 
-// read reads an object of a chat body. It sets the server's parameters itself, and calls take, which may be nil, for members that the family's
-// code handles.
+// read reads an object of a chat body. It sets the server's parameters itself, and calls take,
+// which may be nil, for members that the family's code handles.
 func (c *chat) read(o *members, v value, take func(name string, v value) error) error {
 	return o.read(&c.changes, v, func(r *rule, v value) error {
 		if r.to != "" {
@@ -229,7 +240,8 @@ func number(min, max float64) func(string, value) error {
 	return func(name string, v value) error { return wantNumber(name, v, min, max) }
 }
 
-// extensions are parameters that are in no family's API, but that vLLM, SGLang or llama.cpp understand.
+// extensions are parameters that are in no family's API, but that vLLM, SGLang or llama.cpp
+// understand.
 var extensions = map[string]bool{
 	"top_k": true, "min_p": true, "typical_p": true, "top_n_sigma": true, "min_tokens": true, "seed": true,
 	"presence_penalty": true, "frequency_penalty": true, "repetition_penalty": true, "repeat_penalty": true, "repeat_last_n": true,

@@ -107,7 +107,8 @@ var claudeBlocks = map[string]*members{
 	}),
 }
 
-// claudeServerBlocks are blocks that Anthropic's own tools leave in a conversation, with the remedy.
+// claudeServerBlocks are blocks that Anthropic's own tools leave in a conversation, with the
+// remedy.
 var claudeServerBlocks = map[string]string{
 	"server_tool_use":                        serverRound,
 	"web_search_tool_result":                 serverRound,
@@ -187,8 +188,8 @@ var claudeConfigFormat = membersAt("output_config.format", refuseRest, rules{
 
 var claudeThinking = thinkingAt("thinking")
 
-// thinkingAt returns the table of the reasoning switch of Anthropic's and Amazon's models, which occurs in
-// several places.
+// thinkingAt returns the table of the reasoning switch of Anthropic's and Amazon's models,
+// which occurs in several places.
 func thinkingAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"type":               checked("enabled, adaptive, disabled"),

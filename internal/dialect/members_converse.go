@@ -1,7 +1,7 @@
 package dialect
 
-// The bodies of Converse, and of Nova, which has the same messages (Bedrock: ConverseRequest; Amazon Nova,
-// messages-v1).
+// The bodies of Converse, and of Nova, which has the same messages (Bedrock: ConverseRequest;
+// Amazon Nova, messages-v1).
 
 const (
 	systemNote = "models do not read it"
@@ -25,8 +25,8 @@ var converseBody = membersAt("", refuseRest, rules{
 	"modelId":                           refused("Extra inputs are not permitted"),
 })
 
-// converseInference has the API's ranges (Bedrock: InferenceConfiguration). The number of stop sequences is not
-// limited here; the server may limit it.
+// converseInference has the API's ranges (Bedrock: InferenceConfiguration). The number of stop
+// sequences is not limited here; the server may limit it.
 var converseInference = membersAt("inferenceConfig", refuseRest, rules{
 	"maxTokens":     sent("max_tokens", count(1)),
 	"temperature":   sent("temperature", number(0, 1)),
@@ -150,7 +150,8 @@ var converseToolResult = membersAt("messages.content.toolResult", refuseRest, ru
 	"type":      refused(bedrockRound),
 })
 
-// converseResultContent is a block of a tool's result. json may be any JSON and is sent as text.
+// converseResultContent is a block of a tool's result. json may be any JSON and is sent as
+// text.
 var converseResultContent = membersAt("messages.content.toolResult.content", refuseRest, rules{
 	"text":         taken(),
 	"json":         mapped("as text"),
@@ -224,8 +225,8 @@ var converseNamedTool = membersAt("toolConfig.toolChoice.tool", refuseRest, rule
 	"name": taken(),
 })
 
-// converseFields are families' own members in additionalModelRequestFields. A member that is not in the table
-// is sent to the server unchanged.
+// converseFields are families' own members in additionalModelRequestFields. A member that is
+// not in the table is sent to the server unchanged.
 var converseFields = membersAt("additionalModelRequestFields", passRest, rules{
 	// Claude's
 	"thinking":           taken(),
@@ -337,7 +338,8 @@ func novaRules() rules {
 	return r
 }
 
-// novaInference accepts the current names and those of the first Nova models (Bedrock: Amazon Nova, request).
+// novaInference accepts the current names and those of the first Nova models (Bedrock: Amazon
+// Nova, request).
 var novaInference = membersAt("inferenceConfig", refuseRest, rules{
 	"maxTokens":       sent("max_tokens", count(1)),
 	"max_new_tokens":  sent("max_tokens", count(1)),

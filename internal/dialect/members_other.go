@@ -38,7 +38,8 @@ var titanTextConfig = membersAt("textGenerationConfig", refuseRest, rules{
 
 var titanTextObjects = []*members{titanTextBody, titanTextConfig}
 
-// titanEmbedBody is the whole body (Bedrock: Titan Text Embeddings 1 and 2, Titan Multimodal Embeddings).
+// titanEmbedBody is the whole body (Bedrock: Titan Text Embeddings 1 and 2, Titan Multimodal
+// Embeddings).
 var titanEmbedBody = membersAt("", refuseRest, rules{
 	"inputText":       taken().checking(wantString),
 	"dimensions":      taken().checking(count(1)),
@@ -86,8 +87,8 @@ var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest,
 
 var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource}
 
-// templatedAt returns the table of a family whose prompt contains the chat template's marks. limit is the
-// family's name of max_tokens.
+// templatedAt returns the table of a family whose prompt contains the chat template's marks.
+// limit is the family's name of max_tokens.
 func templatedAt(limit string, more rules) *members {
 	r := rules{
 		"prompt":      taken(),
@@ -111,8 +112,8 @@ var (
 	deepSeekBody = templatedAt("max_tokens", rules{"stop": sent("stop", wantStrings)})
 )
 
-// cohereChatBody has the models' ranges (Bedrock: Cohere Command R). Documents are passed to the chat template,
-// as vLLM expects them.
+// cohereChatBody has the models' ranges (Bedrock: Cohere Command R). Documents are passed to
+// the chat template, as vLLM expects them.
 var cohereChatBody = membersAt("", passKnown, rules{
 	"message":             taken(),
 	"chat_history":        taken().checking(wantArray),
@@ -165,8 +166,8 @@ var cohereTool = membersAt("tools", refuseRest, rules{
 	"parameter_definitions": taken().checking(wantObject),
 })
 
-// cohereParameter is the definition of one parameter. Further members, such as enum and default, are JSON
-// Schema and passed on.
+// cohereParameter is the definition of one parameter. Further members, such as enum and
+// default, are JSON Schema and passed on.
 var cohereParameter = membersAt("tools.parameter_definitions.*", passRest, rules{
 	"type":        mapped("Python types become JSON Schema types"),
 	"description": taken(),
@@ -199,7 +200,8 @@ var cohereInputPart = membersAt("inputs.content", refuseRest, rules{
 
 var cohereEmbedObjects = []*members{cohereEmbedBody, cohereInput, cohereInputPart}
 
-// openaiBody is the server's own API. A member that is not in the table is sent to the server unchanged.
+// openaiBody is the server's own API. A member that is not in the table is sent to the server
+// unchanged.
 var openaiBody = membersAt("", passRest, rules{
 	"messages":                     taken(),
 	"model":                        checked("one of the job's names, or absent"),
@@ -230,7 +232,8 @@ var openaiMessage = membersAt("messages", passRest, rules{
 
 var openaiObjects = []*members{openaiBody, openaiMessage}
 
-// mistralChatBody is OpenAI's body with Mistral's additional members (Mistral AI: chat completion).
+// mistralChatBody is OpenAI's body with Mistral's additional members (Mistral AI: chat
+// completion).
 var mistralChatBody = membersAt("", passRest, mistralRules())
 
 func mistralRules() rules {

@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// mistralBodies selects one of Mistral's two formats: a prompt, or messages (Bedrock: Mistral AI text
-// completion and chat completion). Minimal bodies:
+// mistralBodies selects one of Mistral's two formats: a prompt, or messages (Bedrock: Mistral
+// AI text completion and chat completion). Minimal bodies:
 //
 //	{"prompt":"<s>[INST] Hello [/INST]","max_tokens":512}
 //	{"messages":[{"role":"user","content":"Hello"}],"max_tokens":512}
@@ -17,11 +17,12 @@ func mistralBodies(o Options) translator {
 	})
 }
 
-// mistralChat is OpenAI's chat with Mistral's additional members, and "stop_reason" in the answer.
+// mistralChat is OpenAI's chat with Mistral's additional members, and "stop_reason" in the
+// answer.
 type mistralChat struct{ openai }
 
-// answer gives the finish reason under two names: clients of older models read stop_reason, those of newer ones
-// finish_reason.
+// answer gives the finish reason under two names: clients of older models read stop_reason,
+// those of newer ones finish_reason.
 func (d mistralChat) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	a, err := d.openai.answer(input, call, body)
 	if err != nil {

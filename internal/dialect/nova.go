@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// nova translates the bodies of Amazon's Nova models: Converse's messages with a configuration of its own
-// (Bedrock: Amazon Nova, schemaVersion messages-v1). A minimal body:
+// nova translates the bodies of Amazon's Nova models: Converse's messages with a configuration
+// of its own (Bedrock: Amazon Nova, schemaVersion messages-v1). A minimal body:
 //
 //	{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"maxTokens":512}}
 type nova struct{ Options }

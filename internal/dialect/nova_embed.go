@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// novaEmbed translates Amazon's Nova embedding models, for texts only (Bedrock: Nova Multimodal Embeddings). A
-// minimal body and its answer:
+// novaEmbed translates Amazon's Nova embedding models, for texts only (Bedrock: Nova Multimodal
+// Embeddings). A minimal body and its answer:
 //
 //	{"taskType":"SINGLE_EMBEDDING","singleEmbeddingParams":{"embeddingPurpose":"GENERIC_INDEX","text":{"truncationMode":"END","value":"a"}}}
 //	{"embeddings":[{"embeddingType":"TEXT","embedding":[0.1,…]}]}

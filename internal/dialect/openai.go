@@ -9,21 +9,21 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// openai translates the chat completions API, which most open models have on Bedrock. The body is sent to the
-// server almost unchanged, with the server's model name. A minimal body:
+// openai translates the chat completions API, which most open models have on Bedrock. The body
+// is sent to the server almost unchanged, with the server's model name. A minimal body:
 //
 //	{"messages":[{"role":"user","content":"Hello"}],"max_tokens":512}
 type openai struct {
 	Options
 	mistral bool // the body may have Mistral's additional members
-	// tagged puts thoughts before the answer's text as <reasoning>…</reasoning> (Bedrock: gpt-oss with
-	// InvokeModel).
+	// tagged puts thoughts before the answer's text as <reasoning>…</reasoning> (Bedrock:
+	// gpt-oss with InvokeModel).
 	tagged bool
 }
 
-// request copies the body member by member, in order. Unknown members are passed on, because the server has the
-// same API. Members that every server would reject, or that a batch cannot have, are errors. The body is read
-// once.
+// request copies the body member by member, in order. Unknown members are passed on, because
+// the server has the same API. Members that every server would reject, or that a batch cannot
+// have, are errors. The body is read once.
 func (d openai) request(body value, model string) (batholith.Call, error) {
 	r := openaiRequest{openai: d, body: body, backend: model, b: newBuffer(len(body) + len(model) + 32)}
 	r.b.open('{')
@@ -67,8 +67,8 @@ type openaiRequest struct {
 	serverTools       bool
 }
 
-// member copies the member whose value begins at body[from], or leaves it out. It returns the position after
-// it.
+// member copies the member whose value begins at body[from], or leaves it out. It returns the
+// position after it.
 func (r *openaiRequest) member(raw value, from int) (end int) {
 	var bad error
 	if raw.is("messages") {
@@ -153,8 +153,8 @@ func (r *openaiRequest) known(rule *rule, v value) {
 	r.b.member(name, v)
 }
 
-// tooling returns the value of a member about tools as the server gets it; nil leaves it out. Without tools all
-// of them are left out: client libraries write an empty list.
+// tooling returns the value of a member about tools as the server gets it; nil leaves it out.
+// Without tools all of them are left out: client libraries write an empty list.
 func (r *openaiRequest) tooling(name string, v value) value {
 	switch {
 	case !r.body.member("tools").filled():
@@ -190,8 +190,9 @@ func (d openai) model(v value, backend string) error {
 	return nil
 }
 
-// look checks the form of each message. Content may be null, and roles differ between models. The array begins
-// at body[from]; it returns the position after it. A value that is not an array is skipped.
+// look checks the form of each message. Content may be null, and roles differ between models.
+// The array begins at body[from]; it returns the position after it. A value that is not an
+// array is skipped.
 func (r *openaiRequest) look(from int) (end int, err error) {
 	if r.body[from:].kind() != '[' {
 		return skip(r.body, from), nil
@@ -253,8 +254,8 @@ func (r *openaiRequest) part(block value) error {
 	return needString("type", typ)
 }
 
-// answer copies the server's answer member by member, without null members and with the job's model id. It adds
-// members that OpenAI's format requires.
+// answer copies the server's answer member by member, without null members and with the job's
+// model id. It adds members that OpenAI's format requires.
 func (d openai) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
@@ -313,8 +314,8 @@ func (d openai) choices(b *buffer, v value) (n int, err error) {
 	return n, nil
 }
 
-// choice copies one choice. finish_reason is converted to OpenAI's words. A refusal ends with "stop" and has a
-// member of its own (OpenAI: refusal).
+// choice copies one choice. finish_reason is converted to OpenAI's words. A refusal ends with
+// "stop" and has a member of its own (OpenAI: refusal).
 func (d openai) choice(b *buffer, c completion) {
 	told := false
 	if !c.refusal.absent() && c.told != "" {
@@ -349,8 +350,8 @@ func (d openai) choice(b *buffer, c completion) {
 	b.close('}')
 }
 
-// message copies a message without null members, and without an empty list of tool calls. content is always
-// present, null beside tool calls, because clients expect it.
+// message copies a message without null members, and without an empty list of tool calls.
+// content is always present, null beside tool calls, because clients expect it.
 func (d openai) message(b *buffer, message value, c completion) {
 	told := false
 	b.open('{')

@@ -1,8 +1,8 @@
 package dialect
 
-// evened rewrites messages in the form that every server accepts. Mistral's API also allows an image as a plain
-// URL, tool calls without a type or with arguments as an object, and a member that marks the beginning of the
-// answer ("prefix").
+// evened rewrites messages in the form that every server accepts. Mistral's API also allows an
+// image as a plain URL, tool calls without a type or with arguments as an object, and a member
+// that marks the beginning of the answer ("prefix").
 func (r *openaiRequest) evened(messages value) value {
 	b := make(buffer, 0, len(messages)+64)
 	last := messages.len() - 1 // index of the last message, the only one that prefix may mark

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// pointed follows a JSON pointer (RFC 6901) with at least one step. It returns nil if the path does not exist.
+// pointed follows a JSON pointer (RFC 6901) with at least one step. It returns nil if the path
+// does not exist.
 func pointed(v value, path string) value {
 	for _, step := range steps(path) {
 		if v.kind() == '[' {

@@ -2,8 +2,9 @@ package dialect
 
 import "bytes"
 
-// Prompt is the text that a model reads, in reading order: tools, system prompt, turns. Records whose prompts
-// have a common beginning share the model server's prefix cache. The parts are slices of the input.
+// Prompt is the text that a model reads, in reading order: tools, system prompt, turns. Records
+// whose prompts have a common beginning share the model server's prefix cache. The parts are
+// slices of the input.
 type Prompt struct {
 	Tools, System, Turns []byte
 	MaxTokens            int64 // the body's limit of output tokens; 0: none
@@ -11,8 +12,8 @@ type Prompt struct {
 	Fixed                bool // temperature 0 or a seed: the same body gives the same answer
 }
 
-// PromptOf finds the prompt of a body of any family. input must be valid JSON. If no prompt is found, the whole
-// input is used.
+// PromptOf finds the prompt of a body of any family. input must be valid JSON. If no prompt is
+// found, the whole input is used.
 func PromptOf(input []byte) Prompt {
 	var p Prompt
 	body := trim(input)

@@ -2,17 +2,18 @@ package dialect
 
 import "strings"
 
-// pythonTypes maps Python's type names, which Cohere's parameters use, to JSON Schema's. JSON Schema's own
-// names are kept.
+// pythonTypes maps Python's type names, which Cohere's parameters use, to JSON Schema's. JSON
+// Schema's own names are kept.
 var pythonTypes = map[string]string{
 	"str": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object", "none": "null", "nonetype": "null",
 	"string": "string", "integer": "integer", "number": "number", "double": "number", "boolean": "boolean", "array": "array", "object": "object", "null": "null",
 	"tuple": "array", "set": "array", "sequence": "array", "iterable": "array", "mapping": "object",
 }
 
-// pythonType writes the schema members for a Python type: str, List[str], Dict[str, int], Optional[float], str
-// | int. It returns false for a type that JSON does not have, and for one longer than longestType (parsing is
-// quadratic in the nesting depth); the schema then allows any value.
+// pythonType writes the schema members for a Python type: str, List[str], Dict[str, int],
+// Optional[float], str | int. It returns false for a type that JSON does not have, and for one
+// longer than longestType (parsing is quadratic in the nesting depth); the schema then allows
+// any value.
 func (b *buffer) pythonType(typ string) bool {
 	if typ = strings.TrimSpace(typ); len(typ) > longestType {
 		return false

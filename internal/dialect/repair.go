@@ -5,8 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// parseAnswer parses JSON that a model server wrote, and repairs it if needed. Python and C++ servers write JSON that is invalid but that many parsers
-// accept: half an emoji at a cut by max_tokens, a byte order mark, NaN. A retry would not help, since the same request would bring the same answer.
+// parseAnswer parses JSON that a model server wrote, and repairs it if needed. Python and C++
+// servers write JSON that is invalid but that many parsers accept: half an emoji at a cut by
+// max_tokens, a byte order mark, NaN. A retry would not help, since the same request would
+// bring the same answer.
 func parseAnswer(b []byte) (value, error) {
 	doc, err := parse(b)
 	if err == nil {
@@ -19,8 +21,9 @@ func parseAnswer(b []byte) (value, error) {
 	return doc, nil
 }
 
-// repaired returns b with these repairs: invalid UTF-8 and single halves of surrogate pairs in strings become U+FFFD, NaN and Infinity become
-// null, control characters in strings become escapes, and a byte order mark is removed. Other errors stay.
+// repaired returns b with these repairs: invalid UTF-8 and single halves of surrogate pairs in
+// strings become U+FFFD, NaN and Infinity become null, control characters in strings become
+// escapes, and a byte order mark is removed. Other errors stay.
 func repaired(b []byte) []byte {
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	out := make([]byte, 0, len(b)+16)
@@ -38,7 +41,8 @@ func repaired(b []byte) []byte {
 	return out
 }
 
-// numberless returns the length of the NaN or Infinity at the start of b, or 0 if there is none.
+// numberless returns the length of the NaN or Infinity at the start of b, or 0 if there is
+// none.
 func numberless(b []byte) int {
 	for _, word := range [...]string{"NaN", "-NaN", "Infinity", "-Infinity"} {
 		if bytes.HasPrefix(b, []byte(word)) {
@@ -48,7 +52,8 @@ func numberless(b []byte) int {
 	return 0
 }
 
-// repairedString appends to out the repaired string that begins at b[i], and returns the position after it.
+// repairedString appends to out the repaired string that begins at b[i], and returns the
+// position after it.
 func repairedString(out, b []byte, i int) ([]byte, int) {
 	const replacement = "\xef\xbf\xbd"
 	out = append(out, '"')
@@ -84,8 +89,8 @@ func repairedString(out, b []byte, i int) ([]byte, int) {
 	return out, i
 }
 
-// escaped returns the length of the escape at the start of b. A surrogate pair of two escapes counts as one. half is true if the escape is one
-// half of a pair without the other.
+// escaped returns the length of the escape at the start of b. A surrogate pair of two escapes
+// counts as one. half is true if the escape is one half of a pair without the other.
 func escaped(b []byte) (n int, half bool) {
 	r, ok := codeUnit(b)
 	switch {
@@ -121,9 +126,10 @@ func codeUnit(b []byte) (r rune, ok bool) {
 	return r, true
 }
 
-// cutObject returns the complete part of a JSON object whose end is missing. It keeps the members before the cut, nested ones too, and closes open
-// objects and arrays. The value at the cut is left out if it is a string that is not closed, or a number or word, which may be incomplete. If
-// nothing is complete, the result is {}.
+// cutObject returns the complete part of a JSON object whose end is missing. It keeps the
+// members before the cut, nested ones too, and closes open objects and arrays. The value at the
+// cut is left out if it is a string that is not closed, or a number or word, which may be
+// incomplete. If nothing is complete, the result is {}.
 func cutObject(s []byte) value {
 	s = repaired(s)
 	var open []byte    // closing brackets that are still due

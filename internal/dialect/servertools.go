@@ -1,7 +1,7 @@
 package dialect
 
-// serverRun reports whether a request member makes the server run something itself: a web search, code, a call
-// to another service. The client runs functions and OpenAI's custom tools.
+// serverRun reports whether a request member makes the server run something itself: a web
+// search, code, a call to another service. The client runs functions and OpenAI's custom tools.
 func serverRun(name string, v value) bool {
 	switch name {
 	case "tools":

@@ -2,9 +2,9 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// Bodies of one invocation type often end up in a job of the other: old SDKs drop modelInvocationType silently,
-// and the job then runs as InvokeModel. The errors would only mention missing fields; these hints name the
-// cause.
+// Bodies of one invocation type often end up in a job of the other: old SDKs drop
+// modelInvocationType silently, and the job then runs as InvokeModel. The errors would only
+// mention missing fields; these hints name the cause.
 
 // hintConverse replaces err if the body is a Converse body in an InvokeModel job.
 func hintConverse(body value, err error) error {
@@ -14,7 +14,8 @@ func hintConverse(body value, err error) error {
 	return wrong("this body has the shape of Converse; set modelInvocationType to Converse (as InvokeModel: %v)", err)
 }
 
-// hintInvoke replaces err if the body of a Converse job is in the Messages or the chat completions format.
+// hintInvoke replaces err if the body of a Converse job is in the Messages or the chat
+// completions format.
 func hintInvoke(body value, err error) error {
 	if !looksInvoke(body) {
 		return err
@@ -22,13 +23,14 @@ func hintInvoke(body value, err error) error {
 	return wrong("this body has the shape of InvokeModel; set modelInvocationType to InvokeModel (as Converse: %v)", err)
 }
 
-// looksConverse reports whether the body has members that only Converse has, or content blocks without a type.
+// looksConverse reports whether the body has members that only Converse has, or content blocks
+// without a type.
 func looksConverse(body value) bool {
 	return shapeOf(body).has(converseMark) || untagged(body)
 }
 
-// untagged reports whether the blocks of the first message are named by their members, as Converse's and Nova's
-// are.
+// untagged reports whether the blocks of the first message are named by their members, as
+// Converse's and Nova's are.
 func untagged(body value) bool {
 	found := false
 	eachBlock(body, func(block value) bool {
@@ -45,8 +47,8 @@ func untagged(body value) bool {
 	return found
 }
 
-// looksInvoke reports whether the body has members that Converse does not have, content that is a string, or
-// blocks with a type.
+// looksInvoke reports whether the body has members that Converse does not have, content that is
+// a string, or blocks with a type.
 func looksInvoke(body value) bool {
 	for name := range body.members() {
 		switch name {
@@ -78,8 +80,9 @@ func eachBlock(body value, visit func(value) bool) {
 	}
 }
 
-// TypeOf guesses the invocation type of a modelInput for a model of this family. A Nova body may look like a
-// Converse body; for Nova models only members that Nova does not have make it Converse.
+// TypeOf guesses the invocation type of a modelInput for a model of this family. A Nova body
+// may look like a Converse body; for Nova models only members that Nova does not have make it
+// Converse.
 func TypeOf(family string, input []byte) batholith.InvocationType {
 	body, err := object(input)
 	switch {

@@ -8,8 +8,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Spare members are parts of a request that some servers refuse, and that the record can do without or that can be written in another form. If a
-// server refuses one, the request is sent again without it, or with the other form.
+// Spare members are parts of a request that some servers refuse, and that the record can do
+// without or that can be written in another form. If a server refuses one, the request is sent
+// again without it, or with the other form.
 const (
 	spareEncoding   batholith.Spare = 1 << iota // encoding_format: left out; servers use the same value by default
 	spareDimensions                             // dimensions: left out; the answer is checked, so it must have this size by default
@@ -44,12 +45,14 @@ type spareMember struct {
 	lost    string   // the name under which the manifest counts the member as dropped; "": nothing of the record is lost
 }
 
-// refusing has the words with which servers refuse a member: vLLM, OpenAI, Pydantic, Groq, Mistral, TEI, Python.
+// refusing has the words with which servers refuse a member: vLLM, OpenAI, Pydantic, Groq,
+// Mistral, TEI, Python.
 var refusing = []string{"not support", "unsupported", "not permitted", "not allowed", "unrecognized", "unknown", "unexpected", "extra ", "invalid", "not valid", "forbidden", "not available",
 	"cannot be", "can't be", "no such", "not accept", "not recognized", "additional properties", "incompatible", "must not"}
 
-// Refused returns the spare members of a call that f, the server's refusal, is about, or 0 if it is about none of them. It reads the refusal's
-// message, since servers report this error with many statuses.
+// Refused returns the spare members of a call that f, the server's refusal, is about, or 0 if
+// it is about none of them. It reads the refusal's message, since servers report this error
+// with many statuses.
 func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare) {
 	switch f.Status {
 	// These statuses concern the key or the load, never a member of the body.
@@ -77,7 +80,8 @@ func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare
 	return refused
 }
 
-// Without returns the call without the spare members in s, or with their other form. Bits of s that call.Spare does not have are ignored.
+// Without returns the call without the spare members in s, or with their other form. Bits of s
+// that call.Spare does not have are ignored.
 func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 	if s &= call.Spare; s == 0 {
 		return call
@@ -112,8 +116,8 @@ func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 	return call
 }
 
-// plainer copies messages. If s has spareThoughts, it leaves reasoning_content out. If s has spareParts, it joins content of text parts to one
-// string.
+// plainer copies messages. If s has spareThoughts, it leaves reasoning_content out. If s has
+// spareParts, it joins content of text parts to one string.
 func (b *buffer) plainer(messages value, s batholith.Spare) {
 	b.open('[')
 	for _, m := range messages.elements() {
@@ -134,8 +138,8 @@ func (b *buffer) plainer(messages value, s batholith.Spare) {
 	b.close(']')
 }
 
-// oneText joins a list of text parts to one string, with a line break between parts, as vLLM does. If a part is not text, it returns the list
-// unchanged.
+// oneText joins a list of text parts to one string, with a line break between parts, as vLLM
+// does. If a part is not text, it returns the list unchanged.
 func oneText(parts value) value {
 	text := value(`"`)
 	for i, p := range parts.elements() {

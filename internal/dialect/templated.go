@@ -7,8 +7,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// templated translates bodies whose prompt already contains the model's chat template marks. The prompt goes to
-// /completions unchanged. Minimal bodies and answers:
+// templated translates bodies whose prompt already contains the model's chat template marks.
+// The prompt goes to /completions unchanged. Minimal bodies and answers:
 //
 //	Llama        {"prompt":"<|begin_of_text|>…","max_gen_len":512}  {"generation":"Hi","prompt_token_count":8,…,"stop_reason":"stop"}
 //	Mistral      {"prompt":"<s>[INST] Hello [/INST]","max_tokens":512}  {"outputs":[{"text":"Hi","stop_reason":"stop"}]}
@@ -23,7 +23,8 @@ type templated struct {
 // llama is Meta's family (Bedrock: Meta Llama; default of max_gen_len: 512).
 func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama} }
 
-// mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens: 512).
+// mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens:
+// 512).
 func mistralText(o Options) translator { return templated{o, mistralBody, "512", writeMistralText} }
 
 // deepSeekR1 is DeepSeek's family (Bedrock: DeepSeek-R1; recommended maximum: 8192 tokens).
@@ -38,8 +39,8 @@ func (d templated) request(body value, model string) (batholith.Call, error) {
 	return r.call(), nil
 }
 
-// body sets the default limit first: without a limit, servers stop after 16 tokens (OpenAI: completions,
-// max_tokens).
+// body sets the default limit first: without a limit, servers stop after 16 tokens (OpenAI:
+// completions, max_tokens).
 func (d templated) body(body value, model string) (*completionRequest, error) {
 	// The prompt must be written first, so it is looked up before the other members are read.
 	prompt := body.member("prompt")
@@ -100,8 +101,8 @@ func stopOrLength(c completion) string {
 // completionRequest builds the body of an OpenAI /completions request.
 type completionRequest struct{ chat }
 
-// newCompletion starts a request. If the prompt begins with the mark that tokenizers add themselves, it tells
-// the server not to add another.
+// newCompletion starts a request. If the prompt begins with the mark that tokenizers add
+// themselves, it tells the server not to add another.
 func newCompletion(model string, prompt value) *completionRequest {
 	r := &completionRequest{chat{buffer: make(buffer, 0, len(prompt)+256)}}
 	r.open('{')
@@ -123,8 +124,8 @@ var beginnings = []string{"<|begin_of_text|>", "<s>", "<｜begin▁of▁sentence
 // longestBeginning is how many characters of a prompt are searched for a mark.
 const longestBeginning = 64
 
-// beginning returns the first characters of a string. Encoders may have written them as escapes: \u003c for <,
-// \uff5c for ｜.
+// beginning returns the first characters of a string. Encoders may have written them as
+// escapes: \u003c for <, \uff5c for ｜.
 func (v value) beginning(characters int) string {
 	end, n := 1, 0
 	for ; end < len(v)-1 && n < characters; n++ {

@@ -7,9 +7,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// titanEmbed translates Amazon's Titan embeddings of texts: version 2; version 1, which has no options; and
-// multimodal embeddings without an image (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings). A
-// minimal body and its answer:
+// titanEmbed translates Amazon's Titan embeddings of texts: version 2; version 1, which has no
+// options; and multimodal embeddings without an image (Bedrock: Titan Text Embeddings, Titan
+// Multimodal Embeddings). A minimal body and its answer:
 //
 //	{"inputText":"a"}
 //	{"embedding":[0.1,…],"inputTextTokenCount":1}
@@ -109,14 +109,14 @@ func (d titanEmbed) answer(input value, call batholith.Call, body []byte) (batho
 	return a, nil
 }
 
-// secondVersion reports whether the model groups the vectors by kind in every answer, which only version 2
-// does.
+// secondVersion reports whether the model groups the vectors by kind in every answer, which
+// only version 2 does.
 func (d titanEmbed) secondVersion() bool {
 	return slices.ContainsFunc(d.Names, func(name string) bool { return strings.Contains(name, "titan-embed-text-v2") })
 }
 
-// answer writes the answer. If vectors are grouped by kind, the float vector is written twice, because clients
-// of version 1 read it at the top level.
+// answer writes the answer. If vectors are grouped by kind, the float vector is written twice,
+// because clients of version 1 read it at the top level.
 func (w embedBody) answer(v vector, tokens batholith.Tokens) []byte {
 	b := make(buffer, 0, 2*len(v.raw)+128)
 	b.open('{')

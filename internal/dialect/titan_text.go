@@ -2,8 +2,8 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// titanText translates Amazon's Titan text models (Bedrock: Titan Text). The text becomes one user message. A
-// minimal body and its answer:
+// titanText translates Amazon's Titan text models (Bedrock: Titan Text). The text becomes one
+// user message. A minimal body and its answer:
 //
 //	{"inputText":"Hello","textGenerationConfig":{"maxTokenCount":512}}
 //	{"inputTextTokenCount":8,"results":[{"tokenCount":3,"outputText":"Hi","completionReason":"FINISH"}]}

@@ -6,9 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Tokens estimates how many tokens a model reads, in thousandths of a token. Tokenizers differ: by language, by the age of their
-// vocabulary, and by the chat template around the turns. The true number lies between Least and Most for tokenizers of byte pairs with
-// 32,000 words and more; a tokenizer of bytes counts [Weight.Text].
+// Tokens estimates how many tokens a model reads, in thousandths of a token. Tokenizers differ:
+// by language, by the age of their vocabulary, and by the chat template around the turns. The
+// true number lies between Least and Most for tokenizers of byte pairs with 32,000 words and
+// more; a tokenizer of bytes counts [Weight.Text].
 type Tokens struct{ Least, Likely, Most int64 }
 
 // Add returns the sum of both.
@@ -19,9 +20,10 @@ func (t Tokens) Add(u Tokens) Tokens {
 // rate is how many thousandths of a token a character has, in the order of [Tokens].
 type rate [3]uint64
 
-// The rates of characters. They were measured over texts of 22 languages, code, tables and JSON with the tokenizers of Llama 2 (32,000
-// words: most of the upper bounds), Llama 3, cl100k and o200k (most of the lower ones); testdata/tokens.json has the counts. The bounds
-// leave a twentieth or more on both sides.
+// The rates of characters. They were measured over texts of 22 languages, code, tables and JSON
+// with the tokenizers of Llama 2 (32,000 words: most of the upper bounds), Llama 3, cl100k and
+// o200k (most of the lower ones); testdata/tokens.json has the counts. The bounds leave a
+// twentieth or more on both sides.
 var (
 	lowerRate   = rate{155, 230, 450}  // letters and blanks: a word is one token or a few
 	upperRate   = rate{155, 330, 800}  // words in capitals are in pieces
@@ -41,21 +43,24 @@ var (
 	slashRate   = rate{0, 250, 500} // half of a backslash, which is \\, or a part of another escape
 )
 
-// What a chat template adds: to each turn, and to each body. The most includes the system prompts that some templates have of their own
-// (about 25 tokens in Llama 3.1 and Qwen 2.5, 70 in gpt-oss).
+// What a chat template adds: to each turn, and to each body. The most includes the system
+// prompts that some templates have of their own (about 25 tokens in Llama 3.1 and Qwen 2.5, 70
+// in gpt-oss).
 var (
 	turnTokens = Tokens{1000, 5000, 12000}
 	bodyTokens = Tokens{0, 4000, 80000}
 )
 
-// The rates of a character are added at once, in one word of 64 bits, 21 bits each. So many characters of the highest rate fit into it.
+// The rates of a character are added at once, in one word of 64 bits, 21 bits each. So many
+// characters of the highest rate fit into it.
 const (
 	laneBits = 21
 	laneMask = 1<<laneBits - 1
 	laneSpan = 512 // × 4,000 < 2^21
 )
 
-// packed are the rates of a character by its first byte; the other bytes of a character have none.
+// packed are the rates of a character by its first byte; the other bytes of a character have
+// none.
 var packed = packRates()
 
 func packRates() (all [256]uint64) {
@@ -84,8 +89,9 @@ func packRates() (all [256]uint64) {
 	return all
 }
 
-// weighText adds a text of JSON, without its quotes, to the weight. \n, \" and the like count as the two characters that they are, with low
-// rates for the backslash; \u00e9 counts as the character that it stands for, since some programs write every letter beyond ASCII so.
+// weighText adds a text of JSON, without its quotes, to the weight. \n, \" and the like count
+// as the two characters that they are, with low rates for the backslash; \u00e9 counts as the
+// character that it stands for, since some programs write every letter beyond ASCII so.
 func (w *Weight) weighText(text []byte) {
 	for {
 		n := bytes.Index(text, []byte(`\u`))
@@ -109,7 +115,8 @@ func (w *Weight) weighBytes(text []byte) {
 	}
 }
 
-// lanes sums the rates of at most laneSpan bytes. Two sums that do not wait for each other take half the time.
+// lanes sums the rates of at most laneSpan bytes. Two sums that do not wait for each other take
+// half the time.
 func lanes(text []byte) (least, likely, most int64) {
 	var even, odd uint64
 	for ; len(text) >= 8; text = text[8:] {
@@ -124,7 +131,8 @@ func lanes(text []byte) (least, likely, most int64) {
 	return int64(sum & laneMask), int64(sum >> laneBits & laneMask), int64(sum >> (2 * laneBits))
 }
 
-// weighEscape adds the character of an escape, \u and four digits, and returns what is behind it. A character above U+FFFF is a pair of them.
+// weighEscape adds the character of an escape, \u and four digits, and returns what is behind
+// it. A character above U+FFFF is a pair of them.
 func (w *Weight) weighEscape(text []byte) []byte {
 	const length = len(`\u0000`)
 	r, ok := codeUnit(text)

@@ -27,7 +27,8 @@ type part struct {
 	prefix string // "data:image/png;base64,"; for audio its format; for a text what is written before it
 }
 
-// toolCall is a tool call of the assistant. id and name are JSON strings; arguments is any JSON.
+// toolCall is a tool call of the assistant. id and name are JSON strings; arguments is any
+// JSON.
 type toolCall struct {
 	id, name, arguments value
 }
@@ -52,8 +53,8 @@ func (t *turn) think(thought value) {
 	t.reasoning = b.value()
 }
 
-// turn adds a message. Consecutive messages of one role are joined, as Claude does; the chat templates of many
-// models reject them.
+// turn adds a message. Consecutive messages of one role are joined, as Claude does; the chat
+// templates of many models reject them.
 func (c *chat) turn(t *turn) {
 	if !c.held.takes(t) {
 		c.flush()
@@ -89,8 +90,9 @@ func (c *chat) flush() {
 // shows reports whether a result contains a medium.
 func (r toolResult) shows() bool { return slices.ContainsFunc(r.parts, part.isMedium) }
 
-// write writes a message. Tool results are messages of their own and come before the user's text. In OpenAI's
-// format they contain text only, so their images follow in the user's message.
+// write writes a message. Tool results are messages of their own and come before the user's
+// text. In OpenAI's format they contain text only, so their images follow in the user's
+// message.
 func (c *chat) write(t *turn) {
 	var media []part // images and other media of tool results
 	for i := range t.results {
@@ -149,8 +151,8 @@ func (c *chat) result(r *toolResult, media []part) []part {
 // isMedium reports whether p is not text.
 func (p part) isMedium() bool { return p.kind != "text" }
 
-// failure marks a result as an error by the prefix "Error: ", because OpenAI's format has no other way. A text
-// that begins with "error" is unchanged.
+// failure marks a result as an error by the prefix "Error: ", because OpenAI's format has no
+// other way. A text that begins with "error" is unchanged.
 func failure(parts []part) []part {
 	parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.text.is("") })
 	if len(parts) == 0 {
@@ -164,7 +166,8 @@ func failure(parts []part) []part {
 	return parts
 }
 
-// content writes a single text as a string, which every server accepts, and anything else as a list of parts.
+// content writes a single text as a string, which every server accepts, and anything else as a
+// list of parts.
 func (c *chat) content(parts []part) {
 	c.key("content")
 	if len(parts) == 0 {
@@ -215,8 +218,8 @@ func (b *buffer) joined(prefix string, v value) {
 	*b = append(*b, v[1:]...)
 }
 
-// calls writes the tool calls of an earlier assistant turn. Arguments are a string that contains JSON (OpenAI:
-// tool_calls).
+// calls writes the tool calls of an earlier assistant turn. Arguments are a string that
+// contains JSON (OpenAI: tool_calls).
 func (c *chat) calls(calls []toolCall) {
 	if len(calls) == 0 {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Usage returns the token counts of an OpenAI-compatible answer, even if the answer itself cannot be used.
-// Missing counts are 0.
+// Usage returns the token counts of an OpenAI-compatible answer, even if the answer itself
+// cannot be used. Missing counts are 0.
 func Usage(body []byte) batholith.Tokens {
 	doc, err := parseAnswer(body)
 	if err != nil || doc.kind() != '{' {
@@ -16,8 +16,8 @@ func Usage(body []byte) batholith.Tokens {
 	return usage(doc.member("usage"))
 }
 
-// usage reads a usage object. A server's token counts enter the program only here. A missing or impossible
-// count is 0.
+// usage reads a usage object. A server's token counts enter the program only here. A missing or
+// impossible count is 0.
 func usage(v value) (t batholith.Tokens) {
 	for name, m := range v.members() {
 		switch name {
@@ -33,8 +33,8 @@ func usage(v value) (t batholith.Tokens) {
 	return t
 }
 
-// tokenCount converts a number to a token count that batholith.BelievedTokens accepts. A fraction is dropped,
-// because some servers write 12.0 or 1.2e1. Other values are 0.
+// tokenCount converts a number to a token count that batholith.BelievedTokens accepts. A
+// fraction is dropped, because some servers write 12.0 or 1.2e1. Other values are 0.
 func tokenCount(v value) int64 {
 	if n, ok := v.integer(); ok {
 		return batholith.BelievedTokens(n)
@@ -49,7 +49,8 @@ func tokenCount(v value) int64 {
 	return int64(f)
 }
 
-// tokenLimit returns a body's limit of output tokens; 0 if it is not a whole number or not credible.
+// tokenLimit returns a body's limit of output tokens; 0 if it is not a whole number or not
+// credible.
 func tokenLimit(v value) int64 {
 	n, _ := v.integer()
 	return batholith.BelievedTokens(n)

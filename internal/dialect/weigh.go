@@ -10,8 +10,8 @@ type Weight struct {
 	Most   int64  // maximum number of output tokens; 0: the body has no limit
 }
 
-// Weigh estimates the cost of a body of any family from its member names. It reads the body once and ignores
-// nesting. input must be valid JSON, but need not be valid for a model.
+// Weigh estimates the cost of a body of any family from its member names. It reads the body
+// once and ignores nesting. input must be valid JSON, but need not be valid for a model.
 func Weigh(input []byte) (w Weight) {
 	v := value(input)
 	defer w.addTemplate()
@@ -65,7 +65,8 @@ const (
 	systemMember               // system prompt
 )
 
-// memberOf classifies a member by its name as written, with quotes. The switch does not allocate.
+// memberOf classifies a member by its name as written, with quotes. The switch does not
+// allocate.
 func memberOf(name value) member {
 	if len(name) < len(`""`) {
 		return otherMember

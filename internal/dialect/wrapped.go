@@ -50,8 +50,8 @@ func told(before string, v value, after string) value {
 	return append(append(b, after...), '"')
 }
 
-// wrapped is a text with information about it, such as a document's title. Tags separate it from neighbouring
-// texts.
+// wrapped is a text with information about it, such as a document's title. Tags separate it
+// from neighbouring texts.
 type wrapped struct {
 	tag   string
 	parts *[]part
@@ -59,8 +59,8 @@ type wrapped struct {
 	n     int // number of heads
 }
 
-// head adds information before the text, such as its title. Values that are not strings are ignored; the caller
-// reports them.
+// head adds information before the text, such as its title. Values that are not strings are
+// ignored; the caller reports them.
 func (w *wrapped) head(name string, v value) {
 	if v.kind() != '"' || len(v) <= len(`""`) {
 		return
@@ -102,8 +102,8 @@ func (w *wrapped) flush() {
 	}
 }
 
-// searchResult reads a search result and writes its source before the text. Claude's and Converse's format
-// differ only in their pieces, which chunks reads.
+// searchResult reads a search result and writes its source before the text. Claude's and
+// Converse's format differ only in their pieces, which chunks reads.
 func (c *chat) searchResult(to *[]part, o *members, v value, chunks func(w *wrapped, content value) error) error {
 	w := wrapped{tag: "search_result", parts: to}
 	var content value

@@ -9,8 +9,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// buffer is JSON that is being written. Commas are added automatically: the last byte tells whether one is
-// needed.
+// buffer is JSON that is being written. Commas are added automatically: the last byte tells
+// whether one is needed.
 type buffer []byte
 
 // buffers reuses the memory of discarded requests.
@@ -24,7 +24,8 @@ func newBuffer(size int) buffer {
 	return make(buffer, 0, size)
 }
 
-// Discard returns the memory of a call for reuse. The call, made by a [Dialect], must not be used afterwards.
+// Discard returns the memory of a call for reuse. The call, made by a [Dialect], must not be
+// used afterwards.
 func Discard(c batholith.Call) {
 	b := buffer(c.Body)
 	buffers.Put(&b)

@@ -52,8 +52,9 @@ func (d *doctor) data(dir string) (alive bool) {
 	return alive
 }
 
-// foreign notes a directory of another user that this user, uid, cannot work in, and tells whether it is one. The server that its owner runs is
-// right to keep others out, so the owner stays as it is.
+// foreign notes a directory of another user that this user, uid, cannot work in, and tells
+// whether it is one. The server that its owner runs is right to keep others out, so the owner
+// stays as it is.
 func (d *doctor) foreign(dir string, info fs.FileInfo, uid int) bool {
 	owner := ownerOf(info)
 	if owner < 0 || owner == uid || uid == 0 {
@@ -82,7 +83,8 @@ func userName(id int) string {
 	return fmt.Sprintf("#%d", id)
 }
 
-// private reports a path that other users of the machine can open. mode is the permission to set.
+// private reports a path that other users of the machine can open. mode is the permission to
+// set.
 func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
 	if info.Mode().Perm()&0o077 != 0 {
 		d.find(Finding{Problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
@@ -139,8 +141,8 @@ func spaceOf(dir string, free, whole uint64) Finding {
 		"make room there, or move the directory and name it with --data DIR; jobs go on by themselves"}
 }
 
-// holder reports which process has locked the directory. It tests the lock itself, not the process id in the
-// file.
+// holder reports which process has locked the directory. It tests the lock itself, not the
+// process id in the file.
 func (d *doctor) holder(dir string) bool {
 	// Read-only, so that doctor also works for a user who may only read.
 	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
@@ -160,8 +162,8 @@ func (d *doctor) holder(dir string) bool {
 	return false
 }
 
-// pinned is the maximum age of a running server's journal file: normally its outcomes are committed within
-// seconds.
+// pinned is the maximum age of a running server's journal file: normally its outcomes are
+// committed within seconds.
 const pinned = 10 * time.Minute
 
 // journal looks for outcomes that are not committed, and for damaged journal files.

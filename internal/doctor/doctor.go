@@ -45,8 +45,8 @@ type Options struct {
 
 	// Jobs gives access to the server's jobs. It is called only if the server is ready.
 	Jobs func(context.Context) (Jobs, error)
-	// S3 returns how jobs reach their buckets; nil if unknown. S3 itself may be nil. An error means that the
-	// configuration is unusable.
+	// S3 returns how jobs reach their buckets; nil if unknown. S3 itself may be nil. An error
+	// means that the configuration is unusable.
 	S3     func() (*S3, error)
 	Bucket string // s3://BUCKET/PREFIX at which the roles are tested; "": at the places of recent jobs
 	Fix    bool   // delete leftovers of finished jobs
@@ -67,12 +67,13 @@ type Model struct {
 
 // Jobs gives access to the jobs of a server.
 type Jobs interface {
-	// List yields jobs, newest first. An error ends the list. Only id, role, places, KMS key, status, message
-	// and times of a job are set.
+	// List yields jobs, newest first. An error ends the list. Only id, role, places, KMS key,
+	// status, message and times of a job are set.
 	List(ctx context.Context) iter.Seq2[batholith.Job, error]
 	// Kept returns the state of a job's kept results.
 	Kept(ctx context.Context, j batholith.Job) (Kept, error)
-	// Objects returns an S3 client for the buckets of the outputs; nil if they cannot be reached.
+	// Objects returns an S3 client for the buckets of the outputs; nil if they cannot be
+	// reached.
 	Objects() *s3.Client
 }
 

@@ -17,8 +17,8 @@ import (
 const (
 	// jobsLooked is the maximum number of jobs that are examined, newest first.
 	jobsLooked = 200
-	// atRest is how long after a job's end its working files count as leftovers. Jobs delete them themselves at
-	// the end.
+	// atRest is how long after a job's end its working files count as leftovers. Jobs delete
+	// them themselves at the end.
 	atRest = 2 * time.Minute
 	// stuck is how long a job may stay unchanged before it is reported.
 	stuck = 2 * time.Minute
@@ -76,8 +76,8 @@ func prefixOf(j batholith.Job) string {
 	return strings.TrimSuffix(j.Output.URI, "/") + "/" + j.ID + "/"
 }
 
-// keeps reports a Failed job whose results are kept. If the server does not answer, it assumes that they are
-// kept, because Options.Fix must not delete the only copy.
+// keeps reports a Failed job whose results are kept. If the server does not answer, it assumes
+// that they are kept, because Options.Fix must not delete the only copy.
 func (d *doctor) keeps(ctx context.Context, jobs Jobs, j batholith.Job) bool {
 	if j.Status != batholith.StatusFailed {
 		return false

@@ -56,8 +56,9 @@ func (d *doctor) models(ctx context.Context) {
 // firstAnswer is the timeout of the test request. The server may have to load the model first.
 const firstAnswer = 30 * time.Second
 
-// probeBackend tests one model on one server: is it reachable, does it list the model, does it answer a request
-// for one token. The answer decides, because many servers have no list or accept names that they do not list.
+// probeBackend tests one model on one server: is it reachable, does it list the model, does it
+// answer a request for one token. The answer decides, because many servers have no list or
+// accept names that they do not list.
 func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding {
 	name, url := cmp.Or(b.Model, model.ID), plain.Redact(b.URL)
 	refused := Finding{Problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
@@ -147,8 +148,8 @@ var usualPorts = []usualPort{{"127.0.0.1:11434", "Ollama"}, {"127.0.0.1:8000", "
 // portTime bounds the request to a port on which possibly nothing listens.
 const portTime = time.Second
 
-// neighbours looks for model servers on the usual ports of this machine that are not configured, and suggests
-// settings for them.
+// neighbours looks for model servers on the usual ports of this machine that are not
+// configured, and suggests settings for them.
 func (d *doctor) neighbours(ctx context.Context) {
 	for _, p := range d.ports {
 		if d.configured(p.address) {

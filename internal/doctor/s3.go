@@ -21,12 +21,13 @@ import (
 )
 
 const (
-	// placesTried is the maximum number of recent jobs' places that are tested per role and direction.
+	// placesTried is the maximum number of recent jobs' places that are tested per role and
+	// direction.
 	placesTried = 3
 	// placeTime bounds the test of one place.
 	placeTime = 45 * time.Second
-	// skewAllowed is the tolerated difference between this machine's clock and the S3's. Amazon rejects
-	// requests from 15 minutes on.
+	// skewAllowed is the tolerated difference between this machine's clock and the S3's. Amazon
+	// rejects requests from 15 minutes on.
 	skewAllowed = 5 * time.Minute
 )
 
@@ -37,9 +38,9 @@ type trial struct {
 	write             bool
 }
 
-// buckets does what jobs do in their buckets, with the keys of each role: at Options.Bucket, or at the places
-// of recent jobs. Without either, it tests only the connection and the keys. ready reports whether the server
-// is ready.
+// buckets does what jobs do in their buckets, with the keys of each role: at Options.Bucket, or
+// at the places of recent jobs. Without either, it tests only the connection and the keys.
+// ready reports whether the server is ready.
 func (d *doctor) buckets(ctx context.Context, ready bool) {
 	if d.o.S3 == nil {
 		return
@@ -132,8 +133,8 @@ func faulty(what string, err error) Finding {
 	return f
 }
 
-// try does what jobs do at a place. It reports every denied step. reached is false if the S3 or the bucket
-// cannot be used at all.
+// try does what jobs do at a place. It reports every denied step. reached is false if the S3 or
+// the bucket cannot be used at all.
 func (d *doctor) try(ctx context.Context, client *object.Client, t trial) (reached bool) {
 	ctx, cancel := context.WithTimeout(ctx, placeTime)
 	defer cancel()

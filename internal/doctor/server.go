@@ -14,8 +14,8 @@ import (
 // askTime bounds one request to a server.
 const askTime = 5 * time.Second
 
-// server checks whether the server is reachable and ready, and returns that. alive reports whether a process
-// has locked the data directory.
+// server checks whether the server is reachable and ready, and returns that. alive reports
+// whether a process has locked the data directory.
 func (d *doctor) server(ctx context.Context, alive bool) bool {
 	if d.o.Server == "" && d.closed {
 		return false // its owner can see it, as was said

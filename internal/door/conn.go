@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Conn is a connection accepted by a [Listener]. The HTTP server reports the progress of its requests with
-// Begin, Rest and Prove. These methods and Keep may be called on a nil *Conn, which stands for a connection
-// without limits.
+// Conn is a connection accepted by a [Listener]. The HTTP server reports the progress of its
+// requests with Begin, Rest and Prove. These methods and Keep may be called on a nil *Conn,
+// which stands for a connection without limits.
 type Conn struct {
 	net.Conn
 	door    *Listener
@@ -38,8 +38,9 @@ type Conn struct {
 	asked    time.Time // read deadline that the server set; guarded by deadline
 }
 
-// Read implements net.Conn. For a stranger it counts the bytes. It returns io.EOF, as if the client had closed
-// the connection, if the request takes too long or the door has closed the connection to make room.
+// Read implements net.Conn. For a stranger it counts the bytes. It returns io.EOF, as if the
+// client had closed the connection, if the request takes too long or the door has closed the
+// connection to make room.
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		if c.proven.Load() {
@@ -58,9 +59,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// overdue reports whether a read that hit a deadline must end: the server's deadline or the stranger's has
-// passed. In the latter case it closes the connection. Otherwise Rest or Prove has moved the deadline during
-// the read, which then continues.
+// overdue reports whether a read that hit a deadline must end: the server's deadline or the
+// stranger's has passed. In the latter case it closes the connection. Otherwise Rest or Prove
+// has moved the deadline during the read, which then continues.
 func (c *Conn) overdue() bool {
 	c.deadline.Lock()
 	asked := c.asked
@@ -78,8 +79,8 @@ func (c *Conn) overdue() bool {
 	return true
 }
 
-// ended replaces the error of a read by io.EOF if the door has closed the connection. Servers would log any
-// other error.
+// ended replaces the error of a read by io.EOF if the door has closed the connection. Servers
+// would log any other error.
 func (c *Conn) ended(err error) error {
 	if err != nil && c.gone.Load() {
 		return io.EOF
@@ -87,7 +88,8 @@ func (c *Conn) ended(err error) error {
 	return err
 }
 
-// due returns the time by which the current request must have arrived. The caller holds door.mu.
+// due returns the time by which the current request must have arrived. The caller holds
+// door.mu.
 func (c *Conn) due() time.Time { return c.since.Add(c.door.limits.due(c.received)) }
 
 // arm sets the read deadline to the earlier of the server's and the stranger's.
@@ -106,7 +108,8 @@ func (c *Conn) arm() error {
 	return c.Conn.SetReadDeadline(first)
 }
 
-// SetReadDeadline sets the server's read deadline. The stranger's own deadline continues to apply.
+// SetReadDeadline sets the server's read deadline. The stranger's own deadline continues to
+// apply.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.deadline.Lock()
 	c.asked = t
@@ -134,8 +137,9 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite closes the sending direction only, if the connection supports it. HTTP servers do this before they
-// close a connection whose request body they did not read; otherwise the client might lose the answer.
+// CloseWrite closes the sending direction only, if the connection supports it. HTTP servers do
+// this before they close a connection whose request body they did not read; otherwise the
+// client might lose the answer.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -143,7 +147,8 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// cut closes the connection on behalf of the door. The caller holds door.mu; closing a socket does not block.
+// cut closes the connection on behalf of the door. The caller holds door.mu; closing a socket
+// does not block.
 func (c *Conn) cut() {
 	c.leave()
 	c.Conn.Close()
@@ -164,7 +169,8 @@ func (c *Conn) leave() {
 	c.door.free()
 }
 
-// unlist removes the connection and its bytes from the strangers' totals. The caller holds door.mu.
+// unlist removes the connection and its bytes from the strangers' totals. The caller holds
+// door.mu.
 func (c *Conn) unlist() {
 	l := c.door
 	l.strangers.Remove(c.place)
@@ -182,8 +188,8 @@ func (l *Listener) free() {
 	}
 }
 
-// count adds received bytes. If the strangers then hold too many bytes together, the heaviest one is closed,
-// which may be this one.
+// count adds received bytes. If the strangers then hold too many bytes together, the heaviest
+// one is closed, which may be this one.
 func (c *Conn) count(p []byte) {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
@@ -202,10 +208,12 @@ func (c *Conn) count(p []byte) {
 	c.door.hold(n)
 }
 
-// http2 is the start of the HTTP/2 preface (RFC 9113, section 3.4). No HTTP/1 request begins with it.
+// http2 is the start of the HTTP/2 preface (RFC 9113, section 3.4). No HTTP/1 request begins
+// with it.
 const http2 = "PRI * HTTP/2.0"
 
-// multiplexes reports whether p completes the HTTP/2 preface. It returns true at most once per connection.
+// multiplexes reports whether p completes the HTTP/2 preface. It returns true at most once per
+// connection.
 func (c *Conn) multiplexes(p []byte) bool {
 	for _, b := range p {
 		if c.preface < 0 {
@@ -223,8 +231,8 @@ func (c *Conn) multiplexes(p []byte) bool {
 	return false
 }
 
-// hold adds n to the strangers' bytes, and closes the heaviest strangers until the sum is within Limits.Bytes.
-// The caller holds l.mu.
+// hold adds n to the strangers' bytes, and closes the heaviest strangers until the sum is
+// within Limits.Bytes. The caller holds l.mu.
 func (l *Listener) hold(n int64) {
 	l.bytes += n
 	for l.bytes > l.limits.Bytes {
@@ -237,8 +245,9 @@ func (l *Listener) hold(n int64) {
 	}
 }
 
-// Keep counts n more bytes for a request, until release is called (once). It is for memory that the received
-// bytes do not show: over HTTP/2, a few bytes can become a request of many kilobytes.
+// Keep counts n more bytes for a request, until release is called (once). It is for memory that
+// the received bytes do not show: over HTTP/2, a few bytes can become a request of many
+// kilobytes.
 func (c *Conn) Keep(n int64) (release func()) {
 	if c == nil || c.proven.Load() {
 		return func() {}
@@ -286,8 +295,8 @@ func (c *Conn) Rest() {
 	}
 }
 
-// Prove reports that a request on this connection was authenticated. The connection is no longer a stranger's,
-// and only the server's own deadlines apply.
+// Prove reports that a request on this connection was authenticated. The connection is no
+// longer a stranger's, and only the server's own deadlines apply.
 func (c *Conn) Prove() {
 	if c == nil || c.proven.Load() {
 		return
@@ -310,7 +319,8 @@ func (c *Conn) Prove() {
 
 type connKey struct{}
 
-// With returns a context that carries the connection c of a request. http.Server.ConnContext calls it.
+// With returns a context that carries the connection c of a request. http.Server.ConnContext
+// calls it.
 func With(ctx context.Context, c net.Conn) context.Context {
 	ours, _ := c.(*Conn)
 	return context.WithValue(ctx, connKey{}, ours)

@@ -1,9 +1,11 @@
-// Package door limits what clients without a key can take from a listener: connections, memory and time.
+// Package door limits what clients without a key can take from a listener: connections, memory
+// and time.
 //
-// Every accepted connection belongs to a stranger until a request on it was authenticated; then the server
-// calls [Conn.Prove]. Strangers share a fixed number of connections and a fixed number of bytes. If one of the
-// two is exhausted, the door closes a stranger's connection, never a proven one. So idle connections, slow
-// headers and half-sent bodies cannot lock out a key holder, not even from the same address:
+// Every accepted connection belongs to a stranger until a request on it was authenticated; then
+// the server calls [Conn.Prove]. Strangers share a fixed number of connections and a fixed
+// number of bytes. If one of the two is exhausted, the door closes a stranger's connection,
+// never a proven one. So idle connections, slow headers and half-sent bodies cannot lock out a
+// key holder, not even from the same address:
 //
 //   - All connections in use: the door closes the oldest stranger of the address with the most strangers.
 //   - All bytes in use: it closes the stranger with the largest product of bytes held × age. A short request
@@ -12,7 +14,8 @@
 //     be complete within min([Limits].Patience + n/[Limits].Rate, [Limits].Longest). This ends idle
 //     connections, slow headers and slow bodies.
 //
-// [Private] is a listener without sockets, which only this process can dial. It uses no file descriptors.
+// [Private] is a listener without sockets, which only this process can dial. It uses no file
+// descriptors.
 //
 // The package does not know what a request asks for, nor how a key is verified.
 package door

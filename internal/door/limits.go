@@ -9,20 +9,22 @@ type Limits struct {
 	PerAddress int   // strangers of one address (of one /64 network for IPv6)
 	Bytes      int64 // bytes received of unfinished requests, all strangers together
 
-	// Multiplexed is added to the bytes of an HTTP/2 connection after its preface: a few hundred bytes can open
-	// all its streams before any request is looked at.
+	// Multiplexed is added to the bytes of an HTTP/2 connection after its preface: a few
+	// hundred bytes can open all its streams before any request is looked at.
 	Multiplexed int64
 
 	Idle     time.Duration // wait for the first byte of a stranger's request; not shorter than clients keep connections that they opened in advance
 	Patience time.Duration // from the first byte, time for a request of any size to arrive
 	Rate     int64         // bytes per second that a longer request must reach beyond Patience
 	Longest  time.Duration // maximum for any stranger's request
-	// Young is the age below which a connection is not closed for a newcomer; the newcomer waits in the
-	// kernel's queue instead. So a burst of key holders can authenticate one after the other.
+	// Young is the age below which a connection is not closed for a newcomer; the newcomer
+	// waits in the kernel's queue instead. So a burst of key holders can authenticate one after
+	// the other.
 	Young time.Duration
 }
 
-// Limits for a process with many file descriptors. A connection costs about 10 KiB until it has sent something.
+// Limits for a process with many file descriptors. A connection costs about 10 KiB until it has
+// sent something.
 const (
 	mostOpen      = 4096
 	mostStrangers = 1024
@@ -37,8 +39,9 @@ const (
 	young          = 50 * time.Millisecond
 )
 
-// Default returns the limits for a process that may open so many file descriptors; 0: unlimited. A listener
-// uses at most an eighth of them. The rest is for the database, the journal, objects and model servers.
+// Default returns the limits for a process that may open so many file descriptors; 0:
+// unlimited. A listener uses at most an eighth of them. The rest is for the database, the
+// journal, objects and model servers.
 func Default(descriptors int) Limits {
 	open := mostOpen
 	if descriptors > 0 {
@@ -71,8 +74,8 @@ func fill[T comparable](to *T, value T) {
 	}
 }
 
-// due returns the time that a stranger has: Idle for the first byte; min(Patience + n/Rate, Longest) for a
-// request of which n bytes have arrived.
+// due returns the time that a stranger has: Idle for the first byte; min(Patience + n/Rate,
+// Longest) for a request of which n bytes have arrived.
 func (l Limits) due(n int64) time.Duration {
 	if n == 0 {
 		return l.Idle

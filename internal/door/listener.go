@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Listener accepts connections within its limits. Every connection that it returns is a [*Conn].
+// Listener accepts connections within its limits. Every connection that it returns is a
+// [*Conn].
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -37,8 +38,9 @@ func Listen(ln net.Listener, limits Limits, log *slog.Logger) *Listener {
 		strangers: list.New(), proven: list.New(), perAddress: map[netip.Addr]int{}}
 }
 
-// Accept returns the next connection that fits the limits. It may close other connections to make room. It
-// returns an error only if the listener is closed or broken; if file descriptors are exhausted, it waits.
+// Accept returns the next connection that fits the limits. It may close other connections to
+// make room. It returns an error only if the listener is closed or broken; if file descriptors
+// are exhausted, it waits.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -68,8 +70,8 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// Dismiss ends Accept and closes all strangers' connections. A server that shuts down has nothing to finish for
-// them and would wait for their requests.
+// Dismiss ends Accept and closes all strangers' connections. A server that shuts down has
+// nothing to finish for them and would wait for their requests.
 func (l *Listener) Dismiss() {
 	l.Close() // Accept reports an error, if any
 	l.mu.Lock()
@@ -112,7 +114,8 @@ func (l *Listener) add(raw net.Conn, address netip.Addr) *Conn {
 	return c
 }
 
-// pause releases the lock and waits until a place is freed, the listener is closed, or d has passed.
+// pause releases the lock and waits until a place is freed, the listener is closed, or d has
+// passed.
 func (l *Listener) pause(d time.Duration) {
 	l.mu.Unlock()
 	defer l.mu.Lock()
@@ -125,8 +128,8 @@ func (l *Listener) pause(d time.Duration) {
 	}
 }
 
-// relieve handles a shortage of file descriptors: it closes the oldest stranger's connection. If there is no
-// stranger, it waits for Limits.Young, until other descriptors may be free.
+// relieve handles a shortage of file descriptors: it closes the oldest stranger's connection.
+// If there is no stranger, it waits for Limits.Young, until other descriptors may be free.
 func (l *Listener) relieve(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,8 +155,8 @@ func (l *Listener) tell(address netip.Addr, why string) {
 	l.told, l.turnedAway = time.Now(), 0
 }
 
-// addressOf returns the address under which a connection is counted. Hosts choose freely among the 2^64
-// addresses of an IPv6 /64 network, so it returns the network.
+// addressOf returns the address under which a connection is counted. Hosts choose freely among
+// the 2^64 addresses of an IPv6 /64 network, so it returns the network.
 func addressOf(c net.Conn) netip.Addr {
 	var a netip.Addr
 	if at, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Private is a net.Listener that only this process can reach, with Dial. Its connections are in-memory pipes:
-// they need no file descriptors, and outside clients cannot exhaust them.
+// Private is a net.Listener that only this process can reach, with Dial. Its connections are
+// in-memory pipes: they need no file descriptors, and outside clients cannot exhaust them.
 type Private struct {
 	dialled chan net.Conn // unbuffered and never closed: Dial returns when its connection is accepted
 	closed  chan struct{} // closed by Close
@@ -19,8 +19,8 @@ func NewPrivate() *Private {
 	return &Private{dialled: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial connects to the goroutine that calls Accept. It waits until ctx ends, and returns [net.ErrClosed] after
-// Close.
+// Dial connects to the goroutine that calls Accept. It waits until ctx ends, and returns
+// [net.ErrClosed] after Close.
 func (p *Private) Dial(ctx context.Context) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// victim returns the connection to close so that one more of this address fits. full reports whether one must
-// be closed at all; if full and c is nil, there is no room. The caller holds l.mu.
+// victim returns the connection to close so that one more of this address fits. full reports
+// whether one must be closed at all; if full and c is nil, there is no room. The caller holds
+// l.mu.
 func (l *Listener) victim(address netip.Addr) (c *Conn, full bool) {
 	switch {
 	case l.perAddress[address] >= l.limits.PerAddress:
@@ -42,8 +43,8 @@ func (l *Listener) crowdedAddress() (address netip.Addr) {
 	return address
 }
 
-// longestIdle returns the proven connection that has been idle the longest, or nil if all have a request in
-// progress.
+// longestIdle returns the proven connection that has been idle the longest, or nil if all have
+// a request in progress.
 func (l *Listener) longestIdle() (found *Conn) {
 	for e := l.proven.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*Conn)
@@ -54,8 +55,8 @@ func (l *Listener) longestIdle() (found *Conn) {
 	return found
 }
 
-// heaviest returns the stranger with the largest product of bytes held × age of its request, or nil. The caller
-// holds l.mu.
+// heaviest returns the stranger with the largest product of bytes held × age of its request, or
+// nil. The caller holds l.mu.
 func (l *Listener) heaviest() (found *Conn) {
 	most, now := 0.0, time.Now()
 	for e := l.strangers.Front(); e != nil; e = e.Next() {

@@ -7,11 +7,12 @@ import (
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
-// MaxDepth is the maximum nesting depth of arrays and objects in a line, including the line's own object.
+// MaxDepth is the maximum nesting depth of arrays and objects in a line, including the line's
+// own object.
 const MaxDepth = jsonscan.MaxDepth
 
-// A span is a range of bytes in a line. The zero span means absent, because no value starts at the first byte
-// of an object.
+// A span is a range of bytes in a line. The zero span means absent, because no value starts at
+// the first byte of an object.
 type span struct{ from, to int }
 
 func (s span) absent() bool          { return s.to == 0 }
@@ -23,9 +24,9 @@ type members struct {
 	input span // value of modelInput with its braces
 }
 
-// check is the fast path: it accepts a well-formed line and finds its members. false gives no reason. It
-// rejects every invalid line and a few unusual valid ones (escapes in a top-level name, \u in an id); examine
-// decides about those. It allocates nothing.
+// check is the fast path: it accepts a well-formed line and finds its members. false gives no
+// reason. It rejects every invalid line and a few unusual valid ones (escapes in a top-level
+// name, \u in an id); examine decides about those. It allocates nothing.
 func check(line []byte) (m members, ok bool) {
 	var w jsonscan.Walker
 	i := space(line, 0)
@@ -62,8 +63,8 @@ func check(line []byte) (m members, ok bool) {
 	return m, w.ASCII() || utf8.Valid(line)
 }
 
-// pass skips the value at i and records its position if key is one of the two names. It returns the index after
-// the value, or -1.
+// pass skips the value at i and records its position if key is one of the two names. It returns
+// the index after the value, or -1.
 func (m *members) pass(w *jsonscan.Walker, line, key []byte, i int) int {
 	switch string(key) {
 	case "recordId":

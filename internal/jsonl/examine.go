@@ -15,9 +15,9 @@ import (
 // expected ends the reasons that concern the whole line.
 const expected = `; expected is one object {"recordId": "…", "modelInput": {…}} on a line`
 
-// examine decides about a line that check did not accept. The reason is empty if the line is valid. Columns
-// count bytes from 1. A reason quotes at most one byte of the line, because messages and logs must not show
-// prompts.
+// examine decides about a line that check did not accept. The reason is empty if the line is
+// valid. Columns count bytes from 1. A reason quotes at most one byte of the line, because
+// messages and logs must not show prompts.
 func examine(line []byte) (m members, reason string) {
 	if reason := alien(line); reason != "" {
 		return m, reason
@@ -53,8 +53,8 @@ func examine(line []byte) (m members, reason string) {
 	return m, ""
 }
 
-// alien reports errors in the bytes that are independent of JSON: another file format, invalid UTF-8, a line
-// break.
+// alien reports errors in the bytes that are independent of JSON: another file format, invalid
+// UTF-8, a line break.
 func alien(line []byte) string {
 	if what := wholly(line); what != "" {
 		return what
@@ -72,8 +72,8 @@ func alien(line []byte) string {
 	return ""
 }
 
-// read reads one member. It returns a reason if the member is recordId or modelInput and is not valid, and an
-// error if the line is not JSON.
+// read reads one member. It returns a reason if the member is recordId or modelInput and is not
+// valid, and an error if the line is not JSON.
 func (m *members) read(dec *jsontext.Decoder, line []byte) (reason string, err error) {
 	token, err := dec.ReadToken()
 	if err != nil {

@@ -12,8 +12,8 @@ type Found struct {
 	Problem
 }
 
-// First keeps the first problems of several files, sorted by file and line, regardless of the order in which
-// they are added. It is safe for concurrent use.
+// First keeps the first problems of several files, sorted by file and line, regardless of the
+// order in which they are added. It is safe for concurrent use.
 type First struct {
 	keep int // maximum number of problems
 

@@ -8,14 +8,14 @@ const (
 	alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
-// MakeID returns the recordId for a line that has none: eleven upper-case letters and digits (Bedrock: a record
-// without recordId gets one in the output). It is the same for the same job, file and line, and unique within a
-// job:
+// MakeID returns the recordId for a line that has none: eleven upper-case letters and digits
+// (Bedrock: a record without recordId gets one in the output). It is the same for the same job,
+// file and line, and unique within a job:
 //
 //	id = (place × factor + offset) mod 36^11, place = file × 2^36 + line
 //
-// factor and offset are derived from the job's id. factor has no common divisor with 36^11, so different places
-// give different ids, for lines below 2^36 and files below 2^20.
+// factor and offset are derived from the job's id. factor has no common divisor with 36^11, so
+// different places give different ids, for lines below 2^36 and files below 2^20.
 func MakeID(jobID string, file int, line int64) string {
 	h := HashID([]byte(jobID))
 	factor := h%(idSpace/36)*36 + 5 // 5 and 36 have no common divisor

@@ -36,10 +36,10 @@ func unsummed(l Line) Entry {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Fingerprint hashes the beginning of a modelInput. Records sorted by it have neighbours with a common prefix,
-// so a server's prefix cache can be used. It consists of four 16-bit hashes, of the first 128, 512, 2048 and
-// 8192 bytes, the shortest in the highest bits; 0 where the input is shorter. Equal hashes do not prove equal
-// bytes.
+// Fingerprint hashes the beginning of a modelInput. Records sorted by it have neighbours with a
+// common prefix, so a server's prefix cache can be used. It consists of four 16-bit hashes, of
+// the first 128, 512, 2048 and 8192 bytes, the shortest in the highest bits; 0 where the input
+// is shorter. Equal hashes do not prove equal bytes.
 func Fingerprint(input []byte) uint64 {
 	var f uint64
 	var sum uint32
@@ -64,8 +64,8 @@ func HashID(id []byte) uint64 {
 	return h
 }
 
-// An index block consists of a header, its entries, and the CRC-32C of both. Integers are little-endian.
-// docs/formats.md describes the layout.
+// An index block consists of a header, its entries, and the CRC-32C of both. Integers are
+// little-endian. docs/formats.md describes the layout.
 const (
 	blockMagic   = "BLIX"
 	blockVersion = 1
@@ -80,7 +80,8 @@ var ErrCorrupt = errors.New("the bytes are damaged")
 // BlockBytes returns the length in bytes of a block of n entries.
 func BlockBytes(n int) int { return headerBytes + n*entryBytes + sumBytes }
 
-// AppendBlock appends the block of a chunk to dst. first is the number of its first record in the file.
+// AppendBlock appends the block of a chunk to dst. first is the number of its first record in
+// the file.
 func AppendBlock(dst []byte, first int64, es []Entry) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
@@ -101,8 +102,8 @@ func AppendBlock(dst []byte, first int64, es []Entry) []byte {
 	return le.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// ReadBlock decodes b, which must be exactly one block. The error wraps [ErrCorrupt] if the bytes are damaged.
-// A block of a newer version is a different error.
+// ReadBlock decodes b, which must be exactly one block. The error wraps [ErrCorrupt] if the
+// bytes are damaged. A block of a newer version is a different error.
 func ReadBlock(b []byte) (first int64, es []Entry, err error) {
 	le := binary.LittleEndian
 	if len(b) < headerBytes+sumBytes || string(b[:4]) != blockMagic {

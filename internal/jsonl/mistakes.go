@@ -34,8 +34,8 @@ func wholly(line []byte) string {
 	return ""
 }
 
-// wide reports whether a line is UTF-16 without a byte order mark, as every line but the first is: each ASCII
-// character has a zero byte before or after it.
+// wide reports whether a line is UTF-16 without a byte order mark, as every line but the first
+// is: each ASCII character has a zero byte before or after it.
 func wide(line []byte) bool {
 	// at returns 0 beyond the end, so a short line needs the check of its length.
 	zero := func(i int) bool { return at(line, i) == 0 }
@@ -48,8 +48,8 @@ func wide(line []byte) bool {
 	return zero(1) && !zero(2) && (len(line) < 4 || zero(3))
 }
 
-// notAnObject returns the reason for a line that does not begin with {. The kind alone is not enough: the
-// decoder takes any word beginning with n for null.
+// notAnObject returns the reason for a line that does not begin with {. The kind alone is not
+// enough: the decoder takes any word beginning with n for null.
 func notAnObject(dec *jsontext.Decoder, line []byte) string {
 	kind := dec.PeekKind()
 	_, err := dec.ReadValue()
@@ -78,8 +78,8 @@ func trailing(line []byte, i int) string {
 	return fmt.Sprintf("column %d: %s", i+1, what)
 }
 
-// familiar recognises common mistakes at the byte where JSON parsing failed: syntax of Python, JavaScript and
-// others.
+// familiar recognises common mistakes at the byte where JSON parsing failed: syntax of Python,
+// JavaScript and others.
 func familiar(line []byte, i int) string {
 	rest := line[min(i, len(line)):]
 	// The neighbours tell a trailing comma from a missing value.
@@ -126,7 +126,8 @@ var misnamed = map[string]string{
 	"inputtext":   `there is an "inputText"; the whole body of the model goes inside "modelInput"`,
 }
 
-// missing returns the reason for an object without modelInput. It mentions a misnamed member if there is one.
+// missing returns the reason for an object without modelInput. It mentions a misnamed member if
+// there is one.
 func missing(line []byte) string {
 	dec := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	_, err := dec.ReadToken()

@@ -9,9 +9,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// AppendOutput appends the output line of an answered record. input must be the modelInput of a line, and
-// answer one JSON value. Both are copied unchanged, except that line breaks in answer become spaces (in JSON, a
-// raw line break can only be white space).
+// AppendOutput appends the output line of an answered record. input must be the modelInput of a
+// line, and answer one JSON value. Both are copied unchanged, except that line breaks in answer
+// become spaces (in JSON, a raw line break can only be white space).
 func AppendOutput(dst, id, input, answer []byte) []byte {
 	dst = appendHead(dst, id, input)
 	dst = append(dst, `,"modelOutput":`...)
@@ -28,8 +28,8 @@ func AppendOutput(dst, id, input, answer []byte) []byte {
 	return append(dst, "}\n"...)
 }
 
-// AppendSourced is AppendOutput with the additional member "batholith", which names the answer's origin. from
-// may be nil.
+// AppendSourced is AppendOutput with the additional member "batholith", which names the
+// answer's origin. from may be nil.
 func AppendSourced(dst, id, input, answer []byte, from *batholith.Source) []byte {
 	dst = AppendOutput(dst, id, input, answer)
 	if from == nil {

@@ -5,11 +5,12 @@ import (
 	"runtime"
 )
 
-// Pool limits the parallel work of surveys, and reuses their memory. It is safe for concurrent use.
+// Pool limits the parallel work of surveys, and reuses their memory. It is safe for concurrent
+// use.
 type Pool struct {
 	scanners chan *Scanner // idle scanners; a goroutine owns the one that it received
-	// Free pages. Used ones are taken first, so that no more pages are allocated than are needed at the same
-	// time.
+	// Free pages. Used ones are taken first, so that no more pages are allocated than are
+	// needed at the same time.
 	used, fresh chan *page
 }
 
@@ -26,12 +27,13 @@ const (
 	poolPages = 256
 	// keptPages is how many pages Rest keeps: enough for the survey of a small file.
 	keptPages = 8
-	// leastScanners is the minimum on any machine, because readers of objects wait more than they compute.
+	// leastScanners is the minimum on any machine, because readers of objects wait more than
+	// they compute.
 	leastScanners = 4
 )
 
-// NewPool returns a pool for all surveys of a process. max(4, number of processors) goroutines read at once.
-// Memory is allocated when it is needed.
+// NewPool returns a pool for all surveys of a process. max(4, number of processors) goroutines
+// read at once. Memory is allocated when it is needed.
 func NewPool() *Pool {
 	n := max(leastScanners, runtime.GOMAXPROCS(0))
 	p := &Pool{scanners: make(chan *Scanner, n), used: make(chan *page, poolPages), fresh: make(chan *page, poolPages)}
@@ -52,8 +54,8 @@ func (p *Pool) put(pg *page) {
 	}
 }
 
-// Rest frees the memory of idle pages except keptPages of them. A large survey has left them, and the next one
-// may come hours later.
+// Rest frees the memory of idle pages except keptPages of them. A large survey has left them,
+// and the next one may come hours later.
 func (p *Pool) Rest() {
 	for len(p.used) > keptPages {
 		select {
@@ -65,8 +67,8 @@ func (p *Pool) Rest() {
 	}
 }
 
-// get takes a page. It blocks until one is free or next is closed; in the latter case it allocates an extra
-// page. It returns nil if ctx is cancelled.
+// get takes a page. It blocks until one is free or next is closed; in the latter case it
+// allocates an extra page. It returns nil if ctx is cancelled.
 func (p *Pool) get(ctx context.Context, next <-chan struct{}) *page {
 	for _, free := range []chan *page{p.used, p.fresh} {
 		select {

@@ -14,8 +14,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// MaxLineBytes is the longest line that is accepted, in bytes: the largest modelInput plus 64 KiB for the other
-// members.
+// MaxLineBytes is the longest line that is accepted, in bytes: the largest modelInput plus 64
+// KiB for the other members.
 const MaxLineBytes = batholith.MaxInputBytes + 64<<10
 
 // Line is a line of an input file that contains a record.
@@ -37,7 +37,8 @@ type Problem struct {
 // Error returns line number and reason.
 func (p *Problem) Error() string { return fmt.Sprintf("line %d: %s", p.Line, p.Reason) }
 
-// Column returns the column that the reason names, in bytes from 1; 0: the reason concerns the whole line.
+// Column returns the column that the reason names, in bytes from 1; 0: the reason concerns the
+// whole line.
 func (p *Problem) Column() int {
 	digits, _, ok := strings.Cut(strings.TrimPrefix(p.Reason, "column "), ":")
 	n, err := strconv.Atoi(digits)
@@ -47,11 +48,12 @@ func (p *Problem) Column() int {
 	return n
 }
 
-// Scanner reads an input file line by line. Lines end at \n only; a \r before it is white space. Lines of white
-// space are skipped. A byte order mark at the start of the file is ignored.
+// Scanner reads an input file line by line. Lines end at \n only; a \r before it is white
+// space. Lines of white space are skipped. A byte order mark at the start of the file is
+// ignored.
 //
-// It allocates nothing per line. The buffer grows up to MaxLineBytes; a longer line is skipped and reported as
-// a Problem.
+// It allocates nothing per line. The buffer grows up to MaxLineBytes; a longer line is skipped
+// and reported as a Problem.
 type Scanner struct {
 	r       io.Reader
 	buf     []byte
@@ -67,8 +69,8 @@ type Scanner struct {
 	id      []byte // buffer for an id with escapes
 }
 
-// startBuffer is the initial buffer size in bytes: room for some hundred records, so moving the rest of a line
-// to the front is rare.
+// startBuffer is the initial buffer size in bytes: room for some hundred records, so moving the
+// rest of a line to the front is rare.
 const startBuffer = 256 << 10
 
 // mostKept is the largest buffer in bytes that is kept for the next file.
@@ -81,8 +83,8 @@ func NewScanner(r io.Reader) *Scanner {
 	return s
 }
 
-// begin prepares s for the lines that begin before offset until. r starts at offset at. The buffer is reused,
-// unless a long line has made it larger than mostKept.
+// begin prepares s for the lines that begin before offset until. r starts at offset at. The
+// buffer is reused, unless a long line has made it larger than mostKept.
 func (s *Scanner) begin(r io.Reader, at, until int64) {
 	buf := s.buf
 	if len(buf) == 0 || len(buf) > mostKept {
@@ -110,8 +112,8 @@ func (s *Scanner) pass() {
 	}
 }
 
-// Next advances to the next line that is not blank. It returns false at the end or after an error of the
-// reader.
+// Next advances to the next line that is not blank. It returns false at the end or after an
+// error of the reader.
 func (s *Scanner) Next() bool {
 	s.problem = nil
 	for {
@@ -130,14 +132,16 @@ func (s *Scanner) Next() bool {
 	}
 }
 
-// Line returns the current line. If Problem is not nil, only N, Offset and Length are set. The slices are valid
-// until the next call of Next.
+// Line returns the current line. If Problem is not nil, only N, Offset and Length are set. The
+// slices are valid until the next call of Next.
 func (s *Scanner) Line() Line { return s.line }
 
-// Problem returns what is wrong with the current line, or nil. Scanning continues after a problem.
+// Problem returns what is wrong with the current line, or nil. Scanning continues after a
+// problem.
 func (s *Scanner) Problem() *Problem { return s.problem }
 
-// Err returns the reader's error that ended the scan, or nil if the end of the file was reached.
+// Err returns the reader's error that ended the scan, or nil if the end of the file was
+// reached.
 func (s *Scanner) Err() error { return s.err }
 
 // raw returns the next line without its newline, and counts it.
@@ -206,8 +210,8 @@ func (s *Scanner) fill() {
 	s.end(io.ErrNoProgress)
 }
 
-// end records why the reader ended. After an error the last, unterminated line is not returned: its rest may be
-// missing.
+// end records why the reader ended. After an error the last, unterminated line is not returned:
+// its rest may be missing.
 func (s *Scanner) end(err error) {
 	s.ended = true
 	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -257,8 +261,9 @@ func (s *Scanner) parse(raw []byte) {
 	}
 }
 
-// Parse finds the members of a single line. id is nil if the line has none. Both are slices of line, unless the
-// id contains escapes. If the line is not a record, the error is a [*Problem] with line number 0.
+// Parse finds the members of a single line. id is nil if the line has none. Both are slices of
+// line, unless the id contains escapes. If the line is not a record, the error is a [*Problem]
+// with line number 0.
 func Parse(line []byte) (id, input []byte, err error) {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
 	m, reason := find(line)
@@ -285,8 +290,9 @@ func find(line []byte) (m members, reason string) {
 	return m, m.tooLong()
 }
 
-// unquote returns the text of the JSON string at s: a slice of line if possible, otherwise decoded into
-// scratch. kept is scratch for the next call. Lone surrogates were rejected before.
+// unquote returns the text of the JSON string at s: a slice of line if possible, otherwise
+// decoded into scratch. kept is scratch for the next call. Lone surrogates were rejected
+// before.
 func unquote(line []byte, s span, scratch []byte) (text, kept []byte) {
 	inner := line[s.from+1 : s.to-1]
 	if bytes.IndexByte(inner, '\\') < 0 {

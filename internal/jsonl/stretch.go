@@ -8,7 +8,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// stretch is a range of a file: the lines that begin in it. One goroutine scans it, another joins the results.
+// stretch is a range of a file: the lines that begin in it. One goroutine scans it, another
+// joins the results.
 type stretch struct {
 	pool     *Pool
 	survey   *Survey
@@ -17,8 +18,8 @@ type stretch struct {
 	next  chan struct{} // closed when all earlier ranges are joined
 	pages chan *page    // closed by the scanning goroutine when the range is read
 
-	// The scanning goroutine owns the fields below until it closes pages. Line numbers are relative to the
-	// range.
+	// The scanning goroutine owns the fields below until it closes pages. Line numbers are
+	// relative to the range.
 	page     *page // the page that is being filled
 	problems []Problem
 	remarks  []Problem
@@ -31,8 +32,8 @@ func newStretch(p *Pool, s *Survey, from int64) *stretch {
 	return &stretch{pool: p, survey: s, from: from, to: min(from+s.Range, s.Bytes), next: make(chan struct{}), pages: make(chan *page, poolPages)}
 }
 
-// guarded scans the range and returns a scanner for the next range. After a panic, which becomes the range's
-// error, it returns a new scanner.
+// guarded scans the range and returns a scanner for the next range. After a panic, which
+// becomes the range's error, it returns a new scanner.
 func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
 	err := batholith.Guard("check the lines of a file", func() error {
 		r.scan(ctx, sc)
@@ -49,8 +50,8 @@ func (r *stretch) guarded(ctx context.Context, sc *Scanner) *Scanner {
 	return &Scanner{}
 }
 
-// scan reads the range. It starts one byte early, because the byte before from tells whether a line begins at
-// from. The last line is read to its end, beyond the range.
+// scan reads the range. It starts one byte early, because the byte before from tells whether a
+// line begins at from. The last line is read to its end, beyond the range.
 func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 	// If the byte at from-1 is \n, a line begins at from; otherwise the rest of a line is
 	// skipped.
@@ -108,8 +109,8 @@ func (r *stretch) record(ctx context.Context, line Line) error {
 	return nil
 }
 
-// keep appends p unless the list is full. Every problem in the file's list is among the first Keep of its
-// range.
+// keep appends p unless the list is full. Every problem in the file's list is among the first
+// Keep of its range.
 func (r *stretch) keep(ps []Problem, p Problem) []Problem {
 	if len(ps) < r.survey.Keep {
 		ps = append(ps, p)
@@ -142,8 +143,8 @@ func (r *stretch) send(ctx context.Context) error {
 	}
 }
 
-// summed computes the CRC-32C of the bytes of a range as they are read. Bytes outside the range are not
-// included.
+// summed computes the CRC-32C of the bytes of a range as they are read. Bytes outside the range
+// are not included.
 type summed struct {
 	r            io.Reader
 	at, from, to int64

@@ -1,10 +1,11 @@
 package jsonl
 
-// The CRC of a whole file is computed from the CRCs of its parts without reading the bytes again. A CRC is a
-// polynomial over GF(2) modulo a fixed polynomial. Appending n bytes multiplies it by x^8n. Polynomials are
-// stored as the CRC is: the highest bit is x^0.
+// The CRC of a whole file is computed from the CRCs of its parts without reading the bytes
+// again. A CRC is a polynomial over GF(2) modulo a fixed polynomial. Appending n bytes
+// multiplies it by x^8n. Polynomials are stored as the CRC is: the highest bit is x^0.
 
-// joinSums returns the CRC-32C of bytes with CRC a followed by n bytes with CRC b: a × x^8n + b.
+// joinSums returns the CRC-32C of bytes with CRC a followed by n bytes with CRC b: a × x^8n +
+// b.
 func joinSums(a, b uint32, n int64) uint32 { return timesPower(a, n) ^ b }
 
 // polynomial is Castagnoli's polynomial without its x^32.

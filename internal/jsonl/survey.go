@@ -7,27 +7,32 @@ import (
 	"sync"
 )
 
-// Survey describes one complete reading of a file: every line is checked, and every record becomes an [Entry].
-// A large file is read in ranges, several in parallel. The result is the same as for sequential reading.
+// Survey describes one complete reading of a file: every line is checked, and every record
+// becomes an [Entry]. A large file is read in ranges, several in parallel. The result is the
+// same as for sequential reading.
 type Survey struct {
 	Bytes int64 // size of the file
-	// Open reads the file from an offset to its end. Several goroutines call it; each closes its reader, often
-	// before the end.
+	// Open reads the file from an offset to its end. Several goroutines call it; each closes
+	// its reader, often before the end.
 	Open func(ctx context.Context, from int64) io.ReadCloser
 	// Range is the size of a range in bytes; 0: DefaultRange.
 	Range int64
-	// Keep is the maximum number of problems, and of remarks, that are returned. All are counted.
+	// Keep is the maximum number of problems, and of remarks, that are returned. All are
+	// counted.
 	Keep int
 
-	// Unsummed skips what only an index needs: Surveyed.Sum and the entries' fingerprints are 0.
+	// Unsummed skips what only an index needs: Surveyed.Sum and the entries' fingerprints are
+	// 0.
 	Unsummed bool
 
-	// Remark, if not nil, is called for every record, by several goroutines, in any order. A non-empty result
-	// is listed with the problems, but the line remains a valid record. The Line is valid only during the call.
+	// Remark, if not nil, is called for every record, by several goroutines, in any order. A
+	// non-empty result is listed with the problems, but the line remains a valid record. The
+	// Line is valid only during the call.
 	Remark func(Line) string
 
-	// Entries and Problems are called by the goroutine that called Run, in file order; either may be nil. The
-	// slice given to Entries is valid only during the call. An error of Entries ends the survey.
+	// Entries and Problems are called by the goroutine that called Run, in file order; either
+	// may be nil. The slice given to Entries is valid only during the call. An error of Entries
+	// ends the survey.
 	Entries  func([]Entry) error
 	Problems func(problems, remarks []Problem)
 }
@@ -40,7 +45,8 @@ func (s *Survey) entry(l Line) Entry {
 	return EntryOf(l)
 }
 
-// DefaultRange leaves 64 KiB for the end of the last line within 8 MiB, the size of one read request.
+// DefaultRange leaves 64 KiB for the end of the last line within 8 MiB, the size of one read
+// request.
 const DefaultRange = 8<<20 - 64<<10
 
 // Surveyed are the results of a survey.
@@ -51,12 +57,13 @@ type Surveyed struct {
 	Sum      uint32 // CRC-32C of the file
 }
 
-// Run surveys one file. The error is the reader's, the cause of ctx, or that of s.Entries. Several files may be
-// surveyed in parallel; the pool limits the goroutines and the memory of all of them together.
+// Run surveys one file. The error is the reader's, the cause of ctx, or that of s.Entries.
+// Several files may be surveyed in parallel; the pool limits the goroutines and the memory of
+// all of them together.
 //
-// Ranges are started and joined in file order. Line numbers are known only when a range is joined. A range
-// waits if the pool has no free page, except the next one to be joined: it always gets a page, so there is no
-// deadlock.
+// Ranges are started and joined in file order. Line numbers are known only when a range is
+// joined. A range waits if the pool has no free page, except the next one to be joined: it
+// always gets a page, so there is no deadlock.
 func (p *Pool) Run(ctx context.Context, s Survey) (Surveyed, error) {
 	if s.Range == 0 {
 		s.Range = DefaultRange
@@ -123,7 +130,8 @@ func (j *joint) join() error {
 	return nil
 }
 
-// take joins one range while it is still being read. It adds the number of earlier lines to the line numbers.
+// take joins one range while it is still being read. It adds the number of earlier lines to the
+// line numbers.
 func (j *joint) take(r *stretch) (err error) {
 	close(r.next)
 	for pg := range r.pages {

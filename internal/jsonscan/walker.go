@@ -9,9 +9,10 @@ import (
 // MaxDepth is the maximum nesting depth of arrays and objects.
 const MaxDepth = 512
 
-// A Walker skips JSON values. Each method takes the index where something starts and returns the index after
-// it, or -1 if it is not well-formed. It does not check UTF-8; [Walker.ASCII] makes that check unnecessary for
-// most input. It accepts escapes of lone surrogates, such as \ud800.
+// A Walker skips JSON values. Each method takes the index where something starts and returns
+// the index after it, or -1 if it is not well-formed. It does not check UTF-8; [Walker.ASCII]
+// makes that check unnecessary for most input. It accepts escapes of lone surrogates, such as
+// \ud800.
 type Walker struct {
 	high    uint64 // OR of all string bytes so far, to find bytes above 0x7f
 	escaped bool   // the last string contains a backslash
@@ -24,8 +25,9 @@ func (w *Walker) ASCII() bool { return w.high&highBits == 0 }
 // Escaped reports whether the last string contains a backslash.
 func (w *Walker) Escaped() bool { return w.escaped }
 
-// Sure reports whether b is certainly one JSON value in valid UTF-8, with only white space around it. false
-// means "not sure": the reason may also be a \u escape, a line break between tokens, or a depth above MaxDepth.
+// Sure reports whether b is certainly one JSON value in valid UTF-8, with only white space
+// around it. false means "not sure": the reason may also be a \u escape, a line break between
+// tokens, or a depth above MaxDepth.
 func Sure(b []byte) bool {
 	var w Walker
 	end := w.Value(b, Space(b, 0), 0)
@@ -116,15 +118,16 @@ const (
 	highBits = 0x8080808080808080
 )
 
-// special sets the high bit of each byte of x that is a quote, a backslash or a control character. Borrows may
-// set further bits above the first one, so only the lowest set bit is valid.
+// special sets the high bit of each byte of x that is a quote, a backslash or a control
+// character. Borrows may set further bits above the first one, so only the lowest set bit is
+// valid.
 func special(x uint64) uint64 {
 	q, s := x^ones*'"', x^ones*'\\'
 	return ((q-ones)&^q | (s-ones)&^s | (x-ones*' ')&^x) & highBits
 }
 
-// plain skips ordinary characters of a string and returns an index at or before the first special one. It reads
-// 8 bytes at a time, then 32.
+// plain skips ordinary characters of a string and returns an index at or before the first
+// special one. It reads 8 bytes at a time, then 32.
 func (w *Walker) plain(b []byte, i int) int {
 	// One word of 8 bytes, then 4 words at a time while nothing special is found.
 	for i+8 <= len(b) {
@@ -155,8 +158,8 @@ func (w *Walker) plain(b []byte, i int) int {
 	return i
 }
 
-// Text skips a string; i is the index after the opening quote. It looks at 8 bytes together first, and at 32
-// only after 8 ordinary ones, because escapes often come in groups.
+// Text skips a string; i is the index after the opening quote. It looks at 8 bytes together
+// first, and at 32 only after 8 ordinary ones, because escapes often come in groups.
 func (w *Walker) Text(b []byte, i int) int {
 	w.escaped = false
 	for {
@@ -180,8 +183,8 @@ func (w *Walker) Text(b []byte, i int) int {
 	}
 }
 
-// escape skips the characters after a backslash. Lone surrogates are accepted: the form of the line is valid,
-// and the model decides about the text.
+// escape skips the characters after a backslash. Lone surrogates are accepted: the form of the
+// line is valid, and the model decides about the text.
 func escape(b []byte, i int) int {
 	switch At(b, i) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -197,7 +200,8 @@ func escape(b []byte, i int) int {
 	return -1
 }
 
-// number passes over a number as RFC 8259 writes it: no leading zero, no bare point. Its size does not matter.
+// number passes over a number as RFC 8259 writes it: no leading zero, no bare point. Its size
+// does not matter.
 func number(b []byte, i int) int {
 	if At(b, i) == '-' {
 		i++
@@ -245,8 +249,8 @@ func literal(b []byte, i int, word string) int {
 	return -1
 }
 
-// Space skips blanks, tabs and carriage returns, but not newlines. A negative i stays negative, so calls can be
-// chained.
+// Space skips blanks, tabs and carriage returns, but not newlines. A negative i stays negative,
+// so calls can be chained.
 func Space(b []byte, i int) int {
 	for i >= 0 && i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r') {
 		i++
@@ -254,7 +258,8 @@ func Space(b []byte, i int) int {
 	return i
 }
 
-// At returns the byte at i, or 0 beyond the end. No JSON token contains a 0 byte, so 0 never matches.
+// At returns the byte at i, or 0 beyond the end. No JSON token contains a 0 byte, so 0 never
+// matches.
 func At(b []byte, i int) byte {
 	if uint(i) < uint(len(b)) {
 		return b[i]

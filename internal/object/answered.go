@@ -29,8 +29,8 @@ var (
 	noKey    = ruling{batholith.ErrRefused, "the KMS key of the job or of the bucket cannot be used", "check s3EncryptionKeyId, and that the S3 server is configured for KMS"}
 	keyOff   = ruling{batholith.ErrAccessDenied, "the KMS key of the job or of the bucket is disabled or denied", "enable it, and allow its use to the role's keys"}
 
-	// None of the following ends a job: the request succeeds once somebody has renewed the keys, set the clock
-	// or corrected a setting.
+	// None of the following ends a job: the request succeeds once somebody has renewed the
+	// keys, set the clock or corrected a setting.
 	expired   = ruling{nil, "the temporary keys have expired", "renew them where they come from (aws sso login, the token service, the credentials file); nothing is lost meanwhile"}
 	signature = ruling{nil, "the signature is wrong", "check that the secret access key belongs to the access key id, and that no proxy changes the Host header or the path"}
 	skewed    = ruling{nil, "the clocks of this machine and of the S3 differ by too much", "set this machine's clock (NTP)"}
@@ -40,10 +40,11 @@ var (
 	again     = ruling{nil, "the S3 server did not take the request this time", ""}
 )
 
-// rulings maps error codes to rulings. A code that is missing here is judged by its HTTP status. The codes are
-// those of Amazon S3, MinIO (InvalidTokenId, XMinio…), Ceph (UserSuspended, QuotaExceeded), Cloudflare R2
-// (Unauthorized, ExpiredRequest), Google (AuthenticationRequired, InvalidSecurity), versitygw (AccessForbidden,
-// ObjectParentIsFile) and token services (…Exception, InvalidClientTokenId).
+// rulings maps error codes to rulings. A code that is missing here is judged by its HTTP
+// status. The codes are those of Amazon S3, MinIO (InvalidTokenId, XMinio…), Ceph
+// (UserSuspended, QuotaExceeded), Cloudflare R2 (Unauthorized, ExpiredRequest), Google
+// (AuthenticationRequired, InvalidSecurity), versitygw (AccessForbidden, ObjectParentIsFile)
+// and token services (…Exception, InvalidClientTokenId).
 var rulings = map[string]ruling{
 	"NoSuchKey": noObject, "NoSuchVersion": noObject, "NotFound": noObject,
 	"NoSuchBucket": noBucket, "InvalidBucketName": noBucket,
@@ -106,8 +107,8 @@ func answered(api smithy.APIError, err error) *Fault {
 	return f
 }
 
-// rule returns the ruling for an error code and its HTTP status (0: unknown). An unknown code with another 4xx
-// status is permanent, except 408, 409, 425, 429 and 499.
+// rule returns the ruling for an error code and its HTTP status (0: unknown). An unknown code
+// with another 4xx status is permanent, except 408, 409, 425, 429 and 499.
 func rule(code string, status int) ruling {
 	if r, ok := rulings[code]; ok {
 		return r
@@ -158,8 +159,8 @@ func ruleKMS(code string, status int) ruling {
 	return noKey
 }
 
-// said returns the server's code and message. For a 5xx status it adds the request id, with which the server's
-// operator can find the error.
+// said returns the server's code and message. For a 5xx status it adds the request id, with
+// which the server's operator can find the error.
 func said(api smithy.APIError, err error) string {
 	words := api.ErrorCode()
 	if m := api.ErrorMessage(); m != "" && m != words {

@@ -28,7 +28,8 @@ var (
 	_ blob.UploadLister = (*Bucket)(nil)
 )
 
-// Bucket implements [blob.Bucket] with the rights of one principal. It is safe for concurrent use.
+// Bucket implements [blob.Bucket] with the rights of one principal. It is safe for concurrent
+// use.
 type Bucket struct {
 	api   *s3.Client
 	name  string
@@ -39,7 +40,8 @@ type Bucket struct {
 	byPrefix bool
 }
 
-// Bucket returns a handle of a bucket. It sends no request: a missing bucket shows at the first one.
+// Bucket returns a handle of a bucket. It sends no request: a missing bucket shows at the first
+// one.
 func (c *Client) Bucket(name string, o Options) *Bucket {
 	b := &Bucket{api: c.api, name: name, kms: o.KMSKeyID, marks: &c.marks, byPrefix: c.byPrefix}
 	if o.Owner != "" {
@@ -51,8 +53,8 @@ func (c *Client) Bucket(name string, o Options) *Bucket {
 // Name returns the bucket's name.
 func (b *Bucket) Name() string { return b.name }
 
-// List yields the objects whose keys begin with prefix, in the byte order of keys, one page of up to 1,000 at a
-// time. An error is yielded with a zero Object and ends the list.
+// List yields the objects whose keys begin with prefix, in the byte order of keys, one page of
+// up to 1,000 at a time. An error is yielded with a zero Object and ends the list.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{Bucket: &b.name, ExpectedBucketOwner: b.owner}
@@ -100,8 +102,9 @@ func (b *Bucket) Head(ctx context.Context, key string) (batholith.Object, error)
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
-// head sends a HEAD. An error answer to HEAD has no body, so a 400 or 403 does not tell expired keys, a wrong
-// clock and a policy apart. In that case it sends a GET of one byte, whose error answer has a body.
+// head sends a HEAD. An error answer to HEAD has no body, so a 400 or 403 does not tell expired
+// keys, a wrong clock and a policy apart. In that case it sends a GET of one byte, whose error
+// answer has a body.
 func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -119,8 +122,8 @@ func (b *Bucket) head(ctx context.Context, key string) (*s3.HeadObjectOutput, er
 	return out, nil
 }
 
-// byte reads the first byte of an object, to get an error with a body. An empty object has no first byte; that
-// is not an error.
+// byte reads the first byte of an object, to get an error with a body. An empty object has no
+// first byte; that is not an error.
 func (b *Bucket) byte(ctx context.Context, key string) error {
 	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key, ExpectedBucketOwner: b.owner, Range: byteRange(0, 1)})
 	if code(err) == "InvalidRange" {
@@ -132,8 +135,8 @@ func (b *Bucket) byte(ctx context.Context, key string) error {
 	return out.Body.Close()
 }
 
-// missing explains the error of a HEAD. On 404 it asks whether the bucket exists, because the answer does not
-// say whether the object or the bucket is missing.
+// missing explains the error of a HEAD. On 404 it asks whether the bucket exists, because the
+// answer does not say whether the object or the bucket is missing.
 func (b *Bucket) missing(ctx context.Context, err error, verb, key string) error {
 	if status(err) == http.StatusNotFound && foreign(err) == nil {
 		_, berr := b.api.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name, ExpectedBucketOwner: b.owner})
@@ -230,8 +233,8 @@ func (b *Bucket) deleteOne(ctx context.Context, key string) error {
 	return explain(err, "delete", b.name, key)
 }
 
-// unquote removes the quotes of an ETag, and the prefix W/ of a weak ETag, which a compressing proxy adds (RFC
-// 9110, section 8.8.3).
+// unquote removes the quotes of an ETag, and the prefix W/ of a weak ETag, which a compressing
+// proxy adds (RFC 9110, section 8.8.3).
 func unquote(etag *string) string {
 	return strings.Trim(strings.TrimPrefix(aws.ToString(etag), "W/"), `"`)
 }

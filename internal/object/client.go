@@ -23,30 +23,32 @@ type Config struct {
 	Endpoint  string // base URL; "": Amazon's endpoint for the region
 	Region    string
 	PathStyle bool // bucket in the path (http://host/bucket/key) instead of the host name
-	// UploadsByPrefix means that the server lists uploads by any prefix, as Amazon does. Otherwise extra
-	// requests find that out.
+	// UploadsByPrefix means that the server lists uploads by any prefix, as Amazon does.
+	// Otherwise extra requests find that out.
 	UploadsByPrefix bool
 
 	AccessKeyID, SecretAccessKey, SessionToken string
-	// Credentials replaces the static keys. If neither is set, the AWS default credential chain is used.
+	// Credentials replaces the static keys. If neither is set, the AWS default credential chain
+	// is used.
 	Credentials aws.CredentialsProvider
-	// Profile is the AWS profile whose keys the default chain uses, before those of the environment; "":
-	// AWS_PROFILE.
+	// Profile is the AWS profile whose keys the default chain uses, before those of the
+	// environment; "": AWS_PROFILE.
 	Profile string
-	// CABundle is a PEM file of trusted authorities; "": AWS_CA_BUNDLE, the profile's ca_bundle, or the
-	// system's. See [Authorities].
+	// CABundle is a PEM file of trusted authorities; "": AWS_CA_BUNDLE, the profile's
+	// ca_bundle, or the system's. See [Authorities].
 	CABundle string
 
-	// Unsigned leaves the content of objects out of the signature. It saves hashing the content at both ends.
-	// Use it only if nobody can change bytes on the way.
+	// Unsigned leaves the content of objects out of the signature. It saves hashing the content
+	// at both ends. Use it only if nobody can change bytes on the way.
 	Unsigned bool
 
-	// HTTPClient sends the requests; nil: a client as from [NewHTTPClient]. Clients of several roles should
-	// share one, so that they share idle connections.
+	// HTTPClient sends the requests; nil: a client as from [NewHTTPClient]. Clients of several
+	// roles should share one, so that they share idle connections.
 	HTTPClient *http.Client
 }
 
-// Client sends requests to one S3 with the keys of one principal. It is safe for concurrent use.
+// Client sends requests to one S3 with the keys of one principal. It is safe for concurrent
+// use.
 type Client struct {
 	api      *s3.Client
 	region   string
@@ -54,7 +56,8 @@ type Client struct {
 	marks    marks
 }
 
-// Retries of one HTTP request, for a broken connection or a short 503. Callers repeat whole method calls.
+// Retries of one HTTP request, for a broken connection or a short 503. Callers repeat whole
+// method calls.
 const (
 	maxAttempts = 3
 	maxBackoff  = 2 * time.Second
@@ -115,9 +118,9 @@ func (c Config) keys() (*keys, error) {
 	return defaultKeys(c.Region, c.Profile)
 }
 
-// NewHTTPClient returns an HTTP client for many parallel S3 requests. It keeps up to 64 idle connections per
-// host, does not decompress bodies, and follows no redirects, because a signature is valid for one host only.
-// roots are the trusted authorities; nil: the system's.
+// NewHTTPClient returns an HTTP client for many parallel S3 requests. It keeps up to 64 idle
+// connections per host, does not decompress bodies, and follows no redirects, because a
+// signature is valid for one host only. roots are the trusted authorities; nil: the system's.
 func NewHTTPClient(roots *x509.CertPool) *http.Client {
 	c := newHTTPClient(http.ProxyFromEnvironment, (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
 	if roots != nil {
@@ -126,7 +129,8 @@ func NewHTTPClient(roots *x509.CertPool) *http.Client {
 	return c
 }
 
-// NewHTTPClientOver is NewHTTPClient with all connections made by dial, whatever host a request names.
+// NewHTTPClientOver is NewHTTPClient with all connections made by dial, whatever host a request
+// names.
 func NewHTTPClientOver(dial func(context.Context) (net.Conn, error)) *http.Client {
 	return newHTTPClient(nil, func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) })
 }
@@ -163,8 +167,8 @@ func (c *Client) CreateBucket(ctx context.Context, name string) error {
 	return explain(err, "create bucket", name, "")
 }
 
-// Exists reports whether a bucket exists. An error means that it exists but cannot be used, or that the answer
-// is unknown.
+// Exists reports whether a bucket exists. An error means that it exists but cannot be used, or
+// that the answer is unknown.
 func (c *Client) Exists(ctx context.Context, name string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -175,8 +179,8 @@ func (c *Client) Exists(ctx context.Context, name string) (bool, error) {
 	return err == nil, explain(err, "find bucket", name, "")
 }
 
-// limit returns the time limit of one method call that transfers n bytes, retries included: 60 s + 1 s per 512
-// KiB.
+// limit returns the time limit of one method call that transfers n bytes, retries included: 60
+// s + 1 s per 512 KiB.
 func limit(n int64) time.Duration {
 	return time.Minute + time.Duration(n>>19)*time.Second
 }

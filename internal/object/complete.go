@@ -22,14 +22,16 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// completeBase is added to the time limit of a completion: some stores copy all parts before they answer.
+// completeBase is added to the time limit of a completion: some stores copy all parts before
+// they answer.
 const completeBase = 10 * time.Minute
 
-// CompleteUpload turns the parts 1 … len(tags) into the object, replacing an existing one. tags are the results
-// of UploadPart, at least one. After an error the call may be repeated.
+// CompleteUpload turns the parts 1 … len(tags) into the object, replacing an existing one. tags
+// are the results of UploadPart, at least one. After an error the call may be repeated.
 //
-// The S3's answer alone proves nothing: a 200 may be about an older object, and an error may come after the
-// object was created. So the method then inspects the object. It is the upload's if its size is right and
+// The S3's answer alone proves nothing: a 200 may be about an older object, and an error may
+// come after the object was created. So the method then inspects the object. It is the upload's
+// if its size is right and
 //
 //   - whose ETag is that of these parts, as Amazon makes it; or
 //   - that carries the mark that CreateUpload gave it; or
@@ -79,7 +81,8 @@ func (b *Bucket) made(ctx context.Context, key, id string, parts []part) (bool, 
 	return true, nil
 }
 
-// same reads the object and compares the CRC-32C of each part. It stops at the first difference.
+// same reads the object and compares the CRC-32C of each part. It stops at the first
+// difference.
 func (b *Bucket) same(ctx context.Context, key, etag string, parts []part) (bool, error) {
 	at := int64(0)
 	for _, p := range parts {
@@ -156,8 +159,9 @@ func completed(parts []part) []types.CompletedPart {
 	return all
 }
 
-// wantETag returns the ETag that Amazon gives an object of these parts: MD5 of the parts' MD5s, a dash, and
-// their number. If the parts' ETags are not MD5s it returns a value that matches no object.
+// wantETag returns the ETag that Amazon gives an object of these parts: MD5 of the parts' MD5s,
+// a dash, and their number. If the parts' ETags are not MD5s it returns a value that matches no
+// object.
 func wantETag(parts []part) string {
 	h := md5.New()
 	for _, p := range parts {
@@ -174,12 +178,12 @@ func wantETag(parts []part) string {
 // x-amz-meta-batholith-upload.
 const markName = "batholith-upload"
 
-// keptMarks is the maximum number of remembered marks. Without its mark an upload may have to be read to verify
-// it.
+// keptMarks is the maximum number of remembered marks. Without its mark an upload may have to
+// be read to verify it.
 const keptMarks = 1024
 
-// marks maps upload ids to random values in the metadata of their objects. A mark proves that an object comes
-// from that upload.
+// marks maps upload ids to random values in the metadata of their objects. A mark proves that
+// an object comes from that upload.
 type marks struct {
 	mu    sync.Mutex // guards the fields below
 	byID  map[string]string

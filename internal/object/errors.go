@@ -12,14 +12,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Fault explains why a request to an S3 failed, for the person who can fix it. All errors of this package wrap
-// one.
+// Fault explains why a request to an S3 failed, for the person who can fix it. All errors of
+// this package wrap one.
 type Fault struct { // what is wrong, with the server's own words if it answered
 	Cause  string // what to do about it; "": unknown
 	Remedy string // what to do about it; "" if nothing is known
-	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused. It is nil
-	// if the fault may be temporary: an outage, expired keys, or a setting of this process or the server that
-	// somebody must correct.
+	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or
+	// ErrRefused. It is nil if the fault may be temporary: an outage, expired keys, or a
+	// setting of this process or the server that somebody must correct.
 	Verdict error
 
 	err error // the SDK's error
@@ -41,9 +41,9 @@ func (f *Fault) Unwrap() []error {
 	return []error{f.Verdict, f.err}
 }
 
-// Explain converts an error of a request made with [Client.API] into an error of this package, which wraps a
-// [Fault]. verb and the URI of bucket and key come first in the message. An error that wraps a Fault already is
-// returned unchanged.
+// Explain converts an error of a request made with [Client.API] into an error of this package,
+// which wraps a [Fault]. verb and the URI of bucket and key come first in the message. An error
+// that wraps a Fault already is returned unchanged.
 func Explain(err error, verb, bucket, key string) error {
 	var f *Fault
 	if errors.As(err, &f) {
@@ -52,8 +52,8 @@ func Explain(err error, verb, bucket, key string) error {
 	return explain(err, verb, bucket, key)
 }
 
-// ForeignKeys reports whether the server rejected a request because it does not know the access key, or knows
-// it with another secret.
+// ForeignKeys reports whether the server rejected a request because it does not know the access
+// key, or knows it with another secret.
 func ForeignKeys(err error) bool {
 	r := rule(code(err), status(err))
 	return r == unknown || r == signature

@@ -10,14 +10,17 @@ import (
 	"strings"
 )
 
-// plainToTLS are messages of servers that received plain HTTP on a TLS port (net/http, nginx, Apache).
+// plainToTLS are messages of servers that received plain HTTP on a TLS port (net/http, nginx,
+// Apache).
 var plainToTLS = []string{"http request to an https server", "plain http request was sent to https port", "speaking plain http to an ssl-enabled"}
 
-// strange is a header in which [answers] stores the first line of an error body that does not come from an S3.
+// strange is a header in which [answers] stores the first line of an error body that does not
+// come from an S3.
 const strange = "X-Batholith-Body"
 
-// answers is an HTTP client that inspects error answers before the SDK does. The SDK understands only S3's XML
-// errors. From any other body, of a proxy or another server, it keeps the first line in a header.
+// answers is an HTTP client that inspects error answers before the SDK does. The SDK
+// understands only S3's XML errors. From any other body, of a proxy or another server, it keeps
+// the first line in a header.
 type answers struct{ *http.Client }
 
 // maxError is the number of bytes of an error body that are inspected.
@@ -43,9 +46,9 @@ func (a answers) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// foreign returns a Fault if the answer does not come from an S3: an HTML page, a redirect to https, an error
-// about TLS. Otherwise it returns nil. None of these ends a job: a gateway answers so while the S3 behind it is
-// down.
+// foreign returns a Fault if the answer does not come from an S3: an HTML page, a redirect to
+// https, an error about TLS. Otherwise it returns nil. None of these ends a job: a gateway
+// answers so while the S3 behind it is down.
 func foreign(err error) *Fault {
 	re := response(err)
 	if re == nil {

@@ -15,11 +15,11 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// keys provides the access keys of a client, which may be temporary. If an S3 reports that they have expired,
-// they are loaded again from their source, whatever their expiry time was.
+// keys provides the access keys of a client, which may be temporary. If an S3 reports that they
+// have expired, they are loaded again from their source, whatever their expiry time was.
 type keys struct {
-	// load creates a new provider. It is needed for the default chain, which reads its files only once. nil for
-	// a provider from outside.
+	// load creates a new provider. It is needed for the default chain, which reads its files
+	// only once. nil for a provider from outside.
 	load func(context.Context) (aws.CredentialsProvider, error)
 
 	mu       sync.Mutex
@@ -27,7 +27,8 @@ type keys struct {
 	renewed  time.Time               // time of the last renewal
 }
 
-// renewEvery is the minimum time between two renewals: many parallel requests see expired keys at once.
+// renewEvery is the minimum time between two renewals: many parallel requests see expired keys
+// at once.
 const renewEvery = 5 * time.Second
 
 // defaultKeys returns the keys of the AWS default credential chain, or of one profile.
@@ -74,7 +75,8 @@ func (k *keys) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// renew makes the next request load the keys again. It returns false if the provider cannot return other keys.
+// renew makes the next request load the keys again. It returns false if the provider cannot
+// return other keys.
 func (k *keys) renew() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -96,8 +98,8 @@ func (k *keys) renew() bool {
 	return true
 }
 
-// retryer returns the SDK's retry policy: after a broken connection, a short 503, and once more with renewed
-// keys.
+// retryer returns the SDK's retry policy: after a broken connection, a short 503, and once more
+// with renewed keys.
 func (k *keys) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff
@@ -105,8 +107,8 @@ func (k *keys) retryer() aws.Retryer {
 	})
 }
 
-// expired renews the keys if an answer says that they have expired. It treats unknown keys the same way,
-// because some servers forget temporary keys when they expire.
+// expired renews the keys if an answer says that they have expired. It treats unknown keys the
+// same way, because some servers forget temporary keys when they expire.
 func (k *keys) expired(err error) aws.Ternary {
 	var own *keysError // an error of getting keys, not of using them
 	if errors.As(err, &own) {
@@ -129,8 +131,8 @@ type keysError struct{ err error }
 func (e *keysError) Error() string { return "get keys for the S3: " + e.err.Error() }
 func (e *keysError) Unwrap() error { return e.err }
 
-// withoutKeys converts the error of a credentials provider into a Fault. Only an AccessDenied from the token
-// service is permanent.
+// withoutKeys converts the error of a credentials provider into a Fault. Only an AccessDenied
+// from the token service is permanent.
 func withoutKeys(err error) *Fault {
 	f := &Fault{Remedy: "name keys in the settings (s3.access_key_id, roles), or let the AWS default chain find some: aws sts get-caller-identity tells"}
 	var api smithy.APIError

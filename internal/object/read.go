@@ -15,15 +15,17 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// stallLimit is how long a read waits for the answer's header or for the next byte before it fails.
+// stallLimit is how long a read waits for the answer's header or for the next byte before it
+// fails.
 const stallLimit = time.Minute
 
 // errStalled is the cause when stallLimit has passed.
 var errStalled = errors.New("no byte arrived for a minute")
 
-// Read returns n bytes of an object from offset. n < 0 means to its end; n = 0 sends no request. If etag is not
-// empty and the object has another ETag, Read returns batholith.ErrObjectChanged. The reader returns every
-// requested byte or an error: io.ErrUnexpectedEOF if the answer or the object ends early. The caller closes it.
+// Read returns n bytes of an object from offset. n < 0 means to its end; n = 0 sends no
+// request. If etag is not empty and the object has another ETag, Read returns
+// batholith.ErrObjectChanged. The reader returns every requested byte or an error:
+// io.ErrUnexpectedEOF if the answer or the object ends early. The caller closes it.
 func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -60,7 +62,8 @@ func (b *Bucket) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return &reader{body: out.Body, watch: watch, want: expected(n, out.ContentLength), uri: uri(b.name, key)}, nil
 }
 
-// atEnd handles a range without bytes. Reading from the end to the end (n < 0) is valid and empty.
+// atEnd handles a range without bytes. Reading from the end to the end (n < 0) is valid and
+// empty.
 func (b *Bucket) atEnd(ctx context.Context, key string, offset, n int64) (io.ReadCloser, error) {
 	if info, err := b.Head(ctx, key); err == nil && n < 0 && info.Bytes == offset {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -68,8 +71,8 @@ func (b *Bucket) atEnd(ctx context.Context, key string, offset, n int64) (io.Rea
 	return nil, fmt.Errorf("read %s from byte %d: %w", uri(b.name, key), offset, io.ErrUnexpectedEOF)
 }
 
-// byteRange returns the Range header, or nil for the whole object. A range would be an error for an empty
-// object.
+// byteRange returns the Range header, or nil for the whole object. A range would be an error
+// for an empty object.
 func byteRange(offset, n int64) *string {
 	switch {
 	case n > 0:
@@ -80,8 +83,8 @@ func byteRange(offset, n int64) *string {
 	return nil
 }
 
-// expected returns the number of bytes that the reader must deliver: n, or the answer's Content-Length if n <
-// 0; -1: unknown.
+// expected returns the number of bytes that the reader must deliver: n, or the answer's
+// Content-Length if n < 0; -1: unknown.
 func expected(n int64, length *int64) int64 {
 	if n < 0 && length != nil {
 		return *length
@@ -129,8 +132,8 @@ func (r *reader) Close() error {
 	return r.body.Close()
 }
 
-// watch cancels a context if a single wait takes longer than stallLimit. Time between waits does not count. The
-// first wait starts in newWatch.
+// watch cancels a context if a single wait takes longer than stallLimit. Time between waits
+// does not count. The first wait starts in newWatch.
 type watch struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer

@@ -14,9 +14,10 @@ type Role struct {
 	Endpoint    string // of the token service; "": Amazon's endpoint for the region
 }
 
-// Assume returns c with the keys of role r. The keys in c are used to request the role's temporary keys from
-// the token service, which are renewed before they expire. Assume sends no request. If the role may not be
-// assumed, the first request that needs its keys returns batholith.ErrAccessDenied.
+// Assume returns c with the keys of role r. The keys in c are used to request the role's
+// temporary keys from the token service, which are renewed before they expire. Assume sends no
+// request. If the role may not be assumed, the first request that needs its keys returns
+// batholith.ErrAccessDenied.
 func (c Config) Assume(r Role) (Config, error) {
 	base, err := c.keys()
 	if err != nil {

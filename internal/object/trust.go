@@ -11,10 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Authorities returns the certificate authorities to trust: those in the PEM file bundle, else in the file that
-// AWS_CA_BUNDLE or the profile's ca_bundle names. If no file is named it returns nil: the system's authorities.
-// As in the AWS SDKs, a named file replaces the system's authorities. profile "" means AWS_PROFILE, or the
-// default profile.
+// Authorities returns the certificate authorities to trust: those in the PEM file bundle, else
+// in the file that AWS_CA_BUNDLE or the profile's ca_bundle names. If no file is named it
+// returns nil: the system's authorities. As in the AWS SDKs, a named file replaces the system's
+// authorities. profile "" means AWS_PROFILE, or the default profile.
 func Authorities(ctx context.Context, bundle, profile string) (*x509.CertPool, error) {
 	where := "s3.ca_bundle" // the setting that names the file, for messages
 	if bundle == "" {
@@ -45,8 +45,8 @@ func Authorities(ctx context.Context, bundle, profile string) (*x509.CertPool, e
 	return pool, nil
 }
 
-// Profile reads a profile of the AWS configuration files. name "" means AWS_PROFILE, or the default profile,
-// which may be missing.
+// Profile reads a profile of the AWS configuration files. name "" means AWS_PROFILE, or the
+// default profile, which may be missing.
 func Profile(ctx context.Context, name string) (config.SharedConfig, error) {
 	env, err := config.NewEnvConfig()
 	if err != nil {
@@ -82,8 +82,8 @@ func sharedProfile(ctx context.Context, env config.EnvConfig, name string) (conf
 	return shared, nil
 }
 
-// Client returns c.HTTPClient if it is set, otherwise a new client as from [NewHTTPClient] that trusts the
-// authorities of c.
+// Client returns c.HTTPClient if it is set, otherwise a new client as from [NewHTTPClient] that
+// trusts the authorities of c.
 func (c Config) Client() (*http.Client, error) {
 	if c.HTTPClient != nil {
 		return c.HTTPClient, nil

@@ -51,8 +51,8 @@ func unreached(err error) *Fault {
 	return &Fault{Cause: plain(err)}
 }
 
-// secured returns a Fault if TLS is the problem: missing, unexpected, or with an invalid certificate. Otherwise
-// it returns nil.
+// secured returns a Fault if TLS is the problem: missing, unexpected, or with an invalid
+// certificate. Otherwise it returns nil.
 func secured(err error, host, scheme string) *Fault {
 	var (
 		authority x509.UnknownAuthorityError
@@ -93,7 +93,8 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// plain returns the innermost error text. The SDK and net/http wrap it in long, repetitive messages.
+// plain returns the innermost error text. The SDK and net/http wrap it in long, repetitive
+// messages.
 func plain(err error) string {
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) {

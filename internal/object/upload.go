@@ -17,8 +17,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// CreateUpload starts a multipart upload and returns its id. The object appears with CompleteUpload. Until
-// then, or until AbortUpload, the S3 stores the parts, and only the id gives access to them.
+// CreateUpload starts a multipart upload and returns its id. The object appears with
+// CompleteUpload. Until then, or until AbortUpload, the S3 stores the parts, and only the id
+// gives access to them.
 func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(0))
 	defer cancel()
@@ -30,8 +31,8 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 		return "", explain(err, "begin upload of", b.name, key)
 	}
 	id := aws.ToString(out.UploadId)
-	// MinIO's answer does not mention encryption here, although it encrypts. So only another kind of encryption
-	// is an error now; CompleteUpload checks the object.
+	// MinIO's answer does not mention encryption here, although it encrypts. So only another
+	// kind of encryption is an error now; CompleteUpload checks the object.
 	if plain := b.unencrypted(out.ServerSideEncryption, out.SSEKMSKeyId); plain != nil && out.ServerSideEncryption != "" {
 		return "", errors.Join(fmt.Errorf("begin upload of %s: %w", uri(b.name, key), plain), b.AbortUpload(ctx, key, id))
 	}
@@ -39,9 +40,9 @@ func (b *Bucket) CreateUpload(ctx context.Context, key string) (string, error) {
 	return id, nil
 }
 
-// UploadPart writes part n, from 1, replacing an earlier part n. All parts except the last must have the same
-// size, at least 5 MiB (S3: EntityTooSmall; some stores require equal sizes). The result is the part's tag for
-// CompleteUpload.
+// UploadPart writes part n, from 1, replacing an earlier part n. All parts except the last must
+// have the same size, at least 5 MiB (S3: EntityTooSmall; some stores require equal sizes). The
+// result is the part's tag for CompleteUpload.
 func (b *Bucket) UploadPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit(int64(len(body))))
 	defer cancel()
@@ -66,13 +67,13 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, id string) error {
 	return explain(err, "abort upload of", b.name, key)
 }
 
-// ListUploads yields the uploads below prefix that are neither complete nor aborted. An error ends the list.
-// Not every S3 supports this request, and not every role may send it: then the error wraps
-// [batholith.ErrRefused] or ErrAccessDenied.
+// ListUploads yields the uploads below prefix that are neither complete nor aborted. An error
+// ends the list. Not every S3 supports this request, and not every role may send it: then the
+// error wraps [batholith.ErrRefused] or ErrAccessDenied.
 //
-// MinIO lists uploads only for a complete key or for the whole bucket; for any other prefix it returns an empty
-// list. So if the list is empty and the server is not known to support prefixes, all uploads of the bucket are
-// listed and filtered.
+// MinIO lists uploads only for a complete key or for the whole bucket; for any other prefix it
+// returns an empty list. So if the list is empty and the server is not known to support
+// prefixes, all uploads of the bucket are listed and filtered.
 func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		some, on := b.uploads(ctx, prefix, prefix, yield)
@@ -82,9 +83,9 @@ func (b *Bucket) ListUploads(ctx context.Context, prefix string) iter.Seq2[batho
 	}
 }
 
-// UploadsOf yields the uploads below prefix as ListUploads does, and then the uploads of each of keys. A MinIO
-// node lists without a prefix only uploads that were started on it since its start, but finds every upload by
-// its key. Each upload is yielded once.
+// UploadsOf yields the uploads below prefix as ListUploads does, and then the uploads of each
+// of keys. A MinIO node lists without a prefix only uploads that were started on it since its
+// start, but finds every upload by its key. Each upload is yielded once.
 func (b *Bucket) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		seen := map[batholith.Upload]bool{}
@@ -145,8 +146,8 @@ func (b *Bucket) uploadsOfEach(ctx context.Context, keys []string) []found {
 	return all
 }
 
-// uploads requests the uploads below ask and yields those below prefix. some: it yielded at least one. on: the
-// caller may continue.
+// uploads requests the uploads below ask and yields those below prefix. some: it yielded at
+// least one. on: the caller may continue.
 func (b *Bucket) uploads(ctx context.Context, ask, prefix string, yield func(batholith.Upload, error) bool) (some, on bool) {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, ExpectedBucketOwner: b.owner}
 	if ask != "" {

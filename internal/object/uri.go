@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// ParseURI splits s3://bucket/key. The key may be empty; it is everything after the slash, unchanged.
+// ParseURI splits s3://bucket/key. The key may be empty; it is everything after the slash,
+// unchanged.
 func ParseURI(s string) (bucket, key string, err error) {
 	rest, ok := strings.CutPrefix(s, "s3://")
 	if !ok {

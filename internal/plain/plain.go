@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Line returns s as a single line. Characters that would control the terminal, end the line or be invisible are
-// escaped.
+// Line returns s as a single line. Characters that would control the terminal, end the line or
+// be invisible are escaped.
 func Line(s string) string {
 	if harmless(s, false) {
 		return s
@@ -16,8 +16,8 @@ func Line(s string) string {
 	return string(appendShown(make([]byte, 0, len(s)+16), s, false))
 }
 
-// harmless is the fast path: it reports whether s consists of printable ASCII only. With lines, newlines and
-// tabs count as printable.
+// harmless is the fast path: it reports whether s consists of printable ASCII only. With lines,
+// newlines and tabs count as printable.
 func harmless[T string | []byte](s T, lines bool) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && !(lines && (c == '\n' || c == '\t')) || c >= 0x7f {
@@ -49,7 +49,8 @@ func appendShown(dst []byte, s string, lines bool) []byte {
 	return dst
 }
 
-// appendEscape appends r as a JSON escape in ASCII. Characters above U+FFFF become a surrogate pair.
+// appendEscape appends r as a JSON escape in ASCII. Characters above U+FFFF become a surrogate
+// pair.
 func appendEscape(dst []byte, r rune) []byte {
 	switch r {
 	case '\n':
@@ -77,13 +78,13 @@ func shown(r, before rune, rest string) bool {
 	case r < 0x7f:
 		return r >= ' '
 	case r == joiner || r == nonJoiner:
-		// Scripts such as Devanagari and Persian, and emoji, need joiners. In other text they are an invisible
-		// split of a word.
+		// Scripts such as Devanagari and Persian, and emoji, need joiners. In other text they
+		// are an invisible split of a word.
 		after, n := utf8.DecodeRuneInString(rest)
 		return foreign(before) && n > 1 && foreign(after)
 	case unicode.Is(unicode.Variation_Selector, r):
-		// One selector after a character with variants is normal. A run of selectors can encode hidden text,
-		// one byte each.
+		// One selector after a character with variants is normal. A run of selectors can encode
+		// hidden text, one byte each.
 		return foreign(before) || before >= '0' && before <= '9' || before == '#' || before == '*'
 	}
 	return visible(r)
@@ -94,8 +95,8 @@ func foreign(r rune) bool {
 	return r > 0x7f && visible(r) && !unicode.Is(unicode.Variation_Selector, r)
 }
 
-// visible reports whether r, a character outside ASCII, takes space on the screen or modifies the previous
-// character, as an accent does.
+// visible reports whether r, a character outside ASCII, takes space on the screen or modifies
+// the previous character, as an accent does.
 func visible(r rune) bool {
 	switch {
 	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // Arabic signs of category Cf that are visible

@@ -8,7 +8,8 @@ import (
 // Hidden replaces a secret in a text.
 const Hidden = "(hidden)"
 
-// webURL matches a URL in a text. The URL ends before white space, a quotation mark or an angle bracket.
+// webURL matches a URL in a text. The URL ends before white space, a quotation mark or an angle
+// bracket.
 var webURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>` + "`" + `]+`)
 
 // shownParameters are the URL parameters whose values are shown. Any other parameter may be a key: servers use

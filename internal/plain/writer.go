@@ -6,9 +6,9 @@ import (
 	"reflect"
 )
 
-// Writer wraps a stream that people read. It escapes what is written to it, except newlines and tabs. A UTF-8
-// character must not be split across two calls of Write. It has no state, so it is as safe for concurrent use
-// as the stream.
+// Writer wraps a stream that people read. It escapes what is written to it, except newlines and
+// tabs. A UTF-8 character must not be split across two calls of Write. It has no state, so it
+// is as safe for concurrent use as the stream.
 type Writer struct {
 	out    io.Writer
 	recode func(string) string // into the characters that the stream shows; nil: all of them
@@ -32,12 +32,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Control is a terminal sequence of the program's own, which moves the cursor or sets a colour. It must be a
-// constant.
+// Control is a terminal sequence of the program's own, which moves the cursor or sets a colour.
+// It must be a constant.
 type Control string
 
-// Draw writes parts with a single Write: Control values unchanged, everything else escaped as by [Line]. w may
-// be a [Writer] or any other stream.
+// Draw writes parts with a single Write: Control values unchanged, everything else escaped as
+// by [Line]. w may be a [Writer] or any other stream.
 func Draw(w io.Writer, parts ...any) error {
 	recode := func(s string) string { return s }
 	if own, ok := w.(*Writer); ok {
@@ -58,8 +58,8 @@ func Draw(w io.Writer, parts ...any) error {
 	return err
 }
 
-// Fprintf is fmt.Fprintf with operands escaped as by [Line]. Only newlines and tabs in the format string are
-// written as such.
+// Fprintf is fmt.Fprintf with operands escaped as by [Line]. Only newlines and tabs in the
+// format string are written as such.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 	return fmt.Fprintf(w, format, operands(args)...)
 }
@@ -69,8 +69,8 @@ func Sprintf(format string, args ...any) string {
 	return fmt.Sprintf(format, operands(args)...)
 }
 
-// operands wraps all operands that may contain text. Numbers and booleans stay as they are, so that verbs such
-// as %d work.
+// operands wraps all operands that may contain text. Numbers and booleans stay as they are, so
+// that verbs such as %d work.
 func operands(args []any) []any {
 	all := make([]any, len(args))
 	for i, a := range args {
@@ -85,7 +85,8 @@ func operands(args []any) []any {
 	return all
 }
 
-// operand escapes a value when it is formatted. Width and precision of the verb apply to the escaped text.
+// operand escapes a value when it is formatted. Width and precision of the verb apply to the
+// escaped text.
 type operand struct{ value any }
 
 // Format implements fmt.Formatter.

@@ -15,8 +15,9 @@ type Account struct {
 	Buckets     []string // the only buckets that it may use and create; empty: every bucket
 }
 
-// accounts holds the key pairs in memory. The gateway treats all of them as administrators of one account,
-// which owns all buckets. The restriction to Buckets is checked by the store, with may.
+// accounts holds the key pairs in memory. The gateway treats all of them as administrators of
+// one account, which owns all buckets. The restriction to Buckets is checked by the store, with
+// may.
 type accounts struct {
 	owner string
 	root  Account
@@ -52,8 +53,8 @@ func (a *accounts) may(accessKeyID, bucket string) bool {
 	return ok && (len(acc.Buckets) == 0 || slices.Contains(acc.Buckets, bucket))
 }
 
-// GetUserAccount returns the account of an access key, with its secret. The gateway calls it to verify
-// signatures.
+// GetUserAccount returns the account of an access key, with its secret. The gateway calls it to
+// verify signatures.
 func (a *accounts) GetUserAccount(accessKeyID string) (auth.Account, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -77,14 +78,14 @@ func (a *accounts) ResolveAccounts(ids []string) ([]string, error) {
 	return missing, nil
 }
 
-// BucketOwner returns the owner that the gateway reports for every bucket, so that clients can use
-// x-amz-expected-bucket-owner.
+// BucketOwner returns the owner that the gateway reports for every bucket, so that clients can
+// use x-amz-expected-bucket-owner.
 func (a *accounts) BucketOwner() auth.Account {
 	return auth.Account{Access: a.owner, Role: auth.RoleAdmin}
 }
 
-// CreateAccount, UpdateUserAccount, DeleteUserAccount and ListUserAccounts are the gateway's user management,
-// which is not available: accounts come from the settings.
+// CreateAccount, UpdateUserAccount, DeleteUserAccount and ListUserAccounts are the gateway's
+// user management, which is not available: accounts come from the settings.
 
 func (a *accounts) CreateAccount(auth.Account) error { return errManaged() }
 

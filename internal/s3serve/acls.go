@@ -13,8 +13,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// ACLs of objects, which the gateway does not implement. The one account has all rights to every object, as in
-// an S3 bucket with ACLs disabled (S3: BucketOwnerEnforced).
+// ACLs of objects, which the gateway does not implement. The one account has all rights to
+// every object, as in an S3 bucket with ACLs disabled (S3: BucketOwnerEnforced).
 
 // aclKey is the request value that holds the owner of the object whose ACL was requested.
 const aclKey = "batholith-acl"

@@ -14,9 +14,9 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// address is the bucket and key that a request names. It is parsed once, from the request line and the Host
-// header, before the signature is checked. The signature check, the routing and the store all use this result,
-// so no two of them can see different buckets.
+// address is the bucket and key that a request names. It is parsed once, from the request line
+// and the Host header, before the signature is checked. The signature check, the routing and
+// the store all use this result, so no two of them can see different buckets.
 type address struct {
 	bucket, key string   // "" if the request names none
 	byHost      bool     // the bucket is in the host name, not in the path
@@ -29,8 +29,8 @@ type address struct {
 // addressKey is the request value that holds the address.
 const addressKey = "batholith-address"
 
-// signedPathKey is the request value in which the gateway looks for the signed path, if it differs from the
-// routed path.
+// signedPathKey is the request value in which the gateway looks for the signed path, if it
+// differs from the routed path.
 const signedPathKey = utils.ContextKey("original-uri-path")
 
 // resolve parses a Host header and a request target. The error is an S3 error.
@@ -59,8 +59,8 @@ func resolve(host, target string) (*address, error) {
 	return a, nil
 }
 
-// amazonHost matches a virtual-hosted bucket under Amazon's names. Programs that know no other endpoint use it;
-// DNS or a hosts file then points Amazon's names here.
+// amazonHost matches a virtual-hosted bucket under Amazon's names. Programs that know no other
+// endpoint use it; DNS or a hosts file then points Amazon's names here.
 var amazonHost = regexp.MustCompile(`^(.+)\.s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com$`)
 
 // bucketOf returns the bucket at the start of a host name, or "".
@@ -74,8 +74,9 @@ func bucketOf(host string) string {
 	return ""
 }
 
-// originForm returns the request target as path and query. A target in absolute form (http://host/path)
-// contains a host of its own. It must equal the Host header, because a signature covers only the header.
+// originForm returns the request target as path and query. A target in absolute form
+// (http://host/path) contains a host of its own. It must equal the Host header, because a
+// signature covers only the header.
 func originForm(host, target string) (string, error) {
 	for i := range len(target) {
 		if c := target[i]; c <= ' ' || c == 0x7f || c == '#' {
@@ -121,8 +122,8 @@ func hostName(host string) (string, error) {
 	return name, nil
 }
 
-// parseQuery decodes a query. A duplicate parameter is rejected: a signature sorts both values, and readers
-// would differ on which one counts.
+// parseQuery decodes a query. A duplicate parameter is rejected: a signature sorts both values,
+// and readers would differ on which one counts.
 func parseQuery(raw string) (pairs []string, err error) {
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -173,14 +174,15 @@ func (a *address) has(name string) bool {
 	return has
 }
 
-// addressOf returns the address of the request that a fiber or gateway context belongs to, or nil.
+// addressOf returns the address of the request that a fiber or gateway context belongs to, or
+// nil.
 func addressOf(ctx interface{ Value(any) any }) *address {
 	a, _ := ctx.Value(addressKey).(*address)
 	return a
 }
 
-// locate is a middleware. It parses the address, rejects ambiguous requests, and rewrites the request to path
-// style so that it is routed by the address.
+// locate is a middleware. It parses the address, rejects ambiguous requests, and rewrites the
+// request to path style so that it is routed by the address.
 func locate(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	a, err := resolve(string(request.Header.Host()), string(request.Header.RequestURI()))
@@ -232,9 +234,9 @@ func (a *address) target(query string) string {
 	return target
 }
 
-// oneMeaning rejects requests whose signature does not determine their meaning: two kinds of signatures in one
-// request, a duplicate header (a signature joins the values, a reader takes the first), and runs of spaces in
-// x-amz-copy-source (a signature reduces them to one).
+// oneMeaning rejects requests whose signature does not determine their meaning: two kinds of
+// signatures in one request, a duplicate header (a signature joins the values, a reader takes
+// the first), and runs of spaces in x-amz-copy-source (a signature reduces them to one).
 func oneMeaning(ctx fiber.Ctx, a *address) error {
 	kinds := 0
 	if ctx.Get("Authorization") != "" {
@@ -263,8 +265,8 @@ func oneMeaning(ctx fiber.Ctx, a *address) error {
 	return nil
 }
 
-// single reports whether a header may have only one value. For other headers the gateway reads all values in
-// the order of the signature.
+// single reports whether a header may have only one value. For other headers the gateway reads
+// all values in the order of the signature.
 func single(lower string) bool {
 	switch lower {
 	case "authorization", "date", "content-md5", "content-type", "range", "expect":
@@ -273,8 +275,8 @@ func single(lower string) bool {
 	return strings.HasPrefix(lower, "x-amz-") && !strings.HasPrefix(lower, "x-amz-meta-") && lower != "x-amz-object-attributes"
 }
 
-// refuseEscape rejects keys whose path would leave the bucket. The gateway also rejects them, but with a
-// numeric error code that clients take for a temporary error.
+// refuseEscape rejects keys whose path would leave the bucket. The gateway also rejects them,
+// but with a numeric error code that clients take for a temporary error.
 func refuseEscape(method, key string) error {
 	if key == "" || utils.IsObjectNameValid(key) {
 		return nil

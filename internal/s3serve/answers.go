@@ -17,7 +17,8 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// answer ends a request with an error. If err is not an S3 error, the client sees only InternalError.
+// answer ends a request with an error. If err is not an S3 error, the client sees only
+// InternalError.
 func answer(ctx fiber.Ctx, err error) error {
 	var e s3err.S3Error
 	if !errors.As(err, &e) {
@@ -28,10 +29,12 @@ func answer(ctx fiber.Ctx, err error) error {
 	return ctx.Status(e.StatusCode()).Send(e.XMLBody(requestID, hostID))
 }
 
-// answers makes every error an S3 error document with a code. Clients decide by the code whether to retry.
+// answers makes every error an S3 error document with a code. Clients decide by the code
+// whether to retry.
 type answers struct{ log *slog.Logger }
 
-// handle is the middleware. It also recovers a panic of one request and logs it; the gateway would print it.
+// handle is the middleware. It also recovers a panic of one request and logs it; the gateway
+// would print it.
 func (a answers) handle(ctx fiber.Ctx) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -46,8 +49,9 @@ func (a answers) handle(ctx fiber.Ctx) (err error) {
 	return nil
 }
 
-// coded wraps the gateway's handler and corrects its answers. XML documents get S3's namespace, errors without
-// a document get one, and answers without a body get no headers that describe one.
+// coded wraps the gateway's handler and corrects its answers. XML documents get S3's namespace,
+// errors without a document get one, and answers without a body get no headers that describe
+// one.
 func coded(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		next(ctx)

@@ -22,8 +22,9 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// incoming is a request body that counts its bytes. It replaces the HTTP server's stream, which ends with
-// io.EOF whether all declared bytes came or the connection broke. It belongs to the goroutine of its request.
+// incoming is a request body that counts its bytes. It replaces the HTTP server's stream, which
+// ends with io.EOF whether all declared bytes came or the connection broke. It belongs to the
+// goroutine of its request.
 type incoming struct {
 	from     io.Reader
 	conn     net.Conn // the request's connection
@@ -40,7 +41,8 @@ type incoming struct {
 // incomingKey is the request value that holds the body.
 const incomingKey = "batholith-body"
 
-// Read implements io.Reader. It returns io.EOF after the last declared byte, and S3 errors otherwise.
+// Read implements io.Reader. It returns io.EOF after the last declared byte, and S3 errors
+// otherwise.
 func (b *incoming) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
@@ -89,10 +91,11 @@ const (
 	formReadAhead  = 8 << 10  // bytes that the form readers, ours and the gateway's, may read beyond the fields
 )
 
-// bodies checks each body against its declared length, and rejects a document that is too large before reading
-// it. It also rejects an object without a declared length (S3: MissingContentLength): the HTTP server assumes
-// there is no body, but an HTTP/1.0 client may send one that ends with the connection. After the request it
-// closes the connection if the body was not read to its end.
+// bodies checks each body against its declared length, and rejects a document that is too large
+// before reading it. It also rejects an object without a declared length (S3:
+// MissingContentLength): the HTTP server assumes there is no body, but an HTTP/1.0 client may
+// send one that ends with the connection. After the request it closes the connection if the
+// body was not read to its end.
 func bodies(ctx fiber.Ctx) error {
 	request := ctx.Request()
 	stream := request.BodyStream()
@@ -129,13 +132,13 @@ func bodies(ctx fiber.Ctx) error {
 	return err
 }
 
-// emptyObject is the SHA-256 of {}. Some clients that use JSON sign this body when they start a multipart
-// upload, but do not send it (Portkey's gateway). S3 ignores the body of that request; the gateway compares the
-// hash.
+// emptyObject is the SHA-256 of {}. Some clients that use JSON sign this body when they start a
+// multipart upload, but do not send it (Portkey's gateway). S3 ignores the body of that
+// request; the gateway compares the hash.
 var emptyObject = fmt.Sprintf("%x", sha256.Sum256([]byte("{}")))
 
-// declaresLength reports whether the request's headers contain Content-Length. The HTTP server adds a
-// Content-Length of 0 if there is none.
+// declaresLength reports whether the request's headers contain Content-Length. The HTTP server
+// adds a Content-Length of 0 if there is none.
 func declaresLength(head []byte) bool {
 	for line := range bytes.Lines(head) {
 		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
@@ -145,15 +148,16 @@ func declaresLength(head []byte) bool {
 	return false
 }
 
-// Bounds of reading a rejected body. A client may send its whole body before it reads the answer, and closing
-// the connection with unread bytes would destroy the answer.
+// Bounds of reading a rejected body. A client may send its whole body before it reads the
+// answer, and closing the connection with unread bytes would destroy the answer.
 const (
 	lingerBytes = 4 << 20
 	lingerIdle  = 250 * time.Millisecond // without a byte: the client is then waiting for the answer
 	lingerTotal = 5 * time.Second
 )
 
-// refuseUnread answers a request whose body is not used. It reads some of the body and closes the connection.
+// refuseUnread answers a request whose body is not used. It reads some of the body and closes
+// the connection.
 func refuseUnread(ctx fiber.Ctx, b *incoming, err error) error {
 	conn, end, buf := ctx.RequestCtx().Conn(), time.Now().Add(lingerTotal), make([]byte, 16<<10)
 	b.most = -1
@@ -167,8 +171,8 @@ func refuseUnread(ctx fiber.Ctx, b *incoming, err error) error {
 	return answer(ctx, err)
 }
 
-// newIncoming determines from the route what the body is. Every body is a document, unless it is the content of
-// an object or a form.
+// newIncoming determines from the route what the body is. Every body is a document, unless it
+// is the content of an object or a form.
 func newIncoming(ctx fiber.Ctx, a *address) *incoming {
 	b := &incoming{declared: int64(ctx.Request().Header.ContentLength()), document: true, most: mostDocument}
 	switch method := ctx.Method(); {
@@ -201,13 +205,13 @@ func isForm(ctx fiber.Ctx) bool {
 	return strings.HasPrefix(strings.ToLower(ctx.Get("Content-Type")), fiber.MIMEMultipartForm)
 }
 
-// streaming reports whether the body is aws-chunked: the client cut it into signed or checksummed chunks. Its
-// length is in x-amz-decoded-content-length, and it ends with a chunk of its own, also inside a chunked
-// transfer.
+// streaming reports whether the body is aws-chunked: the client cut it into signed or
+// checksummed chunks. Its length is in x-amz-decoded-content-length, and it ends with a chunk
+// of its own, also inside a chunked transfer.
 func streaming(ctx fiber.Ctx) bool { return utils.IsStreamingPayload(ctx.Get("X-Amz-Content-Sha256")) }
 
-// whole returns an error unless the document of the request in ctx was received completely. The store calls it
-// before each effect.
+// whole returns an error unless the document of the request in ctx was received completely. The
+// store calls it before each effect.
 func whole(ctx context.Context) error {
 	b, _ := ctx.Value(incomingKey).(*incoming)
 	if b == nil || !b.document {
@@ -217,8 +221,9 @@ func whole(ctx context.Context) error {
 	return b.finish()
 }
 
-// object returns the body of an object or part for the store. It ends with io.EOF only if all bytes came and
-// the request ended where it declared. So bytes staged from a body that broke off never become visible.
+// object returns the body of an object or part for the store. It ends with io.EOF only if all
+// bytes came and the request ended where it declared. So bytes staged from a body that broke
+// off never become visible.
 func object(ctx context.Context, body io.Reader, length *int64) io.Reader {
 	b, _ := ctx.Value(incomingKey).(*incoming)
 	body = decoded(ctx, body)
@@ -236,7 +241,8 @@ func object(ctx context.Context, body io.Reader, length *int64) io.Reader {
 	return o
 }
 
-// isFormUpload reports whether the request is an upload by form, whose fields the gateway has read and checked.
+// isFormUpload reports whether the request is an upload by form, whose fields the gateway has
+// read and checked.
 func isFormUpload(ctx context.Context) bool {
 	_, form := ctx.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
 	return form
@@ -283,8 +289,8 @@ func (s summedBody) Algorithm() string { return s.sum.Algorithm() }
 // Checksum returns the checksum. It is valid after the last byte.
 func (s summedBody) Checksum() string { return s.sum.Checksum() }
 
-// streamOf gives access to the field of fasthttp.Request that holds the body stream. The public setter would
-// return the old stream to a pool, where another request could get it.
+// streamOf gives access to the field of fasthttp.Request that holds the body stream. The public
+// setter would return the old stream to a pool, where another request could get it.
 var streamOf = streamField(reflect.TypeFor[fasthttp.Request]())
 
 type fieldOffset struct {

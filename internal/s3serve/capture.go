@@ -12,10 +12,11 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// Capture redirects to l what the gateway prints to os.Stdout and os.Stderr, and what its HTTP library logs,
-// until release is called. Printed lines may quote a client, so everything from the first quotation mark is cut
-// off, and control characters are escaped. Both streams are global: code that writes to them itself must keep
-// the old values. Call Capture before the server serves, and release after Serve has returned.
+// Capture redirects to l what the gateway prints to os.Stdout and os.Stderr, and what its HTTP
+// library logs, until release is called. Printed lines may quote a client, so everything from
+// the first quotation mark is cut off, and control characters are escaped. Both streams are
+// global: code that writes to them itself must keep the old values. Call Capture before the
+// server serves, and release after Serve has returned.
 func Capture(l *slog.Logger) (release func()) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// chunked decodes bodies in chunks (S3: aws-chunked). The gateway verifies the request's signature, but its
-// storage gets the bytes from this decoder, because the gateway's own accepts only one form of a body's end;
-// clients send several.
+// chunked decodes bodies in chunks (S3: aws-chunked). The gateway verifies the request's
+// signature, but its storage gets the bytes from this decoder, because the gateway's own
+// accepts only one form of a body's end; clients send several.
 type chunked struct{ accounts *accounts }
 
 // chunksKey is the request value that holds the decoder of the body.
@@ -36,8 +36,8 @@ const (
 	asymmetricParts = "STREAMING-AWS4-ECDSA-"
 )
 
-// handle is the middleware. It prepares the decoder. If the request's headers are incomplete, the gateway
-// rejects them later.
+// handle is the middleware. It prepares the decoder. If the request's headers are incomplete,
+// the gateway rejects them later.
 func (c chunked) handle(ctx fiber.Ctx) error {
 	a, kind := addressOf(ctx), ctx.Get("X-Amz-Content-Sha256")
 	if kind == "" { // of a presigned URL
@@ -81,8 +81,8 @@ func (c chunked) handle(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// seed starts the chain of chunk signatures with the signature in the headers. It returns nil if that signature
-// cannot be verified.
+// seed starts the chain of chunk signatures with the signature in the headers. It returns nil
+// if that signature cannot be verified.
 func (c chunked) seed(ctx fiber.Ctx) *chain {
 	auth, err := utils.ParseAuthorization(ctx.Get("Authorization"))
 	if err != nil {
@@ -100,7 +100,8 @@ func (c chunked) seed(ctx fiber.Ctx) *chain {
 		scope: date + "\n" + auth.Date + "/" + auth.Region + "/s3/aws4_request\n"}
 }
 
-// signingKey returns the signing key for a day and a region (AWS: Signature Version 4, derive a signing key).
+// signingKey returns the signing key for a day and a region (AWS: Signature Version 4, derive a
+// signing key).
 func signingKey(secret, day, region string) []byte {
 	key := []byte("AWS4" + secret)
 	for _, part := range []string{day, region, "s3", "aws4_request"} {
@@ -125,7 +126,8 @@ type chain struct {
 	trailer bool      // the trailer is signed too
 }
 
-// noBytes is the SHA-256 of an empty string, which a chunk's signature covers in place of headers.
+// noBytes is the SHA-256 of an empty string, which a chunk's signature covers in place of
+// headers.
 const noBytes = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // chunk verifies the signature of the current chunk and starts the next.
@@ -150,7 +152,8 @@ func (c *chain) verify(text, sent string) error {
 	return nil
 }
 
-// chunks decodes a body in chunks to the bytes of the object. It belongs to the goroutine of its request.
+// chunks decodes a body in chunks to the bytes of the object. It belongs to the goroutine of
+// its request.
 //
 //	chunk   = size in hexadecimal [;chunk-signature=64 hexadecimal digits] CR LF bytes CR LF
 //	body    = chunks, a chunk of size 0 without bytes, trailer
@@ -175,7 +178,8 @@ type chunks struct {
 // smallest is the minimum size of every chunk except the last, in bytes (S3: aws-chunked).
 const smallest = 8 << 10
 
-// prepare sets up the hashes: for the trailer's checksum, and for Content-MD5 if the request has that header.
+// prepare sets up the hashes: for the trailer's checksum, and for Content-MD5 if the request
+// has that header.
 func (c *chunks) prepare(md5 string) (err error) {
 	c.object = c
 	if md5 != "" {
@@ -203,8 +207,8 @@ func (c *chunks) Algorithm() string { return strings.TrimPrefix(c.trailer, "x-am
 // Checksum returns the trailer's checksum. It is valid after the last byte.
 func (c *chunks) Checksum() string { return c.sum }
 
-// Read implements io.Reader. It returns io.EOF if the body was complete and all signatures and checksums were
-// correct, otherwise an S3 error.
+// Read implements io.Reader. It returns io.EOF if the body was complete and all signatures and
+// checksums were correct, otherwise an S3 error.
 func (c *chunks) Read(p []byte) (n int, err error) {
 	for c.err == nil && c.inChunk == 0 {
 		c.err = c.next()
@@ -245,7 +249,8 @@ func broken(err error) error {
 	return err
 }
 
-// next reads the header of the next chunk. After the last chunk and a valid trailer it returns io.EOF.
+// next reads the header of the next chunk. After the last chunk and a valid trailer it returns
+// io.EOF.
 func (c *chunks) next() error {
 	line, err := c.line()
 	if err != nil {
@@ -347,8 +352,8 @@ func (c *chunks) end() error {
 	return c.believe(values)
 }
 
-// believe checks that the trailer is complete, and its signature and checksum. It returns io.EOF if they are
-// correct.
+// believe checks that the trailer is complete, and its signature and checksum. It returns
+// io.EOF if they are correct.
 func (c *chunks) believe(values map[string]string) error {
 	value, named := values[c.trailer]
 	signature, signed := values[signatureLine]
@@ -397,8 +402,8 @@ func (s summed) Read(p []byte) (int, error) { return s.Reader.Read(p) }
 
 var _ middlewares.ChecksumReader = summed{}
 
-// kept returns the Content-Encoding to store: without aws-chunked, which describes the transfer and not the
-// object (S3: PutObject).
+// kept returns the Content-Encoding to store: without aws-chunked, which describes the transfer
+// and not the object (S3: PutObject).
 func kept(encoding *string) *string {
 	if encoding == nil || !strings.Contains(strings.ToLower(*encoding), "aws-chunked") {
 		return encoding

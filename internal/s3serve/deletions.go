@@ -16,8 +16,9 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// deletion is the document of DeleteObjects. The gateway reads only the keys and rejects documents with a time.
-// So the store reads the conditions here, and the gateway gets a document with keys only.
+// deletion is the document of DeleteObjects. The gateway reads only the keys and rejects
+// documents with a time. So the store reads the conditions here, and the gateway gets a
+// document with keys only.
 type deletion struct {
 	XMLName xml.Name   `xml:"Delete"`
 	Quiet   string     `xml:",omitempty"`
@@ -26,7 +27,8 @@ type deletion struct {
 	queues map[[2]string][]deletedE // entries not yet taken, by key and version
 }
 
-// deletedE is one entry. The object is deleted only if all given conditions hold (S3: ObjectIdentifier).
+// deletedE is one entry. The object is deleted only if all given conditions hold (S3:
+// ObjectIdentifier).
 type deletedE struct {
 	Key              string
 	VersionId        string `xml:",omitempty"`
@@ -38,8 +40,8 @@ type deletedE struct {
 // deletionKey is the request value that holds the deletion.
 const deletionKey = "batholith-deletion"
 
-// amend changes a verified request where the gateway supports less than S3. It leaves a document that cannot be
-// parsed unchanged; the gateway rejects it.
+// amend changes a verified request where the gateway supports less than S3. It leaves a
+// document that cannot be parsed unchanged; the gateway rejects it.
 func amend(ctx context.Context) {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	a := addressOf(ctx)
@@ -58,7 +60,8 @@ func amend(ctx context.Context) {
 	}
 }
 
-// amendDeletion removes the conditions from a DeleteObjects document and stores them in the request.
+// amendDeletion removes the conditions from a DeleteObjects document and stores them in the
+// request.
 func amendDeletion(request *fasthttp.RequestCtx) {
 	d := deletion{queues: map[[2]string][]deletedE{}}
 	if xml.Unmarshal(request.Request.Body(), &d) != nil {
@@ -119,7 +122,8 @@ func (e deletedE) input(path string, o types.ObjectIdentifier) (*s3.DeleteObject
 	return in, nil
 }
 
-// anyTime parses a time in HTTP's format (S3: LastModifiedTime) or that of listings (RFC 3339). SDKs send both.
+// anyTime parses a time in HTTP's format (S3: LastModifiedTime) or that of listings (RFC 3339).
+// SDKs send both.
 func anyTime(text string) (time.Time, error) {
 	if at, err := http.ParseTime(text); err == nil {
 		return at, nil
@@ -127,8 +131,8 @@ func anyTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// deleteEach deletes entries with conditions one by one: the gateway's storage checks conditions only for
-// single objects, while it holds a lock.
+// deleteEach deletes entries with conditions one by one: the gateway's storage checks
+// conditions only for single objects, while it holds a lock.
 func (s *store) deleteEach(ctx context.Context, path string, objects []types.ObjectIdentifier, conditions []deletedE) (out s3response.DeleteResult) {
 	for i, o := range objects {
 		in, err := conditions[i].input(path, o)

@@ -19,8 +19,8 @@ import (
 
 // Additions to the gateway's answers about objects.
 
-// unchanged returns err. If err is 304 Not Modified, it also sets the headers that a cache needs: ETag, Last-Modified,
-// Cache-Control and Expires (RFC 9110, section 15.4.5).
+// unchanged returns err. If err is 304 Not Modified, it also sets the headers that a cache
+// needs: ETag, Last-Modified, Cache-Control and Expires (RFC 9110, section 15.4.5).
 func (s *store) unchanged(ctx context.Context, path, key string, err error) error {
 	response, ok := ctx.(*fasthttp.RequestCtx)
 	if !ok || s3err.GetAPIError(s3err.ErrNotModified) != err {
@@ -40,8 +40,9 @@ func (s *store) unchanged(ctx context.Context, path, key string, err error) erro
 	return err
 }
 
-// second returns the last nanosecond of the second of a condition's time. HTTP dates have full seconds but
-// files have nanoseconds, so a file would otherwise be newer than its own Last-Modified.
+// second returns the last nanosecond of the second of a condition's time. HTTP dates have full
+// seconds but files have nanoseconds, so a file would otherwise be newer than its own
+// Last-Modified.
 func second(at *time.Time) *time.Time {
 	if at == nil {
 		return nil
@@ -50,14 +51,16 @@ func second(at *time.Time) *time.Time {
 	return &end
 }
 
-// countKey is the request value that holds the number of parts of an object, for GetObjectAttributes.
+// countKey is the request value that holds the number of parts of an object, for
+// GetObjectAttributes.
 const countKey = "batholith-parts"
 
 // partsPage is the maximum number of parts in one answer (S3: GetObjectAttributes).
 const partsPage = 1000
 
-// describe completes the answer of GetObjectAttributes: the object's parts, its checksum without the number of
-// parts, and Last-Modified in HTTP's format, which the gateway writes differently.
+// describe completes the answer of GetObjectAttributes: the object's parts, its checksum
+// without the number of parts, and Last-Modified in HTTP's format, which the gateway writes
+// differently.
 func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttributesInput, out *s3response.GetObjectAttributesResponse) {
 	response, ok := ctx.(*fasthttp.RequestCtx)
 	if ok && out.LastModified != nil {
@@ -79,8 +82,8 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 	}
 }
 
-// amendAttributes rewrites x-amz-object-attributes as one header without spaces, the only form that the gateway
-// reads. SDKs add spaces after commas.
+// amendAttributes rewrites x-amz-object-attributes as one header without spaces, the only form
+// that the gateway reads. SDKs add spaces after commas.
 func amendAttributes(request *fasthttp.RequestCtx) {
 	const name = "X-Amz-Object-Attributes"
 	var wanted []string
@@ -95,7 +98,8 @@ func amendAttributes(request *fasthttp.RequestCtx) {
 	}
 }
 
-// parts returns one page of an object's parts after marker. ends[i] is the offset of the end of part i+1.
+// parts returns one page of an object's parts after marker. ends[i] is the offset of the end of
+// part i+1.
 func parts(ends []int64, sums partSums, marker string, most *int32) *s3response.ObjectParts {
 	after, _ := strconv.Atoi(marker)
 	page := &s3response.ObjectParts{PartNumberMarker: after, MaxParts: partsPage}
@@ -120,8 +124,8 @@ func parts(ends []int64, sums partSums, marker string, most *int32) *s3response.
 	return page
 }
 
-// wholeNumber removes the number of parts ("-2") from the checksums of an object uploaded in parts. It reports
-// whether there are any checksums.
+// wholeNumber removes the number of parts ("-2") from the checksums of an object uploaded in
+// parts. It reports whether there are any checksums.
 func wholeNumber(c *types.Checksum) (some bool) {
 	if c == nil {
 		return false
@@ -136,8 +140,8 @@ func wholeNumber(c *types.Checksum) (some bool) {
 	return some
 }
 
-// escaper reports whether a list request asks for percent-encoded keys (S3: encoding-type=url). XML cannot
-// represent some characters that keys may contain.
+// escaper reports whether a list request asks for percent-encoded keys (S3: encoding-type=url).
+// XML cannot represent some characters that keys may contain.
 func escaper(ctx context.Context) (bool, error) {
 	a := addressOf(ctx)
 	if a == nil {
@@ -162,7 +166,8 @@ func escapeAll(texts ...*string) {
 	}
 }
 
-// escapeKeys encodes the keys of a list. It allocates new strings, because keys may share memory.
+// escapeKeys encodes the keys of a list. It allocates new strings, because keys may share
+// memory.
 func escapeKeys(objects []s3response.Object, prefixes []types.CommonPrefix) {
 	for i := range objects {
 		key := aws.ToString(objects[i].Key)

@@ -12,8 +12,9 @@ import (
 
 // What the door learns of the requests behind it.
 
-// callerConn is the context key for the Prove method of a request's connection. The connection itself is not
-// stored, because the HTTP server closes the values of its contexts when a request ends.
+// callerConn is the context key for the Prove method of a request's connection. The connection
+// itself is not stored, because the HTTP server closes the values of its contexts when a
+// request ends.
 type callerConn struct{}
 
 // origin is the middleware that stores Prove in the request.
@@ -24,8 +25,9 @@ func origin(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// prove tells the door that the request's signature was verified. The gateway never calls the store for an
-// account before that, and it checks the bucket of every upload before it reads the body.
+// prove tells the door that the request's signature was verified. The gateway never calls the
+// store for an account before that, and it checks the bucket of every upload before it reads
+// the body.
 func prove(ctx context.Context) {
 	if proven, ok := ctx.Value(callerConn{}).(func()); ok {
 		proven()

@@ -20,9 +20,10 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// forms converts uploads by form to a form that the gateway understands (S3: POST object). It replaces
-// ${filename} in the key by the file's name. If the policy has a valid Signature Version 2, it is signed again
-// with version 4; boto3 uses version 2 whenever an endpoint is configured. All other forms pass unchanged.
+// forms converts uploads by form to a form that the gateway understands (S3: POST object). It
+// replaces ${filename} in the key by the file's name. If the policy has a valid Signature
+// Version 2, it is signed again with version 4; boto3 uses version 2 whenever an endpoint is
+// configured. All other forms pass unchanged.
 type forms struct {
 	accounts *accounts
 	region   string
@@ -98,7 +99,8 @@ func (f *form) last(name string) (value string) {
 	return value
 }
 
-// nameKey replaces ${filename} in the key by the file's name. It reports whether the key contained it.
+// nameKey replaces ${filename} in the key by the file's name. It reports whether the key
+// contained it.
 func (f *form) nameKey() (named bool) {
 	for i, field := range f.fields {
 		if field.name == "key" && strings.Contains(field.value, "${filename}") {
@@ -121,7 +123,8 @@ func (f *form) fileAt(form []byte) int {
 	return at
 }
 
-// text writes the fields as the beginning of a form. It returns false if a field's name cannot be written.
+// text writes the fields as the beginning of a form. It returns false if a field's name cannot
+// be written.
 func (f *form) text() (string, bool) {
 	var out strings.Builder
 	for _, field := range f.fields {
@@ -133,7 +136,8 @@ func (f *form) text() (string, bool) {
 	return out.String(), true
 }
 
-// signAgain verifies a Signature Version 2, if there is one, and replaces it by a Signature Version 4.
+// signAgain verifies a Signature Version 2, if there is one, and replaces it by a Signature
+// Version 4.
 func (f forms) signAgain(came *form) (signed bool, err error) {
 	id, signature, policy := came.last("awsaccesskeyid"), came.last("signature"), came.last("policy")
 	if id == "" || signature == "" || policy == "" {
@@ -163,7 +167,8 @@ func (f forms) signAgain(came *form) (signed bool, err error) {
 	return true, nil
 }
 
-// allowing adds fields to the conditions of a policy: a policy must list every field of its form.
+// allowing adds fields to the conditions of a policy: a policy must list every field of its
+// form.
 func allowing(policy string, added []formField) (string, error) {
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(policy))
 	if err != nil {

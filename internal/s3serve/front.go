@@ -13,11 +13,13 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Middlewares that every request passes before the gateway, in this order: oneID, answers, locate (address.go),
-// noEncryption, knownClass, presigned (presign.go), bodies (body.go), chunked (chunked.go), forms (forms.go).
+// Middlewares that every request passes before the gateway, in this order: oneID, answers,
+// locate (address.go), noEncryption, knownClass, presigned (presign.go), bodies (body.go),
+// chunked (chunked.go), forms (forms.go).
 
-// oneID prevents duplicate request ids in the answer. The gateway sets them twice, the second time with
-// lower-case names that are not normalised. If normalising is disabled earlier, it finds the first ones.
+// oneID prevents duplicate request ids in the answer. The gateway sets them twice, the second
+// time with lower-case names that are not normalised. If normalising is disabled earlier, it
+// finds the first ones.
 func oneID(ctx fiber.Ctx) error {
 	header := &ctx.Response().Header
 	header.Del(utils.HeaderAmzRequestID)
@@ -27,7 +29,8 @@ func oneID(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// noEncryption rejects requests for encryption: a client must not believe that its object is encrypted.
+// noEncryption rejects requests for encryption: a client must not believe that its object is
+// encrypted.
 func noEncryption(ctx fiber.Ctx) error {
 	for name := range ctx.Request().Header.All() {
 		if asksEncryption(string(name)) {
@@ -42,7 +45,8 @@ func noEncryption(ctx fiber.Ctx) error {
 	return ctx.Next()
 }
 
-// storageClasses are S3's storage classes. All objects are stored in the same way and listed as STANDARD.
+// storageClasses are S3's storage classes. All objects are stored in the same way and listed as
+// STANDARD.
 var storageClasses = types.StorageClass("").Values()
 
 // knownClass rejects a storage class that S3 does not have.
@@ -65,8 +69,8 @@ func formEncryption(ctx context.Context) error {
 	return nil
 }
 
-// asksEncryption reports whether a header or parameter requests server-side encryption (S3: SSE-S3, SSE-KMS,
-// DSSE-KMS and SSE-C), also of a copy's source.
+// asksEncryption reports whether a header or parameter requests server-side encryption (S3:
+// SSE-S3, SSE-KMS, DSSE-KMS and SSE-C), also of a copy's source.
 func asksEncryption(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "x-amz-server-side-encryption") || strings.HasPrefix(name, "x-amz-copy-source-server-side-encryption")

@@ -9,9 +9,9 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// unfit returns the first segment that makes a key impossible to store: the key would have no path, the path of
-// another key, or a path among the gateway's own files. A trailing slash is not a segment: the key is that of a
-// directory, which is an object too.
+// unfit returns the first segment that makes a key impossible to store: the key would have no
+// path, the path of another key, or a path among the gateway's own files. A trailing slash is
+// not a segment: the key is that of a directory, which is an object too.
 func unfit(key string) (segment string, found bool) {
 	for part := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
 		switch part {
@@ -25,7 +25,8 @@ func unfit(key string) (segment string, found bool) {
 	return "", false
 }
 
-// refuseUnfit returns the error for a request that would create an object with such a key, or nil.
+// refuseUnfit returns the error for a request that would create an object with such a key, or
+// nil.
 func refuseUnfit(key string) error {
 	segment, found := unfit(key)
 	if !found {
@@ -42,7 +43,8 @@ func refuseUnfit(key string) error {
 		Description: "The key " + why + ". The embedded S3 keeps objects in files and their keys as paths, in which this segment cannot be kept."}
 }
 
-// isNamed rejects a key that differs from the one in the request's address. A form has its key in its fields.
+// isNamed rejects a key that differs from the one in the request's address. A form has its key
+// in its fields.
 func (s *store) isNamed(ctx context.Context, verb, key string) error {
 	if a := addressOf(ctx); a == nil || a.key == key || a.key == "" && isFormUpload(ctx) {
 		return nil

@@ -18,14 +18,16 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// large stores attribute values that are too large for the file system. ext4 has 4 KiB for all attributes of a file together, but S3 allows 10 tags
-// of 384 characters, policies of 20 KiB and uploads of 10,000 parts. A large value is stored in a file, and the attribute holds largePrefix and
-// the file's name:
+// large stores attribute values that are too large for the file system. ext4 has 4 KiB for all
+// attributes of a file together, but S3 allows 10 tags of 384 characters, policies of 20 KiB
+// and uploads of 10,000 parts. A large value is stored in a file, and the attribute holds
+// largePrefix and the file's name:
 //
 //	large/ID   a line of JSON with the object's path below the buckets and the attribute's name, then the value
 //
-// The file is synced before the attribute names it, and removed after the attribute is replaced or removed. So a crash can leave files that no
-// attribute names, but never an attribute without its file. sweep removes such files at the start, before requests are served.
+// The file is synced before the attribute names it, and removed after the attribute is replaced
+// or removed. So a crash can leave files that no attribute names, but never an attribute
+// without its file. sweep removes such files at the start, before requests are served.
 type large struct {
 	dir   string
 	disk  disk
@@ -40,7 +42,8 @@ const (
 // owner is the first line of a file. It says which attribute the file belongs to.
 type owner struct{ Path, Attribute string }
 
-// store writes a value to a new file, syncs it, and returns the value to store in the attribute.
+// store writes a value to a new file, syncs it, and returns the value to store in the
+// attribute.
 func (l large) store(o owner, value []byte) ([]byte, error) {
 	id := rand.Text()
 	line, err := json.Marshal(o)
@@ -72,13 +75,15 @@ func (l large) store(o owner, value []byte) ([]byte, error) {
 	return []byte(largePrefix + id), nil
 }
 
-// named returns the name of the file that an attribute's value names. found is false if it names none.
+// named returns the name of the file that an attribute's value names. found is false if it
+// names none.
 func (large) named(value []byte) (id string, found bool) {
 	id, found = strings.CutPrefix(string(value), largePrefix)
 	return id, found && id != "" && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// load returns the value of an attribute, which it reads from a file if the stored value names one. The error is errGone if there is no such file.
+// load returns the value of an attribute, which it reads from a file if the stored value names
+// one. The error is errGone if there is no such file.
 func (l large) load(value []byte) ([]byte, error) {
 	id, found := l.named(value)
 	if !found {
@@ -92,18 +97,21 @@ func (l large) load(value []byte) ([]byte, error) {
 	return rest, err
 }
 
-// errGone means that the attribute was replaced, and its file removed, after its stored value was read. The caller reads the attribute again.
+// errGone means that the attribute was replaced, and its file removed, after its stored value
+// was read. The caller reads the attribute again.
 var errGone = errors.New("the file with the attribute's value does not exist")
 
-// remove removes the file that a value names, if it names one. If that fails, sweep removes the file at the next start.
+// remove removes the file that a value names, if it names one. If that fails, sweep removes the
+// file at the next start.
 func (l large) remove(value []byte) {
 	if id, found := l.named(value); found && os.Remove(filepath.Join(l.dir, id)) == nil {
 		l.files.Add(-1)
 	}
 }
 
-// sweep removes the files that no attribute names, and counts the others. raw reads an attribute as it is stored, by the object's path below the
-// buckets. sweep must not run while requests are served.
+// sweep removes the files that no attribute names, and counts the others. raw reads an
+// attribute as it is stored, by the object's path below the buckets. sweep must not run while
+// requests are served.
 func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 	files, err := entries(l.dir)
 	if err != nil {
@@ -133,7 +141,8 @@ func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 	return nil
 }
 
-// ownerOf reads the first line of a file. It returns the zero owner if that line is incomplete: the process died while it wrote the file.
+// ownerOf reads the first line of a file. It returns the zero owner if that line is incomplete:
+// the process died while it wrote the file.
 func ownerOf(path string) (o owner, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -22,9 +22,10 @@ const (
 	uploadAttribute = "mp-metadata" // on an object made by a multipart upload: the upload's id and parts
 )
 
-// durableMeta stores the gateway's metadata, and makes data durable. The gateway stores the ETag of every
-// object and part on its open file below .sgwtmp, after the last byte and before the name appears. durableMeta
-// syncs the file at that moment, so a name never shows bytes that a crash could remove.
+// durableMeta stores the gateway's metadata, and makes data durable. The gateway stores the
+// ETag of every object and part on its open file below .sgwtmp, after the last byte and before
+// the name appears. durableMeta syncs the file at that moment, so a name never shows bytes that
+// a crash could remove.
 type durableMeta struct {
 	meta.MetadataStorer
 	disk    disk
@@ -35,8 +36,8 @@ type durableMeta struct {
 	large   large     // values that are too large for extended attributes
 }
 
-// openMeta selects where metadata is stored: in extended attributes if the file system supports them and files
-// is false, otherwise in files below sidecar.
+// openMeta selects where metadata is stored: in extended attributes if the file system supports
+// them and files is false, otherwise in files below sidecar.
 func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) {
 	if !files && keepsAttributes(buckets) {
 		l := large{dir: filepath.Join(filepath.Dir(buckets), "large"), disk: d, files: new(atomic.Int64)}
@@ -55,7 +56,8 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged(), sums: new(sync.Map)}, nil
 }
 
-// keepsAttributes tests with a file whether extended attributes work. Some file systems fail only on writing.
+// keepsAttributes tests with a file whether extended attributes work. Some file systems fail
+// only on writing.
 func keepsAttributes(dir string) bool {
 	if !xattr.XATTR_SUPPORTED {
 		return false
@@ -74,9 +76,9 @@ func keepsAttributes(dir string) bool {
 	return err == nil && string(got) == "?"
 }
 
-// place converts bucket and object to the arguments of the attribute storer. Both may be paths: absolute, or up
-// to the root and down again (see store). Metadata files are stored by the names of bucket and object, so that
-// the directory can be moved.
+// place converts bucket and object to the arguments of the attribute storer. Both may be paths:
+// absolute, or up to the root and down again (see store). Metadata files are stored by the
+// names of bucket and object, so that the directory can be moved.
 func (m durableMeta) place(bucket, object string) (string, string) {
 	path := filepath.Join(bucket, object)
 	if m.sidecar == "" {
@@ -94,7 +96,8 @@ func (m durableMeta) below(path string) string {
 	return strings.TrimPrefix(path, m.buckets+string(filepath.Separator))
 }
 
-// RetrieveAttribute returns one attribute. If a large value is replaced during the read, it reads again.
+// RetrieveAttribute returns one attribute. If a large value is replaced during the read, it
+// reads again.
 func (m durableMeta) RetrieveAttribute(f *os.File, bucket, object, attribute string) ([]byte, error) {
 	stored, err := m.raw(f, bucket, object, attribute)
 	for err == nil && m.sidecar == "" {
@@ -116,7 +119,8 @@ func (m durableMeta) raw(f *os.File, bucket, object, attribute string) ([]byte, 
 	return m.MetadataStorer.RetrieveAttribute(f, bucket, object, attribute)
 }
 
-// StoreAttribute stores one attribute of an object: on its staged file f, or by path if f is nil.
+// StoreAttribute stores one attribute of an object: on its staged file f, or by path if f is
+// nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
 	if f != nil && attribute == uploadAttribute {
 		if err := m.storePartSums(f, bucket, object, value); err != nil {
@@ -144,8 +148,8 @@ func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string
 	return nil
 }
 
-// storeInFile stores an extended attribute, at a path or on f. A value that is too large goes to a file of its
-// own.
+// storeInFile stores an extended attribute, at a path or on f. A value that is too large goes
+// to a file of its own.
 func (m durableMeta) storeInFile(f *os.File, at, bucket, object, attribute string, value []byte) error {
 	var before []byte
 	if f == nil {
@@ -181,7 +185,8 @@ func (m durableMeta) storeInFile(f *os.File, at, bucket, object, attribute strin
 	return nil
 }
 
-// noRoom reports whether an error means that an extended attribute does not fit beside the others.
+// noRoom reports whether an error means that an extended attribute does not fit beside the
+// others.
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.E2BIG) || errors.Is(err, syscall.ERANGE) ||
 		errors.Is(err, s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice))
@@ -204,7 +209,8 @@ func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {
 	return nil
 }
 
-// DeleteAttributes removes all attributes of an object, or of a bucket and all its objects if object is "".
+// DeleteAttributes removes all attributes of an object, or of a bucket and all its objects if
+// object is "".
 func (m durableMeta) DeleteAttributes(bucket, object string) error {
 	bucket, object = m.place(bucket, object)
 	return m.MetadataStorer.DeleteAttributes(bucket, object)
@@ -234,8 +240,8 @@ func (m durableMeta) syncSidecar(bucket, object, attribute string) error {
 	return m.disk.path(m.sidecar)
 }
 
-// leaving is called before objects are replaced or removed. The returned function is called afterwards, and
-// removes the files of large attributes that no attribute refers to any more.
+// leaving is called before objects are replaced or removed. The returned function is called
+// afterwards, and removes the files of large attributes that no attribute refers to any more.
 func (m durableMeta) leaving(bucket string, objects ...string) (left func()) {
 	if m.sidecar != "" || m.large.files.Load() == 0 {
 		return func() {}
@@ -270,7 +276,8 @@ func (m durableMeta) files(bucket string, objects []string) map[string][]byte {
 	return found
 }
 
-// sweep removes files of attributes that no longer exist. It must not run while requests are served.
+// sweep removes files of attributes that no longer exist. It must not run while requests are
+// served.
 func (m durableMeta) sweep() error {
 	if m.sidecar != "" {
 		return nil

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// maxKnown is the maximum number of remembered directories. If it is exceeded, all are forgotten, which only
-// costs extra syncs.
+// maxKnown is the maximum number of remembered directories. If it is exceeded, all are
+// forgotten, which only costs extra syncs.
 const maxKnown = 4096
 
-// names makes directory entries durable. It remembers which directories have a durable name, so that a new
-// object needs two syncs at any depth.
+// names makes directory entries durable. It remembers which directories have a durable name, so
+// that a new object needs two syncs at any depth.
 type names struct {
 	disk    disk
 	buckets string // directory of all buckets, an absolute path
@@ -26,7 +26,8 @@ func newNames(d disk, buckets string) *names {
 	return &names{disk: d, buckets: buckets, known: map[string]struct{}{}}
 }
 
-// rooted syncs the directory of all buckets, its parent and its grandparent, which New may have created.
+// rooted syncs the directory of all buckets, its parent and its grandparent, which New may have
+// created.
 func (n *names) rooted() error {
 	dir := filepath.Dir(n.buckets)
 	return errors.Join(n.disk.path(n.buckets), n.disk.path(dir), n.disk.path(filepath.Dir(dir)))
@@ -52,7 +53,8 @@ func (n *names) appeared(bucket, key string) error {
 	return nil
 }
 
-// vanished makes the removal of an object durable, including directories that were removed with it.
+// vanished makes the removal of an object durable, including directories that were removed with
+// it.
 func (n *names) vanished(bucket, key string) error { return n.disk.path(n.remains(bucket, key)) }
 
 // remains returns the lowest directory above an object that still exists.
@@ -95,8 +97,8 @@ func (n *names) forgetAll() {
 	clear(n.known)
 }
 
-// forget must be called before a removal. Directories above the key may be removed with it, and new ones with
-// the same name must be synced again.
+// forget must be called before a removal. Directories above the key may be removed with it, and
+// new ones with the same name must be synced again.
 func (n *names) forget(bucket, key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -22,15 +22,17 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Near returns a bucket for the process that embeds the server. It handles the most frequent calls of jobs, on
-// whole objects of moderate size, without HTTP, signatures and XML, which cost more than the storage itself.
-// Calls are checked and stored like requests with this access key. owner is the account that must own the
-// bucket, "": any. encrypted requests encryption of writes, which the embedded S3 rejects.
+// Near returns a bucket for the process that embeds the server. It handles the most frequent
+// calls of jobs, on whole objects of moderate size, without HTTP, signatures and XML, which
+// cost more than the storage itself. Calls are checked and stored like requests with this
+// access key. owner is the account that must own the bucket, "": any. encrypted requests
+// encryption of writes, which the embedded S3 rejects.
 //
-// far is the same bucket over HTTP, with the same caller. It gets what near does not handle: multipart uploads,
-// long lists, and buckets with object lock. It also gets every call that failed, because a repetition is safe
-// and its error tells whether it is permanent. A call that is cancelled, or takes longer than nearTime, returns
-// at once; its effect may still happen, as with a cancelled request.
+// far is the same bucket over HTTP, with the same caller. It gets what near does not handle:
+// multipart uploads, long lists, and buckets with object lock. It also gets every call that
+// failed, because a repetition is safe and its error tells whether it is permanent. A call that
+// is cancelled, or takes longer than nearTime, returns at once; its effect may still happen, as
+// with a cancelled request.
 func (s *Server) Near(accessKeyID, name, owner string, encrypted bool, far blob.Bucket) blob.Bucket {
 	if encrypted {
 		return far // far rejects it with the right error
@@ -60,8 +62,9 @@ var (
 // errNotNear passes a call on to the bucket over HTTP.
 var errNotNear = errors.New("the call is left to HTTP")
 
-// do runs f with the caller's account. It returns when f has, or when ctx ends, so a disk that hangs does not
-// block the caller. If f succeeds after that, its result is passed to drop, which may be nil.
+// do runs f with the caller's account. It returns when f has, or when ctx ends, so a disk that
+// hangs does not block the caller. If f succeeds after that, its result is passed to drop,
+// which may be nil.
 func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
 	account, err := n.store.accounts.GetUserAccount(n.key)
 	if err != nil {
@@ -100,14 +103,15 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 	return out, fmt.Errorf("the embedded S3: %w", context.Cause(ctx))
 }
 
-// over reports whether the result is final: the call succeeded or its context ended. Otherwise it is repeated
-// over HTTP.
+// over reports whether the result is final: the call succeeded or its context ended. Otherwise
+// it is repeated over HTTP.
 func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 }
 
-// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the gateway checks this. A
-// bucket keeps its original owner, even if the server is configured with another account later.
+// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the
+// gateway checks this. A bucket keeps its original owner, even if the server is configured with
+// another account later.
 func (n *near) owned(ctx context.Context) error {
 	if n.owner == "" {
 		return nil
@@ -123,8 +127,8 @@ func (n *near) owned(ctx context.Context) error {
 	return nil
 }
 
-// unlocked returns errNotNear for a bucket with object lock: over HTTP, the gateway checks before the store
-// whether an object may be replaced.
+// unlocked returns errNotNear for a bucket with object lock: over HTTP, the gateway checks
+// before the store whether an object may be replaced.
 func (n *near) unlocked(ctx context.Context) error {
 	_, err := n.store.posix.GetObjectLockConfiguration(ctx, n.store.path(n.name))
 	if errors.Is(err, s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotFound)) {

@@ -13,8 +13,8 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// partSums are the checksums of the parts of an object. The gateway forgets them with the upload, S3 does not (GetObjectAttributes, and GetObject and
-// HeadObject with partNumber).
+// partSums are the checksums of the parts of an object. The gateway forgets them with the
+// upload, S3 does not (GetObjectAttributes, and GetObject and HeadObject with partNumber).
 type partSums struct {
 	Upload    string   // the upload that made the object; the sums of another upload are not this object's
 	Algorithm string   // CRC32, SHA256, …
@@ -28,8 +28,9 @@ const (
 	crc64Attribute     = "part-crc64nvme" // the gateway's, of a part whose upload names no algorithm
 )
 
-// partSumsOf reads the sums of the parts of which an upload is about to be completed. some is false if no part has one. What cannot be read is left out: the
-// completion itself finds out what is wrong with it.
+// partSumsOf reads the sums of the parts of which an upload is about to be completed. some is
+// false if no part has one. What cannot be read is left out: the completion itself finds out
+// what is wrong with it.
 func (m durableMeta) partSumsOf(bucket, dir, upload string, listed []types.CompletedPart) (p partSums, some bool) {
 	of := m.checksums(bucket, dir)
 	p = partSums{Upload: upload, Algorithm: string(of.Algorithm), Type: string(of.Type), Sums: make([]string, len(listed))}
@@ -51,7 +52,8 @@ func (m durableMeta) partSumsOf(bucket, dir, upload string, listed []types.Compl
 	return p, some
 }
 
-// checksums reads the gateway's note of the checksums of an upload, a part or an object; zero if there is none.
+// checksums reads the gateway's note of the checksums of an upload, a part or an object; zero
+// if there is none.
 func (m durableMeta) checksums(bucket, object string) (c s3response.Checksum) {
 	if value, err := m.RetrieveAttribute(nil, bucket, object, checksumsAttribute); err == nil {
 		_ = json.Unmarshal(value, &c) // zero, as if there was none
@@ -59,14 +61,16 @@ func (m durableMeta) checksums(bucket, object string) (c s3response.Checksum) {
 	return c
 }
 
-// completing holds the sums of the parts for an upload while it is completed. The gateway stores its note of the upload on the object's staged file, and
-// the sums are stored with it, so that they appear with the object.
+// completing holds the sums of the parts for an upload while it is completed. The gateway
+// stores its note of the upload on the object's staged file, and the sums are stored with it,
+// so that they appear with the object.
 func (m durableMeta) completing(p partSums) (done func()) {
 	m.sums.Store(p.Upload, p)
 	return func() { m.sums.Delete(p.Upload) }
 }
 
-// storePartSums stores the sums of the upload that note is of, on the staged file f of its object.
+// storePartSums stores the sums of the upload that note is of, on the staged file f of its
+// object.
 func (m durableMeta) storePartSums(f *os.File, bucket, object string, note []byte) error {
 	upload, err := uploadOf(note)
 	if err != nil {
@@ -102,7 +106,8 @@ func (p partSums) give(to any, n int) {
 	}
 }
 
-// giveTyped is give for the answer to a request for one part, which also has the type of the object's checksum.
+// giveTyped is give for the answer to a request for one part, which also has the type of the
+// object's checksum.
 func (p partSums) giveTyped(to any, kind *types.ChecksumType, n int) {
 	p.give(to, n)
 	if n >= 1 && n <= len(p.Sums) && p.Sums[n-1] != "" {
@@ -110,8 +115,8 @@ func (p partSums) giveTyped(to any, kind *types.ChecksumType, n int) {
 	}
 }
 
-// sumIn is the field for an algorithm's checksum in a struct of the SDK (ChecksumCRC32, …) or the gateway (CRC32, …), given by its address; nil if the
-// struct has no such field.
+// sumIn is the field for an algorithm's checksum in a struct of the SDK (ChecksumCRC32, …) or
+// the gateway (CRC32, …), given by its address; nil if the struct has no such field.
 func sumIn(of any, algorithm string) **string {
 	v := reflect.ValueOf(of).Elem()
 	for _, name := range []string{"Checksum" + algorithm, algorithm} {

@@ -20,10 +20,11 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// presigned accepts requests with a Signature Version 2, which the gateway rejects. boto3 and AWS CLI version 1
-// still presign URLs in this way when an endpoint is configured, and some clients can be configured to sign
-// headers so. A request with a valid signature is signed again with version 4 and the same key, and then passes
-// to the gateway. (S3: Signature Version 2, query string and header authentication.)
+// presigned accepts requests with a Signature Version 2, which the gateway rejects. boto3 and
+// AWS CLI version 1 still presign URLs in this way when an endpoint is configured, and some
+// clients can be configured to sign headers so. A request with a valid signature is signed
+// again with version 4 and the same key, and then passes to the gateway. (S3: Signature Version
+// 2, query string and header authentication.)
 type presigned struct {
 	accounts *accounts
 	region   string
@@ -36,8 +37,8 @@ type oldClaim struct {
 	inHeader      bool   // the signature is in the headers; then it does not cover headers given as query parameters
 }
 
-// oldSkew is the allowed difference between the request's time and ours, in both directions (S3:
-// RequestTimeTooSkewed).
+// oldSkew is the allowed difference between the request's time and ours, in both directions
+// (S3: RequestTimeTooSkewed).
 const oldSkew = 15 * time.Minute
 
 // claim reads a Signature Version 2. id is "" if the request has none.
@@ -122,8 +123,8 @@ func headerOf(ctx fiber.Ctx) http.Header {
 	return header
 }
 
-// signAgain replaces the old signature by a Signature Version 4 in the headers, for the same bucket and key, in
-// path style.
+// signAgain replaces the old signature by a Signature Version 4 in the headers, for the same
+// bucket and key, in path style.
 func (p presigned) signAgain(ctx fiber.Ctx, a *address, header http.Header, key aws.Credentials) error {
 	request := ctx.Request()
 	again := &http.Request{Method: ctx.Method(), Host: string(request.Header.Host()), Header: http.Header{}}
@@ -198,22 +199,22 @@ func oldSignature(secret, method string, a *address, header http.Header, date st
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// covered are the query parameters that Signature Version 2 signs, in its order: those that name a subresource
-// or change the answer.
+// covered are the query parameters that Signature Version 2 signs, in its order: those that
+// name a subresource or change the answer.
 var covered = []string{"acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging", "metrics",
 	"notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
 	"response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires",
 	"restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website"}
 
-// free are the query parameters that Signature Version 2 does not sign but whoever has a URL may set: the
-// parameters of lists, and those that SDKs add.
+// free are the query parameters that Signature Version 2 does not sign but whoever has a URL
+// may set: the parameters of lists, and those that SDKs add.
 var free = []string{"AWSAccessKeyId", "Expires", "Signature", "x-id", "list-type", "prefix", "delimiter", "marker", "max-keys", "encoding-type",
 	"continuation-token", "start-after", "fetch-owner", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads",
 	"part-number-marker", "max-parts"}
 
-// uncovered finds a query parameter that is neither signed nor free. Newer operations have such parameters, and
-// adding one would turn a signed URL into another operation. Parameters that stand for headers are signed in a
-// presigned URL, but not if the signature is in the headers.
+// uncovered finds a query parameter that is neither signed nor free. Newer operations have such
+// parameters, and adding one would turn a signed URL into another operation. Parameters that
+// stand for headers are signed in a presigned URL, but not if the signature is in the headers.
 func uncovered(a *address, inHeader bool) (string, bool) {
 	for name := range a.each {
 		lower := strings.ToLower(name)
@@ -225,8 +226,8 @@ func uncovered(a *address, inHeader bool) (string, bool) {
 	return "", false
 }
 
-// oldResource returns the resource as Signature Version 2 signs it: bucket and path as sent, with the covered
-// parameters.
+// oldResource returns the resource as Signature Version 2 signs it: bucket and path as sent,
+// with the covered parameters.
 func oldResource(a *address) string {
 	resource, named := a.sent, []string{}
 	if a.byHost {

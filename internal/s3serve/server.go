@@ -29,8 +29,9 @@ type Options struct {
 	Accounts []Account    // key pairs that may sign requests
 	Log      *slog.Logger // for faults; nil: discarded
 	Door     door.Limits  // limits of the public listener; zero fields have defaults
-	// MetaFiles stores metadata in files even if the file system has extended attributes. Use it if the
-	// directory is copied by tools that drop them. It must not change during the life of a directory.
+	// MetaFiles stores metadata in files even if the file system has extended attributes. Use
+	// it if the directory is copied by tools that drop them. It must not change during the life
+	// of a directory.
 	MetaFiles bool
 }
 
@@ -50,8 +51,9 @@ type Server struct {
 const hostStyle = "localhost"
 
 const (
-	// The door limits connections and thereby requests. The gateway's own limits do not distinguish strangers,
-	// key holders and this process, so they are set to values that are never reached.
+	// The door limits connections and thereby requests. The gateway's own limits do not
+	// distinguish strangers, key holders and this process, so they are set to values that are
+	// never reached.
 	maxConnections = 1 << 20
 	maxRequests    = 1 << 20
 	idleTimeout    = 3 * time.Minute  // longer than clients keep connections, so none is closed during a request
@@ -59,8 +61,8 @@ const (
 	stopTimeout    = 10 * time.Second // for requests in flight at shutdown
 )
 
-// New opens the directory, creates what is missing and repairs what a crash left. Requests are served only by
-// Serve.
+// New opens the directory, creates what is missing and repairs what a crash left. Requests are
+// served only by Serve.
 func New(o Options) (*Server, error) {
 	log := o.Log
 	if log == nil {
@@ -90,9 +92,9 @@ func New(o Options) (*Server, error) {
 	return &Server{app: app, store: store, accounts: accounts, root: root, log: log, limits: o.Door, private: door.NewPrivate()}, nil
 }
 
-// gateway builds the HTTP side. The gateway's API can only listen on addresses by itself. Its application,
-// which can serve any listener, is an unexported field and is read by reflection. New fails if a version of the
-// gateway has no such field.
+// gateway builds the HTTP side. The gateway's API can only listen on addresses by itself. Its
+// application, which can serve any listener, is an unexported field and is read by reflection.
+// New fails if a version of the gateway has no such field.
 func gateway(store *store, root Account, region string, accounts *accounts) (*fiber.App, error) {
 	utils.SetBucketNameValidationStrict(true)
 	srv, err := s3api.New(store, middlewares.RootUserConfig{Access: root.AccessKeyID, Secret: root.Secret}, region, accounts,
@@ -121,7 +123,8 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	return app, nil
 }
 
-// Key returns a key pair with all rights, for the process that embeds the server. It is new at each start.
+// Key returns a key pair with all rights, for the process that embeds the server. It is new at
+// each start.
 func (s *Server) Key() (accessKeyID, secret string) { return s.root.AccessKeyID, s.root.Secret }
 
 // SetAccounts replaces the accounts. The server may be running.
@@ -135,12 +138,13 @@ func (s *Server) EnsureBucket(name string) error {
 	return s.store.ensureBucket(context.Background(), name)
 }
 
-// Dial connects to the server from within this process, over an in-memory connection that other clients cannot
-// exhaust.
+// Dial connects to the server from within this process, over an in-memory connection that other
+// clients cannot exhaust.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) { return s.private.Dial(ctx) }
 
-// Serve answers requests on ln and those of Dial until ctx ends. Then it accepts no more, waits up to
-// stopTimeout for requests in flight, and returns nil. It always closes ln and the server.
+// Serve answers requests on ln and those of Dial until ctx ends. Then it accepts no more, waits
+// up to stopTimeout for requests in flight, and returns nil. It always closes ln and the
+// server.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer s.store.close()
 	s.app.Handler() // builds the routes

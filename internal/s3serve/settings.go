@@ -8,20 +8,21 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// setting is a sub-resource of buckets that the embedded S3 does not have. SDKs, Terraform and backup programs read many of them before they do anything
-// else. So reading one answers as S3 does for a bucket in which nothing is set, deleting one succeeds where it does in S3, and only setting
-// one is refused (501 NotImplemented). The gateway answers 501 to all of them.
+// setting is a sub-resource of buckets that the embedded S3 does not have. SDKs, Terraform and
+// backup programs read many of them before they do anything else. So reading one answers as S3
+// does for a bucket in which nothing is set, deleting one succeeds where it does in S3, and
+// only setting one is refused (501 NotImplemented). The gateway answers 501 to all of them.
 type setting struct {
 	what      string // in words
 	document  string // S3's answer to GET, without the head and the namespace; "" if it is an error
 	code, why string // S3's error, if document is "". With a document: of a GET or DELETE that names one of many configurations by its id
 }
 
-// settings are the settings by the name of their query parameter. Each answer is that of the S3 operation that reads the setting, for example
-// GetBucketLifecycleConfiguration.
+// settings are the settings by the name of their query parameter. Each answer is that of the S3
+// operation that reads the setting, for example GetBucketLifecycleConfiguration.
 //
-// Bucket encryption is an exception: since 2023 S3 encrypts every new bucket, and says so. The embedded S3 does not encrypt, and answers as S3
-// did for a bucket without encryption.
+// Bucket encryption is an exception: since 2023 S3 encrypts every new bucket, and says so. The
+// embedded S3 does not encrypt, and answers as S3 did for a bucket without encryption.
 var settings = map[string]setting{
 	"abac":                  {what: "access control by tags", document: "<AbacStatus><Status>Disabled</Status></AbacStatus>"},
 	"accelerate":            {what: "transfer acceleration", document: "<AccelerateConfiguration></AccelerateConfiguration>"},
@@ -40,7 +41,8 @@ var settings = map[string]setting{
 	"requestPayment":        {what: "payment by the requester", document: "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>"},
 }
 
-// byID is a setting of which a bucket can have many, each with an id. root is the root of the list of them.
+// byID is a setting of which a bucket can have many, each with an id. root is the root of the
+// list of them.
 func byID(what, root string) setting {
 	return setting{what: what, document: "<" + root + "><IsTruncated>false</IsTruncated></" + root + ">", code: "NoSuchConfiguration", why: "The specified configuration does not exist."}
 }
@@ -95,8 +97,9 @@ func errLacks(what string) error {
 		fmt.Sprintf("The embedded S3 has no %s, and nothing was changed. Leave this setting out, or use an external S3.", what))
 }
 
-// unrouted are parameters that make another operation of a request in S3, but for which the gateway has no route: it would list, make or delete the
-// bucket, or answer, replace or delete the object. The values are in words, for an error.
+// unrouted are parameters that make another operation of a request in S3, but for which the
+// gateway has no route: it would list, make or delete the bucket, or answer, replace or delete
+// the object. The values are in words, for an error.
 var unrouted = map[bool]map[string]string{
 	false: {"abac": settings["abac"].what, "metadataConfiguration": settings["metadataConfiguration"].what, "metadataTable": settings["metadataTable"].what,
 		"metadataInventoryTable": "metadata tables", "metadataJournalTable": "metadata tables", "session": "sessions"}, // of a bucket

@@ -11,9 +11,11 @@ import (
 	"weak"
 )
 
-// staged remembers for which open files the gateway stored an attribute already. The gateway stores the attributes of a new object or part on its
-// staged file, while it holds the lock of the key. In the file system they belong to that file, so the old object's attributes vanish with the old
-// file. Attributes in files lie by the key: the old object's must be removed before the first of the new object's is stored.
+// staged remembers for which open files the gateway stored an attribute already. The gateway
+// stores the attributes of a new object or part on its staged file, while it holds the lock of
+// the key. In the file system they belong to that file, so the old object's attributes vanish
+// with the old file. Attributes in files lie by the key: the old object's must be removed
+// before the first of the new object's is stored.
 type staged struct {
 	mu    sync.Mutex
 	files map[weak.Pointer[os.File]]struct{}
@@ -40,7 +42,8 @@ func (s *staged) forget(p weak.Pointer[os.File]) {
 	delete(s.files, p)
 }
 
-// replaceSidecar removes the attribute files of the object that was stored at a key before. The sync of the next attribute makes that durable.
+// replaceSidecar removes the attribute files of the object that was stored at a key before. The
+// sync of the next attribute makes that durable.
 func (m durableMeta) replaceSidecar(bucket, object string) error {
 	names, err := m.sidecarNames(bucket, object)
 	for _, name := range names {
@@ -51,8 +54,9 @@ func (m durableMeta) replaceSidecar(bucket, object string) error {
 	return err
 }
 
-// sidecarNames lists the attribute files of an object. It leaves out directories, which belong to keys below the object's, and files whose names end
-// in a digit: they are being written under a temporary name, and no attribute has such a name.
+// sidecarNames lists the attribute files of an object. It leaves out directories, which belong
+// to keys below the object's, and files whose names end in a digit: they are being written
+// under a temporary name, and no attribute has such a name.
 func (m durableMeta) sidecarNames(bucket, object string) (names []string, err error) {
 	files, err := entries(filepath.Join(m.sidecar, bucket, object, "meta"))
 	for _, f := range files {
@@ -63,11 +67,13 @@ func (m durableMeta) sidecarNames(bucket, object string) (names []string, err er
 	return names, err
 }
 
-// ofDirectories are the attributes that the gateway stores for every directory object, by its names of them.
+// ofDirectories are the attributes that the gateway stores for every directory object, by its
+// names of them.
 var ofDirectories = map[string]bool{etagAttribute: true, "content-type": true, "checksums": true}
 
-// replaceDirectory removes the attributes of the directory object that was stored at a key before, except those that stay. The new object has the
-// same directory as the old one, and so the old attributes, whichever way they are stored.
+// replaceDirectory removes the attributes of the directory object that was stored at a key
+// before, except those that stay. The new object has the same directory as the old one, and so
+// the old attributes, whichever way they are stored.
 func (m durableMeta) replaceDirectory(bucket, object string, stays func(attribute string) bool) error {
 	list := m.ListAttributes
 	if m.sidecar != "" {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// impatient is a listener whose connections fail if a single read or write takes longer than stallTimeout. The
-// HTTP server has limits for whole requests only, and a large upload may take hours.
+// impatient is a listener whose connections fail if a single read or write takes longer than
+// stallTimeout. The HTTP server has limits for whole requests only, and a large upload may take
+// hours.
 type impatient struct {
 	net.Listener
 
@@ -37,8 +38,9 @@ func (l *impatient) Accept() (net.Conn, error) {
 	return s, nil
 }
 
-// hangUp closes connections that have not received a byte; clients open some in advance. At a shutdown the HTTP
-// server closes idle connections after a request, but it would wait for these until the time limit.
+// hangUp closes connections that have not received a byte; clients open some in advance. At a
+// shutdown the HTTP server closes idle connections after a request, but it would wait for these
+// until the time limit.
 func (l *impatient) hangUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,9 +87,9 @@ func (c *stalling) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// brokeOff reports whether the last read of a connection failed. For a chunked body the HTTP server returns
-// io.EOF both after the last chunk and if the connection ended between two chunks. Only in the second case has
-// it read to the end of the connection.
+// brokeOff reports whether the last read of a connection failed. For a chunked body the HTTP
+// server returns io.EOF both after the last chunk and if the connection ended between two
+// chunks. Only in the second case has it read to the end of the connection.
 func brokeOff(conn net.Conn) bool {
 	s, ok := conn.(*stalling)
 	return ok && s.ended
@@ -106,8 +108,9 @@ const pieceBytes = 64 << 10
 
 var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
-// ReadFrom writes all of r in pieces, each with its own deadline. Without it the HTTP server would write 4 KiB
-// at a time, with a deadline for each write and, inside the process, a switch to the reader.
+// ReadFrom writes all of r in pieces, each with its own deadline. Without it the HTTP server
+// would write 4 KiB at a time, with a deadline for each write and, inside the process, a switch
+// to the reader.
 func (c *stalling) ReadFrom(r io.Reader) (int64, error) {
 	p := pieces.Get().(*[pieceBytes]byte)
 	defer pieces.Put(p)

@@ -25,13 +25,14 @@ const (
 	copyBuffer = 256 << 10 // buffer of a request that receives bytes
 )
 
-// store is the storage that the gateway's HTTP side calls. It checks each call against the signer's buckets,
-// passes it to the gateway's posix storage, and makes its effect durable before it returns. Methods are in
-// store_buckets.go, store_objects.go, store_copies.go and store_uploads.go.
+// store is the storage that the gateway's HTTP side calls. It checks each call against the
+// signer's buckets, passes it to the gateway's posix storage, and makes its effect durable
+// before it returns. Methods are in store_buckets.go, store_objects.go, store_copies.go and
+// store_uploads.go.
 //
-// The posix storage treats a bucket's name as a path relative to the current directory, and would change the
-// current directory of the whole process. So it gets absolute paths instead of names, and results get their
-// names back.
+// The posix storage treats a bucket's name as a path relative to the current directory, and
+// would change the current directory of the whole process. So it gets absolute paths instead of
+// names, and results get their names back.
 type store struct {
 	posix    *posix.Posix
 	meta     durableMeta
@@ -70,9 +71,9 @@ func options() posix.PosixOpts {
 		CopyObjectThreshold: copyLimit,
 		ForceNoObjLockFile:  true, // no other process uses the directory
 		IOBufferSize:        copyBuffer,
-		// Unnamed files would be linked into the bucket as .KEY.sgwtmp.N to replace an object. If the process
-		// died before the second step, they would stay and be listed as objects. Named temporary files are
-		// below .sgwtmp, where recoverUploads removes them.
+		// Unnamed files would be linked into the bucket as .KEY.sgwtmp.N to replace an object.
+		// If the process died before the second step, they would stay and be listed as objects.
+		// Named temporary files are below .sgwtmp, where recoverUploads removes them.
 		ForceNoTmpFile: true,
 	}
 	o.SetNewDirPerm(0o700)
@@ -82,8 +83,8 @@ func options() posix.PosixOpts {
 
 func (s *store) close() { s.posix.Shutdown() }
 
-// signer returns the access key that signed the request, or "". The gateway stores it in each request's
-// context.
+// signer returns the access key that signed the request, or "". The gateway stores it in each
+// request's context.
 func signer(ctx context.Context) string {
 	account, _ := ctx.Value("account").(auth.Account)
 	if account.Access != "" {
@@ -95,8 +96,9 @@ func signer(ctx context.Context) string {
 // path returns what the posix storage gets as the name of a bucket.
 func (s *store) path(bucket string) string { return filepath.Join(s.buckets, bucket) }
 
-// call runs f with the bucket's path, after three checks: the signer may use the bucket, the bucket is the one
-// in the request's address, and the request's document was received completely.
+// call runs f with the bucket's path, after three checks: the signer may use the bucket, the
+// bucket is the one in the request's address, and the request's document was received
+// completely.
 func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (out R, err error) {
 	switch a := addressOf(ctx); {
 	case !s.accounts.may(signer(ctx), bucket):
@@ -123,8 +125,8 @@ func (s *store) exec(ctx context.Context, verb, bucket string, f func(path strin
 	return err
 }
 
-// explain makes an error fit for the client. An error that is not an S3 error is logged here, and the client
-// sees only InternalError.
+// explain makes an error fit for the client. An error that is not an S3 error is logged here,
+// and the client sees only InternalError.
 func (s *store) explain(verb string, err error) error {
 	var named s3err.BucketError
 	var answer s3err.S3Error

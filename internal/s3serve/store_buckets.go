@@ -17,8 +17,8 @@ import (
 
 // Operations on buckets. Attributes of buckets are synced when they are stored.
 
-// ListBuckets returns the buckets that the signer may use, sorted by name. ContinuationToken is the last name
-// on a page.
+// ListBuckets returns the buckets that the signer may use, sorted by name. ContinuationToken is
+// the last name on a page.
 func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
 	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: s.accounts.owner}, Prefix: in.Prefix}
 	all, err := os.ReadDir(s.buckets)
@@ -90,7 +90,8 @@ func (s *store) DeleteBucket(ctx context.Context, bucket string) error {
 	})
 }
 
-// GetBucketCors is called before authentication. It reveals nothing that a browser could not find out.
+// GetBucketCors is called before authentication. It reveals nothing that a browser could not
+// find out.
 func (s *store) GetBucketCors(ctx context.Context, bucket string) ([]byte, error) {
 	cors, err := s.posix.GetBucketCors(ctx, s.path(bucket))
 	return cors, s.explain("GetBucketCors", err)
@@ -105,8 +106,8 @@ func (s *store) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.Hea
 	})
 }
 
-// GetBucketAcl is called once for every request, right after its signature was verified. It is also called
-// without a signer for a CORS preflight, which GetBucketCors answers.
+// GetBucketAcl is called once for every request, right after its signature was verified. It is
+// also called without a signer for a CORS preflight, which GetBucketCors answers.
 func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
 	if request, ok := ctx.(*fasthttp.RequestCtx); ok && request.IsOptions() {
 		path := s.path(*in.Bucket)

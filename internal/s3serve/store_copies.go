@@ -17,8 +17,8 @@ import (
 
 // Operations that copy an object to another, or to a part.
 
-// CopyObject copies an object with its metadata and tags, and makes the copy durable. A copy to itself must
-// change something (S3: CopyObject).
+// CopyObject copies an object with its metadata and tags, and makes the copy durable. A copy to
+// itself must change something (S3: CopyObject).
 func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	from, err := s.source(ctx, in.CopySource)
 	if err != nil {
@@ -58,8 +58,8 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	})
 }
 
-// inClass handles a copy of an object to itself that changes only the storage class. There is one class, so
-// nothing changes.
+// inClass handles a copy of an object to itself that changes only the storage class. There is
+// one class, so nothing changes.
 func (s *store) inClass(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	head, err := s.HeadObject(ctx, &s3.HeadObjectInput{Bucket: in.Bucket, Key: in.Key, IfMatch: in.CopySourceIfMatch, IfUnmodifiedSince: in.CopySourceIfUnmodifiedSince})
 	if err != nil {
@@ -92,9 +92,9 @@ type copied struct {
 	path        string // in the form that the posix storage understands
 }
 
-// source checks the source of a copy and builds its path. The posix storage takes the text before the first
-// slash for the bucket, so it cannot be an absolute path. It can be "..": from any current directory up to the
-// root and down again.
+// source checks the source of a copy and builds its path. The posix storage takes the text
+// before the first slash for the bucket, so it cannot be an absolute path. It can be "..": from
+// any current directory up to the root and down again.
 func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	bucket, key, version, err := backend.ParseCopySource(*header)
 	if err != nil {
@@ -119,5 +119,6 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	return copied{bucket, key, url.QueryEscape(path)}, nil
 }
 
-// deepest is the maximum depth of the current directory. Further ".." at the root have no effect.
+// deepest is the maximum depth of the current directory. Further ".." at the root have no
+// effect.
 const deepest = 64

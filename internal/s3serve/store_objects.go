@@ -51,7 +51,8 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 	})
 }
 
-// setBy reports whether a request stored this attribute of a directory object. ours are tags that the gateway did not store.
+// setBy reports whether a request stored this attribute of a directory object. ours are tags
+// that the gateway did not store.
 func setBy(in s3response.PutObjectInput, ours map[string]string, attribute string) bool {
 	switch attribute {
 	case tagsAttribute:
@@ -163,8 +164,8 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 	})
 }
 
-// only returns the version to read: "null", S3's name of the only version in a bucket without versioning,
-// becomes "".
+// only returns the version to read: "null", S3's name of the only version in a bucket without
+// versioning, becomes "".
 func only(version *string) *string {
 	if aws.ToString(version) == "null" {
 		return aws.String("")

@@ -21,8 +21,8 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// Operations on multipart uploads. The gateway stores an upload as a directory of parts in the bucket. A
-// completion claims the upload by renaming the directory.
+// Operations on multipart uploads. The gateway stores an upload as a directory of parts in the
+// bucket. A completion claims the upload by renaming the directory.
 
 const (
 	uploadsDir    = posix.MetaTmpMultipartDir
@@ -34,8 +34,8 @@ func uploadDir(key, id string) string {
 	return path.Join(uploadsDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
 }
 
-// ofUpload calls f only if id has the syntax of an upload id. The gateway builds a path from whatever the
-// client sends, and aborting an upload removes that directory.
+// ofUpload calls f only if id has the syntax of an upload id. The gateway builds a path from
+// whatever the client sends, and aborting an upload removes that directory.
 func ofUpload[R any](id string, f func(path string) (R, error)) func(path string) (R, error) {
 	if id != "" && strings.Trim(id, "0123456789abcdef-") == "" { // the gateway's ids are UUIDs
 		return f
@@ -95,11 +95,12 @@ func (s *store) partAppeared(bucket, key, id string, n int32) error {
 	return s.names.appeared(bucket, path.Join(uploadDir(key, id), strconv.Itoa(int(n))))
 }
 
-// CompleteMultipartUpload creates the object. The gateway also returns success if another request is completing
-// the upload, or if the upload is unknown and its key has an object. So completions and aborts of one upload
-// run one after the other, and success is reported only if the object's metadata names this upload. The object
-// is made durable first, then the removal of the upload: the client will not ask again, and a power failure
-// must not bring the upload back.
+// CompleteMultipartUpload creates the object. The gateway also returns success if another
+// request is completing the upload, or if the upload is unknown and its key has an object. So
+// completions and aborts of one upload run one after the other, and success is reported only if
+// the object's metadata names this upload. The object is made durable first, then the removal
+// of the upload: the client will not ask again, and a power failure must not bring the upload
+// back.
 func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
 	key, id := *in.Key, *in.UploadId
 	defer s.ending(id)()
@@ -130,7 +131,8 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	return out, version, err
 }
 
-// ending waits for other completions and aborts of the upload. The caller must call done afterwards.
+// ending waits for other completions and aborts of the upload. The caller must call done
+// afterwards.
 func (s *store) ending(id string) (done func()) {
 	lock := &s.completing[maphash.String(s.seed, id)%uint64(len(s.completing))]
 	lock.Lock()
@@ -143,8 +145,9 @@ func uploadOf(value []byte) (string, error) {
 	return m.UploadID, err
 }
 
-// AbortMultipartUpload removes an upload. It waits for a running completion: the gateway would not find the
-// upload, and the object would appear after the client was told that the upload is gone.
+// AbortMultipartUpload removes an upload. It waits for a running completion: the gateway would
+// not find the upload, and the object would appear after the client was told that the upload is
+// gone.
 func (s *store) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
 	defer s.ending(*in.UploadId)()
 	_, err := call(s, ctx, "AbortMultipartUpload", *in.Bucket, ofUpload(*in.UploadId, func(path string) (struct{}, error) {
@@ -199,8 +202,8 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 	}))
 }
 
-// recoverUploads runs before requests are served. It makes uploads available again that were being completed
-// when the process died, and removes files that were being written.
+// recoverUploads runs before requests are served. It makes uploads available again that were
+// being completed when the process died, and removes files that were being written.
 func (s *store) recoverUploads() error {
 	buckets, err := os.ReadDir(s.buckets)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// Tags with S3's limits, which count characters. The gateway counts the bytes of a document, and the bytes of
-// an encoded header, so for non-Latin scripts its limits would be a third or a ninth of S3's.
+// Tags with S3's limits, which count characters. The gateway counts the bytes of a document,
+// and the bytes of an encoded header, so for non-Latin scripts its limits would be a third or a
+// ninth of S3's.
 
 const (
 	mostObjectTags = 10
@@ -23,7 +24,8 @@ const (
 	mostTagValue   = 256
 )
 
-// tagText matches allowed tags: letters, spaces and digits of every script, and _.:/=+-@ (S3: object tagging).
+// tagText matches allowed tags: letters, spaces and digits of every script, and _.:/=+-@ (S3:
+// object tagging).
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
 // tagSet collects tags and rejects what S3 rejects.
@@ -50,8 +52,8 @@ func (t tagSet) add(key, value string) error {
 	return nil
 }
 
-// tagsOf parses the tags of a header or form, key=value&key=value with percent-encoding. It returns nil if
-// there are none.
+// tagsOf parses the tags of a header or form, key=value&key=value with percent-encoding. It
+// returns nil if there are none.
 func tagsOf(text *string) (map[string]string, error) {
 	if text == nil || *text == "" {
 		return nil, nil
@@ -75,8 +77,8 @@ func tagsOf(text *string) (map[string]string, error) {
 	return t.tags, nil
 }
 
-// split returns the tags as sent if the gateway accepts them; otherwise it returns the parsed tags, which are
-// stored after the gateway's call.
+// split returns the tags as sent if the gateway accepts them; otherwise it returns the parsed
+// tags, which are stored after the gateway's call.
 func split(text *string) (theirs *string, ours map[string]string, err error) {
 	tags, err := tagsOf(text)
 	if err != nil || tags == nil {
@@ -103,7 +105,8 @@ type tagged struct {
 	err  error
 }
 
-// sent returns the tags of the request's document: those that amendTags parsed, or else theirs, which the gateway parsed.
+// sent returns the tags of the request's document: those that amendTags parsed, or else theirs,
+// which the gateway parsed.
 func sent(ctx context.Context, theirs map[string]string) (map[string]string, error) {
 	if read, ok := ctx.Value(taggingKey).(*tagged); ok {
 		return read.tags, read.err
@@ -111,7 +114,8 @@ func sent(ctx context.Context, theirs map[string]string) (map[string]string, err
 	return theirs, nil
 }
 
-// amendTags parses the tags of a verified document, and gives the gateway a document without tags.
+// amendTags parses the tags of a verified document, and gives the gateway a document without
+// tags.
 func amendTags(request *fasthttp.RequestCtx, most int) {
 	var d tagging
 	if xml.Unmarshal(request.Request.Body(), &d) != nil {

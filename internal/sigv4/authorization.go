@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// algorithm is the only supported value of the Authorization header's first word (AWS: Signature Version 4).
+// algorithm is the only supported value of the Authorization header's first word (AWS:
+// Signature Version 4).
 const algorithm = "AWS4-HMAC-SHA256"
 
 // authorization holds the parts of an Authorization header.

@@ -30,7 +30,8 @@ type APIKey struct {
 type Keys interface {
 	// AccessKey returns the key with this id.
 	AccessKey(id string) (AccessKey, bool)
-	// Bearer returns the owner of an API key. Its duration must not reveal how much of a wrong key is correct.
+	// Bearer returns the owner of an API key. Its duration must not reveal how much of a wrong
+	// key is correct.
 	Bearer(key string) (Identity, bool)
 }
 
@@ -64,9 +65,9 @@ func (r *Ring) Bearer(key string) (Identity, bool) {
 	return who, ok
 }
 
-// BearerOf returns the bearer key of an access key. It is for clients whose tools sign for another service with
-// other keys and can send an extra header. It is derived from the secret but does not reveal it: ID + "." +
-// base64url(HMAC-SHA256(secret, fixed text + ID)).
+// BearerOf returns the bearer key of an access key. It is for clients whose tools sign for
+// another service with other keys and can send an extra header. It is derived from the secret
+// but does not reveal it: ID + "." + base64url(HMAC-SHA256(secret, fixed text + ID)).
 func BearerOf(id, secret string) string {
 	m := hmac.New(sha256.New, []byte(secret))
 	m.Write([]byte("batholith bearer key of " + id))

@@ -13,7 +13,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Skew is the allowed difference between the clocks of client and server, in both directions (AWS: 5 minutes).
+// Skew is the allowed difference between the clocks of client and server, in both directions
+// (AWS: 5 minutes).
 const Skew = 5 * time.Minute
 
 // amzDate is the layout of X-Amz-Date.
@@ -27,14 +28,14 @@ type Verifier struct {
 	signer          *v4.Signer
 }
 
-// New returns a verifier. Clients sign requests to Bedrock and to Bedrock Runtime both for the service
-// "bedrock". now is the clock.
+// New returns a verifier. Clients sign requests to Bedrock and to Bedrock Runtime both for the
+// service "bedrock". now is the clock.
 func New(region, service string, keys Keys, now func() time.Time) *Verifier {
 	return &Verifier{region: region, service: service, keys: keys, now: now, signer: v4.NewSigner()}
 }
 
-// Verify returns the sender of r, whose complete body is body. Every error is an [*Error]. It does not change
-// r.
+// Verify returns the sender of r, whose complete body is body. Every error is an [*Error]. It
+// does not change r.
 func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	c, err := v.claim(r)
 	if err != nil || c.verified {
@@ -51,9 +52,9 @@ func (v *Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 	return c.holder.Identity, nil
 }
 
-// Admit checks the headers of r before its body is read. It returns the error that Verify would return for
-// every body. verified means that the headers alone authenticate the sender, because they contain an API key.
-// Every error is an [*Error].
+// Admit checks the headers of r before its body is read. It returns the error that Verify would
+// return for every body. verified means that the headers alone authenticate the sender, because
+// they contain an API key. Every error is an [*Error].
 func (v *Verifier) Admit(r *http.Request) (verified bool, err error) {
 	c, err := v.claim(r)
 	return c.verified, err
@@ -91,8 +92,8 @@ func (v *Verifier) claim(r *http.Request) (claim, error) {
 	return claim{}, missing("Missing Authentication Token")
 }
 
-// signed checks the key, the session token and the scope of a signed request. The signature itself is checked
-// later.
+// signed checks the key, the session token and the scope of a signed request. The signature
+// itself is checked later.
 func (v *Verifier) signed(r *http.Request, header string) (claim, error) {
 	a, err := parseAuthorization(header)
 	if err != nil {
@@ -131,8 +132,8 @@ func (v *Verifier) scope(a authorization, date string) (time.Time, error) {
 	return at, nil
 }
 
-// sign computes the signature that the holder of the key would have sent. length and hash are those of the
-// body.
+// sign computes the signature that the holder of the key would have sent. length and hash are
+// those of the body.
 func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey, a authorization, at time.Time) string {
 	s := &http.Request{Method: r.Method, Host: r.Host, Header: http.Header{}}
 	u := *r.URL // the signer encodes the raw path once more and sorts the query
@@ -143,8 +144,8 @@ func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey,
 		case "content-length":
 			s.ContentLength = int64(length)
 		default:
-			// The signer skips some headers when it signs. It does not recognise them in lower case, so it
-			// signs them.
+			// The signer skips some headers when it signs. It does not recognise them in lower
+			// case, so it signs them.
 			if values := r.Header.Values(name); len(values) > 0 {
 				s.Header[name] = slices.Clone(values)
 			}
@@ -158,8 +159,8 @@ func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey,
 	return signature
 }
 
-// mismatch is the error for a wrong signature. Besides a wrong secret, the usual cause is a client that
-// canonicalises the path as S3 requires, so the message gives the expected path.
+// mismatch is the error for a wrong signature. Besides a wrong secret, the usual cause is a
+// client that canonicalises the path as S3 requires, so the message gives the expected path.
 func mismatch(r *http.Request) *Error {
 	hint := ""
 	if path := r.URL.EscapedPath(); strings.Contains(path, "%") {

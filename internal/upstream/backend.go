@@ -22,23 +22,26 @@ import (
 )
 
 const (
-	// maxRefusal is how many bytes of an error's body are read; the message is at its beginning.
+	// maxRefusal is how many bytes of an error's body are read; the message is at its
+	// beginning.
 	maxRefusal = 64 << 10
-	// maxRedirects is the maximum number of redirects, within one host. Proxies that normalise paths send them.
+	// maxRedirects is the maximum number of redirects, within one host. Proxies that normalise
+	// paths send them.
 	maxRedirects = 3
 	// DefaultTimeout bounds one attempt.
 	DefaultTimeout = 10 * time.Minute
 	// probeTimeout bounds each of the small requests: list of models, slots, metrics.
 	probeTimeout = 10 * time.Second
-	// defaultConnections is the maximum number of idle connections while the limit is not known. Only
-	// connections that were needed exist.
+	// defaultConnections is the maximum number of idle connections while the limit is not
+	// known. Only connections that were needed exist.
 	defaultConnections = 4096
-	// maxHeader is how many bytes of an answer's header are read. The headers that matter are short.
+	// maxHeader is how many bytes of an answer's header are read. The headers that matter are
+	// short.
 	maxHeader = 256 << 10
 	// maxList is the longest answer to a small request, in bytes.
 	maxList = 8 << 20
-	// bufferSize is the size of connection buffers in bytes: most requests and answers fit, so each takes one
-	// system call.
+	// bufferSize is the size of connection buffers in bytes: most requests and answers fit, so
+	// each takes one system call.
 	bufferSize = 16 << 10
 )
 
@@ -48,8 +51,8 @@ type Options struct {
 	Protocol string // "openai"; empty means the same
 	Model    string // the server's own name for the model
 	APIKey   string // sent as Authorization: Bearer; never appears in a message
-	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As many idle
-	// connections are kept open.
+	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As
+	// many idle connections are kept open.
 	MaxInFlight int
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
@@ -57,7 +60,8 @@ type Options struct {
 	Transport http.RoundTripper // nil: the backend creates its own
 }
 
-// Backend is one model server. It is safe for concurrent use. Its only state is idle connections.
+// Backend is one model server. It is safe for concurrent use. Its only state is idle
+// connections.
 type Backend struct {
 	o      Options
 	base   *url.URL
@@ -92,8 +96,8 @@ func New(o Options) (*Backend, error) {
 		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}, nil
 }
 
-// withoutKeeping returns a transport with the same settings that opens a new connection for each request.
-// Transports without connections are returned unchanged.
+// withoutKeeping returns a transport with the same settings that opens a new connection for
+// each request. Transports without connections are returned unchanged.
 func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
 	t, ok := rt.(*http.Transport)
 	if !ok {
@@ -104,8 +108,8 @@ func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
 	return t
 }
 
-// transport keeps an idle connection for every request in flight. The default of net/http, two per host, would
-// open a new connection for most requests.
+// transport keeps an idle connection for every request in flight. The default of net/http, two
+// per host, would open a new connection for most requests.
 func transport(limit int) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = cmp.Or(limit, defaultConnections)
@@ -117,8 +121,9 @@ func transport(limit int) http.RoundTripper {
 	return t
 }
 
-// sameHost allows redirects within the same host and scheme, with the same method. Another host must not get
-// prompts and the API key, and a POST that became a GET would be a different request.
+// sameHost allows redirects within the same host and scheme, with the same method. Another host
+// must not get prompts and the API key, and a POST that became a GET would be a different
+// request.
 func sameHost(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if req.URL.Host != first.URL.Host || req.URL.Scheme != first.URL.Scheme || req.Method != first.Method || len(via) > maxRedirects {
@@ -133,12 +138,12 @@ func (b *Backend) String() string { return b.host }
 // ModelName returns the server's own name for the model.
 func (b *Backend) ModelName() string { return b.o.Model }
 
-// NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a bad record from
-// a bad server.
+// NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a
+// bad record from a bad server.
 func (b *Backend) NoCanary() bool { return b.o.NoCanary }
 
-// Key is equal for two backends with the same server, model and options. It contains no secret: the API key is
-// hashed.
+// Key is equal for two backends with the same server, model and options. It contains no secret:
+// the API key is hashed.
 func (b *Backend) Key() string {
 	transport := ""
 	if !b.ownTransport {
@@ -150,12 +155,13 @@ func (b *Backend) Key() string {
 // MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds it.
 func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }
 
-// errTimeout is the cause of the attempt's context when the attempt's timeout expires. It tells that apart from
-// the caller's cancellation.
+// errTimeout is the cause of the attempt's context when the attempt's timeout expires. It tells
+// that apart from the caller's cancellation.
 var errTimeout = errors.New("the attempt's time ran out")
 
-// Do sends one call and returns the body of the 200 answer. Any other result is a [*batholith.Failure]. If ctx
-// was cancelled, Do returns its cause, and the attempt says nothing about the record or the backend.
+// Do sends one call and returns the body of the 200 answer. Any other result is a
+// [*batholith.Failure]. If ctx was cancelled, Do returns its cause, and the attempt says
+// nothing about the record or the backend.
 func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -220,7 +226,8 @@ func (s *sending) wroteRequest(info httptrace.WroteRequestInfo) {
 	}
 }
 
-// exchange sends a request. It returns the body of a 200 answer, or an error that classify understands.
+// exchange sends a request. It returns the body of a 200 answer, or an error that classify
+// understands.
 func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Request-Id", b.requestID())

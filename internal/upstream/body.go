@@ -13,22 +13,22 @@ import (
 const (
 	// maxAnswer is the longest answer in bytes.
 	maxAnswer = 64 << 20
-	// freeAnswer is how many bytes of an answer are read without reserving memory first. Most answers are
-	// shorter.
+	// freeAnswer is how many bytes of an answer are read without reserving memory first. Most
+	// answers are shorter.
 	freeAnswer = 16 << 10
 	// oneAnswer is the largest Content-Length for which memory is allocated at once.
 	oneAnswer = 256 << 10
-	// A longer answer is read in pieces. Each is as long as all pieces before it, within these two bounds in
-	// bytes.
+	// A longer answer is read in pieces. Each is as long as all pieces before it, within these
+	// two bounds in bytes.
 	leastPiece = 64 << 10
 	mostPiece  = 1 << 20
 )
 
 var tooLong = fmt.Sprintf("is longer than %d MiB", maxAnswer>>20)
 
-// readAll reads the body of a 200 answer. A large Content-Length alone reserves no memory: memory is reserved
-// for each piece before it is read. A server that sends faster than memory is available is slowed down by TCP
-// flow control.
+// readAll reads the body of a 200 answer. A large Content-Length alone reserves no memory:
+// memory is reserved for each piece before it is read. A server that sends faster than memory
+// is available is slowed down by TCP flow control.
 func readAll(ctx context.Context, resp *http.Response, room batholith.Room) ([]byte, error) {
 	n := resp.ContentLength
 	if n > maxAnswer {
@@ -87,8 +87,8 @@ func readPieces(ctx context.Context, r io.Reader, length int64, head []byte, roo
 	return body, nil
 }
 
-// readPiece fills p up to its capacity. io.EOF means that the answer ended regularly. io.ReadFull is not used
-// because it does not distinguish that from an answer that was cut off.
+// readPiece fills p up to its capacity. io.EOF means that the answer ended regularly.
+// io.ReadFull is not used because it does not distinguish that from an answer that was cut off.
 func readPiece(r io.Reader, p []byte) ([]byte, error) {
 	for len(p) < cap(p) {
 		n, err := r.Read(p[len(p):cap(p)])
@@ -100,8 +100,8 @@ func readPiece(r io.Reader, p []byte) ([]byte, error) {
 	return p, nil
 }
 
-// patience is the timeout of one attempt. Time spent waiting for our own memory does not count, because it is
-// not the server's fault.
+// patience is the timeout of one attempt. Time spent waiting for our own memory does not count,
+// because it is not the server's fault.
 type patience struct {
 	batholith.Room
 	timer  *time.Timer

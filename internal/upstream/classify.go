@@ -19,8 +19,9 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// classify converts the error of a failed attempt into a Failure: its kind, and the texts for the record and
-// for everyone else. All failures are made here. ctx is the context of the attempt.
+// classify converts the error of a failed attempt into a Failure: its kind, and the texts for
+// the record and for everyone else. All failures are made here. ctx is the context of the
+// attempt.
 func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholith.Failure {
 	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
@@ -33,8 +34,8 @@ func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholit
 	return f
 }
 
-// failure returns a Failure whose text is entirely ours, so both the record and everyone else may see it: the cause, which names the host,
-// and the remedy, "" if none is known.
+// failure returns a Failure whose text is entirely ours, so both the record and everyone else
+// may see it: the cause, which names the host, and the remedy, "" if none is known.
 func failure(kind batholith.FailureKind, remedy, cause string, args ...any) *batholith.Failure {
 	public := fmt.Sprintf(cause, args...)
 	if remedy != "" {
@@ -43,8 +44,8 @@ func failure(kind batholith.FailureKind, remedy, cause string, args ...any) *bat
 	return &batholith.Failure{Kind: kind, Public: public, Message: public, Remedy: remedy}
 }
 
-// classifyTransport classifies an attempt without a readable answer. Errors of net/http and crypto/tls may
-// quote the server, so their texts go into Message only.
+// classifyTransport classifies an attempt without a readable answer. Errors of net/http and
+// crypto/tls may quote the server, so their texts go into Message only.
 func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) *batholith.Failure {
 	if e, ok := errors.AsType[*mangled](err); ok {
 		f := failure(batholith.FailureRetry, "", "%s: the answer %s", b.host, e.how)
@@ -74,8 +75,8 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 	return f
 }
 
-// unreachable classifies an attempt without a connection: unknown host name, no route, connection refused, TLS
-// error, or a proxy that rejects it.
+// unreachable classifies an attempt without a connection: unknown host name, no route,
+// connection refused, TLS error, or a proxy that rejects it.
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
 	const (
 		kind    = batholith.FailureUnreachable
@@ -96,8 +97,8 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 	return failure(kind, network, "%s cannot be reached (%s)", b.host, dialReason(err))
 }
 
-// dnsReason, dialReason and tlsReason describe network errors in our own words, so that they cannot quote the
-// server.
+// dnsReason, dialReason and tlsReason describe network errors in our own words, so that they
+// cannot quote the server.
 func dnsReason(e *net.DNSError) string {
 	switch {
 	case e.IsNotFound:
@@ -135,8 +136,8 @@ func tlsReason(err error) (cause, remedy string) {
 	return "the server does not speak TLS", "write http:// in the backend's url"
 }
 
-// classifyAnswer classifies an error answer: by the error name in its body if it is known, otherwise by its
-// status.
+// classifyAnswer classifies an error answer: by the error name in its body if it is known,
+// otherwise by its status.
 func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	kind := r.kind()
 	f := &batholith.Failure{Kind: kind, Status: r.status, RetryAfter: r.retryAfter}
@@ -147,9 +148,9 @@ func (b *Backend) classifyAnswer(r *refusal) *batholith.Failure {
 	return f
 }
 
-// kind looks at error names first, then at words in the first maxSaid bytes of the message, then at the status.
-// A message may quote the record, so words alone lead to kinds that are retried. The exception are words about
-// a request that is too large: these end the record.
+// kind looks at error names first, then at words in the first maxSaid bytes of the message,
+// then at the status. A message may quote the record, so words alone lead to kinds that are
+// retried. The exception are words about a request that is too large: these end the record.
 func (r *refusal) kind() batholith.FailureKind {
 	said := strings.ToLower(r.said.Message)
 	said = said[:min(len(said), maxSaid)]
@@ -178,23 +179,27 @@ var wantsTLS = []string{"plain http request was sent to https port", "http reque
 
 // Names of errors, and words of messages in lower case.
 var (
-	// wrongSetting are names of errors about the account, the key or the model. Most are OpenAI's, the others of Azure, Moonshot and DashScope.
+	// wrongSetting are names of errors about the account, the key or the model. Most are
+	// OpenAI's, the others of Azure, Moonshot and DashScope.
 	wrongSetting = []string{"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated", "invalid_api_key",
 		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage"}
-	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini, Anthropic.
-	// nginx and Go's server report a url with http:// where they want TLS.
+	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini,
+	// Anthropic. nginx and Go's server report a url with http:// where they want TLS.
 	wrongSettingWords = []string{wantsTLS[0], wantsTLS[1], "invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
 		"credit balance is too low"}
 	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
-	// tooLarge are words of answers with a status of 500 or more about a prompt that will never fit.
-	// llama.cpp: "input is too large to process. increase the physical batch size", "the request exceeds the available context size".
+	// tooLarge are words of answers with a status of 500 or more about a prompt that will never
+	// fit. llama.cpp: "input is too large to process. increase the physical batch size", "the
+	// request exceeds the available context size".
 	tooLarge = []string{"too large to process", "exceeds the available context", "maximum context length", "larger than the max context", "prompt is too long"}
 	noRoom   = []string{"capacity_exceeded", "overloaded_error", "server_busy"} // Groq sends the first with status 498
-	// noRoomNow are words of servers that load the model or have no free slot: llama.cpp, Hugging Face, Ollama, KoboldCpp.
+	// noRoomNow are words of servers that load the model or have no free slot: llama.cpp,
+	// Hugging Face, Ollama, KoboldCpp.
 	noRoomNow = []string{"loading model", "model is loading", "currently loading", "still loading", "server busy", "server is busy",
 		"no slots available", "no slot available", "maximum pending requests", "queue is full"}
-	// modelGone are words of servers that unloaded the model during a request: LM Studio, llama.cpp with several models, TabbyAPI. They come as
-	// a bad request or as not found. The next request usually loads the model again, so the record is retried.
+	// modelGone are words of servers that unloaded the model during a request: LM Studio,
+	// llama.cpp with several models, TabbyAPI. They come as a bad request or as not found. The
+	// next request usually loads the model again, so the record is retried.
 	modelGone = []string{"model unloaded", "model is unloaded", "failed to load model", "model has crashed", "model crashed", "no model is loaded",
 		"no models loaded", "no models are currently loaded", "model is not loaded", "model not loaded", "channel error", "model has unexpectedly stopped"}
 )
@@ -214,12 +219,14 @@ func kindOf(status int) batholith.FailureKind {
 	if status >= 500 || status == http.StatusOK {
 		return batholith.FailureRetry
 	}
-	// Other statuses of 4xx, redirects, and 2xx other than 200: the address, the key or the method may be wrong.
+	// Other statuses of 4xx, redirects, and 2xx other than 200: the address, the key or the
+	// method may be wrong.
 	return batholith.FailureMisconfigured
 }
 
-// answerTexts returns the two texts of an error answer, and the remedy. Both texts name the host, the status and the remedy if one is
-// known. message is for the record and quotes the server; public is for everyone else and does not.
+// answerTexts returns the two texts of an error answer, and the remedy. Both texts name the
+// host, the status and the remedy if one is known. message is for the record and quotes the
+// server; public is for everyone else and does not.
 func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, public, remedy string) {
 	// Both texts begin with the host and the status.
 	public = fmt.Sprintf("%s answered %d", b.host, r.status)
@@ -270,8 +277,9 @@ func (r *refusal) remedy(model string) string {
 	return "check the backend's url and protocol"
 }
 
-// retryAfter returns how long the server asks clients to wait, at most maxRetryAfter. Retry-After contains
-// seconds or a date (RFC 9110, section 10.2.3); Retry-After-Ms contains milliseconds (OpenAI, Azure).
+// retryAfter returns how long the server asks clients to wait, at most maxRetryAfter.
+// Retry-After contains seconds or a date (RFC 9110, section 10.2.3); Retry-After-Ms contains
+// milliseconds (OpenAI, Azure).
 func retryAfter(h http.Header) time.Duration {
 	if d, err := time.ParseDuration(strings.TrimSpace(h.Get("Retry-After-Ms")) + "ms"); err == nil {
 		return min(max(d, 0), maxRetryAfter)
@@ -295,8 +303,8 @@ func retryAfter(h http.Header) time.Duration {
 // maxRetryAfter is the longest accepted Retry-After.
 const maxRetryAfter = time.Hour
 
-// withoutURL removes the URL from an error of the HTTP client: it may contain a user name and a password.
-// Messages name the host instead.
+// withoutURL removes the URL from an error of the HTTP client: it may contain a user name and a
+// password. Messages name the host instead.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

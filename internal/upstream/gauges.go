@@ -14,21 +14,22 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// maxMetrics is how many bytes of a server's metrics are read. vLLM sends a few hundred thousand, mostly
-// histograms.
+// maxMetrics is how many bytes of a server's metrics are read. vLLM sends a few hundred
+// thousand, mostly histograms.
 const maxMetrics = 4 << 20
 
 // Metric names for running and for waiting requests, by server.
 var (
-	// Sources: vllm/v1/metrics/loggers.py; sglang/srt/metrics/collector.py; llama.cpp tools/server, started
-	// with --metrics.
+	// Sources: vllm/v1/metrics/loggers.py; sglang/srt/metrics/collector.py; llama.cpp
+	// tools/server, started with --metrics.
 	runningGauges = []string{"vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"}
 	waitingGauges = []string{"vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"}
 )
 
-// Gauges reads the numbers of running and waiting requests from the server's metrics page, /metrics beside /v1.
-// They include requests of other clients. The engines behind one address are summed; other models are excluded
-// if the metrics have a model_name label. ok is false if the server has no such metrics.
+// Gauges reads the numbers of running and waiting requests from the server's metrics page,
+// /metrics beside /v1. They include requests of other clients. The engines behind one address
+// are summed; other models are excluded if the metrics have a model_name label. ok is false if
+// the server has no such metrics.
 func (b *Backend) Gauges(ctx context.Context) (batholith.Gauges, bool) {
 	attempt, cancel := context.WithTimeout(ctx, min(probeTimeout, b.o.Timeout))
 	defer cancel()
@@ -79,8 +80,8 @@ func readGauges(r io.Reader, model string) (g batholith.Gauges, ok bool) {
 	}
 }
 
-// gauge parses a line `name{label="value",…} 12` or `name 12` if it has one of names and does not belong to
-// another model.
+// gauge parses a line `name{label="value",…} 12` or `name 12` if it has one of names and does
+// not belong to another model.
 func gauge(line []byte, names []string, model string) (int, bool) {
 	for _, name := range names {
 		rest, ok := bytes.CutPrefix(line, []byte(name))
@@ -136,10 +137,11 @@ func label(labels []byte, name string) (string, bool) {
 	return "", false
 }
 
-// Slots returns how many requests the server processes in parallel; ok is false if the server does not report
-// it. llama.cpp reports total_slots in /props. TEI reports in /info how many requests it accepts, running and
-// waiting together (max_concurrent_requests). For TEI, slots = 4/5 × max_concurrent_requests: the limit may go
-// 25 % above the slots, and then just reaches the maximum.
+// Slots returns how many requests the server processes in parallel; ok is false if the server
+// does not report it. llama.cpp reports total_slots in /props. TEI reports in /info how many
+// requests it accepts, running and waiting together (max_concurrent_requests). For TEI, slots =
+// 4/5 × max_concurrent_requests: the limit may go 25 % above the slots, and then just reaches
+// the maximum.
 func (b *Backend) Slots(ctx context.Context) (n int, ok bool) {
 	var props struct {
 		Slots int `json:"total_slots"`

@@ -9,14 +9,15 @@ import (
 	"net/http/httptrace"
 )
 
-// InProcess returns a transport that calls h directly instead of a server. A panic in h ends the attempt like a
-// broken connection. h runs on the caller's goroutine and must return when the request's context ends.
+// InProcess returns a transport that calls h directly instead of a server. A panic in h ends
+// the attempt like a broken connection. h runs on the caller's goroutine and must return when
+// the request's context ends.
 func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
 
-// memoryBody is a request body that a handler in this process may read without a copy, through Bytes. It must
-// not modify the bytes.
+// memoryBody is a request body that a handler in this process may read without a copy, through
+// Bytes. It must not modify the bytes.
 type memoryBody struct {
 	*bytes.Reader
 	b []byte
@@ -56,7 +57,8 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 	}, nil
 }
 
-// panicked converts a handler's panic to an error. http.ErrAbortHandler means a broken connection.
+// panicked converts a handler's panic to an error. http.ErrAbortHandler means a broken
+// connection.
 func panicked(p any) error {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return io.ErrUnexpectedEOF

@@ -15,15 +15,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Probe checks that the server is reachable and reads its list of models. It returns the cause of ctx, or a
-// [*batholith.Failure] of kind
+// Probe checks that the server is reachable and reads its list of models. It returns the cause
+// of ctx, or a [*batholith.Failure] of kind
 //
 //   - [batholith.FailureUnreachable]: nothing answered in HTTP. Any HTTP answer, whatever its status, counts as
 //     reachable.
 //   - [batholith.FailureMisconfigured]: the model is missing in the list. This is a warning only, because many
 //     servers accept names that they do not list. Public names the listed models.
 //
-// If the list is not available (no such path, no permission, another format), Probe returns nil.
+// If the list is not available (no such path, no permission, another format), Probe returns
+// nil.
 func (b *Backend) Probe(ctx context.Context) error {
 	models, known, err := b.list(ctx)
 	switch {
@@ -37,8 +38,8 @@ func (b *Backend) Probe(ctx context.Context) error {
 	return f
 }
 
-// Listed reports whether the server's list of models contains this backend's model. known is false if the list
-// is not available.
+// Listed reports whether the server's list of models contains this backend's model. known is
+// false if the list is not available.
 func (b *Backend) Listed(ctx context.Context) (found, known bool) {
 	models, known, err := b.list(ctx)
 	if err != nil || !known {
@@ -75,9 +76,9 @@ type listed struct {
 	Aliases []string `json:"aliases"`
 }
 
-// answersTo reports whether a server that lists m accepts name: the id or an alias, with or without Ollama's
-// default tag ":latest" and Gemini's prefix "models/"; or any name that matches a pattern such as LiteLLM's
-// "openai/*".
+// answersTo reports whether a server that lists m accepts name: the id or an alias, with or
+// without Ollama's default tag ":latest" and Gemini's prefix "models/"; or any name that
+// matches a pattern such as LiteLLM's "openai/*".
 func (m listed) answersTo(name string) bool {
 	name = bareName(name)
 	for _, own := range append([]string{m.ID}, m.Aliases...) {
@@ -97,8 +98,8 @@ func bareName(name string) string {
 
 var lenient = jsontext.AllowDuplicateNames(true)
 
-// namesOf lists the first ten names for a message that everyone may see. The names come from the server, so any
-// that does not look like a model name is counted but not shown.
+// namesOf lists the first ten names for a message that everyone may see. The names come from
+// the server, so any that does not look like a model name is counted but not shown.
 func namesOf(models []listed) string {
 	const shown = 10
 	if len(models) == 0 {
@@ -120,8 +121,8 @@ func namesOf(models []listed) string {
 	return text
 }
 
-// plainName reports whether s looks like a model name: one ASCII word such as "Qwen/Qwen2.5-7B-Instruct" or
-// "llama3.1:8b".
+// plainName reports whether s looks like a model name: one ASCII word such as
+// "Qwen/Qwen2.5-7B-Instruct" or "llama3.1:8b".
 func plainName(s string) bool {
 	const longest = 96
 	return s != "" && len(s) <= longest && strings.IndexFunc(s, func(r rune) bool {
@@ -129,7 +130,8 @@ func plainName(s string) bool {
 	}) < 0
 }
 
-// ask sends a GET with a short timeout. answered reports whether an HTTP answer came, whatever its status.
+// ask sends a GET with a short timeout. answered reports whether an HTTP answer came, whatever
+// its status.
 func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bool, err error) {
 	s := &sending{patience: min(probeTimeout, b.o.Timeout), late: "it hangs or is overloaded: look at the model server's log"}
 	attempt, cancel := context.WithTimeoutCause(ctx, s.patience, errTimeout)

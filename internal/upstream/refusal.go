@@ -33,8 +33,9 @@ func newRefusal(resp *http.Response, body []byte) *refusal {
 	return &refusal{status: resp.StatusCode, said: readSaid(body), retryAfter: retryAfter(resp.Header)}
 }
 
-// said is the content of an error object. OpenAI sends {"error":{"message","type","code"}}; old vLLM versions
-// have the members at the top level, Ollama sends a string, FastAPI calls it "detail".
+// said is the content of an error object. OpenAI sends {"error":{"message","type","code"}}; old
+// vLLM versions have the members at the top level, Ollama sends a string, FastAPI calls it
+// "detail".
 type said struct {
 	Message string
 	Type    string
@@ -72,8 +73,8 @@ func (s said) status() int {
 	return http.StatusInternalServerError
 }
 
-// readSaid extracts the message from an error's body, whatever its format. A text that is neither JSON nor HTML
-// is the message itself.
+// readSaid extracts the message from an error's body, whatever its format. A text that is
+// neither JSON nor HTML is the message itself.
 func readSaid(body []byte) said {
 	body = bytes.TrimSpace(body)
 	if s, ok := readObject(body); ok {
@@ -121,8 +122,9 @@ func readObject(body []byte) (said, bool) {
 	return s, true
 }
 
-// detail formats FastAPI's list of violations: {"loc":["body","temperature"],"msg":"…","input":…}. It drops
-// input, because that is the prompt.
+// detail formats FastAPI's list of violations:
+// {"loc":["body","temperature"],"msg":"…","input":…}. It drops input, because that is the
+// prompt.
 func detail(v jsontext.Value) string {
 	var list []struct {
 		Loc []jsontext.Value `json:"loc"`
@@ -142,8 +144,8 @@ func detail(v jsontext.Value) string {
 	return strings.Join(lines, "; ")
 }
 
-// withoutInput cuts a message before a quoted request, as vLLM sends it: "…, 'msg': 'Field required', 'input':
-// {…}}".
+// withoutInput cuts a message before a quoted request, as vLLM sends it: "…, 'msg': 'Field
+// required', 'input': {…}}".
 func withoutInput(s string) string {
 	for _, mark := range []string{"'input': ", `"input": `, `"input":`} {
 		if before, _, ok := strings.Cut(s, mark); ok {
@@ -153,7 +155,8 @@ func withoutInput(s string) string {
 	return s
 }
 
-// scalar returns the content of a JSON string, "" for null, and the JSON text of any other value.
+// scalar returns the content of a JSON string, "" for null, and the JSON text of any other
+// value.
 func scalar(v jsontext.Value) string {
 	if v.Kind() != '"' {
 		if v.Kind() == 'n' {
@@ -165,9 +168,10 @@ func scalar(v jsontext.Value) string {
 	return string(b)
 }
 
-// errorInside finds an error object in a 200 answer: {"error":…}, possibly beside empty choices, or
-// {"object":"error","message":…} (FastChat, and vLLM before 0.10, behind a proxy that changes the status). In a
-// body above 4 KiB only the first 200 bytes are searched: error bodies are short or begin with the error.
+// errorInside finds an error object in a 200 answer: {"error":…}, possibly beside empty
+// choices, or {"object":"error","message":…} (FastChat, and vLLM before 0.10, behind a proxy
+// that changes the status). In a body above 4 KiB only the first 200 bytes are searched: error
+// bodies are short or begin with the error.
 func errorInside(body []byte) (said, bool) {
 	const short = 4 << 10
 	head := body // the part that is searched for "error"

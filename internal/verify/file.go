@@ -25,8 +25,8 @@ type totals struct {
 	skipped                         bool  // a file was not read
 }
 
-// file checks one input file and its output. Mismatches are added to v.found; an error means that the check was
-// not possible.
+// file checks one input file and its output. Mismatches are added to v.found; an error means
+// that the check was not possible.
 func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batholith.ManifestFile, all *totals) error {
 	// A manifest that was edited might name files outside the job's prefix; they are not read.
 	_, below, ok := strings.Cut(f.Output, "/"+jobID(m)+"/")
@@ -157,7 +157,8 @@ func (s *stream) Close() error {
 	return s.in.Close()
 }
 
-// mostLine is the longest output line in bytes that is read. An answer may be longer than its input.
+// mostLine is the longest output line in bytes that is read. An answer may be longer than its
+// input.
 const mostLine = 8 * jsonl.MaxLineBytes
 
 // outputLines reads an output file line by line.
@@ -166,8 +167,8 @@ type outputLines struct {
 	long []byte // buffer for lines longer than r's buffer
 }
 
-// next returns the next line including its newline, or io.EOF. The last line of a truncated file has no
-// newline. The slice is valid until the next call.
+// next returns the next line including its newline, or io.EOF. The last line of a truncated
+// file has no newline. The slice is valid until the next call.
 func (l *outputLines) next() ([]byte, error) {
 	// The fast path returns a slice of the reader's buffer; only longer lines are copied.
 	line, err := l.r.ReadSlice('\n')

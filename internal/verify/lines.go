@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	// lookAhead is how many records are read ahead to find the one that a line belongs to: enough for the gaps
-	// in a stopped job's output.
+	// lookAhead is how many records are read ahead to find the one that a line belongs to:
+	// enough for the gaps in a stopped job's output.
 	lookAhead = 1 << 16
-	// mostPerFile is the maximum number of differences per file; then the rest of its lines is not compared.
+	// mostPerFile is the maximum number of differences per file; then the rest of its lines is
+	// not compared.
 	mostPerFile = 1000
 )
 
-// collation compares an input file with its output. Normally each line belongs to the next record, and it
-// compares bytes. If a line does not match, it reads records ahead to find the line's record; of these it keeps
-// only hashes.
+// collation compares an input file with its output. Normally each line belongs to the next
+// record, and it compares bytes. If a line does not match, it reads records ahead to find the
+// line's record; of these it keeps only hashes.
 type collation struct {
 	v        *checker
 	job      string
@@ -93,7 +94,8 @@ func (c *collation) run() error {
 	return nil
 }
 
-// tired reports whether this file has too many differences to continue. The first time, it reports that.
+// tired reports whether this file has too many differences to continue. The first time, it
+// reports that.
 func (c *collation) tired() bool {
 	n := c.v.found.Count - c.before
 	if n == mostPerFile {
@@ -102,8 +104,8 @@ func (c *collation) tired() bool {
 	return n >= mostPerFile
 }
 
-// advance moves to the next record of the input. A line that is not a record is reported: validation would have
-// rejected it, so the input has changed since.
+// advance moves to the next record of the input. A line that is not a record is reported:
+// validation would have rejected it, so the input has changed since.
 func (c *collation) advance() bool {
 	for c.in.Next() {
 		// The job would have failed in validation, so the line was added or changed later.
@@ -119,7 +121,8 @@ func (c *collation) advance() bool {
 	return false
 }
 
-// id returns the recordId that the output has for an input line: the line's own, or the generated one.
+// id returns the recordId that the output has for an input line: the line's own, or the
+// generated one.
 func (c *collation) id(l jsonl.Line) []byte {
 	if l.ID != nil {
 		return l.ID
@@ -127,7 +130,8 @@ func (c *collation) id(l jsonl.Line) []byte {
 	return []byte(jsonl.MakeID(c.job, c.file, l.N))
 }
 
-// modelOutput follows modelInput in an answer's line. Package jsonl defines the layout of lines.
+// modelOutput follows modelInput in an answer's line. Package jsonl defines the layout of
+// lines.
 const modelOutput = `,"modelOutput":`
 
 // begins returns the bytes with which the output line of a record must begin.
@@ -192,8 +196,8 @@ func (c *collation) search(line []byte) {
 	c.rest(line[len(head):])
 }
 
-// find returns the index in c.ahead of the first record that fits, or -1. It reads up to lookAhead records
-// ahead.
+// find returns the index in c.ahead of the first record that fits, or -1. It reads up to
+// lookAhead records ahead.
 func (c *collation) find(fits func(trace) bool) int {
 	for i := 0; i < lookAhead; i++ {
 		if i == len(c.ahead) {
@@ -218,14 +222,16 @@ func (c *collation) take(at int) {
 	c.ahead = c.ahead[at+1:]
 }
 
-// missing reports a record without a line. Only a job that is not Completed may have such records.
+// missing reports a record without a line. Only a job that is not Completed may have such
+// records.
 func (c *collation) missing(t trace) {
 	if c.complete && !c.tired() {
 		c.v.found.differ(c.inName, t.line, "the record has no line in the output")
 	}
 }
 
-// rest checks the part after modelInput: an answer or an error, the end of the line, and nothing else.
+// rest checks the part after modelInput: an answer or an error, the end of the line, and
+// nothing else.
 func (c *collation) rest(tail []byte) {
 	if len(tail) == 0 || tail[len(tail)-1] != '\n' {
 		c.odd("the line is cut short")
@@ -275,7 +281,8 @@ func (c *collation) answer(value []byte) {
 	c.tokens = c.tokens.Add(t)
 }
 
-// sourced removes the optional member that follows an answer and names its origin (see jsonl.AppendSourced).
+// sourced removes the optional member that follows an answer and names its origin (see
+// jsonl.AppendSourced).
 func (c *collation) sourced(value []byte) []byte {
 	loose := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	// The member may also be part of the model's answer; then the whole value is valid JSON.
@@ -305,7 +312,8 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// told holds the token counts in answers of all body families. Each family has its own member names.
+// told holds the token counts in answers of all body families. Each family has its own member
+// names.
 type told struct {
 	Usage struct {
 		Anthropic     *int64 `json:"input_tokens"`
@@ -326,8 +334,8 @@ type told struct {
 	LlamaOut int64  `json:"generation_token_count"`
 }
 
-// tokens returns the counts as the job added them: input includes cached tokens, and counts that
-// batholith.BelievedTokens rejects are 0. ok is false if the answer has none.
+// tokens returns the counts as the job added them: input includes cached tokens, and counts
+// that batholith.BelievedTokens rejects are 0. ok is false if the answer has none.
 func (t told) tokens() (batholith.Tokens, bool) {
 	u, n := t.Usage, batholith.BelievedTokens
 	switch {

@@ -15,8 +15,9 @@ import (
 
 // Options tell where the files of a job are.
 type Options struct {
-	// Open opens a file: an input by its URI, an output by its path in Dir, or by its URI if Dir is empty. For
-	// a missing file it returns os.ErrNotExist, batholith.ErrNoObject or batholith.ErrNoBucket.
+	// Open opens a file: an input by its URI, an output by its path in Dir, or by its URI if
+	// Dir is empty. For a missing file it returns os.ErrNotExist, batholith.ErrNoObject or
+	// batholith.ErrNoBucket.
 	Open   func(ctx context.Context, uri string) (io.ReadCloser, error)
 	Dir    string                  // local folder of the job; "": the job and all its files are in S3
 	Counts *batholith.Counts       // the server's counts of the job; nil: unknown
@@ -81,8 +82,8 @@ type checker struct {
 	done, total int64 // bytes read, and bytes to read
 }
 
-// Job checks the job that manifest m describes. It returns a [*VersionError], an error if m was not written by
-// Batholith, or the error that prevented reading a file.
+// Job checks the job that manifest m describes. It returns a [*VersionError], an error if m was
+// not written by Batholith, or the error that prevented reading a file.
 func Job(ctx context.Context, m batholith.Manifest, o Options) (Result, error) {
 	began := time.Now()
 	v := &checker{o: o, found: Result{Tokens: true, InputSums: true, Differences: []Difference{}}}
@@ -167,8 +168,9 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	}
 }
 
-// believe reports token counts that are impossible: negative, above MaxRequestTokens per request, or more
-// cached tokens than input tokens. This also finds errors if the answers contain no token counts.
+// believe reports token counts that are impossible: negative, above MaxRequestTokens per
+// request, or more cached tokens than input tokens. This also finds errors if the answers
+// contain no token counts.
 func (v *checker) believe(m batholith.Manifest) {
 	name, d := v.output(m, batholith.ManifestName), m.Batholith
 	count := func(member string, n, requests int64) {
@@ -187,8 +189,8 @@ func (v *checker) believe(m batholith.Manifest) {
 	}
 }
 
-// output returns the name of one of the job's files, for messages and Options.Open: its path in Dir, or its
-// URI.
+// output returns the name of one of the job's files, for messages and Options.Open: its path in
+// Dir, or its URI.
 func (v *checker) output(m batholith.Manifest, name string) string {
 	if v.o.Dir != "" {
 		return filepath.Join(v.o.Dir, filepath.FromSlash(name))

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Closest returns the candidate that word was probably meant to be, or "" if none is within 1 + len/4 edits.
+// Closest returns the candidate that word was probably meant to be, or "" if none is within 1 +
+// len/4 edits.
 func Closest(word string, candidates []string) string {
 	best, limit := "", 1+len(word)/4
 	for _, c := range candidates {
@@ -21,8 +22,9 @@ func Closest(word string, candidates []string) string {
 // nearestShown is how many candidates Nearest names.
 const nearestShown = 10
 
-// Nearest names candidates, those most like word first: "a, b, c and 4 more". A candidate that contains word, or that word contains, is
-// more alike than any other. Without candidates it is "none".
+// Nearest names candidates, those most like word first: "a, b, c and 4 more". A candidate that
+// contains word, or that word contains, is more alike than any other. Without candidates it is
+// "none".
 func Nearest(word string, candidates []string) string {
 	if len(candidates) == 0 {
 		return "none"
@@ -45,7 +47,8 @@ func Nearest(word string, candidates []string) string {
 	return text
 }
 
-// Distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
+// Distance counts the insertions, deletions, substitutions and swaps of neighbours between two
+// words.
 func Distance(a, b string) int {
 	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

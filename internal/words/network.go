@@ -13,8 +13,9 @@ import (
 	"syscall"
 )
 
-// Network says why a request got no answer over HTTP, without the words of net/http and without the request's URL:
-// "127.0.0.1:4600 refuses connections (connection refused)". It is "" for an error that is not about the network.
+// Network says why a request got no answer over HTTP, without the words of net/http and without
+// the request's URL: "127.0.0.1:4600 refuses connections (connection refused)". It is "" for an
+// error that is not about the network.
 func Network(err error) string {
 	var (
 		u    *url.Error

@@ -69,7 +69,8 @@ func Rate(n int64, d time.Duration) string {
 	return fmt.Sprintf("%.1f", r)
 }
 
-// Shorten joins s to one line and cuts it to at most n characters, the last of which is then "…".
+// Shorten joins s to one line and cuts it to at most n characters, the last of which is then
+// "…".
 func Shorten(s string, n int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if utf8.RuneCountInString(s) <= n {
@@ -78,7 +79,8 @@ func Shorten(s string, n int) string {
 	return string([]rune(s)[:n-1]) + "…"
 }
 
-// Some lists up to five names in alphabetical order: "job a, b and 3 more". It sorts the slice in place.
+// Some lists up to five names in alphabetical order: "job a, b and 3 more". It sorts the slice
+// in place.
 func Some(noun string, names []string) string {
 	const most = 5
 	slices.Sort(names)

@@ -135,7 +135,8 @@ func (a *api) operation(o operation) error {
 	return err
 }
 
-// connect checks that every referenced shape exists, and marks the shapes that are part of an input.
+// connect checks that every referenced shape exists, and marks the shapes that are part of an
+// input.
 func (a *api) connect() error {
 	for _, s := range a.Structures {
 		for _, m := range s.Members {
@@ -160,7 +161,8 @@ func (a *api) connect() error {
 	return nil
 }
 
-// reach marks all shapes below s. The recursion ends because no shape in the description contains itself.
+// reach marks all shapes below s. The recursion ends because no shape in the description
+// contains itself.
 func (a *api) reach(s structure) {
 	for _, m := range s.Members {
 		a.inputs[m.Shape] = true

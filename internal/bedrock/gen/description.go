@@ -8,7 +8,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// description has the layout of api.yaml. Maps whose order determines the output are ordered maps.
+// description has the layout of api.yaml. Maps whose order determines the output are ordered
+// maps.
 type description struct {
 	Errors     yaml.MapSlice
 	Operations yaml.MapSlice
@@ -80,8 +81,8 @@ type structShape struct {
 	Members yaml.MapSlice
 }
 
-// member is one line of a structure: `name: Shape! always as NAME ours`. The head of api.yaml explains the
-// words.
+// member is one line of a structure: `name: Shape! always as NAME ours`. The head of api.yaml
+// explains the words.
 type member struct {
 	Name     string // Go field name
 	Wire     string // name in JSON
@@ -109,7 +110,8 @@ func each[T any](m yaml.MapSlice, use func(name string, v T)) error {
 	return nil
 }
 
-// members parses the members of a structure. Their order is the order of violations in error messages.
+// members parses the members of a structure. Their order is the order of violations in error
+// messages.
 func members(m yaml.MapSlice) ([]member, error) {
 	var all []member
 	for _, item := range m {
@@ -156,7 +158,8 @@ func goName(s string) string {
 	return b.String()
 }
 
-// goLocal converts a name to an unexported Go name: ModelId becomes modelID, VpcConfig becomes vpcConfig.
+// goLocal converts a name to an unexported Go name: ModelId becomes modelID, VpcConfig becomes
+// vpcConfig.
 func goLocal(s string) string {
 	words := word.FindAllString(s, -1)
 	return strings.ToLower(words[0]) + strings.TrimPrefix(goName(s), goName(words[0]))

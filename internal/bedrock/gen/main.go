@@ -1,5 +1,5 @@
-// Command gen generates the types, checks, rules and routes of package bedrock from api.yaml. Run it with `go
-// generate ./internal/bedrock`.
+// Command gen generates the types, checks, rules and routes of package bedrock from api.yaml.
+// Run it with `go generate ./internal/bedrock`.
 package main
 
 import (

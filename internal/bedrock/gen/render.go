@@ -45,7 +45,8 @@ func (a *api) funcs() template.FuncMap {
 	}
 }
 
-// quote returns s as a Go string literal. Raw strings are preferred: patterns are easier to read in them.
+// quote returns s as a Go string literal. Raw strings are preferred: patterns are easier to
+// read in them.
 func quote(s string) string {
 	if strconv.CanBackquote(s) {
 		return "`" + s + "`"
@@ -53,7 +54,8 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// goValue converts an enum value to the end of a constant's name: FINE_TUNING becomes FineTuning.
+// goValue converts an enum value to the end of a constant's name: FINE_TUNING becomes
+// FineTuning.
 func goValue(s string) string {
 	if s != strings.ToUpper(s) || s == "JSONL" {
 		return s
@@ -65,8 +67,8 @@ func goValue(s string) string {
 	return b.String()
 }
 
-// goType returns the Go type of a field. Structures are pointers, because most are optional; list elements are
-// values.
+// goType returns the Go type of a field. Structures are pointers, because most are optional;
+// list elements are values.
 func (a *api) goType(shape string) string {
 	switch a.kinds[shape] {
 	case "string":
@@ -90,7 +92,8 @@ func (a *api) goType(shape string) string {
 	return goName(shape)
 }
 
-// tag returns the field's JSON tag. Optional members are omitted when zero (Bedrock: absent, not null).
+// tag returns the field's JSON tag. Optional members are omitted when zero (Bedrock: absent,
+// not null).
 func (a *api) tag(m member) string {
 	if m.Required || m.Always {
 		return "`json:\"" + m.Wire + "\"`"

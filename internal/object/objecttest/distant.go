@@ -11,8 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Distant is a bucket with a delay on every call. Tests in virtual time use it: the duration of a step divided
-// by the delay of one call is the number of sequential calls in the step.
+// Distant is a bucket with a delay on every call. Tests in virtual time use it: the duration of
+// a step divided by the delay of one call is the number of sequential calls in the step.
 type Distant struct {
 	blob.Bucket
 	way *way
@@ -29,7 +29,8 @@ type way struct {
 // NewDistant delays each call of b by trip.
 func NewDistant(b blob.Bucket, trip time.Duration) Distant { return Distant{b, &way{trip: trip}} }
 
-// Calls returns the number of calls, and the largest number of calls in flight at the same time.
+// Calls returns the number of calls, and the largest number of calls in flight at the same
+// time.
 func (d Distant) Calls() (all, atOnce int) {
 	d.way.mu.Lock()
 	defer d.way.mu.Unlock()

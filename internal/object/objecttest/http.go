@@ -43,8 +43,8 @@ type Quirks struct {
 	KMSKey           string // encrypts everything with this key; "": with the requested key
 }
 
-// HTTP serves a Memory as an S3 server, in path style, with one bucket. It does not check signatures. Set
-// Memory's Fault to make calls fail.
+// HTTP serves a Memory as an S3 server, in path style, with one bucket. It does not check
+// signatures. Set Memory's Fault to make calls fail.
 type HTTP struct {
 	*Memory
 	Quirks
@@ -60,7 +60,8 @@ func NewHTTP(bucket string, q Quirks) *HTTP {
 	return &HTTP{Memory: NewNamedMemory(bucket), Quirks: q, shown: map[string]string{}, meta: map[string]http.Header{}, pending: map[string]http.Header{}}
 }
 
-// RoundTrip implements http.RoundTripper: clients in this process reach the server without a socket.
+// RoundTrip implements http.RoundTripper: clients in this process reach the server without a
+// socket.
 func (h *HTTP) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
@@ -188,8 +189,8 @@ func (h *HTTP) entry(key string) (o entry, etag string, there bool) {
 	return o, etag, there
 }
 
-// kept returns the request headers that are stored with the object and repeated in answers: metadata and
-// encryption.
+// kept returns the request headers that are stored with the object and repeated in answers:
+// metadata and encryption.
 func (h *HTTP) kept(r *http.Request) http.Header {
 	kept := http.Header{}
 	for name, values := range r.Header {

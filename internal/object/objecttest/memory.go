@@ -19,8 +19,9 @@ import (
 
 // Memory is an in-memory bucket. It is safe for concurrent use. Set its fields before use.
 type Memory struct {
-	// Fault, if not nil, is called before every call, with the method's name and the key ("" if there is none,
-	// the prefix for List, once per key for Delete). If apply is true the call takes effect; err is its result:
+	// Fault, if not nil, is called before every call, with the method's name and the key ("" if
+	// there is none, the prefix for List, once per key for Delete). If apply is true the call
+	// takes effect; err is its result:
 	//
 	//	true, nil   normal
 	//	false, err  failed without effect
@@ -29,7 +30,8 @@ type Memory struct {
 	//
 	// It may block to delay the call. Several goroutines may call it at once.
 	Fault func(op, key string) (apply bool, err error)
-	// MinPart is the minimum size of every part except the last, for tests that need S3's 5 MiB.
+	// MinPart is the minimum size of every part except the last, for tests that need S3's 5
+	// MiB.
 	MinPart int
 
 	name    string
@@ -61,7 +63,8 @@ func NewNamedMemory(name string) *Memory {
 	return &Memory{name: name, objects: map[string]entry{}, uploads: map[string]*upload{}, calls: map[string]int{}}
 }
 
-// Keys returns the sorted keys of all objects. Like Object, OpenUploads and Calls it does not call Fault.
+// Keys returns the sorted keys of all objects. Like Object, OpenUploads and Calls it does not
+// call Fault.
 func (m *Memory) Keys() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,7 +91,8 @@ func (m *Memory) OpenUploads() []string {
 	return keys
 }
 
-// Calls returns the number of calls of a method, failed ones included. A Delete counts once per key.
+// Calls returns the number of calls of a method, failed ones included. A Delete counts once per
+// key.
 func (m *Memory) Calls(op string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,7 +106,8 @@ func (m *Memory) SetFault(f func(op, key string) (apply bool, err error)) {
 	m.Fault = f
 }
 
-// ask counts a call and calls Fault. The caller must not hold the lock, because Fault may block.
+// ask counts a call and calls Fault. The caller must not hold the lock, because Fault may
+// block.
 func (m *Memory) ask(ctx context.Context, op, key string) (bool, error) {
 	m.mu.Lock()
 	m.calls[op]++

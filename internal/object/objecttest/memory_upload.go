@@ -21,7 +21,8 @@ var (
 	errBadPart  = errors.New("invalid part")
 )
 
-// CreateUpload starts an upload. If Fault lets it fail after its effect, only OpenUploads shows the upload.
+// CreateUpload starts an upload. If Fault lets it fail after its effect, only OpenUploads shows
+// the upload.
 func (m *Memory) CreateUpload(ctx context.Context, key string) (string, error) {
 	id := ""
 	err := m.change(ctx, "CreateUpload", key, func() error {
@@ -60,8 +61,9 @@ func (m *Memory) UploadPart(ctx context.Context, key, id string, n int, body []b
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// CompleteUpload joins the parts to the object. All parts except the last must have the same size, at least
-// MinPart. It may be repeated: if the object consists of exactly these parts, it returns nil.
+// CompleteUpload joins the parts to the object. All parts except the last must have the same
+// size, at least MinPart. It may be repeated: if the object consists of exactly these parts, it
+// returns nil.
 func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
 	err := m.change(ctx, "CompleteUpload", key, func() error {
 		body, etag, err := m.assemble(key, id, etags)
@@ -82,7 +84,8 @@ func (m *Memory) CompleteUpload(ctx context.Context, key, id string, etags []str
 	return nil
 }
 
-// assemble joins the parts of an upload, after it checked their ETags and sizes. The caller holds the lock.
+// assemble joins the parts of an upload, after it checked their ETags and sizes. The caller
+// holds the lock.
 func (m *Memory) assemble(key, id string, etags []string) (body []byte, etag string, err error) {
 	u, err := m.find(key, id)
 	if err != nil {

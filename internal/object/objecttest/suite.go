@@ -72,7 +72,8 @@ func putReplaces(t *testing.T, b Bucket) {
 	same(t, b, "a/key", nil)
 }
 
-// putAgrees: List, Head and Read return what was put, under unusual keys too, with the same ETag.
+// putAgrees: List, Head and Read return what was put, under unusual keys too, with the same
+// ETag.
 func putAgrees(t *testing.T, b Bucket) {
 	for _, key := range oddKeys() {
 		put(t, b, key, []byte("body of "+key))

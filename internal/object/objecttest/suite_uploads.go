@@ -81,7 +81,8 @@ func uploadInvisible(t *testing.T, b Bucket) {
 	}
 }
 
-// abortLeavesNothing: after an abort the upload cannot be completed, takes no parts and is not listed.
+// abortLeavesNothing: after an abort the upload cannot be completed, takes no parts and is not
+// listed.
 func abortLeavesNothing(t *testing.T, b Bucket) {
 	id, etags := uploadParts(t, b, "deep/down/aborted", body(70))
 	for range 2 {
@@ -165,7 +166,8 @@ func uploadsListed(t *testing.T, b Bucket) {
 	}
 }
 
-// abortOrComplete aborts uploads while they are being completed. Whoever was told that the upload is aborted may write the object anew.
+// abortOrComplete aborts uploads while they are being completed. Whoever was told that the
+// upload is aborted may write the object anew.
 func abortOrComplete(t *testing.T, b Bucket) {
 	for range 20 {
 		id, etags := uploadParts(t, b, "k", body(100))
@@ -207,8 +209,8 @@ func completeRepeated(t *testing.T, b Bucket) {
 	same(t, b, "k", append(body(partSize), body(3)...))
 }
 
-// RunRemote holds a bucket in a store that has several to the law of what is missing and of calling off.
-// absent names no bucket that exists.
+// RunRemote holds a bucket in a store that has several to the law of what is missing and of
+// calling off. absent names no bucket that exists.
 func RunRemote(t *testing.T, absent Bucket) {
 	t.Run("MissingBucketIsNamed", func(t *testing.T) {
 		for verb, err := range missingBucket(t.Context(), absent) {
