@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,6 +87,7 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	e.set("AWS_ENDPOINT_URL_BEDROCK", server.Bedrock)
 	e.set("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.Bedrock)
 	e.set("AWS_ENDPOINT_URL_S3", s3Endpoint(server))
+	a.pastProxy(e, server.Bedrock, s3Endpoint(server))
 	if server.ExternalS3 || server.S3 == "aws" {
 		a.externalS3(e, server, key, c)
 		return e, nil
@@ -95,6 +99,32 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	// These would go along with the key, or before it, and the server knows neither.
 	e.unset = []string{"AWS_SESSION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"}
 	return e, nil
+}
+
+// pastProxy keeps the AWS tools from asking a proxy for a server of this machine: where a proxy is set, NO_PROXY gets the hosts of the URLs that
+// it lacks. The tools read it in capitals or not, and some know only one of the two.
+func (a *app) pastProxy(e *environment, urls ...string) {
+	if !slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"}, func(name string) bool { return a.getenv(name) != "" }) {
+		return
+	}
+	var hosts []string
+	for _, list := range []string{a.getenv("NO_PROXY"), a.getenv("no_proxy")} {
+		for host := range strings.SplitSeq(list, ",") {
+			if host = strings.TrimSpace(host); host != "" && !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	had := len(hosts)
+	for _, text := range urls {
+		if u, err := url.Parse(text); err == nil && thisMachine(u.Hostname()) && !slices.Contains(hosts, u.Hostname()) && !slices.Contains(hosts, "*") {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	if len(hosts) > had {
+		e.set("NO_PROXY", strings.Join(hosts, ","))
+		e.set("no_proxy", strings.Join(hosts, ","))
+	}
 }
 
 // externalS3 adds what reaches an S3 that has keys of its own. The Bedrock API gets a bearer key, which the AWS tools send to it alone, so

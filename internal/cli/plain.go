@@ -24,12 +24,15 @@ func (e *plainError) Unwrap() error { return e.err }
 // plainly shortens an error of an AWS client.
 func plainly(err error) error {
 	var (
-		api  smithy.APIError
-		ours *hintedError
+		api     smithy.APIError
+		ours    *hintedError
+		garbled *smithy.DeserializationError
 	)
 	switch {
 	case errors.As(err, &ours):
 		return &plainError{text: ours.Error(), err: err}
+	case errors.As(err, &garbled), errors.As(err, &api) && api.ErrorCode() == "UnknownError" && (api.ErrorMessage() == "" || api.ErrorMessage() == "UnknownError"):
+		return &plainError{text: "the server's answer is not that of a Bedrock API", err: hint(err, "check AWS_ENDPOINT_URL_BEDROCK: another server, a proxy or a login page answers there")}
 	case errors.As(err, &api) && api.ErrorMessage() != "":
 		return &plainError{text: plain.Sprintf("%s (%s)", api.ErrorMessage(), api.ErrorCode()), err: err}
 	case errors.As(err, &api):

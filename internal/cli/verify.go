@@ -130,8 +130,7 @@ func (a *app) closeVerify(v verify.Result, asJSON bool) error {
 			return err
 		}
 	case v.OK:
-		plain.Fprintf(a.stdout, "OK: %s in %s, each once and in the order of the input: %s, %s; %s agree (%s read in %s)\n",
-			words.Plural(v.Records, "record"), words.Plural(int64(v.Files), "file"), words.Plural(v.Answers, "answer"), words.Plural(v.Errors, "error"), agreed(v),
+		plain.Fprintf(a.stdout, "OK: %s: %s, %s; %s agree (%s read in %s)\n", linesOf(v), words.Plural(v.Answers, "answer"), words.Plural(v.Errors, "error"), agreed(v),
 			humanize.IBytes(uint64(v.Bytes)), words.Span(time.Duration(v.Seconds*float64(time.Second))))
 	default:
 		for _, d := range v.Differences {
@@ -146,6 +145,21 @@ func (a *app) closeVerify(v verify.Result, asJSON bool) error {
 		told = fmt.Sprintf("; the first %d are above", n)
 	}
 	return hint(fmt.Errorf("%s%s", words.Plural(v.Count, "difference"), told), "what each kind means: docs/operations.md")
+}
+
+// linesOf says which records have their line. The output of a job that did not end Completed lacks those that were not
+// processed, which is no difference.
+func linesOf(v verify.Result) string {
+	of := fmt.Sprintf("%s in %s", words.Plural(v.Records, "record"), words.Plural(int64(v.Files), "file"))
+	if v.Unprocessed == 0 {
+		return of + ", each once and in the order of the input"
+	}
+	was := "were"
+	if v.Unprocessed == 1 {
+		was = "was"
+	}
+	return fmt.Sprintf("%s of %s have their line, once and in the order of the input, %s %s not processed (the job ended %s)",
+		words.Number(v.Records-v.Unprocessed), of, words.Number(v.Unprocessed), was, v.Status)
 }
 
 // agreed names what was compared.

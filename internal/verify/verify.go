@@ -51,6 +51,7 @@ type Result struct {
 	Records     int64            `json:"records"`
 	Answers     int64            `json:"answers"`
 	Errors      int64            `json:"errors"`
+	Unprocessed int64            `json:"unprocessed"`      // records without a line, of a job that did not end Completed
 	Tokens      bool             `json:"tokensChecked"`    // token counts were compared: every answer contains them
 	InputSums   bool             `json:"inputSumsChecked"` // the manifest contains checksums of the input
 	Bytes       int64            `json:"bytes"`            // bytes read
@@ -144,7 +145,7 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	}
 	count("totalRecordCount", m.TotalRecordCount, all.records)
 	count("processedRecordCount", m.ProcessedRecordCount, all.lines)
-	v.found.Records, v.found.Answers, v.found.Errors = all.records, all.answers, all.errors
+	v.found.Records, v.found.Answers, v.found.Errors, v.found.Unprocessed = all.records, all.answers, all.errors, max(0, all.records-all.lines)
 	v.found.Tokens = v.found.Tokens && all.untold+all.unread == 0
 	if all.unread > 0 {
 		return // without knowing what these lines were, the other totals cannot be compared
