@@ -159,7 +159,7 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 					t.Errorf("want: full after %s, busy %.2f, at most %.2f in flight for each slot; the limits were %s", c.saturated, c.busy, most, r.limits())
 				}
 				if st.Refused*7 > st.Requests {
-					t.Errorf("%d of %d requests were refused", st.Refused, st.Requests)
+					t.Errorf("%d of %d requests were refused; the limits were %s", st.Refused, st.Requests, r.limits())
 				}
 				if w := st.Others.Wait; w.P50 > 0.25 || w.P95 > 0.5 {
 					t.Errorf("others wait for %+v s, where an answer takes about two", w)
@@ -202,10 +202,10 @@ func saturations() (all []saturation) {
 	return all
 }
 
-// A search for new slots has nothing to go by but goodput, and still does not send more than two and a half times what there is room for.
+// A search for new slots has nothing to go by but goodput, and still does not send more than 1.8 times as many as there is room for.
 func TestTheSearchForMoreSlotsStopsNearThem(t *testing.T) {
 	const slots = 256
-	for seed := range uint64(4) {
+	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			change := []simlm.Slots{{Count: slots / 4}, {From: 30 * time.Second, Count: slots}}
 			r := newRig(t, simlm.Options{Engine: simlm.EngineNone, Seed: seed, Schedule: change}, nil)
@@ -214,7 +214,7 @@ func TestTheSearchForMoreSlotsStopsNearThem(t *testing.T) {
 			for _, s := range r.trace {
 				most = max(most, s.Limit)
 			}
-			if most < slots || most > slots*5/2 {
+			if most < slots || most > slots*9/5 {
 				t.Errorf("seed %d: the limits were %s", seed, r.limits())
 			}
 		})

@@ -1,23 +1,33 @@
 package limit
 
-import "time"
+import (
+	"time"
 
-// audit checks from time to time whether the gauges are right. They may come from one replica of several, have an upper bound, or belong to
-// another engine; then a higher limit raises goodput. An audit measures goodput at the limit, and again with 1/8 more requests in flight. The
-// gauges are wrong if
+	"github.com/batholith/batholith"
+)
+
+// audit checks now and then whether gauges show all of what is at the server. They may be those of one replica of several, or bounded. The
+// limit is raised by an eighth for some seconds, and what runs and waits at the server must rise with what is in flight. Gauges are not
+// believed any more when
 //
-//	raised goodput > goodput before × (1 + 1/16 + 2 × standard error)
+//	seen raised - seen before < 2/3 × (in flight raised - in flight before)      seen = running + waiting, in the mean
 //
-// since a limit that is too low gives up to 1/8 more goodput, and a limit that is right gives no more.
+// Where the server has more or fewer slots by now, that changes what of it runs and what waits, and not the sum.
 type audit struct {
 	phase  auditPhase
 	bonus  int           // requests above the limit from the gauges
 	next   time.Time     // earliest start of the next audit
-	every  time.Duration // from the end of an audit to the next
-	began  time.Time     // start of the present phase
-	before level         // goodput at the limit
-	w      period
+	every  time.Duration // until the next
+	from   time.Time     // readings count since then,
+	until  time.Time     // and until then
+	now    presence      // sums over readings
+	before presence      // means before the limit was raised
 }
+
+// presence is what is in flight, what of it is seen at the server, and in how many readings.
+type presence struct{ flying, seen, n float64 }
+
+func (p presence) mean() presence { return presence{p.flying / p.n, p.seen / p.n, 1} }
 
 // auditPhase is the present step of an audit.
 type auditPhase int
@@ -31,30 +41,26 @@ const (
 const (
 	firstAudit = 15 * time.Second
 	lastAudit  = 8 * time.Minute
-	auditGain  = 1. / 16
-	auditTime  = 20 * time.Second // at most, for each of the two measurements
+	auditShare = 2. / 3
+	auditTime  = 2 * time.Second // of each of the two measurements, and three times as long as the gauges stay the same
+	auditLeast = 4               // readings in each
+
+	longestAuditGap = 4 * time.Second // gauges that are renewed more seldom are not waited for
 )
 
-// due starts an audit if its time has come. The first one comes as soon as the slots are known. It measures after the settling time.
-func (a *audit) due(now time.Time, limit int, settle time.Duration) {
-	if a.phase != auditIdle || now.Before(a.next) {
-		return
-	}
-	a.phase, a.began = auditBefore, now
-	a.w.reset(limit + limit/16 + 1)
-	a.w.after = now.Add(settle)
-	a.w.skip = 0
-}
-
-// expire stops an audit that takes longer than auditTime.
-func (a *audit) expire(now time.Time) {
-	if a.phase != auditIdle && a.late(now) {
-		a.stop(now)
+// due begins an audit when it is time. The first is as soon as the slots are known. The gap is for how long gauges may stay the same, settle
+// how long a change of the limit takes to show.
+func (a *audit) due(now time.Time, settle, gap time.Duration) {
+	if a.phase == auditIdle && !now.Before(a.next) {
+		a.measure(auditBefore, now, settle, gap)
 	}
 }
 
-// late reports whether the present phase takes longer than auditTime.
-func (a *audit) late(now time.Time) bool { return now.Sub(a.began) > auditTime }
+func (a *audit) measure(p auditPhase, now time.Time, settle, gap time.Duration) {
+	a.phase, a.now = p, presence{}
+	a.from = now.Add(settle + gap)
+	a.until = a.from.Add(auditTime + 3*gap)
+}
 
 // stop ends an audit. The time to the next one doubles, from 15 s to 8 min.
 func (a *audit) stop(now time.Time) {
@@ -63,21 +69,23 @@ func (a *audit) stop(now time.Time) {
 	a.next = now.Add(a.every)
 }
 
-// answered takes in an answer, and reports whether the audit has found the gauges wrong.
-func (a *audit) answered(now time.Time, f Flight, work float64, limit int) bool {
-	a.w.add(now, f, work)
-	if !a.w.sure(max(min(limit, 4*answersOfLevel), answersOfLevel), 0.015) && !(a.late(now) && a.w.n >= answersOfLevel/2) {
+// reading takes a reading beside so many in flight, and tells whether the gauges were found wrong.
+func (a *audit) reading(now time.Time, g batholith.Gauges, flying, limit int, settle, gap time.Duration) (wrong bool) {
+	if a.phase == auditIdle || now.Before(a.from) {
 		return false
 	}
-	goodput, held := a.w.close()
-	at := level{limit: int(held), goodput: goodput, err: a.w.errorOf()}
+	a.now.flying += float64(flying)
+	a.now.seen += float64(g.Running + g.Waiting)
+	if a.now.n++; now.Before(a.until) || a.now.n < auditLeast {
+		return false
+	}
+	got := a.now.mean()
 	if a.phase == auditBefore {
-		a.before, a.phase, a.began = at, auditRaised, now
-		a.bonus = max(limit/8, 1)
-		a.w.reset(limit + a.bonus)
-		a.w.skip = limit / 2
+		a.before, a.bonus = got, max(limit/8, 2)
+		a.measure(auditRaised, now, settle, gap)
 		return false
 	}
+	added, bonus := got.flying-a.before.flying, a.bonus
 	a.stop(now)
-	return at.goodput > a.before.goodput*(1+auditGain+2*at.err)
+	return added >= float64(bonus)/2 && got.seen-a.before.seen < auditShare*added
 }

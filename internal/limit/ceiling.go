@@ -14,8 +14,8 @@ import (
 //	rate  = (sent - refused) / seconds        requests that the server takes, per second
 //	loss  = 1 - rate / rate before
 //	begin   if refused ≥ 4 and refused > sent × (1.3 × base + 0.1) + 3 × √(sent × base)
-//	keep    if odds ≤ 0.5 × odds before and loss ≤ max(0.02, (share before - share)/3) + 1 standard error
-//	retry   halfway up if only the loss is too high, further down if the odds fell a little (see decide)
+//	keep    if odds ≤ 0.5 × odds before and loss ≤ max(0.02, (share before - share)/3) + min(1 standard error, 0.05)
+//	retry   halfway up if only the loss is too high, further down if the odds fell a little or the server has changed (see decide)
 //	undo    otherwise; base, the usual share, rises to this share, so that as many refusals do not begin the next trial
 //
 // After a quiet time a bound that was kept rises again, by 1/32, 1/16 and then 1/8 of itself, until refusals begin the next trial. The quiet
@@ -28,17 +28,24 @@ const (
 	hardly     = 0.8  // a decrease that leaves more than this share of the odds made no difference
 	worsened   = 2    // odds above this multiple of those before show that the server changed during the trial
 	slower     = 0.02 // loss that is always accepted
+	bearable   = 0.25 // loss at which a lower limit is still better than none, when no limit above it helps
+	price      = 3    // so much of the share of refusals is worth as much as one of the rate
+	unsure     = 0.05 // most of the standard error that a loss is forgiven
 	assumable  = 0.45 // while the limit grows, a smaller share is assumed not to depend on it
 	mostly     = 0.5  // a larger share is judged after few requests
+	small      = 32   // requests in flight whose answers tell the rate too seldom for a trial of four seconds
+	seldom     = 0.25 // while less than this is refused, a trial goes on until the loss is known
 	plenty     = 400  // requests that give a rate to 5 %
 	lastBase   = 0.8  // the highest base
 	cutTo      = 0.95 // of the limit: the trial when the number in flight at refusals is hardly below the limit
 	riseBy     = 1. / 32
 	leastJudge = 2 * time.Second        // requests of at least the last so many seconds are judged
+	mostTrial  = 12 * time.Second       // for as long a trial goes on that does not tell yet whether the loss is too high
 	leastSpan  = 200 * time.Millisecond // the shortest settling time (see Limiter.settle)
 	mostSpan   = 2 * time.Second        // the longest
 	ripeAfter  = time.Minute            // a bound rises this long after its time even if goodput could not be measured
 	leastQuiet = 5 * time.Second        // the first quiet time
+	leastPause = 10 * time.Second       // the first time without a trial, after one that was undone
 	lastQuiet  = 320 * time.Second      // the longest
 )
 
@@ -66,6 +73,8 @@ type bound struct {
 	next    time.Time     // the next rise is not before
 	quiet   time.Duration // from the time when at was found until its first rise
 	base    float64       // the usual share: it is refused whatever the limit
+	pause   time.Duration // from the latest trial that was undone until refusals of the usual share begin one again; 0: none was
+	again   time.Time     // when it is over
 	assumed bool          // base was assumed while the limit grew; no trial found it
 }
 
@@ -81,7 +90,9 @@ type trial struct {
 	was    int       // the bound before the trial
 	to     int       // the limit during the trial
 	before load      // before the trial
+	beside float64   // mean number in flight at refusals before the trial
 	low    int       // a lower limit that was tried first: it halved the odds, but the loss was too high; 0: none
+	cost   float64   // the loss at that limit
 	back   bool      // to is the last good bound; a lower limit may be tried next
 }
 
@@ -160,7 +171,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 	if c.trial.on {
 		return c.decide(now, p)
 	}
-	since := now.Add(-max(leastJudge, 2*p.settle))
+	since := c.sends.known(now).Add(-max(leastJudge, 2*p.settle))
 	if c.clean.After(since) {
 		since = c.clean
 	}
@@ -171,7 +182,7 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 	if c.assumed && (!p.growing || c.at > 0) {
 		c.base, c.assumed = 0, false
 	}
-	if !l.excess(c.base) {
+	if !l.excess(c.usual(now)) {
 		if share := l.share(); l.sent >= 32 && share < c.base {
 			c.base += (share - c.base) / 64
 		}
@@ -185,6 +196,13 @@ func (c *ceiling) judge(now time.Time, p pressure) bool {
 	}
 	if l.seconds < p.settle.Seconds()/2 || l.share() < mostly && l.taken() < plenty && l.seconds < leastJudge.Seconds()/2 {
 		return false
+	}
+	since = c.sends.known(now).Add(-mostTrial)
+	if c.clean.After(since) {
+		since = c.clean
+	}
+	if all := c.load(since, now); p.limit <= small && all.excess(c.usual(now)) && all.odds()*2 > l.odds() { // a longer time tells the rate more precisely
+		l = all
 	}
 	t := trial{on: true, from: p.limit, was: c.at, before: l, to: c.lower(p.limit)}
 	if c.at > 0 && c.good < p.limit { // the bound has risen above the last good one: try that first
@@ -244,21 +262,29 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 	}
 	before, after := t.before.odds(), l.odds()
 	gain := t.before.share() - l.share()
-	loss := 1 - l.rate()/max(t.before.rate(), 1e-9)
-	slow := loss > max(slower, gain/3)+math.Sqrt(1/max(l.taken(), 1)+1/max(t.before.taken(), 1))
+	loss := min(1-l.rate()/max(t.before.rate(), 1e-9), 1-float64(t.to)/float64(t.from)) // goodput falls at most in proportion to what is in flight
+	err, most := math.Sqrt(1/max(l.taken(), 1)+1/max(t.before.taken(), 1)), max(slower, gain/price)
+	helps := after <= helped*before
+	if t.from <= small && helps && !p.growing && t.before.share() < seldom && math.Abs(loss-most) < 2*err && l.taken() < plenty && l.seconds < mostTrial.Seconds() {
+		return false
+	}
+	slow := loss > most+min(err, unsure)
 	again := *t
 	again.since = time.Time{}
-	helps := after <= helped*before
 	switch {
-	case after > worsened*before: // the server has changed: stay here, refusals will tell more
-		c.at, c.good = t.to, t.to
+	case after > worsened*before: // the server has changed meanwhile: compare with what it is now
+		if to := max(c.lower(t.to), t.to/2); to < t.to {
+			c.begin(now, trial{on: true, from: t.to, was: t.was, before: l, to: to})
+			return true
+		}
+		c.at = t.was
 	case helps && !slow:
 		c.keep(now, p.settle)
 	case helps && t.to+1 < t.from && t.to*5 < t.from*4: // too low: the right limit is between the two
-		again.low, again.to = t.to, (t.to+t.from)/2
+		again.low, again.cost, again.to = t.to, loss, (t.to+t.from)/2
 		c.begin(now, again)
 		return true
-	case !helps && t.low > 0: // too high: the lower limit of before is better than none
+	case !helps && t.low > 0 && t.cost <= bearable: // too high: the lower limit of before is better than none
 		t.to = t.low
 		c.keep(now, p.settle)
 	case !helps && !slow && (t.back || after <= hardly*before): // it helped a little, or the server takes less by now: go lower
@@ -267,9 +293,9 @@ func (c *ceiling) decide(now time.Time, p pressure) bool {
 			c.begin(now, again)
 			return true
 		}
-		c.undo(t.before.share())
+		c.undo(now, t.before.share())
 	default:
-		c.undo(max(t.before.share(), l.share()))
+		c.undo(now, max(t.before.share(), l.share()))
 	}
 	c.trial = trial{}
 	c.clear(now)
@@ -298,16 +324,27 @@ func (c *ceiling) keep(now time.Time, settle time.Duration) {
 	case !near || c.quiet == 0:
 		c.quiet = max(2*settle, leastQuiet)
 	}
-	c.rose = false
+	c.rose, c.pause = false, 0
 	c.at, c.good = t.to, t.to
 	c.step = max(int(riseBy*float64(c.at)), 1)
 	c.next = now.Add(c.quiet)
 }
 
-// undo goes back to the bound before the trial. Refusals do not depend on the limit, so their share is the usual one from now on.
-func (c *ceiling) undo(share float64) {
+// undo goes back to the bound before the trial. Refusals do not depend on the limit, so their share is the usual one, until the next trial:
+// a few requests may have told by chance that a lower limit does not help.
+func (c *ceiling) undo(now time.Time, share float64) {
 	c.base = min(max(c.base, share), lastBase)
 	c.at = c.trial.was
+	c.pause = min(max(2*c.pause, leastPause), lastQuiet)
+	c.again = now.Add(c.pause)
+}
+
+// usual is the share of refusals that begins no trial.
+func (c *ceiling) usual(now time.Time) float64 {
+	if c.pause > 0 && !now.Before(c.again) {
+		return 0
+	}
+	return c.base
 }
 
 // now is the most requests that may be in flight now.

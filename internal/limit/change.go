@@ -20,7 +20,7 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 		return
 	}
 	if at.goodput < worse*c.hold.goodput {
-		if c.worse++; c.worse >= 2 || at.goodput < plunge*c.hold.goodput { // fewer slots, or other work: search again from this limit
+		if c.worse++; c.worse >= 2 || at.goodput*(1+3*at.err) < worse*c.hold.goodput { // fewer slots, or other work: begin again from here
 			c.again(now, at)
 		}
 		return
@@ -51,7 +51,7 @@ func (c *climb) changed(refused bool) bool {
 	case searching:
 		return goodput*(1+margin) < c.least(c.limit)
 	case looking:
-		return goodput*(1-margin) > grown*c.hold.goodput
+		return goodput*(1-margin) > grown*c.hold.goodput || goodput*(1+margin) < plunge*c.hold.goodput
 	}
 	return goodput*(1+margin) < plunge*c.hold.goodput || goodput*(1-margin) > jump*c.hold.goodput
 }
@@ -62,16 +62,16 @@ func (c *climb) least(limit int) float64 {
 	return plunge * c.best.goodput * min(1, float64(limit)/float64(c.high.limit))
 }
 
-// again starts the search again, downwards from the present limit.
+// again begins the search anew, from here down. This level is measured again first, since some of its answers are from before.
 func (c *climb) again(now time.Time, at level) {
-	c.low, c.high, c.best = level{}, at, at
-	c.every = firstLook
-	c.search(now)
+	c.low, c.high, c.best, c.full = level{}, at, level{}, 0
+	c.every, c.phase, c.limit = firstLook, searching, at.limit
+	c.w.anew(now, 0)
 }
 
 // ascend starts to raise the limit again.
 func (c *climb) ascend(now time.Time, at level, ceiling int) {
 	c.every, c.phase, c.step = firstLook, rising, 1.6
-	c.low, c.high, c.best = level{}, level{}, level{} // measurements with fewer slots say nothing about more slots
+	c.low, c.high, c.best, c.full, c.strain = level{}, level{}, level{}, 0, 0 // what was measured of fewer slots tells nothing of more
 	c.rise(now, at, ceiling)
 }

@@ -16,6 +16,8 @@ const (
 	grown    = 1.035 // of the goodput before: the server has more slots
 	headroom = 1.14  // limit / knee: a short queue at the server hides gaps between requests
 
+	overfull = 0.45 // share of the rate of a request in an empty server: many wait
+
 	firstLook = 30 * time.Second // first time between two tries of a higher limit
 	lastLook  = 5 * time.Minute  // longest time: it doubles after each try without gain
 )
@@ -45,27 +47,30 @@ type level struct {
 //	holding    L = 1.14 × the knee; G is watched (change.go)
 //	looking    now and then 1.05 × L is tried, and kept if G rises by 3.5 %
 type climb struct {
-	limit    int
-	phase    phase
-	step     float64       // factor to the next level while rising
-	first    period        // of the first answers
-	idle     float64       // rate of one request in an empty server: the highest that was measured
-	fresh    period        // answers to requests that were sent at this level
-	late     bool          // fresh holds the later half of them
-	share    float64       // rate of one request / idle, at the last measurement
-	before   int           // limit of the level before, while rising
-	top      int           // highest level of a search if no level above it was tried
-	low      level         // highest level that does not reach 0.975 of the best goodput
-	high     level         // lowest level that does
-	best     level         // level with the best goodput
-	hold     level         // the limit that is held, and its smoothed goodput
-	grown    bool          // the last measurement showed 3.5 % more goodput than before
-	untried  bool          // no level above the held one was measured
-	worse    int           // measurements in a row with less than 0.9 of hold.goodput
-	look     time.Time     // when a higher limit is tried next
-	every    time.Duration // between such tries
-	measures int           // number since the last disturbance
-	w        period
+	limit     int
+	phase     phase
+	step      float64       // factor to the next level while rising
+	first     rates         // of the first answers
+	idle      float64       // rate of one request in an empty server: the highest that was measured
+	fresh     rates         // of answers to requests that were sent at this level
+	late      bool          // fresh holds the later half of them
+	strain    float64       // how much longer a token took at the last level than if all requests ran (see slower)
+	confirmed bool          // the level was measured again without the requests that came with the rise
+	share     float64       // rate of one request / idle, at the last measurement
+	before    int           // limit of the level before, while rising
+	top       int           // highest level of a search if no level above it was tried
+	low       level         // highest level that does not reach 0.975 of the best goodput
+	high      level         // lowest level that does
+	best      level         // level with the best goodput
+	hold      level         // the limit that is held, and its smoothed goodput
+	grown     bool          // the last measurement showed 3.5 % more goodput than before
+	untried   bool          // no level above the held one was measured
+	worse     int           // measurements in a row with less than 0.9 of hold.goodput
+	look      time.Time     // when a higher limit is tried next
+	every     time.Duration // between such tries
+	measures  int           // number since the last disturbance
+	full      int           // a level at which all requests ran, when the search began; 0: none
+	w         period
 }
 
 // newClimb starts to rise from a limit, with the factor step to the next level.
@@ -91,7 +96,10 @@ func (c *climb) restart(ceiling int, until time.Time) {
 // level starts the measurement of a level.
 func (c *climb) level(limit int) {
 	c.w.reset(limit)
-	c.fresh, c.late = period{}, false
+	c.fresh, c.late, c.confirmed = nil, false, false
+	if c.phase == looking { // hardly another level
+		c.w.skip = limit / 4
+	}
 }
 
 const (
@@ -102,11 +110,11 @@ const (
 // answered takes in an answer. After enough answers it moves the limit. ceiling is the bound from refusals.
 func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 	switch ours := c.w.add(now, f, work); {
-	case c.first.n < firstAnswers:
-		c.first.count(f.took, work)
-		c.idle = c.first.rate()
-	case ours:
-		c.fresh.count(f.took, work)
+	case len(c.first) < firstAnswers:
+		c.first.add(f, work)
+		c.idle = c.first.at(0.5)
+	case ours && c.phase == rising:
+		c.fresh.add(f, work)
 	}
 	if c.hurry(ceiling) {
 		return
@@ -123,13 +131,13 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 		c.level(limit)
 		return
 	}
-	c.measured(now, level{limit, goodput, c.w.errorOf()}, ceiling)
+	err := c.w.errorOf()
+	c.w.again(now)
+	c.measured(now, level{limit, goodput, err}, ceiling)
 	c.limit = min(max(c.limit, 1), Last)
 	if next := min(c.limit, ceiling); next != limit {
 		c.level(next)
-		return
 	}
-	c.w.again(now)
 }
 
 // sure reports whether the level has been measured precisely enough. On the way up a standard error of 5 % is enough. In the search it is
@@ -154,24 +162,28 @@ func (c *climb) sure(limit int, refused bool) bool {
 	return c.w.sure(least, precision) || c.changed(refused)
 }
 
-// hurry leaves one of the first levels early: if 80 % of the requests that this level added have been answered, and the later half of them
-// at 0.85 of the rate in an empty server or more. Then no request waited for a slot, and the next level can be tried.
+// hurry leaves a level of the rise early. If 80 % of the requests that this level added have been answered, and most of the later half of them
+// at 0.85 of the rate in an empty server or more, they did not wait for a slot, and the next level can be tried. The median decides, since the
+// answers of a replica that is ten times as slow as the others are few and take long.
 func (c *climb) hurry(ceiling int) bool {
-	if c.phase != rising || c.step < firstStep || c.limit >= ceiling {
+	if c.phase != rising || c.step < smallStep || c.limit >= ceiling {
 		return false
 	}
 	half := max((c.limit-c.before)*2/5, firstAnswers)
-	if c.fresh.n < half {
+	if len(c.fresh) < half {
 		return false
 	}
 	if !c.late {
-		c.late, c.fresh = true, period{}
+		c.late, c.fresh = true, nil
 		return false
 	}
-	if c.fresh.rate() < unhindered*c.idle {
+	rate := c.fresh.at(0.3)
+	c.fresh = nil
+	if rate < unhindered*c.idle {
 		return false
 	}
-	c.idle = max(c.idle, c.fresh.rate()) // the first answers were slower, since their connections were new
+	c.idle = max(c.idle, rate) // the first answers had to wait for connections
+	c.strain = 0
 	c.before, c.limit = c.limit, min(int(float64(c.limit)*c.step), Last)
 	c.level(min(c.limit, ceiling))
 	return true
@@ -183,8 +195,12 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	case rising:
 		c.rise(now, at, ceiling)
 	case searching:
-		if at.goodput < c.least(at.limit) { // the server has lost slots since the search began
+		switch {
+		case at.goodput < c.least(at.limit): // fewer slots than when the search began
 			c.again(now, at)
+			return
+		case c.best.goodput > 0 && at.goodput > jump*c.best.goodput*(1+3*math.Hypot(at.err, c.best.err)): // more
+			c.ascend(now, at, ceiling)
 			return
 		}
 		if c.enough(at) {
@@ -198,6 +214,10 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 		c.watch(now, at, ceiling)
 	case looking:
 		c.untried = false
+		if at.goodput < plunge*c.hold.goodput { // slots were lost meanwhile
+			c.again(now, at)
+			return
+		}
 		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
 			c.ascend(now, at, ceiling)
 			return
@@ -207,8 +227,20 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 	}
 }
 
-// rise raises the limit while goodput rises with it, and else starts the search.
+// rise goes up while goodput does. Before a rise ends, its last level is measured again: the requests that were sent as the limit rose came all
+// at once, and their prompts waited for one another, so their goodput was too low. Where most of the time goes by in the queue that is no matter.
 func (c *climb) rise(now time.Time, at level, ceiling int) {
+	up := *c
+	if up.risen(now, at, ceiling); up.phase != rising && !c.confirmed && c.share >= overfull {
+		c.confirmed = true
+		c.w.anew(now, c.w.limit)
+		return
+	}
+	*c = up
+}
+
+// risen decides after a level of the rise: the next level, or the search below this one.
+func (c *climb) risen(now time.Time, at level, ceiling int) {
 	if prev := c.high; prev.goodput > 0 || c.low.goodput > 0 {
 		if prev.goodput == 0 {
 			prev = c.low
@@ -217,6 +249,8 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		if gain < 1+0.1*(ratio-1) {
 			c.better(at)
 			switch { // on the way up, measurements are rough
+			case c.strain > 0 && c.strain <= 1.03: // all of the level before ran
+				c.low, c.high, c.full = prev, at, prev.limit
 			case prev.goodput < 0.9*c.best.goodput:
 				c.low, c.high = prev, at
 			case prev.goodput >= at.goodput:
@@ -234,7 +268,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 		if gain < 0.55*ratio {
 			c.step = min(c.step, 2)
 		}
-		if c.waited(prev, at) {
+		if c.strain = c.slower(prev, at); c.strain > 1.25 || c.strain > 1.15 && gain < 0.7*ratio {
 			c.high, c.top = at, at.limit
 			c.better(at)
 			c.search(now)
@@ -243,7 +277,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	}
 	c.high = at
 	c.better(at)
-	if at.limit >= min(ceiling, Last) || c.share < 0.2 || c.share < 0.45 && c.low.limit == 0 { // the limit is at its bound, or far above the knee
+	if at.limit >= min(ceiling, Last) || c.share < 0.2 || c.share < overfull && c.low.limit == 0 { // no higher, or surely high enough
 		c.top = at.limit
 		c.search(now)
 		return
@@ -252,27 +286,27 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 	c.limit = int(math.Ceil(float64(at.limit) * c.stride()))
 }
 
-// waited reports whether requests at a level surely waited for slots. While all of them run, the time t = L/G of a token grows at most linearly
-// with L, as extrapolated from the empty server (t₀) and the level before (t₁):
+// slower is how much longer a token takes at a level than it would if all requests ran. While all of them run, the time t = L/G of a token
+// grows at most linearly with L, as extrapolated from the empty server (t₀) and the level before (t₁):
 //
-//	t₂ expected = t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁)
+//	slower = t₂ / (t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁))
 //
-// They waited if t₂ is 1.25 times that, or 1.15 times while goodput rose by less than 0.7 of L₂/L₁.
-func (c *climb) waited(before, at level) bool {
+// Requests surely wait for slots if it is more than 1.25, or more than 1.15 while goodput rose by less than 0.7 of L₂/L₁.
+func (c *climb) slower(before, at level) float64 {
 	n0, n1, n2 := float64(First), float64(before.limit), float64(at.limit)
 	if n1 <= n0 {
-		return false
+		return 1
 	}
 	t0, t1, t2 := 1/c.idle, n1/before.goodput, n2/at.goodput
-	all := t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1)
-	little := at.goodput/before.goodput < 0.7*n2/n1 // more requests in flight brought little more goodput
-	return t2 > 1.25*all || t2 > 1.15*all && little
+	return t2 / (t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1))
 }
 
-// stride is the factor to the next level: at most 2 when requests take 1/0.7 times as long as in an empty server, and 1.5 when they take 1/0.4
-// times as long, since some of them wait or soon will.
+// stride is the factor to the next level: at most 1.25 when a few requests seem to wait, at most 2 when requests take 1/0.7 times as long as
+// in an empty server, and 1.5 when they take 1/0.4 times as long, since some of them wait or soon will.
 func (c *climb) stride() float64 {
 	switch {
+	case c.low.limit > 0 && c.strain > 1.07:
+		return min(c.step, smallStep)
 	case c.share < 0.4:
 		return min(c.step, 1.5)
 	case c.share < 0.7:

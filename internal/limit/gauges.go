@@ -38,21 +38,24 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.pace.gauges()
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
-	l.audit.expire(now)
 	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
 	if d := now.Sub(l.read); d >= readEvery*9/10 {
 		l.rate = float64(l.landed) / d.Seconds()
 		l.read, l.landed = now, 0
 	}
 	s.pace = l.rate
-	before := l.waiting.limit
+	before, gap := l.waiting.limit, min(l.waiting.gap, longestAuditGap)
+	if l.audit.reading(now, g, l.flying, l.waiting.limit, l.settle(), gap) {
+		l.distrust(now)
+		l.signal()
+		return
+	}
 	if l.audit.phase == auditRaised { // the limit stays until goodput is measured
 		l.waiting.last, l.waiting.changed = g, now
 		return
 	}
-	alone := g.Running+g.Waiting <= l.flying // beside other clients a higher limit always brings more goodput, at their cost
-	if full := s.held >= s.limit; l.waiting.slots > 0 && full && alone && l.ceiling.now() > s.limit+s.limit/8 {
-		l.audit.due(now, s.limit, l.settle())
+	if full := s.held >= s.limit; l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
+		l.audit.due(now, l.settle(), gap)
 	}
 	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
 		l.waiting.set(float64(before))
@@ -96,6 +99,7 @@ const (
 func (l *Limiter) Blind() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.audit.stop(l.now())
 	switch l.source {
 	case fromSlots:
 		l.waiting.blind()

@@ -18,6 +18,9 @@ func (c *climb) search(now time.Time) {
 	floor, high := c.floor(), float64(c.high.limit)
 	if high <= bracket*floor || high-floor <= 1 {
 		c.hold = level{max(int(headroom*math.Sqrt(min(floor, high)*high)), c.high.limit), c.best.goodput, c.best.err}
+		if c.full > 0 && floor <= float64(c.full) { // the knee is hardly below
+			c.hold.limit = c.high.limit
+		}
 		c.rest(now)
 		if c.high.limit == c.top { // no level above was tried
 			c.look, c.untried = now, true
@@ -25,8 +28,8 @@ func (c *climb) search(now time.Time) {
 		return
 	}
 	c.phase = searching
-	try := high * (1 - min(0.07*max(answersOfLevel/high, 1), 0.2))
-	if c.far() {
+	try := high * (1 - min(max(0.07*max(answersOfLevel/high, 1), (high/floor-1)/4), 0.25))
+	if c.far() || c.full > 0 && floor <= float64(c.full) {
 		try = math.Sqrt(floor * high)
 	}
 	c.limit = min(max(int(math.Ceil(try)), int(floor)+1), c.high.limit-1)

@@ -178,7 +178,6 @@ func (l *Limiter) take(now time.Time) {
 // mu.
 func (l *Limiter) pass(now time.Time) {
 	l.climb.pass(now, l.held+l.rests.n, l.flying)
-	l.audit.w.pass(now, l.held+l.rests.n, l.flying)
 }
 
 // signal wakes Acquire. It does not block.

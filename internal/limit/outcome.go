@@ -13,9 +13,6 @@ func (l *Limiter) Succeeded(f Flight, work float64) {
 		l.took.add(f.took.Seconds(), 1./16)
 	}
 	l.taken(now, f)
-	if work > 0 && l.audit.phase != auditIdle && l.audit.answered(now, f, work, l.waiting.limit) {
-		l.distrust(now)
-	}
 	if work > 0 && l.source == fromGoodput && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
 		if l.climb.answered(now, f, work, l.ceiling.now()); l.climb.grown {
 			l.climb.grown = false
@@ -45,7 +42,6 @@ func (l *Limiter) Failed(f Flight) {
 	defer l.mu.Unlock()
 	l.taken(l.now(), f)
 	l.climb.lost(f)
-	l.audit.w.lose(f)
 }
 
 // taken takes in a request that the server did not refuse. The caller holds mu.
@@ -71,7 +67,6 @@ func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	now := l.now()
 	l.pass(now)
 	l.climb.lost(f)
-	l.audit.w.lose(f)
 	rest := l.rest(now)
 	l.rests.add(now.Add(rest))
 	l.ceiling.refused(f, l.flying)

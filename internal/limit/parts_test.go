@@ -283,7 +283,7 @@ func TestATrialOfALowerLimitIsKeptOnlyIfItHelps(t *testing.T) {
 		now := start
 		p.growing = c.growing
 		tried := 0
-		for range 200 {
+		for range 300 {
 			n, k := c.sent, c.refused
 			if s.trial.on {
 				tried, n, k = s.trial.to, c.lowSent, c.lowRefused
@@ -328,40 +328,46 @@ func TestABoundRisesAfterAQuietTimeByGrowingSteps(t *testing.T) {
 	}
 }
 
-func TestAnAuditFindsAServerThatGivesMore(t *testing.T) {
+func TestAnAuditFindsGaugesThatDoNotShowAll(t *testing.T) {
+	const settle = 200 * time.Millisecond
 	for _, c := range []struct {
-		name string
-		more float64 // goodput at the raised limit
-		want bool
-	}{{"nothing more", 1, false}, {"as much more as was sent", 1.125, true}} {
+		name  string
+		slots func(at time.Duration) int
+		told  func(running, waiting int) batholith.Gauges
+		wrong bool
+	}{
+		{"all", func(time.Duration) int { return 72 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: r, Waiting: w} }, false},
+		{"and another engine's", func(time.Duration) int { return 72 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: r + 40, Waiting: w} }, false},
+		{"more slots by now", func(at time.Duration) int { return 72 + int(at/time.Second)*8 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: r, Waiting: w} }, false},
+		{"fewer slots by now", func(at time.Duration) int { return 72 - int(at/time.Second)*8 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: r, Waiting: w} }, false},
+		{"one of two replicas", func(time.Duration) int { return 72 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: r / 2, Waiting: w / 2} }, true},
+		{"at most 60", func(time.Duration) int { return 120 }, func(r, w int) batholith.Gauges { return batholith.Gauges{Running: min(r, 60), Waiting: w} }, true},
+	} {
 		var a audit
-		now := start
-		a.due(now, 80, 200*time.Millisecond)
-		found := false
-		for range 4000 {
-			now = now.Add(10 * time.Millisecond)
-			flying, work := 80+a.bonus, 50.
-			if a.phase == auditRaised {
-				work *= c.more * 80 / float64(flying)
-			}
-			a.w.pass(now, flying, flying)
-			if a.phase != auditIdle && a.answered(now, Flight{sent: now.Add(-time.Second), took: time.Second}, work, 80) {
-				found = true
-			}
+		a.due(start, settle, 0)
+		wrong, most, at := false, 0, time.Duration(0)
+		for a.phase != auditIdle {
+			flying := 80 + a.bonus
+			most = max(most, flying)
+			running := min(flying, c.slots(at))
+			wrong = a.reading(after(at), c.told(running, flying-running), flying, 80, settle, 0)
+			at += readEvery
 		}
-		if found != c.want || a.phase != auditIdle || a.bonus != 0 || a.every != firstAudit {
-			t.Errorf("%s: found %v, %+v", c.name, found, a)
+		if wrong != c.wrong || most != 90 || a.bonus != 0 || a.every != firstAudit {
+			t.Errorf("%s: wrong %v, at most %d in flight, %+v", c.name, wrong, most, a)
 		}
-		a.due(a.next.Add(-time.Second), 80, 0)
+		if at < 4*time.Second || at > 6*time.Second {
+			t.Errorf("%s: it took %s", c.name, at)
+		}
+		a.due(a.next.Add(-time.Second), settle, 0)
 		if a.phase != auditIdle {
 			t.Error("the next comes too early")
 		}
-		a.due(a.next, 80, 0)
-		if a.expire(a.next.Add(auditTime)); a.phase != auditBefore {
-			t.Error("it ends too early")
+		if a.due(a.next, settle, 0); a.phase != auditBefore {
+			t.Error("the next does not come")
 		}
-		if a.expire(a.next.Add(auditTime + time.Second)); a.phase != auditIdle || a.every != 2*firstAudit {
-			t.Errorf("it does not end: %+v", a)
+		if a.stop(a.from); a.every != 2*firstAudit {
+			t.Errorf("the next but one comes after %s", a.every)
 		}
 	}
 }

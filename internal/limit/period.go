@@ -2,6 +2,7 @@ package limit
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -36,6 +37,9 @@ func (p *period) reset(limit int) { *p = period{limit: limit, skip: limit} }
 func (p *period) again(now time.Time) {
 	*p = period{limit: p.limit, sent: p.sent, from: now, last: now}
 }
+
+// anew measures the same level once more, from requests that are sent from now on, after so many answers: the first are the short ones.
+func (p *period) anew(now time.Time, skip int) { *p = period{limit: p.limit, sent: now, skip: skip} }
 
 // pass adds the time until now, with the slots held and the requests in flight during it.
 func (p *period) pass(now time.Time, held, flying int) {
@@ -123,4 +127,15 @@ func (p *period) close() (goodput, held float64) {
 		return 0, p.held / d
 	}
 	return p.flying / d * p.work / (p.took + p.lost), p.held / d
+}
+
+// rates are of requests: work for each second in flight. Their median is that of most requests, where a few take much longer than others.
+type rates []float64
+
+func (r *rates) add(f Flight, work float64) { *r = append(*r, work/max(f.took.Seconds(), 1e-9)) }
+
+// at is a quantile.
+func (r rates) at(q float64) float64 {
+	slices.Sort(r)
+	return r[int(q*float64(len(r)))]
 }

@@ -4,11 +4,11 @@ import "time"
 
 const (
 	binWidth = 50 * time.Millisecond
-	bins     = 256
+	bins     = 512
 )
 
-// sends counts requests by their send time, and how many of them were refused: 256 bins of 50 ms, the last 12.8 s. A refusal counts in the
-// bin of its request, so that the share of refusals belongs to the limit at that time.
+// sends counts requests by the time at which they were sent, and how many of them were refused: 512 bins of 50 ms, the last 25.6 s.
+// A refusal counts where its request was sent, so that the share of refusals is that of the limit which was in force then.
 type sends struct {
 	all  [bins]bin
 	took recent // of refusals, in seconds

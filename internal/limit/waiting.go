@@ -30,6 +30,7 @@ type waiting struct {
 	peak      int           // most running requests in the stalled readings
 	changed   time.Time     // when a reading last differed from the one before
 	gap       time.Duration // longest time between two different readings
+	blocked   time.Time     // since when much less is seen at the server than is in flight, and nothing waits; zero: it is not so
 	fall      fall
 	lied      bool // the last reading was found wrong (see fall)
 }
@@ -104,6 +105,10 @@ func (w *waiting) queue() int {
 // longestGap bounds the time that gauges may take to be updated.
 const longestGap = 15 * time.Second
 
+// longestBlock is for how long less than half of what is in flight may be seen at the server while nothing waits there. Then goodput is to tell
+// whether the gauges are those of one replica of several.
+const longestBlock = 3 * time.Second
+
 // stale is the time after which an unchanged reading counts as a new one.
 const stale = time.Second
 
@@ -146,10 +151,16 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	w.learn(g, rising)
 	if w.slots == 0 {
 		w.best = max(w.best, s.pace)
-		if full && !queued(g) && w.helps(g, s) {
-			w.pace = w.best
+		switch {
+		case full && !queued(g) && w.helps(g, s):
+			w.blocked, w.pace = time.Time{}, w.best
 			w.set(2 * float64(limit))
+		case !full || queued(g) || g.Running == 0: // through with everything at once: the server is not the bottleneck
+			w.blocked = time.Time{}
+		case w.blocked.IsZero():
+			w.blocked = s.now
 		}
+		w.lied = !w.blocked.IsZero() && s.now.Sub(w.blocked) >= longestBlock
 		if queued(g) && !rising { // a queue stands: do not go higher
 			w.set(float64(min(limit, max(held, 1))))
 		}

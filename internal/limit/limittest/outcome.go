@@ -13,7 +13,7 @@ import (
 type Outcome struct {
 	Params     Params
 	Ours, Best Result  // of the limiter, and of the oracle
-	Share      float64 // of the oracle's work
+	Share      float64 // of the oracle's throughput: its time for the same work / the limiter's
 	Settled    float64 // the same without the first 20 s, the cold start
 }
 
@@ -32,7 +32,7 @@ func Judge(first uint64, seeds int, make func(now func() time.Time) Limiter) []O
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := take(); i < seeds; i = take() {
-				all[i] = judge(Make(first+uint64(i)), make)
+				all[i] = Compare(Make(first+uint64(i)), make)
 			}
 		})
 	}
@@ -41,14 +41,16 @@ func Judge(first uint64, seeds int, make func(now func() time.Time) Limiter) []O
 	return all
 }
 
-func judge(p Params, make func(now func() time.Time) Limiter) Outcome {
-	o := Outcome{Params: p, Ours: Run(p, make), Best: Oracle(p)}
-	o.Share = o.Ours.Work / o.Best.Work
-	o.Settled = (o.Ours.Work - o.Ours.Cold) / (o.Best.Work - o.Best.Cold)
+// Compare runs one server.
+func Compare(p Params, make func(now func() time.Time) Limiter) Outcome {
+	o := Outcome{Params: p, Ours: Run(p, make)}
+	o.Best = Oracle(p, o.Ours)
+	o.Share = o.Best.Took.Seconds() / o.Ours.Took.Seconds()
+	o.Settled = (o.Best.Took - o.Best.Cold).Seconds() / (o.Ours.Took - o.Ours.Cold).Seconds()
 	return o
 }
 
-// Mean is the mean share, with the cold start and without. More than the oracle's work counts as as much.
+// Mean is the mean share, with the cold start and without. More than the oracle's throughput counts as as much.
 func Mean(all []Outcome) (share, settled float64) {
 	for _, o := range all {
 		share += min(o.Share, 1) / float64(len(all))
@@ -58,6 +60,6 @@ func Mean(all []Outcome) (share, settled float64) {
 }
 
 func (o Outcome) String() string {
-	return fmt.Sprintf("%.3f of the oracle's work (%.3f without the cold start), seed %d: %s; in flight %.1f (oracle %.1f), busy %.3f (%.3f), %d answered, %d (%d) refused, %d failed",
+	return fmt.Sprintf("%.3f of the oracle's throughput (%.3f without the cold start), seed %d: %s; in flight %.1f (oracle %.1f), busy %.3f (%.3f), %d answered, %d (%d) refused, %d failed",
 		o.Share, o.Settled, o.Params.Seed, o.Params, o.Ours.InFlight, o.Best.InFlight, o.Ours.Busy, o.Best.Busy, o.Ours.Answered, o.Ours.Refused, o.Best.Refused, o.Ours.Failed)
 }

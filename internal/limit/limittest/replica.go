@@ -2,14 +2,15 @@ package limittest
 
 // request is one request, of ours or of others.
 type request struct {
-	id      int
-	ours    bool
-	prompt  int
-	output  int
-	replica *replica
-	finish  int  // step after which it is answered
-	fails   bool // it ends with a failure then
-	waiting bool
+	id       int
+	ours     bool
+	prompt   int
+	output   int
+	failures int // how often it fails yet
+	replica  *replica
+	finish   int  // step after which it is answered
+	fails    bool // it ends with a failure then, half-way
+	waiting  bool
 }
 
 // replica is one engine with continuous batching: each step gives every running request a token, and reads prompts of those that come.
@@ -56,7 +57,7 @@ func (r *replica) arrive(q *request) {
 		w.requests++
 		w.tokens += q.prompt + q.output
 	}
-	q.replica, q.waiting = r, true
+	q.replica, q.waiting, q.fails = r, true, q.failures > 0
 	r.waiting = append(r.waiting, q)
 	r.waits++
 	r.tokens += q.prompt
@@ -80,6 +81,9 @@ func (r *replica) begin() {
 			r.leave(q)
 			read += q.prompt
 			q.finish = r.step + q.output
+			if q.fails {
+				q.finish = r.step + (q.output+1)/2
+			}
 			r.running.push(q)
 		}
 		r.waiting = r.waiting[1:]
@@ -109,6 +113,7 @@ func (r *replica) end() {
 		q := r.running.pop()
 		how := answered
 		if q.fails {
+			q.failures--
 			how = failed
 		}
 		r.w.reply(q, how, 0)

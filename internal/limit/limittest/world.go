@@ -2,6 +2,7 @@ package limittest
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -25,14 +26,17 @@ type Limiter interface {
 
 // Result is what became of a run.
 type Result struct {
-	Work     float64 // output tokens that came back
-	Cold     float64 // those of the first Early
+	Work     float64       // output tokens that came back
+	Took     time.Duration // from the first request to the last answer
+	Cold     time.Duration // when the last answer of the first Early was there, or as many answers
+	Answers  int           // until then
+	done     []int         // numbers of the requests that were answered
 	Answered int
 	Refused  int
 	Failed   int
-	InFlight float64 // mean
+	InFlight float64 // mean, while there was something to send
 	Most     int     // most in flight
-	Busy     float64 // share of all slots that were in use, by anybody
+	Busy     float64 // share of all slots that were in use then, by anybody
 	Limits   []Point // each change of the limit, when it was noticed
 }
 
@@ -79,7 +83,9 @@ type event struct {
 // world is a server and the one who sends to it.
 type world struct {
 	p        Params
-	now, end int64 // nanoseconds
+	now, end int64      // nanoseconds; end is when no more is sent
+	job      *job       // what is sent; nil: as much as comes until the end
+	again    []*request // what was refused or failed
 	events   queue[event]
 	nth      int
 	random   *rand.Rand
@@ -87,7 +93,8 @@ type world struct {
 	next     int // round robin
 	limiter  Limiter
 	flights  map[int]limit.Flight
-	sent     int
+	sent     int   // requests that were begun
+	others   int   // requests of others
 	minute   int64 // of the quota
 	requests int
 	tokens   int
@@ -97,17 +104,29 @@ type world struct {
 	result   Result
 
 	flown, used float64 // request-seconds in flight, and of slots
+	fed         int64   // until when they are summed
 	last        int64
 }
 
 // epoch is when every run begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Run keeps a limiter fed for as long as the parameters say. The limiter is made with the clock that it is to use.
+// job is a list of requests by their numbers.
+type job struct {
+	requests []int
+	cold     int // how many answers end its cold start
+}
+
+// Run keeps a limiter fed for as long as the parameters say, and waits for the last answer. The limiter is made with the clock that it is
+// to use.
 func Run(p Params, make func(now func() time.Time) Limiter) Result {
-	w := &world{p: p, end: p.Length.Nanoseconds(), random: rand.New(rand.NewPCG(p.Seed, 1)), flights: map[int]limit.Flight{}, retryAt: -1, read: -1 << 62,
+	return run(p, nil, p.Length, make)
+}
+
+func run(p Params, j *job, end time.Duration, make func(now func() time.Time) Limiter) Result {
+	w := &world{p: p, job: j, end: end.Nanoseconds(), random: rand.New(rand.NewPCG(p.Seed, 1)), flights: map[int]limit.Flight{}, retryAt: -1, read: -1 << 62,
 		events: queue[event]{less: func(a, b *event) bool { return a.at < b.at || a.at == b.at && a.nth < b.nth }}}
-	w.limiter = make(func() time.Time { return epoch.Add(time.Duration(w.now)) })
+	w.limiter = make(w.clock)
 	for i := range p.Replicas {
 		r := newReplica(w)
 		if i == p.Replicas-1 {
@@ -127,18 +146,27 @@ func Run(p Params, make func(now func() time.Time) Limiter) Result {
 	w.feed()
 	for len(w.events.all) > 0 {
 		e := w.events.pop()
-		if e.at > w.end {
+		if w.more() {
+			w.pass(min(e.at, w.end))
+		}
+		w.now = e.at
+		if w.now > w.end && w.job != nil || !w.more() && len(w.flights) == 0 {
 			break
 		}
-		w.pass(e.at)
 		w.do(e)
 	}
-	w.result.InFlight = w.flown / p.Length.Seconds()
-	w.result.Busy = w.used / p.Length.Seconds()
+	w.result.InFlight = w.flown / float64(w.fed) * 1e9
+	w.result.Busy = w.used / float64(w.fed) * 1e9
+	slices.Sort(w.result.done)
 	return w.result
 }
 
-// pass lets time go by.
+// more tells whether there is something to send.
+func (w *world) more() bool {
+	return w.now <= w.end && (w.job == nil || w.sent < len(w.job.requests) || len(w.again) > 0)
+}
+
+// pass adds up what was in flight and what ran until now.
 func (w *world) pass(now int64) {
 	d := float64(now-w.last) / 1e9
 	w.flown += d * float64(len(w.flights))
@@ -148,8 +176,11 @@ func (w *world) pass(now int64) {
 		slots += w.slots()
 	}
 	w.used += d * float64(run) / float64(slots)
-	w.last, w.now = now, now
+	w.fed += now - w.last
+	w.last = now
 }
+
+func (w *world) clock() time.Time { return epoch.Add(time.Duration(w.now)) }
 
 func (w *world) at(at int64, e event) {
 	e.at, e.nth = at, w.nth
@@ -175,7 +206,10 @@ func (w *world) do(e event) {
 	case replied:
 		w.land(e)
 	case others:
-		e.replica.arrive(w.draw(false))
+		q := w.draw(-1 - w.others)
+		q.ours, q.failures = false, 0
+		w.others++
+		e.replica.arrive(q)
 		w.at(w.now+w.gap(), event{kind: others, replica: e.replica})
 	case reading:
 		w.look()
@@ -197,14 +231,33 @@ func (w *world) slots() int {
 
 func (w *world) gap() int64 { return int64(w.random.ExpFloat64() / w.p.Others * 1e9) }
 
-func (w *world) draw(ours bool) *request {
-	between := func(b [2]int) int { return b[0] + w.random.IntN(b[1]-b[0]+1) }
-	return &request{ours: ours, prompt: between(w.p.Prompt), output: between(w.p.Output)}
+// draw makes a request of some number. It is the same in every run: its prompt, its answer, and how often it fails.
+func (w *world) draw(n int) *request {
+	r := rand.New(rand.NewPCG(w.p.Seed, uint64(n)))
+	between := func(b [2]int) int { return b[0] + r.IntN(b[1]-b[0]+1) }
+	q := &request{id: n, ours: true, prompt: between(w.p.Prompt), output: between(w.p.Output)}
+	for r.Float64() < w.p.Errors {
+		q.failures++
+	}
+	return q
 }
 
-// feed sends as much as the limiter takes.
+// nextRequest is one that was refused or failed before, or the next of the job.
+func (w *world) nextRequest() (q *request) {
+	if len(w.again) > 0 {
+		q, w.again = w.again[0], w.again[1:]
+		return q
+	}
+	n := w.sent
+	if w.sent++; w.job != nil {
+		n = w.job.requests[n]
+	}
+	return w.draw(n)
+}
+
+// feed sends as much as the limiter takes, while there is something to send.
 func (w *world) feed() {
-	for {
+	for w.more() {
 		wait, ok := w.limiter.TryAcquire()
 		if !ok {
 			if at := w.now + wait.Nanoseconds(); wait > 0 && (w.retryAt < 0 || at < w.retryAt) {
@@ -213,9 +266,7 @@ func (w *world) feed() {
 			}
 			break
 		}
-		q := w.draw(true)
-		w.sent++
-		q.id = w.sent
+		q := w.nextRequest()
 		w.flights[q.id] = w.limiter.Begin()
 		w.at(w.now+w.p.Transit.Nanoseconds()/2, event{kind: arrives, request: q})
 	}
@@ -229,9 +280,12 @@ func (w *world) arrive(q *request) {
 		w.minute, w.requests, w.tokens = minute, 0, 0
 	}
 	if p.Requests > 0 && w.requests >= p.Requests || p.Tokens > 0 && w.tokens >= p.Tokens {
-		var after time.Duration
-		if p.Tells {
-			after = time.Duration((w.minute+1)*int64(time.Minute) - w.now).Round(time.Second)
+		after := time.Duration((w.minute+1)*int64(time.Minute) - w.now)
+		if o, knows := w.limiter.(*oracle); knows {
+			o.quota = w.clock().Add(after)
+		}
+		if after = after.Round(time.Second); !p.Tells {
+			after = 0
 		}
 		w.answer(q, refused, 0, after)
 		return
@@ -240,13 +294,10 @@ func (w *world) arrive(q *request) {
 	case w.random.Float64() < p.Refusals:
 		w.reply(q, refused, 0)
 		return
-	case w.random.Float64() < p.Errors:
-		if !p.ErrorsLate {
-			w.reply(q, failed, 0)
-			return
-		}
-		q.fails = true
-		q.output = (q.output + 1) / 2
+	case q.failures > 0 && !p.ErrorsLate:
+		q.failures--
+		w.reply(q, failed, 0)
+		return
 	}
 	w.choose().arrive(q)
 }
@@ -283,24 +334,35 @@ func (w *world) land(e event) {
 	l, f := w.limiter, w.flights[e.request.id]
 	delete(w.flights, e.request.id)
 	l.Land(&f)
-	switch e.how {
+	switch q := e.request; e.how {
 	case answered:
-		work := float64(e.request.output)
-		l.Succeeded(f, work)
-		w.result.Work += work
-		if w.now < Early.Nanoseconds() {
-			w.result.Cold += work
-		}
+		l.Succeeded(f, float64(q.output))
 		w.result.Answered++
+		w.result.Work += float64(q.output)
+		w.result.Took = time.Duration(w.now)
+		w.result.done = append(w.result.done, q.id)
+		if w.cold() {
+			w.result.Cold, w.result.Answers = w.result.Took, w.result.Answered
+		}
 	case refused:
 		l.Refused(f, e.after)
 		w.result.Refused++
+		w.again = append(w.again, q)
 	case failed:
 		l.Failed(f)
 		w.result.Failed++
+		w.again = append(w.again, q)
 	}
 	l.Release()
 	w.feed()
+}
+
+// cold tells whether the cold start is not over yet.
+func (w *world) cold() bool {
+	if w.job == nil {
+		return w.now < Early.Nanoseconds()
+	}
+	return w.result.Answered <= w.job.cold
 }
 
 // look reads the gauges, as often as dispatch does.
