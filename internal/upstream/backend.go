@@ -181,7 +181,7 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	}
 	f := b.classify(attempt, err, s)
 	f.Crash = f.Crash && !p.waited // while we waited for memory, the server may have given up on us
-	return nil, f                  // while we waited for memory, the server may have given up on us
+	return nil, f
 }
 
 // post sends the call as a POST and reads the answer. room is nil if memory is unlimited.
