@@ -193,7 +193,7 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 // handler is everything that --listen serves.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
-	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
+	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", keyRing(c), time.Now))
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
