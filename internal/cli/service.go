@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -240,7 +241,12 @@ func keyRing(c *config.Config) *sigv4.Ring {
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, hint(fmt.Errorf("listen on %s: it is no address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, hint(fmt.Errorf("listen on %s: this user may not open the port", address), "name a port from 1024 on with %s", flag)
+	case err != nil:
 		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)
 	}
 	return ln, nil
