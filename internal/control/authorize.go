@@ -10,18 +10,20 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
-// Authorizer decides who may do what.
+// Authorizer decides whether a principal may carry out an action on a resource. Nil in [API]
+// permits everything within the caller's account.
 type Authorizer interface {
 	Decide(ctx context.Context, r authz.Request) authz.Decision
-	// Unrestricted tells that every principal may do everything in its own account, so that
-	// nothing needs to be asked.
+	// Unrestricted reports whether every principal may do everything in its own account. Then
+	// Decide need not be called.
 	Unrestricted() bool
 }
 
-// free tells whether every caller may do everything in its account.
+// free reports whether every caller may do everything in its account.
 func (a *API) free() bool { return a.Authorizer == nil || a.Authorizer.Unrestricted() }
 
-// ask decides on one request of the caller. arn names the resource in a refusal.
+// ask has the Authorizer decide about one action of the caller of ctx. tags are the tags of the
+// request, not those of the resource. It returns the request too, for the text of a refusal.
 func (a *API) ask(ctx context.Context, action string, resource authz.Resource, tags []batholith.Tag) (authz.Request, authz.Decision) {
 	who := bedrock.CallerFrom(ctx)
 	r := authz.Request{Who: authz.Identity{Account: who.Account, Principal: who.Principal, Groups: who.Groups},
@@ -29,7 +31,8 @@ func (a *API) ask(ctx context.Context, action string, resource authz.Resource, t
 	return r, a.Authorizer.Decide(ctx, r)
 }
 
-// may refuses what the caller may not do with a resource, which arn names in the refusal.
+// may returns AccessDeniedException if the caller may not carry out action on resource. The
+// message names the resource by arn.
 func (a *API) may(ctx context.Context, action string, resource authz.Resource, arn string, tags []batholith.Tag) error {
 	if a.free() {
 		return nil
@@ -41,24 +44,27 @@ func (a *API) may(ctx context.Context, action string, resource authz.Resource, a
 	return denied(r, d, arn)
 }
 
+// denied returns the AccessDeniedException for decision d.
 func denied(r authz.Request, d authz.Decision, arn string) error {
 	return bedrock.AccessDenied("%s", d.Refusal(r, arn))
 }
 
-// mayAccount refuses an action on the caller's account. names is the resource of the refusal
-// within the account: "model-invocation-job/*".
+// mayAccount returns AccessDeniedException if the caller may not carry out action on its own
+// account. names is the last part of the ARN in the message: "model-invocation-job/*".
 func (a *API) mayAccount(ctx context.Context, action, names string, tags []batholith.Tag) error {
 	account := bedrock.CallerFrom(ctx).Account
 	arn := batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Account: account, Resource: names}.String()
 	return a.may(ctx, action, authz.Resource{Type: authz.TypeAccount, ID: account, Account: account}, arn, tags)
 }
 
-// mayModel refuses an action on a model, by whichever of its names it was asked for.
+// mayModel returns AccessDeniedException if the caller may not carry out action on a model. name
+// is the model's ID or one of its aliases: policies see the ID.
 func (a *API) mayModel(ctx context.Context, action, name string) error {
 	r, arn := a.modelResource(name)
 	return a.may(ctx, action, r, arn, nil)
 }
 
+// modelResource returns a model as policies see it, and its ARN. An unknown name is its own ID.
 func (a *API) modelResource(name string) (r authz.Resource, arn string) {
 	if m, ok := a.Models.Lookup(name); ok {
 		name = m.ID
@@ -66,8 +72,8 @@ func (a *API) modelResource(name string) (r authz.Resource, arn string) {
 	return authz.Resource{Type: authz.TypeModel, ID: name}, a.foundationModel(name)
 }
 
-// mayCreate refuses a job that the caller may not create: the account's jobs, the model and the
-// role must all be permitted.
+// mayCreate returns AccessDeniedException if the caller may not create the job. Three permits are
+// needed: to create jobs in the account, to use the model, and to pass the role (iam:PassRole).
 func (a *API) mayCreate(ctx context.Context, req batholith.Request) error {
 	const create = "bedrock:CreateModelInvocationJob"
 	if a.free() {
@@ -86,9 +92,9 @@ func (a *API) mayCreate(ctx context.Context, req batholith.Request) error {
 	return a.may(ctx, "iam:PassRole", role, req.RoleARN, nil)
 }
 
-// mayUse refuses a model that the caller may not use for jobs. A permit of either action is
-// enough, and a policy that forbids one of them forbids the job: a model that nobody may invoke
-// must not be reached through a job.
+// mayUse returns AccessDeniedException if the caller may not use the model for jobs. A permit for
+// CreateModelInvocationJob or for InvokeModel is enough. A policy that explicitly forbids either
+// action forbids the job, so that a job cannot reach a model that its creator must not invoke.
 func (a *API) mayUse(ctx context.Context, create string, req batholith.Request) error {
 	model, arn := a.modelResource(req.ModelID)
 	r, d := a.ask(ctx, create, model, req.Tags)
@@ -102,9 +108,10 @@ func (a *API) mayUse(ctx context.Context, create string, req batholith.Request) 
 	return denied(r, d, arn)
 }
 
-// mayJob refuses an action on a job of the caller's account. A caller who may not see the job,
-// which is to get it, is answered as for a job that does not exist, so that nobody learns by a
-// refusal which jobs there are.
+// mayJob returns AccessDeniedException if the caller may not carry out action on a job of its
+// account. If the caller may not even get the job, the answer is the same as for a job that does
+// not exist. Otherwise a refusal would reveal which jobs exist. identifier is the job as the
+// request named it.
 func (a *API) mayJob(ctx context.Context, action, account, id, identifier string, tags []batholith.Tag) error {
 	if a.free() {
 		return nil
@@ -133,13 +140,14 @@ func (a *API) mayJob(ctx context.Context, action, account, id, identifier string
 	return denied(r, d, nothing.ID)
 }
 
-// sees tells whether the caller may get a job, whose tags j must have.
+// sees reports whether the caller may get job j. j.Tags must be filled in: policies may test
+// them.
 func (a *API) sees(ctx context.Context, j batholith.Job) bool {
 	_, d := a.ask(ctx, "bedrock:GetModelInvocationJob", a.jobResource(j), nil)
 	return d.Allowed
 }
 
-// jobResource is a job as policies see it.
+// jobResource returns a job as policies see it.
 func (a *API) jobResource(j batholith.Job) authz.Resource {
 	return authz.Resource{Type: authz.TypeJob, ID: batholith.JobARN(a.Region, j.Account, j.ID).String(), Account: j.Account,
 		Job: authz.Job{Owner: j.Owner, Name: j.Name, Model: j.Model, Tags: tagMap(j.Tags)}}

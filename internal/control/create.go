@@ -56,16 +56,18 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
 }
 
-// CheckModelInvocationJob holds a request to what Create holds it to before it looks at the
-// store, and creates nothing. A client asks it before it uploads an input.
+// CheckModelInvocationJob makes all checks of CreateModelInvocationJob except those of the job
+// store (token, name, quota), and creates nothing. A client calls it before it uploads an input,
+// so that a request that would be rejected costs no upload.
 func (a *API) CheckModelInvocationJob(ctx context.Context, in *bedrock.CheckModelInvocationJobInput) (*bedrock.CheckModelInvocationJobOutput, error) {
 	denied, refused := a.check(ctx, bedrock.CallerFrom(ctx), request((*bedrock.CreateModelInvocationJobInput)(in)))
 	return &bedrock.CheckModelInvocationJobOutput{}, first(denied, refused)
 }
 
-// check returns what is wrong with a request. denied is final: the caller may not create this
-// job. refused yields to a job that the token made before. Constraints of the request come
-// before both, as in Bedrock.
+// check validates a request and returns at most one error. denied means that the caller may not
+// create this job. refused means that the request or the settings do not permit it, but if its
+// token belongs to an existing job, that job is the answer (see repeated). Constraints of the
+// request are checked before permissions, as in Bedrock.
 func (a *API) check(ctx context.Context, who bedrock.Caller, req batholith.Request) (denied, refused error) {
 	refused = each(who, req, a.checkLocations, a.checkTags, a.checkAccount)
 	if err := a.mayCreate(ctx, req); err != nil {
@@ -74,7 +76,7 @@ func (a *API) check(ctx context.Context, who bedrock.Caller, req batholith.Reque
 	return nil, first(refused, each(who, req, a.checkRole, a.checkModel, a.checkNetwork, a.checkKey))
 }
 
-// each runs checks until one refuses.
+// each runs the checks in order and returns the first error.
 func each(who bedrock.Caller, req batholith.Request, checks ...func(bedrock.Caller, batholith.Request) error) error {
 	for _, check := range checks {
 		if err := check(who, req); err != nil {
@@ -84,7 +86,7 @@ func each(who bedrock.Caller, req batholith.Request, checks ...func(bedrock.Call
 	return nil
 }
 
-// first is the first refusal of two, or nil.
+// first returns the first error that is not nil.
 func first(refusal, other error) error {
 	if refusal != nil {
 		return refusal

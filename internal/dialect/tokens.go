@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Tokens estimates how many tokens a model reads, in thousandths of a token. Tokenizers differ:
-// by language, by the age of their vocabulary, and by the chat template around the turns. The
-// true number lies between Least and Most for tokenizers of byte pairs with 32,000 words and
-// more; a tokenizer of bytes counts [Weight.Text].
+// Tokens is an estimate of input tokens, in units of 1/1000 token. The true number depends on the
+// model's tokenizer and chat template. It lies between Least and Most for byte-pair tokenizers
+// with a vocabulary of 32,000 or more. A tokenizer with one token per byte has [Weight.Text]
+// tokens.
 type Tokens struct{ Least, Likely, Most int64 }
 
 // Add returns the sum of both.
@@ -17,19 +17,19 @@ func (t Tokens) Add(u Tokens) Tokens {
 	return Tokens{t.Least + u.Least, t.Likely + u.Likely, t.Most + u.Most}
 }
 
-// rate is how many thousandths of a token a character has, in the order of [Tokens].
+// rate is the number of tokens per character × 1000: least, likely, most.
 type rate [3]uint64
 
-// The rates of characters. They were measured over texts of 22 languages, code, tables and JSON
-// with the tokenizers of Llama 2 (32,000 words: most of the upper bounds), Llama 3, cl100k and
-// o200k (most of the lower ones); testdata/tokens.json has the counts. The bounds leave a
-// twentieth or more on both sides.
+// The rates of characters. They were measured on texts in 22 languages, code, tables and JSON.
+// The tokenizers were Llama 2 (vocabulary of 32,000, gives most upper bounds), Llama 3, cl100k and
+// o200k (gives most lower bounds). testdata/tokens.json has the counts. The bounds have a margin
+// of at least 5 % on both sides.
 var (
-	lowerRate   = rate{155, 230, 450}  // letters and blanks: a word is one token or a few
-	upperRate   = rate{155, 330, 800}  // words in capitals are in pieces
-	digitRate   = rate{270, 600, 1350} // three to a token, or one; among letters, as in hashes, these are in pieces too
+	lowerRate   = rate{155, 230, 450}  // letters and spaces: a word has one token or a few
+	upperRate   = rate{155, 330, 800}  // words in capitals are split into more tokens
+	digitRate   = rate{270, 600, 1350} // one to three digits are a token; in hashes the letters are split, too
 	markRate    = rate{150, 550, 1000}
-	blankRate   = rate{30, 200, 1000}   // tabs and ends of lines: runs of them are one token
+	blankRate   = rate{30, 200, 1000}   // tabs and newlines: a run is one token
 	accentRate  = rate{150, 500, 1300}  // letters with accents, in two bytes
 	alphaRate   = rate{150, 400, 1250}  // Greek, Cyrillic, Hebrew, Arabic and others in two bytes
 	indicRate   = rate{200, 600, 1700}  // the scripts of India, Thai
@@ -40,27 +40,25 @@ var (
 	compatRate  = rate{300, 1000, 3000} // full-width forms and signs
 	emojiRate   = rate{500, 1800, 4000}
 	invalidRate = rate{0, 500, 1000}
-	slashRate   = rate{0, 250, 500} // half of a backslash, which is \\, or a part of another escape
+	slashRate   = rate{0, 250, 500} // a backslash is two characters in JSON (\\), or part of another escape
 )
 
-// What a chat template adds: to each turn, and to each body. The most includes the system
-// prompts that some templates have of their own (about 25 tokens in Llama 3.1 and Qwen 2.5, 70
-// in gpt-oss).
+// Tokens that a chat template adds to each message and to each request. Most includes the default
+// system prompt of some templates (about 25 tokens in Llama 3.1 and Qwen 2.5, 70 in gpt-oss).
 var (
 	turnTokens = Tokens{1000, 5000, 12000}
 	bodyTokens = Tokens{0, 4000, 80000}
 )
 
-// The rates of a character are added at once, in one word of 64 bits, 21 bits each. So many
-// characters of the highest rate fit into it.
+// The three rates of a character are packed into one uint64, 21 bits each, and added together.
+// A sum of laneSpan characters cannot overflow its 21 bits: 512 × 4,000 < 2^21.
 const (
 	laneBits = 21
 	laneMask = 1<<laneBits - 1
 	laneSpan = 512 // × 4,000 < 2^21
 )
 
-// packed are the rates of a character by its first byte; the other bytes of a character have
-// none.
+// packed has the rates of a character by its first UTF-8 byte. They are 0 for continuation bytes.
 var packed = packRates()
 
 func packRates() (all [256]uint64) {
@@ -76,7 +74,7 @@ func packRates() (all [256]uint64) {
 	set('A', 'Z', upperRate)
 	set('0', '9', digitRate)
 	set('\\', '\\', slashRate)
-	set(0xc2, 0xcd, accentRate) // up to U+037F, accents that stand alone among them
+	set(0xc2, 0xcd, accentRate) // up to U+037F, with combining accents
 	set(0xce, 0xdf, alphaRate)
 	set(0xe0, 0xe0, indicRate)
 	set(0xe1, 0xe1, otherRate)
@@ -89,9 +87,9 @@ func packRates() (all [256]uint64) {
 	return all
 }
 
-// weighText adds a text of JSON, without its quotes, to the weight. \n, \" and the like count
-// as the two characters that they are, with low rates for the backslash; \u00e9 counts as the
-// character that it stands for, since some programs write every letter beyond ASCII so.
+// weighText adds a JSON string, without its quotes, to the weight. Short escapes (\n, \") count as
+// two characters, and the rate of the backslash is low. \u00e9 counts as the character é, because
+// some programs escape all non-ASCII letters.
 func (w *Weight) weighText(text []byte) {
 	for {
 		n := bytes.Index(text, []byte(`\u`))
@@ -104,7 +102,7 @@ func (w *Weight) weighText(text []byte) {
 	}
 }
 
-// weighBytes adds UTF-8 without the escapes of characters.
+// weighBytes adds UTF-8 text without \u escapes.
 func (w *Weight) weighBytes(text []byte) {
 	w.Text += int64(len(text) - bytes.Count(text, []byte{'\\'}))
 	for len(text) > 0 {
@@ -115,8 +113,8 @@ func (w *Weight) weighBytes(text []byte) {
 	}
 }
 
-// lanes sums the rates of at most laneSpan bytes. Two sums that do not wait for each other take
-// half the time.
+// lanes adds the rates of at most laneSpan bytes. It keeps two independent sums, which takes half
+// the time of one because the processor adds to them in parallel.
 func lanes(text []byte) (least, likely, most int64) {
 	var even, odd uint64
 	for ; len(text) >= 8; text = text[8:] {
@@ -131,12 +129,13 @@ func lanes(text []byte) (least, likely, most int64) {
 	return int64(sum & laneMask), int64(sum >> laneBits & laneMask), int64(sum >> (2 * laneBits))
 }
 
-// weighEscape adds the character of an escape, \u and four digits, and returns what is behind
-// it. A character above U+FFFF is a pair of them.
+// weighEscape adds the character of the escape at the start of text (\u and four hexadecimal
+// digits), and returns the rest of text. A character above U+FFFF is a pair of escapes
+// (RFC 8259 section 7).
 func (w *Weight) weighEscape(text []byte) []byte {
 	const length = len(`\u0000`)
 	r, ok := codeUnit(text)
-	if !ok { // a backslash and a word: \\users
+	if !ok { // an escaped backslash before a u, as in \\users
 		w.weighBytes(text[:len(`\u`)])
 		return text[len(`\u`):]
 	}

@@ -5,13 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// signs are the characters beyond ASCII that the program itself writes, with what stands for
-// each where only ASCII can be shown.
+// signs replaces the non-ASCII characters that the program itself writes by ASCII.
 var signs = strings.NewReplacer("…", "...", "→", "->", "×", "x", "·", "|", "█", "#", "░", ".", "–", "-", "—", "-", "−", "-",
 	"“", `"`, "”", `"`, "‘", "'", "’", "'", "≤", "<=", "≥", ">=", "½", "1/2")
 
-// ASCII returns s as a terminal shows it that knows ASCII only: the program's own signs in
-// ASCII letters, and every other character beyond ASCII as the escape of JSON.
+// ASCII returns s for a terminal that can show ASCII only. The program's own signs become ASCII
+// ("→" is "->"), and every other non-ASCII character becomes a JSON escape ("é" is "\u00e9").
 func ASCII(s string) string {
 	s = signs.Replace(s)
 	if isASCII(s) {
@@ -31,7 +30,7 @@ func ASCII(s string) string {
 	return string(b)
 }
 
-// isASCII tells whether every byte of s is ASCII.
+// isASCII reports whether every byte of s is ASCII.
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -41,10 +40,10 @@ func isASCII(s string) bool {
 	return true
 }
 
-// Signs returns a Writer to the same stream that writes the program's own signs in ASCII, and
-// text of others as it is. It is for pipes and logs of a locale without UTF-8.
+// Signs returns a Writer to the same stream that replaces the program's own signs by ASCII and
+// leaves all other characters. It is for pipes and logs in a locale without UTF-8.
 func (w *Writer) Signs() *Writer { return &Writer{out: w.out, recode: signs.Replace} }
 
-// ASCII returns a Writer to the same stream that writes nothing but ASCII. It is for terminals
-// of a locale without UTF-8: they may take single bytes of a character for controls.
+// ASCII returns a Writer to the same stream that writes only ASCII. It is for terminals in a
+// locale without UTF-8, which may interpret a byte of a UTF-8 character as a control code.
 func (w *Writer) ASCII() *Writer { return &Writer{out: w.out, recode: ASCII} }

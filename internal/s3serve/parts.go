@@ -13,13 +13,15 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// partSums are the checksums of the parts of an object. The gateway forgets them with the
-// upload, S3 does not (GetObjectAttributes, and GetObject and HeadObject with partNumber).
+// partSums are the checksums of the parts of an object. The gateway deletes them when the upload
+// is completed, but S3 still returns them afterwards.
+//
+// S3: GetObjectAttributes (ObjectParts), GetObject and HeadObject (partNumber).
 type partSums struct {
-	Upload    string   // the upload that made the object; the sums of another upload are not this object's
+	Upload    string   // ID of the upload that created the object; if it differs, the sums are of an older object
 	Algorithm string   // CRC32, SHA256, …
-	Type      string   // FULL_OBJECT or COMPOSITE: how the object's own checksum is made
-	Sums      []string // by part in the order of the object, Base64; "" if a part has none
+	Type      string   // FULL_OBJECT (over all bytes) or COMPOSITE (over the parts' checksums)
+	Sums      []string // Base64, in the order of the parts; "" if a part has none
 }
 
 const (
@@ -28,9 +30,9 @@ const (
 	crc64Attribute     = "part-crc64nvme" // the gateway's, of a part whose upload names no algorithm
 )
 
-// partSumsOf reads the sums of the parts of which an upload is about to be completed. some is
-// false if no part has one. What cannot be read is left out: the completion itself finds out
-// what is wrong with it.
+// partSumsOf reads the checksums of the parts that a completion lists. some is false if no part
+// has a checksum. Checksums that cannot be read are left out: the completion, which follows,
+// reports the error. dir is the upload's directory.
 func (m durableMeta) partSumsOf(bucket, dir, upload string, listed []types.CompletedPart) (p partSums, some bool) {
 	of := m.checksums(bucket, dir)
 	p = partSums{Upload: upload, Algorithm: string(of.Algorithm), Type: string(of.Type), Sums: make([]string, len(listed))}
@@ -52,25 +54,26 @@ func (m durableMeta) partSumsOf(bucket, dir, upload string, listed []types.Compl
 	return p, some
 }
 
-// checksums reads the gateway's note of the checksums of an upload, a part or an object; zero
-// if there is none.
+// checksums reads the gateway's attribute with the checksums of an upload, a part or an object.
+// It is zero if there is none.
 func (m durableMeta) checksums(bucket, object string) (c s3response.Checksum) {
 	if value, err := m.RetrieveAttribute(nil, bucket, object, checksumsAttribute); err == nil {
-		_ = json.Unmarshal(value, &c) // zero, as if there was none
+		_ = json.Unmarshal(value, &c) // on an error c stays zero
 	}
 	return c
 }
 
-// completing holds the sums of the parts for an upload while it is completed. The gateway
-// stores its note of the upload on the object's staged file, and the sums are stored with it,
-// so that they appear with the object.
+// completing keeps the parts' checksums in memory until the caller calls done, after the
+// completion. During the completion storePartSums writes them to the staged file of the object,
+// so that the object and its checksums become visible at the same time.
 func (m durableMeta) completing(p partSums) (done func()) {
 	m.sums.Store(p.Upload, p)
 	return func() { m.sums.Delete(p.Upload) }
 }
 
-// storePartSums stores the sums of the upload that note is of, on the staged file f of its
-// object.
+// storePartSums stores the parts' checksums of an upload as an attribute of f, the staged file of
+// its object. note is the gateway's attribute that names the upload. An upload without checksums
+// is no error.
 func (m durableMeta) storePartSums(f *os.File, bucket, object string, note []byte) error {
 	upload, err := uploadOf(note)
 	if err != nil {
@@ -87,7 +90,8 @@ func (m durableMeta) storePartSums(f *os.File, bucket, object string, note []byt
 	return m.StoreAttribute(f, bucket, object, partsAttribute, value)
 }
 
-// partSums reads the sums of an object that an upload made; zero if there are none.
+// partSums reads the parts' checksums of an object. They are zero if there are none, or if they
+// belong to an older object with the same key.
 func (m durableMeta) partSums(bucket, object string) (p partSums) {
 	value, err := m.RetrieveAttribute(nil, bucket, object, partsAttribute)
 	if err != nil || json.Unmarshal(value, &p) != nil || !m.madeBy(bucket, object, p.Upload, uploadOf) {
@@ -96,7 +100,8 @@ func (m durableMeta) partSums(bucket, object string) (p partSums) {
 	return p
 }
 
-// give sets the checksum of part n in an answer or a part of one; none if it is not known.
+// give sets the checksum of part n (from 1) in to, a pointer to an output or a part of the SDK. It
+// does nothing if the checksum is not known.
 func (p partSums) give(to any, n int) {
 	if n < 1 || n > len(p.Sums) || p.Sums[n-1] == "" {
 		return
@@ -106,8 +111,8 @@ func (p partSums) give(to any, n int) {
 	}
 }
 
-// giveTyped is give for the answer to a request for one part, which also has the type of the
-// object's checksum.
+// giveTyped does the same for the answer to a request with partNumber, which also has the type of
+// the object's checksum.
 func (p partSums) giveTyped(to any, kind *types.ChecksumType, n int) {
 	p.give(to, n)
 	if n >= 1 && n <= len(p.Sums) && p.Sums[n-1] != "" {
@@ -115,8 +120,9 @@ func (p partSums) giveTyped(to any, kind *types.ChecksumType, n int) {
 	}
 }
 
-// sumIn is the field for an algorithm's checksum in a struct of the SDK (ChecksumCRC32, …) or
-// the gateway (CRC32, …), given by its address; nil if the struct has no such field.
+// sumIn returns the address of the field for an algorithm's checksum. of is a pointer to a struct
+// of the SDK (ChecksumCRC32, …) or of the gateway (CRC32, …). It returns nil if the struct has no
+// such field.
 func sumIn(of any, algorithm string) **string {
 	v := reflect.ValueOf(of).Elem()
 	for _, name := range []string{"Checksum" + algorithm, algorithm} {

@@ -11,11 +11,12 @@ import (
 	"weak"
 )
 
-// staged remembers for which open files the gateway stored an attribute already. The gateway
-// stores the attributes of a new object or part on its staged file, while it holds the lock of
-// the key. In the file system they belong to that file, so the old object's attributes vanish
-// with the old file. Attributes in files lie by the key: the old object's must be removed
-// before the first of the new object's is stored.
+// staged remembers which open files have an attribute already.
+//
+// The gateway writes a new object to a staged file, with its attributes, while it holds the lock
+// of the key. Extended attributes belong to that file, so the old object's attributes vanish with
+// the old file. Attributes in sidecar files belong to the key instead: the old ones must be
+// removed before the first new one is stored.
 type staged struct {
 	mu    sync.Mutex
 	files map[weak.Pointer[os.File]]struct{}
@@ -23,7 +24,8 @@ type staged struct {
 
 func newStaged() *staged { return &staged{files: map[weak.Pointer[os.File]]struct{}{}} }
 
-// first reports whether f was not seen before. A file is forgotten when it is garbage.
+// first reports whether this is the first call for f. The set keeps only weak pointers: an entry
+// is removed when its file is garbage collected.
 func (s *staged) first(f *os.File) bool {
 	p := weak.Make(f)
 	s.mu.Lock()
@@ -42,8 +44,8 @@ func (s *staged) forget(p weak.Pointer[os.File]) {
 	delete(s.files, p)
 }
 
-// replaceSidecar removes the attribute files of the object that was stored at a key before. The
-// sync of the next attribute makes that durable.
+// replaceSidecar removes the attribute files of the old object of a key. It does not sync the
+// directory: storing the next attribute does.
 func (m durableMeta) replaceSidecar(bucket, object string) error {
 	names, err := m.sidecarNames(bucket, object)
 	for _, name := range names {
@@ -55,8 +57,7 @@ func (m durableMeta) replaceSidecar(bucket, object string) error {
 }
 
 // sidecarNames lists the attribute files of an object. It leaves out directories, which belong
-// to keys below the object's, and files whose names end in a digit: they are being written
-// under a temporary name, and no attribute has such a name.
+// to keys below this one, and names that end in a digit, which are temporary files.
 func (m durableMeta) sidecarNames(bucket, object string) (names []string, err error) {
 	files, err := entries(filepath.Join(m.sidecar, bucket, object, "meta"))
 	for _, f := range files {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Closest returns the candidate that word was probably meant to be, or "" if none is within 1 +
-// len/4 edits.
+// Closest returns the candidate with the fewest edits ([Distance]) from word, without regard to
+// case. It returns "" if none is within 1 + len(word)/4 edits. It serves "did you mean …?".
 func Closest(word string, candidates []string) string {
 	best, limit := "", 1+len(word)/4
 	for _, c := range candidates {
@@ -22,14 +22,15 @@ func Closest(word string, candidates []string) string {
 // nearestShown is how many candidates Nearest names.
 const nearestShown = 10
 
-// Nearest names candidates, those most like word first: "a, b, c and 4 more". A candidate that
-// contains word, or that word contains, is more alike than any other. Without candidates it is
-// "none".
+// Nearest lists up to 10 candidates for a message, the most similar to word first: "a, b, c and 4
+// more". Candidates that contain word, or are contained in it, come before all others. It returns
+// "none" if there are no candidates.
 func Nearest(word string, candidates []string) string {
 	if len(candidates) == 0 {
 		return "none"
 	}
 	word = strings.ToLower(word)
+	// +1000 sorts candidates that neither contain word nor are contained in it last.
 	edits := func(c string) int {
 		c = strings.ToLower(c)
 		d := Distance(word, c)
@@ -47,8 +48,8 @@ func Nearest(word string, candidates []string) string {
 	return text
 }
 
-// Distance counts the insertions, deletions, substitutions and swaps of neighbours between two
-// words.
+// Distance is the least number of edits that turn a into b: insertions, deletions and
+// substitutions of a byte, and swaps of two neighbours (optimal string alignment distance).
 func Distance(a, b string) int {
 	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

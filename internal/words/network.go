@@ -13,9 +13,9 @@ import (
 	"syscall"
 )
 
-// Network says why a request got no answer over HTTP, without the words of net/http and without
-// the request's URL: "127.0.0.1:4600 refuses connections (connection refused)". It is "" for an
-// error that is not about the network.
+// Network returns the reason why an HTTP request got no answer, without the prefixes of net/http
+// and without the URL: "127.0.0.1:4600 refuses connections (connection refused)". It returns ""
+// for an error that does not come from the network, and the caller shows the error itself.
 func Network(err error) string {
 	var (
 		u    *url.Error
