@@ -19,7 +19,7 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 	if err != nil {
 		return engine.Options{}, err
 	}
-	return engine.Options{Models: models, Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region, Encrypts: !c.EmbeddedS3(),
+	return engine.Options{Models: models, Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region,
 		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 

@@ -100,7 +100,8 @@ KEY is an id, an alias or an ARN of a key in the settings, or the path of a key 
 	return cmd
 }
 
-// keyFile finds the file of a key by its name in the settings, or else takes the name for a path.
+// keyFile finds the file of a key by its name in the settings, or else takes the name for a
+// path.
 func (a *app) keyFile(s *settings, name string) (string, error) {
 	c, err := a.loadBy(config.LoadClient, s)
 	if err != nil {

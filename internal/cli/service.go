@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +21,7 @@ import (
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/sigv4"
@@ -45,6 +45,7 @@ type service struct {
 	o      serveOptions
 	store  *store.Store
 	s3     *s3serve.Server // nil with an external S3
+	keys   *kms.Ring       // of the embedded S3
 	places *engine.Places
 	policy *authz.Policies
 	engine *engine.Engine
@@ -92,6 +93,9 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if err != nil {
 		return err
 	}
+	if s.keys != nil {
+		o.Keys = s.keys
+	}
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
 	o.Place, o.Roles = s.places.Open, s.places
 	if s.policy, err = authz.Open(s.o.Config.Policy, s.o.Log); err != nil {
@@ -126,8 +130,11 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	if err != nil {
 		return "", err
 	}
+	if s.keys, err = c.Ring(); err != nil {
+		return "", errors.Join(err, ln.Close())
+	}
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Log: s.o.Log, Door: s.o.Doors})
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}
@@ -194,7 +201,7 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 // handler is everything that --listen serves.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
-	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", keyRing(c), time.Now))
+	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
@@ -241,12 +248,7 @@ func keyRing(c *config.Config) *sigv4.Ring {
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, hint(fmt.Errorf("listen on %s: it is no address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, hint(fmt.Errorf("listen on %s: this user may not open the port", address), "name a port from 1024 on with %s", flag)
-	case err != nil:
+	if err != nil {
 		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)
 	}
 	return ln, nil

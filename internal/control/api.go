@@ -86,9 +86,9 @@ type Options struct {
 	Limits     batholith.Limits
 	Profile    bedrock.Profile
 	Region     string
-	// Encrypts reports whether the S3 supports s3EncryptionKeyId. If not, jobs with a key are
-	// rejected.
-	Encrypts bool
+	// Keys are those that s3EncryptionKeyId may name. nil: an external S3 has them, and finds out
+	// by itself.
+	Keys Keys
 
 	Now   func() time.Time // nil: time.Now
 	NewID func() string    // nil: a random id

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/kms"
 )
 
 const (
@@ -58,7 +60,7 @@ type tester struct {
 func newTester(change func(*Options)) *tester {
 	m := newMemory()
 	minute := 0
-	o := Options{Encrypts: true,
+	o := Options{
 		Store: m, Stopper: m, Roles: oneRole(role), Network: net{}, Limits: batholith.DefaultLimits(), Region: "us-east-1",
 		Models: shelf{
 			{ID: haiku, Aliases: []string{"us." + haiku, "eu." + haiku}, Name: "Claude 3 Haiku", Provider: "Anthropic",
@@ -275,7 +277,7 @@ func TestATokenAnswersBeforeTheSettingsDo(t *testing.T) {
 		"role":    func(a *API) { a.Roles = oneRole("another") },
 		"model":   func(a *API) { a.Models = shelf{} },
 		"network": func(a *API) { a.Network = nowhere{} },
-		"key":     func(a *API) { a.Encrypts = false },
+		"key":     func(a *API) { a.Keys = keyless(t) },
 		"tags":    func(a *API) { a.Profile = bedrock.ProfileAWS },
 	} {
 		a := newTester(nil)
@@ -559,11 +561,46 @@ func TestIDsAreOfTheirForm(t *testing.T) {
 }
 
 func TestAKeyThatWouldEncryptNothingIsRefused(t *testing.T) {
-	a := newTester(func(o *Options) { o.Encrypts = false })
+	a := newTester(func(o *Options) { o.Keys = keyless(t) })
 	in := input("k")
 	in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = "alias/key"
 	_, err := a.CreateModelInvocationJob(a.ctx, in)
-	refused(t, err, "ValidationException", "s3EncryptionKeyId")
+	refused(t, err, "ValidationException", "s3EncryptionKeyId 'alias/key'")
+}
+
+// keyless is a server without encryption keys.
+func keyless(t *testing.T) *kms.Ring {
+	t.Helper()
+	r, err := kms.Open("us-east-1", "000000000000", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestAKeyIsFoundByItsNamesBeforeAJobIsMade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "k")
+	if _, err := kms.Create(path, "k1", noon); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := kms.Open("us-east-1", "000000000000", []kms.Key{{Aliases: []string{"prompts"}, File: path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newTester(func(o *Options) { o.Keys = ring })
+	for i, name := range []string{"k1", "alias/prompts", "arn:aws:kms:us-east-1:000000000000:key/k1", "arn:aws:kms:us-east-1:000000000000:alias/prompts"} {
+		in := input(fmt.Sprint("known-", i))
+		in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = name
+		if _, err := a.CreateModelInvocationJob(a.ctx, in); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for i, name := range []string{"k2", "alias/k1", "arn:aws:kms:us-west-2:000000000000:key/k1", "arn:aws:kms:us-east-1:111122223333:key/k1"} {
+		in := input(fmt.Sprint("unknown-", i))
+		in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = name
+		_, err := a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, "ValidationException", "s3EncryptionKeyId '"+name+"'")
+	}
 }
 
 type forecasts map[string]batholith.Forecast

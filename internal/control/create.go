@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/kms"
 )
 
 // CreateModelInvocationJob accepts a job. It does not read from S3: a missing input is found
@@ -205,10 +206,19 @@ func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkKey rejects an encryption key if the S3 would not encrypt.
+// Keys are the encryption keys of the embedded S3.
+type Keys interface {
+	// Find returns the key that an id, an alias or an ARN names. Its error says what is wrong with the name or the key.
+	Find(name string) (kms.Ref, error)
+}
+
+// checkKey rejects an encryption key that the embedded S3 does not have, or cannot use.
 func (a *API) checkKey(_ bedrock.Caller, req batholith.Request) error {
-	if req.KMSKeyID != "" && !a.Encrypts {
-		return bedrock.Validation("s3EncryptionKeyId cannot be used here: the embedded S3 does not encrypt. Leave it out, or serve with an external S3 that does (s3.endpoint).")
+	if req.KMSKeyID == "" || a.Keys == nil {
+		return nil
+	}
+	if _, err := a.Keys.Find(req.KMSKeyID); err != nil {
+		return bedrock.Validation("s3EncryptionKeyId '%s' cannot be used: %v.", req.KMSKeyID, err)
 	}
 	return nil
 }

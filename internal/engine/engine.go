@@ -53,7 +53,7 @@ type Options struct {
 	Authorizer control.Authorizer
 	Profile    bedrock.Profile
 	Region     string
-	Encrypts   bool // the S3 can encrypt with the key of s3EncryptionKeyId
+	Keys       control.Keys // that s3EncryptionKeyId may name; nil: an external S3 has them
 
 	// For a worker.
 	Dir      string // folder of the journal and the worker's id; for one worker at a time
@@ -192,7 +192,7 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 // return forecasts. In a process without one, the workers see a stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles, Network: e.o.Network,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Encrypts: e.o.Encrypts, Authorizer: e.o.Authorizer}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer}
 	if e.o.Worker {
 		o.Stopper, o.Forecaster = e.life, e.dispatch
 	}

@@ -24,7 +24,7 @@ type Places struct {
 
 	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
 	// It is set before the first job is opened.
-	Near func(accessKeyID, bucket, owner string, encrypted bool, far blob.Bucket) blob.Bucket
+	Near func(accessKeyID, bucket, owner, kmsKey string, far blob.Bucket) blob.Bucket
 }
 
 // access is a client of the S3 with a role's keys.
@@ -100,5 +100,5 @@ func (p *Places) bucket(as access, name string, o object.Options) blob.Bucket {
 	if p.Near == nil {
 		return far
 	}
-	return p.Near(as.key, name, o.Owner, o.KMSKeyID != "", far)
+	return p.Near(as.key, name, o.Owner, o.KMSKeyID, far)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// mapped adds Batholith's error to one of the file system: ErrNoObject, ErrRefused or ErrAccessDenied.
+// mapped says in the root's terms what the system says of a path.
 func mapped(err error) error {
 	switch {
 	case errors.Is(err, batholith.ErrNoObject):
@@ -28,7 +28,6 @@ func mapped(err error) error {
 	return err
 }
 
-// describe describes an open file.
 func describe(f *os.File, key string) (batholith.Object, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -37,17 +36,15 @@ func describe(f *os.File, key string) (batholith.Object, error) {
 	return object(info, key), nil
 }
 
-// object is a file as an object.
 func object(info fs.FileInfo, key string) batholith.Object {
 	return batholith.Object{Key: key, Bytes: info.Size(), ETag: etagOf(info), Modified: info.ModTime()}
 }
 
-// etagOf is the ETag of a file: size, modification time in nanoseconds, inode.
 func etagOf(info fs.FileInfo) string {
 	return fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), inode(info))
 }
 
-// reader reads a range. It returns an error if there are fewer bytes, or if the file changes meanwhile.
+// reader gives the bytes of a range, and an error if there are fewer or if the file changed under it.
 type reader struct {
 	ctx  context.Context
 	f    *os.File
@@ -57,7 +54,7 @@ type reader struct {
 	end  int64
 }
 
-// newReader makes a reader, which owns f. After an error f is closed.
+// newReader takes f over, also when it returns an error.
 func newReader(ctx context.Context, f *os.File, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	info, err := describe(f, key)
 	switch {
@@ -78,7 +75,6 @@ func newReader(ctx context.Context, f *os.File, key, etag string, offset, n int6
 	return &reader{ctx: ctx, f: f, key: key, etag: info.ETag, at: offset, end: end}, nil
 }
 
-// Read implements [io.Reader].
 func (r *reader) Read(p []byte) (int, error) {
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
@@ -91,13 +87,13 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case n > 0:
 		return n, nil
-	case err == io.EOF: // the file was truncated
+	case err == io.EOF: // the file was cut
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, fmt.Errorf("read %s: %w", r.key, err)
 }
 
-// unchanged returns io.EOF if the file was not changed since it was opened, else batholith.ErrObjectChanged.
+// unchanged is io.EOF if the file is still the one that was opened. An editor may have written into it meanwhile.
 func (r *reader) unchanged() error {
 	info, err := describe(r.f, r.key)
 	if err != nil {
@@ -109,8 +105,7 @@ func (r *reader) unchanged() error {
 	return io.EOF
 }
 
-// Close closes the file.
 func (r *reader) Close() error { return r.f.Close() }
 
-// clean reports whether a key is a path below a directory in its shortest form, without "..".
+// clean tells whether a key names a file below a directory, by its one shortest path.
 func clean(key string) bool { return fs.ValidPath(key) && key != "." && !strings.ContainsRune(key, 0) }

@@ -34,7 +34,8 @@ const (
 	wrapInfo      = "batholith kms wrap 1"
 )
 
-// Generate makes a data key and wraps it with the newest version of a key, which name stands for ("" is the default key).
+// Generate makes a data key and wraps it with the newest version of a key, which name stands
+// for ("" is the default key).
 func (r *Ring) Generate(name string, context Context) (DataKey, error) {
 	h, err := r.find(name)
 	if err != nil {
@@ -98,7 +99,8 @@ func unwrap(v Version, wrapped, context []byte) ([]byte, error) {
 	return gcm.Open(nil, wrapped[5+saltSize:wrappedHead], wrapped[wrappedHead:], slices.Concat(wrapped[:5], context))
 }
 
-// wrapping derives the wrapping key. Each has a salt of its own, so that there is no bound on how many data keys a key may wrap.
+// wrapping derives the wrapping key. Each has a salt of its own, so that there is no bound on
+// how many data keys a key may wrap.
 func wrapping(v Version, wrapped []byte) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, v.secret[:], wrapped[5:5+saltSize], wrapInfo, KeySize)
 	if err != nil {
@@ -111,7 +113,8 @@ func wrapping(v Version, wrapped []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// authenticated writes the key's id and the context so that no two of them are written alike: each text with its length, in the order of names.
+// authenticated writes the key's id and the context so that no two of them are written alike:
+// each text with its length, in the order of names.
 func authenticated(id string, context Context) []byte {
 	var b bytes.Buffer
 	text := func(s string) {

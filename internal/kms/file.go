@@ -29,8 +29,9 @@ const KeySize = 32
 //	VERSION CREATED KEY CHECK
 //	…
 //
-// VERSION counts from 1, one line each. CREATED is a time in RFC 3339. KEY is 32 bytes in Base64. CHECK is the first 8 bytes of
-// HMAC-SHA256(KEY, "batholith-kms-check") in hexadecimal; it finds a key that was copied with a mistake.
+// VERSION counts from 1, one line each. CREATED is a time in RFC 3339. KEY is 32 bytes in
+// Base64. CHECK is the first 8 bytes of HMAC-SHA256(KEY, "batholith-kms-check") in hexadecimal;
+// it finds a key that was copied with a mistake.
 const (
 	fileHead   = "batholith-kms-key 1 "
 	fileNote   = "# Encryption key of Batholith. Keep it secret, and keep a copy in another place: without it, what it encrypted is lost.\n"
@@ -69,7 +70,8 @@ func (f *File) add(now time.Time) {
 	f.Versions = append(f.Versions, v)
 }
 
-// Create makes a key with one version and writes its file. An existing file is never replaced. An empty id gets a random one.
+// Create makes a key with one version and writes its file. An existing file is never replaced.
+// An empty id gets a random one.
 func Create(path, id string, now time.Time) (*File, error) {
 	if id == "" {
 		id = uuid.NewString()
@@ -94,7 +96,8 @@ func Create(path, id string, now time.Time) (*File, error) {
 	return f, syncDir(path)
 }
 
-// Rotate adds a version to the key of a file. The file is replaced in one step: a crash leaves the old or the new one.
+// Rotate adds a version to the key of a file. The file is replaced in one step: a crash leaves
+// the old or the new one.
 func Rotate(path string, now time.Time) (*File, error) {
 	f, err := ReadFile(path)
 	if err != nil {
@@ -155,7 +158,8 @@ func (v *Version) check() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// ReadFile reads a key file. It refuses one that other users of the machine may open. Its errors name the file and the remedy, and never its content.
+// ReadFile reads a key file. It refuses one that other users of the machine may open. Its
+// errors name the file and the remedy, and never its content.
 func ReadFile(path string) (*File, error) {
 	info, err := os.Stat(path)
 	switch {

@@ -75,7 +75,8 @@ func TestTheDefaultKeyIsTheOneOfTheAliasOrTheFirst(t *testing.T) {
 	}
 }
 
-// A data key unwraps with the key, the version and the context that it was wrapped with, and with nothing else.
+// A data key unwraps with the key, the version and the context that it was wrapped with, and
+// with nothing else.
 func TestADataKeyKeepsItsContext(t *testing.T) {
 	r, _ := made(t, "")
 	texts := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "ab", ""}), rapid.SampledFrom([]string{"", "a", "b", "bc"}), 0, 3)
@@ -129,7 +130,8 @@ func TestRotationKeepsWhatOldVersionsWrapped(t *testing.T) {
 	}
 }
 
-// A server that read the file before a rotation decrypts what another process encrypted after it.
+// A server that read the file before a rotation decrypts what another process encrypted after
+// it.
 func TestARunningRingLearnsNewVersions(t *testing.T) {
 	old, path := made(t, "")
 	if _, err := Rotate(path, noon); err != nil {

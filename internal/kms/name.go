@@ -13,7 +13,8 @@ var (
 // ValidID reports whether a text can be the id of a key.
 func ValidID(id string) bool { return idForm.MatchString(id) }
 
-// Alias returns the name of an alias without the prefix alias/; ok is false if it is not a valid one (KMS: CreateAlias).
+// Alias returns the name of an alias without the prefix alias/; ok is false if it is not a
+// valid one (KMS: CreateAlias).
 func Alias(text string) (name string, ok bool) {
 	name = strings.TrimPrefix(text, "alias/")
 	return name, aliasForm.MatchString(name)
@@ -27,8 +28,9 @@ func (p place) arn(resource string) string {
 	return "arn:aws:kms:" + p.region + ":" + p.account + ":" + resource
 }
 
-// resource reduces the four forms of a key's name to id or alias/NAME: ID, alias/NAME, arn:aws:kms:REGION:ACCOUNT:key/ID and
-// arn:aws:kms:REGION:ACCOUNT:alias/NAME. ok is false for an ARN of another region, account or service.
+// resource reduces the four forms of a key's name to id or alias/NAME: ID, alias/NAME,
+// arn:aws:kms:REGION:ACCOUNT:key/ID and arn:aws:kms:REGION:ACCOUNT:alias/NAME. ok is false for
+// an ARN of another region, account or service.
 func (p place) resource(name string) (resource string, ok bool) {
 	if !strings.HasPrefix(name, "arn:") {
 		return name, name != ""

@@ -16,7 +16,8 @@ type Key struct {
 	Disabled bool // neither encrypts nor decrypts
 }
 
-// DefaultAlias names the key that is used where a request for encryption names none. If no key has this alias, it is the first key.
+// DefaultAlias names the key that is used where a request for encryption names none. If no key
+// has this alias, it is the first key.
 const DefaultAlias = "aws/s3"
 
 // Kinds of faults, which callers tell apart.
@@ -44,7 +45,8 @@ func fault(kind error, remedy, reason string, args ...any) error {
 
 // Ring holds the keys. It is safe for concurrent use.
 //
-// Rotation needs no restart: before a key encrypts, and when it lacks a version to decrypt with, its file is read again if it changed.
+// Rotation needs no restart: before a key encrypts, and when it lacks a version to decrypt
+// with, its file is read again if it changed.
 type Ring struct {
 	place
 	keys  []*held
@@ -104,7 +106,8 @@ func (h *held) load() error {
 	return nil
 }
 
-// current returns the content of the key's file, which it reads again if the file changed since.
+// current returns the content of the key's file, which it reads again if the file changed
+// since.
 func (h *held) current() (*File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,7 +127,8 @@ func (h *held) current() (*File, error) {
 	return h.file, nil
 }
 
-// lostIn is the first version that another content of the file lacks or has with another secret; 0: none.
+// lostIn is the first version that another content of the file lacks or has with another
+// secret; 0: none.
 func (f *File) lostIn(other *File) int {
 	for _, v := range f.Versions {
 		if w, ok := other.version(v.Number); !ok || w.secret != v.secret {
@@ -141,7 +145,8 @@ func (h *held) inMemory() *File {
 	return h.file
 }
 
-// Find returns the key that a name stands for. "" is the default key. The error is ErrNotFound or ErrDisabled.
+// Find returns the key that a name stands for. "" is the default key. The error is ErrNotFound
+// or ErrDisabled.
 func (r *Ring) Find(name string) (Ref, error) {
 	h, err := r.find(name)
 	if err != nil {
@@ -162,8 +167,10 @@ func (r *Ring) find(name string) (*held, error) {
 		h = r.names[resource]
 	}
 	switch {
+	case len(r.keys) == 0 && name != "":
+		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "there is no encryption key %q, since the settings have none (kms.keys)", name)
 	case h == nil && name == "":
-		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key")
+		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key (kms.keys)")
 	case h == nil:
 		return nil, fault(ErrNotFound, "batholith kms list shows the keys", "there is no encryption key %q in the settings", name)
 	case h.Disabled:

@@ -137,6 +137,7 @@ func (s *store) deleteEach(ctx context.Context, path string, objects []types.Obj
 	for i, o := range objects {
 		in, err := conditions[i].input(path, o)
 		if err == nil {
+			in.IfMatchSize = s.condition(path, *in.Key, in.IfMatchSize)
 			_, err = s.posix.DeleteObject(ctx, in)
 		}
 		if err != nil {

@@ -41,8 +41,11 @@
 // rejected with 409 ObjectParentIsFile or ExistingObjectIsDirectory. A segment of a key must
 // not exceed 255 bytes. Keys with empty segments, ".", ".." or a NUL are rejected with 400,
 // because their path would be that of another key. A trailing slash is allowed and means a
-// directory. Objects have no versions. Nothing is encrypted: a request for encryption is
-// rejected with 501, so that no client relies on it.
+// directory. Objects have no versions.
+//
+// Encryption: objects are encrypted if the request or the bucket says so (encrypt.go), in a format
+// of files (sealed.go) of which the gateway sees the ciphertext only. Without keys, a request for
+// encryption is rejected with 501, so that no client relies on it.
 //
 // Some clients other than the AWS SDKs send and expect things that the gateway does not
 // support: docs/decisions/0017 lists them, and where each is handled.

@@ -33,6 +33,7 @@ type durableMeta struct {
 	sidecar string    // directory of metadata files; "": extended attributes are used
 	staged  *staged   // for attributes as files
 	sums    *sync.Map // of parts, by upload id: partSums
+	seals   *seals    // attributes of encrypted objects that are being written
 	large   large     // values that are too large for extended attributes
 }
 
@@ -44,7 +45,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 		if err := os.MkdirAll(l.dir, 0o700); err != nil {
 			return durableMeta{}, fmt.Errorf("make the directory of large attributes: %w", err)
 		}
-		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets, large: l, sums: new(sync.Map)}, nil
+		return durableMeta{MetadataStorer: meta.XattrMeta{}, disk: d, buckets: buckets, large: l, sums: new(sync.Map), seals: newSeals()}, nil
 	}
 	if err := os.MkdirAll(sidecar, 0o700); err != nil {
 		return durableMeta{}, fmt.Errorf("make the S3 metadata directory: %w", err)
@@ -53,7 +54,7 @@ func openMeta(buckets, sidecar string, files bool, d disk) (durableMeta, error) 
 	if err != nil {
 		return durableMeta{}, fmt.Errorf("open the S3 metadata directory: %w", err)
 	}
-	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged(), sums: new(sync.Map)}, nil
+	return durableMeta{MetadataStorer: m, disk: d, buckets: buckets, sidecar: sidecar, staged: newStaged(), sums: new(sync.Map), seals: newSeals()}, nil
 }
 
 // keepsAttributes tests with a file whether extended attributes work. Some file systems fail
@@ -122,6 +123,16 @@ func (m durableMeta) raw(f *os.File, bucket, object, attribute string) ([]byte, 
 // StoreAttribute stores one attribute of an object: on its staged file f, or by path if f is
 // nil.
 func (m durableMeta) StoreAttribute(f *os.File, bucket, object, attribute string, value []byte) error {
+	if f != nil {
+		stored, mark, err := m.seals.instead(f, attribute, value)
+		if err == nil && mark != nil {
+			err = m.StoreAttribute(f, bucket, object, markAttribute, mark)
+		}
+		if err != nil {
+			return err
+		}
+		value = stored
+	}
 	if f != nil && attribute == uploadAttribute {
 		if err := m.storePartSums(f, bucket, object, value); err != nil {
 			return err

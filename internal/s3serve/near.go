@@ -25,19 +25,20 @@ import (
 // Near returns a bucket for the process that embeds the server. It handles the most frequent
 // calls of jobs, on whole objects of moderate size, without HTTP, signatures and XML, which
 // cost more than the storage itself. Calls are checked and stored like requests with this
-// access key. owner is the account that must own the bucket, "": any. encrypted requests
-// encryption of writes, which the embedded S3 rejects.
+// access key. owner is the account that must own the bucket, "": any. kmsKey names the key that
+// encrypts what is written (SSE-KMS), "": the default encryption of the bucket.
 //
 // far is the same bucket over HTTP, with the same caller. It gets what near does not handle:
 // multipart uploads, long lists, and buckets with object lock. It also gets every call that
 // failed, because a repetition is safe and its error tells whether it is permanent. A call that
 // is cancelled, or takes longer than nearTime, returns at once; its effect may still happen, as
 // with a cancelled request.
-func (s *Server) Near(accessKeyID, name, owner string, encrypted bool, far blob.Bucket) blob.Bucket {
-	if encrypted {
-		return far // far rejects it with the right error
+func (s *Server) Near(accessKeyID, name, owner, kmsKey string, far blob.Bucket) blob.Bucket {
+	n := &near{Bucket: far, store: s.store, key: accessKeyID, name: name, owner: owner}
+	if kmsKey != "" {
+		n.wish = wish{algorithm: sseKMS, key: kmsKey}
 	}
-	return &near{Bucket: far, store: s.store, key: accessKeyID, name: name, owner: owner}
+	return n
 }
 
 const (
@@ -51,6 +52,7 @@ type near struct {
 	blob.Bucket // over HTTP
 	store       *store
 	key, name   string
+	wish        wish   // how written objects are encrypted
 	owner       string // required owner of the bucket; "": any
 }
 
@@ -146,6 +148,7 @@ func (n *near) Put(ctx context.Context, key string, body []byte) error {
 		if err := n.unlocked(ctx); err != nil {
 			return s3response.PutObjectOutput{}, err
 		}
+		ctx = context.WithValue(ctx, wishKey, n.wish) //nolint:staticcheck // a request has it under this name too
 		return n.store.PutObject(ctx, s3response.PutObjectInput{Bucket: aws.String(n.name), Key: &key, ContentLength: aws.Int64(int64(len(body))),
 			ContentType: aws.String("application/octet-stream"), Body: bytes.NewReader(body)})
 	})

@@ -19,6 +19,7 @@ import (
 	"github.com/versity/versitygw/s3api/utils"
 
 	"github.com/batholith/batholith/internal/door"
+	"github.com/batholith/batholith/internal/kms"
 )
 
 // Options configure the server.
@@ -33,6 +34,8 @@ type Options struct {
 	// it if the directory is copied by tools that drop them. It must not change during the life
 	// of a directory.
 	MetaFiles bool
+	Keys      *kms.Ring // encrypt objects for clients that ask for it; nil or empty: they are refused
+	Grants    Grants    // who may use the keys; nil: every caller
 }
 
 // Server is an S3 server over a directory. Only one Server may use a directory at a time.
@@ -82,7 +85,10 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store.region = o.Region
+	store.region, store.grants = o.Region, o.Grants
+	if o.Keys != nil && len(o.Keys.List()) > 0 {
+		store.keys = o.Keys
+	}
 	app, err := gateway(store, root, o.Region, accounts)
 	if err != nil {
 		store.close()
@@ -101,7 +107,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 		nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(10_000),
 		s3api.WithConcurrencyLimiter(maxConnections, maxRequests),
 		s3api.WithMiddleware("/", origin), s3api.WithMiddleware("/", oneID), s3api.WithMiddleware("/", answers{store.log}.handle), s3api.WithMiddleware("/", locate),
-		s3api.WithMiddleware("/", noEncryption), s3api.WithMiddleware("/", knownClass), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies),
+		s3api.WithMiddleware("/", store.encryption), s3api.WithMiddleware("/", knownClass), s3api.WithMiddleware("/", presigned{accounts, region}.handle), s3api.WithMiddleware("/", bodies),
 		s3api.WithMiddleware("/", chunked{accounts}.handle), s3api.WithMiddleware("/", forms{accounts, region}.handle))
 	if err != nil {
 		return nil, fmt.Errorf("build the embedded S3: %w", err)
@@ -118,7 +124,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	server.IdleTimeout = idleTimeout
 	server.Logger = quiet{store.log}
 	server.SecureErrorLogMessage = true // keeps request headers, which may contain a signature, out of the log
-	server.Handler, server.ErrorHandler = coded(server.Handler), unreadable
+	server.Handler, server.ErrorHandler = coded(store.withDefaults(server.Handler)), unreadable
 	server.DisablePreParseMultipartForm = true // otherwise forms would be read, and written to temporary files, before the sender is authenticated
 	return app, nil
 }

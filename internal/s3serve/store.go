@@ -18,6 +18,8 @@ import (
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/batholith/batholith/internal/kms"
 )
 
 const (
@@ -41,6 +43,8 @@ type store struct {
 	log      *slog.Logger
 	buckets  string // directory of all buckets, an absolute path
 	region   string
+	keys     *kms.Ring // nil: nothing is encrypted
+	grants   Grants    // nil: every caller may use every key
 
 	seed       maphash.Seed   // for the index in completing
 	completing [64]sync.Mutex // locks by hash of the upload id: completions and aborts of an upload run one after the other

@@ -26,7 +26,7 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	}
 	bucket, itself := *in.Bucket, from.bucket == *in.Bucket && from.key == *in.Key
 	switch {
-	case !itself || in.MetadataDirective == types.MetadataDirectiveReplace:
+	case !itself || in.MetadataDirective == types.MetadataDirectiveReplace || wishOf(ctx) != wish{}:
 	case in.StorageClass == "":
 		return s3response.CopyObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	default:
@@ -46,7 +46,16 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 			}
 		}
 		left := s.meta.leaving(path, *in.Key)
-		out, err := s.posix.CopyObject(ctx, in)
+		w, recrypts, err := s.recrypts(ctx, from, bucket, *in.Key, itself)
+		if err != nil {
+			return s3response.CopyObjectOutput{}, err
+		}
+		var out s3response.CopyObjectOutput
+		if recrypts {
+			out, err = s.recopy(ctx, path, in, from, w)
+		} else {
+			out, err = s.posix.CopyObject(ctx, in)
+		}
 		left()
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
@@ -78,7 +87,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 		at := *in
 		at.Bucket, at.CopySource = &path, &from.path
 		at.CopySourceIfModifiedSince, at.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
-		out, err := s.posix.UploadPartCopy(ctx, &at)
+		out, err := s.copyFrom(ctx, path, &at, from)
 		if err == nil {
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
 		}

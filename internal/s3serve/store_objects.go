@@ -21,7 +21,12 @@ import (
 func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "PutObject", bucket, *in.Key, func(path string) (s3response.PutObjectOutput, error) {
-		if err := formEncryption(ctx); err != nil {
+		w, err := s.formWish(ctx)
+		if err != nil {
+			return s3response.PutObjectOutput{}, err
+		}
+		sl, err := s.sealingFor(ctx, bucket, *in.Key, w)
+		if err != nil {
 			return s3response.PutObjectOutput{}, err
 		}
 		in.Bucket, in.Body, in.ContentEncoding = &path, object(ctx, in.Body, in.ContentLength), kept(in.ContentEncoding)
@@ -36,7 +41,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		}
 		in.Tagging = theirs
 		left := s.meta.leaving(path, *in.Key)
-		out, err := s.posix.PutObject(ctx, in)
+		out, err := s.write(ctx, path, in, sl)
 		left()
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
@@ -73,7 +78,7 @@ func (s *store) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3
 		}
 		s.names.forget(*in.Bucket, *in.Key)
 		at := *in
-		at.Bucket = &path
+		at.Bucket, at.IfMatchSize = &path, s.condition(path, *in.Key, in.IfMatchSize)
 		left := s.meta.leaving(path, *in.Key)
 		out, err := s.posix.DeleteObject(ctx, &at)
 		left()
@@ -156,7 +161,7 @@ func (s *store) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.Hea
 		at := *in
 		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
-		out, err := s.posix.HeadObject(ctx, &at)
+		out, err := s.head(ctx, path, &at)
 		if err == nil && in.PartNumber != nil && in.ChecksumMode == types.ChecksumModeEnabled {
 			s.meta.partSums(path, *in.Key).giveTyped(out, &out.ChecksumType, int(*in.PartNumber))
 		}
@@ -179,7 +184,7 @@ func (s *store) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetOb
 		at := *in
 		at.VersionId = only(in.VersionId)
 		at.Bucket, at.IfModifiedSince, at.IfUnmodifiedSince = &path, second(in.IfModifiedSince), second(in.IfUnmodifiedSince)
-		out, err := s.posix.GetObject(ctx, &at)
+		out, err := s.get(ctx, path, &at)
 		if err == nil && in.PartNumber != nil && in.ChecksumMode == types.ChecksumModeEnabled {
 			s.meta.partSums(path, *in.Key).giveTyped(out, &out.ChecksumType, int(*in.PartNumber))
 		}
@@ -194,6 +199,9 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 		at.Bucket, at.VersionId = &path, only(in.VersionId)
 		out, err := s.posix.GetObjectAttributes(ctx, &at)
 		if err == nil {
+			if out.ObjectSize != nil {
+				out.ObjectSize = aws.Int64(s.sizeOf(path, *in.Key, *out.ObjectSize))
+			}
 			s.describe(ctx, path, in, &out)
 		}
 		return out, err
@@ -210,6 +218,7 @@ func (s *store) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3res
 			return s3response.ListObjectsResult{}, err
 		}
 		out, err := s.posix.ListObjects(ctx, &at)
+		s.sizes(path, out.Contents)
 		out.Name = in.Bucket
 		if escape {
 			out.EncodingType = types.EncodingTypeUrl
@@ -230,6 +239,7 @@ func (s *store) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s
 			return s3response.ListObjectsV2Result{}, err
 		}
 		out, err := s.posix.ListObjectsV2(ctx, &at)
+		s.sizes(path, out.Contents)
 		out.Name = in.Bucket
 		if escape {
 			out.EncodingType = types.EncodingTypeUrl
@@ -250,6 +260,11 @@ func (s *store) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersion
 			return s3response.ListVersionsResult{}, err
 		}
 		out, err := s.posix.ListObjectVersions(ctx, &at)
+		for _, v := range out.Versions {
+			if v.Size != nil && v.Key != nil {
+				*v.Size = s.sizeOf(path, *v.Key, *v.Size)
+			}
+		}
 		out.Name = in.Bucket
 		if escape {
 			out.EncodingType = types.EncodingTypeUrl

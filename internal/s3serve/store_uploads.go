@@ -56,12 +56,22 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 			return s3response.InitiateMultipartUploadResult{}, err
 		}
 		in.Tagging = theirs
+		sl, err := s.sealingFor(ctx, bucket, *in.Key, wishOf(ctx))
+		if err != nil {
+			return s3response.InitiateMultipartUploadResult{}, err
+		}
 		out, err := s.posix.CreateMultipartUpload(ctx, in)
+		if err == nil && sl != nil {
+			err = s.storeSeal(path, uploadDir(*in.Key, out.UploadId), sl.envelope)
+		}
 		if err == nil && ours != nil {
 			err = s.tagUpload(path, uploadDir(*in.Key, out.UploadId), ours)
 		}
 		if err == nil {
 			err = s.names.appeared(bucket, uploadDir(*in.Key, out.UploadId))
+		}
+		if err == nil && sl != nil {
+			s.tellEncryption(ctx, sl.envelope, true)
 		}
 		out.Bucket = bucket
 		return out, err
@@ -82,7 +92,11 @@ func (s *store) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.Upl
 	return placed(s, ctx, "UploadPart", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (*s3.UploadPartOutput, error) {
 		at := *in
 		at.Bucket, at.Body = &path, object(ctx, in.Body, in.ContentLength)
-		out, err := s.posix.UploadPart(ctx, &at)
+		e, err := s.sealOf(path, *in.Key, *in.UploadId)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.writePart(ctx, path, &at, e)
 		if err == nil {
 			err = s.partAppeared(*in.Bucket, *in.Key, *in.UploadId, *in.PartNumber)
 		}
@@ -108,13 +122,23 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
+		e, err := s.sealOf(path, key, id)
+		if err != nil {
+			return out, err
+		}
+		var sums partSums
 		if in.MultipartUpload != nil {
-			if sums, some := s.meta.partSumsOf(path, uploadDir(key, id), id, in.MultipartUpload.Parts); some {
+			var some bool
+			if sums, some = s.meta.partSumsOf(path, uploadDir(key, id), id, in.MultipartUpload.Parts); some {
 				defer s.meta.completing(sums)()
 			}
 		}
 		left := s.meta.leaving(path, key, uploadDir(key, id))
-		out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
+		if e != nil && in.MultipartUpload != nil {
+			out, version, err = s.completeSealed(ctx, path, &at, *e, sums)
+		} else {
+			out, version, err = s.posix.CompleteMultipartUpload(ctx, &at)
+		}
 		left()
 		if err != nil {
 			return out, err
@@ -197,6 +221,11 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.ListParts(ctx, &at)
+		if e, eerr := s.sealOf(path, *in.Key, *in.UploadId); err == nil && e != nil && eerr == nil {
+			for i := range out.Parts {
+				out.Parts[i].Size, _ = plainSize(out.Parts[i].Size - int64(partHead))
+			}
+		}
 		out.Bucket = *in.Bucket
 		return out, err
 	}))

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// params are the parameters of both chat completions and completions. Absent ones are zero. Without a temperature decoding is
-// greedy, unlike OpenAI's default of 1, because the answers of this model are labels.
+// params are what chat completions and completions have in common. What is absent is zero; a temperature that is absent means greedy
+// decoding, unlike OpenAI's default of 1, because the answers of this model are labels.
 type params struct {
 	Model       string   `json:"model"`
 	MaxTokens   *int     `json:"max_tokens"`
@@ -26,7 +26,6 @@ type params struct {
 // stops is one stop sequence or a list of them.
 type stops []string
 
-// UnmarshalJSON reads a string or a list of strings.
 func (s *stops) UnmarshalJSON(b []byte) error {
 	var one string
 	if string(b) == "null" {
@@ -42,7 +41,7 @@ func (s *stops) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// request makes the engine's request. An error names a parameter that the engine does not support.
+// request turns the parameters into one for the engine, or says which of them it cannot honour.
 func (p *params) request(prompt []int) (Request, error) {
 	if err := served(p.Model); err != nil {
 		return Request{}, err
@@ -57,7 +56,6 @@ func (p *params) request(prompt []int) (Request, error) {
 	return r, nil
 }
 
-// check returns an error for an unsupported parameter, or one out of range.
 func (p *params) check() error {
 	switch {
 	case p.N != nil && *p.N != 1:
@@ -76,7 +74,6 @@ func (p *params) check() error {
 	return nil
 }
 
-// value is *p, or zero for nil.
 func value[T any](p *T) (zero T) {
 	if p == nil {
 		return zero
@@ -84,7 +81,7 @@ func value[T any](p *T) (zero T) {
 	return *p
 }
 
-// absent reports whether a field is missing, or has a value that requests nothing.
+// absent says whether a field was left out or asks for nothing.
 func absent(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "", "null", "false", "[]", "0":
@@ -113,7 +110,6 @@ type chatMessage struct {
 // content is a message's text, given whole or in parts.
 type content string
 
-// UnmarshalJSON reads a string, null, or a list of text parts. Any other part is an error.
 func (c *content) UnmarshalJSON(b []byte) error {
 	var whole *string // null: an assistant's turn without text
 	if json.Unmarshal(b, &whole) == nil {
@@ -138,12 +134,12 @@ func (c *content) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// prompt encodes the conversation as tokens. Empty system messages are left out.
+// prompt encodes the conversation.
 func (c *chatRequest) prompt() ([]int, error) {
 	var ms []Message
 	for i, m := range c.Messages {
 		role := m.Role
-		if role == "developer" { // OpenAI's newer name of the role
+		if role == "developer" { // OpenAI's newer word for it
 			role = "system"
 		}
 		if !absent(m.ToolCalls) || role == "tool" || role == "function" {
@@ -164,7 +160,6 @@ func (c *chatRequest) prompt() ([]int, error) {
 	return ids, nil
 }
 
-// check returns an error for members that only chat completions have and that the model does not support.
 func (c *chatRequest) check() error {
 	switch {
 	case !absent(c.Tools) || !absent(c.Functions):
@@ -175,7 +170,6 @@ func (c *chatRequest) check() error {
 	return nil
 }
 
-// chat answers POST /v1/chat/completions.
 func (e *Engine) chat(r *http.Request) (any, error) {
 	var c chatRequest
 	if err := read(r, &c); err != nil {
@@ -209,7 +203,7 @@ type completionRequest struct {
 	Prompt *string `json:"prompt"`
 }
 
-// completion answers POST /v1/completions. It sends the prompt as one user turn, since the model was trained on conversations only.
+// completion wraps the prompt as one user turn: the model was trained on conversations only and does not continue a bare text.
 func (e *Engine) completion(r *http.Request) (any, error) {
 	var c completionRequest
 	if err := read(r, &c); err != nil {

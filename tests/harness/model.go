@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// Witness is a model server in the test's process. It counts the requests for each prompt, and the requests in flight.
+// Witness is a model server of the test's own. It remembers how often each prompt was asked and how many requests were open at once.
 type Witness struct {
 	URL     string
 	Latency time.Duration
-	// Answer, if not nil, may answer the nth request for a prompt, from 1. It returns false for the usual answer.
+	// Answer replaces the usual answer to the nth request for a prompt, from 1; it returns false to leave it.
 	Answer func(w http.ResponseWriter, prompt string, nth int) bool
 
 	srv      *http.Server
-	signal   chan struct{} // 1-buffered; gets a value at every request
+	signal   chan struct{} // told at every request
 	mu       sync.Mutex
 	asked    map[string]int
 	canaries int
-	times    []time.Time // arrival of all requests
+	times    []time.Time // of all requests
 	open     int
 	most     int
 }
 
-// NewWitness starts a model server that answers after the given time.
+// NewWitness starts a model server that answers after a while.
 func NewWitness(t testing.TB, latency time.Duration) *Witness {
 	t.Helper()
 	w := &Witness{Latency: latency, asked: map[string]int{}, signal: make(chan struct{}, 1)}
@@ -37,7 +37,7 @@ func NewWitness(t testing.TB, latency time.Duration) *Witness {
 	return w
 }
 
-// Listen starts the server at an address, for example again after Close.
+// Listen (re)opens the server at an address.
 func (w *Witness) Listen(t testing.TB, address string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
@@ -49,15 +49,14 @@ func (w *Witness) Listen(t testing.TB, address string) {
 	t.Cleanup(w.Close)
 }
 
-// Address is the host and port of the server, also after Close.
+// Address is where it listens, or did.
 func (w *Witness) Address() string {
 	return strings.TrimSuffix(strings.TrimPrefix(w.URL, "http://"), "/v1")
 }
 
-// Close stops the server and breaks its connections.
+// Close ends the server; connections are cut.
 func (w *Witness) Close() { w.srv.Close() }
 
-// ServeHTTP answers chat completions and the list of models. A request with max_tokens 1 is a canary and counted apart.
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/models") {
 		io.WriteString(rw, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
@@ -94,7 +93,6 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		"answer to "+prompt)
 }
 
-// enter counts a request and returns its number for this prompt.
 func (w *Witness) enter(prompt string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -109,14 +107,13 @@ func (w *Witness) enter(prompt string) int {
 	return w.asked[prompt]
 }
 
-// leave counts the end of a request.
 func (w *Witness) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open--
 }
 
-// Requests returns the number of requests, of different prompts, and the most requests in flight at once.
+// Requests returns all requests, the different prompts among them, and the most that were open at once.
 func (w *Witness) Requests() (all, prompts, most int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,21 +123,21 @@ func (w *Witness) Requests() (all, prompts, most int) {
 	return all, len(w.asked), w.most
 }
 
-// Canaries is the number of canaries so far.
+// Canaries is how often the server was asked whether it works.
 func (w *Witness) Canaries() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.canaries
 }
 
-// Time is the arrival of the nth request, from 1.
+// Time is when the nth request came, from 1.
 func (w *Witness) Time(n int) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.times[n-1]
 }
 
-// Idle waits until no request is in flight.
+// Idle waits until no request is open.
 func (w *Witness) Idle(t testing.TB) {
 	t.Helper()
 	late := time.After(endTime)
@@ -159,7 +156,7 @@ func (w *Witness) Idle(t testing.TB) {
 	}
 }
 
-// Await waits until the server has got n requests.
+// Await waits until the server was asked so often.
 func (w *Witness) Await(t testing.TB, n int) {
 	t.Helper()
 	late := time.After(endTime)

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// pageBytes is the size of a page, which a disk writes as a whole or not at all.
+// pageBytes is what a disk writes as one: all of it or nothing.
 const pageBytes = 4096
 
-// Disk is a file system in memory that knows what was synced. Its exported methods may be called by any goroutine; the others need mu.
+// Disk is a file system in memory that knows what was synced. Its methods may be called from any goroutine.
 //
-// Bytes and attributes of a file are durable after a sync of the file, and names in a directory after a sync of the directory. A move
-// between two directories is durable after a sync of either.
+// What a file holds, with its attributes, is durable when the file was synced since; the names in a directory, when the directory was.
+// A name that was moved from one directory to another moved for good when either was synced.
 type Disk struct {
 	mu      sync.Mutex
 	nodes   map[uint64]*node
 	last    uint64   // id
-	pending []change // changes of names that are not durable yet, in order
+	pending []change // of names, in order, that are not durable yet
 }
 
-// root is the id of the root directory, as in FUSE.
+// root is the id of the uppermost directory, in FUSE too.
 const root = 1
 
-// node is a file or a directory, with its present content and its durable content.
+// node is a file or a directory: as it is, and as the disk has it.
 type node struct {
 	id          uint64
 	dir         bool
@@ -34,20 +34,20 @@ type node struct {
 	links       int
 	modified    time.Time
 	now, stored content
-	dirty       map[int]bool // pages of now written since the last sync
+	dirty       map[int]bool // pages of now that were written since the last sync
 }
 
-// content is what one sync makes durable.
+// content is what is synced as one.
 type content struct {
 	data  []byte
 	attrs map[string]string
-	names map[string]*node // only of a directory
+	names map[string]*node // of a directory
 }
 
-// change is the changes of names by one call. They become durable together or not at all.
+// change is what one call did to names: all of it becomes durable, or none.
 type change []edit
 
-// edit sets a name to a node, or removes it if node is nil.
+// edit gives a name another meaning; nil takes it away.
 type edit struct {
 	dir  *node
 	name string
@@ -61,7 +61,6 @@ func NewDisk() *Disk {
 	return d
 }
 
-// add makes a node without a name.
 func (d *Disk) add(dir bool, mode uint32) *node {
 	d.last++
 	n := &node{id: d.last, dir: dir, mode: mode & 0o7777, modified: time.Now(), dirty: map[int]bool{}}
@@ -74,7 +73,7 @@ func (d *Disk) add(dir bool, mode uint32) *node {
 	return n
 }
 
-// change applies edits, and notes that they are not durable.
+// change does edits at once and remembers that they are not durable.
 func (d *Disk) change(edits ...edit) {
 	for _, e := range edits {
 		apply(e.dir.now.names, e)
@@ -83,7 +82,6 @@ func (d *Disk) change(edits ...edit) {
 	d.pending = append(d.pending, edits)
 }
 
-// apply applies an edit to the names of a directory.
 func apply(names map[string]*node, e edit) {
 	if e.node == nil {
 		delete(names, e.name)
@@ -92,7 +90,7 @@ func apply(names map[string]*node, e edit) {
 	}
 }
 
-// put adds a name for a node. The name must be free.
+// put gives a node a name that no other has.
 func (d *Disk) put(dir *node, name string, n *node) syscall.Errno {
 	if dir.now.names[name] != nil {
 		return syscall.EEXIST
@@ -102,7 +100,7 @@ func (d *Disk) put(dir *node, name string, n *node) syscall.Errno {
 	return 0
 }
 
-// remove removes a name. A directory must be empty.
+// remove takes a name away.
 func (d *Disk) remove(dir *node, name string, wantDir bool) syscall.Errno {
 	n := dir.now.names[name]
 	switch {
@@ -120,7 +118,7 @@ func (d *Disk) remove(dir *node, name string, wantDir bool) syscall.Errno {
 	return 0
 }
 
-// rename moves a name, and replaces another one unless noReplace.
+// rename moves a name, over another one unless noReplace.
 func (d *Disk) rename(from *node, old string, to *node, name string, noReplace bool) syscall.Errno {
 	n, there := from.now.names[old], to.now.names[name]
 	switch {
@@ -144,7 +142,7 @@ func (d *Disk) rename(from *node, old string, to *node, name string, noReplace b
 	return 0
 }
 
-// write writes bytes into a file.
+// write puts bytes into a file.
 func (n *node) write(at int64, b []byte) {
 	if need := int(at) + len(b); need > len(n.now.data) {
 		n.resize(need)
@@ -153,7 +151,7 @@ func (n *node) write(at int64, b []byte) {
 	n.touch(int(at), len(b))
 }
 
-// resize truncates a file or extends it with zeros.
+// resize cuts a file off or fills it up with zeros.
 func (n *node) resize(size int) {
 	old := len(n.now.data)
 	if size <= old {
@@ -166,7 +164,6 @@ func (n *node) resize(size int) {
 	n.touch(old, size-old)
 }
 
-// touch marks the pages of a range as written.
 func (n *node) touch(at, length int) {
 	for p := at / pageBytes; p <= (at+length-1)/pageBytes && length > 0; p++ {
 		n.dirty[p] = true
@@ -174,7 +171,7 @@ func (n *node) touch(at, length int) {
 	n.modified = time.Now()
 }
 
-// sync makes the content of a file, or the names of a directory, durable.
+// sync makes durable what a file holds, or which names a directory has.
 func (d *Disk) sync(n *node) {
 	n.stored.attrs = maps.Clone(n.now.attrs)
 	n.stored.data = n.merged(len(n.now.data), func(int) bool { return true })
@@ -198,7 +195,7 @@ func (c change) store() {
 	}
 }
 
-// merged is the durable data, truncated or extended to size, with the dirty pages that wanted selects.
+// merged is the stored data, cut or filled up to size, with those dirty pages that are wanted.
 func (n *node) merged(size int, wanted func(page int) bool) []byte {
 	data := n.stored.data
 	if len(data) > size {
@@ -217,8 +214,8 @@ func (n *node) merged(size int, wanted func(page int) bool) []byte {
 	return data
 }
 
-// Lose returns the disk after a loss of power: everything that was not synced is lost. With r, a random part of it survives, as on disks
-// that write in their own order: the changes of names up to some moment, and any pages of any files. The old Disk must not be used any more.
+// Lose is the disk after the power has failed: everything that was not synced is gone. With r, some of it is not: the names changed up
+// to some moment, and any pages of any files, as disks do that write in an order of their own. The Disk itself must not be used any more.
 func (d *Disk) Lose(r *rand.Rand) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -233,7 +230,7 @@ func (d *Disk) Lose(r *rand.Rand) *Disk {
 	return after
 }
 
-// restore fills the copy of a node from its durable content, and the copies of everything below.
+// restore makes what a lost disk has of a node the copy of it, and with it everything below.
 func (d *Disk) restore(n *node, copies map[*node]*node, r *rand.Rand) {
 	c := copies[n]
 	coin := func(int) bool { return r != nil && r.IntN(2) == 0 }

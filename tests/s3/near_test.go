@@ -62,7 +62,7 @@ func (f far) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith
 func near(t *testing.T, e endpoint, id, secret, name string) (blob.Bucket, *atomic.Int64) {
 	t.Helper()
 	calls := &atomic.Int64{}
-	return e.server.Near(id, name, accountID, false, far{client(t, e, id, secret).Bucket(name, object.Options{Owner: accountID}), calls}), calls
+	return e.server.Near(id, name, accountID, "", far{client(t, e, id, secret).Bucket(name, object.Options{Owner: accountID}), calls}), calls
 }
 
 func TestANearBucketKeepsTheLawOfABucket(t *testing.T) {
@@ -184,7 +184,7 @@ func TestANearBucketRefusesWhatTheServerRefuses(t *testing.T) {
 		want      error
 	}{{"999999999999", false, batholith.ErrAccessDenied}, {accountID, true, batholith.ErrRefused}} {
 		kms := map[bool]string{true: "key"}[o.encrypted]
-		b := e.server.Near(keyID, "mine", o.owner, o.encrypted, client(t, e, keyID, secret).Bucket("mine", object.Options{Owner: o.owner, KMSKeyID: kms}))
+		b := e.server.Near(keyID, "mine", o.owner, kms, client(t, e, keyID, secret).Bucket("mine", object.Options{Owner: o.owner, KMSKeyID: kms}))
 		if err := b.Put(t.Context(), "k", []byte("x")); !errors.Is(err, o.want) {
 			t.Errorf("owner %s, encrypted %v: %v", o.owner, o.encrypted, err)
 		}
@@ -207,7 +207,7 @@ func TestANearBucketKeepsItsOwner(t *testing.T) {
 	for owner, want := range map[string]error{"": nil, former: nil, accountID: batholith.ErrAccessDenied} {
 		over := client(t, e, keyID, secret).Bucket("old", object.Options{Owner: owner})
 		calls := &atomic.Int64{}
-		b := e.server.Near(keyID, "old", owner, false, far{over, calls})
+		b := e.server.Near(keyID, "old", owner, "", far{over, calls})
 		for way, b := range map[string]blob.Bucket{"HTTP": over, "near": b} {
 			if err := b.Put(t.Context(), "k", []byte("x")); !errors.Is(err, want) {
 				t.Errorf("%s, owner %q: %v; want %v", way, owner, err, want)

@@ -25,14 +25,14 @@ import (
 )
 
 // sdk is the AWS SDK as its default configuration makes it, with nothing set but where and who.
-func sdk(url, id, secret string, client *http.Client) *s3.Client {
+func sdk(url, id, secret string, client *http.Client, more ...func(*s3.Options)) *s3.Client {
 	c, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(region),
 		config.WithBaseEndpoint(url), config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(id, secret, "")))
 	if err != nil {
 		panic(err)
 	}
-	return s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle, o.HTTPClient = true, client })
+	return s3.NewFromConfig(c, append([]func(*s3.Options){func(o *s3.Options) { o.UsePathStyle, o.HTTPClient = true, client }}, more...)...)
 }
 
 // serveTLS runs a server that speaks TLS, where the SDK sends bodies in chunks with a trailing checksum.

@@ -1,0 +1,292 @@
+package s3serve
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+
+	"github.com/batholith/batholith/internal/kms"
+)
+
+// Encryption as requests ask for it: SSE-S3 and SSE-KMS. SSE-C and DSSE-KMS are refused by
+// name, and everything is where there is no key. A client that asks for encryption must never
+// believe that it got it when it did not.
+
+// Grants says who may use an encryption key.
+type Grants interface {
+	// MayUseKey reports whether the owner of an access key may do an action (kms:Decrypt or
+	// kms:GenerateDataKey) with the key of this ARN.
+	MayUseKey(ctx context.Context, accessKeyID, action, keyARN string) bool
+}
+
+// The actions that Grants are asked for.
+const (
+	actionDecrypt  = "kms:Decrypt"
+	actionGenerate = "kms:GenerateDataKey"
+)
+
+// The headers, in lower case. In a signed URL or a form they are parameters and fields.
+const (
+	sseHeader      = "x-amz-server-side-encryption"
+	sseKeyHeader   = sseHeader + "-aws-kms-key-id"
+	sseContext     = sseHeader + "-context"
+	sseBucketKey   = sseHeader + "-bucket-key-enabled"
+	sseOfSource    = "x-amz-copy-source-server-side-encryption"
+	mostEncContext = 8 << 10 // bytes of an encryption context (KMS: 8,192)
+)
+
+// wish is the encryption that a request asks for; the zero wish is none.
+type wish struct {
+	algorithm string // AES256 or aws:kms
+	key       string // any name of a key; "" for the default one
+	context   string // JSON in Base64
+}
+
+// wishKey is where the wish of a request lies among its values.
+const wishKey = "batholith-encryption"
+
+func wishOf(ctx context.Context) wish {
+	w, _ := ctx.Value(wishKey).(wish)
+	return w
+}
+
+// encryption is the middleware. It reads what the request asks for, and refuses what the server
+// cannot do.
+func (s *store) encryption(ctx fiber.Ctx) error {
+	asked := map[string]string{}
+	for name, value := range ctx.Request().Header.All() {
+		if lower := strings.ToLower(string(name)); asksEncryption(lower) {
+			asked[lower] = string(value)
+		}
+	}
+	for name, value := range ctx.Request().URI().QueryArgs().All() {
+		if lower := strings.ToLower(string(name)); asksEncryption(lower) {
+			asked[lower] = string(value)
+		}
+	}
+	w, err := s.wish(asked)
+	switch {
+	case err != nil:
+		return answer(ctx, err)
+	case len(asked) > 0 && (ctx.Method() == http.MethodGet || ctx.Method() == http.MethodHead):
+		return answer(ctx, s3err.InvalidArgumentError{ArgumentName: sseHeader, ArgumentValue: w.algorithm,
+			Description: sseHeader + " header is not supported for this operation."})
+	case w != wish{}:
+		ctx.Locals(wishKey, w)
+	}
+	return ctx.Next()
+}
+
+// formWish is the wish of an upload by form, whose fields the gateway read.
+func (s *store) formWish(ctx context.Context) (wish, error) {
+	form, ok := ctx.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
+	if !ok {
+		return wishOf(ctx), nil
+	}
+	asked := map[string]string{}
+	for name, value := range form.Fields {
+		if lower := strings.ToLower(name); asksEncryption(lower) {
+			asked[lower] = value
+		}
+	}
+	return s.wish(asked)
+}
+
+// asksEncryption reports whether a header, parameter or field is about encryption by the
+// server, of a copy's source too.
+func asksEncryption(lower string) bool {
+	return strings.HasPrefix(lower, sseHeader) || strings.HasPrefix(lower, sseOfSource)
+}
+
+// wish checks what was asked for, by names in lower case.
+func (s *store) wish(asked map[string]string) (w wish, err error) {
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		value := asked[name]
+		switch {
+		case s.keys == nil, strings.HasPrefix(name, sseOfSource), name != sseHeader && name != sseKeyHeader && name != sseContext && name != sseBucketKey,
+			name == sseHeader && value == "aws:kms:dsse":
+			return wish{}, s.errEncryption(name, value)
+		case name == sseBucketKey && value != "true" && value != "false":
+			return wish{}, invalid(name, value, "It is true or false.")
+		}
+	}
+	w = wish{algorithm: asked[sseHeader], key: asked[sseKeyHeader], context: asked[sseContext]}
+	switch {
+	case w.algorithm != "" && w.algorithm != sseS3 && w.algorithm != sseKMS:
+		return wish{}, refusal(http.StatusBadRequest, "InvalidEncryptionAlgorithmError", "The encryption request you specified is not valid. The valid value is AES256 or aws:kms.")
+	case w.algorithm != sseKMS && w.key != "":
+		return wish{}, invalid(sseKeyHeader, w.key, "It needs "+sseHeader+": aws:kms.")
+	case w.algorithm != sseKMS && w.context != "":
+		return wish{}, invalid(sseContext, w.context, "It needs "+sseHeader+": aws:kms.")
+	case !isContext(w.context):
+		return wish{}, invalid(sseContext, w.context, "It is a JSON object of texts, encoded in Base64.")
+	}
+	return w, nil
+}
+
+func invalid(name, value, why string) error {
+	return s3err.InvalidArgumentError{ArgumentName: name, ArgumentValue: value, Description: why}
+}
+
+// isContext reports whether a text is an encryption context as clients send it; "" is none.
+func isContext(text string) bool {
+	if text == "" {
+		return true
+	}
+	document, err := base64.StdEncoding.DecodeString(text)
+	var pairs map[string]string
+	return err == nil && len(document) <= mostEncContext && json.Unmarshal(document, &pairs) == nil && pairs != nil
+}
+
+// errEncryption refuses a kind of encryption by name.
+func (s *store) errEncryption(name, value string) error {
+	why := "The embedded S3 does not encrypt, because its settings have no key, so " + name + " is refused: make a key with batholith kms create, or leave it out."
+	if s.keys != nil {
+		what := name
+		if name == sseHeader {
+			what += ": " + value
+		}
+		why = "The embedded S3 does not encrypt with keys of clients (SSE-C) or twice (DSSE-KMS), so " + what + " is refused: ask for AES256 or aws:kms."
+	}
+	return s3err.NotImplementedError{Header: name, APIError: s3err.APIError{Code: "NotImplemented", HTTPStatusCode: http.StatusNotImplemented, Description: why}}
+}
+
+// sealing is how an object is going to be encrypted.
+type sealing struct {
+	envelope
+	arn  string
+	data []byte // data key
+}
+
+// sealingFor makes the data key of a new object: as the request wishes, or else as the bucket's
+// default says. nil: the object is not to be encrypted.
+func (s *store) sealingFor(ctx context.Context, bucket, key string, w wish) (*sealing, error) {
+	if w.algorithm == "" {
+		var err error
+		if w, err = s.defaultWish(bucket); err != nil {
+			return nil, err
+		}
+	}
+	if w.algorithm == "" || strings.HasSuffix(key, "/") { // the object of a directory has no bytes
+		return nil, nil
+	}
+	if s.keys == nil {
+		return nil, s.errEncryption(sseHeader, w.algorithm)
+	}
+	ref, err := s.keys.Find(w.key)
+	if err == nil {
+		err = s.granted(ctx, actionGenerate, ref.ARN, w.algorithm)
+	}
+	if err != nil {
+		return nil, s.keyError(err)
+	}
+	e := envelope{Algorithm: w.algorithm, Key: ref.ID, Context: w.context}
+	d, err := s.keys.Generate(ref.ID, e.bound(bucket, key))
+	if err != nil {
+		return nil, s.keyError(err)
+	}
+	e.Wrapped = d.Wrapped
+	return &sealing{envelope: e, arn: d.ARN, data: d.Plain}, nil
+}
+
+// unseal unwraps the data key of an object or upload.
+func (s *store) unseal(ctx context.Context, action, bucket, key string, e envelope) (*sealing, error) {
+	if s.keys == nil {
+		return nil, s.keyError(errNoKeys)
+	}
+	ref, err := s.keys.Find(e.Key)
+	if err == nil {
+		err = s.granted(ctx, action, ref.ARN, e.Algorithm)
+	}
+	if err != nil {
+		return nil, s.keyError(err)
+	}
+	d, err := s.keys.Unwrap(e.Key, e.Wrapped, e.bound(bucket, key))
+	if err != nil {
+		return nil, s.keyError(err)
+	}
+	return &sealing{envelope: e, arn: ref.ARN, data: d.Plain}, nil
+}
+
+// errNoKeys is for objects that were encrypted when the settings had keys.
+var errNoKeys = errors.New("the object is encrypted, and the settings have no encryption key: put its key back into kms.keys")
+
+// errForbidden is a refusal by the grants.
+type errForbidden struct{ action, arn string }
+
+func (e errForbidden) Error() string { return "not authorized to perform " + e.action + " on " + e.arn }
+
+// granted asks whether the signer may use a key. The keys of SSE-S3 are the server's: whoever
+// may use the object may use them (S3: SSE-S3).
+func (s *store) granted(ctx context.Context, action, arn, algorithm string) error {
+	who := signer(ctx)
+	if s.grants == nil || algorithm != sseKMS || who == s.accounts.root.AccessKeyID || s.grants.MayUseKey(ctx, who, action, arn) {
+		return nil
+	}
+	return errForbidden{action, arn}
+}
+
+// keyError makes an error about a key one of S3's. What clients may not know, such as paths, is
+// logged.
+func (s *store) keyError(err error) error {
+	var forbidden errForbidden
+	var fault *kms.Fault
+	reason := "The server's log says why."
+	if errors.As(err, &fault) {
+		reason = fault.Error()
+	}
+	switch {
+	case errors.As(err, &forbidden):
+		return refusal(http.StatusForbidden, "AccessDenied", "The caller is "+forbidden.Error()+": permit it in the policy.")
+	case errors.Is(err, kms.ErrNotFound):
+		return refusal(http.StatusBadRequest, "KMS.NotFoundException", reason)
+	case errors.Is(err, kms.ErrDisabled):
+		return refusal(http.StatusBadRequest, "KMS.DisabledException", reason)
+	}
+	s.log.Error("embedded S3: an encryption key cannot be used", "error", err)
+	if errors.Is(err, kms.ErrInvalid) {
+		return refusal(http.StatusInternalServerError, "InternalError", "The object cannot be decrypted: it is damaged, or its key was replaced. The server's log says more.")
+	}
+	return refusal(http.StatusBadRequest, "KMS.KMSInvalidStateException", "The encryption key cannot be used now. The server's log says why.")
+}
+
+// tellEncryption writes into the answer how the object is encrypted.
+func (s *store) tellEncryption(ctx context.Context, e envelope, withContext bool) {
+	response, ok := ctx.(*fasthttp.RequestCtx)
+	if !ok {
+		return
+	}
+	header := &response.Response.Header
+	header.Set(sseHeader, e.Algorithm)
+	if e.Algorithm == sseKMS {
+		header.Set(sseKeyHeader, s.arnOf(e.Key))
+	}
+	if withContext && e.Context != "" {
+		header.Set(sseContext, e.Context)
+	}
+}
+
+// arnOf is the ARN of a key, or its id where the settings do not have it any more.
+func (s *store) arnOf(id string) string {
+	if s.keys != nil {
+		if ref, err := s.keys.Find(id); err == nil {
+			return ref.ARN
+		}
+	}
+	return id
+}
+
+// nameOf is the name of the bucket of a path.
+func nameOf(path string) string { return filepath.Base(path) }
