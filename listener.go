@@ -28,10 +28,10 @@ type Listener struct {
 }
 
 // Attempt is one request for one record.
-type Attempt struct { // job id
-	Job     string // catalogue id
-	Model   string // the backend's host and port; contains no secret
-	Backend string // as it names itself; holds no secret
+type Attempt struct {
+	Job     string // job id
+	Model   string // catalogue id
+	Backend string // the backend's host and port; contains no secret
 	Record  RecordKey
 	Number  int           // from 1; an attempt that is not counted has the same number as the next one
 	Took    time.Duration // since it was sent; 0 in Sent

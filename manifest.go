@@ -107,7 +107,7 @@ const ListedLines = 1000
 
 // ValidationHead is the first line of the list of invalid lines.
 type ValidationHead struct {
-	Version int    `json:"version"` // input files that were read
+	Version int    `json:"version"`
 	JobARN  string `json:"jobArn"`
 	Files   int64  `json:"fileCount"`        // input files that were read
 	Records int64  `json:"recordCount"`      // lines that are valid records

@@ -1,9 +1,9 @@
-// Package backoff waits between the attempts at something that fails, longer each time.
+// Package backoff retries an operation with exponential backoff.
 //
-// The nth wait is a random time between d/2 and d, d = min(least × 2^(n−1), most): so many processes that one outage held up do not
-// come back at the same moment, and no wait is longer than its nominal length.
+// The nth wait is a random time between d/2 and d, where d = min(least × 2^(n−1), most). Randomness keeps many processes from retrying at the
+// same moment after one outage.
 //
-// The package must not know what is attempted, nor which errors may pass: the caller says which error is final.
+// The package must not know the operation, nor which errors are temporary: the caller marks permanent errors with [Final].
 package backoff
 
 import (
@@ -16,8 +16,8 @@ import (
 )
 
 // Repeat calls do until it returns nil, a [Final] error, or ctx ends. It returns nil, the error inside of Final, or the cause of ctx.
-// After each failure that is followed by a wait it calls failed, which may be nil, with the error and the length of the wait.
-// A ctx that has ended already is no reason to call do.
+// Before each wait it calls failed, which may be nil, with the error and the length of the wait.
+// If ctx has ended before the first attempt, it does not call do.
 func Repeat(ctx context.Context, least, most time.Duration, do func(context.Context) error, failed func(err error, wait time.Duration)) error {
 	var last error
 	waits := New(least, most)
@@ -37,7 +37,7 @@ func Repeat(ctx context.Context, least, most time.Duration, do func(context.Cont
 	})
 }
 
-// Final marks an error that no repetition can help. Final(nil) is nil.
+// Final marks an error as permanent, so that Repeat returns it at once. Final(nil) is nil.
 func Final(err error) error {
 	if err == nil {
 		return nil
@@ -45,24 +45,27 @@ func Final(err error) error {
 	return &final{err}
 }
 
-// final is the mark. It does not outlive Repeat.
+// final is the mark. Repeat removes it from the error that it returns.
 type final struct{ err error }
 
+// Error is the text of the marked error.
 func (f *final) Error() string { return f.err.Error() }
+
+// Unwrap returns the marked error.
 func (f *final) Unwrap() error { return f.err }
 
-// Waits are the waits of one series of attempts, for a loop that waits for other things besides. It is not safe for concurrent use.
+// Waits are the waits of one series of attempts, for a loop that also waits for other events. It is not safe for concurrent use.
 type Waits struct {
 	nominal retry.Backoff
 }
 
-// New returns the waits from least, which is positive, to most.
+// New returns waits that double from least, which must be above 0, to most.
 func New(least, most time.Duration) *Waits {
 	return &Waits{retry.WithCappedDuration(most, retry.NewExponential(least))}
 }
 
 // Next is the length of the next wait.
 func (w *Waits) Next() time.Duration {
-	d, _ := w.nominal.Next() // without a bound on their number it never says stop
+	d, _ := w.nominal.Next() // the second result is only true with a bound on the number of waits
 	return d - rand.N(d/2+1)
 }

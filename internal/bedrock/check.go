@@ -19,8 +19,8 @@ type checker struct {
 
 // violation is one broken constraint, as the error message shows it.
 type violation struct {
-	path, value, constraint string // the JSON type of the value is wrong
-	wrongType               bool   // the body has another JSON type there
+	path, value, constraint string
+	wrongType               bool // the JSON type of the value is wrong
 }
 
 // object is a JSON object in the request, or the path labels and query parameters of the

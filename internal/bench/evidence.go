@@ -51,8 +51,9 @@ func evidence(b *bench) error {
 		return err
 	}
 	rate := map[string]float64{}
+	// The rate of the records that are answered, until the last of them is: what is asked again about bad records afterwards holds up nobody.
 	for _, c := range cases {
-		rate[c.name] = float64(c.stats.Answered) / c.stats.Loaded.Seconds
+		rate[c.name] = float64(c.stats.Work.Answered) / c.stats.Work.Seconds // without canaries, which have one token
 	}
 	for _, kind := range []string{"500", "403", "reset"} {
 		b.table.add(row{what: fmt.Sprintf("%.0f %% of the records always get a %s: the others' answers a second", 100*share, kind), against: "asked once, a 400", reference: rate["400"],

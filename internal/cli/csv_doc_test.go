@@ -17,6 +17,7 @@ var pageBlock = regexp.MustCompile("(?s)```([a-z]+)\n(.*?\n)```")
 // TestTheCommandsOfTheCSVPageWork does what docs/from-csv.md says: it writes the table and the settings, runs each command, and compares what the
 // page says that a command printed. The model server of the page is one of the test.
 func TestTheCommandsOfTheCSVPageWork(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("python3 is not installed; scripts/deps.sh installs it")
 	}

@@ -142,6 +142,9 @@ func (s *screen) finding(colour plain.Control, severity, name, text string) erro
 		if i > 0 {
 			severity, name = "", ""
 		}
+		if severity == "" {
+			before, after = "", ""
+		}
 		if err := plain.Draw(s.out, before, fmt.Sprintf("%-*s", severityWidth, severity), after, fmt.Sprintf("%-*s", checkWidth, name)+line, newline); err != nil {
 			return err
 		}

@@ -144,6 +144,7 @@ func remedy(err error) string {
 		inUse  *config.InUseError
 		api    smithy.APIError
 		dial   *net.OpError
+		path   *fs.PathError
 	)
 	switch {
 	case errors.As(err, &hinted):
@@ -158,6 +159,8 @@ func remedy(err error) string {
 		return "stop what listens there, or choose another port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"
+	case errors.As(err, &path) && path.Op == "mkdir":
+		return "this folder cannot be made there: name another with --output DIR or --data DIR"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as the user to whom that belongs, or name a place of your own (--data DIR, --output DIR)"
 	case isTimeout(err):

@@ -43,6 +43,9 @@ func (a *app) gather(inputs []string) ([]localFile, error) {
 	for _, why := range leftOut {
 		a.tell("warning", "left out: "+why)
 	}
+	if err == nil {
+		err = refuseForms(files)
+	}
 	return files, err
 }
 
@@ -168,6 +171,9 @@ func checkGathered(inputs []string, files []localFile) error {
 		return fmt.Errorf("%s cannot be part of a job: %s", paths[at], why)
 	}
 	if records == 0 {
+		if err := otherEnding(files); err != nil {
+			return err
+		}
 		return hint(fmt.Errorf("no file in %s ends in %s", strings.Join(inputs, ", "), inputSuffix),
 			`one record a line: {"recordId": "1", "modelInput": {…}}, in a file whose name ends in %s`, inputSuffix)
 	}

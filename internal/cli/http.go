@@ -11,7 +11,6 @@ import (
 
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/door"
-	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // Times of a request and a connection. The door has shorter ones for connections without a verified request.
@@ -67,7 +66,7 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 
 // admit looks at who a request claims to be from, before its body is read. An API key is sent whole, so that its request is verified
 // then; a signature covers the body, and authenticate checks it.
-func admit(v *sigv4.Verifier) func(*http.Request) error {
+func admit(v verifier) func(*http.Request) error {
 	return func(r *http.Request) error {
 		verified, err := v.Admit(r)
 		if verified && err == nil {
@@ -77,7 +76,7 @@ func admit(v *sigv4.Verifier) func(*http.Request) error {
 	}
 }
 
-func authenticate(v *sigv4.Verifier) func(*http.Request, []byte) (bedrock.Caller, error) {
+func authenticate(v verifier) func(*http.Request, []byte) (bedrock.Caller, error) {
 	return func(r *http.Request, body []byte) (bedrock.Caller, error) {
 		who, err := v.Verify(r, body)
 		if err == nil {

@@ -52,6 +52,11 @@ var colourSequence = regexp.MustCompile(`\x1b\[[0-9]+m`)
 
 // The real program on a real terminal, which is resized while a job runs.
 func TestOnATerminalEveryLineKeepsToTheWidth(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	m := &heldModel{left: -1, held: make(chan struct{}), arrived: make(chan struct{}, 1000), gone: make(chan struct{}, 1000), answered: map[string]int{}}
 	m.hold(1)
 	server := httptest.NewServer(m)
@@ -65,7 +70,7 @@ func TestOnATerminalEveryLineKeepsToTheWidth(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "in.jsonl"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := &exec.Cmd{Path: os.Args[0], Args: []string{"batholith", "run", "in.jsonl"}, Dir: dir, Env: []string{"LANG=C.UTF-8", "TERM=xterm", "HOME=" + dir,
+	cmd := &exec.Cmd{Path: program, Args: []string{"batholith", "run", "in.jsonl"}, Dir: dir, Env: []string{"LANG=C.UTF-8", "TERM=xterm", "HOME=" + dir,
 		fmt.Sprintf("BATHOLITH_MODELS=[{id: held, family: openai, backends: [{url: '%s/v1'}]}]", server.URL)}}
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 90})
 	if err != nil {

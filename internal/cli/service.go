@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -201,7 +202,7 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 // handler is everything that --listen serves.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
-	verifier := sigv4.New(c.Region, "bedrock", keyRing(c), time.Now)
+	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", keyRing(c), time.Now))
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
@@ -248,7 +249,12 @@ func keyRing(c *config.Config) *sigv4.Ring {
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, hint(fmt.Errorf("listen on %s: it is no address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, hint(fmt.Errorf("listen on %s: this user may not open the port", address), "name a port from 1024 on with %s", flag)
+	case err != nil:
 		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)
 	}
 	return ln, nil

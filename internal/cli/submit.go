@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -115,6 +116,9 @@ func (s *submission) check() error {
 			return err
 		}
 	}
+	if !bucketForm.MatchString(s.bucket) {
+		return &usageError{reason: fmt.Sprintf("--bucket: %q is no name of a bucket", s.bucket), remedy: "write 3 to 63 lower-case letters, digits, dots and dashes, a letter or digit at both ends"}
+	}
 	if s.timed && s.hours < 1 {
 		return &usageError{reason: fmt.Sprintf("--timeout-hours: %d is not possible", s.hours), remedy: "write 1 or more, or leave it out to have the server's default"}
 	}
@@ -123,6 +127,9 @@ func (s *submission) check() error {
 	}
 	return nil
 }
+
+// bucketForm is what S3 takes as the name of a new bucket.
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // writableFolder makes the folder that the answers go to, and tries to write there, before the job costs anything.
 func writableFolder(dir string) error {

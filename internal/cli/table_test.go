@@ -115,6 +115,17 @@ func TestSettingsToPasteAreNeverBroken(t *testing.T) {
 	}
 }
 
+func TestOnlyTheSeverityOfAFindingIsColoured(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{out: &out, columns: func() int { return 40 }, colour: true}
+	if err := s.finding(red, "problem", "s3", "a text that goes on in a second line"); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\x1b[31mproblem  \x1b[0ms3        a text that goes on\n                   in a second line\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func TestColoursFollowTheConventions(t *testing.T) {
 	for _, tt := range []struct {
 		env      []string

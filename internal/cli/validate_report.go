@@ -114,6 +114,8 @@ func (a *app) closeValidate(f *validated, asJSON bool) error {
 	switch {
 	case f.Errors > 0:
 		return hint(fmt.Errorf("%s not a valid record: a job over this input would fail", isOrAre(f.Errors, "line")), "mend what is named, and validate again")
+	case f.Refusal != "" && f.Records == 0:
+		return hint(fmt.Errorf("a job over this input would fail: %s", f.Refusal), `there is no record in it: write one a line, {"recordId": "1", "modelInput": {…}}`)
 	case f.Refusal != "":
 		return hint(fmt.Errorf("a job over this input would fail: %s", f.Refusal), "the quotas are those of limits in the settings: batholith config")
 	}

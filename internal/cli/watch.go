@@ -135,7 +135,11 @@ func (a *app) closeWatch(j jobFacts) error {
 	}
 	if j.Status != batholith.StatusCompleted {
 		_, told := j.told()
-		return &endedError{status: j.Status, message: told}
+		ended := &endedError{status: j.Status, message: told}
+		if j.Status == batholith.StatusFailed && j.Processed == 0 {
+			return hint(ended, "correct what it names, and create the job again; no record was sent")
+		}
+		return ended
 	}
 	return nil
 }

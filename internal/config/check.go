@@ -60,6 +60,7 @@ func (l *loader) check() {
 	l.checkLimits()
 	l.checkNetwork()
 	l.checkPolicy()
+	l.checkOIDC()
 	l.later("tls", c.TLS != TLS{})
 	l.later("events", len(c.Events) > 0)
 }
@@ -97,6 +98,29 @@ func (l *loader) checkProcess() {
 	if c.Drain < 0 {
 		l.bad("drain", "write a duration such as 30s", "it is negative")
 	}
+}
+
+// checkOIDC checks whose tokens are taken. Whether the issuer answers is not asked: it may come up later than this process.
+func (l *loader) checkOIDC() {
+	o := l.config.OIDC
+	switch u, err := url.Parse(o.Issuer); {
+	case o == OIDC{}:
+		return
+	case o.Issuer == "":
+		l.bad("oidc", "add oidc.issuer, or remove the others", "it names no issuer")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		l.bad("oidc.issuer", "write it as the tokens have it, such as https://login.example.net", "%q is no URL of an issuer", plain.RedactURL(o.Issuer))
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		l.bad("oidc.issuer", "use https", "over http, anybody on the way could answer with keys of their own")
+	case o.Audience == "":
+		l.bad("oidc.issuer", "add oidc.audience, which the issuer puts into tokens for this service", "without an audience, tokens for other services would be taken")
+	}
+}
+
+// loopback tells whether a host is this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // checkPolicy checks the policies as the server will, so that every fault in them is told with

@@ -71,6 +71,7 @@ var valueOf = map[string]string{
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
 	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",
+	"oidc.issuer": "https://login.example.net",
 }
 
 func TestEverySettingHasItsThreeNames(t *testing.T) {
@@ -97,6 +98,12 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 				others["s3.secret_access_key_env"] = "SECRET"
 			case "s3.secret_access_key_env":
 				others["s3.access_key_id"] = "K"
+			case "oidc.issuer":
+				others["oidc.audience"] = "a"
+			case "oidc.audience":
+				others["oidc.issuer"] = "https://login.example.net"
+			case "oidc.principal_claim", "oidc.groups_claim", "oidc.account_claim", "oidc.prefix":
+				others["oidc.issuer"], others["oidc.audience"] = "https://login.example.net", "b"
 			}
 			env := []string{"SECRET=x"}
 			byEnv, err1 := load(t, "", append(env, s.Env+"="+text), others)

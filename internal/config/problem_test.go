@@ -121,6 +121,24 @@ func TestEveryFaultInThePoliciesIsToldWithItsLineAndColumn(t *testing.T) {
 	}
 }
 
+func TestAnIssuerThatCannotBeTrustedIsRefused(t *testing.T) {
+	for file, want := range map[string]string{
+		"oidc: {issuer: 'http://login.example.net', audience: a}":           "anybody on the way",
+		"oidc: {issuer: 'login.example.net', audience: a}":                  "no URL of an issuer",
+		"oidc: {issuer: 'https://u:secret@login.example.net', audience: a}": "no URL of an issuer",
+		"oidc: {issuer: 'https://login.example.net'}":                       "tokens for other services",
+		"oidc: {audience: a}": "names no issuer",
+	} {
+		_, err := load(t, file, nil, nil)
+		if p := first(t, err); !strings.Contains(p.Reason, want) || p.Line != 1 || strings.Contains(p.Reason, "secret") {
+			t.Errorf("%s: %v", file, p)
+		}
+	}
+	if _, err := load(t, "oidc: {issuer: 'http://127.0.0.1:5556/dex', audience: a}", nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAPolicyFileWithoutPoliciesIsWarnedAbout(t *testing.T) {
 	c, err := load(t, "policy: "+policies(t, "// nothing yet\n"), nil, nil)
 	if err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "everything is denied") {

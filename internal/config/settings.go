@@ -36,6 +36,8 @@ type Config struct {
 	Credentials []Credential `yaml:"credentials"`
 	// Bearer keys that may call the API (Authorization: Bearer KEY).
 	APIKeys []APIKey `yaml:"api_keys"`
+	// Issuer of tokens that callers may send as bearer keys.
+	OIDC OIDC `yaml:"oidc"`
 	// Cedar file that says who may do what; it is read again when it changes. Absent: every
 	// known principal may do everything in its account.
 	Policy string `yaml:"policy"`
@@ -135,6 +137,24 @@ type APIKey struct {
 	Account string `yaml:"account"`
 	// Groups of the caller, for policies.
 	Groups []string `yaml:"groups"`
+}
+
+// OIDC names an OpenID Connect issuer, and the claims of its tokens.
+type OIDC struct {
+	// URL of the issuer, as its tokens have it; https, or http on this machine. Absent: no tokens.
+	Issuer string `yaml:"issuer"`
+	// Audience that a token must be for.
+	Audience string `yaml:"audience"`
+	// Claim with the name of the principal; absent: sub.
+	PrincipalClaim string `yaml:"principal_claim"`
+	// Claim with the names of the principal's groups; absent: groups.
+	GroupsClaim string `yaml:"groups_claim"`
+	// Claim with the account of the principal, 12 digits; absent: every token is of the account
+	// above.
+	AccountClaim string `yaml:"account_claim"`
+	// Text before the names of principals and groups of tokens, such as "sso:", so that none
+	// of them is mistaken for a principal or a group of these settings.
+	Prefix string `yaml:"prefix"`
 }
 
 // TLS names the certificate files of the listener.

@@ -14,8 +14,8 @@ const maxTexts = 96
 
 // cohereBody holds what a record asks for.
 type cohereBody struct {
-	texts, dimensions value // embedding_types is given, so the answer groups the vectors by type
-	byType            bool
+	texts, dimensions value
+	byType            bool // embedding_types is given, so the answer groups the vectors by type
 	changes           batholith.Changes
 }
 

@@ -97,8 +97,8 @@ func endOf(finish value) (end string, broken bool) {
 	if finish.kind() == '{' { // SGLang: {"type":"stop","matched":…}
 		finish = finish.member("type")
 	}
-	if finish.kind() == '0' { // a number whose meaning only the server knows
-		return "", true // the number of an enumeration that only the server knows
+	if finish.kind() == '0' {
+		return "", true // a number whose meaning only the server knows
 	}
 	word := finish.text()
 	switch word { // nearly all answers

@@ -366,8 +366,8 @@ func (d openai) message(b *buffer, message value, c completion) {
 			}
 			told = true
 			d.content(b, c)
-			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() { // thoughts that were among the parts of the content
-				b.member("reasoning_content", c.reasoning) // what stood among the parts
+			if v.kind() == '[' && !d.tagged && message.member("reasoning_content").absent() {
+				b.member("reasoning_content", c.reasoning) // thoughts that were among the parts of the content
 			}
 		case name == "tool_calls" && v.len() == 0:
 		case d.tagged && (name == "reasoning_content" || name == "reasoning"):

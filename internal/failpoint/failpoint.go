@@ -10,17 +10,17 @@ import (
 // Variable is the environment variable that names a point.
 const Variable = "BATHOLITH_FAILPOINT"
 
-// armed is the point at which this process is to die; nil at any other time than in a test. It is the process that dies, and the points
-// lie in packages that share nothing, so it is the process's.
+// armed is the point at which this process must die; nil outside of tests. It is a global, since the whole process dies and the points are
+// in packages that have nothing in common.
 var armed = parse(os.Getenv(Variable))
 
-// point is a name and how often it is passed until the end.
+// point is a name, and the number of passes until the process dies.
 type point struct {
 	name string
 	left atomic.Int64
 }
 
-// parse reads NAME or NAME:COUNT. A count that is none is 1.
+// parse reads NAME or NAME:COUNT. Without a valid count it is 1.
 func parse(text string) *point {
 	if text == "" {
 		return nil
@@ -35,18 +35,18 @@ func parse(text string) *point {
 	return p
 }
 
-// Here passes the point of this name. When the process is to die at it, Here does not return.
+// Here passes a point. If the process must die there, Here does not return.
 func Here(name string) {
 	if armed != nil && armed.reached(name) {
 		die()
 	}
 }
 
-// reached counts a passing and tells whether it was the one. Later ones are told so as well: the kill takes a moment, and nobody
-// may go on behind the point meanwhile.
+// reached counts a pass and reports whether the process must die. It is also true for later passes: the signal takes a moment, and no
+// goroutine may continue after the point meanwhile.
 func (p *point) reached(name string) bool { return p.name == name && p.left.Add(-1) <= 0 }
 
-// die ends the process as kill -9 does.
+// die kills the process with SIGKILL. It does not return.
 func die() {
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Kill()

@@ -1,12 +1,12 @@
 package failpoint
 
-// Point is a place in the program where it can be made to die.
+// Point is a place in the program where a test can kill it.
 type Point struct {
 	Name string // PACKAGE.WHAT-HAS-HAPPENED
-	Left string // what a death there leaves behind
+	Left string // what a crash there leaves
 }
 
-// Points lists every point in the order in which the service and a job come to them.
+// Points lists every point, in the order in which the service and a job reach them.
 func Points() []Point {
 	return []Point{
 		{"config.data-made", "a data directory with a lock and nothing else"},

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// inode is the number of the file behind a name; a replaced file has another.
+// inode is the number of a file. A file that replaces another has a different number.
 func inode(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Ino)

@@ -15,7 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Input is a bucket that holds just the files it was given. What would change it is denied.
+// Input is a read-only bucket of named files. Every call that would change it returns batholith.ErrAccessDenied.
 type Input struct {
 	paths map[string]string // by key
 	keys  []string          // sorted
@@ -23,7 +23,7 @@ type Input struct {
 
 var _ blob.Bucket = (*Input)(nil)
 
-// NewInput names files by the keys that they shall have. Whether they are there shows when they are asked for.
+// NewInput makes an input from paths by key. It does not check that the files exist.
 func NewInput(paths map[string]string) *Input {
 	return &Input{paths: maps.Clone(paths), keys: slices.Sorted(maps.Keys(paths))}
 }
@@ -31,10 +31,10 @@ func NewInput(paths map[string]string) *Input {
 // Name is "input".
 func (in *Input) Name() string { return "input" }
 
-// URI is where a file lies, as file://.
+// URI is the file:// URI of a file.
 func (in *Input) URI(key string) string { return fileURI(in.paths[key]) }
 
-// List yields the files of a prefix. One that is missing is an error here: it was named by hand.
+// List yields the files with a prefix. A missing file is an error, since a user has named it.
 func (in *Input) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		for _, key := range in.keys {
@@ -49,7 +49,7 @@ func (in *Input) List(ctx context.Context, prefix string) iter.Seq2[batholith.Ob
 	}
 }
 
-// Head tells of one file.
+// Head describes one file.
 func (in *Input) Head(ctx context.Context, key string) (batholith.Object, error) {
 	f, err := in.open(ctx, "find", key)
 	if err != nil {
@@ -59,7 +59,7 @@ func (in *Input) Head(ctx context.Context, key string) (batholith.Object, error)
 	return describe(f, key)
 }
 
-// Read opens a range, as blob.Bucket demands.
+// Read opens a range of a file (see blob.Bucket).
 func (in *Input) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -71,6 +71,7 @@ func (in *Input) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return newReader(ctx, f, in.paths[key], etag, offset, n) // people know the path
 }
 
+// open opens the file of a key. verb is for the error.
 func (in *Input) open(ctx context.Context, verb, key string) (*os.File, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -86,6 +87,7 @@ func (in *Input) open(ctx context.Context, verb, key string) (*os.File, error) {
 	return f, nil
 }
 
+// deny is the error of every call that would change the input.
 func (in *Input) deny(verb, key string) error {
 	return fmt.Errorf("%s %s: %w: the input is only read", verb, key, batholith.ErrAccessDenied)
 }
@@ -117,10 +119,10 @@ func (in *Input) CompleteUpload(_ context.Context, key, _ string, _ []string) er
 	return in.deny("complete upload of", key)
 }
 
-// AbortUpload has nothing to do.
+// AbortUpload does nothing, since there are no uploads.
 func (in *Input) AbortUpload(context.Context, string, string) error { return nil }
 
-// ListUploads has nothing to yield.
+// ListUploads yields nothing.
 func (in *Input) ListUploads(context.Context, string) iter.Seq2[batholith.Upload, error] {
 	return func(func(batholith.Upload, error) bool) {}
 }

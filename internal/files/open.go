@@ -10,20 +10,21 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// NotAFileError says that a path names something else than a regular file.
+// NotAFileError says that a path is no regular file.
 type NotAFileError struct {
 	Path string
 	Kind string // a named pipe, a socket, a device, a directory
 }
 
+// Error names the path and its kind.
 func (e *NotAFileError) Error() string {
 	return fmt.Sprintf("%s is %s, and only regular files can be read", e.Path, e.Kind)
 }
 
-// Unwrap makes it batholith.ErrNoObject for those who read a bucket: no object has this name.
+// Unwrap returns batholith.ErrNoObject: for a reader of the bucket there is no such object.
 func (e *NotAFileError) Unwrap() error { return batholith.ErrNoObject }
 
-// Regular returns a [*NotAFileError] when info describes something else than a regular file.
+// Regular returns nil for a regular file, else a [*NotAFileError].
 func Regular(path string, info fs.FileInfo) error {
 	mode := info.Mode()
 	if mode.IsRegular() {
@@ -43,10 +44,10 @@ func Regular(path string, info fs.FileInfo) error {
 	return &NotAFileError{Path: path, Kind: kind}
 }
 
-// Open opens a regular file for reading. It never waits: the open of a named pipe would wait for a writer. A path that names something
-// else is a [*NotAFileError], also when it was a file a moment before.
+// Open opens a regular file for reading. It never blocks, while a plain open of a named pipe waits for a writer. For any other kind of file
+// it returns a [*NotAFileError], also if the path was replaced a moment before.
 func Open(path string) (*os.File, error) {
-	info, err := os.Stat(path) // the open alone has effects on some devices
+	info, err := os.Stat(path) // check before opening: to open some devices has side effects
 	if err == nil {
 		err = Regular(path, info)
 	}
@@ -56,7 +57,7 @@ func Open(path string) (*os.File, error) {
 	return regular(os.OpenFile(path, readNow, 0))
 }
 
-// ReadFile reads a regular file. Like Open it never waits.
+// ReadFile reads a regular file. Like Open it never blocks.
 func ReadFile(path string) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -66,10 +67,10 @@ func ReadFile(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// readNow opens for reading. The open of a named pipe returns at once.
+// readNow are the flags to open for reading, so that the open of a named pipe returns at once.
 const readNow = os.O_RDONLY | syscall.O_NONBLOCK
 
-// regular returns f when it is a regular file, and closes it otherwise.
+// regular returns f if it is a regular file. Otherwise it closes f and returns an error.
 func regular(f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err

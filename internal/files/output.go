@@ -22,37 +22,38 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// scratch is where files grow and uploads wait. It lies in the directory, so that a rename is all that publishing takes.
+// scratch is the folder of unfinished files and uploads. It is inside the directory, so that a rename publishes a file.
 const (
 	ours    = batholith.InternalFolder
 	scratch = ours + "/files"
 )
 
-// Output is a bucket over a directory. It is safe for concurrent use by one process.
+// Output is a bucket in a directory. It is safe for concurrent use by one process.
 type Output struct {
 	dir  string
 	root *os.Root
-	mask fs.FileMode // bits that no file and no directory gets
+	mask fs.FileMode // permission bits that no file and no directory gets
 
-	ending [16]sync.Mutex // by upload: its completions and aborts run one after the other
+	ending [16]sync.Mutex // by hash of the upload: completions and aborts of one upload run one after the other
 
-	// dirs is held for writing while empty directories are removed, and for reading from making one to having something in it.
+	// dirs is locked for writing while empty directories are removed, and for reading while one is made and filled.
 	dirs sync.RWMutex
 
 	mu       sync.Mutex
-	last     time.Time         // of the files written: each is later, so that no two ETags agree
-	complete map[string]string // upload id → ETag of the object it became, of the last few
-	order    []string          // of complete, oldest first
+	last     time.Time         // modification time of the latest file; each file gets a later one, so that no two ETags are equal
+	complete map[string]string // upload id → ETag of its object, for the last maxComplete uploads
+	order    []string          // keys of complete, oldest first
 }
 
 var _ blob.Bucket = (*Output)(nil)
 
-// NewOutput opens a directory, and makes it if it is missing. Files that are there already are objects like others.
+// NewOutput opens a directory, and makes it if it does not exist. Files in it are objects.
 func NewOutput(dir string) (*Output, error) { return newOutput(dir, 0) }
 
-// NewPrivateOutput is NewOutput of a directory that only its owner can open, like all that is made in it, whatever the umask.
+// NewPrivateOutput is NewOutput with permissions for the owner only, for the directory and everything made in it, with any umask.
 func NewPrivateOutput(dir string) (*Output, error) { return newOutput(dir, 0o077) }
 
+// newOutput opens a directory whose files and folders get no bits of mask.
 func newOutput(dir string, mask fs.FileMode) (*Output, error) {
 	if err := os.MkdirAll(dir, 0o777&^mask); err != nil {
 		return nil, fmt.Errorf("make the output directory: %w", err)
@@ -64,18 +65,18 @@ func newOutput(dir string, mask fs.FileMode) (*Output, error) {
 	return &Output{dir: dir, root: root, mask: mask, complete: map[string]string{}}, nil
 }
 
-// Close ends the use of the directory.
+// Close closes the directory.
 func (o *Output) Close() error { return o.root.Close() }
 
 // Name is "output".
 func (o *Output) Name() string { return "output" }
 
-// URI is where a file lies or would, as file://.
+// URI is the file:// URI of a key, whether the file exists or not.
 func (o *Output) URI(key string) string {
 	return fileURI(filepath.Join(o.dir, filepath.FromSlash(key)))
 }
 
-// fileURI names a path for readers that stand elsewhere. A working directory that is gone leaves it as it was given.
+// fileURI is the URI of the absolute path. If the working directory does not exist any more, the path stays relative.
 func fileURI(path string) string {
 	if full, err := filepath.Abs(path); err == nil {
 		path = full
@@ -83,7 +84,7 @@ func fileURI(path string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
 }
 
-// check refuses a key that does not name a file in the directory by its shortest path, or names one of ours.
+// check returns an error for a key that is no clean path inside the directory, or is inside scratch.
 func check(ctx context.Context, verb, key string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -94,8 +95,8 @@ func check(ctx context.Context, verb, key string) error {
 	return nil
 }
 
-// List yields the files whose key begins with prefix, in the order of their keys' bytes. It reads a directory when it
-// comes to it; what is removed meanwhile is left out.
+// List yields the files whose key begins with prefix, in byte order of the keys. It reads each directory when it
+// reaches it; files that are removed meanwhile are left out.
 func (o *Output) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
 		if err := o.walk(ctx, ".", prefix, yield); err != nil && !errors.Is(err, fs.SkipAll) {
@@ -104,7 +105,7 @@ func (o *Output) List(ctx context.Context, prefix string) iter.Seq2[batholith.Ob
 	}
 }
 
-// walk yields a directory; fs.SkipAll says that the caller has enough.
+// walk yields the files of a directory. It returns fs.SkipAll if the caller stops.
 func (o *Output) walk(ctx context.Context, dir, prefix string, yield func(batholith.Object, error) bool) error {
 	entries, err := fs.ReadDir(o.root.FS(), dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +126,7 @@ func (o *Output) walk(ctx context.Context, dir, prefix string, yield func(bathol
 	return nil
 }
 
-// sortName makes a directory sort as its keys do: "a-", "a/b", "a0".
+// sortName makes a directory sort like the keys in it: "a-", "a/b", "a0".
 func sortName(e fs.DirEntry) string {
 	if e.IsDir() {
 		return e.Name() + "/"
@@ -133,6 +134,7 @@ func sortName(e fs.DirEntry) string {
 	return e.Name()
 }
 
+// visit yields one entry of a directory, or walks it.
 func (o *Output) visit(ctx context.Context, key string, e fs.DirEntry, prefix string, yield func(batholith.Object, error) bool) error {
 	if e.IsDir() {
 		below := key + "/"
@@ -146,7 +148,7 @@ func (o *Output) visit(ctx context.Context, key string, e fs.DirEntry, prefix st
 	}
 	info, err := o.root.Stat(key)
 	if err != nil || !info.Mode().IsRegular() {
-		return nil // gone meanwhile, or not a file of ours: a socket, a link to elsewhere
+		return nil // removed meanwhile, or no regular file inside: a socket, a link to the outside
 	}
 	if !yield(object(info, key), nil) {
 		return fs.SkipAll
@@ -154,7 +156,7 @@ func (o *Output) visit(ctx context.Context, key string, e fs.DirEntry, prefix st
 	return nil
 }
 
-// Head tells of one file.
+// Head describes one file.
 func (o *Output) Head(ctx context.Context, key string) (batholith.Object, error) {
 	f, err := o.open(ctx, "find", key)
 	if err != nil {
@@ -164,7 +166,7 @@ func (o *Output) Head(ctx context.Context, key string) (batholith.Object, error)
 	return describe(f, key)
 }
 
-// Read opens a range, as blob.Bucket demands.
+// Read opens a range of a file (see blob.Bucket).
 func (o *Output) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
@@ -176,6 +178,7 @@ func (o *Output) Read(ctx context.Context, key, etag string, offset, n int64) (i
 	return newReader(ctx, f, key, etag, offset, n)
 }
 
+// open opens the file of a key. verb is for the error.
 func (o *Output) open(ctx context.Context, verb, key string) (*os.File, error) {
 	if err := check(ctx, verb, key); err != nil {
 		return nil, err
@@ -187,7 +190,7 @@ func (o *Output) open(ctx context.Context, verb, key string) (*os.File, error) {
 	return f, nil
 }
 
-// Put writes a whole file in place of any other.
+// Put writes a whole file and replaces an existing one.
 func (o *Output) Put(ctx context.Context, key string, body []byte) error {
 	if err := check(ctx, "write", key); err != nil {
 		return err
@@ -208,7 +211,7 @@ func (o *Output) Put(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
-// write makes a file in the scratch directory and syncs it. It leaves nothing when it fails.
+// write makes a file in scratch, fills it and syncs it. After an error it leaves no file.
 func (o *Output) write(name string, fill func(*os.File) error) (string, error) {
 	f, err := o.create(name)
 	if err != nil {
@@ -224,6 +227,7 @@ func (o *Output) write(name string, fill func(*os.File) error) (string, error) {
 	return name, nil
 }
 
+// create makes a file and its directories.
 func (o *Output) create(name string) (*os.File, error) {
 	o.dirs.RLock()
 	defer o.dirs.RUnlock()
@@ -233,6 +237,7 @@ func (o *Output) create(name string) (*os.File, error) {
 	return o.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666&^o.mask)
 }
 
+// rename moves a file to its key, whose directories it makes.
 func (o *Output) rename(tmp, key string) error {
 	o.dirs.RLock()
 	defer o.dirs.RUnlock()
@@ -242,7 +247,7 @@ func (o *Output) rename(tmp, key string) error {
 	return o.root.Rename(tmp, key)
 }
 
-// publish renames a synced file to its key and syncs the way to it.
+// publish renames a synced file to its key, and syncs the directories above it.
 func (o *Output) publish(tmp, key string) error {
 	err := o.root.Chtimes(tmp, time.Time{}, o.tick())
 	if err == nil {
@@ -258,7 +263,7 @@ func (o *Output) publish(tmp, key string) error {
 	return o.syncUp(path.Dir(key))
 }
 
-// tick is now, or a little later: later than every file before.
+// tick is now, or a little later if needed: later than the time of every file before.
 func (o *Output) tick() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -270,7 +275,7 @@ func (o *Output) tick() time.Time {
 	return now
 }
 
-// syncUp syncs a directory and those above it.
+// syncUp syncs a directory and all directories above it.
 func (o *Output) syncUp(dir string) error {
 	for {
 		if err := o.syncDir(dir); err != nil {
@@ -283,7 +288,7 @@ func (o *Output) syncUp(dir string) error {
 	}
 }
 
-// syncDir makes a directory's names durable, where directories can be synced. One that is gone needs nothing.
+// syncDir makes a directory's names durable, if the system can sync directories. A directory that does not exist is no error.
 func (o *Output) syncDir(dir string) error {
 	f, err := o.root.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -299,7 +304,7 @@ func (o *Output) syncDir(dir string) error {
 	return nil
 }
 
-// Delete removes files, and the directories that become empty. One that is missing is no error.
+// Delete removes files, and directories that become empty. A missing file is no error.
 func (o *Output) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
 		if err := check(ctx, "delete", key); err != nil {
@@ -312,6 +317,7 @@ func (o *Output) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
+// remove removes one file.
 func (o *Output) remove(key string) error {
 	info, err := o.root.Lstat(key)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && info.IsDir() {
@@ -326,7 +332,7 @@ func (o *Output) remove(key string) error {
 	return o.syncUp(o.prune(path.Dir(key)))
 }
 
-// prune removes empty directories upwards and returns the first that is not.
+// prune removes empty directories upwards, and returns the first one that is not empty.
 func (o *Output) prune(dir string) string {
 	o.dirs.Lock()
 	defer o.dirs.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// mapped says in the root's terms what the system says of a path.
+// mapped adds Batholith's error to one of the file system: ErrNoObject, ErrRefused or ErrAccessDenied.
 func mapped(err error) error {
 	switch {
 	case errors.Is(err, batholith.ErrNoObject):
@@ -28,6 +28,7 @@ func mapped(err error) error {
 	return err
 }
 
+// describe describes an open file.
 func describe(f *os.File, key string) (batholith.Object, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -36,15 +37,17 @@ func describe(f *os.File, key string) (batholith.Object, error) {
 	return object(info, key), nil
 }
 
+// object is a file as an object.
 func object(info fs.FileInfo, key string) batholith.Object {
 	return batholith.Object{Key: key, Bytes: info.Size(), ETag: etagOf(info), Modified: info.ModTime()}
 }
 
+// etagOf is the ETag of a file: size, modification time in nanoseconds, inode.
 func etagOf(info fs.FileInfo) string {
 	return fmt.Sprintf("%x-%x-%x", info.Size(), info.ModTime().UnixNano(), inode(info))
 }
 
-// reader gives the bytes of a range, and an error if there are fewer or if the file changed under it.
+// reader reads a range. It returns an error if there are fewer bytes, or if the file changes meanwhile.
 type reader struct {
 	ctx  context.Context
 	f    *os.File
@@ -54,7 +57,7 @@ type reader struct {
 	end  int64
 }
 
-// newReader takes f over, also when it returns an error.
+// newReader makes a reader, which owns f. After an error f is closed.
 func newReader(ctx context.Context, f *os.File, key, etag string, offset, n int64) (io.ReadCloser, error) {
 	info, err := describe(f, key)
 	switch {
@@ -75,6 +78,7 @@ func newReader(ctx context.Context, f *os.File, key, etag string, offset, n int6
 	return &reader{ctx: ctx, f: f, key: key, etag: info.ETag, at: offset, end: end}, nil
 }
 
+// Read implements [io.Reader].
 func (r *reader) Read(p []byte) (int, error) {
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
@@ -87,13 +91,13 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case n > 0:
 		return n, nil
-	case err == io.EOF: // the file was cut
+	case err == io.EOF: // the file was truncated
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, fmt.Errorf("read %s: %w", r.key, err)
 }
 
-// unchanged is io.EOF if the file is still the one that was opened. An editor may have written into it meanwhile.
+// unchanged returns io.EOF if the file was not changed since it was opened, else batholith.ErrObjectChanged.
 func (r *reader) unchanged() error {
 	info, err := describe(r.f, r.key)
 	if err != nil {
@@ -105,7 +109,8 @@ func (r *reader) unchanged() error {
 	return io.EOF
 }
 
+// Close closes the file.
 func (r *reader) Close() error { return r.f.Close() }
 
-// clean tells whether a key names a file below a directory, by its one shortest path.
+// clean reports whether a key is a path below a directory in its shortest form, without "..".
 func clean(key string) bool { return fs.ValidPath(key) && key != "." && !strings.ContainsRune(key, 0) }

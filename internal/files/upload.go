@@ -16,10 +16,10 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// An upload is a directory in the scratch directory with a file for each part, named by its number and its ETag, so that a part
-// sent twice stands there twice and the completion says which counts. A file named key says what it is to become.
+// An upload is a directory in scratch. It has a file for each part, named by the part's number and ETag, so that a part may be sent
+// twice and the completion says which one counts; and a file named "key" with the upload's key.
 
-// maxComplete is how many completed uploads are remembered for a completion that is repeated.
+// maxComplete is the number of completed uploads that are remembered, so that CompleteUpload may be repeated.
 const maxComplete = 64
 
 const (
@@ -27,13 +27,16 @@ const (
 	keyName      = "key"
 )
 
+// errNoUpload: the upload was never begun, or is completed or aborted.
 var errNoUpload = errors.New("no such upload")
 
+// uploadDir is the directory of an upload.
 func uploadDir(key, id string) string {
-	sum := md5.Sum([]byte(key)) // an id is only good for its key
+	sum := md5.Sum([]byte(key)) // an id is only valid with its key
 	return fmt.Sprintf("%s/%s%s-%x", scratch, uploadPrefix, id, sum[:6])
 }
 
+// partName is the file of a part.
 func partName(dir string, n int, etag string) string { return fmt.Sprintf("%s/%05d.%s", dir, n, etag) }
 
 // CreateUpload begins an upload.
@@ -70,7 +73,7 @@ func (o *Output) UploadPart(ctx context.Context, key, id string, n int, body []b
 	if _, err := o.root.Stat(dir); err != nil {
 		return "", fmt.Errorf("upload part %d of %s: %w", n, key, errNoUpload)
 	}
-	etag := rand.Text() // another for each part that is sent, which is all that it must be
+	etag := rand.Text() // it only has to differ for each part that is sent
 	tmp, err := o.write(dir+"/part-"+rand.Text(), func(f *os.File) error {
 		_, err := f.Write(body)
 		return err
@@ -87,7 +90,7 @@ func (o *Output) UploadPart(ctx context.Context, key, id string, n int, body []b
 	return etag, nil
 }
 
-// CompleteUpload joins the parts to the file. Repeated, it succeeds as long as the file is still the one that it made.
+// CompleteUpload joins the parts to the file. A repeated call succeeds as long as the file is the one that the first call made.
 func (o *Output) CompleteUpload(ctx context.Context, key, id string, etags []string) error {
 	if err := check(ctx, "complete upload of", key); err != nil {
 		return err
@@ -110,10 +113,10 @@ func (o *Output) CompleteUpload(ctx context.Context, key, id string, etags []str
 	if info, err := o.Head(ctx, key); err == nil {
 		o.remember(id, info.ETag)
 	}
-	return o.drop(dir) // the file is there; what a fault leaves of the parts is not seen by anyone
+	return o.drop(dir) // the file is complete; parts that an error leaves are not visible
 }
 
-// end waits until nobody else completes or aborts the upload, and returns what lets the next.
+// end waits until no other call completes or aborts the upload. The caller must call done.
 func (o *Output) end(id string) (done func()) {
 	sum := md5.Sum([]byte(id))
 	lock := &o.ending[int(sum[0])%len(o.ending)]
@@ -121,7 +124,7 @@ func (o *Output) end(id string) (done func()) {
 	return lock.Unlock
 }
 
-// join copies the parts into f, inside the kernel where it can.
+// join copies the parts into f, inside the kernel if the system can.
 func (o *Output) join(ctx context.Context, f *os.File, dir string, etags []string) error {
 	if len(etags) == 0 {
 		return errors.New("no parts")
@@ -145,6 +148,7 @@ func (o *Output) join(ctx context.Context, f *os.File, dir string, etags []strin
 	return nil
 }
 
+// remember notes a completed upload, and forgets the oldest above maxComplete.
 func (o *Output) remember(id, etag string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -155,14 +159,14 @@ func (o *Output) remember(id, etag string) {
 	}
 }
 
-// completed is the ETag that the object of an upload had; no object has the ETag "".
+// completed is the ETag of the object that an upload became; "" if it is not remembered.
 func (o *Output) completed(id string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.complete[id]
 }
 
-// AbortUpload drops an upload and its parts. One that is gone already is no error.
+// AbortUpload deletes an upload and its parts. A missing upload is no error.
 func (o *Output) AbortUpload(ctx context.Context, key, id string) error {
 	if err := check(ctx, "abort upload of", key); err != nil {
 		return err
@@ -174,7 +178,7 @@ func (o *Output) AbortUpload(ctx context.Context, key, id string) error {
 	return nil
 }
 
-// drop removes an upload's directory, and the scratch directory with the last one.
+// drop removes an upload's directory, and scratch if it becomes empty.
 func (o *Output) drop(dir string) error {
 	if err := o.root.RemoveAll(dir); err != nil {
 		return err
@@ -182,7 +186,7 @@ func (o *Output) drop(dir string) error {
 	return o.syncUp(o.prune(path.Dir(dir)))
 }
 
-// ListUploads yields the uploads whose keys begin with prefix and that are neither complete nor aborted.
+// ListUploads yields the open uploads whose keys begin with prefix.
 func (o *Output) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholith.Upload, error] {
 	return func(yield func(batholith.Upload, error) bool) {
 		dirs, err := fs.ReadDir(o.root.FS(), scratch)
@@ -198,7 +202,7 @@ func (o *Output) ListUploads(ctx context.Context, prefix string) iter.Seq2[batho
 			id, ours := strings.CutPrefix(d.Name(), uploadPrefix)
 			key, err := o.root.ReadFile(path.Join(scratch, d.Name(), keyName))
 			if !ours || err != nil || !strings.HasPrefix(string(key), prefix) {
-				continue // gone meanwhile, or begun by a version that kept no key
+				continue // removed meanwhile, or begun by a version that stored no key
 			}
 			id, _, _ = strings.Cut(id, "-")
 			if !yield(batholith.Upload{Key: string(key), UploadID: id}, nil) {

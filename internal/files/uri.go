@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// PathOf is the path in a file:// URI, or a path as it is.
+// PathOf is the path of a file:// URI. Any other text is returned unchanged, as a path.
 func PathOf(uri string) (string, error) {
 	if !strings.HasPrefix(uri, "file://") {
 		return uri, nil

@@ -8,9 +8,9 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// WriteFile puts a whole file in place, durably. After a crash there is the old file, the new one or none, and never a part of one.
+// WriteFile replaces a file durably. After a crash there is the old file, the new file or none, and never a part of one.
 func WriteFile(path string, content []byte, mode os.FileMode) error {
-	temp := path + ".new" // after a crash, the next write replaces what is left of it
+	temp := path + ".new" // a crash may leave this file; the next write replaces it
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func WriteFile(path string, content []byte, mode os.FileMode) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// SyncDir makes the names in a folder durable.
+// SyncDir syncs a folder, which makes the names in it durable.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -28,6 +28,8 @@ func wholly(line []byte) string {
 		return "the line is UTF-16; expected is UTF-8"
 	case len(line) > 0 && line[0] == 0 && len(bytes.Trim(line, "\x00\r")) == 0:
 		return fmt.Sprintf("the line consists of zero bytes (%d), which a crash or an interrupted copy leaves behind; remove them, or write the file again", len(line))
+	case len(line) > 0 && line[0] == 0:
+		return "column 1: a zero byte stands before the object, which a crash or an interrupted copy leaves behind; remove it, or write the file again"
 	case bytes.HasPrefix(line, []byte("\xef\xbb\xbf")):
 		return "the line begins with a byte order mark (EF BB BF), which joining files leaves behind; remove it"
 	}

@@ -14,9 +14,9 @@ import (
 
 // Fault explains why a request to an S3 failed, for the person who can fix it. All errors of
 // this package wrap one.
-type Fault struct { // what is wrong, with the server's own words if it answered
-	Cause  string // what to do about it; "": unknown
-	Remedy string // what to do about it; "" if nothing is known
+type Fault struct {
+	Cause  string // what is wrong, with the server's own words if it answered
+	Remedy string // what to do about it; "": unknown
 	// Verdict is batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or
 	// ErrRefused. It is nil if the fault may be temporary: an outage, expired keys, or a
 	// setting of this process or the server that somebody must correct.

@@ -40,8 +40,8 @@ const (
 // the gateway rejects them later.
 func (c chunked) handle(ctx fiber.Ctx) error {
 	a, kind := addressOf(ctx), ctx.Get("X-Amz-Content-Sha256")
-	if kind == "" { // of a presigned URL
-		kind, _ = a.value("X-Amz-Content-Sha256") // of a signed URL
+	if kind == "" {
+		kind, _ = a.value("X-Amz-Content-Sha256") // of a presigned URL
 	}
 	if !strings.HasPrefix(kind, anyChunks) {
 		return ctx.Next()

@@ -28,6 +28,8 @@ type account struct {
 	firstSums sums
 	last      time.Time // time of the last answer, and the sums at that time
 	lastSums  sums
+	long      time.Time // time of the last answer of more than one token,
+	longs     int64     // and how many there were
 	series    series
 	interval  time.Duration
 	initial   int // slots before the schedule begins
@@ -53,6 +55,7 @@ func (a *account) open(o *Options, now time.Time) {
 func (a *account) reset(now time.Time) {
 	a.began, a.at, a.sums = now, now, sums{}
 	a.first, a.last, a.firstSums, a.lastSums = time.Time{}, time.Time{}, sums{}, sums{}
+	a.long, a.longs = time.Time{}, 0
 	a.base, a.otherBase = a.total, a.others
 	a.waits, a.otherW = waits{}, waits{}
 	a.slots, a.later = a.initial, 0
@@ -166,6 +169,9 @@ func (a *account) answered(s *sequence) {
 	}
 	a.total.Answered++
 	a.last, a.lastSums = a.at, a.sums
+	if s.output > 1 {
+		a.long, a.longs = a.at, a.longs+1
+	}
 }
 
 // freed counts the end of a running request, with or without an answer.

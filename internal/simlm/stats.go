@@ -17,6 +17,9 @@ type Stats struct {
 	Idle float64 `json:"idle_fraction"`
 	// Loaded is the same from the first request of a client to the last answer.
 	Loaded Loaded `json:"loaded"`
+	// Work is the time from the first request of a client to the last answer of more than one token, and the number of such answers: a client
+	// that only asks whether the server is there asks for one.
+	Work Work `json:"work"`
 
 	RunningMean  float64 `json:"running_mean"`
 	RunningMax   int     `json:"running_max"`
@@ -38,6 +41,12 @@ type Loaded struct {
 	Busy        float64 `json:"busy_fraction"`
 	RunningMean float64 `json:"running_mean"`
 	WaitingMean float64 `json:"waiting_mean"`
+}
+
+// Work is the time of a number of answers.
+type Work struct {
+	Seconds  float64 `json:"seconds"`
+	Answered int64   `json:"answered"`
 }
 
 // Totals are counters: requests of clients only; tokens and steps also of the background.
@@ -101,6 +110,9 @@ func (s *Server) Stats() Stats {
 		d := a.last.Sub(a.first).Seconds()
 		st.Loaded = Loaded{Seconds: d, Busy: ratio(l.busy-f.busy, l.offered-f.offered),
 			RunningMean: (l.running - f.running) / d, WaitingMean: (l.waiting - f.waiting) / d}
+	}
+	if a.longs > 0 {
+		st.Work = Work{Seconds: a.long.Sub(a.first).Seconds(), Answered: a.longs}
 	}
 	if a.series.every > 0 {
 		m := a.series.moments

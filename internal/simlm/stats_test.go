@@ -39,7 +39,7 @@ func TestTheAccountAddsUp(t *testing.T) {
 		all.Wait()
 		time.Sleep(10 * time.Second)
 		st := s.Stats() // 2 ran, then 4 while 2 waited, then 2, then none; 10 s each
-		want := Stats{Seconds: 40, Slots: 4, Busy: 0.5, Idle: 0.5, Loaded: Loaded{Seconds: 30, Busy: 80. / 120, RunningMean: 80. / 30, WaitingMean: 20. / 30},
+		want := Stats{Seconds: 40, Slots: 4, Busy: 0.5, Idle: 0.5, Loaded: Loaded{Seconds: 30, Busy: 80. / 120, RunningMean: 80. / 30, WaitingMean: 20. / 30}, Work: Work{Seconds: 30, Answered: 8},
 			RunningMean: 2, RunningMax: 4, WaitingMean: 0.5, WaitingMax: 2, InFlightMean: 2.5, InFlightMax: 6,
 			Totals: Totals{Requests: 8, Answered: 8, PromptTokens: st.PromptTokens, PrefilledTokens: st.PromptTokens, GeneratedTokens: 56},
 			Wait:   Waits{P50: 0, P95: 10, Max: 10},

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// params are what chat completions and completions have in common. What is absent is zero; a temperature that is absent means greedy
-// decoding, unlike OpenAI's default of 1, because the answers of this model are labels.
+// params are the parameters of both chat completions and completions. Absent ones are zero. Without a temperature decoding is
+// greedy, unlike OpenAI's default of 1, because the answers of this model are labels.
 type params struct {
 	Model       string   `json:"model"`
 	MaxTokens   *int     `json:"max_tokens"`
@@ -26,6 +26,7 @@ type params struct {
 // stops is one stop sequence or a list of them.
 type stops []string
 
+// UnmarshalJSON reads a string or a list of strings.
 func (s *stops) UnmarshalJSON(b []byte) error {
 	var one string
 	if string(b) == "null" {
@@ -41,7 +42,7 @@ func (s *stops) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// request turns the parameters into one for the engine, or says which of them it cannot honour.
+// request makes the engine's request. An error names a parameter that the engine does not support.
 func (p *params) request(prompt []int) (Request, error) {
 	if err := served(p.Model); err != nil {
 		return Request{}, err
@@ -56,6 +57,7 @@ func (p *params) request(prompt []int) (Request, error) {
 	return r, nil
 }
 
+// check returns an error for an unsupported parameter, or one out of range.
 func (p *params) check() error {
 	switch {
 	case p.N != nil && *p.N != 1:
@@ -74,6 +76,7 @@ func (p *params) check() error {
 	return nil
 }
 
+// value is *p, or zero for nil.
 func value[T any](p *T) (zero T) {
 	if p == nil {
 		return zero
@@ -81,7 +84,7 @@ func value[T any](p *T) (zero T) {
 	return *p
 }
 
-// absent says whether a field was left out or asks for nothing.
+// absent reports whether a field is missing, or has a value that requests nothing.
 func absent(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "", "null", "false", "[]", "0":
@@ -110,6 +113,7 @@ type chatMessage struct {
 // content is a message's text, given whole or in parts.
 type content string
 
+// UnmarshalJSON reads a string, null, or a list of text parts. Any other part is an error.
 func (c *content) UnmarshalJSON(b []byte) error {
 	var whole *string // null: an assistant's turn without text
 	if json.Unmarshal(b, &whole) == nil {
@@ -134,12 +138,12 @@ func (c *content) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// prompt encodes the conversation.
+// prompt encodes the conversation as tokens. Empty system messages are left out.
 func (c *chatRequest) prompt() ([]int, error) {
 	var ms []Message
 	for i, m := range c.Messages {
 		role := m.Role
-		if role == "developer" { // OpenAI's newer word for it
+		if role == "developer" { // OpenAI's newer name of the role
 			role = "system"
 		}
 		if !absent(m.ToolCalls) || role == "tool" || role == "function" {
@@ -160,6 +164,7 @@ func (c *chatRequest) prompt() ([]int, error) {
 	return ids, nil
 }
 
+// check returns an error for members that only chat completions have and that the model does not support.
 func (c *chatRequest) check() error {
 	switch {
 	case !absent(c.Tools) || !absent(c.Functions):
@@ -170,6 +175,7 @@ func (c *chatRequest) check() error {
 	return nil
 }
 
+// chat answers POST /v1/chat/completions.
 func (e *Engine) chat(r *http.Request) (any, error) {
 	var c chatRequest
 	if err := read(r, &c); err != nil {
@@ -203,7 +209,7 @@ type completionRequest struct {
 	Prompt *string `json:"prompt"`
 }
 
-// completion wraps the prompt as one user turn: the model was trained on conversations only and does not continue a bare text.
+// completion answers POST /v1/completions. It sends the prompt as one user turn, since the model was trained on conversations only.
 func (e *Engine) completion(r *http.Request) (any, error) {
 	var c completionRequest
 	if err := read(r, &c); err != nil {

@@ -20,6 +20,7 @@ type embeddingRequest struct {
 // inputs is one text or a list of them.
 type inputs []string
 
+// UnmarshalJSON reads a string or a list of strings.
 func (in *inputs) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
@@ -32,6 +33,7 @@ func (in *inputs) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// check returns an error for a request that the model cannot answer. dim is the length of its embeddings.
 func (q *embeddingRequest) check(dim int) error {
 	switch {
 	case served(q.Model) != nil:
@@ -48,6 +50,7 @@ func (q *embeddingRequest) check(dim int) error {
 	return nil
 }
 
+// embeddings answers POST /v1/embeddings, one text after the other.
 func (e *Engine) embeddings(r *http.Request) (any, error) {
 	var q embeddingRequest
 	if err := read(r, &q); err != nil {
@@ -68,7 +71,7 @@ func (e *Engine) embeddings(r *http.Request) (any, error) {
 	return map[string]any{"object": "list", "model": Name, "data": data, "usage": map[string]int{"prompt_tokens": tokens, "total_tokens": tokens}}, nil
 }
 
-// encoded gives a vector as numbers, or as base64 of little-endian float32 as OpenAI's clients ask for it.
+// encoded is a vector as numbers, or as base64 of little-endian float32, which OpenAI's clients request.
 func encoded(v []float32, format string) any {
 	if format != "base64" {
 		return v

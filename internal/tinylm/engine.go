@@ -10,28 +10,29 @@ import (
 	"sync/atomic"
 )
 
-// Options bound the engine. Zero values are replaced by the defaults.
+// Options are bounds of the engine. Zero values mean the defaults.
 type Options struct {
-	Workers int // goroutines that compute; default: one a core, at most 8
-	Slots   int // sequences a worker moves on together; default 8
-	Queue   int // requests that may wait for a slot; default: as many again as there are slots
+	Workers int // goroutines that compute; default: one per core, at most 8
+	Slots   int // sequences that a worker computes together; default 8
+	Queue   int // requests that may wait for a slot; default: the number of slots
 }
 
 const (
-	defaultMaxWorkers = 8 // past that, a model this small has long ceased to be what a job waits for
+	defaultMaxWorkers = 8 // with more workers, other parts of a job are slower than this small model
 	defaultSlots      = 8
 )
 
 var (
-	// ErrBusy says that all slots are taken and the queue is full. The request may be sent again later.
+	// ErrBusy: all slots are taken and the queue is full. The caller may retry later.
 	ErrBusy = errors.New("all slots are taken and the queue is full")
-	// ErrStopped says that the engine's Run has returned, so that the request will not be answered.
+	// ErrStopped: the engine's Run has returned, so the request will not be answered.
 	ErrStopped = errors.New("the engine has stopped")
 )
 
 // LengthError says that a prompt leaves no room for an answer.
 type LengthError struct{ Tokens, Context int }
 
+// Error has the length of the prompt and the bound, in tokens.
 func (e *LengthError) Error() string {
 	return fmt.Sprintf("the prompt has %d tokens (bytes, and a few for the turns); the model's context of %d holds at most %d and an answer", e.Tokens, e.Context, e.Context-1)
 }
@@ -67,20 +68,21 @@ type Engine struct {
 	served  atomic.Uint64 // answers given, for their ids
 }
 
-// job is a request on its way. The worker that takes it sends exactly one outcome, unless ctx ends first.
+// job is a request in the queue or in a slot. The worker that takes it sends exactly one outcome, unless ctx ends first.
 type job struct {
 	ctx  context.Context
 	req  Request
-	pool bool         // an embedding is wanted, no continuation
-	out  chan outcome // has room for one: a worker never waits for a caller
+	pool bool         // the caller wants an embedding and no continuation
+	out  chan outcome // 1-buffered, so that a worker never waits for a caller
 }
 
+// outcome is the answer to a job: a result, or a vector for an embedding.
 type outcome struct {
 	result Result
 	vector []float32
 }
 
-// NewEngine prepares an engine. No goroutine runs before Run.
+// NewEngine makes an engine. No goroutine starts before Run.
 func NewEngine(m *Model, o Options) *Engine {
 	if o.Workers <= 0 {
 		o.Workers = min(runtime.GOMAXPROCS(0), defaultMaxWorkers)
@@ -96,7 +98,7 @@ func NewEngine(m *Model, o Options) *Engine {
 	return e
 }
 
-// Slots returns how many requests are worked on at a time.
+// Slots is the number of requests that are computed in parallel.
 func (e *Engine) Slots() int { return e.opts.Workers * e.opts.Slots }
 
 // Run answers requests until ctx ends, and returns its cause. Requests that are then unanswered get ErrStopped. It can be called once.
@@ -125,6 +127,7 @@ func (e *Engine) Embed(ctx context.Context, text string) ([]float32, error) {
 	return out.vector, err
 }
 
+// submit queues a job and waits for its outcome.
 func (e *Engine) submit(j *job) (outcome, error) {
 	if n := len(j.req.Prompt); n == 0 || n >= e.model.context {
 		return outcome{}, &LengthError{n, e.model.context}

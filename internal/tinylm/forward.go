@@ -13,7 +13,7 @@ type scratch struct {
 	x, h, qkv, wide, act, scores, logits []float32
 }
 
-// grown returns a slice of n numbers with whatever they hold, and keeps it for next time.
+// grown returns a slice of n numbers with undefined content, from a buffer that it keeps for the next call.
 func grown(b *[]float32, n int) []float32 {
 	if cap(*b) < n {
 		*b = make([]float32, n+n/4)
@@ -35,7 +35,7 @@ func (m *Model) forward(b *scratch, rows []row) []float32 {
 		matmul(qkv, h, l.qkv, n, d)
 		m.remember(rows, qkv, li)
 		m.attend(b, rows, qkv, h, li)
-		matmul(qkv, h, l.out, n, d) // qkv is free again: its front takes the sum
+		matmul(qkv, h, l.out, n, d) // qkv is free again: its front is used for the sum
 		add(x, qkv[:n*d])
 
 		m.normRows(h, x, l.normMid, n)
@@ -50,6 +50,7 @@ func (m *Model) forward(b *scratch, rows []row) []float32 {
 	return x
 }
 
+// normRows normalises n rows.
 func (m *Model) normRows(o, x, w []float32, n int) {
 	d := m.dim
 	for i := range n {
@@ -57,7 +58,7 @@ func (m *Model) normRows(o, x, w []float32, n int) {
 	}
 }
 
-// remember turns queries and keys by their positions and stores keys and values.
+// remember applies the rotary position embedding to queries and keys, and stores keys and values.
 func (m *Model) remember(rows []row, qkv []float32, layer int) {
 	d, hd := m.dim, m.headDim
 	for i, r := range rows {
@@ -71,7 +72,9 @@ func (m *Model) remember(rows []row, qkv []float32, layer int) {
 	}
 }
 
-// attend sets each row of o to the sum of the values at its own and earlier positions, weighted by how well their keys meet its query.
+// attend computes causal attention for each row and head:
+//
+//	o = Σ over positions p ≤ pos of softmax(query · key(p) / √headDim) × value(p)
 func (m *Model) attend(b *scratch, rows []row, qkv, o []float32, layer int) {
 	d, hd := m.dim, m.headDim
 	scale := float32(1 / math.Sqrt(float64(hd)))
@@ -80,7 +83,7 @@ func (m *Model) attend(b *scratch, rows []row, qkv, o []float32, layer int) {
 		t := r.pos + 1
 		for a := range m.heads {
 			query, keys := qkv[i*3*d+a*hd:][:hd], r.s.keysOf(m, layer, a)
-			for p := 0; p < t; p += panel { // scores past t are of no meaning and are not used
+			for p := 0; p < t; p += panel { // scores beyond t are not used
 				product((*panelRow)(scores[p:]), keys[p*hd/panel:][:hd], query)
 			}
 			softmax(scores[:t], scale)

@@ -7,14 +7,15 @@ import (
 	"math"
 )
 
-// The parts of a GGUF file that the model needs: its metadata, and where each tensor lies.
+// gguf is the parts of a GGUF file that the model needs: its metadata, and the place of each tensor.
 type gguf struct {
 	data    []byte
-	meta    map[string]any // int, float64 or string; of an array only its length
+	meta    map[string]any // values are int, float64 or string; for an array its length
 	tensors map[string]tensorInfo
-	base    int // where the tensors' offsets count from
+	base    int // start of the tensors' offsets
 }
 
+// tensorInfo is the type, size and place of a tensor.
 type tensorInfo struct {
 	kind   uint32
 	n      int // elements
@@ -31,7 +32,7 @@ const (
 const (
 	tensorAlign = 32      // bytes; GGUF's default, general.alignment is not read
 	blockQ8     = 32      // values that share a scale
-	maxElements = 1 << 26 // of one tensor: a bound on what a bad file can make us allocate
+	maxElements = 1 << 26 // elements of one tensor: bounds what a damaged file can make us allocate
 	maxEntries  = 1 << 16 // metadata keys, tensors
 	maxNesting  = 4       // arrays in arrays
 )
@@ -42,6 +43,7 @@ type cursor struct {
 	p int
 }
 
+// take returns the next n bytes.
 func (c *cursor) take(n int) []byte {
 	if n < 0 || n > len(c.b)-c.p {
 		panic(errors.New("the file is truncated"))
@@ -55,7 +57,7 @@ func (c *cursor) u32() uint32 { return binary.LittleEndian.Uint32(c.take(4)) }
 func (c *cursor) int() int    { return int(binary.LittleEndian.Uint64(c.take(8))) }
 func (c *cursor) str() string { return string(c.take(c.int())) }
 
-// count reads a number of things that follow, of which there cannot be more than limit.
+// count reads the number of elements that follow, which must be at most limit.
 func (c *cursor) count(limit int) int {
 	n := c.int()
 	if n < 0 || n > limit {
@@ -99,7 +101,7 @@ func (c *cursor) array(depth int) int {
 	return n
 }
 
-// readGGUF reads the file's header. It panics with an error where the file is not well formed.
+// readGGUF reads the file's header. It panics with an error if the file is malformed.
 func readGGUF(b []byte) *gguf {
 	c := &cursor{b: b}
 	if string(c.take(4)) != "GGUF" {
@@ -122,6 +124,7 @@ func readGGUF(b []byte) *gguf {
 	return f
 }
 
+// tensorInfo reads the description of a tensor.
 func (c *cursor) tensorInfo() tensorInfo {
 	t := tensorInfo{n: 1}
 	for range c.u32() {
@@ -167,6 +170,7 @@ func (f *gguf) tensor(name string, n int) []float32 {
 	return c.floats(name, t)
 }
 
+// floats reads the values of a tensor and converts them to float32.
 func (c *cursor) floats(name string, t tensorInfo) []float32 {
 	w := make([]float32, t.n)
 	switch t.kind {

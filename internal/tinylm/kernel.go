@@ -2,17 +2,17 @@ package tinylm
 
 import "math"
 
-// A product of two numbers is converted to float32 before it is added wherever sums are formed: Go then may not fuse the two
-// operations, and every processor rounds alike.
+// In all sums each product is converted to float32 before it is added. Then Go may not fuse the two operations, and every processor
+// gives the same result.
 
-// panel is how many outputs one call of the kernel computes: as many sums as fit into the registers beside their operands.
+// panel is the number of outputs that one call of the kernel computes: as many sums as fit into registers.
 const panel = 8
 
-// panelRow holds the weights that one input has in the outputs of a panel. A matrix is stored panel by panel, each of them one
-// panelRow an input, so that the kernel reads it from front to back.
+// panelRow holds the weights of one input for the outputs of a panel. A matrix is stored panel by panel, each with one
+// panelRow per input, so that the kernel reads memory in order.
 type panelRow [panel]float32
 
-// pack lays a matrix of rows of n inputs out in panels; the last panel is filled up with zeros.
+// pack converts a matrix, whose rows have n inputs, into panels. The last panel is filled with zeros.
 func pack(w []float32, n int) []panelRow {
 	rows := len(w) / n
 	p := make([]panelRow, (rows+panel-1)/panel*n)
@@ -24,8 +24,8 @@ func pack(w []float32, n int) []panelRow {
 	return p
 }
 
-// product sets y to the panel's sums over x. All of the model's work is done here. The race detector does not look at it, which would take
-// twenty times as long: it changes nothing but y, and its callers are looked at.
+// product sets y to the panel's sums over x. Nearly all of the model's time is spent here. The race detector skips it, since it would be
+// twenty times as slow; it writes only y, and its callers are checked.
 //
 //go:norace
 func product(y *panelRow, w []panelRow, x []float32) {
@@ -45,8 +45,8 @@ func product(y *panelRow, w []panelRow, x []float32) {
 	*y = panelRow{a, b, c, d, e, f, g, h}
 }
 
-// matmul multiplies n rows of x, each of width in, with w; a row of y is as wide as w has outputs, whole panels of them.
-// Panels are the outer loop: one stays in the nearest cache while all rows pass.
+// matmul multiplies n rows of x, each of width in, with w. A row of y has the width of w's outputs, in whole panels.
+// Panels are the outer loop, so that a panel stays in the L1 cache while all rows are multiplied.
 func matmul(y, x []float32, w []panelRow, n, in int) {
 	width := len(w) / in * panel
 	for p := 0; p*in < len(w); p++ {
@@ -59,7 +59,7 @@ func matmul(y, x []float32, w []panelRow, n, in int) {
 
 const normEpsilon = 1e-5 // llama.attention.layer_norm_rms_epsilon of the model
 
-// norm is the root-mean-square norm of x, times w.
+// norm is RMSNorm: o = x / √(mean(x²) + ε) × w.
 func norm(o, x, w []float32) {
 	var s float32
 	for _, v := range x {
@@ -78,7 +78,7 @@ func add(x, y []float32) {
 	}
 }
 
-// rope turns neighbouring pairs of a head's query or key by the angles of its position.
+// rope applies the rotary position embedding: it rotates neighbouring pairs of a head's query or key by the angles of its position.
 func (m *Model) rope(x []float32, pos int) {
 	n := m.headDim / 2
 	c, s := m.cos[pos*n:(pos+1)*n], m.sin[pos*n:(pos+1)*n]
@@ -89,7 +89,7 @@ func (m *Model) rope(x []float32, pos int) {
 	}
 }
 
-// softmax turns x times scale into shares of one.
+// softmax replaces x by softmax(x × scale).
 func softmax(x []float32, scale float32) {
 	top := x[0]
 	for _, v := range x {
@@ -106,7 +106,7 @@ func softmax(x []float32, scale float32) {
 	}
 }
 
-// gate sets o to silu(g) times u.
+// gate sets o to silu(g) × u, with silu(g) = g / (1 + e^-g).
 func gate(o, g, u []float32) {
 	for i, v := range g {
 		o[i] = v / (1 + exp(-v)) * u[i]

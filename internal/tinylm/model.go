@@ -8,7 +8,7 @@ import (
 
 // Model holds the weights. It is read-only after Load, and many goroutines may use it.
 type Model struct {
-	context int // tokens: the longest prompt and answer together
+	context int // greatest length of prompt and answer together, in tokens
 	dim     int // width of a row between the layers
 	heads   int
 	headDim int
@@ -22,16 +22,16 @@ type Model struct {
 	cos, sin []float32 // [position][headDim/2]
 }
 
-// layer holds one block's weights; gate and up lie behind one another in one matrix, as do queries, keys and values.
+// layer holds one block's weights. Gate and up are one matrix, and so are queries, keys and values.
 type layer struct {
 	normIn, normMid        []float32
 	qkv, out, gateUp, down []panelRow
 }
 
-// Context returns how many tokens a prompt and its answer may have together. A token is a byte.
+// Context is the greatest length of a prompt and its answer together, in tokens. A token is a byte.
 func (m *Model) Context() int { return m.context }
 
-// Dim returns the length of an embedding.
+// Dim is the length of an embedding.
 func (m *Model) Dim() int { return m.dim }
 
 // Load reads a llama-architecture GGUF file with f32, f16 or q8_0 tensors and as many key heads as query heads.
@@ -39,7 +39,7 @@ func Load(b []byte) (m *Model, err error) {
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
-		case error: // what the reader found; a bug in it is a runtime error and told alike, since the file is to blame for both
+		case error: // an error of the reader, or a runtime error: in both cases the file cannot be read
 			m, err = nil, fmt.Errorf("load model: %w", e)
 		default:
 			panic(e)
@@ -61,7 +61,7 @@ func Load(b []byte) (m *Model, err error) {
 	return m, nil
 }
 
-// check refuses shapes for which the kernels are not made.
+// check returns an error for shapes that the kernels do not support.
 func (m *Model) check(f *gguf) error {
 	m.headDim = m.dim / m.heads
 	switch {
@@ -77,6 +77,7 @@ func (m *Model) check(f *gguf) error {
 	return nil
 }
 
+// read reads the tensors.
 func (m *Model) read(f *gguf) {
 	d, h := m.dim, m.hidden
 	m.embed = f.tensor("token_embd.weight", m.vocab*d)
@@ -95,7 +96,7 @@ func (m *Model) read(f *gguf) {
 	}
 }
 
-// turns tabulates the rotary position embedding's angles.
+// turns computes the table of the rotary position embedding: angle = position / base^(i / headDim).
 func (m *Model) turns(base float64) {
 	for p := range m.context {
 		for i := 0; i < m.headDim; i += 2 {

@@ -7,18 +7,18 @@ import (
 	"slices"
 )
 
-// Sampling says how the next token is chosen. The zero value always takes the likeliest.
+// Sampling says how the next token is chosen. The zero value always takes the most likely one.
 type Sampling struct {
 	Temperature float64
-	TopP        float64 // of the likeliest tokens only those that make up this share; 0 means all
-	TopK        int     // only so many of the likeliest; 0 means all
-	Seed        uint64  // the same seed, the same answer
+	TopP        float64 // only the most likely tokens that together have this probability; 0: all
+	TopK        int     // only that many of the most likely tokens; 0: all
+	Seed        uint64  // the same seed gives the same answer
 }
 
-// source returns the random numbers of one answer.
+// source returns the random source of one answer.
 func (s Sampling) source() *rand.Rand { return rand.New(rand.NewPCG(s.Seed, 0x7469_6e79)) }
 
-// choose picks a token by its logits.
+// choose chooses a token by its logits.
 func (s Sampling) choose(logits []float32, rng *rand.Rand) int {
 	if s.Temperature <= 0 {
 		return likeliest(logits)
@@ -26,6 +26,7 @@ func (s Sampling) choose(logits []float32, rng *rand.Rand) int {
 	return s.draw(logits, rng)
 }
 
+// likeliest is the token with the highest logit, the first of equals.
 func likeliest(logits []float32) int {
 	best := 0
 	for i, v := range logits {
@@ -36,11 +37,13 @@ func likeliest(logits []float32) int {
 	return best
 }
 
+// chance is a token with its probability.
 type chance struct {
 	token int
 	p     float64 // not normalised
 }
 
+// draw chooses a token at random, with probability ∝ e^(logit / temperature), among those that TopK and TopP leave.
 func (s Sampling) draw(logits []float32, rng *rand.Rand) int {
 	top := float64(logits[likeliest(logits)])
 	cs := make([]chance, len(logits))
@@ -58,10 +61,10 @@ func (s Sampling) draw(logits []float32, rng *rand.Rand) int {
 			return c.token
 		}
 	}
-	return cs[0].token // rounding: u was as large as the total
+	return cs[0].token // only by rounding
 }
 
-// nucleus keeps the likeliest tokens that together make up TopP, and at least one.
+// nucleus keeps the most likely tokens that together have the probability TopP, at least one.
 func (s Sampling) nucleus(cs []chance) []chance {
 	if s.TopP <= 0 || s.TopP >= 1 {
 		return cs
@@ -75,6 +78,7 @@ func (s Sampling) nucleus(cs []chance) []chance {
 	return cs
 }
 
+// total is the sum of the probabilities.
 func total(cs []chance) (sum float64) {
 	for _, c := range cs {
 		sum += c.p

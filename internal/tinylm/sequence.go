@@ -6,12 +6,12 @@ package tinylm
 type sequence struct {
 	ids    []int
 	done   int // tokens whose keys and values are stored
-	room   int // positions there is room for, a multiple of panel
+	room   int // number of positions that fit, a multiple of panel
 	keys   []panelRow
 	values []panelRow
 }
 
-// newSequence makes room for the tokens and so many after them.
+// newSequence makes a sequence with room for the tokens and more after them.
 func (m *Model) newSequence(ids []int, more int) *sequence {
 	room := (min(len(ids)+more, m.context) + panel - 1) / panel * panel
 	n := len(m.layers) * m.dim * room / panel
@@ -52,7 +52,7 @@ func (s *sequence) shared(ids []int) int {
 	return n
 }
 
-// adopt copies the keys and values of the first n tokens from another sequence, which begins with the same ones.
+// adopt copies the keys and values of the first n tokens from another sequence that begins with the same tokens.
 func (s *sequence) adopt(m *Model, from *sequence, n int) {
 	whole := (n + panel - 1) / panel * m.headDim // positions past n in the last panel are written before they are read
 	for l := range m.layers {

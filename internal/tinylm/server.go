@@ -10,10 +10,11 @@ import (
 
 const maxBody = 1 << 20 // bytes; a prompt that fits the model is a thousandth of it
 
-// ServeHTTP speaks the OpenAI API, as far as the model can: chat completions, completions, embeddings and the list of models; and
-// GET /props and /health as llama.cpp's server has them, from which a client learns the number of slots.
+// ServeHTTP implements the part of the OpenAI API that the model supports: chat completions, completions, embeddings and the list of
+// models. GET /props and /health are those of llama.cpp's server; /props has the number of slots.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.mux.ServeHTTP(w, r) }
 
+// routes are the paths of the server.
 func (e *Engine) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /health", e.handle(e.health))
@@ -36,14 +37,15 @@ type apiError struct {
 	message string
 }
 
+// Error is the message in the body.
 func (e *apiError) Error() string { return e.message }
 
-// invalid refuses a request for what is in it.
+// invalid is a 400 with this message.
 func invalid(format string, a ...any) *apiError {
 	return &apiError{http.StatusBadRequest, "invalid_request_error", "invalid_value", fmt.Sprintf(format, a...)}
 }
 
-// refusal finds the status and the body's fields for an error. It is the one place where errors become HTTP.
+// refusal maps an error to a status and the fields of the body. It is the only place that does so.
 func refusal(err error) *apiError {
 	var known *apiError
 	var length *LengthError
@@ -92,13 +94,13 @@ func read(r *http.Request, v any) error {
 		return err
 	}
 	var a *apiError
-	if errors.As(err, &a) { // from an UnmarshalJSON of ours
+	if errors.As(err, &a) { // from one of our UnmarshalJSON methods
 		return a
 	}
 	return invalid("read the body: %v", err)
 }
 
-// served checks that a request means this model. OpenAI: an unknown model is a 404.
+// served checks that a request names this model or none. OpenAI: an unknown model is a 404.
 func served(model string) error {
 	if model == "" || model == Name {
 		return nil
@@ -106,6 +108,7 @@ func served(model string) error {
 	return &apiError{http.StatusNotFound, "invalid_request_error", "model_not_found", fmt.Sprintf("model %q is not served here: only %s is", model, Name)}
 }
 
+// health answers GET /health.
 func (e *Engine) health(*http.Request) (any, error) {
 	select {
 	case <-e.stopped:
@@ -115,6 +118,7 @@ func (e *Engine) health(*http.Request) (any, error) {
 	}
 }
 
+// props answers GET /props.
 func (e *Engine) props(*http.Request) (any, error) {
 	return map[string]any{
 		"total_slots":                 e.Slots(),
@@ -123,6 +127,7 @@ func (e *Engine) props(*http.Request) (any, error) {
 	}, nil
 }
 
+// models answers GET /v1/models.
 func (e *Engine) models(*http.Request) (any, error) {
 	m := map[string]any{"id": Name, "object": "model", "created": 0, "owned_by": "batholith", "max_model_len": e.model.context}
 	return map[string]any{"object": "list", "data": []any{m}}, nil
@@ -142,5 +147,5 @@ func (e *Engine) answered(ctx context.Context, req Request) (Result, usage, erro
 	return res, usage{n, res.Tokens, n + res.Tokens}, err
 }
 
-// id names an answer; it is unique within the engine.
+// id is a new id of an answer, unique within the engine.
 func (e *Engine) id(prefix string) string { return fmt.Sprintf("%s-%d", prefix, e.served.Add(1)) }

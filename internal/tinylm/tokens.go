@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Tokens below 256 are bytes of text; these mark the turns of a conversation. Text never turns into them.
+// Tokens below 256 are bytes of text. These tokens mark the turns of a conversation; no text is encoded as one of them.
 const (
 	Begin     = 256
 	End       = 257
@@ -33,6 +33,7 @@ func Encode(ms []Message) ([]int, error) {
 // PromptTokens is how many tokens a conversation has whose turns have so many bytes together: bytes + 2 × turns + 2.
 func PromptTokens(bytes, turns int64) int64 { return bytes + 2*turns + 2 }
 
+// roleToken is the token that begins a turn of a role.
 func roleToken(role string) (int, error) {
 	switch role {
 	case "system":
@@ -45,6 +46,7 @@ func roleToken(role string) (int, error) {
 	return 0, fmt.Errorf("role %q is not system, user or assistant", role)
 }
 
+// textTokens are the bytes of a text.
 func textTokens(s string) []int {
 	ids := make([]int, len(s))
 	for i := range len(s) {
@@ -53,7 +55,7 @@ func textTokens(s string) []int {
 	return ids
 }
 
-// Decode turns tokens into text. Bytes that are not UTF-8 become U+FFFD; tokens that are not bytes are left out.
+// Decode converts tokens to text. Invalid UTF-8 becomes U+FFFD; tokens that are not bytes are left out.
 func Decode(ids []int) string {
 	var b strings.Builder
 	for _, t := range ids {

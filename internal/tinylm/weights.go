@@ -8,5 +8,5 @@ const Name = "batholith.tiny-v1"
 //go:embed tiny-v1.gguf
 var weights []byte
 
-// Weights returns the GGUF file that the binary carries. It must not be changed.
+// Weights returns the embedded GGUF file. Callers must not change it.
 func Weights() []byte { return weights }

@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	maxRows    = 128 // of a step: a long prompt is cut up so that the answers beside it keep moving
-	maxRecent  = 6   // ended sequences kept for their beginnings
-	minAdopted = 16  // tokens; less is sooner computed than copied
+	maxRows    = 128 // rows of one step: a long prompt takes several steps, so that other answers are not delayed
+	maxRecent  = 6   // finished sequences that are kept for prompts with the same beginning
+	minAdopted = 16  // tokens; fewer are faster to compute than to copy
 )
 
-// worker moves the sequences in its slots on, a step at a time. All of its fields belong to the goroutine of run.
+// worker computes the sequences in its slots, step by step. All of its fields belong to the goroutine of run.
 type worker struct {
 	model  *Model
 	slots  int
 	queue  <-chan *job
 	live   []*slot
-	recent []*sequence // ended; the one used last comes last
+	recent []*sequence // finished sequences; the one used last is last
 	b      scratch
 }
 
-// slot is a request being worked on.
+// slot is a request that is being computed.
 type slot struct {
 	job     *job
 	s       *sequence
@@ -35,14 +35,14 @@ type slot struct {
 	over    bool      // answered or given up: the slot is free
 }
 
-// run works until ctx ends. Requests that are in slots then stay unanswered; the engine tells their callers.
+// run works until ctx ends. Requests in slots then get no outcome; submit returns ErrStopped to their callers.
 func (w *worker) run(ctx context.Context) {
 	for w.admit(ctx) {
 		w.step()
 	}
 }
 
-// admit fills free slots from the queue; with nothing to do it waits. It returns false when ctx has ended.
+// admit fills free slots from the queue. If no slot is in use it waits for a request. It returns false when ctx has ended.
 func (w *worker) admit(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
@@ -66,9 +66,10 @@ func (w *worker) admit(ctx context.Context) bool {
 	return true
 }
 
+// take puts a request into a slot.
 func (w *worker) take(j *job) {
 	if j.ctx.Err() != nil {
-		return // its caller left while it waited
+		return // its caller has gone while it waited
 	}
 	more := j.req.MaxTokens
 	if more <= 0 {
@@ -94,7 +95,7 @@ func (w *worker) step() {
 	w.live = slices.DeleteFunc(w.live, func(l *slot) bool { return l.over || l.job.ctx.Err() != nil })
 }
 
-// adopt lets sequences of which nothing has been computed start from the longest beginning that another one shares with them.
+// adopt copies the keys and values of the longest shared beginning into sequences of which nothing was computed yet.
 func (w *worker) adopt() {
 	for _, l := range w.live {
 		if l.s.done > l.adopted || l.job.pool {
@@ -109,7 +110,7 @@ func (w *worker) adopt() {
 	}
 }
 
-// alike returns the sequence that shares most tokens at its front with ids, and how many.
+// alike returns the sequence that shares the most leading tokens with ids, and their number.
 func (w *worker) alike(ids []int) (best *sequence, most int) {
 	for _, l := range w.live {
 		if n := l.s.shared(ids); n > most {
@@ -125,8 +126,8 @@ func (w *worker) alike(ids []int) (best *sequence, most int) {
 	return best, most
 }
 
-// gather picks the step's rows: of each sequence the tokens that are not stored yet, as far as they fit. Of those that have none left
-// after it, it returns the last row, and in who the slot.
+// gather chooses the rows of a step: the tokens of each sequence that are not stored yet, up to maxRows in total. For each sequence that is then
+// complete, want has the index of its last row, and who its slot.
 func (w *worker) gather() (rows []row, want []int, who []*slot) {
 	for _, decoding := range []bool{true, false} { // an answer's next token comes before a new prompt
 		for _, l := range w.live {
@@ -178,7 +179,7 @@ func stopAt(text []byte, stops []string) int {
 	return -1
 }
 
-// end sends a slot's answer and keeps its beginning, unless one like it is kept already.
+// end sends a slot's answer, and keeps the sequence for later prompts unless a similar one is kept already.
 func (w *worker) end(l *slot, reason string) {
 	n := len(l.job.req.Prompt)
 	l.over = true

@@ -180,8 +180,8 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 		return nil, context.Cause(ctx)
 	}
 	f := b.classify(attempt, err, s)
-	f.Crash = f.Crash && !p.waited // it may have given up on us
-	return nil, f                  // while we waited for memory, the server may have given up on us
+	f.Crash = f.Crash && !p.waited // while we waited for memory, the server may have given up on us
+	return nil, f
 }
 
 // post sends the call as a POST and reads the answer. room is nil if memory is unlimited.
@@ -263,9 +263,9 @@ func (b *Backend) requestID() string {
 }
 
 // mangled is an answer that cannot be read.
-type mangled struct { // in our words
-	how    string // the server's words, for the record's error line only
-	detail string // the server's; goes to the record alone
+type mangled struct {
+	how    string // in our words
+	detail string // the server's words, for the record's error line only
 }
 
 // Error leaves out detail, which may quote the server.

@@ -16,10 +16,11 @@ import (
 	"github.com/batholith/batholith/internal/config"
 )
 
-// external is an S3 that the servers of the tests use in place of their embedded one. scripts/test-servers.sh names it in the environment:
+// external is an S3 that the test servers use in place of their embedded one. scripts/test-servers.sh sets its environment variables:
 // BATHOLITH_TEST_S3_ENDPOINT, BATHOLITH_TEST_S3_KEY and BATHOLITH_TEST_S3_SECRET.
 type external struct{ endpoint, key, secret string }
 
+// externalS3 is the S3 that the environment names; nil: the embedded ones are used.
 func externalS3() *external {
 	e := &external{os.Getenv("BATHOLITH_TEST_S3_ENDPOINT"), os.Getenv("BATHOLITH_TEST_S3_KEY"), os.Getenv("BATHOLITH_TEST_S3_SECRET")}
 	if e.endpoint == "" {
@@ -28,7 +29,7 @@ func externalS3() *external {
 	return e
 }
 
-// EmbeddedS3Only skips a test that is about the embedded S3, or about roles that only the embedded S3 can narrow, while another one is tried.
+// EmbeddedS3Only skips a test of the embedded S3, or of roles with limited buckets, which only the embedded S3 has, if an external S3 is used.
 func EmbeddedS3Only(t testing.TB) {
 	t.Helper()
 	if externalS3() != nil {
@@ -36,20 +37,21 @@ func EmbeddedS3Only(t testing.TB) {
 	}
 }
 
-// EmbeddedS3 tells whether the servers of the tests use their embedded S3. How long another one takes is not ours to judge.
+// EmbeddedS3 reports whether the test servers use their embedded S3. Tests must not judge the speed of another one.
 func EmbeddedS3() bool { return externalS3() == nil }
 
-// settings are the variables by which a server takes the S3.
+// settings are the environment variables with which a server uses the S3.
 func (e *external) settings() []string {
 	return []string{"BATHOLITH_S3_ENDPOINT=" + e.endpoint, "BATHOLITH_S3_ACCESS_KEY_ID=" + e.key, "BATHOLITH_S3_SECRET_ACCESS_KEY=" + e.secret}
 }
 
+// client is an SDK client of the S3.
 func (e *external) client() *s3.Client {
 	return s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &e.endpoint, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(e.key, e.secret, "")})
 }
 
-// bucket makes a bucket for one server, which goes with the test.
+// bucket makes a bucket for one server, which is deleted at the end of the test.
 func (e *external) bucket(t testing.TB) string {
 	t.Helper()
 	name := "batholith-" + strings.ToLower(rand.Text()[:12])
@@ -57,7 +59,7 @@ func (e *external) bucket(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx := context.Background() // the test's has ended
+		ctx := context.Background() // t.Context has ended
 		list, err := e.client().ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name})
 		if err == nil && len(list.Contents) > 0 {
 			var all []types.ObjectIdentifier
@@ -76,7 +78,7 @@ func (e *external) bucket(t testing.TB) string {
 	return name
 }
 
-// keyOf reads the key of a data directory.
+// keyOf reads the access key in a data directory.
 func keyOf(dir string) (id, secret string) {
 	key, err := config.ReadKey(filepath.Clean(dir))
 	if err != nil {

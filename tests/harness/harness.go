@@ -1,5 +1,5 @@
-// Package harness runs the real program for tests: built once, started on free ports with a data directory of its own, killed and
-// started again.
+// Package harness runs the real program in tests. It builds the program once, and starts, kills and restarts it on free ports with a data
+// directory of its own. Most calls fail the test themselves, with the log of the process.
 package harness
 
 import (
@@ -21,9 +21,10 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
-// startTime bounds how long the program may take to be ready.
+// startTime bounds the time of a start and of a shutdown.
 const startTime = 60 * time.Second
 
+// build builds the program at its first call, into a folder that Main removes.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "batholith-test-")
 	if err != nil {
@@ -37,7 +38,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// Main runs a package's tests and removes what they built. A package that uses the harness calls it from TestMain.
+// Main runs a package's tests and removes the program that they built. Packages that use the harness must call it in TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
 	if path, err := build(); err == nil {
@@ -56,16 +57,16 @@ func Binary(t testing.TB) string {
 	return path
 }
 
-// Server is one data directory and the process that serves it, if any.
+// Server is a data directory with the process that serves it, if one runs.
 type Server struct {
 	t    testing.TB
 	Dir  string // working directory; the data directory is below it
 	Data string
 	args []string
-	disk int // MiB of a disk of its own for the data directory; 0: none
+	disk int // size of a separate disk for the data directory, in MiB; 0: none
 
 	s3     *external // nil: the embedded one
-	bucket string    // of the jobs that Request makes
+	bucket string    // bucket of the jobs that Request makes
 
 	cmd  *exec.Cmd
 	log  *output
@@ -73,30 +74,32 @@ type Server struct {
 	At   Addresses
 }
 
-// output is what a process has written; it may be read while more is.
+// output is the output of a process, which may be read while the process writes.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
+// Write implements [io.Writer].
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Write(p)
 }
 
+// String is the output so far.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// Addresses are where the server can be reached, and the first key.
+// Addresses are the server's URLs, its region, and the first access key.
 type Addresses struct {
 	Bedrock, S3, Region, AccessKeyID, SecretAccessKey string
 }
 
-// New prepares a server with these settings (YAML, may be empty) and flags. It does not start it.
+// New prepares a server with these settings (YAML, or "") and flags, without starting it. It is killed at the end of the test.
 func New(t testing.TB, settings string, flags ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
@@ -118,7 +121,7 @@ func New(t testing.TB, settings string, flags ...string) *Server {
 	return s
 }
 
-// Settings replaces the settings of a server that was made with some. The next start reads them.
+// Settings replaces the settings of a server that was made with settings. The next start reads them.
 func (s *Server) Settings(yaml string) {
 	s.t.Helper()
 	if err := os.WriteFile(filepath.Join(s.Dir, "batholith.yaml"), []byte(yaml), 0o600); err != nil {
@@ -126,7 +129,7 @@ func (s *Server) Settings(yaml string) {
 	}
 }
 
-// Start starts the process and waits until it is ready.
+// Start is New followed by Server.Start.
 func Start(t testing.TB, settings string, flags ...string) *Server {
 	t.Helper()
 	s := New(t, settings, flags...)
@@ -134,7 +137,7 @@ func Start(t testing.TB, settings string, flags ...string) *Server {
 	return s
 }
 
-// StartOnDisk starts a server whose data directory is a disk of so many MiB, which ends with the process. It skips the test where a process
+// StartOnDisk starts a server whose data directory is on a disk of that many MiB. The disk ends with the process. It skips the test where a process
 // may not have a mount namespace of its own, as in most containers and in a chroot.
 func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
 	t.Helper()
@@ -153,8 +156,8 @@ func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
 // namespace is how unshare(1) is told to give a process mounts of its own, without root.
 var namespace = []string{"--user", "--map-root-user", "--mount"}
 
-// command is how the process is started. A disk of its own is a tmpfs in a mount namespace of its own; the process's view of it is
-// reached through /proc.
+// command is the command of the process. A separate disk is a tmpfs in a mount namespace of its own, which the test reaches through
+// /proc.
 func (s *Server) command() *exec.Cmd {
 	if s.disk == 0 {
 		return exec.Command(Binary(s.t), s.args...)
@@ -164,7 +167,7 @@ func (s *Server) command() *exec.Cmd {
 	return exec.Command("unshare", args...)
 }
 
-// Start starts the process and waits until it is ready to take and run jobs.
+// Start starts the process and waits until /readyz answers 200.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.launch()
@@ -173,14 +176,14 @@ func (s *Server) Start() {
 	}
 }
 
-// StartTo starts the process so that it dies when it passes a point of package failpoint, and waits until it is ready or dead.
+// StartTo starts the process so that it dies at a point of package failpoint. It waits until the process is ready (true) or dead.
 func (s *Server) StartTo(point string) (ready bool) {
 	s.t.Helper()
 	s.launch(failpoint.Variable + "=" + point)
 	return s.awaitReady()
 }
 
-// launch starts the process with more in its environment.
+// launch starts the process with additional environment variables.
 func (s *Server) launch(env ...string) {
 	s.t.Helper()
 	os.Remove(filepath.Join(s.Data, "server.json"))
@@ -200,7 +203,7 @@ func (s *Server) launch(env ...string) {
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(s.cmd, s.done)
 }
 
-// awaitReady waits until the process is ready, or has ended, which is false.
+// awaitReady waits until the process is ready (true) or has ended (false).
 func (s *Server) awaitReady() bool {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), startTime)
@@ -218,7 +221,7 @@ func (s *Server) awaitReady() bool {
 	return true
 }
 
-// Died waits until the process is dead, and makes sure that it was killed.
+// Died waits until the process has ended, and fails the test unless it was killed by SIGKILL.
 func (s *Server) Died() {
 	s.t.Helper()
 	select {
@@ -232,7 +235,7 @@ func (s *Server) Died() {
 	}
 }
 
-// isReady reads where the server listens and asks it.
+// isReady reads the server's addresses and asks /readyz.
 func (s *Server) isReady() bool {
 	text, err := os.ReadFile(filepath.Join(s.Data, "server.json"))
 	var at struct{ Bedrock, S3, Region string }
@@ -262,7 +265,7 @@ func (s *Server) isReady() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// exports are the lines that batholith env prints for this server.
+// exports are the lines of batholith env for this server.
 func (s *Server) exports() []string {
 	out, err := exec.Command(Binary(s.t), "env", "--data", s.Data).Output()
 	if err != nil {
@@ -271,7 +274,7 @@ func (s *Server) exports() []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// Environ is the environment of this process with what batholith env exports, for clients of the server.
+// Environ is the environment of this process with the variables of batholith env, for clients of the server.
 func (s *Server) Environ() []string {
 	env := os.Environ()
 	for _, line := range s.exports() {
@@ -281,21 +284,22 @@ func (s *Server) Environ() []string {
 	return env
 }
 
-// Kill ends the process as kill -9 does, and waits for its end.
+// Kill sends SIGKILL and waits for the end of the process. It may be called again.
 func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
 
-// Stop ends the process as an operator would, and returns its exit status.
+// Stop sends SIGTERM, waits for the end of the process, and returns its exit status.
 func (s *Server) Stop() int {
 	s.signal(syscall.SIGTERM)
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// Terminate tells the process to end, as Stop does, and does not wait.
+// Terminate sends SIGTERM and does not wait.
 func (s *Server) Terminate() error { return s.Signal(syscall.SIGTERM) }
 
-// Signal sends a signal to the process without waiting for anything.
+// Signal sends a signal to the process and does not wait.
 func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
 
+// signal sends a signal and waits for the end of the process, at most startTime; then it kills the process.
 func (s *Server) signal(sig syscall.Signal) {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return
@@ -309,5 +313,5 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// Log is what the process has written so far; complete once it has ended.
+// Log is the output of the process so far, with its log.
 func (s *Server) Log() string { return s.log.String() }

@@ -11,25 +11,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Inbox is the bucket that holds the input of jobs of NarrowRole.
+// Inbox is the bucket with the input of NarrowRole's jobs.
 const Inbox = "inbox"
 
-// NarrowRole is a role that can be kept from the output bucket.
+// NarrowRole is a role that settings can exclude from the output bucket.
 const NarrowRole = "arn:aws:iam::000000000000:role/narrow"
 
-// Allowed are settings under which NarrowRole may use these buckets and no others.
+// Allowed are settings in which NarrowRole may use only these buckets.
 func Allowed(buckets ...string) string {
 	return fmt.Sprintf("roles:\n  - {arn: %q, buckets: [%s]}\n", NarrowRole, strings.Join(buckets, ", "))
 }
 
-// AsNarrowRole makes a request's job read Inbox and write Bucket as NarrowRole.
+// AsNarrowRole changes a request: its job reads Inbox and writes Bucket, as NarrowRole.
 func AsNarrowRole(in *bedrock.CreateModelInvocationJobInput) {
 	in.RoleArn = aws.String(NarrowRole)
 	at := in.InputDataConfig.(*types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig)
 	at.Value.S3Uri = aws.String(strings.Replace(*at.Value.S3Uri, Bucket, Inbox, 1))
 }
 
-// PutInbox uploads an object to Inbox, which it makes.
+// PutInbox uploads an object to Inbox, and makes the bucket if needed.
 func (s *Server) PutInbox(key string, body []byte) {
 	s.t.Helper()
 	_, err := s.S3Client().CreateBucket(s.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(Inbox)})
@@ -42,7 +42,7 @@ func (s *Server) PutInbox(key string, body []byte) {
 	}
 }
 
-// KeptResults waits until a job has ended as Failed with results that are kept, and returns it.
+// KeptResults waits for a job's end, which must be Failed with kept results, and returns the job.
 func (s *Server) KeptResults(arn string) *Job {
 	s.t.Helper()
 	j := s.End(arn)
@@ -52,13 +52,13 @@ func (s *Server) KeptResults(arn string) *Job {
 	return j
 }
 
-// PublishKept is the command publish.
+// PublishKept runs batholith publish for a job, and returns its output.
 func (s *Server) PublishKept(arn string) (said string, err error) {
 	out, err := exec.Command(Binary(s.t), "publish", ID(arn), "--data", s.Data).CombinedOutput()
 	return string(out), err
 }
 
-// PublishedKept waits until the results of a job that were kept are in its output, and returns it.
+// PublishedKept waits until the kept results of a job are published, and returns the job.
 func (s *Server) PublishedKept(arn string) *Job {
 	s.t.Helper()
 	return s.Until(arn, func(j *Job) bool { return strings.Contains(aws.ToString(j.Message), "were published afterwards") })

@@ -14,10 +14,10 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// running are the tables that hold what only a running job needs.
+// running are the tables with rows that only a running job needs.
 var running = []string{"files", "chunks", "segments", "uploads"}
 
-// Rows counts the rows that only running jobs need. Every job that has ended must come to none.
+// Rows counts the rows of the running tables. After the end of all jobs there must be none.
 func (s *Server) Rows() (n int) {
 	s.t.Helper()
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.Join(s.Data, "batholith.db"), RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}).String())
@@ -35,7 +35,7 @@ func (s *Server) Rows() (n int) {
 	return n
 }
 
-// Forgotten waits until there are no rows that only running jobs need.
+// Forgotten waits until Rows is 0.
 func (s *Server) Forgotten() {
 	s.t.Helper()
 	for late := time.After(endTime); s.Rows() > 0; {
@@ -47,8 +47,8 @@ func (s *Server) Forgotten() {
 	}
 }
 
-// NothingLeft makes sure that all jobs have left nothing but so many output objects, ends the server as an operator would, and looks
-// at its disk: no upload, no row, no journal, no file that is half written.
+// NothingLeft checks that all jobs have left only that many output objects, and no upload and no row. Then it stops the server and checks
+// that its disk has no journal and no unfinished file.
 func (s *Server) NothingLeft(objects int) {
 	s.t.Helper()
 	s.CleanedUp(objects)
@@ -68,7 +68,7 @@ func (s *Server) NothingLeft(objects int) {
 	}
 }
 
-// stray lists the files in the data directory of a server that has ended which are neither its own nor input or output.
+// stray lists the files in the data directory of a stopped server that are neither permanent nor input or output.
 func (s *Server) stray() (paths []string) {
 	s.t.Helper()
 	own := map[string]bool{"credentials": true, "lock": true, "worker": true, "batholith.db": true, "batholith.db.made": true}

@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// Witness is a model server of the test's own. It remembers how often each prompt was asked and how many requests were open at once.
+// Witness is a model server in the test's process. It counts the requests for each prompt, and the requests in flight.
 type Witness struct {
 	URL     string
 	Latency time.Duration
-	// Answer replaces the usual answer to the nth request for a prompt, from 1; it returns false to leave it.
+	// Answer, if not nil, may answer the nth request for a prompt, from 1. It returns false for the usual answer.
 	Answer func(w http.ResponseWriter, prompt string, nth int) bool
 
 	srv      *http.Server
-	signal   chan struct{} // told at every request
+	signal   chan struct{} // 1-buffered; gets a value at every request
 	mu       sync.Mutex
 	asked    map[string]int
 	canaries int
-	times    []time.Time // of all requests
+	times    []time.Time // arrival of all requests
 	open     int
 	most     int
 }
 
-// NewWitness starts a model server that answers after a while.
+// NewWitness starts a model server that answers after the given time.
 func NewWitness(t testing.TB, latency time.Duration) *Witness {
 	t.Helper()
 	w := &Witness{Latency: latency, asked: map[string]int{}, signal: make(chan struct{}, 1)}
@@ -37,7 +37,7 @@ func NewWitness(t testing.TB, latency time.Duration) *Witness {
 	return w
 }
 
-// Listen (re)opens the server at an address.
+// Listen starts the server at an address, for example again after Close.
 func (w *Witness) Listen(t testing.TB, address string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
@@ -49,14 +49,15 @@ func (w *Witness) Listen(t testing.TB, address string) {
 	t.Cleanup(w.Close)
 }
 
-// Address is where it listens, or did.
+// Address is the host and port of the server, also after Close.
 func (w *Witness) Address() string {
 	return strings.TrimSuffix(strings.TrimPrefix(w.URL, "http://"), "/v1")
 }
 
-// Close ends the server; connections are cut.
+// Close stops the server and breaks its connections.
 func (w *Witness) Close() { w.srv.Close() }
 
+// ServeHTTP answers chat completions and the list of models. A request with max_tokens 1 is a canary and counted apart.
 func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/models") {
 		io.WriteString(rw, `{"object":"list","data":[{"id":"m","object":"model"}]}`)
@@ -93,6 +94,7 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		"answer to "+prompt)
 }
 
+// enter counts a request and returns its number for this prompt.
 func (w *Witness) enter(prompt string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,13 +109,14 @@ func (w *Witness) enter(prompt string) int {
 	return w.asked[prompt]
 }
 
+// leave counts the end of a request.
 func (w *Witness) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open--
 }
 
-// Requests returns all requests, the different prompts among them, and the most that were open at once.
+// Requests returns the number of requests, of different prompts, and the most requests in flight at once.
 func (w *Witness) Requests() (all, prompts, most int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,21 +126,21 @@ func (w *Witness) Requests() (all, prompts, most int) {
 	return all, len(w.asked), w.most
 }
 
-// Canaries is how often the server was asked whether it works.
+// Canaries is the number of canaries so far.
 func (w *Witness) Canaries() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.canaries
 }
 
-// Time is when the nth request came, from 1.
+// Time is the arrival of the nth request, from 1.
 func (w *Witness) Time(n int) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.times[n-1]
 }
 
-// Idle waits until no request is open.
+// Idle waits until no request is in flight.
 func (w *Witness) Idle(t testing.TB) {
 	t.Helper()
 	late := time.After(endTime)
@@ -156,7 +159,7 @@ func (w *Witness) Idle(t testing.TB) {
 	}
 }
 
-// Await waits until the server was asked so often.
+// Await waits until the server has got n requests.
 func (w *Witness) Await(t testing.TB, n int) {
 	t.Helper()
 	late := time.After(endTime)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Simulated is batholith simulate as a process.
+// Simulated is a process of batholith simulate.
 type Simulated struct {
 	t       testing.TB
 	flags   []string
@@ -20,9 +20,10 @@ type Simulated struct {
 	done    chan struct{} // closed when the process has ended
 }
 
+// simulatedAt finds the address in the server's first message.
 var simulatedAt = regexp.MustCompile(`listens on http://([^/]+)/v1`)
 
-// Simulate starts a simulated model server with these flags. Its model is called m.
+// Simulate starts a simulated model server with these flags and the model name m. It is killed at the end of the test.
 func Simulate(t testing.TB, flags ...string) *Simulated {
 	t.Helper()
 	s := &Simulated{t: t, flags: flags, address: "127.0.0.1:0"}
@@ -31,10 +32,10 @@ func Simulate(t testing.TB, flags ...string) *Simulated {
 	return s
 }
 
-// URL is what the protocol's paths are appended to.
+// URL is the base URL of the API.
 func (s *Simulated) URL() string { return "http://" + s.address + "/v1" }
 
-// Start starts the process, again at the same address, and waits until it listens.
+// Start starts the process, at the same address as before, and waits until it listens.
 func (s *Simulated) Start() {
 	s.t.Helper()
 	s.log, s.done = &output{}, make(chan struct{})
@@ -60,7 +61,7 @@ func (s *Simulated) Start() {
 	}
 }
 
-// Kill ends the process as kill -9 does, and waits for its end. It may be called again.
+// Kill sends SIGKILL and waits for the end of the process. It may be called again.
 func (s *Simulated) Kill() {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return
@@ -69,7 +70,7 @@ func (s *Simulated) Kill() {
 	<-s.done
 }
 
-// Totals are what the process was asked and did, as it says itself.
+// Totals are the server's own counters of requests.
 func (s *Simulated) Totals() (t struct{ Requests, Answered, Refused, Failed int64 }) {
 	s.t.Helper()
 	resp, err := http.Get("http://" + s.address + "/simulated/stats")

@@ -20,16 +20,16 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Bucket is the one that every embedded S3 has from the start.
+// Bucket is the bucket that every embedded S3 has from the start.
 const Bucket = "batholith"
 
-// endTime bounds how long a job may take.
+// endTime bounds every wait for a job.
 const endTime = 2 * time.Minute
 
-// Job is what the API answers of a job.
+// Job is the answer of Get.
 type Job = bedrock.GetModelInvocationJobOutput
 
-// BedrockClient is an SDK client of the server.
+// BedrockClient is an SDK client of the server's API.
 func (s *Server) BedrockClient() *bedrock.Client {
 	return bedrock.New(bedrock.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock,
 		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
@@ -44,7 +44,7 @@ func (s *Server) S3Client() *s3.Client {
 		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
 }
 
-// Put uploads an object to the bucket of the server's jobs, which is Bucket on an embedded S3.
+// Put uploads an object to the bucket of the server's jobs: Bucket, if the S3 is embedded.
 func (s *Server) Put(key string, body []byte) {
 	s.t.Helper()
 	_, err := s.S3Client().PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: aws.String(s.bucket), Key: &key, Body: bytes.NewReader(body)})
@@ -53,8 +53,8 @@ func (s *Server) Put(key string, body []byte) {
 	}
 }
 
-// Create makes a job of model "m" over s3://batholith/INPUT, with its output below s3://batholith/out/, and returns its ARN.
-// Changes adjust the request before it is sent.
+// Create creates a job of the model "m" with the input s3://batholith/INPUT and the output s3://batholith/out/, and returns its ARN.
+// changes are applied to the request before it is sent.
 func (s *Server) Create(input string, changes ...func(*bedrock.CreateModelInvocationJobInput)) string {
 	s.t.Helper()
 	in := s.Request(input)
@@ -68,7 +68,7 @@ func (s *Server) Create(input string, changes ...func(*bedrock.CreateModelInvoca
 	return *out.JobArn
 }
 
-// Request is what Create sends.
+// Request is the request that Create sends.
 func (s *Server) Request(input string) *bedrock.CreateModelInvocationJobInput {
 	return &bedrock.CreateModelInvocationJobInput{
 		JobName: aws.String("test"), ModelId: aws.String("m"), RoleArn: aws.String("arn:aws:iam::000000000000:role/batholith"),
@@ -79,7 +79,7 @@ func (s *Server) Request(input string) *bedrock.CreateModelInvocationJobInput {
 	}
 }
 
-// Job asks for a job.
+// Job reads a job.
 func (s *Server) Job(arn string) *Job {
 	s.t.Helper()
 	out, err := s.BedrockClient().GetModelInvocationJob(s.t.Context(), &bedrock.GetModelInvocationJobInput{JobIdentifier: &arn})
@@ -89,7 +89,7 @@ func (s *Server) Job(arn string) *Job {
 	return out
 }
 
-// Told is what the server tells of a job in words: the message of one that failed or expired, or else the note.
+// Told is the text of a job for its user: the message if it failed or expired, else the note.
 func Told(j *Job) string {
 	if m := aws.ToString(j.Message); m != "" {
 		return m
@@ -105,7 +105,7 @@ func Told(j *Job) string {
 	return note
 }
 
-// Until asks for a job until it is as wanted.
+// Until reads a job until wanted accepts it, at most for endTime.
 func (s *Server) Until(arn string, wanted func(*Job) bool) *Job {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), endTime)
@@ -124,7 +124,7 @@ func (s *Server) Until(arn string, wanted func(*Job) bool) *Job {
 	}
 }
 
-// End waits for a job's end.
+// End waits for a job's end and returns the job.
 func (s *Server) End(arn string) *Job {
 	s.t.Helper()
 	return s.Until(arn, func(j *Job) bool { return j.EndTime != nil })
@@ -176,7 +176,7 @@ func (s *Server) Lines(arn, name string) []Line {
 	return lines
 }
 
-// Manifest is what a job's manifest counts.
+// Manifest is the counters of a job's manifest.
 type Manifest struct{ TotalRecordCount, ProcessedRecordCount, SuccessRecordCount, ErrorRecordCount int64 }
 
 // Manifest reads a job's manifest.
@@ -201,7 +201,7 @@ func (s *Server) Left() (keys []string) {
 	return keys
 }
 
-// OutputAlone makes sure that there are so many objects below the output prefix: a job that is over, and has output, shows nothing else.
+// OutputAlone checks that there are exactly that many objects below the output prefix: a terminal job with output has no temporary objects.
 func (s *Server) OutputAlone(objects int) {
 	s.t.Helper()
 	if left := s.Left(); len(left) != objects {
@@ -209,8 +209,8 @@ func (s *Server) OutputAlone(objects int) {
 	}
 }
 
-// CleanedUp waits until there are so many objects below the output prefix: after a job without output, and after the loss of power, they
-// go later.
+// CleanedUp waits until there are that many objects below the output prefix. After a job without output, and after a loss of power,
+// temporary objects are deleted later.
 func (s *Server) CleanedUp(objects int) {
 	s.t.Helper()
 	late := time.After(endTime)
@@ -223,15 +223,15 @@ func (s *Server) CleanedUp(objects int) {
 	}
 }
 
-// Prompt is the input line of a record of an OpenAI model whose only message is p<n>.
+// Prompt is an input line with an OpenAI body whose only message is p<n>.
 func Prompt(n int) string {
 	return fmt.Sprintf(`{"recordId":"r%d", "modelInput":{"messages":[{"role":"user","content":"p%d"}] , "max_tokens":5}}`, n, n)
 }
 
-// Prompts are the lines of the records 0 to n-1.
+// Prompts are the input lines 0 to n-1.
 func Prompts(n int) []byte { return PromptsFrom(0, n) }
 
-// PromptsFrom are the lines of n records from a first.
+// PromptsFrom are n input lines, from the number first on.
 func PromptsFrom(first, n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
@@ -240,7 +240,7 @@ func PromptsFrom(first, n int) []byte {
 	return b.Bytes()
 }
 
-// Model is the setting of a model "m" at this URL.
+// Model is the settings of a model "m" at this URL. more is appended to its backend.
 func Model(url, more string) string {
 	return fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q%s}]}\n", url, more)
 }

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// pageBytes is what a disk writes as one: all of it or nothing.
+// pageBytes is the size of a page, which a disk writes as a whole or not at all.
 const pageBytes = 4096
 
-// Disk is a file system in memory that knows what was synced. Its methods may be called from any goroutine.
+// Disk is a file system in memory that knows what was synced. Its exported methods may be called by any goroutine; the others need mu.
 //
-// What a file holds, with its attributes, is durable when the file was synced since; the names in a directory, when the directory was.
-// A name that was moved from one directory to another moved for good when either was synced.
+// Bytes and attributes of a file are durable after a sync of the file, and names in a directory after a sync of the directory. A move
+// between two directories is durable after a sync of either.
 type Disk struct {
 	mu      sync.Mutex
 	nodes   map[uint64]*node
 	last    uint64   // id
-	pending []change // of names, in order, that are not durable yet
+	pending []change // changes of names that are not durable yet, in order
 }
 
-// root is the id of the uppermost directory, in FUSE too.
+// root is the id of the root directory, as in FUSE.
 const root = 1
 
-// node is a file or a directory: as it is, and as the disk has it.
+// node is a file or a directory, with its present content and its durable content.
 type node struct {
 	id          uint64
 	dir         bool
@@ -34,20 +34,20 @@ type node struct {
 	links       int
 	modified    time.Time
 	now, stored content
-	dirty       map[int]bool // pages of now that were written since the last sync
+	dirty       map[int]bool // pages of now written since the last sync
 }
 
-// content is what is synced as one.
+// content is what one sync makes durable.
 type content struct {
 	data  []byte
 	attrs map[string]string
-	names map[string]*node // of a directory
+	names map[string]*node // only of a directory
 }
 
-// change is what one call did to names: all of it becomes durable, or none.
+// change is the changes of names by one call. They become durable together or not at all.
 type change []edit
 
-// edit gives a name another meaning; nil takes it away.
+// edit sets a name to a node, or removes it if node is nil.
 type edit struct {
 	dir  *node
 	name string
@@ -61,6 +61,7 @@ func NewDisk() *Disk {
 	return d
 }
 
+// add makes a node without a name.
 func (d *Disk) add(dir bool, mode uint32) *node {
 	d.last++
 	n := &node{id: d.last, dir: dir, mode: mode & 0o7777, modified: time.Now(), dirty: map[int]bool{}}
@@ -73,7 +74,7 @@ func (d *Disk) add(dir bool, mode uint32) *node {
 	return n
 }
 
-// change does edits at once and remembers that they are not durable.
+// change applies edits, and notes that they are not durable.
 func (d *Disk) change(edits ...edit) {
 	for _, e := range edits {
 		apply(e.dir.now.names, e)
@@ -82,6 +83,7 @@ func (d *Disk) change(edits ...edit) {
 	d.pending = append(d.pending, edits)
 }
 
+// apply applies an edit to the names of a directory.
 func apply(names map[string]*node, e edit) {
 	if e.node == nil {
 		delete(names, e.name)
@@ -90,7 +92,7 @@ func apply(names map[string]*node, e edit) {
 	}
 }
 
-// put gives a node a name that no other has.
+// put adds a name for a node. The name must be free.
 func (d *Disk) put(dir *node, name string, n *node) syscall.Errno {
 	if dir.now.names[name] != nil {
 		return syscall.EEXIST
@@ -100,7 +102,7 @@ func (d *Disk) put(dir *node, name string, n *node) syscall.Errno {
 	return 0
 }
 
-// remove takes a name away.
+// remove removes a name. A directory must be empty.
 func (d *Disk) remove(dir *node, name string, wantDir bool) syscall.Errno {
 	n := dir.now.names[name]
 	switch {
@@ -118,7 +120,7 @@ func (d *Disk) remove(dir *node, name string, wantDir bool) syscall.Errno {
 	return 0
 }
 
-// rename moves a name, over another one unless noReplace.
+// rename moves a name, and replaces another one unless noReplace.
 func (d *Disk) rename(from *node, old string, to *node, name string, noReplace bool) syscall.Errno {
 	n, there := from.now.names[old], to.now.names[name]
 	switch {
@@ -142,7 +144,7 @@ func (d *Disk) rename(from *node, old string, to *node, name string, noReplace b
 	return 0
 }
 
-// write puts bytes into a file.
+// write writes bytes into a file.
 func (n *node) write(at int64, b []byte) {
 	if need := int(at) + len(b); need > len(n.now.data) {
 		n.resize(need)
@@ -151,7 +153,7 @@ func (n *node) write(at int64, b []byte) {
 	n.touch(int(at), len(b))
 }
 
-// resize cuts a file off or fills it up with zeros.
+// resize truncates a file or extends it with zeros.
 func (n *node) resize(size int) {
 	old := len(n.now.data)
 	if size <= old {
@@ -164,6 +166,7 @@ func (n *node) resize(size int) {
 	n.touch(old, size-old)
 }
 
+// touch marks the pages of a range as written.
 func (n *node) touch(at, length int) {
 	for p := at / pageBytes; p <= (at+length-1)/pageBytes && length > 0; p++ {
 		n.dirty[p] = true
@@ -171,7 +174,7 @@ func (n *node) touch(at, length int) {
 	n.modified = time.Now()
 }
 
-// sync makes durable what a file holds, or which names a directory has.
+// sync makes the content of a file, or the names of a directory, durable.
 func (d *Disk) sync(n *node) {
 	n.stored.attrs = maps.Clone(n.now.attrs)
 	n.stored.data = n.merged(len(n.now.data), func(int) bool { return true })
@@ -195,7 +198,7 @@ func (c change) store() {
 	}
 }
 
-// merged is the stored data, cut or filled up to size, with those dirty pages that are wanted.
+// merged is the durable data, truncated or extended to size, with the dirty pages that wanted selects.
 func (n *node) merged(size int, wanted func(page int) bool) []byte {
 	data := n.stored.data
 	if len(data) > size {
@@ -214,8 +217,8 @@ func (n *node) merged(size int, wanted func(page int) bool) []byte {
 	return data
 }
 
-// Lose is the disk after the power has failed: everything that was not synced is gone. With r, some of it is not: the names changed up
-// to some moment, and any pages of any files, as disks do that write in an order of their own. The Disk itself must not be used any more.
+// Lose returns the disk after a loss of power: everything that was not synced is lost. With r, a random part of it survives, as on disks
+// that write in their own order: the changes of names up to some moment, and any pages of any files. The old Disk must not be used any more.
 func (d *Disk) Lose(r *rand.Rand) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -230,7 +233,7 @@ func (d *Disk) Lose(r *rand.Rand) *Disk {
 	return after
 }
 
-// restore makes what a lost disk has of a node the copy of it, and with it everything below.
+// restore fills the copy of a node from its durable content, and the copies of everything below.
 func (d *Disk) restore(n *node, copies map[*node]*node, r *rand.Rand) {
 	c := copies[n]
 	coin := func(int) bool { return r != nil && r.IntN(2) == 0 }

@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// keeperVariable has a test binary be a keeper, and names the directory.
+// keeperVariable is the environment variable that makes a test binary a keeper. Its value is the directory of the mount.
 const keeperVariable = "BATHOLITH_TEST_DISK"
 
-// Keeper is a process of its own that has a mounted disk. A process must not wait for a file system that it serves itself: while one
-// of its threads starts another process, or reads a page of a mapped file, the Go runtime may stop all others.
+// Keeper is a separate process that serves a mounted disk. A process must not use a file system that it serves itself: while one
+// of its threads starts a process, or reads a page of a mapped file, the Go runtime may stop all others, which would be a deadlock.
 type Keeper struct {
 	cmd    *exec.Cmd
 	orders io.WriteCloser
 	answer *bufio.Reader
 }
 
-// StartKeeper mounts an empty disk at a directory, in another process of this binary, which has to call [Keep].
+// StartKeeper mounts an empty disk at a directory, in another process of this binary, whose TestMain must call [Keep].
 func StartKeeper(dir string) (*Keeper, error) {
 	k := &Keeper{cmd: exec.Command(os.Args[0])}
 	k.cmd.Env, k.cmd.Stderr = append(os.Environ(), keeperVariable+"="+dir), os.Stderr
@@ -42,7 +42,7 @@ func StartKeeper(dir string) (*Keeper, error) {
 	return k, k.done()
 }
 
-// Lose takes the power away and mounts what is left; see [Disk.Lose]. No process may use the disk. A seed of 0 is no chance.
+// Lose simulates a loss of power and mounts what is left; see [Disk.Lose]. No process may use the disk meanwhile. With seed 0 nothing unsynced survives.
 func (k *Keeper) Lose(seed uint64) error {
 	if _, err := fmt.Fprintln(k.orders, seed); err != nil {
 		return fmt.Errorf("tell the keeper of the disk: %w", err)
@@ -50,13 +50,13 @@ func (k *Keeper) Lose(seed uint64) error {
 	return k.done()
 }
 
-// Stop takes the disk away.
+// Stop unmounts the disk and ends the process.
 func (k *Keeper) Stop() error {
 	k.orders.Close()
 	return k.cmd.Wait()
 }
 
-// done waits until the keeper has done as it was told.
+// done waits for the keeper's answer to an order.
 func (k *Keeper) done() error {
 	line, err := k.answer.ReadString('\n')
 	if err != nil {
@@ -68,7 +68,7 @@ func (k *Keeper) done() error {
 	return nil
 }
 
-// Keep is a keeper's life, in a process that is one; it does not return then. It ends with its standard input.
+// Keep runs the keeper if this process is one, and then does not return. The keeper ends with its standard input.
 func Keep() {
 	dir := os.Getenv(keeperVariable)
 	if dir == "" {

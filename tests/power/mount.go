@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mounted is a Disk that processes see as a file system.
+// mounted is a Disk that is mounted with FUSE. Its methods implement [fuse.RawFileSystem].
 type mounted struct {
 	fuse.RawFileSystem
 	disk   *Disk
 	server *fuse.Server
 	dir    string
 
-	listings map[uint64][]listed // of open directories, by handle; guarded by the disk's mutex
+	listings map[uint64][]listed // entries of open directories, by handle; guarded by the disk's mutex
 	handle   uint64
 }
 
-// listed is a name in a directory when it was opened.
+// listed is an entry of a directory at the time when it was opened.
 type listed struct {
 	name string
 	node *node
@@ -43,7 +43,7 @@ func show(disk *Disk, dir string) (*mounted, error) {
 	return m, server.WaitMount()
 }
 
-// Unmount takes the file system away. No process may use it any more.
+// Unmount unmounts the file system. No process may use it any more.
 func (m *mounted) Unmount() error {
 	if err := unix.Unmount(m.dir, 0); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
@@ -52,14 +52,14 @@ func (m *mounted) Unmount() error {
 	return nil
 }
 
-// abandon takes the file system away from whoever uses it.
+// abandon unmounts the file system even if a process still uses it.
 func (m *mounted) abandon() {
 	if m != nil {
 		_ = unix.Unmount(m.dir, unix.MNT_DETACH) // the process ends, and the mount with it
 	}
 }
 
-// cached is how long the kernel may believe what it was told: nothing changes but through it.
+// cached is how long the kernel may cache names and attributes. All changes go through the kernel, so it may be long.
 const cached = time.Hour
 
 // with calls f with a node under the disk's mutex.
@@ -73,6 +73,7 @@ func (m *mounted) with(id uint64, f func(*node) syscall.Errno) fuse.Status {
 	return fuse.Status(f(n))
 }
 
+// attr fills in the attributes of a node.
 func (n *node) attr(out *fuse.Attr) {
 	kind := uint32(syscall.S_IFREG)
 	if n.dir {
@@ -83,6 +84,7 @@ func (n *node) attr(out *fuse.Attr) {
 	out.SetTimes(&n.modified, &n.modified, &n.modified)
 }
 
+// entry fills in a directory entry.
 func (n *node) entry(out *fuse.EntryOut) {
 	out.NodeId, out.Generation = n.id, 1
 	out.SetEntryTimeout(cached)
@@ -90,7 +92,7 @@ func (n *node) entry(out *fuse.EntryOut) {
 	n.attr(&out.Attr)
 }
 
-// Lookup, GetAttr and SetAttr are the calls of the kernel that they say.
+// Lookup finds a name in a directory.
 func (m *mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := dir.now.names[name]
@@ -102,6 +104,7 @@ func (m *mounted) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out 
 	})
 }
 
+// GetAttr is stat(2).
 func (m *mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		out.SetTimeout(cached)
@@ -110,6 +113,7 @@ func (m *mounted) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrO
 	})
 }
 
+// SetAttr is chmod(2), truncate(2) and utimes(2). Owner and access time are ignored.
 func (m *mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if mode, ok := in.GetMode(); ok {
@@ -127,7 +131,7 @@ func (m *mounted) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 	})
 }
 
-// Mkdir, Create, Tmpfile, Link, Unlink, Rmdir and Rename change names.
+// Mkdir makes a directory. Its name is durable after a sync of the parent.
 func (m *mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := m.disk.add(true, in.Mode)
@@ -139,6 +143,7 @@ func (m *mounted) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *f
 	})
 }
 
+// Create is open(2) with O_CREAT. It honours O_EXCL and O_TRUNC.
 func (m *mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := dir.now.names[name]
@@ -156,6 +161,7 @@ func (m *mounted) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out 
 	})
 }
 
+// Tmpfile is open(2) with O_TMPFILE: a file without a name.
 func (m *mounted) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	return m.with(in.NodeId, func(*node) syscall.Errno {
 		m.disk.add(false, in.Mode).entry(&out.EntryOut)
@@ -163,6 +169,7 @@ func (m *mounted) Tmpfile(_ <-chan struct{}, in *fuse.CreateIn, out *fuse.Create
 	})
 }
 
+// Link adds another name for a file.
 func (m *mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		n := m.disk.nodes[in.Oldnodeid]
@@ -174,14 +181,17 @@ func (m *mounted) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fus
 	})
 }
 
+// Unlink removes the name of a file.
 func (m *mounted) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, false) })
 }
 
+// Rmdir removes an empty directory.
 func (m *mounted) Rmdir(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno { return m.disk.remove(dir, name, true) })
 }
 
+// Rename is renameat2(2). RENAME_NOREPLACE is the only flag that it knows.
 func (m *mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string) fuse.Status {
 	return m.with(in.NodeId, func(from *node) syscall.Errno {
 		if in.Flags&^unix.RENAME_NOREPLACE != 0 {
@@ -191,7 +201,7 @@ func (m *mounted) Rename(_ <-chan struct{}, in *fuse.RenameIn, old, name string)
 	})
 }
 
-// Open, Read, Write, Fallocate and Fsync are for files. A handle is not needed: the node says it all.
+// Open opens a file. There are no handles for files, since every call names the node.
 func (m *mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if in.Flags&syscall.O_TRUNC != 0 {
@@ -202,6 +212,7 @@ func (m *mounted) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 	})
 }
 
+// Read reads at an offset; fewer bytes at the end of the file.
 func (m *mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	read := 0
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
@@ -213,6 +224,7 @@ func (m *mounted) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	return fuse.ReadResultData(buf[:read]), status
 }
 
+// Write writes at an offset. The pages are durable after Fsync.
 func (m *mounted) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
 	return uint32(len(b)), m.with(in.NodeId, func(n *node) syscall.Errno {
 		n.write(int64(in.Offset), b)
@@ -220,6 +232,7 @@ func (m *mounted) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, 
 	})
 }
 
+// Fallocate extends a file with zeros. Other modes are not supported.
 func (m *mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if in.Mode != 0 {
@@ -232,13 +245,15 @@ func (m *mounted) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status
 	})
 }
 
+// Fsync makes a file durable, also for fdatasync(2).
 func (m *mounted) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
 }
 
+// Flush is close(2). It makes nothing durable.
 func (m *mounted) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
 
-// OpenDir, ReadDir, ReleaseDir and FsyncDir are for directories. What is listed is what was there when it was opened.
+// OpenDir opens a directory. ReadDir returns the entries of this moment.
 func (m *mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return m.with(in.NodeId, func(dir *node) syscall.Errno {
 		list := []listed{{".", dir}, {"..", dir}}
@@ -251,6 +266,7 @@ func (m *mounted) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut)
 	})
 }
 
+// ReadDir lists an open directory from an offset on.
 func (m *mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
 	return m.with(in.NodeId, func(*node) syscall.Errno {
 		list := m.listings[in.Fh]
@@ -267,15 +283,17 @@ func (m *mounted) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntry
 	})
 }
 
+// ReleaseDir closes a directory.
 func (m *mounted) ReleaseDir(in *fuse.ReleaseIn) {
 	m.with(in.NodeId, func(*node) syscall.Errno { delete(m.listings, in.Fh); return 0 })
 }
 
+// FsyncDir makes the names in a directory durable.
 func (m *mounted) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno { m.disk.sync(n); return 0 })
 }
 
-// GetXAttr, ListXAttr, SetXAttr and RemoveXAttr are for extended attributes. They are durable with the file.
+// GetXAttr reads an extended attribute. Attributes become durable with the file.
 func (m *mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, _ fuse.Status) {
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
 		value, ok := n.now.attrs[name]
@@ -287,6 +305,7 @@ func (m *mounted) GetXAttr(_ <-chan struct{}, in *fuse.InHeader, name string, de
 	return size, status
 }
 
+// ListXAttr lists the names of the extended attributes, each with a zero byte.
 func (m *mounted) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (size uint32, _ fuse.Status) {
 	status := m.with(in.NodeId, func(n *node) syscall.Errno {
 		var all string
@@ -298,7 +317,7 @@ func (m *mounted) ListXAttr(_ <-chan struct{}, in *fuse.InHeader, dest []byte) (
 	return size, status
 }
 
-// fit copies a value and says how long it is, also when it does not fit.
+// fit copies a value into dest and sets size to its length. It returns ERANGE if dest is too short.
 func fit(value string, dest []byte, size *uint32) syscall.Errno {
 	*size = uint32(len(value))
 	if len(value) > len(dest) {
@@ -308,6 +327,7 @@ func fit(value string, dest []byte, size *uint32) syscall.Errno {
 	return 0
 }
 
+// SetXAttr sets an extended attribute.
 func (m *mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		_, there := n.now.attrs[name]
@@ -322,6 +342,7 @@ func (m *mounted) SetXAttr(_ <-chan struct{}, in *fuse.SetXAttrIn, name string, 
 	})
 }
 
+// RemoveXAttr removes an extended attribute.
 func (m *mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.Status {
 	return m.with(in.NodeId, func(n *node) syscall.Errno {
 		if _, there := n.now.attrs[name]; !there {
@@ -332,7 +353,7 @@ func (m *mounted) RemoveXAttr(_ <-chan struct{}, in *fuse.InHeader, name string)
 	})
 }
 
-// StatFs says that there is room.
+// StatFs reports a disk with 4 GiB, all free.
 func (m *mounted) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	const blocks = 1 << 20
 	*out = fuse.StatfsOut{Blocks: blocks, Bfree: blocks, Bavail: blocks, Files: blocks, Ffree: blocks, Bsize: pageBytes, Frsize: pageBytes, NameLen: 255}

@@ -1,3 +1,3 @@
-// Package minio is what minio-go's own tests of servers are built with: the versions of its modules. The tests themselves come out of the
-// module cache. See TestMinioGoPassesItsOwnTests, one folder up.
+// Package minio fixes the versions of the modules with which minio-go's own server tests are built. The tests come from the
+// module cache. See TestMinioGoPassesItsOwnTests in the folder above.
 package minio

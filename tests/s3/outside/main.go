@@ -1,5 +1,7 @@
-// Command outside serves the embedded S3 in a process of its own, for the tests of other clients. It is built without the race detector,
-// which would slow down every byte, and prints its address. It ends, and removes what it stored, when its input ends.
+// Command outside serves the embedded S3 in a process of its own, for tests of other clients. It is built without the race detector,
+// which would slow it down. It prints its URL, and ends and deletes its objects when its standard input ends.
+//
+// Arguments: region, owner, access key id, secret.
 package main
 
 import (
@@ -20,6 +22,7 @@ func main() {
 	}
 }
 
+// run serves until standard input ends.
 func run(region, owner, keyID, secret string) error {
 	dir, err := os.MkdirTemp("", "outside")
 	if err != nil {
@@ -38,7 +41,7 @@ func run(region, owner, keyID, secret string) error {
 	ctx, end := context.WithCancel(context.Background())
 	go func() {
 		defer end()
-		io.Copy(io.Discard, os.Stdin) // until whoever started this is gone
+		io.Copy(io.Discard, os.Stdin) // until the parent process has ended
 	}()
 	fmt.Println("http://" + ln.Addr().String())
 	return server.Serve(ctx, ln)

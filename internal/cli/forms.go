@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/words"
+)
+
+// formBytes is how much of a file is looked at to tell its form. A first record that is longer is taken for one.
+const formBytes = 64 << 10
+
+// form is what a whole file is instead of records, and the command that makes records of it. FILE stands for its path.
+type form struct{ what, remedy string }
+
+// magics are the first bytes of files that are no text.
+var magics = []struct {
+	bytes string
+	form
+}{
+	{"\x1f\x8b", form{"the file is in gzip format, not plain text", "unpack it: gunzip -c FILE > records.jsonl"}},
+	{"\x28\xb5\x2f\xfd", form{"the file is in zstd format, not plain text", "unpack it: zstd -dc FILE > records.jsonl"}},
+	{"PK\x03\x04", form{"the file is in zip format, not plain text", "unpack it: unzip -p FILE > records.jsonl; a spreadsheet (.xlsx) is saved as CSV, and then: docs/from-csv.md"}},
+	{"BZh", form{"the file is in bzip2 format, not plain text", "unpack it: bunzip2 -c FILE > records.jsonl"}},
+	{"\xfd7zXZ", form{"the file is in xz format, not plain text", "unpack it: unxz -c FILE > records.jsonl"}},
+	{"PAR1", form{"the file is in Parquet format, not plain text", "write its rows as JSON lines, for example with pandas, or save it as CSV, and then: docs/from-csv.md"}},
+	{"\x00\x05\x16\x07", form{"the file is a macOS AppleDouble file (._…), which has another file's attributes and no records", "leave it out, and name the file that it stands beside"}},
+	{"\xff\xfe", form{"the text is UTF-16, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 FILE > records.jsonl"}},
+	{"\xfe\xff", form{"the text is UTF-16, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 FILE > records.jsonl"}},
+	{"version https://git-lfs", form{"the file is a pointer of Git LFS, not its content", "fetch the content: git lfs pull"}},
+}
+
+// wrappers are the members of lines that have the body of a request elsewhere than in modelInput.
+var wrappers = []struct {
+	member string
+	form
+}{
+	{"body", form{`the lines have a "body", as in OpenAI's batch files, and no "modelInput"`, `rewrite them: jq -c '{recordId: .custom_id, modelInput: (.body | del(.model))}' FILE > records.jsonl`}},
+	{"params", form{`the lines have "params", as in Anthropic's batches, and no "modelInput"`,
+		`rewrite them: jq -c '{recordId: .custom_id, modelInput: (.params | del(.model) | .anthropic_version = "bedrock-2023-05-31")}' FILE > records.jsonl`}},
+	{"messages", form{`the lines have "messages", and no "modelInput" around them`, `rewrite them: jq -c '{recordId: (input_line_number|tostring), modelInput: .}' FILE > records.jsonl`}},
+	{"prompt", form{`the lines have a "prompt", and no "modelInput"`,
+		`rewrite them: jq -c '{recordId: (input_line_number|tostring), modelInput: {messages: [{role: "user", content: .prompt}], max_tokens: 500}}' FILE > records.jsonl`}},
+}
+
+// fileForm tells what a file is whose first bytes are head, if it is something else than records as a whole. whole is whether head is all of it.
+func fileForm(head []byte, whole bool) (form, bool) {
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.bytes)) {
+			return m.form, true
+		}
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
+	if len(text) == 0 {
+		return form{}, false
+	}
+	first, rest, more := bytes.Cut(text, []byte("\n"))
+	first = bytes.TrimRight(first, "\r")
+	switch {
+	case text[0] == '[':
+		return form{"the file is one JSON array; records are one object on a line, with no [ ] around and no commas between the lines", "rewrite it: jq -c '.[]' FILE > records.jsonl"}, true
+	case text[0] == '<':
+		return form{"the file is a web page or XML, not JSON", "is it a download that failed? fetch it again"}, true
+	case text[0] == '{' && more && spread(text):
+		return form{"each record is spread over several lines; a record is on one line", "rewrite it: jq -c . FILE > records.jsonl"}, true
+	case text[0] == '{':
+		return wrapped(first)
+	case !more && !whole, text[0] == '"', text[0] == '\'':
+		return form{}, false
+	}
+	for separator, name := range map[byte]string{',': "CSV", '\t': "TSV", ';': "CSV (with semicolons)"} {
+		n := bytes.Count(first, []byte{separator})
+		second, _, _ := bytes.Cut(rest, []byte("\n"))
+		if n > 0 && bytes.Count(second, []byte{separator}) >= n && !bytes.ContainsAny(first, "{}") {
+			return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: docs/from-csv.md has the commands"}, true
+		}
+	}
+	return form{}, false
+}
+
+// spread tells whether the first object goes on after its line.
+func spread(text []byte) bool {
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	if json.Valid(first) {
+		return false
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	var object map[string]json.RawMessage
+	err := dec.Decode(&object)
+	return err == nil && dec.InputOffset() > int64(len(first)) || errors.Is(err, io.ErrUnexpectedEOF) && len(bytes.TrimSpace(first)) == 1
+}
+
+// wrapped tells whether a line has the body under another name than modelInput.
+func wrapped(line []byte) (form, bool) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(line, &object) != nil || object["modelInput"] != nil {
+		return form{}, false
+	}
+	for _, w := range wrappers {
+		if object[w.member] != nil {
+			return w.form, true
+		}
+	}
+	return form{}, false
+}
+
+// refuseForm refuses a local file that is something else than records as a whole: in one message, before anything is read, sent or uploaded.
+func refuseForm(path string) error {
+	f, err := files.Open(path)
+	if err != nil {
+		return nil // whoever reads it says so
+	}
+	defer f.Close()
+	head := make([]byte, formBytes)
+	n, err := io.ReadFull(f, head)
+	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !whole {
+		return nil
+	}
+	found, ok := fileForm(head[:n], whole)
+	if !ok {
+		return nil
+	}
+	return hint(fmt.Errorf("%s: %s", path, found.what), "%s", strings.ReplaceAll(found.remedy, "FILE", words.Quote(path)))
+}
+
+// refuseForms is refuseForm of the files that would be read as records.
+func refuseForms(gathered []localFile) error {
+	for _, f := range gathered {
+		if strings.HasSuffix(f.key, inputSuffix) {
+			if err := refuseForm(f.path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// otherEnding says of an input without a file of records what its files are: another form, or records under another name.
+func otherEnding(gathered []localFile) error {
+	for _, f := range gathered {
+		if err := refuseForm(f.path); err != nil {
+			return err
+		}
+	}
+	for _, f := range gathered {
+		switch ending := filepath.Ext(f.path); ending {
+		case ".json", ".ndjson", ".txt", ".jsonlines":
+			return hint(fmt.Errorf("no file in %s ends in %s", f.path, inputSuffix), "if it has one record a line, rename it: mv %s %s",
+				words.Quote(f.path), words.Quote(strings.TrimSuffix(f.path, ending)+inputSuffix))
+		}
+	}
+	return nil
+}
