@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
@@ -165,14 +166,20 @@ func giveRolesKeys(c *config.Config) {
 	}
 }
 
-// s3Accounts are the keys that the embedded S3 takes: those of callers, and those of roles, narrowed to their buckets.
+// s3Accounts are the keys that the embedded S3 takes: those of callers, and those of roles, narrowed to their buckets. Each reaches the buckets
+// of its account.
 func s3Accounts(c *config.Config) []s3serve.Account {
 	var accounts []s3serve.Account
 	for _, k := range c.Credentials {
-		accounts = append(accounts, s3serve.Account{AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey})
+		accounts = append(accounts, s3serve.Account{AccessKeyID: k.AccessKeyID, Secret: k.SecretAccessKey,
+			Identity: sigv4.Identity{Account: k.Account, Principal: k.Principal, Groups: k.Groups}})
 	}
 	for _, r := range c.Roles {
-		accounts = append(accounts, s3serve.Account{AccessKeyID: r.AccessKeyID, Secret: r.SecretAccessKey, Buckets: r.Buckets})
+		who := sigv4.Identity{Principal: r.ARN}
+		if arn, err := batholith.ParseARN(r.ARN); err == nil {
+			who.Account = arn.Account
+		}
+		accounts = append(accounts, s3serve.Account{AccessKeyID: r.AccessKeyID, Secret: r.SecretAccessKey, Identity: who, Buckets: r.Buckets})
 	}
 	return accounts
 }

@@ -1,25 +1,33 @@
 package s3serve
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // Account is a key pair that may sign requests to the embedded S3.
 type Account struct {
 	AccessKeyID string
 	Secret      string
-	Buckets     []string // the only buckets that it may use and create; empty: every bucket
+	Identity    sigv4.Identity // who acts with the key; without an account, that of Options.Owner
+	Buckets     []string       // the only buckets of its account that it may use and create; empty: every one
 }
 
-// accounts holds the key pairs in memory. The gateway treats all of them as administrators of
-// one account, which owns all buckets. The restriction to Buckets is checked by the store, with
-// may.
+// reaches reports whether the key may use a bucket of its account.
+func (a Account) reaches(bucket string) bool {
+	return len(a.Buckets) == 0 || slices.Contains(a.Buckets, bucket)
+}
+
+// accounts holds the key pairs in memory. The gateway treats all of them as administrators. The store decides
+// which buckets they reach, with permit.
 type accounts struct {
-	owner string
+	owner string // account of keys without one, and of the buckets that the server makes itself
 	root  Account
 
 	mu    sync.RWMutex
@@ -27,6 +35,7 @@ type accounts struct {
 }
 
 func newAccounts(owner string, root Account, list []Account) *accounts {
+	root.Identity = sigv4.Identity{Account: owner, Principal: "batholith"}
 	a := &accounts{owner: owner, root: root}
 	a.set(list)
 	return a
@@ -37,6 +46,7 @@ func (a *accounts) set(list []Account) {
 	byKey := map[string]Account{a.root.AccessKeyID: a.root}
 	for _, acc := range list {
 		if acc.AccessKeyID != "" && acc.Secret != "" { // an account without keys cannot sign
+			acc.Identity.Account = cmp.Or(acc.Identity.Account, a.owner)
 			byKey[acc.AccessKeyID] = acc
 		}
 	}
@@ -45,41 +55,30 @@ func (a *accounts) set(list []Account) {
 	a.byKey = byKey
 }
 
-// may reports whether the signer of a request may use a bucket. An unsigned request may not.
-func (a *accounts) may(accessKeyID, bucket string) bool {
+// of returns the key pair of an access key id. An unsigned request has none.
+func (a *accounts) of(accessKeyID string) (Account, bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	acc, ok := a.byKey[accessKeyID]
-	return ok && (len(acc.Buckets) == 0 || slices.Contains(acc.Buckets, bucket))
+	return acc, ok
 }
 
 // GetUserAccount returns the account of an access key, with its secret. The gateway calls it to
 // verify signatures.
 func (a *accounts) GetUserAccount(accessKeyID string) (auth.Account, error) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	acc, ok := a.byKey[accessKeyID]
+	acc, ok := a.of(accessKeyID)
 	if !ok {
 		return auth.Account{}, auth.ErrNoSuchUser
 	}
 	return auth.Account{Access: acc.AccessKeyID, Secret: acc.Secret, Role: auth.RoleAdmin}, nil
 }
 
-// ResolveAccounts returns those of the ids in an ACL or a policy that do not exist.
-func (a *accounts) ResolveAccounts(ids []string) ([]string, error) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	missing := []string{}
-	for _, id := range ids {
-		if _, ok := a.byKey[id]; !ok && id != a.owner {
-			missing = append(missing, id)
-		}
-	}
-	return missing, nil
-}
+// ResolveAccounts returns those of the ids in an ACL or a policy that do not exist. The answer is always none:
+// it must not reveal which ids other accounts have, and nothing is opened to them anyway.
+func (a *accounts) ResolveAccounts([]string) ([]string, error) { return nil, nil }
 
-// BucketOwner returns the owner that the gateway reports for every bucket, so that clients can
-// use x-amz-expected-bucket-owner.
+// BucketOwner returns the owner that the gateway puts into the ACL of a new bucket. The store replaces it by the
+// account of the caller.
 func (a *accounts) BucketOwner() auth.Account {
 	return auth.Account{Access: a.owner, Role: auth.RoleAdmin}
 }

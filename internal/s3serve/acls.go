@@ -13,8 +13,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// ACLs of objects, which the gateway does not implement. The one account has all rights to
-// every object, as in an S3 bucket with ACLs disabled (S3: BucketOwnerEnforced).
+// ACLs of objects, which the gateway does not implement. The account of the bucket has all rights to every object,
+// as in an S3 bucket with ACLs disabled (S3: BucketOwnerEnforced).
 
 // aclKey is the request value that holds the owner of the object whose ACL was requested.
 const aclKey = "batholith-acl"
@@ -25,7 +25,11 @@ func (s *store) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3
 		return nil, err
 	}
 	if request, ok := ctx.(*fasthttp.RequestCtx); ok {
-		request.SetUserValue(aclKey, s.accounts.owner)
+		owner, err := s.ownerOf(ctx, *in.Bucket)
+		if err != nil {
+			return nil, err
+		}
+		request.SetUserValue(aclKey, owner)
 	}
 	return &s3.GetObjectAclOutput{}, nil
 }
@@ -38,7 +42,11 @@ func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) erro
 	grants := aws.ToString(in.GrantFullControl) + aws.ToString(in.GrantRead) + aws.ToString(in.GrantReadACP) + aws.ToString(in.GrantWrite) + aws.ToString(in.GrantWriteACP)
 	private := in.ACL == types.ObjectCannedACLPrivate || in.ACL == types.ObjectCannedACLBucketOwnerFullControl
 	if in.ACL == "" {
-		private = s.isOwners(ctx)
+		owner, err := s.ownerOf(ctx, *in.Bucket)
+		if err != nil {
+			return err
+		}
+		private = isOwners(ctx, owner)
 	}
 	if grants != "" || !private {
 		return refusal(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
@@ -47,7 +55,7 @@ func (s *store) PutObjectAcl(ctx context.Context, in *s3.PutObjectAclInput) erro
 }
 
 // isOwners reports whether the ACL in the request's body gives rights to the owner only.
-func (s *store) isOwners(ctx context.Context) bool {
+func isOwners(ctx context.Context, owner string) bool {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	var acl struct {
 		XMLName xml.Name `xml:"AccessControlPolicy"`
@@ -58,7 +66,7 @@ func (s *store) isOwners(ctx context.Context) bool {
 		return false
 	}
 	for _, id := range acl.IDs {
-		if id != s.accounts.owner {
+		if id != owner {
 			return false
 		}
 	}

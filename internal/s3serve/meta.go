@@ -19,6 +19,7 @@ import (
 // Names of the gateway's attributes that this package uses.
 const (
 	etagAttribute   = "etag"
+	aclAttribute    = "acl"         // of a bucket; it names the owner
 	uploadAttribute = "mp-metadata" // on an object made by a multipart upload: the upload's id and parts
 )
 

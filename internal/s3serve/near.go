@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -111,19 +110,12 @@ func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 }
 
-// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the
-// gateway checks this. A bucket keeps its original owner, even if the server is configured with
-// another account later.
+// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the gateway checks this.
 func (n *near) owned(ctx context.Context) error {
 	if n.owner == "" {
 		return nil
 	}
-	path := n.store.path(n.name)
-	text, err := n.store.posix.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: &path})
-	if err != nil {
-		return errNotNear
-	}
-	if acl, err := auth.ParseACL(text); err != nil || acl.Owner != n.owner {
+	if owner, err := n.store.ownerOf(ctx, n.name); err != nil || owner != n.owner {
 		return errNotNear
 	}
 	return nil

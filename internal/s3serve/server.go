@@ -26,7 +26,7 @@ import (
 type Options struct {
 	Dir      string       // directory of all data; created if missing
 	Region   string       // region that requests must be signed for
-	Owner    string       // account that owns every bucket
+	Owner    string       // account of keys without one, and of the buckets that the server makes itself
 	Accounts []Account    // key pairs that may sign requests
 	Log      *slog.Logger // for faults; nil: discarded
 	Door     door.Limits  // limits of the public listener; zero fields have defaults
@@ -129,8 +129,7 @@ func gateway(store *store, root Account, region string, accounts *accounts) (*fi
 	return app, nil
 }
 
-// Key returns a key pair with all rights, for the process that embeds the server. It is new at
-// each start.
+// Key returns a key pair with all rights of the account Options.Owner, for the process that embeds the server. It is new at each start.
 func (s *Server) Key() (accessKeyID, secret string) { return s.root.AccessKeyID, s.root.Secret }
 
 // SetAccounts replaces the accounts. The server may be running.

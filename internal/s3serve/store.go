@@ -62,7 +62,7 @@ func openStore(buckets, sidecar string, metaFiles bool, accounts *accounts, log 
 	if s.posix, err = posix.New(".", meta, options()); err != nil { // "." so that the storage does not change the current directory
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
-	if err := errors.Join(s.names.rooted(), s.recoverUploads(), s.meta.sweep()); err != nil {
+	if err := errors.Join(s.names.rooted(), s.recoverUploads(), s.meta.sweep(), s.adopt()); err != nil {
 		s.close()
 		return nil, fmt.Errorf("open the S3 directory %s: %w", buckets, err)
 	}
@@ -104,10 +104,10 @@ func (s *store) path(bucket string) string { return filepath.Join(s.buckets, buc
 // bucket is the one in the request's address, and the request's document was received
 // completely.
 func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path string) (R, error)) (out R, err error) {
-	switch a := addressOf(ctx); {
-	case !s.accounts.may(signer(ctx), bucket):
-		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
-	case a != nil && a.bucket != bucket:
+	if err := s.permit(ctx, verb, bucket); err != nil {
+		return out, err
+	}
+	if a := addressOf(ctx); a != nil && a.bucket != bucket {
 		s.log.Error("embedded S3: a request was routed to another bucket than it named, and refused", "verb", verb)
 		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
@@ -149,15 +149,14 @@ func (s *store) explain(verb string, err error) error {
 	return s3err.GetAPIError(s3err.ErrInternalError)
 }
 
-// ensureBucket creates a bucket for this process.
+// ensureBucket creates a bucket for this process. It belongs to the configured account.
 func (s *store) ensureBucket(ctx context.Context, name string) error {
-	owner, path := s.accounts.BucketOwner(), s.path(name)
-	acl, err := json.Marshal(auth.ACL{Owner: owner.Access})
+	path := s.path(name)
+	acl, err := json.Marshal(auth.ACL{Owner: s.accounts.owner})
 	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", name, err)
 	}
-	ctx = context.WithValue(ctx, "bucket-owner", owner) //nolint:staticcheck // the gateway's key
-	err = s.posix.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &path,
+	err = s.posix.CreateBucket(ownedBy(ctx, s.accounts.owner), &s3.CreateBucketInput{Bucket: &path,
 		ObjectOwnership:           types.ObjectOwnershipBucketOwnerEnforced,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, acl)
 	if _, serr := os.Stat(path); serr == nil && err != nil {
@@ -168,6 +167,9 @@ func (s *store) ensureBucket(ctx context.Context, name string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("make bucket %s: %w", name, err)
+	}
+	if owner, err := s.ownerOf(ctx, name); err == nil && owner != s.accounts.owner {
+		s.log.Warn("a bucket that the service uses belongs to another account: its keys alone reach it", "bucket", name, "owner", owner, "account", s.accounts.owner)
 	}
 	return nil
 }

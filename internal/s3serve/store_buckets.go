@@ -2,6 +2,7 @@ package s3serve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,10 +18,14 @@ import (
 
 // Operations on buckets. Attributes of buckets are synced when they are stored.
 
-// ListBuckets returns the buckets that the signer may use, sorted by name. ContinuationToken is
+// ListBuckets returns the buckets of the signer's account that it may use, sorted by name. ContinuationToken is
 // the last name on a page.
 func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
-	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: s.accounts.owner}, Prefix: in.Prefix}
+	who, ok := s.accounts.of(signer(ctx))
+	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: who.Identity.Account}, Prefix: in.Prefix}
+	if !ok {
+		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
 	all, err := os.ReadDir(s.buckets)
 	if err != nil {
 		return out, s.explain("ListBuckets", err)
@@ -48,7 +53,7 @@ func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput)
 // lists reports whether a directory is a bucket that belongs into the list.
 func (s *store) lists(ctx context.Context, e fs.DirEntry, in s3response.ListBucketsInput) bool {
 	return e.IsDir() && strings.HasPrefix(e.Name(), in.Prefix) && e.Name() > in.ContinuationToken &&
-		utils.IsValidBucketName(e.Name()) && s.accounts.may(signer(ctx), e.Name())
+		utils.IsValidBucketName(e.Name()) && s.permit(ctx, "ListBuckets", e.Name()) == nil
 }
 
 // ListBucketsAndOwners belongs to the gateway's administration API, which is not served.
@@ -56,12 +61,19 @@ func (s *store) ListBucketsAndOwners(context.Context) ([]s3response.Bucket, erro
 	return nil, errManaged()
 }
 
-// CreateBucket implements S3's CreateBucket.
+// CreateBucket implements S3's CreateBucket. The bucket belongs to the signer's account. A name that another
+// account has is BucketAlreadyExists.
 func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
 	return s.exec(ctx, "CreateBucket", *in.Bucket, func(path string) error {
+		who, _ := s.accounts.of(signer(ctx))
+		owner := who.Identity.Account
+		acl, err := aclFor(owner, acl, s.accounts.owner)
+		if err != nil {
+			return err
+		}
 		at := *in
 		at.Bucket = &path
-		err := s.posix.CreateBucket(ctx, &at, acl)
+		err = s.posix.CreateBucket(ownedBy(ctx, owner), &at, acl)
 		if s.region == oldestRegion && errors.Is(err, s3err.GetAPIError(s3err.ErrBucketAlreadyOwnedByYou)) {
 			return nil
 		}
@@ -116,15 +128,26 @@ func (s *store) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]b
 	}
 	return call(s, ctx, "GetBucketAcl", *in.Bucket, func(path string) ([]byte, error) {
 		amend(ctx)
-		at := *in
-		at.Bucket = &path
-		return s.posix.GetBucketAcl(ctx, &at)
+		acl, err := s.aclOfBucket(ctx, *in.Bucket)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(acl)
 	})
 }
 
-// PutBucketAcl stores the bucket's ACL.
+// PutBucketAcl stores the bucket's ACL, which may give rights to its owner only.
 func (s *store) PutBucketAcl(ctx context.Context, bucket string, acl []byte) error {
-	return s.exec(ctx, "PutBucketAcl", bucket, func(path string) error { return s.posix.PutBucketAcl(ctx, path, acl) })
+	return s.exec(ctx, "PutBucketAcl", bucket, func(path string) error {
+		owner, err := s.ownerOf(ctx, bucket)
+		if err == nil {
+			acl, err = aclFor(owner, acl, owner)
+		}
+		if err != nil {
+			return err
+		}
+		return s.posix.PutBucketAcl(ctx, path, acl)
+	})
 }
 
 // PutBucketVersioning passes to the posix storage, which rejects it: there are no versions.
@@ -231,7 +254,5 @@ func (s *store) GetObjectLockConfiguration(ctx context.Context, bucket string) (
 	return call(s, ctx, "GetObjectLockConfiguration", bucket, func(path string) ([]byte, error) { return s.posix.GetObjectLockConfiguration(ctx, path) })
 }
 
-// ChangeBucketOwner belongs to the gateway's administration API.
-func (s *store) ChangeBucketOwner(ctx context.Context, bucket, owner string) error {
-	return s.exec(ctx, "ChangeBucketOwner", bucket, func(path string) error { return s.posix.ChangeBucketOwner(ctx, path, owner) })
-}
+// ChangeBucketOwner belongs to the gateway's administration API, which is not served.
+func (s *store) ChangeBucketOwner(context.Context, string, string) error { return errManaged() }

@@ -3,7 +3,6 @@ package s3serve
 import (
 	"context"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -115,11 +114,9 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 		return copied{}, s3err.GetBucketErr(s3err.ErrInvalidBucketName, bucket)
 	case cannot:
 		return copied{}, s3err.GetAPIError(s3err.ErrNoSuchKey)
-	case !s.accounts.may(signer(ctx), bucket):
-		return copied{}, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
-	if _, err := os.Stat(s.path(bucket)); err != nil {
-		return copied{}, s3err.GetBucketErr(s3err.ErrNoSuchBucket, bucket)
+	if err := s.permit(ctx, "GetObject", bucket); err != nil {
+		return copied{}, err
 	}
 	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
 	if version = *only(&version); version != "" {

@@ -20,6 +20,7 @@ import (
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/object/objecttest"
 	"github.com/batholith/batholith/internal/s3serve"
+	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // far counts the calls that go over HTTP.
@@ -203,11 +204,11 @@ func TestANearBucketKeepsItsOwner(t *testing.T) {
 	must(t, err)
 	must(t, before.EnsureBucket("old"))
 	must(t, before.Close())
-	e := serve(t, dir)
+	e := serve(t, dir, s3serve.Account{AccessKeyID: "AKFORMER", Secret: "former-secret", Identity: sigv4.Identity{Account: former}})
 	for owner, want := range map[string]error{"": nil, former: nil, accountID: batholith.ErrAccessDenied} {
-		over := client(t, e, keyID, secret).Bucket("old", object.Options{Owner: owner})
+		over := client(t, e, "AKFORMER", "former-secret").Bucket("old", object.Options{Owner: owner})
 		calls := &atomic.Int64{}
-		b := e.server.Near(keyID, "old", owner, "", far{over, calls})
+		b := e.server.Near("AKFORMER", "old", owner, "", far{over, calls})
 		for way, b := range map[string]blob.Bucket{"HTTP": over, "near": b} {
 			if err := b.Put(t.Context(), "k", []byte("x")); !errors.Is(err, want) {
 				t.Errorf("%s, owner %q: %v; want %v", way, owner, err, want)
