@@ -42,14 +42,14 @@ func get(who Identity, r Resource) Request {
 func TestEveryFaultHasItsPlaceAndItsRemedy(t *testing.T) {
 	for text, want := range map[string][]string{
 		`permit(principal, action == Action::"bedrock:GetJob", resource);`: {
-			`:1:37: there is no action "bedrock:GetJob"`},
+			`:1:37: there is no action "bedrock:GetJob" (did you mean "bedrock:Get*"?)`},
 		"permit(principal, action == Action::\"stopmodelinvocationjob\", resource);": {
 			`:1:37: there is no action "stopmodelinvocationjob" (did you mean "bedrock:StopModelInvocationJob"?)`},
 		"// who\nforbid(principal in Team::\"x\", action, resource);\n\n   permit(principal, action == Action::\"s3:Get\", resource);": {
 			`:2:21: there is no entity type Team (the types are Account, Bucket, Group, Job, Key, Model, Principal, Role)`,
-			`:4:40: there is no action "s3:Get"`},
+			`:4:40: there is no action "s3:Get" (did you mean "s3:Get*"?)`},
 		`permit(principal, action, resource is Job) when { resource.ownr == principal };`: {
-			":1:60: attribute `ownr` on entity type `Job` not found (the schema says what each has)"},
+			":1:60: attribute `ownr` on entity type `Job` not found (did you mean \"owner\"?)"},
 		`permit(principal, action, resource) when { resource.owner == principal };`: {
 			":1:53: attribute `owner` on entity type `Account` not found (only a Job has it: say that the resource is Job)"},
 		`permit(principal, action, resource) when { context.key like "in/*" };`: {

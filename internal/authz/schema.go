@@ -2,6 +2,8 @@ package authz
 
 import (
 	_ "embed"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +14,8 @@ import (
 	schemaast "github.com/cedar-policy/cedar-go/x/exp/schema/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+
+	"github.com/batholith/batholith/internal/words"
 )
 
 //go:embed schema.cedarschema
@@ -105,7 +109,10 @@ func (v *vocabulary) whoHas(attribute string, inContext bool) string {
 	case len(has) > 1:
 		return "these have it: " + strings.Join(has, ", ")
 	}
-	return "the schema says what each has"
+	if c := words.Closest(attribute, slices.Sorted(maps.Keys(v.has))); c != "" {
+		return fmt.Sprintf("did you mean %q?", c)
+	}
+	return "known here: " + strings.Join(slices.Sorted(maps.Keys(v.has)), ", ")
 }
 
 func actionUID(name string) cedar.EntityUID {
@@ -120,7 +127,7 @@ func (v *vocabulary) closest(name string) string {
 			return n
 		}
 	}
-	return ""
+	return words.Closest(name, v.names)
 }
 
 // tagNames are the tags that policies name: resource.tags.NAME, resource.tags["NAME"] or resource.tags has NAME, and the same of

@@ -16,9 +16,10 @@ import (
 // doctorCommand is doctor.
 func (a *app) doctorCommand() *cobra.Command {
 	var fix, asJSON bool
-	var bucket string
+	var bucket, as string
+	var given []string
 	cmd := &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [--as PRINCIPAL ACTION RESOURCE]",
 		Short: "Find what is wrong, and say how to mend it",
 		Long: `Check the settings, the data directory, the server, the model servers and the leftovers of jobs, and print for each what is
 wrong, why, and what to do about it. For model servers on the usual ports of this machine it prints settings to paste; it does not
@@ -28,18 +29,29 @@ It does what jobs do in their buckets, with the keys of each role, at the places
 write, upload in parts, abort, delete. It writes two small objects below .batholith/ there, and deletes them.
 
 It changes nothing else without --fix. With --fix it deletes what finished jobs left below .batholith/, and aborts their open
-uploads. The exit code is 1 if a problem remains.`,
+uploads. The exit code is 1 if a problem remains.` + asHelp,
 		Example: `  batholith doctor
   batholith doctor --config batholith.yaml --json
   batholith doctor --bucket s3://my-bucket/out
-  batholith doctor --fix`,
-		Args: arguments(0, -1, ""),
+  batholith doctor --fix
+  batholith doctor --as alice bedrock:StopModelInvocationJob 8fj2k4l6m8n0
+  batholith doctor --as alice bedrock:CreateModelInvocationJob batholith.tiny-v1 --given request-tag:team=red`,
+		Args: func(_ *cobra.Command, args []string) error { return asArguments(as, args) },
 	}
 	s := a.bindSettings(cmd, "data")
 	cmd.Flags().BoolVar(&fix, "fix", false, "remove the leftovers of finished jobs")
 	cmd.Flags().StringVar(&bucket, "bucket", "", "test the roles at this place, s3://BUCKET/PREFIX")
+	cmd.Flags().StringVar(&as, "as", "", "explain whether this principal may do an action with a resource")
+	cmd.Flags().StringArrayVar(&given, "given", nil, "with --as: KEY=VALUE that is taken for true")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if as != "" {
+			c, err := a.load(s)
+			if err != nil {
+				return err
+			}
+			return a.explainAs(cmd.Context(), c, asQuestion{as, args[0], args[1], given}, asJSON)
+		}
 		c, found := a.examineSettings(s)
 		o := a.doctorOptions(c, s.file)
 		o.Bucket, o.Fix = bucket, fix
