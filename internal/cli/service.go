@@ -179,7 +179,7 @@ func s3Accounts(c *config.Config) []s3serve.Account {
 		if arn, err := batholith.ParseARN(r.ARN); err == nil {
 			who.Account = arn.Account
 		}
-		accounts = append(accounts, s3serve.Account{AccessKeyID: r.AccessKeyID, Secret: r.SecretAccessKey, Identity: who, Buckets: r.Buckets})
+		accounts = append(accounts, s3serve.Account{AccessKeyID: r.AccessKeyID, Secret: r.SecretAccessKey, Identity: who, Role: true, Buckets: r.Buckets})
 	}
 	return accounts
 }

@@ -3,6 +3,7 @@ package s3serve
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/versity/versitygw/auth"
@@ -16,12 +17,19 @@ type Account struct {
 	AccessKeyID string
 	Secret      string
 	Identity    sigv4.Identity // who acts with the key; without an account, that of Options.Owner
-	Buckets     []string       // the only buckets of its account that it may use and create; empty: every one
+	// Role means that the key is a role's: Identity.Principal is its ARN, and its rights are Buckets.
+	Role bool
+	// Buckets are the only buckets of its account that the key may use and create, or parts of them: BUCKET or
+	// BUCKET/PREFIX; empty: every bucket.
+	Buckets []string
 }
 
 // reaches reports whether the key may use a bucket of its account.
 func (a Account) reaches(bucket string) bool {
-	return len(a.Buckets) == 0 || slices.Contains(a.Buckets, bucket)
+	return len(a.Buckets) == 0 || slices.ContainsFunc(a.Buckets, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "/")
+		return name == bucket
+	})
 }
 
 // accounts holds the key pairs in memory. The gateway treats all of them as administrators. The store decides
@@ -35,7 +43,7 @@ type accounts struct {
 }
 
 func newAccounts(owner string, root Account, list []Account) *accounts {
-	root.Identity = sigv4.Identity{Account: owner, Principal: "batholith"}
+	root.Identity, root.Role = sigv4.Identity{Account: owner, Principal: "arn:aws:iam::" + owner + ":role/batholith"}, true
 	a := &accounts{owner: owner, root: root}
 	a.set(list)
 	return a

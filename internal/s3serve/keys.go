@@ -70,7 +70,7 @@ func placed[R any](s *store, ctx context.Context, verb, bucket, key string, f fu
 
 // found is call for methods on an existing object: an unfit key is NoSuchKey.
 func found[R any](s *store, ctx context.Context, verb, bucket, key string, f func(path string) (R, error)) (R, error) {
-	return call(s, ctx, verb, bucket, func(path string) (R, error) {
+	out, err := call(s, ctx, verb, bucket, func(path string) (R, error) {
 		err := s.isNamed(ctx, verb, key)
 		if _, cannot := unfit(key); cannot {
 			err = s3err.GetAPIError(s3err.ErrNoSuchKey)
@@ -81,6 +81,7 @@ func found[R any](s *store, ctx context.Context, verb, bucket, key string, f fun
 		}
 		return f(path)
 	})
+	return out, s.missing(ctx, verb, bucket, key, err)
 }
 
 // change is found for methods without a result.

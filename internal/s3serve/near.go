@@ -63,10 +63,10 @@ var (
 // errNotNear passes a call on to the bucket over HTTP.
 var errNotNear = errors.New("the call is left to HTTP")
 
-// do runs f with the caller's account. It returns when f has, or when ctx ends, so a disk that
+// do runs f with the caller's account, which must be allowed to do this. It returns when f has, or when ctx ends, so a disk that
 // hangs does not block the caller. If f succeeds after that, its result is passed to drop,
 // which may be nil.
-func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
+func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
 	account, err := n.store.accounts.GetUserAccount(n.key)
 	if err != nil {
 		return out, err
@@ -82,7 +82,7 @@ func do[R any](ctx context.Context, n *near, drop func(R), f func(ctx context.Co
 		var r result
 		err := batholith.Guard("a call of the embedded S3", func() error {
 			ctx := context.WithValue(context.WithoutCancel(ctx), "account", account) //nolint:staticcheck // the gateway's key
-			if r.err = n.owned(ctx); r.err == nil {
+			if r.err = n.owned(ctx, what); r.err == nil {
 				r.out, r.err = f(ctx)
 			}
 			return r.err
@@ -110,8 +110,13 @@ func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 }
 
-// owned returns errNotNear if the bucket has another owner than expected. Over HTTP, the gateway checks this.
-func (n *near) owned(ctx context.Context) error {
+// owned returns errNotNear if the bucket has another owner than expected, or the caller may not do this. Over
+// HTTP, both are checked again, with the right error.
+func (n *near) owned(ctx context.Context, what act) error {
+	what.bucket = n.name
+	if n.store.ask(ctx, what) != nil {
+		return errNotNear
+	}
 	if n.owner == "" {
 		return nil
 	}
@@ -136,7 +141,7 @@ func (n *near) Put(ctx context.Context, key string, body []byte) error {
 	if len(body) > nearBytes {
 		return n.Bucket.Put(ctx, key, body)
 	}
-	_, err := do(ctx, n, nil, func(ctx context.Context) (s3response.PutObjectOutput, error) {
+	_, err := do(ctx, n, act{operation: "PutObject", key: key}, nil, func(ctx context.Context) (s3response.PutObjectOutput, error) {
 		if err := n.unlocked(ctx); err != nil {
 			return s3response.PutObjectOutput{}, err
 		}
@@ -152,7 +157,7 @@ func (n *near) Put(ctx context.Context, key string, body []byte) error {
 
 // Head implements blob.Bucket.
 func (n *near) Head(ctx context.Context, key string) (batholith.Object, error) {
-	out, err := do(ctx, n, nil, func(ctx context.Context) (*s3.HeadObjectOutput, error) {
+	out, err := do(ctx, n, act{operation: "HeadObject", key: key}, nil, func(ctx context.Context) (*s3.HeadObjectOutput, error) {
 		return n.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &n.name, Key: &key})
 	})
 	if err == nil {
@@ -174,7 +179,7 @@ func (n *near) Read(ctx context.Context, key, etag string, offset, length int64)
 	if etag != "" {
 		in.IfMatch = &etag
 	}
-	body, err := do(ctx, n, func(b io.ReadCloser) { b.Close() }, func(ctx context.Context) (io.ReadCloser, error) {
+	body, err := do(ctx, n, act{operation: "GetObject", key: key}, func(b io.ReadCloser) { b.Close() }, func(ctx context.Context) (io.ReadCloser, error) {
 		out, err := n.store.GetObject(ctx, in)
 		if err != nil {
 			return nil, err
@@ -216,7 +221,7 @@ func (n *near) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 || len(keys) > mostDeleted {
 		return n.Bucket.Delete(ctx, keys...)
 	}
-	_, err := do(ctx, n, nil, func(ctx context.Context) (none struct{}, err error) {
+	_, err := do(ctx, n, act{operation: "DeleteObjects"}, nil, func(ctx context.Context) (none struct{}, err error) {
 		if err := n.unlocked(ctx); err != nil {
 			return none, err
 		}
@@ -239,7 +244,7 @@ func (n *near) Delete(ctx context.Context, keys ...string) error {
 // List implements blob.Bucket for lists of one page.
 func (n *near) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
 	return func(yield func(batholith.Object, error) bool) {
-		page, err := do(ctx, n, nil, func(ctx context.Context) (s3response.ListObjectsV2Result, error) {
+		page, err := do(ctx, n, act{operation: "ListObjectsV2", prefix: prefix}, nil, func(ctx context.Context) (s3response.ListObjectsV2Result, error) {
 			out, err := n.store.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &n.name, Prefix: &prefix, MaxKeys: aws.Int32(mostDeleted),
 				ContinuationToken: aws.String(""), Delimiter: aws.String(""), StartAfter: aws.String("")})
 			if err == nil && aws.ToBool(out.IsTruncated) {
@@ -277,7 +282,7 @@ func (n *near) ListUploads(ctx context.Context, prefix string) iter.Seq2[batholi
 
 // UploadsOf implements blob.UploadLister like ListUploads.
 func (n *near) UploadsOf(ctx context.Context, prefix string, keys []string) iter.Seq2[batholith.Upload, error] {
-	none, err := do(ctx, n, nil, func(ctx context.Context) (bool, error) {
+	none, err := do(ctx, n, act{operation: "ListMultipartUploads", prefix: prefix}, nil, func(ctx context.Context) (bool, error) {
 		out, err := n.store.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &n.name, Prefix: &prefix, MaxUploads: aws.Int32(1),
 			KeyMarker: aws.String(""), UploadIdMarker: aws.String(""), Delimiter: aws.String("")})
 		return len(out.Uploads) == 0 && !out.IsTruncated, err

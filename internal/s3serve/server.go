@@ -24,12 +24,14 @@ import (
 
 // Options configure the server.
 type Options struct {
-	Dir      string       // directory of all data; created if missing
-	Region   string       // region that requests must be signed for
-	Owner    string       // account of keys without one, and of the buckets that the server makes itself
-	Accounts []Account    // key pairs that may sign requests
-	Log      *slog.Logger // for faults; nil: discarded
-	Door     door.Limits  // limits of the public listener; zero fields have defaults
+	Dir      string    // directory of all data; created if missing
+	Region   string    // region that requests must be signed for
+	Owner    string    // account of keys without one, and of the buckets that the server makes itself
+	Accounts []Account // key pairs that may sign requests
+	// Authorizer narrows what callers may do in their account; nil: everything is allowed there.
+	Authorizer Authorizer
+	Log        *slog.Logger // for faults; nil: discarded
+	Door       door.Limits  // limits of the public listener; zero fields have defaults
 	// MetaFiles stores metadata in files even if the file system has extended attributes. Use
 	// it if the directory is copied by tools that drop them. It must not change during the life
 	// of a directory.
@@ -85,7 +87,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store.region, store.grants = o.Region, o.Grants
+	store.region, store.grants, store.authorizer = o.Region, o.Grants, o.Authorizer
 	if o.Keys != nil && len(o.Keys.List()) > 0 {
 		store.keys = o.Keys
 	}

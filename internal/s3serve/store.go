@@ -43,8 +43,11 @@ type store struct {
 	log      *slog.Logger
 	buckets  string // directory of all buckets, an absolute path
 	region   string
-	keys     *kms.Ring // nil: nothing is encrypted
-	grants   Grants    // nil: every caller may use every key
+
+	authorizer Authorizer // nil: everything is allowed within an account
+
+	keys   *kms.Ring // nil: nothing is encrypted
+	grants Grants    // nil: every caller may use every key
 
 	seed       maphash.Seed   // for the index in completing
 	completing [64]sync.Mutex // locks by hash of the upload id: completions and aborts of an upload run one after the other
@@ -114,10 +117,25 @@ func call[R any](s *store, ctx context.Context, verb, bucket string, f func(path
 	if err := whole(ctx); err != nil {
 		return out, err
 	}
-	if verb == "GetBucketAcl" { // which the gateway asks for every request, to see whether there is such a bucket
+	switch verb {
+	case "GetBucketAcl": // which the gateway asks for every request, to see whether there is such a bucket
+		if err := s.allowed(ctx); err != nil {
+			return out, err
+		}
 		allow(ctx)
-	} else if err := refuseUnrouted(addressOf(ctx)); err != nil {
-		return out, err
+	case "CreateBucket":
+		if err := s.allowed(ctx); err != nil {
+			return out, err
+		}
+		fallthrough
+	default:
+		if err := refuseUnrouted(addressOf(ctx)); err != nil {
+			return out, err
+		}
+		if !asked(ctx, verb) {
+			s.log.Error("embedded S3: a request was routed to another operation than it is, and refused", "verb", verb)
+			return out, s3err.GetAPIError(s3err.ErrAccessDenied)
+		}
 	}
 	out, err = f(s.path(bucket))
 	return out, s.explain(verb, err)

@@ -26,6 +26,9 @@ func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput)
 	if !ok {
 		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
+	if err := s.ask(ctx, act{operation: "ListBuckets"}); err != nil {
+		return out, err
+	}
 	all, err := os.ReadDir(s.buckets)
 	if err != nil {
 		return out, s.explain("ListBuckets", err)

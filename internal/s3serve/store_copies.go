@@ -118,6 +118,9 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	if err := s.permit(ctx, "GetObject", bucket); err != nil {
 		return copied{}, err
 	}
+	if err := s.ask(ctx, act{operation: "GetObject", bucket: bucket, key: key}); err != nil {
+		return copied{}, err
+	}
 	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
 	if version = *only(&version); version != "" {
 		path += "?versionId=" + version

@@ -98,7 +98,8 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 		if len(in.Delete.Objects) > mostDeleted {
 			return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrMalformedXML)
 		}
-		there, none := parted(in.Delete.Objects)
+		permitted, denied := s.mayDelete(ctx, *in.Bucket, in.Delete.Objects)
+		there, none := parted(permitted)
 		keys := make([]string, len(there))
 		for i, o := range there {
 			keys[i] = *o.Key
@@ -127,12 +128,28 @@ func (s *store) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s
 			return noObject
 		})
 		each := s.deleteEach(ctx, path, bound, conditions)
-		out.Deleted, out.Error = append(append(out.Deleted, each.Deleted...), none...), append(out.Error, each.Error...)
+		out.Deleted, out.Error = append(append(out.Deleted, each.Deleted...), none...), append(append(out.Error, each.Error...), denied...)
 		if wanted.quiet() {
 			out.Deleted = nil
 		}
 		return out, s.names.allVanished(*in.Bucket, keys)
 	})
+}
+
+// mayDelete separates objects that the signer may delete from those that it may not, with their errors.
+func (s *store) mayDelete(ctx context.Context, bucket string, objects []types.ObjectIdentifier) (permitted []types.ObjectIdentifier, denied []types.Error) {
+	for _, o := range objects {
+		a := act{operation: "DeleteObject", bucket: bucket, key: aws.ToString(o.Key)}
+		if aws.ToString(o.VersionId) != "" {
+			a.more = []string{"s3:DeleteObjectVersion"}
+		}
+		if err := s.ask(ctx, a); err != nil {
+			denied = append(denied, s3err.ObjectDeleteError(o.Key, o.VersionId, err))
+			continue
+		}
+		permitted = append(permitted, o)
+	}
+	return permitted, denied
 }
 
 // mostDeleted is the maximum number of keys in one request (S3: DeleteObjects).
