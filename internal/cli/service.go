@@ -70,6 +70,9 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	defer s.store.Close()
+	if s.policy, err = authz.Open(o.Config.Policy, o.Log); err != nil {
+		return err
+	}
 
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBelow()
@@ -100,9 +103,6 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	}
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
 	o.Place, o.Roles = s.places.Open, s.places
-	if s.policy, err = authz.Open(s.o.Config.Policy, s.o.Log); err != nil {
-		return err
-	}
 	o.Authorizer = s.policy
 	if s.engine, err = engine.New(o); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 		return "", errors.Join(err, ln.Close())
 	}
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Log: s.o.Log, Door: s.o.Doors})
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy, Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}

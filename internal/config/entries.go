@@ -135,6 +135,9 @@ func (l *loader) checkCallers() {
 	}
 }
 
+// bucketForm matches the name of a bucket, alone or with the start of keys in it.
+var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*(/.*)?$`)
+
 // keyID checks an access key id.
 func (l *loader) keyID(path, id string) {
 	switch {
@@ -186,6 +189,11 @@ func (l *loader) checkRoles() {
 		}
 		if len(r.Buckets) > 0 && !l.config.EmbeddedS3() {
 			l.bad(at+".buckets", "narrow the role's own keys at that S3", "only the embedded S3 can narrow a role to buckets")
+		}
+		for j, b := range r.Buckets {
+			if !bucketForm.MatchString(b) {
+				l.bad(fmt.Sprintf("%s.buckets[%d]", at, j), "write BUCKET or BUCKET/PREFIX, such as team-a or team-a/input/", "%q is no bucket", b)
+			}
 		}
 	}
 }

@@ -176,7 +176,8 @@ type Role struct {
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
 	// How to assume the role at a token service, instead of an access key. (Not supported yet.)
 	Assume *Assume `yaml:"assume"`
-	// Buckets of the embedded S3 that the role may use; empty: all.
+	// Buckets of the embedded S3 that the role may use, each as BUCKET or BUCKET/PREFIX; empty: every bucket of
+	// its account.
 	Buckets []string `yaml:"buckets"`
 
 	// SecretAccessKey is the value of that variable.

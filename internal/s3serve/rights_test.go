@@ -176,6 +176,18 @@ func gatewaysActions(t *testing.T) (names []string) {
 	return names
 }
 
+func TestPoliciesKnowEveryAction(t *testing.T) {
+	all := []string{"s3:GetObjectVersion", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"}
+	for _, action := range actions {
+		all = append(all, action)
+	}
+	for _, action := range all {
+		if _, err := authz.Parse("policy.cedar", `permit(principal, action == Action::"`+action+`", resource);`); err != nil && action != "" {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+}
+
 func TestEverySettingHasAnAction(t *testing.T) {
 	for name := range settings {
 		if !slices.ContainsFunc(ofBucket, func(r subresource) bool { return r.parameter == name }) {

@@ -224,6 +224,8 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 - {arn: "arn:aws:iam::000000000000:role/wide", buckets: [elsewhere, batholith]}
 - {arn: "arn:aws:iam::000000000000:role/made-*", buckets: [batholith]}
 - {arn: "arn:aws:iam::000000000000:role/made-*-elsewhere", buckets: [elsewhere]}
+- {arn: "arn:aws:iam::000000000000:role/below", buckets: [batholith/a.jsonl, batholith/out/]}
+- {arn: "arn:aws:iam::000000000000:role/below-others", buckets: [batholith/b.jsonl, batholith/out/]}
 `)
 	if said := s.Log(); !strings.Contains(said, "roles[3].arn (line ") || !strings.Contains(said, "jobs may name every role that matches arn:aws:iam::000000000000:role/made-*, and get rights to batholith only") {
 		t.Errorf("the server does not say which roles it lets through:\n%s", said)
@@ -234,6 +236,8 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 		"keyless":                "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
 		"wide":                   "",
 		"made-path/by-a-program": "",
+		"below":                  "",
+		"below-others":           "Could not validate GetObject permissions to access Amazon S3 bucket: batholith at key a.jsonl",
 		"made-1-elsewhere":       "Could not validate PutObject permissions to access Amazon S3 bucket: batholith at key out/",
 	} {
 		j := s.End(s.Create("a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) {
