@@ -26,6 +26,8 @@ var (
 	ErrAccessDenied  = errors.New("access denied")
 	ErrRefused       = errors.New("the object store does not take this request")
 	ErrObjectChanged = errors.New("the object changed since it was validated")
+	// ErrRoleDenied is the ErrAccessDenied of a whole role: the token service does not let it be assumed.
+	ErrRoleDenied = fmt.Errorf("%w: the role may not be assumed", ErrAccessDenied)
 	// ErrOutcomesLost means that somebody else deleted or overwrote an object that Batholith wrote.
 	ErrOutcomesLost = errors.New("finished records are lost")
 )

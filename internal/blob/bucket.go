@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -83,4 +84,10 @@ type Place struct {
 	Input, Output Bucket
 	InputKey      string // key part of the input s3Uri: an object, or a prefix
 	Prefix        string // prefix in Output of everything that the job writes: "<key of the output s3Uri>/<job id>/"
+
+	// Renew makes the next call get the keys of the role anew. nil: they do not change.
+	Renew func()
+	// Allowed returns when a call with the role's keys, of any job, was last answered with
+	// something other than a denial. Zero, or a nil Allowed: unknown.
+	Allowed func() time.Time
 }

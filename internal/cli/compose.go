@@ -56,7 +56,12 @@ func simulated(s config.Simulated) simlm.Options {
 func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
 	var roles []engine.Role
 	for _, r := range c.Roles {
-		roles = append(roles, engine.Role{ARN: r.ARN, AccessKeyID: r.AccessKeyID, SecretAccessKey: r.SecretAccessKey})
+		role := engine.Role{ARN: r.ARN, AccessKeyID: r.AccessKeyID, SecretAccessKey: r.SecretAccessKey}
+		if a := r.Assume; a != nil {
+			role.Assume = &object.Role{ARN: a.RoleARN, ExternalID: a.ExternalID, Endpoint: a.STSEndpoint, Region: a.Region,
+				AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey}
+		}
+		roles = append(roles, role)
 	}
 	return engine.NewPlaces(base, c.DefaultRole(), roles)
 }

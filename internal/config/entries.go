@@ -32,7 +32,11 @@ func (l *loader) complete() {
 		k.Key = orElse(k.Key, l.env[k.KeyEnv])
 	}
 	for i := range c.Roles {
-		c.Roles[i].SecretAccessKey = l.env[c.Roles[i].SecretAccessKeyEnv]
+		r := &c.Roles[i]
+		r.SecretAccessKey = l.env[r.SecretAccessKeyEnv]
+		if r.Assume != nil {
+			r.Assume.SecretAccessKey = l.env[r.Assume.SecretAccessKeyEnv]
+		}
 	}
 	for i := range c.Models {
 		m := &c.Models[i]
@@ -182,9 +186,9 @@ func (l *loader) checkRoles() {
 			arns.take(at+".arn", r.ARN)
 			l.wildRole(at, r)
 		}
-		l.later(at+".assume", r.Assume != nil)
+		l.checkAssume(at, r)
 		l.secretNamed(at+".secret_access_key_env", r.SecretAccessKeyEnv)
-		if r.Assume == nil && (r.AccessKeyID == "") != (r.SecretAccessKeyEnv == "") {
+		if (r.AccessKeyID == "") != (r.SecretAccessKeyEnv == "") {
 			l.bad(at, "give both, or none to use the keys of s3", "access_key_id and secret_access_key_env belong together")
 		}
 		if len(r.Buckets) > 0 && !l.config.EmbeddedS3() {
@@ -198,6 +202,41 @@ func (l *loader) checkRoles() {
 	}
 }
 
+// assumedForm is the ARN of a role as token services have it: Ceph's have no account, a tenant's
+// name or an account's id there.
+var assumedForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[A-Za-z0-9_-]*:role/[^*\s]+$`)
+
+// externalIDForm are the characters of an external id, of which Amazon takes 2 to 1224.
+var externalIDForm = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
+
+// checkAssume checks how a role is assumed.
+func (l *loader) checkAssume(at string, r Role) {
+	a := r.Assume
+	if a == nil {
+		return
+	}
+	switch {
+	case l.config.EmbeddedS3():
+		l.bad(at+".assume", "leave it out; buckets narrows the role", "a role is assumed at an external S3 only: the embedded one knows the roles of these settings itself")
+	case r.AccessKeyID != "" || r.SecretAccessKeyEnv != "":
+		l.bad(at+".assume", "remove one of them; a key that may assume the role belongs into assume.access_key_id", "the role has an access key too, and both name its rights")
+	}
+	at += ".assume"
+	if a.STSEndpoint != "" {
+		l.web(at+".sts_endpoint", a.STSEndpoint)
+	}
+	if a.RoleARN != "" && !assumedForm.MatchString(a.RoleARN) {
+		l.bad(at+".role_arn", "write it as the token service names it: arn:aws:iam::ACCOUNT:role/NAME", "%q is no ARN of a role", a.RoleARN)
+	}
+	if n := len(a.ExternalID); n > 0 && (n < 2 || n > 1224 || !externalIDForm.MatchString(a.ExternalID)) {
+		l.bad(at+".external_id", "use 2 to 1224 letters, digits and _+=,.@:/-", "%q is no external id", a.ExternalID)
+	}
+	l.secretNamed(at+".secret_access_key_env", a.SecretAccessKeyEnv)
+	if (a.AccessKeyID == "") != (a.SecretAccessKeyEnv == "") {
+		l.bad(at, "give both, or none to use the keys of s3", "access_key_id and secret_access_key_env belong together")
+	}
+}
+
 // wildRole warns which roles an entry with wildcards allows, and with which rights, because
 // they are not listed one by one.
 func (l *loader) wildRole(at string, r Role) {
@@ -206,6 +245,10 @@ func (l *loader) wildRole(at string, r Role) {
 	}
 	rights := "the keys of s3" // what a role without keys of its own gets at an external S3
 	switch {
+	case r.Assume != nil && r.Assume.RoleARN != "":
+		rights = "the rights of " + r.Assume.RoleARN
+	case r.Assume != nil:
+		rights = "what the token service lets them have"
 	case r.AccessKeyID != "":
 		rights = "the access key " + r.AccessKeyID
 	case l.config.EmbeddedS3():

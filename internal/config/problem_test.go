@@ -83,13 +83,43 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 	}
 }
 
+// A role is assumed at an external S3, and its settings are checked before the first job names it.
+func TestHowARoleIsAssumedIsChecked(t *testing.T) {
+	const external = "s3: {endpoint: 'http://h:9000', access_key_id: A, secret_access_key: s}\n"
+	role := func(assume string) string {
+		return "roles: [{arn: 'arn:aws:iam::000000000000:role/x', assume: " + assume + "}]"
+	}
+	for file, at := range map[string]string{
+		role("{}"):                                                            "roles[0].assume",
+		external + role("{sts_endpoint: 'h:1'}"):                              "roles[0].assume.sts_endpoint",
+		external + role("{role_arn: 'role/x'}"):                               "roles[0].assume.role_arn",
+		external + role("{external_id: 'a b'}"):                               "roles[0].assume.external_id",
+		external + role("{access_key_id: A}"):                                 "roles[0].assume",
+		external + role("{access_key_id: A, secret_access_key_env: NOWHERE}"): "roles[0].assume.secret_access_key_env",
+		external + "roles: [{arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: S, assume: {}}]": "roles[0].assume",
+	} {
+		_, err := load(t, file, []string{"S=s"}, nil)
+		if p := first(t, err); !strings.Contains(p.Reason, at) || p.Remedy == "" {
+			t.Errorf("%s: %+v", file, p)
+		}
+	}
+	for _, good := range []string{"{}", "{sts_endpoint: 'https://sts.example.net', role_arn: 'arn:aws:iam::111122223333:role/path/x', external_id: 'a:b/c'}",
+		"{role_arn: 'arn:aws:iam:::role/ceph'}", "{role_arn: 'arn:aws:iam::RGW11111111111111111:role/ceph', region: eu, access_key_id: A, secret_access_key_env: S}"} {
+		c, err := load(t, external+role(good), []string{"S=secret"}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", good, err)
+		} else if a := c.Roles[0].Assume; (a.SecretAccessKey == "secret") != (a.AccessKeyID != "") {
+			t.Errorf("%s: %+v", good, a)
+		}
+	}
+}
+
 func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 	for _, file := range []string{
 		"tls: {cert: c, key: k}",
 		"events: [{url: 'http://h'}]",
 		"store: postgres://u@h/db",
 		"roles_of_this_process: [api]",
-		"roles: [{arn: 'arn:aws:iam::000000000000:role/x', assume: {sts_endpoint: 'https://h'}}]",
 		"models: [{id: m, backends: [{url: 'http://h', protocol: anthropic}]}]",
 		"network: {subnets: [{id: s, proxy: 'http://p'}]}",
 		"network: {subnets: [{id: s, source_address: 127.0.0.2}]}",

@@ -174,7 +174,8 @@ type Role struct {
 	AccessKeyID string `yaml:"access_key_id"`
 	// Name of the environment variable that holds the secret of this key.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
-	// How to assume the role at a token service, instead of an access key. (Not supported yet.)
+	// How to assume the role at a token service (STS), instead of an access key; only with an
+	// external S3.
 	Assume *Assume `yaml:"assume"`
 	// Buckets of the embedded S3 that the role may use, each as BUCKET or BUCKET/PREFIX; empty: every bucket of
 	// its account.
@@ -186,12 +187,23 @@ type Role struct {
 
 // Assume configures how a role is assumed.
 type Assume struct {
-	// URL of the token service, https://sts.example.net.
+	// URL of the token service, https://sts.example.net. Absent: the S3's own, at the root of
+	// s3.endpoint (MinIO, Ceph, Batholith), or Amazon's for the region.
 	STSEndpoint string `yaml:"sts_endpoint"`
-	// Role to assume; absent: the same ARN.
+	// Role to assume; absent: the role that the job names. MinIO ignores it.
 	RoleARN string `yaml:"role_arn"`
 	// External id that the role's trust policy requires.
 	ExternalID string `yaml:"external_id"`
+	// Region for which requests to the token service are signed; absent: the one in the name of
+	// Amazon's endpoint, else s3.region.
+	Region string `yaml:"region"`
+	// Access key that assumes the role; absent: the keys of s3.
+	AccessKeyID string `yaml:"access_key_id"`
+	// Name of the environment variable that holds the secret of this key.
+	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+
+	// SecretAccessKey is the value of that variable.
+	SecretAccessKey string `yaml:"-"`
 }
 
 // KMS holds the encryption keys.

@@ -15,22 +15,29 @@ import (
 type Role struct {
 	ARN                          string
 	AccessKeyID, SecretAccessKey string
+	// Assume is the role that is assumed at a token service, in a session for each job; nil: the keys above are used. Without ARN it is the
+	// job's role. Places sets the name of the session and its source.
+	Assume *object.Role
 }
 
 // Places opens the buckets of jobs with the rights of their roles. It is safe for concurrent use.
 type Places struct {
-	entries []string          // ARNs of roles; some may hold wildcards
-	roles   map[string]access // by entry
+	entries  []string          // ARNs of roles; some may hold wildcards
+	roles    map[string]access // by entry
+	sessions sessions          // of roles that are assumed
 
 	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
 	// It is set before the first job is opened.
 	Near func(accessKeyID, bucket, owner, kmsKey string, far blob.Bucket) blob.Bucket
 }
 
-// access is a client of the S3 with a role's keys.
+// access is how the S3 is reached with a role's keys.
 type access struct {
-	client *object.Client
-	key    string // access key id
+	client   *object.Client // nil for a role that is assumed
+	key      string         // access key id
+	standing *object.Standing
+	base     object.Config // with which the role is assumed
+	assume   *object.Role
 }
 
 // NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights.
@@ -39,44 +46,62 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 	if base.HTTPClient, err = base.Client(); err != nil {
 		return nil, err
 	}
-	client, err := object.New(base)
-	if err != nil {
+	if base, err = base.WithKeys(); err != nil {
 		return nil, err
 	}
-	p := &Places{entries: []string{own}, roles: map[string]access{own: {client, base.AccessKeyID}}}
-	for _, r := range roles {
-		as := base
+	p := &Places{roles: map[string]access{}}
+	for _, r := range append([]Role{{ARN: own}}, roles...) {
+		as := access{key: base.AccessKeyID, base: base, assume: r.Assume, standing: &object.Standing{}}
 		if r.AccessKeyID != "" {
-			as.AccessKeyID, as.SecretAccessKey, as.SessionToken, as.Credentials = r.AccessKeyID, r.SecretAccessKey, "", nil
+			as.key = r.AccessKeyID
+			as.base.AccessKeyID, as.base.SecretAccessKey, as.base.SessionToken, as.base.Credentials = r.AccessKeyID, r.SecretAccessKey, "", nil
 		}
-		client, err := object.New(as)
-		if err != nil {
-			return nil, fmt.Errorf("role %s: %w", r.ARN, err)
+		as.base.Standing = as.standing
+		if r.Assume == nil {
+			if as.client, err = object.New(as.base); err != nil {
+				return nil, fmt.Errorf("role %s: %w", r.ARN, err)
+			}
 		}
 		p.entries = append(p.entries, r.ARN)
-		p.roles[r.ARN] = access{client, as.AccessKeyID}
+		p.roles[r.ARN] = as
 	}
 	return p, nil
 }
 
-// access is how a role reaches the S3; without a client for a role that is not known.
-func (p *Places) access(arn string) access {
+// access is how a role reaches the S3; ok is false for a role that is not known.
+func (p *Places) access(arn string) (as access, ok bool) {
 	entry, _ := batholith.RoleOf(p.entries, arn)
-	return p.roles[entry]
+	as, ok = p.roles[entry]
+	return as, ok
 }
 
 // Known tells whether a job may name the role. No role has a name with a wildcard.
 func (p *Places) Known(arn string) bool {
-	return !strings.Contains(arn, "*") && p.access(arn).client != nil
+	_, ok := p.access(arn)
+	return ok && !strings.Contains(arn, "*")
 }
 
-// Client reaches the S3 with the rights of a role, or of an entry of the settings; nil for one that is not known.
-func (p *Places) Client(arn string) *object.Client { return p.access(arn).client }
+// Client reaches the S3 with the rights of a role, or of an entry of the settings. It is nil for one that is not known, and for an entry with
+// a wildcard whose roles are assumed under their own names.
+func (p *Places) Client(arn string) *object.Client {
+	as, ok := p.access(arn)
+	if !ok || as.assume == nil {
+		return as.client
+	}
+	if as.assume.ARN == "" && strings.Contains(arn, "*") {
+		return nil
+	}
+	client, err := as.session(batholith.Job{Request: batholith.Request{RoleARN: arn}})
+	if err != nil {
+		return nil
+	}
+	return client
+}
 
 // Open opens a job's buckets as its role. A role that is not known is batholith.ErrAccessDenied.
 func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
-	as := p.access(j.RoleARN)
-	if as.client == nil {
+	as, ok := p.access(j.RoleARN)
+	if !ok {
 		return blob.Place{}, fmt.Errorf("role %s is not configured here: %w", j.RoleARN, batholith.ErrAccessDenied)
 	}
 	in, inKey, err := object.ParseURI(j.Input.URI)
@@ -87,11 +112,18 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 	if err != nil {
 		return blob.Place{}, err
 	}
+	if as.assume != nil {
+		if as.client, err = p.sessions.of(j, as.session); err != nil {
+			return blob.Place{}, fmt.Errorf("role %s: %w", j.RoleARN, err)
+		}
+	}
 	return blob.Place{
 		Input:    p.bucket(as, in, object.Options{Owner: j.Input.Owner}),
 		Output:   p.bucket(as, out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
 		InputKey: inKey,
 		Prefix:   object.Below(outKey) + j.ID + "/",
+		Renew:    as.client.Renew,
+		Allowed:  as.standing.Allowed,
 	}, nil
 }
 

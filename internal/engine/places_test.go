@@ -16,8 +16,8 @@ func TestAnEntryWithAWildcardLetsRolesThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, key := range map[string]string{"batholith": "own", "one": "one", "two": "any", "service-role/batch": "any"} {
-		if got := p.access(of + role).key; !p.Known(of+role) || got != key {
-			t.Errorf("role %s is reached with the key %q, want %q", role, got, key)
+		if got, _ := p.access(of + role); !p.Known(of+role) || got.key != key {
+			t.Errorf("role %s is reached with the key %q, want %q", role, got.key, key)
 		}
 		j := batholith.Job{ID: "abcdefghij00", Request: batholith.Request{RoleARN: of + role, Input: batholith.Location{URI: "s3://a/"}, Output: batholith.Location{URI: "s3://b/"}}}
 		if _, err := p.Open(t.Context(), j); err != nil {

@@ -42,6 +42,10 @@ type Config struct {
 	// at both ends. Use it only if nobody can change bytes on the way.
 	Unsigned bool
 
+	// Standing is told of every answer that shows that the keys may do something; nil: nobody is.
+	// Clients of one role share one.
+	Standing *Standing
+
 	// HTTPClient sends the requests; nil: a client as from [NewHTTPClient]. Clients of several
 	// roles should share one, so that they share idle connections.
 	HTTPClient *http.Client
@@ -54,6 +58,7 @@ type Client struct {
 	region   string
 	byPrefix bool
 	marks    marks
+	keys     *keys
 }
 
 // Retries of one HTTP request, for a broken connection or a short 503. Callers repeat whole
@@ -80,7 +85,7 @@ func New(c Config) (*Client, error) {
 		Region:       c.Region,
 		UsePathStyle: c.PathStyle,
 		Credentials:  keys,
-		HTTPClient:   answers{client},
+		HTTPClient:   answers{client, c.Standing},
 		Retryer:      keys.retryer(),
 	}
 	if c.Unsigned {
@@ -96,8 +101,12 @@ func New(c Config) (*Client, error) {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
 	}
-	return &Client{api: s3.New(o), region: c.Region, byPrefix: c.UploadsByPrefix || c.amazon()}, nil
+	return &Client{api: s3.New(o), region: c.Region, byPrefix: c.UploadsByPrefix || c.amazon(), keys: keys}, nil
 }
+
+// Renew makes the next request get its keys anew, if they come from a token service, a profile or
+// another source that may have others by now. It does so at most every 5 s.
+func (c *Client) Renew() { c.keys.renew() }
 
 // API returns the SDK's client, for requests that this package does not wrap.
 func (c *Client) API() *s3.Client { return c.api }
@@ -107,8 +116,22 @@ func (c Config) amazon() bool {
 	return c.Endpoint == "" || strings.Contains(c.Endpoint, ".amazonaws.com")
 }
 
+// WithKeys returns c with its keys found: those of the default chain are loaded now, and clients
+// made from the result share them.
+func (c Config) WithKeys() (Config, error) {
+	keys, err := c.keys()
+	if err != nil {
+		return Config{}, err
+	}
+	c.Credentials = keys
+	return c, nil
+}
+
 // keys returns the configured keys, or those of the default chain.
 func (c Config) keys() (*keys, error) {
+	if found, ok := c.Credentials.(*keys); ok {
+		return found, nil
+	}
 	switch {
 	case c.Credentials != nil:
 		return &keys{provider: c.Credentials}, nil

@@ -21,7 +21,10 @@ const strange = "X-Batholith-Body"
 // answers is an HTTP client that inspects error answers before the SDK does. The SDK
 // understands only S3's XML errors. From any other body, of a proxy or another server, it keeps
 // the first line in a header.
-type answers struct{ *http.Client }
+type answers struct {
+	*http.Client
+	standing *Standing // nil: nobody asks
+}
 
 // maxError is the number of bytes of an error body that are inspected.
 const maxError = 64 << 10
@@ -29,6 +32,9 @@ const maxError = 64 << 10
 // Do sends a request. It removes error bodies that are not S3 errors.
 func (a answers) Do(req *http.Request) (*http.Response, error) {
 	resp, err := a.Client.Do(req)
+	if err == nil {
+		a.standing.answered(resp.StatusCode)
+	}
 	if err != nil || resp.StatusCode < 300 {
 		return resp, err
 	}

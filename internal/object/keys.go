@@ -134,6 +134,10 @@ func (e *keysError) Unwrap() error { return e.err }
 // withoutKeys converts the error of a credentials provider into a Fault. Only an AccessDenied
 // from the token service is permanent.
 func withoutKeys(err error) *Fault {
+	var role *assumeError
+	if errors.As(err, &role) {
+		return role.fault()
+	}
 	f := &Fault{Remedy: "name keys in the settings (s3.access_key_id, roles), or let the AWS default chain find some: aws sts get-caller-identity tells"}
 	var api smithy.APIError
 	switch {

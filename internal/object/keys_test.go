@@ -103,7 +103,7 @@ func TestATokenServiceThatIsAwayEndsNoJob(t *testing.T) {
 		"away":    {func(*http.Request) (*http.Response, error) { return nil, errors.New("dial tcp: no route") }, false},
 		"busy":    {sts(503, "ServiceUnavailable"), false},
 		"expired": {sts(400, "ExpiredToken"), false},
-		"unknown": {sts(403, "InvalidClientTokenId"), false},
+		"unknown": {sts(403, "InvalidClientTokenId"), true},
 		"strange": {sts(400, "ValidationError"), false},
 		"denied":  {sts(403, "AccessDenied"), true},
 	} {
