@@ -49,6 +49,9 @@ func checkHead(b []byte, magic string) (uint16, error) {
 		return 0, errDamaged
 	}
 	v := binary.LittleEndian.Uint16(b[4:])
+	if magic == journalMagic && v == sealedVersion {
+		return v, nil
+	}
 	if v < oldVersion || v > version {
 		return v, fmt.Errorf("version %d; this program knows versions up to %d", v, version)
 	}

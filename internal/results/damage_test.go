@@ -74,10 +74,19 @@ func TestDamageCostsOnlyTheFramesThatItTouches(t *testing.T) {
 }
 
 func TestEveryKindOfDamageIsToldFromATornEnd(t *testing.T) {
+	for name, keys := range map[string]Keys{"plain": nil, "encrypted": testKeys{}} {
+		t.Run(name, func(t *testing.T) { everyKindOfDamage(t, keys) })
+	}
+}
+
+func everyKindOfDamage(t *testing.T, keys Keys) {
 	want := some(10)
-	path := filepath.Join(journalOf(t, want), "0000000000.log")
+	path := filepath.Join(sealedJournalOf(t, keys, want), "0000000000.log")
 	whole, _ := os.ReadFile(path)
 	at := framesOf(whole)
+	if keys != nil {
+		at = at[1:] // the first frame holds the key
+	}
 	const all, allButOne = 10, 9
 	for _, c := range []struct {
 		name   string
@@ -119,7 +128,7 @@ func TestEveryKindOfDamageIsToldFromATornEnd(t *testing.T) {
 			os.WriteFile(path, c.harm(bytes.Clone(whole)), 0o600)
 			for _, last := range []bool{true, false} {
 				read := 0
-				_, err := replayFile(path, last, func(string, batholith.Outcome) error { read++; return nil })
+				_, err := replaySealed(path, last, keys, func(string, batholith.Outcome) error { read++; return nil })
 				if c.refuse {
 					if err == nil || errors.Is(err, errDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "newer") {
 						t.Errorf("error %v; want one that names the file and says that it is newer", err)

@@ -17,6 +17,7 @@ type JournalFile struct {
 	Damaged    bool           // put aside because a part of it cannot be read; Recover does not read it again
 	Foreign    bool           // put aside because no worker of this database can commit its outcomes
 	Unreadable int64          // unreadable bytes of a file that is not put aside yet
+	Encrypted  bool           // only the worker, which has the key, can read it
 	Jobs       map[string]int // number of outcomes by job, committed or not; nil: the file cannot be read
 }
 
@@ -55,6 +56,6 @@ func (f *JournalFile) look(last bool) {
 	if errors.As(err, &hurt) {
 		f.Unreadable = hurt.bytes
 	} else if err != nil {
-		f.Jobs = nil
+		f.Jobs, f.Encrypted = nil, errors.Is(err, errNoKeys)
 	}
 }

@@ -31,6 +31,7 @@ const (
 type journal struct {
 	dir, worker string
 	log         *slog.Logger
+	keys        Keys          // encrypt new files; nil: none
 	size        int64         // fileBytes; tests make it smaller
 	disk        disk          // tests replace it by one that hangs or fails
 	wake        chan struct{} // 1-buffered, never closed; gets a value when there is something to do
@@ -58,12 +59,13 @@ type disk struct {
 
 // logFile is one journal file. The journal's mutex guards the first group of fields; the rest belongs to the goroutine of run.
 type logFile struct {
-	queued []byte // frames that are not written yet
-	bytes  int64  // of head and frames, written or not
-	live   int    // outcomes in it that are not settled
-	full   bool   // no more outcomes are appended
-	safe   int64  // synced bytes
-	broken bool   // the disk failed: bytes that are not safe may be lost
+	queued []byte  // frames that are not written yet
+	bytes  int64   // of head and frames, written or not
+	live   int     // outcomes in it that are not settled
+	full   bool    // no more outcomes are appended
+	safe   int64   // synced bytes
+	sealer *sealer // nil: the file is not encrypted
+	broken bool    // the disk failed: bytes that are not safe may be lost
 
 	path    string
 	file    *os.File
@@ -129,10 +131,23 @@ func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	if j.unwritten > maxUnwritten {
 		return nil, never
 	}
-	f := j.current()
+	f, err := j.current()
+	if err != nil {
+		j.log.Error("outcomes are not journalled for now, since the journal cannot be encrypted; they are safe once committed", "err", err)
+		j.muted = time.Now().Add(muteTime)
+		return nil, nil
+	}
 	start := len(f.queued)
-	f.queued = appendBytes(openFrame(f.queued), o.Job)
-	f.queued = appendOutcome(f.queued, o)
+	if s := f.sealer; s != nil {
+		s.plain = appendOutcome(appendBytes(s.plain[:0], o.Job), o)
+		f.queued = s.seal(openFrame(f.queued), s.plain)
+		if cap(s.plain) > maxSpare {
+			s.plain = nil
+		}
+	} else {
+		f.queued = appendBytes(openFrame(f.queued), o.Job)
+		f.queued = appendOutcome(f.queued, o)
+	}
 	closeFrame(f.queued, start)
 	f.bytes += int64(len(f.queued) - start)
 	j.unwritten += int64(len(f.queued) - start)
@@ -142,20 +157,30 @@ func (j *journal) append(o *batholith.Outcome) (*logFile, <-chan struct{}) {
 	return f, j.written
 }
 
-// current returns the file for the next outcome, and makes it if needed. The caller holds mu.
-func (j *journal) current() *logFile {
+// current returns the file for the next outcome, and makes it if needed. It fails if the file must
+// be encrypted and cannot be. The caller holds mu.
+func (j *journal) current() (*logFile, error) {
 	if n := len(j.files); n > 0 && !j.files[n-1].full {
-		return j.files[n-1]
+		return j.files[n-1], nil
 	}
-	f := &logFile{path: filepath.Join(j.dir, fmt.Sprintf("%010d%s", j.next, journalExt))}
+	head, s, err := beginSealed(j.keys)
+	if err != nil {
+		return nil, err
+	}
+	f := &logFile{path: filepath.Join(j.dir, fmt.Sprintf("%010d%s", j.next, journalExt)), sealer: s}
 	j.next++
-	f.queued = openFrame(appendHead(nil, journalMagic))
-	f.queued = append(f.queued, j.worker...)
-	closeFrame(f.queued, headBytes)
+	if s != nil {
+		f.queued = s.seal(openFrame(head), []byte(j.worker))
+		closeFrame(f.queued, len(head))
+	} else {
+		f.queued = openFrame(appendHead(nil, journalMagic))
+		f.queued = append(f.queued, j.worker...)
+		closeFrame(f.queued, headBytes)
+	}
 	f.bytes = int64(len(f.queued))
 	j.unwritten += f.bytes
 	j.files = append(j.files, f)
-	return f
+	return f, nil
 }
 
 // endOf returns the length of a file including its queued bytes.

@@ -22,11 +22,17 @@ import (
 // journalOf writes outcomes to a journal as a process does that is killed then, and returns the folder.
 func journalOf(t testing.TB, outcomes []batholith.Outcome) string {
 	t.Helper()
+	return sealedJournalOf(t, nil, outcomes)
+}
+
+func sealedJournalOf(t testing.TB, keys Keys, outcomes []batholith.Outcome) string {
+	t.Helper()
 	dir := t.TempDir()
 	j, err := openJournal(dir, "a", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.keys = keys
 	for i := range outcomes {
 		j.append(&outcomes[i])
 	}

@@ -98,7 +98,7 @@ type recovery struct {
 // read takes in the outcomes of a file.
 func (r *recovery) read(ctx context.Context, path string, last bool) error {
 	foreign := 0
-	end, err := replayFile(path, last, func(worker string, o batholith.Outcome) error {
+	end, err := replaySealed(path, last, r.w.o.Keys, func(worker string, o batholith.Outcome) error {
 		alien, err := r.visit(ctx, worker, o)
 		if alien {
 			foreign++

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -38,12 +39,20 @@ func replay(path string, visit func(worker string, o batholith.Outcome) error) e
 // replayFile replays a journal file. last: it is the last one that was written. It returns the offset of an unfinished end, or the length
 // of the file if there is none.
 func replayFile(path string, last bool, visit func(worker string, o batholith.Outcome) error) (end int64, err error) {
+	return replaySealed(path, last, nil, visit)
+}
+
+// replaySealed is replayFile with the keys of encrypted files.
+func replaySealed(path string, last bool, keys Keys, visit func(worker string, o batholith.Outcome) error) (end int64, err error) {
 	b, holes, err := readFile(path)
 	if err != nil {
 		return 0, fmt.Errorf("read journal: %w", err)
 	}
-	r := &journalReader{path: path, b: b, end: len(b), form: version, hurt: damage{path: path, bytes: holes}}
+	r := &journalReader{path: path, b: b, end: len(b), form: version, keys: keys, hurt: damage{path: path, bytes: holes}}
 	if err := r.head(last); err != nil {
+		return 0, err
+	}
+	if err := r.unlock(); err != nil {
 		return 0, err
 	}
 	r.owner()
@@ -102,6 +111,9 @@ type journalReader struct {
 	form    uint16
 	guess   bool // the head is damaged (and counted as such): form is found by trying all versions
 	worker  string
+	keys    Keys
+	aead    cipher.AEAD // of an encrypted file
+	first   int         // offset of the frame with the worker's id
 	hurt    damage
 	sources sources
 }
@@ -144,7 +156,7 @@ func (r *journalReader) head(last bool) error {
 // speaks reports whether some frame holds an outcome in a known version.
 func (r *journalReader) speaks() bool {
 	_, ok := r.find(headBytes)
-	return ok
+	return ok || r.locked()
 }
 
 // allZero reports whether all bytes are zero.
@@ -159,15 +171,24 @@ func allZero(b []byte) bool {
 
 // owner reads the first frame, which names the worker. If it is damaged, next skips it.
 func (r *journalReader) owner() {
-	if r.at == 0 {
+	if r.at == 0 || r.at == r.end {
 		return
 	}
+	r.first = r.at
 	if payload, ok := r.frame(r.at); ok {
 		if _, isOutcome := r.outcome(payload); !isOutcome {
-			r.worker = string(payload)
+			r.name(payload)
 			r.at += frameBytes + len(payload)
 		}
 	}
+}
+
+// name takes the worker's id from the payload of its frame.
+func (r *journalReader) name(payload []byte) {
+	if r.aead != nil {
+		payload, _ = unseal(r.aead, payload)
+	}
+	r.worker = string(payload)
 }
 
 // next returns the outcome of the frame at r.at and moves on. If that frame is damaged, it returns false and moves on to the next readable
@@ -193,8 +214,8 @@ func (r *journalReader) next(last bool) (batholith.Outcome, bool) {
 			if o, ok := r.outcome(payload); ok {
 				return o, true
 			}
-			if from == headBytes {
-				r.worker = string(payload)
+			if from == r.first {
+				r.name(payload)
 			}
 			return batholith.Outcome{}, false
 		}
@@ -224,8 +245,16 @@ func (r *journalReader) frame(at int) ([]byte, bool) {
 // outcome decodes a payload into an outcome with memory of its own. If the version of the head does not fit, the head may be damaged, and
 // all versions are tried. No payload fits two versions: its source or line would not end with the payload.
 func (r *journalReader) outcome(payload []byte) (batholith.Outcome, bool) {
+	if r.aead != nil {
+		plain, ok := unseal(r.aead, payload)
+		if !ok {
+			return batholith.Outcome{}, false
+		}
+		o, err := r.journalled(plain, version)
+		return o, err == nil
+	}
 	o, err := r.journalled(payload, r.form)
-	if err == nil {
+	if err == nil && r.form != sealedVersion { // that version has its key in the first frame
 		return o, true
 	}
 	for other := uint16(version); other >= oldVersion; other-- {
@@ -252,7 +281,7 @@ func (r *journalReader) find(from int) (int, bool) {
 	for at := from; at+frameBytes < len(r.b); at++ {
 		if n := int64(binary.LittleEndian.Uint32(r.b[at:])); n == 0 || n > int64(len(r.b)-at-frameBytes) {
 			continue
-		} else if !outlined(r.b[at+frameBytes:][:n]) {
+		} else if r.aead == nil && !outlined(r.b[at+frameBytes:][:n]) || r.aead != nil && r.b[at+frameBytes+int(n)-1] != '\n' {
 			continue
 		}
 		if payload, ok := r.frame(at); ok {

@@ -54,6 +54,9 @@ type Options struct {
 
 	PendingBytes int64 // bound of outcomes in memory, in bytes; 0: 64 MiB
 
+	// Keys encrypt the journal, and decrypt the files of earlier processes; nil: none.
+	Keys Keys
+
 	// Shelf is a bucket on this worker's own disk, for the segments of failing jobs: see Shelve. nil: there is none.
 	Shelf blob.Bucket
 }
@@ -107,6 +110,7 @@ func NewWriter(o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.keys = o.Keys
 	s := shelf{o.Shelf, o.Worker}
 	o.Open = s.over(o.Open)
 	return &Writer{o: o, boot: newID(), journal: j, shelf: s, failing: map[string]bool{}, slots: make(chan struct{}, commitsAtOnce), retries: make(chan struct{}, retriesAtOnce),
