@@ -7,6 +7,7 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/engine"
+	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/upstream"
@@ -19,7 +20,11 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 	if err != nil {
 		return engine.Options{}, err
 	}
-	return engine.Options{Models: models, Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region,
+	ring, err := c.Ring()
+	if err != nil {
+		return engine.Options{}, err
+	}
+	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region,
 		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/kms"
 )
 
 // load loads a file with this content.
@@ -106,6 +107,13 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 				others["oidc.issuer"], others["oidc.audience"] = "https://login.example.net", "b"
 			}
 			env := []string{"SECRET=x"}
+			if s.Path == "kms.data_key" {
+				file := filepath.Join(t.TempDir(), "k")
+				if _, err := kms.Create(file, "k1", time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				text, env = "k1", append(env, "BATHOLITH_KMS_KEYS=[{file: "+file+"}]")
+			}
 			byEnv, err1 := load(t, "", append(env, s.Env+"="+text), others)
 			byFile, err2 := load(t, nested(s.Path, text), env, others)
 			others[s.Path] = text

@@ -37,8 +37,15 @@ func (l *loader) checkKMS() {
 		}
 	}
 	if len(l.problems) == before {
-		if _, err := l.config.Ring(); err != nil {
+		ring, err := l.config.Ring()
+		if err != nil {
 			l.keyProblem("kms.keys", err)
+			return
+		}
+		if name := l.config.KMS.DataKey; name != "" {
+			if _, err := ring.Find(name); err != nil {
+				l.keyProblem("kms.data_key", err)
+			}
 		}
 	}
 }

@@ -211,6 +211,9 @@ type KMS struct {
 	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name. A request
 	// for encryption that names no key gets the key with the alias aws/s3, or the first one.
 	Keys []KMSKey `yaml:"keys"`
+	// Key that encrypts finished records on this machine's disk until they are in their bucket: the
+	// journal, and kept results. Absent: they are not encrypted.
+	DataKey string `yaml:"data_key"`
 }
 
 // KMSKey is an encryption key.

@@ -193,6 +193,8 @@ func (d *doctor) journal(dir string, alive bool) {
 		case f.Foreign:
 			d.find(Finding{Note, "data", f.Path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
 				"start the server with the database and data directory that belong together; once seen, remove it: rm " + words.Quote(f.Path)})
+		case !alive && f.Encrypted:
+			d.find(Finding{Note, "data", "the journal file " + f.Path + " is encrypted", "the process that wrote it has ended", "the next start, which needs its key in kms.keys, commits what is not committed yet; do not delete it"})
 		case !alive:
 			held++
 			for job, n := range f.Jobs {

@@ -56,7 +56,8 @@ type Options struct {
 	Keys       control.Keys // that s3EncryptionKeyId may name; nil: an external S3 has them
 
 	// For a worker.
-	Dir      string // folder of the journal and the worker's id; for one worker at a time
+	Dir      string       // folder of the journal and the worker's id; for one worker at a time
+	DataKeys results.Keys // encrypt the journal and kept results; nil: they are not encrypted
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
 	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
 	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
@@ -120,12 +121,13 @@ func (e *Engine) joinWorker() (err error) {
 	if e.id, err = workerID(o.Dir); err != nil {
 		return err
 	}
-	shelf, err := files.NewPrivateOutput(filepath.Join(o.Dir, "kept"))
+	kept, err := files.NewPrivateOutput(filepath.Join(o.Dir, "kept"))
 	if err != nil {
 		return fmt.Errorf("open the folder for kept results: %w", err)
 	}
+	shelf := keptResults{kept, o.DataKeys}
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, JournalName), Worker: e.id, Store: o.Store, Open: e.open, Log: o.Log,
-		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf, Listener: o.Listener,
+		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf, Keys: o.DataKeys, Listener: o.Listener,
 		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
 	if err != nil {

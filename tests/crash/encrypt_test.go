@@ -50,8 +50,9 @@ func holding(t *testing.T, dir string, texts ...string) (where []string) {
 	return where
 }
 
-// Every object of a job that names a key is encrypted, those of the time in between too, also
-// across a kill and a rotation; and the output is what it is without a key.
+// With a key of the job and one of the data, no file of the data directory shows a prompt or an
+// answer: no object, also of the time in between, no journal and no database; also across a kill and
+// a rotation. The output is what it is without keys.
 func TestAJobWithAKeyKeepsItsObjectsEncrypted(t *testing.T) {
 	harness.EmbeddedS3Only(t)
 	const records = 300
@@ -60,7 +61,7 @@ func TestAJobWithAKeyKeepsItsObjectsEncrypted(t *testing.T) {
 	if _, err := kms.Create(file, "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	settings := harness.Model(w.URL, fmt.Sprint(", max_in_flight: ", slots)) + fmt.Sprintf("\nkms: {keys: [{aliases: [prompts], file: %q}]}\n", file)
+	settings := harness.Model(w.URL, fmt.Sprint(", max_in_flight: ", slots)) + fmt.Sprintf("\nkms: {data_key: alias/prompts, keys: [{aliases: [prompts], file: %q}]}\n", file)
 	s := harness.Start(t, settings)
 	if _, err := s.BedrockClient().CreateModelInvocationJob(t.Context(), func() *bedrock.CreateModelInvocationJobInput {
 		in := s.Request("in/a.jsonl")
@@ -77,7 +78,7 @@ func TestAJobWithAKeyKeepsItsObjectsEncrypted(t *testing.T) {
 	job := s.Create("in/a.jsonl", encrypts("alias/prompts"))
 	w.Await(t, records/2)
 	s.Kill()
-	if where := holding(t, filepath.Join(s.Data, "s3"), "answer to p", `"modelInput"`); len(where) > 0 {
+	if where := holding(t, s.Data, "answer to p", `"modelInput"`); len(where) > 0 {
 		t.Error("after the kill, prompts or answers are in", where)
 	}
 	if _, err := kms.Rotate(file, time.Now()); err != nil {
@@ -88,7 +89,7 @@ func TestAJobWithAKeyKeepsItsObjectsEncrypted(t *testing.T) {
 		t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
 	check(t, s, job, records)
-	if where := holding(t, filepath.Join(s.Data, "s3"), "answer to p", `"modelInput"`); len(where) > 0 {
+	if where := holding(t, s.Data, "answer to p", `"modelInput"`); len(where) > 0 {
 		t.Error("at the end, prompts or answers are in", where)
 	}
 	listed, err := s.S3Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(harness.Bucket), Prefix: aws.String("out/")})
