@@ -213,12 +213,16 @@ type Keys interface {
 }
 
 // checkKey rejects an encryption key that the embedded S3 does not have, or cannot use.
-func (a *API) checkKey(_ bedrock.Caller, req batholith.Request) error {
+func (a *API) checkKey(c bedrock.Caller, req batholith.Request) error {
 	if req.KMSKeyID == "" || a.Keys == nil {
 		return nil
 	}
-	if _, err := a.Keys.Find(req.KMSKeyID); err != nil {
+	ref, err := a.Keys.Find(req.KMSKeyID)
+	if err != nil {
 		return bedrock.Validation("s3EncryptionKeyId '%s' cannot be used: %v.", req.KMSKeyID, err)
+	}
+	if !strings.Contains(ref.ARN, ":"+c.Account+":") { // keys belong to one account
+		return bedrock.Validation("s3EncryptionKeyId '%s' cannot be used: the account %s has no such key.", req.KMSKeyID, c.Account)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/kms"
 )
 
@@ -24,14 +25,7 @@ import (
 // name, and everything is where there is no key. A client that asks for encryption must never
 // believe that it got it when it did not.
 
-// Grants says who may use an encryption key.
-type Grants interface {
-	// MayUseKey reports whether the owner of an access key may do an action (kms:Decrypt or
-	// kms:GenerateDataKey) with the key of this ARN.
-	MayUseKey(ctx context.Context, accessKeyID, action, keyARN string) bool
-}
-
-// The actions that Grants are asked for.
+// The actions that the authorizer is asked for.
 const (
 	actionDecrypt  = "kms:Decrypt"
 	actionGenerate = "kms:GenerateDataKey"
@@ -187,7 +181,7 @@ func (s *store) sealingFor(ctx context.Context, bucket, key string, w wish) (*se
 	}
 	ref, err := s.keys.Find(w.key)
 	if err == nil {
-		err = s.granted(ctx, actionGenerate, ref.ARN, w.algorithm)
+		err = s.granted(ctx, actionGenerate, ref, w.algorithm)
 	}
 	if err != nil {
 		return nil, s.keyError(err)
@@ -208,7 +202,7 @@ func (s *store) unseal(ctx context.Context, action, bucket, key string, e envelo
 	}
 	ref, err := s.keys.Find(e.Key)
 	if err == nil {
-		err = s.granted(ctx, action, ref.ARN, e.Algorithm)
+		err = s.granted(ctx, action, ref, e.Algorithm)
 	}
 	if err != nil {
 		return nil, s.keyError(err)
@@ -223,33 +217,41 @@ func (s *store) unseal(ctx context.Context, action, bucket, key string, e envelo
 // errNoKeys is for objects that were encrypted when the settings had keys.
 var errNoKeys = errors.New("the object is encrypted, and the settings have no encryption key: put its key back into kms.keys")
 
-// errForbidden is a refusal by the grants.
-type errForbidden struct{ action, arn string }
-
-func (e errForbidden) Error() string { return "not authorized to perform " + e.action + " on " + e.arn }
-
-// granted asks whether the signer may use a key. The keys of SSE-S3 are the server's: whoever
-// may use the object may use them (S3: SSE-S3).
-func (s *store) granted(ctx context.Context, action, arn, algorithm string) error {
-	who := signer(ctx)
-	if s.grants == nil || algorithm != sseKMS || who == s.accounts.root.AccessKeyID || s.grants.MayUseKey(ctx, who, action, arn) {
+// granted asks whether the signer may use a key. The keys belong to the account of the settings. The
+// keys of SSE-S3 are the server's: whoever may use the object may use them (S3: SSE-S3). As for all
+// rights of roles, only a policy that forbids counts for a role.
+func (s *store) granted(ctx context.Context, action string, key kms.Ref, algorithm string) error {
+	if algorithm != sseKMS {
 		return nil
 	}
-	return errForbidden{action, arn}
+	who, ok := s.accounts.of(signer(ctx))
+	if !ok {
+		return s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	r := authz.Request{Who: authz.Identity{Account: who.Identity.Account, Principal: who.Identity.Principal, Groups: who.Identity.Groups},
+		Action: action, Resource: authz.Resource{Type: authz.TypeKey, ID: key.ID, Account: s.accounts.owner}}
+	d := authz.Decision{Allowed: who.Identity.Account == s.accounts.owner, Explicit: true}
+	if d.Allowed && s.authorizer != nil {
+		d = s.authorizer.Decide(ctx, r)
+	}
+	if d.Allowed || !d.Explicit && who.Role {
+		return nil
+	}
+	return refusal(http.StatusForbidden, "AccessDenied", d.Refusal(r, `"`+key.ARN+`"`))
 }
 
 // keyError makes an error about a key one of S3's. What clients may not know, such as paths, is
 // logged.
 func (s *store) keyError(err error) error {
-	var forbidden errForbidden
+	var said s3err.S3Error
 	var fault *kms.Fault
 	reason := "The server's log says why."
 	if errors.As(err, &fault) {
 		reason = fault.Error()
 	}
 	switch {
-	case errors.As(err, &forbidden):
-		return refusal(http.StatusForbidden, "AccessDenied", "The caller is "+forbidden.Error()+": permit it in the policy.")
+	case errors.As(err, &said):
+		return err
 	case errors.Is(err, kms.ErrNotFound):
 		return refusal(http.StatusBadRequest, "KMS.NotFoundException", reason)
 	case errors.Is(err, kms.ErrDisabled):

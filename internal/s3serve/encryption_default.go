@@ -112,7 +112,7 @@ func (s *store) setDefault(ctx context.Context, bucket string, body []byte) erro
 	}
 	ref, err := s.keys.Find(w.key)
 	if err == nil {
-		err = s.granted(ctx, actionGenerate, ref.ARN, w.algorithm)
+		err = s.granted(ctx, actionGenerate, ref, w.algorithm)
 	}
 	if err != nil {
 		return s.keyError(err)

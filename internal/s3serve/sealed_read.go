@@ -18,6 +18,8 @@ import (
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
+
+	"github.com/batholith/batholith/internal/kms"
 )
 
 // How encrypted objects are read. The gateway's storage answers with the sealed file, and what
@@ -265,7 +267,7 @@ func (s *store) sayHead(ctx context.Context, in *s3.HeadObjectInput, out *s3.Hea
 		return err
 	}
 	if in.ChecksumMode == types.ChecksumModeEnabled {
-		if err := s.granted(ctx, actionDecrypt, s.arnOf(sf.Key), sf.Algorithm); err != nil {
+		if err := s.granted(ctx, actionDecrypt, kms.Ref{ID: sf.Key, ARN: s.arnOf(sf.Key)}, sf.Algorithm); err != nil {
 			return s.keyError(err)
 		}
 	}

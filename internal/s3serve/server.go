@@ -37,7 +37,6 @@ type Options struct {
 	// of a directory.
 	MetaFiles bool
 	Keys      *kms.Ring // encrypt objects for clients that ask for it; nil or empty: they are refused
-	Grants    Grants    // who may use the keys; nil: every caller
 }
 
 // Server is an S3 server over a directory. Only one Server may use a directory at a time.
@@ -87,7 +86,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store.region, store.grants, store.authorizer = o.Region, o.Grants, o.Authorizer
+	store.region, store.authorizer = o.Region, o.Authorizer
 	if o.Keys != nil && len(o.Keys.List()) > 0 {
 		store.keys = o.Keys
 	}

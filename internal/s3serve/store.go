@@ -46,8 +46,7 @@ type store struct {
 
 	authorizer Authorizer // nil: everything is allowed within an account
 
-	keys   *kms.Ring // nil: nothing is encrypted
-	grants Grants    // nil: every caller may use every key
+	keys *kms.Ring // nil: nothing is encrypted
 
 	seed       maphash.Seed   // for the index in completing
 	completing [64]sync.Mutex // locks by hash of the upload id: completions and aborts of an upload run one after the other

@@ -24,10 +24,12 @@ import (
 	"github.com/pkg/xattr"
 	"pgregory.net/rapid"
 
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/object/objecttest"
 	"github.com/batholith/batholith/internal/s3serve"
+	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // keys makes keys with the aliases a, b and so on; their files are keys/a and so on below dir.
@@ -592,17 +594,19 @@ func TestACrashBetweenAttributesAndNameNeverShowsCiphertext(t *testing.T) {
 	}
 }
 
-// guard permits one action with one key to a caller.
-type guard struct{ action, arn string }
+// guard permits everything but the use of keys, of which it permits one action with one key; and all
+// to the caller "admin".
+type guard struct{ action, key string }
 
-func (g guard) MayUseKey(_ context.Context, who, action, arn string) bool {
-	return who == keyID || action == g.action && arn == g.arn
+func (g guard) Decide(_ context.Context, r authz.Request) authz.Decision {
+	return authz.Decision{Allowed: r.Resource.Type != authz.TypeKey || r.Who.Principal == "admin" || r.Action == g.action && r.Resource.ID == g.key}
 }
 
 func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
-	const other, otherSecret = "OTHER", "othersecret"
-	for _, g := range []guard{{"kms:Decrypt", arn("a")}, {"kms:GenerateDataKey", arn("a")}, {"kms:Decrypt", arn("b")}} {
-		v := newVault(t, s3serve.Options{Grants: g, Accounts: []s3serve.Account{{AccessKeyID: other, Secret: otherSecret}}})
+	const other, otherSecret, boss, bossSecret = "OTHER", "othersecret", "BOSS", "bosssecret"
+	for _, g := range []guard{{"kms:Decrypt", "key-a"}, {"kms:GenerateDataKey", "key-a"}, {"kms:Decrypt", "key-b"}} {
+		v := newVault(t, s3serve.Options{Authorizer: g, Accounts: []s3serve.Account{{AccessKeyID: other, Secret: otherSecret}, {AccessKeyID: boss, Secret: bossSecret, Identity: sigv4.Identity{Principal: "admin"}}}})
+		v.api = sdk(v.url, boss, bossSecret, http.DefaultClient)
 		body := secretly(100)
 		v.put(t, s3.PutObjectInput{Key: aws.String("a"), ServerSideEncryption: "aws:kms", SSEKMSKeyId: aws.String("alias/a")}, body)
 		v.put(t, s3.PutObjectInput{Key: aws.String("s3"), ServerSideEncryption: "AES256"}, body)
@@ -613,7 +617,7 @@ func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
 		_, uerr := v.api.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: box, Key: aws.String("w"), ServerSideEncryption: "aws:kms", SSEKMSKeyId: aws.String("alias/a")})
 		_, cerr := v.api.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: box, Key: aws.String("copy"), CopySource: aws.String("box/a"), ServerSideEncryption: "AES256"})
 		for what, got := range map[string]error{"kms:Decrypt": rerr, "kms:Decrypt ": cerr, "kms:GenerateDataKey": werr, "kms:GenerateDataKey ": uerr} {
-			allowed := strings.TrimSpace(what) == g.action && g.arn == arn("a")
+			allowed := strings.TrimSpace(what) == g.action && g.key == "key-a"
 			if allowed != (got == nil) || !allowed && (codeOf(got) != "AccessDenied" || !strings.Contains(got.Error(), strings.TrimSpace(what))) {
 				t.Errorf("%v, %s: %v", g, what, got)
 			}
@@ -624,6 +628,18 @@ func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// The keys are those of the server's account: the callers of another have SSE-S3 only.
+func TestAnotherAccountHasNoneOfTheKeys(t *testing.T) {
+	v := newVault(t, s3serve.Options{Accounts: []s3serve.Account{{AccessKeyID: "THEIRS", Secret: "s", Identity: sigv4.Identity{Account: "111111111111", Principal: "admin"}}}})
+	api, theirs, k := sdk(v.url, "THEIRS", "s", http.DefaultClient), aws.String("theirs"), aws.String("k")
+	_, err := api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: theirs})
+	must(t, err)
+	if err := put(api, s3.PutObjectInput{Bucket: theirs, Key: k, ServerSideEncryption: "aws:kms", SSEKMSKeyId: aws.String(arn("a"))})(t.Context()); codeOf(err) != "AccessDenied" {
+		t.Error(err)
+	}
+	must(t, put(api, s3.PutObjectInput{Bucket: theirs, Key: k, ServerSideEncryption: "AES256"})(t.Context()))
 }
 
 func TestWhatAServerCannotEncryptWithIsRefused(t *testing.T) {
