@@ -37,8 +37,7 @@ type Location struct {
 	Owner string `json:",omitempty"` // 12 digits
 }
 
-// VPC lists the subnets and security groups of a job's network traffic. Batholith stores and returns them; it
-// does not apply them.
+// VPC lists the subnets and security groups that the job's connections obey.
 type VPC struct {
 	SubnetIDs        []string
 	SecurityGroupIDs []string

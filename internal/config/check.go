@@ -302,27 +302,3 @@ func (l *loader) checkLimits() {
 		l.bad("attempts", "write 1 or more", "%d is not possible", l.config.Attempts)
 	}
 }
-
-// checkNetwork checks the ids that a job's vpcConfig may name. No traffic is routed by them
-// yet.
-func (l *loader) checkNetwork() {
-	taken := names{l: l}
-	for i, s := range l.config.Network.Subnets {
-		at := fmt.Sprintf("network.subnets[%d]", i)
-		taken.take(at+".id", s.ID)
-		if !subnetForm.MatchString(s.ID) {
-			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no subnet id", s.ID)
-		}
-		l.later(at+".source_address", s.SourceAddress != "")
-		l.later(at+".proxy", s.Proxy != "")
-	}
-	taken = names{l: l}
-	for i, g := range l.config.Network.SecurityGroups {
-		at := fmt.Sprintf("network.security_groups[%d]", i)
-		taken.take(at+".id", g.ID)
-		if !subnetForm.MatchString(g.ID) {
-			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no security group id", g.ID)
-		}
-		l.later(at+".egress", len(g.Egress) > 0)
-	}
-}

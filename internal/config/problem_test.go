@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,9 +122,6 @@ func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 		"store: postgres://u@h/db",
 		"roles_of_this_process: [api]",
 		"models: [{id: m, backends: [{url: 'http://h', protocol: anthropic}]}]",
-		"network: {subnets: [{id: s, proxy: 'http://p'}]}",
-		"network: {subnets: [{id: s, source_address: 127.0.0.2}]}",
-		"network: {security_groups: [{id: g, egress: ['10.0.0.0/8:*']}]}",
 	} {
 		_, err := load(t, file, nil, nil)
 		p := first(t, err)
@@ -176,10 +174,39 @@ func TestAPolicyFileWithoutPoliciesIsWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestNamesOfTheNetworkAreAccepted(t *testing.T) {
-	c, err := load(t, "network: {subnets: [{id: subnet-0a}], security_groups: [{id: sg-0a}]}", nil, nil)
-	if err != nil || c.Network.Subnets[0].ID != "subnet-0a" || c.Network.SecurityGroups[0].ID != "sg-0a" {
-		t.Error(c, err)
+func TestTheNetworkIsReadWithItsFaultsByLine(t *testing.T) {
+	c, err := load(t, "network:\n  subnets:\n  - {id: subnet-0a, source_address: 127.0.0.2}\n  - {id: b, proxy: 'socks5://u:p@h:1'}\n  security_groups: [{id: sg-0a, egress: ['10.0.0.0/8:*', '[2001:db8::1]:443']}, {id: none}]", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks, err := c.Network.Open()
+	if err != nil || !networks.Subnet("subnet-0a") || !networks.SecurityGroup("none") || networks.Subnet("none") {
+		t.Error(networks, err)
+	}
+	if n, err := networks.Of([]string{"subnet-0a"}, []string{"sg-0a"}); err != nil || !n.Permits(netip.MustParseAddrPort("10.1.2.3:9")) {
+		t.Error(n, err)
+	}
+	_, err = load(t, `network:
+  subnets:
+  - id: a
+    source_address: nowhere
+  - id: b
+    proxy: ftp://u:hunter2@h
+  security_groups:
+  - id: g
+    egress:
+    - 10.0.0.0/8:443
+    - 10.1.2.3/8:443
+`, nil, nil)
+	var all *Error
+	if !errors.As(err, &all) || len(all.Problems) != 3 {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"b.yaml:4: network.subnets[0].source_address: \"nowhere\" is no source address", "b.yaml:6: network.subnets[1].proxy: a proxy cannot be reached by \"ftp\"",
+		"b.yaml:11: network.security_groups[0].egress[1]: 10.1.2.3/8 has bits set beyond the first 8"} {
+		if got := all.Problems[i].String(); !strings.HasSuffix(got, want) || all.Problems[i].Remedy == "" {
+			t.Errorf("says %q, want %q", got, want)
+		}
 	}
 }
 

@@ -358,9 +358,12 @@ type Network struct {
 type Subnet struct {
 	// Id, as in vpcConfig.subnetIds.
 	ID string `yaml:"id"`
-	// Local address of outgoing requests. (Not supported yet.)
+	// Local address from which the job's connections leave.
 	SourceAddress string `yaml:"source_address"`
-	// Proxy for outgoing requests. (Not supported yet.)
+	// Network interface through which they leave (Linux).
+	Interface string `yaml:"interface"`
+	// Proxy through which they leave: http://, https:// or socks5://HOST:PORT. It must take
+	// CONNECT for the ports of the S3 and of the model servers.
 	Proxy string `yaml:"proxy"`
 }
 
@@ -368,7 +371,8 @@ type Subnet struct {
 type SecurityGroup struct {
 	// Id, as in vpcConfig.securityGroupIds.
 	ID string `yaml:"id"`
-	// Allowed destinations, 10.0.0.0/8:443. (Not supported yet.)
+	// Allowed destinations: 10.0.0.0/8:443, 10.1.2.3:8000-8010, [2001:db8::]/32:*. Without
+	// any, nothing is allowed.
 	Egress []string `yaml:"egress"`
 }
 

@@ -69,6 +69,9 @@ type Network interface {
 	// Subnet and SecurityGroup report whether a job's vpcConfig may name this id.
 	Subnet(id string) bool
 	SecurityGroup(id string) bool
+	// Refuses returns why a job with this vpcConfig and model could never run: no egress rule allows the
+	// address of the S3, or of any of the model's servers. "" means that it may run. The ids are known.
+	Refuses(vpc batholith.VPC, model string) string
 }
 
 // Options are the dependencies of an API. All except Network, Forecaster, Now and NewID are
@@ -120,6 +123,8 @@ type nowhere struct{}
 
 func (nowhere) Subnet(string) bool        { return false }
 func (nowhere) SecurityGroup(string) bool { return false }
+
+func (nowhere) Refuses(batholith.VPC, string) string { return "" }
 
 // newID returns a random job id with 62 bits of entropy (12 × log2 36). All characters are
 // equally likely.

@@ -48,7 +48,13 @@ func (r oneRole) Known(arn string) bool { return arn == string(r) }
 type net struct{}
 
 func (net) Subnet(id string) bool        { return id == "subnet-0a" }
-func (net) SecurityGroup(id string) bool { return id == "sg-0a" }
+func (net) SecurityGroup(id string) bool { return id == "sg-0a" || id == "sg-closed" }
+func (net) Refuses(v batholith.VPC, _ string) string {
+	if v.SecurityGroupIDs[0] == "sg-closed" {
+		return "security group sg-closed has no egress rule for 10.1.2.3:8000"
+	}
+	return ""
+}
 
 // tester is an API over a memory, a minute later at each call.
 type tester struct {
@@ -185,6 +191,9 @@ func TestCreateRefusesWhatItDoesNotKnow(t *testing.T) {
 		"security group": {func(in *bedrock.CreateModelInvocationJobInput) {
 			in.VPCConfig = &bedrock.VPCConfig{SubnetIDs: []string{"subnet-0a"}, SecurityGroupIDs: []string{"sg-1"}}
 		}, bedrock.CodeValidation, "security group 'sg-1'"},
+		"network that reaches nothing": {func(in *bedrock.CreateModelInvocationJobInput) {
+			in.VPCConfig = &bedrock.VPCConfig{SubnetIDs: []string{"subnet-0a"}, SecurityGroupIDs: []string{"sg-closed"}}
+		}, bedrock.CodeValidation, "cannot run: security group sg-closed has no egress rule for 10.1.2.3:8000."},
 		"reserved tag": {func(in *bedrock.CreateModelInvocationJobInput) { in.Tags = []bedrock.Tag{{Key: "AWS:x"}} }, bedrock.CodeValidation, "reserved"},
 		"tag twice":    {func(in *bedrock.CreateModelInvocationJobInput) { in.Tags = []bedrock.Tag{{Key: "a"}, {Key: "a"}} }, bedrock.CodeValidation, "there twice"},
 		"input with ..": {func(in *bedrock.CreateModelInvocationJobInput) {

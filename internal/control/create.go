@@ -184,7 +184,8 @@ func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkNetwork reports every subnet and security group that is not configured.
+// checkNetwork reports every subnet and security group that is not configured, and then a network
+// that certainly does not reach what the job needs.
 func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	if req.VPC == nil {
 		return nil
@@ -202,6 +203,9 @@ func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 	}
 	if len(unknown) > 0 {
 		return bedrock.Validation("vpcConfig names what does not exist: %s.", strings.Join(unknown, ", "))
+	}
+	if why := a.Network.Refuses(*req.VPC, req.ModelID); why != "" {
+		return bedrock.Validation("A job with this vpcConfig cannot run: %s.", why)
 	}
 	return nil
 }

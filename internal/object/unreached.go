@@ -26,6 +26,9 @@ func unreached(err error) *Fault {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &Fault{Cause: "the answer broke off"}
 	}
+	if f := offLimits(err); f != nil {
+		return f
+	}
 	// TLS errors wrap network errors, so they are checked before them.
 	if f := secured(err, host, scheme); f != nil {
 		return f

@@ -70,7 +70,9 @@ type Backend struct {
 	fresh  *http.Client // opens a new connection for each request
 	boot   string       // random prefix of request ids, unique to this process
 
-	ownTransport bool // New created the transport from the options
+	server       string // see Server
+	network      string // key of the network through which the server is reached; "": the process's own
+	networks     networks
 
 	asked atomic.Int64 // number of requests so far, for request ids
 }
@@ -92,8 +94,18 @@ func New(o Options) (*Backend, error) {
 	if own {
 		o.Transport = transport(o.MaxInFlight)
 	}
-	return &Backend{o: o, ownTransport: own, base: base, host: base.Host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
-		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}, nil
+	transport := ""
+	if !own {
+		transport = fmt.Sprintf("%p", o.Transport)
+	}
+	server := fmt.Sprintf("%q %q %q %x %d %t %v %s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport)
+	return (&Backend{server: server, base: base, host: base.Host}).with(o), nil
+}
+
+// with returns a backend of the same server with other options.
+func (b *Backend) with(o Options) *Backend {
+	return &Backend{o: o, server: b.server, base: b.base, host: b.host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
+		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
 }
 
 // withoutKeeping returns a transport with the same settings that opens a new connection for
@@ -142,15 +154,12 @@ func (b *Backend) ModelName() string { return b.o.Model }
 // bad record from a bad server.
 func (b *Backend) NoCanary() bool { return b.o.NoCanary }
 
-// Key is equal for two backends with the same server, model and options. It contains no secret:
-// the API key is hashed.
-func (b *Backend) Key() string {
-	transport := ""
-	if !b.ownTransport {
-		transport = fmt.Sprintf("%p", b.o.Transport)
-	}
-	return fmt.Sprintf("%q %q %q %x %d %t %v %s", b.base, b.o.Protocol, b.o.Model, sha256.Sum256([]byte(b.o.APIKey)), b.o.MaxInFlight, b.o.NoCanary, b.o.Timeout, transport)
-}
+// Key is equal for two backends with the same server, model and options that are reached through
+// the same network. It contains no secret: the API key is hashed.
+func (b *Backend) Key() string { return b.Server() + " " + b.network }
+
+// Server is Key without the network: equal for the copies that Over makes of a backend.
+func (b *Backend) Server() string { return b.server }
 
 // MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds it.
 func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }

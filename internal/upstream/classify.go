@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/network"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -80,8 +81,14 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
 	const (
 		kind    = batholith.FailureUnreachable
-		network = "check the backend's url and the network"
+		howNear = "check the backend's url and the network"
 	)
+	if r, ok := errors.AsType[*network.Refusal](err); ok {
+		return failure(kind, r.Remedy(), "%s: %s", b.host, r.Reason())
+	}
+	if cause, ok := network.Cause(err); ok {
+		return failure(kind, "check network.subnets in the settings", "%s cannot be reached: %s", b.host, cause)
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return failure(kind, "check the backend's url", "%s: the host name cannot be resolved (%s)", b.host, dnsReason(e))
 	}
@@ -92,9 +99,9 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 		cause, remedy := tlsReason(err)
 		return failure(kind, remedy, "%s: TLS failed (%s)", b.host, cause)
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(kind, network, "%s cannot be reached (no answer in time)", b.host)
+		return failure(kind, howNear, "%s cannot be reached (no answer in time)", b.host)
 	}
-	return failure(kind, network, "%s cannot be reached (%s)", b.host, dialReason(err))
+	return failure(kind, howNear, "%s cannot be reached (%s)", b.host, dialReason(err))
 }
 
 // dnsReason, dialReason and tlsReason describe network errors in our own words, so that they

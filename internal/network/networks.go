@@ -1,0 +1,142 @@
+package network
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Group is a security group. A group without rules allows nothing.
+type Group struct {
+	ID     string
+	Egress []Rule
+}
+
+// Networks holds the subnets and security groups that are configured. It is safe for concurrent use.
+type Networks struct {
+	subnets  map[string]*Subnet
+	groups   map[string]Group
+	resolver resolver
+
+	mu    sync.Mutex
+	known map[string]*Network // by key
+}
+
+// New returns the configured networks. Ids are unique; [config] has checked that.
+func New(subnets []Subnet, groups []Group) *Networks {
+	n := &Networks{subnets: map[string]*Subnet{}, groups: map[string]Group{}, resolver: net.DefaultResolver, known: map[string]*Network{}}
+	for _, s := range subnets {
+		n.subnets[s.ID] = &s
+	}
+	for _, g := range groups {
+		n.groups[g.ID] = g
+	}
+	return n
+}
+
+// Subnet reports whether there is a subnet with this id.
+func (n *Networks) Subnet(id string) bool { return n.subnets[id] != nil }
+
+// SecurityGroup reports whether there is a security group with this id.
+func (n *Networks) SecurityGroup(id string) bool { _, ok := n.groups[id]; return ok }
+
+// Of returns the network of a vpcConfig: the union of the groups' rules, and the subnets in the given
+// order. Equal ids give the same *Network. An unknown id is an error.
+func (n *Networks) Of(subnets, groups []string) (*Network, error) {
+	groups = slices.Compact(slices.Sorted(slices.Values(groups)))
+	key := strings.Join(subnets, ",") + ";" + strings.Join(groups, ",") // ids hold neither character
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if known := n.known[key]; known != nil {
+		return known, nil
+	}
+	made := &Network{key: key, groups: groups, resolver: n.resolver}
+	for _, id := range subnets {
+		s := n.subnets[id]
+		if s == nil {
+			return nil, fmt.Errorf("subnet %s is not configured here any more", id)
+		}
+		if !slices.ContainsFunc(made.ways, func(w *way) bool { return w.Subnet == s }) {
+			made.ways = append(made.ways, &way{Subnet: s})
+		}
+	}
+	for _, id := range groups {
+		g, ok := n.groups[id]
+		if !ok {
+			return nil, fmt.Errorf("security group %s is not configured here any more", id)
+		}
+		made.rules = append(made.rules, g.Egress...)
+	}
+	n.known[key] = made
+	return made, nil
+}
+
+// Network is what one vpcConfig names: a way out for each of its subnets, and the rules of its groups. It
+// is safe for concurrent use.
+type Network struct {
+	key      string
+	groups   []string // ids, sorted
+	rules    []Rule
+	ways     []*way // in the order of the vpcConfig
+	resolver resolver
+}
+
+// Key is equal for networks with the same subnets and security groups.
+func (n *Network) Key() string { return n.key }
+
+// Permits reports whether a rule allows connections to an address and port.
+func (n *Network) Permits(to netip.AddrPort) bool {
+	if to.Addr().Unmap().WithZone("").IsUnspecified() { // 0.0.0.0 and :: connect to this machine
+		return false
+	}
+	return slices.ContainsFunc(n.rules, func(r Rule) bool { return r.Permits(to) })
+}
+
+// Refuses returns the refusal of a URL whose host is an address that no rule allows. It returns nil if a
+// rule allows it, or if the host is a name, whose addresses are not known before it is resolved.
+func (n *Network) Refuses(u *url.URL) *Refusal {
+	a, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil
+	}
+	port, ok := parsePort(u.Port())
+	if !ok {
+		port = map[string]uint16{"http": 80, "https": 443}[u.Scheme]
+	}
+	to := netip.AddrPortFrom(a, port)
+	if n.Permits(to) {
+		return nil
+	}
+	return &Refusal{Groups: n.groups, To: []netip.AddrPort{to}}
+}
+
+// Refusal says that no rule of a job's security groups allows a connection.
+type Refusal struct {
+	Groups []string
+	Host   string           // the name that was resolved; "" if the address was given
+	To     []netip.AddrPort // the addresses that were refused, all with the same port
+}
+
+// Reason names the groups and the address.
+func (r *Refusal) Reason() string {
+	to := r.To[0].String()
+	if r.Host != "" {
+		to += " (" + r.Host + ")"
+	}
+	if len(r.Groups) == 1 {
+		return fmt.Sprintf("security group %s has no egress rule for %s", r.Groups[0], to)
+	}
+	return fmt.Sprintf("none of the security groups %s has an egress rule for %s", strings.Join(r.Groups, ", "), to)
+}
+
+// Remedy names the rule that is missing.
+func (r *Refusal) Remedy() string {
+	return fmt.Sprintf("add '%s' to the egress of %s in network.security_groups, or name another security group in vpcConfig", alone(r.To[0]), r.Groups[0])
+}
+
+// Error returns reason and remedy.
+func (r *Refusal) Error() string { return r.Reason() + "; " + r.Remedy() }
