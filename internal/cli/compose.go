@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"net/url"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -24,7 +26,11 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 	if err != nil {
 		return engine.Options{}, err
 	}
-	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Limits: c.Limits.Rules(), Network: network(c), Profile: profile(c), Region: c.Region,
+	through, err := networks(c, models)
+	if err != nil {
+		return engine.Options{}, err
+	}
+	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
 		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 
@@ -78,22 +84,17 @@ func profile(c *config.Config) bedrock.Profile {
 	return bedrock.ProfileDefault
 }
 
-// networks are the subnets and security groups that a job may name.
-type networks struct{ subnets, groups map[string]bool }
-
-func network(c *config.Config) networks {
-	n := networks{subnets: map[string]bool{}, groups: map[string]bool{}}
-	for _, s := range c.Network.Subnets {
-		n.subnets[s.ID] = true
+// networks are the subnets and security groups that a job may name, and the external S3 that it must reach through them.
+func networks(c *config.Config, models *engine.Models) (engine.Networks, error) {
+	n := engine.Networks{Models: models}
+	var err error
+	if n.Networks, err = c.Network.Open(); err != nil {
+		return n, err
 	}
-	for _, g := range c.Network.SecurityGroups {
-		n.groups[g.ID] = true
+	if !c.EmbeddedS3() && c.S3.Endpoint != "aws" {
+		if n.S3, err = url.Parse(c.S3.Endpoint); err != nil {
+			return n, errors.New("s3.endpoint is no URL")
+		}
 	}
-	return n
+	return n, nil
 }
-
-// Subnet tells whether there is a subnet with this id.
-func (n networks) Subnet(id string) bool { return n.subnets[id] }
-
-// SecurityGroup tells whether there is a security group with this id.
-func (n networks) SecurityGroup(id string) bool { return n.groups[id] }

@@ -63,12 +63,16 @@ type Backend interface {
 	Gauges(ctx context.Context) (batholith.Gauges, bool)
 }
 
-// Serving says which backends serve a job, and in which format. Jobs with the same Model share a queue and its lanes.
+// Serving says which backends serve a job, and in which format. Jobs with the same Model and Network share a queue and its lanes.
 type Serving struct {
 	Model    string
+	Network  string // through which the backends are reached; "": the process's own
 	Backends []Backend
 	Dialect  dialect.Dialect
 }
+
+// route names a queue.
+type route struct{ model, network string }
 
 // Options configures a Dispatcher. Optional are Canary, Waits, Log, Memory, Trace, Listener, Room and everything below it.
 type Options struct {
@@ -123,7 +127,7 @@ type Dispatcher struct {
 	wg      sync.WaitGroup  // every goroutine except Run's own; Run waits for them
 	lanes   map[any]*lane   // by Backend.Key where there is one, else by the Backend itself
 	classes classes
-	queues  map[string]*queue // by Serving.Model
+	queues  map[route]*queue
 	feeds   map[string]*feed  // by job id, from Enqueue to the end of the feed
 }
 
@@ -141,7 +145,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, queues: map[string]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {
@@ -253,10 +257,10 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	if d.feeds[job.ID] != nil {
 		return nil
 	}
-	q := d.queues[s.Model]
+	q := d.queues[route{s.Model, s.Network}]
 	if q == nil {
 		q = newQueue(d, s)
-		d.queues[s.Model] = q
+		d.queues[route{s.Model, s.Network}] = q
 		if d.take != nil {
 			d.start(q)
 		}

@@ -116,9 +116,9 @@ func TestRecordsOfMegabytesFillTheServerAsWell(t *testing.T) {
 		if n := s.busy(); n != s.limit {
 			t.Errorf("%d in flight, want %d", n, s.limit)
 		}
-		d.queues["model"].mu.Lock()
-		defer d.queues["model"].mu.Unlock()
-		if held := d.queues["model"].held; held > mostBytes {
+		d.queues[route{model: "model"}].mu.Lock()
+		defer d.queues[route{model: "model"}].mu.Unlock()
+		if held := d.queues[route{model: "model"}].held; held > mostBytes {
 			t.Errorf("%d bytes are held", held)
 		}
 	})

@@ -80,7 +80,7 @@ func TestRecordsThatAreNotSentGiveBackTheirRoom(t *testing.T) {
 		defer w.start(d)()
 		w.await(2999, "a")
 		synctest.Wait()
-		q := d.queues["model"]
+		q := d.queues[route{model: "model"}]
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if held, last := q.held, w.chunks["a"][5].Bytes; held != last {

@@ -46,9 +46,11 @@ type Options struct {
 	// Listener is called for events in this process.
 	Listener batholith.Listener
 
+	// Networks are what the vpcConfig of a job may name. Without them every subnet and security group is refused as unknown.
+	Networks Networks
+
 	// For an API.
-	Roles   control.Roles
-	Network control.Network // nil: every subnet and security group is refused as unknown
+	Roles control.Roles
 	// Authorizer decides who may do what. nil: every caller may do everything in its account.
 	Authorizer control.Authorizer
 	Profile    bedrock.Profile
@@ -184,17 +186,18 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 		return dispatch.Serving{}, err
 	}
 	serving := dispatch.Serving{Model: s.Model.ID, Dialect: d}
-	for _, b := range s.Backends {
-		serving.Backends = append(serving.Backends, b)
-	}
-	return serving, nil
+	serving.Backends, serving.Network, err = e.o.Networks.backends(j, s.Backends)
+	return serving, err
 }
 
 // joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once, and Get and List
 // return forecasts. In a process without one, the workers see a stop at their next look at the database.
 func (e *Engine) joinAPI() {
-	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles, Network: e.o.Network,
+	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
 		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer}
+	if e.o.Networks.Networks != nil {
+		o.Network = e.o.Networks
+	}
 	if e.o.Worker {
 		o.Stopper, o.Forecaster = e.life, e.dispatch
 	}

@@ -25,10 +25,14 @@ type Places struct {
 	entries  []string          // ARNs of roles; some may hold wildcards
 	roles    map[string]access // by entry
 	sessions sessions          // of roles that are assumed
+	routes   routes            // of jobs with a vpcConfig
 
 	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
-	// It is set before the first job is opened.
+	// It is set before the first job is opened. With it, the S3 is inside the process, and no network is asked about it.
 	Near func(accessKeyID, bucket, owner, kmsKey string, far blob.Bucket) blob.Bucket
+
+	// Networks are what the vpcConfig of a job may name. They are set before the first job is opened.
+	Networks Networks
 }
 
 // access is how the S3 is reached with a role's keys.
@@ -111,6 +115,15 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 	out, outKey, err := object.ParseURI(j.Output.URI)
 	if err != nil {
 		return blob.Place{}, err
+	}
+	through, err := p.Networks.of(j)
+	if err != nil {
+		return blob.Place{}, fmt.Errorf("%w: %w", err, batholith.ErrAccessDenied)
+	}
+	if through != nil && p.Near == nil {
+		if as, err = p.routes.over(as, through); err != nil {
+			return blob.Place{}, err
+		}
 	}
 	if as.assume != nil {
 		if as.client, err = p.sessions.of(j, as.session); err != nil {

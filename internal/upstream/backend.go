@@ -70,9 +70,9 @@ type Backend struct {
 	fresh  *http.Client // opens a new connection for each request
 	boot   string       // random prefix of request ids, unique to this process
 
-	server       string // see Server
-	network      string // key of the network through which the server is reached; "": the process's own
-	networks     networks
+	server   string // see Server
+	network  string // key of the network through which the server is reached; "": the process's own
+	networks networks
 
 	asked atomic.Int64 // number of requests so far, for request ids
 }
