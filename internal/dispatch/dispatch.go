@@ -128,7 +128,7 @@ type Dispatcher struct {
 	lanes   map[any]*lane   // by Backend.Key where there is one, else by the Backend itself
 	classes classes
 	queues  map[route]*queue
-	feeds   map[string]*feed  // by job id, from Enqueue to the end of the feed
+	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
 }
 
 // New makes a Dispatcher. It starts no goroutine, and sends nothing before Run.
