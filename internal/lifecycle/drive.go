@@ -19,6 +19,7 @@ type drive struct {
 	l           *Lifecycle
 	account, id string
 	owner       string // account and principal that created the job
+	role        string // ARN
 	expires     time.Time
 	waits       *waits
 	wake        chan struct{} // 1-buffered, never closed; gets a value after every change below
@@ -38,19 +39,21 @@ type drive struct {
 	doing              Wait          // the kind of wait, if the present step fails
 	since              time.Time     // start of that wait; zero: the time of the failure
 
-	mu      sync.Mutex
-	calloff context.CancelCauseFunc // cancels the work of the present status
-	counts  batholith.Counts        // latest committed counters
-	broken  error                   // why the job cannot continue; nil: it can
-	ending  bool                    // toEnd has begun
-	began   time.Time               // when this process first saw the job InProgress; zero: not yet
+	mu         sync.Mutex
+	calloff    context.CancelCauseFunc // cancels the work of the present status
+	counts     batholith.Counts        // latest committed counters
+	broken     error                   // why the job cannot continue; nil: it can
+	revocation error                   // that the job's role is revoked; nil: it is not
+	ending     bool                    // toEnd has begun
+	began      time.Time               // when this process first saw the job InProgress; zero: not yet
 }
 
 // newDrive makes a drive. Its goroutine starts with run.
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
-	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, expires: job.Expires,
+	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
 	d.waits = newWaits(l, job.ID, d.spent)
+	d.waits.look, d.waits.revoked = d.look, d.revoke
 	return d
 }
 

@@ -33,9 +33,17 @@ import (
 
 // keep ends a job whose output cannot be written: it becomes Failed, and its finished results are kept.
 func (d *drive) keep(ctx context.Context, job batholith.Job, epoch int64, next batholith.Status, message string, cause error) error {
-	if next != batholith.StatusFailed {
+	d.mu.Lock()
+	if d.revocation != nil {
+		cause = d.revocation // which names the role and the last denial
+	}
+	d.mu.Unlock()
+	switch {
+	case next != batholith.StatusFailed:
 		message = "The output cannot be written: " + cause.Error() + "."
-	} else {
+	case strings.Contains(message, cause.Error()):
+		message += "."
+	default:
 		message += ". The output cannot be written: " + cause.Error() + "."
 	}
 	if job.Counts.Processed == 0 { // there are no results to keep

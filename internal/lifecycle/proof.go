@@ -2,6 +2,9 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -16,7 +19,7 @@ const (
 	mostProofs = 1024
 )
 
-// proofs remembers the outputs to which this process has just written. A job with such an output is validated without a test write. If the
+// proofs remembers the outputs that this process has just written to and read from. A job with such an output is validated without a test write. If the
 // right was taken away since, the job's next write, of its index or list of bad lines, fails with the same message.
 type proofs struct {
 	mu sync.Mutex
@@ -56,15 +59,38 @@ func (p *proofs) forget() {
 	clear(p.at)
 }
 
-// writable checks that the output can be written, by an empty object below the job's prefix, unless another job's write has just shown it.
+// accessKey is the key of the empty object that proves that a job's output can be written and read.
+func accessKey(place blob.Place) string { return place.Prefix + batholith.InternalFolder + "/access" }
+
+// writable checks that the output can be written, by an empty object below the job's prefix, unless another job's proof is fresh. With the
+// job's KMS key, this also proves that the key may encrypt.
 func (l *Lifecycle) writable(ctx context.Context, job batholith.Job, place blob.Place) error {
+	if l.proofs.fresh(proofOf(job, place)) {
+		return nil
+	}
+	if err := place.Output.Put(ctx, accessKey(place), nil); err != nil {
+		return access(err, "PutObject", place.Output.Name(), place.Prefix)
+	}
+	return nil
+}
+
+// readable checks that the object that writable has written can be read: the job reads its index and its segments from the output. With a
+// KMS key, this also proves that the key may decrypt. Afterwards the proof is fresh.
+func (l *Lifecycle) readable(ctx context.Context, job batholith.Job, place blob.Place) error {
 	of := proofOf(job, place)
 	if l.proofs.fresh(of) {
 		return nil
 	}
-	key := place.Prefix + batholith.InternalFolder + "/access"
-	if err := place.Output.Put(ctx, key, nil); err != nil {
-		return access(err, "PutObject", place.Output.Name(), place.Prefix)
+	body, err := place.Output.Read(ctx, accessKey(place), "", 0, -1)
+	if err == nil {
+		_, err = io.Copy(io.Discard, body)
+		err = errors.Join(err, body.Close())
+	}
+	switch {
+	case errors.Is(err, batholith.ErrNoObject): // somebody has deleted it
+		return fmt.Errorf("read back what was written: %v", err)
+	case err != nil:
+		return access(err, "GetObject", place.Output.Name(), place.Prefix)
 	}
 	l.proofs.put(of)
 	return nil

@@ -104,7 +104,8 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, 
 	return at, err
 }
 
-// probe opens the job's buckets, checks that the output can be written, and lists the input.
+// probe opens the job's buckets, checks that the output can be written and read, and lists the input. That the inputs can be read is seen
+// when they are read.
 func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place, files []batholith.File, err error) {
 	if err := refuseLocations(job); err != nil {
 		return place, nil, err
@@ -123,6 +124,9 @@ func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place,
 	}
 	failpoint.Here("lifecycle.probed")
 	if files, err = d.l.inputs(ctx, place, job); err != nil {
+		return place, nil, err
+	}
+	if err := d.l.readable(ctx, job, place); err != nil {
 		return place, nil, err
 	}
 	return place, files, nameable(ctx, place, files)
@@ -204,6 +208,12 @@ func denied(err error, format string, args ...any) error {
 	return err
 }
 
+// explained is an error that names the cause, in the words of the bucket or the token service, and the remedy.
+type explained interface {
+	error
+	Explained() (cause, remedy string)
+}
+
 // access is AWS's message for a bucket that the role cannot use (Bedrock: batch inference, troubleshooting), with the reason.
 func access(err error, operation, bucket, key string) error {
 	reason, may := "the role may not do this", errors.Is(err, batholith.ErrAccessDenied)
@@ -216,6 +226,10 @@ func access(err error, operation, bucket, key string) error {
 		reason = "the object changed while it was being validated"
 	case errors.Is(err, batholith.ErrRefused):
 		reason = err.Error()
+	case may:
+		if why, ok := errors.AsType[explained](err); ok {
+			reason += ": " + why.Error()
+		}
 	}
 	cause := err
 	err = denied(err, "Could not validate %s permissions to access Amazon S3 bucket: %s at key %s (%s)", operation, bucket, key, reason)

@@ -47,13 +47,22 @@ type waits struct {
 	job string
 	// spent is called once for each wait in which access was denied for longer than the patience.
 	spent func(what Wait, err error)
+	// look finds out whether the job's role is denied everything, and revoked is called once it was so twice; see watchRole.
+	look    func(ctx context.Context, since time.Time) (standing, error)
+	revoked func(first, second time.Time, err error)
 
-	mu     sync.Mutex
-	open   map[Wait]*wait
-	note   string    // the note as written by this process; "": none
-	of     Wait      // the wait that the note is about
-	noted  time.Time // when it was written
-	closed bool
+	ctx   context.Context // ends at close
+	end   context.CancelFunc
+	watch sync.WaitGroup // watchRole
+
+	mu        sync.Mutex
+	watching  bool      // watchRole runs, or has found the role revoked
+	roleUntil time.Time // next look at a role that is denied everything, at which the job may fail; zero: it is not
+	open      map[Wait]*wait
+	note      string    // the note as written by this process; "": none
+	of        Wait      // the wait that the note is about
+	noted     time.Time // when it was written
+	closed    bool
 }
 
 // wait is one of the waits.
@@ -66,7 +75,9 @@ type wait struct {
 
 // newWaits makes the waits of a job, none so far.
 func newWaits(l *Lifecycle, job string, spent func(Wait, error)) *waits {
-	return &waits{l: l, job: job, spent: spent, open: map[Wait]*wait{}}
+	w := &waits{l: l, job: job, spent: spent, open: map[Wait]*wait{}}
+	w.ctx, w.end = context.WithCancel(context.Background())
+	return w
 }
 
 // failed takes in a failed attempt that will be repeated. since is the begin of the wait; only the first attempt's counts. It writes the
@@ -86,7 +97,7 @@ func (w *waits) failed(what Wait, since time.Time, err error) (over bool) {
 	w.count(what, o)
 	note := ""
 	if time.Since(o.since) >= noteAfter {
-		note = o.text(what)
+		note = o.text(what, w.roleUntil)
 	}
 	write := note != "" && note != w.note && (w.note == "" || time.Since(w.noted) >= noteAgain)
 	if write {
@@ -107,6 +118,10 @@ func (w *waits) count(what Wait, o *wait) {
 		o.denied.Stop()
 		o.denied = nil
 	case denied && o.denied == nil:
+		if !w.watching {
+			w.watching = true
+			w.watch.Go(func() { w.watchRole(w.ctx) })
+		}
 		o.until = time.Now().Add(w.l.o.Patience)
 		o.denied = time.AfterFunc(w.l.o.Patience, func() {
 			w.mu.Lock()
@@ -154,6 +169,8 @@ func (w *waits) seen(note string) {
 
 // close ends all waits. It is called when the drive ends.
 func (w *waits) close() {
+	defer w.watch.Wait()
+	w.end()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
@@ -178,14 +195,19 @@ func (w *waits) write(do func(context.Context) error) {
 	}
 }
 
-// text is the note of a wait: what waits, the cause, the remedy if the error has one, and what happens if nothing changes.
-func (o *wait) text(what Wait) string {
+// text is the note of a wait: what waits, the cause, the remedy if the error has one, and what happens if nothing changes. revoked is when
+// the job fails because its whole role is denied; zero: it is not.
+func (o *wait) text(what Wait, revoked time.Time) string {
 	then := "It is tried again by itself."
 	switch {
 	case what == InLine:
 		then = "It begins by itself."
 	case o.denied != nil:
-		then = fmt.Sprintf("It is tried again by itself; if nothing changes, the job fails at %s.", o.until.UTC().Format(time.RFC3339))
+		until := o.until
+		if !revoked.IsZero() && revoked.Before(until) {
+			until = revoked
+		}
+		then = fmt.Sprintf("It is tried again by itself; if nothing changes, the job fails at %s.", until.UTC().Format(time.RFC3339))
 	}
 	why := plain.Line(o.err.Error()) // the text may come from a server
 	room := batholith.MaxMessage - len(what) - len(then) - len(": . ")

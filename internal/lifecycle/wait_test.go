@@ -148,7 +148,7 @@ func TestANoteOfAnotherIsLeftAlone(t *testing.T) {
 // A note of more than a message's length is cut, and still says what happens next.
 func TestANoteKeepsItsEnd(t *testing.T) {
 	o := wait{err: errors.New(strings.Repeat("é", batholith.MaxMessage))}
-	if got := o.text(ToRead); len(got) > batholith.MaxMessage || !strings.HasSuffix(got, " It is tried again by itself.") || strings.Contains(got, "\ufffd") {
+	if got := o.text(ToRead, time.Time{}); len(got) > batholith.MaxMessage || !strings.HasSuffix(got, " It is tried again by itself.") || strings.Contains(got, "\ufffd") {
 		t.Errorf("%d bytes: …%s", len(got), got[len(got)-60:])
 	}
 }

@@ -33,6 +33,9 @@ func (f *Fault) Error() string {
 	return f.Cause + "; " + f.Remedy
 }
 
+// Explained returns the cause and the remedy.
+func (f *Fault) Explained() (cause, remedy string) { return f.Cause, f.Remedy }
+
 // Unwrap returns the verdict and the SDK's error.
 func (f *Fault) Unwrap() []error {
 	if f.Verdict == nil {
