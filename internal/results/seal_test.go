@@ -68,13 +68,28 @@ func TestAnEncryptedJournalReadsBackAndShowsNothing(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
-	for n := range whole { // cut anywhere, it reads back up to there
+}
+
+// Cut anywhere, an encrypted journal reads back up to there, and that is no damage.
+func TestAnEncryptedJournalReadsBackUpToWhereItIsCut(t *testing.T) {
+	want := some(4)
+	path := filepath.Join(sealedJournalOf(t, testKeys{}, want), "0000000000.log")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < len(whole); n += 3 {
 		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got, err := unlocked(path, testKeys{})
-		if err != nil || len(got) > 0 && !cmp.Equal(want[:len(got)], got) {
-			t.Fatalf("cut at %d of %d: %d outcomes, %v", n, len(whole), len(got), err)
+		if err != nil {
+			t.Fatalf("cut at %d of %d: %v", n, len(whole), err)
+		}
+		for i, o := range got {
+			if o.Key != want[i].Key || !bytes.Equal(o.Line, want[i].Line) {
+				t.Fatalf("cut at %d of %d: outcome %d is another", n, len(whole), i)
+			}
 		}
 	}
 }
