@@ -85,7 +85,7 @@ func (p *Policies) Explain(_ context.Context, r Request) []Match {
 
 // Types are the types of resources that an action has, in no order; none for an action that there is not.
 func Types(action string) []string {
-	a, ok := newVocabulary().actions[actionUID(action)]
+	a, ok := known().actions[actionUID(action)]
 	if !ok || a.AppliesTo == nil {
 		return nil
 	}
@@ -98,6 +98,6 @@ func Types(action string) []string {
 
 // Actions are the names of all actions that a request may have, sorted.
 func Actions() []string {
-	v := newVocabulary()
-	return slices.DeleteFunc(v.names, func(n string) bool { return v.actions[actionUID(n)].AppliesTo == nil })
+	v := known()
+	return slices.DeleteFunc(slices.Clone(v.names), func(n string) bool { return v.actions[actionUID(n)].AppliesTo == nil })
 }

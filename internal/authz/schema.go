@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -80,7 +81,8 @@ type vocabulary struct {
 	has     map[string][]string // attribute → the types that have it, sorted
 }
 
-func newVocabulary() *vocabulary {
+// known returns the one vocabulary, which nothing changes.
+var known = sync.OnceValue(func() *vocabulary {
 	s := schemaFor(spelling{}, nil, nil)
 	v := &vocabulary{actions: s.Actions, has: map[string][]string{}}
 	for uid := range s.Actions {
@@ -97,7 +99,7 @@ func newVocabulary() *vocabulary {
 		}
 	}
 	return v
-}
+})
 
 // whoHas is a remedy for an attribute that is not there: in the context, or of an entity.
 func (v *vocabulary) whoHas(attribute string, inContext bool) string {

@@ -34,7 +34,7 @@ type policy struct {
 
 // Parse checks the text of a policy file. Its error is an [*Error] with everything that is wrong.
 func Parse(file, text string) (*Set, error) {
-	p := &parsing{set: &Set{known: newVocabulary()}}
+	p := &parsing{set: &Set{known: known()}}
 	if why := readable(text); why != "" {
 		p.problems = append(p.problems, Problem{What: why, Remedy: "write Cedar policies into it"})
 	} else {
