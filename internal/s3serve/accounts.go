@@ -2,6 +2,8 @@ package s3serve
 
 import (
 	"cmp"
+	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +40,8 @@ type accounts struct {
 	owner string // account of keys without one, and of the buckets that the server makes itself
 	root  Account
 
+	sessions Sessions // nil: there are no temporary keys
+
 	mu    sync.RWMutex
 	byKey map[string]Account
 }
@@ -69,6 +73,43 @@ func (a *accounts) of(accessKeyID string) (Account, bool) {
 	defer a.mu.RUnlock()
 	acc, ok := a.byKey[accessKeyID]
 	return acc, ok
+}
+
+// Sessions looks up temporary keys.
+type Sessions interface {
+	// Session returns the key of a session token. The error is sigv4.ErrNoSession or sigv4.ErrExpired.
+	Session(accessKeyID, token string) (Account, error)
+}
+
+// signing returns the key pair that signs with an access key id and a session token, "" without one. The error is
+// S3's.
+func (a *accounts) signing(accessKeyID, token string) (Account, error) {
+	acc, ok := a.of(accessKeyID)
+	switch {
+	case token == "" && ok:
+		return acc, nil
+	case token == "":
+		return Account{}, s3err.GetInvalidAccessKeyIdErr(accessKeyID)
+	case ok || a.sessions == nil:
+		return Account{}, s3err.GetAPIError(s3err.ErrInvalidToken)
+	}
+	acc, err := a.sessions.Session(accessKeyID, token)
+	switch {
+	case errors.Is(err, sigv4.ErrExpired):
+		return Account{}, refusal(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
+	case err != nil:
+		return Account{}, s3err.GetAPIError(s3err.ErrInvalidToken)
+	}
+	return acc, nil
+}
+
+// DeriveSigningKey returns the key that verifies a signature. The gateway calls it for each request.
+func (a *accounts) DeriveSigningKey(accessKeyID, token, date, region, _ string) ([]byte, auth.Account, error) {
+	acc, err := a.signing(accessKeyID, token)
+	if err != nil {
+		return nil, auth.Account{}, err
+	}
+	return signingKey(acc.Secret, date, region), auth.Account{Access: acc.AccessKeyID, Role: auth.RoleAdmin}, nil
 }
 
 // GetUserAccount returns the account of an access key, with its secret. The gateway calls it to
@@ -113,4 +154,6 @@ func errManaged() error { return s3err.GetAPIError(s3err.ErrAdminMethodNotSuppor
 var (
 	_ auth.IAMService       = (*accounts)(nil)
 	_ auth.FixedBucketOwner = (*accounts)(nil)
+
+	_ auth.SigningKeyProvider = (*accounts)(nil)
 )

@@ -88,7 +88,7 @@ func (c chunked) seed(ctx fiber.Ctx) *chain {
 	if err != nil {
 		return nil
 	}
-	account, err := c.accounts.GetUserAccount(auth.Access)
+	account, err := c.accounts.signing(auth.Access, ctx.Get(tokenHeader))
 	if err != nil {
 		return nil
 	}

@@ -143,9 +143,9 @@ func (f forms) signAgain(came *form) (signed bool, err error) {
 	if id == "" || signature == "" || policy == "" {
 		return false, nil
 	}
-	account, err := f.accounts.GetUserAccount(id)
+	account, err := f.accounts.signing(id, came.last(strings.ToLower(tokenHeader)))
 	if err != nil {
-		return false, s3err.GetInvalidAccessKeyIdErr(id)
+		return false, err
 	}
 	old := hmac.New(sha1.New, []byte(account.Secret))
 	io.WriteString(old, policy)

@@ -23,7 +23,7 @@ import (
 // permit returns an error unless the signer of a request may use a bucket: it must belong to the signer's
 // account, and the key must not be restricted to other buckets. A bucket that does not exist is NoSuchBucket.
 func (s *store) permit(ctx context.Context, verb, bucket string) error {
-	who, ok := s.accounts.of(signer(ctx))
+	who, ok := s.acting(ctx)
 	if !ok || !who.reaches(bucket) {
 		return s.denied(ctx)
 	}

@@ -1,6 +1,7 @@
 package s3serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -93,9 +94,9 @@ func (p presigned) handle(ctx fiber.Ctx) error {
 	if c.id == "" {
 		return ctx.Next()
 	}
-	account, err := p.accounts.GetUserAccount(c.id)
+	account, err := p.accounts.signing(c.id, cmp.Or(ctx.Get(tokenHeader), queryToken(a)))
 	if err != nil {
-		return answer(ctx, s3err.GetInvalidAccessKeyIdErr(c.id))
+		return answer(ctx, err)
 	}
 	header := headerOf(ctx)
 	if want := oldSignature(account.Secret, ctx.Method(), a, header, c.date); !hmac.Equal([]byte(c.signature), []byte(want)) {

@@ -64,7 +64,7 @@ func asked(ctx context.Context, verb string) bool {
 // ask returns AccessDenied unless the signer may do something: by the restrictions of its key, and by the
 // authorizer. The rights of a role are those of the settings, so for a role only a policy that forbids counts.
 func (s *store) ask(ctx context.Context, a act) error {
-	who, ok := s.accounts.of(signer(ctx))
+	who, ok := s.acting(ctx)
 	if !ok || !who.mayDo(a) {
 		return s.denied(ctx)
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Accounts []Account // key pairs that may sign requests
 	// Authorizer narrows what callers may do in their account; nil: everything is allowed there.
 	Authorizer Authorizer
+	Sessions   Sessions     // temporary keys; nil: there are none
 	Log        *slog.Logger // for faults; nil: discarded
 	Door       door.Limits  // limits of the public listener; zero fields have defaults
 	// MetaFiles stores metadata in files even if the file system has extended attributes. Use
@@ -82,6 +83,7 @@ func New(o Options) (*Server, error) {
 	}
 	root := Account{AccessKeyID: "batholith-internal", Secret: rand.Text()}
 	accounts := newAccounts(o.Owner, root, o.Accounts)
+	accounts.sessions = o.Sessions
 	store, err := openStore(buckets, filepath.Join(dir, "meta"), o.MetaFiles, accounts, log, realDisk())
 	if err != nil {
 		return nil, err

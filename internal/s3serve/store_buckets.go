@@ -21,7 +21,7 @@ import (
 // ListBuckets returns the buckets of the signer's account that it may use, sorted by name. ContinuationToken is
 // the last name on a page.
 func (s *store) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (s3response.ListAllMyBucketsResult, error) {
-	who, ok := s.accounts.of(signer(ctx))
+	who, ok := s.acting(ctx)
 	out := s3response.ListAllMyBucketsResult{Owner: s3response.CanonicalUser{ID: who.Identity.Account}, Prefix: in.Prefix}
 	if !ok {
 		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
@@ -68,7 +68,7 @@ func (s *store) ListBucketsAndOwners(context.Context) ([]s3response.Bucket, erro
 // account has is BucketAlreadyExists.
 func (s *store) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
 	return s.exec(ctx, "CreateBucket", *in.Bucket, func(path string) error {
-		who, _ := s.accounts.of(signer(ctx))
+		who, _ := s.acting(ctx)
 		owner := who.Identity.Account
 		acl, err := aclFor(owner, acl, s.accounts.owner)
 		if err != nil {

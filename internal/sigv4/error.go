@@ -26,6 +26,7 @@ const (
 	CodeIncomplete   = "IncompleteSignatureException"        // an Authorization header that cannot be read
 	CodeUnrecognized = "UnrecognizedClientException"         // an unknown key, or a wrong session token
 	CodeInvalid      = "InvalidSignatureException"           // a wrong signature, scope or date
+	CodeExpired      = "ExpiredTokenException"               // temporary keys after their end
 )
 
 func missing(format string, a ...any) *Error {
@@ -42,4 +43,8 @@ func invalid(format string, a ...any) *Error {
 
 func unrecognized() *Error {
 	return &Error{CodeUnrecognized, http.StatusForbidden, "The security token included in the request is invalid."}
+}
+
+func expired() *Error {
+	return &Error{CodeExpired, http.StatusForbidden, "The security token included in the request is expired"}
 }

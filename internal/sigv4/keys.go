@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 )
 
 // Identity is the owner of a key.
@@ -17,6 +18,8 @@ type Identity struct {
 type AccessKey struct {
 	ID, Secret   string
 	SessionToken string // if not empty, every request must send it as X-Amz-Security-Token
+	Role         string // ARN of the role that a temporary key stands for; "": none
+	From         string // id of the key that a temporary key without a role was made from; "": none
 	Identity
 }
 
@@ -34,6 +37,19 @@ type Keys interface {
 	// key is correct.
 	Bearer(key string) (Identity, bool)
 }
+
+// Sessions looks up temporary keys. A Keys that implements it accepts them. Implementations must be safe for
+// concurrent use.
+type Sessions interface {
+	// Session returns the temporary key with this id and session token. The error is ErrNoSession or ErrExpired.
+	Session(id, token string) (AccessKey, error)
+}
+
+// Errors of Sessions.
+var (
+	ErrNoSession = errors.New("the session token was not issued here, belongs to another key, or its role or key is gone")
+	ErrExpired   = errors.New("the session token has expired")
+)
 
 // Ring is a fixed set of keys. It is immutable and safe for concurrent use.
 type Ring struct {

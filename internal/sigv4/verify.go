@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,15 +100,43 @@ func (v *Verifier) signed(r *http.Request, header string) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
-	key, ok := v.keys.AccessKey(a.key)
-	if !ok || !equal(r.Header.Get("X-Amz-Security-Token"), key.SessionToken) {
-		return claim{}, unrecognized()
+	key, err := v.holder(a.key, r.Header.Get("X-Amz-Security-Token"))
+	if err != nil {
+		return claim{}, err
 	}
 	at, err := v.scope(a, r.Header.Get("X-Amz-Date"))
 	if err != nil {
 		return claim{}, err
 	}
 	return claim{holder: key, authorization: a, at: at}, nil
+}
+
+// holder returns the key with this id and session token: a permanent one, or that of a session.
+func (v *Verifier) holder(id, token string) (AccessKey, error) {
+	key, ok := v.keys.AccessKey(id)
+	if sessions, temporary := v.keys.(Sessions); !ok && temporary && token != "" {
+		key, err := sessions.Session(id, token)
+		switch {
+		case errors.Is(err, ErrExpired):
+			return AccessKey{}, expired()
+		case err != nil:
+			return AccessKey{}, unrecognized()
+		}
+		return key, nil
+	}
+	if !ok || !equal(token, key.SessionToken) {
+		return AccessKey{}, unrecognized()
+	}
+	return key, nil
+}
+
+// KeyOf returns the access key id that a request claims to be signed with, or "". It verifies nothing.
+func KeyOf(r *http.Request) string {
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if a, err := parseAuthorization(rest); err == nil && scheme == algorithm {
+		return a.key
+	}
+	return ""
 }
 
 // scope checks region, service and date of the signature, and returns its time.

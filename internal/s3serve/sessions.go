@@ -1,0 +1,57 @@
+package s3serve
+
+import (
+	"context"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3api/utils"
+)
+
+// tokenHeader names the session token of temporary keys: as a header, as a query parameter of a presigned URL, and
+// in lower case as a field of a form.
+const tokenHeader = "X-Amz-Security-Token"
+
+// acting returns the key pair that signed a request whose signature was verified. ok is false for an unsigned
+// request.
+func (s *store) acting(ctx context.Context) (who Account, ok bool) {
+	id := signer(ctx)
+	if who, ok = s.accounts.of(id); ok || id == "" || s.accounts.sessions == nil {
+		return who, ok
+	}
+	for _, token := range tokensOf(ctx) { // only the one that was verified belongs to this key
+		if who, err := s.accounts.sessions.Session(id, token); err == nil {
+			return who, true
+		}
+	}
+	return Account{}, false
+}
+
+// tokensOf returns the session tokens in a request.
+func tokensOf(ctx context.Context) (tokens []string) {
+	request, ok := ctx.(*fasthttp.RequestCtx)
+	if !ok {
+		return nil
+	}
+	form, _ := request.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult)
+	for _, token := range []string{string(request.Request.Header.Peek(tokenHeader)), queryToken(addressOf(ctx)), form.Fields[strings.ToLower(tokenHeader)]} {
+		if token != "" {
+			tokens = append(tokens, token)
+		}
+	}
+	return tokens
+}
+
+// queryToken returns the session token in a query, or "".
+func queryToken(a *address) string {
+	if a == nil {
+		return ""
+	}
+	for name, value := range a.each {
+		if strings.EqualFold(name, tokenHeader) {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,188 @@
+package sts
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/batholith/batholith/internal/authz"
+	"github.com/batholith/batholith/internal/sigv4"
+)
+
+// Service is the name for which clients sign requests to STS.
+const Service = "sts"
+
+// bodyBytes is the largest body that is read. AWS's largest request, with a session policy, is smaller.
+const bodyBytes = 64 << 10
+
+// Verifier authenticates requests to the service.
+type Verifier interface {
+	// Admit checks the headers, before the body is read.
+	Admit(r *http.Request) (verified bool, err error)
+	// Verify returns the sender.
+	Verify(r *http.Request, body []byte) (sigv4.Identity, error)
+}
+
+// Authorizer decides who may assume which role.
+type Authorizer interface {
+	Decide(ctx context.Context, r authz.Request) authz.Decision
+}
+
+// Handler answers STS requests: forms posted to the path /, or queries of it.
+type Handler struct {
+	Verifier   Verifier
+	Sessions   *Sessions
+	Authorizer Authorizer // nil: every principal may assume the roles of its account
+	Proven     func(*http.Request)
+	Log        *slog.Logger
+}
+
+// Is reports whether a request is for this service, by its address and type.
+func Is(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return r.URL.Path == "/" && (r.Method == http.MethodPost && kind == "application/x-www-form-urlencoded" || r.Method == http.MethodGet && r.URL.Query().Has("Action"))
+}
+
+// call is a verified request.
+type call struct {
+	who     sigv4.Identity
+	key     string // access key id that signed it; "" for a bearer key
+	session bool   // the key is temporary
+	form    url.Values
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID()
+	out, err := h.answer(w, r)
+	var refused *fault
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
+	default:
+		h.Log.Error("the token service failed", "request_id", id, "err", err)
+		refused = &fault{http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure."}
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	w.Header().Set("x-amzn-RequestId", id)
+	w.Header().Set("Cache-Control", "no-store")
+	if refused != nil {
+		w.WriteHeader(refused.status)
+		write(w, "ErrorResponse", refused.document(id))
+		return
+	}
+	write(w, out.name()+"Response", struct {
+		Result   result
+		Metadata metadata `xml:"ResponseMetadata"`
+	}{out, metadata{id}})
+}
+
+// answer verifies a request and carries it out.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (result, error) {
+	verified, err := h.Verifier.Admit(r)
+	if err != nil {
+		return nil, unverified(err)
+	}
+	if verified && h.Proven != nil {
+		h.Proven(r)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytes))
+	if err != nil {
+		return nil, invalid("The request is larger than %d bytes, or broke off.", bodyBytes)
+	}
+	c := call{session: r.Header.Get("X-Amz-Security-Token") != "", key: sigv4.KeyOf(r)}
+	if c.who, err = h.Verifier.Verify(r, body); err != nil {
+		return nil, unverified(err)
+	}
+	if h.Proven != nil {
+		h.Proven(r)
+	}
+	text := string(body)
+	if r.Method == http.MethodGet {
+		text = r.URL.RawQuery
+	}
+	if c.form, err = url.ParseQuery(text); err != nil {
+		return nil, &fault{http.StatusBadRequest, "MalformedQueryString", "The query string contains a syntax error."}
+	}
+	switch action := c.form.Get("Action"); action {
+	case "AssumeRole":
+		return h.assumeRole(r.Context(), c)
+	case "GetSessionToken":
+		return h.sessionToken(c)
+	case "GetCallerIdentity":
+		return identityOf(c.who), nil
+	case "":
+		return nil, &fault{http.StatusBadRequest, "MissingAction", "The request is missing an action."}
+	default:
+		return nil, &fault{http.StatusBadRequest, "InvalidAction", fmt.Sprintf("Could not find operation %s for version 2011-06-15. This token service has AssumeRole, GetSessionToken and GetCallerIdentity.", action)}
+	}
+}
+
+// fault is a refusal in AWS's form.
+type fault struct {
+	status        int
+	code, message string
+}
+
+func (f *fault) Error() string { return f.code + ": " + f.message }
+
+func (f *fault) document(id string) any {
+	type detail struct{ Type, Code, Message string }
+	kind := "Sender"
+	if f.status >= http.StatusInternalServerError {
+		kind = "Receiver"
+	}
+	return struct {
+		Error     detail
+		RequestID string `xml:"RequestId"`
+	}{detail{kind, f.code, f.message}, id}
+}
+
+func invalid(format string, a ...any) *fault {
+	return &fault{http.StatusBadRequest, "ValidationError", fmt.Sprintf(format, a...)}
+}
+
+// codes are the codes of STS for those of signatures (AWS STS: Common Errors).
+var codes = map[string]string{sigv4.CodeMissing: "MissingAuthenticationToken", sigv4.CodeIncomplete: "IncompleteSignature",
+	sigv4.CodeUnrecognized: "InvalidClientTokenId", sigv4.CodeInvalid: "SignatureDoesNotMatch", sigv4.CodeExpired: "ExpiredToken"}
+
+// unverified is the refusal of a request whose sender could not be authenticated.
+func unverified(err error) error {
+	var e *sigv4.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return &fault{e.Status, codes[e.Code], e.Message}
+}
+
+// result is the answer to an operation.
+type result interface{ name() string }
+
+type metadata struct {
+	RequestID string `xml:"RequestId"`
+}
+
+// namespace is that of STS's documents.
+const namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+// write writes a document. An error means that the client is gone.
+func write(w io.Writer, root string, document any) {
+	e := xml.NewEncoder(w)
+	_ = e.EncodeElement(document, xml.StartElement{Name: xml.Name{Space: namespace, Local: root}})
+	_ = e.Close()
+}
+
+// requestID returns a random UUID.
+func requestID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
