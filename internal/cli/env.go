@@ -92,6 +92,7 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 		a.externalS3(e, server, key, c)
 		return e, nil
 	}
+	e.set("AWS_ENDPOINT_URL_STS", server.Bedrock)
 	e.set("AWS_REGION", server.Region)
 	e.set("AWS_DEFAULT_REGION", server.Region)
 	e.set("AWS_ACCESS_KEY_ID", key.ID)

@@ -28,6 +28,7 @@ import (
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/store"
+	"github.com/batholith/batholith/internal/sts"
 )
 
 // serveOptions are what the command serve hands over.
@@ -44,14 +45,15 @@ type addresses struct{ Bedrock, S3 string }
 
 // service is the whole of it in one process.
 type service struct {
-	o      serveOptions
-	store  *store.Store
-	s3     *s3serve.Server // nil with an external S3
-	keys   *kms.Ring       // of the embedded S3
-	places *engine.Places
-	policy *authz.Policies
-	engine *engine.Engine
-	ready  atomic.Bool // jobs can be taken and run
+	o       serveOptions
+	store   *store.Store
+	s3      *s3serve.Server // nil with an external S3
+	keys    *kms.Ring       // of the embedded S3
+	places  *engine.Places
+	policy  *authz.Policies
+	callers *keys // that may call
+	engine  *engine.Engine
+	ready   atomic.Bool // jobs can be taken and run
 }
 
 // defaultBucket exists from the start on the embedded S3, so that the first upload needs no other step.
@@ -71,6 +73,9 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer s.store.Close()
 	if s.policy, err = authz.Open(o.Config.Policy, o.Log); err != nil {
+		return err
+	}
+	if s.callers, err = newKeys(o.Config); err != nil {
 		return err
 	}
 
@@ -137,7 +142,8 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 		return "", errors.Join(err, ln.Close())
 	}
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy, Log: s.o.Log, Door: s.o.Doors})
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy,
+		Sessions: s3Sessions{s.callers.Sessions, c}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}
@@ -210,7 +216,8 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 // handler is everything that --listen serves.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
-	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", keyRing(c), time.Now))
+	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, time.Now))
+	tokens := s.tokenService(c.Region)
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
@@ -220,6 +227,10 @@ func (s *service) handler() http.Handler {
 		case "/readyz":
 			s.readyz(w, r)
 		default:
+			if sts.Is(r) {
+				tokens.ServeHTTP(w, r)
+				return
+			}
 			wire.ServeHTTP(w, r)
 		}
 	})

@@ -70,3 +70,27 @@ func ReadKey(dir string) (Key, error) {
 	}
 	return key, nil
 }
+
+// sessionKeyFile holds the key that seals the session tokens of temporary keys.
+const sessionKeyFile = "sessions.key"
+
+// SessionKey returns the 32 bytes of the key that seals session tokens. It makes the key if there is none. If the file
+// is deleted, all sessions end.
+func SessionKey(dir string) ([]byte, error) {
+	path := filepath.Join(dir, sessionKeyFile)
+	text, err := files.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key := make([]byte, 32)
+		rand.Read(key)
+		text = []byte(base64.StdEncoding.EncodeToString(key) + "\n")
+		err = files.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the key of sessions: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) != 32 {
+		return nil, fmt.Errorf("%s does not hold a key; remove the file to have a new one made, which ends all sessions", path)
+	}
+	return key, nil
+}

@@ -180,6 +180,8 @@ type Role struct {
 	// Buckets of the embedded S3 that the role may use, each as BUCKET or BUCKET/PREFIX; empty: every bucket of
 	// its account.
 	Buckets []string `yaml:"buckets"`
+	// External id that callers of sts:AssumeRole must send to this server's token service; absent: none.
+	ExternalID string `yaml:"external_id"`
 
 	// SecretAccessKey is the value of that variable.
 	SecretAccessKey string `yaml:"-"`

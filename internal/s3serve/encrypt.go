@@ -224,7 +224,7 @@ func (s *store) granted(ctx context.Context, action string, key kms.Ref, algorit
 	if algorithm != sseKMS {
 		return nil
 	}
-	who, ok := s.accounts.of(signer(ctx))
+	who, ok := s.acting(ctx)
 	if !ok {
 		return s3err.GetAPIError(s3err.ErrAccessDenied)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -31,6 +32,7 @@ type Options struct {
 	// Authorizer narrows what callers may do in their account; nil: everything is allowed there.
 	Authorizer Authorizer
 	Sessions   Sessions     // temporary keys; nil: there are none
+	Tokens     http.Handler // answers forms posted to the path /, which are requests to a token service (STS); nil: none
 	Log        *slog.Logger // for faults; nil: discarded
 	Door       door.Limits  // limits of the public listener; zero fields have defaults
 	// MetaFiles stores metadata in files even if the file system has extended attributes. Use
@@ -98,6 +100,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	app.Server().ConnState = follow
+	if o.Tokens != nil {
+		app.Server().Handler = withTokens(o.Tokens, app.Server().Handler)
+	}
 	return &Server{app: app, store: store, accounts: accounts, root: root, log: log, limits: o.Door, private: door.NewPrivate()}, nil
 }
 

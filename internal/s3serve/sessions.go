@@ -1,10 +1,13 @@
 package s3serve
 
 import (
+	"bytes"
 	"context"
+	"net/http"
 	"strings"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
 )
@@ -54,4 +57,28 @@ func queryToken(a *address) string {
 		}
 	}
 	return ""
+}
+
+// tokenBytes is the largest request to a token service.
+const tokenBytes = 64 << 10
+
+// withTokens passes requests to a token service on, as MinIO and Ceph do: forms posted to the path /. S3 has no such
+// request.
+func withTokens(tokens http.Handler, next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	answer := fasthttpadaptor.NewFastHTTPHandler(tokens)
+	return func(ctx *fasthttp.RequestCtx) {
+		if !ctx.IsPost() || string(ctx.Request.URI().PathOriginal()) != "/" || !bytes.HasPrefix(ctx.Request.Header.ContentType(), []byte("application/x-www-form-urlencoded")) {
+			next(ctx)
+			return
+		}
+		if n := ctx.Request.Header.ContentLength(); n < 0 || n > tokenBytes {
+			ctx.Response.Header.SetConnectionClose()
+			fail(ctx, refusal(http.StatusRequestEntityTooLarge, "EntityTooLarge", "A request to the token service must have a Content-Length of at most 64 KiB."))
+			return
+		}
+		answer(ctx)
+		if c := behind(ctx.Conn()); c != nil && ctx.Response.StatusCode() < http.StatusBadRequest {
+			c.Prove()
+		}
+	}
 }

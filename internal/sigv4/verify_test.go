@@ -310,3 +310,44 @@ func FuzzAuthorizationHeader(f *testing.F) {
 		}
 	})
 }
+
+// withSessions is a ring whose temporary keys are those of a function.
+type withSessions struct {
+	*Ring
+	session func(id, token string) (AccessKey, error)
+}
+
+func (w withSessions) Session(id, token string) (AccessKey, error) { return w.session(id, token) }
+
+func TestTemporaryKeysAreTakenWithTheirToken(t *testing.T) {
+	bob := Identity{Account: "111111111111", Principal: "arn:aws:sts::111111111111:assumed-role/r/bob"}
+	keys := func(id, token string) (AccessKey, error) {
+		switch {
+		case id == "ASIAOLD":
+			return AccessKey{}, ErrExpired
+		case id != "ASIABOB" || token != "bobs":
+			return AccessKey{}, ErrNoSession
+		}
+		return AccessKey{ID: id, Secret: "wonderland", SessionToken: token, Identity: bob}, nil
+	}
+	v := New("us-east-1", "bedrock", withSessions{verifier(noon).keys.(*Ring), keys}, func() time.Time { return noon })
+	for name, c := range map[string]struct {
+		call
+		code string
+	}{
+		"its token":       {call{key: "ASIABOB", token: "bobs"}, ""},
+		"another token":   {call{key: "ASIABOB", token: "eves"}, CodeUnrecognized},
+		"no token":        {call{key: "ASIABOB"}, CodeUnrecognized},
+		"another secret":  {call{key: "ASIABOB", token: "bobs", secret: "x"}, CodeInvalid},
+		"after its end":   {call{key: "ASIAOLD", token: "bobs"}, CodeExpired},
+		"a permanent key": {call{key: "AKALICE", token: "bobs"}, CodeUnrecognized},
+	} {
+		c.method, c.target = "GET", "/model-invocation-jobs"
+		r, body := received(t, c.call)
+		who, err := v.Verify(r, body)
+		var refused *Error
+		if errors.As(err, &refused) != (c.code != "") || refused != nil && refused.Code != c.code || err == nil && who.Principal != bob.Principal {
+			t.Errorf("%s: %v, %v; want %q", name, who, err, c.code)
+		}
+	}
+}

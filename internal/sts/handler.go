@@ -1,6 +1,7 @@
 package sts
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/xml"
@@ -155,11 +156,15 @@ var codes = map[string]string{sigv4.CodeMissing: "MissingAuthenticationToken", s
 
 // unverified is the refusal of a request whose sender could not be authenticated.
 func unverified(err error) error {
-	var e *sigv4.Error
-	if !errors.As(err, &e) {
+	var refused interface {
+		error
+		Refusal() (code string, status int, message string)
+	}
+	if !errors.As(err, &refused) {
 		return err
 	}
-	return &fault{e.Status, codes[e.Code], e.Message}
+	code, status, message := refused.Refusal()
+	return &fault{status, cmp.Or(codes[code], "InvalidClientTokenId"), message}
 }
 
 // result is the answer to an operation.
