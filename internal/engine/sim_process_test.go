@@ -143,6 +143,9 @@ func (p *simProcess) open(dir string) {
 	p.engine, err = New(Options{Worker: true, Log: simLog(), Listener: s.listener, Store: flaky{s.db, p}, Models: s.served(p), Dir: dir, Limits: batholith.DefaultLimits(),
 		Drain: time.Second, Memory: 256 << 20, PartBytes: simPart, FirstPartial: simPartial, PartialEvery: 1,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
+			if s.place != nil {
+				return s.place(s.t.Context(), j)
+			}
 			b := flakyBucket{s.bucket, p}
 			return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
 		}})

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/object/objecttest"
 	"github.com/batholith/batholith/internal/raced"
 	"github.com/batholith/batholith/internal/simlm"
@@ -30,7 +32,8 @@ type simulation struct {
 	jobs   []*simJob
 	shared bool // a worker's chunks may be another's before it comes back
 
-	listener batholith.Listener // of every process that starts from now on
+	listener batholith.Listener                                       // of every process that starts from now on
+	place    func(context.Context, batholith.Job) (blob.Place, error) // of the same; nil: the bucket itself
 	inFlight int
 	timeout  time.Duration
 
