@@ -126,6 +126,7 @@ type Dispatcher struct {
 	send    context.Context // ends when the drain time is over: requests in flight are cancelled
 	wg      sync.WaitGroup  // every goroutine except Run's own; Run waits for them
 	lanes   map[any]*lane   // by Backend.Key where there is one, else by the Backend itself
+	hosts   map[any]*host   // by Backend.Server where there is one, else by the Backend itself
 	classes classes
 	queues  map[route]*queue
 	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
@@ -145,7 +146,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

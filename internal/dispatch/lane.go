@@ -20,9 +20,10 @@ import (
 type lane struct {
 	d       *Dispatcher
 	backend Backend
-	limit   *limit.Limiter
-	answers *memory.Account
-	watcher watcher
+	host    *host
+	limit   *limit.Limiter  // of the host
+	answers *memory.Account // of the host
+	reached bool            // a probe was answered; used by the goroutine of run only
 	hand    chan errand     // unbuffered, never closed; to an idle sender
 	wake    chan struct{}   // 1-buffered, never closed; gets a value when a record may have become ready
 	last    *dialect.Prompt // of the latest record; used by the goroutine of run only
@@ -72,9 +73,11 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	}
 	l := d.lanes[key]
 	if l == nil {
-		l = &lane{d: d, backend: b, limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor),
+		h := d.host(b)
+		l = &lane{d: d, backend: b, host: h, limit: h.limit, answers: h.answers,
 			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "not asked yet", delay: firstProbe, retries: credit{left: firstCredit}}
 		d.lanes[key] = l
+		h.join(l)
 	}
 	return l
 }
@@ -96,7 +99,9 @@ func (l *lane) served() []*queue {
 // run takes errands until ctx ends. Each is sent by an idle goroutine, or by a new one if none is idle.
 func (l *lane) run(ctx context.Context) {
 	var beside sync.WaitGroup
-	beside.Go(func() { l.observe(ctx) })
+	if l.host.observes(l) {
+		beside.Go(func() { l.observe(ctx) })
+	}
 	beside.Go(func() { l.canaries(ctx) })
 	defer beside.Wait()
 	for ctx.Err() == nil {
@@ -104,17 +109,27 @@ func (l *lane) run(ctx context.Context) {
 			l.probe(ctx)
 			continue
 		}
-		if l.limit.Acquire(ctx) != nil {
+		if l.host.enter(ctx) != nil {
 			return
 		}
-		e := l.next(ctx)
+		if l.limit.Acquire(ctx) != nil {
+			l.host.leave()
+			return
+		}
+		e, due := l.next(ctx)
 		switch {
-		case e == nil: // ctx has ended, or the backend is out of use
+		case e == nil: // ctx has ended, the backend is out of use, or other lanes need the slot
 			l.limit.Release()
-		case e.alone():
+			l.host.leave()
+			if l.host.shared() {
+				l.await(ctx, due)
+			}
+		case e.alone(): // no other lane of the server gets a slot meanwhile
 			l.sendAlone(ctx, e)
 			l.limit.Release()
+			l.host.leave()
 		default:
+			l.host.leave()
 			select {
 			case l.hand <- e:
 			default:

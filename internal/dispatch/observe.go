@@ -27,9 +27,9 @@ type Memory interface {
 	Learn(ctx context.Context, l batholith.Learned) error
 }
 
-// watcher is the state of reading a backend's metrics. Its fields belong to the goroutine of observe, and before that starts to the lane's.
+// watcher is the state of reading a backend's metrics. Its fields belong to the goroutine of observe, and before that begins to the goroutine
+// of the lane that learns.
 type watcher struct {
-	known  bool      // learn has run
 	reads  bool      // the backend has gauges
 	fails  int       // readings that failed in a row
 	missed time.Time // latest failed reading
@@ -42,8 +42,10 @@ type watcher struct {
 // learn reads what a backend publishes after a successful probe; after an outage it may be another server. At the first call it also
 // resumes with the limit that an earlier process stored.
 func (l *lane) learn(ctx context.Context) {
-	first := !l.watcher.known
-	l.watcher.known = true
+	first := l.host.known.CompareAndSwap(false, true)
+	if first {
+		defer close(l.host.learned)
+	}
 	if l.backend.MaxInFlight() > 0 {
 		return
 	}
@@ -53,12 +55,13 @@ func (l *lane) learn(ctx context.Context) {
 	if !first {
 		return
 	}
-	l.watcher.asked, l.watcher.saved = time.Now(), time.Now()
+	w := &l.host.watcher
+	w.asked, w.saved = time.Now(), time.Now()
 	if m := l.d.o.Memory; m != nil {
 		switch was, err := m.Learned(ctx, l.backend.String(), l.backend.ModelName()); {
 		case err == nil && time.Since(was.At) < forgetAfter:
 			l.limit.Resume(was.Limit)
-			l.watcher.limit, l.watcher.kept = was.Limit, was.At
+			w.limit, w.kept = was.Limit, was.At
 		case err != nil && !errors.Is(err, batholith.ErrNotFound) && ctx.Err() == nil:
 			l.d.o.Log.Warn("read the stored limit of a backend; it is searched again", "backend", l.backend.String(), "err", err)
 		}
@@ -68,6 +71,11 @@ func (l *lane) learn(ctx context.Context) {
 
 // observe reads the backend's gauges while requests are in flight, until ctx ends. At the end it stores the limit.
 func (l *lane) observe(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-l.host.learned:
+	}
 	defer l.save(context.WithoutCancel(ctx))
 	for {
 		select {
@@ -94,12 +102,12 @@ func (l *lane) look(ctx context.Context) error {
 		if !l.limit.Busy() {
 			return nil
 		}
-		l.read(ctx)
+		l.host.reader().read(ctx)
 		tick.Reset(l.limit.ReadEvery())
 		if l.d.o.Trace != nil {
 			l.d.o.Trace(l.sample())
 		}
-		if time.Since(l.watcher.saved) >= saveEvery {
+		if time.Since(l.host.watcher.saved) >= saveEvery {
 			l.save(ctx)
 		}
 	}
@@ -107,7 +115,7 @@ func (l *lane) look(ctx context.Context) error {
 
 // read reads the gauges once. A backend without gauges is asked again after a minute.
 func (l *lane) read(ctx context.Context) {
-	w := &l.watcher
+	w := &l.host.watcher
 	if l.backend.MaxInFlight() > 0 {
 		return
 	}
@@ -138,7 +146,7 @@ func (l *lane) read(ctx context.Context) {
 // save stores the limit if it differs by more than 5 % from the stored one, or if that is older than a day. A limit that is configured or
 // published is not stored.
 func (l *lane) save(ctx context.Context) {
-	w, m := &l.watcher, l.d.o.Memory
+	w, m := &l.host.watcher, l.d.o.Memory
 	s := l.sample()
 	w.saved = s.At
 	known := s.Limit*20 >= w.limit*19 && s.Limit*20 <= w.limit*21 && s.At.Sub(w.kept) < keepFresh

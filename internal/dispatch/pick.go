@@ -8,36 +8,51 @@ import (
 )
 
 // next waits for the lane's next errand: a due trial of a paused class, or a record. The record counts as in flight from then on. next
-// returns nil when ctx has ended or the backend is out of use.
-func (l *lane) next(ctx context.Context) errand {
+// returns nil when ctx has ended or the backend is out of use. A lane that shares its server does not wait: if it has no errand, next returns
+// nil and when a waiting record is due (zero: none waits).
+func (l *lane) next(ctx context.Context) (errand, time.Time) {
 	for {
-		now := time.Now()
-		it, at := l.trial(now)
+		it, due := l.seek(time.Now())
 		if it != nil {
-			return l.taken(it)
+			return l.taken(it), time.Time{}
 		}
-		for _, q := range l.order() {
-			it, due := q.pick(l, now)
-			if it != nil {
-				return l.taken(it)
-			}
-			if !due.IsZero() && (at.IsZero() || due.Before(at)) {
-				at = due
-			}
+		if l.host.shared() {
+			return nil, due
 		}
-		var later <-chan time.Time
-		if !at.IsZero() {
-			later = time.After(max(at.Sub(now), time.Millisecond))
+		if l.await(ctx, due); ctx.Err() != nil || !l.usable() {
+			return nil, time.Time{}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.wake:
-		case <-later:
+	}
+}
+
+// seek takes a record, if there is one to be sent now. Else it returns nil and when a waiting record is due (zero: none waits).
+func (l *lane) seek(now time.Time) (*item, time.Time) {
+	it, at := l.trial(now)
+	if it != nil {
+		return it, at
+	}
+	for _, q := range l.order() {
+		it, due := q.pick(l, now)
+		if it != nil {
+			return it, due
 		}
-		if !l.usable() {
-			return nil
+		if !due.IsZero() && (at.IsZero() || due.Before(at)) {
+			at = due
 		}
+	}
+	return nil, at
+}
+
+// await waits until the lane is woken, until a record is due (zero: none waits), or until ctx ends.
+func (l *lane) await(ctx context.Context, due time.Time) {
+	var later <-chan time.Time
+	if !due.IsZero() {
+		later = time.After(max(time.Until(due), time.Millisecond))
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.wake:
+	case <-later:
 	}
 }
 

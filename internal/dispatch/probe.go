@@ -27,12 +27,15 @@ func (l *lane) probe(ctx context.Context) {
 	unsure, vain := l.unsure, l.vain
 	l.unsure, l.vain = false, true
 	l.mu.Unlock()
-	if l.watcher.known && !unsure {
+	if l.reached && !unsure {
 		if vain { // the server answers probes only
 			l.wait(ctx)
 		}
-		l.limit.Retrial()
+		if !l.host.reachedBeside(l) { // else only the way to the server was interrupted
+			l.limit.Retrial()
+		}
 	}
+	l.reached = true
 	l.learn(ctx)
 	l.mu.Lock()
 	l.out, l.doubt = "", ""
