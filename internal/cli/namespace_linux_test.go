@@ -49,7 +49,7 @@ func TestTrafficLeavesByItsSubnetsAddressAndNoOther(t *testing.T) {
 		again(t)
 		return
 	}
-	w := newSite(t)
+	w := newPlace(t)
 	api, stop := w.service(t)
 	w.run(t, api, "net-a", "anthropic.model", []string{"subnet-a"}, []string{"sg"})
 	w.run(t, api, "net-b", "anthropic.model", []string{"subnet-b"}, []string{"closed", "sg"})
@@ -123,8 +123,8 @@ func again(t *testing.T) {
 	}
 }
 
-// site are the servers in the second namespace, and what they saw.
-type site struct {
+// place holds the servers of the site, and notes what they saw.
+type place struct {
 	moved chan struct{}
 	s3    *s3.Client // reached inside the process
 	dir   string
@@ -134,7 +134,7 @@ type site struct {
 }
 
 // see notes a request, or a connection with an empty text.
-func (w *site) see(where, from, text string) {
+func (w *place) see(where, from, text string) {
 	host, _, _ := net.SplitHostPort(from)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +148,7 @@ func (w *site) see(where, from, text string) {
 }
 
 // clients returns the addresses from which a server got requests that hold text.
-func (w *site) clients(where, text string) string {
+func (w *place) clients(where, text string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := map[string]bool{}
@@ -175,7 +175,7 @@ func sorted(set map[string]bool) (keys []string) {
 // witness is a listener that notes its connections and the first lines of HTTP requests.
 type witness struct {
 	net.Listener
-	w     *site
+	w     *place
 	where string
 }
 
@@ -203,10 +203,10 @@ func (c witnessed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newSite makes the namespaces' interfaces, and starts the servers.
-func newSite(t *testing.T) *site {
+// newPlace makes the namespaces' interfaces, and starts the servers.
+func newPlace(t *testing.T) *place {
 	t.Helper()
-	w := &site{moved: make(chan struct{}), dir: t.TempDir(), seen: map[string]map[string]map[string]bool{}}
+	w := &place{moved: make(chan struct{}), dir: t.TempDir(), seen: map[string]map[string]map[string]bool{}}
 	hosts := filepath.Join(w.dir, "hosts")
 	check(t, os.WriteFile(hosts, []byte("127.0.0.1 localhost\n10.213.0.253 evil.test\n10.213.0.254 model.test\n"), 0o644))
 	check(t, syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""))
@@ -274,7 +274,7 @@ func check(t *testing.T, err error) {
 }
 
 // serve runs the model servers and the S3 of the site.
-func (w *site) serve(t *testing.T, listeners []net.Listener) {
+func (w *place) serve(t *testing.T, listeners []net.Listener) {
 	t.Helper()
 	model := simlm.New(simlm.Options{OutputTokens: 4})
 	answering := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -317,7 +317,7 @@ func (w *site) serve(t *testing.T, listeners []net.Listener) {
 }
 
 // service starts Batholith with the S3 and the model servers of the site.
-func (w *site) service(t *testing.T) (*awsbedrock.Client, func()) {
+func (w *place) service(t *testing.T) (*awsbedrock.Client, func()) {
 	t.Helper()
 	settings := filepath.Join(w.dir, "batholith.yaml")
 	check(t, os.WriteFile(settings, []byte(`
@@ -375,7 +375,7 @@ network:
 }
 
 // create uploads an input, and creates a job over it. Its prompts and its objects begin with the job's name.
-func (w *site) create(t *testing.T, api *awsbedrock.Client, name, model string, subnets, groups []string) (*string, error) {
+func (w *place) create(t *testing.T, api *awsbedrock.Client, name, model string, subnets, groups []string) (*string, error) {
 	t.Helper()
 	record := `{"recordId":"%d","modelInput":{"anthropic_version":"bedrock-2023-05-31","max_tokens":8,"messages":[{"role":"user","content":"` + name + `/ %d"}]}}` + "\n"
 	var input strings.Builder
@@ -398,7 +398,7 @@ func (w *site) create(t *testing.T, api *awsbedrock.Client, name, model string, 
 }
 
 // run runs a job to its end.
-func (w *site) run(t *testing.T, api *awsbedrock.Client, name, model string, subnets, groups []string) {
+func (w *place) run(t *testing.T, api *awsbedrock.Client, name, model string, subnets, groups []string) {
 	t.Helper()
 	job, err := w.create(t, api, name, model, subnets, groups)
 	if err != nil {
@@ -414,7 +414,7 @@ func (w *site) run(t *testing.T, api *awsbedrock.Client, name, model string, sub
 }
 
 // until waits until what Get says of a job is as wanted.
-func (w *site) until(t *testing.T, api *awsbedrock.Client, job *string, wanted func(got *awsbedrock.GetModelInvocationJobOutput, note string) bool) {
+func (w *place) until(t *testing.T, api *awsbedrock.Client, job *string, wanted func(got *awsbedrock.GetModelInvocationJobOutput, note string) bool) {
 	t.Helper()
 	often := time.NewTicker(20 * time.Millisecond)
 	defer often.Stop()
