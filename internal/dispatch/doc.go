@@ -1,6 +1,7 @@
 // Package dispatch decides which record goes next, to which backend, and what a failure means.
 //
-// A [Dispatcher] holds one queue for each model and one lane for each backend. A lane serves every model that its backend has. After
+// A [Dispatcher] holds one queue for each model and network, and one lane for each backend and network. A lane serves every model that its
+// backend has. Lanes to the same server share its limit (host.go). After
 // validation a job is enqueued. When its turn comes, its feed claims a chunk, reads it and offers its records to the lanes, which send them.
 // There is no barrier between chunks, files or jobs: a feed reads the next chunk while the last one is being sent.
 //
