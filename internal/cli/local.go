@@ -60,12 +60,15 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	if errors.As(err, &inUse) {
 		return res, hint(err, "another run writes there: wait for it, or give this one a folder of its own with --output DIR")
 	} else if err != nil {
-		return res, err
+		return res, startedFull(filepath.Join(o.Output, state), err)
 	}
 	defer data.Close()
+	disk := newFullDisk(data.Dir, o.Log)
+	defer disk.watch(ctx)()
+	o.Log = disk.handle()
 	db, err := store.Open(ctx, filepath.Join(data.Dir, databaseName), config.Traces(data.Dir))
 	if err != nil {
-		return res, err
+		return res, startedFull(data.Dir, err)
 	}
 	defer db.Close()
 	l := &local{o: o, store: db, progress: onProgress}
@@ -75,7 +78,7 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	defer l.output.Close()
 	job, resumed, err := l.create(ctx)
 	if err != nil {
-		return res, err
+		return res, startedFull(data.Dir, err)
 	}
 	err = guarded(ctx, data, []string{databaseName, journalName}, func(ctx context.Context, opened func()) error {
 		ended, err := l.run(ctx, job, resumed, data.Dir, opened)

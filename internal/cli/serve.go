@@ -53,12 +53,12 @@ the process at once. Finished records are never lost.`,
 func (a *app) serve(ctx context.Context, c *config.Config) error {
 	data, err := config.OpenData(c.Data)
 	if err != nil {
-		return err
+		return startedFull(c.Data, err)
 	}
 	defer data.Close()
 	c.Data = data.Dir
 	if err := adoptKey(data, c); err != nil {
-		return err
+		return startedFull(c.Data, err)
 	}
 	for _, path := range data.LooseModes() {
 		a.tell("warning", "other users of this machine can open "+path+", which holds keys, prompts and answers; batholith doctor says how to close it")
@@ -67,11 +67,13 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
-	log := newLogger(a.stderr, c.Log)
+	disk := newFullDisk(data.Dir, newLogger(a.stderr, c.Log))
+	defer disk.watch(ctx)()
+	log := disk.handle()
 	defer captureLibraryLog(log)()
 	defer s3serve.Capture(log)()
 	err = guarded(ctx, data, guardedNames(c), func(ctx context.Context, opened func()) error {
-		return serve(ctx, serveOptions{Config: c, Log: log, Ready: func(at addresses) {
+		return serve(ctx, serveOptions{Config: c, Log: log, Notice: disk.Notice, Ready: func(at addresses) {
 			opened()
 			if err := data.Announce(announcement(c, at)); err != nil {
 				a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
@@ -82,7 +84,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	if shutDown(ctx, err) {
 		return nil // a signal is the usual way to end a server
 	}
-	return err
+	return startedFull(data.Dir, err)
 }
 
 // shutDown tells whether an error says no more than that a signal ended ctx.

@@ -38,6 +38,7 @@ type serveOptions struct {
 	Doors  door.Limits     // of each of the two listeners; zero fields have defaults
 	Stop   time.Duration   // that requests have to finish at a shutdown; 0: stopTime
 	Ready  func(addresses) // called once jobs can be taken and run
+	Notice func() string   // what every unfinished job and /readyz must say now; "": nothing. nil: never
 }
 
 // addresses are where the parts of the service listen, as URLs.
@@ -110,6 +111,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	o.Place, o.Roles = s.places.Open, s.places
 	s.places.Networks = o.Networks
 	o.Authorizer = s.policy
+	o.Notice = s.o.Notice
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
@@ -237,13 +239,19 @@ func (s *service) handler() http.Handler {
 }
 
 func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
-	err := s.store.Check(r.Context())
-	if err != nil || !s.ready.Load() {
-		s.o.Log.Warn("not ready", "err", err)
-		http.Error(w, "not ready", http.StatusServiceUnavailable)
+	switch err := s.store.Check(r.Context()); {
+	case err != nil:
+		s.o.Log.Warn("not ready: the database does not answer", "err", err)
+		http.Error(w, "not ready: the database does not answer; the server's log says why", http.StatusServiceUnavailable)
+		return
+	case !s.ready.Load():
+		http.Error(w, "not ready: the server is starting", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ready")
+	if s.o.Notice != nil && s.o.Notice() != "" {
+		fmt.Fprintln(w, s.o.Notice())
+	}
 	if note := s.policy.Note(); note != "" {
 		fmt.Fprintln(w, note)
 	}

@@ -74,7 +74,7 @@ type Network interface {
 	Refuses(vpc batholith.VPC, model string) string
 }
 
-// Options are the dependencies of an API. All except Network, Forecaster, Now and NewID are
+// Options are the dependencies of an API. All except Network, Notice, Forecaster, Now and NewID are
 // required.
 type Options struct {
 	Store   Store
@@ -84,6 +84,9 @@ type Options struct {
 	// Authorizer decides who may do what. nil: every caller may do everything in its account.
 	Authorizer Authorizer
 	Network    Network // nil: vpcConfig may name nothing
+	// Notice is what every unfinished job must say now, in place of its own note; "": nothing.
+	// nil: never.
+	Notice func() string
 	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
 	Limits     batholith.Limits

@@ -87,12 +87,15 @@ func refuse(verb, identifier string, err error) error {
 }
 
 // notes returns what Get and List add to Bedrock's members, or nil. If there is no other note,
-// it is the forecast as text.
+// it is the forecast as text. Options.Notice replaces the note of an unfinished job.
 func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	var n bedrock.JobNotes
 	if f, ok := a.forecast(j); ok {
 		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
 		note = cmp.Or(note, f.String())
+	}
+	if a.Notice != nil && !j.Status.Terminal() {
+		note = cmp.Or(a.Notice(), note)
 	}
 	n.Note = batholith.CutMessage(plain.Line(note))
 	if n == (bedrock.JobNotes{}) {

@@ -118,8 +118,10 @@ type Dispatcher struct {
 
 	flying     atomic.Int64 // requests for records that are being sent or answered
 	born       time.Time
-	leaseUntil atomic.Int64 // end of the lease by the wall clock, in Unix nanoseconds
-	leaseMono  atomic.Int64 // end of the lease by the monotonic clock, in nanoseconds since born
+	leaseUntil atomic.Int64          // end of the lease by the wall clock, in Unix nanoseconds
+	leaseMono  atomic.Int64          // end of the lease by the monotonic clock, in nanoseconds since born
+	unrenewed  atomic.Pointer[error] // error of the first renewal that failed since the last one that succeeded; nil: none
+	lost       atomic.Bool           // the end of the lease is logged; the next renewal resets it
 
 	mu      sync.Mutex
 	take    context.Context // ends at shutdown: no new work is taken; nil before Run

@@ -38,7 +38,9 @@ func (d *Dispatcher) insist(ctx context.Context, what string, do func() error) e
 		return err
 	}
 	return backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, once, func(err error, wait time.Duration) {
-		d.o.Log.Warn(what, "err", err, "again_in", wait)
+		if !errors.Is(err, errNotRenewed) {
+			d.o.Log.Warn(what, "err", err, "again_in", wait)
+		}
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// heartbeats renews the worker's lease every fifth of its length until ctx ends. If the lease ends without a renewal, it cancels all feeds
+// heartbeats renews the worker's lease every fifth of its length until ctx ends. It logs the first failure of a row. If the lease ends without a renewal, it cancels all feeds
 // with ErrLeaseLost, because another worker may claim their chunks. The feeds restart after the next renewal.
 func (d *Dispatcher) heartbeats(ctx context.Context) {
 	tick := time.NewTicker(d.o.Lease / 5)
@@ -21,11 +21,13 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := d.beat(ctx); err != nil {
-			if ctx.Err() == nil {
-				d.o.Log.Warn("renew the worker's lease", "err", err)
+			if ctx.Err() == nil && d.unrenewed.Swap(&err) == nil {
+				d.o.Log.Warn("the worker's lease is not renewed; it is tried again by itself", "again_in", d.o.Lease/5, "err", err)
 			}
 			continue
 		}
+		d.unrenewed.Store(nil)
+		d.lost.Store(false)
 		end.Reset(d.left())
 	}
 }
@@ -71,9 +73,15 @@ func (d *Dispatcher) holds() bool {
 	return d.now().before(instant{d.leaseUntil.Load(), d.leaseMono.Load()})
 }
 
-// loseLease cancels the requests in flight of all feeds.
+// loseLease cancels the requests in flight of all feeds. It logs this once until the next renewal, with the error of the last failed one.
 func (d *Dispatcher) loseLease() {
-	d.o.Log.Warn("the worker's lease was lost; records in flight are called off")
+	if !d.lost.Swap(true) {
+		attrs := []any{}
+		if err := d.unrenewed.Load(); err != nil {
+			attrs = []any{"err", *err}
+		}
+		d.o.Log.Warn("the worker's lease has ended: its requests in flight are cancelled, and sent again once it is renewed", attrs...)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, f := range d.feeds {

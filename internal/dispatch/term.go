@@ -27,11 +27,14 @@ func (f *feed) land() {
 	}
 }
 
+// errNotRenewed says that a feed waits for the next renewal of the lease. heartbeats logs why there is none.
+var errNotRenewed = errors.New("the lease is not renewed yet")
+
 // renew waits until the worker's lease is held again, releases the chunks that were claimed before, and begins a new term.
 func (f *feed) renew(take context.Context) error {
 	err := f.d.insist(take, "release chunks after the lease was lost", func() error {
 		if !f.d.holds() {
-			return errors.New("the lease is not renewed yet")
+			return errNotRenewed
 		}
 		return f.giveUp(take)
 	})

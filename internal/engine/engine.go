@@ -56,6 +56,8 @@ type Options struct {
 	Profile    bedrock.Profile
 	Region     string
 	Keys       control.Keys // that s3EncryptionKeyId may name; nil: an external S3 has them
+	// Notice is what every unfinished job must say now, in place of its own note; "": nothing. nil: never.
+	Notice func() string
 
 	// For a worker.
 	Dir      string       // folder of the journal and the worker's id; for one worker at a time
@@ -194,7 +196,7 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 // return forecasts. In a process without one, the workers see a stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}

@@ -41,6 +41,7 @@ type journal struct {
 	next      int        // number of the next file
 	files     []*logFile // every file of this process that may exist, oldest first
 	muted     time.Time  // nothing is journalled until then
+	failing   bool       // an error of the disk is logged, and nothing was synced since
 	unwritten int64      // bytes queued in all files
 	// written is closed, and replaced, when the bytes queued before are written or given up.
 	written chan struct{}
@@ -326,9 +327,12 @@ func (j *journal) put(f *logFile, b []byte) error {
 
 // giveUp ends the use of a file after an error of the disk. The bytes that were written are read at the next start.
 func (j *journal) giveUp(f *logFile, err error) {
-	j.log.Error("outcomes are not journalled for now; they are safe once committed", "err", err)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if !j.failing {
+		j.log.Error("outcomes are not journalled until the disk takes them again; they are safe once committed", "err", err)
+	}
+	j.failing = true
 	j.unwritten -= int64(len(f.queued))
 	f.full, f.broken, f.queued = true, true, nil
 	j.muted = time.Now().Add(muteTime)
@@ -367,7 +371,7 @@ func (j *journal) sync(files []*logFile) []*logFile {
 	defer j.mu.Unlock()
 	for _, f := range files {
 		if !f.broken {
-			f.safe = f.upTo
+			f.safe, j.failing = f.upTo, false
 		}
 	}
 	close(j.settled)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -250,7 +251,7 @@ func TestARoleThatMayNotReadFailsTheJob(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsWaitedForAndNothingIsAskedTwice(t *testing.T) {
+func TestJobsWaitForAFullDiskWhichIsToldOnce(t *testing.T) {
 	const records = 2000
 	w := harness.NewWitness(t, 10*time.Millisecond)
 	s := harness.StartOnDisk(t, 64, harness.Model(w.URL, ", max_in_flight: 8"))
@@ -263,16 +264,49 @@ func TestAFullDiskIsWaitedForAndNothingIsAskedTwice(t *testing.T) {
 	if j := s.Job(job); j.EndTime != nil {
 		t.Fatalf("the job ended %s on a full disk: %s", j.Status, harness.Told(j))
 	}
+	says(t, s, job, "data directory is full")
+	if said := ready(t, s); !strings.Contains(said, "data directory is full") {
+		t.Errorf("/readyz says %q", said)
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	completed(t, s, job, records, 0)
+	if j := completed(t, s, job, records, 0); strings.Contains(harness.Told(j), "is full") {
+		t.Errorf("with room again, the job says %q", harness.Told(j))
+	}
+	if said := ready(t, s); said != "ready\n" {
+		t.Errorf("with room again, /readyz says %q", said)
+	}
+	said := s.Log()
+	for text, times := range map[string]int{"the disk is full": 1, "make room on the disk of ": 1, "has room again": 1, "no space left": 0, "database or disk is full": 0, "InsufficientStorage": 0} {
+		if strings.Count(said, text) != times {
+			t.Errorf("%q is not logged %d times", text, times)
+		}
+	}
+	if t.Failed() {
+		t.Log(said)
+	}
 	if lines := s.Lines(job, "a.jsonl.out"); len(lines) != records {
 		t.Errorf("%d lines", len(lines))
 	}
 	if all, prompts, _ := w.Requests(); all != records || prompts != records {
 		t.Errorf("%d requests for %d records", all, prompts)
 	}
+}
+
+// ready is what /readyz answers.
+func ready(t *testing.T, s *harness.Server) string {
+	t.Helper()
+	resp, err := http.Get(s.At.Bedrock + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v", resp.Status, err)
+	}
+	return string(b)
 }
 
 // fill writes a file until the disk is full.
