@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,7 @@ func TestARevokedRoleFailsItsJobsAndKeepsWhatIsFinished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
+				w.look = time.Hour
 				defer w.running(nil)()
 				w.commit(id, 5, 0)
 				w.deny(errRole, all...)
@@ -82,13 +84,14 @@ func TestARevokedRoleFailsItsJobsAndKeepsWhatIsFinished(t *testing.T) {
 
 // What is not the denial of the whole role, twice, fails no job after a minute.
 func TestARoleThatMayDoSomethingIsNotRevoked(t *testing.T) {
-	for name, c := range map[string]struct {
+	type trial struct {
 		err     error
 		ops     []string
 		then    func(w *world)   // half a minute after the first denial
 		allowed func() time.Time // of Place
 		renew   func(w *world)   // of Place
-	}{
+	}
+	trials := map[string]trial{
 		"one bucket is denied":   {err: errDenied, ops: []string{"Put"}},
 		"reading is allowed":     {err: errDenied, ops: []string{"Put", "List"}},
 		"listing is allowed":     {err: errDenied, ops: []string{"Put", "Head"}},
@@ -98,41 +101,49 @@ func TestARoleThatMayDoSomethingIsNotRevoked(t *testing.T) {
 		"it was a hiccup":        {err: errRole, ops: all, then: func(w *world) { w.bucket.SetFault(nil) }},
 		"other jobs of the role": {err: errDenied, ops: all, allowed: time.Now},
 		"new keys are allowed":   {err: errDenied, ops: all, renew: func(w *world) { w.bucket.SetFault(nil) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				defer w.running(func(o *Options) {
-					place := o.Place
-					o.Place = func(ctx context.Context, j batholith.Job) (blob.Place, error) {
-						p, err := place(ctx, j)
-						p.Allowed = c.allowed
-						p.Renew = func() {
-							if c.renew != nil {
-								c.renew(w)
-							}
-						}
-						return p, err
-					}
-				})()
-				w.commit(id, 5, 0)
-				w.deny(c.err, c.ops...)
-				if c.then != nil {
-					time.AfterFunc(30*time.Second, func() { c.then(w) })
-				}
-				w.fails(ToStore, c.err, 5*time.Minute)
-				if j := w.job(id); j.Status != batholith.StatusInProgress {
-					t.Errorf("the job is %s (%s)", j.Status, j.Message)
-				}
-			})
-		})
 	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.look = time.Hour
+		var now atomic.Pointer[trial]
+		defer w.running(func(o *Options) {
+			place := o.Place
+			o.Place = func(ctx context.Context, j batholith.Job) (blob.Place, error) {
+				p, err := place(ctx, j)
+				if c := now.Load(); c != nil {
+					p.Allowed = c.allowed
+					p.Renew = func() {
+						if c.renew != nil {
+							c.renew(w)
+						}
+					}
+				}
+				return p, err
+			}
+		})()
+		w.commit(id, 5, 0)
+		for name, c := range trials {
+			now.Store(&c)
+			w.deny(c.err, c.ops...)
+			if c.then != nil {
+				time.AfterFunc(30*time.Second, func() { c.then(w) })
+			}
+			w.fails(ToStore, c.err, 130*time.Second)
+			if j := w.job(id); j.Status != batholith.StatusInProgress {
+				t.Fatalf("%s: the job is %s (%s)", name, j.Status, j.Message)
+			}
+			w.bucket.SetFault(nil)
+			w.life.Waits(id, ToStore, time.Time{}, nil)
+			time.Sleep(2 * time.Minute) // until its role is not looked at any more
+		}
+	})
 }
 
 // A role whose sessions elsewhere still work is revoked all the same, if the token service does not let it be assumed.
 func TestARoleThatMayNotBeAssumedIsRevokedWhateverItsSessionsDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.look = time.Hour
 		defer w.running(func(o *Options) {
 			place := o.Place
 			o.Place = func(ctx context.Context, j batholith.Job) (blob.Place, error) {
@@ -155,6 +166,7 @@ func TestARoleThatMayNotBeAssumedIsRevokedWhateverItsSessionsDo(t *testing.T) {
 func TestTheNoteOfADeniedRoleSaysWhenTheJobFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.look = time.Hour
 		defer w.running(nil)()
 		w.deny(errRole, all...)
 		first := time.Now()
