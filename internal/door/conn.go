@@ -3,6 +3,7 @@ package door
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -17,11 +18,14 @@ import (
 // requests with Begin, Rest and Prove. These methods and Keep may be called on a nil *Conn,
 // which stands for a connection without limits.
 type Conn struct {
-	net.Conn
-	door    *Listener
-	address netip.Addr
-	opened  time.Time
+	net.Conn // what the server reads and writes: raw, or tls
+	raw      net.Conn
+	tls      *tls.Conn // nil: the listener has no TLS
+	door     *Listener
+	address  netip.Addr
+	opened   time.Time
 
+	shaken atomic.Bool  // the TLS handshake is over
 	proven atomic.Bool  // a request on it was authenticated; never reset
 	idle   atomic.Bool  // no request is in progress
 	rested atomic.Int64 // end of the last request, in Unix nanoseconds
@@ -49,9 +53,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if err := c.arm(); err != nil {
 			return 0, c.ended(err)
 		}
+		if c.tls != nil && !c.shaken.Load() {
+			if err := c.shake(); err != nil {
+				return 0, c.ended(err)
+			}
+			continue
+		}
 		n, err := c.Conn.Read(p)
 		if n > 0 {
-			c.count(p[:n])
+			c.took(p[:n])
 		}
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.overdue() {
 			return n, c.ended(err)
@@ -151,7 +161,7 @@ func (c *Conn) CloseWrite() error {
 // does not block.
 func (c *Conn) cut() {
 	c.leave()
-	c.Conn.Close()
+	c.raw.Close()
 }
 
 // leave removes the connection from the door's lists. The caller holds door.mu.
@@ -188,9 +198,23 @@ func (l *Listener) free() {
 	}
 }
 
+// took notes bytes that the server has read. Over TLS the bytes below are counted instead.
+func (c *Conn) took(p []byte) {
+	if c.tls == nil {
+		c.count(len(p))
+	}
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if c.place == nil || c.proven.Load() || !c.multiplexes(p) {
+		return
+	}
+	c.kept += c.door.limits.Multiplexed
+	c.door.hold(c.door.limits.Multiplexed)
+}
+
 // count adds received bytes. If the strangers then hold too many bytes together, the heaviest
 // one is closed, which may be this one.
-func (c *Conn) count(p []byte) {
+func (c *Conn) count(n int) {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
 	if c.place == nil || c.proven.Load() {
@@ -199,13 +223,8 @@ func (c *Conn) count(p []byte) {
 	if c.received == 0 {
 		c.since = time.Now()
 	}
-	n := int64(len(p))
-	c.received += n
-	if c.multiplexes(p) {
-		c.kept += c.door.limits.Multiplexed
-		n += c.door.limits.Multiplexed
-	}
-	c.door.hold(n)
+	c.received += int64(n)
+	c.door.hold(int64(n))
 }
 
 // http2 is the start of the HTTP/2 preface (RFC 9113, section 3.4). No HTTP/1 request begins

@@ -14,6 +14,8 @@
 //     be complete within min([Limits].Patience + n/[Limits].Rate, [Limits].Longest). This ends idle
 //     connections, slow headers and slow bodies.
 //
+// [Secure] adds TLS. A handshake has the limits of a request, in bytes and time.
+//
 // [Private] is a listener without sockets, which only this process can dial. It uses no file
 // descriptors.
 //

@@ -2,6 +2,7 @@ package door
 
 import (
 	"container/list"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 type Listener struct {
 	net.Listener
 	limits Limits
+	tls    *tls.Config // nil: connections without TLS
 	log    *slog.Logger
 	closed chan struct{} // closed by Close
 	freed  chan struct{} // buffered signal: a connection has freed its place since the last look; never closed
@@ -25,15 +27,20 @@ type Listener struct {
 	bytes      int64              // held by strangers
 	turnedAway int                // connections closed since the last log line
 	told       time.Time          // time of the last log line
+	unsafeTold time.Time          // time of the last log line about a handshake
 	over       bool
 }
 
-// Listen wraps ln. A nil log discards messages.
+// Listen wraps ln, which may come from [Secure]. A nil log discards messages.
 func Listen(ln net.Listener, limits Limits, log *slog.Logger) *Listener {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Listener{Listener: ln, limits: limits.filled(Default(Descriptors())), log: log,
+	var config *tls.Config
+	if s, ok := ln.(secured); ok {
+		ln, config = s.Listener, s.config
+	}
+	return &Listener{Listener: ln, tls: config, limits: limits.filled(Default(Descriptors())), log: log,
 		closed: make(chan struct{}), freed: make(chan struct{}, 1),
 		strangers: list.New(), proven: list.New(), perAddress: map[netip.Addr]int{}}
 }
@@ -106,9 +113,12 @@ func (l *Listener) admit(raw net.Conn) *Conn {
 
 // add registers a new stranger. The caller holds l.mu.
 func (l *Listener) add(raw net.Conn, address netip.Addr) *Conn {
-	c := &Conn{Conn: raw, door: l, address: address, opened: time.Now()}
+	c := &Conn{Conn: raw, raw: raw, door: l, address: address, opened: time.Now()}
 	c.since = c.opened
 	c.idle.Store(true)
+	if l.tls != nil {
+		c.secure(l.tls)
+	}
 	c.place = l.strangers.PushBack(c)
 	l.perAddress[address]++
 	return c
