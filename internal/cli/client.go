@@ -110,8 +110,10 @@ func (a *app) connectServer(ctx context.Context, settings *config.Config) (*clie
 	if err != nil {
 		return nil, err
 	}
-	// The authorities of AWS_CA_BUNDLE are left out: the server speaks plain HTTP, and such a file may be another machine's.
-	cfg := aws.Config{Region: server.Region, HTTPClient: httpClient(), Credentials: credentials.NewStaticCredentialsProvider(key.ID, key.Secret, "")}
+	// The authorities of AWS_CA_BUNDLE are left out: such a file may be another machine's, and the server has named its own.
+	cfg := aws.Config{Region: server.Region, HTTPClient: httpClient().WithTransportOptions(func(t *http.Transport) {
+		t.TLSClientConfig.RootCAs = rootsOf(server)
+	}), Credentials: credentials.NewStaticCredentialsProvider(key.ID, key.Secret, "")}
 	c := &clients{account: server.Account, bedrock: bedrock.NewFromConfig(cfg, func(o *bedrock.Options) {
 		o.BaseEndpoint = aws.String(server.Bedrock)
 		o.BearerAuthTokenProvider, o.AuthSchemePreference = nil, nil // AWS_BEARER_TOKEN_BEDROCK is another server's key

@@ -23,7 +23,11 @@ func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 		Explain: func(err error) (why, remedyOf string) {
 			return plainly(err).Error(), remedy(err)
 		}}
-	o.Authorities, _ = object.Authorities(context.Background(), "", "") // a file that cannot be read is told by the S3's check
+	bundle := ""
+	if server, err := config.ReadServer(c.Data); err == nil && server.Bedrock == o.Server {
+		bundle = server.CA
+	}
+	o.Authorities, _ = object.Authorities(context.Background(), bundle, "") // a file that cannot be read is told by the S3's check
 	for _, m := range modelOptions(c).Served {
 		o.Models = append(o.Models, doctor.Model(m))
 	}
@@ -85,7 +89,7 @@ func reachRunning(c *config.Config) (object.Config, bool) {
 		return object.Config{}, false
 	}
 	o := reachS3(c, server.S3)
-	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix = key.ID, key.Secret, true, true
+	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix, o.CABundle = key.ID, key.Secret, true, true, server.CA
 	return o, true
 }
 

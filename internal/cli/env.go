@@ -93,6 +93,9 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 		return e, nil
 	}
 	e.set("AWS_ENDPOINT_URL_STS", server.Bedrock)
+	if server.CA != "" {
+		e.set("AWS_CA_BUNDLE", server.CA)
+	}
 	e.set("AWS_REGION", server.Region)
 	e.set("AWS_DEFAULT_REGION", server.Region)
 	e.set("AWS_ACCESS_KEY_ID", key.ID)
@@ -134,8 +137,11 @@ func (a *app) externalS3(e *environment, server config.Server, key config.Key, c
 	region := s3Region(server)
 	e.set("AWS_REGION", region)
 	e.set("AWS_DEFAULT_REGION", region)
-	if server.CABundle != "" {
-		e.set("AWS_CA_BUNDLE", server.CABundle)
+	if bundle := cmp.Or(server.CABundle, server.CA); bundle != "" {
+		e.set("AWS_CA_BUNDLE", bundle)
+	}
+	if server.CABundle != "" && server.CA != "" && server.CA != server.CABundle {
+		a.tell("note", fmt.Sprintf("the AWS tools read one file of authorities: put those of %s, for the Bedrock API, into %s as well", server.CA, server.CABundle))
 	}
 	if server.VirtualHosts {
 		e.set(config.EnvPrefix+"S3_PATH_STYLE", "false")

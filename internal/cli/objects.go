@@ -64,7 +64,7 @@ func named(ctx context.Context, cfg aws.Config, settings *config.Config, bearer 
 func ofServer(ctx context.Context, server config.Server, key config.Key, settings *config.Config) s3Access {
 	at := s3Access{named: true, Config: object.Config{Endpoint: s3Endpoint(server), Region: s3Region(server)}}
 	if !server.ExternalS3 && server.S3 != "aws" {
-		at.AccessKeyID, at.SecretAccessKey, at.PathStyle = key.ID, key.Secret, true
+		at.AccessKeyID, at.SecretAccessKey, at.PathStyle, at.CABundle = key.ID, key.Secret, true, server.CA
 		at.origin, at.shared = "the data directory", true
 		return at
 	}

@@ -32,7 +32,7 @@ the next commands to type.
 After SIGTERM or Ctrl-C no new records are sent, and those in flight may finish within --drain. A second signal ends
 the process at once. Finished records are never lost.`,
 		Example: `  batholith serve
-  batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601
+  batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601 --tls-cert cert.pem --tls-key key.pem
   batholith serve --config batholith.yaml --log-format json`,
 		Args: arguments(0, -1, ""),
 	}
@@ -117,7 +117,7 @@ func adoptKey(data *config.Data, c *config.Config) error {
 // announcement is what other commands find in the data directory while this server runs.
 func announcement(c *config.Config, at addresses) config.Server {
 	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
-		PID: os.Getpid(), Started: time.Now().UTC()}
+		PID: os.Getpid(), Started: time.Now().UTC(), CA: authorityOf(c)}
 	if c.EmbeddedS3() {
 		return s
 	}

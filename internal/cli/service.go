@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/engine"
@@ -52,7 +54,9 @@ type service struct {
 	keys    *kms.Ring       // of the embedded S3
 	places  *engine.Places
 	policy  *authz.Policies
-	callers *keys // that may call
+	callers *keys         // that may call
+	cert    *certs.Keeper // of the API; nil: plain HTTP
+	s3cert  *certs.Keeper // of the embedded S3
 	engine  *engine.Engine
 	ready   atomic.Bool // jobs can be taken and run
 }
@@ -69,6 +73,10 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	defer api.Close()
 	s := &service{o: o}
+	if err := s.openCertificates(); err != nil {
+		return err
+	}
+	api = secured(api, s.cert)
 	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, databaseName), config.Traces(o.Config.Data)); err != nil {
 		return err
 	}
@@ -83,7 +91,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBelow()
 	var base errgroup.Group
-	at := addresses{Bedrock: reachable(api)}
+	at := addresses{Bedrock: address(api, s.cert)}
 	if at.S3, err = s.startS3(ctx, below, &base); err != nil {
 		return err
 	}
@@ -122,6 +130,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
 	g.Go(func() error { return s.policy.Run(ctx) })
+	s.followCertificates(ctx, g)
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	s.ready.Store(true)
 	if s.o.Ready != nil {
@@ -153,8 +162,8 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 		return "", errors.Join(err, s.s3.Close(), ln.Close())
 	}
 	failpoint.Here("cli.s3-opened")
-	g.Go(func() error { return s.s3.Serve(below, ln) })
-	return reachable(ln), nil
+	g.Go(func() error { return s.s3.Serve(below, secured(ln, s.s3cert)) })
+	return address(ln, s.s3cert), nil
 }
 
 // reachable is the URL of a listener for clients on this machine: one that listens everywhere is reached on the loopback.
@@ -199,7 +208,8 @@ func (s *service) reach(at addresses) object.Config {
 	if s.s3 != nil {
 		o.AccessKeyID, o.SecretAccessKey = s.s3.Key()
 		o.PathStyle, o.UploadsByPrefix = true, true
-		o.Unsigned = true                                  // the bytes do not leave the process
+		o.Unsigned = true // the bytes do not leave the process
+		o.Endpoint = "http://" + strings.TrimPrefix(strings.TrimPrefix(at.S3, "https://"), "http://")
 		o.HTTPClient = object.NewHTTPClientOver(s.s3.Dial) // strangers who use up the public port cannot stop the process's own work
 	}
 	return o
@@ -249,11 +259,14 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
-	if s.o.Notice != nil && s.o.Notice() != "" {
-		fmt.Fprintln(w, s.o.Notice())
+	notes := []string{s.policy.Note(), s.cert.Note(), s.s3cert.Note()}
+	if s.o.Notice != nil {
+		notes = append(notes, s.o.Notice())
 	}
-	if note := s.policy.Note(); note != "" {
-		fmt.Fprintln(w, note)
+	for _, note := range notes {
+		if note != "" {
+			fmt.Fprintln(w, note)
+		}
 	}
 }
 

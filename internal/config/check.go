@@ -1,13 +1,11 @@
 package config
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,7 +59,7 @@ func (l *loader) check() {
 	l.checkNetwork()
 	l.checkPolicy()
 	l.checkOIDC()
-	l.later("tls", c.TLS != TLS{})
+	l.checkTLS()
 	l.later("events", len(c.Events) > 0)
 }
 
@@ -191,12 +189,7 @@ func (l *loader) checkS3Keys() {
 	if s.CABundle == "" {
 		return
 	}
-	switch text, err := os.ReadFile(s.CABundle); {
-	case err != nil:
-		l.bad("s3.ca_bundle", "name a PEM file that this process can read", "%v", pathError(err))
-	case !x509.NewCertPool().AppendCertsFromPEM(text):
-		l.bad("s3.ca_bundle", "name a file in PEM form: -----BEGIN CERTIFICATE-----", "there is no certificate in %s", s.CABundle)
-	}
+	l.authorities("s3.ca_bundle", s.CABundle)
 }
 
 // web checks the URL of a server.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/certs/certstest"
 	"github.com/batholith/batholith/internal/kms"
 )
 
@@ -68,7 +69,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 // valueOf is a text that every kind of setting accepts and that is not its default.
 var valueOf = map[string]string{
 	"store": "sqlite", "profile": "aws", "account": "123456789012", "log.level": "debug", "log.format": "json", "reuse": "identical", "provenance": "lines",
-	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false", "embedded": "false",
+	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false", "embedded": "false", "insecure": "true",
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
 	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",
@@ -106,6 +107,12 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 			case "oidc.principal_claim", "oidc.groups_claim", "oidc.account_claim", "oidc.prefix":
 				others["oidc.issuer"], others["oidc.audience"] = "https://login.example.net", "b"
 			}
+			if path, name, _ := cutLast(s.Path); strings.HasSuffix(path, "tls") {
+				cert, key, ca := certstest.New(t).Files(t.TempDir(), "localhost")
+				others[path+".cert"], others[path+".key"] = cert, key
+				text = map[string]string{"cert": cert, "key": key, "ca": ca, "client_ca": ca, "min_version": "1.2"}[name]
+				delete(others, s.Path)
+			}
 			env := []string{"SECRET=x"}
 			if s.Path == "kms.data_key" {
 				file := filepath.Join(t.TempDir(), "k")
@@ -132,6 +139,12 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutLast splits a path before its last name.
+func cutLast(path string) (before, name string, ok bool) {
+	i := strings.LastIndex(path, ".")
+	return path[:max(i, 0)], path[i+1:], i >= 0
 }
 
 // nested is a YAML document that sets one key.

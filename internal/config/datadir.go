@@ -116,7 +116,7 @@ func (d *Data) Close() error {
 // Server contains the addresses of the server of a data directory. It is written when the
 // listeners are open, because only then a port of 0 is resolved.
 type Server struct {
-	Bedrock string `json:"bedrock"` // http://host:port
+	Bedrock string `json:"bedrock"` // http://host:port, or https
 	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws": Amazon's
 	Region  string `json:"region"`
 	// What clients need to know about an external S3. Its keys are not stored here.
@@ -124,6 +124,7 @@ type Server struct {
 	S3Region     string    `json:"s3Region,omitempty"`
 	VirtualHosts bool      `json:"s3VirtualHosts,omitempty"` // the bucket is in the host name of a URL, not in its path
 	CABundle     string    `json:"s3CABundle,omitempty"`     // absolute path of a PEM file; "": none
+	CA           string    `json:"ca,omitempty"`             // of this server's own listeners: absolute path of a PEM file; "": they need none
 	Account      string    `json:"account"`
 	PID          int       `json:"pid"`
 	Started      time.Time `json:"started"`

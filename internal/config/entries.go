@@ -291,6 +291,9 @@ func (l *loader) checkModels() {
 // may start later.
 func (l *loader) checkBackend(at string, b Backend) {
 	l.web(at+".url", b.URL)
+	if b.CAFile != "" {
+		l.authorities(at+".ca_file", b.CAFile)
+	}
 	switch b.Protocol {
 	case "bedrock", "anthropic", "ollama", "tei":
 		l.bad(at+".protocol", "use openai: ollama and most others speak it below /v1",

@@ -20,7 +20,7 @@ func WriteSample(w io.Writer) error {
 	p := printer{
 		above: func(path string) string { return docs[indexes.ReplaceAllString(path, "[]")] },
 		muted: func(path string) bool {
-			return strings.ContainsAny(path, "[") || path == "policy" || strings.HasPrefix(path, "tls")
+			return strings.ContainsAny(path, "[") || path == "policy" || strings.HasPrefix(path, "tls") || strings.HasPrefix(path, "s3.tls")
 		},
 		value: formatValue,
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/batholith/batholith/internal/certs/certstest"
 )
 
 func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
@@ -58,7 +60,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"two kinds of keys for the S3", "s3:\n  endpoint: https://h\n  access_key_id: A\n  secret_access_key: s\n  profile: p", `b.yaml:5: s3.profile: s3.access_key_id is also set`, "remove one"},
 		{"a key for the S3 without its secret", "s3:\n  endpoint: https://h\n  access_key_id: A", `b.yaml:3: s3.access_key_id: access_key_id and secret_access_key_env (or secret_access_key) belong together`, "give both"},
 		{"authorities that are missing", "s3:\n  endpoint: https://h\n  ca_bundle: /nowhere.pem", `b.yaml:3: s3.ca_bundle: /nowhere.pem: no such file or directory`, "PEM"},
-		{"authorities that are none", "s3:\n  endpoint: https://h\n  ca_bundle: /dev/null", `b.yaml:3: s3.ca_bundle: there is no certificate in /dev/null`, "BEGIN CERTIFICATE"},
+		{"authorities that are none", "s3:\n  endpoint: https://h\n  ca_bundle: /dev/null", `b.yaml:3: s3.ca_bundle: /dev/null is no PEM file`, "BEGIN CERTIFICATE"},
 		{"empty variable", "api_keys:\n- {key_env: EMPTY, principal: p}", `b.yaml:2: api_keys[0].key_env: the variable EMPTY is empty`, "export"},
 		{"blank variable", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: BLANK}", `b.yaml:2: roles[0].secret_access_key_env: what the variable BLANK holds is blank`, "give"},
 		{"subnet twice", "network:\n  subnets:\n  - {id: s}\n  - {id: s}", `b.yaml:4: network.subnets[1].id: "s" is there twice: network.subnets[0].id (line 3)`, "remove one"},
@@ -66,6 +68,13 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 and an endpoint exclude`, "off"},
 		{"no place for objects", "s3:\n  listen: \"off\"", `b.yaml:2: s3.listen: with the embedded S3 off`, "name an s3.endpoint"},
 		{"share", "simulated:\n  failures: {reset: 2}", `b.yaml:2: simulated.failures.reset: 2 is no share`, "from 0 to 1"},
+		{"beyond this machine", "listen: 0.0.0.0:4600", `b.yaml:1: listen: 0.0.0.0:4600 can be reached from other machines`, "tls.cert and tls.key, or listen on 127.0.0.1, or allow it with --insecure"},
+		{"every address", "listen: ':4600'", `b.yaml:1: listen: :4600 can be reached from other machines`, "--insecure"},
+		{"a host name", "s3:\n  listen: storage:4601", `b.yaml:2: s3.listen: storage:4601 can be reached`, "--insecure"},
+		{"half a pair", "tls:\n  cert: c.pem", `b.yaml:1: tls: a certificate and its key belong together`, "both"},
+		{"no such certificate", "tls:\n  cert: /nowhere/c.pem\n  key: k.pem", `b.yaml:1: tls: /nowhere/c.pem: no such file`, "PEM"},
+		{"a version of TLS", "tls: {cert: c, key: k, min_version: '1.1'}", `b.yaml:1: tls.min_version: "1.1" is not possible`, "1.2"},
+		{"authorities of a backend", "models:\n- id: m\n  backends:\n  - {url: 'https://h', ca_file: /dev/null}", `b.yaml:4: models[0].backends[0].ca_file: /dev/null is no PEM file`, "BEGIN CERTIFICATE"},
 		{"refusal", "simulated: {refuse: 500}", `b.yaml:1: simulated.refuse: 500 is not possible`, "429 or 503"},
 		{"schedule", "simulated:\n  schedule: 64@1m,16@30s", `b.yaml:2: simulated.schedule: "16@30s" does not come after`, "64@0s"},
 		{"shares", "simulated:\n  failures: {reset: 0.6, internal: 0.6}", `b.yaml:2: simulated.failures: the shares add up`, "lower"},
@@ -117,7 +126,6 @@ func TestHowARoleIsAssumedIsChecked(t *testing.T) {
 
 func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 	for _, file := range []string{
-		"tls: {cert: c, key: k}",
 		"events: [{url: 'http://h'}]",
 		"store: postgres://u@h/db",
 		"roles_of_this_process: [api]",
@@ -128,6 +136,25 @@ func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
 		if !strings.Contains(p.Reason, "not supported yet in this version") || p.Origin.Line != 1 {
 			t.Errorf("%s: %v", file, p)
 		}
+	}
+}
+
+// A listener of this machine needs nothing, and one of a network a certificate or a word.
+func TestOnlyAWordOrACertificateOpensAListenerToOthers(t *testing.T) {
+	cert, key, _ := certstest.New(t).Files(t.TempDir(), "localhost")
+	for _, file := range []string{
+		"listen: 127.0.0.9:1\ns3: {listen: '[::1]:1'}",
+		"listen: localhost:1",
+		"listen: 0.0.0.0:1\ns3: {listen: '[::]:1'}\ninsecure: true",
+		"listen: 0.0.0.0:1\ns3: {listen: '[::]:1'}\ntls: {cert: " + cert + ", key: " + key + "}",
+	} {
+		if _, err := load(t, file, nil, nil); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	_, err := load(t, "s3: {listen: 0.0.0.0:1, tls: {cert: "+cert+", key: "+key+"}}\nlisten: 0.0.0.0:1", nil, nil)
+	if p := first(t, err); !strings.HasPrefix(p.Reason, "listen: ") {
+		t.Errorf("the S3's certificate does for the API: %v", err)
 	}
 }
 

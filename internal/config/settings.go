@@ -41,8 +41,12 @@ type Config struct {
 	// Cedar file that says who may do what; it is read again when it changes. Absent: every
 	// known principal may do everything in its account.
 	Policy string `yaml:"policy"`
-	// Certificate of the API's listener; absent: plain HTTP. (Not supported yet.)
+	// Certificate of both listeners; absent: plain HTTP. Its files are read again when they
+	// change.
 	TLS TLS `yaml:"tls"`
+	// Whether plain HTTP may be served to other machines, which can then read prompts, answers
+	// and bearer keys on the way.
+	Insecure bool `yaml:"insecure"`
 	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on
 	// the embedded S3.
 	Roles []Role `yaml:"roles"`
@@ -107,6 +111,8 @@ type S3 struct {
 	SecretAccessKey string `yaml:"secret_access_key" secret:"true"`
 	// Name of the environment variable that holds the secret access key.
 	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+	// Certificate of the embedded S3; absent: that of tls.
+	TLS TLS `yaml:"tls"`
 }
 
 // Credential is an access key that may sign requests to the API.
@@ -157,12 +163,21 @@ type OIDC struct {
 	Prefix string `yaml:"prefix"`
 }
 
-// TLS names the certificate files of the listener.
+// TLS names the certificate files of a listener.
 type TLS struct {
-	// PEM file with the certificate and its chain. (Not supported yet.)
+	// PEM file with the certificate and its chain.
 	Cert string `yaml:"cert"`
-	// PEM file with the private key. (Not supported yet.)
+	// PEM file with the private key.
 	Key string `yaml:"key"`
+	// PEM file with the authority that issued the certificate, for clients on this machine:
+	// `batholith env` names it in AWS_CA_BUNDLE. Absent: the file cert, if the system's
+	// authorities do not vouch for it.
+	CA string `yaml:"ca"`
+	// PEM file with the authorities of clients. If set, each client must show a certificate of
+	// one of them, besides its access key.
+	ClientCA string `yaml:"client_ca"`
+	// Oldest version of TLS that clients may speak: 1.3 (if absent) or 1.2.
+	MinVersion string `yaml:"min_version"`
 }
 
 // Role is a role that a job may name, with the keys for its objects.
@@ -253,6 +268,8 @@ type Backend struct {
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
+	// PEM file with the certificate authorities of the server; absent: the system's.
+	CAFile string `yaml:"ca_file"`
 	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server
 	// changes. Set it for a server with a quota, or for one without /metrics that other clients
 	// use too.

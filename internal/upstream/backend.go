@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -54,6 +56,8 @@ type Options struct {
 	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As
 	// many idle connections are kept open.
 	MaxInFlight int
+	// CAFile is a PEM file with the server's certificate authorities; "": the system's.
+	CAFile string
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
@@ -92,13 +96,21 @@ func New(o Options) (*Backend, error) {
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	own := o.Transport == nil
 	if own {
-		o.Transport = transport(o.MaxInFlight)
+		t := transport(o.MaxInFlight)
+		if o.CAFile != "" {
+			roots, err := certs.Pool(o.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("read the authorities of backend %s: %w", base.Host, err)
+			}
+			t.TLSClientConfig = &tls.Config{RootCAs: roots}
+		}
+		o.Transport = t
 	}
 	transport := ""
 	if !own {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
-	server := fmt.Sprintf("%q %q %q %x %d %t %v %s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport)
+	server := fmt.Sprintf("%q %q %q %x %d %t %v %s%s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile)
 	return (&Backend{server: server, base: base, host: base.Host}).with(o), nil
 }
 
@@ -122,7 +134,7 @@ func withoutKeeping(rt http.RoundTripper) http.RoundTripper {
 
 // transport keeps an idle connection for every request in flight. The default of net/http, two
 // per host, would open a new connection for most requests.
-func transport(limit int) http.RoundTripper {
+func transport(limit int) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = cmp.Or(limit, defaultConnections)
 	t.MaxIdleConns = 0
