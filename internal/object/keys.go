@@ -103,7 +103,7 @@ func (k *keys) renew() bool {
 func (k *keys) retryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff = maxAttempts, maxBackoff
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(k.expired)}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(barred), retry.IsErrorRetryableFunc(k.expired)}, o.Retryables...)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/network"
 )
@@ -32,4 +34,13 @@ func offLimits(err error) *Fault {
 		return &Fault{Cause: "the S3 cannot be reached: " + cause, Remedy: "check network.subnets in the settings"}
 	}
 	return nil
+}
+
+// barred says that the SDK need not repeat a request that no egress rule allows: the rules do not change
+// while the process runs.
+func barred(err error) aws.Ternary {
+	if errors.As(err, new(*network.Refusal)) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
