@@ -118,8 +118,8 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
 	o.Place, o.Roles = s.places.Open, s.places
 	s.places.Networks = o.Networks
-	o.Authorizer = s.policy
 	o.Notice = s.o.Notice
+	o.Authorizer = narrowing{s.policy, s.o.Config}
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/s3serve"
@@ -79,8 +83,34 @@ func (s s3Sessions) Session(id, token string) (s3serve.Account, error) {
 	return a, nil
 }
 
+// narrowing decides as the policies do. Beyond that, the session of a role that is narrowed to buckets may neither pass nor assume another
+// role, unless a policy permits it: through one, it would reach what the role itself does not.
+type narrowing struct {
+	*authz.Policies
+	c *config.Config
+}
+
+// Unrestricted implements control.Authorizer.
+func (n narrowing) Unrestricted() bool {
+	return n.Policies.Unrestricted() && !slices.ContainsFunc(n.c.Roles, func(r config.Role) bool { return len(r.Buckets) > 0 })
+}
+
+// Decide implements the authorizers of the Bedrock API and of the token service.
+func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
+	d := n.Policies.Decide(ctx, r)
+	if !d.Allowed || len(d.Policies) > 0 || r.Resource.Type != authz.TypeRole || !strings.Contains(r.Who.Principal, ":assumed-role/") {
+		return d
+	}
+	for _, own := range r.Who.Groups { // the group of a session is the ARN of its role
+		if role, ok := roleOf(n.c, own); ok && len(role.Buckets) > 0 && own != r.Resource.ID {
+			return authz.Decision{Reason: fmt.Sprintf("The role %s is narrowed to buckets, so its sessions use no other role unless a policy permits it.", own)}
+		}
+	}
+	return d
+}
+
 // tokenService answers STS requests that are signed for a region.
 func (s *service) tokenService(region string) http.Handler {
 	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, time.Now)), Sessions: s.callers.Sessions,
-		Authorizer: s.policy, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
+		Authorizer: narrowing{s.policy, s.o.Config}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
 }

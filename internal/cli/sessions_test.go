@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -56,7 +57,8 @@ func startSite(t *testing.T, dir string) (s *site, stop func()) {
 	c.Data = data.Dir
 	c.Credentials = []config.Credential{{AccessKeyID: "AKALICE", SecretAccessKey: "alice-secret", Principal: "alice", Account: first},
 		{AccessKeyID: "AKEVE", SecretAccessKey: "eve-secret", Principal: "eve", Account: second}}
-	c.Roles = []config.Role{{ARN: narrowRole, Buckets: []string{"batholith/in/"}}, {ARN: outsideRole, ExternalID: "agreed"}, {ARN: evesRole}}
+	c.Roles = []config.Role{{ARN: narrowRole, Buckets: []string{"batholith/in/"}}, {ARN: outsideRole, ExternalID: "agreed"}, {ARN: evesRole},
+		{ARN: "arn:aws:iam::" + first + ":role/wide"}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan addresses, 1), make(chan error, 1)
 	go func() {
@@ -306,6 +308,31 @@ func TestWhoMayAssumeARole(t *testing.T) {
 		}
 		if err == nil && aws.ToString(out.SourceIdentity) != aws.ToString(in.SourceIdentity) {
 			t.Errorf("%s: the source identity is %q", name, aws.ToString(out.SourceIdentity))
+		}
+	}
+}
+
+// A narrowed role would reach everything through a job, or a session, of another role.
+func TestASessionOfANarrowedRoleUsesNoOtherRole(t *testing.T) {
+	s, _ := startSite(t, filepath.Join(t.TempDir(), "data"))
+	s.put("in/a")
+	wideRole := "arn:aws:iam::" + first + ":role/wide"
+	narrow, wide := temporary(s.assume(narrowRole)), temporary(s.assume(wideRole))
+	for i, c := range []struct {
+		as   aws.CredentialsProvider
+		role string
+		want string
+	}{{narrow, narrowRole, ""}, {narrow, wideRole, "AccessDenied"}, {narrow, s.c.DefaultRole(), "AccessDenied"}, {wide, s.c.DefaultRole(), ""}, {alice, narrowRole, ""}} {
+		_, err := s.sts(c.as).AssumeRole(t.Context(), &awssts.AssumeRoleInput{RoleArn: &c.role, RoleSessionName: aws.String("night")})
+		if got := apiCode(err); got != c.want {
+			t.Errorf("assuming %s: %v, want %q", c.role, err, c.want)
+		}
+		_, err = s.bedrock(c.as).CreateModelInvocationJob(t.Context(), &awsbedrock.CreateModelInvocationJobInput{JobName: aws.String(fmt.Sprintf("j%d", i)),
+			ModelId: aws.String("batholith.simulated-v1"), RoleArn: &c.role,
+			InputDataConfig:  &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://" + defaultBucket + "/in/")}},
+			OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://" + defaultBucket + "/in/out/")}}})
+		if got := strings.TrimSuffix(apiCode(err), "Exception"); got != c.want {
+			t.Errorf("a job of %s: %v, want %q", c.role, err, c.want)
 		}
 	}
 }
