@@ -241,10 +241,7 @@ func (c *climb) rise(now time.Time, at level, ceiling int) {
 
 // risen decides after a level of the rise: the next level, or the search below this one.
 func (c *climb) risen(now time.Time, at level, ceiling int) {
-	if prev := c.high; prev.goodput > 0 || c.low.goodput > 0 {
-		if prev.goodput == 0 {
-			prev = c.low
-		}
+	if prev := c.high; prev.goodput > 0 {
 		gain, ratio := at.goodput/prev.goodput, float64(at.limit)/float64(prev.limit)
 		if gain < 1+0.1*(ratio-1) {
 			c.better(at)

@@ -155,13 +155,14 @@ func (l *Limiter) TryAcquire() (time.Duration, bool) {
 	limit := l.limit(now)
 	taken := l.held + l.rests.now(now)
 	switch {
-	case taken >= limit && l.credit >= 4 && l.late():
+	case taken < limit:
+		if wait := l.pace.wait(now, taken, limit); wait > 0 {
+			return wait, false
+		}
+	case l.credit >= 4 && l.late(): // it replaces an answered request: no growth
 		l.credit -= 4
-	case taken >= limit:
+	default:
 		return l.rests.next(now), false
-	}
-	if wait := l.pace.wait(now, taken, limit); wait > 0 {
-		return wait, false
 	}
 	l.ceiling.burst(now, limit, l.settle())
 	l.take(now)

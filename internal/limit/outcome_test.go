@@ -311,31 +311,107 @@ func TestANewBoundBeginsANewMeasurement(t *testing.T) {
 	}
 }
 
-// When refusals come late, three of four answered requests are replaced although the limit fell.
+// When refusals come late, three of four answered requests are replaced although the limit fell: three credits an answer, four a request.
 func TestAServerWithLateRefusalsDoesNotRunEmpty(t *testing.T) {
 	for took, want := range map[float64]int{2: 3, 0.5: 0} {
-		l, now := clocked(4)
+		l, _ := clocked(10)
 		l.held, l.flying, l.ceiling.sends.took = 40, 40, recent{took, true}
-		l.pace.level = 100
 		replaced := 0
 		for range 4 {
 			f := Flight{sent: start}
 			l.Land(&f)
 			l.Succeeded(f, 0)
 			l.Release()
-			if l.pace.level = 100; l.held >= 4 {
-				l.fixed = l.held // not below what is in flight, for the pace
-			}
-			l.fixed = 4
-			if taken := l.held; l.credit >= 4 && l.late() {
-				if _, ok := l.TryAcquire(); ok && l.held == taken+1 {
-					replaced++
-				}
+			if _, ok := l.TryAcquire(); ok {
+				l.Begin()
+				replaced++
 			}
 		}
-		_ = now
-		if replaced > want {
+		if replaced != want || l.held != 36+want {
 			t.Errorf("refusals of %.1f s: %d of four were replaced, want %d", took, replaced, want)
+		}
+	}
+}
+
+// An idle backend that gets a request is told of once.
+func TestTheFirstRequestOfAnIdleBackendIsTold(t *testing.T) {
+	l, _ := clocked(4)
+	begin := func() (Flight, bool) {
+		l.TryAcquire()
+		f := l.Begin()
+		select {
+		case <-l.Sending():
+			return f, true
+		default:
+			return f, false
+		}
+	}
+	a, first := begin()
+	b, second := begin()
+	if !first || second || l.InFlight() != 2 || !l.Busy() {
+		t.Errorf("the first was told %v, the second %v", first, second)
+	}
+	l.Land(&a)
+	l.Land(&a)
+	if l.InFlight() != 1 || l.landed != 1 {
+		t.Error("a request that landed twice counts twice")
+	}
+	l.Land(&b)
+	if _, again := begin(); !again {
+		t.Error("the first request after an idle time was not told")
+	}
+}
+
+// Gauges that were found wrong are ignored for 4 minutes, and twice as long each further time, up to 64. Goodput decides meanwhile.
+func TestWrongGaugesAreIgnoredForAWhile(t *testing.T) {
+	l, now := clocked(0)
+	for _, minutes := range []time.Duration{4, 8, 16, 32, 64, 64} {
+		l.source = fromGauges
+		l.waiting = waiting{limit: 100, slots: 90, fall: fall{limit: 150}}
+		l.audit.phase = auditRaised
+		l.distrust(*now)
+		if l.source != fromGoodput || l.climb.limit != 150 || l.climb.step != smallStep || l.climb.w.after != *now || l.waiting != (waiting{limit: 150}) || l.audit.phase != auditIdle {
+			t.Errorf("limit %d, step %.2f, source %s, %+v", l.climb.limit, l.climb.step, l.source, l.waiting)
+		}
+		*now = now.Add(minutes*time.Minute - 1)
+		if l.Gauge(gauges(9, 0)); l.source != fromGoodput {
+			t.Errorf("believed before %d minutes", minutes)
+		}
+		*now = now.Add(1)
+		if l.Gauge(gauges(9, 0)); l.source != fromGauges {
+			t.Errorf("not believed after %d minutes", minutes)
+		}
+	}
+	for limit, step := range map[int]float64{32: firstStep, 33: smallStep} {
+		l.waiting = waiting{limit: limit}
+		if l.distrust(*now); l.climb.step != step {
+			t.Errorf("from %d the step is %.2f", limit, l.climb.step)
+		}
+	}
+	l.waiting = waiting{limit: 100, slots: 80, published: true, fall: fall{limit: 150}}
+	if l.distrust(*now); l.climb.limit != 100 || l.waiting != (waiting{limit: 100, slots: 80, published: true}) {
+		t.Errorf("80 slots are published: limit %d, %+v", l.climb.limit, l.waiting)
+	}
+	l.source, l.waiting = fromGauges, waiting{limit: 70}
+	if l.Blind(); l.source != fromGoodput || l.climb.limit != 70 || l.waiting != (waiting{limit: First}) {
+		t.Errorf("without gauges: source %s, limit %d", l.source, l.climb.limit)
+	}
+	l.source, l.waiting = fromSlots, waiting{limit: 70, slots: 80, published: true, reads: true}
+	if l.Blind(); l.source != fromSlots || l.waiting.limit != 100 {
+		t.Errorf("without gauges of published slots: source %s, limit %d", l.source, l.waiting.limit)
+	}
+}
+
+// Gauges are audited while the limit is reached, the slots are known, and refusals leave room for an eighth more.
+func TestGaugesAreAuditedWhileTheLimitIsReached(t *testing.T) {
+	for _, c := range []struct {
+		held, slots, bound int
+		want               auditPhase
+	}{{100, 92, 0, auditBefore}, {99, 92, 0, auditIdle}, {100, 0, 0, auditIdle}, {100, 92, 112, auditIdle}, {100, 92, 113, auditBefore}} {
+		l, _ := clocked(0)
+		l.source, l.held, l.flying, l.waiting, l.ceiling.at = fromGauges, c.held, c.held, waiting{limit: 100, fine: 100, slots: c.slots, reads: true}, c.bound
+		if l.Gauge(gauges(92, 8)); l.audit.phase != c.want {
+			t.Errorf("%+v: phase %d", c, l.audit.phase)
 		}
 	}
 }
