@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/words"
@@ -56,6 +57,9 @@ func fileForm(head []byte, whole bool) (form, bool) {
 			return m.form, true
 		}
 	}
+	if f, ok := encoding(head); ok {
+		return f, true
+	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	if len(text) == 0 {
 		return form{}, false
@@ -81,7 +85,50 @@ func fileForm(head []byte, whole bool) (form, bool) {
 			return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: docs/from-csv.md has the commands"}, true
 		}
 	}
+	if more && isProse(text) {
+		return form{"the file is plain text, not JSON lines", `make a record of each line: jq -Rc '{recordId: (input_line_number|tostring), modelInput: {messages: [{role: "user", content: .}], max_tokens: 500}}' FILE > records.jsonl`}, true
+	}
 	return form{}, false
+}
+
+// encoding tells whether text that begins like a record is in another encoding than UTF-8: UTF-16 without a mark, or an encoding of one
+// byte per character. It takes text for the latter if it has accented letters of Latin-1 and no character of UTF-8 beyond ASCII; with
+// both, single lines are damaged, and each is told.
+func encoding(head []byte) (form, bool) {
+	switch {
+	case bytes.HasPrefix(head, []byte("{\x00")):
+		return form{"the text is UTF-16 (little endian, without a byte order mark), not UTF-8", "convert it: iconv -f UTF-16LE -t UTF-8 FILE > records.jsonl"}, true
+	case bytes.HasPrefix(head, []byte("\x00{")):
+		return form{"the text is UTF-16 (big endian, without a byte order mark), not UTF-8", "convert it: iconv -f UTF-16BE -t UTF-8 FILE > records.jsonl"}, true
+	case len(head) == 0 || head[0] != '{':
+		return form{}, false
+	}
+	if end := bytes.LastIndexByte(head, '\n'); end > 0 { // a character may be cut in two at the end of head
+		head = head[:end]
+	}
+	letters := 0
+	for len(head) > 0 {
+		r, size := utf8.DecodeRune(head)
+		switch b := head[0]; {
+		case r != utf8.RuneError && size > 1, b == 0xff:
+			return form{}, false
+		case r == utf8.RuneError && b >= 0xc0:
+			letters++
+		}
+		head = head[size:]
+	}
+	return form{"the text is not UTF-8; it looks like Windows-1252 or Latin-1", "convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > records.jsonl"}, letters > 0
+}
+
+// isProse reports whether no line of text is JSON, nor begins like a record.
+func isProse(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && (line[0] == '{' || json.Valid(line)) {
+			return false
+		}
+	}
+	return utf8.Valid(text[:bytes.LastIndexByte(text, '\n')]) && !bytes.ContainsRune(text, 0)
 }
 
 // spread tells whether the first object goes on after its line.

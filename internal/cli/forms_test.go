@@ -28,6 +28,10 @@ func TestAFileOfAnotherFormIsToldInOneMessage(t *testing.T) {
 		"bare.jsonl":   {`{"messages":[]}` + "\n", "no \"modelInput\" around them", "modelInput: .}"},
 		"prompt.jsonl": {`{"prompt":"x"}` + "\n", "the lines have a \"prompt\"", "content: .prompt"},
 		"utf16.jsonl":  {"\xff\xfe{\x00", "UTF-16, not UTF-8", "iconv -f UTF-16"},
+		"le.jsonl":     {"{\x00\"\x00}\x00\n\x00", "UTF-16 (little endian", "iconv -f UTF-16LE -t UTF-8 le.jsonl"},
+		"be.jsonl":     {"\x00{\x00\"\x00}\x00\n", "UTF-16 (big endian", "iconv -f UTF-16BE -t UTF-8 be.jsonl"},
+		"latin1.jsonl": {"{\"recordId\":\"1\",\"modelInput\":{\"a\":\"caf\xe9\"}}\n{\"recordId\":\"2\",\"modelInput\":{\"a\":\"na\xefve \x80 5\"}}\n", "Windows-1252 or Latin-1", "iconv -f WINDOWS-1252 -t UTF-8 latin1.jsonl"},
+		"text.jsonl":   {"What is it?\nWhy, then, not?\n", "plain text, not JSON lines", "jq -Rc"},
 		"apple.jsonl":  {"\x00\x05\x16\x07\x00\x02", "AppleDouble", "leave it out"},
 		"page.jsonl":   {"<!DOCTYPE html>\n", "web page", "download"},
 		"lfs.jsonl":    {"version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"},
@@ -48,7 +52,7 @@ func TestAFileOfAnotherFormIsToldInOneMessage(t *testing.T) {
 		}
 	}
 	long := `{"recordId":"1","modelInput":{"prompt":"` + strings.Repeat("x, ", formBytes) + `"}}` + "\n"
-	for name, content := range map[string]string{"record": record, "marked": "\xef\xbb\xbf" + record, "after lines": "\n\r\n " + record, "long": long, "empty": "", "text": "What is it?\nWhy, then, not?\n",
+	for name, content := range map[string]string{"record": record, "marked": "\xef\xbb\xbf" + record, "after lines": "\n\r\n " + record, "long": long, "empty": "", "one line": "What is it?", "damaged": "{\"recordId\":\"\u00e9\"}\n{\"recordId\":\"\xe9\"}\n", "text before records": "a comment\n" + record,
 		"bad line first": "{\"recordId\":\n" + record, "no modelInput": `{"recordId":"4"}` + "\n" + record, "cut": record[:40]} {
 		head := content[:min(len(content), formBytes)]
 		if found, ok := fileForm([]byte(head), len(content) < formBytes); ok {

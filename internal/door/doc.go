@@ -8,8 +8,8 @@
 // key holder, not even from the same address:
 //
 //   - All connections in use: the door closes the oldest stranger of the address with the most strangers.
-//   - All bytes in use: it closes the stranger with the largest product of bytes held × age. A short request
-//     that has just arrived has a small product, whatever the others hold.
+//   - All bytes in use: it closes the stranger with the largest product of bytes held × age, among those
+//     that hold at least the average. A short request that has just arrived has a small product, and an old one holds less than the average.
 //   - Time: the first byte of a stranger's request must arrive within [Limits].Idle. A request of n bytes must
 //     be complete within min([Limits].Patience + n/[Limits].Rate, [Limits].Longest). This ends idle
 //     connections, slow headers and slow bodies.

@@ -228,6 +228,30 @@ func TestStrangersHoldNoMoreBytesThanTheirShare(t *testing.T) {
 	})
 }
 
+// A machine under load keeps an honest caller's short request waiting for a second. A flood that comes then closes itself.
+func TestAShortRequestIsNotClosedForItsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound = 64 << 10
+		n := newNetwork()
+		l := Listen(n, Limits{Open: 10, Strangers: 5, PerAddress: 5, Bytes: bound}, nil)
+		defer l.Close()
+		short, flood := n.from(here), n.from(here)
+		one, many := accepted(t, l), accepted(t, l)
+		go short.Write(make([]byte, 400))
+		io.ReadFull(one, make([]byte, 400))
+		time.Sleep(time.Second)
+		go flood.Write(make([]byte, 24))
+		io.ReadFull(many, make([]byte, 24))
+		many.Keep(bound) // at age 0: its product of bytes and age is the smaller
+		if !open(short) || open(flood) {
+			t.Errorf("open: the short request %v, the flood %v", open(short), open(flood))
+		}
+		if l.bytes > bound {
+			t.Errorf("%d bytes are held; the bound is %d", l.bytes, bound)
+		}
+	})
+}
+
 // Over HTTP/2 a few bytes make a request that takes much more.
 func TestWhatIsKeptCountsUntilItIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

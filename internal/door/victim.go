@@ -55,13 +55,21 @@ func (l *Listener) longestIdle() (found *Conn) {
 	return found
 }
 
-// heaviest returns the stranger with the largest product of bytes held × age of its request, or
-// nil. The caller holds l.mu.
+// heaviest returns the stranger with the largest product of bytes held × age of its request,
+// among those that hold at least the average, or nil. So an honest caller's small request is not
+// closed for its age when a large one has just come: that would free nearly nothing. The caller
+// holds l.mu.
 func (l *Listener) heaviest() (found *Conn) {
-	most, now := 0.0, time.Now()
+	most, held, now := 0.0, 0.0, time.Now()
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*Conn)
-		if weight := float64(c.received+c.kept) * float64(now.Sub(c.since)+time.Millisecond); weight > most {
+		held += float64(c.received + c.kept)
+	}
+	average := held / float64(max(l.strangers.Len(), 1))
+	for e := l.strangers.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*Conn)
+		bytes := float64(c.received + c.kept)
+		if weight := bytes * float64(now.Sub(c.since)+time.Millisecond); bytes >= average && weight > most {
 			found, most = c, weight
 		}
 	}
