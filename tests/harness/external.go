@@ -40,6 +40,14 @@ func EmbeddedS3Only(t testing.TB) {
 // EmbeddedS3 reports whether the test servers use their embedded S3. Tests must not judge the speed of another one.
 func EmbeddedS3() bool { return externalS3() == nil }
 
+// StartBeside starts a server whose S3 is the embedded one of another server, which it reaches with that server's first access key.
+func StartBeside(t testing.TB, other *Server, settings string) *Server {
+	t.Helper()
+	s := prepare(t, &external{other.At.S3, other.At.AccessKeyID, other.At.SecretAccessKey}, Bucket, settings)
+	s.Start()
+	return s
+}
+
 // settings are the environment variables with which a server uses the S3.
 func (e *external) settings() []string {
 	return []string{"BATHOLITH_S3_ENDPOINT=" + e.endpoint, "BATHOLITH_S3_ACCESS_KEY_ID=" + e.key, "BATHOLITH_S3_SECRET_ACCESS_KEY=" + e.secret}

@@ -102,13 +102,21 @@ type Addresses struct {
 // New prepares a server with these settings (YAML, or "") and flags, without starting it. It is killed at the end of the test.
 func New(t testing.TB, settings string, flags ...string) *Server {
 	t.Helper()
+	bucket, e := Bucket, externalS3()
+	if e != nil {
+		bucket = e.bucket(t)
+	}
+	return prepare(t, e, bucket, settings, flags...)
+}
+
+// prepare is New with an S3 (nil: the embedded one) and the bucket of the jobs.
+func prepare(t testing.TB, s3 *external, bucket, settings string, flags ...string) *Server {
+	t.Helper()
 	dir := t.TempDir()
-	s := &Server{t: t, Dir: dir, Data: filepath.Join(dir, "batholith-data"), s3: externalS3(), bucket: Bucket}
+	s := &Server{t: t, Dir: dir, Data: filepath.Join(dir, "batholith-data"), s3: s3, bucket: bucket}
 	s.args = append([]string{"serve", "--data", s.Data, "--listen", "127.0.0.1:0"}, flags...)
 	if s.s3 == nil {
 		s.args = append(s.args, "--s3-listen", "127.0.0.1:0")
-	} else {
-		s.bucket = s.s3.bucket(t)
 	}
 	if settings != "" {
 		path := filepath.Join(dir, "batholith.yaml")
