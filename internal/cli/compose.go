@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/url"
 	"time"
 
@@ -97,4 +99,28 @@ func networks(c *config.Config, models *engine.Models) (engine.Networks, error) 
 		}
 	}
 	return n, nil
+}
+
+// absentWays names the source addresses and interfaces of subnets that this machine does not have now. It may get them later.
+func absentWays(n config.Network) (absent []string) {
+	for i, s := range n.Subnets {
+		if s.SourceAddress != "" && !ownAddress(s.SourceAddress) {
+			absent = append(absent, fmt.Sprintf("network.subnets[%d].source_address: this machine does not have the address %s; nothing leaves by %s until it does", i, s.SourceAddress, s.ID))
+		}
+		if s.Interface != "" {
+			if _, err := net.InterfaceByName(s.Interface); err != nil {
+				absent = append(absent, fmt.Sprintf("network.subnets[%d].interface: this machine does not have the interface %s; nothing leaves by %s until it does", i, s.Interface, s.ID))
+			}
+		}
+	}
+	return absent
+}
+
+// ownAddress reports whether connections can be made from an address: whether a socket can be bound to it.
+func ownAddress(address string) bool {
+	conn, err := net.ListenPacket("udp", net.JoinHostPort(address, "0")) //nolint:noctx // nothing is sent or waited for
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }

@@ -63,6 +63,9 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	for _, path := range data.LooseModes() {
 		a.tell("warning", "other users of this machine can open "+path+", which holds keys, prompts and answers; batholith doctor says how to close it")
 	}
+	for _, why := range absentWays(c.Network) {
+		a.tell("warning", why)
+	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
