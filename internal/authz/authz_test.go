@@ -160,7 +160,7 @@ func TestAPolicyThatForbidsAndCannotBeEvaluatedDenies(t *testing.T) {
 	}
 }
 
-func TestNobodyMayDoAnythingInAnotherAccount(t *testing.T) {
+func TestACallerMayDoNothingInAnotherAccount(t *testing.T) {
 	open, err := Open("", nil)
 	if err != nil {
 		t.Fatal(err)

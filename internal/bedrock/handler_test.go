@@ -296,7 +296,7 @@ func (refused) Refusal() (string, int, string) {
 	return "UnrecognizedClientException", 403, "who are you?"
 }
 
-func TestNobodyUnknownReachesTheService(t *testing.T) {
+func TestAnUnknownCallerDoesNotReachTheService(t *testing.T) {
 	e := &echo{}
 	h := NewHandler(e, Options{Authenticate: func(r *http.Request, body []byte) (Caller, error) {
 		if string(body) != valid {

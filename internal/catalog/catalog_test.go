@@ -70,7 +70,7 @@ func TestAConfigurationThatCannotBeServedIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatAConfigurationLeavesOutComesFromTheID(t *testing.T) {
+func TestMembersMissingInTheSettingsComeFromTheID(t *testing.T) {
 	c, err := New([]Entry{entry("anthropic.claude-3-haiku-20240307-v1:0"), entry("amazon.titan-embed-text-v2:0"), entry("Qwen/Qwen2.5-7B-Instruct"), entry("-")}, Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func TestInputsThatMakeNoJobAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatAnEarlierRunWroteIsNoInput(t *testing.T) {
+func TestOutputOfAnEarlierRunIsNotReadAsInput(t *testing.T) {
 	dir := folder(t, map[string]string{"a.jsonl": "x", "batholith-out/.batholith/worker": "", "batholith-out/j/a.jsonl.out": "x",
 		"data/batholith.db": "", "data/s3/batholith/in/a.jsonl": "x"})
 	files, err := gather([]string{dir})

@@ -60,7 +60,7 @@ aaaaaaaaaaaa  nightly
 }
 
 // What people read fits the terminal whatever it holds; in a pipe nothing is cut. No word here is wider than 54 columns.
-func TestWhatPeopleReadKeepsToTheWidth(t *testing.T) {
+func TestOutputFitsTheWidthOfTheTerminal(t *testing.T) {
 	words := rapid.SliceOf(rapid.StringMatching(`[a-z日本é😀\x1b]{1,9}`))
 	rapid.Check(t, func(t *rapid.T) {
 		columns := rapid.IntRange(80, 200).Draw(t, "columns")

@@ -124,7 +124,7 @@ func TestHowARoleIsAssumedIsChecked(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotSupportedIsRefusedRatherThanPassedOver(t *testing.T) {
+func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 	for _, file := range []string{
 		"events: [{url: 'http://h'}]",
 		"store: postgres://u@h/db",

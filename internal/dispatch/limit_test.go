@@ -72,7 +72,7 @@ func (m *recollection) Learn(_ context.Context, l batholith.Learned) error {
 	return nil
 }
 
-func TestWhatWasFoundIsRememberedOverARestart(t *testing.T) {
+func TestALearnedLimitSurvivesARestart(t *testing.T) {
 	for _, engine := range []simlm.Engine{simlm.EngineVLLM, simlm.EngineNone} {
 		synctest.Test(t, func(t *testing.T) {
 			o, m := simlm.Options{Engine: engine, Slots: 256}, &recollection{}

@@ -58,8 +58,8 @@ func TestAMemberThatAServerRefusesIsLeftOutFromThenOn(t *testing.T) {
 	})
 }
 
-// What the model wrote wrong is asked for again, unless sampling is fixed: then the same request would bring the same.
-func TestWhatTheSameRequestWouldBringAgainIsNotAskedAgain(t *testing.T) {
+// A bad answer of the model is retried, except with temperature 0 or a seed: the same request would get the same answer.
+func TestABadAnswerIsNotRetriedIfSamplingIsFixed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := &server{limit: 1, do: func(_ context.Context, body string, _ int) ([]byte, error) {

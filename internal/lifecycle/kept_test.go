@@ -30,7 +30,7 @@ func (w *world) keepsFive(t *testing.T) batholith.Job {
 	return w.job(id)
 }
 
-func TestWhatWasFinishedIsKeptWhenTheOutputCannotBeWritten(t *testing.T) {
+func TestFinishedResultsAreKeptWhenTheOutputCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		stop := w.start()

@@ -202,7 +202,7 @@ func (w *world) decide(to batholith.Status, message string, manifest []byte, liv
 	return epoch
 }
 
-func TestWhoSeesAJobOverFindsNothingButItsOutput(t *testing.T) {
+func TestAnEndedJobLeavesOnlyItsOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.put("a.jsonl", records(10))

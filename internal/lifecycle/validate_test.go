@@ -76,7 +76,7 @@ func TestValidationNamesCauseAndPlace(t *testing.T) {
 	}
 }
 
-func TestWhatTheRoleMayNotDoIsSaidInAWSsWords(t *testing.T) {
+func TestDeniedRolesAreToldInTheWordsOfAWS(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault func(op, key string) (bool, error)

@@ -191,7 +191,7 @@ func TestTheGateClosesWhenAllIsRefusedAndOpensForWhatIsTaken(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsIsNotOursWhenSendingLessDoesNotHelp(t *testing.T) {
+func TestWaitingThatDoesNotFallWithTheLimitIsOfOtherClients(t *testing.T) {
 	type reading struct{ flying, waiting int }
 	for _, c := range []struct {
 		name  string

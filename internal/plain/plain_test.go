@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestWhatActsOnATerminalIsShownAndNotDone(t *testing.T) {
+func TestTerminalControlSequencesAreShownAndHaveNoEffect(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"ASCII":                       {"plain ~!", "plain ~!"},
 		"clipboard":                   {"a\x1b]52;c;cHduZWQ=\x07b", `a\u001b]52;c;cHduZWQ=\u0007b`},

@@ -404,8 +404,8 @@ func TestALostEndOfTheJournalIsLogged(t *testing.T) {
 	}
 }
 
-// A name in the journal's folder that is no file, such as a pipe, which nobody writes to, does not hold up the start.
-func TestWhatIsNoFileInTheJournalIsPutAside(t *testing.T) {
+// A pipe in the journal folder, which would block a read, does not delay the start.
+func TestPipesAndFoldersInTheJournalArePutAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		world := newWorld()
 		world.plan("job", 10, 30)

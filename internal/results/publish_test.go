@@ -332,9 +332,9 @@ func TestNoUploadIsForgottenWhereverAPublisherDies(t *testing.T) {
 	}
 }
 
-// TestWhatIsLateOfADeadPublisherIsNotSeen has a publisher die in every single call of its, which takes effect long after its successor
+// TestLateWritesOfADeadPublisherAreNotSeen kills a publisher in each of its calls. The call takes effect long after its successor
 // has published, before or after the clean-up: be it a part of a shorter output, or a manifest with another status.
-func TestWhatIsLateOfADeadPublisherIsNotSeen(t *testing.T) {
+func TestLateWritesOfADeadPublisherAreNotSeen(t *testing.T) {
 	for n := range 8 {
 		final, cleanFirst, part := n&1 > 0, n&2 > 0, int64(n&4*75) // in several parts or in one
 		for fatal := 1; ; fatal++ {

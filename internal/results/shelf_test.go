@@ -40,7 +40,7 @@ func (w *world) shelvedSegments(t *testing.T, job string) (keys []string) {
 	return keys
 }
 
-func TestWhatTheBucketRefusesOfAFailingJobIsCommittedOnTheShelf(t *testing.T) {
+func TestSegmentsOfAFailingJobThatItsBucketRefusesAreCommittedOnTheShelf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		world, disk := newWorld(), objecttest.NewMemory()
 		world.plan("job", 10, 40)

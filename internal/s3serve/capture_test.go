@@ -14,7 +14,7 @@ import (
 	"github.com/versity/versitygw/debuglogger"
 )
 
-func TestWhatLibrariesPrintIsLoggedWithoutWhatClientsSent(t *testing.T) {
+func TestLinesOfLibrariesAreLoggedWithoutTextOfClients(t *testing.T) {
 	var log bytes.Buffer // written until release has returned
 	stderr := os.Stderr
 	release := Capture(slog.New(slog.NewJSONHandler(&log, nil)))

@@ -93,7 +93,7 @@ func TestAFullBatchGeneratesATokenForEachSlotInEachStep(t *testing.T) {
 	}
 }
 
-func TestThoseWhoWaitAreServedInTheOrderOfTheirArrival(t *testing.T) {
+func TestWaitersAreServedInTheOrderOfArrival(t *testing.T) {
 	for name, o := range map[string]Options{"steps": {Step: 10 * time.Millisecond, Slots: 1, OutputTokens: 3}, "own time": {Latency: time.Second, Slots: 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestALateStepIsMadeUpForAndALongStopIsNot(t *testing.T) {
 	})
 }
 
-func TestOneBeyondTheQueueIsRefused(t *testing.T) {
+func TestARequestBeyondTheQueueIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		o      Options
 		served int

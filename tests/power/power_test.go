@@ -250,7 +250,7 @@ func (c *client) committed() (n int) {
 	return n
 }
 
-func TestWhatWasAcknowledgedSurvivesTheLossOfPowerAtAnyMoment(t *testing.T) {
+func TestAcknowledgedWritesSurviveALossOfPowerAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const losses, each = 10, 250
 	seed := rand.Uint64()
