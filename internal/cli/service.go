@@ -152,6 +152,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	if s.keys, err = c.Ring(); err != nil {
 		return "", errors.Join(err, ln.Close())
 	}
+	addOwnRoles(c)
 	giveRolesKeys(c)
 	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy,
 		Sessions: s3Sessions{s.callers.Sessions, c}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
@@ -173,6 +174,27 @@ func reachable(ln net.Listener) string {
 		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
 	}
 	return "http://" + ln.Addr().String()
+}
+
+// addOwnRoles gives each account of a caller its own role arn:aws:iam::ACCOUNT:role/batholith, as the configured account has it, unless the
+// settings have an entry of that name.
+func addOwnRoles(c *config.Config) {
+	named := map[string]bool{c.DefaultRole(): true}
+	for _, r := range c.Roles {
+		named[r.ARN] = true
+	}
+	add := func(account string) {
+		if arn := config.OwnRole(account); !named[arn] {
+			named[arn] = true
+			c.Roles = append(c.Roles, config.Role{ARN: arn})
+		}
+	}
+	for _, k := range c.Credentials {
+		add(k.Account)
+	}
+	for _, k := range c.APIKeys {
+		add(k.Account)
+	}
 }
 
 // giveRolesKeys makes keys for the roles that have none, for this process only, so that what narrows a role holds for each.

@@ -496,3 +496,36 @@ func TestAPolicyDecidesWhoMayAssumeARole(t *testing.T) {
 		}
 	}
 }
+
+func TestEachAccountHasItsOwnRole(t *testing.T) {
+	s, _ := startSite(t, filepath.Join(t.TempDir(), "data"))
+	s.put("in/a")
+	bucket, key := aws.String("eves-bucket"), aws.String("in/a.jsonl")
+	if _, err := s.s3(eve).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: bucket}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.s3(eve).PutObject(t.Context(), &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("x")}); err != nil {
+		t.Fatal(err)
+	}
+	own := config.OwnRole(second)
+	out, err := s.sts(eve).AssumeRole(t.Context(), &awssts.AssumeRoleInput{RoleArn: &own, RoleSessionName: aws.String("night")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := static(*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+	if _, err := s.s3(role).GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: key}); err != nil {
+		t.Errorf("the role of an account does not reach its bucket: %v", err)
+	}
+	if got := s.get(role, "in/a"); got != "AccessDenied" {
+		t.Errorf("an object of another account: %q", got)
+	}
+	for arn, want := range map[string]string{own: "", s.c.DefaultRole(): "AccessDeniedException"} {
+		_, err := s.bedrock(eve).CreateModelInvocationJob(t.Context(), &awsbedrock.CreateModelInvocationJobInput{JobName: aws.String("own"),
+			ModelId: aws.String("batholith.simulated-v1"), RoleArn: &arn,
+			InputDataConfig:  &types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig{Value: types.ModelInvocationJobS3InputDataConfig{S3Uri: aws.String("s3://eves-bucket/in/")}},
+			OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://eves-bucket/out/")}}})
+		if got := apiCode(err); got != want {
+			t.Errorf("a job as %s: %q, want %q", arn, got, want)
+		}
+	}
+}

@@ -99,8 +99,12 @@ func (l Limits) Rules() batholith.Limits {
 func (c *Config) AWS() bool { return c.Profile == ProfileAWS }
 
 // DefaultRole returns the ARN of the role that always exists on the embedded S3.
-func (c *Config) DefaultRole() string {
-	return batholith.ARN{Partition: "aws", Service: "iam", Account: c.Account, Resource: "role/batholith"}.String()
+func (c *Config) DefaultRole() string { return OwnRole(c.Account) }
+
+// OwnRole returns the ARN of the role that an account with callers has on the embedded S3 without being configured. It reaches the buckets
+// of that account.
+func OwnRole(account string) string {
+	return batholith.ARN{Partition: "aws", Service: "iam", Account: account, Resource: "role/batholith"}.String()
 }
 
 // EmbeddedS3 reports whether objects are stored in the embedded S3.

@@ -48,7 +48,7 @@ type Config struct {
 	// and bearer keys on the way.
 	Insecure bool `yaml:"insecure"`
 	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on
-	// the embedded S3.
+	// the embedded S3, for each account that has a caller.
 	Roles []Role `yaml:"roles"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`
