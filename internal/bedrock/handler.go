@@ -33,7 +33,9 @@ type Options struct {
 	// Authenticate returns the sender of a request with this body. The error should be a
 	// [Refusal]. It must be set: the handler has no anonymous caller.
 	Authenticate func(r *http.Request, body []byte) (Caller, error)
-	Log          *slog.Logger // nil: none
+	// Known, if not nil, is called once the sender of a request is known.
+	Known func(ctx context.Context, operation string, who Caller)
+	Log   *slog.Logger // nil: none
 	// Observe, if not nil, is called after every answer. Observation.Code is empty if the
 	// operation succeeded; Operation is empty if no operation matched the path.
 	Observe func(Observation)
@@ -123,6 +125,9 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	if err != nil {
 		return rt, nil, err
+	}
+	if h.Known != nil {
+		h.Known(ctx, rt.operation, who)
 	}
 	in, err := rt.input(r, label, body)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/audit"
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/certs"
@@ -53,7 +54,8 @@ type service struct {
 	s3      *s3serve.Server // nil with an external S3
 	keys    *kms.Ring       // of the embedded S3
 	places  *engine.Places
-	policy  *authz.Policies
+	policy  onTrail
+	audit   *audit.Log    // nil: there is none
 	callers *keys         // that may call
 	cert    *certs.Keeper // of the API; nil: plain HTTP
 	s3cert  *certs.Keeper // of the embedded S3
@@ -81,7 +83,11 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	defer s.store.Close()
-	if s.policy, err = authz.Open(o.Config.Policy, o.Log); err != nil {
+	if s.audit, err = openAudit(o); err != nil {
+		return err
+	}
+	defer s.audit.Close()
+	if s.policy.Policies, err = authz.Open(o.Config.Policy, o.Log); err != nil {
 		return err
 	}
 	if s.callers, err = newKeys(o.Config); err != nil {
@@ -154,7 +160,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	}
 	addOwnRoles(c)
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy,
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy, Audit: s.audit,
 		Sessions: s3Sessions{s.callers.Sessions, c}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
@@ -253,7 +259,18 @@ func (s *service) handler() http.Handler {
 	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, time.Now))
 	tokens := s.tokenService(c.Region)
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
-		Admit: admit(verifier), Authenticate: authenticate(verifier)})
+		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: func(ctx context.Context, operation string, who bedrock.Caller) {
+			trail := audit.Of(ctx)
+			trail.Sender(who.Account, who.Principal)
+			trail.Asked("bedrock:" + operation)
+		}})
+	calls := audited(s.audit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sts.Is(r) {
+			tokens.ServeHTTP(w, r)
+			return
+		}
+		wire.ServeHTTP(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
 		switch r.URL.Path {
 		case "/healthz":
@@ -261,11 +278,7 @@ func (s *service) handler() http.Handler {
 		case "/readyz":
 			s.readyz(w, r)
 		default:
-			if sts.Is(r) {
-				tokens.ServeHTTP(w, r)
-				return
-			}
-			wire.ServeHTTP(w, r)
+			calls.ServeHTTP(w, r)
 		}
 	})
 }
@@ -281,7 +294,7 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
-	notes := []string{s.policy.Note(), s.cert.Note(), s.s3cert.Note()}
+	notes := []string{s.policy.Note(), s.audit.Note(), s.cert.Note(), s.s3cert.Note()}
 	if s.o.Notice != nil {
 		notes = append(notes, s.o.Notice())
 	}

@@ -60,6 +60,9 @@ func (l *loader) check() {
 	l.checkPolicy()
 	l.checkOIDC()
 	l.checkTLS()
+	if a := c.Audit; a.MaxSize < 1<<20 || a.Keep < 0 {
+		l.bad("audit.max_size", "write 1MiB or more, and for audit.keep 0 or more", "%s and %d files are not possible", a.MaxSize, a.Keep)
+	}
 	l.later("events", len(c.Events) > 0)
 }
 

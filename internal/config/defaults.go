@@ -33,6 +33,7 @@ func Default(profile string) *Config {
 		Drain:      30 * time.Second,
 		Log:        Log{Level: "info", Format: "text"},
 		S3:         S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
+		Audit:      Audit{MaxSize: 100 << 20, Keep: 10},
 		Embedded:   true,
 		Simulated:  Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:   4,

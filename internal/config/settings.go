@@ -44,6 +44,8 @@ type Config struct {
 	// Certificate of both listeners; absent: plain HTTP. Its files are read again when they
 	// change.
 	TLS TLS `yaml:"tls"`
+	// Audit log: one line of JSON for each request, with sender, action and decision.
+	Audit Audit `yaml:"audit"`
 	// Whether plain HTTP may be served to other machines, which can then read prompts, answers
 	// and bearer keys on the way.
 	Insecure bool `yaml:"insecure"`
@@ -161,6 +163,19 @@ type OIDC struct {
 	// Text before the names of principals and groups of tokens, such as "sso:", so that none
 	// of them is mistaken for a principal or a group of these settings.
 	Prefix string `yaml:"prefix"`
+}
+
+// Audit configures the audit log.
+type Audit struct {
+	// File of the audit log, or stdout; absent: there is none.
+	File string `yaml:"file"`
+	// Size at which the file is set aside as FILE.1: bytes, or 100MiB.
+	MaxSize Bytes `yaml:"max_size"`
+	// Number of files that are kept besides the current one.
+	Keep int `yaml:"keep"`
+	// Whether requests are refused while the audit log cannot be written. Otherwise the log and
+	// /readyz say how many lines are missing.
+	Required bool `yaml:"required"`
 }
 
 // TLS names the certificate files of a listener.

@@ -19,6 +19,7 @@ import (
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
 
+	"github.com/batholith/batholith/internal/audit"
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/kms"
 )
@@ -31,6 +32,7 @@ type Options struct {
 	Accounts []Account // key pairs that may sign requests
 	// Authorizer narrows what callers may do in their account; nil: everything is allowed there.
 	Authorizer Authorizer
+	Audit      *audit.Log   // nil: none
 	Sessions   Sessions     // temporary keys; nil: there are none
 	Tokens     http.Handler // answers forms posted to the path /, which are requests to a token service (STS); nil: none
 	Log        *slog.Logger // for faults; nil: discarded
@@ -100,6 +102,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	app.Server().ConnState = follow
+	app.Server().Handler = audited(o.Audit, app.Server().Handler)
 	if o.Tokens != nil {
 		app.Server().Handler = withTokens(o.Tokens, app.Server().Handler)
 	}
