@@ -54,7 +54,7 @@ type service struct {
 	s3      *s3serve.Server // nil with an external S3
 	keys    *kms.Ring       // of the embedded S3
 	places  *engine.Places
-	policy  onTrail
+	policy  *authz.Policies
 	audit   *audit.Log    // nil: there is none
 	callers *keys         // that may call
 	cert    *certs.Keeper // of the API; nil: plain HTTP
@@ -87,7 +87,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	defer s.audit.Close()
-	if s.policy.Policies, err = authz.Open(o.Config.Policy, o.Log); err != nil {
+	if s.policy, err = authz.Open(o.Config.Policy, o.Log); err != nil {
 		return err
 	}
 	if s.callers, err = newKeys(o.Config); err != nil {
@@ -125,7 +125,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	o.Place, o.Roles = s.places.Open, s.places
 	s.places.Networks = o.Networks
 	o.Notice = s.o.Notice
-	o.Authorizer = narrowing{s.policy, s.o.Config}
+	o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	}
 	addOwnRoles(c)
 	giveRolesKeys(c)
-	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: s.policy, Audit: s.audit,
+	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: onTrail{s.policy}, Audit: s.audit,
 		Sessions: s3Sessions{s.callers.Sessions, c}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())

@@ -112,5 +112,5 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 // tokenService answers STS requests that are signed for a region.
 func (s *service) tokenService(region string) http.Handler {
 	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, time.Now)), Sessions: s.callers.Sessions,
-		Authorizer: narrowing{s.policy, s.o.Config}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
+		Authorizer: onTrail{narrowing{s.policy, s.o.Config}}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
 }
