@@ -33,7 +33,7 @@ func TestEveryTestThatTheDocumentsNameExists(t *testing.T) {
 	if err != nil || len(documents) < 3 {
 		t.Fatalf("documents: %v (%v)", documents, err)
 	}
-	for _, path := range append(documents, "README.md", "ARCHITECTURE.md") {
+	for _, path := range append(documents, "README.md", "ARCHITECTURE.md", "SECURITY.md") {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
