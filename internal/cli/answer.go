@@ -8,7 +8,9 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// promptOf finds what a person asked in a modelInput of whatever family: the last user message, or the prompt.
+// promptOf returns the user's text of a modelInput, in any model family: the text of the last message that is not
+// the assistant's, otherwise the prompt member of the family. It returns "" if the body is not JSON or has no
+// text. It serves previews only; requests are never built from it.
 func promptOf(input []byte) string {
 	var body map[string]any
 	if json.Unmarshal(input, &body) != nil {
@@ -31,7 +33,9 @@ func promptOf(input []byte) string {
 	return ""
 }
 
-// answerOf finds what the model said in a modelOutput of whatever family.
+// answerOf returns the model's text of a modelOutput, in any model family. A tool call and an embedding are
+// described in words ("calls the tool …", "an embedding of 1,024 numbers"). If no known member has a text, it
+// returns the output as it is; if the output is not JSON, "".
 func answerOf(output []byte) string {
 	var body map[string]any
 	if json.Unmarshal(output, &body) != nil {
@@ -50,7 +54,9 @@ func answerOf(output []byte) string {
 	return string(output)
 }
 
-// textOf is the first text in a value: a string, or the text of a block, of a message or of the first entry that has any.
+// textOf returns the first non-empty text in v, trimmed: v itself if it is a string, otherwise the text of the
+// first entry or of the first known member that has one. A block without text that calls a tool gives "calls the
+// tool NAME". It returns "" if there is nothing to show.
 func textOf(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -74,7 +80,8 @@ func textOf(v any) string {
 	return ""
 }
 
-// toolName is the tool that a block or a message calls.
+// toolName returns the name of the tool that a content block or a message calls, or "". It knows the forms of
+// Converse and Nova (toolUse), of OpenAI (function, tool_calls) and of Anthropic (type tool_use).
 func toolName(block map[string]any) string {
 	for _, key := range []string{"toolUse", "function"} {
 		if call, ok := block[key].(map[string]any); ok {
@@ -94,7 +101,8 @@ func toolName(block map[string]any) string {
 	return ""
 }
 
-// countNumbers is the length of the first list of numbers in v.
+// countNumbers returns the length of the first list of numbers in v, at any depth: the dimension of an embedding.
+// It returns 0 if v has no such list.
 func countNumbers(v any) int {
 	switch v := v.(type) {
 	case []any:

@@ -11,7 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/authz"
 )
 
-// openAudit opens the audit log of the settings; nil: there is none.
+// openAudit opens the audit log that the settings name. It returns nil without an error if audit.file is empty;
+// audited and onTrail accept that. The error of a file that cannot be opened stops the start of the server.
 func openAudit(o serveOptions) (*audit.Log, error) {
 	a := o.Config.Audit
 	if a.File == "" {
@@ -20,16 +21,18 @@ func openAudit(o serveOptions) (*audit.Log, error) {
 	return audit.Open(audit.Options{File: a.File, MaxBytes: int64(a.MaxSize), Keep: a.Keep, Required: a.Required, Log: o.Log})
 }
 
-// onTrail are policies whose decisions are noted on the request's line of the audit log.
+// onTrail adds each decision of the policies to the request's line of the audit log. The decision itself is not
+// changed.
 type onTrail struct{ decider }
 
-// decider is the part of policies that control and s3serve ask.
+// decider is the part of the policies that packages control and s3serve call.
 type decider interface {
 	Decide(ctx context.Context, r authz.Request) authz.Decision
 	Unrestricted() bool
 }
 
-// Decide implements the ports of control and s3serve.
+// Decide returns the decision of the policies and adds it to the trail in ctx, with the principal who asked.
+// Without a trail in ctx nothing is recorded.
 func (p onTrail) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	d := p.decider.Decide(ctx, r)
 	trail := audit.Of(ctx)
@@ -38,7 +41,9 @@ func (p onTrail) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	return d
 }
 
-// audited writes a line for each request to the API.
+// audited returns a handler that writes one line to the audit log for each request to the Bedrock API, and calls
+// next. With audit.required and a log that cannot be written, it answers 503 ServiceUnavailableException instead
+// of calling next: a request that leaves no line is not carried out. If log is nil, it returns next.
 func audited(log *audit.Log, next http.Handler) http.Handler {
 	if log == nil {
 		return next
@@ -64,13 +69,16 @@ func audited(log *audit.Log, next http.Handler) http.Handler {
 	})
 }
 
-// onceAnswered writes the line before the answer's first byte, so that no client has an answer without one.
+// onceAnswered calls done exactly once, before the first byte of the answer is written. So no client receives an
+// answer that has no line in the log. A crash between the two leaves a line whose answer was not sent.
 type onceAnswered struct {
 	http.ResponseWriter
 	status int
 	done   func(status int) // nil once called
 }
 
+// finish calls done with the status, unless it was called before. audited calls it at the end too, for an answer
+// without a body.
 func (a *onceAnswered) finish(status int) {
 	if a.done != nil {
 		a.done(status)
@@ -78,17 +86,19 @@ func (a *onceAnswered) finish(status int) {
 	}
 }
 
-// WriteHeader and Write implement http.ResponseWriter.
+// WriteHeader writes the line of the log, and then the status to the client.
 func (a *onceAnswered) WriteHeader(status int) {
 	a.status = status
 	a.finish(status)
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// Write writes the line of the log with the status so far, 200 unless WriteHeader was called, and then p to the
+// client.
 func (a *onceAnswered) Write(p []byte) (int, error) {
 	a.finish(a.status)
 	return a.ResponseWriter.Write(p)
 }
 
-// Unwrap lets http.ResponseController and http.MaxBytesReader reach the server's own writer.
+// Unwrap returns the server's own writer. http.ResponseController and http.MaxBytesReader look for it there.
 func (a *onceAnswered) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -23,14 +23,14 @@ type bar struct {
 	last  *drawn // what is shown; nil: nothing
 }
 
-// drawn is what a bar shows.
+// drawn is the content of a bar. If whole is 0, the bar has neither cells nor a percentage, only the members.
 type drawn struct {
 	part, whole int64
 	members     []member
 }
 
-// member is one of the things that a bar says. The lower its rank, the longer it stays when room gets scarce. No two of
-// a bar have the same rank.
+// member is one text beside the bar. When the terminal is too narrow for all members, those with the highest rank
+// are left out first. Two members of a bar never have the same rank.
 type member struct {
 	rank int
 	text string
@@ -53,13 +53,14 @@ const (
 // separator stands between members.
 const separator = " · "
 
-// newBar is a bar on stderr.
+// newBar returns a bar on stderr that draws nothing until draw or show is called.
 func (a *app) newBar() bar {
 	s := a.talk()
 	return bar{out: s.out, width: a.barColumns(s), ascii: s.ascii}
 }
 
-// barColumns are those of the screen; a bar that is never drawn has none.
+// barColumns returns a function that gives the width of the terminal in columns. If stderr is not a terminal, the
+// function returns 0, and line then gives an empty text.
 func (a *app) barColumns(s *screen) func() int {
 	if s.columns == nil {
 		return func() int { return 0 }
@@ -67,7 +68,8 @@ func (a *app) barColumns(s *screen) func() int {
 	return s.columns
 }
 
-// draw shows part of whole, and words whose parts between separators are members; with no whole there are only words.
+// draw shows the share part/whole, with words beside it. Words are split at " · " into members, and the leftmost
+// stays longest when the terminal is narrow. If whole is 0, only the words are shown.
 func (b *bar) draw(part, whole int64, words string) {
 	var members []member
 	for i, text := range strings.Split(words, separator) {
@@ -76,20 +78,23 @@ func (b *bar) draw(part, whole int64, words string) {
 	b.show(drawn{part: part, whole: whole, members: members})
 }
 
-// show draws a bar with members.
+// show replaces the line on the terminal by d and remembers d for again. An error of the terminal is ignored: a
+// bar must not end the command that it describes.
 func (b *bar) show(d drawn) {
 	b.last = &d
 	_ = plain.Draw(b.out, lineStart, b.line(d, max(b.width()-1, 0)), clearRest, lineStart)
 }
 
-// again draws what is shown once more, as wide as the terminal is now.
+// again draws the current content again, for the present width of the terminal. It does nothing if no bar is
+// shown.
 func (b *bar) again() {
 	if b.last != nil {
 		b.show(*b.last)
 	}
 }
 
-// clear takes the line away and leaves the cursor at its beginning.
+// clear removes the line from the terminal and leaves the cursor at the beginning of the empty line, so that other
+// output can be written there.
 func (b *bar) clear() {
 	if b.last != nil {
 		_ = plain.Draw(b.out, lineStart, clearRest)
@@ -97,7 +102,12 @@ func (b *bar) clear() {
 	}
 }
 
-// line lays out a bar on some columns: as many members as fit in the order of their ranks, and the bar itself in what room is left.
+// line returns d as text of at most columns columns. Members are added in the order of their ranks while they fit.
+// The cells get the columns that are left, between leastCells and mostCells:
+//
+//	filled = cells × part / whole
+//
+// A terminal of less than barWidth columns has no cells.
 func (b *bar) line(d drawn, columns int) string {
 	full, empty := b.text("█"), b.text("░")
 	each := max(widthOf(full), widthOf(empty))
@@ -118,8 +128,9 @@ func (b *bar) line(d drawn, columns int) string {
 	return runewidth.Truncate(strings.Repeat(full, filled)+strings.Repeat(empty, cells-filled)+share+words, columns, "")
 }
 
-// choose joins the members that fit into some columns, and returns the columns that are left. The first in rank is always there. One that does
-// not fit ends the choice: none of a higher rank takes its place.
+// choose returns the members that fit into columns, joined in the order of the line, and the number of columns
+// left over. The member with the lowest rank is always included; line cuts it if it is too wide. Choosing ends at
+// the first member that does not fit: a shorter member with a higher rank does not take its place.
 func (b *bar) choose(members []member, columns int) (words string, left int) {
 	between := b.text(separator)
 	ranked := slices.Clone(members)
@@ -142,7 +153,8 @@ func (b *bar) choose(members []member, columns int) (words string, left int) {
 	return strings.Join(texts, between), left
 }
 
-// text is a text as it appears in the line.
+// text returns s as the line shows it: control characters escaped, and without characters beyond ASCII if the
+// locale has none.
 func (b *bar) text(s string) string {
 	s = plain.Line(s)
 	if b.ascii {

@@ -13,25 +13,33 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// bearerScheme sends the bearer key of AWS_BEARER_TOKEN_BEDROCK. The SDK's own refuses to send one without TLS; this one does so to this
-// machine itself, where nobody is on the way.
+// bearerScheme sends the bearer key of AWS_BEARER_TOKEN_BEDROCK. The SDK's own scheme refuses to send a key
+// without TLS. This one also sends it over plain HTTP to an address of this machine, because nobody can read along
+// there.
 type bearerScheme struct{ provider bearer.TokenProvider }
 
-// withBearer has a client send its bearer key, if it has one, as bearerScheme does.
+// withBearer configures a Bedrock client to send its bearer key with bearerScheme. A client without a bearer key
+// is not changed and signs its requests.
 func withBearer(o *bedrock.Options) {
 	if o.BearerAuthTokenProvider != nil {
 		o.AuthSchemes = []smithyhttp.AuthScheme{bearerScheme{o.BearerAuthTokenProvider}}
 	}
 }
 
-// SchemeID, IdentityResolver and Signer make it a scheme of the SDK.
+// SchemeID returns the SDK's name of bearer authentication. The service's endpoints list the schemes that they
+// accept by this name.
 func (bearerScheme) SchemeID() string { return auth.SchemeIDHTTPBearer }
+
+// IdentityResolver returns an identity without content: SignRequest asks the provider for the key itself.
 func (bearerScheme) IdentityResolver(auth.IdentityResolverOptions) auth.IdentityResolver {
 	return &auth.AnonymousIdentityResolver{}
 }
+
+// Signer returns the scheme itself.
 func (s bearerScheme) Signer() smithyhttp.Signer { return s }
 
-// SignRequest adds the key to a request.
+// SignRequest sets the Authorization header to the bearer key. It returns the error of mayCarryBearer, and sends
+// nothing, if others could read the key on the way.
 func (s bearerScheme) SignRequest(ctx context.Context, r *smithyhttp.Request, _ auth.Identity, _ smithy.Properties) error {
 	token, err := s.provider.RetrieveBearerToken(ctx)
 	if err != nil {
@@ -44,7 +52,8 @@ func (s bearerScheme) SignRequest(ctx context.Context, r *smithyhttp.Request, _ 
 	return nil
 }
 
-// mayCarryBearer refuses a way on which others could read a bearer key: to another machine, and without TLS.
+// mayCarryBearer returns an error with a remedy if a bearer key would leave this machine without TLS. Anyone on
+// the way could then read the key and use it.
 func mayCarryBearer(to *url.URL) error {
 	if to.Scheme == "https" || thisMachine(to.Hostname()) {
 		return nil
@@ -54,7 +63,8 @@ func mayCarryBearer(to *url.URL) error {
 			"BATHOLITH_S3_ACCESS_KEY_ID); or name an https:// endpoint")
 }
 
-// thisMachine tells whether a host is this machine: localhost, or an address of one of its interfaces.
+// thisMachine reports whether host is this machine: "localhost", a loopback address, or the address of one of its
+// interfaces. Other names are not resolved, so they are never this machine.
 func thisMachine(host string) bool {
 	ip := net.ParseIP(host)
 	if ip == nil || ip.IsLoopback() {

@@ -65,7 +65,8 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
-// execute runs the command that args name.
+// execute runs the command that args name, and returns its error without printing it. An unknown command is a
+// *usageError with the most similar command as remedy.
 func (a *app) execute(ctx context.Context, args []string) error {
 	root := a.root()
 	root.SetArgs(args)
@@ -76,7 +77,8 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	return err
 }
 
-// getenv is os.Getenv for the environment of the app.
+// getenv returns the value of a variable in the app's environment, or "" if it is not set. Unlike os.Getenv it
+// works with the environment that a test gives to the app.
 func (a *app) getenv(name string) string {
 	for _, kv := range a.env {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {

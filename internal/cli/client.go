@@ -20,23 +20,28 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// requestTimeout bounds one request of the control plane, retries apart.
+// requestTimeout is the time for a call that reads or changes one job, with its retries. It also bounds the wait
+// for the head of each answer of an S3; the body of an object may take longer.
 const requestTimeout = 30 * time.Second
 
-// clients reach one server: whichever the standard AWS variables name, or else the one that runs in the data directory.
+// clients are the API clients of one server: the server that the standard AWS variables name, otherwise the one
+// that runs in the data directory.
 type clients struct {
 	bedrock *bedrock.Client
 	objects *objects // nil: nobody has named an S3
 	account string   // of the local server; otherwise "000000000000", for the default role
 }
 
-// target says which server a client command shall talk to.
+// target selects the server that a client command uses. The zero value means the AWS variables, then ./batholith-
+// data.
 type target struct {
 	data string // --data, when it was given
 	file string // --config: a file with the settings of the server
 }
 
-// connect finds the server. It never falls back to Amazon's own endpoints: a person who forgot a variable would be billed there.
+// connect returns the clients of the selected server: --data first, then the AWS variables and the AWS profile,
+// then the default data directory. It never uses Amazon's own endpoints unless a variable names them, because a
+// person who forgot a variable would be billed. It sends no request to the server. Errors carry a remedy.
 func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	settings, err := config.LoadClient(config.Sources{File: a.settingsFile(t.file), Env: a.env})
 	if err != nil {
@@ -65,7 +70,8 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	return c, err
 }
 
-// awsSettings are those of the environment and of the profile. The metadata service of EC2 is not asked: nobody asked for it.
+// awsSettings returns the settings of the AWS variables and of the AWS profile. It never asks the metadata service
+// of EC2, so a command does not use the role of a machine that the user did not name.
 func awsSettings(ctx context.Context) (aws.Config, error) {
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(httpClient()),
 		awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled))
@@ -75,7 +81,8 @@ func awsSettings(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// hasKeys tells whether there are keys to sign with.
+// hasKeys reports whether the provider has keys to sign with. It may run the profile's credential process or ask
+// its token service.
 func hasKeys(ctx context.Context, keys aws.CredentialsProvider) bool {
 	if keys == nil {
 		return false
@@ -84,13 +91,15 @@ func hasKeys(ctx context.Context, keys aws.CredentialsProvider) bool {
 	return err == nil
 }
 
-// noKeys leaves out what the SDK says: it looked in places about which nobody asked.
+// noKeys returns the error for an endpoint without credentials. It leaves out the SDK's text, which lists places
+// that the user did not configure.
 func noKeys() error {
 	return hint(errors.New("AWS_ENDPOINT_URL_BEDROCK is set, but there are no AWS credentials"),
 		`set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or all at once with: eval "$(batholith env)"`)
 }
 
-// connectDefault is for a shell that has no AWS endpoint: the server of the default data directory, if there is one.
+// connectDefault returns the clients of the server in the default data directory, and says on stderr that it uses
+// that server. If the directory does not exist, the error explains both ways to name a server.
 func (a *app) connectDefault(ctx context.Context, settings *config.Config) (*clients, error) {
 	if _, err := os.Stat(settings.Data); err != nil {
 		return nil, hint(errors.New("no server is named, and none runs in this directory"),
@@ -104,7 +113,9 @@ func (a *app) connectDefault(ctx context.Context, settings *config.Config) (*cli
 	return c, err
 }
 
-// connectServer reaches the server that runs in the settings' data directory, with the first of its keys.
+// connectServer returns the clients of the server that runs in the settings' data directory. They sign with the
+// first access key of the settings, or with the key in the directory. It fails with a remedy if no server has
+// written its address there.
 func (a *app) connectServer(ctx context.Context, settings *config.Config) (*clients, error) {
 	server, key, err := runningServer(settings)
 	if err != nil {
@@ -122,15 +133,16 @@ func (a *app) connectServer(ctx context.Context, settings *config.Config) (*clie
 	return c, err
 }
 
-// httpClient waits a bounded time for the head of an answer, and as long as it takes for a body. It is the SDK's own kind, which
-// takes up AWS_CA_BUNDLE and ca_bundle of the profile.
+// httpClient returns an HTTP client that waits requestTimeout for the head of an answer, and without a limit for
+// its body. It is the SDK's own type, so AWS_CA_BUNDLE and ca_bundle of the profile apply.
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = requestTimeout
 	})
 }
 
-// objectClient is httpClient for an S3, which may have authorities of its own.
+// objectClient returns httpClient for an S3, which may have its own certificate authorities. It fails if the file
+// with these cannot be read.
 func objectClient(ctx context.Context, o object.Config) (*http.Client, error) {
 	roots, err := object.Authorities(ctx, o.CABundle, o.Profile)
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"github.com/batholith/batholith/internal/upstream"
 )
 
-// engineOptions are what the settings say of an engine. The caller adds the parts that the process has, its store, its directory and
-// its buckets.
+// engineOptions returns the part of the engine's options that follows from the settings. The caller adds the
+// store, the directory and the buckets. It fails if a model, a key file or a network of the settings cannot be
+// opened.
 func engineOptions(c *config.Config) (engine.Options, error) {
 	models, err := engine.OpenModels(modelOptions(c))
 	if err != nil {
@@ -36,11 +37,14 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 		Attempts: c.Attempts, Reuse: c.Reuse == "identical", Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 
-// patienceOf is for how long access that is denied is tried again before a job fails: ten minutes of the hour in which timeouts are counted.
-// A setting that shortens a job's hours shortens it alike.
+// patienceOf returns how long a denied access to S3 is retried before the job fails. A setting that shortens the
+// hour of the timeouts, as tests do, shortens it in proportion:
+//
+//	patience = hour / 6, so 10 minutes by default
 func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 
-// modelOptions are the models that the settings name, and the embedded ones.
+// modelOptions returns the models of the settings and, unless embedded is false, the embedded ones. With the
+// profile aws, Converse requests with tools are refused, as Bedrock refuses them in batches.
 func modelOptions(c *config.Config) engine.ModelOptions {
 	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS()}
 	for _, set := range c.Models {
@@ -54,7 +58,8 @@ func modelOptions(c *config.Config) engine.ModelOptions {
 	return o
 }
 
-// simulated is how the settings want the simulated model to behave.
+// simulated returns the behaviour of the simulated model: its latencies, slots and failures. The settings are
+// checked already, so the schedule always parses.
 func simulated(s config.Simulated) simlm.Options {
 	f := s.Failures
 	schedule, _ := simlm.ParseSchedule(s.Schedule) // checked by config
@@ -65,7 +70,8 @@ func simulated(s config.Simulated) simlm.Options {
 			Reset: f.Reset, Nonsense: f.Nonsense, Times: f.Times}}
 }
 
-// placesOf makes a client of the S3 for every role of the settings. base is how the process itself reaches the S3.
+// placesOf returns the S3 clients for the roles of the settings. base holds the endpoint and the keys of the
+// process itself. A role without keys of its own uses those of base.
 func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
 	var roles []engine.Role
 	for _, r := range c.Roles {
@@ -79,6 +85,7 @@ func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
 	return engine.NewPlaces(base, c.DefaultRole(), roles)
 }
 
+// profile returns whose limits and messages the API has: Amazon's (profile aws), or Batholith's wider ones.
 func profile(c *config.Config) bedrock.Profile {
 	if c.AWS() {
 		return bedrock.ProfileAWS
@@ -86,7 +93,8 @@ func profile(c *config.Config) bedrock.Profile {
 	return bedrock.ProfileDefault
 }
 
-// networks are the subnets and security groups that a job may name, and the external S3 that it must reach through them.
+// networks returns the subnets and security groups that a job may name. Unless the S3 is embedded or Amazon's, its
+// URL is included, because a job's traffic to it must be permitted by the same rules.
 func networks(c *config.Config, models *engine.Models) (engine.Networks, error) {
 	n := engine.Networks{Models: models}
 	var err error
@@ -101,7 +109,8 @@ func networks(c *config.Config, models *engine.Models) (engine.Networks, error) 
 	return n, nil
 }
 
-// absentWays names the source addresses and interfaces of subnets that this machine does not have now. It may get them later.
+// absentWays returns a warning for each source address and interface of a subnet that this machine does not have
+// now. It is not an error: the machine may get the address later, and until then connections by that subnet fail.
 func absentWays(n config.Network) (absent []string) {
 	for i, s := range n.Subnets {
 		if s.SourceAddress != "" && !ownAddress(s.SourceAddress) {
@@ -116,7 +125,8 @@ func absentWays(n config.Network) (absent []string) {
 	return absent
 }
 
-// ownAddress reports whether connections can be made from an address: whether a socket can be bound to it.
+// ownAddress reports whether this machine has the address: whether a UDP socket can be bound to it. Nothing is
+// sent.
 func ownAddress(address string) bool {
 	conn, err := net.ListenPacket("udp", net.JoinHostPort(address, "0")) //nolint:noctx // nothing is sent or waited for
 	if err != nil {

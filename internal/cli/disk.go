@@ -60,7 +60,8 @@ func (d *fullDisk) Notice() string {
 	return ""
 }
 
-// watch tests a full disk once a second until ctx ends. The function that it returns ends it, and waits for the end.
+// watch starts a goroutine that tests a full disk every probeEvery until ctx ends. While the disk is not full it
+// only waits. The returned function ends the goroutine and waits for it.
 func (d *fullDisk) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -68,6 +69,8 @@ func (d *fullDisk) watch(ctx context.Context) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
+// run waits until a test has found the disk full, repeats the test until there is room, and waits again. It
+// returns when ctx ends.
 func (d *fullDisk) run(ctx context.Context) {
 	for {
 		select {
@@ -86,9 +89,12 @@ func (d *fullDisk) run(ctx context.Context) {
 	}
 }
 
+// isFull reports the result of the last test.
 func (d *fullDisk) isFull() bool { return d.Notice() != "" }
 
-// test writes the test file, and logs when the disk has become full or has room again. It reports whether the disk is full.
+// test writes the test file and reports whether the disk is full (ENOSPC, or EDQUOT for a quota). It logs only the
+// changes: full with the remedy, and room again. Any other error of the file counts as room, because the warnings
+// of the parts then name the true cause.
 func (d *fullDisk) test() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,7 +114,7 @@ func (d *fullDisk) test() bool {
 	return d.full
 }
 
-// startedFull adds the remedy to the error of a start that failed because the disk of dir is full.
+// startedFull adds a remedy to err if the disk of dir is full now. It returns other errors, and nil, unchanged.
 func startedFull(dir string, err error) error {
 	if err != nil && newFullDisk(dir, slog.New(slog.DiscardHandler)).test() {
 		return hint(err, "the disk is full: make room on the disk of %s, and start again", words.Quote(dir))
@@ -116,7 +122,8 @@ func startedFull(dir string, err error) error {
 	return err
 }
 
-// write writes and removes the test file. The bytes are random, so that a file system cannot compress them.
+// write writes, syncs and removes the test file DIR/.room. The bytes are random, so that a compressing file system
+// needs the full size for them. A crash may leave the file behind; the next test overwrites it.
 func (d *fullDisk) write() error {
 	path := filepath.Join(d.dir, ".room")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -138,7 +145,8 @@ type roomHandler struct {
 	disk *fullDisk
 }
 
-// Handle is part of slog.Handler, as are WithAttrs and WithGroup.
+// Handle drops a record if it is a warning about missing room and the disk is full. A first such warning tests the
+// disk. Every other record goes to the wrapped handler.
 func (h *roomHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn && aboutRoom(r) && (h.disk.isFull() || h.disk.test()) {
 		return nil
@@ -146,20 +154,21 @@ func (h *roomHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs keeps the handler around the one with these.
+// WithAttrs returns a handler that adds attrs and drops the same warnings.
 func (h *roomHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &roomHandler{h.Handler.WithAttrs(attrs), h.disk}
 }
 
-// WithGroup keeps the handler around the one with this group.
+// WithGroup returns a handler that opens a group and drops the same warnings.
 func (h *roomHandler) WithGroup(name string) slog.Handler {
 	return &roomHandler{h.Handler.WithGroup(name), h.disk}
 }
 
-// noRoom are the texts by which the parts of the process tell missing room: the kernel, SQLite, and the embedded S3.
+// noRoom are the texts with which the parts of the process report missing room: the kernel's for ENOSPC and
+// EDQUOT, SQLite's, and the code of the embedded S3. A log record has only text, so errors.Is cannot be used.
 var noRoom = []string{syscall.ENOSPC.Error(), syscall.EDQUOT.Error(), "database or disk is full", "InsufficientStorage"}
 
-// aboutRoom reports whether a record quotes an error about missing room.
+// aboutRoom reports whether an attribute of the record quotes an error about missing room.
 func aboutRoom(r slog.Record) (found bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		text := a.Value.String()

@@ -13,7 +13,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// doctorCommand is doctor.
+// doctorCommand returns the command doctor. It changes nothing without --fix, apart from two small objects that it
+// writes and deletes. It returns an error, exit code 1, if a problem remains.
 func (a *app) doctorCommand() *cobra.Command {
 	var fix, asJSON bool
 	var bucket, as string
@@ -60,8 +61,8 @@ uploads. The exit code is 1 if a problem remains.` + asHelp,
 	return cmd
 }
 
-// examineSettings reads the settings and says what is wrong with them. With problems in them, the rest is looked at as the defaults have
-// it.
+// examineSettings reads the settings and returns them with one finding for each problem or warning. If they cannot
+// be used, it returns the default settings with the given data directory, so that the other checks can still run.
 func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 	var all []doctor.Finding
 	find := func(f doctor.Finding) { all = append(all, f.Redacted()) }
@@ -93,7 +94,7 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 	return c, all
 }
 
-// closeDoctor prints the findings, and fails when a problem is left.
+// closeDoctor prints the findings as text or JSON. It returns an error that counts the problems if there is one.
 func (a *app) closeDoctor(all []doctor.Finding, asJSON bool) error {
 	problems := int64(0)
 	for _, f := range all {
@@ -122,7 +123,8 @@ const (
 	checkWidth    = len("settings") + gap
 )
 
-// reportFindings prints the findings. On a terminal long texts go on below their beginning; settings to paste stay as they are.
+// reportFindings prints the findings with up to three texts each: the finding, "why" and "do". On a terminal, long
+// texts are broken and continue in their column.
 func (a *app) reportFindings(all []doctor.Finding) error {
 	s := a.page()
 	for _, f := range all {
@@ -138,7 +140,8 @@ func (a *app) reportFindings(all []doctor.Finding) error {
 	return nil
 }
 
-// finding prints a text below a severity and a name. Only its first line is prose, and is broken; the others are settings or commands.
+// finding prints a text beside a severity and a name, which stand on the first line only. Only the first line of
+// the text is prose and is broken at the width; the others are settings or commands to paste and stay as they are.
 func (s *screen) finding(colour plain.Control, severity, name, text string) error {
 	room := 0
 	if n := s.width(); n > 0 {
