@@ -18,13 +18,14 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// asQuestion is doctor --as: may PRINCIPAL do ACTION with RESOURCE?
+// asQuestion is the question of doctor --as: may PRINCIPAL do ACTION with RESOURCE?
 type asQuestion struct {
 	principal, action, resource string
 	given                       []string // KEY=VALUE, what is taken for true
 }
 
-// asAnswer is what doctor --as says of one decision.
+// asAnswer is the answer of doctor --as, as --json prints it. Policies are the ids of those that decided. Near is
+// empty if the request is allowed or if a policy forbids it.
 type asAnswer struct {
 	Allowed   bool          `json:"allowed"`
 	Principal string        `json:"principal"`
@@ -45,7 +46,9 @@ or which ones come close and what of them does not fit. PRINCIPAL is a name of t
 model, a role's ARN, s3://BUCKET/KEY, a key id, an account, "*" for the principal's account, or a Cedar entity such as Job::"arn:…". A job is
 looked up in the data directory. --given says what cannot be known here: account, group, owner, name, model, tag:KEY, request-tag:KEY.`
 
-// explainAs answers a question of doctor --as by the policies of the settings.
+// explainAs prints how the policies of the settings decide a request, and why. For a request that no policy
+// permits it lists up to mostNear policies that come close. The exit code is 0 for denied too; it is an error only
+// if the question cannot be understood.
 func (a *app) explainAs(ctx context.Context, c *config.Config, q asQuestion, asJSON bool) error {
 	policies, err := authz.Open(c.Policy, nil)
 	if err != nil {
@@ -68,12 +71,14 @@ func (a *app) explainAs(ctx context.Context, c *config.Config, q asQuestion, asJ
 	return nil
 }
 
-// mostNear is how many policies that come close are told.
+// mostNear is the largest number of close policies that are listed.
 const mostNear = 5
 
+// orNone returns a copy of s that is never nil, so that JSON has [] and not null.
 func orNone(s []string) []string { return append([]string{}, s...) }
 
-// printAs tells an answer to a person.
+// printAs prints an answer as lines of a word and a text: the verdict, why, the close policies and, for Create,
+// the other permissions that a job needs.
 func (a *app) printAs(w asAnswer, file string) {
 	verdict := "denied"
 	if w.Allowed {
@@ -93,9 +98,12 @@ func (a *app) printAs(w asAnswer, file string) {
 	}
 }
 
+// createAction is the action that is asked for several resources: the account, the model and, as iam:PassRole, the
+// role.
 const createAction = "bedrock:CreateModelInvocationJob"
 
-// requestAs makes the request that a question is about.
+// requestAs returns the request that a question describes, with the principal's account and groups and the
+// resource's attributes. An unknown action, principal or job is an error with a remedy.
 func requestAs(ctx context.Context, c *config.Config, q asQuestion) (authz.Request, error) {
 	g, err := parseGiven(q.given)
 	if err != nil {
@@ -117,6 +125,7 @@ func requestAs(ctx context.Context, c *config.Config, q asQuestion) (authz.Reque
 	return r, err
 }
 
+// actionHint returns the most similar action as a suggestion, or examples of actions.
 func actionHint(action string) string {
 	if best := words.Closest(action, authz.Actions()); best != "" {
 		return "did you mean " + best + "?"
@@ -124,13 +133,14 @@ func actionHint(action string) string {
 	return "actions have AWS's names, such as bedrock:GetModelInvocationJob, iam:PassRole, s3:GetObject"
 }
 
-// assumed is what a question takes for true.
+// assumed holds the facts of --given. They replace those of the settings and of the data directory.
 type assumed struct {
 	one               map[string]string // account, owner, name, model
 	groups            []string
 	tags, requestTags map[string]string
 }
 
+// parseGiven reads the KEY=VALUE pairs of --given. An unknown key is a *usageError.
 func parseGiven(all []string) (assumed, error) {
 	g := assumed{one: map[string]string{}, tags: map[string]string{}, requestTags: map[string]string{}}
 	for _, text := range all {
@@ -155,7 +165,9 @@ func parseGiven(all []string) (assumed, error) {
 	return g, nil
 }
 
-// identityAs finds a principal among the keys of the settings, and adds what is given.
+// identityAs finds the principal among the keys of the settings. If accounts differ, or the keys of one principal
+// have different groups, the error asks which. A principal without a key is accepted if tokens of an issuer are
+// configured or if its account or groups are given.
 func identityAs(c *config.Config, name string, g assumed) (authz.Identity, error) {
 	if _, id, ok := entityOf(name); ok {
 		name = id
@@ -202,7 +214,7 @@ func identityAs(c *config.Config, name string, g assumed) (authz.Identity, error
 	return who, nil
 }
 
-// entityOf reads a Cedar entity: Type::"id".
+// entityOf splits a Cedar entity, Type::"id". It does not interpret escapes in the id.
 func entityOf(text string) (typ, id string, ok bool) {
 	typ, rest, ok := strings.Cut(text, "::")
 	if !ok || len(rest) < 2 || rest[0] != '"' || rest[len(rest)-1] != '"' {
@@ -211,7 +223,8 @@ func entityOf(text string) (typ, id string, ok bool) {
 	return typ, rest[1 : len(rest)-1], true
 }
 
-// resourceAs finds out what a RESOURCE names; of an object, its key goes into the context.
+// resourceAs returns the resource that a RESOURCE names, in the form that the server uses for its decisions: a job
+// by its ARN, a model by its id, a bucket by its name. The key of an object goes into context, as key and prefix.
 func resourceAs(c *config.Config, q asQuestion, who authz.Identity, context map[string]string) (authz.Resource, error) {
 	types := authz.Types(q.action)
 	r := authz.Resource{ID: q.resource, Account: who.Account}
@@ -255,7 +268,8 @@ func resourceAs(c *config.Config, q asQuestion, who authz.Identity, context map[
 	return r, nil
 }
 
-// guessType is the type of a resource that is written as AWS's tools write it.
+// guessType returns the type of a resource that is not written as a Cedar entity: an account for "*" and for 12
+// digits, otherwise a model. Actions with one type have that type.
 func guessType(types []string, resource string) string {
 	if len(types) == 1 {
 		return types[0]
@@ -266,7 +280,8 @@ func guessType(types []string, resource string) string {
 	return authz.TypeModel // the actions with several types are those of an account and a model
 }
 
-// modelAs is the id of a model by any of its names in the settings.
+// modelAs returns the id of a model, given its id, an alias or an ARN. A name that the settings do not have is
+// returned without the ARN's prefix.
 func modelAs(c *config.Config, name string) string {
 	name = strings.TrimPrefix(name[strings.LastIndexByte(name, '/')+1:], "foundation-model/")
 	for _, m := range c.Models {
@@ -277,7 +292,7 @@ func modelAs(c *config.Config, name string) string {
 	return name
 }
 
-// bucketAs takes a place in S3 apart.
+// bucketAs splits a place in S3, written as s3://BUCKET/KEY, as an ARN or as BUCKET/KEY. The key may be empty.
 func bucketAs(place string) (bucket, key string) {
 	if b, k, err := object.ParseURI(place); err == nil {
 		return b, k
@@ -286,7 +301,9 @@ func bucketAs(place string) (bucket, key string) {
 	return strings.TrimPrefix(bucket, "s3://"), key
 }
 
-// job fills in what policies may ask of a job: from the data directory, and from what is given.
+// job sets the owner, name, model and tags of a job: from the database of the data directory, then from --given.
+// It opens the database for reading only, so it works while a server runs. A job that is unknown in both is an
+// error.
 func (g assumed) job(ctx context.Context, c *config.Config, r *authz.Resource) error {
 	arn, _ := batholith.ParseARN(r.ID)
 	id, _ := arn.JobID()
@@ -317,7 +334,7 @@ func (g assumed) job(ctx context.Context, c *config.Config, r *authz.Resource) e
 	return nil
 }
 
-// asArguments checks the arguments of doctor: two with --as, and none without.
+// asArguments checks the number of arguments of doctor: two with --as, otherwise none.
 func asArguments(as string, args []string) error {
 	switch {
 	case as == "" && len(args) > 0:

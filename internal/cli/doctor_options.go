@@ -15,7 +15,8 @@ import (
 	"github.com/batholith/batholith/internal/object"
 )
 
-// doctorOptions are what the settings, which are those of a file, and the environment say of a service.
+// doctorOptions returns what doctor.Examine needs to know of the service: the settings, which came from file, and
+// the server's address. Nothing is contacted yet; doctor calls the functions when it reaches their check.
 func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 	o := doctor.Options{DataDir: c.Data, Serve: "batholith serve" + dataFlag(c), Server: a.serverURL(c),
 		Jobs: func(ctx context.Context) (doctor.Jobs, error) { return a.jobsOf(ctx, c, file) },
@@ -34,7 +35,8 @@ func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 	return o
 }
 
-// serverURL is where the server is: what it said in the data directory that was named, or what the environment says; "" when neither does.
+// serverURL returns the URL of the server's Bedrock API: the one that the server wrote into the data directory,
+// unless only the environment names a server. It returns "" if neither does.
 func (a *app) serverURL(c *config.Config) string {
 	named := namedServer()
 	if s, err := config.ReadServer(c.Data); err == nil && (named == "" || c.Origin("data").Source != "default") {
@@ -43,7 +45,7 @@ func (a *app) serverURL(c *config.Config) string {
 	return named
 }
 
-// namedServer is the Bedrock API that the environment or the AWS profile names, or "".
+// namedServer returns the URL of the Bedrock API that AWS variables or the AWS profile name, or "".
 func namedServer() string {
 	cfg, err := awsSettings(context.Background())
 	if err != nil {
@@ -52,7 +54,8 @@ func namedServer() string {
 	return aws.ToString(awsbedrock.NewFromConfig(cfg).Options().BaseEndpoint)
 }
 
-// s3Of is how the server of the settings reaches its S3; nil while no server says where its embedded one is.
+// s3Of returns the S3 of the settings and the roles to test there. It returns nil without an error if the S3 is
+// embedded and no server runs, because nothing can be tested then.
 func s3Of(c *config.Config) (*doctor.S3, error) {
 	base, ok := reachRunning(c)
 	if !ok {
@@ -75,7 +78,8 @@ func s3Of(c *config.Config) (*doctor.S3, error) {
 	return s, nil
 }
 
-// reachRunning is how the server reaches its S3: that of the settings, or the embedded one of the server that runs.
+// reachRunning returns how to reach the S3: as the settings say, or at the address that the running server wrote
+// into the data directory. ok is false if the S3 is embedded and its address or key is not known.
 func reachRunning(c *config.Config) (object.Config, bool) {
 	if !c.EmbeddedS3() {
 		return reachS3(c, c.S3.Endpoint), true
@@ -93,6 +97,7 @@ func reachRunning(c *config.Config) (object.Config, bool) {
 	return o, true
 }
 
+// s3Name returns the S3 in words for a finding: Amazon with its region, the data directory, or the endpoint.
 func s3Name(c *config.Config) string {
 	switch {
 	case c.S3.Endpoint == "aws":
@@ -103,11 +108,11 @@ func s3Name(c *config.Config) string {
 	return c.S3.Endpoint
 }
 
-// serverJobs are the jobs of a server, for the doctor.
+// serverJobs gives the doctor the jobs of a server through the server's API.
 type serverJobs struct{ c *clients }
 
-// jobsOf reaches the server that serverURL names. Where the S3 is not the embedded one, it is reached with the keys of the settings: the
-// caller's keys are not its.
+// jobsOf connects to the server that serverURL names. An external S3 is reached with the keys of the settings,
+// because the caller's key is valid only for the Bedrock API.
 func (a *app) jobsOf(ctx context.Context, c *config.Config, file string) (doctor.Jobs, error) {
 	var k *clients
 	var err error
@@ -128,7 +133,7 @@ func (a *app) jobsOf(ctx context.Context, c *config.Config, file string) (doctor
 	return serverJobs{k}, nil
 }
 
-// Objects implements [doctor.Jobs], as do List and Kept.
+// Objects returns the client of the S3, or nil if there is none. It implements [doctor.Jobs], as do List and Kept.
 func (s serverJobs) Objects() *s3.Client {
 	if s.c.objects == nil {
 		return nil
@@ -136,7 +141,7 @@ func (s serverJobs) Objects() *s3.Client {
 	return s.c.objects.store.API()
 }
 
-// List yields jobs, a page at a time.
+// List yields all jobs, newest first, and requests 200 at a time. After an error it ends.
 func (s serverJobs) List(ctx context.Context) iter.Seq2[batholith.Job, error] {
 	const page = 200
 	return func(yield func(batholith.Job, error) bool) {
@@ -148,13 +153,14 @@ func (s serverJobs) List(ctx context.Context) iter.Seq2[batholith.Job, error] {
 	}
 }
 
-// Kept asks for the state of a job's kept results.
+// Kept returns the state of a job's kept results. A server without that operation keeps none.
 func (s serverJobs) Kept(ctx context.Context, j batholith.Job) (doctor.Kept, error) {
 	k, err := s.c.kept(ctx, j.ARN().String())
 	return doctor.Kept(k), err
 }
 
-// noun is the job as the root package knows it, with what the doctor asks for.
+// noun returns the job as the root package's type, with the members that the doctor uses. A forecast is left out
+// of the message: it does not explain why a job makes no progress.
 func (j jobFacts) noun() batholith.Job {
 	_, told := j.told()
 	if j.forecast() != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// envCommand is env. It is the only command that prints a secret, which is what it is for.
+// envCommand returns the command env. It is the only command that prints a secret: its output is for a shell to
+// evaluate.
 func (a *app) envCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -53,7 +54,8 @@ for the Bedrock API. If the settings contain no keys for the S3, the shell's own
 	return cmd
 }
 
-// environment is what the AWS tools need to reach a server: the variables that they take up, and those that would lead them astray.
+// environment holds the variables that the AWS tools need to reach a server, and the names of variables that must
+// be unset because they would take precedence.
 type environment struct {
 	vars  []variable
 	unset []string
@@ -62,9 +64,12 @@ type environment struct {
 // variable is one variable of the environment.
 type variable struct{ name, value string }
 
+// set adds a variable. The order of the calls is the order of the output.
 func (e *environment) set(name, value string) { e.vars = append(e.vars, variable{name, value}) }
 
-// runningServer is the server of a data directory, and the key of its first caller.
+// runningServer returns the server that runs for the data directory and the key of its first caller. It reads
+// files only and does not contact the server. If no server has written its address, the error says how to start
+// one.
 func runningServer(c *config.Config) (server config.Server, key config.Key, err error) {
 	server, err = config.ReadServer(c.Data)
 	if errors.Is(err, os.ErrNotExist) {
@@ -77,7 +82,8 @@ func runningServer(c *config.Config) (server config.Server, key config.Key, err 
 	return server, key, err
 }
 
-// serverEnvironment is what the AWS tools need to reach the server of a data directory.
+// serverEnvironment returns the variables for the server of a data directory. With an embedded S3, one key serves
+// both APIs; externalS3 handles the other case.
 func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	server, key, err := runningServer(c)
 	if err != nil {
@@ -105,8 +111,9 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	return e, nil
 }
 
-// pastProxy keeps the AWS tools from asking a proxy for a server of this machine: where a proxy is set, NO_PROXY gets the hosts of the URLs that
-// it lacks. The tools read it in capitals or not, and some know only one of the two.
+// pastProxy adds the hosts of urls to NO_PROXY if a proxy is set and the hosts are this machine. Otherwise the AWS
+// tools would ask the proxy for them. It sets both spellings of the variable, because some tools know only one.
+// Entries of the user are kept.
 func (a *app) pastProxy(e *environment, urls ...string) {
 	if !slices.ContainsFunc([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"}, func(name string) bool { return a.getenv(name) != "" }) {
 		return
@@ -131,8 +138,9 @@ func (a *app) pastProxy(e *environment, urls ...string) {
 	}
 }
 
-// externalS3 adds what reaches an S3 that has keys of its own. The Bedrock API gets a bearer key, which the AWS tools send to it alone, so
-// that the access key and the region are free for the S3: a bearer key is not signed for a region.
+// externalS3 adds the variables for a server whose S3 has its own keys. The Bedrock API gets a bearer key, which
+// the AWS tools send to no other service. A bearer key is not bound to a region, so AWS_ACCESS_KEY_ID and
+// AWS_REGION can belong to the S3.
 func (a *app) externalS3(e *environment, server config.Server, key config.Key, c *config.Config) {
 	region := s3Region(server)
 	e.set("AWS_REGION", region)
@@ -171,7 +179,8 @@ func (a *app) externalS3(e *environment, server config.Server, key config.Key, c
 	}
 }
 
-// callerKey is the first access key of the settings, or that of the data directory.
+// callerKey returns the first access key of the settings, otherwise the key in the data directory. It fails with a
+// remedy if the settings name a variable for the secret that this shell does not have.
 func callerKey(c *config.Config) (config.Key, error) {
 	if len(c.Credentials) > 0 {
 		k := c.Credentials[0]
@@ -189,13 +198,14 @@ func callerKey(c *config.Config) (config.Key, error) {
 	return key, err
 }
 
-// s3Endpoint is the address of the objects.
+// s3Endpoint returns the URL of the server's S3, also for Amazon's.
 func s3Endpoint(s config.Server) string { return endpointOf(s.S3, s3Region(s)) }
 
-// s3Region is the region of the objects, which an external S3 may have of its own.
+// s3Region returns the region of the S3. It is the server's own region unless an external S3 has another.
 func s3Region(s config.Server) string { return cmp.Or(s.S3Region, s.Region) }
 
-// printEnvironment prints the variables for a shell to evaluate, or as a JSON object.
+// printEnvironment prints the variables as export lines for a shell, quoted, or as a JSON object. A value with
+// control characters is refused for a shell, because a terminal would act on them.
 func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 	if asJSON {
 		m := map[string]string{}
@@ -216,7 +226,7 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 	return nil
 }
 
-// printUnset takes variables of the shell away that are set.
+// printUnset prints an unset line for each of the names that this shell has set.
 func (a *app) printUnset(names []string) error {
 	for _, name := range names {
 		if a.getenv(name) == "" {

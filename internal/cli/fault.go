@@ -33,28 +33,34 @@ type usageError struct {
 	reason, remedy string
 }
 
+// Error returns the reason. The remedy is printed on its own line.
 func (e *usageError) Error() string { return e.reason }
 
-// hintedError is an error for which the place where it arose knows the remedy.
+// hintedError is an error with its remedy, added at the place that knows it. complain prints the remedy of the
+// outermost one.
 type hintedError struct {
 	err    error
 	remedy string
 }
 
+// Error returns the text of the error without the remedy.
 func (e *hintedError) Error() string { return e.err.Error() }
 func (e *hintedError) Unwrap() error { return e.err }
 
-// hint adds a remedy to an error.
+// hint adds a remedy to err. The remedy is a format for package plain, which escapes its arguments. errors.Is and
+// errors.As still find err.
 func hint(err error, remedy string, args ...any) error {
 	return &hintedError{err: err, remedy: plain.Sprintf(remedy, args...)}
 }
 
-// endedError says that a job ended other than Completed.
+// endedError says that a job ended with a status other than Completed. The exit code is then 3, so that scripts
+// can tell it from an error of the command.
 type endedError struct {
 	status  batholith.Status
 	message string
 }
 
+// Error returns the status and, if there is one, the job's message.
 func (e *endedError) Error() string {
 	s := "the job ended " + string(e.status)
 	if e.message != "" {
@@ -63,15 +69,17 @@ func (e *endedError) Error() string {
 	return s
 }
 
-// interrupted says that a signal ended the command before it was done.
+// interrupted says that SIGINT or SIGTERM ended the command early. The exit code is then 130, as a shell reports
+// for Ctrl-C.
 type interrupted struct {
 	cause error
 }
 
+// Error leaves out the cause: it is the canceled context of the operation that the signal ended.
 func (e *interrupted) Error() string { return "interrupted" }
 func (e *interrupted) Unwrap() error { return e.cause }
 
-// exitCode is the one place where an error becomes an exit code.
+// exitCode returns the exit code for err. It is the only place that assigns exit codes.
 func exitCode(err error) int {
 	var (
 		usage    *usageError
@@ -92,7 +100,8 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// complain tells an error and its remedy on stderr.
+// complain prints err and its remedy on stderr, and nothing for nil. Settings have one pair of lines for each
+// problem.
 func (a *app) complain(err error) {
 	if err == nil {
 		return
@@ -109,8 +118,9 @@ func (a *app) complain(err error) {
 	a.tell("hint", remedy(err))
 }
 
-// tell writes talk that begins with the name of the command. Each further line of the text is indented: a newline in what another has
-// said cannot begin a line that looks like one of these.
+// tell prints "batholith: KIND: TEXT" on stderr, with secrets removed. Further lines of the text are indented by
+// two columns, so that a newline in another's text cannot imitate a line of this form. An empty text prints
+// nothing.
 func (a *app) tell(kind, text string) {
 	if text == "" {
 		return
@@ -133,10 +143,11 @@ func (a *app) tell(kind, text string) {
 // newline ends a line of talk.
 const newline = plain.Control("\n")
 
-// colours are those of the first word.
+// colours are the colours of the kinds of messages.
 var colours = map[string]plain.Control{"error": red, "hint": cyan, "warning": yellow}
 
-// remedy finds what a person can do about an error.
+// remedy returns what the user can do about err, or "" if the error's text must be enough. A remedy that a hint
+// gave comes first.
 func remedy(err error) string {
 	var (
 		hinted *hintedError
@@ -169,13 +180,13 @@ func remedy(err error) string {
 	return ""
 }
 
-// isTimeout tells whether a request's time ran out.
+// isTimeout reports whether err says that a time limit passed.
 func isTimeout(err error) bool {
 	var late interface{ Timeout() bool }
 	return errors.As(err, &late) && late.Timeout()
 }
 
-// apiRemedy is what to do about an error that a server answered.
+// apiRemedy returns the remedy for an error code of the Bedrock API or of an S3, or "".
 func apiRemedy(code string) string {
 	switch code {
 	case "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch", "InvalidAccessKeyId",
@@ -189,7 +200,8 @@ func apiRemedy(code string) string {
 	return ""
 }
 
-// wrongFlag makes a usage error of what pflag says of a flag. The words of strconv and time, which pflag passes on, are left out.
+// wrongFlag turns an error of pflag into a usageError with a remedy. It leaves out the texts of strconv and time,
+// which name Go functions.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	e := &usageError{reason: err.Error(), remedy: "see: " + cmd.CommandPath() + " --help"}
 	var (
@@ -215,7 +227,8 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return e
 }
 
-// wrongValue says what is wrong with a flag's value, and what can be written instead.
+// wrongValue returns why a flag's value is refused, and an example of a valid one. A value that begins with "--"
+// is taken as the next flag: the value is missing.
 func wrongValue(f *pflag.Flag, value string, tooLarge bool) (reason, remedy string) {
 	form, remedy := formOf(f)
 	switch {
@@ -227,7 +240,8 @@ func wrongValue(f *pflag.Flag, value string, tooLarge bool) (reason, remedy stri
 	return fmt.Sprintf("--%s: %q is not %s", f.Name, value, form), remedy
 }
 
-// formOf is what the values of a flag are, and how one is written.
+// formOf returns a noun for the values of a flag, such as "a whole number", and a sentence that says how to write
+// one, with the default.
 func formOf(f *pflag.Flag) (form, remedy string) {
 	usual := ""
 	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "0s" && f.DefValue != "[]" {
@@ -250,7 +264,8 @@ func formOf(f *pflag.Flag) (form, remedy string) {
 	return "possible", fmt.Sprintf("write --%s %s", f.Name, strings.ToUpper(name)) + usual
 }
 
-// unknownCommand makes a usage error of a word that is no command, with the command that was probably meant.
+// unknownCommand returns a usageError for the first argument that is not a flag, with the most similar command as
+// its remedy.
 func unknownCommand(root *cobra.Command, args []string) error {
 	word := ""
 	for _, a := range args {
@@ -270,7 +285,8 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	return e
 }
 
-// arguments checks how many arguments a command got; most 0 means any number.
+// arguments returns a check of the number of arguments. most 0 allows any number from least on; most -1 allows
+// none. what names the missing arguments in the message.
 func arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		see := "see: " + cmd.CommandPath() + " --help"

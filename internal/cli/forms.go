@@ -14,13 +14,15 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// formBytes is how much of a file is looked at to tell its form. A first record that is longer is taken for one.
+// formBytes is the length of the beginning of a file, in bytes, by which its form is recognised. If the first line
+// is longer, the file is not judged by its lines.
 const formBytes = 64 << 10
 
-// form is what a whole file is instead of records, and the command that makes records of it. FILE stands for its path.
+// form describes a file that does not hold records as lines, and gives the command that makes records of it. FILE
+// in the remedy stands for the file's path.
 type form struct{ what, remedy string }
 
-// magics are the first bytes of files that are no text.
+// magics are the first bytes of formats that are not text, or not UTF-8.
 var magics = []struct {
 	bytes string
 	form
@@ -37,7 +39,7 @@ var magics = []struct {
 	{"version https://git-lfs", form{"the file is a pointer of Git LFS, not its content", "fetch the content: git lfs pull"}},
 }
 
-// wrappers are the members of lines that have the body of a request elsewhere than in modelInput.
+// wrappers are members of a line that hold the request's body in the formats of other batch APIs.
 var wrappers = []struct {
 	member string
 	form
@@ -50,7 +52,9 @@ var wrappers = []struct {
 		`rewrite them: jq -c '{recordId: (input_line_number|tostring), modelInput: {messages: [{role: "user", content: .prompt}], max_tokens: 500}}' FILE > records.jsonl`}},
 }
 
-// fileForm tells what a file is whose first bytes are head, if it is something else than records as a whole. whole is whether head is all of it.
+// fileForm recognises a file that as a whole is not a file of records, by its first bytes head. whole says that
+// head is all of the file. ok is false if it may hold records; single bad lines are reported later, each with its
+// number.
 func fileForm(head []byte, whole bool) (form, bool) {
 	for _, m := range magics {
 		if bytes.HasPrefix(head, []byte(m.bytes)) {
@@ -91,9 +95,9 @@ func fileForm(head []byte, whole bool) (form, bool) {
 	return form{}, false
 }
 
-// encoding tells whether text that begins like a record is in another encoding than UTF-8: UTF-16 without a mark, or an encoding of one
-// byte per character. It takes text for the latter if it has accented letters of Latin-1 and no character of UTF-8 beyond ASCII; with
-// both, single lines are damaged, and each is told.
+// encoding recognises text that begins like a record and is not UTF-8: UTF-16 without a byte order mark, or an
+// encoding with one byte per character. The latter needs an accented letter of Latin-1 and no multi-byte character
+// of UTF-8. If both occur, single lines are damaged, and each of them is reported instead.
 func encoding(head []byte) (form, bool) {
 	switch {
 	case bytes.HasPrefix(head, []byte("{\x00")):
@@ -131,7 +135,7 @@ func isProse(text []byte) bool {
 	return utf8.Valid(text[:bytes.LastIndexByte(text, '\n')]) && !bytes.ContainsRune(text, 0)
 }
 
-// spread tells whether the first object goes on after its line.
+// spread reports whether the first JSON object continues after its first line, as in pretty-printed JSON.
 func spread(text []byte) bool {
 	first, _, _ := bytes.Cut(text, []byte("\n"))
 	if json.Valid(first) {
@@ -143,7 +147,8 @@ func spread(text []byte) bool {
 	return err == nil && dec.InputOffset() > int64(len(first)) || errors.Is(err, io.ErrUnexpectedEOF) && len(bytes.TrimSpace(first)) == 1
 }
 
-// wrapped tells whether a line has the body under another name than modelInput.
+// wrapped returns the form of a line whose body stands in a member other than modelInput. A line with a modelInput
+// is never wrapped.
 func wrapped(line []byte) (form, bool) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(line, &object) != nil || object["modelInput"] != nil {
@@ -157,7 +162,8 @@ func wrapped(line []byte) (form, bool) {
 	return form{}, false
 }
 
-// refuseForm refuses a local file that is something else than records as a whole: in one message, before anything is read, sent or uploaded.
+// refuseForm returns an error with a remedy if the file at path is not a file of records as a whole. It reads at
+// most formBytes. A file that cannot be read is not refused here: the later reader reports why.
 func refuseForm(path string) error {
 	f, err := files.Open(path)
 	if err != nil {
@@ -177,7 +183,8 @@ func refuseForm(path string) error {
 	return hint(fmt.Errorf("%s: %s", path, found.what), "%s", strings.ReplaceAll(found.remedy, "FILE", words.Quote(path)))
 }
 
-// refuseForms is refuseForm of the files that would be read as records.
+// refuseForms calls refuseForm for each file whose name ends in .jsonl, and returns the first error. Nothing has
+// been sent or uploaded then.
 func refuseForms(gathered []localFile) error {
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) {
@@ -189,7 +196,8 @@ func refuseForms(gathered []localFile) error {
 	return nil
 }
 
-// otherEnding says of an input without a file of records what its files are: another form, or records under another name.
+// otherEnding returns the error for an input without a .jsonl file: its files have another form, or records stand
+// in a file with another suffix. It returns nil if neither is recognised.
 func otherEnding(gathered []localFile) error {
 	for _, f := range gathered {
 		if err := refuseForm(f.path); err != nil {

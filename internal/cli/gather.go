@@ -24,20 +24,22 @@ import (
 // inputSuffix ends the name of every file of records (Bedrock: other objects under the prefix are media).
 const inputSuffix = ".jsonl"
 
-// localFile is a file to upload, and its key below the job's input prefix.
+// localFile is a file to upload. key is its path below the job's input prefix, with slashes; bytes is its size.
 type localFile struct {
 	path, key string
 	bytes     int64
 }
 
-// gather lists the files that a person means by files and folders. A folder keeps its structure; with several inputs, a folder's
-// files stand below its name.
+// gather returns the files that the arguments name. A folder keeps its structure; if there are several arguments,
+// the files of a folder get the folder's name as a prefix. Files that are not .jsonl are included, because records
+// may refer to them as media.
 func gather(inputs []string) ([]localFile, error) {
 	files, _, err := gatherAll(inputs)
 	return files, err
 }
 
-// gather lists the files and says on stderr what in their folders is left out although it may hold records.
+// gather is the function gather for a command: it also prints a warning for each path that was left out although
+// it may hold records, and refuses files of other forms.
 func (a *app) gather(inputs []string) ([]localFile, error) {
 	files, leftOut, err := gatherAll(inputs)
 	for _, why := range leftOut {
@@ -49,7 +51,8 @@ func (a *app) gather(inputs []string) ([]localFile, error) {
 	return files, err
 }
 
-// gatherAll lists the files, and what was left out with the reason.
+// gatherAll returns the files, and for each path that was left out a sentence with the reason. Stdin is refused: a
+// job reads its input more than once.
 func gatherAll(inputs []string) (all []localFile, leftOut []string, err error) {
 	for _, in := range inputs {
 		if in == "-" {
@@ -86,7 +89,8 @@ type gathering struct {
 	leftOut     []string
 }
 
-// visit is an fs.WalkDirFunc.
+// visit adds one path of the walk. It is an fs.WalkDirFunc. Links to files are followed, links to folders are not,
+// and are reported as left out.
 func (g *gathering) visit(path string, d fs.DirEntry, err error) error {
 	switch {
 	case err != nil:
@@ -126,8 +130,8 @@ func (g *gathering) visit(path string, d fs.DirEntry, err error) error {
 	return err
 }
 
-// refuseRecordsBelow skips a folder of working files, and refuses it when it holds records: a job over S3 would be refused, too, and
-// to leave them out in silence would be to lose them.
+// refuseRecordsBelow returns fs.SkipDir for a folder of working files, or an error if it holds .jsonl files. A job
+// over S3 would be refused for them too, and leaving them out without a message would lose records.
 func refuseRecordsBelow(folder string) error {
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && strings.HasSuffix(path, inputSuffix) {
@@ -142,8 +146,8 @@ func refuseRecordsBelow(folder string) error {
 	return fs.SkipDir
 }
 
-// ours tells an output directory of run and a data directory from folders of records. Were they taken in, no run over the folder that
-// holds them could go on, since its input would differ each time.
+// ours reports whether dir is an output directory of run or a data directory. Their files must not be input: the
+// input would differ at each run, so an interrupted run could never be continued.
 func ours(dir string) bool {
 	for _, mark := range []string{filepath.Join(state, "lock"), filepath.Join(state, "worker"), filepath.Join(state, "batholith.db"), "batholith.db"} {
 		if _, err := os.Lstat(filepath.Join(dir, mark)); err == nil {
@@ -153,7 +157,8 @@ func ours(dir string) bool {
 	return false
 }
 
-// checkGathered refuses what cannot become a job: two files of one name, names that outputs cannot have, and no file of records at all.
+// checkGathered returns an error with a remedy if the files cannot become a job: two have the same key, a name is
+// not possible for an output, or none holds records.
 func checkGathered(inputs []string, files []localFile) error {
 	seen, records := map[string]string{}, 0
 	var names, paths []string // of the files of records
@@ -180,7 +185,8 @@ func checkGathered(inputs []string, files []localFile) error {
 	return nil
 }
 
-// parseType reads --type; "" is no answer, which detection then gives.
+// parseType returns the invocation type of --type, matched without regard to case. For "" it returns "", and the
+// type is then detected.
 func parseType(s string) (batholith.InvocationType, error) {
 	switch {
 	case s == "":
@@ -193,7 +199,8 @@ func parseType(s string) (batholith.InvocationType, error) {
 	return "", &usageError{reason: fmt.Sprintf("--type: %q is no invocation type", s), remedy: "one of InvokeModel, Converse"}
 }
 
-// invocationType is the type that was asked for, or the one that the first record looks like for a model of this family, which is then said.
+// invocationType returns the type that was asked for. Otherwise it detects the type from the body of the first
+// record, for a model of the family, and prints a line if it is Converse.
 func (a *app) invocationType(asked batholith.InvocationType, family string, gathered []localFile) batholith.InvocationType {
 	if asked != "" {
 		return asked
@@ -209,7 +216,9 @@ func (a *app) invocationType(asked batholith.InvocationType, family string, gath
 	return batholith.InvokeModel
 }
 
-// familyNamed is the family of the model that a command names, or would use: as it is configured, or by its id.
+// familyNamed returns the family of the model with this name: the one that the settings give it, otherwise the
+// family that its id implies, or "" if it implies none. Aliases, ARNs and ids with a geography prefix are
+// understood.
 func familyNamed(c *config.Config, name string) string {
 	if c == nil || name == "" && len(c.Models) == 0 {
 		return dialect.FamilyOf(name)
@@ -224,10 +233,11 @@ func familyNamed(c *config.Config, name string) string {
 	return dialect.FamilyOf(name)
 }
 
-// firstRecordBytes is how much of a file detection reads at most. A longer first record counts as InvokeModel.
+// firstRecordBytes is the most that detection reads of a file, in bytes. A longer first record counts as
+// InvokeModel.
 const firstRecordBytes = 1 << 20
 
-// firstInput is the modelInput of the first record of a file; nil when it cannot be read.
+// firstInput returns the modelInput of a file's first record, or nil if the file or the line cannot be read.
 func firstInput(path string) []byte {
 	f, err := files.Open(path)
 	if err != nil {

@@ -24,12 +24,14 @@ var helloBodies = map[string]string{
 	"cohere-embed": `{"texts":["Hello!"],"input_type":"search_document"}`,
 }
 
-// helloBody returns a minimal body for a model of the family.
+// helloBody returns a minimal body for a model of the family, as JSON. Families that are not listed take messages
+// and max_tokens.
 func helloBody(family string) string {
 	return cmp.Or(helloBodies[family], `{"messages":[{"role":"user","content":"Hello!"}],"max_tokens":32}`)
 }
 
-// firstModel returns the model for a first test, and its family.
+// firstModel returns the model that a first test uses, and its family: the first of the settings, otherwise the
+// embedded one.
 func firstModel(c *config.Config) (id, family string) {
 	if len(c.Models) == 0 {
 		return embeddedModel, dialect.FamilyAny

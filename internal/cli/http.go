@@ -30,7 +30,9 @@ const (
 	streamBytes = 16 << 10
 )
 
-// serveHTTP answers on ln until ctx ends, within limits. Requests have the time stop to finish then. Clients may speak HTTP/2 without TLS (the AWS SDK for JavaScript does).
+// serveHTTP answers requests on ln until ctx ends, and then waits up to stop for requests in progress before it
+// closes their connections. The limits bound what unverified clients can occupy. Clients may use HTTP/2 without
+// TLS, as the AWS SDK for JavaScript does. It returns nil after a shutdown, and an error if the listener fails.
 func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door.Limits, stop time.Duration, to *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           weighed(h),
@@ -64,8 +66,8 @@ func serveHTTP(ctx context.Context, ln net.Listener, h http.Handler, limits door
 	return nil
 }
 
-// admit looks at who a request claims to be from, before its body is read. An API key is sent whole, so that its request is verified
-// then; a signature covers the body, and authenticate checks it.
+// admit returns a check of a request's head, before its body is read. An API key is complete in the head, so the
+// request counts as verified then. A signature covers the body, so authenticate verifies it later.
 func admit(v verifier) func(*http.Request) error {
 	return func(r *http.Request) error {
 		verified, err := v.Admit(r)
@@ -76,6 +78,8 @@ func admit(v verifier) func(*http.Request) error {
 	}
 }
 
+// authenticate returns a check of a whole request that tells who sent it. A verified request frees its connection
+// from the limits for unknown clients.
 func authenticate(v verifier) func(*http.Request, []byte) (bedrock.Caller, error) {
 	return func(r *http.Request, body []byte) (bedrock.Caller, error) {
 		who, err := v.Verify(r, body)
@@ -86,7 +90,8 @@ func authenticate(v verifier) func(*http.Request, []byte) (bedrock.Caller, error
 	}
 }
 
-// track tells the door what the server makes of a connection.
+// track tells the door when a connection begins a request and when it becomes idle. The server calls it at each
+// change.
 func track(c net.Conn, state http.ConnState) {
 	ours, _ := c.(*door.Conn)
 	switch state {
@@ -97,7 +102,8 @@ func track(c net.Conn, state http.ConnState) {
 	}
 }
 
-// weighed has the door count what a request over HTTP/2 holds until it is answered.
+// weighed returns a handler that counts streamBytes against a client for each HTTP/2 request until it is answered.
+// An HTTP/2 client can open many requests with few bytes.
 func weighed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {

@@ -15,7 +15,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// jobFacts is a job as the API tells it, with the API's names in JSON.
+// jobFacts is a job as the API returns it, with the API's names in JSON. Times are nil, and counts 0, if the
+// server does not tell them.
 type jobFacts struct {
 	ARN       string           `json:"jobArn"`
 	Name      string           `json:"jobName"`
@@ -39,15 +40,16 @@ type jobFacts struct {
 	kmsKey string // s3EncryptionKeyId of the output
 }
 
-// id is the short name of the job.
+// id returns the job's id, the last part of its ARN.
 func (j jobFacts) id() string { return j.ARN[strings.LastIndex(j.ARN, "/")+1:] }
 
-// outputPrefix is the s3:// URI that everything of the job lies below.
+// outputPrefix returns the s3:// URI below which all output of the job lies. It ends in a slash.
 func (j jobFacts) outputPrefix() string {
 	return strings.TrimSuffix(j.Output, "/") + "/" + j.id() + "/"
 }
 
-// factsOf and factsOfSummary read the same members of two types that the SDK keeps apart.
+// factsOf returns the facts of a Get. factsOfSummary does the same for an entry of a List; the SDK has two types
+// for them.
 func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
 	return jobFacts{
 		ARN: aws.ToString(o.JobArn), Name: aws.ToString(o.JobName), Model: aws.ToString(o.ModelId),
@@ -60,6 +62,7 @@ func factsOf(o *bedrock.GetModelInvocationJobOutput) jobFacts {
 	}
 }
 
+// factsOfSummary returns the facts of an entry of a List.
 func factsOfSummary(o types.ModelInvocationJobSummary) jobFacts {
 	return jobFacts{
 		ARN: aws.ToString(o.JobArn), Name: aws.ToString(o.JobName), Model: aws.ToString(o.ModelId),
@@ -72,7 +75,7 @@ func factsOfSummary(o types.ModelInvocationJobSummary) jobFacts {
 	}
 }
 
-// inputURI and outputURI look into the unions of the API, which have one member each so far.
+// inputURI returns the s3:// URI of the input, or "" if the union has a member that this program does not know.
 func inputURI(c types.ModelInvocationJobInputDataConfig) string {
 	if s, ok := c.(*types.ModelInvocationJobInputDataConfigMemberS3InputDataConfig); ok {
 		return aws.ToString(s.Value.S3Uri)
@@ -80,6 +83,7 @@ func inputURI(c types.ModelInvocationJobInputDataConfig) string {
 	return ""
 }
 
+// outputURI returns the s3:// URI of the output, or "".
 func outputURI(c types.ModelInvocationJobOutputDataConfig) string {
 	if s, ok := c.(*types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig); ok {
 		return aws.ToString(s.Value.S3Uri)
@@ -87,6 +91,7 @@ func outputURI(c types.ModelInvocationJobOutputDataConfig) string {
 	return ""
 }
 
+// kmsKey returns the key that the output is encrypted with, or "" for the bucket's default.
 func kmsKey(c types.ModelInvocationJobOutputDataConfig) string {
 	if s, ok := c.(*types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig); ok {
 		return aws.ToString(s.Value.S3EncryptionKeyId)
@@ -94,7 +99,8 @@ func kmsKey(c types.ModelInvocationJobOutputDataConfig) string {
 	return ""
 }
 
-// fetch reads one job by its id or ARN.
+// fetch returns one job by its id or ARN, with its notes. It gives up after requestTimeout. The error has the
+// server's message without the SDK's wrapping.
 func (c *clients) fetch(ctx context.Context, idOrARN string) (jobFacts, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -108,7 +114,8 @@ func (c *clients) fetch(ctx context.Context, idOrARN string) (jobFacts, error) {
 	return j, nil
 }
 
-// find reads the job that a person means by an id, an ARN or a name that only one job has.
+// find returns the job that the user means by an id, an ARN, or a name that only one job has. If several jobs have
+// the name, the error lists up to five ids. A name that has the form of an id is looked up as an id first.
 func (c *clients) find(ctx context.Context, word string) (jobFacts, error) {
 	if strings.HasPrefix(word, "arn:") || batholith.ValidJobID(word) {
 		j, err := c.fetch(ctx, word)
@@ -139,7 +146,7 @@ func (c *clients) find(ctx context.Context, word string) (jobFacts, error) {
 	return jobFacts{}, hint(fmt.Errorf("%d jobs are named %q", len(same), word), "say which by its id: %s", strings.Join(ids, ", "))
 }
 
-// connectTo finds the server and, on it, the job that a person means.
+// connectTo returns the clients of a server and the job that word names there.
 func (a *app) connectTo(ctx context.Context, t target, word string) (*clients, jobFacts, error) {
 	c, err := a.connect(ctx, t)
 	if err != nil {
@@ -149,7 +156,8 @@ func (a *app) connectTo(ctx context.Context, t target, word string) (*clients, j
 	return c, j, err
 }
 
-// list yields jobs, newest first, a page at a time. After an error it ends.
+// list returns an iterator over jobs, newest first, which requests one page at a time as they are needed. It
+// yields an error once and then ends.
 func (c *clients) list(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) func(yield func(jobFacts, error) bool) {
 	return func(yield func(jobFacts, error) bool) {
 		pages := bedrock.NewListModelInvocationJobsPaginator(c.bedrock, in)

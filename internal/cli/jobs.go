@@ -17,7 +17,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// clientHelp is said by every command that talks to a server.
+// clientHelp is the part of the help about the choice of the server. Every command that talks to a server has it.
 const clientHelp = `
 
 The server is the one that the standard AWS variables or the AWS profile name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
@@ -25,7 +25,7 @@ AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …), otherwise the 
 an S3 with its own keys come from BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile that
 BATHOLITH_S3_PROFILE names, or from the settings file of --config.`
 
-// bindTarget gives a command the flag that names a local server.
+// bindTarget adds --data and --config to a command. The returned target is filled in when the flags are parsed.
 func (a *app) bindTarget(cmd *cobra.Command) *target {
 	t := target{file: a.getenv(config.EnvPrefix + "CONFIG")}
 	cmd.Flags().StringVar(&t.data, "data", "", "use the server that runs in this data `directory`")
@@ -33,7 +33,7 @@ func (a *app) bindTarget(cmd *cobra.Command) *target {
 	return &t
 }
 
-// jobsCommand is jobs.
+// jobsCommand returns the command jobs.
 func (a *app) jobsCommand() *cobra.Command {
 	var (
 		status, name string
@@ -68,7 +68,7 @@ func (a *app) jobsCommand() *cobra.Command {
 	return cmd
 }
 
-// statusNames are the ten statuses as the API writes them.
+// statusNames returns all statuses with the spelling of the API.
 func statusNames() []string {
 	var names []string
 	for _, s := range batholith.Statuses() {
@@ -77,7 +77,8 @@ func statusNames() []string {
 	return names
 }
 
-// listInput is the query for some filters. The status is matched without regard to case.
+// listInput returns the query of the flags. The status is matched without regard to case; limit 0 means all jobs.
+// An unknown status or a negative limit is a *usageError.
 func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobsInput, error) {
 	if limit < 0 {
 		return nil, &usageError{reason: fmt.Sprintf("--limit: %d is below 0", limit), remedy: "write 0 for all jobs"}
@@ -105,7 +106,8 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 	return nil, e
 }
 
-// listJobs prints the jobs of a query, page by page as they are needed, and says when the limit has left some out.
+// listJobs prints the jobs of a query as a table or as a JSON list. It stops requesting pages at the limit and
+// then says on stderr that there are more.
 func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInvocationJobsInput, limit int, asJSON bool) error {
 	jobs := []jobFacts{}
 	more := false
@@ -140,7 +142,7 @@ func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInv
 	return nil
 }
 
-// shortModel is a model as people know it: without the ARN in which the API wraps the id of a foundation model.
+// shortModel returns the id of a foundation model without its ARN. Other names are returned as they are.
 func shortModel(name string) string {
 	if arn, err := batholith.ParseARN(name); err == nil {
 		if id, ok := strings.CutPrefix(arn.Resource, "foundation-model/"); ok {
@@ -150,7 +152,8 @@ func shortModel(name string) string {
 	return name
 }
 
-// progressOf is 120/500 24%, with the errors when there are any, and the place in the queue while there is one.
+// progressOf returns the progress in words, such as "120/500 24%, 3 errors", with the place in the queue while the
+// job waits. It returns "-" before the records are counted.
 func progressOf(j jobFacts) string {
 	if j.Total == 0 {
 		return "-"
@@ -165,7 +168,7 @@ func progressOf(j jobFacts) string {
 	return s
 }
 
-// age is how long ago the job was submitted.
+// age returns the time since the job was submitted, in words, or "-".
 func age(j jobFacts, now time.Time) string {
 	if j.Submitted == nil {
 		return "-"
@@ -173,7 +176,7 @@ func age(j jobFacts, now time.Time) string {
 	return words.Age(now.Sub(*j.Submitted))
 }
 
-// getCommand is get.
+// getCommand returns the command get.
 func (a *app) getCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -199,7 +202,7 @@ func (a *app) getCommand() *cobra.Command {
 	return cmd
 }
 
-// showJob prints what is known of a job, a line a fact; what is not known has no line.
+// showJob prints a job, one fact on a line. Unknown facts have no line.
 func (a *app) showJob(j jobFacts) error {
 	f := facts{screen: a.page(), indent: len("submitted") + gap}
 	row := func(name, value string) { f.row(name, cell{text: value}) }
@@ -224,7 +227,7 @@ func (a *app) showJob(j jobFacts) error {
 	return f.err
 }
 
-// moment is a time in the zone of whoever reads it.
+// moment returns a time in the local time zone of this machine, or "" for nil.
 func moment(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -232,7 +235,8 @@ func moment(t *time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05 MST")
 }
 
-// stopCommand is stop. It does not wait for the job to have stopped; watch does.
+// stopCommand returns the command stop. It returns when the server has accepted the request, before the job has
+// stopped; watch waits for that.
 func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop JOB",

@@ -21,14 +21,16 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// keptFacts is what the server says of a job's kept results.
+// keptFacts is the state of a job's kept results: finished records that could not be written to the output. Reason
+// says why.
 type keptFacts struct {
 	State   batholith.Kept `json:"state"`
 	Records int64          `json:"recordCount"`
 	Reason  string         `json:"reason,omitempty"`
 }
 
-// kept asks for the state of a job's kept results. A server that does not know the operation, such as Amazon's, keeps none.
+// kept returns the state of a job's kept results. A server that does not know the operation, such as Amazon's,
+// keeps none.
 func (c *clients) kept(ctx context.Context, job string) (k keptFacts, err error) {
 	err = c.call(ctx, http.MethodGet, "/kept-results/"+url.PathEscape(job), &k)
 	var refused *smithy.GenericAPIError
@@ -38,20 +40,23 @@ func (c *clients) kept(ctx context.Context, job string) (k keptFacts, err error)
 	return k, err
 }
 
-// publishKept and discardKept say what is to become of them.
+// publishKept asks the server to write the kept results to the output. The server answers before it has done so;
+// kept tells when. discardKept asks it to delete them, which cannot be undone.
 func (c *clients) publishKept(ctx context.Context, job string) error {
 	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/publish", nil)
 }
 
+// discardKept asks the server to delete the kept results of a job.
 func (c *clients) discardKept(ctx context.Context, job string) error {
 	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/discard", nil)
 }
 
-// maxAnswer bounds what is read of an answer of the control plane, in bytes.
+// maxAnswer is the most that is read of an answer of the control plane, in bytes.
 const maxAnswer = 1 << 20
 
-// call sends one request of an operation that the AWS SDK does not have, signed as the SDK signs its own, and decodes the answer into out.
-// An error of the server is a *smithy.GenericAPIError. It is sent once: the caller asks again.
+// call sends one request of an operation that the AWS SDK does not have, and decodes the answer into out, unless
+// out is nil. The request is signed as the SDK signs its own. It is sent once, without retries, and has
+// requestTimeout. An error that the server answered is a *smithy.GenericAPIError.
 func (c *clients) call(ctx context.Context, method, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -84,7 +89,8 @@ func (c *clients) call(ctx context.Context, method, path string, out any) error 
 	return nil
 }
 
-// sign signs a request without a body: with the bearer key of the environment when there is one, or else with the access key.
+// sign signs a request without a body: with the bearer key of the environment if there is one, otherwise with the
+// access key. It refuses to send a bearer key where others can read it.
 func (c *clients) sign(ctx context.Context, r *http.Request) error {
 	o := c.bedrock.Options()
 	if o.BearerAuthTokenProvider != nil {
@@ -104,7 +110,8 @@ func (c *clients) sign(ctx context.Context, r *http.Request) error {
 	return v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(none[:]), "bedrock", o.Region, time.Now())
 }
 
-// refusal is an answer that is an error, in the form in which the SDK returns those of its own operations.
+// refusal returns the error of an answer in the form that the SDK uses for its own operations. If the answer is
+// not JSON, the message is its first 200 bytes.
 func refusal(answer *http.Response, body []byte) error {
 	var said struct {
 		Message string `json:"message"`

@@ -15,7 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// kmsCommand is kms with its commands: they make, rotate and list the encryption keys.
+// kmsCommand returns the command kms with its subcommands create, rotate and list.
 func (a *app) kmsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kms",
@@ -34,6 +34,8 @@ Keep a copy of each key file in another place: without it, what it encrypted is 
 	return cmd
 }
 
+// kmsCreateCommand returns kms create. It prints the settings of the new key on stdout and never overwrites a
+// file: a key that is lost cannot be restored.
 func (a *app) kmsCreateCommand() *cobra.Command {
 	var id, alias string
 	cmd := &cobra.Command{
@@ -72,6 +74,7 @@ them.`,
 	return cmd
 }
 
+// kmsRotateCommand returns kms rotate. Old versions stay in the file and still decrypt.
 func (a *app) kmsRotateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate KEY",
@@ -100,8 +103,8 @@ KEY is an id, an alias or an ARN of a key in the settings, or the path of a key 
 	return cmd
 }
 
-// keyFile finds the file of a key by its name in the settings, or else takes the name for a
-// path.
+// keyFile returns the path of a key file. name is an id, an alias or an ARN of a key in the settings; otherwise it
+// is taken as a path.
 func (a *app) keyFile(s *settings, name string) (string, error) {
 	c, err := a.loadBy(config.LoadClient, s)
 	if err != nil {
@@ -126,6 +129,7 @@ func (a *app) keyFile(s *settings, name string) (string, error) {
 	return name, nil
 }
 
+// kmsListCommand returns kms list.
 func (a *app) kmsListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -156,6 +160,7 @@ type listedKey struct {
 	Rotated  time.Time `json:"rotated"` // when the newest version was made
 }
 
+// listKeys prints the keys of the ring, one on a line or as JSON. The key material is never printed.
 func (a *app) listKeys(ring *kms.Ring, asJSON bool) error {
 	keys := []listedKey{}
 	for _, d := range ring.List() {

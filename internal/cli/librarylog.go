@@ -10,10 +10,10 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// libraryLines takes what libraries write with the standard library's package log, line by line, to our own log. Such a line may quote
-// what a peer has sent: net/http logs the first kilobytes of an answer that is longer than it announced, and these may hold a prompt. So
-// a line is cut where its first quotation begins. Peers can cause as many lines as they like: a few a minute are logged, the rest is
-// counted.
+// libraryLines is an io.Writer that passes the messages of Go's package log, which libraries use, to our own log.
+// A message may quote what a peer sent: net/http logs the beginning of an answer that is longer than announced,
+// and that may be a prompt. So a message is cut where its first quotation begins. Peers can cause any number of
+// messages, so at most linesAMinute are logged per minute and the others are counted.
 type libraryLines struct {
 	log *slog.Logger
 
@@ -23,10 +23,11 @@ type libraryLines struct {
 	left    int       // lines not logged since the last that was
 }
 
-// linesAMinute is how many lines of libraries are logged in a minute.
+// linesAMinute is the number of messages of libraries that are logged per minute.
 const linesAMinute = 10
 
-// captureLibraryLog has package log write to l, until the returned function is called. Package log is global to the process.
+// captureLibraryLog directs package log to l until restore is called. Package log is global to the process, so
+// calls must be nested.
 func captureLibraryLog(l *slog.Logger) (restore func()) {
 	out, flags, prefix := log.Writer(), log.Flags(), log.Prefix()
 	log.SetOutput(&libraryLines{log: l})
@@ -57,7 +58,7 @@ func (l *libraryLines) Write(message []byte) (int, error) {
 	return len(message), nil
 }
 
-// take tells whether a line may be logged now, and how many before it were not.
+// take reports whether a message may be logged now, and if so, how many were left out since the last one.
 func (l *libraryLines) take(now time.Time) (left int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
