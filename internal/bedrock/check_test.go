@@ -145,7 +145,7 @@ func TestEveryConstraintHolds(t *testing.T) {
 	}
 }
 
-func TestWhatIsJustWithinTheBoundsIsTaken(t *testing.T) {
+func TestValuesAtTheBoundsAreAccepted(t *testing.T) {
 	for _, c := range []struct{ path, value string }{
 		{"jobName", quoted(63)}, {"jobName", `"a"`}, {"jobName", `"0+-."`},
 		{"clientRequestToken", quoted(256)}, {"clientRequestToken", "absent"}, {"clientRequestToken", "null"},

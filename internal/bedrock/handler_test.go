@@ -52,7 +52,7 @@ func TestAPathFindsItsOperation(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoOperationIsSaidSo(t *testing.T) {
+func TestAnUnknownOperationIsNamedInTheRefusal(t *testing.T) {
 	for _, target := range []string{
 		"GET /", "GET /model-invocation-job", "GET /model-invocation-job/", "DELETE /model-invocation-job/" + testID,
 		"POST /model-invocation-job/" + testID, "GET /tagResource", "PUT /model-invocation-job", "GET /model-invocation-jobs/",

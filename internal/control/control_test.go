@@ -154,7 +154,7 @@ func TestGetTellsWhatCreateWasTold(t *testing.T) {
 	}
 }
 
-func TestWhatWasLeftOutIsFilledIn(t *testing.T) {
+func TestOmittedMembersGetTheirDefaults(t *testing.T) {
 	a := newTester(func(o *Options) { o.Limits.Hour = time.Minute })
 	j := a.get(t, a.create(t, input("job")))
 	if j.TimeoutDurationInHours != 24 || j.ModelInvocationType != batholith.InvokeModel || j.JobExpirationTime.Sub(j.SubmitTime.Time) != 24*time.Minute {
@@ -616,7 +616,7 @@ type forecasts map[string]batholith.Forecast
 
 func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f[job]; return fc, ok }
 
-func TestWhatIsExpectedOfAJobIsToldBesideItsMessage(t *testing.T) {
+func TestTheForecastIsToldBesideTheMessage(t *testing.T) {
 	later := noon.Add(2 * time.Hour)
 	at := func(t time.Time) bedrock.Timestamp { return bedrock.Timestamp{Time: t} }
 	for _, c := range []struct {

@@ -2,8 +2,8 @@ package dialect
 
 import "testing"
 
-// TestWhatABodyAsksForIsSeen: images, audio and video, tools and schemas are found wherever a family has them, and not in texts about them.
-func TestWhatABodyAsksForIsSeen(t *testing.T) {
+// TestTheFeaturesOfABodyAreFound: images, audio and video, tools and schemas are found wherever a family has them, and not in texts about them.
+func TestTheFeaturesOfABodyAreFound(t *testing.T) {
 	for _, c := range []struct {
 		input string
 		want  Features

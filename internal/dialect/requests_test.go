@@ -23,8 +23,8 @@ func requested(t *testing.T, table, body string) string {
 	return string(call.Body)
 }
 
-// TestWhatIsEmptyIsLeftOut: gateways and helpers write empty members for none, and servers refuse them.
-func TestWhatIsEmptyIsLeftOut(t *testing.T) {
+// TestEmptyMembersAreOmitted: gateways and helpers write empty members for none, and servers refuse them.
+func TestEmptyMembersAreOmitted(t *testing.T) {
 	const (
 		plain  = `{"model":"m","messages":[{"role":"user","content":"x"}]`
 		prompt = `{"model":"m","prompt":"x","max_tokens":512}`

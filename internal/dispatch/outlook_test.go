@@ -89,7 +89,7 @@ func TestTheForecastIsHonest(t *testing.T) {
 	})
 }
 
-func TestWhatIsExpectedOfSeveralJobs(t *testing.T) {
+func TestForecastsOfSeveralJobsFollowTheQueue(t *testing.T) {
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 	for _, c := range []struct {
 		name  string

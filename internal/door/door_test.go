@@ -253,7 +253,7 @@ func TestAShortRequestIsNotClosedForItsAge(t *testing.T) {
 }
 
 // Over HTTP/2 a few bytes make a request that takes much more.
-func TestWhatIsKeptCountsUntilItIsReleased(t *testing.T) {
+func TestMemoryOfARequestCountsUntilItIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		l := Listen(n, Limits{Open: 10, Strangers: 5, PerAddress: 5, Bytes: 1000}, nil)

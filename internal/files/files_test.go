@@ -121,7 +121,7 @@ func TestKeysStayInsideTheDirectory(t *testing.T) {
 	}
 }
 
-func TestWhatADeadProcessLeftIsNotSeen(t *testing.T) {
+func TestFilesOfADeadProcessAreInvisible(t *testing.T) {
 	dir := t.TempDir()
 	before := open(t, dir)
 	id, err := before.CreateUpload(t.Context(), "big")

@@ -93,7 +93,7 @@ func (w *world) fails(what Wait, err error, during time.Duration) {
 	}
 }
 
-func TestWhatOthersWaitForIsNoted(t *testing.T) {
+func TestAWaitOfAnotherPackageIsNoted(t *testing.T) {
 	for what, ended := range map[Wait]func(w *world){
 		ToRead:  func(w *world) { w.life.Waits(id, ToRead, time.Time{}, nil) },
 		ToStore: func(w *world) { w.commit(id, 1, 0) },

@@ -89,7 +89,7 @@ func TestALostSegmentIsNamedAndTheOthersArePublished(t *testing.T) {
 }
 
 // What was published while all was there has more than what can be read now.
-func TestWhatIsSalvagedTakesNothingAway(t *testing.T) {
+func TestSalvageKeepsWhatWasPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.plan("job", 10, 60, 40)

@@ -284,7 +284,7 @@ var bends = map[string]bend{
 	"second request":                     {header: "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /vault/secret.txt HTTP/1.1\r\nHost: 127.0.0.1"},
 }
 
-func TestWhatIsSignedIsWhatIsRouted(t *testing.T) {
+func TestARequestIsRoutedAsItWasSigned(t *testing.T) {
 	v := newVault(t)
 	for _, how := range signatures {
 		if out := v.ask(t, how, "GET", bend{}); !bytes.HasSuffix(out, []byte(openly)) {

@@ -92,7 +92,7 @@ const (
 	listQuery = "/model-invocation-jobs?submitTimeAfter=2026-01-02T03%3A04%3A05.678000Z&maxResults=5&nameContains=a%20b&sortOrder="
 )
 
-func TestWhatAClientSignedIsRecognised(t *testing.T) {
+func TestASignatureOfAnyClientIsVerified(t *testing.T) {
 	json := map[string]string{"Content-Type": "application/json"}
 	for name, c := range map[string]call{
 		"create":                         {method: "POST", target: "/model-invocation-job", body: `{"jobName":"a"}`, header: json},

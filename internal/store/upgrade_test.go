@@ -71,7 +71,7 @@ func TestAJobInProgressGoesOnUnderEveryLaterSchema(t *testing.T) {
 }
 
 // Up to version 8 a note and the reason of a failing job were the message, told apart by its first words.
-func TestWhatAMessageSaidIsKeptWhereItBelongs(t *testing.T) {
+func TestAnUpgradeSplitsMessagesIntoNotesAndReasons(t *testing.T) {
 	cases := []struct {
 		status                         batholith.Status
 		before, message, note, failing string

@@ -58,7 +58,7 @@ func ways(point string) []func(*outage) {
 	return []func(*outage){(*outage).onItsWay}
 }
 
-func TestWhatWasSyncedAtAnyPointIsEnough(t *testing.T) {
+func TestAPowerFailureAtAnyPointLosesOnlyUnsyncedBytes(t *testing.T) {
 	t.Parallel()
 	for _, point := range failpoint.Points() {
 		for i, way := range ways(point.Name) {

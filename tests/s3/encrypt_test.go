@@ -642,7 +642,7 @@ func TestAnotherAccountHasNoneOfTheKeys(t *testing.T) {
 	must(t, put(api, s3.PutObjectInput{Bucket: theirs, Key: k, ServerSideEncryption: "AES256"})(t.Context()))
 }
 
-func TestWhatAServerCannotEncryptWithIsRefused(t *testing.T) {
+func TestEncryptionThatTheServerLacksIsRefused(t *testing.T) {
 	v := newVault(t, s3serve.Options{Keys: keys(t, t.TempDir(), "b")})
 	k := aws.String("k")
 	for name, tt := range map[string]struct {

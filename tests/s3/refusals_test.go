@@ -153,7 +153,7 @@ func TestEveryErrorHasACode(t *testing.T) {
 }
 
 // A parameter that stands twice is covered twice by a signature, in an order of the signature's own; so is a header.
-func TestWhatStandsTwiceIsRefused(t *testing.T) {
+func TestADuplicateParameterOrHeaderIsRefused(t *testing.T) {
 	e := serve(t, t.TempDir())
 	must(t, e.server.EnsureBucket("box"))
 	must(t, client(t, e, keyID, secret).Bucket("box", noOptions).Put(t.Context(), "k", []byte("x")))

@@ -63,7 +63,7 @@ func TestUploadSurvivesADeathWhileItWasCompleted(t *testing.T) {
 	}
 }
 
-func TestWhatADeathLeftUnfinishedGoes(t *testing.T) {
+func TestUnfinishedWritesOfADeadProcessAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	e := serve(t, dir)
 	must(t, e.server.EnsureBucket("box"))
