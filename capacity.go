@@ -64,4 +64,4 @@ func (f Forecast) String() string {
 }
 
 // lateForecast ends the words of a forecast that is late.
-const lateForecast = " That is after its time is over; what is done by then is kept."
+const lateForecast = " That is after the job's timeout; records finished by the timeout are kept."

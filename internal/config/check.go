@@ -33,7 +33,7 @@ func (l *loader) bad(path, remedy, reason string, args ...any) {
 // something that is not done.
 func (l *loader) later(path string, given bool) {
 	if given {
-		l.bad(path, "remove it, or wait for the version that has it", "this is not supported yet in this version")
+		l.bad(path, "remove it", "this is not supported yet in this version")
 	}
 }
 
@@ -108,11 +108,11 @@ func (l *loader) checkOIDC() {
 	case o == OIDC{}:
 		return
 	case o.Issuer == "":
-		l.bad("oidc", "add oidc.issuer, or remove the others", "it names no issuer")
+		l.bad("oidc", "add oidc.issuer, or remove the other oidc settings", "oidc.issuer is missing")
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		l.bad("oidc.issuer", "write it as the tokens have it, such as https://login.example.net", "%q is no URL of an issuer", plain.RedactURL(o.Issuer))
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		l.bad("oidc.issuer", "use https", "over http, anybody on the way could answer with keys of their own")
+		l.bad("oidc.issuer", "use https", "over http, anyone on the network path could answer with keys of their own")
 	case o.Audience == "":
 		l.bad("oidc.issuer", "add oidc.audience, which the issuer puts into tokens for this service", "without an audience, tokens for other services would be taken")
 	}
@@ -141,7 +141,7 @@ func (l *loader) checkPolicy() {
 	case err != nil:
 		l.bad("policy", "name a file of Cedar policies, or leave it out: every principal may then do everything in its account", "%v", pathError(err))
 	case set.Len() == 0:
-		l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: there is no policy in %s, so that everything is denied", l.place("policy"), l.config.Policy))
+		l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s: there is no policy in %s, so everything is denied", l.place("policy"), l.config.Policy))
 	}
 }
 
@@ -164,7 +164,7 @@ func (l *loader) checkS3() {
 	if s.Listen != "off" {
 		l.address("s3.listen", s.Listen)
 		if s.Endpoint != "" {
-			l.bad("s3.listen", "write listen: off, or remove s3.endpoint", "the embedded S3 and an endpoint exclude each other")
+			l.bad("s3.listen", "write listen: off, or remove s3.endpoint", "the embedded S3 cannot run beside an external endpoint")
 		}
 	} else if s.Endpoint == "" {
 		l.bad("s3.listen", "name an s3.endpoint, or remove s3.listen", "with the embedded S3 off, there is no place for objects")
@@ -243,7 +243,7 @@ func (l *loader) checkSimulated() {
 	s := l.config.Simulated
 	if s.Latency < 0 || s.PerToken < 0 || s.OutputTokens < 1 || s.OutputTokensMax < 0 || s.Slots < 0 || s.Failures.Times < 0 ||
 		s.Step < 0 || s.Decode < 0 || s.Prefill < 0 || s.Chunk < 0 || s.Cache < 0 || s.Queue < -1 || s.RetryAfter < 0 {
-		l.bad("simulated", "write 0 or more, and at least one output token", "a number below what is possible")
+		l.bad("simulated", "write 0 or more, and at least one output token", "a number is too small")
 	}
 	if s.Refuse != http.StatusTooManyRequests && s.Refuse != http.StatusServiceUnavailable {
 		l.bad("simulated.refuse", "write 429 or 503", "%d is not possible", s.Refuse)

@@ -25,7 +25,7 @@ type decoder struct {
 func (d *decoder) parse(text []byte) ast.Node {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		p := Problem{Origin: d.origin, Reason: err.Error(), Remedy: "mend the YAML at that line"}
+		p := Problem{Origin: d.origin, Reason: err.Error(), Remedy: "fix the YAML at that line"}
 		var syntax *yaml.SyntaxError
 		if errors.As(err, &syntax) {
 			p.Reason, p.Origin = syntax.Message, d.at(syntax.Token.Position.Line)

@@ -56,7 +56,7 @@ func (l *loader) complete() {
 // would be ignored.
 func (l *loader) oneSecret(path, written, variable string) {
 	if written != "" && variable != "" {
-		l.bad(path, "remove one of them", "the secret is there, and so is the name of a variable that holds it")
+		l.bad(path, "remove one of them", "the secret is set twice: as a value and by the name of a variable")
 	}
 }
 
@@ -248,7 +248,7 @@ func (l *loader) wildRole(at string, r Role) {
 	case r.Assume != nil && r.Assume.RoleARN != "":
 		rights = "the rights of " + r.Assume.RoleARN
 	case r.Assume != nil:
-		rights = "what the token service lets them have"
+		rights = "the rights that the token service grants"
 	case r.AccessKeyID != "":
 		rights = "the access key " + r.AccessKeyID
 	case l.config.EmbeddedS3():
@@ -279,7 +279,7 @@ func (l *loader) checkModels() {
 			l.oneOf(at+".family", m.Family, dialect.Families()...)
 		}
 		if len(m.Backends) == 0 {
-			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}]", "there is none")
+			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}]", "the model has no backend")
 		}
 		for j, b := range m.Backends {
 			l.checkBackend(fmt.Sprintf("%s.backends[%d]", at, j), b)

@@ -27,8 +27,8 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"value for a list", "models: one", `b.yaml:1: models is no list`, "dash"},
 		{"mapping for a value", "region: {a: b}", `b.yaml:1: region takes one value`, "key: value"},
 		{"list for the document", "- a", `b.yaml:1: the document is no mapping`, "write its keys"},
-		{"broken", "a: [1,", `b.yaml:1: `, "mend the YAML"},
-		{"twice", "data: a\ndata: b", `b.yaml:2: mapping key "data" already defined`, "mend the YAML"},
+		{"broken", "a: [1,", `b.yaml:1: `, "fix the YAML"},
+		{"twice", "data: a\ndata: b", `b.yaml:2: mapping key "data" already defined`, "fix the YAML"},
 		{"two documents", "data: a\n---\ndata: b", `b.yaml:3: a second document`, "remove the ---"},
 		{"profile", "profile: awz", `b.yaml:1: profile: "awz" is not possible`, `did you mean "aws"?`},
 		{"account", "account: me", `b.yaml:1: account: "me" is no account`, "twelve digits"},
@@ -36,7 +36,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"port", "listen: 127.0.0.1:99999", `b.yaml:1: listen: "99999" is no port`, "0 to 65535"},
 		{"backend without scheme", "models:\n- id: m\n  backends:\n  - url: host:8000", `b.yaml:4: models[0].backends[0].url: "host:8000" is no http`, "scheme"},
 		{"password in a URL", "models:\n- id: m\n  backends:\n  - url: http://u:p@h/v1", `b.yaml:4: models[0].backends[0].url: a password in a URL`, "variable"},
-		{"no backend", "models:\n- id: m", `b.yaml:2: models[0].backends: there is none`, "add the server"},
+		{"no backend", "models:\n- id: m", `b.yaml:2: models[0].backends: the model has no backend`, "add the server"},
 		{"family", "models:\n- id: m\n  family: antropic\n  backends: [{url: 'http://h'}]", `b.yaml:3: models[0].family: "antropic" is not possible`, `did you mean "anthropic"?`},
 		{"model twice", "models:\n- {id: m, backends: [{url: 'http://h'}]}\n- {id: n, aliases: [m], backends: [{url: 'http://h'}]}", `b.yaml:3: models[1]: the name "m" is taken`, "its own names"},
 		{"credential without secret", "credentials:\n- access_key_id: A\n  principal: p", `b.yaml:2: credentials[0]: it has no secret`, "secret_access_key_env"},
@@ -56,7 +56,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"blank key", "api_keys:\n- {key: ' ', principal: p}", `b.yaml:2: api_keys[0].key: it is blank`, "give"},
 		{"newline behind a key", "api_keys:\n- {key: \"k\\n\", principal: p}", `b.yaml:2: api_keys[0].key: it has blanks or newlines around it`, "remove"},
 		{"control character in a secret", "credentials:\n- {access_key_id: A, secret_access_key: \"a\\x1bb\", principal: p}", `b.yaml:2: credentials[0].secret_access_key: it has control characters`, "correct"},
-		{"two secrets", "api_keys:\n- {key: a, key_env: K, principal: p}", `b.yaml:2: api_keys[0].key: the secret is there, and so is the name of a variable`, "remove one"},
+		{"two secrets", "api_keys:\n- {key: a, key_env: K, principal: p}", `b.yaml:2: api_keys[0].key: the secret is set twice: as a value and by the name of a variable`, "remove one"},
 		{"two kinds of keys for the S3", "s3:\n  endpoint: https://h\n  access_key_id: A\n  secret_access_key: s\n  profile: p", `b.yaml:5: s3.profile: s3.access_key_id is also set`, "remove one"},
 		{"a key for the S3 without its secret", "s3:\n  endpoint: https://h\n  access_key_id: A", `b.yaml:3: s3.access_key_id: access_key_id and secret_access_key_env (or secret_access_key) belong together`, "give both"},
 		{"authorities that are missing", "s3:\n  endpoint: https://h\n  ca_bundle: /nowhere.pem", `b.yaml:3: s3.ca_bundle: /nowhere.pem: no such file or directory`, "PEM"},
@@ -65,7 +65,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"blank variable", "roles:\n- {arn: 'arn:aws:iam::000000000000:role/x', access_key_id: A, secret_access_key_env: BLANK}", `b.yaml:2: roles[0].secret_access_key_env: what the variable BLANK holds is blank`, "give"},
 		{"subnet twice", "network:\n  subnets:\n  - {id: s}\n  - {id: s}", `b.yaml:4: network.subnets[1].id: "s" is there twice: network.subnets[0].id (line 3)`, "remove one"},
 		{"security group twice", "network:\n  security_groups:\n  - {id: s}\n  - {id: s}", `b.yaml:4: network.security_groups[1].id: "s" is there twice`, "remove one"},
-		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 and an endpoint exclude`, "off"},
+		{"two places for objects", "s3:\n  listen: 127.0.0.1:1\n  endpoint: http://h", `b.yaml:2: s3.listen: the embedded S3 cannot run beside an external endpoint`, "off"},
 		{"no place for objects", "s3:\n  listen: \"off\"", `b.yaml:2: s3.listen: with the embedded S3 off`, "name an s3.endpoint"},
 		{"share", "simulated:\n  failures: {reset: 2}", `b.yaml:2: simulated.failures.reset: 2 is no share`, "from 0 to 1"},
 		{"beyond this machine", "listen: 0.0.0.0:4600", `b.yaml:1: listen: 0.0.0.0:4600 can be reached from other machines`, "tls.cert and tls.key, or listen on 127.0.0.1, or allow it with --insecure"},
@@ -178,11 +178,11 @@ func TestEveryFaultInThePoliciesIsToldWithItsLineAndColumn(t *testing.T) {
 
 func TestAnIssuerThatCannotBeTrustedIsRefused(t *testing.T) {
 	for file, want := range map[string]string{
-		"oidc: {issuer: 'http://login.example.net', audience: a}":           "anybody on the way",
+		"oidc: {issuer: 'http://login.example.net', audience: a}":           "network path",
 		"oidc: {issuer: 'login.example.net', audience: a}":                  "no URL of an issuer",
 		"oidc: {issuer: 'https://u:secret@login.example.net', audience: a}": "no URL of an issuer",
 		"oidc: {issuer: 'https://login.example.net'}":                       "tokens for other services",
-		"oidc: {audience: a}": "names no issuer",
+		"oidc: {audience: a}": "oidc.issuer is missing",
 	} {
 		_, err := load(t, file, nil, nil)
 		if p := first(t, err); !strings.Contains(p.Reason, want) || p.Line != 1 || strings.Contains(p.Reason, "secret") {

@@ -634,7 +634,7 @@ func TestTheForecastIsToldBesideTheMessage(t *testing.T) {
 		{"running", batholith.StatusInProgress, "", batholith.Forecast{End: later},
 			bedrock.JobNotes{Note: "Expected to end about 2026-01-02T14:00:00Z.", ExpectedEnd: at(later)}},
 		{"late", batholith.StatusInProgress, "", batholith.Forecast{End: later, Late: true}, bedrock.JobNotes{
-			Note: "Expected to end about 2026-01-02T14:00:00Z. That is after its time is over; what is done by then is kept.", ExpectedEnd: at(later)}},
+			Note: "Expected to end about 2026-01-02T14:00:00Z. That is after the job's timeout; records finished by the timeout are kept.", ExpectedEnd: at(later)}},
 		{"a note", batholith.StatusInProgress, "Records wait.", batholith.Forecast{End: later}, bedrock.JobNotes{Note: "Records wait.", ExpectedEnd: at(later)}},
 		{"over", batholith.StatusStopped, "", batholith.Forecast{End: later}, bedrock.JobNotes{}},
 		{"over, with a note that nobody removed", batholith.StatusStopped, "Records wait.", batholith.Forecast{End: later}, bedrock.JobNotes{}},

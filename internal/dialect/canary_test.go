@@ -12,8 +12,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// TestACanaryIsOfTheClassThatItIsFor: it has the path and the features of the records, one token of answer, and is JSON.
-func TestACanaryIsOfTheClassThatItIsFor(t *testing.T) {
+// TestACanaryHasTheFeaturesOfItsClass: it has the path and the features of the records, one token of answer, and is JSON.
+func TestACanaryHasTheFeaturesOfItsClass(t *testing.T) {
 	for _, path := range []string{chatPath, completionsPath, embeddingsPath} {
 		for f := Features(0); f <= FeatureMedia|FeatureTools|FeatureSchema; f++ {
 			if f.Has(FeatureStream) {

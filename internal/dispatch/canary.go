@@ -305,7 +305,7 @@ func (l *lane) trial(now time.Time) (it *item, next time.Time) {
 	}
 	l.mu.Unlock()
 	for _, h := range condemned {
-		l.d.o.Log.Warn("the model server answered no record of a class; each of them is sent once more and then ends with the server's error; check that the model server supports such requests",
+		l.d.o.Log.Warn("the model server answered no request of this class; each record is sent once more and then ends with the server's error; check that the model server supports such requests",
 			"backend", l.backend.String(), "class", h.class.String())
 		l.resumed(h)
 	}

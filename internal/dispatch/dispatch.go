@@ -218,7 +218,7 @@ func (d *Dispatcher) handBack(ctx context.Context) {
 	defer cancel()
 	err := d.insist(ctx, "hand back chunks", func() error { return d.HandBack(ctx) })
 	if err != nil {
-		d.o.Log.Warn("chunks are handed back at the next start", "err", err)
+		d.o.Log.Warn("this worker's records are not released, because the database does not answer; the next start releases them", "err", err)
 	}
 }
 

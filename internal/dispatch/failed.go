@@ -33,7 +33,7 @@ func (l *lane) worked(began time.Time) {
 // resumed sends the records of a class again after its pause.
 func (l *lane) resumed(h *history) {
 	l.paused.Add(-1)
-	l.d.o.Log.Info("records of a class are sent again", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", h.class.String())
+	l.d.o.Log.Info("records of a class are sent again; the model server answers them", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", h.class.String())
 	for _, q := range l.served() {
 		q.rouse(h.class)
 	}
@@ -217,7 +217,7 @@ func (l *lane) pause(c *class, why *batholith.Failure) {
 	if !first {
 		return
 	}
-	l.d.o.Log.Warn("records of a class wait", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", c.String(), "failures_in_row", row, "why", why.Reason())
+	l.d.o.Log.Warn("records of a class wait, because the model server fails on them; Batholith retries automatically", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", c.String(), "failures_in_row", row, "why", why.Reason())
 	l.signal()
 	l.tell()
 }

@@ -156,7 +156,7 @@ func (f *feed) run() {
 	}
 	switch cause := context.Cause(take); {
 	case cause == nil && !errors.Is(err, batholith.ErrMoved):
-		f.d.o.Log.Warn("the job's records cannot be read", "job", f.job.ID, "err", err)
+		f.d.o.Log.Warn("the job's input cannot be read", "job", f.job.ID, "err", err)
 		f.d.o.Fault(f.job.ID, err)
 	case errors.Is(cause, batholith.ErrShutdown):
 		f.commit()
@@ -183,7 +183,7 @@ func (f *feed) commit() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := f.d.o.Sink.Flush(ctx, f.job.ID); err != nil {
-		f.d.o.Log.Warn("outcomes stay in the journal until the next start", "job", f.job.ID, "err", err)
+		f.d.o.Log.Warn("outcomes are not committed yet; they stay in the journal until the next start", "job", f.job.ID, "err", err)
 	}
 }
 

@@ -75,7 +75,7 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	if l == nil {
 		h := d.host(b)
 		l = &lane{d: d, backend: b, host: h, limit: h.limit, answers: h.answers,
-			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "not asked yet", delay: firstProbe, retries: credit{left: firstCredit}}
+			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "its first check has not ended yet", delay: firstProbe, retries: credit{left: firstCredit}}
 		d.lanes[key] = l
 		h.join(l)
 	}
@@ -242,9 +242,9 @@ func (l *lane) halts(c *class) string {
 	}
 	switch {
 	case h.why.Kind == batholith.FailureBadRecord && h.alike > 1:
-		return fmt.Sprintf("model server %s refuses records like these, the last %d with the same error (%s)", l.backend, h.alike, why)
+		return fmt.Sprintf("model server %s refuses requests of this kind, the last %d with the same error (%s)", l.backend, h.alike, why)
 	case h.row > 1:
-		return fmt.Sprintf("model server %s fails on records like these, %d times in a row (%s)", l.backend, h.row, why)
+		return fmt.Sprintf("model server %s fails on requests of this kind, %d times in a row (%s)", l.backend, h.row, why)
 	}
-	return fmt.Sprintf("model server %s fails on records like these (%s)", l.backend, why)
+	return fmt.Sprintf("model server %s fails on requests of this kind (%s)", l.backend, why)
 }

@@ -22,7 +22,7 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 		}
 		if err := d.beat(ctx); err != nil {
 			if ctx.Err() == nil && d.unrenewed.Swap(&err) == nil {
-				d.o.Log.Warn("the worker's lease is not renewed; it is tried again by itself", "again_in", d.o.Lease/5, "err", err)
+				d.o.Log.Warn("the worker's lease cannot be renewed in the database; Batholith retries automatically", "again_in", d.o.Lease/5, "err", err)
 			}
 			continue
 		}
@@ -80,7 +80,7 @@ func (d *Dispatcher) loseLease() {
 		if err := d.unrenewed.Load(); err != nil {
 			attrs = []any{"err", *err}
 		}
-		d.o.Log.Warn("the worker's lease has ended: its requests in flight are cancelled, and sent again once it is renewed", attrs...)
+		d.o.Log.Warn("the worker's lease has expired, so its requests in flight are cancelled; they are sent again when the database renews the lease", attrs...)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -32,7 +32,7 @@ func (f *feed) opening(e *batholith.RecordError) string {
 	if o.seen < openingRecords || o.mixed {
 		return ""
 	}
-	return fmt.Sprintf("The first %d records all ended with the same error: %s", o.seen, o.first)
+	return fmt.Sprintf("The first %d records all ended with the same error. If the others would fail as well, stop the job and fix the cause: %s", o.seen, o.first)
 }
 
 // FirstError returns the first error line that the job got in this process. It is nil if there was none, or if the job is not queued here.

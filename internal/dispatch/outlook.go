@@ -112,7 +112,7 @@ func (q *queue) warn(now time.Time) {
 		o.warned = will
 		message := ""
 		if will {
-			message = fmt.Sprintf("At the present rate the job will end about %s, after its time is over at %s. What is done by then is kept.",
+			message = fmt.Sprintf("At the present rate the job will end about %s, after its timeout at %s. Records finished by the timeout are kept. To speed it up, stop other jobs, raise its priority or add a backend.",
 				o.end.UTC().Format(time.RFC3339), f.job.Expires.UTC().Format(time.RFC3339))
 		}
 		q.d.wg.Go(func() {

@@ -54,7 +54,7 @@ func TestAJobThatWillBeLateIsToldSoAndHoldsUpNobody(t *testing.T) {
 			t.Errorf("%d records of the job that cannot be saved went before", n)
 		}
 		time.Sleep(time.Minute)
-		if note := w.note("late"); !strings.Contains(note, "after its time is over at") {
+		if note := w.note("late"); !strings.Contains(note, "after its timeout at") {
 			t.Errorf("note %q", note)
 		}
 	})

@@ -264,7 +264,7 @@ func (f *feed) waitsFor() string {
 	if why == "" {
 		return ""
 	}
-	return "Records wait: " + why + ". Batholith tries again by itself; if this lasts, check the model server."
+	return "Records wait: " + why + ". Batholith retries automatically. If this lasts, check the model server with: batholith doctor"
 }
 
 func without(feeds []*feed, f *feed) []*feed {

@@ -217,7 +217,7 @@ func (l *lane) unread(it *item, err error) error {
 // broken logs a panic over one record, and returns the error for the record's line.
 func (f *feed) broken(it *item, e *batholith.Broken) *batholith.RecordError {
 	f.d.o.Log.Error("internal error over a record", "job", f.job.ID, "file", it.key.File, "record", it.key.Record, "doing", e.Doing, "what", e.What, "stack", e.Stack)
-	return &batholith.RecordError{Code: http.StatusInternalServerError, Message: "Batholith could not handle this record because of an internal error; its log says where"}
+	return &batholith.RecordError{Code: http.StatusInternalServerError, Message: "Batholith could not process this record because of an internal error. Report it with the entry in the server's log"}
 }
 
 // recordError is the error line of a body that a dialect cannot translate. A panic of the dialect stays a *batholith.Broken.
@@ -239,7 +239,7 @@ func nonsense(err error) error {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "the answers make no sense", Sent: true}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "its answers are not valid", Sent: true}
 }
 
 // startBegin moves the job to InProgress in a goroutine, so that no slot waits for the database. The caller holds queue.mu.

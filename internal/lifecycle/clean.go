@@ -47,7 +47,7 @@ func (l *Lifecycle) tidy(ctx context.Context, job batholith.Job, do func(context
 	}, nil)
 	if err != nil {
 		err = cmp.Or(last, err) // the cause, and not only that the time was over
-		l.o.Log.Warn("clean up; it is tried again later", "job", job.ID, "err", err)
+		l.o.Log.Warn("the internal objects of a finished job are not deleted yet; Batholith retries later", "job", job.ID, "err", err)
 	}
 	return err == nil
 }
@@ -165,7 +165,7 @@ func (l *Lifecycle) undriven(ctx context.Context, id string) (job batholith.Job,
 	}
 	job, err := l.o.Store.Find(ctx, id)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) {
-		l.o.Log.Warn("read a job to clean up; it is tried again later", "job", id, "err", err)
+		l.o.Log.Warn("a finished job cannot be read for its clean-up; Batholith retries later", "job", id, "err", err)
 	}
 	return job, err == nil
 }

@@ -85,7 +85,7 @@ func (d *drive) run(ctx context.Context) {
 		case ctx.Err() == nil:
 			d.held(err)
 			wait := waits.Next()
-			d.l.o.Log.Warn("a step of the job failed and is tried again", "job", d.id, "err", err, "again_in", wait)
+			d.l.o.Log.Warn("a step of the job failed; Batholith retries it", "job", d.id, "err", err, "again_in", wait)
 			d.pause(ctx, wait)
 		}
 	}
@@ -155,14 +155,17 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	return true, d.depart(ctx, job)
 }
 
+// couldNotGoOn begins the message of a failing job in versions without Job.Failing.
+const couldNotGoOn = "The job could not go on: "
+
 // failing returns why a job is going to be Failed, or "". A worker of a version without Job.Failing may use the same database; it stores
 // the reason in the message.
 func failing(job batholith.Job) string {
 	if job.Failing != "" {
 		return job.Failing
 	}
-	why, _ := strings.CutPrefix(job.Message, couldNotGoOn)
-	if why == job.Message {
+	why, found := strings.CutPrefix(job.Message, couldNotGoOn)
+	if !found {
 		return ""
 	}
 	return why

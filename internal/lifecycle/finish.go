@@ -39,7 +39,7 @@ func (d *drive) toEnd(ctx context.Context, job batholith.Job, e batholith.Event,
 }
 
 // noReason is the reason of a failure whose error has no text.
-const noReason = "the reason is not known"
+const noReason = "the cause was not recorded; see the log of the server"
 
 // sealed ends a sealed job. epoch is that of its publication; 0: this worker has not claimed it. It reports whether it called deliver,
 // which yields the publication itself.
@@ -220,7 +220,7 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (_ 
 	m, err := d.l.o.Publisher.Publish(ctx, job, epoch, true)
 	if errors.Is(err, batholith.ErrOutcomesLost) {
 		if job.Status != batholith.StatusFailed {
-			job.Status, job.Message = batholith.StatusFailed, couldNotGoOn+err.Error()
+			job.Status, job.Message = batholith.StatusFailed, jobFailed+err.Error()
 		} else { // it failed for another reason, and its output has fewer outcomes than it counts
 			job.Message = withNotice(job.Message, ". "+err.Error())
 		}
@@ -284,19 +284,19 @@ func (d *drive) endEmpty(ctx context.Context, job batholith.Job, e batholith.Eve
 	return nil
 }
 
-// couldNotGoOn begins the message of a job that failed after validation. Programs use batholith.Job.Failing instead.
-const couldNotGoOn = "The job could not go on: "
+// jobFailed begins the message of a job that failed after validation. Programs use batholith.Job.Failing instead.
+const jobFailed = "The job failed: "
 
 // ending is the message of a job for its terminal status.
 func ending(job batholith.Job, next batholith.Status, cause error, first *batholith.RecordError) string {
 	c := job.Counts
 	switch next {
 	case batholith.StatusFailed:
-		return couldNotGoOn + cause.Error()
+		return jobFailed + cause.Error()
 	case batholith.StatusExpired:
 		return expiry(job)
 	case batholith.StatusPartiallyCompleted:
-		return fmt.Sprintf("The timeout passed when %d of %d records had been processed; their output is kept.%s",
+		return fmt.Sprintf("The job reached its timeout when %d of %d records had been processed; their output is kept.%s",
 			c.Processed, c.Total, errored(c, first))
 	case batholith.StatusStopped:
 		return fmt.Sprintf("Stopped when %d of %d records had been processed; their output is kept.%s",
@@ -329,7 +329,7 @@ func errored(c batholith.Counts, first *batholith.RecordError) string {
 
 // expiry is the message of an Expired job.
 func expiry(job batholith.Job) string {
-	m := fmt.Sprintf("The job did not begin before %s, when its time ran out.", job.Expires.UTC().Format(time.RFC3339))
+	m := fmt.Sprintf("The job had not begun when it reached its timeout at %s.", job.Expires.UTC().Format(time.RFC3339))
 	if job.Note != "" {
 		m += " " + job.Note
 	}

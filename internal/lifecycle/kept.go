@@ -152,9 +152,9 @@ func (l *Lifecycle) publishKept(ctx context.Context, id string) {
 	case errors.Is(err, batholith.ErrHeld), errors.Is(err, batholith.ErrMoved), errors.Is(err, batholith.ErrNothingKept):
 		l.o.Log.Debug("another worker publishes the kept results of a job", "job", id, "err", err)
 	default:
-		l.o.Log.Warn("the results of a job are still kept", "job", id, "err", err)
+		l.o.Log.Warn("the kept results of a job could not be published; fix the cause and publish again", "job", id, "err", err)
 		if err := l.o.Store.Unpublished(ctx, id, err.Error()); err != nil {
-			l.o.Log.Error("say why the results of a job are still kept", "job", id, "err", err)
+			l.o.Log.Error("the note that the kept results of a job could not be published is not stored", "job", id, "err", err)
 		}
 	}
 }

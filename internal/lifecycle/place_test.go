@@ -205,7 +205,7 @@ func TestPrincipalsTakeTurnsAtThePlaces(t *testing.T) {
 	})
 }
 
-func TestAPlaceThatIsGivenToWhoeverLeftIsGivenOn(t *testing.T) {
+func TestAPlaceOfACancelledWaiterGoesToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlaces(1, 0)
 		ctx, leave := context.WithCancelCause(t.Context())

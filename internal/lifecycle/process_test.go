@@ -55,7 +55,7 @@ func TestAJobThatWasFailingWhenTheProcessDiedFailsInTheNext(t *testing.T) {
 		}
 		defer w.start()()
 		synctest.Wait()
-		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"the input is gone" || w.queued(id) {
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != jobFailed+"the input is gone" || w.queued(id) {
 			t.Errorf("the job is %s (%s), enqueued: %v", j.Status, j.Message, w.queued(id))
 		}
 	})
@@ -77,7 +77,7 @@ func TestAFailingJobFailsWhateverIsNotedOnIt(t *testing.T) {
 			}
 			defer w.start()()
 			synctest.Wait()
-			if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"the input is gone" || j.Note != "" || w.queued(id) {
+			if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != jobFailed+"the input is gone" || j.Note != "" || w.queued(id) {
 				t.Errorf("noted %q: the job is %s (%q), enqueued: %v", note, j.Status, j.Message, w.queued(id))
 			}
 		})
@@ -173,7 +173,7 @@ func TestAJobThatAnotherWorkerFoundFailingIsNotCompleted(t *testing.T) {
 		})
 		w.commit(id, 5, 0)
 		synctest.Wait()
-		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != couldNotGoOn+"a segment is gone" {
+		if j := w.job(id); j.Status != batholith.StatusFailed || j.Message != jobFailed+"a segment is gone" {
 			t.Errorf("the job is %s (%q)", j.Status, j.Message)
 		}
 	})

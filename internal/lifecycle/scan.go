@@ -110,7 +110,7 @@ func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
 	}
 	if e, ok := errors.AsType[*batholith.Broken](err); ok { // a panic: a retry would fail in the same way
 		s.l.o.Log.Error("internal error over a job's input", "job", s.job.ID, "key", s.file.Key, "doing", e.Doing, "what", e.What, "stack", e.Stack)
-		return got, refuse("%s could not be checked because of an internal error; the log of the server says where", s.file.Key)
+		return got, refuse("%s could not be checked because of an internal error of Batholith. Report it with the entry in the server's log", s.file.Key)
 	}
 	return got, access(err, "GetObject", s.place.Input.Name(), s.file.Key)
 }

@@ -159,7 +159,7 @@ func TestAShutdownCallsOffWhateverAnEndHangsIn(t *testing.T) {
 }
 
 // The same for publication of what there is so far, and for the validation of a job whose bucket hangs.
-func TestAShutdownCallsOffWhatAJobThatGoesOnHangsIn(t *testing.T) {
+func TestAShutdownCancelsTheBlockedCallsOfAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := stuck{world: w, call: "publish partially", once: &sync.Once{}, hung: make(chan struct{})}

@@ -112,7 +112,7 @@ func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place,
 	}
 	began := time.Now()
 	unanswered := time.AfterFunc(noteAfter, func() {
-		d.waits.failed(ToHear, began, fmt.Errorf("no answer yet about %s or %s", job.Input.URI, job.Output.URI))
+		d.waits.failed(ToHear, began, fmt.Errorf("the S3 has not answered yet for %s or %s; check that it is running", job.Input.URI, job.Output.URI))
 	})
 	defer d.waits.succeeded(ToHear)
 	defer unanswered.Stop()
@@ -137,7 +137,7 @@ func (d *drive) place(ctx context.Context, p *places) error {
 	began := time.Now()
 	queued := time.AfterFunc(noteAfter, func() {
 		n, _ := p.ahead(d.owner)
-		d.waits.failed(InLine, began, fmt.Errorf("%d wait, and the principals take turns", n))
+		d.waits.failed(InLine, began, fmt.Errorf("other jobs are validated first (%d wait, and each principal gets its turn)", n))
 	})
 	defer d.waits.succeeded(InLine)
 	defer queued.Stop()

@@ -64,7 +64,7 @@ func TestEveryBadLineIsListedBesideTheManifest(t *testing.T) {
 }
 
 // Many files end in any order, and only the first thousand lines are kept: always the same.
-func TestTheListIsTheFirstThousandWhoeverComesFirst(t *testing.T) {
+func TestTheListHoldsTheFirstThousandLinesInTheOrderOfTheInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		for i := range 30 {

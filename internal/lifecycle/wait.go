@@ -198,16 +198,16 @@ func (w *waits) write(do func(context.Context) error) {
 // text is the note of a wait: what waits, the cause, the remedy if the error has one, and what happens if nothing changes. revoked is when
 // the job fails because its whole role is denied; zero: it is not.
 func (o *wait) text(what Wait, revoked time.Time) string {
-	then := "It is tried again by itself."
+	then := "Batholith retries automatically."
 	switch {
 	case what == InLine:
-		then = "It begins by itself."
+		then = "The validation begins automatically."
 	case o.denied != nil:
 		until := o.until
 		if !revoked.IsZero() && revoked.Before(until) {
 			until = revoked
 		}
-		then = fmt.Sprintf("It is tried again by itself; if nothing changes, the job fails at %s.", until.UTC().Format(time.RFC3339))
+		then = fmt.Sprintf("Batholith retries automatically. If nothing changes, the job fails at %s.", until.UTC().Format(time.RFC3339))
 	}
 	why := plain.Line(o.err.Error()) // the text may come from a server
 	room := batholith.MaxMessage - len(what) - len(then) - len(": . ")

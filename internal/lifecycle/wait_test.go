@@ -148,7 +148,7 @@ func TestANoteOfAnotherIsLeftAlone(t *testing.T) {
 // A note of more than a message's length is cut, and still says what happens next.
 func TestANoteKeepsItsEnd(t *testing.T) {
 	o := wait{err: errors.New(strings.Repeat("é", batholith.MaxMessage))}
-	if got := o.text(ToRead, time.Time{}); len(got) > batholith.MaxMessage || !strings.HasSuffix(got, " It is tried again by itself.") || strings.Contains(got, "\ufffd") {
+	if got := o.text(ToRead, time.Time{}); len(got) > batholith.MaxMessage || !strings.HasSuffix(got, " Batholith retries automatically.") || strings.Contains(got, "\ufffd") {
 		t.Errorf("%d bytes: …%s", len(got), got[len(got)-60:])
 	}
 }
@@ -327,7 +327,7 @@ func TestAnOutageTakesNothingFromAJobThatFails(t *testing.T) {
 			time.Sleep(20 * time.Minute)
 			synctest.Wait()
 			published := len(w.finals(id)) + w.partials(id) - shown
-			if j := w.job(id); j.Status != batholith.StatusFailed || published != 1 || !strings.HasPrefix(j.Message, couldNotGoOn+"the input is gone") {
+			if j := w.job(id); j.Status != batholith.StatusFailed || published != 1 || !strings.HasPrefix(j.Message, jobFailed+"the input is gone") {
 				t.Errorf("the job is %s (%s), published %d times", j.Status, j.Message, published)
 			}
 		})

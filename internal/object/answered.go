@@ -36,7 +36,7 @@ var (
 	skewed    = ruling{nil, "the clocks of this machine and of the S3 differ by too much", "set this machine's clock (NTP)"}
 	region    = ruling{nil, "the region is wrong, or the bucket is in another", "set s3.region to the region of the bucket, and s3.endpoint to that region's"}
 	busy      = ruling{nil, "the S3 server is busy", ""}
-	full      = ruling{nil, "the S3 server has no room, or a quota is used up", "make room there, or raise the quota; jobs go on by themselves"}
+	full      = ruling{nil, "the S3 server has no room, or a quota is used up", "make room there, or raise the quota; jobs then continue automatically"}
 	again     = ruling{nil, "the S3 server did not take the request this time", ""}
 )
 

@@ -67,7 +67,7 @@ func (e *assumeError) rule(f *Fault, r ruling) {
 			f.Remedy += " and the external id of assume.external_id"
 		}
 	case r == busy, r == again, r == full, r == ruling{}:
-		f.Remedy = "it is asked again; nothing is lost meanwhile"
+		f.Remedy = "Batholith retries automatically; nothing is lost meanwhile"
 	case r == signature, r == skewed:
 		f.Remedy = r.remedy
 	default:
@@ -86,7 +86,7 @@ func (e *assumeError) unanswered(at, cause string) *Fault {
 		return &Fault{Cause: cause + ": " + f.Cause, Remedy: f.Remedy}
 	}
 	way := unreached(e.err)
-	f := &Fault{Cause: cause + ": " + way.Cause, Remedy: "check that the token service runs, and the role's assume.sts_endpoint; it is asked again, and nothing is lost meanwhile"}
+	f := &Fault{Cause: cause + ": " + way.Cause, Remedy: "check that the token service runs, and the role's assume.sts_endpoint; Batholith retries automatically, and nothing is lost meanwhile"}
 	// Remedies about TLS apply to every server; those about the S3's address do not.
 	if host, scheme := destination(e.err); secured(e.err, host, scheme) != nil {
 		f.Remedy = strings.ReplaceAll(way.Remedy, "s3.endpoint", "assume.sts_endpoint")

@@ -138,7 +138,7 @@ func withoutKeys(err error) *Fault {
 	if errors.As(err, &role) {
 		return role.fault()
 	}
-	f := &Fault{Remedy: "name keys in the settings (s3.access_key_id, roles), or let the AWS default chain find some: aws sts get-caller-identity tells"}
+	f := &Fault{Remedy: "name keys in the settings (s3.access_key_id, roles), or make the AWS default chain find some; aws sts get-caller-identity shows which"}
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api):

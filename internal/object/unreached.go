@@ -45,11 +45,11 @@ func unreached(err error) *Fault {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &Fault{Cause: "nothing listens at " + host + " (connection refused)", Remedy: "start the S3 server there, or correct s3.endpoint"}
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return &Fault{Cause: "there is no way to " + host + " (unreachable)", Remedy: "check s3.endpoint and this machine's network"}
+		return &Fault{Cause: "the network has no route to " + host + " (unreachable)", Remedy: "check s3.endpoint and this machine's network"}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
 		return &Fault{Cause: host + " closed the connection without an answer", Remedy: "check that an S3 listens there, and whether it wants https://"}
 	case timedOut(err):
-		return &Fault{Cause: "no answer from " + host + " in time", Remedy: "check s3.endpoint, and that no firewall is between"}
+		return &Fault{Cause: "no answer from " + host + " in time", Remedy: "check s3.endpoint, and that no firewall blocks the connection"}
 	}
 	return &Fault{Cause: plain(err)}
 }

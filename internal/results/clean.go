@@ -43,7 +43,7 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 		return u.Epoch <= epoch && !strings.HasPrefix(u.Key, place.Prefix+hidden)
 	})
 	if blob.Permanent(err) {
-		p.o.Log.Warn("an upload of an earlier publication cannot be aborted: the role lacks s3:AbortMultipartUpload?", "job", job, "err", err)
+		p.o.Log.Warn("an upload of an earlier publication cannot be aborted; allow s3:AbortMultipartUpload to the role", "job", job, "err", err)
 		return nil
 	}
 	return err

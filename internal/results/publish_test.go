@@ -248,9 +248,9 @@ func (p partWatcher) UploadPart(ctx context.Context, key, id string, n int, body
 	return p.Bucket.UploadPart(ctx, key, id, n, body)
 }
 
-// TestPublishingAgainMendsWhateverWentWrong fails every single call of a publication, before or after it took effect; the next
+// TestPublishingAgainReplacesADamagedOutput fails every single call of a publication, before or after it took effect; the next
 // attempt ends with the same bytes, and the clean-up leaves nothing.
-func TestPublishingAgainMendsWhateverWentWrong(t *testing.T) {
+func TestPublishingAgainReplacesADamagedOutput(t *testing.T) {
 	for _, v := range []verdict{failBefore, failAfter, killBefore, killAfter} {
 		for fatal := 1; ; fatal++ {
 			w := newWorld()

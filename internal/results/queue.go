@@ -153,7 +153,7 @@ func (w *Writer) drive(ctx context.Context, q *queue) {
 				return // the outcomes stay in the journal
 			}
 			if err != nil {
-				w.o.Log.Warn("outcomes of a job are given up", "job", q.job, "outcomes", len(batch), "err", err)
+				w.o.Log.Warn("outcomes of a job are dropped, because the job has ended or its records belong to another worker", "job", q.job, "outcomes", len(batch), "err", err)
 			}
 			w.settled(q)
 		}

@@ -224,7 +224,7 @@ func (r *recovery) settleLargest(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default:
-		r.w.o.Log.Warn("outcomes of the journal are not committed yet; they are tried again later", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
+		r.w.o.Log.Warn("outcomes of the journal are not committed yet; Batholith retries automatically", "job", from.job, "worker", from.worker, "outcomes", len(batch), "err", err)
 		r.stuck[from.job] = true
 		r.waited += time.Since(began)
 		r.keep(batch)

@@ -88,7 +88,7 @@ func beginSealed(keys Keys) (head []byte, s *sealer, err error) {
 }
 
 // errNoKeys is for an encrypted file that is read without keys.
-var errNoKeys = errors.New("it is encrypted, and the settings name no key for it")
+var errNoKeys = errors.New("it is encrypted, and the settings have no key for it; put its key back into kms.keys")
 
 // unlock finds out whether the file is encrypted, by its first frame, and opens its key. Without the
 // key nothing can be read, and the error says so: the outcomes would be lost.

@@ -75,7 +75,7 @@ func (w *Writer) deliver(ctx context.Context, p *parcel) (refusal, err error) {
 		if blob.Permanent(err) {
 			w.o.OnFault(p.job(), err)
 		}
-		w.o.Log.Warn("outcomes are not committed yet", "job", p.job(), "outcomes", len(p.items), "again_in", wait, "err", err)
+		w.o.Log.Warn("outcomes are not committed yet; Batholith retries automatically", "job", p.job(), "outcomes", len(p.items), "again_in", wait, "err", err)
 	})
 	return refusal, err
 }

@@ -301,5 +301,5 @@ func errInvalidURI(why string) error { return refusal(http.StatusBadRequest, "In
 
 func errTwice(what, name string) error {
 	return refusal(http.StatusForbidden, "AccessDenied",
-		fmt.Sprintf("The %s %q stands twice, so that it is open which of the two was signed. Send it once.", what, name))
+		fmt.Sprintf("The %s %q stands twice, so its signed value is ambiguous. Send it once.", what, name))
 }

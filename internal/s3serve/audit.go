@@ -26,7 +26,7 @@ func audited(log *audit.Log, next fasthttp.RequestHandler) fasthttp.RequestHandl
 			Key: audit.KeyOf(string(ctx.Request.Header.Peek("Authorization")), string(ctx.QueryArgs().Peek("X-Amz-Credential")))}
 		e.Source, _, _ = net.SplitHostPort(ctx.RemoteAddr().String())
 		if log.Refuses(e) {
-			fail(ctx, refusal(http.StatusServiceUnavailable, "ServiceUnavailable", "The audit log cannot be written, so that requests are refused. Ask the operator."))
+			fail(ctx, refusal(http.StatusServiceUnavailable, "ServiceUnavailable", "The audit log cannot be written, so all requests are refused. Ask the operator to fix it."))
 			return
 		}
 		trail := audit.NewTrail(e)

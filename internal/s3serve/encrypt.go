@@ -261,7 +261,7 @@ func (s *store) keyError(err error) error {
 	if errors.Is(err, kms.ErrInvalid) {
 		return refusal(http.StatusInternalServerError, "InternalError", "The object cannot be decrypted: it is damaged, or its key was replaced. The server's log says more.")
 	}
-	return refusal(http.StatusBadRequest, "KMS.KMSInvalidStateException", "The encryption key cannot be used now. The server's log says why.")
+	return refusal(http.StatusBadRequest, "KMS.KMSInvalidStateException", "The encryption key cannot be used now. The cause is in the server's log.")
 }
 
 // tellEncryption writes into the answer how the object is encrypted.

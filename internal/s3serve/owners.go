@@ -91,7 +91,7 @@ func aclFor(owner string, text []byte, gateways string) ([]byte, error) {
 
 func errOpens() error {
 	return refusal(http.StatusForbidden, "AccessDenied",
-		"Access Denied: the ACL gives rights to others than the account of the bucket. A bucket of the embedded S3 is used by its account only.")
+		"Access Denied: the ACL grants rights to another account. Only the account of a bucket can use it in the embedded S3; leave the ACL out.")
 }
 
 // ownersFile marks a directory whose buckets have the owner that created them. Before, the owner of every bucket
@@ -127,7 +127,7 @@ func (s *store) adopt() error {
 		if err != nil {
 			return fmt.Errorf("give bucket %s to account %s: %w", e.Name(), s.accounts.owner, err)
 		}
-		s.log.Info("a bucket from before buckets had accounts belongs to the configured account", "bucket", e.Name(), "account", s.accounts.owner)
+		s.log.Info("a bucket without an owner was given to the configured account", "bucket", e.Name(), "account", s.accounts.owner)
 	}
 	if err := os.WriteFile(mark, []byte("Each bucket belongs to the account that created it.\n"), 0o600); err != nil {
 		return err

@@ -35,7 +35,7 @@ import (
 const looks = 16
 
 func errReplaced() error {
-	return refusal(http.StatusServiceUnavailable, "SlowDown", "The object is being replaced all the time. Try again.")
+	return refusal(http.StatusServiceUnavailable, "SlowDown", "The object was replaced several times during the read. Try again.")
 }
 
 // marked reads the mark of an object.

@@ -155,7 +155,7 @@ func (s *store) explain(verb string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
-		return refusal(http.StatusServiceUnavailable, "ServiceUnavailable", "The request was called off.")
+		return refusal(http.StatusServiceUnavailable, "ServiceUnavailable", "The request was cancelled. Send it again.")
 	case errors.As(err, &named):
 		named.BucketName = filepath.Base(named.BucketName)
 		return named
@@ -186,7 +186,7 @@ func (s *store) ensureBucket(ctx context.Context, name string) error {
 		return fmt.Errorf("make bucket %s: %w", name, err)
 	}
 	if owner, err := s.ownerOf(ctx, name); err == nil && owner != s.accounts.owner {
-		s.log.Warn("a bucket that the service uses belongs to another account: its keys alone reach it", "bucket", name, "owner", owner, "account", s.accounts.owner)
+		s.log.Warn("a bucket that the service uses belongs to another account, so only keys of that account can use it", "bucket", name, "owner", owner, "account", s.accounts.owner)
 	}
 	return nil
 }

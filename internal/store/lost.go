@@ -162,13 +162,13 @@ func explain(err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("it is no SQLite database, or its beginning was overwritten (%w). Move it away and restore the database from a backup", err)
+		return fmt.Errorf("it is not an SQLite database, or its beginning was overwritten (%w). Move it away and restore the database from a backup", err)
 	case sqlite3.SQLITE_CORRUPT:
 		return fmt.Errorf("it is damaged or cut short (%w). Move it away and restore the database from a backup", err)
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("its disk is full (%w). Make room on it", err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
-		return fmt.Errorf("this process may not read and write it (%w). Check its owner and mode, and those of its folder", err)
+		return fmt.Errorf("this process has no permission to read and write it (%w). Check its owner and mode, and those of its folder", err)
 	}
 	return err
 }

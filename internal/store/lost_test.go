@@ -62,8 +62,8 @@ var losses = map[string]struct {
 	"less a byte":    {func(t *testing.T, path string) { cut(path, func(n int64) int64 { return n - 1 }) }, "cut short", false},
 	"text": {func(t *testing.T, path string) {
 		must(os.WriteFile(path, []byte(strings.Repeat("text ", 2000)), 0o600))
-	}, "no SQLite database", false},
-	"zeros": {func(t *testing.T, path string) { must(os.WriteFile(path, make([]byte, 8192), 0o600)) }, "no SQLite database", false},
+	}, "not an SQLite database", false},
+	"zeros": {func(t *testing.T, path string) { must(os.WriteFile(path, make([]byte, 8192), 0o600)) }, "not an SQLite database", false},
 	"another program's": {func(t *testing.T, path string) {
 		otherDatabase(t, path, `CREATE TABLE songs (a)`, `CREATE TABLE goose_db_version (a)`)
 	},
