@@ -14,6 +14,8 @@ type Limits struct {
 	MaxFileBytes          int64 // bytes of one input file
 	MaxJobBytes           int64 // bytes of all input files of a job
 	MaxActiveJobsPerModel int   // jobs from Submitted to Stopping, per account and model
+	MaxCreatesPerSecond   int   // calls of Create, per account and principal
+	MaxTokensPerDay       int64 // tokens in and out of the jobs created on one day (UTC), per account and principal
 	MinTimeoutHours       int
 	MaxTimeoutHours       int
 	DefaultTimeoutHours   int           // timeout of a job that names none

@@ -370,6 +370,12 @@ type Limits struct {
 	MaxJobBytes Bytes `yaml:"max_job_bytes"`
 	// Maximum number of jobs from Submitted to Stopping, per account and model.
 	MaxActiveJobsPerModel int `yaml:"max_active_jobs_per_model"`
+	// Maximum number of CreateModelInvocationJob calls per second, per account and principal.
+	// Further calls get a ThrottlingException, which SDKs retry.
+	MaxCreatesPerSecond int `yaml:"max_creates_per_second"`
+	// Maximum number of tokens, in and out, of the jobs that a principal creates on one day (UTC).
+	// Once they are used, Create is refused until the next day. Jobs that exist go on to their end.
+	MaxTokensPerDay int64 `yaml:"max_tokens_per_day"`
 	// Minimum of timeoutDurationInHours.
 	MinTimeoutHours int `yaml:"min_timeout_hours"`
 	// Maximum of timeoutDurationInHours.

@@ -103,6 +103,7 @@ type Options struct {
 // API implements [bedrock.Service]. It is safe for concurrent use.
 type API struct {
 	Options
+	throttle throttle
 }
 
 var _ bedrock.Service = (*API)(nil)

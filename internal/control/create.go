@@ -29,6 +29,9 @@ import (
 // reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
+	if n := a.Limits.MaxCreatesPerSecond; n > 0 && !a.throttle.allow(a.Now(), who, n) {
+		return nil, bedrock.Throttling("Rate exceeded: principal %s may create %d jobs per second (quota max_creates_per_second). Wait, and try again.", who.Principal, n)
+	}
 	req := request(in)
 	hash, err := requestHash(req)
 	if err != nil {
@@ -40,6 +43,11 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	}
 	if refused != nil {
 		return a.repeated(ctx, who, req, hash, refused)
+	}
+	if spent, err := a.refuseTokens(ctx, who); err != nil {
+		return nil, err
+	} else if spent != nil {
+		return a.repeated(ctx, who, req, hash, spent)
 	}
 	// The timeout is stored with the job, so later changes of the settings do not affect it.
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
@@ -120,7 +128,7 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 	case errors.Is(err, batholith.ErrNameInUse):
 		return bedrock.Conflict("The provided job name is currently in use.")
 	case errors.Is(err, batholith.ErrTooManyActive):
-		return bedrock.QuotaExceeded("There are %d jobs in progress and submitted for model %s, and no more are allowed. "+
+		return bedrock.QuotaExceeded("There are %d jobs in progress and submitted for model %s, and no more are allowed (quota max_active_jobs_per_model: %[1]d). "+
 			"Wait for one to end, or stop one.", a.Limits.MaxActiveJobsPerModel, req.ModelID)
 	}
 	return fmt.Errorf("create job: %w", err)
