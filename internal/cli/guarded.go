@@ -25,14 +25,16 @@ func guardedNames(c *config.Config) []string {
 	return names
 }
 
-// lostTime is how long a process whose data directory is lost gets to end. Whatever it still writes goes with it.
+// lostTime is the time that the work has to end after its data directory is lost. What it writes in that time is
+// lost too.
 const lostTime = 3 * time.Second
 
-// guarded does work in a data directory until it ends, or until something of these names in the directory is lost: then the error is a
-// [*config.LostError]. The work calls opened once all of them are there.
+// guarded runs work in a data directory. It returns the work's error, or a [*config.LostError] if one of the files
+// named is removed or replaced meanwhile. work calls opened once, when all of these files exist.
 //
-// Work that does not end in lostTime after a loss is left behind: the process is about to end, and nothing of what the work writes has a
-// name any more. It is told to end, so that it sends nothing more to model servers.
+// After a loss the context is canceled, so that nothing more is sent to model servers. Work that does not end
+// within lostTime is left running: the process is about to end, and the files that it still writes have no name
+// any more.
 func guarded(ctx context.Context, data *config.Data, names []string, work func(ctx context.Context, opened func()) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -69,7 +71,7 @@ func guarded(ctx context.Context, data *config.Data, names []string, work func(c
 	}
 }
 
-// withRemedy adds what to do about a loss.
+// withRemedy adds the remedy to a [*config.LostError]; other errors are returned unchanged.
 func withRemedy(err error) error {
 	var loss *config.LostError
 	if !errors.As(err, &loss) {

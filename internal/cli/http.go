@@ -15,6 +15,7 @@ import (
 
 // Times of a request and a connection. The door has shorter ones for connections without a verified request.
 const (
+	// Times of requests and connections. Package door has shorter ones for connections without a verified request.
 	headTime  = 15 * time.Second // for a request's head to arrive
 	readTime  = time.Minute      // for a whole request
 	writeTime = 2 * time.Minute  // for a request to be answered

@@ -20,7 +20,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// localOptions are what the command run hands over.
+// localOptions are the parameters of one local job. Its functions are called one at a time, in the order of the
+// events, and must not block: the job's display waits for them.
 type localOptions struct {
 	Config *config.Config
 	Inputs []string // files and folders
@@ -36,7 +37,7 @@ type localOptions struct {
 	Flying func(requests int)
 }
 
-// localResult is what became of the job.
+// localResult describes a local job that has ended, with the paths of its files.
 type localResult struct {
 	Job      batholith.Job
 	Dir      string   // Output/<job id>
@@ -46,14 +47,21 @@ type localResult struct {
 	Resumed  bool     // an earlier run had begun the job
 }
 
-// state is where run keeps what it needs to go on after a kill, below the output directory.
+// state is the folder below the output directory in which run keeps its database, journal and lock. With it, an
+// interrupted job can be continued.
 const state = batholith.InternalFolder
 
-// localURI is what local files are called inside of a job.
+// localURI begins the URIs that stand for local files inside a job. Messages for people replace it by the file's
+// path.
 const localURI = "s3://input/"
 
-// runLocal runs one job over local files: the same engine as the service, without API and S3. Run again over the same inputs, it goes
-// on with a job that is not over.
+// runLocal runs one job over local files to its end, with the service's engine but without its API and S3.
+// onProgress is called at each change and every 200 ms. If an earlier run over the same inputs was interrupted,
+// its job is continued and its answered records are not sent again.
+//
+// After a crash at any point, the same call continues the job. Two runs in one output directory at the same time
+// are refused. When ctx ends, records in flight are finished for up to the settings' drain time, and the error is
+// the cause of ctx.
 func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job)) (res localResult, err error) {
 	data, err := config.OpenData(filepath.Join(o.Output, state))
 	var inUse *config.InUseError
@@ -99,7 +107,7 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 	return res, l.outputs(&res)
 }
 
-// local is one run.
+// local is one run. It is used by one goroutine at a time.
 type local struct {
 	o        localOptions
 	store    *store.Store
@@ -108,8 +116,12 @@ type local struct {
 	progress func(batholith.Job)
 }
 
-// create finds the job of an earlier run over the same inputs that is not over, or makes a new one. The token says what is the same:
-// each file's path, size and time, the model and the type; the number behind it goes on when a job with it is over.
+// create returns the unfinished job of an earlier run over the same inputs, or a new job. The idempotency token
+// decides which:
+//
+//	token = fingerprint(model, type, path, size and time of each file) + n
+//
+// n starts at 0 and is increased while the job with that token has ended, so a finished job is not returned again.
 func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, err error) {
 	if l.inputs, err = gather(l.o.Inputs); err != nil {
 		return job, false, err
@@ -149,19 +161,21 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 	}
 }
 
-// only is the database of which the engine drives one job: those that other runs have left have other inputs, and wait for a run over these.
+// only limits the engine to one job of the database. Jobs that other runs left unfinished have other inputs, and
+// wait for a run over these.
 type only struct {
 	*store.Store
 	id string
 }
 
-// Unfinished is the job, while it is not over.
+// Unfinished returns the one job until it has ended, then nothing.
 func (o only) Unfinished(ctx context.Context) ([]batholith.Job, error) {
 	jobs, err := o.Store.Unfinished(ctx)
 	return slices.DeleteFunc(jobs, func(j batholith.Job) bool { return j.ID != o.id }), err
 }
 
-// run drives the job to its end. It calls opened when all that it keeps in dir is there.
+// run starts the engine on the job's database and returns the job when it has ended. It calls opened when the
+// database and the journal exist in dir. Once the engine runs, it waits for the engine's end before it returns.
 func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir string, opened func()) (batholith.Job, error) {
 	paths := map[string]string{}
 	for _, f := range l.inputs {
@@ -205,7 +219,8 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	return job, errors.Join(err, <-done)
 }
 
-// unknownModel names the models that there are, those that are spelled most like id first.
+// unknownModel returns the error for a model that is not served here. Its remedy lists the served models, the most
+// similar names first.
 func unknownModel(id string, models []batholith.Model) error {
 	var ids []string
 	for _, m := range models {
@@ -214,10 +229,11 @@ func unknownModel(id string, models []batholith.Model) error {
 	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the file given by --config", words.Nearest(id, ids))
 }
 
-// tick is how often progress is told between changes of the status.
+// tick is the time between two calls of the progress function while nothing changes.
 const tick = 200 * time.Millisecond
 
-// watch tells the job's progress until it is over or ctx ends.
+// watch calls the progress function until the job has ended, ctx ends, or the engine stops before the job does.
+// done receives the engine's result once; watch puts a nil back so that run can receive too.
 func (l *local) watch(ctx context.Context, job batholith.Job, done chan error) (batholith.Job, error) {
 	changes, cancel := l.store.Subscribe()
 	defer cancel()
@@ -245,7 +261,7 @@ func (l *local) watch(ctx context.Context, job batholith.Job, done chan error) (
 	}
 }
 
-// outputs lists what the job wrote.
+// outputs sets the paths of the files that the job wrote, as they lie on the disk.
 func (l *local) outputs(res *localResult) error {
 	for o, err := range l.output.List(context.Background(), res.Job.ID+"/") {
 		if err != nil {

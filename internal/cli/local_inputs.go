@@ -13,24 +13,27 @@ import (
 	"github.com/batholith/batholith/internal/files"
 )
 
-// inputsFolder holds, for each job of run that has not ended, the files that it was begun with: DIR/.batholith/inputs/<job id>.json.
+// inputsFolder holds one file for each unfinished job of run, DIR/.batholith/inputs/<job id>.json. It lists the
+// input files as they were when the job was created. It only serves the message that an input has changed; without
+// it, jobs continue all the same.
 const inputsFolder = "inputs"
 
-// begunWith is what a job of run was begun with. A later run over the same goes on with the job.
+// begunWith is the model, type and input files that a job of run was created with. A later run with equal values
+// continues the job.
 type begunWith struct {
 	Model string                   `json:"modelId"`
 	Type  batholith.InvocationType `json:"modelInvocationType"`
 	Files []begunFile              `json:"files"`
 }
 
-// begunFile is one input file as it was then.
+// begunFile identifies the content of a file by path, size and time. The content itself is not read.
 type begunFile struct {
 	Path     string `json:"path"` // absolute
 	Bytes    int64  `json:"bytes"`
 	Modified int64  `json:"modified"` // in nanoseconds since 1970
 }
 
-// lookAt reads size and time of every input file.
+// lookAt returns the present size and modification time of each input file. A file that is gone is an error.
 func (l *local) lookAt() (b begunWith, err error) {
 	b.Model, b.Type = l.o.Model, l.o.Type
 	for _, f := range l.inputs {
@@ -47,7 +50,8 @@ func (l *local) lookAt() (b begunWith, err error) {
 	return b, nil
 }
 
-// fingerprint is the same for two runs of which the later goes on with the job of the earlier.
+// fingerprint returns 32 hexadecimal digits that are equal for two runs over the same unchanged files with the
+// same model and type.
 func (b begunWith) fingerprint() string {
 	text := fmt.Appendf(nil, "%s\n%s\n", b.Model, b.Type)
 	for _, f := range b.Files {
@@ -57,7 +61,8 @@ func (b begunWith) fingerprint() string {
 	return hex.EncodeToString(sum[:])[:32]
 }
 
-// changedSince is the first file of b that an earlier run of the same model had otherwise; "" if there is none.
+// changedSince returns the path of the first file whose size or time differs from that of the earlier run, or "".
+// Runs with another model or type are not compared.
 func (b begunWith) changedSince(earlier begunWith) string {
 	if b.Model != earlier.Model || b.Type != earlier.Type {
 		return ""
@@ -74,12 +79,13 @@ func (b begunWith) changedSince(earlier begunWith) string {
 	return ""
 }
 
-// inputsFile is where the inputs of a job are kept.
+// inputsFile returns the path of the note about a job's inputs.
 func (l *local) inputsFile(id string) string {
 	return filepath.Join(l.o.Output, state, inputsFolder, id+".json")
 }
 
-// keep writes what a job is begun with. It is only for a message, so that nothing waits for the disk.
+// keep writes the note about a job's inputs. It does not sync: after a crash the note may be missing, and then
+// only a message is missing.
 func (l *local) keep(id string, b begunWith) error {
 	text, err := json.Marshal(b)
 	if err == nil {
@@ -94,7 +100,8 @@ func (l *local) keep(id string, b begunWith) error {
 	return nil
 }
 
-// superseded finds the newest job that another run began with one of these files and that cannot be gone on with, since the file has changed.
+// superseded returns the newest unfinished job that used one of these files in an earlier version, and the file's
+// path as the user wrote it. That job cannot be continued. path is "" if there is none.
 func (l *local) superseded(now begunWith, unfinished []batholith.Job) (job batholith.Job, path string) {
 	for _, j := range unfinished { // the oldest first
 		var earlier begunWith
@@ -109,7 +116,7 @@ func (l *local) superseded(now begunWith, unfinished []batholith.Job) (job batho
 	return job, l.asNamed(path)
 }
 
-// asNamed is an absolute path as the person has named the file.
+// asNamed returns a file's path as the user wrote it on the command line.
 func (l *local) asNamed(path string) string {
 	for _, f := range l.inputs {
 		if abs, err := filepath.Abs(f.path); err == nil && abs == path {
@@ -119,7 +126,7 @@ func (l *local) asNamed(path string) string {
 	return path
 }
 
-// forget removes what was kept of a job that is over.
+// forget removes the note about a job's inputs after the job has ended. That it is already gone is no error.
 func (l *local) forget(id string) error {
 	if err := os.Remove(l.inputsFile(id)); !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -16,7 +16,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// jobNotes is what Batholith tells of a job beside Bedrock's members. Amazon tells none of it.
+// jobNotes are the members that Batholith adds to a job in answers of Get and List. Bedrock has no such members,
+// and its SDKs ignore them.
 type jobNotes struct {
 	Note     string     `json:"note,omitempty"`
 	Position int64      `json:"queuePosition,omitempty"` // among the jobs that wait for the model, from 1
@@ -24,7 +25,7 @@ type jobNotes struct {
 	End      *time.Time `json:"expectedEnd,omitempty"`
 }
 
-// noted is an answer of Get or List with the members that the SDK drops.
+// noted decodes the additional members of an answer of Get (Notes) or of List (Jobs).
 type noted struct {
 	Notes *jobNotes `json:"batholith"`
 	Jobs  []struct {
@@ -33,7 +34,7 @@ type noted struct {
 	} `json:"invocationJobSummaries"`
 }
 
-// of returns the notes of one job of a list.
+// of returns the notes of one job in the answer of a List, or nil.
 func (n noted) of(arn string) *jobNotes {
 	for _, j := range n.Jobs {
 		if j.ARN == arn {
@@ -43,10 +44,13 @@ func (n noted) of(arn string) *jobNotes {
 	return nil
 }
 
-// maxNoted bounds what is read of an answer for its notes, in bytes. A page of 1,000 jobs with the longest members has 12 MB.
+// maxNoted is the most that is read of an answer for its notes, in bytes. A page of 1,000 jobs with the longest
+// members has 12 MB.
 const maxNoted = 32 << 20
 
-// readNotes has one call of the SDK also decode an answer's notes into n. Notes that cannot be read are none.
+// readNotes returns an option for one SDK call that also decodes the notes of the answer into n. The SDK still
+// reads the whole answer. Notes that cannot be decoded are left out without an error, since the job itself is
+// known.
 func readNotes(n *noted) func(*bedrock.Options) {
 	keep := middleware.DeserializeMiddlewareFunc("batholith.notes", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 		middleware.DeserializeOutput, middleware.Metadata, error) {
@@ -74,8 +78,8 @@ func readNotes(n *noted) func(*bedrock.Options) {
 	}
 }
 
-// forecast is what the note says in words, if it is a forecast; nil when it is another note or none. The server writes a forecast as
-// [batholith.Forecast.String] does.
+// forecast returns the forecast that the note states, or nil if the note is something else. It compares the note's
+// text with that of [batholith.Forecast.String], because only the text tells them apart.
 func (j jobFacts) forecast() *batholith.Forecast {
 	if j.Message != "" || j.Notes == nil {
 		return nil
@@ -101,7 +105,8 @@ func (j jobFacts) forecast() *batholith.Forecast {
 	return nil
 }
 
-// told is what a person should know of the job in words, the message or else the note. Bad lines of the input are each on a line.
+// told returns what the user should read about the job: its message, otherwise its note, and the name of that
+// field. Lines of the input that are not valid records stand on lines of their own.
 func (j jobFacts) told() (name, text string) {
 	if j.Message == "" && j.Notes != nil {
 		return "note", plain.Line(j.Notes.Note)

@@ -29,7 +29,7 @@ import (
 // s3.access_key_id and the others are settings, of --config or of the environment (BATHOLITH_S3_ACCESS_KEY_ID). They hold only for the
 // endpoint that they stand beside, or for any when none does.
 
-// s3Access is how an S3 is reached.
+// s3Access is how to reach an S3, with the origin of its keys for messages.
 type s3Access struct {
 	object.Config
 	named  bool   // somebody has said where it is
@@ -37,7 +37,9 @@ type s3Access struct {
 	shared bool   // the Bedrock API gets the same keys
 }
 
-// named is the S3 that the environment, the AWS profile or the settings name. bearer tells that the Bedrock API gets a key of its own.
+// named returns the access to the S3 that the environment, the AWS profile or the settings name; its member named
+// is false if none does. bearer says that the Bedrock API has its own key, so that the access key belongs to the
+// S3 only.
 func named(ctx context.Context, cfg aws.Config, settings *config.Config, bearer bool) s3Access {
 	at := s3Access{Config: object.Config{Region: cfg.Region, Credentials: cfg.Credentials}, origin: originOf(ctx, cfg.Credentials), shared: !bearer}
 	endpoint := s3.NewFromConfig(cfg).Options().BaseEndpoint
@@ -60,7 +62,8 @@ func named(ctx context.Context, cfg aws.Config, settings *config.Config, bearer 
 	return at
 }
 
-// ofServer is the S3 of a server that runs on this machine. key is that of its callers, which its embedded S3 takes, too.
+// ofServer returns the access to the S3 of a server on this machine. key is the key of its callers, which the
+// embedded S3 accepts too. An external S3 gets the keys of the settings or of the environment.
 func ofServer(ctx context.Context, server config.Server, key config.Key, settings *config.Config) s3Access {
 	at := s3Access{named: true, Config: object.Config{Endpoint: s3Endpoint(server), Region: s3Region(server)}}
 	if !server.ExternalS3 && server.S3 != "aws" {
@@ -79,7 +82,8 @@ func ofServer(ctx context.Context, server config.Server, key config.Key, setting
 	return at
 }
 
-// settle puts in what the settings say of the S3, if they are about this one.
+// settle applies the s3 settings. They are ignored if they name another endpoint, because keys must not be sent to
+// a service that they are not for.
 func (at *s3Access) settle(ctx context.Context, settings *config.Config) {
 	s := settings.S3
 	if s.Endpoint != "" && !sameEndpoint(endpointOf(s.Endpoint, s.Region), at.Endpoint) {
@@ -107,15 +111,15 @@ func (at *s3Access) settle(ctx context.Context, settings *config.Config) {
 	}
 }
 
-// given tells whether somebody has set a setting.
+// given reports whether a setting has another origin than the default.
 func given(c *config.Config, path string) bool { return c.Origin(path).Source != "default" }
 
-// profileSettings are the AWS settings with those of one profile.
+// profileSettings returns the AWS settings with those of one profile, without asking the metadata service of EC2.
 func profileSettings(ctx context.Context, profile string) (aws.Config, error) {
 	return awsconfig.LoadDefaultConfig(ctx, awsconfig.WithSharedConfigProfile(profile), awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 }
 
-// originOf says where the default chain found keys.
+// originOf returns where the default chain found its keys, for messages; "" if it found none.
 func originOf(ctx context.Context, keys aws.CredentialsProvider) string {
 	if keys == nil {
 		return ""
@@ -130,7 +134,8 @@ func originOf(ctx context.Context, keys aws.CredentialsProvider) string {
 	}
 }
 
-// endpointOf spells Amazon's own endpoint out, so that no command goes there without being told.
+// endpointOf returns the URL of an endpoint. The setting "aws" becomes Amazon's URL for the region, so that
+// messages name it.
 func endpointOf(endpoint, region string) string {
 	if endpoint == "aws" {
 		return "https://s3." + region + ".amazonaws.com"
@@ -147,14 +152,17 @@ func sameEndpoint(a, b string) bool {
 	return err == nil && werr == nil && strings.EqualFold(u.Scheme, w.Scheme) && strings.EqualFold(u.Host, w.Host)
 }
 
-// objects is an S3 whose objects can be read however large they are: a stream that breaks off is taken up again.
+// objects reads objects of an S3. A read that breaks off continues where it stopped, so large objects arrive
+// whole.
 type objects struct {
 	at    s3Access
 	store *object.Client
 	keyID string // of the keys that it gets, for messages
 }
 
-// openObjects makes the client of an S3. It is nil when nobody has named one.
+// openObjects returns the client for an S3, or nil without an error if no S3 is named. It sends no request to the
+// S3, but a profile may start a credential process or ask a token service. It fails if a file of authorities or a
+// profile cannot be read.
 func openObjects(ctx context.Context, at s3Access) (*objects, error) {
 	if !at.named {
 		return nil, nil
@@ -180,7 +188,8 @@ func openObjects(ctx context.Context, at s3Access) (*objects, error) {
 	return o, nil
 }
 
-// fix finds the keys. Those that do not expire are taken as they are: an S3 that does not know them would be asked again in vain.
+// fix resolves the credentials. Keys that do not expire are stored as they are, because asking their provider
+// again after a refusal would return the same keys.
 func (at *s3Access) fix(ctx context.Context) error {
 	if at.Profile != "" {
 		cfg, err := profileSettings(ctx, at.Profile)
@@ -198,7 +207,8 @@ func (at *s3Access) fix(ctx context.Context) error {
 	return nil
 }
 
-// api is the SDK's client of the S3, or an error when none was named.
+// api returns the SDK's client of the S3. It returns an error with a remedy if no S3 is named or if there are no
+// keys for it.
 func (c *clients) api() (*s3.Client, error) {
 	if c.objects == nil {
 		return nil, hint(errors.New("AWS_ENDPOINT_URL_BEDROCK is set, but AWS_ENDPOINT_URL_S3 is not"),
@@ -210,13 +220,14 @@ func (c *clients) api() (*s3.Client, error) {
 	return c.objects.store.API(), nil
 }
 
-// otherKeys says how the S3 gets keys of its own.
+// otherKeys returns the remedy for wrong keys: the ways to give the S3 keys of its own.
 func (o *objects) otherKeys() string {
 	return "name keys for it: BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, or BATHOLITH_S3_PROFILE with a profile of ~/.aws; " +
 		"or have AWS_ACCESS_KEY_ID for the S3 and AWS_BEARER_TOKEN_BEDROCK for the Bedrock API, as batholith env sets them"
 }
 
-// explain says of an error of the S3 what is wrong and what a person at this shell can do about it. verb and uri say what was tried.
+// explain returns an S3 error in words, with a remedy for the user of this shell. verb and the object say what was
+// tried, as in "write s3://bucket/key". Keys that the S3 does not know are named with their origin. nil stays nil.
 func (o *objects) explain(err error, verb, bucket, key string) error {
 	if err == nil {
 		return nil
@@ -242,7 +253,7 @@ func (o *objects) explain(err error, verb, bucket, key string) error {
 	return hint(&plainError{text: text, err: err}, "%s", remedy)
 }
 
-// inShell writes the settings of a server that remedies name as a shell has them.
+// inShell replaces the settings in remedies by the environment variables that a shell user has for them.
 var inShell = strings.NewReplacer("s3.endpoint", "AWS_ENDPOINT_URL_S3", "s3.path_style: true", "BATHOLITH_S3_PATH_STYLE=true", "s3.region", "BATHOLITH_S3_REGION",
 	"s3.ca_bundle", "BATHOLITH_S3_CA_BUNDLE", "name keys in the settings (s3.access_key_id, roles)", "name keys (BATHOLITH_S3_ACCESS_KEY_ID, BATHOLITH_S3_PROFILE)",
 	"allow it to the role's keys in their policy", "allow it to these keys in their policy")

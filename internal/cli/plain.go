@@ -11,8 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// plainError is an SDK error in the words that matter: the service's code and message, or what the network said. The SDK wraps
-// them in its operation, its retries and its transport, none of which a person asked about.
+// plainError is an SDK error reduced to the service's message and code, or to the network's. The SDK's own text
+// adds its operation, its retries and its transport.
 type plainError struct {
 	text string
 	err  error
@@ -21,7 +21,8 @@ type plainError struct {
 func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
-// plainly shortens an error of an AWS client.
+// plainly shortens an error of an AWS client. An answer that is not from a Bedrock API, such as a login page, is
+// named as that with a remedy. Other errors are returned unchanged.
 func plainly(err error) error {
 	var (
 		api     smithy.APIError
@@ -44,7 +45,8 @@ func plainly(err error) error {
 	return err
 }
 
-// writeLines writes a text of the program's own that has several lines.
+// writeLines writes a text of this program that has several lines. Texts of others must go through package plain
+// in one line.
 func writeLines(w io.Writer, text string) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		if _, err := plain.Fprintf(w, "%s\n", line); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// standing is what a progress display shows of a job.
+// standing is the state of a job as a progress display shows it.
 type standing struct {
 	status batholith.Status
 	counts batholith.Counts
@@ -23,10 +23,11 @@ type standing struct {
 	flying int              // requests in flight; 0 when unknown
 }
 
-// sum is the tokens that were sent and received.
+// sum returns the tokens that were sent and received.
 func (s standing) sum() int64 { return s.tokens.Input + s.tokens.Output }
 
-// progress shows how a job goes on stderr: a bar for a person, and for a log a line whenever something worth a line changed.
+// progress shows the progress of a job on stderr. On a terminal it is a bar; in a log it is one line for each
+// change worth reading. Its methods may be called from several goroutines.
 type progress struct {
 	out  io.Writer
 	live bool // a person watches
@@ -41,12 +42,13 @@ type progress struct {
 	shownAt   time.Time
 }
 
-// newProgress is a display on stderr that fits whether a person watches.
+// newProgress returns a display on stderr, with a bar if stderr is a terminal that can be drawn over.
 func (a *app) newProgress() *progress {
 	return &progress{out: a.stderr, live: a.live(), now: time.Now, bar: a.newBar()}
 }
 
-// followSize draws the bar anew at once when the terminal is resized, until the returned function is called.
+// followSize redraws the bar when the terminal is resized (SIGWINCH), until stop is called. stop waits for the
+// goroutine.
 func (p *progress) followSize() (stop func()) {
 	if !p.live {
 		return func() {}
@@ -72,14 +74,15 @@ func (p *progress) followSize() (stop func()) {
 	}
 }
 
-// redraw draws the bar for the terminal as wide as it is now.
+// redraw draws the bar again for the present width of the terminal.
 func (p *progress) redraw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bar.again()
 }
 
-// show takes in how the job stands.
+// show displays a new standing. Rates count from the first standing with a known number of records, so that a
+// resumed job shows the speed of this run.
 func (p *progress) show(s standing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +97,8 @@ func (p *progress) show(s standing) {
 	}
 }
 
-// worthALine keeps a log short: a new status, another tenth of the records, or half a minute of progress.
+// worthALine reports whether a log gets a line for s: the status changed, another tenth of the records is done, or
+// records were done and the last line is 30 s old.
 func (p *progress) worthALine(s standing) bool {
 	if s.status != p.lastShown.status {
 		return true
@@ -104,7 +108,8 @@ func (p *progress) worthALine(s standing) bool {
 	return moved > 0 && (moved >= tenth || p.now().Sub(p.shownAt) >= 30*time.Second)
 }
 
-// line tells the standing in words: InProgress 120/500 records, 3 errors, 45 records/s, 1,200 tokens/s, 8s left.
+// line returns a standing in words, such as "InProgress 120/500 records, 3 errors, 45 records/s, 1,200 tokens/s,
+// 8s left".
 func (p *progress) line(s standing) string {
 	parts := []string{string(s.status)}
 	if s.counts.Total > 0 {
@@ -125,8 +130,8 @@ func (p *progress) line(s standing) string {
 	return strings.Join(parts, ", ")
 }
 
-// members are what the bar says, in the order of the line. The ranks are the order in which they find room: 60 columns have the counts,
-// errors, the time left and the rate; 200 have all.
+// members returns the texts of the bar in the order of the line. The ranks say which are kept in a narrow
+// terminal: 60 columns show counts, errors, time left and rate; 200 columns show all.
 func (p *progress) members(s standing) []member {
 	count := string(s.status)
 	if s.counts.Total > 0 {
@@ -159,7 +164,9 @@ func (p *progress) members(s standing) []member {
 	return all
 }
 
-// expected tells the tokens so far, and how many the whole job will have at the same rate a record: tokens / processed × total.
+// expected returns the tokens so far and an estimate for the whole job, at the same number of tokens per record:
+//
+//	all = tokens / processed × total
 func expected(s standing) string {
 	if s.sum() == 0 || s.counts.Processed == 0 {
 		return ""
@@ -172,7 +179,7 @@ func expected(s standing) string {
 	return text + fmt.Sprintf(", about %s in all", words.Number(int64(all)))
 }
 
-// pace is how fast a job goes, in words.
+// pace is the speed of a job, in words.
 type pace struct {
 	elapsed time.Duration // since this command began to look
 	rate    string        // records a second
@@ -180,8 +187,12 @@ type pace struct {
 	left    string        // time; "" when nothing is left
 }
 
-// pace is the rate since this command began to look, which is not since the job began when it was resumed, and the time that is left
-// at that rate. It is false while there is too little to tell.
+// pace returns the speed since this command began to look, and the time left at that speed:
+//
+//	rate = done / elapsed
+//	left = elapsed × remaining / done
+//
+// ok is false before the first record is done and in the first 200 ms, when the numbers would mean nothing.
 func (p *progress) pace(s standing) (v pace, ok bool) {
 	v.elapsed = p.now().Sub(p.begun)
 	done := s.counts.Processed - p.begunAt.counts.Processed
@@ -198,14 +209,15 @@ func (p *progress) pace(s standing) (v pace, ok bool) {
 	return v, true
 }
 
-// done takes the bar away and leaves the cursor on an empty line.
+// done removes the bar and leaves the cursor on an empty line. The next show draws it again.
 func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bar.clear()
 }
 
-// Write lets a log share the terminal with the bar: the bar makes room, and is drawn again with the next change.
+// Write removes the bar and writes b to stderr, so that log lines and the bar do not mix. The next show draws the
+// bar again. It implements io.Writer.
 func (p *progress) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// publishCommand is publish.
+// publishCommand returns the command publish.
 func (a *app) publishCommand() *cobra.Command {
 	var discard, asJSON bool
 	cmd := &cobra.Command{
@@ -47,10 +47,11 @@ JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp
 	return cmd
 }
 
-// publishEvery is how often the server is asked how a publication goes.
+// publishEvery is the time between two questions to the server how far a publication is.
 const publishEvery = 500 * time.Millisecond
 
-// publish has the server publish and waits for the end of it. Interrupted, it leaves the server to it.
+// publish asks the server to write the kept results, and waits until it has. Ctrl-C ends the wait only; the server
+// continues. If the output still cannot be written, the results stay kept and the error has the server's reason.
 func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) error {
 	k, err := c.kept(ctx, j.ARN)
 	if err != nil {
@@ -85,7 +86,7 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 	return err
 }
 
-// discard gives the kept results of a job up.
+// discard asks the server to delete the kept results of a job. This cannot be undone.
 func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
 	if err := c.discardKept(ctx, j.ARN); err != nil {
 		var refused *smithy.GenericAPIError
@@ -98,7 +99,8 @@ func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
 	return nil
 }
 
-// nothingKept is why there is nothing to publish.
+// nothingKept returns the error for a job without kept results. It tells a job that still runs from one that has
+// written all.
 func nothingKept(j jobFacts) error {
 	if !j.Status.Terminal() {
 		return hint(fmt.Errorf("job %s is %s and publishes its output itself", j.id(), j.Status), "watch it with: batholith watch %s", words.Quote(j.id()))

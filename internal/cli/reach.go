@@ -10,7 +10,7 @@ import (
 	"github.com/batholith/batholith/internal/object"
 )
 
-// reachServer connects to the server that the environment or --data names, for a command that reads its objects.
+// reachServer is connect for commands that need objects: it fails also if no S3 is named or has no keys.
 func (a *app) reachServer(ctx context.Context, t target) (*clients, error) {
 	c, err := a.connect(ctx, t)
 	if err != nil {
@@ -20,7 +20,8 @@ func (a *app) reachServer(ctx context.Context, t target) (*clients, error) {
 	return c, err
 }
 
-// open reads an object from its beginning.
+// open returns a reader of an object from its first byte. It reads the version that exists now: if the object is
+// replaced meanwhile, the reader returns an error and never a mixture. The caller closes it.
 func (o *objects) open(ctx context.Context, uri string) (io.ReadCloser, error) {
 	bucket, key, err := object.ParseURI(uri)
 	if err != nil {
@@ -34,13 +35,14 @@ func (o *objects) open(ctx context.Context, uri string) (io.ReadCloser, error) {
 	return &explained{ReadCloser: blob.NewReader(ctx, b, key, info.ETag, 0, info.Bytes), o: o, bucket: bucket, key: key}, nil
 }
 
-// explained is a reader whose errors say what a person at this shell can do about them.
+// explained is a reader whose errors carry a remedy for the user of this shell.
 type explained struct {
 	io.ReadCloser
 	o           *objects
 	bucket, key string
 }
 
+// Read reads from the object. Errors other than io.EOF are explained.
 func (e *explained) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
@@ -49,7 +51,7 @@ func (e *explained) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// all reads a small object.
+// all returns the content of a small object, such as a manifest. It has no limit of its own.
 func (o *objects) all(ctx context.Context, uri string) ([]byte, error) {
 	in, err := o.open(ctx, uri)
 	if err != nil {
@@ -59,7 +61,8 @@ func (o *objects) all(ctx context.Context, uri string) ([]byte, error) {
 	return io.ReadAll(in)
 }
 
-// openURI reads a file of a job, wherever it is: file:// and plain paths on this machine, s3:// on the server.
+// openURI opens a file of a job: file:// URIs and paths on this machine, s3:// URIs on the server, to which it
+// connects at the first use.
 func (v *verification) openURI(ctx context.Context, uri string) (io.ReadCloser, error) {
 	if !strings.HasPrefix(uri, "s3://") {
 		path, err := files.PathOf(uri)

@@ -18,10 +18,10 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// embeddedModel is served when the settings name no model.
+// embeddedModel is the model that run uses if neither --model nor the settings name one.
 const embeddedModel = "batholith.tiny-v1"
 
-// runCommand is run.
+// runCommand returns the command run.
 func (a *app) runCommand() *cobra.Command {
 	var (
 		model, output, typ string
@@ -61,7 +61,8 @@ All flags of batholith serve that do not concern addresses are accepted too.`,
 	return cmd
 }
 
-// pickModel is the model that was named, or the only one there is to name.
+// pickModel returns the named model, otherwise the only configured one, otherwise the embedded one, and says on
+// stderr which it took. With several configured models it is a *usageError that lists them.
 func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	switch {
 	case named != "":
@@ -80,7 +81,8 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	return "", &usageError{reason: "several models are configured", remedy: "say which with --model: " + strings.Join(ids, ", ")}
 }
 
-// run checks the inputs, runs the job with a display of its progress, and tells what became of it.
+// run checks the inputs, runs the job with a progress display, and prints the result. After Ctrl-C the error says
+// that the same command continues. A job that does not end Completed is an *endedError, exit code 3.
 func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	files, err := a.gather(o.Inputs)
 	if err != nil {
@@ -130,7 +132,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	return a.closeRun(sum, asJSON)
 }
 
-// tellResuming says that an earlier run had begun the job, and how far it came.
+// tellResuming says that the job of an earlier run is continued, and how many of its records are done.
 func (a *app) tellResuming(p *progress, j batholith.Job) {
 	p.done()
 	how := ""
@@ -140,7 +142,8 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 	plain.Fprintf(a.stderr, "going on with job %s, which an earlier run began%s\n", j.ID, how)
 }
 
-// tellSuperseding says that a file has changed, so that the answers of an earlier run are not its.
+// tellSuperseding warns that an input file has changed since an earlier run, so a new job starts from the
+// beginning. The answers of the earlier job belong to other records.
 func (a *app) tellSuperseding(p *progress, j batholith.Job, path, output string) {
 	p.done()
 	how := ""
@@ -151,7 +154,8 @@ func (a *app) tellSuperseding(p *progress, j batholith.Job, path, output string)
 	a.tell("hint", plain.Sprintf("nothing of the earlier job is used any more; to free its room: rm -r %s", words.Quote(filepath.Join(output, j.ID))))
 }
 
-// inPaths puts a person's own paths, as they can be shown, where a message names the objects that the files stand for, and the list of bad lines.
+// inPaths replaces the s3://input/ URIs in a message by the paths that the user gave, and the URI of the list of
+// bad lines by the path list. Paths are escaped for a terminal.
 func inPaths(message string, files []localFile, list string) string {
 	if i := strings.LastIndex(message, " file://"); i >= 0 && list != "" {
 		message = message[:i+1] + list
@@ -165,8 +169,9 @@ func inPaths(message string, files []localFile, list string) string {
 	return message
 }
 
-// laidOut puts every line that a message of validation names, and where they are listed, on a line of its own. The lines are of objects
-// whose URIs begin with input.
+// laidOut breaks a message of the validation into lines: one for each bad line of the input, and one for the place
+// where all are listed. input is the beginning of the URIs that mark the lines. Other messages are returned
+// unchanged.
 func laidOut(message, input string) string {
 	if !strings.Contains(message, " not a valid record.") {
 		return message
@@ -178,8 +183,8 @@ func laidOut(message, input string) string {
 	return strings.ReplaceAll(message, " "+input, "\n  "+input) + where
 }
 
-// runLogger logs through the progress display, which makes room for each line. Without a word about it, only warnings are logged, as
-// the talk of a command: the display says the rest.
+// runLogger returns the logger of run, which removes the bar before each line. Without settings it logs warnings
+// only, in the form of the command's messages; log.format selects the server's format.
 func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 	if c.Origin("log.level").Source == "default" {
 		c.Log.Level = "warn"
@@ -190,7 +195,8 @@ func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 	return newLogger(p, c.Log)
 }
 
-// closeRun prints where the answers are, and what became of the job.
+// closeRun prints the summary on stderr and the paths of the answers on stdout, or all as JSON. It returns an
+// *endedError if the job did not end Completed.
 func (a *app) closeRun(s summary, asJSON bool) error {
 	job := s.result.Job
 	switch {

@@ -11,7 +11,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// screen is what a stream of people's text can show. The zero value is a pipe: nothing is cut, coloured or drawn over.
+// screen is a stream for people and what it can display. The zero value stands for a pipe: nothing is cut,
+// coloured or drawn over.
 type screen struct {
 	out     io.Writer
 	columns func() int // of the terminal now: it may be resized; nil in a pipe
@@ -19,7 +20,8 @@ type screen struct {
 	ascii   bool // only ASCII can be shown
 }
 
-// width is how many columns a line may have now; 0: any number.
+// width returns the width of a line in columns, or 0 if lines may have any length. It asks the terminal at each
+// call, because the terminal may be resized.
 func (s *screen) width() int {
 	if s.columns == nil {
 		return 0
@@ -27,7 +29,8 @@ func (s *screen) width() int {
 	return s.columns()
 }
 
-// paint is the sequence of a colour, and the one that ends it; both are empty where nothing is coloured.
+// paint returns the control sequences around a coloured text. Both are empty if the stream shows no colours or c
+// is "".
 func (s *screen) paint(c plain.Control) (before, after plain.Control) {
 	if !s.colour || c == "" {
 		return "", ""
@@ -35,7 +38,8 @@ func (s *screen) paint(c plain.Control) (before, after plain.Control) {
 	return c, plainColour
 }
 
-// text is how a text of anybody's appears on one line of the screen, so that its width can be known.
+// text returns t as it appears on one line: control characters escaped, and on a terminal without UTF-8 in ASCII
+// only. Widths must be measured on this text.
 func (s *screen) text(t string) string {
 	t = plain.Line(t)
 	if s.ascii && s.columns != nil {
@@ -53,7 +57,7 @@ const (
 	plainColour plain.Control = "\x1b[0m"
 )
 
-// talk is the screen of messages, stderr.
+// talk returns the screen for messages, stderr.
 func (a *app) talk() *screen {
 	s := &screen{out: a.stderr, colour: a.colour(a.live()), ascii: a.ascii(a.terminal)}
 	if a.terminal {
@@ -62,7 +66,7 @@ func (a *app) talk() *screen {
 	return s
 }
 
-// page is the screen of results that people read, stdout. Data goes to a.stdout itself.
+// page returns the screen for results that people read, stdout. Data for programs is written to a.stdout directly.
 func (a *app) page() *screen {
 	s := &screen{out: a.stdout, colour: a.colour(a.paged && !a.dumb()), ascii: a.ascii(a.paged)}
 	if a.paged {
@@ -74,14 +78,15 @@ func (a *app) page() *screen {
 	return s
 }
 
-// live tells whether a line of stderr can be drawn over.
+// live reports whether lines of stderr can be drawn over, as the progress bar does.
 func (a *app) live() bool { return a.terminal && !a.dumb() }
 
-// dumb tells of a terminal that knows no control sequences.
+// dumb reports whether the terminal knows no control sequences (TERM=dumb).
 func (a *app) dumb() bool { return a.getenv("TERM") == "dumb" }
 
-// colour tells whether to colour a stream, which can show colours or cannot. The conventions are those of no-color.org and of
-// bixense.com/clicolors: NO_COLOR wins, CLICOLOR_FORCE colours pipes too, CLICOLOR=0 colours nothing.
+// colour reports whether to colour a stream. can says that the stream is a terminal with colours. The rules are
+// those of no-color.org and bixense.com/clicolors: NO_COLOR and --no-color turn colours off, CLICOLOR_FORCE turns
+// them on in pipes too, CLICOLOR=0 turns them off.
 func (a *app) colour(can bool) bool {
 	if a.noColour || a.getenv("NO_COLOR") != "" {
 		return false
@@ -92,8 +97,9 @@ func (a *app) colour(can bool) bool {
 	return can && a.getenv("CLICOLOR") != "0"
 }
 
-// ascii tells whether a stream is to show ASCII only: the locale has no UTF-8, or the terminal is dumb. POSIX: LC_ALL wins over LC_CTYPE,
-// which wins over LANG; without any the locale is C. A pipe has no characters of its own, and gets UTF-8 unless a variable says otherwise.
+// ascii reports whether a stream can show ASCII only: the terminal is dumb, or the locale is not UTF-8. POSIX:
+// LC_ALL wins over LC_CTYPE, which wins over LANG; without any of them the locale is C. A pipe gets UTF-8 unless
+// one of the variables says otherwise.
 func (a *app) ascii(terminal bool) bool {
 	if a.dumb() {
 		return true
@@ -106,10 +112,10 @@ func (a *app) ascii(terminal bool) bool {
 	return terminal
 }
 
-// usualColumns is the width of a terminal that does not tell its own.
+// usualColumns is the width assumed for a terminal that does not report one.
 const usualColumns = 80
 
-// columnsOf asks the terminal behind a file at each call.
+// columnsOf returns a function that reports the width of the terminal behind f, in columns.
 func (a *app) columnsOf(f *os.File) func() int {
 	if a.columns != nil {
 		return a.columns
@@ -123,8 +129,9 @@ func (a *app) columnsOf(f *os.File) func() int {
 	}
 }
 
-// streams returns the writers of a process: on a terminal whose locale has no UTF-8 both write ASCII only; in a pipe the messages do without
-// the program's own signs, and data stays as it is.
+// streams returns the writers of the process, which escape control characters. On a terminal without UTF-8 both
+// write ASCII only. In a pipe with such a locale, messages avoid the program's own signs such as "→", and results
+// stay unchanged.
 func (a *app) streams(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	out, err := plain.NewWriter(stdout), plain.NewWriter(stderr)
 	if a.paged && a.ascii(true) {
@@ -139,14 +146,14 @@ func (a *app) streams(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	return out, err
 }
 
-// widthOf is how many columns a text takes: two for a wide character, none for an accent. Characters of ambiguous width count as two in
-// the locales of Chinese, Japanese and Korean.
+// widthOf returns the number of columns of a text: two for a wide character, none for a combining accent.
+// Characters of ambiguous width have two columns in Chinese, Japanese and Korean locales.
 func widthOf(text string) int { return runewidth.StringWidth(text) }
 
-// cutOff stands for the rest of a text that was cut.
+// cutOff marks the end of a text that was cut.
 const cutOff = "…"
 
-// cut shortens a text, as it appears, to some columns.
+// cut shortens a text that text returned to at most columns columns, the mark included.
 func (s *screen) cut(text string, columns int) string {
 	mark := s.text(cutOff)
 	if columns < widthOf(mark) {
@@ -155,7 +162,8 @@ func (s *screen) cut(text string, columns int) string {
 	return runewidth.Truncate(text, max(columns, 0), mark)
 }
 
-// preview is a text on one line: as long as the screen has columns for it, and in a pipe of at most so many characters.
+// preview returns a text on one line with its white space collapsed. On a terminal it has at most columns columns,
+// in a pipe at most characters characters.
 func (s *screen) preview(text string, columns, characters int) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if s.columns == nil {
@@ -170,8 +178,8 @@ func (s *screen) preview(text string, columns, characters int) string {
 	return s.cut(s.text(text), columns)
 }
 
-// wrap breaks a text, as it appears, at its blanks into lines of at most some columns. A word that is wider stays whole: the terminal breaks
-// it, and it can still be copied. 0 columns: one line.
+// wrap breaks a text at its blanks into lines of at most columns columns. A longer word stays whole on its own
+// line, so that paths and commands can be copied. 0 columns means one line.
 func wrap(text string, columns int) []string {
 	if columns <= 0 || widthOf(text) <= columns {
 		return []string{text}

@@ -17,13 +17,16 @@ import (
 	"github.com/batholith/batholith/internal/sts"
 )
 
-// keys are the keys that may call: those of the settings, and those of the sessions that were made with them.
+// keys are the keys that may call the server: those of the settings, and the temporary ones of sessions made with
+// them.
 type keys struct {
 	*sigv4.Ring
 	*sts.Sessions
 }
 
-// newKeys makes the keys of the settings. The first call makes the key that seals sessions, in the data directory.
+// newKeys returns the keys of the settings. The first call in a data directory creates the key that seals
+// sessions. Sessions are not stored: their token holds everything, so they stay valid over a restart until they
+// expire.
 func newKeys(c *config.Config) (*keys, error) {
 	seal, err := config.SessionKey(c.Data)
 	if err != nil {
@@ -34,19 +37,20 @@ func newKeys(c *config.Config) (*keys, error) {
 	return &keys{ring, sessions}, err
 }
 
-// sessionSource is where sessions come from.
+// sessionSource tells package sts which keys and roles sessions can be made from.
 type sessionSource struct {
 	*sigv4.Ring
 	c *config.Config
 }
 
-// Role implements sts.Source.
+// Role returns the role with this ARN if the settings have it. It implements sts.Source.
 func (s sessionSource) Role(arn string) (sts.Role, bool) {
 	r, ok := roleOf(s.c, arn)
 	return sts.Role{ExternalID: r.ExternalID}, ok
 }
 
-// roleOf is the entry of the settings for a role; the account's own role needs none. No role has a wildcard in its name.
+// roleOf returns the entry of the settings for a role, which may be a pattern. The account's own role needs no
+// entry. An ARN with "*" names no role.
 func roleOf(c *config.Config, arn string) (config.Role, bool) {
 	if strings.Contains(arn, "*") {
 		return config.Role{}, false
@@ -64,13 +68,14 @@ func roleOf(c *config.Config, arn string) (config.Role, bool) {
 	return config.Role{ARN: entry}, ok
 }
 
-// s3Sessions are the sessions that the embedded S3 takes.
+// s3Sessions gives the embedded S3 the temporary keys of sessions.
 type s3Sessions struct {
 	*sts.Sessions
 	c *config.Config
 }
 
-// Session implements s3serve.Sessions. The session of a role reaches what the role does.
+// Session returns the account of a temporary key, if its token is valid and has not expired. The session of a role
+// reaches the buckets of the role. It implements s3serve.Sessions.
 func (s s3Sessions) Session(id, token string) (s3serve.Account, error) {
 	k, err := s.Sessions.Session(id, token)
 	if err != nil {
@@ -83,19 +88,22 @@ func (s s3Sessions) Session(id, token string) (s3serve.Account, error) {
 	return a, nil
 }
 
-// narrowing decides as the policies do. Beyond that, the session of a role that is narrowed to buckets may neither pass nor assume another
-// role, unless a policy permits it: through one, it would reach what the role itself does not.
+// narrowing decides as the policies do, with one addition: the session of a role that is limited to buckets may
+// not pass or assume another role unless a policy permits it. Otherwise it could reach, through that role, buckets
+// that its own role cannot.
 type narrowing struct {
 	*authz.Policies
 	c *config.Config
 }
 
-// Unrestricted implements control.Authorizer.
+// Unrestricted reports whether every request of a known caller is allowed: there are no policies, and no role is
+// limited to buckets. It implements control.Authorizer.
 func (n narrowing) Unrestricted() bool {
 	return n.Policies.Unrestricted() && !slices.ContainsFunc(n.c.Roles, func(r config.Role) bool { return len(r.Buckets) > 0 })
 }
 
-// Decide implements the authorizers of the Bedrock API and of the token service.
+// Decide returns the decision for a request, with the reason if it is denied. It serves the Bedrock API and the
+// token service.
 func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	d := n.Policies.Decide(ctx, r)
 	if !d.Allowed || len(d.Policies) > 0 || r.Resource.Type != authz.TypeRole || !strings.Contains(r.Who.Principal, ":assumed-role/") {
@@ -109,7 +117,7 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	return d
 }
 
-// tokenService answers STS requests that are signed for a region.
+// tokenService returns the handler of STS requests that are signed for a region.
 func (s *service) tokenService(region string) http.Handler {
 	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, time.Now)), Sessions: s.callers.Sessions,
 		Authorizer: onTrail{narrowing{s.policy, s.o.Config}}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}

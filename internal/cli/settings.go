@@ -51,9 +51,13 @@ type settingFlag struct {
 
 var _ pflag.Value = (*settingFlag)(nil)
 
-// String, Type and Set implement pflag.Value. Set accepts any text.
+// String returns the text that was given, or "".
 func (f *settingFlag) String() string { return f.settings.flags[f.setting.Path] }
-func (f *settingFlag) Type() string   { return f.setting.Kind }
+
+// Type returns the kind of the setting, such as "bool" or "duration", which the help and formOf use.
+func (f *settingFlag) Type() string { return f.setting.Kind }
+
+// Set stores the text and accepts any: package config reports a wrong value with its origin.
 func (f *settingFlag) Set(text string) error {
 	f.settings.flags[f.setting.Path] = text
 	return nil
@@ -74,10 +78,12 @@ func (a *app) settingsFile(named string) string {
 	return usualFile
 }
 
-// load reads the effective settings and prints their warnings.
+// load returns the effective settings for serve and run, and prints their warnings. Errors are usage errors, exit
+// code 2.
 func (a *app) load(s *settings) (*config.Config, error) { return a.loadBy(config.Load, s) }
 
-// loadBy is load with [config.Load] or [config.LoadClient].
+// loadBy is load with [config.Load] or [config.LoadClient]. The latter accepts settings whose secrets this shell
+// does not have.
 func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *settings) (*config.Config, error) {
 	s.file = a.settingsFile(s.file)
 	c, err := load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
