@@ -14,7 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// simulatedServer is what the flags of simulate say, before it is checked.
+// simulatedServer holds the flags of simulate. Those that are texts, such as schedule and outages, are parsed by
+// read.
 type simulatedServer struct {
 	options  simlm.Options
 	listen   string
@@ -33,10 +34,14 @@ type simulatedServer struct {
 
 // The steps of a server of which nothing else was said. They are no server's in particular: docs/simulate.md says how to find one's own.
 const (
+	// These are round numbers and describe no particular model server: docs/simulate.md tells how to measure one's
+	// own.
 	simulatedSlots = 64
 	simulatedStep  = 20 * time.Millisecond
 )
 
+// simulateCommand returns the command simulate. The seed determines the texts, lengths and failures of its
+// answers.
 func (a *app) simulateCommand() *cobra.Command {
 	var s simulatedServer
 	cmd := &cobra.Command{
@@ -71,7 +76,7 @@ statistics are at /simulated/stats; a POST to /simulated/reset clears them. SIGT
 	return cmd
 }
 
-// bind makes the flags.
+// bind adds the flags, in groups: the server, its slots and queue, the times of its steps, and its failures.
 func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f, o := cmd.Flags(), &s.options
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`address` to listen on; port 0 selects a free one")
@@ -111,6 +116,7 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.SortFlags = false
 }
 
+// engineNames lists the model servers whose metrics can be imitated.
 func engineNames() string {
 	var names []string
 	for _, e := range simlm.Engines {
@@ -119,7 +125,8 @@ func engineNames() string {
 	return strings.Join(names, ", ")
 }
 
-// read makes options of the flags' texts, and refuses what is not possible.
+// read converts the flags into options and checks them. A value that is not possible is a *usageError with an
+// example of one that is.
 func (s *simulatedServer) read() error {
 	o := &s.options
 	o.Seed, o.Engine = uint64(s.seed), simlm.Engine(s.engine)
@@ -161,7 +168,8 @@ func (s *simulatedServer) read() error {
 	return s.readFailures()
 }
 
-// readOutput reads 32 or 16-256.
+// readOutput reads --output-tokens: a number of tokens, or a range such as 16-256 from which each answer's length
+// is drawn.
 func (s *simulatedServer) readOutput() error {
 	low, high, ranged := strings.Cut(s.output, "-")
 	least, err := strconv.Atoi(low)
@@ -176,14 +184,15 @@ func (s *simulatedServer) readOutput() error {
 	return nil
 }
 
-// failureNames are the words for kinds of failure: those of the settings first.
+// failureNames are the kinds of failure that have a name. Any status from 400 to 599 is possible besides.
 var failureNames = []string{"rate_limit", "internal", "unavailable", "bad_request", "reset", "nonsense", "torn", "hang", "crash"}
 
-// namedStatuses are the words that the settings have for statuses.
+// namedStatuses are the statuses that the names of the settings stand for.
 var namedStatuses = map[string]simlm.Fault{"rate_limit": {Kind: "429", RetryAfter: time.Second}, "internal": {Kind: "500"}, "unavailable": {Kind: "503"},
 	"bad_request": {Kind: "400"}}
 
-// readFailures reads the shares of --fail and --fail-at-random.
+// readFailures reads the shares of --fail and --fail-at-random. Each share lies between 0 and 1, and those of one
+// flag add up to at most 1, because a request fails in one way.
 func (s *simulatedServer) readFailures() error {
 	for _, set := range []struct {
 		flag   string
@@ -212,7 +221,7 @@ func (s *simulatedServer) readFailures() error {
 	return nil
 }
 
-// didYouMeanOf is the remedy for a word that is none of those possible.
+// didYouMeanOf returns the remedy for an unknown word: the most similar possible word, or all of them.
 func didYouMeanOf(word string, possible []string) string {
 	if c := words.Closest(word, possible); c != "" {
 		return fmt.Sprintf("did you mean %s?", c)

@@ -16,8 +16,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// serveSimulated serves the simulated model until a signal ends it, and then prints statistics. Requests in flight are cut off,
-// as by any model server that is stopped.
+// serveSimulated serves the simulated model until a signal ends it, and then prints the statistics of each
+// replica. Requests in progress are cut off, as when a real model server is stopped. Nothing is stored.
 func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	ln, err := listen(ctx, s.listen, "--listen")
 	if err != nil {
@@ -48,7 +48,8 @@ func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	return nil
 }
 
-// serveModel answers on ln until ctx ends. Requests have no time limit, because generations may take long.
+// serveModel answers requests on ln until ctx ends. Only the head of a request has a time limit: a generation may
+// take long.
 func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headTime}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
@@ -58,7 +59,8 @@ func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 	return nil
 }
 
-// announceSimulated prints the server's address and properties, and the settings that send jobs to it.
+// announceSimulated prints the server's address, its properties, and the settings that send jobs to it, all on
+// stderr.
 func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
 	at := strings.TrimPrefix(reachable(ln), "http://")
 	plain.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
@@ -68,6 +70,7 @@ To send it jobs, put this into the settings; id is what jobs ask for, and may be
 	plain.Fprintf(a.stderr, "Its account: curl http://%s/simulated/stats\n", at)
 }
 
+// slotsInWords returns the number of slots in words.
 func slotsInWords(o *simlm.Options) string {
 	if len(o.Schedule) > 0 {
 		return "slots by the schedule"
@@ -78,7 +81,8 @@ func slotsInWords(o *simlm.Options) string {
 	return words.Plural(int64(o.Slots), "slot")
 }
 
-// simulatedSummary returns the server's statistics on one or two lines.
+// simulatedSummary returns the statistics of a server on one or two lines. Shares and rates refer to the time
+// under load (Stats.Loaded).
 func simulatedSummary(st simlm.Stats) string {
 	d := time.Duration(st.Loaded.Seconds * float64(time.Second))
 	text := fmt.Sprintf("%s answered", words.Plural(st.Answered, "request"))

@@ -27,7 +27,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// submission is what submit was asked for.
+// submission holds the arguments of submit.
 type submission struct {
 	inputs   []string
 	model    string
@@ -44,7 +44,7 @@ type submission struct {
 	asJSON   bool
 }
 
-// submitCommand is submit.
+// submitCommand returns the command submit. It prints the job's ARN on stdout, so that a script can use it.
 func (a *app) submitCommand() *cobra.Command {
 	var (
 		s   submission
@@ -93,7 +93,8 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 	return cmd
 }
 
-// check finds what is wrong with the command line before anything is uploaded.
+// check finds mistakes in the command line before anything is uploaded. It creates the folder of --download and
+// tests that it can be written to.
 func (s *submission) check() error {
 	if s.model == "" {
 		return &usageError{reason: "submit needs --model ID", remedy: "for example --model batholith.tiny-v1"}
@@ -128,10 +129,11 @@ func (s *submission) check() error {
 	return nil
 }
 
-// bucketForm is what S3 takes as the name of a new bucket.
+// bucketForm is the form of bucket names that S3 accepts for new buckets (Amazon S3: bucket naming rules).
 var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
-// writableFolder makes the folder that the answers go to, and tries to write there, before the job costs anything.
+// writableFolder creates the folder for the answers and tests that files can be created there. It runs before the
+// upload, because a job whose answers cannot be stored has cost its time already.
 func writableFolder(dir string) error {
 	err := os.MkdirAll(dir, 0o755)
 	if err == nil {
@@ -146,7 +148,7 @@ func writableFolder(dir string) error {
 	return nil
 }
 
-// refuseURI refuses what Create would refuse, before anything is read or uploaded.
+// refuseURI returns a *usageError for a URI that the server would refuse. It needs no connection.
 func refuseURI(uri string) error {
 	if why := batholith.RefuseURI(uri); why != "" {
 		return &usageError{reason: fmt.Sprintf("%q cannot be used: %s", uri, why), remedy: "name the object or folder by its own path"}
@@ -154,11 +156,12 @@ func refuseURI(uri string) error {
 	return nil
 }
 
-// isS3 tells a URI of objects from a path.
+// isS3 reports whether s is an s3:// URI. Everything else is a path.
 func isS3(s string) bool { return strings.HasPrefix(s, "s3://") }
 
-// submit uploads what is local, creates the job and follows it as far as was asked. When the job is refused, the uploaded files stay:
-// they are named, and cost nothing to whoever tries again.
+// submit uploads local files, creates the job and, if that was asked for, waits for its end. The server is asked
+// first whether it would accept the job, so a refusal normally comes before the upload. If Create fails after the
+// upload, the files stay in the bucket, and the next submit uses another prefix.
 func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	stamp := time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:3])
 	prefix := jobName(s.name, stamp)
@@ -198,14 +201,15 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	return a.follow(ctx, c, s, arn)
 }
 
-// stem is the last word of a path or URI without its suffix.
+// stem returns the last element of a path or URI without .jsonl, as the beginning of a job's name.
 func stem(input string) string {
 	base := path.Base(filepath.ToSlash(filepath.Clean(strings.TrimPrefix(input, "s3://"))))
 	return strings.TrimSuffix(base, inputSuffix)
 }
 
-// jobName joins a word and a stamp to a name that Bedrock accepts: letters, digits, + - and ., the first one a letter or digit, at
-// most 63 of them.
+// jobName joins a word and a time stamp to a valid job name. Bedrock: letters, digits, + - and ., the first a
+// letter or digit, at most 63 characters. Other characters become dashes; a long word is cut, the stamp is kept
+// whole.
 func jobName(word, stamp string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '+' {
@@ -220,8 +224,8 @@ func jobName(word, stamp string) string {
 	return clean[:min(len(clean), 63-1-len(stamp))] + "-" + stamp
 }
 
-// check asks the server whether it would take the job, before anything is uploaded. Servers that do not know the operation, such as
-// Amazon's, say so at Create.
+// check asks the server whether it would accept the job, and returns the refusal with a remedy. A server without
+// this operation, such as Amazon's, is taken to accept; its refusal comes from Create, after the upload.
 func (c *clients) check(ctx context.Context, s submission, input string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -236,10 +240,12 @@ func (c *clients) check(ctx context.Context, s submission, input string) error {
 	return refusedJob("the server would refuse the job, so nothing was uploaded", err)
 }
 
-// checkPath is Batholith's own operation CheckModelInvocationJob: it takes what Create takes, and creates nothing.
+// checkPath is the path of CheckModelInvocationJob, an operation of Batholith's own. It takes the members of
+// Create and creates nothing.
 const checkPath = "/check-model-invocation-job"
 
-// onlyCheck sends a Create to checkPath. The path is replaced before the request is signed.
+// onlyCheck is an option of a Create call that sends the request to checkPath instead. The path is replaced before
+// the request is signed, since the signature covers it.
 func onlyCheck(o *bedrock.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Build.Add(middleware.BuildMiddlewareFunc("batholith.check", func(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (
@@ -255,7 +261,7 @@ func onlyCheck(o *bedrock.Options) {
 	})
 }
 
-// request is what Create is asked for.
+// request returns the Create request of a submission. Without --role, the job gets role/batholith of the account.
 func (c *clients) request(s submission, input string) *bedrock.CreateModelInvocationJobInput {
 	if s.role == "" {
 		s.role = batholith.ARN{Partition: "aws", Service: "iam", Account: c.account, Resource: "role/batholith"}.String()
@@ -277,7 +283,8 @@ func (c *clients) request(s submission, input string) *bedrock.CreateModelInvoca
 	return in
 }
 
-// create asks for the job. The SDK gives the request a token of its own and keeps it over its retries, so that one call makes one job.
+// create creates the job and returns its ARN. The SDK adds a client request token and keeps it over its retries,
+// so a retry after a lost answer does not create a second job.
 func (c *clients) create(ctx context.Context, s submission, input string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -288,7 +295,8 @@ func (c *clients) create(ctx context.Context, s submission, input string) (strin
 	return aws.ToString(o.JobArn), nil
 }
 
-// refusedJob adds the remedy to a refusal of Create.
+// refusedJob adds a remedy to a refusal of Create: the flag that sets the member named in it. what says what was
+// tried. nil stays nil.
 func refusedJob(what string, err error) error {
 	if err == nil {
 		return nil
@@ -313,7 +321,7 @@ func refusedJob(what string, err error) error {
 	return told
 }
 
-// memberFlags are the flags that set the members of a Create that a refusal names.
+// memberFlags maps members that a refusal names to the flags that set them.
 var memberFlags = []struct{ member, remedy string }{
 	{"requested model", "name a model that is configured with --model; another is added under models in the server's settings"},
 	{"'roleArn'", "write --role arn:aws:iam::ACCOUNT:role/NAME; without it, the job has role/batholith"},
@@ -324,20 +332,21 @@ var memberFlags = []struct{ member, remedy string }{
 	{"s3Uri'", "correct --bucket, --output or the input's URI"},
 }
 
-// submitted is what --json prints of a job that is not waited for.
+// submitted is the output of --json without --wait.
 type submitted struct {
 	ARN  string `json:"jobArn"`
 	Name string `json:"jobName"`
 }
 
-// fetched is what --json prints of a job that was waited for.
+// fetched is the output of --json with --wait or --download: the job at its end, and the paths of the downloaded
+// files.
 type fetched struct {
 	jobFacts
 	Files []string `json:"files,omitempty"` // paths of what was downloaded
 }
 
-// follow prints the ARN of a new job and does what was asked for after that. With --json, one JSON value is printed: at once, or at the end
-// of the waiting, however that ends.
+// follow prints the ARN of the new job, and then waits and downloads as the flags say. With --json it prints
+// exactly one JSON value, also if the wait fails: it then describes the job as it was last seen.
 func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) (err error) {
 	id := arn[strings.LastIndex(arn, "/")+1:]
 	waits := s.wait || s.download != ""

@@ -21,7 +21,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// summary is what is worth reading when a local job has ended.
+// summary is the result of a local job in the form that people and programs read.
 type summary struct {
 	result localResult
 	took   time.Duration    // of this command
@@ -38,7 +38,8 @@ const (
 	mostReasons = 1000
 )
 
-// write tells people what became of the job: the counts first, then a taste of the answers. Where these are is data, and goes to stdout.
+// write prints the result on stderr: the counts, the speed, the tokens, the first answers and the most frequent
+// errors. The paths of the answers are printed elsewhere, on stdout.
 func (s summary) write(to *screen) {
 	j := s.result.Job
 	if j.Counts.Total == 0 {
@@ -60,7 +61,8 @@ func (s summary) write(to *screen) {
 	writeReasons(to, s.reasons())
 }
 
-// cached tells how much of the prompts the model server had in its cache, where it says so.
+// cached returns the share of the prompts' tokens that the model server had in its cache, in words, or "" if it
+// reports none.
 func cached(t batholith.Tokens) string {
 	if t.CacheRead == 0 || t.Input == 0 {
 		return ""
@@ -68,7 +70,8 @@ func cached(t batholith.Tokens) string {
 	return fmt.Sprintf(" (%d %% of them from the model server's cache)", 100*t.CacheRead/t.Input)
 }
 
-// speed is of the records that this command did, not of those that an earlier one had done.
+// speed returns the records per second of this run. Records that an earlier run finished are not counted and named
+// separately.
 func (s summary) speed() string {
 	done := s.result.Job.Counts.Processed - s.before.Processed
 	text := ""
@@ -81,7 +84,7 @@ func (s summary) speed() string {
 	return text
 }
 
-// runFacts is the summary for programs.
+// runFacts is the output of run --json. Tokens are sums over all answers, times are seconds of this run.
 type runFacts struct {
 	ARN       string           `json:"jobArn"`
 	Status    batholith.Status `json:"status"`
@@ -103,7 +106,7 @@ type runFacts struct {
 	Invalid   string           `json:"invalidLines,omitempty"` // path of the list
 }
 
-// facts tells programs the same.
+// facts returns the summary for programs.
 func (s summary) facts() runFacts {
 	j := s.result.Job
 	message, note := j.Told()
@@ -113,7 +116,7 @@ func (s summary) facts() runFacts {
 		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 
-// answerLine is a line of an output file.
+// answerLine is a line of an output file, with the members that a summary shows.
 type answerLine struct {
 	RecordID    string                 `json:"recordId"`
 	ModelInput  json.RawMessage        `json:"modelInput"`
@@ -121,12 +124,13 @@ type answerLine struct {
 	Error       *batholith.RecordError `json:"error"`
 }
 
-// sample is one record in short.
+// sample is one answered record, shortened.
 type sample struct {
 	id, prompt, answer string
 }
 
-// samples reads the first answers of the first files.
+// samples returns up to sampleCount answers from the beginning of the output files. It reads no further than it
+// must.
 func (s summary) samples() []sample {
 	var all []sample
 	for _, path := range s.result.Outputs {
@@ -144,10 +148,11 @@ func (s summary) samples() []sample {
 	return all
 }
 
-// sampleBytes is the longest body that is decoded to be shown; a decoded one takes twenty times its memory.
+// sampleBytes is the largest body in bytes that is decoded for a sample. A decoded body takes about twenty times
+// its size in memory.
 const sampleBytes = 1 << 20
 
-// inShort is the text of a body, or its size where it is long.
+// inShort returns the text of a body, or its size in words if it has more than sampleBytes.
 func inShort(body []byte, text func([]byte) string) string {
 	if len(body) > sampleBytes {
 		return fmt.Sprintf("(%s)", humanize.IBytes(uint64(len(body))))
@@ -161,7 +166,8 @@ const (
 	idWidth      = 20
 )
 
-// writeSamples prints each record as its id, the prompt, and the answer below the prompt. On a terminal each takes one line.
+// writeSamples prints each sample as its id, the prompt and, below it, the answer. On a terminal the prompt and
+// the answer have one line each, cut to the width.
 func writeSamples(to *screen, all []sample) {
 	for _, s := range all {
 		id := to.text(s.id)
@@ -176,13 +182,14 @@ func writeSamples(to *screen, all []sample) {
 	}
 }
 
-// reason is why records failed, and how many did.
+// reason is an error text and the number of records that have it.
 type reason struct {
 	text  string
 	count int64
 }
 
-// reasons counts the error lines by their text, the most frequent first. It reads no file when no record failed.
+// reasons returns the reasonCount most frequent error texts. It stops reading when it has seen as many errors as
+// the job counted, and reads nothing if there are none.
 func (s summary) reasons() []reason {
 	left := s.result.Job.Counts.Errored
 	counts := map[string]int64{}
@@ -212,7 +219,7 @@ func (s summary) reasons() []reason {
 	return all[:min(len(all), reasonCount)]
 }
 
-// writeReasons prints why records failed.
+// writeReasons prints the error texts with their counts.
 func writeReasons(to *screen, all []reason) {
 	if len(all) > 0 {
 		_ = plain.Draw(to.out, newline)
@@ -225,8 +232,8 @@ func writeReasons(to *screen, all []reason) {
 	}
 }
 
-// eachLine calls visit with the lines of a file until it returns false. A summary is no place to fail: what cannot be read is left
-// out of it.
+// eachLine calls visit with each line of a file until visit returns false. Read errors end it silently: a summary
+// that cannot be complete is still useful, and verify finds damaged files.
 func eachLine(path string, visit func(line []byte) bool) {
 	f, err := files.Open(path)
 	if err != nil {

@@ -10,13 +10,14 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// cell is a text of a table and its colour.
+// cell is a text of a table and its colour; "" is the terminal's own.
 type cell struct {
 	text   string
 	colour plain.Control
 }
 
-// column is how a column of a table yields when the screen is too narrow for all.
+// column says how a column gives way on a narrow screen. Cuttable columns are cut first, the widest of them by one
+// column at a time; optional columns are left out, the last first, if cutting is not enough.
 type column struct {
 	name     string
 	least    int  // columns that it keeps when it is cut; 0: it is never cut
@@ -26,13 +27,15 @@ type column struct {
 // gap is how many blanks stand between two columns.
 const gap = 2
 
-// table is rows below their names. In a pipe every cell is whole. On a terminal a row takes one line.
+// table is a list of rows below the names of its columns. In a pipe all cells are whole. On a terminal each row
+// takes one line.
 type table struct {
 	columns []column
 	rows    [][]cell
 }
 
-// write lays the table out for the screen as wide as it is now.
+// write prints the table for the present width of the screen. It replaces the cells by their escaped texts, so it
+// is called once.
 func (t *table) write(s *screen) error {
 	head := make([]cell, len(t.columns))
 	for i, c := range t.columns {
@@ -57,7 +60,8 @@ func (t *table) write(s *screen) error {
 	return nil
 }
 
-// fit makes widths narrower until a row has at most so many columns. A column that is left out gets -1.
+// fit reduces widths until a row has at most columns columns, or until nothing more can give way. A column that is
+// left out gets the width -1.
 func (t *table) fit(widths []int, columns int) {
 	for {
 		over := -gap - columns
@@ -94,7 +98,8 @@ func (t *table) fit(widths []int, columns int) {
 	}
 }
 
-// line writes one row. It ends where the terminal does, when the columns that are never cut are too wide for it.
+// line prints one row and cuts it at the edge of the terminal. Blanks are written only before another cell, so
+// that no line ends in blanks.
 func (t *table) line(s *screen, row []cell, widths []int) error {
 	var parts []any
 	blanks, left := 0, math.MaxInt
@@ -120,14 +125,15 @@ func (t *table) line(s *screen, row []cell, widths []int) error {
 	return plain.Draw(s.out, append(parts, newline)...)
 }
 
-// facts are lines of a name and a value. On a terminal a long value goes on below its beginning; in a pipe it is one line.
+// facts prints lines of a name and a value. On a terminal a long value continues below its beginning; in a pipe it
+// has one line. The first error is kept in err, and nothing is printed after it.
 type facts struct {
 	screen *screen
 	indent int // columns of the names, with the gap
 	err    error
 }
 
-// row writes a fact. One without a value is not known, and has no line.
+// row prints a fact. An empty value means that the fact is unknown, and prints nothing.
 func (f *facts) row(name string, value cell) {
 	if value.text == "" || f.err != nil {
 		return
@@ -145,10 +151,11 @@ func (f *facts) row(name string, value cell) {
 	}
 }
 
-// leastFactRoom is how many columns text is given at least, where the terminal has hardly any.
+// leastFactRoom is the smallest number of columns for a value, however narrow the terminal is.
 const leastFactRoom = 10
 
-// colourOf is the colour of a job's status.
+// colourOf returns the colour of a job's status: green for Completed, red for Failed, yellow for the other ends,
+// none before the end.
 func colourOf(s batholith.Status) plain.Control {
 	switch s {
 	case batholith.StatusCompleted:

@@ -10,8 +10,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// talkHandler writes the log of a command that a person watches, in the form of everything else that is said there:
-// "batholith: warning: MESSAGE: WHY (KEY VALUE, …)".
+// talkHandler is the log handler of commands that a person watches. It writes records in the form of the command's
+// other messages: "batholith: warning: MESSAGE: WHY (KEY VALUE, …)".
 type talkHandler struct {
 	a     *app
 	level slog.Level
@@ -21,10 +21,11 @@ type talkHandler struct {
 	mu *sync.Mutex // held while a line is written; shared by all that WithAttrs makes
 }
 
-// Enabled is part of slog.Handler, as are Handle, WithAttrs and WithGroup.
+// Enabled reports whether records of a level are written.
 func (h *talkHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level }
 
-// Handle writes one line. What tells the reason goes before the rest.
+// Handle writes one record as one line, after it has removed the progress bar. The attributes why, err and error
+// stand behind the message; the others follow in brackets.
 func (h *talkHandler) Handle(_ context.Context, r slog.Record) error {
 	text, rest := plain.Line(r.Message), []string{}
 	take := func(a slog.Attr) bool {
@@ -54,12 +55,12 @@ func (h *talkHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs returns a handler that adds these to each line.
+// WithAttrs returns a handler that adds attrs to each line. It shares the lock of h.
 func (h *talkHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	more := *h
 	more.attrs = append(append([]slog.Attr{}, h.attrs...), attrs...)
 	return &more
 }
 
-// WithGroup changes nothing: keys are for people here.
+// WithGroup returns h: a prefix of keys means nothing to a person.
 func (h *talkHandler) WithGroup(string) slog.Handler { return h }

@@ -14,7 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/door"
 )
 
-// openCertificates reads the certificates of the listeners. Where both have the same, it is followed once.
+// openCertificates reads the certificates of the two listeners. If both use the same files, they share one keeper.
+// A file that cannot be read is an error, and the server does not start.
 func (s *service) openCertificates() (err error) {
 	c := s.o.Config
 	if c.TLS.On() {
@@ -32,6 +33,8 @@ func (s *service) openCertificates() (err error) {
 	return err
 }
 
+// followCertificates adds a goroutine to g for each certificate that reads it again when its files change. A
+// renewal needs no restart.
 func (s *service) followCertificates(ctx context.Context, g *errgroup.Group) {
 	if s.cert != nil {
 		g.Go(func() error { return s.cert.Run(ctx) })
@@ -41,7 +44,7 @@ func (s *service) followCertificates(ctx context.Context, g *errgroup.Group) {
 	}
 }
 
-// secured is a listener with TLS, where there is a certificate.
+// secured returns a listener with TLS, or ln itself if there is no certificate.
 func secured(ln net.Listener, k *certs.Keeper) net.Listener {
 	if k == nil {
 		return ln
@@ -49,7 +52,8 @@ func secured(ln net.Listener, k *certs.Keeper) net.Listener {
 	return door.Secure(ln, k.Config())
 }
 
-// address is the URL of a listener for clients on this machine, by a name for which the certificate is valid.
+// address returns the URL of a listener for clients on this machine. With a certificate, the host is a name for
+// which the certificate is valid.
 func address(ln net.Listener, k *certs.Keeper) string {
 	plain := reachable(ln)
 	if k == nil {
@@ -62,7 +66,8 @@ func address(ln net.Listener, k *certs.Keeper) string {
 	return "https://" + net.JoinHostPort(k.Host(host, "localhost"), port)
 }
 
-// authorityOf is the file that clients on this machine need to verify the listeners; "" where the system's authorities do.
+// authorityOf returns the path of the certificate file that clients on this machine need to verify the listeners,
+// or "" if the system's authorities are enough.
 func authorityOf(c *config.Config) string {
 	sections := []config.TLS{c.TLS}
 	if c.EmbeddedS3() {
@@ -80,7 +85,7 @@ func authorityOf(c *config.Config) string {
 	return ""
 }
 
-// rootsOf are the authorities for the listeners of a server on this machine; nil: the system's.
+// rootsOf returns the authorities for the listeners of a server on this machine, or nil for the system's.
 func rootsOf(server config.Server) *x509.CertPool {
 	if server.CA == "" {
 		return nil

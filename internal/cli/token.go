@@ -9,20 +9,22 @@ import (
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
-// A verifier tells who sent a request: by the keys of the settings, or by a token.
+// verifier authenticates requests: by the keys of the settings, or by tokens of an issuer.
 type verifier interface {
 	// Admit looks at the head of a request. verified: the head alone proves who sent it.
 	Admit(r *http.Request) (verified bool, err error)
+	// Verify returns the sender of a whole request, or the refusal.
 	Verify(r *http.Request, body []byte) (sigv4.Identity, error)
 }
 
-// withTokens also takes the tokens of an issuer. A key of the settings comes first, whatever its form.
+// withTokens also accepts tokens of an OpenID Connect issuer. The keys of the settings are tried first, so an
+// issuer cannot take the place of a key.
 type withTokens struct {
 	*sigv4.Verifier
 	issuer *oidc.Issuer
 }
 
-// newVerifier returns the verifier of the settings.
+// newVerifier returns the verifier of the settings: with an issuer if oidc.issuer is set.
 func newVerifier(c *config.Config, keys *sigv4.Verifier) verifier {
 	o := c.OIDC
 	if o.Issuer == "" {
@@ -32,7 +34,8 @@ func newVerifier(c *config.Config, keys *sigv4.Verifier) verifier {
 		AccountClaim: o.AccountClaim, Account: c.Account, Prefix: o.Prefix})}
 }
 
-// Admit implements verifier.
+// Admit checks the head of a request. A valid token verifies the request at once. The first tokens of an issuer
+// make it read the issuer's keys, which may take as long as the request's context allows.
 func (v withTokens) Admit(r *http.Request) (bool, error) {
 	verified, err := v.Verifier.Admit(r)
 	if token, ok := tokenOf(r); err != nil && ok {
@@ -42,7 +45,8 @@ func (v withTokens) Admit(r *http.Request) (bool, error) {
 	return verified, err
 }
 
-// Verify implements verifier.
+// Verify returns the holder of the key or of the token. If neither is valid and the bearer has the form of a
+// token, the error is the issuer's.
 func (v withTokens) Verify(r *http.Request, body []byte) (sigv4.Identity, error) {
 	who, err := v.Verifier.Verify(r, body)
 	if token, ok := tokenOf(r); err != nil && ok {
@@ -52,7 +56,8 @@ func (v withTokens) Verify(r *http.Request, body []byte) (sigv4.Identity, error)
 	return who, err
 }
 
-// tokenOf returns the bearer key of a request if it has the form of a token.
+// tokenOf returns the bearer of a request and whether it has the form of a token. It does not verify it. Several
+// Authorization headers count as none.
 func tokenOf(r *http.Request) (string, bool) {
 	sent := r.Header.Values("Authorization")
 	if len(sent) != 1 {

@@ -22,15 +22,18 @@ import (
 )
 
 const (
-	// singlePut is the largest file that goes up in one request; a longer one goes in parts, so that a retry repeats little.
+	// singlePut is the largest file, in bytes, that is uploaded in one request. A longer one is uploaded in parts,
+	// so that a retry repeats one part only.
 	singlePut = 64 << 20
-	// mostParts is S3's own bound on the parts of an object.
+	// mostParts is S3's limit of parts per object. Beyond singlePut × mostParts bytes, parts become larger.
 	mostParts = 10_000
-	// transfersAtOnce is how many files go up or come down at once: small ones would wait for a distant S3 one after the other.
+	// transfersAtOnce is the number of files that are transferred in parallel. Small files would otherwise wait
+	// one round trip each.
 	transfersAtOnce = 8
 )
 
-// upload puts the files below prefix and returns the s3:// URI of the job's input: the one file, or the prefix.
+// upload creates the bucket if it is missing, uploads the files below prefix, and returns the s3:// URI of the
+// job's input. After the first error no further file is begun; files that are uploaded stay.
 func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gathered []localFile) (string, error) {
 	if err := c.makeBucket(ctx, bucket); err != nil {
 		return "", err
@@ -59,7 +62,7 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	return inputBelow(bucket, prefix, gathered), nil
 }
 
-// inputBelow is the s3:// URI of a job's input whose files are below prefix: the one file, or the prefix.
+// inputBelow returns the s3:// URI of the input: the object if there is one file, otherwise the prefix.
 func inputBelow(bucket, prefix string, gathered []localFile) string {
 	if len(gathered) == 1 {
 		prefix += gathered[0].key
@@ -67,7 +70,7 @@ func inputBelow(bucket, prefix string, gathered []localFile) string {
 	return "s3://" + bucket + "/" + prefix
 }
 
-// meter counts the bytes of a transfer on a terminal, and nowhere else.
+// meter shows the bytes of a transfer on a terminal. It is safe for concurrent use.
 type meter struct {
 	live bool
 
@@ -76,7 +79,7 @@ type meter struct {
 	done, total int64
 }
 
-// add counts bytes that are done.
+// add counts n bytes as transferred.
 func (m *meter) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,7 +89,8 @@ func (m *meter) add(n int64) {
 	}
 }
 
-// makeBucket makes the bucket if it is not there.
+// makeBucket creates the bucket if it does not exist. Keys that may not look at it are not refused here: they may
+// still be allowed to write objects.
 func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	client, err := c.api()
 	if err != nil {
@@ -112,7 +116,8 @@ func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
-// put uploads one file.
+// put uploads one file. It fails if the file's size or time changes during the upload, because the object could
+// then hold parts of two versions.
 func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *meter) error {
 	client, err := c.api()
 	if err != nil {
@@ -142,7 +147,12 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *m
 	return nil
 }
 
-// putParts uploads a long file in parts, one after another. What fails is taken back, so that no parts stay behind unseen.
+// putParts uploads a long file in parts, one after another:
+//
+//	part = max(singlePut, ceil(size / mostParts))
+//
+// After an error it aborts the upload, so that no invisible parts remain. If the process is killed, they remain
+// until the bucket's lifecycle rule removes them.
 func putParts(ctx context.Context, client *s3.Client, bucket, key string, file io.ReaderAt, size int64, m *meter) error {
 	up, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
 	if err != nil {
@@ -173,7 +183,8 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, file i
 	return errors.Join(err, aborted)
 }
 
-// fetchOutput copies everything that the job wrote into DIR/<job id>/, and calls told with the path of each file, in the order of the keys.
+// fetchOutput downloads all output of the job into DIR/<job id>/, and calls told with each file's path, in the
+// order of the keys. Files that exist are replaced. Keys that would lead outside of the folder are skipped.
 func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir string, told func(path string)) error {
 	client, err := c.api()
 	if err != nil {
@@ -224,7 +235,8 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 	return nil
 }
 
-// fetch writes an object to a file, which appears only when it is whole.
+// fetch downloads an object. The file gets its name only when it is complete; a crash leaves a temporary file
+// .fetch-* beside it.
 func (o *objects) fetch(ctx context.Context, bucket, key, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return files.PathAndReason(err)

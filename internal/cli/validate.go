@@ -23,7 +23,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// validateCommand is validate.
+// validateCommand returns the command validate. It returns an error, exit code 1, if a job over the input would
+// fail.
 func (a *app) validateCommand() *cobra.Command {
 	var (
 		model, typ string
@@ -79,14 +80,15 @@ An s3:// URI is read from the server that the standard AWS variables name, other
 	return cmd
 }
 
-// inputFile is a file that a job would read.
+// inputFile is a file of records. The name is its path or URI as the user knows it.
 type inputFile struct {
 	name   string // path or URI, as people know it
 	bucket blob.Bucket
 	object batholith.Object
 }
 
-// validator reads an input. What is below inputs is shared by the goroutines that read.
+// validator reads an input and collects its problems. The members from bodies on are shared by the goroutines that
+// read.
 type validator struct {
 	app    *app
 	target target
@@ -100,7 +102,8 @@ type validator struct {
 	problems atomic.Int64
 }
 
-// find lists the files of the inputs. Where nobody said of what type the bodies are, the first local record does.
+// find returns the files of the inputs, local ones first. If *typ is "", it is detected from the first local
+// record.
 func (v *validator) find(ctx context.Context, args []string, typ *batholith.InvocationType) (all []inputFile, err error) {
 	var local []string
 	for _, arg := range args {
@@ -130,7 +133,7 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 	return all, nil
 }
 
-// localInputs are the files of records among those that were gathered.
+// localInputs returns the files of records among the gathered ones, in the order in which a job reads them.
 func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, err error) {
 	paths := map[string]string{}
 	for _, f := range gathered {
@@ -148,10 +151,11 @@ func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, er
 	return all, nil
 }
 
-// anyPrefix stands for the output prefix of a job that is not created yet: none is shorter.
+// anyPrefix stands for the output prefix of a job that does not exist yet. A real one is never shorter, so names
+// that fit below this one may only fail by being longer.
 var anyPrefix = strings.Repeat("x", batholith.JobIDLength) + "/"
 
-// remote are the objects that a URI means as a job's input.
+// remote returns the objects that a job with this input URI would read. None is an error.
 func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, err error) {
 	if err := refuseURI(uri); err != nil {
 		return nil, err
@@ -182,10 +186,13 @@ func (v *validator) remote(ctx context.Context, uri string) (all []inputFile, er
 	return all, nil
 }
 
-// filesAtOnce is how many files are open: their first bytes are waited for together.
+// filesAtOnce is the number of files that are open in parallel. For objects, this hides the time until their first
+// bytes arrive.
 const filesAtOnce = 16
 
-// run surveys the files and sums up what was found.
+// run reads all files in parallel and returns what it found. Counts are complete; of errors and warnings the first
+// batholith.ListedLines are kept, in the order of the input. recordIds that do not fit into memory go to temporary
+// files.
 func (v *validator) run(ctx context.Context) (*validated, error) {
 	began := time.Now()
 	v.ids = &idSet{most: memoryIDs}
@@ -230,7 +237,7 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 	return found, nil
 }
 
-// opener reads a file and counts what it reads.
+// opener returns a function that reads a file from an offset and counts the bytes for the progress bar.
 func (v *validator) opener(in inputFile) func(context.Context, int64) io.ReadCloser {
 	return func(ctx context.Context, from int64) io.ReadCloser {
 		r := blob.NewReader(ctx, in.bucket, in.object.Key, in.object.ETag, from, in.object.Bytes-from)
@@ -238,21 +245,24 @@ func (v *validator) opener(in inputFile) func(context.Context, int64) io.ReadClo
 	}
 }
 
+// countedReader adds the bytes that are read to n.
 type countedReader struct {
 	io.ReadCloser
 	n *atomic.Int64
 }
 
+// Read reads and counts.
 func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.n.Add(int64(n))
 	return n, err
 }
 
-// drawEvery is how often the bar moves.
+// drawEvery is the time between two drawings of the bar.
 const drawEvery = 100 * time.Millisecond
 
-// showProgress draws a bar for a person until the returned function is called, which may be done twice.
+// showProgress draws a bar on a terminal until stop is called, and does nothing elsewhere. stop waits for the
+// goroutine and may be called twice.
 func (v *validator) showProgress() (stop func()) {
 	if !v.app.live() {
 		return func() {}

@@ -16,7 +16,8 @@ import (
 	"github.com/batholith/batholith/internal/tinylm"
 )
 
-// bodies makes a request of every record, as dispatch would, and sends none. Its methods may be called by any goroutine.
+// bodies translates the body of every record as the dispatcher would, and sends none. It is safe for concurrent
+// use; reasons may be read when no remark is in progress.
 type bodies struct {
 	model   string // "": bodies are weighed only
 	typ     batholith.InvocationType
@@ -30,7 +31,8 @@ type bodies struct {
 	reasons map[string]int64
 }
 
-// newBodies finds out whose bodies these are.
+// newBodies returns the checks for a model and type. With several configured models and none named, bodies are
+// only weighed for the estimate of tokens, and a hint says so.
 func (a *app) newBodies(c *config.Config, named string, typ batholith.InvocationType) (*bodies, error) {
 	if typ == "" {
 		typ = batholith.InvokeModel
@@ -49,7 +51,8 @@ func (a *app) newBodies(c *config.Config, named string, typ batholith.Invocation
 	return b, err
 }
 
-// dialectOf is how the bodies of a model are translated. A model that is not configured here is known by its id.
+// dialectOf returns the model's id and the dialect of its bodies. For a model that is not configured here, the id
+// determines the family, and a line on stderr says so. An id of no known family is an error.
 func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationType) (string, dialect.Dialect, error) {
 	all, err := engine.Catalogue(modelOptions(c))
 	if err != nil {
@@ -68,7 +71,7 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 	return id, d, err
 }
 
-// remark weighs a record's body and says why it would be refused, or "".
+// remark adds the tokens of a record's body to the estimate, and returns why the body would be refused, or "".
 func (b *bodies) remark(l jsonl.Line) string {
 	w := dialect.Weigh(l.Input)
 	in := w.Tokens
@@ -104,6 +107,8 @@ func (b *bodies) remark(l jsonl.Line) string {
 	return why
 }
 
+// count counts a reason. After mostReasons different texts, new ones are not counted: texts with ids in them would
+// fill the memory.
 func (b *bodies) count(why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,7 +117,7 @@ func (b *bodies) count(why string) {
 	}
 }
 
-// otherType is the type that refused bodies look like, or "".
+// otherType returns the invocation type that refused bodies look like, or "" if none looks like the other type.
 func (b *bodies) otherType() batholith.InvocationType {
 	for why := range b.reasons {
 		if strings.HasPrefix(why, "this body has the shape of ") {

@@ -16,8 +16,12 @@ import (
 	"github.com/batholith/batholith/internal/jsonl"
 )
 
-// idSet finds recordIds that appear again, by their hashes. So many as fit are in memory; more go to files by the first bits of the hash,
-// and are looked at one file after the other: 16 bytes of disk a record.
+// idSet finds repeated recordIds by their 64-bit hashes. Up to most ids stay in memory. Beyond that they are
+// written to idParts temporary files, divided by the hash, and each file is examined alone: 16 bytes of disk per
+// record, and memory for one file at a time.
+//
+// Two different ids with equal hashes would be reported as repeated. For a million ids the probability is about
+// n²/2⁶⁵ = 3 × 10⁻⁸.
 type idSet struct {
 	most int // in memory
 
@@ -28,15 +32,18 @@ type idSet struct {
 	parts   []*idPart
 }
 
-// idPlace is where an id stands: the file in the upper bits of place, the line in the lower ones, so that places are in the order of the
-// input.
+// idPlace is the place of an id. place holds the file's number in its upper 24 bits and the line in its lower 40,
+// so places sort in the order of the input.
 type idPlace struct{ hash, place uint64 }
 
+// lineBits is the number of bits for the line: enough for 10¹² lines.
 const lineBits = 40
 
+// file returns the index of the file.
 func (p idPlace) file() int   { return int(p.place >> lineBits) }
 func (p idPlace) line() int64 { return int64(p.place & (1<<lineBits - 1)) }
 
+// idPart is a temporary file with the ids of one remainder of the hash.
 type idPart struct {
 	file *os.File
 	w    *bufio.Writer
@@ -49,7 +56,8 @@ const (
 	idBytes   = 16
 )
 
-// add takes in the ids of a file's records.
+// add adds the ids of some records of a file. A record without an id is counted as missing. It may write to the
+// disk.
 func (s *idSet) add(file int, es []jsonl.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +76,7 @@ func (s *idSet) add(file int, es []jsonl.Entry) error {
 	return nil
 }
 
-// spill moves what is in memory to the parts.
+// spill moves the ids in memory to the parts. It creates them at the first call.
 func (s *idSet) spill() error {
 	if s.dir == "" {
 		if err := s.open(); err != nil {
@@ -87,6 +95,7 @@ func (s *idSet) spill() error {
 	return nil
 }
 
+// open creates the parts in a new folder of the system's temporary directory.
 func (s *idSet) open() (err error) {
 	if s.dir, err = os.MkdirTemp("", "batholith-validate-"); err != nil {
 		return err
@@ -101,7 +110,7 @@ func (s *idSet) open() (err error) {
 	return nil
 }
 
-// close removes the parts.
+// close removes the parts. After a kill they remain in the temporary directory.
 func (s *idSet) close() {
 	for _, p := range s.parts {
 		p.file.Close()
@@ -111,7 +120,8 @@ func (s *idSet) close() {
 	}
 }
 
-// each calls visit with the ids, all of one hash in one call.
+// each calls visit with the ids, in groups of which each has all ids of a hash. visit may sort its argument but
+// must not keep it.
 func (s *idSet) each(visit func([]idPlace)) error {
 	if s.dir == "" {
 		visit(s.ids)
@@ -129,7 +139,7 @@ func (s *idSet) each(visit func([]idPlace)) error {
 	return nil
 }
 
-// load reads a part back.
+// load reads all ids of a part into a slice, whose capacity is reused.
 func (p *idPart) load(into *[]idPlace) error {
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -151,8 +161,9 @@ func (p *idPart) load(into *[]idPlace) error {
 	}
 }
 
-// distinct tells whether surely no two of the ids have the same hash. It puts 31 bits of each into a table by other bits of it, which costs
-// a tenth of what it costs to sort them. Ids that only share these bits are taken for the same.
+// distinct reports whether surely no two ids have the same hash. It enters 31 bits of each hash into an open-
+// addressed table whose size is at least twice the number of ids, which takes a tenth of the time of sorting.
+// false is not certain: ids may share these bits only.
 func distinct(ids []idPlace) bool {
 	size := bits.Len(uint(2 * len(ids)))
 	table := make([]uint32, 1<<size)
@@ -169,7 +180,8 @@ func distinct(ids []idPlace) bool {
 	return true
 }
 
-// repeated counts the records whose id stands before them, and lists the first into first.
+// repeated returns the number of records whose id an earlier record has, and adds them to first while there is
+// room. name returns a file's name for the message.
 func (s *idSet) repeated(first *jsonl.First, name func(file int) string) (n int64, err error) {
 	err = s.each(func(ids []idPlace) {
 		if distinct(ids) {

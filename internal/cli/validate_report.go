@@ -16,7 +16,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// located is a problem at its place.
+// located is a problem with its place. Lines and columns count from 1.
 type located struct {
 	File   string `json:"file"` // path or URI
 	Line   int64  `json:"line"`
@@ -24,7 +24,8 @@ type located struct {
 	Reason string `json:"reason"`
 }
 
-// validated is what validate found out.
+// validated is the result of validate, and the output of --json. Token counts are estimates, with bounds for the
+// differences between tokenizers.
 type validated struct {
 	OK      bool                     `json:"ok"` // a job over this input would be accepted
 	Model   string                   `json:"modelId,omitempty"`
@@ -54,13 +55,13 @@ type validated struct {
 	other   batholith.InvocationType // what refused bodies look like
 }
 
-// counted is a reason and how often it holds.
+// counted is a reason and the number of bodies that have it.
 type counted struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 }
 
-// sum adds up what the files have.
+// sum adds up the results of the files, and applies the quotas of the settings to the totals.
 func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validated {
 	b := v.bodies
 	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
@@ -80,7 +81,7 @@ func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validate
 	return f
 }
 
-// frequent are the reasons of refused bodies, the most frequent first.
+// frequent returns the reasons of refused bodies, the most frequent first, equal counts in alphabetical order.
 func (b *bodies) frequent() []counted {
 	all := []counted{}
 	for _, why := range slices.Sorted(maps.Keys(b.reasons)) {
@@ -90,7 +91,7 @@ func (b *bodies) frequent() []counted {
 	return all
 }
 
-// located are problems with the names of their files.
+// located returns the listed problems with the names of their files.
 func (v *validator) located(first *jsonl.First) []located {
 	all := []located{}
 	for _, f := range first.List() {
@@ -99,7 +100,8 @@ func (v *validator) located(first *jsonl.First) []located {
 	return all
 }
 
-// closeValidate prints what was found. Whatever concerns a line comes first, and what is the matter on the whole stands at the end.
+// closeValidate prints the result and returns an error with a remedy if a job over the input would fail. Problems
+// of lines are printed first and the verdict last, where a person looks.
 func (a *app) closeValidate(f *validated, asJSON bool) error {
 	if asJSON {
 		if err := a.printJSON(f); err != nil {
@@ -122,6 +124,7 @@ func (a *app) closeValidate(f *validated, asJSON bool) error {
 	return nil
 }
 
+// isOrAre returns a count with its noun and verb: "1 line is", "2 lines are".
 func isOrAre(n int64, noun string) string {
 	if n == 1 {
 		return words.Plural(n, noun) + " is"
@@ -129,7 +132,7 @@ func isOrAre(n int64, noun string) string {
 	return words.Plural(n, noun) + " are"
 }
 
-// reportValidated prints the problems with their places, and a table of what was found.
+// reportValidated prints the problems with their places, then a table of counts and estimates, all on stdout.
 func (a *app) reportValidated(v *validated) error {
 	s := a.page()
 	for _, p := range v.ErrorList {
@@ -159,7 +162,8 @@ func (a *app) reportValidated(v *validated) error {
 	return f.err
 }
 
-// write prints a problem in the form of compilers, FILE:LINE: REASON, so that editors find the place. On a terminal its further lines are indented.
+// write prints a problem as FILE:LINE: REASON, the form of compilers, so that editors find the place. On a
+// terminal, further lines are indented.
 func (l located) write(s *screen, kind string) error {
 	place := plain.Sprintf("%s:%d: ", l.File, l.Line)
 	colour := red
@@ -186,7 +190,7 @@ func (l located) write(s *screen, kind string) error {
 // problemIndent stands before the further lines of a problem.
 const problemIndent = "  "
 
-// some is the colour of a count that is not zero.
+// some returns the colour for a count, or none if the count is 0.
 func some(n int64, c plain.Control) plain.Control {
 	if n == 0 {
 		return ""
@@ -194,8 +198,8 @@ func some(n int64, c plain.Control) plain.Control {
 	return c
 }
 
-// inputTokens tells the estimate and its bounds, in three digits each: more would promise what it does not hold. What the embedded model reads is
-// counted.
+// inputTokens returns the estimate and its bounds, each with three digits, because more digits would claim a
+// precision that it does not have. For the embedded model the tokens are counted exactly, and there are no bounds.
 func (f *validated) inputTokens() string {
 	if f.LeastTokens == f.MostTokens {
 		return words.Number(f.InputTokens) + " in"
@@ -204,6 +208,8 @@ func (f *validated) inputTokens() string {
 		words.Number(threeDigits(f.LeastTokens, down)), words.Number(threeDigits(f.MostTokens, up)))
 }
 
+// outputTokens returns the maximum of output tokens: the sum of the limits in the bodies, and the number of bodies
+// without one.
 func (f *validated) outputTokens() string {
 	switch {
 	case f.Unlimited == f.Records:
@@ -216,12 +222,13 @@ func (f *validated) outputTokens() string {
 
 // How a number is rounded: a bound must not be moved to the inside.
 const (
+	// The ways to round. A lower bound is rounded down and an upper bound up, so that the interval still holds.
 	down = iota
 	half
 	up
 )
 
-// threeDigits rounds a number to its first three digits.
+// threeDigits rounds n to a multiple of the power of ten that leaves it three digits.
 func threeDigits(n int64, how int) int64 {
 	unit := int64(1)
 	for n/unit >= 1000 {
@@ -236,6 +243,7 @@ func threeDigits(n int64, how int) int64 {
 	return n / unit * unit
 }
 
+// refusedBodies returns the number of bodies that would end as error lines, in words.
 func refusedBodies(n int64) string {
 	switch n {
 	case 0:
@@ -246,7 +254,7 @@ func refusedBodies(n int64) string {
 	return fmt.Sprintf("%s would end as error lines", words.Number(n))
 }
 
-// more is a count, and how many of it are listed when that is not all.
+// more returns a count, and how many are listed if not all are.
 func more(n int64, listed int) string {
 	if n == int64(listed) {
 		return words.Number(n)

@@ -19,7 +19,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// verifyCommand is verify.
+// verifyCommand returns the command verify. It only reads. It returns an error, exit code 1, if anything differs.
 func (a *app) verifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -49,7 +49,7 @@ The exit code is 0 if everything matches, and 1 if something differs; the first 
 	return cmd
 }
 
-// verification finds a job and has it checked.
+// verification finds the job that a word names and checks its files, on this machine or on the server.
 type verification struct {
 	app    *app
 	target target
@@ -59,7 +59,8 @@ type verification struct {
 	counts *batholith.Counts // as the server has them
 }
 
-// run finds the job that the word means and checks it.
+// run finds the job and checks its output against its input and manifest. An error means that the check could not
+// be made; differences are part of the result.
 func (v *verification) run(ctx context.Context, word string) (verify.Result, error) {
 	m, err := v.locate(ctx, word)
 	if err != nil {
@@ -72,7 +73,8 @@ func (v *verification) run(ctx context.Context, word string) (verify.Result, err
 	return found, err
 }
 
-// locate reads the manifest of a directory, or of a job on the server, and keeps its counters.
+// locate returns the manifest of a local job directory, or of a job on the server. For the latter it also keeps
+// the job's counters, which are compared too. A job that has not ended is an error: its output still grows.
 func (v *verification) locate(ctx context.Context, word string) (m batholith.Manifest, err error) {
 	if info, err := os.Stat(word); err == nil {
 		v.dir = word
@@ -115,6 +117,7 @@ func (v *verification) locate(ctx context.Context, word string) (m batholith.Man
 	return m, nil
 }
 
+// decodeManifest decodes a manifest; name is its path or URI, for the error.
 func decodeManifest(name string, text []byte, m *batholith.Manifest) error {
 	if err := json.Unmarshal(text, m); err != nil {
 		return fmt.Errorf("read the manifest %s: %w", name, err)
@@ -122,7 +125,8 @@ func decodeManifest(name string, text []byte, m *batholith.Manifest) error {
 	return nil
 }
 
-// closeVerify prints what was found.
+// closeVerify prints OK with what was compared, or the differences one on a line, or all as JSON. Differences are
+// an error.
 func (a *app) closeVerify(v verify.Result, asJSON bool) error {
 	switch {
 	case asJSON:
@@ -147,8 +151,8 @@ func (a *app) closeVerify(v verify.Result, asJSON bool) error {
 	return hint(fmt.Errorf("%s%s", words.Plural(v.Count, "difference"), told), "what each kind means: docs/operations.md")
 }
 
-// linesOf says which records have their line. The output of a job that did not end Completed lacks those that were not
-// processed, which is no difference.
+// linesOf says how many records have their output line. Records that were not processed have none in a job that
+// was stopped or expired; that is no difference, and it is said.
 func linesOf(v verify.Result) string {
 	of := fmt.Sprintf("%s in %s", words.Plural(v.Records, "record"), words.Plural(int64(v.Files), "file"))
 	if v.Unprocessed == 0 {
@@ -162,7 +166,8 @@ func linesOf(v verify.Result) string {
 		words.Number(v.Records-v.Unprocessed), of, words.Number(v.Unprocessed), was, v.Status)
 }
 
-// agreed names what was compared.
+// agreed names what was compared: checksums, counts and, if the answers contain them, tokens. If the manifest has
+// no checksums of the input, only those of the output were compared.
 func agreed(v verify.Result) string {
 	what := "checksums, counts"
 	if !v.InputSums {
@@ -174,17 +179,17 @@ func agreed(v verify.Result) string {
 	return what
 }
 
-// gauge shows on a terminal how much was read.
+// gauge shows on a terminal how much has been read.
 type gauge struct {
 	live  bool
 	bar   bar
 	drawn int64
 }
 
-// gaugeStep is how many bytes are worth another drawing.
+// gaugeStep is the number of bytes between two drawings.
 const gaugeStep = 4 << 20
 
-// show is told how many bytes of how many were read.
+// show is called with the bytes read so far and the total. It draws at most once per gaugeStep.
 func (g *gauge) show(done, total int64) {
 	if g.live && done-g.drawn >= gaugeStep {
 		g.drawn = done

@@ -19,7 +19,8 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-// readBuild reads the information that the Go toolchain stores in the binary. A build outside version control has no revision.
+// readBuild returns the information that the Go toolchain stores in the binary. A build outside version control
+// has the version "(devel)" and no revision.
 func readBuild() build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -42,10 +43,10 @@ func readBuild() build {
 	return b
 }
 
-// buildVersion returns the version only.
+// buildVersion returns the version alone, as --version prints it.
 func buildVersion() string { return readBuild().Version }
 
-// String returns the text that `batholith version` prints.
+// String returns the text of the command version: one line, and a second one if the revision is known.
 func (b build) String() string {
 	s := fmt.Sprintf("batholith %s %s %s", b.Version, b.Go, b.Platform)
 	if b.Revision == "" {
@@ -76,7 +77,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// printJSON prints v as indented JSON on stdout.
+// printJSON prints v as indented JSON on stdout. HTML characters are not escaped.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")

@@ -14,7 +14,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// watchCommand is watch.
+// watchCommand returns the command watch.
 func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch JOB",
@@ -42,13 +42,17 @@ JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp
 
 // How often a job is looked at: soon in its beginning, so that a short job ends at once, and every two seconds later on.
 const (
+	// The job is requested soon at first, so that the end of a short job is seen at once. Each wait is 1.25 times
+	// the last, up to slowestLook.
 	firstLook   = 100 * time.Millisecond
 	slowestLook = 2 * time.Second
-	// lookBudget is how many looks in a row may fail before watching gives up; the SDK has retried each.
+	// lookBudget is the number of requests in a row that may fail before the wait is given up. The SDK has retried
+	// each of them.
 	lookBudget = 5
 )
 
-// watch shows a job until it has ended.
+// watch shows a job until it has ended, and returns it as it was last seen, also with an error. Ctrl-C ends the
+// wait and not the job. Short outages of the server are tolerated.
 func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, error) {
 	p := a.newProgress()
 	defer p.done()
@@ -85,15 +89,16 @@ func (a *app) watch(ctx context.Context, c *clients, j jobFacts) (jobFacts, erro
 	}
 }
 
-// watched is what a person who watches a job was told of its note.
+// watched is what the user has already been told of a job's note, so that nothing is repeated.
 type watched struct {
 	trouble string
 	place   int64
 	late    bool
 }
 
-// news is what is new in a job's note, and the word that it begins with: a warning of what the job waits for, or a note of its place in
-// the queue. The expected times change with every look. They are told only when the job becomes late.
+// news returns a text that the user has not been told yet, and its kind: a warning about the cause of a wait or
+// about a late job, or a note of the place in the queue. It returns "" if there is none. Forecasts change with
+// every request, so they are only told when the job becomes late.
 func (w *watched) news(j jobFacts) (kind, text string) {
 	if j.Status.Terminal() {
 		return "", ""
@@ -120,7 +125,8 @@ func (w *watched) news(j jobFacts) (kind, text string) {
 	return "", ""
 }
 
-// closeWatch tells how the job ended.
+// closeWatch prints how the job ended and where its output is. A status other than Completed is an *endedError,
+// exit code 3.
 func (a *app) closeWatch(j jobFacts) error {
 	took := ""
 	if j.Submitted != nil && j.Ended != nil {
@@ -144,7 +150,7 @@ func (a *app) closeWatch(j jobFacts) error {
 	return nil
 }
 
-// ended prints how a job ended: its status in colour, and the rest, which breaks at blanks.
+// ended prints a status in its colour, followed by rest, broken at blanks to the width of the screen.
 func (s *screen) ended(status batholith.Status, rest string) {
 	before, after := s.paint(colourOf(status))
 	lines := wrap(s.text(string(status)+rest), s.width())
