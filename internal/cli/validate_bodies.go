@@ -117,10 +117,13 @@ func (b *bodies) count(why string) {
 	}
 }
 
+// otherShape begins the reason of a body that has the form of the other invocation type (see dialect).
+const otherShape = "this body has the shape of "
+
 // otherType returns the invocation type that refused bodies look like, or "" if none looks like the other type.
 func (b *bodies) otherType() batholith.InvocationType {
 	for why := range b.reasons {
-		if strings.HasPrefix(why, "this body has the shape of ") {
+		if strings.HasPrefix(why, otherShape) {
 			if b.typ == batholith.Converse {
 				return batholith.InvokeModel
 			}

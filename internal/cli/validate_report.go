@@ -140,7 +140,7 @@ func (a *app) reportValidated(v *validated) error {
 			return err
 		}
 	}
-	for _, p := range v.WarningList {
+	for _, p := range onePerFile(v.WarningList, v.Warnings) {
 		if err := p.write(s, "warning: "); err != nil {
 			return err
 		}
@@ -160,6 +160,32 @@ func (a *app) reportValidated(v *validated) error {
 	row("recordIds", "%s missing, %s repeated", words.Number(v.Missing), words.Number(v.Repeated))
 	row("tokens", "%s, %s", v.inputTokens(), v.outputTokens())
 	return f.err
+}
+
+// onePerFile returns the warnings with one entry for all bodies of the other invocation type in a file. The entry counts the other lines. all
+// is the number of warnings; if list is shorter, the counts are lower bounds.
+func onePerFile(list []located, all int64) (merged []located) {
+	first, more := map[string]int{}, map[string]int64{} // by file: index of the first such entry in merged, and the number of the others
+	for _, p := range list {
+		_, seen := first[p.File]
+		switch {
+		case !strings.HasPrefix(p.Reason, otherShape):
+		case seen:
+			more[p.File]++
+			continue
+		default:
+			first[p.File] = len(merged)
+		}
+		merged = append(merged, p)
+	}
+	least := ""
+	if int64(len(list)) < all {
+		least = "at least "
+	}
+	for file, n := range more {
+		merged[first[file]].Reason += fmt.Sprintf("; the same holds for %s%s of this file", least, words.Plural(n, "other line"))
+	}
+	return merged
 }
 
 // write prints a problem as FILE:LINE: REASON, the form of compilers, so that editors find the place. On a

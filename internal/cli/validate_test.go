@@ -59,3 +59,16 @@ func TestIDsThatComeAgainAreFoundWhereverTheyAreKept(t *testing.T) {
 		t.Errorf("%d left in the temporary directory, %v", len(left), err)
 	}
 }
+
+func TestBodiesOfTheOtherTypeAreOneWarningPerFile(t *testing.T) {
+	shape := otherShape + "Converse; set modelInvocationType to Converse"
+	list := []located{{File: "a", Line: 1, Reason: shape}, {File: "a", Line: 2, Reason: "max_tokens: Field required"}, {File: "a", Line: 3, Reason: shape + " (b)"},
+		{File: "a", Line: 4, Reason: shape}, {File: "b", Line: 1, Reason: shape}, {File: "c", Line: 7, Reason: shape}, {File: "c", Line: 8, Reason: shape}}
+	for all, least := range map[int64]string{7: "", 5000: "at least "} {
+		want := []located{{File: "a", Line: 1, Reason: shape + "; the same holds for " + least + "2 other lines of this file"}, list[1], list[4],
+			{File: "c", Line: 7, Reason: shape + "; the same holds for " + least + "1 other line of this file"}}
+		if diff := cmp.Diff(want, onePerFile(list, all)); diff != "" {
+			t.Errorf("%d warnings (-want +got):\n%s", all, diff)
+		}
+	}
+}
