@@ -168,7 +168,7 @@ func TestEveryBubbleRunsOnOneProcessorWithTheRaceDetector(t *testing.T) {
 }
 
 // tools are directories with programs and tests that may import anything.
-var tools = []string{"internal/bench", "internal/deps", "tests", "examples", "docs"}
+var tools = []string{"internal/bench", "internal/deps", "scripts", "tests", "examples", "docs"}
 
 // eachImport parses the imports of every non-test file of the module. It reads the files itself, because a
 // cached result of go list could hide a change.
