@@ -60,6 +60,7 @@ func audited(log *audit.Log, next http.Handler) http.Handler {
 			return
 		}
 		trail := audit.NewTrail(e)
+		// The status is 200 if the handler writes a body without a header, as net/http assumes.
 		seen := &onceAnswered{ResponseWriter: w, status: http.StatusOK, done: func(status int) {
 			code, _, _ := strings.Cut(w.Header().Get("x-amzn-ErrorType"), ":")
 			log.Write(trail.Done(w.Header().Get("x-amzn-RequestId"), status, code))

@@ -135,6 +135,7 @@ func (b *bar) choose(members []member, columns int) (words string, left int) {
 	between := b.text(separator)
 	ranked := slices.Clone(members)
 	slices.SortStableFunc(ranked, func(x, y member) int { return cmp.Compare(x.rank, y.rank) })
+	// Choose by rank first, then join in the order of the line: the two orders differ.
 	last := math.MinInt // rank of the last that fits
 	left = columns + widthOf(between)
 	for i, m := range ranked {

@@ -70,6 +70,7 @@ func thisMachine(host string) bool {
 	if ip == nil || ip.IsLoopback() {
 		return host == "localhost" || ip != nil
 	}
+	// An address of this machine other than loopback does not leave it either: the kernel delivers it locally.
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return false

@@ -37,6 +37,7 @@ func Main(args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)
+	// A command that a signal ended exits with 130, whatever error the cancellation caused in it.
 	if shutDown(ctx, err) {
 		err = &interrupted{cause: err}
 	}

@@ -59,6 +59,8 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 		cfg.Region = settings.Region
 	}
 	c := &clients{bedrock: bedrock.NewFromConfig(cfg, withBearer), account: settings.Account}
+	// No endpoint is named. The SDK would use Amazon's, which costs money; the local server is the only other
+	// choice.
 	if c.bedrock.Options().BaseEndpoint == nil {
 		return a.connectDefault(ctx, settings)
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// doctorCommand returns the command doctor. It changes nothing without --fix, apart from two small objects that it
-// writes and deletes. It returns an error, exit code 1, if a problem remains.
+// doctorCommand returns the command doctor. Without --fix it changes nothing, apart from two small objects per
+// role that it writes and deletes to test the role's rights. With --as it only explains a decision of the
+// policies. It returns an error, exit code 1, if a problem remains.
 func (a *app) doctorCommand() *cobra.Command {
 	var fix, asJSON bool
 	var bucket, as string
@@ -87,6 +88,8 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 		find(doctor.Finding{Severity: doctor.Sound, Check: "settings", What: what})
 		return c, all
 	}
+	// The settings cannot be used. The other checks run with the defaults, and with the data directory of the
+	// command line.
 	c = config.Default(config.ProfileDefault)
 	if dir := s.flags["data"]; dir != "" {
 		c.Data = dir

@@ -61,6 +61,7 @@ func (a *app) explainAs(ctx context.Context, c *config.Config, q asQuestion, asJ
 	d := policies.Decide(ctx, r)
 	answer := asAnswer{Allowed: d.Allowed, Principal: r.Who.Principal, Account: r.Who.Account, Groups: orNone(r.Who.Groups), Action: r.Action,
 		Resource: fmt.Sprintf("%s::%q", r.Resource.Type, r.Resource.ID), Policies: orNone(d.Policies), Reason: d.Reason, Near: []authz.Match{}}
+	// A request that a policy forbids needs no near ones: no permit can change it.
 	if !d.Allowed && !d.Explicit {
 		answer.Near = append(answer.Near, authz.Near(policies.Explain(ctx, r), mostNear)...)
 	}
@@ -191,6 +192,8 @@ func identityAs(c *config.Config, name string, g assumed) (authz.Identity, error
 	if len(c.Credentials) == 0 {
 		add(config.AdminPrincipal, c.Account, nil)
 	}
+	// Several keys of one principal are fine if they agree on account and groups; otherwise the answer would
+	// depend on the key.
 	for _, other := range found[min(1, len(found)):] {
 		switch {
 		case other.Account != found[0].Account:

@@ -83,7 +83,8 @@ func runningServer(c *config.Config) (server config.Server, key config.Key, err 
 }
 
 // serverEnvironment returns the variables for the server of a data directory. With an embedded S3, one key serves
-// both APIs; externalS3 handles the other case.
+// both APIs and the token service; externalS3 handles the other case. It also names variables to unset: a session
+// token or a bearer key of another server would be sent along, or instead.
 func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	server, key, err := runningServer(c)
 	if err != nil {
@@ -126,6 +127,7 @@ func (a *app) pastProxy(e *environment, urls ...string) {
 			}
 		}
 	}
+	// Both variables have been merged: a host in either of them stays.
 	had := len(hosts)
 	for _, text := range urls {
 		if u, err := url.Parse(text); err == nil && thisMachine(u.Hostname()) && !slices.Contains(hosts, u.Hostname()) && !slices.Contains(hosts, "*") {

@@ -19,8 +19,14 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// The exit codes, as the help of the command promises them.
 const (
+	// The exit codes. The help of batholith lists them and scripts rely on them, so they must not change:
+	//
+	//	0    the command did what it was asked
+	//	1    it failed, or found a difference or a problem
+	//	2    the command line or the settings are wrong; nothing was done
+	//	3    the job ended with a status other than Completed
+	//	130  a signal ended the command, as a shell reports for Ctrl-C
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2

@@ -82,6 +82,7 @@ func fileForm(head []byte, whole bool) (form, bool) {
 	case !more && !whole, text[0] == '"', text[0] == '\'':
 		return form{}, false
 	}
+	// A table has the separator at least as often in the second line as in the first, and no braces.
 	for separator, name := range map[byte]string{',': "CSV", '\t': "TSV", ';': "CSV (with semicolons)"} {
 		n := bytes.Count(first, []byte{separator})
 		second, _, _ := bytes.Cut(rest, []byte("\n"))

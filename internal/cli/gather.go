@@ -125,6 +125,7 @@ func (g *gathering) visit(path string, d fs.DirEntry, err error) error {
 		}
 		return nil // no record refers to it
 	}
+	// Keys use slashes on every system, and begin below the folder that was named.
 	rel, err := filepath.Rel(g.top, path)
 	g.files = append(g.files, localFile{path: path, key: filepath.ToSlash(filepath.Join(g.prefix, rel)), bytes: info.Size()})
 	return err

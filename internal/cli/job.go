@@ -16,7 +16,9 @@ import (
 )
 
 // jobFacts is a job as the API returns it, with the API's names in JSON. Times are nil, and counts 0, if the
-// server does not tell them.
+// server does not tell them. Processed counts all records with an output line:
+//
+//	Processed = Succeeded + Errored
 type jobFacts struct {
 	ARN       string           `json:"jobArn"`
 	Name      string           `json:"jobName"`
@@ -99,8 +101,8 @@ func kmsKey(c types.ModelInvocationJobOutputDataConfig) string {
 	return ""
 }
 
-// fetch returns one job by its id or ARN, with its notes. It gives up after requestTimeout. The error has the
-// server's message without the SDK's wrapping.
+// fetch returns one job by its id or ARN, with its notes. With the SDK's retries it takes at most requestTimeout.
+// The error has the server's message without the SDK's wrapping; errors.As still finds the SDK's types.
 func (c *clients) fetch(ctx context.Context, idOrARN string) (jobFacts, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

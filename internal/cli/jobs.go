@@ -33,7 +33,8 @@ func (a *app) bindTarget(cmd *cobra.Command) *target {
 	return &t
 }
 
-// jobsCommand returns the command jobs.
+// jobsCommand returns the command jobs. The filters are applied by the server; only the pages that are needed for
+// --limit are requested.
 func (a *app) jobsCommand() *cobra.Command {
 	var (
 		status, name string
@@ -109,6 +110,7 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 // listJobs prints the jobs of a query as a table or as a JSON list. It stops requesting pages at the limit and
 // then says on stderr that there are more.
 func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInvocationJobsInput, limit int, asJSON bool) error {
+	// Not nil: --json prints [] if there is no job.
 	jobs := []jobFacts{}
 	more := false
 	for j, err := range c.list(ctx, in) {
@@ -153,7 +155,11 @@ func shortModel(name string) string {
 }
 
 // progressOf returns the progress in words, such as "120/500 24%, 3 errors", with the place in the queue while the
-// job waits. It returns "-" before the records are counted.
+// job waits for its model. The percentage counts processed records, errors included:
+//
+//	percent = 100 × processed / total, rounded down
+//
+// It returns "-" before the records are counted.
 func progressOf(j jobFacts) string {
 	if j.Total == 0 {
 		return "-"
@@ -176,7 +182,7 @@ func age(j jobFacts, now time.Time) string {
 	return words.Age(now.Sub(*j.Submitted))
 }
 
-// getCommand returns the command get.
+// getCommand returns the command get. JOB may be an id, an ARN or a unique name; see find.
 func (a *app) getCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{

@@ -106,6 +106,7 @@ func (c *clients) sign(ctx context.Context, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// The signature covers the hash of the body, which is empty.
 	none := sha256.Sum256(nil)
 	return v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(none[:]), "bedrock", o.Region, time.Now())
 }

@@ -35,7 +35,7 @@ Keep a copy of each key file in another place: without it, what it encrypted is 
 }
 
 // kmsCreateCommand returns kms create. It prints the settings of the new key on stdout and never overwrites a
-// file: a key that is lost cannot be restored.
+// file, because what a lost key encrypted is lost. Without --id the key gets a random UUID.
 func (a *app) kmsCreateCommand() *cobra.Command {
 	var id, alias string
 	cmd := &cobra.Command{
@@ -61,6 +61,7 @@ them.`,
 			if err != nil {
 				return err
 			}
+			// The settings may be read from another folder, so the path is printed whole.
 			path, err := filepath.Abs(args[0])
 			if err != nil {
 				return err
@@ -74,7 +75,8 @@ them.`,
 	return cmd
 }
 
-// kmsRotateCommand returns kms rotate. Old versions stay in the file and still decrypt.
+// kmsRotateCommand returns kms rotate. Old versions stay in the file and still decrypt; data that they encrypted
+// is not encrypted again. A running server reads the file before its next encryption.
 func (a *app) kmsRotateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate KEY",
@@ -110,6 +112,8 @@ func (a *app) keyFile(s *settings, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// A name of the settings comes before a file of the same name. Without such a key, the error of the ring is
+	// only returned if there is no file either.
 	if len(c.KMS.Keys) > 0 {
 		ring, err := c.Ring()
 		if err == nil {
@@ -129,7 +133,8 @@ func (a *app) keyFile(s *settings, name string) (string, error) {
 	return name, nil
 }
 
-// kmsListCommand returns kms list.
+// kmsListCommand returns kms list. It reads the key files, so it fails if one of them is missing, damaged or
+// readable for other users.
 func (a *app) kmsListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -153,14 +158,15 @@ func (a *app) kmsListCommand() *cobra.Command {
 	return cmd
 }
 
-// listedKey is a key as kms list --json prints it.
+// listedKey is a key as kms list --json prints it, with the number of its versions.
 type listedKey struct {
 	kms.Described
 	Versions int       `json:"versions"`
 	Rotated  time.Time `json:"rotated"` // when the newest version was made
 }
 
-// listKeys prints the keys of the ring, one on a line or as JSON. The key material is never printed.
+// listKeys prints the keys of the ring in the order of the settings, one on a line or as JSON. The key material is
+// never printed.
 func (a *app) listKeys(ring *kms.Ring, asJSON bool) error {
 	keys := []listedKey{}
 	for _, d := range ring.List() {

@@ -139,6 +139,8 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 	if len(l.inputs) == 1 {
 		uri += l.inputs[0].key
 	}
+	// CreateJob returns the existing job if the token is known, otherwise it stores the new one. A crash after it
+	// leaves a job without a note of its inputs, which the next run continues all the same.
 	for n := 0; ; n++ {
 		now := time.Now()
 		id := strings.ToLower(rand.Text())[:batholith.JobIDLength]
@@ -197,6 +199,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	if err != nil {
 		return job, err
 	}
+	// Recover reads the journal: records that an earlier run finished are not sent again.
 	if err := e.Recover(ctx); err != nil {
 		return job, err
 	}
@@ -207,6 +210,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 		l.o.Resuming(job)
 	}
 	opened()
+	// The engine ends with ctx, or when watch has seen the end of the job.
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)

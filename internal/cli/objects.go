@@ -86,6 +86,7 @@ func ofServer(ctx context.Context, server config.Server, key config.Key, setting
 // a service that they are not for.
 func (at *s3Access) settle(ctx context.Context, settings *config.Config) {
 	s := settings.S3
+	// The keys of the settings belong to the endpoint beside them and are not sent to another one.
 	if s.Endpoint != "" && !sameEndpoint(endpointOf(s.Endpoint, s.Region), at.Endpoint) {
 		return
 	}

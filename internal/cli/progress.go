@@ -89,6 +89,7 @@ func (p *progress) show(s standing) {
 	if s.counts.Total > 0 && p.begun.IsZero() {
 		p.begun, p.begunAt = p.now(), s
 	}
+	// A terminal shows every change. A log gets few lines, and remembers the last one.
 	if p.live {
 		p.bar.show(drawn{part: s.counts.Processed, whole: s.counts.Total, members: p.members(s)})
 	} else if p.worthALine(s) {

@@ -14,7 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// publishCommand returns the command publish.
+// publishCommand returns the command publish. It may be called again at any time: a publication that is in
+// progress is watched, and one that failed is tried again.
 func (a *app) publishCommand() *cobra.Command {
 	var discard, asJSON bool
 	cmd := &cobra.Command{
@@ -52,6 +53,7 @@ const publishEvery = 500 * time.Millisecond
 
 // publish asks the server to write the kept results, and waits until it has. Ctrl-C ends the wait only; the server
 // continues. If the output still cannot be written, the results stay kept and the error has the server's reason.
+// On success it prints the s3:// URI of the output on stdout.
 func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) error {
 	k, err := c.kept(ctx, j.ARN)
 	if err != nil {
@@ -65,6 +67,7 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 	}
 	plain.Fprintf(a.stderr, "publishing the %s of %s that are kept\n", words.Plural(k.Records, "finished record"), j.id())
 	records := k.Records
+	// The server publishes on its own; asking again only tells how far it is.
 	for k.State = batholith.KeptPublishing; k.State == batholith.KeptPublishing; {
 		select {
 		case <-time.After(publishEvery):

@@ -21,7 +21,8 @@ func (a *app) reachServer(ctx context.Context, t target) (*clients, error) {
 }
 
 // open returns a reader of an object from its first byte. It reads the version that exists now: if the object is
-// replaced meanwhile, the reader returns an error and never a mixture. The caller closes it.
+// replaced meanwhile, the reader returns an error and never a mixture. A connection that breaks off is opened
+// again at the same place. The caller closes the reader.
 func (o *objects) open(ctx context.Context, uri string) (io.ReadCloser, error) {
 	bucket, key, err := object.ParseURI(uri)
 	if err != nil {

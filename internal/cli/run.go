@@ -81,8 +81,9 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	return "", &usageError{reason: "several models are configured", remedy: "say which with --model: " + strings.Join(ids, ", ")}
 }
 
-// run checks the inputs, runs the job with a progress display, and prints the result. After Ctrl-C the error says
-// that the same command continues. A job that does not end Completed is an *endedError, exit code 3.
+// run checks the inputs, runs the job with a progress display, and prints the result. Nothing is written before
+// the inputs have been checked. After Ctrl-C the error says that the same command continues the job. A job that
+// does not end Completed is an *endedError, exit code 3.
 func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	files, err := a.gather(o.Inputs)
 	if err != nil {
@@ -99,6 +100,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
 	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, path, o.Output) }
+	// The message appears at the first Ctrl-C, while records in flight are finished.
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
 	})()
@@ -183,8 +185,9 @@ func laidOut(message, input string) string {
 	return strings.ReplaceAll(message, " "+input, "\n  "+input) + where
 }
 
-// runLogger returns the logger of run, which removes the bar before each line. Without settings it logs warnings
-// only, in the form of the command's messages; log.format selects the server's format.
+// runLogger returns the logger of run, which removes the bar before each line. By default it logs warnings only,
+// in the form of the command's messages. log.level and log.format, if they are set, select the level and the
+// server's format.
 func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 	if c.Origin("log.level").Source == "default" {
 		c.Log.Level = "warn"
@@ -195,7 +198,8 @@ func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 	return newLogger(p, c.Log)
 }
 
-// closeRun prints the summary on stderr and the paths of the answers on stdout, or all as JSON. It returns an
+// closeRun prints the summary on stderr and the paths of the answers on stdout, or all as one JSON value. The
+// paths are printed for a job that was stopped or failed, too: finished records are in its output. It returns an
 // *endedError if the job did not end Completed.
 func (a *app) closeRun(s summary, asJSON bool) error {
 	job := s.result.Job

@@ -172,6 +172,7 @@ func (s *screen) preview(text string, columns, characters int) string {
 		}
 		return s.text(text)
 	}
+	// Measuring a text of a megabyte takes long, and only its beginning can be shown.
 	if len(text) > 16*columns { // bytes enough for any text of so many columns
 		text = text[:16*columns] + cutOff
 	}

@@ -109,6 +109,7 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	if !d.Allowed || len(d.Policies) > 0 || r.Resource.Type != authz.TypeRole || !strings.Contains(r.Who.Principal, ":assumed-role/") {
 		return d
 	}
+	// A role that is not limited to buckets loses nothing by this rule, and a role may always pass itself.
 	for _, own := range r.Who.Groups { // the group of a session is the ARN of its role
 		if role, ok := roleOf(n.c, own); ok && len(role.Buckets) > 0 && own != r.Resource.ID {
 			return authz.Decision{Reason: fmt.Sprintf("The role %s is narrowed to buckets, so its sessions use no other role unless a policy permits it.", own)}

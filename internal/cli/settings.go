@@ -12,7 +12,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// settings holds a command's flags that correspond to settings.
+// settings holds the flags of a command that correspond to settings, and the path of the settings file. Only flags
+// that were given are in it, so that a default does not override the file.
 type settings struct {
 	file  string
 	flags map[string]string // path → text of the flags that were given
@@ -66,7 +67,9 @@ func (f *settingFlag) Set(text string) error {
 // usualFile is the settings file that is read if no other is named.
 const usualFile = "batholith.yaml"
 
-// settingsFile returns the named file, or ./batholith.yaml if it exists, which it then announces; otherwise "".
+// settingsFile returns the path of the settings file: named if it is not "", otherwise batholith.yaml in the
+// current folder if that exists. The latter is announced on stderr, because the user did not name it. It returns
+// "" if there is none, and the defaults hold.
 func (a *app) settingsFile(named string) string {
 	if named != "" {
 		return named

@@ -14,8 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// simulatedServer holds the flags of simulate. Those that are texts, such as schedule and outages, are parsed by
-// read.
+// simulatedServer holds the flags of simulate. The members that are texts (schedule, outages, output and the
+// shares of failures) are parsed by read; options is complete after it.
 type simulatedServer struct {
 	options  simlm.Options
 	listen   string
@@ -76,7 +76,8 @@ statistics are at /simulated/stats; a POST to /simulated/reset clears them. SIGT
 	return cmd
 }
 
-// bind adds the flags, in groups: the server, its slots and queue, the times of its steps, and its failures.
+// bind adds the flags, in groups: the server, its slots and queue, the times of its steps, and its failures. Their
+// defaults are a server with 64 slots and steps of 20 ms that never fails.
 func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f, o := cmd.Flags(), &s.options
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`address` to listen on; port 0 selects a free one")
@@ -169,7 +170,7 @@ func (s *simulatedServer) read() error {
 }
 
 // readOutput reads --output-tokens: a number of tokens, or a range such as 16-256 from which each answer's length
-// is drawn.
+// is drawn. The least is 1.
 func (s *simulatedServer) readOutput() error {
 	low, high, ranged := strings.Cut(s.output, "-")
 	least, err := strconv.Atoi(low)
@@ -192,7 +193,8 @@ var namedStatuses = map[string]simlm.Fault{"rate_limit": {Kind: "429", RetryAfte
 	"bad_request": {Kind: "400"}}
 
 // readFailures reads the shares of --fail and --fail-at-random. Each share lies between 0 and 1, and those of one
-// flag add up to at most 1, because a request fails in one way.
+// flag add up to at most 1, because a request fails in one way. The kinds are read in alphabetical order, so that
+// equal command lines give equal failures.
 func (s *simulatedServer) readFailures() error {
 	for _, set := range []struct {
 		flag   string

@@ -27,7 +27,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// submission holds the arguments of submit.
+// submission holds the arguments of submit. Empty members have the defaults of the flags: a name from the input
+// and the time, output beside the input, the role batholith, and the type of the first record.
 type submission struct {
 	inputs   []string
 	model    string
@@ -159,10 +160,14 @@ func refuseURI(uri string) error {
 // isS3 reports whether s is an s3:// URI. Everything else is a path.
 func isS3(s string) bool { return strings.HasPrefix(s, "s3://") }
 
-// submit uploads local files, creates the job and, if that was asked for, waits for its end. The server is asked
-// first whether it would accept the job, so a refusal normally comes before the upload. If Create fails after the
-// upload, the files stay in the bucket, and the next submit uses another prefix.
+// submit uploads local files, creates the job and, if that was asked for, waits for its end. The steps are
+//
+//	check the command line and the files → ask the server (CheckModelInvocationJob) → upload → Create → watch → download
+//
+// so a refusal normally comes before the upload. If Create fails after it, the files stay in the bucket, and the
+// next submit uses another prefix. A job that was created continues if this command is ended.
 func (a *app) submit(ctx context.Context, c *clients, s submission) error {
+	// Seconds and three random characters: two submits in the same second get different prefixes.
 	stamp := time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:3])
 	prefix := jobName(s.name, stamp)
 	if s.name == "" {

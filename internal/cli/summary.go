@@ -198,6 +198,7 @@ func (s summary) reasons() []reason {
 			break
 		}
 		eachLine(path, func(line []byte) bool {
+			// Most lines have no error, and are not decoded.
 			if !bytes.Contains(line, []byte(`"errorCode"`)) {
 				return true
 			}

@@ -64,6 +64,7 @@ func (t *table) write(s *screen) error {
 // left out gets the width -1.
 func (t *table) fit(widths []int, columns int) {
 	for {
+		// over is the number of columns by which a row is too wide; the last column has no gap behind it.
 		over := -gap - columns
 		for _, w := range widths {
 			if w >= 0 {

@@ -77,6 +77,7 @@ func authorityOf(c *config.Config) string {
 		if !t.On() {
 			continue
 		}
+		// A certificate of a public authority needs no file: the system's authorities verify it.
 		if k, err := certs.Open(t.Files(), nil); err == nil && (t.CA != "" || k.Private()) {
 			path, _ := filepath.Abs(t.Authority())
 			return path

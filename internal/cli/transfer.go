@@ -89,8 +89,9 @@ func (m *meter) add(n int64) {
 	}
 }
 
-// makeBucket creates the bucket if it does not exist. Keys that may not look at it are not refused here: they may
-// still be allowed to write objects.
+// makeBucket creates the bucket in the S3's region if it does not exist. Keys that may not look at it are not
+// refused here: they may still be allowed to write objects. A bucket that another command creates at the same time
+// is no error.
 func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	client, err := c.api()
 	if err != nil {
@@ -116,8 +117,8 @@ func (c *clients) makeBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
-// put uploads one file. It fails if the file's size or time changes during the upload, because the object could
-// then hold parts of two versions.
+// put uploads one file and counts its bytes. It fails if the file's size or time changes during the upload,
+// because the object could then hold parts of two versions. The object exists then, but no job is created over it.
 func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *meter) error {
 	client, err := c.api()
 	if err != nil {
@@ -132,6 +133,7 @@ func (c *clients) put(ctx context.Context, bucket, key string, f localFile, m *m
 	if err != nil {
 		return err
 	}
+	// Exactly size bytes are sent, also if the file grows meanwhile; the comparison below then refuses it.
 	if size := before.Size(); size > singlePut {
 		err = putParts(ctx, client, bucket, key, file, size, m)
 	} else {
@@ -177,6 +179,7 @@ func putParts(ctx context.Context, client *s3.Client, bucket, key string, file i
 	if err == nil {
 		return nil
 	}
+	// The abort must be sent even if ctx has ended, as after Ctrl-C.
 	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	_, aborted := client.AbortMultipartUpload(back, &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: up.UploadId})
@@ -202,6 +205,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 		g, fetching := errgroup.WithContext(ctx)
 		g.SetLimit(transfersAtOnce)
 		for i, o := range page.Contents {
+			// Working files, folders and keys such as ../x are not output.
 			rel := strings.TrimPrefix(aws.ToString(o.Key), prefix)
 			if strings.HasPrefix(rel, batholith.InternalFolder+"/") || strings.HasSuffix(rel, "/") || !filepath.IsLocal(rel) {
 				continue

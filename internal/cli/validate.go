@@ -87,8 +87,8 @@ type inputFile struct {
 	object batholith.Object
 }
 
-// validator reads an input and collects its problems. The members from bodies on are shared by the goroutines that
-// read.
+// validator reads an input and collects its problems. It is used once. The members from bodies on are shared by
+// the goroutines that read; the others are set before run and do not change.
 type validator struct {
 	app    *app
 	target target
@@ -103,7 +103,7 @@ type validator struct {
 }
 
 // find returns the files of the inputs, local ones first. If *typ is "", it is detected from the first local
-// record.
+// record, and *typ is set; for objects alone it stays "", which newBodies takes as InvokeModel.
 func (v *validator) find(ctx context.Context, args []string, typ *batholith.InvocationType) (all []inputFile, err error) {
 	var local []string
 	for _, arg := range args {
@@ -192,7 +192,8 @@ const filesAtOnce = 16
 
 // run reads all files in parallel and returns what it found. Counts are complete; of errors and warnings the first
 // batholith.ListedLines are kept, in the order of the input. recordIds that do not fit into memory go to temporary
-// files.
+// files, which are removed at the end. An error means that the input could not be read; problems in it are part of
+// the result.
 func (v *validator) run(ctx context.Context) (*validated, error) {
 	began := time.Now()
 	v.ids = &idSet{most: memoryIDs}
@@ -221,6 +222,7 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 		})
 	}
 	if err := g.Wait(); err != nil {
+		// After Ctrl-C the cause is the interruption, not the read that it broke off.
 		if cause := context.Cause(ctx); cause != nil {
 			err = errors.Join(cause, err)
 		}

@@ -71,7 +71,8 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 	return id, d, err
 }
 
-// remark adds the tokens of a record's body to the estimate, and returns why the body would be refused, or "".
+// remark adds the tokens of a record's body to the estimate, and returns why the body would be refused, or "". For
+// the embedded model the tokens are counted exactly. A refused body is weighed all the same.
 func (b *bodies) remark(l jsonl.Line) string {
 	w := dialect.Weigh(l.Input)
 	in := w.Tokens
@@ -86,10 +87,12 @@ func (b *bodies) remark(l jsonl.Line) string {
 	if w.Most == 0 {
 		b.unlimited.Add(1)
 	}
+	// Without a model there is no dialect: the body is weighed and not judged.
 	if b.dialect == nil {
 		return ""
 	}
 	var call batholith.Call
+	// A body that makes the translation panic is a refused body and must not end the command.
 	err := batholith.Guard("translate the body", func() (err error) {
 		call, err = b.dialect.Request(l.Input, b.model)
 		return err

@@ -187,6 +187,7 @@ func (s *idSet) repeated(first *jsonl.First, name func(file int) string) (n int6
 		if distinct(ids) {
 			return
 		}
+		// Sorted by hash and then by place, the first of equal hashes is the first in the input.
 		slices.SortFunc(ids, func(a, b idPlace) int {
 			return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.place, b.place))
 		})

@@ -61,7 +61,10 @@ type counted struct {
 	Count  int64  `json:"count"`
 }
 
-// sum adds up the results of the files, and applies the quotas of the settings to the totals.
+// sum adds up the results of the files, and applies the quotas of the settings to the totals. Tokens were counted
+// in thousandths, so that rounding errors of many short records do not add up:
+//
+//	least = floor(Σ / 1000), most = ceil(Σ / 1000)
 func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validated {
 	b := v.bodies
 	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
@@ -234,8 +237,8 @@ func (f *validated) inputTokens() string {
 		words.Number(threeDigits(f.LeastTokens, down)), words.Number(threeDigits(f.MostTokens, up)))
 }
 
-// outputTokens returns the maximum of output tokens: the sum of the limits in the bodies, and the number of bodies
-// without one.
+// outputTokens returns the maximum of output tokens, the sum of the limits in the bodies. Bodies without a limit
+// are counted apart, because the model alone decides how long their answers are.
 func (f *validated) outputTokens() string {
 	switch {
 	case f.Unlimited == f.Records:

@@ -19,7 +19,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// verifyCommand returns the command verify. It only reads. It returns an error, exit code 1, if anything differs.
+// verifyCommand returns the command verify. It only reads: local files for a directory, otherwise objects with the
+// keys of this shell. It returns an error, exit code 1, if anything differs.
 func (a *app) verifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -99,6 +100,7 @@ func (v *verification) locate(ctx context.Context, word string) (m batholith.Man
 	if err != nil {
 		return m, err
 	}
+	// The output is complete only when the job has ended.
 	if !j.Status.Terminal() {
 		return m, hint(fmt.Errorf("the job is %s: its output still grows", j.Status), "wait for its end with: batholith watch %s", words.Quote(j.id()))
 	}

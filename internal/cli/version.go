@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// build describes how the binary was built.
+// build describes how the binary was built: its version, the revision of the source, and whether that was
+// modified.
 type build struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"`

@@ -2,20 +2,25 @@ package kms
 
 import "bytes"
 
-// DataKeys makes data keys for one purpose, each stored in a form that names the key that wrapped it.
+// DataKeys makes and opens data keys for one purpose. The stored form of a data key is
+//
+//	id of the key that wrapped it | 0 | wrapped data key
+//
+// so it can be opened after the settings name another key. It is safe for concurrent use.
 type DataKeys struct {
 	ring    *Ring
 	name    string // of the key; "": none, so that nothing is to be encrypted
 	context Context
 }
 
-// DataKeys returns the data keys for what is bound to a context. name is any name of a key of the
-// ring, "" for none; data keys of before are opened in either case.
+// DataKeys returns the data keys that are bound to a context. New ones are wrapped with the key name, any name of
+// a key of the ring. With "", no new ones are made, and stored ones can still be opened.
 func (r *Ring) DataKeys(name string, context Context) *DataKeys {
 	return &DataKeys{r, name, context}
 }
 
-// NewKey returns a data key and what is stored to get it again; a nil key if there is none to be.
+// NewKey returns a data key of KeySize bytes and its stored form. Both are nil, without an error, if nothing is to
+// be encrypted. The error is a *Fault.
 func (d *DataKeys) NewKey() (key, wrapped []byte, err error) {
 	if d.name == "" {
 		return nil, nil, nil
@@ -27,7 +32,8 @@ func (d *DataKeys) NewKey() (key, wrapped []byte, err error) {
 	return k.Plain, append(append([]byte(k.ID), 0), k.Wrapped...), nil
 }
 
-// OpenKey returns the data key of what NewKey returned.
+// OpenKey returns the data key for a stored form that NewKey returned. The error is a *Fault: ErrInvalid if the
+// form was changed, or the fault of the key that wrapped it.
 func (d *DataKeys) OpenKey(stored []byte) ([]byte, error) {
 	id, wrapped, _ := bytes.Cut(stored, []byte{0})
 	if !ValidID(string(id)) {

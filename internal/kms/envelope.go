@@ -12,7 +12,8 @@ import (
 	"slices"
 )
 
-// Context says what a data key is for. Unwrapping needs the same names and values.
+// Context says what a data key is for. It is authenticated and not stored: unwrapping needs the same names and
+// values, so a data key that is moved to another object does not open.
 type Context map[string]string
 
 // DataKey is a key that encrypts one object or file.
@@ -34,8 +35,8 @@ const (
 	wrapInfo      = "batholith kms wrap 1"
 )
 
-// Generate makes a data key and wraps it with the newest version of a key, which name stands
-// for ("" is the default key).
+// Generate makes a data key and wraps it with the newest version of the key that name stands for ("" is the
+// default key). It notices a rotation first. The error is a *Fault.
 func (r *Ring) Generate(name string, context Context) (DataKey, error) {
 	h, err := r.find(name)
 	if err != nil {
@@ -51,7 +52,9 @@ func (r *Ring) Generate(name string, context Context) (DataKey, error) {
 	return d, err
 }
 
-// Unwrap returns a data key that Generate wrapped with the key of this id in the same context.
+// Unwrap returns a data key that Generate wrapped with the key of this id in the same context. A version that is
+// not in memory makes it read the key file again. The error is a *Fault: ErrInvalid if the data key, its context
+// or the key file is not the right one.
 func (r *Ring) Unwrap(id string, wrapped []byte, context Context) (DataKey, error) {
 	h, err := r.find(id)
 	if err != nil {
@@ -79,6 +82,8 @@ func (r *Ring) Unwrap(id string, wrapped []byte, context Context) (DataKey, erro
 	return DataKey{Ref: r.ref(h), Plain: plain, Wrapped: wrapped}, nil
 }
 
+// wrap encrypts a data key with a fresh salt and nonce. The head up to the version and the context are
+// authenticated with it.
 func wrap(v Version, plain, context []byte) ([]byte, error) {
 	out := make([]byte, wrappedHead, wrappedSize)
 	out[0] = wrappedFormat
@@ -91,6 +96,7 @@ func wrap(v Version, plain, context []byte) ([]byte, error) {
 	return gcm.Seal(out, out[5+saltSize:wrappedHead], plain, slices.Concat(out[:5], context)), nil
 }
 
+// unwrap decrypts a wrapped data key of wrappedSize bytes.
 func unwrap(v Version, wrapped, context []byte) ([]byte, error) {
 	gcm, err := wrapping(v, wrapped)
 	if err != nil {
@@ -99,8 +105,12 @@ func unwrap(v Version, wrapped, context []byte) ([]byte, error) {
 	return gcm.Open(nil, wrapped[5+saltSize:wrappedHead], wrapped[wrappedHead:], slices.Concat(wrapped[:5], context))
 }
 
-// wrapping derives the wrapping key. Each has a salt of its own, so that there is no bound on
-// how many data keys a key may wrap.
+// wrapping returns the cipher for one wrapped data key, AES-256-GCM with the key
+//
+//	HKDF-SHA256(secret of the version, salt, "batholith kms wrap 1")
+//
+// Each data key has its own salt, so the number of data keys per key is not limited by GCM's bound on random
+// nonces.
 func wrapping(v Version, wrapped []byte) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, v.secret[:], wrapped[5:5+saltSize], wrapInfo, KeySize)
 	if err != nil {
@@ -113,8 +123,8 @@ func wrapping(v Version, wrapped []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// authenticated writes the key's id and the context so that no two of them are written alike:
-// each text with its length, in the order of names.
+// authenticated encodes the key's id and the context unambiguously: each text after its length (4 bytes), sorted
+// by name.
 func authenticated(id string, context Context) []byte {
 	var b bytes.Buffer
 	text := func(s string) {

@@ -39,20 +39,20 @@ const (
 	mostSerial = 1 << 30
 )
 
-// Version is one version of a key.
+// Version is one version of a key. Its secret is never printed or encoded.
 type Version struct {
 	Number  int
 	Created time.Time
 	secret  [KeySize]byte
 }
 
-// File is the content of a key file.
+// File is the content of a key file. It is not changed after it was read or made, except by add.
 type File struct {
 	ID       string
 	Versions []Version // by number, from 1; the last one encrypts
 }
 
-// newest is the version that encrypts.
+// newest returns the version that encrypts.
 func (f *File) newest() Version { return f.Versions[len(f.Versions)-1] }
 
 // version returns a version by its number; ok is false if the file does not have it.
@@ -63,15 +63,16 @@ func (f *File) version(n int) (v Version, ok bool) {
 	return f.Versions[n-1], true
 }
 
-// add makes a new version.
+// add appends a version with a random secret. now is stored in whole seconds.
 func (f *File) add(now time.Time) {
 	v := Version{Number: len(f.Versions) + 1, Created: now.UTC().Truncate(time.Second)}
 	rand.Read(v.secret[:]) // never fails
 	f.Versions = append(f.Versions, v)
 }
 
-// Create makes a key with one version and writes its file. An existing file is never replaced.
-// An empty id gets a random one.
+// Create makes a key with one version and writes its file with mode 0600. An empty id gets a random UUID. It never
+// replaces an existing file: the error is then ErrUnusable. The file is complete and synced before it has its
+// name; a crash before that leaves only a temporary file .kms-*.
 func Create(path, id string, now time.Time) (*File, error) {
 	if id == "" {
 		id = uuid.NewString()
@@ -96,8 +97,9 @@ func Create(path, id string, now time.Time) (*File, error) {
 	return f, syncDir(path)
 }
 
-// Rotate adds a version to the key of a file. The file is replaced in one step: a crash leaves
-// the old or the new one.
+// Rotate adds a version to the key of a file, which encrypts from then on. The file is replaced in one step, so a
+// crash leaves the old or the new one. Two rotations at the same time may lose one of the new versions; nothing
+// must be encrypted with it meanwhile.
 func Rotate(path string, now time.Time) (*File, error) {
 	f, err := ReadFile(path)
 	if err != nil {
@@ -132,6 +134,7 @@ func (f *File) stage(path string) (name string, err error) {
 	return tmp.Name(), nil
 }
 
+// syncDir makes the new name of a file durable.
 func syncDir(path string) error {
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -142,6 +145,7 @@ func syncDir(path string) error {
 	return nil
 }
 
+// text returns the content of the file.
 func (f *File) text() []byte {
 	var b bytes.Buffer
 	b.WriteString(fileNote)
@@ -152,14 +156,15 @@ func (f *File) text() []byte {
 	return b.Bytes()
 }
 
+// check returns the check value of the secret, 16 hexadecimal digits.
 func (v *Version) check() string {
 	h := hmac.New(sha256.New, v.secret[:])
 	h.Write([]byte("batholith-kms-check"))
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// ReadFile reads a key file. It refuses one that other users of the machine may open. Its
-// errors name the file and the remedy, and never its content.
+// ReadFile reads a key file. It refuses a file that other users of the machine may open (mode & 077). Errors are
+// *Fault of the kind ErrUnusable; they name the file and the remedy, and never its content.
 func ReadFile(path string) (*File, error) {
 	info, err := os.Stat(path)
 	switch {

@@ -28,12 +28,14 @@ var (
 	ErrInvalid  = errors.New("the ciphertext does not decrypt")
 )
 
-// Fault says why a key cannot be used, and what to do. It wraps its kind.
+// Fault says why a key cannot be used, and what to do. Its kind, one of the errors above, tells callers how to
+// answer. No text of it holds key material.
 type Fault struct {
 	kind           error
 	Reason, Remedy string
 }
 
+// Error returns the reason and the remedy.
 func (f *Fault) Error() string { return f.Reason + ": " + f.Remedy }
 
 // Unwrap returns the kind: ErrNotFound, ErrDisabled, ErrUnusable or ErrInvalid.
@@ -64,7 +66,8 @@ type held struct {
 // Ref names a key.
 type Ref struct{ ID, ARN string }
 
-// Open reads the key files. region and account are those of the keys' ARNs.
+// Open reads the key files and returns the ring. region and account appear in the keys' ARNs. It fails with a
+// *Fault if a file cannot be used or two keys have the same name.
 func Open(region, account string, keys []Key) (*Ring, error) {
 	r := &Ring{place: place{region, account}, names: map[string]*held{}}
 	for _, k := range keys {
@@ -92,7 +95,7 @@ func Open(region, account string, keys []Key) (*Ring, error) {
 	return r, nil
 }
 
-// load reads the file of the key, and checks that it is this key's.
+// load reads the file of the key and checks that it holds the key with this id.
 func (h *held) load() error {
 	info, _ := os.Stat(h.File) // before it is read: what changes meanwhile is read again. nil: ReadFile says why
 	f, err := ReadFile(h.File)
@@ -106,8 +109,8 @@ func (h *held) load() error {
 	return nil
 }
 
-// current returns the content of the key's file, which it reads again if the file changed
-// since.
+// current returns the content of the key file. It reads the file again if its time, size, mode or inode changed. A
+// file that lost a version is refused: what that version encrypted could not be read any more.
 func (h *held) current() (*File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -127,8 +130,7 @@ func (h *held) current() (*File, error) {
 	return h.file, nil
 }
 
-// lostIn is the first version that another content of the file lacks or has with another
-// secret; 0: none.
+// lostIn returns the first version that other lacks or has with another secret, or 0.
 func (f *File) lostIn(other *File) int {
 	for _, v := range f.Versions {
 		if w, ok := other.version(v.Number); !ok || w.secret != v.secret {
@@ -138,7 +140,7 @@ func (f *File) lostIn(other *File) int {
 	return 0
 }
 
-// inMemory returns what was read of the file last.
+// inMemory returns the content as it was last read, without looking at the file.
 func (h *held) inMemory() *File {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -155,8 +157,10 @@ func (r *Ring) Find(name string) (Ref, error) {
 	return r.ref(h), nil
 }
 
+// ref returns the id and the ARN of a key.
 func (r *Ring) ref(h *held) Ref { return Ref{ID: h.ID, ARN: r.arn("key/" + h.ID)} }
 
+// find returns the key that a name stands for: an id, an alias or an ARN; "" is the default key.
 func (r *Ring) find(name string) (*held, error) {
 	var h *held
 	if name == "" {
@@ -179,7 +183,7 @@ func (r *Ring) find(name string) (*held, error) {
 	return h, nil
 }
 
-// Described is what is told of a key.
+// Described is the public part of a key, as kms list shows it.
 type Described struct {
 	ID       string    `json:"id"`
 	ARN      string    `json:"arn"`
