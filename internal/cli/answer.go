@@ -35,7 +35,8 @@ func promptOf(input []byte) string {
 
 // answerOf returns the model's text of a modelOutput, in any model family. A tool call and an embedding are
 // described in words ("calls the tool …", "an embedding of 1,024 numbers"). If no known member has a text, it
-// returns the output as it is; if the output is not JSON, "".
+// returns the output as it is; if the output is not JSON, "". The members are tried in a fixed order, so equal
+// outputs give equal texts.
 func answerOf(output []byte) string {
 	var body map[string]any
 	if json.Unmarshal(output, &body) != nil {

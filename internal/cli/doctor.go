@@ -64,6 +64,7 @@ uploads. The exit code is 1 if a problem remains.` + asHelp,
 
 // examineSettings reads the settings and returns them with one finding for each problem or warning. If they cannot
 // be used, it returns the default settings with the given data directory, so that the other checks can still run.
+// Secrets are removed from the findings.
 func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 	var all []doctor.Finding
 	find := func(f doctor.Finding) { all = append(all, f.Redacted()) }
@@ -97,7 +98,8 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 	return c, all
 }
 
-// closeDoctor prints the findings as text or JSON. It returns an error that counts the problems if there is one.
+// closeDoctor prints the findings as text or JSON. It returns an error that counts the problems if there is one;
+// notes alone are a success. With --fix, a problem that was mended is no longer counted.
 func (a *app) closeDoctor(all []doctor.Finding, asJSON bool) error {
 	problems := int64(0)
 	for _, f := range all {

@@ -47,8 +47,8 @@ model, a role's ARN, s3://BUCKET/KEY, a key id, an account, "*" for the principa
 looked up in the data directory. --given says what cannot be known here: account, group, owner, name, model, tag:KEY, request-tag:KEY.`
 
 // explainAs prints how the policies of the settings decide a request, and why. For a request that no policy
-// permits it lists up to mostNear policies that come close. The exit code is 0 for denied too; it is an error only
-// if the question cannot be understood.
+// permits it lists up to mostNear policies that come close. It asks no server: the decision is that of the policy
+// file as it is now. The exit code is 0 for denied too; it is an error only if the question cannot be understood.
 func (a *app) explainAs(ctx context.Context, c *config.Config, q asQuestion, asJSON bool) error {
 	policies, err := authz.Open(c.Policy, nil)
 	if err != nil {

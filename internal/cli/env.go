@@ -228,7 +228,8 @@ func (a *app) printEnvironment(vars []variable, asJSON bool) error {
 	return nil
 }
 
-// printUnset prints an unset line for each of the names that this shell has set.
+// printUnset prints an unset line for each of the names that this shell has set. Names that are not set get no
+// line, so that the output stays short.
 func (a *app) printUnset(names []string) error {
 	for _, name := range names {
 		if a.getenv(name) == "" {

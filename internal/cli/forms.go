@@ -125,7 +125,8 @@ func encoding(head []byte) (form, bool) {
 	return form{"the text is not UTF-8; it looks like Windows-1252 or Latin-1", "convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > records.jsonl"}, letters > 0
 }
 
-// isProse reports whether no line of text is JSON, nor begins like a record.
+// isProse reports whether text is plain prose: no line is JSON or begins like a record, and its complete lines are
+// UTF-8 without zero bytes.
 func isProse(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)

@@ -104,7 +104,7 @@ func track(c net.Conn, state http.ConnState) {
 }
 
 // weighed returns a handler that counts streamBytes against a client for each HTTP/2 request until it is answered.
-// An HTTP/2 client can open many requests with few bytes.
+// Without that, one client could open many requests, each of which costs memory here, with few bytes on the wire.
 func weighed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 2 {

@@ -158,8 +158,8 @@ func (a *app) connectTo(ctx context.Context, t target, word string) (*clients, j
 	return c, j, err
 }
 
-// list returns an iterator over jobs, newest first, which requests one page at a time as they are needed. It
-// yields an error once and then ends.
+// list returns an iterator over jobs, newest first, which requests one page at a time as they are needed. Each job
+// has its notes. It yields an error once and then ends. Jobs that are created meanwhile may be missing.
 func (c *clients) list(ctx context.Context, in *bedrock.ListModelInvocationJobsInput) func(yield func(jobFacts, error) bool) {
 	return func(yield func(jobFacts, error) bool) {
 		pages := bedrock.NewListModelInvocationJobsPaginator(c.bedrock, in)

@@ -208,7 +208,8 @@ func (a *app) getCommand() *cobra.Command {
 	return cmd
 }
 
-// showJob prints a job, one fact on a line. Unknown facts have no line.
+// showJob prints a job, one fact on a line, in the same order for each job. Unknown facts have no line, and the
+// expiry has none after the end.
 func (a *app) showJob(j jobFacts) error {
 	f := facts{screen: a.page(), indent: len("submitted") + gap}
 	row := func(name, value string) { f.row(name, cell{text: value}) }
@@ -242,7 +243,8 @@ func moment(t *time.Time) string {
 }
 
 // stopCommand returns the command stop. It returns when the server has accepted the request, before the job has
-// stopped; watch waits for that.
+// stopped; watch waits for that. No further record is sent, and the finished records are in the output. Whether a
+// job that is ending can be stopped is the server's decision; its error is shown.
 func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop JOB",

@@ -90,7 +90,7 @@ func (c *clients) call(ctx context.Context, method, path string, out any) error 
 }
 
 // sign signs a request without a body: with the bearer key of the environment if there is one, otherwise with the
-// access key. It refuses to send a bearer key where others can read it.
+// access key (Signature Version 4, service bedrock). It refuses to send a bearer key where others can read it.
 func (c *clients) sign(ctx context.Context, r *http.Request) error {
 	o := c.bedrock.Options()
 	if o.BearerAuthTokenProvider != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// kmsCommand returns the command kms with its subcommands create, rotate and list.
+// kmsCommand returns the command kms with its subcommands create, rotate and list. They work on key files of this
+// machine and contact no server.
 func (a *app) kmsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kms",

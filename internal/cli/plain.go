@@ -21,8 +21,9 @@ type plainError struct {
 func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
-// plainly shortens an error of an AWS client. An answer that is not from a Bedrock API, such as a login page, is
-// named as that with a remedy. Other errors are returned unchanged.
+// plainly shortens an error of an AWS client to "MESSAGE (CODE)" or to the network's cause. An answer that is not
+// from a Bedrock API, such as a login page, is named as that with a remedy. Other errors are returned unchanged.
+// errors.Is and errors.As find the original error in each case.
 func plainly(err error) error {
 	var (
 		api     smithy.APIError

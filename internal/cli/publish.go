@@ -102,8 +102,8 @@ func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
 	return nil
 }
 
-// nothingKept returns the error for a job without kept results. It tells a job that still runs from one that has
-// written all.
+// nothingKept returns the error for a job without kept results. A job that has not ended publishes its output
+// itself; a job that has ended has written everything, or its results were discarded.
 func nothingKept(j jobFacts) error {
 	if !j.Status.Terminal() {
 		return hint(fmt.Errorf("job %s is %s and publishes its output itself", j.id(), j.Status), "watch it with: batholith watch %s", words.Quote(j.id()))

@@ -62,8 +62,8 @@ func (o *objects) all(ctx context.Context, uri string) ([]byte, error) {
 	return io.ReadAll(in)
 }
 
-// openURI opens a file of a job: file:// URIs and paths on this machine, s3:// URIs on the server, to which it
-// connects at the first use.
+// openURI opens a file of a job: file:// URIs and paths on this machine, s3:// URIs on the server. It connects to
+// the server at the first s3:// URI, so a local job needs none. The caller closes the reader.
 func (v *verification) openURI(ctx context.Context, uri string) (io.ReadCloser, error) {
 	if !strings.HasPrefix(uri, "s3://") {
 		path, err := files.PathOf(uri)

@@ -157,7 +157,8 @@ func (a *app) tellSuperseding(p *progress, j batholith.Job, path, output string)
 }
 
 // inPaths replaces the s3://input/ URIs in a message by the paths that the user gave, and the URI of the list of
-// bad lines by the path list. Paths are escaped for a terminal.
+// bad lines by the path list. The message is escaped for a terminal already, so the URIs are looked for in their
+// escaped form.
 func inPaths(message string, files []localFile, list string) string {
 	if i := strings.LastIndex(message, " file://"); i >= 0 && list != "" {
 		message = message[:i+1] + list

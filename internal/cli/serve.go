@@ -19,7 +19,7 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// serveCommand is serve, the only command that shows every setting in its help.
+// serveCommand returns the command serve. It is the only command whose help lists every setting.
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -47,9 +47,10 @@ the process at once. Finished records are never lost.`,
 	return cmd
 }
 
-// serve holds the data directory for as long as the service runs, and tells where it can be reached while it can. A crash anywhere in it
-// leaves a directory that the next start takes as it is: the lock goes with the process, and addresses of a dead server are refused
-// by whoever dials them.
+// serve holds the data directory while the service runs, and announces its addresses there for other commands. A
+// crash at any point leaves a directory that the next start accepts: the lock ends with the process, and
+// connections to the addresses of a dead server are refused. A signal is the usual end, so serve returns nil after
+// one.
 func (a *app) serve(ctx context.Context, c *config.Config) error {
 	data, err := config.OpenData(c.Data)
 	if err != nil {
@@ -70,6 +71,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
+	// One logger for the whole process: it leaves out what the message about a full disk already says.
 	disk := newFullDisk(data.Dir, newLogger(a.stderr, c.Log))
 	defer disk.watch(ctx)()
 	log := disk.handle()
@@ -90,7 +92,7 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 	return startedFull(data.Dir, err)
 }
 
-// shutDown tells whether an error says no more than that a signal ended ctx.
+// shutDown reports whether err only says that a signal ended ctx.
 func shutDown(ctx context.Context, err error) bool {
 	if ctx.Err() == nil {
 		return false
@@ -98,7 +100,9 @@ func shutDown(ctx context.Context, err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, batholith.ErrShutdown)
 }
 
-// adoptKey puts the key of the data directory into the settings when they name no credentials.
+// adoptKey adds the key of the data directory to the settings if they have no credentials. The first start creates
+// it, for the principal admin. A role with the same key id is refused, because the embedded S3 could not tell them
+// apart.
 func adoptKey(data *config.Data, c *config.Config) error {
 	if len(c.Credentials) > 0 {
 		return nil
@@ -112,12 +116,13 @@ func adoptKey(data *config.Data, c *config.Config) error {
 			return hint(fmt.Errorf("roles[%d].access_key_id is the key of the data directory %s, which is the admin's", i, data.Dir), "give the role a key of its own")
 		}
 	}
+	// With one key and no policies, this key may do everything in its account.
 	c.Credentials = []config.Credential{{AccessKeyID: key.ID, SecretAccessKey: key.Secret,
 		Principal: config.AdminPrincipal, Account: c.Account}}
 	return nil
 }
 
-// announcement is what other commands find in the data directory while this server runs.
+// announcement returns what the server writes into the data directory for other commands. It holds no secret.
 func announcement(c *config.Config, at addresses) config.Server {
 	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
 		PID: os.Getpid(), Started: time.Now().UTC(), CA: authorityOf(c)}
@@ -131,7 +136,8 @@ func announcement(c *config.Config, at addresses) config.Server {
 	return s
 }
 
-// welcome says what to type next. It shows no secret: that is for batholith env, on the user's own terminal.
+// welcome prints the addresses and the next commands to type. It prints no secret: stderr may be a log, and env
+// prints the keys on the user's own terminal.
 func (a *app) welcome(c *config.Config, at addresses) {
 	model, family := firstModel(c)
 	model, me := words.Quote(model), words.Quote(commandName())
@@ -148,7 +154,7 @@ In another terminal, in the same directory, type:
 `, at.Bedrock, at.S3, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
-// dataFlag is what batholith env needs to find a data directory that is not the default one.
+// dataFlag returns the flag that names the data directory to another command, or "" for the default one.
 func dataFlag(c *config.Config) string {
 	if c.Origin("data").Source == "default" {
 		return ""
@@ -156,7 +162,8 @@ func dataFlag(c *config.Config) string {
 	return " --data " + words.Quote(c.Data)
 }
 
-// settingsFlag is what batholith env needs to find the keys of an S3 that is not the embedded one: the file of settings that names it.
+// settingsFlag returns the flag that names the settings file to env, or "". env needs it for the keys of an
+// external S3.
 func settingsFlag(c *config.Config) string {
 	if o := c.Origin("s3.endpoint"); o.Source == "file" {
 		return " --config " + words.Quote(o.Name)
@@ -164,7 +171,7 @@ func settingsFlag(c *config.Config) string {
 	return ""
 }
 
-// newLogger makes the log that the settings ask for.
+// newLogger returns the logger of the settings: its level, and text or JSON.
 func newLogger(w io.Writer, l config.Log) *slog.Logger {
 	o := &slog.HandlerOptions{Level: logLevel(l), ReplaceAttr: redactAttr}
 	if l.Format == "json" {
@@ -173,7 +180,7 @@ func newLogger(w io.Writer, l config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// redactAttr hides keys in the URLs of a log line.
+// redactAttr removes secrets from an attribute of a log record, such as keys in URLs.
 func redactAttr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case string:
@@ -184,7 +191,7 @@ func redactAttr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// logLevel is the least that is logged.
+// logLevel returns the lowest level that is logged.
 func logLevel(l config.Log) slog.Level {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.Level)) // checked by config

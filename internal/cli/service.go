@@ -34,7 +34,7 @@ import (
 	"github.com/batholith/batholith/internal/sts"
 )
 
-// serveOptions are what the command serve hands over.
+// serveOptions are the parameters of serve.
 type serveOptions struct {
 	Config *config.Config
 	Log    *slog.Logger
@@ -44,10 +44,11 @@ type serveOptions struct {
 	Notice func() string   // what every unfinished job and /readyz must say now; "": nothing. nil: never
 }
 
-// addresses are where the parts of the service listen, as URLs.
+// addresses are the URLs of the service for clients on this machine.
 type addresses struct{ Bedrock, S3 string }
 
-// service is the whole of it in one process.
+// service is one running service. Its members are set in the order of the start and do not change afterwards,
+// except ready.
 type service struct {
 	o       serveOptions
 	store   *store.Store
@@ -63,11 +64,15 @@ type service struct {
 	ready   atomic.Bool // jobs can be taken and run
 }
 
-// defaultBucket exists from the start on the embedded S3, so that the first upload needs no other step.
+// defaultBucket exists on the embedded S3 from the first start, so that submit and the examples need no bucket of
+// their own.
 const defaultBucket = "batholith"
 
-// serve runs the service until ctx ends. The parts start from the bottom up and end from the top down: the API takes nothing more,
-// records in flight are drained, what was finished is committed, and only then the S3 that holds it goes.
+// serve runs the service until ctx ends. The parts start from the bottom up: listener, certificates, database,
+// audit log, policies, S3, engine, API. They end in the reverse order: the API accepts nothing more, records in
+// flight are finished or released within the drain time, finished records are committed, and the embedded S3,
+// which holds the output, ends last. The API's port is taken first, so a server whose port is in use does not open
+// the database.
 func serve(ctx context.Context, o serveOptions) error {
 	api, err := listen(ctx, o.Config.Listen, "--listen")
 	if err != nil {
@@ -94,6 +99,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 
+	// The embedded S3 must outlive ctx: records in flight are published through it while the engine drains.
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBelow()
 	var base errgroup.Group
@@ -106,7 +112,8 @@ func serve(ctx context.Context, o serveOptions) error {
 	return errors.Join(err, base.Wait())
 }
 
-// work joins the parts and runs them.
+// work connects the parts and runs the engine, the policies, the certificates and the API until ctx ends or one of
+// them fails. Recover reads the journal before the API accepts a request.
 func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err error) {
 	if s.places, err = placesOf(s.o.Config, s.reach(at)); err != nil {
 		return err
@@ -132,12 +139,15 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if err := s.engine.Recover(ctx); err != nil {
 		return err
 	}
+	// From here on, jobs of earlier processes continue. A crash before this line changes nothing for the next
+	// start.
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
 	g.Go(func() error { return s.policy.Run(ctx) })
 	s.followCertificates(ctx, g)
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
+	// The engine and the API run: addresses may be announced, and /readyz may answer 200.
 	s.ready.Store(true)
 	if s.o.Ready != nil {
 		s.o.Ready(at)
@@ -145,7 +155,8 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	return g.Wait()
 }
 
-// startS3 serves the embedded S3 and returns its URL; with an external one it returns that.
+// startS3 starts the embedded S3 and returns its URL, or returns the URL of the external one. The S3 runs until
+// below ends, which is after the engine.
 func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string, error) {
 	c := s.o.Config
 	if !c.EmbeddedS3() {
@@ -173,7 +184,8 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	return address(ln, s.s3cert), nil
 }
 
-// reachable is the URL of a listener for clients on this machine: one that listens everywhere is reached on the loopback.
+// reachable returns the URL of a listener for clients on this machine. For 0.0.0.0 and :: it is the loopback
+// address.
 func reachable(ln net.Listener) string {
 	addr, ok := ln.Addr().(*net.TCPAddr)
 	if ok && addr.IP.IsUnspecified() {
@@ -182,8 +194,8 @@ func reachable(ln net.Listener) string {
 	return "http://" + ln.Addr().String()
 }
 
-// addOwnRoles gives each account of a caller its own role arn:aws:iam::ACCOUNT:role/batholith, as the configured account has it, unless the
-// settings have an entry of that name.
+// addOwnRoles gives each account that has a caller the role arn:aws:iam::ACCOUNT:role/batholith, unless the
+// settings define that role.
 func addOwnRoles(c *config.Config) {
 	named := map[string]bool{c.DefaultRole(): true}
 	for _, r := range c.Roles {
@@ -203,7 +215,8 @@ func addOwnRoles(c *config.Config) {
 	}
 }
 
-// giveRolesKeys makes keys for the roles that have none, for this process only, so that what narrows a role holds for each.
+// giveRolesKeys creates keys for roles that have none, so that the embedded S3 can limit each role to its buckets.
+// The keys exist only in this process and are new at each start.
 func giveRolesKeys(c *config.Config) {
 	for i := range c.Roles {
 		if r := &c.Roles[i]; r.AccessKeyID == "" {
@@ -212,8 +225,8 @@ func giveRolesKeys(c *config.Config) {
 	}
 }
 
-// s3Accounts are the keys that the embedded S3 takes: those of callers, and those of roles, narrowed to their buckets. Each reaches the buckets
-// of its account.
+// s3Accounts returns the keys that the embedded S3 accepts: those of callers, and those of roles, which are
+// limited to the roles' buckets. Each key reaches only buckets of its account.
 func s3Accounts(c *config.Config) []s3serve.Account {
 	var accounts []s3serve.Account
 	for _, k := range c.Credentials {
@@ -230,7 +243,8 @@ func s3Accounts(c *config.Config) []s3serve.Account {
 	return accounts
 }
 
-// reach is how the service itself reaches the S3.
+// reach returns how the service itself reaches the S3. The embedded one is reached inside the process, so clients
+// that exhaust the public port cannot stop running jobs.
 func (s *service) reach(at addresses) object.Config {
 	o := reachS3(s.o.Config, at.S3)
 	if s.s3 != nil {
@@ -243,7 +257,7 @@ func (s *service) reach(at addresses) object.Config {
 	return o
 }
 
-// reachS3 is how an S3 at an endpoint is reached with the keys of the settings.
+// reachS3 returns how to reach the S3 at endpoint with the keys of the settings.
 func reachS3(c *config.Config, endpoint string) object.Config {
 	o := object.Config{Endpoint: endpoint, Region: c.S3.Region, PathStyle: c.S3.PathStyle,
 		AccessKeyID: c.S3.AccessKeyID, SecretAccessKey: c.S3.SecretAccessKey, Profile: c.S3.AWSProfile, CABundle: c.S3.CABundle}
@@ -253,7 +267,8 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 	return o
 }
 
-// handler is everything that --listen serves.
+// handler returns the handler of --listen: the Bedrock API, the token service, /healthz and /readyz. It uses no
+// http.ServeMux, which would change paths that hold ARNs.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
 	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, time.Now))
@@ -283,6 +298,9 @@ func (s *service) handler() http.Handler {
 	})
 }
 
+// readyz answers 200 if jobs can be accepted and run, otherwise 503 with the reason. Further lines name troubles
+// that do not stop the service, such as a full disk or a policy file with errors. Anyone may read it, so it names
+// no secret.
 func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	switch err := s.store.Check(r.Context()); {
 	case err != nil:
@@ -305,7 +323,8 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// keyRing holds the keys that may call.
+// keyRing returns the keys of the settings, both access keys and bearer keys. Each access key also has a bearer
+// form, as env prints it.
 func keyRing(c *config.Config) *sigv4.Ring {
 	var access []sigv4.AccessKey
 	var bearer []sigv4.APIKey
@@ -320,11 +339,12 @@ func keyRing(c *config.Config) *sigv4.Ring {
 	return sigv4.NewRing(access, bearer)
 }
 
-// listen opens an address; a port in use is told with the flag that moves it.
+// listen opens a TCP listener. Its errors name the flag that changes the address, and how.
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
 	switch {
+	// The three causes have different remedies, so each has its own message.
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, hint(fmt.Errorf("listen on %s: it is no address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
 	case errors.Is(err, syscall.EACCES):

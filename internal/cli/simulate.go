@@ -127,7 +127,7 @@ func engineNames() string {
 }
 
 // read converts the flags into options and checks them. A value that is not possible is a *usageError with an
-// example of one that is.
+// example of one that is. It returns the first mistake only, in the order of the checks below.
 func (s *simulatedServer) read() error {
 	o := &s.options
 	o.Seed, o.Engine = uint64(s.seed), simlm.Engine(s.engine)
@@ -223,7 +223,8 @@ func (s *simulatedServer) readFailures() error {
 	return nil
 }
 
-// didYouMeanOf returns the remedy for an unknown word: the most similar possible word, or all of them.
+// didYouMeanOf returns the remedy for a word that is not one of the possible ones: the most similar of them if one
+// is close, otherwise all.
 func didYouMeanOf(word string, possible []string) string {
 	if c := words.Closest(word, possible); c != "" {
 		return fmt.Sprintf("did you mean %s?", c)

@@ -26,6 +26,7 @@ func (a *app) serveSimulated(ctx context.Context, s *simulatedServer) error {
 	defer ln.Close()
 	replicas := simlm.NewReplicas(s.options, s.replicas, simlm.FaultKind(s.sick))
 	a.announceSimulated(ln, &s.options)
+	// The first part that fails ends the others; a signal ends all of them without an error.
 	g, serving := errgroup.WithContext(ctx)
 	for _, server := range replicas.Servers() {
 		g.Go(func() error { return server.Run(serving) })
@@ -59,8 +60,8 @@ func serveModel(ctx context.Context, ln net.Listener, h http.Handler) error {
 	return nil
 }
 
-// announceSimulated prints the server's address, its properties, and the settings that send jobs to it, all on
-// stderr.
+// announceSimulated prints the server's address, its properties, and the settings that send jobs to it. All of it
+// goes to stderr, since stdout is for the summary of --json.
 func (a *app) announceSimulated(ln net.Listener, o *simlm.Options) {
 	at := strings.TrimPrefix(reachable(ln), "http://")
 	plain.Fprintf(a.stderr, `The simulated model listens on http://%s/v1: %s, %s a step, as %s.
@@ -82,7 +83,9 @@ func slotsInWords(o *simlm.Options) string {
 }
 
 // simulatedSummary returns the statistics of a server on one or two lines. Shares and rates refer to the time
-// under load (Stats.Loaded).
+// under load (Stats.Loaded), so that the idle time before the first request does not lower them:
+//
+//	tokens per second = generated tokens / seconds under load
 func simulatedSummary(st simlm.Stats) string {
 	d := time.Duration(st.Loaded.Seconds * float64(time.Second))
 	text := fmt.Sprintf("%s answered", words.Plural(st.Answered, "request"))

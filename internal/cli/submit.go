@@ -94,8 +94,9 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 	return cmd
 }
 
-// check finds mistakes in the command line before anything is uploaded. It creates the folder of --download and
-// tests that it can be written to.
+// check finds mistakes in the command line before anything is uploaded: the model, the URIs, the bucket's name and
+// the timeout. It creates the folder of --download and tests that it can be written to. The errors are
+// *usageError, except for the folder's.
 func (s *submission) check() error {
 	if s.model == "" {
 		return &usageError{reason: "submit needs --model ID", remedy: "for example --model batholith.tiny-v1"}
@@ -266,7 +267,9 @@ func onlyCheck(o *bedrock.Options) {
 	})
 }
 
-// request returns the Create request of a submission. Without --role, the job gets role/batholith of the account.
+// request returns the Create request of a submission. Without --role, the job gets role/batholith of the account;
+// without --timeout-hours, the member is left out and the server's default applies. input is the s3:// URI of the
+// job's input.
 func (c *clients) request(s submission, input string) *bedrock.CreateModelInvocationJobInput {
 	if s.role == "" {
 		s.role = batholith.ARN{Partition: "aws", Service: "iam", Account: c.account, Resource: "role/batholith"}.String()

@@ -66,8 +66,9 @@ func address(ln net.Listener, k *certs.Keeper) string {
 	return "https://" + net.JoinHostPort(k.Host(host, "localhost"), port)
 }
 
-// authorityOf returns the path of the certificate file that clients on this machine need to verify the listeners,
-// or "" if the system's authorities are enough.
+// authorityOf returns the absolute path of the certificate file that clients on this machine need to verify the
+// listeners, or "" if the system's authorities are enough. The section tls comes before that of the S3, because a
+// client has one such file. The server announces the path in the data directory.
 func authorityOf(c *config.Config) string {
 	sections := []config.TLS{c.TLS}
 	if c.EmbeddedS3() {
@@ -86,7 +87,8 @@ func authorityOf(c *config.Config) string {
 	return ""
 }
 
-// rootsOf returns the authorities for the listeners of a server on this machine, or nil for the system's.
+// rootsOf returns the authorities for the listeners of a server on this machine, or nil for the system's. A file
+// that cannot be read gives nil too: the connection then fails with the reason.
 func rootsOf(server config.Server) *x509.CertPool {
 	if server.CA == "" {
 		return nil

@@ -23,8 +23,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// validateCommand returns the command validate. It returns an error, exit code 1, if a job over the input would
-// fail.
+// validateCommand returns the command validate. It submits nothing and needs a server only for s3:// inputs. It
+// returns an error, exit code 1, if a job over the input would fail; warnings alone are a success.
 func (a *app) validateCommand() *cobra.Command {
 	var (
 		model, typ string

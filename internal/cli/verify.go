@@ -61,7 +61,8 @@ type verification struct {
 }
 
 // run finds the job and checks its output against its input and manifest. An error means that the check could not
-// be made; differences are part of the result.
+// be made, for example because the input is gone; differences are part of the result. A manifest of a newer
+// version is an error with the remedy to use a newer batholith.
 func (v *verification) run(ctx context.Context, word string) (verify.Result, error) {
 	m, err := v.locate(ctx, word)
 	if err != nil {

@@ -78,7 +78,8 @@ func (a *app) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// printJSON prints v as indented JSON on stdout. HTML characters are not escaped.
+// printJSON prints v as indented JSON with a newline on stdout. "<", ">" and "&" stay readable, because the output
+// is not for HTML. The error is that of stdout, such as a closed pipe.
 func (a *app) printJSON(v any) error {
 	e := json.NewEncoder(a.stdout)
 	e.SetIndent("", "  ")

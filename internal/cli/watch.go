@@ -14,7 +14,8 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// watchCommand returns the command watch.
+// watchCommand returns the command watch. It may be started at any time, also for a job that has ended: it then
+// prints how.
 func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch JOB",
