@@ -9,7 +9,8 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 )
 
-// owned denies what concerns another account. It comes before any policy.
+// owned denies a request of an unknown caller, and a request for a resource of another account. It is asked before
+// any policy, so no policy can permit access to another account. ok is true if the policies decide.
 func owned(r Request) (Decision, bool) {
 	if r.Who.Account == "" || r.Who.Principal == "" {
 		return Decision{Explicit: true, Reason: "The caller is not known."}, false
@@ -21,7 +22,8 @@ func owned(r Request) (Decision, bool) {
 	return Decision{}, true
 }
 
-// Decide answers a request by the policies of the set alone.
+// Decide answers a request by the policies of the set. An unknown action, or one that the resource's type does not
+// have, is denied. The answer depends on the request and the set only.
 func (s *Set) Decide(r Request) Decision {
 	if d, ok := owned(r); !ok {
 		return d
@@ -58,7 +60,9 @@ func (s *Set) Decide(r Request) Decision {
 	return decision(r, permits, forbids, broken)
 }
 
-// decision weighs what matched: a policy that forbids wins, and so does one that forbids and could not be evaluated.
+// decision combines the policies that matched, as Cedar does: a forbid wins over every permit, and without a
+// permit the request is denied. Unlike Cedar, a forbid that cannot be evaluated denies too: a mistake in a policy
+// must not open access.
 func decision(r Request, permits, forbids, broken []string) Decision {
 	slices.Sort(permits)
 	slices.Sort(forbids)
@@ -74,13 +78,13 @@ func decision(r Request, permits, forbids, broken []string) Decision {
 	return Decision{Reason: "No policy permits it. It would take: " + needed(r)}
 }
 
-// needed is the narrowest policy that would permit a request.
+// needed returns the narrowest policy that would permit a request, as Cedar text.
 func needed(r Request) string {
 	return fmt.Sprintf("permit(principal == %s, action == %s, resource == %s);",
 		principalUID(r.Who.Principal), actionUID(r.Action), resourceUID(r.Resource))
 }
 
-// list joins ids for people.
+// list returns the ids, quoted and separated by commas.
 func list(ids []string) string {
 	text := ""
 	for i, id := range ids {
@@ -92,22 +96,25 @@ func list(ids []string) string {
 	return text
 }
 
+// find returns the policy with an id of the set.
 func (s *Set) find(id string) policy {
 	i := slices.IndexFunc(s.policies, func(p policy) bool { return p.id == id })
 	return s.policies[i]
 }
 
-// ofSpelling are the policies that speak of owners and models in one way.
+// ofSpelling is the subset of policies that write a job's owner and model in one way: as an entity, or as its
+// name.
 type ofSpelling struct {
 	policies []policy
 	spelling spelling
 }
 
+// empty reports whether no policy has the spelling.
 func (o ofSpelling) empty() bool {
 	return !slices.ContainsFunc(o.policies, func(p policy) bool { return p.spelling == o.spelling })
 }
 
-// All implements [cedar.PolicyIterator].
+// All yields the policies of the spelling. It implements [cedar.PolicyIterator].
 func (o ofSpelling) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
 		for _, p := range o.policies {
@@ -118,6 +125,7 @@ func (o ofSpelling) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	}
 }
 
+// principalUID, accountUID and resourceUID return the names of entities in Cedar's form, Type::"id".
 func principalUID(name string) cedar.EntityUID {
 	return cedar.NewEntityUID("Principal", cedar.String(name))
 }
@@ -126,7 +134,8 @@ func resourceUID(r Resource) cedar.EntityUID {
 	return cedar.NewEntityUID(cedar.EntityType(r.Type), cedar.String(r.ID))
 }
 
-// question is a request in Cedar's words.
+// question returns a request in Cedar's form. Members of the context that the request lacks are "", so policies
+// may always read them.
 func (s *Set) question(r Request) cedar.Request {
 	context := cedar.RecordMap{}
 	for name := range s.known.actions[actionUID(r.Action)].AppliesTo.Context {
@@ -140,7 +149,8 @@ func (s *Set) question(r Request) cedar.Request {
 		Context: cedar.NewRecord(context)}
 }
 
-// world are the entities that a request is about, as the policies of one spelling see them.
+// world returns the entities of a request, as the policies of one spelling see them: the principal with its
+// account and groups, and the resource with its account and, for a job, its attributes.
 func (s *Set) world(r Request, sp spelling) entities {
 	account := r.Who.Account // a resource without an account is in each
 	groups := make([]cedar.Value, len(r.Who.Groups))
@@ -172,6 +182,7 @@ func (s *Set) world(r Request, sp spelling) entities {
 	return entities{who: who, what: what, actions: s.known}
 }
 
+// texts returns a record of strings.
 func texts(m map[string]string) cedar.Record {
 	r := make(cedar.RecordMap, len(m))
 	for k, v := range m {
@@ -180,14 +191,14 @@ func texts(m map[string]string) cedar.Record {
 	return cedar.NewRecord(r)
 }
 
-// entities are the principal, the resource and the actions. Others have neither attributes nor parents, but for a job's model, which is in
-// the account as every model is.
+// entities are the principal, the resource, the actions, and a job's model, which lies in the account like every
+// model. All other entities have neither attributes nor parents.
 type entities struct {
 	who, what cedar.Entity
 	actions   *vocabulary
 }
 
-// Get implements [cedar.EntityGetter].
+// Get returns an entity. It implements [cedar.EntityGetter].
 func (e entities) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 	switch {
 	case uid == e.who.UID:

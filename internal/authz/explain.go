@@ -10,7 +10,7 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
-// Match says how a policy fits a request.
+// Match says how well a policy fits a request.
 type Match struct {
 	Policy  string   `json:"policy"`
 	Line    int      `json:"line"` // where the policy begins
@@ -18,7 +18,8 @@ type Match struct {
 	Lacks   []string `json:"lacks"` // what of it does not fit; empty: the policy decides on this request
 }
 
-// Explain says of each policy how it fits a request, in the order of the file.
+// Explain returns for each policy, in the order of the file, which of its parts do not fit a request. It returns
+// nil for an unknown action.
 func (s *Set) Explain(r Request) []Match {
 	var all []Match
 	if _, ok := s.known.actions[actionUID(r.Action)]; !ok {
@@ -83,7 +84,8 @@ func (p *Policies) Explain(_ context.Context, r Request) []Match {
 	return nil
 }
 
-// Types are the types of resources that an action has, in no order; none for an action that there is not.
+// Types returns the types of resources that an action applies to, in no particular order, or nil for an unknown
+// action.
 func Types(action string) []string {
 	a, ok := known().actions[actionUID(action)]
 	if !ok || a.AppliesTo == nil {
@@ -96,7 +98,7 @@ func Types(action string) []string {
 	return all
 }
 
-// Actions are the names of all actions that a request may have, sorted.
+// Actions returns the names of all actions that a request may have, sorted.
 func Actions() []string {
 	v := known()
 	return slices.DeleteFunc(slices.Clone(v.names), func(n string) bool { return v.actions[actionUID(n)].AppliesTo == nil })

@@ -12,11 +12,13 @@ import (
 	"time"
 )
 
-// pollTime is how often the file is read again. A change counts when two reads in a row have found it, so that a file that is being written
-// is never taken for a whole one: a half-written file could lack the policies that forbid.
+// pollTime is the time between two reads of the file. A change takes effect when two reads in a row found the same
+// text, so at most two seconds after it. Otherwise a file that is still being written could be used without the
+// policies that forbid.
 const pollTime = time.Second
 
-// Policies are the policies of a running server. They are safe for concurrent use; Run may be called once.
+// Policies are the policies of a running server, which follow their file. They are safe for concurrent use; Run
+// may be called once.
 type Policies struct {
 	file  string // "": there is none
 	log   *slog.Logger
@@ -26,15 +28,17 @@ type Policies struct {
 	seen, judged digest
 }
 
+// digest is the SHA-256 of the file's text.
 type digest [sha256.Size]byte
 
-// state is what holds now.
+// state is what decisions use now. It is replaced as a whole, so a decision never sees half of a change.
 type state struct {
 	set  *Set   // nil: there is no file
 	note string // why the file's present text does not hold; "" when it does
 }
 
-// Open reads the policy file of a server; "" is none. Its error is an [*Error], or tells why the file cannot be read.
+// Open reads the policy file of a server. With file "" every principal may do everything in its own account. The
+// error is an [*Error] if the file has mistakes, otherwise it says why the file cannot be read. log may be nil.
 func Open(file string, log *slog.Logger) (*Policies, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -58,7 +62,7 @@ func Open(file string, log *slog.Logger) (*Policies, error) {
 	return p, nil
 }
 
-// Load reads and checks a policy file once.
+// Load reads and checks a policy file once. Its errors are those of Open.
 func Load(file string) (*Set, error) {
 	text, err := read(file)
 	if err != nil {
@@ -67,7 +71,8 @@ func Load(file string) (*Set, error) {
 	return Parse(file, text)
 }
 
-// read returns the text of a file, and one byte more than is allowed of a longer one.
+// read returns the text of a regular file, at most one byte more than the allowed size, so that Parse can refuse a
+// longer one.
 func read(file string) (string, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -88,7 +93,7 @@ func read(file string) (string, error) {
 	return string(text), nil
 }
 
-// Decide tells whether a caller may do something.
+// Decide returns whether a caller may do something, and why. It reads memory only and does not block.
 func (p *Policies) Decide(_ context.Context, r Request) Decision {
 	if s := p.state.Load(); s.set != nil {
 		return s.set.Decide(r)
@@ -99,13 +104,17 @@ func (p *Policies) Decide(_ context.Context, r Request) Decision {
 	return Decision{Allowed: true, Reason: "No policy file is set: every principal may do everything in its own account."}
 }
 
-// Unrestricted tells that no policy file is set, so that every principal may do everything in its own account.
+// Unrestricted reports whether no policy file is set, so that every principal may do everything in its own
+// account.
 func (p *Policies) Unrestricted() bool { return p.state.Load().set == nil }
 
-// Note says why the policies that hold are not those of the file; "" when they are.
+// Note returns why the policies in use are not those of the file, or "" if they are. It holds no text of the file,
+// since /readyz shows it.
 func (p *Policies) Note() string { return p.state.Load().note }
 
-// Run follows the file until ctx ends. A file that cannot be read, or is faulty, changes nothing but the note: the policies of before hold.
+// Run follows the file until ctx ends, and returns its error. If the file is removed, cannot be read or has
+// mistakes, the previous policies stay in use and Note says so. After a restart there are no previous ones, and
+// Open fails.
 func (p *Policies) Run(ctx context.Context) error {
 	if p.file == "" {
 		<-ctx.Done()
@@ -123,7 +132,7 @@ func (p *Policies) Run(ctx context.Context) error {
 	}
 }
 
-// look reads the file once, and takes a text that it has found twice.
+// look reads the file once. A text takes effect, or is refused, at the second look that finds it.
 func (p *Policies) look() {
 	text, err := read(p.file)
 	if err != nil {
@@ -146,7 +155,7 @@ func (p *Policies) look() {
 	p.log.Info("the policies were read again", "file", p.file, "policies", set.Len())
 }
 
-// keep lets the policies of before hold, and says why, once.
+// keep keeps the previous policies in use, sets the note and logs the error, once for each reason.
 func (p *Policies) keep(reason string, err error) {
 	now := p.state.Load()
 	note := fmt.Sprintf("the policies of %s are those of before, because %s; see the log", p.file, reason)

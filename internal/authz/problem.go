@@ -18,7 +18,7 @@ type Error struct {
 	Problems []Problem
 }
 
-// Error has one line for each problem: FILE:LINE:COLUMN: what.
+// Error returns one line for each problem: FILE:LINE:COLUMN: WHAT (REMEDY).
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -30,7 +30,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// place is where the problem is, for people.
+// place returns the place of the problem for people.
 func (p Problem) place() string {
 	if p.Line == 0 {
 		return "its beginning"
@@ -38,7 +38,7 @@ func (p Problem) place() string {
 	return fmt.Sprintf("line %d, column %d", p.Line, p.Column)
 }
 
-// at is the place within the file as tools print it.
+// at returns the place as compilers print it, ":LINE:COLUMN", or "" for the whole file.
 func (p Problem) at() string {
 	if p.Line == 0 {
 		return ""

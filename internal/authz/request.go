@@ -2,14 +2,15 @@ package authz
 
 import "strings"
 
-// Identity is a caller.
+// Identity is an authenticated caller.
 type Identity struct {
 	Account   string // 12 digits
 	Principal string // within the account
 	Groups    []string
 }
 
-// ARN names the caller in AWS's form. A principal that is an ARN itself, such as that of an assumed role, is named as it is.
+// ARN returns the caller's name in AWS's form. A principal that is an ARN already, such as an assumed role's, is
+// returned unchanged.
 func (i Identity) ARN() string {
 	if strings.HasPrefix(i.Principal, "arn:") {
 		return i.Principal
@@ -27,7 +28,7 @@ const (
 	TypeKey     = "Key"     // ID: its key id
 )
 
-// Resource is what a request is about.
+// Resource is the object of a request.
 type Resource struct {
 	Type    string // one of the constants
 	ID      string
@@ -35,7 +36,7 @@ type Resource struct {
 	Job     Job    // of a Job, what policies may ask of it
 }
 
-// Job is what policies may ask of a job.
+// Job holds the attributes of a job that policies can test.
 type Job struct {
 	Owner string // principal that created it, of the job's account
 	Name  string
@@ -54,7 +55,7 @@ type Request struct {
 	Tags map[string]string
 }
 
-// Decision is the answer to a request.
+// Decision is the answer to a request. The reason is for logs and for doctor --as; clients get Refusal.
 type Decision struct {
 	Allowed bool
 	// Explicit tells that a policy forbids the request, or another account owns the resource. Otherwise a denied request lacks a permit.
@@ -63,7 +64,8 @@ type Decision struct {
 	Reason   string   // one sentence: what permits it, or what would have to change
 }
 
-// Refusal is the message of a denied request in AWS's words. resource is the ARN, or the name, of what was asked for.
+// Refusal returns the message of a denied request in AWS's words. resource is the ARN or the name that the request
+// used. It names no policy, because callers must not learn what the policies say.
 func (d Decision) Refusal(r Request, resource string) string {
 	why := "because no identity-based policy allows the " + r.Action + " action"
 	if d.Explicit {

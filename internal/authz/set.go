@@ -32,7 +32,8 @@ type policy struct {
 	text     statement
 }
 
-// Parse checks the text of a policy file. Its error is an [*Error] with everything that is wrong.
+// Parse checks the text of a policy file against the schema. Its error is an [*Error] with all mistakes, sorted by
+// their place. A file with one mistake has no effect at all.
 func Parse(file, text string) (*Set, error) {
 	p := &parsing{set: &Set{known: known()}}
 	if why := readable(text); why != "" {
@@ -51,10 +52,10 @@ func Parse(file, text string) (*Set, error) {
 	return p.set, nil
 }
 
-// Len is how many policies there are.
+// Len returns the number of policies.
 func (s *Set) Len() int { return len(s.policies) }
 
-// parsing gathers the policies of a file and what is wrong with them.
+// parsing collects the policies of a file and the problems in them.
 type parsing struct {
 	set      *Set
 	problems []Problem
@@ -63,11 +64,12 @@ type parsing struct {
 // maxWhat is the longest text of a problem in characters. A message of the type checker may repeat half of a policy.
 const maxWhat = 300
 
+// bad adds a problem, shortened to maxWhat characters.
 func (p *parsing) bad(line, column int, remedy, what string, args ...any) {
 	p.problems = append(p.problems, Problem{line, column, words.Shorten(plain.Line(fmt.Sprintf(what, args...)), maxWhat), remedy})
 }
 
-// parse reads the statements one by one.
+// parse reads the statements one by one, so that a mistake in one does not hide those in the others.
 func (p *parsing) parse(text string) {
 	for _, s := range statements(text) {
 		if len(s.text) > maxPolicy {
@@ -96,7 +98,8 @@ var (
 	parseWords = regexp.MustCompile(`^(?s)parser error: (?:parse error at )?<input>:[0-9]+:[0-9]+:? *("(?:[^"\\]|\\.)*": )?(.*)$`)
 )
 
-// parseError takes the parser's error apart: where in the statement it stopped, and why.
+// parseError returns where in the statement the parser stopped, and why, in words that name no Go types. Lines and
+// columns count from 1.
 func parseError(err error) (line, column int, what string) {
 	line, column, what = 1, 1, err.Error()
 	if m := parsePlace.FindStringSubmatch(what); m != nil {
@@ -123,7 +126,8 @@ func parseError(err error) (line, column int, what string) {
 	return max(line, 1), max(column, 1), what
 }
 
-// columnIn is the column in the file of a place in a statement.
+// columnIn returns the column in the file for a place in a statement: only the statement's first line begins at
+// another column.
 func columnIn(s statement, line, column int) int {
 	if line == 1 {
 		return s.column + column - 1
@@ -144,7 +148,8 @@ func (p *parsing) check() {
 	}
 }
 
-// checkOne finds the spelling that a policy keeps to.
+// checkOne finds the first spelling for which a policy is valid. If it is valid for none, the errors for the first
+// one are reported.
 func (p *parsing) checkOne(v *validators, one *policy, tree *ast.Policy) {
 	var first error
 	for _, sp := range spellings {
@@ -160,7 +165,7 @@ func (p *parsing) checkOne(v *validators, one *policy, tree *ast.Policy) {
 	p.tell(v, one.text, tree, first)
 }
 
-// each takes a joined error apart.
+// each returns the single errors of a joined error.
 func each(err error) []error {
 	var joined interface{ Unwrap() []error }
 	if !errors.As(err, &joined) {

@@ -40,7 +40,8 @@ const (
 // diskIsFull is what Get, List and /readyz say while the disk is full. Any caller may read it, so it names no path.
 const diskIsFull = "The disk of the server's data directory is full: finished records wait in memory, and nothing is stored. Make room on it; jobs then continue by themselves."
 
-// newFullDisk watches the disk of dir. It logs with log.
+// newFullDisk returns the watch of dir's disk, which logs with log. It tests nothing until a warning or watch asks
+// for it.
 func newFullDisk(dir string, log *slog.Logger) *fullDisk {
 	d := &fullDisk{dir: dir, log: log, found: make(chan struct{}, 1)}
 	d.probe = d.write

@@ -129,7 +129,7 @@ const (
 )
 
 // reportFindings prints the findings with up to three texts each: the finding, "why" and "do". On a terminal, long
-// texts are broken and continue in their column.
+// texts are broken and continue in their column. The severity is coloured, and never said by colour alone.
 func (a *app) reportFindings(all []doctor.Finding) error {
 	s := a.page()
 	for _, f := range all {

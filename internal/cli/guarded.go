@@ -16,7 +16,8 @@ const (
 	objectsName  = "s3"
 )
 
-// guardedNames are those of serve.
+// guardedNames are the names in the data directory whose loss ends the server: the database, the journal and, with
+// the embedded S3, the objects.
 func guardedNames(c *config.Config) []string {
 	names := []string{databaseName, journalName}
 	if c.EmbeddedS3() {

@@ -108,7 +108,8 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 }
 
 // listJobs prints the jobs of a query as a table or as a JSON list. It stops requesting pages at the limit and
-// then says on stderr that there are more.
+// then says on stderr that there are more. Nothing is printed on stdout if a page cannot be read, so that a list
+// is never cut silently.
 func (a *app) listJobs(ctx context.Context, c *clients, in *bedrock.ListModelInvocationJobsInput, limit int, asJSON bool) error {
 	// Not nil: --json prints [] if there is no job.
 	jobs := []jobFacts{}

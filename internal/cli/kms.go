@@ -107,7 +107,7 @@ KEY is an id, an alias or an ARN of a key in the settings, or the path of a key 
 }
 
 // keyFile returns the path of a key file. name is an id, an alias or an ARN of a key in the settings; otherwise it
-// is taken as a path.
+// is taken as a path. A key of the settings comes first.
 func (a *app) keyFile(s *settings, name string) (string, error) {
 	c, err := a.loadBy(config.LoadClient, s)
 	if err != nil {

@@ -89,7 +89,8 @@ func (a *app) publish(ctx context.Context, c *clients, j jobFacts, asJSON bool) 
 	return err
 }
 
-// discard asks the server to delete the kept results of a job. This cannot be undone.
+// discard asks the server to delete the kept results of a job. This cannot be undone. It does not wait for the
+// deletion, which continues on the server. A job without kept results is an error.
 func (a *app) discard(ctx context.Context, c *clients, j jobFacts) error {
 	if err := c.discardKept(ctx, j.ARN); err != nil {
 		var refused *smithy.GenericAPIError

@@ -32,7 +32,7 @@ type simulatedServer struct {
 	asJSON   bool
 }
 
-// The steps of a server of which nothing else was said. They are no server's in particular: docs/simulate.md says how to find one's own.
+// The defaults of --slots and --step.
 const (
 	// These are round numbers and describe no particular model server: docs/simulate.md tells how to measure one's
 	// own.
@@ -159,6 +159,7 @@ func (s *simulatedServer) read() error {
 	if o.Queue < -1 {
 		return &usageError{reason: fmt.Sprintf("--queue %d is not possible", o.Queue), remedy: "write how many may wait, 0 for any number, or -1 for none"}
 	}
+	// Map order is random, but at most one message is printed, and each of them is true.
 	for name, below := range map[string]bool{"slots": o.Slots < 0, "step": o.Step < 0, "decode": o.Decode < 0, "prefill": o.Prefill < 0,
 		"chunk": o.Chunk < 0, "cache": o.Cache < 0, "latency": o.Latency < 0, "retry-after": o.RetryAfter < 0, "series": o.Series < 0,
 		"fail-times": o.Failures.Times < 0, "refuse-after": o.RefuseAfter < 0, "quota": o.Quota < 0, "restart": o.Restart < 0, "others": !(o.Others.Rate >= 0)} {

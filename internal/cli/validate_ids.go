@@ -50,7 +50,8 @@ type idPart struct {
 }
 
 const (
-	// memoryIDs take 8 MiB.
+	// memoryIDs is the number of ids that stay in memory: 2¹⁹ × 16 bytes = 8 MiB. idParts is the number of
+	// temporary files, and idBytes the length of an id in them: the hash and the place, 8 bytes each.
 	memoryIDs = 1 << 19
 	idParts   = 64
 	idBytes   = 16
@@ -120,8 +121,9 @@ func (s *idSet) close() {
 	}
 }
 
-// each calls visit with the ids, in groups of which each has all ids of a hash. visit may sort its argument but
-// must not keep it.
+// each calls visit with groups of ids. All ids with the same hash are in one group. visit may sort its argument
+// but must not keep it. The ids in memory are written to the parts first, so that one group is in memory at a
+// time. The error is that of the temporary files.
 func (s *idSet) each(visit func([]idPlace)) error {
 	if s.dir == "" {
 		visit(s.ids)

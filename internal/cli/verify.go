@@ -50,7 +50,8 @@ The exit code is 0 if everything matches, and 1 if something differs; the first 
 	return cmd
 }
 
-// verification finds the job that a word names and checks its files, on this machine or on the server.
+// verification finds the job that a word names and checks its files, on this machine or on the server. A word that
+// is a path of this machine is a directory; everything else is asked of the server.
 type verification struct {
 	app    *app
 	target target

@@ -36,7 +36,8 @@ type Authorizer interface {
 	Decide(ctx context.Context, r authz.Request) authz.Decision
 }
 
-// Handler answers STS requests: forms posted to the path /, or queries of it.
+// Handler answers STS requests: forms posted to the path /, or queries of it. Proven, if it is not nil, is called
+// when a request is verified. Its members must not be changed once it serves.
 type Handler struct {
 	Verifier   Verifier
 	Sessions   *Sessions
@@ -59,7 +60,8 @@ type call struct {
 	form    url.Values
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP answers one request. Internal errors are logged with the request's id and shown as InternalFailure.
+// Answers hold secrets, so no cache may store them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID()
 	out, err := h.answer(w, r)
@@ -132,8 +134,10 @@ type fault struct {
 	code, message string
 }
 
+// Error returns the code and the message.
 func (f *fault) Error() string { return f.code + ": " + f.message }
 
+// document returns the XML answer: the fault is the sender's below 500, otherwise ours.
 func (f *fault) document(id string) any {
 	type detail struct{ Type, Code, Message string }
 	kind := "Sender"
@@ -146,6 +150,7 @@ func (f *fault) document(id string) any {
 	}{detail{kind, f.code, f.message}, id}
 }
 
+// invalid returns a ValidationError, status 400.
 func invalid(format string, a ...any) *fault {
 	return &fault{http.StatusBadRequest, "ValidationError", fmt.Sprintf(format, a...)}
 }

@@ -37,6 +37,7 @@ var (
 // more rights than were asked for, so they are refused.
 var unsupported = []string{"Policy", "PolicyArns.", "Tags.", "TransitiveTagKeys.", "SerialNumber", "TokenCode", "ProvidedContexts."}
 
+// assumed is the answer to AssumeRole.
 type assumed struct {
 	XMLName          xml.Name `xml:"AssumeRoleResult"`
 	Credentials      credentials
@@ -52,7 +53,8 @@ type assumedUser struct {
 
 func (assumed) name() string { return "AssumeRole" }
 
-// assumeRole issues the keys of a role.
+// assumeRole issues temporary keys of a role. The AWS SDKs use them like permanent keys with a session token. The
+// session is logged with who made it; the secret is not.
 func (h *Handler) assumeRole(ctx context.Context, c call) (result, error) {
 	arn, session, source := c.form.Get("RoleArn"), c.form.Get("RoleSessionName"), c.form.Get("SourceIdentity")
 	longest := longestRole
@@ -105,6 +107,7 @@ func (h *Handler) mayAssume(ctx context.Context, who sigv4.Identity, role bathol
 	return refusal, d.Allowed
 }
 
+// sessionTokens is the answer to GetSessionToken.
 type sessionTokens struct {
 	XMLName     xml.Name `xml:"GetSessionTokenResult"`
 	Credentials credentials
@@ -112,7 +115,8 @@ type sessionTokens struct {
 
 func (sessionTokens) name() string { return "GetSessionToken" }
 
-// sessionToken issues temporary keys with the rights of the caller's own.
+// sessionToken issues temporary keys with the rights of the caller's own key. They end early if that key is
+// removed or gets another secret.
 func (h *Handler) sessionToken(c call) (result, error) {
 	lasts, err := c.duration(usualToken, longestToken)
 	if err != nil {
@@ -129,6 +133,7 @@ func (h *Handler) sessionToken(c call) (result, error) {
 	return sessionTokens{Credentials: keys}, err
 }
 
+// identity is the answer to GetCallerIdentity.
 type identity struct {
 	XMLName xml.Name `xml:"GetCallerIdentityResult"`
 	Arn     string
@@ -138,7 +143,7 @@ type identity struct {
 
 func (identity) name() string { return "GetCallerIdentity" }
 
-// identityOf says who a caller is.
+// identityOf returns who a caller is, in AWS's form: a user, or the session of a role.
 func identityOf(who sigv4.Identity) identity {
 	arn := arnOf(who)
 	id := idOf("AIDA", arn)
@@ -149,6 +154,7 @@ func identityOf(who sigv4.Identity) identity {
 	return identity{Arn: arn, UserID: id, Account: who.Account}
 }
 
+// arnOf returns the caller's ARN.
 func arnOf(who sigv4.Identity) string {
 	return authz.Identity{Account: who.Account, Principal: who.Principal}.ARN()
 }
@@ -159,7 +165,8 @@ func idOf(prefix, arn string) string {
 	return prefix + base32.StdEncoding.EncodeToString(sum[:10])
 }
 
-// duration returns the duration that a request asks for.
+// duration returns the duration that a request asks for, or usual. The error is a ValidationError if it is not
+// between shortest and longest.
 func (c call) duration(usual, longest time.Duration) (time.Duration, error) {
 	text := c.form.Get("DurationSeconds")
 	if text == "" {
@@ -184,5 +191,5 @@ func (c call) restricts() (parameter string, found bool) {
 	return "", false
 }
 
-// quoted is a value of the caller in a message.
+// quoted returns a value of the caller for a message, cut to 100 bytes.
 func quoted(s string) string { return "'" + s[:min(len(s), 100)] + "'" }

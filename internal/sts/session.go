@@ -63,7 +63,8 @@ func derive(key []byte, purpose string) []byte {
 	return m.Sum(nil)
 }
 
-// ticket is what a session token says.
+// ticket is the content of a session token, encrypted and authenticated. Groups are those of an assumed role; a
+// session without a role takes its rights from the key From at each use.
 type ticket struct {
 	Key       string   `json:"k"` // access key id of the session
 	Account   string   `json:"a"`
@@ -84,7 +85,9 @@ type credentials struct {
 	Expiration      string
 }
 
-// issue makes temporary keys for a ticket.
+// issue returns temporary keys for a ticket. Nothing is stored: the token is
+//
+//	Base64(nonce, 12 bytes | AES-256-GCM(seal key, JSON of the ticket))
 func (s *Sessions) issue(t ticket, lasts time.Duration) (credentials, error) {
 	id := make([]byte, 10)
 	rand.Read(id) // crypto/rand never returns an error
@@ -101,7 +104,8 @@ func (s *Sessions) issue(t ticket, lasts time.Duration) (credentials, error) {
 		Expiration: expires.Format(time.RFC3339)}, nil
 }
 
-// secretOf returns the secret of a temporary key: 40 characters.
+// secretOf returns the secret of a temporary key, 40 characters derived from its id and the key of sessions. So it
+// need not be stored.
 func (s *Sessions) secretOf(id string) string {
 	return base64.StdEncoding.EncodeToString(derive(s.secret, id))[:40]
 }
@@ -134,7 +138,8 @@ func (s *Sessions) Session(id, token string) (sigv4.AccessKey, error) {
 	return k, nil
 }
 
-// open reads a session token.
+// open returns the ticket of a token. It returns sigv4.ErrNoSession for a token that was not issued here or
+// belongs to another key, and sigv4.ErrExpired after its end.
 func (s *Sessions) open(id, token string) (t ticket, err error) {
 	sealed, err := base64.StdEncoding.DecodeString(token)
 	if err != nil || len(sealed) < s.seal.NonceSize() || !strings.HasPrefix(id, temporaryID) {
