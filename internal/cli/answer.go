@@ -103,7 +103,8 @@ func toolName(block map[string]any) string {
 }
 
 // countNumbers returns the length of the first list of numbers in v, at any depth: the dimension of an embedding.
-// It returns 0 if v has no such list.
+// It returns 0 if v has no such list. All embeddings of one answer have the same dimension, so the first is
+// enough.
 func countNumbers(v any) int {
 	switch v := v.(type) {
 	case []any:

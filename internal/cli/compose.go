@@ -126,7 +126,7 @@ func absentWays(n config.Network) (absent []string) {
 }
 
 // ownAddress reports whether this machine has the address: whether a UDP socket can be bound to it. Nothing is
-// sent.
+// sent, and the socket is closed at once.
 func ownAddress(address string) bool {
 	conn, err := net.ListenPacket("udp", net.JoinHostPort(address, "0")) //nolint:noctx // nothing is sent or waited for
 	if err != nil {

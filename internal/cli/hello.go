@@ -31,7 +31,7 @@ func helloBody(family string) string {
 }
 
 // firstModel returns the model that a first test uses, and its family: the first of the settings, otherwise the
-// embedded one.
+// embedded one. The family selects the body of the first record.
 func firstModel(c *config.Config) (id, family string) {
 	if len(c.Models) == 0 {
 		return embeddedModel, dialect.FamilyAny
@@ -40,8 +40,8 @@ func firstModel(c *config.Config) (id, family string) {
 	return m.ID, cmp.Or(m.Family, dialect.FamilyOf(m.ID))
 }
 
-// commandName returns what the user types to run this program: its name if it is in PATH, otherwise the path with which it
-// was started.
+// commandName returns what the user must type to run this program: its name if PATH has it, otherwise the path
+// with which it was started. The next commands that serve prints begin with it.
 func commandName() string {
 	const name = "batholith"
 	if _, err := exec.LookPath(name); err == nil || !strings.ContainsRune(os.Args[0], os.PathSeparator) {

@@ -41,12 +41,12 @@ func (c *clients) kept(ctx context.Context, job string) (k keptFacts, err error)
 }
 
 // publishKept asks the server to write the kept results to the output. The server answers before it has done so;
-// kept tells when. discardKept asks it to delete them, which cannot be undone.
+// kept tells when. A job without kept results is refused with ConflictException.
 func (c *clients) publishKept(ctx context.Context, job string) error {
 	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/publish", nil)
 }
 
-// discardKept asks the server to delete the kept results of a job.
+// discardKept asks the server to delete the kept results of a job, which cannot be undone.
 func (c *clients) discardKept(ctx context.Context, job string) error {
 	return c.call(ctx, http.MethodPost, "/kept-results/"+url.PathEscape(job)+"/discard", nil)
 }

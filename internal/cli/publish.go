@@ -48,7 +48,8 @@ JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp
 	return cmd
 }
 
-// publishEvery is the time between two questions to the server how far a publication is.
+// publishEvery is the time between two questions to the server how far a publication is. A publication takes
+// seconds to minutes.
 const publishEvery = 500 * time.Millisecond
 
 // publish asks the server to write the kept results, and waits until it has. Ctrl-C ends the wait only; the server

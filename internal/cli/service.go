@@ -139,8 +139,8 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if err := s.engine.Recover(ctx); err != nil {
 		return err
 	}
-	// From here on, jobs of earlier processes continue. A crash before this line changes nothing for the next
-	// start.
+	// From here on, jobs of earlier processes continue. After a crash the next start recovers from the same
+	// journal again.
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })

@@ -62,7 +62,8 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	return inputBelow(bucket, prefix, gathered), nil
 }
 
-// inputBelow returns the s3:// URI of the input: the object if there is one file, otherwise the prefix.
+// inputBelow returns the s3:// URI of the input: the object if there is one file, otherwise the prefix, below
+// which a job reads every .jsonl object.
 func inputBelow(bucket, prefix string, gathered []localFile) string {
 	if len(gathered) == 1 {
 		prefix += gathered[0].key

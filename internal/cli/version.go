@@ -21,7 +21,8 @@ type build struct {
 }
 
 // readBuild returns the information that the Go toolchain stores in the binary. A build outside version control
-// has the version "(devel)" and no revision.
+// has the version "(devel)" and no revision. A build with uncommitted changes says so, because its revision does
+// not describe it.
 func readBuild() build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
