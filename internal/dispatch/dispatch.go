@@ -106,6 +106,7 @@ type Options struct {
 	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
 	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
 	Sourced  bool          // write into each output line which model server and model answered it
+	Discreet bool          // no job's note quotes an error line, which may quote a prompt; so it is always for a job with an encryption key
 	Lease    time.Duration // from the last heartbeat until another worker may claim this worker's chunks; 0: 5 s
 	Drain    time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
 }

@@ -747,6 +747,35 @@ func TestFirstRecordsThatFailAlikeAreToldEarly(t *testing.T) {
 	})
 }
 
+// Notes are in the database, which is not encrypted: where prompts are, no note has a server's words, which may quote them.
+func TestNotesOfEncryptedJobsKeepAServersWordsOut(t *testing.T) {
+	for name, discreet := range map[string]bool{"a key of the job": false, "a key of the data": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				s := &server{limit: 1, do: func(context.Context, string, int) ([]byte, error) {
+					time.Sleep(time.Second)
+					return nil, &batholith.Failure{Kind: batholith.FailureBadRecord, Status: 400, Message: "cannot take planted-prompt"}
+				}}
+				d := w.dispatcher(Options{Discreet: discreet}, s)
+				job := w.job("a", 1000, 100)
+				if !discreet {
+					job.KMSKeyID = "alias/prompts"
+				}
+				d.Enqueue(job)
+				defer w.start(d)()
+				w.await(11, "a")
+				if note := w.note("a"); !strings.Contains(note, "400") || strings.Contains(note, "planted") {
+					t.Errorf("note %q", note)
+				}
+				if e := d.FirstError("a"); e == nil || e.Code != 400 || strings.Contains(e.Message, "planted") {
+					t.Errorf("first error %v", e)
+				}
+			})
+		})
+	}
+}
+
 func TestRecordsWithAnOutcomeAreNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), answering(0)

@@ -32,10 +32,19 @@ func (f *feed) opening(e *batholith.RecordError) string {
 	if o.seen < openingRecords || o.mixed {
 		return ""
 	}
-	return fmt.Sprintf("The first %d records all ended with the same error. If the others would fail as well, stop the job and fix the cause: %s", o.seen, o.first)
+	return fmt.Sprintf("The first %d records all ended with the same error. If the others would fail as well, stop the job and fix the cause: %s", o.seen, f.noted(o.first))
 }
 
-// FirstError returns the first error line that the job got in this process. It is nil if there was none, or if the job is not queued here.
+// noted is an error line as the job's note may have it. The note is stored in the database, which is not encrypted, and a server's words may
+// quote the prompt. So the note of a job that encrypts its prompts has only the code.
+func (f *feed) noted(e *batholith.RecordError) *batholith.RecordError {
+	if e == nil || !f.d.o.Discreet && f.job.KMSKeyID == "" {
+		return e
+	}
+	return &batholith.RecordError{Code: e.Code, Message: "(the reason is in the error line of the output: an encryption key is set, and notes are not encrypted)"}
+}
+
+// FirstError returns the first error line that the job got in this process, as its note may have it. It is nil if there was none, or if the job is not queued here.
 func (d *Dispatcher) FirstError(job string) *batholith.RecordError {
 	d.mu.Lock()
 	f := d.feeds[job]
@@ -45,5 +54,5 @@ func (d *Dispatcher) FirstError(job string) *batholith.RecordError {
 	}
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	return f.start.first
+	return f.noted(f.start.first)
 }

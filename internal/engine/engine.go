@@ -148,7 +148,8 @@ func (e *Engine) joinWorker() (err error) {
 		Canary: func(path string, f dialect.Features, model string, n int) (batholith.Call, bool) {
 			return dialect.Canary(dialect.ProtocolOpenAI, path, f, model, n)
 		},
-		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Drain: o.Drain, Room: room, Listener: o.Listener})
+		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.DataKeys != nil,
+		Drain: o.Drain, Room: room, Listener: o.Listener})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
