@@ -223,8 +223,17 @@ models:
 	for _, name := range []string{"mixed", "refused", "bad", "sealed"} {
 		w.show(s, name)
 	}
+	file := filepath.Join(t.TempDir(), "sent.jsonl")
+	if err := os.WriteFile(file, lines(prompt, "fine", "refused"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.run(s, "submit", file, "--model", "m", "--name", "sent", "--wait")
 	w.run(s, "watch", "bad")
 	w.run(s, "watch", "sealed")
+	w.run(s, "get", "sent")
+	if at := "batholith get sent"; !bytes.Contains(w.texts[at], []byte("Completed")) || !bytes.Contains(w.texts[at], []byte("400")) {
+		t.Errorf("the submitted job: %s", w.texts[at])
+	}
 	w.showAll(s)
 	// The model server did quote: its words are in the record's line, and only there.
 	quoted := s.Lines(mixed, "mixed.jsonl.out")[1]
@@ -237,6 +246,9 @@ models:
 	}
 	w.tree("stopped", s.Data)
 	w.add("log", []byte(s.Log()))
+	if !bytes.Contains(w.texts["log"], []byte("level=DEBUG")) {
+		t.Error("the log has no line of level debug")
+	}
 	audit, err := os.ReadFile(filepath.Join(s.Dir, "audit.log"))
 	if err != nil || !bytes.Contains(audit, []byte("bedrock:CreateModelInvocationJob")) {
 		t.Fatalf("the audit log: %v\n%s", err, audit)
