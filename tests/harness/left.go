@@ -71,7 +71,7 @@ func (s *Server) NothingLeft(objects int) {
 // stray lists the files in the data directory of a stopped server that are neither permanent nor input or output.
 func (s *Server) stray() (paths []string) {
 	s.t.Helper()
-	own := map[string]bool{"credentials": true, "lock": true, "worker": true, "batholith.db": true, "batholith.db.made": true}
+	own := map[string]bool{"credentials": true, "sessions.key": true, "s3/owners": true, "lock": true, "worker": true, "batholith.db": true, "batholith.db.made": true}
 	err := filepath.WalkDir(s.Data, func(path string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(s.Data, path)
 		bucket := fmt.Sprintf("s3/buckets/%s/", Bucket)
