@@ -19,7 +19,7 @@ import (
 const longerThanTheLease = 5500 * time.Millisecond
 
 // noticed finds when the server wrote that its lease was lost.
-var noticed = regexp.MustCompile(`time=(\S+) level=WARN msg="the worker's lease was lost`)
+var noticed = regexp.MustCompile(`time=(\S+) level=WARN msg="the worker's lease has expired`)
 
 func TestAStalledServerNoticesBeforeItSendsAndRepeatsOnlyWhatWasInFlight(t *testing.T) {
 	t.Parallel()
