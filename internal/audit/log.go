@@ -61,7 +61,7 @@ func (l *Log) open() error {
 		return errors.Join(err, f.Close())
 	}
 	if !info.Mode().IsRegular() {
-		return errors.Join(fmt.Errorf("%s is no file", l.o.File), f.Close())
+		return errors.Join(fmt.Errorf("%s is not a regular file", l.o.File), f.Close())
 	}
 	l.f, l.bytes = f, info.Size()
 	return nil

@@ -33,7 +33,7 @@ func (s *Set) Decide(r Request) Decision {
 		return Decision{Reason: fmt.Sprintf("There is no action %q.", r.Action)}
 	}
 	if !slices.Contains(action.AppliesTo.Resources, cedar.EntityType(r.Resource.Type)) {
-		return Decision{Reason: fmt.Sprintf("%s is no action on a %s.", r.Action, r.Resource.Type)}
+		return Decision{Reason: fmt.Sprintf("%s is not an action on a %s.", r.Action, r.Resource.Type)}
 	}
 	var permits, forbids, broken []string
 	for _, sp := range spellings {

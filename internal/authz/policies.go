@@ -79,7 +79,7 @@ func read(file string) (string, error) {
 		return "", fmt.Errorf("read the policies: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("read the policies: %s is no file", file)
+		return "", fmt.Errorf("read the policies: %s is not a regular file", file)
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -46,7 +46,7 @@ func readFile(path string) (string, error) {
 		return "", err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return "", fmt.Errorf("%s is no PEM file", path)
+		return "", fmt.Errorf("%s is not a PEM file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -103,7 +103,7 @@ func networks(c *config.Config, models *engine.Models) (engine.Networks, error) 
 	}
 	if !c.EmbeddedS3() && c.S3.Endpoint != "aws" {
 		if n.S3, err = url.Parse(c.S3.Endpoint); err != nil {
-			return n, errors.New("s3.endpoint is no URL")
+			return n, errors.New("s3.endpoint is not a valid URL")
 		}
 	}
 	return n, nil

@@ -22,7 +22,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	var given []string
 	cmd := &cobra.Command{
 		Use:   "doctor [--as PRINCIPAL ACTION RESOURCE]",
-		Short: "Find what is wrong, and say how to mend it",
+		Short: "Find what is wrong, and say how to fix it",
 		Long: `Check the settings, the data directory, the server, the model servers and the leftovers of jobs, and print for each what is
 wrong, why, and what to do about it. For model servers on the usual ports of this machine it prints settings to paste; it does not
 use them by itself.
@@ -99,7 +99,7 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 }
 
 // closeDoctor prints the findings as text or JSON. It returns an error that counts the problems if there is one;
-// notes alone are a success. With --fix, a problem that was mended is no longer counted.
+// notes alone are a success. With --fix, a problem that was fixed is no longer counted.
 func (a *app) closeDoctor(all []doctor.Finding, asJSON bool) error {
 	problems := int64(0)
 	for _, f := range all {

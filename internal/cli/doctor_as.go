@@ -237,7 +237,7 @@ func resourceAs(c *config.Config, q asQuestion, who authz.Identity, context map[
 		r.Type = guessType(types, q.resource)
 	}
 	if !slices.Contains(types, r.Type) {
-		return r, hint(fmt.Errorf("%s is no action on a %s", q.action, r.Type), "its resource is: %s", strings.Join(types, " or "))
+		return r, hint(fmt.Errorf("%s is not an action on a %s", q.action, r.Type), "its resource is: %s", strings.Join(types, " or "))
 	}
 	switch r.Type {
 	case authz.TypeAccount:

@@ -20,6 +20,18 @@ func commands(c *cobra.Command) []*cobra.Command {
 	return all
 }
 
+// The value of a flag has one word as its name in the help; a flag of a setting has the setting's kind.
+func TestTheValueOfAFlagIsNamedByOneWord(t *testing.T) {
+	for _, cmd := range commands((&app{}).root()) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			name, _ := pflag.UnquoteUsage(f)
+			if s, ok := f.Value.(*settingFlag); strings.ContainsAny(name, " `") || ok && s.setting.Kind != "bool" && name != s.setting.Kind {
+				t.Errorf("%s --%s %s", cmd.CommandPath(), f.Name, name)
+			}
+		})
+	}
+}
+
 // A value that a flag cannot have is refused with the flag's name, the value, and how one is written.
 func TestEveryWrongFlagNamesItsValueAndItsRemedy(t *testing.T) {
 	tried := 0

@@ -197,7 +197,7 @@ func parseType(s string) (batholith.InvocationType, error) {
 	case strings.EqualFold(s, string(batholith.InvokeModel)):
 		return batholith.InvokeModel, nil
 	}
-	return "", &usageError{reason: fmt.Sprintf("--type: %q is no invocation type", s), remedy: "one of InvokeModel, Converse"}
+	return "", &usageError{reason: fmt.Sprintf("--type: %q is not a valid invocation type", s), remedy: "one of InvokeModel, Converse"}
 }
 
 // invocationType returns the type that was asked for. Otherwise it detects the type from the body of the first

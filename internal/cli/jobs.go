@@ -100,7 +100,7 @@ func listInput(status, name string, limit int) (*bedrock.ListModelInvocationJobs
 			return in, nil
 		}
 	}
-	e := &usageError{reason: fmt.Sprintf("%q is no status", status), remedy: "one of " + strings.Join(statusNames(), ", ")}
+	e := &usageError{reason: fmt.Sprintf("%q is not a valid status", status), remedy: "one of " + strings.Join(statusNames(), ", ")}
 	if c := words.Closest(status, statusNames()); c != "" {
 		e.remedy = fmt.Sprintf("did you mean %s?", c)
 	}

@@ -115,7 +115,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 		if j.Note != "" && !waits { // the log has said for what
 			waits = true
 			p.done()
-			a.tell("hint", "the records wait, and go on as soon as that is mended; to change the settings, Ctrl-C, and run the same command again")
+			a.tell("hint", "the records wait, and continue once that is fixed; to change the settings, press Ctrl-C and run the same command again")
 		}
 		p.show(standing{status: j.Status, counts: j.Counts, tokens: j.Tokens, flying: flying})
 	})
@@ -223,7 +223,7 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 	ended := &endedError{status: job.Status, message: job.Message}
 	switch {
 	case job.Status == batholith.StatusFailed && job.Counts.Processed == 0:
-		return hint(ended, "mend what it names, and run the same command again; no record was sent")
+		return hint(ended, "fix what the message names, and run the same command again; no record was sent")
 	case job.Status != batholith.StatusCompleted:
 		return ended
 	}

@@ -346,7 +346,7 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	switch {
 	// The three causes have different remedies, so each has its own message.
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, hint(fmt.Errorf("listen on %s: it is no address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
+		return nil, hint(fmt.Errorf("listen on %s: it is not an address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
 	case errors.Is(err, syscall.EACCES):
 		return nil, hint(fmt.Errorf("listen on %s: this user may not open the port", address), "name a port from 1024 on with %s", flag)
 	case err != nil:

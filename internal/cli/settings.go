@@ -34,7 +34,7 @@ func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 		if setting.Flag == "" || cmd.Flags().Lookup(setting.Flag) != nil {
 			continue
 		}
-		f := cmd.Flags().VarPF(&settingFlag{settings: s, setting: setting}, setting.Flag, "", strings.TrimSuffix(setting.Doc, "."))
+		f := cmd.Flags().VarPF(&settingFlag{settings: s, setting: setting}, setting.Flag, "", usageOf(setting))
 		f.DefValue = setting.Default
 		f.Hidden = len(shown) > 0 && !list[setting.Path] || strings.HasSuffix(setting.Doc, "(Not supported yet.)")
 		if setting.Kind == "bool" {
@@ -42,6 +42,11 @@ func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 		}
 	}
 	return s
+}
+
+// usageOf returns a setting's sentence for the help. It has no back quotes, because pflag takes quoted words for the name of the value.
+func usageOf(s config.Setting) string {
+	return strings.ReplaceAll(strings.TrimSuffix(s.Doc, "."), "`", "")
 }
 
 // settingFlag stores the text of a flag. Package config parses it, like a value from the file or the environment.

@@ -148,7 +148,7 @@ func (s *simulatedServer) read() error {
 		return &usageError{reason: "--outage: " + err.Error(), remedy: "write a status, reset or hang, and two times, such as 500@10s-1h"}
 	}
 	if _, ok := simlm.ParseFaultKind(s.sick); !ok && s.sick != "" {
-		return &usageError{reason: fmt.Sprintf("--sick %q is no kind of failure", s.sick), remedy: "write a status from 400 to 599, reset, torn, nonsense, hang or crash"}
+		return &usageError{reason: fmt.Sprintf("--sick %q is not a valid kind of failure", s.sick), remedy: "write a status from 400 to 599, reset, torn, nonsense, hang or crash"}
 	}
 	if s.replicas < 1 {
 		return &usageError{reason: fmt.Sprintf("--replicas %d is not possible", s.replicas), remedy: "write 1 or more"}
@@ -180,7 +180,7 @@ func (s *simulatedServer) readOutput() error {
 		most, err = strconv.Atoi(high)
 	}
 	if err != nil || least < 1 || most < least {
-		return &usageError{reason: fmt.Sprintf("--output-tokens %q is no number of tokens and no range", s.output), remedy: "write a number such as 32, or a range such as 16-256"}
+		return &usageError{reason: fmt.Sprintf("--output-tokens %q is not a valid number or range of tokens", s.output), remedy: "write a number such as 32, or a range such as 16-256"}
 	}
 	s.options.OutputTokens, s.options.OutputTokensMax = least, most
 	return nil
@@ -207,11 +207,11 @@ func (s *simulatedServer) readFailures() error {
 			if kind, ok := simlm.ParseFaultKind(name); ok {
 				fault.Kind = kind
 			} else if !named {
-				return &usageError{reason: fmt.Sprintf("%s: %q is no kind of failure", set.flag, name), remedy: didYouMeanOf(name, failureNames)}
+				return &usageError{reason: fmt.Sprintf("%s: %q is not a valid kind of failure", set.flag, name), remedy: didYouMeanOf(name, failureNames)}
 			}
 			share, err := strconv.ParseFloat(set.shares[name], 64)
 			if err != nil || !(share >= 0 && share <= 1) {
-				return &usageError{reason: fmt.Sprintf("%s %s=%s is no share", set.flag, name, set.shares[name]), remedy: "write shares from 0 to 1"}
+				return &usageError{reason: fmt.Sprintf("%s %s=%s is not a valid share", set.flag, name, set.shares[name]), remedy: "write shares from 0 to 1"}
 			}
 			fault.Share, fault.Random = share, set.flag != "--fail"
 			s.options.Faults = append(s.options.Faults, fault)

@@ -112,7 +112,7 @@ func (s *submission) check() error {
 		}
 	}
 	if s.output != "" && !isS3(s.output) {
-		return &usageError{reason: fmt.Sprintf("--output: %q is no s3:// URI", s.output), remedy: "fetch the answers to a directory with --download DIR"}
+		return &usageError{reason: fmt.Sprintf("--output: %q is not a valid s3:// URI", s.output), remedy: "fetch the answers to a directory with --download DIR"}
 	}
 	if s.output != "" {
 		if err := refuseURI(s.output); err != nil {
@@ -120,7 +120,7 @@ func (s *submission) check() error {
 		}
 	}
 	if !bucketForm.MatchString(s.bucket) {
-		return &usageError{reason: fmt.Sprintf("--bucket: %q is no name of a bucket", s.bucket), remedy: "write 3 to 63 lower-case letters, digits, dots and dashes, a letter or digit at both ends"}
+		return &usageError{reason: fmt.Sprintf("--bucket: %q is not a valid bucket name", s.bucket), remedy: "write 3 to 63 lower-case letters, digits, dots and dashes, a letter or digit at both ends"}
 	}
 	if s.timed && s.hours < 1 {
 		return &usageError{reason: fmt.Sprintf("--timeout-hours: %d is not possible", s.hours), remedy: "write 1 or more, or leave it out to have the server's default"}

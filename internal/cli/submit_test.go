@@ -92,7 +92,7 @@ func TestNothingIsUploadedForAJobThatWouldBeRefused(t *testing.T) {
 		"role": {refusal: "1 validation error detected: Value 'nope' at 'roleArn' failed to satisfy constraint: x", args: []string{"--role", "nope"},
 			says: []string{"'nope'", "hint: write --role arn:aws:iam::"}},
 		"download": {args: []string{"--download", "taken/x"}, says: []string{"--download: the answers cannot be written to taken/x: ", "not a directory", "hint: name a folder that you may write to"}},
-		"bucket":   {args: []string{"--bucket", "Bad_Bucket"}, says: []string{"--bucket: \"Bad_Bucket\" is no name of a bucket", "hint: write 3 to 63"}},
+		"bucket":   {args: []string{"--bucket", "Bad_Bucket"}, says: []string{"--bucket: \"Bad_Bucket\" is not a valid bucket name", "hint: write 3 to 63"}},
 		"hours":    {args: []string{"--timeout-hours", "-3"}, says: []string{"--timeout-hours: -3 is not possible", "hint: write 1 or more"}},
 	} {
 		t.Run(name, func(t *testing.T) {

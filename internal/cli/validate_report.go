@@ -118,7 +118,7 @@ func (a *app) closeValidate(f *validated, asJSON bool) error {
 	}
 	switch {
 	case f.Errors > 0:
-		return hint(fmt.Errorf("%s not a valid record: a job over this input would fail", isOrAre(f.Errors, "line")), "mend what is named, and validate again")
+		return hint(fmt.Errorf("%s not a valid record: a job over this input would fail", isOrAre(f.Errors, "line")), "fix the lines that are listed, and validate again")
 	case f.Refusal != "" && f.Records == 0:
 		return hint(fmt.Errorf("a job over this input would fail: %s", f.Refusal), `there is no record in it: write one a line, {"recordId": "1", "modelInput": {…}}`)
 	case f.Refusal != "":

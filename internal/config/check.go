@@ -91,10 +91,10 @@ func (l *loader) checkProcess() {
 			"a store of one machine has one process, which is both; several processes are not supported yet in this version")
 	}
 	if !accountForm.MatchString(c.Account) {
-		l.bad("account", "write twelve digits, quoted", "%q is no account", c.Account)
+		l.bad("account", "write twelve digits, quoted", "%q is not a valid account", c.Account)
 	}
 	if !regionForm.MatchString(c.Region) {
-		l.bad("region", "write a name such as us-east-1", "%q is no region", c.Region)
+		l.bad("region", "write a name such as us-east-1", "%q is not a valid region", c.Region)
 	}
 	if c.Drain < 0 {
 		l.bad("drain", "write a duration such as 30s", "it is negative")
@@ -110,7 +110,7 @@ func (l *loader) checkOIDC() {
 	case o.Issuer == "":
 		l.bad("oidc", "add oidc.issuer, or remove the other oidc settings", "oidc.issuer is missing")
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		l.bad("oidc.issuer", "write it as the tokens have it, such as https://login.example.net", "%q is no URL of an issuer", plain.RedactURL(o.Issuer))
+		l.bad("oidc.issuer", "write it as the tokens have it, such as https://login.example.net", "%q is not a valid URL of an issuer", plain.RedactURL(o.Issuer))
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		l.bad("oidc.issuer", "use https", "over http, anyone on the network path could answer with keys of their own")
 	case o.Audience == "":
@@ -149,11 +149,11 @@ func (l *loader) checkPolicy() {
 func (l *loader) address(path, value string) {
 	_, port, err := net.SplitHostPort(value)
 	if err != nil {
-		l.bad(path, "write host:port, such as 127.0.0.1:4600", "%q is no address", value)
+		l.bad(path, "write host:port, such as 127.0.0.1:4600", "%q is not a valid address", value)
 		return
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
-		l.bad(path, "write a port from 0 to 65535", "%q is no port", port)
+		l.bad(path, "write a port from 0 to 65535", "%q is not a valid port", port)
 	}
 }
 
@@ -200,7 +200,7 @@ func (l *loader) web(path, value string) {
 	// A URL without a scheme, such as localhost:8000, is the most frequent mistake.
 	u, err := url.Parse(value)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is no http or https URL", plain.RedactURL(value))
+		l.bad(path, "write it with its scheme, such as http://127.0.0.1:8000/v1", "%q is not a valid http or https URL", plain.RedactURL(value))
 		return
 	}
 	if u.User != nil {
@@ -257,7 +257,7 @@ func (l *loader) checkSimulated() {
 		"bad_request": f.BadRequest, "reset": f.Reset, "nonsense": f.Nonsense} {
 		sum += share
 		if !(share >= 0 && share <= 1) { // also rejects NaN
-			l.bad("simulated.failures."+path, "write a share from 0 to 1", "%v is no share", share)
+			l.bad("simulated.failures."+path, "write a share from 0 to 1", "%v is not a valid share", share)
 		}
 	}
 	if sum > 1 {

@@ -236,7 +236,7 @@ func TestMisspeltVariablesAreDoubtedAndForeignOnesAreNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"BATHOLITH_LISTN is no setting; did you mean BATHOLITH_LISTEN?"}, c.Warnings); diff != "" {
+	if diff := cmp.Diff([]string{"BATHOLITH_LISTN is not a setting; did you mean BATHOLITH_LISTEN?"}, c.Warnings); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -85,7 +85,7 @@ func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 	entries, ok := entriesOf(node)
 	if !ok {
-		d.problem(node, fmt.Sprintf("%s is no mapping", name(path)), "write its keys below it, indented, each as key: value")
+		d.problem(node, fmt.Sprintf("%s is not a mapping", name(path)), "write its keys below it, indented, each as key: value")
 		return
 	}
 	// Keys are compared exactly; didYouMean suggests near ones.
@@ -107,7 +107,7 @@ func (d *decoder) intoStruct(v reflect.Value, node ast.Node, path string) {
 func (d *decoder) intoList(v reflect.Value, node ast.Node, path string) {
 	seq, ok := node.(*ast.SequenceNode)
 	if !ok {
-		d.problem(node, fmt.Sprintf("%s is no list", name(path)), "write it as [a, b], or as lines that begin with a dash")
+		d.problem(node, fmt.Sprintf("%s is not a list", name(path)), "write it as [a, b], or as lines that begin with a dash")
 		return
 	}
 	// A new list: the defaults are replaced as a whole.

@@ -149,7 +149,7 @@ func (l *loader) keyID(path, id string) {
 	case reservedKeyID(id):
 		l.bad(path, "choose another id", "%q is an id that the service uses itself", id)
 	case !keyIDForm.MatchString(id):
-		l.bad(path, "use letters, digits and dashes", "%q is no access key id", id)
+		l.bad(path, "use letters, digits and dashes", "%q is not a valid access key id", id)
 	}
 }
 
@@ -164,7 +164,7 @@ func (l *loader) caller(at, account, secret, key, variable string) {
 		l.clean(at+"."+key, "it", secret)
 	}
 	if !accountForm.MatchString(account) {
-		l.bad(at+".account", "write twelve digits, quoted", "%q is no account", account)
+		l.bad(at+".account", "write twelve digits, quoted", "%q is not a valid account", account)
 	}
 }
 
@@ -181,7 +181,7 @@ func (l *loader) checkRoles() {
 	for i, r := range l.config.Roles {
 		at := fmt.Sprintf("roles[%d]", i)
 		if !roleForm.MatchString(r.ARN) {
-			l.bad(at+".arn", "write arn:aws:iam::ACCOUNT:role/NAME", "%q is no ARN of a role", r.ARN)
+			l.bad(at+".arn", "write arn:aws:iam::ACCOUNT:role/NAME", "%q is not a valid ARN of a role", r.ARN)
 		} else {
 			arns.take(at+".arn", r.ARN)
 			l.wildRole(at, r)
@@ -196,7 +196,7 @@ func (l *loader) checkRoles() {
 		}
 		for j, b := range r.Buckets {
 			if !bucketForm.MatchString(b) {
-				l.bad(fmt.Sprintf("%s.buckets[%d]", at, j), "write BUCKET or BUCKET/PREFIX, such as team-a or team-a/input/", "%q is no bucket", b)
+				l.bad(fmt.Sprintf("%s.buckets[%d]", at, j), "write BUCKET or BUCKET/PREFIX, such as team-a or team-a/input/", "%q is not a valid bucket or prefix", b)
 			}
 		}
 	}
@@ -226,10 +226,10 @@ func (l *loader) checkAssume(at string, r Role) {
 		l.web(at+".sts_endpoint", a.STSEndpoint)
 	}
 	if a.RoleARN != "" && !assumedForm.MatchString(a.RoleARN) {
-		l.bad(at+".role_arn", "write it as the token service names it: arn:aws:iam::ACCOUNT:role/NAME", "%q is no ARN of a role", a.RoleARN)
+		l.bad(at+".role_arn", "write it as the token service names it: arn:aws:iam::ACCOUNT:role/NAME", "%q is not a valid ARN of a role", a.RoleARN)
 	}
 	if n := len(a.ExternalID); n > 0 && (n < 2 || n > 1224 || !externalIDForm.MatchString(a.ExternalID)) {
-		l.bad(at+".external_id", "use 2 to 1224 letters, digits and _+=,.@:/-", "%q is no external id", a.ExternalID)
+		l.bad(at+".external_id", "use 2 to 1224 letters, digits and _+=,.@:/-", "%q is not a valid external id", a.ExternalID)
 	}
 	l.secretNamed(at+".secret_access_key_env", a.SecretAccessKeyEnv)
 	if (a.AccessKeyID == "") != (a.SecretAccessKeyEnv == "") {

@@ -148,7 +148,7 @@ func (l *loader) doubt(known map[string]bool) {
 			continue
 		}
 		if c := words.Closest(k, names); c != "" && words.Distance(k, c) <= 2 {
-			l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s is no setting; did you mean %s?", k, c))
+			l.config.Warnings = append(l.config.Warnings, fmt.Sprintf("%s is not a setting; did you mean %s?", k, c))
 		}
 	}
 }

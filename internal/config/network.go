@@ -14,7 +14,7 @@ func (l *loader) checkNetwork() {
 		at := fmt.Sprintf("network.subnets[%d]", i)
 		taken.take(at+".id", s.ID)
 		if !subnetForm.MatchString(s.ID) {
-			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no subnet id", s.ID)
+			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is not a valid subnet id", s.ID)
 		}
 		if _, part, err := s.parse(); err != nil {
 			l.networkProblem(at+"."+part, err)
@@ -25,7 +25,7 @@ func (l *loader) checkNetwork() {
 		at := fmt.Sprintf("network.security_groups[%d]", i)
 		taken.take(at+".id", g.ID)
 		if !subnetForm.MatchString(g.ID) {
-			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is no security group id", g.ID)
+			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is not a valid security group id", g.ID)
 		}
 		for j, text := range g.Egress {
 			if _, err := network.ParseRule(text); err != nil {

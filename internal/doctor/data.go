@@ -29,7 +29,7 @@ func (d *doctor) data(dir string) (alive bool) {
 		return false
 	}
 	if err != nil || !info.IsDir() {
-		why := "it is no directory"
+		why := "it is not a directory"
 		if err != nil {
 			why = files.PathAndReason(err).Error()
 		}

@@ -214,7 +214,7 @@ func TestDoctorLooksAtTheDataDirectory(t *testing.T) {
 	}
 	file := filepath.Join(data.Dir, "credentials")
 	d = newDoctor()
-	if d.data(file); !strings.Contains(d.said(Problem), "it is no directory") {
+	if d.data(file); !strings.Contains(d.said(Problem), "it is not a directory") {
 		t.Errorf("%+v", d.findings)
 	}
 }

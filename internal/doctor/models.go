@@ -110,7 +110,7 @@ func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol
 		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
 			return fmt.Errorf("%s answered with a web page (HTML) where JSON is expected", backend)
 		}
-		return fmt.Errorf("%s answered something that is no completion", backend)
+		return fmt.Errorf("%s answered with something that is not a completion", backend)
 	}
 	return err
 }

@@ -31,7 +31,7 @@ const ruleForm = "write addresses and ports, such as 10.0.0.0/8:443, 10.1.2.3:80
 func ParseRule(text string) (Rule, error) {
 	at := strings.LastIndexByte(text, ':')
 	if at < 0 {
-		return Rule{}, fault(ruleForm, "%q is no egress rule: its ports are missing", text)
+		return Rule{}, fault(ruleForm, "%q is not a valid egress rule: its ports are missing", text)
 	}
 	prefix, err := parsePrefix(text[:at])
 	if err != nil {
@@ -39,7 +39,7 @@ func ParseRule(text string) (Rule, error) {
 	}
 	first, last, ok := parsePorts(text[at+1:])
 	if !ok {
-		return Rule{}, fault("write a port from 1 to 65535, a range such as 8000-8010, or *", "%q in the egress rule %q is no port", text[at+1:], text)
+		return Rule{}, fault("write a port from 1 to 65535, a range such as 8000-8010, or *", "%q in the egress rule %q is not a valid port", text[at+1:], text)
 	}
 	return Rule{Prefix: prefix, First: first, Last: last}, nil
 }
@@ -56,9 +56,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	a, err := netip.ParseAddr(bare)
 	switch {
 	case err != nil, a.Zone() != "":
-		return netip.Prefix{}, fault(ruleForm+"; names of hosts are resolved before the rules are looked at", "%q is no address or prefix of an egress rule", text)
+		return netip.Prefix{}, fault(ruleForm+"; host names are resolved before the rules are checked", "%q is not a valid address or prefix of an egress rule", text)
 	case bracketed && a.Is4(), a.Is6() && !bracketed && !hasBits: // 2001:db8::1:443 may end with a port or without
-		return netip.Prefix{}, fault("write an IPv6 address in brackets, such as [2001:db8::1]:443, and an IPv4 address without", "%q is no address of an egress rule", text)
+		return netip.Prefix{}, fault("write an IPv6 address in brackets, such as [2001:db8::1]:443, and an IPv4 address without", "%q is not a valid address of an egress rule", text)
 	case a.Is4In6():
 		return netip.Prefix{}, fault("write "+a.Unmap().String(), "%q is an IPv4 address written as IPv6", text)
 	case !hasBits:
@@ -68,7 +68,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	p := netip.PrefixFrom(a, int(n))
 	switch {
 	case err != nil, !p.IsValid(), strconv.FormatUint(n, 10) != bits:
-		return netip.Prefix{}, fault(fmt.Sprintf("write a number from 0 to %d", a.BitLen()), "%q is no prefix length of %s", bits, a)
+		return netip.Prefix{}, fault(fmt.Sprintf("write a number from 0 to %d", a.BitLen()), "%q is not a valid prefix length of %s", bits, a)
 	case p != p.Masked():
 		return netip.Prefix{}, fault(fmt.Sprintf("write %s, or %s/%d for this address alone", p.Masked(), a, a.BitLen()), "%s has bits set beyond the first %d", p, n)
 	}

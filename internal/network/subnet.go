@@ -19,7 +19,7 @@ type Subnet struct {
 func ParseSource(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil || a.IsUnspecified() || a.IsMulticast() {
-		return netip.Addr{}, fault("write an address of this machine, such as 10.0.1.5", "%q is no source address", text)
+		return netip.Addr{}, fault("write an address of this machine, such as 10.0.1.5", "%q is not a valid source address", text)
 	}
 	return a.Unmap(), nil
 }
@@ -31,7 +31,7 @@ func ParseInterface(text string) (string, error) {
 	case runtime.GOOS != "linux":
 		return "", fault("use source_address", "traffic can be bound to an interface on Linux only")
 	case len(text) > longest:
-		return "", fault("list the interfaces with: ip link", "%q is no name of a network interface: it is longer than %d bytes", text, longest)
+		return "", fault("list the interfaces with: ip link", "%q is not a valid name of a network interface: it is longer than %d bytes", text, longest)
 	}
 	return text, nil
 }
@@ -45,7 +45,7 @@ func ParseProxy(text string) (*url.URL, error) {
 	const form = "write http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before HOST if the proxy wants them"
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fault(form, "this is no URL of a proxy")
+		return nil, fault(form, "this is not a valid URL of a proxy")
 	}
 	if ports[u.Scheme] == "" {
 		return nil, fault(form, "a proxy cannot be reached by %q", u.Scheme)

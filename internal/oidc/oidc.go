@@ -159,7 +159,7 @@ func (i *Issuer) holder(claims map[string]any) (Identity, error) {
 	who := Identity{Account: i.o.Account}
 	name, _ := claims[i.o.PrincipalClaim].(string)
 	if name == "" || len(name) > maxName || plain.Line(name) != name {
-		return Identity{}, invalid("its claim %s is no name", i.o.PrincipalClaim)
+		return Identity{}, invalid("its claim %s is not a name", i.o.PrincipalClaim)
 	}
 	if i.o.PrincipalClaim == "email" && claims["email_verified"] == false {
 		return Identity{}, invalid("its email address is not verified")
@@ -168,7 +168,7 @@ func (i *Issuer) holder(claims map[string]any) (Identity, error) {
 	if i.o.AccountClaim != "" {
 		who.Account, _ = claims[i.o.AccountClaim].(string)
 		if !accountForm.MatchString(who.Account) {
-			return Identity{}, invalid("its claim %s is no account of 12 digits", i.o.AccountClaim)
+			return Identity{}, invalid("its claim %s is not an account of 12 digits", i.o.AccountClaim)
 		}
 	}
 	switch groups := claims[i.o.GroupsClaim].(type) {
@@ -178,7 +178,7 @@ func (i *Issuer) holder(claims map[string]any) (Identity, error) {
 		for _, g := range groups {
 			name, ok := g.(string)
 			if !ok || len(name) > maxName {
-				return Identity{}, invalid("its claim %s is no list of names", i.o.GroupsClaim)
+				return Identity{}, invalid("its claim %s is not a list of names", i.o.GroupsClaim)
 			}
 			who.Groups = append(who.Groups, i.o.Prefix+name)
 		}
