@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -135,6 +136,20 @@ func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 		p := first(t, err)
 		if !strings.Contains(p.Reason, "not supported yet in this version") || p.Origin.Line != 1 {
 			t.Errorf("%s: %v", file, p)
+		}
+	}
+}
+
+// Clients must speak TLS 1.3, unless the settings allow 1.2.
+func TestTLS13IsRequiredUnlessTheSettingsAllowOlder(t *testing.T) {
+	cert, key, _ := certstest.New(t).Files(t.TempDir(), "localhost")
+	for line, want := range map[string]uint16{"": tls.VersionTLS13, ", min_version: '1.3'": tls.VersionTLS13, ", min_version: '1.2'": tls.VersionTLS12} {
+		c, err := load(t, "tls: {cert: "+cert+", key: "+key+line+"}", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.TLS.Files().Oldest; got != want {
+			t.Errorf("tls%s: the oldest version is %s", line, tls.VersionName(got))
 		}
 	}
 }
