@@ -11,22 +11,22 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// A role is revoked when it is denied everything twice, roleAgain apart, and allowed nothing between. Then its jobs fail at once, and their
-// finished results are kept. A role that is denied something, such as one bucket or one KMS key, is another matter: that is retried for the
-// patience (see waits).
+// A role is revoked if every call is denied in two checks, at least Patience / roleAgain apart, and nothing in between shows it allowed. Then
+// its jobs fail at once, and their finished results are kept. A role that is denied only some calls, such as those for one bucket or one KMS
+// key, is not revoked: these calls are retried for the patience (see waits).
 //
-// While access is denied to a job, its role is looked at:
+// While access is denied to a job, its role is checked:
 //
-//	reading an input, listing the input, writing below the output are all denied, with new keys too     denied
-//	one of them is answered otherwise, or another job of the role was allowed something meanwhile       allowed
+//	reading an input, listing the input and writing below the output are denied, with new keys too      denied
+//	one of them is allowed, or a call of another job of the role was allowed since the first denial     allowed
 //	one of them fails in another way: an outage, keys that have expired                                  unknown, which proves nothing
 //
-// A role that the token service does not let be assumed is denied whatever sessions of other jobs may still do.
+// If the token service denies AssumeRole, the role counts as denied, even if sessions of other jobs still work.
 
-// roleAgain is the time between two looks at a role, as a share of the patience: 60 s of 10 minutes.
+// roleAgain determines the time between two checks of a role: Patience / roleAgain, which is 10 min / 10 = 60 s by default.
 const roleAgain = 10
 
-// standing is what a look at a role found.
+// standing is the result of a check of a role.
 type standing int
 
 const (
@@ -35,7 +35,7 @@ const (
 	roleDenied
 )
 
-// revoked says that the role of a job is revoked.
+// revoked is the error of a job whose role is revoked.
 type revoked struct {
 	role          string
 	first, second time.Time
@@ -51,9 +51,9 @@ func (r *revoked) Error() string {
 // Unwrap returns the last denial.
 func (r *revoked) Unwrap() error { return r.cause }
 
-// watchRole looks at the role as long as access is denied to the job, and calls revoked at most once. count starts it. It ends with ctx.
+// watchRole checks the role while access is denied to the job, and calls revoked at most once. count starts it. It ends with ctx.
 func (w *waits) watchRole(ctx context.Context) {
-	var first time.Time // look that found the role denied; zero: none, or it was allowed something since
+	var first time.Time // start of the first check that found the role denied; zero: none since the role was last allowed
 	for {
 		began := time.Now()
 		found, err := w.look(ctx, first)
@@ -66,7 +66,7 @@ func (w *waits) watchRole(ctx context.Context) {
 			first = began
 		case found == roleDenied:
 			w.revoked(first, began, err)
-			return // and is not started again: the job fails
+			return // the watch is not started again, because the job fails
 		}
 		w.mu.Lock()
 		w.roleUntil = time.Time{}
@@ -81,7 +81,7 @@ func (w *waits) watchRole(ctx context.Context) {
 	}
 }
 
-// unwatch ends the watch if nothing is denied to the job any more.
+// unwatch ends the watch if no access is denied to the job any more. It reports whether it did.
 func (w *waits) unwatch() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +94,8 @@ func (w *waits) unwatch() bool {
 	return true
 }
 
-// look finds out whether the role is denied everything. since is the look that found it so; zero: none. err is the denial.
+// look checks whether every call of the role is denied. since is the start of the first check that found it denied; zero: none. err is the
+// last denial or fault.
 func (d *drive) look(ctx context.Context, since time.Time) (found standing, err error) {
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id)
 	if err != nil {
@@ -109,7 +110,7 @@ func (d *drive) look(ctx context.Context, since time.Time) (found standing, err 
 		return roleUnknown, err
 	}
 	if found, err = tryRole(ctx, place, key); found == roleDenied && place.Renew != nil {
-		place.Renew() // the keys may be of a session that was ended, and the role be allowed all the same
+		place.Renew() // the keys may belong to a session that was ended, while the role is still allowed
 		found, err = tryRole(ctx, place, key)
 	}
 	if found == roleDenied && !errors.Is(err, batholith.ErrRoleDenied) && !since.IsZero() && place.Allowed != nil && place.Allowed().After(since) {
@@ -118,7 +119,7 @@ func (d *drive) look(ctx context.Context, since time.Time) (found standing, err 
 	return found, err
 }
 
-// someInput returns the key of an input file of the job.
+// someInput returns the key of one input file of the job, or the key of its input s3Uri if no file is known yet.
 func (d *drive) someInput(ctx context.Context, place blob.Place) (key string, err error) {
 	files, err := d.l.o.Store.Files(ctx, d.id)
 	if err != nil || len(files) == 0 {
@@ -127,7 +128,7 @@ func (d *drive) someInput(ctx context.Context, place blob.Place) (key string, er
 	return files[0].Key, nil
 }
 
-// tryRole tries one call of each kind, until one is not denied.
+// tryRole makes one call of each kind until one is not denied, and returns what the last one showed.
 func tryRole(ctx context.Context, place blob.Place, input string) (found standing, err error) {
 	for _, call := range []func() error{
 		func() error { _, err := place.Input.Head(ctx, input); return err },
@@ -149,8 +150,8 @@ func listSome(ctx context.Context, b blob.Bucket, prefix string) error {
 	return nil
 }
 
-// standingAfter is what the outcome of one call says about the role. That there is no such object or bucket is said only to those who may
-// know it.
+// standingAfter returns what the result of one call shows about the role. An S3 reports a missing object or bucket only to a caller with
+// access, so this error shows that the role is allowed.
 func standingAfter(err error) standing {
 	switch {
 	case errors.Is(err, batholith.ErrAccessDenied):
@@ -161,7 +162,7 @@ func standingAfter(err error) standing {
 	return roleUnknown
 }
 
-// revoke fails the job, because its role is revoked. What was finished is kept: neither outcomes nor the output are tried again.
+// revoke fails the job, because its role is revoked. Its finished results are kept: outcomes and output are not written again.
 func (d *drive) revoke(first, second time.Time, err error) {
 	why := &revoked{d.role, first, second, err}
 	d.mu.Lock()

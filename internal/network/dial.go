@@ -20,29 +20,28 @@ type resolver interface {
 }
 
 const (
-	// dialTime bounds one connection through one subnet.
+	// dialTime is the timeout of one connection through one subnet.
 	dialTime = 10 * time.Second
-	// avoided is for how long a subnet is tried last, after it failed and another one did not.
+	// avoided is how long a subnet is tried last, after it failed and another one connected.
 	avoided = 30 * time.Second
 )
 
-// way is a subnet as one Network uses it.
+// way is one of a Network's subnets, with the time of its last failure.
 type way struct {
 	*Subnet
-	failed atomic.Int64 // when it failed where another subnet did not, in Unix nanoseconds
+	failed atomic.Int64 // time of the last failure after which another subnet connected, in Unix nanoseconds; 0: none
 }
 
-// Transport returns a copy of base whose connections are made by the network. No proxy of the environment
-// is used. Connections of two networks are never shared, because each has a transport of its own.
+// Transport returns a copy of base that connects through the network. It ignores the proxies of the environment. Connections of two networks are never shared, because each has a transport of its own.
 func (n *Network) Transport(base *http.Transport) *http.Transport {
 	t := base.Clone()
 	t.Proxy, t.DialContext, t.DialTLSContext = nil, n.DialContext, nil
 	return t
 }
 
-// DialContext connects to host:port. A name is resolved first; only addresses that a rule allows are
-// connected to. The network's first subnet is used, and the next one if no connection can be made through
-// it. If the rules allow none of the addresses, the error is a [*Refusal].
+// DialContext connects to host:port. It resolves a host name first, and connects only to addresses that a
+// rule allows. If no connection can be made through the first subnet, it uses the next one. If the rules
+// allow none of the addresses, the error is a [*Refusal].
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := n.resolve(ctx, network, address)
 	if err != nil {
@@ -66,7 +65,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 	return nil, errors.Join(faults...)
 }
 
-// order returns the ways with those last that have failed lately.
+// order returns the ways in the order of the job. Ways that failed within the last avoided come last.
 func (n *Network) order(now time.Time) []*way {
 	bad := func(w *way) int {
 		if f := w.failed.Load(); f != 0 && now.Sub(time.Unix(0, f)) < avoided {
@@ -80,7 +79,7 @@ func (n *Network) order(now time.Time) []*way {
 	return slices.SortedStableFunc(slices.Values(n.ways), func(a, b *way) int { return bad(a) - bad(b) })
 }
 
-// resolve returns the addresses of a host that a rule allows. There is at least one.
+// resolve returns those addresses of a host that a rule allows: at least one, or an error.
 func (n *Network) resolve(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -160,7 +159,7 @@ func (w *way) direct(ctx context.Context, address string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", address)
 }
 
-// wayError is a mistake in a subnet's settings, or a fault of its proxy: the destination had no part in it.
+// wayError is an error in a subnet's settings, or a fault of its proxy. The destination did not cause it.
 type wayError struct {
 	subnet string
 	err    error
@@ -172,8 +171,8 @@ func (e *wayError) Error() string { return "subnet " + e.subnet + ": " + e.err.E
 // Unwrap returns the cause.
 func (e *wayError) Unwrap() error { return e.err }
 
-// Cause returns what is wrong with a subnet, in our own words, if that is why a connection was not made.
-// It holds nothing of what the other side said.
+// Cause returns the reason if the rules or a subnet prevented a connection. The text is Batholith's own: it
+// contains no bytes that the destination sent.
 func Cause(err error) (string, bool) {
 	if r, ok := errors.AsType[*Refusal](err); ok {
 		return r.Reason(), true

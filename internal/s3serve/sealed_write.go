@@ -24,18 +24,18 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// How encrypted objects are written. The gateway's storage stores the bytes that it reads, so
-// it is given the sealed file to read. Plain bytes are never in a file. Checksums are those of
-// the plain bytes: the gateway asks the body for them, as it does where a client sends one
-// behind the body.
+// How encrypted objects are written. The gateway's storage stores the bytes that it reads from
+// the body of a request. This code replaces the body with a reader that encrypts, so plain bytes
+// are never in a file. The gateway gets the checksum of the plain bytes from that reader, as it
+// gets a checksum that a client sends after the body.
 
 const (
-	sealAttribute = "batholith-seal" // of an upload: its envelope, as JSON
-	markAttribute = "batholith-sse"  // of an encrypted object: its sizes, as JSON of a mark
+	sealAttribute = "batholith-seal" // envelope of an upload, as JSON
+	markAttribute = "batholith-sse"  // mark of an encrypted object, as JSON
 )
 
-// mark says of an encrypted object how large it is, for listings. It belongs to a file of the
-// same size only.
+// mark has the sizes of an encrypted object, in bytes. Listings show Plain. A mark is valid only
+// if the object's file has the size File.
 type mark struct {
 	Plain int64 `json:"plain"`
 	File  int64 `json:"file"`
@@ -44,8 +44,8 @@ type mark struct {
 // checksumNames are the algorithms of checksums that an object can have.
 var checksumNames = []string{"CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME", "SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"}
 
-// takeSum takes the checksum out of a request, given by its address, for the gateway would
-// compare it with that of the sealed file.
+// takeSum removes the checksum from a request and returns it. of is a pointer to the request.
+// If the checksum stayed, the gateway would compare it with that of the sealed file.
 func takeSum(of any) (algorithm, sum string) {
 	for _, name := range checksumNames {
 		if field := sumIn(of, name); field != nil && *field != nil {
@@ -58,25 +58,27 @@ func takeSum(of any) (algorithm, sum string) {
 	return algorithm, sum
 }
 
-// sealedBody reads as a sealed file or part. It belongs to the goroutine of its request.
+// sealedBody encrypts: it reads plain bytes and returns those of a sealed file or part. Only the
+// goroutine of its request uses it.
 type sealedBody struct {
 	io.Reader
-	algorithm string // of the checksum, in lower case; "" for none
+	algorithm string // of the checksum, in lower case; "": no checksum
 	sum       func() string
 	count     int64     // plain bytes
-	md5       hash.Hash // of them; nil if it is not wanted
+	md5       hash.Hash // of the plain bytes; nil: not needed
 	crc64     func() string
 }
 
-// Algorithm and Checksum are those of the plain bytes, after the last one.
+// Algorithm and Checksum describe the plain bytes. Checksum is valid after the last byte was read.
 func (b *sealedBody) Algorithm() string { return b.algorithm }
 func (b *sealedBody) Checksum() string  { return b.sum() }
 
 var _ middlewares.ChecksumReader = (*sealedBody)(nil)
 
-// newSealedBody reads head, the encrypted bytes of plain, and what end makes when they were
-// read. If plain has a checksum at its end, that is the body's. Otherwise it is that of the
-// algorithm, which must be sum if that is not "".
+// newSealedBody returns a body of three parts: head, the encrypted bytes of plain, and the result
+// of end, which is called after plain was read. If plain has a trailing checksum, the body has the
+// same checksum. Otherwise the body computes one with the algorithm. If sum is not "" and differs
+// from it, reading fails.
 func newSealedBody(sl *sealing, seg segment, head string, plain io.Reader, algorithm, sum string, end func(*sealedBody) ([]byte, error)) (*sealedBody, error) {
 	b := &sealedBody{algorithm: strings.ToLower(algorithm)}
 	var from io.Reader = &counted{from: plain, body: b}
@@ -96,7 +98,7 @@ func newSealedBody(sl *sealing, seg segment, head string, plain io.Reader, algor
 		}
 		from, b.crc64 = hashed, hashed.Sum
 	}
-	if sl.Algorithm == sseS3 { // whose ETag is the MD5 of the object; that of SSE-KMS tells nothing about it (S3: ETag)
+	if sl.Algorithm == sseS3 { // S3: the ETag is the MD5 of the object with SSE-S3, and is not with SSE-KMS (ETag)
 		b.md5 = md5.New()
 		from = io.TeeReader(from, b.md5)
 	}
@@ -108,7 +110,7 @@ func newSealedBody(sl *sealing, seg segment, head string, plain io.Reader, algor
 	return b, nil
 }
 
-// etag is the ETag by the plain bytes, or "" if it is the gateway's.
+// etag returns the ETag of the plain bytes, or "" if the gateway's ETag is kept.
 func (b *sealedBody) etag() string {
 	if b.md5 == nil {
 		return ""
@@ -125,13 +127,13 @@ type counted struct {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	c.body.count += int64(n)
-	if errors.Is(err, io.ErrUnexpectedEOF) { // which readers of whole blocks take for the end
+	if errors.Is(err, io.ErrUnexpectedEOF) { // readers of whole blocks take this error for the end of the body
 		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	return n, err
 }
 
-// late reads what is made when it is read first.
+// late is a reader whose bytes are made at the first Read.
 type late struct {
 	make func() ([]byte, error)
 	made bool
@@ -154,9 +156,9 @@ func (l *late) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// putSealed is PutObject of the gateway's storage for an object that is to be encrypted.
+// putSealed calls PutObject of the gateway's storage with an encrypted body.
 func (s *store) putSealed(ctx context.Context, path string, in s3response.PutObjectInput, sl *sealing) (s3response.PutObjectOutput, error) {
-	most := aws.ToInt64(in.ContentLength) // what was declared, or in a form more than that
+	most := aws.ToInt64(in.ContentLength) // plain bytes; in a form upload an upper bound of them
 	f := &footer{envelope: sl.envelope, Segments: []segment{newSegment(most)}}
 	end, err := f.text(sl.data)
 	if err != nil {
@@ -200,17 +202,17 @@ func (s *store) putSealed(ctx context.Context, path string, in s3response.PutObj
 	return out, err
 }
 
-// attributes are those of a sealed file that the gateway does not know, or has from the
+// attributes of a sealed file are those that the gateway does not have, or has computed from the
 // ciphertext.
 type attributes struct {
 	mark            mark
 	etag            string // "": the gateway's
-	fault           error  // nothing is to be stored; the object must not appear
-	checksums, ends []byte // likewise, in the gateway's form: checksums, and the bytes up to the end of each part
+	fault           error  // not nil: storing an attribute fails with it, so that the object does not appear
+	checksums, ends []byte // checksums, and plain bytes up to the end of each part, in the gateway's format; nil: the gateway's
 }
 
-// seals are the attributes of sealed files that are being written. The gateway stores
-// attributes when it holds the lock of the key, and these must be stored with them.
+// seals has the attributes of sealed files that are being written. The gateway stores its
+// attributes while it holds the lock of the key; those of seals must be stored at the same time.
 type seals struct {
 	mu    sync.Mutex
 	files map[*os.File]attributes
@@ -218,7 +220,7 @@ type seals struct {
 
 func newSeals() *seals { return &seals{files: map[*os.File]attributes{}} }
 
-// note sets the attributes of a staged file, until forget is called.
+// note sets the attributes of a staged file. forget removes them.
 func (s *seals) note(f *os.File, a attributes) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,8 +232,8 @@ func (s *seals) note(f *os.File, a attributes) (forget func()) {
 	}
 }
 
-// instead returns what to store in the place of an attribute that the gateway stores on a
-// staged file. With the ETag, after which the file is synced, there is also the mark.
+// instead returns the value that replaces the gateway's value of an attribute of a staged file.
+// For the ETag it also returns the mark: the file is synced after the ETag was stored.
 func (s *seals) instead(f *os.File, attribute string, value []byte) (stored, mark []byte, err error) {
 	s.mu.Lock()
 	a, sealed := s.files[f]
@@ -276,7 +278,7 @@ func (s *store) sealOf(path, key, id string) (*envelope, error) {
 	return &e, nil
 }
 
-// uploadSealed is UploadPart of the gateway's storage for an upload that is encrypted.
+// uploadSealed calls UploadPart of the gateway's storage with an encrypted body.
 func (s *store) uploadSealed(ctx context.Context, bucket string, in *s3.UploadPartInput, e envelope) (*s3.UploadPartOutput, error) {
 	sl, err := s.unseal(ctx, actionGenerate, nameOf(bucket), *in.Key, e)
 	if err != nil {
@@ -287,7 +289,7 @@ func (s *store) uploadSealed(ctx context.Context, bucket string, in *s3.UploadPa
 	algorithm, sum := takeSum(in)
 	hidden := false
 	switch {
-	case algorithm != "" || upload.Type == types.ChecksumTypeComposite: // without one, the gateway refuses the part
+	case algorithm != "" || upload.Type == types.ChecksumTypeComposite: // the gateway refuses a part that has no checksum and needs one
 	case upload.Type != "":
 		algorithm = string(upload.Algorithm)
 	default:
@@ -311,7 +313,7 @@ func (s *store) uploadSealed(ctx context.Context, bucket string, in *s3.UploadPa
 	in.Body, in.ContentLength = body, &room
 	part := path.Join(dir, strconv.Itoa(int(*in.PartNumber)))
 	out, err := s.posix.UploadPartWithPostFunc(ctx, in, func(staged *os.File) error {
-		if upload.Type == "" && body.algorithm != string(utils.HashTypeCRC64NVME) { // else the gateway has it from the body
+		if upload.Type == "" && body.algorithm != string(utils.HashTypeCRC64NVME) { // the gateway takes a CRC64NVME from the body
 			if err := s.meta.StoreAttribute(staged, bucket, part, crc64Attribute, []byte(body.crc64())); err != nil {
 				return err
 			}
@@ -334,8 +336,7 @@ func (s *store) uploadSealed(ctx context.Context, bucket string, in *s3.UploadPa
 	return out, nil
 }
 
-// completion puts the parts of an encrypted upload together. It belongs to the goroutine of its
-// request.
+// completion joins the parts of an encrypted upload. Only the goroutine of its request uses it.
 type completion struct {
 	meta   durableMeta
 	sl     *sealing
@@ -343,20 +344,19 @@ type completion struct {
 	sums   partSums
 	footer footer
 	ends   []int64 // plain bytes up to the end of each part
-	sum    string  // of the whole object, if that is what its checksum is
+	sum    string  // checksum of the whole object; "" if its checksum is composite
 	forget func()
 	err    error
 }
 
-// completeSealed is CompleteMultipartUpload of the gateway's storage for an upload that is
-// encrypted. The parts are copied as they are, without being decrypted. sums are the checksums
-// of the parts.
+// completeSealed calls CompleteMultipartUpload of the gateway's storage for an encrypted upload.
+// The parts are copied as they are; nothing is decrypted. sums are the checksums of the parts.
 func (s *store) completeSealed(ctx context.Context, bucket string, in *s3.CompleteMultipartUploadInput, e envelope, sums partSums) (s3response.CompleteMultipartUploadResult, string, error) {
 	sl, err := s.unseal(ctx, actionGenerate, nameOf(bucket), *in.Key, e)
 	if err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err
 	}
-	asked := *in // the gateway would compare what it says with the ciphertext
+	asked := *in // size and checksum are removed from in: the gateway would compare them with the ciphertext
 	c := &completion{meta: s.meta, sl: sl, in: &asked, sums: sums, footer: footer{envelope: e, Parts: true}, forget: func() {}}
 	defer func() { c.forget() }()
 	in.MpuObjectSize = nil
@@ -376,9 +376,9 @@ func (s *store) completeSealed(ctx context.Context, bucket string, in *s3.Comple
 	return out, version, err
 }
 
-// copy is the gateway's hook: it appends a part to the staged object. The gateway takes no
-// notice of its error. So the attributes of the object are made to fail, without which the
-// gateway does not give the object its name.
+// copy is called by the gateway for each part: it appends the part to the staged object. The
+// gateway ignores copy's error. After an error, storing the object's attributes therefore fails,
+// and the gateway does not give the object its name.
 func (c *completion) copy(from, to *os.File) (again bool, err error) {
 	if c.err != nil {
 		return true, nil
@@ -414,7 +414,7 @@ func (c *completion) add(from, to *os.File) error {
 	return c.end(to)
 }
 
-// readPart reads the head of a part, and leaves the file where its segment begins.
+// readPart reads the head of a part. The next read from the file returns the segment's first byte.
 func readPart(from *os.File) (seg segment, err error) {
 	info, err := from.Stat()
 	if err != nil {
@@ -431,8 +431,8 @@ func readPart(from *os.File) (seg segment, err error) {
 	return segment{Salt: head[len(sealedMagic):], Size: size}, nil
 }
 
-// addSum adds the checksum of the next part to that of the object, if that is made of the whole
-// object's bytes.
+// addSum combines the checksum of the next part with that of the object, unless the object's
+// checksum is composite.
 func (c *completion) addSum(size int64) (err error) {
 	i := len(c.footer.Segments) - 1
 	switch {
@@ -447,7 +447,7 @@ func (c *completion) addSum(size int64) (err error) {
 	return err
 }
 
-// end checks what the request says of the whole object, and writes the footer.
+// end compares size and checksum of the object with those in the request, and writes the footer.
 func (c *completion) end(to *os.File) error {
 	size := c.footer.size()
 	if c.in.MpuObjectSize != nil && *c.in.MpuObjectSize != size {
