@@ -100,7 +100,7 @@ func (a *app) root() *cobra.Command {
 A batch job reads .jsonl files, one record a line: {"recordId": "1", "modelInput": {…}}. Every record goes to a model
 server, and every answer comes back in the same order, in <input>.jsonl.out beside manifest.json.out.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job ended other than Completed, 130 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end Completed, 130 interrupted.`,
 		Example: `  batholith run questions.jsonl                  # one job over local files, no server
   batholith serve                                # the whole service: Bedrock API and S3
   eval "$(batholith env)"                        # point the AWS tools at it
@@ -110,7 +110,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job ended other t
 		DisableSuggestions: true,
 		Version:            buildVersion(),
 	}
-	root.PersistentFlags().BoolVar(&a.noColour, "no-color", false, "colour nothing (NO_COLOR does the same)")
+	root.PersistentFlags().BoolVar(&a.noColour, "no-color", false, "print without colours (NO_COLOR does the same)")
 	root.SetOut(a.page().out)
 	root.SetErr(a.stderr)
 	root.SetVersionTemplate("batholith {{.Version}}\n")

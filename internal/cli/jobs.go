@@ -20,10 +20,10 @@ import (
 // clientHelp is the part of the help about the choice of the server. Every command that talks to a server has it.
 const clientHelp = `
 
-The server is the one that the standard AWS variables or the AWS profile name (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
-AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …), otherwise the one that runs in ./batholith-data. The keys for
-an S3 with its own keys come from BATHOLITH_S3_ACCESS_KEY_ID and BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile that
-BATHOLITH_S3_PROFILE names, or from the settings file of --config.`
+The standard AWS variables or the AWS profile name the server (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
+AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …). Without them, the command uses the server that runs in
+./batholith-data. If the S3 needs other keys than the Bedrock API, they come from BATHOLITH_S3_ACCESS_KEY_ID and
+BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile in BATHOLITH_S3_PROFILE, or from the settings file of --config.`
 
 // bindTarget adds --data and --config to a command. The returned target is filled in when the flags are parsed.
 func (a *app) bindTarget(cmd *cobra.Command) *target {

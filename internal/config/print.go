@@ -24,8 +24,8 @@ func WriteSample(w io.Writer) error {
 		},
 		value: formatValue,
 	}
-	p.out.WriteString("# Settings of Batholith. Every line that is not a comment shows its default; remove what you leave alone.\n" +
-		"# Each is also an environment variable (s3.listen: BATHOLITH_S3_LISTEN) and a flag (--s3-listen), which go before it.\n")
+	p.out.WriteString("# Settings of Batholith. Every line that is not a comment shows a default. Remove the lines that you do not change.\n" +
+		"# An environment variable (s3.listen: BATHOLITH_S3_LISTEN) overrides the file, and a flag (--s3-listen) overrides both.\n")
 	p.fields(reflect.ValueOf(example()).Elem(), "", "")
 	_, err := w.Write(p.out.Bytes())
 	return err

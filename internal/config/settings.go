@@ -13,7 +13,8 @@ type Config struct {
 	// Where the state is stored: sqlite. postgres://user@host:5432/db, for several machines, is
 	// not supported yet.
 	Store string `yaml:"store"`
-	// What this process does: api and worker. Only both together are supported yet.
+	// Parts of the service that this process runs: api and worker. One without the other is not
+	// supported yet.
 	Process []string `yaml:"roles_of_this_process" flag:"roles"`
 	// Account of the default role, and of credentials without an account; 12 digits.
 	Account string `yaml:"account"`
@@ -46,8 +47,8 @@ type Config struct {
 	TLS TLS `yaml:"tls"`
 	// Audit log: one line of JSON for each request, with sender, action and decision.
 	Audit Audit `yaml:"audit"`
-	// Whether plain HTTP may be served to other machines, which can then read prompts, answers
-	// and bearer keys on the way.
+	// Allow plain HTTP on addresses that other machines can reach. Prompts, answers and bearer
+	// keys can then be read on the network.
 	Insecure bool `yaml:"insecure"`
 	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on
 	// the embedded S3, for each account that has a caller.
@@ -149,9 +150,10 @@ type APIKey struct {
 
 // OIDC names an OpenID Connect issuer, and the claims of its tokens.
 type OIDC struct {
-	// URL of the issuer, as its tokens have it; https, or http on this machine. Absent: no tokens.
+	// URL of the issuer, exactly as in the claim iss of its tokens; https, or http on this
+	// machine. Absent: tokens are not accepted.
 	Issuer string `yaml:"issuer"`
-	// Audience that a token must be for.
+	// Audience that the claim aud of a token must contain.
 	Audience string `yaml:"audience"`
 	// Claim with the name of the principal; absent: sub.
 	PrincipalClaim string `yaml:"principal_claim"`
@@ -160,21 +162,21 @@ type OIDC struct {
 	// Claim with the account of the principal, 12 digits; absent: every token is of the account
 	// above.
 	AccountClaim string `yaml:"account_claim"`
-	// Text before the names of principals and groups of tokens, such as "sso:", so that none
-	// of them is mistaken for a principal or a group of these settings.
+	// Prefix of the principals and groups of tokens, such as "sso:". It keeps them apart from
+	// the principals and groups of these settings.
 	Prefix string `yaml:"prefix"`
 }
 
 // Audit configures the audit log.
 type Audit struct {
-	// File of the audit log, or stdout; absent: there is none.
+	// File of the audit log, or stdout; absent: no audit log.
 	File string `yaml:"file"`
-	// Size at which the file is set aside as FILE.1: bytes, or 100MiB.
+	// Size at which the file is renamed to FILE.1 and a new one is begun: bytes, or 100MiB.
 	MaxSize Bytes `yaml:"max_size"`
-	// Number of files that are kept besides the current one.
+	// Number of renamed files that are kept.
 	Keep int `yaml:"keep"`
-	// Whether requests are refused while the audit log cannot be written. Otherwise the log and
-	// /readyz say how many lines are missing.
+	// Refuse requests while the audit log cannot be written. Without this setting, requests are
+	// served, and the log and /readyz say how many lines are missing.
 	Required bool `yaml:"required"`
 }
 
@@ -184,14 +186,14 @@ type TLS struct {
 	Cert string `yaml:"cert"`
 	// PEM file with the private key.
 	Key string `yaml:"key"`
-	// PEM file with the authority that issued the certificate, for clients on this machine:
-	// `batholith env` names it in AWS_CA_BUNDLE. Absent: the file cert, if the system's
-	// authorities do not vouch for it.
+	// PEM file with the authority that issued the certificate. `batholith env` exports it as
+	// AWS_CA_BUNDLE, for clients on this machine. Absent: the file cert, if the system's
+	// authorities do not verify it.
 	CA string `yaml:"ca"`
-	// PEM file with the authorities of clients. If set, each client must show a certificate of
-	// one of them, besides its access key.
+	// PEM file with certificate authorities. If set, each client must present a certificate of
+	// one of them, in addition to its access key.
 	ClientCA string `yaml:"client_ca"`
-	// Oldest version of TLS that clients may speak: 1.3 (if absent) or 1.2.
+	// Oldest version of TLS that is accepted: 1.3 or 1.2; absent: 1.3.
 	MinVersion string `yaml:"min_version"`
 }
 
@@ -374,7 +376,7 @@ type Limits struct {
 	// Further calls get a ThrottlingException, which SDKs retry.
 	MaxCreatesPerSecond int `yaml:"max_creates_per_second"`
 	// Maximum number of tokens, in and out, of the jobs that a principal creates on one day (UTC).
-	// Once they are used, Create is refused until the next day. Jobs that exist go on to their end.
+	// Once they are used, Create is refused until the next day. Existing jobs continue.
 	MaxTokensPerDay int64 `yaml:"max_tokens_per_day"`
 	// Minimum of timeoutDurationInHours.
 	MinTimeoutHours int `yaml:"min_timeout_hours"`
@@ -388,9 +390,9 @@ type Limits struct {
 
 // Network lists the subnets and security groups that a job's vpcConfig may name.
 type Network struct {
-	// Subnets, and how traffic leaves each of them.
+	// Subnets. Each has a source address, an interface or a proxy.
 	Subnets []Subnet `yaml:"subnets"`
-	// Security groups, and where each allows traffic to.
+	// Security groups, each with the destinations that it allows.
 	SecurityGroups []SecurityGroup `yaml:"security_groups"`
 }
 
