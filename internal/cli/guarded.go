@@ -78,5 +78,5 @@ func withRemedy(err error) error {
 	if !errors.As(err, &loss) {
 		return err
 	}
-	return hint(err, "put back what was there, from a backup if need be, and start again; where there is no directory, the next start makes an empty one")
+	return hint(err, "put it back, from a backup if necessary, and start again; if the directory does not exist, the next start creates an empty one")
 }

@@ -20,8 +20,8 @@ import (
 // clientHelp is the part of the help about the choice of the server. Every command that talks to a server has it.
 const clientHelp = `
 
-The standard AWS variables or the AWS profile name the server (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
-AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …). Without them, the command uses the server that runs in
+The command finds the server by the standard AWS variables or the AWS profile (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
+AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …). Without them, it uses the server that runs in
 ./batholith-data. If the S3 needs other keys than the Bedrock API, they come from BATHOLITH_S3_ACCESS_KEY_ID and
 BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile in BATHOLITH_S3_PROFILE, or from the settings file of --config.`
 

@@ -181,7 +181,7 @@ func answerObject(body []byte) (value, error) {
 		return nil, nonsense("it is %v", err)
 	}
 	if doc.kind() != '{' {
-		return nil, nonsense("it is no object")
+		return nil, nonsense("it is not an object")
 	}
 	if e := doc.member("error"); isError(e) {
 		return nil, errorWithin(e)
@@ -234,10 +234,10 @@ func (c *completion) content(v value) error {
 			}
 		}
 		if v.len() > 0 && c.text.absent() && c.reasoning.absent() && c.refusal.absent() && len(c.calls) == 0 {
-			return nonsense("the content of its message is no text")
+			return nonsense("the content of its message is not text")
 		}
 	default:
-		return nonsense("the content of its message is no text")
+		return nonsense("the content of its message is not text")
 	}
 	return nil
 }
@@ -355,7 +355,7 @@ func arguments(v value, cut bool) (value, error) {
 	if v.kind() == '{' {
 		return v, nil
 	}
-	return nil, modelFault("the arguments of a tool call are no JSON object")
+	return nil, modelFault("the arguments of a tool call are not a JSON object")
 }
 
 // name returns an id for the answer, with the family's prefix. If the server sent none, the id

@@ -99,14 +99,14 @@ func parseVector(raw value) (vector, error) {
 		switch e.kind() {
 		case '0':
 		case 'n': // NaN as JSON: the model cannot embed this text, and a retry would give the same
-			return v, &batholith.RecordError{Code: http.StatusInternalServerError, Message: "the model made a vector with elements that are no numbers (NaN); shorten or change the text, or serve the model with more precision"}
+			return v, &batholith.RecordError{Code: http.StatusInternalServerError, Message: "the model made a vector with elements that are not numbers (NaN); shorten or change the text, or serve the model with more precision"}
 		default:
-			return v, nonsense("its embedding is no list of numbers")
+			return v, nonsense("its embedding is not a list of numbers")
 		}
 		v.numbers = append(v.numbers, e.number())
 	}
 	if len(v.numbers) == 0 {
-		return v, nonsense("its embedding is no list of numbers")
+		return v, nonsense("its embedding is not a list of numbers")
 	}
 	return v, nil
 }

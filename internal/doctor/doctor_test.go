@@ -280,7 +280,7 @@ func TestDoctorTellsAServerThatIsReadyFromOneThatIsNot(t *testing.T) {
 	}
 	s.Close()
 	d.findings = nil
-	if d.server(t.Context(), true) || !strings.Contains(d.said(Problem), "the process that holds the data directory does not answer") {
+	if d.server(t.Context(), true) || !strings.Contains(d.said(Problem), "the process that uses the data directory does not answer") {
 		t.Errorf("%+v", d.findings)
 	}
 }

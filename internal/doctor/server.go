@@ -39,7 +39,7 @@ func (d *doctor) server(ctx context.Context, alive bool) bool {
 	if status, err := d.status(ctx, url+"/healthz"); err != nil || status != http.StatusOK {
 		f := Finding{Problem, "server", "no answer from " + url, reasonOfAnswer(status, err), "start it with: " + d.o.Serve}
 		if alive {
-			f.Remedy = "the process that holds the data directory does not answer: look at its log, and stop it if need be; nothing that was finished is lost"
+			f.Remedy = "the process that uses the data directory does not answer: check its log, and stop it if necessary; no finished record is lost"
 		}
 		d.find(f)
 		return false

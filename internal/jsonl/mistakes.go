@@ -99,7 +99,7 @@ func familiar(line []byte, i int) string {
 	case begins("True", "False", "None"):
 		return "a word of Python's; JSON writes true, false and null"
 	case begins("NaN", "Infinity"):
-		return "NaN and Infinity are no JSON numbers; write a number or null"
+		return "NaN and Infinity are not JSON numbers; write a number or null"
 	case c|0x20 >= 'a' && c|0x20 <= 'z' && strings.IndexByte("{,:[", before) >= 0:
 		return "a word without quotes; JSON has double quotes around names and strings"
 	case c < ' ' && i < len(line):

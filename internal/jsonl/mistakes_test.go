@@ -25,7 +25,7 @@ func TestFirstMessageNamesTheMistake(t *testing.T) {
 		"comma in the object":       {`{"modelInput": {"a":1,}}`, "a comma with nothing after it"},
 		"comma in an array":         {`{"modelInput": {"a":[1, ]}}`, "a comma with nothing after it"},
 		"printed by Python":         {`{"modelInput": {"a": True}}`, "column 22: a word of Python's"},
-		"not a number":              {`{"modelInput": {"a": NaN}}`, "column 22: NaN and Infinity are no JSON numbers"},
+		"not a number":              {`{"modelInput": {"a": NaN}}`, "column 22: NaN and Infinity are not JSON numbers"},
 		"comment line":              {`# my prompts`, "the line is not JSON"},
 		"comment":                   {`{"modelInput": /* mine */ {}}`, "column 16: a comment"},
 		"pretty printed, its start": {`{`, "the line ends at column 1 inside a value; a record is on one line as a whole"},

@@ -98,7 +98,7 @@ func TestReasonsNameColumnAndCure(t *testing.T) {
 		{`{"modelInput":{"a":01}}`, "column 21: invalid character '1'"},
 		{`{"modelInput":{"a":1,}}`, "column 22: a comma with nothing after it"},
 		{`{'modelInput':{}}`, "column 2: a single quote"},
-		{`{"modelInput":{"a":NaN}}`, "column 20: NaN and Infinity are no JSON numbers"},
+		{`{"modelInput":{"a":NaN}}`, "column 20: NaN and Infinity are not JSON numbers"},
 		{"{\"modelInput\":{\"a\":\"x\ty\"}}", "column 22: a control character (0x09)"},
 		{"{\"modelInput\":{\"a\":\"\xff\"}}", "column 21: the byte 0xFF is not UTF-8"},
 		{"\xff\xfe{\x00", "the line is UTF-16"},

@@ -30,7 +30,7 @@ func (e *assumeError) fault() *Fault {
 		return e.unanswered(at, cause)
 	}
 	if strangers := foreign(e.err); strangers != nil {
-		return &Fault{Cause: fmt.Sprintf("%s: what answers at %s is no token service", cause, at),
+		return &Fault{Cause: fmt.Sprintf("%s: the server at %s is not a token service", cause, at),
 			Remedy: "check the role's assume.sts_endpoint: it is the address of the service's API, not of a console or a gateway"}
 	}
 	cause += fmt.Sprintf(": the token service %s answered %s", at, said(api, e.err))

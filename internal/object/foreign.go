@@ -78,7 +78,7 @@ func foreign(err error) *Fault {
 }
 
 func notS3(host, words string) *Fault {
-	return &Fault{Cause: fmt.Sprintf("what answers at %s is not an S3 (%s)", host, words),
+	return &Fault{Cause: fmt.Sprintf("the server at %s is not an S3 (%s)", host, words),
 		Remedy: "check s3.endpoint: it is the address of the S3 API, not of a console or a gateway"}
 }
 

@@ -38,7 +38,7 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 	if name, ok := strings.CutSuffix(below, ".out"); ok {
 		if _, why := batholith.RefuseNames("", []string{name}); why != "" {
 			all.skipped = true
-			v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].output %q is no name of an output: %s", n, f.Output, why)
+			v.found.differ(v.output(m, batholith.ManifestName), 0, "files[%d].output %q is not a valid output name: %s", n, f.Output, why)
 			return nil
 		}
 	}

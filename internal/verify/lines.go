@@ -111,7 +111,7 @@ func (c *collation) advance() bool {
 		// The job would have failed in validation, so the line was added or changed later.
 		if p := c.in.Problem(); p != nil {
 			if !c.tired() {
-				c.v.found.differ(c.inName, p.Line, "it is no record: %s", p.Reason)
+				c.v.found.differ(c.inName, p.Line, "it is not a record: %s", p.Reason)
 			}
 			continue
 		}
@@ -168,7 +168,7 @@ func (c *collation) trace(n int64, id, input []byte) trace {
 func (c *collation) search(line []byte) {
 	id, input, err := jsonl.Parse(line)
 	if err != nil {
-		c.odd("it is no output line: " + reasonOf(err))
+		c.odd("it is not an output line: " + reasonOf(err))
 		c.ahead = c.ahead[1:] // the bad line takes the place of this record
 		return
 	}
@@ -269,7 +269,7 @@ func (c *collation) answer(value []byte) {
 	if err := json.Unmarshal(value, &u, options...); err != nil {
 		u = told{}
 		if !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-			c.odd("modelOutput is no JSON value")
+			c.odd("modelOutput is not a JSON value")
 			return
 		}
 	}
