@@ -323,3 +323,24 @@ func TestDeeplyNestedPoliciesAreRefusedOrDecide(t *testing.T) {
 		}
 	}
 }
+
+// A comment that nobody closes would hide the policies after it, those that forbid too.
+func TestAnUnfinishedCommentHidesNoPolicy(t *testing.T) {
+	permit, forbid := "permit (principal, action, resource);", "forbid (principal, action, resource);"
+	for text, policies := range map[string]int{
+		permit + " /* note\n" + forbid:                  0,
+		permit + " /*/\n" + forbid:                      0,
+		"/* note\n" + forbid:                            0,
+		permit + "// note /*\n" + forbid:                2,
+		permit + " /* " + forbid + " */ " + permit:      2,
+		"/**/" + permit + "/* // */" + forbid + "// /*": 2,
+	} {
+		set, err := Parse("policy.cedar", text)
+		if policies == 0 && err == nil {
+			t.Errorf("%q is taken with %d policies", text, set.Len())
+		}
+		if policies > 0 && (err != nil || set.Len() != policies) {
+			t.Errorf("%q: %v, want %d policies", text, err, policies)
+		}
+	}
+}

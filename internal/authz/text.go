@@ -30,16 +30,20 @@ type statement struct {
 }
 
 // statements cuts a policy file at its semicolons. Each statement is parsed by itself, so that a fault in one hides none in the next. The
-// parser sees every byte that is not white space or a comment between two statements, also where it reads a token otherwise than this does.
+// parser sees every byte that is not white space or a comment between two statements, also where it reads a token otherwise than this does. It
+// sees a comment without an end too, which hides the rest of the file, and refuses it.
 func statements(text string) []statement {
 	var all []statement
 	var s scanner.Scanner
 	s.Init(strings.NewReader(text))
-	s.Mode = scanner.ScanIdents | scanner.ScanStrings | scanner.ScanComments | scanner.SkipComments
+	s.Mode = scanner.ScanIdents | scanner.ScanStrings | scanner.ScanComments
 	s.Error = func(*scanner.Scanner, string) {} // the parser finds the same, and says it better
 	var now statement
 	begin := -1
 	for kind := s.Scan(); kind != scanner.EOF; kind = s.Scan() {
+		if kind == scanner.Comment && ended(s.TokenText()) {
+			continue
+		}
 		at := s.Position
 		if begin < 0 {
 			begin, now = at.Offset, statement{line: at.Line, column: at.Column}
@@ -55,6 +59,11 @@ func statements(text string) []statement {
 		all = append(all, now)
 	}
 	return all
+}
+
+// ended reports whether a comment ends before the file does, or with its line.
+func ended(comment string) bool {
+	return strings.HasPrefix(comment, "//") || strings.HasSuffix(comment, "*/") && len(comment) >= len("/**/")
 }
 
 // find returns the first token that says name: as a word, or as the content of a string.
