@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"strings"
@@ -38,8 +39,8 @@ type Decision struct {
 // maxDecisions bounds the decisions of a line: a list asks about each of its jobs.
 const maxDecisions = 20
 
-// Trail collects what becomes known of a request. Its methods may be called on a nil *Trail, and by several
-// goroutines.
+// Trail collects what becomes known of a request. Its methods, except Done, may be called on a nil *Trail, and all
+// by several goroutines.
 type Trail struct {
 	mu sync.Mutex // guards e
 	e  Entry
@@ -65,6 +66,14 @@ func (t *Trail) Sender(account, principal string) {
 	t.change(func(e *Entry) { e.Account, e.Principal = account, principal })
 }
 
+// Served notes the service that answers, on a listener that has several, and the id in its answer.
+func (t *Trail) Served(service, request string) {
+	t.change(func(e *Entry) { e.Service, e.Request = service, request })
+}
+
+// Refused notes the code of an error that the answer has in a form of its service's own.
+func (t *Trail) Refused(code string) { t.change(func(e *Entry) { e.Code = code }) }
+
 // Asked notes the operation.
 func (t *Trail) Asked(action string) { t.change(func(e *Entry) { e.Action = action }) }
 
@@ -88,12 +97,13 @@ func (t *Trail) change(f func(*Entry)) {
 	f(&t.e)
 }
 
-// Done returns the entry of an answered request.
+// Done returns the entry of an answered request. request and code are what the listener sees in the answer; "" where
+// the service has noted them itself. t must not be nil.
 func (t *Trail) Done(request string, status int, code string) Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.e
-	e.Request, e.Status, e.Code, e.Decision = request, status, code, "allowed"
+	e.Request, e.Status, e.Code, e.Decision = cmp.Or(e.Request, request), status, cmp.Or(e.Code, code), "allowed"
 	if status == 401 || status == 403 {
 		e.Decision = "denied"
 	}

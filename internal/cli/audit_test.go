@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/batholith/batholith/internal/audit"
 	"github.com/batholith/batholith/internal/config"
@@ -51,6 +53,21 @@ func TestEveryCallLeavesItsLineAndNoSecret(t *testing.T) {
 	}
 	if _, err := wrong.ListBuckets(t.Context(), &s3.ListBucketsInput{}); err == nil {
 		t.Fatal("a wrong secret did")
+	}
+	for _, endpoint := range []string{at.Bedrock, at.S3} { // both listeners have the token service
+		tokens := awssts.New(awssts.Options{Region: c.Region, BaseEndpoint: &endpoint, Credentials: keys("planted-secret"), HTTPClient: client})
+		if _, err := tokens.GetSessionToken(t.Context(), &awssts.GetSessionTokenInput{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.AssumeRole(t.Context(), &awssts.AssumeRoleInput{RoleArn: aws.String(c.DefaultRole()), RoleSessionName: aws.String("planted-session")}); err == nil {
+			t.Fatal("alice assumed a role")
+		}
+		resp, err := client.PostForm(endpoint, url.Values{"Action": {"GetCallerIdentity"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
 	}
 	link, err := s3.NewPresignClient(objects).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(defaultBucket), Key: aws.String("in/a")})
 	if err != nil {
@@ -111,6 +128,12 @@ func TestEveryCallLeavesItsLineAndNoSecret(t *testing.T) {
 		"s3|alice|AKALICE|s3:PutObject|/batholith/in/a|allowed||reads",
 		"s3|alice|AKALICE|s3:DeleteObject|/batholith/in/a|denied|AccessDenied|",
 		"s3||AKALICE|GET|/|denied|SignatureDoesNotMatch|",
+		"sts|alice|AKALICE|sts:GetSessionToken|/|allowed||",
+		"sts|alice|AKALICE|sts:AssumeRole|/|denied|AccessDenied|",
+		"sts|||POST|/|denied|MissingAuthenticationToken|",
+		"sts|alice|AKALICE|sts:GetSessionToken|/|allowed||",
+		"sts|alice|AKALICE|sts:AssumeRole|/|denied|AccessDenied|",
+		"sts|||POST|/|denied|MissingAuthenticationToken|",
 		"s3|alice|AKALICE|s3:GetObject|/batholith/in/a|denied|AccessDenied|",
 		"bedrock|bob|bearer|bedrock:ListModelInvocationJobs|/model-invocation-jobs|denied|AccessDeniedException|",
 		"bedrock||bearer|GET|/model-invocation-jobs|denied|UnrecognizedClientException|",

@@ -102,10 +102,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	app.Server().ConnState = follow
-	app.Server().Handler = audited(o.Audit, app.Server().Handler)
 	if o.Tokens != nil {
 		app.Server().Handler = withTokens(o.Tokens, app.Server().Handler)
 	}
+	app.Server().Handler = audited(o.Audit, app.Server().Handler)
 	return &Server{app: app, store: store, accounts: accounts, root: root, log: log, limits: o.Door, private: door.NewPrivate()}, nil
 }
 

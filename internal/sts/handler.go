@@ -3,7 +3,6 @@ package sts
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -13,6 +12,9 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/google/uuid"
+
+	"github.com/batholith/batholith/internal/audit"
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/sigv4"
 )
@@ -37,7 +39,8 @@ type Authorizer interface {
 }
 
 // Handler answers STS requests: forms posted to the path /, or queries of it. Proven, if it is not nil, is called
-// when a request is verified. Its members must not be changed once it serves.
+// when a request is verified. What becomes known of a request is noted in the [audit.Trail] of its context. The
+// members must not be changed once it serves.
 type Handler struct {
 	Verifier   Verifier
 	Sessions   *Sessions
@@ -63,7 +66,9 @@ type call struct {
 // ServeHTTP answers one request. Internal errors are logged with the request's id and shown as InternalFailure.
 // Answers hold secrets, so no cache may store them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := requestID()
+	id := uuid.NewString()
+	trail := audit.Of(r.Context())
+	trail.Served(Service, id)
 	out, err := h.answer(w, r)
 	var refused *fault
 	switch {
@@ -77,6 +82,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-amzn-RequestId", id)
 	w.Header().Set("Cache-Control", "no-store")
 	if refused != nil {
+		trail.Refused(refused.code)
 		w.WriteHeader(refused.status)
 		write(w, "ErrorResponse", refused.document(id))
 		return
@@ -107,6 +113,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (result, error)
 	if h.Proven != nil {
 		h.Proven(r)
 	}
+	trail := audit.Of(r.Context())
+	trail.Sender(c.who.Account, c.who.Principal)
 	text := string(body)
 	if r.Method == http.MethodGet {
 		text = r.URL.RawQuery
@@ -114,18 +122,16 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (result, error)
 	if c.form, err = url.ParseQuery(text); err != nil {
 		return nil, &fault{http.StatusBadRequest, "MalformedQueryString", "The query string contains a syntax error."}
 	}
-	switch action := c.form.Get("Action"); action {
-	case "AssumeRole":
-		return h.assumeRole(r.Context(), c)
-	case "GetSessionToken":
-		return h.sessionToken(c)
-	case "GetCallerIdentity":
-		return identityOf(c.who), nil
-	case "":
+	action := c.form.Get("Action")
+	operation := operations[action]
+	switch {
+	case action == "":
 		return nil, &fault{http.StatusBadRequest, "MissingAction", "The request is missing an action."}
-	default:
+	case operation == nil:
 		return nil, &fault{http.StatusBadRequest, "InvalidAction", fmt.Sprintf("Could not find operation %s for version 2011-06-15. This token service has AssumeRole, GetSessionToken and GetCallerIdentity.", action)}
 	}
+	trail.Asked(Service + ":" + action)
+	return operation(h, r.Context(), c)
 }
 
 // fault is a refusal in AWS's form.
@@ -187,12 +193,4 @@ func write(w io.Writer, root string, document any) {
 	e := xml.NewEncoder(w)
 	_ = e.EncodeElement(document, xml.StartElement{Name: xml.Name{Space: namespace, Local: root}})
 	_ = e.Close()
-}
-
-// requestID returns a random UUID.
-func requestID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -37,6 +37,13 @@ var (
 // more rights than were asked for, so they are refused.
 var unsupported = []string{"Policy", "PolicyArns.", "Tags.", "TransitiveTagKeys.", "SerialNumber", "TokenCode", "ProvidedContexts."}
 
+// operations are those of STS that the service has, by the parameter Action.
+var operations = map[string]func(*Handler, context.Context, call) (result, error){
+	"AssumeRole":        (*Handler).assumeRole,
+	"GetSessionToken":   (*Handler).sessionToken,
+	"GetCallerIdentity": (*Handler).callerIdentity,
+}
+
 // assumed is the answer to AssumeRole.
 type assumed struct {
 	XMLName          xml.Name `xml:"AssumeRoleResult"`
@@ -117,7 +124,7 @@ func (sessionTokens) name() string { return "GetSessionToken" }
 
 // sessionToken issues temporary keys with the rights of the caller's own key. They end early if that key is
 // removed or gets another secret.
-func (h *Handler) sessionToken(c call) (result, error) {
+func (h *Handler) sessionToken(_ context.Context, c call) (result, error) {
 	lasts, err := c.duration(usualToken, longestToken)
 	if err != nil {
 		return nil, err
@@ -143,13 +150,17 @@ type identity struct {
 
 func (identity) name() string { return "GetCallerIdentity" }
 
+// callerIdentity returns who the caller is. Every caller may ask.
+func (*Handler) callerIdentity(_ context.Context, c call) (result, error) {
+	return identityOf(c.who), nil
+}
+
 // identityOf returns who a caller is, in AWS's form: a user, or the session of a role.
 func identityOf(who sigv4.Identity) identity {
 	arn := arnOf(who)
 	id := idOf("AIDA", arn)
 	if _, session, ok := strings.Cut(arn, ":assumed-role/"); ok && len(who.Groups) > 0 {
-		id = idOf("AROA", who.Groups[0]) + session[strings.LastIndexByte(session, '/'):]
-		id = strings.Replace(id, "/", ":", 1)
+		id = idOf("AROA", who.Groups[0]) + ":" + session[strings.LastIndexByte(session, '/')+1:]
 	}
 	return identity{Arn: arn, UserID: id, Account: who.Account}
 }
