@@ -63,6 +63,26 @@ func TestARotatedLogKeepsEveryLineInOrder(t *testing.T) {
 	}
 }
 
+// Somebody, or a program such as logrotate, moves the file away. The next rotation finds nothing to set aside.
+func TestALogThatWasMovedAwayLosesNoLine(t *testing.T) {
+	for _, keep := range []int{0, 1, 3} {
+		file := filepath.Join(t.TempDir(), "audit.log")
+		l, err := Open(Options{File: file, MaxBytes: 1, Keep: keep}) // a file for each line
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		l.Write(NewTrail(Entry{}).Done("first", 200, ""))
+		if err := os.Rename(file, file+".moved"); err != nil {
+			t.Fatal(err)
+		}
+		l.Write(NewTrail(Entry{}).Done("second", 200, ""))
+		if got := strings.Join(lines(t, file, keep), " "); got != "second" || l.Note() != "" {
+			t.Errorf("keep %d: lines %q, note %q", keep, got, l.Note())
+		}
+	}
+}
+
 func TestALineThatCannotBeWrittenIsToldAndCounted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	if err := os.Mkdir(dir, 0o700); err != nil {

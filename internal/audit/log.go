@@ -113,20 +113,29 @@ func (l *Log) write(line []byte) error {
 	return err
 }
 
-// rotate sets the file aside. It renames from the oldest on, so that a crash between two renames loses nothing.
+// rotate sets the file aside. It renames from the oldest on, so that a crash between two renames loses nothing. A
+// file that is gone, because somebody moved it away, needs no place.
 func (l *Log) rotate() error {
 	err := l.f.Close()
 	l.f = nil
-	name := func(n int) string { return l.o.File + "." + strconv.Itoa(n) }
-	if l.o.Keep == 0 {
-		return errors.Join(err, os.Remove(l.o.File))
+	name := func(n int) string {
+		if n == 0 {
+			return l.o.File
+		}
+		return l.o.File + "." + strconv.Itoa(n)
 	}
-	for n := l.o.Keep - 1; n > 0; n-- {
+	if l.o.Keep == 0 {
+		if e := os.Remove(l.o.File); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+		return err
+	}
+	for n := l.o.Keep - 1; n >= 0; n-- {
 		if e := os.Rename(name(n), name(n+1)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			return errors.Join(err, e)
 		}
 	}
-	return errors.Join(err, os.Rename(l.o.File, name(1)))
+	return err
 }
 
 // Refuses reports whether requests are to be refused, because the last line could not be written and
