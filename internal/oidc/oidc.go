@@ -161,7 +161,9 @@ func (i *Issuer) holder(claims map[string]any) (Identity, error) {
 	if name == "" || len(name) > maxName || plain.Line(name) != name {
 		return Identity{}, invalid("its claim %s is not a name", i.o.PrincipalClaim)
 	}
-	if i.o.PrincipalClaim == "email" && claims["email_verified"] == false {
+	// The claim may be absent. Some issuers write it as a text (OpenID Connect: a boolean).
+	verified, said := claims["email_verified"]
+	if i.o.PrincipalClaim == "email" && said && verified != true && verified != "true" {
 		return Identity{}, invalid("its email address is not verified")
 	}
 	who.Principal = i.o.Prefix + name

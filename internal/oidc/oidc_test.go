@@ -205,8 +205,16 @@ func TestAWrongTokenIsRefused(t *testing.T) {
 	}
 	o = i.options()
 	o.PrincipalClaim = "email"
-	if _, err := New(o).Identity(t.Context(), i.token(t, map[string]any{"email": "a@example.net", "email_verified": false})); code(t, err) != wrong {
-		t.Error(err)
+	for _, verified := range []any{false, "false", "False", "", 0} {
+		_, err := New(o).Identity(t.Context(), i.token(t, map[string]any{"email": "a@example.net", "email_verified": verified}))
+		if code(t, err) != wrong {
+			t.Errorf("email_verified %#v: %v", verified, err)
+		}
+	}
+	for _, verified := range []any{true, "true"} {
+		if _, err := New(o).Identity(t.Context(), i.token(t, map[string]any{"email": "a@example.net", "email_verified": verified})); err != nil {
+			t.Errorf("email_verified %#v: %v", verified, err)
+		}
 	}
 }
 
