@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +27,8 @@ type fullDisk struct {
 	probe func() error  // writes the test file; tests replace it
 	found chan struct{} // 1-buffered, never closed; gets a value when the disk is found full
 
-	mu   sync.Mutex
-	full bool
+	full atomic.Bool // the result of the last test; clients ask for it, and never wait for a test
+	mu   sync.Mutex  // held during a test
 }
 
 const (
@@ -53,9 +54,7 @@ func (d *fullDisk) handle() *slog.Logger { return slog.New(&roomHandler{d.log.Ha
 
 // Notice is the message for clients while the disk is full, else "".
 func (d *fullDisk) Notice() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.full {
+	if d.full.Load() {
 		return diskIsFull
 	}
 	return ""
@@ -91,7 +90,7 @@ func (d *fullDisk) run(ctx context.Context) {
 }
 
 // isFull reports the result of the last test.
-func (d *fullDisk) isFull() bool { return d.Notice() != "" }
+func (d *fullDisk) isFull() bool { return d.full.Load() }
 
 // test writes the test file and reports whether the disk is full (ENOSPC, or EDQUOT for a quota). It logs only the
 // changes: full with the remedy, and room again. Any other error of the file counts as room, because the warnings
@@ -100,19 +99,18 @@ func (d *fullDisk) test() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.probe()
-	before := d.full
-	d.full = errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-	switch {
-	case d.full && !before:
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	switch before := d.full.Swap(full); {
+	case full && !before:
 		d.log.Warn("the disk is full: finished records wait in memory, and nothing is stored; make room on the disk of " + d.dir + ", and jobs continue by themselves")
 		select {
 		case d.found <- struct{}{}:
 		default:
 		}
-	case before && !d.full:
+	case before && !full:
 		d.log.Info("the disk of " + d.dir + " has room again: jobs continue")
 	}
-	return d.full
+	return full
 }
 
 // startedFull adds a remedy to err if the disk of dir is full now. It returns other errors, and nil, unchanged.

@@ -77,3 +77,23 @@ func TestTheTestOfADiskLeavesNothingBehind(t *testing.T) {
 		t.Error("a missing directory is taken for a full disk")
 	}
 }
+
+// A write to a failing disk may take minutes. Get, List and /readyz ask meanwhile.
+func TestNobodyWaitsForTheTestOfADisk(t *testing.T) {
+	d := newFullDisk(t.TempDir(), slog.New(slog.DiscardHandler))
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan bool)
+	d.probe = func() error {
+		close(begun)
+		<-end
+		return syscall.ENOSPC
+	}
+	go func() { ended <- d.test() }()
+	<-begun
+	if said := d.Notice(); said != "" { // it would wait here for ever
+		t.Errorf("before the first test ends: %q", said)
+	}
+	close(end)
+	if !<-ended || d.Notice() != diskIsFull {
+		t.Errorf("after it: %q", d.Notice())
+	}
+}
