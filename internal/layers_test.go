@@ -18,8 +18,8 @@ const module = "github.com/batholith/batholith"
 // (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
-	{"internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/certs", "internal/door", "internal/backoff", "internal/raced"},
-	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network"},
+	{"internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/follow", "internal/door", "internal/backoff", "internal/raced"},
+	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/certs", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/upstream", "internal/tinylm", "internal/simlm",
 		"internal/console", "internal/events"},

@@ -2,20 +2,13 @@ package authz
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"sync/atomic"
-	"time"
-)
 
-// pollTime is the time between two reads of the file. A change takes effect when two reads in a row found the same
-// text, so at most two seconds after it. Otherwise a file that is still being written could be used without the
-// policies that forbid.
-const pollTime = time.Second
+	"github.com/batholith/batholith/internal/follow"
+)
 
 // Policies are the policies of a running server, which follow their file. They are safe for concurrent use; Run
 // may be called once.
@@ -24,12 +17,8 @@ type Policies struct {
 	log   *slog.Logger
 	state atomic.Pointer[state]
 
-	// Of Run alone: the text that was read last, and the last that was taken or refused. The zero value is no text.
-	seen, judged digest
+	text follow.Contents[string] // of the file; of Run alone
 }
-
-// digest is the SHA-256 of the file's text.
-type digest [sha256.Size]byte
 
 // state is what decisions use now. It is replaced as a whole, so a decision never sees half of a change.
 type state struct {
@@ -56,8 +45,7 @@ func Open(file string, log *slog.Logger) (*Policies, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.seen = sha256.Sum256([]byte(text))
-	p.judged = p.seen
+	p.text = follow.Since(text)
 	p.state.Store(&state{set: set})
 	return p, nil
 }
@@ -74,23 +62,14 @@ func Load(file string) (*Set, error) {
 // read returns the text of a regular file, at most one byte more than the allowed size, so that Parse can refuse a
 // longer one.
 func read(file string) (string, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return "", fmt.Errorf("read the policies: %w", err)
-	}
-	if !info.Mode().IsRegular() {
+	text, err := follow.Read(file, maxFile+1)
+	switch {
+	case errors.Is(err, follow.ErrNotRegular):
 		return "", fmt.Errorf("read the policies: %s is not a regular file", file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("read the policies: %w", err)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", fmt.Errorf("read the policies: %w", err)
-	}
-	return string(text), nil
+	return text, nil
 }
 
 // Decide returns whether a caller may do something, and why. It reads memory only and does not block.
@@ -120,32 +99,21 @@ func (p *Policies) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	tick := time.NewTicker(pollTime)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			p.look()
-		}
-	}
+	return follow.Run(ctx, p.look)
 }
 
-// look reads the file once. A text takes effect, or is refused, at the second look that finds it.
+// look reads the file once. A text takes effect, or is refused, at the second look that finds it. Otherwise a file
+// that is still being written could be used without the policies that forbid.
 func (p *Policies) look() {
 	text, err := read(p.file)
 	if err != nil {
-		p.seen, p.judged = digest{}, digest{}
+		p.text.Lost()
 		p.keep("it cannot be read", err)
 		return
 	}
-	sum := digest(sha256.Sum256([]byte(text)))
-	if sum != p.seen || sum == p.judged {
-		p.seen = sum
+	if !p.text.Changed(text) {
 		return
 	}
-	p.judged = sum
 	set, err := Parse(p.file, text)
 	if err != nil {
 		p.keep("it has errors", err)

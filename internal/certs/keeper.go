@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
-)
 
-// pollTime is how often the files are read again.
-const pollTime = time.Second
+	"github.com/batholith/batholith/internal/follow"
+)
 
 // Keeper holds the certificate of a listener. It is safe for concurrent use; Run may be called
 // once. A nil *Keeper stands for a listener without TLS.
@@ -19,8 +18,7 @@ type Keeper struct {
 	log   *slog.Logger
 	state atomic.Pointer[state]
 
-	// Of Run alone: the contents that were read last, and the last that were taken or refused.
-	seen, judged texts
+	texts follow.Contents[texts] // of the files; of Run alone
 }
 
 type state struct {
@@ -38,7 +36,7 @@ func Open(f Files, log *slog.Logger) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{files: f, log: log, seen: t, judged: t}
+	k := &Keeper{files: f, log: log, texts: follow.Since(t)}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
@@ -73,32 +71,19 @@ func (k *Keeper) Note() string {
 }
 
 // Run follows the files until ctx ends.
-func (k *Keeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(pollTime)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			k.look()
-		}
-	}
-}
+func (k *Keeper) Run(ctx context.Context) error { return follow.Run(ctx, k.look) }
 
 // look reads the files once, and takes contents that it has found twice.
 func (k *Keeper) look() {
 	t, err := k.files.read()
 	if err != nil {
-		k.seen, k.judged = texts{}, texts{}
+		k.texts.Lost()
 		k.keep(err)
 		return
 	}
-	if t != k.seen || t == k.judged {
-		k.seen = t
+	if !k.texts.Changed(t) {
 		return
 	}
-	k.judged = t
 	l, err := k.files.parse(t)
 	if err != nil {
 		k.keep(err)

@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"slices"
+
+	"github.com/batholith/batholith/internal/follow"
 )
 
 // Files name what a listener needs for TLS.
@@ -41,20 +41,11 @@ func (f Files) read() (t texts, err error) {
 }
 
 func readFile(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
+	text, err := follow.Read(path, maxFile+1)
+	if errors.Is(err, follow.ErrNotRegular) || len(text) > maxFile {
 		return "", fmt.Errorf("%s is not a PEM file", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
-	return string(text), err
+	return text, err
 }
 
 // loaded are the files' contents, parsed.
@@ -88,11 +79,10 @@ func (f Files) parse(t texts) (*loaded, error) {
 	if f.ClientCA == "" {
 		return l, nil
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(t.clientCA)) {
-		return nil, fmt.Errorf("there is no certificate in PEM form in %s", f.ClientCA)
+	if l.config.ClientCAs, err = pool(f.ClientCA, t.clientCA); err != nil {
+		return nil, err
 	}
-	l.config.ClientCAs, l.config.ClientAuth = pool, tls.RequireAndVerifyClientCert
+	l.config.ClientAuth = tls.RequireAndVerifyClientCert
 	return l, nil
 }
 
@@ -112,11 +102,16 @@ func Pool(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(text)) {
+	return pool(path, text)
+}
+
+// pool parses the text of a PEM file of certificate authorities.
+func pool(path, text string) (*x509.CertPool, error) {
+	p := x509.NewCertPool()
+	if !p.AppendCertsFromPEM([]byte(text)) {
 		return nil, fmt.Errorf("there is no certificate in PEM form in %s", path)
 	}
-	return pool, nil
+	return p, nil
 }
 
 // host returns a name for which the certificate is valid, for a URL: the first of wanted that
