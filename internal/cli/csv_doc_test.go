@@ -19,7 +19,7 @@ var pageBlock = regexp.MustCompile("(?s)```([a-z]+)\n(.*?\n)```")
 func TestTheCommandsOfTheCSVPageWork(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("python3 is not installed; scripts/deps.sh installs it")
+		t.Fatal("python3 is missing: install it with scripts/deps.sh")
 	}
 	page, err := os.ReadFile("../../docs/from-csv.md")
 	if err != nil {
