@@ -82,18 +82,33 @@ func fileForm(head []byte, whole bool) (form, bool) {
 	case !more && !whole, text[0] == '"', text[0] == '\'':
 		return form{}, false
 	}
-	// A table has the separator at least as often in the second line as in the first, and no braces.
-	for separator, name := range map[byte]string{',': "CSV", '\t': "TSV", ';': "CSV (with semicolons)"} {
-		n := bytes.Count(first, []byte{separator})
-		second, _, _ := bytes.Cut(rest, []byte("\n"))
-		if n > 0 && bytes.Count(second, []byte{separator}) >= n && !bytes.ContainsAny(first, "{}") {
-			return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: docs/from-csv.md has the commands"}, true
-		}
+	if name := tableOf(first, rest); name != "" {
+		return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: docs/from-csv.md has the commands"}, true
 	}
 	if more && isProse(text) {
 		return form{"the file is plain text, not JSON lines", `make a record of each line: jq -Rc '{recordId: (input_line_number|tostring), modelInput: {messages: [{role: "user", content: .}], max_tokens: 500}}' FILE > records.jsonl`}, true
 	}
 	return form{}, false
+}
+
+// separators are those of tables.
+var separators = []struct{ sign, name string }{{",", "CSV"}, {"\t", "TSV"}, {";", "CSV (with semicolons)"}}
+
+// tableOf returns the kind of a table by its first line and the rest, or "". A table has its separator at least as
+// often in the second line as in the first, and no braces. If several signs are so, it is the most frequent one: the
+// others stand within the cells.
+func tableOf(first, rest []byte) (name string) {
+	if bytes.ContainsAny(first, "{}") {
+		return ""
+	}
+	second, _, _ := bytes.Cut(rest, []byte("\n"))
+	most := 0
+	for _, s := range separators {
+		if n := bytes.Count(first, []byte(s.sign)); n > most && bytes.Count(second, []byte(s.sign)) >= n {
+			name, most = s.name, n
+		}
+	}
+	return name
 }
 
 // encoding recognises text that begins like a record and is not UTF-8: UTF-16 without a byte order mark, or an
@@ -169,7 +184,7 @@ func wrapped(line []byte) (form, bool) {
 func refuseForm(path string) error {
 	f, err := files.Open(path)
 	if err != nil {
-		return nil // whoever reads it says so
+		return nil
 	}
 	defer f.Close()
 	head := make([]byte, formBytes)

@@ -14,6 +14,9 @@ func TestAFileOfAnotherFormIsToldInOneMessage(t *testing.T) {
 	for name, c := range map[string]struct{ content, what, remedy string }{
 		"csv.jsonl":    {"id,question\n1,\"What, now?\"\n", "a table (CSV)", "docs/from-csv.md"},
 		"semi.jsonl":   {"id;question\r\n1;What?\r\n", "a table (CSV (with semicolons))", "docs/from-csv.md"},
+		"both.jsonl":   {"id;question, in full;from\n1;Well, what?;a\n", "a table (CSV (with semicolons))", "docs/from-csv.md"},
+		"cells.jsonl":  {"id\tquestion; or, remark\tfrom\n1\tWhy; then, not?\ta\n", "a table (TSV)", "docs/from-csv.md"},
+		"lists.jsonl":  {"id,tags;sub,from\n1,a;b,c\n", "a table (CSV)", "docs/from-csv.md"},
 		"tsv.jsonl":    {"id\tquestion\n1\tWhat?\n", "a table (TSV)", "docs/from-csv.md"},
 		"table.csv":    {"id,question\n1,What?\n", "a table (CSV)", "docs/from-csv.md"},
 		"gz.jsonl":     {"\x1f\x8b\x08\x00", "gzip format", "gunzip -c gz.jsonl"},
