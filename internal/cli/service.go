@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -312,15 +313,21 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
-	notes := []string{s.policy.Note(), s.audit.Note(), s.cert.Note(), s.s3cert.Note()}
+	for _, note := range s.notes() {
+		fmt.Fprintln(w, note)
+	}
+}
+
+// notes returns the troubles that do not stop the service, each once.
+func (s *service) notes() []string {
+	all := []string{s.policy.Note(), s.audit.Note(), s.cert.Note()}
+	if s.s3cert != s.cert {
+		all = append(all, s.s3cert.Note())
+	}
 	if s.o.Notice != nil {
-		notes = append(notes, s.o.Notice())
+		all = append(all, s.o.Notice())
 	}
-	for _, note := range notes {
-		if note != "" {
-			fmt.Fprintln(w, note)
-		}
-	}
+	return slices.DeleteFunc(all, func(note string) bool { return note == "" })
 }
 
 // keyRing returns the keys of the settings, both access keys and bearer keys. Each access key also has a bearer

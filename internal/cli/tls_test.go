@@ -9,11 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/batholith/batholith/internal/authz"
+	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/certs/certstest"
 	"github.com/batholith/batholith/internal/config"
 )
@@ -115,4 +119,32 @@ func TestCommandsReachAServerWithACertificateOfItsOwn(t *testing.T) {
 			t.Errorf("without TLS, %s answers %s %q", url, resp.Status, said)
 		}
 	}
+}
+
+func TestACertificateOfBothListenersIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy, err := authz.Open("", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keeper := func() *certs.Keeper {
+			cert, key, _ := certstest.New(t).Files(t.TempDir(), "localhost")
+			k, err := certs.Open(certs.Files{Cert: cert, Key: key}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return k
+		}
+		one, two := keeper(), keeper()
+		time.Sleep(2 * time.Hour) // of the bubble: the certificates are valid for one
+		for _, tt := range []struct {
+			api, s3 *certs.Keeper
+			notes   int
+		}{{one, one, 1}, {one, two, 2}, {one, nil, 1}, {nil, two, 1}, {nil, nil, 0}} {
+			s := &service{policy: policy, cert: tt.api, s3cert: tt.s3}
+			if got := s.notes(); len(got) != tt.notes {
+				t.Errorf("%d notes, want %d: %q", len(got), tt.notes, got)
+			}
+		}
+	})
 }
