@@ -3,13 +3,8 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -182,15 +177,9 @@ func writeSamples(to *screen, all []sample) {
 	}
 }
 
-// reason is an error text and the number of records that have it.
-type reason struct {
-	text  string
-	count int64
-}
-
 // reasons returns the reasonCount most frequent error texts. It stops reading when it has seen as many errors as
 // the job counted, and reads nothing if there are none.
-func (s summary) reasons() []reason {
+func (s summary) reasons() []counted {
 	left := s.result.Job.Counts.Errored
 	counts := map[string]int64{}
 	for _, path := range s.result.Outputs {
@@ -212,24 +201,20 @@ func (s summary) reasons() []reason {
 			return left > 0
 		})
 	}
-	var all []reason
-	for _, text := range slices.Sorted(maps.Keys(counts)) {
-		all = append(all, reason{text, counts[text]})
-	}
-	slices.SortStableFunc(all, func(a, b reason) int { return cmp.Compare(b.count, a.count) })
+	all := frequent(counts)
 	return all[:min(len(all), reasonCount)]
 }
 
 // writeReasons prints the error texts with their counts.
-func writeReasons(to *screen, all []reason) {
+func writeReasons(to *screen, all []counted) {
 	if len(all) > 0 {
 		_ = plain.Draw(to.out, newline)
 		_ = plain.Draw(to.out, "why records failed, the most frequent first:", newline)
 	}
 	before, after := to.paint(red)
 	for _, r := range all {
-		count := fmt.Sprintf("  %s %s ", words.Number(r.count), to.text("×"))
-		_ = plain.Draw(to.out, count, before, to.preview(r.text, to.width()-widthOf(count), pipedLength), after, newline)
+		count := fmt.Sprintf("  %s %s ", words.Number(r.Count), to.text("×"))
+		_ = plain.Draw(to.out, count, before, to.preview(r.Reason, to.width()-widthOf(count), pipedLength), after, newline)
 	}
 }
 
@@ -247,7 +232,7 @@ func eachLine(path string, visit func(line []byte) bool) {
 		if len(line) > 0 && !visit(line) {
 			return
 		}
-		if err != nil || errors.Is(err, io.EOF) {
+		if err != nil {
 			return
 		}
 	}

@@ -64,8 +64,8 @@ func TestAResumedJobIsNotCreditedWithWhatWasDoneBefore(t *testing.T) {
 func TestReasonsAreCountedMostFrequentFirst(t *testing.T) {
 	lines := []string{failed("500", "d"), failed("400", "b"), answered, failed("400", "b"), failed("429", "c"), failed("429", "c"), failed("400", "a"), failed("429", "c")}
 	s := summary{result: localResult{Outputs: []string{outputFile(t, lines...)}, Job: batholith.Job{Counts: batholith.Counts{Errored: 7}}}}
-	want := []reason{{"429 c", 3}, {"400 b", 2}, {"400 a", 1}}
-	if diff := cmp.Diff(want, s.reasons(), cmp.AllowUnexported(reason{})); diff != "" {
+	want := []counted{{"429 c", 3}, {"400 b", 2}, {"400 a", 1}}
+	if diff := cmp.Diff(want, s.reasons()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -75,7 +75,7 @@ func TestOutputFitsTheWidthOfTheTerminal(t *testing.T) {
 			_ = s.finding(red, "problem", "s3", text)
 			s.ended(batholith.StatusCompleted, " "+text)
 			writeSamples(s, []sample{{id: strings.Repeat("長", 30), prompt: text, answer: text}})
-			writeReasons(s, []reason{{text, 3}})
+			writeReasons(s, []counted{{text, 3}})
 		}
 		write(on(all, columns))
 		for line := range strings.Lines(all.String()) {
@@ -184,7 +184,7 @@ func TestALocaleWithoutUTF8KeepsToASCII(t *testing.T) {
 				b.draw(1, 2, "a · b")
 			}
 			_ = jobsTable().write(a.page())
-			writeReasons(a.talk(), []reason{{"why", 2}})
+			writeReasons(a.talk(), []counted{{"why", 2}})
 			own := strings.NewReplacer("夜間バッチ処理の要約", "").Replace(stdout.String() + stderr.String()) // in a pipe, text of others is as it is
 			if got := !beyond.MatchString(own); got != tt.ascii && (terminal || tt.ascii) {
 				t.Errorf("%q, terminal %v: ASCII only is %v: %q", tt.env, terminal, got, own)

@@ -55,7 +55,7 @@ type validated struct {
 	other   batholith.InvocationType // what refused bodies look like
 }
 
-// counted is a reason and the number of bodies that have it.
+// counted is a reason and the number of bodies or records that have it.
 type counted struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
@@ -68,7 +68,7 @@ type counted struct {
 func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validated {
 	b := v.bodies
 	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
-		LeastTokens: b.least.Load() / 1000, MostTokens: (b.most.Load() + 999) / 1000, OutputTokens: b.out.Load(), Unlimited: b.unlimited.Load(), Reasons: b.frequent(), other: b.otherType()}
+		LeastTokens: b.least.Load() / 1000, MostTokens: (b.most.Load() + 999) / 1000, OutputTokens: b.out.Load(), Unlimited: b.unlimited.Load(), Reasons: frequent(b.reasons), other: b.otherType()}
 	for i, s := range sums {
 		f.Bytes += files[i].Bytes
 		f.Records += files[i].Records
@@ -84,11 +84,11 @@ func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validate
 	return f
 }
 
-// frequent returns the reasons of refused bodies, the most frequent first, equal counts in alphabetical order.
-func (b *bodies) frequent() []counted {
+// frequent returns reasons with their counts, the most frequent first, equal counts in alphabetical order.
+func frequent(counts map[string]int64) []counted {
 	all := []counted{}
-	for _, why := range slices.Sorted(maps.Keys(b.reasons)) {
-		all = append(all, counted{why, b.reasons[why]})
+	for _, why := range slices.Sorted(maps.Keys(counts)) {
+		all = append(all, counted{why, counts[why]})
 	}
 	slices.SortStableFunc(all, func(a, b counted) int { return cmp.Compare(b.Count, a.Count) })
 	return all
