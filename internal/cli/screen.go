@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // screen is a stream for people and what it can display. The zero value stands for a pipe: nothing is cut,
@@ -165,13 +166,10 @@ func (s *screen) cut(text string, columns int) string {
 // preview returns a text on one line with its white space collapsed. On a terminal it has at most columns columns,
 // in a pipe at most characters characters.
 func (s *screen) preview(text string, columns, characters int) string {
-	text = strings.Join(strings.Fields(text), " ")
 	if s.columns == nil {
-		if runes := []rune(text); len(runes) > characters {
-			text = string(runes[:characters-1]) + cutOff
-		}
-		return s.text(text)
+		return s.text(words.Shorten(text, characters))
 	}
+	text = strings.Join(strings.Fields(text), " ")
 	// Measuring a text of a megabyte takes long, and only its beginning can be shown.
 	if len(text) > 16*columns { // bytes enough for any text of so many columns
 		text = text[:16*columns] + cutOff
