@@ -111,7 +111,7 @@ func requestAs(ctx context.Context, c *config.Config, q asQuestion) (authz.Reque
 		return authz.Request{}, err
 	}
 	r := authz.Request{Action: q.action, Tags: g.requestTags, Context: map[string]string{}}
-	if types := authz.Types(q.action); types == nil {
+	if authz.Types(q.action) == nil {
 		return r, hint(fmt.Errorf("there is no action %q", q.action), "%s", actionHint(q.action))
 	}
 	if r.Who, err = identityAs(c, q.principal, g); err != nil {
@@ -318,13 +318,12 @@ func (g assumed) job(ctx context.Context, c *config.Config, r *authz.Resource) e
 	if !known && len(g.one)+len(g.tags) == 0 {
 		return hint(fmt.Errorf("job %s is not in %s", id, c.Data), "name its data directory with --data, or say what the job is: --given owner=NAME --given tag:KEY=VALUE")
 	}
-	r.Job = authz.Job{Owner: j.Owner, Name: j.Name, Model: j.Model, Tags: map[string]string{}}
 	if !known {
-		r.Job = authz.Job{Tags: map[string]string{}}
-	} else {
-		for _, t := range j.Tags {
-			r.Job.Tags[t.Key] = t.Value
-		}
+		j = batholith.Job{} // another account's
+	}
+	r.Job = authz.Job{Owner: j.Owner, Name: j.Name, Model: j.Model, Tags: map[string]string{}}
+	for _, t := range j.Tags {
+		r.Job.Tags[t.Key] = t.Value
 	}
 	for key, place := range map[string]*string{"owner": &r.Job.Owner, "name": &r.Job.Name, "model": &r.Job.Model} {
 		if value, ok := g.one[key]; ok {
