@@ -32,9 +32,9 @@ func parseAuthorization(s string) (authorization, error) {
 			signature = value
 		}
 	}
-	for name, value := range map[string]string{"Credential": credential, "SignedHeaders": headers, "Signature": signature} {
-		if value == "" {
-			return authorization{}, incomplete("Authorization header requires '%s' parameter.", name)
+	for _, p := range []struct{ name, value string }{{"Credential", credential}, {"SignedHeaders", headers}, {"Signature", signature}} {
+		if p.value == "" {
+			return authorization{}, incomplete("Authorization header requires '%s' parameter.", p.name)
 		}
 	}
 	// A key id may contain slashes, so the four parts of the scope are taken from the end.

@@ -244,6 +244,17 @@ func TestForgeriesAreRefused(t *testing.T) {
 	}
 }
 
+// A header that lacks several parts is told by the same one at each request.
+func TestAnUnreadableHeaderIsToldByItsFirstMissingPart(t *testing.T) {
+	for header, part := range map[string]string{"": "Credential", "SignedHeaders=host": "Credential", "Credential=a/b/c/d/aws4_request": "SignedHeaders", "Credential=a, SignedHeaders=host": "Signature"} {
+		for range 20 {
+			if _, err := parseAuthorization(header); err == nil || !strings.Contains(err.Error(), "'"+part+"'") {
+				t.Errorf("%q: %v, want %s", header, err, part)
+			}
+		}
+	}
+}
+
 func TestBearerKeys(t *testing.T) {
 	for header, code := range map[string]string{
 		"Bearer bedrock-test-key":  "",

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/xml"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,9 +192,9 @@ func (c call) duration(usual, longest time.Duration) (time.Duration, error) {
 	return 0, invalid("Value %s at 'durationSeconds' failed to satisfy constraint: %d to %d seconds", quoted(text), int(shortest.Seconds()), int(longest.Seconds()))
 }
 
-// restricts returns the first unsupported parameter of a request.
+// restricts returns the first unsupported parameter of a request, in alphabetical order.
 func (c call) restricts() (parameter string, found bool) {
-	for name := range c.form {
+	for _, name := range slices.Sorted(maps.Keys(c.form)) {
 		for _, p := range unsupported {
 			if name == p || strings.HasSuffix(p, ".") && strings.HasPrefix(name, p) {
 				return strings.TrimSuffix(p, "."), true

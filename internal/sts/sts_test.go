@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,25 @@ func TestRefusalsHaveAWSsForm(t *testing.T) {
 		}
 		if strings.Contains(string(body), "secret detail") || strings.Contains(string(body), "<x>") {
 			t.Errorf("%s reveals or repeats too much: %s", name, body)
+		}
+	}
+}
+
+func TestTheFirstUnsupportedParameterIsTold(t *testing.T) {
+	for form, want := range map[string]string{
+		"SerialNumber=x&PolicyArns.member.1.arn=a&TokenCode=1": "PolicyArns",
+		"Tags.member.1.Key=a&Policy=x":                         "Policy",
+		"TransitiveTagKeys.member.1=a&TokenCode=1":             "TokenCode",
+		"RoleArn=a&Tag=b&PolicyArn=c":                          "",
+	} {
+		values, err := url.ParseQuery(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if got, found := (call{form: values}).restricts(); got != want || found != (want != "") {
+				t.Errorf("%s: %q, want %q", form, got, want)
+			}
 		}
 	}
 }
