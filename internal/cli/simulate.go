@@ -217,7 +217,7 @@ func (s *simulatedServer) readFailures() error {
 			s.options.Faults = append(s.options.Faults, fault)
 			sum += share
 		}
-		if sum > 1 {
+		if sum > simlm.MostShares {
 			return &usageError{reason: set.flag + ": the shares add up to more than 1", remedy: "lower them"}
 		}
 	}

@@ -260,7 +260,7 @@ func (l *loader) checkSimulated() {
 			l.bad("simulated.failures."+path, "write a share from 0 to 1", "%v is not a valid share", share)
 		}
 	}
-	if sum > 1 {
+	if sum > simlm.MostShares {
 		l.bad("simulated.failures", "lower them", "the shares add up to more than 1")
 	}
 }

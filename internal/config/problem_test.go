@@ -307,3 +307,21 @@ func FuzzLoadNeverPanics(f *testing.F) {
 		}
 	})
 }
+
+// Decimal fractions are rounded, and their sum depends on the order in which they are added.
+func TestSharesThatAddUpToOneAreTaken(t *testing.T) {
+	for _, shares := range []string{
+		"rate_limit: 0.05, internal: 0.05, unavailable: 0.05, bad_request: 0.05, reset: 0.05, nonsense: 0.75",
+		"rate_limit: 0.05, internal: 0.05, unavailable: 0.05, bad_request: 0.05, reset: 0.4, nonsense: 0.4",
+		"rate_limit: 0.1, internal: 0.2, unavailable: 0.7",
+	} {
+		for range 50 {
+			if _, err := load(t, "simulated: {failures: {"+shares+"}}", nil, nil); err != nil {
+				t.Fatalf("%s: %v", shares, err)
+			}
+		}
+	}
+	if _, err := load(t, "simulated: {failures: {rate_limit: 0.6, internal: 0.4001}}", nil, nil); err == nil {
+		t.Error("0.6 and 0.4001 are taken")
+	}
+}

@@ -67,6 +67,9 @@ type Failures struct {
 	Times int
 }
 
+// MostShares is the largest sum of shares: 1, with room for the rounding of decimal fractions in any order.
+const MostShares = 1 + 1e-9
+
 // faults returns Failures as faults, followed by Faults.
 func (o *Options) faults() []Fault {
 	f := o.Failures
