@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/batholith/batholith/internal/authz"
+	"github.com/batholith/batholith/internal/kms"
+	"github.com/batholith/batholith/internal/network"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
 )
@@ -27,6 +29,17 @@ var (
 func (l *loader) bad(path, remedy, reason string, args ...any) {
 	l.problems = append(l.problems, Problem{
 		Origin: l.config.Origin(path), Reason: path + ": " + fmt.Sprintf(reason, args...), Remedy: remedy})
+}
+
+// fault adds a problem that package kms or network has found, with its remedy.
+func (l *loader) fault(path string, err error) {
+	remedy, reason := "correct it", err.Error()
+	if f, ok := errors.AsType[*kms.Fault](err); ok {
+		remedy, reason = f.Remedy, f.Reason
+	} else if f, ok := errors.AsType[*network.Fault](err); ok {
+		remedy, reason = f.Remedy, f.Reason
+	}
+	l.bad(path, remedy, "%s", reason)
 }
 
 // later rejects a setting that this version does not support yet. Ignoring it would promise

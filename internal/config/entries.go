@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,18 +19,18 @@ func (l *loader) complete() {
 		c.S3.Listen = "off"
 	}
 	l.oneSecret("s3.secret_access_key", c.S3.SecretAccessKey, c.S3.SecretAccessKeyEnv)
-	c.S3.SecretAccessKey = orElse(c.S3.SecretAccessKey, l.env[c.S3.SecretAccessKeyEnv])
+	c.S3.SecretAccessKey = cmp.Or(c.S3.SecretAccessKey, l.env[c.S3.SecretAccessKeyEnv])
 	for i := range c.Credentials {
 		k := &c.Credentials[i]
-		k.Account = orElse(k.Account, c.Account)
+		k.Account = cmp.Or(k.Account, c.Account)
 		l.oneSecret(fmt.Sprintf("credentials[%d].secret_access_key", i), k.SecretAccessKey, k.SecretAccessKeyEnv)
-		k.SecretAccessKey = orElse(k.SecretAccessKey, l.env[k.SecretAccessKeyEnv])
+		k.SecretAccessKey = cmp.Or(k.SecretAccessKey, l.env[k.SecretAccessKeyEnv])
 	}
 	for i := range c.APIKeys {
 		k := &c.APIKeys[i]
-		k.Account = orElse(k.Account, c.Account)
+		k.Account = cmp.Or(k.Account, c.Account)
 		l.oneSecret(fmt.Sprintf("api_keys[%d].key", i), k.Key, k.KeyEnv)
-		k.Key = orElse(k.Key, l.env[k.KeyEnv])
+		k.Key = cmp.Or(k.Key, l.env[k.KeyEnv])
 	}
 	for i := range c.Roles {
 		r := &c.Roles[i]
@@ -42,12 +43,10 @@ func (l *loader) complete() {
 		m := &c.Models[i]
 		for j := range m.Backends {
 			b := &m.Backends[j]
-			b.Protocol = orElse(b.Protocol, "openai")
-			b.Model = orElse(b.Model, m.ID)
+			b.Protocol = cmp.Or(b.Protocol, "openai")
+			b.Model = cmp.Or(b.Model, m.ID)
 			b.APIKey = l.env[b.APIKeyEnv]
-			if b.Timeout == 0 {
-				b.Timeout = DefaultTimeout
-			}
+			b.Timeout = cmp.Or(b.Timeout, DefaultTimeout)
 		}
 	}
 }
@@ -58,14 +57,6 @@ func (l *loader) oneSecret(path, written, variable string) {
 	if written != "" && variable != "" {
 		l.bad(path, "remove one of them", "the secret is set twice: as a value and by the name of a variable")
 	}
-}
-
-// orElse returns s, or otherwise if s is empty.
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // names detects duplicate names, of which one would silently replace the other.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/batholith/batholith/internal/kms"
@@ -32,30 +31,20 @@ func (l *loader) checkKMS() {
 			l.bad(at+".file", "make a key with: batholith kms create FILE", "the key has no file")
 		default:
 			if _, err := kms.Open(l.config.Region, l.config.Account, []kms.Key{key}); err != nil {
-				l.keyProblem(at, err)
+				l.fault(at, err)
 			}
 		}
 	}
 	if len(l.problems) == before {
 		ring, err := l.config.Ring()
 		if err != nil {
-			l.keyProblem("kms.keys", err)
+			l.fault("kms.keys", err)
 			return
 		}
 		if name := l.config.KMS.DataKey; name != "" {
 			if _, err := ring.Find(name); err != nil {
-				l.keyProblem("kms.data_key", err)
+				l.fault("kms.data_key", err)
 			}
 		}
 	}
-}
-
-// keyProblem notes an error of package kms.
-func (l *loader) keyProblem(path string, err error) {
-	var f *kms.Fault
-	if errors.As(err, &f) {
-		l.bad(path, f.Remedy, "%s", f.Reason)
-		return
-	}
-	l.bad(path, "correct it", "%v", err)
 }

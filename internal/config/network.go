@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/batholith/batholith/internal/network"
@@ -17,7 +16,7 @@ func (l *loader) checkNetwork() {
 			l.bad(at+".id", "use letters, digits and dashes, at most 32", "%q is not a valid subnet id", s.ID)
 		}
 		if _, part, err := s.parse(); err != nil {
-			l.networkProblem(at+"."+part, err)
+			l.fault(at+"."+part, err)
 		}
 	}
 	taken = names{l: l}
@@ -29,7 +28,7 @@ func (l *loader) checkNetwork() {
 		}
 		for j, text := range g.Egress {
 			if _, err := network.ParseRule(text); err != nil {
-				l.networkProblem(fmt.Sprintf("%s.egress[%d]", at, j), err)
+				l.fault(fmt.Sprintf("%s.egress[%d]", at, j), err)
 			}
 		}
 	}
@@ -54,16 +53,6 @@ func (s Subnet) parse() (to network.Subnet, part string, err error) {
 		}
 	}
 	return to, "", nil
-}
-
-// networkProblem notes an error of package network.
-func (l *loader) networkProblem(path string, err error) {
-	var f *network.Fault
-	if errors.As(err, &f) {
-		l.bad(path, f.Remedy, "%s", f.Reason)
-		return
-	}
-	l.bad(path, "correct it", "%v", err)
 }
 
 // Open returns the configured networks. The settings were checked when they were loaded.
