@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/sts"
 )
 
 // complete fills in defaults of list entries, and reads secrets from the environment variables
@@ -177,6 +178,7 @@ func (l *loader) checkRoles() {
 			arns.take(at+".arn", r.ARN)
 			l.wildRole(at, r)
 		}
+		l.externalID(at+".external_id", r.ExternalID)
 		l.checkAssume(at, r)
 		l.secretNamed(at+".secret_access_key_env", r.SecretAccessKeyEnv)
 		if (r.AccessKeyID == "") != (r.SecretAccessKeyEnv == "") {
@@ -197,8 +199,12 @@ func (l *loader) checkRoles() {
 // name or an account's id there.
 var assumedForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[A-Za-z0-9_-]*:role/[^*\s]+$`)
 
-// externalIDForm are the characters of an external id, of which Amazon takes 2 to 1224.
-var externalIDForm = regexp.MustCompile(`^[\w+=,.@:/-]+$`)
+// externalID checks an external id, if there is one.
+func (l *loader) externalID(path, id string) {
+	if id != "" && !sts.ValidExternalID(id) {
+		l.bad(path, "use 2 to 1224 letters, digits and _+=,.@:/-", "%q is not a valid external id", id)
+	}
+}
 
 // checkAssume checks how a role is assumed.
 func (l *loader) checkAssume(at string, r Role) {
@@ -219,9 +225,7 @@ func (l *loader) checkAssume(at string, r Role) {
 	if a.RoleARN != "" && !assumedForm.MatchString(a.RoleARN) {
 		l.bad(at+".role_arn", "write it as the token service names it: arn:aws:iam::ACCOUNT:role/NAME", "%q is not a valid ARN of a role", a.RoleARN)
 	}
-	if n := len(a.ExternalID); n > 0 && (n < 2 || n > 1224 || !externalIDForm.MatchString(a.ExternalID)) {
-		l.bad(at+".external_id", "use 2 to 1224 letters, digits and _+=,.@:/-", "%q is not a valid external id", a.ExternalID)
-	}
+	l.externalID(at+".external_id", a.ExternalID)
 	l.secretNamed(at+".secret_access_key_env", a.SecretAccessKeyEnv)
 	if (a.AccessKeyID == "") != (a.SecretAccessKeyEnv == "") {
 		l.bad(at, "give both, or none to use the keys of s3", "access_key_id and secret_access_key_env belong together")

@@ -125,6 +125,21 @@ func TestHowARoleIsAssumedIsChecked(t *testing.T) {
 	}
 }
 
+// Callers of AssumeRole can send no other external ids, so that nobody could ever assume such a role.
+func TestAnExternalIDThatNobodyCanSendIsRefused(t *testing.T) {
+	for id, ok := range map[string]bool{"x": false, "a b": false, "é-é": false, strings.Repeat("a", 1225): false, "ab": true, "a:b/c@d,e.f=g+h_-": true, strings.Repeat("a", 1224): true} {
+		_, err := load(t, "roles: [{arn: 'arn:aws:iam::000000000000:role/x', external_id: '"+id+"'}]", nil, nil)
+		if ok && err != nil {
+			t.Errorf("%.20q is refused: %v", id, err)
+		}
+		if !ok {
+			if p := first(t, err); !strings.Contains(p.Reason, "roles[0].external_id") || p.Remedy == "" {
+				t.Errorf("%.20q: %+v", id, p)
+			}
+		}
+	}
+}
+
 func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 	for _, file := range []string{
 		"events: [{url: 'http://h'}]",

@@ -35,6 +35,11 @@ var (
 	externalForm = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`) // AWS: ExternalId
 )
 
+// ValidExternalID reports whether callers can send an external id (AWS: ExternalId, 2 to 1224 characters).
+func ValidExternalID(id string) bool {
+	return len(id) <= longestExternal && externalForm.MatchString(id)
+}
+
 // unsupported are parameters that would restrict a session or prove more about the caller. Ignoring one would give
 // more rights than were asked for, so they are refused.
 var unsupported = []string{"Policy", "PolicyArns.", "Tags.", "TransitiveTagKeys.", "SerialNumber", "TokenCode", "ProvidedContexts."}
@@ -83,7 +88,7 @@ func (h *Handler) assumeRole(ctx context.Context, c call) (result, error) {
 		return nil, invalid("Value %s at 'roleSessionName' failed to satisfy constraint: 2 to 64 letters, digits and _+=,.@-", quoted(session))
 	case source != "" && !sessionForm.MatchString(source):
 		return nil, invalid("Value %s at 'sourceIdentity' failed to satisfy constraint: 2 to 64 letters, digits and _+=,.@-", quoted(source))
-	case external != "" && (len(external) > longestExternal || !externalForm.MatchString(external)):
+	case external != "" && !ValidExternalID(external):
 		return nil, invalid("Value at 'externalId' failed to satisfy constraint: 2 to %d letters, digits and _+=,.@:/-", longestExternal)
 	case lasts > longest:
 		return nil, invalid("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
