@@ -90,7 +90,6 @@ type trial struct {
 	was    int       // the bound before the trial
 	to     int       // the limit during the trial
 	before load      // before the trial
-	beside float64   // mean number in flight at refusals before the trial
 	low    int       // a lower limit that was tried first: it halved the odds, but the loss was too high; 0: none
 	cost   float64   // the loss at that limit
 	back   bool      // to is the last good bound; a lower limit may be tried next
