@@ -34,8 +34,8 @@ type auditPhase int
 
 const (
 	auditIdle   auditPhase = iota
-	auditBefore            // measures goodput at the limit
-	auditRaised
+	auditBefore            // measures at the limit
+	auditRaised            // measures at the raised limit, which stays as it is meanwhile
 )
 
 const (
@@ -67,6 +67,13 @@ func (a *audit) stop(now time.Time) {
 	a.phase, a.bonus = auditIdle, 0
 	a.every = min(max(2*a.every, firstAudit), lastAudit)
 	a.next = now.Add(a.every)
+}
+
+// putOff ends an audit without a result, because the server has more slots by now: the limit must follow them at once, and a limit that is
+// doubled in search of them must not be raised further. The next audit begins at the earliest 15 s later.
+func (a *audit) putOff(now time.Time) {
+	a.phase, a.bonus = auditIdle, 0
+	a.next = now.Add(firstAudit)
 }
 
 // reading takes a reading beside so many in flight, and tells whether the gauges were found wrong.

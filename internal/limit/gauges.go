@@ -38,7 +38,11 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.pace.gauges()
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
-	s := standing{now: now, limit: l.limit(now), held: l.held + l.rests.now(now), resting: l.rests.n, flying: l.flying}
+	held := l.held + l.rests.now(now)
+	if l.audit.phase != auditIdle && l.waiting.outgrown(g, held >= l.limit(now)) {
+		l.audit.putOff(now)
+	}
+	s := standing{now: now, limit: l.limit(now), held: held, resting: l.rests.n, flying: l.flying}
 	if d := now.Sub(l.read); d >= readEvery*9/10 {
 		l.rate = float64(l.landed) / d.Seconds()
 		l.read, l.landed = now, 0

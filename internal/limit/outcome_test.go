@@ -416,6 +416,41 @@ func TestGaugesAreAuditedWhileTheLimitIsReached(t *testing.T) {
 	}
 }
 
+// A server that runs its former queue too has more slots. The limit follows them at once, from the limit without the audit's requests, and the next
+// audit is 15 s later.
+func TestAnAuditGivesWayWhenTheServerHasMoreSlots(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		running, waiting, held int
+		limit                  int
+		ends                   bool
+	}{
+		{"all run", 112, 0, 112, 200, true},
+		{"five more than before run", 97, 0, 112, 200, true},
+		{"four more run", 96, 0, 112, 100, false},
+		{"some wait", 106, 6, 112, 100, false},
+		{"the limit is not reached", 111, 0, 111, 100, false},
+	} {
+		l, now := clocked(0)
+		l.source, l.held, l.flying = fromGauges, c.held, c.held
+		l.waiting = waiting{limit: 100, fine: 100, slots: 92, sure: true, reads: true}
+		l.audit = audit{phase: auditRaised, bonus: 12, every: time.Minute, from: now.Add(time.Second), until: now.Add(time.Hour)}
+		was := l.audit
+		if l.Gauge(gauges(c.running, c.waiting)); c.ends {
+			was = audit{every: time.Minute, next: now.Add(firstAudit), from: was.from, until: was.until}
+		}
+		if l.audit != was || l.waiting.limit != c.limit {
+			t.Errorf("%s: limit %d, want %d; %+v", c.name, l.waiting.limit, c.limit, l.audit)
+		}
+	}
+	l, now := clocked(0) // nothing is raised yet, but would be from a limit that was just doubled
+	l.source, l.held, l.flying, l.waiting = fromGauges, 100, 100, waiting{limit: 100, fine: 100, slots: 92, sure: true, reads: true}
+	l.audit = audit{phase: auditBefore, from: *now, until: now.Add(time.Hour)}
+	if l.Gauge(gauges(100, 0)); l.audit.phase != auditIdle || l.waiting.limit != 200 {
+		t.Errorf("before anything is raised: limit %d, %+v", l.waiting.limit, l.audit)
+	}
+}
+
 func TestTheLimitComesFromTheMostTrustedSource(t *testing.T) {
 	l, now := clocked(0)
 	l.climb.limit, l.waiting.limit, l.audit.bonus, l.waiting.slots = 50, 70, 5, 9

@@ -146,7 +146,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	last, limit, held := w.last, s.limit, s.held
 	full := held >= limit
 	w.last, w.reads = g, true
-	more := g.Running - w.slots
+	outgrown := w.outgrown(g, full)
 	rising := g.Running > last.Running+last.Running/50
 	w.learn(g, rising)
 	if w.slots == 0 {
@@ -166,7 +166,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		}
 		return
 	}
-	if w.sure && more > w.queue()/2 && full && !queued(g) { // the former queue runs too: there are more slots, an unknown number
+	if outgrown {
 		w.set(2 * float64(limit))
 		return
 	}
@@ -197,6 +197,12 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		gap /= 4
 	}
 	w.set(min(w.fine+gap, 2*float64(limit)))
+}
+
+// outgrown reports whether a reading shows that there are more slots than before, an unknown number: the limit is reached (full), and the former
+// queue runs too.
+func (w *waiting) outgrown(g batholith.Gauges, full bool) bool {
+	return w.sure && full && g.Running-w.slots > w.queue()/2 && !queued(g)
 }
 
 // helps reports whether a higher limit may help while nothing waits at the server: at least half of the requests in flight run there, or
