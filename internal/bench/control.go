@@ -60,7 +60,7 @@ func (s *server) calls(many int) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.ended(arn, time.Minute); err != nil { // so that no job runs during the next create
+		if _, err := s.ended(arn, often, time.Minute); err != nil { // so that no job runs during the next create
 			return err
 		}
 	}

@@ -102,13 +102,8 @@ func (b *bench) serves(settings, file string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	for ended := false; !ended; { // rarely, since each Get costs the server CPU time
-		time.Sleep(100 * time.Millisecond)
-		job, err := s.get(s.client(0), arn)
-		if err != nil {
-			return 0, err
-		}
-		ended = job.EndTime != nil
+	if _, err := s.ended(arn, 100*time.Millisecond, 30*time.Minute); err != nil { // rarely, since each Get costs the server CPU time
+		return 0, err
 	}
 	after, err := s.child.cpu()
 	return after - before, err

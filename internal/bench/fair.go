@@ -73,7 +73,7 @@ func (b *bench) smallBesideLarge() error {
 	if _, err := s.create(c, "large", "in/large.jsonl"); err != nil {
 		return err
 	}
-	if err := until("the large job runs", time.Minute, func() (bool, error) { _, done := w.counts("large"); return done > 200, nil }); err != nil {
+	if err := until("the large job runs", often, time.Minute, func() (bool, error) { _, done := w.counts("large"); return done > 200, nil }); err != nil {
 		return err
 	}
 	_, before := w.counts("large")
@@ -111,26 +111,15 @@ func (s *server) smallJobs(when string, n int) ([]float64, error) {
 			if err != nil {
 				return err
 			}
-			job, err := s.finally(c, arn)
-			took[i] = job.Sub(began).Seconds()
-			return err
+			job, err := s.over(c, arn, 20*time.Millisecond, 2*time.Minute) // so that the questions do not load the server
+			if err != nil {
+				return err
+			}
+			took[i] = job.EndTime.Sub(began).Seconds()
+			return nil
 		})
 	}
 	return took, g.Wait()
-}
-
-// finally waits for a job's end and returns its EndTime. It asks every 20 ms, so that the questions do not load the server.
-func (s *server) finally(c client, arn string) (time.Time, error) {
-	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(20 * time.Millisecond) {
-		job, err := s.get(c, arn)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if job.EndTime != nil {
-			return *job.EndTime, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("the job %s did not end", arn)
 }
 
 // threePrincipals measures the least share of tokens among three principals whose records have different sizes.
@@ -152,7 +141,7 @@ func (b *bench) threePrincipals() error {
 			return err
 		}
 	}
-	err = until("all three run", time.Minute, func() (bool, error) {
+	err = until("all three run", often, time.Minute, func() (bool, error) {
 		for _, p := range principals {
 			if _, done := w.counts(p); done == 0 {
 				return false, nil

@@ -56,7 +56,7 @@ func killed(b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := until("the job is half done", time.Minute, func() (bool, error) { _, done := w.counts("kill"); return done >= n/2, nil }); err != nil {
+	if err := until("the job is half done", often, time.Minute, func() (bool, error) { _, done := w.counts("kill"); return done >= n/2, nil }); err != nil {
 		return err
 	}
 	c.kill()

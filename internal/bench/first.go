@@ -42,7 +42,7 @@ func first(b *bench) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.ended(arn, time.Minute); err != nil {
+		if _, err := s.ended(arn, often, time.Minute); err != nil {
 			return err
 		}
 		beyond = append(beyond, (time.Since(began) - ideal).Seconds())

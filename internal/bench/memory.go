@@ -148,6 +148,6 @@ func (s *server) oneJob(name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.ended(arn, time.Minute)
+	_, err = s.ended(arn, often, time.Minute)
 	return err
 }

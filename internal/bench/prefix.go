@@ -177,7 +177,7 @@ func (b *bench) fourJobs(s *simulated, parts string) error {
 		arns = append(arns, arn)
 	}
 	for _, arn := range arns {
-		if _, err := server.ended(arn, 5*time.Minute); err != nil {
+		if _, err := server.ended(arn, often, 5*time.Minute); err != nil {
 			return err
 		}
 	}

@@ -209,8 +209,11 @@ func (c *child) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / 100, nil // Linux: USER_HZ is 100
 }
 
-// until waits until holds returns true, at most for longest. what names the condition in the error.
-func until(what string, longest time.Duration, holds func() (bool, error)) error {
+// often is the time between two looks at a condition that costs the measured process nothing, or little.
+const often = time.Millisecond
+
+// until asks every so often until holds returns true, at most for longest. what names the condition in the error.
+func until(what string, every, longest time.Duration, holds func() (bool, error)) error {
 	late := time.Now().Add(longest)
 	for {
 		ok, err := holds()
@@ -222,6 +225,6 @@ func until(what string, longest time.Duration, holds func() (bool, error)) error
 		case time.Now().After(late):
 			return fmt.Errorf("%s: it did not in %s", what, longest)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(every)
 	}
 }

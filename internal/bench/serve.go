@@ -58,7 +58,7 @@ func (s *server) start() (err error) {
 	if s.child, err = s.b.start(exec.CommandContext(s.b.ctx, s.b.binary, s.args...)); err != nil {
 		return err
 	}
-	err = until("the server gets ready", time.Minute, func() (bool, error) {
+	err = until("the server gets ready", often, time.Minute, func() (bool, error) {
 		select {
 		case <-s.child.done:
 			return false, fmt.Errorf("the server ended at its start: %s", s.child.text())
@@ -139,21 +139,23 @@ func (s *server) get(c *bedrock.Client, arn string) (*jobState, error) {
 	return c.GetModelInvocationJob(s.b.ctx, &bedrock.GetModelInvocationJobInput{JobIdentifier: &arn})
 }
 
-// ended waits until a job is Completed. Any other end is an error.
-func (s *server) ended(arn string, longest time.Duration) (job *jobState, err error) {
-	c := s.client(0)
-	err = until("the job "+arn+" ends", longest, func() (bool, error) {
+// over reads a job every so often until it has ended, whatever its status, at most for longest. Each Get costs the server CPU time.
+func (s *server) over(c client, arn string, every, longest time.Duration) (job *jobState, err error) {
+	err = until("the job "+arn+" ends", every, longest, func() (ended bool, err error) {
 		if job, err = s.get(c, arn); err != nil {
 			return false, err
 		}
-		if job.Status == types.ModelInvocationJobStatusCompleted {
-			return true, nil
-		}
-		if job.EndTime != nil {
-			return false, fmt.Errorf("the job ended as %s: %s", job.Status, aws.ToString(job.Message))
-		}
-		return false, nil
+		return job.EndTime != nil, nil
 	})
+	return job, err
+}
+
+// ended is over for a job that must be Completed. Any other end is an error.
+func (s *server) ended(arn string, every, longest time.Duration) (*jobState, error) {
+	job, err := s.over(s.client(0), arn, every, longest)
+	if err == nil && job.Status != types.ModelInvocationJobStatusCompleted {
+		err = fmt.Errorf("the job ended as %s: %s", job.Status, aws.ToString(job.Message))
+	}
 	return job, err
 }
 

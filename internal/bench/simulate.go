@@ -27,7 +27,7 @@ func (b *bench) simulate(flags ...string) (*simulated, error) {
 		return nil, err
 	}
 	s := &simulated{child: c}
-	err = until("the simulated server starts", time.Minute, func() (bool, error) {
+	err = until("the simulated server starts", often, time.Minute, func() (bool, error) {
 		if m := announced.FindStringSubmatch(c.text()); m != nil {
 			s.root = m[1]
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 )
 
 // small measures the cost of small jobs: the CPU time of the server's process per job, and the jobs per second, with a model server that
@@ -141,17 +143,18 @@ func (s *server) smallJob(c client, name, input string, every time.Duration, ref
 	if err != nil {
 		return err
 	}
-	for late := time.Now().Add(time.Minute); ; time.Sleep(every) {
-		job, err := s.get(c, arn)
-		switch {
-		case err != nil:
-			return err
-		case job.EndTime != nil && string(job.Status) == map[bool]string{false: "Completed", true: "Failed"}[refused]:
-			return nil
-		case job.EndTime != nil || time.Now().After(late):
-			return fmt.Errorf("the job %s is %s", arn, job.Status)
-		}
+	job, err := s.over(c, arn, every, time.Minute)
+	if err != nil {
+		return err
 	}
+	want := types.ModelInvocationJobStatusCompleted
+	if refused {
+		want = types.ModelInvocationJobStatusFailed
+	}
+	if job.Status != want {
+		return fmt.Errorf("the job %s is %s", arn, job.Status)
+	}
+	return nil
 }
 
 // cpu is the CPU time that the server's process has used so far.
