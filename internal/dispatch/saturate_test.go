@@ -199,8 +199,11 @@ func saturations() (all []saturation) {
 	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.99)
 	add("refusals, more slots", changing(simlm.EngineNone, 8, 32, 128), 10*s, 100*s, 100*s, 150*s, 0.99)
 	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.98)
-	audited := simlm.Options{Engine: simlm.EngineVLLM, Schedule: []simlm.Slots{{Count: 32}, {From: 48 * s, Count: 128}}} // amid an audit of the gauges
-	add("gauges, more slots in an audit", audited, 3*s, 52*s, 55*s, 80*s, 0.99)
+	amid := func(from, to int) simlm.Options { // an audit of the gauges
+		return simlm.Options{Engine: simlm.EngineVLLM, Schedule: []simlm.Slots{{Count: from}, {From: 48 * s, Count: to}}}
+	}
+	add("gauges, more slots in an audit", amid(32, 128), 3*s, 52*s, 55*s, 80*s, 0.99)
+	add("gauges, fewer slots in an audit", amid(128, 32), 3*s, 3*s, 58*s, 80*s, 0.99)
 	return all
 }
 

@@ -69,8 +69,8 @@ func (a *audit) stop(now time.Time) {
 	a.next = now.Add(a.every)
 }
 
-// putOff ends an audit without a result, because the server has more slots by now: the limit must follow them at once, and a limit that is
-// doubled in search of them must not be raised further. The next audit begins at the earliest 15 s later.
+// putOff ends an audit without a result, because the server has more or fewer slots by now: the limit must follow them at once, and a limit
+// that is doubled in search of them must not be raised further. The next audit begins at the earliest 15 s later.
 func (a *audit) putOff(now time.Time) {
 	a.phase, a.bonus = auditIdle, 0
 	a.next = now.Add(firstAudit)

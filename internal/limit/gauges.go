@@ -39,7 +39,7 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
 	held := l.held + l.rests.now(now)
-	if l.audit.phase != auditIdle && l.waiting.outgrown(g, held >= l.limit(now)) {
+	if l.audit.phase != auditIdle && (l.waiting.outgrown(g, held >= l.limit(now)) || l.waiting.shrunk(g, l.audit.bonus)) {
 		l.audit.putOff(now)
 	}
 	s := standing{now: now, limit: l.limit(now), held: held, resting: l.rests.n, flying: l.flying}

@@ -416,9 +416,9 @@ func TestGaugesAreAuditedWhileTheLimitIsReached(t *testing.T) {
 	}
 }
 
-// A server that runs its former queue too has more slots. The limit follows them at once, from the limit without the audit's requests, and the next
-// audit is 15 s later.
-func TestAnAuditGivesWayWhenTheServerHasMoreSlots(t *testing.T) {
+// A server that runs its former queue too has more slots, and one that runs much less while much waits has fewer. The limit follows them at once,
+// from the limit without the audit's requests, and the next audit is 15 s later.
+func TestAnAuditGivesWayWhenTheServerHasOtherSlots(t *testing.T) {
 	for _, c := range []struct {
 		name                   string
 		running, waiting, held int
@@ -430,6 +430,9 @@ func TestAnAuditGivesWayWhenTheServerHasMoreSlots(t *testing.T) {
 		{"four more run", 96, 0, 112, 100, false},
 		{"some wait", 106, 6, 112, 100, false},
 		{"the limit is not reached", 111, 0, 111, 100, false},
+		{"less than three quarters run", 68, 33, 112, 67, true},
+		{"as many wait as the audit explains", 68, 32, 112, 100, false},
+		{"three quarters run", 69, 43, 112, 100, false},
 	} {
 		l, now := clocked(0)
 		l.source, l.held, l.flying = fromGauges, c.held, c.held

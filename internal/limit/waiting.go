@@ -39,6 +39,7 @@ type waiting struct {
 type fall struct {
 	limit   float64 // highest limit of late
 	flying  int     // requests in flight at its start
+	running int     // running requests at its start
 	waiting int     // waiting requests at its start
 	alien   int     // readings in which more requests waited than we have in flight
 }
@@ -48,7 +49,8 @@ type fall struct {
 //	waiting > 1.25 × in flight + 4, in two readings; or
 //	in flight fell by half (at least 8), and waiting fell by less than half of that
 //
-// If the queue grows meanwhile, the server has changed, and the comparison starts again.
+// A server that has lost slots is another matter: its queue stays as long as what runs ends. That is so if running + waiting fell by 3/4 of what
+// in flight fell by, and is at most 2 more than is in flight. If the queue grows meanwhile, the server has changed, and the comparison starts again.
 func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	f.limit = max(f.limit*255/256, float64(s.limit))
 	if falling && g.Waiting > s.flying+s.flying/4+4 {
@@ -61,10 +63,12 @@ func (f *fall) inVain(g batholith.Gauges, s standing, falling bool) bool {
 	}
 	less := f.flying - s.flying
 	if less < 0 || g.Waiting < f.waiting-less/2 || g.Waiting > f.waiting+less/2+2 {
-		f.flying, f.waiting = s.flying, g.Waiting
+		f.flying, f.running, f.waiting = s.flying, g.Running, g.Waiting
 		return false
 	}
-	return falling && less >= max(8, f.flying/2)
+	seen := g.Running + g.Waiting
+	lost := 4*(f.running+f.waiting-seen) >= 3*less && seen <= s.flying+2
+	return falling && less >= max(8, f.flying/2) && !lost
 }
 
 // queueShare is the queue at the server, per slot. It keeps the slots busy while answers and new requests travel.
@@ -203,6 +207,12 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 // queue runs too.
 func (w *waiting) outgrown(g batholith.Gauges, full bool) bool {
 	return w.sure && full && g.Running-w.slots > w.queue()/2 && !queued(g)
+}
+
+// shrunk reports whether a reading shows that a quarter of the slots is gone, so that more waits than the queue and twice the requests above the
+// limit (bonus) explain.
+func (w *waiting) shrunk(g batholith.Gauges, bonus int) bool {
+	return w.sure && g.Running*4 < w.slots*3 && g.Waiting > w.queue()+2*bonus
 }
 
 // helps reports whether a higher limit may help while nothing waits at the server: at least half of the requests in flight run there, or

@@ -295,3 +295,19 @@ func TestTheQueueMustShrinkWithWhatIsInFlight(t *testing.T) {
 		}
 	}
 }
+
+// A server that has lost slots keeps its queue as long as what runs ends: running and waiting together fall with what is in flight, by three
+// quarters of it at least. A queue of others stays beside what is in flight.
+func TestAQueueThatStaysWhileSlotsAreLostIsOurs(t *testing.T) {
+	for _, c := range []struct {
+		running, waiting int
+		want             bool
+	}{
+		{32, 32, false}, {40, 24, false}, {41, 46, true}, {34, 32, false}, {35, 32, true}, {32, 48, true},
+	} {
+		f := fall{flying: 158, running: 78, waiting: 78}
+		if got := f.inVain(gauges(c.running, c.waiting), standing{flying: 64}, true); got != c.want {
+			t.Errorf("%d run and %d wait: in vain %v", c.running, c.waiting, got)
+		}
+	}
+}
