@@ -2,6 +2,7 @@ package kms
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/uuid"
 )
 
@@ -98,9 +100,18 @@ func Create(path, id string, now time.Time) (*File, error) {
 }
 
 // Rotate adds a version to the key of a file, which encrypts from then on. The file is replaced in one step, so a
-// crash leaves the old or the new one. Two rotations at the same time may lose one of the new versions; nothing
-// must be encrypted with it meanwhile.
+// crash leaves the old or the new one. Rotations of one file run one after the other, also those of other processes
+// and through other names of the file: each of them adds its version. The file that a symbolic link names is
+// replaced, not the link.
 func Rotate(path string, now time.Time) (*File, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil { // else ReadFile says why
+		path = real
+	}
+	unlock, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	f, err := ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -115,6 +126,22 @@ func Rotate(path string, now time.Time) (*File, error) {
 		return nil, fmt.Errorf("replace the key file: %w", err)
 	}
 	return f, syncDir(path)
+}
+
+// lockWait limits the wait for another rotation, which takes milliseconds.
+const lockWait = 10 * time.Second
+
+// lockDir locks the directory of a key file against other rotations. The system releases the lock of a process that
+// dies. If the directory cannot be locked, as on some network file systems, lockDir does nothing; then a file must not
+// be rotated twice at the same time. The error is ErrUnusable if another process holds the lock for lockWait.
+func lockDir(dir string) (unlock func() error, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
+	defer cancel()
+	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY)) // on the directory, because the file is replaced
+	if _, err := lock.TryLockContext(ctx, time.Millisecond); err != nil && ctx.Err() != nil {
+		return nil, errors.Join(fault(ErrUnusable, "end that process, then try again", "another process has locked the directory %s of the key file", dir), lock.Close())
+	}
+	return lock.Close, nil
 }
 
 // stage writes the file under another name in the directory of path, and syncs it.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +105,54 @@ func TestADataKeyKeepsItsContext(t *testing.T) {
 
 func equal(a, b Context) bool {
 	return bytes.Equal(authenticated("", a), authenticated("", b))
+}
+
+// Each rotation adds its version, whichever name of the file it has.
+func TestRotationsAtTheSameTimeKeepEveryVersion(t *testing.T) {
+	for name, other := range map[string]func(path string) string{
+		"one name": func(path string) string { return path },
+		"another name": func(path string) string {
+			return filepath.Dir(path) + "/./../" + filepath.Base(filepath.Dir(path)) + "/a.key"
+		},
+		"a link to it":   func(path string) string { return linked(t, path) },
+		"a link to that": func(path string) string { return linked(t, linked(t, path)) },
+	} {
+		r, path := made(t, "")
+		var wait sync.WaitGroup
+		rotated := make([]*File, 8)
+		for i, at := range slices.Repeat([]string{path, other(path)}, len(rotated)/2) {
+			wait.Go(func() {
+				f, err := Rotate(at, noon)
+				if err != nil {
+					t.Error(name, err)
+				}
+				rotated[i] = f
+			})
+		}
+		wait.Wait()
+		file, err := ReadFile(path)
+		if err != nil || len(file.Versions) != 1+len(rotated) {
+			t.Fatalf("%s: %d versions, %v", name, len(file.Versions), err)
+		}
+		for _, f := range rotated {
+			if lost := f.lostIn(file); lost != 0 {
+				t.Errorf("%s: version %d of a rotation is lost", name, lost)
+			}
+		}
+		if d, err := r.Generate("", nil); err != nil || int(d.Wrapped[4]) != len(file.Versions) {
+			t.Errorf("%s: the ring encrypts with version %d, %v", name, d.Wrapped[4], err)
+		}
+	}
+}
+
+// linked returns a symbolic link to a file, in another directory.
+func linked(t testing.TB, path string) string {
+	t.Helper()
+	link := filepath.Join(t.TempDir(), "link.key")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	return link
 }
 
 func TestRotationKeepsWhatOldVersionsWrapped(t *testing.T) {
