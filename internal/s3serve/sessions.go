@@ -16,6 +16,10 @@ import (
 // in lower case as a field of a form.
 const tokenHeader = "X-Amz-Security-Token"
 
+// sessionKey is the request value that holds the Account of a temporary key. Later calls of the request, also those
+// whose context is derived from the request's, need not look up the token again.
+const sessionKey = "batholith-session"
+
 // acting returns the key pair that signed a request whose signature was verified. ok is false for an unsigned
 // request.
 func (s *store) acting(ctx context.Context) (who Account, ok bool) {
@@ -23,8 +27,12 @@ func (s *store) acting(ctx context.Context) (who Account, ok bool) {
 	if who, ok = s.accounts.of(id); ok || id == "" || s.accounts.sessions == nil {
 		return who, ok
 	}
+	if who, ok = ctx.Value(sessionKey).(Account); ok {
+		return who, true
+	}
 	for _, token := range tokensOf(ctx) { // only the one that was verified belongs to this key
 		if who, err := s.accounts.sessions.Session(id, token); err == nil {
+			ctx.(*fasthttp.RequestCtx).SetUserValue(sessionKey, who) // others have no tokens
 			return who, true
 		}
 	}

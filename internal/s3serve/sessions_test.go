@@ -2,8 +2,11 @@ package s3serve
 
 import (
 	"net/http"
+	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
@@ -36,7 +39,7 @@ func TestASessionIsNarrowedAsItsRoleIs(t *testing.T) {
 	w.put(t, "/box/in/k", "x")
 	w.put(t, "/box/other/k", "x")
 	w.server.accounts.set(nil)
-	w.server.accounts.sessions = one{Account{AccessKeyID: "AK", Secret: "secret", Role: true, Buckets: []string{"box/in/"}, Identity: sigv4.Identity{Account: "000000000000", Principal: "arn:aws:sts::000000000000:assumed-role/r/s"}}}
+	w.server.accounts.sessions = one{account: Account{AccessKeyID: "AK", Secret: "secret", Role: true, Buckets: []string{"box/in/"}, Identity: sigv4.Identity{Account: "000000000000", Principal: "arn:aws:sts::000000000000:assumed-role/r/s"}}}
 	for target, want := range map[string]int{"/box/in/k": http.StatusOK, "/box/other/k": http.StatusForbidden} {
 		if r := w.do(t, ask{method: "GET", target: target, header: http.Header{"X-Amz-Security-Token": {"t"}}}); r.status != want {
 			t.Errorf("%s: %d %s", target, r.status, r.body)
@@ -44,10 +47,51 @@ func TestASessionIsNarrowedAsItsRoleIs(t *testing.T) {
 	}
 }
 
+// A copy reads its source as its signer does, with a temporary key too.
+func TestASessionCopiesWhatIsEncrypted(t *testing.T) {
+	w := newWire(t)
+	file := filepath.Join(t.TempDir(), "a.key")
+	_, err := kms.Create(file, "", time.Now())
+	must(t, err)
+	w.server.store.keys, err = kms.Open("us-east-1", "000000000000", []kms.Key{{File: file}})
+	must(t, err)
+	w.server.accounts.set(nil)
+	looked := 0
+	w.server.accounts.sessions = one{Account{AccessKeyID: "AK", Secret: "secret", Role: true, Identity: sigv4.Identity{Account: "000000000000"}}, &looked}
+	send := func(method, target string, body string, header ...string) reply {
+		h := http.Header{"X-Amz-Security-Token": {"t"}}
+		for i := 0; i < len(header); i += 2 {
+			h.Set(header[i], header[i+1])
+		}
+		return w.must(t, ask{method: method, target: target, header: h, body: []byte(body)})
+	}
+	send("PUT", "/box/k", "secretly", "X-Amz-Server-Side-Encryption", "aws:kms")
+	looked = 0
+	send("PUT", "/box/copy", "", "X-Amz-Copy-Source", "box/k")
+	if looked != 2 {
+		t.Errorf("the token is looked up %d times for the signature and the rights of one request, want 2", looked)
+	}
+	send("PUT", "/box/again", "", "X-Amz-Copy-Source", "box/copy", "X-Amz-Server-Side-Encryption", "AES256")
+	id := element(send("POST", "/box/parts?uploads=", "", "X-Amz-Server-Side-Encryption", "aws:kms").body, "UploadId")
+	etag := element(send("PUT", "/box/parts?partNumber=1&uploadId="+id, "", "X-Amz-Copy-Source", "box/copy").body, "ETag")
+	send("POST", "/box/parts?uploadId="+id, "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"+etag+"</ETag></Part></CompleteMultipartUpload>")
+	for _, target := range []string{"/box/copy", "/box/again", "/box/parts"} {
+		if r := send("GET", target, ""); r.body != "secretly" {
+			t.Errorf("%s is %q", target, r.body)
+		}
+	}
+}
+
 // one is a session with the token t.
-type one struct{ account Account }
+type one struct {
+	account Account
+	looked  *int // how often it was looked up; nil: it is not counted
+}
 
 func (o one) Session(id, token string) (Account, error) {
+	if o.looked != nil {
+		*o.looked++
+	}
 	if id != o.account.AccessKeyID || token != "t" {
 		return Account{}, sigv4.ErrNoSession
 	}
