@@ -250,7 +250,7 @@ func (s *store) keyError(err error) error {
 		reason = fault.Error()
 	}
 	switch {
-	case errors.As(err, &said):
+	case errors.As(err, &said), fault == nil && !errors.Is(err, kms.ErrInvalid) && !errors.Is(err, errNoKeys): // not about a key: see explain
 		return err
 	case errors.Is(err, kms.ErrNotFound):
 		return refusal(http.StatusBadRequest, "KMS.NotFoundException", reason)

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 
 	"github.com/valyala/fasthttp"
-	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/s3err"
 )
 
@@ -42,7 +39,7 @@ type sseRule struct {
 func (s *store) defaultWish(bucket string) (wish, error) {
 	text, err := s.meta.RetrieveAttribute(nil, s.path(bucket), "", defaultAttribute)
 	switch {
-	case errors.Is(err, meta.ErrNoSuchKey), errors.Is(err, fs.ErrNotExist), isNotDir(err): // without the bucket, the gateway refuses the request
+	case isAbsent(err): // without the bucket, the gateway refuses the request
 		return wish{}, nil
 	case err != nil:
 		return wish{}, fmt.Errorf("read the default encryption of bucket %s: %w", bucket, err)
@@ -69,7 +66,7 @@ func (s *store) withDefaults(next fasthttp.RequestHandler) fasthttp.RequestHandl
 			err = s.setDefault(ctx, a.bucket, ctx.Request.Body())
 		case ctx.IsDelete():
 			err = s.meta.DeleteAttribute(s.path(a.bucket), "", defaultAttribute)
-			if errors.Is(err, meta.ErrNoSuchKey) {
+			if isAbsent(err) {
 				err = nil
 			}
 		case ctx.IsGet():

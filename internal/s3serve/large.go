@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/s3err"
 )
 
@@ -131,7 +130,7 @@ func (l large) sweep(raw func(path, attribute string) ([]byte, error)) error {
 		case found && id == e.Name():
 			l.files.Add(1)
 			continue
-		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, meta.ErrNoSuchKey) && !isNotDir(err):
+		case err != nil && !isAbsent(err):
 			return fmt.Errorf("read the attribute %s of %s: %w", o.Attribute, o.Path, err)
 		}
 		if err := os.Remove(path); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -205,6 +206,11 @@ func noRoom(err error) bool {
 }
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
+// isAbsent reports whether an error of reading an attribute means that there is none, and not a fault.
+func isAbsent(err error) bool {
+	return errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) || isNotDir(err)
+}
 
 // DeleteAttribute removes one attribute by path.
 func (m durableMeta) DeleteAttribute(bucket, object, attribute string) error {

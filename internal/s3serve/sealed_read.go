@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,10 +39,16 @@ func errReplaced() error {
 	return refusal(http.StatusServiceUnavailable, "SlowDown", "The object was replaced several times during the read. Try again.")
 }
 
-// marked reads the mark of an object.
-func (s *store) marked(f *os.File, path, key string) (m mark, ok bool) {
+// marked reads the mark of an object; ok is false if it has none. The error is a fault of the storage.
+func (s *store) marked(f *os.File, path, key string) (m mark, ok bool, err error) {
 	text, err := s.meta.RetrieveAttribute(f, path, key, markAttribute)
-	return m, err == nil && json.Unmarshal(text, &m) == nil
+	switch {
+	case isAbsent(err):
+		return m, false, nil
+	case err != nil:
+		return m, false, fmt.Errorf("read how an object is encrypted: %w", err)
+	}
+	return m, json.Unmarshal(text, &m) == nil, nil
 }
 
 // sealed returns the footer of an object; nil if the object is not encrypted, or not there.
@@ -49,14 +56,17 @@ func (s *store) sealed(path, key string) (*sealedFile, error) {
 	if strings.HasSuffix(key, "/") {
 		return nil, nil
 	}
-	if _, ok := s.marked(nil, path, key); !ok && s.meta.sidecar == "" {
+	if _, ok, err := s.marked(nil, path, key); !ok && err == nil && s.meta.sidecar == "" {
 		if _, err := s.meta.RetrieveAttribute(nil, path, key, etagAttribute); err == nil {
 			return nil, nil
 		}
 	}
 	f, err := os.Open(filepath.Join(path, filepath.FromSlash(key)))
-	if err != nil {
-		return nil, nil // whatever it is, the gateway says it
+	switch {
+	case isAbsent(err), errors.Is(err, syscall.ENAMETOOLONG):
+		return nil, nil // the gateway says it
+	case err != nil: // with ciphertext, the gateway would answer if it can open the file
+		return nil, fmt.Errorf("look whether an object is encrypted: %w", err)
 	}
 	defer f.Close()
 	sf, err := s.sealedOf(f, path, key)
@@ -72,8 +82,10 @@ func (s *store) sealedOf(f *os.File, path, key string) (*sealedFile, error) {
 		return nil, errPlain
 	}
 	sf, err := openSealedFile(f)
-	_, ok := s.marked(f, path, key)
+	_, ok, merr := s.marked(f, path, key)
 	switch {
+	case merr != nil:
+		return nil, merr
 	case ok && err == nil, !ok && errors.Is(err, errPlain):
 		return sf, err
 	case errors.Is(err, errPlain) && s.meta.sidecar != "":
@@ -86,7 +98,10 @@ func (s *store) sealedOf(f *os.File, path, key string) (*sealedFile, error) {
 		return nil, errPlain
 	}
 	d, err := s.keys.Unwrap(sf.Key, sf.Wrapped, sf.bound(nameOf(path), key))
-	if err != nil || sf.verify(d.Plain) != nil {
+	switch {
+	case errors.Is(err, kms.ErrUnusable), errors.Is(err, kms.ErrDisabled): // nothing says that it is plain
+		return nil, err
+	case err != nil || sf.verify(d.Plain) != nil:
 		return nil, errPlain
 	}
 	return sf, nil
@@ -282,9 +297,11 @@ func (s *store) sayHead(ctx context.Context, in *s3.HeadObjectInput, out *s3.Hea
 
 // sizeOf is the size of an object whose file has this many bytes.
 func (s *store) sizeOf(path, key string, file int64) int64 {
-	if m, ok := s.marked(nil, path, key); ok && m.File == file {
+	m, ok, err := s.marked(nil, path, key)
+	switch {
+	case ok && m.File == file:
 		return m.Plain
-	} else if !ok {
+	case !ok && err == nil:
 		return file
 	}
 	if sf, err := s.sealed(path, key); err == nil && sf != nil && sf.bytes == file {
@@ -308,7 +325,7 @@ func (s *store) condition(path, key string, size *int64) *int64 {
 	if size == nil {
 		return nil
 	}
-	if m, ok := s.marked(nil, path, key); ok {
+	if m, ok, _ := s.marked(nil, path, key); ok { // after a fault, the size of a sealed file is not the one that is asked for
 		if m.Plain == *size {
 			return &m.File
 		}

@@ -268,8 +268,11 @@ func (s *store) storeSeal(path, dir string, e envelope) error {
 // such upload.
 func (s *store) sealOf(path, key, id string) (*envelope, error) {
 	text, err := s.meta.RetrieveAttribute(nil, path, uploadDir(key, id), sealAttribute)
-	if err != nil {
+	switch {
+	case isAbsent(err):
 		return nil, nil
+	case err != nil: // the parts must not be stored plain
+		return nil, fmt.Errorf("read how an upload is encrypted: %w", err)
 	}
 	var e envelope
 	if err := json.Unmarshal(text, &e); err != nil {

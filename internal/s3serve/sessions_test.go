@@ -2,11 +2,8 @@ package s3serve
 
 import (
 	"net/http"
-	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
@@ -50,11 +47,7 @@ func TestASessionIsNarrowedAsItsRoleIs(t *testing.T) {
 // A copy reads its source as its signer does, with a temporary key too.
 func TestASessionCopiesWhatIsEncrypted(t *testing.T) {
 	w := newWire(t)
-	file := filepath.Join(t.TempDir(), "a.key")
-	_, err := kms.Create(file, "", time.Now())
-	must(t, err)
-	w.server.store.keys, err = kms.Open("us-east-1", "000000000000", []kms.Key{{File: file}})
-	must(t, err)
+	w.encrypts(t)
 	w.server.accounts.set(nil)
 	looked := 0
 	w.server.accounts.sessions = one{Account{AccessKeyID: "AK", Secret: "secret", Role: true, Identity: sigv4.Identity{Account: "000000000000"}}, &looked}

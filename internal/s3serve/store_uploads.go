@@ -221,7 +221,11 @@ func (s *store) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respons
 		at := *in
 		at.Bucket = &path
 		out, err := s.posix.ListParts(ctx, &at)
-		if e, eerr := s.sealOf(path, *in.Key, *in.UploadId); err == nil && e != nil && eerr == nil {
+		if err != nil {
+			return out, err
+		}
+		e, err := s.sealOf(path, *in.Key, *in.UploadId)
+		if e != nil {
 			for i := range out.Parts {
 				out.Parts[i].Size, _ = plainSize(out.Parts[i].Size - int64(partHead))
 			}
