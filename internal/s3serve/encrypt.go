@@ -173,7 +173,7 @@ func (s *store) sealingFor(ctx context.Context, bucket, key string, w wish) (*se
 			return nil, err
 		}
 	}
-	if w.algorithm == "" || strings.HasSuffix(key, "/") { // the object of a directory has no bytes
+	if w.algorithm == "" || isDirectory(key) { // the object of a directory has no bytes
 		return nil, nil
 	}
 	if s.keys == nil {

@@ -2,8 +2,9 @@ package s3serve
 
 import (
 	"context"
-
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,17 +20,15 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// Copies from and to encrypted objects. The gateway's storage would copy the ciphertext; here
-// the source is decrypted, and encrypted anew with a data key of the copy's own.
+// Copies that the gateway's storage cannot do. Of encrypted objects it would copy the ciphertext;
+// here the source is decrypted, and encrypted anew with a data key of the copy's own. Of objects
+// that are directories it would copy the bytes of the directory.
 
 // recrypts reports whether a copy is done here, and how the copy is to be encrypted: as the
 // request wishes, or else as the bucket's default says, or else as the source is. While there
 // are keys, every copy of bytes is done here, since the source may become an encrypted object
-// at any time.
+// at any time. Copies from and to directories are always done here.
 func (s *store) recrypts(ctx context.Context, from copied, bucket, key string, metadataOnly bool) (w wish, ours bool, err error) {
-	if strings.HasSuffix(from.key, "/") || strings.HasSuffix(key, "/") {
-		return wish{}, false, nil
-	}
 	source, err := s.sealed(s.path(from.bucket), from.key)
 	if err != nil {
 		return wish{}, false, s.keyError(err)
@@ -42,7 +41,7 @@ func (s *store) recrypts(ctx context.Context, from copied, bucket, key string, m
 	if w.algorithm == "" && source != nil {
 		w = wish{algorithm: source.Algorithm, key: source.Key, context: source.Context}
 	}
-	return w, w.algorithm != "" || source != nil || s.keys != nil && !metadataOnly, nil
+	return w, w.algorithm != "" || source != nil || s.keys != nil && !metadataOnly || isDirectory(from.key) || isDirectory(key), nil
 }
 
 // silent is ctx without its answer, for a step of a request that must not write into that.
@@ -70,7 +69,7 @@ func (s *store) recopy(ctx context.Context, path string, in s3response.CopyObjec
 		algorithm = s.meta.checksums(at, from.key).Algorithm
 	}
 	tags, terr := s.meta.RetrieveAttribute(nil, at, from.key, tagsAttribute)
-	put := s3response.PutObjectInput{Bucket: &path, Key: in.Key, Body: source.Body, ContentLength: source.ContentLength, ChecksumAlgorithm: algorithm,
+	put := s3response.PutObjectInput{Bucket: &path, Key: in.Key, Body: bodyOf(source), ContentLength: source.ContentLength, ChecksumAlgorithm: algorithm,
 		ContentType: source.ContentType, ContentEncoding: source.ContentEncoding, ContentDisposition: source.ContentDisposition,
 		ContentLanguage: source.ContentLanguage, CacheControl: source.CacheControl, Expires: source.ExpiresString, Metadata: source.Metadata,
 		WebsiteRedirectLocation: in.WebsiteRedirectLocation, ObjectLockRetainUntilDate: in.ObjectLockRetainUntilDate,
@@ -104,11 +103,26 @@ func (s *store) recopy(ctx context.Context, path string, in s3response.CopyObjec
 
 // write is PutObject of the gateway's storage, encrypted unless sl is nil.
 func (s *store) write(ctx context.Context, path string, in s3response.PutObjectInput, sl *sealing) (s3response.PutObjectOutput, error) {
-	if sl == nil {
-		return s.posix.PutObject(ctx, in)
+	if sl != nil {
+		return s.putSealed(ctx, path, in, sl)
 	}
-	return s.putSealed(ctx, path, in, sl)
+	out, err := s.posix.PutObject(ctx, in)
+	if err == nil && isDirectory(*in.Key) {
+		err = s.meta.replaceDirectory(path, *in.Key, func(attribute string) bool { return setBy(in, attribute) })
+	}
+	return out, err
 }
+
+// bodyOf is the body of an answer. For a directory, the gateway's storage answers without one.
+func bodyOf(out *s3.GetObjectOutput) io.Reader {
+	if out.Body == nil {
+		return http.NoBody
+	}
+	return out.Body
+}
+
+// isDirectory reports whether the object of a key is a directory, which has attributes and no bytes.
+func isDirectory(key string) bool { return strings.HasSuffix(key, "/") }
 
 // giveSums copies the checksums of one answer to another, both given by their addresses.
 func giveSums(to, from any) {
@@ -162,9 +176,9 @@ func (s *store) copyPart(ctx context.Context, path string, in *s3.UploadPartCopy
 		return out, err
 	}
 	defer closeBody(source)
-	upload := &s3.UploadPartInput{Bucket: &path, Key: in.Key, UploadId: in.UploadId, PartNumber: in.PartNumber, ContentLength: &length, Body: source.Body}
+	upload := &s3.UploadPartInput{Bucket: &path, Key: in.Key, UploadId: in.UploadId, PartNumber: in.PartNumber, ContentLength: &length, Body: bodyOf(source)}
 	if algorithm := s.meta.checksums(path, uploadDir(*in.Key, *in.UploadId)).Algorithm; algorithm != "" {
-		hashed, err := utils.NewHashReader(source.Body, "", utils.HashType(strings.ToLower(string(algorithm))))
+		hashed, err := utils.NewHashReader(upload.Body, "", utils.HashType(strings.ToLower(string(algorithm))))
 		if err != nil {
 			return out, fmt.Errorf("sum up a part: %w", err)
 		}
@@ -210,7 +224,7 @@ func (s *store) copyFrom(ctx context.Context, path string, in *s3.UploadPartCopy
 	switch {
 	case err != nil:
 		return s3response.CopyPartResult{}, s.keyError(err)
-	case e != nil || source != nil:
+	case e != nil || source != nil || isDirectory(from.key):
 		return s.copyPart(ctx, path, in, from, e)
 	}
 	out, err := s.posix.UploadPartCopy(ctx, in)

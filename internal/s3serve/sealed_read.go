@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -53,7 +52,7 @@ func (s *store) marked(f *os.File, path, key string) (m mark, ok bool, err error
 
 // sealed returns the footer of an object; nil if the object is not encrypted, or not there.
 func (s *store) sealed(path, key string) (*sealedFile, error) {
-	if strings.HasSuffix(key, "/") {
+	if isDirectory(key) {
 		return nil, nil
 	}
 	if _, ok, err := s.marked(nil, path, key); !ok && err == nil && s.meta.sidecar == "" {

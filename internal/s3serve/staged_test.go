@@ -1,6 +1,7 @@
 package s3serve
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -116,6 +117,42 @@ func TestADirectoryKeepsNothingOfTheOneThatItReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A copy onto a directory replaces its attributes as well, and a copy of a directory has its metadata and tags.
+func TestACopyOntoADirectoryKeepsNothingOfTheOneThatItReplaced(t *testing.T) {
+	eachMeta(t, func(t *testing.T, w *wire) {
+		w.put(t, "/box/empty", "")
+		w.must(t, ask{method: "PUT", target: "/box/other/", header: http.Header{"X-Amz-Tagging": {"b=new"}, "X-Amz-Meta-B": {"new"}}})
+		w.put(t, "/box/other/k", "below it")
+		replace := http.Header{"X-Amz-Metadata-Directive": {"REPLACE"}, "X-Amz-Tagging-Directive": {"REPLACE"}, "X-Amz-Tagging": {"b=new"}, "X-Amz-Meta-B": {"new"}}
+		for _, c := range []struct {
+			from, to string
+			header   http.Header
+			want     string // X-Amz-Meta-B, and the tag b
+		}{
+			{"box/empty", "/box/d/", nil, ""}, {"box/other/", "/box/d/", nil, "new"}, {"box/empty", "/box/d/", replace, "new"}, {"box/d/", "/box/d/", replace, "new"},
+			{"box/other/", "/box/new/", nil, "new"}, {"box/other/", "/box/key", nil, "new"},
+		} {
+			if c.to == "/box/d/" {
+				w.must(t, ask{method: "PUT", target: c.to, header: described})
+			}
+			header := http.Header{"X-Amz-Copy-Source": {c.from}}
+			maps.Copy(header, c.header)
+			w.must(t, ask{method: "PUT", target: c.to, header: header})
+			h, tags := w.description(t, c.to), w.tags(t, c.to)
+			if h.Get("X-Amz-Meta-A") != "" || h.Get("X-Amz-Website-Redirect-Location") != "" || tags["a"] != "" || h.Get("X-Amz-Meta-B") != c.want || tags["b"] != c.want || h.Get("Content-Length") != "0" {
+				t.Errorf("%s to %s, %v: %v, tags %v", c.from, c.to, c.header, h, tags)
+			}
+		}
+		id := element(w.must(t, ask{method: "POST", target: "/box/u?uploads="}).body, "UploadId")
+		w.must(t, ask{method: "PUT", target: "/box/u?partNumber=1&uploadId=" + id, header: http.Header{"X-Amz-Copy-Source": {"box/other/"}}})
+		for _, c := range []ask{{method: "PUT", target: "/box/d/", header: http.Header{"X-Amz-Copy-Source": {"box/other/k"}}}, {method: "PUT", target: "/box/x", header: http.Header{"X-Amz-Copy-Source": {"box/none/"}}}} {
+			if r := w.do(t, c); r.code() != "DirectoryObjectContainsData" && r.code() != "NoSuchKey" {
+				t.Errorf("%s %v: %d %s", c.target, c.header, r.status, r.body)
+			}
+		}
+	})
 }
 
 // Files that were staged are forgotten.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -30,7 +29,7 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 			return s3response.PutObjectOutput{}, err
 		}
 		in.Bucket, in.Body, in.ContentEncoding = &path, object(ctx, in.Body, in.ContentLength), kept(in.ContentEncoding)
-		if strings.HasSuffix(*in.Key, "/") { // the gateway does not read the body of a directory
+		if isDirectory(*in.Key) { // the gateway does not read the body of a directory
 			if _, err := io.Copy(io.Discard, in.Body); err != nil {
 				return s3response.PutObjectOutput{}, err
 			}
@@ -46,9 +45,6 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 		if err == nil && ours != nil {
 			err = s.posix.PutObjectTagging(ctx, path, *in.Key, "", ours)
 		}
-		if err == nil && strings.HasSuffix(*in.Key, "/") {
-			err = s.meta.replaceDirectory(path, *in.Key, func(attribute string) bool { return setBy(in, ours, attribute) })
-		}
 		if err == nil {
 			err = s.names.appeared(bucket, *in.Key)
 		}
@@ -56,12 +52,11 @@ func (s *store) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3
 	})
 }
 
-// setBy reports whether a request stored this attribute of a directory object. ours are tags
-// that the gateway did not store.
-func setBy(in s3response.PutObjectInput, ours map[string]string, attribute string) bool {
+// setBy reports whether the gateway stored this attribute of a directory object.
+func setBy(in s3response.PutObjectInput, attribute string) bool {
 	switch attribute {
 	case tagsAttribute:
-		return ours != nil || aws.ToString(in.Tagging) != ""
+		return aws.ToString(in.Tagging) != ""
 	case "metadata":
 		return len(in.Metadata) > 0
 	case "website-redirect-location":
