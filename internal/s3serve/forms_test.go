@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/batholith/batholith/internal/authz"
 )
 
 // posted is an upload by form.
@@ -103,5 +105,31 @@ func TestAFormNamesItsKeyAfterTheFile(t *testing.T) {
 		if r := w.must(t, ask{method: "GET", target: "/box/up/" + name}); r.body != name {
 			t.Errorf("%s is %q", name, r.body)
 		}
+	}
+}
+
+// A form needs the rights of a PUT that does the same.
+func TestAFormNeedsTheRightsOfItsFields(t *testing.T) {
+	w := newWire(t)
+	const tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+	for _, c := range []struct {
+		field, value, needs string
+	}{
+		{"tagging", tags, "s3:PutObjectTagging"}, {"Tagging", tags, "s3:PutObjectTagging"}, {"acl", "private", "s3:PutObjectAcl"}, {"x-amz-tagging", "a=b", ""},
+	} {
+		policy := policyOf(`,["starts-with","$key",""],["starts-with","$` + strings.ToLower(c.field) + `",""]`)
+		for denied, want := range map[string]int{"": http.StatusNoContent, "s3:PutObject": http.StatusForbidden, "s3:PutObjectTagging": http.StatusNoContent, "s3:PutObjectAcl": http.StatusNoContent} {
+			if denied != "" && denied == c.needs {
+				want = http.StatusForbidden
+			}
+			w.server.store.authorizer = &judge{allows: func(r authz.Request) authz.Decision { return authz.Decision{Allowed: r.Action != denied} }}
+			p := posted{[][2]string{{"key", "k"}, {c.field, c.value}, {"AWSAccessKeyId", "AK"}, {"policy", policy}, {"signature", old(policy, "secret")}}, "hello", "f"}
+			if r := p.send(t, w); r.status != want {
+				t.Errorf("a form with %s, without the right to %s: %d %s", c.field, denied, r.status, r.body)
+			}
+		}
+	}
+	if tags := w.tags(t, "/box/k"); len(tags) > 0 {
+		t.Errorf("a field that is no field of forms has set the tags %v", tags)
 	}
 }

@@ -1,6 +1,7 @@
 package s3serve
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -107,7 +108,8 @@ func subresources() (all []route) {
 }
 
 // actions are the AWS actions that an operation needs, by operation. DeleteObjects needs s3:DeleteObject for each
-// of its keys, and a copy s3:GetObject on its source; the store asks for these.
+// of its keys, and a copy s3:GetObject on its source and the rights to the tags that it copies; the store asks for
+// these.
 var actions = actionTable()
 
 func actionTable() map[string]string {
@@ -178,11 +180,15 @@ func actOf(request *fasthttp.RequestCtx, a *address) (found act, ok bool) {
 	}
 	if form, is := request.Value(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult); is && found.operation == "PostObject" {
 		found.key = form.Fields["key"]
+		header = func(name string) string { return form.Fields[cmp.Or(formFields[name], strings.ToLower(name))] }
 	}
 	version, _ := a.value("versionId")
 	found.more = also(found.operation, version, header)
 	return found, found.operation != ""
 }
+
+// formFields are the fields of a form that have another name than the header that means the same (S3: POST object).
+var formFields = map[string]string{"X-Amz-Tagging": "tagging", "X-Amz-Acl": "acl"}
 
 // matches reports whether a request is of this route.
 func (r route) matches(method string, a *address, copies bool) bool {
@@ -230,7 +236,8 @@ func refuseKind(a *address, what act) error {
 	return refusal(http.StatusBadRequest, "InvalidArgument", "Conflicting query string parameters: "+strings.Join(found, ", "))
 }
 
-// also returns the actions that a request needs beside that of its operation, because of its headers.
+// also returns the actions that a request needs beside that of its operation, because of its headers or the fields
+// of its form.
 func also(operation, version string, header func(string) string) (more []string) {
 	switch operation {
 	case "GetObject", "HeadObject":
@@ -243,7 +250,14 @@ func also(operation, version string, header func(string) string) (more []string)
 		if version != "" {
 			more = append(more, "s3:DeleteObjectVersion")
 		}
-	case "PutObject", "CopyObject", "CreateMultipartUpload":
+	case "CreateBucket":
+		if strings.EqualFold(header("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
+			more = append(more, "s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning")
+		}
+		if header("X-Amz-Object-Ownership") != "" {
+			more = append(more, "s3:PutBucketOwnershipControls")
+		}
+	case "PutObject", "PostObject", "CopyObject", "CreateMultipartUpload":
 		for name, action := range map[string]string{"X-Amz-Tagging": "s3:PutObjectTagging", "X-Amz-Acl": "s3:PutObjectAcl",
 			"X-Amz-Object-Lock-Mode": "s3:PutObjectRetention", "X-Amz-Object-Lock-Legal-Hold": "s3:PutObjectLegalHold"} {
 			if header(name) != "" {

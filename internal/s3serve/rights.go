@@ -88,9 +88,10 @@ func (s *store) ask(ctx context.Context, a act) error {
 	return nil
 }
 
-// missing turns NoSuchKey into AccessDenied for a signer that may not list the bucket (S3: GetObject).
+// missing turns NoSuchKey into AccessDenied for a signer that may not list the bucket (S3: GetObject,
+// GetObjectAttributes). For a copy, verb is GetObject, and the object is its source.
 func (s *store) missing(ctx context.Context, verb, bucket, key string, err error) error {
-	if verb != "GetObject" && verb != "HeadObject" || !errors.Is(err, s3err.GetAPIError(s3err.ErrNoSuchKey)) {
+	if verb != "GetObject" && verb != "HeadObject" && verb != "GetObjectAttributes" || !errors.Is(err, s3err.GetAPIError(s3err.ErrNoSuchKey)) {
 		return err
 	}
 	if denied := s.ask(ctx, act{operation: "ListObjectsV2", bucket: bucket, prefix: key}); denied != nil {

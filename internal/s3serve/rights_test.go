@@ -221,17 +221,23 @@ func TestADenialIsSaidInAWSsWords(t *testing.T) {
 func TestMoreIsAskedWhereARequestDoesMore(t *testing.T) {
 	w := newWire(t)
 	w.put(t, "/box/k", "x")
+	w.must(t, ask{method: "PUT", target: "/box/tagged", header: http.Header{"X-Amz-Tagging": {"a=b"}}})
 	j := &judge{allows: allowAll}
 	w.server.store.authorizer = j
 	for want, a := range map[string]ask{
-		"[s3:PutObject s3:PutObjectTagging]":        {method: "PUT", target: "/box/t", header: http.Header{"X-Amz-Tagging": {"a=b"}}},
-		"[s3:GetObject s3:GetObjectVersion]":        {method: "GET", target: "/box/k?versionId=null"},
-		"[s3:GetObjectAttributes s3:GetObject]":     {method: "GET", target: "/box/k?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ETag"}}},
-		"[s3:PutObject s3:GetObject]":               {method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/k"}}},
-		"[s3:DeleteObject s3:DeleteObject]":         {method: "POST", target: "/box?delete=", body: []byte(`<Delete><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>`)},
-		"[s3:ListAllMyBuckets]":                     {method: "GET", target: "/"},
-		"[s3:PutObject s3:PutObjectAcl]":            {method: "PUT", target: "/box/a", header: http.Header{"X-Amz-Acl": {"private"}}},
-		"[s3:DeleteObject s3:DeleteObjectVersion ]": {method: "DELETE", target: "/box/none?versionId=null"},
+		"[s3:PutObject s3:PutObjectTagging]":                                           {method: "PUT", target: "/box/t", header: http.Header{"X-Amz-Tagging": {"a=b"}}},
+		"[s3:GetObject s3:GetObjectVersion]":                                           {method: "GET", target: "/box/k?versionId=null"},
+		"[s3:GetObjectAttributes s3:GetObject]":                                        {method: "GET", target: "/box/k?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ETag"}}},
+		"[s3:PutObject s3:GetObject]":                                                  {method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/k"}}},
+		"[s3:PutObject s3:GetObject s3:GetObjectTagging s3:PutObjectTagging]":          {method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/tagged"}}},
+		"[s3:PutObject s3:PutObjectTagging s3:GetObject]":                              {method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/tagged"}, "X-Amz-Tagging-Directive": {"REPLACE"}, "X-Amz-Tagging": {"a=b"}}},
+		"[s3:PutObject s3:GetObject s3:GetObjectVersion]":                              {method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/k?versionId=null"}}},
+		"[s3:CreateBucket s3:PutBucketObjectLockConfiguration s3:PutBucketVersioning]": {method: "PUT", target: "/locked", header: http.Header{"X-Amz-Bucket-Object-Lock-Enabled": {"true"}}},
+		"[s3:CreateBucket s3:PutBucketOwnershipControls]":                              {method: "PUT", target: "/owned", header: http.Header{"X-Amz-Object-Ownership": {"BucketOwnerEnforced"}}},
+		"[s3:DeleteObject s3:DeleteObject]":                                            {method: "POST", target: "/box?delete=", body: []byte(`<Delete><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>`)},
+		"[s3:ListAllMyBuckets]":                                                        {method: "GET", target: "/"},
+		"[s3:PutObject s3:PutObjectAcl]":                                               {method: "PUT", target: "/box/a", header: http.Header{"X-Amz-Acl": {"private"}}},
+		"[s3:DeleteObject s3:DeleteObjectVersion ]":                                    {method: "DELETE", target: "/box/none?versionId=null"},
 	} {
 		j.actions()
 		if a.method == "POST" {
@@ -270,6 +276,14 @@ func TestAMissingObjectIsToldToThoseWhoMayListOnly(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD"} {
 			if r := w.do(t, ask{method: method, target: "/box/none"}); r.status != want {
 				t.Errorf("%s, may list %v: %d, want %d", method, lists, r.status, want)
+			}
+		}
+		id := element(w.must(t, ask{method: "POST", target: "/box/u?uploads="}).body, "UploadId")
+		for _, a := range []ask{{method: "GET", target: "/box/none?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ETag"}}},
+			{method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/none"}}},
+			{method: "PUT", target: "/box/u?partNumber=1&uploadId=" + id, header: http.Header{"X-Amz-Copy-Source": {"box/none"}}}} {
+			if r := w.do(t, a); r.status != want {
+				t.Errorf("%s %s, may list %v: %d, want %d", a.method, a.target, lists, r.status, want)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package s3serve
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,12 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 	default:
 		return s.inClass(ctx, in)
 	}
-	return placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
+	out, err := placed(s, ctx, "CopyObject", bucket, *in.Key, func(path string) (s3response.CopyObjectOutput, error) {
+		if in.TaggingDirective != types.TaggingDirectiveReplace {
+			if err := s.mayCopyTags(ctx, from, bucket, *in.Key); err != nil {
+				return s3response.CopyObjectOutput{}, err
+			}
+		}
 		in.CopySourceIfModifiedSince, in.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
 		in.Bucket, in.CopySource, in.ContentEncoding = &path, &from.path, kept(in.ContentEncoding)
 		var ours map[string]string
@@ -64,6 +70,22 @@ func (s *store) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (
 		}
 		return out, err
 	})
+	return out, s.missing(ctx, "GetObject", from.bucket, from.key, err)
+}
+
+// mayCopyTags returns an error unless the signer may read the tags of a copy's source, if it has any, and set those of
+// the copy (S3: CopyObject).
+func (s *store) mayCopyTags(ctx context.Context, from copied, bucket, key string) error {
+	switch _, err := s.meta.RetrieveAttribute(nil, s.path(from.bucket), from.key, tagsAttribute); {
+	case isAbsent(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read the tags of a copy's source: %w", err)
+	}
+	if err := s.ask(ctx, act{operation: "GetObjectTagging", bucket: from.bucket, key: from.key}); err != nil {
+		return err
+	}
+	return s.ask(ctx, act{operation: "PutObjectTagging", bucket: bucket, key: key})
 }
 
 // inClass handles a copy of an object to itself that changes only the storage class. There is
@@ -82,7 +104,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 	if err != nil {
 		return s3response.CopyPartResult{}, err
 	}
-	return placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (s3response.CopyPartResult, error) {
+	out, err := placed(s, ctx, "UploadPartCopy", *in.Bucket, *in.Key, ofUpload(*in.UploadId, func(path string) (s3response.CopyPartResult, error) {
 		at := *in
 		at.Bucket, at.CopySource = &path, &from.path
 		at.CopySourceIfModifiedSince, at.CopySourceIfUnmodifiedSince = second(in.CopySourceIfModifiedSince), second(in.CopySourceIfUnmodifiedSince)
@@ -92,6 +114,7 @@ func (s *store) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) 
 		}
 		return out, err
 	}))
+	return out, s.missing(ctx, "GetObject", from.bucket, from.key, err)
 }
 
 // copied is the source of a copy.
@@ -118,7 +141,8 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	if err := s.permit(ctx, "GetObject", bucket); err != nil {
 		return copied{}, err
 	}
-	if err := s.ask(ctx, act{operation: "GetObject", bucket: bucket, key: key}); err != nil {
+	more := also("GetObject", version, func(string) string { return "" })
+	if err := s.ask(ctx, act{operation: "GetObject", bucket: bucket, key: key, more: more}); err != nil {
 		return copied{}, err
 	}
 	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
