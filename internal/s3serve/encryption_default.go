@@ -61,22 +61,26 @@ func (s *store) withDefaults(next fasthttp.RequestHandler) fasthttp.RequestHandl
 			return
 		}
 		var err error
+		verb := "PutBucketEncryption"
 		switch {
 		case ctx.IsPut():
 			err = s.setDefault(ctx, a.bucket, ctx.Request.Body())
 		case ctx.IsDelete():
+			verb = "DeleteBucketEncryption"
 			err = s.meta.DeleteAttribute(s.path(a.bucket), "", defaultAttribute)
 			if isAbsent(err) {
 				err = nil
 			}
 		case ctx.IsGet():
-			s.tellDefault(ctx, a.bucket)
+			if err := s.tellDefault(ctx, a.bucket); err != nil {
+				fail(ctx, s.explain("GetBucketEncryption", err))
+			}
 			return
 		default:
 			return
 		}
 		if err != nil {
-			fail(ctx, s.explain("PutBucketEncryption", err))
+			fail(ctx, s.explain(verb, err))
 			return
 		}
 		status := http.StatusOK
@@ -122,16 +126,17 @@ func (s *store) setDefault(ctx context.Context, bucket string, body []byte) erro
 }
 
 // tellDefault answers with the setting, if there is one.
-func (s *store) tellDefault(ctx *fasthttp.RequestCtx, bucket string) {
+func (s *store) tellDefault(ctx *fasthttp.RequestCtx, bucket string) error {
 	w, err := s.defaultWish(bucket)
 	if err != nil || w.algorithm == "" {
-		return
+		return err
 	}
 	text, err := xml.Marshal(sseDocument{Rules: []sseRule{{Algorithm: w.algorithm, Key: w.key}}})
 	if err != nil {
-		return
+		return err
 	}
 	ctx.SetStatusCode(http.StatusOK)
 	ctx.Response.Header.SetContentType("application/xml")
 	ctx.SetBody(named(append([]byte(xmlHead), text...), 0))
+	return nil
 }

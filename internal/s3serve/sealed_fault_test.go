@@ -65,10 +65,16 @@ func TestAFaultOfAttributesNeverMakesPlainWhatIsEncrypted(t *testing.T) {
 		w.must(t, ask{method: "PUT", target: "/box/k", header: asksToSeal, body: []byte(plainText)})
 		id := element(w.must(t, ask{method: "POST", target: "/box/u?uploads=", header: asksToSeal}).body, "UploadId")
 		part := ask{method: "PUT", target: "/box/u?partNumber=1&uploadId=" + id, body: []byte(plainText)}
+		w.must(t, ask{method: "PUT", target: "/sealed"})
+		if r := w.document(t, "PUT", "/sealed?encryption=", "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"); r.status != http.StatusOK {
+			t.Fatalf("default encryption: %d %s", r.status, r.body)
+		}
 		copied := ask{method: "PUT", target: part.target, header: http.Header{"X-Amz-Copy-Source": {"box/k"}}}
 		healthy := w.server.store.meta.MetadataStorer
 		for attribute, all := range map[string][]ask{
 			sealAttribute: {part, copied, {method: "GET", target: "/box/u?uploadId=" + id}, {method: "POST", target: "/box/u?uploadId=" + id, body: []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>")}},
+			defaultAttribute: {{method: "PUT", target: "/sealed/k", body: []byte(plainText)}, {method: "POST", target: "/sealed/k?uploads="}, {method: "GET", target: "/sealed?encryption="},
+				{method: "PUT", target: "/sealed/k", header: http.Header{"X-Amz-Copy-Source": {"box/k"}}}},
 			markAttribute: {{method: "GET", target: "/box/k"}, {method: "HEAD", target: "/box/k"}, {method: "GET", target: "/box/k", header: http.Header{"Range": {"bytes=0-3"}}},
 				{method: "PUT", target: "/box/c", header: http.Header{"X-Amz-Copy-Source": {"box/k"}}}, copied},
 		} {
