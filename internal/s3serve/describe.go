@@ -82,19 +82,21 @@ func (s *store) describe(ctx context.Context, path string, in *s3.GetObjectAttri
 	}
 }
 
+// attributesHeader lists the attributes that GetObjectAttributes is asked for.
+const attributesHeader = "X-Amz-Object-Attributes"
+
 // amendAttributes rewrites x-amz-object-attributes as one header without spaces, the only form
 // that the gateway reads. SDKs add spaces after commas.
 func amendAttributes(request *fasthttp.RequestCtx) {
-	const name = "X-Amz-Object-Attributes"
 	var wanted []string
-	for _, list := range request.Request.Header.PeekAll(name) {
+	for _, list := range request.Request.Header.PeekAll(attributesHeader) {
 		for one := range strings.SplitSeq(string(list), ",") {
 			wanted = append(wanted, strings.TrimSpace(one))
 		}
 	}
 	if len(wanted) > 0 {
-		request.Request.Header.Del(name)
-		request.Request.Header.Set(name, strings.Join(wanted, ","))
+		request.Request.Header.Del(attributesHeader)
+		request.Request.Header.Set(attributesHeader, strings.Join(wanted, ","))
 	}
 }
 

@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -273,16 +276,44 @@ func (s *store) head(ctx context.Context, path string, in *s3.HeadObjectInput) (
 	return nil, errReplaced()
 }
 
-// sayHead makes the answer about a sealed file one about the object. Only checksums need the
-// right to decrypt (S3: HeadObject).
+// mayReadSums returns an error unless the signer may read checksums of plain bytes, which needs the right to decrypt
+// (S3: HeadObject).
+func (s *store) mayReadSums(ctx context.Context, sf *sealedFile) error {
+	if err := s.granted(ctx, actionDecrypt, kms.Ref{ID: sf.Key, ARN: s.arnOf(sf.Key)}, sf.Algorithm); err != nil {
+		return s.keyError(err)
+	}
+	return nil
+}
+
+// mayReadAttributes is mayReadSums for GetObjectAttributes, if it asks for checksums: of the object or of its parts.
+func (s *store) mayReadAttributes(ctx context.Context, path, key string) error {
+	request, ok := ctx.(*fasthttp.RequestCtx)
+	if !ok {
+		return nil
+	}
+	wanted := strings.Split(string(request.Request.Header.Peek(attributesHeader)), ",")
+	if !slices.Contains(wanted, string(types.ObjectAttributesChecksum)) && !slices.Contains(wanted, string(types.ObjectAttributesObjectParts)) {
+		return nil
+	}
+	sf, err := s.sealed(path, key)
+	switch {
+	case err != nil:
+		return s.keyError(err)
+	case sf == nil:
+		return nil
+	}
+	return s.mayReadSums(ctx, sf)
+}
+
+// sayHead makes the answer about a sealed file one about the object.
 func (s *store) sayHead(ctx context.Context, in *s3.HeadObjectInput, out *s3.HeadObjectOutput, sf *sealedFile) error {
 	cut, err := sf.cut(in.Range, in.PartNumber)
 	if err != nil {
 		return err
 	}
 	if in.ChecksumMode == types.ChecksumModeEnabled {
-		if err := s.granted(ctx, actionDecrypt, kms.Ref{ID: sf.Key, ARN: s.arnOf(sf.Key)}, sf.Algorithm); err != nil {
-			return s.keyError(err)
+		if err := s.mayReadSums(ctx, sf); err != nil {
+			return err
 		}
 	}
 	out.ContentLength, out.ContentRange, out.PartsCount = &cut.length, cut.contentRange, cut.parts

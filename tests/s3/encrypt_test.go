@@ -624,6 +624,15 @@ func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
 		}
 		v.reads(t, "s3", body)
 		v.reads(t, "plain", body)
+		for attribute, secret := range map[types.ObjectAttributes]bool{"Checksum": true, "ObjectParts": true, "ETag": false, "ObjectSize": false} {
+			for _, key := range []string{"a", "s3", "plain"} {
+				_, err := v.api.GetObjectAttributes(t.Context(), &s3.GetObjectAttributesInput{Bucket: box, Key: &key, ObjectAttributes: []types.ObjectAttributes{"StorageClass", attribute}})
+				denied := secret && key == "a" && g != guard{"kms:Decrypt", "key-a"}
+				if denied != (codeOf(err) == "AccessDenied") || !denied && err != nil {
+					t.Errorf("%v, %s of %s: %v", g, attribute, key, err)
+				}
+			}
+		}
 		if head, err := v.api.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: box, Key: aws.String("a")}); err != nil || *head.ContentLength != 100 {
 			t.Error(err)
 		}
