@@ -22,7 +22,8 @@ type setting struct {
 // operation that reads the setting, for example GetBucketLifecycleConfiguration.
 //
 // Bucket encryption is an exception: since 2023 S3 encrypts every new bucket, and says so. The
-// embedded S3 does not encrypt, and answers as S3 did for a bucket without encryption.
+// embedded S3 answers as S3 did for a bucket without encryption, unless it has keys and the bucket
+// has default encryption (see withDefaults).
 var settings = map[string]setting{
 	"abac":                  {what: "access control by tags", document: "<AbacStatus><Status>Disabled</Status></AbacStatus>"},
 	"accelerate":            {what: "transfer acceleration", document: "<AccelerateConfiguration></AccelerateConfiguration>"},
