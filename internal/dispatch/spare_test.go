@@ -84,7 +84,7 @@ func TestABadAnswerIsNotRetriedIfSamplingIsFixed(t *testing.T) {
 				continue
 			}
 			want := map[bool]int{true: 1, false: 3}[key.Record == 0]
-			if o.Attempts != want || !o.Errored || !strings.Contains(string(o.Line), "no JSON object") {
+			if o.Attempts != want || !o.Errored || !strings.Contains(string(o.Line), "not a JSON object") {
 				t.Errorf("record %d took %d attempts, want %d: %s", key.Record, o.Attempts, want, o.Line)
 			}
 		}
