@@ -33,7 +33,7 @@ type issuer struct {
 	now     time.Time
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	i := &issuer{now: noon}
 	i.rotate(t, "first")
 	mux := http.NewServeMux()
@@ -60,7 +60,7 @@ func newIssuer(t *testing.T) *issuer {
 }
 
 // rotate has the issuer sign with a new key, and publish it alone.
-func (i *issuer) rotate(t *testing.T, kid string) {
+func (i *issuer) rotate(t testing.TB, kid string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -84,11 +84,11 @@ func (i *issuer) claims(change map[string]any) map[string]any {
 	return c
 }
 
-func (i *issuer) token(t *testing.T, change map[string]any) string {
+func (i *issuer) token(t testing.TB, change map[string]any) string {
 	return sign(t, jose.ES256, i.signer, i.kid, i.claims(change))
 }
 
-func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
+func sign(t testing.TB, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
 	t.Helper()
 	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
 	if err != nil {

@@ -73,8 +73,8 @@ func (s said) status() int {
 	return http.StatusInternalServerError
 }
 
-// readSaid extracts the message from an error's body, whatever its format. A text that is
-// neither JSON nor HTML is the message itself.
+// readSaid extracts the message from an error's body, whatever its format, without a quoted
+// request. A text that is neither JSON nor HTML is the message itself.
 func readSaid(body []byte) said {
 	body = bytes.TrimSpace(body)
 	if s, ok := readObject(body); ok {
@@ -83,7 +83,7 @@ func readSaid(body []byte) said {
 	if bytes.HasPrefix(body, []byte("<")) {
 		return said{Message: title(string(body)), page: true}
 	}
-	return said{Message: string(body)}
+	return said{Message: withoutInput(string(body))}
 }
 
 // title returns the title of an HTML page, for example "403 Forbidden".
@@ -110,7 +110,7 @@ func readObject(body []byte) (said, bool) {
 	if e, ok := doc["error"]; ok {
 		var inner map[string]jsontext.Value
 		if json.Unmarshal(e, &inner, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
-			return said{Message: scalar(e)}, true
+			return said{Message: withoutInput(scalar(e))}, true
 		}
 		doc = inner
 	}
