@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -27,6 +26,8 @@ type Backend interface {
 	MaxInFlight() int
 	// ModelName returns the server's own name for the model.
 	ModelName() string
+	// Protocol returns the name of the server's protocol: see [dialect.Protocols].
+	Protocol() string
 	// String returns the server's host and port, for messages.
 	String() string
 }
@@ -35,7 +36,6 @@ type Backend interface {
 // from the id.
 type Entry struct {
 	batholith.Model
-	Protocol string // protocol of the backends; empty: openai
 	Backends []Backend
 }
 
@@ -50,9 +50,48 @@ type Options struct {
 type Serving struct {
 	Model    batholith.Model
 	Backends []Backend
-	// Dialect returns the translator for an invocation type, or an error if the model does not
-	// support that type.
-	Dialect func(batholith.InvocationType) (dialect.Dialect, error)
+	// Dialect returns the translator between bodies of an invocation type and a protocol, or an
+	// error if there is none.
+	Dialect func(t batholith.InvocationType, protocol string) (dialect.Dialect, error)
+}
+
+// For returns the backends that can take bodies of an invocation type, and their translators by
+// protocol. If there is none, the error says why the first one cannot.
+func (s Serving) For(t batholith.InvocationType) (able []Backend, dialects map[string]dialect.Dialect, err error) {
+	dialects = map[string]dialect.Dialect{}
+	for _, b := range s.Backends {
+		d, unable := s.Dialect(t, protocolOf(b))
+		if unable != nil {
+			if err == nil {
+				err = unable
+			}
+			continue
+		}
+		able, dialects[protocolOf(b)] = append(able, b), d
+	}
+	if len(able) > 0 {
+		return able, dialects, nil
+	}
+	return nil, nil, err
+}
+
+// Bodies returns the translator of the first backend that can take bodies of an invocation type,
+// to check bodies without sending them.
+func (s Serving) Bodies(t batholith.InvocationType) (dialect.Dialect, error) {
+	able, dialects, err := s.For(t)
+	if err != nil {
+		return nil, err
+	}
+	return dialects[protocolOf(able[0])], nil
+}
+
+// protocolOf returns the protocol of a backend. Without a server, which is so in a catalogue for
+// checks, it is that of the embedded models.
+func protocolOf(b Backend) string {
+	if b == nil {
+		return dialect.ProtocolOpenAI
+	}
+	return b.Protocol()
 }
 
 // Catalog is the immutable set of models. It is safe for concurrent use.
@@ -79,13 +118,15 @@ func (c *Catalog) add(e Entry) error {
 	if e.ID == "" {
 		return fmt.Errorf("an id is required")
 	}
-	e.Protocol = cmp.Or(e.Protocol, dialect.ProtocolOpenAI)
 	e.Model = describe(e.Model)
-	if _, err := c.dialect(e, batholith.InvokeModel); err != nil {
-		return err
-	}
 	if len(e.Backends) == 0 {
 		return fmt.Errorf("a backend is required")
+	}
+	for _, b := range e.Backends {
+		_, invoke := c.dialect(e, batholith.InvokeModel, protocolOf(b))
+		if _, converse := c.dialect(e, batholith.Converse, protocolOf(b)); invoke != nil && converse != nil {
+			return invoke
+		}
 	}
 	for _, name := range append([]string{e.ID}, e.Aliases...) {
 		if i, taken := c.byName[name]; taken {
@@ -128,7 +169,9 @@ func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 	return Serving{
 		Model:    e.Model,
 		Backends: e.Backends,
-		Dialect:  func(t batholith.InvocationType) (dialect.Dialect, error) { return c.dialect(e, t) },
+		Dialect: func(t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
+			return c.dialect(e, t, protocol)
+		},
 	}, true
 }
 
@@ -149,10 +192,9 @@ func (c *Catalog) find(idOrARN string) (int, bool) {
 	return i, ok
 }
 
-// dialect returns the translator between the bodies of e's family and the protocol of its
-// backends.
-func (c *Catalog) dialect(e Entry, t batholith.InvocationType) (dialect.Dialect, error) {
-	return dialect.For(e.Family, e.Protocol, t, dialect.Options{
+// dialect returns the translator between the bodies of e's family and a protocol.
+func (c *Catalog) dialect(e Entry, t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
+	return dialect.For(e.Family, protocol, t, dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),
 		RefuseConverseTools: c.o.RefuseConverseTools,
 		Checked:             true, // package jsonl has checked the JSON of every record

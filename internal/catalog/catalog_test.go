@@ -8,6 +8,14 @@ import (
 	"github.com/batholith/batholith"
 )
 
+// elsewhere is a backend with a protocol of its own.
+type elsewhere struct {
+	nowhere
+	protocol string
+}
+
+func (e elsewhere) Protocol() string { return e.protocol }
+
 // nowhere is a backend that is never asked.
 type nowhere struct{}
 
@@ -17,6 +25,7 @@ func (nowhere) Gauges(context.Context) (batholith.Gauges, bool)    { return bath
 func (nowhere) Slots(context.Context) (int, bool)                  { return 0, false }
 func (nowhere) MaxInFlight() int                                   { return 0 }
 func (nowhere) ModelName() string                                  { return "m" }
+func (nowhere) Protocol() string                                   { return "openai" }
 func (nowhere) String() string                                     { return "nowhere" }
 
 func entry(id string, aliases ...string) Entry {
@@ -62,7 +71,7 @@ func TestAConfigurationThatCannotBeServedIsRefused(t *testing.T) {
 		"a backend is required": {{Model: batholith.Model{ID: "m"}}},
 		"is that of the model":  {entry("m"), entry("n", "m")},
 		"an id is required":     {entry("")},
-		`protocol "carrier"`:    {{Model: batholith.Model{ID: "m"}, Protocol: "carrier", Backends: []Backend{nowhere{}}}},
+		`protocol "carrier"`:    {{Model: batholith.Model{ID: "m"}, Backends: []Backend{nowhere{}, elsewhere{protocol: "carrier"}}}},
 	} {
 		if _, err := New(entries, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
@@ -101,7 +110,7 @@ func TestTheEmbeddedModelsTakeBothInvocationTypes(t *testing.T) {
 			t.Fatalf("%s is not served", id)
 		}
 		for _, typ := range []batholith.InvocationType{batholith.InvokeModel, batholith.Converse} {
-			if _, err := s.Dialect(typ); err != nil {
+			if _, err := s.Bodies(typ); err != nil {
 				t.Errorf("%s by %s: %v", id, typ, err)
 			}
 		}

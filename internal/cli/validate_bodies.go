@@ -59,7 +59,7 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 		return "", nil, err
 	}
 	if s, ok := all.Serving(id); ok {
-		d, err := s.Dialect(typ)
+		d, err := s.Bodies(typ)
 		return s.Model.ID, d, err
 	}
 	family := dialect.FamilyOf(id)

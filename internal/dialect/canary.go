@@ -27,16 +27,8 @@ var canaryTexts = [CanaryTexts]string{
 	"Is water wet? Reply with yes or no.",
 }
 
-// Canary returns a small test request, to find out whether a server works for a class of
-// records. It has the same protocol, path and features as the records, the n-th of the
-// [CanaryTexts] texts, and a limit of one output token. ok is false for an unknown protocol or
-// path, and for audio and video.
-func Canary(protocol, path string, f Features, model string, n int) (call batholith.Call, ok bool) {
-	// There is no small audio or video that every server accepts.
-	if protocol != ProtocolOpenAI || f.Has(FeatureStream) {
-		return batholith.Call{}, false
-	}
-	text := canaryTexts[uint(n)%CanaryTexts]
+// openAICanary is a canary in OpenAI's protocol.
+func openAICanary(path string, f Features, model, text string) (call batholith.Call, ok bool) {
 	b := newBuffer(512)
 	b.open('{')
 	b.textMember("model", model)
@@ -118,10 +110,9 @@ var canaryPicture = sync.OnceValue(func() string {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())
 })
 
-// CanaryAnswered reports whether the body of a 200 answers a canary: it has a first choice that
-// is complete, or embeddings, and no error. The text does not matter; with one token it may be
-// empty.
-func CanaryAnswered(body []byte) bool {
+// openAIAnswered is CanaryAnswered for OpenAI's protocol: the answer has a first choice that is
+// complete, or embeddings, and no error.
+func openAIAnswered(body []byte) bool {
 	doc, err := answerObject(body)
 	if err != nil {
 		return false

@@ -75,7 +75,7 @@ func TestACanaryIsAnsweredByAnAnswerOnly(t *testing.T) {
 		`{"object":"error","message":"x","code":400}`:                       false,
 		`<html>`: false, ``: false, `[]`: false, `"yes"`: false, `{"choices":["a"]}`: false,
 	} {
-		if got := CanaryAnswered([]byte(body)); got != want {
+		if got := CanaryAnswered(ProtocolOpenAI, []byte(body)); got != want {
 			t.Errorf("%s: %v", body, got)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/batholith/batholith"
 )
@@ -65,10 +63,6 @@ type Options struct {
 	Checked bool
 }
 
-// ProtocolOpenAI is the protocol of servers with /chat/completions, /completions and
-// /embeddings.
-const ProtocolOpenAI = "openai"
-
 // FamilyAny accepts the bodies of every chat family and selects by shape: see anyBodies.
 const FamilyAny = "any"
 
@@ -107,29 +101,6 @@ func Families() []string {
 		names = append(names, f.name)
 	}
 	return names
-}
-
-// For returns the dialect between a family's bodies and a backend's protocol. For the
-// invocation type Converse the bodies are Converse's, whatever the family.
-func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialect, error) {
-	if protocol != ProtocolOpenAI {
-		return nil, fmt.Errorf("backend protocol %q is not known; known: %s", protocol, ProtocolOpenAI)
-	}
-	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
-	switch {
-	case name == "":
-		return nil, fmt.Errorf("the body format of models with this id is not supported; if this model takes the bodies of another family, set family: %s",
-			strings.Join(Families(), ", "))
-	case i < 0:
-		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))
-	}
-	switch {
-	case typ != batholith.Converse:
-		return reading{families[i].make(o), o.Checked}, nil
-	case families[i].embeds:
-		return reading{noConverse{}, o.Checked}, nil
-	}
-	return reading{converse{o, converseBody, false}, o.Checked}, nil
 }
 
 // translator is the part of a dialect that a family implements. Bodies are objects, and errors

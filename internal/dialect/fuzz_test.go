@@ -157,7 +157,7 @@ func FuzzCounts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, prompt, completion, cached []byte) {
 		usage := fmt.Appendf(nil, `{"prompt_tokens":%s,"completion_tokens":%s,"total_tokens":%s,"prompt_tokens_details":{"cached_tokens":%s}}`, prompt, completion, prompt, cached)
-		if n := Usage(withUsage([]byte("{}"), usage)); !believable(n) {
+		if n := Usage(ProtocolOpenAI, withUsage([]byte("{}"), usage)); !believable(n) {
 			t.Errorf("usage %s counts as %+v", usage, n)
 		}
 		if !jsontext.Value(usage).IsValid() {

@@ -6,9 +6,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// Usage returns the token counts of an OpenAI-compatible answer, even if the answer itself
-// cannot be used. Missing counts are 0.
-func Usage(body []byte) batholith.Tokens {
+// openAIUsage is Usage for OpenAI's protocol.
+func openAIUsage(body []byte) batholith.Tokens {
 	doc, err := parseAnswer(body)
 	if err != nil || doc.kind() != '{' {
 		return batholith.Tokens{}

@@ -17,7 +17,7 @@ func TestUsageIsReadOffAnAnswerThatIsOfNoUse(t *testing.T) {
 		`{"usage":{"prompt_tokens":5,"prompt_tokens_details":{"cached_tokens":6}}}`:      {Input: 5, CacheRead: 5},
 		`{"usage":{"prompt_tokens":-5,"prompt_tokens_details":{"cached_tokens":6}}}`:     {},
 	} {
-		if got := dialect.Usage([]byte(body)); got != want {
+		if got := dialect.Usage(dialect.ProtocolOpenAI, []byte(body)); got != want {
 			t.Errorf("%s: %+v, want %+v", body, got, want)
 		}
 	}

@@ -55,7 +55,7 @@ func TestAPanicOverARecordIsItsErrorAndNotTheEnd(t *testing.T) {
 		}
 		d := w.dispatcher(Options{Attempts: 2, Log: slog.New(slog.NewTextHandler(&log, nil))}, s)
 		d.o.Serving = func(batholith.Job) (Serving, error) {
-			return Serving{Model: "m", Backends: []Backend{s}, Dialect: brittle{}}, nil
+			return Serving{Model: "m", Backends: []Backend{s}, Dialect: always(brittle{})}, nil
 		}
 		if err := d.Enqueue(job); err != nil {
 			t.Fatal(err)

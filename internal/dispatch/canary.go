@@ -69,7 +69,7 @@ func (l *lane) canaryCall(c *class, text int) (batholith.Call, bool) {
 	if s, ok := l.backend.(interface{ NoCanary() bool }); ok && s.NoCanary() {
 		return batholith.Call{}, false
 	}
-	call, ok := l.d.o.Canary(c.path, c.features, l.backend.ModelName(), text)
+	call, ok := l.d.o.Canary(l.backend.Protocol(), c.path, c.features, l.backend.ModelName(), text)
 	return dialect.Without(call, batholith.Spare(l.spared.Load())), ok
 }
 
@@ -89,7 +89,7 @@ func (c *canary) send(l *lane) {
 	began := time.Now()
 	body, err := l.backend.Do(ctx, call)
 	f, _ := errors.AsType[*batholith.Failure](err)
-	answered := err == nil && dialect.CanaryAnswered(body) || f != nil && c.refused(l, f)
+	answered := err == nil && dialect.CanaryAnswered(l.backend.Protocol(), body) || f != nil && c.refused(l, f)
 	if answered {
 		l.limit.Works()
 	}

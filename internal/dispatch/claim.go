@@ -289,7 +289,7 @@ func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, e
 
 // classOf returns the class of a record. It checks the previous record's class first, since most neighbours have the same.
 func (f *feed) classOf(p *dialect.Prompt, input []byte) *class {
-	key := class{path: dialect.PathOf(f.dialect, input), features: p.Features, band: bandOf(len(input))}
+	key := class{path: dialect.PathOf(f.paths, input), features: p.Features, band: bandOf(len(input))}
 	if c := f.lastClass; c == nil || c.key() != key {
 		f.lastClass = f.d.classes.of(key)
 	}

@@ -58,21 +58,31 @@ type Backend interface {
 	Slots(ctx context.Context) (int, bool)
 	MaxInFlight() int  // as configured, in requests; 0: dispatch finds the number
 	ModelName() string // the server's own name of the model
+	Protocol() string  // name of the server's protocol; see dialect.Protocols
 	String() string    // for messages; holds no secret
 	// Gauges returns the server's present metrics, or false if it has none.
 	Gauges(ctx context.Context) (batholith.Gauges, bool)
 }
 
-// Serving says which backends serve a job, and in which format. Jobs with the same Model and Network share a queue and its lanes.
+// Serving says which backends serve a job, and in which format. Jobs with the same Model, Network and Type share a queue and its lanes.
 type Serving struct {
-	Model    string
-	Network  string // through which the backends are reached; "": the process's own
+	Model   string
+	Network string // through which the backends are reached; "": the process's own
+	// Type is the job's invocation type if Backends are not all of the model's, because others cannot take bodies of this type; else "".
+	Type     batholith.InvocationType
 	Backends []Backend
-	Dialect  dialect.Dialect
+	// Dialect returns the translator of the job's bodies for backends with a protocol. It is called for every record.
+	Dialect func(protocol string) dialect.Dialect
 }
 
 // route names a queue.
-type route struct{ model, network string }
+type route struct {
+	model, network string
+	typ            batholith.InvocationType
+}
+
+// route returns the name of the queue.
+func (s Serving) route() route { return route{s.Model, s.Network, s.Type} }
 
 // Options configures a Dispatcher. Optional are Canary, Waits, Log, Memory, Trace, Listener, Room and everything below it.
 type Options struct {
@@ -84,9 +94,9 @@ type Options struct {
 	// Begin moves a job to InProgress. Dispatch calls it before the job's first outcome, and before one of its records is sent to a backend
 	// that has already answered something. A temporary error is retried. After a permanent one nothing of the job is sent.
 	Begin func(ctx context.Context, job string) error
-	// Canary returns the n-th fixed request with this path and these features, for a backend that serves the model under this name, or
-	// false if there is none. nil: no canaries are sent.
-	Canary func(path string, f dialect.Features, model string, n int) (call batholith.Call, ok bool)
+	// Canary returns the n-th fixed request with this path and these features, for a backend with this protocol that serves the model under
+	// this name, or false if there is none. nil: no canaries are sent.
+	Canary func(protocol, path string, f dialect.Features, model string, n int) (call batholith.Call, ok bool)
 	// Fault reports that a job cannot continue and that retries cannot help: for example, its input was deleted or changed.
 	Fault func(job string, err error)
 	// Waits reports that a call to the job's bucket or to the database fails and is retried, and since when. Denied access is one of these
@@ -261,15 +271,15 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	if d.feeds[job.ID] != nil {
 		return nil
 	}
-	q := d.queues[route{s.Model, s.Network}]
+	q := d.queues[s.route()]
 	if q == nil {
 		q = newQueue(d, s)
-		d.queues[route{s.Model, s.Network}] = q
+		d.queues[s.route()] = q
 		if d.take != nil {
 			d.start(q)
 		}
 	}
-	f := newFeed(d, q, job, s.Dialect)
+	f := newFeed(d, q, job, s)
 	d.feeds[job.ID] = f
 	q.enqueue(f)
 	return nil

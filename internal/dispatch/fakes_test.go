@@ -89,7 +89,7 @@ func (w *world) jobOf(id string, records, perChunk int, input func(n int) string
 func (w *world) dispatcher(o Options, backends ...Backend) *Dispatcher {
 	o.Worker, o.Store, o.Sink = "w1", w, w
 	o.Serving = func(j batholith.Job) (Serving, error) {
-		return Serving{Model: j.ModelID, Backends: backends, Dialect: plain{}}, nil
+		return Serving{Model: j.ModelID, Backends: backends, Dialect: always(plain{})}, nil
 	}
 	o.Place = func(context.Context, batholith.Job) (blob.Place, error) {
 		return blob.Place{Input: w.bucket, Output: w.bucket}, nil
@@ -355,15 +355,20 @@ func wait(ctx context.Context, d time.Duration) ([]byte, error) {
 	}
 }
 
+// always is a serving's Dialect for backends that all have one protocol.
+func always(d dialect.Dialect) func(string) dialect.Dialect {
+	return func(string) dialect.Dialect { return d }
+}
+
 // fakeCanary is a canary for every class: its body is {"canary":n}, which servers answer like a record.
-func fakeCanary(_ string, f dialect.Features, _ string, n int) (batholith.Call, bool) {
+func fakeCanary(_, _ string, f dialect.Features, _ string, n int) (batholith.Call, bool) {
 	return batholith.Call{Path: "/x", Body: fmt.Appendf(nil, `{"canary":%d,"features":%d}`, n, f)}, true
 }
 
 func isCanary(body string) bool { return strings.HasPrefix(body, `{"canary"`) }
 
 // noCanary is for a dispatcher without any.
-func noCanary(string, dialect.Features, string, int) (batholith.Call, bool) {
+func noCanary(string, string, dialect.Features, string, int) (batholith.Call, bool) {
 	return batholith.Call{}, false
 }
 
@@ -415,6 +420,7 @@ func (s *server) Gauges(context.Context) (batholith.Gauges, bool) {
 func (s *server) Slots(context.Context) (int, bool) { return s.slots, s.slots > 0 }
 func (s *server) MaxInFlight() int                  { return s.limit }
 func (s *server) ModelName() string                 { return "m" }
+func (s *server) Protocol() string                  { return "openai" }
 func (s *server) String() string                    { return "http://fake" }
 
 // canaries is how many canaries are on the accounts of these jobs' records.

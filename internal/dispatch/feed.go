@@ -21,7 +21,8 @@ type feed struct {
 	d       *Dispatcher
 	queue   *queue
 	job     batholith.Job
-	dialect dialect.Dialect
+	dialect func(protocol string) dialect.Dialect
+	paths   dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
@@ -127,8 +128,8 @@ type portion struct {
 }
 
 // newFeed makes a feed without starting its goroutine. The caller holds d.mu.
-func newFeed(d *Dispatcher, q *queue, job batholith.Job, dia dialect.Dialect) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: dia, done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
+func newFeed(d *Dispatcher, q *queue, job batholith.Job, s Serving) *feed {
+	f := &feed{d: d, queue: q, job: job, dialect: s.Dialect, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.term, f.lapse = context.WithCancelCause(f.life)

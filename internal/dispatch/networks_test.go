@@ -61,7 +61,7 @@ func (w *world) routed(s *server, o Options, networks ...string) (*Dispatcher, m
 	d := w.dispatcher(o)
 	d.o.Serving = func(j batholith.Job) (Serving, error) {
 		n, _, _ := strings.Cut(j.ID, "-")
-		return Serving{Model: j.ModelID, Network: n, Backends: []Backend{ways[n]}, Dialect: plain{}}, nil
+		return Serving{Model: j.ModelID, Network: n, Backends: []Backend{ways[n]}, Dialect: always(plain{})}, nil
 	}
 	return d, ways
 }

@@ -74,7 +74,7 @@ func (r *rig) ask(ctx context.Context, n int) {
 	var bad *batholith.Failure
 	switch {
 	case err == nil:
-		l.Succeeded(f, float64(dialect.Usage(body).Output))
+		l.Succeeded(f, float64(dialect.Usage(dialect.ProtocolOpenAI, body).Output))
 	case errors.As(err, &bad) && bad.Kind == batholith.FailureBackPressure:
 		l.Refused(f, bad.RetryAfter)
 	case ctx.Err() == nil:
@@ -234,7 +234,7 @@ func (chatty) Request(input []byte, _ string) (batholith.Call, error) {
 }
 
 func (chatty) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
-	return batholith.Answer{Output: body, Tokens: dialect.Usage(body)}, nil
+	return batholith.Answer{Output: body, Tokens: dialect.Usage(dialect.ProtocolOpenAI, body)}, nil
 }
 
 // Servers of one model are kept full each as it is, the slow beside the fast, by the dispatcher as a whole.
@@ -260,7 +260,7 @@ func TestServersOfDifferentSpeedAreAllKeptFull(t *testing.T) {
 		serving := d.o.Serving
 		d.o.Serving = func(j batholith.Job) (Serving, error) {
 			s, err := serving(j)
-			s.Dialect = chatty{}
+			s.Dialect = always(chatty{})
 			return s, err
 		}
 		const records = 12000

@@ -82,9 +82,10 @@ func (l *lane) works() bool {
 func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	it.asked, it.began = false, time.Time{}
 	var call batholith.Call
+	translator := it.feed.dialect(l.backend.Protocol())
 	err = batholith.Guard("translate a record for the model server", func() (err error) {
 		defer r.b.Alone(len(it.input))()
-		call, err = it.feed.dialect.Request(it.input, l.backend.ModelName())
+		call, err = translator.Request(it.input, l.backend.ModelName())
 		return err
 	})
 	if err != nil {
@@ -105,7 +106,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	call.Took = it.flight.Took()
 	err = batholith.Guard("translate an answer", func() (err error) {
 		defer r.b.Alone(len(body))()
-		answer, err = it.feed.dialect.Answer(it.input, call, body)
+		answer, err = translator.Answer(it.input, call, body)
 		return err
 	})
 	if err == nil {
@@ -113,7 +114,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 		return answer, nil
 	}
 	_ = batholith.Guard("read what an answer took", func() error {
-		it.wasted = it.wasted.Add(dialect.Usage(body))
+		it.wasted = it.wasted.Add(dialect.Usage(l.backend.Protocol(), body))
 		return nil
 	})
 	if _, ok := errors.AsType[*batholith.RecordError](err); ok {

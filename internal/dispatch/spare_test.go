@@ -29,7 +29,7 @@ func TestAMemberThatAServerRefusesIsLeftOutFromThenOn(t *testing.T) {
 		d := w.dispatcher(Options{Canary: noCanary, Sourced: true}, s)
 		d.o.Serving = func(j batholith.Job) (Serving, error) {
 			made, err := dialect.For("titan-embed", dialect.ProtocolOpenAI, batholith.InvokeModel, dialect.Options{})
-			return Serving{Model: j.ModelID, Backends: []Backend{s}, Dialect: made}, err
+			return Serving{Model: j.ModelID, Backends: []Backend{s}, Dialect: always(made)}, err
 		}
 		d.Enqueue(w.jobOf("job", 12, 4, func(n int) string {
 			return `{"inputText":"x","dimensions":` + map[bool]string{true: "3", false: "4"}[n%2 == 0] + `}`
@@ -71,7 +71,7 @@ func TestABadAnswerIsNotRetriedIfSamplingIsFixed(t *testing.T) {
 		d := w.dispatcher(Options{Attempts: 3}, s)
 		d.o.Serving = func(j batholith.Job) (Serving, error) {
 			made, err := dialect.For("anthropic", dialect.ProtocolOpenAI, batholith.InvokeModel, dialect.Options{})
-			return Serving{Model: j.ModelID, Backends: []Backend{s}, Dialect: made}, err
+			return Serving{Model: j.ModelID, Backends: []Backend{s}, Dialect: always(made)}, err
 		}
 		d.Enqueue(w.jobOf("job", 60, 6, func(n int) string {
 			return `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"temperature":` + map[bool]string{true: "0", false: "1"}[n == 0] + `,"messages":[{"role":"user","content":"` + map[bool]string{true: "bad", false: "well"}[n < 2] + `"}]}`

@@ -106,7 +106,7 @@ func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol
 		return fmt.Errorf("there is no small request for the protocol %s", protocol)
 	}
 	body, err := backend.Do(ctx, call)
-	if err == nil && !dialect.CanaryAnswered(body) {
+	if err == nil && !dialect.CanaryAnswered(protocol, body) {
 		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
 			return fmt.Errorf("%s answered with a web page (HTML) where JSON is expected", backend)
 		}

@@ -142,12 +142,10 @@ func (e *Engine) joinWorker() (err error) {
 		room = memory.NewBudget(o.Memory)
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: o.Store, Sink: e.writer, Memory: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
-		Begin: func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
-		Fault: func(job string, err error) { e.life.Fault(job, err) },
-		Waits: func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
-		Canary: func(path string, f dialect.Features, model string, n int) (batholith.Call, bool) {
-			return dialect.Canary(dialect.ProtocolOpenAI, path, f, model, n)
-		},
+		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
+		Fault:    func(job string, err error) { e.life.Fault(job, err) },
+		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
+		Canary:   dialect.Canary,
 		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.DataKeys != nil,
 		Drain: o.Drain, Room: room, Listener: o.Listener})
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
@@ -178,18 +176,22 @@ func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
 	return e.o.Place(ctx, j)
 }
 
-// serving finds the backends and the dialect of a job.
+// serving finds the backends of a job, and the translators of its bodies. Backends whose protocol cannot take bodies of the job's type are
+// left out.
 func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	s, ok := e.o.Models.Serving(j.ModelID)
 	if !ok {
 		return dispatch.Serving{}, fmt.Errorf("the model %s is not served here any more", j.ModelID)
 	}
-	d, err := s.Dialect(j.Type)
+	able, dialects, err := s.For(j.Type)
 	if err != nil {
 		return dispatch.Serving{}, err
 	}
-	serving := dispatch.Serving{Model: s.Model.ID, Dialect: d}
-	serving.Backends, serving.Network, err = e.o.Networks.backends(j, s.Backends)
+	serving := dispatch.Serving{Model: s.Model.ID, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
+	if len(able) < len(s.Backends) {
+		serving.Type = j.Type
+	}
+	serving.Backends, serving.Network, err = e.o.Networks.backends(j, able)
 	return serving, err
 }
 

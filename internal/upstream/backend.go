@@ -50,7 +50,7 @@ const (
 // Options describe one model server.
 type Options struct {
 	URL      string // base URL of the protocol's paths, for example http://127.0.0.1:8000/v1
-	Protocol string // "openai"; empty means the same
+	Protocol string // name of the protocol; "": openai
 	Model    string // the server's own name for the model
 	APIKey   string // sent as Authorization: Bearer; never appears in a message
 	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As
@@ -67,12 +67,13 @@ type Options struct {
 // Backend is one model server. It is safe for concurrent use. Its only state is idle
 // connections.
 type Backend struct {
-	o      Options
-	base   *url.URL
-	host   string // host and port, for messages
-	client *http.Client
-	fresh  *http.Client // opens a new connection for each request
-	boot   string       // random prefix of request ids, unique to this process
+	o        Options
+	protocol *protocol
+	base     *url.URL
+	host     string // host and port, for messages
+	client   *http.Client
+	fresh    *http.Client // opens a new connection for each request
+	boot     string       // random prefix of request ids, unique to this process
 
 	server   string // see Server
 	network  string // key of the network through which the server is reached; "": the process's own
@@ -83,8 +84,10 @@ type Backend struct {
 
 // New checks the options. It does not contact the server; see [Backend.Probe].
 func New(o Options) (*Backend, error) {
-	if p := cmp.Or(o.Protocol, "openai"); p != "openai" {
-		return nil, fmt.Errorf("backend protocol %q is not known; known: openai", p)
+	o.Protocol = cmp.Or(o.Protocol, "openai")
+	p, err := protocolOf(o.Protocol)
+	if err != nil {
+		return nil, err
 	}
 	base, err := url.Parse(strings.TrimRight(o.URL, "/"))
 	if err != nil {
@@ -111,12 +114,12 @@ func New(o Options) (*Backend, error) {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	server := fmt.Sprintf("%q %q %q %x %d %t %v %s%s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile)
-	return (&Backend{server: server, base: base, host: base.Host}).with(o), nil
+	return (&Backend{server: server, protocol: p, base: base, host: base.Host}).with(o), nil
 }
 
 // with returns a backend of the same server with other options.
 func (b *Backend) with(o Options) *Backend {
-	return &Backend{o: o, server: b.server, base: b.base, host: b.host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
+	return &Backend{o: o, server: b.server, protocol: b.protocol, base: b.base, host: b.host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
 		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
 }
 
@@ -161,6 +164,9 @@ func (b *Backend) String() string { return b.host }
 
 // ModelName returns the server's own name for the model.
 func (b *Backend) ModelName() string { return b.o.Model }
+
+// Protocol returns the name of the server's protocol.
+func (b *Backend) Protocol() string { return b.o.Protocol }
 
 // NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a
 // bad record from a bad server.
@@ -219,7 +225,7 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 	if call.Fresh {
 		client = b.fresh
 	}
-	return b.exchange(client, req, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
+	return b.exchange(client, req, call.Body, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
 }
 
 // sending records the progress of one attempt. The transport's goroutines set the fields.
@@ -247,13 +253,13 @@ func (s *sending) wroteRequest(info httptrace.WroteRequestInfo) {
 	}
 }
 
-// exchange sends a request. It returns the body of a 200 answer, or an error that classify
+// exchange sends a request with a body, nil if it has none. It returns the body of a 200 answer, or an error that classify
 // understands.
-func (b *Backend) exchange(client *http.Client, req *http.Request, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
+func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("X-Request-Id", b.requestID())
-	if b.o.APIKey != "" {
-		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
+	if err := b.protocol.authenticate(b, req, sent); err != nil {
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -37,8 +37,8 @@ func (b *Backend) Gauges(ctx context.Context) (batholith.Gauges, bool) {
 	if err != nil {
 		return batholith.Gauges{}, false
 	}
-	if b.o.APIKey != "" {
-		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
+	if b.protocol.authenticate(b, req, nil) != nil {
+		return batholith.Gauges{}, false
 	}
 	resp, err := b.client.Do(req)
 	if err != nil {

@@ -50,7 +50,7 @@ func (b *Backend) Listed(ctx context.Context) (found, known bool) {
 
 // list requests the list of models. An error means that nothing answered in HTTP.
 func (b *Backend) list(ctx context.Context) (models []listed, known bool, err error) {
-	body, answered, err := b.ask(ctx, b.base.String()+"/models")
+	body, answered, err := b.ask(ctx, b.base.String()+b.protocol.models)
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
@@ -140,7 +140,7 @@ func (b *Backend) ask(ctx context.Context, url string) (body []byte, answered bo
 	if err != nil {
 		return nil, false, b.classify(attempt, err, s)
 	}
-	if body, err = b.exchange(b.client, req, s, readList); err == nil {
+	if body, err = b.exchange(b.client, req, nil, s, readList); err == nil {
 		return body, true, nil
 	}
 	if ctx.Err() != nil {
