@@ -20,6 +20,7 @@ const (
 	spareMarks                                  // add_special_tokens: left out
 	spareLimit                                  // max_tokens: sent as max_completion_tokens, its name in other APIs
 	spareParts                                  // content that is a list of text parts: sent as one string
+	spareUsage                                  // stream_options of a stream: left out; then the stream's tokens may not be known
 
 	spareForm = spareLimit | spareParts // every chat request has these
 )
@@ -35,6 +36,7 @@ var spares = []spareMember{
 	{spareLimit, nil, []string{"max_completion_tokens"}, true, ""},
 	{spareParts, nil, []string{"expected a string", "expected string", "content must be a string", "content should be a string", "content' must be a string", "invalid type: sequence",
 		"content must be string", "only string content", "content is not a string", "value must be a string", "content: input should be a valid string"}, true, ""},
+	{spareUsage, []string{"stream_options"}, []string{"stream_options", "include_usage"}, false, ""},
 }
 
 type spareMember struct {

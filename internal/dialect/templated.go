@@ -18,17 +18,22 @@ type templated struct {
 	members  *members
 	fallback string                        // output tokens if the body has no limit
 	write    func(b *buffer, c completion) // writes the family's answer
+	chunk    chunkForm                     // of its stream
 }
 
 // llama is Meta's family (Bedrock: Meta Llama; default of max_gen_len: 512).
-func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama} }
+func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama, llamaChunks} }
 
 // mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens:
 // 512).
-func mistralText(o Options) translator { return templated{o, mistralBody, "512", writeMistralText} }
+func mistralText(o Options) translator {
+	return templated{o, mistralBody, "512", writeMistralText, textsChunks("outputs")}
+}
 
 // deepSeekR1 is DeepSeek's family (Bedrock: DeepSeek-R1; recommended maximum: 8192 tokens).
-func deepSeekR1(o Options) translator { return templated{o, deepSeekBody, "8192", writeR1} }
+func deepSeekR1(o Options) translator {
+	return templated{o, deepSeekBody, "8192", writeR1, textsChunks("choices")}
+}
 
 // request implements translator.
 func (d templated) request(body value, model string) (batholith.Call, error) {
