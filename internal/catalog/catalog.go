@@ -44,6 +44,10 @@ type Options struct {
 	// RefuseConverseTools rejects Converse records that contain tools, as Bedrock's batch
 	// inference does (the profile "aws").
 	RefuseConverseTools bool
+	// Documents reads documents that are not text. Nil: they are refused.
+	Documents dialect.Documents
+	// DocumentLimits refuses more or larger documents than Bedrock takes (the profile "aws").
+	DocumentLimits bool
 }
 
 // Serving holds what dispatch needs to send requests to a model.
@@ -197,6 +201,8 @@ func (c *Catalog) dialect(e Entry, t batholith.InvocationType, protocol string) 
 	return dialect.For(e.Family, protocol, t, dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),
 		RefuseConverseTools: c.o.RefuseConverseTools,
+		Documents:           c.o.Documents,
+		DocumentLimits:      c.o.DocumentLimits,
 		Checked:             true, // package jsonl has checked the JSON of every record
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/document"
 )
 
 // app is one run of the command: its streams and its environment. Both streams escape characters that would control the
@@ -30,6 +31,9 @@ type app struct {
 
 // Main runs the command with args (without the program's name) and returns the exit code of the process.
 func Main(args []string) int {
+	if code, ok := document.Serve(args, os.Stdin, os.Stdout); ok {
+		return code
+	}
 	keepSmall()
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
 	a := &app{env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd())), paged: term.IsTerminal(int(os.Stdout.Fd()))}

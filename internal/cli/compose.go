@@ -10,6 +10,8 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/document"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
@@ -46,7 +48,7 @@ func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 // modelOptions returns the models of the settings and, unless embedded is false, the embedded ones. With the
 // profile aws, Converse requests with tools are refused, as Bedrock refuses them in batches.
 func modelOptions(c *config.Config) engine.ModelOptions {
-	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS()}
+	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS()}
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
 		for _, b := range set.Backends {
@@ -56,6 +58,16 @@ func modelOptions(c *config.Config) engine.ModelOptions {
 		o.Served = append(o.Served, served)
 	}
 	return o
+}
+
+// documents returns the reader of documents that are not text, or nil if the program does not find
+// itself.
+func documents() dialect.Documents {
+	r, err := document.NewReader()
+	if err != nil {
+		return nil
+	}
+	return r
 }
 
 // simulated returns the behaviour of the simulated model: its latencies, slots and failures. The settings are

@@ -67,7 +67,7 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 		return "", nil, unknownModel(id, all.Models())
 	}
 	plain.Fprintf(a.stderr, "the model %s is not configured here: bodies are checked as those of the family %s\n", id, family)
-	d, err := dialect.For(family, dialect.ProtocolOpenAI, typ, dialect.Options{Names: []string{dialect.LastPart(id)}, RefuseConverseTools: c.AWS(), Checked: true})
+	d, err := dialect.For(family, dialect.ProtocolOpenAI, typ, dialect.Options{Names: []string{dialect.LastPart(id)}, RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Checked: true})
 	return id, d, err
 }
 

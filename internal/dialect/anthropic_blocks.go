@@ -152,16 +152,19 @@ func (d anthropic) image(c *chat, b value) (part, error) {
 	return part{}, at("source", at("type", wrong("Input should be 'base64' or 'url'")))
 }
 
-// document reads a document that is text. Model servers cannot read other formats.
+// document reads a document. Model servers read text only, so other formats are read here.
 func (d anthropic) document(c *chat, to *[]part, b value) error {
 	// Title and context are written before the text, inside <document> tags.
 	w := wrapped{tag: "document", parts: to}
-	var source value
+	var source, title value
 	err := c.read(claudeBlocks["document"], b, func(name string, v value) error {
 		switch name {
 		case "source":
 			source = v
 		case "title", "context":
+			if name == "title" {
+				title = v
+			}
 			w.head(name, v)
 			return wantString(name, v)
 		}
@@ -173,11 +176,11 @@ func (d anthropic) document(c *chat, to *[]part, b value) error {
 	if err := needObject("source", source); err != nil {
 		return err
 	}
-	return at("source", d.documentSource(c, &w, source))
+	return at("source", d.documentSource(c, &w, title, source))
 }
 
 // documentSource reads the text, or the blocks of which it consists.
-func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
+func (d anthropic) documentSource(c *chat, w *wrapped, title, source value) error {
 	var typ, media, data, content value
 	err := c.read(claudeDocumentSource, source, func(name string, v value) error {
 		switch name {
@@ -204,7 +207,6 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 		if err := at("content", d.chunks(c, w, content)); err != nil {
 			return err
 		}
-	// Base64 of a text format is decoded; other formats, such as PDF, are rejected below.
 	case typ.is("base64") && strings.HasPrefix(media.text(), "text/"):
 		text, err := decodedText(data)
 		if err != nil {
@@ -212,9 +214,15 @@ func (d anthropic) documentSource(c *chat, w *wrapped, source value) error {
 		}
 		w.text(text)
 	case typ.is("base64"):
-		return at("media_type", wrong("documents of type '%s' are not supported, only text is; give the text itself", media.text()))
+		format := mediaFormats[media.text()]
+		if format == "" {
+			return at("media_type", wrong("documents of type '%s' are not supported, only text, application/pdf and docx are; give the text itself", media.text()))
+		}
+		if err := d.Options.document(c, w, claudeDocumentSource.rules["data"].path, format, title, data); err != nil {
+			return at("data", err)
+		}
 	default:
-		return at("type", wrong("only documents of type 'text' and 'content' are supported; give the text itself"))
+		return at("type", wrong("only documents of type 'text', 'content' and 'base64' are supported; give the text itself"))
 	}
 	w.close()
 	return nil

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/document"
 )
 
 // TestANameOfNoFamilyTakesTheBodiesOfEach: what a family makes of a body, a model without one makes of it too.
 func TestANameOfNoFamilyTakesTheBodiesOfEach(t *testing.T) {
-	bare, err := For(FamilyOf("my-model"), ProtocolOpenAI, batholith.InvokeModel, Options{Names: []string{"my-model"}})
+	bare, err := For(FamilyOf("my-model"), ProtocolOpenAI, batholith.InvokeModel, Options{Names: []string{"my-model"}, Documents: document.Here{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ type chat struct {
 	made    []toolCall // of the last message, if last is calledLast
 	spare   batholith.Spare
 	changes batholith.Changes
+
+	documents int // how many documents were read
 }
 
 // dropped records a member that is not sent. name is its path in the body without array

@@ -1,5 +1,11 @@
 package dialect
 
+import (
+	"encoding/base64"
+
+	"github.com/batholith/batholith/internal/document"
+)
+
 // block reads one content block into the message. Almost all blocks are a single text.
 func (d converse) block(c *chat, block value) error {
 	t := &c.message
@@ -149,16 +155,17 @@ func (d converse) medium(c *chat, kind string, v value) (format string, data val
 	return form.text(), data, at("source", first(err, needString("bytes", data)))
 }
 
-// document reads a document that is text. Model servers cannot read other formats.
+// document reads a document. Model servers read text only, so other formats are read here.
 func (d converse) document(c *chat, to *[]part, v value) error {
 	w := wrapped{tag: "document", parts: to}
-	var format, source value
+	var format, title, source value
 	err := c.readObject(converseDocument, v, func(name string, v value) error {
 		switch name {
 		case "format":
 			format = v
 			return wantString(name, v)
 		case "name":
+			title = v
 			w.head("title", v)
 			return wantString(name, v)
 		case "context":
@@ -172,20 +179,20 @@ func (d converse) document(c *chat, to *[]part, v value) error {
 	if err := first(err, needObject("source", source)); err != nil {
 		return err
 	}
-	if err := d.documentSource(c, &w, format, source); err != nil {
+	if err := d.documentSource(c, &w, format, title, source); err != nil {
 		return err
 	}
 	w.close()
 	return nil
 }
 
-// documentSource reads the text of a document: a string, pieces, or Base64 of a text format.
-func (d converse) documentSource(c *chat, w *wrapped, format, source value) error {
+// documentSource reads the text of a document: a string, pieces, or Base64 of a format.
+func (d converse) documentSource(c *chat, w *wrapped, format, title, source value) error {
 	// A source is a union: text, content, bytes or s3Location.
 	if _, _, err := only(source, false); err != nil {
 		return at("source", err)
 	}
-	unread := false // bytes in a format that is not text
+	unread := false // bytes in a format that cannot be read
 	err := c.read(converseDocumentSource, source, func(name string, v value) error {
 		switch name {
 		case "text":
@@ -194,8 +201,13 @@ func (d converse) documentSource(c *chat, w *wrapped, format, source value) erro
 		case "content":
 			return at(name, d.chunks(c, v, w.text))
 		}
-		switch format.text() {
-		case "txt", "md", "csv", "html":
+		if err := d.counted(c, base64.StdEncoding.DecodedLen(len(v))); err != nil {
+			return at(name, err)
+		}
+		switch word := format.text(); {
+		case word == "txt", word == "md", word == "csv", word == "html":
+		case document.Readable(word):
+			return at(name, d.Options.document(c, w, converseDocumentSource.rules["bytes"].path, word, title, v))
 		default:
 			unread = true
 			return nil
@@ -207,7 +219,7 @@ func (d converse) documentSource(c *chat, w *wrapped, format, source value) erro
 		return at(name, err)
 	})
 	if unread {
-		return at("format", wrong("documents of format '%s' are not supported; use txt, md, csv or html", format.text()))
+		return at("format", wrong("documents of format '%s' are not supported; use pdf, docx, txt, md, csv or html", format.text()))
 	}
 	return at("source", err)
 }

@@ -57,6 +57,10 @@ type Options struct {
 	// RefuseConverseTools rejects Converse records with tools (Bedrock: batch inference; the
 	// profile "aws").
 	RefuseConverseTools bool
+	// Documents reads documents that are not text. Nil: they are refused.
+	Documents Documents
+	// DocumentLimits refuses more or larger documents than Bedrock takes (the profile "aws").
+	DocumentLimits bool
 	// Checked means that bodies come from lines that package jsonl has checked, so they are
 	// valid JSON on one line, except that an escape may be a lone surrogate. Then they are not
 	// checked again.

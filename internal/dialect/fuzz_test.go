@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/document"
 )
 
 // everyDialect is one of each family, and Converse.
@@ -32,7 +33,7 @@ func everyDialect(t testing.TB, o Options) map[string]Dialect {
 
 // FuzzRequest holds that any body becomes either a call, one line of valid JSON, or a record's error with a message.
 func FuzzRequest(f *testing.F) {
-	all, trusting := everyDialect(f, Options{}), everyDialect(f, Options{Checked: true})
+	all, trusting := everyDialect(f, Options{Documents: document.Here{}}), everyDialect(f, Options{Documents: document.Here{}, Checked: true})
 	for _, file := range goldenFiles(f) {
 		_, cases := readGolden(f, file)
 		for _, g := range cases {
@@ -69,7 +70,7 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzAnswer holds that any answer to a body that was taken becomes either an output, one line of valid JSON, nonsense, or a record's error.
 func FuzzAnswer(f *testing.F) {
-	all := everyDialect(f, Options{})
+	all := everyDialect(f, Options{Documents: document.Here{}})
 	for _, file := range goldenFiles(f) {
 		_, cases := readGolden(f, file)
 		for _, g := range cases {

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/document"
 )
 
 var update = flag.Bool("update", false, "write what the dialects do into the golden files, to be read before it is committed")
@@ -38,7 +39,7 @@ func readGolden(t testing.TB, file string) (Dialect, []golden) {
 	if id == "" {
 		id = family + ".model"
 	}
-	d, err := For(family, ProtocolOpenAI, typ, Options{Names: []string{id, "alias"}})
+	d, err := For(family, ProtocolOpenAI, typ, Options{Names: []string{id, "alias"}, Documents: document.Here{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,8 +137,8 @@ var claudeImageSource = membersAt("messages.content(image).source", refuseRest, 
 
 // claudeDocumentSource is where a document block has its text.
 var claudeDocumentSource = membersAt("messages.content(document).source", refuseRest, rules{
-	"type":       checked("text, content; base64 of text"),
-	"media_type": checked("text/plain and other text"),
+	"type":       checked("text, content, base64"),
+	"media_type": checked("text/plain and other text, application/pdf, docx"),
 	"data":       taken(),
 	"content":    taken(),
 	"url":        refused("documents are not downloaded; give the text itself"),

@@ -108,7 +108,7 @@ var converseMediaSource = membersAt("messages.content.image.source", refuseRest,
 
 // converseDocument is a document block.
 var converseDocument = membersAt("messages.content.document", refuseRest, rules{
-	"format":    checked("txt, md, csv, html"),
+	"format":    checked("pdf, docx, txt, md, csv, html"),
 	"name":      mapped("put before the text"),
 	"context":   mapped("put before the text"),
 	"source":    taken(),

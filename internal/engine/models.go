@@ -8,6 +8,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/catalog"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/tinylm"
 	"github.com/batholith/batholith/internal/upstream"
@@ -19,6 +20,8 @@ type ModelOptions struct {
 	Embedded            bool          // serve the embedded models too, except one whose name a served model has
 	Simulated           simlm.Options // how the embedded simulated model behaves
 	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
+	Documents           dialect.Documents
+	DocumentLimits      bool // fail records with more or larger documents than Bedrock takes (the profile "aws")
 }
 
 // Served is one model with its backends. A backend without its own name of the model uses the model's id.
@@ -66,7 +69,7 @@ func Catalogue(o ModelOptions) (*catalog.Catalog, error) {
 }
 
 func (o ModelOptions) catalog() catalog.Options {
-	return catalog.Options{RefuseConverseTools: o.RefuseConverseTools}
+	return catalog.Options{RefuseConverseTools: o.RefuseConverseTools, Documents: o.Documents, DocumentLimits: o.DocumentLimits}
 }
 
 // entries are the models with their servers.

@@ -1,0 +1,87 @@
+package document
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/ledongthuc/pdf"
+)
+
+// pdfPages reads the pages of a PDF. The library reads the file's structure, its filters and its
+// encryption; the text comes from the content of the pages: see pdfText.
+func pdfPages(data []byte, limits Limits) ([]string, error) {
+	start := bytes.Index(data[:min(len(data), 1024)], []byte("%PDF-"))
+	if start < 0 {
+		return nil, broken(PDF, "it does not begin with %PDF-")
+	}
+	data = data[start:] // some programs write something before the file
+	r, err := pdf.NewReader(bytes.NewReader(data), int64(len(data)))
+	switch {
+	case errors.Is(err, pdf.ErrInvalidPassword), err != nil && strings.Contains(err.Error(), "ncrypt"):
+		return nil, unreadable("is encrypted; remove its password, or give its text")
+	case err != nil:
+		return nil, broken(PDF, err.Error())
+	}
+	n := r.NumPage()
+	switch {
+	case n < 1:
+		return nil, broken(PDF, "it has no pages")
+	case n > limits.Pages:
+		return nil, unreadable("has %d pages, more than %d; split it", n, limits.Pages)
+	}
+	t := pdfText{limits: limits, fonts: map[string]*pdfFont{}}
+	pages := make([]string, 0, n)
+	for i := 1; i <= n; i++ {
+		page := r.Page(i)
+		if page.V.IsNull() {
+			return nil, broken(PDF, "a page is missing")
+		}
+		text, err := t.page(page)
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, text)
+	}
+	return pages, t.judge(n)
+}
+
+// judge returns an error if the pages have no text, or text of which most cannot be read.
+func (t *pdfText) judge(pages int) error {
+	switch {
+	case t.unmapped > t.mapped:
+		return unreadable("has fonts without a table of their characters (ToUnicode), so its text cannot be read; print it to a new PDF, or give its pages as images")
+	case t.mapped == 0:
+		return unreadable("has no text, only images or empty pages (%d). Run text recognition (OCR) on it, or give its pages as images", pages)
+	}
+	return nil
+}
+
+// content returns the decompressed content of a stream, or of an array of streams.
+func (t *pdfText) content(v pdf.Value) ([]byte, error) {
+	if v.Kind() == pdf.Array {
+		var all []byte
+		for i := range v.Len() {
+			part, err := t.content(v.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			all = append(append(all, part...), '\n')
+		}
+		return all, nil
+	}
+	if v.Kind() != pdf.Stream {
+		return nil, nil
+	}
+	r := v.Reader()
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, t.limits.Content-t.read+1))
+	if t.read += int64(len(data)); t.read > t.limits.Content {
+		return nil, unreadable("decompresses to more than %d MB; split it, or give its text", t.limits.Content>>20)
+	}
+	if err != nil && len(data) == 0 {
+		return nil, broken(PDF, err.Error())
+	}
+	return data, nil // an error at the end, such as a wrong checksum: viewers show what was read
+}

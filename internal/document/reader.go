@@ -1,0 +1,129 @@
+package document
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Command is the argument with which the program reads one document: see [Serve].
+const Command = "read-document-from-stdin"
+
+// Limits of the process that reads one document.
+const (
+	maxCPU   = 30        // seconds of CPU time
+	maxHeap  = 512 << 20 // bytes of memory
+	maxStack = 64 << 20  // bytes of one stack
+	patience = 5 * time.Minute
+)
+
+// Exit codes of the process, besides 0.
+const exitMemory = 3
+
+// Reader reads documents in processes of their own, at most one for each CPU at a time. It is safe
+// for concurrent use.
+type Reader struct {
+	program string // path of the executable
+	name    string // its argument 0
+	heap    int    // bytes of memory that a process may have
+	slots   chan struct{}
+}
+
+// NewReader returns a reader that starts the running program with [Command].
+func NewReader() (*Reader, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program that reads documents: %w", err)
+	}
+	return &Reader{program: program, name: os.Args[0], heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+}
+
+// Pages reads the text of each page. The error is an [*Unreadable], unless the process cannot be
+// started.
+func (r *Reader) Pages(format string, data []byte) ([]string, error) {
+	if !Readable(format) {
+		return Pages(format, nil, DefaultLimits)
+	}
+	r.slots <- struct{}{}
+	defer func() { <-r.slots }()
+	// The CPU time is the limit. The time of the clock only ends a process that hangs without
+	// computing.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, r.program)
+	cmd.Args = []string{r.name, Command, format, strconv.Itoa(r.heap)}
+	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"} // no keys
+	cmd.Stdin = bytes.NewReader(data)
+	var out bytes.Buffer
+	said := tail{most: 4 << 10}
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err := cmd.Run()
+	if err == nil {
+		return outcome(out.Bytes())
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, death(exit, ctx.Err() != nil, said.String())
+	}
+	return nil, fmt.Errorf("start a process that reads a document: %w", err)
+}
+
+// answer is what the process writes.
+type answer struct {
+	Pages      []string `json:"pages,omitempty"`
+	Unreadable string   `json:"unreadable,omitempty"`
+}
+
+// outcome reads the answer of a process that has ended well.
+func outcome(out []byte) ([]string, error) {
+	var a answer
+	if err := json.Unmarshal(out, &a); err != nil {
+		return nil, fmt.Errorf("read the answer of the process that reads a document: %w", err)
+	}
+	if a.Unreadable != "" {
+		return nil, &Unreadable{a.Unreadable}
+	}
+	return a.Pages, nil
+}
+
+// death returns why the document ended the process that read it.
+func death(exit *exec.ExitError, late bool, said string) error {
+	status, _ := exit.Sys().(syscall.WaitStatus)
+	switch {
+	case late, status.Signaled() && status.Signal() == syscall.SIGXCPU:
+		return unreadable("takes more than %d s to read; split it, or give its text", maxCPU)
+	case exit.ExitCode() == exitMemory, strings.Contains(said, "out of memory"), status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return unreadable("takes more than %d MB of memory to read; split it, or give its text", maxHeap>>20)
+	case strings.Contains(said, "stack"):
+		return unreadable("is nested too deeply to be read; print it to a new file, or give its text")
+	}
+	return unreadable("cannot be read (%v); print it to a new file, or give its text", exit)
+}
+
+// tail keeps the first bytes of what is written.
+type tail struct {
+	bytes.Buffer
+	most int
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.Buffer.Write(p[:min(len(p), max(0, t.most-t.Len()))])
+	return len(p), nil
+}
+
+// Here reads documents in the calling process, for tests and tools that trust their documents.
+type Here struct{}
+
+// Pages reads the text of each page.
+func (Here) Pages(format string, data []byte) ([]string, error) {
+	return Pages(format, data, DefaultLimits)
+}
