@@ -105,3 +105,14 @@ func stackOf() string {
 		}
 	}
 }
+
+// ErrBusy refuses an interactive call: too many calls wait for a slot of the model's servers, or it has waited too long.
+var ErrBusy = errors.New("the model's servers are busy")
+
+// NotReadyError refuses an interactive call: no server of the model can be used now. A later call may be answered.
+type NotReadyError struct {
+	Why string // names the server and the cause; holds no text of the server
+}
+
+// Error returns the cause.
+func (e *NotReadyError) Error() string { return "no model server can be used: " + e.Why }

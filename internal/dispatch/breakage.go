@@ -20,12 +20,17 @@ const oneBreak = 100 * time.Millisecond
 // shared reports whether the server may have crashed: at least two connections broke, and at least a fifth of those in flight.
 func (b *breakage) shared() bool { return b != nil && b.broken >= 2 && b.broken*5 >= b.beside }
 
-// breakOff notes a connection that broke. The caller holds l.mu.
+// breakOff notes the broken connection of a record. The caller holds l.mu.
 func (l *lane) breakOff(it *item, now time.Time) {
-	if l.broke == nil || now.Sub(l.broke.at) > oneBreak || !it.began.Before(l.broke.at) || it.sole {
+	it.broke = l.breaks(it.began, it.sole, now)
+	it.broke.repeated = it.broke.repeated || it.crashes > 0
+}
+
+// breaks notes a connection that broke, of a request that was sent at began, alone on the lane if sole. The caller holds l.mu.
+func (l *lane) breaks(began time.Time, sole bool, now time.Time) *breakage {
+	if l.broke == nil || now.Sub(l.broke.at) > oneBreak || !began.Before(l.broke.at) || sole {
 		l.broke = &breakage{at: now, beside: l.limit.InFlight() + 1}
 	}
 	l.broke.broken++
-	l.broke.repeated = l.broke.repeated || it.crashes > 0
-	it.broke = l.broke
+	return l.broke
 }

@@ -141,6 +141,7 @@ type Dispatcher struct {
 	lanes   map[any]*lane   // by Backend.Key where there is one, else by the Backend itself
 	hosts   map[any]*host   // by Backend.Server where there is one, else by the Backend itself
 	classes classes
+	news    news // a backend has become usable
 	queues  map[route]*queue
 	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
 }
@@ -189,6 +190,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer abort(nil)
 	d.mu.Lock()
 	d.take, d.send = ctx, send
+	d.news.tell()
 	for _, q := range d.queues {
 		d.start(q)
 	}

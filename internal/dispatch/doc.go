@@ -19,6 +19,8 @@
 //	            all work, the longest record is sent early, so that the last slots do not wait for it alone.
 //	ahead.go    One record of each group of prompts is sent before its group, so that the server has cached the shared beginning.
 //
+// Interactive calls (interact.go, turn.go) use the same lanes and limits, and go ahead of all records.
+//
 // With Options.Reuse, identical records are sent once (twins.go). Package limit finds the number of slots of each lane.
 //
 // After a failed attempt (verdict.go) the record is dropped, is put back, waits, is sent again, or ends with an error line, or its class is

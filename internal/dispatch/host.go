@@ -14,12 +14,13 @@ import (
 // not.
 //
 // A lane takes its turn before it acquires a slot, and gives it up when it has found a record, or that it has none. Turns are given in the
-// order in which they were asked for, so lanes with records get equally many slots. A lane that shares its server holds no slot while it waits
-// for a record; else it would keep the slot from the others.
+// order in which they were asked for, so lanes with records get equally many slots. A lane that shares its server, or whose server gets interactive
+// calls, holds no slot while it waits for a record; else it would keep the slot from the others.
 type host struct {
 	limit   *limit.Limiter
 	answers *memory.Account
 	turn    chan struct{} // 1-buffered, never closed; full while a lane has its turn
+	called  atomic.Bool   // interactive calls use the server
 	known   atomic.Bool   // a lane has begun to learn what the server publishes
 	learned chan struct{} // closed when it has; from then on watcher belongs to the goroutine of observe
 	watcher watcher

@@ -121,7 +121,7 @@ func (l *lane) run(ctx context.Context) {
 		case e == nil: // ctx has ended, the backend is out of use, or other lanes need the slot
 			l.limit.Release()
 			l.host.leave()
-			if l.host.shared() {
+			if l.host.yields() {
 				l.await(ctx, due)
 			}
 		case e.alone(): // no other lane of the server gets a slot meanwhile
@@ -164,6 +164,7 @@ func (l *lane) sender(ctx context.Context, e errand) {
 // taken meanwhile. The time of all the lane's slots is spent from the lane's retry credit.
 func (l *lane) sendAlone(ctx context.Context, e errand) {
 	began := time.Now()
+	defer l.limit.Rejoin()
 	if l.limit.Drained(ctx) != nil || !l.usable() {
 		e.recall(l)
 		return

@@ -16,7 +16,7 @@ func (l *lane) next(ctx context.Context) (errand, time.Time) {
 		if it != nil {
 			return l.taken(it), time.Time{}
 		}
-		if l.host.shared() {
+		if l.host.yields() {
 			return nil, due
 		}
 		if l.await(ctx, due); ctx.Err() != nil || !l.usable() {

@@ -52,6 +52,7 @@ func (l *lane) probe(ctx context.Context) {
 		}
 	}
 	l.mu.Unlock()
+	l.d.news.tell()
 	for _, q := range l.served() {
 		q.admit()
 		q.tell()
@@ -95,6 +96,9 @@ func (l *lane) takeOut(why string) {
 	l.mu.Unlock()
 	if !known {
 		l.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.backend.ModelName(), "why", why)
+	}
+	if !l.host.reachedBeside(l) {
+		l.limit.Dismiss()
 	}
 	l.signal()
 	l.tell()

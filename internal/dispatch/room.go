@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -30,10 +31,10 @@ const (
 // room is the memory of one attempt's answer. While it waits for more memory, the limiter does not count the attempt as in flight, since
 // the delay is not the server's.
 type room struct {
-	hold *memory.Hold
-	l    *lane
-	it   *item
-	b    *memory.Budget
+	hold   *memory.Hold
+	l      *lane
+	flight *limit.Flight
+	b      *memory.Budget
 }
 
 // Grow implements [batholith.Room]: it waits until n more bytes are granted, or ctx ends.
@@ -44,7 +45,7 @@ func (r *room) Grow(ctx context.Context, n int) error {
 	if r.hold.TryGrow(int64(n)) {
 		return nil
 	}
-	r.l.limit.Land(&r.it.flight)
+	r.l.limit.Land(r.flight)
 	return r.hold.Grow(ctx, int64(n))
 }
 

@@ -27,7 +27,7 @@ func (it *item) send(l *lane) {
 		it.feed.drop(it)
 		return
 	}
-	r := room{l: l, it: it, b: l.d.o.Room}
+	r := room{l: l, flight: &it.flight, b: l.d.o.Room}
 	defer r.release()
 	answer, err := l.ask(it, &r)
 	l.landed(it)

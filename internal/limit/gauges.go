@@ -39,10 +39,12 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
 	held := l.held + l.rests.now(now)
+	l.callers.reading(now, held >= l.limit(now))
 	if l.audit.phase != auditIdle && (l.waiting.outgrown(g, held >= l.limit(now)) || l.waiting.shrunk(g, l.audit.bonus)) {
 		l.audit.putOff(now)
 	}
 	s := standing{now: now, limit: l.limit(now), held: held, resting: l.rests.n, flying: l.flying}
+	s.kept = s.limit - l.room(now, s.limit)
 	if d := now.Sub(l.read); d >= readEvery*9/10 {
 		l.rate = float64(l.landed) / d.Seconds()
 		l.read, l.landed = now, 0

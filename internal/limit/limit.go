@@ -23,7 +23,8 @@ const (
 // the limit is spread over time (see pace). While the server refuses everything, only probes are sent (see gate).
 //
 // The order of calls for one request: Acquire, Begin, Land, one of Succeeded, Failed and Refused, Release. One goroutine may call Acquire,
-// TryAcquire and Drained; any goroutine may call the other methods. The Limiter starts no goroutine.
+// TryAcquire and Drained; any goroutine may call the other methods. An interactive call has Enter in place of Acquire and Leave in place of
+// Release, and goes ahead of all others (see callers.go). The Limiter starts no goroutine.
 type Limiter struct {
 	free chan struct{} // 1-buffered, never closed; gets a value when Acquire may succeed
 	sent chan struct{} // 1-buffered, never closed; gets a value when a request is sent to an idle backend
@@ -52,6 +53,7 @@ type Limiter struct {
 	ceiling  ceiling
 	waiting  waiting
 	climb    climb
+	callers  callers
 }
 
 // New makes a Limiter for a backend with a configured limit, in requests. 0: the limit is searched.
@@ -153,13 +155,14 @@ func (l *Limiter) TryAcquire() (time.Duration, bool) {
 		l.opened(now)
 	}
 	limit := l.limit(now)
+	room := l.room(now, limit)
 	taken := l.held + l.rests.now(now)
 	switch {
-	case taken < limit:
+	case taken < room:
 		if wait := l.pace.wait(now, taken, limit); wait > 0 {
 			return wait, false
 		}
-	case l.credit >= 4 && l.late(): // it replaces an answered request: no growth
+	case room == limit && l.credit >= 4 && l.late(): // it replaces an answered request: no growth
 		l.credit -= 4
 	default:
 		return l.rests.next(now), false
@@ -181,12 +184,13 @@ func (l *Limiter) pass(now time.Time) {
 	l.climb.pass(now, l.held+l.rests.n, l.flying)
 }
 
-// signal wakes Acquire. It does not block.
+// signal wakes Acquire and the first call that waits. It does not block. The caller holds mu.
 func (l *Limiter) signal() {
 	select {
 	case l.free <- struct{}{}:
 	default:
 	}
+	l.callers.next()
 }
 
 // Release frees a slot. It says nothing about the backend.
@@ -197,14 +201,17 @@ func (l *Limiter) Release() {
 	if l.gate.probe == slotTaken { // nothing was sent under it
 		l.gate.probe = noProbe
 	}
-	l.mu.Unlock()
+	l.callers.need.freed()
 	l.signal()
+	l.mu.Unlock()
 }
 
-// Drained waits until the caller's slot is the only one that is taken. Only the goroutine that calls Acquire may call it.
+// Drained waits until the caller's slot is the only one that is taken. From now on until Rejoin, no interactive call takes a slot. Only the
+// goroutine that calls Acquire may call it.
 func (l *Limiter) Drained(ctx context.Context) error {
 	for {
 		l.mu.Lock()
+		l.callers.lone = true
 		n := l.held
 		l.mu.Unlock()
 		if n <= 1 {
@@ -286,8 +293,8 @@ func (l *Limiter) Retrial() {
 	l.trial = true
 	l.pace.begin(l.now(), l.held)
 	l.climb.restart(Last, time.Time{})
-	l.mu.Unlock()
 	l.signal()
+	l.mu.Unlock()
 }
 
 // OnTrial reports whether no request was answered since Retrial.

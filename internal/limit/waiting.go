@@ -121,6 +121,7 @@ type standing struct {
 	now     time.Time
 	limit   int
 	held    int     // slots taken
+	kept    int     // slots of the limit that are kept free for interactive calls
 	resting int     // of these, slots that stay empty after a refusal
 	flying  int     // of these, slots with a request in flight
 	pace    float64 // requests that ended per second since the last reading
@@ -148,7 +149,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		return
 	}
 	last, limit, held := w.last, s.limit, s.held
-	full := held >= limit
+	full := held >= limit-s.kept
 	w.last, w.reads = g, true
 	outgrown := w.outgrown(g, full)
 	rising := g.Running > last.Running+last.Running/50

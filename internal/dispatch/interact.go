@@ -1,0 +1,300 @@
+package dispatch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/limit"
+)
+
+// Bounds of an interactive call. SDKs send a refused call again, so a short wait here is enough.
+const (
+	callPatience = 30 * time.Second // for slots, and until the last attempt begins
+	callAttempts = 3                // failed attempts after which the call fails
+	callReach    = 2 * time.Second  // until one of the model's servers can be used
+	leastQueue   = 64               // calls that may wait for one server; more if it has more than 32 slots
+	callRetry    = 200 * time.Millisecond
+)
+
+// Interact makes one interactive call: one for which a client waits. It takes a slot of one of the serving's backends, ahead of all records
+// (package limit, callers.go), and calls do with it. If the attempt fails before the first byte of the answer was passed on, do is called
+// again, with another backend if there is one. Canceling ctx cancels the attempt and frees its slot. What the attempt shows about the server
+// is told to its lane like that of a record.
+//
+// input is the body of the call. It must be valid JSON. The error is
+//
+//   - a [*batholith.RecordError] if the body cannot be translated, or the model cannot do what it asks for,
+//   - the [*batholith.Failure] of the last attempt,
+//   - batholith.ErrBusy after a wait for a slot, or without one if too many calls wait,
+//   - a [*batholith.NotReadyError] if no backend can be used,
+//   - batholith.ErrShutdown, or the cause of ctx,
+//   - any other error of do.
+func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do func(context.Context, *Turn) error) error {
+	lanes, end, err := d.openCall(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(d.send, func() { cancel(context.Cause(d.send)) })()
+	prompt := dialect.PromptOf(input)
+	key := class{path: dialect.PathOf(s.Dialect, input), features: prompt.Features, band: bandOf(len(input))}
+	c := &call{d: d, serving: s, lanes: lanes, input: input, fixed: prompt.Fixed, class: d.classes.of(key), until: time.Now().Add(callPatience), failed: map[*lane]int{}}
+	for {
+		l, err := c.place(ctx)
+		if err != nil {
+			if c.last != nil && ctx.Err() == nil {
+				return c.last
+			}
+			return err
+		}
+		if err := c.attempt(ctx, l, do); err == nil || !c.again(ctx, l) {
+			return err
+		}
+	}
+}
+
+// openCall waits until Run has begun, and returns the lanes of a serving, each of which runs. The caller calls end when its call has ended.
+func (d *Dispatcher) openCall(ctx context.Context, s Serving) (lanes []*lane, end func(), err error) {
+	started := d.news.next()
+	if lanes, end, err = d.lanesFor(s); lanes != nil || err != nil {
+		return lanes, end, err
+	}
+	late := time.NewTimer(callReach)
+	defer late.Stop()
+	select {
+	case <-started:
+	case <-late.C:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	if lanes, end, err = d.lanesFor(s); lanes == nil && err == nil {
+		err = &batholith.NotReadyError{Why: "the worker is starting"}
+	}
+	return lanes, end, err
+}
+
+// lanesFor is openCall without waiting: it returns nothing before Run.
+func (d *Dispatcher) lanesFor(s Serving) (lanes []*lane, end func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.take == nil:
+		return nil, nil, nil
+	case d.take.Err() != nil:
+		return nil, nil, batholith.ErrShutdown
+	}
+	for _, b := range s.Backends {
+		l := d.lane(b)
+		if !l.running {
+			l.running = true
+			d.wg.Go(func() { l.run(d.take) })
+		}
+		l.host.open()
+		lanes = append(lanes, l)
+	}
+	d.wg.Add(1)
+	return lanes, d.wg.Done, nil
+}
+
+// open notes that interactive calls use the server. From now on a lane without records holds no slot while it waits for one.
+func (h *host) open() {
+	if h.called.Load() || !h.called.CompareAndSwap(false, true) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.lanes {
+		l.wakeUp()
+	}
+}
+
+// yields reports whether a lane of the server holds no slot while it waits for a record.
+func (h *host) yields() bool { return h.called.Load() || h.shared() }
+
+// call is one interactive call.
+type call struct {
+	d       *Dispatcher
+	serving Serving
+	lanes   []*lane
+	input   []byte
+	fixed   bool // temperature 0 or a seed: the same request gets the same answer
+	class   *class
+	until   time.Time     // no attempt begins later
+	failed  map[*lane]int // failed attempts
+	last    error         // of the last attempt; nil: none was made
+	retry   *batholith.Failure
+	wait    time.Duration // before the next attempt on the same lane
+}
+
+// place waits for a slot: on the lane with the least load, among those where the call has failed least.
+func (c *call) place(ctx context.Context) (*lane, error) {
+	reach := time.NewTimer(callReach)
+	defer reach.Stop()
+	for {
+		news := c.d.news.next()
+		l := c.choose()
+		if l == nil {
+			select {
+			case <-news:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case <-reach.C:
+				return nil, &batholith.NotReadyError{Why: c.lanes[0].halts(nil)}
+			}
+		}
+		wait, cancel := context.WithDeadlineCause(ctx, c.until, batholith.ErrBusy)
+		err := l.limit.Enter(wait, max(leastQueue, 2*l.limit.Size()))
+		cancel()
+		switch {
+		case err == nil && l.usable():
+			return l, nil
+		case err == nil: // it was taken out of use meanwhile
+			l.limit.Leave()
+		case errors.Is(err, limit.ErrFull):
+			return nil, batholith.ErrBusy
+		case !errors.Is(err, limit.ErrDismissed):
+			return nil, err
+		}
+	}
+}
+
+// choose returns the usable lane for the next attempt, or nil: one on which the call has not failed, whose class is not paused, which has a free
+// slot, and which has the fewest calls for its limit.
+func (c *call) choose() (best *lane) {
+	type rank struct {
+		failed int
+		paused bool
+		full   bool
+		load   float64
+	}
+	var least rank
+	for _, l := range c.lanes {
+		if !l.usable() {
+			continue
+		}
+		calls, free := l.limit.Calls()
+		r := rank{c.failed[l], !l.takes(c.class), free <= 0, float64(calls+1) / float64(l.limit.Size())}
+		if best == nil || cmp.Or(cmp.Compare(r.failed, least.failed), order(r.paused, least.paused), order(r.full, least.full), cmp.Compare(r.load, least.load)) < 0 {
+			best, least = l, r
+		}
+	}
+	return best
+}
+
+// order compares two conditions; false comes first.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// attempt calls do once, in a slot of the lane that was taken, and frees the slot.
+func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *Turn) error) error {
+	t := &Turn{l: l, call: c, backend: l.backend, dialect: c.serving.Dialect}
+	defer l.limit.Leave()
+	defer t.release()
+	err := do(ctx, t)
+	t.lands()
+	c.retry, c.wait = nil, 0
+	if ctx.Err() != nil { // called off: it says nothing about the server
+		if err == nil {
+			return nil
+		}
+		return context.Cause(ctx)
+	}
+	c.last = err
+	var f *batholith.Failure
+	switch {
+	case !t.asked:
+	case err == nil:
+		l.answeredCall(t, float64(max(t.tokens.Output, 1)))
+	case errors.As(err, &f):
+		c.failed[l]++
+		c.wait = l.failedCall(t, f)
+		if !t.begun && !(t.once && f.Sent) {
+			c.retry = f
+		}
+	default: // the server works, but the model cannot do what the body asks for
+		l.answeredCall(t, 0)
+	}
+	return err
+}
+
+// again reports whether the call is to be sent again after its last attempt, and waits until then.
+func (c *call) again(ctx context.Context, l *lane) bool {
+	f, tries := c.retry, 0
+	for _, n := range c.failed {
+		tries += n
+	}
+	if f == nil || f.Kind == batholith.FailureBadRecord || tries >= callAttempts {
+		return false
+	}
+	if slices.ContainsFunc(c.lanes, func(m *lane) bool { return m != l && m.usable() && c.failed[m] < c.failed[l] }) {
+		return time.Now().Before(c.until)
+	}
+	wait := max(c.wait, f.RetryAfter, callRetry<<(tries-1))
+	switch {
+	case f.Kind == batholith.FailureMisconfigured, time.Now().Add(wait).After(c.until):
+		return false
+	case f.Kind == batholith.FailureUnreachable: // place waits for its next probe
+		return true
+	}
+	select {
+	case <-time.After(wait):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// answeredCall takes in an answer to a call. work is its output in tokens, 0 for a refusal that shows that the server works.
+func (l *lane) answeredCall(t *Turn, work float64) {
+	l.limit.Succeeded(t.flight, work)
+	l.mu.Lock()
+	h := l.at(t.call.class)
+	l.worked(t.flight.Sent())
+	resumed := h.succeed(t.flight.Sent(), false)
+	l.mu.Unlock()
+	if resumed {
+		l.resumed(h)
+	}
+}
+
+// failedCall takes in a failed attempt of a call, and returns how long the call must wait before it is sent to this server again. A body that
+// the server calls bad says nothing about the server: records are not paused because of a client's mistakes.
+func (l *lane) failedCall(t *Turn, f *batholith.Failure) (wait time.Duration) {
+	switch f.Kind {
+	case batholith.FailureUnreachable:
+		l.takeOut(reason(f))
+		return 0
+	case batholith.FailureBackPressure:
+		wait = l.limit.Refused(t.flight, f.RetryAfter)
+	default:
+		l.limit.Failed(t.flight)
+	}
+	now := time.Now()
+	l.mu.Lock()
+	if f.Kind != batholith.FailureBadRecord {
+		l.at(t.call.class).row++
+	}
+	if f.Crash {
+		l.breaks(t.flight.Sent(), t.sole, now)
+	}
+	l.mu.Unlock()
+	if f.Crash && t.sole {
+		l.suspect(f, now)
+	}
+	return wait
+}
