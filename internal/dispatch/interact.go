@@ -44,7 +44,7 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 	defer cancel(nil)
 	defer context.AfterFunc(d.send, func() { cancel(context.Cause(d.send)) })()
 	prompt := dialect.PromptOf(input)
-	key := class{path: dialect.PathOf(s.Dialect, input), features: prompt.Features, band: bandOf(len(input))}
+	key := class{path: dialect.PathOf(s.Dialect(s.Backends[0].Protocol()), input), features: prompt.Features, band: bandOf(len(input))}
 	c := &call{d: d, serving: s, lanes: lanes, input: input, fixed: prompt.Fixed, class: d.classes.of(key), until: time.Now().Add(callPatience), failed: map[*lane]int{}}
 	for {
 		l, err := c.place(ctx)
@@ -202,7 +202,7 @@ func order(a, b bool) int {
 
 // attempt calls do once, in a slot of the lane that was taken, and frees the slot.
 func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *Turn) error) error {
-	t := &Turn{l: l, call: c, backend: l.backend, dialect: c.serving.Dialect}
+	t := &Turn{l: l, call: c, backend: l.backend, dialect: c.serving.Dialect(l.backend.Protocol())}
 	defer l.limit.Leave()
 	defer t.release()
 	err := do(ctx, t)

@@ -36,7 +36,7 @@ func loaded(t *testing.T, o simlm.Options, records int) *service {
 		t.Fatal(err)
 	}
 	v.d = v.w.dispatcher(Options{}, b)
-	v.s = Serving{Model: "model", Backends: []Backend{b}, Dialect: talkative{}}
+	v.s = Serving{Model: "model", Backends: []Backend{b}, Dialect: always(talkative{})}
 	v.d.o.Serving = func(batholith.Job) (Serving, error) { return v.s, nil }
 	if records > 0 {
 		if err := v.d.Enqueue(v.w.job("a", records, 512)); err != nil {
@@ -56,7 +56,7 @@ func (talkative) Request(input []byte, _ string) (batholith.Call, error) {
 }
 
 func (talkative) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answer, error) {
-	return batholith.Answer{Output: body, Tokens: dialect.Usage(body)}, nil
+	return batholith.Answer{Output: body, Tokens: dialect.Usage(dialect.ProtocolOpenAI, body)}, nil
 }
 
 // call makes a call with so many output tokens and returns the time that it took.
