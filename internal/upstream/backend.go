@@ -80,6 +80,7 @@ type Backend struct {
 	networks networks
 
 	asked atomic.Int64 // number of requests so far, for request ids
+	page  atomic.Int32 // index in pages, plus 1, of the page that the server has; 0: not known
 }
 
 // New checks the options. It does not contact the server; see [Backend.Probe].

@@ -105,6 +105,22 @@ func TestSlotsAreThoseThatTheServerPublishes(t *testing.T) {
 			t.Errorf("%s: got %d, %v", props, n, ok)
 		}
 	}
+	router := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.RequestURI() {
+		case "/props":
+			w.Write([]byte(`{"role":"router","max_instances":4}`))
+		case "/props?autoload=false&model=m":
+			w.Write([]byte(`{"total_slots":6}`))
+		}
+	}))
+	defer router.Close()
+	b, err := New(Options{URL: router.URL + "/v1", Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := b.Slots(t.Context()); n != 6 || !ok {
+		t.Errorf("llama.cpp's router: %d slots of the model, %v", n, ok)
+	}
 	if n, ok := serving(t, "m", nil).Slots(t.Context()); ok {
 		t.Errorf("a server without /props has %d slots", n)
 	}
