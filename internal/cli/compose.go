@@ -53,7 +53,7 @@ func modelOptions(c *config.Config) engine.ModelOptions {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
 		for _, b := range set.Backends {
 			served.Backends = append(served.Backends, upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: b.Model,
-				APIKey: b.APIKey, CAFile: b.CAFile, MaxInFlight: b.MaxInFlight, NoCanary: b.NoCanary, Timeout: b.Timeout})
+				APIKey: b.APIKey, CAFile: b.CAFile, MaxInFlight: b.MaxInFlight, Priority: b.Priority, NoCanary: b.NoCanary, Timeout: b.Timeout})
 		}
 		o.Served = append(o.Served, served)
 	}

@@ -297,6 +297,7 @@ func (l *loader) checkBackend(at string, b Backend) {
 		l.oneOf(at+".protocol", b.Protocol, "openai", "bedrock", "anthropic", "ollama", "tei")
 	}
 	l.secretNamed(at+".api_key_env", b.APIKeyEnv)
+	l.checkPriority(at+".priority", b.Priority)
 	if b.MaxInFlight < 0 {
 		l.bad(at+".max_in_flight", "write 0 to have it found automatically", "it is negative")
 	}

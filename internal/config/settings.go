@@ -291,6 +291,11 @@ type Backend struct {
 	// changes. Set it for a server with a quota, or for one without /metrics that other clients
 	// use too.
 	MaxInFlight int `yaml:"max_in_flight"`
+	// Priority of batch requests in the server's queue, so that other clients do not wait behind
+	// them: lowest, or a number as the server takes it; absent: none is sent. vLLM needs
+	// --scheduling-policy priority, SGLang --enable-priority-scheduling and
+	// --default-priority-value. A server that refuses priorities gets the requests without.
+	Priority string `yaml:"priority"`
 	// true: never send test requests to this server. false (default): if records fail and no
 	// other record shows whether the server works, it gets a small request with a fixed text
 	// and max_tokens 1. Without test requests, failing records wait longer before they end with

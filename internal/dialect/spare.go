@@ -21,6 +21,7 @@ const (
 	spareLimit                                  // max_tokens: sent as max_completion_tokens, its name in other APIs
 	spareParts                                  // content that is a list of text parts: sent as one string
 	spareUsage                                  // stream_options of a stream: left out; then the stream's tokens may not be known
+	sparePriority                               // priority, added by WithPriority: left out
 
 	spareForm = spareLimit | spareParts // every chat request has these
 )
@@ -33,6 +34,7 @@ var spares = []spareMember{
 	{spareThinking, []string{"chat_template_kwargs"}, []string{"chat_template_kwargs", "enable_thinking"}, false, ""},
 	{spareThoughts, nil, []string{"reasoning_content"}, false, "reasoning_content"},
 	{spareMarks, []string{"add_special_tokens"}, []string{"add_special_tokens"}, false, "add_special_tokens"},
+	{sparePriority, []string{"priority"}, []string{"priority"}, false, ""},
 	{spareLimit, nil, []string{"max_completion_tokens"}, true, ""},
 	{spareParts, nil, []string{"expected a string", "expected string", "content must be a string", "content should be a string", "content' must be a string", "invalid type: sequence",
 		"content must be string", "only string content", "content is not a string", "value must be a string", "content: input should be a valid string"}, true, ""},
@@ -50,7 +52,8 @@ type spareMember struct {
 // refusing has the words with which servers refuse a member: vLLM, OpenAI, Pydantic, Groq,
 // Mistral, TEI, Python.
 var refusing = []string{"not support", "unsupported", "not permitted", "not allowed", "unrecognized", "unknown", "unexpected", "extra ", "invalid", "not valid", "forbidden", "not available",
-	"cannot be", "can't be", "no such", "not accept", "not recognized", "additional properties", "incompatible", "must not"}
+	"cannot be", "can't be", "no such", "not accept", "not recognized", "additional properties", "incompatible", "must not",
+	"not enabled", "disabled"}
 
 // Refused returns the spare members of a call that f, the server's refusal, is about, or 0 if
 // it is about none of them. It reads the refusal's message, since servers report this error
@@ -58,8 +61,10 @@ var refusing = []string{"not support", "unsupported", "not permitted", "not allo
 func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare) {
 	switch f.Status {
 	// These statuses concern the key or the load, never a member of the body.
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
 		return 0
+	case http.StatusServiceUnavailable:
+		return call.Spare & refusedBySGLang(f)
 	}
 	if f.Status < 400 || call.Spare == 0 {
 		return 0
@@ -80,6 +85,15 @@ func Refused(call batholith.Call, f *batholith.Failure) (refused batholith.Spare
 		return 0
 	}
 	return refused
+}
+
+// refusedBySGLang returns sparePriority if f is SGLang's 503 for a priority: it was started with
+// --abort-on-priority-when-disabled and without --enable-priority-scheduling.
+func refusedBySGLang(f *batholith.Failure) batholith.Spare {
+	if strings.Contains(strings.ToLower(f.Message), "using priority is disabled") {
+		return sparePriority
+	}
+	return 0
 }
 
 // Without returns the call without the spare members in s, or with their other form. Bits of s

@@ -42,6 +42,7 @@ type watcher struct {
 // learn reads what a backend publishes after a successful probe; after an outage it may be another server. At the first call it also
 // resumes with the limit that an earlier process stored.
 func (l *lane) learn(ctx context.Context) {
+	l.rank(ctx)
 	first := l.host.known.CompareAndSwap(false, true)
 	if first {
 		defer close(l.host.learned)

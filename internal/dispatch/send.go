@@ -131,13 +131,13 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 
 // exchange sends a call and returns the body of its answer. If the server refuses an optional member of the request, exchange sends the
 // call again without it. When that is answered, the lane leaves the member out from then on. The refused request counts as an attempt, and
-// not as a failure of the record.
+// not as a failure of the record. A request that was refused because of our priority counts as nothing, since the member is ours.
 func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
-	*call = dialect.Without(*call, batholith.Spare(l.spared.Load()))
+	*call = dialect.Without(l.ranked(*call), batholith.Spare(l.spared.Load()))
 	for without := batholith.Spare(0); ; {
 		body, err := l.backend.Do(it.term, *call)
 		if err == nil {
-			l.spared.Or(uint32(without))
+			l.spares(without)
 			return body, nil
 		}
 		f, ok := errors.AsType[*batholith.Failure](err)
@@ -151,9 +151,13 @@ func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
 		without |= refused
 		*call = dialect.Without(*call, refused)
 		l.limit.Land(&it.flight)
+		if dialect.IsPriority(refused) {
+			err = uncounted(f)
+		} else {
+			it.attempts++
+		}
 		l.report(it, batholith.Answer{}, err)
 		l.limit.Succeeded(it.flight, 0) // the server works
-		it.attempts++
 		l.landed(it)
 		l.sets(it)
 	}

@@ -34,6 +34,7 @@ type sequence struct {
 	blocks         []uint64 // names of the prompt's blocks; none without a cache
 	other          bool     // a request of the background, see [Background]
 	endless        bool     // it only ends when its client goes
+	rank           int64    // its place in the queue: lower ones are served first
 
 	came     time.Time
 	place    *list.Element // place in the queue; nil: it has a slot
@@ -109,7 +110,7 @@ func (b *batch) enter(s *sequence) error {
 		b.account.refused(s)
 		return errFull
 	}
-	s.place = b.waiting.PushBack(s)
+	b.queue(s)
 	b.account.entered(s)
 	b.proceed(now)
 	return nil

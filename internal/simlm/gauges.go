@@ -2,7 +2,6 @@ package simlm
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 )
@@ -12,15 +11,20 @@ type Engine string
 
 // The engines. EngineNone has only the API, like a server behind a gateway.
 const (
-	EngineVLLM     Engine = "vllm"
-	EngineSGLang   Engine = "sglang"
-	EngineLlamaCPP Engine = "llamacpp"
-	EngineTEI      Engine = "tei"
-	EngineNone     Engine = "none"
+	EngineVLLM        Engine = "vllm"
+	EngineSGLang      Engine = "sglang"
+	EngineSGLangLoads Engine = "sglang-loads" // SGLang without --enable-metrics: only /v1/loads
+	EngineLlamaCPP    Engine = "llamacpp"
+	EngineRouter      Engine = "llamacpp-router" // llama.cpp with several models: its pages are those of the model in ?model=
+	EngineLMDeploy    Engine = "lmdeploy"
+	EngineTRTLLM      Engine = "trtllm"
+	EngineTGI         Engine = "tgi"
+	EngineTEI         Engine = "tei"
+	EngineNone        Engine = "none"
 )
 
 // Engines lists them.
-var Engines = []Engine{EngineVLLM, EngineSGLang, EngineLlamaCPP, EngineTEI, EngineNone}
+var Engines = []Engine{EngineVLLM, EngineSGLang, EngineSGLangLoads, EngineLlamaCPP, EngineRouter, EngineLMDeploy, EngineTRTLLM, EngineTGI, EngineTEI, EngineNone}
 
 // aside answers a request for a path outside the API. It returns false if the engine has no such path.
 func (s *Server) aside(w http.ResponseWriter, r *http.Request) bool {
@@ -42,18 +46,11 @@ func (s *Server) aside(w http.ResponseWriter, r *http.Request) bool {
 	case s.o.Engine == EngineNone:
 		return false
 	case path == "/health":
-		if s.o.Engine == EngineLlamaCPP {
+		if s.o.Engine == EngineLlamaCPP || s.o.Engine == EngineRouter {
 			reply(w, `{"status":"ok"}`)
 		}
-	case path == "/props" && s.o.Engine == EngineLlamaCPP:
-		reply(w, `{"total_slots":`+strconv.Itoa(max(s.slots(), 0))+`}`)
-	case path == "/info" && s.o.Engine == EngineTEI:
-		reply(w, `{"model_id":`+strconv.Quote(s.o.Model)+`,"max_concurrent_requests":`+strconv.Itoa(s.concurrent())+`}`)
-	case path == "/metrics" && s.o.Engine != EngineTEI:
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		w.Write(s.metrics())
 	default:
-		return false
+		return s.page(w, r)
 	}
 	return true
 }
@@ -72,68 +69,4 @@ func (s *Server) concurrent() int {
 		return slots + max(s.o.Queue, 0)
 	}
 	return 512
-}
-
-// metric is one line of /metrics.
-type metric struct {
-	name, kind, help string
-	value            float64
-}
-
-// metrics are the gauges and counters in the text format of Prometheus, under the engine's names.
-func (s *Server) metrics() []byte {
-	s.batch.mu.Lock()
-	a := s.accountNow()
-	t, running, waiting := a.total, float64(a.running), float64(a.waiting)
-	usage := 0.0
-	if s.o.Cache > 0 {
-		usage = min(1, float64(a.held)/float64(s.o.Cache))
-	}
-	s.batch.mu.Unlock()
-
-	prompt, generated := float64(t.PromptTokens), float64(t.GeneratedTokens)
-	cached, queried := float64(t.CachedTokens), 0.0
-	if s.o.Cache > 0 {
-		queried = prompt
-	}
-	labels := `{model_name=` + strconv.Quote(s.o.Model) + `}`
-	var all []metric
-	switch s.o.Engine {
-	case EngineVLLM: // vllm/v1/metrics/loggers.py
-		labels = `{engine="0",model_name=` + strconv.Quote(s.o.Model) + `}`
-		all = []metric{
-			{"vllm:num_requests_running", "gauge", "Number of requests in model execution batches.", running},
-			{"vllm:num_requests_waiting", "gauge", "Number of requests waiting to be processed.", waiting},
-			{"vllm:kv_cache_usage_perc", "gauge", "KV-cache usage. 1 means 100 percent usage.", usage},
-			{"vllm:gpu_cache_usage_perc", "gauge", "GPU KV-cache usage. 1 means 100 percent usage.", usage}, // its name before 0.10
-			{"vllm:prefix_cache_queries_total", "counter", "Prefix cache queries, in terms of number of queried tokens.", queried},
-			{"vllm:prefix_cache_hits_total", "counter", "Prefix cache hits, in terms of number of cached tokens.", cached},
-			{"vllm:prompt_tokens_total", "counter", "Number of prefill tokens processed.", prompt},
-			{"vllm:generation_tokens_total", "counter", "Number of generation tokens processed.", generated},
-		}
-	case EngineSGLang: // sglang/srt/metrics/collector.py
-		all = []metric{
-			{"sglang:num_running_reqs", "gauge", "The number of running requests.", running},
-			{"sglang:num_queue_reqs", "gauge", "The number of requests in the waiting queue.", waiting},
-			{"sglang:token_usage", "gauge", "The token usage.", usage},
-			{"sglang:cache_hit_rate", "gauge", "The prefix cache hit rate.", ratio(cached, queried)},
-			{"sglang:prompt_tokens_total", "counter", "Number of prefill tokens processed.", prompt},
-			{"sglang:generation_tokens_total", "counter", "Number of generation tokens processed.", generated},
-		}
-	case EngineLlamaCPP: // tools/server/server-context.cpp
-		labels = ""
-		all = []metric{
-			{"llamacpp:prompt_tokens_total", "counter", "Number of prompt tokens processed.", float64(t.PrefilledTokens)},
-			{"llamacpp:tokens_predicted_total", "counter", "Number of generation tokens processed.", generated},
-			{"llamacpp:n_decode_total", "counter", "Total number of llama_decode() calls", float64(t.Steps)},
-			{"llamacpp:requests_processing", "gauge", "Number of requests processing", running},
-			{"llamacpp:requests_deferred", "gauge", "Number of requests deferred", waiting},
-		}
-	}
-	var b []byte
-	for _, m := range all {
-		b = append(b, "# HELP "+m.name+" "+m.help+"\n# TYPE "+m.name+" "+m.kind+"\n"+m.name+labels+" "...)
-		b = append(strconv.AppendFloat(b, m.value, 'f', -1, 64), '\n')
-	}
-	return b
 }

@@ -23,6 +23,7 @@ type request struct {
 	dimensions int
 	inputs     []uint64 // one hash for each text to embed
 	stop       []string
+	rank       int64     // see Priorities
 	marked     FaultKind // the fault that the prompt names, or ""
 }
 
@@ -44,6 +45,7 @@ type wire struct {
 	Dimensions *int           `json:"dimensions"`
 	Seed       jsontext.Value `json:"seed"`
 	Stop       jsontext.Value `json:"stop"`
+	Priority   *int64         `json:"priority"`
 }
 
 var errModel = errors.New("this server does not have the model")
@@ -56,6 +58,9 @@ func (s *Server) read(body []byte) (request, error) {
 	}
 	if w.Model != "" && w.Model != s.o.Model {
 		return request{}, fmt.Errorf("%w: %q; it serves %q", errModel, w.Model, s.o.Model)
+	}
+	if p := w.Priority; p != nil && (s.o.Priorities == PrioritiesRefused && *p != 0 || s.o.Priorities == PrioritiesAborted) {
+		return request{}, errPriority(*p)
 	}
 	prompt := w.Messages
 	for _, v := range []jsontext.Value{w.Prompt, w.Input} {
@@ -89,7 +94,7 @@ func (s *Server) read(body []byte) (request, error) {
 		}
 		q.dimensions = *d
 	}
-	q.stop = stops(w.Stop)
+	q.stop, q.rank = stops(w.Stop), s.o.Priorities.rank(w.Priority)
 	if s.o.Marks {
 		q.marked = markOf(prompt)
 	}

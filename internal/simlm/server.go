@@ -53,6 +53,8 @@ type Options struct {
 	// Quota bounds the requests in each minute since the start; 0: no bound. Requests beyond it are refused in the same way.
 	Quota int
 
+	Priorities Priorities
+
 	Cache    int // size of the prefix cache, in tokens of prompts; 0: none
 	Others   Background
 	Series   time.Duration // interval of [Stats.Series]; 0: no series
@@ -154,6 +156,10 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 		refuse(w, http.StatusNotFound, "model_not_found", err.Error())
 		return
 	}
+	if _, ok := errors.AsType[errPriority](err); ok {
+		s.refusePriority(w, err)
+		return
+	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 		return
@@ -193,7 +199,7 @@ func (s *Server) list(w http.ResponseWriter) {
 	}
 	var items []string
 	for _, n := range names {
-		items = append(items, `{"id":`+strconv.Quote(n)+`,"object":"model","created":0,"owned_by":"batholith"}`)
+		items = append(items, `{"id":`+strconv.Quote(n)+`,"object":"model","created":0,"owned_by":`+strconv.Quote(s.o.Engine.owner())+`}`)
 	}
 	reply(w, `{"object":"list","data":[`+strings.Join(items, ",")+`]}`)
 }
@@ -214,7 +220,7 @@ func (s *Server) work(ctx context.Context, q *request) error {
 	if !s.within(time.Now()) {
 		return errFull
 	}
-	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks}
+	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks, rank: q.rank}
 	if err := s.batch.do(ctx, seq); err != nil {
 		return err
 	}

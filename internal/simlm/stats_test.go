@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +113,8 @@ func TestTheGaugesAreWhatRunsAndWaits(t *testing.T) {
 		EngineVLLM:     {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc"},
 		EngineSGLang:   {"sglang:num_running_reqs", "sglang:num_queue_reqs", "sglang:generation_tokens_total", "sglang:token_usage"},
 		EngineLlamaCPP: {"llamacpp:requests_processing", "llamacpp:requests_deferred", "llamacpp:tokens_predicted_total", ""},
+		EngineLMDeploy: {"lmdeploy:num_requests_running", "lmdeploy:num_requests_waiting", "lmdeploy:generation_tokens_total", "lmdeploy:gpu_cache_usage_perc"},
+		EngineTRTLLM:   {"trtllm_num_requests_running", "trtllm_num_requests_waiting", "trtllm_generation_tokens_total", "trtllm_kv_cache_utilization"},
 	} {
 		t.Run(string(engine), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -140,7 +143,7 @@ func TestTheGaugesAreWhatRunsAndWaits(t *testing.T) {
 // gauge checks one line of /metrics, and that it is announced.
 func gauge(t *testing.T, s *Server, name, want string) {
 	t.Helper()
-	text := get(s, "/metrics").Body.String()
+	text := get(s, s.metricsPath()).Body.String()
 	m := regexp.MustCompile(`(?m)^` + name + `(?:\{[^}]*\})? (\S+)$`).FindStringSubmatch(text)
 	if m == nil || m[1] != want || !strings.Contains(text, "# TYPE "+name+" ") {
 		t.Errorf("%s is %v, want %s in:\n%s", name, m, want, text)
@@ -165,13 +168,17 @@ func TestCacheHitsAreCounted(t *testing.T) {
 
 func TestAnEngineHasItsOwnSidePathsOnly(t *testing.T) {
 	for engine, paths := range map[Engine]string{
-		EngineVLLM: "/health /metrics", EngineSGLang: "/health /metrics", EngineLlamaCPP: "/health /metrics /props", EngineTEI: "/health /info", EngineNone: "",
+		EngineVLLM: "/health /metrics", EngineSGLang: "/health /metrics /v1/loads /server_info", EngineLlamaCPP: "/health /metrics /props", EngineTEI: "/health /info", EngineNone: "",
+		EngineTGI: "/health /info /metrics", EngineLMDeploy: "/health /metrics", EngineTRTLLM: "/health /metrics /prometheus/metrics", EngineSGLangLoads: "/health /v1/loads /server_info",
+		EngineRouter: "/health /props",
 	} {
 		s := New(Options{Engine: engine, Slots: 4, Queue: 6})
-		for _, path := range []string{"/health", "/metrics", "/props", "/info"} {
+		for _, path := range []string{"/health", "/metrics", "/props", "/info", "/v1/loads", "/server_info", "/prometheus/metrics"} {
 			want := http.StatusNotFound
-			if strings.Contains(paths, path) {
+			if slices.Contains(strings.Fields(paths), path) {
 				want = http.StatusOK
+			} else if engine == EngineRouter && path == "/metrics" { // without a model
+				want = http.StatusBadRequest
 			}
 			if w := get(s, path); w.Code != want {
 				t.Errorf("%s: %s is answered %d, want %d", engine, path, w.Code, want)
@@ -183,6 +190,46 @@ func TestAnEngineHasItsOwnSidePathsOnly(t *testing.T) {
 		if w := get(s, "/simulated/stats"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"in_flight_max":0`) {
 			t.Errorf("%s: %d %s", engine, w.Code, w.Body)
 		}
+	}
+}
+
+// A request of the lowest priority waits until nothing else does, and a server without priorities refuses it or takes it as any other.
+func TestARequestWaitsByItsPriority(t *testing.T) {
+	for _, c := range []struct {
+		priorities Priorities
+		lowest     string
+		status     int
+		wait       float64 // of others beside 48 requests of the lowest priority in 16 slots, at most
+	}{
+		{PrioritiesLow, "2147483647", 200, 0.5}, {PrioritiesHigh, "-9223372036854775808", 200, 0.5}, {PrioritiesIgnored, "9", 200, 9},
+		{PrioritiesRefused, "9", 400, 0}, {PrioritiesRefused, "0", 200, 9}, {PrioritiesAborted, "0", 503, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := New(Options{Priorities: c.priorities, Step: 20 * time.Millisecond, Slots: 16, OutputTokens: 50, Others: Background{Rate: 2, PromptTokens: 64, OutputTokens: 20}})
+			if w := ask(s, chat, chatBody("x", `,"priority":`+c.lowest)); w.Code != c.status {
+				t.Fatalf("%q: priority %s is answered %d %s", c.priorities, c.lowest, w.Code, w.Body)
+			}
+			if c.status != 200 {
+				return
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var all sync.WaitGroup
+			defer all.Wait()
+			all.Go(func() { s.Run(ctx) })
+			for n := range 48 {
+				all.Go(func() {
+					for ctx.Err() == nil {
+						attempt(ctx, s, chat, chatBody(fmt.Sprint(n), `,"priority":`+c.lowest))
+					}
+				})
+			}
+			<-ctx.Done()
+			wait := s.Stats().Others.Wait
+			if held := c.wait < 1; held != (wait.P50 < c.wait && wait.P50 < 0.6) {
+				t.Errorf("%q, %s: others wait %v", c.priorities, c.lowest, wait)
+			}
+		})
 	}
 }
 

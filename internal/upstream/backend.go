@@ -58,6 +58,9 @@ type Options struct {
 	MaxInFlight int
 	// CAFile is a PEM file with the server's certificate authorities; "": the system's.
 	CAFile string
+	// Priority is the place of batch requests in the server's queue: a number as the server takes
+	// it, PriorityLowest, or "" to send none. See [Backend.Priority].
+	Priority string
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
@@ -114,7 +117,7 @@ func New(o Options) (*Backend, error) {
 	if !own {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
-	server := fmt.Sprintf("%q %q %q %x %d %t %v %s%s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile)
+	server := fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority)
 	return (&Backend{server: server, protocol: p, base: base, host: base.Host}).with(o), nil
 }
 

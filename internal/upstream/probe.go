@@ -74,6 +74,7 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 type listed struct {
 	ID      string   `json:"id"`
 	Aliases []string `json:"aliases"`
+	Owner   string   `json:"owned_by"` // vLLM and SGLang write their own names
 }
 
 // answersTo reports whether a server that lists m accepts name: the id or an alias, with or
