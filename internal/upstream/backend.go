@@ -217,19 +217,27 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 
 // post sends the call as a POST and reads the answer. room is nil if memory is unlimited.
 func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.Room, s *sending) ([]byte, error) {
-	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
+	req, client, err := b.request(ctx, call, s)
 	if err != nil {
 		return nil, err
+	}
+	return b.exchange(client, req, call.Body, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
+}
+
+// request makes the request of a call, and selects the client that sends it.
+func (b *Backend) request(ctx context.Context, call batholith.Call, s *sending) (*http.Request, *http.Client, error) {
+	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
+	if err != nil {
+		return nil, nil, err
 	}
 	if _, ok := b.o.Transport.(inProcess); ok {
 		req.Body = memoryBody{bytes.NewReader(call.Body), call.Body}
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := b.client
 	if call.Fresh {
-		client = b.fresh
+		return req, b.fresh, nil
 	}
-	return b.exchange(client, req, call.Body, s, func(resp *http.Response) ([]byte, error) { return readAll(ctx, resp, room) })
+	return req, b.client, nil
 }
 
 // sending records the progress of one attempt. The transport's goroutines set the fields.
@@ -260,7 +268,9 @@ func (s *sending) wroteRequest(info httptrace.WroteRequestInfo) {
 // exchange sends a request with a body, nil if it has none. It returns the body of a 200 answer, or an error that classify
 // understands.
 func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
-	req.Header.Set("Accept", "application/json")
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "application/json")
+	}
 	req.Header.Set("X-Request-Id", b.requestID())
 	if err := b.protocol.authenticate(b, req, sent); err != nil {
 		return nil, err

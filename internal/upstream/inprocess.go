@@ -7,11 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 )
 
 // InProcess returns a transport that calls h directly instead of a server. A panic in h ends
-// the attempt like a broken connection. h runs on the caller's goroutine and must return when
-// the request's context ends.
+// the attempt like a broken connection. h must return when the request's context ends. It runs on
+// the caller's goroutine, and for a stream on its own until the answer's body is closed.
 func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
@@ -45,6 +46,9 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
+	if strings.Contains(req.Header.Get("Accept"), "text/event-stream") {
+		return t.stream(req)
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.h.ServeHTTP(w, req)
