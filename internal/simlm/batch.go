@@ -44,6 +44,8 @@ type sequence struct {
 	timer    *time.Timer   // end of its own time, without steps
 	gone     bool          // its client has gone, or it has finished
 	finished chan struct{} // closed by free, at its end
+	told     func(n int)   // is told how many tokens there are, of a stream; nil: of no stream
+	news     chan struct{} // wakes follow; nil: of no stream
 }
 
 // forever is the time of a request without an end.
@@ -78,6 +80,9 @@ func (b *batch) do(ctx context.Context, s *sequence) error {
 	if err := b.enter(s); err != nil {
 		return err
 	}
+	if s.told != nil {
+		return b.follow(ctx, s)
+	}
 	select {
 	case <-s.finished:
 		return ctx.Err()
@@ -102,6 +107,9 @@ func pass(ctx context.Context, d time.Duration) error {
 // enter appends a request to the queue. A running step continues without it.
 func (b *batch) enter(s *sequence) error {
 	s.finished = make(chan struct{})
+	if s.told != nil {
+		s.news = make(chan struct{}, 1)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -216,6 +224,7 @@ func (b *batch) admit(now time.Time) {
 				d = forever
 			}
 			s.timer = time.AfterFunc(d, func() { b.expire(s) })
+			s.tell()
 			continue
 		}
 		b.answer(s)

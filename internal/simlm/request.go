@@ -23,8 +23,11 @@ type request struct {
 	dimensions int
 	inputs     []uint64 // one hash for each text to embed
 	stop       []string
-	rank       int64     // see Priorities
-	marked     FaultKind // the fault that the prompt names, or ""
+	rank       int64       // see Priorities
+	streamed   bool        // the client wants a stream,
+	counted    bool        // with the token counts at its end
+	told       func(n int) // of a stream: see sequence
+	marked     FaultKind   // the fault that the prompt names, or ""
 }
 
 const (
@@ -46,6 +49,10 @@ type wire struct {
 	Seed       jsontext.Value `json:"seed"`
 	Stop       jsontext.Value `json:"stop"`
 	Priority   *int64         `json:"priority"`
+	Stream     bool           `json:"stream"`
+	StreamOpts struct {
+		Usage bool `json:"include_usage"`
+	} `json:"stream_options"`
 }
 
 var errModel = errors.New("this server does not have the model")
@@ -95,6 +102,7 @@ func (s *Server) read(body []byte) (request, error) {
 		q.dimensions = *d
 	}
 	q.stop, q.rank = stops(w.Stop), s.o.Priorities.rank(w.Priority)
+	q.streamed, q.counted = w.Stream && len(w.Input) == 0, w.StreamOpts.Usage
 	if s.o.Marks {
 		q.marked = markOf(prompt)
 	}

@@ -171,6 +171,10 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request, answer func(reques
 		s.fail(ctx, w, &q, fault)
 		return
 	}
+	if q.streamed {
+		s.stream(ctx, w, r, &q, fault.Kind)
+		return
+	}
 	switch err := s.work(ctx, &q); {
 	case errors.Is(err, errFull):
 		s.turnAway(ctx, w)
@@ -220,7 +224,7 @@ func (s *Server) work(ctx context.Context, q *request) error {
 	if !s.within(time.Now()) {
 		return errFull
 	}
-	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks, rank: q.rank}
+	seq := &sequence{prompt: q.prompt, output: output, blocks: q.blocks, rank: q.rank, told: q.told}
 	if err := s.batch.do(ctx, seq); err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ func (b *batch) advance(s *sequence) bool {
 	}
 	if s.made < s.output {
 		b.account.generated(s, 1)
+		s.tell()
 	}
 	if s.made < s.output || s.endless {
 		return false

@@ -20,6 +20,7 @@ type params struct {
 
 	N        *int            `json:"n"`
 	Stream   bool            `json:"stream"`
+	Options  streamOptions   `json:"stream_options"`
 	Logprobs json.RawMessage `json:"logprobs"`
 }
 
@@ -62,8 +63,6 @@ func (p *params) check() error {
 	switch {
 	case p.N != nil && *p.N != 1:
 		return invalid("n is %d: this server gives one answer a request", *p.N)
-	case p.Stream:
-		return invalid("stream: this server does not stream, an answer is a few bytes")
 	case !absent(p.Logprobs):
 		return invalid("logprobs: this server does not report them")
 	case p.MaxTokens != nil && *p.MaxTokens < 1:
@@ -195,6 +194,9 @@ func (e *Engine) chat(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Stream {
+		return reply{req, true, c.Options.IncludeUsage}, nil
+	}
 	res, used, err := e.answered(r.Context(), req)
 	if err != nil {
 		return nil, err
@@ -225,6 +227,9 @@ func (e *Engine) completion(r *http.Request) (any, error) {
 	req, err := c.request(prompt)
 	if err != nil {
 		return nil, err
+	}
+	if c.Stream {
+		return reply{req, false, c.Options.IncludeUsage}, nil
 	}
 	res, used, err := e.answered(r.Context(), req)
 	if err != nil {

@@ -74,6 +74,8 @@ type job struct {
 	req  Request
 	pool bool         // the caller wants an embedding and no continuation
 	out  chan outcome // 1-buffered, so that a worker never waits for a caller
+	// pieces gets the text while it is computed; nil: the caller wants it whole. It has room for all pieces, and is never closed.
+	pieces chan string
 }
 
 // outcome is the answer to a job: a result, or a vector for an embedding.
@@ -128,7 +130,10 @@ func (e *Engine) Embed(ctx context.Context, text string) ([]float32, error) {
 }
 
 // submit queues a job and waits for its outcome.
-func (e *Engine) submit(j *job) (outcome, error) {
+func (e *Engine) submit(j *job) (outcome, error) { return e.submitted(j, nil) }
+
+// submitted is submit that calls told with the pieces of the text.
+func (e *Engine) submitted(j *job, told func(string)) (outcome, error) {
 	if n := len(j.req.Prompt); n == 0 || n >= e.model.context {
 		return outcome{}, &LengthError{n, e.model.context}
 	}
@@ -138,12 +143,16 @@ func (e *Engine) submit(j *job) (outcome, error) {
 	default:
 		return outcome{}, ErrBusy
 	}
-	select {
-	case o := <-j.out:
-		return o, nil
-	case <-j.ctx.Done():
-		return outcome{}, context.Cause(j.ctx)
-	case <-e.stopped:
-		return outcome{}, ErrStopped
+	for {
+		select {
+		case piece := <-j.pieces:
+			told(piece)
+		case o := <-j.out:
+			return o, nil
+		case <-j.ctx.Done():
+			return outcome{}, context.Cause(j.ctx)
+		case <-e.stopped:
+			return outcome{}, ErrStopped
+		}
 	}
 }

@@ -64,11 +64,16 @@ func refusal(err error) *apiError {
 	}
 }
 
-// handle turns a function into a handler that answers in JSON.
+// handle turns a function into a handler that answers in JSON, or with the stream of a reply.
 func (e *Engine) handle(f func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		v, err := f(r)
+		if p, ok := v.(reply); ok && err == nil {
+			if err = e.stream(w, r, p); err == nil {
+				return
+			}
+		}
 		status := http.StatusOK
 		if err != nil {
 			a := refusal(err)

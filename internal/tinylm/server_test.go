@@ -102,7 +102,6 @@ func TestUnservableRequestIsRefusedWithItsReason(t *testing.T) {
 		{"chat/completions", `{"tools":[{}],` + user + `}`, 400, "tools"},
 		{"chat/completions", `{"response_format":{"type":"json_object"},` + user + `}`, 400, "json_object"},
 		{"chat/completions", `{"n":2,` + user + `}`, 400, "n is 2"},
-		{"chat/completions", `{"stream":true,` + user + `}`, 400, "stream"},
 		{"chat/completions", `{"logprobs":true,` + user + `}`, 400, "logprobs"},
 		{"chat/completions", `{"max_tokens":0,` + user + `}`, 400, "max_tokens"},
 		{"chat/completions", `{"temperature":3,` + user + `}`, 400, "temperature"},

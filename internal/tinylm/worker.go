@@ -31,6 +31,7 @@ type slot struct {
 	rng     *rand.Rand
 	adopted int       // tokens whose keys and values were copied
 	text    []byte    // of the answer so far
+	told    int       // bytes of text that were sent
 	sum     []float32 // of an embedding's rows so far
 	over    bool      // answered or given up: the slot is free
 }
@@ -166,7 +167,9 @@ func (w *worker) extend(l *slot, logits []float32) {
 	}
 	if n := len(l.s.ids); n-len(r.Prompt) == r.MaxTokens || n >= w.model.context {
 		w.end(l, ReasonLength)
+		return
 	}
+	l.tell()
 }
 
 // stopAt returns where a stop sequence that the text has just completed begins, or -1.
