@@ -7,8 +7,8 @@ import "strings"
 //
 //  1. A member of Anthropic Messages only, such as "anthropic_version" or "system" with a string: Anthropic
 //     Messages.
-//  2. "inputText": Titan text; with members of embeddings only: Titan embeddings.
-//  3. "singleEmbeddingParams": Nova embeddings. "texts", or "inputs" with "input_type": Cohere Embed.
+//  2. "inputText": Titan text; with members of embeddings only, such as "inputImage": Titan embeddings.
+//  3. "singleEmbeddingParams": Nova embeddings. "texts", "inputs" or "images" with "input_type": Cohere Embed.
 //  4. "messages" with members of Nova only: Nova; with members or blocks of Converse only: Converse.
 //  5. "messages": OpenAI chat, including Mistral's members.
 //  6. "prompt": Claude's old format if it has that format's limit or turns; DeepSeek-R1 if it has its marks;
@@ -135,7 +135,9 @@ func markOf(name, rest value) shape {
 		return promptMember
 	case "inputText":
 		return inputTextMember
-	case "texts", "inputs":
+	case "inputImage":
+		return inputTextMember | vectorMark
+	case "texts", "inputs", "images":
 		return textsMember
 	case "input_type":
 		return inputTypeMember

@@ -1,9 +1,14 @@
 package dialect
 
-import "github.com/batholith/batholith"
+import (
+	"slices"
+	"strings"
 
-// cohereEmbed translates Cohere's embedding models, versions 3 and 4, with several texts per
-// record (Bedrock: Cohere Embed). A minimal body and its answer:
+	"github.com/batholith/batholith"
+)
+
+// cohereEmbed translates Cohere's embedding models, versions 3 and 4, with several texts and images
+// per record (Bedrock: Cohere Embed). A minimal body and its answer:
 //
 //	{"texts":["a","b"],"input_type":"search_document"}
 //	{"id":"…","embeddings":[[0.1,…],[0.2,…]],"response_type":"embeddings_floats","texts":["a","b"]}
@@ -14,9 +19,11 @@ const maxTexts = 96
 
 // cohereBody holds what a record asks for.
 type cohereBody struct {
-	texts, dimensions value
-	byType            bool // embedding_types is given, so the answer groups the vectors by type
-	changes           batholith.Changes
+	texts, inputs value // as they are in the body
+	items         []embedItem
+	dimensions    value
+	kinds         []string // embedding_types; nil: the answer has floats only, not grouped by type
+	changes       batholith.Changes
 }
 
 // request implements translator.
@@ -25,143 +32,239 @@ func (d cohereEmbed) request(body value, model string) (batholith.Call, error) {
 	if err != nil {
 		return batholith.Call{}, err
 	}
-	return embeddingsCall(model, w.texts, w.dimensions, w.changes), nil
+	if w.items == nil {
+		return embeddingsCall(model, w.texts, w.dimensions, w.changes), nil
+	}
+	call, err := embedCall(model, w.items, w.dimensions, w.changes)
+	if len(w.items) == 1 && len(w.items[0].images) == 0 { // a list also for one text
+		call = embeddingsCall(model, value("["+string(w.items[0].text)+"]"), w.dimensions, w.changes)
+	}
+	return call, at("inputs", err)
+}
+
+// count returns how many vectors the record asks for.
+func (w cohereBody) count() int {
+	if w.items != nil {
+		return len(w.items)
+	}
+	return w.texts.len()
 }
 
 // read reads a body. How texts are used and truncated is a setting of the server.
 func (d cohereEmbed) read(body value) (w cohereBody, err error) {
+	var images value
 	err = cohereEmbedBody.read(&w.changes, body, func(r *rule, v value) (err error) {
 		switch r.name {
 		case "texts":
 			w.texts = v
 		case "inputs":
-			w.texts, err = d.inputs(v)
+			w.inputs = v
+			w.items, err = d.inputs(&w.changes, v)
+		case "images":
+			images = v
 		case "output_dimension":
 			w.dimensions = v
 		case "embedding_types":
-			w.byType = true
-			err = d.types(v)
+			w.kinds, err = d.types(v)
 		}
 		return at(r.name, err)
 	}, noMore)
 	if err == nil && body.member("input_type").absent() {
 		err = required("input_type")
 	}
-	if err == nil && w.texts.absent() {
-		err = required("texts")
+	if err == nil {
+		err = d.sources(&w, images)
 	}
 	if err != nil {
 		return w, hintConverse(body, err)
 	}
-	// Checked here because both texts and inputs end in w.texts.
-	if n := w.texts.len(); n < 1 || n > maxTexts {
-		return w, at("texts", wrong("List should have from 1 to %d items", maxTexts))
-	}
 	return w, nil
 }
 
-// types accepts only float. Other types would have to be quantized from the server's floats,
-// with other results than the model's own.
-func (d cohereEmbed) types(v value) error {
-	if v.kind() != '[' {
-		return wrong("Input should be a valid list")
-	}
-	for i, t := range v.elements() {
-		if !t.is("float") {
-			return at(i, wrong("only 'float' can be served"))
+// sources checks that the record has one source of vectors, and reads images.
+func (d cohereEmbed) sources(w *cohereBody, images value) error {
+	name, given := "texts", 0
+	for _, s := range []struct {
+		name string
+		v    value
+	}{{"texts", w.texts}, {"inputs", w.inputs}, {"images", images}} {
+		if !s.v.absent() {
+			given++
+			name = s.name
 		}
+	}
+	switch {
+	case given == 0:
+		return required("texts")
+	case given > 1:
+		return at(name, wrong("give one of texts, images and inputs"))
+	}
+	for i, url := range images.elements() {
+		if err := dataURL(url); err != nil {
+			return at("images", at(i, err))
+		}
+		w.items = append(w.items, embedItem{images: []part{{kind: "image_url", text: url}}})
+	}
+	if n := w.count(); n < 1 || n > maxTexts {
+		return at(name, wrong("List should have from 1 to %d items", maxTexts))
 	}
 	return nil
 }
 
-// inputs converts version 4's lists of content to texts.
-func (d cohereEmbed) inputs(v value) (value, error) {
+// dataURL accepts an image in the body itself, as Cohere's models do.
+func dataURL(url value) error {
+	if !strings.HasPrefix(url.beginning(longestBeginning), "data:image/") {
+		return wrong("Input should be a data URL: data:image/png;base64,…")
+	}
+	return nil
+}
+
+// types reads embedding_types. Each type is computed from the server's floats: see vectorKinds.
+func (d cohereEmbed) types(v value) (kinds []string, err error) {
 	if v.kind() != '[' {
 		return nil, wrong("Input should be a valid list")
 	}
-	var b buffer
-	b.open('[')
+	for i, t := range v.elements() {
+		name := t.text()
+		if !slices.ContainsFunc(vectorKinds, func(k vectorKind) bool { return k.name == name }) {
+			return nil, at(i, wrong("Input should be 'float', 'int8', 'uint8', 'binary', 'ubinary' or 'base64'"))
+		}
+		kinds = append(kinds, name)
+	}
+	if len(kinds) == 0 {
+		return []string{"float"}, nil
+	}
+	return kinds, nil
+}
+
+// inputs reads version 4's lists of content.
+func (d cohereEmbed) inputs(changes *batholith.Changes, v value) ([]embedItem, error) {
+	if v.kind() != '[' {
+		return nil, wrong("Input should be a valid list")
+	}
+	items := []embedItem{}
 	for i, in := range v.elements() {
-		text, err := d.input(in)
+		it, err := d.input(changes, in)
 		if err != nil {
 			return nil, at(i, err)
 		}
-		b.raw(text)
+		items = append(items, it)
 	}
-	b.close(']')
-	return value(b), nil
+	return items, nil
 }
 
 // input joins the text parts of one input.
-func (d cohereEmbed) input(in value) (value, error) {
-	text := value(`"`)
+func (d cohereEmbed) input(changes *batholith.Changes, in value) (it embedItem, err error) {
 	if in.kind() != '{' {
-		return nil, wrong("Input should be an object")
+		return it, wrong("Input should be an object")
 	}
-	err := cohereInput.read(nil, in, func(_ *rule, content value) error {
-		for j, p := range content.elements() {
-			var t value
-			typed := false
-			err := cohereInputPart.read(nil, p, func(r *rule, v value) error {
-				if r.name == "type" {
-					typed = v.is("text")
-				} else {
-					t = v
-				}
-				return nil
-			}, noMore)
-			switch {
-			case err != nil:
-			case !typed:
-				err = at("type", wrong(onlyTexts))
-			case t.kind() != '"':
-				err = needString("text", t)
-			}
-			if err != nil {
-				return at("content", at(j, err))
-			}
-			text = append(text, t[1:len(t)-1]...)
-		}
-		return wantArray("content", content)
+	var content value
+	err = cohereInput.read(changes, in, func(_ *rule, v value) error {
+		content = v
+		return nil
 	}, noMore)
-	return append(text, '"'), err
+	if err := first(err, needArray("content", content)); err != nil {
+		return it, err
+	}
+	for j, p := range content.elements() {
+		if err := d.part(changes, &it, p); err != nil {
+			return it, at("content", at(j, err))
+		}
+	}
+	if it.text.absent() && len(it.images) == 0 {
+		it.text = value(`""`)
+	}
+	return it, nil
 }
 
-// answer implements translator.
+// part reads one part of an input.
+func (d cohereEmbed) part(changes *batholith.Changes, it *embedItem, p value) error {
+	var typ, text, image value
+	err := cohereInputPart.read(changes, p, func(r *rule, v value) error {
+		switch r.name {
+		case "type":
+			typ = v
+		case "text":
+			text = v
+		case "image_url":
+			image = v
+		}
+		return nil
+	}, noMore)
+	switch {
+	case err != nil:
+		return err
+	case typ.is("text"):
+		if err := needString("text", text); err != nil {
+			return err
+		}
+		if !it.text.absent() {
+			text = told(string(it.text[1:len(it.text)-1]), text, "")
+		}
+		it.text = text
+		return nil
+	case typ.is("image_url"):
+		var url value
+		err := cohereInputImage.read(changes, image, func(_ *rule, v value) error {
+			url = v
+			return nil
+		}, noMore)
+		if err := first(needObject("image_url", image), at("image_url", err), at("image_url", needString("url", url))); err != nil {
+			return err
+		}
+		it.images = append(it.images, part{kind: "image_url", text: url})
+		return at("image_url", at("url", dataURL(url)))
+	}
+	return at("type", wrong("Input should be 'text' or 'image_url'"))
+}
+
+// answer implements translator. It repeats the texts or inputs, as Bedrock does.
 func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
-	// The record is read again, because the answer repeats its texts.
 	w, err := d.read(input)
 	if err != nil {
 		return batholith.Answer{}, err
 	}
-	vectors, a, err := parseEmbeddings(body, w.texts.len())
+	vectors, a, err := parseEmbeddings(body, w.count())
 	if err != nil {
 		return batholith.Answer{}, err
 	}
 	if err := vectors[0].sized("output_dimension", w.dimensions); err != nil {
 		return batholith.Answer{}, err
 	}
-	b := make(buffer, 0, len(body)+len(w.texts)+128)
+	b := make(buffer, 0, len(body)+len(w.texts)+len(w.inputs)+128)
 	b.open('{')
 	b.textMember("id", completion{choice: value(body)}.name("embed_"))
 	b.key("embeddings")
-	if w.byType {
+	if w.kinds == nil {
+		b.vectors(vectors, vectorKinds[0])
+		b.textMember("response_type", "embeddings_floats")
+	} else {
 		b.open('{')
-		b.key("float")
-	}
-	b.open('[')
-	for _, v := range vectors {
-		b.raw(v.raw)
-	}
-	b.close(']')
-	kind := "embeddings_floats"
-	if w.byType {
+		for _, k := range vectorKinds {
+			if slices.Contains(w.kinds, k.name) {
+				b.key(k.name)
+				b.vectors(vectors, k)
+			}
+		}
 		b.close('}')
-		kind = "embeddings_by_type"
+		b.textMember("response_type", "embeddings_by_type")
 	}
-	b.textMember("response_type", kind)
-	b.member("texts", w.texts)
+	if !w.texts.absent() {
+		b.member("texts", w.texts)
+	}
+	if !w.inputs.absent() {
+		b.member("inputs", w.inputs)
+	}
 	b.close('}')
 	a.Output = b
 	return a, nil
+}
+
+// vectors writes a list of vectors of one kind.
+func (b *buffer) vectors(vectors []vector, k vectorKind) {
+	b.open('[')
+	for _, v := range vectors {
+		k.write(b, v)
+	}
+	b.close(']')
 }

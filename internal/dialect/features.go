@@ -24,6 +24,17 @@ func (f *Features) member(name, v value) {
 		if v.filled() {
 			*f |= FeatureTools
 		}
+	// Images in bodies for embeddings, and in bodies with a prompt.
+	case `"inputImage"`, `"images"`:
+		if !v.absent() && v.says() {
+			*f |= FeatureMedia
+		}
+	case `"inputs"`:
+		for _, in := range v.elements() {
+			f.block(in, 0)
+		}
+	case `"singleEmbeddingParams"`:
+		f.block(v, 0)
 	// Converse: tools, and a choice that forces one.
 	case `"toolConfig"`:
 		if v.member("tools").filled() {

@@ -5,8 +5,7 @@ package dialect
 const (
 	truncateNote = "the model server's settings decide how long texts are truncated"
 	noCohereTask = "not supported; leave it out or give false"
-	noPictures   = "images cannot be embedded by a backend of this protocol"
-	onlyTexts    = "only text can be embedded by a backend of this protocol"
+	onlyPictures = "only texts and images can be embedded by a backend of this protocol"
 )
 
 // unlessFalse makes a rule that rejects a switch only if it is true.
@@ -46,7 +45,7 @@ var titanEmbedBody = membersAt("", refuseRest, rules{
 	"normalize":       checked("applied to the answer").checking(wantBool),
 	"embeddingTypes":  checked("float, binary; applied to the answer"),
 	"embeddingConfig": taken().checking(wantObject),
-	"inputImage":      refused(noPictures),
+	"inputImage":      taken().checking(wantString),
 })
 
 var titanEmbedConfig = membersAt("embeddingConfig", refuseRest, rules{
@@ -68,9 +67,9 @@ var novaEmbedParams = membersAt("singleEmbeddingParams", refuseRest, rules{
 	"embeddingPurpose":   ignored("model servers make the same embedding for every purpose").checking(wantString),
 	"embeddingDimension": taken().checking(count(1)),
 	"text":               taken().checking(wantObject),
-	"image":              refused(onlyTexts),
-	"video":              refused(onlyTexts),
-	"audio":              refused(onlyTexts),
+	"image":              taken().checking(wantObject),
+	"video":              refused(onlyPictures),
+	"audio":              refused(onlyPictures),
 })
 
 // novaEmbedText is the text to embed.
@@ -85,7 +84,19 @@ var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest,
 	"s3Location": refused("text in S3 is not downloaded; give the text itself in value"),
 })
 
-var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource}
+// novaEmbedImage is the image to embed.
+var novaEmbedImage = membersAt("singleEmbeddingParams.image", refuseRest, rules{
+	"format":      taken(),
+	"source":      taken(),
+	"detailLevel": ignored("the model server decides how large it reads images").checking(wantString),
+})
+
+var novaEmbedImageSource = membersAt("singleEmbeddingParams.image.source", refuseRest, rules{
+	"bytes":      taken(),
+	"s3Location": refused(noS3Media),
+})
+
+var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource, novaEmbedImage, novaEmbedImageSource}
 
 // templatedAt returns the table of a family whose prompt contains the chat template's marks.
 // limit is the family's name of max_tokens.
@@ -95,7 +106,7 @@ func templatedAt(limit string, more rules) *members {
 		limit:         sent("max_tokens", count(1)),
 		"temperature": sent("temperature", number(0, 1)),
 		"top_p":       sent("top_p", number(0, 1)),
-		"images":      refused("a body with a prompt template cannot have images; use Converse"),
+		"images":      refused("no model server takes images beside a prompt; use Converse, or Mistral's messages with image_url"),
 	}
 	for name, rule := range more {
 		r[name] = rule
@@ -105,7 +116,7 @@ func templatedAt(limit string, more rules) *members {
 
 var (
 	// Bedrock: Meta Llama.
-	llamaBody = templatedAt("max_gen_len", rules{"stop": sent("stop", wantStrings)})
+	llamaBody = templatedAt("max_gen_len", rules{"stop": sent("stop", wantStrings), "images": taken().checking(wantArray)})
 	// Bedrock: Mistral AI text completion.
 	mistralBody = templatedAt("max_tokens", rules{"stop": sent("stop", wantStrings), "top_k": sent("top_k", count(0))})
 	// Bedrock: DeepSeek-R1.
@@ -182,8 +193,8 @@ var cohereEmbedBody = membersAt("", refuseRest, rules{
 	"inputs":           taken(),
 	"input_type":       ignored("model servers make the same embedding for every purpose").checking(wantString),
 	"output_dimension": taken().checking(count(1)),
-	"embedding_types":  checked("float; applied to the answer"),
-	"images":           refused(noPictures),
+	"embedding_types":  checked("float, int8, uint8, binary, ubinary, base64; computed from the server's floats"),
+	"images":           taken().checking(wantStrings),
 	"truncate":         ignored(truncateNote),
 	"max_tokens":       ignored(truncateNote),
 })
@@ -193,12 +204,17 @@ var cohereInput = membersAt("inputs", refuseRest, rules{
 })
 
 var cohereInputPart = membersAt("inputs.content", refuseRest, rules{
-	"type":      checked("text"),
+	"type":      checked("text, image_url"),
 	"text":      taken(),
-	"image_url": refused(noPictures),
+	"image_url": taken(),
 })
 
-var cohereEmbedObjects = []*members{cohereEmbedBody, cohereInput, cohereInputPart}
+var cohereInputImage = membersAt("inputs.content.image_url", refuseRest, rules{
+	"url":    taken(),
+	"detail": ignored("the model server decides how large it reads images").checking(wantString),
+})
+
+var cohereEmbedObjects = []*members{cohereEmbedBody, cohereInput, cohereInputPart, cohereInputImage}
 
 // openaiBody is the server's own API. A member that is not in the table is sent to the server
 // unchanged.

@@ -2,7 +2,7 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// novaEmbed translates Amazon's Nova embedding models, for texts only (Bedrock: Nova Multimodal
+// novaEmbed translates Amazon's Nova embedding models, for texts and images (Bedrock: Nova Multimodal
 // Embeddings). A minimal body and its answer:
 //
 //	{"taskType":"SINGLE_EMBEDDING","singleEmbeddingParams":{"embeddingPurpose":"GENERIC_INDEX","text":{"truncationMode":"END","value":"a"}}}
@@ -15,16 +15,17 @@ func (d novaEmbed) request(body value, model string) (batholith.Call, error) {
 	if err != nil {
 		return batholith.Call{}, hintConverse(body, err)
 	}
-	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
+	return embedCall(model, []embedItem{w.item}, w.dimensions, w.changes)
 }
 
 // novaEmbedding holds what a record asks for.
 type novaEmbedding struct {
-	text, dimensions value
-	changes          batholith.Changes
+	item       embedItem
+	dimensions value
+	changes    batholith.Changes
 }
 
-// read reads a task with one text.
+// read reads a task with one text or image.
 func (d novaEmbed) read(body value) (w novaEmbedding, err error) {
 	const field = "singleEmbeddingParams"
 	var params value
@@ -51,16 +52,24 @@ func (d novaEmbed) read(body value) (w novaEmbedding, err error) {
 // params reads singleEmbeddingParams.
 func (d novaEmbed) params(w *novaEmbedding, params value) error {
 	err := novaEmbedParams.read(&w.changes, params, func(r *rule, v value) error {
-		if r.name == "text" {
+		switch r.name {
+		case "text":
 			return at(r.name, d.text(w, v))
+		case "image":
+			return at(r.name, d.image(w, v))
 		}
 		w.dimensions = v
 		return nil
 	}, noMore)
-	if err == nil && w.text.absent() {
-		err = required("text")
+	switch {
+	case err != nil:
+		return err
+	case w.item.text.absent() && len(w.item.images) == 0:
+		return required("text")
+	case !w.item.text.absent() && len(w.item.images) > 0: // Bedrock: one of text, image, video and audio
+		return at("image", wrong("give either text or image"))
 	}
-	return err
+	return nil
 }
 
 // text reads the text, which must be in the body itself.
@@ -69,10 +78,33 @@ func (d novaEmbed) text(w *novaEmbedding, v value) error {
 		if r.name == "source" {
 			return at(r.name, novaEmbedSource.read(&w.changes, v, nil, noMore))
 		}
-		w.text = v
+		w.item.text = v
 		return nil
 	}, noMore)
-	return first(err, needString("value", w.text))
+	return first(err, needString("value", w.item.text))
+}
+
+// image reads the image, which must be in the body itself.
+func (d novaEmbed) image(w *novaEmbedding, v value) error {
+	var format, source, data value
+	err := novaEmbedImage.read(&w.changes, v, func(r *rule, v value) error {
+		switch r.name {
+		case "format":
+			format = v
+		case "source":
+			source = v
+		}
+		return nil
+	}, noMore)
+	if err := first(err, needString("format", format), needObject("source", source)); err != nil {
+		return err
+	}
+	err = novaEmbedImageSource.read(&w.changes, source, func(_ *rule, v value) error {
+		data = v
+		return nil
+	}, noMore)
+	w.item.images = []part{{kind: "image_url", prefix: "data:image/" + format.text() + ";base64,", text: data}}
+	return at("source", first(err, needString("bytes", data)))
 }
 
 // answer implements translator.
@@ -89,7 +121,12 @@ func (d novaEmbed) answer(input value, call batholith.Call, body []byte) (bathol
 		return batholith.Answer{}, at("singleEmbeddingParams", err)
 	}
 	b := make(buffer, 0, len(vectors[0].raw)+64)
-	b.literal(`{"embeddings":[{"embeddingType":"TEXT"`)
+	b.literal(`{"embeddings":[{`)
+	kind := "TEXT"
+	if len(w.item.images) > 0 {
+		kind = "IMAGE"
+	}
+	b.textMember("embeddingType", kind)
 	b.member("embedding", vectors[0].raw)
 	b = append(b, "}]}"...)
 	a.Output = b

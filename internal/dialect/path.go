@@ -24,10 +24,17 @@ func pathOf(d any, body value) string {
 	return chatPath
 }
 
-func (templated) path(value) string   { return completionsPath }
 func (titanEmbed) path(value) string  { return embeddingsPath }
 func (novaEmbed) path(value) string   { return embeddingsPath }
 func (cohereEmbed) path(value) string { return embeddingsPath }
+
+// path implements pather: a prompt with images goes to a chat.
+func (d templated) path(body value) string {
+	if d.hasImages(body) {
+		return chatPath
+	}
+	return completionsPath
+}
 
 // alwaysChat is a family with several formats that all go to /chat/completions, so the body
 // need not be read for the path.

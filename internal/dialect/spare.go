@@ -19,6 +19,7 @@ const (
 	spareThoughts                               // reasoning_content in messages, the model's thoughts in earlier turns: left out
 	spareMarks                                  // add_special_tokens: left out
 	spareLimit                                  // max_tokens: sent as max_completion_tokens, its name in other APIs
+	spareMessages                               // messages of an embedding request, with an image: sent as input, in another server's form
 	spareParts                                  // content that is a list of text parts: sent as one string
 	spareUsage                                  // stream_options of a stream: left out; then the stream's tokens may not be known
 	sparePriority                               // priority, added by WithPriority: left out
@@ -36,6 +37,7 @@ var spares = []spareMember{
 	{spareMarks, []string{"add_special_tokens"}, []string{"add_special_tokens"}, false, "add_special_tokens"},
 	{sparePriority, []string{"priority"}, []string{"priority"}, false, ""},
 	{spareLimit, nil, []string{"max_completion_tokens"}, true, ""},
+	{spareMessages, nil, []string{"field required", "missing field", "input is required", "missing input", "'input'", "`input`", "\"input\"", "no input"}, true, ""},
 	{spareParts, nil, []string{"expected a string", "expected string", "content must be a string", "content should be a string", "content' must be a string", "invalid type: sequence",
 		"content must be string", "only string content", "content is not a string", "value must be a string", "content: input should be a valid string"}, true, ""},
 	{spareUsage, []string{"stream_options"}, []string{"stream_options", "include_usage"}, false, ""},
@@ -112,6 +114,9 @@ func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 		case slices.ContainsFunc(spares, func(o spareMember) bool { return s&o.bit != 0 && slices.Contains(o.members, name) }):
 		case s&spareLimit != 0 && name == "max_tokens" && body.member("max_completion_tokens").absent():
 			b.member("max_completion_tokens", v)
+		case s&spareMessages != 0 && name == "messages":
+			b.key("input")
+			b.asObjects(v)
 		case s&(spareThoughts|spareParts) != 0 && name == "messages":
 			b.key(name)
 			b.plainer(v, s)

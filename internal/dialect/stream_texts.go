@@ -82,8 +82,12 @@ func (d claudeText) writer(value) (streamWriter, error) {
 }
 
 // writer implements streaming.
-func (d templated) writer(value) (streamWriter, error) {
-	return &promptStream{textStream{piece: d.chunk.piece, last: d.chunk.last}}, nil
+func (d templated) writer(body value) (streamWriter, error) {
+	texts := textStream{piece: d.chunk.piece, last: d.chunk.last}
+	if d.hasImages(body) { // its answer is a message
+		return &texts, nil
+	}
+	return &promptStream{texts}, nil
 }
 
 // chunkForm is the form of a family's chunks.

@@ -19,24 +19,28 @@ type templated struct {
 	fallback string                        // output tokens if the body has no limit
 	write    func(b *buffer, c completion) // writes the family's answer
 	chunk    chunkForm                     // of its stream
+	images   bool                          // the body may have images
 }
 
 // llama is Meta's family (Bedrock: Meta Llama; default of max_gen_len: 512).
-func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama, llamaChunks} }
+func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama, llamaChunks, true} }
 
 // mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens:
 // 512).
 func mistralText(o Options) translator {
-	return templated{o, mistralBody, "512", writeMistralText, textsChunks("outputs")}
+	return templated{o, mistralBody, "512", writeMistralText, textsChunks("outputs"), false}
 }
 
 // deepSeekR1 is DeepSeek's family (Bedrock: DeepSeek-R1; recommended maximum: 8192 tokens).
 func deepSeekR1(o Options) translator {
-	return templated{o, deepSeekBody, "8192", writeR1, textsChunks("choices")}
+	return templated{o, deepSeekBody, "8192", writeR1, textsChunks("choices"), false}
 }
 
 // request implements translator.
 func (d templated) request(body value, model string) (batholith.Call, error) {
+	if d.hasImages(body) {
+		return d.withImages(body, model)
+	}
 	r, err := d.body(body, model)
 	if err != nil {
 		return batholith.Call{}, hintConverse(body, err)
@@ -57,9 +61,26 @@ func (d templated) body(body value, model string) (*completionRequest, error) {
 	return r, r.read(d.members, body, nil)
 }
 
+// hasImages reports whether a body has images, and so goes to a chat.
+func (d templated) hasImages(body value) bool {
+	if !d.images {
+		return false
+	}
+	for name, rest := range body.starts() {
+		if name.is("images") {
+			return rest[:skip(rest, 0)].filled()
+		}
+	}
+	return false
+}
+
 // answer implements translator.
 func (d templated) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
-	c, err := parseText(body)
+	parse := parseText
+	if call.Path == chatPath {
+		parse = parseChat
+	}
+	c, err := parse(body)
 	if err != nil {
 		return batholith.Answer{}, err
 	}

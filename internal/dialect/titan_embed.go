@@ -7,9 +7,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// titanEmbed translates Amazon's Titan embeddings of texts: version 2; version 1, which has no
-// options; and multimodal embeddings without an image (Bedrock: Titan Text Embeddings, Titan
-// Multimodal Embeddings). A minimal body and its answer:
+// titanEmbed translates Amazon's Titan embeddings: of texts, version 2; version 1, which has no
+// options; and of texts and images (Bedrock: Titan Text Embeddings, Titan Multimodal Embeddings). A minimal body and its answer:
 //
 //	{"inputText":"a"}
 //	{"embedding":[0.1,…],"inputTextTokenCount":1}
@@ -21,16 +20,17 @@ func (d titanEmbed) request(body value, model string) (batholith.Call, error) {
 	if err != nil {
 		return batholith.Call{}, hintConverse(body, err)
 	}
-	return embeddingsCall(model, w.text, w.dimensions, w.changes), nil
+	return embedCall(model, []embedItem{w.item}, w.dimensions, w.changes)
 }
 
 // embedBody holds what a record asks for.
 type embedBody struct {
-	text, dimensions value
-	normalize        bool
-	float, binary    bool // requested kinds of vectors
-	byType           bool // the answer groups the vectors by kind
-	changes          batholith.Changes
+	item          embedItem
+	dimensions    value
+	normalize     bool
+	float, binary bool // requested kinds of vectors
+	byType        bool // the answer groups the vectors by kind
+	changes       batholith.Changes
 }
 
 // readEmbed reads a body. normalize is true by default (Bedrock: Titan Text Embeddings).
@@ -40,7 +40,11 @@ func readEmbed(body value) (embedBody, error) {
 	err := titanEmbedBody.read(&w.changes, body, func(r *rule, v value) error {
 		switch r.name {
 		case "inputText":
-			w.text = v
+			w.item.text = v
+		case "inputImage":
+			image, err := sniffedImage(v)
+			w.item.images = []part{image}
+			return at(r.name, err)
 		case "dimensions":
 			w.dimensions = v
 		case "normalize":
@@ -58,7 +62,7 @@ func readEmbed(body value) (embedBody, error) {
 	if err != nil {
 		return w, err
 	}
-	if w.text.absent() {
+	if w.item.text.absent() && len(w.item.images) == 0 {
 		return w, required("inputText")
 	}
 	return w, nil
