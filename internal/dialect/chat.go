@@ -171,14 +171,32 @@ func (c *chat) thinking(on bool) {
 	c.set("chat_template_kwargs", value(`{"enable_thinking":`+strconv.FormatBool(on)+`}`))
 }
 
+// budget limits the tokens of the model's thoughts. Each server has a member of its own: vLLM
+// thinking_token_budget, llama.cpp thinking_budget_tokens, SGLang custom_params.thinking_budget;
+// some chat templates read thinking_budget. Servers ignore the members of the others, or refuse
+// them: see spareBudget.
+func (c *chat) budget(tokens value) {
+	if tokens.absent() {
+		return
+	}
+	n := string(tokens)
+	c.set("chat_template_kwargs", value(`{"enable_thinking":true,"thinking_budget":`+n+`}`))
+	c.set("thinking_token_budget", tokens)
+	c.set("thinking_budget_tokens", tokens)
+	c.set("custom_params", value(`{"thinking_budget":`+n+`}`))
+	c.spare |= spareBudget
+}
+
 // readThinking reads the reasoning switch of Anthropic's and Amazon's models:
 // {"type":"enabled","budget_tokens":…}.
 func (c *chat) readThinking(o *members, v value) error {
-	var typ, effort value
+	var typ, effort, budget value
 	err := c.readObject(o, v, func(name string, v value) error {
 		switch name {
 		case "type":
 			typ = v
+		case "budget_tokens":
+			budget = v
 		case "maxReasoningEffort":
 			effort = v
 		}
@@ -190,6 +208,7 @@ func (c *chat) readThinking(o *members, v value) error {
 	switch typ.text() {
 	case "enabled", "adaptive":
 		c.thinking(true)
+		c.budget(budget)
 	case "disabled":
 		c.thinking(false)
 		return nil

@@ -79,3 +79,17 @@ func TestADocumentIsCountedAsMappedOnlyIfItIsRead(t *testing.T) {
 		t.Errorf("of a text: %v, %v", call.Changes, err)
 	}
 }
+
+func TestWhatIsSwitchedOffIsNotCountedAsIgnored(t *testing.T) {
+	d, err := For("anthropic", ProtocolOpenAI, batholith.InvokeModel, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for enabled, want := range map[string]int{`{"enabled": false}`: 0, `{"enabled":true}`: 1} {
+		call, err := d.Request([]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","citations":`+enabled+
+			`,"source":{"type":"text","data":"x"}}]}]}`), "m")
+		if err != nil || len(call.Changes.Dropped) != want {
+			t.Errorf("citations %s: %v, %v", enabled, call.Changes, err)
+		}
+	}
+}

@@ -179,7 +179,7 @@ func (v value) says() bool {
 	case "false", "[]", "{}", `""`:
 		return false
 	}
-	return true
+	return v.member("enabled").kind() != 'f' // {"enabled":false}, such as Claude's citations
 }
 
 // noMore refuses a member that is in no table.

@@ -194,7 +194,7 @@ func thinkingAt(path string) *members {
 	return membersAt(path, refuseRest, rules{
 		"type":               checked("enabled, adaptive, disabled"),
 		"maxReasoningEffort": taken(),
-		"budget_tokens":      ignored("model servers have no such parameter; max_tokens limits thoughts and answer together").checking(count(0)),
+		"budget_tokens":      mapped("`thinking_token_budget` for vLLM, `thinking_budget_tokens` for llama.cpp, `custom_params.thinking_budget` for SGLang").checking(count(0)),
 		"display":            ignored("thoughts are answered as the server gives them"),
 	})
 }

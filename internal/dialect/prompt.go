@@ -41,8 +41,11 @@ func (p *Prompt) member(name, v value) {
 		p.Features.member(name, v)
 	case `"system"`, `"preamble"`:
 		p.System = v
-	case `"prompt"`, `"inputText"`, `"message"`, `"texts"`, `"inputs"`:
+	case `"prompt"`, `"inputText"`, `"message"`, `"texts"`:
 		p.Turns = v
+	case `"inputs"`:
+		p.Turns = v
+		p.Features.member(name, v)
 	case `"max_tokens"`, `"max_completion_tokens"`, `"max_tokens_to_sample"`, `"max_gen_len"`:
 		p.MaxTokens = tokenLimit(v)
 	case `"temperature"`:

@@ -20,6 +20,7 @@ const (
 	spareMarks                                  // add_special_tokens: left out
 	spareLimit                                  // max_tokens: sent as max_completion_tokens, its name in other APIs
 	spareMessages                               // messages of an embedding request, with an image: sent as input, in another server's form
+	spareBudget                                 // limits of the thoughts' tokens: left out
 	spareParts                                  // content that is a list of text parts: sent as one string
 	spareUsage                                  // stream_options of a stream: left out; then the stream's tokens may not be known
 	sparePriority                               // priority, added by WithPriority: left out
@@ -37,6 +38,7 @@ var spares = []spareMember{
 	{spareMarks, []string{"add_special_tokens"}, []string{"add_special_tokens"}, false, "add_special_tokens"},
 	{sparePriority, []string{"priority"}, []string{"priority"}, false, ""},
 	{spareLimit, nil, []string{"max_completion_tokens"}, true, ""},
+	{spareBudget, []string{"thinking_token_budget", "thinking_budget_tokens", "custom_params"}, []string{"thinking_token_budget", "thinking_budget", "custom_params", "custom_logit_processor"}, true, "thinking.budget_tokens"},
 	{spareMessages, nil, []string{"field required", "missing field", "input is required", "missing input", "'input'", "`input`", "\"input\"", "no input"}, true, ""},
 	{spareParts, nil, []string{"expected a string", "expected string", "content must be a string", "content should be a string", "content' must be a string", "invalid type: sequence",
 		"content must be string", "only string content", "content is not a string", "value must be a string", "content: input should be a valid string"}, true, ""},

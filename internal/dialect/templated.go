@@ -23,7 +23,9 @@ type templated struct {
 }
 
 // llama is Meta's family (Bedrock: Meta Llama; default of max_gen_len: 512).
-func llama(o Options) translator { return templated{o, llamaBody, "512", writeLlama, llamaChunks, true} }
+func llama(o Options) translator {
+	return templated{o, llamaBody, "512", writeLlama, llamaChunks, true}
+}
 
 // mistralText is Mistral's family (Bedrock: Mistral AI text completion; default of max_tokens:
 // 512).
