@@ -42,7 +42,7 @@ func (c *climb) watch(now time.Time, at level, ceiling int) {
 // changed reports whether a rough measurement of 48 answers shows, by three standard errors, that the server has fewer slots than before, or more.
 // While there is a bound from refusals only a precise measurement tells.
 func (c *climb) changed(refused bool) bool {
-	if c.w.n < few || refused {
+	if c.w.n < few || refused || c.published {
 		return false
 	}
 	goodput, _ := c.w.close()

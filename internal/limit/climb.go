@@ -63,6 +63,7 @@ type climb struct {
 	high      level         // lowest level that does
 	best      level         // level with the best goodput
 	hold      level         // the limit that is held, and its smoothed goodput
+	published bool          // the limit follows from published slots, see newPublished
 	grown     bool          // the last measurement showed 3.5 % more goodput than before
 	untried   bool          // no level above the held one was measured
 	worse     int           // measurements in a row with less than 0.9 of hold.goodput
@@ -211,14 +212,19 @@ func (c *climb) measured(now time.Time, at level, ceiling int) {
 		}
 		c.search(now)
 	case holding:
+		if c.published {
+			c.attend(now, at, ceiling)
+			return
+		}
 		c.watch(now, at, ceiling)
 	case looking:
 		c.untried = false
-		if at.goodput < plunge*c.hold.goodput { // slots were lost meanwhile
+		if at.goodput < plunge*c.hold.goodput && !c.published { // slots were lost meanwhile
 			c.again(now, at)
 			return
 		}
-		if at.goodput > grown*c.hold.goodput && at.limit > c.hold.limit {
+		if c.gains(at) {
+			c.published = false
 			c.ascend(now, at, ceiling)
 			return
 		}

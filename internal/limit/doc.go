@@ -7,6 +7,7 @@
 //	outcome.go  what an answer, a failure and a refusal change
 //	waiting.go  the limit from gauges; audit.go checks the gauges
 //	climb.go    the limit from goodput, with knee.go (the search) and change.go (slots that change); period.go measures goodput
+//	published.go  the limit from published slots, which goodput may show to be too few
 //	ceiling.go  the bound from refusals; sends.go counts them
 //	gate.go     a server that refuses everything
 //	pace.go     a limit that rises gradually

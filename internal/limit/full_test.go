@@ -22,6 +22,9 @@ func TestServersAreKeptFullAndNotOverfilled(t *testing.T) {
 		{"nothing", gauges(limittest.NoGauges), 0.95, 1.35},
 		{"gauges", gauges(limittest.RightGauges), 0.985, 1.25},
 		{"published", func(p *limittest.Params) { p.Published = true }, 0.99, 1.27},
+		{"published by one of three", func(p *limittest.Params) {
+			p.Replicas, p.Slots, p.Published, p.Length = 3, p.Slots/3, true, 4*time.Minute
+		}, 0.9, 1.4},
 		{"published, gauges", func(p *limittest.Params) { p.Published, p.Gauges = true, limittest.RightGauges }, 0.99, 1.2},
 		{"stale gauges", func(p *limittest.Params) { p.Gauges, p.GaugeEvery = limittest.StaleGauges, 3*time.Second }, 0.97, 3},
 		{"capped gauges", func(p *limittest.Params) { p.Gauges, p.GaugeCap = limittest.CappedGauges, p.Slots/2+1 }, 0.93, 1.4},

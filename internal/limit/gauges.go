@@ -63,7 +63,11 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	if full := s.held >= s.limit; l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
 		l.audit.due(now, l.settle(), gap)
 	}
-	if l.waiting.read(g, s); l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
+	slots, published := l.waiting.slots, l.waiting.published
+	if l.waiting.read(g, s); published && !l.waiting.published { // more run than the server says it has slots
+		l.source, l.hidden = fromGauges, slots
+	}
+	if l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
 		l.waiting.set(float64(before))
 	}
 	if l.waiting.lied {
@@ -109,6 +113,7 @@ func (l *Limiter) Blind() {
 	switch l.source {
 	case fromSlots:
 		l.waiting.blind()
+		l.climb = newPublished(l.waiting.limit, l.now())
 	case fromGauges:
 		l.source = fromGoodput
 		l.climb = newClimb(l.waiting.limit, smallStep)

@@ -45,6 +45,7 @@ type Limiter struct {
 	audit    audit
 	pace     pace
 	credit   int           // requests that may be sent above the limit, times 4 (see late)
+	hidden   int           // published slots that the server was found to exceed; 0: none
 	doubt    time.Duration // how long gauges were ignored the last time
 	mistrust time.Time     // gauges are ignored until then
 	read     time.Time     // when landed was last reset
@@ -80,6 +81,12 @@ func (l *Limiter) Resume(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limit = min(max(limit*4/5, 1), Last)
+	if l.source == fromSlots {
+		if limit <= l.waiting.limit {
+			return
+		}
+		l.outgrow() // more was found than is published
+	}
 	l.climb = newClimb(limit, smallStep)
 	l.waiting.resume(limit)
 }
@@ -88,11 +95,14 @@ func (l *Limiter) Resume(limit int) {
 func (l *Limiter) Publish(slots int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.source == fromOperator || slots <= 0 {
+	if l.source == fromOperator || slots <= 0 || slots == l.hidden {
 		return
 	}
+	known := l.source == fromSlots && l.waiting.published && l.waiting.slots == slots
 	l.source = fromSlots
-	l.waiting.publish(slots)
+	if l.waiting.publish(slots); !known && !l.waiting.reads {
+		l.climb = newPublished(l.waiting.limit, l.now())
+	}
 	l.signal()
 }
 
@@ -105,10 +115,15 @@ func (l *Limiter) limit(now time.Time) int {
 		return l.fixed
 	}
 	found := l.climb.limit
-	if l.source != fromGoodput {
+	if l.source != fromGoodput && !l.counts() {
 		found = l.waiting.limit + l.audit.bonus
 	}
 	return max(1, min(found, l.ceiling.now(), Last))
+}
+
+// counts reports whether goodput is measured because published slots are all that is known. The caller holds mu.
+func (l *Limiter) counts() bool {
+	return l.source == fromSlots && !l.waiting.reads && l.climb.published
 }
 
 // Size is the present limit.

@@ -13,10 +13,14 @@ func (l *Limiter) Succeeded(f Flight, work float64) {
 		l.took.add(f.took.Seconds(), 1./16)
 	}
 	l.taken(now, f)
-	if work > 0 && l.source == fromGoodput && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
+	published := l.counts()
+	if work > 0 && (l.source == fromGoodput || published) && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
 		if l.climb.answered(now, f, work, l.ceiling.now()); l.climb.grown {
 			l.climb.grown = false
 			l.ceiling.lift(now)
+		}
+		if published && !l.climb.published {
+			l.outgrow()
 		}
 	}
 }

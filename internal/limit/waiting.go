@@ -243,9 +243,10 @@ func (w *waiting) set(limit float64) {
 // wait for the server's next step and for the reading of their prompts. So a queue counts only at its second reading in which running does
 // not rise.
 func (w *waiting) learn(g batholith.Gauges, rising bool) {
-	if w.published {
+	if w.published && g.Running <= w.slots {
 		return
 	}
+	w.published = false
 	if w.slots > 0 && g.Running > w.slots {
 		w.slots = g.Running
 	}

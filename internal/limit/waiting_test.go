@@ -89,7 +89,8 @@ func TestSlotsAreWhatRunsWhileOthersWait(t *testing.T) {
 		{"more run", waiting{slots: 40}, []step{{45, 0, false, 45, false}}},
 		{"fewer run", waiting{slots: 40}, []step{{30, 9, false, 40, false}, {28, 9, false, 30, true}}},
 		{"the peak is of four readings", waiting{slots: 40}, []step{{38, 9, false, 40, false}, {30, 9, false, 38, true}, {30, 9, false, 38, true}, {30, 9, false, 38, true}, {30, 9, false, 30, true}}},
-		{"published", waiting{slots: 40, published: true}, []step{{50, 9, false, 40, false}, {50, 9, false, 40, false}}},
+		{"published", waiting{slots: 40, published: true}, []step{{30, 9, false, 40, false}, {40, 9, false, 40, false}}},
+		{"more than published", waiting{slots: 40, published: true}, []step{{50, 0, false, 50, false}, {50, 9, false, 50, false}}},
 	} {
 		for i, s := range c.steps {
 			c.w.learn(gauges(s.running, s.waiting), s.rising)
