@@ -15,6 +15,7 @@ type Limits struct {
 	MaxJobBytes           int64 // bytes of all input files of a job
 	MaxActiveJobsPerModel int   // jobs from Submitted to Stopping, per account and model
 	MaxCreatesPerSecond   int   // calls of Create, per account and principal
+	MaxCallsPerSecond     int   // calls of a model that wait for their answer, per account and principal
 	MaxTokensPerDay       int64 // tokens in and out of the jobs created on one day (UTC), per account and principal
 	MinTimeoutHours       int
 	MaxTimeoutHours       int

@@ -136,6 +136,7 @@ type Failure struct {
 	Remedy     string        // what an operator can do; "": not known. Public ends with it, after "; "
 	RetryAfter time.Duration // from the Retry-After header; 0: none
 	Crash      bool          // the connection broke during a FailureRetry: the server may have crashed, because of this record or another
+	TimedOut   bool          // the answer did not come within the backend's timeout
 	Sent       bool          // the request was sent completely, or an answer came: the server may have processed it
 }
 

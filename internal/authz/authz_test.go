@@ -53,7 +53,7 @@ func TestEveryFaultHasItsPlaceAndItsRemedy(t *testing.T) {
 		`permit(principal, action, resource) when { resource.owner == principal };`: {
 			":1:53: attribute `owner` on entity type `Account` not found (only a Job has it: say that the resource is Job)"},
 		`permit(principal, action, resource) when { context.key like "in/*" };`: {
-			":1:52: attribute `key` in context for Action::\"bedrock:CreateModelInvocationJob\" not found (name the actions that have it: the schema says which)"},
+			":1:52: attribute `key` in context for Action::\"bedrock:CountTokens\" not found (name the actions that have it: the schema says which)"},
 		`permit(principal, action, resource is Job) when { resource.tags.team == "red" };`: {
 			":1:65: unable to guarantee safety of access to optional attribute `tags.team` on entity type `Job` (it may be absent: ask first whether it is there, with has)"},
 		`permit(principal, action, resource is Job) when { resource.getTag("team") == "red" };`: {

@@ -57,14 +57,26 @@ type Serving struct {
 	// Dialect returns the translator between bodies of an invocation type and a protocol, or an
 	// error if there is none.
 	Dialect func(t batholith.InvocationType, protocol string) (dialect.Dialect, error)
+	// Live is Dialect for interactive calls: it takes bodies that nobody has checked, and tools in
+	// Converse bodies, which Bedrock refuses in batches only.
+	Live func(t batholith.InvocationType, protocol string) (dialect.Dialect, error)
 }
 
 // For returns the backends that can take bodies of an invocation type, and their translators by
 // protocol. If there is none, the error says why the first one cannot.
 func (s Serving) For(t batholith.InvocationType) (able []Backend, dialects map[string]dialect.Dialect, err error) {
+	return s.able(t, s.Dialect)
+}
+
+// ForCalls is For for interactive calls.
+func (s Serving) ForCalls(t batholith.InvocationType) (able []Backend, dialects map[string]dialect.Dialect, err error) {
+	return s.able(t, s.Live)
+}
+
+func (s Serving) able(t batholith.InvocationType, of func(batholith.InvocationType, string) (dialect.Dialect, error)) (able []Backend, dialects map[string]dialect.Dialect, err error) {
 	dialects = map[string]dialect.Dialect{}
 	for _, b := range s.Backends {
-		d, unable := s.Dialect(t, protocolOf(b))
+		d, unable := of(t, protocolOf(b))
 		if unable != nil {
 			if err == nil {
 				err = unable
@@ -176,6 +188,11 @@ func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 		Dialect: func(t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
 			return c.dialect(e, t, protocol)
 		},
+		Live: func(t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
+			o := c.options(e)
+			o.Checked, o.RefuseConverseTools = false, false
+			return dialect.For(e.Family, protocol, t, o)
+		},
 	}, true
 }
 
@@ -198,11 +215,16 @@ func (c *Catalog) find(idOrARN string) (int, bool) {
 
 // dialect returns the translator between the bodies of e's family and a protocol.
 func (c *Catalog) dialect(e Entry, t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
-	return dialect.For(e.Family, protocol, t, dialect.Options{
+	return dialect.For(e.Family, protocol, t, c.options(e))
+}
+
+// options returns the options of e's dialects for batches.
+func (c *Catalog) options(e Entry) dialect.Options {
+	return dialect.Options{
 		Names:               slices.Concat([]string{e.ID}, e.Aliases),
 		RefuseConverseTools: c.o.RefuseConverseTools,
 		Documents:           c.o.Documents,
 		DocumentLimits:      c.o.DocumentLimits,
 		Checked:             true, // package jsonl has checked the JSON of every record
-	})
+	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/store"
@@ -268,24 +269,30 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 	return o
 }
 
-// handler returns the handler of --listen: the Bedrock API, the token service, /healthz and /readyz. It uses no
+// handler returns the handler of --listen: the Bedrock API, the runtime API, the token service, /healthz and /readyz. It uses no
 // http.ServeMux, which would change paths that hold ARNs.
 func (s *service) handler() http.Handler {
 	c := s.o.Config
 	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, time.Now))
 	tokens := s.tokenService(c.Region)
+	known := func(ctx context.Context, operation string, who bedrock.Caller) {
+		trail := audit.Of(ctx)
+		trail.Sender(who.Account, who.Principal)
+		trail.Asked("bedrock:" + operation)
+	}
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
-		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: func(ctx context.Context, operation string, who bedrock.Caller) {
-			trail := audit.Of(ctx)
-			trail.Sender(who.Account, who.Principal)
-			trail.Asked("bedrock:" + operation)
-		}})
+		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
+	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
+		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
 	calls := audited(s.audit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if sts.Is(r) {
+		switch {
+		case sts.Is(r):
 			tokens.ServeHTTP(w, r)
-			return
+		case runtime.Is(r):
+			models.ServeHTTP(w, r)
+		default:
+			wire.ServeHTTP(w, r)
 		}
-		wire.ServeHTTP(w, r)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
 		switch r.URL.Path {

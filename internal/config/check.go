@@ -284,7 +284,7 @@ func (l *loader) checkLimits() {
 	for path, n := range map[string]int64{
 		"limits.min_records_per_job": m.MinRecordsPerJob, "limits.max_records_per_file": m.MaxRecordsPerFile,
 		"limits.max_records_per_job": m.MaxRecordsPerJob, "limits.max_active_jobs_per_model": int64(m.MaxActiveJobsPerModel),
-		"limits.max_creates_per_second": int64(m.MaxCreatesPerSecond), "limits.max_tokens_per_day": m.MaxTokensPerDay,
+		"limits.max_creates_per_second": int64(m.MaxCreatesPerSecond), "limits.max_calls_per_second": int64(m.MaxCallsPerSecond), "limits.max_tokens_per_day": m.MaxTokensPerDay,
 	} {
 		if n < 0 {
 			l.bad(path, "write 0 for no limit", "it is negative")

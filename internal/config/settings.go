@@ -380,6 +380,9 @@ type Limits struct {
 	// Maximum number of CreateModelInvocationJob calls per second, per account and principal.
 	// Further calls get a ThrottlingException, which SDKs retry.
 	MaxCreatesPerSecond int `yaml:"max_creates_per_second"`
+	// Maximum number of interactive calls per second (InvokeModel, Converse, CountTokens, streams), per account and principal.
+	// Further calls get a ThrottlingException, which SDKs retry.
+	MaxCallsPerSecond int `yaml:"max_calls_per_second"`
 	// Maximum number of tokens, in and out, of the jobs that a principal creates on one day (UTC).
 	// Once they are used, Create is refused until the next day. Existing jobs continue.
 	MaxTokensPerDay int64 `yaml:"max_tokens_per_day"`

@@ -103,7 +103,7 @@ type Options struct {
 // API implements [bedrock.Service]. It is safe for concurrent use.
 type API struct {
 	Options
-	throttle throttle
+	rates bedrock.Rates // of Create
 }
 
 var _ bedrock.Service = (*API)(nil)

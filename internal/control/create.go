@@ -29,7 +29,7 @@ import (
 // reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
-	if n := a.Limits.MaxCreatesPerSecond; n > 0 && !a.throttle.allow(a.Now(), who, n) {
+	if n := a.Limits.MaxCreatesPerSecond; n > 0 && !a.rates.Allow(a.Now(), who, n) {
 		return nil, bedrock.Throttling("Rate exceeded: principal %s may create %d jobs per second (quota max_creates_per_second). Wait, and try again.", who.Principal, n)
 	}
 	req := request(in)

@@ -3,57 +3,11 @@ package control
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 )
-
-// mostThrottled bounds the callers whose rate is remembered. Principals of an OpenID Connect issuer are unbounded in number.
-const mostThrottled = 10_000
-
-// throttle limits how often each principal of each account may call Create: a token bucket that holds the calls of one second. Its zero
-// value is ready. It is kept in memory: after a restart every bucket is full.
-type throttle struct {
-	mu      sync.Mutex
-	callers map[principal]*rate.Limiter
-}
-
-type principal struct{ account, name string }
-
-// allow reports whether the caller may call Create now, and takes one of its calls if so.
-func (t *throttle) allow(now time.Time, who bedrock.Caller, perSecond int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := principal{who.Account, who.Principal}
-	bucket := t.callers[key]
-	if bucket == nil {
-		if len(t.callers) >= mostThrottled {
-			t.forget(now)
-		}
-		if t.callers == nil {
-			t.callers = map[principal]*rate.Limiter{}
-		}
-		bucket = rate.NewLimiter(rate.Limit(perSecond), perSecond)
-		t.callers[key] = bucket
-	}
-	return bucket.AllowN(now, 1)
-}
-
-// forget drops the full buckets, which a new one equals. If none is full, it drops all: to forget is kinder than to grow without bound.
-func (t *throttle) forget(now time.Time) {
-	for key, bucket := range t.callers {
-		if bucket.TokensAt(now) >= float64(bucket.Burst()) {
-			delete(t.callers, key)
-		}
-	}
-	if len(t.callers) >= mostThrottled {
-		clear(t.callers)
-	}
-}
 
 // tokensPage is how many jobs are read at once to sum their tokens.
 const tokensPage = 1000

@@ -61,16 +61,6 @@ func TestEachPrincipalHasItsOwnRateOfCreates(t *testing.T) {
 	}
 }
 
-func TestTheRatesOfCallersAreBounded(t *testing.T) {
-	var th throttle
-	for i := range 3 * mostThrottled {
-		th.allow(noon.Add(time.Duration(i)*time.Microsecond), bedrock.Caller{Principal: fmt.Sprint(i)}, 1)
-	}
-	if len(th.callers) > mostThrottled {
-		t.Errorf("%d callers are remembered, at most %d may be", len(th.callers), mostThrottled)
-	}
-}
-
 func TestTheTokensOfADayEndWithTheDay(t *testing.T) {
 	now := noon
 	a := newTester(func(o *Options) {

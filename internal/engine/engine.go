@@ -89,6 +89,7 @@ type Engine struct {
 	id       string // id under which this worker claims chunks
 	writer   *results.Writer
 	dispatch *dispatch.Dispatcher
+	calls    *interactive
 	life     *lifecycle.Lifecycle
 
 	mu   sync.Mutex
@@ -148,6 +149,7 @@ func (e *Engine) joinWorker() (err error) {
 		Canary:   dialect.Canary,
 		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.DataKeys != nil,
 		Drain: o.Drain, Room: room, Listener: o.Listener})
+	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,

@@ -59,9 +59,13 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 	const seeLog = "the model server's log may say why"
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(batholith.FailureRetry, s.late, "%s did not answer within %s", b.host, words.Span(s.patience))
+		f := failure(batholith.FailureRetry, s.late, "%s did not answer within %s", b.host, words.Span(s.patience))
+		f.TimedOut = true
+		return f
 	case errors.Is(context.Cause(ctx), errSilent):
-		return failure(batholith.FailureRetry, seeLog, "%s sent nothing for %s in the middle of a stream", b.host, words.Span(b.silence()))
+		f := failure(batholith.FailureRetry, seeLog, "%s sent nothing for %s in the middle of a stream", b.host, words.Span(b.silence()))
+		f.TimedOut = true
+		return f
 	case b.base.Scheme == "http" && strings.Contains(err.Error(), `malformed HTTP response "\x15`): // net/http: a TLS alert
 		return failure(batholith.FailureUnreachable, "write https:// in the backend's url", "%s wants TLS", b.host)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

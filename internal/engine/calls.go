@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/runtime"
+)
+
+// interactive gives interactive calls to the dispatcher. It implements runtime.Lanes.
+type interactive struct {
+	e     *Engine
+	known sync.Map // of dispatch.Serving, by served; models never change
+}
+
+// served is what is known in interactive.
+type served struct {
+	model string
+	typ   batholith.InvocationType
+}
+
+// Models returns the models of the process.
+func (e *Engine) Models() *Models { return e.o.Models }
+
+// Calls returns how interactive calls reach the models; nil in a process without a worker.
+func (e *Engine) Calls() runtime.Lanes {
+	if e.calls == nil {
+		return nil
+	}
+	return e.calls
+}
+
+// Interact implements runtime.Lanes.
+func (c *interactive) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, runtime.Turn) error) error {
+	s, err := c.serving(model, t)
+	if err != nil {
+		return err
+	}
+	return c.e.dispatch.Interact(ctx, s, body, func(ctx context.Context, turn *dispatch.Turn) error { return do(ctx, turn) })
+}
+
+// Count implements runtime.Lanes.
+func (c *interactive) Count(ctx context.Context, model string, t batholith.InvocationType, body []byte) (int64, bool, error) {
+	s, err := c.serving(model, t)
+	if err != nil {
+		return 0, false, err
+	}
+	return c.e.dispatch.Count(ctx, s, body)
+}
+
+// serving finds the backends of a model for calls of a type. A model that cannot take the type is the error of the call.
+func (c *interactive) serving(model string, t batholith.InvocationType) (dispatch.Serving, error) {
+	s, ok := c.e.o.Models.Serving(model)
+	if !ok {
+		return dispatch.Serving{}, fmt.Errorf("the model %s is not served here", model)
+	}
+	key := served{s.Model.ID, t}
+	if known, ok := c.known.Load(key); ok {
+		return known.(dispatch.Serving), nil
+	}
+	able, dialects, err := s.ForCalls(t)
+	if err != nil {
+		return dispatch.Serving{}, &batholith.RecordError{Code: 400, Message: err.Error()}
+	}
+	serving := dispatch.Serving{Model: s.Model.ID, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
+	for _, b := range able {
+		serving.Backends = append(serving.Backends, b)
+	}
+	if len(able) < len(s.Backends) {
+		serving.Type = t
+	}
+	c.known.Store(key, serving)
+	return serving, nil
+}

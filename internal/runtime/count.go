@@ -1,0 +1,54 @@
+package runtime
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
+)
+
+// headerCount says whether an answer of CountTokens is exact or an estimate. It is not part of Bedrock; SDKs ignore it.
+const headerCount = "X-Batholith-Token-Count"
+
+// count answers CountTokens: the input tokens of a body of InvokeModel or Converse.
+func (h *handler) count(c *call, w http.ResponseWriter) error {
+	if err := object(c.body); err != nil {
+		return err
+	}
+	var in struct {
+		Input struct {
+			InvokeModel *struct {
+				Body []byte `json:"body"`
+			} `json:"invokeModel"`
+			Converse jsontext.Value `json:"converse"`
+		} `json:"input"`
+	}
+	if err := json.Unmarshal(c.body, &in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		return validation("The body is not that of CountTokens: %s.", show(err.Error()))
+	}
+	invoked, conversed := in.Input.InvokeModel, in.Input.Converse
+	typ, body := batholith.Converse, []byte(conversed)
+	switch {
+	case (invoked == nil) == (len(conversed) == 0 || string(conversed) == "null"):
+		return validation("input must have exactly one of the members invokeModel and converse.")
+	case invoked != nil:
+		typ, body = batholith.InvokeModel, invoked.Body
+	}
+	if err := object(body); err != nil {
+		return err
+	}
+	tokens, exact, err := h.Lanes.Count(c.http.Context(), c.name, typ, body)
+	if err != nil {
+		return err
+	}
+	how := "estimate"
+	if exact {
+		how = "exact"
+	}
+	w.Header().Set(headerCount, how)
+	send(w, []byte(`{"inputTokens":`+strconv.FormatInt(tokens, 10)+`}`))
+	return nil
+}
