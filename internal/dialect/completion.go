@@ -11,6 +11,7 @@ import (
 // usage.
 type completion struct {
 	id, model       value
+	created         value // time of the answer in seconds since 1970
 	text, reasoning value // JSON strings; absent if the server sent none
 	refusal         value // text of a refusal, likewise
 	calls           []toolCall
@@ -128,6 +129,8 @@ func parseCompletion(body []byte) (c completion, err error) {
 			c.id = v
 		case "model":
 			c.model = v
+		case "created":
+			c.created = v
 		case "choices":
 			for i, choice := range v.elements() {
 				if i == 0 {

@@ -89,6 +89,9 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 
 // translator returns the family's translator for an invocation type.
 func (f family) translator(typ batholith.InvocationType, o Options) translator {
+	if door := f.door(typ, o); door != nil {
+		return door
+	}
 	switch {
 	case typ != batholith.Converse:
 		return f.make(o)

@@ -141,17 +141,7 @@ func withoutStream(body value) value {
 	if body.member("stream").absent() && body.member("stream_options").absent() {
 		return body
 	}
-	b := make(buffer, 0, len(body))
-	b.open('{')
-	for raw, v := range body.fields() {
-		if !raw.is("stream") && !raw.is("stream_options") {
-			b.raw(raw)
-			b.close(':')
-			b.raw(v)
-		}
-	}
-	b.close('}')
-	return value(b)
+	return value(Cut(body, "stream", "stream_options"))
 }
 
 // streamedCall asks the server for a stream with the token counts in its last chunk (OpenAI:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,25 +81,28 @@ type fatal interface {
 // streamed is a family with a body of its own, and two readers: of its whole answers, and of its streams.
 type streamed struct {
 	family, input string
-	converse      bool
+	typ           batholith.InvocationType
 	whole         func(t fatal, out any) said
 	joined        func(t fatal, events []Event) said
 }
 
 var streamedFamilies = []streamed{
-	{"anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Hello"}],"stop_sequences":["END"]}`, false, wholeAnthropic, joinedAnthropic},
-	{"nova", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"stopSequences":["END"]}}`, false, wholeConverse, joinedNova},
-	{"openai", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"stopSequences":["END"]}}`, true, wholeConverse, joinedConverse},
-	{"titan-text", `{"inputText":"Hello","textGenerationConfig":{"stopSequences":["END"]}}`, false, wholeTitan, joinedTitan},
-	{"llama", `{"prompt":"Hello"}`, false, wholeLlama, joinedLlama},
-	{"mistral", `{"prompt":"Hello"}`, false, wholeList("outputs"), joinedList("outputs")},
-	{"mistral", `{"messages":[{"role":"user","content":"Hello"}]}`, false, wholeOpenAI, joinedOpenAI},
-	{"cohere", `{"message":"Hello"}`, false, wholeCohere, joinedCohere},
-	{"jamba", `{"messages":[{"role":"user","content":"Hello"}]}`, false, wholeOpenAI, joinedOpenAI},
-	{"deepseek-r1", `{"prompt":"Hello"}`, false, wholeList("choices"), joinedList("choices")},
-	{"openai", `{"messages":[{"role":"user","content":"Hello"}],"stream":true}`, false, wholeOpenAI, joinedOpenAI},
-	{"gpt-oss", `{"messages":[{"role":"user","content":"Hello"}]}`, false, wholeOpenAI, joinedOpenAI},
-	{"anthropic", `{"prompt":"\n\nHuman: Hello\n\nAssistant:","max_tokens_to_sample":9}`, false, wholeClaudeText, joinedClaudeText},
+	{"anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Hello"}],"stop_sequences":["END"]}`, batholith.InvokeModel, wholeAnthropic, joinedAnthropic},
+	{"nova", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"stopSequences":["END"]}}`, batholith.InvokeModel, wholeConverse, joinedNova},
+	{"openai", `{"messages":[{"role":"user","content":[{"text":"Hello"}]}],"inferenceConfig":{"stopSequences":["END"]}}`, batholith.Converse, wholeConverse, joinedConverse},
+	{"titan-text", `{"inputText":"Hello","textGenerationConfig":{"stopSequences":["END"]}}`, batholith.InvokeModel, wholeTitan, joinedTitan},
+	{"llama", `{"prompt":"Hello"}`, batholith.InvokeModel, wholeLlama, joinedLlama},
+	{"mistral", `{"prompt":"Hello"}`, batholith.InvokeModel, wholeList("outputs"), joinedList("outputs")},
+	{"mistral", `{"messages":[{"role":"user","content":"Hello"}]}`, batholith.InvokeModel, wholeOpenAI, joinedOpenAI},
+	{"cohere", `{"message":"Hello"}`, batholith.InvokeModel, wholeCohere, joinedCohere},
+	{"jamba", `{"messages":[{"role":"user","content":"Hello"}]}`, batholith.InvokeModel, wholeOpenAI, joinedOpenAI},
+	{"deepseek-r1", `{"prompt":"Hello"}`, batholith.InvokeModel, wholeList("choices"), joinedList("choices")},
+	{"openai", `{"messages":[{"role":"user","content":"Hello"}],"stream":true}`, batholith.InvokeModel, wholeOpenAI, joinedOpenAI},
+	{"gpt-oss", `{"messages":[{"role":"user","content":"Hello"}]}`, batholith.InvokeModel, wholeOpenAI, joinedOpenAI},
+	{"anthropic", `{"prompt":"\n\nHuman: Hello\n\nAssistant:","max_tokens_to_sample":9}`, batholith.InvokeModel, wholeClaudeText, joinedClaudeText},
+	{"llama", `{"input":"Hello"}`, Responses, wholeResponses, joinedResponses},
+	{"llama", `{"messages":[{"role":"user","content":"Hello"}],"stream":true}`, ChatCompletions, wholeOpenAI, joinedOpenAI},
+	{"llama", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}`, Messages, wholeAnthropic, joinedAnthropic},
 }
 
 func wholeAnthropic(_ fatal, out any) (s said) {
@@ -368,12 +372,72 @@ func joinedOpenAI(t fatal, events []Event) (s said) {
 	return s
 }
 
-func (f streamed) dialect(t fatal) Streamer {
-	typ := batholith.InvokeModel
-	if f.converse {
-		typ = batholith.Converse
+func wholeResponses(t fatal, out any) (s said) {
+	for i := 0; dig(out, "output", i) != nil; i++ {
+		item := dig(out, "output", i)
+		switch digText(item, "type") {
+		case "message":
+			s.Text += digText(item, "content", 0, "text") + digText(item, "content", 0, "refusal")
+		case "reasoning":
+			s.Thought += digText(item, "content", 0, "text")
+		case "function_call":
+			s.Calls = append(s.Calls, saidCall{digText(item, "call_id"), digText(item, "name"), decoded(t, []byte(digText(item, "arguments")))})
+		}
 	}
-	d, err := For(f.family, ProtocolOpenAI, typ, Options{Names: []string{f.family + ".model"}})
+	s.Stop = digText(out, "status") + digText(out, "incomplete_details", "reason")
+	s.Tokens = counts(dig(out, "usage"))
+	return s
+}
+
+// joinedResponses joins the deltas, and checks that the finished items and the last event have the same content.
+func joinedResponses(t fatal, events []Event) said {
+	var items []any
+	open, begun, deltas := -1, 0, ""
+	for i, e := range events {
+		v := decoded(t, e.Payload)
+		if digText(v, "type") != e.Type || dig(v, "sequence_number") != float64(i) {
+			t.Fatalf("event %d, %s: %s", i, e.Type, e.Payload)
+		}
+		at := -1
+		if f, ok := dig(v, "output_index").(float64); ok {
+			at = int(f)
+		}
+		switch e.Type {
+		case "response.output_item.added":
+			if open >= 0 || at != begun {
+				t.Fatalf("item %d begins out of order", at)
+			}
+			open, begun, deltas = at, begun+1, ""
+		case "response.output_item.done":
+			if open != at {
+				t.Fatalf("item %d ends while %d is open", at, open)
+			}
+			item := dig(v, "item")
+			if said := digText(item, "content", 0, "text") + digText(item, "arguments"); said != deltas {
+				t.Fatalf("item %d has %q, its deltas have %q", at, said, deltas)
+			}
+			items, open = append(items, item), -1
+		case "response.completed", "response.incomplete":
+			out := dig(v, "response")
+			if !gocmp.Equal(dig(out, "output"), any(items), cmpopts.EquateEmpty()) || i != len(events)-1 {
+				t.Fatalf("the end has other items: %s", e.Payload)
+			}
+			return wholeResponses(t, out)
+		default:
+			if strings.HasSuffix(e.Type, ".delta") {
+				deltas += digText(v, "delta")
+			}
+			if at >= 0 && at != open {
+				t.Fatalf("%s of item %d while %d is open", e.Type, at, open)
+			}
+		}
+	}
+	t.Fatalf("the stream has no end")
+	return said{}
+}
+
+func (f streamed) dialect(t fatal) Streamer {
+	d, err := For(f.family, ProtocolOpenAI, cmp.Or(f.typ, batholith.InvokeModel), Options{Names: []string{f.family + ".model"}})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -830,4 +894,84 @@ func FuzzStream(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestOtherAPIsBodiesAreTakenWhateverTheFamily: the doors of OpenAI's and Anthropic's API serve all chat models, and no model of embeddings.
+func TestOtherAPIsBodiesAreTakenWhateverTheFamily(t *testing.T) {
+	bodies := map[batholith.InvocationType]string{
+		ChatCompletions: `{"model":"alias","messages":[{"role":"user","content":"Hello"}],"temperature":1.5,"logit_bias":{"5":1}}`,
+		Messages:        `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"system":"Be brief.","messages":[{"role":"user","content":"Hello"}]}`,
+	}
+	for typ, body := range bodies {
+		for _, f := range Families() {
+			d, err := For(f, ProtocolOpenAI, typ, Options{Names: []string{"m", "alias"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			call, err := d.(Streamer).StreamRequest([]byte(body), "served")
+			if embeds := strings.Contains(f, "embed"); embeds != (err != nil) || embeds && !strings.Contains(err.Error(), "has no chat") {
+				t.Errorf("%s of a %s model: %v", typ, f, err)
+			} else if !embeds && call.Path != chatPath {
+				t.Errorf("%s of a %s model goes to %s", typ, f, call.Path)
+			}
+		}
+	}
+}
+
+// TestMembersAreCutAndSet: everything else of an object stays as it is written.
+func TestMembersAreCutAndSet(t *testing.T) {
+	const body = ` {"a" : 1e2, "b":{"a":"\u0061"}, "\u0061":2 , "c":[ ]} `
+	if got := string(Cut([]byte(body), "a")); got != `{"b":{"a":"\u0061"},"c":[ ]}` {
+		t.Errorf("cut: %s", got)
+	}
+	if got := string(Set([]byte(body), "d", `"x"`)); got != `{"a":1e2,"b":{"a":"\u0061"},"\u0061":2,"c":[ ],"d":"x"}` {
+		t.Errorf("set: %s", got)
+	}
+	if got := string(Set([]byte(`{"d":null}`), "d", "1")); got != `{"d":1}` {
+		t.Errorf("set: %s", got)
+	}
+	if got := string(Set([]byte(body), "a", "1")); got != body {
+		t.Errorf("set again: %s", got)
+	}
+}
+
+// TestWhatResponsesCannotDoIsRefused: each with its place and a remedy; the rest becomes a chat.
+func TestWhatResponsesCannotDoIsRefused(t *testing.T) {
+	d := streamed{family: "openai", typ: Responses}.dialect(t)
+	for body, want := range map[string]string{
+		`{"input":"a","previous_response_id":"resp_1"}`:                                "previous_response_id: Batholith keeps no responses; send the earlier turns in input",
+		`{"input":"a","tools":[{"type":"web_search"}]}`:                                "tools.0.type: 'web_search' is a tool that OpenAI runs or defines",
+		`{"input":"a","background":true}`:                                              "background: answers are not made in the background",
+		`{"input":"a","truncation":"auto"}`:                                            "truncation: prompts are not truncated",
+		`{"input":"a","unknown":1}`:                                                    "unknown: Extra inputs are not permitted",
+		`{"input":[{"type":"item_reference","id":"x"}]}`:                               "input.0.type: Batholith keeps no responses",
+		`{"input":[{"role":"user","content":[{"type":"input_file"}]}]}`:                "input.0.content.0.type: parts of type 'input_file' are not supported here",
+		`{"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}`: "input.0.content.0.image_url: give the image as a data: URL",
+		`{"input":[]}`: "input: at least one item is required",
+		`{}`:           "input: Field required",
+		`{"input":"a","text":{"format":{"type":"x"}}}`: "text.format.type: Input should be 'text', 'json_object' or 'json_schema'",
+	} {
+		if _, err := d.Request([]byte(body), "served"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+	call, err := d.Request([]byte(`{"model":"m","instructions":"Be brief.","input":[{"role":"developer","content":"Now."},{"role":"user","content":[{"type":"input_text","text":"Hi"},{"type":"input_image","image_url":"data:image/png;base64,AA=="}]},
+		{"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"hm"}]},{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"a\":1}"},{"type":"function_call_output","call_id":"c1","output":"one"},
+		{"role":"assistant","content":[{"type":"output_text","text":"One."}]},{"role":"user","content":"And?"}],"tools":[{"type":"function","name":"f","parameters":{},"strict":true}],"tool_choice":{"type":"function","name":"f"},
+		"max_output_tokens":9,"temperature":0.5,"text":{"format":{"type":"json_schema","name":"n","schema":{}}},"reasoning":{"effort":"low","summary":"auto"},"store":true,"metadata":{"a":"b"}}`), "served")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"model":"served","messages":[{"role":"system","content":"Be brief."},{"role":"system","content":"Now."},` +
+		`{"role":"user","content":[{"type":"text","text":"Hi"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]},` +
+		`{"role":"assistant","reasoning_content":"hm","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"c1","content":"one"},` +
+		`{"role":"assistant","content":"One."},{"role":"user","content":"And?"}],"tools":[{"type":"function","function":{"name":"f","parameters":{},"strict":true}}],` +
+		`"tool_choice":{"type":"function","function":{"name":"f"}},"max_tokens":9,"temperature":0.5,` +
+		`"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}},"reasoning_effort":"low"}`
+	if diff := gocmp.Diff(want, string(call.Body)); diff != "" {
+		t.Errorf("call (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff([]string{"metadata", "reasoning.summary", "store"}, slices.Sorted(slices.Values(call.Changes.Dropped))); diff != "" {
+		t.Errorf("dropped (-want +got):\n%s", diff)
+	}
 }
