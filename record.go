@@ -74,6 +74,8 @@ type Call struct {
 	// Changes lists the members of modelInput that Body leaves out or contains in another form.
 	Changes Changes
 	Spare   Spare // members of Body that may be left out
+	// Media are objects whose Base64 is sent in the place of their marks in Body.
+	Media []Medium
 }
 
 // Spare is a set of optional request members: the record works without them, or with another form of them.

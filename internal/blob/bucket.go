@@ -85,6 +85,11 @@ type Place struct {
 	InputKey      string // key part of the input s3Uri: an object, or a prefix
 	Prefix        string // prefix in Output of everything that the job writes: "<key of the output s3Uri>/<job id>/"
 
+	// Media returns the bucket and the key of an object that a body names by its URI, with the
+	// account that must own the bucket ("": any that may own the input). why says why the body may
+	// not name it; "": it may. nil: bodies may name no objects.
+	Media func(uri, owner string) (b Bucket, key, why string)
+
 	// Renew makes the next call get the keys of the role anew. nil: they do not change.
 	Renew func()
 	// Allowed returns when a call with the role's keys, of any job, was last answered with

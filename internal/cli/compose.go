@@ -94,7 +94,18 @@ func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
 		}
 		roles = append(roles, role)
 	}
-	return engine.NewPlaces(base, c.DefaultRole(), roles)
+	p, err := engine.NewPlaces(base, c.DefaultRole(), roles)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.Media {
+		folder, err := object.ParseFolder(s)
+		if err != nil {
+			return nil, err
+		}
+		p.Media = append(p.Media, folder)
+	}
+	return p, nil
 }
 
 // profile returns whose limits and messages the API has: Amazon's (profile aws), or Batholith's wider ones.

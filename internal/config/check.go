@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/network"
+	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/simlm"
 )
@@ -65,6 +66,7 @@ func (l *loader) check() {
 	l.checkS3()
 	l.checkCallers()
 	l.checkRoles()
+	l.checkMedia()
 	l.checkKMS()
 	l.checkModels()
 	l.checkSimulated()
@@ -111,6 +113,15 @@ func (l *loader) checkProcess() {
 	}
 	if c.Drain < 0 {
 		l.bad("drain", "write a duration such as 30s", "it is negative")
+	}
+}
+
+// checkMedia checks the folders of media.
+func (l *loader) checkMedia() {
+	for i, s := range l.config.Media {
+		if _, err := object.ParseFolder(s); err != nil {
+			l.bad(fmt.Sprintf("media[%d]", i), "write s3://bucket/prefix/, or s3://bucket/ for the whole bucket", "%v", err)
+		}
 	}
 }
 

@@ -53,6 +53,10 @@ type Config struct {
 	// Roles that a job's roleArn may name. arn:aws:iam::ACCOUNT:role/batholith always exists on
 	// the embedded S3, for each account that has a caller.
 	Roles []Role `yaml:"roles"`
+	// Folders from which records may name images, videos, audios and documents (s3Location),
+	// beside the bucket and folder of the job's input: s3://bucket/prefix/. The role of the job
+	// must have the right to read them.
+	Media []string `yaml:"media"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`
 	// Models and their servers.

@@ -5,7 +5,7 @@ package dialect
 
 const (
 	systemNote = "models do not read it"
-	noS3Media  = "content in S3 is not downloaded; give it in bytes"
+	noS3Media  = "content in S3 is read for the records of jobs only; give it in bytes"
 )
 
 // converseBody is the whole body.
@@ -103,7 +103,7 @@ func mediaAt(path string) *members {
 
 var converseMediaSource = membersAt("messages.content.image.source", refuseRest, rules{
 	"bytes":      taken(),
-	"s3Location": refused(noS3Media),
+	"s3Location": inS3(),
 })
 
 // converseDocument is a document block.
@@ -119,7 +119,7 @@ var converseDocumentSource = membersAt("messages.content.document.source", refus
 	"bytes":      taken(),
 	"text":       taken(),
 	"content":    taken(),
-	"s3Location": refused(noS3Media),
+	"s3Location": inS3(),
 })
 
 var converseSearchResult = membersAt("messages.content.searchResult", refuseRest, rules{
@@ -360,3 +360,9 @@ var (
 
 // novaObjects are Nova's own objects. All others are Converse's.
 var novaObjects = []*members{novaBody, novaInference, novaThinking, novaBodyThinking}
+
+// inS3 returns the rule of an object in S3. Its bytes take its place before the body is translated
+// (see [Filled]). Where nothing has read it, it is an error.
+func inS3() *rule {
+	return taken().checking(func(name string, _ value) error { return at(name, wrong(noS3Media)) })
+}

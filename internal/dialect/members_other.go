@@ -81,7 +81,7 @@ var novaEmbedText = membersAt("singleEmbeddingParams.text", refuseRest, rules{
 
 var novaEmbedSource = membersAt("singleEmbeddingParams.text.source", refuseRest, rules{
 	"bytes":      refused("give the text itself in value"),
-	"s3Location": refused("text in S3 is not downloaded; give the text itself in value"),
+	"s3Location": inS3(),
 })
 
 // novaEmbedImage is the image to embed.
@@ -93,7 +93,7 @@ var novaEmbedImage = membersAt("singleEmbeddingParams.image", refuseRest, rules{
 
 var novaEmbedImageSource = membersAt("singleEmbeddingParams.image.source", refuseRest, rules{
 	"bytes":      taken(),
-	"s3Location": refused(noS3Media),
+	"s3Location": inS3(),
 })
 
 var novaEmbedObjects = []*members{novaEmbedBody, novaEmbedParams, novaEmbedText, novaEmbedSource, novaEmbedImage, novaEmbedImageSource}

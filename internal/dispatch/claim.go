@@ -104,7 +104,7 @@ func (f *feed) stall() {
 // rest is called when the job has no claimable chunk. It waits until all its records are concluded, commits the outcomes, and waits for one
 // lease. After that a chunk may be claimable again, because another worker died.
 func (f *feed) rest(take context.Context) error {
-	if err := f.until(take, 0, func() bool { return f.flying+len(f.ready.items)+len(f.later) == 0 }); err != nil {
+	if err := f.until(take, 0, func() bool { return f.flying+f.media.size()+len(f.ready.items)+len(f.later) == 0 }); err != nil {
 		return err
 	}
 	if f.unsure {
@@ -206,7 +206,7 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 		answers = append(answers, q.answers.known[it.same])
 	}
 	f.flying += len(known)
-	f.ready.add(ask)
+	f.ready.add(f.stageAll(ask))
 	q.wake()
 	return known, answers, nil
 }
@@ -280,8 +280,9 @@ func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, e
 		if id == nil {
 			id = []byte(jsonl.MakeID(f.job.ID, p.File, e.Line))
 		}
-		prompt := dialect.PromptOf(input)
-		items = append(items, &item{feed: f, chunk: p, id: id, input: input, prompt: prompt, class: f.classOf(&prompt, input),
+		prompt, places := dialect.PromptOf(input), dialect.Locations(input)
+		prompt.Fixed = prompt.Fixed && places == nil // an object may change
+		items = append(items, &item{feed: f, chunk: p, id: id, input: input, places: places, prompt: prompt, class: f.classOf(&prompt, input),
 			key: batholith.RecordKey{File: p.File, Record: p.First + int64(i)}})
 	}
 	return items, nil

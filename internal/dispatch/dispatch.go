@@ -49,7 +49,7 @@ type Sink interface {
 
 // Backend is one model server, with one model. Its methods may be called by several goroutines at once.
 type Backend interface {
-	// Do sends one request. It returns the body of a 200, a *batholith.Failure, or the cause of its context.
+	// Do sends one request. It returns the body of a 200, a *batholith.Failure, a *batholith.MediaError, or the cause of its context.
 	Do(ctx context.Context, c batholith.Call) ([]byte, error)
 	// Probe returns nil if the server answers and lists the model. A *batholith.Failure of kind FailureUnreachable means that it does not
 	// answer; any other error means that it answers, but may not serve the model.
@@ -123,9 +123,10 @@ type Options struct {
 
 // Dispatcher sends the records of jobs to backends. Its methods may be called by any goroutine.
 type Dispatcher struct {
-	o     Options
-	lines *memory.Account     // memory of long output lines that are not committed yet
-	reads *semaphore.Weighted // chunks read in parallel, not counting the first of each job
+	o       Options
+	lines   *memory.Account     // memory of long output lines that are not committed yet
+	reads   *semaphore.Weighted // chunks read in parallel, not counting the first of each job
+	fetches *semaphore.Weighted // objects of records read in parallel
 
 	flying     atomic.Int64 // requests for records that are being sent or answered
 	born       time.Time
@@ -160,7 +161,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

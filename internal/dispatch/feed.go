@@ -62,6 +62,7 @@ type feed struct {
 	loaded   map[*portion]bool // chunks that hold memory
 	ready    walk              // records that were never sent
 	later    retries           // records that failed and wait
+	media    stage             // records whose objects in S3 are not read yet
 	twins    twins
 	flying   int     // records in flight
 	out      flights // the same records, without those that are concluded without being sent
@@ -86,17 +87,20 @@ type item struct {
 	chunk         *portion
 	term          context.Context
 	key           batholith.RecordKey
-	id, input     []byte           // slices of the chunk's bytes
-	prompt        dialect.Prompt   // slices of input
-	same          digest           // digest of the input, if it may have twins
-	twins         []*item          // records that get the same answer
-	charged       float64          // estimated tokens, charged to the shares when it was taken
-	line          priority         // the accounts that were charged: line
-	role          int              // and role
-	wasted        batholith.Tokens // tokens of unusable answers
-	due           time.Time        // when a waiting record is judged again
-	taken         time.Time        // when a lane took it
-	ahead, behind *item            // neighbours in the list flights
+	id, input     []byte             // slices of the chunk's bytes
+	places        []dialect.Location // objects in S3 that the input names
+	objects       []*attachment      // the same, while they can be sent; guarded by queue.mu when the record is not in flight
+	etags         []string           // their versions, once a request with them was sent
+	prompt        dialect.Prompt     // slices of input
+	same          digest             // digest of the input, if it may have twins
+	twins         []*item            // records that get the same answer
+	charged       float64            // estimated tokens, charged to the shares when it was taken
+	line          priority           // the accounts that were charged: line
+	role          int                // and role
+	wasted        batholith.Tokens   // tokens of unusable answers
+	due           time.Time          // when a waiting record is judged again
+	taken         time.Time          // when a lane took it
+	ahead, behind *item              // neighbours in the list flights
 
 	// What is known of its attempts.
 	class    *class

@@ -52,13 +52,20 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 		f.drop(it)
 		return
 	}
-	if note := f.opening(e); note != "" {
-		if err := f.d.o.Store.Note(context.WithoutCancel(f.d.send), f.job.ID, note); err != nil {
-			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
-		}
-	}
+	f.notes(e)
 	f.share(it, a, e != nil)
 	f.concludes(it, a.Tokens.Add(it.wasted), e == nil)
+}
+
+// notes writes the job's note about its first records, if a record ended in a way that the user should hear of. e is the record's error, or nil.
+func (f *feed) notes(e *batholith.RecordError) {
+	note := f.opening(e)
+	if note == "" {
+		return
+	}
+	if err := f.d.o.Store.Note(context.WithoutCancel(f.d.send), f.job.ID, note); err != nil {
+		f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)
+	}
 }
 
 // outcome builds a record's outcome with its output line. Exactly one of a and e is used: e if it is not nil.
@@ -135,6 +142,7 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	}
 	q.rate.add(tokens, time.Now())
 	f.concluded++
+	f.unload(it)
 	f.lands(it, tokens)
 	if it.chunk.left--; it.chunk.left == 0 && it.chunk.holding == f.holding {
 		f.held, q.held = f.held-it.chunk.Bytes, q.held-it.chunk.Bytes
@@ -149,6 +157,7 @@ func (f *feed) wait(it *item, delay time.Duration) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	f.lands(it, it.cost())
+	f.unload(it)
 	if it.term.Err() == nil {
 		it.due = time.Now().Add(delay)
 		it.apart = false
@@ -166,13 +175,18 @@ func (f *feed) back(it *item) {
 	defer f.queue.mu.Unlock()
 	f.lands(it, 0)
 	if it.term.Err() != nil {
+		f.unload(it)
 		return
 	}
 	if it.again() { // it keeps its earlier failures, so it belongs to the waiting records
+		f.unload(it)
 		it.apart = false
 		it.due = time.Now()
 		heap.Push(&f.later, it)
 	} else {
+		if len(it.places) > 0 {
+			f.media.ahead++
+		}
 		f.ready.back(it)
 	}
 	f.queue.wake()
@@ -183,4 +197,5 @@ func (f *feed) drop(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	f.lands(it, 0)
+	f.unload(it)
 }

@@ -27,6 +27,7 @@ type queue struct {
 	model  string
 	lanes  []*lane
 	chunks *memory.Account
+	media  *memory.Account // of objects that records name
 
 	mu       sync.Mutex
 	feeds    []*feed // in the order of Enqueue
@@ -44,7 +45,7 @@ type queue struct {
 
 // newQueue makes the queue of a model and adds it to its lanes. The caller holds d.mu.
 func newQueue(d *Dispatcher, s Serving) *queue {
-	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor)}
+	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
 	for _, b := range s.Backends {
 		if l := d.lane(b); !slices.Contains(q.lanes, l) {
 			q.lanes = append(q.lanes, l)

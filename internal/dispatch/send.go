@@ -23,6 +23,10 @@ func (it *item) send(l *lane) {
 		it.feed.drop(it)
 		return
 	}
+	if len(it.places) > 0 && it.objects == nil { // it waited after a failure, and kept no memory
+		it.feed.restage(it)
+		return
+	}
 	if !it.trial && l.works() && !it.feed.begin(l.d.send) {
 		it.feed.drop(it)
 		return
@@ -35,7 +39,11 @@ func (it *item) send(l *lane) {
 	var bad *batholith.RecordError
 	var failure *batholith.Failure
 	var broken *batholith.Broken
+	var unread *batholith.MediaError
 	switch {
+	case errors.As(err, &unread):
+		l.d.o.Log.Warn("a request was broken off because an object of its record could not be read; the record waits", "job", it.feed.job.ID, "record", it.key.Record, "file", it.key.File, "err", unread)
+		it.feed.restage(it)
 	case err == nil:
 		it.attempts++
 		l.succeeded(it, float64(max(answer.Tokens.Output, 1)))
@@ -82,15 +90,20 @@ func (l *lane) works() bool {
 func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	it.asked, it.began = false, time.Time{}
 	var call batholith.Call
+	input := it.input
 	translator := it.feed.dialect(l.backend.Protocol())
 	err = batholith.Guard("translate a record for the model server", func() (err error) {
 		defer r.b.Alone(len(it.input))()
-		call, err = translator.Request(it.input, l.backend.ModelName())
+		var media []batholith.Medium
+		input, media = it.body()
+		call, err = translator.Request(input, l.backend.ModelName())
+		call.Media = media
 		return err
 	})
 	if err != nil {
 		return answer, recordError(err)
 	}
+	it.fix()
 	call.Room, call.Fresh = r, it.again() && it.failure.Kind != batholith.FailureBackPressure
 	it.once = call.ServerTools
 	l.sets(it)
@@ -106,7 +119,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	call.Took = it.flight.Took()
 	err = batholith.Guard("translate an answer", func() (err error) {
 		defer r.b.Alone(len(body))()
-		answer, err = translator.Answer(it.input, call, body)
+		answer, err = translator.Answer(input, call, body)
 		return err
 	})
 	if err == nil {

@@ -52,16 +52,17 @@ func (f *feed) stock() int {
 	return n
 }
 
-// sendable is the number of ready records whose class some lane sends now. If no lane is usable, all ready records count.
+// sendable is the number of ready records whose class some lane sends now, and of those on the stage. If no lane is usable, all ready records
+// count.
 func (f *feed) sendable() int {
 	paused := false
 	for _, l := range f.queue.lanes {
 		paused = paused || l.paused.Load() > 0
 	}
 	if !paused || !f.queue.usable() {
-		return len(f.ready.items)
+		return len(f.ready.items) + f.media.size()
 	}
-	n := 0
+	n := f.media.size()
 	for c, k := range f.ready.count {
 		if k > 0 && f.queue.takes(c) {
 			n += k
@@ -76,6 +77,10 @@ func (f *feed) take(it *item) *item {
 	it.taken = time.Now()
 	f.out.add(it)
 	f.queue.shares.charge(it)
+	if it.objects != nil {
+		f.media.ahead--
+		f.pump()
+	}
 	f.queue.grant()
 	f.nudge()
 	return it

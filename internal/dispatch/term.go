@@ -47,6 +47,7 @@ func (f *feed) renew(take context.Context) error {
 // letGo drops the records that are not in flight, with their memory, and ends the wish to claim. Their chunks are claimed again later. The
 // caller holds queue.mu.
 func (f *feed) letGo() {
+	f.clearStage()
 	f.ready, f.later, f.twins = newWalk(f.d.o.Room), nil, twins{}
 	f.queue.held -= f.held
 	f.held, f.dry = 0, false

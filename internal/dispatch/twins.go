@@ -115,7 +115,7 @@ func (f *feed) share(it *item, a batholith.Answer, failed bool) {
 	} else if len(others) > 0 {
 		others[0].twins = others[1:]
 		f.twins.join(others[0])
-		f.ready.back(others[0])
+		f.ready.back(others[0]) // twins name no objects, so it need not be staged
 		q.wake()
 		others = nil
 	}

@@ -156,6 +156,16 @@ func (w *walk) back(it *item) {
 	w.items = slices.Insert(w.items, at, it)
 }
 
+// late puts a record into the window that did not come with its chunk.
+func (w *walk) late(it *item) {
+	if w.ordered {
+		w.back(it)
+		return
+	}
+	w.count[it.class]++
+	w.items = append(w.items, it)
+}
+
 // from is the position of the first record whose prompt is not before p.
 func (w *walk) from(p *dialect.Prompt) int {
 	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })

@@ -31,6 +31,9 @@ type Places struct {
 	// It is set before the first job is opened. With it, the S3 is inside the process, and no network is asked about it.
 	Near func(accessKeyID, bucket, owner, kmsKey string, far blob.Bucket) blob.Bucket
 
+	// Media are folders from which bodies may name objects, beside the folder of the job's input. They are set before the first job is opened.
+	Media []object.Folder
+
 	// Networks are what the vpcConfig of a job may name. They are set before the first job is opened.
 	Networks Networks
 }
@@ -130,7 +133,18 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 			return blob.Place{}, fmt.Errorf("role %s: %w", j.RoleARN, err)
 		}
 	}
+	folders := append([]object.Folder{object.FolderOf(in, inKey)}, p.Media...)
 	return blob.Place{
+		Media: func(uri, owner string) (blob.Bucket, string, string) {
+			bucket, key, why := object.Media(uri, folders)
+			if why != "" {
+				return nil, "", why
+			}
+			if owner == "" && bucket == in {
+				owner = j.Input.Owner
+			}
+			return p.bucket(as, bucket, object.Options{Owner: owner}), key, ""
+		},
 		Input:    p.bucket(as, in, object.Options{Owner: j.Input.Owner}),
 		Output:   p.bucket(as, out, object.Options{Owner: j.Output.Owner, KMSKeyID: j.KMSKeyID}),
 		InputKey: inKey,

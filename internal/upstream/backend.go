@@ -191,8 +191,8 @@ func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }
 var errTimeout = errors.New("the attempt's time ran out")
 
 // Do sends one call and returns the body of the 200 answer. Any other result is a
-// [*batholith.Failure]. If ctx was cancelled, Do returns its cause, and the attempt says
-// nothing about the record or the backend.
+// [*batholith.Failure], or a [*batholith.MediaError]. If ctx was cancelled, Do returns its cause.
+// In these two cases the attempt says nothing about the record or the backend.
 func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -209,6 +209,9 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if m, ok := errors.AsType[*batholith.MediaError](err); ok {
+		return nil, m
 	}
 	f := b.classify(attempt, err, s)
 	f.Crash = f.Crash && !p.waited // while we waited for memory, the server may have given up on us
@@ -233,6 +236,10 @@ func (b *Backend) request(ctx context.Context, call batholith.Call, s *sending) 
 	if _, ok := b.o.Transport.(inProcess); ok {
 		req.Body = memoryBody{bytes.NewReader(call.Body), call.Body}
 	}
+	if len(call.Media) > 0 {
+		s.media = newPayload(ctx, call)
+		s.media.attach(req)
+	}
 	req.Header.Set("Content-Type", "application/json")
 	if call.Fresh {
 		return req, b.fresh, nil
@@ -246,6 +253,7 @@ type sending struct {
 	patience  time.Duration // timeout of the attempt
 	late      string        // what to do about an answer that does not come in that time
 	connected atomic.Bool   // a connection exists, with TLS if the URL asks for it
+	media     *payload      // the body, if it has media
 	wrote     atomic.Bool   // the request was sent completely
 	answered  atomic.Bool   // the head of an HTTP answer arrived
 }
@@ -276,11 +284,16 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 		return nil, err
 	}
 	resp, err := client.Do(req)
+	if err == nil {
+		defer resp.Body.Close()
+	}
+	if fault := s.media.fault(); fault != nil { // the server got a part of the request, whatever it answered
+		return nil, fault
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.answered.Store(true)
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
 		return nil, newRefusal(resp, body)

@@ -68,6 +68,9 @@ func (b *Backend) Stream(ctx context.Context, call batholith.Call, each func(dat
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
+	if m, ok := errors.AsType[*batholith.MediaError](err); ok {
+		return m
+	}
 	return b.classify(attempt, err, s)
 }
 
