@@ -94,7 +94,10 @@ func (b *bodies) remark(l jsonl.Line) string {
 	var call batholith.Call
 	// A body that makes the translation panic is a refused body and must not end the command.
 	err := batholith.Guard("translate the body", func() (err error) {
-		call, err = b.dialect.Request(l.Input, b.model)
+		input, err := dialect.StandIn(l.Input)
+		if err == nil {
+			call, err = b.dialect.Request(input, b.model)
+		}
 		return err
 	})
 	if err == nil {

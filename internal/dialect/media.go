@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -212,4 +213,26 @@ func Filled(input []byte, locations []Location, marks []string, content func(i i
 		at = l.to
 	}
 	return append(b, input[at:]...)
+}
+
+// StandIn returns the body with stand-ins in place of the objects that it names, to check a body
+// without reading them. The error is that of an s3Location that is not valid.
+func StandIn(input []byte) ([]byte, error) {
+	places := Locations(input)
+	if places == nil {
+		return input, nil
+	}
+	marks := make([]string, len(places))
+	for i, l := range places {
+		if l.Wrong != "" {
+			return nil, errors.New(l.Wrong)
+		}
+		marks[i] = NewMark()
+	}
+	return Filled(input, places, marks, func(i int) []byte {
+		if places[i].IsDocument() {
+			return []byte("a text")
+		}
+		return nil
+	}), nil
 }
