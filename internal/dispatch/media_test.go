@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,14 +213,15 @@ func TestAFaultOfTheBucketEndsNoRecordAndCountsNoAttempt(t *testing.T) {
 		w := newWorld(t)
 		w.put("in/small.png", png(1000))
 		w.put("in/large.png", png(mostInMemory+100))
-		away, broken := time.Now().Add(10*time.Minute), 0
+		away := time.Now().Add(10 * time.Minute)
+		var reads, waits atomic.Int64 // of the large object; reports of the outage
 		w.bucket.SetFault(func(op, key string) (bool, error) {
 			switch {
 			case !strings.HasPrefix(key, "in/"):
 			case time.Now().Before(away):
 				return false, errors.New("503 SlowDown")
-			case op == "Read" && key == "in/large.png" && broken < 20:
-				if broken++; broken > 1 { // the first read is that of the first bytes
+			case op == "Read" && key == "in/large.png":
+				if n := reads.Add(1); n > 1 && n < 20 { // the first read is that of the first bytes
 					return true, errors.New("connection reset") // after half of the bytes
 				}
 			}
@@ -230,10 +232,9 @@ func TestAFaultOfTheBucketEndsNoRecordAndCountsNoAttempt(t *testing.T) {
 		job := w.jobOf("j", 6, 6, func(n int) string {
 			return []string{pictured("s3://memory/in/small.png"), pictured("s3://memory/in/large.png"), fmt.Sprintf(`{"n":%d}`, n)}[n%3]
 		})
-		waits := 0
 		d := w.pictures(Options{Waits: func(_ string, _ time.Time, err error) {
 			if err != nil {
-				waits++
+				waits.Add(1)
 			}
 		}}, seeing{s})
 		if err := d.Enqueue(job); err != nil {
@@ -251,7 +252,7 @@ func TestAFaultOfTheBucketEndsNoRecordAndCountsNoAttempt(t *testing.T) {
 				t.Errorf("record %v: %d attempts, %s", key, o.Attempts, o.Line)
 			}
 		}
-		if waits == 0 {
+		if waits.Load() == 0 {
 			t.Error("nobody was told that the bucket is away")
 		}
 	})
