@@ -37,6 +37,8 @@ type clients struct {
 type target struct {
 	data string // --data, when it was given
 	file string // --config: a file with the settings of the server
+
+	client config.Client // --client-cert and --client-key
 }
 
 // connect returns the clients of the selected server: --data first, then the AWS variables and the AWS profile,
@@ -47,11 +49,16 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings.Client = over(t.client, settings.Client)
 	if t.data != "" {
 		settings.Data = t.data
 		return a.connectServer(ctx, settings)
 	}
-	cfg, err := awsSettings(ctx)
+	show, err := clientCertificate(settings.Client)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := awsSettings(ctx, show)
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +75,15 @@ func (a *app) connect(ctx context.Context, t target) (*clients, error) {
 	if !bearer && !hasKeys(ctx, cfg.Credentials) {
 		return nil, noKeys()
 	}
-	c.objects, err = openObjects(ctx, named(ctx, cfg, settings, bearer))
+	c.objects, err = openObjects(ctx, named(ctx, cfg, settings, bearer), show)
 	return c, err
 }
 
 // awsSettings returns the settings of the AWS variables and of the AWS profile. It never asks the metadata service
-// of EC2, so a command does not use the role of a machine that the user did not name.
-func awsSettings(ctx context.Context) (aws.Config, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(httpClient()),
+// of EC2, so a command does not use the role of a machine that the user did not name. Servers that ask for a client
+// certificate get that of show.
+func awsSettings(ctx context.Context, show certificate) (aws.Config, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(httpClient().WithTransportOptions(show.shows)),
 		awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	if err != nil {
 		return cfg, hint(fmt.Errorf("read the AWS settings: %w", err), "check AWS_PROFILE, AWS_CA_BUNDLE and the files in ~/.aws")
@@ -123,15 +131,22 @@ func (a *app) connectServer(ctx context.Context, settings *config.Config) (*clie
 	if err != nil {
 		return nil, err
 	}
+	show, err := clientCertificate(settings.Client)
+	if err == nil {
+		err = show.needs(server)
+	}
+	if err != nil {
+		return nil, err
+	}
 	// The authorities of AWS_CA_BUNDLE are left out: such a file may be another machine's, and the server has named its own.
 	cfg := aws.Config{Region: server.Region, HTTPClient: httpClient().WithTransportOptions(func(t *http.Transport) {
 		t.TLSClientConfig.RootCAs = rootsOf(server)
-	}), Credentials: credentials.NewStaticCredentialsProvider(key.ID, key.Secret, "")}
+	}, show.shows), Credentials: credentials.NewStaticCredentialsProvider(key.ID, key.Secret, "")}
 	c := &clients{account: server.Account, bedrock: bedrock.NewFromConfig(cfg, func(o *bedrock.Options) {
 		o.BaseEndpoint = aws.String(server.Bedrock)
 		o.BearerAuthTokenProvider, o.AuthSchemePreference = nil, nil // AWS_BEARER_TOKEN_BEDROCK is another server's key
 	})}
-	c.objects, err = openObjects(ctx, ofServer(ctx, server, key, settings))
+	c.objects, err = openObjects(ctx, ofServer(ctx, server, key, settings), show)
 	return c, err
 }
 
@@ -143,14 +158,16 @@ func httpClient() *awshttp.BuildableClient {
 	})
 }
 
-// objectClient returns httpClient for an S3, which may have its own certificate authorities. It fails if the file
-// with these cannot be read.
-func objectClient(ctx context.Context, o object.Config) (*http.Client, error) {
+// objectClient returns httpClient for an S3, which may have its own certificate authorities and may ask for the
+// certificate of show. It fails if the file of authorities cannot be read.
+func objectClient(ctx context.Context, o object.Config, show certificate) (*http.Client, error) {
 	roots, err := object.Authorities(ctx, o.CABundle, o.Profile)
 	if err != nil {
 		return nil, err
 	}
 	c := object.NewHTTPClient(roots)
-	c.Transport.(*http.Transport).ResponseHeaderTimeout = requestTimeout
+	t := c.Transport.(*http.Transport)
+	t.ResponseHeaderTimeout = requestTimeout
+	show.shows(t)
 	return c, nil
 }

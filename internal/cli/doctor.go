@@ -40,7 +40,7 @@ uploads. The exit code is 1 if a problem remains.` + asHelp,
   batholith doctor --as alice bedrock:CreateModelInvocationJob batholith.tiny-v1 --given request-tag:team=red`,
 		Args: func(_ *cobra.Command, args []string) error { return asArguments(as, args) },
 	}
-	s := a.bindSettings(cmd, "data")
+	s := a.bindSettings(cmd, "data", "client.cert", "client.key")
 	cmd.Flags().BoolVar(&fix, "fix", false, "remove the leftovers of finished jobs")
 	cmd.Flags().StringVar(&bucket, "bucket", "", "test the roles at this place, s3://BUCKET/PREFIX")
 	cmd.Flags().StringVar(&as, "as", "", "explain whether this principal may do an action with a resource")

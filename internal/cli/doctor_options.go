@@ -28,6 +28,9 @@ func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 	if server, err := config.ReadServer(c.Data); err == nil && server.Bedrock == o.Server {
 		bundle = server.CA
 	}
+	if show, err := clientCertificate(c.Client); err == nil && show != nil { // an error is told by the check of the jobs
+		o.Certificate = show
+	}
 	o.Authorities, _ = object.Authorities(context.Background(), bundle, "") // a file that cannot be read is told by the S3's check
 	for _, m := range modelOptions(c).Served {
 		o.Models = append(o.Models, doctor.Model(m))
@@ -47,7 +50,7 @@ func (a *app) serverURL(c *config.Config) string {
 
 // namedServer returns the URL of the Bedrock API that AWS variables or the AWS profile name, or "".
 func namedServer() string {
-	cfg, err := awsSettings(context.Background())
+	cfg, err := awsSettings(context.Background(), nil)
 	if err != nil {
 		return ""
 	}
@@ -94,6 +97,11 @@ func reachRunning(c *config.Config) (object.Config, bool) {
 	}
 	o := reachS3(c, server.S3)
 	o.AccessKeyID, o.SecretAccessKey, o.PathStyle, o.UploadsByPrefix, o.CABundle = key.ID, key.Secret, true, true, server.CA
+	if show, err := clientCertificate(c.Client); err == nil && show != nil {
+		if o.HTTPClient, err = objectClient(context.Background(), o, show); err != nil {
+			o.HTTPClient = nil // its own check says why
+		}
+	}
 	return o, true
 }
 
@@ -117,7 +125,7 @@ func (a *app) jobsOf(ctx context.Context, c *config.Config, file string) (doctor
 	var k *clients
 	var err error
 	if namedServer() != "" && c.Origin("data").Source == "default" {
-		k, err = a.connect(ctx, target{file: file})
+		k, err = a.connect(ctx, target{file: file, client: c.Client})
 	} else {
 		k, err = a.connectServer(ctx, c)
 	}

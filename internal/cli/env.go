@@ -35,7 +35,7 @@ for the Bedrock API. If the settings contain no keys for the S3, the shell's own
   eval "$(batholith env --config other.yaml)"`,
 		Args: arguments(0, -1, ""),
 	}
-	s := a.bindSettings(cmd, "data")
+	s := a.bindSettings(cmd, "data", "client.cert", "client.key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		c, err := a.loadBy(config.LoadClient, s)
@@ -95,6 +95,7 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	e.set("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.Bedrock)
 	e.set("AWS_ENDPOINT_URL_S3", s3Endpoint(server))
 	a.pastProxy(e, server.Bedrock, s3Endpoint(server))
+	a.clientCertificateOf(e, server, c.Client)
 	if server.ExternalS3 || server.S3 == "aws" {
 		a.externalS3(e, server, key, c)
 		return e, nil

@@ -174,6 +174,8 @@ func remedy(err error) string {
 		return apiRemedy(api.ErrorCode())
 	case errors.As(err, &dial) && dial.Op == "listen":
 		return "stop what listens there, or choose another port"
+	case refusesCertificate(err):
+		return nameCertificate
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"
 	case errors.As(err, &path) && path.Op == "mkdir":

@@ -23,13 +23,15 @@ const clientHelp = `
 The command finds the server by the standard AWS variables or the AWS profile (AWS_ENDPOINT_URL_BEDROCK, AWS_ENDPOINT_URL_S3,
 AWS_ACCESS_KEY_ID, AWS_BEARER_TOKEN_BEDROCK, AWS_CA_BUNDLE, …). Without them, it uses the server that runs in
 ./batholith-data. If the S3 needs other keys than the Bedrock API, they come from BATHOLITH_S3_ACCESS_KEY_ID and
-BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile in BATHOLITH_S3_PROFILE, or from the settings file of --config.`
+BATHOLITH_S3_SECRET_ACCESS_KEY, from the AWS profile in BATHOLITH_S3_PROFILE, or from the settings file of --config.
+A server with tls.client_ca asks for a certificate: --client-cert and --client-key.`
 
 // bindTarget adds --data and --config to a command. The returned target is filled in when the flags are parsed.
 func (a *app) bindTarget(cmd *cobra.Command) *target {
 	t := target{file: a.getenv(config.EnvPrefix + "CONFIG")}
 	cmd.Flags().StringVar(&t.data, "data", "", "use the server that runs in this data `directory`")
 	cmd.Flags().StringVar(&t.file, "config", t.file, "YAML `file` with the settings of the server: its credentials, and the keys of its S3 (BATHOLITH_CONFIG; default: ./batholith.yaml, if it is there)")
+	bindCertificate(cmd, &t.client)
 	return &t
 }
 

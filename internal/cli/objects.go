@@ -72,7 +72,7 @@ func ofServer(ctx context.Context, server config.Server, key config.Key, setting
 		return at
 	}
 	at.PathStyle, at.CABundle = !server.VirtualHosts && !amazons(at.Endpoint), server.CABundle
-	if cfg, err := awsSettings(ctx); err == nil {
+	if cfg, err := awsSettings(ctx, nil); err == nil { // for its keys
 		at.Credentials, at.origin = cfg.Credentials, originOf(ctx, cfg.Credentials)
 		if c, err := cfg.Credentials.Retrieve(ctx); err == nil {
 			at.shared = c.AccessKeyID == key.ID
@@ -164,12 +164,12 @@ type objects struct {
 // openObjects returns the client for an S3, or nil without an error if no S3 is named. It sends no request to the
 // S3, but a profile may start a credential process or ask a token service. It fails if a file of authorities or a
 // profile cannot be read.
-func openObjects(ctx context.Context, at s3Access) (*objects, error) {
+func openObjects(ctx context.Context, at s3Access, show certificate) (*objects, error) {
 	if !at.named {
 		return nil, nil
 	}
 	var err error
-	if at.HTTPClient, err = objectClient(ctx, at.Config); err != nil {
+	if at.HTTPClient, err = objectClient(ctx, at.Config, show); err != nil {
 		return nil, hint(err, "correct the file's name, or remove the setting to trust the system's certificate authorities")
 	}
 	if at.AccessKeyID == "" {

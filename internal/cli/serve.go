@@ -126,6 +126,7 @@ func adoptKey(data *config.Data, c *config.Config) error {
 func announcement(c *config.Config, at addresses) config.Server {
 	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
 		PID: os.Getpid(), Started: time.Now().UTC(), CA: authorityOf(c)}
+	s.ClientCA = c.TLS.ClientCA != "" || c.EmbeddedS3() && c.S3TLS().ClientCA != ""
 	if c.EmbeddedS3() {
 		return s
 	}

@@ -125,6 +125,7 @@ type Server struct {
 	VirtualHosts bool      `json:"s3VirtualHosts,omitempty"` // the bucket is in the host name of a URL, not in its path
 	CABundle     string    `json:"s3CABundle,omitempty"`     // absolute path of a PEM file; "": none
 	CA           string    `json:"ca,omitempty"`             // of this server's own listeners: absolute path of a PEM file; "": they need none
+	ClientCA     bool      `json:"clientCA,omitempty"`       // clients must show a certificate, to the API or the S3
 	Account      string    `json:"account"`
 	PID          int       `json:"pid"`
 	Started      time.Time `json:"started"`

@@ -45,6 +45,8 @@ type Config struct {
 	// Certificate of both listeners; absent: plain HTTP. Its files are read again when they
 	// change.
 	TLS TLS `yaml:"tls"`
+	// Certificate that commands show to a server with tls.client_ca. The server does not use it.
+	Client Client `yaml:"client"`
 	// Audit log: one line of JSON for each request, with sender, action and decision.
 	Audit Audit `yaml:"audit"`
 	// Allow plain HTTP on addresses that other machines can reach. Prompts, answers and bearer
@@ -199,6 +201,14 @@ type TLS struct {
 	ClientCA string `yaml:"client_ca"`
 	// Oldest version of TLS that is accepted: 1.3 or 1.2; absent: 1.3.
 	MinVersion string `yaml:"min_version"`
+}
+
+// Client names the certificate of the commands that talk to a server.
+type Client struct {
+	// PEM file with the client certificate and its chain.
+	Cert string `yaml:"cert"`
+	// PEM file with the private key of the client certificate.
+	Key string `yaml:"key"`
 }
 
 // Role is a role that a job may name, with the keys for its objects.

@@ -51,7 +51,8 @@ type Options struct {
 	Bucket string // s3://BUCKET/PREFIX at which the roles are tested; "": at the places of recent jobs
 	Fix    bool   // delete leftovers of finished jobs
 
-	Authorities *x509.CertPool // trusted certificate authorities for a server with TLS; nil: the system's
+	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error) // for servers that ask for a client certificate; nil: none
+	Authorities *x509.CertPool                                              // trusted certificate authorities for a server with TLS; nil: the system's
 
 	Now func() time.Time // nil: time.Now
 
@@ -106,7 +107,7 @@ type doctor struct {
 
 // Examine runs all checks, from the inside out: disk, server, model servers, jobs, buckets.
 func Examine(ctx context.Context, o Options) []Finding {
-	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil, TLSClientConfig: &tls.Config{RootCAs: o.Authorities}}}}
+	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil, TLSClientConfig: &tls.Config{RootCAs: o.Authorities, GetClientCertificate: o.Certificate}}}}
 	if d.now == nil {
 		d.now = time.Now
 	}

@@ -62,8 +62,12 @@ func secured(err error, host, scheme string) *Fault {
 		name      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
+		alert     *net.OpError
 	)
 	switch {
+	case errors.As(err, &alert) && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate"): // RFC 8446, section 6.2
+		return &Fault{Cause: fmt.Sprintf("%s asks for a client certificate, or refuses the one that it got (%v)", host, alert.Err),
+			Remedy: "commands show the one of --client-cert and --client-key; let the S3 accept requests of the server without a certificate"}
 	case errors.As(err, &authority):
 		return &Fault{Cause: fmt.Sprintf("the certificate of %s is from an authority that this machine does not know", host),
 			Remedy: "name a PEM file with the authority's certificate in s3.ca_bundle or AWS_CA_BUNDLE, or add it to the system's"}
