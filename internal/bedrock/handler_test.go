@@ -334,8 +334,9 @@ func FuzzBody(f *testing.F) {
 	f.Add([]byte(valid))
 	f.Add([]byte(`{"tags":[{"key":null},7,[]],"vpcConfig":{"subnetIds":{}},"timeoutDurationInHours":-1e300}`))
 	f.Add([]byte(`{"inputDataConfig":{"s3InputDataConfig":{},"x":1},"modelId":"\ud800"}`))
+	h := newTester(ProfileAWS) // once: its rules are compiled
 	f.Fuzz(func(t *testing.T, body []byte) {
-		w := newTester(ProfileAWS).send(t, "POST", "/model-invocation-job", string(body))
+		w := h.send(t, "POST", "/model-invocation-job", string(body))
 		if w.Code != 200 && w.Code != 400 && w.Code != 413 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
@@ -346,6 +347,7 @@ func FuzzPath(f *testing.F) {
 	f.Add("model-invocation-job/"+escaped+"/stop", "")
 	f.Add("model-invocation-jobs", "submitTimeAfter=1e400&maxResults=+1&sortOrder=%41scending")
 	f.Add("foundation-models/%2e%2e/%2f", "type=;")
+	h := newTester(ProfileDefault)
 	f.Fuzz(func(t *testing.T, path, query string) {
 		r, err := http.NewRequest("GET", "http://localhost/"+path+"?"+query, nil)
 		if err != nil {
@@ -353,7 +355,7 @@ func FuzzPath(f *testing.F) {
 		}
 		r.Body = http.NoBody
 		w := httptest.NewRecorder()
-		newTester(ProfileDefault).ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 		if w.Code != 200 && w.Code != 400 && w.Code != 404 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}

@@ -267,6 +267,8 @@ func resourceAs(c *config.Config, q asQuestion, who authz.Identity, context map[
 	case authz.TypeBucket:
 		r.ID, context["key"] = bucketAs(r.ID)
 		context["prefix"] = context["key"]
+	case authz.TypeKey:
+		r.ID, r.Account = keyAs(c, r.ID, who.Account)
 	}
 	return r, nil
 }
@@ -281,6 +283,22 @@ func guessType(types []string, resource string) string {
 		return authz.TypeAccount
 	}
 	return authz.TypeModel // the actions with several types are those of an account and a model
+}
+
+// keyAs returns the id and the account of an encryption key, given its id, an alias of the account, or an ARN. A name
+// that the settings do not have is returned unchanged, with the account.
+func keyAs(c *config.Config, name, account string) (id, owner string) {
+	ring, err := c.Ring()
+	if err != nil {
+		return name, account
+	}
+	if ref, err := ring.FindFor(account, name); err == nil {
+		return ref.ID, ref.Account
+	}
+	if ref, err := ring.Find(name); err == nil {
+		return ref.ID, ref.Account
+	}
+	return name, account
 }
 
 // modelAs returns the id of a model, given its id, an alias or an ARN. A name that the settings do not have is

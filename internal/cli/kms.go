@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,10 +177,14 @@ func (a *app) listKeys(ring *kms.Ring, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(keys)
 	}
+	several := slices.ContainsFunc(keys, func(k listedKey) bool { return k.Account != keys[0].Account })
 	for _, k := range keys {
 		state := ""
 		if k.Disabled {
 			state = "  disabled"
+		}
+		if several {
+			state += "  account " + k.Account
 		}
 		line := fmt.Sprintf("%s  %s  %s, newest of %s  %s%s", k.ID, strings.Join(k.Aliases, " "), words.Plural(int64(k.Versions), "version"), k.Rotated.Format(time.DateOnly), k.File, state)
 		if err := writeLines(a.stdout, plain.Line(line)); err != nil {

@@ -29,6 +29,8 @@ func (l *loader) checkKMS() {
 			l.bad(at+".id", "use letters, digits, dashes and underscores, at most 128", "%q is not the id of a key", key.ID)
 		case key.File == "":
 			l.bad(at+".file", "make a key with: batholith kms create FILE", "the key has no file")
+		case key.Account != "" && !accountForm.MatchString(key.Account):
+			l.bad(at+".account", "write twelve digits, quoted", "%q is not a valid account", key.Account)
 		default:
 			if _, err := kms.Open(l.config.Region, l.config.Account, []kms.Key{key}); err != nil {
 				l.fault(at, err)

@@ -256,8 +256,8 @@ type Assume struct {
 
 // KMS holds the encryption keys.
 type KMS struct {
-	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name. A request
-	// for encryption that names no key gets the key with the alias aws/s3, or the first one.
+	// Keys that a job's s3EncryptionKeyId and clients of the embedded S3 may name, each in its account.
+	// A request for encryption that names no key gets the account's key with the alias aws/s3, or its first one.
 	Keys []KMSKey `yaml:"keys"`
 	// Key that encrypts finished records on this machine's disk until they are in their bucket: the
 	// journal, and kept results. Absent: they are not encrypted.
@@ -274,6 +274,8 @@ type KMSKey struct {
 	File string `yaml:"file"`
 	// With true, the key neither encrypts nor decrypts.
 	Disabled bool `yaml:"disabled"`
+	// Account whose callers and jobs may use the key; absent: the one of the settings.
+	Account string `yaml:"account"`
 }
 
 // Model is a model that jobs may name, and its servers.

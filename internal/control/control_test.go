@@ -612,6 +612,33 @@ func TestAKeyIsFoundByItsNamesBeforeAJobIsMade(t *testing.T) {
 	}
 }
 
+func TestAKeyOfAnotherAccountIsNoKeyForCreate(t *testing.T) {
+	var keys []kms.Key
+	for id, account := range map[string]string{"k0": "", "k1": "111122223333"} {
+		path := filepath.Join(t.TempDir(), "k")
+		if _, err := kms.Create(path, id, noon); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, kms.Key{Aliases: []string{"prompts"}, File: path, Account: account})
+	}
+	ring, err := kms.Open("us-east-1", "000000000000", keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newTester(func(o *Options) { o.Keys = ring })
+	for i, name := range []string{"k1", "k9", "arn:aws:kms:us-east-1:111122223333:key/k1", "arn:aws:kms:us-east-1:111122223333:alias/prompts"} {
+		in := input(fmt.Sprint("theirs-", i))
+		in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = name
+		_, err := a.CreateModelInvocationJob(a.ctx, in)
+		refused(t, err, "ValidationException", "there is no encryption key \""+name+"\" of the account 000000000000")
+	}
+	in := input("ours")
+	in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID = "alias/prompts"
+	if _, err := a.CreateModelInvocationJob(a.ctx, in); err != nil {
+		t.Error(err)
+	}
+}
+
 type forecasts map[string]batholith.Forecast
 
 func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f[job]; return fc, ok }

@@ -220,8 +220,8 @@ func (a *API) checkNetwork(_ bedrock.Caller, req batholith.Request) error {
 
 // Keys are the encryption keys of the embedded S3.
 type Keys interface {
-	// Find returns the key that an id, an alias or an ARN names. Its error says what is wrong with the name or the key.
-	Find(name string) (kms.Ref, error)
+	// FindFor returns the key of an account that an id, an alias or an ARN names. Its error says what is wrong with the name or the key.
+	FindFor(account, name string) (kms.Ref, error)
 }
 
 // checkKey rejects an encryption key that the embedded S3 does not have, or cannot use.
@@ -229,12 +229,8 @@ func (a *API) checkKey(c bedrock.Caller, req batholith.Request) error {
 	if req.KMSKeyID == "" || a.Keys == nil {
 		return nil
 	}
-	ref, err := a.Keys.Find(req.KMSKeyID)
-	if err != nil {
+	if _, err := a.Keys.FindFor(c.Account, req.KMSKeyID); err != nil {
 		return bedrock.Validation("s3EncryptionKeyId '%s' cannot be used: %v.", req.KMSKeyID, err)
-	}
-	if !strings.Contains(ref.ARN, ":"+c.Account+":") { // keys belong to one account
-		return bedrock.Validation("s3EncryptionKeyId '%s' cannot be used: the account %s has no such key.", req.KMSKeyID, c.Account)
 	}
 	return nil
 }

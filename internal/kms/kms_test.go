@@ -37,7 +37,7 @@ func opened(t testing.TB, keys ...Key) *Ring {
 
 func TestAKeyHasTheFourNamesOfKMS(t *testing.T) {
 	r, _ := made(t, "k1")
-	want := Ref{ID: "k1", ARN: "arn:aws:kms:us-east-1:000000000000:key/k1"}
+	want := Ref{ID: "k1", ARN: "arn:aws:kms:us-east-1:000000000000:key/k1", Account: "000000000000"}
 	for _, name := range []string{"", "k1", "alias/prompts", want.ARN, "arn:aws:kms:us-east-1:000000000000:alias/prompts"} {
 		if got, err := r.Find(name); err != nil || got != want {
 			t.Errorf("%q: %v, %v", name, got, err)

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +14,12 @@ type Key struct {
 	ID       string   // "": the one in the file
 	Aliases  []string // with or without alias/
 	File     string
-	Disabled bool // neither encrypts nor decrypts
+	Disabled bool   // neither encrypts nor decrypts
+	Account  string // that owns it, 12 digits; "": that of the ring
 }
 
 // DefaultAlias names the key that is used where a request for encryption names none. If no key
-// has this alias, it is the first key.
+// of the account has this alias, it is the account's first key.
 const DefaultAlias = "aws/s3"
 
 // Kinds of faults, which callers tell apart.
@@ -45,14 +47,16 @@ func fault(kind error, remedy, reason string, args ...any) error {
 	return &Fault{kind: kind, Reason: fmt.Sprintf(reason, args...), Remedy: remedy}
 }
 
-// Ring holds the keys. It is safe for concurrent use.
+// Ring holds the keys of all accounts. It is safe for concurrent use. An id is unique in the ring, because encrypted
+// data names its key by id only. An alias is unique in its account.
 //
 // Rotation needs no restart: before a key encrypts, and when it lacks a version to decrypt
 // with, its file is read again if it changed.
 type Ring struct {
 	place
 	keys  []*held
-	names map[string]*held // by id and alias/NAME
+	ids   map[string]*held
+	names map[string]map[string]*held // by account, then by id and alias/NAME
 }
 
 // held is a key with the content of its file.
@@ -63,20 +67,30 @@ type held struct {
 	seen os.FileInfo // of the file when it was read
 }
 
-// Ref names a key.
-type Ref struct{ ID, ARN string }
+// Ref names a key and the account that owns it.
+type Ref struct{ ID, ARN, Account string }
 
-// Open reads the key files and returns the ring. region and account appear in the keys' ARNs. It fails with a
+// Open reads the key files and returns the ring. Keys without an account belong to account. It fails with a
 // *Fault if a file cannot be used or two keys have the same name.
 func Open(region, account string, keys []Key) (*Ring, error) {
-	r := &Ring{place: place{region, account}, names: map[string]*held{}}
+	r := &Ring{place: place{region, account}, ids: map[string]*held{}, names: map[string]map[string]*held{}}
 	for _, k := range keys {
 		h := &held{Key: k}
+		h.Account = cmp.Or(h.Account, account)
 		if err := h.load(); err != nil {
 			return nil, err
 		}
 		h.ID = h.file.ID
 		r.keys = append(r.keys, h)
+		if other := r.ids[h.ID]; other != nil {
+			return nil, twice(h.ID, other, h)
+		}
+		r.ids[h.ID] = h
+		ours := r.names[h.Account]
+		if ours == nil {
+			ours = map[string]*held{}
+			r.names[h.Account] = ours
+		}
 		names := []string{h.ID}
 		for _, a := range k.Aliases {
 			name, ok := Alias(a)
@@ -86,13 +100,18 @@ func Open(region, account string, keys []Key) (*Ring, error) {
 			names = append(names, "alias/"+name)
 		}
 		for _, name := range names {
-			if other := r.names[name]; other != nil && other != h {
-				return nil, fault(ErrUnusable, "give each its own", "two keys have the name %s, those of %s and %s", name, other.File, h.File)
+			if other := ours[name]; other != nil && other != h {
+				return nil, twice(name, other, h)
 			}
-			r.names[name] = h
+			ours[name] = h
 		}
 	}
 	return r, nil
+}
+
+// twice is the fault of two keys with one name.
+func twice(name string, one, other *held) error {
+	return fault(ErrUnusable, "give each its own", "two keys have the name %s, those of %s and %s", name, one.File, other.File)
 }
 
 // load reads the file of the key and checks that it holds the key with this id.
@@ -147,8 +166,9 @@ func (h *held) inMemory() *File {
 	return h.file
 }
 
-// Find returns the key that a name stands for. "" is the default key. The error is ErrNotFound
-// or ErrDisabled.
+// Find returns the key that a name stands for in the settings and for the operator's commands: an id or an ARN of any
+// account, or an alias of the ring's account. "" is the default key of that account. The error is ErrNotFound or
+// ErrDisabled.
 func (r *Ring) Find(name string) (Ref, error) {
 	h, err := r.find(name)
 	if err != nil {
@@ -157,36 +177,76 @@ func (r *Ring) Find(name string) (Ref, error) {
 	return r.ref(h), nil
 }
 
-// ref returns the id and the ARN of a key.
-func (r *Ring) ref(h *held) Ref { return Ref{ID: h.ID, ARN: r.arn("key/" + h.ID)} }
+// FindFor is Find for a caller, who finds the keys of the own account only. The error about a key of another account
+// is that about a key that does not exist.
+func (r *Ring) FindFor(account, name string) (Ref, error) {
+	h, err := r.findFor(account, name)
+	if err != nil {
+		return Ref{}, err
+	}
+	return r.ref(h), nil
+}
 
-// find returns the key that a name stands for: an id, an alias or an ARN; "" is the default key.
+// ByID returns the key with an id, also if it is disabled. ok is false if the settings do not have it any more.
+func (r *Ring) ByID(id string) (ref Ref, ok bool) {
+	h := r.ids[id]
+	if h == nil {
+		return Ref{}, false
+	}
+	return r.ref(h), true
+}
+
+// ref returns the names of a key.
+func (r *Ring) ref(h *held) Ref { return Ref{ID: h.ID, ARN: r.arn(h, "key/"+h.ID), Account: h.Account} }
+
+// find is Find before the result is a name.
 func (r *Ring) find(name string) (*held, error) {
+	account := r.account
+	if of, is := accountOf(name); is {
+		account = of
+	} else if h := r.ids[name]; h != nil {
+		account = h.Account
+	}
+	return r.findFor(account, name)
+}
+
+// findFor returns the key of an account that a name stands for: an id, an alias or an ARN; "" is the default key.
+func (r *Ring) findFor(account, name string) (*held, error) {
 	var h *held
 	if name == "" {
-		if h = r.names["alias/"+DefaultAlias]; h == nil && len(r.keys) > 0 {
-			h = r.keys[0]
-		}
-	} else if resource, ok := r.resource(name); ok {
-		h = r.names[resource]
+		h = r.usual(account)
+	} else if resource, ok := r.resource(account, name); ok {
+		h = r.names[account][resource]
 	}
 	switch {
 	case len(r.keys) == 0 && name != "":
 		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "there is no encryption key %q, since the settings have none (kms.keys)", name)
 	case h == nil && name == "":
-		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key (kms.keys)")
+		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key (kms.keys) of the account %s", account)
 	case h == nil:
-		return nil, fault(ErrNotFound, "batholith kms list shows the keys", "there is no encryption key %q in the settings", name)
+		return nil, fault(ErrNotFound, "batholith kms list shows the keys", "there is no encryption key %q of the account %s in the settings", name, account)
 	case h.Disabled:
-		return nil, fault(ErrDisabled, "remove disabled from its settings", "the key %s is disabled", r.arn("key/"+h.ID))
+		return nil, fault(ErrDisabled, "remove disabled from its settings", "the key %s is disabled", r.arn(h, "key/"+h.ID))
 	}
 	return h, nil
+}
+
+// usual returns an account's key for requests that name none, or nil if it has no key.
+func (r *Ring) usual(account string) *held {
+	if h := r.names[account]["alias/"+DefaultAlias]; h != nil {
+		return h
+	}
+	if i := slices.IndexFunc(r.keys, func(h *held) bool { return h.Account == account }); i >= 0 {
+		return r.keys[i]
+	}
+	return nil
 }
 
 // Described is the public part of a key, as kms list shows it.
 type Described struct {
 	ID       string    `json:"id"`
 	ARN      string    `json:"arn"`
+	Account  string    `json:"account"`
 	Aliases  []string  `json:"aliases"`
 	File     string    `json:"file"`
 	Versions []Version `json:"-"`
@@ -197,7 +257,7 @@ type Described struct {
 func (r *Ring) List() []Described {
 	var all []Described
 	for _, h := range r.keys {
-		d := Described{ID: h.ID, ARN: r.arn("key/" + h.ID), Aliases: []string{}, File: h.File, Versions: slices.Clone(h.inMemory().Versions), Disabled: h.Disabled}
+		d := Described{ID: h.ID, ARN: r.arn(h, "key/"+h.ID), Account: h.Account, Aliases: []string{}, File: h.File, Versions: slices.Clone(h.inMemory().Versions), Disabled: h.Disabled}
 		for _, a := range h.Aliases {
 			name, _ := Alias(a)
 			d.Aliases = append(d.Aliases, "alias/"+name)

@@ -179,10 +179,7 @@ func (s *store) sealingFor(ctx context.Context, bucket, key string, w wish) (*se
 	if s.keys == nil {
 		return nil, s.errEncryption(sseHeader, w.algorithm)
 	}
-	ref, err := s.keys.Find(w.key)
-	if err == nil {
-		err = s.granted(ctx, actionGenerate, ref, w.algorithm)
-	}
+	ref, err := s.keyFor(ctx, w)
 	if err != nil {
 		return nil, s.keyError(err)
 	}
@@ -217,9 +214,30 @@ func (s *store) unseal(ctx context.Context, action, bucket, key string, e envelo
 // errNoKeys is for objects that were encrypted when the settings had keys.
 var errNoKeys = errors.New("the object is encrypted, and the settings have no encryption key: put its key back into kms.keys")
 
-// granted asks whether the signer may use a key. The keys belong to the account of the settings. The
-// keys of SSE-S3 are the server's: whoever may use the object may use them (S3: SSE-S3). As for all
-// rights of roles, only a policy that forbids counts for a role.
+// keyFor returns the key that encrypts as a request wishes: one of the signer's account. For SSE-S3, an account without
+// keys gets the server's. As at AWS, an ARN of another account is AccessDenied, and other names that the account
+// does not have are not found.
+func (s *store) keyFor(ctx context.Context, w wish) (kms.Ref, error) {
+	account := s.accounts.owner
+	if who, ok := s.acting(ctx); ok {
+		account = who.Identity.Account
+	}
+	ref, err := s.keys.FindFor(account, w.key)
+	switch {
+	case errors.Is(err, kms.ErrNotFound) && w.algorithm == sseS3:
+		ref, err = s.keys.Find("")
+	case errors.Is(err, kms.ErrNotFound) && strings.HasPrefix(w.key, "arn:") && !strings.Contains(w.key, ":"+account+":"):
+		return ref, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	if err != nil {
+		return ref, err
+	}
+	return ref, s.granted(ctx, actionGenerate, ref, w.algorithm)
+}
+
+// granted asks whether the signer may use a key. A key belongs to one account. The keys of SSE-S3 are the
+// server's: whoever may use the object may use them (S3: SSE-S3). As for all rights of roles, only a policy
+// that forbids counts for a role.
 func (s *store) granted(ctx context.Context, action string, key kms.Ref, algorithm string) error {
 	if algorithm != sseKMS {
 		return nil
@@ -229,8 +247,8 @@ func (s *store) granted(ctx context.Context, action string, key kms.Ref, algorit
 		return s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
 	r := authz.Request{Who: authz.Identity{Account: who.Identity.Account, Principal: who.Identity.Principal, Groups: who.Identity.Groups},
-		Action: action, Resource: authz.Resource{Type: authz.TypeKey, ID: key.ID, Account: s.accounts.owner}}
-	d := authz.Decision{Allowed: who.Identity.Account == s.accounts.owner, Explicit: true}
+		Action: action, Resource: authz.Resource{Type: authz.TypeKey, ID: key.ID, Account: key.Account}}
+	d := authz.Decision{Allowed: who.Identity.Account == key.Account, Explicit: true}
 	if d.Allowed && s.authorizer != nil {
 		d = s.authorizer.Decide(ctx, r)
 	}
@@ -273,21 +291,22 @@ func (s *store) tellEncryption(ctx context.Context, e envelope, withContext bool
 	header := &response.Response.Header
 	header.Set(sseHeader, e.Algorithm)
 	if e.Algorithm == sseKMS {
-		header.Set(sseKeyHeader, s.arnOf(e.Key))
+		header.Set(sseKeyHeader, s.refOf(e.Key).ARN)
 	}
 	if withContext && e.Context != "" {
 		header.Set(sseContext, e.Context)
 	}
 }
 
-// arnOf is the ARN of a key, or its id where the settings do not have it any more.
-func (s *store) arnOf(id string) string {
+// refOf names the key with an id. A key that the settings do not have any more has its id for an ARN, and belongs to
+// the account of the settings.
+func (s *store) refOf(id string) kms.Ref {
 	if s.keys != nil {
-		if ref, err := s.keys.Find(id); err == nil {
-			return ref.ARN
+		if ref, ok := s.keys.ByID(id); ok {
+			return ref
 		}
 	}
-	return id
+	return kms.Ref{ID: id, ARN: id, Account: s.accounts.owner}
 }
 
 // nameOf is the name of the bucket of a path.

@@ -111,11 +111,7 @@ func (s *store) setDefault(ctx context.Context, bucket string, body []byte) erro
 	case w.algorithm == "":
 		return s3err.GetAPIError(s3err.ErrMalformedXML)
 	}
-	ref, err := s.keys.Find(w.key)
-	if err == nil {
-		err = s.granted(ctx, actionGenerate, ref, w.algorithm)
-	}
-	if err != nil {
+	if _, err := s.keyFor(ctx, w); err != nil {
 		return s.keyError(err)
 	}
 	text, err := json.Marshal(bucketDefault{w.algorithm, w.key})

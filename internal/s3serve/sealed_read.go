@@ -279,7 +279,7 @@ func (s *store) head(ctx context.Context, path string, in *s3.HeadObjectInput) (
 // mayReadSums returns an error unless the signer may read checksums of plain bytes, which needs the right to decrypt
 // (S3: HeadObject).
 func (s *store) mayReadSums(ctx context.Context, sf *sealedFile) error {
-	if err := s.granted(ctx, actionDecrypt, kms.Ref{ID: sf.Key, ARN: s.arnOf(sf.Key)}, sf.Algorithm); err != nil {
+	if err := s.granted(ctx, actionDecrypt, s.refOf(sf.Key), sf.Algorithm); err != nil {
 		return s.keyError(err)
 	}
 	return nil

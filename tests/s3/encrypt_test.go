@@ -639,7 +639,7 @@ func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
 	}
 }
 
-// The keys are those of the server's account: the callers of another have SSE-S3 only.
+// Keys without an account are those of the server's account: the callers of another have SSE-S3 only.
 func TestAnotherAccountHasNoneOfTheKeys(t *testing.T) {
 	v := newVault(t, s3serve.Options{Accounts: []s3serve.Account{{AccessKeyID: "THEIRS", Secret: "s", Identity: sigv4.Identity{Account: "111111111111", Principal: "admin"}}}})
 	api, theirs, k := sdk(v.url, "THEIRS", "s", http.DefaultClient), aws.String("theirs"), aws.String("k")
@@ -649,6 +649,61 @@ func TestAnotherAccountHasNoneOfTheKeys(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, put(api, s3.PutObjectInput{Bucket: theirs, Key: k, ServerSideEncryption: "AES256"})(t.Context()))
+}
+
+// Each account encrypts with its own keys, whatever the other calls its own, and reads only its own objects.
+func TestAKeyIsUsedInItsAccountOnly(t *testing.T) {
+	const theirs = "111111111111"
+	var all []kms.Key
+	for _, account := range []string{accountID, theirs} {
+		path := filepath.Join(t.TempDir(), "k")
+		_, err := kms.Create(path, "key-of-"+account, time.Now())
+		must(t, err)
+		all = append(all, kms.Key{Aliases: []string{"prompts"}, File: path, Account: account})
+	}
+	ring, err := kms.Open(region, accountID, all)
+	must(t, err)
+	v := newVault(t, s3serve.Options{Keys: ring, Accounts: []s3serve.Account{{AccessKeyID: "THEIRS", Secret: "s", Identity: sigv4.Identity{Account: theirs, Principal: "admin"}}}})
+	other, body := sdk(v.url, "THEIRS", "s", http.DefaultClient), secretly(100)
+	_, err = other.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("theirs")})
+	must(t, err)
+	for _, c := range []struct {
+		api             *s3.Client
+		bucket, account string
+		name, code      string
+	}{
+		{v.api, "box", accountID, "alias/prompts", ""}, {other, "theirs", theirs, "alias/prompts", ""},
+		{v.api, "box", accountID, "", ""}, {other, "theirs", theirs, "", ""},
+		{other, "theirs", theirs, "key-of-" + theirs, ""}, {other, "theirs", theirs, "arn:aws:kms:" + region + ":" + theirs + ":alias/prompts", ""},
+		{v.api, "box", "", "key-of-" + theirs, "KMS.NotFoundException"}, {other, "theirs", "", "key-of-" + accountID, "KMS.NotFoundException"},
+		{v.api, "box", "", "arn:aws:kms:" + region + ":" + theirs + ":key/key-of-" + theirs, "AccessDenied"},
+		{other, "theirs", "", "arn:aws:kms:" + region + ":" + accountID + ":alias/prompts", "AccessDenied"},
+	} {
+		in := &s3.PutObjectInput{Bucket: &c.bucket, Key: aws.String("k"), Body: bytes.NewReader(body), ServerSideEncryption: "aws:kms"}
+		if c.name != "" {
+			in.SSEKMSKeyId = &c.name
+		}
+		out, err := c.api.PutObject(t.Context(), in)
+		if codeOf(err) != c.code {
+			t.Errorf("%s in %s: %v, want %q", c.name, c.bucket, err, c.code)
+		}
+		if err != nil {
+			continue
+		}
+		if got, want := aws.ToString(out.SSEKMSKeyId), "arn:aws:kms:"+region+":"+c.account+":key/key-of-"+c.account; got != want {
+			t.Errorf("%q in %s encrypts with %s, want %s", c.name, c.bucket, got, want)
+		}
+		read, err := c.api.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &c.bucket, Key: aws.String("k")})
+		must(t, err)
+		if got, err := io.ReadAll(read.Body); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%q: %v", got, err)
+		}
+		read.Body.Close()
+	}
+	rule := types.ServerSideEncryptionRule{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("key-of-" + accountID)}}
+	if _, err := other.PutBucketEncryption(t.Context(), &s3.PutBucketEncryptionInput{Bucket: aws.String("theirs"), ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{rule}}}); codeOf(err) != "KMS.NotFoundException" {
+		t.Error(err)
+	}
 }
 
 func TestEncryptionThatTheServerLacksIsRefused(t *testing.T) {
