@@ -284,7 +284,7 @@ func (s *service) handler() http.Handler {
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
 	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
 		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
-	calls := audited(s.audit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case sts.Is(r):
 			tokens.ServeHTTP(w, r)
@@ -293,7 +293,7 @@ func (s *service) handler() http.Handler {
 		default:
 			wire.ServeHTTP(w, r)
 		}
-	}))
+	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
 		switch r.URL.Path {
 		case "/healthz":

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -21,7 +22,12 @@ type verifier interface {
 // issuer cannot take the place of a key.
 type withTokens struct {
 	*sigv4.Verifier
-	issuer *oidc.Issuer
+	issuer issuer
+}
+
+// issuer tells whose a token is.
+type issuer interface {
+	Identity(ctx context.Context, token string) (oidc.Identity, error)
 }
 
 // newVerifier returns the verifier of the settings: with an issuer if oidc.issuer is set.
@@ -34,15 +40,44 @@ func newVerifier(c *config.Config, keys *sigv4.Verifier) verifier {
 		AccountClaim: o.AccountClaim, Account: c.Account, Prefix: o.Prefix})}
 }
 
+// tokenKey is the place of a request's verified token in its context.
+type tokenKey struct{}
+
+// verified is a token and its holder. Verify need not check again the token that Admit has checked.
+type verified struct {
+	token  string
+	holder oidc.Identity
+}
+
+// rememberTokens gives each request a place for its verified token.
+func rememberTokens(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, &verified{})))
+	})
+}
+
+// identity returns the holder of a token. Within one request, a token is checked once.
+func (v withTokens) identity(r *http.Request, token string) (oidc.Identity, error) {
+	known, _ := r.Context().Value(tokenKey{}).(*verified)
+	if known != nil && known.token == token {
+		return known.holder, nil
+	}
+	holder, err := v.issuer.Identity(r.Context(), token)
+	if known != nil && err == nil {
+		*known = verified{token, holder}
+	}
+	return holder, err
+}
+
 // Admit checks the head of a request. A valid token verifies the request at once. The first tokens of an issuer
 // make it read the issuer's keys, which may take as long as the request's context allows.
 func (v withTokens) Admit(r *http.Request) (bool, error) {
-	verified, err := v.Verifier.Admit(r)
+	proven, err := v.Verifier.Admit(r)
 	if token, ok := tokenOf(r); err != nil && ok {
-		_, err = v.issuer.Identity(r.Context(), token)
+		_, err = v.identity(r, token)
 		return err == nil, err
 	}
-	return verified, err
+	return proven, err
 }
 
 // Verify returns the holder of the key or of the token. If neither is valid and the bearer has the form of a
@@ -50,7 +85,7 @@ func (v withTokens) Admit(r *http.Request) (bool, error) {
 func (v withTokens) Verify(r *http.Request, body []byte) (sigv4.Identity, error) {
 	who, err := v.Verifier.Verify(r, body)
 	if token, ok := tokenOf(r); err != nil && ok {
-		holder, err := v.issuer.Identity(r.Context(), token)
+		holder, err := v.identity(r, token)
 		return sigv4.Identity{Account: holder.Account, Principal: holder.Principal, Groups: holder.Groups}, err
 	}
 	return who, err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -51,4 +52,44 @@ func TestOnlyATokenIsAskedAtTheIssuer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// counting is an issuer that knows one token, and counts what it is asked.
+type counting struct{ asked int }
+
+func (c *counting) Identity(_ context.Context, token string) (oidc.Identity, error) {
+	c.asked++
+	if token != "a.good.token" {
+		return oidc.Identity{}, &oidc.Error{Code: oidc.CodeInvalid, Status: http.StatusForbidden}
+	}
+	return oidc.Identity{Account: "000000000000", Principal: "alice"}, nil
+}
+
+func TestATokenIsCheckedOncePerRequest(t *testing.T) {
+	issuer := &counting{}
+	v := withTokens{sigv4.New("us-east-1", "bedrock", keyRing(&config.Config{}), time.Now), issuer}
+	h := rememberTokens(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		proven, err := v.Admit(r)
+		who, err2 := v.Verify(r, nil)
+		good := r.Header.Get("Authorization") == "Bearer a.good.token"
+		if proven != good || (err == nil) != good || (err2 == nil) != good || (who.Principal == "alice") != good {
+			t.Errorf("%q: %t %v; %+v %v", r.Header.Get("Authorization"), proven, err, who, err2)
+		}
+		// The holder of one token is not that of another.
+		r.Header.Set("Authorization", "Bearer a.wrong.token")
+		if who, err := v.Verify(r, nil); err == nil {
+			t.Errorf("another token is taken for %+v", who)
+		}
+	}))
+	for range 3 {
+		r := httptest.NewRequest("GET", "/model-invocation-jobs", nil)
+		r.Header.Set("Authorization", "Bearer a.good.token")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if issuer.asked != 6 { // the good and the wrong one, in each request
+		t.Errorf("the issuer's keys were used %d times for 3 requests", issuer.asked)
+	}
+	r := httptest.NewRequest("GET", "/model-invocation-jobs", nil)
+	r.Header.Set("Authorization", "Bearer a.wrong.token")
+	h.ServeHTTP(httptest.NewRecorder(), r)
 }

@@ -23,7 +23,7 @@ type Networks struct {
 
 // Refuses implements control.Network. Hosts with names are not judged, because their addresses may change.
 func (n Networks) Refuses(vpc batholith.VPC, model string) string {
-	of, err := n.Of(vpc.SubnetIDs, vpc.SecurityGroupIDs)
+	of, err := n.Consider(vpc.SubnetIDs, vpc.SecurityGroupIDs)
 	if err != nil {
 		return err.Error()
 	}
@@ -64,14 +64,17 @@ func (n Networks) of(j batholith.Job) (*network.Network, error) {
 // routes are the clients of the S3 by network. The zero value is ready.
 type routes struct {
 	mu      sync.Mutex
-	http    map[*network.Network]*http.Client
+	http    map[string]*http.Client // by Network.Key; at most mostRoutes
 	clients map[route]*object.Client
 }
+
+// mostRoutes bounds the networks whose clients are kept. Callers can name any number.
+const mostRoutes = 256
 
 // route is a role with its keys, and a network.
 type route struct {
 	role *object.Standing // one for each role
-	over *network.Network
+	over string           // Network.Key
 }
 
 // over returns how a role reaches the S3 through a network. A role whose keys are assumed asks its token service through it, too.
@@ -79,21 +82,22 @@ func (r *routes) over(as access, n *network.Network) (access, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.http == nil {
-		r.http, r.clients = map[*network.Network]*http.Client{}, map[route]*object.Client{}
+		r.http, r.clients = map[string]*http.Client{}, map[route]*object.Client{}
 	}
-	client := r.http[n]
+	client := r.http[n.Key()]
 	if client == nil {
+		r.forget()
 		var err error
 		if client, err = object.Over(as.base.HTTPClient, n); err != nil {
 			return as, err
 		}
-		r.http[n] = client
+		r.http[n.Key()] = client
 	}
 	as.base.HTTPClient = client
 	if as.assume != nil {
 		return as, nil
 	}
-	at := route{as.standing, n}
+	at := route{as.standing, n.Key()}
 	if as.client = r.clients[at]; as.client == nil {
 		c, err := object.New(as.base)
 		if err != nil {
@@ -102,6 +106,19 @@ func (r *routes) over(as access, n *network.Network) (access, error) {
 		as.client, r.clients[at] = c, c
 	}
 	return as, nil
+}
+
+// forget drops all clients if there are mostRoutes of them. Jobs that use one keep it; the others are made again.
+// The caller holds r.mu.
+func (r *routes) forget() {
+	if len(r.http) < mostRoutes {
+		return
+	}
+	for _, c := range r.http {
+		c.CloseIdleConnections()
+	}
+	clear(r.http)
+	clear(r.clients)
 }
 
 // backends returns the backends of a job's model as the job's network reaches them, and the key of that network. The key is "" for a job

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -129,6 +130,32 @@ func TestAModelInsideTheProcessHasOneQueueForAllNetworks(t *testing.T) {
 		plain, key, err := n.backends(batholith.Job{}, s.Backends)
 		if err != nil || key != "" || plain[0] != s.Backends[0] {
 			t.Error("a job without vpcConfig is routed:", model, key, err)
+		}
+	}
+}
+
+func TestManyNetworksKeepABoundedNumberOfClients(t *testing.T) {
+	var subnets []network.Subnet
+	for i := range mostRoutes + 50 {
+		subnets = append(subnets, network.Subnet{ID: fmt.Sprint("s", i)})
+	}
+	all, r := network.New(subnets, []network.Group{{ID: "sg"}}), routes{}
+	as := access{standing: &object.Standing{}, base: object.Config{Endpoint: "http://127.0.0.1:1", PathStyle: true, Region: "us-east-1", AccessKeyID: "own", SecretAccessKey: "x", HTTPClient: object.NewHTTPClient(nil)}}
+	for _, s := range subnets {
+		n, err := all.Of([]string{s.ID}, []string{"sg"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := r.over(as, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := r.over(as, n)
+		if err != nil || one.client != again.client || one.client == nil {
+			t.Fatalf("one network has two clients: %v", err)
+		}
+		if len(r.http) > mostRoutes || len(r.clients) > mostRoutes {
+			t.Fatalf("%d and %d clients are kept", len(r.http), len(r.clients))
 		}
 	}
 }

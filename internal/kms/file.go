@@ -102,7 +102,7 @@ func Create(path, id string, now time.Time) (*File, error) {
 // Rotate adds a version to the key of a file, which encrypts from then on. The file is replaced in one step, so a
 // crash leaves the old or the new one. Rotations of one file run one after the other, also those of other processes
 // and through other names of the file: each of them adds its version. The file that a symbolic link names is
-// replaced, not the link.
+// replaced, not the link. The new file has the owner of the old one.
 func Rotate(path string, now time.Time) (*File, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil { // else ReadFile says why
 		path = real
@@ -120,6 +120,10 @@ func Rotate(path string, now time.Time) (*File, error) {
 	tmp, err := f.stage(path)
 	if err != nil {
 		return nil, err
+	}
+	if err := keepOwner(tmp, path); err != nil {
+		os.Remove(tmp)
+		return nil, fault(ErrUnusable, "rotate it as that user, or as root", "the new key file cannot be given to the owner of %s: %v", path, err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		os.Remove(tmp)

@@ -23,8 +23,12 @@ type Networks struct {
 	resolver resolver
 
 	mu    sync.Mutex
-	known map[string]*Network // by key
+	known map[string]*Network // by key; at most mostKnown
 }
+
+// mostKnown bounds the networks that are remembered. Subnets in another order are another network, so callers could
+// name any number. A network that was forgotten is made again.
+const mostKnown = 256
 
 // New returns the configured networks. Ids are unique; [config] has checked that.
 func New(subnets []Subnet, groups []Group) *Networks {
@@ -45,15 +49,28 @@ func (n *Networks) Subnet(id string) bool { return n.subnets[id] != nil }
 func (n *Networks) SecurityGroup(id string) bool { _, ok := n.groups[id]; return ok }
 
 // Of returns the network of a vpcConfig: the union of the groups' rules, and the subnets in the given
-// order. Equal ids give the same *Network. An unknown id is an error.
+// order. Equal ids give the same *Network while it is remembered, and always the same key. An unknown id is an error.
 func (n *Networks) Of(subnets, groups []string) (*Network, error) {
-	groups = slices.Compact(slices.Sorted(slices.Values(groups)))
-	key := strings.Join(subnets, ",") + ";" + strings.Join(groups, ",") // ids hold neither character
+	made, err := n.Consider(subnets, groups)
+	if err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if known := n.known[key]; known != nil {
+	if known := n.known[made.key]; known != nil {
 		return known, nil
 	}
+	if len(n.known) >= mostKnown {
+		clear(n.known)
+	}
+	n.known[made.key] = made
+	return made, nil
+}
+
+// Consider is Of for a vpcConfig that no job has yet: the network is not remembered.
+func (n *Networks) Consider(subnets, groups []string) (*Network, error) {
+	groups = slices.Compact(slices.Sorted(slices.Values(groups)))
+	key := strings.Join(subnets, ",") + ";" + strings.Join(groups, ",") // ids hold neither character
 	made := &Network{key: key, groups: groups, resolver: n.resolver}
 	for _, id := range subnets {
 		s := n.subnets[id]
@@ -71,7 +88,6 @@ func (n *Networks) Of(subnets, groups []string) (*Network, error) {
 		}
 		made.rules = append(made.rules, g.Egress...)
 	}
-	n.known[key] = made
 	return made, nil
 }
 

@@ -236,6 +236,13 @@ func refuseKind(a *address, what act) error {
 	return refusal(http.StatusBadRequest, "InvalidArgument", "Conflicting query string parameters: "+strings.Join(found, ", "))
 }
 
+// writeHeaders are the headers of a write that need an action of their own. A refusal names the first action that is
+// denied, so their order is fixed.
+var writeHeaders = []struct{ name, action string }{
+	{"X-Amz-Tagging", "s3:PutObjectTagging"}, {"X-Amz-Acl", "s3:PutObjectAcl"},
+	{"X-Amz-Object-Lock-Mode", "s3:PutObjectRetention"}, {"X-Amz-Object-Lock-Legal-Hold", "s3:PutObjectLegalHold"},
+}
+
 // also returns the actions that a request needs beside that of its operation, because of its headers or the fields
 // of its form.
 func also(operation, version string, header func(string) string) (more []string) {
@@ -258,10 +265,9 @@ func also(operation, version string, header func(string) string) (more []string)
 			more = append(more, "s3:PutBucketOwnershipControls")
 		}
 	case "PutObject", "PostObject", "CopyObject", "CreateMultipartUpload":
-		for name, action := range map[string]string{"X-Amz-Tagging": "s3:PutObjectTagging", "X-Amz-Acl": "s3:PutObjectAcl",
-			"X-Amz-Object-Lock-Mode": "s3:PutObjectRetention", "X-Amz-Object-Lock-Legal-Hold": "s3:PutObjectLegalHold"} {
-			if header(name) != "" {
-				more = append(more, action)
+		for _, h := range writeHeaders {
+			if header(h.name) != "" {
+				more = append(more, h.action)
 			}
 		}
 	}

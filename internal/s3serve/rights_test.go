@@ -356,3 +356,17 @@ func TestAKeyStaysBelowItsPrefixes(t *testing.T) {
 		t.Errorf("a deletion: %s", r.body)
 	}
 }
+
+// A refusal names the first action that is denied.
+func TestTheActionsOfARequestAreAskedInOneOrder(t *testing.T) {
+	header := func(string) string { return "x" }
+	want := also("PutObject", "", header)
+	if len(want) != len(writeHeaders) {
+		t.Fatalf("%q", want)
+	}
+	for range 20 {
+		if got := also("PutObject", "", header); !slices.Equal(got, want) {
+			t.Fatalf("%q, before %q", got, want)
+		}
+	}
+}

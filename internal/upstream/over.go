@@ -11,8 +11,11 @@ import (
 // networks are the copies of a backend that reach its server through a network each.
 type networks struct {
 	mu sync.Mutex
-	of map[*network.Network]*Backend
+	of map[string]*Backend // by Network.Key; at most mostNetworks
 }
+
+// mostNetworks bounds the copies that are kept. Callers can name any number of networks.
+const mostNetworks = 256
 
 // Over returns the same server, reached through the network of a job. Its connections are not shared with
 // those of b. A transport without connections, such as that of an embedded model, is used as it is: nothing
@@ -24,17 +27,23 @@ func (b *Backend) Over(n *network.Network) *Backend {
 	}
 	b.networks.mu.Lock()
 	defer b.networks.mu.Unlock()
-	if over := b.networks.of[n]; over != nil {
+	if over := b.networks.of[n.Key()]; over != nil {
 		return over
+	}
+	if len(b.networks.of) >= mostNetworks { // jobs that use one keep it; the others are made again
+		for _, over := range b.networks.of {
+			over.o.Transport.(*http.Transport).CloseIdleConnections()
+		}
+		clear(b.networks.of)
 	}
 	o := b.o
 	o.Transport = n.Transport(t)
 	over := b.with(o)
 	over.network = n.Key()
 	if b.networks.of == nil {
-		b.networks.of = map[*network.Network]*Backend{}
+		b.networks.of = map[string]*Backend{}
 	}
-	b.networks.of[n] = over
+	b.networks.of[n.Key()] = over
 	return over
 }
 

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,5 +53,30 @@ func TestABackendOverANetworkIsTheSameServerByOtherConnections(t *testing.T) {
 	inside, err := New(Options{URL: "http://x.embedded/v1", Transport: InProcess(http.NotFoundHandler())})
 	if err != nil || inside.Over(closed) != inside || inside.Refused(closed) != nil {
 		t.Error("an embedded model is judged by rules", err)
+	}
+}
+
+func TestManyNetworksKeepABoundedNumberOfConnectionPools(t *testing.T) {
+	var subnets []network.Subnet
+	for i := range 2 * mostNetworks {
+		subnets = append(subnets, network.Subnet{ID: fmt.Sprint("s", i)})
+	}
+	all := network.New(subnets, []network.Group{{ID: "sg"}})
+	b, err := New(Options{URL: "http://127.0.0.1:1/v1", Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range subnets {
+		n, err := all.Of([]string{s.ID}, []string{"sg"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := b.Over(n)
+		if over != b.Over(n) || over.Server() != b.Server() {
+			t.Fatal("one network has two connection pools")
+		}
+		if len(b.networks.of) > mostNetworks {
+			t.Fatalf("%d connection pools are kept", len(b.networks.of))
+		}
 	}
 }
