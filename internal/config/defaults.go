@@ -51,7 +51,8 @@ func example() *Config {
 	c := Default(ProfileDefault)
 	c.Credentials = []Credential{{AccessKeyID: "AKEXAMPLE", SecretAccessKeyEnv: "ALICE_SECRET", Principal: "alice"}}
 	c.APIKeys = []APIKey{{KeyEnv: "BOB_KEY", Principal: "bob"}}
-	c.Roles = []Role{{ARN: "arn:aws:iam::000000000000:role/batch", AccessKeyID: "ROLEKEY", SecretAccessKeyEnv: "ROLE_SECRET"}}
+	c.Roles = []Role{{ARN: "arn:aws:iam::000000000000:role/batch", AccessKeyID: "ROLEKEY", SecretAccessKeyEnv: "ROLE_SECRET",
+		Assume: &Assume{STSEndpoint: "https://sts.example.net", RoleARN: "arn:aws:iam::111122223333:role/batch", ExternalID: "x7"}}}
 	c.KMS = KMS{Keys: []KMSKey{{Aliases: []string{"prompts"}, File: "prompts.key"}}}
 	c.Models = []Model{{
 		ID:      "anthropic.claude-3-haiku-20240307-v1:0",

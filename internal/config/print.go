@@ -78,7 +78,7 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		key := f.Tag.Get("yaml")
-		if key == "" || key == "-" || v.Field(i).Kind() == reflect.Pointer {
+		if key == "" || key == "-" || v.Field(i).Kind() == reflect.Pointer && v.Field(i).IsNil() {
 			continue
 		}
 		// The first field of a list entry is written on the line of the dash.
@@ -95,6 +95,11 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 func (p *printer) field(f reflect.StructField, v reflect.Value, path, key, lead, indent string) {
 	entries := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 	switch {
+	case v.Kind() == reflect.Pointer:
+		if p.muted != nil && p.muted(path) { // instead of what stands above it, so not both are examples to uncomment
+			lead, indent = indent+"# ", indent+"# "
+		}
+		p.field(f, v.Elem(), path, key, lead, indent)
 	case v.Kind() == reflect.Struct:
 		p.line(path, indent, lead+key+":", false)
 		p.fields(v, path, indent+"  ")

@@ -45,13 +45,74 @@ func TestSampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
+// sampleKey matches a line of the sample with a key, behind the comment signs of examples.
+var sampleKey = regexp.MustCompile(`^(?:# )?( *)(?:# )?( *)(- )?([a-z_0-9]+):`)
+
+// sampled returns the paths of all keys in the sample, as fieldDocs has them. The indentation tells what contains what.
+func sampled(text string) map[string]bool {
+	type level struct {
+		indent int
+		path   string
+		list   bool // an entry of a list has begun below it
+	}
+	paths, open := map[string]bool{}, []level(nil)
+	for line := range strings.Lines(text) {
+		m := sampleKey.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		indent := len(m[1]) + len(m[2]) + len(m[3])
+		for len(open) > 0 && open[len(open)-1].indent >= indent {
+			open = open[:len(open)-1]
+		}
+		path := m[4]
+		if n := len(open); n > 0 {
+			open[n-1].list = open[n-1].list || m[3] != ""
+			join := "."
+			if open[n-1].list {
+				join = "[]."
+			}
+			path = open[n-1].path + join + path
+		}
+		paths[path] = true
+		open = append(open, level{indent: indent, path: path})
+	}
+	return paths
+}
+
 func TestSampleNamesEverySetting(t *testing.T) {
-	text := sample(t)
+	named := sampled(sample(t))
 	for path := range fieldDocs() {
-		key := path[strings.LastIndex(path, ".")+1:]
-		if !regexp.MustCompile(`(?m)^[# -]*`+key+`:`).MatchString(text) && !strings.Contains(path, "assume") {
+		if !named[path] {
 			t.Errorf("%s is missing", path)
 		}
+	}
+}
+
+// Settings in a section of a list entry are shown with their origin, as others are.
+func TestTheEffectiveSettingsShowHowARoleIsAssumed(t *testing.T) {
+	c, err := load(t, "s3: {endpoint: 'https://s3.example.net', access_key_id: A, secret_access_key: hidden}\nroles:\n- arn: arn:aws:iam::000000000000:role/batch\n  assume: {role_arn: 'arn:aws:iam::111122223333:role/batch', external_id: x7}\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := c.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"    assume:\n", "      role_arn: \"arn:aws:iam::111122223333:role/batch\"", "      external_id: x7"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "hidden\n") {
+		t.Error("a secret is shown")
+	}
+	found := false
+	for _, v := range c.Values() {
+		found = found || v.Key == "roles[0].assume.external_id" && v.Value == "x7" && strings.HasSuffix(v.Origin, ":4")
+	}
+	if !found {
+		t.Errorf("%+v", c.Values())
 	}
 }
 
