@@ -295,6 +295,7 @@ func (s *service) handler() http.Handler {
 		}
 	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
+		r = runtime.WithKey(r)
 		switch r.URL.Path {
 		case "/healthz":
 			fmt.Fprintln(w, "ok")

@@ -44,11 +44,15 @@ func (h *handler) count(c *call, w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
-	how := "estimate"
-	if exact {
-		how = "exact"
-	}
-	w.Header().Set(headerCount, how)
+	w.Header().Set(headerCount, counted(exact))
 	send(w, []byte(`{"inputTokens":`+strconv.FormatInt(tokens, 10)+`}`))
 	return nil
+}
+
+// counted is the value of headerCount.
+func counted(exact bool) string {
+	if exact {
+		return "exact"
+	}
+	return "estimate"
 }

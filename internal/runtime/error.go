@@ -78,6 +78,10 @@ func (h *handler) refuse(c *call, w http.ResponseWriter, err error) {
 	e := h.failure(c, err)
 	code, status, message := e.Refusal()
 	w.Header().Set("x-amzn-ErrorType", code)
+	if c.api != nil {
+		h.refuseAPI(c, w, e)
+		return
+	}
 	if own, ok := e.(*Error); ok && own.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((own.RetryAfter+time.Second-1)/time.Second)))
 	}

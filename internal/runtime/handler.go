@@ -116,6 +116,7 @@ func (everything) Unrestricted() bool { return true }
 type call struct {
 	http   *http.Request
 	id     string // of the request
+	api    *api   // through which it came; nil: Bedrock's
 	op     *operation
 	who    bedrock.Caller
 	name   string          // of the model, as the client wrote it
@@ -123,6 +124,8 @@ type call struct {
 	body   []byte
 	header headers
 	began  time.Time
+	// streams: the body asks for a stream, where it does so.
+	streams bool
 }
 
 // ServeHTTP answers one request.
@@ -132,7 +135,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	until := http.NewResponseController(w)
 	_ = until.SetWriteDeadline(time.Time{}) // an answer may take as long as the model server's timeout; a writer without deadlines has none to lift
-	c := &call{http: r, id: id, began: time.Now()}
+	c := &call{http: r, id: id, api: apiOf(r), began: time.Now()}
 	body := &untouched{ReadCloser: r.Body}
 	r.Body = body
 	err := h.serve(c, w, r)
@@ -165,14 +168,21 @@ func (h *handler) serve(c *call, w http.ResponseWriter, r *http.Request) (err er
 		return err
 	}
 	h.Known(r.Context(), c.op.name, c.who)
+	if c.op.named {
+		if err := c.named(); err != nil {
+			return err
+		}
+	}
 	if err := h.allow(c); err != nil {
 		return err
 	}
 	if c.op.refuses != "" {
 		return validation("%s", c.op.refuses)
 	}
-	if c.header, err = readHeaders(r, c.op); err != nil {
-		return err
+	if c.api == nil {
+		if c.header, err = readHeaders(r, c.op); err != nil {
+			return err
+		}
 	}
 	if h.Lanes == nil {
 		return &Error{Code: CodeServiceUnavailable, Message: "This process runs no model: it answers the API only. Send the call to a process that has a worker (batholith serve)."}
@@ -200,6 +210,9 @@ func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 func (h *handler) allow(c *call) error {
 	if n := h.Limits.MaxCallsPerSecond; n > 0 && !h.rates.Allow(time.Now(), c.who, n) {
 		return throttled("Too many calls: principal %s may make %d a second (quota max_calls_per_second). Try again later, or ask the operator to raise the quota.", c.who.Principal, n)
+	}
+	if c.op.lists {
+		return nil
 	}
 	model, found := h.Models.Lookup(c.name)
 	name := c.name

@@ -7,6 +7,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -21,6 +22,8 @@ type operation struct {
 	most    int64  // bytes of a body
 	accept  string // header that names the wanted type of the answer
 	refuses string // why the operation is not available here; "": it is
+	named   bool   // the body names the model: see call.named
+	lists   bool   // it concerns no single model
 	run     func(h *handler, c *call, w http.ResponseWriter) error
 }
 
@@ -37,6 +40,10 @@ var operations = []*operation{
 		most: MaxBody, accept: "Accept", run: (*handler).invoke},
 	{name: "Converse", method: http.MethodPost, before: "/model/", after: "/converse", action: actionInvoke, typ: batholith.Converse,
 		most: MaxBody, accept: "Accept", run: (*handler).converse},
+	{name: "InvokeModelWithResponseStream", method: http.MethodPost, before: "/model/", after: "/invoke-with-response-stream", action: actionStream, typ: batholith.InvokeModel,
+		most: MaxBody, accept: "X-Amzn-Bedrock-Accept", run: (*handler).invokeStream},
+	{name: "ConverseStream", method: http.MethodPost, before: "/model/", after: "/converse-stream", action: actionStream, typ: batholith.Converse,
+		most: MaxBody, run: (*handler).converseStream},
 	{name: "CountTokens", method: http.MethodPost, before: "/model/", after: "/count-tokens", action: actionCount,
 		most: maxCountBody, accept: "Accept", run: (*handler).count},
 	{name: "InvokeModelWithBidirectionalStream", method: http.MethodPost, before: "/model/", after: "/invoke-with-bidirectional-stream", action: actionStream,
@@ -51,12 +58,20 @@ var operations = []*operation{
 		refuses: "There are no asynchronous calls here. For many prompts create a batch job (CreateModelInvocationJob), and read it with GetModelInvocationJob."},
 	{name: "ListAsyncInvokes", method: http.MethodGet, before: "/async-invoke",
 		refuses: "There are no asynchronous calls here. For many prompts create a batch job (CreateModelInvocationJob), and list jobs with ListModelInvocationJobs."},
+	{name: "ChatCompletions", method: http.MethodPost, before: "/openai/v1/chat/completions", action: actionInvoke, typ: dialect.ChatCompletions, most: MaxBody, named: true, run: (*handler).answer},
+	{name: "Responses", method: http.MethodPost, before: "/openai/v1/responses", action: actionInvoke, typ: dialect.Responses, most: MaxBody, named: true, run: (*handler).answer},
+	{name: "OpenAIModels", method: http.MethodGet, before: "/openai/v1/models", action: actionInvoke, lists: true, run: (*handler).listOpenAI},
+	{name: "OpenAIModel", method: http.MethodGet, before: "/openai/v1/models/", action: actionInvoke, run: (*handler).describeOpenAI},
+	{name: "Messages", method: http.MethodPost, before: "/anthropic/v1/messages", action: actionInvoke, typ: dialect.Messages, most: MaxBody, named: true, run: (*handler).answer},
+	{name: "CountMessageTokens", method: http.MethodPost, before: "/anthropic/v1/messages/count_tokens", action: actionCount, typ: dialect.Messages, most: MaxBody, named: true,
+		run: (*handler).countMessages},
+	{name: "AnthropicModels", method: http.MethodGet, before: "/anthropic/v1/models", action: actionInvoke, lists: true, run: (*handler).listAnthropic},
 }
 
 // Is reports whether a request is for the runtime and not for the control plane.
 func Is(r *http.Request) bool {
 	path := r.URL.EscapedPath()
-	for _, prefix := range []string{"/model/", "/guardrail/", "/guardrail-checks", "/async-invoke"} {
+	for _, prefix := range []string{"/model/", "/guardrail/", "/guardrail-checks", "/async-invoke", openAI.prefix, anthropic.prefix} {
 		if strings.HasPrefix(path, prefix) {
 			return true
 		}
