@@ -75,7 +75,8 @@ type Call struct {
 	Changes Changes
 	Spare   Spare // members of Body that may be left out
 	// Media are objects whose Base64 is sent in the place of their marks in Body.
-	Media []Medium
+	Media   []Medium
+	Headers [][2]string // names and values of headers that the request has beside those of every request
 }
 
 // Spare is a set of optional request members: the record works without them, or with another form of them.

@@ -196,6 +196,17 @@ func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 	}, true
 }
 
+// Takes returns nil if a backend of the model can take bodies of an invocation type. Otherwise the
+// error says why, and what to do.
+func (c *Catalog) Takes(idOrARN string, t batholith.InvocationType) error {
+	s, ok := c.Serving(idOrARN)
+	if !ok {
+		return fmt.Errorf("no model %q is configured", idOrARN)
+	}
+	_, _, err := s.For(t)
+	return err
+}
+
 // find returns the index of a model by the rules of Lookup.
 func (c *Catalog) find(idOrARN string) (int, bool) {
 	if i, ok := c.byName[idOrARN]; ok {

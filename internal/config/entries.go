@@ -289,12 +289,13 @@ func (l *loader) checkBackend(at string, b Backend) {
 	if b.CAFile != "" {
 		l.authorities(at+".ca_file", b.CAFile)
 	}
-	switch b.Protocol {
-	case "bedrock", "anthropic", "ollama", "tei":
-		l.bad(at+".protocol", "use openai: ollama and most others speak it below /v1",
+	switch known := dialect.Protocols(); {
+	case slices.Contains(known, b.Protocol):
+	case b.Protocol == "bedrock", b.Protocol == "ollama", b.Protocol == "tei":
+		l.bad(at+".protocol", "use one of "+strings.Join(known, ", ")+": ollama and most others speak openai below /v1",
 			"%s is not supported yet in this version", b.Protocol)
 	default:
-		l.oneOf(at+".protocol", b.Protocol, "openai", "bedrock", "anthropic", "ollama", "tei")
+		l.oneOf(at+".protocol", b.Protocol, known...)
 	}
 	l.secretNamed(at+".api_key_env", b.APIKeyEnv)
 	l.checkPriority(at+".priority", b.Priority)

@@ -292,10 +292,10 @@ type Model struct {
 
 // Backend configures one model server.
 type Backend struct {
-	// Base URL: …/v1 for openai.
+	// Base URL: …/v1 for openai and anthropic.
 	URL string `yaml:"url"`
-	// Protocol of the server: openai. Others (bedrock, anthropic, ollama, tei) are not
-	// supported yet.
+	// Protocol of the server: openai, or anthropic (Messages API). Others (bedrock, ollama, tei)
+	// are not supported yet.
 	Protocol string `yaml:"protocol"`
 	// The server's own name for the model; absent: the id above.
 	Model string `yaml:"model"`

@@ -41,6 +41,8 @@ type Store interface {
 type Models interface {
 	// Lookup finds a model by id, alias or ARN.
 	Lookup(idOrARN string) (batholith.Model, bool)
+	// Takes returns nil if jobs of this type can run on the model, or an error that names the cause and the remedy.
+	Takes(idOrARN string, t batholith.InvocationType) error
 	// Models returns all models.
 	Models() []batholith.Model
 }

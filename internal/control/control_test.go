@@ -29,6 +29,13 @@ type shelf []batholith.Model
 
 func (s shelf) Models() []batholith.Model { return s }
 
+func (s shelf) Takes(id string, t batholith.InvocationType) error {
+	if strings.HasPrefix(id, "templated") && t == batholith.InvokeModel {
+		return errors.New("its server has no completions")
+	}
+	return nil
+}
+
 func (s shelf) Lookup(id string) (batholith.Model, bool) {
 	id = id[strings.LastIndexByte(id, '/')+1:]
 	for _, m := range s {
@@ -277,6 +284,21 @@ func TestOneTokenMakesOneJob(t *testing.T) {
 	a.set(idOf(first), batholith.StatusCompleted)
 	if again := a.create(t, with(nil)); again != first {
 		t.Errorf("after the end: %s, not %s", again, first)
+	}
+}
+
+// TestAModelWithoutAServerForTheTypeIsRefused: the refusal names the type and the reason.
+func TestAModelWithoutAServerForTheTypeIsRefused(t *testing.T) {
+	a := newTester(nil)
+	a.Models = append(a.Models.(shelf), batholith.Model{ID: "templated"})
+	in := input("job")
+	in.ModelID = "templated"
+	_, err := a.CreateModelInvocationJob(a.ctx, in)
+	refused(t, err, bedrock.CodeValidation, "InvokeModel")
+	refused(t, err, bedrock.CodeValidation, "its server has no completions")
+	in.ModelInvocationType = batholith.Converse
+	if _, err := a.CreateModelInvocationJob(a.ctx, in); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -182,12 +182,15 @@ func (a *API) checkRole(who bedrock.Caller, req batholith.Request) error {
 	return nil
 }
 
-// checkModel requires a configured model. Validation finds out later whether it supports the
-// invocation type.
+// checkModel requires a configured model, with a model server that can take bodies of the job's
+// type.
 func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 	if _, ok := a.Models.Lookup(req.ModelID); !ok {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
 			"configured are: %s.", req.ModelID, a.modelsNear(req.ModelID))
+	}
+	if err := a.Models.Takes(req.ModelID, req.Type); err != nil {
+		return bedrock.Validation("Batch inference with the modelInvocationType %s is not supported for the requested model: %v.", req.Type, err)
 	}
 	return nil
 }

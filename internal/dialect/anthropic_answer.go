@@ -23,7 +23,7 @@ func (d anthropic) answer(input value, call batholith.Call, body []byte) (bathol
 	d.stopReason(&b, input, c)
 	b.key("usage")
 	b.open('{')
-	b.integerMember("input_tokens", c.tokens.Input-c.tokens.CacheRead)
+	b.integerMember("input_tokens", c.tokens.Input-c.tokens.CacheRead-c.tokens.CacheWrite)
 	b.integerMember("cache_creation_input_tokens", c.tokens.CacheWrite)
 	b.integerMember("cache_read_input_tokens", c.tokens.CacheRead)
 	b.integerMember("output_tokens", c.tokens.Output)

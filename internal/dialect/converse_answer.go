@@ -17,7 +17,7 @@ func (d converse) answer(input value, call batholith.Call, body []byte) (batholi
 	b.textMember("stopReason", converseStop(c, stop))
 	b.key("usage")
 	b.open('{')
-	b.integerMember("inputTokens", c.tokens.Input-c.tokens.CacheRead)
+	b.integerMember("inputTokens", c.tokens.Input-c.tokens.CacheRead-c.tokens.CacheWrite)
 	b.integerMember("outputTokens", c.tokens.Output)
 	b.integerMember("totalTokens", c.tokens.Input+c.tokens.Output)
 	b.integerMember("cacheReadInputTokens", c.tokens.CacheRead)

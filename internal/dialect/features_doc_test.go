@@ -164,6 +164,9 @@ func (f probedFamily) cell(t *testing.T, protocol string, p probe) string {
 	if err != nil {
 		return "refused"
 	}
+	if _, err := d.Request(f.base, "served"); err != nil && protocol != ProtocolOpenAI {
+		return "refused" // one of the family's formats, which this protocol cannot carry
+	}
 	if p.feature != streamedFeature {
 		return fateOf(t, d, f.base, p.body)
 	}

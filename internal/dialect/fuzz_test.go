@@ -28,6 +28,15 @@ func everyDialect(t testing.TB, o Options) map[string]Dialect {
 		t.Fatal(err)
 	}
 	all["converse"] = d
+	for _, protocol := range Protocols() {
+		for _, typ := range []batholith.InvocationType{batholith.InvokeModel, batholith.Converse} {
+			for _, f := range Families() {
+				if d, err := For(f, protocol, typ, o); err == nil && protocol != ProtocolOpenAI && (typ != batholith.Converse || f == "openai") {
+					all[protocol+" "+f+" "+string(typ)] = d
+				}
+			}
+		}
+	}
 	return all
 }
 

@@ -27,8 +27,8 @@ type golden struct {
 	request, call, answer, output []byte
 }
 
-// readGolden reads a file testdata/golden/FAMILY.txtar. Of a family with several, a word after a dot tells them apart;
-// "converse" is the invocation type.
+// readGolden reads a file testdata/golden/FAMILY.txtar, or testdata/golden/PROTOCOL/FAMILY.txtar for another protocol than OpenAI's. Of a
+// family with several, a word after a dot tells them apart; "converse" is the invocation type.
 func readGolden(t testing.TB, file string) (Dialect, []golden) {
 	family, word, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".txtar"), ".")
 	typ := batholith.InvokeModel
@@ -39,7 +39,11 @@ func readGolden(t testing.TB, file string) (Dialect, []golden) {
 	if id == "" {
 		id = family + ".model"
 	}
-	d, err := For(family, ProtocolOpenAI, typ, Options{Names: []string{id, "alias"}, Documents: document.Here{}})
+	protocol := ProtocolOpenAI
+	if dir := filepath.Base(filepath.Dir(file)); dir != "golden" {
+		protocol = dir
+	}
+	d, err := For(family, protocol, typ, Options{Names: []string{id, "alias"}, Documents: document.Here{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,16 +77,17 @@ func readGolden(t testing.TB, file string) (Dialect, []golden) {
 
 func goldenFiles(t testing.TB) []string {
 	files, err := filepath.Glob("testdata/golden/*.txtar")
-	if err != nil || len(files) == 0 {
+	more, _ := filepath.Glob("testdata/golden/*/*.txtar")
+	if err != nil || len(files) == 0 || len(more) == 0 {
 		t.Fatalf("no golden files: %v", err)
 	}
-	return files
+	return append(files, more...)
 }
 
 // TestBodiesAreTranslatedAsTheGoldenFilesSay also checks what holds of every translation: one line of valid JSON.
 func TestBodiesAreTranslatedAsTheGoldenFilesSay(t *testing.T) {
 	for _, file := range goldenFiles(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+		t.Run(strings.TrimPrefix(strings.TrimSuffix(file, ".txtar"), "testdata/golden/"), func(t *testing.T) {
 			d, cases := readGolden(t, file)
 			for i := range cases {
 				g := &cases[i]
@@ -112,7 +117,11 @@ func translate(t *testing.T, d Dialect, g golden) (call, output []byte) {
 		return recordErrorText(t, err), nil
 	}
 	wholesome(t, g.name, c.Body)
-	call = fmt.Appendf(nil, "POST %s\n%s", c.Path, c.Body)
+	call = fmt.Appendf(nil, "POST %s\n", c.Path)
+	for _, h := range c.Headers {
+		call = fmt.Appendf(call, "%s: %s\n", h[0], h[1])
+	}
+	call = append(call, c.Body...)
 	if len(g.answer) == 0 {
 		return call, nil
 	}

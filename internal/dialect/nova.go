@@ -43,7 +43,7 @@ func (d nova) answer(input value, call batholith.Call, body []byte) (batholith.A
 	b.textMember("stopReason", converseStop(c, stop))
 	b.key("usage")
 	b.open('{')
-	b.integerMember("inputTokens", c.tokens.Input-c.tokens.CacheRead)
+	b.integerMember("inputTokens", c.tokens.Input-c.tokens.CacheRead-c.tokens.CacheWrite)
 	b.integerMember("outputTokens", c.tokens.Output)
 	b.integerMember("totalTokens", c.tokens.Input+c.tokens.Output)
 	b.integerMember("cacheReadInputTokenCount", c.tokens.CacheRead)

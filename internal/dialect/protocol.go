@@ -23,6 +23,13 @@ var protocols = []protocol{
 		answered: openAIAnswered,
 		usage:    openAIUsage,
 	},
+	{
+		name:     ProtocolAnthropic,
+		over:     func(t translator) (translator, error) { return through(t, anthropicLeg{}) },
+		canary:   anthropicCanary,
+		answered: anthropicAnswered,
+		usage:    anthropicUsage,
+	},
 }
 
 // protocol is one row of the table.

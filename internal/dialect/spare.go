@@ -25,6 +25,13 @@ const (
 	spareUsage                                  // stream_options of a stream: left out; then the stream's tokens may not be known
 	sparePriority                               // priority, added by WithPriority: left out
 
+	// The others belong to requests of the Messages API, which are translated from other formats.
+	spareHeat   // a temperature above 1: sent as 1, the largest that Claude takes
+	spareTopP   // top_p beside a temperature: left out
+	spareOff    // thinking, if it is switched off: left out
+	spareEffort // output_config with an effort: left out
+	spareSigned // thoughts in earlier turns, which have no signature of the server: left out
+
 	spareForm = spareLimit | spareParts // every chat request has these
 )
 
@@ -43,6 +50,11 @@ var spares = []spareMember{
 	{spareParts, nil, []string{"expected a string", "expected string", "content must be a string", "content should be a string", "content' must be a string", "invalid type: sequence",
 		"content must be string", "only string content", "content is not a string", "value must be a string", "content: input should be a valid string"}, true, ""},
 	{spareUsage, []string{"stream_options"}, []string{"stream_options", "include_usage"}, false, ""},
+	{spareHeat, nil, []string{"temperature"}, true, "temperature"},
+	{spareTopP, []string{"top_p"}, []string{"cannot both be specified"}, true, "top_p"},
+	{spareOff, []string{"thinking"}, []string{"thinking"}, false, ""},
+	{spareEffort, []string{"output_config"}, []string{"effort", "output_config"}, false, "reasoning_effort"},
+	{spareSigned, nil, []string{"signature", "thinking"}, true, "reasoning_content"},
 }
 
 type spareMember struct {
@@ -122,6 +134,11 @@ func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 		case s&(spareThoughts|spareParts) != 0 && name == "messages":
 			b.key(name)
 			b.plainer(v, s)
+		case s&spareHeat != 0 && name == "temperature":
+			b.integerMember(name, 1)
+		case s&spareSigned != 0 && name == "messages":
+			b.key(name)
+			b.withoutThoughts(v)
 		default:
 			b.raw(raw)
 			b.close(':')

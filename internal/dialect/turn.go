@@ -218,25 +218,25 @@ func (b *buffer) joined(prefix string, v value) {
 	*b = append(*b, v[1:]...)
 }
 
-// calls writes the tool calls of an earlier assistant turn. Arguments are a string that
+// calls writes the tool calls of an assistant turn. Arguments are a string that
 // contains JSON (OpenAI: tool_calls).
-func (c *chat) calls(calls []toolCall) {
+func (b *buffer) calls(calls []toolCall) {
 	if len(calls) == 0 {
 		return
 	}
-	c.key("tool_calls")
-	c.open('[')
+	b.key("tool_calls")
+	b.open('[')
 	for _, call := range calls {
-		c.open('{')
-		c.member("id", call.id)
-		c.textMember("type", "function")
-		c.key("function")
-		c.open('{')
-		c.member("name", call.name)
-		c.key("arguments")
-		c.quoted(call.arguments)
-		c.close('}')
-		c.close('}')
+		b.open('{')
+		b.member("id", call.id)
+		b.textMember("type", "function")
+		b.key("function")
+		b.open('{')
+		b.member("name", call.name)
+		b.key("arguments")
+		b.quoted(call.arguments)
+		b.close('}')
+		b.close('}')
 	}
-	c.close(']')
+	b.close(']')
 }

@@ -26,9 +26,11 @@ func usage(v value) (t batholith.Tokens) {
 			t.Output = tokenCount(m)
 		case "prompt_tokens_details":
 			t.CacheRead = tokenCount(m.member("cached_tokens"))
+			t.CacheWrite = tokenCount(m.member("cache_creation_tokens"))
 		}
 	}
 	t.CacheRead = min(t.CacheRead, t.Input)
+	t.CacheWrite = min(t.CacheWrite, t.Input-t.CacheRead)
 	return t
 }
 

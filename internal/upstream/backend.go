@@ -241,6 +241,9 @@ func (b *Backend) request(ctx context.Context, call batholith.Call, s *sending) 
 		s.media.attach(req)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for _, h := range call.Headers {
+		req.Header.Set(h[0], h[1])
+	}
 	if call.Fresh {
 		return req, b.fresh, nil
 	}

@@ -199,7 +199,7 @@ var (
 	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini,
 	// Anthropic. nginx and Go's server report a url with http:// where they want TLS.
 	wrongSettingWords = []string{wantsTLS[0], wantsTLS[1], "invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
-		"credit balance is too low"}
+		"credit balance is too low", "specified api usage limits"}
 	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
 	// tooLarge are words of answers with a status of 500 or more about a prompt that will never
 	// fit. llama.cpp: "input is too large to process. increase the physical batch size", "the
@@ -258,7 +258,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 		message += ": " + said
 	}
 	if kind == batholith.FailureMisconfigured {
-		remedy = r.remedy(b.o.Model)
+		remedy = r.remedy(b.o.Model, b.protocol.ends)
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
 	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {
@@ -268,13 +268,14 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 }
 
 // remedy tells the operator how to correct a wrong setting.
-func (r *refusal) remedy(model string) string {
+// ends is how the URL of a server with this protocol ends.
+func (r *refusal) remedy(model, ends string) string {
 	said := strings.ToLower(r.said.Message)
 	switch {
 	case holdsAny(said, wantsTLS):
 		return "write https:// in the backend's url"
 	case r.said.names("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "Arrearage"),
-		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"):
+		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"), strings.Contains(said, "api usage limits"):
 		return "the account of the API key has no quota left, or not enough for this request; check its billing"
 	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(said, "api key"):
 		return "check the API key of the backend (api_key_env)"
@@ -283,7 +284,7 @@ func (r *refusal) remedy(model string) string {
 	case r.status == http.StatusForbidden:
 		return "check the API key of the backend (api_key_env) and that it may use the model"
 	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(said, "model"):
-		return fmt.Sprintf("check that the backend's url is right (an OpenAI-compatible one ends in /v1) and that it serves the model %q", model)
+		return fmt.Sprintf("check that the backend's url is right (%s) and that it serves the model %q", ends, model)
 	case r.status >= 300 && r.status < 400:
 		return "set the backend's url to the address that it redirects to (curl -sI on the url shows it); it may be a login page or a proxy in front of the model server"
 	}

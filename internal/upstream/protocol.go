@@ -9,7 +9,8 @@ import (
 // protocols lists what requests of each protocol have in common beside their bodies, which
 // package dialect writes.
 var protocols = []protocol{
-	{name: "openai", authenticate: bearer, models: "/models"},
+	{name: "openai", authenticate: bearer, models: "/models", ends: "an OpenAI-compatible one ends in /v1"},
+	{name: "anthropic", authenticate: anthropicKey, models: "/models?limit=1000", ends: "one with the protocol anthropic ends in /v1"},
 }
 
 // protocol is one row of the table.
@@ -19,6 +20,7 @@ type protocol struct {
 	// the protocol needs. body is the request's; nil if it has none.
 	authenticate func(b *Backend, req *http.Request, body []byte) error
 	models       string // path of the list of models, appended to the base URL; "": the base URL itself is asked, to see whether the server is reachable
+	ends         string // how the URL of such a server ends, for a remedy
 }
 
 // protocolOf finds a row of the table. Its error names the known protocols.
@@ -31,6 +33,25 @@ func protocolOf(name string) (*protocol, error) {
 		known = append(known, protocols[i].name)
 	}
 	return nil, fmt.Errorf("backend protocol %q is not known; known: %s", name, strings.Join(known, ", "))
+}
+
+// anthropicVersion is the version of Anthropic's API that package dialect speaks (Anthropic: API
+// versioning).
+const anthropicVersion = "2023-06-01"
+
+// anthropicKey sends the key in Anthropic's header, and the version of the API. vLLM and SGLang
+// read the key from Authorization only, so other hosts than Anthropic's get it there too;
+// Anthropic would take it for a token of OAuth.
+func anthropicKey(b *Backend, req *http.Request, body []byte) error {
+	req.Header.Set("Anthropic-Version", anthropicVersion)
+	if b.o.APIKey == "" {
+		return nil
+	}
+	req.Header.Set("X-Api-Key", b.o.APIKey)
+	if host := b.base.Hostname(); host == "anthropic.com" || strings.HasSuffix(host, ".anthropic.com") {
+		return nil
+	}
+	return bearer(b, req, body)
 }
 
 // bearer sends the key as OAuth 2.0 does (RFC 6750).

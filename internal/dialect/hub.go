@@ -1,0 +1,57 @@
+package dialect
+
+import (
+	"github.com/batholith/batholith"
+)
+
+// hubAnswer is an answer of another protocol that is to be written in OpenAI's, from which the
+// families read it.
+type hubAnswer struct {
+	id, model     value // JSON strings
+	text, thought value // likewise; absent if there is none
+	calls         []toolCall
+	finish        string // one of endStop, endLength, endTools, endFilter
+	stop          value  // the stop sequence that was met, if the server tells
+	tokens        batholith.Tokens
+}
+
+// body writes the answer as one of /chat/completions. OpenAI requires created; the other
+// protocols have no such time, so it is 0.
+func (h hubAnswer) body() []byte {
+	b := make(buffer, 0, len(h.text)+len(h.thought)+512)
+	b.open('{')
+	b.member("id", h.id)
+	b.literal(`"object":"chat.completion","created":0`)
+	b.member("model", h.model)
+	b.literal(`"choices":[{"index":0,"message":{"role":"assistant"`)
+	switch {
+	case !h.text.absent():
+		b.member("content", h.text)
+	case len(h.calls) > 0:
+		b.literal(`"content":null`)
+	default:
+		b.literal(`"content":""`)
+	}
+	b.member("reasoning_content", h.thought)
+	b.calls(h.calls)
+	b.close('}')
+	b.textMember("finish_reason", h.finish)
+	b.member("stop_reason", h.stop)
+	b.close('}')
+	b.close(']')
+	b.key("usage")
+	b.open('{')
+	b.integerMember("prompt_tokens", h.tokens.Input)
+	b.integerMember("completion_tokens", h.tokens.Output)
+	b.integerMember("total_tokens", h.tokens.Input+h.tokens.Output)
+	if h.tokens.CacheRead > 0 || h.tokens.CacheWrite > 0 {
+		b.key("prompt_tokens_details")
+		b.open('{')
+		b.integerMember("cached_tokens", h.tokens.CacheRead)
+		b.integerMember("cache_creation_tokens", h.tokens.CacheWrite)
+		b.close('}')
+	}
+	b.close('}')
+	b.close('}')
+	return b
+}
