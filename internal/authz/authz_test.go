@@ -42,7 +42,17 @@ func get(who Identity, r Resource) Request {
 func TestEveryFaultHasItsPlaceAndItsRemedy(t *testing.T) {
 	for text, want := range map[string][]string{
 		`permit(principal, action == Action::"bedrock:GetJob", resource);`: {
-			`:1:37: there is no action "bedrock:GetJob" (did you mean "bedrock:Get*"?)`},
+			`:1:37: there is no action "bedrock:GetJob" (did you mean "bedrock:GetModelInvocationJob"?)`},
+		`permit(principal, action == Action::"bedrock:CreateJob", resource);`: {
+			`:1:37: there is no action "bedrock:CreateJob" (did you mean "bedrock:CreateModelInvocationJob"?)`},
+		`permit(principal, action == Action::"kms:Sign", resource);`: {
+			`:1:37: there is no action "kms:Sign" (the actions of kms are kms:*, kms:Decrypt, kms:Encrypt, kms:DescribeKey, kms:GenerateDataKey)`},
+		`permit(principal, action == Action::"sqs:SendMessage", resource);`: {
+			`:1:37: there is no action "sqs:SendMessage" (actions have AWS's names and begin with one of bedrock:, iam:, kms:, s3:, sts:, such as bedrock:GetModelInvocationJob)`},
+		`permit(principal, action, resource is Jobs);`: {
+			`:1:39: there is no entity type Jobs (did you mean Job? the types are Account, Bucket, Group, Job, Key, Model, Principal, Role)`},
+		`permit(principal, action, resource is Job) when { resource.jobName == "x" };`: {
+			":1:60: attribute `jobName` on entity type `Job` not found (known here: account, groups, model, name, owner, tags)"},
 		"permit(principal, action == Action::\"stopmodelinvocationjob\", resource);": {
 			`:1:37: there is no action "stopmodelinvocationjob" (did you mean "bedrock:StopModelInvocationJob"?)`},
 		"// who\nforbid(principal in Team::\"x\", action, resource);\n\n   permit(principal, action == Action::\"s3:Get\", resource);": {

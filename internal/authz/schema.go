@@ -111,10 +111,26 @@ func (v *vocabulary) whoHas(attribute string, inContext bool) string {
 	case len(has) > 1:
 		return "these have it: " + strings.Join(has, ", ")
 	}
-	if c := words.Closest(attribute, slices.Sorted(maps.Keys(v.has))); c != "" {
+	all := slices.Sorted(maps.Keys(v.has))
+	if c := words.Closest(attribute, all); c != "" {
 		return fmt.Sprintf("did you mean %q?", c)
 	}
-	return "known here: " + strings.Join(slices.Sorted(maps.Keys(v.has)), ", ")
+	if akin, _ := words.Akin(attribute, all); len(akin) == 1 {
+		return fmt.Sprintf("did you mean %q?", akin[0])
+	}
+	return "known here: " + strings.Join(all, ", ")
+}
+
+// noType is the remedy for an entity type that does not exist.
+func (v *vocabulary) noType(name string) string {
+	remedy := "the types are " + strings.Join(v.types, ", ")
+	if c := words.Closest(name, v.types); c != "" {
+		return fmt.Sprintf("did you mean %s? ", c) + remedy
+	}
+	if akin, _ := words.Akin(name, v.types); len(akin) == 1 {
+		return fmt.Sprintf("did you mean %s? ", akin[0]) + remedy
+	}
+	return remedy
 }
 
 func actionUID(name string) cedar.EntityUID {
@@ -131,6 +147,39 @@ func (v *vocabulary) closest(name string) string {
 	}
 	return words.Closest(name, v.names)
 }
+
+// NoAction returns the remedy for an action that does not exist: the one that was probably meant, those that share most
+// words with it, or the actions of its service, the most similar first.
+func NoAction(name string) string {
+	v := known()
+	akin, all := words.Akin(name, v.names)
+	if c := v.closest(name); c != "" && (c == name+"*" || len(akin) != 1 || !all) {
+		return fmt.Sprintf("did you mean %q?", c)
+	}
+	switch {
+	case len(akin) == 1:
+		return fmt.Sprintf("did you mean %q?", akin[0])
+	case len(akin) > 1 && len(akin) <= mostAkin:
+		return "did you mean one of " + strings.Join(akin, ", ") + "?"
+	}
+	service, _, _ := strings.Cut(name, ":")
+	var own, services []string
+	for _, n := range v.names {
+		prefix, _, _ := strings.Cut(n, ":")
+		if strings.EqualFold(prefix, service) {
+			own = append(own, n)
+		}
+		services = append(services, prefix+":")
+	}
+	if len(own) > 0 {
+		return "the actions of " + service + " are " + words.Nearest(name, own)
+	}
+	slices.Sort(services)
+	return "actions have AWS's names and begin with one of " + strings.Join(slices.Compact(services), ", ") + ", such as bedrock:GetModelInvocationJob"
+}
+
+// mostAkin is how many similar actions are named. More are no help.
+const mostAkin = 5
 
 // tagNames are the tags that policies name: resource.tags.NAME, resource.tags["NAME"] or resource.tags has NAME, and the same of
 // context.requestTags.

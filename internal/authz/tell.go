@@ -53,14 +53,11 @@ func (p *parsing) tellOne(v *validators, s statement, tree *ast.Policy, err erro
 	var found bool
 	if m := unknownAction.FindStringSubmatch(what); m != nil {
 		at, found = s.find(m[1])
-		what = fmt.Sprintf("there is no action %q", m[1])
-		if c := p.set.known.closest(m[1]); c != "" {
-			remedy = fmt.Sprintf("did you mean %q?", c)
-		}
+		what, remedy = fmt.Sprintf("there is no action %q", m[1]), NoAction(m[1])
 	} else if m := unknownType.FindStringSubmatch(what); m != nil {
 		first, _, _ := strings.Cut(m[1], "::")
 		at, found = s.find(first)
-		what, remedy = "there is no entity type "+m[1], "the types are "+strings.Join(p.set.known.types, ", ")
+		what, remedy = "there is no entity type "+m[1], p.set.known.noType(m[1])
 	} else if m := unknownAttribute.FindStringSubmatch(what); m != nil {
 		at, found = s.attribute(m[1])
 		remedy = p.set.known.whoHas(m[1], m[2] == "in")

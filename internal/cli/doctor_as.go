@@ -15,7 +15,6 @@ import (
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/store"
-	"github.com/batholith/batholith/internal/words"
 )
 
 // asQuestion is the question of doctor --as: may PRINCIPAL do ACTION with RESOURCE?
@@ -112,7 +111,7 @@ func requestAs(ctx context.Context, c *config.Config, q asQuestion) (authz.Reque
 	}
 	r := authz.Request{Action: q.action, Tags: g.requestTags, Context: map[string]string{}}
 	if authz.Types(q.action) == nil {
-		return r, hint(fmt.Errorf("there is no action %q", q.action), "%s", actionHint(q.action))
+		return r, hint(fmt.Errorf("there is no action %q", q.action), "%s", authz.NoAction(q.action))
 	}
 	if r.Who, err = identityAs(c, q.principal, g); err != nil {
 		return r, err
@@ -124,14 +123,6 @@ func requestAs(ctx context.Context, c *config.Config, q asQuestion) (authz.Reque
 		err = g.job(ctx, c, &r.Resource)
 	}
 	return r, err
-}
-
-// actionHint returns the most similar action as a suggestion, or examples of actions.
-func actionHint(action string) string {
-	if best := words.Closest(action, authz.Actions()); best != "" {
-		return "did you mean " + best + "?"
-	}
-	return "actions have AWS's names, such as bedrock:GetModelInvocationJob, iam:PassRole, s3:GetObject"
 }
 
 // assumed holds the facts of --given. They replace those of the settings and of the data directory.

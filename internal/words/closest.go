@@ -71,3 +71,53 @@ func Distance(a, b string) int {
 	}
 	return last[len(b)]
 }
+
+// Akin returns the candidates that share the most words with a name in CamelCase, those with the fewest words of
+// their own if several do. It serves names that Closest does not find, because whole words are missing: CreateJob
+// for CreateModelInvocationJob. A candidate shares at least two thirds of the words of name, in any order and number
+// (Jobs is Job). best is empty if none does. all reports that best shares every word.
+func Akin(name string, candidates []string) (best []string, all bool) {
+	words := parts(name)
+	most, own := 0, 0
+	for _, c := range candidates {
+		theirs := parts(c)
+		shared := 0
+		for _, w := range words {
+			if slices.Contains(theirs, w) {
+				shared++
+			}
+		}
+		switch {
+		case shared == 0 || 3*shared < 2*len(words) || shared < most:
+			continue
+		case shared > most || len(theirs) < own:
+			best, most, own = nil, shared, len(theirs)
+		case len(theirs) > own:
+			continue
+		}
+		best = append(best, c)
+	}
+	return best, most == len(words)
+}
+
+// parts returns the words of a name in CamelCase or with signs between them, in lower case and without a final s.
+func parts(name string) (all []string) {
+	word := ""
+	end := func() {
+		if word != "" {
+			all = append(all, strings.TrimSuffix(strings.ToLower(word), "s"))
+		}
+		word = ""
+	}
+	for i, r := range name {
+		letter := r == '*' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter || i > 0 && r >= 'A' && r <= 'Z' && !(name[i-1] >= 'A' && name[i-1] <= 'Z') {
+			end()
+		}
+		if letter {
+			word += string(r)
+		}
+	}
+	end()
+	return all
+}
