@@ -45,8 +45,8 @@ type site struct {
 	c  *config.Config
 }
 
-// startSite serves a data directory until stop is called or the test ends.
-func startSite(t *testing.T, dir string) (s *site, stop func()) {
+// startSite serves a data directory until stop is called or the test ends. The changes are made to its settings.
+func startSite(t *testing.T, dir string, changes ...func(*config.Config)) (s *site, stop func()) {
 	t.Helper()
 	c := config.Default(config.ProfileDefault)
 	c.Data, c.Listen, c.S3.Listen = dir, "127.0.0.1:0", "127.0.0.1:0"
@@ -59,6 +59,9 @@ func startSite(t *testing.T, dir string) (s *site, stop func()) {
 		{AccessKeyID: "AKEVE", SecretAccessKey: "eve-secret", Principal: "eve", Account: second}}
 	c.Roles = []config.Role{{ARN: narrowRole, Buckets: []string{"batholith/in/"}}, {ARN: outsideRole, ExternalID: "agreed"}, {ARN: evesRole},
 		{ARN: "arn:aws:iam::" + first + ":role/wide"}}
+	for _, change := range changes {
+		change(c)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan addresses, 1), make(chan error, 1)
 	go func() {
@@ -115,7 +118,13 @@ func (s *site) bedrock(as aws.CredentialsProvider) *awsbedrock.Client {
 // assume assumes a role as alice.
 func (s *site) assume(role string) *credentialsOf {
 	s.t.Helper()
-	out, err := s.sts(alice).AssumeRole(s.t.Context(), &awssts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("night")})
+	return s.assumeAs(role, "night")
+}
+
+// assumeAs is assume with the name of a session.
+func (s *site) assumeAs(role, session string) *credentialsOf {
+	s.t.Helper()
+	out, err := s.sts(alice).AssumeRole(s.t.Context(), &awssts.AssumeRoleInput{RoleArn: &role, RoleSessionName: &session})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -526,6 +535,28 @@ func TestEachAccountHasItsOwnRole(t *testing.T) {
 			OutputDataConfig: &types.ModelInvocationJobOutputDataConfigMemberS3OutputDataConfig{Value: types.ModelInvocationJobS3OutputDataConfig{S3Uri: aws.String("s3://eves-bucket/out/")}}})
 		if got := apiCode(err); got != want {
 			t.Errorf("a job as %s: %q, want %q", arn, got, want)
+		}
+	}
+}
+
+// A session is a principal of its own, so a policy can end one session of a role and leave the others.
+func TestAPolicyEndsASessionByItsName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.cedar")
+	policies := "permit(principal, action, resource);\nforbid(principal == Principal::\"arn:aws:sts::" + first + ":assumed-role/wide/night\", action, resource);\n"
+	if err := os.WriteFile(file, []byte(policies), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := startSite(t, filepath.Join(t.TempDir(), "data"), func(c *config.Config) { c.Policy = file })
+	s.put("a")
+	const wide = "arn:aws:iam::" + first + ":role/wide"
+	for session, ended := range map[string]bool{"night": true, "nightly": false, "day": false} {
+		as := temporary(s.assumeAs(wide, session))
+		_, listed := s.bedrock(as).ListModelInvocationJobs(t.Context(), &awsbedrock.ListModelInvocationJobsInput{})
+		_, assumed := s.sts(as).AssumeRole(t.Context(), &awssts.AssumeRoleInput{RoleArn: aws.String(wide), RoleSessionName: aws.String("next")})
+		for what, got := range map[string]string{"the S3": s.get(as, "a"), "the Bedrock API": strings.TrimSuffix(apiCode(listed), "Exception"), "the token service": apiCode(assumed)} {
+			if want := map[bool]string{true: "AccessDenied"}[ended]; got != want {
+				t.Errorf("the session %s at %s: %q, want %q", session, what, got, want)
+			}
 		}
 	}
 }
