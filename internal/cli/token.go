@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"strings"
 
+	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/oidc"
 	"github.com/batholith/batholith/internal/sigv4"
@@ -36,8 +39,24 @@ func newVerifier(c *config.Config, keys *sigv4.Verifier) verifier {
 	if o.Issuer == "" {
 		return keys
 	}
-	return withTokens{keys, oidc.New(oidc.Options{Issuer: o.Issuer, Audience: o.Audience, PrincipalClaim: o.PrincipalClaim, GroupsClaim: o.GroupsClaim,
+	return withTokens{keys, oidc.New(oidc.Options{Issuer: o.Issuer, Transport: issuerTransport(o.CAFile), Audience: o.Audience, PrincipalClaim: o.PrincipalClaim, GroupsClaim: o.GroupsClaim,
 		AccountClaim: o.AccountClaim, Account: c.Account, Prefix: o.Prefix})}
+}
+
+// issuerTransport returns the transport for an issuer whose certificate is of the authorities in a PEM file. It is nil,
+// the default one, without a file. The settings were checked: a file that has gone since then is an empty pool, so
+// that no other authority is trusted in its place.
+func issuerTransport(file string) http.RoundTripper {
+	if file == "" {
+		return nil
+	}
+	roots, err := certs.Pool(file)
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return t
 }
 
 // tokenKey is the place of a request's verified token in its context.

@@ -140,6 +140,9 @@ func (l *loader) checkOIDC() {
 	case o.Audience == "":
 		l.bad("oidc.issuer", "add oidc.audience, which the issuer puts into tokens for this service", "without an audience, tokens for other services would be taken")
 	}
+	if o.CAFile != "" {
+		l.authorities("oidc.ca_file", o.CAFile)
+	}
 }
 
 // loopback tells whether a host is this machine.

@@ -171,6 +171,8 @@ type OIDC struct {
 	// Prefix of the principals and groups of tokens, such as "sso:". It keeps them apart from
 	// the principals and groups of these settings.
 	Prefix string `yaml:"prefix"`
+	// PEM file with the certificate authorities of the issuer; absent: the system's authorities.
+	CAFile string `yaml:"ca_file"`
 }
 
 // Audit configures the audit log.

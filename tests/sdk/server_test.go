@@ -82,10 +82,15 @@ models:
 // serve starts the binary with a profile and stops it when the test ends.
 func serve(t *testing.T, profile string) server {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "batholith.yaml")
-	data := filepath.Join(dir, "data")
-	if err := os.WriteFile(file, fmt.Appendf(nil, settings, data, profile, backend(t)), 0o600); err != nil {
+	data := filepath.Join(t.TempDir(), "data")
+	return serveSettings(t, data, fmt.Appendf(nil, settings, data, profile, backend(t)))
+}
+
+// serveSettings starts the binary with settings that name the data directory, and stops it when the test ends.
+func serveSettings(t *testing.T, data string, yaml []byte) server {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(data), "batholith.yaml")
+	if err := os.WriteFile(file, yaml, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, "serve", "--config", file, "--drain", "100ms") // what is held would be waited for
@@ -164,6 +169,15 @@ func (l *transcript) String() string {
 
 // backend is a model server with two models: one answers at once, the other when the test is over.
 func backend(t *testing.T) string {
+	s := httptest.NewUnstartedServer(nil)
+	t.Cleanup(s.Close)
+	s.Config.Handler = models(t)
+	s.Start()
+	return s.URL
+}
+
+// models is the handler of that server.
+func models(t *testing.T) http.Handler {
 	over, end := context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, _ *http.Request) {
@@ -181,8 +195,6 @@ func backend(t *testing.T) string {
 	mux.HandleFunc("GET /{model}/v1/models", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"object":"list","data":[{"id":%q,"object":"model"}]}`, r.PathValue("model"))
 	})
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	t.Cleanup(end)
-	return s.URL
+	t.Cleanup(end) // before the server is closed, which waits for its requests
+	return mux
 }
