@@ -16,7 +16,6 @@ import (
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/simlm"
-	"github.com/batholith/batholith/internal/upstream"
 )
 
 // engineOptions returns the part of the engine's options that follows from the settings. The caller adds the
@@ -52,8 +51,7 @@ func modelOptions(c *config.Config) engine.ModelOptions {
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
 		for _, b := range set.Backends {
-			served.Backends = append(served.Backends, upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: b.Model,
-				APIKey: b.APIKey, CAFile: b.CAFile, MaxInFlight: b.MaxInFlight, Priority: b.Priority, NoCanary: b.NoCanary, Timeout: b.Timeout})
+			served.Backends = append(served.Backends, b.Upstream())
 		}
 		o.Served = append(o.Served, served)
 	}

@@ -75,7 +75,13 @@ func (d *decoder) into(v reflect.Value, node ast.Node, path string) {
 		d.into(v.Elem(), node, path)
 	case reflect.Slice:
 		d.intoList(v, node, path)
+	case reflect.Map:
+		d.intoMap(v, node, path)
 	default:
+		if v.Type() == reflect.TypeFor[JSON]() {
+			d.intoJSON(v, node, path)
+			return
+		}
 		d.intoScalar(v, node, path)
 	}
 }

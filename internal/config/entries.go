@@ -47,6 +47,12 @@ func (l *loader) complete() {
 			b.Protocol = cmp.Or(b.Protocol, "openai")
 			b.Model = cmp.Or(b.Model, m.ID)
 			b.APIKey = l.env[b.APIKeyEnv]
+			for name, variable := range b.HeadersEnv {
+				if b.Env == nil {
+					b.Env = map[string]string{}
+				}
+				b.Env[name] = l.env[variable]
+			}
 			b.Timeout = cmp.Or(b.Timeout, DefaultTimeout)
 		}
 	}
@@ -298,6 +304,10 @@ func (l *loader) checkBackend(at string, b Backend) {
 		l.oneOf(at+".protocol", b.Protocol, known...)
 	}
 	l.secretNamed(at+".api_key_env", b.APIKeyEnv)
+	l.checkKey(at, b)
+	l.checkHeaders(at, b)
+	l.checkPaths(at, b)
+	l.checkProxy(at+".proxy", b.Proxy)
 	l.checkPriority(at+".priority", b.Priority)
 	if b.MaxInFlight < 0 {
 		l.bad(at+".max_in_flight", "write 0 to have it found automatically", "it is negative")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -133,6 +134,8 @@ func formatScalar(v reflect.Value) string {
 		return formatDuration(x)
 	case []string:
 		return strings.Join(x, ",")
+	case JSON:
+		return cmp.Or(string(x), "{}")
 	}
 	if v.Kind() == reflect.Slice {
 		return ""

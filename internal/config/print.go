@@ -150,23 +150,36 @@ func formatValue(_ reflect.StructField, v reflect.Value) string {
 		}
 		return "[" + strings.Join(texts, ", ") + "]"
 	}
-	if v.Kind() == reflect.Slice {
+	switch v.Kind() {
+	case reflect.Slice:
 		return "[]"
+	case reflect.Map:
+		return formatMap(v, false)
 	}
 	return formatScalar(v)
 }
 
 // redacted is formatValue with secrets hidden, also in URLs.
 func redacted(f reflect.StructField, v reflect.Value) string {
-	if f.Tag.Get("secret") != "" && v.Len() > 0 {
-		return plain.Hidden
+	switch f.Tag.Get("secret") {
+	case "":
+	case "values":
+		return formatMap(v, true)
+	default:
+		if v.Len() > 0 {
+			return plain.Hidden
+		}
 	}
 	return plain.Redact(formatValue(f, v))
 }
 
 // quoted returns the text of v as YAML.
 func quoted(v reflect.Value, text string) string {
-	if _, span := v.Interface().(time.Duration); span || v.Kind() != reflect.String {
+	switch v.Interface().(type) {
+	case time.Duration, JSON:
+		return text
+	}
+	if v.Kind() != reflect.String {
 		return text
 	}
 	return quoteWord(text)

@@ -303,6 +303,33 @@ type Backend struct {
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
+	// File that holds the server's API key. It is read again when it changes.
+	APIKeyFile string `yaml:"api_key_file"`
+	// Header that carries the key as it is, such as api-key for Azure; absent: the protocol's,
+	// which is Authorization with Bearer for openai.
+	APIKeyHeader string `yaml:"api_key_header"`
+	// Further headers of each request, such as {X-Team: batch}.
+	Headers map[string]string `yaml:"headers" secret:"values"`
+	// Headers whose values are in environment variables, such as {X-Token: TEAM_TOKEN}.
+	HeadersEnv map[string]string `yaml:"headers_env"`
+	// Headers whose values are in files, which are read again when they change.
+	HeadersFile map[string]string `yaml:"headers_file"`
+	// Members for the body of each request, such as {chat_template_kwargs: {enable_thinking:
+	// false}}. They are merged into it as a JSON Merge Patch: they replace the request's own
+	// members, and null removes one.
+	ExtraBody JSON `yaml:"extra_body"`
+	// Path for chat requests, appended to the url, with a query if need be; {model} is the
+	// server's name for the model; absent: the protocol's.
+	ChatPath string `yaml:"chat_path"`
+	// Path for requests with a prompt; absent: the protocol's.
+	CompletionsPath string `yaml:"completions_path"`
+	// Path for embeddings; absent: the protocol's.
+	EmbeddingsPath string `yaml:"embeddings_path"`
+	// Path of the list of models; absent: the protocol's.
+	ModelsPath string `yaml:"models_path"`
+	// Proxy to the server: http://, https:// or socks5://HOST:PORT; off: none; absent: that of
+	// the environment (HTTPS_PROXY).
+	Proxy string `yaml:"proxy"`
 	// PEM file with the certificate authorities of the server; absent: the system's.
 	CAFile string `yaml:"ca_file"`
 	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server
@@ -322,8 +349,10 @@ type Backend struct {
 	// Timeout of one attempt.
 	Timeout time.Duration `yaml:"timeout"`
 
-	// APIKey is the value of that variable.
+	// APIKey is the value of the variable APIKeyEnv.
 	APIKey string `yaml:"-"`
+	// Env has the values of the variables in HeadersEnv, by header.
+	Env map[string]string `yaml:"-"`
 }
 
 // Simulated configures the simulated model. Without durations it answers at once.

@@ -62,7 +62,8 @@ const firstAnswer = 30 * time.Second
 func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding {
 	name, url := cmp.Or(b.Model, model.ID), plain.Redact(b.URL)
 	refused := Finding{Problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
-	backend, err := upstream.New(upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: name, APIKey: b.APIKey, CAFile: b.CAFile, Timeout: firstAnswer})
+	b.Model, b.Timeout = name, firstAnswer
+	backend, err := upstream.New(b)
 	if err != nil {
 		refused.Why = err.Error()
 		return refused

@@ -52,7 +52,19 @@ type Options struct {
 	URL      string // base URL of the protocol's paths, for example http://127.0.0.1:8000/v1
 	Protocol string // name of the protocol; "": openai
 	Model    string // the server's own name for the model
-	APIKey   string // sent as Authorization: Bearer; never appears in a message
+	APIKey   string // never appears in a message
+	// APIKeyFile is a file with the API key, which is read again when it changes; "": APIKey.
+	APIKeyFile string
+	// APIKeyHeader is the header that carries the key as it is; "": that of the protocol.
+	APIKeyHeader string
+	Headers      []Header // further headers of each request
+	// ExtraBody is a JSON object that is merged into the body of each request, as a JSON Merge
+	// Patch (RFC 7396); "": none.
+	ExtraBody string
+	Paths     Paths
+	// Proxy is the URL of a proxy: http, https or socks5; ProxyOff: none; "": that of the process's
+	// environment.
+	Proxy string
 	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As
 	// many idle connections are kept open.
 	MaxInFlight int
@@ -67,12 +79,29 @@ type Options struct {
 	Transport http.RoundTripper // nil: the backend creates its own
 }
 
+// ProxyOff is the value of Options.Proxy for a direct connection.
+const ProxyOff = "off"
+
+// Header is a header that each request to a backend carries. Its value is Value, or the content of
+// File, which is read again when it changes.
+type Header struct {
+	Name  string
+	Value string
+	File  string
+	// Secret means that the value never appears in a message. That of a file never does.
+	Secret bool
+}
+
 // Backend is one model server. It is safe for concurrent use. Its only state is idle
 // connections.
 type Backend struct {
 	o        Options
 	protocol *protocol
 	base     *url.URL
+	prefix   string // base without its query
+	key      *credential
+	headers  []header
+	extra    patch
 	host     string // host and port, for messages
 	client   *http.Client
 	fresh    *http.Client // opens a new connection for each request
@@ -101,30 +130,60 @@ func New(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("backend url %q should begin with http:// or https:// and a host", base.Redacted())
 	}
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
-	own := o.Transport == nil
-	if own {
-		t := transport(o.MaxInFlight)
-		if o.CAFile != "" {
-			roots, err := certs.Pool(o.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("read the authorities of backend %s: %w", base.Host, err)
-			}
-			t.TLSClientConfig = &tls.Config{RootCAs: roots}
-		}
-		o.Transport = t
+	b := &Backend{server: o.identity(base), protocol: p, base: base, prefix: prefixOf(base), host: base.Host}
+	if b.extra, err = newPatch(o.ExtraBody); err != nil {
+		return nil, fmt.Errorf("backend %s: %w", base.Host, err)
 	}
+	if err := b.secrets(o); err != nil {
+		return nil, fmt.Errorf("backend %s: %w", base.Host, err)
+	}
+	if o.Transport == nil {
+		if o.Transport, err = o.transport(); err != nil {
+			return nil, fmt.Errorf("backend %s: %w", base.Host, err)
+		}
+	}
+	return b.with(o), nil
+}
+
+// identity is a text that is equal for equal options. It contains no secret: they are hashed.
+func (o Options) identity(base *url.URL) string {
 	transport := ""
-	if !own {
+	if o.Transport != nil {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
-	server := fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s", base, o.Protocol, o.Model, sha256.Sum256([]byte(o.APIKey)), o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority)
-	return (&Backend{server: server, protocol: p, base: base, host: base.Host}).with(o), nil
+	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
+	return fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority)
+}
+
+// transport is the backend's own transport.
+func (o Options) transport() (*http.Transport, error) {
+	t := transport(o.MaxInFlight)
+	if o.CAFile != "" {
+		roots, err := certs.Pool(o.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate authorities: %w", err)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	switch o.Proxy {
+	case "":
+	case ProxyOff:
+		t.Proxy = nil
+	default:
+		u, err := url.Parse(o.Proxy)
+		if err != nil {
+			return nil, fmt.Errorf("read the url of the proxy: %w", withoutURL(err))
+		}
+		t.Proxy = http.ProxyURL(u)
+	}
+	return t, nil
 }
 
 // with returns a backend of the same server with other options.
 func (b *Backend) with(o Options) *Backend {
-	return &Backend{o: o, server: b.server, protocol: b.protocol, base: b.base, host: b.host, client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
-		fresh: &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
+	return &Backend{o: o, server: b.server, protocol: b.protocol, base: b.base, prefix: b.prefix, key: b.key, headers: b.headers, extra: b.extra, host: b.host,
+		client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
+		fresh:  &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
 }
 
 // withoutKeeping returns a transport with the same settings that opens a new connection for
@@ -203,6 +262,7 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 		room = p
 	}
 	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
+	call.Body = b.patched(call.Body)
 	body, err := b.post(attempt, call, room, s)
 	if err == nil {
 		return body, nil
@@ -229,7 +289,7 @@ func (b *Backend) post(ctx context.Context, call batholith.Call, room batholith.
 
 // request makes the request of a call, and selects the client that sends it.
 func (b *Backend) request(ctx context.Context, call batholith.Call, s *sending) (*http.Request, *http.Client, error) {
-	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.base.String()+call.Path, bytes.NewReader(call.Body))
+	req, err := http.NewRequestWithContext(s.trace(ctx), http.MethodPost, b.address(b.o.Paths.of(call.Path)), bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -283,7 +343,7 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 		req.Header.Set("Accept", "application/json")
 	}
 	req.Header.Set("X-Request-Id", b.requestID())
-	if err := b.protocol.authenticate(b, req, sent); err != nil {
+	if err := b.sign(req, sent); err != nil {
 		return nil, err
 	}
 	resp, err := client.Do(req)
@@ -312,6 +372,14 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 		return nil, &refusal{status: e.status(), inside: true, said: e, retryAfter: retryAfter(resp.Header)}
 	}
 	return body, nil
+}
+
+// patched returns a body with what the backend adds to it.
+func (b *Backend) patched(body []byte) []byte {
+	if len(b.extra) == 0 {
+		return body
+	}
+	return b.extra.apply(body)
 }
 
 // requestID returns an id that no other request has, in this process or another.

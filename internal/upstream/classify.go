@@ -278,11 +278,11 @@ func (r *refusal) remedy(model, ends string) string {
 		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"), strings.Contains(said, "api usage limits"):
 		return "the account of the API key has no quota left, or not enough for this request; check its billing"
 	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(said, "api key"):
-		return "check the API key of the backend (api_key_env)"
+		return "check the API key of the backend (api_key_env or api_key_file)"
 	case r.status == http.StatusForbidden && r.said.page:
 		return "a firewall or proxy in front of the model server may have refused the request; check its rules"
 	case r.status == http.StatusForbidden:
-		return "check the API key of the backend (api_key_env) and that it may use the model"
+		return "check the API key of the backend (api_key_env or api_key_file) and that it may use the model"
 	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(said, "model"):
 		return fmt.Sprintf("check that the backend's url is right (%s) and that it serves the model %q", ends, model)
 	case r.status >= 300 && r.status < 400:
@@ -324,14 +324,6 @@ func withoutURL(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-// withoutKey replaces the backend's API key in a text.
-func (b *Backend) withoutKey(s string) string {
-	if b.o.APIKey == "" {
-		return s
-	}
-	return strings.ReplaceAll(s, b.o.APIKey, "[key]")
 }
 
 func holdsAny(s string, parts []string) bool {

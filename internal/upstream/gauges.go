@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -80,7 +79,7 @@ func (b *Backend) readPage(ctx context.Context, p page) (g batholith.Gauges, ok,
 	if err != nil {
 		return g, false, false
 	}
-	if b.protocol.authenticate(b, req, nil) != nil {
+	if b.sign(req, nil) != nil {
 		return g, false, false
 	}
 	resp, err := b.client.Do(req)
@@ -98,11 +97,6 @@ func (b *Backend) readPage(ctx context.Context, p page) (g batholith.Gauges, ok,
 // routed is the query by which llama.cpp's router finds the process of the backend's model.
 func (b *Backend) routed() string {
 	return "?" + url.Values{"model": {b.o.Model}, "autoload": {"false"}}.Encode()
-}
-
-// beside returns a URL on the server outside /v1.
-func (b *Backend) beside(path string) string {
-	return strings.TrimSuffix(b.base.String(), "/v1") + path
 }
 
 // readLoads sums the loads of SGLang's data-parallel ranks. They have no model: an SGLang server

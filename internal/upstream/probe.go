@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (b *Backend) Listed(ctx context.Context) (found, known bool) {
 
 // list requests the list of models. An error means that nothing answered in HTTP.
 func (b *Backend) list(ctx context.Context) (models []listed, known bool, err error) {
-	body, answered, err := b.ask(ctx, b.base.String()+b.protocol.models)
+	body, answered, err := b.ask(ctx, b.address(cmp.Or(b.o.Paths.Models, b.protocol.models)))
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}

@@ -56,8 +56,8 @@ func anthropicKey(b *Backend, req *http.Request, body []byte) error {
 
 // bearer sends the key as OAuth 2.0 does (RFC 6750).
 func bearer(b *Backend, req *http.Request, _ []byte) error {
-	if b.o.APIKey != "" {
-		req.Header.Set("Authorization", "Bearer "+b.o.APIKey)
+	if key := b.key.value(); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	return nil
 }
