@@ -34,13 +34,19 @@ func (b *Backend) sign(req *http.Request, body []byte) error {
 	for _, h := range b.headers {
 		req.Header.Set(h.name, h.value.value())
 	}
-	if b.o.APIKeyHeader != "" {
-		if key := b.key.value(); key != "" {
-			req.Header.Set(b.o.APIKeyHeader, key)
-		}
-		return nil
+	if key := b.key.value(); key != "" && b.o.APIKeyHeader != "" {
+		req.Header.Set(b.o.APIKeyHeader, key)
 	}
 	return b.protocol.authenticate(b, req, body)
+}
+
+// protocolKey is the present API key for the header of the protocol; "" if there is none, or if
+// APIKeyHeader carries it.
+func (b *Backend) protocolKey() string {
+	if b.o.APIKeyHeader != "" {
+		return ""
+	}
+	return b.key.value()
 }
 
 // withoutKey replaces the API key and secret headers in a text.

@@ -44,10 +44,11 @@ const anthropicVersion = "2023-06-01"
 // Anthropic would take it for a token of OAuth.
 func anthropicKey(b *Backend, req *http.Request, body []byte) error {
 	req.Header.Set("Anthropic-Version", anthropicVersion)
-	if b.o.APIKey == "" {
+	key := b.protocolKey()
+	if key == "" {
 		return nil
 	}
-	req.Header.Set("X-Api-Key", b.o.APIKey)
+	req.Header.Set("X-Api-Key", key)
 	if host := b.base.Hostname(); host == "anthropic.com" || strings.HasSuffix(host, ".anthropic.com") {
 		return nil
 	}
@@ -56,7 +57,7 @@ func anthropicKey(b *Backend, req *http.Request, body []byte) error {
 
 // bearer sends the key as OAuth 2.0 does (RFC 6750).
 func bearer(b *Backend, req *http.Request, _ []byte) error {
-	if key := b.key.value(); key != "" {
+	if key := b.protocolKey(); key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	return nil
