@@ -106,6 +106,9 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 				others["oidc.issuer"] = "https://login.example.net"
 			case "oidc.principal_claim", "oidc.groups_claim", "oidc.account_claim", "oidc.prefix":
 				others["oidc.issuer"], others["oidc.audience"] = "https://login.example.net", "b"
+			case "oidc.ca_file":
+				others["oidc.issuer"], others["oidc.audience"] = "https://login.example.net", "b"
+				_, _, text = certstest.New(t).Files(t.TempDir(), "localhost")
 			}
 			if path, name, _ := cutLast(s.Path); strings.HasSuffix(path, "tls") {
 				cert, key, ca := certstest.New(t).Files(t.TempDir(), "localhost")
