@@ -205,6 +205,14 @@ func dropSums(out any) {
 	}
 }
 
+// hasSums reports whether an answer has a checksum.
+func hasSums(out any) bool {
+	return slices.ContainsFunc(checksumNames, func(name string) bool {
+		field := sumIn(out, name)
+		return field != nil && *field != nil
+	})
+}
+
 // extent is the part of an object that a request is about.
 type extent struct {
 	start, length int64
@@ -285,14 +293,21 @@ func (s *store) mayReadSums(ctx context.Context, sf *sealedFile) error {
 	return nil
 }
 
-// mayReadAttributes is mayReadSums for GetObjectAttributes, if it asks for checksums: of the object or of its parts.
-func (s *store) mayReadAttributes(ctx context.Context, path, key string) error {
+// mayReadAttributes is mayReadSums for GetObjectAttributes, if its answer has a checksum: of the object or of a part. An
+// object without checksums needs no right to decrypt.
+func (s *store) mayReadAttributes(ctx context.Context, path, key string, out *s3response.GetObjectAttributesResponse) error {
 	request, ok := ctx.(*fasthttp.RequestCtx)
 	if !ok {
 		return nil
 	}
 	wanted := strings.Split(string(request.Request.Header.Peek(attributesHeader)), ",")
-	if !slices.Contains(wanted, string(types.ObjectAttributesChecksum)) && !slices.Contains(wanted, string(types.ObjectAttributesObjectParts)) {
+	tells := slices.Contains(wanted, string(types.ObjectAttributesChecksum)) && out.Checksum != nil && hasSums(out.Checksum)
+	if slices.Contains(wanted, string(types.ObjectAttributesObjectParts)) && out.ObjectParts != nil {
+		for i := range out.ObjectParts.Parts {
+			tells = tells || hasSums(&out.ObjectParts.Parts[i])
+		}
+	}
+	if !tells {
 		return nil
 	}
 	sf, err := s.sealed(path, key)
@@ -311,7 +326,7 @@ func (s *store) sayHead(ctx context.Context, in *s3.HeadObjectInput, out *s3.Hea
 	if err != nil {
 		return err
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled {
+	if in.ChecksumMode == types.ChecksumModeEnabled && hasSums(out) { // S3: only an object with a checksum needs the right
 		if err := s.mayReadSums(ctx, sf); err != nil {
 			return err
 		}

@@ -211,13 +211,11 @@ func (s *store) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttribu
 		at.Bucket, at.VersionId = &path, only(in.VersionId)
 		out, err := s.posix.GetObjectAttributes(ctx, &at)
 		if err == nil {
-			err = s.mayReadAttributes(ctx, path, *in.Key)
-		}
-		if err == nil {
 			if out.ObjectSize != nil {
 				out.ObjectSize = aws.Int64(s.sizeOf(path, *in.Key, *out.ObjectSize))
 			}
 			s.describe(ctx, path, in, &out)
+			err = s.mayReadAttributes(ctx, path, *in.Key, &out)
 		}
 		return out, err
 	})

@@ -627,10 +627,16 @@ func TestOnlyWhoMayUseTheKeyReadsAndWrites(t *testing.T) {
 		for attribute, secret := range map[types.ObjectAttributes]bool{"Checksum": true, "ObjectParts": true, "ETag": false, "ObjectSize": false} {
 			for _, key := range []string{"a", "s3", "plain"} {
 				_, err := v.api.GetObjectAttributes(t.Context(), &s3.GetObjectAttributesInput{Bucket: box, Key: &key, ObjectAttributes: []types.ObjectAttributes{"StorageClass", attribute}})
-				denied := secret && key == "a" && g != guard{"kms:Decrypt", "key-a"}
+				denied := secret && key == "a" && attribute == "Checksum" && g != guard{"kms:Decrypt", "key-a"} // it has no parts
 				if denied != (codeOf(err) == "AccessDenied") || !denied && err != nil {
 					t.Errorf("%v, %s of %s: %v", g, attribute, key, err)
 				}
+			}
+		}
+		for key, denied := range map[string]bool{"a": g != guard{"kms:Decrypt", "key-a"}, "s3": false, "plain": false} {
+			_, err := v.api.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: box, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+			if denied != (err != nil) {
+				t.Errorf("%v, the head with checksums of %s: %v", g, key, err)
 			}
 		}
 		if head, err := v.api.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: box, Key: aws.String("a")}); err != nil || *head.ContentLength != 100 {
