@@ -217,6 +217,9 @@ func (h *hub) choice(at int, choice value) error {
 		switch name {
 		case "index", "error", "finish_reason", "logprobs":
 		case "delta", "message":
+			if h.prompted {
+				continue
+			}
 			if err := h.delta(so, at, v); err != nil {
 				return err
 			}

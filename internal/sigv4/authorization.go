@@ -46,7 +46,7 @@ func parseAuthorization(s string) (authorization, error) {
 	a := authorization{key: strings.Join(scope[:n-4], "/"), date: scope[n-4], region: scope[n-3], service: scope[n-2],
 		headers: strings.Split(headers, ";"), signature: signature}
 	for _, name := range []string{"host", "x-amz-date"} {
-		if !slices.Contains(a.headers, name) {
+		if !slices.Contains(a.headers, name) && !(name == "host" && slices.Contains(a.headers, authority)) {
 			return authorization{}, incomplete("'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
 	}

@@ -164,6 +164,9 @@ func (v *Verifier) scope(a authorization, date string) (time.Time, error) {
 // sign computes the signature that the holder of the key would have sent. length and hash are
 // those of the body.
 func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey, a authorization, at time.Time) string {
+	if slices.Contains(a.headers, authority) {
+		return v.signAuthority(r, length, hash, key, a, at)
+	}
 	s := &http.Request{Method: r.Method, Host: r.Host, Header: http.Header{}}
 	u := *r.URL // the signer encodes the raw path once more and sorts the query
 	s.URL = &u
