@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,6 +61,8 @@ type Serving struct {
 	// Live is Dialect for interactive calls: it takes bodies that nobody has checked, and tools in
 	// Converse bodies, which Bedrock refuses in batches only.
 	Live func(t batholith.InvocationType, protocol string) (dialect.Dialect, error)
+	// Forms is Dialect for checks of bodies before a job begins: it does not read documents.
+	Forms func(t batholith.InvocationType, protocol string) (dialect.Dialect, error)
 }
 
 // For returns the backends that can take bodies of an invocation type, and their translators by
@@ -99,6 +102,34 @@ func (s Serving) Bodies(t batholith.InvocationType) (dialect.Dialect, error) {
 		return nil, err
 	}
 	return dialects[protocolOf(able[0])], nil
+}
+
+// Refused returns a function that tells why every backend would refuse a body of an invocation
+// type, or "" if one would take it. Documents in bodies are not read.
+func (s Serving) Refused(t batholith.InvocationType) (func(input []byte) string, error) {
+	_, dialects, err := s.able(t, s.Forms)
+	if err != nil {
+		return nil, err
+	}
+	return func(input []byte) (why string) {
+		for _, d := range dialects {
+			call, err := d.Request(input, s.Model.ID)
+			if err == nil {
+				dialect.Discard(call)
+				return ""
+			}
+			why = max(why, reason(err)) // the same one in any order of the protocols
+		}
+		return why
+	}, nil
+}
+
+// reason is what an error of Request says about the body.
+func reason(err error) string {
+	if refused, ok := errors.AsType[*batholith.RecordError](err); ok {
+		return refused.Message
+	}
+	return err.Error()
 }
 
 // protocolOf returns the protocol of a backend. Without a server, which is so in a catalogue for
@@ -191,6 +222,11 @@ func (c *Catalog) Serving(idOrARN string) (Serving, bool) {
 		Live: func(t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
 			o := c.options(e)
 			o.Checked, o.RefuseConverseTools = false, false
+			return dialect.For(e.Family, protocol, t, o)
+		},
+		Forms: func(t batholith.InvocationType, protocol string) (dialect.Dialect, error) {
+			o := c.options(e)
+			o.Documents = dialect.Unread{}
 			return dialect.For(e.Family, protocol, t, o)
 		},
 	}, true

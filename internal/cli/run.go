@@ -45,7 +45,7 @@ All flags of batholith serve that do not concern addresses are accepted too.`,
 	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` for the answers")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "log.level")
+	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "strict_bodies", "log.level")
 	cmd.Flags().Lookup("log-level").DefValue = "warn"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		asked, err := parseType(typ)

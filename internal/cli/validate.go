@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ the tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
 
 Lines that are not records, and counts above the configured quotas, are errors: a job with this input would fail. Warnings are
 bodies that do not match the model's family, which would end as error lines, and duplicate recordIds.
+With strict_bodies in the settings, such bodies are errors.
 The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 if there is an error.
 
 Tokens are estimated from the characters of the text, with bounds for the differences between tokenizers; the maximum of output
@@ -64,7 +66,7 @@ An s3:// URI is read from the server that the standard AWS variables name, other
 		if err != nil {
 			return err
 		}
-		v := &validator{app: a, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model)}
+		v := &validator{app: a, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model), strict: c.StrictBodies}
 		if v.inputs, err = v.find(cmd.Context(), args, &asked); err != nil {
 			return err
 		}
@@ -94,6 +96,7 @@ type validator struct {
 	target target
 	limits batholith.Limits
 	family string // of the model whose bodies these are
+	strict bool   // a body that does not fit the model is an error (strict_bodies)
 	inputs []inputFile
 
 	bodies   *bodies
@@ -214,6 +217,9 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 					return v.ids.add(i, es)
 				},
 				Problems: func(problems, warnings []jsonl.Problem) {
+					if v.strict {
+						problems, warnings = slices.Concat(problems, warnings), nil
+					}
 					v.problems.Add(int64(len(problems)))
 					first.Add(i, problems)
 					remarks.Add(i, warnings)

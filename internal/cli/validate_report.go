@@ -75,7 +75,11 @@ func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validate
 		f.Errors += s.Problems
 		f.Refused += s.Remarks
 	}
-	f.Warnings = f.Refused
+	if v.strict {
+		f.Errors += f.Refused
+	} else {
+		f.Warnings = f.Refused
+	}
 	f.Refusal = cmp.Or(v.limits.RefuseBytes(files), v.limits.RefuseRecords(files))
 	if f.Errors > 0 && f.Records == 0 {
 		f.Refusal = "" // the lines say it better

@@ -63,12 +63,14 @@ type Options struct {
 	Dir      string       // folder of the journal and the worker's id; for one worker at a time
 	DataKeys results.Keys // encrypt the journal and kept results; nil: they are not encrypted
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
-	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
-	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
-	Sourced  bool          // write into each output line which model server and model answered it
-	Drain    time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
-	Memory   int64         // bytes of memory for chunks, answers and long lines; 0: no bound
-	Patience time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
+	Attempts int  // failures after which a record ends with an error line, if they count against it; 0: 4
+	Reuse    bool // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	// StrictBodies fails a job in its validation if a record's body does not fit the model.
+	StrictBodies bool
+	Sourced      bool          // write into each output line which model server and model answered it
+	Drain        time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
+	Memory       int64         // bytes of memory for chunks, answers and long lines; 0: no bound
+	Patience     time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
 
 	// For simulations, whose jobs are small and short; 0: the usual values.
 	PartBytes, FirstPartial int64
@@ -152,7 +154,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		Limits: o.Limits, Bodies: e.refused, StrictBodies: o.StrictBodies, Discreet: o.DataKeys != nil, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener})
 	return nil
 }
@@ -195,6 +197,19 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	}
 	serving.Backends, serving.Network, err = e.o.Networks.backends(j, able)
 	return serving, err
+}
+
+// refused returns what finds bodies that a job's model would refuse; nil if the model is not served.
+func (e *Engine) refused(j batholith.Job) func(input []byte) string {
+	s, ok := e.o.Models.Serving(j.ModelID)
+	if !ok {
+		return nil
+	}
+	refused, err := s.Refused(j.Type)
+	if err != nil {
+		return nil
+	}
+	return refused
 }
 
 // joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once, and Get and List

@@ -135,8 +135,14 @@ type Options struct {
 	Publisher Publisher
 	Shelf     Shelf // nil: a failing job waits until the bucket accepts its outcomes
 	// Place opens the job's buckets with its role's rights. It returns batholith.ErrAccessDenied if the role is not known.
-	Place    func(context.Context, batholith.Job) (blob.Place, error)
-	Limits   batholith.Limits
+	Place  func(context.Context, batholith.Job) (blob.Place, error)
+	Limits batholith.Limits
+	// Bodies returns a function that tells why a job's model would refuse the body of a record, or "" if it would not. It is called by
+	// several goroutines. nil, and a nil function: bodies are not checked.
+	Bodies       func(batholith.Job) func(input []byte) string
+	StrictBodies bool // a body that the model would refuse is a bad line, for which the job fails; all bodies are checked
+	Discreet     bool // no text about a job quotes a body; so it is always for a job with an encryption key
+
 	Worker   string // id of this process, which publishes and holds leases under it
 	Log      *slog.Logger
 	Listener batholith.Listener // its Moved is called

@@ -24,6 +24,8 @@ type plan struct {
 	file    batholith.File
 	chunks  cuts
 	invalid int64 // number of lines that are not valid records
+	valid   int64 // number of those that are
+	odd     int64 // number of records whose bodies do not fit the model, among those that were checked
 }
 
 // scan reads one file once: it checks every line, and writes an index block for every chunk. It belongs to one goroutine. The goroutines of
@@ -35,6 +37,8 @@ type scan struct {
 	file  batholith.File
 	found *jsonl.First
 	with  reading
+
+	bodies *bodies // nil: they are not checked
 
 	index   *blob.Writer
 	at      int64 // bytes of the index written so far
@@ -61,7 +65,8 @@ func (s *scan) run(ctx context.Context) (*plan, error) {
 	}
 	failpoint.Here("lifecycle.indexed")
 	s.file.CRC32C = fmt.Sprintf("%08x", got.Sum) // the checksum of the whole file
-	return &plan{file: s.file, chunks: s.chunks, invalid: got.Problems}, nil
+	invalid := s.bodies.invalid(got)
+	return &plan{file: s.file, chunks: s.chunks, invalid: invalid, valid: s.file.Records + got.Problems - invalid, odd: got.Remarks}, nil
 }
 
 // begun stores the id of a multipart upload of the index, so that it can be aborted after a crash.
@@ -97,8 +102,8 @@ func (s *scan) opener(ctx context.Context) (func(ctx context.Context, from int64
 func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
 	open, err := s.opener(ctx)
 	if err == nil {
-		got, err = s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take, Open: open,
-			Problems: func(problems, _ []jsonl.Problem) { s.found.Add(s.file.N, problems) }})
+		got, err = s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Keep: batholith.ListedLines, Entries: s.take, Open: open, Remark: s.bodies.remarkOn(),
+			Problems: func(problems, remarks []jsonl.Problem) { s.bodies.take(s.file.N, s.found, problems, remarks) }})
 	}
 	switch {
 	case err == nil:

@@ -147,7 +147,7 @@ func (d *drive) place(ctx context.Context, p *places) error {
 // read reads the job's files and stores the plan.
 func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Place, files []batholith.File, with reading) (at time.Time, err error) {
 	plans := make([]*plan, len(files))
-	found := jsonl.NewFirst(batholith.ListedLines)
+	found, checks := jsonl.NewFirst(batholith.ListedLines), l.bodiesOf(job)
 	g, scanCtx := errgroup.WithContext(ctx)
 	g.SetLimit(scans)
 	for i, file := range files {
@@ -157,7 +157,7 @@ func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Plac
 				return context.Cause(scanCtx)
 			}
 			defer with.weights.Release(weight)
-			s := scan{l: l, job: job, place: place, file: file, found: found, with: with}
+			s := scan{l: l, job: job, place: place, file: file, found: found, bodies: checks, with: with}
 			plans[i], err = s.run(scanCtx)
 			return err
 		})
@@ -165,10 +165,14 @@ func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Plac
 	if err := g.Wait(); err != nil {
 		return at, err
 	}
-	if err := refuseLines(ctx, job, place, plans, found.List()); err != nil {
+	if err := refuseLines(ctx, job, place, plans, found.List(), l.discreet(job)); err != nil {
 		return at, err
 	}
-	return l.plan(ctx, job, plans)
+	at, err = l.plan(ctx, job, plans)
+	if err == nil {
+		l.warn(ctx, job, place, plans, checks)
+	}
+	return at, err
 }
 
 // refuseLocations checks the URIs again, as Create does, since an older version may have accepted the job.

@@ -15,10 +15,10 @@ import (
 
 // refuseLines returns a refusal if the job has lines that are not valid records: it names the first ones and the object that lists them.
 // The list is written before the job ends, so that a reader of the message finds it. After a crash in between, both are made again.
-func refuseLines(ctx context.Context, job batholith.Job, place blob.Place, plans []*plan, found []jsonl.Found) error {
+func refuseLines(ctx context.Context, job batholith.Job, place blob.Place, plans []*plan, found []jsonl.Found, discreet bool) error {
 	head := batholith.ValidationHead{Version: batholith.ValidationVersion, JobARN: job.ARN().String(), Files: int64(len(plans)), Listed: int64(len(found))}
 	for _, p := range plans {
-		head.Records += p.file.Records
+		head.Records += p.valid
 		head.Invalid += p.invalid
 	}
 	if head.Invalid == 0 {
@@ -32,7 +32,7 @@ func refuseLines(ctx context.Context, job batholith.Job, place blob.Place, plans
 		}
 		at = ""
 	}
-	return &refusal{message: verdict(head, place.Input, plans, found, at)}
+	return &refusal{message: verdict(head, place.Input, plans, found, at, discreet)}
 }
 
 // list is the content of the list: one JSON object per line, first the head.
@@ -48,7 +48,7 @@ func list(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found
 }
 
 // verdict is the job's message: how many lines are bad, as many of them as fit into batholith.MaxMessage, and where all are listed.
-func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found []jsonl.Found, at string) string {
+func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, found []jsonl.Found, at string, discreet bool) string {
 	var b strings.Builder
 	lines := "lines are"
 	if head.Invalid == 1 {
@@ -58,7 +58,7 @@ func verdict(head batholith.ValidationHead, input blob.Bucket, plans []*plan, fo
 	where := whereabouts(head, plain.Line(at))
 	told := int64(0)
 	for _, f := range found {
-		one := plain.Sprintf(" s3://%s/%s line %d: %s.", input.Name(), plans[f.File].file.Key, f.Line, f.Reason)
+		one := plain.Sprintf(" s3://%s/%s line %d: %s.", input.Name(), plans[f.File].file.Key, f.Line, reasonOf(f, discreet))
 		room := batholith.MaxMessage - b.Len() - len(one) - len(" And  more.") - 19 // digits of the number
 		if told == 0 && room < len(where) {
 			where = "" // both have long keys: the first bad line is more useful than the place of the list
