@@ -105,13 +105,17 @@ func (s Serving) Bodies(t batholith.InvocationType) (dialect.Dialect, error) {
 }
 
 // Refused returns a function that tells why every backend would refuse a body of an invocation
-// type, or "" if one would take it. Documents in bodies are not read.
+// type, or "" if one would take it. Documents in bodies, and objects that they name, are not read.
 func (s Serving) Refused(t batholith.InvocationType) (func(input []byte) string, error) {
 	_, dialects, err := s.able(t, s.Forms)
 	if err != nil {
 		return nil, err
 	}
 	return func(input []byte) (why string) {
+		input, err := dialect.StandIn(input)
+		if err != nil {
+			return err.Error()
+		}
 		for _, d := range dialects {
 			call, err := d.Request(input, s.Model.ID)
 			if err == nil {

@@ -70,6 +70,9 @@ func (o Options) document(c *chat, w *wrapped, path, format string, name, data v
 	if o.Documents == nil {
 		return wrong("documents of format '%s' are not read here; give the text itself", format)
 	}
+	if string(raw) == standInDocument {
+		return nil
+	}
 	pages, err := o.Documents.Pages(format, raw)
 	if err != nil {
 		return unread(name, err)
@@ -94,7 +97,7 @@ func (o Options) document(c *chat, w *wrapped, path, format string, name, data v
 func unread(name value, err error) error {
 	u, ok := errors.AsType[*document.Unreadable](err)
 	if !ok {
-		return &batholith.RecordError{Code: http.StatusServiceUnavailable, Message: "a document could not be read, because no process for it could be started; send the record again"}
+		return &batholith.RecordError{Code: http.StatusServiceUnavailable, Message: "a document could not be read, because the process for it was stopped or not started; send the record again"}
 	}
 	if said := name.text(); said != "" {
 		return wrong("the document %s %s", strconv.Quote(shortened(said, 100)), u.Why)

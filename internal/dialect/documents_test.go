@@ -93,3 +93,19 @@ func TestWhatIsSwitchedOffIsNotCountedAsIgnored(t *testing.T) {
 		}
 	}
 }
+
+func TestADocumentInS3IsNotReadToCheckItsBody(t *testing.T) {
+	d, err := For("openai", ProtocolOpenAI, batholith.Converse, Options{Documents: pagesOf{err: errors.New("it was read")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"pdf", "docx", "txt"} {
+		body, err := StandIn([]byte(`{"messages":[{"role":"user","content":[{"document":{"format":"` + format + `","name":"d","source":{"s3Location":{"uri":"s3://in/d"}}}}]}]}`))
+		if err == nil {
+			_, err = d.Request(body, "m")
+		}
+		if err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}

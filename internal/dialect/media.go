@@ -215,6 +215,9 @@ func Filled(input []byte, locations []Location, marks []string, content func(i i
 	return append(b, input[at:]...)
 }
 
+// standInDocument stands for a document of any format. It is not read.
+const standInDocument = "A document in S3, which is not read while bodies are checked."
+
 // StandIn returns the body with stand-ins in place of the objects that it names, to check a body
 // without reading them. The error is that of an s3Location that is not valid.
 func StandIn(input []byte) ([]byte, error) {
@@ -231,7 +234,7 @@ func StandIn(input []byte) ([]byte, error) {
 	}
 	return Filled(input, places, marks, func(i int) []byte {
 		if places[i].IsDocument() {
-			return []byte("a text")
+			return []byte(standInDocument)
 		}
 		return nil
 	}), nil

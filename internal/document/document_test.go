@@ -216,6 +216,16 @@ func TestTheDeathOfAReaderTellsWhy(t *testing.T) {
 	}
 }
 
+func TestAReaderThatSomebodyStoppedBlamesNoDocument(t *testing.T) {
+	for signal, want := range map[string]bool{"INT": true, "TERM": true, "HUP": true, "KILL": false, "XCPU": false, "SEGV": false} {
+		err := exec.Command("/bin/sh", "-c", "kill -"+signal+" $$").Run()
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || stopped(exit) != want {
+			t.Errorf("%s: %v", signal, err)
+		}
+	}
+}
+
 // FuzzContent holds that any content of a page is read or refused, in the calling process.
 func FuzzContent(f *testing.F) {
 	f.Add([]byte("BT /F1 10 Tf [(a) -300 <62>] TJ T* (c) ' 1 2 (d) \" ET q Q /X Do BI ID EI"))

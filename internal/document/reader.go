@@ -44,6 +44,9 @@ func NewReader() (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the program that reads documents: %w", err)
 	}
+	if runtime.GOOS == "linux" {
+		program = "/proc/self/exe" // also if the file was replaced or removed by an upgrade
+	}
 	return &Reader{program: program, name: os.Args[0], heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
@@ -62,6 +65,7 @@ func (r *Reader) Pages(format string, data []byte) ([]string, error) {
 	cmd := exec.CommandContext(ctx, r.program)
 	cmd.Args = []string{r.name, Command, format, strconv.Itoa(r.heap)}
 	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"} // no keys
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}  // Ctrl-C in a terminal is not for this process: the program ends its work in order
 	cmd.Stdin = bytes.NewReader(data)
 	var out bytes.Buffer
 	said := tail{most: 4 << 10}
@@ -70,10 +74,10 @@ func (r *Reader) Pages(format string, data []byte) ([]string, error) {
 	if err == nil {
 		return outcome(out.Bytes())
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && !stopped(exit) {
 		return nil, death(exit, ctx.Err() != nil, said.String())
 	}
-	return nil, fmt.Errorf("start a process that reads a document: %w", err)
+	return nil, fmt.Errorf("run a process that reads a document: %w", err)
 }
 
 // answer is what the process writes.
@@ -92,6 +96,19 @@ func outcome(out []byte) ([]string, error) {
 		return nil, &Unreadable{a.Unreadable}
 	}
 	return a.Pages, nil
+}
+
+// stopped reports whether somebody ended the process. The document is not the cause.
+func stopped(exit *exec.ExitError) bool {
+	status, _ := exit.Sys().(syscall.WaitStatus)
+	if !status.Signaled() {
+		return false
+	}
+	switch status.Signal() {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
 }
 
 // death returns why the document ended the process that read it.

@@ -61,7 +61,8 @@ type Options struct {
 
 	// For a worker.
 	Dir      string       // folder of the journal and the worker's id; for one worker at a time
-	DataKeys results.Keys // encrypt the journal and kept results; nil: they are not encrypted
+	DataKeys results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
+	Discreet bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
 	Attempts int  // failures after which a record ends with an error line, if they count against it; 0: 4
 	Reuse    bool // send identical records of a job once, if temperature 0 or a seed fixes their answer
@@ -149,12 +150,12 @@ func (e *Engine) joinWorker() (err error) {
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
-		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.DataKeys != nil,
+		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Listener: o.Listener})
 	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Bodies: e.refused, StrictBodies: o.StrictBodies, Discreet: o.DataKeys != nil, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		Limits: o.Limits, Bodies: e.refused, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener})
 	return nil
 }

@@ -132,7 +132,9 @@ func TestABodyThatCannotBeJudgedDoesNotHarmTheJob(t *testing.T) {
 		w.put("a.jsonl", misfits(3))
 		w.options = func(o *Options) {
 			o.StrictBodies = true
-			o.Bodies = func(batholith.Job) func([]byte) string { return func([]byte) string { panic("a fault of the translation") } }
+			o.Bodies = func(batholith.Job) func([]byte) string {
+				return func([]byte) string { panic("a fault of the translation") }
+			}
 		}
 		defer w.start()()
 		w.create(id, "a.jsonl")
