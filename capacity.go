@@ -8,13 +8,17 @@ import (
 
 // Model is one entry of the model catalogue: a model that a job may name.
 type Model struct {
-	ID       string   // Bedrock's model id, or any configured name
-	Aliases  []string // other accepted ids: inference profile ids, a short name
-	Name     string   // display name
-	Provider string   // at most 20 characters (Bedrock: providerName)
-	Family   string   // format of request and response bodies: anthropic, openai, titan-text, titan-embed, llama …
-	Inputs   []string // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
-	Outputs  []string // the same values
+	ID       string    // Bedrock's model id, or any configured name
+	Aliases  []string  // other accepted ids: inference profile ids, a short name
+	Name     string    // display name
+	Provider string    // at most 20 characters (Bedrock: providerName)
+	Family   string    // format of request and response bodies: anthropic, openai, titan-text, titan-embed, llama …
+	Inputs   []string  // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
+	Outputs  []string  // the same values
+	Context  int       // the most tokens of a prompt and its answer together; 0: as the model's servers say
+	Released time.Time // zero: unknown
+
+	Streams bool // its answers can be streamed
 }
 
 // Gauges are the current load of a model server, from its metrics page. They include requests of other clients,

@@ -42,6 +42,8 @@ type Entry struct {
 
 // Options apply to all models.
 type Options struct {
+	// Streaming means that the runtime passes answers on as streams.
+	Streaming bool
 	// RefuseConverseTools rejects Converse records that contain tools, as Bedrock's batch
 	// inference does (the profile "aws").
 	RefuseConverseTools bool
@@ -174,9 +176,13 @@ func (c *Catalog) add(e Entry) error {
 		return fmt.Errorf("a backend is required")
 	}
 	for _, b := range e.Backends {
-		_, invoke := c.dialect(e, batholith.InvokeModel, protocolOf(b))
-		if _, converse := c.dialect(e, batholith.Converse, protocolOf(b)); invoke != nil && converse != nil {
-			return invoke
+		invoke, whyNot := c.dialect(e, batholith.InvokeModel, protocolOf(b))
+		converse, err := c.dialect(e, batholith.Converse, protocolOf(b))
+		if whyNot != nil && err != nil {
+			return whyNot
+		}
+		for _, d := range []dialect.Dialect{invoke, converse} {
+			e.Streams = e.Streams || c.o.Streaming && d != nil && dialect.Streams(d)
 		}
 	}
 	for _, name := range append([]string{e.ID}, e.Aliases...) {
@@ -242,6 +248,9 @@ func (c *Catalog) Takes(idOrARN string, t batholith.InvocationType) error {
 	s, ok := c.Serving(idOrARN)
 	if !ok {
 		return fmt.Errorf("no model %q is configured", idOrARN)
+	}
+	if !dialect.Takes(s.Model.Family, t) {
+		return fmt.Errorf("%s makes embeddings and has no conversations; leave modelInvocationType out, and write bodies of InvokeModel", s.Model.ID)
 	}
 	_, _, err := s.For(t)
 	return err

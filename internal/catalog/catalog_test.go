@@ -89,8 +89,8 @@ func TestMembersMissingInTheSettingsComeFromTheID(t *testing.T) {
 		got = append(got, strings.Join([]string{m.Provider, m.Name, m.Family, strings.Join(m.Inputs, "+"), strings.Join(m.Outputs, "+")}, "|"))
 	}
 	for i, want := range []string{
-		"Anthropic|Claude 3 Haiku 20240307 V1:0|anthropic|TEXT+IMAGE|TEXT",
-		"Amazon|Titan Embed Text V2:0|titan-embed|TEXT|EMBEDDING",
+		"Anthropic|Claude 3 Haiku|anthropic|TEXT+IMAGE|TEXT",
+		"Amazon|Titan Embed Text|titan-embed|TEXT|EMBEDDING",
 		"Qwen|Qwen2.5 7B Instruct|any|TEXT|TEXT",
 	} {
 		if got[i] != want {
@@ -113,6 +113,42 @@ func TestTheEmbeddedModelsTakeBothInvocationTypes(t *testing.T) {
 			if _, err := s.Bodies(typ); err != nil {
 				t.Errorf("%s by %s: %v", id, typ, err)
 			}
+		}
+	}
+}
+
+// TestTheCatalogueSaysWhatAModelCanDo: models that make embeddings take no conversations and stream nothing; others do both, if the service
+// passes streams on.
+func TestTheCatalogueSaysWhatAModelCanDo(t *testing.T) {
+	for _, streaming := range []bool{true, false} {
+		c, err := New([]Entry{entry("amazon.titan-embed-text-v2:0"), entry("anthropic.claude-3-haiku-20240307-v1:0"), entry("m")}, Options{Streaming: streaming})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range c.Models() {
+			if embeds := i == 0; m.Streams != (streaming && !embeds) || (c.Takes(m.ID, batholith.Converse) != nil) != embeds || c.Takes(m.ID, batholith.InvokeModel) != nil {
+				t.Errorf("%s: streams %v (wanted at all: %v), Converse: %v", m.ID, m.Streams, streaming, c.Takes(m.ID, batholith.Converse))
+			}
+		}
+	}
+}
+
+// TestNamesAndDatesOfModelsAreRead: from ids of any form, names of at most 20 characters and the date of the release.
+func TestNamesAndDatesOfModelsAreRead(t *testing.T) {
+	for id, want := range map[string]string{
+		"anthropic.claude-3-5-sonnet-20241022-v2:0":            "Claude 3 5 Sonnet 2024-10-22",
+		"meta.llama4-maverick-17b-instruct-with-a-name-v1:0":   "Llama4 Maverick 17b 0001-01-01",
+		"amazon.titan-text-premier-v1:0:32k":                   "Titan Text Premier 0001-01-01",
+		"team.averyveryveryverylongnamewithoutaspace-20240230": "Team.averyveryveryve 0001-01-01",
+		"m":                            "M 0001-01-01",
+		"-":                            "- 0001-01-01",
+		"openai.gpt-oss-120b-1:0":      "Gpt Oss 120b 1 0001-01-01",
+		"us.amazon.nova-lite-v1:0":     "Nova Lite 0001-01-01",
+		"Qwen/Qwen2.5-VL-72B-Instruct": "Qwen2.5 VL 72B 0001-01-01",
+	} {
+		m := describe(batholith.Model{ID: id})
+		if got := m.Name + " " + m.Released.Format("2006-01-02"); got != want {
+			t.Errorf("%s: got %q, want %q", id, got, want)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"cmp"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
@@ -29,6 +31,9 @@ func describe(m batholith.Model) batholith.Model {
 	provider, name := split(m.ID)
 	m.Provider = cmp.Or(m.Provider, provider)
 	m.Name = cmp.Or(m.Name, name)
+	if m.Released.IsZero() {
+		m.Released = since(m.ID)
+	}
 	embeds := strings.Contains(m.Family, "embed")
 	if len(m.Inputs) == 0 {
 		m.Inputs = []string{text}
@@ -56,7 +61,7 @@ func seesImages(family string) bool {
 }
 
 // split derives a provider and a display name from an id:
-// "anthropic.claude-3-haiku-20240307-v1:0" gives Anthropic and "Claude 3 Haiku 20240307 V1:0";
+// "anthropic.claude-3-haiku-20240307-v1:0" gives Anthropic and "Claude 3 Haiku";
 // "Qwen/Qwen2.5-7B-Instruct" gives Qwen and "Qwen2.5 7B Instruct".
 func split(id string) (provider, name string) {
 	id, _ = dialect.CutGeography(dialect.LastPart(id))
@@ -75,11 +80,36 @@ func split(id string) (provider, name string) {
 // characters).
 const maxProvider = 20
 
-// words turns "a-b_c" into "A B C".
+// release matches the end of an id that is no part of the name: a date, a version, a context length.
+var release = regexp.MustCompile(`(-\d{8})?(-v\d+)?(:\d+[a-z]*)*$`)
+
+// maxName is the longest name that is derived from an id, in bytes (Bedrock: modelName, 20
+// characters).
+const maxName = 20
+
+// words turns "a-b_c" into "A B C", at most maxName bytes of whole words.
 func words(s string) string {
-	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '-' || r == '_' })
-	for i, p := range parts {
-		parts[i] = strings.ToUpper(p[:1]) + p[1:]
+	parts := strings.FieldsFunc(release.ReplaceAllString(s, ""), func(r rune) bool { return r == '-' || r == '_' })
+	name := ""
+	for _, p := range parts {
+		p = strings.ToUpper(p[:1]) + p[1:]
+		if name != "" && len(name)+1+len(p) > maxName {
+			break
+		}
+		name = strings.TrimPrefix(name+" "+p, " ")
 	}
-	return strings.Join(parts, " ")
+	return strings.ToValidUTF8(cmp.Or(name, s)[:min(len(cmp.Or(name, s)), maxName)], "")
+}
+
+// dated matches the date in an id such as anthropic.claude-3-haiku-20240307-v1:0.
+var dated = regexp.MustCompile(`-(20\d{6})(?:-|$)`)
+
+// since returns the date in a model's id, which is that of its release, or the zero time.
+func since(id string) time.Time {
+	if m := dated.FindStringSubmatch(id); m != nil {
+		if t, err := time.Parse("20060102", m[1]); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
 }

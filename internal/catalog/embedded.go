@@ -12,6 +12,6 @@ const (
 func Embedded(tiny, simulated Backend) []Entry {
 	return []Entry{
 		{Model: batholith.Model{ID: TinyModel, Name: "Tiny v1"}, Backends: []Backend{tiny}},
-		{Model: batholith.Model{ID: SimulatedModel, Name: "Simulated v1 (not a model)"}, Backends: []Backend{simulated}},
+		{Model: batholith.Model{ID: SimulatedModel, Name: "Simulated (no model)"}, Backends: []Backend{simulated}},
 	}
 }

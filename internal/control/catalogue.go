@@ -73,14 +73,15 @@ func (a *API) modelsNear(name string) string {
 	return words.Nearest(name, ids)
 }
 
-// describe returns a model in Bedrock's format. Response streaming is not supported, because
-// there is only batch inference.
+// describe returns a model in Bedrock's format. The begin of its life is the date in its id; other
+// dates are not known, and no model can be customized.
 func (a *API) describe(m batholith.Model) bedrock.FoundationModel {
 	return bedrock.FoundationModel{
 		ModelARN: a.modelARN(m), ModelID: m.ID, ModelName: m.Name, ProviderName: m.Provider,
 		InputModalities: modalities(m.Inputs), OutputModalities: modalities(m.Outputs),
 		InferenceTypesSupported: []bedrock.InferenceType{bedrock.InferenceTypeOnDemand},
-		ModelLifecycle:          &bedrock.ModelLifecycle{Status: "ACTIVE"},
+		ModelLifecycle:          &bedrock.ModelLifecycle{Status: "ACTIVE", StartOfLifeTime: bedrock.Timestamp{Time: m.Released}},
+		CustomizationsSupported: []bedrock.ModelCustomization{}, ResponseStreamingSupported: m.Streams,
 	}
 }
 
@@ -160,13 +161,34 @@ func (a *API) profiles(account string) []bedrock.InferenceProfile {
 // maxProfileName is the longest name of an inference profile in bytes (Bedrock: 64 characters).
 const maxProfileName = 64
 
+// plainWords returns s with only the characters that names of profiles have: letters and digits,
+// and single spaces, dashes and underscores between them.
+func plainWords(s string) string {
+	var b strings.Builder
+	parted := true // the last character is no letter or digit
+	for i := range len(s) {
+		c := s[i]
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && c != '-' && c != '_' {
+			c = ' '
+		}
+		if word || !parted {
+			b.WriteByte(c)
+		}
+		parted = !word
+	}
+	return strings.TrimRight(b.String(), " -_")
+}
+
 // profile describes a name with a geography prefix. All its regions are this server's region.
 func (a *API) profile(account, id string, m batholith.Model) bedrock.InferenceProfile {
 	geography, _, _ := strings.Cut(id, ".")
-	name := strings.ToUpper(geography) + " " + m.Name
+	name := plainWords(strings.ToUpper(geography) + " " + m.Name)
 	return bedrock.InferenceProfile{
-		InferenceProfileName: strings.ToValidUTF8(name[:min(len(name), maxProfileName)], ""),
-		InferenceProfileID:   id,
+		InferenceProfileName: name[:min(len(name), maxProfileName)],
+		Description:          "Sends requests for " + plainWords(m.Name) + " to its model servers",
+		CreatedAt:            bedrock.Timestamp{Time: m.Released}, UpdatedAt: bedrock.Timestamp{Time: m.Released},
+		InferenceProfileID: id,
 		InferenceProfileARN: batholith.ARN{Partition: "aws", Service: "bedrock", Region: a.Region, Account: account,
 			Resource: "inference-profile/" + id}.String(),
 		Models: []bedrock.InferenceProfileModel{{ModelARN: a.modelARN(m)}},

@@ -80,6 +80,7 @@ func TestAliasesWithAGeographyAreInferenceProfiles(t *testing.T) {
 	}
 	want := bedrock.InferenceProfile{
 		InferenceProfileName: "US Claude 3 Haiku", InferenceProfileID: "us." + haiku, Status: "ACTIVE", Type: "SYSTEM_DEFINED",
+		Description:         "Sends requests for Claude 3 Haiku to its model servers",
 		InferenceProfileARN: "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us." + haiku,
 		Models:              []bedrock.InferenceProfileModel{{ModelARN: haikuARN}},
 	}

@@ -1,6 +1,11 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/batholith/batholith"
+)
 
 // geographies are the prefixes of the ids of inference profiles (Bedrock: cross-region
 // inference).
@@ -106,4 +111,11 @@ func namedGPTOSS(o Options) bool {
 		}
 	}
 	return false
+}
+
+// Takes reports whether models of a family can have jobs of an invocation type: models that make
+// embeddings have no conversations.
+func Takes(name string, typ batholith.InvocationType) bool {
+	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
+	return typ != batholith.Converse || i < 0 || !families[i].embeds
 }

@@ -126,6 +126,17 @@ func writerOf(t translator, body value) (streamWriter, error) {
 	return nil, wrong("this model's answers cannot be streamed; use InvokeModel")
 }
 
+// Streams reports whether answers of d can be streamed: those of some of its bodies, for a family with several.
+func Streams(d Dialect) bool {
+	r, ok := d.(reading)
+	if !ok {
+		_, ok = d.(Streamer)
+		return ok
+	}
+	_, ok = r.t.(streaming)
+	return ok
+}
+
 // writer implements streaming.
 func (of byShape) writer(body value) (streamWriter, error) {
 	t, err := of(body)

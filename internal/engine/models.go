@@ -9,6 +9,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/tinylm"
 	"github.com/batholith/batholith/internal/upstream"
@@ -69,7 +70,7 @@ func Catalogue(o ModelOptions) (*catalog.Catalog, error) {
 }
 
 func (o ModelOptions) catalog() catalog.Options {
-	return catalog.Options{RefuseConverseTools: o.RefuseConverseTools, Documents: o.Documents, DocumentLimits: o.DocumentLimits}
+	return catalog.Options{Streaming: runtime.Serves("InvokeModelWithResponseStream"), RefuseConverseTools: o.RefuseConverseTools, Documents: o.Documents, DocumentLimits: o.DocumentLimits}
 }
 
 // entries are the models with their servers.

@@ -3,6 +3,7 @@ package runtime
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/batholith/batholith"
@@ -66,6 +67,11 @@ var operations = []*operation{
 	{name: "CountMessageTokens", method: http.MethodPost, before: "/anthropic/v1/messages/count_tokens", action: actionCount, typ: dialect.Messages, most: MaxBody, named: true,
 		run: (*handler).countMessages},
 	{name: "AnthropicModels", method: http.MethodGet, before: "/anthropic/v1/models", action: actionInvoke, lists: true, run: (*handler).listAnthropic},
+}
+
+// Serves reports whether an operation is available here.
+func Serves(name string) bool {
+	return slices.ContainsFunc(operations, func(o *operation) bool { return o.name == name && o.refuses == "" })
 }
 
 // Is reports whether a request is for the runtime and not for the control plane.

@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,26 @@ func TestTheDescriptionIsWhatBedrockPublishes(t *testing.T) {
 	t.Parallel()
 	want(t, "boto3 (with PyYAML)", "python3", "-c", "import yaml\n"+boto3Knows)
 	if out, err := (server{}).run(t, "python3", "conform.py"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestTheCatalogueIsWhatBedrockPublishes reads the catalogue with boto3 and checks every value against the service model: also that of models
+// with long names, with names that are not Amazon's, and of those that make embeddings.
+func TestTheCatalogueIsWhatBedrockPublishes(t *testing.T) {
+	t.Parallel()
+	want(t, "boto3", "python3", "-c", boto3Knows)
+	data := filepath.Join(t.TempDir(), "data")
+	s := serveSettings(t, data, fmt.Appendf(nil, settings+`  - id: amazon.titan-embed-text-v2:0
+    aliases: [global.amazon.titan-embed-text-v2:0, eu.amazon.titan-embed-text-v2:0]
+    backends: [{url: %[3]s/quick/v1}]
+  - id: meta.llama4-maverick-17b-instruct-with-a-very-long-name-v1:0
+    backends: [{url: %[3]s/quick/v1}]
+  - id: Qwen/Qwen2.5-VL-72B-Instruct-AWQ
+    backends: [{url: %[3]s/quick/v1}]
+  - {id: m, aliases: [us.m.2], family: nova, backends: [{url: %[3]s/quick/v1}]}
+`, data, "default", backend(t)))
+	if out, err := s.run(t, "python3", "catalogue.py"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
