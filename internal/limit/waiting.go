@@ -153,7 +153,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	w.last, w.reads = g, true
 	outgrown := w.outgrown(g, full)
 	rising := g.Running > last.Running+last.Running/50
-	w.learn(g, rising)
+	w.learn(g, rising, s.kept > 0)
 	if w.slots == 0 {
 		w.best = max(w.best, s.pace)
 		switch {
@@ -241,8 +241,9 @@ func (w *waiting) set(limit float64) {
 
 // learn updates the number of slots: at least the running requests, and at most the running requests while a queue stands. New requests
 // wait for the server's next step and for the reading of their prompts. So a queue counts only at its second reading in which running does
-// not rise.
-func (w *waiting) learn(g batholith.Gauges, rising bool) {
+// not rise. While slots are kept for interactive calls, less is in flight than there are slots, so that two such readings may be chance: a
+// queue counts at the fourth.
+func (w *waiting) learn(g batholith.Gauges, rising, kept bool) {
 	if w.published && g.Running <= w.slots {
 		return
 	}
@@ -256,7 +257,7 @@ func (w *waiting) learn(g batholith.Gauges, rising bool) {
 	}
 	w.stalled++
 	w.peak = max(w.peak, g.Running)
-	if w.stalled >= 2 && w.peak > 0 {
+	if enough := w.stalled >= 4 || !kept && w.stalled >= 2; enough && w.peak > 0 {
 		w.sure = true
 		if w.slots == 0 || w.peak < w.slots {
 			w.slots = w.peak

@@ -93,7 +93,7 @@ func TestSlotsAreWhatRunsWhileOthersWait(t *testing.T) {
 		{"more than published", waiting{slots: 40, published: true}, []step{{50, 0, false, 50, false}, {50, 9, false, 50, false}}},
 	} {
 		for i, s := range c.steps {
-			c.w.learn(gauges(s.running, s.waiting), s.rising)
+			c.w.learn(gauges(s.running, s.waiting), s.rising, false)
 			if c.w.slots != s.slots || c.w.sure != s.sure {
 				t.Errorf("%s, reading %d: %d slots, sure %v; want %d, %v", c.name, i, c.w.slots, c.w.sure, s.slots, s.sure)
 			}
