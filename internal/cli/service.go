@@ -283,7 +283,7 @@ func (s *service) handler() http.Handler {
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
 	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
-		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
+		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known})
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case sts.Is(r):

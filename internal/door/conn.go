@@ -36,6 +36,7 @@ type Conn struct {
 	since    time.Time     // start of the current request; before its first byte, start of the wait for it
 	received int64         // bytes of the current request
 	kept     int64         // bytes added by Keep
+	claims   bool          // the current request names a known key (see Claim)
 	preface  int           // matched bytes of the HTTP/2 preface; -1 once it is complete or cannot match
 
 	deadline sync.Mutex
@@ -184,7 +185,7 @@ func (c *Conn) leave() {
 func (c *Conn) unlist() {
 	l := c.door
 	l.strangers.Remove(c.place)
-	l.bytes -= c.received + c.kept
+	*c.total() -= c.received + c.kept
 	if l.perAddress[c.address]--; l.perAddress[c.address] == 0 {
 		delete(l.perAddress, c.address)
 	}
@@ -209,7 +210,7 @@ func (c *Conn) took(p []byte) {
 		return
 	}
 	c.kept += c.door.limits.Multiplexed
-	c.door.hold(c.door.limits.Multiplexed)
+	c.hold(c.door.limits.Multiplexed)
 }
 
 // count adds received bytes. If the strangers then hold too many bytes together, the heaviest
@@ -224,7 +225,7 @@ func (c *Conn) count(n int) {
 		c.since = time.Now()
 	}
 	c.received += int64(n)
-	c.door.hold(int64(n))
+	c.hold(int64(n))
 }
 
 // http2 is the start of the HTTP/2 preface (RFC 9113, section 3.4). No HTTP/1 request begins
@@ -250,12 +251,55 @@ func (c *Conn) multiplexes(p []byte) bool {
 	return false
 }
 
-// hold adds n to the strangers' bytes, and closes the heaviest strangers until the sum is
-// within Limits.Bytes. The caller holds l.mu.
-func (l *Listener) hold(n int64) {
-	l.bytes += n
-	for l.bytes > l.limits.Bytes {
-		heaviest := l.heaviest()
+// total returns the sum in which the connection's bytes are counted. The caller holds door.mu.
+func (c *Conn) total() *int64 {
+	if c.claims {
+		return &c.door.claimed
+	}
+	return &c.door.bytes
+}
+
+// Claim reports that the head of the current request names a key that exists; whether the sender
+// has it shows when the whole request is there, because the signature covers the body. From now on
+// until Rest or Prove, the connection's bytes count for Limits.Claimed, and not among those of
+// strangers without a claim. So a key holder's first request may be a long one, and only those who
+// know the id of a key can fill this memory.
+func (c *Conn) Claim() {
+	if c == nil || c.proven.Load() {
+		return
+	}
+	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
+	if c.place == nil || c.proven.Load() || c.claims {
+		return
+	}
+	n := c.received + c.kept
+	*c.total() -= n
+	c.claims = true
+	c.hold(n)
+}
+
+// unclaim ends a claim. The caller holds door.mu.
+func (c *Conn) unclaim() {
+	if !c.claims {
+		return
+	}
+	n := c.received + c.kept
+	*c.total() -= n
+	c.claims = false
+	c.hold(n)
+}
+
+// hold adds n to the sum in which the connection's bytes are counted, and closes the heaviest of
+// its kind until the sum is within the limit. The caller holds door.mu.
+func (c *Conn) hold(n int64) {
+	l, total, limit := c.door, c.total(), c.door.limits.Bytes
+	if c.claims {
+		limit = l.limits.Claimed
+	}
+	*total += n
+	for *total > limit {
+		heaviest := l.heaviest(c.claims)
 		if heaviest == nil {
 			return
 		}
@@ -277,13 +321,13 @@ func (c *Conn) Keep(n int64) (release func()) {
 		return func() {}
 	}
 	c.kept += n
-	c.door.hold(n)
+	c.hold(n)
 	return func() {
 		c.door.mu.Lock()
 		defer c.door.mu.Unlock()
 		if c.place != nil && !c.proven.Load() { // otherwise unlist has subtracted them already
 			c.kept -= n
-			c.door.bytes -= n
+			*c.total() -= n
 		}
 	}
 }
@@ -309,8 +353,9 @@ func (c *Conn) Rest() {
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()
 	if c.place != nil && !c.proven.Load() {
-		c.door.bytes -= c.received
+		*c.total() -= c.received
 		c.received, c.since = 0, now
+		c.unclaim()
 	}
 }
 

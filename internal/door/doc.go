@@ -14,6 +14,9 @@
 //     be complete within min([Limits].Patience + n/[Limits].Rate, [Limits].Longest). This ends idle
 //     connections, slow headers and slow bodies.
 //
+// A request whose head names a known key has a sum of bytes of its own ([Conn.Claim]), because the
+// bodies of interactive calls are longer than all that strangers may hold.
+//
 // [Secure] adds TLS. A handshake has the limits of a request, in bytes and time.
 //
 // [Private] is a listener without sockets, which only this process can dial. It uses no file

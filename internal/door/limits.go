@@ -8,6 +8,7 @@ type Limits struct {
 	Strangers  int   // of these, connections without an authenticated request yet
 	PerAddress int   // strangers of one address (of one /64 network for IPv6)
 	Bytes      int64 // bytes received of unfinished requests, all strangers together
+	Claimed    int64 // the same for strangers whose request names a known key (see Conn.Claim), apart from the others
 
 	// Multiplexed is added to the bytes of an HTTP/2 connection after its preface: a few
 	// hundred bytes can open all its streams before any request is looked at.
@@ -31,6 +32,7 @@ const (
 	fewest        = 4
 
 	strangersBytes = 6 << 20
+	claimedBytes   = 64 << 20 // two of the longest bodies of an interactive call
 	multiplexed    = 192 << 10
 	idle           = time.Minute
 	patience       = 15 * time.Second
@@ -48,7 +50,7 @@ func Default(descriptors int) Limits {
 		open = min(max(descriptors/8, 2*fewest), mostOpen)
 	}
 	strangers := min(open/2, mostStrangers)
-	return Limits{Open: open, Strangers: strangers, PerAddress: max(strangers/2, fewest), Bytes: strangersBytes, Multiplexed: multiplexed,
+	return Limits{Open: open, Strangers: strangers, PerAddress: max(strangers/2, fewest), Bytes: strangersBytes, Claimed: claimedBytes, Multiplexed: multiplexed,
 		Idle: idle, Patience: patience, Rate: rate, Longest: longest, Young: young}
 }
 
@@ -58,6 +60,7 @@ func (l Limits) filled(d Limits) Limits {
 	fill(&l.Strangers, d.Strangers)
 	fill(&l.PerAddress, d.PerAddress)
 	fill(&l.Bytes, d.Bytes)
+	fill(&l.Claimed, d.Claimed)
 	fill(&l.Multiplexed, d.Multiplexed)
 	fill(&l.Idle, d.Idle)
 	fill(&l.Patience, d.Patience)

@@ -24,7 +24,8 @@ type Listener struct {
 	strangers  *list.List         // of *Conn, the oldest first
 	proven     *list.List         // of *Conn
 	perAddress map[netip.Addr]int // number of strangers by address
-	bytes      int64              // held by strangers
+	bytes      int64              // held by strangers without a claim
+	claimed    int64              // held by strangers with a claim
 	turnedAway int                // connections closed since the last log line
 	told       time.Time          // time of the last log line
 	unsafeTold time.Time          // time of the last log line about a handshake

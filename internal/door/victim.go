@@ -55,21 +55,22 @@ func (l *Listener) longestIdle() (found *Conn) {
 	return found
 }
 
-// heaviest returns the stranger with the largest product of bytes held × age of its request,
-// among those that hold at least the average, or nil. So an honest caller's small request is not
+// heaviest returns the stranger, with or without a claim, that has the largest product of bytes
+// held × age of its request, among those that hold at least the average, or nil. So an honest caller's small request is not
 // closed for its age when a large one has just come: that would free nearly nothing. The caller
 // holds l.mu.
-func (l *Listener) heaviest() (found *Conn) {
-	most, held, now := 0.0, 0.0, time.Now()
+func (l *Listener) heaviest(claims bool) (found *Conn) {
+	most, held, n, now := 0.0, 0.0, 0, time.Now()
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
-		c := e.Value.(*Conn)
-		held += float64(c.received + c.kept)
+		if c := e.Value.(*Conn); c.claims == claims {
+			held, n = held+float64(c.received+c.kept), n+1
+		}
 	}
-	average := held / float64(max(l.strangers.Len(), 1))
+	average := held / float64(max(n, 1))
 	for e := l.strangers.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*Conn)
 		bytes := float64(c.received + c.kept)
-		if weight := bytes * float64(now.Sub(c.since)+time.Millisecond); bytes >= average && weight > most {
+		if weight := bytes * float64(now.Sub(c.since)+time.Millisecond); c.claims == claims && bytes >= average && weight > most {
 			found, most = c, weight
 		}
 	}

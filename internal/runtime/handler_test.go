@@ -80,8 +80,8 @@ func tester(l *lanes, set ...func(*Options)) http.Handler {
 	return NewHandler(o)
 }
 
-// post sends a body, with headers in pairs.
-func post(h http.Handler, path, body string, headers ...string) *httptest.ResponseRecorder {
+// ask sends a body, with headers in pairs.
+func ask(h http.Handler, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -91,11 +91,11 @@ func post(h http.Handler, path, body string, headers ...string) *httptest.Respon
 	return w
 }
 
-const invokePath = "/model/test.model-v1:0/invoke"
+const modelPath = "/model/test.model-v1:0/invoke"
 
 func TestAnAnswerHasItsTokensAndItsTimeInHeaders(t *testing.T) {
 	l := &lanes{answer: batholith.Answer{Output: []byte(`{"a":"b"}`), Tokens: batholith.Tokens{Input: 3, Output: 5}}}
-	w := post(tester(l), invokePath, " {\n\"x\":1}", headerLatency, "optimized", headerTier, "flex", headerTrace, "ENABLED", "Accept", "text/plain, */*;q=0.1", "Content-Type", "application/json; charset=utf-8")
+	w := ask(tester(l), modelPath, " {\n\"x\":1}", headerLatency, "optimized", headerTier, "flex", headerTrace, "ENABLED", "Accept", "text/plain, */*;q=0.1", "Content-Type", "application/json; charset=utf-8")
 	h := w.Header()
 	if w.Code != 200 || w.Body.String() != `{"a":"b"}` || h.Get(headerInputTokens) != "3" || h.Get(headerOutputTokens) != "5" || h.Get(headerTook) != "0" || h.Get("x-amzn-RequestId") == "" {
 		t.Errorf("%d %s %v", w.Code, w.Body, h)
@@ -106,7 +106,7 @@ func TestAnAnswerHasItsTokensAndItsTimeInHeaders(t *testing.T) {
 	if l.body != " {\n\"x\":1}" || l.typ != batholith.InvokeModel {
 		t.Errorf("%s: %q", l.typ, l.body)
 	}
-	if w := post(tester(l), "/model/alias/converse", `{}`); w.Code != 200 || l.typ != batholith.Converse || w.Header().Get(headerTook) != "" {
+	if w := ask(tester(l), "/model/alias/converse", `{}`); w.Code != 200 || l.typ != batholith.Converse || w.Header().Get(headerTook) != "" {
 		t.Errorf("%d %s %v", w.Code, l.typ, w.Header())
 	}
 }
@@ -115,7 +115,7 @@ func TestAModelIsFoundByEveryFormOfItsName(t *testing.T) {
 	const arn = "arn:aws:bedrock:us-east-1::foundation-model/test.model-v1:0"
 	for _, name := range []string{"test.model-v1:0", "test.model-v1%3A0", "alias", url.PathEscape(arn), strings.ReplaceAll(arn, ":", "%3A"), arn} {
 		l := &lanes{answer: batholith.Answer{Output: []byte(`{}`)}}
-		if w := post(tester(l), "/model/"+name+"/invoke", `{}`); w.Code != 200 {
+		if w := ask(tester(l), "/model/"+name+"/invoke", `{}`); w.Code != 200 {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -148,7 +148,7 @@ func TestEveryFailureHasItsNameAndStatus(t *testing.T) {
 		{batholith.ErrShutdown, "ServiceUnavailableException", 503, "stopping"},
 		{errors.New("secret detail"), "InternalServerException", 500, "Look for request"},
 	} {
-		w := post(tester(&lanes{err: c.err}), invokePath, `{}`)
+		w := ask(tester(&lanes{err: c.err}), modelPath, `{}`)
 		if w.Code != c.status || w.Header().Get("x-amzn-ErrorType") != c.code || !strings.Contains(w.Body.String(), c.said) || strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%v: %d %s %s", c.err, w.Code, w.Header().Get("x-amzn-ErrorType"), w.Body)
 		}
@@ -163,15 +163,15 @@ func TestARequestThatCannotBeAnsweredIsRefused(t *testing.T) {
 		return fmt.Sprintf(`{"input":{"invokeModel":{"body":%q}}}`, base64.StdEncoding.EncodeToString([]byte(s)))
 	}
 	for _, c := range []struct{ path, body, headers, code string }{
-		{invokePath, `{`, "", "ValidationException"},
-		{invokePath, `[]`, "", "ValidationException"},
-		{invokePath, ``, "", "ValidationException"},
-		{invokePath, `{}`, "Content-Type: text/html", "ValidationException"},
-		{invokePath, `{}`, "Accept: image/png", "ValidationException"},
-		{invokePath, `{}`, headerTier + ": best", "ValidationException"},
-		{invokePath, `{}`, headerLatency + ": fast", "ValidationException"},
-		{invokePath, `{}`, headerTrace + ": on", "ValidationException"},
-		{invokePath, `{}`, headerGuardrail + ": abcdefghijkl", "ValidationException"},
+		{modelPath, `{`, "", "ValidationException"},
+		{modelPath, `[]`, "", "ValidationException"},
+		{modelPath, ``, "", "ValidationException"},
+		{modelPath, `{}`, "Content-Type: text/html", "ValidationException"},
+		{modelPath, `{}`, "Accept: image/png", "ValidationException"},
+		{modelPath, `{}`, headerTier + ": best", "ValidationException"},
+		{modelPath, `{}`, headerLatency + ": fast", "ValidationException"},
+		{modelPath, `{}`, headerTrace + ": on", "ValidationException"},
+		{modelPath, `{}`, headerGuardrail + ": abcdefghijkl", "ValidationException"},
 		{"/model/other.model/invoke", `{}`, "", "ResourceNotFoundException"},
 		{"/model//invoke", `{}`, "", "UnknownOperationException"},
 		{"/model/alias/sing", `{}`, "", "UnknownOperationException"},
@@ -187,14 +187,14 @@ func TestARequestThatCannotBeAnsweredIsRefused(t *testing.T) {
 	} {
 		l := &lanes{}
 		name, value, _ := strings.Cut(c.headers, ": ")
-		w := post(tester(l), c.path, c.body, name, value)
+		w := ask(tester(l), c.path, c.body, name, value)
 		var said struct{ Message string }
 		if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || said.Message == "" || w.Header().Get("x-amzn-ErrorType") != c.code || l.model != "" {
 			t.Errorf("%s %q %s: %d %s %s", c.path, c.body, c.headers, w.Code, w.Header().Get("x-amzn-ErrorType"), w.Body)
 		}
 	}
 	aws := tester(&lanes{}, func(o *Options) { o.Profile = bedrock.ProfileAWS })
-	if w := post(aws, "/model/other.model/invoke", `{}`); w.Code != 400 || !strings.Contains(w.Body.String(), "The provided model identifier is invalid.") {
+	if w := ask(aws, "/model/other.model/invoke", `{}`); w.Code != 400 || !strings.Contains(w.Body.String(), "The provided model identifier is invalid.") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -202,11 +202,11 @@ func TestARequestThatCannotBeAnsweredIsRefused(t *testing.T) {
 func TestTheLongestBodyIsTakenAndOneByteMoreIsNot(t *testing.T) {
 	l := &lanes{answer: batholith.Answer{Output: []byte(`{}`)}}
 	longest := `{"a":"` + strings.Repeat("x", MaxBody-len(`{"a":""}`)) + `"}`
-	if w := post(tester(l), invokePath, longest); w.Code != 200 || len(l.body) != MaxBody {
+	if w := ask(tester(l), modelPath, longest); w.Code != 200 || len(l.body) != MaxBody {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for _, known := range []bool{true, false} {
-		r := httptest.NewRequest(http.MethodPost, invokePath, strings.NewReader(longest+" "))
+		r := httptest.NewRequest(http.MethodPost, modelPath, strings.NewReader(longest+" "))
 		if !known {
 			r.ContentLength = -1
 		}
@@ -219,12 +219,12 @@ func TestTheLongestBodyIsTakenAndOneByteMoreIsNot(t *testing.T) {
 
 func TestTokensAreCountedForBothForms(t *testing.T) {
 	l := &lanes{exact: true}
-	w := post(tester(l), "/model/alias/count-tokens", `{"input":{"converse":{"messages":[1, 2]}}}`)
+	w := ask(tester(l), "/model/alias/count-tokens", `{"input":{"converse":{"messages":[1, 2]}}}`)
 	if w.Body.String() != `{"inputTokens":42}` || w.Header().Get(headerCount) != "exact" || l.typ != batholith.Converse || l.body != `{"messages":[1, 2]}` {
 		t.Errorf("%s %v: %s %s", w.Body, w.Header(), l.typ, l.body)
 	}
 	l.exact = false
-	w = post(tester(l), "/model/alias/count-tokens", `{"input":{"invokeModel":{"body":"eyJhIjoxfQ=="}}}`)
+	w = ask(tester(l), "/model/alias/count-tokens", `{"input":{"invokeModel":{"body":"eyJhIjoxfQ=="}}}`)
 	if w.Body.String() != `{"inputTokens":42}` || w.Header().Get(headerCount) != "estimate" || l.typ != batholith.InvokeModel || l.body != `{"a":1}` {
 		t.Errorf("%s %v: %s %s", w.Body, w.Header(), l.typ, l.body)
 	}
@@ -248,14 +248,14 @@ func TestAPolicyDecidesAboutEachAction(t *testing.T) {
 		l := &lanes{answer: batholith.Answer{Output: []byte(`{}`)}}
 		h := tester(l, func(o *Options) { o.Authorizer = p })
 		body := `{"input":{"converse":{}}}`
-		if w := post(h, "/model/alias/"+path, body); w.Code != 200 {
+		if w := ask(h, "/model/alias/"+path, body); w.Code != 200 {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 		p.permits = "none"
-		if w := post(h, "/model/alias/"+path, body); w.Code != 403 || w.Header().Get("x-amzn-ErrorType") != "AccessDeniedException" || !strings.Contains(w.Body.String(), action) {
+		if w := ask(h, "/model/alias/"+path, body); w.Code != 403 || w.Header().Get("x-amzn-ErrorType") != "AccessDeniedException" || !strings.Contains(w.Body.String(), action) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
-		if w := post(h, "/model/unknown/"+path, body); w.Code != 403 { // a model that is not there is no more than one that may not be used
+		if w := ask(h, "/model/unknown/"+path, body); w.Code != 403 { // a model that is not there is no more than one that may not be used
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 		if p.asked[0] != action+" test.model-v1:0" {
@@ -270,15 +270,15 @@ func TestEachPrincipalHasItsOwnRateOfCalls(t *testing.T) {
 		o.Limits.MaxCallsPerSecond = 1
 		o.Authenticate = func(*http.Request, []byte) (bedrock.Caller, error) { return bedrock.Caller{Principal: who}, nil }
 	})
-	first, second := post(h, invokePath, `{}`), post(h, invokePath, `{}`)
+	first, second := ask(h, modelPath, `{}`), ask(h, modelPath, `{}`)
 	who = "bob"
-	if other := post(h, invokePath, `{}`); first.Code != 200 || second.Code != 429 || second.Header().Get("x-amzn-ErrorType") != "ThrottlingException" || other.Code != 200 {
+	if other := ask(h, modelPath, `{}`); first.Code != 200 || second.Code != 429 || second.Header().Get("x-amzn-ErrorType") != "ThrottlingException" || other.Code != 200 {
 		t.Errorf("%d, %d %s, %d", first.Code, second.Code, second.Body, other.Code)
 	}
 }
 
 func TestAProcessWithoutAWorkerSaysSo(t *testing.T) {
-	if w := post(tester(nil), invokePath, `{}`); w.Code != 503 || w.Header().Get("x-amzn-ErrorType") != CodeServiceUnavailable || !strings.Contains(w.Body.String(), "worker") {
+	if w := ask(tester(nil), modelPath, `{}`); w.Code != 503 || w.Header().Get("x-amzn-ErrorType") != CodeServiceUnavailable || !strings.Contains(w.Body.String(), "worker") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -291,8 +291,8 @@ func TestNoLogHasACallsBodyOrAnswer(t *testing.T) {
 		h := tester(l, func(o *Options) {
 			o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		})
-		post(h, invokePath, `{"a":"secret-question"}`)
-		post(h, "/model/secret-name-of-nobody/invoke", `{"a":"secret-question"}`)
+		ask(h, modelPath, `{"a":"secret-question"}`)
+		ask(h, "/model/secret-name-of-nobody/invoke", `{"a":"secret-question"}`)
 	}
 	if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), "odd") {
 		t.Errorf("the log: %s", &log)
@@ -303,7 +303,7 @@ func TestNoLogHasACallsBodyOrAnswer(t *testing.T) {
 func TestAClientThatHasGoneIsNoFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := httptest.NewRequest(http.MethodPost, invokePath, strings.NewReader(`{}`)).WithContext(ctx)
+	r := httptest.NewRequest(http.MethodPost, modelPath, strings.NewReader(`{}`)).WithContext(ctx)
 	w := httptest.NewRecorder()
 	tester(&lanes{err: context.Canceled}).ServeHTTP(w, r)
 	if w.Code != gone || w.Body.Len() > 0 {

@@ -17,7 +17,7 @@ import (
 func (s server) environment() []string {
 	kept := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 	return append(kept,
-		"AWS_ENDPOINT_URL_BEDROCK="+s.Bedrock, "AWS_ENDPOINT_URL_S3="+s.S3, "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
+		"AWS_ENDPOINT_URL_BEDROCK="+s.Bedrock, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME="+s.Bedrock, "AWS_ENDPOINT_URL_S3="+s.S3, "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
 		"AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "QUICK="+quick, "HELD="+held, "ROLE="+role, "API_KEY="+apiKey)
 }
