@@ -14,6 +14,7 @@ import (
 	"github.com/batholith/batholith/internal/document"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/kms"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/simlm"
 )
@@ -47,11 +48,14 @@ func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 // modelOptions returns the models of the settings and, unless embedded is false, the embedded ones. With the
 // profile aws, Converse requests with tools are refused, as Bedrock refuses them in batches.
 func modelOptions(c *config.Config) engine.ModelOptions {
-	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS()}
+	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: managed.New(managed.Options{})}
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
 		for _, b := range set.Backends {
 			served.Backends = append(served.Backends, b.Upstream())
+			if len(b.Exec) > 0 {
+				ownServer(o.Managed, &served.Backends[len(served.Backends)-1], b)
+			}
 		}
 		o.Served = append(o.Served, served)
 	}

@@ -191,6 +191,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	if _, ok := o.Models.Lookup(job.ModelID); !ok {
 		return job, unknownModel(job.ModelID, o.Models.Models())
 	}
+	o.Models.Only(job.ModelID)
 	o.Worker, o.Log, o.Store, o.Dir = true, l.o.Log, only{l.store, job.ID}, dir
 	o.Place = func(_ context.Context, j batholith.Job) (blob.Place, error) {
 		return blob.Place{Input: input, Output: l.output, InputKey: strings.TrimPrefix(j.Input.URI, localURI), Prefix: j.ID + "/"}, nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -24,8 +25,8 @@ const embeddedModel = "batholith.tiny-v1"
 // runCommand returns the command run.
 func (a *app) runCommand() *cobra.Command {
 	var (
-		model, output, typ string
-		asJSON             bool
+		model, output, typ, command string
+		asJSON                      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "run INPUT…",
@@ -38,11 +39,13 @@ the process at once. The exit code is 3 if the job does not end Completed.
 All flags of batholith serve that do not concern addresses are accepted too.`,
 		Example: `  batholith run questions.jsonl
   batholith run ./records --output answers --model batholith.simulated-v1
+  batholith run questions.jsonl --exec "llama-server -m model.gguf --port {port}"
   batholith run questions.jsonl --config batholith.yaml --model anthropic.claude-3-haiku-20240307-v1:0`,
 		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, or a folder of such files"),
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the first configured model, else "+embeddedModel+")")
 	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` for the answers")
+	cmd.Flags().StringVar(&command, "exec", "", "`command` that starts the model server for this run, with {port} for its port; it is stopped at the end")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "strict_bodies", "log.level")
@@ -51,6 +54,12 @@ All flags of batholith serve that do not concern addresses are accepted too.`,
 		asked, err := parseType(typ)
 		if err != nil {
 			return err
+		}
+		if command != "" {
+			if s.exec, err = executed(command, model); err != nil {
+				return err
+			}
+			model = s.exec.ID
 		}
 		c, err := a.load(s)
 		if err != nil {
@@ -104,6 +113,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
 	})()
+	a.tellStarts(p, o)
 	began := time.Now()
 	var first *batholith.Counts
 	waits, flying := false, 0
@@ -112,7 +122,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 		if first == nil && j.Counts.Total > 0 {
 			first = &j.Counts
 		}
-		if j.Note != "" && !waits { // the log has said for what
+		if j.Note != "" && !waits && !strings.Contains(j.Note, managed.BeingStarted) { // the log has said for what
 			waits = true
 			p.done()
 			a.tell("hint", "the records wait, and continue once that is fixed; to change the settings, press Ctrl-C and run the same command again")

@@ -62,6 +62,7 @@ type service struct {
 	callers *keys         // that may call
 	cert    *certs.Keeper // of the API; nil: plain HTTP
 	s3cert  *certs.Keeper // of the embedded S3
+	models  *engine.Models
 	engine  *engine.Engine
 	ready   atomic.Bool // jobs can be taken and run
 }
@@ -130,6 +131,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.keys != nil {
 		o.Keys = s.keys
 	}
+	s.models = o.Models
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
 	o.Place, o.Roles = s.places.Open, s.places
 	s.places.Networks = o.Networks
@@ -335,6 +337,7 @@ func (s *service) notes() []string {
 	if s.o.Notice != nil {
 		all = append(all, s.o.Notice())
 	}
+	all = append(all, s.models.Notes()...)
 	return slices.DeleteFunc(all, func(note string) bool { return note == "" })
 }
 

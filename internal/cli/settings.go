@@ -17,6 +17,7 @@ import (
 type settings struct {
 	file  string
 	flags map[string]string // path → text of the flags that were given
+	exec  *config.Model     // of the flag --exec; nil: none
 }
 
 // bindSettings adds --config and a flag for every setting that can have one. The help lists the flags of the paths in shown, or
@@ -94,7 +95,7 @@ func (a *app) load(s *settings) (*config.Config, error) { return a.loadBy(config
 // does not have.
 func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *settings) (*config.Config, error) {
 	s.file = a.settingsFile(s.file)
-	c, err := load(config.Sources{File: s.file, Env: a.env, Flags: s.flags})
+	c, err := load(config.Sources{File: s.file, Env: a.env, Flags: s.flags, Exec: s.exec})
 	var wrong *config.Error
 	switch {
 	case errors.As(err, &wrong):

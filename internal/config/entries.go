@@ -45,6 +45,7 @@ func (l *loader) complete() {
 		for j := range m.Backends {
 			b := &m.Backends[j]
 			b.Protocol = cmp.Or(b.Protocol, "openai")
+			b.Sole = b.Model == "" && len(b.Exec) > 0
 			b.Model = cmp.Or(b.Model, m.ID)
 			b.APIKey = l.env[b.APIKeyEnv]
 			for name, variable := range b.HeadersEnv {
@@ -54,6 +55,7 @@ func (l *loader) complete() {
 				b.Env[name] = l.env[variable]
 			}
 			b.Timeout = cmp.Or(b.Timeout, DefaultTimeout)
+			l.completeExec(b)
 		}
 	}
 }
@@ -280,7 +282,7 @@ func (l *loader) checkModels() {
 			l.oneOf(at+".family", m.Family, dialect.Families()...)
 		}
 		if len(m.Backends) == 0 {
-			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}]", "the model has no backend")
+			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}], or its command: backends: [{exec: [llama-server, -m, model.gguf, --port, '{port}']}]", "the model has no backend")
 		}
 		for j, b := range m.Backends {
 			l.checkBackend(fmt.Sprintf("%s.backends[%d]", at, j), b)
@@ -291,7 +293,12 @@ func (l *loader) checkModels() {
 // checkBackend checks the settings of one model server. It does not contact the server, which
 // may start later.
 func (l *loader) checkBackend(at string, b Backend) {
-	l.web(at+".url", b.URL)
+	if len(b.Exec) > 0 {
+		l.checkExec(at, b)
+	} else {
+		l.web(at+".url", b.URL)
+		l.withoutExec(at, b)
+	}
 	if b.CAFile != "" {
 		l.authorities(at+".ca_file", b.CAFile)
 	}

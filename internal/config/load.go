@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -21,6 +22,7 @@ type Sources struct {
 	File  string            // path of the YAML file; "": none
 	Env   []string          // in the form of os.Environ
 	Flags map[string]string // setting's path → text, for flags that were given
+	Exec  *Model            // of the flag --exec: it replaces the models of the file; nil: none
 }
 
 // Load reads the settings, fills in defaults and checks them. The error is an [*Error] with all
@@ -52,6 +54,10 @@ func loadChecked(src Sources, check func(*loader)) (*Config, error) {
 	l.problems = append(l.problems, file.problems...)
 	l.fromEnvironment()
 	l.fromFlags(src.Flags)
+	if src.Exec != nil {
+		maps.DeleteFunc(c.origins, func(path string, _ Origin) bool { return strings.HasPrefix(path, "models[") })
+		c.Models, c.origins["models"] = []Model{*src.Exec}, Origin{Source: "flag", Name: "--exec"}
+	}
 	if len(l.problems) == 0 { // otherwise problems would be reported twice
 		l.complete()
 		check(l)

@@ -163,6 +163,8 @@ func formatValue(_ reflect.StructField, v reflect.Value) string {
 func redacted(f reflect.StructField, v reflect.Value) string {
 	switch f.Tag.Get("secret") {
 	case "":
+	case "assignments":
+		v = reflect.ValueOf(hideValues(v.Interface().([]string)))
 	case "values":
 		return formatMap(v, true)
 	default:

@@ -298,12 +298,25 @@ type Model struct {
 
 // Backend configures one model server.
 type Backend struct {
-	// Base URL: …/v1 for openai and anthropic.
+	// Base URL: …/v1 for openai and anthropic. Leave it out beside exec.
 	URL string `yaml:"url"`
+	// Command that starts the server, as a list: [llama-server, -m, model.gguf, --port, "{port}"].
+	// Batholith replaces {port} by a free port of 127.0.0.1, waits until the server is ready,
+	// restarts it when it ends, and stops it with itself. Its output goes to
+	// DATA/servers/NAME.log. Backends with the same exec, env and dir share one process.
+	Exec []string `yaml:"exec"`
+	// Environment of that server: NAME=VALUE, or NAME to pass a variable on. It also gets the
+	// other variables of this process, except BATHOLITH_… and AWS_… and those that hold secrets
+	// of these settings. {port} is replaced here too: [OLLAMA_HOST=127.0.0.1:{port}].
+	ExecEnv []string `yaml:"env" secret:"assignments"`
+	// Working directory of that server; absent: the current one. A path with a slash in exec
+	// begins there.
+	Dir string `yaml:"dir"`
 	// Protocol of the server: openai, or anthropic (Messages API). Others (bedrock, ollama, tei)
 	// are not supported yet.
 	Protocol string `yaml:"protocol"`
-	// The server's own name for the model; absent: the id above.
+	// The server's own name for the model; absent: the id above. A server of exec that lists
+	// one model only is asked for that one.
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
@@ -357,6 +370,11 @@ type Backend struct {
 	APIKey string `yaml:"-"`
 	// Env has the values of the variables in HeadersEnv, by header.
 	Env map[string]string `yaml:"-"`
+	// Environ has the entries of ExecEnv with their values, Inherited the further environment of the
+	// server.
+	Environ, Inherited []string `yaml:"-"`
+	// Sole is set if the settings do not say by which name the server knows the model.
+	Sole bool `yaml:"-"`
 }
 
 // Simulated configures the simulated model. Without durations it answers at once.

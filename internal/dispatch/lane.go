@@ -234,7 +234,7 @@ func (l *lane) halts(c *class) string {
 	defer l.mu.Unlock()
 	switch {
 	case l.out != "":
-		return fmt.Sprintf("model server %s cannot be used (%s)", l.backend, l.out)
+		return fmt.Sprintf("model server %s cannot be used (%s%s)", l.backend, l.out, l.progress())
 	case c == nil || l.paused.Load() == 0 || !l.at(c).paused:
 		return ""
 	}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -60,8 +61,32 @@ func (l *lane) probe(ctx context.Context) {
 	l.signal()
 }
 
+// starter is a Backend whose server this process starts. Both methods may be called at any time.
+type starter interface {
+	// Ready returns a channel that is closed when the server is ready; nil if it is ready now, or if that is not known.
+	Ready() <-chan struct{}
+	// Progress says how far the start is; "" if the server is ready, or unknown. Users of every tenant may read it.
+	Progress() string
+}
+
+// ready returns a channel that is closed when a server becomes ready that this process starts, nil for others.
+func (l *lane) ready() <-chan struct{} {
+	if s, ok := l.backend.(starter); ok {
+		return s.Ready()
+	}
+	return nil
+}
+
+// progress says how far such a start is, in the form of a further cause.
+func (l *lane) progress() string {
+	if s, ok := l.backend.(starter); ok && s.Progress() != "" {
+		return "; " + s.Progress()
+	}
+	return ""
+}
+
 // wait waits until the next probe. The delay grows by a quarter each time, up to lastProbe, so that a recovered server is found after at
-// most 1.25 times the length of the outage.
+// most 1.25 times the length of the outage. A server that this process starts is probed as soon as it is ready.
 func (l *lane) wait(ctx context.Context) {
 	l.mu.Lock()
 	delay := l.delay
@@ -69,6 +94,7 @@ func (l *lane) wait(ctx context.Context) {
 	l.mu.Unlock()
 	select {
 	case <-ctx.Done():
+	case <-l.ready():
 	case <-time.After(delay):
 	}
 }
@@ -95,7 +121,11 @@ func (l *lane) takeOut(why string) {
 	}
 	l.mu.Unlock()
 	if !known {
-		l.d.o.Log.Warn("backend cannot be used", "backend", l.backend.String(), "model", l.backend.ModelName(), "why", why)
+		level := slog.LevelWarn
+		if l.progress() != "" { // whoever starts the server logs what happens to it
+			level = slog.LevelInfo
+		}
+		l.d.o.Log.Log(context.Background(), level, "backend cannot be used", "backend", l.backend.String(), "model", l.backend.ModelName(), "why", why)
 	}
 	if !l.host.reachedBeside(l) {
 		l.limit.Dismiss()

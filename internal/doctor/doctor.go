@@ -98,6 +98,7 @@ type S3 struct {
 type doctor struct {
 	o        Options
 	recent   []batholith.Job // newest first; set by jobs
+	alive    bool            // a process has locked the data directory; set by Examine
 	closed   bool            // the data directory is another user's, and nothing in it can be seen
 	now      func() time.Time
 	ports    []usualPort
@@ -112,8 +113,8 @@ func Examine(ctx context.Context, o Options) []Finding {
 		d.now = time.Now
 	}
 	defer d.http.CloseIdleConnections()
-	alive := d.data(o.DataDir)
-	ready := d.server(ctx, alive)
+	d.alive = d.data(o.DataDir)
+	ready := d.server(ctx, d.alive)
 	d.models(ctx)
 	d.neighbours(ctx)
 	if ready {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
-	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/upstream"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -45,6 +45,11 @@ func (d *doctor) models(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(8)
 	for _, p := range probes {
+		if s, ok := p.backend.Process.(*managed.Server); ok {
+			if p.found, p.backend = d.started(s, p.model, p.backend); p.found.What != "" {
+				continue
+			}
+		}
 		g.Go(func() error { p.found = probeBackend(ctx, p.model, p.backend); return nil })
 	}
 	_ = g.Wait()
@@ -60,7 +65,7 @@ const firstAnswer = 30 * time.Second
 // answer a request for one token. The answer decides, because many servers have no list or
 // accept names that they do not list.
 func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding {
-	name, url := cmp.Or(b.Model, model.ID), plain.Redact(b.URL)
+	name, url := cmp.Or(b.Model, model.ID), placeOf(b)
 	refused := Finding{Problem, "model", fmt.Sprintf("%s is not served by %s", model.ID, url), "", ""}
 	b.Model, b.Timeout = name, firstAnswer
 	backend, err := upstream.New(b)
@@ -89,7 +94,7 @@ func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding 
 		refused.Why, refused.Remedy = err.Error(), "does the backend's url end where the protocol begins, as …/v1 does? no login page or proxy may be in front of it"
 		return refused
 	}
-	what := fmt.Sprintf("%s serves %s", url, name)
+	what := fmt.Sprintf("%s serves %s", url, backend.ModelName())
 	if n, ok := backend.Slots(ctx); ok {
 		what += ", " + words.Plural(int64(n), "slot")
 	}

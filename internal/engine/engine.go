@@ -20,6 +20,7 @@ import (
 	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/lifecycle"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/memory"
 	"github.com/batholith/batholith/internal/results"
 )
@@ -260,7 +261,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 }
 
 // Run works until ctx ends, and returns when all finished outcomes are committed. At a shutdown it first stops taking records, then waits
-// for requests in flight, then commits, and stops the embedded models last. Without a worker it only waits for the end of ctx.
+// for requests in flight, then commits, and stops the embedded models and the model servers that it runs last. Without a worker it only waits for the end of ctx.
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.o.Worker {
 		<-ctx.Done()
@@ -270,7 +271,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stopWriting()
 	var after, before errgroup.Group
 	after.Go(func() error { return unlessCancelled(e.writer.Run(writing)) })
-	after.Go(func() error { return unlessCancelled(e.o.Models.Run(writing)) })
+	after.Go(func() error {
+		return unlessCancelled(e.o.Models.Run(writing, filepath.Join(e.o.Dir, managed.Folder), e.o.Log))
+	})
 	sending, stopSending := context.WithCancel(ctx)
 	defer stopSending()
 	before.Go(func() error { defer stopSending(); return unlessCancelled(e.dispatch.Run(sending)) })

@@ -4,11 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/tinylm"
@@ -23,6 +27,8 @@ type ModelOptions struct {
 	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
 	Documents           dialect.Documents
 	DocumentLimits      bool // fail records with more or larger documents than Bedrock takes (the profile "aws")
+	// Managed are the servers that this process runs; backends name them as their Process. nil: none.
+	Managed *managed.Servers
 }
 
 // Served is one model with its backends. A backend without its own name of the model uses the model's id.
@@ -34,12 +40,14 @@ type Served struct {
 // Models are the models of a process: the catalogue, and the engine of the embedded model.
 type Models struct {
 	*catalog.Catalog
-	tiny *tinylm.Engine // nil: the embedded model is not served
+	tiny    *tinylm.Engine   // nil: the embedded model is not served
+	managed *managed.Servers // nil: none
+	served  []Served
 }
 
 // OpenModels checks the models, and loads the embedded one if it is served. It sends nothing to a server.
 func OpenModels(o ModelOptions) (m *Models, err error) {
-	m = &Models{}
+	m = &Models{managed: o.Managed, served: o.Served}
 	entries, err := o.entries()
 	if err != nil {
 		return nil, err
@@ -124,10 +132,36 @@ func (m *Models) embedded(o ModelOptions) ([]catalog.Entry, error) {
 	return o.free(catalog.Embedded(tiny, simulated)), nil
 }
 
-// Run computes for the embedded model until ctx ends.
-func (m *Models) Run(ctx context.Context) error {
-	if m.tiny == nil {
+// Only makes Run start only the servers of one model, named by its id or an alias.
+func (m *Models) Only(name string) {
+	model, ok := m.Lookup(name)
+	if m.managed == nil || !ok {
+		return
+	}
+	m.managed.Keep(func(s *managed.Server) bool {
+		return slices.ContainsFunc(m.served, func(served Served) bool {
+			return served.ID == model.ID && slices.ContainsFunc(served.Backends, func(b upstream.Options) bool { return b.Process == upstream.Process(s) })
+		})
+	})
+}
+
+// Notes returns a line for each server that this process runs and that is not ready.
+func (m *Models) Notes() []string {
+	if m == nil || m.managed == nil {
 		return nil
 	}
-	return m.tiny.Run(ctx)
+	return m.managed.Notes()
+}
+
+// Run computes for the embedded model, and runs the model servers that this process starts, until ctx ends. dir is the folder of their
+// logs and states.
+func (m *Models) Run(ctx context.Context, dir string, log *slog.Logger) error {
+	var g errgroup.Group
+	if m.tiny != nil {
+		g.Go(func() error { return m.tiny.Run(ctx) })
+	}
+	if m.managed != nil {
+		g.Go(func() error { return m.managed.Run(ctx, dir, log) })
+	}
+	return g.Wait()
 }

@@ -39,7 +39,7 @@ func (b *Backend) beside(path string) string {
 }
 
 func (b *Backend) joined(prefix, path string) string {
-	path, query, _ := strings.Cut(strings.ReplaceAll(path, "{model}", url.PathEscape(b.o.Model)), "?")
+	path, query, _ := strings.Cut(strings.ReplaceAll(path, "{model}", url.PathEscape(b.ModelName())), "?")
 	switch base := b.base.RawQuery; {
 	case base != "" && query != "":
 		query = base + "&" + query

@@ -77,6 +77,11 @@ type Options struct {
 	NoCanary  bool
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
 	Transport http.RoundTripper // nil: the backend creates its own
+	// Process runs the server; nil: something else does. The host in URL is then only a name.
+	Process Process
+	// Sole allows another name than Model: if the server lists one model only, Probe takes its name. It is for a server that was started for
+	// this model, under a name that the settings do not repeat.
+	Sole bool
 }
 
 // ProxyOff is the value of Options.Proxy for a direct connection.
@@ -111,8 +116,9 @@ type Backend struct {
 	network  string // key of the network through which the server is reached; "": the process's own
 	networks networks
 
-	asked atomic.Int64 // number of requests so far, for request ids
-	page  atomic.Int32 // index in pages, plus 1, of the page that the server has; 0: not known
+	asked atomic.Int64           // number of requests so far, for request ids
+	sole  atomic.Pointer[string] // name of the only model that the server lists; nil: see Options.Sole
+	page  atomic.Int32           // index in pages, plus 1, of the page that the server has; 0: not known
 }
 
 // New checks the options. It does not contact the server; see [Backend.Probe].
@@ -140,6 +146,9 @@ func New(o Options) (*Backend, error) {
 	if o.Transport == nil {
 		if o.Transport, err = o.transport(); err != nil {
 			return nil, fmt.Errorf("backend %s: %w", base.Host, err)
+		}
+		if t, ok := o.Transport.(*http.Transport); ok && o.Process != nil {
+			through(t, o.Process)
 		}
 	}
 	return b.with(o), nil
@@ -226,7 +235,12 @@ func sameHost(req *http.Request, via []*http.Request) error {
 func (b *Backend) String() string { return b.host }
 
 // ModelName returns the server's own name for the model.
-func (b *Backend) ModelName() string { return b.o.Model }
+func (b *Backend) ModelName() string {
+	if name := b.sole.Load(); name != nil {
+		return *name
+	}
+	return b.o.Model
+}
 
 // Protocol returns the name of the server's protocol.
 func (b *Backend) Protocol() string { return b.o.Protocol }

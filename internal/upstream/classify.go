@@ -85,6 +85,10 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 // unreachable classifies an attempt without a connection: unknown host name, no route,
 // connection refused, TLS error, or a proxy that rejects it.
 func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure {
+	if f, ok := errors.AsType[*batholith.Failure](err); ok { // of a Process that is not ready
+		known := *f
+		return &known
+	}
 	const (
 		kind    = batholith.FailureUnreachable
 		howNear = "check the backend's url and the network"
@@ -258,7 +262,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 		message += ": " + said
 	}
 	if kind == batholith.FailureMisconfigured {
-		remedy = r.remedy(b.o.Model, b.protocol.ends)
+		remedy = r.remedy(b.ModelName(), b.protocol.ends)
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
 	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {

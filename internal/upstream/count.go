@@ -44,7 +44,7 @@ func (b *Backend) Count(ctx context.Context, call batholith.Call) (tokens int64,
 		Count  int64            `json:"count"`
 		Tokens []jsontext.Value `json:"tokens"`
 	}
-	question := map[string]any{"model": b.o.Model}
+	question := map[string]any{"model": b.ModelName()}
 	if request.Messages != nil {
 		question["messages"], question["add_generation_prompt"] = request.Messages, true
 		if request.Tools != nil {

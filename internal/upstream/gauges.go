@@ -52,7 +52,7 @@ func (b *Backend) Gauges(ctx context.Context) (g batholith.Gauges, ok bool) {
 		}
 	}
 	for i, p := range pages {
-		if i == known || p.ofModel && b.o.Model == "" {
+		if i == known || p.ofModel && b.ModelName() == "" {
 			continue
 		}
 		g, ok, answered := b.readPage(ctx, p)
@@ -90,13 +90,13 @@ func (b *Backend) readPage(ctx context.Context, p page) (g batholith.Gauges, ok,
 	if resp.StatusCode != http.StatusOK {
 		return g, false, true
 	}
-	g, ok = p.read(io.LimitReader(resp.Body, maxMetrics), b.o.Model)
+	g, ok = p.read(io.LimitReader(resp.Body, maxMetrics), b.ModelName())
 	return g, ok, true
 }
 
 // routed is the query by which llama.cpp's router finds the process of the backend's model.
 func (b *Backend) routed() string {
-	return "?" + url.Values{"model": {b.o.Model}, "autoload": {"false"}}.Encode()
+	return "?" + url.Values{"model": {b.ModelName()}, "autoload": {"false"}}.Encode()
 }
 
 // readLoads sums the loads of SGLang's data-parallel ranks. They have no model: an SGLang server

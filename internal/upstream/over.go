@@ -19,10 +19,10 @@ const mostNetworks = 256
 
 // Over returns the same server, reached through the network of a job. Its connections are not shared with
 // those of b. A transport without connections, such as that of an embedded model, is used as it is: nothing
-// leaves the process.
+// leaves the process. So is a server that this process runs: nothing leaves the machine.
 func (b *Backend) Over(n *network.Network) *Backend {
 	t, ok := b.o.Transport.(*http.Transport)
-	if !ok {
+	if !ok || b.o.Process != nil {
 		return b
 	}
 	b.networks.mu.Lock()
@@ -50,7 +50,7 @@ func (b *Backend) Over(n *network.Network) *Backend {
 // Refused returns the refusal if no rule of the network allows the address in the backend's URL. It returns
 // nil if a rule does, or if the URL has the name of a host, which must be resolved first.
 func (b *Backend) Refused(n *network.Network) *network.Refusal {
-	if _, ok := b.o.Transport.(*http.Transport); !ok {
+	if _, ok := b.o.Transport.(*http.Transport); !ok || b.o.Process != nil {
 		return nil
 	}
 	return n.Refuses(&url.URL{Scheme: b.base.Scheme, Host: b.base.Host})

@@ -33,6 +33,9 @@ func (b *Backend) Probe(ctx context.Context) error {
 		return err
 	case !known || b.o.Model == "" || slices.ContainsFunc(models, func(m listed) bool { return m.answersTo(b.o.Model) }):
 		return nil
+	case b.o.Sole && len(models) == 1:
+		b.sole.Store(&models[0].ID)
+		return nil
 	}
 	f := failure(batholith.FailureMisconfigured, "put one of these names into the backend's model", "%s does not list the model %q; it lists: %s", b.host, b.o.Model, namesOf(models))
 	f.Status, f.Sent = http.StatusOK, true

@@ -13,7 +13,7 @@ import (
 // 25 % above the slots, and then just reaches the maximum.
 func (b *Backend) Slots(ctx context.Context) (n int, ok bool) {
 	paths := []string{"/props", "/info"}
-	if b.o.Model != "" {
+	if b.ModelName() != "" {
 		paths = []string{"/props", "/props" + b.routed(), "/info"}
 	}
 	for _, path := range paths {
