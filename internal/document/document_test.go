@@ -131,10 +131,12 @@ func TestADocumentIsReadWholeOrRefusedWithTheReason(t *testing.T) {
 		{"scanned", PDF, pdfOf(helvetica, stream("", []byte("q /Im0 Do Q"))), "text recognition"},
 		{"no table of characters", PDF, pdfOf("<</Type /Font /Subtype /Type0 /Encoding /Identity-H>>", stream("", []byte("BT /F2 1 Tf <00010002> Tj ET"))), "ToUnicode"},
 		{"no pages", PDF, pdfOf(helvetica), "it has no pages"},
-		{"too many pages", PDF, pdfOf(helvetica, drawn(""), drawn(""), drawn(""), drawn("(x) Tj")), "has 4 pages, more than 3"},
+		{"too many pages", PDF, pdfOf(helvetica, drawn(""), drawn(""), drawn(""), drawn("(x) Tj")), "has more than 3 pages"},
 		{"a bomb", PDF, pdfOf(helvetica, deflated(make([]byte, 2<<20))), "decompresses to more than 1 MB"},
 		{"much text", PDF, pdfOf(helvetica, drawn("("+strings.Repeat("x", 2000)+") Tj")), "of text; split it"},
 		{"forms that contain themselves", PDF, loop, "has no text"},
+		{"pages that contain themselves", PDF, file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [2 0 R] /Count 1>>"), "its tree of pages does not end"},
+		{"pages that contain themselves twice", PDF, file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [2 0 R 2 0 R] /Count 1>>"), "its tree of pages does not end"},
 		{"no archive", Word, []byte("Hello"), "is no valid docx file"},
 		{"another archive", Word, wordFile(t, "x.xml", "<x/>"), "word/document.xml"},
 		{"broken XML", Word, wordFile(t, "word/document.xml", "<w:document><w:t>a"), "is no valid docx file"},
@@ -232,6 +234,22 @@ func FuzzContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		pages, err := Pages(PDF, pdfOf(helvetica, stream("", content)), Limits{Pages: 2, Content: 1 << 20, Text: 1 << 16})
 		if _, ok := errors.AsType[*Unreadable](err); err != nil && !ok || err == nil && len(pages) != 1 {
+			t.Errorf("%q, %v", pages, err)
+		}
+	})
+}
+
+// FuzzFile holds that any file is read or refused without a panic. Loops and memory are bounded by the process of [Reader], and here by the size of the file.
+func FuzzFile(f *testing.F) {
+	f.Add(PDF, pdfOf(helvetica, drawn("(x) Tj"), deflated([]byte("BT /F1 1 Tf [(y) -300 (z)] TJ ET"))))
+	f.Add(PDF, file("/Encrypt 3 0 R", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [2 0 R] /Count 1>>", "<<>>"))
+	f.Add(Word, wordFile(f, "word/document.xml", "<d><t>x</t></d>"))
+	f.Fuzz(func(t *testing.T, format string, data []byte) {
+		if len(data) > 1<<14 {
+			return
+		}
+		pages, err := Pages(format, data, Limits{Pages: 20, Content: 1 << 20, Text: 1 << 16})
+		if _, ok := errors.AsType[*Unreadable](err); err != nil && !ok || err == nil && len(pages) == 0 {
 			t.Errorf("%q, %v", pages, err)
 		}
 	})

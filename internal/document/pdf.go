@@ -24,27 +24,63 @@ func pdfPages(data []byte, limits Limits) ([]string, error) {
 	case err != nil:
 		return nil, broken(PDF, err.Error())
 	}
-	n := r.NumPage()
-	switch {
-	case n < 1:
+	tree := pdfTree{most: limits.Pages}
+	if err := tree.walk(r.Trailer().Key("Root").Key("Pages"), pdf.Value{}, 0); err != nil {
+		return nil, err
+	}
+	if len(tree.pages) == 0 {
 		return nil, broken(PDF, "it has no pages")
-	case n > limits.Pages:
-		return nil, unreadable("has %d pages, more than %d; split it", n, limits.Pages)
 	}
 	t := pdfText{limits: limits, fonts: map[string]*pdfFont{}}
-	pages := make([]string, 0, n)
-	for i := 1; i <= n; i++ {
-		page := r.Page(i)
-		if page.V.IsNull() {
-			return nil, broken(PDF, "a page is missing")
-		}
+	pages := make([]string, 0, len(tree.pages))
+	for _, page := range tree.pages {
 		text, err := t.page(page)
 		if err != nil {
 			return nil, err
 		}
 		pages = append(pages, text)
 	}
-	return pages, t.judge(n)
+	return pages, t.judge(len(pages))
+}
+
+// pdfTree collects the pages of a file (PDF 32000-1: 7.7.3). The library's own search does not end
+// in a tree that contains itself.
+type pdfTree struct {
+	most  int // number of pages
+	nodes int // that were visited
+	pages []pdfPage
+}
+
+// pdfPage is the content of a page and its resources.
+type pdfPage struct{ content, resources pdf.Value }
+
+// maxTreeDepth is how deep the nodes of a tree may contain each other. Programs write a few levels.
+const maxTreeDepth = 32
+
+// walk visits a node. Nodes inherit the resources of the node above them.
+func (t *pdfTree) walk(v, resources pdf.Value, depth int) error {
+	if v.Kind() != pdf.Dict {
+		return broken(PDF, "a page is missing")
+	}
+	if t.nodes++; depth > maxTreeDepth || t.nodes > 4*(t.most+maxTreeDepth) {
+		return broken(PDF, "its tree of pages does not end")
+	}
+	if own := v.Key("Resources"); own.Kind() == pdf.Dict {
+		resources = own
+	}
+	kids := v.Key("Kids")
+	if kids.Kind() != pdf.Array {
+		if t.pages = append(t.pages, pdfPage{v.Key("Contents"), resources}); len(t.pages) > t.most {
+			return unreadable("has more than %d pages; split it", t.most)
+		}
+		return nil
+	}
+	for i := range kids.Len() {
+		if err := t.walk(kids.Index(i), resources, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // judge returns an error if the pages have no text, or text of which most cannot be read.

@@ -65,10 +65,10 @@ type graphics struct {
 }
 
 // page returns the text of a page.
-func (t *pdfText) page(p pdf.Page) (string, error) {
+func (t *pdfText) page(p pdfPage) (string, error) {
 	t.out.Reset()
 	t.drawn, t.end, t.forms = false, '\n', 0
-	err := t.draw(p.V.Key("Contents"), p.Resources(), unitMatrix)
+	err := t.draw(p.content, p.resources, unitMatrix)
 	text := strings.TrimSpace(spaces.ReplaceAllString(clean(t.out.String()), "\n"))
 	if t.size += len(text); err == nil && t.size > t.limits.Text {
 		err = unreadable("has more than %d MB of text; split it", t.limits.Text>>20)
