@@ -5,10 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,13 +71,6 @@ func (show certificate) needs(server config.Server) error {
 		return hint(errors.New("the server asks for a client certificate (tls.client_ca), and none is named"), nameCertificate)
 	}
 	return nil
-}
-
-// refusesCertificate reports whether a server ended a TLS handshake because of the client's certificate (RFC 8446,
-// section 6.2: bad_certificate, certificate_required, unknown_ca and others).
-func refusesCertificate(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
 }
 
 // clientCertificateOf adds the certificate to the environment of a server that asks for one. Only the commands of

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/batholith/batholith/internal/certs/certstest"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/doctor"
 )
 
 // asking starts a server whose two listeners ask clients for a certificate.
@@ -151,6 +153,12 @@ func TestDoctorShowsItsCertificate(t *testing.T) {
 			t.Errorf("doctor shows a certificate: %v", o.Certificate != nil)
 		}
 		if !tt.sound {
+			told := slices.ContainsFunc(doctor.Examine(t.Context(), a.doctorOptions(&c, "")), func(f doctor.Finding) bool {
+				return f.Severity == doctor.Problem && strings.Contains(f.What, "asks for a client certificate") && strings.Contains(f.Remedy, "--client-cert")
+			})
+			if !told {
+				t.Error("doctor does not say that the server asks for a certificate")
+			}
 			continue
 		}
 		for _, err := range jobs.List(t.Context()) {

@@ -174,7 +174,7 @@ func remedy(err error) string {
 		return apiRemedy(api.ErrorCode())
 	case errors.As(err, &dial) && dial.Op == "listen":
 		return "stop what listens there, or choose another port"
-	case refusesCertificate(err):
+	case words.RefusesCertificate(err):
 		return nameCertificate
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"

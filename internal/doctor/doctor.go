@@ -51,8 +51,9 @@ type Options struct {
 	Bucket string // s3://BUCKET/PREFIX at which the roles are tested; "": at the places of recent jobs
 	Fix    bool   // delete leftovers of finished jobs
 
-	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error) // for servers that ask for a client certificate; nil: none
-	Authorities *x509.CertPool                                              // trusted certificate authorities for a server with TLS; nil: the system's
+	Certificate     func(*tls.CertificateRequestInfo) (*tls.Certificate, error) // for servers that ask for a client certificate; nil: none
+	NameCertificate bool                                                        // the server asks clients for a certificate
+	Authorities     *x509.CertPool                                              // trusted certificate authorities for a server with TLS; nil: the system's
 
 	Now func() time.Time // nil: time.Now
 

@@ -33,6 +33,11 @@ func (d *doctor) server(ctx context.Context, alive bool) bool {
 		d.find(Finding{Note, "server", what, why, remedy})
 		return false
 	}
+	if d.o.NameCertificate && d.o.Certificate == nil {
+		d.find(Finding{Problem, "server", d.o.Server + " asks for a client certificate (tls.client_ca), and none is named", "",
+			"name one: batholith doctor --client-cert FILE --client-key FILE, or BATHOLITH_CLIENT_CERT and BATHOLITH_CLIENT_KEY"})
+		return false
+	}
 	// /healthz answers as soon as the process listens, /readyz when the database and the
 	// journal are ready.
 	url := strings.TrimSuffix(d.o.Server, "/")

@@ -2,6 +2,7 @@ package words
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,12 +43,13 @@ func TestNetworkErrorsAreSaidWithoutTheWordsOfGo(t *testing.T) {
 		return &url.Error{Op: "Get", URL: "http://key:secret@10.0.0.1:80/x?token=s", Err: err}
 	}
 	for want, err := range map[string]error{
-		"10.0.0.1:80 refuses connections (connection refused)":   at(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}),
-		"the host name nobody.invalid is not known":              at(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "nobody.invalid", IsNotFound: true}}),
-		"10.0.0.1:80 did not answer in time":                     at(context.DeadlineExceeded),
-		"10.0.0.1:80 closed the connection without an answer":    at(io.EOF),
-		"10.0.0.1:80 cannot be reached (network is unreachable)": at(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}),
-		"127.0.0.1:9 refuses connections (connection refused)":   &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, Err: syscall.ECONNREFUSED},
+		"10.0.0.1:80 refuses connections (connection refused)":                                                  at(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}),
+		"the host name nobody.invalid is not known":                                                             at(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "nobody.invalid", IsNotFound: true}}),
+		"10.0.0.1:80 did not answer in time":                                                                    at(context.DeadlineExceeded),
+		"10.0.0.1:80 closed the connection without an answer":                                                   at(io.EOF),
+		"10.0.0.1:80 asks for a client certificate, or refuses the one that it got (tls: certificate required)": at(&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}),
+		"10.0.0.1:80 cannot be reached (network is unreachable)":                                                at(&net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}),
+		"127.0.0.1:9 refuses connections (connection refused)":                                                  &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, Err: syscall.ECONNREFUSED},
 		"": fmt.Errorf("another: %w", io.ErrClosedPipe),
 	} {
 		if got := Network(err); got != want {

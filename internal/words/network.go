@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 )
 
@@ -35,6 +36,8 @@ func Network(err error) string {
 		host = dial.Addr.String()
 	}
 	switch {
+	case RefusesCertificate(err):
+		return fmt.Sprintf("%s asks for a client certificate, or refuses the one that it got (%v)", host, dial.Err)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Sprintf("the host name %s is not known", dns.Name)
 	case errors.As(err, &dns):
@@ -59,4 +62,11 @@ func Network(err error) string {
 		return host + " cannot be reached"
 	}
 	return ""
+}
+
+// RefusesCertificate reports whether a server ended a TLS handshake because of the client's certificate (RFC 8446,
+// section 6.2: bad_certificate, certificate_required, unknown_ca and others).
+func RefusesCertificate(err error) bool {
+	alert, ok := errors.AsType[*net.OpError](err)
+	return ok && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate")
 }
