@@ -98,27 +98,31 @@ func (c reading) StreamRequest(input []byte, model string) (batholith.Call, erro
 		return batholith.Call{}, refuse(err)
 	}
 	body = withoutStream(body)
-	if _, err := writerOf(c.t, body); err != nil {
-		return batholith.Call{}, refuse(err)
+	form, err := formOf(c.t, body)
+	if err == nil {
+		err = streamable(form, body)
 	}
-	call, err := c.t.request(body, model)
 	if err != nil {
 		return batholith.Call{}, refuse(err)
 	}
-	return streamedCall(call), nil
+	call, err := form.request(body, model)
+	if err != nil {
+		return batholith.Call{}, refuse(err)
+	}
+	return asStream(form, call), nil
 }
 
 // NewStream implements [Streamer].
 func (c reading) NewStream(input []byte, call batholith.Call) Stream {
 	body := known(input)
-	h := &hub{t: c, input: body, call: call}
-	h.w, _ = writerOf(c.t, body) // StreamRequest has checked it
-	_, h.verbatim = h.w.(verbatim)
-	_, h.prompted = h.w.(prompted)
-	return h
+	form, _ := formOf(c.t, body) // StreamRequest has checked it
+	if n, ok := form.(nativeStreams); ok {
+		return n.native(c, body, call)
+	}
+	return newHub(form, body, call)
 }
 
-// writerOf returns the writer of a translator.
+// writerOf returns the writer of a format's translator.
 func writerOf(t translator, body value) (streamWriter, error) {
 	if s, ok := t.(streaming); ok {
 		return s.writer(body)
@@ -133,17 +137,15 @@ func Streams(d Dialect) bool {
 		_, ok = d.(Streamer)
 		return ok
 	}
-	_, ok = r.t.(streaming)
-	return ok
-}
-
-// writer implements streaming.
-func (of byShape) writer(body value) (streamWriter, error) {
-	t, err := of(body)
-	if err != nil {
-		return nil, err
+	switch t := r.t.(type) {
+	case byShape, alwaysChat, nativeStreams:
+		return true
+	case crossing:
+		_, ok = t.t.(streaming)
+	default:
+		_, ok = t.(streaming)
 	}
-	return writerOf(t, body)
+	return ok
 }
 
 // withoutStream leaves out the members with which clients of OpenAI's API ask for a stream,

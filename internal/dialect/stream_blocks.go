@@ -48,7 +48,7 @@ func (b *buffer) metrics(a batholith.Answer, t StreamTimes) {
 	}
 	b.key("amazon-bedrock-invocationMetrics")
 	b.open('{')
-	b.integerMember("inputTokenCount", a.Tokens.Input-a.Tokens.CacheRead)
+	b.integerMember("inputTokenCount", a.Tokens.Input-a.Tokens.CacheRead-a.Tokens.CacheWrite)
 	b.integerMember("outputTokenCount", a.Tokens.Output)
 	b.integerMember("invocationLatency", t.Took.Milliseconds())
 	b.integerMember("firstByteLatency", t.First.Milliseconds())

@@ -12,10 +12,11 @@ import (
 // hub reads the chunks of an OpenAI-compatible stream, passes their content to the family's
 // writer, and joins them to a whole answer.
 type hub struct {
-	t        reading
+	t        translator // of the body's format to OpenAI's protocol
 	w        streamWriter
-	verbatim bool // the writer passes on arguments as they are
-	prompted bool // the answer is a completion of a prompt, not a message
+	decode   func(data []byte) (chunks [][]byte, done bool, err error) // of the server's protocol; nil: OpenAI's
+	verbatim bool                                                      // the writer passes on arguments as they are
+	prompted bool                                                      // the answer is a completion of a prompt, not a message
 	input    value
 	call     batholith.Call
 
@@ -101,12 +102,21 @@ func (h *hub) Event(data []byte) ([]Event, error) {
 	if data = trim(data); len(data) == 0 {
 		return nil, nil
 	}
-	if string(data) == streamEnd {
+	chunks := [][]byte{data}
+	switch {
+	case string(data) == streamEnd:
 		h.done = true
 		return nil, nil
+	case h.decode != nil:
+		var err error
+		if chunks, h.done, err = h.decode(data); err != nil {
+			return nil, refuse(err)
+		}
 	}
-	if err := h.chunk(data); err != nil {
-		return nil, refuse(err)
+	for _, c := range chunks {
+		if err := h.chunk(c); err != nil {
+			return nil, refuse(err)
+		}
 	}
 	if h.size > maxStreamed {
 		return nil, nonsense("it is longer than %d MiB", maxStreamed>>20)
@@ -498,9 +508,12 @@ func (h *hub) End(t StreamTimes) ([]Event, batholith.Answer, error) {
 	}
 	h.call.Took = t.Took
 	body := h.joined()
-	a, err := h.t.Answer(h.input, h.call, body)
+	a, err := h.t.answer(h.input, h.call, body)
+	if err == nil {
+		err = checkCut(h.call, a.Tokens.Input, body)
+	}
 	if err != nil {
-		return nil, batholith.Answer{}, err
+		return nil, batholith.Answer{}, refuse(err)
 	}
 	c := h.completion(body)
 	for i, so := range h.choices {

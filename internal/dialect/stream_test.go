@@ -155,12 +155,12 @@ func joinedAnthropic(t fatal, events []Event) said {
 			if open != int(at) {
 				t.Fatalf("block %v ends while %d is open", at, open)
 			}
-			if b := content[open].(jsonObject); b["type"] == "tool_use" {
+			if b := content[open].(jsonObject); b["type"] == "tool_use" && args[open] != "" {
 				b["input"] = decoded(t, []byte(args[open]))
 			}
 			open = -1
 		case "message_delta":
-			message["usage"] = dig(v, "usage")
+			maps.Copy(message["usage"].(jsonObject), dig(v, "usage").(jsonObject)) // cumulative
 			maps.Copy(message, dig(v, "delta").(jsonObject))
 		case "message_stop":
 			ended = i == len(events)-1 && dig(v, "amazon-bedrock-invocationMetrics", "outputTokenCount") != nil
@@ -638,6 +638,102 @@ func payloads(events []Event) string {
 		fmt.Fprintf(&b, "%s %s\n", e.Type, e.Payload)
 	}
 	return b.String()
+}
+
+// message is the same answer in the Messages API.
+func (a answerOf) message() []byte {
+	var content []string
+	if t := strings.Join(a.thought, ""); t != "" {
+		content = append(content, `{"type":"thinking","thinking":`+quotedText(t)+`,"signature":"sig"}`)
+	}
+	if t := strings.Join(a.text, ""); t != "" {
+		content = append(content, `{"type":"text","text":`+quotedText(t)+`}`)
+	}
+	for i, c := range a.calls {
+		content = append(content, fmt.Sprintf(`{"type":"tool_use","id":"c%d","name":"f%d","input":%s}`, i, i, cmp.Or(strings.Join(c, ""), "{}")))
+	}
+	return fmt.Appendf(nil, `{"id":"x1","type":"message","role":"assistant","model":"m","content":[%s],"stop_reason":%s,"stop_sequence":null,"usage":%s}`,
+		strings.Join(content, ","), quotedText(a.finish), messageUsageJSON)
+}
+
+const messageUsageJSON = `{"input_tokens":5,"cache_creation_input_tokens":1,"cache_read_input_tokens":2,"output_tokens":5}`
+
+// messageEvents are the same answer as a stream of the Messages API.
+func (a answerOf) messageEvents(t *rapid.T) (all [][]byte) {
+	add := func(format string, args ...any) { all = append(all, fmt.Appendf(nil, format, args...)) }
+	add(`{"type":"message_start","message":{"id":"x1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":5,"cache_creation_input_tokens":1,"cache_read_input_tokens":2,"output_tokens":1}}}`)
+	index := 0
+	block := func(start, typ, member string, pieces []string, last string) {
+		add(`{"type":"content_block_start","index":%d,"content_block":%s}`, index, start)
+		add(`{"type": "ping"}`)
+		for _, p := range pieces {
+			add(`{"type":"content_block_delta","index":%d,"delta":{"type":%q,%q:%s}}`, index, typ, member, quotedText(p))
+		}
+		if last != "" {
+			add(`{"type":"content_block_delta","index":%d,"delta":%s}`, index, last)
+		}
+		add(`{"type":"content_block_stop","index":%d}`, index)
+		index++
+	}
+	if len(a.thought) > 0 {
+		block(`{"type":"thinking","thinking":"","signature":""}`, "thinking_delta", "thinking", a.thought, `{"type":"signature_delta","signature":"sig"}`)
+	}
+	if len(a.text) > 0 {
+		block(`{"type":"text","text":""}`, "text_delta", "text", a.text, "")
+	}
+	for i, c := range a.calls {
+		block(fmt.Sprintf(`{"type":"tool_use","id":"c%d","name":"f%d","input":{}}`, i, i), "input_json_delta", "partial_json", c, "")
+	}
+	add(`{"type":"message_delta","delta":{"stop_reason":%s,"stop_sequence":null},"usage":{"output_tokens":5}}`, quotedText(a.finish))
+	if rapid.Bool().Draw(t, "stop") {
+		add(`{"type":"message_stop"}`)
+	}
+	return all
+}
+
+// TestStreamsOfTheMessagesAPISayWhatTheWholeAnswerSays is the law of streams for servers with Anthropic's protocol, and for those that do not stream.
+func TestStreamsOfTheMessagesAPISayWhatTheWholeAnswerSays(t *testing.T) {
+	for _, f := range streamedFamilies {
+		made, err := For(f.family, ProtocolAnthropic, cmp.Or(f.typ, batholith.InvokeModel), Options{Names: []string{f.family + ".model"}})
+		if err != nil {
+			continue // prompts with the marks of a template
+		}
+		d := made.(Streamer)
+		call, err := d.StreamRequest([]byte(f.input), "served")
+		if err != nil {
+			continue
+		}
+		if !strings.HasSuffix(string(call.Body), `,"stream":true}`) || strings.Contains(string(call.Body), "stream_options") {
+			t.Errorf("%s: %s", f.family, call.Body)
+		}
+		t.Run(f.family, func(tt *testing.T) {
+			rapid.Check(tt, func(t *rapid.T) {
+				a := someAnswer(t)
+				for i := range a.calls {
+					a.calls[i] = piecesOf(t, rapid.SampledFrom([]string{`{}`, `{"a":1}`, `{"a":{"b":["\"}"]}}`, ""}).Draw(t, "input"))
+				}
+				a.finish = rapid.SampledFrom([]string{"end_turn", "max_tokens", "tool_use", "refusal", "aborted"}).Draw(t, "reason")
+				body := a.message()
+				answer, wrong := d.Answer([]byte(f.input), call, body)
+				for name, chunks := range map[string][][]byte{"stream": a.messageEvents(t), "one event": {body}} {
+					events, streamed, err := run(d.NewStream([]byte(f.input), call), chunks)
+					if (wrong == nil) != (err == nil) {
+						t.Fatalf("whole %s: %v\n%s %s: %v", body, wrong, name, bytes.Join(chunks, []byte("\n")), err)
+					}
+					if err != nil {
+						continue
+					}
+					for _, e := range events {
+						wholesome(tt, f.family, e.Payload)
+					}
+					want, got := f.whole(t, decoded(t, answer.Output)), f.joined(t, events)
+					if !gocmp.Equal(want, got, cmpopts.EquateEmpty()) || answer.Tokens != streamed.Tokens {
+						t.Fatalf("%s (-whole +joined):\n%s\n%s\n%s", name, gocmp.Diff(want, got, cmpopts.EquateEmpty()), bytes.Join(chunks, []byte("\n")), payloads(events))
+					}
+				}
+			})
+		})
+	}
 }
 
 // lines are the chunks of a stream, one a line.
