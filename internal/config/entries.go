@@ -48,6 +48,7 @@ func (l *loader) complete() {
 			b.Sole = b.Model == "" && len(b.Exec) > 0
 			b.Model = cmp.Or(b.Model, m.ID)
 			b.APIKey = l.env[b.APIKeyEnv]
+			b.SecretAccessKey, b.SessionToken = l.env[b.SecretAccessKeyEnv], l.env[b.SessionTokenEnv]
 			for name, variable := range b.HeadersEnv {
 				if b.Env == nil {
 					b.Env = map[string]string{}
@@ -290,21 +291,43 @@ func (l *loader) checkModels() {
 	}
 }
 
+// checkAWS checks the AWS keys and the region of a backend. Only the protocol bedrock uses them.
+func (l *loader) checkAWS(at string, b Backend) {
+	l.secretNamed(at+".secret_access_key_env", b.SecretAccessKeyEnv)
+	l.secretNamed(at+".session_token_env", b.SessionTokenEnv)
+	for _, m := range []struct{ name, value string }{{"region", b.Region}, {"profile", b.Profile}, {"credentials_file", b.CredentialsFile}, {"access_key_id", b.AccessKeyID},
+		{"secret_access_key_env", b.SecretAccessKeyEnv}, {"session_token_env", b.SessionTokenEnv}} {
+		if m.value != "" && b.Protocol != dialect.ProtocolBedrock {
+			l.bad(at+"."+m.name, "remove it, or write protocol: bedrock", "only a backend with the protocol bedrock has it")
+		}
+	}
+	switch {
+	case b.AccessKeyID != "" && b.SecretAccessKeyEnv == "":
+		l.bad(at+".access_key_id", "name the environment variable with the secret in secret_access_key_env", "the key has no secret")
+	case b.AccessKeyID == "" && b.SecretAccessKeyEnv != "":
+		l.bad(at+".secret_access_key_env", "write the id of the key in access_key_id", "the secret has no key")
+	case b.AccessKeyID != "" && (b.Profile != "" || b.CredentialsFile != ""):
+		l.bad(at+".profile", "remove it, or access_key_id", "the backend has keys of its own, so the profile would be ignored")
+	}
+}
+
 // checkBackend checks the settings of one model server. It does not contact the server, which
 // may start later.
 func (l *loader) checkBackend(at string, b Backend) {
-	if len(b.Exec) > 0 {
+	switch {
+	case len(b.Exec) > 0:
 		l.checkExec(at, b)
-	} else {
+	case b.Protocol != dialect.ProtocolBedrock || b.URL != "" || b.Region == "":
 		l.web(at+".url", b.URL)
 		l.withoutExec(at, b)
 	}
+	l.checkAWS(at, b)
 	if b.CAFile != "" {
 		l.authorities(at+".ca_file", b.CAFile)
 	}
 	switch known := dialect.Protocols(); {
 	case slices.Contains(known, b.Protocol):
-	case b.Protocol == "bedrock", b.Protocol == "ollama", b.Protocol == "tei":
+	case b.Protocol == "ollama", b.Protocol == "tei":
 		l.bad(at+".protocol", "use one of "+strings.Join(known, ", ")+": ollama and most others speak openai below /v1",
 			"%s is not supported yet in this version", b.Protocol)
 	default:

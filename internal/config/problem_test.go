@@ -155,6 +155,34 @@ func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 	}
 }
 
+// AWS keys belong to the protocol bedrock, are whole, and are not ignored.
+func TestAWSKeysOfABackendAreWholeAndUsed(t *testing.T) {
+	env := []string{"SECRET=s"}
+	for backend, want := range map[string]string{
+		"{protocol: bedrock, region: eu-west-1}":                                                     "",
+		"{protocol: bedrock, url: 'http://h:4600', access_key_id: A, secret_access_key_env: SECRET}": "",
+		"{protocol: bedrock, region: r, profile: p, credentials_file: f}":                            "",
+		"{protocol: bedrock}": "not a valid http or https URL",
+		"{protocol: openai, url: 'http://h/v1', region: eu-west-1}":                                   "only a backend with the protocol bedrock has it",
+		"{protocol: bedrock, region: r, access_key_id: A}":                                            "the key has no secret",
+		"{protocol: bedrock, region: r, secret_access_key_env: SECRET}":                               "the secret has no key",
+		"{protocol: bedrock, region: r, access_key_id: A, secret_access_key_env: SECRET, profile: p}": "the profile would be ignored",
+		"{protocol: bedrock, region: r, access_key_id: A, secret_access_key_env: NOWHERE}":            "no variable NOWHERE",
+	} {
+		c, err := load(t, "models: [{id: m, backends: ["+backend+"]}]", env, nil)
+		switch {
+		case want != "":
+			if err == nil || !strings.Contains(first(t, err).Reason, want) {
+				t.Errorf("%s: %v, want %q", backend, err, want)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", backend, err)
+		case strings.Contains(backend, "SECRET") && c.Models[0].Backends[0].SecretAccessKey != "s":
+			t.Errorf("%s: the secret is %q", backend, c.Models[0].Backends[0].SecretAccessKey)
+		}
+	}
+}
+
 // Clients must speak TLS 1.3, unless the settings allow 1.2.
 func TestTLS13IsRequiredUnlessTheSettingsAllowOlder(t *testing.T) {
 	cert, key, _ := certstest.New(t).Files(t.TempDir(), "localhost")

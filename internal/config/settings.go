@@ -298,7 +298,8 @@ type Model struct {
 
 // Backend configures one model server.
 type Backend struct {
-	// Base URL: …/v1 for openai and anthropic. Leave it out beside exec.
+	// Base URL: …/v1 for openai and anthropic; for bedrock absent (Amazon's of the region), or
+	// that of another Batholith. Leave it out beside exec.
 	URL string `yaml:"url"`
 	// Command that starts the server, as a list: [llama-server, -m, model.gguf, --port, "{port}"].
 	// Batholith replaces {port} by a free port of 127.0.0.1, waits until the server is ready,
@@ -312,14 +313,27 @@ type Backend struct {
 	// Working directory of that server; absent: the current one. A path with a slash in exec
 	// begins there.
 	Dir string `yaml:"dir"`
-	// Protocol of the server: openai, or anthropic (Messages API). Others (bedrock, ollama, tei)
-	// are not supported yet.
+	// Protocol of the server: openai, anthropic (Messages API), or bedrock (Bedrock's runtime).
+	// Others (ollama, tei) are not supported yet.
 	Protocol string `yaml:"protocol"`
 	// The server's own name for the model; absent: the id above. A server of exec that lists
 	// one model only is asked for that one.
 	Model string `yaml:"model"`
 	// Name of the environment variable that holds the server's API key.
 	APIKeyEnv string `yaml:"api_key_env"`
+	// Region of a backend with the protocol bedrock; absent: that of the url.
+	Region string `yaml:"region"`
+	// Profile of the shared AWS files whose keys sign the requests to bedrock. Without a profile
+	// and access_key_id: the AWS default chain. api_key_env may hold a Bedrock API key instead.
+	Profile string `yaml:"profile"`
+	// File of AWS credentials in the place of ~/.aws/credentials.
+	CredentialsFile string `yaml:"credentials_file"`
+	// AWS access key id for bedrock.
+	AccessKeyID string `yaml:"access_key_id"`
+	// Name of the environment variable that holds its secret access key.
+	SecretAccessKeyEnv string `yaml:"secret_access_key_env"`
+	// Name of the environment variable that holds its session token, for temporary keys.
+	SessionTokenEnv string `yaml:"session_token_env"`
 	// File that holds the server's API key. It is read again when it changes.
 	APIKeyFile string `yaml:"api_key_file"`
 	// Header that carries the key as it is, such as api-key for Azure; absent: the protocol's,
@@ -370,6 +384,9 @@ type Backend struct {
 	APIKey string `yaml:"-"`
 	// Env has the values of the variables in HeadersEnv, by header.
 	Env map[string]string `yaml:"-"`
+	// SecretAccessKey and SessionToken are the values of the variables of their names.
+	SecretAccessKey string `yaml:"-"`
+	SessionToken    string `yaml:"-"`
 	// Environ has the entries of ExecEnv with their values, Inherited the further environment of the
 	// server.
 	Environ, Inherited []string `yaml:"-"`

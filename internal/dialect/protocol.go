@@ -30,6 +30,13 @@ var protocols = []protocol{
 		answered: anthropicAnswered,
 		usage:    anthropicUsage,
 	},
+	{
+		name:     ProtocolBedrock,
+		over:     overBedrock,
+		canary:   bedrockCanary,
+		answered: bedrockAnswered,
+		usage:    bedrockUsage,
+	},
 }
 
 // protocol is one row of the table.

@@ -75,7 +75,7 @@ func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding 
 	}
 	doubt, ok := errors.AsType[*batholith.Failure](backend.Probe(ctx))
 	if ok && doubt.Kind == batholith.FailureUnreachable {
-		refused.Why, refused.Remedy = doubt.Cause(), backendRemedy(doubt)
+		refused.Why, refused.Remedy = doubt.Cause(), backendRemedy(doubt, b.Protocol)
 		return refused
 	}
 	err = askBackend(ctx, backend, cmp.Or(model.Family, dialect.FamilyOf(model.ID)), cmp.Or(b.Protocol, dialect.ProtocolOpenAI))
@@ -85,10 +85,10 @@ func probeBackend(ctx context.Context, model Model, b upstream.Options) Finding 
 		return Finding{Note, "model", fmt.Sprintf("%s has not answered for %s yet", url, model.ID), "a request for one token: " + f.Cause(),
 			"it is busy, still loads the model, or hangs; if a second batholith doctor says the same, look at the model server's log and restart it; jobs wait for it meanwhile"}
 	case failed && doubt != nil:
-		refused.Why, refused.Remedy = f.Cause()+"; "+doubt.Cause(), backendRemedy(doubt)
+		refused.Why, refused.Remedy = f.Cause()+"; "+doubt.Cause(), backendRemedy(doubt, b.Protocol)
 		return refused
 	case failed:
-		refused.Why, refused.Remedy = f.Cause(), backendRemedy(f)
+		refused.Why, refused.Remedy = f.Cause(), backendRemedy(f, b.Protocol)
 		return refused
 	case err != nil:
 		refused.Why, refused.Remedy = err.Error(), "does the backend's url end where the protocol begins, as …/v1 does? no login page or proxy may be in front of it"
@@ -122,7 +122,10 @@ func askBackend(ctx context.Context, backend *upstream.Backend, family, protocol
 }
 
 // backendRemedy returns the remedy for a failed test.
-func backendRemedy(f *batholith.Failure) string {
+func backendRemedy(f *batholith.Failure, protocol string) string {
+	if protocol == dialect.ProtocolBedrock && f.Remedy != "" { // keys and addresses are others
+		return f.Remedy + "; jobs wait for it meanwhile"
+	}
 	switch f.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "name the variable with the server's key in the backend's api_key_env"

@@ -20,6 +20,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/certs"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -65,6 +66,7 @@ type Options struct {
 	// Proxy is the URL of a proxy: http, https or socks5; ProxyOff: none; "": that of the process's
 	// environment.
 	Proxy string
+	AWS   AWS // keys and region for the protocol bedrock, if it has no APIKey
 	// MaxInFlight is the configured maximum of parallel requests; 0: Batholith finds it. As
 	// many idle connections are kept open.
 	MaxInFlight int
@@ -116,6 +118,9 @@ type Backend struct {
 	network  string // key of the network through which the server is reached; "": the process's own
 	networks networks
 
+	signing *signing     // of the protocol bedrock
+	skew    atomic.Int64 // likewise: the server's clock minus ours, in nanoseconds
+
 	asked atomic.Int64           // number of requests so far, for request ids
 	sole  atomic.Pointer[string] // name of the only model that the server lists; nil: see Options.Sole
 	page  atomic.Int32           // index in pages, plus 1, of the page that the server has; 0: not known
@@ -127,6 +132,9 @@ func New(o Options) (*Backend, error) {
 	p, err := protocolOf(o.Protocol)
 	if err != nil {
 		return nil, err
+	}
+	if o.URL == "" && o.Protocol == dialect.ProtocolBedrock && o.AWS.Region != "" {
+		o.URL = runtimeURL(o.AWS.Region)
 	}
 	base, err := url.Parse(strings.TrimRight(o.URL, "/"))
 	if err != nil {
@@ -142,6 +150,11 @@ func New(o Options) (*Backend, error) {
 	}
 	if err := b.secrets(o); err != nil {
 		return nil, fmt.Errorf("backend %s: %w", base.Host, err)
+	}
+	if o.Protocol == dialect.ProtocolBedrock && o.APIKey == "" && o.APIKeyFile == "" {
+		if b.signing, err = newSigning(o, base.Hostname()); err != nil {
+			return nil, err
+		}
 	}
 	if o.Transport == nil {
 		if o.Transport, err = o.transport(); err != nil {
@@ -161,7 +174,7 @@ func (o Options) identity(base *url.URL) string {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
-	return fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority)
+	return fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
 }
 
 // transport is the backend's own transport.
@@ -190,7 +203,7 @@ func (o Options) transport() (*http.Transport, error) {
 
 // with returns a backend of the same server with other options.
 func (b *Backend) with(o Options) *Backend {
-	return &Backend{o: o, server: b.server, protocol: b.protocol, base: b.base, prefix: b.prefix, key: b.key, headers: b.headers, extra: b.extra, host: b.host,
+	return &Backend{o: o, server: b.server, protocol: b.protocol, signing: b.signing, base: b.base, prefix: b.prefix, key: b.key, headers: b.headers, extra: b.extra, host: b.host,
 		client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
 		fresh:  &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
 }
@@ -356,6 +369,20 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 	if req.Header.Get("Accept") == "" {
 		req.Header.Set("Accept", "application/json")
 	}
+	body, err := b.try(client, req, sent, s, read)
+	if r, ok := errors.AsType[*refusal](err); !ok || !r.again {
+		return body, err
+	}
+	if req.GetBody != nil {
+		if req.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return b.try(client, req, sent, s, read)
+}
+
+// try is exchange without the second request.
+func (b *Backend) try(client *http.Client, req *http.Request, sent []byte, s *sending, read func(*http.Response) ([]byte, error)) ([]byte, error) {
 	req.Header.Set("X-Request-Id", b.requestID())
 	if err := b.sign(req, sent); err != nil {
 		return nil, err
@@ -373,7 +400,9 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 	s.answered.Store(true)
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
-		return nil, newRefusal(resp, body)
+		r := newRefusal(resp, body)
+		r.again = b.protocol.again != nil && b.protocol.again(b, resp, r.said)
+		return nil, r
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return nil, &mangled{how: "has a Content-Encoding, which was not asked for", detail: ": " + plain.Short(e, 40)}
@@ -381,6 +410,9 @@ func (b *Backend) exchange(client *http.Client, req *http.Request, sent []byte, 
 	body, err := read(resp)
 	if err != nil {
 		return nil, err
+	}
+	if b.protocol.read != nil {
+		body = b.protocol.read(req, resp, body)
 	}
 	if e, ok := errorInside(body); ok {
 		return nil, &refusal{status: e.status(), inside: true, said: e, retryAfter: retryAfter(resp.Header)}

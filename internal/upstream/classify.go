@@ -27,6 +27,8 @@ func (b *Backend) classify(ctx context.Context, err error, s *sending) *batholit
 	var f *batholith.Failure
 	if r, ok := errors.AsType[*refusal](err); ok {
 		f = b.classifyAnswer(r)
+	} else if _, ok := errors.AsType[*unsigned](err); ok {
+		f = b.noKeys()
 	} else {
 		f = b.classifyTransport(ctx, withoutURL(err), s)
 	}
@@ -197,19 +199,23 @@ var wantsTLS = []string{"plain http request was sent to https port", "http reque
 // Names of errors, and words of messages in lower case.
 var (
 	// wrongSetting are names of errors about the account, the key or the model. Most are
-	// OpenAI's, the others of Azure, Moonshot and DashScope.
+	// OpenAI's, the others of Azure, Moonshot, DashScope and AWS.
 	wrongSetting = []string{"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated", "invalid_api_key",
-		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage"}
+		"model_not_found", "model_not_supported", "DeploymentNotFound", "exceeded_current_quota_error", "Arrearage",
+		"AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException", "MissingAuthenticationTokenException", "InvalidClientTokenId", "IncompleteSignature",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "ResourceNotFoundException", "UnknownOperationException", "OptInRequired"}
 	// wrongSettingWords report the same errors in a message: LiteLLM, OpenRouter, Gemini,
-	// Anthropic. nginx and Go's server report a url with http:// where they want TLS.
+	// Anthropic, Bedrock. nginx and Go's server report a url with http:// where they want TLS.
 	wrongSettingWords = []string{wantsTLS[0], wantsTLS[1], "invalid model name", "is not a valid model id", "api key not valid", "incorrect api key", "invalid api key",
-		"credit balance is too low", "specified api usage limits"}
+		"credit balance is too low", "specified api usage limits", "provided model identifier is invalid", "with on-demand throughput isn", "access to the model with the specified model id"}
 	namedBadRecord = []string{"context_length_exceeded", "exceed_context_size_error", "content_policy_violation", "content_filter"}
 	// tooLarge are words of answers with a status of 500 or more about a prompt that will never
 	// fit. llama.cpp: "input is too large to process. increase the physical batch size", "the
 	// request exceeds the available context size".
 	tooLarge = []string{"too large to process", "exceeds the available context", "maximum context length", "larger than the max context", "prompt is too long"}
-	noRoom   = []string{"capacity_exceeded", "overloaded_error", "server_busy"} // Groq sends the first with status 498
+	// noRoom are Groq's (with status 498), Anthropic's and Bedrock's names; Bedrock's quota comes with status 400.
+	noRoom = []string{"capacity_exceeded", "overloaded_error", "server_busy", "ThrottlingException", "ModelNotReadyException", "ServiceQuotaExceededException",
+		"ServiceUnavailableException", "TooManyRequestsException"}
 	// noRoomNow are words of servers that load the model or have no free slot: llama.cpp,
 	// Hugging Face, Ollama, KoboldCpp.
 	noRoomNow = []string{"loading model", "model is loading", "currently loading", "still loading", "server busy", "server is busy",
@@ -262,7 +268,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 		message += ": " + said
 	}
 	if kind == batholith.FailureMisconfigured {
-		remedy = r.remedy(b.ModelName(), b.protocol.ends)
+		remedy = r.remedy(b.ModelName(), b.protocol)
 		message, public = message+"; "+remedy, public+"; "+remedy
 	}
 	if kind == batholith.FailureBadRecord && said != "" && !r.said.page {
@@ -272,8 +278,7 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 }
 
 // remedy tells the operator how to correct a wrong setting.
-// ends is how the URL of a server with this protocol ends.
-func (r *refusal) remedy(model, ends string) string {
+func (r *refusal) remedy(model string, p *protocol) string {
 	said := strings.ToLower(r.said.Message)
 	switch {
 	case holdsAny(said, wantsTLS):
@@ -282,13 +287,13 @@ func (r *refusal) remedy(model, ends string) string {
 		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"), strings.Contains(said, "api usage limits"):
 		return "the account of the API key has no quota left, or not enough for this request; check its billing"
 	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(said, "api key"):
-		return "check the API key of the backend (api_key_env or api_key_file)"
+		return "check " + p.secret
 	case r.status == http.StatusForbidden && r.said.page:
 		return "a firewall or proxy in front of the model server may have refused the request; check its rules"
 	case r.status == http.StatusForbidden:
-		return "check the API key of the backend (api_key_env or api_key_file) and that it may use the model"
+		return "check " + p.secret + " and that it may use the model"
 	case r.status == http.StatusNotFound, r.said.names("model_not_found", "model_not_supported", "DeploymentNotFound"), strings.Contains(said, "model"):
-		return fmt.Sprintf("check that the backend's url is right (%s) and that it serves the model %q", ends, model)
+		return fmt.Sprintf("check that the backend's url is right (%s) and that it serves the model %q", p.ends, model)
 	case r.status >= 300 && r.status < 400:
 		return "set the backend's url to the address that it redirects to (curl -sI on the url shows it); it may be a login page or a proxy in front of the model server"
 	}

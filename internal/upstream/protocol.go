@@ -9,8 +9,11 @@ import (
 // protocols lists what requests of each protocol have in common beside their bodies, which
 // package dialect writes.
 var protocols = []protocol{
-	{name: "openai", authenticate: bearer, models: "/models", ends: "an OpenAI-compatible one ends in /v1"},
-	{name: "anthropic", authenticate: anthropicKey, models: "/models?limit=1000", ends: "one with the protocol anthropic ends in /v1"},
+	{name: "openai", authenticate: bearer, models: "/models", ends: "an OpenAI-compatible one ends in /v1", secret: apiKey},
+	{name: "anthropic", authenticate: anthropicKey, models: "/models?limit=1000", ends: "one with the protocol anthropic ends in /v1", secret: apiKey},
+	{name: "bedrock", authenticate: sigV4, again: retimed, read: withMetrics,
+		ends:   "Bedrock's is https://bedrock-runtime.REGION.amazonaws.com",
+		secret: "the AWS keys of the backend (access_key_id and secret_access_key_env, or profile)"},
 }
 
 // protocol is one row of the table.
@@ -20,8 +23,17 @@ type protocol struct {
 	// the protocol needs. body is the request's; nil if it has none.
 	authenticate func(b *Backend, req *http.Request, body []byte) error
 	models       string // path of the list of models, appended to the base URL; "": the base URL itself is asked, to see whether the server is reachable
-	ends         string // how the URL of such a server ends, for a remedy
+	// again reports whether a refused request should be sent once more, because authenticate can
+	// now do better. nil: never.
+	again func(b *Backend, resp *http.Response, said said) bool
+	// read adds to the body of a 200 answer what its headers say. nil: nothing.
+	read func(req *http.Request, resp *http.Response, body []byte) []byte
+
+	ends, secret string // how the URL of such a server ends, and what its secret is, for a remedy
 }
+
+// apiKey is the secret of most protocols.
+const apiKey = "the API key of the backend (api_key_env or api_key_file)"
 
 // protocolOf finds a row of the table. Its error names the known protocols.
 func protocolOf(name string) (*protocol, error) {

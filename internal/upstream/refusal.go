@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -24,18 +25,21 @@ type refusal struct {
 	inside     bool // the error is in a 200 answer
 	said       said
 	retryAfter time.Duration
+	again      bool // see protocol.again
 }
 
 // Error does not quote the server.
 func (r *refusal) Error() string { return http.StatusText(r.status) }
 
 func newRefusal(resp *http.Response, body []byte) *refusal {
-	return &refusal{status: resp.StatusCode, said: readSaid(body), retryAfter: retryAfter(resp.Header)}
+	said := readSaid(body)
+	said.Type = errorType(resp.Header, said.Type)
+	return &refusal{status: resp.StatusCode, said: said, retryAfter: retryAfter(resp.Header)}
 }
 
 // said is the content of an error object. OpenAI sends {"error":{"message","type","code"}}; old
 // vLLM versions have the members at the top level, Ollama sends a string, FastAPI calls it
-// "detail".
+// "detail", and AWS has "__type" or a header for the type.
 type said struct {
 	Message string
 	Type    string
@@ -114,7 +118,7 @@ func readObject(body []byte) (said, bool) {
 		}
 		doc = inner
 	}
-	s := said{Message: scalar(doc["message"]), Type: scalar(doc["type"]), Code: scalar(doc["code"])}
+	s := said{Message: cmp.Or(scalar(doc["message"]), scalar(doc["Message"])), Type: cmp.Or(scalar(doc["type"]), scalar(doc["__type"])), Code: scalar(doc["code"])}
 	if d, ok := doc["detail"]; ok && s.Message == "" {
 		s.Message = detail(d)
 	}
