@@ -8,7 +8,7 @@
 //	go run ./internal/bench -run cost -profile cpu.out
 //
 // Each measure has a file: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, fair.go, identical.go, validation.go,
-// control.go, faults.go, evidence.go. They share table.go (rows and goals), process.go (processes and their usage), serve.go, simulate.go and
+// control.go, faults.go, evidence.go, calls.go. They share table.go (rows and goals), process.go (processes and their usage), serve.go, simulate.go and
 // witness.go (servers), and input.go (records).
 package main
 
@@ -48,6 +48,7 @@ var measures = []struct {
 	{"evidence", evidence},
 	{"validation", validation},
 	{"control", control},
+	{"calls", calls},
 }
 
 // bench is the state that the measures of a run share.
