@@ -125,6 +125,7 @@ type Options struct {
 type Dispatcher struct {
 	o       Options
 	lines   *memory.Account     // memory of long output lines that are not committed yet
+	asked   *memory.Account     // memory of long bodies of interactive calls
 	reads   *semaphore.Weighted // chunks read in parallel, not counting the first of each job
 	fetches *semaphore.Weighted // objects of records read in parallel
 
@@ -161,7 +162,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

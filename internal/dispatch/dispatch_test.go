@@ -85,7 +85,7 @@ func TestInFlightNeverExceedsTheLimit(t *testing.T) {
 		least, atMos int
 	}{
 		{"configured", &server{limit: 3}, 3, 3},
-		{"published slots and a quarter", &server{slots: 8}, 10, 10},
+		{"published slots and a quarter, and more if goodput rises", &server{slots: 8}, 10, limit.Last},
 		{"found", &server{}, limit.First + 1, limit.Last},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/limit"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // Bounds of an interactive call. SDKs send a refused call again, so a short wait here is enough.
@@ -43,9 +44,15 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(d.send, func() { cancel(context.Cause(d.send)) })()
+	until := time.Now().Add(callPatience)
+	hold, err := d.bodyRoom(ctx, until, input)
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
 	prompt := dialect.PromptOf(input)
 	key := class{path: dialect.PathOf(s.Dialect(s.Backends[0].Protocol()), input), features: prompt.Features, band: bandOf(len(input))}
-	c := &call{d: d, serving: s, lanes: lanes, input: input, fixed: prompt.Fixed, class: d.classes.of(key), until: time.Now().Add(callPatience), failed: map[*lane]int{}}
+	c := &call{d: d, serving: s, lanes: lanes, input: input, fixed: prompt.Fixed, class: d.classes.of(key), until: until, failed: map[*lane]int{}}
 	for {
 		l, err := c.place(ctx)
 		if err != nil {
@@ -58,6 +65,17 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 			return err
 		}
 	}
+}
+
+// bodyRoom waits for the memory of a long body and of the requests made from it.
+func (d *Dispatcher) bodyRoom(ctx context.Context, until time.Time, input []byte) (*memory.Hold, error) {
+	hold := d.asked.Hold()
+	if len(input) < longLine {
+		return hold, nil
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, until, batholith.ErrBusy)
+	defer cancel()
+	return hold, hold.Reserve(ctx, requestCopies*int64(len(input)))
 }
 
 // openCall waits until Run has begun, and returns the lanes of a serving, each of which runs. The caller calls end when its call has ended.

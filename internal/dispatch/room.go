@@ -12,12 +12,13 @@ import (
 //
 //   - a chunk: its bytes, and as many again for the requests made from them, from before it is read until its last record is concluded
 //   - an answer: its bytes, while it is read and until its record is concluded
+//   - the body of an interactive call of 64 KiB or more: twice its bytes, from before it waits for a slot until the call ends
 //   - an output line of 64 KiB or more: twice its bytes, for the copy in the journal or the segment, until it is committed. The sink
 //     bounds shorter lines.
 //
 // So at any time
 //
-//	held = sum over chunks of 2 * bytes + sum over answers of bytes + sum over long lines of 2 * bytes
+//	held = sum over chunks of 2 * bytes + sum over answers of bytes + sum over long lines and long bodies of calls of 2 * bytes
 //
 // Small work never waits: each account has a floor, below which memory is always granted.
 const (
@@ -25,6 +26,7 @@ const (
 	lineCopies    = 2            // factor on a long line's bytes
 	chunkFloor    = 2 * 16 << 20 // bytes of a model: 16 MiB of chunks with their requests
 	answerFloor   = 4 << 20      // bytes of a backend
+	callFloor     = 64 << 20     // bytes of all interactive calls: one of the longest body
 	longLine      = 64 << 10     // bytes
 )
 
