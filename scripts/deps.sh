@@ -3,7 +3,7 @@
 #   system packages   by apt-get, as root or with sudo that asks no password
 #   rclone, s3cmd     by apt-get, and minio-go by go. If one cannot be installed, its tests are skipped with a message.
 #   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
-#   AWS SDK for JS    into tests/sdk/node_modules, at the versions of the lock file
+#   AWS SDK for JS, and the libraries of OpenAI and Anthropic, into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. If they cannot be installed, their tests
 #                     are skipped with a message. Distributions' versions are too old for batch inference.
