@@ -15,10 +15,49 @@ type Model struct {
 	Family   string    // format of request and response bodies: anthropic, openai, titan-text, titan-embed, llama …
 	Inputs   []string  // TEXT, IMAGE, EMBEDDING (Bedrock: ModelModality)
 	Outputs  []string  // the same values
-	Context  int       // the most tokens of a prompt and its answer together; 0: as the model's servers say
+	Set      Abilities // by the settings; what they do not know, the model's servers are asked for
 	Released time.Time // zero: unknown
 
 	Streams bool // its answers can be streamed
+}
+
+// Ability says whether a model can do something.
+type Ability int8
+
+// The abilities. The zero value says that it is not known.
+const (
+	AbilityUnknown Ability = iota
+	Able
+	Unable
+)
+
+// AbilityOf returns Able or Unable.
+func AbilityOf(can bool) Ability {
+	if can {
+		return Able
+	}
+	return Unable
+}
+
+// Abilities are what a model can do, as its server or the settings say it.
+type Abilities struct {
+	Context int     // the most tokens of a prompt; 0: unknown
+	Images  Ability // the model sees images
+	Tools   Ability // the model calls tools
+}
+
+// Or returns a, with what it does not know taken from b.
+func (a Abilities) Or(b Abilities) Abilities {
+	if a.Context == 0 {
+		a.Context = b.Context
+	}
+	if a.Images == AbilityUnknown {
+		a.Images = b.Images
+	}
+	if a.Tools == AbilityUnknown {
+		a.Tools = b.Tools
+	}
+	return a
 }
 
 // Gauges are the current load of a model server, from its metrics page. They include requests of other clients,

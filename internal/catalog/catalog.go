@@ -199,7 +199,7 @@ func (c *Catalog) add(e Entry) error {
 func (c *Catalog) Models() []batholith.Model {
 	models := make([]batholith.Model, 0, len(c.entries))
 	for _, e := range c.entries {
-		models = append(models, e.Model)
+		models = append(models, e.present())
 	}
 	return models
 }
@@ -213,7 +213,33 @@ func (c *Catalog) Lookup(idOrARN string) (batholith.Model, bool) {
 	if !ok {
 		return batholith.Model{}, false
 	}
-	return c.entries[i].Model, true
+	return c.entries[i].present(), true
+}
+
+// present returns the model with the inputs that its servers say, unless the settings say them: it
+// reads images if one server sees them, and not if those that say so see none.
+func (e Entry) present() batholith.Model {
+	m := e.Model
+	if m.Set.Images != batholith.AbilityUnknown || !slices.Contains(m.Outputs, text) {
+		return m
+	}
+	sees := batholith.AbilityUnknown
+	for _, b := range e.Backends {
+		k, ok := b.(interface{ Known() batholith.Abilities })
+		if !ok {
+			continue
+		}
+		if can := k.Known().Images; can == batholith.Able || sees == batholith.AbilityUnknown {
+			sees = can
+		}
+	}
+	switch sees {
+	case batholith.Able:
+		m.Inputs = []string{text, image}
+	case batholith.Unable:
+		m.Inputs = []string{text}
+	}
+	return m
 }
 
 // Serving finds a model by the same names as Lookup, and returns how to reach it.

@@ -152,3 +152,44 @@ func TestNamesAndDatesOfModelsAreRead(t *testing.T) {
 		}
 	}
 }
+
+// seer is a backend that has said whether its model sees images.
+type seer struct {
+	nowhere
+	images batholith.Ability
+}
+
+func (s seer) Known() batholith.Abilities { return batholith.Abilities{Images: s.images} }
+
+// TestTheInputsOfAModelAreThoseThatItsServersSay: of a text model that sees images after all, and of a family with images whose model sees
+// none. The settings count before a server's word.
+func TestTheInputsOfAModelAreThoseThatItsServersSay(t *testing.T) {
+	for name, c := range map[string]struct {
+		id     string
+		set    batholith.Ability
+		inputs []string
+		say    []batholith.Ability
+		want   string
+	}{
+		"nothing said":           {id: "m", say: []batholith.Ability{0}, want: "TEXT"},
+		"one sees":               {id: "m", say: []batholith.Ability{batholith.Unable, batholith.Able, 0}, want: "TEXT+IMAGE"},
+		"blind":                  {id: "amazon.nova-lite-v1:0", say: []batholith.Ability{0, batholith.Unable}, want: "TEXT"},
+		"the family":             {id: "amazon.nova-lite-v1:0", say: []batholith.Ability{0}, want: "TEXT+IMAGE"},
+		"the settings":           {id: "m", set: batholith.Able, inputs: []string{"TEXT", "IMAGE"}, say: []batholith.Ability{batholith.Unable}, want: "TEXT+IMAGE"},
+		"embeddings of texts":    {id: "amazon.titan-embed-text-v2:0", say: []batholith.Ability{batholith.Able}, want: "TEXT"},
+		"embeddings of pictures": {id: "amazon.titan-embed-image-v1", say: []batholith.Ability{0}, want: "TEXT+IMAGE"},
+	} {
+		e := Entry{Model: batholith.Model{ID: c.id, Inputs: c.inputs, Set: batholith.Abilities{Images: c.set}}}
+		for _, s := range c.say {
+			e.Backends = append(e.Backends, seer{images: s})
+		}
+		all, err := New([]Entry{e}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, _ := all.Lookup(c.id)
+		if got := strings.Join(one.Inputs, "+"); got != c.want || strings.Join(all.Models()[0].Inputs, "+") != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}

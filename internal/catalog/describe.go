@@ -37,7 +37,7 @@ func describe(m batholith.Model) batholith.Model {
 	embeds := strings.Contains(m.Family, "embed")
 	if len(m.Inputs) == 0 {
 		m.Inputs = []string{text}
-		if seesImages(m.Family) {
+		if seesImages(m.Family, m.ID) {
 			m.Inputs = append(m.Inputs, image)
 		}
 	}
@@ -52,10 +52,12 @@ func describe(m batholith.Model) batholith.Model {
 
 // seesImages reports whether bodies of the family can contain images. The model behind them may
 // still not support images.
-func seesImages(family string) bool {
+func seesImages(family, id string) bool {
 	switch family {
-	case "anthropic", "nova":
+	case "anthropic", "nova", "nova-embed":
 		return true
+	case "titan-embed":
+		return strings.Contains(id, "image")
 	}
 	return false
 }

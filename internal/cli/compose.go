@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -50,7 +51,10 @@ func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 func modelOptions(c *config.Config) engine.ModelOptions {
 	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: managed.New(managed.Options{})}
 	for _, set := range c.Models {
-		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family}}
+		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family, Inputs: set.Inputs, Set: batholith.Abilities{Context: set.Context}}}
+		if len(set.Inputs) > 0 {
+			served.Set.Images = batholith.AbilityOf(slices.Contains(set.Inputs, "IMAGE"))
+		}
 		for _, b := range set.Backends {
 			served.Backends = append(served.Backends, b.Upstream())
 			if len(b.Exec) > 0 {

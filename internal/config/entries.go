@@ -282,6 +282,12 @@ func (l *loader) checkModels() {
 		if m.Family != "" {
 			l.oneOf(at+".family", m.Family, dialect.Families()...)
 		}
+		for j, in := range m.Inputs {
+			l.oneOf(fmt.Sprintf("%s.inputs[%d]", at, j), in, "TEXT", "IMAGE")
+		}
+		if m.Context < 0 {
+			l.bad(at+".context", "write the model's context length in tokens, or 0 to ask its servers", "it is negative")
+		}
 		if len(m.Backends) == 0 {
 			l.bad(at+".backends", "add the server of the model: backends: [{url: http://127.0.0.1:8000/v1}], or its command: backends: [{exec: [llama-server, -m, model.gguf, --port, '{port}']}]", "the model has no backend")
 		}

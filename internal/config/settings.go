@@ -292,6 +292,12 @@ type Model struct {
 	Aliases []string `yaml:"aliases"`
 	// Family of the model's request bodies; absent: derived from the id.
 	Family string `yaml:"family"`
+	// What the model reads: TEXT, IMAGE. Absent: what its servers say, or the family. Without IMAGE,
+	// records with images end with an error line and are not sent.
+	Inputs []string `yaml:"inputs"`
+	// Context length of the model in tokens; 0: what its servers say. Records whose prompt is
+	// certainly longer end with an error line and are not sent.
+	Context int `yaml:"context"`
 	// Model servers. Requests are distributed over all of them.
 	Backends []Backend `yaml:"backends"`
 }

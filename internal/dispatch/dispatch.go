@@ -66,6 +66,7 @@ type Backend interface {
 
 // Serving says which backends serve a job, and in which format. Jobs with the same Model, Network and Type share a queue and its lanes.
 type Serving struct {
+	Set     batholith.Abilities // what the settings say that the model can do
 	Model   string
 	Network string // through which the backends are reached; "": the process's own
 	// Type is the job's invocation type if Backends are not all of the model's, because others cannot take bodies of this type; else "".

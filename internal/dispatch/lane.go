@@ -32,10 +32,11 @@ type lane struct {
 	turn    int             // counts searches for trial records; used by the goroutine of run only
 	pausing chan struct{}   // 1-buffered, never closed; gets a value when a canary may be due
 
-	paused     atomic.Int32                     // number of paused classes
-	spared     atomic.Uint32                    // optional request members that the server refuses, as batholith.Spare
-	priority   atomic.Pointer[int64]            // of batch requests in the server's queue; nil: none is sent
-	lastSource atomic.Pointer[batholith.Source] // of the latest answer; most answers share it
+	paused     atomic.Int32                        // number of paused classes
+	can        atomic.Pointer[batholith.Abilities] // as the backend says it; nil: it was not asked yet
+	spared     atomic.Uint32                       // optional request members that the server refuses, as batholith.Spare
+	priority   atomic.Pointer[int64]               // of batch requests in the server's queue; nil: none is sent
+	lastSource atomic.Pointer[batholith.Source]    // of the latest answer; most answers share it
 
 	running bool // guarded by d.mu
 

@@ -43,6 +43,7 @@ type watcher struct {
 // resumes with the limit that an earlier process stored.
 func (l *lane) learn(ctx context.Context) {
 	l.rank(ctx)
+	l.asks(ctx)
 	first := l.host.known.CompareAndSwap(false, true)
 	if first {
 		defer close(l.host.learned)

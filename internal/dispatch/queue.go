@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -26,6 +27,7 @@ type queue struct {
 	d      *Dispatcher
 	model  string
 	lanes  []*lane
+	set    batholith.Abilities // by the settings
 	chunks *memory.Account
 	media  *memory.Account // of objects that records name
 
@@ -45,7 +47,7 @@ type queue struct {
 
 // newQueue makes the queue of a model and adds it to its lanes. The caller holds d.mu.
 func newQueue(d *Dispatcher, s Serving) *queue {
-	q := &queue{d: d, model: s.Model, chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
+	q := &queue{d: d, model: s.Model, set: s.Set, chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
 	for _, b := range s.Backends {
 		if l := d.lane(b); !slices.Contains(q.lanes, l) {
 			q.lanes = append(q.lanes, l)

@@ -23,6 +23,11 @@ func (it *item) send(l *lane) {
 		it.feed.drop(it)
 		return
 	}
+	if why := it.feed.queue.beyond(it); why != nil {
+		it.asked = false
+		l.conclude(it, batholith.OutcomeInvalid, batholith.Answer{}, why)
+		return
+	}
 	if len(it.places) > 0 && it.objects == nil { // it waited after a failure, and kept no memory
 		it.feed.restage(it)
 		return

@@ -66,7 +66,7 @@ func (c *interactive) serving(model string, t batholith.InvocationType) (dispatc
 	if err != nil {
 		return dispatch.Serving{}, &batholith.RecordError{Code: 400, Message: err.Error()}
 	}
-	serving := dispatch.Serving{Model: s.Model.ID, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
+	serving := dispatch.Serving{Model: s.Model.ID, Set: s.Model.Set, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
 	for _, b := range able {
 		serving.Backends = append(serving.Backends, b)
 	}

@@ -193,7 +193,7 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	if err != nil {
 		return dispatch.Serving{}, err
 	}
-	serving := dispatch.Serving{Model: s.Model.ID, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
+	serving := dispatch.Serving{Model: s.Model.ID, Set: s.Model.Set, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
 	if len(able) < len(s.Backends) {
 		serving.Type = j.Type
 	}

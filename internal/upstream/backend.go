@@ -100,7 +100,7 @@ type Header struct {
 }
 
 // Backend is one model server. It is safe for concurrent use. Its only state is idle
-// connections.
+// connections, and what the server has said about its model.
 type Backend struct {
 	o        Options
 	protocol *protocol
@@ -121,9 +121,10 @@ type Backend struct {
 	signing *signing     // of the protocol bedrock
 	skew    atomic.Int64 // likewise: the server's clock minus ours, in nanoseconds
 
-	asked atomic.Int64           // number of requests so far, for request ids
-	sole  atomic.Pointer[string] // name of the only model that the server lists; nil: see Options.Sole
-	page  atomic.Int32           // index in pages, plus 1, of the page that the server has; 0: not known
+	asked atomic.Int64                        // number of requests so far, for request ids
+	sole  atomic.Pointer[string]              // name of the only model that the server lists; nil: see Options.Sole
+	page  atomic.Int32                        // index in pages, plus 1, of the page that the server has; 0: not known
+	can   atomic.Pointer[batholith.Abilities] // latest answer to Abilities; nil: none
 }
 
 // New checks the options. It does not contact the server; see [Backend.Probe].

@@ -78,7 +78,8 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 type listed struct {
 	ID      string   `json:"id"`
 	Aliases []string `json:"aliases"`
-	Owner   string   `json:"owned_by"` // vLLM and SGLang write their own names
+	Owner   string   `json:"owned_by"`      // vLLM and SGLang write their own names
+	Context int      `json:"max_model_len"` // of vLLM and SGLang; 0: the server does not say it
 }
 
 // answersTo reports whether a server that lists m accepts name: the id or an alias, with or
