@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -125,6 +126,63 @@ func TestCanariesOfTheMessagesAPIHaveTheFeaturesOfTheirClass(t *testing.T) {
 	} {
 		if got := CanaryAnswered(ProtocolAnthropic, []byte(body)); got != want {
 			t.Errorf("%s answers a canary: %v", body, got)
+		}
+	}
+}
+
+// TestACutPromptIsNoSuccessInTheMessagesAPI: Ollama cuts long prompts there too, and its usage shows it. The cache's tokens count.
+func TestACutPromptIsNoSuccessInTheMessagesAPI(t *testing.T) {
+	for _, family := range []string{"anthropic", "openai"} {
+		d, err := For(family, ProtocolAnthropic, batholith.InvokeModel, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 3000) + `"}]}`
+		if family == "openai" {
+			body = strings.Replace(body, `"anthropic_version":"bedrock-2023-05-31",`, "", 1)
+		}
+		call, err := d.Request([]byte(body), "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for usage, whole := range map[string]bool{
+			`{"input_tokens":768,"output_tokens":2}`:                                  false,
+			`{"input_tokens":3300,"output_tokens":2}`:                                 true,
+			`{"input_tokens":68,"cache_read_input_tokens":3232,"output_tokens":2}`:    true,
+			`{"input_tokens":8,"cache_creation_input_tokens":3292,"output_tokens":2}`: true,
+			`{}`: true, // nothing is known
+		} {
+			_, err := d.Answer([]byte(body), call, []byte(`{"type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":`+usage+`}`))
+			if e, cut := errors.AsType[*batholith.RecordError](err); cut == whole || cut && !strings.Contains(e.Message, "num_ctx") {
+				t.Errorf("%s: usage %s: %v", family, usage, err)
+			}
+		}
+	}
+}
+
+// TestBedrocksCanariesAreOfTheModelsFamily: a chat model gets Converse, one of embeddings the body that its id asks for.
+func TestBedrocksCanariesAreOfTheModelsFamily(t *testing.T) {
+	for _, c := range []struct {
+		path, model string
+		f           Features
+		want        string // in "PATH BODY"; "": there is none
+	}{
+		{chatPath, "us.anthropic.claude-3-haiku-20240307-v1:0", 0, `/model/us.anthropic.claude-3-haiku-20240307-v1%3A0/converse {"messages":[{"role":"user","content":[{"text":"Say yes."}]}],"inferenceConfig":{"maxTokens":1}}`},
+		{completionsPath, "meta.llama3-8b-instruct-v1:0", 0, `"maxTokens":1`},
+		{chatPath, "m", FeatureMedia, `{"image":{"format":"png","source":{"bytes":"iVBOR`},
+		{chatPath, "m", FeatureTools | FeatureSchema, `"toolChoice":{"tool":{"name":"note"}}`},
+		{chatPath, "m", FeatureSchema, ""},
+		{embeddingsPath, "amazon.titan-embed-text-v2:0", 0, `/model/amazon.titan-embed-text-v2%3A0/invoke {"inputText":"Say yes."}`},
+		{embeddingsPath, "cohere.embed-english-v3", 0, `{"texts":["Say yes."],"input_type":"search_document"}`},
+		{embeddingsPath, "amazon.nova-2-multimodal-embeddings-v1:0", 0, `"value":"Say yes."`},
+		{embeddingsPath, "arn:aws:bedrock:us-east-1:000000000000:provisioned-model/abc", 0, ""},
+	} {
+		call, ok := Canary(ProtocolBedrock, c.path, c.f, c.model, 1)
+		if got := call.Path + " " + string(call.Body); ok != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s of %s, features %b: %v, %s", c.path, c.model, c.f, ok, got)
+		}
+		if ok {
+			wholesome(t, c.model, call.Body)
 		}
 	}
 }
