@@ -5,6 +5,8 @@
 #   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
 #   AWS SDK for JS, and the libraries of OpenAI and Anthropic, into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
+#   llama.cpp         into tests/servers/node_modules, likewise: the npm package node-llama-cpp has it prebuilt. If it cannot be installed,
+#                     its tests are skipped with a message, unless the variable CI is set.
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. If they cannot be installed, their tests
 #                     are skipped with a message. Distributions' versions are too old for batch inference.
 set -euo pipefail
@@ -95,6 +97,33 @@ for dir in tests/sdk tests/programs; do
     touch "$dir/node_modules/.package-lock.json"
   fi
 done
+
+# engine: llama.cpp. npm would install its builds for every kind of GPU as well, 700 MB, so the one for the processor is fetched by itself.
+engine() {
+  local dir=tests/servers version platform
+  [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ] || return 0
+  case $(uname -s)-$(uname -m) in
+    Linux-x86_64) platform=linux-x64 ;;
+    Linux-aarch64) platform=linux-arm64 ;;
+    Darwin-arm64) platform=mac-arm64-metal ;;
+    *) return 1 ;;
+  esac
+  say "installing llama.cpp into $dir/node_modules"
+  npm ci --prefix "$dir" --omit=optional --no-audit --no-fund --silent --ignore-scripts || return 1
+  version=$(node -p 'require("./tests/servers/package.json").dependencies["node-llama-cpp"]') || return 1
+  rm -rf .tools/engine-package
+  npm install --prefix .tools/engine-package --no-audit --no-fund --no-save --silent --ignore-scripts "@node-llama-cpp/$platform@$version" || return 1
+  mkdir -p "$dir/node_modules/@node-llama-cpp"
+  rm -rf "$dir/node_modules/@node-llama-cpp/$platform"
+  mv ".tools/engine-package/node_modules/@node-llama-cpp/$platform" "$dir/node_modules/@node-llama-cpp/"
+  rm -rf .tools/engine-package
+  touch "$dir/node_modules/.package-lock.json"
+}
+
+if [ -d tests/servers ] && ! engine; then
+  rm -rf tests/servers/node_modules # so that the next run tries again
+  say "llama.cpp could not be installed; its tests will be skipped"
+fi
 
 # python_tools creates .tools/python with boto3 and the AWS CLI.
 python_tools() {

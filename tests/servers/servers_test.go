@@ -226,7 +226,7 @@ func TestARealEngineAnswersEveryFamilyAsTheEmbeddedOne(t *testing.T) {
 	}
 	s := harness.Start(t, settings)
 	questions := asked(t)
-	few := questions[:6]
+	few := questions[:4]
 	own := create(s, "batholith.tiny-v1", input(questions, false, families[0].body), types.ModelInvocationTypeInvokeModel)
 	whole := create(s, "openai-openai", input(questions, false, families[0].body), types.ModelInvocationTypeInvokeModel)
 	type made struct {
