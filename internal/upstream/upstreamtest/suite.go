@@ -243,6 +243,7 @@ func torn(t *testing.T, s *server) {
 	s.answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100000")
 		_, _ = io.WriteString(w, s.Good)
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	s.mu.Unlock()
