@@ -138,6 +138,8 @@ func Streams(d Dialect) bool {
 		return ok
 	}
 	switch t := r.t.(type) {
+	case nativeInvoke:
+		return Streams(reading{t: t.t})
 	case byShape, alwaysChat, nativeStreams:
 		return true
 	case crossing:

@@ -47,6 +47,12 @@ func formOf(t translator, body value) (translator, error) {
 // streamable returns an error if answers to a body cannot be streamed.
 func streamable(t translator, body value) error {
 	switch form := t.(type) {
+	case nativeInvoke:
+		own, err := formOf(form.t, body)
+		if err == nil {
+			err = streamable(own, body)
+		}
+		return err
 	case nativeStreams:
 		return nil
 	case crossing:

@@ -3,6 +3,7 @@ package dialect
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -736,6 +737,58 @@ func TestStreamsOfTheMessagesAPISayWhatTheWholeAnswerSays(t *testing.T) {
 	}
 }
 
+// TestStreamsOfBedrockPassUnchanged: what a Bedrock runtime streams comes out of the dialect for such a backend as it went in, with its counts; and
+// a stream that ends before its last event is cut off.
+func TestStreamsOfBedrockPassUnchanged(t *testing.T) {
+	for _, f := range streamedFamilies {
+		if f.typ != batholith.InvokeModel && f.typ != batholith.Converse {
+			continue
+		}
+		made, err := For(f.family, ProtocolBedrock, f.typ, Options{Names: []string{f.family + ".model"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := made.(Streamer)
+		call, err := d.StreamRequest([]byte(f.input), "served")
+		if err != nil {
+			t.Fatal(err)
+		}
+		operation := map[batholith.InvocationType]string{batholith.InvokeModel: "/model/served/invoke-with-response-stream", batholith.Converse: "/model/served/converse-stream"}[f.typ]
+		if call.Path != operation {
+			t.Errorf("%s: %s", f.family, call.Path)
+		}
+		source := f.dialect(t)
+		asked, _ := source.StreamRequest([]byte(f.input), "served")
+		chunks := lines(`{"id":"x","choices":[{"delta":{"content":"Hi"},"text":"Hi"}]}
+			{"id":"x","choices":[{"delta":{"content":" there"},"text":" there","finish_reason":"stop"}]}
+			{"id":"x","choices":[],"usage":` + usageJSON + `}`)
+		sent, want, err := run(source.NewStream([]byte(f.input), asked), chunks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data [][]byte
+		for _, e := range sent {
+			if f.typ == batholith.Converse {
+				data = append(data, fmt.Appendf(nil, `{"%s":%s}`, e.Type, e.Payload))
+			} else {
+				data = append(data, fmt.Appendf(nil, `{"chunk":{"bytes":%q}}`, base64.StdEncoding.EncodeToString(e.Payload)))
+			}
+		}
+		got, a, err := run(d.NewStream([]byte(f.input), call), data)
+		if diff := gocmp.Diff(payloads(sent), payloads(got)); err != nil || diff != "" {
+			t.Errorf("%s: %v (-sent +passed)\n%s", f.family, err, diff)
+		}
+		if a.Tokens.Input != want.Tokens.Input || a.Tokens.Output != want.Tokens.Output {
+			t.Errorf("%s: %+v, want %+v", f.family, a.Tokens, want.Tokens)
+		}
+		for n := range len(data) {
+			if _, _, err := run(d.NewStream([]byte(f.input), call), data[:n]); err == nil {
+				t.Errorf("%s: a stream that is cut after %d events ends as an answer", f.family, n)
+			}
+		}
+	}
+}
+
 // lines are the chunks of a stream, one a line.
 func lines(s string) (all [][]byte) {
 	for line := range strings.Lines(s) {
@@ -905,10 +958,7 @@ func TestStreamsAreAskedWithTheirCounts(t *testing.T) {
 func TestEmbeddingsAreNotStreamed(t *testing.T) {
 	for name, d := range everyDialect(t, Options{}) {
 		_, err := d.(Streamer).StreamRequest([]byte(`{"inputText":"Hello","dimensions":256,"singleEmbeddingParams":{},"texts":["a"],"input_type":"search_document"}`), "served")
-		var e *batholith.RecordError
-		if !errors.As(err, &e) {
-			t.Errorf("%s: %v", name, err)
-		}
+		e, _ := errors.AsType[*batholith.RecordError](err)
 		if strings.Contains(name, "embed") && (e == nil || !strings.Contains(e.Message, "cannot be streamed")) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -76,7 +76,7 @@ func (b *Backend) Stream(ctx context.Context, call batholith.Call, each func(dat
 }
 
 // streamTypes is the Accept header of a request for a stream.
-const streamTypes = "text/event-stream, application/x-ndjson, application/json"
+const streamTypes = "text/event-stream, " + frameType + ", application/x-ndjson, application/json"
 
 // following reads the stream of one answer.
 type following struct {
@@ -96,6 +96,9 @@ func (f *following) read(resp *http.Response) ([]byte, error) {
 		lines.form = formLines
 	case "application/json":
 		lines.form = formWhole
+	case frameType:
+		defer f.rest()
+		return nil, f.frames(resp.Body)
 	}
 	defer f.rest()
 	buf := make([]byte, bufferSize)

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
 
 	"github.com/batholith/batholith"
 	_ "github.com/batholith/batholith/internal/raced"
@@ -232,6 +236,57 @@ func TestAClientThatGoesEndsItsStream(t *testing.T) {
 		if <-seen; err != own {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// frameOf is a message of Bedrock's event stream, from the SDK's encoder.
+func frameOf(t *testing.T, kind, typ, payload string) []byte {
+	t.Helper()
+	name := map[string]string{"event": eventstreamapi.EventTypeHeader, "exception": eventstreamapi.ExceptionTypeHeader}[kind]
+	m := eventstream.Message{Payload: []byte(payload)}
+	m.Headers.Set(eventstreamapi.MessageTypeHeader, eventstream.StringValue(kind))
+	m.Headers.Set(name, eventstream.StringValue(typ))
+	var b bytes.Buffer
+	if err := eventstream.NewEncoder().Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestStreamsOfBedrockAreReadHoweverTheyAreTorn: messages become events, exceptions failures, and a message that is cut off is one too.
+func TestStreamsOfBedrockAreReadHoweverTheyAreTorn(t *testing.T) {
+	whole := append(frameOf(t, "event", "messageStart", `{"role":"assistant"}`), frameOf(t, "event", "metadata", `{"usage":{}}`)...)
+	var pieces [][]byte
+	b := embedded(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", frameType)
+		for _, p := range pieces {
+			if _, err := w.Write(p); err != nil {
+				return
+			}
+		}
+	})
+	want := []string{`{"messageStart":{"role":"assistant"}}`, `{"metadata":{"usage":{}}}`}
+	for n := range whole {
+		pieces = [][]byte{whole[:n], whole[n:]}
+		if events, err := streamOf(t.Context(), b); err != nil || !slices.Equal(events, want) {
+			t.Errorf("torn at %d: %q, %v", n, events, err)
+		}
+		pieces = [][]byte{whole[:n]}
+		first := len(frameOf(t, "event", "messageStart", `{"role":"assistant"}`))
+		if _, err := streamOf(t.Context(), b); (err == nil) != (n == 0 || n == first) {
+			t.Errorf("cut at %d: %v", n, err)
+		}
+	}
+	for typ, kind := range map[string]batholith.FailureKind{"throttlingException": batholith.FailureBackPressure, "validationException": batholith.FailureBadRecord, "modelStreamErrorException": retry, "internalServerException": retry} {
+		pieces = [][]byte{frameOf(t, "event", "messageStart", `{}`), frameOf(t, "exception", typ, `{"message":"the service's words"}`)}
+		events, err := streamOf(t.Context(), b)
+		if f, ok := errors.AsType[*batholith.Failure](err); !ok || f.Kind != kind || len(events) != 1 || !strings.Contains(f.Message, "the service's words") {
+			t.Errorf("%s: %v after %q", typ, err, events)
+		}
+	}
+	pieces = [][]byte{[]byte(strings.Repeat("no frames at all ", 9))}
+	if _, err := streamOf(t.Context(), b); err == nil {
+		t.Error("something else is taken")
 	}
 }
 
