@@ -98,3 +98,24 @@ func FuzzLocations(f *testing.F) {
 		}
 	})
 }
+
+// TestAMarkComesThroughEveryProtocol: the mark of an image is in the request once, as the whole data of the image or at the end of its data URL.
+func TestAMarkComesThroughEveryProtocol(t *testing.T) {
+	body := []byte(`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"s3Location":{"uri":"s3://b/i"}}}},{"text":"t"}]}],"inferenceConfig":{"maxTokens":5}}`)
+	mark := NewMark()
+	filled := Filled(body, Locations(body), []string{mark}, func(int) []byte { return nil })
+	for _, protocol := range Protocols() {
+		d, err := For("nova", protocol, batholith.Converse, Options{})
+		if err != nil {
+			continue // its servers have no chats
+		}
+		call, err := d.Request(filled, "m")
+		if err != nil {
+			t.Errorf("%s: %v", protocol, err)
+			continue
+		}
+		if n := strings.Count(string(call.Body), mark+`"`); n != 1 {
+			t.Errorf("%s: the mark is there %d times: %s", protocol, n, call.Body)
+		}
+	}
+}
