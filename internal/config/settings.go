@@ -383,6 +383,9 @@ type Backend struct {
 	// and max_tokens 1. Without test requests, failing records wait longer before they end with
 	// an error line. `batholith doctor` sends one test request in either case.
 	NoCanary bool `yaml:"no_canary"`
+	// true: this server gets requests only while no other one of the model can be used, for example
+	// because it costs money.
+	Standby bool `yaml:"standby"`
 	// Timeout of one attempt.
 	Timeout time.Duration `yaml:"timeout"`
 

@@ -195,7 +195,7 @@ func (c *call) choose() (best *lane) {
 	}
 	var least rank
 	for _, l := range c.lanes {
-		if !l.usable() {
+		if !l.usable() || rests(l, c.lanes) {
 			continue
 		}
 		calls, free := l.limit.Calls()

@@ -71,6 +71,9 @@ const othersTurn = 10
 // waits). Records that were never sent go before retries, except for retries that the lane's credit pays: so a record that fails again and
 // again takes little from the others.
 func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
+	if rests(l, q.lanes) {
+		return nil, time.Time{}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.look(now)

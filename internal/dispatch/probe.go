@@ -131,5 +131,6 @@ func (l *lane) takeOut(why string) {
 		l.limit.Dismiss()
 	}
 	l.signal()
+	l.wakeStandbys()
 	l.tell()
 }

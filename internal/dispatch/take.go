@@ -185,7 +185,7 @@ func (f *feed) elsewhere(it *item, p *picking) bool {
 		return false
 	}
 	p.wait(it.due.Add(otherLane + time.Millisecond))
-	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool { return m != l && m.takes(it.class) })
+	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool { return m != l && m.takes(it.class) && !rests(m, f.queue.lanes) })
 }
 
 // untried takes a record of a paused class for a trial: one that was never sent, else the one that failed longest ago. The record of the

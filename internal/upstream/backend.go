@@ -77,6 +77,7 @@ type Options struct {
 	Priority string
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
+	Standby   bool              // it is used only while no other backend of the model can be
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
 	Transport http.RoundTripper // nil: the backend creates its own
 	// Process runs the server; nil: something else does. The host in URL is then only a name.
@@ -175,7 +176,7 @@ func (o Options) identity(base *url.URL) string {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
-	return fmt.Sprintf("%q %q %q %x %d %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
+	return fmt.Sprintf("%q %q %q %x %d %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
 }
 
 // transport is the backend's own transport.
@@ -258,6 +259,9 @@ func (b *Backend) ModelName() string {
 
 // Protocol returns the name of the server's protocol.
 func (b *Backend) Protocol() string { return b.o.Protocol }
+
+// Standby reports whether the server is used only while no other one of the model can be.
+func (b *Backend) Standby() bool { return b.o.Standby }
 
 // NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a
 // bad record from a bad server.
