@@ -107,12 +107,17 @@ type doctor struct {
 	findings []Finding
 }
 
-// Examine runs all checks, from the inside out: disk, server, model servers, jobs, buckets.
-func Examine(ctx context.Context, o Options) []Finding {
+func prepared(o Options) *doctor {
 	d := &doctor{o: o, now: o.Now, ports: usualPorts, http: &http.Client{Transport: &http.Transport{Proxy: nil, TLSClientConfig: &tls.Config{RootCAs: o.Authorities, GetClientCertificate: o.Certificate}}}}
 	if d.now == nil {
 		d.now = time.Now
 	}
+	return d
+}
+
+// Examine runs all checks, from the inside out: disk, server, model servers, jobs, buckets.
+func Examine(ctx context.Context, o Options) []Finding {
+	d := prepared(o)
 	defer d.http.CloseIdleConnections()
 	d.alive = d.data(o.DataDir)
 	ready := d.server(ctx, d.alive)

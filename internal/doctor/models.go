@@ -23,20 +23,44 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
-// models tests every configured model server, up to 8 in parallel.
+// models adds a finding for every configured model server.
 func (d *doctor) models(ctx context.Context) {
 	if len(d.o.Models) == 0 {
 		d.find(Finding{Severity: Note, Check: "model", What: "no model is configured: the embedded ones are served",
 			Remedy: "add your own under models: batholith config --sample shows how"})
 		return
 	}
-	type probe struct {
-		model   Model
-		backend upstream.Options
-		found   Finding
+	for _, p := range d.probe(ctx) {
+		d.find(p.found)
 	}
-	// One probe per model and backend; findings are reported in the order of the settings.
-	var probes []*probe
+}
+
+// Health is the state of one model on one of its servers.
+type Health struct {
+	Model string `json:"model"` // its id
+	Finding
+}
+
+// Models tests every configured model server as Examine does, in the order of the settings.
+func Models(ctx context.Context, o Options) (all []Health) {
+	d := prepared(o)
+	defer d.http.CloseIdleConnections()
+	d.alive = d.data(o.DataDir)
+	for _, p := range d.probe(ctx) {
+		all = append(all, Health{p.model.ID, p.found.Redacted()})
+	}
+	return all
+}
+
+// probe is one model on one of its servers.
+type probe struct {
+	model   Model
+	backend upstream.Options
+	found   Finding
+}
+
+// probe tests every configured model server, up to 8 in parallel, and returns the findings in the order of the settings.
+func (d *doctor) probe(ctx context.Context) (probes []*probe) {
 	for _, m := range d.o.Models {
 		for _, b := range m.Backends {
 			probes = append(probes, &probe{model: m, backend: b})
@@ -53,9 +77,7 @@ func (d *doctor) models(ctx context.Context) {
 		g.Go(func() error { p.found = probeBackend(ctx, p.model, p.backend); return nil })
 	}
 	_ = g.Wait()
-	for _, p := range probes {
-		d.find(p.found)
-	}
+	return probes
 }
 
 // firstAnswer is the timeout of the test request. The server may have to load the model first.
