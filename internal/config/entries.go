@@ -331,14 +331,7 @@ func (l *loader) checkBackend(at string, b Backend) {
 	if b.CAFile != "" {
 		l.authorities(at+".ca_file", b.CAFile)
 	}
-	switch known := dialect.Protocols(); {
-	case slices.Contains(known, b.Protocol):
-	case b.Protocol == "ollama", b.Protocol == "tei":
-		l.bad(at+".protocol", "use one of "+strings.Join(known, ", ")+": ollama and most others speak openai below /v1",
-			"%s is not supported yet in this version", b.Protocol)
-	default:
-		l.oneOf(at+".protocol", b.Protocol, known...)
-	}
+	l.oneOf(at+".protocol", b.Protocol, dialect.Protocols()...)
 	l.secretNamed(at+".api_key_env", b.APIKeyEnv)
 	l.checkKey(at, b)
 	l.checkHeaders(at, b)

@@ -119,6 +119,7 @@ func toldTokens(answer []byte) int64 {
 			c.take(name, v)
 		}
 	}
+	prompt = max(prompt, tokenCount(doc.member("prompt_eval_count"))) // Ollama
 	if prompt = max(prompt, total-completion); prompt == 0 {
 		return 0
 	}
@@ -152,7 +153,7 @@ func (c *cacheTokens) take(name string, v value) {
 func promptWords(body value) (n int64) {
 	for name, v := range body.members() {
 		switch name {
-		case "prompt", "input":
+		case "prompt", "input", "inputs":
 			n += wordsIn(v)
 		case "messages":
 			for _, m := range v.elements() {

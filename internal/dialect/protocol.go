@@ -37,6 +37,20 @@ var protocols = []protocol{
 		answered: bedrockAnswered,
 		usage:    bedrockUsage,
 	},
+	{
+		name:     ProtocolOllama,
+		over:     func(t translator) (translator, error) { return through(t, ollamaLeg{}) },
+		canary:   ollamaCanary,
+		answered: ollamaAnswered,
+		usage:    ollamaUsage,
+	},
+	{
+		name:     ProtocolTEI,
+		over:     func(t translator) (translator, error) { return through(t, teiLeg{}) },
+		canary:   teiCanary,
+		answered: teiAnswered,
+		usage:    teiUsage,
+	},
 }
 
 // protocol is one row of the table.

@@ -32,6 +32,9 @@ const (
 	spareEffort // output_config with an effort: left out
 	spareSigned // thoughts in earlier turns, which have no signature of the server: left out
 
+	// Of Ollama's requests.
+	spareThink // think: left out where the model has no thoughts
+
 	spareForm = spareLimit | spareParts // every chat request has these
 )
 
@@ -54,6 +57,7 @@ var spares = []spareMember{
 	{spareTopP, []string{"top_p"}, []string{"cannot both be specified"}, true, "top_p"},
 	{spareOff, []string{"thinking"}, []string{"thinking"}, false, ""},
 	{spareEffort, []string{"output_config"}, []string{"effort", "output_config"}, false, "reasoning_effort"},
+	{spareThink, []string{"think"}, []string{"think"}, false, "thinking"},
 	{spareSigned, nil, []string{"signature", "thinking"}, true, "reasoning_content"},
 }
 

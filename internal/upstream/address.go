@@ -21,7 +21,7 @@ func (p Paths) of(path string) string {
 	switch path {
 	case "/chat/completions", "/messages", "/api/chat":
 		return cmp.Or(p.Chat, path)
-	case "/completions":
+	case "/completions", "/api/generate":
 		return cmp.Or(p.Completions, path)
 	case "/embeddings", "/embed", "/api/embed":
 		return cmp.Or(p.Embeddings, path)

@@ -110,6 +110,8 @@ type Backend struct {
 	key      *credential
 	headers  []header
 	extra    patch
+	contexts *contexts
+	joiner   *joiner
 	host     string // host and port, for messages
 	client   *http.Client
 	fresh    *http.Client // opens a new connection for each request
@@ -146,7 +148,7 @@ func New(o Options) (*Backend, error) {
 		return nil, fmt.Errorf("backend url %q should begin with http:// or https:// and a host", base.Redacted())
 	}
 	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
-	b := &Backend{server: o.identity(base), protocol: p, base: base, prefix: prefixOf(base), host: base.Host}
+	b := &Backend{server: o.identity(base), protocol: p, base: base, prefix: prefixOf(base), contexts: &contexts{}, host: base.Host}
 	if b.extra, err = newPatch(o.ExtraBody); err != nil {
 		return nil, fmt.Errorf("backend %s: %w", base.Host, err)
 	}
@@ -205,9 +207,9 @@ func (o Options) transport() (*http.Transport, error) {
 
 // with returns a backend of the same server with other options.
 func (b *Backend) with(o Options) *Backend {
-	return &Backend{o: o, server: b.server, protocol: b.protocol, signing: b.signing, base: b.base, prefix: b.prefix, key: b.key, headers: b.headers, extra: b.extra, host: b.host,
+	return &Backend{o: o, server: b.server, protocol: b.protocol, signing: b.signing, base: b.base, prefix: b.prefix, key: b.key, headers: b.headers, extra: b.extra, contexts: b.contexts, host: b.host,
 		client: &http.Client{Transport: o.Transport, CheckRedirect: sameHost},
-		fresh:  &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-"}
+		fresh:  &http.Client{Transport: withoutKeeping(o.Transport), CheckRedirect: sameHost}, boot: rand.Text() + "-", joiner: &joiner{}}
 }
 
 // withoutKeeping returns a transport with the same settings that opens a new connection for
@@ -285,6 +287,9 @@ var errTimeout = errors.New("the attempt's time ran out")
 // [*batholith.Failure], or a [*batholith.MediaError]. If ctx was cancelled, Do returns its cause.
 // In these two cases the attempt says nothing about the record or the backend.
 func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
+	if b.protocol.send != nil {
+		return b.protocol.send(b, ctx, call)
+	}
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := newPatience(b.o.Timeout, call.Room, cancel)
@@ -294,7 +299,11 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 		room = p
 	}
 	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
-	call.Body = b.patched(call.Body)
+	sent, err := b.patched(attempt, call.Body)
+	if err != nil {
+		return nil, err
+	}
+	call.Body = sent
 	body, err := b.post(attempt, call, room, s)
 	if err == nil {
 		return body, nil
@@ -425,12 +434,17 @@ func (b *Backend) try(client *http.Client, req *http.Request, sent []byte, s *se
 	return body, nil
 }
 
-// patched returns a body with what the backend adds to it.
-func (b *Backend) patched(body []byte) []byte {
-	if len(b.extra) == 0 {
-		return body
+// patched returns a body with what the protocol and the backend's settings add to it.
+func (b *Backend) patched(ctx context.Context, body []byte) (_ []byte, err error) {
+	if b.protocol.prepare != nil {
+		if body, err = b.protocol.prepare(ctx, b, body); err != nil {
+			return nil, err
+		}
 	}
-	return b.extra.apply(body)
+	if len(b.extra) == 0 {
+		return body, nil
+	}
+	return b.extra.apply(body), nil
 }
 
 // requestID returns an id that no other request has, in this process or another.

@@ -66,12 +66,21 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 		return nil, false, nil
 	}
 	var list struct {
-		Data []listed `json:"data"`
+		Data   []listed `json:"data"`
+		Models []struct {
+			Name string `json:"name"`
+		} `json:"models"` // Ollama's own list
 	}
-	if json.Unmarshal(body, &list, lenient) != nil || list.Data == nil {
+	if json.Unmarshal(body, &list, lenient) != nil {
 		return nil, false, nil
 	}
-	return list.Data, true, nil
+	if b.o.Protocol == "ollama" && list.Models != nil {
+		list.Data = []listed{}
+		for _, m := range list.Models {
+			list.Data = append(list.Data, listed{ID: m.Name})
+		}
+	}
+	return list.Data, list.Data != nil, nil
 }
 
 // listed is one entry of a server's list of models. llama.cpp lists aliases too.

@@ -1,9 +1,12 @@
 package upstream
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/batholith/batholith"
 )
 
 // protocols lists what requests of each protocol have in common beside their bodies, which
@@ -14,6 +17,8 @@ var protocols = []protocol{
 	{name: "bedrock", authenticate: sigV4, again: retimed, read: withMetrics,
 		ends:   "Bedrock's is https://bedrock-runtime.REGION.amazonaws.com",
 		secret: "the AWS keys of the backend (access_key_id and secret_access_key_env, or profile)"},
+	{name: "ollama", authenticate: bearer, models: "/api/tags", ends: "one with the protocol ollama has no path, such as http://127.0.0.1:11434", prepare: fitModel, secret: apiKey},
+	{name: "tei", authenticate: bearer, models: "/info", ends: "one with the protocol tei has no path, such as http://127.0.0.1:8080", send: (*Backend).embed, secret: apiKey},
 }
 
 // protocol is one row of the table.
@@ -23,6 +28,11 @@ type protocol struct {
 	// the protocol needs. body is the request's; nil if it has none.
 	authenticate func(b *Backend, req *http.Request, body []byte) error
 	models       string // path of the list of models, appended to the base URL; "": the base URL itself is asked, to see whether the server is reachable
+	// prepare changes the body of a request by what the server has, or refuses it with a
+	// [*batholith.Failure]; nil: nothing.
+	prepare func(ctx context.Context, b *Backend, body []byte) ([]byte, error)
+	// send replaces the way of a call to the server; nil: each call is a request.
+	send func(b *Backend, ctx context.Context, call batholith.Call) ([]byte, error)
 	// again reports whether a refused request should be sent once more, because authenticate can
 	// now do better. nil: never.
 	again func(b *Backend, resp *http.Response, said said) bool

@@ -55,7 +55,11 @@ func (b *Backend) Stream(ctx context.Context, call batholith.Call, each func(dat
 	defer p.timer.Stop()
 	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
 	f := &following{b: b, each: each, cancel: cancel}
-	call.Body = b.patched(call.Body)
+	sent, err := b.patched(attempt, call.Body)
+	if err != nil {
+		return err
+	}
+	call.Body = sent
 	req, client, err := b.request(attempt, call, s)
 	if err == nil {
 		req.Header.Set("Accept", streamTypes)

@@ -1,0 +1,355 @@
+package dialect
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/batholith/batholith"
+)
+
+// ollamaRequest builds a request of /api/chat or /api/generate.
+type ollamaRequest struct {
+	options buffer // without the braces
+	rest    buffer // without the braces
+	limit   int64
+	images  int
+	pixels  int              // bytes of the images
+	names   map[string]value // of tool calls, by id
+	changes batholith.Changes
+	spare   batholith.Spare
+}
+
+// notInOllama refuses a member that Ollama does not have.
+func notInOllama() error {
+	return wrong("Ollama has nothing like it; leave it out, or use a backend with the protocol openai")
+}
+
+// ollamaRequestOf converts a chat, or a prompt with the marks of its template. The context is the
+// first member, where package upstream finds it.
+func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
+	body := trim(hub.Body)
+	r := ollamaRequest{limit: defaultReply, names: map[string]value{}, changes: hub.Changes}
+	r.changes.Dropped, r.changes.Mapped = slices.Clone(hub.Changes.Dropped), slices.Clone(hub.Changes.Mapped)
+	for raw, v := range body.fields() {
+		if v.absent() {
+			continue
+		}
+		name := raw.text()
+		if err := at(name, r.member(name, v)); err != nil {
+			return batholith.Call{}, err
+		}
+	}
+	b := newBuffer(len(body) + 256)
+	b.literal(`{"options":{`)
+	b.integerMember("num_ctx", contextFor(len(r.rest)-r.pixels, r.images, r.limit))
+	if len(r.options) > 0 {
+		b.raw(r.options)
+	}
+	b.close('}')
+	b.raw(r.rest)
+	if path == ollamaGeneratePath {
+		b.literal(`"raw":true`)
+	}
+	b.literal(`"stream":false,"truncate":false,"shift":false`)
+	b.close('}')
+	return batholith.Call{Path: path, Body: b, ServerTools: hub.ServerTools, Changes: r.changes, Spare: r.spare}, nil
+}
+
+// ollamaOptions are the names of sampling members in Ollama's options.
+var ollamaOptions = map[string]string{"temperature": "temperature", "top_p": "top_p", "min_p": "min_p", "seed": "seed", "frequency_penalty": "frequency_penalty",
+	"presence_penalty": "presence_penalty", "repetition_penalty": "repeat_penalty"}
+
+// member reads one member of the request. Errors are relative to it.
+func (r *ollamaRequest) member(name string, v value) error {
+	if option, ok := ollamaOptions[name]; ok {
+		r.options.member(option, v)
+		return nil
+	}
+	switch name {
+	case "model":
+		r.rest.member(name, v)
+	case "messages":
+		return r.messages(v)
+	case "prompt":
+		if v.kind() != '"' {
+			return wrong("Ollama takes one prompt, as a string")
+		}
+		r.rest.member(name, v)
+	case "max_tokens", "max_completion_tokens":
+		if n, ok := v.integer(); ok {
+			r.limit = n
+		}
+		r.options.member("num_predict", v)
+	case "top_k":
+		if n, ok := v.integer(); ok && n > 0 { // vLLM: -1 and 0 mean all
+			r.options.member(name, v)
+		}
+	case "stop":
+		if v.kind() == '"' {
+			v = value("[" + string(v) + "]")
+		}
+		r.options.member(name, v)
+	case "tools":
+		if v.filled() {
+			r.rest.member(name, v)
+		}
+	case "tool_choice":
+		if !v.is("auto") {
+			return wrong("Ollama can neither force nor forbid a tool; leave it out, or use a backend with the protocol openai")
+		}
+	case "response_format":
+		return r.format(v)
+	case "chat_template_kwargs":
+		return r.template(v)
+	case "reasoning_effort":
+		r.effort(v)
+	default:
+		return r.other(name, v)
+	}
+	return nil
+}
+
+// other drops members that only guide the choice of words, and refuses those whose absence the
+// answer would show.
+func (r *ollamaRequest) other(name string, v value) error {
+	switch name {
+	case "continue_final_message", "add_generation_prompt", "add_special_tokens", "stream", "stream_options", "thinking_token_budget", "thinking_budget_tokens", "custom_params":
+		// Ollama continues the last message if it is the assistant's, and has no budget of thinking.
+		return nil
+	case "parallel_tool_calls":
+		if v.kind() == 'f' {
+			r.changes.Drop(name)
+		}
+		return nil
+	case "n":
+		if v.number() == 1 {
+			return nil
+		}
+	case "user", "store", "metadata", "service_tier", "prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity":
+		if v.says() {
+			r.changes.Drop(name)
+		}
+		return nil
+	}
+	if !v.says() || string(v) == "0" {
+		return nil
+	}
+	return notInOllama()
+}
+
+// only refuses members of an object that are not among names, and counts those that the record
+// can do without as dropped. path is the object's place in the request, without array positions.
+func (r *ollamaRequest) only(path string, v value, names ...string) error {
+	for raw, m := range v.fields() {
+		switch name := raw.text(); {
+		case m.absent(), !m.says(), slices.Contains(names, name):
+		case slices.Contains(droppedInside, name):
+			r.changes.Drop(path + "." + name)
+		default:
+			return at(name, notInOllama())
+		}
+	}
+	return nil
+}
+
+// template reads the switch of thinking, which is what the families set.
+func (r *ollamaRequest) template(v value) error {
+	for name, v := range v.members() {
+		switch name {
+		case "enable_thinking", "thinking":
+			r.think(v)
+		case "thinking_budget":
+		default:
+			return at(name, notInOllama())
+		}
+	}
+	return nil
+}
+
+// think writes the switch of thinking. A model without thoughts refuses it if it is on; then the
+// record is sent without.
+func (r *ollamaRequest) think(v value) {
+	if r.spare&spareThink == 0 { // the first counts, if effort and switch are given
+		r.rest.member("think", v)
+		r.spare |= spareThink
+	}
+}
+
+// effort reads reasoning_effort: Ollama knows low, medium, high and max.
+func (r *ollamaRequest) effort(v value) {
+	switch v.text() {
+	case "none":
+		v = value("false")
+	case "minimal":
+		v = value(`"low"`)
+	case "xhigh":
+		v = value(`"max"`)
+	}
+	r.think(v)
+}
+
+// format reads response_format.
+func (r *ollamaRequest) format(v value) error {
+	err := first(r.only("response_format", v, "type", "json_schema"),
+		at("json_schema", r.only("response_format.json_schema", v.member("json_schema"), "name", "description", "schema", "strict")))
+	if err != nil {
+		return err
+	}
+	switch v.member("type").text() {
+	case "text":
+	case "json_object":
+		r.rest.literal(`"format":"json"`)
+	case "json_schema":
+		schema := v.member("json_schema").member("schema")
+		if schema.kind() != '{' {
+			return at("json_schema", at("schema", wrong("Input should be a valid object")))
+		}
+		r.rest.member("format", schema)
+	default:
+		return at("type", notInOllama())
+	}
+	return nil
+}
+
+// messages writes the messages in Ollama's form.
+func (r *ollamaRequest) messages(v value) error {
+	r.rest.key("messages")
+	r.rest.open('[')
+	for i, m := range v.elements() {
+		if err := r.message(m); err != nil {
+			return at(i, err)
+		}
+	}
+	r.rest.close(']')
+	return nil
+}
+
+// message writes one message. Ollama has texts as one string, images beside them, and the
+// arguments of calls as objects.
+func (r *ollamaRequest) message(m value) error {
+	if err := r.only("messages", m, "role", "content", "reasoning_content", "tool_calls", "tool_call_id", "refusal"); err != nil {
+		return err
+	}
+	b := &r.rest
+	b.open('{')
+	role := m.member("role").text()
+	if role == "developer" {
+		role = "system"
+	}
+	b.textMember("role", role)
+	if err := at("content", r.content(m.member("content"))); err != nil {
+		return err
+	}
+	b.member("thinking", m.member("reasoning_content"))
+	if calls := m.member("tool_calls"); calls.filled() {
+		b.key("tool_calls")
+		b.open('[')
+		for i, c := range calls.elements() {
+			if err := r.call(c); err != nil {
+				return at("tool_calls", at(i, err))
+			}
+		}
+		b.close(']')
+	}
+	if id := m.member("tool_call_id"); !id.absent() {
+		b.member("tool_call_id", id)
+		b.member("tool_name", r.names[id.text()])
+	}
+	b.close('}')
+	return nil
+}
+
+// call writes a tool call of an earlier turn.
+func (r *ollamaRequest) call(c value) error {
+	f := c.member("function")
+	if err := first(r.only("messages.tool_calls", c, "id", "type", "function"), at("function", r.only("messages.tool_calls.function", f, "name", "arguments"))); err != nil {
+		return err
+	}
+	args, err := arguments(f.member("arguments"), false)
+	if err != nil {
+		return at("function", at("arguments", wrong("Input should be a JSON object, written as a string")))
+	}
+	r.names[c.member("id").text()] = f.member("name")
+	b := &r.rest
+	b.open('{')
+	b.member("id", c.member("id"))
+	b.key("function")
+	b.open('{')
+	b.member("name", f.member("name"))
+	b.member("arguments", args)
+	b.close('}')
+	b.close('}')
+	return nil
+}
+
+// content writes the content of a message: its texts as one string, and its images.
+func (r *ollamaRequest) content(v value) error {
+	switch v.kind() {
+	case 'n':
+		r.rest.literal(`"content":""`)
+		return nil
+	case '"':
+		r.rest.member("content", v)
+		return nil
+	case '[':
+	default:
+		return wrong("Input should be a valid string or a list of parts")
+	}
+	var text value
+	var images []value
+	for i, p := range v.elements() {
+		if err := r.only("messages.content", p, "type", "text", "refusal", "image_url", "input_audio", "video_url", "file"); err != nil {
+			return at(i, err)
+		}
+		switch typ := p.member("type").text(); typ {
+		case "text", "refusal":
+			if text != nil {
+				text = append(text[:len(text)-1], `\n"`...)
+			}
+			text = joined(text, p.member(typ))
+		case "image_url":
+			url := p.member("image_url")
+			if url.kind() == '{' {
+				if err := r.only("messages.content.image_url", url, "url"); err != nil {
+					return at(i, at(typ, err))
+				}
+				url = url.member("url")
+			}
+			data, ok := inlineData(url)
+			if !ok {
+				return at(i, at(typ, wrong("Ollama takes images by their bytes; give a URL that begins with data:, or use a backend with the protocol openai")))
+			}
+			images = append(images, data)
+		default:
+			return at(i, at("type", wrong("Ollama takes texts and images, and no parts of type '%s'; use a backend with the protocol openai", shortened(typ, 60))))
+		}
+	}
+	if text == nil {
+		text = value(`""`)
+	}
+	r.rest.member("content", text)
+	if len(images) > 0 {
+		r.images += len(images)
+		r.rest.key("images")
+		r.rest.open('[')
+		for _, data := range images {
+			r.rest.raw(data)
+			r.pixels += len(data)
+		}
+		r.rest.close(']')
+	}
+	return nil
+}
+
+// inlineData returns the base64 text of a data: URL, as a JSON string.
+func inlineData(url value) (value, bool) {
+	if url.kind() != '"' {
+		return nil, false
+	}
+	text := bytes.ReplaceAll(url, []byte(`\/`), []byte("/"))
+	head, data, ok := bytes.Cut(text, []byte(";base64,"))
+	if !ok || !bytes.HasPrefix(head, []byte(`"data:`)) {
+		return nil, false
+	}
+	return append(value(`"`), data...), true
+}
