@@ -145,7 +145,6 @@ func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 		"events: [{url: 'http://h'}]",
 		"store: postgres://u@h/db",
 		"roles_of_this_process: [api]",
-		"models: [{id: m, backends: [{url: 'http://h', protocol: tei}]}]",
 	} {
 		_, err := load(t, file, nil, nil)
 		p := first(t, err)

@@ -319,8 +319,8 @@ type Backend struct {
 	// Working directory of that server; absent: the current one. A path with a slash in exec
 	// begins there.
 	Dir string `yaml:"dir"`
-	// Protocol of the server: openai, anthropic (Messages API), or bedrock (Bedrock's runtime).
-	// Others (ollama, tei) are not supported yet.
+	// Protocol of the server: openai, anthropic (Messages API), bedrock (Bedrock's runtime),
+	// ollama (Ollama's own) or tei (Hugging Face Text Embeddings Inference).
 	Protocol string `yaml:"protocol"`
 	// The server's own name for the model; absent: the id above. A server of exec that lists
 	// one model only is asked for that one.
