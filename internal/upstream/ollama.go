@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/batholith/batholith"
 )
@@ -65,7 +62,8 @@ func (c *contexts) grow(ctx context.Context, b *Backend, need int64) (size int64
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.asked {
-		c.most, c.blind, c.asked = b.shown(ctx)
+		can := b.shown(ctx)
+		c.most, c.blind, c.asked = int64(can.Context), can.Images == batholith.AbilityOf(false), ctx.Err() == nil
 		c.now = max(c.now, b.loaded(ctx))
 	}
 	c.now = max(c.now, need)
@@ -93,39 +91,4 @@ func (b *Backend) loaded(ctx context.Context) int64 {
 		}
 	}
 	return 0
-}
-
-// shown returns what /api/show tells of the model: the length that it was trained for, 0 if that is
-// not told, and whether it sees no images. ok is false if the server did not answer.
-func (b *Backend) shown(ctx context.Context) (most int64, blind, ok bool) {
-	attempt, cancel := context.WithTimeout(ctx, min(probeTimeout, b.o.Timeout))
-	defer cancel()
-	sent, err := json.Marshal(map[string]string{"model": b.o.Model})
-	if err != nil {
-		return 0, false, true
-	}
-	req, err := http.NewRequestWithContext(attempt, http.MethodPost, b.address("/api/show"), bytes.NewReader(sent))
-	if err != nil {
-		return 0, false, true
-	}
-	req.Header.Set("Content-Type", "application/json")
-	s := &sending{patience: probeTimeout}
-	body, err := b.exchange(b.client, req, sent, s, readList)
-	if err != nil {
-		return 0, false, s.answered.Load()
-	}
-	var doc struct {
-		Info         map[string]jsontext.Value `json:"model_info"`
-		Capabilities []string                  `json:"capabilities"` // since 0.6.4
-	}
-	if json.Unmarshal(body, &doc, lenient) != nil {
-		return 0, false, true
-	}
-	blind = len(doc.Capabilities) > 0 && !slices.Contains(doc.Capabilities, "vision")
-	for name, v := range doc.Info {
-		if strings.HasSuffix(name, ".context_length") && v.Kind() == '0' {
-			most, _ = strconv.ParseInt(string(v), 10, 64)
-		}
-	}
-	return max(most, 0), blind, true
 }

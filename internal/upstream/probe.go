@@ -77,7 +77,7 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 	if b.o.Protocol == "ollama" && list.Models != nil {
 		list.Data = []listed{}
 		for _, m := range list.Models {
-			list.Data = append(list.Data, listed{ID: m.Name})
+			list.Data = append(list.Data, listed{ID: m.Name, Owner: "library"})
 		}
 	}
 	return list.Data, list.Data != nil, nil
