@@ -12,6 +12,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	_ "github.com/batholith/batholith/internal/raced"
 )
 
 // oneConn is a listener with one connection.
