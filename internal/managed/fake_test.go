@@ -109,7 +109,7 @@ type run struct {
 
 // quick are times for tests; none of them decides about a result.
 func quick() Options {
-	return Options{Least: time.Millisecond, Most: 2 * time.Millisecond, Look: time.Millisecond, Watch: time.Millisecond, Unwell: time.Millisecond, Grace: time.Minute}
+	return Options{Least: time.Millisecond, Most: 2 * time.Millisecond, Look: time.Millisecond, Watch: time.Millisecond, Grace: time.Minute}
 }
 
 func start(t *testing.T, o Options, sp Spec, dir string) *run {

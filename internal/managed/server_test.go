@@ -82,7 +82,9 @@ func TestAProgramThatIsGoneIsTriedAgain(t *testing.T) {
 }
 
 func TestASickServerIsStartedAgain(t *testing.T) {
-	r := start(t, quick(), spec(t, "serve"), t.TempDir())
+	o := quick()
+	o.Unwell = time.Millisecond
+	r := start(t, o, spec(t, "serve"), t.TempDir())
 	first := r.untilReady()
 	ask(first.Port, "/sicken")
 	s := r.until("the stop", func(s State) bool { return s.Phase == PhaseWaiting && s.PID == 0 })
