@@ -12,6 +12,7 @@ type ollamaRequest struct {
 	options buffer // without the braces
 	rest    buffer // without the braces
 	limit   int64
+	penalty bool // the record has a penalty for repetitions
 	images  int
 	pixels  int              // bytes of the images
 	names   map[string]value // of tool calls, by id
@@ -41,6 +42,9 @@ func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
 	}
 	b := newBuffer(len(body) + 256)
 	b.literal(`{"options":{`)
+	if !r.penalty { // Ollama's default is 1.1, for tokens among the last 64, and changes greedy answers too
+		r.options.integerMember("repeat_penalty", 1)
+	}
 	b.integerMember("num_ctx", contextFor(len(r.rest)-r.pixels, r.images, r.limit))
 	if len(r.options) > 0 {
 		b.raw(r.options)
@@ -62,6 +66,7 @@ var ollamaOptions = map[string]string{"temperature": "temperature", "top_p": "to
 // member reads one member of the request. Errors are relative to it.
 func (r *ollamaRequest) member(name string, v value) error {
 	if option, ok := ollamaOptions[name]; ok {
+		r.penalty = r.penalty || option == "repeat_penalty"
 		r.options.member(option, v)
 		return nil
 	}

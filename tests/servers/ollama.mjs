@@ -1,4 +1,4 @@
-// Ollama's own API. https://github.com/ollama/ollama/blob/main/docs/api.md
+// Ollama's own API, with its default penalty for repetitions. https://github.com/ollama/ollama/blob/main/docs/api.md
 import {Refusal} from "./engine.mjs";
 
 const name = "tiny-v1:latest";
@@ -9,7 +9,7 @@ const knows = (model) => {
 const parameters = (b) => {
   const o = b.options ?? {};
   return {most: o.num_predict > 0 ? o.num_predict : undefined, temperature: o.temperature ?? 0, topP: o.top_p, topK: o.top_k, seed: o.seed, stop: o.stop,
-    context: o.num_ctx, repeatPenalty: o.repeat_penalty};
+    context: o.num_ctx, repeatPenalty: o.repeat_penalty ?? 1.1};
 };
 const totals = (a) => ({done: true, done_reason: a.reason === "length" ? "length" : "stop", total_duration: 1, load_duration: 1,
   prompt_eval_count: a.input, prompt_eval_duration: 1, eval_count: a.output, eval_duration: 1});
