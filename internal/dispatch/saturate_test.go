@@ -158,7 +158,7 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 				if c.saturated > 0 && p.saturated > c.saturated || p.busy < c.busy || p.inFlight > most {
 					t.Errorf("want: full after %s, busy %.2f, at most %.2f in flight for each slot; the limits were %s", c.saturated, c.busy, most, r.limits())
 				}
-				if st.Refused*7 > st.Requests {
+				if float64(st.Refused) > c.refused*float64(st.Requests) {
 					t.Errorf("%d of %d requests were refused; the limits were %s", st.Refused, st.Requests, r.limits())
 				}
 				if w := st.Others.Wait; w.P50 > 0.25 || w.P95 > 0.5 {
@@ -172,7 +172,7 @@ func TestEveryServerIsKeptFull(t *testing.T) {
 func saturations() (all []saturation) {
 	const s = time.Second
 	add := func(name string, o simlm.Options, saturated, full, settled, until time.Duration, busy float64) {
-		all = append(all, saturation{name, o, saturated, full, settled, until, busy})
+		all = append(all, saturation{name, o, saturated, full, settled, until, busy, 1.0 / 7})
 	}
 	for _, slots := range []int{8, 64, 256, 1024} {
 		add(fmt.Sprintf("gauges, %d slots", slots), simlm.Options{Engine: simlm.EngineVLLM, Slots: slots}, 3*s, 3*s, 10*s, 30*s, 0.99)
@@ -199,6 +199,7 @@ func saturations() (all []saturation) {
 	add("nothing, fewer slots", changing(simlm.EngineNone, 0, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.99)
 	add("refusals, more slots", changing(simlm.EngineNone, 8, 32, 128), 10*s, 100*s, 100*s, 150*s, 0.99)
 	add("refusals, fewer slots", changing(simlm.EngineNone, 32, 128, 32), 10*s, 10*s, 120*s, 180*s, 0.98)
+	all[len(all)-1].refused = 1.0 / 4          // the queue keeps the limit at twice the slots until goodput tells; in 56 runs 0.12 to 0.19
 	amid := func(from, to int) simlm.Options { // an audit of the gauges
 		return simlm.Options{Engine: simlm.EngineVLLM, Schedule: []simlm.Slots{{Count: from}, {From: 48 * s, Count: to}}}
 	}
