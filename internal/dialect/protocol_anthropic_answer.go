@@ -161,13 +161,18 @@ func (anthropicLeg) answer(call batholith.Call, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	if m.finish == endStop && !knownFormat(call, m.text) {
-		return nil, modelFault("it should be JSON of the schema that the record gives, and is not JSON; does the model server know output_config.format?")
+		return nil, notOfTheFormat()
 	}
 	h := hubAnswer{id: m.id, model: m.model, text: m.text, thought: m.thought, calls: m.calls, finish: m.finish, tokens: m.tokens}
 	if m.told.is("stop_sequence") {
 		h.stop = m.sequent
 	}
 	return h.body(), nil
+}
+
+// notOfTheFormat is the failure of an attempt whose answer ignores output_config.
+func notOfTheFormat() error {
+	return modelFault("it should be JSON of the schema that the record gives, and is not JSON; does the model server know output_config.format?")
 }
 
 // knownFormat reports whether an answer is JSON if the request asked for JSON. Servers that do

@@ -12,9 +12,9 @@ type streamLeg interface {
 	leg
 	// streamed returns a call that asks for a stream.
 	streamed(call batholith.Call) batholith.Call
-	// decoder returns the reader of one stream: it converts an event to chunks of OpenAI's
-	// protocol. done reports whether the stream is over.
-	decoder() func(data []byte) (chunks [][]byte, done bool, err error)
+	// decoder returns the reader of the stream of one call: it converts an event to chunks of
+	// OpenAI's protocol. done reports whether the stream is over.
+	decoder(call batholith.Call) func(data []byte) (chunks [][]byte, done bool, err error)
 }
 
 // nativeStreams is implemented by translators that pass the events of a server on.
@@ -83,7 +83,7 @@ func newHub(t translator, input value, call batholith.Call) *hub {
 	if form, ok := t.(crossing); ok {
 		h.t = form.t
 		if l, ok := form.l.(streamLeg); ok {
-			h.decode = l.decoder()
+			h.decode = l.decoder(call)
 		} else {
 			h.decode = func(data []byte) ([][]byte, bool, error) {
 				hub, err := form.l.answer(call, data)
@@ -111,15 +111,18 @@ func withStream(call batholith.Call) batholith.Call {
 func (anthropicLeg) streamed(call batholith.Call) batholith.Call { return withStream(call) }
 
 // decoder implements streamLeg.
-func (anthropicLeg) decoder() func([]byte) ([][]byte, bool, error) {
-	d := &messageDecoder{calls: map[int64]int{}}
+func (anthropicLeg) decoder(call batholith.Call) func([]byte) ([][]byte, bool, error) {
+	d := &messageDecoder{call: call, calls: map[int64]int{}}
 	return d.decode
 }
 
 // messageDecoder converts the events of the Messages API to OpenAI's chunks.
 type messageDecoder struct {
-	calls map[int64]int // numbers of the tool calls, by the index of their block
-	usage messageUsage
+	call   batholith.Call
+	calls  map[int64]int // numbers of the tool calls, by the index of their block
+	usage  messageUsage
+	text   pieces
+	reason value // stop_reason
 }
 
 // messageUsage joins the usage of message_start with that of message_delta, which may have only
@@ -170,16 +173,25 @@ func (d *messageDecoder) decode(data []byte) (chunks [][]byte, done bool, err er
 		b = d.delta(doc)
 	case "message_delta":
 		d.usage.take(doc.member("usage"))
-		b = d.end(doc.member("delta"))
+		b, err = d.end(doc.member("delta"))
 	case "message_stop":
-		return nil, true, nil
+		return nil, true, d.formed()
 	case "error":
 		return nil, false, errorWithin(doc.member("error"))
 	}
-	if len(b) == 0 {
-		return nil, false, nil
+	if len(b) == 0 || err != nil {
+		return nil, false, err
 	}
 	return [][]byte{b}, false, nil
+}
+
+// formed returns an error if the whole text is not JSON, but the request asks for JSON.
+func (d *messageDecoder) formed() error {
+	end, _ := endOf(d.reason)
+	if len(d.calls) > 0 || end != endStop && end != "" || knownFormat(d.call, d.text.value()) {
+		return nil
+	}
+	return notOfTheFormat()
 }
 
 // hubDelta writes a chunk with a delta.
@@ -212,6 +224,7 @@ func (d *messageDecoder) start(doc value) buffer {
 		})
 	case "text":
 		if text := block.member("text"); text.kind() == '"' {
+			d.text.add(text)
 			return hubDelta(func(b *buffer) { b.member("content", text) })
 		}
 	case "thinking":
@@ -227,7 +240,11 @@ func (d *messageDecoder) delta(doc value) buffer {
 	delta := doc.member("delta")
 	switch delta.member("type").text() {
 	case "text_delta":
-		return hubDelta(func(b *buffer) { b.member("content", delta.member("text")) })
+		text := delta.member("text")
+		if text.kind() == '"' {
+			d.text.add(text)
+		}
+		return hubDelta(func(b *buffer) { b.member("content", text) })
 	case "thinking_delta":
 		return hubDelta(func(b *buffer) { b.member("reasoning_content", delta.member("thinking")) })
 	case "input_json_delta":
@@ -248,7 +265,7 @@ func (d *messageDecoder) delta(doc value) buffer {
 }
 
 // end converts the end of a message.
-func (d *messageDecoder) end(delta value) (b buffer) {
+func (d *messageDecoder) end(delta value) (b buffer, err error) {
 	tokens := messageTokens(d.usage.value())
 	if len(d.calls) > 0 {
 		b.literal(`{"choices":[{"index":0,"delta":{}`)
@@ -256,6 +273,8 @@ func (d *messageDecoder) end(delta value) (b buffer) {
 		b.literal(`{"choices":[{"index":0,"delta":{"content":""}`)
 	}
 	if reason := delta.member("stop_reason"); reason.says() {
+		d.reason = reason
+		err = d.formed()
 		b.member("finish_reason", reason)
 		if reason.is("stop_sequence") {
 			b.member("stop_reason", delta.member("stop_sequence"))
@@ -270,7 +289,7 @@ func (d *messageDecoder) end(delta value) (b buffer) {
 	b.integerMember("cached_tokens", tokens.CacheRead)
 	b.integerMember("cache_creation_tokens", tokens.CacheWrite)
 	b = append(b, "}}}"...)
-	return b
+	return b, err
 }
 
 // streamed implements nativeStreams.

@@ -102,6 +102,7 @@ func TestStreamsFailAsAnswersDo(t *testing.T) {
 		"an error later":      {hijacked(first + "data: 1\n\ndata: {\"error\":{\"message\":\"m\",\"code\":400}}\n\n"), batholith.FailureBadRecord, 1},
 		"an event named so":   {hijacked(first + "data: 1\n\nevent: error\ndata: the engine is dead\n\n"), retry, 1},
 		"llama.cpp's old way": {hijacked(first + "data: 1\n\nerror: {\"code\":500,\"message\":\"m\",\"type\":\"server_error\"}\n\n"), retry, 1},
+		"Ollama's":            {hijacked("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n{\"message\":{}}\n{\"error\":\"unexpected EOF\"}\n"), retry, 1},
 		"torn":                {hijacked("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n20\r\ndata: 2"), retry, 1},
 		"reset":               {hijacked("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\ndata: 1\n\n"), retry, 1},
 		"a long line": {func(w http.ResponseWriter, _ *http.Request) {
