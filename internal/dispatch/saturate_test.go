@@ -139,6 +139,7 @@ type saturation struct {
 	settled   time.Duration // and what waits
 	until     time.Duration
 	busy      float64 // at least
+	refused   float64 // share of the requests, at most
 }
 
 // A law of the whole: whatever a server says of itself, or nothing, and whatever becomes of it, it is kept full, and not much more.
