@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -32,6 +33,12 @@ type Job = bedrock.GetModelInvocationJobOutput
 // BedrockClient is an SDK client of the server's API.
 func (s *Server) BedrockClient() *bedrock.Client {
 	return bedrock.New(bedrock.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock,
+		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
+}
+
+// RuntimeClient is an SDK client of the server's runtime, which is on the same port. It does not ask again.
+func (s *Server) RuntimeClient() *bedrockruntime.Client {
+	return bedrockruntime.New(bedrockruntime.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
 }
 

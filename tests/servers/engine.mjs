@@ -9,6 +9,18 @@ export class Refusal extends Error {
   }
 }
 
+/** certain cuts what later tokens may change: a character whose bytes are not complete, and what may become a stop sequence. */
+const certain = (text, stops) => {
+  while (text.endsWith("\ufffd")) text = text.slice(0, -1);
+  let end = text.length;
+  for (const stop of stops) {
+    for (let n = Math.min(stop.length, text.length); n > 0; n--) {
+      if (stop.startsWith(text.slice(-n))) end = Math.min(end, text.length - n);
+    }
+  }
+  return text.slice(0, end);
+};
+
 export class Engine {
   /** o: parallel, queue (-1: unbounded), context (tokens of one request), repeatPenalty, truncate (cut long prompts, as Ollama does) */
   constructor(o) {
@@ -42,8 +54,11 @@ export class Engine {
     return [this.model.tokens.bos, ...this.model.tokenize(prompt, true)];
   }
 
-  /** generate answers a prompt: {text, reason: stop | length | sequence, sequence, input, output}. */
-  async generate(prompt, p, signal) {
+  /**
+   * generate answers a prompt: {text, reason: stop | length | sequence, sequence, input, output}.
+   * told, if the answer is streamed: begin(tokens of the prompt), then piece(text) for each new text; the pieces joined are the whole text.
+   */
+  async generate(prompt, p, signal, told) {
     const room = Math.min(p.context ?? this.o.context, this.o.context);
     if (prompt.length >= room) {
       if (!this.o.truncate) {
@@ -54,13 +69,13 @@ export class Engine {
     }
     const sequence = await this.take();
     try {
-      return await this.answer(sequence, prompt, p, room, signal);
+      return await this.answer(sequence, prompt, p, room, signal, told);
     } finally {
       this.give(sequence);
     }
   }
 
-  async answer(sequence, prompt, p, room, signal) {
+  async answer(sequence, prompt, p, room, signal, told) {
     await sequence.clearHistory();
     const penalty = p.repeatPenalty ?? this.o.repeatPenalty;
     const made = [];
@@ -68,7 +83,16 @@ export class Engine {
     const options = {temperature: p.temperature ?? 0, topK: p.topK ?? 0, topP: p.topP ?? 1, minP: 0, seed: p.seed, yieldEogToken: true,
       repeatPenalty: penalty === 1 ? false : {punishTokens: recent, penalty, penalizeNewLine: true, maxPunishTokens: 64}};
     const most = Math.min(p.most ?? Infinity, room - prompt.length);
-    const done = (reason, text, which = null) => ({reason, text, sequence: which, input: prompt.length, output: made.length});
+    let sent = 0;
+    const tell = (text) => {
+      if (text.length > sent) told?.piece(text.slice(sent));
+      sent = Math.max(sent, text.length);
+    };
+    const done = (reason, text, which = null) => {
+      tell(text);
+      return {reason, text, sequence: which, input: prompt.length, output: made.length};
+    };
+    told?.begin(prompt.length);
     for await (const token of sequence.evaluate(prompt, options)) {
       if (signal?.aborted) throw new Refusal("gone", "the client has gone");
       if (this.model.isEogToken(token)) return done("stop", this.model.detokenize(made));
@@ -78,6 +102,7 @@ export class Engine {
         if (at >= 0) return done("sequence", text.slice(0, at), stop);
       }
       if (made.length >= most) break;
+      if (told) tell(certain(this.model.detokenize(made), p.stop ?? []));
     }
     return done("length", this.model.detokenize(made));
   }

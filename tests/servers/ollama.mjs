@@ -14,6 +14,20 @@ const parameters = (b) => {
 const totals = (a) => ({done: true, done_reason: a.reason === "length" ? "length" : "stop", total_duration: 1, load_duration: 1,
   prompt_eval_count: a.input, prompt_eval_duration: 1, eval_count: a.output, eval_duration: 1});
 
+export const streamType = "application/x-ndjson";
+export const event = (data) => `${JSON.stringify(data)}\n`;
+
+// answer answers a request: as a stream, unless the request says otherwise. content(text) is the member with the text.
+const answer = async (engine, prompt, b, signal, send, content) => {
+  const line = (text, more) => ({model: b.model, created_at: new Date().toISOString(), ...content(text), ...more});
+  if (b.stream === false) {
+    const a = await engine.generate(prompt, parameters(b), signal);
+    return line(a.text, totals(a));
+  }
+  const a = await engine.generate(prompt, parameters(b), signal, {begin: () => {}, piece: (text) => send(line(text, {done: false}))});
+  send(line("", totals(a)));
+};
+
 export const routes = (engine) => ({
   "GET /api/version": () => ({version: "0.17.0"}),
   "GET /api/tags": () => ({models: [{name, model: name, modified_at: "2026-01-01T00:00:00Z", size: 2034784, digest: "0".repeat(64), details}]}),
@@ -22,19 +36,15 @@ export const routes = (engine) => ({
     knows(b.model);
     return {modelfile: "", parameters: "", template: "", details, model_info: {"general.architecture": "llama", "llama.context_length": 768}, capabilities: ["completion"]};
   },
-  "POST /api/chat": async (b, signal) => {
+  "POST /api/chat": (b, signal, send) => {
     knows(b.model);
-    if (b.stream !== false) throw new Refusal("invalid", "this test's server does not stream");
     if (b.tools?.length) throw new Refusal("invalid", `registry.ollama.ai/library/${name} does not support tools`);
-    const a = await engine.generate(engine.chat(b.messages.map((m) => ({role: m.role, text: m.content}))), parameters(b), signal);
-    return {model: b.model, created_at: new Date().toISOString(), message: {role: "assistant", content: a.text}, ...totals(a)};
+    return answer(engine, engine.chat(b.messages.map((m) => ({role: m.role, text: m.content}))), b, signal, send, (text) => ({message: {role: "assistant", content: text}}));
   },
-  "POST /api/generate": async (b, signal) => {
+  "POST /api/generate": (b, signal, send) => {
     knows(b.model);
-    if (b.stream !== false) throw new Refusal("invalid", "this test's server does not stream");
     const prompt = b.raw ? engine.model.tokenize(b.prompt, true) : engine.chat([...(b.system ? [{role: "system", text: b.system}] : []), {role: "user", text: b.prompt}]);
-    const a = await engine.generate(prompt, parameters(b), signal);
-    return {model: b.model, created_at: new Date().toISOString(), response: a.text, ...totals(a)};
+    return answer(engine, prompt, b, signal, send, (text) => ({response: text}));
   },
 });
 

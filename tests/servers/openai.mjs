@@ -19,19 +19,35 @@ const textOf = (content) => {
   }).join("");
 };
 
+export const streamType = "text/event-stream";
+export const event = (data) => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
+
+// answer answers a request, whole or as a stream. content(text) and delta(text) are the members of a choice; delta(null) begins the stream.
+const answer = async (engine, prompt, b, signal, send, {id, object, chunk = object, content, delta}) => {
+  const head = {id: `${id}-${randomUUID()}`, object, created: Math.floor(Date.now() / 1000), model: name};
+  if (!b.stream) {
+    const a = await engine.generate(prompt, parameters(b), signal);
+    return {...head, choices: [{index: 0, ...content(a.text), finish_reason: finish(a)}], usage: usage(a)};
+  }
+  const part = (member, reason = null) => send({...head, object: chunk, choices: [{index: 0, ...member, finish_reason: reason}]});
+  const a = await engine.generate(prompt, parameters(b), signal, {begin: () => part(delta(null)), piece: (text) => part(delta(text))});
+  part(delta(""), finish(a));
+  if (b.stream_options?.include_usage) send({...head, object: chunk, choices: [], usage: usage(a)});
+  send("[DONE]");
+};
+
 export const routes = (engine, {props}) => ({
   "GET /v1/models": () => ({object: "list", data: [{id: name, object: "model", created: 0, owned_by: "llamacpp", meta: {n_ctx_train: 768}}]}),
-  "POST /v1/chat/completions": async (b, signal) => {
+  "POST /v1/chat/completions": async (b, signal, send) => {
     if (b.tools?.length) throw new Refusal("invalid", "tools are not supported by this model's template");
     const messages = b.messages.map((m) => ({role: m.role === "developer" ? "system" : m.role, text: textOf(m.content)}));
-    const a = await engine.generate(engine.chat(messages), parameters(b), signal);
-    return {id: `chatcmpl-${randomUUID()}`, object: "chat.completion", created: Math.floor(Date.now() / 1000), model: name,
-      choices: [{index: 0, message: {role: "assistant", content: a.text}, finish_reason: finish(a)}], usage: usage(a)};
+    return answer(engine, engine.chat(messages), b, signal, send, {id: "chatcmpl", object: "chat.completion", chunk: "chat.completion.chunk",
+      content: (text) => ({message: {role: "assistant", content: text}}),
+      delta: (text) => ({delta: text === null ? {role: "assistant", content: null} : text === "" ? {} : {content: text}})});
   },
-  "POST /v1/completions": async (b, signal) => {
-    const a = await engine.generate(engine.raw(b.prompt), parameters(b), signal);
-    return {id: `cmpl-${randomUUID()}`, object: "text_completion", created: Math.floor(Date.now() / 1000), model: name,
-      choices: [{index: 0, text: a.text, logprobs: null, finish_reason: finish(a)}], usage: usage(a)};
+  "POST /v1/completions": async (b, signal, send) => {
+    const content = (text) => ({text: text ?? "", logprobs: null});
+    return answer(engine, engine.raw(b.prompt), b, signal, send, {id: "cmpl", object: "text_completion", content, delta: content});
   },
   ...(props && {
     "GET /props": () => ({total_slots: engine.o.parallel, default_generation_settings: {n_ctx: engine.o.context}, model_path: "tiny-v1.gguf"}),

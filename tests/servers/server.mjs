@@ -24,8 +24,8 @@ const read = async (request) => {
   return parts.length ? JSON.parse(Buffer.concat(parts)) : {};
 };
 
-// refusals words an error as the protocol of the path does.
-const refusals = (path, error) => (path.startsWith("/api/") ? ollama : path.startsWith("/v1/messages") ? anthropic : openai).refusal(error);
+// protocolOf words errors and streams as the path's protocol does.
+const protocolOf = (path) => (path.startsWith("/api/") ? ollama : path.startsWith("/v1/messages") ? anthropic : openai);
 
 const server = createServer(async (request, response) => {
   const path = request.url.split("?")[0];
@@ -43,12 +43,19 @@ const server = createServer(async (request, response) => {
     }
     const gone = new AbortController();
     response.on("close", () => gone.abort());
-    send(200, await route(await read(request), gone.signal));
+    const event = (data) => { // of a stream, which begins with the first one
+      if (!response.headersSent) response.writeHead(200, {"Content-Type": protocolOf(path).streamType});
+      response.write(protocolOf(path).event(data));
+    };
+    const whole = await route(await read(request), gone.signal, event);
+    if (response.headersSent) response.end();
+    else send(200, whole);
   } catch (error) {
     const refusal = error instanceof Refusal ? error : new Refusal("invalid", String(error));
     if (!(error instanceof Refusal)) console.error(error);
-    const {status, body} = refusals(path, refusal);
-    send(status, body);
+    const {status, body} = protocolOf(path).refusal(refusal);
+    if (response.headersSent) response.end(protocolOf(path).event(body));
+    else send(status, body);
   }
 });
 

@@ -101,6 +101,9 @@ var families = []struct {
 	{"nova", false, func(q string) string {
 		return fmt.Sprintf(`{"messages":[{"role":"user","content":[{"text":%s}]}],"inferenceConfig":{"maxTokens":90}}`, q)
 	}, at("output", "message", "content", "text")},
+	{"titan-text", false, func(q string) string {
+		return fmt.Sprintf(`{"inputText":%s,"textGenerationConfig":{"maxTokenCount":90}}`, q)
+	}, at("results", "outputText")},
 	{"cohere", false, func(q string) string { return fmt.Sprintf(`{"message":%s,"max_tokens":90}`, q) }, at("text")},
 	{"llama", true, func(q string) string { return fmt.Sprintf(`{"prompt":%s,"max_gen_len":90}`, q) }, at("generation")},
 	{"mistral", true, func(q string) string { return fmt.Sprintf(`{"prompt":%s,"max_tokens":90}`, q) }, at("outputs", "text")},
