@@ -81,43 +81,50 @@ func (a answerOf) ollamaLines(t *rapid.T, generate bool) (all [][]byte, whole []
 // TestStreamsOfOllamaSayWhatTheWholeAnswerSays is the law of streams for Ollama's protocol: each line is passed on as it comes, the joined events say
 // what the whole answer says, a stream that is cut before its last line is none, and a server that does not stream is one event.
 func TestStreamsOfOllamaSayWhatTheWholeAnswerSays(t *testing.T) {
+	type asked struct {
+		streamed
+		d    Streamer
+		call batholith.Call
+	}
+	var all []asked
 	overOllama(t, func(f streamed, d Streamer, call batholith.Call) {
 		if n := strings.Count(string(call.Body), `"stream"`); n != 1 || !strings.HasSuffix(string(call.Body), `,"stream":true}`) || !strings.HasPrefix(string(call.Body), `{"options":{"num_ctx":`) {
 			t.Errorf("%s: %s", f.family, call.Body)
 		}
-		t.Run(f.family, func(tt *testing.T) {
-			rapid.Check(tt, func(t *rapid.T) {
-				a := someAnswer(t)
-				a.finish = rapid.SampledFrom([]string{"stop", "length", "", "load", "abort"}).Draw(t, "reason")
-				for i := range a.calls {
-					args := rapid.SampledFrom([]string{`{}`, `{"a":1}`, `{"a":{"b":["\"}"]}}`, "null", `"{\"a\":2}"`, "7", `"{\"a\":"`})
-					a.calls[i] = []string{args.Filter(func(s string) bool { return a.finish != "length" || s[0] == '{' }).Draw(t, "arguments")} // calls that are cut have a test of their own
-				}
-				chunks, body := a.ollamaLines(t, call.Path == ollamaGeneratePath)
-				answer, wrong := d.Answer([]byte(f.input), call, body)
-				for name, chunks := range map[string][][]byte{"stream": chunks, "one event": {body}} {
-					s := d.NewStream([]byte(f.input), call)
-					events, streamed, err := run(s, chunks)
-					if (wrong == nil) != (err == nil) {
-						t.Fatalf("whole %s: %v\n%s %s: %v", body, wrong, name, bytes.Join(chunks, []byte("\n")), err)
-					}
-					if err != nil {
-						continue
-					}
-					for _, e := range events {
-						wholesome(tt, f.family, e.Payload)
-					}
-					want, got := f.whole(t, decoded(t, answer.Output)), f.joined(t, events)
-					if !gocmp.Equal(want, got, cmpopts.EquateEmpty()) || answer.Tokens != streamed.Tokens || answer.Model != streamed.Model || !s.Done() {
-						t.Fatalf("%s (-whole +joined):\n%s\n%s\n%s", name, gocmp.Diff(want, got, cmpopts.EquateEmpty()), bytes.Join(chunks, []byte("\n")), payloads(events))
-					}
-				}
-				n := rapid.IntRange(0, len(chunks)-1).Draw(t, "lines before the cut")
-				if _, _, err := run(d.NewStream([]byte(f.input), call), chunks[:n]); err == nil {
-					t.Fatalf("cut after %d lines, it ends as an answer: %s", n, bytes.Join(chunks, []byte("\n")))
-				}
-			})
-		})
+		all = append(all, asked{f, d, call})
+	})
+	rapid.Check(t, func(tt *rapid.T) {
+		f := all[rapid.IntRange(0, len(all)-1).Draw(tt, "family")] // what they write has a law of its own
+		input := []byte(f.input)
+		a := someAnswer(tt)
+		a.finish = rapid.SampledFrom([]string{"stop", "length", "", "load", "abort"}).Draw(tt, "reason")
+		for i := range a.calls {
+			args := rapid.SampledFrom([]string{`{}`, `{"a":1}`, `{"a":{"b":["\"}"]}}`, "null", `"{\"a\":2}"`, "7", `"{\"a\":"`})
+			a.calls[i] = []string{args.Filter(func(s string) bool { return a.finish != "length" || s[0] == '{' }).Draw(tt, "arguments")} // calls that are cut have a test of their own
+		}
+		chunks, body := a.ollamaLines(tt, f.call.Path == ollamaGeneratePath)
+		answer, wrong := f.d.Answer(input, f.call, body)
+		for name, chunks := range map[string][][]byte{"stream": chunks, "one event": {body}} {
+			s := f.d.NewStream(input, f.call)
+			events, streamed, err := run(s, chunks)
+			if (wrong == nil) != (err == nil) {
+				tt.Fatalf("%s, whole %s: %v\n%s %s: %v", f.family, body, wrong, name, bytes.Join(chunks, []byte("\n")), err)
+			}
+			if err != nil {
+				continue
+			}
+			for _, e := range events {
+				wholesome(t, f.family, e.Payload)
+			}
+			want, got := f.whole(tt, decoded(tt, answer.Output)), f.joined(tt, events)
+			if !gocmp.Equal(want, got, cmpopts.EquateEmpty()) || answer.Tokens != streamed.Tokens || answer.Model != streamed.Model || !s.Done() {
+				tt.Fatalf("%s, %s (-whole +joined):\n%s\n%s\n%s", f.family, name, gocmp.Diff(want, got, cmpopts.EquateEmpty()), bytes.Join(chunks, []byte("\n")), payloads(events))
+			}
+		}
+		n := rapid.IntRange(0, len(chunks)-1).Draw(tt, "lines before the cut")
+		if _, _, err := run(f.d.NewStream(input, f.call), chunks[:n]); err == nil {
+			tt.Fatalf("%s: cut after %d lines, it ends as an answer: %s", f.family, n, bytes.Join(chunks, []byte("\n")))
+		}
 	})
 }
 
