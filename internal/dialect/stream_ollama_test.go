@@ -15,16 +15,15 @@ import (
 )
 
 // overOllama returns the dialects of the streamed families for Ollama, each with its request.
-func overOllama(t *testing.T, visit func(f streamed, d Streamer, call batholith.Call)) {
-	t.Helper()
+func overOllama(t fatal, visit func(f streamed, d Streamer, call batholith.Call)) {
 	for _, f := range streamedFamilies {
 		made, err := For(f.family, ProtocolOllama, cmp.Or(f.typ, batholith.InvokeModel), Options{Names: []string{f.family + ".model"}})
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 		call, err := made.(Streamer).StreamRequest([]byte(f.input), "served")
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 		visit(f, made.(Streamer), call)
 	}

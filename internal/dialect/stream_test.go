@@ -1012,12 +1012,16 @@ func FuzzStream(f *testing.F) {
 	for _, tt := range brokenStreams {
 		f.Add([]byte(tt.chunks))
 	}
+	f.Add([]byte(`{"message":{"thinking":"a","tool_calls":[{"function":{"name":"f","arguments":{}}}]},"response":"b"}
+		{"message":{"content":"c"},"response":"","done":true,"done_reason":"stop","prompt_eval_count":1}`))
 	var all []Streamer
 	for _, s := range streamedFamilies {
 		all = append(all, s.dialect(f))
 	}
+	overOllama(f, func(_ streamed, d Streamer, _ batholith.Call) { all = append(all, d) })
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		for i, d := range all {
+			i %= len(streamedFamilies)
 			input := []byte(streamedFamilies[i].input)
 			call, err := d.StreamRequest(input, "served")
 			if err != nil {
