@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"github.com/batholith/batholith/internal/bedrock"
 )
@@ -34,8 +35,8 @@ func (p page) cursor(token string) (int64, error) {
 	if token == "" {
 		return 0, nil
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != 8+digestSize || !bytes.Equal(b[8:], p.digest(b[:8])) || b[0] > 127 {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token) // ignores line breaks
+	if err != nil || len(b) != 8+digestSize || !bytes.Equal(b[8:], p.digest(b[:8])) || b[0] > 127 || strings.ContainsAny(token, "\r\n") {
 		return 0, bedrock.Validation("The nextToken is not one that this list gave: send it with the same filters and order.")
 	}
 	return int64(binary.BigEndian.Uint64(b)), nil

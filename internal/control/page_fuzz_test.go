@@ -10,6 +10,7 @@ func FuzzANextTokenIsOfItsListOrRefused(f *testing.F) {
 	f.Add(other.token(7))
 	f.Add("")
 	f.Add(sound + "=")
+	f.Add(sound[:2] + "\n" + sound[2:])
 	f.Fuzz(func(t *testing.T, token string) {
 		if at, err := mine.cursor(token); err == nil && token != mine.token(at) || at < 0 {
 			t.Fatalf("%q leads to %d", token, at)
