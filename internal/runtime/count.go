@@ -27,7 +27,7 @@ func (h *handler) count(c *call, w http.ResponseWriter) error {
 		} `json:"input"`
 	}
 	if err := json.Unmarshal(c.body, &in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
-		return validation("The body is not that of CountTokens: %s.", show(err.Error()))
+		return validation("The body is not that of CountTokens: input.invokeModel.body must be a body of InvokeModel in Base64, input.converse a body of Converse.")
 	}
 	invoked, conversed := in.Input.InvokeModel, in.Input.Converse
 	typ, body := batholith.Converse, []byte(conversed)

@@ -162,6 +162,9 @@ func (h *handler) serve(c *call, w http.ResponseWriter, r *http.Request) (err er
 		return err
 	}
 	if c.body, err = read(w, r, c.op.most); err != nil {
+		if c.op.refuses != "" { // a client of a bidirectional stream sends its body only while it gets the answer
+			return validation("%s", c.op.refuses)
+		}
 		return err
 	}
 	if c.who, err = h.Authenticate(r, c.body); err != nil {

@@ -199,6 +199,26 @@ func TestARequestThatCannotBeAnsweredIsRefused(t *testing.T) {
 	}
 }
 
+// What is wrong with a call is told in the words of the API, and an operation that is not available says so whatever its body is.
+func TestARefusalNamesWhatIsWrongWithTheCall(t *testing.T) {
+	for path, c := range map[string]struct{ body, says string }{
+		"/model/alias/invoke-with-bidirectional-stream": {`{"event":{}}`, "Use ConverseStream"},
+		"/model/alias/count-tokens":                     {`{"input":{"invokeModel":{"body":"?"}}}`, "in Base64"},
+	} {
+		for _, known := range []bool{true, false} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(c.body))
+			if !known {
+				r.ContentLength = -1
+			}
+			w := httptest.NewRecorder()
+			tester(&lanes{}).ServeHTTP(w, r)
+			if w.Code != 400 || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), "uint8") {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 func TestTheLongestBodyIsTakenAndOneByteMoreIsNot(t *testing.T) {
 	l := &lanes{answer: batholith.Answer{Output: []byte(`{}`)}}
 	longest := `{"a":"` + strings.Repeat("x", MaxBody-len(`{"a":""}`)) + `"}`

@@ -233,6 +233,7 @@ func transport(limit int) *http.Transport {
 	t.ReadBufferSize, t.WriteBufferSize = bufferSize, bufferSize
 	t.DisableCompression = true // answers are small and the network is fast; CPU is scarce
 	t.MaxResponseHeaderBytes = maxHeader
+	t.OnProxyConnectResponse = tunnelled
 	t.ResponseHeaderTimeout = 0 // a long generation sends nothing until its end; the attempt's timeout bounds it
 	return t
 }

@@ -101,6 +101,9 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 	if cause, ok := network.Cause(err); ok {
 		return failure(kind, "check network.subnets in the settings", "%s cannot be reached: %s", b.host, cause)
 	}
+	if f := b.atProxy(err); f != nil {
+		return f
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return failure(kind, "check the backend's url", "%s: the host name cannot be resolved (%s)", b.host, dnsReason(e))
 	}
@@ -144,7 +147,7 @@ func tlsReason(err error) (cause, remedy string) {
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "this machine does not trust the authority that signed the certificate",
-			"add that certificate to this machine's authorities (update-ca-certificates), or start batholith with SSL_CERT_FILE=FILE, a PEM file that has it"
+			"add that certificate to this machine's authorities (update-ca-certificates), or name a PEM file that has it: the backend's ca_file, or SSL_CERT_FILE in batholith's environment"
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
 		return "the certificate has expired or is not valid yet", "renew the server's certificate, or set this machine's clock"
@@ -286,6 +289,8 @@ func (r *refusal) remedy(model string, p *protocol) string {
 	case r.said.names("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "Arrearage"),
 		r.status == http.StatusPaymentRequired, strings.Contains(said, "credit balance"), strings.Contains(said, "api usage limits"):
 		return "the account of the API key has no quota left, or not enough for this request; check its billing"
+	case r.status == http.StatusProxyAuthRequired:
+		return checkProxyLogin
 	case r.status == http.StatusUnauthorized, r.said.names("invalid_api_key", "account_deactivated"), strings.Contains(said, "api key"):
 		return "check " + p.secret
 	case r.status == http.StatusForbidden && r.said.page:

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -161,6 +162,53 @@ func TestABackendGoesThroughItsProxy(t *testing.T) {
 		transport, err := Options{Proxy: setting}.transport()
 		if err != nil || (transport.Proxy != nil) != set {
 			t.Errorf("%q: %v", setting, err)
+		}
+	}
+}
+
+// deaf returns the address of a server that closes each connection.
+func deaf(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// A fault of the proxy is told as the proxy's: the model server may be running, and its address may be right. No message has the proxy's password.
+func TestAFaultOfAProxyNamesTheProxy(t *testing.T) {
+	answers := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(s.Close)
+		return strings.TrimPrefix(s.URL, "http://")
+	}
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	away := strings.TrimPrefix(gone.URL, "http://")
+	for name, c := range map[string]struct{ url, proxy, cause, remedy string }{
+		"away":            {"http://model.invalid/v1", "http://" + away, "no connection to its proxy " + away + " (connection refused)", "backend's proxy"},
+		"away, https":     {"https://model.invalid/v1", "http://" + away, "no connection to its proxy " + away, "backend's proxy"},
+		"away, SOCKS":     {"http://model.invalid/v1", "socks5://" + away, "no connection to its proxy " + away, "backend's proxy"},
+		"no SOCKS":        {"http://model.invalid/v1", "socks5://" + deaf(t), "its SOCKS proxy", "backend's proxy"},
+		"login, tunnel":   {"https://model.invalid/v1", "http://" + answers(407), "its proxy", "the user and the password"},
+		"login":           {"http://model.invalid/v1", "http://" + answers(407), "answered 407", "the user and the password"},
+		"refuses, tunnel": {"https://model.invalid/v1", "http://" + answers(403), "answered 403", "let the proxy through"},
+	} {
+		scheme, host, _ := strings.Cut(c.proxy, "://")
+		err := called(t, Options{URL: c.url, Proxy: scheme + "://user:hidden@" + host}, "/chat/completions")
+		f, ok := errors.AsType[*batholith.Failure](err)
+		if !ok || !strings.Contains(f.Public, c.cause) || !strings.Contains(f.Remedy, c.remedy) || strings.Contains(f.Public+f.Message, "hidden") {
+			t.Errorf("%s: %v, remedy %q", name, err, f.Remedy)
 		}
 	}
 }

@@ -1,0 +1,73 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/batholith/batholith"
+)
+
+// proxyRefusal is the answer of a proxy that makes no tunnel (RFC 9110, section 9.3.6).
+type proxyRefusal struct{ status int }
+
+// Error implements error. The status text is left out: it is the proxy's.
+func (e *proxyRefusal) Error() string { return fmt.Sprintf("the proxy answered %d", e.status) }
+
+// tunnelled is an [http.Transport]'s OnProxyConnectResponse. It keeps the status of a refusal.
+func tunnelled(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+	if r.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyRefusal{r.StatusCode}
+}
+
+// Remedies for faults of a proxy, which may be set by the backend or by the environment.
+const (
+	checkProxy      = "check the backend's proxy, or HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment"
+	checkProxyLogin = "check the user and the password in the URL of the proxy"
+)
+
+// atProxy returns the failure if the fault is the proxy's, and nil otherwise. It names the proxy, since the model server may be running.
+func (b *Backend) atProxy(err error) *batholith.Failure {
+	if r, ok := errors.AsType[*proxyRefusal](err); ok {
+		remedy := "let the proxy through to the model server, or set the backend's proxy: off"
+		if r.status == http.StatusProxyAuthRequired {
+			remedy = checkProxyLogin
+		}
+		return failure(batholith.FailureUnreachable, remedy, "%s cannot be reached: its proxy%s answered %d", b.host, b.proxyHost(), r.status)
+	}
+	e, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case !ok:
+		return nil
+	case e.Op == "proxyconnect": // net/http: no connection to the proxy
+		return failure(batholith.FailureUnreachable, checkProxy, "%s cannot be reached: there is no connection to its proxy%s (%s)", b.host, b.proxyHost(), proxyReason(e.Err))
+	case e.Op == "socks connect": // net/http: the proxy does not connect to the server
+		return failure(batholith.FailureUnreachable, checkProxy, "%s cannot be reached: its SOCKS proxy%s does not let the connection through", b.host, b.proxyHost())
+	}
+	return nil
+}
+
+// proxyHost is host and port of the backend's own proxy, after a space; "" if the environment sets the proxy.
+func (b *Backend) proxyHost() string {
+	if u, err := url.Parse(b.o.Proxy); err == nil && u.Host != "" {
+		return " " + u.Host
+	}
+	return ""
+}
+
+// proxyReason says in our own words why there is no connection to a proxy.
+func proxyReason(err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return dnsReason(e)
+	}
+	if isTLS(err) {
+		cause, _ := tlsReason(err)
+		return cause
+	}
+	return dialReason(err)
+}
