@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -111,7 +112,11 @@ func (h *handler) failure(c *call, err error) bedrock.Refusal {
 		return refusal
 	case errors.As(err, &record):
 		if record.Code < http.StatusInternalServerError {
-			return validation("%s", record.Message)
+			said := record.Message
+			if rest, ok := strings.CutPrefix(said, "modelInput "); ok { // the word for the body of a record
+				said = "The body " + rest
+			}
+			return validation("%s", said)
 		}
 		return h.modelError(c, record.Code, record.Message)
 	case errors.As(err, &failed):

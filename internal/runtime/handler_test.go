@@ -219,6 +219,14 @@ func TestARefusalNamesWhatIsWrongWithTheCall(t *testing.T) {
 	}
 }
 
+// Messages for records speak of modelInput, which a call does not have.
+func TestACallIsNotToldOfRecords(t *testing.T) {
+	l := &lanes{err: &batholith.RecordError{Code: 400, Message: "modelInput is not valid JSON"}}
+	if w := ask(tester(l), modelPath, `{}`); w.Code != 400 || !strings.Contains(w.Body.String(), `"The body is not valid JSON"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestTheLongestBodyIsTakenAndOneByteMoreIsNot(t *testing.T) {
 	l := &lanes{answer: batholith.Answer{Output: []byte(`{}`)}}
 	longest := `{"a":"` + strings.Repeat("x", MaxBody-len(`{"a":""}`)) + `"}`

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,9 @@ func (s *streaming) attempt(ctx context.Context, t Turn) error {
 	return s.pass(t, events)
 }
 
+// metrics are in each event that has Bedrock's own member, and in few others.
+var metrics = []byte(dialect.MetricsMember)
+
 // pass writes events.
 func (s *streaming) pass(t Turn, events []dialect.Event) error {
 	for _, e := range events {
@@ -111,6 +115,9 @@ func (s *streaming) pass(t Turn, events []dialect.Event) error {
 			s.begun = true
 			t.Begun()
 			s.w.begin(s.c)
+		}
+		if s.plain && bytes.Contains(e.Payload, metrics) { // a backend with Bedrock's runtime sends them itself
+			e.Payload = dialect.Cut(e.Payload, dialect.MetricsMember)
 		}
 		if err := s.w.event(e); err != nil {
 			s.gone = true

@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +25,7 @@ import (
 // modelServer answers calls in OpenAI's protocol: it sends chunks, and then fails or not.
 type modelServer struct {
 	chunks []string
+	speaks string // protocol; "": OpenAI's
 	fails  error
 	came   chan struct{}        // if not nil: a chunk is sent after each receive
 	turns  int                  // attempts so far
@@ -43,7 +46,7 @@ func (m *modelServer) Models() []batholith.Model {
 }
 
 func (m *modelServer) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, Turn) error) error {
-	d, err := dialect.For("anthropic", dialect.ProtocolOpenAI, t, dialect.Options{Names: []string{modelName}})
+	d, err := dialect.For("anthropic", cmp.Or(m.speaks, dialect.ProtocolOpenAI), t, dialect.Options{Names: []string{modelName}})
 	if err != nil {
 		return err
 	}
@@ -407,6 +410,31 @@ func TestOtherAPIsAnswerInTheirOwnForm(t *testing.T) {
 }
 
 // TestOtherAPIsRefuseInTheirOwnForm: before the answer and in the middle of a stream.
+// Clients of OpenAI's and Anthropic's API get no member of Bedrock's, also from a backend that speaks as Bedrock does. Those of InvokeModel get it.
+func TestStreamsOfOtherAPIsHaveNoMetricsOfBedrock(t *testing.T) {
+	chunk := func(text string) string {
+		return `{"chunk":{"bytes":"` + base64.StdEncoding.EncodeToString([]byte(text)) + `"}}`
+	}
+	last := `"amazon-bedrock-invocationMetrics":{"inputTokenCount":4,"outputTokenCount":2,"invocationLatency":5,"firstByteLatency":1}}`
+	s := open(t, &modelServer{speaks: dialect.ProtocolBedrock, chunks: []string{chunk(`{"id":"x","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],` + last)}})
+	read := func(path, body string) string {
+		resp := post(t, s, path, body)
+		got, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s %v", path, resp.StatusCode, got, err)
+		}
+		return string(got)
+	}
+	got := read("/openai/v1/chat/completions", `{"model":"`+modelName+`","stream":true,"messages":[{"role":"user","content":"Hi"}]}`)
+	if !strings.Contains(got, `"content":"Hi"`) || !strings.Contains(got, "[DONE]") || strings.Contains(got, dialect.MetricsMember) {
+		t.Errorf("OpenAI: %s", got)
+	}
+	got = read("/model/"+modelName+"/invoke-with-response-stream", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}`)
+	if !strings.Contains(got, base64.StdEncoding.EncodeToString([]byte(`{"id":"x","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}],`+last))) {
+		t.Errorf("InvokeModel: %q", got)
+	}
+}
+
 func TestOtherAPIsRefuseInTheirOwnForm(t *testing.T) {
 	busy := &batholith.Failure{Kind: batholith.FailureBackPressure, Status: 429, Message: "busy"}
 	for _, tt := range []struct {
