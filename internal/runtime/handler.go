@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -84,7 +85,8 @@ type Options struct {
 // handler is immutable but for the rates of callers.
 type handler struct {
 	Options
-	rates bedrock.Rates
+	rates  bedrock.Rates
+	unread atomic.Int64 // bytes of all streams that their clients have not read
 }
 
 // NewHandler returns the handler of the requests for which [Is] is true. It matches the raw path, as bedrock.NewHandler does.

@@ -39,14 +39,17 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 	if err := object(body); err != nil {
 		return err
 	}
-	s := &streaming{c: c, w: w, body: body, plain: plain}
+	s := &streaming{c: c, relay: newRelay(w, c, &h.unread), body: body, plain: plain}
+	defer s.relay.close()
 	err := h.Lanes.Interact(c.http.Context(), c.name, c.op.typ, body, s.attempt)
+	gone := s.relay.close()
 	switch {
 	case !s.begun:
 		return err
+	case gone != nil:
 	case err == nil:
 		err = w.end()
-	case c.http.Context().Err() == nil && !s.gone:
+	case c.http.Context().Err() == nil:
 		err = w.fail(h.failure(c, err))
 	}
 	_ = err // the client has gone, and nobody is left to be told
@@ -56,11 +59,10 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 // streaming is one call whose answer is a stream.
 type streaming struct {
 	c     *call
-	w     streamWriter
+	relay *relay
 	body  []byte
 	plain bool // without the members that Bedrock adds to InvokeModel's chunks
-	begun bool // the client has got the first event
-	gone  bool // an event could not be written
+	begun bool // the client gets the first event
 }
 
 // attempt asks one model server.
@@ -83,7 +85,7 @@ func (s *streaming) attempt(ctx context.Context, t Turn) error {
 		}
 		events, err := from.Event(data)
 		if err == nil {
-			err = s.pass(t, events)
+			err = s.pass(ctx, t, events)
 		}
 		if err == nil && from.Done() {
 			err = io.EOF
@@ -102,25 +104,23 @@ func (s *streaming) attempt(ctx context.Context, t Turn) error {
 		return unusable(err)
 	}
 	t.Used(answer.Tokens)
-	return s.pass(t, events)
+	return s.pass(ctx, t, events)
 }
 
 // metrics are in each event that has Bedrock's own member, and in few others.
 var metrics = []byte(dialect.MetricsMember)
 
-// pass writes events.
-func (s *streaming) pass(t Turn, events []dialect.Event) error {
+// pass hands events to the client.
+func (s *streaming) pass(ctx context.Context, t Turn, events []dialect.Event) error {
 	for _, e := range events {
 		if !s.begun {
 			s.begun = true
 			t.Begun()
-			s.w.begin(s.c)
 		}
 		if s.plain && bytes.Contains(e.Payload, metrics) { // a backend with Bedrock's runtime sends them itself
 			e.Payload = dialect.Cut(e.Payload, dialect.MetricsMember)
 		}
-		if err := s.w.event(e); err != nil {
-			s.gone = true
+		if err := s.relay.put(ctx, e); err != nil {
 			return err
 		}
 	}
