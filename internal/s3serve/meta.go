@@ -207,9 +207,10 @@ func noRoom(err error) bool {
 
 func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
 
-// isAbsent reports whether an error of reading an attribute means that there is none, and not a fault.
+// isAbsent reports whether an error of reading an attribute or a file means that there is none, and not a fault. No file has a name
+// that is too long.
 func isAbsent(err error) bool {
-	return errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) || isNotDir(err)
+	return errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) || isNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
 // DeleteAttribute removes one attribute by path.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -65,7 +64,7 @@ func (s *store) sealed(path, key string) (*sealedFile, error) {
 	}
 	f, err := os.Open(filepath.Join(path, filepath.FromSlash(key)))
 	switch {
-	case isAbsent(err), errors.Is(err, syscall.ENAMETOOLONG):
+	case isAbsent(err):
 		return nil, nil // the gateway says it
 	case err != nil: // with ciphertext, the gateway would answer if it can open the file
 		return nil, fmt.Errorf("look whether an object is encrypted: %w", err)

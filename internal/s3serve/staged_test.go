@@ -155,6 +155,26 @@ func TestACopyOntoADirectoryKeepsNothingOfTheOneThatItReplaced(t *testing.T) {
 	})
 }
 
+// A name that no file can have is that of a missing object, and not a fault of the storage.
+func TestAKeyThatNoFileCanHaveIsAMissingOne(t *testing.T) {
+	eachMeta(t, func(t *testing.T, w *wire) {
+		w.put(t, "/box/k", "x")
+		id := element(w.must(t, ask{method: "POST", target: "/box/u?uploads="}).body, "UploadId")
+		for _, key := range []string{strings.Repeat("a", 400), strings.Repeat("a", 300) + "/b", "b/" + strings.Repeat("a", 256), strings.Repeat("a", 400) + "/", "k/below"} {
+			from := http.Header{"X-Amz-Copy-Source": {"box/" + key}}
+			for _, c := range []ask{
+				{method: "PUT", target: "/box/copy", header: from}, {method: "PUT", target: "/box/copy/", header: from}, {method: "PUT", target: "/box/u?partNumber=1&uploadId=" + id, header: from},
+				{method: "GET", target: "/box/" + key}, {method: "HEAD", target: "/box/" + key}, {method: "GET", target: "/box/" + key + "?tagging="},
+				{method: "GET", target: "/box/" + key + "?attributes=", header: http.Header{"X-Amz-Object-Attributes": {"ETag,Checksum"}}},
+			} {
+				if r := w.do(t, c); r.status != http.StatusNotFound && r.code() != "KeyTooLongError" && !(c.method == "HEAD" && r.status == http.StatusBadRequest) { // HEAD has no code
+					t.Errorf("%s %.60s, source %.30s: %d %s", c.method, c.target, from.Get("X-Amz-Copy-Source"), r.status, r.body)
+				}
+			}
+		}
+	})
+}
+
 // Files that were staged are forgotten.
 func TestStagedFilesAreForgotten(t *testing.T) {
 	s := newStaged()
