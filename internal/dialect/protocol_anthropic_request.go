@@ -27,8 +27,7 @@ type messagesRequest struct {
 	tools, choice value // in the form of the Messages API
 	apart         bool  // no parallel tool calls
 
-	changes batholith.Changes
-	spare   batholith.Spare
+	narrow
 }
 
 // messageBlock is one content block, as JSON. plain is its text if it is nothing but a text.
@@ -45,8 +44,7 @@ const (
 // request implements leg.
 func (anthropicLeg) request(hub batholith.Call) (batholith.Call, error) {
 	body := trim(hub.Body)
-	r := messagesRequest{b: newBuffer(len(body) + 256), changes: hub.Changes}
-	r.changes.Dropped, r.changes.Mapped = slices.Clone(hub.Changes.Dropped), slices.Clone(hub.Changes.Mapped)
+	r := messagesRequest{b: newBuffer(len(body) + 256), narrow: newNarrow("the Messages API", hub.Changes)}
 	defer func() { Discard(batholith.Call{Body: r.b}) }()
 	model := value(`""`)
 	for raw, v := range body.fields() {
@@ -80,11 +78,6 @@ func (anthropicLeg) request(hub batholith.Call) (batholith.Call, error) {
 	return batholith.Call{Path: messagesPath, Body: b, ServerTools: hub.ServerTools, Changes: r.changes, Spare: r.spare}, nil
 }
 
-// noSuchMember refuses a member that the Messages API does not have.
-func noSuchMember() error {
-	return wrong("the Messages API has nothing like it; leave it out, or use a backend with the protocol openai")
-}
-
 // member reads one member of the request. Errors are relative to it.
 func (r *messagesRequest) member(name string, v value) error {
 	switch name {
@@ -102,10 +95,7 @@ func (r *messagesRequest) member(name string, v value) error {
 			r.rest.member(name, v)
 		}
 	case "stop":
-		if v.kind() == '"' {
-			v = value("[" + string(v) + "]")
-		}
-		r.rest.member("stop_sequences", v)
+		r.rest.member("stop_sequences", stops(v))
 	case "tools":
 		return r.definitions(v)
 	case "tool_choice":
@@ -113,14 +103,14 @@ func (r *messagesRequest) member(name string, v value) error {
 	case "parallel_tool_calls":
 		r.apart = v.kind() == 'f'
 	case "chat_template_kwargs":
-		return r.template(v)
+		return r.template(v, func(on value) { r.thinks = on })
 	case "reasoning_effort":
 		r.effort = v
 	case "thinking_token_budget":
 		r.budget = v
 	case "thinking_budget_tokens", "custom_params": // the budget, for other servers
 		if r.only("", v, "thinking_budget") != nil {
-			return noSuchMember()
+			return r.lacks()
 		}
 	case "response_format":
 		return r.formatted(v)
@@ -136,14 +126,14 @@ func (r *messagesRequest) member(name string, v value) error {
 	case "continue_final_message", "add_generation_prompt", "add_special_tokens", "stream", "stream_options":
 		// The Messages API continues the last message if it is the assistant's.
 	default:
-		return r.other(name, v)
+		return r.guide(name, v)
 	}
 	return nil
 }
 
-// other drops members that only guide the choice of words, and refuses those whose absence the
+// guide drops members that only guide the choice of words, and refuses those whose absence the
 // answer would show.
-func (r *messagesRequest) other(name string, v value) error {
+func (r *messagesRequest) guide(name string, v value) error {
 	switch name {
 	case "frequency_penalty", "presence_penalty", "min_p":
 		if v.number() == 0 {
@@ -154,51 +144,7 @@ func (r *messagesRequest) other(name string, v value) error {
 			return nil
 		}
 	}
-	switch name {
-	case "seed", "frequency_penalty", "presence_penalty", "min_p", "repetition_penalty", "store", "metadata", "service_tier", "prediction", "prompt_cache_key",
-		"prompt_cache_retention", "safety_identifier", "verbosity":
-		if v.says() {
-			r.changes.Drop(name)
-		}
-		return nil
-	}
-	if !v.says() || string(v) == "0" {
-		return nil
-	}
-	return noSuchMember()
-}
-
-// droppedInside are members of messages and their parts that only name or weigh something.
-var droppedInside = []string{"name", "detail", "annotations", "cache_control"}
-
-// only refuses members of an object that are not among names, and counts those that the record
-// can do without as dropped. path is the object's place in the request, without array positions.
-func (r *messagesRequest) only(path string, v value, names ...string) error {
-	for raw, m := range v.fields() {
-		switch name := raw.text(); {
-		case m.absent(), !m.says(), slices.Contains(names, name):
-		case slices.Contains(droppedInside, name):
-			r.changes.Drop(path + "." + name)
-		default:
-			return at(name, noSuchMember())
-		}
-	}
-	return nil
-}
-
-// template reads the switch of thinking, which is what the families set. Other arguments of a
-// chat template have no counterpart.
-func (r *messagesRequest) template(v value) error {
-	for name, v := range v.members() {
-		switch name {
-		case "enable_thinking", "thinking":
-			r.thinks = v
-		case "thinking_budget": // is given as a member of its own, too
-		default:
-			return at(name, noSuchMember())
-		}
-	}
-	return nil
+	return r.other(name, v, "seed", "frequency_penalty", "presence_penalty", "min_p", "repetition_penalty")
 }
 
 // formatted reads response_format.
@@ -231,7 +177,7 @@ func (r *messagesRequest) definitions(v value) error {
 	for i, t := range v.elements() {
 		f := t.member("function")
 		if typ := t.member("type"); f.kind() != '{' || !typ.absent() && !typ.is("function") {
-			return at(i, at("type", noSuchMember()))
+			return at(i, at("type", r.lacks()))
 		}
 		err := first(r.only("tools", t, "type", "function"), at("function", r.only("tools.function", f, "name", "description", "parameters", "strict")))
 		if err != nil {
@@ -269,7 +215,7 @@ func (r *messagesRequest) chosen(v value) error {
 	case name.kind() == '"':
 		r.choice = value(`{"type":"tool","name":` + string(name) + `}`)
 	default:
-		return noSuchMember()
+		return r.lacks()
 	}
 	return nil
 }
@@ -432,7 +378,7 @@ func (r *messagesRequest) message(m value) error {
 			return err
 		}
 		for i, call := range m.member("tool_calls").elements() {
-			if err := r.call(call); err != nil {
+			if err := r.called(call); err != nil {
 				return at("tool_calls", at(i, err))
 			}
 		}
@@ -565,12 +511,9 @@ func (r *messagesRequest) medium(p value) (value, error) {
 	var b buffer
 	switch typ := p.member("type").text(); typ {
 	case "image_url":
-		url := p.member("image_url")
-		if url.kind() == '{' {
-			if err := r.only("messages.content.image_url", url, "url"); err != nil {
-				return nil, at(typ, err)
-			}
-			url = url.member("url")
+		url, err := r.imageURL(p)
+		if err != nil {
+			return nil, err
 		}
 		b.literal(`{"type":"image"`)
 		if err := b.source(url); err != nil {
@@ -599,41 +542,33 @@ func (b *buffer) source(url value) error {
 		return wrong("Input should be a valid string")
 	}
 	b.key("source")
-	text := bytes.ReplaceAll(url, []byte(`\/`), []byte("/"))
-	head, data, inline := bytes.Cut(text, []byte(";base64,"))
-	if !inline || !bytes.HasPrefix(head, []byte(`"data:`)) {
-		if !strings.HasPrefix(url.text(), "http") {
-			return wrong("Input should be a URL that begins with http:// or https://, or data: with base64")
-		}
-		b.literal(`{"type":"url"`)
-		b.member("url", url)
+	if kind, data, ok := inlineData(url); ok {
+		b.literal(`{"type":"base64"`)
+		b.member("media_type", told("", value(`"`+kind+`"`), ""))
+		b.member("data", data)
 		b.close('}')
 		return nil
 	}
-	b.literal(`{"type":"base64"`)
-	kind, _, _ := bytes.Cut(head[len(`"data:`):], []byte(";"))
-	b.member("media_type", told("", value(`"`+string(kind)+`"`), ""))
-	b.member("data", append(value(`"`), data...))
+	if !strings.HasPrefix(url.text(), "http") {
+		return wrong("Input should be a URL that begins with http:// or https://, or data: with base64")
+	}
+	b.literal(`{"type":"url"`)
+	b.member("url", url)
 	b.close('}')
 	return nil
 }
 
-// call adds a tool call of an earlier turn.
-func (r *messagesRequest) call(v value) error {
-	f := v.member("function")
-	err := first(r.only("messages.tool_calls", v, "id", "type", "function"), at("function", r.only("messages.tool_calls.function", f, "name", "arguments")))
+// called adds a tool call of an earlier turn.
+func (r *messagesRequest) called(v value) error {
+	c, err := r.call(v)
 	if err != nil {
 		return err
 	}
-	args, err := arguments(f.member("arguments"), false)
-	if err != nil {
-		return at("function", at("arguments", wrong("Input should be a JSON object, written as a string")))
-	}
 	var b buffer
 	b.literal(`{"type":"tool_use"`)
-	b.member("id", v.member("id"))
-	b.member("name", f.member("name"))
-	b.member("input", args)
+	b.member("id", c.id)
+	b.member("name", c.name)
+	b.member("input", c.arguments)
 	b.close('}')
 	r.blocks = append(r.blocks, messageBlock{json: value(b)})
 	return nil

@@ -1,9 +1,6 @@
 package dialect
 
 import (
-	"bytes"
-	"slices"
-
 	"github.com/batholith/batholith"
 )
 
@@ -16,21 +13,14 @@ type ollamaRequest struct {
 	images  int
 	pixels  int              // bytes of the images
 	names   map[string]value // of tool calls, by id
-	changes batholith.Changes
-	spare   batholith.Spare
-}
-
-// notInOllama refuses a member that Ollama does not have.
-func notInOllama() error {
-	return wrong("Ollama has nothing like it; leave it out, or use a backend with the protocol openai")
+	narrow
 }
 
 // ollamaRequestOf converts a chat, or a prompt with the marks of its template. The context is the
 // first member, where package upstream finds it.
 func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
 	body := trim(hub.Body)
-	r := ollamaRequest{limit: defaultReply, names: map[string]value{}, changes: hub.Changes}
-	r.changes.Dropped, r.changes.Mapped = slices.Clone(hub.Changes.Dropped), slices.Clone(hub.Changes.Mapped)
+	r := ollamaRequest{limit: defaultReply, names: map[string]value{}, narrow: newNarrow("Ollama", hub.Changes)}
 	for raw, v := range body.fields() {
 		if v.absent() {
 			continue
@@ -90,10 +80,7 @@ func (r *ollamaRequest) member(name string, v value) error {
 			r.options.member(name, v)
 		}
 	case "stop":
-		if v.kind() == '"' {
-			v = value("[" + string(v) + "]")
-		}
-		r.options.member(name, v)
+		r.options.member(name, stops(v))
 	case "tools":
 		if v.filled() {
 			r.rest.member(name, v)
@@ -105,18 +92,18 @@ func (r *ollamaRequest) member(name string, v value) error {
 	case "response_format":
 		return r.format(v)
 	case "chat_template_kwargs":
-		return r.template(v)
+		return r.template(v, r.think)
 	case "reasoning_effort":
 		r.effort(v)
 	default:
-		return r.other(name, v)
+		return r.guide(name, v)
 	}
 	return nil
 }
 
-// other drops members that only guide the choice of words, and refuses those whose absence the
+// guide drops members that only guide the choice of words, and refuses those whose absence the
 // answer would show.
-func (r *ollamaRequest) other(name string, v value) error {
+func (r *ollamaRequest) guide(name string, v value) error {
 	switch name {
 	case "continue_final_message", "add_generation_prompt", "add_special_tokens", "stream", "stream_options", "thinking_token_budget", "thinking_budget_tokens", "custom_params":
 		// Ollama continues the last message if it is the assistant's, and has no budget of thinking.
@@ -130,45 +117,8 @@ func (r *ollamaRequest) other(name string, v value) error {
 		if v.number() == 1 {
 			return nil
 		}
-	case "user", "store", "metadata", "service_tier", "prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity":
-		if v.says() {
-			r.changes.Drop(name)
-		}
-		return nil
 	}
-	if !v.says() || string(v) == "0" {
-		return nil
-	}
-	return notInOllama()
-}
-
-// only refuses members of an object that are not among names, and counts those that the record
-// can do without as dropped. path is the object's place in the request, without array positions.
-func (r *ollamaRequest) only(path string, v value, names ...string) error {
-	for raw, m := range v.fields() {
-		switch name := raw.text(); {
-		case m.absent(), !m.says(), slices.Contains(names, name):
-		case slices.Contains(droppedInside, name):
-			r.changes.Drop(path + "." + name)
-		default:
-			return at(name, notInOllama())
-		}
-	}
-	return nil
-}
-
-// template reads the switch of thinking, which is what the families set.
-func (r *ollamaRequest) template(v value) error {
-	for name, v := range v.members() {
-		switch name {
-		case "enable_thinking", "thinking":
-			r.think(v)
-		case "thinking_budget":
-		default:
-			return at(name, notInOllama())
-		}
-	}
-	return nil
+	return r.other(name, v, "user")
 }
 
 // think writes the switch of thinking. A model without thoughts refuses it if it is on; then the
@@ -211,7 +161,7 @@ func (r *ollamaRequest) format(v value) error {
 		}
 		r.rest.member("format", schema)
 	default:
-		return at("type", notInOllama())
+		return at("type", r.lacks())
 	}
 	return nil
 }
@@ -250,7 +200,7 @@ func (r *ollamaRequest) message(m value) error {
 		b.key("tool_calls")
 		b.open('[')
 		for i, c := range calls.elements() {
-			if err := r.call(c); err != nil {
+			if err := r.called(c); err != nil {
 				return at("tool_calls", at(i, err))
 			}
 		}
@@ -264,24 +214,20 @@ func (r *ollamaRequest) message(m value) error {
 	return nil
 }
 
-// call writes a tool call of an earlier turn.
-func (r *ollamaRequest) call(c value) error {
-	f := c.member("function")
-	if err := first(r.only("messages.tool_calls", c, "id", "type", "function"), at("function", r.only("messages.tool_calls.function", f, "name", "arguments"))); err != nil {
+// called writes a tool call of an earlier turn.
+func (r *ollamaRequest) called(v value) error {
+	c, err := r.call(v)
+	if err != nil {
 		return err
 	}
-	args, err := arguments(f.member("arguments"), false)
-	if err != nil {
-		return at("function", at("arguments", wrong("Input should be a JSON object, written as a string")))
-	}
-	r.names[c.member("id").text()] = f.member("name")
+	r.names[c.id.text()] = c.name
 	b := &r.rest
 	b.open('{')
-	b.member("id", c.member("id"))
+	b.member("id", c.id)
 	b.key("function")
 	b.open('{')
-	b.member("name", f.member("name"))
-	b.member("arguments", args)
+	b.member("name", c.name)
+	b.member("arguments", c.arguments)
 	b.close('}')
 	b.close('}')
 	return nil
@@ -313,14 +259,11 @@ func (r *ollamaRequest) content(v value) error {
 			}
 			text = joined(text, p.member(typ))
 		case "image_url":
-			url := p.member("image_url")
-			if url.kind() == '{' {
-				if err := r.only("messages.content.image_url", url, "url"); err != nil {
-					return at(i, at(typ, err))
-				}
-				url = url.member("url")
+			url, err := r.imageURL(p)
+			if err != nil {
+				return at(i, err)
 			}
-			data, ok := inlineData(url)
+			_, data, ok := inlineData(url)
 			if !ok {
 				return at(i, at(typ, wrong("Ollama takes images by their bytes; give a URL that begins with data:, or use a backend with the protocol openai")))
 			}
@@ -344,17 +287,4 @@ func (r *ollamaRequest) content(v value) error {
 		r.rest.close(']')
 	}
 	return nil
-}
-
-// inlineData returns the base64 text of a data: URL, as a JSON string.
-func inlineData(url value) (value, bool) {
-	if url.kind() != '"' {
-		return nil, false
-	}
-	text := bytes.ReplaceAll(url, []byte(`\/`), []byte("/"))
-	head, data, ok := bytes.Cut(text, []byte(";base64,"))
-	if !ok || !bytes.HasPrefix(head, []byte(`"data:`)) {
-		return nil, false
-	}
-	return append(value(`"`), data...), true
 }
