@@ -198,3 +198,27 @@ func oneText(parts value) value {
 	}
 	return append(text, '"')
 }
+
+// withoutThoughts copies messages without their blocks of thinking.
+func (b *buffer) withoutThoughts(messages value) {
+	b.open('[')
+	for _, m := range messages.elements() {
+		content := m.member("content")
+		if content.kind() != '[' {
+			b.raw(m)
+			continue
+		}
+		b.open('{')
+		b.member("role", m.member("role"))
+		b.key("content")
+		b.open('[')
+		for _, c := range content.elements() {
+			if !c.member("type").is("thinking") {
+				b.raw(c)
+			}
+		}
+		b.close(']')
+		b.close('}')
+	}
+	b.close(']')
+}
