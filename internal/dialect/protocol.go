@@ -23,13 +23,7 @@ var protocols = []protocol{
 		answered: openAIAnswered,
 		usage:    openAIUsage,
 	},
-	{
-		name:     ProtocolAnthropic,
-		over:     func(t translator) (translator, error) { return through(t, anthropicLeg{}) },
-		canary:   anthropicCanary,
-		answered: anthropicAnswered,
-		usage:    anthropicUsage,
-	},
+	legProtocol(ProtocolAnthropic, anthropicLeg{}, anthropicAnswered, anthropicUsage),
 	{
 		name:     ProtocolBedrock,
 		over:     overBedrock,
@@ -37,20 +31,8 @@ var protocols = []protocol{
 		answered: bedrockAnswered,
 		usage:    bedrockUsage,
 	},
-	{
-		name:     ProtocolOllama,
-		over:     func(t translator) (translator, error) { return through(t, ollamaLeg{}) },
-		canary:   ollamaCanary,
-		answered: ollamaAnswered,
-		usage:    ollamaUsage,
-	},
-	{
-		name:     ProtocolTEI,
-		over:     func(t translator) (translator, error) { return through(t, teiLeg{}) },
-		canary:   teiCanary,
-		answered: teiAnswered,
-		usage:    teiUsage,
-	},
+	legProtocol(ProtocolOllama, ollamaLeg{}, ollamaAnswered, ollamaUsage),
+	legProtocol(ProtocolTEI, teiLeg{}, teiAnswered, teiUsage),
 }
 
 // protocol is one row of the table.
@@ -65,6 +47,19 @@ type protocol struct {
 	// answered is CanaryAnswered, and usage is Usage.
 	answered func(body []byte) bool
 	usage    func(body []byte) batholith.Tokens
+}
+
+// legProtocol returns the row of a protocol to which OpenAI's is translated.
+func legProtocol(name string, l leg, answered func([]byte) bool, usage func([]byte) batholith.Tokens) protocol {
+	return protocol{
+		name: name,
+		over: func(t translator) (translator, error) { return through(t, l) },
+		canary: func(path string, f Features, model, text string) (batholith.Call, bool) {
+			return legCanary(l, path, f, model, text)
+		},
+		answered: answered,
+		usage:    usage,
+	}
 }
 
 // Protocols returns the names of the known protocols.

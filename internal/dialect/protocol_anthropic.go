@@ -143,20 +143,6 @@ func (d nativeMessages) answer(input value, call batholith.Call, body []byte) (b
 	return batholith.Answer{Output: b, Tokens: m.tokens, Model: m.model.text()}, nil
 }
 
-// anthropicCanary is a canary in the Messages API.
-func anthropicCanary(path string, f Features, model, text string) (batholith.Call, bool) {
-	if path != chatPath {
-		return batholith.Call{}, false
-	}
-	hub, ok := openAICanary(path, f, model, text)
-	if !ok {
-		return batholith.Call{}, false
-	}
-	defer Discard(hub)
-	call, err := anthropicLeg{}.request(hub)
-	return call, err == nil
-}
-
 // anthropicAnswered is CanaryAnswered for the Messages API.
 func anthropicAnswered(body []byte) bool {
 	m, err := readMessage(body)

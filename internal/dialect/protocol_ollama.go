@@ -78,19 +78,3 @@ func ollamaEmbed(hub batholith.Call) (batholith.Call, error) {
 	b.close('}')
 	return batholith.Call{Path: ollamaEmbedPath, Body: b, Changes: hub.Changes, Spare: hub.Spare & spareDimensions}, nil
 }
-
-// ollamaCanary is a canary in Ollama's protocol.
-func ollamaCanary(path string, f Features, model, text string) (batholith.Call, bool) {
-	return legCanary(ollamaLeg{}, path, f, model, text)
-}
-
-// legCanary translates the canary of OpenAI's protocol.
-func legCanary(l leg, path string, f Features, model, text string) (batholith.Call, bool) {
-	hub, ok := openAICanary(path, f, model, text)
-	if !ok || l.carries(path) != nil {
-		return batholith.Call{}, false
-	}
-	defer Discard(hub)
-	call, err := l.request(hub)
-	return call, err == nil
-}

@@ -101,11 +101,6 @@ func (d teiEmbeds) request(body value, model string) (batholith.Call, error) {
 	return call, nil
 }
 
-// teiCanary is a canary in TEI's protocol.
-func teiCanary(path string, f Features, model, text string) (batholith.Call, bool) {
-	return legCanary(teiLeg{}, path, f, model, text)
-}
-
 // teiAnswered is CanaryAnswered for TEI's protocol.
 func teiAnswered(body []byte) bool {
 	_, err := teiLeg{}.answer(batholith.Call{}, body)

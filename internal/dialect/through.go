@@ -87,3 +87,14 @@ func (c crossing) answer(input value, call batholith.Call, body []byte) (batholi
 
 // path implements pather.
 func (c crossing) path(body value) string { return pathOf(c.t, body) }
+
+// legCanary translates the canary of OpenAI's protocol. ok is false if the leg cannot carry it.
+func legCanary(l leg, path string, f Features, model, text string) (call batholith.Call, ok bool) {
+	hub, ok := openAICanary(path, f, model, text)
+	if !ok || l.carries(path) != nil {
+		return batholith.Call{}, false
+	}
+	defer Discard(hub)
+	call, err := l.request(hub)
+	return call, err == nil
+}
