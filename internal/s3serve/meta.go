@@ -205,12 +205,14 @@ func noRoom(err error) bool {
 		errors.Is(err, s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice))
 }
 
-func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+// isNoName reports whether an error means that no file can have the name: a part of its path is a file, or too long.
+func isNoName(err error) bool {
+	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}
 
-// isAbsent reports whether an error of reading an attribute or a file means that there is none, and not a fault. No file has a name
-// that is too long.
+// isAbsent reports whether an error of reading an attribute or a file means that there is none, and not a fault.
 func isAbsent(err error) bool {
-	return errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) || isNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG)
+	return errors.Is(err, meta.ErrNoSuchKey) || errors.Is(err, fs.ErrNotExist) || isNoName(err)
 }
 
 // DeleteAttribute removes one attribute by path.

@@ -2,13 +2,11 @@ package s3serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -148,8 +146,8 @@ func (s *store) source(ctx context.Context, header *string) (copied, error) {
 	if err := s.ask(ctx, act{operation: "GetObject", bucket: bucket, key: key, more: more}); err != nil {
 		return copied{}, err
 	}
-	// The gateway takes a name that no file can have for a fault of the storage.
-	if _, err := os.Stat(filepath.Join(s.path(bucket), filepath.FromSlash(key))); isNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG) {
+	// unfit judges the text of the key. Only the file system can say the rest; the gateway would answer its error with InternalError.
+	if _, err := os.Stat(filepath.Join(s.path(bucket), filepath.FromSlash(key))); isNoName(err) {
 		return copied{}, s.missing(ctx, "GetObject", bucket, key, s3err.GetAPIError(s3err.ErrNoSuchKey))
 	}
 	path := strings.Repeat("../", deepest) + strings.TrimLeft(filepath.ToSlash(s.path(bucket)), "/") + "/" + key
