@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
 )
 
 // Abilities asks the server what the model can do, and remembers the answer for Known. What the
@@ -30,7 +31,7 @@ func (b *Backend) Abilities(ctx context.Context) batholith.Abilities {
 		can.Context = entry.Context
 	case entry.Owner == "llamacpp":
 		can = b.propsOf(ctx)
-	case entry.Owner == "library": // Ollama's word for the models that it has downloaded
+	case b.o.Protocol == dialect.ProtocolOllama || entry.Owner == "library": // Ollama's word for the models that it has downloaded
 		can = b.shown(ctx)
 	case !listed:
 		can = b.infoOf(ctx)

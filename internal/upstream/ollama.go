@@ -19,10 +19,8 @@ import (
 //	num_ctx = min(max(need of the request, sizes of earlier requests, size in use), length that the model was trained for)
 type contexts struct {
 	mu    sync.Mutex
-	asked bool
+	asked bool // what is loaded
 	now   int64
-	most  int64 // 0: not known
-	blind bool  // the model is known to see no images
 }
 
 // contextHead is the beginning of Ollama's requests, which package dialect writes.
@@ -62,15 +60,19 @@ func (c *contexts) grow(ctx context.Context, b *Backend, need int64) (size int64
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.asked {
-		can := b.shown(ctx)
-		c.most, c.blind, c.asked = int64(can.Context), can.Images == batholith.AbilityOf(false), ctx.Err() == nil
 		c.now = max(c.now, b.loaded(ctx))
+		c.asked = ctx.Err() == nil
+	}
+	can := b.can.Load()
+	if can == nil { // the probes have not asked yet
+		said := b.Abilities(ctx)
+		can = &said
 	}
 	c.now = max(c.now, need)
-	if c.most > 0 {
-		c.now = min(c.now, c.most)
+	if can.Context > 0 {
+		c.now = min(c.now, int64(can.Context))
 	}
-	return c.now, c.blind
+	return c.now, can.Images == batholith.Unable
 }
 
 // loaded returns the context of the model that is loaded at present; 0: none, or not known.

@@ -57,6 +57,9 @@ func TestOllamaKeepsOneContextThatFitsEveryRecord(t *testing.T) {
 			if err := b.Probe(t.Context()); err != nil {
 				t.Errorf("the list of models: %v", err)
 			}
+			if probed := name != "loaded with more"; probed { // as the dispatcher does after a probe
+				b.Abilities(t.Context())
+			}
 			for i, need := range c.needs {
 				call := batholith.Call{Path: "/api/chat", Body: fmt.Appendf(nil, `{"options":{"num_ctx":%d,"seed":1},"messages":[{"content":"\"images\":[\""}]}`, need)}
 				if _, err := b.Do(t.Context(), call); err != nil {

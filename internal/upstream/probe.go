@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
 )
 
 // Probe checks that the server is reachable and reads its list of models. It returns the cause
@@ -74,7 +75,7 @@ func (b *Backend) list(ctx context.Context) (models []listed, known bool, err er
 	if json.Unmarshal(body, &list, lenient) != nil {
 		return nil, false, nil
 	}
-	if b.o.Protocol == "ollama" && list.Models != nil {
+	if b.o.Protocol == dialect.ProtocolOllama && list.Models != nil {
 		list.Data = []listed{}
 		for _, m := range list.Models {
 			list.Data = append(list.Data, listed{ID: m.Name, Owner: "library"})
