@@ -73,16 +73,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-amzn-RequestId", id)
 	w.Header().Set("Content-Type", "application/json")
 
-	body := &untouched{ReadCloser: r.Body}
-	r.Body = body
+	closeUnread := Unread(r)
 	rt, answer, err := h.serve(ctx, w, r)
 	seen := Observation{Operation: rt.operation, Status: http.StatusOK}
 	if err != nil {
 		seen.Code, seen.Status, answer = h.refuse(ctx, rt, err)
 		w.Header().Set("x-amzn-ErrorType", seen.Code)
-		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 { // http.Server would otherwise wait for the body before it sends the answer
-			w.Header().Set("Connection", "close") // or the server would wait for the body before it sends the answer
-		}
+		closeUnread(w.Header())
 	}
 	// The status is sent only now, when the whole answer is known, so an error cannot follow a
 	// 200.
@@ -144,6 +141,19 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		o.headers(w.Header())
 	}
 	return rt, answer, nil
+}
+
+// Unread watches whether the body of a request is read. Before a refusal is sent, closes adds the
+// header that closes the connection if it was not: http.Server would otherwise wait for the body
+// before it sends the answer.
+func Unread(r *http.Request) (closes func(http.Header)) {
+	body := &untouched{ReadCloser: r.Body}
+	r.Body = body
+	return func(h http.Header) {
+		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 {
+			h.Set("Connection", "close")
+		}
+	}
 }
 
 // untouched is a request body that records whether it was read.

@@ -138,14 +138,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	until := http.NewResponseController(w)
 	_ = until.SetWriteDeadline(time.Time{}) // an answer may take as long as the model server's timeout; a writer without deadlines has none to lift
 	c := &call{http: r, id: id, api: apiOf(r), began: time.Now()}
-	body := &untouched{ReadCloser: r.Body}
-	r.Body = body
+	closeUnread := bedrock.Unread(r)
 	err := h.serve(c, w, r)
 	_ = until.SetWriteDeadline(time.Now().Add(writeTime))
 	if err != nil {
-		if !body.read && r.ContentLength != 0 && r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close") // the server would otherwise wait for the body before it sends the answer
-		}
+		closeUnread(w.Header())
 		h.refuse(c, w, err)
 	}
 }
@@ -275,16 +272,4 @@ func object(body []byte) error {
 		break
 	}
 	return validation("Malformed input request: the body is not a JSON object.")
-}
-
-// untouched is a request body that records whether it was read.
-type untouched struct {
-	io.ReadCloser
-	read bool
-}
-
-// Read implements io.Reader.
-func (b *untouched) Read(p []byte) (int, error) {
-	b.read = true
-	return b.ReadCloser.Read(p)
 }
