@@ -97,9 +97,3 @@ func Types(action string) []string {
 	}
 	return all
 }
-
-// Actions returns the names of all actions that a request may have, sorted.
-func Actions() []string {
-	v := known()
-	return slices.DeleteFunc(slices.Clone(v.names), func(n string) bool { return v.actions[actionUID(n)].AppliesTo == nil })
-}

@@ -2,7 +2,6 @@ package tinylm
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Tokens below 256 are bytes of text. These tokens mark the turns of a conversation; no text is encoded as one of them.
@@ -53,15 +52,4 @@ func textTokens(s string) []int {
 		ids[i] = int(s[i])
 	}
 	return ids
-}
-
-// Decode converts tokens to text. Invalid UTF-8 becomes U+FFFD; tokens that are not bytes are left out.
-func Decode(ids []int) string {
-	var b strings.Builder
-	for _, t := range ids {
-		if t < Begin {
-			b.WriteByte(byte(t))
-		}
-	}
-	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
