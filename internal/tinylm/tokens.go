@@ -1,8 +1,6 @@
 package tinylm
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Tokens below 256 are bytes of text. These tokens mark the turns of a conversation; no text is encoded as one of them.
 const (
