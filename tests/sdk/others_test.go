@@ -36,6 +36,14 @@ func (s server) run(t *testing.T, name string, args ...string) (string, error) {
 	return out.String(), err
 }
 
+// mustRun runs a program that fails where the server does not answer as the program expects.
+func (s server) mustRun(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := s.run(t, name, args...); err != nil {
+		t.Errorf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
 // need fails the test when a client is not there; "go test" alone does not install it.
 func need(t *testing.T, name string, args ...string) {
 	t.Helper()
@@ -67,9 +75,7 @@ func TestPythonTellsTheSameStory(t *testing.T) {
 func TestTheDescriptionIsWhatBedrockPublishes(t *testing.T) {
 	t.Parallel()
 	want(t, "boto3 (with PyYAML)", "python3", "-c", "import yaml\n"+boto3Knows)
-	if out, err := (server{}).run(t, "python3", "conform.py"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	(server{}).mustRun(t, "python3", "conform.py")
 }
 
 // TestTheCatalogueIsWhatBedrockPublishes reads the catalogue with boto3 and checks every value against the service model: also that of models
@@ -87,9 +93,7 @@ func TestTheCatalogueIsWhatBedrockPublishes(t *testing.T) {
     backends: [{url: %[3]s/quick/v1}]
   - {id: m, aliases: [us.m.2], family: nova, backends: [{url: %[3]s/quick/v1}]}
 `, data, "default", backend(t)))
-	if out, err := s.run(t, "python3", "catalogue.py"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	s.mustRun(t, "python3", "catalogue.py")
 }
 
 // want skips the test when a client is not there, or does not know batch inference: boto3 and the AWS CLI come from a package index

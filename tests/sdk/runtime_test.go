@@ -258,17 +258,13 @@ func TestTheFirstRequestOfAClientMayBeLarge(t *testing.T) {
 func TestJavaScriptCallsModels(t *testing.T) {
 	t.Parallel()
 	need(t, "node", "--input-type=module", "-e", `import "@aws-sdk/client-bedrock-runtime"`)
-	if out, err := serveRuntime(t).run(t, "node", "runtime.mjs"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	serveRuntime(t).mustRun(t, "node", "runtime.mjs")
 }
 
 func TestPythonCallsModels(t *testing.T) {
 	t.Parallel()
 	want(t, "boto3", "python3", "-c", boto3Knows)
-	if out, err := serveRuntime(t).run(t, "python3", "runtime.py"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	serveRuntime(t).mustRun(t, "python3", "runtime.py")
 }
 
 func TestTheCLICallsModels(t *testing.T) {

@@ -177,24 +177,18 @@ func TestGoReadsStreams(t *testing.T) {
 func TestJavaScriptReadsStreams(t *testing.T) {
 	t.Parallel()
 	need(t, "node", "--input-type=module", "-e", `import "@aws-sdk/client-bedrock-runtime"`)
-	if out, err := serveStreams(t).run(t, "node", "stream.mjs"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	serveStreams(t).mustRun(t, "node", "stream.mjs")
 }
 
 // The libraries of OpenAI and Anthropic, as they come.
 func TestOtherLibrariesCallTheSameModels(t *testing.T) {
 	t.Parallel()
 	need(t, "node", "--input-type=module", "-e", `import "openai"; import "@anthropic-ai/sdk"`)
-	if out, err := serveStreams(t).run(t, "node", "doors.mjs"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	serveStreams(t).mustRun(t, "node", "doors.mjs")
 }
 
 func TestPythonReadsStreams(t *testing.T) {
 	t.Parallel()
 	want(t, "boto3", "python3", "-c", boto3Knows)
-	if out, err := serveStreams(t).run(t, "python3", "stream.py"); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	serveStreams(t).mustRun(t, "python3", "stream.py")
 }
