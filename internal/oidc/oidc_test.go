@@ -17,6 +17,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith/internal/oidc/oidctest"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -85,25 +87,7 @@ func (i *issuer) claims(change map[string]any) map[string]any {
 }
 
 func (i *issuer) token(t testing.TB, change map[string]any) string {
-	return sign(t, jose.ES256, i.signer, i.kid, i.claims(change))
-}
-
-func sign(t testing.TB, alg jose.SignatureAlgorithm, key any, kid string, claims any) string {
-	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, _ := json.Marshal(claims)
-	signed, err := s.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return oidctest.Sign(t, jose.ES256, i.signer, i.kid, i.claims(change))
 }
 
 // code is the code of an error and its status; "" for none.
@@ -177,9 +161,9 @@ func TestAWrongTokenIsRefused(t *testing.T) {
 		"expired":                    {i.token(t, map[string]any{"exp": noon.Add(-time.Second).Unix()}), old},
 		"no end":                     {i.token(t, map[string]any{"exp": nil}), old},
 		"not yet":                    {i.token(t, map[string]any{"nbf": noon.Add(time.Hour).Unix()}), wrong},
-		"another's key":              {sign(t, jose.ES256, stranger, "first", i.claims(nil)), wrong},
-		"a key of no name":           {sign(t, jose.ES256, stranger, "", i.claims(nil)), wrong},
-		"the public key as a secret": {sign(t, jose.HS256, public, "first", i.claims(nil)), wrong},
+		"another's key":              {oidctest.Sign(t, jose.ES256, stranger, "first", i.claims(nil)), wrong},
+		"a key of no name":           {oidctest.Sign(t, jose.ES256, stranger, "", i.claims(nil)), wrong},
+		"the public key as a secret": {oidctest.Sign(t, jose.HS256, public, "first", i.claims(nil)), wrong},
 		"no signature":               {"eyJhbGciOiJub25lIn0." + body + ".AA", wrong},
 		"changed":                    {head + "." + other + "." + signature, wrong},
 		"no principal":               {i.token(t, map[string]any{"sub": nil}), wrong},
@@ -295,7 +279,7 @@ func TestStrangersTokensDoNotFloodTheIssuer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 100 {
-		token := sign(t, jose.ES256, stranger, fmt.Sprint("key", n), i.claims(nil))
+		token := oidctest.Sign(t, jose.ES256, stranger, fmt.Sprint("key", n), i.claims(nil))
 		if _, err := s.Identity(t.Context(), token); code(t, err) != wrong {
 			t.Fatal(err)
 		}

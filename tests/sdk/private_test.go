@@ -28,6 +28,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/batholith/batholith/internal/certs/certstest"
+	"github.com/batholith/batholith/internal/oidc/oidctest"
 )
 
 // private are the settings of a server whose listeners, issuer and model server all have certificates of a private authority.
@@ -81,20 +82,7 @@ func (i *issuer) token(t *testing.T, change map[string]any) string {
 	for name, value := range change {
 		claims[name] = value
 	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.signer, KeyID: "k"}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ := json.Marshal(claims)
-	signed, err := s.Sign(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return oidctest.Sign(t, jose.ES256, i.signer, "k", claims)
 }
 
 // The holder of a token runs a job with the AWS SDK, and every connection is made with certificates of a private authority.
