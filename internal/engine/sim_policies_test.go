@@ -53,10 +53,7 @@ func (s *simulation) policed() (change func(policies string)) {
 func TestAPolicyThatForbidsTheRoleOfARunningJobRevokesIt(t *testing.T) {
 	simulate(t, 1, slowModel, func(s *simulation) {
 		change := s.policed()
-		j := s.create("m0", 24*time.Hour, 90)
-		w := s.worker("w")
-		w.start()
-		time.Sleep(100 * time.Second)
+		j, w := s.runs()
 		change(`forbid(principal == Principal::"r", action in Action::"s3:*", resource);`)
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
@@ -65,22 +62,10 @@ func TestAPolicyThatForbidsTheRoleOfARunningJobRevokesIt(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		job := s.find(j)
-		if job.Status != batholith.StatusFailed || job.Kept != batholith.KeptWaiting || job.Counts.Processed < 48 || !strings.Contains(job.Message, "the role r is revoked") {
-			s.t.Errorf("the job is %s (%s), kept %q, %+v", job.Status, job.Message, job.Kept, job.Counts)
-		}
+		job := s.isRevoked(j, "")
 		change("")
 		time.Sleep(5 * time.Second) // until the file is read
-		if err := s.db.PublishKept(s.t.Context(), simAccount, j.id); err != nil {
-			s.t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		w.stop()
-		s.check(j, batholith.StatusFailed)
-		if now := s.find(j); now.Kept != "" || int64(s.lines(j, 0)) != job.Counts.Processed {
-			s.t.Errorf("%d of %d finished records are published, kept %q", s.lines(j, 0), job.Counts.Processed, now.Kept)
-		}
+		s.publishesKept(job, j, w)
 	})
 }
 

@@ -37,14 +37,45 @@ func (s *simulation) find(j *simJob) batholith.Job {
 	return job
 }
 
+// runs creates a job of 90 records, and starts a worker w, which has worked for 100 s when it returns.
+func (s *simulation) runs() (j *simJob, w *worker) {
+	s.t.Helper()
+	j, w = s.create("m0", 24*time.Hour, 90), s.worker("w")
+	w.start()
+	time.Sleep(100 * time.Second)
+	return j, w
+}
+
+// isRevoked checks that a job has failed because of its role, and waits with its finished records. cause is a part of the job's message.
+func (s *simulation) isRevoked(j *simJob, cause string) batholith.Job {
+	s.t.Helper()
+	job := s.find(j)
+	if job.Status != batholith.StatusFailed || job.Kept != batholith.KeptWaiting || job.Counts.Processed < 48 || !strings.Contains(job.Message, "the role r is revoked") || !strings.Contains(job.Message, cause) {
+		s.t.Errorf("the job is %s (%s), kept %q, %+v", job.Status, job.Message, job.Kept, job.Counts)
+	}
+	return job
+}
+
+// publishesKept checks that the finished records of a job that is revoked are published when that is asked for.
+func (s *simulation) publishesKept(revoked batholith.Job, j *simJob, w *worker) {
+	s.t.Helper()
+	if err := s.db.PublishKept(s.t.Context(), simAccount, j.id); err != nil {
+		s.t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	w.stop()
+	s.check(j, batholith.StatusFailed)
+	if now := s.find(j); now.Kept != "" || int64(s.lines(j, 0)) != revoked.Counts.Processed {
+		s.t.Errorf("%d of %d finished records are published, kept %q", s.lines(j, 0), revoked.Counts.Processed, now.Kept)
+	}
+}
+
 // A job that is longer than its sessions, and a token service that is away in the middle of it: every record once.
 func TestAJobOutlastsItsSessionsAndAnOutageOfTheTokenService(t *testing.T) {
 	simulate(t, 1, slowModel, func(s *simulation) {
 		tokens := s.assumed()
-		j := s.create("m0", 24*time.Hour, 90)
-		w := s.worker("w")
-		w.start()
-		time.Sleep(100 * time.Second)
+		j, w := s.runs()
 		if n := len(tokens.Asked()); n < 2 {
 			s.t.Errorf("the token service was asked %d times in 100 s", n)
 		}
@@ -72,28 +103,13 @@ func TestAJobOutlastsItsSessionsAndAnOutageOfTheTokenService(t *testing.T) {
 func TestARoleThatIsRevokedInTheMiddleKeepsWhatIsFinished(t *testing.T) {
 	simulate(t, 1, slowModel, func(s *simulation) {
 		tokens := s.assumed()
-		j := s.create("m0", 24*time.Hour, 90)
-		w := s.worker("w")
-		w.start()
-		time.Sleep(100 * time.Second)
+		j, w := s.runs()
 		tokens.Set(func(s *objecttest.TokenService) { s.Denied = true })
 		tokens.Forget()
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		job := s.find(j)
-		if job.Status != batholith.StatusFailed || job.Kept != batholith.KeptWaiting || job.Counts.Processed < 48 || !strings.Contains(job.Message, "the role r is revoked") || !strings.Contains(job.Message, "trust policy") {
-			s.t.Errorf("the job is %s (%s), kept %q, %+v", job.Status, job.Message, job.Kept, job.Counts)
-		}
+		job := s.isRevoked(j, "trust policy")
 		tokens.Set(func(s *objecttest.TokenService) { s.Denied = false })
-		if err := s.db.PublishKept(s.t.Context(), simAccount, j.id); err != nil {
-			s.t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		w.stop()
-		s.check(j, batholith.StatusFailed)
-		if now := s.find(j); now.Kept != "" || int64(s.lines(j, 0)) != job.Counts.Processed {
-			s.t.Errorf("%d of %d finished records are published, kept %q", s.lines(j, 0), job.Counts.Processed, now.Kept)
-		}
+		s.publishesKept(job, j, w)
 	})
 }
