@@ -14,26 +14,7 @@ import (
 // send makes one attempt at a record, or concludes a record that is not sent again.
 func (it *item) send(l *lane) {
 	defer l.gives(it, it.taken)
-	if it.ends {
-		l.end(it)
-		return
-	}
-	if !l.d.holds() { // drop it: a record that is put back would be taken again at once, until a heartbeat notices the lost lease
-		it.feed.interrupt(batholith.ErrLeaseLost)
-		it.feed.drop(it)
-		return
-	}
-	if why := it.feed.queue.beyond(it); why != nil {
-		it.asked = false
-		l.conclude(it, batholith.OutcomeInvalid, batholith.Answer{}, why)
-		return
-	}
-	if len(it.places) > 0 && it.objects == nil { // it waited after a failure, and kept no memory
-		it.feed.restage(it)
-		return
-	}
-	if !it.trial && l.works() && !it.feed.begin(l.d.send) {
-		it.feed.drop(it)
+	if l.turnsDown(it) {
 		return
 	}
 	r := room{l: l, flight: &it.flight, b: l.d.o.Room}
@@ -41,6 +22,38 @@ func (it *item) send(l *lane) {
 	answer, err := l.ask(it, &r)
 	l.landed(it)
 	l.report(it, answer, err)
+	l.settle(it, answer, err)
+}
+
+// turnsDown reports whether a record is not sent now. If so, it has gone where it belongs: to its line, or back to its feed.
+func (l *lane) turnsDown(it *item) bool {
+	switch {
+	case it.ends:
+		l.end(it)
+		return true
+	case !l.d.holds(): // drop it: a record that is put back would be taken again at once, until a heartbeat notices the lost lease
+		it.feed.interrupt(batholith.ErrLeaseLost)
+		it.feed.drop(it)
+		return true
+	}
+	if why := it.feed.queue.beyond(it); why != nil {
+		it.asked = false
+		l.conclude(it, batholith.OutcomeInvalid, batholith.Answer{}, why)
+		return true
+	}
+	switch {
+	case len(it.places) > 0 && it.objects == nil: // it waited after a failure, and kept no memory
+		it.feed.restage(it)
+		return true
+	case !it.trial && l.works() && !it.feed.begin(l.d.send):
+		it.feed.drop(it)
+		return true
+	}
+	return false
+}
+
+// settle takes in how an attempt ended: the record gets its line, waits for another attempt, or goes back to its feed.
+func (l *lane) settle(it *item, answer batholith.Answer, err error) {
 	var bad *batholith.RecordError
 	var failure *batholith.Failure
 	var broken *batholith.Broken
