@@ -127,6 +127,9 @@ type standing struct {
 	pace    float64 // requests that ended per second since the last reading
 }
 
+// full reports whether every slot is taken that is not kept free.
+func (s standing) full() bool { return s.held >= s.limit-s.kept }
+
 // renewed reports whether a reading has new information. Some servers update their gauges more rarely than they are read. An unchanged
 // reading counts after 1 s, and after 1.5 × the longest time between two different readings.
 func (w *waiting) renewed(g batholith.Gauges, s standing) bool {
@@ -148,33 +151,42 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 	if !w.renewed(g, s) {
 		return
 	}
-	last, limit, held := w.last, s.limit, s.held
-	full := held >= limit-s.kept
+	last := w.last
 	w.last, w.reads = g, true
-	outgrown := w.outgrown(g, full)
+	outgrown := w.outgrown(g, s.full())
 	rising := g.Running > last.Running+last.Running/50
 	w.learn(g, rising, s.kept > 0)
-	if w.slots == 0 {
-		w.best = max(w.best, s.pace)
-		switch {
-		case full && !queued(g) && w.helps(g, s):
-			w.blocked, w.pace = time.Time{}, w.best
-			w.set(2 * float64(limit))
-		case !full || queued(g) || g.Running == 0: // through with everything at once: the server is not the bottleneck
-			w.blocked = time.Time{}
-		case w.blocked.IsZero():
-			w.blocked = s.now
-		}
-		w.lied = !w.blocked.IsZero() && s.now.Sub(w.blocked) >= longestBlock
-		if queued(g) && !rising { // a queue stands: do not go higher
-			w.set(float64(min(limit, max(held, 1))))
-		}
-		return
+	switch {
+	case w.slots == 0:
+		w.seek(g, s, rising)
+	case outgrown:
+		w.set(2 * float64(s.limit))
+	default:
+		w.steer(g, s, last)
 	}
-	if outgrown {
-		w.set(2 * float64(limit))
-		return
+}
+
+// seek moves the limit while the slots are unknown: it doubles as long as that helps, until a queue stands.
+func (w *waiting) seek(g batholith.Gauges, s standing, rising bool) {
+	w.best = max(w.best, s.pace)
+	switch {
+	case s.full() && !queued(g) && w.helps(g, s):
+		w.blocked, w.pace = time.Time{}, w.best
+		w.set(2 * float64(s.limit))
+	case !s.full() || queued(g) || g.Running == 0: // through with everything at once: the server is not the bottleneck
+		w.blocked = time.Time{}
+	case w.blocked.IsZero():
+		w.blocked = s.now
 	}
+	w.lied = !w.blocked.IsZero() && s.now.Sub(w.blocked) >= longestBlock
+	if queued(g) && !rising { // a queue stands: do not go higher
+		w.set(float64(min(s.limit, max(s.held, 1))))
+	}
+}
+
+// steer moves the limit towards want (see waiting). last is the reading before.
+func (w *waiting) steer(g batholith.Gauges, s standing, last batholith.Gauges) {
+	limit, held := s.limit, s.held
 	// Slots that are held and not seen at the server: their requests travel, or their outcomes wait for the journal. More of them would not help.
 	mine := min(held, min(s.resting, s.flying)+s.flying+max(s.flying/4+1, int(s.pace/10)))
 	want := mine + w.slots - g.Running + w.queue() - g.Waiting
@@ -185,7 +197,7 @@ func (w *waiting) read(g batholith.Gauges, s standing) {
 		}
 		return
 	}
-	if want > limit && !full {
+	if want > limit && !s.full() {
 		return
 	}
 	if w.limit != limit || math.Abs(w.fine-float64(limit)) > 1 {
