@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -141,20 +142,25 @@ func (b *bench) threePrincipals() error {
 			return err
 		}
 	}
-	err = until("all three run", often, time.Minute, func() (bool, error) {
+	answered := func() (least, all int) {
+		least = math.MaxInt
 		for _, p := range principals {
-			if _, done := w.counts(p); done == 0 {
-				return false, nil
-			}
+			_, done := w.counts(p)
+			least, all = min(least, done), all+done
 		}
-		return true, nil
-	})
+		return least, all
+	}
+	// After 30 answers of each job, Batholith knows the mean tokens of its answers.
+	err = until("each job has 30 answers", often, time.Minute, func() (bool, error) { least, _ := answered(); return least >= 30, nil })
 	if err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second) // until Batholith knows the mean tokens of each job's answers
 	w.forget()
-	time.Sleep(time.Duration(b.size(15, 6)) * time.Second)
+	enough := b.size(1300, 500) // what the server answers in 15 s or 6 s
+	err = until(fmt.Sprintf("the three jobs have %d more answers", enough), often, 2*time.Minute, func() (bool, error) { _, all := answered(); return all >= enough, nil })
+	if err != nil {
+		return err
+	}
 	tokens := make([]float64, len(principals))
 	sum, least := 0.0, 1.0
 	for i, p := range principals {
