@@ -57,11 +57,11 @@ func (n *names) appeared(bucket, key string) error {
 // it.
 func (n *names) vanished(bucket, key string) error { return n.disk.path(n.remains(bucket, key)) }
 
-// remains returns the lowest directory above an object that still exists.
+// remains returns the lowest directory above an object that still exists. A key may lead through a file, or through names that no file can have.
 func (n *names) remains(bucket, key string) string {
 	dir := filepath.Dir(filepath.Join(n.buckets, bucket, filepath.FromSlash(key)))
 	for n.inside(dir) {
-		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(dir); !isAbsent(err) {
 			break
 		}
 		dir = filepath.Dir(dir)

@@ -3,6 +3,7 @@ package s3serve
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -171,6 +172,39 @@ func TestAKeyThatNoFileCanHaveIsAMissingOne(t *testing.T) {
 					t.Errorf("%s %.60s, source %.30s: %d %s", c.method, c.target, from.Get("X-Amz-Copy-Source"), r.status, r.body)
 				}
 			}
+		}
+	})
+}
+
+// An upload under such a key is refused before its parts are sent, and a list of deletions with such a key has no fault.
+func TestNothingIsUploadedUnderAKeyThatNoFileCanHave(t *testing.T) {
+	eachMeta(t, func(t *testing.T, w *wire) {
+		for _, key := range []string{strings.Repeat("a", 256), strings.Repeat("ä", 128), "b/" + strings.Repeat("a", 400), strings.Repeat("a", 300) + "/b"} {
+			target := "/box/" + (&url.URL{Path: key}).EscapedPath()
+			if r := w.do(t, ask{method: "POST", target: target + "?uploads="}); r.status != http.StatusBadRequest || r.code() != "KeyTooLongError" {
+				t.Errorf("%.30s: %d %s", key, r.status, r.body)
+			}
+			// One that an earlier version has begun cannot be completed.
+			upload := target + "?uploadId=11111111-2222-3333-4444-555555555555"
+			whole := []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>")
+			if r := w.do(t, ask{method: "POST", target: upload, body: whole}); r.status != http.StatusBadRequest || r.code() != "KeyTooLongError" {
+				t.Errorf("%.30s, the end of an upload: %d %s", key, r.status, r.body)
+			}
+			if r := w.document(t, "POST", "/box?delete=", "<Delete><Object><Key>"+key+"</Key></Object><Object><Key>none</Key></Object></Delete>"); r.status != http.StatusOK || strings.Contains(r.body, "InternalError") {
+				t.Errorf("%.30s, among deletions: %d %s", key, r.status, r.body)
+			}
+		}
+		w.put(t, "/box/k", "x")
+		for _, key := range []string{"k/a/b", "k/a/b/c"} { // k is a file
+			if r := w.do(t, ask{method: "DELETE", target: "/box/" + key}); r.status != http.StatusNoContent {
+				t.Errorf("%s: %d %s", key, r.status, r.body)
+			}
+			if r := w.document(t, "POST", "/box?delete=", "<Delete><Object><Key>"+key+"</Key></Object></Delete>"); element(r.body, "Deleted") == "" {
+				t.Errorf("%s, among deletions: %d %s", key, r.status, r.body)
+			}
+		}
+		for _, name := range []string{strings.Repeat("a", 255), strings.Repeat("ä", 127) + "b"} { // 255 bytes
+			w.must(t, ask{method: "POST", target: "/box/" + url.PathEscape(name) + "?uploads="})
 		}
 	})
 }

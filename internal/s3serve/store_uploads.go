@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -50,6 +51,9 @@ func ofUpload[R any](id string, f func(path string) (R, error)) func(path string
 func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (s3response.InitiateMultipartUploadResult, error) {
 	bucket := *in.Bucket
 	return placed(s, ctx, "CreateMultipartUpload", bucket, *in.Key, func(path string) (s3response.InitiateMultipartUploadResult, error) {
+		if err := hasName(path, *in.Key); err != nil {
+			return s3response.InitiateMultipartUploadResult{}, err
+		}
 		in.Bucket, in.ContentEncoding = &path, kept(in.ContentEncoding)
 		theirs, ours, err := split(in.Tagging)
 		if err != nil {
@@ -77,6 +81,24 @@ func (s *store) CreateMultipartUpload(ctx context.Context, in s3response.CreateM
 		return out, err
 	})
 }
+
+// hasName returns KeyTooLongError, as for PutObject, for a key that no file can have. The gateway keeps an upload and its parts under a hash of
+// the key, and would find it out only when the upload is completed.
+func hasName(bucket, key string) error {
+	longest := "" // the directories above it may not exist yet, so each name is looked up directly in the bucket
+	for name := range strings.SplitSeq(key, "/") {
+		if len(name) > len(longest) {
+			longest = name
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(bucket, longest)); errors.Is(err, syscall.ENAMETOOLONG) {
+		return s3err.GetKeyTooLongErr(int64(len(key)), longestKey)
+	}
+	return nil
+}
+
+// longestKey is S3's limit in bytes.
+const longestKey = 1024
 
 // tagUpload stores the tags for the object of an upload.
 func (s *store) tagUpload(bucket, dir string, tags map[string]string) error {
@@ -119,6 +141,9 @@ func (s *store) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMult
 	key, id := *in.Key, *in.UploadId
 	defer s.ending(id)()
 	out, err = placed(s, ctx, "CompleteMultipartUpload", *in.Bucket, key, ofUpload(id, func(path string) (out s3response.CompleteMultipartUploadResult, err error) {
+		if err := hasName(path, key); err != nil { // begun before uploads were refused at their beginning
+			return out, err
+		}
 		s.names.forget(*in.Bucket, uploadDir(key, id))
 		at := *in
 		at.Bucket = &path
