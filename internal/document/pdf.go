@@ -17,8 +17,12 @@ func pdfPages(data []byte, limits Limits) ([]string, error) {
 		return nil, broken(PDF, "it does not begin with %PDF-")
 	}
 	data = data[start:] // some programs write something before the file
-	r, err := pdf.NewReader(bytes.NewReader(data), int64(len(data)))
+	from := &once{data: bytes.NewReader(data), at: map[int64]int{}}
+	r, err := pdf.NewReader(from, int64(len(data)))
+	from.at = nil
 	switch {
+	case from.loop:
+		return nil, broken(PDF, "its table of objects does not end")
 	case errors.Is(err, pdf.ErrInvalidPassword), err != nil && strings.Contains(err.Error(), "ncrypt"):
 		return nil, unreadable("is encrypted; remove its password, or give its text")
 	case err != nil:
@@ -41,6 +45,28 @@ func pdfPages(data []byte, limits Limits) ([]string, error) {
 		pages = append(pages, text)
 	}
 	return pages, t.judge(len(pages))
+}
+
+// once is a file while its table of objects is read: each section of the table names the place of the one before it (PDF 32000-1: 7.5.5, Prev).
+// The library follows them without an end if one of them names itself or a later one. It reads each place of a sound file a few times.
+type once struct {
+	data *bytes.Reader
+	at   map[int64]int // how often each offset was read; nil: not counted any more
+	loop bool
+}
+
+// maxReads is how often one place of a file may be read for its table of objects.
+const maxReads = 8
+
+// ReadAt implements io.ReaderAt.
+func (o *once) ReadAt(p []byte, off int64) (int, error) {
+	if o.at != nil {
+		if o.at[off]++; o.at[off] > maxReads {
+			o.loop = true
+			return 0, errors.New("the table of objects contains itself")
+		}
+	}
+	return o.data.ReadAt(p, off)
 }
 
 // pdfTree collects the pages of a file (PDF 32000-1: 7.7.3). The library's own search does not end
@@ -94,19 +120,25 @@ func (t *pdfText) judge(pages int) error {
 	return nil
 }
 
-// content returns the decompressed content of a stream, or of an array of streams.
+// content returns the decompressed content of a stream, or of an array of streams. An array in an array is none (PDF 32000-1: table 30), and
+// could be the same one.
 func (t *pdfText) content(v pdf.Value) ([]byte, error) {
-	if v.Kind() == pdf.Array {
-		var all []byte
-		for i := range v.Len() {
-			part, err := t.content(v.Index(i))
-			if err != nil {
-				return nil, err
-			}
-			all = append(append(all, part...), '\n')
-		}
-		return all, nil
+	if v.Kind() != pdf.Array {
+		return t.stream(v)
 	}
+	var all []byte
+	for i := range v.Len() {
+		part, err := t.stream(v.Index(i))
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, part...), '\n')
+	}
+	return all, nil
+}
+
+// stream returns the decompressed content of a stream; nothing if v is none.
+func (t *pdfText) stream(v pdf.Value) ([]byte, error) {
 	if v.Kind() != pdf.Stream {
 		return nil, nil
 	}
