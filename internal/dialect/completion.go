@@ -37,13 +37,33 @@ func (c *completion) chat() error {
 	if message.kind() != '{' {
 		return nonsense("its first choice has no message")
 	}
-	var thought value     // the thought in a member of its own, outside the content
-	var calls, call value // of tool_calls and function_call
+	calls, call, err := c.spoken(message)
+	if err != nil {
+		return err
+	}
+	for _, e := range calls.elements() {
+		if err := c.called(e.member("id"), e.member("function")); err != nil {
+			return err
+		}
+	}
+	// Some servers send both forms of the same call.
+	if call.kind() == '{' && len(c.calls) == 0 {
+		if err := c.called(nil, call); err != nil {
+			return err
+		}
+	}
+	return c.ends()
+}
+
+// spoken reads the text, the thoughts and the refusal of a message, or of a part of one. It returns
+// tool_calls and function_call.
+func (c *completion) spoken(message value) (calls, call value, err error) {
+	var thought value // the thought in a member of its own, outside the content
 	for name, v := range message.present() {
 		switch name {
 		case "content":
 			if err := c.content(v); err != nil {
-				return err
+				return nil, nil, err
 			}
 		case "reasoning_content", "reasoning", "thinking":
 			if v.kind() == '"' && len(v) > len(`""`) {
@@ -60,18 +80,7 @@ func (c *completion) chat() error {
 		}
 	}
 	c.reasoning = joined(thought, c.reasoning)
-	for _, e := range calls.elements() {
-		if err := c.called(e.member("id"), e.member("function")); err != nil {
-			return err
-		}
-	}
-	// Some servers send both forms of the same call.
-	if call.kind() == '{' && len(c.calls) == 0 {
-		if err := c.called(nil, call); err != nil {
-			return err
-		}
-	}
-	return c.ends()
+	return calls, call, nil
 }
 
 // ends adapts the finish reason to the content. It returns an error if the answer is incomplete

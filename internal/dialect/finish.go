@@ -127,6 +127,18 @@ func endOf(finish value) (end string, broken bool) {
 	return "", true
 }
 
+// endWith returns why an answer with so many tool calls ended. Some servers say nothing, or call
+// the end of a turn with calls a stop.
+func endWith(calls int, finish string) string {
+	switch {
+	case calls > 0 && (finish == endStop || finish == ""):
+		return endTools
+	case finish == "":
+		return endStop
+	}
+	return finish
+}
+
 // brokenOff is the failure of an attempt with an incomplete answer.
 func brokenOff(finish value) error {
 	word := finish.text()

@@ -39,19 +39,35 @@ func (h hubAnswer) body() []byte {
 	b.member("stop_reason", h.stop)
 	b.close('}')
 	b.close(']')
+	b.usage(h.tokens, h.tokens.CacheRead > 0 || h.tokens.CacheWrite > 0)
+	b.close('}')
+	return b
+}
+
+// silent reports whether the answer has no content.
+func (h hubAnswer) silent() bool {
+	return h.text.absent() && h.thought.absent() && len(h.calls) == 0
+}
+
+// usage writes token counts as OpenAI does, on request with those of the cache.
+func (b *buffer) usage(t batholith.Tokens, cache bool) {
 	b.key("usage")
 	b.open('{')
-	b.integerMember("prompt_tokens", h.tokens.Input)
-	b.integerMember("completion_tokens", h.tokens.Output)
-	b.integerMember("total_tokens", h.tokens.Input+h.tokens.Output)
-	if h.tokens.CacheRead > 0 || h.tokens.CacheWrite > 0 {
+	b.integerMember("prompt_tokens", t.Input)
+	b.integerMember("completion_tokens", t.Output)
+	b.integerMember("total_tokens", t.Input+t.Output)
+	if cache {
 		b.key("prompt_tokens_details")
 		b.open('{')
-		b.integerMember("cached_tokens", h.tokens.CacheRead)
-		b.integerMember("cache_creation_tokens", h.tokens.CacheWrite)
+		b.integerMember("cached_tokens", t.CacheRead)
+		b.integerMember("cache_creation_tokens", t.CacheWrite)
 		b.close('}')
 	}
 	b.close('}')
-	b.close('}')
-	return b
+}
+
+// isJSON reports whether a text is JSON.
+func isJSON(text value) bool {
+	_, err := parseAnswer([]byte(text.text()))
+	return err == nil
 }

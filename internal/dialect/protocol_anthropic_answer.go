@@ -9,13 +9,9 @@ import (
 //	{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hi"}],
 //	 "stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":8,"output_tokens":2}}
 type message struct {
-	doc                 value
-	id, model           value
-	text, thought       value // JSON strings; absent if there are none
-	calls               []toolCall
-	finish              string // why it ended, in OpenAI's words
-	stop, told, sequent value  // stop_reason, if it is one of Anthropic's; the word of the server; stop_sequence
-	tokens              batholith.Tokens
+	doc         value
+	hubAnswer         // what OpenAI's protocol has a place for
+	told, known value // stop_reason as the server says it; the same, if it is the end and one of Anthropic's
 }
 
 // messageReasons are Anthropic's words for why an answer ended.
@@ -32,7 +28,7 @@ func readMessage(body []byte) (m message, err error) {
 		return m, err
 	}
 	m.doc = doc
-	var content, usage value
+	var content, usage, sequence value
 	for name, v := range doc.present() {
 		switch name {
 		case "id":
@@ -44,7 +40,7 @@ func readMessage(body []byte) (m message, err error) {
 		case "stop_reason":
 			m.told = v
 		case "stop_sequence":
-			m.sequent = v
+			sequence = v
 		case "usage":
 			usage = v
 		}
@@ -58,7 +54,10 @@ func readMessage(body []byte) (m message, err error) {
 		return message{}, brokenOff(m.told)
 	}
 	if messageReasons[m.told.text()] {
-		m.stop = m.told
+		m.known = m.told
+	}
+	if m.told.is("stop_sequence") {
+		m.stop = sequence
 	}
 	m.finish = end
 	for _, block := range content.elements() {
@@ -66,13 +65,11 @@ func readMessage(body []byte) (m message, err error) {
 			return m, err
 		}
 	}
-	switch {
-	case m.finish == "" && m.text.absent() && m.thought.absent() && len(m.calls) == 0:
+	if end == "" && m.silent() {
 		return m, nothingSaid()
-	case len(m.calls) > 0 && (m.finish == endStop || m.finish == ""): // Ollama and some gateways end a turn with calls so
-		m.finish, m.stop = endTools, nil
-	case m.finish == "":
-		m.finish = endStop
+	}
+	if m.finish = endWith(len(m.calls), end); m.finish == endTools && end != endTools { // so do Ollama and some gateways
+		m.known = nil
 	}
 	return m, nil
 }
@@ -110,8 +107,8 @@ func (m *message) block(block value) error {
 
 // reason returns stop_reason in Anthropic's words.
 func (m message) reason() string {
-	if !m.stop.absent() {
-		return m.stop.text()
+	if !m.known.absent() {
+		return m.known.text()
 	}
 	switch m.finish {
 	case endLength:
@@ -163,11 +160,7 @@ func (anthropicLeg) answer(call batholith.Call, body []byte) ([]byte, error) {
 	if m.finish == endStop && !knownFormat(call, m.text) {
 		return nil, notOfTheFormat()
 	}
-	h := hubAnswer{id: m.id, model: m.model, text: m.text, thought: m.thought, calls: m.calls, finish: m.finish, tokens: m.tokens}
-	if m.told.is("stop_sequence") {
-		h.stop = m.sequent
-	}
-	return h.body(), nil
+	return m.body(), nil
 }
 
 // notOfTheFormat is the failure of an attempt whose answer ignores output_config.
@@ -178,9 +171,5 @@ func notOfTheFormat() error {
 // knownFormat reports whether an answer is JSON if the request asked for JSON. Servers that do
 // not know output_config ignore it.
 func knownFormat(call batholith.Call, text value) bool {
-	if trim(call.Body).member("output_config").member("format").absent() {
-		return true
-	}
-	_, err := parseAnswer([]byte(text.text()))
-	return err == nil
+	return trim(call.Body).member("output_config").member("format").absent() || isJSON(text)
 }

@@ -22,12 +22,18 @@ func (l ollamaLeg) answer(call batholith.Call, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format := trim(call.Body).member("format"); h.finish == endStop && !format.absent() {
-		if _, err := parseAnswer([]byte(h.text.text())); err != nil {
-			return nil, modelFault("it should be JSON, as the record asks, and is not")
-		}
+	if h.finish == endStop && wantsFormat(call) && !isJSON(h.text) {
+		return nil, notOllamaFormat()
 	}
 	return h.body(), nil
+}
+
+// wantsFormat reports whether a call asks Ollama for JSON.
+func wantsFormat(call batholith.Call) bool { return !trim(call.Body).member("format").absent() }
+
+// notOllamaFormat is the failure of an attempt whose answer ignores format.
+func notOllamaFormat() error {
+	return modelFault("it should be JSON, as the record asks, and is not")
 }
 
 // ollamaEnd returns why an answer ended. Ollama says so since 0.1.33; done is always there.
@@ -88,14 +94,10 @@ func ollamaChat(doc value) (h hubAnswer, err error) {
 		}
 		h.calls = append(h.calls, toolCall{id: id, name: name, arguments: args})
 	}
-	switch {
-	case h.finish == "" && h.text.absent() && h.thought.absent() && len(h.calls) == 0:
+	if h.finish == "" && h.silent() {
 		return h, nothingSaid()
-	case len(h.calls) > 0 && (h.finish == endStop || h.finish == ""):
-		h.finish = endTools
-	case h.finish == "":
-		h.finish = endStop
 	}
+	h.finish = endWith(len(h.calls), h.finish)
 	return h, nil
 }
 
@@ -109,24 +111,15 @@ func (ollamaLeg) generated(doc value) ([]byte, error) {
 	if text.kind() != '"' {
 		return nil, nonsense("it has no response")
 	}
-	if finish == "" {
-		finish = endStop
-	}
-	t := ollamaTokens(doc)
 	b := make(buffer, 0, len(text)+256)
 	b.literal(`{"object":"text_completion","created":0`)
 	b.member("model", doc.member("model"))
 	b.literal(`"choices":[{"index":0`)
 	b.member("text", text)
-	b.textMember("finish_reason", finish)
+	b.textMember("finish_reason", endWith(0, finish))
 	b.close('}')
 	b.close(']')
-	b.key("usage")
-	b.open('{')
-	b.integerMember("prompt_tokens", t.Input)
-	b.integerMember("completion_tokens", t.Output)
-	b.integerMember("total_tokens", t.Input+t.Output)
-	b.close('}')
+	b.usage(ollamaTokens(doc), false)
 	b.close('}')
 	return b, nil
 }

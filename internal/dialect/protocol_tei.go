@@ -77,7 +77,7 @@ func (d teiEmbeds) request(body value, model string) (batholith.Call, error) {
 		return call, err
 	}
 	if body.member("normalize").kind() == 'f' {
-		call.Body = append(call.Body[:len(call.Body)-1], `,"normalize":false}`...)
+		call = withMembers(call, `"normalize":false`)
 	}
 	side := ""
 	switch strings.ToUpper(body.member("truncate").text()) {

@@ -162,11 +162,7 @@ func withoutStream(body value) value {
 // streamedCall asks the server for a stream with the token counts in its last chunk (OpenAI:
 // stream_options). Some servers refuse the option; then the tokens are not known.
 func streamedCall(call batholith.Call) batholith.Call {
-	b := buffer(trim(call.Body))
-	b = b[:len(b)-1]
-	b.literal(`"stream":true,"stream_options":{"include_usage":true}`)
-	b.close('}')
-	call.Body = b
+	call = withMembers(call, `"stream":true,"stream_options":{"include_usage":true}`)
 	call.Spare |= spareUsage
 	return call
 }

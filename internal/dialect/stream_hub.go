@@ -175,6 +175,14 @@ func keep(list *[]param, name string, v value) int {
 	return len(name) + len(v)
 }
 
+// params writes members.
+func (b *buffer) params(list []param) {
+	for _, p := range list {
+		b.anyKey(p.name)
+		b.raw(p.raw)
+	}
+}
+
 // emit adds an event.
 func (h *hub) emit(typ string, payload buffer) {
 	h.events = append(h.events, Event{typ, payload})
@@ -271,31 +279,16 @@ func (so *choiceSoFar) addLogprobs(v value) (n int) {
 // delta reads new content of a message, in the forms in which whole messages come.
 func (h *hub) delta(so *choiceSoFar, at int, delta value) error {
 	var c completion
-	var thought, calls, call value
-	for name, v := range delta.present() {
-		switch name {
-		case "content":
-			if err := c.content(v); err != nil {
-				return err
-			}
-		case "reasoning_content", "reasoning", "thinking":
-			if v.kind() == '"' && len(v) > len(`""`) {
-				thought = v
-			}
-		case "refusal":
-			if v.kind() == '"' {
-				h.size += so.refusal.add(v)
-			}
-		case "tool_calls":
-			calls = v
-		case "function_call":
-			call = v
-		}
+	calls, call, err := c.spoken(delta)
+	if err != nil {
+		return err
 	}
-	if !c.refusal.absent() {
+	if refusal := delta.member("refusal"); !c.refusal.absent() {
 		h.size += so.refusal.add(c.refusal)
+	} else if refusal.kind() == '"' { // an empty one is passed on, too
+		so.refusal.said = true
 	}
-	if t := joined(thought, c.reasoning); !t.absent() {
+	if t := c.reasoning; !t.absent() {
 		h.size += so.thought.add(t)
 		if len(t) > len(`""`) {
 			h.begin()
@@ -566,10 +559,7 @@ func (h *hub) joined() []byte {
 	b.member("id", h.ownID())
 	b.textMember("object", map[bool]string{true: "text_completion", false: "chat.completion"}[h.prompted])
 	b.member("model", h.model)
-	for _, p := range h.head {
-		b.anyKey(p.name)
-		b.raw(p.raw)
-	}
+	b.params(h.head)
 	b.key("choices")
 	b.open('[')
 	for i, so := range h.choices {
@@ -583,10 +573,7 @@ func (h *hub) joined() []byte {
 		}
 		so.joinedLogprobs(&b)
 		b.member("finish_reason", so.finish)
-		for _, p := range so.more {
-			b.anyKey(p.name)
-			b.raw(p.raw)
-		}
+		b.params(so.more)
 		b.close('}')
 	}
 	b.close(']')

@@ -99,9 +99,14 @@ func newHub(t translator, input value, call batholith.Call) *hub {
 
 // withStream adds the member that asks for a stream.
 func withStream(call batholith.Call) batholith.Call {
+	return withMembers(call, `"stream":true`)
+}
+
+// withMembers adds constant members to the body.
+func withMembers(call batholith.Call, members string) batholith.Call {
 	b := buffer(trim(call.Body))
 	b = b[:len(b)-1]
-	b.literal(`"stream":true`)
+	b.literal(members)
 	b.close('}')
 	call.Body = b
 	return call
@@ -140,10 +145,7 @@ func (u *messageUsage) take(v value) {
 func (u *messageUsage) value() value {
 	var b buffer
 	b.open('{')
-	for _, p := range u.all {
-		b.anyKey(p.name)
-		b.raw(p.raw)
-	}
+	b.params(u.all)
 	b.close('}')
 	return value(b)
 }
@@ -266,7 +268,6 @@ func (d *messageDecoder) delta(doc value) buffer {
 
 // end converts the end of a message.
 func (d *messageDecoder) end(delta value) (b buffer, err error) {
-	tokens := messageTokens(d.usage.value())
 	if len(d.calls) > 0 {
 		b.literal(`{"choices":[{"index":0,"delta":{}`)
 	} else { // a turn may end without a word
@@ -280,15 +281,9 @@ func (d *messageDecoder) end(delta value) (b buffer, err error) {
 			b.member("stop_reason", delta.member("stop_sequence"))
 		}
 	}
-	b = append(b, `}],"usage":{`...)
-	b.integerMember("prompt_tokens", tokens.Input)
-	b.integerMember("completion_tokens", tokens.Output)
-	b.integerMember("total_tokens", tokens.Input+tokens.Output)
-	b.key("prompt_tokens_details")
-	b.open('{')
-	b.integerMember("cached_tokens", tokens.CacheRead)
-	b.integerMember("cache_creation_tokens", tokens.CacheWrite)
-	b = append(b, "}}}"...)
+	b = append(b, "}]"...)
+	b.usage(messageTokens(d.usage.value()), true)
+	b.close('}')
 	return b, err
 }
 
@@ -319,7 +314,7 @@ type blockSoFar struct {
 	start value
 	text  []param // joined texts, by the name of the member
 	input pieces  // the JSON of a tool's input
-	more  map[string][]value
+	cites []value // citations
 }
 
 // Done implements [Stream].
@@ -344,7 +339,7 @@ func (s *messageStream) Event(data []byte) ([]Event, error) {
 		s.usage.take(s.head.member("usage"))
 		return []Event{{typ, s.renamed(doc)}}, nil
 	case "content_block_start":
-		s.blocks = append(s.blocks, &blockSoFar{start: doc.member("content_block"), more: map[string][]value{}})
+		s.blocks = append(s.blocks, &blockSoFar{start: doc.member("content_block")})
 	case "content_block_delta":
 		if n := len(s.blocks); n > 0 {
 			s.blocks[n-1].take(doc.member("delta"))
@@ -458,7 +453,7 @@ func (s *blockSoFar) take(delta value) {
 				s.text = append(s.text, param{name, joined(s.start.member(name), v)})
 			}
 		case name == "citation":
-			s.more["citations"] = append(s.more["citations"], v)
+			s.cites = append(s.cites, v)
 		}
 	}
 }
@@ -475,7 +470,7 @@ func (s *blockSoFar) whole(b *buffer) {
 			} else if len(s.input.b) > 0 {
 				v = cutObject([]byte(quotes(s.input.b).text()))
 			}
-		case len(s.more[name]) > 0:
+		case name == "citations" && len(s.cites) > 0:
 			continue
 		}
 		for _, t := range s.text {
@@ -486,10 +481,10 @@ func (s *blockSoFar) whole(b *buffer) {
 		b.anyKey(name)
 		b.raw(v)
 	}
-	for name, list := range s.more {
-		b.key(name)
+	if len(s.cites) > 0 {
+		b.key("citations")
 		b.open('[')
-		for _, v := range list {
+		for _, v := range s.cites {
 			b.raw(v)
 		}
 		b.close(']')
@@ -528,10 +523,7 @@ func (s *messageStream) End(t StreamTimes) ([]Event, batholith.Answer, error) {
 		block.whole(&b)
 	}
 	b.close(']')
-	for _, p := range s.delta {
-		b.anyKey(p.name)
-		b.raw(p.raw)
-	}
+	b.params(s.delta)
 	b.member("usage", s.usage.value())
 	b.close('}')
 	a, err := reading{t: s.nativeMessages}.Answer(s.input, s.call, b)
@@ -541,10 +533,7 @@ func (s *messageStream) End(t StreamTimes) ([]Event, batholith.Answer, error) {
 	var delta, stop buffer
 	delta.literal(`{"type":"message_delta","delta":{`)
 	keep(&s.delta, "stop_reason", value(a.Output).member("stop_reason")) // some servers tell the end otherwise
-	for _, p := range s.delta {
-		delta.anyKey(p.name)
-		delta.raw(p.raw)
-	}
+	delta.params(s.delta)
 	delta.close('}')
 	delta.member("usage", s.usage.value())
 	delta.close('}')

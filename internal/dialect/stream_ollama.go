@@ -14,7 +14,7 @@ func (ollamaLeg) streamed(call batholith.Call) batholith.Call {
 
 // decoder implements streamLeg.
 func (ollamaLeg) decoder(call batholith.Call) func([]byte) ([][]byte, bool, error) {
-	d := &ollamaDecoder{prompted: call.Path == ollamaGeneratePath, format: !trim(call.Body).member("format").absent()}
+	d := &ollamaDecoder{prompted: call.Path == ollamaGeneratePath, format: wantsFormat(call)}
 	return d.decode
 }
 
@@ -63,13 +63,7 @@ func (d *ollamaDecoder) decode(data []byte) (chunks [][]byte, done bool, err err
 	b.close('}')
 	b.close(']')
 	if done {
-		t := ollamaTokens(doc)
-		b.key("usage")
-		b.open('{')
-		b.integerMember("prompt_tokens", t.Input)
-		b.integerMember("completion_tokens", t.Output)
-		b.integerMember("total_tokens", t.Input+t.Output)
-		b.close('}')
+		b.usage(ollamaTokens(doc), false)
 	}
 	b.close('}')
 	return [][]byte{b}, done, nil
@@ -164,15 +158,10 @@ func (d *ollamaDecoder) end(b *buffer, doc value) error {
 		return d.wrong
 	case finish == "" && !d.said && !d.prompted:
 		return nothingSaid()
-	case d.calls > 0 && (finish == endStop || finish == ""):
-		finish = endTools
-	case finish == "":
-		finish = endStop
 	}
-	if d.format && finish == endStop && !d.prompted {
-		if _, err := parseAnswer([]byte(quotes(d.text.b).text())); err != nil {
-			return modelFault("it should be JSON, as the record asks, and is not")
-		}
+	finish = endWith(d.calls, finish)
+	if d.format && finish == endStop && !d.prompted && !isJSON(quotes(d.text.b)) {
+		return notOllamaFormat()
 	}
 	b.textMember("finish_reason", finish)
 	return nil
