@@ -9,8 +9,8 @@ import (
 // messageBlock is one content block, as JSON. plain is its text if it is nothing but a text.
 type messageBlock struct{ json, plain value }
 
-// conversation writes the messages. Those of one role in a row are one message; results of tools
-// are the user's, and come first in it.
+// conversation writes the messages. Consecutive messages of one role become one message. Results of
+// tools belong to the user's message and come first in it.
 func (r *messagesRequest) conversation() error {
 	last := -1
 	for i, m := range r.messages.elements() {

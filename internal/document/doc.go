@@ -1,5 +1,5 @@
-// Package document reads the text of documents that model servers cannot read themselves: PDF, Word
-// (docx) and Excel (xlsx). The result is one text per page.
+// Package document reads the text of documents that model servers cannot read themselves: PDF and Word
+// (docx). The result is one text per page.
 //
 // Documents come from clients and may be hostile: a few kilobytes can decompress to gigabytes, loop
 // for ever, or nest until the stack is full. Go cannot stop a goroutine and cannot survive a full

@@ -68,7 +68,7 @@ func (r *Reader) Pages(format string, data []byte) ([]string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}  // Ctrl-C in a terminal is not for this process: the program ends its work in order
 	cmd.Stdin = bytes.NewReader(data)
 	var out bytes.Buffer
-	said := tail{most: 4 << 10}
+	said := beginning{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := cmd.Run()
 	if err == nil {
@@ -125,19 +125,19 @@ func death(exit *exec.ExitError, late bool, said string) error {
 	return unreadable("cannot be read (%v); print it to a new file, or give its text", exit)
 }
 
-// tail keeps the first bytes of what is written.
-type tail struct {
+// beginning keeps the first bytes of what is written.
+type beginning struct {
 	bytes.Buffer
 	most int
 }
 
 // Write implements io.Writer.
-func (t *tail) Write(p []byte) (int, error) {
-	t.Buffer.Write(p[:min(len(p), max(0, t.most-t.Len()))])
+func (b *beginning) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), max(0, b.most-b.Len()))])
 	return len(p), nil
 }
 
-// Here reads documents in the calling process, for tests and tools that trust their documents.
+// Here reads documents in the calling process. It is for tests: a hostile document can end the process.
 type Here struct{}
 
 // Pages reads the text of each page.
