@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"math"
-	"strconv"
 )
 
 // vectorKind writes a vector in one of Cohere's embedding types.
@@ -39,7 +38,7 @@ var vectorKinds = []vectorKind{
 const deviations = 5
 
 // whole writes int8 + offset.
-func (b *buffer) whole(v vector, offset int) {
+func (b *buffer) whole(v vector, offset int64) {
 	sum := 0.0
 	for _, f := range v.numbers {
 		sum += f * f
@@ -50,25 +49,23 @@ func (b *buffer) whole(v vector, offset int) {
 	}
 	b.open('[')
 	for _, f := range v.numbers {
-		b.comma()
-		n := int(max(-128, min(127, math.Round(f*factor))))
-		*b = strconv.AppendInt(*b, int64(n+offset), 10)
+		n := int64(max(-128, min(127, math.Round(f*factor))))
+		b.integer(n + offset)
 	}
 	b.close(']')
 }
 
 // packed writes 8 dimensions to a number, plus offset. Missing dimensions of the last one are 0.
-func (b *buffer) packed(numbers []float64, offset int) {
+func (b *buffer) packed(numbers []float64, offset int64) {
 	b.open('[')
 	for i := 0; i < len(numbers); i += 8 {
-		n := 0
+		n := int64(0)
 		for j, f := range numbers[i:min(i+8, len(numbers))] {
 			if f > 0 {
 				n |= 1 << (7 - j)
 			}
 		}
-		b.comma()
-		*b = strconv.AppendInt(*b, int64(n+offset), 10)
+		b.integer(n + offset)
 	}
 	b.close(']')
 }

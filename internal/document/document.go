@@ -64,6 +64,9 @@ func broken(format, why string) error {
 	return unreadable("is no valid %s file (%s); save or print it again as %s, or give its text", format, why, format)
 }
 
+// tooLong is the error for a text over the limit, in bytes.
+func tooLong(most int) error { return unreadable("has more than %d MB of text; split it", most>>20) }
+
 // clean removes what does not belong into a text: control characters except line feed and tab, and
 // invalid UTF-8. Ligatures become letters, which tokenizers know.
 func clean(s string) string {

@@ -64,6 +64,11 @@ type graphics struct {
 	text, line              matrix  // Tm, Tlm
 }
 
+// placed returns the transformation from a glyph to the page (PDF 32000-1: 9.4.4).
+func (g *graphics) placed() matrix {
+	return matrix{g.size * g.scale, 0, 0, g.size, 0, g.rise}.times(g.text).times(g.ctm)
+}
+
 // page returns the text of a page.
 func (t *pdfText) page(p pdfPage) (string, error) {
 	t.out.Reset()
@@ -71,7 +76,7 @@ func (t *pdfText) page(p pdfPage) (string, error) {
 	err := t.draw(p.content, p.resources, unitMatrix)
 	text := strings.TrimSpace(spaces.ReplaceAllString(clean(t.out.String()), "\n"))
 	if t.size += len(text); err == nil && t.size > t.limits.Text {
-		err = unreadable("has more than %d MB of text; split it", t.limits.Text>>20)
+		err = tooLong(t.limits.Text)
 	}
 	return text, err
 }
@@ -176,7 +181,7 @@ func (s *stage) operator(op string, args []operand) error {
 		s.show(last(args).text)
 	}
 	if s.t.out.Len() > s.t.limits.Text {
-		return unreadable("has more than %d MB of text; split it", s.t.limits.Text>>20)
+		return tooLong(s.t.limits.Text)
 	}
 	return nil
 }
@@ -214,8 +219,7 @@ func (s *stage) show(raw string) {
 	if g.font == nil || raw == "" {
 		return
 	}
-	placed := matrix{g.size * g.scale, 0, 0, g.size, 0, g.rise}.times(g.text).times(g.ctm)
-	t.separate(placed)
+	t.separate(g.placed())
 	width := 0.0
 	for code, n := range g.font.codes(raw) {
 		text, ok := g.font.text(code)
@@ -232,7 +236,7 @@ func (s *stage) show(raw string) {
 		width += advance * g.scale
 	}
 	g.text = g.text.moved(width, 0)
-	end := matrix{g.size * g.scale, 0, 0, g.size, 0, g.rise}.times(g.text).times(g.ctm)
+	end := g.placed()
 	t.x, t.y, t.drawn = end.e, end.f, true
 }
 

@@ -68,5 +68,5 @@ func wordText(r io.Reader, most int) (string, error) {
 			}
 		}
 	}
-	return "", unreadable("has more than %d MB of text; split it", most>>20)
+	return "", tooLong(most)
 }
