@@ -198,10 +198,7 @@ func (d cohereEmbed) part(changes *batholith.Changes, it *embedItem, p value) er
 		if err := needString("text", text); err != nil {
 			return err
 		}
-		if !it.text.absent() {
-			text = told(string(it.text[1:len(it.text)-1]), text, "")
-		}
-		it.text = text
+		it.text = joined(it.text, text)
 		return nil
 	case typ.is("image_url"):
 		var url value
@@ -249,12 +246,8 @@ func (d cohereEmbed) answer(input value, call batholith.Call, body []byte) (bath
 		b.close('}')
 		b.textMember("response_type", "embeddings_by_type")
 	}
-	if !w.texts.absent() {
-		b.member("texts", w.texts)
-	}
-	if !w.inputs.absent() {
-		b.member("inputs", w.inputs)
-	}
+	b.member("texts", w.texts)
+	b.member("inputs", w.inputs)
 	b.close('}')
 	a.Output = b
 	return a, nil

@@ -56,9 +56,7 @@ func Cut(object []byte, names ...string) []byte {
 			cut = cut || raw.is(name)
 		}
 		if !cut {
-			b.raw(raw)
-			b.close(':')
-			b.raw(v)
+			b.field(raw, v)
 		}
 	}
 	b.close('}')

@@ -18,9 +18,7 @@ func WithPriority(call batholith.Call, n int64) batholith.Call {
 	b.open('{')
 	b.member("priority", value(strconv.AppendInt(nil, n, 10)))
 	for raw, v := range body.fields() {
-		b.raw(raw)
-		b.close(':')
-		b.raw(v)
+		b.field(raw, v)
 	}
 	b.close('}')
 	call.Body = b

@@ -75,9 +75,7 @@ func (d nativeMessages) request(body value, model string) (batholith.Call, error
 		case name == "tools", name == "mcp_servers":
 			call.ServerTools = call.ServerTools || serverRun(name, v)
 		}
-		b.raw(raw)
-		b.close(':')
-		b.raw(v)
+		b.field(raw, v)
 	}
 	b.close('}')
 	switch {
@@ -129,9 +127,7 @@ func (d nativeMessages) answer(input value, call batholith.Call, body []byte) (b
 			told = true
 			continue
 		}
-		b.raw(raw)
-		b.close(':')
-		b.raw(v)
+		b.field(raw, v)
 	}
 	if !told {
 		b.textMember("stop_reason", m.reason())

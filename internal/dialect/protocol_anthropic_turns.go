@@ -236,7 +236,7 @@ func (b *buffer) source(url value) error {
 	b.key("source")
 	if kind, data, ok := inlineData(url); ok {
 		b.literal(`{"type":"base64"`)
-		b.member("media_type", told("", value(`"`+kind+`"`), ""))
+		b.member("media_type", value(`"`+kind+`"`))
 		b.member("data", data)
 		b.close('}')
 		return nil

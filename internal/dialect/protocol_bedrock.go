@@ -68,17 +68,7 @@ func (nativeInvoke) answer(_ value, call batholith.Call, body []byte) (batholith
 	if !saysSomething(doc) {
 		return batholith.Answer{}, nonsense("it has none of the members of a model's answer")
 	}
-	b := make(buffer, 0, len(doc))
-	b.open('{')
-	for raw, v := range doc.fields() {
-		if !raw.is(MetricsMember) {
-			b.raw(raw)
-			b.close(':')
-			b.raw(v)
-		}
-	}
-	b.close('}')
-	return batholith.Answer{Output: b, Tokens: bedrockTokens(doc), Model: calledModel(call)}, nil
+	return batholith.Answer{Output: Cut(doc, MetricsMember), Tokens: bedrockTokens(doc), Model: calledModel(call)}, nil
 }
 
 // saysSomething reports whether an answer has the member that holds a model's answer, in the form

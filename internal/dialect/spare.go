@@ -144,9 +144,7 @@ func Without(call batholith.Call, s batholith.Spare) batholith.Call {
 			b.key(name)
 			b.withoutThoughts(v)
 		default:
-			b.raw(raw)
-			b.close(':')
-			b.raw(v)
+			b.field(raw, v)
 		}
 	}
 	b.close('}')
@@ -173,9 +171,7 @@ func (b *buffer) plainer(messages value, s batholith.Spare) {
 			case s&spareParts != 0 && raw.is("content") && v.kind() == '[':
 				v = oneText(v)
 			}
-			b.raw(raw)
-			b.close(':')
-			b.raw(v)
+			b.field(raw, v)
 		}
 		b.close('}')
 	}

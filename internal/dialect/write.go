@@ -114,6 +114,13 @@ func (b *buffer) member(name string, v value) {
 	}
 }
 
+// field writes a member as it was read: name is the name with its quotes.
+func (b *buffer) field(name, v value) {
+	b.raw(name)
+	*b = append(*b, ':')
+	b.raw(v)
+}
+
 // textMember writes a name and a string.
 func (b *buffer) textMember(name, s string) {
 	b.key(name)
