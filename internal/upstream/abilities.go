@@ -1,9 +1,7 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -83,24 +81,11 @@ func (b *Backend) propsOf(ctx context.Context) (can batholith.Abilities) {
 
 // shown reads Ollama's /api/show. The context that it really uses may be smaller.
 func (b *Backend) shown(ctx context.Context) (can batholith.Abilities) {
-	question, err := json.Marshal(map[string]string{"model": b.o.Model})
-	if err != nil {
-		return can
-	}
-	s := &sending{patience: min(probeTimeout, b.o.Timeout)}
-	attempt, cancel := context.WithTimeoutCause(ctx, s.patience, errTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(s.trace(attempt), http.MethodPost, b.beside("/api/show"), bytes.NewReader(question))
-	if err != nil {
-		return can
-	}
-	req.Header.Set("Content-Type", "application/json")
-	body, err := b.exchange(b.client, req, question, s, readList)
 	var show struct {
 		Capabilities []string       `json:"capabilities"`
 		Info         map[string]any `json:"model_info"`
 	}
-	if err != nil || json.Unmarshal(body, &show, lenient) != nil {
+	if !b.tell(ctx, b.beside("/api/show"), map[string]string{"model": b.o.Model}, &show) {
 		return can
 	}
 	if len(show.Capabilities) > 0 {
