@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 
@@ -47,7 +48,7 @@ func (s *Servers) Run(ctx context.Context, dir string, log *slog.Logger) error {
 	if len(s.all) == 0 {
 		return nil
 	}
-	if err := makeDir(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder for the logs of model servers: %w", err)
 	}
 	var g errgroup.Group

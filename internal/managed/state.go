@@ -2,7 +2,6 @@ package managed
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,16 +118,4 @@ func (s State) save(dir string) error {
 		return err
 	}
 	return os.Rename(temp, statePath(dir, s.Name))
-}
-
-// makeDir makes the folder of logs and states, which only its owner may open.
-func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		return errors.New(dir + " is not a folder")
-	}
-	return err
 }
