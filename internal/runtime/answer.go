@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/batholith/batholith"
 )
 
@@ -45,6 +48,16 @@ func (h *handler) ask(c *call) (answer batholith.Answer, took time.Duration, err
 		return err
 	})
 	return answer, took, err
+}
+
+// sendJSON answers 200 with a value in JSON.
+func sendJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return err
+	}
+	send(w, body)
+	return nil
 }
 
 // send answers 200 with a JSON body.

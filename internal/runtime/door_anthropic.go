@@ -108,10 +108,5 @@ func (h *handler) listAnthropic(c *call, w http.ResponseWriter) error {
 	if n := len(list.Data); n > 0 {
 		list.First, list.Last = &list.Data[0].ID, &list.Data[n-1].ID
 	}
-	body, err := json.Marshal(list, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return err
-	}
-	send(w, body)
-	return nil
+	return sendJSON(w, list)
 }

@@ -65,7 +65,6 @@ func refuseOpenAI(w http.ResponseWriter, status int, kind, message, id string) {
 type sentEvents struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	named   bool // events have a name
 	b       []byte
 }
 
@@ -91,7 +90,8 @@ func (s *sentEvents) send(name string, data []byte) error {
 // of Responses, whose events have names and no end.
 type openAIEvents struct {
 	sentEvents
-	number int64
+	named  bool  // events of Responses
+	number int64 // of events so far
 }
 
 // newOpenAIEvents returns a writer that has written nothing.
@@ -144,12 +144,7 @@ func (h *handler) listOpenAI(c *call, w http.ResponseWriter) error {
 	for _, m := range h.offered(c) {
 		list.Data = append(list.Data, openModel{m.ID, "model", 0, m.Provider})
 	}
-	body, err := json.Marshal(list, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return err
-	}
-	send(w, body)
-	return nil
+	return sendJSON(w, list)
 }
 
 // openModel is a model in OpenAI's form.
@@ -162,10 +157,5 @@ type openModel struct {
 
 // describeOpenAI answers one model.
 func (h *handler) describeOpenAI(c *call, w http.ResponseWriter) error {
-	body, err := json.Marshal(openModel{c.model.ID, "model", 0, c.model.Provider}, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return err
-	}
-	send(w, body)
-	return nil
+	return sendJSON(w, openModel{c.model.ID, "model", 0, c.model.Provider})
 }

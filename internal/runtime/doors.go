@@ -110,11 +110,9 @@ func (h *handler) countMessages(c *call, w http.ResponseWriter) error {
 		return err
 	}
 	w.Header().Set(headerCount, counted(exact))
-	out, _ := json.Marshal(struct {
+	return sendJSON(w, struct {
 		Tokens int64 `json:"input_tokens"`
 	}{tokens})
-	send(w, out)
-	return nil
 }
 
 // refuseAPI answers an error in the form of the call's API.

@@ -41,14 +41,11 @@ func (f *frames) begin(c *call) {
 
 // event writes an event.
 func (f *frames) event(e dialect.Event) error {
-	payload := e.Payload
-	if typ := e.Type; f.invoke {
-		payload = append([]byte(nil), `{"bytes":"`...)
-		payload = base64.StdEncoding.AppendEncode(payload, e.Payload)
-		return f.message(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, "chunk", append(payload, `"}`...))
-	} else {
-		return f.message(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, typ, payload)
+	if !f.invoke {
+		return f.message(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, e.Type, e.Payload)
 	}
+	payload := base64.StdEncoding.AppendEncode([]byte(`{"bytes":"`), e.Payload)
+	return f.message(eventstreamapi.EventMessageType, eventstreamapi.EventTypeHeader, "chunk", append(payload, `"}`...))
 }
 
 // end does nothing: the answer ends without a mark.
