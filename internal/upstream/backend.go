@@ -299,7 +299,7 @@ func (b *Backend) Do(ctx context.Context, call batholith.Call) ([]byte, error) {
 	if call.Room != nil {
 		room = p
 	}
-	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
+	s := b.newSending()
 	sent, err := b.patched(attempt, call.Body)
 	if err != nil {
 		return nil, err
@@ -361,6 +361,11 @@ type sending struct {
 	media     *payload      // the body, if it has media
 	wrote     atomic.Bool   // the request was sent completely
 	answered  atomic.Bool   // the head of an HTTP answer arrived
+}
+
+// newSending returns the progress of a call, which may take as long as the backend's timeout.
+func (b *Backend) newSending() *sending {
+	return &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
 }
 
 // trace returns a context that makes the transport report its progress to s.

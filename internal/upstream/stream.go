@@ -53,7 +53,7 @@ func (b *Backend) Stream(ctx context.Context, call batholith.Call, each func(dat
 	defer cancel(nil)
 	p := newPatience(b.o.Timeout, nil, cancel)
 	defer p.timer.Stop()
-	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
+	s := b.newSending()
 	f := &following{b: b, each: each, cancel: cancel}
 	sent, err := b.patched(attempt, call.Body)
 	if err != nil {

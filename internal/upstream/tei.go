@@ -268,7 +268,7 @@ func (b *Backend) sendOnce(texts []text, rest string, fresh bool) (vectors []jso
 		return nil, 0, err
 	}
 	call := batholith.Call{Path: "/embed", Body: body, Fresh: fresh}
-	s := &sending{patience: b.o.Timeout, late: "if answers take longer, set a longer timeout for the backend"}
+	s := b.newSending()
 	req, client, err := b.request(ctx, call, s)
 	if err != nil {
 		return nil, 0, b.classify(ctx, err, s)
