@@ -9,6 +9,7 @@ import (
 	"github.com/kballard/go-shellquote"
 
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/upstream"
@@ -17,25 +18,25 @@ import (
 // ownServer makes a backend of a server that this process starts. Its host is NAME.localhost: a name that never leaves the machine, that is
 // the same after a restart on another port, and that servers accept which check the Host of a request, as Ollama does.
 func ownServer(servers *managed.Servers, o *upstream.Options, b config.Backend) {
-	base, health := ownPaths(b.Protocol)
-	if _, path, given := strings.Cut(b.URL, managed.Port); given {
-		base = path
-	}
-	s := servers.Add(managed.Spec{Exec: b.Exec, Env: b.Environ, Dir: b.Dir, Inherit: b.Inherited, Health: health(base)})
+	base, health := ownPaths(b)
+	s := servers.Add(managed.Spec{Exec: b.Exec, Env: b.Environ, Dir: b.Dir, Inherit: b.Inherited, Health: health})
 	o.URL, o.Process = "http://"+s.Name()+".localhost"+base, s
 	o.Sole = b.Sole
 }
 
-// ownPaths returns the path below which a protocol's requests go, and the paths that tell whether the server is ready. llama.cpp, vLLM,
-// SGLang and TEI have /health, which answers 503 while they load; the others answer their list of models.
-func ownPaths(protocol string) (base string, health func(base string) []string) {
-	switch protocol {
-	case "ollama":
-		return "", func(base string) []string { return []string{base + "/api/tags"} }
-	case "tei":
-		return "", func(base string) []string { return []string{base + "/health"} }
+// ownPaths returns the path below which a server's requests go, that of its url or else of its protocol, and the paths that tell whether it
+// is ready. llama.cpp, vLLM, SGLang and TEI have /health, which answers 503 while they load; the others answer their list of models.
+func ownPaths(b config.Backend) (base string, health []string) {
+	_, base, given := strings.Cut(b.URL, managed.Port)
+	switch {
+	case b.Protocol == dialect.ProtocolOllama:
+		return base, []string{base + "/api/tags"}
+	case b.Protocol == dialect.ProtocolTEI:
+		return base, []string{base + "/health"}
+	case !given:
+		base = "/v1"
 	}
-	return "/v1", func(base string) []string { return []string{"/health", base + "/models"} }
+	return base, []string{"/health", base + "/models"}
 }
 
 // tellStarts says which servers a run starts, and where their output goes.
