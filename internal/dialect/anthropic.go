@@ -35,8 +35,8 @@ func anthropicBodies(o Options) translator {
 //	 "stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":8,"output_tokens":3,…}}
 type anthropic struct{ Options }
 
-// anthropicVersion is the only value that Bedrock accepts.
-const anthropicVersion = "bedrock-2023-05-31"
+// AnthropicVersion is the only value of anthropic_version that Bedrock accepts.
+const AnthropicVersion = "bedrock-2023-05-31"
 
 // request implements translator.
 func (d anthropic) request(body value, model string) (batholith.Call, error) {
@@ -74,8 +74,8 @@ func (d anthropic) body(c *chat, body value) error {
 	// Bedrock's order of checks: the first missing member is reported.
 	case version.absent():
 		return required("anthropic_version")
-	case !version.is(anthropicVersion):
-		return at("anthropic_version", wrong("Input should be '%s'", anthropicVersion))
+	case !version.is(AnthropicVersion):
+		return at("anthropic_version", wrong("Input should be '%s'", AnthropicVersion))
 	case c.param("max_tokens").absent():
 		return required("max_tokens")
 	case messages.absent():

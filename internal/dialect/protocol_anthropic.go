@@ -81,8 +81,8 @@ func (d nativeMessages) request(body value, model string) (batholith.Call, error
 	switch {
 	case version.absent():
 		return batholith.Call{}, hintConverse(body, required("anthropic_version"))
-	case !version.is(anthropicVersion):
-		return batholith.Call{}, at("anthropic_version", wrong("Input should be '%s'", anthropicVersion))
+	case !version.is(AnthropicVersion):
+		return batholith.Call{}, at("anthropic_version", wrong("Input should be '%s'", AnthropicVersion))
 	case limit.absent():
 		return batholith.Call{}, hintConverse(body, required("max_tokens"))
 	case messages.absent():

@@ -88,7 +88,7 @@ func (c *call) named() error {
 func (h *handler) answer(c *call, w http.ResponseWriter) error {
 	body := dialect.Cut(c.body, "model")
 	if c.op.typ == dialect.Messages {
-		body = dialect.Set(dialect.Cut(body, "stream", "metadata", "service_tier", "inference_geo"), "anthropic_version", `"bedrock-2023-05-31"`)
+		body = versioned(dialect.Cut(body, "stream", "metadata", "service_tier", "inference_geo"))
 	}
 	c.body = body
 	if c.streams {
@@ -102,9 +102,14 @@ func (h *handler) answer(c *call, w http.ResponseWriter) error {
 	return nil
 }
 
+// versioned returns a body of Anthropic's API with the version, which Bedrock has in the body.
+func versioned(body []byte) []byte {
+	return dialect.Set(body, "anthropic_version", `"`+dialect.AnthropicVersion+`"`)
+}
+
 // countMessages answers count_tokens of Anthropic's API.
 func (h *handler) countMessages(c *call, w http.ResponseWriter) error {
-	body := dialect.Set(dialect.Set(dialect.Cut(c.body, "model"), "anthropic_version", `"bedrock-2023-05-31"`), "max_tokens", "1")
+	body := dialect.Set(versioned(dialect.Cut(c.body, "model")), "max_tokens", "1")
 	tokens, exact, err := h.Lanes.Count(c.http.Context(), c.name, dialect.Messages, body)
 	if err != nil {
 		return err
