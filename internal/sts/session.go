@@ -141,8 +141,8 @@ func (s *Sessions) Session(id, token string) (sigv4.AccessKey, error) {
 // open returns the ticket of a token. It returns sigv4.ErrNoSession for a token that was not issued here or
 // belongs to another key, and sigv4.ErrExpired after its end.
 func (s *Sessions) open(id, token string) (t ticket, err error) {
-	sealed, err := base64.StdEncoding.DecodeString(token)
-	if err != nil || len(sealed) < s.seal.NonceSize() || !strings.HasPrefix(id, temporaryID) {
+	sealed, err := base64.StdEncoding.Strict().DecodeString(token) // ignores line breaks
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(sealed) < s.seal.NonceSize() || !strings.HasPrefix(id, temporaryID) {
 		return ticket{}, sigv4.ErrNoSession
 	}
 	text, err := s.seal.Open(nil, sealed[:s.seal.NonceSize()], sealed[s.seal.NonceSize():], nil)

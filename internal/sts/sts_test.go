@@ -114,7 +114,8 @@ func TestATokenOpensForItsOwnKeyOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		s         *Sessions
 		id, token string
-	}{"another key's token": {s, a.AccessKeyID, b.SessionToken}, "another server": {sessions(t, 2), a.AccessKeyID, a.SessionToken}, "no token": {s, a.AccessKeyID, ""}, "a permanent key": {s, "AK", a.SessionToken}} {
+	}{"another key's token": {s, a.AccessKeyID, b.SessionToken}, "another server": {sessions(t, 2), a.AccessKeyID, a.SessionToken}, "no token": {s, a.AccessKeyID, ""}, "a permanent key": {s, "AK", a.SessionToken},
+		"a line break in it": {s, a.AccessKeyID, a.SessionToken[:9] + "\n" + a.SessionToken[9:]}, "a line break after it": {s, a.AccessKeyID, a.SessionToken + "\r\n"}} {
 		if _, err := c.s.Session(c.id, c.token); !errors.Is(err, sigv4.ErrNoSession) {
 			t.Errorf("%s: %v", name, err)
 		}
