@@ -58,7 +58,10 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 	if !s.connected.Load() {
 		return b.unreachable(ctx, err)
 	}
-	const seeLog = "the model server's log may say why"
+	seeLog := "the model server's log may say why"
+	if b.proxied() {
+		seeLog = "the log of the model server, or of its proxy" + b.proxyHost() + ", may say why"
+	}
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
 		f := failure(batholith.FailureRetry, s.late, "%s did not answer within %s", b.host, words.Span(s.patience))
@@ -79,7 +82,11 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 		f.Crash = true
 		return f
 	}
-	f := failure(batholith.FailureRetry, "check the backend's url", "%s sent an answer that is not valid HTTP", b.host)
+	check := "check the backend's url"
+	if b.proxied() {
+		check += " and its proxy" + b.proxyHost()
+	}
+	f := failure(batholith.FailureRetry, check, "%s sent an answer that is not valid HTTP", b.host)
 	f.Message = b.host + ": " + plain.Short(b.withoutKey(err.Error()), maxSaid)
 	return f
 }
@@ -113,10 +120,15 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 	case isTLS(err):
 		cause, remedy := tlsReason(err)
 		return failure(kind, remedy, "%s: TLS failed (%s)", b.host, cause)
-	case errors.Is(context.Cause(ctx), errTimeout):
-		return failure(kind, howNear, "%s cannot be reached (no answer in time)", b.host)
 	}
-	return failure(kind, howNear, "%s cannot be reached (%s)", b.host, dialReason(err))
+	reason := dialReason(err)
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		reason = "no answer in time"
+	}
+	if b.proxied() { // the proxy was reached, and made no tunnel to the server
+		return failure(kind, checkProxy, "%s cannot be reached through its proxy%s (%s)", b.host, b.proxyHost(), reason)
+	}
+	return failure(kind, howNear, "%s cannot be reached (%s)", b.host, reason)
 }
 
 // dnsReason, dialReason and tlsReason describe network errors in our own words, so that they
@@ -261,6 +273,9 @@ func (b *Backend) answerTexts(r *refusal, kind batholith.FailureKind) (message, 
 	}
 	if r.said.page {
 		public += " with an HTML page"
+		if b.proxied() {
+			public += ", which may be that of its proxy" + b.proxyHost()
+		}
 	}
 	if r.status >= 300 && r.status < 400 {
 		public += ", which redirects elsewhere"

@@ -52,6 +52,16 @@ func (b *Backend) atProxy(err error) *batholith.Failure {
 	return nil
 }
 
+// proxied reports whether the requests go through a proxy, which may be that of the environment.
+func (b *Backend) proxied() bool {
+	t, ok := b.o.Transport.(*http.Transport)
+	if !ok || t.Proxy == nil {
+		return false
+	}
+	u, err := t.Proxy(&http.Request{URL: b.base})
+	return err == nil && u != nil
+}
+
 // proxyHost is host and port of the backend's own proxy, after a space; "" if the environment sets the proxy.
 func (b *Backend) proxyHost() string {
 	if u, err := url.Parse(b.o.Proxy); err == nil && u.Host != "" {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -185,6 +186,29 @@ func deaf(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// replying returns the address of a server that answers the first request of each connection with these bytes, and closes it.
+func replying(t *testing.T, answer string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(c, answer)
+			}
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
 // A fault of the proxy is told as the proxy's: the model server may be running, and its address may be right. No message has the proxy's password.
 func TestAFaultOfAProxyNamesTheProxy(t *testing.T) {
 	answers := func(status int) string {
@@ -202,6 +226,12 @@ func TestAFaultOfAProxyNamesTheProxy(t *testing.T) {
 		"no SOCKS":        {"http://model.invalid/v1", "socks5://" + deaf(t), "its SOCKS proxy", "backend's proxy"},
 		"login, tunnel":   {"https://model.invalid/v1", "http://" + answers(407), "its proxy", "the user and the password"},
 		"login":           {"http://model.invalid/v1", "http://" + answers(407), "answered 407", "the user and the password"},
+		"closes, tunnel":  {"https://model.invalid/v1", "http://" + deaf(t), "cannot be reached through its proxy", "backend's proxy"},
+		"no HTTP, tunnel": {"https://model.invalid/v1", "http://" + replying(t, "220 mail ready\r\n"), "cannot be reached through its proxy", "backend's proxy"},
+		"no TLS, tunnel":  {"https://model.invalid/v1", "http://" + replying(t, "HTTP/1.1 200 OK\r\n\r\n"), "cannot be reached through its proxy", "backend's proxy"},
+		"closes":          {"http://model.invalid/v1", "http://" + replying(t, ""), "closed the connection", "of its proxy"},
+		"no HTTP":         {"http://model.invalid/v1", "http://" + replying(t, "220 mail ready\r\n"), "not valid HTTP", "and its proxy"},
+		"a page":          {"http://model.invalid/v1", "http://" + replying(t, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 6\r\n\r\n<html>"), "may be that of its proxy", ""},
 		"refuses, tunnel": {"https://model.invalid/v1", "http://" + answers(403), "answered 403", "let the proxy through"},
 	} {
 		scheme, host, _ := strings.Cut(c.proxy, "://")
