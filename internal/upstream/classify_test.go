@@ -44,6 +44,31 @@ func says(status int, body string) http.HandlerFunc {
 	}
 }
 
+// A server's message keeps its reason, but not the request that it quotes, in whatever form.
+func TestAMessageKeepsItsReasonButNoQuotedRequest(t *testing.T) {
+	for _, body := range []string{
+		`{"message":"[{'msg': 'Field required', 'input': {'prompt': 'my secret'}}]"}`,
+		"[{'msg': 'Field required',\n 'input':{'prompt': 'my secret'}}]",
+		`{"detail":"[{\"msg\":\"Field required\",\"input\" : {\"prompt\":\"my secret\"}}]"}`,
+		`{"error":{"message":"litellm.BadRequestError: {\"error\":\"[{\\\"msg\\\":\\\"Field required\\\",\\\"input\\\":\\\"my secret\\\"}]\"}"}}`,
+		`"[{'msg': 'Field required', 'input': 'my secret'}]"`,
+		`{"object":"error","message":"1 validation error for ChatCompletionRequest\nmessages\n  Field required [type=missing, input_value={'prompt': 'my secret'}, input_type=dict]\n    For further information visit https://errors.pydantic.dev/2.11/v/missing"}`,
+		"1 validation error for Request\nmessages\n  Field required [type=missing, input_value='my secret', input_type=str]",
+		`<html><head><title>Field required</title></head><body>'input': 'my secret'</body></html>`,
+		`{"detail":[{"loc":["body"],"msg":"Field required","input":"my secret"}]}`,
+	} {
+		f := failureOf(t, Options{Model: "m"}, says(400, body))
+		if !strings.Contains(f.Message, "Field required") || strings.Contains(f.Message, "secret") || strings.Contains(f.Public, "secret") {
+			t.Errorf("%s: %s", body, f.Message)
+		}
+	}
+	for _, whole := range []string{"the input is too long", "'input' is required", `unknown member "input"`, "input: too long"} {
+		if f := failureOf(t, Options{Model: "m"}, says(400, whole)); !strings.Contains(f.Message, whole) {
+			t.Errorf("%s is told as %s", whole, f.Message)
+		}
+	}
+}
+
 func TestEveryAnswerHasItsKind(t *testing.T) {
 	for _, c := range []struct {
 		status int

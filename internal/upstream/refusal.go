@@ -8,6 +8,7 @@ import (
 	"errors"
 	"html"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -148,13 +149,14 @@ func detail(v jsontext.Value) string {
 	return strings.Join(lines, "; ")
 }
 
-// withoutInput cuts a message before a quoted request, as vLLM sends it: "…, 'msg': 'Field
-// required', 'input': {…}}".
+// quotedInput matches where a quoted request begins in a message: FastAPI's lists as vLLM and SGLang print them ("…, 'msg': 'Field required',
+// 'input': {…}}"), also as JSON in a JSON string, and Pydantic's text ("Field required [type=missing, input_value={…}, input_type=dict]").
+var quotedInput = regexp.MustCompile(`,?\s*(?:\\*["']input\\*["']\s*:|\binput_value=)`)
+
+// withoutInput cuts a message before a quoted request.
 func withoutInput(s string) string {
-	for _, mark := range []string{"'input': ", `"input": `, `"input":`} {
-		if before, _, ok := strings.Cut(s, mark); ok {
-			s = strings.TrimRight(before, ", ")
-		}
+	if at := quotedInput.FindStringIndex(s); at != nil {
+		return strings.TrimRight(s[:at[0]], ", ")
 	}
 	return s
 }
