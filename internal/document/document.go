@@ -20,11 +20,12 @@ type Limits struct {
 	Pages   int   // number of pages
 	Content int64 // decompressed bytes
 	Text    int   // bytes of text, as UTF-8
+	Forms   int   // how often forms of a PDF are drawn; each may draw others, many times
 }
 
 // DefaultLimits admit every document that fits in a record. The text of 2,000 full pages has about
 // 6 MB.
-var DefaultLimits = Limits{Pages: 2000, Content: 128 << 20, Text: 16 << 20}
+var DefaultLimits = Limits{Pages: 2000, Content: 128 << 20, Text: 16 << 20, Forms: 100_000}
 
 // Unreadable is the error for a document that cannot be read. It is the document's fault, not the
 // program's.

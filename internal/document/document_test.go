@@ -113,10 +113,12 @@ endcmap end end`))
 }
 
 func TestADocumentIsReadWholeOrRefusedWithTheReason(t *testing.T) {
-	loop := file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [3 0 R] /Count 1>>",
-		"<</Type /Page /Parent 2 0 R /Resources <</XObject <</X 4 0 R>>>> /Contents 5 0 R>>",
-		stream("/Subtype /Form /Resources <</XObject <</X 4 0 R>>>>", []byte("/X Do")), stream("", []byte("/X Do")))
-	small := Limits{Pages: 3, Content: 1 << 20, Text: 1000}
+	loop := func(operators string) []byte {
+		return file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [3 0 R] /Count 1>>",
+			"<</Type /Page /Parent 2 0 R /Resources <</XObject <</X 4 0 R>>>> /Contents 5 0 R>>",
+			stream("/Subtype /Form /Resources <</XObject <</X 4 0 R>>>>", []byte(operators)), stream("", []byte("/X Do")))
+	}
+	small := Limits{Pages: 3, Content: 1 << 20, Text: 1000, Forms: 50}
 	good := pdfOf(helvetica, drawn("(x) Tj"))
 	for _, tt := range []struct {
 		name, format string
@@ -136,7 +138,8 @@ func TestADocumentIsReadWholeOrRefusedWithTheReason(t *testing.T) {
 		{"too many pages", PDF, pdfOf(helvetica, drawn(""), drawn(""), drawn(""), drawn("(x) Tj")), "has more than 3 pages"},
 		{"a bomb", PDF, pdfOf(helvetica, deflated(make([]byte, 2<<20))), "decompresses to more than 1 MB"},
 		{"much text", PDF, pdfOf(helvetica, drawn("("+strings.Repeat("x", 2000)+") Tj")), "of text; split it"},
-		{"forms that contain themselves", PDF, loop, "has no text"},
+		{"forms that contain themselves", PDF, loop("/X Do"), "has no text"},
+		{"forms that contain themselves twice", PDF, loop("/X Do /X Do"), "draws more than 50 forms"},
 		{"pages that contain themselves", PDF, file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [2 0 R] /Count 1>>"), "its tree of pages does not end"},
 		{"pages that contain themselves twice", PDF, file("", "<</Type /Catalog /Pages 2 0 R>>", "<</Type /Pages /Kids [2 0 R 2 0 R] /Count 1>>"), "its tree of pages does not end"},
 		{"no archive", Word, []byte("Hello"), "is no valid docx file"},
@@ -238,7 +241,7 @@ func TestAReaderThatSomebodyStoppedBlamesNoDocument(t *testing.T) {
 func FuzzContent(f *testing.F) {
 	f.Add([]byte("BT /F1 10 Tf [(a) -300 <62>] TJ T* (c) ' 1 2 (d) \" ET q Q /X Do BI ID EI"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		pages, err := Pages(PDF, pdfOf(helvetica, stream("", content)), Limits{Pages: 2, Content: 1 << 20, Text: 1 << 16})
+		pages, err := Pages(PDF, pdfOf(helvetica, stream("", content)), Limits{Pages: 2, Content: 1 << 20, Text: 1 << 16, Forms: 1000})
 		if _, ok := errors.AsType[*Unreadable](err); err != nil && !ok || err == nil && len(pages) != 1 {
 			t.Errorf("%q, %v", pages, err)
 		}
@@ -254,7 +257,7 @@ func FuzzFile(f *testing.F) {
 		if len(data) > 1<<14 {
 			return
 		}
-		pages, err := Pages(format, data, Limits{Pages: 20, Content: 1 << 20, Text: 1 << 16})
+		pages, err := Pages(format, data, Limits{Pages: 20, Content: 1 << 20, Text: 1 << 16, Forms: 1000})
 		if _, ok := errors.AsType[*Unreadable](err); err != nil && !ok || err == nil && len(pages) == 0 {
 			t.Errorf("%q, %v", pages, err)
 		}

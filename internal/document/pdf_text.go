@@ -19,6 +19,7 @@ type pdfText struct {
 	read             int64 // decompressed bytes so far
 	size             int   // bytes of text so far
 	mapped, unmapped int   // characters that could be read, and that could not
+	drawings         int   // forms that were drawn so far
 	fonts            map[string]*pdfFont
 
 	out   strings.Builder
@@ -273,6 +274,9 @@ func (s *stage) form(name operand) error {
 	v := s.resources.Key("XObject").Key(name.text)
 	if v.Kind() != pdf.Stream || v.Key("Subtype").Name() != "Form" || s.t.forms >= maxForms {
 		return nil
+	}
+	if s.t.drawings++; s.t.drawings > s.t.limits.Forms {
+		return unreadable("draws more than %d forms; print it to a new PDF, or give its text", s.t.limits.Forms)
 	}
 	s.t.forms++
 	defer func() { s.t.forms-- }()
