@@ -6,18 +6,18 @@ import (
 
 // ollamaRequest builds a request of /api/chat or /api/generate.
 type ollamaRequest struct {
-	options buffer // without the braces
-	rest    buffer // without the braces
-	limit   int64
-	penalty bool // the record has a penalty for repetitions
-	images  int
-	pixels  int              // bytes of the images
-	names   map[string]value // of tool calls, by id
+	options buffer           // members of options, without the braces
+	rest    buffer           // all other members, without the braces
+	limit   int64            // output tokens
+	penalty bool             // the record sets repetition_penalty
+	images  int              // number of images
+	pixels  int              // bytes of the images in rest
+	names   map[string]value // names of the tools, by the id of the call
 	narrow
 }
 
-// ollamaRequestOf converts a chat, or a prompt with the marks of its template. The context is the
-// first member, where package upstream finds it.
+// ollamaRequestOf converts a chat, or a prompt that already contains the chat template. options with
+// num_ctx, the size of the context, is the first member: package upstream changes it there.
 func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
 	body := trim(hub.Body)
 	r := ollamaRequest{limit: defaultReply, names: map[string]value{}, narrow: newNarrow("Ollama", hub.Changes)}
@@ -32,7 +32,7 @@ func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
 	}
 	b := newBuffer(len(body) + 256)
 	b.literal(`{"options":{`)
-	if !r.penalty { // Ollama's default is 1.1, for tokens among the last 64, and changes greedy answers too
+	if !r.penalty { // Ollama's default of 1.1 penalizes the last 64 tokens, which changes even greedy answers
 		r.options.integerMember("repeat_penalty", 1)
 	}
 	b.integerMember("num_ctx", contextFor(len(r.rest)-r.pixels, r.images, r.limit))
@@ -49,7 +49,7 @@ func ollamaRequestOf(hub batholith.Call, path string) (batholith.Call, error) {
 	return batholith.Call{Path: path, Body: b, ServerTools: hub.ServerTools, Changes: r.changes, Spare: r.spare}, nil
 }
 
-// ollamaOptions are the names of sampling members in Ollama's options.
+// ollamaOptions maps sampling members to their names in Ollama's options.
 var ollamaOptions = map[string]string{"temperature": "temperature", "top_p": "top_p", "min_p": "min_p", "seed": "seed", "frequency_penalty": "frequency_penalty",
 	"presence_penalty": "presence_penalty", "repetition_penalty": "repeat_penalty"}
 
@@ -101,12 +101,12 @@ func (r *ollamaRequest) member(name string, v value) error {
 	return nil
 }
 
-// guide drops members that only guide the choice of words, and refuses those whose absence the
-// answer would show.
+// guide drops members that do not change the form of the answer, and refuses the others: without
+// them, the answer would lack something that the record asks for.
 func (r *ollamaRequest) guide(name string, v value) error {
 	switch name {
 	case "continue_final_message", "add_generation_prompt", "add_special_tokens", "stream", "stream_options", "thinking_token_budget", "thinking_budget_tokens", "custom_params":
-		// Ollama continues the last message if it is the assistant's, and has no budget of thinking.
+		// Ollama always continues a last message of the assistant, and has no thinking budget.
 		return nil
 	case "parallel_tool_calls":
 		if v.kind() == 'f' {
@@ -121,16 +121,16 @@ func (r *ollamaRequest) guide(name string, v value) error {
 	return r.other(name, v, "user")
 }
 
-// think writes the switch of thinking. A model without thoughts refuses it if it is on; then the
-// record is sent without.
+// think writes the thinking switch. A model that cannot think refuses a request with the switch on;
+// then the record is sent again without it (spareThink).
 func (r *ollamaRequest) think(v value) {
-	if r.spare&spareThink == 0 { // the first counts, if effort and switch are given
+	if r.spare&spareThink == 0 { // if both effort and switch are given, the first one counts
 		r.rest.member("think", v)
 		r.spare |= spareThink
 	}
 }
 
-// effort reads reasoning_effort: Ollama knows low, medium, high and max.
+// effort maps reasoning_effort to Ollama's levels: low, medium, high and max.
 func (r *ollamaRequest) effort(v value) {
 	switch v.text() {
 	case "none":
@@ -179,8 +179,8 @@ func (r *ollamaRequest) messages(v value) error {
 	return nil
 }
 
-// message writes one message. Ollama has texts as one string, images beside them, and the
-// arguments of calls as objects.
+// message writes one message. In Ollama's form, all text of a message is one string, images are a
+// separate list, and the arguments of a tool call are an object.
 func (r *ollamaRequest) message(m value) error {
 	if err := r.only("messages", m, "role", "content", "reasoning_content", "tool_calls", "tool_call_id", "refusal"); err != nil {
 		return err
@@ -233,7 +233,7 @@ func (r *ollamaRequest) called(v value) error {
 	return nil
 }
 
-// content writes the content of a message: its texts as one string, and its images.
+// content writes the content of a message: its text as one string, and its images as a list.
 func (r *ollamaRequest) content(v value) error {
 	switch v.kind() {
 	case 'n':

@@ -13,25 +13,25 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// Bounds of an interactive call. SDKs send a refused call again, so a short wait here is enough.
+// Bounds of an interactive call. SDKs retry a refused call, so Batholith waits only for a short time.
 const (
-	callPatience = 30 * time.Second // for slots, and until the last attempt begins
-	callAttempts = 3                // failed attempts after which the call fails
-	callReach    = 2 * time.Second  // until one of the model's servers can be used
-	leastQueue   = 64               // calls that may wait for one server; more if it has more than 32 slots
-	callRetry    = 200 * time.Millisecond
+	callPatience = 30 * time.Second       // from the begin of the call to the begin of its last attempt
+	callAttempts = 3                      // the call fails after so many failed attempts
+	callReach    = 2 * time.Second        // wait for a server of the model that can be used
+	leastQueue   = 64                     // calls that may wait for one server: max(64, 2 × limit)
+	callRetry    = 200 * time.Millisecond // wait before the second attempt at the same server; doubled for the third
 )
 
-// Interact makes one interactive call: one for which a client waits. It takes a slot of one of the serving's backends, ahead of all records
-// (package limit, callers.go), and calls do with it. If the attempt fails before the first byte of the answer was passed on, do is called
-// again, with another backend if there is one. Canceling ctx cancels the attempt and frees its slot. What the attempt shows about the server
-// is told to its lane like that of a record.
+// Interact makes one interactive call, whose client waits for the answer. It takes a slot of one of the serving's backends, ahead of all
+// records (package limit, callers.go), and calls do with it. If the attempt fails before the first byte of the answer was passed on, do is
+// called again, with another backend if there is one. Canceling ctx cancels the attempt and frees its slot. The lane of the server counts the
+// result of the attempt as it does for a record.
 //
 // input is the body of the call. It must be valid JSON. The error is
 //
 //   - a [*batholith.RecordError] if the body cannot be translated, or the model cannot do what it asks for,
 //   - the [*batholith.Failure] of the last attempt,
-//   - batholith.ErrBusy after a wait for a slot, or without one if too many calls wait,
+//   - batholith.ErrBusy if no slot was free for 30 s, or at once if too many calls wait,
 //   - a [*batholith.NotReadyError] if no backend can be used,
 //   - batholith.ErrShutdown, or the cause of ctx,
 //   - any other error of do.
@@ -67,7 +67,7 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 	}
 }
 
-// bodyRoom waits for the memory of a long body and of the requests made from it.
+// bodyRoom reserves memory for a long body and for the requests made from it. It waits until the memory is free.
 func (d *Dispatcher) bodyRoom(ctx context.Context, until time.Time, input []byte) (*memory.Hold, error) {
 	hold := d.asked.Hold()
 	if len(input) < longLine {
@@ -78,7 +78,7 @@ func (d *Dispatcher) bodyRoom(ctx context.Context, until time.Time, input []byte
 	return hold, hold.Reserve(ctx, requestCopies*int64(len(input)))
 }
 
-// openCall waits until Run has begun, and returns the lanes of a serving, each of which runs. The caller calls end when its call has ended.
+// openCall waits until Run has begun, starts the lanes of a serving and returns them. The caller must call end after its call.
 func (d *Dispatcher) openCall(ctx context.Context, s Serving) (lanes []*lane, end func(), err error) {
 	started := d.news.next()
 	if lanes, end, err = d.lanesFor(s); lanes != nil || err != nil {
@@ -98,7 +98,7 @@ func (d *Dispatcher) openCall(ctx context.Context, s Serving) (lanes []*lane, en
 	return lanes, end, err
 }
 
-// lanesFor is openCall without waiting: it returns nothing before Run.
+// lanesFor is openCall without the wait. Before Run, it returns no lanes and no error.
 func (d *Dispatcher) lanesFor(s Serving) (lanes []*lane, end func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,7 +121,7 @@ func (d *Dispatcher) lanesFor(s Serving) (lanes []*lane, end func(), err error) 
 	return lanes, d.wg.Done, nil
 }
 
-// open notes that interactive calls use the server. From now on a lane without records holds no slot while it waits for one.
+// open notes that interactive calls use the server. From now on, a lane that waits for a record holds no slot.
 func (h *host) open() {
 	if h.called.Load() || !h.called.CompareAndSwap(false, true) {
 		return
@@ -144,14 +144,14 @@ type call struct {
 	input   []byte
 	fixed   bool // temperature 0 or a seed: the same request gets the same answer
 	class   *class
-	until   time.Time     // no attempt begins later
-	failed  map[*lane]int // failed attempts
-	last    error         // of the last attempt; nil: none was made
-	retry   *batholith.Failure
-	wait    time.Duration // before the next attempt on the same lane
+	until   time.Time          // no attempt begins after this time
+	failed  map[*lane]int      // failed attempts
+	last    error              // error of the last attempt; nil: no attempt has failed
+	retry   *batholith.Failure // failure of the last attempt, if the call may be tried again
+	wait    time.Duration      // least time before the next attempt on the same lane
 }
 
-// place waits for a slot: on the lane with the least load, among those where the call has failed least.
+// place chooses a lane and waits for a slot there.
 func (c *call) place(ctx context.Context) (*lane, error) {
 	reach := time.NewTimer(callReach)
 	defer reach.Stop()
@@ -174,7 +174,7 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 		switch {
 		case err == nil && l.usable():
 			return l, nil
-		case err == nil: // it was taken out of use meanwhile
+		case err == nil: // the lane was taken out of use during the wait
 			l.limit.Leave()
 		case errors.Is(err, limit.ErrFull):
 			return nil, batholith.ErrBusy
@@ -184,8 +184,8 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 	}
 }
 
-// choose returns the usable lane for the next attempt, or nil: one on which the call has not failed, whose class is not paused, which has a free
-// slot, and which has the fewest calls for its limit.
+// choose returns the best usable lane for the next attempt, or nil if no lane is usable. It prefers, in this order: the fewest failed attempts
+// of this call, a class that is not paused, a free slot, and the lowest load = (calls + 1) / limit.
 func (c *call) choose() (best *lane) {
 	type rank struct {
 		failed int
@@ -207,7 +207,7 @@ func (c *call) choose() (best *lane) {
 	return best
 }
 
-// order compares two conditions; false comes first.
+// order compares two booleans; false comes first.
 func order(a, b bool) int {
 	switch {
 	case a == b:
@@ -226,7 +226,7 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 	err := do(ctx, t)
 	t.lands()
 	c.retry, c.wait = nil, 0
-	if ctx.Err() != nil { // called off: it says nothing about the server
+	if ctx.Err() != nil { // the call was cancelled: this says nothing about the server
 		if err == nil {
 			return nil
 		}
@@ -244,13 +244,13 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 		if !t.begun && !(t.once && f.Sent) {
 			c.retry = f
 		}
-	default: // the server works, but the model cannot do what the body asks for
+	default: // the server works, but the model cannot answer this body
 		l.answeredCall(t, 0)
 	}
 	return err
 }
 
-// again reports whether the call is to be sent again after its last attempt, and waits until then.
+// again reports whether the call may have another attempt. It waits until the attempt may begin.
 func (c *call) again(ctx context.Context, l *lane) bool {
 	f, tries := c.retry, 0
 	for _, n := range c.failed {
@@ -277,7 +277,7 @@ func (c *call) again(ctx context.Context, l *lane) bool {
 	}
 }
 
-// answeredCall takes in an answer to a call. work is its output in tokens, 0 for a refusal that shows that the server works.
+// answeredCall counts an answer to a call. work is its output in tokens; 0 for a refusal, which still shows that the server works.
 func (l *lane) answeredCall(t *Turn, work float64) {
 	l.limit.Succeeded(t.flight, work)
 	l.mu.Lock()
@@ -290,8 +290,8 @@ func (l *lane) answeredCall(t *Turn, work float64) {
 	}
 }
 
-// failedCall takes in a failed attempt of a call, and returns how long the call must wait before it is sent to this server again. A body that
-// the server calls bad says nothing about the server: records are not paused because of a client's mistakes.
+// failedCall counts a failed attempt of a call, and returns how long the call must wait before its next attempt at this server. A body that
+// the server rejects says nothing about the server: a client's mistake must not pause records.
 func (l *lane) failedCall(t *Turn, f *batholith.Failure) (wait time.Duration) {
 	switch f.Kind {
 	case batholith.FailureUnreachable:

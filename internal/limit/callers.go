@@ -6,27 +6,31 @@ import (
 	"time"
 )
 
-// Interactive calls take slots of the same limit as batch requests, and go ahead of them:
+// Interactive calls and batch requests share one limit. Calls go first:
 //
-//	a call may take a slot if           held < limit
-//	a batch request may take one if     held < room, and no call waits
-//	room  = free of queues - spare      while calls come (see spare), else the limit
-//	free of queues = the limit without the requests that are to wait at the server (see excess)
+//	a call may take a slot if             taken < limit
+//	a batch request may take a slot if    taken < room
+//	room = limit                          if no call is in flight and none has come for 5 minutes
+//	room = least                          while a call waits for a slot
+//	room = limit                          during a look (see below), or while the number of slots is unknown
+//	room = max(slots - spare, least)      otherwise
+//	slots = limit - excess                excess: requests that wait in the server's own queue (see excess)
+//	least = slots of calls + slots / 10   so batch requests always get a tenth of the slots, at least one (at most the limit)
 //
-// held counts the slots of both. So while calls come, a slot at the server is free for the next call, and it never waits in the server's
-// queue behind batch requests. Whatever calls come, batch requests may hold a tenth of the slots, at least one.
+// taken counts the slots of calls and of batch requests. spare is the number of slots that are kept free for calls (need.go). So while calls
+// come, the next call finds a free slot, and it does not wait in the server's queue behind batch requests.
 //
-// A server with gauges may get more slots meanwhile, which shows only if requests wait there. So once a minute the room is the limit until two
-// readings have seen it reached, for at most 1 s: a look.
+// The number of slots of a server with gauges may grow. The gauges show this only if requests wait at the server. So once a minute there is
+// a look: the room is the limit for at most 1 s, or until two readings of the gauges were made with the limit reached.
 const (
-	lately     = 5 * time.Minute // slots stay spare so long after the latest call
-	lookEvery  = time.Minute     // between two looks
-	lookFor    = time.Second
-	lookEnough = 2  // readings
-	leastPart  = 10 // batch requests may hold 1/10 of the slots
+	lately     = 5 * time.Minute // after the latest call, slots are kept free for this time
+	lookEvery  = time.Minute     // time between two looks
+	lookFor    = time.Second     // longest look
+	lookEnough = 2               // readings with the limit reached that end a look
+	leastPart  = 10              // batch requests always get 1/10 of the slots
 )
 
-// ErrFull is the error of Enter if too many calls wait.
+// ErrFull is the error of Enter if too many calls already wait.
 var ErrFull = errors.New("too many interactive calls wait for the model server")
 
 // ErrDismissed is the error of Enter after Dismiss.
@@ -36,22 +40,22 @@ var ErrDismissed = errors.New("the model server cannot be used")
 type callers struct {
 	held    int // slots of calls
 	waiting []*caller
-	lone    bool // a batch request is to be the only one in flight (see Drained): no call begins
+	lone    bool // a batch request must be the only request in flight (see Drained), so no call begins
 	latest  time.Time
 	need    need
-	look    time.Time // when the next look begins, or when the present one began
-	looked  int       // readings in the present look that saw the limit reached
+	look    time.Time // begin of the present look, or else of the next one
+	looked  int       // readings of the present look with the limit reached
 }
 
 // caller is one waiting call.
 type caller struct {
-	wake      chan struct{} // 1-buffered, never closed; gets a value when the call may be the next
+	wake      chan struct{} // 1-buffered, never closed; gets a value when the call should try again
 	dismissed bool
 }
 
-// Enter waits for a slot for an interactive call and takes it, ahead of every batch request. Calls get slots in the order in which they came.
-// The slot is given back with Leave. It returns ErrFull at once if most calls wait already, ErrDismissed after Dismiss, and the cause of ctx if
-// that ends first.
+// Enter waits for a slot for an interactive call and takes it, ahead of every batch request. Calls get slots in order of arrival. Leave
+// returns the slot. Enter returns ErrFull at once if the number of waiting calls has reached most, ErrDismissed after Dismiss, and the cause
+// of ctx if ctx ends first.
 func (l *Limiter) Enter(ctx context.Context, most int) error {
 	c := &caller{wake: make(chan struct{}, 1)}
 	l.mu.Lock()
@@ -81,11 +85,11 @@ func (l *Limiter) Enter(ctx context.Context, most int) error {
 	}
 }
 
-// errTaken tells that the call must wait.
+// errTaken is the error of tryEnter if the call must wait.
 var errTaken = errors.New("no slot is free")
 
-// tryEnter takes a slot for the call if it is the first one that waits, and a slot is free. Else it returns errTaken and when to try again (0:
-// when the call is woken).
+// tryEnter takes a slot if one is free and the call is the first in the queue. Otherwise it returns errTaken and how long to wait before the
+// next try (0: until the call is woken).
 func (l *Limiter) tryEnter(c *caller) (time.Duration, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,7 +122,7 @@ func (l *Limiter) tryEnter(c *caller) (time.Duration, error) {
 	return 0, nil
 }
 
-// giveUp removes a call that waits no longer.
+// giveUp removes a call from the queue.
 func (l *Limiter) giveUp(c *caller) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +133,7 @@ func (l *Limiter) giveUp(c *caller) {
 		}
 	}
 	l.callers.next()
-	l.signal() // batch requests may go if it was the last one
+	l.signal() // if it was the last waiting call, batch requests get more room
 }
 
 // Leave frees the slot of a call.
@@ -152,8 +156,11 @@ func (l *Limiter) Dismiss() {
 	l.signal()
 }
 
-// Calls returns how many interactive calls are in flight or wait, and how many slots they could have now: the limit without the slots that
-// are taken. It is negative if more are taken than the limit.
+// Calls returns the number of interactive calls that are in flight or wait, and the number of slots for further calls:
+//
+//	free = limit - taken slots - waiting calls
+//
+// free may be negative.
 func (l *Limiter) Calls() (calls, free int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +168,7 @@ func (l *Limiter) Calls() (calls, free int) {
 	return l.callers.held + len(l.callers.waiting), l.limit(now) - l.held - l.rests.now(now) - len(l.callers.waiting)
 }
 
-// Rejoin ends the time after Drained in which no call begins.
+// Rejoin lets calls begin again after Drained.
 func (l *Limiter) Rejoin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,7 +176,7 @@ func (l *Limiter) Rejoin() {
 	l.callers.next()
 }
 
-// room is how many slots may be taken when a batch request takes one more: fewer than limit while calls come. The caller holds mu.
+// room is the number of taken slots below which a batch request may take one (see the formula above). The caller holds mu.
 func (l *Limiter) room(now time.Time, limit int) int {
 	c := &l.callers
 	if !c.recent(now) {
@@ -187,8 +194,8 @@ func (l *Limiter) room(now time.Time, limit int) int {
 	return max(slots-c.need.spare, least)
 }
 
-// excess is how many requests of the limit are to wait at the server. known is false while the slots are still searched: then no slot can
-// be kept free.
+// excess is the part of the limit that exceeds the server's slots: requests that wait in its own queue. known is false while the number of
+// slots is still searched. Then no slot can be kept free.
 func (l *Limiter) excess(limit int) (n int, known bool) {
 	switch {
 	case l.trial:
@@ -216,12 +223,12 @@ func (c *callers) came(now time.Time) {
 	c.need.came(now)
 }
 
-// recent reports whether calls came lately.
+// recent reports whether a call is in flight or waits, or came in the last 5 minutes.
 func (c *callers) recent(now time.Time) bool {
 	return c.held > 0 || len(c.waiting) > 0 || !c.latest.IsZero() && now.Sub(c.latest) < lately
 }
 
-// looks reports whether the room is the limit now, to look for more slots.
+// looks reports whether a look is in progress. It ends a look that has taken lookFor.
 func (c *callers) looks(now time.Time) bool {
 	if now.Sub(c.look) >= lookFor {
 		c.look, c.looked = now.Add(lookEvery), 0
@@ -229,7 +236,7 @@ func (c *callers) looks(now time.Time) bool {
 	return !now.Before(c.look)
 }
 
-// reading notes a reading of the gauges, with the limit reached if full. It may end a look.
+// reading counts a reading of the gauges; full: with the limit reached. It may end a look.
 func (c *callers) reading(now time.Time, full bool) {
 	if !full || now.Before(c.look) {
 		return
@@ -246,7 +253,7 @@ func (c *callers) next() {
 	}
 }
 
-// tell wakes a call. It does not block.
+// tell wakes a waiting call. It does not block.
 func (c *caller) tell() {
 	select {
 	case c.wake <- struct{}{}:
