@@ -126,14 +126,14 @@ func (p *Policies) look() {
 // keep keeps the previous policies in use, sets the note and logs the error, once for each reason.
 func (p *Policies) keep(reason string, err error) {
 	now := p.state.Load()
-	note := fmt.Sprintf("the policies of %s are those of before, because %s; see the log", p.file, reason)
+	note := fmt.Sprintf("the previous policies of %s stay in force, because %s; see the log", p.file, reason)
 	var wrong *Error
 	if errors.As(err, &wrong) {
-		note = fmt.Sprintf("the policies of %s are those of before, because it has an error at %s; see the log", p.file, wrong.Problems[0].place())
+		note = fmt.Sprintf("the previous policies of %s stay in force, because it has an error at %s; see the log", p.file, wrong.Problems[0].place())
 	}
 	if now.note == note {
 		return
 	}
 	p.state.Store(&state{set: now.set, note: note})
-	p.log.Error("the policy file was changed and is not taken: the policies of before hold", "file", p.file, "err", err)
+	p.log.Error("the policy file is missing or has errors; the previous policies stay in force", "file", p.file, "err", err)
 }

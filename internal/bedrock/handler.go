@@ -178,7 +178,7 @@ func unread(err error) error {
 	if errors.As(err, &long) {
 		return refuse(CodeRequestEntityTooLarge, "The body is longer than %d bytes.", long.Limit)
 	}
-	return refuse(CodeSerialization, "The body ends before its end.")
+	return refuse(CodeSerialization, "The connection ended before the whole body had arrived. Send the request again.")
 }
 
 // refuse converts an error into code, status and JSON body. An error that is not a Refusal is
@@ -193,7 +193,7 @@ func (h *handler) refuse(ctx context.Context, rt route, err error) (code string,
 		if ctx.Err() == nil { // otherwise the client has closed the connection, which is the cause of the error
 			h.Log.ErrorContext(ctx, "request failed", "operation", rt.operation, "request", RequestID(ctx), "error", err)
 		}
-		r = refuse(CodeInternalServer, "Something went wrong here. Look for request %s in the log.", RequestID(ctx))
+		r = refuse(CodeInternalServer, "Internal error. Look for request %s in the log of the server.", RequestID(ctx))
 	}
 	code, status, said.Message = r.Refusal()
 	if e, ok := r.(*Error); ok {

@@ -60,7 +60,7 @@ func (h *handler) find(r *http.Request) (route, string, error) {
 		}
 		label, err := url.PathUnescape(raw)
 		if err != nil {
-			return route{}, "", refuse(CodeValidation, "The path is not percent-encoded as it should be.")
+			return route{}, "", refuse(CodeValidation, "The path is not valid percent-encoding. Write a percent sign as %%25.")
 		}
 		return rt, label, nil
 	}

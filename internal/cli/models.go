@@ -18,11 +18,11 @@ func (a *app) modelsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
 		Short: "List the served models, and how healthy their servers are",
-		Long: `List the models of the settings and the embedded ones, with a line for each server of a model: whether it is reached, lists the
-model and answers a request for one token. A server that batholith serve starts itself (exec) is shown with its process, or with
-how far its start is.
+		Long: `List the models of the settings and the embedded models. Each server of a model has a line, which says whether the server can be
+reached, whether it lists the model, and whether it answers a request for one token. For a server that batholith serve starts
+(exec), the line also has its process, or the progress of its start.
 
-batholith doctor says what to do about a problem. The exit code does not depend on the servers.`,
+For the remedy of a problem, use batholith doctor. The exit code does not depend on the state of the servers.`,
 		Example: `  batholith models
   batholith models --config batholith.yaml --json`,
 		Args: arguments(0, -1, ""),

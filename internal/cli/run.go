@@ -45,7 +45,7 @@ All flags of batholith serve that do not concern addresses are accepted too.`,
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the first configured model, else "+embeddedModel+")")
 	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` for the answers")
-	cmd.Flags().StringVar(&command, "exec", "", "`command` that starts the model server for this run, with {port} for its port; it is stopped at the end")
+	cmd.Flags().StringVar(&command, "exec", "", "`command` that starts a model server for this run; a free port replaces {port}, and the server is stopped at the end")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "strict_bodies", "log.level")

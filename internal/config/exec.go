@@ -115,7 +115,7 @@ func (l *loader) checkEnv(path, entry string) {
 	_, there := l.env[name]
 	switch {
 	case name == "" || strings.ContainsAny(name, " \t\n"):
-		l.bad(path, "write NAME=VALUE, or NAME to pass a variable on", "it has no name of a variable")
+		l.bad(path, "write NAME=VALUE, or NAME to pass a variable on", "the name of the variable is missing or has spaces")
 	case !valued && !there:
 		l.bad(path, "export "+name+" before the start", "the environment has no variable %s", name)
 	}

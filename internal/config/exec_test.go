@@ -45,7 +45,7 @@ func TestACommandThatCannotServeIsRefused(t *testing.T) {
 		`{exec: ["", "{port}"]}`:                                    "the program is empty",
 		`{exec: [sh, "{port}"], dir: /no/such}`:                     "/no/such is not a directory",
 		`{exec: [sh, "{port}"], env: [NOT_THERE]}`:                  "the environment has no variable NOT_THERE",
-		`{exec: [sh, "{port}"], env: ["=x"]}`:                       "it has no name of a variable",
+		`{exec: [sh, "{port}"], env: ["=x"]}`:                       "the name of the variable is missing or has spaces",
 		`{url: "http://127.0.0.1:8000/v1", env: [X=1]}`:             "it is for a server that Batholith starts",
 		`{url: "http://127.0.0.1:8000/v1", dir: /}`:                 "it is for a server that Batholith starts",
 		`{exec: [sh], env: ["A=127.0.0.1:{port}"]}`:                 "",

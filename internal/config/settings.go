@@ -74,9 +74,9 @@ type Config struct {
 	// off or identical. With identical, records of a job with the same modelInput, byte for
 	// byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
 	Reuse string `yaml:"reuse"`
-	// Whether a job fails in its validation if the body of a record does not fit the model. If
-	// not, such records end as error lines, and the job's note warns of those among the first
-	// records of each file.
+	// With true, a job fails at validation if the body of a record does not fit the model.
+	// Otherwise such a record ends with an error line and the job continues; its note warns of
+	// such records among the first ones of each file.
 	StrictBodies bool `yaml:"strict_bodies"`
 	// manifest or lines. The manifest counts the answers by model server and by the model name
 	// in the answer. With lines, each output line also names its own, in a member "batholith".

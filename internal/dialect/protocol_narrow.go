@@ -7,8 +7,8 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// narrow reads what the requests of OpenAI's protocol have and another protocol lacks: a member
-// that only guides or names something is dropped and counted, and any other one is refused.
+// narrow handles the members of OpenAI's requests that another protocol does not have. It drops and
+// counts a member that only guides or names something, and refuses any other member.
 type narrow struct {
 	api     string // the other protocol's name in messages
 	changes batholith.Changes
@@ -22,9 +22,9 @@ func newNarrow(api string, c batholith.Changes) narrow {
 	return narrow{api: api, changes: c}
 }
 
-// lacks refuses a member.
+// lacks returns the refusal of a member that the protocol does not have.
 func (n *narrow) lacks() error {
-	return wrong("%s has nothing like it; leave it out, or use a backend with the protocol openai", n.api)
+	return wrong("%s does not support this; leave it out, or use a backend with the protocol openai", n.api)
 }
 
 // ofService are members that concern the service, and not the answer.
@@ -48,8 +48,8 @@ func (n *narrow) other(name string, v value, dropped ...string) error {
 // droppedInside are members of messages and their parts that only name or weigh something.
 var droppedInside = []string{"name", "detail", "annotations", "cache_control"}
 
-// only refuses members of an object that are not among names, and counts those that the record
-// can do without as dropped. path is the object's place in the request, without array positions.
+// only refuses members of an object that are not in names. Members in droppedInside are counted as
+// dropped instead. path is the object's place in the request, without array positions.
 func (n *narrow) only(path string, v value, names ...string) error {
 	for raw, m := range v.fields() {
 		switch name := raw.text(); {

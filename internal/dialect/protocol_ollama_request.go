@@ -265,7 +265,7 @@ func (r *ollamaRequest) content(v value) error {
 			}
 			_, data, ok := inlineData(url)
 			if !ok {
-				return at(i, at(typ, wrong("Ollama takes images by their bytes; give a URL that begins with data:, or use a backend with the protocol openai")))
+				return at(i, at(typ, wrong("Ollama accepts only images that are in the request; send the image as a data: URL, or use a backend with the protocol openai")))
 			}
 			images = append(images, data)
 		default:

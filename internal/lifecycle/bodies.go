@@ -115,9 +115,9 @@ func (l *Lifecycle) warn(ctx context.Context, job batholith.Job, place blob.Plac
 // note is the text of the note: how many records do not fit, and where the first are.
 func (b *bodies) note(job batholith.Job, odd int64, discreet bool, name func(jsonl.Found) string) string {
 	var s strings.Builder
-	plain.Fprintf(&s, "%d of the %d records that were checked, the first of each file, will end with an error, because their bodies do not fit the model %s:",
+	plain.Fprintf(&s, "%d of the %d records that were checked (the first ones of each file) will end with an error, because their bodies do not fit the model %s:",
 		odd, b.checked.Load(), job.ModelID)
-	const remedy = " To correct them, stop the job. With strict_bodies in the settings, such jobs fail before they begin."
+	const remedy = " To correct them, stop the job. With strict_bodies: true in the settings, such jobs fail before they begin."
 	told := int64(0)
 	for _, f := range b.found.List() {
 		one := plain.Sprintf(" %s line %d: %s.", name(f), f.Line, reasonOf(f, discreet))

@@ -89,7 +89,7 @@ func (s *Server) Ready() <-chan struct{} {
 	return s.ready
 }
 
-// Progress says how far the start is, or "". Everyone may read it.
+// Progress describes the progress of a start, or is "". Everyone may read it.
 func (s *Server) Progress() string { return s.State().Progress() }
 
 // Dial connects to the server. While the server is not ready, it returns a [*batholith.Failure] of kind FailureUnreachable that says what
@@ -261,8 +261,8 @@ type illness struct {
 	looks   int       // in the row
 }
 
-// look takes in a look. It returns what is wrong once that has lasted too long, else "". A start has no such bound: a large model may
-// load for an hour.
+// look counts a look. If the server has been ill for too long, it returns the reason, otherwise "". A start has no time limit: a large model
+// may load for an hour.
 func (i *illness) look(v verdict, now time.Time) string {
 	if v == answered {
 		*i = illness{o: i.o}
@@ -276,9 +276,9 @@ func (i *illness) look(v verdict, now time.Time) string {
 	}
 	switch age := now.Sub(i.since); {
 	case i.unwells == i.looks && age >= i.o.Unwell:
-		return "it was not ready any more, and was stopped"
+		return "its health check kept failing, so it was stopped"
 	case age >= i.o.Unheard:
-		return "it did not answer any more, and was stopped"
+		return "its health check got no answer, so it was stopped"
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ func TestAServerThatDoesNotStartIsQuoted(t *testing.T) {
 	if s.Why != "exit status 3" || len(s.Said) != 1 || s.Said[0] != "error: no such model file" {
 		t.Errorf("%+v", s)
 	}
-	if want := r.Name() + " does not start (exit status 3)"; s.Public() != want || !strings.Contains(s.Progress(), "after 3 starts that failed") {
+	if want := r.Name() + " does not start (exit status 3)"; s.Public() != want || !strings.Contains(s.Progress(), "after 3 failed starts") {
 		t.Errorf("%q, %q", s.Public(), s.Progress())
 	}
 	seen, err := Look(r.dir, r.Name())
@@ -88,7 +88,7 @@ func TestASickServerIsStartedAgain(t *testing.T) {
 	first := r.untilReady()
 	ask(first.Port, "/sicken")
 	s := r.until("the stop", func(s State) bool { return s.Phase == PhaseWaiting && s.PID == 0 })
-	if s.Why != "it was not ready any more, and was stopped" {
+	if s.Why != "its health check kept failing, so it was stopped" {
 		t.Errorf("%+v", s)
 	}
 	r.untilReady()

@@ -48,9 +48,9 @@ func (s State) Public() string {
 	case s.Phase == PhaseWaiting && s.Failed > 0:
 		return fmt.Sprintf("%s does not start (%s)", s.Name, s.Why)
 	case s.Phase == PhaseWaiting:
-		return fmt.Sprintf("%s ended (%s) and is started again", s.Name, s.Why)
+		return fmt.Sprintf("%s ended (%s) and will be started again", s.Name, s.Why)
 	case s.Failed > 0:
-		return fmt.Sprintf("%s %s again (%s before)", s.Name, BeingStarted, s.Why)
+		return fmt.Sprintf("%s %s again after a failed start (%s)", s.Name, BeingStarted, s.Why)
 	}
 	return s.Name + " " + BeingStarted
 }
@@ -58,21 +58,21 @@ func (s State) Public() string {
 // BeingStarted is in every text about a server that is being started.
 const BeingStarted = "is being started"
 
-// Progress says how far the start is: its duration, the percentage that the server prints, and the next attempt. Everyone may read it. It
-// is "" for a server that is ready.
+// Progress describes the progress of a start: its duration and the percentage that the server prints, or the time until the next attempt. It
+// is "" for a server that is ready. Everyone may read it.
 func (s State) Progress() string {
 	text := ""
 	switch s.Phase {
 	case PhaseStarting:
 		text = "for " + words.Span(time.Since(s.Since).Round(time.Second))
 		if s.Percent > 0 {
-			text += fmt.Sprintf(", its load is at %d %%", s.Percent)
+			text += fmt.Sprintf(", %d %% loaded", s.Percent)
 		}
 	case PhaseWaiting:
 		text = "the next start is in " + words.Span(max(time.Until(s.Again), 0).Round(time.Second))
 	}
 	if s.Failed > 1 && text != "" {
-		text += fmt.Sprintf(", after %d starts that failed", s.Failed)
+		text += fmt.Sprintf(", after %d failed starts", s.Failed)
 	}
 	return text
 }

@@ -27,13 +27,13 @@ func (h *handler) count(c *call, w http.ResponseWriter) error {
 		} `json:"input"`
 	}
 	if err := json.Unmarshal(c.body, &in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
-		return validation("The body is not that of CountTokens: input.invokeModel.body must be a body of InvokeModel in Base64, input.converse a body of Converse.")
+		return validation("The body does not fit CountTokens. input.invokeModel.body must be a body of InvokeModel in Base64; input.converse must be a body of Converse.")
 	}
 	invoked, conversed := in.Input.InvokeModel, in.Input.Converse
 	typ, body := batholith.Converse, []byte(conversed)
 	switch {
 	case (invoked == nil) == (len(conversed) == 0 || string(conversed) == "null"):
-		return validation("input must have exactly one of the members invokeModel and converse.")
+		return validation("input must have exactly one of invokeModel and converse.")
 	case invoked != nil:
 		typ, body = batholith.InvokeModel, invoked.Body
 	}

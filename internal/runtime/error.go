@@ -19,8 +19,8 @@ import (
 
 // Error codes of the runtime that the control plane does not have.
 const (
-	CodeModelTimeout       = "ModelTimeoutException"       // 408: the model server has not answered in time
-	CodeModelError         = "ModelErrorException"         // 424: the model server has failed
+	CodeModelTimeout       = "ModelTimeoutException"       // 408: the model server did not answer in time
+	CodeModelError         = "ModelErrorException"         // 424: the model server failed, or its answer cannot be used
 	CodeModelNotReady      = "ModelNotReadyException"      // 429: no server of the model can be used now; SDKs retry
 	CodeServiceUnavailable = "ServiceUnavailableException" // 503: try again
 )
@@ -65,7 +65,7 @@ func throttled(format string, a ...any) *Error {
 	return &Error{Code: bedrock.CodeThrottling, Message: fmt.Sprintf(format, a...)}
 }
 
-// gone is the status in the audit log of a call whose client has closed the connection. Nothing of it is sent.
+// gone is the status in the audit log if the client closed the connection. No answer is sent.
 const gone = 499
 
 // refuse answers an error.
@@ -99,7 +99,7 @@ func (h *handler) refuse(c *call, w http.ResponseWriter, err error) {
 	_, _ = w.Write(body) // a client that has gone needs no answer
 }
 
-// failure is the refusal for an error. An error that is none is logged here, once, and the client gets the request's id.
+// failure returns the refusal for an error. It logs an unexpected error, once; the client then gets only the request's id.
 func (h *handler) failure(c *call, err error) bedrock.Refusal {
 	var (
 		refusal bedrock.Refusal
@@ -133,11 +133,11 @@ func (h *handler) failure(c *call, err error) bedrock.Refusal {
 		operation = c.op.name
 	}
 	h.Log.Error("call failed", "operation", operation, "request", c.id, "error", err)
-	return &Error{Code: bedrock.CodeInternalServer, Message: "Something went wrong here. Look for request " + c.id + " in the log."}
+	return &Error{Code: bedrock.CodeInternalServer, Message: "Internal error. Look for request " + c.id + " in the log of the server."}
 }
 
-// failed is the refusal for a failed attempt at a model server. The message may quote the server, which may quote the call: it is the caller's
-// own.
+// failed returns the refusal for a failed attempt at a model server. The message may quote the server, and the server may quote the call. This
+// discloses nothing: the call is the caller's own.
 func (h *handler) failed(c *call, f *batholith.Failure) *Error {
 	message := f.Message
 	if message == "" {

@@ -195,7 +195,7 @@ func (h *handler) serve(c *call, w http.ResponseWriter, r *http.Request) (err er
 // read reads the body of a request, at most most bytes of it.
 func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if r.ContentLength > most {
-		return nil, validation("The body has %d bytes, and at most %d are taken.", r.ContentLength, most)
+		return nil, validation("The body has %d bytes; the maximum is %d.", r.ContentLength, most)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var long *http.MaxBytesError
@@ -203,7 +203,7 @@ func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	case errors.As(err, &long):
 		return nil, validation("The body is longer than %d bytes.", long.Limit)
 	case err != nil:
-		return nil, &Error{Code: bedrock.CodeSerialization, Message: "The body ends before its end."}
+		return nil, &Error{Code: bedrock.CodeSerialization, Message: "The connection ended before the whole body had arrived. Send the request again."}
 	}
 	return body, nil
 }

@@ -53,7 +53,7 @@ func readHeaders(r *http.Request, op *operation) (h headers, err error) {
 		}
 	}
 	if sent := r.Header.Get(op.accept); !accepts(sent) {
-		return h, validation("The answer has the type application/json, and %s: %s does not take it.", op.accept, show(sent))
+		return h, validation("The answer has the type application/json, which the header %s: %s does not accept. Send %[1]s: application/json, or leave the header out.", op.accept, show(sent))
 	}
 	for _, c := range choices {
 		if sent := r.Header.Get(c.name); sent != "" && !slices.Contains(c.values, sent) {
@@ -61,7 +61,7 @@ func readHeaders(r *http.Request, op *operation) (h headers, err error) {
 		}
 	}
 	if op.typ == batholith.InvokeModel && (r.Header.Get(headerGuardrail) != "" || r.Header.Get(headerGuardrailVersion) != "") {
-		return h, validation("Batholith applies no guardrails, so that the answer could contain what the guardrail should block. Leave guardrailIdentifier and guardrailVersion out.")
+		return h, validation("Batholith does not apply guardrails: the answer could contain what the guardrail should block. Leave guardrailIdentifier and guardrailVersion out.")
 	}
 	return headers{latency: r.Header.Get(headerLatency) != "", tier: r.Header.Get(headerTier) != ""}, nil
 }

@@ -16,13 +16,13 @@ import (
 type operation struct {
 	name    string
 	method  string
-	before  string // the path is before + model + after; without a model, before is all of it
+	before  string // the path is before + model + after; without a model, before is the whole path
 	after   string
-	action  string // that a caller must be permitted on the model; "": none
+	action  string // action that a policy must permit on the model; "": none
 	typ     batholith.InvocationType
-	most    int64  // bytes of a body
-	accept  string // header that names the wanted type of the answer
-	refuses string // why the operation is not available here; "": it is
+	most    int64  // maximum bytes of a body
+	accept  string // header with the content type that the client accepts
+	refuses string // why the operation is not available here; "": it is available
 	named   bool   // the body names the model: see call.named
 	lists   bool   // it concerns no single model
 	run     func(h *handler, c *call, w http.ResponseWriter) error
@@ -50,9 +50,9 @@ var operations = []*operation{
 	{name: "InvokeModelWithBidirectionalStream", method: http.MethodPost, before: "/model/", after: "/invoke-with-bidirectional-stream", action: actionStream,
 		most: 0, refuses: "Batholith has no speech models, so InvokeModelWithBidirectionalStream is not available. Use ConverseStream or InvokeModelWithResponseStream."},
 	{name: "ApplyGuardrail", method: http.MethodPost, before: "/guardrail/", after: "/apply", most: MaxBody,
-		refuses: "Batholith has no guardrails, so ApplyGuardrail is not available. Call a model that judges texts, or Amazon Bedrock."},
+		refuses: "Batholith has no guardrails, so ApplyGuardrail is not available. Call a moderation model, or use Amazon Bedrock."},
 	{name: "InvokeGuardrailChecks", method: http.MethodPost, before: "/guardrail-checks", most: MaxBody,
-		refuses: "Batholith has no guardrails, so InvokeGuardrailChecks is not available. Call a model that judges texts, or Amazon Bedrock."},
+		refuses: "Batholith has no guardrails, so InvokeGuardrailChecks is not available. Call a moderation model, or use Amazon Bedrock."},
 	{name: "StartAsyncInvoke", method: http.MethodPost, before: "/async-invoke", most: MaxBody,
 		refuses: "StartAsyncInvoke is for video models, which Batholith does not serve. For many prompts create a batch job (CreateModelInvocationJob)."},
 	{name: "GetAsyncInvoke", method: http.MethodGet, before: "/async-invoke/",
@@ -85,8 +85,8 @@ func Is(r *http.Request) bool {
 	return false
 }
 
-// match extracts the model from a raw path. SDKs send an ARN as one percent-encoded segment; one with unescaped slashes is taken too, because
-// people type it so.
+// match extracts the model from a raw path. SDKs send an ARN as one percent-encoded segment; an ARN with unescaped slashes is accepted too, because
+// people type it this way.
 func (op *operation) match(path string) (name string, ok bool) {
 	rest, ok := strings.CutPrefix(path, op.before)
 	if !ok {
@@ -108,7 +108,7 @@ func find(r *http.Request) (op *operation, name string, err error) {
 			continue
 		}
 		if name, err = url.PathUnescape(raw); err != nil {
-			return nil, "", validation("The path is not percent-encoded as it should be.")
+			return nil, "", validation("The path is not valid percent-encoding. Write a percent sign as %%25.")
 		}
 		return op, name, nil
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// proxyRefusal is the answer of a proxy that makes no tunnel (RFC 9110, section 9.3.6).
+// proxyRefusal is the answer of a proxy that refuses CONNECT (RFC 9110, section 9.3.6).
 type proxyRefusal struct{ status int }
 
-// Error implements error. The status text is left out: it is the proxy's.
+// Error implements error. It leaves out the status text, which the proxy chooses.
 func (e *proxyRefusal) Error() string { return fmt.Sprintf("the proxy answered %d", e.status) }
 
-// tunnelled is an [http.Transport]'s OnProxyConnectResponse. It keeps the status of a refusal.
+// tunnelled is the OnProxyConnectResponse of an [http.Transport]. It turns a refusal into an error with its status.
 func tunnelled(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
 		return nil
@@ -25,16 +25,16 @@ func tunnelled(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response)
 	return &proxyRefusal{r.StatusCode}
 }
 
-// Remedies for faults of a proxy, which may be set by the backend or by the environment.
+// Remedies for faults of a proxy. The backend or the environment names the proxy.
 const (
 	checkProxy      = "check the backend's proxy, or HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment"
 	checkProxyLogin = "check the user and the password in the URL of the proxy"
 )
 
-// atProxy returns the failure if the fault is the proxy's, and nil otherwise. It names the proxy, since the model server may be running.
+// atProxy returns a failure that names the proxy if the proxy caused the error, and nil otherwise. The model server itself may be running.
 func (b *Backend) atProxy(err error) *batholith.Failure {
 	if r, ok := errors.AsType[*proxyRefusal](err); ok {
-		remedy := "let the proxy through to the model server, or set the backend's proxy: off"
+		remedy := "allow the proxy to connect to the model server, or set proxy: off for the backend"
 		if r.status == http.StatusProxyAuthRequired {
 			remedy = checkProxyLogin
 		}
@@ -47,7 +47,7 @@ func (b *Backend) atProxy(err error) *batholith.Failure {
 	case e.Op == "proxyconnect": // net/http: no connection to the proxy
 		return failure(batholith.FailureUnreachable, checkProxy, "%s cannot be reached: there is no connection to its proxy%s (%s)", b.host, b.proxyHost(), proxyReason(e.Err))
 	case e.Op == "socks connect": // net/http: the proxy does not connect to the server
-		return failure(batholith.FailureUnreachable, checkProxy, "%s cannot be reached: its SOCKS proxy%s does not let the connection through", b.host, b.proxyHost())
+		return failure(batholith.FailureUnreachable, checkProxy, "%s cannot be reached: its SOCKS proxy%s refuses the connection", b.host, b.proxyHost())
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func (b *Backend) proxyHost() string {
 	return ""
 }
 
-// proxyReason says in our own words why there is no connection to a proxy.
+// proxyReason returns why there is no connection to a proxy, without a word of the proxy's.
 func proxyReason(err error) string {
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return dnsReason(e)
