@@ -339,12 +339,15 @@ func (d converse) toolConfig(c *chat, v value) error {
 	})
 }
 
+// embedsOnly is the reason of noConverse.
+const embedsOnly = "the model makes embeddings and cannot converse; set modelInvocationType to InvokeModel and give the body of the model's family"
+
 // noConverse rejects Converse bodies for embedding models, record by record as Bedrock does.
 type noConverse struct{}
 
 // request implements translator.
 func (noConverse) request(value, string) (batholith.Call, error) {
-	return batholith.Call{}, wrong("the model makes embeddings and cannot converse; set modelInvocationType to InvokeModel and give the body of the model's family")
+	return batholith.Call{}, wrong(embedsOnly)
 }
 
 // answer implements translator. It is never called, because request always fails.

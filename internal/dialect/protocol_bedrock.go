@@ -23,8 +23,7 @@ func overBedrock(t translator) (translator, error) {
 	case converse:
 		return nativeConverse{t.Options}, nil
 	case noConverse:
-		_, err := t.request(nil, "")
-		return nil, errors.New(refuse(err).(*batholith.RecordError).Message)
+		return nil, errors.New(embedsOnly)
 	}
 	return nativeInvoke{t}, nil
 }

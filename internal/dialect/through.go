@@ -33,8 +33,7 @@ func through(t translator, l leg) (translator, error) {
 	case alwaysChat:
 		return alwaysChat{t.byShape.through(l)}, nil
 	case noConverse:
-		_, err := t.request(nil, "")
-		return nil, errors.New(refuse(err).(*batholith.RecordError).Message)
+		return nil, errors.New(embedsOnly)
 	}
 	if n := l.native(t); n != nil {
 		return n, nil
