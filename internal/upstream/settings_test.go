@@ -232,7 +232,7 @@ func TestAFaultOfAProxyNamesTheProxy(t *testing.T) {
 		"closes":          {"http://model.invalid/v1", "http://" + replying(t, ""), "closed the connection", "of its proxy"},
 		"no HTTP":         {"http://model.invalid/v1", "http://" + replying(t, "220 mail ready\r\n"), "not valid HTTP", "and its proxy"},
 		"a page":          {"http://model.invalid/v1", "http://" + replying(t, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 6\r\n\r\n<html>"), "may be that of its proxy", ""},
-		"refuses, tunnel": {"https://model.invalid/v1", "http://" + answers(403), "answered 403", "let the proxy through"},
+		"refuses, tunnel": {"https://model.invalid/v1", "http://" + answers(403), "answered 403", "allow the proxy"},
 	} {
 		scheme, host, _ := strings.Cut(c.proxy, "://")
 		err := called(t, Options{URL: c.url, Proxy: scheme + "://user:hidden@" + host}, "/chat/completions")
