@@ -17,19 +17,20 @@ import (
 // simulatedServer holds the flags of simulate. The members that are texts (schedule, outages, output and the
 // shares of failures) are parsed by read; options is complete after it.
 type simulatedServer struct {
-	options  simlm.Options
-	listen   string
-	engine   string
-	output   string
-	schedule string
-	seed     int64
-	fail     map[string]string
-	random   map[string]string
-	outages  string
-	queueBy  string
-	replicas int
-	sick     string
-	asJSON   bool
+	options     simlm.Options
+	listen      string
+	engine      string
+	output      string
+	schedule    string
+	seed        int64
+	fail        map[string]string
+	random      map[string]string
+	outages     string
+	queueBy     string
+	accelerator string
+	replicas    int
+	sick        string
+	asJSON      bool
 }
 
 // The defaults of --slots and --step.
@@ -38,6 +39,8 @@ const (
 	// own.
 	simulatedSlots = 64
 	simulatedStep  = 20 * time.Millisecond
+	// acceleratedStep is what a step costs besides the accelerator's work: scheduling and sampling.
+	acceleratedStep = time.Millisecond
 )
 
 // simulateCommand returns the command simulate. The seed determines the texts, lengths and failures of its
@@ -52,7 +55,8 @@ server of some size, and for load tests. It needs no GPU and no weights; its ans
 
 Its protocol is OpenAI's (chat completions, completions, embeddings). Each request uses one of --slots, and waits in order of
 arrival while none is free. In each step every running request gains one token. The duration of a step is
---step + --decode × running requests + --prefill × prompt tokens that start and are not in the cache of --cache tokens.
+--step + --decode × running requests + --prefill × prompt tokens that start and are not in the cache of --cache tokens. With --accelerator
+it is --step and the time in which that GPU reads the weights and the context and computes the tokens.
 
 It can fail like real servers. With --fail, the content decides: the same prompts fail each time, or --fail-times times. With
 --fail-at-random, each request fails independently. Kinds are statuses from 400 to 599 and reset (the connection breaks), torn (the answer breaks off), nonsense (a page instead of JSON),
@@ -68,6 +72,9 @@ statistics are at /simulated/stats; a POST to /simulated/reset clears them. SIGT
 	}
 	s.bind(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if s.accelerator != "" && !cmd.Flags().Changed("step") {
+			s.options.Step = acceleratedStep
+		}
 		if err := s.read(); err != nil {
 			return err
 		}
@@ -101,6 +108,10 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.Decode, "decode", 0, "time of a step for each running request, besides")
 	f.DurationVar(&o.Prefill, "prefill", 0, "time of a step for each prompt token computed in it, besides")
 	f.IntVar(&o.Chunk, "chunk", 0, "most prompt `tokens` computed in a step; 0: no bound")
+	f.StringVar(&s.accelerator, "accelerator", "", "cost of a step on a GPU and a model, besides --step (then 1ms unless it is set): "+acceleratorNames())
+	f.IntVar(&o.Roofline.Memory, "memory", 0, "`tokens` of context that fit in the accelerator's memory; 0: as --accelerator says")
+	f.Float64Var(&o.Roofline.Overlap, "overlap", 0, "`share` of the reading of context that runs while the accelerator computes, 0 to 1")
+	f.BoolVar(&o.Roofline.Apart, "apart", false, "with --accelerator: a step computes either prompts or answers, as SGLang's do by default")
 	f.DurationVar(&o.Latency, "latency", 0, "time on the way to the server and back")
 	f.IntVar(&o.Cache, "cache", 0, "`tokens` of prompts that the prefix cache holds; 0: there is none")
 	f.StringVar(&s.output, "output-tokens", "32", "`tokens` of an answer, or a range such as 16-256; max_tokens bounds them")
@@ -115,6 +126,11 @@ func (s *simulatedServer) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.Series, "series", 0, "how often to note what runs and waits, for /simulated/stats?series=1 and --json; 0: never")
 	f.BoolVar(&s.asJSON, "json", false, "print the summary as JSON")
 	f.SortFlags = false
+}
+
+// acceleratorNames lists the accelerators whose costs are known.
+func acceleratorNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(simlm.Accelerators)), ", ")
 }
 
 // engineNames lists the model servers whose metrics can be imitated.
@@ -138,6 +154,9 @@ func (s *simulatedServer) read() error {
 		return &usageError{reason: fmt.Sprintf("--refuse %d is not possible", o.RefuseStatus), remedy: "write 429 or 503"}
 	}
 	if err := s.readOutput(); err != nil {
+		return err
+	}
+	if err := s.readAccelerator(); err != nil {
 		return err
 	}
 	if o.QueueBy = simlm.QueueBy(s.queueBy); !slices.Contains(simlm.QueueBys, o.QueueBy) {
@@ -168,6 +187,31 @@ func (s *simulatedServer) read() error {
 		}
 	}
 	return s.readFailures()
+}
+
+// readAccelerator reads --accelerator and the flags that change it.
+func (s *simulatedServer) readAccelerator() error {
+	set := s.options.Roofline
+	if s.accelerator == "" && set == (simlm.Roofline{}) {
+		return nil
+	}
+	r, ok := simlm.Accelerators[s.accelerator]
+	switch {
+	case s.accelerator == "":
+		return &usageError{reason: "--memory, --overlap and --apart need --accelerator", remedy: "add --accelerator with one of " + acceleratorNames()}
+	case !ok:
+		return &usageError{reason: fmt.Sprintf("--accelerator %q is not known", s.accelerator), remedy: didYouMeanOf(s.accelerator, strings.Split(acceleratorNames(), ", "))}
+	case !(set.Overlap >= 0 && set.Overlap <= 1):
+		return &usageError{reason: fmt.Sprintf("--overlap %v is not possible", set.Overlap), remedy: "write a share from 0 to 1"}
+	case set.Memory < 0:
+		return &usageError{reason: "--memory is below 0", remedy: "write 0 or more"}
+	}
+	r.Overlap, r.Apart = set.Overlap, set.Apart
+	if set.Memory > 0 {
+		r.Memory = set.Memory
+	}
+	s.options.Roofline = r
+	return nil
 }
 
 // readOutput reads --output-tokens: a number of tokens, or a range such as 16-256 from which each answer's length

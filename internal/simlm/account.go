@@ -145,6 +145,10 @@ func (a *account) admitted(s *sequence, now time.Time) {
 	a.running++
 	a.held += s.prompt
 	a.most.running = max(a.most.running, a.running)
+	if s.resumes {
+		a.held += s.made
+		return
+	}
 	a.total.PromptTokens += int64(s.prompt)
 	a.total.CachedTokens += int64(s.cached)
 	if s.other {
@@ -152,6 +156,15 @@ func (a *account) admitted(s *sequence, now time.Time) {
 	} else {
 		a.waits.add(now.Sub(s.came))
 	}
+}
+
+// preempted counts a running request that goes back to the queue.
+func (a *account) preempted(s *sequence) {
+	a.running--
+	a.waiting++
+	a.held -= s.prompt + s.made
+	a.queued += s.prompt
+	a.total.Preempted++
 }
 
 // generated counts output tokens of a request.

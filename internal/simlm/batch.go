@@ -20,6 +20,7 @@ type batch struct {
 	account account
 	waiting list.List   // of *sequence, oldest first
 	running []*sequence // sequences in the steps, in the order of admission
+	held    int         // what they hold of Roofline.Memory
 	cache   *prefixes   // nil: none
 
 	stepping bool        // a step is running, which timer ends
@@ -41,6 +42,9 @@ type sequence struct {
 	cached   int           // tokens of the prompt that the cache held
 	computed int           // tokens of the prompt that are cached or computed
 	made     int           // tokens of the answer so far
+	redone   int           // of them, those that are computed again after a preemption
+	resumes  bool          // it was preempted
+	idle     bool          // it gains no token in this step
 	timer    *time.Timer   // end of its own time, without steps
 	gone     bool          // its client has gone, or it has finished
 	finished chan struct{} // closed by free, at its end
@@ -65,7 +69,9 @@ func newBatch(o *Options) *batch {
 }
 
 // steps reports whether there is a cost of steps.
-func (o *Options) steps() bool { return o.Step > 0 || o.Decode > 0 || o.Prefill > 0 }
+func (o *Options) steps() bool {
+	return o.Step > 0 || o.Decode > 0 || o.Prefill > 0 || o.Roofline.on()
+}
 
 // own is the time of a request apart from steps: Latency + output tokens × PerToken.
 func (o *Options) own(output int) time.Duration { return o.Latency + time.Duration(output)*o.PerToken }
@@ -207,15 +213,17 @@ func (b *batch) changed() {
 // token of a prompt is in no block, so that at least one token is always computed, which the answer needs (as in vLLM).
 func (b *batch) admit(now time.Time) {
 	for b.waiting.Len() > 0 && (b.account.slots < 0 || b.account.running < b.account.slots) {
+		if !b.fits(b.waiting.Front().Value.(*sequence)) { // the oldest waits for memory, and the others wait behind it
+			return
+		}
 		s := b.waiting.Remove(b.waiting.Front()).(*sequence)
 		s.place = nil
-		if b.cache != nil {
-			s.cached = b.cache.leading(s.blocks) * blockTokens
-			s.computed = s.cached
-		}
+		s.cached = b.known(s)
+		s.computed = s.cached
 		b.account.admitted(s, now)
 		if b.o.steps() {
 			b.running = append(b.running, s)
+			b.held += s.holds()
 			continue
 		}
 		b.compute(s, math.MaxInt)
@@ -233,7 +241,7 @@ func (b *batch) admit(now time.Time) {
 
 // compute computes at most most tokens of a prompt, adds their blocks to the cache, and returns their number.
 func (b *batch) compute(s *sequence, most int) int {
-	n := min(s.prompt-s.computed, most)
+	n := min(s.length()-s.computed, most)
 	s.computed += n
 	b.account.total.PrefilledTokens += int64(n)
 	if b.cache != nil && n > 0 {
@@ -265,6 +273,9 @@ func (b *batch) answer(s *sequence) {
 // free frees the slot and ends do.
 func (b *batch) free(s *sequence) {
 	s.gone = true
+	if b.o.steps() {
+		b.held -= s.holds()
+	}
 	b.account.freed(s)
 	close(s.finished)
 }

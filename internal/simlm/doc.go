@@ -7,7 +7,7 @@
 // SGLang, llama.cpp or TEI; [Server.Stats] has exact figures.
 //
 //	server.go   options, routes, the way of a request      request.go, prompt.go, answer.go   bodies
-//	batch.go    slots and queue                            step.go, cache.go                  steps, prefix cache
+//	batch.go    slots and queue                            step.go, roofline.go, cache.go     steps, their cost, prefix cache
 //	faults.go   failures of requests                       outage.go, replicas.go             outages, crashes, a sick replica
 //	gauges.go   metrics under the engines' names           stats.go, account.go, series.go    exact figures
 //	others.go   requests of other clients                  schedule.go                        slots that change

@@ -37,6 +37,8 @@ type Options struct {
 	Decode  time.Duration
 	Prefill time.Duration
 	Chunk   int // bound of the prompt tokens that one step computes; 0: no bound
+	// Roofline is the cost of an accelerator, in addition; the zero value costs nothing.
+	Roofline Roofline
 
 	OutputTokens    int // tokens of an answer; 0: 32. A request's max_tokens bounds it
 	OutputTokensMax int // if above OutputTokens, the length of an answer is between the two, depending on prompt and seed

@@ -61,6 +61,7 @@ type Totals struct {
 	PrefilledTokens int64 `json:"prefilled_tokens"`
 	GeneratedTokens int64 `json:"generated_tokens"`
 	Steps           int64 `json:"steps"`
+	Preempted       int64 `json:"preempted"` // times that a request lost its memory, see [Roofline]
 }
 
 // minus is the difference of two totals.
@@ -68,7 +69,7 @@ func (t Totals) minus(u Totals) Totals {
 	return Totals{Requests: t.Requests - u.Requests, Answered: t.Answered - u.Answered, Refused: t.Refused - u.Refused,
 		Failed: t.Failed - u.Failed, Cancelled: t.Cancelled - u.Cancelled, PromptTokens: t.PromptTokens - u.PromptTokens,
 		CachedTokens: t.CachedTokens - u.CachedTokens, PrefilledTokens: t.PrefilledTokens - u.PrefilledTokens,
-		GeneratedTokens: t.GeneratedTokens - u.GeneratedTokens, Steps: t.Steps - u.Steps}
+		GeneratedTokens: t.GeneratedTokens - u.GeneratedTokens, Steps: t.Steps - u.Steps, Preempted: t.Preempted - u.Preempted}
 }
 
 // Waits are quantiles of the time in the queue, over the latest 65,536 requests.

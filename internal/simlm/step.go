@@ -1,7 +1,6 @@
 package simlm
 
 import (
-	"math"
 	"slices"
 	"time"
 )
@@ -13,19 +12,8 @@ const maxBehind = time.Second
 // begin starts the step at b.due. It computes prompt tokens of new sequences, up to Options.Chunk, and sets the timer to the end of the
 // step (see Options.Step).
 func (b *batch) begin(now time.Time) {
-	budget := b.o.Chunk
-	if budget <= 0 {
-		budget = math.MaxInt
-	}
-	tokens := 0
-	for _, s := range b.running {
-		if s.computed < s.prompt && budget > 0 && !s.gone {
-			n := b.compute(s, budget)
-			budget -= n
-			tokens += n
-		}
-	}
-	d := b.o.Step + time.Duration(len(b.running))*b.o.Decode + time.Duration(tokens)*b.o.Prefill
+	l := b.plan()
+	d := b.o.Step + time.Duration(len(b.running))*b.o.Decode + time.Duration(l.prompts)*b.o.Prefill + b.o.Roofline.time(l.prompts+l.answers, l.context)
 	if b.due = b.due.Add(d); now.Sub(b.due) > maxBehind {
 		b.due = now.Add(d)
 	}
@@ -53,13 +41,15 @@ func (b *batch) end() {
 func (b *batch) advance(s *sequence) bool {
 	if s.gone { // its client has gone during the step
 		b.account.freed(s)
+		b.held -= s.holds()
 		return true
 	}
-	if s.computed < s.prompt {
+	if s.computed < s.length() || s.idle {
 		return false
 	}
 	if s.made < s.output {
 		b.account.generated(s, 1)
+		b.held++
 		s.tell()
 	}
 	if s.made < s.output || s.endless {
