@@ -13,18 +13,10 @@ import (
 // batholith.ErrNoObject, ErrNoBucket, ErrAccessDenied, ErrObjectChanged or ErrRefused where
 // these apply. Any other error may be temporary. Every call may be repeated safely.
 type Bucket interface {
-	// Name returns the bucket's name.
-	Name() string
+	Readable
 
 	// List yields the objects whose keys begin with prefix, sorted by key.
 	List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error]
-	// Head returns the metadata of one object.
-	Head(ctx context.Context, key string) (batholith.Object, error)
-
-	// Read returns n bytes from offset, or everything from offset if n is negative. If etag is
-	// not empty and the object has another ETag, it returns ErrObjectChanged. A stream that
-	// breaks off ends with an error other than io.EOF. The caller closes the stream.
-	Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error)
 
 	// Put writes the object. It returns nil only when the object is durable. After an error the
 	// object may have been written nevertheless.
@@ -33,6 +25,18 @@ type Bucket interface {
 	Delete(ctx context.Context, keys ...string) error
 
 	Multipart
+}
+
+// Readable is the part of a Bucket that reads single objects. Its errors are those of a Bucket.
+type Readable interface {
+	// Name returns the bucket's name.
+	Name() string
+	// Head returns the metadata of one object.
+	Head(ctx context.Context, key string) (batholith.Object, error)
+	// Read returns n bytes from offset, or everything from offset if n is negative. If etag is
+	// not empty and the object has another ETag, it returns ErrObjectChanged. A stream that
+	// breaks off ends with an error other than io.EOF. The caller closes the stream.
+	Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error)
 }
 
 // Multipart writes one object in parts. Parts are numbered from 1. All parts except the last
@@ -72,7 +76,7 @@ func Uploads(ctx context.Context, b Bucket, prefix string, keys []string) iter.S
 
 // URI returns the URI of an object for messages: s3://bucket/key, or the bucket's own form,
 // such as file://, if it has a method URI.
-func URI(b Bucket, key string) string {
+func URI(b Readable, key string) string {
 	if at, ok := b.(interface{ URI(key string) string }); ok {
 		return at.URI(key)
 	}

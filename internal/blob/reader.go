@@ -22,7 +22,7 @@ const readAttempts = 6
 // for concurrent use.
 type Reader struct {
 	ctx       context.Context
-	bucket    Bucket
+	bucket    Readable
 	key, etag string
 	at, end   int64         // next byte to read; end is exclusive
 	body      io.ReadCloser // open range, or nil
@@ -32,7 +32,7 @@ type Reader struct {
 
 // NewReader reads n bytes from offset. If etag is not empty, it reads only the version with
 // that ETag. Cancelling ctx ends it.
-func NewReader(ctx context.Context, b Bucket, key, etag string, offset, n int64) *Reader {
+func NewReader(ctx context.Context, b Readable, key, etag string, offset, n int64) *Reader {
 	return &Reader{ctx: ctx, bucket: b, key: key, etag: etag, at: offset, end: offset + n}
 }
 

@@ -133,7 +133,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	}
 	s.models = o.Models
 	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
-	o.Place, o.Roles = s.places.Open, s.places
+	o.Place, o.Roles, o.Media = s.places.Open, s.places, s.callMedia
 	s.places.Networks = o.Networks
 	o.Notice = s.o.Notice
 	o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}

@@ -57,7 +57,8 @@ type Config struct {
 	Roles []Role `yaml:"roles"`
 	// Folders from which records may name images, videos, audios and documents (s3Location),
 	// beside the bucket and folder of the job's input: s3://bucket/prefix/. The role of the job
-	// must have the right to read them.
+	// must have the right to read them. On an external S3 they are also the only folders from
+	// which interactive calls may name objects, which are read with the keys of s3.
 	Media []string `yaml:"media"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`

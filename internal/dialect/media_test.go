@@ -78,7 +78,7 @@ func TestMarksComeThroughTheTranslation(t *testing.T) {
 		if _, err := base64.StdEncoding.DecodeString(marks[0]); err != nil || len(marks[0]) != MarkBytes {
 			t.Errorf("the mark %s is not Base64 of %d bytes", marks[0], MarkBytes)
 		}
-		if _, err := d.Request(body, "m"); err == nil || !strings.Contains(err.Error(), "is read for the records of jobs only") {
+		if _, err := d.Request(body, "m"); err == nil || !strings.Contains(err.Error(), "cannot be read here") {
 			t.Errorf("%s: an object that nobody has read: %v", family, err)
 		}
 	}

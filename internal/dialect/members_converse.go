@@ -5,7 +5,7 @@ package dialect
 
 const (
 	systemNote = "models do not read it"
-	noS3Media  = "content in S3 is read for the records of jobs only; give it in bytes"
+	noS3Media  = "content in S3 cannot be read here; give it in bytes"
 )
 
 // converseBody is the whole body.

@@ -254,7 +254,7 @@ func (f *feed) guard(doing string, do func() error) error {
 var errIndex = errors.New("the job's index is damaged")
 
 // readAll reads n bytes of an object from an offset. A non-empty etag must match the object's.
-func readAll(ctx context.Context, b blob.Bucket, key, etag string, offset, n int64) ([]byte, error) {
+func readAll(ctx context.Context, b blob.Readable, key, etag string, offset, n int64) ([]byte, error) {
 	r := blob.NewReader(ctx, b, key, etag, offset, n)
 	defer r.Close()
 	data := make([]byte, n)

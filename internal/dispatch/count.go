@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dialect"
@@ -16,7 +17,13 @@ type Counter interface {
 // Count returns the number of input tokens of a body: as one of the serving's backends counts them, or an estimate. It takes no slot, since
 // servers count without the model. A body with media is estimated: servers count what stands for a picture in the prompt, and not the picture.
 // The errors are those of Interact about the body.
-func (d *Dispatcher) Count(ctx context.Context, s Serving, input []byte) (tokens int64, exact bool, err error) {
+func (d *Dispatcher) Count(ctx context.Context, s Serving, r Request) (tokens int64, exact bool, err error) {
+	named, err := d.named(ctx, time.Now().Add(callPatience), r)
+	if err != nil {
+		return 0, false, err
+	}
+	defer named.release()
+	input := named.body
 	media := dialect.PromptOf(input).Features.Has(dialect.FeatureMedia)
 	for _, b := range s.Backends {
 		call, err := s.Dialect(b.Protocol()).Request(input, b.ModelName())

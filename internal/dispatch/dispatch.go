@@ -129,6 +129,7 @@ type Dispatcher struct {
 	asked   *memory.Account     // memory of long bodies of interactive calls
 	reads   *semaphore.Weighted // chunks read in parallel, not counting the first of each job
 	fetches *semaphore.Weighted // objects of records read in parallel
+	looks   *semaphore.Weighted // objects of interactive calls read in parallel, before they are sent
 
 	flying     atomic.Int64 // requests for records that are being sent or answered
 	born       time.Time
@@ -163,7 +164,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/memory"
@@ -27,15 +28,17 @@ const (
 // called again, with another backend if there is one. Canceling ctx cancels the attempt and frees its slot. The lane of the server counts the
 // result of the attempt as it does for a record.
 //
-// input is the body of the call. It must be valid JSON. The error is
+// The error is
 //
-//   - a [*batholith.RecordError] if the body cannot be translated, or the model cannot do what it asks for,
+//   - a [*batholith.RecordError] if the body cannot be translated, if the model cannot do what it asks for, or if an object that it names cannot be sent,
+//   - a [*batholith.MediaError] if such an object cannot be read now,
 //   - the [*batholith.Failure] of the last attempt,
 //   - batholith.ErrBusy if no slot was free for 30 s, or at once if too many calls wait,
 //   - a [*batholith.NotReadyError] if no backend can be used,
 //   - batholith.ErrShutdown, or the cause of ctx,
 //   - any other error of do.
-func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do func(context.Context, *Turn) error) error {
+func (d *Dispatcher) Interact(ctx context.Context, s Serving, r Request, do func(context.Context, *Turn) error) error {
+	input := r.Body
 	lanes, end, err := d.openCall(ctx, s)
 	if err != nil {
 		return err
@@ -52,7 +55,13 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 	defer hold.Release()
 	prompt := dialect.PromptOf(input)
 	key := class{path: dialect.PathOf(s.Dialect(s.Backends[0].Protocol()), input), features: prompt.Features, band: bandOf(len(input))}
-	c := &call{d: d, serving: s, lanes: lanes, input: input, fixed: prompt.Fixed, class: d.classes.of(key), until: until, failed: map[*lane]int{}}
+	named, err := d.named(ctx, until, r)
+	if err != nil {
+		return err
+	}
+	defer named.release()
+	key.band = bandOf(len(input) + named.bytes())
+	c := &call{d: d, serving: s, lanes: lanes, input: named.body, media: named.media, fixed: prompt.Fixed, class: d.classes.of(key), until: until, failed: map[*lane]int{}}
 	for {
 		l, err := c.place(ctx)
 		if err != nil {
@@ -65,6 +74,14 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, input []byte, do f
 			return err
 		}
 	}
+}
+
+// Request is what an interactive call asks for.
+type Request struct {
+	Body []byte // must be valid JSON
+	// Media returns an object that the body names by its URI, with the rights of the caller, or why the caller may not name it. owner is the
+	// account that must own the bucket; "": the caller's. nil: bodies may name no objects.
+	Media func(ctx context.Context, uri, owner string) (b blob.Readable, key string, refused *batholith.RecordError)
 }
 
 // bodyRoom reserves memory for a long body and for the requests made from it. It waits until the memory is free.
@@ -141,8 +158,9 @@ type call struct {
 	d       *Dispatcher
 	serving Serving
 	lanes   []*lane
-	input   []byte
-	fixed   bool // temperature 0 or a seed: the same request gets the same answer
+	input   []byte             // with marks and documents in place of the objects that the body names
+	media   []batholith.Medium // that belong in the place of the marks
+	fixed   bool               // temperature 0 or a seed: the same request gets the same answer
 	class   *class
 	until   time.Time          // no attempt begins after this time
 	failed  map[*lane]int      // failed attempts
@@ -234,8 +252,9 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 	}
 	c.last = err
 	var f *batholith.Failure
+	var unread *batholith.MediaError
 	switch {
-	case !t.asked:
+	case !t.asked, errors.As(err, &unread): // nothing is known of the server
 	case err == nil:
 		l.answeredCall(t, float64(max(t.tokens.Output, 1)))
 	case errors.As(err, &f):

@@ -19,7 +19,7 @@ import (
 // askFor makes one call of a body.
 func askFor(ctx context.Context, d *Dispatcher, s Serving, body string) (string, error) {
 	var answer batholith.Answer
-	err := d.Interact(ctx, s, []byte(body), func(ctx context.Context, t *Turn) (err error) {
+	err := d.Interact(ctx, s, Request{Body: []byte(body)}, func(ctx context.Context, t *Turn) (err error) {
 		answer, err = t.Ask(ctx)
 		return err
 	})
@@ -82,7 +82,7 @@ func TestACallOutlivesTheFailureOfAServer(t *testing.T) {
 				d := w.dispatcher(Options{})
 				defer w.start(d)()
 				all := servedBy(append([]Backend{c.first}, c.others...)...)
-				if err := d.Interact(t.Context(), all, []byte(`{}`), func(context.Context, *Turn) error { return nil }); err != nil {
+				if err := d.Interact(t.Context(), all, Request{Body: []byte(`{}`)}, func(context.Context, *Turn) error { return nil }); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait() // all servers are checked
@@ -109,7 +109,7 @@ func TestACallIsNotRepeatedAfterItsFirstByte(t *testing.T) {
 		d := w.dispatcher(Options{})
 		defer w.start(d)()
 		turns := 0
-		err := d.Interact(t.Context(), servedBy(failsFirst(), failsFirst()), []byte(`{}`), func(ctx context.Context, turn *Turn) error {
+		err := d.Interact(t.Context(), servedBy(failsFirst(), failsFirst()), Request{Body: []byte(`{}`)}, func(ctx context.Context, turn *Turn) error {
 			turns++
 			turn.Begun()
 			if _, err := turn.Ask(ctx); err != nil {

@@ -63,7 +63,7 @@ func (talkative) Answer(_ []byte, _ batholith.Call, body []byte) (batholith.Answ
 // call makes a call with so many output tokens and returns the time that it took.
 func (v *service) call(tokens int) time.Duration {
 	began := time.Now()
-	err := v.d.Interact(v.t.Context(), v.s, fmt.Appendf(nil, `{"tokens":%d,"n":%d}`, tokens, began.UnixNano()), func(ctx context.Context, turn *Turn) error {
+	err := v.d.Interact(v.t.Context(), v.s, Request{Body: fmt.Appendf(nil, `{"tokens":%d,"n":%d}`, tokens, began.UnixNano())}, func(ctx context.Context, turn *Turn) error {
 		_, err := turn.Ask(ctx)
 		return err
 	})

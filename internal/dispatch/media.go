@@ -28,7 +28,7 @@ const (
 // attachment is one version of an object in S3, for all records that are about to be sent with it.
 type attachment struct {
 	uri    string
-	bucket blob.Bucket
+	bucket blob.Readable
 	key    string
 	hold   *memory.Hold  // for data
 	ready  chan struct{} // closed when the fields below are set
@@ -184,29 +184,40 @@ func (f *feed) fetchObject(ctx context.Context, it *item, o *attachment, place d
 // fetch reads an object's size, version and first bytes, and all of it if it is small or a document.
 func (d *Dispatcher) fetch(ctx context.Context, o *attachment, place dialect.Location) error {
 	o.hold.Release()
+	if err := o.look(ctx, place); err != nil || o.refused != nil {
+		return err
+	}
+	part := min(o.bytes, sniffed)
+	switch {
+	case place.IsDocument():
+		if err := o.hold.Grow(ctx, textCopies*o.bytes); err != nil {
+			return err
+		}
+		part = o.bytes
+	case o.bytes <= mostInMemory && o.hold.TryReserve(o.bytes): // without memory it is read while the request is sent
+		part = o.bytes
+	}
+	return o.load(ctx, place, part)
+}
+
+// look reads an object's size and version.
+func (o *attachment) look(ctx context.Context, place dialect.Location) error {
 	head, err := o.bucket.Head(ctx, o.key)
 	if err != nil {
 		return err
 	}
 	o.bytes, o.etag, o.data = head.Bytes, head.ETag, nil
-	if o.refused = wrongSize(place, head.Bytes); o.refused != nil {
-		return nil
-	}
-	part := min(head.Bytes, sniffed)
-	switch {
-	case place.IsDocument():
-		if err := o.hold.Grow(ctx, textCopies*head.Bytes); err != nil {
-			return err
-		}
-		part = head.Bytes
-	case head.Bytes <= mostInMemory && o.hold.TryReserve(head.Bytes): // without memory it is read while the request is sent
-		part = head.Bytes
-	}
+	o.refused = wrongSize(place, head.Bytes)
+	return nil
+}
+
+// load reads the first part of an object, and keeps it if it is the whole object.
+func (o *attachment) load(ctx context.Context, place dialect.Location, part int64) error {
 	data, err := readAll(ctx, o.bucket, o.key, o.etag, 0, part)
 	if err != nil {
 		return err
 	}
-	if part == head.Bytes {
+	if part == o.bytes {
 		o.data = data
 	}
 	o.refused = wrongFormat(place, data)

@@ -39,6 +39,9 @@ type Turn struct {
 // Model returns the backend's own name of the model, and Dialect the translation for this backend.
 func (t *Turn) Model() string { return t.backend.ModelName() }
 
+// Body returns the call's body for the dialect: with the content of the documents that it names, and marks in place of its other objects.
+func (t *Turn) Body() []byte { return t.call.input }
+
 // Dialect returns the translation between the model's bodies and the backend's protocol.
 func (t *Turn) Dialect() dialect.Dialect { return t.dialect }
 
@@ -77,6 +80,7 @@ func (t *Turn) translate(request func() (batholith.Call, error)) (call batholith
 	err = batholith.Guard("translate a call for the model server", func() (err error) {
 		defer t.l.d.o.Room.Alone(len(t.call.input))()
 		call, err = request()
+		call.Media = t.call.media
 		return err
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/runtime"
@@ -35,21 +36,32 @@ func (e *Engine) Calls() runtime.Lanes {
 }
 
 // Interact implements runtime.Lanes.
-func (c *interactive) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, runtime.Turn) error) error {
-	s, err := c.serving(model, t)
+func (c *interactive) Interact(ctx context.Context, a runtime.Ask, do func(context.Context, runtime.Turn) error) error {
+	s, err := c.serving(a.Model, a.Type)
 	if err != nil {
 		return err
 	}
-	return c.e.dispatch.Interact(ctx, s, body, func(ctx context.Context, turn *dispatch.Turn) error { return do(ctx, turn) })
+	return c.e.dispatch.Interact(ctx, s, c.request(a), func(ctx context.Context, turn *dispatch.Turn) error { return do(ctx, turn) })
 }
 
 // Count implements runtime.Lanes.
-func (c *interactive) Count(ctx context.Context, model string, t batholith.InvocationType, body []byte) (int64, bool, error) {
-	s, err := c.serving(model, t)
+func (c *interactive) Count(ctx context.Context, a runtime.Ask) (int64, bool, error) {
+	s, err := c.serving(a.Model, a.Type)
 	if err != nil {
 		return 0, false, err
 	}
-	return c.e.dispatch.Count(ctx, s, body)
+	return c.e.dispatch.Count(ctx, s, c.request(a))
+}
+
+// request returns a call as package dispatch wants it.
+func (c *interactive) request(a runtime.Ask) dispatch.Request {
+	r := dispatch.Request{Body: a.Body}
+	if media := c.e.o.Media; media != nil {
+		r.Media = func(ctx context.Context, uri, owner string) (blob.Readable, string, *batholith.RecordError) {
+			return media(ctx, a.Who, uri, owner)
+		}
+	}
+	return r
 }
 
 // serving finds the backends of a model for calls of a type. A model that cannot take the type is the error of the call.

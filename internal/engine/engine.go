@@ -65,6 +65,9 @@ type Options struct {
 	DataKeys results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
 	Discreet bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
 	Place    func(context.Context, batholith.Job) (blob.Place, error)
+	// Media returns an object that the body of an interactive call names, with the rights of the call's sender; or why the sender may not name
+	// it (Code 400), or may not read it (403). owner is the account that must own the bucket; "": the sender's. nil: calls may name no objects.
+	Media    func(ctx context.Context, who bedrock.Caller, uri, owner string) (b blob.Readable, key string, refused *batholith.RecordError)
 	Attempts int  // failures after which a record ends with an error line, if they count against it; 0: 4
 	Reuse    bool // send identical records of a job once, if temperature 0 or a seed fixes their answer
 	// StrictBodies fails a job in its validation if a record's body does not fit the model.

@@ -36,6 +36,22 @@ func FolderOf(bucket, key string) Folder {
 // do; "": it is below one of the folders. A key whose parts are empty or are dots, also after one
 // percent-decoding, is refused: a store on a file system could resolve it to another folder.
 func Media(s string, folders []Folder) (bucket, key, why string) {
+	if bucket, key, why = Named(s); why != "" {
+		return "", "", why
+	}
+	if Within(bucket, key, folders) {
+		return bucket, key, ""
+	}
+	return "", "", fmt.Sprintf("%s is not below %s; put the object beside the input, or have the operator add its folder to the setting media", s, folders[0])
+}
+
+// Within reports whether an object is below one of the folders.
+func Within(bucket, key string, folders []Folder) bool {
+	return slices.ContainsFunc(folders, func(f Folder) bool { return f.Bucket == bucket && strings.HasPrefix(key, f.Prefix) })
+}
+
+// Named is Media without folders.
+func Named(s string) (bucket, key, why string) {
 	bucket, key, err := ParseURI(s)
 	switch {
 	case err != nil:
@@ -45,10 +61,7 @@ func Media(s string, folders []Folder) (bucket, key, why string) {
 	case devious(key):
 		return "", "", fmt.Sprintf("%s has an empty part, a dot part or a control character in its key; write the key as the object has it", s)
 	}
-	if slices.ContainsFunc(folders, func(f Folder) bool { return f.Bucket == bucket && strings.HasPrefix(key, f.Prefix) }) {
-		return bucket, key, ""
-	}
-	return "", "", fmt.Sprintf("%s is not below %s; put the object beside the input, or have the operator add its folder to the setting media", s, folders[0])
+	return bucket, key, ""
 }
 
 // devious reports whether a key, as it is or percent-decoded, could be resolved to another one.

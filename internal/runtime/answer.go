@@ -41,13 +41,18 @@ func (h *handler) ask(c *call) (answer batholith.Answer, took time.Duration, err
 	if err := object(c.body); err != nil {
 		return answer, 0, err
 	}
-	err = h.Lanes.Interact(c.http.Context(), c.name, c.op.typ, c.body, func(ctx context.Context, t Turn) (err error) {
+	err = h.Lanes.Interact(c.http.Context(), c.ask(c.body), func(ctx context.Context, t Turn) (err error) {
 		began := time.Now()
 		answer, err = t.Ask(ctx)
 		took = time.Since(began)
 		return err
 	})
 	return answer, took, err
+}
+
+// ask returns what a call with this body asks of the lanes.
+func (c *call) ask(body []byte) Ask {
+	return Ask{Model: c.name, Type: c.op.typ, Body: body, Who: c.who}
 }
 
 // sendJSON answers 200 with a value in JSON.

@@ -40,7 +40,7 @@ func (h *handler) count(c *call, w http.ResponseWriter) error {
 	if err := object(body); err != nil {
 		return err
 	}
-	tokens, exact, err := h.Lanes.Count(c.http.Context(), c.name, typ, body)
+	tokens, exact, err := h.Lanes.Count(c.http.Context(), Ask{Model: c.name, Type: typ, Body: body, Who: c.who})
 	if err != nil {
 		return err
 	}

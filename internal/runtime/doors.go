@@ -110,7 +110,7 @@ func versioned(body []byte) []byte {
 // countMessages answers count_tokens of Anthropic's API.
 func (h *handler) countMessages(c *call, w http.ResponseWriter) error {
 	body := dialect.Set(versioned(dialect.Cut(c.body, "model")), "max_tokens", "1")
-	tokens, exact, err := h.Lanes.Count(c.http.Context(), c.name, dialect.Messages, body)
+	tokens, exact, err := h.Lanes.Count(c.http.Context(), c.ask(body))
 	if err != nil {
 		return err
 	}

@@ -106,11 +106,15 @@ func (h *handler) failure(c *call, err error) bedrock.Refusal {
 		record  *batholith.RecordError
 		failed  *batholith.Failure
 		unready *batholith.NotReadyError
+		unread  *batholith.MediaError
 	)
 	switch {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.As(err, &record):
+		if record.Code == http.StatusForbidden {
+			return &Error{Code: bedrock.CodeAccessDenied, Message: record.Message}
+		}
 		if record.Code < http.StatusInternalServerError {
 			said := record.Message
 			if rest, ok := strings.CutPrefix(said, "modelInput "); ok { // the word for the body of a record
@@ -121,6 +125,9 @@ func (h *handler) failure(c *call, err error) bedrock.Refusal {
 		return h.modelError(c, record.Code, record.Message)
 	case errors.As(err, &failed):
 		return h.failed(c, failed)
+	case errors.As(err, &unread):
+		h.Log.Warn("an object that a call names could not be read", "request", c.id, "error", err)
+		return &Error{Code: CodeServiceUnavailable, Message: "The object " + plain.Line(unread.URI) + " cannot be read now. Try again. The server's log has the cause, with the request " + c.id + "."}
 	case errors.Is(err, batholith.ErrBusy):
 		return throttled("Too many requests, please wait before trying again: the servers of the model %s are busy.", c.model.ID)
 	case errors.As(err, &unready):

@@ -48,15 +48,25 @@ type Authorizer interface {
 type Lanes interface {
 	// Interact makes one call of a model: it waits for a slot, ahead of all records of jobs, and calls do with it, again with another server if
 	// the attempt fails before its first byte was passed on. Canceling ctx cancels the attempt. The error is a *batholith.RecordError, a
-	// *batholith.Failure, batholith.ErrBusy, a *batholith.NotReadyError, batholith.ErrShutdown, the cause of ctx, or another error of do.
-	Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, Turn) error) error
+	// *batholith.Failure, a *batholith.MediaError, batholith.ErrBusy, a *batholith.NotReadyError, batholith.ErrShutdown, the cause of ctx, or
+	// another error of do.
+	Interact(ctx context.Context, a Ask, do func(context.Context, Turn) error) error
 	// Count returns the number of input tokens of a body. exact is false for an estimate. Its errors are those of Interact.
-	Count(ctx context.Context, model string, t batholith.InvocationType, body []byte) (tokens int64, exact bool, err error)
+	Count(ctx context.Context, a Ask) (tokens int64, exact bool, err error)
+}
+
+// Ask is what a call asks of a model.
+type Ask struct {
+	Model string // by id, alias or ARN
+	Type  batholith.InvocationType
+	Body  []byte
+	Who   bedrock.Caller // with whose rights objects that the body names are read
 }
 
 // Turn is one attempt of a call, in a slot of a model server.
 type Turn interface {
 	Model() string            // the server's own name of the model
+	Body() []byte             // for the dialect: the call's, with what stands for the objects that it names
 	Dialect() dialect.Dialect // between the call's body and the server's protocol
 	// Ask translates the body, sends it and translates the whole answer.
 	Ask(ctx context.Context) (batholith.Answer, error)

@@ -41,16 +41,16 @@ type lanes struct {
 	body   string
 }
 
-func (l *lanes) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, Turn) error) error {
-	l.model, l.typ, l.body = model, t, string(body)
+func (l *lanes) Interact(ctx context.Context, a Ask, do func(context.Context, Turn) error) error {
+	l.model, l.typ, l.body = a.Model, a.Type, string(a.Body)
 	if l.err != nil {
 		return l.err
 	}
 	return do(ctx, turn{l})
 }
 
-func (l *lanes) Count(_ context.Context, model string, t batholith.InvocationType, body []byte) (int64, bool, error) {
-	l.model, l.typ, l.body = model, t, string(body)
+func (l *lanes) Count(_ context.Context, a Ask) (int64, bool, error) {
+	l.model, l.typ, l.body = a.Model, a.Type, string(a.Body)
 	return 42, l.exact, l.err
 }
 
@@ -58,6 +58,7 @@ func (l *lanes) Count(_ context.Context, model string, t batholith.InvocationTyp
 type turn struct{ l *lanes }
 
 func (turn) Model() string                                   { return "m" }
+func (t turn) Body() []byte                                  { return []byte(t.l.body) }
 func (turn) Dialect() dialect.Dialect                        { return nil }
 func (t turn) Ask(context.Context) (batholith.Answer, error) { return t.l.answer, nil }
 func (turn) Begun()                                          {}
@@ -143,6 +144,8 @@ func TestEveryFailureHasItsNameAndStatus(t *testing.T) {
 		{failure(batholith.FailureRetry, 500), "ModelErrorException", 424, `"resourceName":"arn:aws:bedrock:us-east-1::foundation-model/test.model-v1:0"`},
 		{failure(batholith.FailureRetry, 504), "ModelTimeoutException", 408, "its words"},
 		{late, "ModelTimeoutException", 408, "its words"},
+		{&batholith.RecordError{Code: 403, Message: "s3://b/k: you may not read it"}, "AccessDeniedException", 403, "s3://b/k: you may not read it"},
+		{&batholith.MediaError{URI: "s3://b/k", Err: errors.New("secret detail")}, "ServiceUnavailableException", 503, "s3://b/k cannot be read now. Try again."},
 		{batholith.ErrBusy, "ThrottlingException", 429, "busy"},
 		{&batholith.NotReadyError{Why: "its server is away"}, "ModelNotReadyException", 429, "its server is away"},
 		{batholith.ErrShutdown, "ServiceUnavailableException", 503, "stopping"},

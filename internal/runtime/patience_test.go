@@ -35,10 +35,10 @@ func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 // slow lanes answer after five minutes, unless the call is called off.
 type slow struct{ *lanes }
 
-func (s slow) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, Turn) error) error {
+func (s slow) Interact(ctx context.Context, a Ask, do func(context.Context, Turn) error) error {
 	select {
 	case <-time.After(5 * time.Minute):
-		return s.lanes.Interact(ctx, model, t, body, do)
+		return s.lanes.Interact(ctx, a, do)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -39,9 +39,9 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 	if err := object(body); err != nil {
 		return err
 	}
-	s := &streaming{c: c, relay: newRelay(w, c, &h.unread), body: body, plain: plain}
+	s := &streaming{c: c, relay: newRelay(w, c, &h.unread), plain: plain}
 	defer s.relay.close()
-	err := h.Lanes.Interact(c.http.Context(), c.name, c.op.typ, body, s.attempt)
+	err := h.Lanes.Interact(c.http.Context(), c.ask(body), s.attempt)
 	gone := s.relay.close()
 	switch {
 	case !s.begun:
@@ -60,7 +60,6 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 type streaming struct {
 	c     *call
 	relay *relay
-	body  []byte
 	plain bool // without the members that Bedrock adds to InvokeModel's chunks
 	begun bool // the client gets the first event
 }
@@ -71,16 +70,17 @@ func (s *streaming) attempt(ctx context.Context, t Turn) error {
 	if !ok {
 		return validation("Answers of the model %s cannot be streamed. Use InvokeModel or Converse.", s.c.model.ID)
 	}
+	body := t.Body()
 	var from dialect.Stream
 	var call batholith.Call
 	began, times := time.Now(), dialect.StreamTimes{Plain: s.plain}
 	_, err := t.Stream(ctx, func(model string) (batholith.Call, error) {
 		var err error
-		call, err = d.StreamRequest(s.body, model)
+		call, err = d.StreamRequest(body, model)
 		return call, err
 	}, func(data []byte) error {
 		if from == nil {
-			from = d.NewStream(s.body, call)
+			from = d.NewStream(body, call)
 			times.First = time.Since(began)
 		}
 		events, err := from.Event(data)

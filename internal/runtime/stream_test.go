@@ -45,14 +45,14 @@ func (m *modelServer) Models() []batholith.Model {
 	return []batholith.Model{one, {ID: "secret"}}
 }
 
-func (m *modelServer) Interact(ctx context.Context, model string, t batholith.InvocationType, body []byte, do func(context.Context, Turn) error) error {
-	d, err := dialect.For("anthropic", cmp.Or(m.speaks, dialect.ProtocolOpenAI), t, dialect.Options{Names: []string{modelName}})
+func (m *modelServer) Interact(ctx context.Context, a Ask, do func(context.Context, Turn) error) error {
+	d, err := dialect.For("anthropic", cmp.Or(m.speaks, dialect.ProtocolOpenAI), a.Type, dialect.Options{Names: []string{modelName}})
 	if err != nil {
 		return err
 	}
 	for {
 		m.turns++
-		turn := &modelTurn{m: m, d: d, body: body}
+		turn := &modelTurn{m: m, d: d, body: a.Body}
 		err := do(ctx, turn)
 		if f := (*batholith.Failure)(nil); !errors.As(err, &f) || turn.begun || m.turns > 1 {
 			if err != nil && ctx.Err() != nil {
@@ -66,7 +66,7 @@ func (m *modelServer) Interact(ctx context.Context, model string, t batholith.In
 	}
 }
 
-func (m *modelServer) Count(context.Context, string, batholith.InvocationType, []byte) (int64, bool, error) {
+func (m *modelServer) Count(context.Context, Ask) (int64, bool, error) {
 	return 7, true, nil
 }
 
@@ -78,6 +78,7 @@ type modelTurn struct {
 }
 
 func (t *modelTurn) Model() string            { return "served" }
+func (t *modelTurn) Body() []byte             { return t.body }
 func (t *modelTurn) Dialect() dialect.Dialect { return t.d }
 func (t *modelTurn) Begun()                   { t.begun = true }
 func (t *modelTurn) Used(batholith.Tokens)    {}

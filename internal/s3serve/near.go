@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -51,8 +52,9 @@ type near struct {
 	blob.Bucket // over HTTP
 	store       *store
 	key, name   string
-	wish        wish   // how written objects are encrypted
-	owner       string // required owner of the bucket; "": any
+	who         *Account // the caller, in place of the access key; nil: the key's
+	wish        wish     // how written objects are encrypted
+	owner       string   // required owner of the bucket; "": any
 }
 
 var (
@@ -67,7 +69,7 @@ var errNotNear = errors.New("the call is left to HTTP")
 // hangs does not block the caller. If f succeeds after that, its result is passed to drop,
 // which may be nil.
 func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
-	account, err := n.store.accounts.GetUserAccount(n.key)
+	account, err := n.account()
 	if err != nil {
 		return out, err
 	}
@@ -82,6 +84,9 @@ func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx 
 		var r result
 		err := batholith.Guard("a call of the embedded S3", func() error {
 			ctx := context.WithValue(context.WithoutCancel(ctx), "account", account) //nolint:staticcheck // the gateway's key
+			if n.who != nil {
+				ctx = context.WithValue(ctx, sessionKey, *n.who) //nolint:staticcheck // a request has it under this name too
+			}
 			if r.err = n.owned(ctx, what); r.err == nil {
 				r.out, r.err = f(ctx)
 			}
@@ -104,26 +109,35 @@ func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx 
 	return out, fmt.Errorf("the embedded S3: %w", context.Cause(ctx))
 }
 
+// account returns the account that the gateway sees as the caller.
+func (n *near) account() (auth.Account, error) {
+	if n.who != nil {
+		return auth.Account{Access: unnamed, Role: auth.RoleAdmin}, nil
+	}
+	return n.store.accounts.GetUserAccount(n.key)
+}
+
 // over reports whether the result is final: the call succeeded or its context ended. Otherwise
 // it is repeated over HTTP.
 func over(ctx context.Context, err error) bool {
 	return err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)
 }
 
-// owned returns errNotNear if the bucket has another owner than expected, or the caller may not do this. Over
-// HTTP, both are checked again, with the right error.
+// owned returns an error if the bucket has another owner than expected, or the caller may not do this. Over HTTP, both are
+// checked again.
 func (n *near) owned(ctx context.Context, what act) error {
 	what.bucket = n.name
-	if n.store.ask(ctx, what) != nil {
-		return errNotNear
+	if err := n.store.ask(ctx, what); err != nil {
+		return err
 	}
 	if n.owner == "" {
 		return nil
 	}
-	if owner, err := n.store.ownerOf(ctx, n.name); err != nil || owner != n.owner {
-		return errNotNear
+	owner, err := n.store.ownerOf(ctx, n.name)
+	if err == nil && owner != n.owner {
+		return n.store.denied(ctx)
 	}
-	return nil
+	return err
 }
 
 // unlocked returns errNotNear for a bucket with object lock: over HTTP, the gateway checks
@@ -157,17 +171,23 @@ func (n *near) Put(ctx context.Context, key string, body []byte) error {
 
 // Head implements blob.Bucket.
 func (n *near) Head(ctx context.Context, key string) (batholith.Object, error) {
+	o, err := n.head(ctx, key)
+	if over(ctx, err) {
+		return o, err
+	}
+	return n.Bucket.Head(ctx, key)
+}
+
+// head is Head without HTTP.
+func (n *near) head(ctx context.Context, key string) (batholith.Object, error) {
 	out, err := do(ctx, n, act{operation: "HeadObject", key: key}, nil, func(ctx context.Context) (*s3.HeadObjectOutput, error) {
 		return n.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &n.name, Key: &key})
 	})
-	if err == nil {
-		return batholith.Object{Key: key, Bytes: aws.ToInt64(out.ContentLength), ETag: bare(out.ETag),
-			Modified: aws.ToTime(out.LastModified).Truncate(time.Second)}, nil // HTTP dates have full seconds
-	}
-	if over(ctx, err) {
+	if err != nil {
 		return batholith.Object{}, err
 	}
-	return n.Bucket.Head(ctx, key)
+	return batholith.Object{Key: key, Bytes: aws.ToInt64(out.ContentLength), ETag: bare(out.ETag),
+		Modified: aws.ToTime(out.LastModified).Truncate(time.Second)}, nil // HTTP dates have full seconds
 }
 
 // Read implements blob.Bucket for ranges of known length.
@@ -175,11 +195,20 @@ func (n *near) Read(ctx context.Context, key, etag string, offset, length int64)
 	if length <= 0 {
 		return n.Bucket.Read(ctx, key, etag, offset, length)
 	}
+	body, err := n.read(ctx, key, etag, offset, length)
+	if over(ctx, err) {
+		return body, err
+	}
+	return n.Bucket.Read(ctx, key, etag, offset, length)
+}
+
+// read is Read without HTTP.
+func (n *near) read(ctx context.Context, key, etag string, offset, length int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &n.name, Key: &key, Range: aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))}
 	if etag != "" {
 		in.IfMatch = &etag
 	}
-	body, err := do(ctx, n, act{operation: "GetObject", key: key}, func(b io.ReadCloser) { b.Close() }, func(ctx context.Context) (io.ReadCloser, error) {
+	return do(ctx, n, act{operation: "GetObject", key: key}, func(b io.ReadCloser) { b.Close() }, func(ctx context.Context) (io.ReadCloser, error) {
 		out, err := n.store.GetObject(ctx, in)
 		if err != nil {
 			return nil, err
@@ -195,10 +224,6 @@ func (n *near) Read(ctx context.Context, key, etag string, offset, length int64)
 		_, err = io.ReadFull(out.Body, body)
 		return io.NopCloser(bytes.NewReader(body)), err
 	})
-	if over(ctx, err) {
-		return body, err
-	}
-	return n.Bucket.Read(ctx, key, etag, offset, length)
 }
 
 // wholeBody is a body that reports io.ErrUnexpectedEOF if bytes are missing at its end.

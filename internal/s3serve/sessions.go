@@ -24,11 +24,11 @@ const sessionKey = "batholith-session"
 // request.
 func (s *store) acting(ctx context.Context) (who Account, ok bool) {
 	id := signer(ctx)
-	if who, ok = s.accounts.of(id); ok || id == "" || s.accounts.sessions == nil {
-		return who, ok
-	}
 	if who, ok = ctx.Value(sessionKey).(Account); ok {
 		return who, true
+	}
+	if who, ok = s.accounts.of(id); ok || id == "" || s.accounts.sessions == nil {
+		return who, ok
 	}
 	for _, token := range tokensOf(ctx) { // only the one that was verified belongs to this key
 		if who, err := s.accounts.sessions.Session(id, token); err == nil {

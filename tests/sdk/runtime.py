@@ -61,6 +61,20 @@ equal(out["stopReason"], "tool_use")
 equal(runtime.count_tokens(modelId=CLAUDE, input={"converse": {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}})["inputTokens"], 17)
 equal(runtime.count_tokens(modelId=CLAUDE, input={"invokeModel": {"body": json.dumps(question).encode()}})["inputTokens"], 17)
 
+store = boto3.client("s3")
+store.put_object(Bucket="batholith", Key="calls/photo.png", Body=b"\x89PNG\r\n\x1a\nphoto")
+store.put_object(Bucket="batholith", Key="calls/note.txt", Body=b"the text of a note")
+
+
+def look(key):
+    return dict(modelId=CLAUDE, messages=[{"role": "user", "content": [
+        {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://batholith/" + key}}}},
+        {"document": {"format": "txt", "name": "note", "source": {"s3Location": {"uri": "s3://batholith/calls/note.txt"}}}}, {"text": "What do you see?"}]}])
+
+
+equal(runtime.converse(**look("calls/photo.png"))["output"]["message"]["content"], [{"text": "I see both."}])
+refused("ValidationException", "there is no object", runtime.converse, **look("calls/none.png"))
+
 refused("ValidationException", "the server's words", runtime.converse, **say("fail:400"))
 failed = refused("ModelErrorException", "the server's words", runtime.converse, **say("fail:500"))
 equal((failed["originalStatusCode"], failed["resourceName"]), (500, "arn:aws:bedrock:us-east-1::foundation-model/" + CLAUDE))

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/document"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/auth/bearer"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -57,6 +59,7 @@ func serveRuntime(t *testing.T) server {
 	dir := t.TempDir()
 	policy := filepath.Join(dir, "policy.cedar")
 	text := `permit(principal, action, resource);
+forbid(principal, action == Action::"s3:GetObject", resource) when { principal.name == "other" };
 forbid(principal, action in [Action::"bedrock:InvokeModel", Action::"bedrock:CountTokens"], resource == Model::"amazon.nova-lite-v1:0") when { principal.name == "other" };`
 	if err := os.WriteFile(policy, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,7 +68,14 @@ forbid(principal, action in [Action::"bedrock:InvokeModel", Action::"bedrock:Cou
 	return serveSettings(t, data, fmt.Appendf(nil, runtimeSettings, data, policy, chats(t)))
 }
 
-// chats is a model server: it calls a tool if it is offered one, fails with the status after "fail:", and says "Good day." otherwise.
+// The objects that calls name.
+const (
+	callPhoto = "\x89PNG\r\n\x1a\nphoto"
+	callNote  = "the text of a note"
+)
+
+// chats is a model server: it says what it sees if the photo and the note are in the request, calls a tool if it is offered one, fails with
+// the status after "fail:", and says "Good day." otherwise.
 func chats(t *testing.T) string {
 	mux := http.NewServeMux()
 	fails := func(w http.ResponseWriter, body []byte) bool {
@@ -84,6 +94,8 @@ func chats(t *testing.T) string {
 		body, _ := io.ReadAll(r.Body)
 		switch {
 		case fails(w, body):
+		case bytes.Contains(body, []byte(base64.StdEncoding.EncodeToString([]byte(callPhoto)))) && bytes.Contains(body, []byte(callNote)):
+			io.WriteString(w, `{"id":"1","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"I see both."}}],`+usage+`}`)
 		case bytes.Contains(body, []byte(`"tools"`)):
 			io.WriteString(w, `{"id":"1","model":"m","choices":[{"index":0,"finish_reason":"tool_calls","message":{"role":"assistant","content":null,
 				"tool_calls":[{"id":"call-1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Bern\"}"}}]}}],`+usage+`}`)
@@ -109,6 +121,67 @@ func chats(t *testing.T) string {
 func runtimeOf(s server, set ...func(*bedrockruntime.Options)) *bedrockruntime.Client {
 	return bedrockruntime.New(bedrockruntime.Options{Region: region, BaseEndpoint: &s.Bedrock, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")}, set...)
+}
+
+// TestGoCallsModelsWithObjects: a call names an image and a document in the S3, which its sender may read, by Converse, its stream and
+// InvokeModel. Another sender, a missing object and another account's bucket are refused as AWS refuses them.
+func TestGoCallsModelsWithObjects(t *testing.T) {
+	t.Parallel()
+	s := serveRuntime(t)
+	ctx := t.Context()
+	putObjects(t, s)
+	talk := func(image string) []types.Message {
+		return []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{
+			&types.ContentBlockMemberImage{Value: types.ImageBlock{Format: types.ImageFormatPng, Source: &types.ImageSourceMemberS3Location{Value: types.S3Location{Uri: &image}}}},
+			&types.ContentBlockMemberDocument{Value: types.DocumentBlock{Format: types.DocumentFormatTxt, Name: aws.String("note"),
+				Source: &types.DocumentSourceMemberS3Location{Value: types.S3Location{Uri: aws.String("s3://batholith/calls/note.txt"), BucketOwner: aws.String("000000000000")}}}},
+			&types.ContentBlockMemberText{Value: "What do you see?"}}}}
+	}
+	const image = "s3://batholith/calls/photo.png"
+	secure := (&story{T: t, server: s}).behindTLS() // the SDK for Go sends a bearer key with TLS only
+	for name, c := range map[string]*bedrockruntime.Client{"its key": runtimeOf(s), "a bearer key": bedrockruntime.New(bedrockruntime.Options{Region: region,
+		BaseEndpoint: &secure.URL, HTTPClient: secure.Client(), RetryMaxAttempts: 1, AuthSchemePreference: []string{"httpBearerAuth"},
+		BearerAuthTokenProvider: bearer.StaticTokenProvider{Token: bearer.Token{Value: apiKey}}})} {
+		out, err := c.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(claude), Messages: talk(image)})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if text, ok := out.Output.(*types.ConverseOutputMemberMessage).Value.Content[0].(*types.ContentBlockMemberText); !ok || text.Value != "I see both." {
+			t.Errorf("%s: %+v", name, out.Output)
+		}
+	}
+	c := runtimeOf(s)
+	body := `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"s3Location":{"uri":"` + image + `"}}}},{"document":{"format":"txt","name":"n","source":{"s3Location":{"uri":"s3://batholith/calls/note.txt"}}}}]}]}`
+	if out, err := c.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: aws.String(nova), Body: []byte(body)}); err != nil || !strings.Contains(string(out.Body), "I see both.") {
+		t.Errorf("InvokeModel: %v", err)
+	}
+	var denied *types.AccessDeniedException
+	var validation *types.ValidationException
+	other := runtimeOf(s, func(o *bedrockruntime.Options) {
+		o.Credentials = credentials.NewStaticCredentialsProvider("AKOTHER", "othersecret", "")
+	})
+	if _, err := other.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(claude), Messages: talk(image)}); !errors.As(err, &denied) || !strings.Contains(err.Error(), "s3:GetObject") {
+		t.Errorf("without the right: %v", err)
+	}
+	for uri, want := range map[string]string{"s3://batholith/calls/none.png": "there is no object", "s3://none-such/a.png": "there is no bucket", "https://example.com/a.png": "not an S3 URI"} {
+		if _, err := c.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(claude), Messages: talk(uri)}); !errors.As(err, &validation) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+	if _, err := c.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: aws.String(claude), Messages: talk("s3://batholith/calls/none.png")}); !errors.As(err, &validation) {
+		t.Errorf("a stream: %v", err)
+	}
+}
+
+// putObjects stores the objects that calls name.
+func putObjects(t *testing.T, s server) {
+	t.Helper()
+	store := s3.New(s3.Options{Region: region, BaseEndpoint: &s.S3, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, "")})
+	for key, text := range map[string]string{"calls/photo.png": callPhoto, "calls/note.txt": callNote} {
+		if _, err := store.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("batholith"), Key: &key, Body: strings.NewReader(text)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestGoCallsModels(t *testing.T) {
