@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs the tests' dependencies that the machine lacks. It may be run repeatedly: what is installed is left alone.
 #   system packages   by apt-get, as root or with sudo that asks no password
+#   PostgreSQL        by apt-get: only its programs, with which the tests start servers of their own. Debian's own server is not made. If it
+#                     cannot be installed, its tests are skipped with a message, unless the variable CI is set.
 #   rclone, s3cmd     by apt-get, and minio-go by go. If one cannot be installed, its tests are skipped with a message.
 #   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
 #   AWS SDK for JS, and the libraries of OpenAI and Anthropic, into tests/sdk/node_modules, at the versions of the lock file
@@ -61,6 +63,21 @@ if [ -d tests/sdk ]; then
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   apt_install "${missing[@]}"
+fi
+
+# has_postgres: succeeds if the programs of PostgreSQL are there, in PATH or where Debian puts them.
+has_postgres() { command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+# postgres_programs installs PostgreSQL. Debian's package makes and starts a server ("main"), unless its configuration says otherwise.
+postgres_programs() {
+  local conf=/etc/postgresql-common/createcluster.conf
+  apt_install postgresql-common || return 1
+  as_root sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' "$conf" || return 1
+  apt_install postgresql
+}
+
+if [ -d internal/pgtest ] && ! has_postgres && ! (postgres_programs); then # in a subshell, because as_root may exit
+  say "PostgreSQL could not be installed; its tests will be skipped"
 fi
 
 # Further clients for tests of the embedded S3.

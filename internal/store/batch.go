@@ -66,8 +66,8 @@ func deleteSome(ctx context.Context, tx *sql.Tx, t table, job string) (int64, er
 	return r.RowsAffected()
 }
 
-// deleteQuery is the statement of deleteSome.
+// deleteQuery is the statement of deleteSome. MATERIALIZED keeps PostgreSQL from running the inner query, with its limit, more than once.
 func deleteQuery(t table) string {
-	return `DELETE FROM ` + t.name + ` WHERE job = $1 AND ` + t.key + ` IN (
-		SELECT ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)`
+	return `WITH batch AS MATERIALIZED (SELECT ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)
+		DELETE FROM ` + t.name + ` WHERE job = $1 AND ` + t.key + ` IN (SELECT ` + t.key + ` FROM batch)`
 }

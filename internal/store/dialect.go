@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -18,12 +19,28 @@ type dialect struct {
 	// now is the database's clock, the same for all of its clients. Times that one worker stores and another compares come from this clock.
 	// SQLite has no clock: all of its processes are on one machine and use the machine's.
 	now func(context.Context, queryer) (time.Time, error)
+	// writable is a statement that fails if the database takes no changes, and otherwise changes nothing. Empty: a transaction that has
+	// begun can write.
+	writable string
+	// transact runs f in one transaction, once.
+	transact func(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error
+	// repeat calls do again after an error that says that nothing has happened and that another attempt may succeed.
+	repeat func(ctx context.Context, do func() error) error
+	// within is the context of the statements of one read.
+	within func(context.Context) (context.Context, context.CancelFunc)
 }
 
 // sqliteDialect is the dialect of SQLite.
 func sqliteDialect() dialect {
-	return dialect{goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
-		now: func(context.Context, queryer) (time.Time, error) { return time.Now(), nil }}
+	return dialect{
+		goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
+		now:      func(context.Context, queryer) (time.Time, error) { return time.Now(), nil },
+		transact: transactSQLite,
+		repeat:   func(_ context.Context, do func() error) error { return do() }, // the file does not go away
+		within: func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithoutCancel(ctx), func() {}
+		},
+	}
 }
 
 // at converts a time of this process's clock to the database's clock.

@@ -9,13 +9,15 @@
 // in flight would be cancelled. A plan, and the rows of a job that is forgotten, are written in many transactions; only the last one makes
 // the change valid.
 //
-// One connection writes. A few others read, each from its own snapshot (SQLite: WAL), so that no read waits for a writer.
-// The statements are for SQLite and PostgreSQL alike: numbered placeholders, integers for times. Type dialect and the folder of
+// Reads and writes have connections of their own, and no read waits for a writer. On SQLite one connection writes, and each reader has its own
+// snapshot (WAL). On PostgreSQL several connections write, and rows are locked at the isolation level READ COMMITTED.
+// The statements are for SQLite and PostgreSQL alike: numbered placeholders, integers for times. Type dialect and the folders of
 // migrations hold the differences.
 //
 // Files: create.go, job.go, list.go, tags.go, event.go (jobs), move.go (statuses and notes), plan.go (files and chunks), lease.go and
 // watch.go (claims and leases), commit.go and segment.go (outcomes), publication.go, kept.go and clean.go (the end of a job),
-// store.go, lost.go, lock.go, schema.go (the database file).
+// store.go, lost.go, lock.go, schema.go (the database file), postgres.go, answer.go, listen.go (PostgreSQL: connections, lost answers, other
+// processes' changes).
 //
 // The store must not know more about a status than whether it is terminal and accepts outcomes, nor the content of lines or segments, nor
 // who calls. It logs nothing, since rows hold what clients wrote.

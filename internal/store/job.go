@@ -112,20 +112,25 @@ func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]ba
 }
 
 // read collects the rows of a query on a reading connection. ctx is checked while it waits for the connection and before each row; see
-// write for the reason.
-func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	conn, err := s.reader.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close() // back to the pool
-	quiet := context.WithoutCancel(ctx)
-	return collect(quiet, conn, func(rows *sql.Rows) (one T, err error) {
-		if err := ctx.Err(); err != nil {
-			return one, err
+// transactSQLite for the reason. The query may be repeated, from its first row.
+func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) (all []T, err error) {
+	err = s.dialect.repeat(ctx, func() error {
+		conn, err := s.reader.Conn(ctx)
+		if err != nil {
+			return err
 		}
-		return scan(rows)
-	}, query, args...)
+		defer conn.Close() // back to the pool
+		within, cancel := s.dialect.within(ctx)
+		defer cancel()
+		all, err = collect(within, conn, func(rows *sql.Rows) (one T, err error) {
+			if err := ctx.Err(); err != nil {
+				return one, err
+			}
+			return scan(rows)
+		}, query, args...)
+		return err
+	})
+	return all, err
 }
 
 // A queryer is a database, a connection or a transaction.

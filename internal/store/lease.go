@@ -59,12 +59,13 @@ func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, err
 	return len(rows) > 0, err
 }
 
-// claim is the statement of Claim if living workers own chunks. It finds the chunks that are not done by a partial index.
+// claim is the statement of Claim if living workers own chunks. It finds the chunks that are not done by a partial index, and locks only those
+// that it takes: MATERIALIZED keeps PostgreSQL from running the inner query more than once.
 func (d dialect) claim(living int) string {
-	return `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1
-		WHERE job = $2 AND n IN (
+	return `WITH free AS MATERIALIZED (
 			SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT ` + among("owner", 4, living) + `)
 			ORDER BY n LIMIT $3` + d.skipLocked + `)
+		UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1 WHERE job = $2 AND n IN (SELECT n FROM free)
 		RETURNING ` + chunkColumns
 }
 

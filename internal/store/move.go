@@ -31,7 +31,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 	message = batholith.CutMessage(message)
 	var modified int64
 	err := tx.QueryRowContext(ctx, `
-		UPDATE jobs SET status = $1, active = $2,
+		UPDATE jobs SET status = $1, active = CAST($2 AS BIGINT),
 			message = CASE WHEN $3 = '' THEN message ELSE $3 END,
 			note = CASE WHEN $2 = 1 THEN note ELSE '' END, failing = CASE WHEN $2 = 1 THEN failing ELSE '' END,
 			modified = CASE WHEN modified > $4 THEN modified ELSE $4 END

@@ -27,7 +27,7 @@ func Peek(ctx context.Context, path, id string) (j batholith.Job, err error) {
 	if j, err = scanJob(db.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)); err != nil {
 		return j, wrap("read job", id, err)
 	}
-	s := &Store{reader: db}
+	s := &Store{dialect: sqliteDialect(), reader: db}
 	rows, err := read(ctx, s, func(rows *sql.Rows) (t batholith.Tag, err error) { return t, rows.Scan(&t.Key, &t.Value) },
 		`SELECT name, value FROM tags WHERE job = $1 ORDER BY name`, id)
 	j.Tags = rows

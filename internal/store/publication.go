@@ -66,12 +66,13 @@ func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker str
 // publishes, the job is terminal or decided, or it has no plan. The job is sealed in any case.
 func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		epoch = 0
 		if err := seal(ctx, tx, id, why); err != nil {
 			return err
 		}
-		var open int
+		var open bool
 		err := tx.QueryRowContext(ctx, `SELECT active = 1 AND ending = '' AND total > 0 FROM jobs WHERE id = $1`, id).Scan(&open)
-		if err != nil || open == 0 {
+		if err != nil || !open {
 			return err
 		}
 		if epoch, err = s.claimPublication(ctx, tx, id, worker, true); errors.Is(err, batholith.ErrHeld) {

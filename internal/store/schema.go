@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -14,8 +16,8 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema of db to this program's version. Each migration is one transaction, so a crash leaves the schema of one version
-// or of the next. A newer schema is an error, since an older program would damage it. Only one process may migrate a file at a time (see
-// lockDir).
+// or of the next. A newer schema is an error, since an older program would damage it. Only one process may migrate a database at a
+// time (see lockDir and migratePostgres).
 func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, "migrations/"+d.migrations)
 	if err != nil {
@@ -40,4 +42,27 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 		return fmt.Errorf("migrate from version %d to %d: %w", has, knows, err)
 	}
 	return nil
+}
+
+// migrationLock is the key of PostgreSQL's advisory lock under which one process at a time migrates. The server releases the lock of a
+// process that dies.
+const migrationLock = 0x626174686f6c6974 // "batholit"
+
+// migratePostgres is migrate on connections of its own, whose statements may take long, under the lock.
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, d dialect) error {
+	db := stdlib.OpenDB(*config)
+	defer db.Close()
+	locked, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer locked.Close()
+	if _, err := locked.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+		return fmt.Errorf("wait for another process that migrates: %w", err)
+	}
+	if err := migrate(ctx, db, d); err != nil {
+		return err
+	}
+	_, err = locked.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
+	return err
 }

@@ -138,24 +138,36 @@ func connect(path string, n int, options ...string) (*sql.DB, error) {
 
 // Close waits for the running calls and closes the database.
 func (s *Store) Close() error {
-	return errors.Join(s.reader.Close(), s.writer.Close()) // the last connection writes the WAL into the file
+	s.changes.close()
+	return errors.Join(s.reader.Close(), s.writer.Close()) // the last connection writes SQLite's WAL into the file
 }
 
 // Check reports whether the database can be read and its write lock can be taken.
 func (s *Store) Check(ctx context.Context) error {
-	var n int
-	if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM accounts WHERE account = ''`).Scan(&n); err != nil {
+	if _, err := s.holds(ctx, `SELECT 1 FROM accounts WHERE account = ''`); err != nil {
 		return wrap("check", "reading", err)
 	}
-	return wrap("check", "writing", s.write(ctx, func(context.Context, *sql.Tx) error { return nil }))
+	return wrap("check", "writing", s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if s.dialect.writable == "" { // the transaction has the write lock
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, s.dialect.writable)
+		return err
+	}))
 }
 
-// write runs f in one transaction. If f returns an error, the transaction is rolled back, and write returns that error unchanged.
+// write runs f in one transaction. If f returns an error, the transaction is rolled back, and write returns that error unchanged. On a
+// database that can be lost and found again, f may run more than once: it must set all of its results each time.
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	return s.dialect.repeat(ctx, func() error { return s.dialect.transact(ctx, s.writer, f) })
+}
+
+// transactSQLite runs f in one transaction.
 //
 // The context of f never ends: the end of ctx rolls the transaction back by itself, and with an ending context the driver would start
 // a goroutine for each statement and each row.
-func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
-	tx, err := s.writer.BeginTx(ctx, nil)
+func transactSQLite(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ func (s *Store) Tags(ctx context.Context, account, id string) ([]batholith.Tag, 
 	type row struct{ key, value sql.NullString }
 	// The LEFT JOIN gives one row of NULLs for a job without tags, and no row if the job does not exist.
 	rows, err := read(ctx, s, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.key, &r.value) },
-		`SELECT name, value FROM (SELECT id FROM jobs WHERE id = $1 AND account = $2) LEFT JOIN tags ON job = id ORDER BY name`, id, account)
+		`SELECT name, value FROM (SELECT id FROM jobs WHERE id = $1 AND account = $2) AS it LEFT JOIN tags ON job = id ORDER BY name`, id, account)
 	if err == nil && len(rows) == 0 {
 		err = batholith.ErrNotFound
 	}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/batholith/batholith/internal/backoff"
+)
+
+// What may be repeated, and what may not. A transaction on PostgreSQL ends in one of three ways:
+//
+//   - It is committed: the server has answered COMMIT, and gave no warning meanwhile.
+//   - It has not happened: the server has answered with an error, or the connection was lost before COMMIT was sent. If another attempt may
+//     succeed, repeatPostgres makes it: after a deadlock or a serialization failure (40P01, 40001), a lock that was not released in time, a
+//     lost connection, a server that starts, stops, is full, or became a standby.
+//   - Nobody knows: COMMIT was sent and its answer was lost, or the server has committed and warns that its synchronous standby may not have
+//     the commit. This is errUnknown. It is not repeated here, since not every change may be applied twice without being told apart: the
+//     caller repeats the change, and each change recognises that it was applied (see the comment of each method).
+
+// errUnknown says that a change may or may not have happened.
+var errUnknown = errors.New("the database did not confirm the change, which may be stored or not")
+
+// budget is how long an attempt is repeated after the connection was lost: longer than a restart of the server, shorter than the patience
+// of a client of the API.
+const budget = 10 * time.Second
+
+// repeatPostgres calls do until it succeeds, its error is not temporary, or the budget is used up.
+func repeatPostgres(ctx context.Context, do func() error) error {
+	within, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	var last error
+	err := backoff.Repeat(within, 20*time.Millisecond, time.Second, func(context.Context) error {
+		if last = do(); last == nil || temporary(last) && ctx.Err() == nil {
+			return last
+		}
+		return backoff.Final(last)
+	}, nil)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case last != nil:
+		return last // more telling than the end of the budget
+	}
+	return err
+}
+
+// temporary reports whether an error says that nothing has happened, and another attempt may succeed.
+func temporary(err error) bool {
+	if errors.Is(err, errUnknown) {
+		return false
+	}
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return temporaryCode(pe.Code)
+	}
+	return broken(err)
+}
+
+// temporaryCode is temporary for the codes of PostgreSQL's errors.
+func temporaryCode(code string) bool {
+	switch code {
+	case "40001", // serialization_failure
+		"40P01",                   // deadlock_detected
+		"55P03",                   // lock_not_available, after lock_timeout
+		"57P01", "57P02", "57P03", // the server is shut down, has crashed, or cannot accept connections yet
+		"57P05", "25P03", "25P04", // the session or transaction was idle, or took, too long: this process was frozen
+		"53300", // too_many_connections
+		"25006": // read_only_sql_transaction: the server is a standby now
+		return true
+	}
+	return code[:min(2, len(code))] == "08" // connection exceptions
+}
+
+// broken reports whether an error is that of a lost connection, or of one that could not be made.
+func broken(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, pgconn.ErrConnClosed) || errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
+}
+
+// answering opens connections that tell the three ends of a transaction apart.
+type answering struct{ driver.Connector }
+
+// Connect implements [driver.Connector].
+func (a answering) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := a.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &answeringConn{Conn: conn.(*stdlib.Conn)}, nil
+}
+
+// answeringConn is a connection to PostgreSQL.
+type answeringConn struct {
+	*stdlib.Conn
+	spent bool // the server does not take changes any more
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *answeringConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	r, err := c.Conn.ExecContext(ctx, query, args)
+	return r, c.note(err)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *answeringConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	return rows, c.note(err)
+}
+
+// note remembers that the server became a standby, so that the pool replaces the connection: the new primary may be another host.
+func (c *answeringConn) note(err error) error {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.Code == "25006" {
+		c.spent = true
+	}
+	return err
+}
+
+// IsValid implements [driver.Validator].
+func (c *answeringConn) IsValid() bool { return !c.spent && !c.Conn.Conn().IsClosed() }
+
+// BeginTx implements [driver.ConnBeginTx].
+func (c *answeringConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.Conn.BeginTx(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &answeringTx{Tx: tx, conn: c.Conn.Conn().PgConn()}, nil
+}
+
+// answeringTx is a transaction on PostgreSQL.
+type answeringTx struct {
+	driver.Tx
+	conn *pgconn.PgConn
+}
+
+// Commit implements [driver.Tx]. An error that wraps errUnknown says that the transaction may be committed.
+func (t *answeringTx) Commit() error {
+	delete(t.conn.CustomData(), warned)
+	err := t.Tx.Commit()
+	warning := t.conn.CustomData()[warned]
+	switch pe, answered := errors.AsType[*pgconn.PgError](err); {
+	case err == nil && warning == nil:
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: %v", errUnknown, warning)
+	case answered && pe.SeverityUnlocalized == "ERROR", errors.Is(err, pgx.ErrTxCommitRollback), pgconn.SafeToRetry(err):
+		return err // rolled back, or never sent
+	}
+	// A FATAL error may come after the commit, when the server is shut down while it waits for its standby.
+	return fmt.Errorf("%w: %w", errUnknown, err)
+}
+
+// warned is the key of the last warning in the data of a connection.
+const warned = "batholith.warned"
+
+// remember keeps a warning of the server. A synchronous commit whose wait for the standby is interrupted gives a warning and no error. The
+// text of the warning is in the server's language; no other warning comes with a COMMIT.
+func remember(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		c.CustomData()[warned] = n.Message
+	}
+}
