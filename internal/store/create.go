@@ -112,7 +112,7 @@ func jobOfToken(ctx context.Context, tx *sql.Tx, account, token, hash string) (*
 	case h != hash:
 		return nil, batholith.ErrTokenReused
 	}
-	j, err := scanJob(tx.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id))
+	j, err := scanJob(tx.QueryRowContext(ctx, findQuery, id))
 	return &j, err
 }
 

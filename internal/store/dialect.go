@@ -13,9 +13,10 @@ type dialect struct {
 	goose      goose.Dialect
 	migrations string // folder below migrations/
 	contains   string // format of the condition that a column (%[1]s) contains a text (%[2]s), case-sensitive
-	// lock is the suffix of a SELECT whose row must not change before the transaction ends. skipLocked is the suffix of one that skips rows
-	// which another transaction has locked. Both are empty for SQLite, where a writing transaction locks the whole database.
-	lock, skipLocked string
+	// lock is the suffix of a SELECT whose row must not change before the transaction ends, and which no other transaction may lock until then.
+	// lockShared lets other transactions lock it so too. skipLocked skips rows which another transaction has locked. All are empty for SQLite,
+	// where a writing transaction locks the whole database.
+	lock, lockShared, skipLocked string
 	// now is the database's clock, the same for all of its clients. Times that one worker stores and another compares come from this clock.
 	// SQLite has no clock: all of its processes are on one machine and use the machine's.
 	now func(context.Context, queryer) (time.Time, error)
@@ -29,6 +30,9 @@ type dialect struct {
 	// within is the context of the statements of one read.
 	within func(context.Context) (context.Context, context.CancelFunc)
 }
+
+// serial reports whether one transaction writes at a time, so that nothing changes while it runs.
+func (d dialect) serial() bool { return d.lock == "" }
 
 // sqliteDialect is the dialect of SQLite.
 func sqliteDialect() dialect {

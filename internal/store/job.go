@@ -10,9 +10,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// jobColumns are the columns that scanJob reads.
-const jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, submitted, modified, ended, expires,
-	total, processed, succeeded, errored, input, output, cache_read, cache_write`
+// jobColumns are the columns that scanJob reads, in a query of jobs alone.
+var jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, submitted, modified, ended, expires,
+	total, processed, succeeded, errored, input, output, cache_read, cache_write, ` + sums(join(countColumns, tokenColumns)...)
 
 // scanJob reads a row of jobColumns, and the columns after them into more.
 func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, error) {
@@ -26,7 +26,8 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing, &j.Kept,
 		&submitted, &modified, &ended, &expires,
 		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
-		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite}
+		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite,
+		adding{append(countMembers(&j.Counts), tokenMembers(&j.Tokens)...), &modified}}
 	if _, single := row.(*sql.Row); single {
 		dst[5] = &text
 	}
@@ -57,16 +58,17 @@ func (s *Store) Job(ctx context.Context, account, id string) (batholith.Job, err
 	return j, wrap("read job", id, err)
 }
 
-// Each query uses the partial index of its condition, so that terminal jobs cost nothing.
-const (
+// Each query of many jobs uses the partial index of its condition, so that terminal jobs cost nothing.
+var (
 	unfinishedQuery = `SELECT ` + jobColumns + ` FROM jobs WHERE active = 1 ORDER BY submitted, account, seq`
+	findQuery       = `SELECT ` + jobColumns + ` FROM jobs WHERE id = $1`
 	uncleanQuery    = `SELECT id FROM jobs WHERE active = 0 AND unclean = 1 AND kept = '' ORDER BY submitted, account, seq`
 	unsweptQuery    = `SELECT id FROM jobs WHERE sweep > 0 AND sweep <= $1 ORDER BY sweep`
 )
 
 // Find returns the job of any account with this id. It is for the service itself, never for a caller of the API.
 func (s *Store) Find(ctx context.Context, id string) (batholith.Job, error) {
-	j, err := s.job(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)
+	j, err := s.job(ctx, findQuery, id)
 	return j, wrap("read job", id, err)
 }
 

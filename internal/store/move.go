@@ -44,7 +44,11 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 		return err
 	}
 	if to.Terminal() {
-		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ended = modified WHERE id = $1`, id); err != nil {
+		if err := fold(ctx, tx, id); err != nil { // usually the job is sealed, and there is nothing to add
+			return err
+		}
+		err := tx.QueryRowContext(ctx, `UPDATE jobs SET ended = modified WHERE id = $1 RETURNING modified`, id).Scan(&modified)
+		if err != nil {
 			return err
 		}
 	}
@@ -81,7 +85,10 @@ func seal(ctx context.Context, tx *sql.Tx, id, why string) error {
 	r, err := tx.ExecContext(ctx, `
 		UPDATE jobs SET sealed = 1, failing = CASE WHEN failing = '' AND active = 1 AND ending = '' THEN $1 ELSE failing END
 		WHERE id = $2`, batholith.CutMessage(why), id)
-	return changed(ctx, tx, r, err, id, batholith.ErrNotFound)
+	if err := changed(ctx, tx, r, err, id, batholith.ErrNotFound); err != nil {
+		return err
+	}
+	return fold(ctx, tx, id)
 }
 
 // changed checks the result of an update of a job's row: if no row changed, it returns refusal, or ErrNotFound if the job does not exist.

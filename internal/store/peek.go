@@ -24,7 +24,7 @@ func Peek(ctx context.Context, path, id string) (j batholith.Job, err error) {
 		return j, wrap("read job", id, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if j, err = scanJob(db.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)); err != nil {
+	if j, err = scanJob(db.QueryRowContext(ctx, findQuery, id)); err != nil {
 		return j, wrap("read job", id, err)
 	}
 	s := &Store{dialect: sqliteDialect(), reader: db}

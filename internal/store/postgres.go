@@ -148,7 +148,7 @@ func postgresDialect() dialect {
 	return dialect{
 		goose: goose.DialectPostgres, migrations: "postgres", contains: "strpos(%[1]s, %[2]s) > 0",
 		// The lock excludes other writers of the row, and lets others insert rows that refer to it.
-		lock: " FOR NO KEY UPDATE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED",
+		lock: " FOR NO KEY UPDATE", lockShared: " FOR SHARE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED",
 		now:      postgresNow,
 		writable: `SELECT 1 FROM accounts WHERE account = '' FOR UPDATE`, // refused by a server that only reads
 		transact: transactPostgres,

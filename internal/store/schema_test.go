@@ -217,6 +217,12 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	checkPlan(t, s, "SEARCH chunks USING PRIMARY KEY (job=?)", deleteQuery(chunksTable), "j", 1)
 	checkPlan(t, s, "SEARCH tags USING PRIMARY KEY (job=? AND name=?)", taggedQuery, "k")
 	checkPlan(t, s, "SCAN jobs USING INDEX jobs_active", taggedQuery, "k")
+	checkPlan(t, s, "SEARCH progress USING PRIMARY KEY (job=?)", unfinishedQuery)
+	for _, query := range []string{countsQuery, ledgerQuery, findQuery, progressQuery} {
+		checkPlan(t, s, "SEARCH progress USING PRIMARY KEY (job=?)", query, "j")
+	}
+	counters := values(batholith.Counts{}, batholith.Tokens{}, batholith.Ledger{})
+	checkPlan(t, s, "SEARCH progress USING PRIMARY KEY (job=? AND worker=?)", countQuery, append(counters, 1, "j", "w")...)
 	checkPlan(t, s, "SEARCH segments USING PRIMARY KEY (job=?)", deleteQuery(segmentsTable), "j", 1)
 }
 

@@ -69,7 +69,21 @@ func hasSegment(ctx context.Context, tx *sql.Tx, id, key string) (bool, error) {
 
 // insertSegment adds a segment, whose key must be new.
 func insertSegment(ctx context.Context, tx *sql.Tx, g batholith.Segment) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO segments (job, key, level, bytes, records, lines, sum) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		g.Job, g.Key, g.Level, g.Bytes, g.Records, g.Lines, int64(g.Sum))
+	added, err := addSegment(ctx, tx, g)
+	if err == nil && !added {
+		err = fmt.Errorf("segment %s is there already", g.Key)
+	}
 	return err
+}
+
+// addSegment adds a segment, and reports false if its key is taken. Of several transactions that add the same key, the others wait for the
+// end of the first.
+func addSegment(ctx context.Context, tx *sql.Tx, g batholith.Segment) (added bool, err error) {
+	r, err := tx.ExecContext(ctx, `INSERT INTO segments (job, key, level, bytes, records, lines, sum) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+		g.Job, g.Key, g.Level, g.Bytes, g.Records, g.Lines, int64(g.Sum))
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
 }

@@ -171,4 +171,7 @@ func (m *leaseModel) Check(t *rapid.T) {
 		done += int64(c.Done.Len())
 	}
 	same(t, m.counts.Processed, done)
+	j, err := m.port.Job(t.Context(), account, m.job)
+	no(t, err)
+	same(t, j.Counts, m.counts)
 }

@@ -85,6 +85,31 @@ CREATE TABLE limits (
     at       INTEGER NOT NULL,
     PRIMARY KEY (backend, model)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE progress (
+    job                TEXT    NOT NULL REFERENCES jobs (id),
+    worker             TEXT    NOT NULL,
+    processed          INTEGER NOT NULL,
+    succeeded          INTEGER NOT NULL,
+    errored            INTEGER NOT NULL,
+    input              INTEGER NOT NULL, -- tokens, as the next three
+    output             INTEGER NOT NULL,
+    cache_read         INTEGER NOT NULL,
+    cache_write        INTEGER NOT NULL,
+    attempts           INTEGER NOT NULL,
+    repeats            INTEGER NOT NULL,
+    reissued           INTEGER NOT NULL,
+    reused             INTEGER NOT NULL,
+    canaries           INTEGER NOT NULL,
+    invalid            INTEGER NOT NULL,
+    refused            INTEGER NOT NULL,
+    exhausted          INTEGER NOT NULL,
+    wasted_input       INTEGER NOT NULL,
+    wasted_output      INTEGER NOT NULL,
+    wasted_cache_read  INTEGER NOT NULL,
+    wasted_cache_write INTEGER NOT NULL,
+    modified           INTEGER NOT NULL, -- time of the worker's latest commit
+    PRIMARY KEY (job, worker)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
     job     TEXT    NOT NULL REFERENCES jobs (id),
     key     TEXT    NOT NULL,
@@ -130,3 +155,4 @@ CREATE TABLE workers (
 -- jobs jobs_names: 200 50 1
 -- jobs jobs_sweep: 200 1
 -- jobs jobs_unclean: 10 1 1 1
+-- progress progress: 400 2 1

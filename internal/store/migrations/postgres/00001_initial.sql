@@ -114,8 +114,10 @@ CREATE TABLE files (
     PRIMARY KEY (job, n)
 );
 
+-- Chunks, segments and progress do not refer to jobs by a foreign key: to check it, each insert would lock the job's row, which all workers
+-- of the job share. Rows of jobs are never deleted.
 CREATE TABLE chunks (
-    job          TEXT COLLATE "C" NOT NULL REFERENCES jobs (id),
+    job          TEXT COLLATE "C" NOT NULL,
     n            BIGINT NOT NULL,
     file         BIGINT NOT NULL,
     first        BIGINT NOT NULL,
@@ -135,7 +137,7 @@ CREATE INDEX chunks_open ON chunks (job, n) WHERE state <> 'done';
 CREATE INDEX chunks_leased ON chunks (owner, job) WHERE state = 'leased';
 
 CREATE TABLE segments (
-    job     TEXT COLLATE "C" NOT NULL REFERENCES jobs (id),
+    job     TEXT COLLATE "C" NOT NULL,
     key     TEXT COLLATE "C" NOT NULL,
     level   BIGINT NOT NULL,
     bytes   BIGINT NOT NULL,
@@ -144,6 +146,34 @@ CREATE TABLE segments (
     sum     BIGINT NOT NULL,
     PRIMARY KEY (job, key)
 );
+
+-- What each worker has added to the counters of a job that is not sealed. The job's counters are those of its own row plus the sums of these
+-- rows. When the job is sealed or ends, they are added to its row and deleted. So the workers of one job never write the same row.
+CREATE TABLE progress (
+    job                TEXT COLLATE "C" NOT NULL,
+    worker             TEXT COLLATE "C" NOT NULL,
+    processed          BIGINT NOT NULL,
+    succeeded          BIGINT NOT NULL,
+    errored            BIGINT NOT NULL,
+    input              BIGINT NOT NULL, -- tokens, as the next three
+    output             BIGINT NOT NULL,
+    cache_read         BIGINT NOT NULL,
+    cache_write        BIGINT NOT NULL,
+    attempts           BIGINT NOT NULL,
+    repeats            BIGINT NOT NULL,
+    reissued           BIGINT NOT NULL,
+    reused             BIGINT NOT NULL,
+    canaries           BIGINT NOT NULL,
+    invalid            BIGINT NOT NULL,
+    refused            BIGINT NOT NULL,
+    exhausted          BIGINT NOT NULL,
+    wasted_input       BIGINT NOT NULL,
+    wasted_output      BIGINT NOT NULL,
+    wasted_cache_read  BIGINT NOT NULL,
+    wasted_cache_write BIGINT NOT NULL,
+    modified           BIGINT NOT NULL, -- time of the worker's latest commit
+    PRIMARY KEY (job, worker)
+) WITH (fillfactor = 50);
 
 CREATE TABLE uploads (
     job       TEXT COLLATE "C" NOT NULL REFERENCES jobs (id),
@@ -183,5 +213,5 @@ CREATE TRIGGER events_changed AFTER INSERT ON events FOR EACH STATEMENT EXECUTE 
 CREATE TRIGGER kept_changed AFTER UPDATE OF kept ON jobs FOR EACH STATEMENT EXECUTE FUNCTION batholith_changed();
 
 -- +goose Down
-DROP TABLE limits, workers, uploads, segments, chunks, files, events, tags, tokens, jobs, accounts;
+DROP TABLE limits, workers, uploads, progress, segments, chunks, files, events, tags, tokens, jobs, accounts;
 DROP FUNCTION batholith_changed();
