@@ -4,6 +4,7 @@ package limittest
 type request struct {
 	id       int
 	ours     bool
+	from     *sender // nil: of others
 	prompt   int
 	output   int
 	failures int // how often it fails yet

@@ -68,6 +68,7 @@ const (
 	others       // a request of others comes
 	reading      // of the gauges
 	retry        // the limiter said that it would take more now
+	planned      // do is called
 )
 
 type event struct {
@@ -77,22 +78,23 @@ type event struct {
 	how     ending
 	request *request
 	replica *replica
+	sender  *sender
 	after   time.Duration
+	do      func()
 }
 
-// world is a server and the one who sends to it.
+// world is a server and those who send to it.
 type world struct {
 	p        Params
-	now, end int64      // nanoseconds; end is when no more is sent
-	job      *job       // what is sent; nil: as much as comes until the end
-	again    []*request // what was refused or failed
+	now, end int64 // nanoseconds; end is when no more is sent
+	job      *job  // what is sent; nil: as much as comes until the end
 	events   queue[event]
 	nth      int
 	random   *rand.Rand
 	replicas []*replica
 	next     int // round robin
-	limiter  Limiter
-	flights  map[int]limit.Flight
+	senders  []*sender
+	flying   int   // requests in flight, of all senders
 	sent     int   // requests that were begun
 	others   int   // requests of others
 	minute   int64 // of the quota
@@ -100,12 +102,26 @@ type world struct {
 	tokens   int
 	gauges   batholith.Gauges
 	read     int64
-	retryAt  int64
 	result   Result
 
 	flown, used float64 // request-seconds in flight, and of slots
 	fed         int64   // until when they are summed
 	last        int64
+}
+
+// sender is one process that sends, with its own limiter.
+type sender struct {
+	limiter Limiter
+	flights map[int]limit.Flight
+	again   []*request // what was refused or failed
+	retryAt int64
+	most    int  // requests that it has to send at once; 0: any number
+	gone    bool // it sends nothing any more
+	result  *Result
+}
+
+func newSender(l Limiter, r *Result) *sender {
+	return &sender{limiter: l, flights: map[int]limit.Flight{}, retryAt: -1, result: r}
 }
 
 // epoch is when every run begins.
@@ -124,9 +140,20 @@ func Run(p Params, make func(now func() time.Time) Limiter) Result {
 }
 
 func run(p Params, j *job, end time.Duration, make func(now func() time.Time) Limiter) Result {
-	w := &world{p: p, job: j, end: end.Nanoseconds(), random: rand.New(rand.NewPCG(p.Seed, 1)), flights: map[int]limit.Flight{}, retryAt: -1, read: -1 << 62,
+	w := &world{p: p, job: j, end: end.Nanoseconds(), random: rand.New(rand.NewPCG(p.Seed, 1)), read: -1 << 62,
 		events: queue[event]{less: func(a, b *event) bool { return a.at < b.at || a.at == b.at && a.nth < b.nth }}}
-	w.limiter = make(w.clock)
+	w.open()
+	w.join(newSender(make(w.clock), &w.result))
+	w.run()
+	w.result.InFlight = w.flown / float64(w.fed) * 1e9
+	w.result.Busy = w.used / float64(w.fed) * 1e9
+	slices.Sort(w.result.done)
+	return w.result
+}
+
+// open makes the replicas and the first requests of others.
+func (w *world) open() {
+	p := w.p
 	for i := range p.Replicas {
 		r := newReplica(w)
 		if i == p.Replicas-1 {
@@ -134,42 +161,47 @@ func run(p Params, j *job, end time.Duration, make func(now func() time.Time) Li
 		}
 		w.replicas = append(w.replicas, r)
 	}
-	if p.Published {
-		w.limiter.Publish(p.Slots)
-	}
-	w.look()
 	if p.Others > 0 {
 		for _, r := range w.replicas {
 			w.at(w.gap(), event{kind: others, replica: r})
 		}
 	}
-	w.feed()
+}
+
+// join lets a sender begin.
+func (w *world) join(s *sender) {
+	w.senders = append(w.senders, s)
+	if w.p.Published {
+		s.limiter.Publish(w.p.Slots)
+	}
+	w.look(s)
+	w.feed(s)
+}
+
+// run goes on until everything that was sent has come back.
+func (w *world) run() {
 	for len(w.events.all) > 0 {
 		e := w.events.pop()
 		if w.more() {
 			w.pass(min(e.at, w.end))
 		}
 		w.now = e.at
-		if w.now > w.end && w.job != nil || !w.more() && len(w.flights) == 0 {
+		if w.now > w.end && w.job != nil || !w.more() && w.flying == 0 {
 			break
 		}
 		w.do(e)
 	}
-	w.result.InFlight = w.flown / float64(w.fed) * 1e9
-	w.result.Busy = w.used / float64(w.fed) * 1e9
-	slices.Sort(w.result.done)
-	return w.result
 }
 
 // more tells whether there is something to send.
 func (w *world) more() bool {
-	return w.now <= w.end && (w.job == nil || w.sent < len(w.job.requests) || len(w.again) > 0)
+	return w.now <= w.end && (w.job == nil || w.sent < len(w.job.requests) || len(w.senders[0].again) > 0)
 }
 
 // pass adds up what was in flight and what ran until now.
 func (w *world) pass(now int64) {
 	d := float64(now-w.last) / 1e9
-	w.flown += d * float64(len(w.flights))
+	w.flown += d * float64(w.flying)
 	run, slots := 0, 0
 	for _, r := range w.replicas {
 		run += len(r.running.all)
@@ -212,12 +244,14 @@ func (w *world) do(e event) {
 		e.replica.arrive(q)
 		w.at(w.now+w.gap(), event{kind: others, replica: e.replica})
 	case reading:
-		w.look()
+		w.look(e.sender)
 	case retry:
-		if e.at == w.retryAt { // and was not brought forward
-			w.retryAt = -1
-			w.feed()
+		if s := e.sender; e.at == s.retryAt { // and was not brought forward
+			s.retryAt = -1
+			w.feed(s)
 		}
+	case planned:
+		e.do()
 	}
 }
 
@@ -243,9 +277,9 @@ func (w *world) draw(n int) *request {
 }
 
 // nextRequest is one that was refused or failed before, or the next of the job.
-func (w *world) nextRequest() (q *request) {
-	if len(w.again) > 0 {
-		q, w.again = w.again[0], w.again[1:]
+func (w *world) nextRequest(s *sender) (q *request) {
+	if len(s.again) > 0 {
+		q, s.again = s.again[0], s.again[1:]
 		return q
 	}
 	n := w.sent
@@ -256,21 +290,23 @@ func (w *world) nextRequest() (q *request) {
 }
 
 // feed sends as much as the limiter takes, while there is something to send.
-func (w *world) feed() {
-	for w.more() {
-		wait, ok := w.limiter.TryAcquire()
+func (w *world) feed(s *sender) {
+	for w.more() && !s.gone && (s.most == 0 || len(s.flights) < s.most) {
+		wait, ok := s.limiter.TryAcquire()
 		if !ok {
-			if at := w.now + wait.Nanoseconds(); wait > 0 && (w.retryAt < 0 || at < w.retryAt) {
-				w.retryAt = at
-				w.at(at, event{kind: retry})
+			if at := w.now + wait.Nanoseconds(); wait > 0 && (s.retryAt < 0 || at < s.retryAt) {
+				s.retryAt = at
+				w.at(at, event{kind: retry, sender: s})
 			}
 			break
 		}
-		q := w.nextRequest()
-		w.flights[q.id] = w.limiter.Begin()
+		q := w.nextRequest(s)
+		q.from = s
+		s.flights[q.id] = s.limiter.Begin()
+		w.flying++
 		w.at(w.now+w.p.Transit.Nanoseconds()/2, event{kind: arrives, request: q})
 	}
-	w.result.Most = max(w.result.Most, len(w.flights))
+	s.result.Most = max(s.result.Most, len(s.flights))
 }
 
 // arrive is a request at the gateway.
@@ -281,7 +317,7 @@ func (w *world) arrive(q *request) {
 	}
 	if p.Requests > 0 && w.requests >= p.Requests || p.Tokens > 0 && w.tokens >= p.Tokens {
 		after := time.Duration((w.minute+1)*int64(time.Minute) - w.now)
-		if o, knows := w.limiter.(*oracle); knows {
+		if o, knows := q.from.limiter.(*oracle); knows {
 			o.quota = w.clock().Add(after)
 		}
 		if after = after.Round(time.Second); !p.Tells {
@@ -331,30 +367,36 @@ func (w *world) answer(q *request, how ending, later int64, after time.Duration)
 
 // land takes an answer.
 func (w *world) land(e event) {
-	l, f := w.limiter, w.flights[e.request.id]
-	delete(w.flights, e.request.id)
+	s := e.request.from
+	f, ours := s.flights[e.request.id]
+	if !ours { // its sender was killed
+		return
+	}
+	l, r := s.limiter, s.result
+	delete(s.flights, e.request.id)
+	w.flying--
 	l.Land(&f)
 	switch q := e.request; e.how {
 	case answered:
 		l.Succeeded(f, float64(q.output))
-		w.result.Answered++
-		w.result.Work += float64(q.output)
-		w.result.Took = time.Duration(w.now)
-		w.result.done = append(w.result.done, q.id)
+		r.Answered++
+		r.Work += float64(q.output)
+		r.Took = time.Duration(w.now)
+		r.done = append(r.done, q.id)
 		if w.cold() {
-			w.result.Cold, w.result.Answers = w.result.Took, w.result.Answered
+			r.Cold, r.Answers = r.Took, r.Answered
 		}
 	case refused:
 		l.Refused(f, e.after)
-		w.result.Refused++
-		w.again = append(w.again, q)
+		r.Refused++
+		s.again = append(s.again, q)
 	case failed:
 		l.Failed(f)
-		w.result.Failed++
-		w.again = append(w.again, q)
+		r.Failed++
+		s.again = append(s.again, q)
 	}
 	l.Release()
-	w.feed()
+	w.feed(s)
 }
 
 // cold tells whether the cold start is not over yet.
@@ -366,19 +408,22 @@ func (w *world) cold() bool {
 }
 
 // look reads the gauges, as often as dispatch does.
-func (w *world) look() {
-	defer func() { w.at(w.now+w.limiter.ReadEvery().Nanoseconds(), event{kind: reading}) }()
-	if n := w.limiter.Size(); len(w.result.Limits) == 0 || w.result.Limits[len(w.result.Limits)-1].Limit != n {
-		w.result.Limits = append(w.result.Limits, Point{time.Duration(w.now), n})
+func (w *world) look(s *sender) {
+	if s.gone {
+		return
 	}
-	if w.p.Gauges == NoGauges || len(w.flights) == 0 && w.now > 0 {
+	defer func() { w.at(w.now+s.limiter.ReadEvery().Nanoseconds(), event{kind: reading, sender: s}) }()
+	if n := s.limiter.Size(); len(s.result.Limits) == 0 || s.result.Limits[len(s.result.Limits)-1].Limit != n {
+		s.result.Limits = append(s.result.Limits, Point{time.Duration(w.now), n})
+	}
+	if w.p.Gauges == NoGauges || len(s.flights) == 0 && w.now > 0 {
 		return
 	}
 	if w.now-w.read >= w.p.GaugeEvery.Nanoseconds() {
 		w.read, w.gauges = w.now, w.told()
 	}
-	w.limiter.Gauge(w.gauges)
-	w.feed()
+	s.limiter.Gauge(w.gauges)
+	w.feed(s)
 }
 
 // told is what the gauges say.
