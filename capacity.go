@@ -108,3 +108,19 @@ func (f Forecast) String() string {
 
 // lateForecast ends the words of a forecast that is late.
 const lateForecast = " That is after the job's timeout; records finished by the timeout are kept."
+
+// Load is what one worker does at one backend: a row through which the workers of a backend share its limit.
+type Load struct {
+	Worker, Backend, Model string
+	Share                  float64 // part of the limit that the worker may use; the shares of all workers add up to at most 1
+	InFlight               int     // its requests in flight
+	Wants                  int     // requests that it would have in flight if it were alone
+	Calls                  int     // of these, requests and reserve for interactive calls
+	Limit                  int     // requests in flight of all workers together, as this worker found it
+	Bound                  int     // the same as found from refusals; 0: none
+	Source                 string  // of Limit: configured, slots, gauges, goodput
+	Found                  bool    // Limit was measured
+	Lead                   bool    // this worker searches Limit for all
+	Idle                   float64 // work per second of one request in an empty server; 0: not measured
+	Goodput                float64 // work per second of all workers at Limit; 0: not measured
+}

@@ -100,7 +100,7 @@ func (l *Limiter) tryEnter(c *caller) (time.Duration, error) {
 		return 0, errTaken
 	}
 	now := l.now()
-	limit := l.limit(now)
+	limit := l.callsLimit(now)
 	taken := l.held + l.rests.now(now)
 	switch {
 	case l.gate.closed:
@@ -120,6 +120,15 @@ func (l *Limiter) tryEnter(c *caller) (time.Duration, error) {
 	l.callers.waiting = l.callers.waiting[1:]
 	l.callers.next()
 	return 0, nil
+}
+
+// callsLimit is the number of taken slots below which a call may take one: this worker's share of the limit. Calls do not wait until other
+// workers have given way: except with a configured limit they may use the slots of all workers meanwhile.
+func (l *Limiter) callsLimit(now time.Time) int {
+	if limit := l.limit(now); l.source != fromOperator {
+		return limit
+	}
+	return l.fleet.own(l.limit(now))
 }
 
 // giveUp removes a call from the queue.
@@ -165,7 +174,7 @@ func (l *Limiter) Calls() (calls, free int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	return l.callers.held + len(l.callers.waiting), l.limit(now) - l.held - l.rests.now(now) - len(l.callers.waiting)
+	return l.callers.held + len(l.callers.waiting), l.callsLimit(now) - l.held - l.rests.now(now) - len(l.callers.waiting)
 }
 
 // Rejoin lets calls begin again after Drained.
@@ -183,6 +192,11 @@ func (l *Limiter) room(now time.Time, limit int) int {
 		return limit
 	}
 	excess, known := l.excess(limit)
+	if !l.fleet.alone() {
+		total := l.limit(now)
+		excess, known = l.excess(total)
+		excess = l.fleet.part(excess, total)
+	}
 	slots := max(limit-excess, 1)
 	least := min(c.held+max(slots/leastPart, 1), limit)
 	switch {

@@ -98,12 +98,22 @@ type trial struct {
 // load is what was sent in a span of time, and what of it was refused.
 type load struct {
 	sent, refused, seconds float64
+	part                   float64 // share of the limit that the worker had; 0: all of it
 }
 
 func (l load) share() float64 { return min(l.refused/max(l.sent, 1), 1) }
 func (l load) taken() float64 { return max(l.sent-l.refused, 0) }
-func (l load) rate() float64  { return l.taken() / max(l.seconds, 1e-3) }
-func (l load) odds() float64  { return l.refused / (l.taken() + 1) }
+
+// rate is what the server takes per second, of all workers.
+func (l load) rate() float64 {
+	rate := l.taken() / max(l.seconds, 1e-3)
+	if l.part > 0 {
+		rate /= l.part
+	}
+	return rate
+}
+
+func (l load) odds() float64 { return l.refused / (l.taken() + 1) }
 
 // excess reports whether more was refused than usual. The formula is above: begin.
 func (l load) excess(base float64) bool {
@@ -138,8 +148,8 @@ func (c *ceiling) refused(f Flight, others int) {
 // load is what was sent since a time. It leaves out the latest requests, which may still be refused.
 func (c *ceiling) load(since, now time.Time) load {
 	known := c.sends.known(now)
-	sent, refused := c.sends.count(since, known)
-	return load{sent, refused, known.Sub(c.sends.begun(since, known)).Seconds()}
+	sent, refused, part := c.sends.count(since, known)
+	return load{sent, refused, known.Sub(c.sends.begun(since, known)).Seconds(), part}
 }
 
 // pressed reports whether more was refused than usual during the last settling time. It is computed at most every 50 ms.

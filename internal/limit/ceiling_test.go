@@ -10,7 +10,7 @@ func fill(s *sends, from time.Time, d time.Duration, sent, refused int) {
 	n := int(d / binWidth)
 	for i := range n {
 		b := &s.all[number(from.Add(time.Duration(i)*binWidth))%bins]
-		*b = bin{number(from) + int64(i), float64(sent) / float64(n), float64(refused) / float64(n)}
+		*b = bin{number(from) + int64(i), float64(sent) / float64(n), float64(refused) / float64(n), 1}
 	}
 }
 
@@ -28,11 +28,11 @@ func TestMoreThanUsualIsRefusedOnlyBeyondTheFormula(t *testing.T) {
 			t.Errorf("%.2f of %.0f, usually %.2f: more than usual %v", c.refused, c.sent, c.base, got)
 		}
 	}
-	l := load{100, 20, 4}
+	l := load{100, 20, 4, 1}
 	if l.share() != 0.2 || l.taken() != 80 || l.rate() != 20 || !near(l.odds(), 20./81) {
 		t.Errorf("share %.2f, taken %.0f, rate %.1f, odds %.3f", l.share(), l.taken(), l.rate(), l.odds())
 	}
-	if l = (load{10, 20, 0}); l.share() != 1 || l.taken() != 0 || l.rate() != 0 || (load{}).share() != 0 {
+	if l = (load{10, 20, 0, 1}); l.share() != 1 || l.taken() != 0 || l.rate() != 0 || (load{}).share() != 0 {
 		t.Error("refusals of requests that are not counted any more are no more than all")
 	}
 }
@@ -109,18 +109,18 @@ func TestATrialLastsUntilItTells(t *testing.T) {
 		settle       time.Duration
 		want         bool
 	}{
-		{"most refused, 48 taken", 60, load{100, 51, 1}, load{60, 12, 1}, time.Second, true},
-		{"most refused, 47 taken", 60, load{100, 51, 1}, load{60, 13, 1}, time.Second, false},
-		{"most refused now", 60, load{100, 0, 1}, load{100, 52, 1}, time.Second, true},
-		{"half refused", 60, load{100, 50, 1}, load{60, 12, 1}, time.Second, false},
-		{"before it settles", 60, load{100, 51, 1}, load{60, 12, 0.99}, time.Second, false},
-		{"fewer than 32", 60, load{100, 51, 1}, load{31, 0, 9}, time.Second, false},
-		{"32", 60, load{100, 0, 1}, load{32, 0, 4}, time.Second, true},
-		{"31 of a trial of 31", 31, load{100, 0, 1}, load{31, 0, 4}, time.Second, true},
-		{"four of a trial of one", 1, load{100, 0, 1}, load{4, 0, 4}, time.Second, true},
-		{"three", 1, load{100, 0, 1}, load{3, 0, 4}, time.Second, false},
-		{"400 taken", 60, load{100, 0, 1}, load{400, 0, 1}, time.Second, true},
-		{"399", 60, load{100, 0, 1}, load{399, 0, 3.9}, time.Second, false},
+		{"most refused, 48 taken", 60, load{100, 51, 1, 1}, load{60, 12, 1, 1}, time.Second, true},
+		{"most refused, 47 taken", 60, load{100, 51, 1, 1}, load{60, 13, 1, 1}, time.Second, false},
+		{"most refused now", 60, load{100, 0, 1, 1}, load{100, 52, 1, 1}, time.Second, true},
+		{"half refused", 60, load{100, 50, 1, 1}, load{60, 12, 1, 1}, time.Second, false},
+		{"before it settles", 60, load{100, 51, 1, 1}, load{60, 12, 0.99, 1}, time.Second, false},
+		{"fewer than 32", 60, load{100, 51, 1, 1}, load{31, 0, 9, 1}, time.Second, false},
+		{"32", 60, load{100, 0, 1, 1}, load{32, 0, 4, 1}, time.Second, true},
+		{"31 of a trial of 31", 31, load{100, 0, 1, 1}, load{31, 0, 4, 1}, time.Second, true},
+		{"four of a trial of one", 1, load{100, 0, 1, 1}, load{4, 0, 4, 1}, time.Second, true},
+		{"three", 1, load{100, 0, 1, 1}, load{3, 0, 4, 1}, time.Second, false},
+		{"400 taken", 60, load{100, 0, 1, 1}, load{400, 0, 1, 1}, time.Second, true},
+		{"399", 60, load{100, 0, 1, 1}, load{399, 0, 3.9, 1}, time.Second, false},
 	} {
 		if got := (&trial{to: x.to, before: x.before}).enough(x.load, x.settle); got != x.want {
 			t.Errorf("%s: enough %v", x.name, got)
@@ -130,7 +130,7 @@ func TestATrialLastsUntilItTells(t *testing.T) {
 
 // How a trial from 100 ends. 100 a second were taken before, and as many refused.
 func TestATrialEndsByItsOddsAndItsLoss(t *testing.T) {
-	before := load{1000, 500, 5}
+	before := load{1000, 500, 5, 1}
 	type want struct {
 		on           bool
 		at, to, from int
@@ -147,7 +147,7 @@ func TestATrialEndsByItsOddsAndItsLoss(t *testing.T) {
 		{"it helps", nil, 440, 40, want{at: 60}},
 		{"it helps and costs 13 %: a third of the gain", nil, 384, 36, want{at: 60}},
 		{"it helps and costs 24 %", nil, 330, 26, want{on: true, to: 80, from: 100, low: 60}},
-		{"it helps, costs too much and is near the limit", func(t *trial) { t.to, t.before = 80, load{1000, 200, 5} }, 460, 23, want{base: 0.2}},
+		{"it helps, costs too much and is near the limit", func(t *trial) { t.to, t.before = 80, load{1000, 200, 5, 1} }, 460, 23, want{base: 0.2}},
 		{"too high, and a low one before cost a quarter", func(t *trial) { t.to, t.low, t.cost = 80, 60, 0.25 }, 700, 280, want{at: 60}},
 		{"too high, and a low one before cost more", func(t *trial) { t.to, t.low, t.cost = 80, 60, 0.26 }, 800, 390, want{base: 0.5}},
 		{"it helps a little", nil, 700, 300, want{on: true, to: 30, from: 100}},
@@ -215,7 +215,7 @@ func TestATrialOfFewGoesOnUntilTheLossIsKnown(t *testing.T) {
 		"the loss is surely too high": {32, false, 20, 11, 1, true},
 		"nothing is lost for certain": {32, false, 20, 11, 30, true},
 	} {
-		c := ceiling{trial: trial{on: true, since: start, from: x.from, to: 24, before: load{float64(100), float64(x.refused), float64(100-x.refused) / 8}}}
+		c := ceiling{trial: trial{on: true, since: start, from: x.from, to: 24, before: load{float64(100), float64(x.refused), float64(100-x.refused) / 8, 1}}}
 		fill(&c.sends, start, time.Duration(x.secs)*time.Second, x.secs*x.taken, 0)
 		if x.taken == 1 {
 			c.trial.before.seconds /= 2

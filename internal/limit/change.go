@@ -15,6 +15,10 @@ const (
 
 // watch compares goodput with its value when the limit was found, and tries a higher limit from time to time.
 func (c *climb) watch(now time.Time, at level, ceiling int) {
+	if c.hold.goodput == 0 { // another worker has found the limit
+		c.hold.goodput, c.best = at.goodput, at
+		return
+	}
 	if at.goodput > leap*c.hold.goodput { // requests that waited before now run
 		c.ascend(now, at, ceiling)
 		return

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -72,17 +73,42 @@ type climb struct {
 	measures  int           // number since the last disturbance
 	full      int           // a level at which all requests ran, when the search began; 0: none
 	w         period
+
+	// Of a worker that shares the server, see fleet.
+	part float64       // its share of the limit; 0: all of it
+	lag  time.Duration // until all workers use a new limit
+	now  time.Time     // of the latest pass
 }
 
 // newClimb starts to rise from a limit, with the factor step to the next level.
 func newClimb(limit int, step float64) climb {
 	c := climb{limit: limit, step: step, every: firstLook}
-	c.w.reset(limit)
+	c.w.reset(limit, limit)
 	return c
 }
 
+// mine is this worker's part of n answers of all workers, at least 1.
+func (c *climb) mine(n int) int {
+	if c.part == 0 || c.part == 1 {
+		return n
+	}
+	return max(int(math.Ceil(c.part*float64(n))), 1)
+}
+
+// begun takes in the rate of one request in an empty server, as another worker measured it; 0: it did not.
+func (c *climb) begun(idle float64) {
+	if idle <= 0 {
+		return
+	}
+	c.idle = max(c.idle, idle)
+	c.first = slices.Repeat(rates{c.idle}, firstAnswers)
+}
+
 // pass adds the time until now to the measurement, with the slots held and the requests in flight during it.
-func (c *climb) pass(now time.Time, held, flying int) { c.w.pass(now, held, flying) }
+func (c *climb) pass(now time.Time, held, flying int) {
+	c.now = now
+	c.w.pass(now, held, flying)
+}
 
 // lost takes in a request that ended without an answer.
 func (c *climb) lost(f Flight) { c.w.lose(f) }
@@ -91,15 +117,21 @@ func (c *climb) lost(f Flight) { c.w.lose(f) }
 // most ceiling from now on.
 func (c *climb) restart(ceiling int, until time.Time) {
 	c.level(min(c.limit, ceiling))
-	c.w.after, c.measures = until, 0
+	c.measures = 0
+	if until.After(c.w.after) {
+		c.w.after = until
+	}
 }
 
 // level starts the measurement of a level.
 func (c *climb) level(limit int) {
-	c.w.reset(limit)
+	c.w.reset(limit, c.mine(limit))
 	c.fresh, c.late, c.confirmed = nil, false, false
 	if c.phase == looking { // hardly another level
-		c.w.skip = limit / 4
+		c.w.skip = c.mine(limit) / 4
+	}
+	if c.lag > 0 {
+		c.w.after = c.now.Add(c.lag)
 	}
 }
 
@@ -145,11 +177,11 @@ func (c *climb) answered(now time.Time, f Flight, work float64, ceiling int) {
 // 0.3/slots, within 1 % and 3 %: with few slots one request more or less is a large step. Far above the knee it is twice that, since a long
 // queue makes measurements slow.
 func (c *climb) sure(limit int, refused bool) bool {
-	least := max(limit, answersOfLevel)
+	least := max(c.mine(limit), answersOfLevel)
 	precision := min(max(0.3/c.slots(), 0.01), 0.03)
 	switch c.phase {
 	case rising:
-		return c.w.sure(max(limit/2, firstAnswers), 0.05)
+		return c.w.sure(max(c.mine(limit)/2, firstAnswers), 0.05)
 	case searching:
 		if c.far() {
 			return c.w.sure(least, 2*precision)
@@ -170,7 +202,7 @@ func (c *climb) hurry(ceiling int) bool {
 	if c.phase != rising || c.step < smallStep || c.limit >= ceiling {
 		return false
 	}
-	half := max((c.limit-c.before)*2/5, firstAnswers)
+	half := max(c.mine(c.limit-c.before)*2/5, firstAnswers)
 	if len(c.fresh) < half {
 		return false
 	}
@@ -294,11 +326,11 @@ func (c *climb) risen(now time.Time, at level, ceiling int) {
 //
 //	slower = t₂ / (t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁))
 //
-// Requests surely wait for slots if it is more than 1.25, or more than 1.15 while goodput rose by less than 0.7 of L₂/L₁.
+// It is 0 if the level before is that of the empty server, so that there is no line. Requests surely wait for slots if it is more than 1.25, or more than 1.15 while goodput rose by less than 0.7 of L₂/L₁.
 func (c *climb) slower(before, at level) float64 {
 	n0, n1, n2 := float64(First), float64(before.limit), float64(at.limit)
-	if n1 <= n0 {
-		return 1
+	if n1 <= n0 { // the level before is that of the empty server
+		return 0
 	}
 	t0, t1, t2 := 1/c.idle, n1/before.goodput, n2/at.goodput
 	return t2 / (t1 + max(t1-t0, 0)/(n1-n0)*(n2-n1))

@@ -340,8 +340,8 @@ func TestHowMuchLongerATokenTakesIsMeasuredAgainstALine(t *testing.T) {
 		{1, lv(128, 64), lv(512, 64), 8. / 6}, // 2 s + 1/96 × 384
 		{1, lv(128, 64), lv(512, 128), 4. / 6},
 		{0.5, lv(128, 128), lv(512, 256), 2}, // faster than in an empty server: the line is flat
-		{1, lv(32, 32), lv(128, 32), 1},      // L₁ = L₀
-		{1, lv(16, 16), lv(128, 32), 1},
+		{1, lv(32, 32), lv(128, 32), 0},      // L₁ = L₀: there is no line
+		{1, lv(16, 16), lv(128, 32), 0},
 	} {
 		m := climb{idle: c.idle}
 		if got := m.slower(c.before, c.at); !near(got, c.want) {

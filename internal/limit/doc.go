@@ -12,6 +12,7 @@
 //	gate.go     a server that refuses everything
 //	pace.go     a limit that rises gradually
 //	rests.go    slots that stay empty after a refusal
+//	divide.go, fleet.go  several workers share one limit
 //	callers.go  interactive calls, which go ahead of batch requests; need.go counts the slots that are kept for them
 //
 // The package starts no goroutine and sends nothing. It must not know records, jobs or HTTP.

@@ -38,18 +38,18 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.pace.gauges()
 		l.waiting.limit = min(l.climb.limit, l.ceiling.now())
 	}
-	held := l.held + l.rests.now(now)
-	l.callers.reading(now, held >= l.limit(now))
-	if l.audit.phase != auditIdle && (l.waiting.outgrown(g, held >= l.limit(now)) || l.waiting.shrunk(g, l.audit.bonus)) {
+	total := l.limit(now)
+	own, held := l.fleet.own(total), l.held+l.rests.now(now)
+	full := held >= own
+	l.callers.reading(now, full)
+	if l.audit.phase != auditIdle && (l.waiting.outgrown(g, full) || l.waiting.shrunk(g, l.audit.bonus)) {
 		l.audit.putOff(now)
 	}
-	s := standing{now: now, limit: l.limit(now), held: held, resting: l.rests.n, flying: l.flying}
-	s.kept = s.limit - l.room(now, s.limit)
 	if d := now.Sub(l.read); d >= readEvery*9/10 {
 		l.rate = float64(l.landed) / d.Seconds()
 		l.read, l.landed = now, 0
 	}
-	s.pace = l.rate
+	s := l.standing(now, l.limit(now))
 	before, gap := l.waiting.limit, min(l.waiting.gap, longestAuditGap)
 	if l.audit.reading(now, g, l.flying, l.waiting.limit, l.settle(), gap) {
 		l.distrust(now)
@@ -60,7 +60,7 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 		l.waiting.last, l.waiting.changed = g, now
 		return
 	}
-	if full := s.held >= s.limit; l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
+	if l.fleet.others == 0 && l.waiting.slots > 0 && full && l.ceiling.now() > s.limit+s.limit/8 {
 		l.audit.due(now, l.settle(), gap)
 	}
 	slots, published := l.waiting.slots, l.waiting.published
@@ -70,10 +70,24 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	if l.waiting.limit > before && l.ceiling.pressed(now, l.settle()) {
 		l.waiting.set(float64(before))
 	}
-	if l.waiting.lied {
+	if l.waiting.lied && l.fleet.lead {
 		l.distrust(now)
 	}
 	l.signal()
+}
+
+// standing is the state at a reading, in requests of all workers. The caller holds mu.
+func (l *Limiter) standing(now time.Time, limit int) standing {
+	f, held, resting := &l.fleet, l.held+l.rests.now(now), l.rests.n
+	own := f.own(limit)
+	mine := seen(held, resting, l.flying, l.rate)
+	s := standing{now: now, limit: limit, held: f.all(held, limit), resting: f.all(resting, limit), flying: f.all(l.flying, limit), mine: f.all(mine, limit),
+		kept: f.all(own-l.room(now, own), limit), pace: l.rate}
+	if !f.alone() {
+		s.flying = l.flying + f.flying
+		s.pace = l.rate * float64(limit) / float64(own)
+	}
+	return s
 }
 
 // distrust ignores the gauges for 4 minutes, twice as long each further time, and searches by goodput meanwhile.
@@ -90,7 +104,7 @@ func (l *Limiter) distrust(now time.Time) {
 	if limit <= First { // the search from gauges had hardly begun
 		step = firstStep
 	}
-	l.climb = newClimb(limit, step)
+	l.search(newClimb(limit, step))
 	l.climb.w.after = now
 	published, slots := l.waiting.published, l.waiting.slots
 	l.waiting = waiting{limit: limit, published: published}
@@ -113,10 +127,10 @@ func (l *Limiter) Blind() {
 	switch l.source {
 	case fromSlots:
 		l.waiting.blind()
-		l.climb = newPublished(l.waiting.limit, l.now())
+		l.search(newPublished(l.waiting.limit, l.now()))
 	case fromGauges:
 		l.source = fromGoodput
-		l.climb = newClimb(l.waiting.limit, smallStep)
+		l.search(newClimb(l.waiting.limit, smallStep))
 		l.waiting = waiting{limit: First}
 	}
 }

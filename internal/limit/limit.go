@@ -55,6 +55,7 @@ type Limiter struct {
 	waiting  waiting
 	climb    climb
 	callers  callers
+	fleet    fleet
 }
 
 // New makes a Limiter for a backend with a configured limit, in requests. 0: the limit is searched.
@@ -66,7 +67,7 @@ func New(configured int) *Limiter {
 
 // NewAt is New with another clock and with the same jitter in each run, for simulations.
 func NewAt(configured int, now func() time.Time) *Limiter {
-	l := &Limiter{now: now, random: rand.New(rand.NewPCG(1, 1)), free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep)}
+	l := &Limiter{now: now, random: rand.New(rand.NewPCG(1, 1)), free: make(chan struct{}, 1), sent: make(chan struct{}, 1), fixed: configured, climb: newClimb(First, firstStep), fleet: fleet{joined: true, share: 1, lead: true}}
 	l.pace.begin(now(), 0)
 	if configured > 0 {
 		l.pace.level = float64(configured)
@@ -80,6 +81,9 @@ func NewAt(configured int, now func() time.Time) *Limiter {
 func (l *Limiter) Resume(limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.fleet.others > 0 { // their limit is newer
+		return
+	}
 	limit = min(max(limit*4/5, 1), Last)
 	if l.source == fromSlots {
 		if limit <= l.waiting.limit {
@@ -87,7 +91,7 @@ func (l *Limiter) Resume(limit int) {
 		}
 		l.outgrow() // more was found than is published
 	}
-	l.climb = newClimb(limit, smallStep)
+	l.search(newClimb(limit, smallStep))
 	l.waiting.resume(limit)
 }
 
@@ -101,24 +105,47 @@ func (l *Limiter) Publish(slots int) {
 	known := l.source == fromSlots && l.waiting.published && l.waiting.slots == slots
 	l.source = fromSlots
 	if l.waiting.publish(slots); !known && !l.waiting.reads {
-		l.climb = newPublished(l.waiting.limit, l.now())
+		l.search(newPublished(l.waiting.limit, l.now()))
 	}
 	l.signal()
 }
 
-// limit is the number of requests that may be in flight now. The caller holds mu.
+// limit is the number of requests that all workers together may have in flight now. The caller holds mu.
 func (l *Limiter) limit(now time.Time) int {
-	switch {
-	case l.trial:
+	if l.trial {
 		return 1
-	case l.source == fromOperator:
+	}
+	return l.total(now)
+}
+
+// total is the limit without the trial after an outage, which each worker makes by itself.
+func (l *Limiter) total(now time.Time) int {
+	if l.source == fromOperator {
 		return l.fixed
 	}
-	found := l.climb.limit
-	if l.source != fromGoodput && !l.counts() {
-		found = l.waiting.limit + l.audit.bonus
+	limit := l.fleet.limit
+	if limit == 0 {
+		found := l.climb.limit
+		if l.source != fromGoodput && !l.counts() {
+			found = l.waiting.limit + l.audit.bonus
+		}
+		limit = max(1, min(found, l.bound(), Last))
 	}
-	return max(1, min(found, l.ceiling.now(), Last))
+	if l.fleet.outdated(now) {
+		limit = min(limit, l.fleet.seen)
+	}
+	return limit
+}
+
+// bound is the limit from refusals. Workers that do not search have that of the lead.
+func (l *Limiter) bound() int {
+	switch {
+	case l.fleet.lead:
+		return l.ceiling.now()
+	case l.fleet.bound > 0:
+		return l.fleet.bound
+	}
+	return Last
 }
 
 // counts reports whether goodput is measured because published slots are all that is known. The caller holds mu.
@@ -126,11 +153,11 @@ func (l *Limiter) counts() bool {
 	return l.source == fromSlots && !l.waiting.reads && l.climb.published
 }
 
-// Size is the present limit.
+// Size is the number of requests that this worker may have in flight now: its share of the limit.
 func (l *Limiter) Size() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.limit(l.now())
+	return l.fleet.own(l.limit(l.now()))
 }
 
 // Acquire waits for a free slot and takes it. It returns the cause of ctx if that ends first.
@@ -169,10 +196,13 @@ func (l *Limiter) TryAcquire() (time.Duration, bool) {
 		}
 		l.opened(now)
 	}
-	limit := l.limit(now)
+	total := l.limit(now)
+	limit := l.fleet.own(total)
 	room := l.room(now, limit)
 	taken := l.held + l.rests.now(now)
 	switch {
+	case now.Before(l.fleet.rests) && taken == 0:
+		return l.fleet.rests.Sub(now), false
 	case taken < room:
 		if wait := l.pace.wait(now, taken, limit); wait > 0 {
 			return wait, false
@@ -182,7 +212,7 @@ func (l *Limiter) TryAcquire() (time.Duration, bool) {
 	default:
 		return l.rests.next(now), false
 	}
-	l.ceiling.burst(now, limit, l.settle())
+	l.ceiling.burst(now, total, l.settle())
 	l.take(now)
 	return 0, true
 }
@@ -193,10 +223,10 @@ func (l *Limiter) take(now time.Time) {
 	l.held++
 }
 
-// pass adds the time until now to the measurements of goodput. A slot that stays empty after a refusal counts as taken. The caller holds
+// pass adds the time until now to the measurements of goodput, with the requests of all workers. A slot that stays empty after a refusal counts as taken. The caller holds
 // mu.
 func (l *Limiter) pass(now time.Time) {
-	l.climb.pass(now, l.held+l.rests.n, l.flying)
+	l.climb.pass(now, l.held+l.rests.n+l.fleet.flying, l.flying+l.fleet.flying)
 }
 
 // signal wakes Acquire and the first call that waits. It does not block. The caller holds mu.
@@ -266,7 +296,7 @@ func (l *Limiter) Begin() Flight {
 		default:
 		}
 	}
-	l.ceiling.sends.sent(now)
+	l.ceiling.sends.sent(now, l.fleet.share)
 	f := Flight{sent: now, probe: l.gate.closed && l.gate.probe == slotTaken}
 	if f.probe {
 		l.gate.probe, l.gate.sent = probeSent, now
@@ -287,6 +317,7 @@ func (l *Limiter) Land(f *Flight) {
 	l.flying--
 	l.landed++
 	f.took = now.Sub(f.sent)
+	l.fleet.ended(now, f.took, l.limit(now))
 }
 
 // Busy reports whether a request is in flight.

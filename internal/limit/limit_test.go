@@ -133,7 +133,7 @@ func TestGoodputIsToldByFewAnswers(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 4))
 		const slots, perSecond = 32, 50.0
 		var w period
-		w.reset(slots)
+		w.reset(slots, slots)
 		var ends []time.Duration
 		var work []float64
 		draw := func(at time.Duration) {

@@ -14,7 +14,7 @@ func (l *Limiter) Succeeded(f Flight, work float64) {
 	}
 	l.taken(now, f)
 	published := l.counts()
-	if work > 0 && (l.source == fromGoodput || published) && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
+	if work > 0 && l.fleet.lead && (l.source == fromGoodput || published) && !l.ceiling.trial.on && !l.ceiling.pressed(now, l.settle()) {
 		if l.climb.answered(now, f, work, l.ceiling.now()); l.climb.grown {
 			l.climb.grown = false
 			l.ceiling.lift(now)
@@ -73,7 +73,7 @@ func (l *Limiter) Refused(f Flight, after time.Duration) (wait time.Duration) {
 	l.climb.lost(f)
 	rest := l.rest(now)
 	l.rests.add(now.Add(rest))
-	l.ceiling.refused(f, l.flying)
+	l.ceiling.refused(f, l.flying+l.fleet.flying)
 	old := f.sent.Before(l.answer) // others were taken since it was sent
 	idle := l.flying == 0 && now.Sub(l.answer) >= min(l.settle(), time.Second)
 	if l.gate.refused(now, f, after, rest, old, idle, l.jitter) {
@@ -95,11 +95,11 @@ func (l *Limiter) growing() bool {
 
 // judge lets the ceiling judge the refusals. If the bound changes, the measurement of goodput starts again.
 func (l *Limiter) judge(now time.Time) {
-	if l.source == fromOperator || !l.took.any || l.gate.closed {
+	if l.source == fromOperator || !l.fleet.lead || !l.took.any || l.gate.closed {
 		return
 	}
 	p := pressure{growing: l.growing(), ripe: l.source != fromGoodput || l.climb.measures > 0,
-		limit: l.limit(now), held: l.held + l.rests.now(now), settle: l.settle()}
+		limit: l.limit(now), held: l.held + l.rests.now(now) + l.fleet.flying, settle: l.settle() + l.climb.lag}
 	if l.ceiling.judge(now, p) {
 		l.climb.restart(l.ceiling.now(), now)
 		l.signal()
@@ -119,7 +119,7 @@ func (l *Limiter) rest(now time.Time) time.Duration {
 		part := (1 + 12*max(l.ceiling.share-0.1, 0)) / restsPerAnswer
 		rest = min(max(time.Duration(l.took.mean*part*1e9), leastRest), mostRest)
 	}
-	return min(rest<<min(l.gate.row/l.limit(now), 10), lastRepeat)
+	return min(rest<<min(l.gate.row/l.fleet.own(l.limit(now)), 10), lastRepeat)
 }
 
 // settle is the time after a change of the limit in which refusals still belong to the old limit: the mean time of an answer, within 0.2 s

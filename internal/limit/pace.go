@@ -13,10 +13,11 @@ const (
 //
 //	growth ≤ max(192, 5 × in flight) requests per second
 //
-// which is a factor of e in 0.2 s. A request that replaces one that has ended is no growth.
+// which is a factor of e in 0.2 s. A worker with a share of the limit has that share of the 192. A request that replaces one that has ended is no growth.
 type pace struct {
 	level float64   // requests that may be in flight
 	at    time.Time // when level was computed
+	part  float64   // share of the limit; 0: all of it
 }
 
 // begin starts firstLevel above the requests that are in flight.
@@ -39,4 +40,10 @@ func (p *pace) wait(now time.Time, taken, limit int) time.Duration {
 }
 
 // rate is the growth of the level, in requests per second.
-func (p *pace) rate() float64 { return max(leastPace, growPace*p.level) }
+func (p *pace) rate() float64 {
+	least := leastPace
+	if p.part > 0 {
+		least *= p.part
+	}
+	return max(least, growPace*p.level)
+}

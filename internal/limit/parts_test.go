@@ -75,11 +75,11 @@ func TestASlotRestsUntilItsEnd(t *testing.T) {
 func TestARefusalCountsWhereItsRequestWasSent(t *testing.T) {
 	var s sends
 	for i := range 20 {
-		s.sent(after(time.Duration(i) * binWidth))
+		s.sent(after(time.Duration(i)*binWidth), 1)
 	}
 	s.refused(Flight{sent: after(3 * binWidth), took: time.Second})
 	for _, c := range []struct{ from, to, sent, refused int }{{0, 20, 20, 1}, {0, 3, 3, 0}, {0, 4, 4, 1}, {3, 4, 1, 1}, {4, 20, 16, 0}, {5, 5, 0, 0}} {
-		sent, refused := s.count(after(time.Duration(c.from)*binWidth), after(time.Duration(c.to)*binWidth))
+		sent, refused, _ := s.count(after(time.Duration(c.from)*binWidth), after(time.Duration(c.to)*binWidth))
 		if int(sent) != c.sent || int(refused) != c.refused {
 			t.Errorf("bins %d to %d: %.0f sent, %.0f refused", c.from, c.to, sent, refused)
 		}
@@ -88,12 +88,12 @@ func TestARefusalCountsWhereItsRequestWasSent(t *testing.T) {
 		t.Errorf("it is known after %s what became of a request that is refused in a second", d)
 	}
 	long := after(bins * binWidth)
-	s.sent(long) // in the place of the first
-	if sent, _ := s.count(start, after(binWidth)); sent != 0 {
+	s.sent(long, 1) // in the place of the first
+	if sent, _, _ := s.count(start, after(binWidth)); sent != 0 {
 		t.Errorf("%.0f are left of a bin that was used again", sent)
 	}
 	s.refused(Flight{sent: start}) // of long ago
-	if _, refused := s.count(long, long.Add(binWidth)); refused != 0 {
+	if _, refused, _ := s.count(long, long.Add(binWidth)); refused != 0 {
 		t.Error("an old refusal counts for a new bin")
 	}
 }
@@ -253,7 +253,7 @@ func TestATrialOfALowerLimitIsKeptOnlyIfItHelps(t *testing.T) {
 	feed := func(c *ceiling, now *time.Time, spans, sent, refused int, p pressure) {
 		for range spans {
 			for i := range sent {
-				c.sends.sent(*now)
+				c.sends.sent(*now, 1)
 				if i < refused {
 					c.refused(Flight{sent: *now, took: time.Millisecond}, 60)
 				}

@@ -30,8 +30,8 @@ type period struct {
 	work2, took2, workTook float64
 }
 
-// reset starts a new measurement. It opens when at most limit requests are in flight and limit answers have passed.
-func (p *period) reset(limit int) { *p = period{limit: limit, skip: limit} }
+// reset starts a new measurement. It opens when at most limit requests are in flight and skip answers have passed.
+func (p *period) reset(limit, skip int) { *p = period{limit: limit, skip: skip} }
 
 // again measures the same level again.
 func (p *period) again(now time.Time) {

@@ -18,7 +18,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * 1e9) }
 
 func TestAMeasurementOpensOnceTheLimitHoldsAndSoManyAnswersHavePassed(t *testing.T) {
 	var p period
-	p.reset(3)
+	p.reset(3, 3)
 	p.after = after(2 * time.Second)
 	if p.add(start, flight(0, 1), 1) {
 		t.Error("an answer counts for a level that no request was sent at")

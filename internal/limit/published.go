@@ -20,6 +20,15 @@ func newPublished(limit int, now time.Time) climb {
 	return c
 }
 
+// newHeld continues at a limit that another worker has found, or else searches from it.
+func newHeld(limit int, found, published bool) climb {
+	c := newClimb(limit, smallStep)
+	if c.published = published; found || published {
+		c.phase, c.hold.limit = holding, limit
+	}
+	return c
+}
+
 // attend takes in a measurement at the held limit, and raises it when it is time.
 func (c *climb) attend(now time.Time, at level, ceiling int) {
 	if c.hold.goodput == 0 {

@@ -25,10 +25,11 @@ func (s source) String() string {
 type Sample struct {
 	At       time.Time
 	Backend  string
-	Model    string // the backend's own name of the model
-	Source   string // of the limit: configured, slots, gauges, goodput
-	Limit    int
-	InFlight int
+	Model    string           // the backend's own name of the model
+	Source   string           // of the limit: configured, slots, gauges, goodput
+	Limit    int              // requests in flight of all workers together
+	Own      int              // of these, this worker's part
+	InFlight int              // of this worker
 	Gauges   batholith.Gauges // latest reading; zero if there are no gauges
 	Goodput  float64          // output tokens per second, or answers if the server reports no tokens; 0: not measured
 }
@@ -40,14 +41,21 @@ func (l *Limiter) Published() bool {
 	return l.source == fromSlots
 }
 
-// Found reports whether the limit was found by measurement, so that it is worth storing.
+// Found reports whether this worker found the limit by measurement, so that it should store it.
 func (l *Limiter) Found() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch l.source {
-	case fromGauges:
+	return l.fleet.lead && l.found()
+}
+
+// found reports whether the limit was measured. The caller holds mu.
+func (l *Limiter) found() bool {
+	switch {
+	case l.fleet.limit > 0:
+		return l.fleet.found
+	case l.source == fromGauges:
 		return l.waiting.slots > 0
-	case fromGoodput:
+	case l.source == fromGoodput:
 		return l.climb.phase == holding
 	}
 	return false
@@ -59,6 +67,7 @@ func (l *Limiter) Sample() Sample {
 	defer l.mu.Unlock()
 	now := l.now()
 	s := Sample{At: now, Source: l.source.String(), Limit: l.limit(now), InFlight: l.flying}
+	s.Own = l.fleet.own(s.Limit)
 	switch l.source {
 	case fromGoodput:
 		s.Goodput = l.climb.hold.goodput

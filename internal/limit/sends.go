@@ -18,6 +18,7 @@ type sends struct {
 type bin struct {
 	n             int64 // number of the bin since 1970
 	sent, refused float64
+	part          float64 // share of the limit that the worker had
 }
 
 // recent is an exponentially weighted mean.
@@ -38,14 +39,15 @@ func (a *recent) add(x, weight float64) {
 // number is the number of the bin of a time.
 func number(t time.Time) int64 { return t.UnixNano() / int64(binWidth) }
 
-// sent counts a request that is sent now.
-func (s *sends) sent(now time.Time) {
+// sent counts a request that is sent now, by a worker with a share of the limit.
+func (s *sends) sent(now time.Time, part float64) {
 	n := number(now)
 	b := &s.all[n%bins]
 	if b.n != n {
 		*b = bin{n: n}
 	}
 	b.sent++
+	b.part = part
 }
 
 // refused counts a refusal in the bin of its request.
@@ -88,13 +90,16 @@ func (s *sends) begun(from, to time.Time) time.Time {
 	return to
 }
 
-// count returns the requests sent in a range, and how many of them were refused.
-func (s *sends) count(from, to time.Time) (sent, refused float64) {
+// count returns the requests sent in a range, how many of them were refused, and the mean share of the limit.
+func (s *sends) count(from, to time.Time) (sent, refused, part float64) {
 	last := number(to)
 	for n := max(number(from), last-bins+1); n < last; n++ {
 		if b := &s.all[n%bins]; b.n == n {
-			sent, refused = sent+b.sent, refused+b.refused
+			sent, refused, part = sent+b.sent, refused+b.refused, part+b.sent*b.part
 		}
 	}
-	return sent, refused
+	if sent == 0 {
+		return 0, refused, 1
+	}
+	return sent, refused, part / sent
 }

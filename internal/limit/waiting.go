@@ -123,8 +123,15 @@ type standing struct {
 	held    int     // slots taken
 	kept    int     // slots of the limit that are kept free for interactive calls
 	resting int     // of these, slots that stay empty after a refusal
+	mine    int     // of these, the ones that may be seen at the server, see seen
 	flying  int     // of these, slots with a request in flight
 	pace    float64 // requests that ended per second since the last reading
+}
+
+// seen is how many of the slots may be seen at the server. Of the others, the requests travel, or their outcomes wait for the journal; more of
+// them would not help.
+func seen(held, resting, flying int, pace float64) int {
+	return min(held, min(resting, flying)+flying+max(flying/4+1, int(pace/10)))
 }
 
 // full reports whether every slot is taken that is not kept free.
@@ -187,9 +194,7 @@ func (w *waiting) seek(g batholith.Gauges, s standing, rising bool) {
 // steer moves the limit towards want (see waiting). last is the reading before.
 func (w *waiting) steer(g batholith.Gauges, s standing, last batholith.Gauges) {
 	limit, held := s.limit, s.held
-	// Slots that are held and not seen at the server: their requests travel, or their outcomes wait for the journal. More of them would not help.
-	mine := min(held, min(s.resting, s.flying)+s.flying+max(s.flying/4+1, int(s.pace/10)))
-	want := mine + w.slots - g.Running + w.queue() - g.Waiting
+	want := s.mine + w.slots - g.Running + w.queue() - g.Waiting
 	w.lied = w.fall.inVain(g, s, want < limit && queued(g))
 	if held > limit+1 { // requests above the last decrease are still in flight: react only to a queue that grows
 		if grown := g.Waiting - last.Waiting; grown > w.queue() {

@@ -140,7 +140,7 @@ func TestTheLimitFollowsTheGauges(t *testing.T) {
 		if c.change != nil {
 			c.change(&w)
 		}
-		if w.read(c.g, c.s); !near(w.fine, c.fine) {
+		if reads(&w, c.g, c.s); !near(w.fine, c.fine) {
 			t.Errorf("%s: limit %.3f, want %.3f", c.name, w.fine, c.fine)
 		}
 		if w.last != c.g {
@@ -148,7 +148,7 @@ func TestTheLimitFollowsTheGauges(t *testing.T) {
 		}
 	}
 	w := known
-	if w.read(known.last, standing{now: start, limit: 100, held: 100, flying: 100}); w.fine != 100 || w.hungry != 0 {
+	if reads(&w, known.last, standing{now: start, limit: 100, held: 100, flying: 100}); w.fine != 100 || w.hungry != 0 {
 		t.Error("an unchanged reading moved the limit")
 	}
 }
@@ -161,7 +161,7 @@ func TestWhileEveryRequestRunsTheLimitGrowsFaster(t *testing.T) {
 	for i := range 9 {
 		n := limit
 		w.slots = n
-		w.read(gauges(n, i%2), standing{now: after(time.Duration(i) * time.Second), limit: limit, held: n, flying: n})
+		reads(&w, gauges(n, i%2), standing{now: after(time.Duration(i) * time.Second), limit: limit, held: n, flying: n})
 		got = append(got, w.hungry)
 	}
 	for i, n := range got {
@@ -171,14 +171,14 @@ func TestWhileEveryRequestRunsTheLimitGrowsFaster(t *testing.T) {
 	}
 	for hungry, more := range map[int]float64{3: 1. / 32, 4: 1. / 16, 5: 1. / 8, 6: 1. / 4, 9: 1. / 4} {
 		w := waiting{limit: 640, fine: 640, slots: 64, reads: true, hungry: hungry}
-		w.read(gauges(64, 3), standing{now: start, limit: 640, held: 640, flying: 638})
+		reads(&w, gauges(64, 3), standing{now: start, limit: 640, held: 640, flying: 638})
 		if !near(w.fine, 640*(1+more)) || w.hungry != hungry+1 {
 			t.Errorf("after %d readings the limit is %.1f, want %.1f", hungry, w.fine, 640*(1+more))
 		}
 	}
 	for name, g := range map[string]batholith.Gauges{"a queue": gauges(64, 4), "an empty slot": gauges(63, 0)} {
 		w := waiting{limit: 640, fine: 640, slots: 64, reads: true, hungry: 5}
-		if w.read(g, standing{now: start, limit: 640, held: 640, flying: 640}); w.hungry != 0 {
+		if reads(&w, g, standing{now: start, limit: 640, held: 640, flying: 640}); w.hungry != 0 {
 			t.Errorf("%s: every request runs", name)
 		}
 	}
@@ -214,7 +214,7 @@ func TestTheLimitDoublesUntilAQueueIsSeen(t *testing.T) {
 		if c.change != nil {
 			c.change(&w)
 		}
-		if w.read(c.g, c.s); w.limit != c.limit || w.blocked.IsZero() == c.blocked || w.lied {
+		if reads(&w, c.g, c.s); w.limit != c.limit || w.blocked.IsZero() == c.blocked || w.lied {
 			t.Errorf("%s: limit %d, want %d; blocked %v, lied %v", c.name, w.limit, c.limit, !w.blocked.IsZero(), w.lied)
 		}
 	}
@@ -222,12 +222,12 @@ func TestTheLimitDoublesUntilAQueueIsSeen(t *testing.T) {
 	for i, lied := range []bool{false, false, false, true} { // little of it is seen for three seconds
 		s := at(40, 40, float64(5-i))
 		s.now = after(time.Duration(i) * time.Second)
-		w.read(gauges(10+i%2, 0), s)
+		reads(&w, gauges(10+i%2, 0), s)
 		if w.lied != lied || w.best != 5 {
 			t.Errorf("after %d s: wrong %v, at best %.0f answers a second", i, w.lied, w.best)
 		}
 	}
-	w.read(gauges(30, 0), standing{now: after(time.Hour), limit: 40, held: 40, flying: 40})
+	reads(&w, gauges(30, 0), standing{now: after(time.Hour), limit: 40, held: 40, flying: 40})
 	if !w.blocked.IsZero() || w.lied || w.pace != 5 || w.limit != 80 {
 		t.Errorf("all run again: %+v", w)
 	}
@@ -311,4 +311,10 @@ func TestAQueueThatStaysWhileSlotsAreLostIsOurs(t *testing.T) {
 			t.Errorf("%d run and %d wait: in vain %v", c.running, c.waiting, got)
 		}
 	}
+}
+
+// reads takes in a reading of a worker that has the server for itself.
+func reads(w *waiting, g batholith.Gauges, s standing) {
+	s.mine = seen(s.held, s.resting, s.flying, s.pace)
+	w.read(g, s)
 }
