@@ -86,6 +86,12 @@ type Forecast struct {
 	Late     bool      // End is after the job's timeout, even if this job is served first
 }
 
+// JobForecast is the forecast of one job.
+type JobForecast struct {
+	Job string // id
+	Forecast
+}
+
 // String is the forecast in words, for the note of a job. It is "" while nothing is known.
 func (f Forecast) String() string {
 	said := ""

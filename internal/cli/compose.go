@@ -154,6 +154,20 @@ func absentWays(n config.Network) (absent []string) {
 	return absent
 }
 
+// within returns the subnets and security groups that this machine reaches: a subnet whose source address or interface it does not have
+// is left out.
+func within(n config.Network) (subnets, groups []string) {
+	for _, s := range n.Subnets {
+		if len(absentWays(config.Network{Subnets: []config.Subnet{s}})) == 0 {
+			subnets = append(subnets, s.ID)
+		}
+	}
+	for _, g := range n.SecurityGroups {
+		groups = append(groups, g.ID)
+	}
+	return subnets, groups
+}
+
 // ownAddress reports whether this machine has the address: whether a UDP socket can be bound to it. Nothing is
 // sent, and the socket is closed at once.
 func ownAddress(address string) bool {

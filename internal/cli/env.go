@@ -78,6 +78,10 @@ func runningServer(c *config.Config) (server config.Server, key config.Key, err 
 	} else if err != nil {
 		return server, key, err
 	}
+	if server.Worker {
+		return server, key, hint(fmt.Errorf("the process of %s is a worker, which has no API", c.Data),
+			"name the data directory of a process with the role api, with --data DIR")
+	}
 	key, err = callerKey(c)
 	return server, key, err
 }

@@ -16,10 +16,16 @@ const (
 	objectsName  = "s3"
 )
 
-// guardedNames are the names in the data directory whose loss ends the server: the database, the journal and, with
-// the embedded S3, the objects.
+// guardedNames are the names in the data directory whose loss ends the server: a database of its own, the journal of a
+// worker and, with the embedded S3, the objects.
 func guardedNames(c *config.Config) []string {
-	names := []string{databaseName, journalName}
+	var names []string
+	if !c.Postgres() {
+		names = append(names, databaseName)
+	}
+	if c.Worker() {
+		names = append(names, journalName)
+	}
 	if c.EmbeddedS3() {
 		names = append(names, objectsName)
 	}

@@ -25,6 +25,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the whole service: Bedrock API, embedded S3, store and workers",
 		Long: `Run the whole service in one process: the Bedrock API, the embedded S3, the store and the workers.
+With a PostgreSQL database (--store) it can be one of several processes, on one machine or many: an API (--roles api), a worker
+(--roles worker), or both.
 
 It starts without arguments and without a settings file: it creates its data directory and its first access key, and prints
 the next commands to type.
@@ -33,7 +35,8 @@ After SIGTERM or Ctrl-C no new records are sent, and those in flight may finish 
 the process at once. Finished records are never lost.`,
 		Example: `  batholith serve
   batholith serve --data /var/lib/batholith --listen 0.0.0.0:4600 --s3-listen 0.0.0.0:4601 --tls-cert cert.pem --tls-key key.pem
-  batholith serve --config batholith.yaml --log-format json`,
+  batholith serve --config batholith.yaml --log-format json
+  batholith serve --store postgres://batholith@db:5432/batholith --s3-endpoint https://s3.example.net --roles worker`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd)
@@ -101,19 +104,24 @@ func shutDown(ctx context.Context, err error) bool {
 }
 
 // adoptKey adds the key of the data directory to the settings if they have no credentials. The first start creates
-// it, for the principal admin. A role with the same key id is refused, because the embedded S3 could not tell them
+// it, for the principal admin. On PostgreSQL, the processes share one key (see service.adoptAdmin). A role with the same key id is refused, because the embedded S3 could not tell them
 // apart.
 func adoptKey(data *config.Data, c *config.Config) error {
-	if len(c.Credentials) > 0 {
+	if len(c.Credentials) > 0 || c.Postgres() || !c.API() {
 		return nil
 	}
 	key, _, err := data.AdminKey()
 	if err != nil {
 		return err
 	}
+	return adopt(c, key)
+}
+
+// adopt makes key, which is that of the data directory, the only credential of the settings.
+func adopt(c *config.Config, key config.Key) error {
 	for i, r := range c.Roles {
 		if r.AccessKeyID == key.ID && c.EmbeddedS3() {
-			return hint(fmt.Errorf("roles[%d].access_key_id is the key of the data directory %s, which is the admin's", i, data.Dir), "give the role a key of its own")
+			return hint(fmt.Errorf("roles[%d].access_key_id is the key of the data directory %s, which is the admin's", i, c.Data), "give the role a key of its own")
 		}
 	}
 	// With one key and no policies, this key may do everything in its account.
@@ -124,7 +132,7 @@ func adoptKey(data *config.Data, c *config.Config) error {
 
 // announcement returns what the server writes into the data directory for other commands. It holds no secret.
 func announcement(c *config.Config, at addresses) config.Server {
-	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Region: c.Region, Account: c.Account,
+	s := config.Server{Bedrock: at.Bedrock, S3: at.S3, Worker: !c.API(), Region: c.Region, Account: c.Account,
 		PID: os.Getpid(), Started: time.Now().UTC(), CA: authorityOf(c)}
 	s.ClientCA = c.TLS.ClientCA != "" || c.EmbeddedS3() && c.S3TLS().ClientCA != ""
 	if c.EmbeddedS3() {
@@ -137,12 +145,26 @@ func announcement(c *config.Config, at addresses) config.Server {
 	return s
 }
 
-// welcome prints the addresses and the next commands to type. It prints no secret: stderr may be a log, and env
-// prints the keys on the user's own terminal.
+// welcome prints what this process is, its addresses and the next commands to type. It prints no secret: stderr may be
+// a log, and env prints the keys on the user's own terminal.
 func (a *app) welcome(c *config.Config, at addresses) {
+	store := ""
+	if c.Postgres() {
+		store = "   store " + c.StoreName()
+	}
+	if !c.API() {
+		plain.Fprintf(a.stderr, `Batholith is ready as a worker.  health %s/readyz   S3 %s%s   data %s
+It runs jobs of the models in its settings. Clients call the processes of this database that have the role api.
+`, at.Bedrock, at.S3, store, c.Data)
+		return
+	}
+	as := ""
+	if !c.Worker() {
+		as = " as an API without a worker"
+	}
 	model, family := firstModel(c)
 	model, me := words.Quote(model), words.Quote(commandName())
-	plain.Fprintf(a.stderr, `Batholith is ready.  Bedrock API %s   S3 %s   data %s
+	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s   S3 %s%s   data %s
 In another terminal, in the same directory, type:
   eval "$(%s env%s)"
   echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
@@ -152,7 +174,7 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, at.Bedrock, at.S3, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+`, as, at.Bedrock, at.S3, store, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag returns the flag that names the data directory to another command, or "" for the default one.

@@ -58,24 +58,26 @@ type service struct {
 	keys    *kms.Ring       // of the embedded S3
 	places  *engine.Places
 	policy  *authz.Policies
-	audit   *audit.Log    // nil: there is none
-	callers *keys         // that may call
-	cert    *certs.Keeper // of the API; nil: plain HTTP
-	s3cert  *certs.Keeper // of the embedded S3
-	models  *engine.Models
+	audit   *audit.Log     // nil: there is none
+	callers *keys          // that may call
+	cert    *certs.Keeper  // of the API; nil: plain HTTP
+	s3cert  *certs.Keeper  // of the embedded S3
+	models  *engine.Models // of a worker
 	engine  *engine.Engine
-	ready   atomic.Bool // jobs can be taken and run
+	clock   engine.Clock // of the database
+	ready   atomic.Bool  // jobs can be taken and run
 }
 
 // defaultBucket exists on the embedded S3 from the first start, so that submit and the examples need no bucket of
 // their own.
 const defaultBucket = "batholith"
 
-// serve runs the service until ctx ends. The parts start from the bottom up: listener, certificates, database,
+// serve runs the process until ctx ends. The parts start from the bottom up: listener, certificates, database,
 // audit log, policies, S3, engine, API. They end in the reverse order: the API accepts nothing more, records in
 // flight are finished or released within the drain time, finished records are committed, and the embedded S3,
-// which holds the output, ends last. The API's port is taken first, so a server whose port is in use does not open
-// the database.
+// which holds the output, ends last. The port is taken first, so a server whose port is in use does not open
+// the database. A process without the role api has no audit log, policies and callers: it answers no request but
+// those for its health.
 func serve(ctx context.Context, o serveOptions) error {
 	api, err := listen(ctx, o.Config.Listen, "--listen")
 	if err != nil {
@@ -87,19 +89,18 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	api = secured(api, s.cert)
-	if s.store, err = store.Open(ctx, filepath.Join(o.Config.Data, databaseName), config.Traces(o.Config.Data)); err != nil {
+	if s.store, err = openStore(ctx, o.Config); err != nil {
 		return err
 	}
 	defer s.store.Close()
-	if s.audit, err = openAudit(o); err != nil {
+	if err := s.join(ctx); err != nil {
 		return err
 	}
-	defer s.audit.Close()
-	if s.policy, err = authz.Open(o.Config.Policy, o.Log); err != nil {
-		return err
-	}
-	if s.callers, err = newKeys(o.Config); err != nil {
-		return err
+	if o.Config.API() {
+		if err := s.openCallers(ctx); err != nil {
+			return err
+		}
+		defer s.audit.Close()
 	}
 
 	// The embedded S3 must outlive ctx: records in flight are published through it while the engine drains.
@@ -113,6 +114,18 @@ func serve(ctx context.Context, o serveOptions) error {
 	err = s.work(ctx, api, at)
 	stopBelow()
 	return errors.Join(err, base.Wait())
+}
+
+// openCallers opens what decides about requests: the audit log, the policies, and the keys of callers.
+func (s *service) openCallers(ctx context.Context) (err error) {
+	if s.policy, err = authz.Open(s.o.Config.Policy, s.o.Log); err != nil {
+		return err
+	}
+	if s.callers, err = s.openKeys(ctx); err != nil {
+		return err
+	}
+	s.audit, err = openAudit(s.o)
+	return err
 }
 
 // work connects the parts and runs the engine, the policies, the certificates and the API until ctx ends or one of
@@ -131,12 +144,18 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.keys != nil {
 		o.Keys = s.keys
 	}
-	s.models = o.Models
-	o.API, o.Worker, o.Log, o.Store, o.Dir = true, true, s.o.Log, s.store, s.o.Config.Data
+	if s.o.Config.Worker() { // which starts model servers
+		s.models = o.Models
+	}
+	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
+	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
+	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
 	o.Place, o.Roles, o.Media = s.places.Open, s.places, s.callMedia
 	s.places.Networks = o.Networks
 	o.Notice = s.o.Notice
-	o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}
+	if s.policy != nil {
+		o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}
+	}
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
@@ -148,7 +167,9 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	failpoint.Here("cli.recovered")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
-	g.Go(func() error { return s.policy.Run(ctx) })
+	if s.policy != nil {
+		g.Go(func() error { return s.policy.Run(ctx) })
+	}
 	s.followCertificates(ctx, g)
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	// The engine and the API run: addresses may be announced, and /readyz may answer 200.
@@ -271,11 +292,34 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 	return o
 }
 
-// handler returns the handler of --listen: the Bedrock API, the runtime API, the token service, /healthz and /readyz. It uses no
-// http.ServeMux, which would change paths that hold ARNs.
+// handler returns the handler of --listen: /healthz and /readyz, and for everything else the API. It uses no http.ServeMux,
+// which would change paths that hold ARNs.
 func (s *service) handler() http.Handler {
+	var calls http.Handler = http.HandlerFunc(noAPI)
+	if s.o.Config.API() {
+		calls = s.api()
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			fmt.Fprintln(w, "ok")
+		case "/readyz":
+			s.readyz(w, r)
+		default:
+			calls.ServeHTTP(w, r)
+		}
+	})
+}
+
+// noAPI answers every request to the API in a process without it.
+func noAPI(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "this process is a worker, which answers only /healthz and /readyz; send the request to a process with the role api", http.StatusNotFound)
+}
+
+// api returns the handler of the Bedrock API, the runtime API and the token service.
+func (s *service) api() http.Handler {
 	c := s.o.Config
-	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, time.Now))
+	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, s.clock.Now))
 	tokens := s.tokenService(c.Region)
 	known := func(ctx context.Context, operation string, who bedrock.Caller) {
 		trail := audit.Of(ctx)
@@ -284,7 +328,7 @@ func (s *service) handler() http.Handler {
 	}
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
-	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
+	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
 		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known})
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -296,17 +340,7 @@ func (s *service) handler() http.Handler {
 			wire.ServeHTTP(w, r)
 		}
 	})))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // no multiplexer: it would clean paths that hold ARNs
-		r = runtime.WithKey(r)
-		switch r.URL.Path {
-		case "/healthz":
-			fmt.Fprintln(w, "ok")
-		case "/readyz":
-			s.readyz(w, r)
-		default:
-			calls.ServeHTTP(w, r)
-		}
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.ServeHTTP(w, runtime.WithKey(r)) })
 }
 
 // readyz answers 200 if jobs can be accepted and run, otherwise 503 with the reason. Further lines name troubles
@@ -330,7 +364,10 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 
 // notes returns the troubles that do not stop the service, each once.
 func (s *service) notes() []string {
-	all := []string{s.policy.Note(), s.audit.Note(), s.cert.Note()}
+	all := []string{s.audit.Note(), s.cert.Note()}
+	if s.policy != nil {
+		all = append(all, s.policy.Note())
+	}
 	if s.s3cert != s.cert {
 		all = append(all, s.s3cert.Note())
 	}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/authz"
@@ -24,16 +23,21 @@ type keys struct {
 	*sts.Sessions
 }
 
-// newKeys returns the keys of the settings. The first call in a data directory creates the key that seals
-// sessions. Sessions are not stored: their token holds everything, so they stay valid over a restart until they
-// expire.
-func newKeys(c *config.Config) (*keys, error) {
-	seal, err := config.SessionKey(c.Data)
+// openKeys returns the keys of the settings, and the sessions made with them. Sessions are not stored: their token
+// holds everything, sealed with a key that all API processes of a database share. So a session stays valid over a
+// restart, and every API process takes it, until it expires.
+func (s *service) openKeys(ctx context.Context) (*keys, error) {
+	c := s.o.Config
+	var seal []byte
+	err := s.adoptAdmin(ctx)
+	if err == nil {
+		seal, err = s.sessionKey(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
 	ring := keyRing(c)
-	sessions, err := sts.NewSessions(seal, sessionSource{ring, c}, time.Now)
+	sessions, err := sts.NewSessions(seal, sessionSource{ring, c}, s.clock.Now)
 	return &keys{ring, sessions}, err
 }
 
@@ -120,6 +124,6 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 
 // tokenService returns the handler of STS requests that are signed for a region.
 func (s *service) tokenService(region string) http.Handler {
-	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, time.Now)), Sessions: s.callers.Sessions,
+	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, s.clock.Now)), Sessions: s.callers.Sessions,
 		Authorizer: onTrail{narrowing{s.policy, s.o.Config}}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
 }

@@ -91,20 +91,7 @@ func (l *loader) checkProcess() {
 	l.oneOf("profile", c.Profile, ProfileDefault, ProfileAWS)
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "text", "json")
-	switch {
-	case strings.HasPrefix(c.Store, "postgres://"), strings.HasPrefix(c.Store, "postgresql://"):
-		l.later("store", true)
-	default:
-		l.oneOf("store", c.Store, "sqlite")
-	}
-	// Unknown words are reported one by one, before the combination is checked.
-	for i, p := range c.Process {
-		l.oneOf(fmt.Sprintf("roles_of_this_process[%d]", i), p, "api", "worker")
-	}
-	if !slices.Contains(c.Process, "api") || !slices.Contains(c.Process, "worker") {
-		l.bad("roles_of_this_process", "leave it at [api, worker]",
-			"a store of one machine has one process, which is both; several processes are not supported yet in this version")
-	}
+	l.checkStore()
 	if !accountForm.MatchString(c.Account) {
 		l.bad("account", "write twelve digits, quoted", "%q is not a valid account", c.Account)
 	}

@@ -116,8 +116,9 @@ func (d *Data) Close() error {
 // Server contains the addresses of the server of a data directory. It is written when the
 // listeners are open, because only then a port of 0 is resolved.
 type Server struct {
-	Bedrock string `json:"bedrock"` // http://host:port, or https
-	S3      string `json:"s3"`      // http://host:port, or the external endpoint; "aws": Amazon's
+	Bedrock string `json:"bedrock"`          // http://host:port, or https
+	Worker  bool   `json:"worker,omitempty"` // the process has no API: there is only its health at the address above
+	S3      string `json:"s3"`               // http://host:port, or the external endpoint; "aws": Amazon's
 	Region  string `json:"region"`
 	// What clients need to know about an external S3. Its keys are not stored here.
 	ExternalS3   bool      `json:"externalS3,omitempty"`

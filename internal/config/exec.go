@@ -47,7 +47,7 @@ func (l *loader) completeExec(b *Backend) {
 // secretVariables returns the environment variables that the settings name for secrets.
 func (l *loader) secretVariables() map[string]bool {
 	c := l.config
-	names := []string{c.S3.SecretAccessKeyEnv}
+	names := []string{c.S3.SecretAccessKeyEnv, c.StorePasswordEnv, "PGPASSWORD"}
 	for _, k := range c.Credentials {
 		names = append(names, k.SecretAccessKeyEnv)
 	}

@@ -29,19 +29,29 @@ func (d *Data) AdminKey() (key Key, made bool, err error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return key, false, err
 	}
-	key = newKey()
-	text := fmt.Sprintf("# The admin key of this Batholith, in the form that AWS_SHARED_CREDENTIALS_FILE takes. Keep it to yourself.\n"+
-		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", key.ID, key.Secret)
-	path := filepath.Join(d.Dir, keyFile)
-	if err := files.WriteFile(path, []byte(text), 0o600); err != nil {
-		return Key{}, false, fmt.Errorf("write the first access key: %w", err)
+	key = NewKey()
+	if err := WriteKey(d.Dir, key); err != nil {
+		return Key{}, false, err
 	}
 	return key, true, nil
 }
 
-// newKey generates a key in Amazon's format: an id of 20 upper-case letters and digits, and a
+// WriteKey makes key the access key of a data directory.
+func WriteKey(dir string, key Key) error {
+	text := fmt.Sprintf("# The admin key of this Batholith, in the form that AWS_SHARED_CREDENTIALS_FILE takes. Keep it to yourself.\n"+
+		"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", key.ID, key.Secret)
+	if there, err := files.ReadFile(filepath.Join(dir, keyFile)); err == nil && string(there) == text {
+		return nil
+	}
+	if err := files.WriteFile(filepath.Join(dir, keyFile), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the first access key: %w", err)
+	}
+	return nil
+}
+
+// NewKey generates a key in Amazon's format: an id of 20 upper-case letters and digits, and a
 // secret of 40 characters.
-func newKey() Key {
+func NewKey() Key {
 	id, secret := make([]byte, 10), make([]byte, 30)
 	rand.Read(id) // crypto/rand never returns an error
 	rand.Read(secret)
@@ -94,3 +104,6 @@ func SessionKey(dir string) ([]byte, error) {
 	}
 	return key, nil
 }
+
+// HasSessionKey reports whether the data directory has a key of sessions.
+func HasSessionKey(dir string) bool { return there(filepath.Join(dir, sessionKeyFile)) }

@@ -143,8 +143,6 @@ func TestAnExternalIDThatNobodyCanSendIsRefused(t *testing.T) {
 func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
 	for _, file := range []string{
 		"events: [{url: 'http://h'}]",
-		"store: postgres://u@h/db",
-		"roles_of_this_process: [api]",
 	} {
 		_, err := load(t, file, nil, nil)
 		p := first(t, err)

@@ -10,11 +10,16 @@ type Config struct {
 	Data string `yaml:"data"`
 	// Address of the Bedrock API, /healthz and /readyz. Port 0 selects a free port.
 	Listen string `yaml:"listen"`
-	// Where the state is stored: sqlite. postgres://user@host:5432/db, for several machines, is
-	// not supported yet.
+	// Where the state is stored: sqlite, a file in the data directory, for one process; or
+	// postgres://user@host:5432/db, which any number of processes on any number of machines
+	// share. HOST1:5432,HOST2:5432 names a primary and its standbys. The password comes from
+	// store_password_env, PGPASSWORD or PGPASSFILE, and never from a flag.
 	Store string `yaml:"store"`
-	// Parts of the service that this process runs: api and worker. One without the other is not
-	// supported yet.
+	// Name of the environment variable that holds the password of the PostgreSQL database.
+	StorePasswordEnv string `yaml:"store_password_env"`
+	// Parts of the service that this process runs. api: the Bedrock API, which keeps no state of
+	// its own. worker: validates jobs, sends their records and writes their output. With
+	// store: sqlite it is [api, worker]. With PostgreSQL, [api] and [worker] are possible too.
 	Process []string `yaml:"roles_of_this_process" flag:"roles"`
 	// Account of the default role, and of credentials without an account; 12 digits.
 	Account string `yaml:"account"`
@@ -88,6 +93,9 @@ type Config struct {
 	Network Network `yaml:"network"`
 	// Receivers of events about status changes. (Not supported yet.)
 	Events []Event `yaml:"events"`
+
+	// StorePassword is the value of StorePasswordEnv; "": libpq's variables and files decide.
+	StorePassword string `yaml:"-"`
 
 	origins map[string]Origin // by path, see Origin
 	// Warnings are messages that do not prevent the start, for example about a variable that

@@ -54,10 +54,10 @@ type Stopper interface {
 	Stop(ctx context.Context, account, id string) error
 }
 
-// Forecaster estimates when the jobs of this process start and end.
+// Forecaster estimates when jobs start and end.
 type Forecaster interface {
-	// Forecast returns false for a job that it does not know.
-	Forecast(job string) (batholith.Forecast, bool)
+	// Forecasts returns the forecasts of jobs by id; none for a job that it does not know.
+	Forecasts(ctx context.Context, jobs []string) map[string]batholith.Forecast
 }
 
 // Roles knows the configured roles.
@@ -76,8 +76,7 @@ type Network interface {
 	Refuses(vpc batholith.VPC, model string) string
 }
 
-// Options are the dependencies of an API. All except Network, Notice, Forecaster, Now and NewID are
-// required.
+// Options are the dependencies of an API. Those that may be nil say so; the others are required.
 type Options struct {
 	Store   Store
 	Models  Models
@@ -89,6 +88,10 @@ type Options struct {
 	// Notice is what every unfinished job must say now, in place of its own note; "": nothing.
 	// nil: never.
 	Notice func() string
+	// Unreached says why no worker runs an unfinished job; "": one does. nil: this process runs them.
+	Unreached func(batholith.Job) string
+	// Processes is the number of API processes, which share the rates of callers equally. nil: 1.
+	Processes func() int
 	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
 	Limits     batholith.Limits
@@ -121,7 +124,7 @@ func New(o Options) *API {
 	if o.Network == nil {
 		o.Network = nowhere{}
 	}
-	return &API{Options: o}
+	return &API{Options: o, rates: bedrock.Rates{Processes: o.Processes}}
 }
 
 // nowhere is a Network without subnets and security groups.

@@ -663,7 +663,20 @@ func TestAKeyOfAnotherAccountIsNoKeyForCreate(t *testing.T) {
 
 type forecasts map[string]batholith.Forecast
 
-func (f forecasts) Forecast(job string) (batholith.Forecast, bool) { fc, ok := f[job]; return fc, ok }
+func (f forecasts) Forecasts(_ context.Context, jobs []string) map[string]batholith.Forecast {
+	known := map[string]batholith.Forecast{}
+	for _, id := range jobs {
+		if fc, ok := f[id]; ok {
+			known[id] = fc
+		}
+	}
+	return known
+}
+
+// told returns a job as Get shows it.
+func (a *API) told(t *testing.T, j batholith.Job) bedrock.JobSummary {
+	return a.summary(j, a.forecasts(t.Context(), j))
+}
 
 func TestTheForecastIsToldBesideTheMessage(t *testing.T) {
 	later := noon.Add(2 * time.Hour)
@@ -689,7 +702,7 @@ func TestTheForecastIsToldBesideTheMessage(t *testing.T) {
 		{"over, with a note that nobody removed", batholith.StatusStopped, "Records wait.", batholith.Forecast{End: later}, bedrock.JobNotes{}},
 	} {
 		a := newTester(func(o *Options) { o.Forecaster = forecasts{"abcdefghij00": c.fc} })
-		got := a.summary(batholith.Job{ID: "abcdefghij00", Status: c.status, Note: c.note})
+		got := a.told(t, batholith.Job{ID: "abcdefghij00", Status: c.status, Note: c.note})
 		want := &c.want
 		if c.want == (bedrock.JobNotes{}) {
 			want = nil
@@ -710,7 +723,7 @@ func TestOnlyAJobThatFailedOrExpiredHasAMessage(t *testing.T) {
 		for _, s := range batholith.Statuses() {
 			for _, j := range []batholith.Job{{}, {Message: "said"}, {Note: "said"}, {Failing: "said"}, {Message: "said", Note: "n", Failing: "f"}} {
 				j.ID, j.Status = "abcdefghij00", s
-				got, note := a.summary(j), ""
+				got, note := a.told(t, j), ""
 				if got.Batholith != nil {
 					note = got.Batholith.Note
 				}
@@ -731,8 +744,8 @@ func TestAMessageKeepsToOneLine(t *testing.T) {
 	a := newTester(nil)
 	message := "a\x1b[2J\r\nbatholith: error: x\u202e" + strings.Repeat("\x07", batholith.MaxMessage)
 	for _, got := range []string{
-		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusFailed, Message: message}).Message,
-		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusStopped, Message: message}).Batholith.Note,
+		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusFailed, Message: message}, nil).Message,
+		a.summary(batholith.Job{ID: "abcdefghij00", Status: batholith.StatusStopped, Message: message}, nil).Batholith.Note,
 	} {
 		if !strings.HasPrefix(got, `a\u001b[2J\r\nbatholith: error: x\u202e\u0007`) || len(got) > batholith.MaxMessage {
 			t.Errorf("%q", got)

@@ -22,7 +22,7 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	if err != nil {
 		return nil, refuse("get job", in.JobIdentifier, err)
 	}
-	out := a.summary(j)
+	out := a.summary(j, a.forecasts(ctx, j))
 	return &out, nil
 }
 
@@ -88,11 +88,14 @@ func refuse(verb, identifier string, err error) error {
 
 // notes returns what Get and List add to Bedrock's members, or nil. If there is no other note,
 // it is the forecast as text. Options.Notice replaces the note of an unfinished job.
-func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
+func (a *API) notes(j batholith.Job, note string, forecasts map[string]batholith.Forecast) *bedrock.JobNotes {
 	var n bedrock.JobNotes
-	if f, ok := a.forecast(j); ok {
+	if f, ok := forecasts[j.ID]; ok {
 		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
 		note = cmp.Or(note, f.String())
+	}
+	if a.Unreached != nil && !j.Status.Terminal() {
+		note = cmp.Or(a.Unreached(j), note)
 	}
 	if a.Notice != nil && !j.Status.Terminal() {
 		note = cmp.Or(a.Notice(), note)
@@ -104,12 +107,21 @@ func (a *API) notes(j batholith.Job, note string) *bedrock.JobNotes {
 	return &n
 }
 
-// forecast estimates when the job starts and ends. ok is false if this process does not know.
-func (a *API) forecast(j batholith.Job) (batholith.Forecast, bool) {
-	if a.Forecaster == nil || j.Status != batholith.StatusScheduled && j.Status != batholith.StatusInProgress {
-		return batholith.Forecast{}, false
+// forecasts estimates when the jobs that are Scheduled or InProgress start and end. It is nil if nobody does.
+func (a *API) forecasts(ctx context.Context, jobs ...batholith.Job) map[string]batholith.Forecast {
+	if a.Forecaster == nil {
+		return nil
 	}
-	return a.Forecaster.Forecast(j.ID)
+	var ids []string
+	for _, j := range jobs {
+		if j.Status == batholith.StatusScheduled || j.Status == batholith.StatusInProgress {
+			ids = append(ids, j.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return a.Forecaster.Forecasts(ctx, ids)
 }
 
 // modelName returns the model of a job for answers. For the id of a foundation model Bedrock
@@ -125,8 +137,8 @@ func (a *API) modelName(sent string) string {
 	return sent
 }
 
-// summary returns a job in Bedrock's format.
-func (a *API) summary(j batholith.Job) bedrock.JobSummary {
+// summary returns a job in Bedrock's format, with its forecast if there is one.
+func (a *API) summary(j batholith.Job, forecasts map[string]batholith.Forecast) bedrock.JobSummary {
 	message, note := j.Told()
 	s := bedrock.JobSummary{
 		JobARN: j.ARN().String(), JobName: j.Name, ModelID: a.modelName(j.ModelID), ClientRequestToken: j.Token, RoleARN: j.RoleARN,
@@ -139,7 +151,7 @@ func (a *API) summary(j batholith.Job) bedrock.JobSummary {
 		TimeoutDurationInHours: j.TimeoutHours, ModelInvocationType: j.Type,
 		TotalRecordCount: j.Counts.Total, ProcessedRecordCount: j.Counts.Processed,
 		SuccessRecordCount: j.Counts.Succeeded, ErrorRecordCount: j.Counts.Errored,
-		Batholith: a.notes(j, note),
+		Batholith: a.notes(j, note, forecasts),
 	}
 	if j.VPC != nil {
 		s.VPCConfig = &bedrock.VPCConfig{SubnetIDs: j.VPC.SubnetIDs, SecurityGroupIDs: j.VPC.SecurityGroupIDs}

@@ -40,8 +40,9 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	out := &bedrock.ListModelInvocationJobsOutput{NextToken: p.token(next), InvocationJobSummaries: make([]bedrock.JobSummary, len(jobs))}
+	forecasts := a.forecasts(ctx, jobs...)
 	for i, j := range jobs {
-		out.InvocationJobSummaries[i] = a.summary(j)
+		out.InvocationJobSummaries[i] = a.summary(j, forecasts)
 	}
 	return out, nil
 }

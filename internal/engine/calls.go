@@ -2,14 +2,20 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/memory"
 	"github.com/batholith/batholith/internal/runtime"
+	"github.com/batholith/batholith/internal/upstream"
 )
 
 // interactive gives interactive calls to the dispatcher. It implements runtime.Lanes.
@@ -24,10 +30,44 @@ type served struct {
 	typ   batholith.InvocationType
 }
 
+// joinCalls makes what answers interactive calls in a process without a worker: lanes to the model servers that no job uses. They share the
+// servers with the lanes of the workers as those do with each other. The id is new at each start, since nothing survives this process.
+func (e *Engine) joinCalls() {
+	o := e.o
+	e.id = "api-" + strings.ToLower(rand.Text())[:10]
+	var room *memory.Budget
+	if o.Memory > 0 {
+		room = memory.NewBudget(o.Memory)
+	}
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Log: o.Log, Canary: dialect.Canary,
+		Drain: o.Drain, Room: room, Listener: o.Listener})
+	e.calls = &interactive{e: e}
+}
+
+// jobless is the store of a process that runs no jobs.
+type jobless struct{ dispatch.Store }
+
+// Unfinished lists nothing.
+func (jobless) Unfinished(context.Context) ([]batholith.Job, error) { return nil, nil }
+
+// Tagged lists nothing.
+func (jobless) Tagged(context.Context, string) (map[string]string, error) { return nil, nil }
+
+// noOutcomes is the sink of a process that runs no jobs. It never gets an outcome.
+type noOutcomes struct{}
+
+// Add fails.
+func (noOutcomes) Add(context.Context, batholith.Outcome) error {
+	return errors.New("this process runs no jobs")
+}
+
+// Flush has nothing to do.
+func (noOutcomes) Flush(context.Context, string) error { return nil }
+
 // Models returns the models of the process.
 func (e *Engine) Models() *Models { return e.o.Models }
 
-// Calls returns how interactive calls reach the models; nil in a process without a worker.
+// Calls returns how interactive calls reach the models; nil in a process without an API and without a worker.
 func (e *Engine) Calls() runtime.Lanes {
 	if e.calls == nil {
 		return nil
@@ -64,6 +104,12 @@ func (c *interactive) request(a runtime.Ask) dispatch.Request {
 	return r
 }
 
+// started reports whether a worker starts the server of a backend.
+func started(b dispatch.Backend) bool {
+	u, ok := b.(*upstream.Backend)
+	return ok && u.Started()
+}
+
 // serving finds the backends of a model for calls of a type. A model that cannot take the type is the error of the call.
 func (c *interactive) serving(model string, t batholith.InvocationType) (dispatch.Serving, error) {
 	s, ok := c.e.o.Models.Serving(model)
@@ -82,7 +128,13 @@ func (c *interactive) serving(model string, t batholith.InvocationType) (dispatc
 	for _, b := range able {
 		serving.Backends = append(serving.Backends, b)
 	}
-	if len(able) < len(s.Backends) {
+	if !c.e.o.Worker {
+		serving.Backends = slices.DeleteFunc(serving.Backends, started)
+		if len(serving.Backends) == 0 {
+			return serving, &batholith.NotReadyError{Why: "its model server is started by workers (exec), and this process is not one"}
+		}
+	}
+	if len(serving.Backends) < len(s.Backends) {
 		serving.Type = t
 	}
 	c.known.Store(key, serving)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,23 @@ type Store interface {
 	results.Store
 	results.PublisherStore
 	control.Store
+	// Now is the time of the database's clock.
+	Now(ctx context.Context) (time.Time, error)
+	// PutReach stores what a process reaches, and PutForecasts when its jobs begin and end.
+	PutReach(ctx context.Context, p batholith.Process) error
+	PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error
+	Forecasts(ctx context.Context, jobs []string) (map[string]batholith.Forecast, error)
 }
 
 // Options configures a process. At least one of API and Worker must be set.
 type Options struct {
-	API    bool // the process answers Bedrock's operations; see [Engine.Service]
+	API    bool // the process answers Bedrock's operations and interactive calls; see [Engine.Service] and [Engine.Calls]
 	Worker bool // the process runs jobs; see [Engine.Recover] and [Engine.Run]
+
+	// Shared says that other processes may use the database: this one stores what they need to know, and divides the work with them.
+	Shared bool
+	// Clock becomes the database's clock. nil: the process uses its own clock, unless it is shared.
+	Clock *Clock
 
 	Store  Store
 	Models *Models
@@ -61,6 +73,8 @@ type Options struct {
 	Notice func() string
 
 	// For a worker.
+	// Subnets and SecurityGroups are those of Networks that this machine reaches. A shared worker leaves jobs with others to other workers.
+	Subnets, SecurityGroups []string
 	Dir      string       // folder of the journal and the worker's id; for one worker at a time
 	DataKeys results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
 	Discreet bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
@@ -93,11 +107,13 @@ type Engine struct {
 	o   Options
 	api *control.API
 
-	id       string // id under which this worker claims chunks
+	id       string // under which this process holds leases
 	writer   *results.Writer
 	dispatch *dispatch.Dispatcher
 	calls    *interactive
 	life     *lifecycle.Lifecycle
+	clock    *Clock // of the database; that of this process if no other uses the database
+	peers    peers
 
 	mu   sync.Mutex
 	jobs map[string]batholith.Job // by id; only fields that never change
@@ -111,7 +127,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o}
+	e := &Engine{o: o, clock: cmp.Or(o.Clock, &Clock{})}
 	switch {
 	case !o.API && !o.Worker:
 		return nil, errors.New("a process without API and without worker does nothing")
@@ -119,6 +135,9 @@ func New(o Options) (*Engine, error) {
 		if err := e.joinWorker(); err != nil {
 			return nil, err
 		}
+	}
+	if o.API && !o.Worker {
+		e.joinCalls()
 	}
 	if o.API {
 		e.joinAPI()
@@ -160,7 +179,7 @@ func (e *Engine) joinWorker() (err error) {
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Limits, Bodies: e.refused, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
-		Listener: o.Listener})
+		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }
 
@@ -217,19 +236,25 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 	return refused
 }
 
-// joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once, and Get and List
-// return forecasts. In a process without one, the workers see a stop at their next look at the database.
+// joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once. In a process without
+// one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Now: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}
 	if e.o.Worker {
-		o.Stopper, o.Forecaster = e.life, e.dispatch
+		o.Stopper = e.life
+	}
+	if e.o.Shared {
+		o.Unreached, o.Processes = e.peers.unreached, e.peers.apis
 	}
 	e.api = control.New(o)
 }
+
+// Processes is the number of API processes of the database, at least 1.
+func (e *Engine) Processes() int { return e.peers.apis() }
 
 // Service answers Bedrock's operations. It is nil in a process without API.
 func (e *Engine) Service() bedrock.Service {
@@ -249,8 +274,17 @@ func (e *Engine) InFlight() int {
 
 // Recover commits the outcomes that an earlier process finished and did not commit, and releases its chunks. It must be called before Run.
 // A job whose outcomes cannot be committed yet keeps its chunks until it is opened; otherwise its records would be sent again. Recover
-// waits while the database does not answer. Without a worker it does nothing.
+// waits while the database does not answer. Without a worker it only reads the database's clock.
 func (e *Engine) Recover(ctx context.Context) error {
+	if e.o.Shared {
+		err := backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, func(ctx context.Context) error { return e.clock.measure(ctx, e.o.Store) },
+			func(err error, wait time.Duration) {
+				e.o.Log.Warn("read the database's clock", "err", err, "again_in", wait)
+			})
+		if err != nil {
+			return err
+		}
+	}
 	if !e.o.Worker {
 		return nil
 	}
@@ -264,26 +298,46 @@ func (e *Engine) Recover(ctx context.Context) error {
 }
 
 // Run works until ctx ends, and returns when all finished outcomes are committed. At a shutdown it first stops taking records, then waits
-// for requests in flight, then commits, and stops the embedded models and the model servers that it runs last. Without a worker it only waits for the end of ctx.
+// for requests in flight, then commits, and stops the embedded models and the model servers that it runs last. Without a worker it only
+// serves interactive calls, and starts no model server.
 func (e *Engine) Run(ctx context.Context) error {
-	if !e.o.Worker {
-		<-ctx.Done()
-		return nil
-	}
 	writing, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWriting()
 	var after, before errgroup.Group
-	after.Go(func() error { return unlessCancelled(e.writer.Run(writing)) })
-	after.Go(func() error {
-		return unlessCancelled(e.o.Models.Run(writing, filepath.Join(e.o.Dir, managed.Folder), e.o.Log))
-	})
+	servers := "" // their folder
+	if e.o.Worker {
+		servers = filepath.Join(e.o.Dir, managed.Folder)
+		after.Go(func() error { return unlessCancelled(e.writer.Run(writing)) })
+	}
+	after.Go(func() error { return unlessCancelled(e.o.Models.Run(writing, servers, e.o.Log)) })
 	sending, stopSending := context.WithCancel(ctx)
 	defer stopSending()
 	before.Go(func() error { defer stopSending(); return unlessCancelled(e.dispatch.Run(sending)) })
-	before.Go(func() error { defer stopSending(); return unlessCancelled(e.life.Run(sending)) })
+	if e.o.Worker {
+		before.Go(func() error { defer stopSending(); return unlessCancelled(e.life.Run(sending)) })
+	}
+	if e.o.Shared {
+		e.join(sending, &before)
+	}
 	err := before.Wait()
 	stopWriting()
-	return errors.Join(err, after.Wait())
+	err = errors.Join(err, after.Wait())
+	if e.o.Shared {
+		e.leave(ctx)
+	}
+	return err
+}
+
+// join starts what a process does for the others of its database.
+func (e *Engine) join(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { e.clock.run(ctx, e.o.Store, e.o.Log); return nil })
+	g.Go(func() error { e.announce(ctx); return nil })
+	if e.o.API {
+		g.Go(func() error { e.watchPeers(ctx); return nil })
+	}
+	if e.o.Worker {
+		g.Go(func() error { (&outlooks{e: e}).run(ctx); return nil })
+	}
 }
 
 // unlessCancelled is err, or nil for context.Canceled, which is a normal end.

@@ -154,13 +154,13 @@ func (m *Models) Notes() []string {
 }
 
 // Run computes for the embedded model, and runs the model servers that this process starts, until ctx ends. dir is the folder of their
-// logs and states.
+// logs and states; "": none is started.
 func (m *Models) Run(ctx context.Context, dir string, log *slog.Logger) error {
 	var g errgroup.Group
 	if m.tiny != nil {
 		g.Go(func() error { return m.tiny.Run(ctx) })
 	}
-	if m.managed != nil {
+	if m.managed != nil && dir != "" {
 		g.Go(func() error { return m.managed.Run(ctx, dir, log) })
 	}
 	return g.Wait()

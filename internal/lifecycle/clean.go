@@ -89,7 +89,7 @@ func nothingLeft() { failpoint.Here("lifecycle.forgotten") }
 // tries again, since the role may get its rights back; after a day remove gives up and returns nil.
 func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
 	err := l.o.Publisher.Clean(ctx, job)
-	hopeless := blob.Permanent(err) && !job.Ended.IsZero() && time.Since(job.Ended) > refusedFor
+	hopeless := blob.Permanent(err) && !job.Ended.IsZero() && l.o.Now().Sub(job.Ended) > refusedFor
 	if err != nil && !hopeless && !errors.Is(err, batholith.ErrNoBucket) {
 		return fmt.Errorf("clean up after job %s: %w", job.ID, err)
 	}
@@ -102,6 +102,10 @@ func (l *Lifecycle) remove(ctx context.Context, job batholith.Job) error {
 // which are cleaned again then.
 func (l *Lifecycle) sweep(ctx context.Context) {
 	for early := sweepAfter; ctx.Err() == nil; early = 0 {
+		if !l.sweeps(ctx) {
+			sleep(ctx, sweepEvery)
+			continue
+		}
 		now := time.Now()
 		unclean, err := l.o.Store.Unclean(ctx)
 		l.each(ctx, unclean, err, l.clean)

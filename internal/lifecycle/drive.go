@@ -30,6 +30,7 @@ type drive struct {
 
 	// The fields from here to the mutex belong to the goroutine, except hurry.
 	first     *batholith.RecordError // the job's first error in this process
+	firstKept bool                   // an error is stored as the job's first one
 	announced bool                   // this process wrote the manifest of the decided end
 	ended     bool                   // this process set the terminal status
 	slow      bool                   // the buckets were slow in an earlier validation
@@ -38,6 +39,7 @@ type drive struct {
 	hurry              chan struct{} // 1-buffered, never closed; gets a value when work is cancelled
 	doing              Wait          // the kind of wait, if the present step fails
 	since              time.Time     // start of that wait; zero: the time of the failure
+	leaveLobby         func()        // gives the job's place in the lobby back; may be called by other goroutines, and again
 
 	mu         sync.Mutex
 	calloff    context.CancelCauseFunc // cancels the work of the present status
@@ -45,6 +47,7 @@ type drive struct {
 	broken     error                   // why the job cannot continue; nil: it can
 	revocation error                   // that the job's role is revoked; nil: it is not
 	ending     bool                    // toEnd has begun
+	inLine     bool                    // the job waits to be validated here, or is validated by another worker
 	began      time.Time               // when this process first saw the job InProgress; zero: not yet
 }
 
@@ -111,7 +114,7 @@ func (d *drive) held(err error) {
 
 // pause waits before a step is retried, at most until the job's deadline or a stop.
 func (d *drive) pause(ctx context.Context, delay time.Duration) {
-	if left := time.Until(d.expires); left > 0 {
+	if left := d.l.until(d.expires); left > 0 {
 		delay = min(delay, left)
 	}
 	select {
@@ -136,7 +139,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	if job.Ending != "" {
 		return false, d.decided(ctx, job)
 	}
-	work, release := context.WithDeadlineCause(work, job.Expires, batholith.ErrExpired)
+	work, release := context.WithTimeoutCause(work, d.l.until(job.Expires), batholith.ErrExpired)
 	defer release()
 	d.doing, d.since = ToEnd, time.Time{}
 	switch job.Status {
@@ -185,6 +188,8 @@ func (d *drive) depart(ctx context.Context, job batholith.Job) error {
 
 // submitted waits for a place among the validations, and moves the job to Validating.
 func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
+	d.waitsInLine(true)
+	defer d.waitsInLine(false)
 	if err := d.place(work, d.l.fast); err != nil {
 		return d.interrupted(ctx, work)
 	}
@@ -195,6 +200,14 @@ func (d *drive) submitted(ctx, work context.Context, job batholith.Job) error {
 // validating checks the job and plans its chunks. It moves the job to Scheduled, or to Failed if the input is refused.
 func (d *drive) validating(ctx, work context.Context, job batholith.Job) error {
 	d.doing = ToValidate
+	leave, err := d.undertake(ctx, work)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if work.Err() != nil {
+		return d.interrupted(ctx, work)
+	}
 	at, err := d.validate(work, job)
 	no, refused := errors.AsType[*refusal](err)
 	if !refused || !no.denied {
@@ -238,7 +251,9 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if _, broken := d.state(); broken != nil && !all { // toEnd was begun and failed
 		return d.toEnd(ctx, job, batholith.EventFail, broken)
 	}
-	if err := d.l.o.Dispatch.Enqueue(job); err != nil {
+	here := job
+	here.Expires = d.l.local(job.Expires) // dispatch compares it with this process's clock
+	if err := d.l.o.Dispatch.Enqueue(here); err != nil {
 		return d.toEnd(ctx, job, batholith.EventFail, err)
 	}
 	if job.Status == batholith.StatusInProgress {
@@ -264,12 +279,11 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 // halt stops the sending of the job's records and keeps the first error that dispatch saw. It waits until all finished outcomes are
 // committed: as long as an outage lasts. If access is denied, the shelf takes the outcomes after the patience (see spent).
 func (d *drive) halt(ctx context.Context, cause error) error {
-	if first := d.l.o.Dispatch.FirstError(d.id); first != nil {
-		d.first = first
-	}
+	d.noteFirst()
 	if err := d.l.o.Dispatch.Halt(ctx, d.id, cause); err != nil {
 		return fmt.Errorf("halt job %s: %w", d.id, err)
 	}
+	d.keepFirst(ctx)
 	return nil
 }
 
@@ -282,7 +296,7 @@ func (d *drive) observe(job batholith.Job) {
 	switch {
 	case job.Status == batholith.StatusStopping:
 		d.stopping.Do(func() { d.callOff(batholith.ErrStopped) })
-	case job.Status.Terminal():
+	case job.Status.Terminal(), job.Status != batholith.StatusSubmitted && job.Status != batholith.StatusValidating && d.isInLine():
 		d.callOff(batholith.ErrMoved)
 	default:
 		d.committed(job.Counts)
@@ -299,6 +313,10 @@ func (d *drive) await(work context.Context, partial *partial) (batholith.Event, 
 		case <-partial.due.C:
 		}
 		counts, broken := d.state()
+		if counts.Errored > 0 {
+			d.noteFirst()
+			d.keepFirst(work)
+		}
 		switch {
 		case counts.Total > 0 && counts.Processed == counts.Total:
 			return batholith.EventFinish, nil

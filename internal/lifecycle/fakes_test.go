@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ const account = "000000000000"
 // world is a Lifecycle over a real store, with buckets in memory, a dispatcher that a test plays and a publisher that counts.
 type world struct {
 	t      *testing.T
+	path   string // of the database
+	worker string // id; "": w
 	store  database
 	bucket *objecttest.Memory
 	limits batholith.Limits
@@ -69,12 +72,13 @@ func memoryDir(t *testing.T) string {
 }
 
 func newWorld(t *testing.T) *world {
-	s, err := store.Open(t.Context(), filepath.Join(memoryDir(t), "db"))
+	path := filepath.Join(memoryDir(t), "db")
+	s, err := store.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &world{t: t, store: database{s}, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits()}
+	w := &world{t: t, path: path, store: database{s}, bucket: objecttest.NewNamedMemory("in"), limits: batholith.DefaultLimits()}
 	w.forget()
 	return w
 }
@@ -90,7 +94,7 @@ func (w *world) forget() {
 
 // start runs a Lifecycle; the returned function ends it and waits.
 func (w *world) start() (stop func()) {
-	o := Options{Store: w.store, Dispatch: w, Publisher: w, Shelf: w.shelf, Worker: "w", Limits: w.limits, Look: w.look,
+	o := Options{Store: w.store, Dispatch: w, Publisher: w, Shelf: w.shelf, Worker: cmp.Or(w.worker, "w"), Limits: w.limits, Look: w.look,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if w.noRole {
 				return blob.Place{}, fmt.Errorf("no such role: %w", batholith.ErrAccessDenied)

@@ -20,6 +20,9 @@ func (d *drive) toEnd(ctx context.Context, job batholith.Job, e batholith.Event,
 		return err
 	}
 	failpoint.Here("lifecycle.halted")
+	if err := d.letOthersHalt(ctx, e); err != nil {
+		return err
+	}
 	// The reason of a failure is stored with the seal, since a later process could not find it out. Every other end follows from the job's
 	// counters, deadline or status.
 	why := ""
@@ -63,6 +66,11 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 	next, err := job.Status.Next(e)
 	if err != nil {
 		return false, batholith.ErrMoved
+	}
+	if job.Counts.Errored > 0 {
+		if d.first, err = d.firstOfAll(ctx); err != nil {
+			return false, err
+		}
 	}
 	message := ending(job, next, cause, d.first)
 	if next == batholith.StatusExpired { // no record was ever sent
@@ -258,7 +266,7 @@ func (d *drive) again(next batholith.Status, err error) bool {
 	case blob.Permanent(err):
 		return false
 	}
-	return next != batholith.StatusFailed || time.Since(d.published) < failedFor || time.Now().Before(d.expires)
+	return next != batholith.StatusFailed || time.Since(d.published) < failedFor || d.l.until(d.expires) > 0
 }
 
 // salvage publishes the readable outcomes of a job with lost segments. If another process has decided the job's end, nothing was lost: its
@@ -316,7 +324,7 @@ func saved(t batholith.Tokens) string {
 // allProcessed begins the message of a Completed job, and replaces the note of the running job.
 const allProcessed = "Every record was processed."
 
-// errored says how many records ended with an error line, and the first error that this process saw.
+// errored says how many records ended with an error line, and the first error.
 func errored(c batholith.Counts, first *batholith.RecordError) string {
 	switch {
 	case c.Errored == 0:

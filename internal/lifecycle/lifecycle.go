@@ -91,12 +91,33 @@ type Kept interface {
 	Unpublished(ctx context.Context, id, why string) error
 }
 
+// Shared is the part of the database with which several workers divide what is not done by the chunk.
+type Shared interface {
+	// Undertake gives a duty to the worker, unless another living worker has it. Resign gives it up.
+	Undertake(ctx context.Context, worker, duty string) (mine bool, err error)
+	Resign(ctx context.Context, worker, duty string) error
+	// TidyProcesses deletes what workers left that have ended.
+	TidyProcesses(ctx context.Context) error
+	// Processes lists the living processes.
+	Processes(ctx context.Context) ([]batholith.Process, error)
+	// Stopping lists the ids of the jobs that are Stopping.
+	Stopping(ctx context.Context) ([]string, error)
+	// Release makes the worker's chunks of a job claimable.
+	Release(ctx context.Context, worker, job string) error
+	// LeasedByOthers reports whether other living workers have chunks of the job.
+	LeasedByOthers(ctx context.Context, worker, job string) (bool, error)
+	// PutFirstError stores the first error line of a job, if none is stored. FirstError returns it; nil: there is none.
+	PutFirstError(ctx context.Context, job string, e batholith.RecordError) error
+	FirstError(ctx context.Context, job string) (*batholith.RecordError, error)
+}
+
 // Store is the part of the database that lifecycle uses.
 type Store interface {
 	Jobs
 	Plans
 	Publications
 	Kept
+	Shared
 }
 
 // Dispatch sends the records of jobs.
@@ -143,7 +164,13 @@ type Options struct {
 	StrictBodies bool // a body that the model would refuse is a bad line, for which the job fails; all bodies are checked
 	Discreet     bool // no text about a job quotes a body; so it is always for a job with an encryption key
 
-	Worker   string // id of this process, which publishes and holds leases under it
+	Worker string // id of this process, which publishes and holds leases under it
+	// Shared says that other workers may use the database.
+	Shared bool
+	// Reaches reports whether this worker can run a job: it has the job's model and network. Other jobs are only ended here. nil: it can run
+	// all.
+	Reaches  func(batholith.Job) bool
+	Now      func() time.Time // the database's clock, as far as it is known; nil: time.Now
 	Log      *slog.Logger
 	Listener batholith.Listener // its Moved is called
 
@@ -158,6 +185,7 @@ type Options struct {
 type Lifecycle struct {
 	o          Options
 	fast, slow *places     // places for reading inputs, of usual and of slow jobs
+	lobby      *places     // places for jobs that this worker validates, until they have a place for reading
 	pool       *jsonl.Pool // scans the inputs of all jobs with a place in fast
 	weights    *semaphore.Weighted
 	partials   *semaphore.Weighted
@@ -190,7 +218,10 @@ func New(o Options) *Lifecycle {
 	if o.Patience == 0 {
 		o.Patience = patience
 	}
-	return &Lifecycle{o: o, fast: newPlaces(o.Validations, 0), slow: newPlaces(slowValidations, slowOfOne), pool: jsonl.NewPool(),
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Lifecycle{o: o, lobby: newPlaces(lobbyPlaces, 0), fast: newPlaces(o.Validations, 0), slow: newPlaces(slowValidations, slowOfOne), pool: jsonl.NewPool(),
 		weights: semaphore.NewWeighted(weightBytes), partials: semaphore.NewWeighted(partialsAtOnce), drives: map[string]*drive{}}
 }
 
@@ -202,6 +233,10 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
 	wg.Go(func() { l.publishAsked(ctx) })
+	stopped := make(chan struct{}, 1)
+	if l.o.Shared {
+		wg.Go(func() { l.watchStops(ctx, stopped) })
+	}
 	for {
 		began := time.Now()
 		jobs, err := l.unfinished(ctx)
@@ -210,6 +245,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		}
 		l.observe(jobs)
 		for _, job := range jobs {
+			if !l.concerns(job) {
+				continue
+			}
 			if d := l.adopt(job); d != nil {
 				wg.Go(func() { defer l.dismiss(d); d.run(ctx) })
 			}
@@ -218,6 +256,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		sleep(ctx, min(lookShare*time.Since(began), longestPause))
 		select {
 		case <-changes:
+		case <-stopped:
 		case <-time.After(l.o.Look):
 		case <-ctx.Done():
 		}

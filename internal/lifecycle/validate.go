@@ -79,6 +79,7 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, 
 	d.since = time.Time{} // later errors count from the time of the failure: reading may have worked for hours
 	d.waits.succeeded(ToValidate)
 	if d.slow {
+		d.leaveLobby()
 		if err := d.place(ctx, d.l.slow); err != nil {
 			return at, err
 		}
@@ -88,6 +89,7 @@ func (d *drive) validate(ctx context.Context, job batholith.Job) (at time.Time, 
 	if err := d.place(ctx, d.l.fast); err != nil {
 		return at, err
 	}
+	d.leaveLobby()
 	defer d.l.fast.give(d.owner)
 	defer d.l.pool.Rest()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -112,6 +114,7 @@ func (d *drive) probe(ctx context.Context, job batholith.Job) (place blob.Place,
 	}
 	began := time.Now()
 	unanswered := time.AfterFunc(noteAfter, func() {
+		d.leaveLobby()
 		d.waits.failed(ToHear, began, fmt.Errorf("the S3 has not answered yet for %s or %s; check that it is running", job.Input.URI, job.Output.URI))
 	})
 	defer d.waits.succeeded(ToHear)

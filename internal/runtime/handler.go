@@ -79,7 +79,9 @@ type Turn interface {
 // Options configure a handler. Optional are Lanes, Authorizer, Admit, Known and Log.
 type Options struct {
 	Models Models
-	// Lanes are nil in a process without a worker, which answers ServiceUnavailableException.
+	// Processes is the number of API processes, which share the rates of callers equally. nil: 1.
+	Processes func() int
+	// Lanes are nil in a process that reaches no model, which answers ServiceUnavailableException.
 	Lanes      Lanes
 	Region     string
 	Profile    bedrock.Profile
@@ -113,7 +115,7 @@ func NewHandler(o Options) http.Handler {
 	if o.Known == nil {
 		o.Known = func(context.Context, string, bedrock.Caller) {}
 	}
-	return &handler{Options: o}
+	return &handler{Options: o, rates: bedrock.Rates{Processes: o.Processes}}
 }
 
 // everything permits every action.

@@ -29,14 +29,14 @@ type sighting struct {
 	since time.Time // when this process first saw this beat; compared by the monotonic clock only
 }
 
-// look reads the leases in the transaction. It returns the workers whose lease lasts, and the idle ones, whose row has not changed for an
+// look reads the leases, in a transaction or outside. It returns the workers whose lease lasts, and the idle ones, whose row has not changed for an
 // hour longer than their lease. Rows of idle workers may be deleted, since a missing row means the same as a lost lease.
-func (w *watch) look(ctx context.Context, tx *sql.Tx) (living, idle []any, err error) {
+func (w *watch) look(ctx context.Context, db queryer) (living, idle []any, err error) {
 	type row struct {
 		id          string
 		beat, lease int64
 	}
-	rows, err := collect(ctx, tx, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.id, &r.beat, &r.lease) },
+	rows, err := collect(ctx, db, func(rows *sql.Rows) (r row, err error) { return r, rows.Scan(&r.id, &r.beat, &r.lease) },
 		`SELECT id, beat, lease FROM workers ORDER BY id`)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read leases: %w", err)

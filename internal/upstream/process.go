@@ -40,3 +40,6 @@ func (b *Backend) Progress() string {
 	}
 	return b.o.Process.Progress()
 }
+
+// Started reports whether this process starts the server itself.
+func (b *Backend) Started() bool { return b.o.Process != nil }

@@ -27,6 +27,7 @@ type Port interface {
 	Keeping
 	Memory
 	Sharing
+	Processes
 	Check(ctx context.Context) error
 }
 
@@ -125,6 +126,22 @@ type Memory interface {
 	Learn(ctx context.Context, l batholith.Learned) error
 }
 
+// Processes is what the processes of a service know of each other, and how they divide work that is not done by the chunk.
+type Processes interface {
+	Shared(ctx context.Context, name string, value []byte) ([]byte, error)
+	PutReach(ctx context.Context, p batholith.Process) error
+	Processes(ctx context.Context) ([]batholith.Process, error)
+	Undertake(ctx context.Context, worker, duty string) (bool, error)
+	Resign(ctx context.Context, worker, duty string) error
+	TidyProcesses(ctx context.Context) error
+	Stopping(ctx context.Context) ([]string, error)
+	LeasedByOthers(ctx context.Context, worker, id string) (bool, error)
+	PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error
+	Forecasts(ctx context.Context, ids []string) (map[string]batholith.Forecast, error)
+	PutFirstError(ctx context.Context, id string, e batholith.RecordError) error
+	FirstError(ctx context.Context, id string) (*batholith.RecordError, error)
+}
+
 // A law is one test of a store that is empty when it begins.
 type law struct {
 	name string
@@ -139,7 +156,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

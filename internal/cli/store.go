@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/store"
+	"github.com/batholith/batholith/internal/sts"
+)
+
+// openStore opens the database of the settings.
+func openStore(ctx context.Context, c *config.Config) (*store.Store, error) {
+	if !c.Postgres() {
+		return store.Open(ctx, filepath.Join(c.Data, databaseName), config.Traces(c.Data))
+	}
+	return store.OpenPostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword})
+}
+
+// Names of values that all processes of a PostgreSQL database share. The first process that needs one stores it.
+const (
+	sharedID       = "id"          // of the database, in the data directory of each of its processes
+	sharedSessions = "session key" // seals session tokens
+	sharedAdmin    = "admin key"   // of the settings without credentials: its id and its secret, in two lines
+	sharedS3       = "s3"          // which S3 holds the objects
+)
+
+// join checks that this process belongs to its database: that its data directory is not that of another database,
+// and that its S3 is the one of the other processes. With SQLite there is nothing to check, since the database is in
+// the data directory.
+func (s *service) join(ctx context.Context) error {
+	c := s.o.Config
+	if !c.Postgres() {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, databaseName)); err == nil {
+		if known, err := config.DatabaseID(c.Data); err == nil && known == "" {
+			return hint(fmt.Errorf("the data directory %s belongs to the database %s in it, and the settings name %s", c.Data, databaseName, c.StoreName()),
+				"name another data directory with --data, or set store back to sqlite; the jobs in %s are not in PostgreSQL", databaseName)
+		}
+	}
+	id, err := s.store.Shared(ctx, sharedID, []byte(rand.Text()))
+	if err != nil {
+		return err
+	}
+	known, err := config.AdoptDatabase(c.Data, string(id))
+	if err != nil {
+		return err
+	}
+	if known != string(id) {
+		return hint(fmt.Errorf("the data directory %s belongs to another database than %s: finished records in it could not be stored there", c.Data, c.StoreName()),
+			"name the former database with --store, or another data directory with --data; each process has its own")
+	}
+	return s.joinS3(ctx)
+}
+
+// external is the shared value of an S3 outside of all processes.
+var external = []byte("external")
+
+// joinS3 refuses an embedded S3 if other processes of the database use another S3: they would not find the objects of
+// this process's jobs. The other way round, a process with s3.endpoint may use the embedded S3 of another one.
+func (s *service) joinS3(ctx context.Context) error {
+	c := s.o.Config
+	own := external
+	if c.EmbeddedS3() {
+		id, err := config.ObjectsID(c.Data)
+		if err != nil {
+			return err
+		}
+		own = []byte(id)
+	}
+	there, err := s.store.Shared(ctx, sharedS3, own)
+	if err != nil || !c.EmbeddedS3() || bytes.Equal(there, own) {
+		return err
+	}
+	what := "the embedded S3 of another process"
+	if bytes.Equal(there, external) {
+		what = "an external S3"
+	}
+	return hint(fmt.Errorf("the processes of the database %s use %s, and would not find objects in the embedded S3 of this one", c.StoreName(), what),
+		"name that S3 with s3.endpoint and its keys")
+}
+
+// sessionKey returns the key that seals session tokens: of the data directory, or the one that all processes of a
+// PostgreSQL database share. A data directory whose jobs were moved to PostgreSQL brings its key along.
+func (s *service) sessionKey(ctx context.Context) ([]byte, error) {
+	c := s.o.Config
+	if !c.Postgres() {
+		return config.SessionKey(c.Data)
+	}
+	key := make([]byte, sts.KeySize)
+	rand.Read(key) // crypto/rand never returns an error
+	if config.HasSessionKey(c.Data) {
+		var err error
+		if key, err = config.SessionKey(c.Data); err != nil {
+			return nil, err
+		}
+	}
+	return s.store.Shared(ctx, sharedSessions, key)
+}
+
+// adoptAdmin adds the admin key to the settings of an API process on PostgreSQL that have no credentials. All API
+// processes share the key, and each has a copy in its data directory for batholith env.
+func (s *service) adoptAdmin(ctx context.Context) error {
+	c := s.o.Config
+	if !c.Postgres() || len(c.Credentials) > 0 {
+		return nil
+	}
+	own, err := config.ReadKey(c.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		own = config.NewKey()
+	} else if err != nil {
+		return err
+	}
+	text, err := s.store.Shared(ctx, sharedAdmin, []byte(own.ID+"\n"+own.Secret))
+	if err != nil {
+		return err
+	}
+	id, secret, _ := bytes.Cut(text, []byte("\n"))
+	key := config.Key{ID: string(id), Secret: string(secret)}
+	if err := config.WriteKey(c.Data, key); err != nil {
+		return err
+	}
+	return adopt(c, key)
+}

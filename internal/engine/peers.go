@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// peers are the processes of the database, as an API process knows them.
+type peers struct {
+	mu    sync.Mutex
+	known map[string]peer // by id
+	born  time.Time       // of the first look that succeeded; zero: none yet
+}
+
+type peer struct {
+	batholith.Process
+	seen time.Time
+}
+
+const (
+	// peersEvery is the time between two looks at the processes.
+	peersEvery = 2 * time.Second
+	// peersStay is how long a process that is gone counts as present: as long as a restart takes.
+	peersStay = 10 * time.Second
+	// reachEvery is the time between two stores of what a process reaches, and reachAgain the time after one that failed.
+	reachEvery, reachAgain = time.Minute, time.Second
+)
+
+// look reads the living processes.
+func (p *peers) look(ctx context.Context, s Store) error {
+	all, err := s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.known == nil {
+		p.known, p.born = map[string]peer{}, now
+	}
+	for _, one := range all {
+		p.known[one.ID] = peer{one, now}
+	}
+	for id, one := range p.known {
+		if now.Sub(one.seen) > peersStay {
+			delete(p.known, id)
+		}
+	}
+	return nil
+}
+
+// apis returns the number of API processes, at least 1.
+func (p *peers) apis() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, one := range p.known {
+		if one.API {
+			n++
+		}
+	}
+	return max(n, 1)
+}
+
+// unreached says why no worker runs a job; "": one does, or it is not known yet.
+func (p *peers) unreached(j batholith.Job) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.born.IsZero() || time.Since(p.born) < peersStay {
+		return ""
+	}
+	workers := 0
+	for _, one := range p.known {
+		if one.Reaches(j) {
+			return ""
+		}
+		if one.Worker {
+			workers++
+		}
+	}
+	switch {
+	case workers == 0:
+		return "No worker is running, so the job waits. Start one: batholith serve with the role worker and the same store."
+	case j.Status == batholith.StatusStopping:
+		return "" // every worker can end it
+	}
+	what := "the model " + j.Model
+	if j.VPC != nil {
+		what += ", the subnets " + strings.Join(j.VPC.SubnetIDs, ", ") + " and the security groups " + strings.Join(j.VPC.SecurityGroupIDs, ", ")
+	}
+	return fmt.Sprintf("No running worker has %s, so the job waits. Start a worker with these in its settings.", what)
+}
+
+// reach is what this process is and reaches.
+func (e *Engine) reach() batholith.Process {
+	p := batholith.Process{ID: e.id, API: e.o.API, Worker: e.o.Worker}
+	if !p.Worker {
+		return p
+	}
+	for _, m := range e.o.Models.Models() {
+		p.Models = append(p.Models, m.ID)
+	}
+	p.Subnets, p.SecurityGroups = e.o.Subnets, e.o.SecurityGroups
+	return p
+}
+
+// reaches reports whether this worker can run a job.
+func (e *Engine) reaches() func(batholith.Job) bool {
+	if !e.o.Shared {
+		return nil
+	}
+	own := e.reach()
+	return func(j batholith.Job) bool { return own.Reaches(j) && e.o.Models.Takes(j.ModelID, j.Type) == nil }
+}
+
+// announce stores what this process reaches, until ctx ends.
+func (e *Engine) announce(ctx context.Context) {
+	own := e.reach()
+	for ctx.Err() == nil {
+		again := reachEvery
+		if err := e.o.Store.PutReach(ctx, own); err != nil {
+			again = reachAgain
+			if ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) { // not found: before the first heartbeat
+				e.o.Log.Debug("store what this process reaches", "err", err)
+			}
+		}
+		pause(ctx, again)
+	}
+}
+
+// watchPeers looks at the processes until ctx ends.
+func (e *Engine) watchPeers(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := e.peers.look(ctx, e.o.Store); err != nil && ctx.Err() == nil {
+			e.o.Log.Debug("look at the processes", "err", err)
+		}
+		pause(ctx, peersEvery)
+	}
+}
+
+// leaveTime is the timeout of leave.
+const leaveTime = 2 * time.Second
+
+// leave gives this process's lease up, so that others need not wait for its end. Without it they wait for the length of a lease.
+func (e *Engine) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	if err := e.o.Store.Heartbeat(ctx, e.id, time.Now()); err != nil {
+		e.o.Log.Debug("give up the lease", "err", err)
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
