@@ -75,10 +75,10 @@ type Options struct {
 	// For a worker.
 	// Subnets and SecurityGroups are those of Networks that this machine reaches. A shared worker leaves jobs with others to other workers.
 	Subnets, SecurityGroups []string
-	Dir      string       // folder of the journal and the worker's id; for one worker at a time
-	DataKeys results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
-	Discreet bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
-	Place    func(context.Context, batholith.Job) (blob.Place, error)
+	Dir                     string       // folder of the journal and the worker's id; for one worker at a time
+	DataKeys                results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
+	Discreet                bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
+	Place                   func(context.Context, batholith.Job) (blob.Place, error)
 	// Media returns an object that the body of an interactive call names, with the rights of the call's sender; or why the sender may not name
 	// it (Code 400), or may not read it (403). owner is the account that must own the bucket; "": the sender's. nil: calls may name no objects.
 	Media    func(ctx context.Context, who bedrock.Caller, uri, owner string) (b blob.Readable, key string, refused *batholith.RecordError)

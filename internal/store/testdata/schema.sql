@@ -21,6 +21,10 @@ CREATE TABLE chunks (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX chunks_leased ON chunks (owner, job) WHERE state = 'leased';
 CREATE INDEX chunks_open ON chunks (job, n) WHERE state <> 'done';
+CREATE TABLE duties (
+    name   TEXT NOT NULL PRIMARY KEY,
+    worker TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE events (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
     job     TEXT    NOT NULL REFERENCES jobs (id),
@@ -39,6 +43,15 @@ CREATE TABLE files (
     output     TEXT    NOT NULL,
     index_key  TEXT    NOT NULL, crc32c TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (job, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE forecasts (
+    job      TEXT    NOT NULL PRIMARY KEY,
+    worker   TEXT    NOT NULL,
+    position INTEGER NOT NULL, -- in the queue of the model, from 1; 0: the job has begun
+    begins   INTEGER NOT NULL, -- 0: unknown
+    ends     INTEGER NOT NULL, -- 0: unknown
+    late     INTEGER NOT NULL, -- 1: ends is after the job's timeout
+    at       INTEGER NOT NULL  -- by the database's clock
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE jobs (
     id          TEXT    NOT NULL PRIMARY KEY,
@@ -67,7 +80,7 @@ CREATE TABLE jobs (
     active      INTEGER NOT NULL, -- 1 until the status is terminal
     sealed      INTEGER NOT NULL, -- 1: no claim and no commit any more
     unclean     INTEGER NOT NULL  -- 1 until the job is forgotten
-, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0) STRICT;
+, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0, first_code INTEGER NOT NULL DEFAULT 0, first_error TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX jobs_active ON jobs (submitted, account, seq) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_by_seq ON jobs (account, seq, name);
 CREATE INDEX jobs_by_status ON jobs (account, status, seq, name);
@@ -75,6 +88,7 @@ CREATE INDEX jobs_by_time ON jobs (account, submitted, seq);
 CREATE INDEX jobs_kept ON jobs (submitted) WHERE kept <> '';
 CREATE INDEX jobs_models ON jobs (account, model) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_names ON jobs (account, name) WHERE active = 1;
+CREATE INDEX jobs_stopping ON jobs (id) WHERE status = 'Stopping';
 CREATE INDEX jobs_sweep ON jobs (sweep) WHERE sweep > 0;
 CREATE INDEX jobs_unclean ON jobs (submitted, account, seq) WHERE active = 0 AND unclean = 1;
 CREATE TABLE limits (
@@ -138,6 +152,10 @@ CREATE TABLE segments (
     sum     INTEGER NOT NULL,
     PRIMARY KEY (job, key)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE shared (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE tags (
     job   TEXT NOT NULL REFERENCES jobs (id),
     name  TEXT NOT NULL,
@@ -160,7 +178,7 @@ CREATE TABLE uploads (
 CREATE TABLE workers (
     id          TEXT    NOT NULL PRIMARY KEY,
     beat INTEGER NOT NULL
-, lease INTEGER NOT NULL DEFAULT 5000) STRICT, WITHOUT ROWID;
+, lease INTEGER NOT NULL DEFAULT 5000, reach TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
 -- chunks chunks: 200000 10000 1
 -- chunks chunks_leased: 200 50 10
 -- chunks chunks_open: 2000 100 1
