@@ -255,7 +255,7 @@ func (w *world) commit(id string, n int, errored int64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := batholith.Commit{Worker: "w", Segment: batholith.Segment{Job: id, Key: fmt.Sprint("seg-", w.commits), Records: int64(n)}}
+	c := batholith.Commit{Worker: "w", Segment: batholith.Segment{Job: id, Key: fmt.Sprint("seg-", w.worker, w.commits), Records: int64(n)}}
 	w.commits++
 	left := n
 	for _, chunk := range chunks {

@@ -198,8 +198,8 @@ func TestAValidationThatWaitsIsFreeForOtherWorkers(t *testing.T) {
 		defer p.start()()
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
-		if got, want := len(fast.reads), jobs-2; got != want {
-			t.Errorf("the other worker has validated %d jobs, want %d", got, want)
+		if got, least := len(fast.reads), jobs-2-lobbyPlaces; got < least {
+			t.Errorf("the other worker has validated %d jobs, want at least %d", got, least)
 		}
 		close(slow.gate)
 		time.Sleep(2 * lookEvery)
