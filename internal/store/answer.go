@@ -134,36 +134,59 @@ func (c *answeringConn) note(err error) error {
 // IsValid implements [driver.Validator].
 func (c *answeringConn) IsValid() bool { return !c.spent && !c.Conn.Conn().IsClosed() }
 
-// BeginTx implements [driver.ConnBeginTx].
-func (c *answeringConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.Conn.BeginTx(ctx, o)
-	if err != nil {
+// BeginTx implements [driver.ConnBeginTx]. The level is that of the session, READ COMMITTED.
+func (c *answeringConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	conn := c.Conn.Conn()
+	if conn.IsClosed() {
+		return nil, driver.ErrBadConn
+	}
+	begin, cancel := context.WithTimeout(ctx, statementTime)
+	defer cancel()
+	if _, err := conn.Exec(begin, "BEGIN"); err != nil {
 		return nil, err
 	}
-	return &answeringTx{Tx: tx, conn: c.Conn.Conn().PgConn()}, nil
+	return &answeringTx{ctx: ctx, conn: conn}, nil
 }
 
 // answeringTx is a transaction on PostgreSQL.
 type answeringTx struct {
-	driver.Tx
-	conn *pgconn.PgConn
+	ctx  context.Context
+	conn *pgx.Conn
 }
 
 // Commit implements [driver.Tx]. An error that wraps errUnknown says that the transaction may be committed.
 func (t *answeringTx) Commit() error {
-	delete(t.conn.CustomData(), warned)
-	err := t.Tx.Commit()
-	warning := t.conn.CustomData()[warned]
+	ctx, cancel := context.WithTimeout(t.ctx, commitTime)
+	defer cancel()
+	data := t.conn.PgConn().CustomData()
+	delete(data, warned)
+	tag, err := t.conn.Exec(ctx, "COMMIT")
 	switch pe, answered := errors.AsType[*pgconn.PgError](err); {
-	case err == nil && warning == nil:
+	case err == nil && tag.String() != "COMMIT": // an error that a statement gave was not returned by the transaction's function
+		return errors.New("the database rolled the transaction back, since one of its statements failed")
+	case err == nil && data[warned] == nil:
 		return nil
 	case err == nil:
-		return fmt.Errorf("%w: %v", errUnknown, warning)
-	case answered && pe.SeverityUnlocalized == "ERROR", errors.Is(err, pgx.ErrTxCommitRollback), pgconn.SafeToRetry(err):
+		return fmt.Errorf("%w: %v", errUnknown, data[warned])
+	case answered && pe.SeverityUnlocalized == "ERROR", pgconn.SafeToRetry(err):
 		return err // rolled back, or never sent
 	}
 	// A FATAL error may come after the commit, when the server is shut down while it waits for its standby.
 	return fmt.Errorf("%w: %w", errUnknown, err)
+}
+
+// Rollback implements [driver.Tx]. A connection that cannot roll back is closed, which makes the server roll back.
+func (t *answeringTx) Rollback() error {
+	ctx, cancel := context.WithTimeout(t.ctx, commitTime)
+	defer cancel()
+	if t.conn.IsClosed() {
+		return nil
+	}
+	_, err := t.conn.Exec(ctx, "ROLLBACK")
+	if err != nil {
+		_ = t.conn.Close(ctx)
+	}
+	return err
 }
 
 // warned is the key of the last warning in the data of a connection.

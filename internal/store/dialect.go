@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/batholith/batholith"
 )
 
 // A dialect holds the differences between databases.
@@ -23,6 +25,9 @@ type dialect struct {
 	// writable is a statement that fails if the database takes no changes, and otherwise changes nothing. Empty: a transaction that has
 	// begun can write.
 	writable string
+	// insertFiles and insertChunks insert rows of a plan, as pending chunks.
+	insertFiles  func(ctx context.Context, tx *sql.Tx, job string, files []batholith.File) error
+	insertChunks func(ctx context.Context, tx *sql.Tx, job string, chunks []batholith.Chunk) error
 	// transact runs f in one transaction, once.
 	transact func(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error
 	// repeat calls do again after an error that says that nothing has happened and that another attempt may succeed.
@@ -38,7 +43,8 @@ func (d dialect) serial() bool { return d.lock == "" }
 func sqliteDialect() dialect {
 	return dialect{
 		goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
-		now:      func(context.Context, queryer) (time.Time, error) { return time.Now(), nil },
+		now:         func(context.Context, queryer) (time.Time, error) { return time.Now(), nil },
+		insertFiles: insertFiles, insertChunks: insertChunks,
 		transact: transactSQLite,
 		repeat:   func(_ context.Context, do func() error) error { return do() }, // the file does not go away
 		within: func(ctx context.Context) (context.Context, context.CancelFunc) {

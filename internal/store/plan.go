@@ -85,10 +85,10 @@ func (s *Store) acceptSmall(ctx context.Context, id string, files []batholith.Fi
 				return errUnchanged
 			}
 		}
-		if err := insertFiles(ctx, tx, id, files); err != nil {
+		if err := s.dialect.insertFiles(ctx, tx, id, files); err != nil {
 			return err
 		}
-		if err := insertChunks(ctx, tx, id, chunks); err != nil {
+		if err := s.dialect.insertChunks(ctx, tx, id, chunks); err != nil {
 			return err
 		}
 		if err := d.establish(ctx, tx, total); err != nil {
@@ -127,7 +127,7 @@ func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.S
 		return err
 	}
 	for some := range slices.Chunk(files, batchRows) {
-		if err := d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return insertFiles(ctx, tx, d.job, some) }); err != nil {
+		if err := d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return d.s.dialect.insertFiles(ctx, tx, d.job, some) }); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (d *draft) write(ctx context.Context, files []batholith.File, chunks iter.S
 		if last, err = checkChunks(last, some); err != nil {
 			return err
 		}
-		err = d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return insertChunks(ctx, tx, d.job, some) })
+		err = d.step(ctx, func(ctx context.Context, tx *sql.Tx) error { return d.s.dialect.insertChunks(ctx, tx, d.job, some) })
 		some = some[:0]
 		failpoint.Here("store.plan-half")
 		return err
@@ -241,7 +241,7 @@ func checkChunks(last int, chunks []batholith.Chunk) (int, error) {
 	return last, nil
 }
 
-// insertFiles inserts row by row: the time of a statement with many rows grows with the square of its placeholders.
+// insertFiles inserts row by row: SQLite has no arrays, and the time of a statement with many rows grows with the square of its placeholders.
 func insertFiles(ctx context.Context, tx *sql.Tx, id string, files []batholith.File) error {
 	for _, f := range files {
 		_, err := tx.ExecContext(ctx, `

@@ -149,8 +149,9 @@ func postgresDialect() dialect {
 		goose: goose.DialectPostgres, migrations: "postgres", contains: "strpos(%[1]s, %[2]s) > 0",
 		// The lock excludes other writers of the row, and lets others insert rows that refer to it.
 		lock: " FOR NO KEY UPDATE", lockShared: " FOR SHARE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED",
-		now:      postgresNow,
-		writable: `SELECT 1 FROM accounts WHERE account = '' FOR UPDATE`, // refused by a server that only reads
+		now:         postgresNow,
+		writable:    `SELECT 1 FROM accounts WHERE account = '' FOR UPDATE`, // refused by a server that only reads
+		insertFiles: unnestFiles, insertChunks: unnestChunks,
 		transact: transactPostgres,
 		repeat:   repeatPostgres,
 		within: func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -170,30 +171,26 @@ func postgresNow(ctx context.Context, db queryer) (time.Time, error) {
 }
 
 // transactPostgres runs f in one transaction, at the isolation level READ COMMITTED. Its statements end with ctx, which closes the
-// connection. COMMIT does not: it ends with the server's answer, or after commitTime with [errUnknown].
+// connection. COMMIT ends with the server's answer, or with [errUnknown] after commitTime or at the deadline of ctx, not when ctx is cancelled.
 func transactPostgres(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() // back to the pool
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTime+commitTime)
-	defer cancel()
-	tx, err := conn.BeginTx(whole, nil)
+	within, stop := context.WithTimeout(ctx, transactionTime)
+	defer stop()
+	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	within, stop := context.WithTimeout(ctx, transactionTime)
-	defer stop()
-	if err := f(within, tx); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return err
-	}
+	err = f(within, tx)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if err != nil {
+		return err
 	}
 	return tx.Commit()
 }
