@@ -125,7 +125,7 @@ func (c *Cluster) configure(o Options) error {
 	set := []string{
 		"listen_addresses = ''", "unix_socket_directories = '" + c.dir + "'", "port = " + port,
 		"max_connections = 200", "shared_buffers = 32MB", "dynamic_shared_memory_type = mmap", "wal_level = replica", "max_wal_senders = 8",
-		"hot_standby = on", "wal_sender_timeout = 10s", "autovacuum_naptime = 10s", "log_min_messages = warning", "max_wal_size = 256MB",
+		"hot_standby = on", "wal_sender_timeout = 10s", "autovacuum_naptime = 10s", "deadlock_timeout = 20ms", "log_min_messages = warning", "max_wal_size = 256MB",
 	}
 	if !o.Durable {
 		set = append(set, "fsync = off", "full_page_writes = off")

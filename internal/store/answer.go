@@ -30,13 +30,9 @@ import (
 // errUnknown says that a change may or may not have happened.
 var errUnknown = errors.New("the database did not confirm the change, which may be stored or not")
 
-// budget is how long an attempt is repeated after the connection was lost: longer than a restart of the server, shorter than the patience
-// of a client of the API.
-const budget = 10 * time.Second
-
-// repeatPostgres calls do until it succeeds, its error is not temporary, or the budget is used up.
-func repeatPostgres(ctx context.Context, do func() error) error {
-	within, cancel := context.WithTimeout(ctx, budget)
+// repeatPostgres calls do until it succeeds, its error is not temporary, or it has been repeated for the time of patience.
+func repeatPostgres(ctx context.Context, patience time.Duration, do func() error) error {
+	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
 	err := backoff.Repeat(within, 20*time.Millisecond, time.Second, func(context.Context) error {
@@ -48,12 +44,12 @@ func repeatPostgres(ctx context.Context, do func() error) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
+	case last == nil:
+		return err // ctx had ended before
+	case ctx.Err() != nil && !errors.Is(last, errUnknown):
 		return ctx.Err()
-	case last != nil:
-		return last // more telling than the end of the budget
 	}
-	return err
+	return last // more telling than the end of the patience
 }
 
 // temporary reports whether an error says that nothing has happened, and another attempt may succeed.
@@ -81,6 +77,9 @@ func temporaryCode(code string) bool {
 	}
 	return code[:min(2, len(code))] == "08" // connection exceptions
 }
+
+// errStandby says that a server only reads.
+var errStandby = errors.New("this server is a standby, which takes no changes: write the primary's host into the address, or all hosts, separated by commas")
 
 // broken reports whether an error is that of a lost connection, or of one that could not be made.
 func broken(err error) bool {

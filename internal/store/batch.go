@@ -66,8 +66,9 @@ func deleteSome(ctx context.Context, tx *sql.Tx, t table, job string) (int64, er
 	return r.RowsAffected()
 }
 
-// deleteQuery is the statement of deleteSome. MATERIALIZED keeps PostgreSQL from running the inner query, with its limit, more than once.
+// deleteQuery is the statement of deleteSome. MATERIALIZED keeps PostgreSQL from running the inner query, with its limit, more than once; the
+// pair of columns makes it look each row up by the primary key.
 func deleteQuery(t table) string {
-	return `WITH batch AS MATERIALIZED (SELECT ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)
-		DELETE FROM ` + t.name + ` WHERE job = $1 AND ` + t.key + ` IN (SELECT ` + t.key + ` FROM batch)`
+	return `WITH batch AS MATERIALIZED (SELECT job, ` + t.key + ` FROM ` + t.name + ` WHERE job = $1 ORDER BY ` + t.key + ` LIMIT $2)
+		DELETE FROM ` + t.name + ` WHERE (job, ` + t.key + `) IN (SELECT job, ` + t.key + ` FROM batch)`
 }

@@ -21,6 +21,9 @@ type PostgresOptions struct {
 	Password string // takes precedence over that of the URL, of PGPASSWORD and of the password file
 	Writers  int    // connections that write; 8
 	Readers  int    // connections that read; 4
+	// Patience is how long a call is repeated while the database cannot be reached; 10 s. It is longer than a restart of the server, and shorter
+	// than the patience of a client of the API.
+	Patience time.Duration
 }
 
 // Limits of one statement and one transaction. The server ends what takes longer, so that a process that is frozen or cut off holds no lock
@@ -48,16 +51,16 @@ func OpenPostgres(ctx context.Context, address string, o PostgresOptions) (*Stor
 		return nil, wrap("open", "PostgreSQL", explainAddress(err))
 	}
 	s, err := openPostgres(ctx, config, o)
-	return s, wrap("open database", describe(config), explainPostgres(err))
+	return s, wrap("open database", describe(config), explainPostgres(config, err))
 }
 
 // openPostgres opens the database of a configuration.
 func openPostgres(ctx context.Context, config *pgx.ConnConfig, o PostgresOptions) (*Store, error) {
 	if o.Password != "" {
-		setPassword(config, o.Password)
+		config.Password = o.Password
 	}
 	process := uuid.NewString()
-	s := &Store{dialect: postgresDialect()}
+	s := &Store{dialect: postgresDialect(cmp.Or(o.Patience, 10*time.Second))}
 	s.writer = postgresDB(session(config, process, ""), cmp.Or(o.Writers, 8))
 	s.reader = postgresDB(session(config, process, "reads"), cmp.Or(o.Readers, 4))
 	s.changes.listen = func() func(context.Context, func()) { return listen(session(config, process, "listens"), process) }
@@ -65,11 +68,6 @@ func openPostgres(ctx context.Context, config *pgx.ConnConfig, o PostgresOptions
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
-}
-
-// setPassword sets the password for every host.
-func setPassword(config *pgx.ConnConfig, password string) {
-	config.Password = password
 }
 
 // describe names the database of a configuration, without a password.
@@ -95,9 +93,6 @@ func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	set("tcp_keepalives_interval", "5")
 	set("tcp_keepalives_count", "3")
 	set("tcp_user_timeout", "25000")
-	// Each statement that runs often has its index. While a table is small, or has grown since it was last analysed, the planner would prefer to
-	// read all of it, and a prepared statement would keep that plan.
-	set("enable_seqscan", "off")
 	set("jit", "off") // to compile a statement takes longer than to run it
 	switch use {
 	case "reads":
@@ -105,7 +100,14 @@ func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	case "migrates":
 		set("statement_timeout", "0") // an index of a large table takes as long as it takes
 		set("lock_timeout", "0")
-		set("enable_seqscan", "on")
+	}
+	if use != "migrates" {
+		// Each statement is written for one plan: walk an index in its order, and look other rows up by their primary key. That is right for any
+		// number of rows. By its statistics, which lag behind a table that grows, the planner would at times read and sort all chunks of a job
+		// to claim one, and a prepared statement would keep that plan.
+		for _, way := range []string{"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "enable_material"} {
+			set(way, "off")
+		}
 	}
 	c.ConnectTimeout = cmp.Or(config.ConnectTimeout, connectTime)
 	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
@@ -120,7 +122,14 @@ func suitable(ctx context.Context, c *pgconn.PgConn) error {
 	if major := majorOf(version); major > 0 && major < oldestPostgres {
 		return &oldServerError{version}
 	}
-	return pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, c)
+	// Servers before 14 have no in_hot_standby; those from 14 on report it without a question.
+	switch c.ParameterStatus("in_hot_standby") {
+	case "off":
+		return nil
+	case "on":
+		return errStandby
+	}
+	return pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, c) // a pooler between may not pass it on
 }
 
 // majorOf is the number before the first dot of a version, or 0.
@@ -144,7 +153,7 @@ func postgresDB(config *pgx.ConnConfig, n int) *sql.DB {
 }
 
 // postgresDialect is the dialect of PostgreSQL.
-func postgresDialect() dialect {
+func postgresDialect(patience time.Duration) dialect {
 	return dialect{
 		goose: goose.DialectPostgres, migrations: "postgres", contains: "strpos(%[1]s, %[2]s) > 0",
 		// The lock excludes other writers of the row, and lets others insert rows that refer to it.
@@ -153,7 +162,7 @@ func postgresDialect() dialect {
 		writable:    `SELECT 1 FROM accounts WHERE account = '' FOR UPDATE`, // refused by a server that only reads
 		insertFiles: unnestFiles, insertChunks: unnestChunks,
 		transact: transactPostgres,
-		repeat:   repeatPostgres,
+		repeat:   func(ctx context.Context, do func() error) error { return repeatPostgres(ctx, patience, do) },
 		within: func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, transactionTime)
 		},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -16,37 +18,65 @@ func (e *oldServerError) Error() string {
 	return fmt.Sprintf("the server is PostgreSQL %s, and version %d or later is needed: upgrade it, or use another server", e.version, oldestPostgres)
 }
 
-// explainAddress explains why an address could not be read. The text of the library hides the password of a URL, but not of every text
-// that is none, so it is left out.
+// explainAddress explains why an address could not be read. The library's own text has parts of the address, and of an address that is
+// mistyped the password may be in any part.
 func explainAddress(err error) error {
-	if err == nil {
-		return nil
-	}
 	var p *pgconn.ParseConfigError
-	if errors.As(err, &p) {
-		return errors.New("the address is not valid: write postgres://USER@HOST:PORT/DATABASE")
-	}
-	return err
-}
-
-// explainPostgres adds the remedy to an error of opening the database.
-func explainPostgres(err error) error {
-	var old *oldServerError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &old):
-		return old
-	case errors.Is(err, context.Canceled):
+	if !errors.As(err, &p) {
 		return err
 	}
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if remedy := remedies[pe.Code]; remedy != "" {
-			return fmt.Errorf("%s: %w", remedy, err)
-		}
+	why := ""
+	if inner := p.Unwrap(); inner != nil && strings.Contains(p.Error(), "TLS") {
+		why = " (" + inner.Error() + ")" // a certificate or key that cannot be read
 	}
-	return err
+	return errors.New("the address is not valid" + why + ": write postgres://USER@HOST:PORT/DATABASE, and the password into PGPASSWORD or a password file")
 }
 
-// remedies are texts for the codes of PostgreSQL's errors.
-var remedies = map[string]string{}
+// remedies are what to do about an error of PostgreSQL, by its code. %[1]s is the user and %[2]s the database.
+var remedies = map[string]string{
+	"28P01": "the password of user %[1]s is wrong or missing: set PGPASSWORD, or write it into the password file (PGPASSFILE)",
+	"28000": "the server does not let user %[1]s in from this machine: check the user, pg_hba.conf, and whether the server requires TLS (sslmode)",
+	"3D000": "there is no database %[2]s: create it with CREATE DATABASE %[2]s OWNER %[1]s",
+	"42501": "user %[1]s may not create or use tables in database %[2]s: make it the owner with ALTER DATABASE %[2]s OWNER TO %[1]s",
+	"42P07": "database %[2]s has tables of another program: use a database of its own",
+	"53300": "the server has no free connection: raise max_connections, or use fewer processes",
+}
+
+// explainPostgres says what to do about an error of opening the database.
+func explainPostgres(config *pgx.ConnConfig, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if old, ok := errors.AsType[*oldServerError](err); ok {
+		return old
+	}
+	if errors.Is(err, errStandby) {
+		return errStandby
+	}
+	err = &oneLine{err}
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if remedy := remedies[pe.Code]; remedy != "" {
+			return fmt.Errorf(remedy+": %[3]w", config.User, config.Database, err)
+		}
+		return err
+	}
+	var connect *pgconn.ConnectError
+	switch {
+	case !errors.As(err, &connect):
+		return err
+	case strings.Contains(err.Error(), "refused TLS"):
+		return fmt.Errorf("the server has no TLS: set it up there, or write sslmode=prefer into the address if the network is safe: %w", err)
+	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
+		return fmt.Errorf("the server's certificate is not accepted: check sslmode and sslrootcert: %w", err)
+	}
+	return fmt.Errorf("the server cannot be reached: check host and port, that PostgreSQL runs there, and the network between: %w", err)
+}
+
+// oneLine is an error whose text is on one line.
+type oneLine struct{ error }
+
+// Error implements error.
+func (e *oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+// Unwrap returns the error itself.
+func (e *oneLine) Unwrap() error { return e.error }
