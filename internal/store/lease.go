@@ -63,14 +63,15 @@ func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, err
 // claim is the statement of Claim if living workers own chunks. It finds the chunks that are not done by a partial index, and locks only those
 // that it takes.
 func (d dialect) claim(living int) string {
-	const set, returning = `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1 WHERE job = $2 AND n IN (`, `) RETURNING ` + chunkColumns
-	free := `SELECT n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT ` + among("owner", 4, living) + `)
+	const set, returning = `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1 WHERE (job, n) IN (`, `) RETURNING ` + chunkColumns
+	free := `SELECT job, n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT ` + among("owner", 4, living) + `)
 		ORDER BY n LIMIT $3` + d.skipLocked
 	if d.serial() {
 		return set + free + returning
 	}
-	// MATERIALIZED: the database may run an inner query more than once, and would lock other chunks each time.
-	return `WITH free AS MATERIALIZED (` + free + `) ` + set + `SELECT n FROM free` + returning
+	// MATERIALIZED: the database may run an inner query more than once, and would lock other chunks each time. The pair of columns makes it
+	// look up each chunk by the primary key.
+	return `WITH free AS MATERIALIZED (` + free + `) ` + set + `SELECT job, n FROM free` + returning
 }
 
 // gate is the part of a job's row that decides whether the job accepts claims and commits.
