@@ -115,7 +115,7 @@ func (s Status) Terminal() bool {
 // Change is one entry of a job's status history. The first is its creation. The history is kept as long as the
 // job.
 type Change struct {
-	Seq     int64 // rises with every change of any job
+	Seq     int64 // position among the changes of all jobs, in the order in which they became visible; 0 in the history of one job
 	Job     string
 	Status  Status
 	Message string // message of the change; empty if it has none
