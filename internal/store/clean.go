@@ -71,7 +71,7 @@ func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep tim
 			return false, err
 		}
 	}
-	at, err := s.dialect.at(ctx, tx, sweep)
+	at, err := s.at(ctx, tx, sweep)
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +81,7 @@ func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep tim
 
 // Unswept returns the ids of the jobs whose second clean-up is due by until, the earliest first.
 func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) {
-	at, err := s.dialect.at(ctx, s.reader, until)
+	at, err := s.at(ctx, s.reader, until)
 	if err != nil {
 		return nil, wrap("list", "jobs to sweep", err)
 	}
@@ -92,7 +92,7 @@ func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) 
 // not used.
 func (s *Store) Swept(ctx context.Context, id string, _ time.Time) error {
 	return wrap("note that there is nothing left of job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now, err := s.dialect.now(ctx, tx)
+		now, err := s.now(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -22,32 +22,14 @@ import (
 //   - If a job of the account with this name is not terminal, it is [batholith.ErrNameInUse].
 //   - If maxActive jobs of the account with this model are not terminal, it is [batholith.ErrTooManyActive]. 0: no limit.
 func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash string, maxActive int) (batholith.Job, error) {
+	var made batholith.Job
 	var first bool
-	j.Model = cmp.Or(j.Model, j.ModelID)
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		seq, submitted, err := nextSeq(ctx, tx, j.Account, millis(j.Submitted))
-		if err != nil {
-			return err
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+		made, first, err = s.create(ctx, tx, j, requestHash, maxActive)
+		if err == nil && !first {
+			return errUnchanged // the rollback returns the seq
 		}
-		if j.Token != "" {
-			earlier, err := jobOfToken(ctx, tx, j.Account, j.Token, requestHash)
-			if err != nil {
-				return err
-			}
-			if earlier != nil {
-				j, first = *earlier, false
-				return errUnchanged // the rollback returns the seq
-			}
-		}
-		if err := mayCreate(ctx, tx, j, maxActive); err != nil {
-			return err
-		}
-		j.Expires = fromMillis(millis(j.Expires) + shift(j, submitted))
-		j.Submitted, j.Modified, j.Ended = fromMillis(submitted), fromMillis(submitted), fromMillis(0)
-		j.Status, j.Message, j.Note, j.Failing = batholith.StatusSubmitted, "", "", ""
-		j.Counts, j.Tokens = batholith.Counts{}, batholith.Tokens{}
-		first = true
-		return insertJob(ctx, tx, j, seq, requestHash)
+		return err
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return batholith.Job{}, wrap("create job", j.ID, err)
@@ -57,8 +39,36 @@ func (s *Store) CreateJob(ctx context.Context, j batholith.Job, requestHash stri
 	if first {
 		s.changes.signal()
 	}
-	j.Tags = nil
-	return j, nil
+	made.Tags = nil
+	return made, nil
+}
+
+// create is CreateJob within a transaction. first is false if the token was used before.
+func (s *Store) create(ctx context.Context, tx *sql.Tx, j batholith.Job, requestHash string, maxActive int) (made batholith.Job, first bool, err error) {
+	at, err := s.at(ctx, tx, j.Submitted)
+	if err != nil {
+		return j, false, err
+	}
+	seq, submitted, err := nextSeq(ctx, tx, j.Account, millis(at))
+	if err != nil {
+		return j, false, err
+	}
+	if j.Token != "" {
+		if earlier, err := jobOfToken(ctx, tx, j.Account, j.Token, requestHash); err != nil {
+			return j, false, err
+		} else if earlier != nil {
+			return *earlier, false, nil
+		}
+	}
+	j.Model = cmp.Or(j.Model, j.ModelID)
+	if err := mayCreate(ctx, tx, j, maxActive); err != nil {
+		return j, false, err
+	}
+	j.Expires = fromMillis(millis(j.Expires) + shift(j, submitted))
+	j.Submitted, j.Modified, j.Ended = fromMillis(submitted), fromMillis(submitted), fromMillis(0)
+	j.Status, j.Message, j.Note, j.Failing = batholith.StatusSubmitted, "", "", ""
+	j.Counts, j.Tokens = batholith.Counts{}, batholith.Tokens{}
+	return j, true, insertJob(ctx, tx, j, seq, requestHash)
 }
 
 // JobOfToken returns the job that an equal request of the account created with the token. It returns batholith.ErrNotFound if the token was

@@ -19,8 +19,7 @@ type dialect struct {
 	// lockShared lets other transactions lock it so too. skipLocked skips rows which another transaction has locked. All are empty for SQLite,
 	// where a writing transaction locks the whole database.
 	lock, lockShared, skipLocked string
-	// now is the database's clock, the same for all of its clients. Times that one worker stores and another compares come from this clock.
-	// SQLite has no clock: all of its processes are on one machine and use the machine's.
+	// now reads the database's clock, the same for all of its clients; nil: it has none (see clock).
 	now func(context.Context, queryer) (time.Time, error)
 	// writable is a statement that fails if the database takes no changes, and otherwise changes nothing. Empty: a transaction that has
 	// begun can write.
@@ -43,7 +42,6 @@ func (d dialect) serial() bool { return d.lock == "" }
 func sqliteDialect() dialect {
 	return dialect{
 		goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
-		now:         func(context.Context, queryer) (time.Time, error) { return time.Now(), nil },
 		insertFiles: insertFiles, insertChunks: insertChunks,
 		transact: transactSQLite,
 		repeat:   func(_ context.Context, do func() error) error { return do() }, // the file does not go away
@@ -51,11 +49,4 @@ func sqliteDialect() dialect {
 			return context.WithoutCancel(ctx), func() {}
 		},
 	}
-}
-
-// at converts a time of this process's clock to the database's clock.
-func (d dialect) at(ctx context.Context, db queryer, t time.Time) (time.Time, error) {
-	ahead := time.Until(t)
-	now, err := d.now(ctx, db)
-	return now.Add(ahead), err
 }

@@ -15,7 +15,7 @@
 // migrations hold the differences.
 //
 // Files: create.go, job.go, list.go, tags.go, event.go (jobs), move.go (statuses and notes), plan.go (files and chunks), lease.go and
-// watch.go (claims and leases), commit.go, progress.go and segment.go (outcomes), publication.go, kept.go and clean.go (the end of a job),
+// watch.go (claims and leases), commit.go, progress.go and segment.go (outcomes), publication.go, kept.go and clean.go (the end of a job), clock.go (times),
 // store.go, lost.go, lock.go, schema.go (the database file), postgres.go, answer.go, listen.go (PostgreSQL: connections, lost answers, other
 // processes' changes).
 //

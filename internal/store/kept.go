@@ -65,6 +65,10 @@ func (s *Store) Published(ctx context.Context, id string, epoch int64, message s
 		if err := s.publishes(ctx, tx, id, epoch); err != nil {
 			return err
 		}
+		at, err := s.at(ctx, tx, at)
+		if err != nil {
+			return err
+		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET kept = '', note = '', message = $1, unclean = 1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
 			WHERE id = $3 AND active = 0 AND kept <> ''`, batholith.CutMessage(message), millis(at), id)
@@ -81,6 +85,10 @@ func (s *Store) Published(ctx context.Context, id string, epoch int64, message s
 // returns [batholith.ErrNothingKept] if their deletion was not requested, or was noted before.
 func (s *Store) Discarded(ctx context.Context, id, message string, at time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		at, err := s.at(ctx, tx, at)
+		if err != nil {
+			return err
+		}
 		r, err := tx.ExecContext(ctx, `
 			UPDATE jobs SET kept = '', note = '', message = $1, unclean = 1, modified = CASE WHEN modified > $2 THEN modified ELSE $2 END
 			WHERE id = $3 AND active = 0 AND kept = 'Discarding'`, batholith.CutMessage(message), millis(at), id)

@@ -17,20 +17,26 @@ func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.L
 	var at int64
 	err := found(s.reader.QueryRowContext(ctx, `SELECT inflight, goodput, at FROM limits WHERE backend = $1 AND model = $2`, backend, model).
 		Scan(&l.Limit, &l.Goodput, &at))
-	l.At = fromMillis(at)
+	if err == nil {
+		l.At, err = s.ours(ctx, s.reader, fromMillis(at))
+	}
 	return l, wrap("read the limit of", backend, err)
 }
 
 // Learn stores the limit of a backend and model, and deletes all limits older than a week.
 func (s *Store) Learn(ctx context.Context, l batholith.Learned) error {
 	return wrap("keep the limit of", l.Backend, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM limits WHERE at < $1`, millis(l.At.Add(-forgetLearned))); err != nil {
+		at, err := s.at(ctx, tx, l.At)
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `
+		if _, err := tx.ExecContext(ctx, `DELETE FROM limits WHERE at < $1`, millis(at.Add(-forgetLearned))); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
 			INSERT INTO limits (backend, model, inflight, goodput, at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (backend, model) DO UPDATE SET inflight = excluded.inflight, goodput = excluded.goodput, at = excluded.at`,
-			l.Backend, l.Model, l.Limit, l.Goodput, millis(l.At))
+			l.Backend, l.Model, l.Limit, l.Goodput, millis(at))
 		return err
 	}))
 }

@@ -12,10 +12,10 @@ import (
 // Move changes a job's status and adds one event, in one transaction. It returns [batholith.ErrMoved] if the status is not from, if the
 // job's end is decided, or if the job would become Scheduled with an unfinished plan.
 //
-// An empty message leaves the job's message unchanged. Modified becomes at, unless it is later already. If the new status is terminal,
+// An empty message leaves the job's message unchanged. Modified becomes at, in the database's time, unless it is later already. If the new status is terminal,
 // Ended becomes Modified, and Note and Failing are emptied. A move to the same status only changes the message, without an event.
 func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error {
-	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return move(ctx, tx, id, from, to, message, at) })
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return s.move(ctx, tx, id, from, to, message, at) })
 	if err != nil {
 		return wrap("move job", id, err)
 	}
@@ -24,13 +24,17 @@ func (s *Store) Move(ctx context.Context, id string, from, to batholith.Status, 
 }
 
 // move is Move within a transaction.
-func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status, message string, at time.Time) error {
+func (s *Store) move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status, message string, at time.Time) error {
 	if from.Terminal() {
 		return cause(ctx, tx, id, batholith.ErrMoved) // a terminal job does not move
 	}
+	at, err := s.at(ctx, tx, at)
+	if err != nil {
+		return err
+	}
 	message = batholith.CutMessage(message)
 	var modified int64
-	err := tx.QueryRowContext(ctx, `
+	err = tx.QueryRowContext(ctx, `
 		UPDATE jobs SET status = $1, active = CAST($2 AS BIGINT),
 			message = CASE WHEN $3 = '' THEN message ELSE $3 END,
 			note = CASE WHEN $2 = 1 THEN note ELSE '' END, failing = CASE WHEN $2 = 1 THEN failing ELSE '' END,
@@ -58,7 +62,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, from, to batholith.Status,
 // Note replaces the note of a job; an empty one removes it. It returns batholith.ErrMoved if the job is terminal or its end is decided.
 func (s *Store) Note(ctx context.Context, id, note string) error {
 	return wrap("note on job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now, err := s.dialect.now(ctx, tx)
+		now, err := s.now(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -73,9 +77,13 @@ func (s *Store) Note(ctx context.Context, id, note string) error {
 // returns nil.
 func (s *Store) Unnote(ctx context.Context, id, note string) error {
 	return wrap("remove a note from job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
+		now, err := s.now(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
 			UPDATE jobs SET note = '', modified = CASE WHEN modified > $1 THEN modified ELSE $1 END
-			WHERE id = $2 AND note = $3 AND note <> ''`, millis(time.Now()), id, batholith.CutMessage(note))
+			WHERE id = $2 AND note = $3 AND note <> ''`, millis(now), id, batholith.CutMessage(note))
 		return err
 	}))
 }

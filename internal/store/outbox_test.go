@@ -11,27 +11,16 @@ import (
 	"github.com/batholith/batholith/internal/pgtest"
 )
 
-// openPG opens a store on an empty database of PostgreSQL until the test ends.
-func openPG(t testing.TB) *Store {
+// freshPG opens a store on an empty database of PostgreSQL until the test ends.
+func freshPG(t testing.TB) *Store {
 	t.Helper()
-	return openPGAt(t, pgtest.Shared(t).Database(t))
-}
-
-// openPGAt opens a database of PostgreSQL until the test ends, as another process does.
-func openPGAt(t testing.TB, address string) *Store {
-	t.Helper()
-	s, err := OpenPostgres(t.Context(), address, PostgresOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
+	return openPG(t, pgtest.Shared(t).Database(t), PostgresOptions{})
 }
 
 // In whatever order transactions insert events and commit them, and whoever reads meanwhile, a reader that stores the last number sees each
 // event once, and those of one job in their order.
 func TestAReaderOfTheOutboxMissesNoEvent(t *testing.T) {
-	s := openPG(t)
+	s := freshPG(t)
 	ctx := t.Context()
 	const jobs, changes = 5, 4
 	rnd := rand.New(rand.NewPCG(17, 4))
@@ -101,7 +90,7 @@ func TestAReaderOfTheOutboxMissesNoEvent(t *testing.T) {
 
 // A numbering that meets another one waits for it, and gives greater numbers.
 func TestTwoReadersNumberNoEventTwice(t *testing.T) {
-	s := openPG(t)
+	s := freshPG(t)
 	ctx := t.Context()
 	for n := range 20 {
 		if _, err := s.CreateJob(ctx, job(n), "hash", 0); err != nil {

@@ -94,7 +94,7 @@ func (s *Store) acceptSmall(ctx context.Context, id string, files []batholith.Fi
 		if err := d.establish(ctx, tx, total); err != nil {
 			return err
 		}
-		return move(ctx, tx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
+		return s.move(ctx, tx, id, batholith.StatusValidating, batholith.StatusScheduled, "", at)
 	})
 	switch {
 	case large:

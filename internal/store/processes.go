@@ -125,7 +125,7 @@ func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith
 		return nil
 	}
 	return wrap("store forecasts of", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now, err := s.dialect.now(ctx, tx)
+		now, err := s.now(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (s *Store) Forecasts(ctx context.Context, ids []string) (map[string]batholi
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	now, err := s.dialect.now(ctx, s.reader)
+	now, err := s.now(ctx, s.reader)
 	if err != nil {
 		return nil, wrap("read", "forecasts", err)
 	}
@@ -184,7 +184,7 @@ func (s *Store) Forecasts(ctx context.Context, ids []string) (map[string]batholi
 // TidyProcesses deletes forecasts that nobody renews, and duties of workers that have ended.
 func (s *Store) TidyProcesses(ctx context.Context) error {
 	return wrap("tidy", "the rows of processes", s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		now, err := s.dialect.now(ctx, tx)
+		now, err := s.now(ctx, tx)
 		if err != nil {
 			return err
 		}

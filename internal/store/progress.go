@@ -161,7 +161,7 @@ func values(c batholith.Counts, t batholith.Tokens, l batholith.Ledger) []any {
 // count adds the counters of a commit to its worker's row, and keeps the job's gate open until the transaction ends. It returns
 // [batholith.ErrSealed] if the gate is closed, or errUnchanged if it is closed and the commit was applied before.
 func (s *Store) count(ctx context.Context, tx *sql.Tx, c batholith.Commit) error {
-	now, err := s.dialect.now(ctx, tx)
+	now, err := s.now(ctx, tx)
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (s *Store) End(ctx context.Context, id string, epoch int64, at, sweep time.
 		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET ending = '', last_message = '', last_manifest = '' WHERE id = $1`, id); err != nil {
 			return err
 		}
-		if err := move(ctx, tx, id, from, to, message, at); err != nil || sweep.IsZero() {
+		if err := s.move(ctx, tx, id, from, to, message, at); err != nil || sweep.IsZero() {
 			return err
 		}
 		forgotten, err = s.forgetSome(ctx, tx, id, sweep)

@@ -29,6 +29,7 @@ type Store struct {
 	reader  *sql.DB // cannot write
 	changes changes
 	watch   watch
+	clock   clock
 }
 
 // Open opens the SQLite database in the file at path, creates it at the first start, and brings its schema up to date.
