@@ -16,7 +16,7 @@ type Limits struct {
 	MaxActiveJobsPerModel int   // jobs from Submitted to Stopping, per account and model
 	MaxCreatesPerSecond   int   // calls of Create, per account and principal
 	MaxCallsPerSecond     int   // calls of a model that wait for their answer, per account and principal
-	MaxTokensPerDay       int64 // tokens in and out of the jobs created on one day (UTC), per account and principal
+	MaxTokensPerDay       int64 // tokens in and out of the interactive calls of one day (UTC) and of the jobs created on it, per account and principal
 	MinTimeoutHours       int
 	MaxTimeoutHours       int
 	DefaultTimeoutHours   int           // timeout of a job that names none

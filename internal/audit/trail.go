@@ -26,6 +26,17 @@ type Entry struct {
 	Status    int        `json:"status"`
 	Code      string     `json:"code,omitempty"` // of the error
 	Agent     string     `json:"agent,omitempty"`
+	Usage     *Usage     `json:"usage,omitempty"` // what a call of a model took
+	// Event is "end" in a second line of a stream, which is written at its end; the first one is written before its first byte. The two have
+	// the same request id.
+	Event string `json:"event,omitempty"`
+}
+
+// Usage is what a call of a model took. Of a stream that broke off it is an estimate.
+type Usage struct {
+	Model        string `json:"model"`
+	InputTokens  int64  `json:"inputTokens"`
+	OutputTokens int64  `json:"outputTokens"`
 }
 
 // Decision is one answer of the policies.
@@ -42,8 +53,11 @@ const maxDecisions = 20
 // Trail collects what becomes known of a request. Its methods, except Done, may be called on a nil *Trail, and all
 // by several goroutines.
 type Trail struct {
-	mu sync.Mutex // guards e
-	e  Entry
+	mu    sync.Mutex // guards the fields below
+	e     Entry
+	done  *Entry // the line of Done
+	usage *Usage // of a stream, for its second line; nil: there is none
+	ended string // code of the error with which a stream ended; "": its answer is whole
 }
 
 // NewTrail begins a request.
@@ -88,6 +102,26 @@ func (t *Trail) Decided(d Decision) {
 	})
 }
 
+// Used notes what a call with a whole answer took. It must be called before Done.
+func (t *Trail) Used(u Usage) { t.change(func(e *Entry) { e.Usage = &u }) }
+
+// Streamed notes what a stream took. code is that of the error with which it ended, "" if its answer is whole.
+func (t *Trail) Streamed(u Usage, code string) {
+	t.change(func(*Entry) { t.usage, t.ended = &u, code })
+}
+
+// End returns the second line of a stream, if there is one. It must be called after Done, and t must not be nil.
+func (t *Trail) End(now time.Time) (e Entry, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.usage == nil || t.done == nil {
+		return Entry{}, false
+	}
+	e = *t.done
+	e.Time, e.Event, e.Usage, e.Code, e.Decisions, e.More = now, "end", t.usage, t.ended, nil, 0
+	return e, true
+}
+
 func (t *Trail) change(f func(*Entry)) {
 	if t == nil {
 		return
@@ -111,6 +145,7 @@ func (t *Trail) Done(request string, status int, code string) Entry {
 		e.Action = e.Decisions[n-1].Action
 	}
 	e.Resource, e.Agent = short(e.Resource), short(e.Agent)
+	t.done = &e
 	return e
 }
 

@@ -67,6 +67,9 @@ func audited(log *audit.Log, next http.Handler) http.Handler {
 		}}
 		next.ServeHTTP(seen, r.WithContext(audit.With(r.Context(), trail)))
 		seen.finish(seen.status)
+		if end, ok := trail.End(time.Now().UTC()); ok {
+			log.Write(end)
+		}
 	})
 }
 

@@ -329,7 +329,8 @@ func (s *service) api() http.Handler {
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
 	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
-		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known})
+		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known,
+		Spent: s.spent, Used: s.used})
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case sts.Is(r):
@@ -341,6 +342,22 @@ func (s *service) api() http.Handler {
 		}
 	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.ServeHTTP(w, runtime.WithKey(r)) })
+}
+
+// spent returns the tokens that a caller has used today.
+func (s *service) spent(ctx context.Context, who bedrock.Caller) (int64, error) {
+	return s.engine.Meter().Spent(ctx, who.Account, who.Principal)
+}
+
+// used counts what a call took, and adds it to the call's line of the audit log.
+func (s *service) used(ctx context.Context, u runtime.Use) {
+	s.engine.Meter().Add(u.Who.Account, u.Who.Principal, u.Model, u.Tokens, u.Failed != "")
+	usage := audit.Usage{Model: u.Model, InputTokens: u.Tokens.Input, OutputTokens: u.Tokens.Output}
+	if trail := audit.Of(ctx); u.Stream {
+		trail.Streamed(usage, u.Failed)
+	} else {
+		trail.Used(usage)
+	}
 }
 
 // readyz answers 200 if jobs can be accepted and run, otherwise 503 with the reason. Further lines name troubles

@@ -487,8 +487,9 @@ type Limits struct {
 	// Maximum number of interactive calls per second (InvokeModel, Converse, CountTokens, streams), per account and principal.
 	// Further calls get a ThrottlingException, which SDKs retry.
 	MaxCallsPerSecond int `yaml:"max_calls_per_second"`
-	// Maximum number of tokens, in and out, of the jobs that a principal creates on one day (UTC).
-	// Once they are used, Create is refused until the next day. Existing jobs continue.
+	// Maximum number of tokens, in and out, of a principal's interactive calls of one day (UTC) and
+	// of the jobs that it creates on that day. Once they are used, Create and calls are refused
+	// until the next day. Existing jobs continue.
 	MaxTokensPerDay int64 `yaml:"max_tokens_per_day"`
 	// Minimum of timeoutDurationInHours.
 	MinTimeoutHours int `yaml:"min_timeout_hours"`

@@ -94,9 +94,11 @@ type Options struct {
 	Processes func() int
 	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
-	Limits     batholith.Limits
-	Profile    bedrock.Profile
-	Region     string
+	// Calls sums the tokens of the interactive calls that a principal made today (UTC). nil: there are none.
+	Calls   func(ctx context.Context, account, principal string) (int64, error)
+	Limits  batholith.Limits
+	Profile bedrock.Profile
+	Region  string
 	// Keys are those that s3EncryptionKeyId may name. nil: an external S3 has them, and finds out
 	// by itself.
 	Keys Keys

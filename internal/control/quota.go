@@ -12,32 +12,46 @@ import (
 // tokensPage is how many jobs are read at once to sum their tokens.
 const tokensPage = 1000
 
-// refuseTokens returns a refusal if the jobs that the caller created today (UTC) have used the tokens of a day. The sum is read from the
-// store, so that it is the same after a restart. Jobs that were created at the same moment may exceed the quota together.
+// refuseTokens returns a refusal if the caller has used the tokens of a day: in interactive calls, and in the jobs created today (UTC). The
+// sum is read from the store, so that it is the same after a restart. Jobs that were created at the same moment may exceed the quota together.
 func (a *API) refuseTokens(ctx context.Context, who bedrock.Caller) (refusal, err error) {
 	if a.Limits.MaxTokensPerDay <= 0 {
 		return nil, nil
 	}
-	today := a.Now().UTC().Truncate(24 * time.Hour)
-	used := int64(0)
-	// After is exclusive, and the store keeps milliseconds.
-	for q := (batholith.ListQuery{Account: who.Account, After: today.Add(-time.Millisecond), Limit: tokensPage}); ; {
-		jobs, next, err := a.Store.Jobs(ctx, q)
+	used, err := a.TokensToday(ctx, who.Account, who.Principal)
+	if err != nil {
+		return nil, err
+	}
+	if a.Calls != nil {
+		calls, err := a.Calls(ctx, who.Account, who.Principal)
 		if err != nil {
-			return nil, fmt.Errorf("sum the tokens of a day: %w", err)
+			return nil, err
 		}
-		for _, j := range jobs {
-			if j.Owner == who.Principal {
-				used = batholith.Sum(used, batholith.Sum(j.Tokens.Input, j.Tokens.Output))
-			}
-		}
-		if q.Cursor = next; next == 0 {
-			break
-		}
+		used = batholith.Sum(used, calls)
 	}
 	if used < a.Limits.MaxTokensPerDay {
 		return nil, nil
 	}
-	return bedrock.QuotaExceeded("The jobs that principal %s created today (UTC) have used %d tokens, and %d are allowed (quota max_tokens_per_day). "+
+	return bedrock.QuotaExceeded("The calls of principal %s and the jobs created today (UTC) have used %d tokens, and %d are allowed (quota max_tokens_per_day). "+
 		"Create the job tomorrow, or ask the operator to raise the quota.", who.Principal, used, a.Limits.MaxTokensPerDay), nil
+}
+
+// TokensToday sums the tokens, input and output, of the jobs that a principal created today (UTC).
+func (a *API) TokensToday(ctx context.Context, account, principal string) (used int64, err error) {
+	today := a.Now().UTC().Truncate(24 * time.Hour)
+	// After is exclusive, and the store keeps milliseconds.
+	for q := (batholith.ListQuery{Account: account, After: today.Add(-time.Millisecond), Limit: tokensPage}); ; {
+		jobs, next, err := a.Store.Jobs(ctx, q)
+		if err != nil {
+			return 0, fmt.Errorf("sum the tokens of a day: %w", err)
+		}
+		for _, j := range jobs {
+			if j.Owner == principal {
+				used = batholith.Sum(used, batholith.Sum(j.Tokens.Input, j.Tokens.Output))
+			}
+		}
+		if q.Cursor = next; next == 0 {
+			return used, nil
+		}
+	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/memory"
+	"github.com/batholith/batholith/internal/meter"
 	"github.com/batholith/batholith/internal/results"
 )
 
@@ -40,6 +41,7 @@ type Store interface {
 	PutReach(ctx context.Context, p batholith.Process) error
 	PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error
 	Forecasts(ctx context.Context, jobs []string) (map[string]batholith.Forecast, error)
+	meter.Store
 }
 
 // Options configures a process. At least one of API and Worker must be set.
@@ -111,6 +113,7 @@ type Engine struct {
 	writer   *results.Writer
 	dispatch *dispatch.Dispatcher
 	calls    *interactive
+	meter    *meter.Meter
 	life     *lifecycle.Lifecycle
 	clock    *Clock // of the database; that of this process if no other uses the database
 	peers    peers
@@ -250,11 +253,19 @@ func (e *Engine) joinAPI() {
 	if e.o.Shared {
 		o.Unreached, o.Processes = e.peers.unreached, e.peers.apis
 	}
+	// The meter and the API sum each other's part of a day's tokens.
+	e.meter = meter.New(meter.Options{Store: e.o.Store, Log: e.o.Log, Now: e.clock.Now, Jobs: func(ctx context.Context, account, principal string) (int64, error) {
+		return e.api.TokensToday(ctx, account, principal)
+	}})
+	o.Calls = e.meter.Called
 	e.api = control.New(o)
 }
 
 // Processes is the number of API processes of the database, at least 1.
 func (e *Engine) Processes() int { return e.peers.apis() }
+
+// Meter counts the tokens of interactive calls. It is nil in a process without API.
+func (e *Engine) Meter() *meter.Meter { return e.meter }
 
 // Service answers Bedrock's operations. It is nil in a process without API.
 func (e *Engine) Service() bedrock.Service {
@@ -308,6 +319,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.o.Worker {
 		servers = filepath.Join(e.o.Dir, managed.Folder)
 		after.Go(func() error { return unlessCancelled(e.writer.Run(writing)) })
+	}
+	if e.meter != nil {
+		after.Go(func() error { return e.meter.Run(writing) })
 	}
 	after.Go(func() error { return unlessCancelled(e.o.Models.Run(writing, servers, e.o.Log)) })
 	sending, stopSending := context.WithCancel(ctx)

@@ -41,12 +41,18 @@ func (h *handler) ask(c *call) (answer batholith.Answer, took time.Duration, err
 	if err := object(c.body); err != nil {
 		return answer, 0, err
 	}
+	if err := h.afford(c); err != nil {
+		return answer, 0, err
+	}
 	err = h.Lanes.Interact(c.http.Context(), c.ask(c.body), func(ctx context.Context, t Turn) (err error) {
 		began := time.Now()
 		answer, err = t.Ask(ctx)
 		took = time.Since(began)
 		return err
 	})
+	if err == nil {
+		h.used(c, answer.Tokens)
+	}
 	return answer, took, err
 }
 

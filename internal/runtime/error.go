@@ -72,7 +72,7 @@ const gone = 499
 func (h *handler) refuse(c *call, w http.ResponseWriter, err error) {
 	ctx := c.http.Context()
 	if ctx.Err() != nil {
-		w.Header().Set("x-amzn-ErrorType", "ClientDisconnected")
+		w.Header().Set("x-amzn-ErrorType", clientGone)
 		w.WriteHeader(gone)
 		return
 	}

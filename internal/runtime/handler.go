@@ -76,7 +76,7 @@ type Turn interface {
 	Used(tokens batholith.Tokens) // of the answer, after Stream
 }
 
-// Options configure a handler. Optional are Lanes, Authorizer, Admit, Known and Log.
+// Options configure a handler. Optional are Lanes, Authorizer, Admit, Known, Spent, Used and Log.
 type Options struct {
 	Models Models
 	// Processes is the number of API processes, which share the rates of callers equally. nil: 1.
@@ -91,7 +91,11 @@ type Options struct {
 	Admit        func(r *http.Request) error
 	Authenticate func(r *http.Request, body []byte) (bedrock.Caller, error)
 	Known        func(ctx context.Context, operation string, who bedrock.Caller)
-	Log          *slog.Logger
+	// Spent returns the tokens that a caller has used today, for the quota Limits.MaxTokensPerDay. Used is called once for each call that got
+	// an answer or a part of one: before the first byte of a whole answer, and at the end of a stream. nil: nothing is counted.
+	Spent func(ctx context.Context, who bedrock.Caller) (int64, error)
+	Used  func(ctx context.Context, u Use)
+	Log   *slog.Logger
 }
 
 // handler is immutable but for the rates of callers.
@@ -114,6 +118,9 @@ func NewHandler(o Options) http.Handler {
 	}
 	if o.Known == nil {
 		o.Known = func(context.Context, string, bedrock.Caller) {}
+	}
+	if o.Used == nil {
+		o.Used = func(context.Context, Use) {}
 	}
 	return &handler{Options: o, rates: bedrock.Rates{Processes: o.Processes}}
 }

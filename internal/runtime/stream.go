@@ -39,9 +39,19 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 	if err := object(body); err != nil {
 		return err
 	}
+	if err := h.afford(c); err != nil {
+		return err
+	}
 	s := &streaming{c: c, relay: newRelay(w, c, &h.unread), plain: plain}
 	defer s.relay.close()
 	err := h.Lanes.Interact(c.http.Context(), c.ask(body), s.attempt)
+	var failed bedrock.Refusal
+	if s.begun && err != nil && c.http.Context().Err() == nil {
+		failed = h.failure(c, err)
+	}
+	if s.begun { // the answer has ended, though its client may not have read it yet
+		h.streamed(c, s, failed)
+	}
 	gone := s.relay.close()
 	switch {
 	case !s.begun:
@@ -49,8 +59,8 @@ func (h *handler) stream(c *call, body []byte, w streamWriter, plain bool) error
 	case gone != nil:
 	case err == nil:
 		err = w.end()
-	case c.http.Context().Err() == nil:
-		err = w.fail(h.failure(c, err))
+	case failed != nil:
+		err = w.fail(failed)
 	}
 	_ = err // the client has gone, and nobody is left to be told
 	return nil
@@ -62,6 +72,10 @@ type streaming struct {
 	relay *relay
 	plain bool // without the members that Bedrock adds to InvokeModel's chunks
 	begun bool // the client gets the first event
+
+	events int64            // that were passed on
+	ended  bool             // the answer is whole
+	tokens batholith.Tokens // of it
 }
 
 // attempt asks one model server.
@@ -104,6 +118,7 @@ func (s *streaming) attempt(ctx context.Context, t Turn) error {
 		return unusable(err)
 	}
 	t.Used(answer.Tokens)
+	s.ended, s.tokens = true, answer.Tokens
 	return s.pass(ctx, t, events)
 }
 
@@ -123,6 +138,7 @@ func (s *streaming) pass(ctx context.Context, t Turn, events []dialect.Event) er
 		if err := s.relay.put(ctx, e); err != nil {
 			return err
 		}
+		s.events++
 	}
 	return nil
 }

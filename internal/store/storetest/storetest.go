@@ -28,6 +28,7 @@ type Port interface {
 	Memory
 	Sharing
 	Processes
+	Usages
 	Check(ctx context.Context) error
 }
 
@@ -142,6 +143,12 @@ type Processes interface {
 	FirstError(ctx context.Context, id string) (*batholith.RecordError, error)
 }
 
+// Usages keep what interactive calls took.
+type Usages interface {
+	PutUsage(ctx context.Context, all []batholith.Usage) error
+	UsedBeside(ctx context.Context, account, principal string, day int64, process string) (tokens int64, err error)
+}
+
 // A law is one test of a store that is empty when it begins.
 type law struct {
 	name string
@@ -156,7 +163,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

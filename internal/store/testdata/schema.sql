@@ -3,6 +3,17 @@ CREATE TABLE accounts (
     seq       INTEGER NOT NULL, -- of the latest job
     submitted INTEGER NOT NULL  -- of the latest job
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE call_usage (
+    account   TEXT    NOT NULL,
+    principal TEXT    NOT NULL,
+    day       INTEGER NOT NULL, -- since 1970-01-01 UTC
+    process   TEXT    NOT NULL, -- random, new at each start
+    calls     INTEGER NOT NULL,
+    input     INTEGER NOT NULL, -- tokens
+    output    INTEGER NOT NULL,
+    PRIMARY KEY (account, principal, day, process)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX call_usage_of_day ON call_usage (day);
 CREATE TABLE chunks (
     job          TEXT    NOT NULL REFERENCES jobs (id),
     n            INTEGER NOT NULL,
