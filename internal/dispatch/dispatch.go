@@ -106,6 +106,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Memory stores the limits found for the backends. nil: each start searches them again.
 	Memory Memory
+	// Loads lets the workers of one server share its limit. nil: this worker has the limit for itself.
+	Loads Loads
 	// Trace gets the state of each lane several times a second while requests are in flight. nil: no samples.
 	Trace func(limit.Sample)
 	// Listener is called for every attempt.
@@ -138,6 +140,8 @@ type Dispatcher struct {
 	unrenewed  atomic.Pointer[error] // error of the first renewal that failed since the last one that succeeded; nil: none
 	lost       atomic.Bool           // the end of the lease is logged; the next renewal resets it
 
+	sharing chan struct{} // 1-buffered, never closed; gets a value when the table of loads should be looked at
+
 	mu      sync.Mutex
 	take    context.Context // ends at shutdown: no new work is taken; nil before Run
 	send    context.Context // ends when the drain time is over: requests in flight are cancelled
@@ -164,7 +168,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {
@@ -203,7 +207,15 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 	beats, stopBeats := context.WithCancel(context.WithoutCancel(ctx))
 	beating := make(chan struct{})
-	go func() { defer close(beating); d.heartbeats(beats) }()
+	go func() {
+		defer close(beating)
+		var both sync.WaitGroup
+		defer both.Wait()
+		if d.o.Loads != nil {
+			both.Go(func() { d.shares(beats) })
+		}
+		d.heartbeats(beats)
+	}()
 
 	<-ctx.Done()
 	d.drain(abort)
@@ -288,6 +300,7 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	f := newFeed(d, q, job, s)
 	d.feeds[job.ID] = f
 	q.enqueue(f)
+	d.share()
 	return nil
 }
 

@@ -24,6 +24,7 @@ type host struct {
 	known   atomic.Bool   // a lane has begun to learn what the server publishes
 	learned chan struct{} // closed when it has; from then on watcher belongs to the goroutine of observe
 	watcher watcher
+	member  member // names are set before the host is used; the rest belongs to the goroutine of Dispatcher.shares
 
 	mu    sync.Mutex
 	lanes []*lane // the first one observes the server
@@ -38,6 +39,7 @@ func (d *Dispatcher) host(b Backend) *host {
 	h := d.hosts[key]
 	if h == nil {
 		h = &host{limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor), turn: make(chan struct{}, 1), learned: make(chan struct{})}
+		d.enlist(h, b)
 		d.hosts[key] = h
 	}
 	return h

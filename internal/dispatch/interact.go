@@ -148,6 +148,7 @@ func (h *host) open() {
 	for _, l := range h.lanes {
 		l.wakeUp()
 	}
+	h.lanes[0].d.share()
 }
 
 // yields reports whether a lane of the server holds no slot while it waits for a record.

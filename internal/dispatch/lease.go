@@ -87,4 +87,8 @@ func (d *Dispatcher) loseLease() {
 	for _, f := range d.feeds {
 		f.interrupt(batholith.ErrLeaseLost)
 	}
+	for _, h := range d.hosts {
+		h.limit.Left(true)
+	}
+	d.share()
 }

@@ -32,6 +32,7 @@ type Store interface {
 	lifecycle.Store
 	dispatch.Store
 	dispatch.Memory
+	dispatch.Loads
 	results.Store
 	results.PublisherStore
 	control.Store
@@ -171,7 +172,7 @@ func (e *Engine) joinWorker() (err error) {
 	if o.Memory > 0 {
 		room = memory.NewBudget(o.Memory)
 	}
-	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: o.Store, Sink: e.writer, Memory: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: o.Store, Sink: e.writer, Memory: o.Store, Loads: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },

@@ -237,3 +237,12 @@ func (f flaky) Decided(ctx context.Context, id string) (message string, manifest
 func (f flaky) End(ctx context.Context, id string, epoch int64, at, sweep time.Time) (bool, error) {
 	return read(ctx, f, func() (bool, error) { return f.Store.End(ctx, id, epoch, at, sweep) })
 }
+
+func (f flaky) PutLoads(ctx context.Context, worker string, loads []batholith.Load) error {
+	return f.try(ctx, func() error { return f.Store.PutLoads(ctx, worker, loads) })
+}
+
+func (f flaky) Loads(ctx context.Context, worker string, backends []string) (others []batholith.Load, workers int, err error) {
+	err = f.try(ctx, func() (err error) { others, workers, err = f.Store.Loads(ctx, worker, backends); return err })
+	return others, workers, err
+}

@@ -39,7 +39,7 @@ func (s *simulation) tally(to part) {
 
 // reads are the calls of the database that write nothing, and those that do not belong to one job.
 var reads = map[string]bool{"Job": true, "Find": true, "Unfinished": true, "Unclean": true, "Unswept": true, "Swept": true, "Files": true, "ChunksOf": true,
-	"Segments": true, "Uploads": true, "Ledger": true, "Decided": true, "Heartbeat": true}
+	"Segments": true, "Uploads": true, "Ledger": true, "Decided": true, "Heartbeat": true, "Loads": true}
 
 // A small job costs these transactions and these calls of the bucket and no others: a process that runs thousands of them a minute is
 // bound by them. The first job of an output also tries it out.

@@ -177,6 +177,18 @@ func (l *Limiter) Calls() (calls, free int) {
 	return l.callers.held + len(l.callers.waiting), l.callsLimit(now) - l.held - l.rests.now(now) - len(l.callers.waiting)
 }
 
+// Reserve is the number of slots that interactive calls need: those in flight, those that wait, and those that are kept free. It is 0 if none
+// came lately.
+func (l *Limiter) Reserve() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &l.callers
+	if !c.recent(l.now()) {
+		return 0
+	}
+	return c.held + len(c.waiting) + c.need.spare
+}
+
 // Rejoin lets calls begin again after Drained.
 func (l *Limiter) Rejoin() {
 	l.mu.Lock()

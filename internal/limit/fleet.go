@@ -57,12 +57,16 @@ func (l *Limiter) Join() {
 	l.climb.part = 1
 }
 
-// Left gives up the share, because the worker has lost its lease and others may take it.
-func (l *Limiter) Left() {
+// Left gives up the share, because the worker does not use the server, or has lost its lease (lost), so that others may have taken its share.
+func (l *Limiter) Left(lost bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f := &l.fleet; !f.alone() {
-		f.share, f.next, f.joined, f.began = 0, 0, false, l.now()
+	f := &l.fleet
+	if f.alone() {
+		return
+	}
+	if f.share, f.next, f.joined = 0, 0, false; lost {
+		f.began = l.now()
 	}
 }
 
