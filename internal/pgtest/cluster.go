@@ -19,12 +19,12 @@ import (
 
 // A Cluster is one PostgreSQL server with its own data.
 type Cluster struct {
-	dir     string // holds data/, log and the socket
-	as      account
-	bin     string
-	guard   io.Closer // its end stops the server
-	settled []string
-	last    atomic.Int64 // number of the latest database
+	dir    string // holds data/, log and the socket
+	as     account
+	bin    string
+	guard  io.Closer    // its end stops the server
+	shared bool         // it runs until the process ends
+	last   atomic.Int64 // number of the latest database
 }
 
 // Options are the settings of a cluster.
@@ -53,6 +53,7 @@ func Shared(t testing.TB) *Cluster {
 		shared.cluster, shared.err = start(Options{})
 	}
 	require(t, shared.err)
+	shared.cluster.shared = true
 	return shared.cluster
 }
 

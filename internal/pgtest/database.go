@@ -11,12 +11,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Database creates an empty database and returns its address. It is dropped when the test ends, since even an empty one takes 7 MB.
+// Database creates an empty database and returns its address. On the shared cluster it is dropped when the test ends, since even an empty one
+// takes 7 MB.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("d%d", c.last.Add(1))
 	c.Exec(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { c.Exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	if c.shared {
+		t.Cleanup(func() { c.Exec(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	}
 	return c.URL(name)
 }
 
@@ -91,4 +94,19 @@ func Exec(t testing.TB, url string, statements ...string) {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// query returns the text that a query of the database postgres gives.
+func (c *Cluster) query(t testing.TB, query string) (text string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, c.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, query).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
