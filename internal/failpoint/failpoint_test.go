@@ -45,14 +45,14 @@ func TestPointsNamesEveryPointInTheProgram(t *testing.T) {
 	for _, dir := range []string{"../../internal", "../../cmd"} {
 		calls(t, dir, func(name string) { places[name]++ })
 	}
-	for _, p := range Points() {
+	for _, p := range append(Points(), MovePoints()...) {
 		if places[p.Name] != 1 {
 			t.Errorf("%s is in %d places; want 1", p.Name, places[p.Name])
 		}
 		delete(places, p.Name)
 	}
 	for name := range places {
-		t.Errorf("Points does not name %s", name)
+		t.Errorf("neither Points nor MovePoints names %s", name)
 	}
 }
 

@@ -49,3 +49,13 @@ func Points() []Point {
 		{"results.closed", "an orderly end of everything but the S3 and the database"},
 	}
 }
+
+// MovePoints lists the points of a move of jobs to another database, in their order. No running service passes them.
+func MovePoints() []Point {
+	return []Point{
+		{"store.copy-begun", "a SQLite database with the mark of a move, and a target that knows nothing of it"},
+		{"store.copy-claimed", "the same, and a target without jobs that no server may use"},
+		{"store.copy-half", "the same: the rows were not committed"},
+		{"store.copy-whole", "all jobs in the target, and a mark that does not say so"},
+	}
+}

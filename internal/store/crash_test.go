@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		fmt.Println(work(path))
 		return
 	}
+	if args := os.Getenv(childMove); args != "" {
+		fmt.Println(moveInChild(args))
+		return
+	}
 	os.Exit(m.Run())
 }
 

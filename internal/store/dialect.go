@@ -14,7 +14,11 @@ import (
 type dialect struct {
 	goose      goose.Dialect
 	migrations string // folder below migrations/
-	contains   string // format of the condition that a column (%[1]s) contains a text (%[2]s), case-sensitive
+	// oldest is the query of the oldest schema version that a program must know to work with the database. Empty: only a program that knows
+	// the database's own version does.
+	oldest   string
+	later    []*goose.Migration // migrations beyond those of the folder
+	contains string             // format of the condition that a column (%[1]s) contains a text (%[2]s), case-sensitive
 	// lock is the suffix of a SELECT whose row must not change before the transaction ends, and which no other transaction may lock until then.
 	// lockShared lets other transactions lock it so too. skipLocked skips rows which another transaction has locked. All are empty for SQLite,
 	// where a writing transaction locks the whole database.

@@ -24,6 +24,8 @@ type PostgresOptions struct {
 	// Patience is how long a call is repeated while the database cannot be reached; 10 s. It is longer than a restart of the server, and shorter
 	// than the patience of a client of the API.
 	Patience time.Duration
+
+	later []*goose.Migration // for tests: migrations of a newer program
 }
 
 // Limits of one statement and one transaction. The server ends what takes longer, so that a process that is frozen or cut off holds no lock
@@ -61,10 +63,14 @@ func openPostgres(ctx context.Context, config *pgx.ConnConfig, o PostgresOptions
 	}
 	process := uuid.NewString()
 	s := &Store{dialect: postgresDialect(cmp.Or(o.Patience, 10*time.Second))}
+	s.dialect.later = append(s.dialect.later, o.later...)
 	s.writer = postgresDB(session(config, process, ""), cmp.Or(o.Writers, 8))
 	s.reader = postgresDB(session(config, process, "reads"), cmp.Or(o.Readers, 4))
 	s.changes.listen = func() func(context.Context, func()) { return listen(session(config, process, "listens"), process) }
 	if err := s.dialect.repeat(ctx, func() error { return migratePostgres(ctx, session(config, process, "migrates"), s.dialect) }); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := s.complete(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -75,7 +81,8 @@ func describe(c *pgx.ConnConfig) string {
 	return c.Database + " at " + net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 }
 
-// session returns the configuration of connections for one use: "" (to write), "reads", "listens" or "migrates".
+// session returns the configuration of connections for one use: "" (to write), "reads", "listens", "migrates" or
+// "copies".
 func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	c := config.Copy()
 	set := func(name, value string) { c.RuntimeParams[name] = value }
@@ -100,8 +107,12 @@ func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	case "migrates":
 		set("statement_timeout", "0") // an index of a large table takes as long as it takes
 		set("lock_timeout", "0")
+	case "copies":
+		set("statement_timeout", "0") // one statement copies a table
+		set("lock_timeout", "0")
+		set("idle_in_transaction_session_timeout", "0") // the source may be slow; a process that has ended is found by its connection
 	}
-	if use != "migrates" {
+	if use != "migrates" && use != "copies" {
 		// Each statement is written for one plan: walk an index in its order, and look other rows up by their primary key. That is right for any
 		// number of rows. By its statistics, which lag behind a table that grows, the planner would at times read and sort all chunks of a job
 		// to claim one, and a prepared statement would keep that plan.
@@ -155,7 +166,7 @@ func postgresDB(config *pgx.ConnConfig, n int) *sql.DB {
 // postgresDialect is the dialect of PostgreSQL.
 func postgresDialect(patience time.Duration) dialect {
 	return dialect{
-		goose: goose.DialectPostgres, migrations: "postgres", contains: "strpos(%[1]s, %[2]s) > 0",
+		goose: goose.DialectPostgres, migrations: "postgres", oldest: `SELECT oldest FROM compatibility`, later: later(), contains: "strpos(%[1]s, %[2]s) > 0",
 		// The lock excludes other writers of the row, and lets others insert rows that refer to it.
 		lock: " FOR NO KEY UPDATE", lockShared: " FOR SHARE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED",
 		now:         postgresNow,

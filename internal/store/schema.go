@@ -16,15 +16,17 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema of db to this program's version. Each migration is one transaction, so a crash leaves the schema of one version
-// or of the next. A newer schema is an error, since an older program would damage it. Only one process may migrate a database at a
-// time (see lockDir and migratePostgres).
+// or of the next. Only one process may migrate a database at a time (see lockDir and migratePostgres).
+//
+// A newer schema is an error, since an older program could damage it, unless the database says that programs of this version may go on
+// (see dialect.oldest).
 func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, "migrations/"+d.migrations)
 	if err != nil {
 		return err
 	}
 	p, err := goose.NewProvider(d.goose, db, files,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()), goose.WithGoMigrations(d.later...))
 	if err != nil {
 		return err
 	}
@@ -36,12 +38,30 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	case has == knows:
 		return nil
 	case has > knows:
-		return fmt.Errorf("its schema is version %d and this program knows versions up to %d: run a newer batholith", has, knows)
+		return d.newer(ctx, db, has, knows)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate from version %d to %d: %w", has, knows, err)
 	}
 	return nil
+}
+
+// newer decides about a schema of version has that is newer than the version that this program knows. nil: the program works with it.
+func (d dialect) newer(ctx context.Context, db *sql.DB, has, knows int64) error {
+	if d.oldest == "" {
+		return fmt.Errorf("its schema is version %d and this program knows versions up to %d: run a newer batholith", has, knows)
+	}
+	oldest, err := collect(ctx, db, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, d.oldest)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read which programs its schema works with: %w", err)
+	case len(oldest) == 1 && oldest[0] <= knows:
+		return nil
+	case len(oldest) == 1:
+		return fmt.Errorf("its schema is version %d, which works with programs that know version %d or later, and this program knows versions up to %d: run a newer batholith",
+			has, oldest[0], knows)
+	}
+	return fmt.Errorf("its schema is version %d, it does not say which older programs it works with, and this program knows versions up to %d: run a newer batholith", has, knows)
 }
 
 // migrationLock is the key of PostgreSQL's advisory lock under which one process at a time migrates. The server releases the lock of a

@@ -43,8 +43,20 @@ func Open(ctx context.Context, path string, signs ...Sign) (*Store, error) {
 	return s, wrap("open database", path, err)
 }
 
-// open opens the file under the lock of its folder.
+// open opens the file under the lock of its folder, unless its jobs were moved to another database.
 func open(ctx context.Context, path string, signs []Sign) (*Store, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := notMoved(path); err != nil {
+		return nil, err
+	}
+	return openLocked(ctx, path, signs)
+}
+
+// openLocked is open without a look at the mark of a move.
+func openLocked(ctx context.Context, path string, signs []Sign) (*Store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err

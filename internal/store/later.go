@@ -1,0 +1,9 @@
+//go:build !nextschema
+
+package store
+
+import "github.com/pressly/goose/v3"
+
+// later returns the migrations of PostgreSQL that this program has beyond those in its folder: none. A program that is built with the tag
+// nextschema has one, so that tests can run the program of the next version beside this one.
+func later() []*goose.Migration { return nil }
