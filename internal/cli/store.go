@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/sts"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // openStore opens the database of the settings.
@@ -39,14 +40,11 @@ func (s *service) join(ctx context.Context) error {
 	if !c.Postgres() {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, databaseName)); err == nil {
-		if known, err := config.DatabaseID(c.Data); err == nil && known == "" {
-			return hint(fmt.Errorf("the data directory %s belongs to the database %s in it, and the settings name %s", c.Data, databaseName, c.StoreName()),
-				"name another data directory with --data, or set store back to sqlite; the jobs in %s are not in PostgreSQL", databaseName)
-		}
-	}
 	id, err := s.store.Shared(ctx, sharedID, []byte(rand.Text()))
 	if err != nil {
+		return err
+	}
+	if err := ownDatabase(c, string(id)); err != nil {
 		return err
 	}
 	known, err := config.AdoptDatabase(c.Data, string(id))
@@ -58,6 +56,23 @@ func (s *service) join(ctx context.Context) error {
 			"name the former database with --store, or another data directory with --data; each process has its own")
 	}
 	return s.joinS3(ctx)
+}
+
+// ownDatabase refuses a data directory with a SQLite database whose jobs are not in the PostgreSQL database with this id.
+func ownDatabase(c *config.Config, id string) error {
+	path := filepath.Join(c.Data, databaseName)
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	moved, err := store.ReadMoved(path)
+	if err != nil || moved.Done && moved.ID == id {
+		return err
+	}
+	if known, err := config.DatabaseID(c.Data); err != nil || known != "" {
+		return err
+	}
+	return hint(fmt.Errorf("the data directory %s belongs to the database %s in it, whose jobs are not in %s", c.Data, databaseName, c.StoreName()),
+		"move them with: batholith migrate --data %s --to %s; or name another data directory with --data, or set store back to sqlite", words.Quote(c.Data), words.Quote(c.StoreName()))
 }
 
 // external is the shared value of an S3 outside of all processes.

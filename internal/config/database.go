@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,6 +25,14 @@ func DatabaseID(dir string) (string, error) { return readID(dir, databaseFile) }
 // AdoptDatabase makes a data directory belong to a PostgreSQL database, unless it belongs to one already. It returns the
 // id of the one that it belongs to.
 func AdoptDatabase(dir, id string) (string, error) { return adoptID(dir, databaseFile, id) }
+
+// LeaveDatabase makes a data directory belong to no PostgreSQL database.
+func LeaveDatabase(dir string) error {
+	if err := os.Remove(filepath.Join(dir, databaseFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an id from the data directory: %w", err)
+	}
+	return nil
+}
 
 // ObjectsID returns the id of the embedded S3 of a data directory, and makes it at the first call.
 func ObjectsID(dir string) (string, error) { return adoptID(dir, objectsFile, rand.Text()) }

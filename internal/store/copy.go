@@ -41,8 +41,11 @@ type Copy struct {
 // Result is what a [Copy] has done.
 type Result struct {
 	ID     string  // of the move
-	Tables []Count // of the rows in the target
-	Before bool    // an earlier run had copied everything
+	Tables []Count // of the rows in the target; nil if Before
+	Jobs   int64
+	// Unfinished is the number of these jobs that have not ended.
+	Unfinished int64
+	Before     bool // an earlier run had copied everything
 }
 
 // A Count is the number of rows of a table.
@@ -155,8 +158,7 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 	}
 	switch {
 	case err == nil:
-		r.Tables, err = counts(ctx, conn)
-		return false, err
+		return false, r.count(ctx, conn)
 	case unsure:
 		return false, fmt.Errorf("the new database may be complete: run the same command again: %w", err)
 	}

@@ -260,25 +260,30 @@ func vacant(ctx context.Context, db pgxQueryer) error {
 	return nil
 }
 
-// counts returns the numbers of rows of the tables with rows, and lets the planner know them.
-func counts(ctx context.Context, conn *pgx.Conn) (all []Count, err error) {
+// count counts the rows in the target, and lets its planner know them.
+func (r *Result) count(ctx context.Context, conn *pgx.Conn) error {
+	r.Tables = nil
 	tables, err := targetTables(ctx, conn)
+	if err != nil {
+		return err
+	}
 	for _, t := range tables {
 		n := Count{Table: t}
 		if slices.Contains(schemaTables, t) {
 			continue
 		}
 		if err := conn.QueryRow(ctx, `SELECT count(*) FROM `+pgx.Identifier{t}.Sanitize()).Scan(&n.Rows); err != nil {
-			return nil, err
+			return err
 		}
 		if n.Rows > 0 {
-			all = append(all, n)
+			r.Tables = append(r.Tables, n)
 		}
 	}
-	if err == nil {
-		_, err = conn.Exec(ctx, `ANALYZE`)
+	if err := conn.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE active = 1) FROM jobs`).Scan(&r.Jobs, &r.Unfinished); err != nil {
+		return err
 	}
-	return all, err
+	_, err = conn.Exec(ctx, `ANALYZE`)
+	return err
 }
 
 // advance sets each sequence behind the highest number in its column.
@@ -301,7 +306,10 @@ func advance(ctx context.Context, tx pgx.Tx) error {
 // A Preview is what a [Copy] would do.
 type Preview struct {
 	Tables []Count // of the rows in the source
-	Moved  Moved   // of an earlier run
+	Jobs   int64
+	// Unfinished is the number of these jobs that have not ended.
+	Unfinished int64
+	Moved      Moved // of an earlier run
 }
 
 // Preview reads the source and the target, and changes neither of them. The error is the one that [Copy.Run] would return before it copies.
@@ -340,7 +348,7 @@ func (c *Copy) previewSource(ctx context.Context, p *Preview) error {
 		}
 	}
 	slices.SortFunc(p.Tables, func(a, b Count) int { return strings.Compare(a.Table, b.Table) })
-	return nil
+	return db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(active), 0) FROM jobs`).Scan(&p.Jobs, &p.Unfinished)
 }
 
 // previewTarget checks that the target can be reached and is empty, or was filled by an earlier run.
