@@ -7,7 +7,7 @@
 //	go run ./internal/bench -markdown table.md -plots docs/plots
 //	go run ./internal/bench -run cost -profile cpu.out
 //
-// Each measure has a file: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, fair.go, identical.go, validation.go,
+// Each measure has a file: cost.go, memory.go, first.go, small.go, saturation.go, oracle.go, prefix.go, mix.go, fair.go, identical.go, validation.go,
 // control.go, faults.go, evidence.go, calls.go. They share table.go (rows and goals), process.go (processes and their usage), serve.go, simulate.go and
 // witness.go (servers), and input.go (records).
 package main
@@ -42,6 +42,7 @@ var measures = []struct {
 	{"saturation", saturation},
 	{"oracle", oracle},
 	{"prefix", prefix},
+	{"mix", mix},
 	{"fair", fair},
 	{"identical", identical},
 	{"faults", faults},

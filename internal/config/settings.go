@@ -387,6 +387,11 @@ type Backend struct {
 	// --scheduling-policy priority, SGLang --enable-priority-scheduling and
 	// --default-priority-value. A server that refuses priorities gets the requests without.
 	Priority string `yaml:"priority"`
+	// true: where prompts share beginnings, send this server the records in the order of their
+	// prompts alone. false (default): records with long prompts and records with long answers
+	// are sent at the same time if that order would bring them one after the other. llama.cpp,
+	// and servers with few slots, get the order alone in either case.
+	NoMixing bool `yaml:"no_mixing"`
 	// true: never send test requests to this server. false (default): if records fail and no
 	// other record shows whether the server works, it gets a small request with a fixed text
 	// and max_tokens 1. Without test requests, failing records wait longer before they end with

@@ -65,18 +65,42 @@ func (s *leaders) beyond(p *dialect.Prompt) (n int) {
 	return n
 }
 
-// step is the position of the record of f that the lane sends next: a leader, or the next one of the walk. There must be a record. The
-// caller holds queue.mu.
-func (l *lane) step(f *feed) int {
+// aim is where a lane continues in a window: in which part, and after which prompt (nil: at the beginning).
+type aim struct {
+	of   part
+	last *dialect.Prompt
+}
+
+// aim returns where the lane continues in the window of f. There must be a record.
+func (l *lane) aim(f *feed) aim {
+	of := f.ready.due(l)
+	return aim{of, l.fronts[of]}
+}
+
+// step is the position of the record of f that the lane sends next: a scout, a leader, or the next one of the walk. There must be a record
+// where the lane aims. The caller holds queue.mu.
+func (l *lane) step(f *feed, to aim) int {
 	w, round := &f.ready, l.limit.Size()
-	at := w.next(l.last)
+	if f.changes(1) {
+		to = l.aim(f)
+	}
+	if at, ok := w.scout(); ok {
+		return at
+	}
+	at := w.next(to.last, to.of)
 	l.leaders.begin(leadRounds * round)
+	most := 1 + round/f.queue.walking()
+	if w.mixed {
+		from, end := w.bounds(to.of)
+		most = 1 + most*(end-from)/len(w.items)
+		w.settle(l, to.of)
+	}
 	if w.ordered && w.pays() {
-		if lead, ok := w.leader(l, at, 1+round/f.queue.walking()); ok {
+		if lead, ok := w.leader(front{l, to.of}, at, most); ok {
 			return lead
 		}
 	}
-	l.last = &w.items[at].prompt
+	l.fronts[to.of] = &w.items[at].prompt
 	return at
 }
 
@@ -92,15 +116,17 @@ func (q *queue) walking() (jobs int) {
 
 // leader finds the next leader for a lane whose walk is at position at: a record that shares leastShared bytes more with the record after
 // it than with the record before it. It looks at most records ahead, and at each record once.
-func (w *walk) leader(l *lane, at, most int) (int, bool) {
-	i, before := at, l.last
-	if looked := w.looked[l]; looked != nil {
+func (w *walk) leader(of front, at, most int) (int, bool) {
+	l := of.l
+	i, before := at, l.fronts[of.of]
+	_, to := w.bounds(of.of)
+	if looked := w.looked[of]; looked != nil {
 		// A larger distance means that records were added since, or that the walk has started over.
-		if n := w.behind(looked); n > at && n <= at+2*most {
+		if n := w.behind(looked, of.of); n > at && n <= at+2*most {
 			i, before = n, looked
 		}
 	}
-	for end := min(at+most, len(w.items)-1); i < end; i++ {
+	for end := min(at+most, to-1); i < end; i++ {
 		p := &w.items[i].prompt
 		least := leastShared
 		if before != nil {
@@ -110,27 +136,28 @@ func (w *walk) leader(l *lane, at, most int) (int, bool) {
 			if l.leaders.beyond(&w.items[at].prompt) >= mostLeaders {
 				break
 			}
-			w.look(l, p)
+			w.look(of, p)
 			l.leaders.add(p, n)
 			return i, true
 		}
 		before = p
 	}
 	if before != nil {
-		w.look(l, before)
+		w.look(of, before)
 	}
 	return 0, false
 }
 
 // look notes the prompt up to which a lane has looked for leaders.
-func (w *walk) look(l *lane, p *dialect.Prompt) {
+func (w *walk) look(of front, p *dialect.Prompt) {
 	if w.looked == nil {
-		w.looked = map[*lane]*dialect.Prompt{}
+		w.looked = map[front]*dialect.Prompt{}
 	}
-	w.looked[l] = p
+	w.looked[of] = p
 }
 
-// behind is the position of the first record whose prompt comes after p.
-func (w *walk) behind(p *dialect.Prompt) int {
-	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) > 0 })
+// behind is the position of the first record of a part whose prompt comes after p.
+func (w *walk) behind(p *dialect.Prompt, of part) int {
+	from, to := w.bounds(of)
+	return from + sort.Search(to-from, func(i int) bool { return w.items[from+i].prompt.Compare(p) > 0 })
 }

@@ -29,6 +29,6 @@ func BenchmarkWalk(b *testing.B) {
 			w.add(next)
 			i++
 		}
-		last = &w.take(w.next(last)).prompt
+		last = &w.take(w.next(last, reading)).prompt
 	}
 }

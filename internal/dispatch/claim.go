@@ -207,6 +207,7 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	}
 	f.flying += len(known)
 	f.ready.add(f.stageAll(ask))
+	f.changes(len(ask))
 	q.wake()
 	return known, answers, nil
 }

@@ -92,6 +92,8 @@ type item struct {
 	objects       []*attachment      // the same, while they can be sent; guarded by queue.mu when the record is not in flight
 	etags         []string           // their versions, once a request with them was sent
 	prompt        dialect.Prompt     // slices of input
+	part          part               // of the window
+	kin           *kin               // its group, if answers of the group are noted
 	same          digest             // digest of the input, if it may have twins
 	twins         []*item            // records that get the same answer
 	charged       float64            // estimated tokens, charged to the shares when it was taken

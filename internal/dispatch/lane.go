@@ -21,22 +21,24 @@ type lane struct {
 	d       *Dispatcher
 	backend Backend
 	host    *host
-	limit   *limit.Limiter  // of the host
-	answers *memory.Account // of the host
-	reached bool            // a probe was answered; used by the goroutine of run only
-	hand    chan errand     // unbuffered, never closed; to an idle sender
-	wake    chan struct{}   // 1-buffered, never closed; gets a value when a record may have become ready
-	last    *dialect.Prompt // of the latest record; used by the goroutine of run only
-	leaders leaders         // used by the goroutine of run only
-	doubted string          // note about the priority that was logged last; used by the goroutine of run only
-	turn    int             // counts searches for trial records; used by the goroutine of run only
-	pausing chan struct{}   // 1-buffered, never closed; gets a value when a canary may be due
+	limit   *limit.Limiter         // of the host
+	answers *memory.Account        // of the host
+	reached bool                   // a probe was answered; used by the goroutine of run only
+	hand    chan errand            // unbuffered, never closed; to an idle sender
+	wake    chan struct{}          // 1-buffered, never closed; gets a value when a record may have become ready
+	fronts  [parts]*dialect.Prompt // of the latest record of each part of a window; used by the goroutine of run only
+	owed    float64                // records that write, taken too few or (negative) too many; used by the goroutine of run only
+	leaders leaders                // used by the goroutine of run only
+	doubted string                 // note about the priority that was logged last; used by the goroutine of run only
+	turn    int                    // counts searches for trial records; used by the goroutine of run only
+	pausing chan struct{}          // 1-buffered, never closed; gets a value when a canary may be due
 
 	paused     atomic.Int32                        // number of paused classes
 	can        atomic.Pointer[batholith.Abilities] // as the backend says it; nil: it was not asked yet
 	spared     atomic.Uint32                       // optional request members that the server refuses, as batholith.Spare
 	priority   atomic.Pointer[int64]               // of batch requests in the server's queue; nil: none is sent
 	lastSource atomic.Pointer[batholith.Source]    // of the latest answer; most answers share it
+	slotted    atomic.Bool                         // the server says how many slots it has, see queue.mixes
 
 	running bool // guarded by d.mu
 

@@ -48,10 +48,12 @@ func (l *lane) learn(ctx context.Context) {
 	if first {
 		defer close(l.host.learned)
 	}
+	n, ok := l.backend.Slots(ctx)
+	l.slotted.Store(ok)
 	if l.backend.MaxInFlight() > 0 {
 		return
 	}
-	if n, ok := l.backend.Slots(ctx); ok {
+	if ok {
 		l.limit.Publish(n)
 	}
 	if !first {

@@ -128,6 +128,9 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 		if it.prompt.MaxTokens > 0 {
 			f.meanMost.add(float64(it.prompt.MaxTokens))
 		}
+		if k := it.kin; k != nil {
+			k.add(took.Output, it.prompt.MaxTokens)
+		}
 		for _, m := range [...]struct{ in, out *average }{{&f.meanIn, &f.meanOut}, {&q.meanIn, &q.meanOut}} {
 			m.in.add(float64(took.Input))
 			m.out.add(float64(took.Output))

@@ -200,10 +200,14 @@ func (q *queue) takeFrom(p *picking, f *feed) *item {
 	if g := q.slowest(); g != nil && g.ready.any(l) && p.goes(g) {
 		return g.takeReady(l, g.ready.longest)
 	}
-	if g := q.neighbour(l, f); p.goes(g) {
-		f = g
+	if !f.ready.any(l) {
+		return nil
 	}
-	return f.takeReady(l, func() int { return l.step(f) })
+	to := l.aim(f)
+	if g, there := q.neighbour(l, f, to); p.goes(g) {
+		f, to = g, there
+	}
+	return f.takeReady(l, func() int { return l.step(f, to) })
 }
 
 // wake makes all lanes of the queue look for a record again.
@@ -238,9 +242,9 @@ const lastRecords = 4096
 // slowest returns the feed with the longest record if that record should be sent now, else nil. It should when nothing is left to be read
 // and
 //
-//	tokens of the longest record × slots ≥ tokens of all ready records
+//	length of the longest record × slots ≥ lengths of all ready records
 //
-// since then it would still run when all others are done. The caller holds mu.
+// since then it would still run when all others are done. The length is item.length. The caller holds mu.
 func (q *queue) slowest() (f *feed) {
 	slots := q.slots()
 	if q.served < q.slowNext {
@@ -254,10 +258,10 @@ func (q *queue) slowest() (f *feed) {
 	}
 	for _, g := range q.feeds {
 		for _, it := range g.ready.items {
-			size := it.size()
-			sum += size
-			if size > most {
-				most, f = size, g
+			length := it.length()
+			sum += length
+			if length > most {
+				most, f = length, g
 			}
 		}
 	}
@@ -277,14 +281,16 @@ const (
 	looksAside    = 16       // feeds that are compared
 )
 
-// neighbour returns the feed to serve in the turn of f: the one whose next prompt shares the longest beginning with the prompt that the
-// lane sent last, if that is leastShared bytes more than f shares; else f. Its tokens are charged to its own account. The caller holds mu.
-func (q *queue) neighbour(l *lane, f *feed) *feed {
-	if l.last == nil || len(q.feeds) < 2 || !f.ready.ordered || len(f.ready.items) == 0 {
+// neighbour returns the feed to serve in the turn of f, and where: the one whose next prompt shares the longest beginning with the prompt
+// that the lane sent last, if that is leastShared bytes more than f shares; else f. Its tokens are charged to its own account. The caller
+// holds mu.
+func (q *queue) neighbour(l *lane, f *feed, to aim) (*feed, aim) {
+	if to.last == nil || len(q.feeds) < 2 || !f.ready.ordered {
 		f.repay()
-		return f
+		return f, to
 	}
-	best, shared := f, f.ready.items[f.ready.next(l.last)].prompt.Shared(l.last)+leastShared
+	best, where := f, to
+	shared := f.ready.items[f.ready.next(to.last, to.of)].prompt.Shared(to.last) + leastShared
 	looked := 0
 	for _, g := range q.feeds {
 		if g == f || !g.ready.ordered || !g.ready.any(l) || g.borrowed > q.mayBorrow(g, f) {
@@ -293,16 +299,21 @@ func (q *queue) neighbour(l *lane, f *feed) *feed {
 		if looked++; looked > looksAside {
 			break
 		}
-		if n := g.ready.items[g.ready.next(l.last)].prompt.Shared(l.last); n > shared {
-			best, shared = g, n
+		for of := range parts {
+			if from, end := g.ready.bounds(of); from == end {
+				continue
+			}
+			if n := g.ready.items[g.ready.next(to.last, of)].prompt.Shared(to.last); n > shared {
+				best, where, shared = g, aim{of, to.last}, n
+			}
 		}
 	}
 	if best == f {
 		f.repay()
 	} else {
-		best.borrowed += best.ready.items[best.ready.next(l.last)].size()
+		best.borrowed += best.ready.items[best.ready.next(where.last, where.of)].size()
 	}
-	return best
+	return best, where
 }
 
 // mayBorrow is how many tokens g may get in turns of f:

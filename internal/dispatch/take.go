@@ -12,24 +12,40 @@ const (
 	firstOutTokens = 256 // of one record
 )
 
-// size estimates the tokens of a record, input and output:
+// size estimates the tokens of a record, input and output: input bytes / 4 + out.
+func (it *item) size() float64 { return float64(len(it.input))/bytesPerToken + it.out() }
+
+// out estimates the tokens of a record's answer:
 //
-//	size = input bytes / 4 + out
-//	out  = mean output of the job's answers × (the record's max tokens / mean max tokens of the answered records), at most its max tokens
+//	out = mean output of the job's answers × (the record's max tokens / mean max tokens of the answered records), at most its max tokens
 //
-// Until the job has answers, out is the record's max tokens; without that limit, the mean output of the job or the model, or else
-// firstOutTokens.
-func (it *item) size() float64 {
+// The answers are those of the record's group, if that is known. Until the job has answers, out is the record's max tokens; without that
+// limit, the mean output of the job or the model, or else firstOutTokens.
+func (it *item) out() float64 {
 	f, most := it.feed, float64(it.prompt.MaxTokens)
-	out := f.meanOut.or(f.queue.meanOut.or(firstOutTokens))
+	mean, limit := f.meanOut, f.meanMost
+	if k := it.kin; k != nil && k.out.n >= leastKin {
+		mean, limit = k.out, k.most
+	}
+	out := mean.or(f.queue.meanOut.or(firstOutTokens))
 	switch {
 	case most <= 0:
-	case f.meanOut.n == 0:
+	case mean.n == 0:
 		out = most
 	default:
-		out = min(most, out*most/f.meanMost.or(most))
+		out = min(most, out*most/limit.or(most))
 	}
-	return float64(len(it.input))/bytesPerToken + out
+	return out
+}
+
+// promptsPerAnswer is how many tokens of a prompt take about as long as one of an answer: 10 on a CPU, and hundreds on a GPU.
+const promptsPerAnswer = 32
+
+// length estimates how long a record takes a slot, in tokens of an answer:
+//
+//	length = input bytes / 4 / promptsPerAnswer + out
+func (it *item) length() float64 {
+	return float64(len(it.input))/(bytesPerToken*promptsPerAnswer) + it.out()
 }
 
 // left estimates the tokens of the job's records that have no outcome yet:

@@ -29,18 +29,32 @@ const (
 // pays, else input order. In prompt order neighbours share long beginnings, so the cache that a model server has filled for one record
 // serves the next ones. Guarded by queue.mu.
 type walk struct {
-	items   []*item
+	items   []*item        // in prompt order or input order; if mixed, those that mostly write come after the others, see mix.go
 	count   map[*class]int // number of items of each class
 	ordered bool           // in prompt order
 	chunks  int            // chunks added since ordered last changed
 	plain   int            // chunks to send in input order before the next measurement
 	room    *memory.Budget
 
-	looked map[*lane]*dialect.Prompt // last prompt at which each lane looked for leaders
+	looked map[front]*dialect.Prompt // last prompt at which each lane looked for leaders
+
+	mixed       bool    // the window is in two parts
+	writers     int     // items that mostly write, if it is
+	changed     int     // records that came or were taken since the window was judged
+	common      int     // bytes that all prompts shared then
+	read, write float64 // tokens of prompts and of answers then
+	kin         []*kin  // groups, in prompt order
+	scouts      []*item // to be taken before others
 
 	// Bytes of prompts in the present measurement: all, shared in prompt order, and shared in input order. Each chunk reduces the weight of
 	// older ones by a tenth.
 	bytes, inOrder, asRead float64
+}
+
+// front is a lane in a part of a window.
+type front struct {
+	l  *lane
+	of part
 }
 
 // newWalk makes an empty window, which starts with a measurement in prompt order.
@@ -99,6 +113,7 @@ func (w *walk) add(items []*item) {
 	slices.SortStableFunc(items, comparePrompts)
 	w.merge(items)
 	if w.chunks >= trialChunks && !w.pays() {
+		w.unite()
 		w.ordered, w.chunks = false, 0
 	}
 }
@@ -108,7 +123,7 @@ func comparePrompts(a, b *item) int { return a.prompt.Compare(&b.prompt) }
 
 // reorder starts another measurement: it sorts the window by prompt.
 func (w *walk) reorder() {
-	*w = walk{items: w.items, count: w.count, ordered: true, plain: w.plain, room: w.room}
+	*w = walk{items: w.items, count: w.count, ordered: true, plain: w.plain, room: w.room, kin: w.kin}
 	slices.SortStableFunc(w.items, comparePrompts)
 }
 
@@ -129,8 +144,19 @@ func (w *walk) pays() bool { return w.inOrder-w.asRead >= leastGain*w.bytes }
 
 // merge inserts sorted items, and adds the bytes that each shares with the one before it.
 func (w *walk) merge(items []*item) {
-	merged := make([]*item, 0, len(w.items)+len(items))
-	old := w.items
+	if !w.mixed {
+		w.items = w.merged(w.items, items)
+		return
+	}
+	split, _ := w.bounds(writing)
+	read, write := w.sort(items)
+	w.writers += len(write)
+	w.items = append(w.merged(w.items[:split], read), w.merged(w.items[split:], write)...)
+}
+
+// merged merges sorted items into a part of the window.
+func (w *walk) merged(old, items []*item) []*item {
+	merged := make([]*item, 0, len(old)+len(items))
 	for _, it := range items {
 		n := 0
 		for n < len(old) && comparePrompts(old[n], it) <= 0 {
@@ -143,14 +169,18 @@ func (w *walk) merge(items []*item) {
 		}
 		merged = append(merged, it)
 	}
-	w.items = append(merged, old...)
+	return append(merged, old...)
 }
 
 // back puts a record that was taken back into its place.
 func (w *walk) back(it *item) {
 	at := 0
-	if w.ordered {
-		at = w.from(&it.prompt)
+	switch {
+	case w.mixed:
+		at = w.from(&it.prompt, it.part)
+		w.writers += int(it.part)
+	case w.ordered:
+		at = w.from(&it.prompt, reading)
 	}
 	w.count[it.class]++
 	w.items = slices.Insert(w.items, at, it)
@@ -159,6 +189,9 @@ func (w *walk) back(it *item) {
 // late puts a record into the window that did not come with its chunk.
 func (w *walk) late(it *item) {
 	if w.ordered {
+		if w.mixed {
+			it.part = w.place(it)
+		}
 		w.back(it)
 		return
 	}
@@ -166,36 +199,38 @@ func (w *walk) late(it *item) {
 	w.items = append(w.items, it)
 }
 
-// from is the position of the first record whose prompt is not before p.
-func (w *walk) from(p *dialect.Prompt) int {
-	return sort.Search(len(w.items), func(i int) bool { return w.items[i].prompt.Compare(p) >= 0 })
+// from is the position of the first record of a part whose prompt is not before p.
+func (w *walk) from(p *dialect.Prompt, of part) int {
+	from, to := w.bounds(of)
+	return from + sort.Search(to-from, func(i int) bool { return w.items[from+i].prompt.Compare(p) >= 0 })
 }
 
-// next is the position of the record to send after a record with the prompt last: the first one that is not before last, or the first of
-// the window after its end. If the record before that position shares leastShared bytes more with last, next returns that one; this happens
-// when last is another job's prompt. There must be a record.
-func (w *walk) next(last *dialect.Prompt) int {
+// next is the position of the record to send after a record with the prompt last: the first one of the part that is not before last, or the
+// first of the part after its end. If the record before that position shares leastShared bytes more with last, next returns that one; this
+// happens when last is another job's prompt. There must be a record in the part.
+func (w *walk) next(last *dialect.Prompt, of part) int {
+	from, to := w.bounds(of)
 	if !w.ordered || last == nil {
-		return 0
+		return from
 	}
-	at, ahead := w.from(last), 0
-	if at < len(w.items) {
+	at, ahead := w.from(last, of), 0
+	if at < to {
 		ahead = w.items[at].prompt.Shared(last)
 	}
 	switch {
-	case at > 0 && w.items[at-1].prompt.Shared(last) >= ahead+leastShared:
+	case at > from && w.items[at-1].prompt.Shared(last) >= ahead+leastShared:
 		return at - 1
-	case at == len(w.items):
-		return 0
+	case at == to:
+		return from
 	}
 	return at
 }
 
-// longest is the position of the record with the most estimated tokens. There must be a record.
+// longest is the position of the record that takes a slot for the longest time. There must be a record.
 func (w *walk) longest() int {
 	at := 0
 	for i, it := range w.items {
-		if it.size() > w.items[at].size() {
+		if it.length() > w.items[at].length() {
 			at = i
 		}
 	}
@@ -206,6 +241,9 @@ func (w *walk) longest() int {
 func (w *walk) take(at int) *item {
 	it := w.items[at]
 	w.count[it.class]--
+	if at >= len(w.items)-w.writers {
+		w.writers--
+	}
 	if at <= len(w.items)/2 {
 		copy(w.items[1:at+1], w.items[:at])
 		w.items[0] = nil // so that the array does not keep it in memory

@@ -215,7 +215,7 @@ func TestTheWalkVisitsEveryRecordOnce(t *testing.T) {
 		}
 		var at int
 		if last != nil {
-			at = w.next(&last.prompt)
+			at = w.next(&last.prompt, reading)
 		}
 		last = w.take(at)
 		if r.IntN(10) == 0 {

@@ -212,7 +212,8 @@ func (b *batch) changed() {
 // admit gives free slots to the oldest waiting requests. Tokens of their prompts that the cache holds are not computed. The last
 // token of a prompt is in no block, so that at least one token is always computed, which the answer needs (as in vLLM).
 func (b *batch) admit(now time.Time) {
-	for b.waiting.Len() > 0 && (b.account.slots < 0 || b.account.running < b.account.slots) {
+	budget := b.budget()
+	for b.waiting.Len() > 0 && budget > 0 && (b.account.slots < 0 || b.account.running < b.account.slots) {
 		if !b.fits(b.waiting.Front().Value.(*sequence)) { // the oldest waits for memory, and the others wait behind it
 			return
 		}
@@ -224,6 +225,9 @@ func (b *batch) admit(now time.Time) {
 		if b.o.steps() {
 			b.running = append(b.running, s)
 			b.held += s.holds()
+			if b.o.Roofline.on() {
+				budget -= s.length() - s.computed
+			}
 			continue
 		}
 		b.compute(s, math.MaxInt)

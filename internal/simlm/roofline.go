@@ -81,7 +81,7 @@ func (b *batch) plan() (l computed) {
 	if b.o.Chunk > 0 {
 		budget = b.o.Chunk
 		if r.on() {
-			budget = max(1, budget-l.answers)
+			budget = max(1, budget-l.answers) // a step without room for a prompt would never end
 		}
 	}
 	for _, s := range b.running {
@@ -92,6 +92,22 @@ func (b *batch) plan() (l computed) {
 		}
 	}
 	return l
+}
+
+// budget is how many tokens of further prompts the next step has room for. A request begins only if there is some, as in vLLM, so that the
+// prefix cache is looked into when its prompt is about to be computed.
+func (b *batch) budget() int {
+	if !b.o.Roofline.on() || b.o.Chunk <= 0 {
+		return math.MaxInt
+	}
+	left := b.o.Chunk
+	for _, s := range b.running {
+		left -= max(1, s.length()-s.computed)
+	}
+	if len(b.running) == 0 {
+		return max(left, 1)
+	}
+	return left
 }
 
 // length is the number of tokens to compute before the next token of the answer: the prompt, and after a preemption also what was answered.

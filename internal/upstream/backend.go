@@ -75,6 +75,8 @@ type Options struct {
 	// Priority is the place of batch requests in the server's queue: a number as the server takes
 	// it, PriorityLowest, or "" to send none. See [Backend.Priority].
 	Priority string
+	// NoMixing keeps records in prompt order alone. See [Backend.NoMixing].
+	NoMixing bool
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
 	Standby   bool              // it is used only while no other backend of the model can be
@@ -178,7 +180,7 @@ func (o Options) identity(base *url.URL) string {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
-	return fmt.Sprintf("%q %q %q %x %d %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
+	return fmt.Sprintf("%q %q %q %x %d %t %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoMixing, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
 }
 
 // transport is the backend's own transport.
@@ -265,6 +267,10 @@ func (b *Backend) Protocol() string { return b.o.Protocol }
 
 // Standby reports whether the server is used only while no other one of the model can be.
 func (b *Backend) Standby() bool { return b.o.Standby }
+
+// NoMixing reports whether records with long prompts and records with long answers must not be sent at the same time where prompt order
+// brings them one after the other.
+func (b *Backend) NoMixing() bool { return b.o.NoMixing }
 
 // NoCanary reports whether test requests are forbidden. Without them it takes longer to tell a
 // bad record from a bad server.
