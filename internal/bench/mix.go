@@ -26,69 +26,84 @@ type blend struct {
 // mix measures what it gains to send records with long prompts beside records with long answers, against prompt order alone, on servers with
 // the costs of an accelerator. The floor loop sends the references: a file in prompt order, and one in which the two kinds alternate.
 func mix(b *bench) error {
-	for _, c := range []struct {
-		name  string
-		flags string
-		goal  bound
+	files, err := b.mixFiles()
+	if err != nil {
+		return err
+	}
+	servers := []struct {
+		name, flags string
+		goal        bound
+		blends      []*blend
 	}{
-		{"prompts in pieces of 256 tokens", "--chunk 256", atLeast(1.1)},
-		{"computes while it reads", "--chunk 384 --overlap 1", atLeast(1.1)},
-		{"prompts in pieces of 8,192 tokens", "--chunk 8192", atLeast(0.99)},
-	} {
-		if err := b.mixOn(c.name, strings.Fields(c.flags), c.goal); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+		{name: "prompts in pieces of 256 tokens", flags: "--chunk 256", goal: atLeast(1.1)},
+		{name: "computes while it reads", flags: "--chunk 384 --overlap 1", goal: atLeast(1.1)},
+		{name: "prompts in pieces of 8,192 tokens", flags: "--chunk 8192", goal: atLeast(0.99)},
+	}
+	var g errgroup.Group
+	for i := range servers {
+		s := &servers[i]
+		s.blends = b.blends(files)
+		for _, a := range s.blends {
+			g.Go(func() error {
+				if err := b.blended(a, strings.Fields(s.flags)); err != nil {
+					return fmt.Errorf("%s, %s: %w", s.name, a.name, err)
+				}
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, s := range servers {
+		for _, beside := range s.blends[1:] {
+			r := row{what: "long prompts and long answers, " + s.name + ": speed", against: beside.name, digits: 2, reference: 1, ours: beside.took.Seconds() / s.blends[0].took.Seconds()}
+			if beside.name == inPromptOrder {
+				r.goal = s.goal
+			}
+			b.table.add(r)
 		}
 	}
 	return nil
 }
 
-// mixOn measures all arrangements on servers with these flags, beside one another, and adds the rows.
-func (b *bench) mixOn(name string, flags []string, goal bound) error {
+// The names of the references.
+const (
+	inPromptOrder = "prompt order alone"
+	alternating   = "alternating kinds"
+)
+
+// mixFiles writes the records by chance, in prompt order, and with the two kinds in turn.
+func (b *bench) mixFiles() (files [3]string, err error) {
 	read, write := mixBodies(b.size(300, 120))
-	alone, err := b.mixFile("alone", append(append([]string{}, write...), read...))
-	if err != nil {
-		return err
-	}
-	var alternating []string
+	order := append(append([]string{}, write...), read...)
+	var turns []string
 	for i := range read {
-		alternating = append(alternating, write[i], read[i])
+		turns = append(turns, write[i], read[i])
 	}
-	perfect, err := b.mixFile("perfect", alternating)
-	if err != nil {
-		return err
+	chance := append([]string{}, turns...)
+	rand.New(rand.NewPCG(5, 6)).Shuffle(len(chance), func(i, j int) { chance[i], chance[j] = chance[j], chance[i] })
+	for i, bodies := range [...][]string{chance, order, turns} {
+		if files[i], err = b.mixFile(bodies); err != nil {
+			return files, err
+		}
 	}
-	rand.New(rand.NewPCG(5, 6)).Shuffle(len(alternating), func(i, j int) { alternating[i], alternating[j] = alternating[j], alternating[i] })
-	shuffled, err := b.mixFile("shuffled", alternating)
-	if err != nil {
-		return err
-	}
+	return files, nil
+}
+
+// blends are Batholith's way, and the references.
+func (b *bench) blends(files [3]string) []*blend {
 	sent := func(file string) func(*simulated) error {
 		return func(s *simulated) error {
 			_, err := b.measured(0, b.inner("floor", s.url(), file, fmt.Sprint(mixFlying)))
 			return err
 		}
 	}
-	all := []*blend{{name: "prompt order alone", run: sent(alone)}, {name: "alternating", run: sent(perfect)},
-		{name: "ours", run: func(s *simulated) error {
-			_, err := b.finished(fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", s.url(), mixFlying), "m", shuffled)
-			return err
-		}}}
-	var g errgroup.Group
-	for _, a := range all {
-		g.Go(func() error {
-			if err := b.blended(a, flags); err != nil {
-				return fmt.Errorf("%s: %w", a.name, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	ours := func(s *simulated) error {
+		_, err := b.finished(fmt.Sprintf("models:\n- {id: m, family: openai, backends: [{url: %q, model: bench, max_in_flight: %d}]}\n", s.url(), mixFlying), "m", files[0])
 		return err
 	}
-	seconds := func(i int) float64 { return all[i].took.Seconds() }
-	b.table.add(row{what: name + ": speed of a job of long prompts and long answers", against: "prompt order alone", digits: 2, reference: 1, ours: seconds(0) / seconds(2), goal: goal})
-	b.table.add(row{what: name + ": the same", against: "alternating", digits: 2, reference: 1, ours: seconds(1) / seconds(2)})
-	return nil
+	return []*blend{{name: "ours", run: ours}, {name: inPromptOrder, run: sent(files[1])}, {name: alternating, run: sent(files[2])}}
 }
 
 // blended sends the records in one way to a server of its own.
@@ -107,8 +122,8 @@ func (b *bench) blended(a *blend, flags []string) error {
 }
 
 // mixFile writes records into a file of its own.
-func (b *bench) mixFile(name string, bodies []string) (string, error) {
-	file := b.unique(name) + ".jsonl"
+func (b *bench) mixFile(bodies []string) (string, error) {
+	file := b.unique("mix") + ".jsonl"
 	return file, write(file, len(bodies), func(i int) string { return bodies[i] })
 }
 

@@ -353,8 +353,12 @@ func (w *walk) scout() (int, bool) {
 	for len(w.scouts) > 0 {
 		it := w.scouts[0]
 		w.scouts = w.scouts[1:]
-		_, to := w.bounds(it.part)
-		for i := w.from(&it.prompt, it.part); i < to && comparePrompts(w.items[i], it) == 0; i++ {
+		of := it.part
+		if !w.mixed {
+			of = reading
+		}
+		_, to := w.bounds(of)
+		for i := w.from(&it.prompt, of); i < to && comparePrompts(w.items[i], it) == 0; i++ {
 			if w.items[i] == it {
 				return i, true
 			}
