@@ -143,6 +143,9 @@ var prose = []string{"message", "note", "failing", "last_message", "first_error"
 // carried returns the values of a row in the form of PostgreSQL, which stores no text with a zero byte or with bytes that are no UTF-8.
 func (t copied) carried(values []any) ([]any, error) {
 	for i, v := range values {
+		if b, ok := v.([]byte); ok && len(b) == 0 {
+			values[i] = []byte{} // pgx takes a nil slice for NULL
+		}
 		text, ok := v.(string)
 		if !ok || utf8.ValidString(text) && !strings.Contains(text, "\x00") {
 			continue

@@ -171,6 +171,11 @@ func TestAMoveKeepsEveryRow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A chunk without a finished record has an empty blob.
+	if _, err := source.writer.Exec(`INSERT INTO chunks (job, n, file, first, count, pos, bytes, index_offset, index_bytes, state, owner, epoch, done)
+		VALUES ($1, 1, 0, 4, 4, 7, 7, 9, 9, 'pending', '', 0, x'')`, id); err != nil {
+		t.Fatal(err)
+	}
 	if err := source.Learn(t.Context(), batholith.Learned{Backend: "b", Model: "m", Limit: 3, Goodput: 1.5, At: job(1).Submitted}); err != nil {
 		t.Fatal(err)
 	}

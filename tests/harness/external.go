@@ -43,9 +43,15 @@ func EmbeddedS3() bool { return externalS3() == nil }
 // StartBeside starts a server whose S3 is the embedded one of another server, which it reaches with that server's first access key.
 func StartBeside(t testing.TB, other *Server, settings string) *Server {
 	t.Helper()
-	s := prepare(t, &external{other.At.S3, other.At.AccessKeyID, other.At.SecretAccessKey}, Bucket, settings)
+	s := Beside(t, other, settings)
 	s.Start()
 	return s
+}
+
+// Beside prepares a server whose S3 is the embedded one of another server, without starting it.
+func Beside(t testing.TB, other *Server, settings string, flags ...string) *Server {
+	t.Helper()
+	return prepare(t, &external{other.At.S3, other.At.AccessKeyID, other.At.SecretAccessKey}, Bucket, settings, flags...)
 }
 
 // settings are the environment variables with which a server uses the S3.

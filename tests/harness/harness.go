@@ -4,6 +4,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,6 +48,30 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// nextBuild builds the program with a migration that stands for one of the next version.
+var nextBuild = sync.OnceValues(func() (string, error) {
+	path, err := build()
+	if err != nil {
+		return "", err
+	}
+	path += "-next" // in the folder that Main removes
+	out, err := exec.Command("go", "build", "-tags", "nextschema", "-o", path, "github.com/batholith/batholith/cmd/batholith").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the next version of the program: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// NextBinary is the path of the program as of a next version with a newer schema of PostgreSQL, built at the first call.
+func NextBinary(t testing.TB) string {
+	t.Helper()
+	path, err := nextBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Binary is the path of the program, built at the first call.
 func Binary(t testing.TB) string {
 	t.Helper()
@@ -63,7 +88,9 @@ type Server struct {
 	Dir  string // working directory; the data directory is below it
 	Data string
 	args []string
-	disk int // size of a separate disk for the data directory, in MiB; 0: none
+	// Program is the path of the program that the next start runs; "": that of Binary.
+	Program string
+	disk    int // size of a separate disk for the data directory, in MiB; 0: none
 
 	s3     *external // nil: the embedded one
 	bucket string    // bucket of the jobs that Request makes
@@ -129,6 +156,9 @@ func prepare(t testing.TB, s3 *external, bucket, settings string, flags ...strin
 	return s
 }
 
+// Flags adds flags to those of the next starts.
+func (s *Server) Flags(flags ...string) { s.args = append(s.args, flags...) }
+
 // Settings replaces the settings of a server that was made with settings. The next start reads them.
 func (s *Server) Settings(yaml string) {
 	s.t.Helper()
@@ -168,7 +198,7 @@ var namespace = []string{"--user", "--map-root-user", "--mount"}
 // /proc.
 func (s *Server) command() *exec.Cmd {
 	if s.disk == 0 {
-		return exec.Command(Binary(s.t), s.args...)
+		return exec.Command(cmp.Or(s.Program, Binary(s.t)), s.args...)
 	}
 	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs %q && exec "$0" "$@"`, s.disk, s.Data)
 	args := slices.Concat(namespace, []string{"sh", "-c", script, Binary(s.t)}, s.args)
