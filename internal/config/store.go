@@ -43,8 +43,8 @@ func (c *Config) StoreName() string {
 	if u.User.Username() != "" {
 		name.User = url.User(u.User.Username())
 	}
-	if u.Host == "" {
-		name.Host = u.Query().Get("host")
+	if u.Host == "" { // a socket
+		name.RawQuery = "host=" + u.Query().Get("host")
 	}
 	return name.String()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,14 +46,14 @@ func TestPointsNamesEveryPointInTheProgram(t *testing.T) {
 	for _, dir := range []string{"../../internal", "../../cmd"} {
 		calls(t, dir, func(name string) { places[name]++ })
 	}
-	for _, p := range append(Points(), MovePoints()...) {
+	for _, p := range slices.Concat(Points(), MovePoints(), SharedPoints()) {
 		if places[p.Name] != 1 {
 			t.Errorf("%s is in %d places; want 1", p.Name, places[p.Name])
 		}
 		delete(places, p.Name)
 	}
 	for name := range places {
-		t.Errorf("neither Points nor MovePoints names %s", name)
+		t.Errorf("no list of points names %s", name)
 	}
 }
 

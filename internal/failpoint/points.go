@@ -59,3 +59,10 @@ func MovePoints() []Point {
 		{"store.copy-whole", "all jobs in the target, and a mark that does not say so"},
 	}
 }
+
+// SharedPoints lists the points that only a worker of a shared database passes.
+func SharedPoints() []Point {
+	return []Point{
+		{"lifecycle.undertaken", "a job that this worker was to validate; another one does when the lease is lost"},
+	}
+}

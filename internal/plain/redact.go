@@ -14,7 +14,7 @@ var webURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>` + "`" + `]+
 
 // shownParameters are the URL parameters whose values are shown. Any other parameter may be a key: servers use
 // names such as key, api_key, token, sig, code and X-Amz-Signature.
-var shownParameters = map[string]bool{"api-version": true, "version": true, "region": true, "deployment": true, "model": true}
+var shownParameters = map[string]bool{"api-version": true, "version": true, "region": true, "deployment": true, "model": true, "host": true}
 
 // Redact hides possible secrets in all URLs of a text: user names, passwords, fragments, and the values of
 // parameters not in shownParameters.
@@ -39,7 +39,9 @@ func RedactURL(u string) string {
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
 		authority, path = rest[:i], rest[i:]
 	}
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 && strings.HasPrefix(scheme, "postgres") && databaseUser.MatchString(authority[:i]) {
+		// the name of a database user, without a password, is no secret
+	} else if i >= 0 {
 		authority = Hidden + authority[i:]
 	} else if i := strings.LastIndexByte(path, '@'); i >= 0 && strings.Contains(authority, ":") && !strings.Contains(path[:i], "//") && scheme != "" && !port.MatchString(authority) {
 		authority, path = Hidden, path[i:] // the password contains a slash
@@ -53,6 +55,9 @@ func RedactURL(u string) string {
 	}
 	return u
 }
+
+// databaseUser matches a user name without a password.
+var databaseUser = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // port matches an authority that ends in a port number, and therefore is not a user name with the start of a
 // password.

@@ -68,6 +68,10 @@ func (c *Copy) copyTables(ctx context.Context, snapshot *sql.Tx, tx pgx.Tx, m Mo
 	if err := advance(ctx, tx); err != nil {
 		return err
 	}
+	// Readers of events know SQLite's numbers.
+	if _, err := tx.Exec(ctx, `UPDATE events SET number = seq`); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, `UPDATE origin SET complete = 1 WHERE id = $1`, m.ID)
 	return err
 }

@@ -145,6 +145,9 @@ func TestBothDatabasesHaveTheSameTablesAndColumns(t *testing.T) {
 		}
 		slices.Sort(got[name])
 	}
+	// Only PostgreSQL gives events their numbers after their commit.
+	delete(got, "outbox")
+	got["events"] = slices.DeleteFunc(got["events"], func(c string) bool { return c == "number" })
 	want, err := sourceColumns(t.Context(), source.reader)
 	if err != nil {
 		t.Fatal(err)
@@ -206,13 +209,13 @@ func TestAMoveKeepsEveryRow(t *testing.T) {
 	if _, err := target.CreateJob(t.Context(), job(9), "hash", 0); err != nil {
 		t.Error(err)
 	}
-	before, err := source.History(t.Context(), job(4).ID)
+	before, err := source.Events(t.Context(), 0, 100)
 	if err != nil || len(before) == 0 {
 		t.Fatal(before, err)
 	}
-	after, err := target.History(t.Context(), job(9).ID)
-	if err != nil || len(after) != 1 || after[0].Seq <= before[len(before)-1].Seq {
-		t.Errorf("the next change has the number %+v, and the last moved one was %+v, %v", after, before, err)
+	after, err := target.Events(t.Context(), before[len(before)-2].Seq, 100) // a reader goes on with the number that it knows
+	if err != nil || len(after) != 2 || after[0].Seq != before[len(before)-1].Seq || after[0].Job != before[len(before)-1].Job || after[1].Job != job(9).ID {
+		t.Errorf("the events after the last but one are %+v, %v", after, err)
 	}
 	if h, err := target.History(t.Context(), id); err != nil || len(h) == 0 {
 		t.Errorf("history %v, %v", h, err)

@@ -242,6 +242,8 @@ func TestManyProcessesMigrateOneDatabaseAtOnce(t *testing.T) {
 	}
 	_, err := s.writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`)
 	must(err)
+	_, err = s.writer.Exec(`UPDATE compatibility SET oldest = 9999`)
+	must(err)
 	if err := schema(address); err == nil || !strings.Contains(err.Error(), "version 9999") {
 		t.Errorf("a newer schema: the error is %v", err)
 	}
