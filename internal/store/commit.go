@@ -45,6 +45,7 @@ func (s *Store) Commit(ctx context.Context, c batholith.Commit) (batholith.Count
 
 // commit is Commit within a transaction, without the counters that it returns. It returns errUnchanged if the commit was applied before.
 func (s *Store) commit(ctx context.Context, tx *sql.Tx, c batholith.Commit) error {
+	id := c.Segment.Job
 	if err := s.count(ctx, tx, c); err != nil {
 		return err
 	}
@@ -57,7 +58,12 @@ func (s *Store) commit(ctx context.Context, tx *sql.Tx, c batholith.Commit) erro
 	if err != nil {
 		return err
 	}
-	return finish(ctx, tx, chunks)
+	for _, chunk := range chunks {
+		if chunk.Done.Len() == chunk.Count {
+			chunk.State = batholith.ChunkDone // its lease ends
+		}
+	}
+	return s.dialect.storeDone(ctx, tx, id, chunks)
 }
 
 // checkCommit returns an error if the counters differ from the parts.
@@ -75,20 +81,20 @@ func checkCommit(c batholith.Commit) error {
 
 // ownedChunks returns the commit's chunks, with its records added to the done ones, or a [*batholith.StaleError]. It locks them in the order of
 // their numbers, so that two commits never wait for each other in a circle.
-func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit) (map[int]*batholith.Chunk, error) {
-	query := `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = $2` + s.dialect.lock
-	chunks := map[int]*batholith.Chunk{}
-	for _, n := range numbersOf(c.Parts) {
-		read, err := scanChunk(tx.QueryRowContext(ctx, query, c.Segment.Job, n))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return nil, err
-		}
-		chunks[n] = &read // a chunk without a row has no owner
+func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit) ([]*batholith.Chunk, error) {
+	numbers := numbersOf(c.Parts)
+	read, err := s.dialect.lockChunks(ctx, tx, c.Segment.Job, numbers)
+	if err != nil {
+		return nil, err
+	}
+	chunks, all := make(map[int]*batholith.Chunk, len(numbers)), make([]*batholith.Chunk, len(read))
+	for i := range read {
+		all[i], chunks[read[i].N] = &read[i], &read[i]
 	}
 	var stale []int
 	for _, p := range c.Parts {
 		chunk := chunks[p.Chunk]
-		if chunk.State != batholith.ChunkLeased || chunk.Owner != c.Worker || chunk.Epoch != p.Epoch || chunk.Done.Overlaps(p.Done) {
+		if chunk == nil || chunk.State != batholith.ChunkLeased || chunk.Owner != c.Worker || chunk.Epoch != p.Epoch || chunk.Done.Overlaps(p.Done) {
 			stale = append(stale, p.Chunk)
 			continue
 		}
@@ -99,7 +105,7 @@ func (s *Store) ownedChunks(ctx context.Context, tx *sql.Tx, c batholith.Commit)
 	if len(stale) > 0 {
 		return nil, &batholith.StaleError{Chunks: stale}
 	}
-	return chunks, nil
+	return all, nil
 }
 
 // numbersOf returns the numbers of the chunks of parts, each once, in order.
@@ -126,14 +132,25 @@ func add(chunk *batholith.Chunk, done batholith.Bits) error {
 	return nil
 }
 
-// finish writes the done records of chunks. A chunk with all records done becomes ChunkDone, and its lease ends.
-func finish(ctx context.Context, tx *sql.Tx, chunks map[int]*batholith.Chunk) error {
-	for n, chunk := range chunks {
-		if chunk.Done.Len() == chunk.Count {
-			chunk.State = batholith.ChunkDone
+// readChunks reads chunks one by one. It locks nothing, since SQLite has one writer.
+func readChunks(ctx context.Context, tx *sql.Tx, job string, numbers []int) (chunks []batholith.Chunk, err error) {
+	for _, n := range numbers {
+		chunk, err := scanChunk(tx.QueryRowContext(ctx, `SELECT `+chunkColumns+` FROM chunks WHERE job = $1 AND n = $2`, job, n))
+		switch {
+		case err == nil:
+			chunks = append(chunks, chunk)
+		case !errors.Is(err, sql.ErrNoRows):
+			return nil, err
 		}
+	}
+	return chunks, nil
+}
+
+// storeDone stores the state and the done records of chunks one by one.
+func storeDone(ctx context.Context, tx *sql.Tx, job string, chunks []*batholith.Chunk) error {
+	for _, chunk := range chunks {
 		_, err := tx.ExecContext(ctx, `UPDATE chunks SET done = $1, state = $2 WHERE job = $3 AND n = $4`,
-			[]byte(chunk.Done), string(chunk.State), chunk.Job, n)
+			[]byte(chunk.Done), string(chunk.State), job, chunk.N)
 		if err != nil {
 			return err
 		}

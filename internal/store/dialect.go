@@ -31,6 +31,9 @@ type dialect struct {
 	// insertFiles and insertChunks insert rows of a plan, as pending chunks.
 	insertFiles  func(ctx context.Context, tx *sql.Tx, job string, files []batholith.File) error
 	insertChunks func(ctx context.Context, tx *sql.Tx, job string, chunks []batholith.Chunk) error
+	// lockChunks reads chunks of a job and locks them in the order of their numbers. storeDone stores their state and done records.
+	lockChunks func(ctx context.Context, tx *sql.Tx, job string, numbers []int) ([]batholith.Chunk, error)
+	storeDone  func(ctx context.Context, tx *sql.Tx, job string, chunks []*batholith.Chunk) error
 	// transact runs f in one transaction, once.
 	transact func(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error
 	// repeat calls do again after an error that says that nothing has happened and that another attempt may succeed.
@@ -46,7 +49,7 @@ func (d dialect) serial() bool { return d.lock == "" }
 func sqliteDialect() dialect {
 	return dialect{
 		goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
-		insertFiles: insertFiles, insertChunks: insertChunks,
+		insertFiles: insertFiles, insertChunks: insertChunks, lockChunks: readChunks, storeDone: storeDone,
 		transact: transactSQLite,
 		repeat:   func(_ context.Context, do func() error) error { return do() }, // the file does not go away
 		within: func(ctx context.Context) (context.Context, context.CancelFunc) {

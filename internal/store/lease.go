@@ -104,11 +104,11 @@ func (s *Store) Release(ctx context.Context, worker, id string) error {
 		}
 	}
 	return wrap("release chunks of worker", worker, s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
-		query, args := releaseQuery, []any{worker, batchRows}
+		args := []any{worker, batchRows}
 		if id != "" {
-			query, args = releaseOfJobQuery, append(args, id)
+			args = append(args, id)
 		}
-		r, err := tx.ExecContext(ctx, query, args...)
+		r, err := tx.ExecContext(ctx, s.dialect.release(id != ""), args...)
 		if err != nil {
 			return false, err
 		}
@@ -117,11 +117,19 @@ func (s *Store) Release(ctx context.Context, worker, id string) error {
 	}))
 }
 
-// Both use the partial index of leased chunks.
-const (
-	releaseQuery      = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 LIMIT $2)`
-	releaseOfJobQuery = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1 AND job = $3 LIMIT $2)`
-)
+// release is the statement of Release, for the chunks of one job or of all. It uses the partial index of leased chunks.
+func (d dialect) release(ofJob bool) string {
+	const set = `UPDATE chunks SET state = 'pending', owner = '' WHERE (job, n) IN (`
+	mine := `SELECT job, n FROM chunks WHERE state = 'leased' AND owner = $1`
+	if ofJob {
+		mine += ` AND job = $3`
+	}
+	if d.serial() {
+		return set + mine + ` LIMIT $2)`
+	}
+	// The lock waits for commits of these chunks, in the same order as they lock them, and leaves out chunks that they have finished.
+	return `WITH mine AS MATERIALIZED (` + mine + ` ORDER BY job, n LIMIT $2` + d.lock + `) ` + set + `SELECT job, n FROM mine)`
+}
 
 // forgotten is how long a worker's row is kept after the end of its lease.
 const forgotten = time.Hour
@@ -131,7 +139,8 @@ const forgotten = time.Hour
 func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) error {
 	// Compute the length before the wait for the transaction: so the stored lease never ends before the caller's.
 	lease := max(ceilDuration(time.Until(until)), 0)
-	return wrap("renew the lease of worker", worker, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	var idle []beat
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// A random number differs from every earlier one, also if the row was deleted in between.
 		_, err := tx.ExecContext(ctx, `
 			INSERT INTO workers (id, beat, lease) VALUES ($1, $2, $3)
@@ -140,13 +149,25 @@ func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) e
 			return err
 		}
 		// Every heartbeat observes all leases, so that a process that renews its own soon knows which others are lost.
-		_, idle, err := s.watch.look(ctx, tx)
-		if err != nil || len(idle) == 0 {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM workers WHERE `+among("id", 1, len(idle)), idle...)
+		_, idle, err = s.watch.look(ctx, tx)
 		return err
-	}))
+	})
+	if err == nil && len(idle) > 0 {
+		err = s.dismiss(ctx, idle)
+	}
+	return wrap("renew the lease of worker", worker, err)
+}
+
+// dismiss deletes the rows of workers that have not come back since their beat was seen.
+func (s *Store) dismiss(ctx context.Context, idle []beat) error {
+	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, b := range idle {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM workers WHERE id = $1 AND beat = $2`, b.worker, b.number); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ceilDuration rounds d up to whole milliseconds.

@@ -171,7 +171,7 @@ func postgresDialect(patience time.Duration) dialect {
 		lock: " FOR NO KEY UPDATE", lockShared: " FOR SHARE", skipLocked: " FOR NO KEY UPDATE SKIP LOCKED",
 		now:         postgresNow,
 		writable:    `SELECT 1 FROM accounts WHERE account = '' FOR UPDATE`, // refused by a server that only reads
-		insertFiles: unnestFiles, insertChunks: unnestChunks,
+		insertFiles: unnestFiles, insertChunks: unnestChunks, lockChunks: lockChunks, storeDone: unnestDone,
 		transact: transactPostgres,
 		repeat:   func(ctx context.Context, do func() error) error { return repeatPostgres(ctx, patience, do) },
 		within: func(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -29,9 +29,16 @@ type sighting struct {
 	since time.Time // when this process first saw this beat; compared by the monotonic clock only
 }
 
+// beat is a heartbeat of a worker: a number that is another with each.
+type beat struct {
+	worker string
+	number int64
+}
+
 // look reads the leases, in a transaction or outside. It returns the workers whose lease lasts, and the idle ones, whose row has not changed for an
-// hour longer than their lease. Rows of idle workers may be deleted, since a missing row means the same as a lost lease.
-func (w *watch) look(ctx context.Context, db queryer) (living, idle []any, err error) {
+// hour longer than their lease, with the beat that was seen. Rows of idle workers may be deleted, since a missing row means the same as a lost
+// lease.
+func (w *watch) look(ctx context.Context, db queryer) (living []any, idle []beat, err error) {
 	type row struct {
 		id          string
 		beat, lease int64
@@ -57,7 +64,7 @@ func (w *watch) look(ctx context.Context, db queryer) (living, idle []any, err e
 		case quiet < s.lease:
 			living = append(living, r.id)
 		case quiet >= s.lease+forgotten:
-			idle = append(idle, r.id)
+			idle = append(idle, beat{r.id, r.beat})
 		}
 	}
 	return living, idle, nil

@@ -140,7 +140,7 @@ CREATE TABLE chunks (
 ) WITH (fillfactor = 80);
 -- What may be claimed, or is leased: small, however long the job.
 CREATE INDEX chunks_open ON chunks (job, n) WHERE state <> 'done';
-CREATE INDEX chunks_leased ON chunks (owner, job) WHERE state = 'leased';
+CREATE INDEX chunks_leased ON chunks (owner, job, n) WHERE state = 'leased';
 
 CREATE TABLE segments (
     job     TEXT COLLATE "C" NOT NULL,
