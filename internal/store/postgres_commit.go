@@ -9,9 +9,12 @@ import (
 
 // The statements of lockChunks and unnestDone. Each is one round trip, however many chunks there are.
 const (
-	lockChunksQuery = `SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = ANY($2::bigint[]) ORDER BY n FOR NO KEY UPDATE`
-	unnestDoneQuery = `UPDATE chunks SET done = it.done, state = it.state
-		FROM unnest($2::bigint[], $3::bytea[], $4::text[]) AS it (n, done, state) WHERE chunks.job = $1 AND chunks.n = it.n`
+	// The inner query is run for each number, in their order. As a join or a condition on n, the planner might read all chunks of the job.
+	lockChunksQuery = `SELECT c.* FROM unnest($2::bigint[]) AS it (number), LATERAL (
+		SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = it.number FOR NO KEY UPDATE) AS c`
+	// The job's id comes with each number for the same reason.
+	unnestDoneQuery = `WITH it AS MATERIALIZED (SELECT $1::text AS job, * FROM unnest($2::bigint[], $3::bytea[], $4::text[]) AS it (n, done, state))
+		UPDATE chunks SET done = it.done, state = it.state FROM it WHERE chunks.job = it.job AND chunks.n = it.n`
 )
 
 // lockChunks reads chunks of a job and locks them in the order of their numbers.
