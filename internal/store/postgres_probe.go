@@ -16,10 +16,10 @@ func ProbePostgres(ctx context.Context, address string, o PostgresOptions) (vers
 		return "", false, wrap("open", "PostgreSQL", explainAddress(err))
 	}
 	if o.Password != "" {
-		setPassword(config, o.Password)
+		config.Password = o.Password
 	}
 	fail := func(err error) (string, bool, error) {
-		return "", false, wrap("open database", describe(config), explainPostgres(err))
+		return "", false, wrap("open database", describe(config), explainPostgres(config, err))
 	}
 	conn, err := pgx.ConnectConfig(ctx, session(config, "probe", "reads"))
 	if err != nil {
