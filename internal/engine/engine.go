@@ -250,7 +250,7 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 // one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Now: e.clock.Now}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Clock: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}
