@@ -122,6 +122,7 @@ type Load struct {
 	InFlight               int     // its requests in flight
 	Wants                  int     // requests that it would have in flight if it were alone
 	Calls                  int     // of these, requests and reserve for interactive calls
+	Purses                 []Purse // of the others, by whom they are for; empty: all are of one purse
 	Limit                  int     // requests in flight of all workers together, as this worker found it
 	Bound                  int     // the same as found from refusals; 0: none
 	Source                 string  // of Limit: configured, slots, gauges, goodput
@@ -129,4 +130,12 @@ type Load struct {
 	Lead                   bool    // this worker searches Limit for all
 	Idle                   float64 // work per second of one request in an empty server; 0: not measured
 	Goodput                float64 // work per second of all workers at Limit; 0: not measured
+}
+
+// Purse is a part of what a worker wants to send: the requests that are equally entitled. The limit is divided among the groups of all workers
+// equally, and within a group by weight.
+type Purse struct {
+	Group  string // equal for the same principal in all processes; holds no name. Empty: the requests go before those of all groups
+	Weight int    // within the group, above 0
+	Wants  int    // requests
 }

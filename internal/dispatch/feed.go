@@ -73,6 +73,8 @@ type feed struct {
 	refusals  int       // the same, not only in a row; an answer halves the number
 
 	concluded int64   // records concluded by this process
+	stored    int64   // records with an outcome, of all workers, as the database said last
+	storedAt  int64   // concluded at that time
 	meanIn    average // input tokens per answered record
 	meanOut   average // output tokens per answered record
 	meanMost  average // max tokens of the answered records that set it
@@ -99,6 +101,7 @@ type item struct {
 	charged       float64            // estimated tokens, charged to the shares when it was taken
 	line          priority           // the accounts that were charged: line
 	role          int                // and role
+	weights       [2]float64         // of tenant and line at that time
 	wasted        batholith.Tokens   // tokens of unusable answers
 	due           time.Time          // when a waiting record is judged again
 	taken         time.Time          // when a lane took it

@@ -1,8 +1,14 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -31,8 +37,9 @@ type members struct {
 
 // member is what the goroutine of shares knows of one server.
 type member struct {
-	server, model string // names that are equal in all processes; empty: no other process reaches the server
-	wants         int    // requests that it could have in flight lately
+	server, model string            // names that are equal in all processes; empty: no other process reaches the server
+	wants         int               // requests that it could have in flight lately
+	purses        []batholith.Purse // of the latest row
 	used          time.Time
 }
 
@@ -128,6 +135,16 @@ func (d *Dispatcher) meet(ctx context.Context, m *members) {
 	for _, h := range hosts {
 		h.limit.Stored()
 	}
+	for _, q := range d.allQueues() {
+		q.weigh()
+	}
+}
+
+// allQueues returns the queues of all models.
+func (d *Dispatcher) allQueues() []*queue {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.queues))
 }
 
 // enlisted returns the servers that other workers may use too.
@@ -172,7 +189,8 @@ func (h *host) meets(worker string, all []batholith.Load, workers int) (row bath
 		}
 	}
 	me := batholith.Load{Worker: worker, Backend: m.server, Model: m.model}
-	me.Wants, me.Calls = h.wants()
+	me.Wants, me.Calls, me.Purses = h.wants()
+	m.purses = me.Purses
 	now := time.Now()
 	if me.Wants > 0 {
 		m.used = now
@@ -188,20 +206,169 @@ func (h *host) meets(worker string, all []batholith.Load, workers int) (row bath
 // records than slots, there is a quarter more, so that a share is not lost in the gap between two chunks:
 //
 //	wants = max(calls + in flight + ready × 1.25, 0.8 × wants of a second ago)
-func (h *host) wants() (all, calls int) {
+func (h *host) wants() (all, calls int, purses []batholith.Purse) {
 	calls = h.limit.Reserve()
-	ready := 0
+	ready := map[batholith.Purse]int{}
+	n := 0
 	for _, l := range h.members() {
 		if !l.usable() {
 			continue
 		}
 		for _, q := range l.served() {
-			ready += q.stock()
+			n += q.stocks(ready)
 		}
 	}
 	m := &h.member
-	m.wants = max(h.limit.InFlight()+ready+ready/4+calls, m.wants*4/5)
-	return m.wants, calls
+	m.wants = max(h.limit.InFlight()+n+n/4+calls, m.wants*4/5)
+	return m.wants, calls, pursesOf(ready)
+}
+
+// mostPurses bounds the purses of a row.
+const mostPurses = 16
+
+// pursesOf makes the purses of a row. Numbers are rounded up to 1, 2, 3, 4, 6, 8, 12 and so on, so that the row seldom changes. If there are
+// too many, those that want least count as one principal.
+func pursesOf(ready map[batholith.Purse]int) (purses []batholith.Purse) {
+	for p, n := range ready {
+		p.Wants = roughly(n + n/4)
+		purses = append(purses, p)
+	}
+	slices.SortFunc(purses, func(a, b batholith.Purse) int {
+		return cmp.Or(cmp.Compare(b.Wants, a.Wants), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Weight, b.Weight))
+	})
+	if len(purses) > mostPurses {
+		rest := batholith.Purse{Group: "-", Weight: 1}
+		for _, p := range purses[mostPurses-1:] {
+			rest.Wants += p.Wants
+		}
+		purses = append(purses[:mostPurses-1], rest)
+	}
+	return purses
+}
+
+// roughly rounds a number up to a power of two, or to three halves of one.
+func roughly(n int) int {
+	for at := 1; ; at *= 2 {
+		switch {
+		case n <= at:
+			return at
+		case n <= at+at/2:
+			return at + at/2
+		}
+	}
+}
+
+// purse names what a job's records count for when workers divide a server.
+func (f *feed) purse() batholith.Purse {
+	if f.outlook.urgent {
+		return batholith.Purse{Weight: 1}
+	}
+	return batholith.Purse{Group: groupOf(f.tenant.name), Weight: int(weights[f.priority])}
+}
+
+// groupOf is the name of a principal in the table of loads.
+func groupOf(tenant string) string {
+	sum := sha256.Sum256([]byte(tenant))
+	return hex.EncodeToString(sum[:6])
+}
+
+// stocks adds the records of the queue that are in flight or could be sent now or soon to the purses that they belong to. It returns the number
+// of those that are not in flight.
+func (q *queue) stocks(ready map[batholith.Purse]int) (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, f := range q.feeds {
+		k := f.sendable() + len(f.later)
+		if f.wanting || f.granted { // it is about to have some
+			k++
+		}
+		if n += k; k+f.flying > 0 {
+			ready[f.purse()] += k + f.flying
+		}
+	}
+	return n
+}
+
+// leastWeight bounds the weights of principals and priorities from below, as a part of the highest.
+const leastWeight = 0.02
+
+// weigh divides this worker's part of the servers among the principals as the parts of all workers say: a principal whose records are all
+// here gets more of this worker than one whose records are everywhere. If nobody shares the servers, all principals are equal.
+func (q *queue) weigh() {
+	parts := map[batholith.Purse]float64{}
+	shared := false
+	seen := map[*host]bool{}
+	for _, l := range q.lanes {
+		if seen[l.host] {
+			continue
+		}
+		seen[l.host] = true
+		for i, n := range l.host.limit.Parts() {
+			if at := l.host.member.purses; i < len(at) {
+				p := at[i]
+				p.Wants = 0
+				parts[p] += n
+				shared = true
+			}
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	most := 0.0
+	tenants := make([]float64, len(q.shares.tenants))
+	for i, t := range q.shares.tenants {
+		group := groupOf(t.name)
+		high := 0.0
+		var lines [priorities]float64
+		for k := range t.lines {
+			lines[k] = parts[batholith.Purse{Group: group, Weight: int(weights[k])}]
+			tenants[i] += lines[k]
+			high = max(high, lines[k])
+		}
+		for k := range t.lines {
+			if t.lines[k].weight = weights[k]; shared && high > 0 {
+				t.lines[k].weight = weights[0] * max(lines[k]/high, leastWeight)
+			}
+		}
+		most = max(most, tenants[i])
+	}
+	for i, t := range q.shares.tenants {
+		if t.weight = 1; shared && tenants[i] > 0 {
+			t.weight = max(tenants[i]/most, leastWeight)
+		}
+	}
+}
+
+// workers is how many times as much as this worker all workers of the model have in flight. A worker that uses three quarters of its part counts
+// as one that uses all of it, since some requests are always between an answer and the next record. The caller holds queue.mu.
+func (q *queue) workers() float64 {
+	own, others := 0, 0
+	for _, l := range q.lanes {
+		n, size := l.limit.InFlight(), l.limit.Size()
+		if 4*n >= 3*size {
+			n = max(n, size)
+		}
+		own, others = own+n, others+l.limit.Beside()
+	}
+	if own == 0 {
+		return 1
+	}
+	return 1 + float64(others)/float64(own)
+}
+
+// Committed tells how many records of a job have an outcome by now, of all workers.
+func (d *Dispatcher) Committed(job string, c batholith.Counts) {
+	d.mu.Lock()
+	f := d.feeds[job]
+	d.mu.Unlock()
+	if f == nil {
+		return
+	}
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	if c.Processed > f.stored {
+		f.stored, f.storedAt = c.Processed, f.concluded
+	}
 }
 
 // members returns the lanes of the server.
@@ -209,19 +376,6 @@ func (h *host) members() []*lane {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lanes[:len(h.lanes):len(h.lanes)]
-}
-
-// stock is the number of records of the queue that could be sent now or soon.
-func (q *queue) stock() (n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, f := range q.feeds {
-		n += f.sendable() + len(f.later)
-		if f.wanting || f.granted { // it is about to have some
-			n++
-		}
-	}
-	return n
 }
 
 // sameLoads reports whether rows say the same, apart from small changes of what is in flight and wanted.
@@ -234,8 +388,12 @@ func sameLoads(a, b []batholith.Load) bool {
 		if !near(x.InFlight, y.InFlight) || !near(x.Wants, y.Wants) || !near(x.Calls, y.Calls) || !near(int(x.Goodput), int(y.Goodput)) {
 			return false
 		}
+		if !slices.Equal(x.Purses, y.Purses) {
+			return false
+		}
+		x.Purses, y.Purses = nil, nil
 		x.InFlight, x.Wants, x.Calls, x.Goodput, x.Idle = y.InFlight, y.Wants, y.Calls, y.Goodput, y.Idle
-		if x != y {
+		if !reflect.DeepEqual(x, y) {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ func (q *queue) look(now time.Time) {
 	}
 	q.looked = now
 	q.overdue(now)
-	rate := q.rate.rate
+	rate := q.rate.rate * q.workers()
 	if rate <= 0 {
 		return
 	}

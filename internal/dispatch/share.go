@@ -17,14 +17,16 @@ type shares struct {
 
 // tenant is one principal of one account, with its jobs in this queue.
 type tenant struct {
-	account
-	name  string
-	lines [priorities]line
+	account         // tokens divided by weight
+	weight  float64 // part of the tokens of this worker, if several workers divide the model server (see weigh); else 1
+	name    string
+	lines   [priorities]line
 }
 
 // line holds a tenant's jobs of one priority, oldest first.
 type line struct {
-	account // tokens divided by the weight of the priority
+	account         // tokens divided by weight
+	weight  float64 // of the priority
 	feeds   []*feed
 	roles   [2]account // by shortest and oldest
 }
@@ -53,13 +55,21 @@ const maxLag = 256 << 10
 
 func tenantName(job *batholith.Job) string { return job.Account + "/" + job.Owner }
 
+func newTenant(name string) *tenant {
+	t := &tenant{name: name, weight: 1}
+	for i := range t.lines {
+		t.lines[i].weight = weights[i]
+	}
+	return t
+}
+
 // add puts a feed into the line of its tenant and priority. The caller holds queue.mu, as for all methods of shares.
 func (s *shares) add(f *feed) {
 	name := tenantName(&f.job)
 	i := slices.IndexFunc(s.tenants, func(t *tenant) bool { return t.name == name })
 	if i < 0 {
 		i = len(s.tenants)
-		t := &tenant{name: name}
+		t := newTenant(name)
 		t.join(s.least())
 		s.tenants = append(s.tenants, t)
 	}
@@ -183,6 +193,7 @@ func (l *line) heads(can func(*feed) bool) (first, short *feed) {
 func (s *shares) charge(it *item) {
 	it.charged = it.size()
 	it.line, it.role = it.feed.priority, it.feed.role()
+	it.weights = [2]float64{it.feed.tenant.weight, it.feed.tenant.lines[it.line].weight}
 	it.feed.book(it, func(a *account, weight float64) { a.flying += it.charged / weight })
 }
 
@@ -209,8 +220,8 @@ func (s *shares) most() (most float64) {
 // book applies a change to each account that a record of the feed is charged to: tenant, line, and role.
 func (f *feed) book(it *item, change func(a *account, weight float64)) {
 	l := &f.tenant.lines[it.line]
-	change(&f.tenant.account, 1)
-	change(&l.account, weights[it.line])
+	change(&f.tenant.account, it.weights[0])
+	change(&l.account, it.weights[1])
 	if it.role != both {
 		change(&l.roles[it.role], 1)
 	}

@@ -54,7 +54,8 @@ func (it *item) length() float64 {
 //
 // A job without answers yet is estimated from the model's average tokens per record, and from firstOutTokens if the model has none either.
 func (f *feed) left() float64 {
-	records := f.job.Counts.Total - f.job.Counts.Processed - f.concluded
+	done := max(f.job.Counts.Processed+f.concluded, f.stored+f.concluded-f.storedAt)
+	records := f.job.Counts.Total - done
 	in := f.meanIn.or(f.queue.meanIn.or(firstOutTokens))
 	return float64(max(records, 0)) * (in + f.meanOut.or(f.queue.meanOut.or(firstOutTokens)))
 }

@@ -165,7 +165,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, JournalName), Worker: e.id, Store: o.Store, Open: e.open, Log: o.Log,
 		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf, Keys: o.DataKeys, Listener: o.Listener,
 		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
-		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c) }})
+		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c); e.dispatch.Committed(job, c) }})
 	if err != nil {
 		return err
 	}

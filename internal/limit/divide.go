@@ -1,58 +1,156 @@
 package limit
 
-import "github.com/batholith/batholith"
+import (
+	"maps"
+	"slices"
+
+	"github.com/batholith/batholith"
+)
 
 // One limit for all workers. Each worker has a share of it, from 0 to 1, and the shares of all workers add up to at most 1:
 //
 //	requests of a worker ≤ share × limit
 //
-// The fair shares are max-min: interactive calls get what they want, up to 9/10 of the limit; the rest is divided equally among those that
-// want more than an equal part, and the others get what they want (see fairShares).
+// The fair shares follow from what each worker wants to send, and for whom (see fairShares).
 //
 // A share moves from one worker to another through the table of loads, where each worker writes its row at most once a second. A worker
 // that has more than its fair share gives a tenth of the limit, or what it does not use, in each step, if others lack it. A worker that has less
 // takes its part of what nobody has. Since the giver writes before the taker takes, the sum stays below 1.
 const (
-	callsPart = 0.9 // of the limit that calls may have
+	goFirst   = 0.9 // of the limit that calls may have, and of the rest that requests of no group may have
 	givesPart = 0.1 // of the limit that a worker gives at once although it uses it
 )
 
-// fairShares divides the limit among the rows. The sum of the shares is 1, or less if all together want less.
+// fairShares divides the limit among the workers. The sum of the shares is 1, or less if all together want less. In this order:
+//
+//	interactive calls     up to 9/10 of the limit
+//	requests of no group  up to 9/10 of the rest
+//	groups                the rest in equal parts, each by weight among its purses, each purse in equal parts among the workers that have it
+//
+// Nobody gets more than he wants; what he does not want goes to the others (max-min). So it does not matter to a principal which workers
+// have his requests.
 func fairShares(limit int, rows []batholith.Load) []float64 {
-	calls, rest := make([]float64, len(rows)), make([]float64, len(rows))
-	for i, r := range rows {
-		calls[i] = float64(min(r.Calls, r.Wants))
-		rest[i] = float64(r.Wants) - calls[i]
+	parts := divide(limit, rows)
+	shares := make([]float64, len(rows))
+	for i := range rows {
+		shares[i] = parts[i].calls / float64(limit)
+		for _, n := range parts[i].purses {
+			shares[i] += n / float64(limit)
+		}
 	}
-	given := maxMin(callsPart*float64(limit), calls)
-	left := float64(limit)
-	for _, n := range given {
-		left -= n
-	}
-	for i, n := range maxMin(left, rest) {
-		given[i] = (given[i] + n) / float64(limit)
-	}
-	return given
+	return shares
 }
 
-// maxMin divides an amount: nobody gets more than he wants, and nobody who wants more gets less than another.
-func maxMin(amount float64, wants []float64) []float64 {
-	got := make([]float64, len(wants))
+// part is what a worker gets, in requests: for calls, and for each of its purses.
+type part struct {
+	calls  float64
+	purses []float64
+}
+
+// divide is fairShares in requests, by purse.
+func divide(limit int, rows []batholith.Load) []part {
+	parts := make([]part, len(rows))
+	var calls, first claims
+	groups := map[string]map[int]*claims{}
+	for i, r := range rows {
+		calls.add(float64(min(r.Calls, r.Wants)), 1, &parts[i].calls)
+		purses := pursesOf(r)
+		parts[i].purses = make([]float64, len(purses))
+		for k, p := range purses {
+			to := &first
+			if p.Group != "" {
+				if groups[p.Group] == nil {
+					groups[p.Group] = map[int]*claims{}
+				}
+				if to = groups[p.Group][p.Weight]; to == nil {
+					to = &claims{}
+					groups[p.Group][p.Weight] = to
+				}
+			}
+			to.add(float64(p.Wants), 1, &parts[i].purses[k])
+		}
+	}
+	left := float64(limit)
+	left -= calls.divide(goFirst * left)
+	if len(groups) > 0 {
+		left -= first.divide(goFirst * left)
+	} else {
+		left -= first.divide(left)
+	}
+	divideGroups(left, groups)
+	return parts
+}
+
+// divideGroups divides an amount among groups, and what each gets among its purses.
+func divideGroups(amount float64, groups map[string]map[int]*claims) {
+	var top claims
+	got := make([]float64, len(groups))
+	names := slices.Sorted(maps.Keys(groups))
+	for i, name := range names {
+		wants := 0.0
+		for _, c := range groups[name] {
+			wants += c.wants()
+		}
+		top.add(wants, 1, &got[i])
+	}
+	top.divide(amount)
+	for i, name := range names {
+		var lines claims
+		weights := slices.Sorted(maps.Keys(groups[name]))
+		parts := make([]float64, len(weights))
+		for k, w := range weights {
+			lines.add(groups[name][w].wants(), float64(w), &parts[k])
+		}
+		lines.divide(got[i])
+		for k, w := range weights {
+			groups[name][w].divide(parts[k])
+		}
+	}
+}
+
+// pursesOf returns the purses of a row. A row without any has one.
+func pursesOf(r batholith.Load) []batholith.Purse {
+	if len(r.Purses) > 0 {
+		return r.Purses
+	}
+	return []batholith.Purse{{Group: "-", Weight: 1, Wants: r.Wants - min(r.Calls, r.Wants)}}
+}
+
+// claims are wishes among which an amount is divided.
+type claims []claim
+
+type claim struct {
+	wants, weight float64
+	got           *float64
+}
+
+func (c *claims) add(wants, weight float64, got *float64) { *c = append(*c, claim{wants, weight, got}) }
+
+func (c claims) wants() (sum float64) {
+	for _, x := range c {
+		sum += x.wants
+	}
+	return sum
+}
+
+// divide divides an amount by weight: nobody gets more than he wants. It returns how much was given.
+func (c claims) divide(amount float64) float64 {
+	left := amount
 	for {
-		open := 0
-		for i := range wants {
-			if got[i] < wants[i] {
-				open++
+		weights := 0.0
+		for _, x := range c {
+			if *x.got < x.wants {
+				weights += x.weight
 			}
 		}
-		if open == 0 || amount <= 1e-9 {
-			return got
+		if weights == 0 || left <= 1e-9 {
+			return amount - left
 		}
-		part := amount / float64(open)
-		for i := range wants {
-			if more := min(part, wants[i]-got[i]); more > 0 {
-				got[i] += more
-				amount -= more
+		each := left / weights
+		for _, x := range c {
+			if more := min(each*x.weight, x.wants-*x.got); more > 0 {
+				*x.got += more
+				left -= more
 			}
 		}
 	}

@@ -91,3 +91,38 @@ func TestTheOneThatSearchesStaysUntilItNeedsNothing(t *testing.T) {
 		t.Error("a worker searches that has hardly anything in flight")
 	}
 }
+
+// It does not matter which workers have a principal's requests, nor how many workers there are.
+func TestAPrincipalHasItsPartOfAllWorkersTogether(t *testing.T) {
+	const limit = 60
+	ann, bob, low := batholith.Purse{Group: "ann", Weight: 4, Wants: 500}, batholith.Purse{Group: "bob", Weight: 4, Wants: 500}, batholith.Purse{Group: "bob", Weight: 1, Wants: 500}
+	urgent := batholith.Purse{Weight: 1, Wants: 500}
+	few := batholith.Purse{Group: "ann", Weight: 4, Wants: 6}
+	for _, c := range []struct {
+		rows [][]batholith.Purse
+		want map[batholith.Purse]float64
+	}{
+		{[][]batholith.Purse{{ann, bob}}, map[batholith.Purse]float64{ann: 30, bob: 30}},
+		{[][]batholith.Purse{{ann, bob}, {bob}}, map[batholith.Purse]float64{ann: 30, bob: 30}},
+		{[][]batholith.Purse{{ann}, {bob}, {bob}, {bob}, {bob}}, map[batholith.Purse]float64{ann: 30, bob: 30}},
+		{[][]batholith.Purse{{few}, {bob}, {bob}}, map[batholith.Purse]float64{few: 6, bob: 54}},
+		{[][]batholith.Purse{{ann}, {bob}, {low}}, map[batholith.Purse]float64{ann: 30, bob: 24, low: 6}},
+		{[][]batholith.Purse{{ann}, {urgent}, {bob}}, map[batholith.Purse]float64{urgent: 54, ann: 3, bob: 3}},
+	} {
+		var rows []batholith.Load
+		for _, purses := range c.rows {
+			rows = append(rows, batholith.Load{Wants: 1000, Purses: purses})
+		}
+		got := map[batholith.Purse]float64{}
+		for i, p := range divide(limit, rows) {
+			for k, n := range p.purses {
+				got[rows[i].Purses[k]] += n
+			}
+		}
+		for p, want := range c.want {
+			if math.Abs(got[p]-want) > 1e-6 {
+				t.Errorf("%v: %+v gets %.2f, want %.2f", c.rows, p, got[p], want)
+			}
+		}
+	}
+}

@@ -24,6 +24,7 @@ type fleet struct {
 	before float64   // shares of the workers before this one by name, for rounding
 	others int       // workers that share the server
 	flying int       // requests in flight of the others, as they wrote it
+	parts  []float64 // requests that are fair, of each of the purses of this worker
 	lead   bool      // this worker searches the limit
 	limit  int       // of the lead; 0: this worker's own counts
 	bound  int       // from refusals, of the lead; 0: none
@@ -124,6 +125,7 @@ func (l *Limiter) Meet(me batholith.Load, others []batholith.Load, workers int) 
 	total := l.total(now)
 	rows[0].Share, rows[0].Limit, rows[0].InFlight, rows[0].Lead = f.share, total, l.flying, f.lead && len(others) > 0
 	fair := fairShares(total, rows)
+	f.parts = divide(total, rows)[0].purses
 	f.next = move(rows, fair, 0, float64(l.held+1)/float64(total))
 	switch {
 	case len(others) > 0 && f.next < f.share && l.seeks(now):
@@ -161,6 +163,24 @@ func (l *Limiter) Meet(me batholith.Load, others []batholith.Load, workers int) 
 	row.Idle, row.Goodput = l.climb.idle, l.climb.hold.goodput
 	l.signal()
 	return row
+}
+
+// Beside is the number of requests that the other workers have in flight, as they wrote it.
+func (l *Limiter) Beside() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fleet.flying
+}
+
+// Parts returns how many requests of each of the worker's purses are fair, in the order of the row that Meet took; nil if the worker is alone.
+// Within the worker they are weights.
+func (l *Limiter) Parts() []float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fleet.others == 0 {
+		return nil
+	}
+	return l.fleet.parts
 }
 
 // seeks reports whether this worker has nearly all of the limit, and searches it for the first time. It keeps its share until then, at most

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/batholith/batholith"
 )
@@ -20,9 +22,9 @@ func (s *Store) PutLoads(ctx context.Context, worker string, loads []batholith.L
 		}
 		for _, l := range loads {
 			_, err := tx.ExecContext(ctx, `
-				INSERT INTO loads (worker, backend, model, share, inflight, wants, calls, most, bound, source, found, leads, idle, goodput)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-				worker, l.Backend, l.Model, l.Share, l.InFlight, l.Wants, l.Calls, l.Limit, l.Bound, l.Source, bit(l.Found), bit(l.Lead), l.Idle, l.Goodput)
+				INSERT INTO loads (worker, backend, model, share, inflight, wants, calls, purses, most, bound, source, found, leads, idle, goodput)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+				worker, l.Backend, l.Model, l.Share, l.InFlight, l.Wants, l.Calls, writePurses(l.Purses), l.Limit, l.Bound, l.Source, bit(l.Found), bit(l.Lead), l.Idle, l.Goodput)
 			if err != nil {
 				return err
 			}
@@ -59,10 +61,32 @@ func (s *Store) loads(ctx context.Context, worker string, backends []string) (ot
 	}
 	others, err = collect(ctx, tx, func(rows *sql.Rows) (l batholith.Load, err error) {
 		var found, leads int
-		err = rows.Scan(&l.Worker, &l.Backend, &l.Model, &l.Share, &l.InFlight, &l.Wants, &l.Calls, &l.Limit, &l.Bound, &l.Source, &found, &leads, &l.Idle, &l.Goodput)
-		l.Found, l.Lead = found != 0, leads != 0
+		var purses string
+		err = rows.Scan(&l.Worker, &l.Backend, &l.Model, &l.Share, &l.InFlight, &l.Wants, &l.Calls, &purses, &l.Limit, &l.Bound, &l.Source, &found, &leads, &l.Idle, &l.Goodput)
+		l.Found, l.Lead, l.Purses = found != 0, leads != 0, readPurses(purses)
 		return l, err
-	}, `SELECT worker, backend, model, share, inflight, wants, calls, most, bound, source, found, leads, idle, goodput FROM loads
+	}, `SELECT worker, backend, model, share, inflight, wants, calls, purses, most, bound, source, found, leads, idle, goodput FROM loads
 		WHERE `+among("worker", 1, len(living))+` AND `+among("backend", len(living)+1, len(backends))+` ORDER BY worker, backend, model`, args...)
 	return others, len(living), err
+}
+
+// writePurses is the column purses of a row.
+func writePurses(purses []batholith.Purse) string {
+	texts := make([]string, len(purses))
+	for i, p := range purses {
+		texts[i] = fmt.Sprintf("%s:%d:%d", p.Group, p.Weight, p.Wants)
+	}
+	return strings.Join(texts, ",")
+}
+
+// readPurses reverses writePurses. It leaves out what it cannot read.
+func readPurses(text string) (purses []batholith.Purse) {
+	for one := range strings.SplitSeq(text, ",") {
+		group, numbers, ok := strings.Cut(one, ":")
+		p := batholith.Purse{Group: group}
+		if _, err := fmt.Sscanf(numbers, "%d:%d", &p.Weight, &p.Wants); ok && err == nil {
+			purses = append(purses, p)
+		}
+	}
+	return purses
 }

@@ -2,6 +2,7 @@ package limittest
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
@@ -114,7 +115,7 @@ func (f *fleet) meet(i int, m Member, s *sender, l Sharer) {
 			delete(f.alive, i)
 			return
 		}
-		if row != f.wrote[i] {
+		if !reflect.DeepEqual(row, f.wrote[i]) {
 			f.r.Rows++
 		}
 		f.rows[i], f.wrote[i] = row, row

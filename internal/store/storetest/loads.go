@@ -24,7 +24,7 @@ func sharing() []law {
 func loadsSeen(t *testing.T, p Port) {
 	alive(t, p, "w1", "w2", "w3")
 	a := batholith.Load{Worker: "w1", Backend: "gpu:8000", Model: "m", Share: 0.25, InFlight: 16, Wants: 900, Calls: 3, Limit: 70, Bound: 80,
-		Source: "gauges", Found: true, Lead: true, Idle: 33.5, Goodput: 7100.5}
+		Purses: []batholith.Purse{{Group: "0a1b", Weight: 16, Wants: 700}, {Weight: 1, Wants: 100}}, Source: "gauges", Found: true, Lead: true, Idle: 33.5, Goodput: 7100.5}
 	b := batholith.Load{Worker: "w1", Backend: "gpu:9000", Model: "m", Share: 1, Limit: 9, Source: "slots"}
 	c := batholith.Load{Worker: "w2", Backend: "gpu:8000", Model: "other", Share: 0.75, Limit: 70, Source: "goodput"}
 	no(t, p.PutLoads(t.Context(), "w1", []batholith.Load{{Backend: "old:1", Model: "m"}}))

@@ -9,6 +9,7 @@ CREATE TABLE loads (
     inflight BIGINT NOT NULL, -- requests
     wants    BIGINT NOT NULL, -- requests
     calls    BIGINT NOT NULL, -- of these, for interactive calls
+    purses   TEXT COLLATE "C" NOT NULL, -- group:weight:wants, of the requests of jobs, separated by commas
     most     BIGINT NOT NULL, -- requests of all workers together
     bound    BIGINT NOT NULL, -- the same, from refusals; 0: none
     source   TEXT COLLATE "C" NOT NULL, -- of most

@@ -9,6 +9,7 @@ CREATE TABLE loads (
     inflight INTEGER NOT NULL, -- requests
     wants    INTEGER NOT NULL, -- requests
     calls    INTEGER NOT NULL, -- of these, for interactive calls
+    purses   TEXT    NOT NULL, -- group:weight:wants, of the requests of jobs, separated by commas
     most     INTEGER NOT NULL, -- requests of all workers together
     bound    INTEGER NOT NULL, -- the same, from refusals; 0: none
     source   TEXT    NOT NULL, -- of most
