@@ -378,9 +378,9 @@ type Backend struct {
 	Proxy string `yaml:"proxy"`
 	// PEM file with the certificate authorities of the server; absent: the system's.
 	CAFile string `yaml:"ca_file"`
-	// Maximum number of requests in flight; 0: Batholith finds it, and adapts when the server
-	// changes. Set it for a server with a quota, or for one without /metrics that other clients
-	// use too.
+	// Maximum number of requests in flight, of all workers together; 0: Batholith finds it, and
+	// adapts when the server changes. Set it for a server with a quota, or for one without
+	// /metrics that other clients use too.
 	MaxInFlight int `yaml:"max_in_flight"`
 	// Priority of batch requests in the server's queue, so that other clients do not wait behind
 	// them: lowest, or a number as the server takes it; absent: none is sent. vLLM needs
