@@ -131,3 +131,29 @@ func TestSendingDoesNotWaitForTheTableOfLoads(t *testing.T) {
 		}
 	})
 }
+
+// A process that only makes interactive calls has the slots that they need, ahead of the records of all workers.
+func TestAWorkerLeavesTheSlotsThatCallsOfOtherProcessesNeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), perToken(16, 10*time.Millisecond)
+		calls := beside(0, 0, "")
+		calls.Wants, calls.Calls, calls.Purses = 4, 4, nil
+		b := &table{others: []batholith.Load{calls}}
+		d := w.dispatcher(Options{Loads: b}, commonServer{s})
+		d.Enqueue(owned(w.jobOf("a", 8000, 100, taking(100)), "ann"))
+		defer w.start(d)()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := d.InFlight(); n != 12 {
+			t.Errorf("%d records in flight, and 4 of 16 slots are for calls", n)
+		}
+		b.mu.Lock()
+		b.others = nil // no call for a while
+		b.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := d.InFlight(); n != 16 {
+			t.Errorf("%d records in flight when there are no calls any more", n)
+		}
+	})
+}
