@@ -32,6 +32,10 @@ format: ## fail if a file is not formatted with gofmt
 vet: ## run go vet
 	$(GO) vet $(PACKAGES)
 
+.PHONY: bench-store
+bench-store: ## commits a second of one job on PostgreSQL, with 1 and 8 workers
+	$(GO) test ./internal/store -run '^$$' -bench PostgresCommits -benchtime 2000x
+
 .PHONY: bench
 bench: ## run the benchmarks; each is compared with a lower bound measured in the same run
 	$(GO) run ./internal/bench
