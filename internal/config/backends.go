@@ -125,7 +125,7 @@ func (l *loader) checkProxy(path, proxy string) {
 // Upstream returns the settings of a backend for package upstream.
 func (b Backend) Upstream() upstream.Options {
 	o := upstream.Options{URL: b.URL, Protocol: b.Protocol, Model: b.Model, APIKey: b.APIKey, APIKeyFile: b.APIKeyFile, APIKeyHeader: b.APIKeyHeader,
-		ExtraBody: string(b.ExtraBody), Proxy: b.Proxy, CAFile: b.CAFile, MaxInFlight: b.MaxInFlight, Priority: b.Priority, NoMixing: b.NoMixing, NoCanary: b.NoCanary, Standby: b.Standby, Timeout: b.Timeout,
+		ExtraBody: string(b.ExtraBody), Proxy: b.Proxy, CAFile: b.CAFile, MaxInFlight: b.MaxInFlight, Priority: b.Priority, NoMixing: b.NoMixing, NoCanary: b.NoCanary, Weight: b.Weight, Standby: b.Standby, Timeout: b.Timeout,
 		AWS:   upstream.AWS{Region: b.Region, Profile: b.Profile, File: b.CredentialsFile, AccessKeyID: b.AccessKeyID, SecretAccessKey: b.SecretAccessKey, SessionToken: b.SessionToken},
 		Paths: upstream.Paths{Chat: b.ChatPath, Completions: b.CompletionsPath, Embeddings: b.EmbeddingsPath, Models: b.ModelsPath}}
 	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {

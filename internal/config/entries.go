@@ -339,6 +339,9 @@ func (l *loader) checkBackend(at string, b Backend) {
 	l.checkPaths(at, b)
 	l.checkProxy(at+".proxy", b.Proxy)
 	l.checkPriority(at+".priority", b.Priority)
+	if b.Weight < 0 || b.Weight > 1000 {
+		l.bad(at+".weight", "give a number from 1 to 1000, or leave it out", "it is %d", b.Weight)
+	}
 	if b.MaxInFlight < 0 {
 		l.bad(at+".max_in_flight", "write 0 to have it found automatically", "it is negative")
 	}

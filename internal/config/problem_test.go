@@ -37,6 +37,7 @@ func TestEveryProblemNamesItsPlaceAndItsRemedy(t *testing.T) {
 		{"port", "listen: 127.0.0.1:99999", `b.yaml:1: listen: "99999" is not a valid port`, "0 to 65535"},
 		{"backend without scheme", "models:\n- id: m\n  backends:\n  - url: host:8000", `b.yaml:4: models[0].backends[0].url: "host:8000" is not a valid http`, "scheme"},
 		{"password in a URL", "models:\n- id: m\n  backends:\n  - url: http://u:p@h/v1", `b.yaml:4: models[0].backends[0].url: a password in a URL`, "variable"},
+		{"weight", "models:\n- id: m\n  backends:\n  - {url: 'http://h', weight: 1001}", `b.yaml:4: models[0].backends[0].weight: it is 1001`, "1 to 1000"},
 		{"no backend", "models:\n- id: m", `b.yaml:2: models[0].backends: the model has no backend`, "add the server"},
 		{"family", "models:\n- id: m\n  family: antropic\n  backends: [{url: 'http://h'}]", `b.yaml:3: models[0].family: "antropic" is not possible`, `did you mean "anthropic"?`},
 		{"model twice", "models:\n- {id: m, backends: [{url: 'http://h'}]}\n- {id: n, aliases: [m], backends: [{url: 'http://h'}]}", `b.yaml:3: models[1]: the name "m" is taken`, "its own names"},

@@ -397,6 +397,11 @@ type Backend struct {
 	// and max_tokens 1. Without test requests, failing records wait longer before they end with
 	// an error line. `batholith doctor` sends one test request in either case.
 	NoCanary bool `yaml:"no_canary"`
+	// Share of this server among those of its model: from 1 to 1000, 1 if only others have one.
+	// Servers with room get requests in these shares; a server without room leaves its share to
+	// the others, so a job that fills all servers is spread by their speed. Not set (0, default):
+	// calls go to the server with the lowest load, and records to every free slot.
+	Weight int `yaml:"weight"`
 	// true: this server gets requests only while no other one of the model can be used, for example
 	// because it costs money.
 	Standby bool `yaml:"standby"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/batholith/batholith"
@@ -25,41 +26,121 @@ func (l *lane) asks(ctx context.Context) {
 	}
 }
 
-// beyond returns the error line of a record that no backend of the model can answer, or nil. The settings count before a server's word. A
-// backend that says nothing may answer everything, so nothing is refused that could be answered.
+// abilities are what the lane's model can do for a queue or a call: the settings count before a server's word. A server that says nothing may
+// be able to do everything.
+func (l *lane) abilities(set batholith.Abilities) batholith.Abilities {
+	if said := l.can.Load(); said != nil {
+		return set.Or(*said)
+	}
+	return set
+}
+
+// need is what a request asks of a model.
+type need struct {
+	path     string
+	features dialect.Features
+	input    []byte
+	tokens   *int64 // the fewest of input; 0: not counted yet
+}
+
+// need returns what the record asks of a model.
+func (it *item) need() need {
+	return need{path: it.class.path, features: it.class.features, input: it.input, tokens: &it.fewest}
+}
+
+// beyond returns the error line of a record that no backend of the model can answer, or nil. So nothing is refused that could be answered.
 func (q *queue) beyond(it *item) (refused *batholith.RecordError) {
-	for _, l := range q.lanes {
-		var said batholith.Abilities
-		if p := l.can.Load(); p != nil {
-			said = *p
-		}
-		why := it.exceeds(q.set.Or(said))
-		if why == nil {
+	return it.need().beyond(q.lanes, q.set)
+}
+
+// beyond returns the error line of a request that none of the lanes can answer, or nil.
+func (n need) beyond(lanes []*lane, set batholith.Abilities) (refused *batholith.RecordError) {
+	for _, l := range lanes {
+		if refused = n.exceeds(l.abilities(set)); refused == nil {
 			return nil
 		}
-		refused = why
 	}
 	return refused
 }
 
-// exceeds returns the error line of a record for a model with these abilities, or nil.
-func (it *item) exceeds(can batholith.Abilities) *batholith.RecordError {
+// mixed reports whether the lanes differ in what they can do. Then each record goes only to a lane that can answer it.
+func mixed(lanes []*lane, set batholith.Abilities) bool {
+	for _, l := range lanes[min(1, len(lanes)):] {
+		if l.abilities(set) != lanes[0].abilities(set) {
+			return true
+		}
+	}
+	return false
+}
+
+// looksForScarce is the number of records among which a lane looks for one that another usable lane cannot answer.
+const looksForScarce = 64
+
+// suited returns the position of the record that the lane sends next, at or after a position (cyclically), or -1. Lanes that differ take the
+// records first that the others cannot answer, so that the last records are not left to one of them. The caller holds queue.mu.
+func (f *feed) suited(l *lane, at int) int {
+	items, lanes := f.ready.items, f.queue.lanes
+	others := slices.DeleteFunc(slices.Clone(lanes), func(m *lane) bool { return m == l || !m.usable() || rests(m, lanes) })
+	first, looked := -1, 0
+	if !f.mayHave(l) {
+		return -1
+	}
+	for i := range items {
+		at := (at + i) % len(items)
+		it := items[at]
+		if l.paused.Load() > 0 && !l.takes(it.class) || !f.queue.suits(l, it) {
+			continue
+		}
+		if first < 0 {
+			first = at
+		}
+		if slices.ContainsFunc(others, func(m *lane) bool { return !f.queue.suits(m, it) }) {
+			return at
+		}
+		if looked++; looked >= looksForScarce {
+			break
+		}
+	}
+	return first
+}
+
+// mayHave reports whether the window has a record of a class that the lane can answer. The caller holds queue.mu.
+func (f *feed) mayHave(l *lane) bool {
+	can := l.abilities(f.queue.set)
+	for c, n := range f.ready.count {
+		kind := need{path: c.path, features: c.features}
+		if n > 0 && (kind.exceeds(can) == nil || kind.beyond(f.queue.lanes, f.queue.set) != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// suits reports whether a lane may be sent a record: it can answer it, or no lane can, and then the record ends there with an error line.
+func (q *queue) suits(l *lane, it *item) bool {
+	return it.need().exceeds(l.abilities(q.set)) == nil || q.beyond(it) != nil
+}
+
+// exceeds returns the error line of a request for a model with these abilities, or nil.
+func (n need) exceeds(can batholith.Abilities) *batholith.RecordError {
 	bad := func(format string, args ...any) *batholith.RecordError {
 		return &batholith.RecordError{Code: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)}
 	}
-	f := it.class.features
 	switch {
-	case can.Images == batholith.Unable && f.Has(dialect.FeatureMedia):
+	case can.Images == batholith.Unable && n.features.Has(dialect.FeatureMedia):
 		return bad("the model sees no images; choose one that does, or set inputs: [TEXT, IMAGE] if this one does")
-	case can.Tools == batholith.Unable && f.Has(dialect.FeatureTools):
+	case can.Tools == batholith.Unable && n.features.Has(dialect.FeatureTools):
 		return bad("the model calls no tools; choose one that does, or leave the tools out")
-	case can.Context == 0 || len(it.input) < 4*can.Context: // a token that FewestTokens counts has four bytes
+	case can.Context == 0 || len(n.input) < 4*can.Context: // a token that FewestTokens counts has four bytes
 		return nil
-	case strings.Contains(it.class.path, "embed"): // servers may cut what they embed
+	case strings.Contains(n.path, "embed"): // servers may cut what they embed
 		return nil
 	}
-	if n := dialect.FewestTokens(it.input); n > int64(can.Context) {
-		return bad("the prompt has at least %d tokens, and the model's context has %d; shorten it, or choose a model with a larger context", n, can.Context)
+	if *n.tokens == 0 {
+		*n.tokens = dialect.FewestTokens(n.input)
+	}
+	if *n.tokens > int64(can.Context) {
+		return bad("the prompt has at least %d tokens, and the model's context has %d; shorten it, or choose a model with a larger context", *n.tokens, can.Context)
 	}
 	return nil
 }

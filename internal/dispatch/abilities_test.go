@@ -80,3 +80,124 @@ func TestOnlyRecordsThatNoServerCanAnswerAreNotSent(t *testing.T) {
 		})
 	}
 }
+
+// TestARecordGoesOnlyToAServerThatCanAnswerIt: of two servers one sees no images and has a short context. It gets the plain records only, and the
+// other one the rest first, so that neither is idle while there is work for it. No record ends with an error, also when a first attempt failed.
+func TestARecordGoesOnlyToAServerThatCanAnswerIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const image = `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}],"n":%d}`
+		long := strings.Repeat("a word ", 1000)
+		failed := map[string]bool{}
+		serve := func(name string, can func(body string) bool) *server {
+			s := &server{limit: 2}
+			s.do = func(ctx context.Context, body string, _ int) ([]byte, error) {
+				if !isCanary(body) && !can(body) {
+					t.Errorf("the %s server got %.80s", name, body)
+				}
+				s.mu.Lock()
+				first := !failed[body]
+				failed[body] = true
+				s.mu.Unlock()
+				if first && strings.Contains(body, `"n":7}`) {
+					return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Sent: true}
+				}
+				return wait(ctx, time.Second)
+			}
+			return s
+		}
+		small := serve("small", func(body string) bool { return !strings.Contains(body, "image") && len(body) < 4000 })
+		large := serve("large", func(string) bool { return true })
+		job := w.jobOf("j", 60, 20, func(n int) string {
+			switch {
+			case n%3 == 0:
+				return fmt.Sprintf(`{"messages":[{"role":"user","content":%q}],"n":%d}`, long, n)
+			case n%6 == 1:
+				return fmt.Sprintf(image, n)
+			}
+			return fmt.Sprintf(`{"messages":[{"role":"user","content":"hello"}],"n":%d}`, n)
+		})
+		d := w.dispatcher(Options{}, &saying{small, batholith.Abilities{Images: batholith.Unable, Context: 500}}, &saying{large, batholith.Abilities{Images: batholith.Able, Context: 9000}})
+		if err := d.Enqueue(job); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		stop := w.start(d)
+		w.await(60, "j")
+		took := time.Since(began)
+		stop()
+		if w.errors("j") != 0 {
+			t.Errorf("%d records ended with an error", w.errors("j"))
+		}
+		if few, _ := small.requests(); few < 26 || took > 18*time.Second { // half of the records for each, 2 at once
+			t.Errorf("the small server got %d of 30 plain records, and the job took %s", few, took)
+		}
+	})
+}
+
+// TestARecordWaitsForTheServerThatCanAnswerIt: the server that sees images is away when the job begins. Its records wait, the others are answered.
+func TestARecordWaitsForTheServerThatCanAnswerIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		until := time.Now().Add(time.Minute)
+		blind, sees := answering(time.Second), answering(time.Second)
+		blind.limit, sees.limit = 4, 4
+		sees.probe = func(int) error {
+			if time.Now().Before(until) {
+				return &batholith.Failure{Kind: batholith.FailureUnreachable, Public: "no connection"}
+			}
+			return nil
+		}
+		job := w.jobOf("j", 20, 20, func(n int) string {
+			if n%2 == 0 {
+				return fmt.Sprintf(`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}],"n":%d}`, n)
+			}
+			return fmt.Sprintf(`{"messages":[{"role":"user","content":"hello"}],"n":%d}`, n)
+		})
+		d := w.dispatcher(Options{}, &saying{blind, batholith.Abilities{Images: batholith.Unable}}, &saying{sees, batholith.Abilities{Images: batholith.Able}})
+		if err := d.Enqueue(job); err != nil {
+			t.Fatal(err)
+		}
+		stop := w.start(d)
+		w.await(10, "j")
+		if time.Now().After(until) {
+			t.Error("the plain records waited too")
+		}
+		w.await(20, "j")
+		stop()
+		if n, _ := blind.requests(); n != 10 || w.errors("j") != 0 {
+			t.Errorf("the blind server got %d, and %d records ended with an error", n, w.errors("j"))
+		}
+	})
+}
+
+// TestACallGoesToAServerThatCanAnswerIt: a picture goes to the server that sees, and is refused if none does.
+func TestACallGoesToAServerThatCanAnswerIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		blind, sees := answering(time.Second), answering(time.Second)
+		no := &saying{blind, batholith.Abilities{Images: batholith.Unable}}
+		d := w.dispatcher(Options{})
+		defer w.start(d)()
+		both, alone := servedBy(no, &saying{sees, batholith.Abilities{}}), servedBy(no)
+		for _, s := range []Serving{both, alone} { // all servers are asked what they can do
+			if _, err := askFor(t.Context(), d, s, `{}`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		before, _ := blind.requests()
+		const image = `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}]}`
+		for range 4 {
+			if _, err := askFor(t.Context(), d, both, image); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := askFor(t.Context(), d, alone, image); err == nil || !strings.Contains(err.Error(), "sees no images") {
+			t.Errorf("no server sees: %v", err)
+		}
+		if after, _ := blind.requests(); after != before {
+			t.Errorf("the blind server got %d pictures", after-before)
+		}
+	})
+}

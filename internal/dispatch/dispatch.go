@@ -151,7 +151,8 @@ type Dispatcher struct {
 	classes classes
 	news    news // a backend has become usable
 	queues  map[route]*queue
-	feeds   map[string]*feed // by job id, from Enqueue to the end of the feed
+	spreads map[string]*spread // of interactive calls, by model; nil: no lane of the model has a weight
+	feeds   map[string]*feed   // by job id, from Enqueue to the end of the feed
 }
 
 // New makes a Dispatcher. It starts no goroutine, and sends nothing before Run.
@@ -168,7 +169,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

@@ -43,6 +43,7 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, r Request, do func
 	if err != nil {
 		return err
 	}
+	turns := d.spreadOf(s.Model, lanes)
 	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -61,7 +62,7 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, r Request, do func
 	}
 	defer named.release()
 	key.band = bandOf(len(input) + named.bytes())
-	c := &call{d: d, serving: s, lanes: lanes, input: named.body, media: named.media, fixed: prompt.Fixed, class: d.classes.of(key), until: until, failed: map[*lane]int{}}
+	c := &call{d: d, serving: s, lanes: lanes, spread: turns, input: named.body, media: named.media, fixed: prompt.Fixed, class: d.classes.of(key), need: need{path: key.path, features: key.features, input: named.body, tokens: new(int64)}, until: until, failed: map[*lane]int{}}
 	for {
 		l, err := c.place(ctx)
 		if err != nil {
@@ -159,10 +160,12 @@ type call struct {
 	d       *Dispatcher
 	serving Serving
 	lanes   []*lane
+	spread  *spread            // nil: no lane has a weight
 	input   []byte             // with marks and documents in place of the objects that the body names
 	media   []batholith.Medium // that belong in the place of the marks
 	fixed   bool               // temperature 0 or a seed: the same request gets the same answer
 	class   *class
+	need    need
 	until   time.Time          // no attempt begins after this time
 	failed  map[*lane]int      // failed attempts
 	last    error              // error of the last attempt; nil: no attempt has failed
@@ -176,6 +179,9 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 	defer reach.Stop()
 	for {
 		news := c.d.news.next()
+		if why := c.need.beyond(c.lanes, c.serving.Set); why != nil {
+			return nil, why
+		}
 		l := c.choose()
 		if l == nil {
 			select {
@@ -204,24 +210,37 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 }
 
 // choose returns the best usable lane for the next attempt, or nil if no lane is usable. It prefers, in this order: the fewest failed attempts
-// of this call, a class that is not paused, a free slot, and the lowest load = (calls + 1) / limit.
+// of this call, a class that is not paused, a free slot, if lanes have weights the first turn (spread.go), and the lowest
+// load = (calls + 1) / (limit × weight).
 func (c *call) choose() (best *lane) {
 	type rank struct {
 		failed int
 		paused bool
 		full   bool
+		start  float64
 		load   float64
 	}
 	var least rank
+	if c.spread != nil {
+		c.spread.mu.Lock()
+		defer c.spread.mu.Unlock()
+	}
 	for _, l := range c.lanes {
-		if !l.usable() || rests(l, c.lanes) {
+		if !l.usable() || rests(l, c.lanes) || c.need.exceeds(l.abilities(c.serving.Set)) != nil {
 			continue
 		}
 		calls, free := l.limit.Calls()
-		r := rank{c.failed[l], !l.takes(c.class), free <= 0, float64(calls+1) / float64(l.limit.Size())}
-		if best == nil || cmp.Or(cmp.Compare(r.failed, least.failed), order(r.paused, least.paused), order(r.full, least.full), cmp.Compare(r.load, least.load)) < 0 {
+		r := rank{failed: c.failed[l], paused: !l.takes(c.class), full: free <= 0, load: float64(calls+1) / float64(l.limit.Size()*l.weight())}
+		if c.spread != nil && !r.full {
+			r.start = c.spread.start(l)
+		}
+		if best == nil || cmp.Or(cmp.Compare(r.failed, least.failed), order(r.paused, least.paused), order(r.full, least.full), cmp.Compare(r.start, least.start),
+			cmp.Compare(r.load, least.load)) < 0 {
 			best, least = l, r
 		}
+	}
+	if c.spread != nil && best != nil {
+		c.spread.sent(best)
 	}
 	return best
 }

@@ -31,12 +31,15 @@ type lane struct {
 	leaders leaders                // used by the goroutine of run only
 	doubted string                 // note about the priority that was logged last; used by the goroutine of run only
 	turn    int                    // counts searches for trial records; used by the goroutine of run only
+	back    time.Time              // since when the lane stands back for one whose turn is first (spread.go); zero: it does not. Used by the goroutine of run only
 	pausing chan struct{}          // 1-buffered, never closed; gets a value when a canary may be due
 
 	paused     atomic.Int32                        // number of paused classes
 	can        atomic.Pointer[batholith.Abilities] // as the backend says it; nil: it was not asked yet
 	spared     atomic.Uint32                       // optional request members that the server refuses, as batholith.Spare
 	priority   atomic.Pointer[int64]               // of batch requests in the server's queue; nil: none is sent
+	idle       atomic.Bool                         // it waits for a record
+	behind     atomic.Bool                         // it stands back
 	lastSource atomic.Pointer[batholith.Source]    // of the latest answer; most answers share it
 	slotted    atomic.Bool                         // the server says how many slots it has, see queue.mixes
 

@@ -49,6 +49,8 @@ func (l *lane) await(ctx context.Context, due time.Time) {
 	if !due.IsZero() {
 		later = time.After(max(time.Until(due), time.Millisecond))
 	}
+	l.idle.Store(true)
+	defer l.idle.Store(false)
 	select {
 	case <-ctx.Done():
 	case <-l.wake:
@@ -76,16 +78,21 @@ func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if until := q.standsBack(l, now); !until.IsZero() {
+		return nil, until
+	}
 	q.look(now)
 	p := picking{l: l, now: now, retries: l.mayRetry(), suspects: q.suspects(), worked: l.works()}
-	if it := q.serve(&p); it != nil {
-		return it, time.Time{}
+	it := q.serve(&p)
+	if it == nil {
+		p.retries, p.empty = true, nil
+		it = q.serve(&p)
 	}
-	p.retries, p.empty = true, nil
-	if it := q.serve(&p); it != nil {
-		return it, time.Time{}
+	if it == nil {
+		return nil, p.due
 	}
-	return nil, p.due
+	q.took(l)
+	return it, time.Time{}
 }
 
 // suspects is the highest number of crashes that a record may have been part of and still be sent now. It is 0 while there are records that
@@ -204,8 +211,10 @@ func (q *queue) takeFrom(p *picking, f *feed) *item {
 		return nil
 	}
 	to := l.aim(f)
-	if g, there := q.neighbour(l, f, to); p.goes(g) {
-		f, to = g, there
+	if g, there := q.neighbour(l, f, to); g != f && p.goes(g) {
+		if it := g.takeReady(l, func() int { return l.step(g, there) }); it != nil {
+			return it
+		}
 	}
 	return f.takeReady(l, func() int { return l.step(f, to) })
 }

@@ -30,6 +30,7 @@ type queue struct {
 	set    batholith.Abilities // by the settings
 	chunks *memory.Account
 	media  *memory.Account // of objects that records name
+	spread *spread         // of records over the lanes; nil: no lane has a weight
 
 	mu       sync.Mutex
 	feeds    []*feed // in the order of Enqueue
@@ -54,6 +55,7 @@ func newQueue(d *Dispatcher, s Serving) *queue {
 			l.serve(q)
 		}
 	}
+	q.spread = newSpread(q.lanes)
 	return q
 }
 

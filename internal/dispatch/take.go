@@ -110,6 +110,12 @@ func (f *feed) takeReady(l *lane, choose func() int) *item {
 		return nil
 	}
 	at, n := choose(), len(f.ready.items)
+	if mixed(f.queue.lanes, f.queue.set) {
+		if at = f.suited(l, at); at < 0 {
+			return nil
+		}
+		return f.take(f.ready.take(at))
+	}
 	for range n {
 		if l.paused.Load() == 0 || l.takes(f.ready.items[at].class) {
 			return f.take(f.ready.take(at))
@@ -190,11 +196,12 @@ func (it *item) downed() bool {
 // otherLane is how long a due record is kept from the lane on which it failed, so that another lane can take it.
 const otherLane = 5 * time.Minute
 
-// elsewhere reports whether a due record must not be sent on this lane now. There are three reasons: its class is paused here; it failed
-// here, and another lane sends its class; or it was part of a crash, and enough such records are in flight.
+// elsewhere reports whether a due record must not be sent on this lane now. There are four reasons: its class is paused here; the lane cannot
+// answer it, and another one can; it failed here, and another lane sends its class; or it was part of a crash, and enough such records are in
+// flight.
 func (f *feed) elsewhere(it *item, p *picking) bool {
 	l := p.l
-	if it.failedOn != l && !l.takes(it.class) || it.crashes > 0 && l.crowded() {
+	if it.failedOn != l && !l.takes(it.class) || len(f.queue.lanes) > 1 && !f.queue.suits(l, it) || it.crashes > 0 && l.crowded() {
 		it.due = p.now.Add(lookAgain)
 		return true
 	}
@@ -202,7 +209,9 @@ func (f *feed) elsewhere(it *item, p *picking) bool {
 		return false
 	}
 	p.wait(it.due.Add(otherLane + time.Millisecond))
-	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool { return m != l && m.takes(it.class) && !rests(m, f.queue.lanes) })
+	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool {
+		return m != l && m.takes(it.class) && !rests(m, f.queue.lanes) && f.queue.suits(m, it)
+	})
 }
 
 // untried takes a record of a paused class for a trial: one that was never sent, else the one that failed longest ago. The record of the

@@ -165,6 +165,14 @@ func (l *Limiter) Dismiss() {
 	l.signal()
 }
 
+// Roomy reports whether a batch request could take a slot now.
+func (l *Limiter) Roomy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	return !l.gate.closed && l.held+l.rests.now(now) < l.room(now, l.limit(now))
+}
+
 // Calls returns the number of interactive calls that are in flight or wait, and the number of slots for further calls:
 //
 //	free = limit - taken slots - waiting calls

@@ -79,6 +79,7 @@ type Options struct {
 	NoMixing bool
 	// NoCanary forbids Batholith to send test requests of its own to the server.
 	NoCanary  bool
+	Weight    int               // share of the requests of its model, see dispatch; 0: not set
 	Standby   bool              // it is used only while no other backend of the model can be
 	Timeout   time.Duration     // of one attempt; 0: DefaultTimeout
 	Transport http.RoundTripper // nil: the backend creates its own
@@ -180,7 +181,7 @@ func (o Options) identity(base *url.URL) string {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
-	return fmt.Sprintf("%q %q %q %x %d %t %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.NoMixing, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
+	return fmt.Sprintf("%q %q %q %x %d %d %t %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.Weight, o.NoMixing, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
 }
 
 // transport is the backend's own transport.
@@ -264,6 +265,9 @@ func (b *Backend) ModelName() string {
 
 // Protocol returns the name of the server's protocol.
 func (b *Backend) Protocol() string { return b.o.Protocol }
+
+// Weight is the backend's share of the requests of its model; 0: not set.
+func (b *Backend) Weight() int { return b.o.Weight }
 
 // Standby reports whether the server is used only while no other one of the model can be.
 func (b *Backend) Standby() bool { return b.o.Standby }
