@@ -10,10 +10,37 @@ const (
 	Responses       batholith.InvocationType = "Responses"       // OpenAI: responses
 )
 
+// isDoor reports whether a call comes in another API's format.
+func isDoor(typ batholith.InvocationType) bool {
+	return typ == ChatCompletions || typ == Messages || typ == Responses
+}
+
+// renamed returns an answer of another API, or an event of its stream, with the model's name in place of the server's: as a member of the
+// answer, or of the message that begins a stream of Claude. name "" and answers without the member are left alone.
+func renamed(doc value, name string) value {
+	if name == "" || doc.member("model").absent() && doc.member("message").member("model").absent() {
+		return doc
+	}
+	b := make(buffer, 0, len(doc)+len(name))
+	b.open('{')
+	for raw, v := range doc.fields() {
+		switch {
+		case raw.is("model"):
+			b.textMember("model", name)
+		case raw.is("message"):
+			b.member("message", renamed(v, name))
+		default:
+			b.field(raw, v)
+		}
+	}
+	b.close('}')
+	return value(b)
+}
+
 // door returns the translator of a call in another API's format, or nil if typ is none of them.
 func (f family) door(typ batholith.InvocationType, o Options) translator {
 	switch {
-	case typ != ChatCompletions && typ != Messages && typ != Responses:
+	case !isDoor(typ):
 		return nil
 	case f.embeds:
 		return noChat{}

@@ -107,6 +107,10 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	if err != nil {
 		return nil, fmt.Errorf("a backend with the protocol %s cannot take %s bodies of the family %s: %w", protocol, typ, name, err)
 	}
+	if native, ok := t.(nativeInvoke); ok && isDoor(typ) {
+		native.as = o.shown("")
+		t = native
+	}
 	return reading{t, o.Checked}, nil
 }
 

@@ -25,7 +25,7 @@ func overBedrock(t translator) (translator, error) {
 	case noConverse:
 		return nil, errors.New(embedsOnly)
 	}
-	return nativeInvoke{t}, nil
+	return nativeInvoke{t: t}, nil
 }
 
 // runtimeCall is a call of an operation of Bedrock's runtime. Ids and ARNs are one segment of the
@@ -44,7 +44,10 @@ func calledModel(call batholith.Call) string {
 }
 
 // nativeInvoke passes bodies of InvokeModel. t translates the same bodies for other protocols.
-type nativeInvoke struct{ t translator }
+type nativeInvoke struct {
+	t  translator
+	as string // the model's name in answers to calls of another API; "": answers pass unchanged
+}
 
 // path implements pather.
 func (d nativeInvoke) path(body value) string { return pathOf(d.t, body) }
@@ -59,7 +62,7 @@ func (d nativeInvoke) request(body value, model string) (batholith.Call, error) 
 }
 
 // answer implements translator.
-func (nativeInvoke) answer(_ value, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d nativeInvoke) answer(_ value, call batholith.Call, body []byte) (batholith.Answer, error) {
 	doc, err := answerObject(body)
 	if err != nil {
 		return batholith.Answer{}, err
@@ -67,7 +70,7 @@ func (nativeInvoke) answer(_ value, call batholith.Call, body []byte) (batholith
 	if !saysSomething(doc) {
 		return batholith.Answer{}, nonsense("it has none of the members of a model's answer")
 	}
-	return batholith.Answer{Output: Cut(doc, MetricsMember), Tokens: bedrockTokens(doc), Model: calledModel(call)}, nil
+	return batholith.Answer{Output: renamed(Cut(doc, MetricsMember), d.as), Tokens: bedrockTokens(doc), Model: calledModel(call)}, nil
 }
 
 // saysSomething reports whether an answer has the member that holds a model's answer, in the form

@@ -15,6 +15,7 @@ import (
 type bedrockStream struct {
 	call     batholith.Call
 	converse bool
+	as       string // see nativeInvoke
 	stopped  bool // messageStop has come
 	done     bool // the last event has come: metadata, or the chunk with the metrics
 	tokens   batholith.Tokens
@@ -38,8 +39,8 @@ func (nativeInvoke) streamed(call batholith.Call) batholith.Call {
 }
 
 // native implements nativeStreams.
-func (nativeInvoke) native(_ reading, _ value, call batholith.Call) Stream {
-	return &bedrockStream{call: call}
+func (d nativeInvoke) native(_ reading, _ value, call batholith.Call) Stream {
+	return &bedrockStream{call: call, as: d.as}
 }
 
 // Done implements [Stream].
@@ -84,6 +85,7 @@ func (s *bedrockStream) event(typ string, payload value) (Event, error) {
 	if metrics := chunk.member(MetricsMember); metrics.kind() == '{' {
 		s.done, s.tokens = true, camelTokens(metrics)
 	}
+	chunk = renamed(chunk, s.as)
 	if own := chunk.member("type").text(); own != "" && strings.Contains(own, "_") { // Claude's events have names
 		return Event{own, buffer(chunk)}, nil
 	}
