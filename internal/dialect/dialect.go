@@ -65,6 +65,8 @@ type Options struct {
 	// valid JSON on one line, except that an escape may be a lone surrogate. Then they are not
 	// checked again.
 	Checked bool
+
+	pdfs bool // the protocol's servers read PDFs themselves
 }
 
 // FamilyAny accepts the bodies of every chat family and selects by shape: see anyBodies.

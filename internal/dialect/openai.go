@@ -49,6 +49,9 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	if r.badMessage != nil {
 		return batholith.Call{}, r.badMessage
 	}
+	for _, name := range r.files.changes.Mapped {
+		r.changes.Map(name)
+	}
 	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes, Spare: spare}, nil
 }
 
@@ -62,7 +65,8 @@ type openaiRequest struct {
 
 	messages          value
 	unfit, badMessage error // errors of the body and of a message
-	odd               bool  // a message has Mistral's own form, which evened must convert
+	odd               bool  // a message has Mistral's own form, or a file, which evened must convert
+	files             chat  // counts them
 	begun             bool  // the last message is the beginning of the answer
 	serverTools       bool
 }
@@ -135,7 +139,7 @@ func (r *openaiRequest) known(rule *rule, v value) {
 		}
 		return
 	case "messages":
-		if r.odd {
+		if r.odd && r.badMessage == nil {
 			v = r.evened(v)
 		}
 	case "stop":
@@ -248,8 +252,10 @@ func (r *openaiRequest) part(block value) error {
 	switch {
 	case typ.is("image_url"):
 		r.odd = r.odd || block.member("image_url").kind() == '"'
-	case typ.is("document_url"):
-		return at("type", wrong("documents are not downloaded; give the text itself"))
+	case typ.is("document_url"), typ.is("file"):
+		r.odd = true
+		_, _, _, _, err := filePart(block)
+		return err
 	}
 	return needString("type", typ)
 }

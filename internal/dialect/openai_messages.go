@@ -1,7 +1,9 @@
 package dialect
 
+import "github.com/batholith/batholith/internal/document"
+
 // evened rewrites messages in the form that every server accepts. Mistral's API also allows an
-// image as a plain URL, tool calls without a type or with arguments as an object, and a member
+// image as a plain URL, files, tool calls without a type or with arguments as an object, and a member
 // that marks the beginning of the answer ("prefix").
 func (r *openaiRequest) evened(messages value) value {
 	b := make(buffer, 0, len(messages)+64)
@@ -18,7 +20,9 @@ func (r *openaiRequest) evened(messages value) value {
 				b.evenCalls(v)
 			case "content":
 				b.key(name)
-				b.evenContent(v)
+				if err := r.evenContent(&b, v); err != nil && r.badMessage == nil {
+					r.badMessage = hintConverse(r.body, at("messages", at(i, at("content", err))))
+				}
 			default:
 				b.anyKey(name)
 				b.raw(v)
@@ -77,14 +81,31 @@ func (b *buffer) evenFunction(f value) {
 	b.close('}')
 }
 
-// evenContent writes the URL of an image as an object.
-func (b *buffer) evenContent(content value) {
+// evenContent writes the URL of an image as an object, and a file as its text.
+func (r *openaiRequest) evenContent(b *buffer, content value) error {
 	if content.kind() != '[' { // a string, which needs no change
 		b.raw(content)
-		return
+		return nil
 	}
 	b.open('[')
-	for _, p := range content.elements() {
+	for i, p := range content.elements() {
+		if name, data, place, ok, _ := filePart(p); ok { // part has checked it
+			if kind, content, err := fileContent(name, data); err == nil && kind == document.PDF && r.pdfs {
+				b.pdf(name, content)
+				continue
+			}
+			parts, err := r.textOf(&r.files, "messages.content."+place, name, data)
+			if err != nil {
+				return at(i, at(place, err))
+			}
+			for _, text := range parts {
+				b.open('{')
+				b.literal(`"type":"text"`)
+				b.member("text", text.text)
+				b.close('}')
+			}
+			continue
+		}
 		url := p.member("image_url")
 		if url.kind() != '"' { // already an object, or not an image
 			b.raw(p)
@@ -104,4 +125,19 @@ func (b *buffer) evenContent(content value) {
 		b.close('}')
 	}
 	b.close(']')
+	return nil
+}
+
+// pdf writes a PDF as a part in OpenAI's form. content is its Base64 as a JSON string.
+func (b *buffer) pdf(name, content value) {
+	b.open('{')
+	b.literal(`"type":"file"`)
+	b.key("file")
+	b.open('{')
+	if name.kind() == '"' {
+		b.member("filename", name)
+	}
+	b.member("file_data", told("data:application/pdf;base64,", content, ""))
+	b.close('}')
+	b.close('}')
 }

@@ -103,6 +103,7 @@ func For(name, protocol string, typ batholith.InvocationType, o Options) (Dialec
 	case i < 0:
 		return nil, fmt.Errorf("model family %q is not known; known: %s", name, strings.Join(Families(), ", "))
 	}
+	o.pdfs = protocol == ProtocolAnthropic
 	t, err := p.over(families[i].translator(typ, o))
 	if err != nil {
 		return nil, fmt.Errorf("a backend with the protocol %s cannot take %s bodies of the family %s: %w", protocol, typ, name, err)

@@ -206,7 +206,7 @@ func (d responses) item(c *chat, item value) error {
 	case "function_call_output":
 		r := toolResult{id: item.member("call_id")}
 		var err error
-		if r.parts, err = d.content(item.member("output")); err != nil {
+		if r.parts, err = d.content(c, item.member("output")); err != nil {
 			return at("output", err)
 		}
 		c.turn(&turn{role: "user", results: []toolResult{r}})
@@ -243,7 +243,7 @@ func (d responses) message(c *chat, item value) error {
 	default:
 		return at("role", wrong("Input should be 'user', 'assistant', 'system' or 'developer'"))
 	}
-	parts, err := d.content(item.member("content"))
+	parts, err := d.content(c, item.member("content"))
 	if err != nil {
 		return at("content", err)
 	}
@@ -252,7 +252,7 @@ func (d responses) message(c *chat, item value) error {
 }
 
 // content reads a text or a list of parts.
-func (d responses) content(v value) (parts []part, err error) {
+func (d responses) content(c *chat, v value) (parts []part, err error) {
 	if v.kind() == '"' {
 		return []part{{kind: "text", text: v}}, nil
 	}
@@ -268,6 +268,16 @@ func (d responses) content(v value) (parts []part, err error) {
 			parts = append(parts, part{kind: "text", text: p.member("text")})
 		case "refusal":
 			parts = append(parts, part{kind: "text", text: p.member("refusal")})
+		case "input_file":
+			name, data, place, _, err := filePart(p)
+			if err != nil {
+				return nil, at(i, err)
+			}
+			texts, err := d.textOf(c, "input.content."+place, name, data)
+			if err != nil {
+				return nil, at(i, at(place, err))
+			}
+			parts = append(parts, texts...)
 		case "input_image":
 			url := p.member("image_url")
 			if !strings.HasPrefix(url.text(), "data:") && !strings.HasPrefix(url.text(), "http") {
@@ -275,7 +285,7 @@ func (d responses) content(v value) (parts []part, err error) {
 			}
 			parts = append(parts, part{kind: "image_url", text: url})
 		default:
-			return nil, at(i, at("type", wrong("parts of type '%s' are not supported here; give input_text and input_image", typ)))
+			return nil, at(i, at("type", wrong("parts of type '%s' are not supported here; give input_text, input_image and input_file", typ)))
 		}
 	}
 	return parts, nil

@@ -16,8 +16,8 @@ type bedrockStream struct {
 	call     batholith.Call
 	converse bool
 	as       string // see nativeInvoke
-	stopped  bool // messageStop has come
-	done     bool // the last event has come: metadata, or the chunk with the metrics
+	stopped  bool   // messageStop has come
+	done     bool   // the last event has come: metadata, or the chunk with the metrics
 	tokens   batholith.Tokens
 }
 

@@ -1089,14 +1089,17 @@ func TestMembersAreCutAndSet(t *testing.T) {
 func TestWhatResponsesCannotDoIsRefused(t *testing.T) {
 	d := streamed{family: "openai", typ: Responses}.dialect(t)
 	for body, want := range map[string]string{
-		`{"input":"a","previous_response_id":"resp_1"}`:                                "previous_response_id: Batholith keeps no responses; send the earlier turns in input",
-		`{"input":"a","tools":[{"type":"web_search"}]}`:                                "tools.0.type: 'web_search' is a tool that OpenAI runs or defines",
-		`{"input":"a","background":true}`:                                              "background: answers are not made in the background",
-		`{"input":"a","truncation":"auto"}`:                                            "truncation: prompts are not truncated",
-		`{"input":"a","unknown":1}`:                                                    "unknown: Extra inputs are not permitted",
-		`{"input":[{"type":"item_reference","id":"x"}]}`:                               "input.0.type: Batholith keeps no responses",
-		`{"input":[{"role":"user","content":[{"type":"input_file"}]}]}`:                "input.0.content.0.type: parts of type 'input_file' are not supported here",
-		`{"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}`: "input.0.content.0.image_url: give the image as a data: URL",
+		`{"input":"a","previous_response_id":"resp_1"}`:                                         "previous_response_id: Batholith keeps no responses; send the earlier turns in input",
+		`{"input":"a","tools":[{"type":"web_search"}]}`:                                         "tools.0.type: 'web_search' is a tool that OpenAI runs or defines",
+		`{"input":"a","background":true}`:                                                       "background: answers are not made in the background",
+		`{"input":"a","truncation":"auto"}`:                                                     "truncation: prompts are not truncated",
+		`{"input":"a","unknown":1}`:                                                             "unknown: Extra inputs are not permitted",
+		`{"input":[{"type":"item_reference","id":"x"}]}`:                                        "input.0.type: Batholith keeps no responses",
+		`{"input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]}`:           "input.0.content.0.file_id: files are not kept here",
+		`{"input":[{"role":"user","content":[{"type":"input_file","file_url":"http://h/f"}]}]}`: "input.0.content.0.file_url: documents are not downloaded",
+		`{"input":[{"role":"user","content":[{"type":"input_file"}]}]}`:                         "input.0.content.0.file_data: Input should be a valid string",
+		`{"input":[{"role":"user","content":[{"type":"computer_use"}]}]}`:                       "input.0.content.0.type: parts of type 'computer_use' are not supported here",
+		`{"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}`:          "input.0.content.0.image_url: give the image as a data: URL",
 		`{"input":[]}`: "input: at least one item is required",
 		`{}`:           "input: Field required",
 		`{"input":"a","text":{"format":{"type":"x"}}}`: "text.format.type: Input should be 'text', 'json_object' or 'json_schema'",
@@ -1123,5 +1126,46 @@ func TestWhatResponsesCannotDoIsRefused(t *testing.T) {
 	}
 	if diff := gocmp.Diff([]string{"metadata", "reasoning.summary", "store"}, slices.Sorted(slices.Values(call.Changes.Dropped))); diff != "" {
 		t.Errorf("dropped (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnswersOfOtherAPIsNameOurModel: over Bedrock's runtime, whose answers pass unchanged, a call of another API gets the model's name here, whole
+// and streamed, and not that of the backend. Bodies of InvokeModel get what the service says.
+func TestAnswersOfOtherAPIsNameOurModel(t *testing.T) {
+	const chat = `{"id":"x","object":"chat.completion","model":"secret.backend-v1:0","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}`
+	const message = `{"id":"m","type":"message","role":"assistant","model":"secret.backend-v1:0","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}`
+	for typ, c := range map[batholith.InvocationType]struct {
+		family, input, answer string
+		chunks                []string
+	}{
+		ChatCompletions: {"openai", `{"messages":[{"role":"user","content":"Hello"}]}`, chat, []string{`{"id":"x","model":"secret.backend-v1:0","choices":[{"index":0,"delta":{"content":"Hi"}}]}`}},
+		Messages: {"anthropic", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}`, message,
+			[]string{`{"type":"message_start","message":{"id":"m","model":"secret.backend-v1:0","content":[]}}`, `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"model"}}`}},
+		batholith.InvokeModel: {"openai", `{"messages":[{"role":"user","content":"Hello"}]}`, chat, nil},
+	} {
+		made, err := For(c.family, ProtocolBedrock, typ, Options{Names: []string{"ours"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := made.(Streamer)
+		call, err := d.StreamRequest([]byte(c.input), "secret.backend-v1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := d.Answer([]byte(c.input), call, []byte(c.answer))
+		want := strings.Replace(c.answer, "secret.backend-v1:0", "ours", 1)
+		if typ == batholith.InvokeModel {
+			want = c.answer
+		}
+		if err != nil || string(a.Output) != want {
+			t.Errorf("%s: %v %s", typ, err, a.Output)
+		}
+		s := d.NewStream([]byte(c.input), call)
+		for _, chunk := range c.chunks {
+			events, err := s.Event(fmt.Appendf(nil, `{"chunk":{"bytes":%q}}`, base64.StdEncoding.EncodeToString([]byte(chunk))))
+			if want := strings.Replace(chunk, "secret.backend-v1:0", "ours", 1); err != nil || len(events) != 1 || string(events[0].Payload) != want {
+				t.Errorf("%s: %v %s", typ, err, events)
+			}
+		}
 	}
 }
