@@ -77,9 +77,9 @@ func (d templated) hasImages(body value) bool {
 }
 
 // answer implements translator.
-func (d templated) answer(input value, call batholith.Call, body []byte) (batholith.Answer, error) {
+func (d templated) answer(input value, _ batholith.Call, body []byte) (batholith.Answer, error) {
 	parse := parseText
-	if call.Path == chatPath {
+	if d.hasImages(input) {
 		parse = parseChat
 	}
 	c, err := parse(body)

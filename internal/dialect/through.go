@@ -38,10 +38,24 @@ func through(t translator, l leg) (translator, error) {
 	if n := l.native(t); n != nil {
 		return n, nil
 	}
-	if err := l.carries(pathOf(t, nil)); err != nil {
+	err := l.carries(pathOf(t, nil))
+	if p, ok := t.(templated); ok && err != nil && p.images && l.carries(chatPath) == nil {
+		return withImagesOnly(p, l, err), nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	return crossing{t, l}, nil
+}
+
+// withImagesOnly is a family whose bodies the leg carries only if they have images, since these are sent as a chat. why says why not without.
+func withImagesOnly(t templated, l leg, why error) byShape {
+	return func(body value) (translator, error) {
+		if t.hasImages(body) {
+			return crossing{t, l}, nil
+		}
+		return nil, wrong("%v", why)
+	}
 }
 
 // through is the function through for each format.

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,7 +51,34 @@ func (it *item) need() need {
 
 // beyond returns the error line of a record that no backend of the model can answer, or nil. So nothing is refused that could be answered.
 func (q *queue) beyond(it *item) (refused *batholith.RecordError) {
-	return it.need().beyond(q.lanes, q.set)
+	return it.need().beyond(carrying(q.lanes, it.barred), q.set)
+}
+
+// carrying returns the lanes whose protocols are not barred.
+func carrying(lanes []*lane, barred []string) []*lane {
+	if len(barred) == 0 {
+		return lanes
+	}
+	return slices.DeleteFunc(slices.Clone(lanes), func(l *lane) bool { return slices.Contains(barred, l.backend.Protocol()) })
+}
+
+// bar adds the lane's protocol to the barred ones, and reports whether a lane with another protocol is left. Protocols differ in what they can
+// carry: a prompt with a template's marks needs one that has completions.
+func bar(barred []string, l *lane, lanes []*lane) ([]string, bool) {
+	more := append(slices.Clip(barred), l.backend.Protocol())
+	if len(carrying(lanes, more)) == 0 {
+		return barred, false
+	}
+	return more, true
+}
+
+// passedOn reports whether a record whose body the lane's protocol cannot carry is left to a lane with another protocol.
+func (it *item) passedOn(l *lane, err error) (ok bool) {
+	if refused, is := errors.AsType[*batholith.RecordError](err); !is || refused.Code != http.StatusBadRequest {
+		return false
+	}
+	it.barred, ok = bar(it.barred, l, it.feed.queue.lanes)
+	return ok
 }
 
 // beyond returns the error line of a request that none of the lanes can answer, or nil.
@@ -66,7 +94,7 @@ func (n need) beyond(lanes []*lane, set batholith.Abilities) (refused *batholith
 // mixed reports whether the lanes differ in what they can do. Then each record goes only to a lane that can answer it.
 func mixed(lanes []*lane, set batholith.Abilities) bool {
 	for _, l := range lanes[min(1, len(lanes)):] {
-		if l.abilities(set) != lanes[0].abilities(set) {
+		if l.abilities(set) != lanes[0].abilities(set) || l.backend.Protocol() != lanes[0].backend.Protocol() {
 			return true
 		}
 	}
@@ -118,6 +146,9 @@ func (f *feed) mayHave(l *lane) bool {
 
 // suits reports whether a lane may be sent a record: it can answer it, or no lane can, and then the record ends there with an error line.
 func (q *queue) suits(l *lane, it *item) bool {
+	if slices.Contains(it.barred, l.backend.Protocol()) {
+		return false
+	}
 	return it.need().exceeds(l.abilities(q.set)) == nil || q.beyond(it) != nil
 }
 

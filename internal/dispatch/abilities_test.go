@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
 )
 
 // saying is a server that says what its model can do.
@@ -88,18 +90,14 @@ func TestARecordGoesOnlyToAServerThatCanAnswerIt(t *testing.T) {
 		w := newWorld(t)
 		const image = `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}],"n":%d}`
 		long := strings.Repeat("a word ", 1000)
-		failed := map[string]bool{}
+		var failed sync.Map
 		serve := func(name string, can func(body string) bool) *server {
 			s := &server{limit: 2}
 			s.do = func(ctx context.Context, body string, _ int) ([]byte, error) {
 				if !isCanary(body) && !can(body) {
 					t.Errorf("the %s server got %.80s", name, body)
 				}
-				s.mu.Lock()
-				first := !failed[body]
-				failed[body] = true
-				s.mu.Unlock()
-				if first && strings.Contains(body, `"n":7}`) {
+				if _, again := failed.LoadOrStore(body, true); !again && strings.Contains(body, `"n":7}`) {
 					return nil, &batholith.Failure{Kind: batholith.FailureRetry, Status: 500, Sent: true}
 				}
 				return wait(ctx, time.Second)
@@ -200,4 +198,70 @@ func TestACallGoesToAServerThatCanAnswerIt(t *testing.T) {
 			t.Errorf("the blind server got %d pictures", after-before)
 		}
 	})
+}
+
+// speaking is a server with a protocol.
+type speaking struct {
+	*server
+	protocol string
+}
+
+func (s speaking) Protocol() string { return s.protocol }
+
+// narrowly is a dialect that cannot carry bodies with a word.
+type narrowly struct{ plain }
+
+func (d narrowly) Request(input []byte, model string) (batholith.Call, error) {
+	if strings.Contains(string(input), "templated") {
+		return batholith.Call{}, &batholith.RecordError{Code: 400, Message: "the prompt contains the marks of a template"}
+	}
+	return d.plain.Request(input, model)
+}
+
+// TestABodyGoesToAServerWhoseProtocolCarriesIt: one of two servers has a protocol that cannot carry some bodies. They go to the other one, also if it
+// was away first; with no other protocol they are refused. So it is for calls.
+func TestABodyGoesToAServerWhoseProtocolCarriesIt(t *testing.T) {
+	for name, wide := range map[string]bool{"two protocols": true, "one protocol": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				until := time.Now().Add(time.Minute)
+				first, second := answering(time.Second), answering(time.Second)
+				first.limit, second.limit = 2, 2
+				second.probe = func(int) error {
+					if time.Now().Before(until) {
+						return &batholith.Failure{Kind: batholith.FailureUnreachable, Public: "no connection"}
+					}
+					return nil
+				}
+				other := "narrow"
+				if wide {
+					other = "wide"
+				}
+				s := Serving{Model: "model", Backends: []Backend{speaking{first, "narrow"}, speaking{second, other}}, Dialect: func(protocol string) dialect.Dialect {
+					if protocol == "narrow" {
+						return narrowly{}
+					}
+					return plain{}
+				}}
+				d := w.dispatcher(Options{})
+				d.o.Serving = func(batholith.Job) (Serving, error) { return s, nil }
+				if err := d.Enqueue(w.jobOf("j", 20, 20, func(n int) string { return fmt.Sprintf(`{"n":%d,"kind":%q}`, n, []string{"chat", "templated"}[n%2]) })); err != nil {
+					t.Fatal(err)
+				}
+				stop := w.start(d)
+				w.await(20, "j")
+				if want := map[bool]int{true: 0, false: 10}[wide]; w.errors("j") != want {
+					t.Errorf("%d records ended with an error, want %d: %s", w.errors("j"), want, w.line("j-1"))
+				}
+				time.Sleep(2 * time.Minute)
+				for range 4 {
+					if _, err := askFor(t.Context(), d, s, `{"kind":"templated"}`); (err == nil) != wide {
+						t.Errorf("a call: %v", err)
+					}
+				}
+				stop()
+			})
+		})
+	}
 }

@@ -96,6 +96,7 @@ type item struct {
 	prompt        dialect.Prompt     // slices of input
 	part          part               // of the window
 	kin           *kin               // its group, if answers of the group are noted
+	barred        []string           // protocols that cannot carry the body; another lane's may
 	fewest        int64              // tokens of the input; 0: not counted
 	same          digest             // digest of the input, if it may have twins
 	twins         []*item            // records that get the same answer

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -71,7 +72,11 @@ func (d *Dispatcher) Interact(ctx context.Context, s Serving, r Request, do func
 			}
 			return err
 		}
-		if err := c.attempt(ctx, l, do); err == nil || !c.again(ctx, l) {
+		err = c.attempt(ctx, l, do)
+		if c.passedOn(l, err) {
+			continue
+		}
+		if err == nil || !c.again(ctx, l) {
 			return err
 		}
 	}
@@ -166,6 +171,8 @@ type call struct {
 	fixed   bool               // temperature 0 or a seed: the same request gets the same answer
 	class   *class
 	need    need
+	sent    bool               // something was sent in the last attempt
+	barred  []string           // protocols that cannot carry the body
 	until   time.Time          // no attempt begins after this time
 	failed  map[*lane]int      // failed attempts
 	last    error              // error of the last attempt; nil: no attempt has failed
@@ -179,7 +186,7 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 	defer reach.Stop()
 	for {
 		news := c.d.news.next()
-		if why := c.need.beyond(c.lanes, c.serving.Set); why != nil {
+		if why := c.need.beyond(carrying(c.lanes, c.barred), c.serving.Set); why != nil {
 			return nil, why
 		}
 		l := c.choose()
@@ -225,7 +232,7 @@ func (c *call) choose() (best *lane) {
 		c.spread.mu.Lock()
 		defer c.spread.mu.Unlock()
 	}
-	for _, l := range c.lanes {
+	for _, l := range carrying(c.lanes, c.barred) {
 		if !l.usable() || rests(l, c.lanes) || c.need.exceeds(l.abilities(c.serving.Set)) != nil {
 			continue
 		}
@@ -263,7 +270,7 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 	defer t.release()
 	err := do(ctx, t)
 	t.lands()
-	c.retry, c.wait = nil, 0
+	c.retry, c.wait, c.sent = nil, 0, t.asked
 	if ctx.Err() != nil { // the call was cancelled: this says nothing about the server
 		if err == nil {
 			return nil
@@ -287,6 +294,15 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 		l.answeredCall(t, 0)
 	}
 	return err
+}
+
+// passedOn reports whether a call whose body the lane's protocol cannot carry is left to a lane with another protocol.
+func (c *call) passedOn(l *lane, err error) (ok bool) {
+	if refused, is := errors.AsType[*batholith.RecordError](err); !is || c.sent || refused.Code != http.StatusBadRequest {
+		return false
+	}
+	c.barred, ok = bar(c.barred, l, c.lanes)
+	return ok
 }
 
 // again reports whether the call may have another attempt. It waits until the attempt may begin.

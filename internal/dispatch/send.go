@@ -66,6 +66,8 @@ func (l *lane) settle(it *item, answer batholith.Answer, err error) {
 		it.attempts++
 		l.succeeded(it, float64(max(answer.Tokens.Output, 1)))
 		l.conclude(it, batholith.OutcomeAnswer, answer, nil)
+	case !it.asked && it.passedOn(l, err):
+		it.feed.back(it)
 	case errors.As(err, &bad):
 		kind := batholith.OutcomeInvalid
 		if it.asked { // false: the request could not be translated, so nothing was sent
