@@ -11,13 +11,13 @@ import (
 func TestABackendServesTheTypesThatItsProtocolCarries(t *testing.T) {
 	chats := elsewhere{protocol: "anthropic"}
 	c, err := New([]Entry{
-		{Model: batholith.Model{ID: "meta.llama3-8b-instruct-v1:0"}, Backends: []Backend{chats, nowhere{}}},
-		{Model: batholith.Model{ID: "meta.llama3-70b-instruct-v1:0"}, Backends: []Backend{chats}},
+		{Model: batholith.Model{ID: "r1-small", Family: "deepseek-r1"}, Backends: []Backend{chats, nowhere{}}},
+		{Model: batholith.Model{ID: "r1-large", Family: "deepseek-r1"}, Backends: []Backend{chats}},
 	}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	both, _ := c.Serving("meta.llama3-8b-instruct-v1:0")
+	both, _ := c.Serving("r1-small")
 	able, dialects, err := both.For(batholith.InvokeModel)
 	if err != nil || len(able) != 1 || able[0] != Backend(nowhere{}) || len(dialects) != 1 || dialects["openai"] == nil {
 		t.Errorf("InvokeModel: %v, %v, %v", able, dialects, err)
@@ -26,7 +26,7 @@ func TestABackendServesTheTypesThatItsProtocolCarries(t *testing.T) {
 	if err != nil || len(able) != 2 || dialects["openai"] == nil || dialects["anthropic"] == nil {
 		t.Errorf("Converse: %v, %v, %v", able, dialects, err)
 	}
-	const large = "meta.llama3-70b-instruct-v1:0"
+	const large = "r1-large"
 	if err := c.Takes(large, batholith.InvokeModel); err == nil || !strings.Contains(err.Error(), "jobs of type Converse") {
 		t.Errorf("InvokeModel without a server for it: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"mime"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/batholith/batholith/internal/document"
@@ -29,16 +30,24 @@ func filePart(block value) (name, data value, place string, ok bool, err error) 
 	switch typ := block.member("type"); {
 	case typ.is("document_url"):
 		name, place, data = block.member("document_name"), "document_url", block.member("document_url")
+		err := knownIn(block, "type", "document_url", "document_name", cacheMark)
 		if data.kind() == '{' {
+			err = first(err, at("document_url", knownIn(data, "url")))
 			place, data = "document_url.url", data.member("url")
 		}
-		return name, data, place, true, at(place, needText(data))
+		return name, data, place, true, first(err, at(place, needText(data)))
 	case typ.is("file"):
 		if file, place = block.member("file"), "file."; file.kind() != '{' {
 			return nil, nil, "", true, at("file", wrong("Input should be an object"))
 		}
-	case !typ.is("input_file"):
+		err = first(knownIn(block, "type", "file", cacheMark), at("file", knownIn(file, "filename", "file_data", "file_id")))
+	case typ.is("input_file"):
+		err = knownIn(block, "type", "filename", "file_data", "file_id", "file_url")
+	default:
 		return nil, nil, "", false, nil
+	}
+	if err != nil {
+		return nil, nil, "", true, err
 	}
 	data = file.member("file_data")
 	if data.absent() {
@@ -50,6 +59,19 @@ func filePart(block value) (name, data value, place string, ok bool, err error) 
 	}
 	place += "file_data"
 	return file.member("filename"), data, place, true, at(place, needText(data))
+}
+
+// cacheMark is a member of a part that only says what to cache.
+const cacheMark = "cache_control"
+
+// knownIn refuses members of an object that are not in names.
+func knownIn(v value, names ...string) error {
+	for name, m := range v.members() {
+		if !m.absent() && !slices.Contains(names, name) {
+			return extra(name)
+		}
+	}
+	return nil
 }
 
 // needText returns an error unless v is a string.

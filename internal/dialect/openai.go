@@ -52,6 +52,9 @@ func (d openai) request(body value, model string) (batholith.Call, error) {
 	for _, name := range r.files.changes.Mapped {
 		r.changes.Map(name)
 	}
+	for _, name := range r.files.changes.Dropped {
+		r.changes.Drop(name)
+	}
 	return batholith.Call{Path: chatPath, Body: r.b, ServerTools: r.serverTools, Changes: r.changes, Spare: spare}, nil
 }
 

@@ -90,6 +90,9 @@ func (r *openaiRequest) evenContent(b *buffer, content value) error {
 	b.open('[')
 	for i, p := range content.elements() {
 		if name, data, place, ok, _ := filePart(p); ok { // part has checked it
+			if !p.member(cacheMark).absent() {
+				r.files.dropped("messages.content." + cacheMark)
+			}
 			if kind, content, err := fileContent(name, data); err == nil && kind == document.PDF && r.pdfs {
 				b.pdf(name, content)
 				continue
