@@ -26,6 +26,13 @@ const (
 	patience = 5 * time.Minute
 )
 
+// A process that cannot be started, or that somebody stops, is started again: the machine may lack memory or processes for a moment. The waits
+// between the attempts are firstWait, doubled each time; together 6.3 s.
+const (
+	attempts  = 7
+	firstWait = 100 * time.Millisecond
+)
+
 // Exit codes of the process, besides 0.
 const exitMemory = 3
 
@@ -36,6 +43,7 @@ type Reader struct {
 	name    string // its argument 0
 	heap    int    // bytes of memory that a process may have
 	slots   chan struct{}
+	run     func(*exec.Cmd) error // starts a process and waits for its end
 }
 
 // NewReader returns a reader that starts the running program with [Command].
@@ -47,17 +55,29 @@ func NewReader() (*Reader, error) {
 	if runtime.GOOS == "linux" {
 		program = "/proc/self/exe" // also if the file was replaced or removed by an upgrade
 	}
-	return &Reader{program: program, name: os.Args[0], heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Reader{program: program, name: os.Args[0], heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), run: (*exec.Cmd).Run}, nil
 }
 
 // Pages reads the text of each page. The error is an [*Unreadable], unless the process cannot be
 // started.
-func (r *Reader) Pages(format string, data []byte) ([]string, error) {
+func (r *Reader) Pages(format string, data []byte) (pages []string, err error) {
 	if !Readable(format) {
 		return Pages(format, nil, DefaultLimits)
 	}
 	r.slots <- struct{}{}
 	defer func() { <-r.slots }()
+	for n := range attempts {
+		pages, err = r.once(format, data)
+		if _, unreadable := errors.AsType[*Unreadable](err); err == nil || unreadable || n == attempts-1 {
+			break
+		}
+		time.Sleep(firstWait << n)
+	}
+	return pages, err
+}
+
+// once reads a document in one process.
+func (r *Reader) once(format string, data []byte) ([]string, error) {
 	// The CPU time is the limit. The time of the clock only ends a process that hangs without
 	// computing.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -70,7 +90,7 @@ func (r *Reader) Pages(format string, data []byte) ([]string, error) {
 	var out bytes.Buffer
 	said := beginning{most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = &out, &said
-	err := cmd.Run()
+	err := r.run(cmd)
 	if err == nil {
 		return outcome(out.Bytes())
 	}
