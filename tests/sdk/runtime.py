@@ -82,7 +82,7 @@ refused("ModelTimeoutException", "the server's words", runtime.converse, **say("
 refused("ThrottlingException", "the server's words", runtime.converse, **say("fail:429"))
 refused("ModelNotReadyException", "not ready", runtime.converse, **say("Hello", "mistral.away-v1:0"))
 refused("ResourceNotFoundException", "no.such-model", runtime.converse, **say("Hello", "no.such-model"))
-refused("ValidationException", "no guardrails", runtime.invoke_model, modelId=CLAUDE, body="{}", guardrailIdentifier="abcdefghijkl", guardrailVersion="1")
+refused("ValidationException", "does not apply guardrails", runtime.invoke_model, modelId=CLAUDE, body="{}", guardrailIdentifier="abcdefghijkl", guardrailVersion="1")
 refused("ValidationException", "no guardrails", runtime.apply_guardrail, guardrailIdentifier="abcdefghijkl", guardrailVersion="1", source="INPUT", content=[])
 refused("ValidationException", "batch job", runtime.list_async_invokes)
 
