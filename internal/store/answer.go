@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -112,14 +113,35 @@ type answeringConn struct {
 
 // ExecContext implements [driver.ExecerContext].
 func (c *answeringConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	r, err := c.Conn.ExecContext(ctx, query, args)
+	r, err := c.Conn.ExecContext(ctx, query, storable(args))
 	return r, c.note(err)
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (c *answeringConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	rows, err := c.Conn.QueryContext(ctx, query, args)
+	rows, err := c.Conn.QueryContext(ctx, query, storable(args))
 	return rows, c.note(err)
+}
+
+// storable replaces what a text of PostgreSQL cannot hold, bytes that are no UTF-8 and the character 0, by U+FFFD. Otherwise one message of a
+// model server would keep its job from moving. Arguments are replaced in conditions too, so that a row is found by the text it was given.
+func storable(args []driver.NamedValue) []driver.NamedValue {
+	for i, a := range args {
+		switch v := a.Value.(type) {
+		case string:
+			args[i].Value = storableText(v)
+		case []string:
+			for n, text := range v {
+				v[n] = storableText(text)
+			}
+		}
+	}
+	return args
+}
+
+// storableText is storable for one text.
+func storableText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // note remembers that the server became a standby, so that the pool replaces the connection: the new primary may be another host.

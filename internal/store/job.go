@@ -135,6 +135,15 @@ func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error),
 	return all, err
 }
 
+// row reads the one row of a query into dst. Without a row it returns [batholith.ErrNotFound].
+func (s *Store) row(ctx context.Context, dst []any, query string, args ...any) error {
+	rows, err := read(ctx, s, func(rows *sql.Rows) (none struct{}, err error) { return none, rows.Scan(dst...) }, query, args...)
+	if err == nil && len(rows) == 0 {
+		return batholith.ErrNotFound
+	}
+	return err
+}
+
 // A queryer is a database, a connection or a transaction.
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)

@@ -15,8 +15,7 @@ const forgetLearned = 7 * 24 * time.Hour
 func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.Learned, error) {
 	l := batholith.Learned{Backend: backend, Model: model}
 	var at int64
-	err := found(s.reader.QueryRowContext(ctx, `SELECT inflight, goodput, at FROM limits WHERE backend = $1 AND model = $2`, backend, model).
-		Scan(&l.Limit, &l.Goodput, &at))
+	err := s.row(ctx, []any{&l.Limit, &l.Goodput, &at}, `SELECT inflight, goodput, at FROM limits WHERE backend = $1 AND model = $2`, backend, model)
 	if err == nil {
 		l.At, err = s.ours(ctx, s.reader, fromMillis(at))
 	}

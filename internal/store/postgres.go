@@ -36,7 +36,7 @@ const (
 	idleTime        = 10 * time.Second // between two statements of a transaction
 	transactionTime = 45 * time.Second // after which this process gives a transaction up by itself, if the server does not answer
 	commitTime      = 15 * time.Second // the same for COMMIT: a synchronous standby may have to answer first
-	connectTime     = 5 * time.Second  // per host
+	connectTime     = 2 * time.Second  // per host; shorter than a heartbeat, which must reach the second host if the first does not answer
 	connectionAge   = time.Hour        // after which a connection is replaced, so that its memory on the server is released
 )
 

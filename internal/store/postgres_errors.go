@@ -39,6 +39,8 @@ var remedies = map[string]string{
 	"3D000": "there is no database %[2]s: create it with CREATE DATABASE %[2]s OWNER %[1]s",
 	"42501": "user %[1]s may not create or use tables in database %[2]s: make it the owner with ALTER DATABASE %[2]s OWNER TO %[1]s",
 	"42P07": "database %[2]s has tables of another program: use a database of its own",
+	"42704": "the server does not know a setting of the session: PostgreSQL 14 or later is needed, without a pooler between",
+	"08P01": "something between this program and PostgreSQL refuses settings of the session, as PgBouncer does: connect to PostgreSQL itself",
 	"53300": "the server has no free connection: raise max_connections, or use fewer processes",
 }
 

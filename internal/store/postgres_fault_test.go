@@ -109,6 +109,61 @@ func TestALostAnswerToACommitLosesNothingAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+// What processes tell one another is repeated after a lost answer in the same way.
+func TestALostAnswerOfAProcessIsRepeated(t *testing.T) {
+	cluster := pgtest.Shared(t)
+	proxy := cluster.Proxy(t)
+	s := openPG(t, proxy.Through(t, cluster.Pool(schema).Database(t)), PostgresOptions{})
+	if _, err := s.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
+		t.Fatal(err)
+	}
+	var armed atomic.Bool
+	proxy.Decide(func(statement string) pgtest.Fate {
+		if statement == "COMMIT" && armed.CompareAndSwap(true, false) {
+			return pgtest.LoseAnswer
+		}
+		return pgtest.Pass
+	})
+	id := job(1).ID
+	for _, c := range []call{
+		{"Heartbeat", func(ctx context.Context, s *Store) error { return s.Heartbeat(ctx, "w", time.Now().Add(time.Hour)) }},
+		{"PutReach", func(ctx context.Context, s *Store) error {
+			return s.PutReach(ctx, batholith.Process{ID: "w", API: true})
+		}},
+		{"PutLoads", func(ctx context.Context, s *Store) error {
+			return s.PutLoads(ctx, "w", []batholith.Load{{Backend: "b", Model: "m"}})
+		}},
+		{"Undertake", func(ctx context.Context, s *Store) error {
+			mine, err := s.Undertake(ctx, "w", "duty")
+			if err == nil && !mine {
+				err = errors.New("the duty is another worker's")
+			}
+			return err
+		}},
+		{"PutForecasts", func(ctx context.Context, s *Store) error {
+			return s.PutForecasts(ctx, "w", []batholith.JobForecast{{Job: id}})
+		}},
+		{"PutFirstError", func(ctx context.Context, s *Store) error {
+			return s.PutFirstError(ctx, id, batholith.RecordError{Code: 403, Message: "no"})
+		}},
+		{"Resign", func(ctx context.Context, s *Store) error { return s.Resign(ctx, "w", "duty") }},
+		{"TidyProcesses", func(ctx context.Context, s *Store) error { return s.TidyProcesses(ctx) }},
+	} {
+		armed.Store(true)
+		if err := c.do(t.Context(), s); !errors.Is(err, errUnknown) {
+			t.Errorf("%s: the error is %v", c.name, err)
+		}
+		if err := c.do(t.Context(), s); err != nil {
+			t.Errorf("%s: repeated: %v", c.name, err)
+		}
+	}
+	want := "w\nb\n403\n0\n"
+	if got := text(t, s.reader, `SELECT id FROM workers`) + text(t, s.reader, `SELECT backend FROM loads`) + text(t, s.reader, `SELECT first_code FROM jobs`) +
+		text(t, s.reader, `SELECT count(*) FROM duties`); got != want {
+		t.Errorf("there is %q, not %q", got, want)
+	}
+}
+
 // A connection that is lost before COMMIT was sent, and a server that was restarted, are seen by no caller.
 func TestALostConnectionIsRepeatedWithinTheCall(t *testing.T) {
 	cluster := pgtest.Shared(t)
@@ -312,5 +367,45 @@ func TestAStoreListensAgain(t *testing.T) {
 		}
 		<-changes
 		cancel()
+	}
+}
+
+// A server that hangs, with its connections open, delays a call no longer than the call's context allows, and answers when it goes on.
+func TestAServerThatHangsIsGivenUp(t *testing.T) {
+	cluster := pgtest.Start(t, pgtest.Options{})
+	s := openPG(t, cluster.Database(t), PostgresOptions{})
+	must(s.Check(t.Context()))
+	resume := cluster.Pause(t)
+	for _, do := range []func(ctx context.Context) error{
+		s.Check,
+		func(ctx context.Context) error { return s.Heartbeat(ctx, "w", time.Now().Add(time.Hour)) },
+		func(ctx context.Context) error { _, err := s.Unfinished(ctx); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
+		cancel()
+	}
+	resume()
+	must(s.Check(t.Context()))
+}
+
+// A text with bytes that PostgreSQL cannot store does not stop a job: they are replaced.
+func TestATextOfAnyBytesIsStored(t *testing.T) {
+	s := openPG(t, pgtest.Shared(t).Pool(schema).Database(t), PostgresOptions{})
+	j := job(1)
+	j.Tags = []batholith.Tag{{Key: "k", Value: "a\x00b\xff"}}
+	if _, err := s.CreateJob(t.Context(), j, "hash", 0); err != nil {
+		t.Fatal(err)
+	}
+	must(s.Move(t.Context(), j.ID, batholith.StatusSubmitted, batholith.StatusValidating, "", time.Now()))
+	must(s.Plan(t.Context(), j.ID, []batholith.File{{Key: "in/\x00\xfe"}}, []batholith.Chunk{{Count: 1}}, 1))
+	must(s.Note(t.Context(), j.ID, "the server says \x00\xff\xfe"))
+	must(s.Unnote(t.Context(), j.ID, "the server says \x00\xff\xfe"))
+	must(s.Move(t.Context(), j.ID, batholith.StatusValidating, batholith.StatusFailed, "no: \x00\xff", time.Now()))
+	got, err := s.Job(t.Context(), j.Account, j.ID)
+	if err != nil || got.Message != "no: \uFFFD\uFFFD" || got.Note != "" || got.Status != batholith.StatusFailed {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

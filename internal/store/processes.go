@@ -102,7 +102,7 @@ func (s *Store) PutFirstError(ctx context.Context, id string, e batholith.Record
 // FirstError returns the first error line of a job; nil: none is stored.
 func (s *Store) FirstError(ctx context.Context, id string) (*batholith.RecordError, error) {
 	var e batholith.RecordError
-	err := s.reader.QueryRowContext(ctx, `SELECT first_code, first_error FROM jobs WHERE id = $1`, id).Scan(&e.Code, &e.Message)
+	err := s.row(ctx, []any{&e.Code, &e.Message}, `SELECT first_code, first_error FROM jobs WHERE id = $1`, id)
 	if err != nil || e.Code == 0 {
 		return nil, wrap("read the first error of job", id, found(err))
 	}
@@ -119,8 +119,7 @@ const (
 )
 
 // PutForecasts stores when jobs are expected to begin and end, by the database's clock. A forecast of another worker is replaced only if that
-// worker has not renewed it for 10 s, or does not know the end, as one that does not work on the job: so that the workers, which reckon alike,
-// do not write the same rows in turn.
+// worker has not renewed it for 10 s: so that the workers, which reckon alike, do not write the same rows in turn.
 func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error {
 	if len(all) == 0 {
 		return nil
@@ -145,7 +144,7 @@ func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith
 			_, err = tx.ExecContext(ctx, `INSERT INTO forecasts (job, worker, position, begins, ends, late, at) VALUES `+values+`
 				ON CONFLICT (job) DO UPDATE SET worker = excluded.worker, position = excluded.position, begins = excluded.begins,
 					ends = excluded.ends, late = excluded.late, at = excluded.at
-				WHERE forecasts.worker = excluded.worker OR forecasts.at < $3 OR forecasts.ends = 0 AND excluded.ends > 0`, args...)
+				WHERE forecasts.worker = excluded.worker OR forecasts.at < $3`, args...)
 		}
 		return err
 	}))

@@ -129,9 +129,9 @@ func (s *Store) decide(ctx context.Context, tx *sql.Tx, id string, epoch int64, 
 // Decided returns the message of the decided end, and the manifest that must be written before End; nil if there is none.
 func (s *Store) Decided(ctx context.Context, id string) (message string, manifest []byte, err error) {
 	var text string
-	err = s.reader.QueryRowContext(ctx, `SELECT last_message, last_manifest FROM jobs WHERE id = $1`, id).Scan(&message, &text)
+	err = s.row(ctx, []any{&message, &text}, `SELECT last_message, last_manifest FROM jobs WHERE id = $1`, id)
 	if err != nil || text == "" {
-		return message, nil, wrap("read the decided end of job", id, found(err))
+		return message, nil, wrap("read the decided end of job", id, err)
 	}
 	return message, []byte(text), nil
 }
