@@ -56,8 +56,7 @@ func TestAReaderOfTheOutboxMissesNoEvent(t *testing.T) {
 		case rnd.IntN(3) == 0:
 			look(&readers[rnd.IntN(len(readers))], 1+rnd.IntN(3))
 		case tx == nil && done[n] < changes:
-			tx, err := s.writer.BeginTx(ctx, nil)
-			must(err)
+			tx := patient(t, s)
 			must(insertEvent(ctx, tx, job(n).ID, batholith.StatusValidating, fmt.Sprint(" ", done[n]), 1))
 			open[n] = tx
 		case tx != nil:

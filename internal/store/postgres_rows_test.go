@@ -36,11 +36,20 @@ func twoProcesses(t *testing.T) (a, b *Store, id string, one, two batholith.Chun
 // hold runs f in a transaction that stays open until the function that it returns commits it.
 func hold(t *testing.T, s *Store, f func(ctx context.Context, tx *sql.Tx) error) (end func()) {
 	t.Helper()
+	tx := patient(t, s)
+	must(f(t.Context(), tx))
+	return func() { must(tx.Commit()) }
+}
+
+// patient begins a transaction that the server does not end, however slow the machine is.
+func patient(t *testing.T, s *Store) *sql.Tx {
+	t.Helper()
 	tx, err := s.writer.BeginTx(t.Context(), nil)
 	must(err)
 	t.Cleanup(func() { tx.Rollback() })
-	must(f(t.Context(), tx))
-	return func() { must(tx.Commit()) }
+	_, err = tx.Exec(`SET LOCAL idle_in_transaction_session_timeout = 0`)
+	must(err)
+	return tx
 }
 
 // record is a commit of records of a chunk, in one segment.
@@ -54,10 +63,11 @@ func record(c batholith.Chunk, records ...int) batholith.Commit {
 	return commit
 }
 
-// waiting returns when n sessions of the database wait for a lock.
+// waiting returns when at least n sessions of the database wait for a lock.
 func waiting(t *testing.T, s *Store, n int) {
 	t.Helper()
-	for text(t, s.reader, `SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) != fmt.Sprintln(n) {
+	query := fmt.Sprintf(`SELECT count(*) >= %d FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`, n)
+	for text(t, s.reader, query) != "true\n" {
 	}
 }
 
