@@ -33,7 +33,7 @@ func (s *simulation) front() *front {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	e, err := New(Options{API: true, Store: db, Models: s.served(nil), Roles: anyRole{}, Limits: batholith.DefaultLimits(), Region: "us-east-1"})
+	e, err := New(Options{API: true, Shared: true, Store: db, Models: s.served(nil), Roles: anyRole{}, Limits: batholith.DefaultLimits(), Region: "us-east-1"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -77,6 +77,7 @@ func (f *front) status(j *simJob) batholith.Status {
 // A process without worker creates jobs, and one without API runs them. They share the database and the buckets, and nothing else.
 func TestAWorkerRunsTheJobsOfAnAPIProcess(t *testing.T) {
 	simulate(t, 1, simSetup{calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
+		s.shared = true
 		f := s.front()
 		defer f.stop()
 		j := f.create("first", 300)
@@ -97,7 +98,7 @@ func TestAWorkerRunsTheJobsOfAnAPIProcess(t *testing.T) {
 		s.check(j, batholith.StatusCompleted)
 
 		long := f.create("second", 20000)
-		time.Sleep(20 * time.Second) // a worker looks every five seconds at a database that another process writes
+		time.Sleep(20 * time.Second) // a worker looks every five seconds for new jobs, if nothing tells it of them
 		if status := f.status(long); status != batholith.StatusInProgress {
 			s.t.Fatalf("the second job is %s", status)
 		}
