@@ -148,8 +148,8 @@ func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) e
 		if err != nil {
 			return err
 		}
-		// Every heartbeat observes all leases, so that a process that renews its own soon knows which others are lost.
-		_, idle, err = s.watch.look(ctx, tx)
+		// Heartbeats observe all leases, so that a process that renews its own soon knows which others are lost.
+		_, idle, err = s.watch.glance(ctx, tx)
 		return err
 	})
 	if err == nil && len(idle) > 0 {

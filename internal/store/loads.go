@@ -47,7 +47,7 @@ func (s *Store) loads(ctx context.Context, worker string, backends []string) (ot
 	}
 	defer tx.Rollback() // it has changed nothing
 	ctx = context.WithoutCancel(ctx)
-	living, _, err := s.watch.look(ctx, tx)
+	living, _, err := s.watch.glance(ctx, tx)
 	if err != nil {
 		return nil, 0, err
 	}

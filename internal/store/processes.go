@@ -32,7 +32,7 @@ func (s *Store) PutReach(ctx context.Context, p batholith.Process) error {
 // Processes returns the processes whose lease lasts and which have stored their reach. For the length of a lease after the start of this
 // process, and after the end of another, the others may be among them although they have ended.
 func (s *Store) Processes(ctx context.Context) (all []batholith.Process, err error) {
-	living, _, err := s.watch.look(ctx, s.reader)
+	living, _, err := s.watch.glance(ctx, s.reader)
 	if err != nil {
 		return nil, wrap("list", "processes", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ import (
 type watch struct {
 	mu   sync.Mutex
 	seen map[string]sighting // by worker, for the rows of the last look
+
+	looked time.Time // when the last look was
+	living []any     // what it returned
 }
 
 // sighting is the latest observation of a worker's row.
@@ -33,6 +37,27 @@ type sighting struct {
 type beat struct {
 	worker string
 	number int64
+}
+
+// Each worker looks at the rows of all workers: n workers read n² rows. Up to fewWorkers, every glance reads them. With more workers the
+// time between two looks grows by glancePerRow for each row, so that n workers read at most n × 200 rows a second.
+const (
+	fewWorkers   = 200
+	glancePerRow = 5 * time.Millisecond
+)
+
+// glance is look for callers that need no fresh answer: to see which leases end, and to show which processes there are. With many
+// workers it returns what the last look found, without idle workers. Whoever takes something over must use look: a worker may have renewed
+// its lease since the last one.
+func (w *watch) glance(ctx context.Context, db queryer) (living []any, idle []beat, err error) {
+	w.mu.Lock()
+	recent := len(w.seen) > fewWorkers && time.Since(w.looked) < time.Duration(len(w.seen))*glancePerRow
+	living = slices.Clone(w.living)
+	w.mu.Unlock()
+	if recent {
+		return living, nil, nil
+	}
+	return w.look(ctx, db)
 }
 
 // look reads the leases, in a transaction or outside. It returns the workers whose lease lasts, and the idle ones, whose row has not changed for an
@@ -67,6 +92,7 @@ func (w *watch) look(ctx context.Context, db queryer) (living []any, idle []beat
 			idle = append(idle, beat{r.id, r.beat})
 		}
 	}
+	w.looked, w.living = now, slices.Clone(living)
 	return living, idle, nil
 }
 
