@@ -253,7 +253,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 			}
 		}
 		// Every move of a job is a change, and each look reads all jobs. Without a pause, n small jobs would cost n² reads.
-		sleep(ctx, min(lookShare*time.Since(began), longestPause))
+		sleep(ctx, l.pauseAfter(time.Since(began)))
 		select {
 		case <-changes:
 		case <-stopped:
@@ -280,6 +280,17 @@ const (
 	lookShare    = 10
 	longestPause = 50 * time.Millisecond
 )
+
+// pauseAfter returns the pause after a look that took so long. Of a database that many workers share, each worker takes at most 1/lookShare of the
+// time, also if a change is then seen as late as without a notification: 1,000 workers that look at 10,000 jobs all the time would need 100
+// processors of the server (docs/decisions/0037-scale.md). Stops do not wait for it, see watchStops.
+func (l *Lifecycle) pauseAfter(took time.Duration) time.Duration {
+	most := longestPause
+	if l.o.Shared {
+		most = max(most, l.o.Look)
+	}
+	return min(lookShare*took, most)
+}
 
 // lookEvery is the time in which changes by other processes are seen, which may not be notified here. It is about the length of a lease.
 const lookEvery = 5 * time.Second

@@ -337,3 +337,21 @@ func TestOneWorkerSweeps(t *testing.T) {
 		}
 	})
 }
+
+// However many jobs there are, a worker takes a tenth of the time of a shared database to look at them.
+func TestALookLeavesTheDatabaseToOtherWorkers(t *testing.T) {
+	const look = 5 * time.Second
+	for took, want := range map[time.Duration][2]time.Duration{ // alone, and with other workers
+		0:                      {0, 0},
+		time.Millisecond:       {10 * time.Millisecond, 10 * time.Millisecond},
+		300 * time.Millisecond: {longestPause, 3 * time.Second},
+		time.Minute:            {longestPause, look},
+	} {
+		for i, shared := range []bool{false, true} {
+			l := &Lifecycle{o: Options{Look: look, Shared: shared}}
+			if got := l.pauseAfter(took); got != want[i] {
+				t.Errorf("shared %v, a look of %s: the pause is %s, want %s", shared, took, got, want[i])
+			}
+		}
+	}
+}
