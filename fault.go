@@ -116,3 +116,14 @@ type NotReadyError struct {
 
 // Error returns the cause.
 func (e *NotReadyError) Error() string { return "no model server can be used: " + e.Why }
+
+// ElsewhereError means that finished outcomes are on the disk of another worker, which alone can read them.
+type ElsewhereError struct {
+	Worker  string // id
+	Segment string
+}
+
+// Error names the worker.
+func (e *ElsewhereError) Error() string {
+	return "the segment " + e.Segment + " is on the disk of the worker " + e.Worker + ": publish the job there"
+}

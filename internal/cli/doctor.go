@@ -1,15 +1,18 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/doctor"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -55,6 +58,9 @@ uploads. The exit code is 1 if a problem remains.` + asHelp,
 			return a.explainAs(cmd.Context(), c, asQuestion{as, args[0], args[1], given}, asJSON)
 		}
 		c, found := a.examineSettings(s)
+		if c.Postgres() {
+			found = append(found, examineStore(cmd.Context(), c).Redacted())
+		}
 		o := a.doctorOptions(c, s.file)
 		o.Bucket, o.Fix = bucket, fix
 		return a.closeDoctor(append(found, doctor.Examine(cmd.Context(), o)...), asJSON)
@@ -96,6 +102,23 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 		c.Data = dir
 	}
 	return c, all
+}
+
+// storeTime bounds the check of the database.
+const storeTime = 10 * time.Second
+
+// examineStore checks whether this machine can use the PostgreSQL database of the settings. It changes nothing there.
+func examineStore(ctx context.Context, c *config.Config) doctor.Finding {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	version, tables, err := store.ProbePostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword})
+	switch {
+	case err != nil:
+		return doctor.Finding{Severity: doctor.Problem, Check: "store", What: c.StoreName() + " cannot be used", Why: plainly(err).Error(), Remedy: storeRemedy}
+	case !tables:
+		return doctor.Finding{Severity: doctor.Note, Check: "store", What: c.StoreName() + " (PostgreSQL " + version + ") has no tables yet", Remedy: "the first batholith serve makes them"}
+	}
+	return doctor.Finding{Severity: doctor.Sound, Check: "store", What: c.StoreName() + " (PostgreSQL " + version + ") answers, and this process would be: " + strings.Join(c.Process, " and ")}
 }
 
 // closeDoctor prints the findings as text or JSON. It returns an error that counts the problems if there is one;

@@ -27,6 +27,9 @@ func (a *app) doctorOptions(c *config.Config, file string) doctor.Options {
 	bundle := ""
 	if server, err := config.ReadServer(c.Data); err == nil && server.Bedrock == o.Server {
 		bundle, o.NameCertificate = server.CA, server.ClientCA
+		if server.Worker { // it has no API to list jobs
+			o.Jobs = nil
+		}
 	}
 	if show, err := clientCertificate(c.Client); err == nil && show != nil { // an error is told by the check of the jobs
 		o.Certificate = show

@@ -152,7 +152,9 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
 	o.Place, o.Roles, o.Media = s.places.Open, s.places, s.callMedia
 	s.places.Networks = o.Networks
-	o.Notice = s.o.Notice
+	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full
+		o.Notice = s.o.Notice
+	}
 	if s.policy != nil {
 		o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}
 	}

@@ -21,8 +21,15 @@ func openStore(ctx context.Context, c *config.Config) (*store.Store, error) {
 	if !c.Postgres() {
 		return store.Open(ctx, filepath.Join(c.Data, databaseName), config.Traces(c.Data))
 	}
-	return store.OpenPostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword})
+	s, err := store.OpenPostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword})
+	if err != nil && ctx.Err() == nil {
+		return nil, hint(fmt.Errorf("the database %s cannot be used: %w", c.StoreName(), plainly(err)), "%s", storeRemedy)
+	}
+	return s, err
 }
+
+// storeRemedy is what to do about a PostgreSQL database that this machine cannot use.
+const storeRemedy = "check that PostgreSQL runs and takes connections from this machine (listen_addresses, pg_hba.conf), and the user, password and database in store and store_password_env"
 
 // Names of values that all processes of a PostgreSQL database share. The first process that needs one stores it.
 const (

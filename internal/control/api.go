@@ -103,7 +103,8 @@ type Options struct {
 	// by itself.
 	Keys Keys
 
-	Now   func() time.Time // nil: time.Now
+	Now   func() time.Time // this process's clock, in which the store takes times; nil: time.Now
+	Clock func() time.Time // the clock of stored times; nil: Now
 	NewID func() string    // nil: a random id
 }
 
@@ -119,6 +120,9 @@ var _ bedrock.Service = (*API)(nil)
 func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = o.Now
 	}
 	if o.NewID == nil {
 		o.NewID = newID

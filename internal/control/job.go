@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -91,6 +92,9 @@ func refuse(verb, identifier string, err error) error {
 func (a *API) notes(j batholith.Job, note string, forecasts map[string]batholith.Forecast) *bedrock.JobNotes {
 	var n bedrock.JobNotes
 	if f, ok := forecasts[j.ID]; ok {
+		if j.Status == batholith.StatusInProgress { // a worker that does not work on the job may take it for one that waits
+			f.Position, f.Begin = 0, time.Time{}
+		}
 		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
 		note = cmp.Or(note, f.String())
 	}

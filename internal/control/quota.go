@@ -13,7 +13,8 @@ import (
 const tokensPage = 1000
 
 // refuseTokens returns a refusal if the caller has used the tokens of a day: in interactive calls, and in the jobs created today (UTC). The
-// sum is read from the store, so that it is the same after a restart. Jobs that were created at the same moment may exceed the quota together.
+// sum is read from the store, so that it is the same after a restart. A job
+// that was accepted goes on, so jobs that were created before the quota was used may exceed it.
 func (a *API) refuseTokens(ctx context.Context, who bedrock.Caller) (refusal, err error) {
 	if a.Limits.MaxTokensPerDay <= 0 {
 		return nil, nil
@@ -38,7 +39,7 @@ func (a *API) refuseTokens(ctx context.Context, who bedrock.Caller) (refusal, er
 
 // TokensToday sums the tokens, input and output, of the jobs that a principal created today (UTC).
 func (a *API) TokensToday(ctx context.Context, account, principal string) (used int64, err error) {
-	today := a.Now().UTC().Truncate(24 * time.Hour)
+	today := a.Clock().UTC().Truncate(24 * time.Hour)
 	// After is exclusive, and the store keeps milliseconds.
 	for q := (batholith.ListQuery{Account: account, After: today.Add(-time.Millisecond), Limit: tokensPage}); ; {
 		jobs, next, err := a.Store.Jobs(ctx, q)

@@ -101,8 +101,8 @@ func (f *feed) stall() {
 	}
 }
 
-// rest is called when the job has no claimable chunk. It waits until all its records are concluded, commits the outcomes, and waits for one
-// lease. After that a chunk may be claimable again, because another worker died.
+// rest is called when the job has no claimable chunk. It waits until all its records are concluded, commits the outcomes, and waits for a
+// fifth of a lease: a chunk is claimable as soon as another worker gives it back, or loses its lease.
 func (f *feed) rest(take context.Context) error {
 	if err := f.until(take, 0, func() bool { return f.flying+f.media.size()+len(f.ready.items)+len(f.later) == 0 }); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (f *feed) rest(take context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.until(take, f.d.o.Lease, func() bool { return false })
+	return f.until(take, f.d.o.Lease/5, func() bool { return false })
 }
 
 // until waits until cond is true, or until limit has passed if limit is above 0. It evaluates cond under the queue's mutex after each

@@ -30,7 +30,7 @@ const (
 // Finding is the result of one check. Its texts contain no key, also not within URLs.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	Check    string   `json:"check"` // settings, data, server, model, objects, jobs, s3
+	Check    string   `json:"check"` // settings, store, data, server, model, objects, jobs, s3
 	What     string   `json:"what"`
 	Why      string   `json:"why,omitempty"`
 	Remedy   string   `json:"remedy,omitempty"`
@@ -43,7 +43,7 @@ type Options struct {
 	Server  string // URL of the server; "": unknown
 	Models  []Model
 
-	// Jobs gives access to the server's jobs. It is called only if the server is ready.
+	// Jobs gives access to the server's jobs. It is called only if the server is ready. nil: the server has no API.
 	Jobs func(context.Context) (Jobs, error)
 	// S3 returns how jobs reach their buckets; nil if unknown. S3 itself may be nil. An error
 	// means that the configuration is unusable.
@@ -123,7 +123,7 @@ func Examine(ctx context.Context, o Options) []Finding {
 	ready := d.server(ctx, d.alive)
 	d.models(ctx)
 	d.neighbours(ctx)
-	if ready {
+	if ready && d.o.Jobs != nil {
 		d.jobs(ctx)
 	}
 	d.buckets(ctx, ready)

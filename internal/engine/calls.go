@@ -39,7 +39,7 @@ func (e *Engine) joinCalls() {
 	if o.Memory > 0 {
 		room = memory.NewBudget(o.Memory)
 	}
-	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Log: o.Log, Canary: dialect.Canary,
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Loads: o.Store, Log: o.Log, Canary: dialect.Canary,
 		Drain: o.Drain, Room: room, Listener: o.Listener})
 	e.calls = &interactive{e: e}
 }

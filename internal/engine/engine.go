@@ -118,6 +118,7 @@ type Engine struct {
 	life     *lifecycle.Lifecycle
 	clock    *Clock // of the database; that of this process if no other uses the database
 	peers    peers
+	notes    *notes // nil: no other worker uses the database
 
 	mu   sync.Mutex
 	jobs map[string]batholith.Job // by id; only fields that never change
@@ -172,7 +173,12 @@ func (e *Engine) joinWorker() (err error) {
 	if o.Memory > 0 {
 		room = memory.NewBudget(o.Memory)
 	}
-	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: o.Store, Sink: e.writer, Memory: o.Store, Loads: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
+	var work dispatch.Store = o.Store
+	if o.Shared {
+		e.notes = &notes{Store: o.Store, worker: e.id}
+		work = e.notes
+	}
+	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: work, Sink: e.writer, Memory: o.Store, Loads: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
@@ -244,7 +250,7 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 // one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Now: e.clock.Now}
+		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Clock: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}
@@ -352,6 +358,7 @@ func (e *Engine) join(ctx context.Context, g *errgroup.Group) {
 	}
 	if e.o.Worker {
 		g.Go(func() error { (&outlooks{e: e}).run(ctx); return nil })
+		g.Go(func() error { e.notes.run(ctx); return nil })
 	}
 }
 

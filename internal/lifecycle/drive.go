@@ -56,7 +56,7 @@ func newDrive(l *Lifecycle, job batholith.Job) *drive {
 	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
 	d.waits = newWaits(l, job.ID, d.spent)
-	d.waits.look, d.waits.revoked = d.look, d.revoke
+	d.waits.look, d.waits.revoked, d.waits.others = d.look, d.revoke, d.othersGoOn
 	return d
 }
 

@@ -185,7 +185,7 @@ func (l *Lifecycle) tryPublishKept(ctx context.Context, id string) error {
 			err = errors.Join(err, l.o.Publisher.Salvage(ctx, job, epoch))
 		}
 		l.yieldPublication(ctx, id, epoch)
-		return err
+		return l.leftTo(ctx, err)
 	}
 	failpoint.Here("lifecycle.kept-published")
 	now := time.Now()

@@ -3,8 +3,10 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -179,6 +181,17 @@ func (d *drive) letOthersHalt(ctx context.Context, e batholith.Event) error {
 	return nil
 }
 
+// othersGoOn reports whether other living workers have chunks of the job.
+func (d *drive) othersGoOn(ctx context.Context) bool {
+	if !d.l.o.Shared {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, noteTime)
+	defer cancel()
+	others, err := d.l.o.Store.LeasedByOthers(ctx, d.l.o.Worker, d.id)
+	return others && err == nil
+}
+
 // noteFirst takes in the first error line that the job got in this process.
 func (d *drive) noteFirst() {
 	if first := d.l.o.Dispatch.FirstError(d.id); first != nil {
@@ -204,4 +217,21 @@ func (d *drive) firstOfAll(ctx context.Context) (*batholith.RecordError, error) 
 	d.keepFirst(ctx)
 	first, err := d.l.o.Store.FirstError(ctx, d.id)
 	return cmp.Or(first, d.first), err
+}
+
+// leftTo returns batholith.ErrHeld in place of an error that says that another worker has results on its disk, if that worker lives: it
+// publishes them. If it does not, the user must know.
+func (l *Lifecycle) leftTo(ctx context.Context, err error) error {
+	where, ok := errors.AsType[*batholith.ElsewhereError](err)
+	if !ok || !l.o.Shared {
+		return err
+	}
+	all, listErr := l.o.Store.Processes(ctx)
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	if slices.ContainsFunc(all, func(p batholith.Process) bool { return p.ID == where.Worker }) {
+		return fmt.Errorf("%w: %w", batholith.ErrHeld, err)
+	}
+	return err
 }

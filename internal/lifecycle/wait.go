@@ -47,6 +47,8 @@ type waits struct {
 	job string
 	// spent is called once for each wait in which access was denied for longer than the patience.
 	spent func(what Wait, err error)
+	// others reports whether other workers go on with the job: then access is denied to this worker alone, and the job does not fail.
+	others func(ctx context.Context) bool
 	// look finds out whether the job's role is denied everything, and revoked is called once it was so twice; see watchRole.
 	look    func(ctx context.Context, since time.Time) (standing, error)
 	revoked func(first, second time.Time, err error)
@@ -124,10 +126,15 @@ func (w *waits) count(what Wait, o *wait) {
 		}
 		o.until = time.Now().Add(w.l.o.Patience)
 		o.denied = time.AfterFunc(w.l.o.Patience, func() {
+			others := what != ToPublish && w.others(w.ctx)
 			w.mu.Lock()
 			err, still := o.err, w.open[what] == o && o.denied != nil
+			if still && others {
+				o.until = time.Now().Add(w.l.o.Patience)
+				o.denied.Reset(w.l.o.Patience)
+			}
 			w.mu.Unlock()
-			if still {
+			if still && !others {
 				w.spent(what, err)
 			}
 		})

@@ -39,7 +39,7 @@ func (s shelf) local(key string) (path string, ok bool, err error) {
 	}
 	worker, path, _ := strings.Cut(rest, "/")
 	if worker != s.worker || s.bucket == nil {
-		return "", true, fmt.Errorf("the segment %s is on the disk of the worker %s: publish the job there", path, worker)
+		return "", true, &batholith.ElsewhereError{Worker: worker, Segment: path}
 	}
 	return path, true, nil
 }

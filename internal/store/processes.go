@@ -119,7 +119,8 @@ const (
 )
 
 // PutForecasts stores when jobs are expected to begin and end, by the database's clock. A forecast of another worker is replaced only if that
-// worker has not renewed it for 10 s: so that the workers, which reckon alike, do not write the same rows in turn.
+// worker has not renewed it for 10 s, or does not know the end, as one that does not work on the job: so that the workers, which reckon alike,
+// do not write the same rows in turn.
 func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error {
 	if len(all) == 0 {
 		return nil
@@ -144,7 +145,7 @@ func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith
 			_, err = tx.ExecContext(ctx, `INSERT INTO forecasts (job, worker, position, begins, ends, late, at) VALUES `+values+`
 				ON CONFLICT (job) DO UPDATE SET worker = excluded.worker, position = excluded.position, begins = excluded.begins,
 					ends = excluded.ends, late = excluded.late, at = excluded.at
-				WHERE forecasts.worker = excluded.worker OR forecasts.at < $3`, args...)
+				WHERE forecasts.worker = excluded.worker OR forecasts.at < $3 OR forecasts.ends = 0 AND excluded.ends > 0`, args...)
 		}
 		return err
 	}))

@@ -123,9 +123,12 @@ func forecastStands(t *testing.T, p Port) {
 	same(t, got["x119"], batholith.Forecast{Position: 119})
 	same(t, len(got), 122)
 	put("w1", "a", later)
-	got, err = p.Forecasts(t.Context(), []string{"a"})
+	put("w1", "idle", batholith.Forecast{Position: 1}) // a worker that does not work on the job knows least
+	put("w2", "idle", first)
+	put("w1", "idle", batholith.Forecast{Position: 1})
+	got, err = p.Forecasts(t.Context(), []string{"a", "idle"})
 	no(t, err)
-	same(t, got, map[string]batholith.Forecast{"a": later})
+	same(t, got, map[string]batholith.Forecast{"a": later, "idle": first})
 }
 
 func firstErrorIsKept(t *testing.T, p Port) {
