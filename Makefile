@@ -40,6 +40,10 @@ bench-store: ## commits a second of one job on PostgreSQL, with 1 and 8 workers
 bench: ## run the benchmarks; each is compared with a lower bound measured in the same run
 	$(GO) run ./internal/bench
 
+.PHONY: bench-cluster
+bench-cluster: ## measure several workers and APIs on PostgreSQL: rate, take-over, latency with a million jobs
+	$(GO) test ./tests/cluster -run '^$$' -bench . -benchtime 1x -timeout 60m
+
 # MinIO and SeaweedFS are built once, from the Go module proxy. That takes 15 minutes on two processors.
 .PHONY: test-servers
 test-servers: ## run the object suite and the crash tests against MinIO and SeaweedFS

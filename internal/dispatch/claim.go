@@ -66,6 +66,7 @@ func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error)
 	if len(chunks) > 0 {
 		f.last = &chunks[len(chunks)-1]
 	}
+	f.claimed(chunks)
 	return chunks, err
 }
 
@@ -102,10 +103,14 @@ func (f *feed) stall() {
 }
 
 // rest is called when the job has no claimable chunk. It waits until all its records are concluded, commits the outcomes, and waits for a
-// fifth of a lease: a chunk is claimable as soon as another worker gives it back, or loses its lease.
+// fifth of a lease: a chunk is claimable as soon as another worker gives it back, or loses its lease. If one is seen to lose
+// it, the wait ends.
 func (f *feed) rest(take context.Context) error {
-	if err := f.until(take, 0, func() bool { return f.flying+f.media.size()+len(f.ready.items)+len(f.later) == 0 }); err != nil {
+	if err := f.until(take, 0, func() bool { return f.inherits || f.flying+f.media.size()+len(f.ready.items)+len(f.later) == 0 }); err != nil {
 		return err
+	}
+	if f.mayInherit() {
+		return nil
 	}
 	if f.unsure {
 		f.unsure = false
@@ -115,7 +120,7 @@ func (f *feed) rest(take context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.until(take, f.d.o.Lease/5, func() bool { return false })
+	return f.until(take, f.d.o.Lease/5, func() bool { return f.inherits })
 }
 
 // until waits until cond is true, or until limit has passed if limit is above 0. It evaluates cond under the queue's mutex after each

@@ -34,6 +34,7 @@ type feed struct {
 
 	place     blob.Place
 	files     map[int]batholith.File
+	after     map[int]int64    // records after each file
 	lastClass *class           // class of the record parsed last
 	last      *batholith.Chunk // chunk claimed last; nil: none since the latest giveUp
 	unsure    bool             // a claim returned an error but may have been committed: this worker may own a chunk without knowing it
@@ -57,6 +58,8 @@ type feed struct {
 	late     *time.Timer       // calls stall if the granted chunk is not read in time
 	stalled  bool              // the granted chunk is late
 	dry      bool              // the latest claim found no chunk
+	inherits bool              // there may be chunks of a lost worker, which are claimed at once, whatever is ready
+	unread   int64             // records after the last chunk that was claimed here, in input order
 	holding  int               // generation of the claims; chunks of an earlier one hold no memory any more
 	held     int64             // bytes of claimed chunks
 	loaded   map[*portion]bool // chunks that hold memory
@@ -224,6 +227,7 @@ func (f *feed) open(ctx context.Context) error {
 		for _, file := range files {
 			f.files[file.N] = file
 		}
+		f.count(files)
 		return f.giveUp(ctx)
 	})
 }

@@ -2,16 +2,19 @@ package dispatch
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
 )
 
-// heartbeats renews the worker's lease every fifth of its length until ctx ends. It logs the first failure of a row. If the lease ends without a renewal, it cancels all feeds
+// heartbeats renews the worker's lease every fifth of its length until ctx ends, and sooner when the lease of another worker ends. It logs the first failure of a row. If the lease ends without a renewal, it cancels all feeds
 // with ErrLeaseLost, because another worker may claim their chunks. The feeds restart after the next renewal.
 func (d *Dispatcher) heartbeats(ctx context.Context) {
-	tick := time.NewTicker(d.o.Lease / 5)
+	tick := time.NewTimer(d.o.Lease / 5)
 	defer tick.Stop()
+	ended, _ := d.leases()
 	end := time.AfterFunc(d.left(), d.loseLease) // fires even while a renewal hangs
 	defer end.Stop()
 	for {
@@ -20,6 +23,7 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		tick.Reset(d.o.Lease / 5)
 		if err := d.beat(ctx); err != nil {
 			if ctx.Err() == nil && d.unrenewed.Swap(&err) == nil {
 				d.o.Log.Warn("the worker's lease cannot be renewed in the database; Batholith retries automatically", "again_in", d.o.Lease/5, "err", err)
@@ -29,6 +33,38 @@ func (d *Dispatcher) heartbeats(ctx context.Context) {
 		d.unrenewed.Store(nil)
 		d.lost.Store(false)
 		end.Reset(d.left())
+		now, next := d.leases()
+		if now > ended {
+			d.inherit()
+		}
+		ended = now
+		if left := time.Until(next); left > 0 && left < d.o.Lease/5 {
+			tick.Reset(left + time.Millisecond)
+		}
+	}
+}
+
+// leases is Options.Leases.
+func (d *Dispatcher) leases() (ended int, next time.Time) {
+	if d.o.Leases == nil {
+		return 0, time.Time{}
+	}
+	return d.o.Leases()
+}
+
+// inherit makes all jobs look for chunks of a worker that is lost or has left.
+func (d *Dispatcher) inherit() {
+	d.mu.Lock()
+	queues := slices.Collect(maps.Values(d.queues))
+	d.mu.Unlock()
+	for _, q := range queues {
+		q.mu.Lock()
+		for _, f := range q.feeds {
+			f.inherits = true
+			f.nudge()
+		}
+		q.grant()
+		q.mu.Unlock()
 	}
 }
 

@@ -97,7 +97,7 @@ func (q *queue) grant() {
 	}
 }
 
-// grantee returns the job that may claim a chunk next, or nil if none needs to: an urgent job; else, while too few records are ready, the
+// grantee returns the job that may claim a chunk next, or nil if none needs to: one that inherits chunks of a lost worker; an urgent job; else, while too few records are ready, the
 // job whose turn it is; else a job before which too few records are ready in its line; else a companion. The caller holds mu.
 func (q *queue) grantee() *feed {
 	ready, wide := 0, q.width()
@@ -105,7 +105,12 @@ func (q *queue) grantee() *feed {
 		ready += f.stock()
 	}
 	short := ready < q.slots()/2
-	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && f.sendable() < f.ready.wide(wide) }
+	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && f.sendable() < q.part(f, wide) }
+	for _, f := range q.feeds {
+		if f.inherits && f.wanting && q.fits(f, true) {
+			return f
+		}
+	}
 	if f := q.urgent(may); f != nil {
 		return f
 	}
@@ -158,8 +163,13 @@ func (q *queue) fits(f *feed, short bool) bool {
 	return f.held+reserve <= f.ready.bound() && q.held+reserve <= f.ready.bound()
 }
 
-// width is the number of records that should be ready: max(slots, leastReady).
-func (q *queue) width() int { return max(q.slots(), leastReady) }
+// width is the number of records that should be ready: max(slots, leastReady). See fleetWidth for one of several workers.
+func (q *queue) width() int {
+	if q.fellows() > 1 {
+		return q.fleetWidth()
+	}
+	return max(q.slots(), leastReady)
+}
 
 // slots is the number of requests that all lanes together may have in flight.
 func (q *queue) slots() (n int) {

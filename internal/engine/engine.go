@@ -36,6 +36,8 @@ type Store interface {
 	results.Store
 	results.PublisherStore
 	control.Store
+	// Leases tells which workers' leases end: see dispatch.Options.
+	Leases() (ended int, next time.Time)
 	// Now is the time of the database's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// PutReach stores what a process reaches, and PutForecasts when its jobs begin and end.
@@ -174,9 +176,11 @@ func (e *Engine) joinWorker() (err error) {
 		room = memory.NewBudget(o.Memory)
 	}
 	var work dispatch.Store = o.Store
+	var workers func(model string) int
+	var lease time.Duration // the usual one
 	if o.Shared {
 		e.notes = &notes{Store: o.Store, worker: e.id}
-		work = e.notes
+		work, workers, lease = e.notes, e.peers.workers, sharedLease
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: work, Sink: e.writer, Memory: o.Store, Loads: o.Store, Serving: e.serving, Place: o.Place, Log: o.Log,
 		Begin:    func(ctx context.Context, job string) error { return e.life.Begin(ctx, job) },
@@ -184,7 +188,7 @@ func (e *Engine) joinWorker() (err error) {
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
 		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.Discreet,
-		Drain: o.Drain, Room: room, Listener: o.Listener})
+		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
@@ -353,9 +357,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) join(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { e.clock.run(ctx, e.o.Store, e.o.Log); return nil })
 	g.Go(func() error { e.announce(ctx); return nil })
-	if e.o.API {
-		g.Go(func() error { e.watchPeers(ctx); return nil })
-	}
+	g.Go(func() error { e.watchPeers(ctx); return nil })
 	if e.o.Worker {
 		g.Go(func() error { (&outlooks{e: e}).run(ctx); return nil })
 		g.Go(func() error { e.notes.run(ctx); return nil })

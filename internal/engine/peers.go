@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// peers are the processes of the database, as an API process knows them.
+// peers are the processes of the database, as one of them knows them.
 type peers struct {
 	mu    sync.Mutex
 	known map[string]peer // by id
@@ -132,6 +133,23 @@ func (e *Engine) announce(ctx context.Context) {
 		}
 		pause(ctx, again)
 	}
+}
+
+// sharedLease is the length of the lease of a worker that shares the database. It is renewed every fifth of it, and the others look at it as
+// often. So its chunks are claimed by others at most sharedLease + sharedLease/5 after its last heartbeat: less than 5 s after it died.
+const sharedLease = 4 * time.Second
+
+// workers returns the number of workers that have a model, at least 1.
+func (p *peers) workers(model string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, one := range p.known {
+		if one.Worker && slices.Contains(one.Models, model) {
+			n++
+		}
+	}
+	return max(n, 1)
 }
 
 // watchPeers looks at the processes until ctx ends.

@@ -155,6 +155,9 @@ func (s *Store) Heartbeat(ctx context.Context, worker string, until time.Time) e
 	if err == nil && len(idle) > 0 {
 		err = s.dismiss(ctx, idle)
 	}
+	if err != nil {
+		s.watch.interrupt()
+	}
 	return wrap("renew the lease of worker", worker, err)
 }
 

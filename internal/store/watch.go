@@ -18,9 +18,16 @@ import (
 //
 // This is safe: a worker computes the end of its lease before its heartbeat is stored. Another process sees that heartbeat after it was
 // stored, and waits for the same length from then on. So the worker has stopped when the other process takes over.
+//
+// While this process does not reach the database, it sees no heartbeats, and the others may not reach it either. After that it waits for the
+// whole length again. Otherwise, after an outage, the first process to come back would take over the chunks of all others, and their records
+// that are finished and not committed would be sent again.
 type watch struct {
-	mu   sync.Mutex
-	seen map[string]sighting // by worker, for the rows of the last look
+	mu    sync.Mutex
+	seen  map[string]sighting // by worker, for the rows of the last look
+	ended int                 // leases that this process has seen end
+	next  time.Time           // when the next lease ends that is not renewed until then; zero: no lease lasts
+	blind bool                // a heartbeat has failed since the last look
 
 	looked time.Time // when the last look was
 	living []any     // what it returned
@@ -31,6 +38,22 @@ type sighting struct {
 	beat  int64
 	lease time.Duration
 	since time.Time // when this process first saw this beat; compared by the monotonic clock only
+	lasts bool      // the lease lasted at the last look
+}
+
+// interrupt notes that the database could not be reached.
+func (w *watch) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blind = true
+}
+
+// Leases returns what this process has seen at its last look at the leases: how many have ended since its start, and when the next
+// one ends if it is not renewed. The time is zero if no lease lasts. Every heartbeat is a look.
+func (s *Store) Leases() (ended int, next time.Time) {
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	return s.watch.ended, s.watch.next
 }
 
 // beat is a heartbeat of a worker: a number that is another with each.
@@ -77,17 +100,27 @@ func (w *watch) look(ctx context.Context, db queryer) (living []any, idle []beat
 	defer w.mu.Unlock()
 	now := time.Now()
 	before := w.seen
-	w.seen = make(map[string]sighting, len(rows))
+	w.seen, w.next = make(map[string]sighting, len(rows)), time.Time{}
+	blind := w.blind
+	w.blind = false
 	for _, r := range rows {
 		s, known := before[r.id]
-		if !known || s.beat != r.beat {
+		lasted := s.lasts
+		if !known || s.beat != r.beat || blind && lasted {
 			s = sighting{beat: r.beat, since: now}
 		}
 		s.lease = time.Duration(r.lease) * time.Millisecond
+		quiet := now.Sub(s.since)
+		if s.lasts = quiet < s.lease; lasted && !s.lasts {
+			w.ended++
+		}
 		w.seen[r.id] = s
-		switch quiet := now.Sub(s.since); {
-		case quiet < s.lease:
+		switch {
+		case s.lasts:
 			living = append(living, r.id)
+			if end := s.since.Add(s.lease); w.next.IsZero() || end.Before(w.next) {
+				w.next = end
+			}
 		case quiet >= s.lease+forgotten:
 			idle = append(idle, beat{r.id, r.beat})
 		}

@@ -78,3 +78,43 @@ func TestATakeOverLooksAfresh(t *testing.T) {
 		s.Close()
 	})
 }
+
+// The database is away for longer than a lease, and this process is the first to come back. It leaves the others the time to come back too, and
+// takes over their chunks after the length of a lease.
+func TestAfterAnOutageNoWorkerLosesItsChunksAtOnce(t *testing.T) {
+	const lease = 4 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+		id := job(1).ID
+		if _, err := s.CreateJob(t.Context(), job(1), "hash", 0); err != nil {
+			t.Fatal(err)
+		}
+		beat := func(worker string) { must(s.Heartbeat(t.Context(), worker, time.Now().Add(lease))) }
+		beat("w")
+		begin(t.Context(), s, id)
+		beat("first")
+		away, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 10 {
+			time.Sleep(lease / 2)
+			if s.Heartbeat(away, "first", time.Now().Add(lease)) == nil {
+				t.Fatal("a heartbeat that is cancelled succeeds")
+			}
+		}
+		for wait := time.Duration(0); wait < lease; wait += lease / 4 {
+			beat("first")
+			got, err := s.Claim(t.Context(), "first", id, 9, time.Now())
+			must(err)
+			if ended, _ := s.Leases(); len(got) > 0 || ended > 0 {
+				t.Fatalf("%s after the outage it has taken %d chunks and seen %d leases end", wait, len(got), ended)
+			}
+			time.Sleep(lease / 4)
+		}
+		beat("first")
+		got, err := s.Claim(t.Context(), "first", id, 9, time.Now())
+		must(err)
+		if ended, next := s.Leases(); len(got) != 2 || ended != 1 || time.Until(next) != lease {
+			t.Errorf("after a lease it has taken %d chunks, has seen %d leases end, and the next in %s", len(got), ended, time.Until(next))
+		}
+	})
+}

@@ -54,6 +54,22 @@ func Beside(t testing.TB, other *Server, settings string, flags ...string) *Serv
 	return prepare(t, &external{other.At.S3, other.At.AccessKeyID, other.At.SecretAccessKey}, Bucket, settings, flags...)
 }
 
+// BesideAt prepares a server whose S3 is the embedded one of another server, which it reaches at the address s3 (a URL), with these settings and
+// flags. It is one process of several that share a database and an S3.
+func BesideAt(t testing.TB, other *Server, s3, settings string, flags ...string) *Server {
+	t.Helper()
+	return prepare(t, &external{s3, other.At.AccessKeyID, other.At.SecretAccessKey}, Bucket, settings, flags...)
+}
+
+// Front is a server without a process of its own: clients that it makes call url, behind which are other processes, with the key of one of
+// them. They use the S3 of the server s3.
+func Front(t testing.TB, s3, key *Server, url string) *Server {
+	t.Helper()
+	at := key.At
+	at.Bedrock, at.S3 = url, s3.At.S3
+	return &Server{t: t, s3: &external{s3.At.S3, s3.At.AccessKeyID, s3.At.SecretAccessKey}, bucket: Bucket, At: at, log: &output{}}
+}
+
 // settings are the environment variables with which a server uses the S3.
 func (e *external) settings() []string {
 	return []string{"BATHOLITH_S3_ENDPOINT=" + e.endpoint, "BATHOLITH_S3_ACCESS_KEY_ID=" + e.key, "BATHOLITH_S3_SECRET_ACCESS_KEY=" + e.secret}

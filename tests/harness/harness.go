@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+
 	"github.com/batholith/batholith/internal/failpoint"
 )
 
@@ -94,6 +96,8 @@ type Server struct {
 
 	s3     *external // nil: the embedded one
 	bucket string    // bucket of the jobs that Request makes
+
+	HTTP bedrock.HTTPClient // of BedrockClient; nil: the SDK's own
 
 	cmd  *exec.Cmd
 	log  *output
@@ -350,6 +354,25 @@ func (s *Server) signal(sig syscall.Signal) {
 		<-s.done
 	}
 }
+
+// Runs reports whether the process was started and has not ended.
+func (s *Server) Runs() bool {
+	if s.done == nil {
+		return false
+	}
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// PID is the id of the process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// In makes another test that one which fails with the server: tests that share servers call it at their start.
+func (s *Server) In(t testing.TB) { s.t = t }
 
 // Log is the output of the process so far, with its log.
 func (s *Server) Log() string { return s.log.String() }

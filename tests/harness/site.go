@@ -32,7 +32,7 @@ type Job = bedrock.GetModelInvocationJobOutput
 
 // BedrockClient is an SDK client of the server's API.
 func (s *Server) BedrockClient() *bedrock.Client {
-	return bedrock.New(bedrock.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock,
+	return bedrock.New(bedrock.Options{Region: s.At.Region, BaseEndpoint: &s.At.Bedrock, HTTPClient: s.HTTP,
 		Credentials: credentials.NewStaticCredentialsProvider(s.At.AccessKeyID, s.At.SecretAccessKey, "")})
 }
 
@@ -198,12 +198,15 @@ func (s *Server) Manifest(arn string) (m Manifest) {
 // Left lists the objects below the output prefix of all jobs.
 func (s *Server) Left() (keys []string) {
 	s.t.Helper()
-	list, err := s.S3Client().ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(s.bucket), Prefix: aws.String("out/")})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, o := range list.Contents {
-		keys = append(keys, *o.Key)
+	pages := s3.NewListObjectsV2Paginator(s.S3Client(), &s3.ListObjectsV2Input{Bucket: aws.String(s.bucket), Prefix: aws.String("out/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			keys = append(keys, *o.Key)
+		}
 	}
 	return keys
 }

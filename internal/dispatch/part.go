@@ -1,0 +1,73 @@
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// Several workers share a job by the chunk. What one of them has claimed the others cannot send, so a worker among others holds less:
+//
+//	ready = max(2 × slots, min(512, what the lanes answer in readyTime))          instead of max(slots, 512)
+//	window in prompt order = max(ready, min(8192, unread / (2 × workers)))        instead of 8192
+//
+// unread are the job's records after the last chunk that this worker has claimed. So half of what is left stays free for workers that come
+// later, and the parts become smaller towards the job's end, at which all workers end at about the same time.
+const readyTime = 2 * time.Second
+
+// fellows is the number of workers that serve the queue's model, with this one.
+func (q *queue) fellows() int {
+	if q.d.o.Workers == nil {
+		return 1
+	}
+	return max(q.d.o.Workers(q.model), 1)
+}
+
+// fleetWidth is width for one of several workers. While nothing was answered, it is 2 × slots. The caller holds mu.
+func (q *queue) fleetWidth() int {
+	slots, soon := q.slots(), 0
+	if took := q.meanTook.or(0); took > 0 {
+		soon = int(min(float64(slots)*readyTime.Seconds()/took, leastReady))
+	}
+	return max(2*slots, soon, 1)
+}
+
+// part is how many records of a job may be ready, if lanes need wide of them. The caller holds mu.
+func (q *queue) part(f *feed, wide int) int {
+	n, all := q.fellows(), f.ready.wide(wide)
+	if n == 1 {
+		return all
+	}
+	return max(wide, min(all, int(f.unread/int64(2*n))))
+}
+
+// count sets how many records the job has, and how many come after each file. files are in order.
+func (f *feed) count(files []batholith.File) {
+	f.after = make(map[int]int64, len(files))
+	sum := int64(0)
+	for _, file := range slices.Backward(files) {
+		f.after[file.N] = sum
+		sum += file.Records
+	}
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.unread = sum
+}
+
+// claimed takes note of what was claimed. A chunk that another worker had before has a later epoch than the first; there may be more of them.
+func (f *feed) claimed(chunks []batholith.Chunk) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.inherits = f.inherits && slices.ContainsFunc(chunks, func(c batholith.Chunk) bool { return c.Epoch > 1 })
+	if l := f.last; l != nil {
+		f.unread = min(f.unread, f.after[l.File]+f.files[l.File].Records-l.First-int64(l.Count))
+	}
+}
+
+// mayInherit reports whether there may be chunks of a lost worker.
+func (f *feed) mayInherit() bool {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	return f.inherits
+}

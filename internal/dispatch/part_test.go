@@ -1,0 +1,84 @@
+package dispatch
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// However many records a worker has ready, it claims the chunks of a lost worker as soon as that one's lease ends.
+func TestChunksOfALostWorkerAreClaimedAtOnce(t *testing.T) {
+	for name, records := range map[string]int{"while there is more to claim": 4000, "when there is nothing else": 300} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const lost = 3 // chunks
+				w, s := newWorld(t), answering(time.Minute)
+				s.limit = 2
+				var ended atomic.Int64
+				end := time.Now().Add(6300 * time.Millisecond)
+				d := w.dispatcher(Options{Lease: 4 * time.Second, Workers: func(string) int { return 2 }, Leases: func() (int, time.Time) {
+					return int(ended.Load()), end
+				}}, s)
+				job := w.job("j", records, 100)
+				for _, c := range w.chunks["j"][:lost] {
+					c.State, c.Owner, c.Epoch = batholith.ChunkLeased, "lost", 1
+				}
+				if err := d.Enqueue(job); err != nil {
+					t.Fatal(err)
+				}
+				stop := w.start(d)
+				defer stop()
+				time.Sleep(time.Until(end))
+				w.mu.Lock()
+				for _, c := range w.chunks["j"][:lost] {
+					c.State = batholith.ChunkPending // as a store shows it to the one who claims
+				}
+				w.mu.Unlock()
+				ended.Store(1)
+				time.Sleep(100 * time.Millisecond)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				for _, c := range w.chunks["j"][:lost] {
+					if c.Owner != "w1" || c.Epoch != 2 {
+						t.Errorf("chunk %d is owned by %q under epoch %d", c.N, c.Owner, c.Epoch)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A worker among others leaves them their part of the job, so that those who come later find work, and all end at about the same time.
+func TestAWorkerAmongOthersClaimsOnlyItsPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const records, each, workers, slots = 6000, 100, 3, 4
+		w, s := newWorld(t), answering(100*time.Millisecond)
+		s.limit = slots
+		d := w.dispatcher(Options{Workers: func(string) int { return workers }}, s)
+		if err := d.Enqueue(w.job("j", records, each)); err != nil {
+			t.Fatal(err)
+		}
+		stop := w.start(d)
+		for range 140 {
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			left := 0
+			for _, c := range w.chunks["j"] {
+				if c.State == batholith.ChunkPending {
+					left += c.Count
+				}
+			}
+			held := records - left - len(w.outcomes["j"])
+			w.mu.Unlock()
+			// The chunk that is read, and the one before it, come on top.
+			if most := max(2*slots, 20*slots, (left+2*each)/(2*workers)) + 2*each; held > most {
+				t.Errorf("%d records are held, and %d are left to others: more than %d", held, left, most)
+			}
+		}
+		w.await(records, "j")
+		stop()
+	})
+}
