@@ -13,7 +13,7 @@ type notes struct {
 	Store
 	worker string
 
-	mu   sync.Mutex
+	mu   sync.Mutex        // held while a note is written too, so that an older text does not replace a newer one
 	held map[string]string // notes that are held back, by job
 }
 
@@ -23,8 +23,13 @@ const notesEvery = 5 * time.Second
 // Note replaces the note of a job, or holds the text back.
 func (n *notes) Note(ctx context.Context, job, text string) error {
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.note(ctx, job, text)
+}
+
+// note is Note under mu.
+func (n *notes) note(ctx context.Context, job, text string) error {
 	delete(n.held, job)
-	n.mu.Unlock()
 	if text == "" {
 		return n.Store.Note(ctx, job, "")
 	}
@@ -32,8 +37,6 @@ func (n *notes) Note(ctx context.Context, job, text string) error {
 	if err != nil || !others {
 		return n.Store.Note(ctx, job, text)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.held == nil {
 		n.held = map[string]string{}
 	}
@@ -57,9 +60,8 @@ func (n *notes) run(ctx context.Context) {
 // again tries to write a held note, unless it was removed or replaced meanwhile.
 func (n *notes) again(ctx context.Context, job, text string) {
 	n.mu.Lock()
-	still := n.held[job] == text
-	n.mu.Unlock()
-	if still {
-		_ = n.Note(ctx, job, text) // after an error, as when the job has ended, it is not held any more
+	defer n.mu.Unlock()
+	if n.held[job] == text {
+		_ = n.note(ctx, job, text) // after an error, as when the job has ended, it is not held any more
 	}
 }

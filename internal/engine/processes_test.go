@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,13 +150,20 @@ func TestEveryAPITellsTheForecastsOfTheWorkers(t *testing.T) {
 // busy is a store in which another worker goes on with the jobs, or does not.
 type busy struct {
 	Store
+	mu     sync.Mutex
 	others bool
 	notes  []string
 }
 
-func (b *busy) LeasedByOthers(context.Context, string, string) (bool, error) { return b.others, nil }
+func (b *busy) LeasedByOthers(context.Context, string, string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.others, nil
+}
 
 func (b *busy) Note(_ context.Context, job, text string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.notes = append(b.notes, fmt.Sprintf("%s %q", job, text))
 	return nil
 }
@@ -173,19 +181,25 @@ func TestAJobThatOthersAdvanceIsNotNotedAsWaiting(t *testing.T) {
 			}
 		}
 		time.Sleep(3 * notesEvery)
+		b.mu.Lock()
 		if len(b.notes) > 0 {
 			t.Errorf("notes %v, while another worker goes on", b.notes)
 		}
+		b.mu.Unlock()
 		if err := n.Note(ctx, "b", ""); err != nil { // it can be reached again
 			t.Fatal(err)
 		}
 		synctest.Wait()
+		b.mu.Lock()
 		b.others = false
+		b.mu.Unlock()
 		time.Sleep(2 * notesEvery)
 		synctest.Wait()
+		b.mu.Lock()
 		if got := strings.Join(b.notes, ", "); got != `b "", a "the server is away"` {
 			t.Errorf("notes %s", got)
 		}
+		b.mu.Unlock()
 		cancel()
 		<-done
 	})
