@@ -28,9 +28,9 @@ fi
 race=(-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
 # Tests of the real program. The program is built without the race detector and runs in its own process; these tests mostly wait.
-program='/tests/(cluster|crash|days|evidence|ledger|power|programs|sdk|secrets|servers)$'
-# Packages that run only some of their random cases with the race detector (internal/raced). They run again without it, with all cases.
-random='/internal/(dispatch|engine|limit)$'
+program='/tests/(cluster|crash|days|evidence|growth|ledger|power|programs|sdk|secrets|servers)$'
+# Packages that leave out tests or random cases with the race detector (internal/raced). They run again without it, with all of them.
+random='/internal/(cli|dispatch|engine|limit|store)$'
 
 echo "+ go vet"
 go vet "${race[@]}" "${packages[@]}" # with -race, vet and test share one build of the dependencies

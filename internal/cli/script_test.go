@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/batholith/batholith/internal/raced"
 )
 
 // The scripts run this test binary as the command batholith.
@@ -14,8 +16,12 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestStories runs the stories of testdata/script. Each has a directory, a home and an environment of its own.
+// TestStories runs the stories of testdata/script. Each has a directory, a home and an environment of its own. They are the commands of
+// users, whose processes would mostly wait for the race detector; scripts/test.sh runs them without it.
 func TestStories(t *testing.T) {
+	if raced.On {
+		t.Skip("the stories run without the race detector")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

@@ -24,6 +24,7 @@ const account = "000000000000"
 
 // world is a Lifecycle over a real store, with buckets in memory, a dispatcher that a test plays and a publisher that counts.
 type world struct {
+	lasts  time.Duration // how long jobs of create may last; 0: 24 hours
 	t      *testing.T
 	path   string // of the database
 	worker string // id; "": w
@@ -226,7 +227,7 @@ func (w *world) create(id, key string) batholith.Job {
 	w.t.Helper()
 	now := time.Now()
 	j, err := w.store.CreateJob(w.t.Context(), batholith.Job{ID: id, Account: account, Region: "us-east-1", Status: batholith.StatusSubmitted,
-		Submitted: now, Modified: now, Expires: now.Add(24 * time.Hour),
+		Submitted: now, Modified: now, Expires: now.Add(cmp.Or(w.lasts, 24*time.Hour)),
 		Request: batholith.Request{Name: "n" + id, ModelID: "m", RoleARN: "arn:aws:iam::" + account + ":role/r",
 			Input: batholith.Location{URI: "s3://in/" + key}, Output: batholith.Location{URI: "s3://in/out"}}}, id, 0)
 	if err != nil {

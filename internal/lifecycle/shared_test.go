@@ -292,6 +292,7 @@ func TestADeadlineIsTheDatabasesTime(t *testing.T) {
 	for _, wrong := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
+			w.lasts = time.Hour
 			w.options = func(o *Options) {
 				sharing(o)
 				o.Now = func() time.Time { return time.Now().Add(-wrong) } // the database's clock; its store here has that of the worker

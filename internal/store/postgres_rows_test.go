@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/pgtest"
+	"github.com/batholith/batholith/internal/raced"
 )
 
 // twoProcesses are two stores on one database with a job of 8 chunks of 3 records, of which w1 and w2 lease the first two, one each.
@@ -217,6 +218,9 @@ func TestAWorkerThatComesBackIsNotDismissed(t *testing.T) {
 
 // Among 100,000 jobs and a job of 100,000 chunks every statement that runs often uses its index, and sorts nothing.
 func TestStatementsUseTheirIndexesOnPostgreSQL(t *testing.T) {
+	if raced.On {
+		t.Skip("plans of the server do not depend on the race detector")
+	}
 	s := freshPG(t)
 	ctx := t.Context()
 	id := validating(t, s, 1)

@@ -1,3 +1,0 @@
-package cli
-
-import _ "github.com/batholith/batholith/internal/raced" // bubbles need one processor with the race detector
