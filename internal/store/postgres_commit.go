@@ -10,10 +10,10 @@ import (
 // The statements of lockChunks and unnestDone. Each is one round trip, however many chunks there are.
 const (
 	// The inner query is run for each number, in their order. As a join or a condition on n, the planner might read all chunks of the job.
-	lockChunksQuery = `SELECT c.* FROM unnest($2::bigint[]) AS it (number), LATERAL (
+	lockChunksQuery = `SELECT ` + chunkColumns + ` FROM unnest($2::bigint[]) AS it (number), LATERAL (
 		SELECT ` + chunkColumns + ` FROM chunks WHERE job = $1 AND n = it.number FOR NO KEY UPDATE) AS c`
 	// The job's id comes with each number for the same reason.
-	unnestDoneQuery = `WITH it AS MATERIALIZED (SELECT $1::text AS job, * FROM unnest($2::bigint[], $3::bytea[], $4::text[]) AS it (n, done, state))
+	unnestDoneQuery = `WITH it AS MATERIALIZED (SELECT $1::text AS job, n, done, state FROM unnest($2::bigint[], $3::bytea[], $4::text[]) AS it (n, done, state))
 		UPDATE chunks SET done = it.done, state = it.state FROM it WHERE chunks.job = it.job AND chunks.n = it.n`
 )
 
