@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 say() { echo "test: $*" >&2; }
 
-say "15 minutes on 2 processors; the first run downloads and compiles for another 10. Each package prints one line when its tests are done."
+say "about 20 minutes on 2 idle processors; the first run downloads and compiles for another 10 minutes. Each package prints one line when its tests are done."
 
 scripts/deps.sh
 export PATH="$PWD/.tools/node/bin:$PWD/.tools/python/bin:$PATH" # tools installed by scripts/deps.sh take precedence
