@@ -12,11 +12,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"golang.org/x/sync/errgroup"
 )
 
 // calls measures what an interactive call costs: the same chat is sent to a model server that answers at once, directly and through
 // Converse, one after the other on kept connections. The signature is made before the time begins, since the client makes it. The rows are
-// the added time at the median, and the CPU time of the server's process per call.
+// the added time at the median, and the CPU time of the server's process per call: one after the other, and callsAtOnce in parallel. The
+// former has the time in which an idle process looks for work before it sleeps: the server wakes up and falls asleep several times a call.
 func calls(b *bench) error {
 	url, err := b.silentServer()
 	if err != nil {
@@ -55,10 +57,33 @@ func calls(b *bench) error {
 	if err != nil {
 		return err
 	}
+	if err := sendCalls(n, through); err != nil {
+		return err
+	}
+	together, err := s.cpu()
+	if err != nil {
+		return err
+	}
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
 	b.table.add(row{what: "Converse, p50, ms", against: "the model server alone", reference: ms(floor), ours: ms(took), digits: 2, goal: atMost(ms(floor) + 2)})
 	b.table.add(row{what: "Converse: CPU, ms a call", against: "", reference: none, ours: ms(after-before) / float64(n), digits: 2, goal: atMost(0.3)})
+	b.table.add(row{what: fmt.Sprintf("the same, %d at once", callsAtOnce), against: "", reference: none, ours: ms(together-after) / float64(n/callsAtOnce*callsAtOnce), digits: 2, goal: atMost(0.3)})
 	return nil
+}
+
+// callsAtOnce is the number of calls in parallel in sendCalls.
+const callsAtOnce = 16
+
+// sendCalls sends n requests, callsAtOnce in parallel.
+func sendCalls(n int, request func() (*http.Request, error)) error {
+	var g errgroup.Group
+	for range callsAtOnce {
+		g.Go(func() error {
+			_, err := medianCall(n/callsAtOnce, request)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // converse is a signed request for Converse.
