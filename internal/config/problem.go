@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/batholith/batholith/internal/words"
@@ -47,10 +48,17 @@ func (p Problem) String() string {
 // "--attempts: …" and not "--attempts: attempts: …".
 func (p Problem) reasonThere() string {
 	path, reason, ok := strings.Cut(p.Reason, ": ")
-	if ok && (p.Name == envName(path) || p.Name == "--"+strings.NewReplacer(".", "-", "_", "-").Replace(path)) {
+	if ok && (p.Name == envName(path) || p.flagOf(path)) {
 		return reason
 	}
 	return p.Reason
+}
+
+// flagOf reports whether the place is the flag of the setting at path. The flag of an entry of a list has the name of its member.
+func (p Problem) flagOf(path string) bool {
+	name, is := strings.CutPrefix(p.Name, "--")
+	return is && (name == path[strings.LastIndexByte(path, '.')+1:] ||
+		slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Path == path && s.Flag == name }))
 }
 
 // Error holds all problems, in file order.
