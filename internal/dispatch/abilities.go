@@ -82,17 +82,18 @@ func (it *item) passedOn(l *lane, err error) (ok bool) {
 }
 
 // beyond returns the error line of a request that none of the lanes can answer, or nil.
-func (n need) beyond(lanes []*lane, set batholith.Abilities) (refused *batholith.RecordError) {
+func (n need) beyond(lanes []*lane, set batholith.Abilities) *batholith.RecordError {
+	var can batholith.Abilities
 	for _, l := range lanes {
-		if refused = n.exceeds(l.abilities(set)); refused == nil {
+		if can = l.abilities(set); n.lacks(can) == lacksNothing {
 			return nil
 		}
 	}
-	return refused
+	return n.exceeds(can)
 }
 
-// mixed reports whether the lanes differ in what they can do. Then each record goes only to a lane that can answer it.
-func mixed(lanes []*lane, set batholith.Abilities) bool {
+// differ reports whether the lanes differ in what they can do. Then each record goes only to a lane that can answer it.
+func differ(lanes []*lane, set batholith.Abilities) bool {
 	for _, l := range lanes[min(1, len(lanes)):] {
 		if l.abilities(set) != lanes[0].abilities(set) || l.backend.Protocol() != lanes[0].backend.Protocol() {
 			return true
@@ -107,12 +108,12 @@ const looksForScarce = 64
 // suited returns the position of the record that the lane sends next, at or after a position (cyclically), or -1. Lanes that differ take the
 // records first that the others cannot answer, so that the last records are not left to one of them. The caller holds queue.mu.
 func (f *feed) suited(l *lane, at int) int {
-	items, lanes := f.ready.items, f.queue.lanes
-	others := slices.DeleteFunc(slices.Clone(lanes), func(m *lane) bool { return m == l || !m.usable() || rests(m, lanes) })
-	first, looked := -1, 0
 	if !f.mayHave(l) {
 		return -1
 	}
+	items, lanes := f.ready.items, f.queue.lanes
+	others := slices.DeleteFunc(slices.Clone(lanes), func(m *lane) bool { return m == l || !m.usable() || rests(m, lanes) })
+	first, looked := -1, 0
 	for i := range items {
 		at := (at + i) % len(items)
 		it := items[at]
@@ -137,7 +138,7 @@ func (f *feed) mayHave(l *lane) bool {
 	can := l.abilities(f.queue.set)
 	for c, n := range f.ready.count {
 		kind := need{path: c.path, features: c.features}
-		if n > 0 && (kind.exceeds(can) == nil || kind.beyond(f.queue.lanes, f.queue.set) != nil) {
+		if n > 0 && (kind.lacks(can) == lacksNothing || kind.beyond(f.queue.lanes, f.queue.set) != nil) {
 			return true
 		}
 	}
@@ -149,7 +150,38 @@ func (q *queue) suits(l *lane, it *item) bool {
 	if slices.Contains(it.barred, l.backend.Protocol()) {
 		return false
 	}
-	return it.need().exceeds(l.abilities(q.set)) == nil || q.beyond(it) != nil
+	return it.need().lacks(l.abilities(q.set)) == lacksNothing || q.beyond(it) != nil
+}
+
+// lack is an ability that a model would need for a request.
+type lack int
+
+const (
+	lacksNothing lack = iota
+	lacksImages
+	lacksTools
+	lacksContext // of so many tokens
+)
+
+// lacks returns what a model with these abilities lacks for a request.
+func (n need) lacks(can batholith.Abilities) lack {
+	switch {
+	case can.Images == batholith.Unable && n.features.Has(dialect.FeatureMedia):
+		return lacksImages
+	case can.Tools == batholith.Unable && n.features.Has(dialect.FeatureTools):
+		return lacksTools
+	case can.Context == 0 || len(n.input) < 4*can.Context: // a token that FewestTokens counts has four bytes
+		return lacksNothing
+	case strings.Contains(n.path, "embed"): // servers may cut what they embed
+		return lacksNothing
+	}
+	if *n.tokens == 0 {
+		*n.tokens = dialect.FewestTokens(n.input)
+	}
+	if *n.tokens > int64(can.Context) {
+		return lacksContext
+	}
+	return lacksNothing
 }
 
 // exceeds returns the error line of a request for a model with these abilities, or nil.
@@ -157,20 +189,12 @@ func (n need) exceeds(can batholith.Abilities) *batholith.RecordError {
 	bad := func(format string, args ...any) *batholith.RecordError {
 		return &batholith.RecordError{Code: http.StatusBadRequest, Message: fmt.Sprintf(format, args...)}
 	}
-	switch {
-	case can.Images == batholith.Unable && n.features.Has(dialect.FeatureMedia):
+	switch n.lacks(can) {
+	case lacksImages:
 		return bad("the model sees no images; choose one that does, or set inputs: [TEXT, IMAGE] if this one does")
-	case can.Tools == batholith.Unable && n.features.Has(dialect.FeatureTools):
+	case lacksTools:
 		return bad("the model calls no tools; choose one that does, or leave the tools out")
-	case can.Context == 0 || len(n.input) < 4*can.Context: // a token that FewestTokens counts has four bytes
-		return nil
-	case strings.Contains(n.path, "embed"): // servers may cut what they embed
-		return nil
-	}
-	if *n.tokens == 0 {
-		*n.tokens = dialect.FewestTokens(n.input)
-	}
-	if *n.tokens > int64(can.Context) {
+	case lacksContext:
 		return bad("the prompt has at least %d tokens, and the model's context has %d; shorten it, or choose a model with a larger context", *n.tokens, can.Context)
 	}
 	return nil

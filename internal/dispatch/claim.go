@@ -213,6 +213,7 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	f.flying += len(known)
 	f.ready.add(f.stageAll(ask))
 	f.changes(len(ask))
+	q.recount = 0
 	q.wake()
 	return known, answers, nil
 }

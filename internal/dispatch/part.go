@@ -33,13 +33,14 @@ func (q *queue) fleetWidth() int {
 	return max(2*slots, soon, 1)
 }
 
-// part is how many records of a job may be ready, if lanes need wide of them. The caller holds mu.
-func (q *queue) part(f *feed, wide int) int {
-	n, all := q.fellows(), f.ready.wide(wide)
+// part is how many records of a job may be ready, if the lanes need wide of them, and one worker alone would have most of them ready. The
+// caller holds mu.
+func (q *queue) part(f *feed, wide, most int) int {
+	n := q.fellows()
 	if n == 1 {
-		return all
+		return most
 	}
-	return max(wide, min(all, int(f.unread/int64(2*n))))
+	return max(wide, min(most, int(f.unread/int64(2*n))))
 }
 
 // count sets how many records the job has, and how many come after each file. files are in order.

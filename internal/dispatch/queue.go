@@ -43,6 +43,8 @@ type queue struct {
 	meanTook average   // seconds per answered attempt
 	answers  answers   // recent answers, for identical records that are read later
 	slowNext int       // value of served at which slowest looks again
+	scarce   int       // ready records of the lane that can answer fewest, see starves
+	recount  int       // value of served at which they are counted again
 	looked   time.Time // latest computation of the outlooks
 }
 
@@ -80,6 +82,7 @@ func (q *queue) run(f *feed) {
 func (q *queue) admit() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.recount = 0
 	q.grant()
 }
 
@@ -97,15 +100,18 @@ func (q *queue) grant() {
 	}
 }
 
-// grantee returns the job that may claim a chunk next, or nil if none needs to: one that inherits chunks of a lost worker; an urgent job; else, while too few records are ready, the
-// job whose turn it is; else a job before which too few records are ready in its line; else a companion. The caller holds mu.
+// grantee returns the job that may claim a chunk next, or nil if none needs to: one that inherits chunks of a lost worker; an urgent job;
+// else, while too few records are ready, the job whose turn it is; else a job for a lane that is short of records that it can answer; else
+// a job before which too few records are ready in its line; else a companion. The caller holds mu.
 func (q *queue) grantee() *feed {
 	ready, wide := 0, q.width()
 	for _, f := range q.feeds {
 		ready += f.stock()
 	}
 	short := ready < q.slots()/2
-	may := func(f *feed) bool { return f.wanting && q.fits(f, short) && f.sendable() < q.part(f, wide) }
+	may := func(f *feed) bool {
+		return f.wanting && q.fits(f, short) && f.sendable() < q.part(f, wide, f.ready.wide(wide))
+	}
 	for _, f := range q.feeds {
 		if f.inherits && f.wanting && q.fits(f, true) {
 			return f
@@ -116,6 +122,9 @@ func (q *queue) grantee() *feed {
 	}
 	if ready < wide {
 		return q.shares.entitled(may)
+	}
+	if f := q.provider(wide); f != nil {
+		return f
 	}
 	for _, t := range q.shares.tenants {
 		for i := range t.lines {

@@ -110,7 +110,7 @@ func (f *feed) takeReady(l *lane, choose func() int) *item {
 		return nil
 	}
 	at, n := choose(), len(f.ready.items)
-	if mixed(f.queue.lanes, f.queue.set) {
+	if differ(f.queue.lanes, f.queue.set) {
 		if at = f.suited(l, at); at < 0 {
 			return nil
 		}
