@@ -133,6 +133,9 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 	if err != nil {
 		return fresh, err
 	}
+	if err := c.previewTarget(ctx, m); err != nil { // before the schema is made: another program's database stays as it is
+		return fresh, err
+	}
 	process := uuid.NewString()
 	if err := migratePostgres(ctx, session(config, process, "migrates"), postgresDialect(connectTime)); err != nil {
 		return fresh, explainPostgres(config, err)

@@ -341,6 +341,29 @@ func TestATargetThatIsNotEmptyIsRefused(t *testing.T) {
 	}
 }
 
+// A move into the database of another program is refused before anything is made there.
+func TestAMoveLeavesTheDatabaseOfAnotherProgramAsItIs(t *testing.T) {
+	path, _ := halfDone(t, 9)
+	to := pgtest.Shared(t).Database(t)
+	pgtest.Exec(t, to, `CREATE TABLE customers (id INT)`, `INSERT INTO customers VALUES (1)`)
+	c := &Copy{Path: path, To: to, Name: "there", Source: path}
+	_, err := c.Run(t.Context())
+	if used, ok := errors.AsType[*UsedError](err); !ok || !strings.Contains(used.What, "another program (customers)") {
+		t.Errorf("the error is %v", err)
+	}
+	conn, err := pgx.Connect(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if tables, err := targetTables(t.Context(), conn); err != nil || len(tables) != 1 {
+		t.Errorf("it has the tables %v, %v", tables, err)
+	}
+	if m, err := ReadMoved(path); err != nil || m.ID != "" {
+		t.Errorf("the source has the mark %+v, %v", m, err)
+	}
+}
+
 func TestAPreviewOfAMoveChangesNothing(t *testing.T) {
 	path, _ := halfDone(t, 9)
 	c := moving(t, path)
