@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -92,6 +93,7 @@ func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	}
 	set("batholith.process", process) // the trigger of notifications reads it
 	set("default_transaction_isolation", "read committed")
+	set("client_encoding", "UTF8") // whatever the role or the database has; this program's texts are UTF-8
 	set("statement_timeout", milliseconds(statementTime))
 	set("lock_timeout", milliseconds(lockTime))
 	set("idle_in_transaction_session_timeout", milliseconds(idleTime))
@@ -122,16 +124,22 @@ func session(config *pgx.ConnConfig, process, use string) *pgx.ConnConfig {
 	}
 	c.ConnectTimeout = cmp.Or(config.ConnectTimeout, connectTime)
 	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	c.ValidateConnect = suitable
+	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return suitable(ctx, conn, config.Database) }
 	c.OnNotice = remember
 	return c
 }
 
-// suitable refuses a server that is too old or is a standby. With several hosts the next one is tried.
-func suitable(ctx context.Context, c *pgconn.PgConn) error {
+// suitable refuses a server that is too old or is a standby, and a database whose encoding lacks characters. With several hosts the next one is
+// tried.
+func suitable(ctx context.Context, c *pgconn.PgConn, database string) error {
 	version := c.ParameterStatus("server_version")
 	if major := majorOf(version); major > 0 && major < oldestPostgres {
 		return &oldServerError{version}
+	}
+	switch encoding := c.ParameterStatus("server_encoding"); encoding {
+	case "UTF8", "SQL_ASCII", "": // SQL_ASCII stores the bytes as they are
+	default:
+		return &unfitError{fmt.Sprintf("database %s has the encoding %s, which lacks characters: create it with CREATE DATABASE %[1]s ENCODING 'UTF8' TEMPLATE template0", database, encoding)}
 	}
 	// Servers before 14 have no in_hot_standby; those from 14 on report it without a question.
 	switch c.ParameterStatus("in_hot_standby") {

@@ -18,6 +18,12 @@ func (e *oldServerError) Error() string {
 	return fmt.Sprintf("the server is PostgreSQL %s, and version %d or later is needed: upgrade it, or use another server", e.version, oldestPostgres)
 }
 
+// unfitError says why the tables of this program cannot be in a database, and what to do.
+type unfitError struct{ why string }
+
+// Error implements error.
+func (e *unfitError) Error() string { return e.why }
+
 // explainAddress explains why an address could not be read. The library's own text has parts of the address, and of an address that is
 // mistyped the password may be in any part.
 func explainAddress(err error) error {
@@ -34,14 +40,15 @@ func explainAddress(err error) error {
 
 // remedies are what to do about an error of PostgreSQL, by its code. %[1]s is the user and %[2]s the database.
 var remedies = map[string]string{
-	"28P01": "the password of user %[1]s is wrong or missing: set PGPASSWORD, or write it into the password file (PGPASSFILE)",
+	"28P01": "the password of user %[1]s is wrong or missing, or it has expired (VALID UNTIL of the role): set PGPASSWORD, or write it into the password file (PGPASSFILE)",
 	"28000": "the server does not let user %[1]s in from this machine: check the user, pg_hba.conf, and whether the server requires TLS (sslmode)",
 	"3D000": "there is no database %[2]s: create it with CREATE DATABASE %[2]s OWNER %[1]s",
 	"42501": "user %[1]s may not create or use tables in database %[2]s: make it the owner with ALTER DATABASE %[2]s OWNER TO %[1]s",
 	"42P07": "database %[2]s has tables of another program: use a database of its own",
-	"42704": "the server does not know a setting of the session: PostgreSQL 14 or later is needed, without a pooler between",
+	"42704": "the server does not know a setting of the session, which the end of this message names: if it is one of the address, correct it there; otherwise PostgreSQL 14 or later is needed, without a pooler between",
 	"08P01": "something between this program and PostgreSQL refuses settings of the session, as PgBouncer does: connect to PostgreSQL itself",
-	"53300": "the server has no free connection: raise max_connections, or use fewer processes",
+	"53300": "the server has no free connection: raise max_connections, or the CONNECTION LIMIT of role %[1]s or database %[2]s if they have one, or use fewer processes",
+	"55000": "database %[2]s takes no connections: allow them with ALTER DATABASE %[2]s ALLOW_CONNECTIONS true",
 }
 
 // explainPostgres says what to do about an error of opening the database.
@@ -51,6 +58,9 @@ func explainPostgres(config *pgx.ConnConfig, err error) error {
 	}
 	if old, ok := errors.AsType[*oldServerError](err); ok {
 		return old
+	}
+	if unfit, ok := errors.AsType[*unfitError](err); ok {
+		return unfit
 	}
 	if errors.Is(err, errStandby) {
 		return errStandby

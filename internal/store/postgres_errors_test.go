@@ -26,6 +26,16 @@ func TestADatabaseThatCannotBeOpenedNamesCauseAndRemedy(t *testing.T) {
 	c.Exec(t, "CREATE DATABASE mine OWNER owner")
 	c.Exec(t, "CREATE DATABASE taken OWNER owner")
 	pgtest.Exec(t, c.URL("taken"), "CREATE TABLE jobs (title TEXT)", "GRANT ALL ON SCHEMA public TO owner")
+	// Databases and roles that their administrator has set so that the program cannot work.
+	c.Exec(t, "CREATE ROLE expired LOGIN PASSWORD '"+secret+"' VALID UNTIL '2020-01-01'")
+	c.Exec(t, "CREATE ROLE counted LOGIN PASSWORD '"+secret+"' CONNECTION LIMIT 0")
+	for _, name := range []string{"frozen", "nameless", "closed", "foreign0", "latin"} {
+		c.Exec(t, "CREATE DATABASE "+name+" OWNER owner ENCODING '"+map[bool]string{false: "UTF8", true: "LATIN1"}[name == "latin"]+"' TEMPLATE template0")
+	}
+	c.Exec(t, "ALTER DATABASE frozen SET default_transaction_read_only = on")
+	c.Exec(t, "ALTER DATABASE nameless SET search_path = nowhere")
+	c.Exec(t, "ALTER DATABASE closed ALLOW_CONNECTIONS false")
+	pgtest.Exec(t, c.URLFor("owner", "foreign0")+"&password="+secret, "CREATE TABLE goose_db_version (version_id BIGINT, is_applied BOOL)", "INSERT INTO goose_db_version VALUES (0, true), (20, true)")
 	with := func(address, password string) string { return strings.Replace(address, "@", ":"+password+"@", 1) }
 	for name, tt := range map[string]struct {
 		address, password string
@@ -38,6 +48,14 @@ func TestADatabaseThatCannotBeOpenedNamesCauseAndRemedy(t *testing.T) {
 		"no such database":       {c.URL("nowhere"), "", []string{"there is no database nowhere", "CREATE DATABASE nowhere OWNER postgres"}},
 		"no permission":          {with(c.URLFor("guest", "mine"), secret), "", []string{"user guest may not", "ALTER DATABASE mine OWNER TO guest"}},
 		"another program's":      {with(c.URLFor("owner", "taken"), secret), "", []string{"tables of another program"}},
+		"expired password":       {with(c.URLFor("expired", "mine"), secret), "", []string{"it has expired"}},
+		"few connections":        {with(c.URLFor("counted", "mine"), secret), "", []string{"no free connection", "CONNECTION LIMIT of role counted"}},
+		"read-only":              {with(c.URLFor("owner", "frozen"), secret), "", []string{"transactions of user owner", "RESET default_transaction_read_only"}},
+		"no schema":              {with(c.URLFor("owner", "nameless"), secret), "", []string{"search_path of user owner", "ALTER ROLE owner SET search_path"}},
+		"closed":                 {with(c.URLFor("owner", "closed"), secret), "", []string{"ALTER DATABASE closed ALLOW_CONNECTIONS true"}},
+		"misspelt setting":       {with(c.URLFor("owner", "mine"), secret) + "&statement_timeot=3", "", []string{"correct it there", "statement_timeot"}},
+		"other encoding":         {with(c.URLFor("owner", "latin"), secret), "", []string{"encoding LATIN1", "ENCODING 'UTF8'"}},
+		"another's versions":     {with(c.URLFor("owner", "foreign0"), secret), "", []string{"goose_db_version of another program", "database of its own"}},
 		"nobody there":           {"postgres://u:" + secret + "@127.0.0.1:" + closedPort(t) + "/d", "", []string{"cannot be reached", "check host and port", "127.0.0.1"}},
 		"no such socket":         {"postgres://u:" + secret + "@/d?host=" + t.TempDir(), "", []string{"cannot be reached"}},
 		"not an address":         {"postgres://u:" + secret + "@host:port/d", "", []string{"address is not valid", "postgres://USER@HOST:PORT/DATABASE"}},

@@ -80,9 +80,35 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, d dialect) err
 	if _, err := locked.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return fmt.Errorf("wait for another process that migrates: %w", err)
 	}
+	if err := fit(ctx, locked, config.User, config.Database); err != nil {
+		return err
+	}
 	if err := migrate(ctx, db, d); err != nil {
 		return err
 	}
 	_, err = locked.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(migrationLock))
 	return err
+}
+
+// fit returns an [*unfitError] if the session cannot make tables, or has those of another program.
+func fit(ctx context.Context, db queryer, user, database string) error {
+	type session struct{ readOnly, schema, versions, chunks bool }
+	s, err := collect(ctx, db, func(rows *sql.Rows) (s session, err error) {
+		return s, rows.Scan(&s.readOnly, &s.schema, &s.versions, &s.chunks)
+	}, `SELECT current_setting('transaction_read_only')::bool, current_schema() IS NOT NULL, to_regclass('goose_db_version') IS NOT NULL, to_regclass('chunks') IS NOT NULL`)
+	switch {
+	case err != nil:
+		return err
+	case s[0].readOnly:
+		return &unfitError{fmt.Sprintf("transactions of user %s in database %s are read-only: ALTER ROLE %[1]s RESET default_transaction_read_only, and the same with ALTER DATABASE %[2]s", user, database)}
+	case !s[0].schema:
+		return &unfitError{fmt.Sprintf("the search_path of user %s names no schema of database %s: create the schema, or ALTER ROLE %[1]s SET search_path = public", user, database)}
+	case !s[0].versions || s[0].chunks:
+		return nil
+	}
+	version, err := collect(ctx, db, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`)
+	if err != nil || version[0] == 0 { // the process that made it ended before the first migration
+		return err
+	}
+	return &unfitError{fmt.Sprintf("database %s has the table goose_db_version of another program: use a database of its own. If it is the database of this program, its tables were deleted: restore it from a backup", database)}
 }
