@@ -116,7 +116,7 @@ func examineStore(ctx context.Context, c *config.Config) doctor.Finding {
 	case err != nil:
 		return doctor.Finding{Severity: doctor.Problem, Check: "store", What: c.StoreName() + " cannot be used", Why: plainly(err).Error(), Remedy: storeRemedy}
 	case !tables:
-		return doctor.Finding{Severity: doctor.Note, Check: "store", What: c.StoreName() + " (PostgreSQL " + version + ") has no tables yet", Remedy: "the first batholith serve makes them"}
+		return doctor.Finding{Severity: doctor.Note, Check: "store", What: c.StoreName() + " (PostgreSQL " + version + ") has no tables yet", Remedy: "start batholith serve, which creates them"}
 	}
 	return doctor.Finding{Severity: doctor.Sound, Check: "store", What: c.StoreName() + " (PostgreSQL " + version + ") answers, and this process would be: " + strings.Join(c.Process, " and ")}
 }

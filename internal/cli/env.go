@@ -80,7 +80,7 @@ func runningServer(c *config.Config) (server config.Server, key config.Key, err 
 	}
 	if server.Worker {
 		return server, key, hint(fmt.Errorf("the process of %s is a worker, which has no API", c.Data),
-			"name the data directory of a process with the role api, with --data DIR")
+			"use --data DIR, where DIR is the data directory of a process with the role api")
 	}
 	key, err = callerKey(c)
 	return server, key, err

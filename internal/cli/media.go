@@ -43,9 +43,9 @@ func (s *service) mayReadFar(ctx context.Context, reads s3serve.Account, uri, bu
 	c, who := s.o.Config, reads.Identity
 	switch {
 	case !object.Within(bucket, key, s.places.Media):
-		return mediaRefusal(http.StatusBadRequest, "%s is in no folder of the setting media, and calls may name objects in these folders only; send the bytes, or have the operator add the folder", uri)
+		return mediaRefusal(http.StatusBadRequest, "%s is in no folder of the setting media, and calls may name objects only in these folders; send the bytes, or ask the operator to add the folder", uri)
 	case who.Account != c.Account:
-		return mediaRefusal(http.StatusForbidden, "%s is in the S3 of account %s, and you are of account %s; send the bytes", uri, c.Account, who.Account)
+		return mediaRefusal(http.StatusForbidden, "%s is in the S3 of account %s, and you belong to account %s; send the bytes", uri, c.Account, who.Account)
 	case s.policy.Unrestricted():
 		return nil
 	}

@@ -32,7 +32,7 @@ func TestACallReadsAnExternalS3OnlyWhereItMay(t *testing.T) {
 		"beside the folder":               {"s3://shared/media/", "", alice, "s3://shared/media2/a.png", "in no folder of the setting media", 400},
 		"another bucket":                  {"s3://shared/media/", "", alice, "s3://secret/media/a.png", "in no folder of the setting media", 400},
 		"out of the folder":               {"s3://shared/media/", "", alice, "s3://shared/media/../secret/a.png", "dot part", 400},
-		"another account":                 {"s3://shared/media/", "", bedrock.Caller{Account: second, Principal: "eve"}, "s3://shared/media/a.png", "you are of account " + second, 403},
+		"another account":                 {"s3://shared/media/", "", bedrock.Caller{Account: second, Principal: "eve"}, "s3://shared/media/a.png", "you belong to account " + second, 403},
 		"permitted by a policy":           {"s3://shared/", policy, alice, "s3://shared/media/a.png", "", 0},
 		"not permitted":                   {"s3://shared/", policy, alice, "s3://shared/other/a.png", "alice is not authorized to perform: s3:GetObject", 403},
 		"a principal without a permit":    {"s3://shared/", policy, bedrock.Caller{Account: first, Principal: "bob"}, "s3://shared/media/a.png", "s3:GetObject", 403},

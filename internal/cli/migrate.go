@@ -24,28 +24,28 @@ func (a *app) migrateCommand() *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "migrate --to postgres://USER@HOST:5432/DATABASE",
-		Short: "Move the jobs of a data directory to PostgreSQL, running ones too",
+		Short: "Move the jobs of a data directory to PostgreSQL, also running jobs",
 		Long: `Move all jobs of a data directory from its SQLite database to an empty PostgreSQL database, so that several processes, on one
-machine or many, can work on them. Jobs that run go on where they were: their finished records are kept.
+machine or many, can work on them. Running jobs keep their finished records, and continue where they stopped.
 
   1. Stop the server of the data directory (Ctrl-C, or SIGTERM).
   2. batholith migrate --to postgres://…
   3. Start it again with the new store: batholith serve --store postgres://…
   4. Start further processes with the same store, each with a data directory of its own.
 
-Records that were finished and not stored when the server ended are in the journal of the data directory. The server that starts
-with this directory stores them; no record is sent again. The password comes from PGPASSWORD, PGPASSFILE or the variable that
---store-password-env names.
+The journal of the data directory holds the finished records that the database did not have yet when the server ended. The server
+that starts with this directory stores them in PostgreSQL, so no record is sent again. The password comes from PGPASSWORD, PGPASSFILE
+or the variable that --store-password-env names.
 
-The SQLite database stays, with a mark that its jobs were moved: no server starts with it by mistake. If the command is
-interrupted at any moment, run it again: it starts over, or finds that all is done. Objects of the embedded S3 are not moved.`,
+The SQLite database stays. A file beside it says that its jobs were moved, so no server starts with it by mistake. If the command
+is interrupted, run it again: it starts over, or finds that everything was moved. Objects of the embedded S3 are not moved.`,
 		Example: `  batholith migrate --check --to postgres://batholith@db:5432/batholith
   batholith migrate --to postgres://batholith@db:5432/batholith`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data", "store_password_env")
 	cmd.Flags().StringVar(&to, "to", "", "`url` of the empty PostgreSQL database; default: the setting store")
-	cmd.Flags().BoolVar(&check, "check", false, "only say what would be moved, and whether it can be; change nothing")
+	cmd.Flags().BoolVar(&check, "check", false, "only show what would be moved, and check that it can be moved; change nothing")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if to != "" {
 			s.flags["store"] = to
@@ -111,10 +111,10 @@ func (m *migration) check(ctx context.Context) error {
 	out, name := m.app.stdout, m.config.StoreName()
 	switch {
 	case p.Moved.Done:
-		plain.Fprintf(out, "The jobs of %s were moved to %s before.\n", m.config.Data, name)
+		plain.Fprintf(out, "The jobs of %s have been moved to %s already.\n", m.config.Data, name)
 		return nil
 	case p.Moved.ID != "":
-		plain.Fprintf(out, "A move of the jobs of %s to %s was interrupted; the same command without --check goes on.\n", m.config.Data, name)
+		plain.Fprintf(out, "A move of the jobs of %s to %s was interrupted. To end it, run the same command without --check.\n", m.config.Data, name)
 		return nil
 	}
 	plain.Fprintf(out, "%s would be moved from %s to %s:\n", jobsOf(p.Jobs, p.Unfinished), m.config.Data, name)
@@ -125,7 +125,7 @@ func (m *migration) check(ctx context.Context) error {
 	if data, err := config.OpenData(m.config.Data); err == nil {
 		return data.Close()
 	}
-	m.app.tell("hint", "a server uses the data directory: stop it before the move; its jobs go on afterwards")
+	m.app.tell("hint", "a server uses the data directory: stop it before the move; its jobs continue afterwards")
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (m *migration) run(ctx context.Context) error {
 		if used.PID > 0 {
 			stop = fmt.Sprintf("stop it (kill %d)", used.PID)
 		}
-		return hint(err, "%s, wait for its end, and run this command again; its jobs go on when a server starts with --store %s", stop, words.Quote(c.StoreName()))
+		return hint(err, "%s, wait for its end, and run this command again; its jobs continue when a server starts with --store %s", stop, words.Quote(c.StoreName()))
 	}
 	if err != nil {
 		return err
@@ -205,13 +205,13 @@ func (m *migration) tellDone(r store.Result) {
 	if r.Before {
 		plain.Fprintf(out, "The jobs of %s were moved to %s by an earlier run.\n", c.Data, c.StoreName())
 	} else {
-		plain.Fprintf(out, "Moved %s to %s: %s in %s, as many as in %s.\n", jobsOf(r.Jobs, r.Unfinished), c.StoreName(),
+		plain.Fprintf(out, "Moved %s to %s: %s in %s, the same number as in %s.\n", jobsOf(r.Jobs, r.Unfinished), c.StoreName(),
 			words.Plural(rowsOf(r.Tables), "row"), words.Plural(int64(len(r.Tables)), "table"), databaseName)
 	}
 	me := words.Quote(commandName())
 	plain.Fprintf(out, "Start the server of this data directory first: it stores the finished records of its journal.\n  %s serve --data %s --store %s\n",
 		me, words.Quote(c.Data), words.Quote(c.StoreName()))
-	plain.Fprintf(out, "Then start others, each with a data directory of its own.\n")
+	plain.Fprintf(out, "Then start further processes, each with a data directory of its own.\n")
 	m.tellObjects()
 }
 
@@ -221,11 +221,11 @@ func (m *migration) tellObjects() {
 	if !c.EmbeddedS3() {
 		return
 	}
-	plain.Fprintf(m.app.stdout, `The objects stay in %s, in the embedded S3 of this data directory. Its server must run, as [api, worker], while any job runs.
-Other processes need its address as s3.endpoint, with a key of this data directory as s3.access_key_id.
+	plain.Fprintf(m.app.stdout, `The objects stay in %s, in the embedded S3 of this data directory. Its server must run with both roles (api and worker) while any job runs.
+Other processes need its address as s3.endpoint, and a key of this data directory as s3.access_key_id.
 `, filepath.Join(c.Data, objectsName))
 	if onlyHere(c.S3.Listen) {
-		m.app.tell("hint", fmt.Sprintf("the embedded S3 listens on %s, which other machines do not reach: set s3.listen to an address of the network and give it a certificate, or move the buckets to an S3 that all machines reach (docs/operations.md)", c.S3.Listen))
+		m.app.tell("hint", fmt.Sprintf("the embedded S3 listens on %s, which other machines cannot reach: set s3.listen to an address that they can reach, with a certificate, or move the buckets to an S3 that all machines reach (docs/operations.md)", c.S3.Listen))
 	}
 }
 

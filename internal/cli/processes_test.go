@@ -148,7 +148,7 @@ func TestAProcessJoinsTheDatabaseThatItBelongsTo(t *testing.T) {
 		{"a directory of this database", first, another, true, "belongs to another database"},
 		{"the first of another database", t.TempDir(), another, false, ""},
 		{"its second, with an embedded S3", t.TempDir(), another, true, "use an external S3"},
-		{"a directory with a database of its own", old, another, false, "belongs to the database batholith.db in it"},
+		{"a directory with a database of its own", old, another, false, "has a SQLite database, batholith.db, whose jobs are not in"},
 	} {
 		err := joins(c.dir, c.database, c.embedded)
 		switch {

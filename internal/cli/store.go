@@ -29,7 +29,7 @@ func openStore(ctx context.Context, c *config.Config) (*store.Store, error) {
 }
 
 // storeRemedy is what to do about a PostgreSQL database that this machine cannot use.
-const storeRemedy = "check that PostgreSQL runs and takes connections from this machine (listen_addresses, pg_hba.conf), and the user, password and database in store and store_password_env"
+const storeRemedy = "check that PostgreSQL runs and accepts connections from this machine (listen_addresses, pg_hba.conf), and the user, password and database in store and store_password_env"
 
 // Names of values that all processes of a PostgreSQL database share. The first process that needs one stores it.
 const (
@@ -59,8 +59,8 @@ func (s *service) join(ctx context.Context) error {
 		return err
 	}
 	if known != string(id) {
-		return hint(fmt.Errorf("the data directory %s belongs to another database than %s: finished records in it could not be stored there", c.Data, c.StoreName()),
-			"name the former database with --store, or another data directory with --data; each process has its own")
+		return hint(fmt.Errorf("the data directory %s belongs to another database, not to %s, where the finished records in it could not be stored", c.Data, c.StoreName()),
+			"set --store to the database of this directory, or --data to another directory; each process needs a data directory of its own")
 	}
 	return s.joinS3(ctx)
 }
@@ -78,8 +78,8 @@ func ownDatabase(c *config.Config, id string) error {
 	if known, err := config.DatabaseID(c.Data); err != nil || known != "" {
 		return err
 	}
-	return hint(fmt.Errorf("the data directory %s belongs to the database %s in it, whose jobs are not in %s", c.Data, databaseName, c.StoreName()),
-		"move them with: batholith migrate --data %s --to %s; or name another data directory with --data, or set store back to sqlite", words.Quote(c.Data), words.Quote(c.StoreName()))
+	return hint(fmt.Errorf("the data directory %s has a SQLite database, %s, whose jobs are not in %s", c.Data, databaseName, c.StoreName()),
+		"move the jobs with: batholith migrate --data %s --to %s; or use another data directory (--data), or set store to sqlite again", words.Quote(c.Data), words.Quote(c.StoreName()))
 }
 
 // external is the shared value of an S3 outside of all processes.
@@ -106,7 +106,7 @@ func (s *service) joinS3(ctx context.Context) error {
 		what = "an external S3"
 	}
 	return hint(fmt.Errorf("the processes of the database %s use %s, and would not find objects in the embedded S3 of this one", c.StoreName(), what),
-		"name that S3 with s3.endpoint and its keys")
+		"set s3.endpoint to that S3, with its keys")
 }
 
 // sessionKey returns the key that seals session tokens: of the data directory, or the one that all processes of a

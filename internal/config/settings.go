@@ -387,20 +387,21 @@ type Backend struct {
 	// --scheduling-policy priority, SGLang --enable-priority-scheduling and
 	// --default-priority-value. A server that refuses priorities gets the requests without.
 	Priority string `yaml:"priority"`
-	// true: where prompts share beginnings, send this server the records in the order of their
-	// prompts alone. false (default): records with long prompts and records with long answers
-	// are sent at the same time if that order would bring them one after the other. llama.cpp,
-	// and servers with few slots, get the order alone in either case.
+	// false (default): if prompt order brings records with long prompts and records with long
+	// answers one after the other, both kinds are sent at the same time. true: this server gets
+	// its records in prompt order only. llama.cpp, and servers with fewer than 32 slots, get
+	// them in prompt order only in either case.
 	NoMixing bool `yaml:"no_mixing"`
 	// true: never send test requests to this server. false (default): if records fail and no
 	// other record shows whether the server works, it gets a small request with a fixed text
 	// and max_tokens 1. Without test requests, failing records wait longer before they end with
 	// an error line. `batholith doctor` sends one test request in either case.
 	NoCanary bool `yaml:"no_canary"`
-	// Share of this server among those of its model: from 1 to 1000, 1 if only others have one.
-	// Servers with room get requests in these shares; a server without room leaves its share to
-	// the others, so a job that fills all servers is spread by their speed. Not set (0, default):
-	// calls go to the server with the lowest load, and records to every free slot.
+	// Weight of this server, from 1 to 1000. Servers of a model that have room get requests in
+	// proportion to their weights; a server without a weight counts 1 if another one has one. A
+	// server without room leaves its share to the others, so a job that fills all servers is
+	// divided by their speed. If no server has a weight (0, default), calls go to the server with
+	// the lowest load, and records to every free slot.
 	Weight int `yaml:"weight"`
 	// true: this server gets requests only while no other one of the model can be used, for example
 	// because it costs money.

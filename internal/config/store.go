@@ -63,15 +63,15 @@ func (l *loader) checkStore() {
 		l.oneOf("store", c.Store, storeSQLite, "postgres://USER@HOST:5432/DATABASE")
 		if one {
 			l.bad("roles_of_this_process", "leave it at [api, worker], or set store to postgres://USER@HOST:5432/DATABASE, which several processes share",
-				"the store sqlite is a file that only one process uses, and that process must be both api and worker")
+				"the store sqlite is a file that only one process uses, so that process must be both api and worker")
 		}
 		return
 	}
 	l.checkPostgres()
 	l.secretNamed("store_password_env", c.StorePasswordEnv)
 	if c.EmbeddedS3() && one {
-		l.bad("roles_of_this_process", "name an S3 that all processes reach with s3.endpoint, or run [api, worker]",
-			"the embedded S3 is in one process, and the others would not find the objects of its jobs")
+		l.bad("roles_of_this_process", "set s3.endpoint to an S3 that all processes reach, or write [api, worker]",
+			"the embedded S3 is inside one process, and another process would not find the objects of its jobs")
 	}
 }
 

@@ -21,8 +21,8 @@ func TestARoleNeedsAStoreThatItsProcessesShare(t *testing.T) {
 		{shared + s3, ""},
 		{shared + s3 + "roles_of_this_process: [api]", ""},
 		{shared + s3 + "roles_of_this_process: [worker]", ""},
-		{shared + "roles_of_this_process: [api]", "the embedded S3 is in one process"},
-		{shared + "roles_of_this_process: [worker]", "the embedded S3 is in one process"},
+		{shared + "roles_of_this_process: [api]", "the embedded S3 is inside one process"},
+		{shared + "roles_of_this_process: [worker]", "the embedded S3 is inside one process"},
 	} {
 		_, err := load(t, c.file, nil, nil)
 		switch {

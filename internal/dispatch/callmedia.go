@@ -64,7 +64,7 @@ func (d *Dispatcher) named(ctx context.Context, until time.Time, r Request) (m *
 		}
 	}()
 	if len(places) > mostNamed {
-		return m, unfit(places[mostNamed], "the call names %d objects, and %d are the most; divide the call", len(places), mostNamed)
+		return m, unfit(places[mostNamed], "the call names %d objects, and %d are the most; divide the call into several", len(places), mostNamed)
 	}
 	of, err := m.find(ctx, r, places)
 	if err != nil {
@@ -118,7 +118,7 @@ func (d *Dispatcher) loadNamed(ctx context.Context, m *namedMedia, places []dial
 		}
 	}
 	if documents > mostImage {
-		return unfit(places[0], "the call's documents have %d bytes together, and %d are the most; divide the call", documents, mostImage)
+		return unfit(places[0], "the call's documents have %d bytes together, and %d are the most; divide the call into several", documents, mostImage)
 	}
 	text := d.asked.Hold() // in one step: calls that wait for more memory while they hold some could wait for each other
 	m.holds = append(m.holds, text)

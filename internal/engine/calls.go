@@ -131,7 +131,7 @@ func (c *interactive) serving(model string, t batholith.InvocationType) (dispatc
 	if !c.e.o.Worker {
 		serving.Backends = slices.DeleteFunc(serving.Backends, started)
 		if len(serving.Backends) == 0 {
-			return serving, &batholith.NotReadyError{Why: "its model server is started by workers (exec), and this process is not one"}
+			return serving, &batholith.NotReadyError{Why: "its model server is started only by workers (exec), and this process is not a worker; send the call to a process with both roles"}
 		}
 	}
 	if len(serving.Backends) < len(s.Backends) {

@@ -91,11 +91,12 @@ func (p *peers) unreached(j batholith.Job) string {
 	case j.Status == batholith.StatusStopping:
 		return "" // every worker can end it
 	}
-	what := "the model " + j.Model
+	what, it := "the model "+j.Model, "it"
 	if j.VPC != nil {
 		what += ", the subnets " + strings.Join(j.VPC.SubnetIDs, ", ") + " and the security groups " + strings.Join(j.VPC.SecurityGroupIDs, ", ")
+		it = "all of them"
 	}
-	return fmt.Sprintf("No running worker has %s, so the job waits. Start a worker with these in its settings.", what)
+	return fmt.Sprintf("No running worker has %s, so the job waits. Start a worker whose settings have %s.", what, it)
 }
 
 // reach is what this process is and reaches.

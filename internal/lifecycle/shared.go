@@ -177,7 +177,7 @@ func (d *drive) letOthersHalt(ctx context.Context, e batholith.Event) error {
 			return context.Cause(ctx)
 		}
 	}
-	d.l.o.Log.Warn("other workers have not halted a job in time; what they have not committed is not in its output", "job", d.id)
+	d.l.o.Log.Warn("other workers did not halt a job in time; the job ends without the records that they have not committed", "job", d.id)
 	return nil
 }
 

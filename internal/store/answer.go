@@ -80,7 +80,7 @@ func temporaryCode(code string) bool {
 }
 
 // errStandby says that a server only reads.
-var errStandby = errors.New("this server is a standby, which takes no changes: write the primary's host into the address, or all hosts, separated by commas")
+var errStandby = errors.New("this server is a standby, which accepts no changes: write the host of the primary into the address, or all hosts, separated by commas")
 
 // broken reports whether an error is that of a lost connection, or of one that could not be made.
 func broken(err error) bool {

@@ -102,7 +102,7 @@ func (c *Copy) run(ctx context.Context) (r Result, err error) {
 	failpoint.Here("store.copy-whole")
 	m.Done = true
 	if err := m.write(c.Path); err != nil {
-		return r, fmt.Errorf("all jobs are there, and it could not be noted beside %s, so run the same command again: %w", filepath.Base(c.Path), err)
+		return r, fmt.Errorf("all jobs were moved, but the file that says so beside %s could not be written: run the same command again: %w", filepath.Base(c.Path), err)
 	}
 	return r, nil
 }
@@ -120,7 +120,7 @@ func (c *Copy) begin() (m Moved, fresh bool, err error) {
 	}
 	m = Moved{ID: uuid.NewString(), To: c.Name}
 	if err := m.write(c.Path); err != nil {
-		return m, false, fmt.Errorf("note that the move begins: %w", err)
+		return m, false, fmt.Errorf("write the file that says that the move has begun: %w", err)
 	}
 	failpoint.Here("store.copy-begun")
 	return m, true, nil
@@ -211,7 +211,7 @@ func usable(ctx context.Context, db pgxQueryer, m Moved) (o origin, err error) {
 	case o.complete:
 		return origin{}, &UsedError{"it has the jobs of another database, " + o.source}
 	}
-	return origin{}, &UsedError{"a move of the jobs of " + o.source + " into it has begun"}
+	return origin{}, &UsedError{"a move of the jobs of " + o.source + " into it has begun and not ended"}
 }
 
 // disclaim removes the id of the move from a target without rows, so that another database can be moved into it. It uses a connection of its

@@ -249,7 +249,7 @@ func vacant(ctx context.Context, db pgxQueryer) error {
 			return err
 		}
 		if jobs > 0 {
-			return &UsedError{fmt.Sprintf("it has %d jobs of its own", jobs)}
+			return &UsedError{fmt.Sprintf("it has jobs of its own (%d)", jobs)}
 		}
 	}
 	for _, t := range tables {
@@ -261,7 +261,7 @@ func vacant(ctx context.Context, db pgxQueryer) error {
 			return err
 		}
 		if some {
-			return &UsedError{"it has no jobs, but rows in the table " + t + ", as after a start of batholith serve with it"}
+			return &UsedError{"it has no jobs, but rows in the table " + t + ", because batholith serve was started with it"}
 		}
 	}
 	return nil

@@ -301,7 +301,7 @@ func TestAMoveThatFailsChangesNothing(t *testing.T) {
 func TestATargetThatIsNotEmptyIsRefused(t *testing.T) {
 	path, _ := halfDone(t, 13)
 	for name, use := range map[string]func(t *testing.T, c *Copy){
-		"1 jobs of its own": func(t *testing.T, c *Copy) {
+		"jobs of its own (1)": func(t *testing.T, c *Copy) {
 			if _, err := openMoved(t, c).CreateJob(t.Context(), job(7), "hash", 0); err != nil {
 				t.Fatal(err)
 			}

@@ -29,7 +29,7 @@ func ReadMoved(path string) (m Moved, err error) {
 		return m, fmt.Errorf("read where the jobs were moved to: %w", err)
 	}
 	if err := json.Unmarshal(text, &m); err != nil || m.ID == "" {
-		return m, fmt.Errorf("the file %s is damaged: it says that the jobs were moved to another database. If they were not, delete it", movedMark(path))
+		return m, fmt.Errorf("the file %s is damaged. Its presence means that the jobs were moved to another database; if they were not, delete the file", movedMark(path))
 	}
 	return m, nil
 }

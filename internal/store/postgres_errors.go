@@ -45,8 +45,8 @@ var remedies = map[string]string{
 	"3D000": "there is no database %[2]s: create it with CREATE DATABASE %[2]s OWNER %[1]s",
 	"42501": "user %[1]s may not create or use tables in database %[2]s: make it the owner with ALTER DATABASE %[2]s OWNER TO %[1]s",
 	"42P07": "database %[2]s has tables of another program: use a database of its own",
-	"42704": "the server does not know a setting of the session, which the end of this message names: if it is one of the address, correct it there; otherwise PostgreSQL 14 or later is needed, without a pooler between",
-	"08P01": "something between this program and PostgreSQL refuses settings of the session, as PgBouncer does: connect to PostgreSQL itself",
+	"42704": "the server does not know a setting of the session, which the end of this message names: if the address sets it, correct the address; otherwise use PostgreSQL 14 or later, and connect to it without a pooler",
+	"08P01": "a pooler or proxy, such as PgBouncer, refuses settings of the session: connect to PostgreSQL directly",
 	"53300": "the server has no free connection: raise max_connections, or the CONNECTION LIMIT of role %[1]s or database %[2]s if they have one, or use fewer processes",
 	"55000": "database %[2]s takes no connections: allow them with ALTER DATABASE %[2]s ALLOW_CONNECTIONS true",
 }
@@ -81,7 +81,7 @@ func explainPostgres(config *pgx.ConnConfig, err error) error {
 	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
 		return fmt.Errorf("the server's certificate is not accepted: check sslmode and sslrootcert: %w", err)
 	}
-	return fmt.Errorf("the server cannot be reached: check host and port, that PostgreSQL runs there, and the network between: %w", err)
+	return fmt.Errorf("the server cannot be reached: check host and port, that PostgreSQL runs there, and the network: %w", err)
 }
 
 // oneLine is an error whose text is on one line.

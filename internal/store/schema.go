@@ -61,7 +61,7 @@ func (d dialect) newer(ctx context.Context, db *sql.DB, has, knows int64) error 
 		return fmt.Errorf("its schema is version %d, which works with programs that know version %d or later, and this program knows versions up to %d: run a newer batholith",
 			has, oldest[0], knows)
 	}
-	return fmt.Errorf("its schema is version %d, it does not say which older programs it works with, and this program knows versions up to %d: run a newer batholith", has, knows)
+	return fmt.Errorf("its schema is version %d and does not say which older programs it works with; this program knows versions up to %d: run a newer batholith", has, knows)
 }
 
 // migrationLock is the key of PostgreSQL's advisory lock under which one process at a time migrates. The server releases the lock of a
