@@ -125,10 +125,11 @@ func (l *Limiter) tryEnter(c *caller) (time.Duration, error) {
 // callsLimit is the number of taken slots below which a call may take one: this worker's share of the limit. Calls do not wait until other
 // workers have given way: except with a configured limit they may use the slots of all workers meanwhile.
 func (l *Limiter) callsLimit(now time.Time) int {
-	if limit := l.limit(now); l.source != fromOperator {
-		return limit
+	limit := l.limit(now)
+	if l.source == fromOperator {
+		return l.fleet.own(limit)
 	}
-	return l.fleet.own(l.limit(now))
+	return limit
 }
 
 // giveUp removes a call from the queue.
@@ -170,7 +171,7 @@ func (l *Limiter) Roomy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	return !l.gate.closed && l.held+l.rests.now(now) < l.room(now, l.limit(now))
+	return !l.gate.closed && l.held+l.rests.now(now) < l.room(now, l.fleet.own(l.limit(now)))
 }
 
 // Calls returns the number of interactive calls that are in flight or wait, and the number of slots for further calls:
@@ -205,19 +206,19 @@ func (l *Limiter) Rejoin() {
 	l.callers.next()
 }
 
-// room is the number of taken slots below which a batch request may take one (see the formula above). The caller holds mu.
+// room is the number of taken slots below which a batch request may take one (see the formula above). limit is this worker's share of the limit.
+// The caller holds mu.
 func (l *Limiter) room(now time.Time, limit int) int {
 	c := &l.callers
 	if !c.recent(now) {
 		return limit
 	}
-	excess, known := l.excess(limit)
+	total := limit
 	if !l.fleet.alone() {
-		total := l.limit(now)
-		excess, known = l.excess(total)
-		excess = l.fleet.part(excess, total)
+		total = l.limit(now)
 	}
-	slots := max(limit-excess, 1)
+	excess, known := l.excess(total)
+	slots := max(limit-l.fleet.part(excess, total), 1)
 	least := min(c.held+max(slots/leastPart, 1), limit)
 	switch {
 	case len(c.waiting) > 0:
