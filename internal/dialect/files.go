@@ -16,8 +16,8 @@ import (
 //	Responses  {"type":"input_file","filename":"report.pdf","file_data":"…"}
 //	Mistral    {"type":"document_url","document_url":"data:application/pdf;base64,…","document_name":"report.pdf"}
 //
-// Model servers read text only, so a file is sent as its text. Servers with the protocol anthropic read PDFs themselves. Files at a URL are not downloaded: the address would be reached from this
-// machine, whatever the caller may reach.
+// Model servers read text only, so a file is sent as its text. Servers with the protocol anthropic read PDFs themselves. Files at a URL are
+// not downloaded: the address would be reached from this machine, whatever the caller may reach.
 const (
 	notDownloaded = "documents are not downloaded; give the content in Base64 as a data: URL, or the text itself"
 	notKept       = "files are not kept here; give the content in Base64 as file_data"

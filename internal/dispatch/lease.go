@@ -9,8 +9,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// heartbeats renews the worker's lease every fifth of its length until ctx ends, and sooner when the lease of another worker ends. It logs the first failure of a row. If the lease ends without a renewal, it cancels all feeds
-// with ErrLeaseLost, because another worker may claim their chunks. The feeds restart after the next renewal.
+// heartbeats renews the worker's lease every fifth of its length until ctx ends, and sooner when the lease of another worker ends. It logs
+// the first failure of a row. If the lease ends without a renewal, it cancels all feeds with ErrLeaseLost, because another worker may claim
+// their chunks. The feeds restart after the next renewal.
 func (d *Dispatcher) heartbeats(ctx context.Context) {
 	tick := time.NewTimer(d.o.Lease / 5)
 	defer tick.Stop()

@@ -326,7 +326,8 @@ func (c *climb) risen(now time.Time, at level, ceiling int) {
 //
 //	slower = t₂ / (t₁ + (t₁ - t₀)/(L₁ - L₀) × (L₂ - L₁))
 //
-// It is 0 if the level before is that of the empty server, so that there is no line. Requests surely wait for slots if it is more than 1.25, or more than 1.15 while goodput rose by less than 0.7 of L₂/L₁.
+// It is 0 if the level before is that of the empty server, so that there is no line. Requests surely wait for slots if it is more than 1.25,
+// or more than 1.15 while goodput rose by less than 0.7 of L₂/L₁.
 func (c *climb) slower(before, at level) float64 {
 	n0, n1, n2 := float64(First), float64(before.limit), float64(at.limit)
 	if n1 <= n0 { // the level before is that of the empty server

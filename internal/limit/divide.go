@@ -30,11 +30,15 @@ const (
 // Nobody gets more than he wants; what he does not want goes to the others (max-min). So it does not matter to a principal which workers
 // have his requests.
 func fairShares(limit int, rows []batholith.Load) []float64 {
-	parts := divide(limit, rows)
-	shares := make([]float64, len(rows))
-	for i := range rows {
-		shares[i] = parts[i].calls / float64(limit)
-		for _, n := range parts[i].purses {
+	return sharesOf(limit, divide(limit, rows))
+}
+
+// sharesOf returns the parts as shares of the limit.
+func sharesOf(limit int, parts []part) []float64 {
+	shares := make([]float64, len(parts))
+	for i, p := range parts {
+		shares[i] = p.calls / float64(limit)
+		for _, n := range p.purses {
 			shares[i] += n / float64(limit)
 		}
 	}

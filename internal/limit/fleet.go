@@ -124,8 +124,9 @@ func (l *Limiter) Meet(me batholith.Load, others []batholith.Load, workers int) 
 	rows := append([]batholith.Load{me}, others...)
 	total := l.total(now)
 	rows[0].Share, rows[0].Limit, rows[0].InFlight, rows[0].Lead = f.share, total, l.flying, f.lead && len(others) > 0
-	fair := fairShares(total, rows)
-	f.parts = divide(total, rows)[0].purses
+	parts := divide(total, rows)
+	fair := sharesOf(total, parts)
+	f.parts = parts[0].purses
 	f.next = move(rows, fair, 0, float64(l.held+1)/float64(total))
 	switch {
 	case len(others) > 0 && f.next < f.share && l.seeks(now):
@@ -299,8 +300,7 @@ func (l *Limiter) level(rows []batholith.Load) {
 	}
 }
 
-// reshare changes the share. With gauges the limit may count requests of workers that
-// are gone; a larger share must not multiply these.
+// reshare changes the share. With gauges the limit may count requests of workers that are gone; a larger share must not multiply these.
 func (l *Limiter) reshare(now time.Time, share float64) {
 	f := &l.fleet
 	if share == f.share {

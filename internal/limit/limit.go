@@ -223,8 +223,8 @@ func (l *Limiter) take(now time.Time) {
 	l.held++
 }
 
-// pass adds the time until now to the measurements of goodput, with the requests of all workers. A slot that stays empty after a refusal counts as taken. The caller holds
-// mu.
+// pass adds the time until now to the measurements of goodput, with the requests of all workers. A slot that stays empty after a refusal
+// counts as taken. The caller holds mu.
 func (l *Limiter) pass(now time.Time) {
 	l.climb.pass(now, l.held+l.rests.n+l.fleet.flying, l.flying+l.fleet.flying)
 }
