@@ -81,7 +81,11 @@ func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep tim
 
 // Unswept returns the ids of the jobs whose second clean-up is due by until, the earliest first.
 func (s *Store) Unswept(ctx context.Context, until time.Time) ([]string, error) {
-	at, err := s.at(ctx, s.reader, until)
+	var at time.Time
+	err := s.reads(ctx, func(ctx context.Context, db queryer) (err error) {
+		at, err = s.at(ctx, db, until)
+		return err
+	})
 	if err != nil {
 		return nil, wrap("list", "jobs to sweep", err)
 	}

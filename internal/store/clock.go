@@ -29,8 +29,8 @@ func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 	if s.dialect.now == nil {
 		return time.Now(), nil
 	}
-	err = s.dialect.repeat(ctx, func() error {
-		now, err = s.clock.read(ctx, s.dialect, s.reader)
+	err = s.reads(ctx, func(ctx context.Context, db queryer) (err error) {
+		now, err = s.clock.read(ctx, s.dialect, db)
 		return err
 	})
 	return now, wrap("read", "the database's clock", err)

@@ -113,10 +113,10 @@ func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]ba
 	return js, nil
 }
 
-// read collects the rows of a query on a reading connection. ctx is checked while it waits for the connection and before each row; see
-// transactSQLite for the reason. The query may be repeated, from its first row.
-func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) (all []T, err error) {
-	err = s.dialect.repeat(ctx, func() error {
+// reads runs f with a reading connection. As in write, f may run more than once, and the context of its statements does not end with ctx
+// (see transactSQLite). ctx is checked while reads waits for the connection.
+func (s *Store) reads(ctx context.Context, f func(context.Context, queryer) error) error {
+	return s.dialect.repeat(ctx, func() error {
 		conn, err := s.reader.Conn(ctx)
 		if err != nil {
 			return err
@@ -124,7 +124,15 @@ func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error),
 		defer conn.Close() // back to the pool
 		within, cancel := s.dialect.within(ctx)
 		defer cancel()
-		all, err = collect(within, conn, func(rows *sql.Rows) (one T, err error) {
+		return f(within, conn)
+	})
+}
+
+// read collects the rows of a query on a reading connection. ctx is also checked before each row. The query may be repeated, from its
+// first row.
+func read[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) (all []T, err error) {
+	err = s.reads(ctx, func(within context.Context, db queryer) (err error) {
+		all, err = collect(within, db, func(rows *sql.Rows) (one T, err error) {
 			if err := ctx.Err(); err != nil {
 				return one, err
 			}

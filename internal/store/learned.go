@@ -17,7 +17,10 @@ func (s *Store) Learned(ctx context.Context, backend, model string) (batholith.L
 	var at int64
 	err := s.row(ctx, []any{&l.Limit, &l.Goodput, &at}, `SELECT inflight, goodput, at FROM limits WHERE backend = $1 AND model = $2`, backend, model)
 	if err == nil {
-		l.At, err = s.ours(ctx, s.reader, fromMillis(at))
+		err = s.reads(ctx, func(ctx context.Context, db queryer) (err error) {
+			l.At, err = s.ours(ctx, db, fromMillis(at))
+			return err
+		})
 	}
 	return l, wrap("read the limit of", backend, err)
 }

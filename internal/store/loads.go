@@ -36,18 +36,16 @@ func (s *Store) PutLoads(ctx context.Context, worker string, loads []batholith.L
 // Loads returns the rows of the other workers whose lease lasts for these backends, in the order of their names, and how many other workers
 // have a lease. As for [Store.Claim], this process's own observation decides which leases last.
 func (s *Store) Loads(ctx context.Context, worker string, backends []string) (others []batholith.Load, workers int, err error) {
-	others, workers, err = s.loads(ctx, worker, backends)
+	err = s.reads(ctx, func(ctx context.Context, db queryer) error {
+		others, workers, err = s.loads(ctx, db, worker, backends)
+		return err
+	})
 	return others, workers, wrap("read the loads beside worker", worker, err)
 }
 
-func (s *Store) loads(ctx context.Context, worker string, backends []string) (others []batholith.Load, workers int, err error) {
-	tx, err := s.reader.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer tx.Rollback() // it has changed nothing
-	ctx = context.WithoutCancel(ctx)
-	living, _, err := s.watch.glance(ctx, tx)
+// loads is Loads on a reading connection.
+func (s *Store) loads(ctx context.Context, db queryer, worker string, backends []string) (others []batholith.Load, workers int, err error) {
+	living, _, err := s.watch.glance(ctx, db)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -59,7 +57,7 @@ func (s *Store) loads(ctx context.Context, worker string, backends []string) (ot
 	for _, b := range backends {
 		args = append(args, b)
 	}
-	others, err = collect(ctx, tx, func(rows *sql.Rows) (l batholith.Load, err error) {
+	others, err = collect(ctx, db, func(rows *sql.Rows) (l batholith.Load, err error) {
 		var found, leads int
 		var purses string
 		err = rows.Scan(&l.Worker, &l.Backend, &l.Model, &l.Share, &l.InFlight, &l.Wants, &l.Calls, &purses, &l.Limit, &l.Bound, &l.Source, &found, &leads, &l.Idle, &l.Goodput)

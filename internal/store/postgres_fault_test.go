@@ -199,6 +199,48 @@ func TestALostConnectionIsRepeatedWithinTheCall(t *testing.T) {
 	}
 }
 
+// What processes read of one another is repeated too, whichever of its statements the connection is lost at.
+func TestAReadOfProcessesSurvivesALostConnection(t *testing.T) {
+	cluster := pgtest.Shared(t)
+	proxy := cluster.Proxy(t)
+	s := openPG(t, proxy.Through(t, cluster.Pool(schema).Database(t)), PostgresOptions{Patience: time.Hour})
+	must(s.Heartbeat(t.Context(), "w", time.Now().Add(time.Hour)))
+	must(s.Learn(t.Context(), batholith.Learned{Backend: "b", Model: "m", Limit: 8, At: time.Now()}))
+	for _, c := range []call{
+		{"Now", func(ctx context.Context, s *Store) error { _, err := s.Now(ctx); return err }},
+		{"Learned", func(ctx context.Context, s *Store) error { _, err := s.Learned(ctx, "b", "m"); return err }},
+		{"Unswept", func(ctx context.Context, s *Store) error { _, err := s.Unswept(ctx, time.Now()); return err }},
+		{"Processes", func(ctx context.Context, s *Store) error { _, err := s.Processes(ctx); return err }},
+		{"LeasedByOthers", func(ctx context.Context, s *Store) error { _, err := s.LeasedByOthers(ctx, "v", "x"); return err }},
+		{"Loads", func(ctx context.Context, s *Store) error { _, _, err := s.Loads(ctx, "v", []string{"b"}); return err }},
+		{"Forecasts", func(ctx context.Context, s *Store) error { _, err := s.Forecasts(ctx, []string{"x"}); return err }},
+		{"FirstError", func(ctx context.Context, s *Store) error {
+			if _, err := s.FirstError(ctx, "x"); !errors.Is(err, batholith.ErrNotFound) {
+				return err
+			}
+			return nil
+		}},
+		{"UsedBeside", func(ctx context.Context, s *Store) error {
+			_, err := s.UsedBeside(ctx, "1", "alice", 7, "p")
+			return err
+		}},
+	} {
+		for nth := range int64(2) {
+			s.clock.own = time.Time{} // the database's clock is read too
+			var seen atomic.Int64
+			proxy.Decide(func(statement string) pgtest.Fate {
+				if statement == "EXECUTE" && seen.Add(1) == nth+1 {
+					return pgtest.LoseAnswer
+				}
+				return pgtest.Pass
+			})
+			if err := c.do(t.Context(), s); err != nil {
+				t.Errorf("%s, cut at statement %d: %v", c.name, nth+1, err)
+			}
+		}
+	}
+}
+
 // Two transactions that wait for each other in a circle both happen: one is ended by the server (40P01), and repeated.
 func TestADeadlockIsRepeated(t *testing.T) {
 	s := openPG(t, pgtest.Shared(t).Pool(schema).Database(t), PostgresOptions{})

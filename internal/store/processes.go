@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -32,12 +33,16 @@ func (s *Store) PutReach(ctx context.Context, p batholith.Process) error {
 // Processes returns the processes whose lease lasts and which have stored their reach. For the length of a lease after the start of this
 // process, and after the end of another, the others may be among them although they have ended.
 func (s *Store) Processes(ctx context.Context) (all []batholith.Process, err error) {
-	living, _, err := s.watch.glance(ctx, s.reader)
-	if err != nil {
-		return nil, wrap("list", "processes", err)
-	}
-	texts, err := read(ctx, s, func(rows *sql.Rows) (text string, err error) { return text, rows.Scan(&text) },
-		`SELECT reach FROM workers WHERE reach <> '' AND `+among("id", 1, len(living))+` ORDER BY id`, living...)
+	var texts []string
+	err = s.reads(ctx, func(ctx context.Context, db queryer) error {
+		living, _, err := s.watch.glance(ctx, db)
+		if err != nil {
+			return err
+		}
+		texts, err = collect(ctx, db, func(rows *sql.Rows) (text string, err error) { return text, rows.Scan(&text) },
+			`SELECT reach FROM workers WHERE reach <> '' AND `+among("id", 1, len(living))+` ORDER BY id`, living...)
+		return err
+	})
 	for _, text := range texts {
 		var p batholith.Process
 		if err := json.Unmarshal([]byte(text), &p); err != nil {
@@ -82,13 +87,18 @@ func (s *Store) Stopping(ctx context.Context) ([]string, error) {
 
 // LeasedByOthers reports whether other living workers have leased chunks of a job.
 func (s *Store) LeasedByOthers(ctx context.Context, worker, id string) (bool, error) {
-	living, _, err := s.watch.look(ctx, s.reader)
-	if err != nil {
-		return false, wrap("read the leases of job", id, err)
-	}
-	some, err := s.holds(ctx, `SELECT 1 FROM chunks WHERE state = 'leased' AND job = $1 AND owner <> $2 AND `+among("owner", 3, len(living))+` LIMIT 1`,
-		append([]any{id, worker}, living...)...)
-	return some, wrap("read the leases of job", id, err)
+	var owners []string
+	err := s.reads(ctx, func(ctx context.Context, db queryer) error {
+		living, _, err := s.watch.look(ctx, db)
+		if err != nil {
+			return err
+		}
+		owners, err = collect(ctx, db, func(rows *sql.Rows) (owner string, err error) { return owner, rows.Scan(&owner) },
+			`SELECT owner FROM chunks WHERE state = 'leased' AND job = $1 AND owner <> $2 AND `+among("owner", 3, len(living))+` LIMIT 1`,
+			append([]any{id, worker}, living...)...)
+		return err
+	})
+	return len(owners) > 0, wrap("read the leases of job", id, err)
 }
 
 // PutFirstError stores the first error line of a job, if none is stored. It may quote a record only as a note may.
@@ -130,8 +140,7 @@ func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith
 		if err != nil {
 			return err
 		}
-		for rest := all; len(rest) > 0 && err == nil; rest = rest[min(forecastRows, len(rest)):] {
-			some := rest[:min(forecastRows, len(rest))]
+		for some := range slices.Chunk(all, forecastRows) {
 			args := []any{worker, millis(now), millis(now.Add(-forecastStale))}
 			values := ""
 			for i, f := range some {
@@ -142,12 +151,15 @@ func (s *Store) PutForecasts(ctx context.Context, worker string, all []batholith
 				values += fmt.Sprintf("($%d, $1, $%d, $%d, $%d, $%d, $2)", n+1, n+2, n+3, n+4, n+5)
 				args = append(args, f.Job, f.Position, millis(f.Begin), millis(f.End), bit(f.Late))
 			}
-			_, err = tx.ExecContext(ctx, `INSERT INTO forecasts (job, worker, position, begins, ends, late, at) VALUES `+values+`
+			_, err := tx.ExecContext(ctx, `INSERT INTO forecasts (job, worker, position, begins, ends, late, at) VALUES `+values+`
 				ON CONFLICT (job) DO UPDATE SET worker = excluded.worker, position = excluded.position, begins = excluded.begins,
 					ends = excluded.ends, late = excluded.late, at = excluded.at
 				WHERE forecasts.worker = excluded.worker OR forecasts.at < $3 OR forecasts.ends = 0 AND excluded.ends > 0`, args...)
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	}))
 }
 
@@ -156,30 +168,37 @@ func (s *Store) Forecasts(ctx context.Context, ids []string) (map[string]batholi
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	now, err := s.now(ctx, s.reader)
-	if err != nil {
-		return nil, wrap("read", "forecasts", err)
-	}
 	all := map[string]batholith.Forecast{}
-	for rest := ids; len(rest) > 0 && err == nil; rest = rest[min(forecastRows, len(rest)):] {
-		some := rest[:min(forecastRows, len(rest))]
-		args := []any{millis(now.Add(-forecastOld))}
-		for _, id := range some {
-			args = append(args, id)
+	err := s.reads(ctx, func(ctx context.Context, db queryer) error {
+		now, err := s.now(ctx, db)
+		if err != nil {
+			return err
 		}
-		var got []batholith.JobForecast
-		got, err = read(ctx, s, func(rows *sql.Rows) (f batholith.JobForecast, err error) {
-			var begins, ends int64
-			var late int
-			err = rows.Scan(&f.Job, &f.Position, &begins, &ends, &late)
-			f.Begin, f.End, f.Late = fromMillis(begins), fromMillis(ends), late != 0
-			return f, err
-		}, `SELECT job, position, begins, ends, late FROM forecasts WHERE at >= $1 AND `+among("job", 2, len(some)), args...)
-		for _, f := range got {
-			all[f.Job] = f.Forecast
+		for some := range slices.Chunk(ids, forecastRows) {
+			args := []any{millis(now.Add(-forecastOld))}
+			for _, id := range some {
+				args = append(args, id)
+			}
+			got, err := collect(ctx, db, scanForecast, `SELECT job, position, begins, ends, late FROM forecasts WHERE at >= $1 AND `+among("job", 2, len(some)), args...)
+			if err != nil {
+				return err
+			}
+			for _, f := range got {
+				all[f.Job] = f.Forecast
+			}
 		}
-	}
+		return nil
+	})
 	return all, wrap("read", "forecasts", err)
+}
+
+// scanForecast reads a row of Forecasts.
+func scanForecast(rows *sql.Rows) (f batholith.JobForecast, err error) {
+	var begins, ends int64
+	var late int
+	err = rows.Scan(&f.Job, &f.Position, &begins, &ends, &late)
+	f.Begin, f.End, f.Late = fromMillis(begins), fromMillis(ends), late != 0
+	return f, err
 }
 
 // TidyProcesses deletes forecasts that nobody renews, and duties of workers that have ended.

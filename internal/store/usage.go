@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/batholith/batholith"
 )
@@ -10,9 +11,7 @@ import (
 // PutUsage stores totals of interactive calls, in place of the earlier ones of the same process, principal and day. The rows are totals, so
 // that a repetition changes nothing. Rows of days before yesterday, seen from the latest day, are deleted: no quota reads them.
 func (s *Store) PutUsage(ctx context.Context, all []batholith.Usage) error {
-	for len(all) > 0 {
-		part := all[:min(len(all), batchRows)]
-		all = all[len(part):]
+	for part := range slices.Chunk(all, batchRows) {
 		if err := s.putUsage(ctx, part); err != nil {
 			return wrap("store the usage of", part[0].Principal, err)
 		}
@@ -39,17 +38,10 @@ func (s *Store) putUsage(ctx context.Context, all []batholith.Usage) error {
 
 // UsedBeside sums the tokens of a principal's interactive calls on a day, without those that a process counted.
 func (s *Store) UsedBeside(ctx context.Context, account, principal string, day int64, process string) (tokens int64, err error) {
-	rows, err := s.reader.QueryContext(ctx, `SELECT input, output FROM call_usage WHERE account = $1 AND principal = $2 AND day = $3 AND process <> $4`, account, principal, day, process)
-	if err != nil {
-		return 0, wrap("sum the usage of", principal, err)
+	rows, err := read(ctx, s, func(rows *sql.Rows) (t batholith.Tokens, err error) { return t, rows.Scan(&t.Input, &t.Output) },
+		`SELECT input, output FROM call_usage WHERE account = $1 AND principal = $2 AND day = $3 AND process <> $4`, account, principal, day, process)
+	for _, t := range rows {
+		tokens = batholith.Sum(tokens, batholith.Sum(t.Input, t.Output))
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var in, out int64
-		if err := rows.Scan(&in, &out); err != nil {
-			return 0, wrap("sum the usage of", principal, err)
-		}
-		tokens = batholith.Sum(tokens, batholith.Sum(in, out))
-	}
-	return tokens, wrap("sum the usage of", principal, rows.Err())
+	return tokens, wrap("sum the usage of", principal, err)
 }
