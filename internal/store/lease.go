@@ -25,6 +25,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 	}
 	var chunks []batholith.Chunk
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		chunks = nil
 		// No lock: a claim that meets a seal comes before or after it, and changes nothing that the seal decides.
 		j, err := s.readGate(ctx, tx, id, "")
 		if err != nil || j.sealed || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
@@ -353,5 +354,27 @@ func BenchmarkPostgresCommits(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N/workers*workers)/b.Elapsed().Seconds(), "commits/s")
 		})
+	}
+}
+
+// A claim whose COMMIT could not be sent has taken nothing. Its repetition tells what it finds itself, here a job that is sealed meanwhile.
+func TestARepeatedClaimTellsNothingOfItsFirstAttempt(t *testing.T) {
+	s := openPG(t, pgtest.Shared(t).Pool(schema).Database(t), PostgresOptions{})
+	_, err := s.CreateJob(t.Context(), job(1), "hash", 0)
+	must(err)
+	begin(t.Context(), s, job(1).ID) // its chunks belong to a worker without a lease
+	transact, lost := s.dialect.transact, false
+	s.dialect.transact = func(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Tx) error) error {
+		if lost {
+			return transact(ctx, db, f)
+		}
+		lost = true
+		err := transact(ctx, db, func(ctx context.Context, tx *sql.Tx) error { return errors.Join(f(ctx, tx), driver.ErrBadConn) })
+		_, e := s.writer.ExecContext(ctx, `UPDATE jobs SET sealed = 1`)
+		must(e)
+		return err
+	}
+	if chunks, err := s.Claim(t.Context(), "v", job(1).ID, 9, time.Now()); err != nil || !lost || len(chunks) != 0 {
+		t.Errorf("%d chunks of a sealed job, %v", len(chunks), err)
 	}
 }
