@@ -129,7 +129,7 @@ func (c *Copy) begin() (m Moved, fresh bool, err error) {
 // fill makes the schema of the target and copies everything. After an error, unfilled says that the target has no rows and no row of this
 // move. fresh says so beforehand.
 func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *Result) (unfilled bool, err error) {
-	config, err := c.config()
+	config, err := parse(c.To, c.Target)
 	if err != nil {
 		return fresh, err
 	}
@@ -169,18 +169,6 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 		return false, fmt.Errorf("%w. Nothing was moved; run the same command again", err)
 	}
 	return true, err
-}
-
-// config is the configuration of the target.
-func (c *Copy) config() (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(c.To)
-	if err != nil {
-		return nil, explainAddress(err)
-	}
-	if c.Target.Password != "" {
-		config.Password = c.Target.Password
-	}
-	return config, nil
 }
 
 // claim puts the id of the move into an empty target, so that no server starts with it. It reports whether an earlier run had copied

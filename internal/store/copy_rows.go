@@ -360,7 +360,7 @@ func (c *Copy) previewSource(ctx context.Context, p *Preview) error {
 
 // previewTarget checks that the target can be reached and is empty, or was filled by an earlier run.
 func (c *Copy) previewTarget(ctx context.Context, m Moved) error {
-	config, err := c.config()
+	config, err := parse(c.To, c.Target)
 	if err != nil {
 		return err
 	}

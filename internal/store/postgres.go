@@ -49,19 +49,28 @@ const oldestPostgres = 14
 // do so for the first time at the same moment. address is a URL (postgres://user@host:port/database) or a list of key=value; it may
 // name several hosts, of which the one that accepts writes is used. An error names cause and remedy, and never a password.
 func OpenPostgres(ctx context.Context, address string, o PostgresOptions) (*Store, error) {
-	config, err := pgx.ParseConfig(address)
+	config, err := parse(address, o)
 	if err != nil {
-		return nil, wrap("open", "PostgreSQL", explainAddress(err))
+		return nil, err
 	}
 	s, err := openPostgres(ctx, config, o)
 	return s, wrap("open database", describe(config), explainPostgres(config, err))
 }
 
-// openPostgres opens the database of a configuration.
-func openPostgres(ctx context.Context, config *pgx.ConnConfig, o PostgresOptions) (*Store, error) {
+// parse reads the address of a database, and adds the password of the options.
+func parse(address string, o PostgresOptions) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, wrap("open", "PostgreSQL", explainAddress(err))
+	}
 	if o.Password != "" {
 		config.Password = o.Password
 	}
+	return config, nil
+}
+
+// openPostgres opens the database of a configuration.
+func openPostgres(ctx context.Context, config *pgx.ConnConfig, o PostgresOptions) (*Store, error) {
 	process := uuid.NewString()
 	s := &Store{dialect: postgresDialect(cmp.Or(o.Patience, 10*time.Second))}
 	s.dialect.later = append(s.dialect.later, o.later...)

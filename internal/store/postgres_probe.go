@@ -11,12 +11,9 @@ import (
 // ProbePostgres connects to a PostgreSQL database and returns the server's version and whether the database has the tables of this program. It
 // changes nothing. Its errors are those of [OpenPostgres].
 func ProbePostgres(ctx context.Context, address string, o PostgresOptions) (version string, tables bool, err error) {
-	config, err := pgx.ParseConfig(address)
+	config, err := parse(address, o)
 	if err != nil {
-		return "", false, wrap("open", "PostgreSQL", explainAddress(err))
-	}
-	if o.Password != "" {
-		config.Password = o.Password
+		return "", false, err
 	}
 	fail := func(err error) (string, bool, error) {
 		return "", false, wrap("open database", describe(config), explainPostgres(config, err))
