@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/plain"
-	"github.com/batholith/batholith/internal/store"
 )
 
 // asQuestion is the question of doctor --as: may PRINCIPAL do ACTION with RESOURCE?
@@ -313,19 +311,18 @@ func bucketAs(place string) (bucket, key string) {
 	return strings.TrimPrefix(bucket, "s3://"), key
 }
 
-// job sets the owner, name, model and tags of a job: from the database of the data directory, then from --given.
-// It opens the database for reading only, so it works while a server runs. A job that is unknown in both is an
-// error.
+// job sets the owner, name, model and tags of a job: from the database, then from --given. It opens the database for
+// reading only, so it works while a server runs. A job that is unknown in both is an error.
 func (g assumed) job(ctx context.Context, c *config.Config, r *authz.Resource) error {
 	arn, _ := batholith.ParseARN(r.ID)
 	id, _ := arn.JobID()
-	j, err := store.Peek(ctx, filepath.Join(c.Data, databaseName), id)
+	j, where, err := peek(ctx, c, id)
 	known := err == nil && j.Account == arn.Account
 	if err != nil && !errors.Is(err, batholith.ErrNotFound) && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if !known && len(g.one)+len(g.tags) == 0 {
-		return hint(fmt.Errorf("job %s is not in %s", id, c.Data), "name its data directory with --data, or say what the job is: --given owner=NAME --given tag:KEY=VALUE")
+		return hint(fmt.Errorf("job %s is not in %s", id, where), "name its data directory with --data, or say what the job is: --given owner=NAME --given tag:KEY=VALUE")
 	}
 	if !known {
 		j = batholith.Job{} // another account's

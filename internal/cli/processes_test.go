@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/pgtest"
 )
@@ -157,5 +159,28 @@ func TestAProcessJoinsTheDatabaseThatItBelongsTo(t *testing.T) {
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || remedy(err) == ""):
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// Whose a job is comes from the database of the settings, not from one that the data directory had before.
+func TestDoctorFindsAJobInTheDatabaseOfTheSettings(t *testing.T) {
+	c := config.Default(config.ProfileDefault)
+	c.Data, c.Store = t.TempDir(), pgtest.Shared(t).Database(t)
+	s, err := openStore(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := batholith.Job{ID: "abcdefghijkl", Account: c.Account, Owner: "alice", Model: "m", Request: batholith.Request{Name: "n"}}
+	if _, err := s.CreateJob(t.Context(), want, "h", 0); err != nil {
+		t.Fatal(err)
+	}
+	r := authz.Resource{ID: batholith.JobARN(c.Region, c.Account, want.ID).String()}
+	if err := (assumed{}).job(t.Context(), c, &r); err != nil || r.Job.Owner != "alice" || r.Job.Model != "m" || r.Job.Name != "n" {
+		t.Errorf("%+v, %v", r.Job, err)
+	}
+	r.ID = batholith.JobARN(c.Region, c.Account, "nosuchjob000").String()
+	if err := (assumed{}).job(t.Context(), c, &r); err == nil || !strings.Contains(err.Error(), "is not in "+c.StoreName()) {
+		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/sts"
@@ -23,9 +24,30 @@ func openStore(ctx context.Context, c *config.Config) (*store.Store, error) {
 	}
 	s, err := store.OpenPostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword})
 	if err != nil && ctx.Err() == nil {
-		return nil, hint(fmt.Errorf("the database %s cannot be used: %w", c.StoreName(), plainly(err)), "%s", storeRemedy)
+		err = unusable(c, err)
 	}
 	return s, err
+}
+
+// peek reads whose a job is from the database of the settings, and says where that is.
+func peek(ctx context.Context, c *config.Config, id string) (j batholith.Job, where string, err error) {
+	if !c.Postgres() {
+		j, err = store.Peek(ctx, filepath.Join(c.Data, databaseName), id)
+		return j, c.Data, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	j, err = store.PeekPostgres(ctx, c.Store, store.PostgresOptions{Password: c.StorePassword}, id)
+	return j, c.StoreName(), unusable(c, err)
+}
+
+// unusable says that the PostgreSQL database of the settings cannot be used, and what to do about it, unless it was used and a job is not
+// there.
+func unusable(c *config.Config, err error) error {
+	if err == nil || errors.Is(err, batholith.ErrNotFound) {
+		return err
+	}
+	return hint(fmt.Errorf("the database %s cannot be used: %w", c.StoreName(), plainly(err)), "%s", storeRemedy)
 }
 
 // storeRemedy is what to do about a PostgreSQL database that this machine cannot use.
