@@ -118,7 +118,7 @@ func (s *site) ends(as aws.CredentialsProvider, arn string, want types.ModelInvo
 // A process that would lose records or not find objects is refused, with the remedy.
 func TestAProcessJoinsTheDatabaseThatItBelongsTo(t *testing.T) {
 	cluster := pgtest.Shared(t)
-	database, another := cluster.Database(t), cluster.Database(t)
+	database, another, untouched := cluster.Database(t), cluster.Database(t), cluster.Database(t)
 	joins := func(dir, database string, embedded bool) error {
 		c := config.Default(config.ProfileDefault)
 		c.Data, c.Store, c.Listen, c.S3.Listen = dir, database, "127.0.0.1:0", "127.0.0.1:0"
@@ -151,6 +151,8 @@ func TestAProcessJoinsTheDatabaseThatItBelongsTo(t *testing.T) {
 		{"the first of another database", t.TempDir(), another, false, ""},
 		{"its second, with an embedded S3", t.TempDir(), another, true, "use an external S3"},
 		{"a directory with a database of its own", old, another, false, "has a SQLite database, batholith.db, whose jobs are not in"},
+		{"a directory of this database, and an empty one", first, untouched, true, "belongs to another database"},
+		{"a directory with a database of its own, and an empty one", old, untouched, true, "has a SQLite database, batholith.db, whose jobs are not in"},
 	} {
 		err := joins(c.dir, c.database, c.embedded)
 		switch {
@@ -159,6 +161,18 @@ func TestAProcessJoinsTheDatabaseThatItBelongsTo(t *testing.T) {
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || remedy(err) == ""):
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+	// What was refused left no trace.
+	if id, err := config.DatabaseID(third); err != nil || id != "" {
+		t.Errorf("a directory that was refused belongs to the database %q, %v", id, err)
+	}
+	s, err := openStore(t.Context(), &config.Config{Store: untouched})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if id, err := s.ReadShared(t.Context(), sharedID); err != nil || id != nil {
+		t.Errorf("a database without processes has the id %q, %v", id, err)
 	}
 }
 

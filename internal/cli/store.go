@@ -63,28 +63,43 @@ const (
 
 // join checks that this process belongs to its database: that its data directory is not that of another database,
 // and that its S3 is the one of the other processes. With SQLite there is nothing to check, since the database is in
-// the data directory.
+// the data directory. A process that is refused leaves the database and the directory as they were: a move into the
+// database, for example, needs it empty.
 func (s *service) join(ctx context.Context) error {
 	c := s.o.Config
 	if !c.Postgres() {
 		return nil
 	}
+	there, err := s.store.ReadShared(ctx, sharedID)
+	if err != nil {
+		return err
+	}
+	if err := belongs(c, string(there)); err != nil {
+		return err
+	}
 	id, err := s.store.Shared(ctx, sharedID, []byte(rand.Text()))
 	if err != nil {
 		return err
 	}
-	if err := ownDatabase(c, string(id)); err != nil {
+	if err := s.joinS3(ctx); err != nil {
 		return err
 	}
-	known, err := config.AdoptDatabase(c.Data, string(id))
-	if err != nil {
+	_, err = config.AdoptDatabase(c.Data, string(id))
+	return err
+}
+
+// belongs refuses a data directory of another database than the one with this id; "" is a database that no process has
+// joined.
+func belongs(c *config.Config, id string) error {
+	if err := ownDatabase(c, id); err != nil {
 		return err
 	}
-	if known != string(id) {
-		return hint(fmt.Errorf("the data directory %s belongs to another database, not to %s, where the finished records in it could not be stored", c.Data, c.StoreName()),
-			"set --store to the database of this directory, or --data to another directory; each process needs a data directory of its own")
+	known, err := config.DatabaseID(c.Data)
+	if err != nil || known == "" || known == id {
+		return err
 	}
-	return s.joinS3(ctx)
+	return hint(fmt.Errorf("the data directory %s belongs to another database, not to %s, where the finished records in it could not be stored", c.Data, c.StoreName()),
+		"set --store to the database of this directory, or --data to another directory; each process needs a data directory of its own")
 }
 
 // ownDatabase refuses a data directory with a SQLite database whose jobs are not in the PostgreSQL database with this id.

@@ -134,7 +134,7 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 		return fresh, err
 	}
 	if err := c.previewTarget(ctx, m); err != nil { // before the schema is made: another program's database stays as it is
-		return fresh, err
+		return fresh || isUsed(err), err
 	}
 	process := uuid.NewString()
 	if err := migratePostgres(ctx, session(config, process, "migrates"), postgresDialect(connectTime)); err != nil {
@@ -148,8 +148,7 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 	defer conn.Close(context.WithoutCancel(ctx))
 	r.Before, err = c.claim(ctx, conn, m)
 	if err != nil {
-		_, used := errors.AsType[*UsedError](err)
-		return fresh && used, err // after another error the row may be there
+		return isUsed(err), err // after another error the row may be there
 	}
 	failpoint.Here("store.copy-claimed")
 	if c.Begun != nil {
@@ -169,6 +168,13 @@ func (c *Copy) fill(ctx context.Context, source *Store, m Moved, fresh bool, r *
 		return false, fmt.Errorf("%w. Nothing was moved; run the same command again", err)
 	}
 	return true, err
+}
+
+// isUsed reports whether an error says that the target has no row of this move, but others. Then nothing of it is there, also if an earlier
+// run was interrupted.
+func isUsed(err error) bool {
+	_, used := errors.AsType[*UsedError](err)
+	return used
 }
 
 // claim puts the id of the move into an empty target, so that no server starts with it. It reports whether an earlier run had copied

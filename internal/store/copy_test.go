@@ -328,6 +328,12 @@ func TestATargetThatIsNotEmptyIsRefused(t *testing.T) {
 			for what, do := range map[string]func() error{
 				"run":     func() error { _, err := c.Run(t.Context()); return err },
 				"preview": func() error { _, err := c.Preview(t.Context()); return err },
+				// Nothing of an earlier run is in the target, so the source can be used again.
+				"run after an interrupted one": func() error {
+					must(Moved{ID: "earlier", To: c.Name}.write(path))
+					_, err := c.Run(t.Context())
+					return err
+				},
 			} {
 				var used *UsedError
 				if err := do(); !errors.As(err, &used) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "empty database") {

@@ -17,3 +17,12 @@ func (s *Store) Shared(ctx context.Context, name string, value []byte) (shared [
 	})
 	return shared, wrap("share", name, err)
 }
+
+// ReadShared returns the value that all processes share under a name, or nil if there is none.
+func (s *Store) ReadShared(ctx context.Context, name string) ([]byte, error) {
+	values, err := read(ctx, s, func(rows *sql.Rows) (value []byte, err error) { return value, rows.Scan(&value) }, `SELECT value FROM shared WHERE name = $1`, name)
+	if err != nil || len(values) == 0 {
+		return nil, wrap("read the shared value", name, err)
+	}
+	return values[0], nil
+}
