@@ -53,7 +53,7 @@ func TestADatabaseThatCannotBeOpenedNamesCauseAndRemedy(t *testing.T) {
 		"read-only":              {with(c.URLFor("owner", "frozen"), secret), "", []string{"transactions of user owner", "RESET default_transaction_read_only"}},
 		"no schema":              {with(c.URLFor("owner", "nameless"), secret), "", []string{"search_path of user owner", "ALTER ROLE owner SET search_path"}},
 		"closed":                 {with(c.URLFor("owner", "closed"), secret), "", []string{"ALTER DATABASE closed ALLOW_CONNECTIONS true"}},
-		"misspelt setting":       {with(c.URLFor("owner", "mine"), secret) + "&statement_timeot=3", "", []string{"correct it there", "statement_timeot"}},
+		"misspelt setting":       {with(c.URLFor("owner", "mine"), secret) + "&statement_timeot=3", "", []string{"correct the address", "statement_timeot"}},
 		"other encoding":         {with(c.URLFor("owner", "latin"), secret), "", []string{"encoding LATIN1", "ENCODING 'UTF8'"}},
 		"another's versions":     {with(c.URLFor("owner", "foreign0"), secret), "", []string{"goose_db_version of another program", "database of its own"}},
 		"nobody there":           {"postgres://u:" + secret + "@127.0.0.1:" + closedPort(t) + "/d", "", []string{"cannot be reached", "check host and port", "127.0.0.1"}},
