@@ -120,8 +120,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 	root.SetVersionTemplate("batholith {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongFlag(cmd, err) })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
+		a.tailCommand(), a.downloadCommand(),
 		a.watchCommand(), a.stopCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.migrateCommand(),
 		a.versionCommand())
 	return root

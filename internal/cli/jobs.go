@@ -44,9 +44,10 @@ func (a *app) jobsCommand() *cobra.Command {
 		asJSON       bool
 	)
 	cmd := &cobra.Command{
-		Use:   "jobs",
-		Short: "List jobs, newest first",
-		Long:  "List jobs, newest first." + clientHelp,
+		Use:     "jobs",
+		Aliases: []string{"ls", "list"},
+		Short:   "List jobs, newest first",
+		Long:    "List jobs, newest first." + clientHelp,
 		Example: `  batholith jobs
   batholith jobs --status InProgress
   batholith jobs --name nightly --limit 5 --json`,
@@ -57,6 +58,7 @@ func (a *app) jobsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "only jobs whose name contains this `text`")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of jobs; 0: all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	completeWords(cmd, "status", statusNames()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		in, err := listInput(status, name, limit)
 		if err != nil {
@@ -189,15 +191,17 @@ func age(j jobFacts, now time.Time) string {
 func (a *app) getCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "get JOB",
-		Short: "Show a job",
-		Long:  "Show a job. JOB is its id, its ARN, or its name if only one job has that name." + clientHelp,
+		Use:     "get JOB",
+		Aliases: []string{"status", "show", "describe"},
+		Short:   "Show a job",
+		Long:    "Show a job. JOB is its id, its ARN, or its name if only one job has that name." + clientHelp,
 		Example: `  batholith get 8fj2k4l6m8n0
   batholith get nightly --json`,
 		Args: arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
 	t := a.bindTarget(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	a.completeJobs(cmd, t, nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		_, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {
@@ -250,14 +254,16 @@ func moment(t *time.Time) string {
 // job that is ending can be stopped is the server's decision; its error is shown.
 func (a *app) stopCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "stop JOB",
-		Short: "Stop a job; what it has finished stays in its output",
+		Use:     "stop JOB",
+		Aliases: []string{"cancel"},
+		Short:   "Stop a job; what it has finished stays in its output",
 		Long: "Stop a job: no further record is sent, and the finished records are in its output.\nJOB is its id, its ARN, or its name " +
 			"when only one job has it." + clientHelp,
 		Example: `  batholith stop 8fj2k4l6m8n0`,
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
 	t := a.bindTarget(cmd)
+	a.completeJobs(cmd, t, func(j jobFacts) bool { return !j.Status.Terminal() })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {

@@ -77,6 +77,24 @@ func TestTheModelsPageHasEveryFamily(t *testing.T) {
 	}
 }
 
+// models --example prints what the page shows.
+func TestExamplesAreThoseOfTheModelsPage(t *testing.T) {
+	for _, d := range modelsPage(t) {
+		args := []string{"models", "--example", d.model}
+		if d.family == "Converse" {
+			args = []string{"models", "--example", "batholith.tiny-v1", "--type", "converse"}
+		}
+		var out, told bytes.Buffer
+		a := &app{stdout: &out, stderr: &told}
+		if err := a.execute(t.Context(), args); err != nil {
+			t.Fatalf("%s: %v", d.family, err)
+		}
+		if out.String() != d.record+"\n" || !strings.Contains(told.String(), "at ."+d.path) {
+			t.Errorf("%s: %s %s", d.family, out.String(), told.String())
+		}
+	}
+}
+
 func TestEveryBodyOfTheModelsPageIsTaken(t *testing.T) {
 	page := modelsPage(t)
 	converse := page[slices.IndexFunc(page, func(d documented) bool { return d.family == "Converse" })]

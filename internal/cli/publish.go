@@ -35,6 +35,7 @@ JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp
 	t := a.bindTarget(cmd)
 	cmd.Flags().BoolVar(&discard, "discard", false, "delete the kept results instead, irrevocably")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	a.completeJobs(cmd, t, func(j jobFacts) bool { return j.Status == batholith.StatusFailed })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {

@@ -39,7 +39,7 @@ the process at once. Finished records are never lost.`,
   batholith serve --store postgres://batholith@db:5432/batholith --s3-endpoint https://s3.example.net --roles worker`,
 		Args: arguments(0, -1, ""),
 	}
-	s := a.bindSettings(cmd)
+	s := a.bindSettings(cmd, usualSettings...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.load(s)
 		if err != nil {

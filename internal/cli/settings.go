@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,13 +22,14 @@ type settings struct {
 }
 
 // bindSettings adds --config and a flag for every setting that can have one. The help lists the flags of the paths in shown, or
-// all if there are none; the others work too.
+// all if there are none; the others work too, and --help-all lists them.
 func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 	s := &settings{file: a.getenv(config.EnvPrefix + "CONFIG"), flags: map[string]string{}}
 	if cmd.Flags().Lookup("config") == nil { // else the command's own target has it, and hands it on
 		cmd.Flags().StringVar(&s.file, "config", s.file, "YAML `file` with settings (BATHOLITH_CONFIG; default: ./batholith.yaml, if it is there); batholith config --sample shows one")
 	}
 	list := map[string]bool{}
+	var more []*pflag.Flag // hidden in the short help
 	for _, path := range shown {
 		list[path] = true
 	}
@@ -37,12 +39,50 @@ func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 		}
 		f := cmd.Flags().VarPF(&settingFlag{settings: s, setting: setting}, setting.Flag, "", usageOf(setting))
 		f.DefValue = setting.Default
-		f.Hidden = len(shown) > 0 && !list[setting.Path] || strings.HasSuffix(setting.Doc, "(Not supported yet.)")
+		if strings.HasSuffix(setting.Doc, "(Not supported yet.)") {
+			f.Hidden = true
+		} else if len(shown) > 0 && !list[setting.Path] {
+			f.Hidden = true
+			more = append(more, f)
+		}
 		if setting.Kind == "bool" {
 			f.NoOptDefVal = "true"
 		}
 	}
+	if len(more) > 0 && cmd.Flags().Lookup("help-all") == nil {
+		cmd.Flags().VarPF(&helpAll{cmd: cmd, more: more}, "help-all", "", "help with the flags of all settings").NoOptDefVal = "true"
+	}
 	return s
+}
+
+// usualSettings are the paths of the settings that the help of serve lists. The others are rarely set by a flag.
+var usualSettings = []string{"data", "listen", "insecure", "tls.cert", "tls.key", "store", "roles_of_this_process", "account", "region", "profile", "policy", "s3.listen", "s3.endpoint",
+	"embedded", "attempts", "reuse", "memory", "drain", "log.level", "log.format"}
+
+// helpAll is the flag --help-all: it is --help that lists the hidden flags too.
+type helpAll struct {
+	cmd  *cobra.Command
+	more []*pflag.Flag
+	on   bool
+}
+
+var _ pflag.Value = (*helpAll)(nil)
+
+// String returns whether the flag was given.
+func (h *helpAll) String() string { return strconv.FormatBool(h.on) }
+
+// Type returns the kind of a flag without a value.
+func (h *helpAll) Type() string { return "bool" }
+
+// Set asks for the help, and lists all flags in it.
+func (h *helpAll) Set(text string) (err error) {
+	if h.on, err = strconv.ParseBool(text); err != nil || !h.on {
+		return err
+	}
+	for _, f := range h.more {
+		f.Hidden = false
+	}
+	return h.cmd.Flags().Set("help", "true")
 }
 
 // usageOf returns a setting's sentence for the help. It has no back quotes, because pflag takes quoted words for the name of the value.
@@ -126,7 +166,7 @@ With --sample, print a settings file that explains every setting and shows its d
   BATHOLITH_LISTEN=127.0.0.1:8080 batholith config`,
 		Args: arguments(0, -1, ""),
 	}
-	s := a.bindSettings(cmd)
+	s := a.bindSettings(cmd, usualSettings...)
 	cmd.Flags().BoolVar(&sample, "sample", false, "print a commented settings file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {

@@ -76,6 +76,8 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 	f.BoolVar(&s.wait, "wait", false, "watch the job to its end")
 	f.StringVar(&s.download, "download", "", "watch the job, then download its output to this `directory`")
 	f.BoolVar(&s.asJSON, "json", false, "print one JSON value: the new job, or with --wait or --download the job at its end and the files")
+	a.completeModels(cmd, t)
+	completeWords(cmd, "type", string(batholith.InvokeModel), string(batholith.Converse))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if s.typ, err = parseType(typ); err != nil {
@@ -126,7 +128,9 @@ func (s *submission) check() error {
 		return &usageError{reason: fmt.Sprintf("--timeout-hours: %d is not possible", s.hours), remedy: "write 1 or more, or leave it out to have the server's default"}
 	}
 	if s.download != "" {
-		return writableFolder(s.download)
+		if err := writableFolder(s.download); err != nil {
+			return hint(fmt.Errorf("--download: %w", err), "name a folder that you may write to; nothing was uploaded")
+		}
 	}
 	return nil
 }
@@ -145,7 +149,7 @@ func writableFolder(dir string) error {
 		}
 	}
 	if err != nil {
-		return hint(fmt.Errorf("--download: the answers cannot be written to %s: %w", dir, files.PathAndReason(err)), "name a folder that you may write to; nothing was uploaded")
+		return hint(fmt.Errorf("the answers cannot be written to %s: %w", dir, files.PathAndReason(err)), "name a folder that you may write to")
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 	if err := c.makeBucket(ctx, bucket); err != nil {
 		return "", err
 	}
-	m := &meter{live: a.live(), bar: a.newBar()}
+	m := &meter{verb: "uploaded", live: a.live(), bar: a.newBar()}
 	defer m.bar.clear()
 	for _, f := range gathered {
 		m.total += f.bytes
@@ -73,6 +73,7 @@ func inputBelow(bucket, prefix string, gathered []localFile) string {
 
 // meter shows the bytes of a transfer on a terminal. It is safe for concurrent use.
 type meter struct {
+	verb string // uploaded or downloaded
 	live bool
 
 	mu          sync.Mutex
@@ -86,8 +87,28 @@ func (m *meter) add(n int64) {
 	defer m.mu.Unlock()
 	m.done += n
 	if m.live {
-		m.bar.draw(m.done, m.total, fmt.Sprintf("uploaded %s of %s", humanize.IBytes(uint64(m.done)), humanize.IBytes(uint64(m.total))))
+		m.bar.draw(m.done, m.total, fmt.Sprintf("%s %s of %s", m.verb, humanize.IBytes(uint64(m.done)), humanize.IBytes(uint64(m.total))))
 	}
+}
+
+// expect adds n bytes to those that are to be transferred.
+func (m *meter) expect(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total += n
+}
+
+// pause clears the bar, so that a line can be printed.
+func (m *meter) pause() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bar.clear()
+}
+
+// Write counts bytes that pass through an io.TeeReader.
+func (m *meter) Write(p []byte) (int, error) {
+	m.add(int64(len(p)))
+	return len(p), nil
 }
 
 // makeBucket creates the bucket in the S3's region if it does not exist. Keys that may not look at it are not
@@ -197,6 +218,8 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(j.outputPrefix(), "s3://"), "/")
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	found := 0
+	m := &meter{verb: "downloaded", live: a.live(), bar: a.newBar()}
+	defer m.pause()
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -212,11 +235,12 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 				continue
 			}
 			path := filepath.Join(dir, j.id(), filepath.FromSlash(rel))
+			m.expect(aws.ToInt64(o.Size))
 			g.Go(func() error {
 				if fetching.Err() != nil {
 					return context.Cause(fetching)
 				}
-				err := c.objects.fetch(fetching, bucket, aws.ToString(o.Key), path)
+				err := c.objects.fetch(fetching, bucket, aws.ToString(o.Key), path, m)
 				if err == nil {
 					paths[i] = path
 				}
@@ -224,6 +248,7 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 			})
 		}
 		err = g.Wait()
+		m.pause()
 		for _, path := range paths {
 			if path != "" {
 				told(path)
@@ -240,9 +265,9 @@ func (a *app) fetchOutput(ctx context.Context, c *clients, j jobFacts, dir strin
 	return nil
 }
 
-// fetch downloads an object. The file gets its name only when it is complete; a crash leaves a temporary file
+// fetch downloads an object, and tells m its bytes. The file gets its name only when it is complete; a crash leaves a temporary file
 // .fetch-* beside it.
-func (o *objects) fetch(ctx context.Context, bucket, key, path string) error {
+func (o *objects) fetch(ctx context.Context, bucket, key, path string, m *meter) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return files.PathAndReason(err)
 	}
@@ -256,7 +281,7 @@ func (o *objects) fetch(ctx context.Context, bucket, key, path string) error {
 		return err
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = io.Copy(f, &explained{ReadCloser: got.Body, o: o, bucket: bucket, key: key})
+	_, err = io.Copy(f, io.TeeReader(&explained{ReadCloser: got.Body, o: o, bucket: bucket, key: key}, m))
 	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}

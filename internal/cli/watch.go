@@ -27,6 +27,7 @@ JOB is its id, its ARN, or its name if only one job has that name.` + clientHelp
 		Args:    arguments(1, 1, "a JOB: an id, an ARN or a name"),
 	}
 	t := a.bindTarget(cmd)
+	a.completeJobs(cmd, t, nil)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, j, err := a.connectTo(cmd.Context(), *t, args[0])
 		if err != nil {
