@@ -14,6 +14,7 @@ var (
 	ErrStopped   = errors.New("the job was stopped")
 	ErrExpired   = errors.New("the job's time ran out")
 	ErrFailed    = errors.New("the job failed")
+	ErrPaused    = errors.New("the job is paused")
 	ErrShutdown  = errors.New("the process is shutting down")
 	ErrLeaseLost = errors.New("the lease was lost to another worker")
 )

@@ -63,7 +63,8 @@ type Job struct {
 	Note    string // information while the job is not terminal, for example why it waits; then empty
 	Failing string // why the job will end as StatusFailed, unless a stop comes first. Empty once Status is terminal
 
-	Kept Kept // empty: KeptNone
+	Kept   Kept  // empty: KeptNone
+	Paused Pause // zero: the job is not paused
 
 	Submitted time.Time
 	Modified  time.Time // time of the last change
@@ -98,6 +99,8 @@ func (j Job) Told() (message, note string) {
 		return j.Message, ""
 	case j.Message != "" || j.Status.Terminal():
 		return "", j.Message
+	case !j.Paused.Since.IsZero():
+		return "", CutMessage(j.Paused.note(j))
 	case j.Note != "":
 		return "", j.Note
 	case j.Failing != "":

@@ -88,6 +88,18 @@ func (c *checker) stopModelInvocationJobInput(o object) StopModelInvocationJobIn
 	}
 }
 
+func (c *checker) pauseModelInvocationJobInput(o object) PauseModelInvocationJobInput {
+	return PauseModelInvocationJobInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
+func (c *checker) resumeModelInvocationJobInput(o object) ResumeModelInvocationJobInput {
+	return ResumeModelInvocationJobInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
 func (c *checker) checkModelInvocationJobInput(o object) CheckModelInvocationJobInput {
 	return CheckModelInvocationJobInput{
 		JobName:                c.text(o, "jobName", true, c.rules.jobName),

@@ -49,6 +49,14 @@ func (e *echo) StopModelInvocationJob(ctx context.Context, in *StopModelInvocati
 	return told(e, ctx, in, StopModelInvocationJobOutput{})
 }
 
+func (e *echo) PauseModelInvocationJob(ctx context.Context, in *PauseModelInvocationJobInput) (*PauseModelInvocationJobOutput, error) {
+	return told(e, ctx, in, PauseModelInvocationJobOutput{})
+}
+
+func (e *echo) ResumeModelInvocationJob(ctx context.Context, in *ResumeModelInvocationJobInput) (*ResumeModelInvocationJobOutput, error) {
+	return told(e, ctx, in, ResumeModelInvocationJobOutput{})
+}
+
 func (e *echo) GetKeptResults(ctx context.Context, in *GetKeptResultsInput) (*GetKeptResultsOutput, error) {
 	return told(e, ctx, in, GetKeptResultsOutput{State: batholith.KeptNone})
 }

@@ -24,6 +24,8 @@ func TestAPathFindsItsOperation(t *testing.T) {
 		"GET /model-invocation-job/" + testARN:             GetModelInvocationJobInput{JobIdentifier: testARN},
 		"POST /model-invocation-job/" + escaped + "/stop":  StopModelInvocationJobInput{JobIdentifier: testARN},
 		"POST /model-invocation-job/" + testARN + "/stop":  StopModelInvocationJobInput{JobIdentifier: testARN},
+		"POST /model-invocation-job/" + escaped + "/pause": PauseModelInvocationJobInput{JobIdentifier: testARN},
+		"POST /model-invocation-job/" + testID + "/resume": ResumeModelInvocationJobInput{JobIdentifier: testID},
 		"GET /model-invocation-jobs":                       ListModelInvocationJobsInput{},
 		"GET /kept-results/" + escaped:                     GetKeptResultsInput{JobIdentifier: testARN},
 		"POST /kept-results/" + testID + "/publish":        PublishKeptResultsInput{JobIdentifier: testID},

@@ -15,6 +15,10 @@ type Service interface {
 	ListModelInvocationJobs(context.Context, *ListModelInvocationJobsInput) (*ListModelInvocationJobsOutput, error)
 	// StopModelInvocationJob stops a job. Finished records are kept.
 	StopModelInvocationJob(context.Context, *StopModelInvocationJobInput) (*StopModelInvocationJobOutput, error)
+	// PauseModelInvocationJob pauses a job. No further record is sent; records in flight finish. The job keeps its status, its place and its deadline. A repetition is not an error.
+	PauseModelInvocationJob(context.Context, *PauseModelInvocationJobInput) (*PauseModelInvocationJobOutput, error)
+	// ResumeModelInvocationJob lets a paused job go on. A job that is not paused stays as it is.
+	ResumeModelInvocationJob(context.Context, *ResumeModelInvocationJobInput) (*ResumeModelInvocationJobOutput, error)
 	// CheckModelInvocationJob refuses what CreateModelInvocationJob would refuse for the request itself, its role, model or network, and creates nothing. A name that is in use and a full quota are found at Create.
 	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
 	// GetKeptResults reports whether finished records of a Failed job are kept because its output could not be written.
@@ -67,6 +71,18 @@ func newRoutes(s Service) []route {
 			label: "jobIdentifier", after: "/stop", body: false,
 			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
 			call:   answer((*checker).stopModelInvocationJobInput, s.StopModelInvocationJob),
+		},
+		{
+			operation: "PauseModelInvocationJob", method: "POST", before: "/model-invocation-job/",
+			label: "jobIdentifier", after: "/pause", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).pauseModelInvocationJobInput, s.PauseModelInvocationJob),
+		},
+		{
+			operation: "ResumeModelInvocationJob", method: "POST", before: "/model-invocation-job/",
+			label: "jobIdentifier", after: "/resume", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).resumeModelInvocationJobInput, s.ResumeModelInvocationJob),
 		},
 		{
 			operation: "CheckModelInvocationJob", method: "POST", before: "/check-model-invocation-job",

@@ -134,6 +134,9 @@ type JobNotes struct {
 	QueuePosition int64     `json:"queuePosition,omitzero"`
 	ExpectedStart Timestamp `json:"expectedStart,omitzero"`
 	ExpectedEnd   Timestamp `json:"expectedEnd,omitzero"`
+	PausedSince   Timestamp `json:"pausedSince,omitzero"`
+	PauseReason   string    `json:"pauseReason,omitzero"`
+	ResumesAt     Timestamp `json:"resumesAt,omitzero"`
 }
 
 // FoundationModel describes a model.
@@ -235,6 +238,24 @@ type StopModelInvocationJobInput struct {
 
 // StopModelInvocationJobOutput is the output of StopModelInvocationJob.
 type StopModelInvocationJobOutput struct {
+}
+
+// PauseModelInvocationJobInput is the input of PauseModelInvocationJob.
+type PauseModelInvocationJobInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// PauseModelInvocationJobOutput is the output of PauseModelInvocationJob.
+type PauseModelInvocationJobOutput struct {
+}
+
+// ResumeModelInvocationJobInput is the input of ResumeModelInvocationJob.
+type ResumeModelInvocationJobInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// ResumeModelInvocationJobOutput is the output of ResumeModelInvocationJob.
+type ResumeModelInvocationJobOutput struct {
 }
 
 // CheckModelInvocationJobInput is the input of CheckModelInvocationJob.

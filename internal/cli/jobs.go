@@ -167,11 +167,17 @@ func shortModel(name string) string {
 // It returns "-" before the records are counted.
 func progressOf(j jobFacts) string {
 	if j.Total == 0 {
+		if j.Notes != nil && j.Notes.Paused != nil {
+			return "paused"
+		}
 		return "-"
 	}
 	s := fmt.Sprintf("%d/%d %d%%", j.Processed, j.Total, 100*j.Processed/j.Total)
 	if j.Errored > 0 {
 		s += fmt.Sprintf(", %s", words.Plural(j.Errored, "error"))
+	}
+	if j.Notes != nil && j.Notes.Paused != nil {
+		return s + ", paused"
 	}
 	if j.Notes != nil && j.Notes.Position > 0 {
 		s += fmt.Sprintf(", number %d in the queue", j.Notes.Position)

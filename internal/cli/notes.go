@@ -23,6 +23,9 @@ type jobNotes struct {
 	Position int64      `json:"queuePosition,omitempty"` // among the jobs that wait for the model, from 1
 	Begin    *time.Time `json:"expectedStart,omitempty"`
 	End      *time.Time `json:"expectedEnd,omitempty"`
+	Paused   *time.Time `json:"pausedSince,omitempty"` // nil: the job is not paused
+	Reason   string     `json:"pauseReason,omitempty"`
+	Resumes  *time.Time `json:"resumesAt,omitempty"` // when a pause ends by itself
 }
 
 // noted decodes the additional members of an answer of Get (Notes) or of List (Jobs).

@@ -31,6 +31,9 @@ type Store interface {
 	PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error
 	// DeleteTags removes tags. Missing keys are not an error.
 	DeleteTags(ctx context.Context, account, id string, keys []string) error
+	// PauseJob and ResumeJob fail with batholith.ErrMoved if the job has ended or is ending.
+	PauseJob(ctx context.Context, account, id, reason string) error
+	ResumeJob(ctx context.Context, account, id string) error
 	// PublishKept and DiscardKept request what is to be done with a job's kept results. They
 	// fail with batholith.ErrNothingKept if there are none.
 	PublishKept(ctx context.Context, account, id string) error

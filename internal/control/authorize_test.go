@@ -80,6 +80,8 @@ func aboutJob(identifier string) []call {
 	all := []call{
 		{"Get", "GET", "/model-invocation-job/" + escaped, ""},
 		{"Stop", "POST", "/model-invocation-job/" + escaped + "/stop", ""},
+		{"Pause", "POST", "/model-invocation-job/" + escaped + "/pause", ""},
+		{"Resume", "POST", "/model-invocation-job/" + escaped + "/resume", ""},
 		{"GetKept", "GET", "/kept-results/" + escaped, ""},
 		{"Publish", "POST", "/kept-results/" + escaped + "/publish", ""},
 		{"Discard", "POST", "/kept-results/" + escaped + "/discard", ""},
@@ -133,7 +135,7 @@ func permitted(s *server, reset func(), who string, calls []call) string {
 
 const (
 	reading    = "Get GetKept ListTags"
-	everything = "Get Stop GetKept Publish Discard ListTags Tag TagBlue Untag"
+	everything = "Get Stop Pause Resume GetKept Publish Discard ListTags Tag TagBlue Untag"
 	catalogue  = "Models Model Availability Profiles Profile"
 	anything   = "Create CreateRed CreateTiny CreateByAlias CreateAsOther List " + catalogue
 )
@@ -149,8 +151,8 @@ func TestTheExamplesPermitWhatTheySay(t *testing.T) {
 		"": {alice: {anything, everything, everything, everything}, bob: {anything, everything, everything, everything},
 			carol: {anything, everything, everything, everything}, stranger: {"List " + catalogue, "", "", ""}},
 		"team-jobs": {
-			alice:    {"CreateRed CreateTiny CreateByAlias List " + catalogue, "Get Stop GetKept Publish Discard ListTags Tag", "", ""},
-			bob:      {"List " + catalogue, "", "Get Stop GetKept Publish Discard ListTags Tag TagBlue", ""},
+			alice:    {"CreateRed CreateTiny CreateByAlias List " + catalogue, "Get Stop Pause Resume GetKept Publish Discard ListTags Tag", "", ""},
+			bob:      {"List " + catalogue, "", "Get Stop Pause Resume GetKept Publish Discard ListTags Tag TagBlue", ""},
 			carol:    {"List " + catalogue, "", "", ""},
 			stranger: {"List " + catalogue, "", "", ""}},
 		"auditors": {

@@ -394,6 +394,8 @@ func TestAJobIsTheAccountsOwn(t *testing.T) {
 			"tag":     second(a.TagResource(c.ctx, &bedrock.TagResourceInput{ResourceARN: c.id, Tags: []bedrock.Tag{{Key: "a"}}})),
 			"untag":   second(a.UntagResource(c.ctx, &bedrock.UntagResourceInput{ResourceARN: c.id})),
 			"tags":    second(a.ListTagsForResource(c.ctx, &bedrock.ListTagsForResourceInput{ResourceARN: c.id})),
+			"pause":   second(a.PauseModelInvocationJob(c.ctx, &bedrock.PauseModelInvocationJobInput{JobIdentifier: c.id})),
+			"resume":  second(a.ResumeModelInvocationJob(c.ctx, &bedrock.ResumeModelInvocationJobInput{JobIdentifier: c.id})),
 			"kept":    second(a.GetKeptResults(c.ctx, &bedrock.GetKeptResultsInput{JobIdentifier: c.id})),
 			"publish": second(a.PublishKeptResults(c.ctx, &bedrock.PublishKeptResultsInput{JobIdentifier: c.id})),
 			"discard": second(a.DiscardKeptResults(c.ctx, &bedrock.DiscardKeptResultsInput{JobIdentifier: c.id})),

@@ -98,7 +98,11 @@ func (a *API) notes(j batholith.Job, note string, forecasts map[string]batholith
 		n.QueuePosition, n.ExpectedStart, n.ExpectedEnd = int64(max(f.Position, 0)), stamp(f.Begin), stamp(f.End)
 		note = cmp.Or(note, f.String())
 	}
-	if a.Unreached != nil && !j.Status.Terminal() {
+	paused := !j.Paused.Since.IsZero()
+	if paused {
+		n.PausedSince, n.PauseReason, n.ResumesAt = stamp(j.Paused.Since), batholith.CutMessage(plain.Line(j.Paused.Reason)), stamp(j.Paused.Until)
+	}
+	if a.Unreached != nil && !j.Status.Terminal() && !paused {
 		note = cmp.Or(a.Unreached(j), note)
 	}
 	if a.Notice != nil && !j.Status.Terminal() {
@@ -118,7 +122,7 @@ func (a *API) forecasts(ctx context.Context, jobs ...batholith.Job) map[string]b
 	}
 	var ids []string
 	for _, j := range jobs {
-		if j.Status == batholith.StatusScheduled || j.Status == batholith.StatusInProgress {
+		if j.Paused.Since.IsZero() && (j.Status == batholith.StatusScheduled || j.Status == batholith.StatusInProgress) {
 			ids = append(ids, j.ID)
 		}
 	}

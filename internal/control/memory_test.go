@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -184,6 +185,28 @@ func (m *memory) set(id string, s batholith.Status) {
 			m.jobs[i].Status = s
 		}
 	}
+}
+
+func (m *memory) PauseJob(_ context.Context, account, id, reason string) error {
+	return m.changePause(account, id, batholith.Pause{Since: time.Unix(1e9, 0), Reason: reason})
+}
+
+func (m *memory) ResumeJob(_ context.Context, account, id string) error {
+	return m.changePause(account, id, batholith.Pause{})
+}
+
+func (m *memory) changePause(account, id string, to batholith.Pause) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j, err := m.find(account, id)
+	if err != nil {
+		return err
+	}
+	if !j.MayPause() {
+		return batholith.ErrMoved
+	}
+	j.Paused = to
+	return nil
 }
 
 func (m *memory) PublishKept(_ context.Context, account, id string) error {

@@ -194,6 +194,9 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	if f.term.Err() != nil {
 		return nil, nil, context.Cause(f.term)
 	}
+	if f.resting.Load() {
+		return nil, nil, batholith.ErrPaused
+	}
 	f.dry = false
 	f.ungrant()
 	p.left, p.holding = len(items), f.holding

@@ -283,8 +283,8 @@ func (d *Dispatcher) HandBack(ctx context.Context) error {
 	return nil
 }
 
-// Enqueue appends a job that is Scheduled or InProgress to its model's queue. It does nothing if the job is queued already. It returns the
-// error of Options.Serving, for example if no backend serves the model.
+// Enqueue appends a job that is Scheduled or InProgress to its model's queue. It does nothing if the job is queued already; a job that
+// rests is queued when its last request in flight has ended. It returns the error of Options.Serving, for example if no backend serves the model.
 func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	s, err := d.o.Serving(job)
 	if err != nil {
@@ -292,9 +292,24 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.feeds[job.ID] != nil {
+	if f := d.feeds[job.ID]; f != nil {
+		if f.resting.Load() {
+			f.next = &queued{job, s}
+		}
 		return nil
 	}
+	d.enqueue(job, s)
+	return nil
+}
+
+// queued is a job with what serves it.
+type queued struct {
+	job batholith.Job
+	Serving
+}
+
+// enqueue makes the feed of a job that has none. The caller holds d.mu.
+func (d *Dispatcher) enqueue(job batholith.Job, s Serving) {
 	q := d.queues[s.route()]
 	if q == nil {
 		q = newQueue(d, s)
@@ -307,7 +322,6 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 	d.feeds[job.ID] = f
 	q.enqueue(f)
 	d.share()
-	return nil
 }
 
 // Halt removes a job. It cancels the job's requests in flight with the given cause, waits until they have ended, and commits the finished
@@ -315,6 +329,9 @@ func (d *Dispatcher) Enqueue(job batholith.Job) error {
 func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 	d.mu.Lock()
 	f := d.feeds[job]
+	if f != nil {
+		f.next = nil
+	}
 	d.mu.Unlock()
 	if f != nil {
 		f.cancel(cause)
@@ -343,11 +360,14 @@ func (d *Dispatcher) start(q *queue) {
 	}
 }
 
-// forget removes a feed that has ended.
+// forget removes a feed that has ended. If its job goes on after a pause, it is queued again.
 func (d *Dispatcher) forget(f *feed) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.feeds[f.job.ID] == f {
 		delete(d.feeds, f.job.ID)
+	}
+	if f.next != nil {
+		d.enqueue(f.next.job, f.next.Serving)
 	}
 }

@@ -86,6 +86,18 @@ func (w *world) jobOf(id string, records, perChunk int, input func(n int) string
 	return batholith.Job{ID: id, Counts: batholith.Counts{Total: int64(records)}, Request: batholith.Request{ModelID: "model"}}
 }
 
+// jobAgain is a job that was stored before, as it is enqueued later.
+func (w *world) jobAgain(id string) batholith.Job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := batholith.Job{ID: id, Status: batholith.StatusInProgress, Request: batholith.Request{ModelID: "model"}}
+	for _, c := range w.chunks[id] {
+		j.Counts.Total += int64(c.Count)
+		j.Counts.Processed += int64(c.Done.Len())
+	}
+	return j
+}
+
 func (w *world) dispatcher(o Options, backends ...Backend) *Dispatcher {
 	o.Worker, o.Store, o.Sink = "w1", w, w
 	o.Serving = func(j batholith.Job) (Serving, error) {

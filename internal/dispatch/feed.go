@@ -26,11 +26,16 @@ type feed struct {
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
+	taking context.Context // ends when no record may be taken any more; those in flight go on
+	cease  context.CancelCauseFunc
 	done   chan struct{} // closed by close, when the goroutine has ended and nothing is in flight
 	idle   chan struct{} // 1-buffered, never closed; gets a value when a record was taken or concluded, or a chunk may be claimed
 
 	beginning chan struct{} // a lock with a select: full while a goroutine moves the job to InProgress
 	begun     atomic.Bool   // the job is InProgress
+
+	resting atomic.Bool // the job is paused: nothing is sent, and the feed ends with the records in flight
+	next    *queued     // the job as it is enqueued again when a resting feed has ended; nil: it is not. Guarded by d.mu
 
 	place     blob.Place
 	files     map[int]batholith.File
@@ -146,20 +151,21 @@ func newFeed(d *Dispatcher, q *queue, job batholith.Job, s Serving) *feed {
 	f := &feed{d: d, queue: q, job: job, dialect: s.Dialect, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
+	f.taking, f.cease = context.WithCancelCause(f.life)
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	f.begun.Store(job.Status == batholith.StatusInProgress)
 	return f
 }
 
 // run is the goroutine of a feed. It waits for the job's turn, opens the job and feeds its records. After a lost lease it starts over. It
-// ends when the job is halted, the process shuts down, or its records cannot be read; the last is reported as a fault.
+// ends when the job is halted or paused, the process shuts down, or its records cannot be read; the last is reported as a fault.
 func (f *feed) run() {
 	defer f.close()
 	unlink := context.AfterFunc(f.d.send, func() { f.cancel(context.Cause(f.d.send)) })
 	defer unlink()
-	take, stop := context.WithCancelCause(f.life)
-	defer stop(nil)
-	defer context.AfterFunc(f.d.take, func() { stop(batholith.ErrShutdown) })()
+	take := f.taking
+	defer f.cease(nil)
+	defer context.AfterFunc(f.d.take, func() { f.cease(batholith.ErrShutdown) })()
 
 	err := f.turn(take)
 	for err == nil {
@@ -173,7 +179,7 @@ func (f *feed) run() {
 	case cause == nil && !errors.Is(err, batholith.ErrMoved):
 		f.d.o.Log.Warn("the job's input cannot be read", "job", f.job.ID, "err", err)
 		f.d.o.Fault(f.job.ID, err)
-	case errors.Is(cause, batholith.ErrShutdown):
+	case errors.Is(cause, batholith.ErrShutdown), errors.Is(cause, batholith.ErrPaused):
 		f.commit()
 	}
 }

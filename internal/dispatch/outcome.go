@@ -161,7 +161,7 @@ func (f *feed) wait(it *item, delay time.Duration) {
 	defer f.queue.mu.Unlock()
 	f.lands(it, it.cost())
 	f.unload(it)
-	if it.term.Err() == nil {
+	if !it.over() {
 		it.due = time.Now().Add(delay)
 		it.apart = false
 		heap.Push(&f.later, it)
@@ -177,7 +177,7 @@ func (f *feed) back(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	f.lands(it, 0)
-	if it.term.Err() != nil {
+	if it.over() {
 		f.unload(it)
 		return
 	}

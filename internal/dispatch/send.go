@@ -31,6 +31,9 @@ func (l *lane) turnsDown(it *item) bool {
 	case it.ends:
 		l.end(it)
 		return true
+	case it.feed.resting.Load(): // it was taken before the pause
+		it.feed.drop(it)
+		return true
 	case !l.d.holds(): // drop it: a record that is put back would be taken again at once, until a heartbeat notices the lost lease
 		it.feed.interrupt(batholith.ErrLeaseLost)
 		it.feed.drop(it)

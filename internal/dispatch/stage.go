@@ -59,7 +59,7 @@ func (f *feed) pump() {
 		it := s.waiting[0]
 		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
-		if it.term.Err() != nil {
+		if it.over() {
 			continue
 		}
 		s.loading++
@@ -79,7 +79,7 @@ func (f *feed) loadItem(it *item) {
 	it.objects = objects
 	ends := false
 	switch {
-	case err != nil || it.term.Err() != nil: // the record is dropped
+	case err != nil || it.over(): // the record is dropped
 		f.unload(it)
 	case refused != nil:
 		ends = true
@@ -120,7 +120,7 @@ func (f *feed) restage(it *item) {
 	defer f.queue.mu.Unlock()
 	f.lands(it, 0)
 	f.unload(it)
-	if it.term.Err() == nil {
+	if !it.over() {
 		f.media.waiting = slices.Insert(f.media.waiting, 0, it)
 		f.pump()
 	}

@@ -104,7 +104,7 @@ func (f *feed) share(it *item, a batholith.Answer, failed bool) {
 	}
 	q := f.queue
 	q.mu.Lock()
-	if it.term.Err() != nil { // the twins were dropped with their chunks
+	if it.over() { // the twins were dropped with their chunks
 		q.mu.Unlock()
 		return
 	}

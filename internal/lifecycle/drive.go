@@ -48,6 +48,8 @@ type drive struct {
 	revocation error                   // that the job's role is revoked; nil: it is not
 	ending     bool                    // toEnd has begun
 	inLine     bool                    // the job waits to be validated here, or is validated by another worker
+	rests      pauseState              // what the present step takes the job for
+	looked     pauseState              // what was seen of the job since the step began
 	began      time.Time               // when this process first saw the job InProgress; zero: not yet
 }
 
@@ -130,7 +132,7 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.mu.Lock()
-	d.calloff = cancel
+	d.calloff, d.rests, d.looked = cancel, pauseUnknown, pauseUnknown
 	d.mu.Unlock()
 	job, err := d.l.o.Store.Job(ctx, d.account, d.id)
 	if err != nil {
@@ -150,6 +152,9 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	case batholith.StatusScheduled, batholith.StatusInProgress:
 		if why := failing(job); why != "" {
 			return false, d.toEnd(ctx, job, batholith.EventFail, errors.New(why))
+		}
+		if !job.Paused.Since.IsZero() {
+			return false, d.resting(ctx, work, job)
 		}
 		return false, d.sending(ctx, work, job)
 	case batholith.StatusStopping:
@@ -251,6 +256,9 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	if _, broken := d.state(); broken != nil && !all { // toEnd was begun and failed
 		return d.toEnd(ctx, job, batholith.EventFail, broken)
 	}
+	if !d.agrees(pauseNone) {
+		return nil
+	}
 	here := job
 	here.Expires = d.l.local(job.Expires) // dispatch compares it with this process's clock
 	if err := d.l.o.Dispatch.Enqueue(here); err != nil {
@@ -267,7 +275,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 		return d.toEnd(ctx, job, e, cause)
 	}
 	// Cancel requests in flight now, and not only after the job was read again.
-	if cause := context.Cause(work); ctx.Err() == nil {
+	if cause := context.Cause(work); ctx.Err() == nil && !errors.Is(cause, batholith.ErrPaused) {
 		d.atEnd(batholith.EventHalt)
 		if err := d.halt(ctx, cause); err != nil {
 			return err
@@ -300,6 +308,7 @@ func (d *drive) observe(job batholith.Job) {
 		d.callOff(batholith.ErrMoved)
 	default:
 		d.committed(job.Counts)
+		d.sees(pauseOf(job))
 	}
 }
 

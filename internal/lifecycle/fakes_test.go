@@ -39,6 +39,8 @@ type world struct {
 
 	mu        sync.Mutex
 	enqueued  map[string]batholith.Job
+	rested    map[string]int
+	lands     chan struct{} // when set, a job rests as soon as it can be received from
 	halted    map[string]error
 	published map[string][]batholith.Status // of final publications
 	partial   map[string]int
@@ -88,6 +90,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.rested = map[string]int{}
 	w.enqueued, w.halted = map[string]batholith.Job{}, map[string]error{}
 	w.published, w.partial, w.cleaned = map[string][]batholith.Status{}, map[string]int{}, map[string]int{}
 	w.announced = map[string][]string{}
@@ -162,6 +165,24 @@ func (w *world) Enqueue(j batholith.Job) error {
 	defer w.mu.Unlock()
 	w.enqueued[j.ID] = j
 	return nil
+}
+
+func (w *world) Rest(ctx context.Context, job string) error {
+	w.mu.Lock()
+	delete(w.enqueued, job)
+	lands := w.lands
+	w.mu.Unlock()
+	if lands != nil {
+		select {
+		case <-lands:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rested[job]++
+	return w.store.Release(ctx, cmp.Or(w.worker, "w"), job)
 }
 
 func (w *world) Halt(_ context.Context, job string, cause error) error {
@@ -248,6 +269,18 @@ func (w *world) job(id string) batholith.Job {
 // commit finishes n records of a job in the store, as a segment would, and tells the lifecycle.
 func (w *world) commit(id string, n int, errored int64) {
 	w.t.Helper()
+	w.life.Committed(id, w.commitOf(id, n, errored)())
+}
+
+// commitLater claims the chunks of n records, and returns the function that finishes them.
+func (w *world) commitLater(id string, n int) func() batholith.Counts {
+	w.t.Helper()
+	return w.commitOf(id, n, 0)
+}
+
+// commitOf claims chunks, and returns the function that finishes n of their records.
+func (w *world) commitOf(id string, n int, errored int64) func() batholith.Counts {
+	w.t.Helper()
 	ctx := w.t.Context()
 	if err := w.store.Heartbeat(ctx, "w", time.Now().Add(time.Hour)); err != nil {
 		w.t.Fatal(err)
@@ -270,14 +303,17 @@ func (w *world) commit(id string, n int, errored int64) {
 		c.Parts = append(c.Parts, part)
 	}
 	c.Counts = batholith.Counts{Processed: int64(n), Succeeded: int64(n) - errored, Errored: errored}
-	counts, err := w.store.Commit(ctx, c)
-	if err != nil {
-		w.t.Fatal(err)
+	return func() batholith.Counts {
+		w.t.Helper()
+		counts, err := w.store.Commit(ctx, c)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.store.Release(ctx, "w", id); err != nil {
+			w.t.Fatal(err)
+		}
+		return counts
 	}
-	if err := w.store.Release(ctx, "w", id); err != nil {
-		w.t.Fatal(err)
-	}
-	w.life.Committed(id, counts)
 }
 
 // statuses are those that the job has had, in order.

@@ -102,6 +102,8 @@ type Shared interface {
 	Processes(ctx context.Context) ([]batholith.Process, error)
 	// Stopping lists the ids of the jobs that are Stopping.
 	Stopping(ctx context.Context) ([]string, error)
+	// Paused lists the ids of the paused jobs.
+	Paused(ctx context.Context) ([]string, error)
 	// Release makes the worker's chunks of a job claimable.
 	Release(ctx context.Context, worker, job string) error
 	// LeasedByOthers reports whether other living workers have chunks of the job.
@@ -124,6 +126,9 @@ type Store interface {
 type Dispatch interface {
 	// Enqueue starts to send a job's records when its turn comes. A job may be enqueued again.
 	Enqueue(job batholith.Job) error
+	// Rest stops sending the records of a paused job, lets those in flight finish, and returns when their outcomes are committed and no chunk
+	// of the job is leased by this worker; or with the cause of ctx. Enqueue lets the job go on.
+	Rest(ctx context.Context, job string) error
 	// Halt returns when nothing of the job is in flight and its finished outcomes are committed.
 	Halt(ctx context.Context, job string, cause error) error
 	// FirstError returns the job's first error line in this process, or nil.

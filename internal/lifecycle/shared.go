@@ -56,7 +56,7 @@ func (l *Lifecycle) concerns(job batholith.Job) bool {
 	return l.o.Reaches == nil || l.o.Reaches(job) || job.Status == batholith.StatusStopping || job.Ending != "" || failing(job) != "" || l.until(job.Expires) <= 0
 }
 
-// watchStops halts the jobs that another process has stopped, within stopsEvery, until ctx ends. It signals stopped if one of them has no
+// watchStops halts the jobs that another process has stopped, and rests those that are paused, within stopsEvery, until ctx ends. It signals stopped if one of them has no
 // drive here.
 func (l *Lifecycle) watchStops(ctx context.Context, stopped chan<- struct{}) {
 	for {
@@ -79,6 +79,9 @@ func (l *Lifecycle) watchStops(ctx context.Context, stopped chan<- struct{}) {
 			case stopped <- struct{}{}:
 			default:
 			}
+		}
+		if paused, err := l.o.Store.Paused(ctx); err == nil {
+			l.seePauses(paused)
 		}
 	}
 }

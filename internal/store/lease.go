@@ -13,7 +13,7 @@ import (
 
 // Claim leases to worker the first n chunks of the job, or fewer, that are pending or whose owner has lost its lease. The epoch of each
 // rises by one, so that commits of the previous owner are refused. Chunks that the worker itself owns are not claimed again until it
-// releases them. If the job is sealed, or neither Scheduled nor InProgress, there are none. Chunks of a Scheduled job can be claimed, so that
+// releases them. If the job is sealed or paused, or neither Scheduled nor InProgress, there are none. Chunks of a Scheduled job can be claimed, so that
 // its first record can be sent as soon as it begins; commits are refused until then.
 //
 // This process's own observation decides whether a lease is lost (see watch). The caller's time is not used, since its clock may be wrong.
@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 		chunks = nil
 		// No lock: a claim that meets a seal comes before or after it, and changes nothing that the seal decides.
 		j, err := s.readGate(ctx, tx, id, "")
-		if err != nil || j.sealed || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
+		if err != nil || j.sealed || j.paused || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
 			return err
 		}
 		living, _, err := s.watch.look(ctx, tx)
@@ -80,6 +80,7 @@ type gate struct {
 	status batholith.Status
 	sealed bool
 	kept   bool // its results are kept
+	paused bool
 }
 
 // lockJob reads a job's gate, which cannot change before the transaction ends.
@@ -91,7 +92,7 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 func (s *Store) readGate(ctx context.Context, tx *sql.Tx, id, lock string) (gate, error) {
 	var g gate
 	var sealed int
-	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '' FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept)
+	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '', paused > 0 FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept, &g.paused)
 	g.sealed = sealed != 0
 	return g, found(err)
 }

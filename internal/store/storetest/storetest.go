@@ -25,6 +25,7 @@ type Port interface {
 	Uploads
 	Publications
 	Keeping
+	Pausing
 	Memory
 	Sharing
 	Processes
@@ -121,6 +122,13 @@ type Keeping interface {
 	Unpublished(ctx context.Context, id, why string) error
 }
 
+// Pausing pauses jobs and lets them go on.
+type Pausing interface {
+	PauseJob(ctx context.Context, account, id, reason string) error
+	ResumeJob(ctx context.Context, account, id string) error
+	Paused(ctx context.Context) ([]string, error)
+}
+
 // Memory keeps what was learned of backends.
 type Memory interface {
 	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
@@ -163,7 +171,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {
