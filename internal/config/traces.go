@@ -27,6 +27,11 @@ func Traces(dir string) func() (string, error) {
 	}
 }
 
+// IsData reports whether a directory is a data directory: some process has used it.
+func IsData(dir string) bool {
+	return there(filepath.Join(dir, lockFile)) || there(filepath.Join(dir, "worker"))
+}
+
 func there(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -60,6 +60,15 @@ func MovePoints() []Point {
 	}
 }
 
+// BackupPoints lists the points of a backup and of a restoration, in their order. No running service passes them.
+func BackupPoints() []Point {
+	return []Point{
+		{"backup.copied", "contents that no list names"},
+		{"backup.settled", "all contents of a backup, and no list"},
+		{"backup.restored", "a whole data directory under another name"},
+	}
+}
+
 // SharedPoints lists the points that only a worker of a shared database passes.
 func SharedPoints() []Point {
 	return []Point{
