@@ -24,25 +24,30 @@ type Listener struct {
 	Merged    func(Merged)    // segments were merged into one run
 	Published func(Published) // output objects are visible in S3
 
-	Moved func(Moved) // a job's status changed
+	Moved  func(Moved)  // a job's status changed
+	Paused func(Paused) // a class of requests waits, because a backend fails on it
 }
 
 // Attempt is one request for one record.
 type Attempt struct {
-	Job     string // job id
-	Model   string // catalogue id
-	Backend string // the backend's host and port; contains no secret
-	Record  RecordKey
-	Number  int           // from 1; an attempt that is not counted has the same number as the next one
-	Took    time.Duration // since it was sent; 0 in Sent
+	Job      string // job id
+	Model    string // catalogue id
+	Backend  string // the backend's host and port; contains no secret
+	Path     string // of the request, below the backend's base URL: /chat/completions, /embeddings …
+	Protocol string // of the backend
+	Record   RecordKey
+	Number   int           // from 1; an attempt that is not counted has the same number as the next one
+	Took     time.Duration // since it was sent; 0 in Sent
 }
 
 // Committed is one segment whose outcomes were stored.
 type Committed struct {
 	Job     string
+	Model   string // catalogue id
 	Segment Segment
 	Counts  Counts        // what this segment adds to the job's counts
 	Tokens  Tokens        // what this segment adds
+	Ledger  Ledger        // what this segment adds
 	Took    time.Duration // since the first attempt to upload the segment
 }
 
@@ -58,16 +63,28 @@ type Merged struct {
 // Published is one publication of a job's output.
 type Published struct {
 	Job   string
-	Epoch int64 // of the publication; a higher epoch replaces a lower one
-	Final bool  // true: all output of the job; its small manifest follows when its end is decided. False: partial output while the job runs
-	Files int   // number of output objects
-	Bytes int64 // total size of the output objects
+	Model string // catalogue id
+	Epoch int64  // of the publication; a higher epoch replaces a lower one
+	Final bool   // true: all output of the job; its small manifest follows when its end is decided. False: partial output while the job runs
+	Files int    // number of output objects
+	Bytes int64  // total size of the output objects
 	Took  time.Duration
 }
 
 // Moved is one change of a job's status.
 type Moved struct {
-	Job      string
-	From, To Status
-	At       time.Time
+	Job       string
+	Model     string // catalogue id
+	From, To  Status
+	Submitted time.Time // when the job was created
+	At        time.Time
+}
+
+// Paused is a class of requests (path, features, size) that a backend fails on. Its records wait until the backend answers
+// such a request again.
+type Paused struct {
+	Model   string // catalogue id
+	Backend string
+	Class   string // in words
+	Kind    FailureKind
 }

@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts", "internal/runtime", "internal/meter"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/managed", "internal/upstream", "internal/tinylm", "internal/simlm",
 		"internal/console", "internal/events"},
-	{"internal/engine", "internal/verify", "internal/doctor", "internal/backup"},
+	{"internal/engine", "internal/verify", "internal/doctor", "internal/backup", "internal/telemetry"},
 	{"internal/config", "internal/cli", "cmd/batholith"},
 }
 

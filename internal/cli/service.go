@@ -34,6 +34,7 @@ import (
 	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/sts"
+	"github.com/batholith/batholith/internal/telemetry"
 )
 
 // serveOptions are the parameters of serve.
@@ -58,11 +59,12 @@ type service struct {
 	keys    *kms.Ring       // of the embedded S3
 	places  *engine.Places
 	policy  *authz.Policies
-	audit   *audit.Log     // nil: there is none
-	callers *keys          // that may call
-	cert    *certs.Keeper  // of the API; nil: plain HTTP
-	s3cert  *certs.Keeper  // of the embedded S3
-	models  *engine.Models // of a worker
+	audit   *audit.Log           // nil: there is none
+	callers *keys                // that may call
+	cert    *certs.Keeper        // of the API; nil: plain HTTP
+	s3cert  *certs.Keeper        // of the embedded S3
+	models  *engine.Models       // of a worker
+	metrics *telemetry.Telemetry // nil: none
 	engine  *engine.Engine
 	clock   engine.Clock // of the database
 	ready   atomic.Bool  // jobs can be taken and run
@@ -89,10 +91,18 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	api = secured(api, s.cert)
+	scrapes, err := s.openMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	if scrapes != nil {
+		defer scrapes.Close()
+	}
 	if s.store, err = openStore(ctx, o.Config); err != nil {
 		return err
 	}
 	defer s.store.Close()
+	s.observe()
 	if err := s.join(ctx); err != nil {
 		return err
 	}
@@ -111,7 +121,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	if at.S3, err = s.startS3(ctx, below, &base); err != nil {
 		return err
 	}
-	err = s.work(ctx, api, at)
+	err = s.work(ctx, api, scrapes, at)
 	stopBelow()
 	return errors.Join(err, base.Wait())
 }
@@ -130,7 +140,7 @@ func (s *service) openCallers(ctx context.Context) (err error) {
 
 // work connects the parts and runs the engine, the policies, the certificates and the API until ctx ends or one of
 // them fails. Recover reads the journal before the API accepts a request.
-func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err error) {
+func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addresses) (err error) {
 	if s.places, err = placesOf(s.o.Config, s.reach(at)); err != nil {
 		return err
 	}
@@ -147,6 +157,10 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.o.Config.Worker() { // which starts model servers
 		s.models = o.Models
 	}
+	if s.metrics != nil {
+		s.places.Watch = s.metrics.Bucket
+	}
+	o.Listener = s.listener()
 	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
 	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
 	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
@@ -161,6 +175,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 	if s.engine, err = engine.New(o); err != nil {
 		return err
 	}
+	s.watch()
 	if err := s.engine.Recover(ctx); err != nil {
 		return err
 	}
@@ -173,6 +188,7 @@ func (s *service) work(ctx context.Context, api net.Listener, at addresses) (err
 		g.Go(func() error { return s.policy.Run(ctx) })
 	}
 	s.followCertificates(ctx, g)
+	s.serveMetrics(ctx, g, scrapes)
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	// The engine and the API run: addresses may be announced, and /readyz may answer 200.
 	s.ready.Store(true)
@@ -294,19 +310,26 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 	return o
 }
 
-// handler returns the handler of --listen: /healthz and /readyz, and for everything else the API. It uses no http.ServeMux,
+// handler returns the handler of --listen: /healthz, /readyz and /metrics, and for everything else the API. It uses no http.ServeMux,
 // which would change paths that hold ARNs.
 func (s *service) handler() http.Handler {
 	var calls http.Handler = http.HandlerFunc(noAPI)
 	if s.o.Config.API() {
 		calls = s.api()
 	}
+	scrape := s.scraped()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz":
 			fmt.Fprintln(w, "ok")
 		case "/readyz":
 			s.readyz(w, r)
+		case metricsPath:
+			if s.o.Config.Metrics.Listen == "" {
+				scrape.ServeHTTP(w, r)
+			} else {
+				http.NotFound(w, r)
+			}
 		default:
 			calls.ServeHTTP(w, r)
 		}
@@ -315,7 +338,7 @@ func (s *service) handler() http.Handler {
 
 // noAPI answers every request to the API in a process without it.
 func noAPI(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "this process is a worker, which answers only /healthz and /readyz; send the request to a process with the role api", http.StatusNotFound)
+	http.Error(w, "this process is a worker, which answers only /healthz, /readyz and /metrics; send the request to a process with the role api", http.StatusNotFound)
 }
 
 // api returns the handler of the Bedrock API, the runtime API and the token service.
@@ -329,10 +352,10 @@ func (s *service) api() http.Handler {
 		trail.Asked("bedrock:" + operation)
 	}
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
-		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known})
+		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known, Observe: s.answered})
 	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
 		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known,
-		Spent: s.spent, Used: s.used})
+		Spent: s.spent, Used: s.used, Observe: s.called})
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case sts.Is(r):
@@ -354,11 +377,27 @@ func (s *service) spent(ctx context.Context, who bedrock.Caller) (int64, error) 
 // used counts what a call took, and adds it to the call's line of the audit log.
 func (s *service) used(ctx context.Context, u runtime.Use) {
 	s.engine.Meter().Add(u.Who.Account, u.Who.Principal, u.Model, u.Tokens, u.Failed != "")
+	if s.metrics != nil {
+		s.metrics.Used(u.Model, u.Tokens)
+	}
 	usage := audit.Usage{Model: u.Model, InputTokens: u.Tokens.Input, OutputTokens: u.Tokens.Output}
 	if trail := audit.Of(ctx); u.Stream {
 		trail.Streamed(usage, u.Failed)
 	} else {
 		trail.Used(usage)
+	}
+}
+
+// answered and called count a request to the API and to the runtime.
+func (s *service) answered(o bedrock.Observation) {
+	if s.metrics != nil {
+		s.metrics.Answered(o)
+	}
+}
+
+func (s *service) called(o runtime.Observation) {
+	if s.metrics != nil {
+		s.metrics.Called(o)
 	}
 }
 

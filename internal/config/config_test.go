@@ -73,7 +73,7 @@ var valueOf = map[string]string{
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
 	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",
-	"oidc.issuer": "https://login.example.net",
+	"oidc.issuer": "https://login.example.net", "metrics.token_env": "SECRET",
 }
 
 func TestEverySettingHasItsThreeNames(t *testing.T) {
@@ -88,6 +88,13 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 			}
 			if s.Path == "policy" {
 				text, ok = policies(t, `permit(principal, action, resource);`), true
+			}
+			if s.Path == "metrics.token_file" {
+				file := filepath.Join(t.TempDir(), "token")
+				if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				text, ok = file, true
 			}
 			if !ok {
 				text = map[string]string{"string": "127.0.0.1:9", "int": "7", "size": "7GB", "duration": "7m", "number": "0.5"}[s.Kind]

@@ -54,6 +54,8 @@ type Config struct {
 	Client Client `yaml:"client"`
 	// Audit log: one line of JSON for each request, with sender, action and decision.
 	Audit Audit `yaml:"audit"`
+	// Metrics for Prometheus, at /metrics.
+	Metrics Metrics `yaml:"metrics"`
 	// Allow plain HTTP on addresses that other machines can reach. Prompts, answers and bearer
 	// keys can then be read on the network.
 	Insecure bool `yaml:"insecure"`
@@ -199,6 +201,22 @@ type Audit struct {
 	// Refuse requests while the audit log cannot be written. Without this setting, requests are
 	// served, and the log and /readyz say how many lines are missing.
 	Required bool `yaml:"required"`
+}
+
+// Metrics configures /metrics.
+type Metrics struct {
+	// Address of a listener of its own that answers only /metrics, such as 0.0.0.0:9464, with the
+	// certificate of tls if there is one; off: no metrics. Absent: /metrics is on listen, for
+	// callers on this machine, or for callers with the token.
+	Listen string `yaml:"listen"`
+	// Name of the environment variable with the token that callers of /metrics must send
+	// (Authorization: Bearer TOKEN), also on a listener of its own.
+	TokenEnv string `yaml:"token_env"`
+	// File with that token. It is read at each request.
+	TokenFile string `yaml:"token_file"`
+
+	// Token is the value of the variable TokenEnv.
+	Token string `yaml:"-"`
 }
 
 // TLS names the certificate files of a listener.

@@ -31,7 +31,7 @@ func (d *Dispatcher) Count(ctx context.Context, s Serving, r Request) (tokens in
 			return 0, false, recordError(err)
 		}
 		d.mu.Lock()
-		l := d.lane(b)
+		l := d.lane(b, s.Model)
 		d.mu.Unlock()
 		if c, ok := b.(Counter); ok && !media && l.usable() {
 			if n, ok := c.Count(ctx, call); ok {

@@ -218,6 +218,9 @@ func (l *lane) pause(c *class, why *batholith.Failure) {
 		return
 	}
 	l.d.o.Log.Warn("records of a class wait, because the model server fails on them; Batholith retries automatically", "backend", l.backend.String(), "model", l.backend.ModelName(), "class", c.String(), "failures_in_row", row, "why", why.Reason())
+	if f := l.d.o.Listener.Paused; f != nil {
+		f(batholith.Paused{Model: l.model, Backend: l.backend.String(), Class: c.String(), Kind: why.Kind})
+	}
 	l.signal()
 	l.tell()
 }

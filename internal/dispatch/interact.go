@@ -132,7 +132,7 @@ func (d *Dispatcher) lanesFor(s Serving) (lanes []*lane, end func(), err error) 
 		return nil, nil, batholith.ErrShutdown
 	}
 	for _, b := range s.Backends {
-		l := d.lane(b)
+		l := d.lane(b, s.Model)
 		if !l.running {
 			l.running = true
 			d.wg.Go(func() { l.run(d.take) })

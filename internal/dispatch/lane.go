@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -20,6 +21,7 @@ import (
 type lane struct {
 	d       *Dispatcher
 	backend Backend
+	model   string // catalogue id
 	host    *host
 	limit   *limit.Limiter         // of the host
 	answers *memory.Account        // of the host
@@ -73,8 +75,9 @@ type errand interface {
 	recall(l *lane)
 }
 
-// lane returns the lane of a backend, and makes it at the first call. Backends with equal keys share a lane. The caller holds d.mu.
-func (d *Dispatcher) lane(b Backend) *lane {
+// lane returns the lane of a backend, and makes it at the first call, for the model with this catalogue id. Backends with equal keys share a
+// lane. The caller holds d.mu.
+func (d *Dispatcher) lane(b Backend, model string) *lane {
 	var key any = b
 	if k, ok := b.(interface{ Key() string }); ok {
 		key = k.Key()
@@ -82,7 +85,7 @@ func (d *Dispatcher) lane(b Backend) *lane {
 	l := d.lanes[key]
 	if l == nil {
 		h := d.host(b)
-		l = &lane{d: d, backend: b, host: h, limit: h.limit, answers: h.answers,
+		l = &lane{d: d, backend: b, model: cmp.Or(model, b.ModelName()), host: h, limit: h.limit, answers: h.answers,
 			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "its first check has not ended yet", delay: firstProbe, retries: credit{left: firstCredit}}
 		d.lanes[key] = l
 		h.join(l)

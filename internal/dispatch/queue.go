@@ -52,7 +52,7 @@ type queue struct {
 func newQueue(d *Dispatcher, s Serving) *queue {
 	q := &queue{d: d, model: s.Model, set: s.Set, chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
 	for _, b := range s.Backends {
-		if l := d.lane(b); !slices.Contains(q.lanes, l) {
+		if l := d.lane(b, s.Model); !slices.Contains(q.lanes, l) {
 			q.lanes = append(q.lanes, l)
 			l.serve(q)
 		}

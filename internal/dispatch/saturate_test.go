@@ -41,7 +41,7 @@ func newRig(t *testing.T, o simlm.Options, memory Memory) *rig {
 		t.Fatal(err)
 	}
 	d := New(Options{Log: slog.New(slog.DiscardHandler), Memory: memory, Trace: func(s limit.Sample) { r.trace = append(r.trace, s) }})
-	r.lane = d.lane(b)
+	r.lane = d.lane(b, "")
 	return r
 }
 

@@ -359,5 +359,5 @@ func (l *lane) report(it *item, a batholith.Answer, err error) {
 
 // told describes the present attempt for the listener.
 func (it *item) told(l *lane) batholith.Attempt {
-	return batholith.Attempt{Job: it.feed.job.ID, Model: it.feed.queue.model, Backend: l.backend.String(), Record: it.key, Number: it.attempts + 1}
+	return batholith.Attempt{Job: it.feed.job.ID, Model: it.feed.queue.model, Backend: l.backend.String(), Path: it.class.path, Protocol: l.backend.Protocol(), Record: it.key, Number: it.attempts + 1}
 }

@@ -38,6 +38,7 @@ func (e *Engine) joinCalls() {
 	var room *memory.Budget
 	if o.Memory > 0 {
 		room = memory.NewBudget(o.Memory)
+		e.room = room
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Loads: o.Store, Log: o.Log, Canary: dialect.Canary,
 		Drain: o.Drain, Room: room, Listener: o.Listener})

@@ -122,6 +122,8 @@ type Engine struct {
 	peers    peers
 	notes    *notes // nil: no other worker uses the database
 
+	room *memory.Budget // nil: none
+
 	mu   sync.Mutex
 	jobs map[string]batholith.Job // by id; only fields that never change
 }
@@ -135,6 +137,7 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, clock: cmp.Or(o.Clock, &Clock{})}
+	e.o.Listener = e.named(o.Listener)
 	switch {
 	case !o.API && !o.Worker:
 		return nil, errors.New("a process without API and without worker does nothing")
@@ -174,6 +177,7 @@ func (e *Engine) joinWorker() (err error) {
 	var room *memory.Budget
 	if o.Memory > 0 {
 		room = memory.NewBudget(o.Memory)
+		e.room = room
 	}
 	var work dispatch.Store = o.Store
 	var workers func(model string) int
@@ -213,7 +217,7 @@ func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
 	if len(e.jobs) >= keptJobs || e.jobs == nil {
 		e.jobs = map[string]batholith.Job{}
 	}
-	e.jobs[job] = batholith.Job{ID: j.ID, Account: j.Account, Region: j.Region, Owner: j.Owner, Request: j.Request}
+	e.jobs[job] = batholith.Job{ID: j.ID, Model: j.Model, Account: j.Account, Region: j.Region, Owner: j.Owner, Request: j.Request}
 	e.mu.Unlock()
 	return e.o.Place(ctx, j)
 }

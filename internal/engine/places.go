@@ -31,6 +31,10 @@ type Places struct {
 	// It is set before the first job is opened. With it, the S3 is inside the process, and no network is asked about it.
 	Near func(accessKeyID, bucket, owner, kmsKey string, far blob.Bucket) blob.Bucket
 
+	// Watch returns a bucket that does what b does, and tells how long its calls take. nil: nobody wants to know. It is set before the first
+	// job is opened.
+	Watch func(b blob.Bucket) blob.Bucket
+
 	// Media are folders from which bodies may name objects, beside the folder of the job's input. They are set before the first job is opened.
 	Media []object.Folder
 
@@ -155,9 +159,12 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 }
 
 func (p *Places) bucket(as access, name string, o object.Options) blob.Bucket {
-	far := as.client.Bucket(name, o)
-	if p.Near == nil {
-		return far
+	var b blob.Bucket = as.client.Bucket(name, o)
+	if p.Near != nil {
+		b = p.Near(as.key, name, o.Owner, o.KMSKeyID, b)
 	}
-	return p.Near(as.key, name, o.Owner, o.KMSKeyID, far)
+	if p.Watch != nil {
+		b = p.Watch(b)
+	}
+	return b
 }

@@ -20,6 +20,8 @@ type drive struct {
 	account, id string
 	owner       string // account and principal that created the job
 	role        string // ARN
+	model       string // catalogue id
+	created     time.Time
 	expires     time.Time
 	waits       *waits
 	wake        chan struct{} // 1-buffered, never closed; gets a value after every change below
@@ -55,7 +57,7 @@ type drive struct {
 
 // newDrive makes a drive. Its goroutine starts with run.
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
-	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, expires: job.Expires,
+	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, model: job.Model, created: job.Submitted, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
 	d.waits = newWaits(l, job.ID, d.spent)
 	d.waits.look, d.waits.revoked, d.waits.others = d.look, d.revoke, d.othersGoOn
@@ -374,7 +376,7 @@ func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	failpoint.Here("lifecycle.moved")
 	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
 	if f := d.l.o.Listener.Moved; f != nil {
-		f(batholith.Moved{Job: d.id, From: from, To: to, At: at})
+		f(batholith.Moved{Job: d.id, Model: d.model, Submitted: d.created, From: from, To: to, At: at})
 	}
 	if to.Terminal() {
 		failpoint.Here("lifecycle.ended")

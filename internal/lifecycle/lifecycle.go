@@ -349,10 +349,14 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	at := time.Now()
 	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", at)
 	failpoint.Here("lifecycle.begun")
-	if f := l.o.Listener.Moved; f != nil && err == nil {
-		f(batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at})
-	}
 	d := l.drive(id)
+	if f := l.o.Listener.Moved; f != nil && err == nil {
+		m := batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at}
+		if d != nil {
+			m.Model, m.Submitted = d.model, d.created
+		}
+		f(m)
+	}
 	if d != nil && err == nil {
 		d.begun(at)
 	}

@@ -186,6 +186,13 @@ func (l *Limiter) Calls() (calls, free int) {
 	return l.callers.held + len(l.callers.waiting), l.callsLimit(now) - l.held - l.rests.now(now) - len(l.callers.waiting)
 }
 
+// Callers returns the number of interactive calls in flight, and of those that wait for a slot.
+func (l *Limiter) Callers() (inFlight, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.callers.held, len(l.callers.waiting)
+}
+
 // Reserve is the number of slots that interactive calls need: those in flight, those that wait, and those that are kept free. It is 0 if none
 // came lately.
 func (l *Limiter) Reserve() int {

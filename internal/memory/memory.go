@@ -23,6 +23,7 @@ const elderBytes = 64 << 20
 
 // Budget is a shared number of bytes. It is safe for concurrent use.
 type Budget struct {
+	size   int64 // bytes for all holds
 	shared int64 // bytes for all holds except the elder
 
 	alone sync.Mutex // see Alone
@@ -43,7 +44,7 @@ type waiter struct {
 
 // NewBudget makes a budget of that many bytes.
 func NewBudget(bytes int64) *Budget {
-	return &Budget{shared: bytes - min(elderBytes, bytes/4)}
+	return &Budget{size: bytes, shared: bytes - min(elderBytes, bytes/4)}
 }
 
 // Account is a part of the process with a floor of its own, for example the records of one model.
@@ -138,6 +139,9 @@ func (b *Budget) Used() int64 {
 	defer b.mu.Unlock()
 	return b.used
 }
+
+// Size is the number of bytes of the budget.
+func (b *Budget) Size() int64 { return b.size }
 
 // HalfFree reports whether at most half of the shared bytes are held.
 func (b *Budget) HalfFree() bool {

@@ -107,7 +107,7 @@ func (w *Writer) attempt(ctx context.Context, p *parcel, slots chan struct{}) er
 	failpoint.Here("results.committed")
 	w.o.OnCommit(p.job(), counts)
 	if f := w.o.Listener.Committed; f != nil {
-		f(batholith.Committed{Job: p.job(), Segment: p.commit.Segment, Counts: p.commit.Counts, Tokens: p.commit.Tokens, Took: time.Since(p.began)})
+		f(batholith.Committed{Job: p.job(), Segment: p.commit.Segment, Counts: p.commit.Counts, Tokens: p.commit.Tokens, Ledger: p.commit.Ledger, Took: time.Since(p.began)})
 	}
 	w.offerMerge(p.job())
 	return nil

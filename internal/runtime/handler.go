@@ -95,7 +95,19 @@ type Options struct {
 	// an answer or a part of one: before the first byte of a whole answer, and at the end of a stream. nil: nothing is counted.
 	Spent func(ctx context.Context, who bedrock.Caller) (int64, error)
 	Used  func(ctx context.Context, u Use)
-	Log   *slog.Logger
+	// Observe is called once for each request, after its answer was sent. nil: nobody wants to know.
+	Observe func(Observation)
+	Log     *slog.Logger
+}
+
+// Observation is how one request went, for metrics.
+type Observation struct {
+	Operation string        // "": none was found
+	Model     string        // catalogue id; "": none was found
+	Code      string        // of the error, also of one within a stream; "": the answer is whole
+	Stream    bool          // the answer is a stream
+	First     time.Duration // from the request to the first event of a stream; 0: there was none
+	Took      time.Duration // from the request to the end of the answer
 }
 
 // handler is immutable but for the rates of callers.
@@ -145,6 +157,8 @@ type call struct {
 	body   []byte
 	header headers
 	began  time.Time
+	first  time.Duration // see Observation
+	failed string        // code of the error with which a stream ended
 	// streams: the body asks for a stream, where it does so.
 	streams bool
 }
@@ -159,11 +173,27 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{http: r, id: id, api: apiOf(r), began: time.Now()}
 	closeUnread := bedrock.Unread(r)
 	err := h.serve(c, w, r)
+	defer func() { h.observe(c, w.Header(), err) }()
 	_ = until.SetWriteDeadline(time.Now().Add(writeTime))
 	if err != nil {
 		closeUnread(w.Header())
 		h.refuse(c, w, err)
 	}
+}
+
+// observe tells how a request went. The header has the code of a refusal.
+func (h *handler) observe(c *call, answer http.Header, err error) {
+	if h.Observe == nil {
+		return
+	}
+	o := Observation{Model: c.model.ID, Code: c.failed, First: c.first, Stream: c.first > 0, Took: time.Since(c.began)}
+	if c.op != nil {
+		o.Operation = c.op.name
+	}
+	if err != nil {
+		o.Code = answer.Get("x-amzn-ErrorType")
+	}
+	h.Observe(o)
 }
 
 // serve carries out one request. It has written nothing if it returns an error, except for a stream that has begun.

@@ -130,6 +130,7 @@ func (s *streaming) pass(ctx context.Context, t Turn, events []dialect.Event) er
 	for _, e := range events {
 		if !s.begun {
 			s.begun = true
+			s.c.first = time.Since(s.c.began)
 			t.Begun()
 		}
 		if s.plain && bytes.Contains(e.Payload, metrics) { // a backend with Bedrock's runtime sends them itself

@@ -52,6 +52,7 @@ func (h *handler) streamed(c *call, s *streaming, failed bedrock.Refusal) {
 	} else if !s.ended {
 		u.Failed = clientGone
 	}
+	c.failed = u.Failed
 	if !s.ended {
 		u.Tokens = batholith.Tokens{Input: max((dialect.Weigh(c.body).Tokens.Likely+500)/1000, 1), Output: s.events}
 	}

@@ -120,7 +120,8 @@ func (s *Store) jobs(ctx context.Context, verb, query string, args ...any) ([]ba
 
 // reads runs f with a reading connection. As in write, f may run more than once, and the context of its statements does not end with ctx
 // (see transactSQLite). ctx is checked while reads waits for the connection.
-func (s *Store) reads(ctx context.Context, f func(context.Context, queryer) error) error {
+func (s *Store) reads(ctx context.Context, f func(context.Context, queryer) error) (err error) {
+	defer s.observed("read", &err)()
 	return s.dialect.repeat(ctx, func() error {
 		conn, err := s.reader.Conn(ctx)
 		if err != nil {

@@ -30,6 +30,7 @@ type Store struct {
 	changes changes
 	watch   watch
 	clock   clock
+	observe func(operation string, took time.Duration, err error) // nil: nobody wants to know
 }
 
 // Open opens the SQLite database in the file at path, creates it at the first start, and brings its schema up to date.
@@ -171,7 +172,8 @@ func (s *Store) Check(ctx context.Context) error {
 
 // write runs f in one transaction. If f returns an error, the transaction is rolled back, and write returns that error unchanged. On a
 // database that can be lost and found again, f may run more than once: it must set all of its results each time.
-func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, f func(context.Context, *sql.Tx) error) (err error) {
+	defer s.observed("write", &err)()
 	return s.dialect.repeat(ctx, func() error { return s.dialect.transact(ctx, s.writer, f) })
 }
 

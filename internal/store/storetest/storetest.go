@@ -30,6 +30,7 @@ type Port interface {
 	Sharing
 	Processes
 	Usages
+	Censuses
 	Check(ctx context.Context) error
 }
 
@@ -171,7 +172,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

@@ -1,0 +1,3 @@
+package telemetry
+
+import _ "github.com/batholith/batholith/internal/raced" // bubbles need one processor with the race detector
