@@ -15,6 +15,7 @@ type JobGroup struct {
 	Model     string // catalogue id
 	Status    Status
 	Jobs      int
+	Paused    int       // of these, jobs that are paused
 	Oldest    time.Time // when the oldest was created
 	Deadline  time.Time // earliest deadline
 	Records   float64   // that validation has counted

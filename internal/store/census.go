@@ -12,7 +12,7 @@ import (
 // censusQuery counts the jobs that are not terminal, through their partial index. Sums are floating-point numbers: they cannot overflow, and a
 // metric is one anyway.
 const censusQuery = `
-	SELECT j.model, j.status, count(*), min(j.submitted), min(j.expires),
+	SELECT j.model, j.status, count(*), sum(CASE WHEN j.paused > 0 THEN 1 ELSE 0 END), min(j.submitted), min(j.expires),
 		sum(CAST(j.total AS DOUBLE PRECISION)),
 		sum(CAST(j.processed AS DOUBLE PRECISION) + coalesce(p.processed, 0)),
 		sum(CAST(j.input AS DOUBLE PRECISION) + CAST(j.output AS DOUBLE PRECISION) + coalesce(p.tokens, 0))
@@ -25,7 +25,7 @@ const censusQuery = `
 func (s *Store) Census(ctx context.Context) (c batholith.Census, err error) {
 	c.Jobs, err = read(ctx, s, func(rows *sql.Rows) (g batholith.JobGroup, err error) {
 		var first, expires int64
-		err = rows.Scan(&g.Model, &g.Status, &g.Jobs, &first, &expires, &g.Records, &g.Processed, &g.Tokens)
+		err = rows.Scan(&g.Model, &g.Status, &g.Jobs, &g.Paused, &first, &expires, &g.Records, &g.Processed, &g.Tokens)
 		g.Oldest, g.Deadline = fromMillis(first), fromMillis(expires)
 		return g, err
 	}, censusQuery)

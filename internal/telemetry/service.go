@@ -15,6 +15,7 @@ import (
 var (
 	storeUp        = desc("batholith_store_up", "1 if this process could read the database at this scrape, 0 if not. At 0 there are no gauges of the database.")
 	serviceJobs    = desc("batholith_service_jobs", "Jobs that are not terminal, by status.", labelModel, "status")
+	pausedJobs     = desc("batholith_service_paused_jobs", "Scheduled and InProgress jobs that are paused.", labelModel)
 	oldestJob      = desc("batholith_service_oldest_job_timestamp_seconds", "When the oldest of these jobs was created.", labelModel, "status")
 	nextDeadline   = desc("batholith_service_next_deadline_timestamp_seconds", "Earliest deadline of a job that is not terminal.", labelModel)
 	pendingRecords = desc("batholith_service_pending_records", "Records of accepted jobs that have no outcome yet.", labelModel)
@@ -53,7 +54,7 @@ func newService(from *atomic.Pointer[Sources], mean func(model string) float64) 
 
 // Describe implements prometheus.Collector.
 func (*service) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{storeUp, serviceJobs, oldestJob, nextDeadline, pendingRecords, pendingTokens, keptJobs, workers} {
+	for _, d := range []*prometheus.Desc{storeUp, serviceJobs, pausedJobs, oldestJob, nextDeadline, pendingRecords, pendingTokens, keptJobs, workers} {
 		to <- d
 	}
 }
@@ -83,6 +84,7 @@ func (s *service) Collect(to chan<- prometheus.Metric) {
 		if !w.deadline.IsZero() {
 			set(nextDeadline, seconds(w.deadline), model)
 		}
+		set(pausedJobs, float64(w.paused), model)
 		set(pendingRecords, w.records, model)
 		if w.mean > 0 || w.records == 0 {
 			set(pendingTokens, w.records*w.mean, model)
@@ -97,6 +99,7 @@ func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 type work struct {
 	deadline time.Time
 	records  float64
+	paused   int
 	mean     float64 // tokens of a record; 0: unknown
 }
 
@@ -115,6 +118,7 @@ func (s *service) work(c batholith.Census, models []string) map[string]work {
 			w.deadline = g.Deadline
 		}
 		if g.Status == batholith.StatusScheduled || g.Status == batholith.StatusInProgress {
+			w.paused += g.Paused
 			w.records += max(g.Records-g.Processed, 0)
 		}
 		processed[g.Model] += g.Processed

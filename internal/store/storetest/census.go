@@ -41,12 +41,14 @@ func census(t *testing.T, p Port) {
 	ended := create(t, p, newJob(4))
 	moveTo(t, p, ended.ID, batholith.StatusSubmitted, batholith.StatusValidating, batholith.StatusFailed)
 
+	no(t, p.PauseJob(t.Context(), account, two, "for a while"))
+
 	c, err = p.Census(t.Context())
 	no(t, err)
 	first, err := p.Job(t.Context(), account, one)
 	no(t, err)
 	want := map[string]batholith.JobGroup{
-		first.Model: {Model: first.Model, Status: batholith.StatusInProgress, Jobs: 2, Oldest: first.Submitted, Deadline: first.Expires, Records: 30, Processed: 6, Tokens: 60},
+		first.Model: {Model: first.Model, Status: batholith.StatusInProgress, Jobs: 2, Paused: 1, Oldest: first.Submitted, Deadline: first.Expires, Records: 30, Processed: 6, Tokens: 60},
 		"other":     {Model: "other", Status: batholith.StatusSubmitted, Jobs: 1, Oldest: other.Submitted, Deadline: other.Expires},
 	}
 	if len(c.Jobs) != len(want) {
@@ -54,7 +56,7 @@ func census(t *testing.T, p Port) {
 	}
 	for _, g := range c.Jobs {
 		w := want[g.Model]
-		if g.Jobs != w.Jobs || g.Status != w.Status || g.Records != w.Records || g.Processed != w.Processed || g.Tokens != w.Tokens || !g.Oldest.Equal(w.Oldest) || !g.Deadline.Equal(w.Deadline) {
+		if g.Jobs != w.Jobs || g.Paused != w.Paused || g.Status != w.Status || g.Records != w.Records || g.Processed != w.Processed || g.Tokens != w.Tokens || !g.Oldest.Equal(w.Oldest) || !g.Deadline.Equal(w.Deadline) {
 			t.Errorf("group %+v, want %+v", g, w)
 		}
 	}
