@@ -28,20 +28,23 @@ const ManifestVersion = 3
 
 // ManifestDetail holds the members that Bedrock's manifest does not have. docs/formats.md describes each.
 type ManifestDetail struct {
-	Version  int              `json:"version"`
-	JobARN   string           `json:"jobArn"`
-	Status   Status           `json:"status"`
-	ModelID  string           `json:"modelId"`
-	Attempts int64            `json:"attemptCount"`
-	Repeats  int64            `json:"repeatCount"`
-	Reissued int64            `json:"reissuedRecordCount"`
-	Reused   int64            `json:"reusedRecordCount"`
-	Canaries int64            `json:"canaryCount"`
-	Outcomes ManifestOutcomes `json:"outcomes"`
-	Wasted   ManifestTokens   `json:"wastedTokens"`
-	Sources  []ManifestSource `json:"sources"`
-	Changes  ManifestChanges  `json:"changedMembers"`
-	Files    []ManifestFile   `json:"files"`
+	Version  int    `json:"version"`
+	JobARN   string `json:"jobArn"`
+	Status   Status `json:"status"`
+	ModelID  string `json:"modelId"`
+	Attempts int64  `json:"attemptCount"`
+	Repeats  int64  `json:"repeatCount"`
+	Reissued int64  `json:"reissuedRecordCount"`
+	Reused   int64  `json:"reusedRecordCount"`
+	// ReusedFrom is the part of Reused that was taken from earlier jobs. Each answer has its job's ARN as the
+	// backend of its source.
+	ReusedFrom []ManifestReuse  `json:"reusedFrom,omitempty"`
+	Canaries   int64            `json:"canaryCount"`
+	Outcomes   ManifestOutcomes `json:"outcomes"`
+	Wasted     ManifestTokens   `json:"wastedTokens"`
+	Sources    []ManifestSource `json:"sources"`
+	Changes    ManifestChanges  `json:"changedMembers"`
+	Files      []ManifestFile   `json:"files"`
 }
 
 // ManifestOutcomes counts records by how they ended. Their sum is processedRecordCount.

@@ -1,13 +1,17 @@
 package batholith
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Source describes the origin of an answer, and which members of the record the model server did not get
 // unchanged. It is written to the manifest and, if the settings ask for it, to the output line. A Source is
 // immutable, so outcomes may share one.
 type Source struct {
-	Backend string // host and port of the model server
+	Backend string // host and port of the model server; the ARN of the earlier job whose answer was taken
 	Model   string // model name in the answer, which a router or an alias may have chosen; "" if it has none
+	Recipe  string // hash of the settings that shaped request and answer, see [Serving]; "": not known
 	Changes Changes
 }
 
@@ -38,13 +42,20 @@ func (s *Source) Equal(t *Source) bool {
 	if s == nil || t == nil {
 		return s == t
 	}
-	return s.Backend == t.Backend && s.Model == t.Model && slices.Equal(s.Changes.Dropped, t.Changes.Dropped) && slices.Equal(s.Changes.Mapped, t.Changes.Mapped)
+	return s.Backend == t.Backend && s.Model == t.Model && s.Recipe == t.Recipe && slices.Equal(s.Changes.Dropped, t.Changes.Dropped) && slices.Equal(s.Changes.Mapped, t.Changes.Mapped)
 }
 
-// ManifestSource counts the answers of one model server under one model name.
+// ManifestSource counts the answers of one model server under one model name and one recipe.
 type ManifestSource struct {
 	Backend string `json:"backend"`
 	Model   string `json:"model"`
+	Recipe  string `json:"recipe,omitempty"`
+	Records int64  `json:"recordCount"`
+}
+
+// ManifestReuse counts the answers that were taken from one earlier job.
+type ManifestReuse struct {
+	JobARN  string `json:"jobArn"`
 	Records int64  `json:"recordCount"`
 }
 
@@ -54,18 +65,18 @@ type ManifestChanges struct {
 	Mapped  map[string]int64 `json:"mapped,omitempty"`
 }
 
-// ManySources is the maximum number of pairs of server and model name that a manifest lists. A server might
-// return another name in each answer. Answers of further pairs are counted together under [OtherSources].
+// ManySources is the maximum number of combinations of server, model name and recipe that a manifest lists. A server
+// might return another name in each answer. Answers of further ones are counted together under [OtherSources].
 const ManySources = 100
 
-// OtherSources is the server and model name under which a manifest counts the pairs beyond [ManySources].
+// OtherSources is the server and model name under which a manifest counts the combinations beyond [ManySources].
 const OtherSources = "(others)"
 
 // Sources sums the origins of a job's answers. The result depends only on the outcomes in output order. The
 // zero value is ready to use.
 type Sources struct {
 	of      []ManifestSource  // in order of first use
-	at      map[[2]string]int // index in of, by backend and model
+	at      map[[3]string]int // index in of, by backend, model and recipe
 	changes ManifestChanges
 }
 
@@ -74,18 +85,18 @@ func (s *Sources) Note(from *Source) {
 	if from == nil {
 		return
 	}
-	key := [2]string{from.Backend, from.Model}
+	key := [3]string{from.Backend, from.Model, from.Recipe}
 	i, known := s.at[key]
 	if !known && len(s.of) >= ManySources {
-		key = [2]string{OtherSources, OtherSources}
+		key = [3]string{OtherSources, OtherSources}
 		i, known = s.at[key]
 	}
 	if !known {
 		if s.at == nil {
-			s.at = map[[2]string]int{}
+			s.at = map[[3]string]int{}
 		}
 		i = len(s.of)
-		s.of, s.at[key] = append(s.of, ManifestSource{Backend: key[0], Model: key[1]}), i
+		s.of, s.at[key] = append(s.of, ManifestSource{Backend: key[0], Model: key[1], Recipe: key[2]}), i
 	}
 	s.of[i].Records++
 	s.changes.Dropped = tally(s.changes.Dropped, from.Changes.Dropped)
@@ -106,4 +117,22 @@ func tally(counts map[string]int64, names []string) map[string]int64 {
 // Tell writes the sums into manifest m.
 func (s *Sources) Tell(m *Manifest) {
 	m.Batholith.Sources, m.Batholith.Changes = append([]ManifestSource{}, s.of...), s.changes
+	m.Batholith.ReusedFrom = s.reused()
+}
+
+// reused returns how many answers were taken from which earlier jobs, in order of first use.
+func (s *Sources) reused() (from []ManifestReuse) {
+	at := map[string]int{}
+	for _, of := range s.of {
+		if !strings.HasPrefix(of.Backend, "arn:") {
+			continue
+		}
+		i, ok := at[of.Backend]
+		if !ok {
+			i = len(from)
+			from, at[of.Backend] = append(from, ManifestReuse{JobARN: of.Backend}), i
+		}
+		from[i].Records += of.Records
+	}
+	return from
 }

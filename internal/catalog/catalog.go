@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -136,6 +138,39 @@ func reason(err error) string {
 		return refused.Message
 	}
 	return err.Error()
+}
+
+// Recipe returns a hash of the settings that decide what a backend answers to a record of an
+// invocation type: the family, the protocol, the server's own name for the model, and what is
+// merged into its requests. Two answers with one recipe are exchangeable.
+func (s Serving) Recipe(t batholith.InvocationType, b Recipient) string {
+	recipe := fmt.Sprintf("%q %q", b.Protocol(), b.ModelName())
+	if own, ok := b.(interface{ Recipe() string }); ok {
+		recipe = own.Recipe()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %s", s.Model.Family, t, recipe))
+	return hex.EncodeToString(sum[:6])
+}
+
+// Recipient is what a recipe needs of a backend.
+type Recipient interface {
+	ModelName() string
+	Protocol() string
+}
+
+// Servings returns what decides the answers of the backends that can take bodies of an invocation
+// type.
+func (s Serving) Servings(t batholith.InvocationType) (all []batholith.Serving) {
+	able, _, err := s.able(t, s.Forms)
+	if err != nil {
+		return nil
+	}
+	for _, b := range able {
+		if b != nil {
+			all = append(all, batholith.Serving{Model: b.ModelName(), Recipe: s.Recipe(t, b)})
+		}
+	}
+	return all
 }
 
 // protocolOf returns the protocol of a backend. Without a server, which is so in a catalogue for

@@ -37,7 +37,7 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 		return engine.Options{}, err
 	}
 	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Discreet: c.KMS.DataKey != "", Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
-		Attempts: c.Attempts, Reuse: c.Reuse == "identical", StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+		Attempts: c.Attempts, Reuse: c.Reuse == "identical" || c.Reuse == "finished", Earlier: batholith.Reuse{Finished: c.Reuse == "finished"}, StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 
 // patienceOf returns how long a denied access to S3 is retried before the job fails. A setting that shortens the

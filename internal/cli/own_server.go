@@ -21,7 +21,7 @@ func ownServer(servers *managed.Servers, o *upstream.Options, b config.Backend) 
 	base, health := ownPaths(b)
 	s := servers.Add(managed.Spec{Exec: b.Exec, Env: b.Environ, Dir: b.Dir, Inherit: b.Inherited, Health: health})
 	o.URL, o.Process = "http://"+s.Name()+".localhost"+base, s
-	o.Sole = b.Sole
+	o.Sole, o.Made = b.Sole, strings.Join(b.Exec, " ")
 }
 
 // ownPaths returns the path below which a server's requests go, that of its url or else of its protocol, and the paths that tell whether it

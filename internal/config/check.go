@@ -305,7 +305,7 @@ func (l *loader) checkLimits() {
 	if m.Hour <= 0 {
 		l.bad("limits.hour", "write a duration above 0", "it is not positive")
 	}
-	l.oneOf("reuse", l.config.Reuse, "off", "identical")
+	l.oneOf("reuse", l.config.Reuse, "off", "identical", "finished")
 	l.oneOf("provenance", l.config.Provenance, "manifest", "lines")
 	if l.config.Memory < leastMemory {
 		l.bad("memory", "write 64MiB or more", "%s is not enough for one of the longest answers", l.config.Memory)

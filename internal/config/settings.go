@@ -79,8 +79,11 @@ type Config struct {
 	Simulated Simulated `yaml:"simulated"`
 	// Counted attempts for a record before it ends with an error line.
 	Attempts int `yaml:"attempts"`
-	// off or identical. With identical, records of a job with the same modelInput, byte for
-	// byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
+	// off, identical or finished. With identical, records of a job with the same modelInput,
+	// byte for byte, and temperature 0 or a seed, are sent once, and all of them get that answer.
+	// With finished, records also take the answers that ended jobs of the same owner and model
+	// gave to the same modelInput, whatever its temperature. The tag batholith:reuse of a job
+	// goes before: off, finished, or ids of jobs.
 	Reuse string `yaml:"reuse"`
 	// With true, a job fails at validation if the body of a record does not fit the model.
 	// Otherwise such a record ends with an error line and the job continues; its note warns of

@@ -159,7 +159,7 @@ func (f *feed) load(take context.Context, chunks []batholith.Chunk) (int, error)
 	})
 	for _, c := range got {
 		if err == nil {
-			err = f.fill(c)
+			err = f.fill(take, c)
 		}
 		if err != nil {
 			c.p.hold.Release()
@@ -169,25 +169,30 @@ func (f *feed) load(take context.Context, chunks []batholith.Chunk) (int, error)
 }
 
 // fill parses a chunk's records and offers them.
-func (f *feed) fill(c *fetched) error {
+func (f *feed) fill(take context.Context, c *fetched) error {
 	var items []*item
+	var hits []found
 	err := f.guard("take a chunk apart", func() (err error) {
 		items, err = f.items(c.p, c.data, c.entries)
+		items, hits = f.lookUp(items)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	known, answers, err := f.offer(c.p, items)
+	known, answers, err := f.offer(c.p, items, hits)
+	if err != nil {
+		return err
+	}
 	for i, it := range known {
 		f.repeat(it, answers[i])
 	}
-	return err
+	return f.takeEarlier(take, hits)
 }
 
-// offer makes a chunk's records ready for the lanes. Records whose answer is known already are returned with it: they count as in flight,
-// and the caller must conclude them.
-func (f *feed) offer(p *portion, items []*item) (known []*item, answers []batholith.Answer, err error) {
+// offer makes a chunk's records ready for the lanes. Records whose answer is known already are returned with it. They count as in flight,
+// and the caller must conclude them. So do those of hits.
+func (f *feed) offer(p *portion, items []*item, hits []found) (known []*item, answers []batholith.Answer, err error) {
 	q := f.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -199,7 +204,7 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	}
 	f.dry = false
 	f.ungrant()
-	p.left, p.holding = len(items), f.holding
+	p.left, p.holding = len(items)+len(hits), f.holding
 	if p.left > 0 {
 		f.held, q.held = f.held+p.Bytes, q.held+p.Bytes
 		f.loaded[p] = true
@@ -209,11 +214,14 @@ func (f *feed) offer(p *portion, items []*item) (known []*item, answers []bathol
 	for _, it := range items {
 		it.term = f.term
 	}
+	for _, h := range hits {
+		h.it.term = f.term
+	}
 	ask, known := f.sort(items)
 	for _, it := range known {
 		answers = append(answers, q.answers.known[it.same])
 	}
-	f.flying += len(known)
+	f.flying += len(known) + len(hits)
 	f.ready.add(f.stageAll(ask))
 	f.changes(len(ask))
 	q.recount = 0

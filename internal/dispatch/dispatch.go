@@ -74,6 +74,8 @@ type Serving struct {
 	Backends []Backend
 	// Dialect returns the translator of the job's bodies for backends with a protocol. It is called for every record.
 	Dialect func(protocol string) dialect.Dialect
+	// Recipe returns the recipe of the answers of a backend, see batholith.Serving; nil: not known.
+	Recipe func(Backend) string
 }
 
 // route names a queue.
@@ -121,8 +123,11 @@ type Options struct {
 	// Room bounds the memory of chunks, answers and output lines, in bytes, for all Dispatchers that share it. nil: no bound.
 	Room *memory.Budget
 
-	Attempts int           // failures after which a record ends with an error line, if they count against it; 0: 4
-	Reuse    bool          // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	Attempts int  // failures after which a record ends with an error line, if they count against it; 0: 4
+	Reuse    bool // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	// Earlier says of which earlier jobs a job without batholith.ReuseTag takes answers.
+	Earlier  batholith.Reuse
+	Scratch  string        // folder for tables of earlier answers that do not fit the memory; "": the system's
 	Sourced  bool          // write into each output line which model server and model answered it
 	Discreet bool          // no job's note quotes an error line, which may quote a prompt; so it is always for a job with an encryption key
 	Lease    time.Duration // from the last heartbeat until another worker may claim this worker's chunks; 0: 5 s
@@ -136,6 +141,7 @@ type Dispatcher struct {
 	asked   *memory.Account     // memory of long bodies of interactive calls
 	reads   *semaphore.Weighted // chunks read in parallel, not counting the first of each job
 	fetches *semaphore.Weighted // objects of records read in parallel
+	earlier *semaphore.Weighted // bytes of earlier answers that are read in parallel
 	looks   *semaphore.Weighted // objects of interactive calls read in parallel, before they are sent
 
 	flying     atomic.Int64 // requests for records that are being sent or answered
@@ -174,7 +180,7 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}}
+	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), earlier: semaphore.NewWeighted(earlierBytes), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}}
 }
 
 func orInt(v, def int) int {

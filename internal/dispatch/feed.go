@@ -18,11 +18,13 @@ import (
 // conclude them. The fields below "guarded by queue.mu" are guarded by queue.mu; the others are set before the goroutine starts, or belong
 // to it.
 type feed struct {
-	d       *Dispatcher
-	queue   *queue
-	job     batholith.Job
-	dialect func(protocol string) dialect.Dialect
-	paths   dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
+	d        *Dispatcher
+	queue    *queue
+	job      batholith.Job
+	dialect  func(protocol string) dialect.Dialect
+	recipeOf func(Backend) string // see Serving.Recipe; nil: not known
+	backends []Backend
+	paths    dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
@@ -42,6 +44,7 @@ type feed struct {
 	after     map[int]int64    // records after each file
 	lastClass *class           // class of the record parsed last
 	last      *batholith.Chunk // chunk claimed last; nil: none since the latest giveUp
+	earlier   *earlier         // answers of earlier jobs that it may take; nil: none
 	unsure    bool             // a claim returned an error but may have been committed: this worker may own a chunk without knowing it
 
 	// guarded by queue.mu
@@ -148,7 +151,7 @@ type portion struct {
 
 // newFeed makes a feed without starting its goroutine. The caller holds d.mu.
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, s Serving) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: s.Dialect, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
+	f := &feed{d: d, queue: q, job: job, dialect: s.Dialect, recipeOf: s.Recipe, backends: s.Backends, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.taking, f.cease = context.WithCancelCause(f.life)
@@ -210,6 +213,7 @@ func (f *feed) commit() {
 
 // close ends the feed and removes it from its queue and Dispatcher.
 func (f *feed) close() {
+	f.closeEarlier()
 	f.queue.mu.Lock()
 	f.letGo()
 	f.queue.drop(f)
@@ -234,6 +238,9 @@ func (f *feed) open(ctx context.Context) error {
 			f.files[file.N] = file
 		}
 		f.count(files)
+		if err := f.openEarlier(ctx); err != nil {
+			return err
+		}
 		return f.giveUp(ctx)
 	})
 }

@@ -146,7 +146,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 		return err
 	})
 	if err == nil {
-		answer.Source = l.source(answer.Model, call.Changes)
+		answer.Source = l.source(answer.Model, it.feed.recipe(l.backend), call.Changes)
 		return answer, nil
 	}
 	_ = batholith.Guard("read what an answer took", func() error {

@@ -9,8 +9,8 @@ import (
 const longestModel = 200
 
 // source says where an answer of this lane came from. Answers with equal sources share one value.
-func (l *lane) source(model string, changes batholith.Changes) *batholith.Source {
-	s := batholith.Source{Backend: l.backend.String(), Model: model, Changes: changes}
+func (l *lane) source(model, recipe string, changes batholith.Changes) *batholith.Source {
+	s := batholith.Source{Backend: l.backend.String(), Model: model, Recipe: recipe, Changes: changes}
 	last := l.lastSource.Load()
 	if last != nil && last.Equal(&s) {
 		return last

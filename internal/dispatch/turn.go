@@ -70,7 +70,7 @@ func (t *Turn) Ask(ctx context.Context) (batholith.Answer, error) {
 	if err != nil {
 		return batholith.Answer{}, t.unusable(err)
 	}
-	answer.Source = t.l.source(answer.Model, call.Changes)
+	answer.Source = t.l.source(answer.Model, "", call.Changes)
 	t.Used(answer.Tokens)
 	return answer, nil
 }

@@ -89,6 +89,8 @@ type Options struct {
 	Media    func(ctx context.Context, who bedrock.Caller, uri, owner string) (b blob.Readable, key string, refused *batholith.RecordError)
 	Attempts int  // failures after which a record ends with an error line, if they count against it; 0: 4
 	Reuse    bool // send identical records of a job once, if temperature 0 or a seed fixes their answer
+	// Earlier says of which earlier jobs a job takes answers that does not say it itself (batholith.ReuseTag).
+	Earlier batholith.Reuse
 	// StrictBodies fails a job in its validation if a record's body does not fit the model.
 	StrictBodies bool
 	Sourced      bool          // write into each output line which model server and model answered it
@@ -191,12 +193,12 @@ func (e *Engine) joinWorker() (err error) {
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
-		Attempts: o.Attempts, Reuse: o.Reuse, Sourced: o.Sourced, Discreet: o.Discreet,
+		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Bodies: e.refused, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		Limits: o.Limits, Bodies: e.refused, Earlier: o.Earlier, Serving: e.servings, Scratch: o.Dir, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }
@@ -233,12 +235,22 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	if err != nil {
 		return dispatch.Serving{}, err
 	}
-	serving := dispatch.Serving{Model: s.Model.ID, Set: s.Model.Set, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] }}
+	serving := dispatch.Serving{Model: s.Model.ID, Set: s.Model.Set, Dialect: func(protocol string) dialect.Dialect { return dialects[protocol] },
+		Recipe: func(b dispatch.Backend) string { return s.Recipe(j.Type, b) }}
 	if len(able) < len(s.Backends) {
 		serving.Type = j.Type
 	}
 	serving.Backends, serving.Network, err = e.o.Networks.backends(j, able)
 	return serving, err
+}
+
+// servings returns what decides the answers to a job's records now; nil if its model is not served.
+func (e *Engine) servings(j batholith.Job) []batholith.Serving {
+	s, ok := e.o.Models.Serving(j.ModelID)
+	if !ok {
+		return nil
+	}
+	return s.Servings(j.Type)
 }
 
 // refused returns what finds bodies that a job's model would refuse; nil if the model is not served.

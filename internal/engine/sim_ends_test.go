@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,8 @@ import (
 // through runs a worker that is killed now and then, does something to the job meanwhile, and lets everything come to its end.
 func (s *simulation) through(meanwhile func(w *worker)) *worker {
 	s.t.Helper()
-	w := s.worker("w")
+	w := s.worker(fmt.Sprint("w", s.workers)) // a disk of its own
+	s.workers++
 	w.start()
 	for range s.plan.IntN(3) {
 		time.Sleep(s.some(4 * time.Second))

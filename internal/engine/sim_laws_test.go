@@ -158,6 +158,13 @@ func (s *simulation) checkRequests(j *simJob, job batholith.Job, at map[batholit
 // checkTraces: an end leaves nothing behind, on any side, and a kill costs what was in flight. The workers have stopped.
 func (s *simulation) checkTraces(workers ...*worker) {
 	s.t.Helper()
+	s.checkRepeats()
+	s.checkLeft(workers...)
+}
+
+// checkLeft: an end leaves nothing behind.
+func (s *simulation) checkLeft(workers ...*worker) {
+	s.t.Helper()
 	for _, key := range s.bucket.Keys() {
 		if strings.Contains(key, ".batholith/") && !s.denied {
 			s.t.Errorf("left over: %s", key)
@@ -175,7 +182,6 @@ func (s *simulation) checkTraces(workers ...*worker) {
 	for _, what := range s.shrunk {
 		s.t.Errorf("an output was replaced by less: %s", what)
 	}
-	s.checkRepeats()
 	for _, w := range workers {
 		w.start() // whatever the journal holds is known to be settled
 		time.Sleep(time.Minute)

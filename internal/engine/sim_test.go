@@ -37,6 +37,7 @@ type simulation struct {
 	inFlight int
 	timeout  time.Duration
 
+	workers   int           // that through has run
 	processes []*simProcess // those that have not ended
 	distance  time.Duration // that every call of the bucket takes, there and back
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/jsonscan"
 )
 
 // AppendOutput appends the output line of an answered record. input must be the modelInput of a
@@ -62,4 +64,52 @@ func appendHead(dst, id, input []byte) []byte {
 	dst, _ = jsontext.AppendQuote(dst, id) // cannot fail: ids from lines are valid UTF-8
 	dst = append(dst, `,"modelInput":`...)
 	return append(dst, input...)
+}
+
+// outputMember follows modelInput in the line of an answer.
+const outputMember = `,"modelOutput":`
+
+// Answered is what the line of an answered record says.
+type Answered struct {
+	ID, Input, Output      []byte // recordId, unquoted; modelInput and modelOutput as they are in the line
+	BackendName, ModelName string // of its member "batholith"; "": it has none
+}
+
+// ParseAnswer reads an output line as AppendOutput and AppendSourced write it. answered is false for every other line:
+// an error line, one without modelInput, one that another program wrote, and one that is damaged. The slices are those
+// of line, unless the id contains escapes.
+func ParseAnswer(line []byte) (a Answered, answered bool) {
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	m, ok := check(line)
+	if !ok {
+		var reason string
+		if m, reason = examine(line); reason != "" {
+			return a, false
+		}
+	}
+	if m.id.absent() || m.input.absent() || !bytes.HasPrefix(line[m.input.to:], []byte(outputMember)) {
+		return a, false
+	}
+	from := m.input.to + len(outputMember)
+	var w jsonscan.Walker
+	to := w.Value(line, from, 1)
+	if to < 0 {
+		return a, false
+	}
+	a.ID, _ = unquote(line, m.id, nil)
+	a.Input, a.Output = m.input.of(line), line[from:to]
+	rest := line[to:]
+	if string(rest) == "}" {
+		return a, true
+	}
+	var source struct {
+		Backend string `json:"backend"`
+		Model   string `json:"model"`
+	}
+	member, is := bytes.CutPrefix(rest, []byte(SourceMember))
+	if !is || json.Unmarshal(append([]byte{'{'}, member[:len(member)-1]...), &source) != nil {
+		return a, false
+	}
+	a.BackendName, a.ModelName = source.Backend, source.Model
+	return a, true
 }

@@ -94,19 +94,19 @@ func (b *bodies) invalid(got jsonl.Surveyed) int64 {
 	return got.Problems
 }
 
-// warn writes the job's note about the bodies that do not fit, if there are some.
-func (l *Lifecycle) warn(ctx context.Context, job batholith.Job, place blob.Place, plans []*plan, b *bodies) {
-	if b == nil || b.strict {
-		return
-	}
+// warn writes the job's note about the answers of earlier jobs and about the bodies that do not fit, if there are some.
+func (l *Lifecycle) warn(ctx context.Context, job batholith.Job, place blob.Place, plans []*plan, b *bodies, note string) {
 	odd := int64(0)
 	for _, p := range plans {
 		odd += p.odd
 	}
-	if odd == 0 {
+	if b != nil && !b.strict && odd > 0 {
+		misfits := b.note(job, odd, l.discreet(job), func(f jsonl.Found) string { return blob.URI(place.Input, plans[f.File].file.Key) })
+		note = batholith.CutMessage(strings.TrimSpace(note + " " + misfits))
+	}
+	if note == "" {
 		return
 	}
-	note := b.note(job, odd, l.discreet(job), func(f jsonl.Found) string { return blob.URI(place.Input, plans[f.File].file.Key) })
 	if err := l.o.Store.Note(ctx, job.ID, note); err != nil {
 		l.o.Log.Debug("note on job", "job", job.ID, "err", err)
 	}

@@ -22,6 +22,10 @@ import (
 type Jobs interface {
 	// Job returns the job of an account, or batholith.ErrNotFound.
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
+	// Jobs returns one page of an account's jobs, and the cursor of the next page; 0: there is none.
+	Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error)
+	// Tags returns the present tags of a job.
+	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
 	// Unfinished lists the jobs that are not terminal, oldest first.
 	Unfinished(ctx context.Context) ([]batholith.Job, error)
 	// Find returns the job of any account with this id, or batholith.ErrNotFound.
@@ -168,6 +172,12 @@ type Options struct {
 	Bodies       func(batholith.Job) func(input []byte) string
 	StrictBodies bool // a body that the model would refuse is a bad line, for which the job fails; all bodies are checked
 	Discreet     bool // no text about a job quotes a body; so it is always for a job with an encryption key
+
+	// Earlier says of which earlier jobs a job without batholith.ReuseTag takes answers.
+	Earlier batholith.Reuse
+	// Serving returns what decides the answers to a job's records now. nil: answers of earlier jobs are taken of any model.
+	Serving func(batholith.Job) []batholith.Serving
+	Scratch string // folder in which the table of earlier answers is sorted, if it does not fit the memory; "": the system's
 
 	Worker string // id of this process, which publishes and holds leases under it
 	// Shared says that other workers may use the database.

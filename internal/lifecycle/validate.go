@@ -171,9 +171,13 @@ func (l *Lifecycle) read(ctx context.Context, job batholith.Job, place blob.Plac
 	if err := refuseLines(ctx, job, place, plans, found.List(), l.discreet(job)); err != nil {
 		return at, err
 	}
+	taken, err := l.takeEarlier(ctx, job, place, files, with)
+	if err != nil {
+		return at, err
+	}
 	at, err = l.plan(ctx, job, plans)
 	if err == nil {
-		l.warn(ctx, job, place, plans, checks)
+		l.warn(ctx, job, place, plans, checks, taken)
 	}
 	return at, err
 }

@@ -2,18 +2,26 @@ package results
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/batholith/batholith"
 )
 
-// An encoded source has no bytes if it is unknown, else backend, model, dropped members and mapped members (see docs/formats.md).
+// An encoded source has no bytes if it is unknown, else backend, model, dropped members and mapped members (see docs/formats.md). The recipe
+// follows the backend after a #, which no address holds: so a program that knows no recipes reads these sources, and takes recipe and address
+// together for an address.
+const recipeMark = "#"
 
 // appendSource appends the length of an encoded source and the source.
 func appendSource(dst []byte, s *batholith.Source) []byte {
 	if s == nil {
 		return append(dst, 0)
 	}
-	b := appendBytes(make([]byte, 0, 128), s.Backend)
+	backend := s.Backend
+	if s.Recipe != "" || strings.Contains(backend, recipeMark) {
+		backend += recipeMark + s.Recipe
+	}
+	b := appendBytes(make([]byte, 0, 128), backend)
 	b = appendBytes(b, s.Model)
 	for _, names := range [...][]string{s.Changes.Dropped, s.Changes.Mapped} {
 		b = binary.AppendUvarint(b, uint64(len(names)))
@@ -58,6 +66,9 @@ func readSource(b []byte) (*batholith.Source, error) {
 			return nil, err
 		}
 		*text, b = string(t), rest
+	}
+	if i := strings.LastIndex(s.Backend, recipeMark); i >= 0 {
+		s.Backend, s.Recipe = s.Backend[:i], s.Backend[i+len(recipeMark):]
 	}
 	for _, names := range [...]*[]string{&s.Changes.Dropped, &s.Changes.Mapped} {
 		n, size := binary.Uvarint(b)

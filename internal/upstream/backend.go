@@ -88,6 +88,8 @@ type Options struct {
 	// Sole allows another name than Model: if the server lists one model only, Probe takes its name. It is for a server that was started for
 	// this model, under a name that the settings do not repeat.
 	Sole bool
+	// Made is the command that starts the server, which decides what answers under its name; "": none is known.
+	Made string
 }
 
 // ProxyOff is the value of Options.Proxy for a direct connection.
@@ -261,6 +263,12 @@ func (b *Backend) ModelName() string {
 		return *name
 	}
 	return b.o.Model
+}
+
+// Recipe is a text of the settings that decide what the server answers to a record: it is the same for every address. It may hold secrets,
+// so it is only hashed.
+func (b *Backend) Recipe() string {
+	return fmt.Sprintf("%q %q %q %q", b.o.Protocol, b.o.Model, b.o.ExtraBody, b.o.Made)
 }
 
 // Protocol returns the name of the server's protocol.

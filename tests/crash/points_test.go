@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/tests/harness"
 )
@@ -54,6 +56,9 @@ func stories() map[string][]func(*death) {
 		"lifecycle.moved:3":          {(*death).onItsWay},
 		"lifecycle.probed:1":         {(*death).onItsWay},
 		"lifecycle.indexed:2":        {(*death).onItsWay},
+		"lifecycle.reusable:1":       {(*death).withEarlierAnswers},
+		"dispatch.reused:1":          {(*death).withEarlierAnswers},
+		"dispatch.reused:2":          {(*death).withEarlierAnswers},
 		"store.plan-begun:1":         {(*death).withManyFiles},
 		"store.plan-half:1":          {(*death).withManyFiles},
 		"lifecycle.begun:1":          {(*death).onItsWay},
@@ -163,6 +168,51 @@ func (d *death) onItsWay() {
 	d.s.Died()
 	d.restart()
 	d.completes(slots)
+}
+
+// withEarlierAnswers dies with a job that takes the answers of an earlier one, whose input had fewer records and ended too early. None of
+// these is asked again.
+func (d *death) withEarlierAnswers() {
+	d.begin(5*time.Millisecond, "")
+	d.s.Start()
+	const more = 30 // records that only the later job has
+	old := d.files*d.each - more
+	d.s.Put("old.jsonl", harness.PromptsFrom(0, old))
+	d.s.End(d.s.Create("old.jsonl"))
+	d.s.Stop()
+	d.s.StartTo(d.point)
+	d.upload()
+	in := d.s.Request("in/")
+	in.ClientRequestToken = aws.String(again)
+	in.Tags = []types.Tag{{Key: aws.String("batholith:reuse"), Value: aws.String("finished")}}
+	submit := func() error {
+		out, err := d.s.BedrockClient().CreateModelInvocationJob(d.t.Context(), in, func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
+		if err == nil {
+			d.job = *out.JobArn
+		}
+		return err
+	}
+	if err := submit(); err != nil {
+		d.t.Logf("the server died before the answer came, and is asked again after the restart: %v", err)
+	}
+	d.s.Died()
+	d.s.Start()
+	if err := submit(); err != nil { // the same job, by its token
+		d.t.Fatal(err)
+	}
+	d.isWhole(slots)
+	for n := range old {
+		if asked := d.w.Asked(fmt.Sprint("p", n)); asked != 1 {
+			d.t.Errorf("record %d, which an earlier job had answered, was asked %d times", n, asked)
+		}
+	}
+	var m batholith.Manifest
+	if err := json.Unmarshal(d.s.Output(d.job, batholith.ManifestName), &m); err != nil {
+		d.t.Fatal(err)
+	}
+	if m.Batholith.Reused != int64(old) || len(m.Batholith.ReusedFrom) != 1 || m.Batholith.ReusedFrom[0].Records != int64(old) {
+		d.t.Errorf("the manifest counts %d taken answers, from %+v; want %d", m.Batholith.Reused, m.Batholith.ReusedFrom, old)
+	}
 }
 
 // withManyFiles does so with a job that has a large plan and a large manifest.
@@ -386,6 +436,13 @@ func (d *death) restart() {
 // flight, and that nothing is left.
 func (d *death) completes(repeats int) {
 	d.t.Helper()
+	d.isWhole(repeats)
+	d.s.NothingLeft(d.files + 1)
+}
+
+// isWhole is completes without a look at what is left.
+func (d *death) isWhole(repeats int) {
+	d.t.Helper()
 	if out := d.s.End(d.job); out.Status != types.ModelInvocationJobStatusCompleted {
 		d.t.Fatalf("the job ended %s: %s", out.Status, harness.Told(out))
 	}
@@ -408,7 +465,6 @@ func (d *death) completes(repeats int) {
 	if prompts != d.files*d.each || all-prompts > repeats || most > slots {
 		d.t.Errorf("%d records asked, %d repeats (want no more than %d), %d in flight", prompts, all-prompts, repeats, most)
 	}
-	d.s.NothingLeft(d.files + 1)
 }
 
 // endsShort starts the server again and makes sure that the job ends with what had been finished and nothing more is sent.

@@ -126,6 +126,13 @@ func (w *Witness) Requests() (all, prompts, most int) {
 	return all, len(w.asked), w.most
 }
 
+// Asked returns how often a prompt was requested.
+func (w *Witness) Asked(prompt string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked[prompt]
+}
+
 // Canaries is the number of canaries so far.
 func (w *Witness) Canaries() int {
 	w.mu.Lock()
